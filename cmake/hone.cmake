@@ -1,0 +1,69 @@
+# One small function for each kind of target. Every target says its sources and what it may use; nothing is global.
+
+# The warnings and options that all code of Hone is compiled with.
+add_library(hone_options INTERFACE)
+target_compile_features(hone_options INTERFACE cxx_std_20)
+target_compile_options(hone_options INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
+  # GCC 12 warns about code inside its own headers at -O2 and above (GCC bugs 105329, 105593).
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-maybe-uninitialized>)
+target_include_directories(hone_options INTERFACE ${PROJECT_SOURCE_DIR})
+if(HONE_SANITIZE)
+  target_compile_options(hone_options INTERFACE -fsanitize=${HONE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(hone_options INTERFACE -fsanitize=${HONE_SANITIZE})
+endif()
+
+# hone_library(engine_base SOURCES … [DEPS …] [PRIVATE_DEPS …]) makes the target hone::engine_base.
+function(hone_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;PRIVATE_DEPS")
+  add_library(${name} STATIC ${arg_SOURCES})
+  add_library(hone::${name} ALIAS ${name})
+  target_link_libraries(${name} PUBLIC hone_options ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
+endfunction()
+
+# hone_binary(hone SOURCES … DEPS …): a program in build/<preset>/bin.
+function(hone_binary name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE hone_options ${arg_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+endfunction()
+
+# hone_test(engine_base_test SOURCES … DEPS …): one ctest entry, run by GoogleTest's main.
+function(hone_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPS;ENVIRONMENT")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE hone_options ${arg_DEPS} GTest::gmock_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
+endfunction()
+
+# hone_proto(hone_proto PROTOS … [GRPC]): C++ of .proto files found from the folder proto/; with GRPC also the service stubs.
+function(hone_proto name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "PROTOS")
+  set(out ${PROJECT_BINARY_DIR}/generated)
+  file(MAKE_DIRECTORY ${out})
+  set(sources)
+  foreach(proto IN LISTS arg_PROTOS)
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set(generated ${out}/${stem}.pb.cc ${out}/${stem}.grpc.pb.cc)
+    add_custom_command(
+      OUTPUT ${generated} ${out}/${stem}.pb.h ${out}/${stem}.grpc.pb.h
+      COMMAND protobuf::protoc --proto_path=${PROJECT_SOURCE_DIR}/proto --cpp_out=${out} --grpc_out=${out}
+              --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin> ${PROJECT_SOURCE_DIR}/proto/${proto}
+      DEPENDS ${PROJECT_SOURCE_DIR}/proto/${proto} VERBATIM)
+    list(APPEND sources ${generated})
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  add_library(hone::${name} ALIAS ${name})
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  target_include_directories(${name} SYSTEM PUBLIC ${out})
+  target_link_libraries(${name} PUBLIC gRPC::grpc++ protobuf::libprotobuf)
+  target_precompile_headers(${name} PRIVATE <grpcpp/grpcpp.h> <google/protobuf/message.h>)
+  if(HONE_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${HONE_SANITIZE})
+  endif()
+endfunction()

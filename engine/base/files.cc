@@ -1,0 +1,182 @@
+#include "engine/base/files.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace hone {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+absl::Status WriteAndSync(int fd, absl::string_view bytes, absl::string_view path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return ErrnoStatus(errno, absl::StrCat("cannot write ", path));
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return ::fsync(fd) == 0 ? absl::OkStatus()
+                          : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
+}
+
+using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
+
+Digest NewSha256() {
+  Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
+  return digest;
+}
+
+std::string Hex(const Digest& digest) {
+  unsigned char bytes[32];
+  EVP_DigestFinal_ex(digest.get(), bytes, nullptr);
+  return absl::BytesToHexString(absl::string_view(reinterpret_cast<char*>(bytes), sizeof(bytes)));
+}
+
+}  // namespace
+
+absl::Status ErrnoStatus(int error, absl::string_view context) {
+  const std::string message = absl::StrCat(context, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::PermissionDeniedError(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return absl::ResourceExhaustedError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
+  }
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot stat ", path));
+  }
+  std::string bytes;
+  if (info.st_size > max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": at most ", max_bytes, " bytes, got ", info.st_size));
+  }
+  bytes.reserve(static_cast<size_t>(info.st_size));
+  std::vector<char> chunk(1 << 16);
+  for (;;) {
+    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+    }
+    if (got == 0) {
+      return bytes;
+    }
+    bytes.append(chunk.data(), static_cast<size_t>(got));
+    if (static_cast<int64_t>(bytes.size()) > max_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": more than ", max_bytes, " bytes"));
+    }
+  }
+}
+
+absl::Status WriteFileDurably(const std::string& path, absl::string_view bytes) {
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (file.get() < 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot create ", path));
+  }
+  return WriteAndSync(file.get(), bytes, path);
+}
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes) {
+  const std::string fresh = absl::StrCat(path, ".tmp.", ::getpid());
+  absl::Status status = WriteFileDurably(fresh, bytes);
+  if (status.ok() && ::rename(fresh.c_str(), path.c_str()) != 0) {
+    status = ErrnoStatus(errno, absl::StrCat("cannot rename to ", path));
+  }
+  if (!status.ok()) {
+    ::unlink(fresh.c_str());
+    return status;
+  }
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return SyncDirectory(folder.empty() ? "." : folder);
+}
+
+absl::Status SyncDirectory(const std::string& path) {
+  const Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() < 0 || ::fsync(folder.get()) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot fsync folder ", path));
+  }
+  return absl::OkStatus();
+}
+
+std::string Sha256(absl::string_view bytes) {
+  const Digest digest = NewSha256();
+  EVP_DigestUpdate(digest.get(), bytes.data(), bytes.size());
+  return Hex(digest);
+}
+
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
+  }
+  const Digest digest = NewSha256();
+  std::vector<char> chunk(1 << 18);
+  for (;;) {
+    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+    }
+    if (got == 0) {
+      return Hex(digest);
+    }
+    EVP_DigestUpdate(digest.get(), chunk.data(), static_cast<size_t>(got));
+  }
+}
+
+}  // namespace hone
