@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/tensor/tensor.h"
+
+namespace hone::engine::data {
+
+// What a data set is made of, before Dataset::Make has checked it.
+struct DatasetParts {
+  int64_t size = 0;                        // examples
+  TensorType features;                     // of one example: u8[C, H, W] or f32[features]
+  Buffer feature_values;                   // [size, features], row major
+  std::vector<std::string> feature_names;  // tables: one for each feature; else empty
+  std::vector<std::string> class_names;    // classification: at least two; else empty
+  std::vector<int32_t> labels;             // classification: [size], each below class_names.size()
+  std::vector<std::string> target_names;   // regression: one for each target; else empty
+  std::vector<float> targets;              // regression: [size, target_names]
+};
+
+// Examples in memory, once: pictures as bytes, tables as floats, each with a class or with target
+// values. Immutable, so any number of threads may read it. Splits and batches are lists of its
+// rows, never copies.
+class Dataset {
+ public:
+  Dataset() = default;
+
+  // INVALID_ARGUMENT where sizes or labels do not agree.
+  static absl::StatusOr<Dataset> Make(DatasetParts parts);
+
+  int64_t size() const { return parts_.size; }
+  // One example's features and target: s32[] for a class, f32[k] for values.
+  const TensorType& features() const { return parts_.features; }
+  TensorType target() const;
+  bool has_classes() const { return !parts_.class_names.empty(); }
+  int64_t classes() const { return static_cast<int64_t>(parts_.class_names.size()); }
+  const std::vector<std::string>& class_names() const { return parts_.class_names; }
+  const std::vector<std::string>& feature_names() const { return parts_.feature_names; }
+  const std::vector<std::string>& target_names() const { return parts_.target_names; }
+
+  // The features of one row, features().bytes() long.
+  const uint8_t* example(int64_t row) const {
+    return parts_.feature_values.as<uint8_t>() + row * parts_.features.bytes();
+  }
+  std::span<const int32_t> labels() const { return parts_.labels; }  // [size] or empty
+  std::span<const float> targets() const { return parts_.targets; }  // [size, k] or empty
+  // All that it holds in memory.
+  int64_t bytes() const;
+
+  // Copies rows into a batch: features to [rows, features], targets to int32[rows] or float[rows,
+  // k]. Either may be null. Allocates nothing.
+  void Gather(std::span<const int32_t> rows, void* features, void* targets) const;
+
+ private:
+  DatasetParts parts_;
+};
+
+}  // namespace hone::engine::data

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/data/dataset.h"
+#include "engine/data/preprocessing.h"
+#include "engine/data/report.h"
+
+namespace hone::engine::data {
+
+enum class Task { kClassification, kRegression };
+
+// Where named data sets come from.
+struct Sources {
+  std::string mirror_dir;  // a local folder laid out as catalog.h says; "" for none
+  std::string cache_dir;   // downloads live here; "" for none: then nothing is downloaded
+  bool offline = false;    // never downloads
+  // Called now and then with what is being done; total_bytes is 0 where it is unknown. May be
+  // empty.
+  std::function<void(const std::string& what, int64_t done_bytes, int64_t total_bytes)> progress;
+};
+
+// HONE_DATA_DIR as the mirror; HONE_CACHE_DIR, else XDG_CACHE_HOME/hone, else ~/.cache/hone as the
+// cache.
+Sources SourcesFromEnvironment();
+
+struct LoadOptions {
+  // One of the two: a name of the catalogue, or a file or folder.
+  std::string dataset;
+  std::string path;
+  Sources sources;
+
+  Task task = Task::kClassification;
+  uint64_t seed = 1;
+  // Set aside from the training part, as a share or as a number.
+  double validation_fraction = 0;
+  int64_t validation_count = 0;
+  double test_fraction = 0.2;  // where the data set has no test part
+  bool deduplicate = false;    // drops exact copies of an earlier example
+  int64_t limit =
+      0;  // at most so many examples of the training part (validation included), 0 for all
+
+  // Pictures are brought to this size and number of channels (1 grey, 3 RGB); 0: the first
+  // picture's.
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 0;
+  std::vector<float> pixel_mean;  // one for each channel, or empty
+  std::vector<float> pixel_std;
+
+  // Tables.
+  std::string target;  // a column; "": the catalogue's, else the last
+  bool standardize = true;
+  bool standardize_target = true;
+  std::vector<std::string> ignore;  // columns left out
+
+  int64_t max_bytes = int64_t{16} << 30;  // a data set that needs more memory is refused
+};
+
+// Rows of the one data set, ascending; an example is in at most one list.
+struct Splits {
+  std::vector<int32_t> train;
+  std::vector<int32_t> validation;
+  std::vector<int32_t> test;
+};
+
+struct LoadedData {
+  Dataset dataset;
+  Splits splits;
+  Preprocessing preprocessing;
+  DataReport report;
+};
+
+// Reads, cleans, splits and, for tables, encodes a data set. The same options and files give the
+// same result. INVALID_ARGUMENT names the file and the line or byte and says what would be right;
+// NOT_FOUND for a file or a name; UNAVAILABLE where a download failed.
+absl::StatusOr<LoadedData> Load(const LoadOptions& options);
+
+// What Load would give, without pixels: reads headers, labels and names (a table is read whole).
+// Damaged pictures and copies are not noticed.
+struct DataSummary {
+  TensorType features;  // of one example
+  TensorType target;    // s32[] or f32[k]
+  std::vector<std::string> class_names;
+  std::vector<std::string> target_names;
+  int64_t train = 0;  // examples
+  int64_t validation = 0;
+  int64_t test = 0;
+  int64_t bytes = 0;  // in memory when loaded
+  std::string source;
+  std::string format;
+};
+absl::StatusOr<DataSummary> Inspect(const LoadOptions& options);
+
+}  // namespace hone::engine::data

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace hone::engine::data {
+
+struct SplitReport {
+  int64_t examples = 0;
+  std::vector<int64_t> class_counts;  // in the order of the class names; empty for regression
+};
+
+struct Dropped {
+  std::string reason;  // "exact copy of an earlier example"
+  int64_t count = 0;
+  std::vector<std::string> first;  // where the first few were: a file, a line
+};
+
+// What was read, what was left out and why, and how the rest was split.
+struct DataReport {
+  std::string
+      source;  // "local mirror", "cache", "downloaded from …", "generated digits (…)", or a path
+  std::string format;  // a name of the format table
+  int64_t examples_read = 0;
+  std::vector<Dropped> dropped;
+  int64_t duplicates = 0;  // exact copies of an earlier example of the same part, dropped or not
+  int64_t duplicates_across_parts =
+      0;  // test examples that are exact copies of a training example; never dropped from train
+  int64_t contradictions = 0;  // same features as an earlier example, another target
+  int64_t missing_cells = 0;
+  SplitReport train;
+  SplitReport validation;
+  SplitReport test;
+  std::vector<std::string> notes;  // sentences a person should read
+
+  // Counts `count` more examples as dropped for `reason`; keeps the first 20 places.
+  void Drop(absl::string_view reason, absl::string_view where, int64_t count = 1);
+  int64_t dropped_examples() const;
+  nlohmann::json ToJson() const;
+};
+
+}  // namespace hone::engine::data
