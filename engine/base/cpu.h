@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace hone {
+
+// What this process may use of the machine. Containers see the host's processors; these look at the
+// affinity mask and at the cgroup (version 1 and 2). Each call reads afresh; none fails: what
+// cannot be read does not limit.
+
+// Processors' worth of time that the cgroup grants: its own quota or the smallest of its
+// ancestors'; the number of processors in the affinity mask (which includes the cpuset) where there
+// is no quota. Greater than 0.
+double CpuQuotaCores();
+
+// Threads that can run at the same time: the affinity mask's processors, at most the quota rounded
+// up to a whole one. At least 1.
+int AvailableThreads();
+
+// Bytes of memory: the machine's, or the cgroup's limit where it is smaller.
+int64_t AvailableMemoryBytes();
+
+// The processor multiplies bfloat16 numbers itself (AVX512-BF16).
+bool HasBf16();
+
+// Such as "AMD EPYC, 2 threads, AVX-512, bf16".
+std::string CpuDescription();
+
+// As CpuQuotaCores, of the cgroup tree mounted at `root` for a process with the given contents of
+// /proc/self/cgroup; 0 where there is no quota. For tests.
+double CgroupQuotaCores(const std::string& root, const std::string& memberships);
+
+}  // namespace hone
