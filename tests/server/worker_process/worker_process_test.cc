@@ -1,0 +1,163 @@
+#include "server/worker_process/worker_process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::worker_process {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class WorkerProcessTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "hone-worker-process-XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::unique_ptr<WorkerProcess> Play(const std::string& script) {
+    const std::string path = folder_ + "/script";
+    std::ofstream(path) << script;
+    setenv("HONE_FAKE_SCRIPT", path.c_str(), 1);
+    v1::WorkerRequest request;
+    request.set_mode(v1::WorkerRequest::TRAIN);
+    request.mutable_spec()->set_display_name("from the request");
+    request.set_threads(2);
+    auto worker = WorkerProcess::Start(request, {.binary = HONE_FAKE_WORKER,
+                                                 .request_path = folder_ + "/request",
+                                                 .output_path = folder_ + "/worker.log"});
+    EXPECT_THAT(worker, IsOk());
+    return worker.ok() ? *std::move(worker) : nullptr;
+  }
+
+  static std::string LogText(WorkerProcess& worker) {
+    const auto received = worker.Read(absl::Seconds(10));
+    EXPECT_THAT(received, IsOk());
+    return received.ok() && received->frame ? received->frame->event().log().text() : "";
+  }
+
+  std::string folder_;
+};
+
+TEST_F(WorkerProcessTest, GivesTheFramesInOrderThenTheEnd) {
+  const auto worker = Play("progress { phase: 'one' }\nprogress { phase: 'two' }\n");
+  EXPECT_EQ(worker->Read(absl::Seconds(10))->frame->progress().phase(), "one");
+  EXPECT_EQ(worker->Read(absl::Seconds(10))->frame->progress().phase(), "two");
+  EXPECT_TRUE(worker->Read(absl::Seconds(10))->ended);
+  EXPECT_EQ(worker->Wait(absl::Seconds(10)).ToString(), "exited with 0");
+}
+
+TEST_F(WorkerProcessTest, HandsOverTheRequest) {
+  const auto worker = Play("!show request\n");
+  EXPECT_THAT(LogText(*worker), HasSubstr("from the request"));
+}
+
+TEST_F(WorkerProcessTest, SetsTheThreadsOfTheRequestBeforeTheWorkerStarts) {
+  const auto worker = Play("!show environment\n");
+  const std::string environment = LogText(*worker);
+  EXPECT_THAT(environment, HasSubstr("OMP_NUM_THREADS=2\n"));
+  EXPECT_THAT(environment, HasSubstr("OMP_WAIT_POLICY=active\n"));
+}
+
+TEST_F(WorkerProcessTest, KeepsUnknownVariablesFromTheWorker) {
+  setenv("SECRET_OF_THE_PARENT", "x", 1);
+  const auto worker = Play("!show environment\n");
+  EXPECT_THAT(LogText(*worker), Not(HasSubstr("SECRET_OF_THE_PARENT")));
+}
+
+TEST_F(WorkerProcessTest, LeavesTheWorkerNoDescriptorButItsFive) {
+  const int extra = dup(1);
+  // The script's own file is the sixth.
+  const auto worker = Play("!show descriptors\n");
+  EXPECT_THAT(LogText(*worker), "0 1 2 3 4 5 ");
+  close(extra);
+}
+
+TEST_F(WorkerProcessTest, TheWorkerSeesThatItsParentIsGone) {
+  auto worker = Play("progress { phase: 'up' }\n!await parent\n!exit 7\n");
+  EXPECT_TRUE(worker->Read(absl::Seconds(10))->frame.has_value());
+  EXPECT_FALSE(worker->Read(absl::Milliseconds(50))->ended);
+  const pid_t pid = worker->pid();
+  worker.reset();
+  EXPECT_NE(kill(pid, 0), 0);
+}
+
+TEST_F(WorkerProcessTest, ReturnsWithoutAFrameWhenTheTimeIsOver) {
+  const auto worker = Play("!await SIGTERM\n");
+  const auto received = worker->Read(absl::Milliseconds(20));
+  ASSERT_THAT(received, IsOk());
+  EXPECT_FALSE(received->frame.has_value());
+  EXPECT_FALSE(received->ended);
+}
+
+TEST_F(WorkerProcessTest, PassesASignalOn) {
+  const auto worker = Play("progress { phase: 'up' }\n!await SIGTERM\n!exit 3\n");
+  EXPECT_TRUE(worker->Read(absl::Seconds(10))->frame.has_value());
+  worker->Signal(SIGTERM);
+  EXPECT_EQ(worker->Wait(absl::Seconds(10)).code, 3);
+}
+
+TEST_F(WorkerProcessTest, KillsAWorkerThatDoesNotEndInTime) {
+  const auto worker = Play("!ignore SIGTERM\nprogress { phase: 'up' }\n!sleep 60000\n");
+  EXPECT_TRUE(worker->Read(absl::Seconds(10))->frame.has_value());
+  worker->Signal(SIGTERM);
+  const ExitStatus exit = worker->Wait(absl::Milliseconds(50));
+  EXPECT_EQ(exit.signal, SIGKILL);
+  EXPECT_TRUE(exit.killed_by_us);
+}
+
+TEST_F(WorkerProcessTest, NamesTheSignalThatEndedTheWorker) {
+  const auto worker = Play("!abort\n");
+  EXPECT_TRUE(worker->Read(absl::Seconds(10))->ended);
+  EXPECT_EQ(worker->Wait(absl::Seconds(10)).ToString(), "was ended by SIGABRT");
+}
+
+TEST_F(WorkerProcessTest, RefusesALengthAboveTheCap) {
+  const auto worker = Play("!raw ~~~~~~~~\n");
+  EXPECT_THAT(worker->Read(absl::Seconds(10)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("announced a frame")));
+}
+
+TEST_F(WorkerProcessTest, SaysWhichProgramCannotBeStarted) {
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PLAN);
+  EXPECT_THAT(WorkerProcess::Start(request, {.binary = "/nowhere/hone-worker",
+                                             .request_path = folder_ + "/request",
+                                             .output_path = ""}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("/nowhere/hone-worker")));
+}
+
+TEST(FrameDecoder, WaitsForTheRestOfAFrame) {
+  FrameDecoder decoder;
+  decoder.Append(absl::string_view("\2\0\0", 3));
+  EXPECT_FALSE(decoder.Next()->has_value());
+  decoder.Append(absl::string_view("\0\x2a", 2));  // progress, …
+  EXPECT_FALSE(decoder.Next()->has_value());
+  decoder.Append(absl::string_view("\0", 1));  // … empty
+  EXPECT_TRUE(decoder.Next()->has_value());
+  EXPECT_EQ(decoder.pending_bytes(), 0u);
+}
+
+TEST(FrameDecoder, KeepsSayingThatTheStreamIsBroken) {
+  FrameDecoder decoder;
+  decoder.Append(absl::string_view("\1\0\0\0\xff", 5));
+  EXPECT_THAT(decoder.Next(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no WorkerFrame")));
+  EXPECT_THAT(decoder.Next(), Not(IsOk()));
+}
+
+}  // namespace
+}  // namespace hone::server::worker_process
