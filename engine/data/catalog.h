@@ -30,6 +30,7 @@ struct CatalogEntry {
   const char* cache_path;
   const char* target;  // a table's column to predict; "" for the last one
   Task task;
+  std::span<const char* const> class_names;  // where the files only number them
   bool generated_fallback;  // with no other source, generated digits take its place
 };
 

@@ -52,6 +52,10 @@ struct LoadOptions {
   std::vector<float> pixel_mean;  // one for each channel, or empty
   std::vector<float> pixel_std;
 
+  // Names for formats that number their classes (IDX); a label beyond them is an error. Empty: as
+  // many as there are labels.
+  std::vector<std::string> class_names;
+
   // Tables.
   std::string target;  // a column; "": the catalogue's, else the last
   bool standardize = true;

@@ -22,14 +22,14 @@ struct Dropped {
 
 // What was read, what was left out and why, and how the rest was split.
 struct DataReport {
-  std::string
-      source;  // "local mirror", "cache", "downloaded from …", "generated digits (…)", or a path
+  // "local mirror …", "cache …", "downloaded from …", "generated digits …", or a path.
+  std::string source;
   std::string format;  // a name of the format table
   int64_t examples_read = 0;
   std::vector<Dropped> dropped;
   int64_t duplicates = 0;  // exact copies of an earlier example of the same part, dropped or not
-  int64_t duplicates_across_parts =
-      0;  // test examples that are exact copies of a training example; never dropped from train
+  // Test examples that are exact copies of a training example.
+  int64_t duplicates_across_parts = 0;
   int64_t contradictions = 0;  // same features as an earlier example, another target
   int64_t missing_cells = 0;
   SplitReport train;

@@ -1,0 +1,297 @@
+#include "engine/data/catalog.h"
+
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "engine/data/download.h"
+
+namespace hone::engine::data {
+namespace {
+
+#define HONE_MNIST "https://ossci-datasets.s3.amazonaws.com/mnist/"
+constexpr CatalogFile kMnist[] = {
+    {"train-images-idx3-ubyte.gz", "mnist/train-images-idx3-ubyte.gz",
+     HONE_MNIST "train-images-idx3-ubyte.gz",
+     "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", 9912422},
+    {"train-labels-idx1-ubyte.gz", "mnist/train-labels-idx1-ubyte.gz",
+     HONE_MNIST "train-labels-idx1-ubyte.gz",
+     "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", 28881},
+    {"t10k-images-idx3-ubyte.gz", "mnist/t10k-images-idx3-ubyte.gz",
+     HONE_MNIST "t10k-images-idx3-ubyte.gz",
+     "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", 1648877},
+    {"t10k-labels-idx1-ubyte.gz", "mnist/t10k-labels-idx1-ubyte.gz",
+     HONE_MNIST "t10k-labels-idx1-ubyte.gz",
+     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", 4542},
+};
+#undef HONE_MNIST
+
+#define HONE_FASHION \
+  "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+constexpr CatalogFile kFashion[] = {
+    {"train-images-idx3-ubyte.gz", "fashion-mnist/train-images-idx3-ubyte.gz",
+     HONE_FASHION "train-images-idx3-ubyte.gz",
+     "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", 26421880},
+    {"train-labels-idx1-ubyte.gz", "fashion-mnist/train-labels-idx1-ubyte.gz",
+     HONE_FASHION "train-labels-idx1-ubyte.gz",
+     "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", 29515},
+    {"t10k-images-idx3-ubyte.gz", "fashion-mnist/t10k-images-idx3-ubyte.gz",
+     HONE_FASHION "t10k-images-idx3-ubyte.gz",
+     "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4422102},
+    {"t10k-labels-idx1-ubyte.gz", "fashion-mnist/t10k-labels-idx1-ubyte.gz",
+     HONE_FASHION "t10k-labels-idx1-ubyte.gz",
+     "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5148},
+};
+#undef HONE_FASHION
+
+constexpr CatalogFile kCifar10[] = {
+    {"cifar-10-binary.tar.gz", "cifar-10/cifar-10-binary.tar.gz",
+     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+     "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", 170052171},
+};
+
+constexpr CatalogFile kCifar10Jpeg[] = {
+    {"cifar10-jpeg-train-20k.tar.gz", "cifar10-jpeg/cifar10-jpeg-train-20k.tar.gz", "",
+     "0ae64e4e0429958936153ffa42ffc218b8c59de45c50150bca980a526b544803", 6412198},
+};
+
+#define HONE_OPTDIGITS \
+  "https://raw.githubusercontent.com/logicalapple/cs7641-Supervised-Learning/HEAD/"
+constexpr CatalogFile kOptdigits[] = {
+    {"optdigits.tra", "optdigits/optdigits.tra", HONE_OPTDIGITS "optdigits.tra",
+     "83b5fd08ac1e96b0509c7fbac516c0259026240b432cc738dbd746e3a8549834", 564213},
+    {"optdigits.tes", "optdigits/optdigits.tes", HONE_OPTDIGITS "optdigits.tes",
+     "01eb9e7627f764dc96a2dc1dfcca661b33751eda5db9833e1ca531115309731e", 265286},
+};
+#undef HONE_OPTDIGITS
+
+#define HONE_TABLES "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+constexpr CatalogFile kIris[] = {
+    {"iris.csv", "tabular/iris.csv", HONE_TABLES "iris.csv",
+     "f5d0c11e5c78a69a20dbb80baf2b24703f59a6687595752abb397d23732647c5", 4549}};
+constexpr CatalogFile kWine[] = {
+    {"wine.csv", "tabular/wine.csv", HONE_TABLES "wine.csv",
+     "e9c16b779f9194945067f65118da6afb317ef60c6515879c50124dc4f6cdd756", 10782}};
+constexpr CatalogFile kRed[] = {
+    {"winequality-red.csv", "tabular/winequality-red.csv", HONE_TABLES "winequality-red.csv",
+     "c9614512e980f1cbd221c796daa97f00c4898c3cd1716863abac60f6cd1a522e", 84028}};
+constexpr CatalogFile kWhite[] = {
+    {"winequality-white.csv", "tabular/winequality-white.csv", HONE_TABLES "winequality-white.csv",
+     "659d419fff887f225bf977d20520bb64a64cae203e460087f809721d4430ba27", 264255}};
+#undef HONE_TABLES
+constexpr CatalogFile kHousing[] = {
+    {"california_housing.csv", "tabular/california_housing.csv",
+     "https://raw.githubusercontent.com/ageron/handson-ml/master/datasets/housing/housing.csv",
+     "8a3727f4cf54ac1a327f69b1d5b4db54c5834ea81c6e4efc0d163300022a685e", 1423529}};
+
+constexpr const char* kDigits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+constexpr const char* kClothes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                                    "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+
+constexpr Task kClasses = Task::kClassification;
+constexpr CatalogEntry kCatalog[] = {
+    {"mnist", "handwritten digits, 28x28 grey, 60,000 + 10,000",
+     "none stated (LeCun, Cortes, Burges)", kMnist, "mnist", "", "", kClasses, kDigits, true},
+    {"fashion-mnist", "articles of clothing, 28x28 grey, 60,000 + 10,000", "MIT (Zalando SE)",
+     kFashion, "fashion-mnist", "", "", kClasses, kClothes, false},
+    {"cifar-10",
+     "photos of ten kinds, 32x32 RGB, 50,000 + 10,000, the official binary version",
+     "none stated (Krizhevsky, 2009)",
+     kCifar10,
+     "cifar-10/cifar-10-binary.tar.gz",
+     "cifar-10-binary.tar.gz",
+     "",
+     kClasses,
+     {},
+     false},
+    {"cifar10-jpeg",
+     "20,000 of CIFAR-10's training photos as JPEG; local mirror only",
+     "none stated",
+     kCifar10Jpeg,
+     "cifar10-jpeg/cifar10-jpeg-train-20k.tar.gz",
+     "cifar10-jpeg-train-20k.tar.gz",
+     "",
+     kClasses,
+     {},
+     false},
+    {"sign-digits",
+     "photos of hands signing digits, 100x100 RGB, 1,032 + 261; local mirror only",
+     "Apache-2.0 (Mavi)",
+     {},
+     "sign-digits",
+     "",
+     "",
+     kClasses,
+     {},
+     false},
+    {"optdigits",
+     "handwritten digits as 8x8 counts 0..16, 3,823 + 1,797",
+     "CC BY 4.0 (UCI set 80)",
+     kOptdigits,
+     "optdigits",
+     "",
+     "",
+     kClasses,
+     {},
+     false},
+    {"iris",
+     "four lengths of 150 flowers of three species",
+     "CC BY 4.0 (UCI set 53)",
+     kIris,
+     "tabular/iris.csv",
+     "iris.csv",
+     "",
+     kClasses,
+     {},
+     false},
+    {"wine",
+     "13 measurements of 178 wines of three growers",
+     "CC BY 4.0 (UCI set 109)",
+     kWine,
+     "tabular/wine.csv",
+     "wine.csv",
+     "",
+     kClasses,
+     {},
+     false},
+    {"winequality-red",
+     "11 measurements of 1,599 red wines and their score",
+     "CC BY 4.0 (UCI set 186)",
+     kRed,
+     "tabular/winequality-red.csv",
+     "winequality-red.csv",
+     "",
+     Task::kRegression,
+     {},
+     false},
+    {"winequality-white",
+     "11 measurements of 4,898 white wines and their score",
+     "CC BY 4.0 (UCI set 186)",
+     kWhite,
+     "tabular/winequality-white.csv",
+     "winequality-white.csv",
+     "",
+     Task::kRegression,
+     {},
+     false},
+    {"california-housing",
+     "20,640 districts of 1990 and their median house value",
+     "none stated (StatLib)",
+     kHousing,
+     "tabular/california_housing.csv",
+     "california_housing.csv",
+     "median_house_value",
+     Task::kRegression,
+     {},
+     false},
+};
+
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+std::string Join(const std::string& folder, absl::string_view below) {
+  return below.empty() ? folder : absl::StrCat(folder, "/", below);
+}
+
+bool AllExist(const CatalogEntry& entry, const std::string& folder,
+              const char* const CatalogFile::*name) {
+  for (const CatalogFile& file : entry.files) {
+    if (!Exists(Join(folder, file.*name))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool CanDownload(const CatalogEntry& entry) {
+  return !entry.files.empty() && entry.files[0].url[0] != 0;
+}
+
+absl::Status DownloadAll(const CatalogEntry& entry, const std::string& folder,
+                         const Sources& sources) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return ErrnoStatus(error.value(), folder);
+  }
+  for (const CatalogFile& file : entry.files) {
+    const std::string path = Join(folder, file.name);
+    if (Exists(path)) {
+      continue;
+    }
+    DownloadOptions options;
+    options.sha256 = file.sha256;
+    options.max_bytes = file.bytes;
+    if (sources.progress) {
+      options.progress = [&](int64_t done, int64_t total) {
+        sources.progress(absl::StrCat("downloading ", entry.name, "/", file.name), done, total);
+      };
+    }
+    HONE_RETURN_IF_ERROR(Download(file.url, path, options));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::span<const CatalogEntry> Catalog() { return kCatalog; }
+
+absl::StatusOr<const CatalogEntry*> Find(absl::string_view name) {
+  std::vector<absl::string_view> names;
+  for (const CatalogEntry& entry : kCatalog) {
+    if (entry.name == name) {
+      return &entry;
+    }
+    names.push_back(entry.name);
+  }
+  return absl::NotFoundError(absl::StrCat("no data set '", name, "' in the catalogue; it has ",
+                                          absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Sources& sources) {
+  std::vector<std::string> tried;
+  if (!sources.mirror_dir.empty()) {
+    const std::string path = Join(sources.mirror_dir, entry.mirror_path);
+    if (Exists(path) && AllExist(entry, sources.mirror_dir, &CatalogFile::mirror)) {
+      return Materialised{path, absl::StrCat("local mirror ", path)};
+    }
+    tried.push_back(absl::StrCat("the local mirror does not have ", path));
+  } else {
+    tried.push_back("HONE_DATA_DIR names no local mirror");
+  }
+  if (!CanDownload(entry)) {
+    tried.push_back("it cannot be downloaded");
+  } else if (sources.cache_dir.empty()) {
+    tried.push_back("there is no cache folder to download into");
+  } else {
+    const std::string folder = Join(sources.cache_dir, entry.name);
+    const std::string path = Join(folder, entry.cache_path);
+    if (AllExist(entry, folder, &CatalogFile::name)) {
+      return Materialised{path, absl::StrCat("cache ", path)};
+    }
+    if (sources.offline) {
+      tried.push_back("downloads are turned off");
+    } else {
+      const absl::Status downloaded = DownloadAll(entry, folder, sources);
+      if (downloaded.ok()) {
+        return Materialised{path, absl::StrCat("downloaded from ", entry.files[0].url)};
+      }
+      tried.emplace_back(downloaded.message());
+    }
+  }
+  if (entry.generated_fallback) {
+    return Materialised{
+        "",
+        absl::StrCat("generated digits instead of ", entry.name, ": ", absl::StrJoin(tried, "; ")),
+        true};
+  }
+  return absl::UnavailableError(
+      absl::StrCat("data set ", entry.name, " is not to be had: ", absl::StrJoin(tried, "; ")));
+}
+
+}  // namespace hone::engine::data

@@ -1,0 +1,197 @@
+#include "engine/data/prepare.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/rng.h"
+#include "engine/base/status.h"
+
+namespace hone::engine::data {
+namespace {
+
+// Takes `count` of the rows at random, from every class in proportion to its size (largest
+// remainder, the smaller class index first), and leaves the others in `rows`. Both are ascending.
+std::vector<int32_t> Take(std::vector<int32_t>& rows, int64_t count, const SplitRequest& request,
+                          RandomStream& stream) {
+  const int64_t groups = request.labels.empty() ? 1 : request.classes;
+  std::vector<std::vector<int32_t>> of_group(static_cast<size_t>(groups));
+  for (const int32_t row : rows) {
+    const int32_t group = request.labels.empty() ? 0 : request.labels[static_cast<size_t>(row)];
+    of_group[static_cast<size_t>(group)].push_back(row);
+  }
+  const int64_t total = static_cast<int64_t>(rows.size());
+  std::vector<int64_t> quota;
+  std::vector<std::pair<int64_t, size_t>> remainders;  // negated, so that the largest sorts first
+  int64_t given = 0;
+  for (size_t g = 0; g < of_group.size(); ++g) {
+    const int64_t share = count * static_cast<int64_t>(of_group[g].size());
+    quota.push_back(share / total);
+    given += share / total;
+    remainders.emplace_back(-(share % total), g);
+  }
+  std::sort(remainders.begin(), remainders.end());
+  for (size_t i = 0; given < count; ++i, ++given) {
+    ++quota[remainders[i].second];
+  }
+  std::vector<int32_t> taken;
+  rows.clear();
+  for (size_t g = 0; g < of_group.size(); ++g) {
+    std::vector<int32_t>& group = of_group[g];
+    for (size_t i = group.size(); i > 1; --i) {
+      std::swap(group[i - 1], group[static_cast<size_t>(stream.NextBelow(i))]);
+    }
+    const auto middle = group.begin() + quota[g];
+    taken.insert(taken.end(), group.begin(), middle);
+    rows.insert(rows.end(), middle, group.end());
+  }
+  std::sort(rows.begin(), rows.end());
+  std::sort(taken.begin(), taken.end());
+  return taken;
+}
+
+absl::Status CheckShares(const LoadOptions& options) {
+  const auto check = [](const char* name, double share) {
+    return share >= 0 && share < 1
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError(
+                     absl::StrCat(name, " is ", share, "; it must be at least 0 and below 1"));
+  };
+  HONE_RETURN_IF_ERROR(check("validation_fraction", options.validation_fraction));
+  HONE_RETURN_IF_ERROR(check("test_fraction", options.test_fraction));
+  if (options.validation_count < 0 || options.limit < 0) {
+    return absl::InvalidArgumentError("validation_count and limit must not be negative");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+uint64_t ContentHash(const void* bytes, int64_t size) {
+  constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;
+  const auto mix = [](uint64_t hash, uint64_t word) {
+    const unsigned __int128 product = static_cast<unsigned __int128>(hash ^ word) * (kFactor | 1);
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  };
+  const auto* data = static_cast<const uint8_t*>(bytes);
+  uint64_t hash = mix(kFactor, static_cast<uint64_t>(size));
+  while (size > 0) {
+    uint64_t word = 0;
+    const int64_t take = std::min<int64_t>(size, 8);
+    std::memcpy(&word, data, static_cast<size_t>(take));
+    hash = mix(hash, word) + kFactor;
+    data += take;
+    size -= take;
+  }
+  return hash;
+}
+
+std::vector<bool> FindCopies(const ExampleContents& examples, bool drop, DataReport& report) {
+  struct Hashed {
+    uint64_t hash;
+    int64_t row;
+  };
+  std::vector<bool> keep(static_cast<size_t>(examples.size), true);
+  if (examples.keep != nullptr) {
+    keep = *examples.keep;
+  }
+  std::vector<Hashed> sorted;
+  sorted.reserve(static_cast<size_t>(examples.size));
+  for (int64_t row = 0; row < examples.size; ++row) {
+    if (keep[static_cast<size_t>(row)]) {
+      sorted.push_back({examples.hash(row), row});
+    }
+  }
+  std::sort(sorted.begin(), sorted.end(), [](const Hashed& a, const Hashed& b) {
+    return a.hash != b.hash ? a.hash < b.hash : a.row < b.row;
+  });
+  std::vector<int64_t> originals;  // rows of this hash that are no copies
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    const int64_t row = sorted[i].row;
+    if (i == 0 || sorted[i - 1].hash != sorted[i].hash) {
+      originals.clear();
+    }
+    bool copy = false;
+    bool contradiction = false;
+    for (const int64_t original : originals) {
+      if (!examples.same_features(original, row)) {
+        continue;
+      }
+      if (!examples.same_target(original, row)) {
+        contradiction = true;
+        continue;
+      }
+      copy = true;
+      const bool across = original < examples.train_size && row >= examples.train_size;
+      ++(across ? report.duplicates_across_parts : report.duplicates);
+      if (drop) {
+        keep[static_cast<size_t>(row)] = false;
+        report.Drop(across ? "exact copy of a training example in the test part"
+                           : "exact copy of an earlier example",
+                    absl::StrCat("example ", row, " is example ", original));
+      }
+      break;
+    }
+    if (!copy) {
+      report.contradictions += contradiction;
+      originals.push_back(row);
+    }
+  }
+  return keep;
+}
+
+absl::StatusOr<Splits> Split(const SplitRequest& request, const LoadOptions& options) {
+  HONE_RETURN_IF_ERROR(CheckShares(options));
+  Splits splits;
+  for (int64_t row = 0; row < request.size; ++row) {
+    if (request.keep == nullptr || (*request.keep)[static_cast<size_t>(row)]) {
+      (row < request.train_size ? splits.train : splits.test).push_back(static_cast<int32_t>(row));
+    }
+  }
+  const auto share = [](double fraction, const std::vector<int32_t>& rows) {
+    return static_cast<int64_t>(std::llround(fraction * static_cast<double>(rows.size())));
+  };
+  if (request.train_size == request.size && !splits.train.empty()) {
+    RandomStream stream(options.seed, "split test");
+    splits.test = Take(splits.train, share(options.test_fraction, splits.train), request, stream);
+  }
+  if (options.limit > 0 && options.limit < static_cast<int64_t>(splits.train.size())) {
+    RandomStream stream(options.seed, "split limit");
+    splits.train = Take(splits.train, options.limit, request, stream);
+  }
+  const int64_t available = static_cast<int64_t>(splits.train.size());
+  const int64_t validation = options.validation_count > 0
+                                 ? options.validation_count
+                                 : share(options.validation_fraction, splits.train);
+  if (validation >= available) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("nothing is left to train on: the training part has ", available,
+                     " examples, and ", validation, " are set aside for validation"));
+  }
+  if (validation > 0) {
+    RandomStream stream(options.seed, "split validation");
+    splits.validation = Take(splits.train, validation, request, stream);
+  }
+  return splits;
+}
+
+void CountSplits(const Splits& splits, std::span<const int32_t> labels, int64_t classes,
+                 DataReport& report) {
+  const auto count = [&](const std::vector<int32_t>& rows, SplitReport& split) {
+    split.examples = static_cast<int64_t>(rows.size());
+    if (!labels.empty()) {
+      split.class_counts.assign(static_cast<size_t>(classes), 0);
+      for (const int32_t row : rows) {
+        ++split.class_counts[static_cast<size_t>(labels[static_cast<size_t>(row)])];
+      }
+    }
+  };
+  count(splits.train, report.train);
+  count(splits.validation, report.validation);
+  count(splits.test, report.test);
+}
+
+}  // namespace hone::engine::data

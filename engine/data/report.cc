@@ -1,0 +1,56 @@
+#include "engine/data/report.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace hone::engine::data {
+namespace {
+
+constexpr size_t kPlaces = 20;
+
+nlohmann::json ToJson(const SplitReport& split) {
+  return {{"examples", split.examples}, {"class_counts", split.class_counts}};
+}
+
+}  // namespace
+
+void DataReport::Drop(absl::string_view reason, absl::string_view where, int64_t count) {
+  auto found = std::find_if(dropped.begin(), dropped.end(),
+                            [&](const Dropped& entry) { return entry.reason == reason; });
+  if (found == dropped.end()) {
+    found = dropped.insert(dropped.end(), Dropped{std::string(reason), 0, {}});
+  }
+  found->count += count;
+  if (found->first.size() < kPlaces) {
+    found->first.emplace_back(where);
+  }
+}
+
+int64_t DataReport::dropped_examples() const {
+  int64_t total = 0;
+  for (const Dropped& entry : dropped) {
+    total += entry.count;
+  }
+  return total;
+}
+
+nlohmann::json DataReport::ToJson() const {
+  nlohmann::json drops = nlohmann::json::array();
+  for (const Dropped& entry : dropped) {
+    drops.push_back({{"reason", entry.reason}, {"count", entry.count}, {"first", entry.first}});
+  }
+  return {{"source", source},
+          {"format", format},
+          {"examples_read", examples_read},
+          {"dropped", drops},
+          {"duplicates", duplicates},
+          {"duplicates_across_parts", duplicates_across_parts},
+          {"contradictions", contradictions},
+          {"missing_cells", missing_cells},
+          {"train", data::ToJson(train)},
+          {"validation", data::ToJson(validation)},
+          {"test", data::ToJson(test)},
+          {"notes", notes}};
+}
+
+}  // namespace hone::engine::data

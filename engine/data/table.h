@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/data/dataset.h"
+#include "engine/data/load.h"
+#include "engine/data/preprocessing.h"
+#include "engine/data/report.h"
+
+namespace hone::engine::data {
+
+// A column as it was read: all numbers (NaN where the cell is missing) or all categories (-1 where
+// it is missing).
+struct Column {
+  std::string name;
+  bool is_category = false;
+  std::vector<double> numbers;          // [rows], or empty
+  std::vector<int32_t> codes;           // [rows] into categories, or empty
+  std::vector<std::string> categories;  // ascending
+};
+
+struct Table {
+  std::string path;  // for errors
+  int64_t rows = 0;
+  std::vector<Column> columns;
+  std::vector<int64_t> lines;  // [rows], where each row begins in its file
+};
+
+// A table on its way to a data set: which column is the target, and what rows have a target at all.
+struct TableTask {
+  size_t target = 0;             // index of the column
+  std::vector<size_t> features;  // indices of the columns used
+  std::vector<bool> keep;        // [rows]: has a target
+  std::vector<int32_t> labels;   // classification: [rows], 0 where there is none
+  std::vector<std::string> class_names;
+};
+
+// Finds the target and the feature columns. INVALID_ARGUMENT names the column that is missing or
+// does not suit the task. Rows without a target are dropped into the report, missing cells counted.
+absl::StatusOr<TableTask> PlanTable(const Table& table, const LoadOptions& options,
+                                    DataReport& report);
+
+// Fits means, deviations, fill values and categories on the training rows alone.
+Preprocessing FitTable(const Table& table, const TableTask& task, std::span<const int32_t> train,
+                       const LoadOptions& options);
+
+// All rows as floats by that preprocessing.
+absl::StatusOr<DatasetParts> EncodeTable(const Table& table, const TableTask& task,
+                                         const Preprocessing& preprocessing,
+                                         const LoadOptions& options);
+
+}  // namespace hone::engine::data
