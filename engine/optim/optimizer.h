@@ -1,0 +1,182 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/tensor/tensor.h"
+
+// Optimizers over flat slabs. The update rules, with g the gradient (summed over shards, scaled,
+// clipped), w the value, r the learning rate, λ the range's weight decay, t the update's number
+// from 1:
+//   all but AdamW      g ← g + λ w, where λ is not 0
+//   SGD                u ← μ u + g;  w ← w − r u, or with Nesterov w ← w − r (g + μ u)
+//                      Sutskever, Martens, Dahl, Hinton, ICML 2013, as torch.optim.SGD writes it
+//                      (dampening 0)
+//   Adam               m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − r √(1 − β₂ᵗ) / (1 −
+//   β₁ᵗ) · m / (√v + ε)
+//                      Kingma and Ba, ICLR 2015, the form at the end of section 2, as
+//                      keras.optimizers.Adam has it; torch adds its ε to √(v / (1 − β₂ᵗ)) instead
+//   AdamW              w ← (1 − r λ) w, then Adam. Loshchilov and Hutter, ICLR 2019
+//   RMSprop            v ← ρ v + (1 − ρ) g²;  u ← μ u + g / (√v + ε);  w ← w − r u. Tieleman and
+//   Hinton, Coursera lecture 6.5, as
+//                      torch.optim.RMSprop writes it. Centered (Graves 2013): a ← ρ a + (1 − ρ) g,
+//                      and √(v − a²) for √v
+namespace hone::engine::optim {
+
+struct Sgd {
+  double learning_rate = 0.01;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;
+};
+
+struct Adam {
+  double learning_rate = 0.001;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-7;
+  double weight_decay = 0;  // L2
+};
+
+struct AdamW {
+  double learning_rate = 0.001;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-7;
+  double weight_decay = 0.01;  // decoupled
+};
+
+struct RmsProp {
+  double learning_rate = 0.001;
+  double decay = 0.9;  // ρ
+  double epsilon = 1e-7;
+  double momentum = 0;
+  bool centered = false;
+  double weight_decay = 0;
+};
+
+using OptimizerOptions = std::variant<Sgd, Adam, AdamW, RmsProp>;
+
+absl::string_view NameOf(const OptimizerOptions& options);  // "sgd", "adam", "adamw", "rmsprop"
+double LearningRateOf(const OptimizerOptions& options);
+double WeightDecayOf(const OptimizerOptions& options);
+
+// INVALID_ARGUMENT naming the field: "optimizer.adam.beta1: must be at least 0 and below 1,
+// got 1.5".
+absl::Status Validate(const OptimizerOptions& options);
+
+// Names of the state slabs, in order: {} or {"velocity"} for SGD, {"m", "v"}, {"square"[,
+// "velocity"][, "mean"]} for RMSprop.
+std::vector<std::string> StateNames(const OptimizerOptions& options);
+
+// One parameter, or several next to each other that are treated alike: floats [begin, end) of the
+// slab. begin is a multiple of 16; from end to the next multiple of 16 values and gradients are
+// zero, and stay so.
+struct ParameterRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  float learning_rate_multiplier = 1;
+  float weight_decay =
+      0;  // λ itself; usually WeightDecayOf(options), or 0 for biases and normalisation
+};
+
+// What the read pass found, before clipping.
+struct GradientSummary {
+  double squared_norm =
+      0;  // of scale · the summed gradient, over all ranges; NaN or infinite if not finite
+  bool finite = true;  // no NaN and no infinity in the summed gradient
+  double norm() const;
+};
+
+// The factor that brings a gradient of this norm down to max_norm: min(1, max_norm / norm); 1 if
+// max_norm is 0 (off).
+double ClipFactor(double norm, double max_norm);
+
+// One update.
+struct UpdateStep {
+  int64_t step = 1;          // number of this update, from 1: the t of Adam
+  double learning_rate = 0;  // the schedule's factor already in it
+  double scale = 1;          // of the summed gradient: 1 / total weight × ClipFactor
+  double clip_value = 0;     // each scaled gradient is cut to ± this; 0: not
+};
+
+// The pointers of one update: whole slabs, 64-byte aligned, long enough for the last range's end
+// rounded up to 16 floats.
+struct Slabs {
+  float* values = nullptr;
+  std::span<const float* const> gradients;  // one for each shard; the gradient is their sum
+};
+
+// One optimizer over a group of ranges of a slab, with its state. Two passes for each update:
+//   1. Read(…, k, n) by workers k = 0 … n − 1, all join, Summary() by one of them: norm and
+//   finiteness, nothing is written.
+//      The caller decides: stop on a gradient that is not finite, clip.
+//   2. Write(…, k, n) by workers k = 0 … n − 1, all join: values and state are updated, in one pass
+//   over memory.
+// No pass allocates. Results do not depend on n at all, on the number of shards only by rounding.
+// Thread safe as described only.
+class Optimizer {
+ public:
+  // The state starts at zero. `ranges` ascend and do not overlap; what lies between them is not
+  // touched. INVALID_ARGUMENT for options or ranges that break the rules.
+  static absl::StatusOr<Optimizer> Create(const OptimizerOptions& options,
+                                          std::vector<ParameterRange> ranges);
+
+  const OptimizerOptions& options() const { return options_; }
+  std::span<const ParameterRange> ranges() const { return ranges_; }
+
+  // Worker k's part of the read pass. With weights, the squared norms of the values are taken too
+  // (for layer statistics).
+  void Read(const Slabs& slabs, bool with_weights, int k, int n);
+  // Puts the parts together. `scale` multiplies the summed gradient.
+  GradientSummary Summary(double scale) const;
+  // Squared norms of range i after Read; those of the values after a Read with weights.
+  double SquaredGradientNorm(int i, double scale) const;
+  double SquaredWeightNorm(int i) const;
+
+  // Worker k's part of the write pass.
+  void Write(const Slabs& slabs, const UpdateStep& step, int k, int n);
+
+  // The state, for checkpoints: slab s of StateNames() covers [state_begin(), state_begin() +
+  // state(s).size()) of the slab, so range r's part is state(s).subspan(r.begin - state_begin(),
+  // r.end - r.begin).
+  int state_slabs() const { return static_cast<int>(state_.size()); }
+  int64_t state_begin() const { return begin_; }
+  std::span<float> state(int s);
+  std::span<const float> state(int s) const;
+  int64_t state_bytes() const;
+
+ private:
+  // At most kBlock floats of one range: the unit of partial sums, so that they do not depend on the
+  // number of workers.
+  struct Block {
+    int64_t begin;
+    int64_t end;  // a multiple of 16
+    double gradient_squares = 0;
+    double weight_squares = 0;
+  };
+
+  Optimizer() = default;
+  void UpdateBlock(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
+                   int64_t begin, int64_t end);
+
+  OptimizerOptions options_;
+  std::vector<ParameterRange> ranges_;
+  std::vector<Block> blocks_;
+  std::vector<size_t> first_block_;  // of each range, and one past the last
+  int64_t begin_ = 0;
+  int64_t end_ = 0;  // a multiple of 16
+  std::vector<Buffer> state_;
+};
+
+// Worker k's part of sum += gradient over the first `count` floats (a multiple of 16) of two slabs:
+// gradient accumulation.
+void AccumulateGradient(const float* gradient, float* sum, int64_t count, int k, int n);
+
+}  // namespace hone::engine::optim
