@@ -1,0 +1,114 @@
+#include "engine/graph/graph.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace hone::engine {
+
+Value Graph::Append(Node node) {
+  nodes_.push_back(std::move(node));
+  return {static_cast<int32_t>(nodes_.size()) - 1, 0};
+}
+
+Value Graph::Input(absl::string_view name, const TensorType& type) {
+  Node node;
+  node.kind = Node::Kind::kInput;
+  node.name = std::string(name);
+  node.types = {type};
+  return Append(std::move(node));
+}
+
+Value Graph::Parameter(const ParameterSpec& spec) {
+  if (const auto found = parameters_.find(spec.name); found != parameters_.end()) {
+    if (node(found->second).parameter.shape != spec.shape) {
+      return Fail(absl::InvalidArgumentError(absl::StrCat(
+          "parameter ", spec.name, " has two shapes, ",
+          node(found->second).parameter.shape.ToString(), " and ", spec.shape.ToString())));
+    }
+    return {found->second, 0};
+  }
+  Node node;
+  node.kind = Node::Kind::kParameter;
+  node.name = scope_;
+  node.types = {{spec.shape, DType::kF32}};
+  node.parameter = spec;
+  const Value value = Append(std::move(node));
+  parameters_[spec.name] = value.node;
+  return value;
+}
+
+Value Graph::Constant(double constant) {
+  Node node;
+  node.kind = Node::Kind::kConstant;
+  node.name = "constant";
+  node.types = {{Shape{}, DType::kF32}};
+  node.constant = constant;
+  return Append(std::move(node));
+}
+
+Value Graph::Add(std::shared_ptr<const Op> op, std::vector<Value> inputs) {
+  std::vector<TensorType> types;
+  for (const Value input : inputs) {
+    if (!input.valid()) {
+      return Fail(
+          absl::InternalError(absl::StrCat(op->kind(), " ", scope_, ": an input is missing")));
+    }
+    types.push_back(type(input));
+  }
+  if (!status_.ok()) {
+    return Fail(status_);
+  }
+  absl::StatusOr<std::vector<TensorType>> outputs = op->InferTypes(types);
+  if (!outputs.ok()) {
+    return Fail(Annotate(outputs.status(), scope_.empty() ? op->kind() : scope_));
+  }
+  Node node;
+  node.name = scope_;
+  node.op = std::move(op);
+  node.inputs = std::move(inputs);
+  node.types = *std::move(outputs);
+  return Append(std::move(node));
+}
+
+void Graph::Update(Value buffer, Value value) {
+  if (status_.ok()) {
+    updates_.emplace_back(buffer, value);
+  }
+}
+
+Value Graph::Fail(const absl::Status& status) {
+  if (status_.ok()) {
+    status_ = status;
+  }
+  // The placeholder has the shape of nothing in particular; nobody looks at it, because status() is
+  // not OK.
+  Node node;
+  node.kind = Node::Kind::kConstant;
+  node.name = "placeholder";
+  node.types = std::vector<TensorType>(4, TensorType{Shape{1, 1, 1, 1}, DType::kF32});
+  return Append(std::move(node));
+}
+
+bool Graph::IsConstant(Value value, double constant) const {
+  return node(value.node).kind == Node::Kind::kConstant && node(value.node).constant == constant;
+}
+
+void Op::Differentiate(Gradient& gradient) const {
+  gradient.graph().Fail(absl::UnimplementedError(absl::StrCat(kind(), " has no gradient")));
+}
+
+Cost Op::EstimateCost(std::span<const TensorType> in, std::span<const TensorType> out) const {
+  Cost cost;
+  for (const TensorType& type : in) {
+    cost.bytes += static_cast<double>(type.bytes());
+  }
+  for (const TensorType& type : out) {
+    cost.bytes += static_cast<double>(type.bytes());
+    cost.flops += static_cast<double>(type.shape.elements());
+  }
+  return cost;
+}
+
+std::shared_ptr<const Op> Op::WithActivation(kernels::ActivationKind) const { return nullptr; }
+
+}  // namespace hone::engine

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/graph/op.h"
+#include "engine/params/parameter_store.h"
+
+namespace hone::engine {
+
+// A computation over tensors of fixed shapes: inputs, parameters, and ops in the order in which
+// they can run. It is only a description; plan/ makes a Program of it, reference.h interprets it.
+//
+// The first error is kept and later calls return a placeholder, so that layers and models need no
+// error plumbing; whoever uses the graph asks status() first.
+class Graph {
+ public:
+  struct Node {
+    enum class Kind { kInput, kParameter, kConstant, kOp };
+    Kind kind = Kind::kOp;
+    std::string name;
+    std::shared_ptr<const Op> op;  // of kOp
+    std::vector<Value> inputs;
+    std::vector<TensorType> types;  // of the outputs
+    ParameterSpec parameter;        // of kParameter
+    double constant = 0;            // of kConstant
+  };
+
+  // A tensor given at each run.
+  Value Input(absl::string_view name, const TensorType& type);
+  // The same name again is the same parameter.
+  Value Parameter(const ParameterSpec& spec);
+  // A scalar.
+  Value Constant(double value);
+
+  // Adds a node named after the layer (scope) it belongs to and returns its outputs' first value;
+  // others are {node, 1}, ….
+  Value Add(std::shared_ptr<const Op> op, std::vector<Value> inputs);
+
+  // At the end of a run, `buffer` (a parameter of role kBuffer) takes the value.
+  void Update(Value buffer, Value value);
+  const std::vector<std::pair<Value, Value>>& updates() const { return updates_; }
+
+  // Keeps the first error and returns a placeholder.
+  Value Fail(const absl::Status& status);
+  const absl::Status& status() const { return status_; }
+
+  // Nodes added from now on are named `scope`: the layer.
+  void set_scope(absl::string_view scope) { scope_ = std::string(scope); }
+  const std::string& scope() const { return scope_; }
+
+  const TensorType& type(Value value) const {
+    return nodes_[static_cast<size_t>(value.node)].types[static_cast<size_t>(value.output)];
+  }
+  const Shape& shape(Value value) const { return type(value).shape; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const Node& node(int32_t index) const { return nodes_[static_cast<size_t>(index)]; }
+  bool IsConstant(Value value, double constant) const;
+
+ private:
+  Value Append(Node node);
+
+  std::vector<Node> nodes_;
+  absl::flat_hash_map<std::string, int32_t> parameters_;
+  std::vector<std::pair<Value, Value>> updates_;
+  std::string scope_;
+  absl::Status status_;
+};
+
+// Adds to the graph the gradients of `loss` (a scalar) with respect to each of `with_respect_to`,
+// in their order. A value that the loss does not depend on gets an invalid Value.
+std::vector<Value> Differentiate(Graph& graph, Value loss,
+                                 const std::vector<Value>& with_respect_to);
+
+}  // namespace hone::engine

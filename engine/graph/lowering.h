@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/graph/op.h"
+#include "engine/onednn/primitive.h"
+
+namespace hone::engine {
+
+// A piece of a program's memory; its address is known when the program is bound.
+using Slot = int32_t;
+
+// Where the slots are.
+class Memory {
+ public:
+  explicit Memory(std::span<void* const> addresses) : addresses_(addresses) {}
+  void* operator[](Slot slot) const { return addresses_[static_cast<size_t>(slot)]; }
+  template <typename T>
+  T* as(Slot slot) const {
+    return static_cast<T*>(addresses_[static_cast<size_t>(slot)]);
+  }
+
+ private:
+  std::span<void* const> addresses_;
+};
+
+// Does the work; false if oneDNN refused. Allocates nothing.
+using StepFunction = std::function<bool(const RunScalars&)>;
+// Called once when addresses are known.
+using BindFunction = std::function<absl::StatusOr<StepFunction>(const Memory&)>;
+
+// Handed to Op::Lower: what the op may ask of the plan, and where it leaves its steps. Layouts flow
+// with the values: an op sees how its producer left an input and either takes it so or asks for
+// another layout, which costs a reorder.
+class Lowering {
+ public:
+  virtual ~Lowering() = default;
+
+  virtual const TensorType& input_type(int i) const = 0;
+  virtual const TensorType& output_type(int i) const = 0;
+  // The layer's name.
+  virtual absl::string_view name() const = 0;
+  // What shows up in the weights, and random numbers are keyed by; threads the steps may use.
+  virtual int threads() const = 0;
+  // f32, or bf16 for products and what lies between them.
+  virtual DType compute_dtype() const = 0;
+  // Somebody reads output i.
+  virtual bool wanted(int output) const = 0;
+  // Input i is a parameter or a constant rather than something computed.
+  virtual bool is_parameter(int input) const = 0;
+  virtual bool is_constant(int input, double value) const = 0;
+
+  // How input i is laid out where its producer left it.
+  virtual onednn::MemoryDesc desc(int input) const = 0;
+  // Input i in that layout, or in another one and another element type: a reorder step, or for a
+  // parameter a packed copy.
+  virtual Slot Input(int i) = 0;
+  absl::StatusOr<Slot> Input(int i, const onednn::MemoryDesc& desc_wanted) {
+    return Input(i, desc_wanted, desc(i));
+  }
+  // The same where the op sees the input's memory with other extents or strides than the graph:
+  // `seen_as` describes the memory that is there (a transposed matrix, a grouped kernel).
+  virtual absl::StatusOr<Slot> Input(int i, const onednn::MemoryDesc& wanted,
+                                     const onednn::MemoryDesc& seen_as) = 0;
+  // Row major f32.
+  absl::StatusOr<Slot> PlainInput(int i) {
+    return Input(i, onednn::MemoryDesc::Plain({input_type(i).shape, DType::kF32}));
+  }
+
+  // Memory for output i laid out as desc.
+  virtual Slot Output(int i, const onednn::MemoryDesc& desc) = 0;
+  // The same, on top of input `input` (as Input(input) gives it, same layout) if nothing reads that
+  // later.
+  virtual Slot OutputInPlace(int i, const onednn::MemoryDesc& desc, int input) = 0;
+  // Output i is the slot `slot`, seen with another shape: no step.
+  virtual void OutputAlias(int i, const onednn::MemoryDesc& desc, Slot slot) = 0;
+  virtual Slot Scratch(int64_t bytes) = 0;
+
+  // A step. `label` is for profiles, such as "relu" or a primitive's implementation.
+  virtual void Emit(absl::string_view label, BindFunction bind) = 0;
+
+  // A step that runs a primitive; its scratchpad is taken care of.
+  void EmitPrimitive(const onednn::Primitive& primitive,
+                     std::vector<std::pair<onednn::Arg, Slot>> arguments);
+};
+
+}  // namespace hone::engine

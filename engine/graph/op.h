@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/kernels/elementwise.h"
+#include "engine/tensor/tensor.h"
+
+namespace hone::engine {
+
+class Graph;
+class Lowering;
+
+// One output of one node.
+struct Value {
+  int32_t node = -1;
+  int32_t output = 0;
+
+  bool valid() const { return node >= 0; }
+  friend bool operator==(const Value&, const Value&) = default;
+};
+
+// What a run of a program is told beside its inputs: what random numbers are keyed by.
+struct RunScalars {
+  uint64_t seed = 0;
+  uint64_t step = 0;
+  int64_t first_example = 0;  // position in the whole batch of this program's first example
+};
+
+struct Cost {
+  double flops = 0;  // a multiplication and an addition are two
+  double bytes = 0;  // read and written once each
+};
+
+// Handed to Op::Differentiate: the gradient of the loss with respect to a node's outputs is known;
+// the op adds the nodes that carry it to its inputs.
+class Gradient {
+ public:
+  Graph& graph() const { return graph_; }
+  const Value& input(int i) const { return inputs_[static_cast<size_t>(i)]; }
+  int input_count() const { return static_cast<int>(inputs_.size()); }
+  Value output(int i) const { return {node_, i}; }
+  // The gradient with respect to output i; not valid if the loss does not depend on it.
+  Value dy(int i = 0) const { return dy_[static_cast<size_t>(i)]; }
+  // Whether anybody asked for the gradient with respect to input i.
+  bool Needs(int i) const { return needs_[static_cast<size_t>(i)]; }
+  // Adds make() to the gradient of input i; make is called only if it is needed.
+  void Accumulate(int i, absl::FunctionRef<Value()> make);
+
+ private:
+  friend struct Differentiation;
+  Gradient(Graph& graph, int32_t node) : graph_(graph), node_(node) {}
+
+  Graph& graph_;
+  int32_t node_;
+  std::vector<Value> inputs_;
+  std::vector<Value> dy_;
+  std::vector<bool> needs_;
+  std::vector<Value> made_;
+};
+
+// A coarse operation, everything about it in one class. Immutable; shared by the nodes of graphs.
+class Op {
+ public:
+  virtual ~Op() = default;
+
+  // Such as "conv2d": for tables, profiles and messages.
+  virtual absl::string_view kind() const = 0;
+
+  // Types of the outputs; INVALID_ARGUMENT naming the dimension that does not fit.
+  virtual absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const = 0;
+
+  // Adds the gradient's nodes. The default fails the graph: the op has no gradient.
+  virtual void Differentiate(Gradient& gradient) const;
+
+  virtual Cost EstimateCost(std::span<const TensorType> in, std::span<const TensorType> out) const;
+
+  // Plain loops in double, row major: the definition of the op. Outputs have their shapes and are
+  // zero.
+  virtual void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                         const RunScalars& scalars) const = 0;
+
+  // Emits the steps that compute it.
+  virtual absl::Status Lower(Lowering& lowering) const = 0;
+
+  // The same op with an activation computed on output 0 in the same pass; null if it has none.
+  virtual std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const;
+};
+
+}  // namespace hone::engine

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace hone::engine::kernels {
+
+// What a loss says of a batch: sums, not means, so that parts of a batch can be added up and
+// divided once.
+struct LossSums {
+  double loss = 0;
+  double weight = 0;
+  double correct = 0;  // examples whose largest logit is the label's
+};
+
+// Softmax and cross-entropy of rows of logits in one pass. Of an example with label y and class
+// weights w (default 1):
+//   loss = (1 − ε) w[y] (−log p[y]) + ε / classes · Σc w[c] (−log p[c]),  weight = w[y]
+// as PyTorch's CrossEntropyLoss defines label smoothing ε. A negative label is ignored: no loss, no
+// weight, no gradient. `gradient`, unless null, gets d(loss) / d(logits); it may be the logits' own
+// memory.
+LossSums SoftmaxCrossEntropy(const float* logits, const int32_t* labels, int64_t rows,
+                             int64_t classes, float smoothing, std::span<const float> class_weights,
+                             float* gradient);
+
+// Rows of probabilities from rows of logits; may be the same memory.
+void Softmax(const float* logits, int64_t rows, int64_t classes, float* probabilities);
+
+}  // namespace hone::engine::kernels

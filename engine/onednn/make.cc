@@ -1,0 +1,237 @@
+// One maker for each kind of primitive. oneDNN 2 has operation descs, oneDNN 3 has none: Describe
+// hides it.
+
+#include "engine/base/status.h"
+#include "engine/onednn/guard.h"
+#include "engine/onednn/types.h"
+
+namespace hone::engine::onednn {
+namespace {
+
+using Dims = dnnl::memory::dims;
+using dnnl::algorithm;
+using dnnl::prop_kind;
+
+Dims Pair(const int64_t (&values)[2]) { return {values[0], values[1]}; }
+// oneDNN counts the holes of a dilated kernel: 0 for none.
+Dims Holes(const int64_t (&values)[2]) { return {values[0] - 1, values[1] - 1}; }
+
+const dnnl::memory::desc& Raw(const MemoryDesc& desc) { return desc.rep().desc; }
+
+dnnl::primitive_attr Attributes(PostOp post_op = PostOp::kNone) {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  algorithm kind = algorithm::undef;
+  switch (post_op) {
+    case PostOp::kNone:
+      return attributes;
+    case PostOp::kRelu:
+      kind = algorithm::eltwise_relu;
+      break;
+    case PostOp::kTanh:
+      kind = algorithm::eltwise_tanh;
+      break;
+    case PostOp::kSigmoid:
+      kind = algorithm::eltwise_logistic;
+      break;
+  }
+  dnnl::post_ops ops;
+#if DNNL_VERSION_MAJOR < 3
+  ops.append_eltwise(1.0f, kind, 0.0f, 0.0f);
+#else
+  ops.append_eltwise(kind, 0.0f, 0.0f);
+#endif
+  attributes.set_post_ops(ops);
+  return attributes;
+}
+
+template <typename P, typename... A>
+typename P::primitive_desc Describe(const dnnl::primitive_attr& attributes, const A&... arguments) {
+#if DNNL_VERSION_MAJOR < 3
+  return typename P::primitive_desc(typename P::desc(arguments...), attributes, Cpu());
+#else
+  return typename P::primitive_desc(Cpu(), arguments..., attributes);
+#endif
+}
+
+// For gradients, which oneDNN wants to see the forward desc of.
+template <typename P, typename Hint, typename... A>
+typename P::primitive_desc DescribeGradient(const Hint& hint, const A&... arguments) {
+  const dnnl::primitive_attr attributes = Attributes();
+#if DNNL_VERSION_MAJOR < 3
+  return typename P::primitive_desc(typename P::desc(arguments...), attributes, Cpu(), hint);
+#else
+  return typename P::primitive_desc(Cpu(), arguments..., hint, attributes);
+#endif
+}
+
+template <typename P, typename Body>
+absl::StatusOr<Primitive> Make(absl::string_view what, Body&& describe) {
+  Primitive made;
+  HONE_RETURN_IF_ERROR(Guard(what, [&] {
+    const typename P::primitive_desc desc = describe();
+    made = Primitive(
+        std::make_shared<Primitive::Rep>(Primitive::Rep{P(desc), desc, desc.impl_info_str()}));
+  }));
+  return made;
+}
+
+dnnl::convolution_forward::primitive_desc DescribeConvolution(const Convolution& c,
+                                                              PostOp post_op) {
+  const auto describe = [&](const auto&... bias) {
+    return Describe<dnnl::convolution_forward>(
+        Attributes(post_op), prop_kind::forward_training, algorithm::convolution_direct, Raw(c.src),
+        Raw(c.weights), bias..., Raw(c.dst), Pair(c.stride), Holes(c.dilation),
+        Pair(c.padding_before), Pair(c.padding_after));
+  };
+  return c.bias.empty() ? describe() : describe(Raw(c.bias));
+}
+
+dnnl::inner_product_forward::primitive_desc DescribeInnerProduct(const InnerProduct& p,
+                                                                 PostOp post_op) {
+  const auto describe = [&](const auto&... bias) {
+    return Describe<dnnl::inner_product_forward>(Attributes(post_op), prop_kind::forward_training,
+                                                 Raw(p.src), Raw(p.weights), bias..., Raw(p.dst));
+  };
+  return p.bias.empty() ? describe() : describe(Raw(p.bias));
+}
+
+dnnl::pooling_forward::primitive_desc DescribePool(const Pool& p, bool training) {
+  const prop_kind prop = training ? prop_kind::forward_training : prop_kind::forward_inference;
+  const algorithm kind =
+      p.kind == Pooling::kMax ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding;
+#if DNNL_VERSION_MAJOR < 3
+  return Describe<dnnl::pooling_forward>(Attributes(), prop, kind, Raw(p.src), Raw(p.dst),
+                                         Pair(p.stride), Pair(p.kernel), Pair(p.padding_before),
+                                         Pair(p.padding_after));
+#else
+  return Describe<dnnl::pooling_forward>(Attributes(), prop, kind, Raw(p.src), Raw(p.dst),
+                                         Pair(p.stride), Pair(p.kernel), Dims{0, 0},
+                                         Pair(p.padding_before), Pair(p.padding_after));
+#endif
+}
+
+const dnnl::normalization_flags kScaleAndShift =
+    dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+
+dnnl::batch_normalization_forward::primitive_desc DescribeBatchNorm(const MemoryDesc& src,
+                                                                    float epsilon) {
+#if DNNL_VERSION_MAJOR < 3
+  return Describe<dnnl::batch_normalization_forward>(Attributes(), prop_kind::forward_training,
+                                                     Raw(src), epsilon, kScaleAndShift);
+#else
+  return Describe<dnnl::batch_normalization_forward>(Attributes(), prop_kind::forward_training,
+                                                     Raw(src), Raw(src), epsilon, kScaleAndShift);
+#endif
+}
+
+}  // namespace
+
+absl::StatusOr<Primitive> MakeConvolution(const Convolution& c, PostOp post_op) {
+  return Make<dnnl::convolution_forward>("convolution",
+                                         [&] { return DescribeConvolution(c, post_op); });
+}
+
+absl::StatusOr<Primitive> MakeConvolutionGradientOfData(const Convolution& c) {
+  return Make<dnnl::convolution_backward_data>("convolution, gradient of data", [&] {
+    return DescribeGradient<dnnl::convolution_backward_data>(
+        DescribeConvolution(c, PostOp::kNone), algorithm::convolution_direct, Raw(c.src),
+        Raw(c.weights), Raw(c.dst), Pair(c.stride), Holes(c.dilation), Pair(c.padding_before),
+        Pair(c.padding_after));
+  });
+}
+
+absl::StatusOr<Primitive> MakeConvolutionGradientOfWeights(const Convolution& c) {
+  return Make<dnnl::convolution_backward_weights>("convolution, gradient of weights", [&] {
+    Convolution forward =
+        c;  // whose weights are of the data's type, while their gradient may be f32
+    forward.weights = MemoryDesc::Any({c.weights.type().shape, c.src.type().dtype});
+    const auto describe = [&](const auto&... bias) {
+      return DescribeGradient<dnnl::convolution_backward_weights>(
+          DescribeConvolution(forward, PostOp::kNone), algorithm::convolution_direct, Raw(c.src),
+          Raw(c.weights), bias..., Raw(c.dst), Pair(c.stride), Holes(c.dilation),
+          Pair(c.padding_before), Pair(c.padding_after));
+    };
+    return c.bias.empty() ? describe() : describe(Raw(c.bias));
+  });
+}
+
+absl::StatusOr<Primitive> MakeInnerProduct(const InnerProduct& p, PostOp post_op) {
+  return Make<dnnl::inner_product_forward>("inner product",
+                                           [&] { return DescribeInnerProduct(p, post_op); });
+}
+
+absl::StatusOr<Primitive> MakeInnerProductGradientOfData(const InnerProduct& p) {
+  return Make<dnnl::inner_product_backward_data>("inner product, gradient of data", [&] {
+    return DescribeGradient<dnnl::inner_product_backward_data>(
+        DescribeInnerProduct(p, PostOp::kNone), Raw(p.src), Raw(p.weights), Raw(p.dst));
+  });
+}
+
+absl::StatusOr<Primitive> MakeInnerProductGradientOfWeights(const InnerProduct& p) {
+  return Make<dnnl::inner_product_backward_weights>("inner product, gradient of weights", [&] {
+    InnerProduct forward = p;
+    forward.weights = MemoryDesc::Any({p.weights.type().shape, p.src.type().dtype});
+    const auto describe = [&](const auto&... bias) {
+      return DescribeGradient<dnnl::inner_product_backward_weights>(
+          DescribeInnerProduct(forward, PostOp::kNone), Raw(p.src), Raw(p.weights), bias...,
+          Raw(p.dst));
+    };
+    return p.bias.empty() ? describe() : describe(Raw(p.bias));
+  });
+}
+
+absl::StatusOr<Primitive> MakeMatMul(const MemoryDesc& src, const MemoryDesc& weights,
+                                     const MemoryDesc& dst) {
+  return Make<dnnl::matmul>("matrix product", [&] {
+    return Describe<dnnl::matmul>(Attributes(), Raw(src), Raw(weights), Raw(dst));
+  });
+}
+
+absl::StatusOr<Primitive> MakePool(const Pool& p, bool training) {
+  return Make<dnnl::pooling_forward>("pooling", [&] { return DescribePool(p, training); });
+}
+
+absl::StatusOr<Primitive> MakePoolGradient(const Pool& p) {
+  return Make<dnnl::pooling_backward>("pooling, gradient", [&] {
+    const algorithm kind =
+        p.kind == Pooling::kMax ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding;
+#if DNNL_VERSION_MAJOR < 3
+    return DescribeGradient<dnnl::pooling_backward>(DescribePool(p, true), kind, Raw(p.src),
+                                                    Raw(p.dst), Pair(p.stride), Pair(p.kernel),
+                                                    Pair(p.padding_before), Pair(p.padding_after));
+#else
+    return DescribeGradient<dnnl::pooling_backward>(
+        DescribePool(p, true), kind, Raw(p.src), Raw(p.dst), Pair(p.stride), Pair(p.kernel),
+        Dims{0, 0}, Pair(p.padding_before), Pair(p.padding_after));
+#endif
+  });
+}
+
+absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon) {
+  return Make<dnnl::batch_normalization_forward>("batch norm",
+                                                 [&] { return DescribeBatchNorm(src, epsilon); });
+}
+
+absl::StatusOr<Primitive> MakeBatchNormGradient(const MemoryDesc& src, const MemoryDesc& diff_dst,
+                                                float epsilon) {
+  return Make<dnnl::batch_normalization_backward>("batch norm, gradient", [&] {
+#if DNNL_VERSION_MAJOR < 3
+    return DescribeGradient<dnnl::batch_normalization_backward>(DescribeBatchNorm(src, epsilon),
+                                                                prop_kind::backward, Raw(diff_dst),
+                                                                Raw(src), epsilon, kScaleAndShift);
+#else
+    return DescribeGradient<dnnl::batch_normalization_backward>(
+        DescribeBatchNorm(src, epsilon), prop_kind::backward, Raw(diff_dst), Raw(diff_dst),
+        Raw(src), epsilon, kScaleAndShift);
+#endif
+  });
+}
+
+absl::StatusOr<Primitive> MakeReorder(const MemoryDesc& from, const MemoryDesc& to) {
+  return Make<dnnl::reorder>("reorder", [&] {
+    return dnnl::reorder::primitive_desc(Cpu(), Raw(from), Cpu(), Raw(to), Attributes());
+  });
+}
+
+}  // namespace hone::engine::onednn

@@ -1,0 +1,104 @@
+#include "absl/strings/str_cat.h"
+#include "engine/onednn/types.h"
+
+namespace hone::engine::onednn {
+namespace {
+
+MemoryDesc Make(const TensorType& type, const dnnl::memory::desc& desc) {
+  return MemoryDesc(std::make_shared<MemoryDesc::Rep>(MemoryDesc::Rep{desc, type}));
+}
+
+// oneDNN has no scalars and no extents of 0 elements to speak of; a scalar is [1].
+std::vector<int64_t> Dims(const TensorType& type) {
+  return type.shape.rank() == 0 ? std::vector<int64_t>{1} : type.shape.dims();
+}
+
+std::vector<int64_t> RowMajor(const std::vector<int64_t>& dims) {
+  std::vector<int64_t> strides(dims.size(), 1);
+  for (size_t i = dims.size() - 1; i > 0; --i) {
+    strides[i - 1] = strides[i] * dims[i];
+  }
+  return strides;
+}
+
+dnnl::memory::desc PlainDesc(const TensorType& type) {
+  const std::vector<int64_t> dims = Dims(type);
+  return {dims, ToDnnl(type.dtype), RowMajor(dims)};
+}
+
+}  // namespace
+
+dnnl::memory::data_type ToDnnl(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return dnnl::memory::data_type::f32;
+    case DType::kBf16:
+      return dnnl::memory::data_type::bf16;
+    case DType::kS32:
+      return dnnl::memory::data_type::s32;
+    case DType::kU8:
+      return dnnl::memory::data_type::u8;
+  }
+  return dnnl::memory::data_type::undef;
+}
+
+DType FromDnnl(dnnl::memory::data_type type) {
+  switch (type) {
+    case dnnl::memory::data_type::bf16:
+      return DType::kBf16;
+    case dnnl::memory::data_type::s32:
+      return DType::kS32;
+    case dnnl::memory::data_type::u8:
+    case dnnl::memory::data_type::s8:
+      return DType::kU8;
+    default:
+      return DType::kF32;
+  }
+}
+
+MemoryDesc Wrap(const dnnl::memory::desc& desc) {
+#if DNNL_VERSION_MAJOR < 3
+  const TensorType type = {Shape(desc.dims()), FromDnnl(desc.data_type())};
+#else
+  const TensorType type = {Shape(desc.get_dims()), FromDnnl(desc.get_data_type())};
+#endif
+  return Make(type, desc);
+}
+
+MemoryDesc MemoryDesc::Plain(const TensorType& type) { return Make(type, PlainDesc(type)); }
+
+MemoryDesc MemoryDesc::Strided(const TensorType& type, const std::vector<int64_t>& strides) {
+  return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), strides));
+}
+
+MemoryDesc MemoryDesc::Any(const TensorType& type) {
+  return Make(type,
+              dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), dnnl::memory::format_tag::any));
+}
+
+bool MemoryDesc::is_plain() const { return rep_->desc == PlainDesc(rep_->type); }
+
+bool MemoryDesc::has_padding() const { return bytes() != rep_->type.bytes(); }
+
+int64_t MemoryDesc::bytes() const { return static_cast<int64_t>(rep_->desc.get_size()); }
+
+TensorType MemoryDesc::type() const { return rep_->type; }
+
+std::string LayoutKey(const MemoryDesc& desc) {
+  const dnnl::memory::desc& raw = desc.rep().desc;
+#if DNNL_VERSION_MAJOR < 3
+  return std::string(reinterpret_cast<const char*>(&raw.data), sizeof(raw.data));
+#else
+  const std::vector<uint8_t> blob = const_cast<dnnl::memory::desc&>(raw).get_blob();
+  return std::string(blob.begin(), blob.end());
+#endif
+}
+
+bool operator==(const MemoryDesc& a, const MemoryDesc& b) {
+  if (a.rep_ == b.rep_) {
+    return true;
+  }
+  return a.rep_ != nullptr && b.rep_ != nullptr && a.rep_->desc == b.rep_->desc;
+}
+
+}  // namespace hone::engine::onednn

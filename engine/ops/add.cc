@@ -1,0 +1,59 @@
+#include "engine/ops/add.h"
+
+#include "engine/base/status.h"
+#include "engine/ops/dims.h"
+
+namespace hone::engine {
+namespace {
+
+class AddOp final : public Op {
+ public:
+  absl::string_view kind() const override { return "add"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    if (in[0].shape != in[1].shape) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot add ", in[0].shape.ToString(), " and ",
+                                                     in[1].shape.ToString(),
+                                                     ": the shapes must be equal"));
+    }
+    return std::vector<TensorType>{{in[0].shape, DType::kF32}};
+  }
+
+  void Differentiate(Gradient& g) const override {
+    g.Accumulate(0, [&] { return g.dy(); });
+    g.Accumulate(1, [&] { return g.dy(); });
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    for (size_t i = 0; i < out[0].values.size(); ++i) {
+      out[0].values[i] = in[0]->values[i] + in[1]->values[i];
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), true);
+    HONE_ASSIGN_OR_RETURN(const Slot a, l.Input(0, desc));
+    HONE_ASSIGN_OR_RETURN(const Slot b, l.Input(1, desc));
+    const Slot y = l.OutputInPlace(0, desc, 0);
+    const int64_t n = FlatElements(desc);
+    const DType dtype = desc.type().dtype;
+    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, from_a = m[a], from_b = m[b], to = m[y]](const RunScalars&) {
+        ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+          kernels::AddArrays(dtype, At(from_a, dtype, begin), At(from_b, dtype, begin),
+                             At(to, dtype, begin), end - begin);
+        });
+        return true;
+      };
+    });
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+Value Sum(Graph& graph, Value a, Value b) { return graph.Add(std::make_shared<AddOp>(), {a, b}); }
+
+}  // namespace hone::engine

@@ -1,0 +1,307 @@
+#include "engine/ops/conv2d.h"
+
+#include "engine/base/status.h"
+#include "engine/ops/dims.h"
+#include "engine/ops/post_op.h"
+
+namespace hone::engine {
+namespace {
+
+using onednn::Arg;
+using onednn::MemoryDesc;
+
+int64_t OutputSize(const ConvGeometry& g, int dim, int64_t size, int64_t kernel) {
+  const int64_t room =
+      size + g.padding_before[dim] + g.padding_after[dim] - g.dilation * (kernel - 1) - 1;
+  return room < 0 ? 0 : room / g.stride + 1;
+}
+
+double Flops(const Shape& w, const Shape& y) {
+  return 2.0 * static_cast<double>(y.elements()) * static_cast<double>(w[1] * w[2] * w[3]);
+}
+
+// [oc, ic / groups, kh, kw] as oneDNN names it: with the group in front if there is one.
+Shape KernelShape(const Shape& w, int64_t groups) {
+  return groups == 1 ? w : Shape{groups, w[0] / groups, w[1], w[2], w[3]};
+}
+
+onednn::Convolution Describe(const ConvGeometry& g, const Shape& x, const Shape& w, const Shape& y,
+                             bool bias, DType dtype, DType weight_dtype) {
+  onednn::Convolution c;
+  // One grey plane is the same memory in every layout; asking for "any" would add a copy.
+  c.src = x[1] == 1 ? MemoryDesc::Plain({x, dtype}) : MemoryDesc::Any({x, dtype});
+  c.weights = MemoryDesc::Any({KernelShape(w, g.groups), weight_dtype});
+  c.dst = MemoryDesc::Any({y, dtype});
+  if (bias) {
+    c.bias = MemoryDesc::Plain({Shape{w[0]}, DType::kF32});
+  }
+  for (int dim = 0; dim < 2; ++dim) {
+    c.stride[dim] = g.stride;
+    c.dilation[dim] = g.dilation;
+    c.padding_before[dim] = g.padding_before[dim];
+    c.padding_after[dim] = g.padding_after[dim];
+  }
+  return c;
+}
+
+// Calls tap(x index, w index, y index) for every product of the convolution.
+template <typename Tap>
+void ForTaps(const ConvGeometry& g, const Shape& x, const Shape& w, const Shape& y, Tap&& tap) {
+  const int64_t in_per_group = w[1], out_per_group = w[0] / g.groups;
+  for (int64_t n = 0; n < y[0]; ++n) {
+    for (int64_t o = 0; o < y[1]; ++o) {
+      for (int64_t i = 0; i < in_per_group; ++i) {
+        const int64_t channel = o / out_per_group * in_per_group + i;
+        for (int64_t yh = 0; yh < y[2]; ++yh) {
+          for (int64_t yw = 0; yw < y[3]; ++yw) {
+            for (int64_t kh = 0; kh < w[2]; ++kh) {
+              for (int64_t kw = 0; kw < w[3]; ++kw) {
+                const int64_t xh = yh * g.stride + kh * g.dilation - g.padding_before[0];
+                const int64_t xw = yw * g.stride + kw * g.dilation - g.padding_before[1];
+                if (xh >= 0 && xh < x[2] && xw >= 0 && xw < x[3]) {
+                  tap(((n * x[1] + channel) * x[2] + xh) * x[3] + xw,
+                      ((o * w[1] + i) * w[2] + kh) * w[3] + kw,
+                      ((n * y[1] + o) * y[2] + yh) * y[3] + yw);
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Inputs: dy, w. dx = the transposed convolution of dy.
+class ConvDataGradientOp final : public Op {
+ public:
+  ConvDataGradientOp(const ConvGeometry& geometry, Shape x)
+      : geometry_(geometry), x_(std::move(x)) {}
+
+  absl::string_view kind() const override { return "conv2d_data_gradient"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
+    return std::vector<TensorType>{{x_, DType::kF32}};
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = Flops(in[1].shape, in[0].shape);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    ForTaps(geometry_, x_, in[1]->shape, in[0]->shape,
+            [&](int64_t x, int64_t w, int64_t y) { out[0][x] += (*in[0])[y] * (*in[1])[w]; });
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const Shape& w = l.input_type(1).shape;
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
+                          onednn::MakeConvolutionGradientOfData(Describe(
+                              geometry_, x_, w, l.input_type(0).shape, false, dtype, dtype)));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, primitive.desc(Arg::kDiffDst)));
+    HONE_ASSIGN_OR_RETURN(
+        const Slot weight,
+        l.Input(1, primitive.desc(Arg::kWeights),
+                MemoryDesc::Plain({KernelShape(w, geometry_.groups), DType::kF32})));
+    const Slot dx = l.Output(0, primitive.desc(Arg::kDiffSrc));
+    l.EmitPrimitive(primitive, {{Arg::kDiffDst, dy}, {Arg::kWeights, weight}, {Arg::kDiffSrc, dx}});
+    return absl::OkStatus();
+  }
+
+ private:
+  ConvGeometry geometry_;
+  Shape x_;
+};
+
+// Inputs: x, dy. dw[o, i, k] = Σ x · dy over the batch and the picture;  db[o] = Σ dy.
+class ConvWeightGradientOp final : public Op {
+ public:
+  ConvWeightGradientOp(const ConvGeometry& geometry, Shape w, bool bias)
+      : geometry_(geometry), w_(std::move(w)), bias_(bias) {}
+
+  absl::string_view kind() const override { return "conv2d_weight_gradient"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
+    std::vector<TensorType> types = {{w_, DType::kF32}};
+    if (bias_) {
+      types.push_back({Shape{w_[0]}, DType::kF32});
+    }
+    return types;
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = Flops(w_, in[1].shape);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Shape& y = in[1]->shape;
+    ForTaps(geometry_, in[0]->shape, w_, y,
+            [&](int64_t x, int64_t w, int64_t o) { out[0][w] += (*in[0])[x] * (*in[1])[o]; });
+    for (int64_t i = 0; bias_ && i < y.elements(); ++i) {
+      out[1][i / (y[2] * y[3]) % y[1]] += (*in[1])[i];
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
+                          onednn::MakeConvolutionGradientOfWeights(
+                              Describe(geometry_, l.input_type(0).shape, w_, l.input_type(1).shape,
+                                       bias_, dtype, DType::kF32)));
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, primitive.desc(Arg::kSrc)));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, primitive.desc(Arg::kDiffDst)));
+    std::vector<std::pair<Arg, Slot>> arguments = {
+        {Arg::kSrc, x},
+        {Arg::kDiffDst, dy},
+        {Arg::kDiffWeights, l.Output(0, primitive.desc(Arg::kDiffWeights))}};
+    if (bias_) {
+      arguments.emplace_back(Arg::kDiffBias, l.Output(1, primitive.desc(Arg::kDiffBias)));
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
+    return absl::OkStatus();
+  }
+
+ private:
+  ConvGeometry geometry_;
+  Shape w_;
+  bool bias_;
+};
+
+class ConvOp final : public Op {
+ public:
+  ConvOp(const ConvGeometry& geometry, bool bias, onednn::PostOp post_op = onednn::PostOp::kNone)
+      : geometry_(geometry), bias_(bias), post_op_(post_op) {}
+
+  absl::string_view kind() const override { return "conv2d"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    const Shape& x = in[0].shape;
+    const Shape& w = in[1].shape;
+    if (x.rank() != 4) {
+      return WrongShape("the input", "[batch, channels, height, width]", x);
+    }
+    HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
+    const int64_t groups = geometry_.groups;
+    if (groups < 1 || x[1] % groups != 0 || w[0] % groups != 0) {
+      return absl::InvalidArgumentError(absl::StrCat("groups must divide the ", x[1],
+                                                     " input channels and the ", w[0],
+                                                     " filters, got ", groups));
+    }
+    if (w.rank() != 4 || w[1] != x[1] / groups) {
+      return WrongShape("the weight", absl::StrCat("[filters, ", x[1] / groups, ", kh, kw]"), w);
+    }
+    const int64_t oh = OutputSize(geometry_, 0, x[2], w[2]);
+    const int64_t ow = OutputSize(geometry_, 1, x[3], w[3]);
+    if (oh < 1 || ow < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("a kernel of ", w[2], "x", w[3],
+                                                     " does not fit into a picture of ", x[2], "x",
+                                                     x[3], ": use a smaller one, or padding SAME"));
+    }
+    return std::vector<TensorType>{{Shape{x[0], w[0], oh, ow}, DType::kF32}};
+  }
+
+  void Differentiate(Gradient& g) const override {
+    const Shape x = g.graph().shape(g.input(0)), w = g.graph().shape(g.input(1));
+    g.Accumulate(0, [&] {
+      return g.graph().Add(std::make_shared<ConvDataGradientOp>(geometry_, x),
+                           {g.dy(), g.input(1)});
+    });
+    const bool bias = bias_ && g.Needs(2);
+    if (g.Needs(1) || bias) {
+      const Value dw = g.graph().Add(std::make_shared<ConvWeightGradientOp>(geometry_, w, bias),
+                                     {g.input(0), g.dy()});
+      g.Accumulate(1, [&] { return dw; });
+      if (bias) {
+        g.Accumulate(2, [&] { return Value{dw.node, 1}; });
+      }
+    }
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = Flops(in[1].shape, out[0].shape);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Shape& shape = out[0].shape;
+    for (int64_t i = 0; bias_ && i < shape.elements(); ++i) {
+      out[0][i] = (*in[2])[i / (shape[2] * shape[3]) % shape[1]];
+    }
+    ForTaps(geometry_, in[0]->shape, in[1]->shape, shape,
+            [&](int64_t x, int64_t w, int64_t y) { out[0][y] += (*in[0])[x] * (*in[1])[w]; });
+    for (double& value : out[0].values) {
+      value = ApplyPostOp(post_op_, value);
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const Shape& w = l.input_type(1).shape;
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakeConvolution(Describe(geometry_, l.input_type(0).shape, w,
+                                         l.output_type(0).shape, bias_, dtype, dtype),
+                                post_op_));
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, primitive.desc(Arg::kSrc)));
+    HONE_ASSIGN_OR_RETURN(
+        const Slot weight,
+        l.Input(1, primitive.desc(Arg::kWeights),
+                MemoryDesc::Plain({KernelShape(w, geometry_.groups), DType::kF32})));
+    std::vector<std::pair<Arg, Slot>> arguments = {
+        {Arg::kSrc, x},
+        {Arg::kWeights, weight},
+        {Arg::kDst, l.Output(0, primitive.desc(Arg::kDst))}};
+    if (bias_) {
+      arguments.emplace_back(Arg::kBias, l.Input(2));
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
+    return absl::OkStatus();
+  }
+
+  std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const override {
+    const std::optional<onednn::PostOp> post_op = PostOpFor(kind);
+    if (!post_op.has_value() || post_op_ != onednn::PostOp::kNone) {
+      return nullptr;
+    }
+    return std::make_shared<ConvOp>(geometry_, bias_, *post_op);
+  }
+
+ private:
+  ConvGeometry geometry_;
+  bool bias_;
+  onednn::PostOp post_op_;
+};
+
+}  // namespace
+
+Value Conv2d(Graph& graph, Value x, Value weight, std::optional<Value> bias,
+             const ConvGeometry& geometry) {
+  std::vector<Value> inputs = {x, weight};
+  if (bias.has_value()) {
+    inputs.push_back(*bias);
+  }
+  return graph.Add(std::make_shared<ConvOp>(geometry, bias.has_value()), std::move(inputs));
+}
+
+std::pair<int64_t, int64_t> SamePadding(int64_t size, int64_t kernel, int64_t stride,
+                                        int64_t dilation) {
+  const int64_t out = (size + stride - 1) / stride;
+  const int64_t total =
+      std::max<int64_t>(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - size);
+  return {total / 2, total - total / 2};
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,71 @@
+#pragma once
+
+// Small things that several ops share: messages about shapes, and loops over flat memory.
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/team.h"
+#include "engine/graph/graph.h"
+#include "engine/graph/lowering.h"
+
+namespace hone::engine {
+
+inline absl::Status WrongShape(absl::string_view what, absl::string_view wanted, const Shape& got) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " must be ", wanted, ", got ", got.ToString()));
+}
+
+// NOLINT: refuses a tensor with an extent of 0, naming the first such dimension as batch.
+inline absl::Status CheckNotEmpty(absl::string_view what, const Shape& shape) {
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] <= 0) {
+      return absl::InvalidArgumentError(
+          i == 0 ? absl::StrCat(what, ": batch=", shape[0], ", must be at least 1")
+                 : absl::StrCat(what, ": dimension ", i, " is ", shape[i], " in ", shape.ToString(),
+                                ", must be at least 1"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The element type of what lies between products: f32, or bf16 when computing in bf16.
+inline DType ActivationDType(const TensorType& type) {
+  return type.dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
+}
+
+// How many elements memory of this desc holds, padding included.
+inline int64_t FlatElements(const onednn::MemoryDesc& desc) {
+  return desc.bytes() / SizeOf(desc.type().dtype);
+}
+
+// A desc that elementwise loops may run over as flat memory: `desc` itself, or row major where
+// padding would be touched by a function that does not keep zero.
+inline onednn::MemoryDesc FlatDesc(const onednn::MemoryDesc& desc, bool keeps_zero) {
+  const DType dtype = ActivationDType(desc.type());
+  if (desc.type().dtype == dtype && (keeps_zero || !desc.has_padding())) {
+    return desc;
+  }
+  return onednn::MemoryDesc::Plain({desc.type().shape, dtype});
+}
+
+// body(begin, end) over [0, count) on up to `threads` threads, fewer where there is too little work
+// to share.
+template <typename Body>
+void ForSlices(int64_t count, int threads, Body&& body) {
+  constexpr int64_t kGrain = 8192;
+  const int used = static_cast<int>(std::min<int64_t>(threads, (count + kGrain - 1) / kGrain));
+  if (used <= 1) {
+    body(int64_t{0}, count);
+    return;
+  }
+  RunTeam(used, [&](int k) {
+    const auto [begin, end] = Slice(count, k, used, 64);
+    body(begin, end);
+  });
+}
+
+inline void* At(void* data, DType dtype, int64_t index) {
+  return static_cast<char*>(data) + index * SizeOf(dtype);
+}
+
+}  // namespace hone::engine

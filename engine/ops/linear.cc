@@ -1,0 +1,269 @@
+#include "engine/ops/linear.h"
+
+#include "engine/base/status.h"
+#include "engine/ops/dims.h"
+#include "engine/ops/post_op.h"
+
+namespace hone::engine {
+namespace {
+
+using onednn::Arg;
+using onednn::MemoryDesc;
+
+struct Sizes {
+  int64_t rows, in, out;
+  double flops() const {
+    return 2.0 * static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out);
+  }
+};
+
+Sizes SizesOf(const Shape& x, int64_t out) { return {x.elements() / x.back(), x.back(), out}; }
+
+Shape WithLast(Shape shape, int64_t last) {
+  shape[shape.rank() - 1] = last;
+  return shape;
+}
+
+// oneDNN names weights [out, in]; ours are [in, out] in memory, which its matrix product takes as
+// it is.
+MemoryDesc WeightDesc(int64_t in, int64_t out) {
+  return MemoryDesc::Strided({Shape{out, in}, DType::kF32}, {1, out});
+}
+
+// Rows of a matrix, row major, in the type that products are computed in.
+MemoryDesc Rows(int64_t rows, int64_t columns, DType dtype) {
+  return MemoryDesc::Plain({Shape{rows, columns}, dtype});
+}
+
+// In f32 the weights are read where they are; in bf16 they are converted anyway and take the layout
+// that is fastest.
+MemoryDesc ProductWeights(const Sizes& s, DType dtype) {
+  return dtype == DType::kF32 ? WeightDesc(s.in, s.out)
+                              : MemoryDesc::Any({Shape{s.out, s.in}, dtype});
+}
+
+// The matrix behind a tensor of any rank: its memory row major, seen as rows.
+absl::StatusOr<Slot> RowsInput(Lowering& l, int i, DType dtype) {
+  return l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype}));
+}
+
+// dx = dy · wᵀ
+class LinearDataGradientOp final : public Op {
+ public:
+  absl::string_view kind() const override { return "linear_data_gradient"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    return std::vector<TensorType>{{WithLast(in[0].shape, in[1].shape[0]), DType::kF32}};
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = SizesOf(out[0].shape, in[0].shape.back()).flops();
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Sizes s = SizesOf(out[0].shape, in[0]->shape.back());
+    for (int64_t r = 0; r < s.rows; ++r) {
+      for (int64_t i = 0; i < s.in; ++i) {
+        for (int64_t o = 0; o < s.out; ++o) {
+          out[0][r * s.in + i] += (*in[0])[r * s.out + o] * (*in[1])[i * s.out + o];
+        }
+      }
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const Sizes s = SizesOf(l.output_type(0).shape, l.input_type(0).shape.back());
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakeInnerProductGradientOfData({.src = Rows(s.rows, s.in, dtype),
+                                                .weights = ProductWeights(s, dtype),
+                                                .bias = {},
+                                                .dst = Rows(s.rows, s.out, dtype)}));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, RowsInput(l, 0, dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot w,
+                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s.in, s.out)));
+    const Slot dx = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
+    l.EmitPrimitive(primitive, {{Arg::kDiffDst, dy}, {Arg::kWeights, w}, {Arg::kDiffSrc, dx}});
+    return absl::OkStatus();
+  }
+};
+
+// dw = xᵀ · dy;  db = Σ over rows of dy
+class LinearWeightGradientOp final : public Op {
+ public:
+  explicit LinearWeightGradientOp(bool bias) : bias_(bias) {}
+
+  absl::string_view kind() const override { return "linear_weight_gradient"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    const int64_t out = in[1].shape.back();
+    std::vector<TensorType> types = {{Shape{in[0].shape.back(), out}, DType::kF32}};
+    if (bias_) {
+      types.push_back({Shape{out}, DType::kF32});
+    }
+    return types;
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = SizesOf(in[0].shape, in[1].shape.back()).flops();
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Sizes s = SizesOf(in[0]->shape, in[1]->shape.back());
+    for (int64_t r = 0; r < s.rows; ++r) {
+      for (int64_t o = 0; o < s.out; ++o) {
+        const double dy = (*in[1])[r * s.out + o];
+        for (int64_t i = 0; i < s.in; ++i) {
+          out[0][i * s.out + o] += (*in[0])[r * s.in + i] * dy;
+        }
+        if (bias_) {
+          out[1][o] += dy;
+        }
+      }
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const Sizes s = SizesOf(l.input_type(0).shape, l.input_type(1).shape.back());
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakeInnerProductGradientOfWeights(
+            {.src = Rows(s.rows, s.in, dtype),
+             .weights = WeightDesc(s.in, s.out),
+             .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
+             .dst = Rows(s.rows, s.out, dtype)}));
+    HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, RowsInput(l, 1, dtype));
+    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}, {Arg::kDiffDst, dy}};
+    for (int i = 0; i < (bias_ ? 2 : 1); ++i) {
+      arguments.emplace_back(i == 0 ? Arg::kDiffWeights : Arg::kDiffBias,
+                             l.Output(i, MemoryDesc::Plain(l.output_type(i))));
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
+    return absl::OkStatus();
+  }
+
+ private:
+  bool bias_;
+};
+
+class LinearOp final : public Op {
+ public:
+  explicit LinearOp(bool bias, onednn::PostOp post_op = onednn::PostOp::kNone)
+      : bias_(bias), post_op_(post_op) {}
+
+  absl::string_view kind() const override { return "linear"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    const Shape& x = in[0].shape;
+    const Shape& w = in[1].shape;
+    if (x.rank() < 2) {
+      return WrongShape("the input", "[batch, features]", x);
+    }
+    HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
+    if (w.rank() != 2 || w[0] != x.back()) {
+      return WrongShape("the weight", absl::StrCat("[", x.back(), ", units]"), w);
+    }
+    if (bias_ && in[2].shape != Shape{w[1]}) {
+      return WrongShape("the bias", Shape{w[1]}.ToString(), in[2].shape);
+    }
+    return std::vector<TensorType>{{WithLast(x, w[1]), DType::kF32}};
+  }
+
+  void Differentiate(Gradient& g) const override {
+    g.Accumulate(0, [&] {
+      return g.graph().Add(std::make_shared<LinearDataGradientOp>(), {g.dy(), g.input(1)});
+    });
+    const bool bias = bias_ && g.Needs(2);
+    if (g.Needs(1) || bias) {
+      const Value dw =
+          g.graph().Add(std::make_shared<LinearWeightGradientOp>(bias), {g.input(0), g.dy()});
+      g.Accumulate(1, [&] { return dw; });
+      if (bias) {
+        g.Accumulate(2, [&] { return Value{dw.node, 1}; });
+      }
+    }
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = SizesOf(in[0].shape, out[0].shape.back()).flops();
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Sizes s = SizesOf(in[0]->shape, out[0].shape.back());
+    for (int64_t r = 0; r < s.rows; ++r) {
+      for (int64_t o = 0; o < s.out; ++o) {
+        double sum = bias_ ? (*in[2])[o] : 0;
+        for (int64_t i = 0; i < s.in; ++i) {
+          sum += (*in[0])[r * s.in + i] * (*in[1])[i * s.out + o];
+        }
+        out[0][r * s.out + o] = ApplyPostOp(post_op_, sum);
+      }
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape.back());
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakeInnerProduct(
+            {.src = Rows(s.rows, s.in, dtype),
+             .weights = ProductWeights(s, dtype),
+             .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
+             .dst = Rows(s.rows, s.out, dtype)},
+            post_op_));
+    HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot w,
+                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s.in, s.out)));
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
+    std::vector<std::pair<Arg, Slot>> arguments = {
+        {Arg::kSrc, x}, {Arg::kWeights, w}, {Arg::kDst, y}};
+    if (bias_) {
+      arguments.emplace_back(Arg::kBias, l.Input(2));
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
+    return absl::OkStatus();
+  }
+
+  std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const override {
+    const std::optional<onednn::PostOp> post_op = PostOpFor(kind);
+    if (!post_op.has_value() || post_op_ != onednn::PostOp::kNone) {
+      return nullptr;
+    }
+    return std::make_shared<LinearOp>(bias_, *post_op);
+  }
+
+ private:
+  bool bias_;
+  onednn::PostOp post_op_;
+};
+
+}  // namespace
+
+Value Linear(Graph& graph, Value x, Value weight, std::optional<Value> bias) {
+  std::vector<Value> inputs = {x, weight};
+  if (bias.has_value()) {
+    inputs.push_back(*bias);
+  }
+  return graph.Add(std::make_shared<LinearOp>(bias.has_value()), std::move(inputs));
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,226 @@
+#include "engine/ops/pool2d.h"
+
+#include <limits>
+
+#include "engine/base/status.h"
+#include "engine/ops/dims.h"
+#include "engine/ops/reshape.h"
+
+namespace hone::engine {
+namespace {
+
+using onednn::Arg;
+using onednn::MemoryDesc;
+
+int64_t OutputSize(const PoolGeometry& g, int dim, int64_t size) {
+  const int64_t room = size + g.padding_before[dim] + g.padding_after[dim] - g.kernel;
+  return room < 0 ? 0 : room / g.stride + 1;
+}
+
+absl::StatusOr<Shape> PooledShape(const PoolGeometry& g, const Shape& x) {
+  if (x.rank() != 4) {
+    return WrongShape("the input", "[batch, channels, height, width]", x);
+  }
+  HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
+  const Shape y{x[0], x[1], OutputSize(g, 0, x[2]), OutputSize(g, 1, x[3])};
+  if (y[2] < 1 || y[3] < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("a window of ", g.kernel, "x", g.kernel,
+                                                   " does not fit into a picture of ", x[2], "x",
+                                                   x[3], ": use a smaller one, or padding SAME"));
+  }
+  return y;
+}
+
+// oneDNN wants no window without a value, and padding that is used: cut what the last window does
+// not reach.
+onednn::Pool Describe(const PoolGeometry& g, onednn::Pooling kind, const MemoryDesc& src,
+                      const Shape& y) {
+  onednn::Pool p;
+  p.kind = kind;
+  p.src = src;
+  p.dst = MemoryDesc::Any({y, src.type().dtype});
+  for (int dim = 0; dim < 2; ++dim) {
+    p.kernel[dim] = g.kernel;
+    p.stride[dim] = g.stride;
+    p.padding_before[dim] = g.padding_before[dim];
+    p.padding_after[dim] =
+        (y[dim + 2] - 1) * g.stride + g.kernel - g.padding_before[dim] - src.type().shape[dim + 2];
+  }
+  return p;
+}
+
+// window(y index, plane's first x index, first row, end row, first column, end column) for every
+// output.
+template <typename Window>
+void ForWindows(const PoolGeometry& g, const Shape& x, const Shape& y, Window&& window) {
+  int64_t at = 0;
+  for (int64_t plane = 0; plane < y[0] * y[1]; ++plane) {
+    for (int64_t yh = 0; yh < y[2]; ++yh) {
+      for (int64_t yw = 0; yw < y[3]; ++yw, ++at) {
+        const int64_t h = yh * g.stride - g.padding_before[0];
+        const int64_t w = yw * g.stride - g.padding_before[1];
+        window(at, plane * x[2] * x[3], std::max<int64_t>(h, 0), std::min(h + g.kernel, x[2]),
+               std::max<int64_t>(w, 0), std::min(w + g.kernel, x[3]));
+      }
+    }
+  }
+}
+
+// Inputs: dy, the pool's input (for its layout and the reference), the pool's workspace.
+class PoolGradientOp final : public Op {
+ public:
+  PoolGradientOp(const PoolGeometry& geometry, onednn::Pooling pooling)
+      : geometry_(geometry), pooling_(pooling) {}
+
+  bool is_max() const { return pooling_ == onednn::Pooling::kMax; }
+
+  absl::string_view kind() const override {
+    return is_max() ? "max_pool2d_gradient" : "average_pool2d_gradient";
+  }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    return std::vector<TensorType>{{in[1].shape, DType::kF32}};
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const DoubleTensor& dy = *in[0];
+    const Shape& shape = out[0].shape;
+    ForWindows(geometry_, shape, dy.shape,
+               [&](int64_t y, int64_t plane, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+                 const auto count = static_cast<double>((h1 - h0) * (w1 - w0));
+                 for (int64_t h = h0; h < h1 && !is_max(); ++h) {
+                   for (int64_t w = w0; w < w1; ++w) {
+                     out[0][plane + h * shape[3] + w] += dy[y] / count;
+                   }
+                 }
+                 if (is_max()) {
+                   out[0][static_cast<int64_t>((*in[2])[y])] += dy[y];
+                 }
+               });
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const MemoryDesc x = l.desc(1);
+    const onednn::Pool pool = Describe(geometry_, pooling_, x, l.input_type(0).shape);
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive forward, onednn::MakePool(pool, true));
+    onednn::Pool backward = pool;
+    backward.dst = forward.desc(Arg::kDst);
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive, onednn::MakePoolGradient(backward));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, primitive.desc(Arg::kDiffDst)));
+    std::vector<std::pair<Arg, Slot>> arguments = {
+        {Arg::kDiffDst, dy}, {Arg::kDiffSrc, l.Output(0, primitive.desc(Arg::kDiffSrc))}};
+    if (is_max()) {
+      arguments.emplace_back(Arg::kWorkspace, l.Input(2));
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
+    return absl::OkStatus();
+  }
+
+ private:
+  PoolGeometry geometry_;
+  onednn::Pooling pooling_;
+};
+
+// Outputs: y and, for max pooling, the position of each window's largest value: in a program
+// oneDNN's workspace, in the reference the index into x.
+class PoolOp final : public Op {
+ public:
+  PoolOp(const PoolGeometry& geometry, onednn::Pooling pooling)
+      : geometry_(geometry), pooling_(pooling) {}
+
+  bool is_max() const { return pooling_ == onednn::Pooling::kMax; }
+
+  absl::string_view kind() const override { return is_max() ? "max_pool2d" : "average_pool2d"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    HONE_ASSIGN_OR_RETURN(const Shape y, PooledShape(geometry_, in[0].shape));
+    return std::vector<TensorType>{{y, DType::kF32}, {y, DType::kS32}};
+  }
+
+  void Differentiate(Gradient& g) const override {
+    g.Accumulate(0, [&] {
+      return g.graph().Add(std::make_shared<PoolGradientOp>(geometry_, pooling_),
+                           {g.dy(), g.input(0), g.output(1)});
+    });
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const DoubleTensor& x = *in[0];
+    ForWindows(geometry_, x.shape, out[0].shape,
+               [&](int64_t y, int64_t plane, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+                 double best = -std::numeric_limits<double>::infinity(), sum = 0;
+                 int64_t where = 0;
+                 for (int64_t h = h0; h < h1; ++h) {
+                   for (int64_t w = w0; w < w1; ++w) {
+                     const int64_t i = plane + h * x.shape[3] + w;
+                     sum += x[i];
+                     if (x[i] > best) {
+                       best = x[i];
+                       where = i;
+                     }
+                   }
+                 }
+                 out[0][y] = is_max() ? best : sum / static_cast<double>((h1 - h0) * (w1 - w0));
+                 out[1][y] = static_cast<double>(where);
+               });
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const bool training = is_max() && l.wanted(1);
+    MemoryDesc src = l.desc(0);
+    if (src.type().dtype == DType::kU8) {
+      src = MemoryDesc::Plain({src.type().shape, DType::kF32});
+    }
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakePool(Describe(geometry_, pooling_, src, l.output_type(0).shape), training));
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, src));
+    std::vector<std::pair<Arg, Slot>> arguments = {
+        {Arg::kSrc, x}, {Arg::kDst, l.Output(0, primitive.desc(Arg::kDst))}};
+    if (training) {
+      arguments.emplace_back(Arg::kWorkspace, l.Output(1, primitive.desc(Arg::kWorkspace)));
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
+    return absl::OkStatus();
+  }
+
+ private:
+  PoolGeometry geometry_;
+  onednn::Pooling pooling_;
+};
+
+}  // namespace
+
+Value MaxPool2d(Graph& graph, Value x, const PoolGeometry& geometry) {
+  return graph.Add(std::make_shared<PoolOp>(geometry, onednn::Pooling::kMax), {x});
+}
+
+Value AveragePool2d(Graph& graph, Value x, const PoolGeometry& geometry) {
+  return graph.Add(std::make_shared<PoolOp>(geometry, onednn::Pooling::kAverage), {x});
+}
+
+Value GlobalAveragePool2d(Graph& graph, Value x) {
+  const Shape shape = graph.shape(x);
+  if (shape.rank() != 4 || shape[2] != shape[3]) {
+    return graph.Fail(
+        WrongShape("global_avg_pool2d: the input", "[batch, channels, size, size]", shape));
+  }
+  const Value pooled = AveragePool2d(graph, x, {.kernel = shape[2], .stride = 1});
+  return Reshape(graph, pooled, Shape{shape[0], shape[1]});
+}
+
+bool IsMaxPool(const Op& op) {
+  const auto* pool = dynamic_cast<const PoolOp*>(&op);
+  return pool != nullptr && pool->is_max();
+}
+
+bool IsMaxPoolGradient(const Op& op) {
+  const auto* gradient = dynamic_cast<const PoolGradientOp*>(&op);
+  return gradient != nullptr && gradient->is_max();
+}
+
+}  // namespace hone::engine

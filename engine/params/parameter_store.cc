@@ -1,0 +1,137 @@
+#include "engine/params/parameter_store.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace hone::engine {
+namespace {
+
+int64_t Aligned(int64_t elements) {
+  constexpr int64_t kStep = ParameterStore::kAlignment;
+  return (elements + kStep - 1) / kStep * kStep;
+}
+
+constexpr int64_t kFloat = sizeof(float);
+
+}  // namespace
+
+absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
+  if (const auto found = by_name_.find(spec.name); found != by_name_.end()) {
+    const ParameterSpec& known = this->spec(found->second);
+    if (known.shape != spec.shape || known.role != spec.role) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("parameter ", spec.name, " is declared twice, as ", known.shape.ToString(),
+                       " and as ", spec.shape.ToString(), ": names must be unique"));
+    }
+    return found->second;
+  }
+  if (allocated_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("parameter ", spec.name, " is declared after the store was allocated"));
+  }
+  const auto id = static_cast<ParameterId>(specs_.size());
+  specs_.push_back(spec);
+  by_name_[spec.name] = id;
+  return id;
+}
+
+void ParameterStore::Allocate(int shards) {
+  offsets_.assign(specs_.size(), 0);
+  int64_t value_end = 0, buffer_end = 0;
+  const auto place = [&](ParameterRole role, int64_t& end) {
+    for (size_t i = 0; i < specs_.size(); ++i) {
+      if (specs_[i].role == role) {
+        offsets_[i] = end;
+        end += Aligned(specs_[i].shape.elements());
+      }
+    }
+  };
+  place(ParameterRole::kTrainable, value_end);
+  trainable_size_ = value_end;
+  place(ParameterRole::kFrozen, value_end);
+  place(ParameterRole::kBuffer, buffer_end);
+  values_ = Buffer(value_end * kFloat);
+  buffers_ = Buffer(buffer_end * kFloat);
+  gradients_.clear();
+  for (int shard = 0; shard < shards; ++shard) {
+    gradients_.emplace_back(trainable_size_ * kFloat);
+  }
+  allocated_ = true;
+}
+
+void ParameterStore::Initialize(uint64_t seed) {
+  for (ParameterId id = 0; id < size(); ++id) {
+    FillInitial(spec(id), seed, values(id));
+  }
+  MarkChanged();
+}
+
+absl::StatusOr<ParameterId> ParameterStore::Find(absl::string_view name) const {
+  if (const auto found = by_name_.find(name); found != by_name_.end()) {
+    return found->second;
+  }
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : specs_) {
+    names.push_back(spec.name);
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no parameter ", name, "; there are: ", absl::StrJoin(names, ", ")));
+}
+
+std::span<float> ParameterStore::values(ParameterId id) {
+  const bool buffer = spec(id).role == ParameterRole::kBuffer;
+  float* slab = buffer ? buffers_.as<float>() : values_.as<float>();
+  return {slab + offset(id), static_cast<size_t>(spec(id).shape.elements())};
+}
+
+std::span<const float> ParameterStore::values(ParameterId id) const {
+  return const_cast<ParameterStore*>(this)->values(id);
+}
+
+std::span<float> ParameterStore::gradients(ParameterId id, int shard) {
+  return {gradient_slab(shard) + offset(id), static_cast<size_t>(spec(id).shape.elements())};
+}
+
+int64_t ParameterStore::SlabBytes(int shards) const {
+  int64_t bytes = 0;
+  for (const ParameterSpec& spec : specs_) {
+    const int64_t copies = spec.role == ParameterRole::kTrainable ? 1 + shards : 1;
+    bytes += Aligned(spec.shape.elements()) * kFloat * copies;
+  }
+  return bytes;
+}
+
+int64_t ParameterStore::packed_bytes() const {
+  int64_t bytes = 0;
+  for (const PackedCopy& copy : packed_) {
+    bytes += copy.data.bytes();
+  }
+  return bytes;
+}
+
+void* ParameterStore::Packed(ParameterId id, absl::string_view key, int64_t bytes,
+                             const std::function<std::unique_ptr<Packer>()>& make) {
+  const auto [entry, fresh] =
+      packed_by_key_.try_emplace(absl::StrCat(spec(id).name, "|", key), packed_.size());
+  if (fresh) {
+    packed_.push_back({id, Buffer(bytes), make(), 0});
+  }
+  return packed_[entry->second].data.data();
+}
+
+void ParameterStore::Refresh(int k, int n) {
+  const auto [begin, end] =
+      std::pair(packed_.size() * static_cast<size_t>(k) / static_cast<size_t>(n),
+                packed_.size() * static_cast<size_t>(k + 1) / static_cast<size_t>(n));
+  for (size_t i = begin; i < end; ++i) {
+    PackedCopy& copy = packed_[i];
+    if (copy.version != version_) {
+      copy.packer->Pack(values(copy.parameter).data(), copy.data.data());
+      copy.version = version_;
+    }
+  }
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/rng.h"
+#include "engine/tensor/tensor.h"
+
+namespace hone::engine {
+
+// How a parameter starts. The fans are given by who declares it: for a product its inputs and
+// outputs, for a convolution the channels times the kernel's area, as Keras counts them.
+struct Initializer {
+  enum class Kind {
+    kZeros,
+    kOnes,
+    kGlorotUniform,   // Glorot and Bengio 2010: ± sqrt(6 / (fan_in + fan_out))
+    kGlorotNormal,    // deviation sqrt(2 / (fan_in + fan_out))
+    kKaimingUniform,  // He et al. 2015: ± sqrt(6 / fan_in)
+    kKaimingNormal,   // deviation sqrt(2 / fan_in)
+    kNormal,          // deviation `stddev`
+    kOrthogonal,  // Saxe et al. 2013: rows (or columns, whichever are fewer) of unit length and at
+                  // right angles
+  };
+  Kind kind = Kind::kZeros;
+  float stddev = 0.05f;
+  double fan_in = 1;
+  double fan_out = 1;
+};
+
+enum class ParameterRole {
+  kTrainable,
+  kFrozen,  // a value like any other, but never updated
+  kBuffer,  // state that is not learned: running statistics, target networks
+};
+
+struct ParameterSpec {
+  std::string name;  // unique; a checkpoint's key, such as "conv2d_1.weight"
+  Shape shape;
+  Initializer initializer;
+  ParameterRole role = ParameterRole::kTrainable;
+  bool decays = true;  // weight decay applies: not to biases and normalisation
+};
+
+using ParameterId = int32_t;
+
+// Brings a parameter into another layout or element type.
+class Packer {
+ public:
+  virtual ~Packer() = default;
+  virtual void Pack(const float* values, void* packed) const = 0;
+};
+
+// All parameters of a model, in flat aligned slabs: values, one slab of gradients for each shard,
+// buffers. Programs point into it, so it outlives them. Two phases: Declare…, then Allocate once;
+// pointers are good from then on. Not thread safe, except that different threads may work on
+// different parts of the slabs.
+class ParameterStore {
+ public:
+  // Parameters lie one after another, each starting at a multiple of this many floats; the gaps
+  // stay zero.
+  static constexpr int64_t kAlignment = 16;
+
+  // The same name, shape and role again is the same parameter (tied weights). INVALID_ARGUMENT:
+  // same name, other shape; FAILED_PRECONDITION: already allocated and the name is new.
+  absl::StatusOr<ParameterId> Declare(const ParameterSpec& spec);
+
+  // Lays out the slabs: trainable parameters in the order of declaration, then frozen ones; buffers
+  // apart.
+  void Allocate(int shards);
+  bool allocated() const { return allocated_; }
+
+  // Starts every parameter from its initializer. A parameter's values depend on the seed and its
+  // name only.
+  void Initialize(uint64_t seed);
+
+  int size() const { return static_cast<int>(specs_.size()); }
+  const ParameterSpec& spec(ParameterId id) const { return specs_[static_cast<size_t>(id)]; }
+  // NOT_FOUND with the names there are.
+  absl::StatusOr<ParameterId> Find(absl::string_view name) const;
+
+  // First float of a parameter in the value slab (or the buffer slab for buffers).
+  int64_t offset(ParameterId id) const { return offsets_[static_cast<size_t>(id)]; }
+  std::span<float> values(ParameterId id);
+  std::span<const float> values(ParameterId id) const;
+  // Trainable parameters only.
+  std::span<float> gradients(ParameterId id, int shard);
+
+  // Whole slabs; gaps included. The gradient slabs cover the trainable prefix of the value slab.
+  int64_t trainable_slab_size() const { return trainable_size_; }
+  float* value_slab() { return values_.as<float>(); }
+  float* gradient_slab(int shard) { return gradients_[static_cast<size_t>(shard)].as<float>(); }
+  int shards() const { return static_cast<int>(gradients_.size()); }
+
+  // Bytes of all slabs and packed copies; before Allocate, what they will be.
+  int64_t SlabBytes(int shards) const;
+  int64_t packed_bytes() const;
+
+  // A copy of a parameter in another layout, kept here and shared by all programs that ask with the
+  // same key. It is brought up to date by Refresh, never while a program runs.
+  void* Packed(ParameterId id, absl::string_view key, int64_t bytes,
+               const std::function<std::unique_ptr<Packer>()>& make);
+
+  // Values have changed: packed copies are stale.
+  void MarkChanged() { ++version_; }
+  // Worker k of n brings its part of the stale copies up to date. All n must be called before a
+  // program runs.
+  void Refresh(int k, int n);
+  // Refresh(0, 1) with all copies.
+  void RefreshAll() { Refresh(0, 1); }
+
+ private:
+  struct PackedCopy {
+    ParameterId parameter;
+    Buffer data;
+    std::unique_ptr<Packer> packer;
+    uint64_t version = 0;
+  };
+
+  bool allocated_ = false;
+  std::vector<ParameterSpec> specs_;
+  std::vector<int64_t> offsets_;
+  absl::flat_hash_map<std::string, ParameterId> by_name_;
+  int64_t trainable_size_ = 0;
+  Buffer values_;
+  Buffer buffers_;
+  std::vector<Buffer> gradients_;
+  absl::flat_hash_map<std::string, size_t> packed_by_key_;
+  std::vector<PackedCopy> packed_;
+  uint64_t version_ = 1;
+};
+
+// Writes a parameter's starting values.
+void FillInitial(const ParameterSpec& spec, uint64_t seed, std::span<float> values);
+
+}  // namespace hone::engine

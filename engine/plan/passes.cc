@@ -1,0 +1,154 @@
+#include "engine/plan/passes.h"
+
+#include <algorithm>
+
+#include "engine/ops/activation.h"
+#include "engine/ops/pool2d.h"
+
+namespace hone::engine {
+namespace {
+
+PlanGraph::Node& At(PlanGraph& plan, Value value) {
+  return plan.nodes[static_cast<size_t>(value.node)];
+}
+
+// How often each node's output 0 is read, roots included.
+std::vector<int> Readers(const PlanGraph& plan) {
+  std::vector<int> readers(plan.nodes.size(), 0);
+  for (const PlanGraph::Node& node : plan.nodes) {
+    for (const Value input : node.inputs) {
+      readers[static_cast<size_t>(input.node)] += node.live ? 1 : 0;
+    }
+  }
+  for (const Value root : plan.roots) {
+    ++readers[static_cast<size_t>(root.node)];
+  }
+  return readers;
+}
+
+void Redirect(PlanGraph& plan, Value from, Value to) {
+  for (PlanGraph::Node& node : plan.nodes) {
+    std::replace(node.inputs.begin(), node.inputs.end(), from, to);
+  }
+  std::replace(plan.roots.begin(), plan.roots.end(), from, to);
+}
+
+// Depth-first from the roots: a node after its inputs. Iterative, since graphs are deep.
+void Order(PlanGraph& plan) {
+  plan.order.clear();
+  std::vector<char> state(plan.nodes.size(), 0);  // 0 new, 1 entered, 2 done
+  std::vector<int32_t> wanted;
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    if (plan.nodes[i].live) {
+      wanted.push_back(static_cast<int32_t>(i));
+    }
+  }
+  for (const int32_t start : wanted) {
+    std::vector<int32_t> stack = {start};
+    while (!stack.empty()) {
+      const int32_t index = stack.back();
+      char& s = state[static_cast<size_t>(index)];
+      if (s == 2) {
+        stack.pop_back();
+        continue;
+      }
+      if (s == 1) {
+        s = 2;
+        plan.order.push_back(index);
+        stack.pop_back();
+        continue;
+      }
+      s = 1;
+      for (const Value input : plan.nodes[static_cast<size_t>(index)].inputs) {
+        if (state[static_cast<size_t>(input.node)] == 0) {
+          stack.push_back(input.node);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+PlanGraph MakePlanGraph(const Graph& graph, const std::vector<Value>& roots) {
+  PlanGraph plan;
+  plan.nodes.reserve(graph.nodes().size());
+  for (const Graph::Node& node : graph.nodes()) {
+    plan.nodes.push_back({node.kind, node.name, node.op, node.inputs, node.types, &node});
+  }
+  plan.roots = roots;
+  return plan;
+}
+
+void RemoveDeadNodes(PlanGraph& plan) {
+  for (PlanGraph::Node& node : plan.nodes) {
+    node.live = false;
+  }
+  std::vector<int32_t> pending;
+  for (const Value root : plan.roots) {
+    pending.push_back(root.node);
+  }
+  while (!pending.empty()) {
+    PlanGraph::Node& node = plan.nodes[static_cast<size_t>(pending.back())];
+    pending.pop_back();
+    if (!node.live) {
+      node.live = true;
+      for (const Value input : node.inputs) {
+        pending.push_back(input.node);
+      }
+    }
+  }
+  Order(plan);
+}
+
+void FuseActivations(PlanGraph& plan) {
+  const std::vector<int> readers = Readers(plan);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    PlanGraph::Node& activation = plan.nodes[i];
+    const ActivationInfo* info =
+        activation.live && activation.op != nullptr ? AsActivation(*activation.op) : nullptr;
+    if (info == nullptr || activation.inputs[0].output != 0) {
+      continue;
+    }
+    PlanGraph::Node& product = At(plan, activation.inputs[0]);
+    if (product.op == nullptr || readers[static_cast<size_t>(activation.inputs[0].node)] != 1) {
+      continue;
+    }
+    if (std::shared_ptr<const Op> fused = product.op->WithActivation(info->kind)) {
+      product.op = std::move(fused);
+      Redirect(plan, {static_cast<int32_t>(i), 0}, activation.inputs[0]);
+    }
+  }
+  RemoveDeadNodes(plan);
+}
+
+void MoveActivationGradientsBehindPools(PlanGraph& plan) {
+  const std::vector<int> readers = Readers(plan);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    PlanGraph::Node& outer = plan.nodes[i];
+    const ActivationInfo* info =
+        outer.live && outer.op != nullptr ? AsActivationGradient(*outer.op) : nullptr;
+    if (info == nullptr || !kernels::GradientUsesOutput(info->kind)) {
+      continue;
+    }
+    const Value inner_value = outer.inputs[0];
+    PlanGraph::Node& inner = At(plan, inner_value);
+    if (inner.op == nullptr || !IsMaxPoolGradient(*inner.op) ||
+        readers[static_cast<size_t>(inner_value.node)] != 1 || inner.inputs[1] != outer.inputs[1]) {
+      continue;
+    }
+    // inner: pool'(dy, y, where), outer: activation'(inner, y). They swap places: the node that ran
+    // first becomes the activation's gradient on the pooled side.
+    const Value pooled = {inner.inputs[2].node, 0};
+    const Value y = outer.inputs[1], where = inner.inputs[2], dy = inner.inputs[0];
+    std::swap(inner.op, outer.op);
+    std::swap(inner.name, outer.name);
+    outer.types = {At(plan, y).types[0]};
+    inner.types = {At(plan, pooled).types[0]};
+    inner.inputs = {dy, pooled};
+    outer.inputs = {inner_value, y, where};
+  }
+  RemoveDeadNodes(plan);
+}
+
+}  // namespace hone::engine

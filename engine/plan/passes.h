@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/graph/graph.h"
+
+namespace hone::engine {
+
+// A graph on its way to a program: the same nodes, rewritten in place by the passes.
+struct PlanGraph {
+  struct Node {
+    Graph::Node::Kind kind;
+    std::string name;
+    std::shared_ptr<const Op> op;
+    std::vector<Value> inputs;
+    std::vector<TensorType> types;
+    const Graph::Node* source;
+    bool live = false;
+  };
+  std::vector<Node> nodes;
+  std::vector<Value> roots;    // fetched values, gradients and buffer updates
+  std::vector<int32_t> order;  // live nodes in the order in which they run
+};
+
+PlanGraph MakePlanGraph(const Graph& graph, const std::vector<Value>& roots);
+
+// Marks the nodes that some root needs, and puts them in order.
+void RemoveDeadNodes(PlanGraph& plan);
+
+// activation(product(x)) → product with the activation in the same pass, where nobody else reads
+// what lies between.
+void FuseActivations(PlanGraph& plan);
+
+// The gradient of an activation that a max pool follows is taken on the pool's side: the same
+// numbers (a window's largest value is the activation's output there), a fraction of the elements,
+// and the activation's output need not be kept.
+//   activation'(pool'(dy), y) → pool'(activation'(dy, pool(y)))
+void MoveActivationGradientsBehindPools(PlanGraph& plan);
+
+}  // namespace hone::engine

@@ -1,0 +1,43 @@
+#include "engine/plan/program.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace hone::engine {
+
+absl::Status Program::Bind(std::byte* arena) {
+  addresses_.clear();
+  for (const SlotPlace& place : places_) {
+    addresses_.push_back(place.fixed != nullptr ? place.fixed : arena + place.offset);
+  }
+  const Memory memory(addresses_);
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    HONE_ASSIGN_OR_RETURN(steps_[i].run, binds_[i](memory));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Program::Run(const RunScalars& scalars) const {
+  for (const Step& step : steps_) {
+    if (!step.run(scalars)) {
+      return absl::InternalError(absl::StrCat("oneDNN refused ", step.op, " of ", step.layer, " (",
+                                              step.implementation, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void* Program::input(absl::string_view name) const {
+  for (const auto& [known, slot] : inputs_) {
+    if (known == name) {
+      return addresses_[static_cast<size_t>(slot)];
+    }
+  }
+  return nullptr;
+}
+
+const void* Program::fetched(int i) const {
+  return addresses_[static_cast<size_t>(fetched_[static_cast<size_t>(i)])];
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/graph/graph.h"
+#include "engine/graph/lowering.h"
+#include "engine/params/parameter_store.h"
+
+namespace hone::engine {
+
+// What to compile of a graph.
+struct ProgramRequest {
+  const Graph* graph = nullptr;
+  // Values to read after a run; scalars and tensors, row major f32 (integers stay as they are).
+  std::vector<Value> fetch;
+  // Gradients and where they go: into the shard's gradient slab, at the parameter's place.
+  std::vector<std::pair<Value, ParameterId>> gradients;
+  // Apply Graph::Update at the end of a run.
+  bool update_buffers = false;
+};
+
+struct ProgramOptions {
+  int threads = 1;
+  int shard = 0;
+  DType compute = DType::kF32;  // kBf16: products and what lies between them in bfloat16
+};
+
+// A graph planned once, to be run many times: a flat list of steps over one arena. Nothing is
+// allocated, created or looked up in Run. Points into the store and the arena, which outlive it.
+// Programs that never run at the same time may share an arena.
+class Program {
+ public:
+  struct Step {
+    std::string layer;
+    std::string op;              // the op's kind, or "reorder"
+    std::string implementation;  // such as "jit:avx512_core"
+    bool backward = false;
+    Cost cost;  // of the op; its first step carries it
+    StepFunction run;
+  };
+
+  // Plans: errors of the graph, of shapes, and of oneDNN. The store is allocated.
+  static absl::StatusOr<Program> Compile(const ProgramRequest& request, ParameterStore& store,
+                                         const ProgramOptions& options);
+
+  Program(Program&&) = default;
+  Program& operator=(Program&&) = default;
+
+  int64_t arena_bytes() const { return arena_bytes_; }
+  // Gives the program its memory: `arena` has at least arena_bytes(), aligned to 64.
+  absl::Status Bind(std::byte* arena);
+
+  // INTERNAL if oneDNN refuses a step. The store's packed copies must be up to date.
+  absl::Status Run(const RunScalars& scalars) const;
+
+  // Memory of the input with that name, to be filled before Run; null if the program does not read
+  // it.
+  void* input(absl::string_view name) const;
+  // The i-th fetched value, good until the next run of a program on the same arena.
+  const void* fetched(int i) const;
+  float fetched_scalar(int i) const { return *static_cast<const float*>(fetched(i)); }
+
+  const std::vector<Step>& steps() const { return steps_; }
+
+  // For tests and `hone plan`: every slot's place and lifetime in the arena.
+  struct Interval {
+    int64_t offset, bytes;
+    int32_t first, last;  // steps, inclusive
+  };
+  const std::vector<Interval>& intervals() const { return intervals_; }
+
+ private:
+  friend class Compiler;
+  struct SlotPlace {
+    void* fixed = nullptr;  // in the store, or null: in the arena
+    int64_t offset = 0;
+  };
+  Program() = default;
+
+  std::vector<Step> steps_;
+  std::vector<BindFunction> binds_;
+  std::vector<SlotPlace> places_;
+  std::vector<void*> addresses_;
+  std::vector<std::pair<std::string, Slot>> inputs_;
+  std::vector<Slot> fetched_;
+  std::vector<Interval> intervals_;
+  std::vector<Buffer> constants_;
+  int64_t arena_bytes_ = 0;
+};
+
+}  // namespace hone::engine
