@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <thread>
 
 #if defined(__SANITIZE_THREAD__)
 extern "C" void __tsan_acquire(void* address);
@@ -46,6 +47,23 @@ std::pair<int64_t, int64_t> Slice(int64_t count, int k, int n, int64_t grain) {
   const int64_t begin = grains * k / n * grain;
   const int64_t end = grains * (k + 1) / n * grain;
   return {std::min(begin, count), std::min(end, count)};
+}
+
+void Barrier::Wait() {
+  const uint32_t generation = generation_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == workers_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    generation_.store(generation + 1, std::memory_order_release);
+    return;
+  }
+  constexpr int kSpins = 20000;
+  for (int spin = 0; generation_.load(std::memory_order_acquire) == generation; ++spin) {
+    if (spin < kSpins) {
+      __builtin_ia32_pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
 }
 
 ScopedThreads::ScopedThreads(int threads) : before_(omp_get_max_threads()) {

@@ -1,0 +1,55 @@
+#include "engine/plan/replicas.h"
+
+#include <algorithm>
+
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+
+namespace hone::engine {
+
+int ShardsFor(int64_t batch, int threads, bool needs_batch_statistics) {
+  constexpr int64_t kLeastExamples = 8;
+  return threads > 1 && !needs_batch_statistics && batch >= kLeastExamples * threads ? threads : 1;
+}
+
+absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t batch,
+                                           ParameterStore& store, const ReplicaOptions& options) {
+  Replicas replicas;
+  replicas.options_ = options;
+  replicas.begins_.push_back(0);
+  for (int k = 0; k < options.shards; ++k) {
+    const auto [begin, end] = Slice(batch, k, options.shards);
+    HONE_ASSIGN_OR_RETURN(const BuiltGraph built, build(end - begin));
+    HONE_ASSIGN_OR_RETURN(
+        Program program,
+        Program::Compile(built.request, store,
+                         {.threads = options.shards > 1 ? 1 : options.threads,
+                          .shard = k,
+                          .compute = options.compute}));
+    replicas.begins_.push_back(end);
+    replicas.programs_.push_back(std::move(program));
+  }
+  return replicas;
+}
+
+int64_t Replicas::arena_bytes() const {
+  int64_t bytes = 0;
+  for (const Program& program : programs_) {
+    bytes = std::max(bytes, program.arena_bytes());
+  }
+  return bytes;
+}
+
+absl::Status Replicas::Bind(const std::vector<Buffer>& arenas) {
+  for (size_t k = 0; k < programs_.size(); ++k) {
+    HONE_RETURN_IF_ERROR(programs_[k].Bind(arenas[k].as<std::byte>()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Replicas::RunShard(int k, RunScalars scalars) const {
+  scalars.first_example += begin(k);
+  return program(k).Run(scalars);
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/plan/program.h"
+
+namespace hone::engine {
+
+// A graph for one batch size with what is wanted of it. `request.graph` points to `graph`.
+struct BuiltGraph {
+  std::unique_ptr<Graph> graph;
+  ProgramRequest request;
+};
+
+// Makes the graph for a batch of so many examples: the same parameters every time.
+using GraphBuilder = std::function<absl::StatusOr<BuiltGraph>(int64_t batch)>;
+
+struct ReplicaOptions {
+  int threads = 1;
+  // Parts of the batch that run side by side, each on its own thread with its own program ("shard mode"); 1: one program run by
+  // all threads ("team"). The store has at least as many gradient slabs.
+  int shards = 1;
+  DType compute = DType::kF32;
+};
+
+// How a batch is best computed: by shapes and threads alone, never by a clock, so that a resumed job computes the same bits.
+// Shards where every thread gets at least 8 examples and the net does not need statistics over the whole batch.
+int ShardsFor(int64_t batch, int threads, bool needs_batch_statistics);
+
+// The programs of one batch size. Shard k computes examples [begin(k), begin(k + 1)) of the batch.
+class Replicas {
+ public:
+  static absl::StatusOr<Replicas> Compile(const GraphBuilder& build, int64_t batch,
+                                          ParameterStore& store, const ReplicaOptions& options);
+
+  int64_t batch() const { return begins_.back(); }
+  int shards() const { return static_cast<int>(programs_.size()); }
+  int threads() const { return options_.threads; }
+  int64_t begin(int shard) const { return begins_[static_cast<size_t>(shard)]; }
+  int64_t examples(int shard) const { return begin(shard + 1) - begin(shard); }
+  const Program& program(int shard) const { return programs_[static_cast<size_t>(shard)]; }
+
+  // Of one shard; all shards together need shards() times as much.
+  int64_t arena_bytes() const;
+  // arenas[k] is shard k's.
+  absl::Status Bind(const std::vector<Buffer>& arenas);
+
+  // Runs shard k: to be called by worker k of a team of shards(), or by the caller for a team program. The scalars'
+  // first_example is the batch's; the shard adds its own.
+  absl::Status RunShard(int k, RunScalars scalars) const;
+
+ private:
+  ReplicaOptions options_;
+  std::vector<int64_t> begins_;
+  std::vector<Program> programs_;
+};
+
+}  // namespace hone::engine
