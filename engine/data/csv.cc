@@ -79,10 +79,7 @@ absl::StatusOr<bool> DetectHeader(const Source& source) {
       return false;
     }
   }
-  if (std::set<std::string>(first.begin(), first.end()).size() < first.size()) {
-    return false;
-  }
-  bool again = false;
+  bool again = std::set<std::string>(first.begin(), first.end()).size() < first.size();
   for (int line = 0; more && line < 100; ++line) {
     HONE_ASSIGN_OR_RETURN(more, reader.Next());
     const std::vector<std::string>& cells = reader.cells();

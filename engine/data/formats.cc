@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/data/cifar10.h"
 #include "engine/data/csv.h"
 #include "engine/data/idx.h"
+#include "engine/data/image_folder.h"
 
 namespace hone::engine::data {
 namespace {
@@ -15,6 +17,8 @@ namespace {
 constexpr Format kFormats[] = {
     {"idx", IsIdxFolder, ReadIdxFolder},
     {"csv", IsCsv, ReadCsv},
+    {"cifar10", IsCifar10, ReadCifar10},
+    {"image folder", IsImageFolder, ReadImageFolder},
 };
 
 }  // namespace

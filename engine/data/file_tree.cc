@@ -1,0 +1,157 @@
+#include "engine/data/file_tree.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::engine::data {
+namespace {
+
+using VisitFile = absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)>;
+
+constexpr int kDeepest = 8;  // folders below the first
+constexpr int64_t kMostFiles = 20000000;
+
+absl::Status ForEachInFolder(const std::string& path, VisitFile visit) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<fs::path> files;
+  fs::recursive_directory_iterator entries(path, error);
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    if (entries.depth() >= kDeepest) {
+      entries.disable_recursion_pending();
+    }
+    std::error_code ignored;
+    if (entries->symlink_status(ignored).type() == fs::file_type::regular) {
+      files.push_back(entries->path());
+    }
+    if (static_cast<int64_t>(files.size()) > kMostFiles) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": has more than ", kMostFiles, " files"));
+    }
+  }
+  if (error) {
+    return ErrnoStatus(error.value(), path);
+  }
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    const auto read = [&](int64_t max_bytes) { return ReadFile(file.string(), max_bytes); };
+    const auto bytes = static_cast<int64_t>(fs::file_size(file, error));
+    HONE_ASSIGN_OR_RETURN(
+        const Visit next,
+        visit({fs::path(file).lexically_relative(path).generic_string(), error ? 0 : bytes, read}));
+    if (next == Visit::kStop) {
+      break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Damaged(const std::string& path, archive* reader) {
+  const char* why = archive_error_string(reader);
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": damaged or truncated archive: ", why == nullptr ? "unknown" : why));
+}
+
+absl::StatusOr<std::string> ReadEntry(const std::string& where, archive* reader, int64_t bytes,
+                                      int64_t max_bytes) {
+  if (bytes < 0 || bytes > max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": is ", bytes, " bytes; at most ", max_bytes, " are read"));
+  }
+  std::string contents(static_cast<size_t>(bytes), '\0');
+  int64_t done = 0;
+  while (done < bytes) {
+    const auto got =
+        archive_read_data(reader, contents.data() + done, static_cast<size_t>(bytes - done));
+    if (got < 0) {
+      return Damaged(where, reader);
+    }
+    if (got == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": truncated: ", done, " of ", bytes, " bytes are there"));
+    }
+    done += got;
+  }
+  return contents;
+}
+
+absl::Status ForEachInArchive(const std::string& path, VisitFile visit) {
+  const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
+                                                                      archive_read_free);
+  if (reader == nullptr) {
+    return absl::ResourceExhaustedError(absl::StrCat(path, ": no memory to read the archive"));
+  }
+  archive_read_support_filter_gzip(reader.get());
+  archive_read_support_format_tar(reader.get());
+  if (archive_read_open_filename(reader.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) {
+    return Damaged(path, reader.get());
+  }
+  archive_entry* entry = nullptr;
+  for (int64_t files = 0;; ++files) {
+    const int code = archive_read_next_header(reader.get(), &entry);
+    if (code == ARCHIVE_EOF) {
+      return absl::OkStatus();
+    }
+    if (code != ARCHIVE_OK && code != ARCHIVE_WARN) {
+      return Damaged(path, reader.get());
+    }
+    if (files > kMostFiles) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": has more than ", kMostFiles, " files"));
+    }
+    const char* name = archive_entry_pathname(entry);
+    if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) {
+      continue;
+    }
+    const std::string clean = std::filesystem::path(name).lexically_normal().generic_string();
+    const int64_t bytes = archive_entry_size(entry);
+    const auto read = [&](int64_t max_bytes) {
+      return ReadEntry(absl::StrCat(path, "/", clean), reader.get(), bytes, max_bytes);
+    };
+    HONE_ASSIGN_OR_RETURN(const Visit next, visit({clean, bytes, read}));
+    if (next == Visit::kStop) {
+      return absl::OkStatus();
+    }
+  }
+}
+
+}  // namespace
+
+absl::Status ForEachFile(const std::string& path, VisitFile visit) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) ? ForEachInFolder(path, visit)
+                                                    : ForEachInArchive(path, visit);
+}
+
+bool IsArchiveName(const std::string& path) {
+  const std::string name = absl::AsciiStrToLower(path);
+  return absl::EndsWith(name, ".tar") || absl::EndsWith(name, ".tar.gz") ||
+         absl::EndsWith(name, ".tgz");
+}
+
+bool HasFile(const std::string& path, absl::FunctionRef<bool(const std::string& name)> wanted) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error) && !IsArchiveName(path)) {
+    return false;
+  }
+  bool found = false;
+  const absl::Status visited =
+      ForEachFile(path, [&](const TreeFile& file) -> absl::StatusOr<Visit> {
+        found = wanted(file.name);
+        return found ? Visit::kStop : Visit::kGoOn;
+      });
+  return found && visited.ok();
+}
+
+}  // namespace hone::engine::data

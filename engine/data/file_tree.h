@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace hone::engine::data {
+
+// One of the files that ForEachFile finds.
+struct TreeFile {
+  std::string name;  // below the folder or in the archive, parts joined by /
+  int64_t bytes = 0;
+  // Its contents, once, while the visit lasts; INVALID_ARGUMENT beyond max_bytes.
+  absl::FunctionRef<absl::StatusOr<std::string>(int64_t max_bytes)> read;
+};
+
+enum class Visit { kGoOn, kStop };
+
+// Visits the regular files below a folder (in the order of their names) or in a tar archive, plain
+// or gzip (in its own order); nothing is unpacked onto the disk, links are not followed. A visit's
+// error ends it. Errors name the path; those of an archive the entry too.
+absl::Status ForEachFile(const std::string& path,
+                         absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)> visit);
+
+// A name that ends in .tar, .tar.gz or .tgz.
+bool IsArchiveName(const std::string& path);
+
+// Whether any file's name satisfies `wanted`; false where the path cannot be read.
+bool HasFile(const std::string& path, absl::FunctionRef<bool(const std::string& name)> wanted);
+
+}  // namespace hone::engine::data
