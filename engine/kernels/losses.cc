@@ -4,10 +4,12 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/losses.cc"
-#include "engine/kernels/vector-inl.h"
-#include "hwy/contrib/math/math-inl.h"
+// clang-format off: foreach_target.h includes this file again, so it comes before the -inl files.
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "hwy/contrib/math/math-inl.h"
+#include "engine/kernels/vector-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::engine::kernels {
