@@ -46,7 +46,7 @@ class SafetensorsFile {
   std::span<const FileTensor> tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  // NOT_FOUND with the nearest of the names that there are.
+  // NOT_FOUND with names that there are.
   absl::StatusOr<const FileTensor*> Find(absl::string_view name) const;
 
   // The values as floats, straight into `out`, which has room for shape.elements(). F32 keeps every

@@ -1,0 +1,308 @@
+#include "engine/optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/kernels/optimizer.h"
+
+namespace hone::engine::optim {
+namespace {
+
+constexpr int64_t kGrain = 16;  // floats; parameters start at multiples of it
+constexpr int64_t kBlock = 2048;
+
+int64_t RoundUp(int64_t count) { return (count + kGrain - 1) / kGrain * kGrain; }
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+absl::Status Reject(absl::string_view field, absl::string_view rule, double got) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("optimizer.", field, ": must be ", rule, ", got ", got));
+}
+
+// A field of an optimizer's options and what it has to be.
+struct Field {
+  absl::string_view name;
+  double value;
+  enum { kNotNegative, kPositive, kBelowOne } rule;
+};
+
+absl::Status Check(absl::string_view kind, std::initializer_list<Field> fields) {
+  for (const Field& field : fields) {
+    const std::string name = absl::StrCat(kind, ".", field.name);
+    const bool finite = std::isfinite(field.value);
+    // As a float, which is what the update computes with.
+    if (field.rule == Field::kPositive && !(finite && static_cast<float>(field.value) >= 1e-30f)) {
+      return Reject(name, "a positive number, at least 1e-30", field.value);
+    }
+    if (field.rule == Field::kNotNegative && !(finite && field.value >= 0)) {
+      return Reject(name, "a finite number, at least 0", field.value);
+    }
+    if (field.rule == Field::kBelowOne && !(field.value >= 0 && field.value < 1)) {
+      return Reject(name, "at least 0 and below 1", field.value);
+    }
+  }
+  return absl::OkStatus();
+}
+
+template <class AnyAdam>
+absl::Status CheckAdam(absl::string_view kind, const AnyAdam& o) {
+  return Check(kind, {{"learning_rate", o.learning_rate, Field::kNotNegative},
+                      {"beta1", o.beta1, Field::kBelowOne},
+                      {"beta2", o.beta2, Field::kBelowOne},
+                      {"epsilon", o.epsilon, Field::kPositive},
+                      {"weight_decay", o.weight_decay, Field::kNotNegative}});
+}
+
+absl::Status CheckRanges(std::span<const ParameterRange> ranges) {
+  int64_t from = 0;
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const ParameterRange& range = ranges[i];
+    if (range.begin < from || range.begin % kGrain != 0 || range.end <= range.begin) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("range ", i, " of the optimizer: must begin at a multiple of 16 from ", from,
+                       " on and not be empty, got [", range.begin, ", ", range.end, ")"));
+    }
+    if (!std::isfinite(range.learning_rate_multiplier) || !std::isfinite(range.weight_decay)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "range ", i, " of the optimizer: learning rate multiplier and decay must be finite"));
+    }
+    from = RoundUp(range.end);
+  }
+  return absl::OkStatus();
+}
+
+// The sum of all shards' gradients, times `scale`, in `scratch`, or where it lies if there is
+// nothing to be done.
+const float* Gradient(const Slabs& slabs, int64_t begin, int64_t count, float scale, float clip,
+                      float* scratch) {
+  if (slabs.gradients.size() == 1 && scale == 1 && clip == 0) {
+    return slabs.gradients[0] + begin;
+  }
+  kernels::SumGradients(slabs.gradients, begin, count, scale, clip, scratch);
+  return scratch;
+}
+
+kernels::AdamUpdate MakeAdamUpdate(double rate, int64_t step, double beta1, double beta2,
+                                   double epsilon) {
+  const double t = static_cast<double>(step);
+  const double correction = std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
+  return {.rate = static_cast<float>(rate * correction),
+          .one_minus_beta1 = static_cast<float>(1 - beta1),
+          .one_minus_beta2 = static_cast<float>(1 - beta2),
+          .epsilon = static_cast<float>(epsilon)};
+}
+
+}  // namespace
+
+absl::string_view NameOf(const OptimizerOptions& options) {
+  static constexpr absl::string_view kNames[] = {"sgd", "adam", "adamw", "rmsprop"};
+  return kNames[options.index()];
+}
+
+double LearningRateOf(const OptimizerOptions& options) {
+  return std::visit([](const auto& o) { return o.learning_rate; }, options);
+}
+
+double WeightDecayOf(const OptimizerOptions& options) {
+  return std::visit([](const auto& o) { return o.weight_decay; }, options);
+}
+
+absl::Status Validate(const OptimizerOptions& options) {
+  return std::visit(
+      Overloaded{
+          [](const Sgd& o) {
+            if (o.nesterov && o.momentum == 0) {
+              return absl::InvalidArgumentError(
+                  "optimizer.sgd.nesterov: needs a momentum above 0, got momentum 0");
+            }
+            return Check("sgd", {{"learning_rate", o.learning_rate, Field::kNotNegative},
+                                 {"momentum", o.momentum, Field::kBelowOne},
+                                 {"weight_decay", o.weight_decay, Field::kNotNegative}});
+          },
+          [](const Adam& o) { return CheckAdam("adam", o); },
+          [](const AdamW& o) { return CheckAdam("adamw", o); },
+          [](const RmsProp& o) {
+            return Check("rmsprop", {{"learning_rate", o.learning_rate, Field::kNotNegative},
+                                     {"decay", o.decay, Field::kBelowOne},
+                                     {"epsilon", o.epsilon, Field::kPositive},
+                                     {"momentum", o.momentum, Field::kBelowOne},
+                                     {"weight_decay", o.weight_decay, Field::kNotNegative}});
+          },
+      },
+      options);
+}
+
+std::vector<std::string> StateNames(const OptimizerOptions& options) {
+  if (const Sgd* sgd = std::get_if<Sgd>(&options)) {
+    return sgd->momentum == 0 ? std::vector<std::string>{} : std::vector<std::string>{"velocity"};
+  }
+  if (const RmsProp* rmsprop = std::get_if<RmsProp>(&options)) {
+    std::vector<std::string> names = {"square"};
+    if (rmsprop->momentum != 0) {
+      names.push_back("velocity");
+    }
+    if (rmsprop->centered) {
+      names.push_back("mean");
+    }
+    return names;
+  }
+  return {"m", "v"};
+}
+
+double GradientSummary::norm() const { return std::sqrt(squared_norm); }
+
+double ClipFactor(double norm, double max_norm) {
+  return max_norm > 0 && norm > max_norm ? max_norm / norm : 1;
+}
+
+absl::StatusOr<Optimizer> Optimizer::Create(const OptimizerOptions& options,
+                                            std::vector<ParameterRange> ranges) {
+  HONE_RETURN_IF_ERROR(Validate(options));
+  HONE_RETURN_IF_ERROR(CheckRanges(ranges));
+  Optimizer optimizer;
+  optimizer.options_ = options;
+  for (const ParameterRange& range : ranges) {
+    optimizer.first_block_.push_back(optimizer.blocks_.size());
+    const int64_t end = RoundUp(range.end);
+    for (int64_t begin = range.begin; begin < end; begin += kBlock) {
+      optimizer.blocks_.push_back({.begin = begin, .end = std::min(begin + kBlock, end)});
+    }
+  }
+  optimizer.first_block_.push_back(optimizer.blocks_.size());
+  if (!ranges.empty()) {
+    optimizer.begin_ = ranges.front().begin;
+    optimizer.end_ = RoundUp(ranges.back().end);
+  }
+  for (size_t s = 0; s < StateNames(options).size(); ++s) {
+    optimizer.state_.emplace_back((optimizer.end_ - optimizer.begin_) *
+                                  static_cast<int64_t>(sizeof(float)));
+  }
+  optimizer.ranges_ = std::move(ranges);
+  return optimizer;
+}
+
+void Optimizer::Read(const Slabs& slabs, bool with_weights, int k, int n) {
+  const auto [begin, end] = Slice(end_ - begin_, k, n, kGrain);
+  const auto first =
+      std::lower_bound(blocks_.begin(), blocks_.end(), begin_ + begin,
+                       [](const Block& block, int64_t position) { return block.begin < position; });
+  alignas(64) float scratch[kBlock];
+  for (auto block = first; block != blocks_.end() && block->begin < begin_ + end; ++block) {
+    const int64_t count = block->end - block->begin;
+    const float* gradient = Gradient(slabs, block->begin, count, 1, 0, scratch);
+    block->gradient_squares = kernels::SumOfSquares(gradient, count);
+    if (with_weights) {
+      block->weight_squares = kernels::SumOfSquares(slabs.values + block->begin, count);
+    }
+  }
+}
+
+GradientSummary Optimizer::Summary(double scale) const {
+  double sum = 0;
+  for (const Block& block : blocks_) {
+    sum += block.gradient_squares;
+  }
+  return {.squared_norm = sum * scale * scale, .finite = std::isfinite(sum)};
+}
+
+double Optimizer::SquaredGradientNorm(int i, double scale) const {
+  double sum = 0;
+  for (size_t b = first_block_[static_cast<size_t>(i)];
+       b < first_block_[static_cast<size_t>(i) + 1]; ++b) {
+    sum += blocks_[b].gradient_squares;
+  }
+  return sum * scale * scale;
+}
+
+double Optimizer::SquaredWeightNorm(int i) const {
+  double sum = 0;
+  for (size_t b = first_block_[static_cast<size_t>(i)];
+       b < first_block_[static_cast<size_t>(i) + 1]; ++b) {
+    sum += blocks_[b].weight_squares;
+  }
+  return sum;
+}
+
+void Optimizer::Write(const Slabs& slabs, const UpdateStep& step, int k, int n) {
+  const auto [slice_begin, slice_end] = Slice(end_ - begin_, k, n, kGrain);
+  const int64_t first = begin_ + slice_begin, last = begin_ + slice_end;
+  auto range = std::lower_bound(
+      ranges_.begin(), ranges_.end(), first,
+      [](const ParameterRange& r, int64_t position) { return RoundUp(r.end) <= position; });
+  for (; range != ranges_.end() && range->begin < last; ++range) {
+    const int64_t end = std::min(RoundUp(range->end), last);
+    for (int64_t begin = std::max(range->begin, first); begin < end; begin += kBlock) {
+      UpdateBlock(slabs, step, *range, begin, std::min(begin + kBlock, end));
+    }
+  }
+}
+
+void Optimizer::UpdateBlock(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
+                            int64_t begin, int64_t end) {
+  alignas(64) float scratch[kBlock];
+  const int64_t count = end - begin;
+  const float* gradient = Gradient(slabs, begin, count, static_cast<float>(step.scale),
+                                   static_cast<float>(step.clip_value), scratch);
+  float* value = slabs.values + begin;
+  float* state[3] = {};
+  for (size_t s = 0; s < state_.size(); ++s) {
+    state[s] = state_[s].as<float>() + (begin - begin_);
+  }
+  const double rate = step.learning_rate * range.learning_rate_multiplier;
+  if (const Sgd* sgd = std::get_if<Sgd>(&options_)) {
+    const kernels::SgdUpdate update = {.learning_rate = static_cast<float>(rate),
+                                       .momentum = static_cast<float>(sgd->momentum),
+                                       .nesterov = sgd->nesterov,
+                                       .l2 = range.weight_decay};
+    kernels::Update(update, gradient, value, state[0], count);
+  } else if (const Adam* adam = std::get_if<Adam>(&options_)) {
+    auto update = MakeAdamUpdate(rate, step.step, adam->beta1, adam->beta2, adam->epsilon);
+    update.l2 = range.weight_decay;
+    kernels::Update(update, gradient, value, state[0], state[1], count);
+  } else if (const AdamW* adamw = std::get_if<AdamW>(&options_)) {
+    auto update = MakeAdamUpdate(rate, step.step, adamw->beta1, adamw->beta2, adamw->epsilon);
+    update.keep = static_cast<float>(1 - rate * range.weight_decay);
+    kernels::Update(update, gradient, value, state[0], state[1], count);
+  } else if (const RmsProp* rmsprop = std::get_if<RmsProp>(&options_)) {
+    const kernels::RmsPropUpdate update = {
+        .learning_rate = static_cast<float>(rate),
+        .one_minus_decay = static_cast<float>(1 - rmsprop->decay),
+        .epsilon = static_cast<float>(rmsprop->epsilon),
+        .momentum = static_cast<float>(rmsprop->momentum),
+        .l2 = range.weight_decay};
+    float* velocity = rmsprop->momentum != 0 ? state[1] : nullptr;
+    float* mean = rmsprop->centered ? state[state_.size() - 1] : nullptr;
+    kernels::Update(update, gradient, value, state[0], velocity, mean, count);
+  }
+}
+
+std::span<float> Optimizer::state(int s) {
+  return {state_[static_cast<size_t>(s)].as<float>(), static_cast<size_t>(end_ - begin_)};
+}
+
+std::span<const float> Optimizer::state(int s) const {
+  return {state_[static_cast<size_t>(s)].as<float>(), static_cast<size_t>(end_ - begin_)};
+}
+
+int64_t Optimizer::state_bytes() const {
+  int64_t bytes = 0;
+  for (const Buffer& slab : state_) {
+    bytes += slab.bytes();
+  }
+  return bytes;
+}
+
+void AccumulateGradient(const float* gradient, float* sum, int64_t count, int k, int n) {
+  const auto [begin, end] = Slice(count, k, n, kGrain);
+  kernels::Accumulate(gradient + begin, sum + begin, end - begin);
+}
+
+}  // namespace hone::engine::optim
