@@ -1,0 +1,37 @@
+#include "client/jobfile/job_file.h"
+
+#include <filesystem>
+
+#include "client/jobfile/document.h"
+#include "client/jobfile/filler.h"
+#include "client/jobfile/overrides.h"
+#include "client/jobfile/problems.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::client::jobfile {
+
+absl::StatusOr<v1::JobSpec> ParseJobFile(absl::string_view text, absl::string_view origin,
+                                         std::span<const std::string> overrides) {
+  HONE_ASSIGN_OR_RETURN(const Node root, ReadDocument(text, origin));
+  v1::JobSpec spec;
+  Problems problems;
+  Filler(std::string(origin), /*fixed=*/false, problems).FillMessage(root, "", spec);
+  for (const std::string& setting : overrides) {
+    ApplyOverride(setting, spec, problems);
+  }
+  HONE_RETURN_IF_ERROR(problems.ToStatus());
+  return spec;
+}
+
+absl::StatusOr<v1::JobSpec> LoadJobFile(const std::string& path,
+                                        std::span<const std::string> overrides) {
+  HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
+  HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, ParseJobFile(text, path, overrides));
+  if (spec.display_name().empty()) {
+    spec.set_display_name(std::filesystem::path(path).stem().string());
+  }
+  return spec;
+}
+
+}  // namespace hone::client::jobfile

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <string>
+
+#include "client/jobfile/problems.h"
+
+namespace hone::client::jobfile {
+
+// Applies one `--set PATH=VALUE` to a job: `training.epochs=1`, `model.layers[1].dense.units=32`,
+// `training.optimizer={sgd: {learning_rate: 0.1}}`. PATH leads to a field along the descriptor,
+// messages on the way are made; VALUE is YAML and takes the field's place. Another member of a
+// oneof gives way. Problems stand at `--set PATH`.
+void ApplyOverride(const std::string& setting, google::protobuf::Message& message,
+                   Problems& problems);
+
+}  // namespace hone::client::jobfile
