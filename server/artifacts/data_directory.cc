@@ -1,0 +1,168 @@
+#include "server/artifacts/data_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "server/jobs/job.h"
+
+namespace hone::server::artifacts {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxFiles = 10'000;
+constexpr char kAttemptPrefix[] = "attempt-";
+
+absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
+  return error ? ErrnoStatus(error.value(), context) : absl::OkStatus();
+}
+
+absl::Status MakeDirectory(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return ToStatus(error, absl::StrCat("cannot create folder ", path));
+}
+
+absl::Status Rename(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("cannot rename ", from, " to ", to)));
+  return SyncDirectory(fs::path(to).parent_path().string());
+}
+
+// The highest attempt that has a folder; 0: none.
+int LatestAttempt(const std::string& run) {
+  int latest = 0;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run, error)) {
+    const std::string name = entry.path().filename().string();
+    absl::string_view number = name;
+    int attempt = 0;
+    if (absl::ConsumePrefix(&number, kAttemptPrefix) && absl::SimpleAtoi(number, &attempt)) {
+      latest = std::max(latest, attempt);
+    }
+  }
+  return latest;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& root) {
+  HONE_RETURN_IF_ERROR(MakeDirectory(root));
+  std::error_code error;
+  const std::string real = fs::canonical(root, error).string();
+  HONE_RETURN_IF_ERROR(ToStatus(error, root));
+  const std::string lock = real + "/lock";
+  const int fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot open ", lock));
+  }
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(real, fd));
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the data directory ", real, " is in use by another server"));
+  }
+  fs::remove_all(real + "/tmp", error);
+  for (const char* folder : {"/runs", "/models", "/cache", "/tmp"}) {
+    HONE_RETURN_IF_ERROR(MakeDirectory(real + folder));
+  }
+  return directory;
+}
+
+DataDirectory::~DataDirectory() { ::close(lock_fd_); }
+
+std::string DataDirectory::ModelDirectory(const std::string& model_id) const {
+  return absl::StrCat(root_, "/models/", model_id);
+}
+
+absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job_id,
+                                                          int attempt) const {
+  const std::string run = absl::StrCat(root_, "/runs/", job_id);
+  const std::string wanted = absl::StrCat(run, "/", kAttemptPrefix, attempt);
+  HONE_RETURN_IF_ERROR(MakeDirectory(run));
+  const int latest = LatestAttempt(run);
+  if (latest > 0 && latest != attempt) {
+    HONE_RETURN_IF_ERROR(Rename(absl::StrCat(run, "/", kAttemptPrefix, latest), wanted));
+  }
+  HONE_RETURN_IF_ERROR(MakeDirectory(wanted));
+  return wanted;
+}
+
+absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory) {
+  std::vector<v1::ModelFile> files;
+  std::error_code error;
+  fs::recursive_directory_iterator it(directory, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, directory));
+  for (const fs::recursive_directory_iterator end; it != end; it.increment(error)) {
+    HONE_RETURN_IF_ERROR(ToStatus(error, directory));
+    const fs::file_status status = it->symlink_status(error);
+    if (fs::is_directory(status)) {
+      continue;
+    }
+    if (!fs::is_regular_file(status) || files.size() >= kMaxFiles) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          it->path().string(), ": a model holds at most ", kMaxFiles, " plain files, no links"));
+    }
+    v1::ModelFile& file = files.emplace_back();
+    file.set_path(fs::relative(it->path(), directory).string());
+    file.set_bytes(static_cast<int64_t>(fs::file_size(it->path(), error)));
+    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(it->path().string()));
+    file.set_sha256(sha256);
+  }
+  std::sort(files.begin(), files.end(),
+            [](const v1::ModelFile& a, const v1::ModelFile& b) { return a.path() < b.path(); });
+  return files;
+}
+
+absl::StatusOr<std::vector<v1::ModelFile>> DataDirectory::Publish(
+    const std::string& attempt_directory, const std::string& relative,
+    const std::string& model_id) const {
+  std::error_code error;
+  fs::path source = fs::weakly_canonical(fs::path(attempt_directory) / relative, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, relative));
+  if (!fs::is_directory(source, error)) {
+    source = source.parent_path();
+  }
+  const std::string inside = source.lexically_relative(attempt_directory).string();
+  if (inside.empty() || inside == "." || inside.rfind("..", 0) == 0 ||
+      !fs::is_directory(source, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model \"", relative, "\" is no folder of the run"));
+  }
+  HONE_ASSIGN_OR_RETURN(std::vector<v1::ModelFile> files, ListFiles(source.string()));
+  // Left by an attempt that published and died before that was stored.
+  const std::string target = ModelDirectory(model_id);
+  Remove(target);
+  HONE_RETURN_IF_ERROR(Rename(source.string(), target));
+  return files;
+}
+
+absl::StatusOr<std::string> DataDirectory::MakeTemporary() const {
+  const std::string path = absl::StrCat(root_, "/tmp/", jobs::NewId());
+  HONE_RETURN_IF_ERROR(MakeDirectory(path));
+  return path;
+}
+
+void DataDirectory::Remove(const std::string& directory) {
+  std::error_code ignored;
+  fs::remove_all(directory, ignored);
+}
+
+int64_t DataDirectory::FreeBytes() const {
+  std::error_code error;
+  const fs::space_info space = fs::space(root_, error);
+  return error ? 0 : static_cast<int64_t>(space.available);
+}
+
+}  // namespace hone::server::artifacts

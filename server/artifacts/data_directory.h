@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hone/v1/model_service.pb.h"
+
+namespace hone::server::artifacts {
+
+// The server's folder, locked for as long as this lives:
+//   store.db               jobs, events, models
+//   runs/<job>/attempt-N/  what attempt N writes: request, checkpoints, model, worker.log
+//   models/<id>/           published models
+//   cache/                 downloaded data sets
+//   tmp/                   requests of plans and predictions; emptied at start
+// Names come from ids that the server made, never from a user. Any thread.
+class DataDirectory {
+ public:
+  // Makes what is missing. FAILED_PRECONDITION: another server uses it.
+  static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(const std::string& root);
+  ~DataDirectory();
+  DataDirectory(const DataDirectory&) = delete;
+  DataDirectory& operator=(const DataDirectory&) = delete;
+
+  std::string store_path() const { return root_ + "/store.db"; }
+  std::string cache_directory() const { return root_ + "/cache"; }
+  std::string ModelDirectory(const std::string& model_id) const;
+
+  // The folder of an attempt. What the attempt before it left moves there, so that a worker of that
+  // attempt which wakes late finds its folder gone and writes nowhere.
+  absl::StatusOr<std::string> PrepareAttempt(const std::string& job_id, int attempt) const;
+
+  // Moves `relative`, a folder (or a file, then its folder) inside an attempt's folder, to
+  // models/<id> and lists its files with their SHA-256. INVALID_ARGUMENT: it leads out of the
+  // attempt's folder, or has something else than files and folders.
+  absl::StatusOr<std::vector<v1::ModelFile>> Publish(const std::string& attempt_directory,
+                                                     const std::string& relative,
+                                                     const std::string& model_id) const;
+
+  // A new empty folder under tmp/.
+  absl::StatusOr<std::string> MakeTemporary() const;
+  static void Remove(const std::string& directory);
+
+  int64_t FreeBytes() const;
+
+ private:
+  DataDirectory(std::string root, int lock_fd) : root_(std::move(root)), lock_fd_(lock_fd) {}
+
+  const std::string root_;
+  const int lock_fd_;
+};
+
+// The files under `directory`, sorted by path. At most 10,000 files.
+absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory);
+
+}  // namespace hone::server::artifacts

@@ -1,0 +1,131 @@
+#include "server/config/config.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/cpu.h"
+#include "engine/base/status.h"
+#include "server/config/version.h"
+#include "server/worker_process/worker_process.h"
+
+namespace hone::server::config {
+namespace {
+
+void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
+  app.set_version_flag("--version", std::string(kVersion));
+  app.set_config("--config", "", "A file with the same names, as INI: data-dir = \"/srv/hone\"")
+      ->envname("HONED_CONFIG");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_option("--data-dir", config.data_dir, "Folder for jobs, models and data sets")
+      ->envname("HONED_DATA_DIR")
+      ->required();
+  app.add_option("--listen", config.listen, "Address for clients (gRPC)")
+      ->envname("HONED_LISTEN")
+      ->capture_default_str();
+  app.add_flag(
+         "--insecure-listen", config.insecure_listen,
+         "Allow --listen on another address than loopback: anybody who can reach it can use it")
+      ->envname("HONED_INSECURE_LISTEN");
+  app.add_option("--metrics-listen", config.metrics_listen,
+                 "Address for Prometheus and health checks (HTTP)")
+      ->envname("HONED_METRICS_LISTEN")
+      ->capture_default_str();
+  app.add_option("--worker", config.worker, "The program hone-worker; default: beside honed")
+      ->envname("HONED_WORKER");
+  app.add_option("--data-mirror", config.data_mirror,
+                 "Folder where data sets are looked for before the network")
+      ->envname("HONED_DATA_MIRROR");
+  app.add_option("--jobs", config.concurrent_jobs, "Jobs that run at the same time")
+      ->envname("HONED_JOBS")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--threads", config.threads,
+                 "Threads of all running jobs together; default: what the machine gives")
+      ->envname("HONED_THREADS")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--max-queued-jobs", config.max_queued_jobs, "Jobs that may wait")
+      ->envname("HONED_MAX_QUEUED_JOBS")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--grace-seconds", grace, "From asking a worker to end to killing it")
+      ->envname("HONED_GRACE_SECONDS")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  app.add_option("--silence-seconds", silence, "Silence of a worker after which it is killed")
+      ->envname("HONED_SILENCE_SECONDS")
+      ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  app.add_option("--log-level", config.log_level, "What is logged")
+      ->envname("HONED_LOG_LEVEL")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+}
+
+absl::Status Complete(Config& config) {
+  HONE_RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
+  HONE_RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
+  if (!IsLoopback(config.listen) && !config.insecure_listen) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen: ", config.listen,
+        " is not a loopback address, and anybody who can reach it could use this server; say "
+        "--insecure-listen if that is wanted (a private network)"));
+  }
+  if (config.threads == 0) {
+    config.threads = AvailableThreads();
+  }
+  if (config.worker.empty()) {
+    HONE_ASSIGN_OR_RETURN(config.worker, worker_process::FindWorkerBinary());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckAddress(const std::string& flag, const std::string& address) {
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": must be HOST:PORT with a port of 0 to 65535, got \"", address, "\""));
+  }
+  return absl::OkStatus();
+}
+
+bool IsLoopback(const std::string& address) {
+  const std::string host = address.substr(0, address.rfind(':'));
+  // Four numbers: a name that begins with 127. may lead anywhere.
+  const bool four = std::count(host.begin(), host.end(), '.') == 3 &&
+                    host.find_first_not_of("0123456789.") == std::string::npos;
+  return (four && absl::StartsWith(host, "127.")) || host == "localhost" || host == "[::1]";
+}
+
+absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
+  Parsed parsed;
+  Config& config = parsed.config;
+  double grace = absl::ToDoubleSeconds(config.grace);
+  double silence = absl::ToDoubleSeconds(config.silence);
+  CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
+               "honed");
+  Declare(app, config, grace, silence);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    parsed.text = app.help();
+    return parsed;
+  } catch (const CLI::CallForVersion&) {
+    parsed.text = absl::StrCat("honed ", kVersion, "\n");
+    return parsed;
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+  config.grace = absl::Seconds(grace);
+  config.silence = absl::Seconds(silence);
+  HONE_RETURN_IF_ERROR(Complete(config));
+  return parsed;
+}
+
+}  // namespace hone::server::config

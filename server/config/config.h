@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace hone::server::config {
+
+// All that can be set about the server; no flag, variable or file is read anywhere else.
+struct Config {
+  std::string data_dir;
+  std::string listen = "127.0.0.1:50051";
+  bool insecure_listen = false;  // `listen` may be another address than loopback, without TLS
+  std::string metrics_listen = "127.0.0.1:9464";
+  std::string worker;       // hone-worker; found
+  std::string data_mirror;  // where data sets are looked for before the network
+  int concurrent_jobs = 1;
+  int threads = 0;  // of all running jobs together; what the machine gives
+  int max_queued_jobs = 10'000;
+  absl::Duration grace = absl::Seconds(30);     // from asking a worker to end to killing it
+  absl::Duration silence = absl::Seconds(120);  // of a worker, after which it is killed
+  std::string log_level = "info";
+
+  // Of a job that does not ask for a number.
+  int ThreadsPerJob() const {
+    return threads / concurrent_jobs > 0 ? threads / concurrent_jobs : 1;
+  }
+};
+
+// What the command line asked for.
+struct Parsed {
+  Config config;
+  std::optional<std::string>
+      text;  // --help or --version: to be printed, nothing else is to be done
+};
+
+// Flags, then HONED_… variables, then --config FILE (INI: `data-dir = "…"`), then defaults: the
+// first that says something counts. INVALID_ARGUMENT: names the flag and what would be right.
+absl::StatusOr<Parsed> Parse(int argc, const char* const* argv);
+
+// HOST:PORT with a port of 0 to 65535.
+absl::Status CheckAddress(const std::string& flag, const std::string& address);
+// 127.0.0.0/8, ::1 and localhost.
+bool IsLoopback(const std::string& address);
+
+}  // namespace hone::server::config

@@ -1,0 +1,64 @@
+#include "server/jobs/field_errors.h"
+
+#include <algorithm>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace hone::server::jobs {
+namespace {
+
+constexpr size_t kMaxErrors = 50;
+
+std::string Words(const Range& range) {
+  if (!range.low_open && !range.high_open) {
+    return absl::StrCat("must be between ", range.low, " and ", range.high);
+  }
+  return absl::StrCat("must be ", range.low_open ? "greater than " : "at least ", range.low,
+                      " and ", range.high_open ? "less than " : "at most ", range.high);
+}
+
+}  // namespace
+
+void FieldErrors::Add(absl::string_view path, absl::string_view text) {
+  errors_.push_back({std::string(path), std::string(text)});
+}
+
+void FieldErrors::CheckInt(absl::string_view path, int64_t value, int64_t low, int64_t high) {
+  if (value < low || value > high) {
+    Add(path, absl::StrCat("must be between ", low, " and ", high, ", got ", value));
+  }
+}
+
+void FieldErrors::CheckFloat(absl::string_view path, float value, const Range& range) {
+  const bool above = range.low_open ? value > range.low : value >= range.low;
+  const bool below = range.high_open ? value < range.high : value <= range.high;
+  if (!above || !below) {
+    Add(path, absl::StrCat(Words(range), ", got ", value));
+  }
+}
+
+absl::Status FieldErrors::ToStatus() const {
+  if (errors_.empty()) {
+    return absl::OkStatus();
+  }
+  const size_t shown = std::min(errors_.size(), kMaxErrors);
+  google::rpc::BadRequest details;
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < shown; ++i) {
+    lines.push_back(absl::StrCat(errors_[i].path, ": ", errors_[i].text));
+    auto& violation = *details.add_field_violations();
+    violation.set_field(errors_[i].path);
+    violation.set_description(errors_[i].text);
+  }
+  if (shown < errors_.size()) {
+    lines.push_back(absl::StrCat("and ", errors_.size() - shown, " more"));
+  }
+  absl::Status status = absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
+  status.SetPayload(kBadRequestUrl, absl::Cord(details.SerializeAsString()));
+  return status;
+}
+
+}  // namespace hone::server::jobs

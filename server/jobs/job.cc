@@ -1,0 +1,117 @@
+#include "server/jobs/job.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace hone::server::jobs {
+namespace {
+
+constexpr char kJobPrefix[] = "jobs/";
+constexpr char kModelPrefix[] = "models/";
+
+void SetTime(absl::Time time, google::protobuf::Timestamp& out) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  out.set_seconds(nanos / 1'000'000'000);
+  out.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+absl::StatusOr<std::string> IdOf(absl::string_view name, absl::string_view prefix) {
+  absl::string_view id = name;
+  const bool well_formed = absl::ConsumePrefix(&id, prefix) && !id.empty() && id.size() <= 64 &&
+                           std::all_of(id.begin(), id.end(), [](unsigned char c) {
+                             return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
+                           });
+  if (!well_formed) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("name: must be ", prefix, "<id>, got \"", name.substr(0, 100), "\""));
+  }
+  return std::string(id);
+}
+
+}  // namespace
+
+v1::Job ToProto(const Job& job) {
+  v1::Job proto;
+  proto.set_name(JobName(job.id));
+  if (job.id.empty()) {
+    proto.clear_name();
+  }
+  proto.set_display_name(job.spec.display_name());
+  *proto.mutable_spec() = job.spec;
+  v1::Job::State state;
+  if (v1::Job::State_Parse(std::string(StateName(job.state)), &state)) {
+    proto.set_state(state);
+  }
+  proto.set_end_reason(job.end_reason);
+  proto.set_message(job.message);
+  proto.set_attempt(job.attempt);
+  proto.set_queue_position(job.queue_position);
+  proto.set_threads(job.threads);
+  if (job.create_time != absl::InfinitePast()) {
+    SetTime(job.create_time, *proto.mutable_create_time());
+  }
+  if (job.start_time != absl::InfinitePast()) {
+    SetTime(job.start_time, *proto.mutable_start_time());
+  }
+  if (job.end_time != absl::InfinitePast()) {
+    SetTime(job.end_time, *proto.mutable_end_time());
+  }
+  *proto.mutable_progress() = job.progress;
+  *proto.mutable_metrics() = job.latest.values();
+  if (job.evaluation.ByteSizeLong() > 0) {
+    *proto.mutable_evaluation() = job.evaluation;
+  }
+  if (job.plan.ByteSizeLong() > 0) {
+    *proto.mutable_plan() = job.plan;
+  }
+  if (!job.model_id.empty()) {
+    proto.set_model(ModelName(job.model_id));
+  }
+  proto.set_last_sequence(job.last_sequence);
+  return proto;
+}
+
+std::string TaskName(const v1::JobSpec& spec) {
+  const auto* oneof = v1::JobSpec::descriptor()->FindOneofByName("task");
+  const auto* field = v1::JobSpec::GetReflection()->GetOneofFieldDescriptor(spec, oneof);
+  return field == nullptr ? "" : field->name();
+}
+
+std::string JobName(absl::string_view id) { return absl::StrCat(kJobPrefix, id); }
+absl::StatusOr<std::string> JobId(absl::string_view name) { return IdOf(name, kJobPrefix); }
+std::string ModelName(absl::string_view id) { return absl::StrCat(kModelPrefix, id); }
+absl::StatusOr<std::string> ModelId(absl::string_view name) { return IdOf(name, kModelPrefix); }
+
+absl::StatusOr<JobState> ParseState(absl::string_view name) {
+  for (const JobState state : kAllStates) {
+    if (StateName(state) == name) {
+      return state;
+    }
+  }
+  return absl::InternalError(absl::StrCat("unknown job state \"", name, "\""));
+}
+
+v1::Job::EndReason ParseEndReason(absl::string_view name) {
+  v1::Job::EndReason reason;
+  return v1::Job::EndReason_Parse(std::string(name), &reason) ? reason : v1::Job::INTERNAL;
+}
+
+std::string NewId() {
+  static constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+  unsigned char random[16];
+  // At most 256 bytes are never interrupted.
+  while (::getrandom(random, sizeof(random), 0) != static_cast<ssize_t>(sizeof(random))) {
+  }
+  std::string id;
+  for (const unsigned char byte : random) {
+    id.push_back(kAlphabet[byte % 32]);
+  }
+  return id;
+}
+
+}  // namespace hone::server::jobs

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "hone/v1/job_resource.pb.h"
+#include "server/jobs/state.h"
+
+namespace hone::server::jobs {
+
+// A job as the store keeps it. Times are InfinitePast where they have not come yet.
+struct Job {
+  std::string id;
+  v1::JobSpec spec;
+  JobState state = JobState::kQueued;
+  v1::Job::EndReason end_reason = v1::Job::END_REASON_UNSPECIFIED;
+  std::string message;
+  int attempt = 0;   // rises at every claim: results of older attempts are refused
+  int failures = 0;  // charged ones since the newest checkpoint
+  int threads = 1;
+  int queue_position = 0;
+  absl::Time create_time = absl::InfinitePast();
+  absl::Time start_time = absl::InfinitePast();
+  absl::Time end_time = absl::InfinitePast();
+  v1::JobProgress progress;
+  v1::Metrics latest;  // its `values` are the latest of each name
+  v1::Evaluation evaluation;
+  v1::Plan plan;
+  std::string model_id;
+  int64_t last_sequence = 0;
+};
+
+v1::Job ToProto(const Job& job);
+
+// "classification": the name of the field that is set in the task's oneof; "" where none is.
+std::string TaskName(const v1::JobSpec& spec);
+
+// "jobs/" + id and back. INVALID_ARGUMENT, with the shape a name must have: ids are 1 to 64 of a-z,
+// 0-9, '-'.
+std::string JobName(absl::string_view id);
+absl::StatusOr<std::string> JobId(absl::string_view name);
+std::string ModelName(absl::string_view id);
+absl::StatusOr<std::string> ModelId(absl::string_view name);
+
+// INTERNAL where it names no state or reason.
+absl::StatusOr<JobState> ParseState(absl::string_view name);
+v1::Job::EndReason ParseEndReason(absl::string_view name);  // INTERNAL's value for an unknown name
+
+// 16 random characters of a-z and 2-7.
+std::string NewId();
+
+}  // namespace hone::server::jobs

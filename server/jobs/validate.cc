@@ -1,0 +1,278 @@
+#include "server/jobs/validate.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "server/jobs/job.h"
+
+namespace hone::server::jobs {
+namespace {
+
+constexpr float kMaxFloat = std::numeric_limits<float>::max();
+constexpr int64_t kMaxSteps = 1'000'000'000;
+
+void CheckText(absl::string_view path, absl::string_view text, size_t longest,
+               FieldErrors& errors) {
+  if (text.size() > longest) {
+    errors.Add(path, absl::StrCat("must be at most ", longest, " bytes, got ", text.size()));
+  }
+  if (std::any_of(text.begin(), text.end(),
+                  [](unsigned char c) { return absl::ascii_iscntrl(c); })) {
+    errors.Add(path, "must not have control characters");
+  }
+}
+
+void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
+  switch (spec.task_case()) {
+    case v1::JobSpec::TASK_NOT_SET:
+      errors.Add("task", "must be given: one of classification, regression");
+      return;
+    case v1::JobSpec::kClassification: {
+      const v1::Classification& task = spec.classification();
+      errors.CheckFloat("classification.label_smoothing", task.label_smoothing(), UpTo(0, 1));
+      for (int i = 0; i < task.class_weights_size(); ++i) {
+        errors.CheckFloat(absl::StrCat("classification.class_weights[", i, "]"),
+                          task.class_weights(i), Above(0, 1e6));
+      }
+      if (task.binary() && task.label_smoothing() > 0) {
+        errors.Add("classification.label_smoothing",
+                   "must be 0 when classification.binary is true");
+      }
+      return;
+    }
+    case v1::JobSpec::kRegression: {
+      const v1::Regression& task = spec.regression();
+      if (!v1::Regression::Loss_IsValid(task.loss())) {
+        errors.Add("regression.loss", "must be one of MSE, MAE, HUBER");
+      }
+      if (task.has_huber_delta()) {
+        errors.CheckFloat("regression.huber_delta", task.huber_delta(), Above(0, 1e9));
+      }
+      return;
+    }
+  }
+}
+
+void CheckImage(const v1::ImageOptions& image, FieldErrors& errors) {
+  // 0: as the first picture has it.
+  errors.CheckInt("data.image.height", image.height(), 0, 4096);
+  errors.CheckInt("data.image.width", image.width(), 0, 4096);
+  if (image.channels() != 0 && image.channels() != 1 && image.channels() != 3) {
+    errors.Add("data.image.channels", absl::StrCat("must be 1 or 3, got ", image.channels()));
+  }
+  for (const auto& [path, list, range] :
+       {std::tuple{"data.image.mean", &image.mean(), Closed(-100, 100)},
+        std::tuple{"data.image.std", &image.std(), Above(0, 100)}}) {
+    if (list->size() > 3 || list->size() == 2) {
+      errors.Add(path, absl::StrCat("must have 1 or 3 values, got ", list->size()));
+    }
+    for (int i = 0; i < list->size(); ++i) {
+      errors.CheckFloat(absl::StrCat(path, "[", i, "]"), list->Get(i), range);
+    }
+  }
+  const v1::Augmentation& change = image.augmentation();
+  errors.CheckFloat("data.image.augmentation.shift", change.shift(), UpTo(0, 1));
+  errors.CheckFloat("data.image.augmentation.rotate_degrees", change.rotate_degrees(),
+                    Closed(0, 180));
+  errors.CheckInt("data.image.augmentation.crop_padding", change.crop_padding(), 0, 256);
+  errors.CheckFloat("data.image.augmentation.erase_probability", change.erase_probability(),
+                    Closed(0, 1));
+}
+
+void CheckDatasetName(const std::string& name, FieldErrors& errors) {
+  const bool fine = name.size() <= 64 && name.front() != '.' && name.front() != '-' &&
+                    std::all_of(name.begin(), name.end(), [](unsigned char c) {
+                      return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+                    });
+  if (!fine) {
+    errors.Add("data.dataset",
+               absl::StrCat("must be 1 to 64 letters, digits, '-', '_' or '.', got \"",
+                            name.substr(0, 80), "\""));
+  }
+}
+
+void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
+  const v1::DataSpec& data = spec.data();
+  if (data.dataset().empty() && data.path().empty()) {
+    errors.Add(limits.local_paths ? "data" : "data.dataset",
+               limits.local_paths ? "must have `dataset` or `path`" : "must be given");
+  } else if (!data.dataset().empty() && !data.path().empty()) {
+    errors.Add("data", "must have either `dataset` or `path`, got both");
+  }
+  if (!data.dataset().empty()) {
+    CheckDatasetName(data.dataset(), errors);
+  }
+  if (!data.path().empty() && !limits.local_paths) {
+    errors.Add("data.path", "must be empty on a server: give `data.dataset`");
+  }
+  CheckText("data.path", data.path(), 4096, errors);
+  errors.CheckFloat("data.validation_fraction", data.validation_fraction(), UpTo(0, 1));
+  errors.CheckFloat("data.test_fraction", data.test_fraction(), UpTo(0, 1));
+  if (data.validation_fraction() + data.test_fraction() >= 1) {
+    errors.Add("data", "validation_fraction and test_fraction must be less than 1 together");
+  }
+  errors.CheckInt("data.limit", data.limit(), 0, int64_t{1} << 40);
+  CheckImage(data.image(), errors);
+  CheckText("data.table.target", data.table().target(), 1024, errors);
+  for (int i = 0; i < data.table().ignore_size(); ++i) {
+    CheckText(absl::StrCat("data.table.ignore[", i, "]"), data.table().ignore(i), 1024, errors);
+  }
+}
+
+// The fields that every kind of optimizer has under the same names.
+template <typename Kind>
+void CheckCommon(const std::string& path, const Kind& kind, FieldErrors& errors) {
+  if (kind.has_learning_rate()) {
+    errors.CheckFloat(path + ".learning_rate", kind.learning_rate(), Above(0, 1e9));
+  }
+  if (kind.has_weight_decay()) {
+    errors.CheckFloat(path + ".weight_decay", kind.weight_decay(), Closed(0, 1e6));
+  }
+}
+
+template <typename Kind>
+void CheckAdam(const std::string& path, const Kind& adam, FieldErrors& errors) {
+  CheckCommon(path, adam, errors);
+  errors.CheckFloat(path + ".beta1", adam.has_beta1() ? adam.beta1() : 0.9f, UpTo(0, 1));
+  errors.CheckFloat(path + ".beta2", adam.has_beta2() ? adam.beta2() : 0.999f, UpTo(0, 1));
+  errors.CheckFloat(path + ".epsilon", adam.has_epsilon() ? adam.epsilon() : 1e-7f, Above(0, 1));
+}
+
+void CheckOptimizer(const v1::Optimizer& optimizer, FieldErrors& errors) {
+  const std::string path = "training.optimizer";
+  switch (optimizer.kind_case()) {
+    case v1::Optimizer::KIND_NOT_SET:
+      return;
+    case v1::Optimizer::kSgd:
+      CheckCommon(path + ".sgd", optimizer.sgd(), errors);
+      errors.CheckFloat(path + ".sgd.momentum", optimizer.sgd().momentum(), UpTo(0, 1));
+      if (optimizer.sgd().nesterov() && optimizer.sgd().momentum() == 0) {
+        errors.Add(path + ".sgd.nesterov", "needs a momentum greater than 0");
+      }
+      return;
+    case v1::Optimizer::kAdam:
+      return CheckAdam(path + ".adam", optimizer.adam(), errors);
+    case v1::Optimizer::kAdamw:
+      return CheckAdam(path + ".adamw", optimizer.adamw(), errors);
+    case v1::Optimizer::kRmsprop: {
+      const v1::RmsProp& rmsprop = optimizer.rmsprop();
+      CheckCommon(path + ".rmsprop", rmsprop, errors);
+      errors.CheckFloat(path + ".rmsprop.decay", rmsprop.decay(), UpTo(0, 1));
+      errors.CheckFloat(path + ".rmsprop.momentum", rmsprop.momentum(), UpTo(0, 1));
+      errors.CheckFloat(path + ".rmsprop.epsilon",
+                        rmsprop.has_epsilon() ? rmsprop.epsilon() : 1e-7f, Above(0, 1));
+      return;
+    }
+  }
+}
+
+void CheckSchedule(const v1::JobSpec& spec, bool validates, FieldErrors& errors) {
+  const v1::Schedule& schedule = spec.training().schedule();
+  const std::string path = "training.schedule";
+  errors.CheckInt(path + ".warmup_steps", schedule.warmup_steps(), 0, kMaxSteps);
+  if (schedule.has_step()) {
+    errors.CheckInt(path + ".step.every_epochs", schedule.step().every_epochs(), 1, 1'000'000);
+    if (schedule.step().has_factor()) {
+      errors.CheckFloat(path + ".step.factor", schedule.step().factor(), Above(0, 1));
+    }
+  }
+  if (schedule.has_exponential() && schedule.exponential().has_factor_per_epoch()) {
+    errors.CheckFloat(path + ".exponential.factor_per_epoch",
+                      schedule.exponential().factor_per_epoch(), Above(0, 1));
+  }
+  errors.CheckFloat(path + ".cosine.final_factor", schedule.cosine().final_factor(), Closed(0, 1));
+  errors.CheckFloat(path + ".linear.final_factor", schedule.linear().final_factor(), Closed(0, 1));
+  if (schedule.one_cycle().has_rising_share()) {
+    errors.CheckFloat(path + ".one_cycle.rising_share", schedule.one_cycle().rising_share(),
+                      {0, 1, true, true});
+  }
+  if (schedule.has_plateau()) {
+    if (!validates) {
+      errors.Add(path + ".plateau", "needs validation data: data.validation_fraction above 0");
+    }
+    if (schedule.plateau().has_factor()) {
+      errors.CheckFloat(path + ".plateau.factor", schedule.plateau().factor(), {0, 1, true, true});
+    }
+    if (schedule.plateau().has_patience()) {
+      errors.CheckInt(path + ".plateau.patience", schedule.plateau().patience(), 1, 1'000'000);
+    }
+  }
+}
+
+void CheckStops(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::TrainingSpec& training = spec.training();
+  if (training.has_early_stopping()) {
+    errors.CheckInt("training.early_stopping.patience", training.early_stopping().patience(), 1,
+                    1'000'000);
+    errors.CheckFloat("training.early_stopping.min_delta", training.early_stopping().min_delta(),
+                      Closed(0, kMaxFloat));
+    if (spec.data().has_validation_fraction() && spec.data().validation_fraction() == 0) {
+      errors.Add("training.early_stopping",
+                 "needs validation data: data.validation_fraction above 0, or not given");
+    }
+  }
+  const v1::Checkpoints& checkpoints = training.checkpoints();
+  errors.CheckInt("training.checkpoints.every_steps", checkpoints.every_steps(), 0, kMaxSteps);
+  errors.CheckFloat("training.checkpoints.every_seconds", checkpoints.every_seconds(),
+                    Closed(0, 1e6));
+  if (checkpoints.has_keep_latest()) {
+    errors.CheckInt("training.checkpoints.keep_latest", checkpoints.keep_latest(), 1, 1000);
+  }
+}
+
+void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
+  const v1::TrainingSpec& training = spec.training();
+  errors.CheckInt("training.epochs", training.epochs(), 0, 1'000'000);
+  errors.CheckInt("training.steps", training.steps(), 0, kMaxSteps);
+  if (training.epochs() == 0 && training.steps() == 0) {
+    errors.Add("training", "must have `epochs` or `steps`, at least 1");
+  } else if (training.epochs() != 0 && training.steps() != 0) {
+    errors.Add("training", "must have either `epochs` or `steps`, got both");
+  }
+  if (training.has_batch_size()) {
+    errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
+  }
+  CheckOptimizer(training.optimizer(), errors);
+  CheckSchedule(spec, spec.data().validation_fraction() > 0 || training.has_early_stopping(),
+                errors);
+  if (!v1::Precision_IsValid(training.precision())) {
+    errors.Add("training.precision", "must be one of F32, BF16");
+  } else if (training.precision() == v1::BF16 && !limits.bf16) {
+    errors.Add("training.precision", "must be F32 here: this processor has no AVX512-BF16");
+  }
+  // 0: what one job is given.
+  errors.CheckInt("training.threads", training.threads(), 0, limits.max_threads);
+  errors.CheckFloat("training.clip_norm", training.clip_norm(), Closed(0, kMaxFloat));
+  errors.CheckFloat("training.clip_value", training.clip_value(), Closed(0, kMaxFloat));
+  errors.CheckInt("training.accumulate_batches", training.accumulate_batches(), 0, 65536);
+  CheckStops(spec, errors);
+  errors.CheckInt("training.layer_statistics_every", training.layer_statistics_every(), 0,
+                  kMaxSteps);
+}
+
+}  // namespace
+
+FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
+  FieldErrors errors;
+  CheckText("display_name", spec.display_name(), 128, errors);
+  CheckTask(spec, errors);
+  CheckData(spec, limits, errors);
+  CheckModel(spec.model(), errors);
+  CheckTraining(spec, limits, errors);
+  if (spec.labels_size() > 64) {
+    errors.Add("labels", absl::StrCat("must be at most 64, got ", spec.labels_size()));
+  }
+  for (const auto& [key, value] : spec.labels()) {
+    CheckText("labels", key, 64, errors);
+    CheckText("labels", value, 256, errors);
+  }
+  return errors;
+}
+
+absl::Status Validate(const v1::JobSpec& spec, const Limits& limits) {
+  return CheckSpec(spec, limits).ToStatus();
+}
+
+}  // namespace hone::server::jobs

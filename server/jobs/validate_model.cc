@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "server/jobs/validate.h"
+
+namespace hone::server::jobs {
+namespace {
+
+constexpr int kMaxLayers = 2000;
+constexpr int64_t kMaxUnits = 1'000'000;
+constexpr int64_t kMaxWindow = 1024;
+
+void CheckActivation(const std::string& path, v1::Activation activation, FieldErrors& errors) {
+  if (!v1::Activation_IsValid(activation)) {
+    errors.Add(path, absl::StrCat("unknown activation number ", static_cast<int>(activation)));
+  }
+}
+
+void CheckPadding(const std::string& path, v1::Padding padding, FieldErrors& errors) {
+  if (!v1::Padding_IsValid(padding)) {
+    errors.Add(path, "must be one of VALID, SAME");
+  }
+}
+
+void CheckInitializer(const std::string& path, const v1::Initializer& initializer,
+                      FieldErrors& errors) {
+  if (!v1::Initializer::Kind_IsValid(initializer.kind())) {
+    errors.Add(path + ".kind",
+               absl::StrCat("unknown initializer number ", static_cast<int>(initializer.kind())));
+  }
+  if (initializer.has_stddev()) {
+    errors.CheckFloat(path + ".stddev", initializer.stddev(), Above(0, 1e6));
+  }
+}
+
+void CheckConv2d(const std::string& path, const v1::Conv2d& conv, FieldErrors& errors) {
+  errors.CheckInt(path + ".filters", conv.filters(), 1, kMaxUnits);
+  errors.CheckInt(path + ".kernel", conv.kernel(), 1, kMaxWindow);
+  errors.CheckInt(path + ".stride", conv.has_stride() ? conv.stride() : 1, 1, kMaxWindow);
+  errors.CheckInt(path + ".dilation", conv.has_dilation() ? conv.dilation() : 1, 1, kMaxWindow);
+  const int64_t groups = conv.has_groups() ? conv.groups() : 1;
+  errors.CheckInt(path + ".groups", groups, 1, kMaxUnits);
+  if (groups > 0 && conv.filters() > 0 && conv.filters() % groups != 0) {
+    errors.Add(path + ".groups",
+               absl::StrCat("must divide filters=", conv.filters(), ", got ", groups));
+  }
+  CheckPadding(path + ".padding", conv.padding(), errors);
+  CheckActivation(path + ".activation", conv.activation(), errors);
+  CheckInitializer(path + ".initializer", conv.initializer(), errors);
+}
+
+void CheckPool2d(const std::string& path, const v1::Pool2d& pool, FieldErrors& errors) {
+  errors.CheckInt(path + ".size", pool.size(), 1, kMaxWindow);
+  if (pool.has_stride()) {
+    errors.CheckInt(path + ".stride", pool.stride(), 1, kMaxWindow);
+  }
+  CheckPadding(path + ".padding", pool.padding(), errors);
+}
+
+void CheckReshape(const std::string& path, const v1::Reshape& reshape, FieldErrors& errors) {
+  errors.CheckInt(path + ".shape", reshape.shape_size(), 1, 8);
+  int open = 0;
+  for (int i = 0; i < reshape.shape_size(); ++i) {
+    open += reshape.shape(i) == -1 ? 1 : 0;
+    if (reshape.shape(i) != -1) {
+      errors.CheckInt(absl::StrCat(path, ".shape[", i, "]"), reshape.shape(i), 1, int64_t{1} << 31);
+    }
+  }
+  if (open > 1) {
+    errors.Add(path + ".shape", absl::StrCat("must have at most one -1, got ", open));
+  }
+}
+
+void CheckNormalization(const std::string& path, bool has_epsilon, float epsilon,
+                        FieldErrors& errors) {
+  if (has_epsilon) {
+    errors.CheckFloat(path + ".epsilon", epsilon, Above(0, 1));
+  }
+}
+
+void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& errors) {
+  switch (layer.kind_case()) {
+    case v1::Layer::KIND_NOT_SET:
+      errors.Add(at, "must have a kind, such as `dense`");
+      return;
+    case v1::Layer::kDense:
+      errors.CheckInt(at + ".dense.units", layer.dense().units(), 1, kMaxUnits);
+      CheckActivation(at + ".dense.activation", layer.dense().activation(), errors);
+      CheckInitializer(at + ".dense.initializer", layer.dense().initializer(), errors);
+      return;
+    case v1::Layer::kConv2D:
+      return CheckConv2d(at + ".conv2d", layer.conv2d(), errors);
+    case v1::Layer::kMaxPool2D:
+      return CheckPool2d(at + ".max_pool2d", layer.max_pool2d(), errors);
+    case v1::Layer::kAvgPool2D:
+      return CheckPool2d(at + ".avg_pool2d", layer.avg_pool2d(), errors);
+    case v1::Layer::kBatchNorm:
+      errors.CheckFloat(at + ".batch_norm.momentum", layer.batch_norm().momentum(), UpTo(0, 1));
+      CheckNormalization(at + ".batch_norm", layer.batch_norm().has_epsilon(),
+                         layer.batch_norm().epsilon(), errors);
+      CheckActivation(at + ".batch_norm.activation", layer.batch_norm().activation(), errors);
+      return;
+    case v1::Layer::kLayerNorm:
+      CheckNormalization(at + ".layer_norm", layer.layer_norm().has_epsilon(),
+                         layer.layer_norm().epsilon(), errors);
+      return;
+    case v1::Layer::kDropout:
+      errors.CheckFloat(at + ".dropout.rate", layer.dropout().rate(), UpTo(0, 1));
+      return;
+    case v1::Layer::kActivation:
+      CheckActivation(at + ".activation.function", layer.activation().function(), errors);
+      if (layer.activation().function() == v1::ACTIVATION_UNSPECIFIED) {
+        errors.Add(at + ".activation.function", "must be given, such as RELU");
+      }
+      errors.CheckFloat(at + ".activation.negative_slope", layer.activation().negative_slope(),
+                        UpTo(0, 1));
+      return;
+    case v1::Layer::kReshape:
+      return CheckReshape(at + ".reshape", layer.reshape(), errors);
+    case v1::Layer::kAdd:
+      return CheckActivation(at + ".add.activation", layer.add().activation(), errors);
+    case v1::Layer::kGlobalAvgPool2D:
+    case v1::Layer::kFlatten:
+    case v1::Layer::kConcat:
+      return;
+  }
+}
+
+void CheckName(const std::string& at, const std::string& name, FieldErrors& errors) {
+  const bool fine = name.size() <= 64 &&
+                    !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
+                    std::all_of(name.begin(), name.end(),
+                                [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_'; });
+  if (!fine) {
+    errors.Add(at + ".name",
+               absl::StrCat("must be at most 64 letters, digits or '_' and not begin with a digit, "
+                            "got \"",
+                            name.substr(0, 80), "\""));
+  }
+  if (name == "input") {
+    errors.Add(at + ".name", "\"input\" is the example itself; choose another name");
+  }
+}
+
+// Layers are named before those that read them. Names that the job file leaves out are made later,
+// by kind and number, and may be read too: so an unknown name is wrong only where it has no such
+// form.
+bool MayBeMadeName(const std::string& name) {
+  const size_t cut = name.rfind('_');
+  return cut != std::string::npos && cut + 1 < name.size() &&
+         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(cut) + 1, name.end(),
+                     [](unsigned char c) { return absl::ascii_isdigit(c); });
+}
+
+void CheckInputs(const std::string& at, const v1::Layer& layer,
+                 const absl::flat_hash_set<std::string>& known, FieldErrors& errors) {
+  const bool joins = layer.has_add() || layer.has_concat();
+  if (joins && layer.inputs_size() < 2) {
+    errors.Add(at + ".inputs",
+               absl::StrCat("must name at least 2 layers, got ", layer.inputs_size()));
+  }
+  if (!joins && layer.inputs_size() > 1) {
+    errors.Add(at + ".inputs",
+               absl::StrCat("must name at most 1 layer, got ", layer.inputs_size()));
+  }
+  for (int i = 0; i < layer.inputs_size(); ++i) {
+    if (!known.contains(layer.inputs(i)) && !MayBeMadeName(layer.inputs(i))) {
+      errors.Add(absl::StrCat(at, ".inputs[", i, "]"),
+                 absl::StrCat("must be \"input\" or the name of a layer above, got \"",
+                              layer.inputs(i).substr(0, 80), "\""));
+    }
+  }
+}
+
+}  // namespace
+
+void CheckModel(const v1::ModelSpec& model, FieldErrors& errors) {
+  if (model.layers_size() < 1 || model.layers_size() > kMaxLayers) {
+    errors.Add("model.layers",
+               absl::StrCat("must be 1 to ", kMaxLayers, " layers, got ", model.layers_size()));
+    return;
+  }
+  absl::flat_hash_set<std::string> known = {"input"};
+  for (int i = 0; i < model.layers_size(); ++i) {
+    const v1::Layer& layer = model.layers(i);
+    const std::string at = absl::StrCat("model.layers[", i, "]");
+    CheckInputs(at, layer, known, errors);
+    if (!layer.name().empty()) {
+      CheckName(at, layer.name(), errors);
+      if (layer.name() != "input" && !known.insert(layer.name()).second) {
+        errors.Add(at + ".name", absl::StrCat("\"", layer.name(), "\" is taken by a layer above"));
+      }
+    }
+    CheckKind(at, layer, errors);
+  }
+}
+
+}  // namespace hone::server::jobs

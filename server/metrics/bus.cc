@@ -1,0 +1,78 @@
+#include "server/metrics/bus.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hone::server::metrics {
+
+void Bus::Publish(const store::LoggedEvent& event) {
+  const std::lock_guard lock(mutex_);
+  Job& job = jobs_[event.job_id];
+  // Only neighbours are held: after a hole the log is the one to ask.
+  if (!job.newest.empty() && job.newest.back()->sequence() + 1 != event.event->sequence()) {
+    job.newest.clear();
+  }
+  job.newest.push_back(event.event);
+  if (job.newest.size() > kHeldPerJob) {
+    job.newest.pop_front();
+  }
+  job.used = ++clock_;
+  for (const auto& [id, notify] : job.subscribers) {
+    notify();
+  }
+  if (jobs_.size() > kHeldJobs) {
+    EvictOldest();
+  }
+}
+
+void Bus::EvictOldest() {
+  auto oldest = jobs_.end();
+  for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
+    if (it->second.subscribers.empty() &&
+        (oldest == jobs_.end() || it->second.used < oldest->second.used)) {
+      oldest = it;
+    }
+  }
+  if (oldest != jobs_.end()) {
+    jobs_.erase(oldest);
+  }
+}
+
+int64_t Bus::Subscribe(const std::string& job_id, Notify notify) {
+  const std::lock_guard lock(mutex_);
+  const int64_t subscription = next_subscription_++;
+  jobs_[job_id].subscribers.emplace(subscription, std::move(notify));
+  return subscription;
+}
+
+void Bus::Unsubscribe(const std::string& job_id, int64_t subscription) {
+  const std::lock_guard lock(mutex_);
+  const auto job = jobs_.find(job_id);
+  if (job == jobs_.end()) {
+    return;
+  }
+  job->second.subscribers.erase(subscription);
+  if (job->second.subscribers.empty() && job->second.newest.empty()) {
+    jobs_.erase(job);
+  }
+}
+
+Bus::Held Bus::Read(const std::string& job_id, int64_t after, size_t limit, Events& events) const {
+  const std::lock_guard lock(mutex_);
+  const auto job = jobs_.find(job_id);
+  if (job == jobs_.end() || job->second.newest.empty()) {
+    return Held::kUnknown;
+  }
+  const auto& newest = job->second.newest;
+  const int64_t first = newest.front()->sequence();
+  const int64_t last = newest.back()->sequence();
+  if (after + 1 < first) {
+    return Held::kUnknown;
+  }
+  for (int64_t sequence = after + 1; sequence <= last && events.size() < limit; ++sequence) {
+    events.push_back(newest[static_cast<size_t>(sequence - first)]);
+  }
+  return Held::kYes;
+}
+
+}  // namespace hone::server::metrics

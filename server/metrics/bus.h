@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "hone/v1/event.pb.h"
+#include "server/store/job_store.h"
+
+namespace hone::server::metrics {
+
+// The warm end of the log: the newest committed events of each job in memory, and a call to whoever
+// waits for more. Nothing here is the truth: what is not held is read from the log. Any thread.
+class Bus {
+ public:
+  using Notify = std::function<void()>;
+  using Events = std::vector<std::shared_ptr<const v1::Event>>;
+
+  // From the store's writer, in the log's order. Calls the notifiers of the job's subscribers, who
+  // must not block, nor subscribe or leave from inside.
+  void Publish(const store::LoggedEvent& event);
+
+  // `notify` is called after each event that is published from now on, until Unsubscribe returns.
+  int64_t Subscribe(const std::string& job_id, Notify notify);
+  void Unsubscribe(const std::string& job_id, int64_t subscription);
+
+  enum class Held {
+    kYes,      // `events` are the ones after `after`; none: there are no newer ones
+    kUnknown,  // the log has to be read
+  };
+  // At most `limit` events with sequences after + 1, after + 2, …
+  Held Read(const std::string& job_id, int64_t after, size_t limit, Events& events) const;
+
+  static constexpr size_t kHeldPerJob = 256;
+  static constexpr size_t kHeldJobs = 256;
+
+ private:
+  struct Job {
+    std::deque<std::shared_ptr<const v1::Event>> newest;
+    std::map<int64_t, Notify> subscribers;
+    int64_t used = 0;  // when something was published last, for eviction
+  };
+
+  void EvictOldest();
+
+  mutable std::mutex mutex_;  // guards all below; held while notifiers run
+  std::map<std::string, Job> jobs_;
+  int64_t next_subscription_ = 1;
+  int64_t clock_ = 0;
+};
+
+}  // namespace hone::server::metrics

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "absl/strings/string_view.h"
+
+namespace hone::server::metrics {
+
+// Every metric there is, in the order of kCatalog. Prometheus and whoever else shows numbers reads
+// this list.
+enum class Metric {
+  kBuildInfo,
+  kJobs,
+  kJobsFinished,
+  kQueueDepth,
+  kSteps,
+  kSamples,
+  kJobLoss,
+  kJobMetric,
+  kJobLearningRate,
+  kJobGradientNorm,
+  kJobLayerGradientNorm,
+  kJobLayerWeightNorm,
+  kJobLayerVerdict,
+  kJobSamplesPerSecond,
+  kJobProgressRatio,
+  kJobEtaSeconds,
+  kJobLastStepTimestamp,
+  kJobLastCheckpointTimestamp,
+  kNonFiniteValues,
+  kCheckpointWriteSeconds,
+  kWorkerStarts,
+  kWorkerThreads,
+  kCpuQuotaCores,
+  kStorageFreeBytes,
+  kStoreWritesQueued,
+  kStoreErrors,
+  kWatchStreams,
+  kWorkerCallsQueued,
+  kRpcStarted,
+  kRpcDuration,
+};
+
+enum class MetricType { kGauge, kCounter, kHistogram };
+
+// `labels` are names in the order in which values are given; unused ones are empty. Units are base
+// units and stand in the name.
+struct MetricSpec {
+  Metric metric;
+  absl::string_view name;
+  MetricType type;
+  absl::string_view help;
+  std::array<absl::string_view, 3> labels = {};
+
+  // Metrics with this first label speak of one job and leave when it has ended.
+  constexpr bool OfOneJob() const { return labels[0] == "training_job"; }
+};
+
+inline constexpr size_t kMetricCount = static_cast<size_t>(Metric::kRpcDuration) + 1;
+
+extern const std::array<MetricSpec, kMetricCount> kCatalog;
+
+inline const MetricSpec& SpecOf(Metric metric) { return kCatalog[static_cast<size_t>(metric)]; }
+
+}  // namespace hone::server::metrics

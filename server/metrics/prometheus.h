@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/metrics/registry.h"
+
+namespace hone::server::metrics {
+
+// The metrics in Prometheus's text format.
+std::string Render(Registry& registry);
+
+// A small HTTP server with /metrics, /healthz (the process answers) and /readyz (503 until `ready`
+// says yes). It stops with this object. `registry` outlives it.
+class HttpEndpoint {
+ public:
+  // `address` is HOST:PORT; port 0 takes a free one. UNAVAILABLE: the address is taken or not ours.
+  static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(const std::string& address,
+                                                             Registry& registry,
+                                                             std::function<bool()> ready);
+  virtual ~HttpEndpoint() = default;
+  virtual int port() const = 0;
+};
+
+}  // namespace hone::server::metrics

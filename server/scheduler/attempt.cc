@@ -1,0 +1,115 @@
+#include "server/scheduler/attempt.h"
+
+#include <csignal>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+
+namespace hone::server::scheduler {
+namespace {
+
+using worker_process::Received;
+using worker_process::WorkerProcess;
+
+// Taken from one worker before the others have their turn.
+constexpr int kFramesPerTurn = 256;
+
+}  // namespace
+
+Attempt::Attempt(const jobs::Job& job, const AttemptOptions& options)
+    : job_(job), options_(options), report_(job), last_frame_(absl::Now()) {}
+
+absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
+                                                        const AttemptOptions& options) {
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::TRAIN);
+  *request.mutable_spec() = job.spec;
+  request.set_run_directory(options.run_directory);
+  request.set_attempt(job.attempt);
+  request.set_threads(job.threads);
+  request.set_resume(job.attempt > 1);
+  request.set_cache_directory(options.cache_directory);
+  request.set_data_mirror(options.data_mirror);
+  std::unique_ptr<Attempt> attempt(new Attempt(job, options));
+  HONE_ASSIGN_OR_RETURN(
+      attempt->process_,
+      WorkerProcess::Start(request, {.binary = options.worker,
+                                     .request_path = options.run_directory + "/request.pb",
+                                     .output_path = options.run_directory + "/worker.log"}));
+  return attempt;
+}
+
+void Attempt::Take(v1::WorkerFrame frame, absl::Time now) {
+  last_frame_ = now;
+  switch (frame.kind_case()) {
+    case v1::WorkerFrame::kEvent:
+      return report_.Add(std::move(*frame.mutable_event()), now);
+    case v1::WorkerFrame::kProgress:
+      return report_.SetPhase(frame.progress());
+    case v1::WorkerFrame::kFinished:
+      outcome_.finished = frame.finished();
+      return;
+    case v1::WorkerFrame::kFailure:
+      outcome_.failure = frame.failure();
+      return;
+    default:
+      return;
+  }
+}
+
+void Attempt::Pump(absl::Time now) {
+  for (int frames = 0; frames < kFramesPerTurn && !ended_ && !report_.full(); ++frames) {
+    absl::StatusOr<Received> received = process_->Read(absl::ZeroDuration());
+    if (!received.ok()) {
+      outcome_.pipe = received.status();
+      Kill();
+      return;
+    }
+    if (received->ended) {
+      outcome_.exit = process_->Wait(absl::Seconds(1));
+      ended_ = true;
+      return;
+    }
+    if (!received->frame.has_value()) {
+      break;
+    }
+    Take(*std::move(received->frame), now);
+  }
+  if (report_.full()) {
+    last_frame_ = now;  // it waits for us
+  }
+  if (now - last_frame_ > options_.silence) {
+    outcome_.hung = true;
+    Kill();
+  } else if (now >= kill_at_) {
+    Kill();
+  }
+}
+
+void Attempt::Stop(absl::Time now) {
+  if (!stopping_ && !ended_) {
+    stopping_ = true;
+    kill_at_ = now + options_.grace;
+    process_->Signal(SIGTERM);
+  }
+}
+
+void Attempt::Cancel(absl::Time now) {
+  outcome_.cancelled = true;
+  Stop(now);
+}
+
+void Attempt::Drain(absl::Time now) {
+  outcome_.draining = true;
+  Stop(now);
+}
+
+void Attempt::Kill() {
+  if (!ended_) {
+    outcome_.exit = process_->Wait(absl::ZeroDuration());
+    ended_ = true;
+  }
+}
+
+}  // namespace hone::server::scheduler

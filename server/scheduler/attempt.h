@@ -1,0 +1,66 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/jobs/job.h"
+#include "server/scheduler/decide.h"
+#include "server/scheduler/report.h"
+#include "server/worker_process/worker_process.h"
+
+namespace hone::server::scheduler {
+
+struct AttemptOptions {
+  std::string worker;           // hone-worker
+  std::string run_directory;    // this attempt's
+  std::string cache_directory;  // for downloaded data sets
+  std::string data_mirror;
+  absl::Duration grace = absl::Seconds(30);     // from SIGTERM to SIGKILL
+  absl::Duration silence = absl::Seconds(120);  // without a frame: it hangs
+};
+
+// One attempt of a job: its worker process, what it has told, and how it is made to end. For one
+// thread; never blocks for longer than it takes to reap a process that has closed its pipe.
+class Attempt {
+ public:
+  static absl::StatusOr<std::unique_ptr<Attempt>> Start(const jobs::Job& job,
+                                                        const AttemptOptions& options);
+
+  // Takes what has come through the pipe (a bounded part of it), and kills a worker that is silent
+  // or over its grace.
+  void Pump(absl::Time now);
+
+  // Asks the worker to write a checkpoint and end: SIGTERM once, SIGKILL after the grace.
+  void Cancel(absl::Time now);
+  void Drain(absl::Time now);
+  // At once: it runs for nobody.
+  void Kill();
+
+  bool ended() const { return ended_; }
+  const jobs::Job& job() const { return job_; }
+  const std::string& run_directory() const { return options_.run_directory; }
+  int event_fd() const { return process_->event_fd(); }
+  ReportBuffer& report() { return report_; }
+  // Whole once ended() is true.
+  const Outcome& outcome() const { return outcome_; }
+
+ private:
+  Attempt(const jobs::Job& job, const AttemptOptions& options);
+
+  void Take(v1::WorkerFrame frame, absl::Time now);
+  void Stop(absl::Time now);
+
+  const jobs::Job job_;
+  const AttemptOptions options_;
+  std::unique_ptr<worker_process::WorkerProcess> process_;
+  ReportBuffer report_;
+  Outcome outcome_;
+  absl::Time last_frame_ = absl::InfinitePast();
+  absl::Time kill_at_ = absl::InfiniteFuture();
+  bool stopping_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace hone::server::scheduler

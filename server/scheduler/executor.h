@@ -1,0 +1,37 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace hone::server::scheduler {
+
+// A few threads for what may take a while and must not hold up a handler. Any thread may submit.
+class Executor {
+ public:
+  Executor(int threads, size_t max_queued);
+  // Runs what was submitted, then ends.
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // False, and `task` is not run, when max_queued tasks wait.
+  bool Submit(std::function<void()> task);
+
+  size_t queued() const;
+
+ private:
+  void Loop();
+
+  const size_t max_queued_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> queue_;  // guarded by mutex_
+  bool stopping_ = false;                    // guarded by mutex_
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace hone::server::scheduler

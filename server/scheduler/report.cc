@@ -1,0 +1,165 @@
+#include "server/scheduler/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace hone::server::scheduler {
+namespace {
+
+constexpr int kMaxNames = 256;
+constexpr size_t kMaxText = 4096;
+
+// Cuts at a character's begin: a cut in the middle would not be UTF-8.
+void Truncate(std::string& text, size_t longest) {
+  if (text.size() <= longest) {
+    return;
+  }
+  while (longest > 0 && (static_cast<unsigned char>(text[longest]) & 0xC0) == 0x80) {
+    --longest;
+  }
+  text.resize(longest);
+}
+
+void Sanitize(v1::Metrics& metrics) {
+  std::vector<std::string> wrong;
+  for (const auto& [name, value] : metrics.values()) {
+    if (!std::isfinite(value)) {
+      wrong.push_back(name);
+    }
+  }
+  for (const std::string& name : wrong) {
+    metrics.mutable_values()->erase(name);
+    metrics.add_non_finite(name);
+  }
+  while (metrics.values_size() > kMaxNames) {
+    metrics.mutable_values()->erase(metrics.values().begin()->first);
+  }
+}
+
+double FiniteOrZero(double value) { return std::isfinite(value) ? value : 0; }
+
+bool SameNames(const v1::Metrics& a, const v1::Metrics& b) {
+  if (a.values_size() != b.values_size()) {
+    return false;
+  }
+  return std::all_of(a.values().begin(), a.values().end(),
+                     [&](const auto& entry) { return b.values().contains(entry.first); });
+}
+
+}  // namespace
+
+ReportBuffer::ReportBuffer(const jobs::Job& job) {
+  report_.progress = job.progress;
+  report_.latest = job.latest;
+}
+
+bool ReportBuffer::AdmitLog(absl::Time now) {
+  if (now - log_window_ >= absl::Seconds(1)) {
+    log_window_ = now;
+    logs_in_window_ = 0;
+    if (logs_dropped_ > 0) {
+      v1::Event note;
+      note.mutable_log()->set_severity(v1::Log::WARNING);
+      note.mutable_log()->set_text(absl::StrCat(logs_dropped_, " lines of the log were dropped"));
+      report_.events.push_back(std::move(note));
+      logs_dropped_ = 0;
+    }
+  }
+  if (logs_in_window_ >= kLogsPerSecond) {
+    ++logs_dropped_;
+    return false;
+  }
+  ++logs_in_window_;
+  return true;
+}
+
+void ReportBuffer::AddMetrics(v1::Event event) {
+  v1::Metrics& metrics = *event.mutable_metrics();
+  Sanitize(metrics);
+  metrics.set_epoch(FiniteOrZero(metrics.epoch()));
+  metrics.set_eta_seconds(FiniteOrZero(metrics.eta_seconds()));
+  metrics.set_active_seconds(FiniteOrZero(metrics.active_seconds()));
+  v1::JobProgress& progress = report_.progress;
+  progress.set_step(metrics.step());
+  progress.set_total_steps(metrics.total_steps());
+  progress.set_epoch(metrics.epoch());
+  progress.set_samples(metrics.samples());
+  progress.set_active_seconds(metrics.active_seconds());
+  progress.set_eta_seconds(metrics.eta_seconds());
+  progress.set_phase("training");
+  for (const auto& [name, value] : metrics.values()) {
+    if (report_.latest.values_size() < kMaxNames || report_.latest.values().contains(name)) {
+      (*report_.latest.mutable_values())[name] = value;
+    }
+  }
+  for (auto held = report_.events.rbegin(); held != report_.events.rend(); ++held) {
+    if (held->has_metrics() && SameNames(held->metrics(), metrics)) {
+      *held = std::move(event);
+      return;
+    }
+  }
+  report_.events.push_back(std::move(event));
+}
+
+void ReportBuffer::Add(v1::Event event, absl::Time now) {
+  event.clear_sequence();
+  event.clear_attempt();
+  event.clear_time();
+  changed_ = true;
+  if (event.ByteSizeLong() > kMaxEventBytes) {
+    v1::Event note;
+    note.mutable_log()->set_severity(v1::Log::WARNING);
+    note.mutable_log()->set_text(
+        absl::StrCat("an event of ", event.ByteSizeLong(), " bytes was dropped"));
+    event = std::move(note);
+  }
+  switch (event.kind_case()) {
+    case v1::Event::KIND_NOT_SET:
+    case v1::Event::kState:  // the server's own to say
+      return;
+    case v1::Event::kMetrics:
+      return AddMetrics(std::move(event));
+    case v1::Event::kLog:
+      Truncate(*event.mutable_log()->mutable_text(), kMaxText);
+      if (!AdmitLog(now)) {
+        return;
+      }
+      break;
+    case v1::Event::kStarted:
+      plan_ = event.started().plan();
+      break;
+    case v1::Event::kCheckpoint:
+      checkpointed_ = true;
+      break;
+    case v1::Event::kEvaluation:
+      evaluation_ = event.evaluation();
+      break;
+    case v1::Event::kArtifact:
+      if (event.artifact().kind() == "model") {
+        model_path_ = event.artifact().path();
+      }
+      break;
+    default:
+      break;
+  }
+  report_.events.push_back(std::move(event));
+}
+
+void ReportBuffer::SetPhase(const v1::WorkerFrame::Progress& progress) {
+  std::string phase = progress.phase();
+  Truncate(phase, 64);
+  if (phase != report_.progress.phase()) {
+    report_.progress.set_phase(phase);
+    changed_ = true;
+  }
+}
+
+void ReportBuffer::Taken() {
+  report_.events.clear();
+  changed_ = false;
+}
+
+}  // namespace hone::server::scheduler

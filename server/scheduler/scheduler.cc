@@ -1,0 +1,294 @@
+#include "server/scheduler/scheduler.h"
+
+#include <google/protobuf/util/time_util.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace hone::server::scheduler {
+namespace {
+
+// At most so many writes of metrics in a second: four.
+constexpr absl::Duration kFlushEvery = absl::Milliseconds(250);
+// After which the queue is looked at although nobody called (delayed retries).
+constexpr int kIdleMs = 500;
+constexpr int kBusyMs = 50;
+
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options, store::Writer& writer,
+                     const artifacts::DataDirectory& directory, metrics::Registry& registry)
+    : options_(options),
+      writer_(writer),
+      directory_(directory),
+      registry_(registry),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Scheduler::~Scheduler() {
+  Drain();
+  ::close(wake_fd_);
+}
+
+void Scheduler::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Scheduler::Wake() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(wake_fd_, &one, sizeof(one));
+}
+
+void Scheduler::Cancel(const std::string& job_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    cancels_.insert(job_id);
+  }
+  Wake();
+}
+
+void Scheduler::Drain() {
+  stopping_ = true;
+  Wake();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Scheduler::Loop() {
+  while (!stopping_ || !running_.empty()) {
+    const absl::Time now = absl::Now();
+    if (!stopping_) {
+      StartJobs(now);
+    }
+    TakeCancels(now);
+    bool urgent = false;
+    for (auto& [id, running] : running_) {
+      if (stopping_) {
+        running.attempt->Drain(now);
+      }
+      running.attempt->Pump(now);
+      urgent = urgent || running.attempt->ended() || running.attempt->report().full();
+    }
+    if (urgent || now - flushed_ >= kFlushEvery) {
+      Flush(now);
+    }
+    for (auto it = running_.begin(); it != running_.end();) {
+      Attempt& attempt = *it->second.attempt;
+      const bool told = !attempt.report().pending() || stopping_;
+      const bool over = attempt.ended() && told && Conclude(it->second, now);
+      it = over ? running_.erase(it) : std::next(it);
+    }
+    running_count_ = static_cast<int>(running_.size());
+    WaitForWork(urgent);
+  }
+}
+
+void Scheduler::WaitForWork(bool busy) {
+  std::vector<pollfd> wanted = {{.fd = wake_fd_, .events = POLLIN, .revents = 0}};
+  bool pending = false;
+  for (auto& [id, running] : running_) {
+    Attempt& attempt = *running.attempt;
+    pending = pending || attempt.report().pending();
+    if (!attempt.ended() && !attempt.report().full()) {
+      wanted.push_back({.fd = attempt.event_fd(), .events = POLLIN, .revents = 0});
+    }
+  }
+  // What has ended makes room at once.
+  const bool room_was_made = busy && wanted.size() == 1;
+  ::poll(wanted.data(), wanted.size(), room_was_made ? 0 : (pending || busy ? kBusyMs : kIdleMs));
+  uint64_t calls = 0;
+  [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &calls, sizeof(calls));
+}
+
+void Scheduler::StartJobs(absl::Time now) {
+  while (static_cast<int>(running_.size()) < options_.concurrent_jobs) {
+    int free = options_.threads;
+    for (const auto& [id, running] : running_) {
+      free -= running.attempt->job().threads;
+    }
+    const auto claimed = writer_.Run<std::optional<jobs::Job>>(
+        [&](store::JobStore& store) { return store.Claim(free, now); });
+    if (!claimed.ok()) {
+      spdlog::error("cannot claim a job: {}", claimed.status().ToString());
+      return;
+    }
+    if (!claimed->has_value()) {
+      return;
+    }
+    Launch(**claimed, now);
+  }
+}
+
+void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
+  absl::StatusOr<std::string> directory = directory_.PrepareAttempt(job.id, job.attempt);
+  absl::StatusOr<std::unique_ptr<Attempt>> attempt = directory.status();
+  if (directory.ok()) {
+    attempt = Attempt::Start(job, {.worker = options_.worker,
+                                   .run_directory = *directory,
+                                   .cache_directory = directory_.cache_directory(),
+                                   .data_mirror = options_.data_mirror,
+                                   .grace = options_.grace,
+                                   .silence = options_.silence});
+  }
+  if (attempt.ok()) {
+    spdlog::info("jobs/{} attempt {} started with {} threads", job.id, job.attempt, job.threads);
+    registry_.Add(metrics::Metric::kWorkerStarts, {"train"}, 1);
+    running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
+    return;
+  }
+  // Not the job's fault: no memory, no processes, no space.
+  spdlog::error("jobs/{} attempt {} cannot start: {}", job.id, job.attempt,
+                attempt.status().ToString());
+  const absl::Status status = writer_.RunStatus([&](store::JobStore& store) {
+    return store.Requeue(
+        job.id, job.attempt,
+        {.message = std::string(attempt.status().message()), .delay = absl::Seconds(5)}, now);
+  });
+  if (!status.ok()) {
+    spdlog::error("jobs/{}: {}", job.id, status.ToString());
+  }
+}
+
+void Scheduler::TakeCancels(absl::Time now) {
+  std::set<std::string> cancels;
+  {
+    const std::lock_guard lock(mutex_);
+    cancels.swap(cancels_);
+  }
+  for (const std::string& id : cancels) {
+    const auto found = running_.find(id);
+    if (found != running_.end()) {
+      found->second.attempt->Cancel(now);
+    }
+  }
+}
+
+void Scheduler::Flush(absl::Time now) {
+  flushed_ = now;
+  std::vector<std::pair<Attempt*, absl::Status>> writes;
+  for (auto& [id, running] : running_) {
+    if (running.attempt->report().pending()) {
+      writes.emplace_back(running.attempt.get(), absl::OkStatus());
+    }
+  }
+  if (writes.empty()) {
+    return;
+  }
+  const absl::Status committed = writer_.RunStatus([&](store::JobStore& store) {
+    for (auto& [attempt, status] : writes) {
+      status =
+          store.Append(attempt->job().id, attempt->job().attempt, attempt->report().report(), now);
+    }
+    return absl::OkStatus();
+  });
+  for (auto& [attempt, status] : writes) {
+    const absl::Status& result = committed.ok() ? status : committed;
+    if (!result.ok()) {
+      spdlog::error("jobs/{}: events cannot be written: {}", attempt->job().id, result.ToString());
+      registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
+    }
+    if (!result.ok() && !MayPass(result)) {
+      attempt->Kill();
+    }
+    if (result.ok() || !MayPass(result)) {
+      attempt->report().Taken();
+    }
+  }
+}
+
+void Scheduler::Publish(Attempt& attempt, store::Ending& ending, absl::Time now) {
+  const ReportBuffer& report = attempt.report();
+  if (report.model_path().empty()) {
+    return;
+  }
+  const jobs::Job& job = attempt.job();
+  const auto files = directory_.Publish(attempt.run_directory(), report.model_path(), job.id);
+  if (!files.ok()) {
+    ending = {.state = jobs::JobState::kFailed,
+              .reason = absl::IsResourceExhausted(files.status()) ? v1::Job::STORAGE_FULL
+                                                                  : v1::Job::INTERNAL,
+              .message = absl::StrCat("the model cannot be published: ", files.status().message())};
+    return;
+  }
+  v1::Model& model = ending.model.emplace();
+  model.set_name(jobs::ModelName(job.id));
+  model.set_display_name(job.spec.display_name());
+  model.set_job(jobs::JobName(job.id));
+  model.set_task(jobs::TaskName(job.spec));
+  *model.mutable_create_time() =
+      google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
+  int64_t bytes = 0;
+  for (const v1::ModelFile& file : *files) {
+    bytes += file.bytes();
+    *model.add_files() = file;
+  }
+  model.set_bytes(bytes);
+  *model.mutable_evaluation() = report.evaluation();
+  *model.mutable_plan() = report.plan().layers_size() > 0 ? report.plan() : job.plan;
+}
+
+absl::Status Scheduler::Write(const Attempt& attempt, const Decision& decision, absl::Time now) {
+  const jobs::Job& job = attempt.job();
+  return writer_.RunStatus([&](store::JobStore& store) {
+    return decision.ending.has_value()
+               ? store.Finish(job.id, job.attempt, *decision.ending, now)
+               : store.Requeue(job.id, job.attempt, *decision.requeueing, now);
+  });
+}
+
+Decision Scheduler::Judge(Attempt& attempt, absl::Time now) {
+  const bool checkpointed = attempt.report().checkpointed();
+  Decision decision =
+      Decide(attempt.outcome(), checkpointed ? 0 : attempt.job().failures, options_.retry_delay);
+  if (decision.ending.has_value()) {
+    decision.ending->evaluation = attempt.report().evaluation();
+    if (decision.ending->state == jobs::JobState::kSucceeded) {
+      Publish(attempt, *decision.ending, now);
+    }
+  } else {
+    decision.requeueing->checkpointed = checkpointed;
+  }
+  return decision;
+}
+
+bool Scheduler::Conclude(Running& running, absl::Time now) {
+  Attempt& attempt = *running.attempt;
+  const jobs::Job& job = attempt.job();
+  if (!running.decision.has_value()) {
+    running.decision = Judge(attempt, now);
+  }
+  const Decision& decision = *running.decision;
+  const absl::Status status = Write(attempt, decision, now);
+  if (status.ok()) {
+    const bool ends = decision.ending.has_value();
+    spdlog::info("jobs/{} attempt {} ended: {} {}", job.id, job.attempt,
+                 ends ? std::string(jobs::StateName(decision.ending->state)) : "QUEUED",
+                 ends ? decision.ending->message : decision.requeueing->message);
+    return true;
+  }
+  spdlog::error("jobs/{} attempt {}: its end cannot be written: {}", job.id, job.attempt,
+                status.ToString());
+  // A cancellation that came after the worker's end: the state is CANCELLING now, and it is judged
+  // again.
+  if (absl::IsAborted(status) && !attempt.outcome().cancelled) {
+    attempt.Cancel(now);
+    running.decision.reset();
+    return false;
+  }
+  // What cannot be written while the server ends is found at the next start.
+  return !MayPass(status) || stopping_;
+}
+
+}  // namespace hone::server::scheduler

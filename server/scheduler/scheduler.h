@@ -1,0 +1,87 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "server/artifacts/data_directory.h"
+#include "server/metrics/registry.h"
+#include "server/scheduler/attempt.h"
+#include "server/store/writer.h"
+
+namespace hone::server::scheduler {
+
+struct SchedulerOptions {
+  std::string worker;  // hone-worker
+  std::string data_mirror;
+  int concurrent_jobs = 1;
+  int threads = 1;  // of all running jobs together
+  absl::Duration grace = absl::Seconds(30);
+  absl::Duration silence = absl::Seconds(120);
+  absl::Duration retry_delay = absl::Seconds(2);
+};
+
+// Claims jobs while there is room, runs each in a worker process, writes what it tells to the log,
+// and decides how it ends. One thread does all of it. The arguments of the constructor outlive
+// this.
+class Scheduler {
+ public:
+  Scheduler(const SchedulerOptions& options, store::Writer& writer,
+            const artifacts::DataDirectory& directory, metrics::Registry& registry);
+  // As Drain.
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  void Start();
+  // Something may have been queued.
+  void Wake();
+  // The store says CANCELLING: tell the worker.
+  void Cancel(const std::string& job_id);
+  // Asks the workers to write a checkpoint, puts their jobs back into the queue, and ends.
+  void Drain();
+
+  int running() const { return running_count_; }
+
+ private:
+  struct Running {
+    std::unique_ptr<Attempt> attempt;
+    std::optional<Decision> decision;  // made, but not in the store yet
+  };
+
+  void Loop();
+  void StartJobs(absl::Time now);
+  void Launch(const jobs::Job& job, absl::Time now);
+  void TakeCancels(absl::Time now);
+  // One write for all that is pending.
+  void Flush(absl::Time now);
+  // True: its end, or its way back to the queue, is in the store (or the store says that it is not
+  // ours any more).
+  bool Conclude(Running& running, absl::Time now);
+  Decision Judge(Attempt& attempt, absl::Time now);
+  absl::Status Write(const Attempt& attempt, const Decision& decision, absl::Time now);
+  // Moves the model of a job that succeeded to its place, or turns the ending into a failure.
+  void Publish(Attempt& attempt, store::Ending& ending, absl::Time now);
+  void WaitForWork(bool busy);
+
+  const SchedulerOptions options_;
+  store::Writer& writer_;
+  const artifacts::DataDirectory& directory_;
+  metrics::Registry& registry_;
+  const int wake_fd_;
+  std::map<std::string, Running> running_;  // by job; only the loop's thread
+  absl::Time flushed_ = absl::InfinitePast();
+  std::atomic<int> running_count_ = 0;
+  std::atomic<bool> stopping_ = false;
+  std::mutex mutex_;
+  std::set<std::string> cancels_;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace hone::server::scheduler

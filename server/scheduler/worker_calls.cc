@@ -1,0 +1,81 @@
+#include "server/scheduler/worker_calls.h"
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+#include "server/worker_process/worker_process.h"
+
+namespace hone::server::scheduler {
+namespace {
+
+using worker_process::Received;
+using worker_process::WorkerProcess;
+
+absl::Status ToStatus(const v1::Failure& failure) {
+  const bool known = failure.code() > 0 && failure.code() <= 16;
+  return absl::Status(
+      known ? static_cast<absl::StatusCode>(failure.code()) : absl::StatusCode::kInternal,
+      failure.message());
+}
+
+}  // namespace
+
+WorkerCalls::WorkerCalls(std::string worker, const artifacts::DataDirectory& directory,
+                         metrics::Registry& registry)
+    : worker_(std::move(worker)),
+      directory_(directory),
+      registry_(registry),
+      executor_(/*threads=*/2, /*max_queued=*/32) {}
+
+WorkerCalls::~WorkerCalls() { stopping_ = true; }
+
+void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
+                         std::function<void(absl::StatusOr<v1::WorkerFrame>)> done) {
+  const absl::Time deadline = absl::Now() + timeout;
+  const bool taken = executor_.Submit(
+      [this, request = std::move(request), deadline, done] { done(Call(request, deadline)); });
+  if (!taken) {
+    done(absl::ResourceExhaustedError("too many plans and predictions wait; try again"));
+  }
+}
+
+absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& request,
+                                                  absl::Time deadline) {
+  HONE_ASSIGN_OR_RETURN(const std::string folder, directory_.MakeTemporary());
+  const absl::Cleanup remove = [&folder] { artifacts::DataDirectory::Remove(folder); };
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
+                        WorkerProcess::Start(request, {.binary = worker_,
+                                                       .request_path = folder + "/request.pb",
+                                                       .output_path = folder + "/worker.log"}));
+  registry_.Add(metrics::Metric::kWorkerStarts,
+                {request.mode() == v1::WorkerRequest::PLAN ? "plan" : "predict"}, 1);
+  // Ends by kill, at the latest when `worker` leaves.
+  while (!stopping_) {
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) {
+      return absl::DeadlineExceededError("the worker did not answer in time");
+    }
+    HONE_ASSIGN_OR_RETURN(Received received, worker->Read(std::min(left, absl::Milliseconds(200))));
+    if (received.frame.has_value()) {
+      if (received.frame->has_failure()) {
+        return ToStatus(received.frame->failure());
+      }
+      if (received.frame->has_plan() || received.frame->has_predictions()) {
+        return *std::move(received.frame);
+      }
+    }
+    if (received.ended) {
+      return absl::InternalError(absl::StrCat("the worker gave no answer: it ",
+                                              worker->Wait(absl::Seconds(1)).ToString()));
+    }
+  }
+  return absl::CancelledError("the server shuts down");
+}
+
+}  // namespace hone::server::scheduler

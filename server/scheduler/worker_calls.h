@@ -1,0 +1,45 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "hone/v1/worker.pb.h"
+#include "server/artifacts/data_directory.h"
+#include "server/metrics/registry.h"
+#include "server/scheduler/executor.h"
+
+namespace hone::server::scheduler {
+
+// Short runs of hone-worker that answer with one frame: PLAN and PREDICT. Two at a time, a bounded
+// number waits. What they read (data sets, models, pictures) is parsed in their process, not here.
+// The arguments of the constructor outlive this.
+class WorkerCalls {
+ public:
+  WorkerCalls(std::string worker, const artifacts::DataDirectory& directory,
+              metrics::Registry& registry);
+  // Kills what runs; the rest is told CANCELLED.
+  ~WorkerCalls();
+
+  // `done` gets the first `plan` or `predictions` frame, on a thread of this class, or
+  //   the code and message of the worker's Failure (INVALID_ARGUMENT, NOT_FOUND, …);
+  //   DEADLINE_EXCEEDED after `timeout` (the time in the queue counts);
+  //   RESOURCE_EXHAUSTED, on the caller's thread, when too many wait; INTERNAL: the worker crashed.
+  void Submit(v1::WorkerRequest request, absl::Duration timeout,
+              std::function<void(absl::StatusOr<v1::WorkerFrame>)> done);
+
+  size_t queued() const { return executor_.queued(); }
+
+ private:
+  absl::StatusOr<v1::WorkerFrame> Call(const v1::WorkerRequest& request, absl::Time deadline);
+
+  const std::string worker_;
+  const artifacts::DataDirectory& directory_;
+  metrics::Registry& registry_;
+  std::atomic<bool> stopping_ = false;
+  Executor executor_;
+};
+
+}  // namespace hone::server::scheduler

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "hone/v1/event.pb.h"
+#include "hone/v1/model_service.pb.h"
+#include "server/jobs/job.h"
+
+namespace hone::server::store {
+
+// An event of a job's log, as it was committed.
+struct LoggedEvent {
+  std::string job_id;
+  std::string task;
+  std::shared_ptr<const v1::Event> event;
+};
+
+struct NewJob {
+  std::string id = "";
+  v1::JobSpec spec = {};
+  v1::Plan plan = {};
+  int threads = 1;
+  std::string request_id = "";  // "": not idempotent
+};
+
+// What a worker told since the last time: events without sequence, and the job's row brought up to
+// date with them.
+struct Report {
+  std::vector<v1::Event> events = {};
+  v1::JobProgress progress = {};
+  v1::Metrics latest = {};
+};
+
+// How an attempt ended.
+struct Ending {
+  jobs::JobState state = jobs::JobState::kFailed;  // an end, or kPaused
+  v1::Job::EndReason reason = v1::Job::INTERNAL;
+  std::string message = "";
+  v1::Evaluation evaluation = {};
+  std::optional<v1::Model> model =
+      {};  // published, stored together with the end; its id is the name's
+};
+
+struct Requeueing {
+  std::string message = "";
+  bool charged = false;       // counts as a failure
+  bool checkpointed = false;  // this attempt wrote a checkpoint: older failures are forgiven
+  absl::Duration delay = absl::ZeroDuration();  // not claimed before
+};
+
+struct ListJobs {
+  std::vector<jobs::JobState> states = {};  // empty: all
+  int limit = 50;
+  int64_t before_row = 0;  // rows older than this one; 0: from the newest
+};
+
+template <typename T>
+struct Page {
+  std::vector<T> items;
+  int64_t next_row = 0;  // 0: no more
+};
+
+struct JobCount {
+  jobs::JobState state;
+  std::string task;
+  int64_t jobs = 0;
+};
+
+// The truth about jobs, their events and models. Every change of a job's state is one guarded
+// statement: it names the state and the attempt that it expects, and a change that
+// jobs::kTransitions does not list is refused. The event about a change is written in the same
+// transaction.
+//
+// Threads: the functions that write are called by one thread at a time; the const ones by any.
+// Errors of all: NOT_FOUND (no such job or model), FAILED_PRECONDITION (not in a state for that;
+// the message names the present one), ABORTED (an older attempt, or somebody was faster),
+// RESOURCE_EXHAUSTED (no space), DATA_LOSS, UNAVAILABLE.
+class JobStore {
+ public:
+  virtual ~JobStore() = default;
+
+  // Runs `writes`, which calls the writing functions below, each of them whole or not at all, and
+  // makes all of it durable at once. Returns the events that were logged, in order. When it fails
+  // nothing of it has happened, whatever the single calls returned. A writing function called
+  // outside commits by itself.
+  virtual absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) = 0;
+
+  // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
+  // differs).
+  virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
+  // QUEUED → RUNNING with attempt + 1 for the oldest queued job whose time has come, if it asks for
+  // at most `threads`.
+  virtual absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) = 0;
+  // Appends to the log of a job that runs under this attempt; ABORTED otherwise.
+  virtual absl::Status Append(const std::string& id, int attempt, const Report& report,
+                              absl::Time now) = 0;
+  virtual absl::Status Finish(const std::string& id, int attempt, const Ending& ending,
+                              absl::Time now) = 0;
+  virtual absl::Status Requeue(const std::string& id, int attempt, const Requeueing& how,
+                               absl::Time now) = 0;
+  // QUEUED or PAUSED → CANCELLED; RUNNING or PAUSING → CANCELLING; CANCELLING stays.
+  virtual absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) = 0;
+  // At start: what this server ran when it ended goes back into the queue, or to its end when that
+  // was asked for.
+  virtual absl::StatusOr<int> Recover(absl::Time now) = 0;
+
+  virtual absl::StatusOr<jobs::Job> Get(const std::string& id) const = 0;
+  // The job that a request made, if any.
+  virtual absl::StatusOr<std::optional<jobs::Job>> FindRequest(
+      const std::string& request_id) const = 0;
+  virtual absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const = 0;
+  // Events with a sequence above `after`, at most `limit`, in order.
+  virtual absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
+                                                            int limit) const = 0;
+  virtual absl::StatusOr<std::vector<JobCount>> Count() const = 0;
+  virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
+  virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;
+  // Told apart from every other log: part of resume tokens.
+  virtual const std::string& generation() const = 0;
+};
+
+}  // namespace hone::server::store

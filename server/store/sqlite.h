@@ -1,0 +1,62 @@
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace hone::server::store {
+
+// SQLite's result as a status: no space is RESOURCE_EXHAUSTED, a damaged file DATA_LOSS, a broken
+// constraint FAILED_PRECONDITION, busy UNAVAILABLE, else INTERNAL.
+absl::Status SqliteStatus(int code, absl::string_view context, absl::string_view message);
+
+// A prepared statement, used again and again: bind in order, step, and it is reset when the Row
+// leaves.
+class Statement {
+ public:
+  Statement() = default;
+  absl::Status Prepare(sqlite3* connection, absl::string_view sql);
+
+  // Starts anew: parameters are bound one after another.
+  Statement& Reset();
+  Statement& Int(int64_t value);
+  Statement& Text(absl::string_view value);
+  Statement& Blob(absl::string_view value);
+  Statement& Null();
+
+  // True: there is a row. False: done. After an error or false the statement is reset.
+  absl::StatusOr<bool> Step();
+  // For statements without rows.
+  absl::Status Run();
+
+  int64_t ColumnInt(int column) const { return sqlite3_column_int64(handle_.get(), column); }
+  // Valid until the next Step or Reset.
+  absl::string_view ColumnBytes(int column) const;
+
+ private:
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+  };
+  std::unique_ptr<sqlite3_stmt, Finalize> handle_;
+  int next_ = 1;
+};
+
+struct CloseConnection {
+  void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
+};
+using Connection = std::unique_ptr<sqlite3, CloseConnection>;
+
+// Opens a database file. The writer makes it if it is not there, and sets write-ahead logging with
+// a sync at every commit; a reader sees it as of its last commit and never checkpoints.
+absl::StatusOr<Connection> OpenWriter(const std::string& path);
+absl::StatusOr<Connection> OpenReader(const std::string& path);
+
+absl::Status Execute(sqlite3* connection, const std::string& sql);
+
+}  // namespace hone::server::store

@@ -1,0 +1,165 @@
+#include "server/store/sqlite_reader.h"
+
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status.h"
+#include "server/store/sqlite_rows.h"
+
+namespace hone::server::store {
+namespace {
+
+int64_t OrNewest(int64_t before_row) {
+  return before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row;
+}
+
+absl::StatusOr<v1::Model> ParseModel(absl::string_view bytes) {
+  v1::Model model;
+  if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError("a model's row in the store is damaged");
+  }
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::string& path) {
+  std::unique_ptr<SqliteReader> reader(new SqliteReader());
+  HONE_ASSIGN_OR_RETURN(reader->connection_, OpenReader(path));
+  sqlite3* const connection = reader->connection_.get();
+  const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
+  HONE_RETURN_IF_ERROR(reader->get_.Prepare(connection, absl::StrCat(select, "WHERE id = ?")));
+  HONE_RETURN_IF_ERROR(
+      reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
+  // The states are given as one text between commas; an empty text is all of them.
+  HONE_RETURN_IF_ERROR(reader->list_.Prepare(
+      connection, absl::StrCat(select,
+                               "WHERE row < ?1 AND (?2 = '' OR instr(?2, ',' || state || ',') > 0) "
+                               "ORDER BY row DESC LIMIT ?3")));
+  HONE_RETURN_IF_ERROR(reader->events_.Prepare(
+      connection,
+      "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
+      "AND sequence > ? ORDER BY sequence LIMIT ?"));
+  HONE_RETURN_IF_ERROR(reader->count_.Prepare(
+      connection, "SELECT state, task, count(*) FROM job GROUP BY state, task"));
+  HONE_RETURN_IF_ERROR(
+      reader->get_model_.Prepare(connection, "SELECT payload FROM model WHERE id = ?"));
+  HONE_RETURN_IF_ERROR(reader->list_models_.Prepare(
+      connection, "SELECT row, payload FROM model WHERE row < ? ORDER BY row DESC LIMIT ?"));
+  return reader;
+}
+
+absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  HONE_ASSIGN_OR_RETURN(const bool found, get_.Reset().Text(id).Step());
+  if (!found) {
+    return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
+  }
+  absl::StatusOr<JobRow> row = ReadJob(get_);
+  get_.Reset();
+  HONE_RETURN_IF_ERROR(row.status());
+  return std::move(row->job);
+}
+
+absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::string& request_id) {
+  const std::lock_guard lock(mutex_);
+  HONE_ASSIGN_OR_RETURN(const bool found, find_request_.Reset().Text(request_id).Step());
+  if (!found) {
+    return std::nullopt;
+  }
+  absl::StatusOr<JobRow> row = ReadJob(find_request_);
+  find_request_.Reset();
+  HONE_RETURN_IF_ERROR(row.status());
+  return std::move(row->job);
+}
+
+absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
+  std::string states;
+  for (const jobs::JobState state : what.states) {
+    absl::StrAppend(&states, states.empty() ? "," : "", jobs::StateName(state), ",");
+  }
+  const std::lock_guard lock(mutex_);
+  list_.Reset().Int(OrNewest(what.before_row)).Text(states).Int(what.limit + 1);
+  Page<jobs::Job> page;
+  for (int64_t last = 0;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, list_.Step());
+    if (!found) {
+      return page;
+    }
+    if (static_cast<int>(page.items.size()) == what.limit) {
+      page.next_row = last;
+      list_.Reset();
+      return page;
+    }
+    HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(list_));
+    last = row.row;
+    page.items.push_back(std::move(row.job));
+  }
+}
+
+absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::string& id,
+                                                                int64_t after, int limit) {
+  const std::lock_guard lock(mutex_);
+  events_.Reset().Text(id).Int(after).Int(limit);
+  std::vector<v1::Event> events;
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, events_.Step());
+    if (!found) {
+      return events;
+    }
+    const absl::string_view bytes = events_.ColumnBytes(0);
+    if (!events.emplace_back().ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      return absl::DataLossError(absl::StrCat("job ", id, ": an event in the store is damaged"));
+    }
+  }
+}
+
+absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
+  const std::lock_guard lock(mutex_);
+  count_.Reset();
+  std::vector<JobCount> counts;
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, count_.Step());
+    if (!found) {
+      return counts;
+    }
+    JobCount& count = counts.emplace_back();
+    HONE_ASSIGN_OR_RETURN(count.state, jobs::ParseState(count_.ColumnBytes(0)));
+    count.task = std::string(count_.ColumnBytes(1));
+    count.jobs = count_.ColumnInt(2);
+  }
+}
+
+absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  HONE_ASSIGN_OR_RETURN(const bool found, get_model_.Reset().Text(id).Step());
+  if (!found) {
+    return absl::NotFoundError(absl::StrCat("there is no model models/", id));
+  }
+  absl::StatusOr<v1::Model> model = ParseModel(get_model_.ColumnBytes(0));
+  get_model_.Reset();
+  return model;
+}
+
+absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(int limit, int64_t before_row) {
+  const std::lock_guard lock(mutex_);
+  list_models_.Reset().Int(OrNewest(before_row)).Int(limit + 1);
+  Page<v1::Model> page;
+  for (int64_t last = 0;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, list_models_.Step());
+    if (!found) {
+      return page;
+    }
+    if (static_cast<int>(page.items.size()) == limit) {
+      page.next_row = last;
+      list_models_.Reset();
+      return page;
+    }
+    last = list_models_.ColumnInt(0);
+    HONE_ASSIGN_OR_RETURN(v1::Model model, ParseModel(list_models_.ColumnBytes(1)));
+    page.items.push_back(std::move(model));
+  }
+}
+
+}  // namespace hone::server::store

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/store/job_store.h"
+#include "server/store/sqlite.h"
+
+namespace hone::server::store {
+
+// The reading half of the SQLite store, on a connection of its own: it sees what has been
+// committed. Any thread.
+class SqliteReader {
+ public:
+  static absl::StatusOr<std::unique_ptr<SqliteReader>> Open(const std::string& path);
+
+  absl::StatusOr<jobs::Job> Get(const std::string& id);
+  absl::StatusOr<std::optional<jobs::Job>> FindRequest(const std::string& request_id);
+  absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what);
+  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
+                                                    int limit);
+  absl::StatusOr<std::vector<JobCount>> Count();
+  absl::StatusOr<v1::Model> GetModel(const std::string& id);
+  absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row);
+
+ private:
+  SqliteReader() = default;
+
+  std::mutex mutex_;  // guards all below
+  Connection connection_;
+  Statement get_;
+  Statement find_request_;
+  Statement list_;
+  Statement events_;
+  Statement count_;
+  Statement get_model_;
+  Statement list_models_;
+};
+
+}  // namespace hone::server::store

@@ -1,0 +1,70 @@
+#include "server/store/sqlite_rows.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace hone::server::store {
+namespace {
+
+bool Parse(absl::string_view bytes, google::protobuf::MessageLite& message) {
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+}  // namespace
+
+int64_t ToNanos(absl::Time time) {
+  return time == absl::InfinitePast() ? 0 : absl::ToUnixNanos(time);
+}
+
+absl::Time FromNanos(int64_t nanos) {
+  return nanos == 0 ? absl::InfinitePast() : absl::FromUnixNanos(nanos);
+}
+
+std::string Serialize(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
+  JobRow read;
+  jobs::Job& job = read.job;
+  int column = 0;
+  const auto integer = [&] { return statement.ColumnInt(column++); };
+  const auto bytes = [&] { return statement.ColumnBytes(column++); };
+  read.row = integer();
+  job.id = std::string(bytes());
+  bool whole = Parse(bytes(), job.spec);
+  whole = Parse(bytes(), job.plan) && whole;
+  job.threads = static_cast<int>(integer());
+  HONE_ASSIGN_OR_RETURN(job.state, jobs::ParseState(bytes()));
+  job.end_reason = static_cast<v1::Job::EndReason>(integer());
+  job.message = std::string(bytes());
+  job.attempt = static_cast<int>(integer());
+  job.failures = static_cast<int>(integer());
+  job.create_time = FromNanos(integer());
+  job.start_time = FromNanos(integer());
+  job.end_time = FromNanos(integer());
+  whole = Parse(bytes(), job.progress) && whole;
+  whole = Parse(bytes(), job.latest) && whole;
+  whole = Parse(bytes(), job.evaluation) && whole;
+  job.model_id = std::string(bytes());
+  job.last_sequence = integer();
+  job.queue_position = static_cast<int>(integer());
+  if (!whole) {
+    return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
+  }
+  return read;
+}
+
+}  // namespace hone::server::store

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/jobs/job.h"
+#include "server/store/sqlite.h"
+
+namespace hone::server::store {
+
+// The columns that ReadJob reads, for a SELECT over `job`.
+inline constexpr char kJobColumns[] =
+    "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, create_time, "
+    "start_time, end_time, progress, latest, evaluation, model_id, last_sequence, "
+    "CASE WHEN state = 'QUEUED' THEN (SELECT count(*) FROM job AS ahead WHERE ahead.state = "
+    "'QUEUED' "
+    "AND ahead.row <= job.row) ELSE 0 END";
+
+struct JobRow {
+  int64_t row = 0;
+  jobs::Job job;
+};
+
+// DATA_LOSS: the row holds what no version wrote.
+absl::StatusOr<JobRow> ReadJob(const Statement& statement);
+
+int64_t ToNanos(absl::Time time);
+absl::Time FromNanos(int64_t nanos);
+
+// Equal messages give equal bytes.
+std::string Serialize(const google::protobuf::MessageLite& message);
+
+}  // namespace hone::server::store

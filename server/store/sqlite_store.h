@@ -1,0 +1,17 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/store/job_store.h"
+
+namespace hone::server::store {
+
+// A store in one SQLite file, which it makes if it is not there: write-ahead log, a sync at every
+// commit, one connection that writes and one that reads. Only one process may have it open (the
+// data directory's lock sees to that). DATA_LOSS: the file is damaged. FAILED_PRECONDITION: it was
+// written by a newer version.
+absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path);
+
+}  // namespace hone::server::store

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/store/job_store.h"
+
+namespace hone::server::store {
+
+// The one thread that writes to the store. What waits is committed together (one sync for all of
+// it); then the events go to `listener`, in the log's order, and each write is told its result.
+// `store` and whatever the listener touches outlive this. Any thread may submit.
+class Writer {
+ public:
+  using Listener = std::function<void(const LoggedEvent&)>;
+
+  Writer(JobStore& store, Listener listener);
+  // Finishes what was submitted.
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // `work` runs on the writer's thread; `done` too, once its effect is durable or has failed.
+  // RESOURCE_EXHAUSTED, at once and on the caller's thread, when kMaxQueued writes wait. Neither
+  // may block.
+  template <typename T>
+  void Submit(std::function<absl::StatusOr<T>(JobStore&)> work,
+              std::function<void(absl::StatusOr<T>)> done) {
+    auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError("not run"));
+    auto finish = [result, done](const absl::Status& committed) {
+      if (committed.ok() || !result->ok()) {
+        done(std::move(*result));
+      } else {
+        done(committed);
+      }
+    };
+    if (!Post({[result, work = std::move(work)](JobStore& store) { *result = work(store); },
+               finish})) {
+      done(absl::ResourceExhaustedError("the store is behind with writing; try again"));
+    }
+  }
+
+  // As Submit, and waits. Not from the writer's thread.
+  template <typename T>
+  absl::StatusOr<T> Run(std::function<absl::StatusOr<T>(JobStore&)> work) {
+    std::promise<absl::StatusOr<T>> promise;
+    Submit<T>(std::move(work),
+              [&promise](absl::StatusOr<T> result) { promise.set_value(std::move(result)); });
+    return promise.get_future().get();
+  }
+
+  // For writes without a value.
+  absl::Status RunStatus(std::function<absl::Status(JobStore&)> work);
+
+  // Writes that wait.
+  size_t queued() const;
+
+  static constexpr size_t kMaxQueued = 4096;
+
+ private:
+  struct Write {
+    std::function<void(JobStore&)> work;
+    std::function<void(const absl::Status&)> done;
+  };
+
+  bool Post(Write write);
+  void Loop();
+
+  JobStore& store_;
+  const Listener listener_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Write> queue_;  // guarded by mutex_
+  bool stopping_ = false;    // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace hone::server::store

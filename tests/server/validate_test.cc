@@ -1,0 +1,248 @@
+#include "server/jobs/validate.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "google/rpc/error_details.pb.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::jobs {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+constexpr Limits kServer = {.max_threads = 4, .bf16 = false, .local_paths = false};
+
+v1::JobSpec Sound() {
+  v1::JobSpec spec;
+  spec.mutable_classification();
+  spec.mutable_data()->set_dataset("mnist");
+  spec.mutable_model()->add_layers()->mutable_flatten();
+  spec.mutable_model()->add_layers()->mutable_dense()->set_units(10);
+  spec.mutable_training()->set_epochs(1);
+  return spec;
+}
+
+// A sound spec with the given fields merged in; `layers` are added to its two.
+v1::JobSpec With(const std::string& text) {
+  v1::JobSpec spec = Sound();
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+std::vector<std::string> Paths(const v1::JobSpec& spec) {
+  std::vector<std::string> paths;
+  const FieldErrors errors = CheckSpec(spec, kServer);
+  for (const FieldError& error : errors.all()) {
+    paths.push_back(error.path);
+  }
+  return paths;
+}
+
+TEST(Validate, ASoundSpecPasses) { EXPECT_THAT(Validate(Sound(), kServer), IsOk()); }
+
+TEST(Validate, AnEmptySpecNamesEverythingThatIsMissing) {
+  EXPECT_THAT(Paths(v1::JobSpec()),
+              ::testing::UnorderedElementsAre("task", "data.dataset", "model.layers", "training"));
+}
+
+TEST(Validate, SaysWhatWouldBeRightAndWhatItGot) {
+  EXPECT_THAT(Validate(With("training { batch_size: 0 }"), kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "training.batch_size: must be between 1 and 65536, got 0"));
+}
+
+TEST(Validate, AllErrorsComeAtOnceWithTheirPaths) {
+  const absl::Status status =
+      Validate(With("training { batch_size: 0 optimizer { adam { learning_rate: 0 } } }"), kServer);
+  google::rpc::BadRequest details;
+  ASSERT_TRUE(details.ParseFromString(std::string(*status.GetPayload(kBadRequestUrl))));
+  ASSERT_EQ(details.field_violations_size(), 2);
+  EXPECT_EQ(details.field_violations(1).field(), "training.optimizer.adam.learning_rate");
+}
+
+TEST(Validate, AServerRefusesAPathOfItsMachine) {
+  v1::JobSpec spec = Sound();
+  spec.mutable_data()->clear_dataset();
+  spec.mutable_data()->set_path("/etc/passwd");
+  EXPECT_THAT(Validate(spec, kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data.path")));
+}
+
+TEST(Validate, APathIsFineForALocalRun) {
+  v1::JobSpec spec = Sound();
+  spec.mutable_data()->clear_dataset();
+  spec.mutable_data()->set_path("table.csv");
+  EXPECT_THAT(Validate(spec, {.max_threads = 4}), IsOk());
+}
+
+TEST(Validate, Bf16WithoutTheProcessorNamesTheReason) {
+  EXPECT_THAT(Validate(With("training { precision: BF16 }"), kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("AVX512-BF16")));
+}
+
+TEST(Validate, NotANumberIsInNoRange) {
+  EXPECT_THAT(Paths(With("training { clip_norm: nan }")), Contains("training.clip_norm"));
+}
+
+struct WrongField {
+  std::string change;
+  std::string path;
+};
+
+class EveryField : public ::testing::TestWithParam<WrongField> {};
+
+TEST_P(EveryField, IsNamedWhenItIsWrong) {
+  EXPECT_THAT(Paths(With(GetParam().change)), Contains(GetParam().path)) << GetParam().change;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Job, EveryField,
+    ::testing::Values(
+        WrongField{"display_name: '\\n'", "display_name"},
+        WrongField{"labels { key: 'a\\n' value: '' }", "labels"},
+        WrongField{"classification { label_smoothing: 1 }", "classification.label_smoothing"},
+        WrongField{"classification { class_weights: [1, 0] }", "classification.class_weights[1]"},
+        WrongField{"regression { loss: 99 }", "regression.loss"},
+        WrongField{"regression { huber_delta: 0 }", "regression.huber_delta"},
+        WrongField{"data { dataset: '../x' }", "data.dataset"},
+        WrongField{"data { path: 'x' }", "data"},
+        WrongField{"data { validation_fraction: 1 }", "data.validation_fraction"},
+        WrongField{"data { test_fraction: -0.1 }", "data.test_fraction"},
+        WrongField{"data { validation_fraction: 0.6 test_fraction: 0.5 }", "data"},
+        WrongField{"data { limit: -1 }", "data.limit"},
+        WrongField{"data { image { height: -1 } }", "data.image.height"},
+        WrongField{"data { image { width: 99999 } }", "data.image.width"},
+        WrongField{"data { image { channels: 2 } }", "data.image.channels"},
+        WrongField{"data { image { mean: [0, 0] } }", "data.image.mean"},
+        WrongField{"data { image { std: 0 } }", "data.image.std[0]"},
+        WrongField{"data { image { augmentation { shift: 1 } } }", "data.image.augmentation.shift"},
+        WrongField{"data { image { augmentation { rotate_degrees: 181 } } }",
+                   "data.image.augmentation.rotate_degrees"},
+        WrongField{"data { image { augmentation { crop_padding: -1 } } }",
+                   "data.image.augmentation.crop_padding"},
+        WrongField{"data { image { augmentation { erase_probability: 2 } } }",
+                   "data.image.augmentation.erase_probability"},
+        WrongField{"data { table { target: '\\t' } }", "data.table.target"},
+        WrongField{"data { table { ignore: '\\t' } }", "data.table.ignore[0]"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Training, EveryField,
+    ::testing::Values(
+        WrongField{"training { epochs: -1 }", "training.epochs"},
+        WrongField{"training { steps: 5 }", "training"},
+        WrongField{"training { threads: 5 }", "training.threads"},
+        WrongField{"training { precision: 9 }", "training.precision"},
+        WrongField{"training { clip_value: -1 }", "training.clip_value"},
+        WrongField{"training { accumulate_batches: -1 }", "training.accumulate_batches"},
+        WrongField{"training { layer_statistics_every: -1 }", "training.layer_statistics_every"},
+        WrongField{"training { early_stopping { patience: 0 } }",
+                   "training.early_stopping.patience"},
+        WrongField{"training { early_stopping { patience: 1 min_delta: -1 } }",
+                   "training.early_stopping.min_delta"},
+        WrongField{"training { early_stopping { patience: 1 } } data { validation_fraction: 0 }",
+                   "training.early_stopping"},
+        WrongField{"training { checkpoints { every_steps: -1 } }",
+                   "training.checkpoints.every_steps"},
+        WrongField{"training { checkpoints { every_seconds: -1 } }",
+                   "training.checkpoints.every_seconds"},
+        WrongField{"training { checkpoints { keep_latest: 0 } }",
+                   "training.checkpoints.keep_latest"},
+        WrongField{"training { optimizer { sgd { momentum: 1 } } }",
+                   "training.optimizer.sgd.momentum"},
+        WrongField{"training { optimizer { sgd { nesterov: true } } }",
+                   "training.optimizer.sgd.nesterov"},
+        WrongField{"training { optimizer { sgd { weight_decay: -1 } } }",
+                   "training.optimizer.sgd.weight_decay"},
+        WrongField{"training { optimizer { adam { beta1: 1 } } }", "training.optimizer.adam.beta1"},
+        WrongField{"training { optimizer { adamw { beta2: 1 } } }",
+                   "training.optimizer.adamw.beta2"},
+        WrongField{"training { optimizer { adamw { epsilon: 0 } } }",
+                   "training.optimizer.adamw.epsilon"},
+        WrongField{"training { optimizer { rmsprop { decay: 1 } } }",
+                   "training.optimizer.rmsprop.decay"},
+        WrongField{"training { optimizer { rmsprop { momentum: 1 } } }",
+                   "training.optimizer.rmsprop.momentum"},
+        WrongField{"training { schedule { warmup_steps: -1 } }", "training.schedule.warmup_steps"},
+        WrongField{"training { schedule { step { every_epochs: 0 } } }",
+                   "training.schedule.step.every_epochs"},
+        WrongField{"training { schedule { step { every_epochs: 1 factor: 2 } } }",
+                   "training.schedule.step.factor"},
+        WrongField{"training { schedule { exponential { factor_per_epoch: 0 } } }",
+                   "training.schedule.exponential.factor_per_epoch"},
+        WrongField{"training { schedule { cosine { final_factor: 2 } } }",
+                   "training.schedule.cosine.final_factor"},
+        WrongField{"training { schedule { linear { final_factor: -1 } } }",
+                   "training.schedule.linear.final_factor"},
+        WrongField{"training { schedule { one_cycle { rising_share: 1 } } }",
+                   "training.schedule.one_cycle.rising_share"},
+        WrongField{"training { schedule { plateau {} } }", "training.schedule.plateau"},
+        WrongField{"training { schedule { plateau { factor: 1 } } }",
+                   "training.schedule.plateau.factor"},
+        WrongField{"training { schedule { plateau { patience: 0 } } }",
+                   "training.schedule.plateau.patience"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Model, EveryField,
+    ::testing::Values(
+        WrongField{"model { layers {} }", "model.layers[2]"},
+        WrongField{"model { layers { name: '1x' flatten {} } }", "model.layers[2].name"},
+        WrongField{"model { layers { name: 'input' flatten {} } }", "model.layers[2].name"},
+        WrongField{"model { layers { name: 'a' flatten {} } layers { name: 'a' flatten {} } }",
+                   "model.layers[3].name"},
+        WrongField{"model { layers { inputs: 'nowhere' flatten {} } }",
+                   "model.layers[2].inputs[0]"},
+        WrongField{"model { layers { inputs: ['input', 'input'] flatten {} } }",
+                   "model.layers[2].inputs"},
+        WrongField{"model { layers { inputs: 'input' add {} } }", "model.layers[2].inputs"},
+        WrongField{"model { layers { concat {} } }", "model.layers[2].inputs"},
+        WrongField{"model { layers { dense {} } }", "model.layers[2].dense.units"},
+        WrongField{"model { layers { dense { units: 1 activation: 99 } } }",
+                   "model.layers[2].dense.activation"},
+        WrongField{"model { layers { dense { units: 1 initializer { kind: 99 } } } }",
+                   "model.layers[2].dense.initializer.kind"},
+        WrongField{"model { layers { dense { units: 1 initializer { stddev: 0 } } } }",
+                   "model.layers[2].dense.initializer.stddev"},
+        WrongField{"model { layers { conv2d { kernel: 3 } } }", "model.layers[2].conv2d.filters"},
+        WrongField{"model { layers { conv2d { filters: 1 } } }", "model.layers[2].conv2d.kernel"},
+        WrongField{"model { layers { conv2d { filters: 3 kernel: 1 stride: 0 } } }",
+                   "model.layers[2].conv2d.stride"},
+        WrongField{"model { layers { conv2d { filters: 3 kernel: 1 dilation: 0 } } }",
+                   "model.layers[2].conv2d.dilation"},
+        WrongField{"model { layers { conv2d { filters: 3 kernel: 1 groups: 2 } } }",
+                   "model.layers[2].conv2d.groups"},
+        WrongField{"model { layers { conv2d { filters: 3 kernel: 1 padding: 9 } } }",
+                   "model.layers[2].conv2d.padding"},
+        WrongField{"model { layers { max_pool2d {} } }", "model.layers[2].max_pool2d.size"},
+        WrongField{"model { layers { avg_pool2d { size: 2 stride: 0 } } }",
+                   "model.layers[2].avg_pool2d.stride"},
+        WrongField{"model { layers { batch_norm { momentum: 1 } } }",
+                   "model.layers[2].batch_norm.momentum"},
+        WrongField{"model { layers { batch_norm { epsilon: 0 } } }",
+                   "model.layers[2].batch_norm.epsilon"},
+        WrongField{"model { layers { layer_norm { epsilon: 0 } } }",
+                   "model.layers[2].layer_norm.epsilon"},
+        WrongField{"model { layers { dropout { rate: 1 } } }", "model.layers[2].dropout.rate"},
+        WrongField{"model { layers { activation {} } }", "model.layers[2].activation.function"},
+        WrongField{"model { layers { activation { function: RELU negative_slope: -1 } } }",
+                   "model.layers[2].activation.negative_slope"},
+        WrongField{"model { layers { reshape {} } }", "model.layers[2].reshape.shape"},
+        WrongField{"model { layers { reshape { shape: [-1, -1] } } }",
+                   "model.layers[2].reshape.shape"},
+        WrongField{"model { layers { reshape { shape: [0] } } }",
+                   "model.layers[2].reshape.shape[0]"}));
+
+TEST(Model, ANameThatTheServerMakesMayBeRead) {
+  EXPECT_THAT(
+      Validate(With("model { layers { inputs: ['flatten_1', 'input'] concat {} } }"), kServer),
+      IsOk());
+}
+
+}  // namespace
+}  // namespace hone::server::jobs
