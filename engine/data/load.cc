@@ -151,6 +151,15 @@ absl::StatusOr<Preprocessing> ForPictures(const DatasetParts& parts, const LoadO
   return preprocessing;
 }
 
+// Split, with the data set named in its errors.
+absl::StatusOr<Splits> SplitRows(const SplitRequest& request, const Opened& opened) {
+  absl::StatusOr<Splits> splits = Split(request, opened.options);
+  if (!splits.ok()) {
+    return Annotate(splits.status(), opened.report.source);
+  }
+  return splits;
+}
+
 // At least two classes to learn.
 absl::Status CheckClasses(const DataReport& report, const std::vector<std::string>& names) {
   const std::vector<int64_t>& counts = report.train.class_counts;
@@ -191,8 +200,8 @@ absl::StatusOr<LoadedData> FinishPictures(Opened opened) {
   LoadedData data;
   const int64_t classes = static_cast<int64_t>(parts.class_names.size());
   HONE_ASSIGN_OR_RETURN(
-      data.splits, Split({parts.size, opened.examples.train_size, parts.labels, classes, &keep},
-                         opened.options));
+      data.splits,
+      SplitRows({parts.size, opened.examples.train_size, parts.labels, classes, &keep}, opened));
   CountSplits(data.splits, parts.labels, classes, opened.report);
   HONE_RETURN_IF_ERROR(CheckClasses(opened.report, parts.class_names));
   HONE_ASSIGN_OR_RETURN(data.preprocessing, ForPictures(parts, opened.options));
@@ -243,9 +252,9 @@ absl::StatusOr<LoadedData> FinishTable(Opened opened) {
       opened.options.deduplicate, report);
   LoadedData data;
   const int64_t classes = static_cast<int64_t>(task.class_names.size());
-  HONE_ASSIGN_OR_RETURN(
-      data.splits, Split({table.rows, opened.examples.train_size, task.labels, classes, &task.keep},
-                         opened.options));
+  HONE_ASSIGN_OR_RETURN(data.splits, SplitRows({table.rows, opened.examples.train_size, task.labels,
+                                                classes, &task.keep},
+                                               opened));
   CountSplits(data.splits, task.labels, classes, report);
   if (classes > 0) {
     HONE_RETURN_IF_ERROR(CheckClasses(report, task.class_names));
@@ -286,9 +295,10 @@ absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {
     summary.target = {Shape{}, DType::kS32};
     summary.class_names = parts.class_names;
     summary.bytes = parts.size * (summary.features.bytes() + summary.target.bytes());
-    HONE_ASSIGN_OR_RETURN(splits, Split({parts.size, opened.examples.train_size, parts.labels,
-                                         static_cast<int64_t>(parts.class_names.size()), nullptr},
-                                        opened.options));
+    HONE_ASSIGN_OR_RETURN(splits,
+                          SplitRows({parts.size, opened.examples.train_size, parts.labels,
+                                     static_cast<int64_t>(parts.class_names.size()), nullptr},
+                                    opened));
   }
   summary.train = static_cast<int64_t>(splits.train.size());
   summary.validation = static_cast<int64_t>(splits.validation.size());
