@@ -75,9 +75,9 @@ absl::StatusOr<WrittenFile> DurableFile::Finish() {
   }
   unsigned char sha[32];
   EVP_DigestFinal_ex(open_->digest.get(), sha, nullptr);
-  return WrittenFile{
-      .bytes = open_->bytes,
-      .sha256 = absl::BytesToHexString(absl::string_view(reinterpret_cast<char*>(sha), sizeof(sha)))};
+  return WrittenFile{.bytes = open_->bytes,
+                     .sha256 = absl::BytesToHexString(
+                         absl::string_view(reinterpret_cast<char*>(sha), sizeof(sha)))};
 }
 
 }  // namespace hone::engine::checkpoint

@@ -12,7 +12,8 @@
 
 namespace hone::engine::checkpoint {
 
-// A new file written from front to end, its SHA-256 taken on the way. Errors as in engine/base/files.h.
+// A new file written from front to end, its SHA-256 taken on the way. Errors as in
+// engine/base/files.h.
 class DurableFile {
  public:
   static absl::StatusOr<DurableFile> Create(const std::string& path);

@@ -125,17 +125,17 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   }
   const int64_t size = info.st_size;
   if (size < kLengthBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": not a safetensors file: ", size, " bytes, but the header's length takes 8"));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": not a safetensors file: ", size,
+                                                   " bytes, but the header's length takes 8"));
   }
   uint64_t header_bytes = 0;
   HONE_RETURN_IF_ERROR(
       Annotate(file->Read(0, std::as_writable_bytes(std::span(&header_bytes, 1))), path));
   if (header_bytes > static_cast<uint64_t>(kMaxHeaderBytes) ||
       header_bytes > static_cast<uint64_t>(size - kLengthBytes)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": the header says it is ", header_bytes, " bytes long; at most ",
-        std::min(kMaxHeaderBytes, size - kLengthBytes), " are possible in this file"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": the header says it is ", header_bytes, " bytes long; at most ",
+                     std::min(kMaxHeaderBytes, size - kLengthBytes), " are possible in this file"));
   }
   std::string json(header_bytes, '\0');
   HONE_RETURN_IF_ERROR(
@@ -172,9 +172,9 @@ absl::StatusOr<const FileTensor*> SafetensorsFile::Find(absl::string_view name) 
 
 absl::Status SafetensorsFile::Read(const FileTensor& tensor, std::span<float> out) const {
   if (static_cast<int64_t>(out.size()) != tensor.bytes / SizeOf(tensor.dtype)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path_, ": tensor ", Shown(tensor.name), " has shape ",
-                     tensor.shape.ToString(), ", which does not fit ", out.size(), " values"));
+    return absl::InvalidArgumentError(absl::StrCat(path_, ": tensor ", Shown(tensor.name),
+                                                   " has shape ", tensor.shape.ToString(),
+                                                   ", which does not fit ", out.size(), " values"));
   }
   if (tensor.dtype == FileDType::kF32) {
     return ReadBytes(tensor, std::as_writable_bytes(out));
@@ -198,8 +198,8 @@ absl::Status SafetensorsFile::Read(absl::string_view name, const Shape& shape,
   HONE_ASSIGN_OR_RETURN(const FileTensor* tensor, Find(name));
   if (tensor->shape != shape) {
     return absl::InvalidArgumentError(absl::StrCat(path_, ": tensor ", Shown(name),
-                                                   " must have shape ", shape.ToString(),
-                                                   ", has ", tensor->shape.ToString()));
+                                                   " must have shape ", shape.ToString(), ", has ",
+                                                   tensor->shape.ToString()));
   }
   return Read(*tensor, out);
 }

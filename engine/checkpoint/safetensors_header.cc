@@ -21,9 +21,9 @@ struct DTypeFacts {
 };
 
 constexpr DTypeFacts kDTypes[] = {
-    {FileDType::kF64, "F64", 8}, {FileDType::kF32, "F32", 4}, {FileDType::kF16, "F16", 2},
+    {FileDType::kF64, "F64", 8},   {FileDType::kF32, "F32", 4}, {FileDType::kF16, "F16", 2},
     {FileDType::kBf16, "BF16", 2}, {FileDType::kI64, "I64", 8}, {FileDType::kI32, "I32", 4},
-    {FileDType::kI16, "I16", 2}, {FileDType::kI8, "I8", 1}, {FileDType::kU8, "U8", 1},
+    {FileDType::kI16, "I16", 2},   {FileDType::kI8, "I8", 1},   {FileDType::kU8, "U8", 1},
     {FileDType::kBool, "BOOL", 1},
 };
 
@@ -33,13 +33,12 @@ absl::StatusOr<FileDType> DTypeFromName(absl::string_view name) {
       return facts.dtype;
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("dtype ", Shown(name),
-                   " is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "dtype ", Shown(name), " is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"));
 }
 
-// Takes the header in event by event: nothing is built that is not wanted, nesting is refused where it goes wrong, and a name that
-// comes twice is seen (a JSON tree would keep one of the two).
+// Takes the header in event by event: nothing is built that is not wanted, nesting is refused where
+// it goes wrong, and a name that comes twice is seen (a JSON tree would keep one of the two).
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
   absl::Status status() const { return status_; }
@@ -138,7 +137,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
     return Fail(absl::StrCat("the header is not valid JSON at its byte ", position));
   }
 
@@ -174,8 +174,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool AddTensor() {
     if (fields_.size() != 3) {
-      return Fail(absl::StrCat("tensor ", Shown(name_),
-                               ": must have dtype, shape and data_offsets"));
+      return Fail(
+          absl::StrCat("tensor ", Shown(name_), ": must have dtype, shape and data_offsets"));
     }
     FileTensor tensor{.name = name_, .dtype = *dtype_, .shape = Shape(shape_)};
     int64_t bytes = SizeOf(tensor.dtype);
@@ -234,9 +234,9 @@ absl::Status CheckCoverage(const std::vector<FileTensor>& tensors, int64_t data_
                                                      ", begins at ", tensor.begin));
     }
     if (tensor.begin > end) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor ", Shown(tensor.name), ": must begin at ", end, ", where the one before ends, but begins at ",
-          tensor.begin));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", Shown(tensor.name), ": must begin at ", end,
+                       ", where the one before ends, but begins at ", tensor.begin));
     }
     end = tensor.begin + tensor.bytes;
     before = &tensor;

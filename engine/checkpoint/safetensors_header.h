@@ -16,12 +16,13 @@ constexpr int kMaxRank = 8;
 constexpr size_t kMaxNameBytes = 1024;
 
 struct SafetensorsHeader {
-  std::vector<FileTensor> tensors;  // in the order of their bytes, which are counted from the start of the data
+  std::vector<FileTensor>
+      tensors;  // in the order of their bytes, which are counted from the start of the data
   std::map<std::string, std::string> metadata;
 };
 
-// Checks everything that the header alone and the number of data bytes after it allow. INVALID_ARGUMENT names the tensor and what
-// would be right.
+// Checks everything that the header alone and the number of data bytes after it allow.
+// INVALID_ARGUMENT names the tensor and what would be right.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
                                                          int64_t data_bytes);
 

@@ -15,8 +15,8 @@ absl::StatusOr<int64_t> BytesOf(const TensorToWrite& tensor) {
   int64_t bytes = SizeOf(tensor.dtype);
   for (const int64_t extent : tensor.shape.dims()) {
     if (extent < 0 || __builtin_mul_overflow(bytes, extent, &bytes)) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", Shown(tensor.name),
-                                                     ": bad shape ", tensor.shape.ToString()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", Shown(tensor.name), ": bad shape ", tensor.shape.ToString()));
     }
   }
   if (tensor.shape.rank() > kMaxRank || (tensor.data == nullptr && bytes > 0)) {
@@ -39,16 +39,15 @@ absl::StatusOr<std::string> MakeHeader(std::span<const TensorToWrite> tensors,
   for (const TensorToWrite& tensor : tensors) {
     if (tensor.name.empty() || tensor.name == "__metadata__" ||
         tensor.name.size() > kMaxNameBytes || !names.insert(tensor.name).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", Shown(tensor.name), ": a name must be its own, neither empty nor ",
-                       "__metadata__, and of at most ", kMaxNameBytes, " bytes"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor ", Shown(tensor.name), ": a name must be its own, neither empty nor ",
+          "__metadata__, and of at most ", kMaxNameBytes, " bytes"));
     }
     HONE_ASSIGN_OR_RETURN(const int64_t bytes, BytesOf(tensor));
     header.get_ref<nlohmann::ordered_json::object_t&>().emplace_back(
-        tensor.name,
-        nlohmann::ordered_json{{"dtype", std::string(NameOf(tensor.dtype))},
-                               {"shape", tensor.shape.dims()},
-                               {"data_offsets", {begin, begin + bytes}}});
+        tensor.name, nlohmann::ordered_json{{"dtype", std::string(NameOf(tensor.dtype))},
+                                            {"shape", tensor.shape.dims()},
+                                            {"data_offsets", {begin, begin + bytes}}});
     begin += bytes;
   }
   try {
@@ -75,8 +74,8 @@ absl::StatusOr<WrittenFile> WriteSafetensors(const std::string& path,
   HONE_RETURN_IF_ERROR(file.Append(*header));
   for (const TensorToWrite& tensor : tensors) {
     HONE_ASSIGN_OR_RETURN(const int64_t bytes, BytesOf(tensor));
-    HONE_RETURN_IF_ERROR(file.Append(std::span(static_cast<const std::byte*>(tensor.data),
-                                               static_cast<size_t>(bytes))));
+    HONE_RETURN_IF_ERROR(file.Append(
+        std::span(static_cast<const std::byte*>(tensor.data), static_cast<size_t>(bytes))));
   }
   return file.Finish();
 }
