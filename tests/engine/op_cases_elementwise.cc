@@ -1,0 +1,74 @@
+#include "absl/strings/str_cat.h"
+#include "engine/ops/activation.h"
+#include "engine/ops/add.h"
+#include "engine/ops/conv2d.h"
+#include "engine/ops/normalize.h"
+#include "engine/ops/scale.h"
+#include "tests/engine/op_case.h"
+
+namespace hone::engine {
+namespace {
+
+OpCase ActivationCase(kernels::ActivationKind kind, const Shape& x) {
+  std::string shape;
+  for (const int64_t extent : x.dims()) {
+    absl::StrAppend(&shape, "_", extent);
+  }
+  return {.name = absl::StrCat("activation_", kernels::NameOf(kind), shape),
+          .build = [=](CaseBuilder& b) {
+            return CaseOutputs{{Activation(b.graph, b.Input(x), kind)}, {}};
+          }};
+}
+
+// Two convolutions of one input: blocked memory with 17 channels, and a diamond on the way back.
+OpCase AddOfConvolutions() {
+  return {.name = "add_of_convolutions", .build = [](CaseBuilder& b) {
+            const Value x = b.Input(Shape{2, 3, 5, 5});
+            const Value u =
+                Conv2d(b.graph, x, b.Parameter(Shape{17, 3, 3, 3}), b.Parameter(Shape{17}), {});
+            const Value v =
+                Conv2d(b.graph, x, b.Parameter(Shape{17, 3, 3, 3}), b.Parameter(Shape{17}), {});
+            return CaseOutputs{{Sum(b.graph, u, v)}, {}};
+          }};
+}
+
+}  // namespace
+
+std::vector<OpCase> ElementwiseCases() {
+  std::vector<OpCase> cases;
+  for (int i = 0; i <= static_cast<int>(kernels::ActivationKind::kSilu); ++i) {
+    const auto kind = static_cast<kernels::ActivationKind>(i);
+    cases.push_back(ActivationCase(kind, Shape{1}));
+    cases.push_back(ActivationCase(kind, Shape{3, 7, 13}));
+  }
+  cases.push_back(ActivationCase(kernels::ActivationKind::kGelu, Shape{129, 130}));
+  cases.push_back(
+      {.name = "add", .build = [](CaseBuilder& b) {
+         return CaseOutputs{{Sum(b.graph, b.Input(Shape{5, 17}), b.Parameter(Shape{5, 17}))}, {}};
+       }});
+  cases.push_back({.name = "add_to_itself", .build = [](CaseBuilder& b) {
+                     const Value x = b.Input(Shape{5, 17});
+                     return CaseOutputs{{Sum(b.graph, x, x)}, {}};
+                   }});
+  cases.push_back(AddOfConvolutions());
+  cases.push_back(
+      {.name = "scale", .build = [](CaseBuilder& b) {
+         return CaseOutputs{{ScaleBy(b.graph, b.Input(Shape{3, 7}), b.graph.Constant(-0.75))}, {}};
+       }});
+  cases.push_back(
+      {.name = "scale_by_1_is_no_node", .build = [](CaseBuilder& b) {
+         return CaseOutputs{{ScaleBy(b.graph, b.Input(Shape{3, 7}), b.graph.Constant(1))}, {}};
+       }});
+  cases.push_back({.name = "normalize_pixels", .build = [](CaseBuilder& b) {
+                     return CaseOutputs{{}, {NormalizePixels(b.graph, b.Bytes({3, 1, 7, 7}), {})}};
+                   }});
+  cases.push_back({.name = "normalize_pixels_by_channel", .build = [](CaseBuilder& b) {
+                     return CaseOutputs{
+                         {},
+                         {NormalizePixels(b.graph, b.Bytes({5, 3, 13, 7}),
+                                          {.mean = {0.5f, 0.4f, 0.3f}, .std = {0.25f, 0.2f, 1}})}};
+                   }});
+  return cases;
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,113 @@
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "engine/ops/activation.h"
+#include "engine/ops/conv2d.h"
+#include "engine/ops/linear.h"
+#include "tests/engine/op_case.h"
+
+namespace hone::engine {
+namespace {
+
+struct ConvCase {
+  std::string name;
+  Shape x;
+  int64_t filters;
+  int64_t kernel_height, kernel_width;
+  ConvGeometry geometry;
+  bool bias = true;
+};
+
+OpCase Conv(const ConvCase& c) {
+  return {.name = absl::StrCat("conv2d_", c.name), .build = [c](CaseBuilder& b) {
+            const Value x = b.Input(c.x);
+            const Value w = b.Parameter(
+                Shape{c.filters, c.x[1] / c.geometry.groups, c.kernel_height, c.kernel_width});
+            const std::optional<Value> bias =
+                c.bias ? std::optional(b.Parameter(Shape{c.filters})) : std::nullopt;
+            return CaseOutputs{{Conv2d(b.graph, x, w, bias, c.geometry)}, {}};
+          }};
+}
+
+OpCase LinearCase(const std::string& name, const Shape& x, int64_t units, bool bias) {
+  return {.name = absl::StrCat("linear_", name), .build = [=](CaseBuilder& b) {
+            const Value in = b.Input(x);
+            const Value w = b.Parameter(Shape{x.back(), units});
+            const std::optional<Value> shift =
+                bias ? std::optional(b.Parameter(Shape{units})) : std::nullopt;
+            return CaseOutputs{{Linear(b.graph, in, w, shift)}, {}};
+          }};
+}
+
+// An activation behind a product, which the plan fuses if it can.
+OpCase Fused(kernels::ActivationKind kind, bool conv) {
+  return {.name = absl::StrCat(conv ? "conv2d" : "linear", "_then_", kernels::NameOf(kind)),
+          .build =
+              [=](CaseBuilder& b) {
+                Value y;
+                if (conv) {
+                  y = Conv2d(b.graph, b.Input(Shape{2, 3, 6, 6}), b.Parameter(Shape{17, 3, 3, 3}),
+                             b.Parameter(Shape{17}), {});
+                } else {
+                  y = Linear(b.graph, b.Input(Shape{5, 7}), b.Parameter(Shape{7, 9}),
+                             b.Parameter(Shape{9}));
+                }
+                return CaseOutputs{{Activation(b.graph, y, kind)}, {}};
+              },
+          .bf16_tolerance = 3e-2};
+}
+
+}  // namespace
+
+std::vector<OpCase> ProductCases() {
+  const ConvGeometry same = {.padding_before = {1, 1}, .padding_after = {1, 1}};
+  std::vector<OpCase> cases = {
+      Conv({"1x1_on_1x1", {1, 1, 1, 1}, 1, 1, 1, {}}),
+      Conv({"grey", {3, 1, 7, 7}, 16, 3, 3, {}}),
+      Conv({"colours", {1, 3, 7, 13}, 17, 3, 3, same}),
+      Conv({"16_to_16", {5, 16, 7, 7}, 16, 3, 3, same}),
+      Conv({"17_to_3_without_bias", {3, 17, 7, 7}, 3, 3, 3, {}, false}),
+      Conv({"32_to_32", {2, 32, 5, 5}, 32, 3, 3, same}),
+      Conv({"1x1", {2, 16, 7, 7}, 17, 1, 1, {}}),
+      Conv({"stride_2", {1, 3, 13, 13}, 16, 3, 3, {.stride = 2}}),
+      Conv({"stride_3_of_5x5", {2, 3, 13, 13}, 8, 5, 5, {.stride = 3}}),
+      Conv({"dilated", {1, 3, 13, 13}, 4, 3, 3, {.dilation = 2}}),
+      Conv({"grouped", {2, 8, 7, 7}, 16, 3, 3, {.groups = 4}}),
+      Conv({"depthwise", {2, 16, 7, 7}, 16, 3, 3, {.groups = 16}}),
+      Conv({"depthwise_17", {2, 17, 7, 7}, 17, 3, 3, {.groups = 17}}),
+      Conv({"padded_on_one_side",
+            {2, 3, 7, 7},
+            5,
+            2,
+            2,
+            {.stride = 2, .padding_before = {0, 0}, .padding_after = {1, 1}}}),
+      Conv({"kernel_3x1", {2, 4, 7, 5}, 6, 3, 1, {}}),
+      LinearCase("1_to_1", {1, 1}, 1, true),
+      LinearCase("3_to_17", {5, 3}, 17, true),
+      LinearCase("16_to_16_without_bias", {3, 16}, 16, false),
+      LinearCase("of_a_large_batch", {130, 33}, 10, true),
+      LinearCase("single_row", {1, 65}, 64, true),
+      LinearCase("over_sequences", {3, 5, 7}, 11, true),
+  };
+  for (int kind = 0; kind <= static_cast<int>(kernels::ActivationKind::kSilu); ++kind) {
+    cases.push_back(Fused(static_cast<kernels::ActivationKind>(kind), true));
+    cases.push_back(Fused(static_cast<kernels::ActivationKind>(kind), false));
+  }
+  // Two layers: what lies between them stays blocked, with 17 channels padded.
+  cases.push_back(
+      {.name = "conv2d_twice", .build = [](CaseBuilder& b) {
+         Value y = Conv2d(b.graph, b.Input(Shape{2, 3, 9, 9}), b.Parameter(Shape{17, 3, 3, 3}),
+                          b.Parameter(Shape{17}), {});
+         y = Conv2d(b.graph, y, b.Parameter(Shape{16, 17, 3, 3}), b.Parameter(Shape{16}), {});
+         return CaseOutputs{{y}, {}};
+       }});
+  // The same weight at two places: its gradient is the sum.
+  cases.push_back({.name = "linear_tied", .build = [](CaseBuilder& b) {
+                     const Value w = b.Parameter(Shape{6, 6});
+                     const Value y = Linear(b.graph, b.Input(Shape{4, 6}), w, std::nullopt);
+                     return CaseOutputs{{Linear(b.graph, y, w, std::nullopt)}, {}};
+                   }});
+  return cases;
+}
+
+}  // namespace hone::engine
