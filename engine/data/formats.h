@@ -36,7 +36,8 @@ struct Format {
                                    DataReport& report);
 };
 
-// In the order in which they are tried.
+// In the order in which they are tried. Text formats (a sentence and its label in a line) belong
+// before csv.
 std::span<const Format> Formats();
 // NOT_FOUND if there is no such path; INVALID_ARGUMENT lists what is understood.
 absl::StatusOr<const Format*> DetectFormat(const std::string& path);
