@@ -19,8 +19,9 @@ struct Config {
   int concurrent_jobs = 1;
   int threads = 0;  // of all running jobs together; what the machine gives
   int max_queued_jobs = 10'000;
-  absl::Duration grace = absl::Seconds(30);     // from asking a worker to end to killing it
-  absl::Duration silence = absl::Seconds(120);  // of a worker, after which it is killed
+  absl::Duration grace = absl::Seconds(30);       // from asking a worker to end to killing it
+  absl::Duration silence = absl::Seconds(120);    // of a worker, after which it is killed
+  absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
   std::string log_level = "info";
 
   // Of a job that does not ask for a number.

@@ -10,7 +10,8 @@
 namespace hone::server::jobs {
 namespace {
 
-constexpr size_t kMaxErrors = 50;
+// All of it has to fit the 8 KiB of trailers that a gRPC client accepts by default.
+constexpr size_t kMaxErrors = 16;
 
 std::string Words(const Range& range) {
   if (!range.low_open && !range.high_open) {

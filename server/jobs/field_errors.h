@@ -41,7 +41,7 @@ class FieldErrors {
 
   const std::vector<FieldError>& all() const { return errors_; }
 
-  // OK, or INVALID_ARGUMENT: one line for each field (at most 50), and a google.rpc.BadRequest as
+  // OK, or INVALID_ARGUMENT: one line for each field (at most 16), and a google.rpc.BadRequest as
   // payload.
   absl::Status ToStatus() const;
 

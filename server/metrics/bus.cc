@@ -6,22 +6,29 @@
 namespace hone::server::metrics {
 
 void Bus::Publish(const store::LoggedEvent& event) {
-  const std::lock_guard lock(mutex_);
-  Job& job = jobs_[event.job_id];
-  // Only neighbours are held: after a hole the log is the one to ask.
-  if (!job.newest.empty() && job.newest.back()->sequence() + 1 != event.event->sequence()) {
-    job.newest.clear();
+  std::vector<std::shared_ptr<const Notify>> notifiers;
+  {
+    const std::lock_guard lock(mutex_);
+    Job& job = jobs_[event.job_id];
+    // Only neighbours are held: after a hole the log is the one to ask.
+    if (!job.newest.empty() && job.newest.back()->sequence() + 1 != event.event->sequence()) {
+      job.newest.clear();
+    }
+    job.newest.push_back(event.event);
+    if (job.newest.size() > kHeldPerJob) {
+      job.newest.pop_front();
+    }
+    job.used = ++clock_;
+    for (const auto& [id, notify] : job.subscribers) {
+      notifiers.push_back(notify);
+    }
+    if (jobs_.size() > kHeldJobs) {
+      EvictOldest();
+    }
   }
-  job.newest.push_back(event.event);
-  if (job.newest.size() > kHeldPerJob) {
-    job.newest.pop_front();
-  }
-  job.used = ++clock_;
-  for (const auto& [id, notify] : job.subscribers) {
-    notify();
-  }
-  if (jobs_.size() > kHeldJobs) {
-    EvictOldest();
+  // Without the lock: they read from here.
+  for (const auto& notify : notifiers) {
+    (*notify)();
   }
 }
 
@@ -41,7 +48,8 @@ void Bus::EvictOldest() {
 int64_t Bus::Subscribe(const std::string& job_id, Notify notify) {
   const std::lock_guard lock(mutex_);
   const int64_t subscription = next_subscription_++;
-  jobs_[job_id].subscribers.emplace(subscription, std::move(notify));
+  jobs_[job_id].subscribers.emplace(subscription,
+                                    std::make_shared<const Notify>(std::move(notify)));
   return subscription;
 }
 

@@ -22,10 +22,11 @@ class Bus {
   using Events = std::vector<std::shared_ptr<const v1::Event>>;
 
   // From the store's writer, in the log's order. Calls the notifiers of the job's subscribers, who
-  // must not block, nor subscribe or leave from inside.
+  // must not block.
   void Publish(const store::LoggedEvent& event);
 
-  // `notify` is called after each event that is published from now on, until Unsubscribe returns.
+  // `notify` is called after each event that is published from now on, and perhaps once more after
+  // Unsubscribe.
   int64_t Subscribe(const std::string& job_id, Notify notify);
   void Unsubscribe(const std::string& job_id, int64_t subscription);
 
@@ -42,13 +43,13 @@ class Bus {
  private:
   struct Job {
     std::deque<std::shared_ptr<const v1::Event>> newest;
-    std::map<int64_t, Notify> subscribers;
+    std::map<int64_t, std::shared_ptr<const Notify>> subscribers;
     int64_t used = 0;  // when something was published last, for eviction
   };
 
   void EvictOldest();
 
-  mutable std::mutex mutex_;  // guards all below; held while notifiers run
+  mutable std::mutex mutex_;  // guards all below
   std::map<std::string, Job> jobs_;
   int64_t next_subscription_ = 1;
   int64_t clock_ = 0;

@@ -91,6 +91,7 @@ void Scheduler::Loop() {
       it = over ? running_.erase(it) : std::next(it);
     }
     running_count_ = static_cast<int>(running_.size());
+    running_threads_ = options_.threads - FreeThreads();
     WaitForWork(urgent);
   }
 }
@@ -112,12 +113,17 @@ void Scheduler::WaitForWork(bool busy) {
   [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &calls, sizeof(calls));
 }
 
+int Scheduler::FreeThreads() const {
+  int free = options_.threads;
+  for (const auto& [id, running] : running_) {
+    free -= running.attempt->job().threads;
+  }
+  return free;
+}
+
 void Scheduler::StartJobs(absl::Time now) {
   while (static_cast<int>(running_.size()) < options_.concurrent_jobs) {
-    int free = options_.threads;
-    for (const auto& [id, running] : running_) {
-      free -= running.attempt->job().threads;
-    }
+    const int free = FreeThreads();
     const auto claimed = writer_.Run<std::optional<jobs::Job>>(
         [&](store::JobStore& store) { return store.Claim(free, now); });
     if (!claimed.ok()) {

@@ -47,7 +47,9 @@ class Scheduler {
   // Asks the workers to write a checkpoint, puts their jobs back into the queue, and ends.
   void Drain();
 
+  // Jobs that run, and their threads.
   int running() const { return running_count_; }
+  int running_threads() const { return running_threads_; }
 
  private:
   struct Running {
@@ -56,6 +58,7 @@ class Scheduler {
   };
 
   void Loop();
+  int FreeThreads() const;
   void StartJobs(absl::Time now);
   void Launch(const jobs::Job& job, absl::Time now);
   void TakeCancels(absl::Time now);
@@ -78,6 +81,7 @@ class Scheduler {
   std::map<std::string, Running> running_;  // by job; only the loop's thread
   absl::Time flushed_ = absl::InfinitePast();
   std::atomic<int> running_count_ = 0;
+  std::atomic<int> running_threads_ = 0;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;
   std::set<std::string> cancels_;  // guarded by mutex_

@@ -33,7 +33,7 @@ WorkerCalls::WorkerCalls(std::string worker, const artifacts::DataDirectory& dir
       registry_(registry),
       executor_(/*threads=*/2, /*max_queued=*/32) {}
 
-WorkerCalls::~WorkerCalls() { stopping_ = true; }
+WorkerCalls::~WorkerCalls() { Stop(); }
 
 void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
                          std::function<void(absl::StatusOr<v1::WorkerFrame>)> done) {
@@ -47,6 +47,9 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
 
 absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& request,
                                                   absl::Time deadline) {
+  if (stopping_) {
+    return absl::CancelledError("the server shuts down");
+  }
   HONE_ASSIGN_OR_RETURN(const std::string folder, directory_.MakeTemporary());
   const absl::Cleanup remove = [&folder] { artifacts::DataDirectory::Remove(folder); };
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,

@@ -20,7 +20,7 @@ class WorkerCalls {
  public:
   WorkerCalls(std::string worker, const artifacts::DataDirectory& directory,
               metrics::Registry& registry);
-  // Kills what runs; the rest is told CANCELLED.
+  // As Stop, and waits until all are told.
   ~WorkerCalls();
 
   // `done` gets the first `plan` or `predictions` frame, on a thread of this class, or
@@ -29,6 +29,9 @@ class WorkerCalls {
   //   RESOURCE_EXHAUSTED, on the caller's thread, when too many wait; INTERNAL: the worker crashed.
   void Submit(v1::WorkerRequest request, absl::Duration timeout,
               std::function<void(absl::StatusOr<v1::WorkerFrame>)> done);
+
+  // What runs is killed and what waits is not begun; all are told CANCELLED.
+  void Stop() { stopping_ = true; }
 
   size_t queued() const { return executor_.queued(); }
 

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "hone/v1/model_service.pb.h"
+#include "hone/v1/training_service.pb.h"
+#include "server/rpc/deps.h"
+
+namespace hone::server::rpc {
+
+// One plain function for each call; training_service.proto and model_service.proto say what they do
+// and how they fail. None blocks for longer than a short read of the store; what takes longer
+// answers through `done`.
+
+// Validates, has a worker plan the net (whether the layers fit each other and the data), stores,
+// and wakes the scheduler. A job whose plan takes too long (a data set that is downloaded first) is
+// taken without a plan; its worker then refuses what does not fit.
+void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done);
+absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps);
+absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps);
+void CancelJob(const v1::CancelJobRequest& request, Deps& deps, Done<v1::Job> done);
+absl::StatusOr<v1::ServerInfo> GetServerInfo(const v1::GetServerInfoRequest& request, Deps& deps);
+
+absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request, Deps& deps);
+absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& deps);
+void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done);
+
+}  // namespace hone::server::rpc

@@ -1,0 +1,124 @@
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/cpu.h"
+#include "engine/base/status.h"
+#include "server/jobs/validate.h"
+#include "server/rpc/calls.h"
+
+namespace hone::server::rpc {
+namespace {
+
+// Below the time a client waits for a unary call.
+constexpr absl::Duration kPlanTimeout = absl::Seconds(40);
+
+absl::Status CheckRequestId(const std::string& request_id) {
+  const bool printable = std::all_of(request_id.begin(), request_id.end(),
+                                     [](unsigned char c) { return absl::ascii_isgraph(c); });
+  if (request_id.size() > 128 || !printable) {
+    return absl::InvalidArgumentError(
+        "request_id: must be at most 128 printable ASCII characters without spaces");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckQueue(const Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<store::JobCount> counts, deps.store.Count());
+  int64_t queued = 0;
+  for (const store::JobCount& count : counts) {
+    queued += count.state == jobs::JobState::kQueued ? count.jobs : 0;
+  }
+  if (queued >= deps.config.max_queued_jobs) {
+    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait"));
+  }
+  return absl::OkStatus();
+}
+
+void Store(store::NewJob job, Deps& deps, Done<v1::Job> done) {
+  deps.writer.Submit<jobs::Job>(
+      [job = std::move(job)](store::JobStore& store) { return store.Insert(job, absl::Now()); },
+      [&deps, done = std::move(done)](absl::StatusOr<jobs::Job> stored) {
+        if (!stored.ok()) {
+          return done(stored.status());
+        }
+        deps.scheduler.Wake();
+        done(jobs::ToProto(*stored));
+      });
+}
+
+v1::Job Preview(const store::NewJob& job) {
+  jobs::Job preview;
+  preview.spec = job.spec;
+  preview.plan = job.plan;
+  preview.threads = job.threads;
+  v1::Job proto = jobs::ToProto(preview);
+  proto.clear_state();
+  return proto;
+}
+
+void Planned(store::NewJob job, bool validate_only, absl::StatusOr<v1::WorkerFrame> frame,
+             Deps& deps, Done<v1::Job> done) {
+  if (frame.ok()) {
+    job.plan.Swap(frame->mutable_plan());
+  } else if (validate_only || !absl::IsDeadlineExceeded(frame.status())) {
+    return done(frame.status());
+  }
+  if (validate_only) {
+    return done(Preview(job));
+  }
+  Store(std::move(job), deps, std::move(done));
+}
+
+absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
+  HONE_RETURN_IF_ERROR(jobs::Validate(
+      request.spec(),
+      {.max_threads = deps.config.threads, .bf16 = HasBf16(), .local_paths = false}));
+  return request.validate_only() ? absl::OkStatus() : CheckQueue(deps);
+}
+
+}  // namespace
+
+void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
+    return done(status);
+  }
+  store::NewJob job{.id = jobs::NewId(),
+                    .spec = request.spec(),
+                    .threads = static_cast<int>(request.spec().training().threads()),
+                    .request_id = request.request_id()};
+  if (!request.validate_only() && !request.request_id().empty()) {
+    const auto known = deps.store.FindRequest(request.request_id());
+    if (!known.ok()) {
+      return done(known.status());
+    }
+    if (known->has_value()) {
+      return Store(std::move(job), deps, std::move(done));  // which answers with the known one
+    }
+  }
+  if (const absl::Status status = Check(request, deps); !status.ok()) {
+    return done(status);
+  }
+  if (job.threads == 0) {
+    job.threads = deps.config.ThreadsPerJob();
+  }
+  v1::WorkerRequest plan;
+  plan.set_mode(v1::WorkerRequest::PLAN);
+  *plan.mutable_spec() = job.spec;
+  plan.set_threads(job.threads);
+  plan.set_cache_directory(deps.directory.cache_directory());
+  plan.set_data_mirror(deps.config.data_mirror);
+  // Measured beside a running job the time would be wrong, and the job slower.
+  plan.set_measure(request.validate_only() && deps.scheduler.running() == 0);
+  const bool validate_only = request.validate_only();
+  deps.calls.Submit(std::move(plan), kPlanTimeout,
+                    [job = std::move(job), validate_only, &deps,
+                     done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
+                      Planned(job, validate_only, std::move(frame), deps, done);
+                    });
+}
+
+}  // namespace hone::server::rpc

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/artifacts/data_directory.h"
+#include "server/config/config.h"
+#include "server/metrics/bus.h"
+#include "server/metrics/registry.h"
+#include "server/scheduler/executor.h"
+#include "server/scheduler/scheduler.h"
+#include "server/scheduler/worker_calls.h"
+#include "server/store/job_store.h"
+#include "server/store/writer.h"
+
+namespace hone::server::rpc {
+
+// A value that any thread may read and set.
+class SharedText {
+ public:
+  std::string Get() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+  void Set(std::string text) {
+    const std::lock_guard lock(mutex_);
+    text_ = std::move(text);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
+// What handlers work on. All of it outlives every call.
+struct Deps {
+  const config::Config& config;
+  store::JobStore& store;
+  store::Writer& writer;
+  scheduler::Scheduler& scheduler;
+  scheduler::WorkerCalls& calls;
+  scheduler::Executor& reads;  // for reading the log and files
+  artifacts::DataDirectory& directory;
+  metrics::Bus& bus;
+  metrics::Registry& registry;
+  SharedText& engine;  // as the newest worker told; "" before the first one
+};
+
+// Called once, on any thread, with a call's answer.
+template <typename Reply>
+using Done = std::function<void(absl::StatusOr<Reply>)>;
+
+}  // namespace hone::server::rpc

@@ -1,0 +1,64 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "server/jobs/job.h"
+#include "server/predict/predict.h"
+#include "server/rpc/calls.h"
+#include "server/rpc/page_token.h"
+
+namespace hone::server::rpc {
+namespace {
+
+constexpr int kMaxInputs = 256;
+
+absl::Status CheckInputs(const v1::PredictRequest& request) {
+  if (request.inputs_size() < 1 || request.inputs_size() > kMaxInputs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("inputs: must be 1 to ", kMaxInputs, ", got ", request.inputs_size()));
+  }
+  for (int i = 0; i < request.inputs_size(); ++i) {
+    if (request.inputs(i).kind_case() == v1::PredictInput::KIND_NOT_SET) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("inputs[", i, "]: must have `image` or `record`"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request,
+                                                  Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const int limit, PageSize(request.page_size()));
+  HONE_ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(request.page_token()));
+  HONE_ASSIGN_OR_RETURN(store::Page<v1::Model> page, deps.store.ListModels(limit, before));
+  v1::ListModelsResponse response;
+  for (v1::Model& model : page.items) {
+    model.clear_plan();
+    *response.add_models() = std::move(model);
+  }
+  response.set_next_page_token(PageToken(page.next_row));
+  return response;
+}
+
+absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(request.name()));
+  return deps.store.GetModel(id);
+}
+
+void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done) {
+  const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
+  if (!id.ok()) {
+    return done(id.status());
+  }
+  if (const absl::Status status = deps.store.GetModel(*id).status(); !status.ok()) {
+    return done(status);
+  }
+  if (const absl::Status status = CheckInputs(request); !status.ok()) {
+    return done(status);
+  }
+  predict::Predict(*id, request, deps.directory, deps.calls, std::move(done));
+}
+
+}  // namespace hone::server::rpc

@@ -1,0 +1,178 @@
+#include "server/rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/cpu.h"
+#include "engine/base/status.h"
+#include "server/config/version.h"
+#include "server/metrics/job_metrics.h"
+#include "server/metrics/prometheus.h"
+#include "server/rpc/services.h"
+#include "server/store/sqlite_store.h"
+
+namespace hone::server::rpc {
+namespace {
+
+using metrics::Metric;
+
+constexpr int kMaxMessageBytes = 4 << 20;
+
+class HonedServer final : public Server {
+ public:
+  explicit HonedServer(const config::Config& config) : config_(config), job_metrics_(registry_) {}
+  ~HonedServer() override { Shutdown(); }
+
+  absl::Status Begin() {
+    HONE_ASSIGN_OR_RETURN(directory_, artifacts::DataDirectory::Open(config_.data_dir));
+    HONE_ASSIGN_OR_RETURN(store_, store::OpenSqliteStore(directory_->store_path()));
+    HONE_ASSIGN_OR_RETURN(const int recovered, store_->Recover(absl::Now()));
+    if (recovered > 0) {
+      spdlog::info("{} jobs that ran when the last server ended were taken up", recovered);
+    }
+    writer_ = std::make_unique<store::Writer>(
+        *store_, [this](const store::LoggedEvent& event) { OnEvent(event); });
+    scheduler_ = std::make_unique<scheduler::Scheduler>(
+        scheduler::SchedulerOptions{.worker = config_.worker,
+                                    .data_mirror = config_.data_mirror,
+                                    .concurrent_jobs = config_.concurrent_jobs,
+                                    .threads = config_.threads,
+                                    .grace = config_.grace,
+                                    .silence = config_.silence,
+                                    .retry_delay = config_.retry_delay},
+        *writer_, *directory_, registry_);
+    calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+    reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
+    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
+                                        *directory_, bus_, registry_, engine_});
+    streams_ = std::make_unique<WatchStreams>();
+    registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
+    HONE_ASSIGN_OR_RETURN(endpoint_,
+                          metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
+                                                       [this] { return ready_.load(); }));
+    HONE_RETURN_IF_ERROR(Listen());
+    scheduler_->Start();
+    ready_ = true;
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_; }
+  int metrics_port() const override { return endpoint_->port(); }
+
+  void Shutdown() override {
+    ready_ = false;
+    if (server_ != nullptr) {
+      server_->GetHealthCheckService()->SetServingStatus(false);
+      streams_->Goodbye();
+      calls_->Stop();
+      server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+      server_->Wait();
+    }
+    if (scheduler_ != nullptr) {
+      scheduler_->Drain();
+    }
+    server_.reset();
+    endpoint_.reset();
+    streams_.reset();
+    reads_.reset();
+    calls_.reset();
+    scheduler_.reset();
+    writer_.reset();
+    store_.reset();
+  }
+
+ private:
+  absl::Status Listen() {
+    training_ = std::make_unique<TrainingService>(*deps_, *streams_);
+    models_ = std::make_unique<ModelService>(*deps_);
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(config_.listen, grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(training_.get());
+    builder.RegisterService(models_.get());
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    // A second server on the port is to be refused, not to share its clients.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port_ == 0) {
+      server_.reset();
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", config_.listen,
+                                                 ": the address is taken or not of this machine"));
+    }
+    grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
+    health.SetServingStatus(v1::TrainingService::service_full_name(), true);
+    health.SetServingStatus(v1::ModelService::service_full_name(), true);
+    return absl::OkStatus();
+  }
+
+  void OnEvent(const store::LoggedEvent& event) {
+    if (event.event->has_started()) {
+      engine_.Set(event.event->started().engine());
+    }
+    job_metrics_.OnEvent(event);
+    bus_.Publish(event);
+  }
+
+  // What is read when somebody asks.
+  void Refresh(metrics::Registry& registry) {
+    job_metrics_.Prune(absl::Now());
+    registry.Set(Metric::kBuildInfo, {config::kVersion}, 1);
+    registry.Set(Metric::kWorkerThreads, {}, scheduler_->running_threads());
+    registry.Set(Metric::kCpuQuotaCores, {}, CpuQuotaCores());
+    registry.Set(Metric::kStorageFreeBytes, {}, static_cast<double>(directory_->FreeBytes()));
+    registry.Set(Metric::kStoreWritesQueued, {}, static_cast<double>(writer_->queued()));
+    registry.Set(Metric::kWatchStreams, {}, static_cast<double>(streams_->size()));
+    registry.Set(Metric::kWorkerCallsQueued, {}, static_cast<double>(calls_->queued()));
+    const auto counts = store_->Count();
+    if (!counts.ok()) {
+      return;
+    }
+    registry.Clear(Metric::kJobs);
+    double queued = 0;
+    for (const store::JobCount& count : *counts) {
+      const auto jobs = static_cast<double>(count.jobs);
+      registry.Set(Metric::kJobs, {std::string(jobs::StateName(count.state)), count.task}, jobs);
+      queued += count.state == jobs::JobState::kQueued ? jobs : 0;
+    }
+    registry.Set(Metric::kQueueDepth, {}, queued);
+  }
+
+  const config::Config config_;
+  metrics::Registry registry_;
+  metrics::JobMetrics job_metrics_;
+  metrics::Bus bus_;
+  SharedText engine_;
+  std::unique_ptr<artifacts::DataDirectory> directory_;
+  std::unique_ptr<store::JobStore> store_;
+  std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::unique_ptr<scheduler::WorkerCalls> calls_;
+  std::unique_ptr<scheduler::Executor> reads_;
+  std::unique_ptr<Deps> deps_;
+  std::unique_ptr<WatchStreams> streams_;
+  std::unique_ptr<metrics::HttpEndpoint> endpoint_;
+  std::unique_ptr<TrainingService> training_;
+  std::unique_ptr<ModelService> models_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+  std::atomic<bool> ready_ = false;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
+  auto server = std::make_unique<HonedServer>(config);
+  HONE_RETURN_IF_ERROR(server->Begin());
+  return server;
+}
+
+}  // namespace hone::server::rpc

@@ -1,0 +1,76 @@
+#include "server/rpc/services.h"
+
+#include "server/rpc/calls.h"
+#include "server/rpc/download_stream.h"
+#include "server/rpc/unary.h"
+
+namespace hone::server::rpc {
+
+grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
+                                                     const v1::CreateJobRequest* request,
+                                                     v1::Job* reply) {
+  return Unary<v1::Job>(context, "CreateJob", deps_, reply).Later([&](Done<v1::Job> done) {
+    rpc::CreateJob(*request, deps_, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
+                                                  const v1::GetJobRequest* request,
+                                                  v1::Job* reply) {
+  return Unary<v1::Job>(context, "GetJob", deps_, reply).Finish(rpc::GetJob(*request, deps_));
+}
+
+grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext* context,
+                                                    const v1::ListJobsRequest* request,
+                                                    v1::ListJobsResponse* reply) {
+  return Unary<v1::ListJobsResponse>(context, "ListJobs", deps_, reply)
+      .Finish(rpc::ListJobs(*request, deps_));
+}
+
+grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
+                                                     const v1::CancelJobRequest* request,
+                                                     v1::Job* reply) {
+  return Unary<v1::Job>(context, "CancelJob", deps_, reply).Later([&](Done<v1::Job> done) {
+    rpc::CancelJob(*request, deps_, std::move(done));
+  });
+}
+
+grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
+    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
+  return streams_.Open(*request, deps_);
+}
+
+grpc::ServerUnaryReactor* TrainingService::GetServerInfo(grpc::CallbackServerContext* context,
+                                                         const v1::GetServerInfoRequest* request,
+                                                         v1::ServerInfo* reply) {
+  return Unary<v1::ServerInfo>(context, "GetServerInfo", deps_, reply)
+      .Finish(rpc::GetServerInfo(*request, deps_));
+}
+
+grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
+                                                   const v1::ListModelsRequest* request,
+                                                   v1::ListModelsResponse* reply) {
+  return Unary<v1::ListModelsResponse>(context, "ListModels", deps_, reply)
+      .Finish(rpc::ListModels(*request, deps_));
+}
+
+grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
+                                                 const v1::GetModelRequest* request,
+                                                 v1::Model* reply) {
+  return Unary<v1::Model>(context, "GetModel", deps_, reply).Finish(rpc::GetModel(*request, deps_));
+}
+
+grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
+    grpc::CallbackServerContext*, const v1::DownloadModelRequest* request) {
+  return OpenDownload(*request, deps_);
+}
+
+grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
+                                                const v1::PredictRequest* request,
+                                                v1::PredictResponse* reply) {
+  return Unary<v1::PredictResponse>(context, "Predict", deps_, reply)
+      .Later(
+          [&](Done<v1::PredictResponse> done) { rpc::Predict(*request, deps_, std::move(done)); });
+}
+
+}  // namespace hone::server::rpc

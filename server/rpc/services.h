@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+
+#include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/training_service.grpc.pb.h"
+#include "server/rpc/deps.h"
+#include "server/rpc/watch_streams.h"
+
+namespace hone::server::rpc {
+
+// Bind each call to its plain function in one line. `deps` and `streams` outlive the server.
+class TrainingService final : public v1::TrainingService::CallbackService {
+ public:
+  TrainingService(Deps& deps, WatchStreams& streams) : deps_(deps), streams_(streams) {}
+
+  grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
+                                      const v1::CreateJobRequest* request, v1::Job* reply) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
+                                   const v1::GetJobRequest* request, v1::Job* reply) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* reply) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
+                                      const v1::CancelJobRequest* request, v1::Job* reply) override;
+  grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(
+      grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) override;
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
+                                          const v1::GetServerInfoRequest* request,
+                                          v1::ServerInfo* reply) override;
+
+ private:
+  Deps& deps_;
+  WatchStreams& streams_;
+};
+
+class ModelService final : public v1::ModelService::CallbackService {
+ public:
+  explicit ModelService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
+                                       const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* reply) override;
+  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
+                                     const v1::GetModelRequest* request, v1::Model* reply) override;
+  grpc::ServerWriteReactor<v1::DownloadModelResponse>* DownloadModel(
+      grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) override;
+  grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
+                                    const v1::PredictRequest* request,
+                                    v1::PredictResponse* reply) override;
+
+ private:
+  Deps& deps_;
+};
+
+}  // namespace hone::server::rpc

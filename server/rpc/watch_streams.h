@@ -1,0 +1,52 @@
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "hone/v1/training_service.pb.h"
+#include "server/rpc/deps.h"
+
+namespace hone::server::rpc {
+
+class WatchStream;
+
+// All open WatchJob streams: makes them, sends their heartbeats, says goodbye to them when the
+// server goes. Any thread.
+class WatchStreams {
+ public:
+  WatchStreams();
+  // All streams are done by then (the gRPC server is shut down).
+  ~WatchStreams();
+  WatchStreams(const WatchStreams&) = delete;
+  WatchStreams& operator=(const WatchStreams&) = delete;
+
+  // RESOURCE_EXHAUSTED, UNAVAILABLE (shutting down) and the errors of JobWatch::Open end the stream
+  // at once.
+  grpc::ServerWriteReactor<v1::WatchJobResponse>* Open(const v1::WatchJobRequest& request,
+                                                       Deps& deps);
+  void Goodbye();
+  size_t size() const;
+
+  static constexpr size_t kMaxStreams = 1000;
+
+ private:
+  friend class WatchStream;
+
+  void Remove(WatchStream* stream);
+  std::vector<std::shared_ptr<WatchStream>> All() const;
+  void Loop();
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<WatchStream*, std::weak_ptr<WatchStream>> streams_;  // guarded by mutex_
+  bool goodbye_ = false;                                        // guarded by mutex_
+  bool stopping_ = false;                                       // guarded by mutex_
+  std::thread ticker_;
+};
+
+}  // namespace hone::server::rpc
