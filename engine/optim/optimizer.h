@@ -110,7 +110,7 @@ struct UpdateStep {
 // rounded up to 16 floats.
 struct Slabs {
   float* values = nullptr;
-  std::span<const float* const> gradients;  // one for each shard; the gradient is their sum
+  std::span<const float* const> gradients = {};  // one for each shard; the gradient is their sum
 };
 
 // One optimizer over a group of ranges of a slab, with its state. Two passes for each update:

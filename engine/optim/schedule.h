@@ -53,7 +53,7 @@ struct Schedule {
       0;  // the factor rises linearly to the schedule's own start: (step + 1) / (warmup_steps + 1)
   std::variant<ConstantRate, StepDecay, ExponentialDecay, CosineDecay, LinearDecay, OneCycle,
                Plateau>
-      kind;
+      kind = {};
 };
 
 // INVALID_ARGUMENT: "schedule.cosine.final_factor: must be between 0 and 1, got 2".
