@@ -23,10 +23,10 @@
 namespace hone::engine::checkpoint {
 
 struct CheckpointContents {
-  RunState state;  // its step names the folder
-  std::vector<TensorToWrite> model;
-  std::map<std::string, std::string> model_metadata;
-  std::vector<TensorToWrite> optimizer;  // such as {"conv1.weight/m", …}
+  RunState state = {};  // its step names the folder
+  std::vector<TensorToWrite> model = {};
+  std::map<std::string, std::string> model_metadata = {};
+  std::vector<TensorToWrite> optimizer = {};  // such as {"conv1.weight/m", …}
 };
 
 struct WrittenCheckpoint {
@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<int64_t>> CheckpointSteps(const std::string& root);
 
 struct Keep {
   int latest = 2;  // at least 1
-  std::optional<int64_t> best_step;
+  std::optional<int64_t> best_step = {};
 };
 
 // Removes all but the newest `latest` and the best one. Damaged ones do not count; they go too,

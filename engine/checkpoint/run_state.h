@@ -16,7 +16,7 @@ namespace hone::engine::checkpoint {
 struct HistoryPoint {
   int64_t step = 0;
   double epoch = 0;
-  std::map<std::string, double> values;
+  std::map<std::string, double> values = {};
   friend bool operator==(const HistoryPoint&, const HistoryPoint&) = default;
 };
 
@@ -35,12 +35,13 @@ struct RunState {
   int64_t epoch = 0;          // epochs completed
   int64_t data_position = 0;  // examples of this epoch consumed (not prefetched)
   uint64_t seed = 0;
-  optim::PlateauState plateau;
-  std::optional<BestMetric> best;
+  optim::PlateauState plateau = {};
+  std::optional<BestMetric> best = {};
   int64_t epochs_without_improvement = 0;  // for early stopping
-  std::vector<HistoryPoint> history;
-  std::map<std::string, double> scalars;        // a task's own numbers: an epsilon, a running sum
-  std::map<std::string, std::string> sections;  // a task's own bytes, any bytes: a replay buffer
+  std::vector<HistoryPoint> history = {};
+  std::map<std::string, double> scalars = {};  // a task's own numbers: an epsilon, a running sum
+  std::map<std::string, std::string> sections =
+      {};  // a task's own bytes, any bytes: a replay buffer
   friend bool operator==(const RunState&, const RunState&) = default;
 };
 
