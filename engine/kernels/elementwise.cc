@@ -189,6 +189,22 @@ void AddT(DType dtype, const void* a, const void* b, void* y, int64_t n) {
   });
 }
 
+void MultiplyT(DType dtype, const void* a, const void* b, void* y, int64_t n) {
+  Dispatch(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    Map2(n, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(y),
+         [](V u, V v) { return hn::Mul(u, v); });
+  });
+}
+
+void ShiftT(DType dtype, float shift, const void* x, void* y, int64_t n) {
+  Dispatch(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const V s = hn::Set(F(), shift);
+    Map(n, static_cast<const T*>(x), static_cast<T*>(y), [&](V v) { return hn::Add(v, s); });
+  });
+}
+
 void ScaleT(DType dtype, float factor, const void* x, void* y, int64_t n) {
   Dispatch(dtype, [&](auto tag) {
     using T = decltype(tag);
@@ -226,6 +242,8 @@ namespace hone::engine::kernels {
 HWY_EXPORT(ActivateT);
 HWY_EXPORT(GradientT);
 HWY_EXPORT(AddT);
+HWY_EXPORT(MultiplyT);
+HWY_EXPORT(ShiftT);
 HWY_EXPORT(ScaleT);
 HWY_EXPORT(NormalizeT);
 
@@ -310,6 +328,12 @@ void ActivateGradient(ActivationKind kind, float slope, DType dtype, const void*
 }
 void AddArrays(DType dtype, const void* a, const void* b, void* y, int64_t n) {
   HWY_DYNAMIC_DISPATCH(AddT)(dtype, a, b, y, n);
+}
+void MultiplyArrays(DType dtype, const void* a, const void* b, void* y, int64_t n) {
+  HWY_DYNAMIC_DISPATCH(MultiplyT)(dtype, a, b, y, n);
+}
+void ShiftArray(DType dtype, float shift, const void* x, void* y, int64_t n) {
+  HWY_DYNAMIC_DISPATCH(ShiftT)(dtype, shift, x, y, n);
 }
 void ScaleArray(DType dtype, float factor, const void* x, void* y, int64_t n) {
   HWY_DYNAMIC_DISPATCH(ScaleT)(dtype, factor, x, y, n);

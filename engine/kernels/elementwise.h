@@ -32,6 +32,12 @@ void ActivateGradient(ActivationKind kind, float slope, DType dtype, const void*
 // y = a + b
 void AddArrays(DType dtype, const void* a, const void* b, void* y, int64_t n);
 
+// y = a · b
+void MultiplyArrays(DType dtype, const void* a, const void* b, void* y, int64_t n);
+
+// y = x + shift
+void ShiftArray(DType dtype, float shift, const void* x, void* y, int64_t n);
+
 // y = factor · x
 void ScaleArray(DType dtype, float factor, const void* x, void* y, int64_t n);
 

@@ -111,17 +111,22 @@ dnnl::pooling_forward::primitive_desc DescribePool(const Pool& p, bool training)
 #endif
 }
 
-const dnnl::normalization_flags kScaleAndShift =
-    dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+dnnl::normalization_flags BatchNormFlags(bool fixed_statistics) {
+  const dnnl::normalization_flags flags =
+      dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+  return fixed_statistics ? flags | dnnl::normalization_flags::use_global_stats : flags;
+}
 
 dnnl::batch_normalization_forward::primitive_desc DescribeBatchNorm(const MemoryDesc& src,
-                                                                    float epsilon) {
+                                                                    float epsilon,
+                                                                    bool fixed_statistics) {
+  const dnnl::normalization_flags flags = BatchNormFlags(fixed_statistics);
 #if DNNL_VERSION_MAJOR < 3
   return Describe<dnnl::batch_normalization_forward>(Attributes(), prop_kind::forward_training,
-                                                     Raw(src), epsilon, kScaleAndShift);
+                                                     Raw(src), epsilon, flags);
 #else
   return Describe<dnnl::batch_normalization_forward>(Attributes(), prop_kind::forward_training,
-                                                     Raw(src), Raw(src), epsilon, kScaleAndShift);
+                                                     Raw(src), Raw(src), epsilon, flags);
 #endif
 }
 
@@ -208,22 +213,23 @@ absl::StatusOr<Primitive> MakePoolGradient(const Pool& p) {
   });
 }
 
-absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon) {
-  return Make<dnnl::batch_normalization_forward>("batch norm",
-                                                 [&] { return DescribeBatchNorm(src, epsilon); });
+absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon,
+                                        bool fixed_statistics) {
+  return Make<dnnl::batch_normalization_forward>(
+      "batch norm", [&] { return DescribeBatchNorm(src, epsilon, fixed_statistics); });
 }
 
 absl::StatusOr<Primitive> MakeBatchNormGradient(const MemoryDesc& src, const MemoryDesc& diff_dst,
-                                                float epsilon) {
+                                                float epsilon, bool fixed_statistics) {
   return Make<dnnl::batch_normalization_backward>("batch norm, gradient", [&] {
+    const auto forward = DescribeBatchNorm(src, epsilon, fixed_statistics);
+    const dnnl::normalization_flags flags = BatchNormFlags(fixed_statistics);
 #if DNNL_VERSION_MAJOR < 3
-    return DescribeGradient<dnnl::batch_normalization_backward>(DescribeBatchNorm(src, epsilon),
-                                                                prop_kind::backward, Raw(diff_dst),
-                                                                Raw(src), epsilon, kScaleAndShift);
+    return DescribeGradient<dnnl::batch_normalization_backward>(
+        forward, prop_kind::backward, Raw(diff_dst), Raw(src), epsilon, flags);
 #else
     return DescribeGradient<dnnl::batch_normalization_backward>(
-        DescribeBatchNorm(src, epsilon), prop_kind::backward, Raw(diff_dst), Raw(diff_dst),
-        Raw(src), epsilon, kScaleAndShift);
+        forward, prop_kind::backward, Raw(diff_dst), Raw(diff_dst), Raw(src), epsilon, flags);
 #endif
   });
 }

@@ -71,6 +71,16 @@ MemoryDesc MemoryDesc::Strided(const TensorType& type, const std::vector<int64_t
   return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), strides));
 }
 
+MemoryDesc MemoryDesc::ChannelBlocks(const TensorType& type) {
+  return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype),
+                                       dnnl::memory::format_tag::nChw16c));
+}
+
+MemoryDesc MemoryDesc::KernelBlocks(const TensorType& type) {
+  return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype),
+                                       dnnl::memory::format_tag::OIhw16i16o));
+}
+
 MemoryDesc MemoryDesc::Any(const TensorType& type) {
   return Make(type,
               dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), dnnl::memory::format_tag::any));

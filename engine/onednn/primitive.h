@@ -26,6 +26,10 @@ class MemoryDesc {
   static MemoryDesc Plain(const TensorType& type);
   // Strides in elements, one for each dimension.
   static MemoryDesc Strided(const TensorType& type, const std::vector<int64_t>& strides);
+  // Channels in blocks of 16: [n, c, h, w] in memory as [n, c / 16, h, w, 16]. Channels are a multiple of 16.
+  static MemoryDesc ChannelBlocks(const TensorType& type);
+  // The kernel that goes with it: [o, i, h, w] in memory as [o / 16, i / 16, h, w, 16 i, 16 o].
+  static MemoryDesc KernelBlocks(const TensorType& type);
   // "Whatever is fastest": only to create primitives with, which then say what they chose.
   static MemoryDesc Any(const TensorType& type);
 
@@ -164,11 +168,12 @@ struct Pool {
 absl::StatusOr<Primitive> MakePool(const Pool& pool, bool training);
 absl::StatusOr<Primitive> MakePoolGradient(const Pool& pool);
 
-// Normalisation of each channel of [n, c, h, w] with the batch's statistics (outputs kMean,
-// kVariance: biased), scale and shift.
-absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon);
+// Normalisation of each channel of [n, c, h, w], with scale and shift: with the batch's statistics
+// (outputs kMean, kVariance: biased), or with fixed ones (inputs of those names).
+absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon,
+                                        bool fixed_statistics = false);
 absl::StatusOr<Primitive> MakeBatchNormGradient(const MemoryDesc& src, const MemoryDesc& diff_dst,
-                                                float epsilon);
+                                                float epsilon, bool fixed_statistics = false);
 
 // Copies with another layout or element type.
 absl::StatusOr<Primitive> MakeReorder(const MemoryDesc& from, const MemoryDesc& to);

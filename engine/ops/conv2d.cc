@@ -1,6 +1,7 @@
 #include "engine/ops/conv2d.h"
 
 #include "engine/base/status.h"
+#include "engine/kernels/conv_weight_gradient.h"
 #include "engine/ops/dims.h"
 #include "engine/ops/post_op.h"
 
@@ -152,6 +153,46 @@ class ConvWeightGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
+    const bool blocks = w_[0] % 16 == 0 && w_[1] % 16 == 0 && geometry_.groups == 1;
+    if (blocks && l.compute_dtype() == DType::kF32 && kernels::HasBlockedConvWeightGradient()) {
+      return LowerBlocked(l);
+    }
+    return LowerPrimitive(l);
+  }
+
+ private:
+  absl::Status LowerBlocked(Lowering& l) const {
+    const Shape x = l.input_type(0).shape, y = l.input_type(1).shape;
+    HONE_ASSIGN_OR_RETURN(const Slot from, l.Input(0, MemoryDesc::ChannelBlocks({x, DType::kF32})));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, MemoryDesc::ChannelBlocks({y, DType::kF32})));
+    const Slot dw = l.Output(0, MemoryDesc::KernelBlocks({w_, DType::kF32}));
+    const Slot db = bias_ ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : Slot{-1};
+    const kernels::BlockedConv conv = {.batch = x[0],
+                                       .in_channels = x[1],
+                                       .in_height = x[2],
+                                       .in_width = x[3],
+                                       .out_channels = y[1],
+                                       .out_height = y[2],
+                                       .out_width = y[3],
+                                       .kernel_height = w_[2],
+                                       .kernel_width = w_[3],
+                                       .stride = geometry_.stride,
+                                       .dilation = geometry_.dilation,
+                                       .padding_top = geometry_.padding_before[0],
+                                       .padding_left = geometry_.padding_before[1]};
+    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, a = m.as<float>(from), b = m.as<float>(dy), to = m.as<float>(dw),
+              bias = db < 0 ? nullptr : m.as<float>(db)](const RunScalars&) {
+        RunTeam(threads, [&](int k) {
+          kernels::BlockedConvWeightGradient(conv, a, b, to, bias, k, threads);
+        });
+        return true;
+      };
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status LowerPrimitive(Lowering& l) const {
     const DType dtype = l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
                           onednn::MakeConvolutionGradientOfWeights(
@@ -170,7 +211,6 @@ class ConvWeightGradientOp final : public Op {
     return absl::OkStatus();
   }
 
- private:
   ConvGeometry geometry_;
   Shape w_;
   bool bias_;

@@ -134,7 +134,8 @@ class Compiler final : public Lowering {
     const Slot slot = Converted(source, desc);
     const Value value = {current_, i};
     if (slot < 0 || places_[static_cast<size_t>(slot)].fixed != nullptr ||
-        gradient_of_.contains(KeyOfValue(value)) || !LastReader(slot)) {
+        places_[static_cast<size_t>(slot)].pinned || gradient_of_.contains(KeyOfValue(value)) ||
+        !LastReader(slot)) {
       return Output(i, desc);
     }
     SetHome(value, desc, slot);
@@ -318,9 +319,11 @@ class Compiler final : public Lowering {
     homes_[static_cast<size_t>(index)].resize(n.types.size());
     switch (n.kind) {
       case Graph::Node::Kind::kInput: {
-        // Filled before the run, so in use from its start.
+        // Filled before the run, and left as they are, so that steps can be run again on their own
+        // (profiles).
         const Slot slot = NewSlot(n.types[0].bytes());
         places_[static_cast<size_t>(slot)].lifetime.first = -1;
+        places_[static_cast<size_t>(slot)].pinned = true;
         SetHome({index, 0}, MemoryDesc::Plain(n.types[0]), slot);
         program_.inputs_.emplace_back(n.source->name, slot);
         break;

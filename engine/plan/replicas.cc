@@ -20,12 +20,11 @@ absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t ba
   for (int k = 0; k < options.shards; ++k) {
     const auto [begin, end] = Slice(batch, k, options.shards);
     HONE_ASSIGN_OR_RETURN(const BuiltGraph built, build(end - begin));
-    HONE_ASSIGN_OR_RETURN(
-        Program program,
-        Program::Compile(built.request, store,
-                         {.threads = options.shards > 1 ? 1 : options.threads,
-                          .shard = k,
-                          .compute = options.compute}));
+    HONE_ASSIGN_OR_RETURN(Program program,
+                          Program::Compile(built.request, store,
+                                           {.threads = options.shards > 1 ? 1 : options.threads,
+                                            .shard = k,
+                                            .compute = options.compute}));
     replicas.begins_.push_back(end);
     replicas.programs_.push_back(std::move(program));
   }
