@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -15,6 +18,7 @@ namespace hone::server::config {
 namespace {
 
 void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
+  app.option_defaults()->take_last();
   app.set_version_flag("--version", std::string(kVersion));
   app.set_config("--config", "", "A file with the same names, as INI: data-dir = \"/srv/hone\"")
       ->envname("HONED_CONFIG");
@@ -64,6 +68,19 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
       ->capture_default_str();
 }
 
+// What the variables say, as flags. The library would let a file beat them.
+std::vector<std::string> FlagsOfEnvironment(const CLI::App& app) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string& name = option->get_envname();
+    const char* const value = name.empty() ? nullptr : std::getenv(name.c_str());
+    if (value != nullptr && *value != '\0') {
+      flags.push_back(absl::StrCat("--", option->get_lnames()[0], "=", value));
+    }
+  }
+  return flags;
+}
+
 absl::Status Complete(Config& config) {
   HONE_RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
   HONE_RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
@@ -111,8 +128,12 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
   Declare(app, config, grace, silence);
+  // The last one counts, so flags beat variables; the library wants them in reverse.
+  std::vector<std::string> flags = FlagsOfEnvironment(app);
+  flags.insert(flags.end(), argv + 1, argv + argc);
+  std::reverse(flags.begin(), flags.end());
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(flags));
   } catch (const CLI::CallForHelp&) {
     parsed.text = app.help();
     return parsed;

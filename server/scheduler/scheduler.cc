@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/base/status.h"
 
 namespace hone::server::scheduler {
 namespace {
@@ -137,17 +138,19 @@ void Scheduler::StartJobs(absl::Time now) {
   }
 }
 
+absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job& job) const {
+  HONE_ASSIGN_OR_RETURN(const std::string directory,
+                        directory_.PrepareAttempt(job.id, job.attempt));
+  return Attempt::Start(job, {.worker = options_.worker,
+                              .run_directory = directory,
+                              .cache_directory = directory_.cache_directory(),
+                              .data_mirror = options_.data_mirror,
+                              .grace = options_.grace,
+                              .silence = options_.silence});
+}
+
 void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
-  absl::StatusOr<std::string> directory = directory_.PrepareAttempt(job.id, job.attempt);
-  absl::StatusOr<std::unique_ptr<Attempt>> attempt = directory.status();
-  if (directory.ok()) {
-    attempt = Attempt::Start(job, {.worker = options_.worker,
-                                   .run_directory = *directory,
-                                   .cache_directory = directory_.cache_directory(),
-                                   .data_mirror = options_.data_mirror,
-                                   .grace = options_.grace,
-                                   .silence = options_.silence});
-  }
+  absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
   if (attempt.ok()) {
     spdlog::info("jobs/{} attempt {} started with {} threads", job.id, job.attempt, job.threads);
     registry_.Add(metrics::Metric::kWorkerStarts, {"train"}, 1);

@@ -19,7 +19,7 @@ namespace hone::server::scheduler {
 
 struct SchedulerOptions {
   std::string worker;  // hone-worker
-  std::string data_mirror;
+  std::string data_mirror = "";
   int concurrent_jobs = 1;
   int threads = 1;  // of all running jobs together
   absl::Duration grace = absl::Seconds(30);
@@ -60,6 +60,7 @@ class Scheduler {
   void Loop();
   int FreeThreads() const;
   void StartJobs(absl::Time now);
+  absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
   void Launch(const jobs::Job& job, absl::Time now);
   void TakeCancels(absl::Time now);
   // One write for all that is pending.

@@ -267,7 +267,7 @@ TEST_F(StoreTest, ADamagedFileIsReportedAsDataLoss) {
 
 std::set<std::string> QuotedIn(const std::string& text) {
   std::set<std::string> found;
-  const std::regex quoted("'([A-Z>]+)'");
+  const std::regex quoted("'([A-Z]+(>[A-Z]+)?)'");
   for (std::sregex_iterator it(text.begin(), text.end(), quoted), end; it != end; ++it) {
     found.insert((*it)[1]);
   }

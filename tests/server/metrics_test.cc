@@ -1,0 +1,165 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "server/metrics/bus.h"
+#include "server/metrics/catalog.h"
+#include "server/metrics/job_metrics.h"
+#include "server/metrics/prometheus.h"
+
+namespace hone::server::metrics {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+store::LoggedEvent Logged(const std::string& job, v1::Event event, int64_t sequence = 1) {
+  event.set_sequence(sequence);
+  return {job, "classification", std::make_shared<const v1::Event>(std::move(event))};
+}
+
+v1::Event Step(int64_t step, int64_t samples, double loss) {
+  v1::Event event;
+  event.mutable_metrics()->set_step(step);
+  event.mutable_metrics()->set_total_steps(100);
+  event.mutable_metrics()->set_samples(samples);
+  (*event.mutable_metrics()->mutable_values())["loss"] = loss;
+  (*event.mutable_metrics()->mutable_values())["validation_loss"] = 2 * loss;
+  (*event.mutable_metrics()->mutable_values())["accuracy"] = 0.5;
+  return event;
+}
+
+v1::Event State(const std::string& state, const std::string& reason = "") {
+  v1::Event event;
+  event.mutable_state()->set_state(state);
+  event.mutable_state()->set_end_reason(reason);
+  return event;
+}
+
+TEST(Catalog, StandsInTheOrderOfItsEnumAndNamesFollowTheRules) {
+  std::set<absl::string_view> names;
+  for (size_t i = 0; i < kCatalog.size(); ++i) {
+    const MetricSpec& spec = kCatalog[i];
+    EXPECT_EQ(static_cast<size_t>(spec.metric), i) << spec.name;
+    EXPECT_TRUE(names.insert(spec.name).second) << spec.name;
+    EXPECT_TRUE(absl::StartsWith(spec.name, "hone_")) << spec.name;
+    EXPECT_EQ(absl::EndsWith(spec.name, "_total"), spec.type == MetricType::kCounter) << spec.name;
+    for (const absl::string_view label : spec.labels) {
+      EXPECT_TRUE(label != "job" && label != "instance") << spec.name;
+    }
+  }
+}
+
+TEST(JobMetrics, ShowTheLossesOfAJobBySplit) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", Step(1, 32, 0.25)));
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("hone_job_loss{training_job=\"a\",split=\"train\"} 0.25"));
+  EXPECT_THAT(text, HasSubstr("hone_job_loss{training_job=\"a\",split=\"validation\"} 0.5"));
+  EXPECT_THAT(text, HasSubstr("hone_job_metric{training_job=\"a\",metric=\"accuracy\"} 0.5"));
+  EXPECT_THAT(text, HasSubstr("hone_job_progress_ratio{training_job=\"a\"} 0.01"));
+}
+
+TEST(JobMetrics, CountStepsAndSamplesOfAllJobsOnce) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", Step(1, 32, 1)));
+  metrics.OnEvent(Logged("a", Step(10, 320, 1)));
+  metrics.OnEvent(Logged("b", Step(5, 160, 1)));
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("hone_steps_total 15"));
+  EXPECT_THAT(text, HasSubstr("hone_samples_total 480"));
+}
+
+TEST(JobMetrics, ShowVerdictsOnLayersUntilTheyAreSoundAgain) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  v1::Event event;
+  auto& layer = *event.mutable_layer_statistics()->add_layers();
+  layer.set_name("dense_1");
+  layer.set_gradient_norm(1e-9);
+  layer.set_verdict("vanishing");
+  metrics.OnEvent(Logged("a", event));
+  EXPECT_THAT(
+      Render(registry),
+      HasSubstr(
+          "hone_job_layer_verdict{training_job=\"a\",layer=\"dense_1\",verdict=\"vanishing\"} 1"));
+  layer.set_verdict("");
+  metrics.OnEvent(Logged("a", event));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_layer_verdict{")));
+}
+
+TEST(JobMetrics, LeaveTenMinutesAfterTheEnd) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", Step(1, 32, 1)));
+  metrics.OnEvent(Logged("a", State("SUCCEEDED", "COMPLETED")));
+  metrics.Prune(absl::Now() + absl::Minutes(9));
+  EXPECT_THAT(Render(registry), HasSubstr("training_job=\"a\""));
+  metrics.Prune(absl::Now() + absl::Minutes(11));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
+  EXPECT_THAT(
+      Render(registry),
+      HasSubstr("hone_jobs_finished_total{task=\"classification\",end_reason=\"COMPLETED\"} 1"));
+}
+
+TEST(Registry, KeepsABoundedNumberOfSeries) {
+  Registry registry;
+  for (size_t i = 0; i < Registry::kMaxSeries + 10; ++i) {
+    registry.Set(Metric::kJobLearningRate, {std::to_string(i)}, 1);
+  }
+  EXPECT_EQ(registry.Collect().at(0).metric.size(), Registry::kMaxSeries);
+}
+
+TEST(Registry, AHistogramCountsEachValueInAllBucketsAboveIt) {
+  Registry registry;
+  registry.Observe(Metric::kCheckpointWriteSeconds, {}, 0.02);
+  registry.Observe(Metric::kCheckpointWriteSeconds, {}, 100);
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("hone_checkpoint_write_seconds_bucket{le=\"0.05\"} 1"));
+  EXPECT_THAT(text, HasSubstr("hone_checkpoint_write_seconds_bucket{le=\"+Inf\"} 2"));
+  EXPECT_THAT(text, HasSubstr("hone_checkpoint_write_seconds_count 2"));
+}
+
+TEST(Bus, HoldsTheNewestEventsAndSendsOlderAskersToTheLog) {
+  Bus bus;
+  const auto total = static_cast<int64_t>(Bus::kHeldPerJob) + 10;
+  for (int64_t sequence = 1; sequence <= total; ++sequence) {
+    bus.Publish(Logged("a", v1::Event(), sequence));
+  }
+  Bus::Events events;
+  EXPECT_EQ(bus.Read("a", 0, 100, events), Bus::Held::kUnknown);
+  EXPECT_EQ(bus.Read("a", total - 2, 100, events), Bus::Held::kYes);
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1]->sequence(), total);
+  EXPECT_EQ(bus.Read("b", 0, 100, events), Bus::Held::kUnknown);
+}
+
+TEST(Bus, TellsSubscribersOfTheirJobUntilTheyLeave) {
+  Bus bus;
+  int told = 0;
+  const int64_t subscription = bus.Subscribe("a", [&] { ++told; });
+  bus.Publish(Logged("a", v1::Event(), 1));
+  bus.Publish(Logged("b", v1::Event(), 1));
+  EXPECT_EQ(told, 1);
+  bus.Unsubscribe("a", subscription);
+  bus.Publish(Logged("a", v1::Event(), 2));
+  EXPECT_EQ(told, 1);
+}
+
+TEST(Bus, ForgetsTheJobThatWasQuietLongest) {
+  Bus bus;
+  for (size_t i = 0; i <= Bus::kHeldJobs; ++i) {
+    bus.Publish(Logged(std::to_string(i), v1::Event(), 1));
+  }
+  Bus::Events events;
+  EXPECT_EQ(bus.Read("0", 0, 1, events), Bus::Held::kUnknown);
+  EXPECT_EQ(bus.Read("1", 0, 1, events), Bus::Held::kYes);
+}
+
+}  // namespace
+}  // namespace hone::server::metrics

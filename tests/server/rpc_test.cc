@@ -1,0 +1,459 @@
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/files.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/training_service.grpc.pb.h"
+#include "server/rpc/server.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::rpc {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::HasSubstr;
+
+v1::CreateJobRequest Request(const std::string& what) {
+  v1::CreateJobRequest request;
+  v1::JobSpec& spec = *request.mutable_spec();
+  spec.set_display_name(what);
+  spec.mutable_classification();
+  spec.mutable_data()->set_dataset("mnist");
+  spec.mutable_model()->add_layers()->mutable_flatten();
+  spec.mutable_model()->add_layers()->mutable_dense()->set_units(10);
+  spec.mutable_training()->set_epochs(1);
+  return request;
+}
+
+// A server with the scripted worker, in this process, and a client's stubs.
+class RpcTest : public ::testing::Test {
+ protected:
+  RpcTest() : root_(absl::StrCat(::testing::TempDir(), "/rpc-", ::getpid(), "-", counter_++)) {
+    config_.data_dir = root_;
+    config_.listen = "127.0.0.1:0";
+    config_.metrics_listen = "127.0.0.1:0";
+    config_.worker = HONE_SCRIPTED_WORKER;
+    config_.concurrent_jobs = 2;
+    config_.threads = 2;
+    config_.grace = absl::Seconds(2);
+    config_.retry_delay = absl::Milliseconds(10);
+    Start();
+  }
+  ~RpcTest() override {
+    server_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  void Start() {
+    server_.reset();
+    auto started = Server::Start(config_);
+    ASSERT_THAT(started, IsOk());
+    server_ = *std::move(started);
+    channel_ = grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()),
+                                   grpc::InsecureChannelCredentials());
+    training_ = v1::TrainingService::NewStub(channel_);
+    models_ = v1::ModelService::NewStub(channel_);
+  }
+  v1::Job Create(const v1::CreateJobRequest& request) {
+    grpc::ClientContext context;
+    v1::Job job;
+    const grpc::Status status = training_->CreateJob(&context, request, &job);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return job;
+  }
+  v1::Job Get(const std::string& name) {
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    request.set_name(name);
+    v1::Job job;
+    EXPECT_TRUE(training_->GetJob(&context, request, &job).ok());
+    return job;
+  }
+  struct Watched {
+    std::vector<v1::WatchJobResponse> answers;
+    grpc::Status status;
+    std::vector<int64_t> Sequences() const {
+      std::vector<int64_t> sequences;
+      for (const v1::WatchJobResponse& answer : answers) {
+        if (answer.has_event()) {
+          sequences.push_back(answer.event().sequence());
+        }
+      }
+      return sequences;
+    }
+  };
+  // Watches to the end, or leaves after `limit` answers.
+  Watched Watch(const std::string& name, const std::string& token = "", size_t limit = 1'000'000) {
+    grpc::ClientContext context;
+    v1::WatchJobRequest request;
+    request.set_name(name);
+    request.set_resume_token(token);
+    const auto reader = training_->WatchJob(&context, request);
+    Watched watched;
+    v1::WatchJobResponse answer;
+    while (watched.answers.size() < limit && reader->Read(&answer)) {
+      watched.answers.push_back(answer);
+    }
+    if (watched.answers.size() == limit) {
+      context.TryCancel();
+    }
+    watched.status = reader->Finish();
+    return watched;
+  }
+  grpc::Status Cancel(const std::string& name) {
+    grpc::ClientContext context;
+    v1::CancelJobRequest request;
+    request.set_name(name);
+    v1::Job job;
+    return training_->CancelJob(&context, request, &job);
+  }
+  std::string Http(const std::string& path, int* status = nullptr) {
+    httplib::Client client("127.0.0.1", server_->metrics_port());
+    const auto response = client.Get(path);
+    if (status != nullptr) {
+      *status = response ? response->status : -1;
+    }
+    return response ? response->body : "";
+  }
+
+  static inline int counter_ = 0;
+  const std::string root_;
+  config::Config config_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::TrainingService::Stub> training_;
+  std::unique_ptr<v1::ModelService::Stub> models_;
+};
+
+std::vector<int64_t> UpTo(int64_t last) {
+  std::vector<int64_t> numbers;
+  for (int64_t i = 1; i <= last; ++i) {
+    numbers.push_back(i);
+  }
+  return numbers;
+}
+
+TEST_F(RpcTest, AJobGoesFromCreateOverWatchToItsEnd) {
+  const v1::Job job = Create(Request("succeed"));
+  EXPECT_EQ(job.state(), v1::Job::QUEUED);
+  EXPECT_EQ(job.plan().parameters(), 121'930);
+  const Watched watched = Watch(job.name());
+  EXPECT_TRUE(watched.status.ok()) << watched.status.error_message();
+  ASSERT_FALSE(watched.answers.empty());
+  EXPECT_TRUE(watched.answers.front().has_snapshot());
+  EXPECT_EQ(watched.answers.back().event().state().state(), "SUCCEEDED");
+  const v1::Job ended = Get(job.name());
+  EXPECT_EQ(watched.Sequences(), UpTo(ended.last_sequence()));
+  EXPECT_EQ(ended.evaluation().metrics().at("test_accuracy"), 0.9);
+  EXPECT_EQ(ended.model(), "models/" + job.name().substr(5));
+}
+
+TEST_F(RpcTest, AWatchGoesOnAfterItsTokenWithoutGapOrRepetition) {
+  const v1::Job job = Create(Request("wait"));
+  Watched first = Watch(job.name(), "", 6);
+  EXPECT_TRUE(Cancel(job.name()).ok());
+  const Watched second = Watch(job.name(), first.answers.back().resume_token());
+  std::vector<int64_t> all = first.Sequences();
+  for (const int64_t sequence : second.Sequences()) {
+    all.push_back(sequence);
+  }
+  EXPECT_EQ(all, UpTo(Get(job.name()).last_sequence()));
+}
+
+TEST_F(RpcTest, ManyWatchersOfOneJobAllSeeEverything) {
+  const v1::Job job = Create(Request("wait"));
+  std::vector<Watched> watched(8);
+  std::vector<std::thread> threads;
+  for (Watched& one : watched) {
+    threads.emplace_back([&] { one = Watch(job.name()); });
+  }
+  absl::SleepFor(absl::Milliseconds(600));
+  EXPECT_TRUE(Cancel(job.name()).ok());
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  const std::vector<int64_t> expected = UpTo(Get(job.name()).last_sequence());
+  for (const Watched& one : watched) {
+    EXPECT_EQ(one.Sequences(), expected);
+  }
+}
+
+TEST_F(RpcTest, WatchingAnEndedJobSendsItsHistoryAndEnds) {
+  const v1::Job job = Create(Request("succeed"));
+  const Watched live = Watch(job.name());
+  const Watched again = Watch(job.name());
+  EXPECT_EQ(again.Sequences(), live.Sequences());
+  EXPECT_EQ(Watch(job.name(), again.answers.back().resume_token()).answers.size(), 1u);
+}
+
+TEST_F(RpcTest, ATokenOfAnotherLogIsRefused) {
+  const v1::Job job = Create(Request("succeed"));
+  EXPECT_EQ(Watch(job.name(), "other.log.1").status.error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(RpcTest, ARunningJobCanBeCancelledAndAnEndedOneNot) {
+  const v1::Job job = Create(Request("wait"));
+  Watch(job.name(), "", 4);
+  EXPECT_TRUE(Cancel(job.name()).ok());
+  Watch(job.name());
+  EXPECT_EQ(Get(job.name()).state(), v1::Job::CANCELLED);
+  const grpc::Status again = Cancel(job.name());
+  EXPECT_EQ(again.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(again.error_message(), HasSubstr("CANCELLED"));
+}
+
+TEST_F(RpcTest, TheSameRequestIdMakesOneJob) {
+  v1::CreateJobRequest request = Request("succeed");
+  request.set_request_id("once");
+  const std::string name = Create(request).name();
+  EXPECT_EQ(Create(request).name(), name);
+  request.mutable_spec()->mutable_training()->set_epochs(2);
+  grpc::ClientContext context;
+  v1::Job job;
+  EXPECT_EQ(training_->CreateJob(&context, request, &job).error_code(),
+            grpc::StatusCode::ALREADY_EXISTS);
+}
+
+TEST_F(RpcTest, ValidateOnlyReturnsThePlanAndStoresNothing) {
+  v1::CreateJobRequest request = Request("succeed");
+  request.set_validate_only(true);
+  const v1::Job job = Create(request);
+  EXPECT_EQ(job.name(), "");
+  EXPECT_EQ(job.plan().parameters(), 121'930);
+  grpc::ClientContext context;
+  v1::ListJobsResponse list;
+  EXPECT_TRUE(training_->ListJobs(&context, {}, &list).ok());
+  EXPECT_EQ(list.jobs_size(), 0);
+}
+
+TEST_F(RpcTest, WrongFieldsComeBackInABadRequest) {
+  v1::CreateJobRequest request = Request("succeed");
+  request.mutable_spec()->mutable_training()->set_batch_size(0);
+  request.mutable_spec()->mutable_data()->set_dataset("");
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training_->CreateJob(&context, request, &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  google::rpc::Status details;
+  google::rpc::BadRequest bad;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  ASSERT_TRUE(details.details(0).UnpackTo(&bad));
+  ASSERT_EQ(bad.field_violations_size(), 2);
+  EXPECT_EQ(bad.field_violations(1).field(), "training.batch_size");
+  EXPECT_EQ(bad.field_violations(1).description(), "must be between 1 and 65536, got 0");
+}
+
+TEST_F(RpcTest, HundredsOfWrongFieldsStillReachTheClient) {
+  v1::CreateJobRequest request = Request("succeed");
+  for (int i = 0; i < 500; ++i) {
+    request.mutable_spec()->mutable_model()->add_layers()->set_name(std::string(60, '-'));
+  }
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training_->CreateJob(&context, request, &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(RpcTest, LayersThatDoNotFitAreRefusedBeforeTheJobIsStored) {
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training_->CreateJob(&context, Request("misfit"), &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("does not fit"));
+}
+
+TEST_F(RpcTest, ListPagesThroughAllJobsAndKeepsToStates) {
+  for (int i = 0; i < 3; ++i) {
+    Watch(Create(Request("bad data")).name());
+  }
+  Watch(Create(Request("succeed")).name());
+  v1::ListJobsRequest request;
+  request.set_page_size(2);
+  request.add_states(v1::Job::FAILED);
+  int seen = 0;
+  do {
+    grpc::ClientContext context;
+    v1::ListJobsResponse page;
+    ASSERT_TRUE(training_->ListJobs(&context, request, &page).ok());
+    seen += page.jobs_size();
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(seen, 3);
+}
+
+TEST_F(RpcTest, AMissingJobIsNotFoundAndAWrongNameSaysWhatWouldBeRight) {
+  grpc::ClientContext missing;
+  v1::GetJobRequest request;
+  v1::Job job;
+  request.set_name("jobs/nobody");
+  EXPECT_EQ(training_->GetJob(&missing, request, &job).error_code(), grpc::StatusCode::NOT_FOUND);
+  grpc::ClientContext wrong;
+  request.set_name("../etc");
+  EXPECT_THAT(training_->GetJob(&wrong, request, &job).error_message(), HasSubstr("jobs/<id>"));
+}
+
+TEST_F(RpcTest, ARestartInTheMiddleResumesTheJobAndTheWatch) {
+  const v1::Job job = Create(Request("wait once then succeed"));
+  const Watched before = Watch(job.name(), "", 5);
+  Start();
+  const Watched after = Watch(job.name(), before.answers.back().resume_token());
+  EXPECT_TRUE(after.status.ok()) << after.status.error_message();
+  std::vector<int64_t> all = before.Sequences();
+  for (const int64_t sequence : after.Sequences()) {
+    all.push_back(sequence);
+  }
+  const v1::Job ended = Get(job.name());
+  EXPECT_EQ(all, UpTo(ended.last_sequence()));
+  EXPECT_EQ(ended.state(), v1::Job::SUCCEEDED);
+  EXPECT_EQ(ended.attempt(), 2);
+}
+
+TEST_F(RpcTest, AShutdownSaysGoodbyeToWatchers) {
+  const v1::Job job = Create(Request("wait"));
+  Watched watched;
+  std::thread watcher([&] { watched = Watch(job.name()); });
+  absl::SleepFor(absl::Milliseconds(400));
+  server_->Shutdown();
+  watcher.join();
+  EXPECT_TRUE(watched.answers.back().has_goodbye());
+  EXPECT_EQ(watched.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  server_.reset();
+}
+
+TEST_F(RpcTest, ADownloadedModelHasTheListedFilesAndSums) {
+  const v1::Job job = Create(Request("succeed"));
+  Watch(job.name());
+  grpc::ClientContext context;
+  v1::DownloadModelRequest request;
+  request.set_name(Get(job.name()).model());
+  const auto reader = models_->DownloadModel(&context, request);
+  std::map<std::string, std::string> files;
+  std::map<std::string, std::string> sums;
+  std::string path;
+  for (v1::DownloadModelResponse chunk; reader->Read(&chunk);) {
+    if (chunk.has_file()) {
+      path = chunk.file().path();
+      sums[path] = chunk.file().sha256();
+    }
+    EXPECT_EQ(chunk.offset(), static_cast<int64_t>(files[path].size()));
+    files[path] += chunk.data();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  ASSERT_EQ(files.size(), 2u);
+  for (const auto& [name, bytes] : files) {
+    EXPECT_EQ(Sha256(bytes), sums[name]) << name;
+  }
+}
+
+TEST_F(RpcTest, PredictAnswersEachInputAndRefusesBrokenOnes) {
+  const v1::Job job = Create(Request("succeed"));
+  Watch(job.name());
+  v1::PredictRequest request;
+  request.set_name(Get(job.name()).model());
+  request.add_inputs()->set_image("a");
+  request.add_inputs()->set_image("b");
+  grpc::ClientContext context;
+  v1::PredictResponse response;
+  const grpc::Status status = models_->Predict(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.predictions_size(), 2);
+  EXPECT_EQ(response.predictions(0).classes(0).name(), "seven");
+  request.mutable_inputs(0)->set_image("broken");
+  grpc::ClientContext again;
+  EXPECT_EQ(models_->Predict(&again, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(RpcTest, GetModelHasTheLayerTableAndListModelsDoesNot) {
+  Watch(Create(Request("succeed")).name());
+  grpc::ClientContext list_context;
+  v1::ListModelsResponse list;
+  ASSERT_TRUE(models_->ListModels(&list_context, {}, &list).ok());
+  ASSERT_EQ(list.models_size(), 1);
+  EXPECT_FALSE(list.models(0).has_plan());
+  v1::GetModelRequest request;
+  request.set_name(list.models(0).name());
+  grpc::ClientContext context;
+  v1::Model model;
+  ASSERT_TRUE(models_->GetModel(&context, request, &model).ok());
+  EXPECT_EQ(model.plan().layers(0).name(), "dense_1");
+}
+
+TEST_F(RpcTest, ServerInfoTellsTheShareOfAJob) {
+  grpc::ClientContext context;
+  v1::ServerInfo info;
+  ASSERT_TRUE(training_->GetServerInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.threads_per_job(), 1);
+  EXPECT_EQ(info.concurrent_jobs(), 2);
+  EXPECT_FALSE(info.version().empty());
+}
+
+TEST_F(RpcTest, HealthAnswersServing) {
+  grpc::GenericStub stub(channel_);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  // grpc.health.v1.HealthCheckRequest{service: "hone.v1.TrainingService"}
+  const grpc::Slice request("\x0a\x17hone.v1.TrainingService");
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
+                                          grpc::ByteBuffer(&request, 1), &queue);
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->StartCall();
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  grpc::Slice bytes;
+  ASSERT_TRUE(response.DumpToSingleSlice(&bytes).ok());
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), std::string("\x08\x01"));  // SERVING
+}
+
+TEST_F(RpcTest, PrometheusReadsTheLossOfARunningJob) {
+  const v1::Job job = Create(Request("wait"));
+  Watch(job.name(), "", 5);
+  const std::string text = Http("/metrics");
+  EXPECT_THAT(text, HasSubstr(absl::StrCat("hone_job_loss{training_job=\"", job.name().substr(5),
+                                           "\",split=\"train\"} 1")));
+  EXPECT_THAT(text, HasSubstr("hone_jobs{state=\"RUNNING\",task=\"classification\"} 1"));
+  EXPECT_THAT(text, HasSubstr("hone_rpc_started_total{method=\"CreateJob\"} 1"));
+}
+
+TEST_F(RpcTest, TheHttpEndpointIsHealthyAndReady) {
+  int status = 0;
+  Http("/healthz", &status);
+  EXPECT_EQ(status, 200);
+  Http("/readyz", &status);
+  EXPECT_EQ(status, 200);
+}
+
+TEST_F(RpcTest, ASecondServerOnTheDataDirectoryIsRefused) {
+  EXPECT_THAT(Server::Start(config_).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("in use")));
+}
+
+TEST_F(RpcTest, ASecondServerOnThePortIsRefused) {
+  config::Config other = config_;
+  other.data_dir = root_ + "/other";
+  other.listen = absl::StrCat("127.0.0.1:", server_->port());
+  EXPECT_THAT(Server::Start(other).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr(other.listen)));
+  other.listen = "127.0.0.1:0";
+  other.metrics_listen = absl::StrCat("127.0.0.1:", server_->metrics_port());
+  EXPECT_THAT(Server::Start(other).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr(other.metrics_listen)));
+}
+
+}  // namespace
+}  // namespace hone::server::rpc

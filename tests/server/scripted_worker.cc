@@ -1,0 +1,232 @@
+// Stands in for hone-worker under honed: what it does is told by the job's display name. Plans
+// always fit, except for a job called "misfit"; a prediction is one class for each input.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include "server/worker_process/frames.h"
+
+namespace {
+
+namespace v1 = hone::v1;
+
+volatile std::sig_atomic_t g_terminated = 0;
+
+void Send(const v1::WorkerFrame& frame) {
+  if (!hone::server::worker_process::WriteFrame(3, frame).ok()) {
+    _exit(3);
+  }
+}
+
+void SendMetrics(int64_t step, double loss) {
+  v1::WorkerFrame frame;
+  v1::Metrics& metrics = *frame.mutable_event()->mutable_metrics();
+  metrics.set_step(step);
+  metrics.set_total_steps(10);
+  metrics.set_samples(step * 32);
+  (*metrics.mutable_values())["loss"] = loss;
+  (*metrics.mutable_values())["accuracy"] = 0.5;
+  Send(frame);
+}
+
+void SendFinished(const std::string& reason) {
+  v1::WorkerFrame frame;
+  frame.mutable_finished()->set_end_reason(reason);
+  Send(frame);
+}
+
+void SendFailure(const std::string& reason, const std::string& message, int code) {
+  v1::WorkerFrame frame;
+  frame.mutable_failure()->set_end_reason(reason);
+  frame.mutable_failure()->set_message(message);
+  frame.mutable_failure()->set_code(code);
+  Send(frame);
+}
+
+void SendCheckpoint(int64_t step) {
+  v1::WorkerFrame frame;
+  frame.mutable_event()->mutable_checkpoint()->set_step(step);
+  Send(frame);
+}
+
+void SendStarted(const v1::WorkerRequest& request) {
+  v1::WorkerFrame frame;
+  frame.mutable_event()->mutable_started()->set_engine("scripted");
+  frame.mutable_event()->mutable_started()->set_resumed_from_step(request.resume() ? 3 : 0);
+  Send(frame);
+}
+
+void Publish(const v1::WorkerRequest& request) {
+  const std::string folder = request.run_directory() + "/model";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/weights.bin") << std::string(3 << 20, 'w');
+  std::ofstream(folder + "/empty.json");
+  v1::WorkerFrame frame;
+  frame.mutable_event()->mutable_evaluation()->set_split("test");
+  (*frame.mutable_event()->mutable_evaluation()->mutable_metrics())["test_accuracy"] = 0.9;
+  Send(frame);
+  frame.Clear();
+  frame.mutable_event()->mutable_artifact()->set_kind("model");
+  frame.mutable_event()->mutable_artifact()->set_path("model");
+  Send(frame);
+}
+
+int Succeed(const v1::WorkerRequest& request) {
+  SendStarted(request);
+  for (int step = 1; step <= 10; ++step) {
+    SendMetrics(step, 1.0 / step);
+  }
+  SendCheckpoint(10);
+  Publish(request);
+  SendFinished("COMPLETED");
+  return 0;
+}
+
+// Trains for ever; SIGTERM: a checkpoint, then the end.
+int Wait(const v1::WorkerRequest& request) {
+  SendStarted(request);
+  for (int64_t step = 1; g_terminated == 0; ++step) {
+    SendMetrics(step, 1.0);
+    usleep(20'000);
+  }
+  SendCheckpoint(7);
+  SendFinished("CANCELLED");
+  return 0;
+}
+
+int Flood(const v1::WorkerRequest& request) {
+  SendStarted(request);
+  for (int i = 1; i <= 20'000; ++i) {
+    SendMetrics(i, i);
+    v1::WorkerFrame frame;
+    frame.mutable_event()->mutable_log()->set_text("line " + std::to_string(i));
+    Send(frame);
+  }
+  SendFinished("COMPLETED");
+  return 0;
+}
+
+int LyingNumbers() {
+  SendMetrics(1, std::numeric_limits<double>::quiet_NaN());
+  v1::WorkerFrame frame;
+  frame.mutable_event()->mutable_state()->set_state("SUCCEEDED");  // not its to say
+  Send(frame);
+  SendFinished("COMPLETED");
+  return 0;
+}
+
+int EscapingModel(const v1::WorkerRequest& request) {
+  v1::WorkerFrame frame;
+  frame.mutable_event()->mutable_artifact()->set_kind("model");
+  frame.mutable_event()->mutable_artifact()->set_path("../../../models");
+  Send(frame);
+  (void)request;
+  SendFinished("COMPLETED");
+  return 0;
+}
+
+int Train(const v1::WorkerRequest& request) {
+  const std::string& what = request.spec().display_name();
+  if (what == "wait") {
+    return Wait(request);
+  }
+  if (what == "wait once then succeed") {
+    return request.attempt() == 1 ? Wait(request) : Succeed(request);
+  }
+  if (what == "crash" || (what == "crash once" && request.attempt() == 1)) {
+    std::abort();
+  }
+  if (what == "hang") {
+    std::signal(SIGTERM, SIG_IGN);
+    SendStarted(request);
+    for (;;) {
+      pause();
+    }
+  }
+  if (what == "flood") {
+    return Flood(request);
+  }
+  if (what == "garbage") {
+    const std::string bytes = std::string("\x04\0\0\0", 4) + "\xff\xff\xff\xff";
+    (void)!write(3, bytes.data(), bytes.size());
+    return Wait(request);
+  }
+  if (what == "huge frame") {
+    (void)!write(3, "\xff\xff\xff\xff", 4);
+    return Wait(request);
+  }
+  if (what == "cut off") {
+    (void)!write(3, "\x10\0\0\0abc", 7);
+    return 0;
+  }
+  if (what == "without a word") {
+    return 0;
+  }
+  if (what == "lying numbers") {
+    return LyingNumbers();
+  }
+  if (what == "escaping model") {
+    return EscapingModel(request);
+  }
+  if (what == "bad data") {
+    SendFailure("BAD_DATA", "line 7: no label", 3);
+    return 1;
+  }
+  return Succeed(request);
+}
+
+int Plan(const v1::WorkerRequest& request) {
+  if (request.spec().display_name() == "misfit") {
+    SendFailure("INVALID_SPEC", "model.layers[1]: does not fit", 3);
+    return 1;
+  }
+  v1::WorkerFrame frame;
+  frame.mutable_plan()->set_parameters(121'930);
+  frame.mutable_plan()->set_threads(request.threads());
+  frame.mutable_plan()->add_layers()->set_name("dense_1");
+  Send(frame);
+  return 0;
+}
+
+int Predict(const v1::WorkerRequest& request) {
+  v1::WorkerFrame frame;
+  for (const v1::PredictInput& input : request.inputs()) {
+    if (input.image() == "broken") {
+      SendFailure("BAD_DATA", "inputs[0].image: not a PNG or JPEG file", 3);
+      return 1;
+    }
+    auto& one = *frame.mutable_predictions()->add_predictions()->add_classes();
+    one.set_name(std::filesystem::exists(request.model_directory() + "/weights.bin") ? "seven"
+                                                                                     : "");
+    one.set_probability(1);
+  }
+  Send(frame);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    return 98;
+  }
+  std::signal(SIGTERM, [](int) { g_terminated = 1; });
+  v1::WorkerRequest request;
+  std::ifstream file(argv[3], std::ios::binary);
+  if (!request.ParseFromIstream(&file)) {
+    return 97;
+  }
+  switch (request.mode()) {
+    case v1::WorkerRequest::PLAN:
+      return Plan(request);
+    case v1::WorkerRequest::PREDICT:
+      return Predict(request);
+    default:
+      return Train(request);
+  }
+}
