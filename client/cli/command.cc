@@ -1,0 +1,108 @@
+#include "client/cli/command.h"
+
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/jobfile/print.h"
+
+namespace hone::client::cli {
+
+CLI::App* AddCommand(CLI::App& parent, Globals& globals, const std::string& name,
+                     const std::string& description, std::function<int()> body) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  // --server and --output are taken after the subcommand, too.
+  command->fallthrough();
+  command->callback([&globals, body = std::move(body)] { globals.exit_code = body(); });
+  return command;
+}
+
+int Fail(const absl::Status& status, const Globals& globals, bool from_server) {
+  const std::string message(status.message());
+  const bool unreachable =
+      from_server && (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status));
+  const std::string text =
+      unreachable ? absl::StrCat("cannot reach the server at ", globals.server, ": ", message)
+                  : message;
+  std::fprintf(stderr, "hone: %s\n", text.c_str());
+  if (globals.json) {
+    const nlohmann::ordered_json error = {
+        {"error", {{"code", absl::StatusCodeToString(status.code())}, {"message", text}}}};
+    std::printf(
+        "%s\n",
+        error.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+    std::fflush(stdout);
+  }
+  if (unreachable) {
+    return kUnreachable;
+  }
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+      return kUsage;
+    case absl::StatusCode::kCancelled:
+      return kCancelled;
+    default:
+      return kJobFailed;
+  }
+}
+
+int ExitCodeOf(const v1::Job& job) {
+  switch (job.state()) {
+    case v1::Job::SUCCEEDED:
+      return kSuccess;
+    case v1::Job::CANCELLED:
+      return kCancelled;
+    default:
+      return kJobFailed;
+  }
+}
+
+void PrintJsonLine(const google::protobuf::Message& message) {
+  std::printf("%s\n", jobfile::PrintJson(message).c_str());
+  std::fflush(stdout);
+}
+
+std::string ResourceName(const std::string& collection, const std::string& given) {
+  const std::string prefix = absl::StrCat(collection, "/");
+  return absl::StartsWith(given, prefix) ? given : absl::StrCat(prefix, given);
+}
+
+int Main(int argc, char** argv) {
+  // A reader that has gone is seen as an error of the write, and a worker that has gone as the end
+  // of its pipe.
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("Hone trains and fine-tunes neural networks on CPUs.", "hone");
+  app.require_subcommand(1);
+  Globals globals;
+  std::string output = "text";
+  app.add_option("--server", globals.server, "address of the server, host:port")
+      ->envname("HONE_SERVER")
+      ->capture_default_str();
+  app.add_option("--output", output,
+                 "text, or json: one JSON object a line, the last one the result")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->each([&globals](const std::string& value) { globals.json = value == "json"; });
+  AddRun(app, globals);
+  AddPlan(app, globals);
+  AddSubmit(app, globals);
+  AddJobs(app, globals);
+  AddWatch(app, globals);
+  AddMetrics(app, globals);
+  AddModels(app, globals);
+  AddPredict(app, globals);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help is no error, everything else is one of usage.
+    return app.exit(error) == 0 ? kSuccess : kUsage;
+  }
+  return globals.exit_code;
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/client.h"
+#include "hone/v1/job_resource.pb.h"
+
+namespace hone::client::cli {
+
+// What the shell is told.
+enum ExitCode {
+  kSuccess = 0,
+  kJobFailed = 1,  // or anything else that went wrong on the way
+  kUsage = 2,      // a wrong command line or job file, a name that does not exist
+  kUnreachable = 3,
+  kCancelled = 4,
+};
+
+// What every command is told.
+struct Globals {
+  std::string server = "127.0.0.1:50051";
+  bool json = false;
+  int exit_code = kSuccess;  // set by the command that ran
+
+  std::unique_ptr<Client> Connect() const { return Client::ForServer(server); }
+};
+
+// Makes a subcommand that every shared option works on. `body` runs when it was given and returns
+// the exit code.
+CLI::App* AddCommand(CLI::App& parent, Globals& globals, const std::string& name,
+                     const std::string& description, std::function<int()> body);
+
+// One for each subcommand, in its own file. Globals must outlive the app.
+void AddRun(CLI::App& app, Globals& globals);
+void AddPlan(CLI::App& app, Globals& globals);
+void AddSubmit(CLI::App& app, Globals& globals);
+void AddJobs(CLI::App& app, Globals& globals);
+void AddWatch(CLI::App& app, Globals& globals);
+void AddMetrics(CLI::App& app, Globals& globals);
+void AddModels(CLI::App& app, Globals& globals);
+void AddPredict(CLI::App& app, Globals& globals);
+
+// Says what is wrong (on stderr; as a JSON object on stdout, too, with --output json) and returns
+// the exit code for it. An error of a server that cannot be reached is told apart by `from_server`.
+int Fail(const absl::Status& status, const Globals& globals, bool from_server = false);
+
+// The exit code of a job that has ended.
+int ExitCodeOf(const v1::Job& job);
+
+// One JSON object in one line on stdout, at once.
+void PrintJsonLine(const google::protobuf::Message& message);
+
+// `jobs/x` from `jobs/x` or `x`.
+std::string ResourceName(const std::string& collection, const std::string& given);
+
+// The whole command line; returns the exit code.
+int Main(int argc, char** argv);
+
+}  // namespace hone::client::cli

@@ -1,0 +1,169 @@
+#include "client/cli/follow.h"
+
+#include <cstdio>
+#include <mutex>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/cli/interrupts.h"
+#include "client/cli/live_view.h"
+
+namespace hone::client::cli {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(60);
+constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
+constexpr absl::Duration kLongestPause = absl::Seconds(5);
+
+// The stream that an interrupt has to cancel: there is another one after each reconnection.
+class CurrentStream {
+ public:
+  // nullptr: none. A stream that comes after an interrupt is cancelled at once.
+  void Set(WatchStream* stream) {
+    const std::lock_guard lock(mutex_);
+    stream_ = stream;
+    if (cancelled_ && stream_ != nullptr) {
+      stream_->Cancel();
+    }
+  }
+  void Cancel() {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    if (stream_ != nullptr) {
+      stream_->Cancel();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  WatchStream* stream_ = nullptr;
+  bool cancelled_ = false;
+};
+
+class Follower {
+ public:
+  Follower(const std::string& job_name, const Globals& globals)
+      : job_name_(job_name),
+        globals_(globals),
+        client_(globals.Connect()),
+        view_(Screen::Of(stdout)) {}
+
+  int Run() {
+    CurrentStream current;
+    Interrupts interrupts([&](int) { current.Cancel(); });
+    absl::Time alive = absl::Now();
+    absl::Duration pause = kFirstPause;
+    while (true) {
+      v1::WatchJobRequest request;
+      request.set_name(job_name_);
+      request.set_resume_token(token_);
+      const std::unique_ptr<WatchStream> stream = client_->WatchJob(request);
+      current.Set(stream.get());
+      v1::WatchJobResponse response;
+      while (stream->Next(response)) {
+        alive = absl::Now();
+        pause = kFirstPause;
+        Handle(response);
+      }
+      current.Set(nullptr);
+      const absl::Status end = stream->Finish();
+      if (interrupts.count() > 0) {
+        return Leave();
+      }
+      if (end.ok() && !going_away_) {
+        return End();
+      }
+      const bool retry = going_away_ || absl::IsUnavailable(end);
+      if (!retry || token_.empty() || absl::Now() - alive > kPatience) {
+        return Fail(end.ok() ? absl::UnavailableError("it has shut down") : end, globals_,
+                    /*from_server=*/true);
+      }
+      going_away_ = false;
+      Wait(pause, interrupts);
+      pause = std::min(pause * 2, kLongestPause);
+    }
+  }
+
+ private:
+  void Handle(const v1::WatchJobResponse& response) {
+    token_ = response.resume_token();
+    switch (response.kind_case()) {
+      case v1::WatchJobResponse::kSnapshot:
+        // After a reconnection the story knows more than how the job stands.
+        if (story_.job().name().empty()) {
+          story_.Apply(response.snapshot());
+        }
+        break;
+      case v1::WatchJobResponse::kEvent:
+        story_.Apply(response.event());
+        if (globals_.json) {
+          PrintJsonLine(response.event());
+        } else {
+          view_.Show(response.event(), story_);
+        }
+        break;
+      case v1::WatchJobResponse::kGap:
+        if (!globals_.json) {
+          view_.Say(absl::StrCat("events ", response.gap().from_sequence(), " to ",
+                                 response.gap().to_sequence(), " are no longer kept"));
+        }
+        break;
+      case v1::WatchJobResponse::kGoodbye:
+        going_away_ = true;
+        break;
+      default:
+        break;
+    }
+    if (!globals_.json) {
+      view_.Refresh(story_);
+    }
+  }
+
+  static void Wait(absl::Duration pause, const Interrupts& interrupts) {
+    const absl::Time until = absl::Now() + pause;
+    while (absl::Now() < until && interrupts.count() == 0) {
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+  }
+
+  int Leave() {
+    if (!globals_.json) {
+      view_.Say(absl::StrCat("left; the job goes on. See it again: hone watch ", job_name_));
+    }
+    return kCancelled;
+  }
+
+  // The job as the server keeps it is the last word.
+  int End() {
+    if (const absl::StatusOr<v1::Job> job = client_->GetJob(job_name_); job.ok()) {
+      story_.Apply(*job);
+    }
+    const v1::Job& job = story_.job();
+    if (globals_.json) {
+      PrintJsonLine(job);
+    } else {
+      view_.Finish(story_);
+      if (!job.model().empty()) {
+        std::printf("\n model: %s\n next:  hone predict %s PICTURE.png\n", job.model().c_str(),
+                    job.model().c_str());
+      }
+    }
+    return ExitCodeOf(job);
+  }
+
+  const std::string job_name_;
+  const Globals& globals_;
+  const std::unique_ptr<Client> client_;
+  LiveView view_;
+  Story story_;
+  std::string token_;
+  bool going_away_ = false;
+};
+
+}  // namespace
+
+int Follow(const std::string& job_name, const Globals& globals) {
+  return Follower(job_name, globals).Run();
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,177 @@
+#include <cstdio>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
+#include "client/cli/command.h"
+#include "client/cli/live_view.h"
+#include "client/cli/render.h"
+#include "client/jobfile/print.h"
+
+namespace hone::client::cli {
+namespace {
+
+struct ListOptions {
+  std::vector<std::string> states;
+  int limit = 50;
+};
+
+std::string Lower(const std::string& enum_name) {
+  return absl::StrReplaceAll(absl::AsciiStrToLower(enum_name), {{"_", " "}});
+}
+
+std::string When(const google::protobuf::Timestamp& time) {
+  return time.seconds() == 0
+             ? ""
+             : absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()),
+                                absl::LocalTimeZone());
+}
+
+std::string Progress(const v1::Job& job) {
+  if (job.state() == v1::Job::QUEUED) {
+    return job.queue_position() > 0 ? absl::StrCat("number ", job.queue_position(), " in the queue")
+                                    : "";
+  }
+  if (job.end_reason() != v1::Job::END_REASON_UNSPECIFIED && job.state() != v1::Job::SUCCEEDED) {
+    return Lower(v1::Job::EndReason_Name(job.end_reason()));
+  }
+  if (const auto found = job.evaluation().metrics().find("test_accuracy");
+      found != job.evaluation().metrics().end()) {
+    return absl::StrCat("test accuracy ", Percent(found->second));
+  }
+  if (job.progress().total_steps() == 0) {
+    return job.progress().phase();
+  }
+  const double done = static_cast<double>(job.progress().step()) /
+                      static_cast<double>(job.progress().total_steps());
+  return job.state() == v1::Job::RUNNING
+             ? absl::StrCat(Percent(done), ", ", Duration(job.progress().eta_seconds()), " left")
+             : Percent(done);
+}
+
+void PrintLines(const std::vector<Line>& lines) {
+  const Screen screen = Screen::Of(stdout);
+  for (const Line& line : lines) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
+int List(const ListOptions& options, const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  v1::ListJobsRequest request;
+  for (const std::string& name : options.states) {
+    v1::Job::State state = v1::Job::STATE_UNSPECIFIED;
+    if (!v1::Job::State_Parse(absl::AsciiStrToUpper(name), &state)) {
+      return Fail(absl::InvalidArgumentError(absl::StrCat(
+                      "--state: unknown state `", name,
+                      "`; known: queued, running, succeeded, failed, cancelled, cancelling")),
+                  globals);
+    }
+    request.add_states(state);
+  }
+  std::vector<v1::Job> jobs;
+  do {
+    request.set_page_size(std::min(options.limit - static_cast<int>(jobs.size()), 1000));
+    const absl::StatusOr<v1::ListJobsResponse> page = client->ListJobs(request);
+    if (!page.ok()) {
+      return Fail(page.status(), globals, /*from_server=*/true);
+    }
+    jobs.insert(jobs.end(), page->jobs().begin(), page->jobs().end());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty() && static_cast<int>(jobs.size()) < options.limit);
+  if (globals.json) {
+    v1::ListJobsResponse all;
+    for (const v1::Job& job : jobs) {
+      *all.add_jobs() = job;
+    }
+    all.set_next_page_token(request.page_token());
+    PrintJsonLine(all);
+    return kSuccess;
+  }
+  std::vector<std::vector<std::string>> rows = {{"job", "name", "state", "created", ""}};
+  for (const v1::Job& job : jobs) {
+    rows.push_back({job.name(), job.display_name(), Lower(v1::Job::State_Name(job.state())),
+                    When(job.create_time()), Progress(job)});
+  }
+  if (jobs.empty()) {
+    std::printf("no jobs\n");
+  } else {
+    PrintLines(Table(rows));
+  }
+  return kSuccess;
+}
+
+int Show(const std::string& name, const Globals& globals) {
+  const absl::StatusOr<v1::Job> job = globals.Connect()->GetJob(ResourceName("jobs", name));
+  if (!job.ok()) {
+    return Fail(job.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*job);
+    return kSuccess;
+  }
+  Story story;
+  story.Apply(*job);
+  std::vector<Line> lines;
+  const auto add = [&lines](const char* label, const std::string& value) {
+    if (!value.empty()) {
+      lines.push_back(Line().Add(absl::StrCat(" ", label), Style::kDim).PadTo(12).Add(value));
+    }
+  };
+  add("job", job->name());
+  add("state", absl::StrCat(Lower(v1::Job::State_Name(job->state())), "  ", Progress(*job)));
+  add("created", When(job->create_time()));
+  add("started", When(job->start_time()));
+  add("ended", When(job->end_time()));
+  add("attempt", job->attempt() > 1 ? absl::StrCat(job->attempt()) : "");
+  add("threads", job->threads() > 0 ? absl::StrCat(job->threads()) : "");
+  add("model", job->model());
+  PrintLines(lines);
+  if (story.ended()) {
+    PrintLines(RenderEnd(story));
+  }
+  std::printf("\n%s", jobfile::PrintYaml(job->spec()).c_str());
+  return kSuccess;
+}
+
+int Cancel(const std::string& name, const Globals& globals) {
+  const absl::StatusOr<v1::Job> job = globals.Connect()->CancelJob(ResourceName("jobs", name));
+  if (!job.ok()) {
+    return Fail(job.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*job);
+  } else {
+    std::printf("%s is %s\n", job->name().c_str(),
+                Lower(v1::Job::State_Name(job->state())).c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddJobs(CLI::App& app, Globals& globals) {
+  CLI::App* jobs = app.add_subcommand("jobs", "The server's jobs.");
+  jobs->require_subcommand(1);
+  jobs->fallthrough();
+  const auto options = std::make_shared<ListOptions>();
+  CLI::App* list = AddCommand(*jobs, globals, "list", "The newest jobs first.",
+                              [options, &globals] { return List(*options, globals); });
+  list->add_option("--state", options->states, "only jobs in this state; may be repeated")
+      ->allow_extra_args(false);
+  list->add_option("--limit", options->limit, "at most so many")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  const auto name = std::make_shared<std::string>();
+  AddCommand(*jobs, globals, "show", "One job: state, numbers, its job file.",
+             [name, &globals] { return Show(*name, globals); })
+      ->add_option("JOB", *name, "jobs/<id>, or the id alone")
+      ->required();
+  AddCommand(*jobs, globals, "cancel", "End a job; one that runs writes a checkpoint first.",
+             [name, &globals] { return Cancel(*name, globals); })
+      ->add_option("JOB", *name, "jobs/<id>, or the id alone")
+      ->required();
+}
+
+}  // namespace hone::client::cli

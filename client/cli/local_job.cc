@@ -1,0 +1,271 @@
+#include "client/cli/local_job.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "engine/base/cpu.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "server/worker_process/worker_process.h"
+
+namespace hone::client::cli {
+namespace {
+
+using ::hone::server::worker_process::ExitStatus;
+using ::hone::server::worker_process::FindWorkerBinary;
+using ::hone::server::worker_process::Received;
+using ::hone::server::worker_process::WorkerProcess;
+
+constexpr absl::Duration kTick = absl::Milliseconds(100);
+constexpr absl::Duration kExitGrace = absl::Seconds(20);
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string CacheDirectory() {
+  const std::string cache = Environment("XDG_CACHE_HOME");
+  const std::string home = Environment("HOME");
+  return cache.empty() ? absl::StrCat(home.empty() ? "/tmp" : home, "/.cache/hone")
+                       : absl::StrCat(cache, "/hone");
+}
+
+// The last lines that a worker wrote before it ended without a word.
+std::string TailOf(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path, 1 << 24);
+  if (!text.ok() || text->empty()) {
+    return "";
+  }
+  std::vector<std::string> lines = absl::StrSplit(*text, '\n', absl::SkipEmpty());
+  std::string tail;
+  for (size_t i = lines.size() > 5 ? lines.size() - 5 : 0; i < lines.size(); ++i) {
+    absl::StrAppend(&tail, "\n  ", lines[i].substr(0, 200));
+  }
+  return tail;
+}
+
+// Removes itself and what is in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "hone-XXXXXX").string();
+    if (mkdtemp(pattern.data()) != nullptr) {
+      path_ = pattern;
+    }
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) {
+      std::filesystem::remove_all(path_, ignored);
+    }
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+void StampNow(google::protobuf::Timestamp* stamp) {
+  const absl::Time now = absl::Now();
+  stamp->set_seconds(absl::ToUnixSeconds(now));
+  stamp->set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(now - absl::FromUnixSeconds(stamp->seconds()))));
+}
+
+// Turns frames into the events and the end that a server would make of them.
+class LocalJob {
+ public:
+  LocalJob(const v1::WorkerRequest& request, const LocalJobObserver& observer, Story& story)
+      : request_(request), observer_(observer), story_(story) {
+    v1::Job& job = story_.job();
+    job.set_display_name(request.spec().display_name());
+    *job.mutable_spec() = request.spec();
+    job.set_attempt(request.attempt());
+    job.set_threads(request.threads());
+    StampNow(job.mutable_create_time());
+    *job.mutable_start_time() = job.create_time();
+    v1::Event running;
+    running.mutable_state()->set_state("RUNNING");
+    Emit(running);
+  }
+
+  void Handle(const v1::WorkerFrame& frame) {
+    switch (frame.kind_case()) {
+      case v1::WorkerFrame::kEvent:
+        if (frame.event().artifact().kind() == "model") {
+          story_.job().set_model(
+              absl::StrCat(request_.run_directory(), "/", frame.event().artifact().path()));
+        }
+        Emit(frame.event());
+        break;
+      case v1::WorkerFrame::kProgress:
+        story_.SetPhase(frame.progress().phase(), frame.progress().done());
+        Changed();
+        break;
+      case v1::WorkerFrame::kFailure: {
+        ended_ = true;
+        const v1::Failure& failure = frame.failure();
+        End("FAILED", failure.end_reason(),
+            failure.step() > 0 ? absl::StrCat(failure.message(), " (step ", failure.step(), ")")
+                               : failure.message());
+        break;
+      }
+      case v1::WorkerFrame::kFinished: {
+        ended_ = true;
+        const bool cancelled = frame.finished().end_reason() == "CANCELLED";
+        End(cancelled ? "CANCELLED" : "SUCCEEDED",
+            cancelled ? "USER" : frame.finished().end_reason(), "");
+        break;
+      }
+      default:
+        break;
+    }
+  }
+
+  // The worker is gone. Unless its last frame has said how, that was not its plan.
+  void Close(const ExitStatus& exit, bool interrupted, const absl::Status& pipe,
+             const std::string& log) {
+    if (ended_) {
+      return;
+    }
+    if (interrupted && exit.signal != 0) {
+      End("CANCELLED", "USER", "ended before it could write another checkpoint");
+      return;
+    }
+    End("FAILED", "CRASHED",
+        absl::StrCat("the worker ", exit.ToString(), " without a word",
+                     pipe.ok() ? "" : absl::StrCat(" (", pipe.message(), ")"), "; see ", log,
+                     TailOf(log)));
+  }
+
+  void Changed() {
+    if (observer_.on_change) {
+      observer_.on_change();
+    }
+  }
+
+ private:
+  void Emit(v1::Event event) {
+    event.set_sequence(story_.job().last_sequence() + 1);
+    event.set_attempt(request_.attempt());
+    StampNow(event.mutable_time());
+    story_.Apply(event);
+    if (observer_.on_event) {
+      observer_.on_event(event);
+    }
+  }
+
+  void End(const std::string& state, const std::string& reason, const std::string& message) {
+    StampNow(story_.job().mutable_end_time());
+    v1::Event event;
+    event.mutable_state()->set_state(state);
+    event.mutable_state()->set_end_reason(reason);
+    event.mutable_state()->set_message(message);
+    Emit(event);
+  }
+
+  const v1::WorkerRequest& request_;
+  const LocalJobObserver& observer_;
+  Story& story_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads, const v1::JobSpec& spec) {
+  v1::WorkerRequest request;
+  request.set_mode(mode);
+  *request.mutable_spec() = spec;
+  const auto asked = static_cast<int>(spec.training().threads());
+  request.set_threads(threads > 0 ? threads : asked > 0 ? asked : AvailableThreads());
+  request.set_cache_directory(CacheDirectory());
+  request.set_data_mirror(Environment("HONE_DATA_DIR"));
+  return request;
+}
+
+absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request,
+                                          const std::function<void(const std::string&)>& on_phase) {
+  HONE_ASSIGN_OR_RETURN(const std::string binary, FindWorkerBinary());
+  const TemporaryFolder folder;
+  const std::string log = absl::StrCat(folder.path(), "/worker.log");
+  request.set_run_directory(folder.path());
+  const Interrupts interrupts;
+  HONE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<WorkerProcess> worker,
+      WorkerProcess::Start(request, {.binary = binary,
+                                     .request_path = absl::StrCat(folder.path(), "/request"),
+                                     .output_path = log}));
+  while (interrupts.count() == 0) {
+    HONE_ASSIGN_OR_RETURN(Received received, worker->Read(kTick));
+    if (received.ended) {
+      return absl::InternalError(absl::StrCat("the worker ", worker->Wait(kExitGrace).ToString(),
+                                              " without an answer", TailOf(log)));
+    }
+    if (!received.frame) {
+      continue;
+    }
+    if (received.frame->has_plan() || received.frame->has_predictions()) {
+      return *std::move(received.frame);
+    }
+    if (received.frame->has_failure()) {
+      const v1::Failure& failure = received.frame->failure();
+      return absl::Status(failure.code() > 0 ? static_cast<absl::StatusCode>(failure.code())
+                                             : absl::StatusCode::kInternal,
+                          failure.message());
+    }
+    if (received.frame->has_progress() && on_phase) {
+      on_phase(received.frame->progress().phase());
+    }
+  }
+  return absl::CancelledError("interrupted");
+}
+
+absl::Status RunLocalJob(v1::WorkerRequest request, Interrupts& interrupts,
+                         const LocalJobObserver& observer, Story& story) {
+  HONE_ASSIGN_OR_RETURN(const std::string binary, FindWorkerBinary());
+  const std::string log = absl::StrCat(request.run_directory(), "/worker.log");
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
+                        WorkerProcess::Start(request, {.binary = binary,
+                                                       .request_path = absl::StrCat(
+                                                           request.run_directory(), "/request"),
+                                                       .output_path = log}));
+  LocalJob job(request, observer, story);
+  int passed_on = 0;
+  absl::Status pipe;
+  while (true) {
+    if (const int count = interrupts.count(); count > passed_on) {
+      passed_on = count;
+      worker->Signal(count == 1 ? SIGTERM : SIGKILL);
+      if (observer.on_message) {
+        observer.on_message(count == 1 ? "ending after a checkpoint; Ctrl-C again ends at once"
+                                       : "killed");
+      }
+    }
+    absl::StatusOr<Received> received = worker->Read(kTick);
+    if (!received.ok()) {
+      pipe = received.status();
+      worker->Signal(SIGKILL);
+      break;
+    }
+    if (received->ended) {
+      break;
+    }
+    if (received->frame) {
+      job.Handle(*received->frame);
+    } else {
+      job.Changed();
+    }
+  }
+  job.Close(worker->Wait(kExitGrace), passed_on > 0, pipe, log);
+  return absl::OkStatus();
+}
+
+}  // namespace hone::client::cli

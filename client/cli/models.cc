@@ -1,0 +1,206 @@
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "client/cli/command.h"
+#include "client/cli/live_view.h"
+#include "client/cli/plan_table.h"
+#include "client/cli/render.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::client::cli {
+namespace {
+
+void PrintLines(const std::vector<Line>& lines) {
+  const Screen screen = Screen::Of(stdout);
+  for (const Line& line : lines) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
+int List(const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  v1::ListModelsRequest request;
+  v1::ListModelsResponse all;
+  do {
+    request.set_page_size(1000);
+    const absl::StatusOr<v1::ListModelsResponse> page = client->ListModels(request);
+    if (!page.ok()) {
+      return Fail(page.status(), globals, /*from_server=*/true);
+    }
+    all.mutable_models()->MergeFrom(page->models());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  if (globals.json) {
+    PrintJsonLine(all);
+    return kSuccess;
+  }
+  std::vector<std::vector<std::string>> rows = {{"model", "name", "task", ">size", "test"}};
+  for (const v1::Model& model : all.models()) {
+    const auto accuracy = model.evaluation().metrics().find("test_accuracy");
+    rows.push_back(
+        {model.name(), model.display_name(), model.task(), absl::StrCat(">", Bytes(model.bytes())),
+         accuracy == model.evaluation().metrics().end() ? "" : Percent(accuracy->second)});
+  }
+  if (all.models().empty()) {
+    std::printf("no models\n");
+  } else {
+    PrintLines(Table(rows));
+  }
+  return kSuccess;
+}
+
+int Show(const std::string& name, const Globals& globals) {
+  const absl::StatusOr<v1::Model> model = globals.Connect()->GetModel(ResourceName("models", name));
+  if (!model.ok()) {
+    return Fail(model.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*model);
+    return kSuccess;
+  }
+  std::vector<Line> lines;
+  const auto add = [&lines](const char* label, const std::string& value) {
+    lines.push_back(Line().Add(absl::StrCat(" ", label), Style::kDim).PadTo(12).Add(value));
+  };
+  add("model", absl::StrCat(model->name(), "  ", model->display_name()));
+  add("task", model->task());
+  add("made by", model->job());
+  for (const v1::ModelFile& file : model->files()) {
+    add("file", absl::StrCat(file.path(), "  ", Bytes(file.bytes())));
+  }
+  for (const auto& [metric, value] : std::map<std::string, double>(
+           model->evaluation().metrics().begin(), model->evaluation().metrics().end())) {
+    add(metric.c_str(), "");
+    lines.back().PadTo(23).Add(Significant(value));
+  }
+  lines.emplace_back();
+  PrintLines(lines);
+  PrintLines(LayerTable(model->plan()));
+  return kSuccess;
+}
+
+// A path below the model's folder, without a way out of it.
+absl::Status CheckPath(const std::string& path) {
+  if (path.empty() || path[0] == '/') {
+    return absl::DataLossError(absl::StrCat("the server sent the file name `", path, "`"));
+  }
+  for (const absl::string_view part : absl::StrSplit(path, '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return absl::DataLossError(absl::StrCat("the server sent the file name `", path, "`"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Writes the files of a download one after another and checks each against its SHA-256.
+class Export {
+ public:
+  explicit Export(std::string folder) : folder_(std::move(folder)) {}
+
+  absl::Status Take(const v1::DownloadModelResponse& chunk) {
+    if (chunk.has_file()) {
+      HONE_RETURN_IF_ERROR(Close());
+      HONE_RETURN_IF_ERROR(CheckPath(chunk.file().path()));
+      file_ = chunk.file();
+      path_ = absl::StrCat(folder_, "/", file_.path());
+      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+      stream_ = std::ofstream(path_, std::ios::binary | std::ios::trunc);
+    }
+    stream_.write(chunk.data().data(), static_cast<std::streamsize>(chunk.data().size()));
+    return stream_.good() ? absl::OkStatus()
+                          : absl::UnavailableError(absl::StrCat(path_, ": cannot be written"));
+  }
+
+  // After the last chunk.
+  absl::Status Close() {
+    if (path_.empty()) {
+      return absl::OkStatus();
+    }
+    stream_.close();
+    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path_));
+    if (!file_.sha256().empty() && sha256 != file_.sha256()) {
+      return absl::DataLossError(absl::StrCat(path_, ": SHA-256 is ", sha256, ", not ",
+                                              file_.sha256(), " as the server says"));
+    }
+    path_.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string folder_;
+  v1::ModelFile file_;
+  std::string path_;
+  std::ofstream stream_;
+};
+
+// Into a folder beside the wanted one first: it is there whole, or not at all.
+absl::Status ExportTo(Client& client, const std::string& name, const std::string& folder) {
+  std::error_code error;
+  if (std::filesystem::exists(folder, error)) {
+    return absl::AlreadyExistsError(absl::StrCat(folder, " exists already"));
+  }
+  const std::string part = absl::StrCat(folder, ".part");
+  std::filesystem::remove_all(part, error);
+  std::filesystem::create_directories(part, error);
+  if (error) {
+    return ErrnoStatus(error.value(), part);
+  }
+  Export files(part);
+  absl::Status status = client.DownloadModel(
+      name, [&](const v1::DownloadModelResponse& chunk) { return files.Take(chunk); });
+  if (status.ok()) {
+    status = files.Close();
+  }
+  if (!status.ok()) {
+    std::filesystem::remove_all(part, error);
+    return status;
+  }
+  std::filesystem::rename(part, folder, error);
+  return error ? ErrnoStatus(error.value(), folder) : absl::OkStatus();
+}
+
+int ExportModel(const std::string& name, const std::string& folder, const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  const absl::StatusOr<v1::Model> model = client->GetModel(ResourceName("models", name));
+  if (!model.ok()) {
+    return Fail(model.status(), globals, /*from_server=*/true);
+  }
+  if (const absl::Status status = ExportTo(*client, model->name(), folder); !status.ok()) {
+    return Fail(status, globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*model);
+  } else {
+    std::printf("%s: %d files, %s\n next: hone predict %s …\n", folder.c_str(), model->files_size(),
+                Bytes(model->bytes()).c_str(), folder.c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddModels(CLI::App& app, Globals& globals) {
+  CLI::App* models = app.add_subcommand("models", "The server's models.");
+  models->require_subcommand(1);
+  models->fallthrough();
+  AddCommand(*models, globals, "list", "The newest models first.",
+             [&globals] { return List(globals); });
+  const auto name = std::make_shared<std::string>();
+  const auto folder = std::make_shared<std::string>();
+  AddCommand(*models, globals, "show", "One model: its files, numbers and layers.",
+             [name, &globals] { return Show(*name, globals); })
+      ->add_option("MODEL", *name, "models/<id>, or the id alone")
+      ->required();
+  CLI::App* command =
+      AddCommand(*models, globals, "export", "Bring a model's files into a new folder.",
+                 [name, folder, &globals] { return ExportModel(*name, *folder, globals); });
+  command->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
+  command->add_option("DIR", *folder, "the folder to make")->required();
+}
+
+}  // namespace hone::client::cli

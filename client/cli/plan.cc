@@ -1,0 +1,86 @@
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
+#include "client/cli/live_view.h"
+#include "client/cli/local_job.h"
+#include "client/cli/plan_table.h"
+#include "client/jobfile/job_file.h"
+#include "engine/base/status.h"
+
+namespace hone::client::cli {
+namespace {
+
+struct PlanOptions {
+  std::vector<std::string> files;
+  std::vector<std::string> overrides;
+  int threads = 0;
+  bool no_measure = false;
+};
+
+absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& options) {
+  HONE_ASSIGN_OR_RETURN(const v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
+  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PLAN, options.threads, spec);
+  request.set_measure(!options.no_measure);
+  absl::StatusOr<v1::WorkerFrame> frame = AskWorker(std::move(request), nullptr);
+  if (!frame.ok()) {
+    return Annotate(frame.status(), file);
+  }
+  v1::Plan plan = std::move(*frame->mutable_plan());
+  if (plan.display_name().empty()) {
+    plan.set_display_name(spec.display_name());
+  }
+  return plan;
+}
+
+int RunPlan(const PlanOptions& options, const Globals& globals) {
+  std::vector<v1::Plan> plans;
+  for (const std::string& file : options.files) {
+    absl::StatusOr<v1::Plan> plan = PlanOf(file, options);
+    if (!plan.ok()) {
+      return Fail(plan.status(), globals);
+    }
+    if (globals.json) {
+      PrintJsonLine(*plan);
+    }
+    plans.push_back(*std::move(plan));
+  }
+  if (globals.json) {
+    return kSuccess;
+  }
+  const Screen screen = Screen::Of(stdout);
+  std::vector<Line> lines;
+  for (const v1::Plan& plan : plans) {
+    for (Line& line : PlanTable(plan)) {
+      lines.push_back(std::move(line));
+    }
+  }
+  if (plans.size() > 1) {
+    for (Line& line : CompareTable(plans)) {
+      lines.push_back(std::move(line));
+    }
+  }
+  for (const Line& line : lines) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddPlan(CLI::App& app, Globals& globals) {
+  const auto options = std::make_shared<PlanOptions>();
+  CLI::App* command = AddCommand(app, globals, "plan",
+                                 "Show the layers and the cost of a job before it is trained.",
+                                 [options, &globals] { return RunPlan(*options, globals); });
+  command->add_option("FILE", options->files, "job files; several are shown side by side")
+      ->required();
+  command->add_option("--set", options->overrides, "change a field: training.epochs=1")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--threads", options->threads, "threads; default: all that there are")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--no-measure", options->no_measure, "do not measure the time of a step");
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,185 @@
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/command.h"
+#include "client/cli/csv.h"
+#include "client/cli/live_view.h"
+#include "client/cli/local_job.h"
+#include "client/cli/render.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::client::cli {
+namespace {
+
+constexpr int64_t kMaxPictureBytes = 64 << 20;
+// What one call takes, and what fits a message beside its frame.
+constexpr int kInputsPerCall = 256;
+constexpr size_t kBytesPerCall = 3 << 20;
+
+struct PredictOptions {
+  std::string model;
+  std::vector<std::string> pictures;
+  std::string csv;
+  int top = 5;
+};
+
+struct Input {
+  std::string label;
+  v1::PredictInput input;
+};
+
+absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
+  std::vector<Input> inputs;
+  for (const std::string& path : options.pictures) {
+    HONE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kMaxPictureBytes));
+    Input input{.label = path, .input = {}};
+    input.input.set_image(std::move(bytes));
+    inputs.push_back(std::move(input));
+  }
+  if (!options.csv.empty()) {
+    HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(options.csv, kMaxPictureBytes));
+    HONE_ASSIGN_OR_RETURN(const auto records, ParseCsv(text, options.csv));
+    for (size_t i = 0; i < records.size(); ++i) {
+      Input input{.label = absl::StrCat("row ", i + 1), .input = {}};
+      for (const auto& [column, cell] : records[i]) {
+        (*input.input.mutable_record()->mutable_cells())[column] = cell;
+      }
+      inputs.push_back(std::move(input));
+    }
+  }
+  if (inputs.empty()) {
+    return absl::InvalidArgumentError("give at least one picture, or --csv FILE");
+  }
+  return inputs;
+}
+
+// The folder of a model on this machine: the folder itself, or `model` in a run's folder. "" if it
+// is the server's.
+std::string LocalModel(const std::string& model) {
+  std::error_code error;
+  const std::string in_run = absl::StrCat(model, "/model");
+  if (std::filesystem::is_directory(in_run, error)) {
+    return in_run;
+  }
+  return std::filesystem::is_directory(model, error) ? model : "";
+}
+
+// One call's worth of inputs, all of them in as few calls as the limits allow.
+template <typename Call>
+absl::StatusOr<v1::PredictResponse> InBatches(const std::vector<Input>& inputs, const Call& call) {
+  v1::PredictResponse all;
+  for (size_t i = 0; i < inputs.size();) {
+    std::vector<v1::PredictInput> batch;
+    size_t bytes = 0;
+    while (i < inputs.size() && batch.size() < kInputsPerCall &&
+           (batch.empty() || bytes + inputs[i].input.ByteSizeLong() <= kBytesPerCall)) {
+      bytes += inputs[i].input.ByteSizeLong();
+      batch.push_back(inputs[i++].input);
+    }
+    HONE_ASSIGN_OR_RETURN(const v1::PredictResponse answer, call(batch));
+    all.mutable_predictions()->MergeFrom(answer.predictions());
+  }
+  if (all.predictions_size() != static_cast<int>(inputs.size())) {
+    return absl::InternalError(absl::StrCat(inputs.size(), " inputs, but ", all.predictions_size(),
+                                            " predictions came back"));
+  }
+  return all;
+}
+
+absl::StatusOr<v1::PredictResponse> AskLocal(const std::string& folder,
+                                             const std::vector<Input>& inputs) {
+  return InBatches(
+      inputs,
+      [&](const std::vector<v1::PredictInput>& batch) -> absl::StatusOr<v1::PredictResponse> {
+        v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PREDICT, 0, v1::JobSpec());
+        request.set_model_directory(folder);
+        request.mutable_inputs()->Assign(batch.begin(), batch.end());
+        HONE_ASSIGN_OR_RETURN(const v1::WorkerFrame frame, AskWorker(std::move(request), nullptr));
+        v1::PredictResponse response;
+        *response.mutable_predictions() = frame.predictions().predictions();
+        return response;
+      });
+}
+
+absl::StatusOr<v1::PredictResponse> AskServer(Client& client, const std::string& model,
+                                              const std::vector<Input>& inputs) {
+  return InBatches(inputs, [&](const std::vector<v1::PredictInput>& batch) {
+    v1::PredictRequest request;
+    request.set_name(model);
+    request.mutable_inputs()->Assign(batch.begin(), batch.end());
+    return client.Predict(request);
+  });
+}
+
+void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
+                     const Screen& screen) {
+  const auto print = [&](const Line& line) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  };
+  print(Line().Add(" ").Add(label, Style::kBold));
+  int width = 0;
+  const int shown = std::min(top, prediction.classes_size());
+  for (int i = 0; i < shown; ++i) {
+    width = std::max(width, Columns(prediction.classes(i).name()));
+  }
+  const int bar = std::clamp(screen.width() - width - 16, 10, 40);
+  for (int i = 0; i < shown; ++i) {
+    const v1::Prediction::Class& entry = prediction.classes(i);
+    Line line;
+    line.Add("   ").Add(entry.name(), i == 0 ? Style::kBold : Style::kPlain).PadTo(width + 5);
+    line.Add(Bar(entry.probability(), bar), i == 0 ? Style::kTrain : Style::kDim)
+        .PadTo(width + bar + 6);
+    line.Add(absl::StrFormat("%6.2f %%", 100 * entry.probability()));
+    print(line);
+  }
+  for (const double value : prediction.values()) {
+    print(Line().Add("   ").Add(Significant(value), Style::kBold));
+  }
+}
+
+int Predict(const PredictOptions& options, const Globals& globals) {
+  const absl::StatusOr<std::vector<Input>> inputs = ReadInputs(options);
+  if (!inputs.ok()) {
+    return Fail(inputs.status(), globals);
+  }
+  const std::string folder = LocalModel(options.model);
+  const absl::StatusOr<v1::PredictResponse> response =
+      folder.empty() ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
+                     : AskLocal(folder, *inputs);
+  if (!response.ok()) {
+    return Fail(response.status(), globals, /*from_server=*/folder.empty());
+  }
+  if (globals.json) {
+    PrintJsonLine(*response);
+    return kSuccess;
+  }
+  const Screen screen = Screen::Of(stdout);
+  for (int i = 0; i < response->predictions_size(); ++i) {
+    PrintPrediction((*inputs)[static_cast<size_t>(i)].label, response->predictions(i), options.top,
+                    screen);
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddPredict(CLI::App& app, Globals& globals) {
+  const auto options = std::make_shared<PredictOptions>();
+  CLI::App* command = AddCommand(app, globals, "predict", "Ask a model.",
+                                 [options, &globals] { return Predict(*options, globals); });
+  command
+      ->add_option("MODEL", options->model, "models/<id> of the server, or a model's folder here")
+      ->required();
+  command->add_option("PICTURE", options->pictures, "PNG or JPEG files");
+  command->add_option("--csv", options->csv, "a table; its first line names the columns");
+  command->add_option("--top", options->top, "so many classes of each")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,214 @@
+#include "client/cli/render.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+
+namespace hone::client::cli {
+namespace {
+
+std::string Name(const Story& story) {
+  return story.job().display_name().empty() ? story.job().spec().display_name()
+                                            : story.job().display_name();
+}
+
+// A metric as its name asks for it: shares in per cent.
+std::string Value(const std::string& name, double value) {
+  return absl::StrContains(name, "accuracy") ? Percent(value) : Significant(value);
+}
+
+// "1 of 5", or the epochs alone where the length is given in steps.
+std::string Epochs(const Story& story) {
+  const v1::Metrics& metrics = story.metrics();
+  const int64_t total = story.job().spec().training().epochs();
+  const std::string now = absl::StrFormat("%.1f", metrics.epoch());
+  return total > 0 ? absl::StrCat(now, " of ", total) : now;
+}
+
+double Done(const Story& story) {
+  const v1::Metrics& metrics = story.metrics();
+  if (story.phase() != "training" && story.phase_done() >= 0) {
+    return story.phase_done();
+  }
+  return metrics.total_steps() > 0
+             ? static_cast<double>(metrics.step()) / static_cast<double>(metrics.total_steps())
+             : 0;
+}
+
+Line Head(const Story& story, int width) {
+  Line line;
+  line.Add(" ").Add(Name(story), Style::kBold).Add("  ");
+  std::string state = story.phase();
+  if (story.job().state() == v1::Job::QUEUED) {
+    state = story.job().queue_position() > 0
+                ? absl::StrCat("waiting, number ", story.job().queue_position(), " in the queue")
+                : "waiting";
+  } else if (story.job().state() == v1::Job::CANCELLING) {
+    state = "ending; writing the last checkpoint";
+  }
+  line.Add(state.empty() ? "starting" : state, Style::kDim);
+  if (story.metrics().total_steps() > 0) {
+    const std::string right =
+        absl::StrCat("epoch ", Epochs(story), "   step ", Count(story.metrics().step()), " of ",
+                     Count(story.metrics().total_steps()), " ");
+    if (line.columns() + Columns(right) + 1 < width) {
+      line.PadTo(width - Columns(right)).Add(right, Style::kDim);
+    }
+  }
+  return line;
+}
+
+Line ProgressBar(const Story& story, int width) {
+  const double done = std::clamp(Done(story), 0.0, 1.0);
+  const bool training = story.metrics().total_steps() > 0 && story.phase() == "training";
+  const std::string left = training && story.metrics().eta_seconds() > 0
+                               ? absl::StrCat(Duration(story.metrics().eta_seconds()), " left")
+                               : "";
+  const std::string numbers = absl::StrFormat(" %3.0f %%  %s", 100 * done, left);
+  const int columns = std::max(width - Columns(numbers) - 2, 4);
+  const std::string filled = Bar(done, columns);
+  std::string rest;
+  for (int i = Columns(filled); i < columns; ++i) {
+    rest += "─";
+  }
+  return Line().Add(" ").Add(filled, Style::kTrain).Add(rest, Style::kDim).Add(numbers);
+}
+
+void AddValue(const Story& story, const std::string& metric, absl::string_view label, Style style,
+              Line& line) {
+  if (const std::optional<double> value = story.Value(metric)) {
+    line.Add(absl::StrCat(label, " "), Style::kDim).Add(Value(metric, *value), style).Add("   ");
+  }
+}
+
+std::vector<Line> Numbers(const Story& story) {
+  std::vector<Line> lines;
+  Line train;
+  train.Add(" training    ", Style::kTrain);
+  AddValue(story, "loss", "loss", Style::kBold, train);
+  AddValue(story, "accuracy", "accuracy", Style::kBold, train);
+  if (const auto speed = story.Value("samples_per_second")) {
+    train.Add(Count(std::llround(*speed))).Add(" examples/s   ", Style::kDim);
+  }
+  AddValue(story, "learning_rate", "rate", Style::kPlain, train);
+  AddValue(story, "gradient_norm", "gradient", Style::kPlain, train);
+  lines.push_back(std::move(train));
+  if (story.Value("validation_loss")) {
+    Line validation;
+    validation.Add(" validation  ", Style::kValidation);
+    AddValue(story, "validation_loss", "loss", Style::kBold, validation);
+    AddValue(story, "validation_accuracy", "accuracy", Style::kBold, validation);
+    lines.push_back(std::move(validation));
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::string Bar(double share, int columns) {
+  const double filled = std::clamp(share, 0.0, 1.0) * columns;
+  std::string bar;
+  for (int i = 0; i < static_cast<int>(filled); ++i) {
+    bar += "━";
+  }
+  if (filled - std::floor(filled) >= 0.5) {
+    bar += "╸";
+  }
+  return bar;
+}
+
+std::vector<Line> RenderLive(const Story& story, int width, int height) {
+  std::vector<Line> lines = {Line(), Head(story, width), ProgressBar(story, width)};
+  std::vector<Line> below;
+  for (const std::string& verdict : story.verdicts()) {
+    below.push_back(Line().Add(" ⚠ ", Style::kWarning).Add(verdict, Style::kWarning));
+  }
+  for (const std::string& warning : story.warnings()) {
+    below.push_back(Line().Add(" ⚠ ", Style::kWarning).Add(warning));
+  }
+  if (story.metrics().total_steps() > 0) {
+    lines.emplace_back();
+    for (Line& line : Numbers(story)) {
+      lines.push_back(std::move(line));
+    }
+    // Two lines for the axis and its legend, two of air, one for the cursor.
+    const int room = height - static_cast<int>(lines.size() + below.size()) - 5;
+    const std::vector<Line> plot =
+        Plot(story.train_loss(), story.validation_loss(),
+             {.width = std::min(width, 120),
+              .height = std::min(room, 10),
+              .total_steps = static_cast<double>(story.metrics().total_steps())});
+    if (!plot.empty()) {
+      lines.emplace_back();
+      lines.insert(lines.end(), plot.begin(), plot.end());
+    }
+  }
+  if (!below.empty()) {
+    lines.emplace_back();
+    lines.insert(lines.end(), below.begin(), below.end());
+  }
+  lines.resize(std::min(lines.size(), static_cast<size_t>(std::max(height - 1, 1))));
+  return lines;
+}
+
+std::string ProgressLine(const Story& story) {
+  const v1::Metrics& metrics = story.metrics();
+  std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
+                                  " of ", Count(metrics.total_steps()));
+  for (const char* name : {"loss", "accuracy", "validation_loss", "validation_accuracy"}) {
+    if (const auto value = story.Value(name)) {
+      absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",
+                      Value(name, *value));
+    }
+  }
+  if (const auto speed = story.Value("samples_per_second")) {
+    absl::StrAppend(&line, "   ", Count(std::llround(*speed)), " examples/s");
+  }
+  if (metrics.eta_seconds() > 0) {
+    absl::StrAppend(&line, "   ", Duration(metrics.eta_seconds()), " left");
+  }
+  return line;
+}
+
+std::string StartLine(const v1::Started& started, const std::string& display_name) {
+  const v1::Plan& plan = started.plan();
+  std::string line = absl::StrCat(
+      display_name.empty() ? plan.display_name() : display_name, ": ", Count(plan.parameters()),
+      " parameters, ", Count(plan.train_examples()), " training examples, ",
+      Count(plan.total_steps()), " steps of ", plan.batch_size(), ", ", plan.threads(),
+      plan.threads() == 1 ? " thread, " : " threads, ", plan.precision());
+  if (plan.peak_memory_bytes() > 0) {
+    absl::StrAppend(&line, ", ", Bytes(plan.peak_memory_bytes()), " of memory");
+  }
+  if (plan.has_seconds()) {
+    absl::StrAppend(&line, ", about ", Duration(plan.seconds()));
+  }
+  if (started.resumed_from_step() > 0) {
+    absl::StrAppend(&line, "; goes on from step ", Count(started.resumed_from_step()));
+  }
+  return line;
+}
+
+std::vector<std::string> DataLines(const v1::DataReport& report) {
+  std::vector<std::string> lines;
+  std::vector<std::string> splits;
+  for (const auto& split : report.splits()) {
+    splits.push_back(absl::StrCat(Count(split.examples()), " ", split.name()));
+  }
+  lines.push_back(absl::StrCat("data: ", report.source(), report.source().empty() ? "" : ": ",
+                               absl::StrJoin(splits, ", ")));
+  for (const auto& dropped : report.dropped()) {
+    lines.push_back(absl::StrCat("data: ", Count(dropped.count()), " dropped: ", dropped.reason()));
+  }
+  for (const std::string& note : report.notes()) {
+    lines.push_back(absl::StrCat("data: ", note));
+  }
+  return lines;
+}
+
+}  // namespace hone::client::cli

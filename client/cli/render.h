@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/cli/story.h"
+#include "client/cli/text.h"
+
+namespace hone::client::cli {
+
+// The picture of a job that runs: bar, numbers, curve, warnings. At most `height` lines of `width`
+// columns.
+std::vector<Line> RenderLive(const Story& story, int width, int height);
+
+// One line about where training stands, for output that is no terminal:
+// "epoch 1 of 5   step 1,875 of 9,375   loss 0.2031   …"
+std::string ProgressLine(const Story& story);
+
+// "mnist-cnn: 121,930 parameters, …", once training begins.
+std::string StartLine(const v1::Started& started, const std::string& display_name);
+
+// What the preparation found: one line for the source, one for each split, one for what was
+// dropped.
+std::vector<std::string> DataLines(const v1::DataReport& report);
+
+// After the end: how it ended, the final numbers, the classes, the confusion matrix, the verdict.
+std::vector<Line> RenderEnd(const Story& story);
+
+// `predicted` of [0, 1] as a bar of `columns` columns.
+std::string Bar(double share, int columns);
+
+}  // namespace hone::client::cli

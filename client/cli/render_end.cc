@@ -1,0 +1,205 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "client/cli/render.h"
+
+namespace hone::client::cli {
+namespace {
+
+constexpr int kClassesInFull = 20;
+
+Line Outcome(const v1::Job& job, const std::string& name) {
+  Line line;
+  line.Add(" ");
+  std::string reason = absl::StrReplaceAll(
+      absl::AsciiStrToLower(v1::Job::EndReason_Name(job.end_reason())), {{"_", " "}});
+  switch (job.state()) {
+    case v1::Job::SUCCEEDED:
+      line.Add("✓ ", Style::kGood).Add(name, Style::kBold).Add(" is trained");
+      if (job.end_reason() == v1::Job::EARLY_STOP) {
+        line.Add("; stopped early, the best weights are kept");
+      }
+      break;
+    case v1::Job::CANCELLED:
+      line.Add("■ ", Style::kWarning).Add(name, Style::kBold).Add(" was cancelled");
+      break;
+    case v1::Job::FAILED:
+      line.Add("✗ ", Style::kBad).Add(name, Style::kBold).Add(" failed: ").Add(reason);
+      break;
+    default:
+      line.Add(name, Style::kBold)
+          .Add(" is ")
+          .Add(absl::AsciiStrToLower(v1::Job::State_Name(job.state())));
+  }
+  return line;
+}
+
+bool IsShare(const std::string& name) { return absl::StrContains(name, "accuracy"); }
+
+std::string Shown(const std::string& name, double value) {
+  if (IsShare(name)) {
+    return Percent(value);
+  }
+  if (absl::EndsWith(name, "_bytes")) {
+    return Bytes(std::llround(value));
+  }
+  if (absl::EndsWith(name, "_seconds")) {
+    return Duration(value);
+  }
+  if (name == "samples_per_second") {
+    return absl::StrCat(Count(std::llround(value)), " examples/s");
+  }
+  return Significant(value);
+}
+
+// "test_r2" → "test R²"
+std::string Label(const std::string& name) {
+  static const std::map<std::string, std::string> kLabels = {{"samples_per_second", "speed"},
+                                                             {"wall_seconds", "time"},
+                                                             {"peak_memory_bytes", "memory"},
+                                                             {"test_mse", "test MSE"},
+                                                             {"test_mae", "test MAE"},
+                                                             {"test_r2", "test R²"},
+                                                             {"validation_mse", "validation MSE"},
+                                                             {"validation_mae", "validation MAE"},
+                                                             {"validation_r2", "validation R²"},
+                                                             {"test_r_squared", "test R²"}};
+  const auto found = kLabels.find(name);
+  return found != kLabels.end() ? found->second : absl::StrReplaceAll(name, {{"_", " "}});
+}
+
+std::vector<Line> FinalNumbers(const v1::Evaluation& evaluation) {
+  // The measure of success first, what it cost last, the rest by name.
+  const auto rank = [](const std::string& name) {
+    return absl::EndsWith(name, "_accuracy") ? 0
+           : absl::EndsWith(name, "_loss")   ? 1
+           : name == "samples_per_second"    ? 3
+           : name == "wall_seconds"          ? 4
+           : name == "peak_memory_bytes"     ? 5
+                                             : 2;
+  };
+  std::vector<std::pair<std::string, double>> values(evaluation.metrics().begin(),
+                                                     evaluation.metrics().end());
+  std::sort(values.begin(), values.end(), [&](const auto& a, const auto& b) {
+    return std::pair(rank(a.first), a.first) < std::pair(rank(b.first), b.first);
+  });
+  int width = 0;
+  for (const auto& [name, value] : values) {
+    width = std::max(width, Columns(Label(name)));
+  }
+  std::vector<Line> lines;
+  for (const auto& [name, value] : values) {
+    Line line;
+    line.Add(absl::StrCat("   ", Label(name)), Style::kDim).PadTo(width + 6);
+    line.Add(Shown(name, value), rank(name) == 0 ? Style::kBold : Style::kPlain);
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::vector<Line> Classes(const v1::Evaluation& evaluation) {
+  std::vector<const v1::Evaluation::ClassReport*> classes;
+  for (const auto& report : evaluation.classes()) {
+    classes.push_back(&report);
+  }
+  const bool cut = static_cast<int>(classes.size()) > kClassesInFull;
+  if (cut) {
+    std::stable_sort(classes.begin(), classes.end(),
+                     [](const auto* a, const auto* b) { return a->f1() < b->f1(); });
+    classes.resize(10);
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {cut ? "the ten weakest classes" : "class", ">precision", ">recall", ">F1", ">examples"}};
+  for (const auto* report : classes) {
+    rows.push_back({report->name(), absl::StrCat(">", Percent(report->precision())),
+                    absl::StrCat(">", Percent(report->recall())),
+                    absl::StrCat(">", Percent(report->f1())),
+                    absl::StrCat(">", Count(report->examples()))});
+  }
+  return Table(rows);
+}
+
+// The whole matrix for few classes; else the ten most frequent mistakes.
+std::vector<Line> Confusion(const v1::Evaluation& evaluation) {
+  const int n = evaluation.classes_size();
+  if (n < 2 || evaluation.confusion_size() != n * n) {
+    return {};
+  }
+  std::vector<std::vector<std::string>> rows;
+  if (n <= kClassesInFull) {
+    rows.push_back({"true ↓  taken for →"});
+    for (const auto& report : evaluation.classes()) {
+      rows[0].push_back(absl::StrCat(">", Cut(report.name(), 8)));
+    }
+    for (int i = 0; i < n; ++i) {
+      rows.push_back({Cut(evaluation.classes(i).name(), 19)});
+      for (int j = 0; j < n; ++j) {
+        const int64_t count = evaluation.confusion(i * n + j);
+        rows.back().push_back(count == 0 ? ">·" : absl::StrCat(">", Count(count)));
+      }
+    }
+    return Table(rows);
+  }
+  std::vector<std::pair<int64_t, int>> mistakes;
+  for (int i = 0; i < n * n; ++i) {
+    if (i / n != i % n && evaluation.confusion(i) > 0) {
+      mistakes.emplace_back(-evaluation.confusion(i), i);
+    }
+  }
+  std::sort(mistakes.begin(), mistakes.end());
+  mistakes.resize(std::min<size_t>(mistakes.size(), 10));
+  rows.push_back({"true", "taken for", ">times"});
+  for (const auto& [count, i] : mistakes) {
+    rows.push_back({evaluation.classes(i / n).name(), evaluation.classes(i % n).name(),
+                    absl::StrCat(">", Count(-count))});
+  }
+  return Table(rows);
+}
+
+void Append(std::vector<Line> block, std::vector<Line>& lines) {
+  if (!block.empty()) {
+    lines.emplace_back();
+    std::move(block.begin(), block.end(), std::back_inserter(lines));
+  }
+}
+
+}  // namespace
+
+std::vector<Line> RenderEnd(const Story& story) {
+  const v1::Job& job = story.job();
+  std::vector<Line> lines = {Line(), Outcome(job, job.display_name())};
+  if (!job.message().empty() && job.state() != v1::Job::SUCCEEDED) {
+    lines.push_back(Line().Add("   ").Add(job.message()));
+  }
+  if (!job.has_evaluation()) {
+    return lines;
+  }
+  const v1::Evaluation& evaluation = job.evaluation();
+  Append(FinalNumbers(evaluation), lines);
+  if (evaluation.classes_size() > 0) {
+    Append(Classes(evaluation), lines);
+    Append(Confusion(evaluation), lines);
+  }
+  if (!evaluation.fit_reason().empty() || !evaluation.fit_verdict().empty()) {
+    const bool sound = evaluation.fit_verdict().empty();
+    Line line;
+    line.Add(" fit: ", Style::kDim)
+        .Add(sound ? "sound" : evaluation.fit_verdict(), sound ? Style::kGood : Style::kWarning);
+    if (!evaluation.fit_reason().empty()) {
+      line.Add(absl::StrCat(": ", evaluation.fit_reason()));
+    }
+    Append({line}, lines);
+  }
+  for (const std::string& verdict : story.verdicts()) {
+    lines.push_back(Line().Add(" ⚠ ", Style::kWarning).Add(verdict));
+  }
+  return lines;
+}
+
+}  // namespace hone::client::cli

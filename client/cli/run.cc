@@ -1,0 +1,163 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
+#include "client/cli/live_view.h"
+#include "client/cli/local_job.h"
+#include "client/jobfile/job_file.h"
+#include "client/jobfile/print.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::client::cli {
+namespace {
+
+struct RunOptions {
+  std::string file;
+  std::vector<std::string> overrides;
+  std::string run_directory;
+  std::string resume;
+  bool profile = false;
+  int threads = 0;
+};
+
+// The file with the job, kept in the run's folder for --resume.
+constexpr char kJobFile[] = "job.yaml";
+
+// A folder name made of the job's: letters, digits, dot, dash, underscore.
+std::string FolderName(const std::string& display_name) {
+  std::string name;
+  for (const char c : display_name) {
+    name.push_back(absl::ascii_isalnum(c) || c == '.' || c == '_' ? c : '-');
+  }
+  return name.empty() || name[0] == '.' ? absl::StrCat("job", name) : name.substr(0, 100);
+}
+
+// hone-runs/<name>-<number>, the first number that is free.
+absl::StatusOr<std::string> MakeRunDirectory(const std::string& display_name) {
+  std::error_code error;
+  std::filesystem::create_directories("hone-runs", error);
+  for (int number = 1; number < 100'000; ++number) {
+    const std::string path = absl::StrCat("hone-runs/", FolderName(display_name), "-", number);
+    if (mkdir(path.c_str(), 0755) == 0) {
+      return path;
+    }
+    if (errno != EEXIST) {
+      return ErrnoStatus(errno, path);
+    }
+  }
+  return absl::ResourceExhaustedError("hone-runs has no free number left; remove old runs");
+}
+
+// A folder of the user's choice: made where it is missing, refused where an earlier run lives in
+// it.
+absl::Status UseRunDirectory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) {
+    return ErrnoStatus(error.value(), path);
+  }
+  if (std::filesystem::exists(absl::StrCat(path, "/", kJobFile), error)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(path, " holds an earlier run; go on with it by --resume ", path,
+                     " or choose another folder"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
+  const bool resume = !options.resume.empty();
+  const std::string file =
+      options.file.empty() ? absl::StrCat(options.resume, "/", kJobFile) : options.file;
+  HONE_ASSIGN_OR_RETURN(const v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
+  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::TRAIN, options.threads, spec);
+  request.set_profile(options.profile);
+  request.set_resume(resume);
+  request.set_attempt(1);
+  if (resume) {
+    if (!std::filesystem::is_directory(options.resume)) {
+      return absl::NotFoundError(absl::StrCat("--resume: no folder ", options.resume));
+    }
+    request.set_run_directory(options.resume);
+  } else if (!options.run_directory.empty()) {
+    HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory));
+    request.set_run_directory(options.run_directory);
+  } else {
+    HONE_ASSIGN_OR_RETURN(const std::string made, MakeRunDirectory(spec.display_name()));
+    request.set_run_directory(made);
+  }
+  HONE_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(request.run_directory(), "/", kJobFile),
+                                           jobfile::PrintYaml(spec)));
+  return request;
+}
+
+// What a person would type next.
+void PrintNext(const v1::Job& job, const std::string& run_directory) {
+  if (job.state() == v1::Job::SUCCEEDED && !job.model().empty()) {
+    const bool table =
+        job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
+    std::printf("\n model: %s\n next:  hone predict %s %s\n", job.model().c_str(),
+                job.model().c_str(), table ? "--csv FILE.csv" : "PICTURE.png");
+  } else if (job.state() != v1::Job::SUCCEEDED) {
+    std::printf("\n go on with it:  hone run --resume %s\n", run_directory.c_str());
+  }
+}
+
+int Run(const RunOptions& options, const Globals& globals) {
+  if (options.file.empty() == options.resume.empty() && options.file.empty()) {
+    return Fail(absl::InvalidArgumentError("give a job file, or --resume DIR"), globals);
+  }
+  Interrupts interrupts;
+  const absl::StatusOr<v1::WorkerRequest> request = MakeRequest(options);
+  if (!request.ok()) {
+    return Fail(request.status(), globals);
+  }
+  Story story;
+  LiveView view(Screen::Of(stdout));
+  LocalJobObserver observer;
+  if (globals.json) {
+    observer.on_event = [](const v1::Event& event) { PrintJsonLine(event); };
+  } else {
+    observer.on_event = [&](const v1::Event& event) { view.Show(event, story); };
+    observer.on_change = [&] { view.Refresh(story); };
+    observer.on_message = [&](const std::string& text) { view.Say(text); };
+  }
+  if (const absl::Status status = RunLocalJob(*request, interrupts, observer, story);
+      !status.ok()) {
+    return Fail(status, globals);
+  }
+  if (globals.json) {
+    PrintJsonLine(story.job());
+  } else {
+    view.Finish(story);
+    PrintNext(story.job(), request->run_directory());
+  }
+  return ExitCodeOf(story.job());
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app, Globals& globals) {
+  const auto options = std::make_shared<RunOptions>();
+  CLI::App* command = AddCommand(app, globals, "run", "Train here and now, without a server.",
+                                 [options, &globals] { return Run(*options, globals); });
+  command->add_option("FILE", options->file, "job file (YAML or JSON)");
+  command->add_option("--set", options->overrides, "change a field: training.epochs=1")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  CLI::Option* run_directory = command->add_option(
+      "--run-dir", options->run_directory, "folder of the run; default hone-runs/<name>-<number>");
+  command->add_option("--resume", options->resume, "go on with the run in this folder")
+      ->excludes(run_directory);
+  command->add_option("--threads", options->threads, "threads; default: all that there are")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--profile", options->profile,
+                    "at the end, the time of each step of the program");
+}
+
+}  // namespace hone::client::cli

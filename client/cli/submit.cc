@@ -1,0 +1,77 @@
+#include <cstdio>
+#include <random>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "client/cli/command.h"
+#include "client/cli/follow.h"
+#include "client/jobfile/job_file.h"
+
+namespace hone::client::cli {
+namespace {
+
+struct SubmitOptions {
+  std::string file;
+  std::vector<std::string> overrides;
+  std::string request_id;
+  bool follow = false;
+};
+
+// Names this one call, so that trying again cannot make a second job.
+std::string NewRequestId() {
+  std::random_device random;
+  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
+}
+
+// The server may be about to start: a few tries, all under the same request_id.
+absl::StatusOr<v1::Job> Create(Client& client, const v1::CreateJobRequest& request) {
+  absl::StatusOr<v1::Job> job = client.CreateJob(request);
+  for (int i = 0; i < 3 && absl::IsUnavailable(job.status()); ++i) {
+    absl::SleepFor(absl::Milliseconds(200 << i));
+    job = client.CreateJob(request);
+  }
+  return job;
+}
+
+int Submit(const SubmitOptions& options, const Globals& globals) {
+  v1::CreateJobRequest request;
+  const absl::StatusOr<v1::JobSpec> spec = jobfile::LoadJobFile(options.file, options.overrides);
+  if (!spec.ok()) {
+    return Fail(spec.status(), globals);
+  }
+  *request.mutable_spec() = *spec;
+  request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
+  const std::unique_ptr<Client> client = globals.Connect();
+  const absl::StatusOr<v1::Job> job = Create(*client, request);
+  if (!job.ok()) {
+    return Fail(job.status(), globals, /*from_server=*/true);
+  }
+  if (!globals.json) {
+    std::printf("%s\n", job->name().c_str());
+    std::fflush(stdout);
+  }
+  if (options.follow) {
+    return Follow(job->name(), globals);
+  }
+  if (globals.json) {
+    PrintJsonLine(*job);
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddSubmit(CLI::App& app, Globals& globals) {
+  const auto options = std::make_shared<SubmitOptions>();
+  CLI::App* command = AddCommand(app, globals, "submit", "Give a job to the server.",
+                                 [options, &globals] { return Submit(*options, globals); });
+  command->add_option("FILE", options->file, "job file (YAML or JSON)")->required();
+  command->add_option("--set", options->overrides, "change a field: training.epochs=1")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--request-id", options->request_id,
+                      "the same id again gives the same job again; default: a new one");
+  command->add_flag("--follow", options->follow, "watch it until it ends");
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,145 @@
+#include "client/client.h"
+
+#include <google/protobuf/any.pb.h>
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/training_service.grpc.pb.h"
+
+namespace hone::client {
+namespace {
+
+constexpr auto kUnaryDeadline = std::chrono::seconds(60);
+
+// gRPC's codes are absl's. The wrong fields of a BadRequest are added where the message does not
+// name them.
+absl::Status ToAbsl(const grpc::Status& status) {
+  if (status.ok()) {
+    return absl::OkStatus();
+  }
+  std::string message = status.error_message();
+  google::rpc::Status details;
+  if (details.ParseFromString(status.error_details())) {
+    for (const google::protobuf::Any& any : details.details()) {
+      google::rpc::BadRequest bad;
+      if (!any.UnpackTo(&bad)) {
+        continue;
+      }
+      for (const auto& violation : bad.field_violations()) {
+        if (!absl::StrContains(message, violation.description())) {
+          absl::StrAppend(&message, "\n", violation.field(), ": ", violation.description());
+        }
+      }
+    }
+  }
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), message);
+}
+
+void SetDeadline(grpc::ClientContext& context) {
+  context.set_deadline(std::chrono::system_clock::now() + kUnaryDeadline);
+}
+
+class GrpcWatchStream final : public WatchStream {
+ public:
+  GrpcWatchStream(v1::TrainingService::Stub& stub, const v1::WatchJobRequest& request)
+      : reader_(stub.WatchJob(&context_, request)) {}
+  bool Next(v1::WatchJobResponse& response) override { return reader_->Read(&response); }
+  absl::Status Finish() override { return ToAbsl(reader_->Finish()); }
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::WatchJobResponse>> reader_;
+};
+
+class GrpcClient final : public Client {
+ public:
+  explicit GrpcClient(const std::shared_ptr<grpc::Channel>& channel)
+      : training_(v1::TrainingService::NewStub(channel)),
+        models_(v1::ModelService::NewStub(channel)) {}
+
+  absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) override {
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CreateJob, request);
+  }
+  absl::StatusOr<v1::Job> GetJob(const std::string& name) override {
+    v1::GetJobRequest request;
+    request.set_name(name);
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::GetJob, request);
+  }
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) override {
+    return Call<v1::ListJobsResponse>(*training_, &v1::TrainingService::Stub::ListJobs, request);
+  }
+  absl::StatusOr<v1::Job> CancelJob(const std::string& name) override {
+    v1::CancelJobRequest request;
+    request.set_name(name);
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CancelJob, request);
+  }
+  std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) override {
+    return std::make_unique<GrpcWatchStream>(*training_, request);
+  }
+  absl::StatusOr<v1::ServerInfo> GetServerInfo() override {
+    return Call<v1::ServerInfo>(*training_, &v1::TrainingService::Stub::GetServerInfo,
+                                v1::GetServerInfoRequest());
+  }
+  absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request) override {
+    return Call<v1::ListModelsResponse>(*models_, &v1::ModelService::Stub::ListModels, request);
+  }
+  absl::StatusOr<v1::Model> GetModel(const std::string& name) override {
+    v1::GetModelRequest request;
+    request.set_name(name);
+    return Call<v1::Model>(*models_, &v1::ModelService::Stub::GetModel, request);
+  }
+  absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) override {
+    return Call<v1::PredictResponse>(*models_, &v1::ModelService::Stub::Predict, request);
+  }
+
+  absl::Status DownloadModel(
+      const std::string& name,
+      const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) override {
+    grpc::ClientContext context;
+    v1::DownloadModelRequest request;
+    request.set_name(name);
+    const auto reader = models_->DownloadModel(&context, request);
+    v1::DownloadModelResponse chunk;
+    absl::Status refused;
+    while (refused.ok() && reader->Read(&chunk)) {
+      refused = sink(chunk);
+    }
+    if (!refused.ok()) {
+      context.TryCancel();
+    }
+    const grpc::Status end = reader->Finish();
+    return refused.ok() ? ToAbsl(end) : refused;
+  }
+
+ private:
+  template <typename Response, typename Stub, typename Method, typename Request>
+  static absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) {
+      return ToAbsl(status);
+    }
+    return response;
+  }
+
+  const std::unique_ptr<v1::TrainingService::Stub> training_;
+  const std::unique_ptr<v1::ModelService::Stub> models_;
+};
+
+}  // namespace
+
+std::unique_ptr<Client> Client::ForServer(const std::string& address) {
+  return std::make_unique<GrpcClient>(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+}
+
+}  // namespace hone::client

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hone/v1/job_resource.pb.h"
+#include "hone/v1/model_service.pb.h"
+#include "hone/v1/training_service.pb.h"
+
+namespace hone::client {
+
+// What WatchJob sends. Next for one thread; Cancel from any.
+class WatchStream {
+ public:
+  virtual ~WatchStream() = default;
+  // Waits for the next answer; false: the stream has ended, see Finish.
+  virtual bool Next(v1::WatchJobResponse& response) = 0;
+  // After Next returned false. OK: the job has ended and everything was sent. CANCELLED: Cancel was
+  // called.
+  virtual absl::Status Finish() = 0;
+  virtual void Cancel() = 0;
+};
+
+// A typed client of one server. Errors carry the server's code and its words, one line for each
+// wrong field; UNAVAILABLE when the server cannot be reached. Thread safe. Streams must not outlive
+// it.
+class Client {
+ public:
+  // Does not connect yet. `address`: host:port.
+  static std::unique_ptr<Client> ForServer(const std::string& address);
+  virtual ~Client() = default;
+
+  virtual absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> GetJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> CancelJob(const std::string& name) = 0;
+  virtual std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::ServerInfo> GetServerInfo() = 0;
+
+  virtual absl::StatusOr<v1::ListModelsResponse> ListModels(
+      const v1::ListModelsRequest& request) = 0;
+  virtual absl::StatusOr<v1::Model> GetModel(const std::string& name) = 0;
+  // Gives every chunk to `sink`, in order; ends early with sink's error.
+  virtual absl::Status DownloadModel(
+      const std::string& name,
+      const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) = 0;
+  virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
+};
+
+}  // namespace hone::client
