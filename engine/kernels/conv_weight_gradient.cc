@@ -21,16 +21,6 @@ constexpr int64_t kBlock = 16;
 using F = hn::FixedTag<float, 16>;
 using V = hn::Vec<F>;
 
-// Outputs whose input position, output · stride + shift, lies in [0, size).
-struct Range {
-  int64_t begin, end;
-};
-Range Inside(int64_t outputs, int64_t size, int64_t stride, int64_t shift) {
-  const int64_t begin = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
-  const int64_t end = size - shift <= 0 ? 0 : (size - shift + stride - 1) / stride;
-  return {std::min(begin, outputs), std::min(end, outputs)};
-}
-
 // One tap (kh, kw) of one picture: kIn input channels of a block against kOut blocks of output
 // channels, 16 sums of 16 lanes in registers over all positions, then added to dw.
 template <int kIn, int kOut>
@@ -39,8 +29,8 @@ void AddTap(const BlockedConv& c, const float* x, const float* dy, int64_t kh, i
   const F f;
   const int64_t shift_h = kh * c.dilation - c.padding_top;
   const int64_t shift_w = kw * c.dilation - c.padding_left;
-  const Range rows = Inside(c.out_height, c.in_height, c.stride, shift_h);
-  const Range columns = Inside(c.out_width, c.in_width, c.stride, shift_w);
+  const OutputRange rows = OutputsInside(c.out_height, c.in_height, c.stride, shift_h);
+  const OutputRange columns = OutputsInside(c.out_width, c.in_width, c.stride, shift_w);
   const int64_t plane = c.out_height * c.out_width * kBlock;
   V sum[kIn][kOut];
   for (int i = 0; i < kIn; ++i) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace hone::engine::kernels {
@@ -19,11 +20,30 @@ bool HasBlockedConvWeightGradient();
 // The gradient of a convolution's weights, in f32, from channels in blocks of 16:
 //   x  [batch, in_channels / 16, height, width, 16]
 //   dy [batch, out_channels / 16, out_height, out_width, 16]
-//   dw [out_channels / 16, in_channels / 16, kernel_height, kernel_width, 16 in, 16 out], overwritten
-//   db [out_channels], or null
-// Worker k of n computes its part of dw and db. Every element is summed in the same order for every n. Where oneDNN 2.6 reaches
-// 80 % of the machine's rate for small pictures, this reaches over 90: sixteen sums stay in registers over a whole picture.
+//   dw [out_channels / 16, in_channels / 16, kernel_height, kernel_width, 16 in, 16 out],
+//   overwritten db [out_channels], or null
+// Worker k of n computes its part of dw and db. Every element is summed in the same order for every
+// n. Where oneDNN 2.6 reaches 80 % of the machine's rate for small pictures, this reaches over 90:
+// sixteen sums stay in registers over a whole picture.
 void BlockedConvWeightGradient(const BlockedConv& conv, const float* x, const float* dy, float* dw,
                                float* db, int k, int n);
+
+// The same with x and dy in bfloat16 and sums in f32, for CPUs with AVX512-BF16. Its dot products
+// add pairs, so pictures are taken two at a time, their values side by side; an odd last one is
+// paired with zeros. `scratch` is worker k's own.
+bool HasBlockedConvWeightGradientBf16();
+int64_t BlockedConvScratchBytes(const BlockedConv& conv);
+void BlockedConvWeightGradientBf16(const BlockedConv& conv, const uint16_t* x, const uint16_t* dy,
+                                   float* dw, float* db, void* scratch, int k, int n);
+
+// Outputs whose input position, output · stride + shift, lies in [0, size).
+struct OutputRange {
+  int64_t begin, end;
+};
+inline OutputRange OutputsInside(int64_t outputs, int64_t size, int64_t stride, int64_t shift) {
+  const int64_t begin = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+  const int64_t end = size - shift <= 0 ? 0 : (size - shift + stride - 1) / stride;
+  return {std::min(begin, outputs), std::min(end, outputs)};
+}
 
 }  // namespace hone::engine::kernels

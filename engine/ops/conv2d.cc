@@ -154,17 +154,18 @@ class ConvWeightGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const bool blocks = w_[0] % 16 == 0 && w_[1] % 16 == 0 && geometry_.groups == 1;
-    if (blocks && l.compute_dtype() == DType::kF32 && kernels::HasBlockedConvWeightGradient()) {
-      return LowerBlocked(l);
-    }
-    return LowerPrimitive(l);
+    const bool able = l.compute_dtype() == DType::kBf16
+                          ? kernels::HasBlockedConvWeightGradientBf16()
+                          : kernels::HasBlockedConvWeightGradient();
+    return blocks && able ? LowerBlocked(l) : LowerPrimitive(l);
   }
 
  private:
   absl::Status LowerBlocked(Lowering& l) const {
     const Shape x = l.input_type(0).shape, y = l.input_type(1).shape;
-    HONE_ASSIGN_OR_RETURN(const Slot from, l.Input(0, MemoryDesc::ChannelBlocks({x, DType::kF32})));
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, MemoryDesc::ChannelBlocks({y, DType::kF32})));
+    const DType dtype = l.compute_dtype();
+    HONE_ASSIGN_OR_RETURN(const Slot from, l.Input(0, MemoryDesc::ChannelBlocks({x, dtype})));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, MemoryDesc::ChannelBlocks({y, dtype})));
     const Slot dw = l.Output(0, MemoryDesc::KernelBlocks({w_, DType::kF32}));
     const Slot db = bias_ ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : Slot{-1};
     const kernels::BlockedConv conv = {.batch = x[0],
@@ -180,11 +181,22 @@ class ConvWeightGradientOp final : public Op {
                                        .dilation = geometry_.dilation,
                                        .padding_top = geometry_.padding_before[0],
                                        .padding_left = geometry_.padding_before[1]};
+    const int64_t scratch_bytes =
+        dtype == DType::kBf16 ? kernels::BlockedConvScratchBytes(conv) : 0;
+    const Slot scratch = l.Scratch(scratch_bytes * l.threads());
     l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, a = m.as<float>(from), b = m.as<float>(dy), to = m.as<float>(dw),
-              bias = db < 0 ? nullptr : m.as<float>(db)](const RunScalars&) {
+      return [=, a = m[from], b = m[dy], to = m.as<float>(dw),
+              bias = db < 0 ? nullptr : m.as<float>(db),
+              pairs = m.as<std::byte>(scratch)](const RunScalars&) {
         RunTeam(threads, [&](int k) {
-          kernels::BlockedConvWeightGradient(conv, a, b, to, bias, k, threads);
+          if (dtype == DType::kBf16) {
+            kernels::BlockedConvWeightGradientBf16(conv, static_cast<const uint16_t*>(a),
+                                                   static_cast<const uint16_t*>(b), to, bias,
+                                                   pairs + k * scratch_bytes, k, threads);
+          } else {
+            kernels::BlockedConvWeightGradient(conv, static_cast<const float*>(a),
+                                               static_cast<const float*>(b), to, bias, k, threads);
+          }
         });
         return true;
       };
