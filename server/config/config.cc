@@ -39,8 +39,9 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
       ->capture_default_str();
   app.add_option("--worker", config.worker, "The program hone-worker; default: beside honed")
       ->envname("HONED_WORKER");
-  app.add_option("--data-mirror", config.data_mirror,
-                 "Folder where data sets are looked for before the network")
+  app.add_option(
+         "--data-mirror", config.data_mirror,
+         "Folder where data sets are looked for before the network; default: $HONE_DATA_DIR")
       ->envname("HONED_DATA_MIRROR");
   app.add_option("--jobs", config.concurrent_jobs, "Jobs that run at the same time")
       ->envname("HONED_JOBS")
@@ -92,6 +93,10 @@ absl::Status Complete(Config& config) {
   }
   if (config.threads == 0) {
     config.threads = AvailableThreads();
+  }
+  if (const char* mirror = std::getenv("HONE_DATA_DIR");
+      config.data_mirror.empty() && mirror != nullptr) {
+    config.data_mirror = mirror;
   }
   if (config.worker.empty()) {
     HONE_ASSIGN_OR_RETURN(config.worker, worker_process::FindWorkerBinary());
