@@ -6,7 +6,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/elementwise.cc"
-// clang-format off: foreach_target.h includes this file again, so it comes before the -inl files.
+// foreach_target.h includes this file again, so it comes before the -inl files.
+// clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
@@ -91,6 +92,23 @@ void ActivateLoop(float slope, const T* x, T* y, int64_t n) {
   Map(n, x, y, [&](V v) { return Forward<kKind>(f, v, s); });
 }
 
+// dx = dy where from > 0, else 0, on bits: a bfloat16 is positive where its bits are, as a signed integer.
+void ReluGradientBf16(const uint16_t* dy, const uint16_t* from, uint16_t* dx, int64_t n) {
+  const hn::ScalableTag<int16_t> d;
+  const hn::RebindToUnsigned<decltype(d)> bits;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto zero = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto v = hn::BitCast(d, hn::LoadU(bits, from + i));
+    const auto g = hn::BitCast(d, hn::LoadU(bits, dy + i));
+    hn::StoreU(hn::BitCast(bits, hn::IfThenElseZero(hn::Gt(v, zero), g)), bits, dx + i);
+  }
+  for (; i < n; ++i) {
+    dx[i] = static_cast<int16_t>(from[i]) > 0 ? dy[i] : uint16_t{0};
+  }
+}
+
 template <typename T, ActivationKind kKind>
 void GradientLoop(float slope, const T* dy, const T* from, T* dx, int64_t n) {
   const F f;
@@ -144,6 +162,9 @@ void GradientOf(ActivationKind kind, float slope, const T* dy, const T* from, T*
   using K = ActivationKind;
   switch (kind) {
     case K::kRelu:
+      if constexpr (sizeof(T) == 2) {
+        return ReluGradientBf16(dy, from, dx, n);
+      }
       return GradientLoop<T, K::kRelu>(slope, dy, from, dx, n);
     case K::kLeakyRelu:
       return GradientLoop<T, K::kLeakyRelu>(slope, dy, from, dx, n);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "engine/base/status.h"
+#include "engine/kernels/max_pool.h"
 #include "engine/ops/dims.h"
 #include "engine/ops/reshape.h"
 
@@ -66,6 +67,32 @@ void ForWindows(const PoolGeometry& g, const Shape& x, const Shape& y, Window&& 
   }
 }
 
+// Whether our own kernels do it: windows side by side, channels in blocks. Forward and gradient ask
+// with the same desc.
+bool UsesBlocks(const PoolGeometry& g, const MemoryDesc& x) {
+  const TensorType type = x.type();
+  const bool side_by_side = g.kernel == g.stride && g.kernel >= 2 && g.kernel <= 15;
+  const bool padded =
+      g.padding_before[0] + g.padding_before[1] + g.padding_after[0] + g.padding_after[1] != 0;
+  const bool number = type.dtype == DType::kF32 || type.dtype == DType::kBf16;
+  return side_by_side && !padded && number && type.shape[1] % 16 == 0 &&
+         kernels::HasBlockedMaxPool() && x == MemoryDesc::ChannelBlocks(type);
+}
+
+kernels::BlockedPool BlocksOf(const PoolGeometry& g, const Shape& x) {
+  return {.planes = x[0] * x[1] / 16, .height = x[2], .width = x[3], .size = g.kernel};
+}
+
+// body(begin, end) over the planes, shared by the threads where there is work for them.
+template <typename Body>
+void ForPlanes(const kernels::BlockedPool& pool, int threads, Body&& body) {
+  const int used = pool.planes * pool.height * pool.width < 4096 ? 1 : threads;
+  RunTeam(used, [&](int k) {
+    const auto [begin, end] = Slice(pool.planes, k, used);
+    body(begin, end);
+  });
+}
+
 // Inputs: dy, the pool's input (for its layout and the reference), the pool's workspace.
 class PoolGradientOp final : public Op {
  public:
@@ -103,6 +130,9 @@ class PoolGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const MemoryDesc x = l.desc(1);
+    if (is_max() && UsesBlocks(geometry_, x)) {
+      return LowerBlocked(l, x);
+    }
     const onednn::Pool pool = Describe(geometry_, pooling_, x, l.input_type(0).shape);
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive forward, onednn::MakePool(pool, true));
     onednn::Pool backward = pool;
@@ -119,6 +149,23 @@ class PoolGradientOp final : public Op {
   }
 
  private:
+  absl::Status LowerBlocked(Lowering& l, const MemoryDesc& x) const {
+    const DType dtype = x.type().dtype;
+    HONE_ASSIGN_OR_RETURN(const Slot dy,
+                          l.Input(0, MemoryDesc::ChannelBlocks({l.input_type(0).shape, dtype})));
+    const Slot where = l.Input(2), dx = l.Output(0, x);
+    const kernels::BlockedPool pool = BlocksOf(geometry_, x.type().shape);
+    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, from = m[dy], at = m.as<uint8_t>(where), to = m[dx]](const RunScalars&) {
+        ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
+          kernels::BlockedMaxPoolGradient(pool, dtype, from, at, to, begin, end);
+        });
+        return true;
+      };
+    });
+    return absl::OkStatus();
+  }
+
   PoolGeometry geometry_;
   onednn::Pooling pooling_;
 };
@@ -175,6 +222,9 @@ class PoolOp final : public Op {
     if (src.type().dtype == DType::kU8) {
       src = MemoryDesc::Plain({src.type().shape, DType::kF32});
     }
+    if (is_max() && UsesBlocks(geometry_, src)) {
+      return LowerBlocked(l, src, training);
+    }
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakePool(Describe(geometry_, pooling_, src, l.output_type(0).shape), training));
@@ -189,6 +239,25 @@ class PoolOp final : public Op {
   }
 
  private:
+  absl::Status LowerBlocked(Lowering& l, const MemoryDesc& src, bool training) const {
+    const DType dtype = src.type().dtype;
+    const Shape shape = l.output_type(0).shape;
+    const Slot x = l.Input(0), y = l.Output(0, MemoryDesc::ChannelBlocks({shape, dtype}));
+    const Slot where =
+        training ? l.Output(1, MemoryDesc::ChannelBlocks({shape, DType::kU8})) : Slot{-1};
+    const kernels::BlockedPool pool = BlocksOf(geometry_, src.type().shape);
+    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, from = m[x], to = m[y],
+              at = where < 0 ? nullptr : m.as<uint8_t>(where)](const RunScalars&) {
+        ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
+          kernels::BlockedMaxPool(pool, dtype, from, to, at, begin, end);
+        });
+        return true;
+      };
+    });
+    return absl::OkStatus();
+  }
+
   PoolGeometry geometry_;
   onednn::Pooling pooling_;
 };
