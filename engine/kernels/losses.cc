@@ -4,7 +4,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/losses.cc"
-// clang-format off: foreach_target.h includes this file again, so it comes before the -inl files.
+// foreach_target.h includes this file again, so it comes before the -inl files.
+// clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"

@@ -2,6 +2,8 @@
 
 // Small things that several ops share: messages about shapes, and loops over flat memory.
 
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/team.h"
@@ -46,6 +48,13 @@ inline onednn::MemoryDesc FlatDesc(const onednn::MemoryDesc& desc, bool keeps_ze
     return desc;
   }
   return onednn::MemoryDesc::Plain({desc.type().shape, dtype});
+}
+
+// Among how many threads it pays to share work on so many elements.
+inline int PartsFor(int64_t elements, int threads) {
+  constexpr int64_t kGrain = 8192;
+  return static_cast<int>(
+      std::clamp<int64_t>((elements + kGrain - 1) / kGrain, 1, std::max(threads, 1)));
 }
 
 // body(begin, end) over [0, count) on up to `threads` threads, fewer where there is too little work

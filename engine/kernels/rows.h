@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+#include "engine/tensor/tensor.h"
+
+// Kernels on rows of a matrix. `dtype` is f32 or bf16, for all arrays that are void*; arithmetic is
+// in f32. One thread each: callers split the rows.
+namespace hone::engine::kernels {
+
+// y = (x − mean) · rstd · scale + shift of each row of n numbers, with the row's mean and rstd =
+// 1 / sqrt(variance + epsilon), the variance divided by n.
+void LayerNorm(DType dtype, const void* x, const float* scale, const float* shift, int64_t rows,
+               int64_t n, float epsilon, void* y, float* mean, float* rstd);
+
+// With x̂ = (x − mean) · rstd and g = dy · scale:
+//   dx = rstd · (g − mean of g − x̂ · mean of g · x̂); may be dy's memory
+//   dscale += Σ dy · x̂;  dshift += Σ dy over the rows.
+struct LayerNormGradientArrays {
+  const void* x;
+  const void* dy;
+  const float* scale;
+  const float* mean;
+  const float* rstd;
+  void* dx;
+  float* dscale;
+  float* dshift;
+};
+void LayerNormGradient(DType dtype, const LayerNormGradientArrays& arrays, int64_t rows, int64_t n);
+
+// dx = y · (dy − Σ dy · y) of each row; dx may be dy's memory.
+void SoftmaxGradient(const float* y, const float* dy, int64_t rows, int64_t n, float* dx);
+
+}  // namespace hone::engine::kernels

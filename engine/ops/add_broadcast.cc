@@ -1,0 +1,203 @@
+#include "engine/ops/add_broadcast.h"
+
+#include <cstring>
+
+#include "engine/base/status.h"
+#include "engine/graph/sum.h"
+#include "engine/ops/dims.h"
+
+namespace hone::engine {
+namespace {
+
+using onednn::MemoryDesc;
+
+// How the small shape lies in the large one: the large one as rows of `run` elements, row major;
+// row r meets the small tensor at offset(r), and goes along it or stays on one element.
+class Broadcast {
+ public:
+  Broadcast(const Shape& large, const Shape& small) {
+    std::vector<int64_t> extents(static_cast<size_t>(large.rank() - small.rank()), 1);
+    extents.insert(extents.end(), small.dims().begin(), small.dims().end());
+    int first = large.rank();  // of the dimensions that make up a run
+    along_ = large.rank() == 0 || extents.back() == large.back();
+    while (first > 0 && (along_ ? extents[static_cast<size_t>(first - 1)] == large[first - 1]
+                                : extents[static_cast<size_t>(first - 1)] == 1)) {
+      run_ *= large[--first];
+    }
+    int64_t rows = 1, stride = along_ ? run_ : 1;
+    for (int d = first - 1; d >= 0; --d) {
+      const int64_t extent = extents[static_cast<size_t>(d)];
+      outer_.push_back({rows, large[d], extent == 1 ? 0 : stride});
+      rows *= large[d];
+      stride *= extent;
+    }
+    rows_ = rows;
+  }
+
+  static bool Fits(const Shape& large, const Shape& small) {
+    for (int d = 0; d < small.rank() && small.rank() <= large.rank(); ++d) {
+      const int64_t extent = small[d];
+      if (extent != 1 && extent != large[large.rank() - small.rank() + d]) {
+        return false;
+      }
+    }
+    return small.rank() <= large.rank();
+  }
+
+  int64_t rows() const { return rows_; }
+  int64_t run() const { return run_; }
+  bool along() const { return along_; }
+  int64_t offset(int64_t row) const {
+    int64_t at = 0;
+    for (const Dimension& d : outer_) {
+      at += row / d.rows % d.extent * d.stride;
+    }
+    return at;
+  }
+  // Where element i of the large tensor meets the small one.
+  int64_t Of(int64_t i) const { return offset(i / run_) + (along_ ? i % run_ : 0); }
+
+ private:
+  struct Dimension {
+    int64_t rows, extent, stride;
+  };
+  std::vector<Dimension> outer_;
+  int64_t rows_ = 1;
+  int64_t run_ = 1;
+  bool along_ = true;
+};
+
+class SumToOp final : public Op {
+ public:
+  explicit SumToOp(Shape shape) : shape_(std::move(shape)) {}
+
+  absl::string_view kind() const override { return "sum_to"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    if (!Broadcast::Fits(in[0].shape, shape_)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot sum ", in[0].shape.ToString(), " to ", shape_.ToString()));
+    }
+    return std::vector<TensorType>{{shape_, DType::kF32}};
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Broadcast broadcast(in[0]->shape, shape_);
+    for (int64_t i = 0; i < in[0]->shape.elements(); ++i) {
+      out[0][broadcast.Of(i)] += (*in[0])[i];
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
+    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const int64_t count = shape_.elements();
+    l.Emit(kind(),
+           [=, b = Broadcast(l.input_type(0).shape, shape_)](
+               const Memory& m) -> absl::StatusOr<StepFunction> {
+             return [=, from = m.as<float>(x), to = m.as<float>(y)](const RunScalars&) {
+               std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
+               for (int64_t row = 0; row < b.rows(); ++row) {
+                 const float* values = from + row * b.run();
+                 float* sum = to + b.offset(row);
+                 if (b.along()) {
+                   kernels::AddArrays(DType::kF32, sum, values, sum, b.run());
+                 } else {
+                   double total = 0;
+                   for (int64_t i = 0; i < b.run(); ++i) {
+                     total += values[i];
+                   }
+                   *sum += static_cast<float>(total);
+                 }
+               }
+               return true;
+             };
+           });
+    return absl::OkStatus();
+  }
+
+ private:
+  Shape shape_;
+};
+
+class AddBroadcastOp final : public Op {
+ public:
+  absl::string_view kind() const override { return "add_broadcast"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    if (!Broadcast::Fits(in[0].shape, in[1].shape)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot add ", in[1].shape.ToString(), " to ", in[0].shape.ToString(),
+                       ": its extents, aligned at the last, must be equal or 1"));
+    }
+    return std::vector<TensorType>{{in[0].shape, DType::kF32}};
+  }
+
+  void Differentiate(Gradient& g) const override {
+    g.Accumulate(0, [&] { return g.dy(); });
+    g.Accumulate(1, [&] { return SumTo(g.graph(), g.dy(), g.graph().shape(g.input(1))); });
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Broadcast broadcast(in[0]->shape, in[1]->shape);
+    for (int64_t i = 0; i < in[0]->shape.elements(); ++i) {
+      out[0][i] = (*in[0])[i] + (*in[1])[broadcast.Of(i)];
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const Shape shape = l.input_type(0).shape;
+    const DType dtype = ActivationDType(l.desc(0).type());
+    const MemoryDesc desc = MemoryDesc::Plain({shape, dtype});
+    HONE_ASSIGN_OR_RETURN(const Slot a, l.Input(0, desc));
+    HONE_ASSIGN_OR_RETURN(const Slot b, l.PlainInput(1));
+    // Rows go along b in a's element type.
+    HONE_ASSIGN_OR_RETURN(const Slot same,
+                          l.Input(1, MemoryDesc::Plain({l.input_type(1).shape, dtype})));
+    const Slot y = l.OutputInPlace(0, desc, 0);
+    const Broadcast broadcast(shape, l.input_type(1).shape);
+    const int parts = PartsFor(shape.elements(), l.threads());
+    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, from = m[a], to = m[y], by = m.as<float>(b), row_of = m[same]](const RunScalars&) {
+        RunTeam(parts, [&](int k) {
+          const auto [begin, end] = Slice(broadcast.rows(), k, parts);
+          const int64_t n = broadcast.run();
+          for (int64_t row = begin; row < end; ++row) {
+            const int64_t at = broadcast.offset(row);
+            if (broadcast.along()) {
+              kernels::AddArrays(dtype, At(from, dtype, row * n), At(row_of, dtype, at),
+                                 At(to, dtype, row * n), n);
+            } else {
+              kernels::ShiftArray(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n),
+                                  n);
+            }
+          }
+        });
+        return true;
+      };
+    });
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+Value AddBroadcast(Graph& graph, Value a, Value b) {
+  if (graph.shape(a) == graph.shape(b)) {
+    return Sum(graph, a, b);
+  }
+  return graph.Add(std::make_shared<AddBroadcastOp>(), {a, b});
+}
+
+Value SumTo(Graph& graph, Value x, const Shape& shape) {
+  if (graph.shape(x) == shape) {
+    return x;
+  }
+  return graph.Add(std::make_shared<SumToOp>(shape), {x});
+}
+
+}  // namespace hone::engine

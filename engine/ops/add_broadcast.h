@@ -1,0 +1,13 @@
+#pragma once
+
+#include "engine/graph/graph.h"
+
+namespace hone::engine {
+
+// a + b, where b is repeated to a's shape: b's extents, aligned at the last, are a's or 1.
+Value AddBroadcast(Graph& graph, Value a, Value b);
+
+// The sum over what AddBroadcast repeats: x to `shape`. Not differentiated.
+Value SumTo(Graph& graph, Value x, const Shape& shape);
+
+}  // namespace hone::engine
