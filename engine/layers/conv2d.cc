@@ -1,0 +1,95 @@
+#include "engine/ops/conv2d.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/layers/conv2d.h"
+#include "engine/layers/parameters.h"
+#include "engine/ops/pool2d.h"
+
+namespace hone::engine::layers {
+namespace {
+
+// OK if x is a batch of pictures.
+absl::Status CheckPictures(const Graph& graph, Value x, absl::string_view name) {
+  if (graph.shape(x).rank() == 4) {
+    return absl::OkStatus();
+  }
+  const std::vector<int64_t>& dims = graph.shape(x).dims();
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, ": its input must be [channels, height, width], got ",
+      Shape(std::vector<int64_t>(dims.begin() + 1, dims.end())).ToString(), " for one example"));
+}
+
+absl::Status CheckPositive(absl::string_view layer, absl::string_view field, int64_t value) {
+  if (value >= 1) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(layer, ": ", field, " must be at least 1, got ", value));
+}
+
+// The padding of height and width, before and after.
+void SetPadding(const Shape& picture, Padding padding, int64_t kernel, int64_t stride,
+                int64_t dilation, int64_t (&before)[2], int64_t (&after)[2]) {
+  for (int d = 0; padding == Padding::kSame && d < 2; ++d) {
+    std::tie(before[d], after[d]) = SamePadding(picture[2 + d], kernel, stride, dilation);
+  }
+}
+
+using PoolFunction = Value (*)(Graph&, Value, const PoolGeometry&);
+
+Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, PoolFunction pool) {
+  graph.set_scope(options.name);
+  absl::Status status = CheckPictures(graph, x, options.name);
+  status.Update(CheckPositive(options.name, "size", options.size));
+  if (!status.ok()) {
+    return graph.Fail(status);
+  }
+  PoolGeometry geometry{.kernel = options.size,
+                        .stride = options.stride > 0 ? options.stride : options.size};
+  SetPadding(graph.shape(x), options.padding, geometry.kernel, geometry.stride, /*dilation=*/1,
+             geometry.padding_before, geometry.padding_after);
+  return pool(graph, x, geometry);
+}
+
+}  // namespace
+
+Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options) {
+  graph.set_scope(options.name);
+  absl::Status status = CheckPictures(graph, x, options.name);
+  for (const auto& [field, value] :
+       {std::pair{"filters", options.filters}, std::pair{"kernel", options.kernel},
+        std::pair{"stride", options.stride}, std::pair{"dilation", options.dilation},
+        std::pair{"groups", options.groups}}) {
+    status.Update(CheckPositive(options.name, field, value));
+  }
+  if (!status.ok()) {
+    return graph.Fail(status);
+  }
+  const Shape picture = graph.shape(x);
+  if (picture[1] % options.groups != 0 || options.filters % options.groups != 0) {
+    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        options.name, ": groups must divide the ", picture[1], " channels of its input and the ",
+        options.filters, " filters, got ", options.groups)));
+  }
+  const int64_t channels = picture[1] / options.groups, area = options.kernel * options.kernel;
+  const LayerParameters parameters(graph, options.name, options.frozen);
+  const Value weight = parameters.Weight(
+      {options.filters, channels, options.kernel, options.kernel}, options.initializer,
+      {static_cast<double>(channels * area), static_cast<double>(options.filters * area)});
+  const std::optional<Value> bias = parameters.Bias(options.use_bias, options.filters);
+  ConvGeometry geometry{
+      .stride = options.stride, .dilation = options.dilation, .groups = options.groups};
+  SetPadding(picture, options.padding, options.kernel, options.stride, options.dilation,
+             geometry.padding_before, geometry.padding_after);
+  return Activate(graph, engine::Conv2d(graph, x, weight, bias, geometry), options.activation);
+}
+
+Value MaxPool2d(Graph& graph, Value x, const Pool2dOptions& options) {
+  return Pool2d(graph, x, options, &engine::MaxPool2d);
+}
+
+Value AvgPool2d(Graph& graph, Value x, const Pool2dOptions& options) {
+  return Pool2d(graph, x, options, &engine::AveragePool2d);
+}
+
+}  // namespace hone::engine::layers

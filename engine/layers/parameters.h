@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+
+#include "engine/layers/dense.h"
+
+namespace hone::engine::layers {
+
+// Numbers that reach a unit and that a unit reaches, as Keras counts them.
+struct Fans {
+  double in = 1;
+  double out = 1;
+};
+
+// Declares one layer's parameters in the graph, which outlives it: trainable or, all of them,
+// frozen.
+class LayerParameters {
+ public:
+  LayerParameters(Graph& graph, absl::string_view layer, bool frozen)
+      : graph_(graph), layer_(layer), frozen_(frozen) {}
+
+  // `LAYER.weight`; weight decay applies.
+  Value Weight(const Shape& shape, const WeightInitializer& initializer, const Fans& fans) const;
+  // `LAYER.bias`, zeros, without weight decay; nothing where it is not used.
+  std::optional<Value> Bias(bool used, int64_t size) const;
+  // A vector without weight decay, all zeros or ones: normalisation's.
+  Value Vector(absl::string_view name, int64_t size, Initializer::Kind start) const;
+  // A vector that is not learned: running statistics.
+  Value BufferVector(absl::string_view name, int64_t size, Initializer::Kind start) const;
+
+ private:
+  Value Declare(absl::string_view name, const Shape& shape, const Initializer& initializer,
+                ParameterRole role, bool decays) const;
+
+  Graph& graph_;
+  absl::string_view layer_;
+  bool frozen_;
+};
+
+}  // namespace hone::engine::layers

@@ -1,0 +1,76 @@
+#include "engine/models/model_description.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+
+namespace hone::engine::models {
+namespace {
+
+struct Names {
+  absl::string_view operator()(const layers::DenseOptions&) const { return "dense"; }
+  absl::string_view operator()(const layers::Conv2dOptions&) const { return "conv2d"; }
+  absl::string_view operator()(const MaxPool2d&) const { return "max_pool2d"; }
+  absl::string_view operator()(const AvgPool2d&) const { return "avg_pool2d"; }
+  absl::string_view operator()(const GlobalAvgPool2d&) const { return "global_avg_pool2d"; }
+  absl::string_view operator()(const BatchNorm&) const { return "batch_norm"; }
+  absl::string_view operator()(const LayerNorm&) const { return "layer_norm"; }
+  absl::string_view operator()(const Dropout&) const { return "dropout"; }
+  absl::string_view operator()(const Activation&) const { return "activation"; }
+  absl::string_view operator()(const Flatten&) const { return "flatten"; }
+  absl::string_view operator()(const Reshape&) const { return "reshape"; }
+  absl::string_view operator()(const Add&) const { return "add"; }
+  absl::string_view operator()(const Concat&) const { return "concat"; }
+};
+
+// Inputs name layers above, one of them, or two and more for layers that join.
+absl::Status CheckInputs(const LayerDescription& layer,
+                         const absl::flat_hash_set<std::string>& above) {
+  const bool joins =
+      std::holds_alternative<Add>(layer.kind) || std::holds_alternative<Concat>(layer.kind);
+  if (joins ? layer.inputs.size() < 2 : layer.inputs.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("inputs must name at ",
+                                                   joins ? "least 2 layers" : "most 1 layer",
+                                                   ", got ", layer.inputs.size()));
+  }
+  for (const std::string& input : layer.inputs) {
+    if (!above.contains(input)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "inputs must be \"input\" or the names of layers above, got \"", input, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::string_view NameOf(const LayerKind& kind) { return std::visit(Names{}, kind); }
+
+absl::StatusOr<ModelDescription> WithNames(ModelDescription description) {
+  if (description.layers.empty()) {
+    return absl::InvalidArgumentError("model.layers: must have at least 1 layer, got 0");
+  }
+  absl::flat_hash_set<std::string> above = {"input"};
+  std::map<absl::string_view, int> counts;
+  for (size_t i = 0; i < description.layers.size(); ++i) {
+    LayerDescription& layer = description.layers[i];
+    // Counts named layers too, so that a name says which layer of its kind it is.
+    const int number = ++counts[NameOf(layer.kind)];
+    if (layer.name.empty()) {
+      layer.name = absl::StrCat(NameOf(layer.kind), "_", number);
+    }
+    const std::string at = absl::StrCat("model.layers[", i, "] (", layer.name, "): ");
+    if (const absl::Status status = CheckInputs(layer, above); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(at, status.message()));
+    }
+    if (!above.insert(layer.name).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(at, "the name is taken by a layer above; names must be unique"));
+    }
+  }
+  return description;
+}
+
+}  // namespace hone::engine::models

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/layers/conv2d.h"
+#include "engine/layers/dense.h"
+
+namespace hone::engine::models {
+
+// The kinds of layers that have no options of their own in layers/.
+struct GlobalAvgPool2d {};
+struct BatchNorm {
+  float momentum = 0.9f;  // share of the old running value kept at a step
+  float epsilon = 1e-5f;
+  layers::ActivationKind activation = layers::ActivationKind::kNone;
+};
+struct LayerNorm {
+  float epsilon = 1e-5f;
+};
+struct Dropout {
+  float rate = 0;  // share of the values set to zero, [0, 1)
+};
+struct Activation {
+  layers::ActivationKind function = layers::ActivationKind::kRelu;
+  float negative_slope = 0.2f;  // leaky ReLU's
+};
+struct Flatten {};
+struct Reshape {
+  std::vector<int64_t> shape;  // of one example; one extent may be -1
+};
+// The sum of its inputs, then the activation.
+struct Add {
+  layers::ActivationKind activation = layers::ActivationKind::kNone;
+};
+// Its inputs one after another along the first dimension of an example.
+struct Concat {};
+struct MaxPool2d : layers::Pool2dOptions {};
+struct AvgPool2d : layers::Pool2dOptions {};
+
+using LayerKind =
+    std::variant<layers::DenseOptions, layers::Conv2dOptions, MaxPool2d, AvgPool2d, GlobalAvgPool2d,
+                 BatchNorm, LayerNorm, Dropout, Activation, Flatten, Reshape, Add, Concat>;
+
+// As a job file spells them: "dense", "conv2d", ….
+absl::string_view NameOf(const LayerKind& kind);
+
+// One layer of a model. The names inside `kind` are not used: the layer's own is.
+struct LayerDescription {
+  std::string name;                 // unique; "": the kind and its number, such as "conv2d_1"
+  std::vector<std::string> inputs;  // names of layers above, or "input"; empty: the layer before
+  bool frozen = false;
+  LayerKind kind;
+};
+
+// What a network is made of: enough to build it again.
+struct ModelDescription {
+  std::vector<LayerDescription> layers;
+};
+
+// Gives every layer without a name its own, and checks that names are unique and that inputs name
+// layers above. INVALID_ARGUMENT: "model.layers[3] (conv2d_2): …".
+absl::StatusOr<ModelDescription> WithNames(ModelDescription description);
+
+nlohmann::json ToJson(const ModelDescription& description);
+// INVALID_ARGUMENT names the layer and the field that is missing, unknown or of another type.
+absl::StatusOr<ModelDescription> ModelDescriptionFromJson(const nlohmann::json& json);
+
+}  // namespace hone::engine::models

@@ -1,0 +1,142 @@
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/ops/binary_cross_entropy.h"
+#include "engine/train/task.h"
+
+namespace hone::engine::train {
+namespace {
+
+// Right and wrong by class.
+class ClassScorer final : public Scorer {
+ public:
+  ClassScorer(const data::Dataset& dataset, bool binary)
+      : dataset_(dataset),
+        binary_(binary),
+        confusion_(static_cast<size_t>(dataset.classes() * dataset.classes())) {}
+
+  void Add(const float* outputs, std::span<const int32_t> rows) override {
+    const int64_t classes = dataset_.classes(), width = binary_ ? 1 : classes;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const float* out = outputs + static_cast<int64_t>(i) * width;
+      const int64_t taken =
+          binary_ ? (out[0] > 0 ? 1 : 0) : std::max_element(out, out + width) - out;
+      const int64_t truth = dataset_.labels()[static_cast<size_t>(rows[i])];
+      ++confusion_[static_cast<size_t>(truth * classes + taken)];
+    }
+  }
+
+  Evaluation Finish() const override {
+    Evaluation result;
+    result.confusion = confusion_;
+    const int64_t classes = dataset_.classes();
+    int64_t right = 0, all = 0;
+    for (int64_t c = 0; c < classes; ++c) {
+      int64_t examples = 0, taken = 0;
+      for (int64_t other = 0; other < classes; ++other) {
+        examples += At(c, other);
+        taken += At(other, c);
+      }
+      const double precision = Ratio(At(c, c), taken), recall = Ratio(At(c, c), examples);
+      const double both = precision + recall;
+      result.classes.push_back({.name = dataset_.class_names()[static_cast<size_t>(c)],
+                                .precision = precision,
+                                .recall = recall,
+                                .f1 = both > 0 ? 2 * precision * recall / both : 0,
+                                .examples = examples});
+      right += At(c, c);
+      all += examples;
+    }
+    result.metrics["accuracy"] = Ratio(right, all);
+    double f1 = 0;
+    for (const Evaluation::Class& c : result.classes) {
+      f1 += c.f1 / static_cast<double>(classes);
+    }
+    result.metrics["macro_f1"] = f1;
+    return result;
+  }
+
+ private:
+  int64_t At(int64_t truth, int64_t taken) const {
+    return confusion_[static_cast<size_t>(truth * dataset_.classes() + taken)];
+  }
+  static double Ratio(int64_t part, int64_t whole) {
+    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+  }
+
+  const data::Dataset& dataset_;
+  const bool binary_;
+  std::vector<int64_t> confusion_;
+};
+
+class Classification final : public Task {
+ public:
+  explicit Classification(ClassificationOptions options) : options_(std::move(options)) {}
+
+  absl::string_view name() const override { return "classification"; }
+
+  absl::Status CheckData(const DataInfo& info) const override {
+    if (info.classes() < 2) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "classification: the data must have at least 2 classes, got ", info.classes()));
+    }
+    if (options_.binary && info.classes() != 2) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "classification.binary: the data must have 2 classes, got ", info.classes()));
+    }
+    const auto weights = static_cast<int64_t>(options_.class_weights.size());
+    if (weights != 0 && weights != info.classes()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("classification.class_weights: must have ", info.classes(),
+                       " entries, one for each class, got ", weights));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
+                           const DataInfo& info) const override {
+    const int64_t wanted = options_.binary ? 1 : info.classes();
+    if (output.rank() == 2 && output[1] == wanted) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.layers (", last.name, "): the last layer must have ", wanted,
+                     wanted == 1 ? " unit" : " units", " for ", info.classes(),
+                     " classes, got output shape ", last.output_shape.ToString()));
+  }
+
+  TensorType targets(int64_t batch, const DataInfo&) const override {
+    return {{batch}, DType::kS32};
+  }
+
+  void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                   void* targets) const override {
+    dataset.Gather(rows, nullptr, targets);
+  }
+
+  Loss AddLoss(Graph& graph, Value output, Value targets) const override {
+    const CrossEntropyOptions options{.label_smoothing = options_.label_smoothing,
+                                      .class_weights = options_.class_weights};
+    return options_.binary ? BinaryCrossEntropy(graph, output, targets, options)
+                           : CrossEntropy(graph, output, targets, options);
+  }
+
+  void AddTrainingMetrics(const Sums& sums, std::map<std::string, double>& values) const override {
+    values["accuracy"] = sums.correct / static_cast<double>(std::max<int64_t>(sums.examples, 1));
+  }
+
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset, const DataInfo&) const override {
+    return std::make_unique<ClassScorer>(dataset, options_.binary);
+  }
+
+ private:
+  ClassificationOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Task> MakeClassification(const ClassificationOptions& options) {
+  return std::make_unique<Classification>(options);
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/data/augment.h"
+#include "engine/data/load.h"
+#include "engine/models/model_description.h"
+#include "engine/optim/optimizer.h"
+#include "engine/optim/schedule.h"
+
+namespace hone::engine::train {
+
+struct ClassificationOptions {
+  float label_smoothing = 0;
+  std::vector<float> class_weights;  // one for each class; empty: all 1
+  bool binary = false;  // two classes, a last layer of one unit: binary cross-entropy of its logit
+};
+
+struct RegressionOptions {
+  enum class Loss { kMse, kMae, kHuber };
+  Loss loss = Loss::kMse;
+  float huber_delta = 1;
+};
+
+using TaskOptions = std::variant<ClassificationOptions, RegressionOptions>;
+
+// Ends the run when the validation loss has not fallen by more than min_delta for `patience`
+// epochs.
+struct EarlyStopping {
+  int64_t patience = 1;
+  double min_delta = 0;
+};
+
+struct CheckpointPolicy {
+  int64_t every_steps = 0;     // 0: at the end of each epoch only
+  double every_seconds = 300;  // 0: not by time
+  int keep_latest = 2;
+};
+
+// A whole training job, checked and with every default in its place.
+struct TrainingConfig {
+  std::string display_name;
+  TaskOptions task;
+  data::LoadOptions data;
+  data::Augmentation augmentation;
+  models::ModelDescription model;
+
+  int64_t epochs = 0;  // the length: one of the two
+  int64_t steps = 0;   // updates
+  int64_t batch_size = 32;
+  optim::OptimizerOptions optimizer = optim::Adam();
+  optim::Schedule schedule;
+  uint64_t seed = 1;
+  DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32
+  int threads = 1;
+  double clip_norm = 0;   // 0: off
+  double clip_value = 0;  // 0: off
+  int64_t accumulate_batches = 1;
+  std::optional<EarlyStopping> early_stopping;
+  CheckpointPolicy checkpoints;
+  int64_t layer_statistics_every = 50;  // 0: off
+
+  std::string run_directory;  // checkpoints/ and model/ are made in it
+  bool resume = false;        // from the newest whole checkpoint there, if there is one
+  bool profile = false;       // the times of the program's steps, in the log at the end
+};
+
+}  // namespace hone::engine::train

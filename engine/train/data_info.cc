@@ -1,0 +1,36 @@
+#include "engine/train/data_info.h"
+
+namespace hone::engine::train {
+
+DataInfo InfoOf(const data::LoadedData& loaded) {
+  return {.preprocessing = loaded.preprocessing,
+          .features = loaded.dataset.features(),
+          .train = static_cast<int64_t>(loaded.splits.train.size()),
+          .validation = static_cast<int64_t>(loaded.splits.validation.size()),
+          .test = static_cast<int64_t>(loaded.splits.test.size()),
+          .bytes = loaded.dataset.bytes()};
+}
+
+DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& options) {
+  DataInfo info{.preprocessing = {},
+                .features = summary.features,
+                .train = summary.train,
+                .validation = summary.validation,
+                .test = summary.test,
+                .bytes = summary.bytes};
+  const bool pictures = summary.features.dtype == DType::kU8;
+  info.preprocessing.input =
+      pictures ? data::Preprocessing::Input::kImage : data::Preprocessing::Input::kTable;
+  if (pictures) {
+    info.preprocessing.image = summary.features.shape;
+    info.preprocessing.pixel_mean = options.pixel_mean;
+    info.preprocessing.pixel_std = options.pixel_std;
+  }
+  info.preprocessing.class_names = summary.class_names;
+  info.preprocessing.target_names = summary.target_names;
+  info.preprocessing.target_mean.assign(summary.target_names.size(), 0);
+  info.preprocessing.target_std.assign(summary.target_names.size(), 1);
+  return info;
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/data/load.h"
+
+namespace hone::engine::train {
+
+// What the programs must know of a data set: shapes, names and counts, no examples.
+struct DataInfo {
+  data::Preprocessing preprocessing;
+  TensorType features;  // of one example: u8[C, H, W] or f32[features]
+  int64_t train = 0;    // examples
+  int64_t validation = 0;
+  int64_t test = 0;
+  int64_t bytes = 0;  // in memory
+
+  int64_t classes() const { return static_cast<int64_t>(preprocessing.class_names.size()); }
+  int64_t targets() const { return static_cast<int64_t>(preprocessing.target_names.size()); }
+};
+
+DataInfo InfoOf(const data::LoadedData& loaded);
+// The same without reading the examples. Means and deviations are not known then: 0 and 1 stand in
+// for them.
+DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& options);
+
+}  // namespace hone::engine::train

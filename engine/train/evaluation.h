@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "engine/train/observer.h"
+#include "engine/train/programs.h"
+
+namespace hone::engine::train {
+
+// Puts rows of a data set into a program's inputs; for pictures of the training, changed at random.
+class BatchFiller {
+ public:
+  // All outlive it.
+  BatchFiller(const data::Dataset& dataset, const Task& task) : dataset_(dataset), task_(task) {}
+  // Pictures are changed from now on, keyed by seed, epoch and row.
+  void Augment(const data::Augmentation& augmentation, uint64_t seed) {
+    augmentation_ = augmentation;
+    seed_ = seed;
+  }
+
+  // Safe from several threads at a time for different programs. Allocates nothing.
+  void Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const;
+
+ private:
+  const data::Dataset& dataset_;
+  const Task& task_;
+  data::Augmentation augmentation_;
+  uint64_t seed_ = 0;
+};
+
+// Loss and the task's metrics over all `rows`; names have no prefix: "loss", "accuracy", ….
+// `progress` is called after each batch with the share done.
+absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const DataInfo& info,
+                                        const Task& task, const Programs& programs,
+                                        std::span<const int32_t> rows,
+                                        const std::function<void(double)>& progress);
+
+}  // namespace hone::engine::train

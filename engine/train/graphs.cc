@@ -1,0 +1,86 @@
+#include "engine/train/graphs.h"
+
+#include "engine/base/status.h"
+#include "engine/ops/normalize.h"
+
+namespace hone::engine::train {
+namespace {
+
+Shape WithBatch(int64_t batch, const Shape& example) {
+  std::vector<int64_t> dims = {batch};
+  dims.insert(dims.end(), example.dims().begin(), example.dims().end());
+  return Shape(std::move(dims));
+}
+
+// Model and loss; what is fetched stands in the order of train_step.h.
+absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
+                                    const Task& task, int64_t batch, bool training) {
+  TaskGraph result;
+  result.built.graph = std::make_unique<Graph>();
+  Graph& graph = *result.built.graph;
+  result.built.request.graph = &graph;
+  const Value features = FeaturesInput(graph, info, batch);
+  HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, config.model, features,
+                                                         {.training = training, .logits = true}));
+  const models::LayerSummary& last = result.model.layers.back();
+  HONE_RETURN_IF_ERROR(task.CheckOutput(graph.shape(result.model.output), last, info));
+  const Value targets = graph.Input(kTargetsInput, task.targets(batch, info));
+  graph.set_scope("loss");
+  const Loss loss = task.AddLoss(graph, result.model.output, targets);
+  HONE_RETURN_IF_ERROR(graph.status());
+  const Value correct = loss.correct.valid() ? loss.correct : graph.Constant(0);
+  result.built.request.fetch = {loss.sum, loss.weight, correct};
+  return result;
+}
+
+}  // namespace
+
+Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
+  graph.set_scope("input");
+  const Value features =
+      graph.Input(kFeaturesInput, {WithBatch(batch, info.features.shape), info.features.dtype});
+  if (info.features.dtype != DType::kU8) {
+    return features;
+  }
+  return NormalizePixels(graph, features,
+                         {.scale = info.preprocessing.pixel_scale,
+                          .mean = info.preprocessing.pixel_mean,
+                          .std = info.preprocessing.pixel_std});
+}
+
+absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const DataInfo& info,
+                                        const Task& task, const ParameterStore* store,
+                                        int64_t batch) {
+  HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, task, batch, true));
+  Graph& graph = *result.built.graph;
+  std::vector<Value> parameters;
+  const auto count = static_cast<int32_t>(graph.nodes().size());
+  for (int32_t i = 0; i < count; ++i) {
+    const Graph::Node& node = graph.node(i);
+    if (node.kind == Graph::Node::Kind::kParameter &&
+        node.parameter.role == ParameterRole::kTrainable) {
+      parameters.push_back({i, 0});
+    }
+  }
+  const std::vector<Value> gradients =
+      Differentiate(graph, result.built.request.fetch[0], parameters);
+  HONE_RETURN_IF_ERROR(graph.status());
+  for (size_t i = 0; store != nullptr && i < parameters.size(); ++i) {
+    const std::string& name = graph.node(parameters[i].node).parameter.name;
+    if (gradients[i].valid()) {  // else its gradient stays the zero it starts with
+      HONE_ASSIGN_OR_RETURN(const ParameterId id, store->Find(name));
+      result.built.request.gradients.emplace_back(gradients[i], id);
+    }
+  }
+  result.built.request.update_buffers = !graph.updates().empty();
+  return result;
+}
+
+absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
+                                          const Task& task, int64_t batch) {
+  HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, task, batch, false));
+  result.built.request.fetch.push_back(result.model.output);
+  return result;
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,67 @@
+#include "engine/train/layer_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "absl/strings/match.h"
+
+namespace hone::engine::train {
+
+LayerMonitor::LayerMonitor(Programs& programs) : programs_(programs), verdicts_(0) {
+  std::map<int, size_t> by_layer;
+  for (size_t r = 0; r < programs.trained().size(); ++r) {
+    const TrainedParameter& parameter = programs.trained()[r];
+    const models::LayerSummary& summary = programs.layers()[static_cast<size_t>(parameter.layer)];
+    const auto [entry, fresh] = by_layer.try_emplace(parameter.layer, layers_.size());
+    if (fresh) {
+      layers_.push_back({.name = summary.name, .ranges = {}, .alive = {}});
+    }
+    Layer& layer = layers_[entry->second];
+    layer.ranges.push_back(static_cast<int>(r));
+    const ParameterSpec& spec = programs.store().spec(parameter.id);
+    if (summary.shows_dead_units && absl::EndsWith(spec.name, ".bias")) {
+      layer.bias = parameter.id;
+      layer.alive.resize(static_cast<size_t>(spec.shape.elements()));
+    }
+  }
+  verdicts_ = LayerVerdicts(layers_.size());
+}
+
+void LayerMonitor::ObserveStep(int shards) {
+  for (Layer& layer : layers_) {
+    for (int shard = 0; layer.bias >= 0 && shard < shards; ++shard) {
+      const std::span<const float> gradient = programs_.store().gradients(layer.bias, shard);
+      for (size_t i = 0; i < gradient.size(); ++i) {
+        layer.alive[i] |= gradient[i] != 0 ? 1 : 0;
+      }
+    }
+  }
+}
+
+LayerStatistics LayerMonitor::Collect(int64_t step, double weight) {
+  LayerStatistics statistics{.step = step, .layers = {}};
+  const double scale = weight > 0 ? 1 / weight : 0;
+  const optim::Optimizer& optimizer = programs_.optimizer();
+  for (Layer& layer : layers_) {
+    double gradient = 0, weights = 0;
+    for (const int range : layer.ranges) {
+      gradient += optimizer.SquaredGradientNorm(range, scale);
+      weights += optimizer.SquaredWeightNorm(range);
+    }
+    LayerStatistics::Layer row{.name = layer.name,
+                               .gradient_norm = std::sqrt(gradient),
+                               .weight_norm = std::sqrt(weights),
+                               .verdict = ""};
+    if (!layer.alive.empty()) {
+      const auto dead = std::ranges::count(layer.alive, 0);
+      row.dead_share = static_cast<double>(dead) / static_cast<double>(layer.alive.size());
+      std::ranges::fill(layer.alive, 0);
+    }
+    statistics.layers.push_back(std::move(row));
+  }
+  fresh_ = verdicts_.Judge(statistics, statistics.layers.size() - 1);
+  return statistics;
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <vector>
+
+#include "engine/train/programs.h"
+#include "engine/train/verdicts.h"
+
+namespace hone::engine::train {
+
+// Watches gradients and weights layer by layer. Refers to the programs, which outlive it.
+class LayerMonitor {
+ public:
+  explicit LayerMonitor(Programs& programs);
+
+  // After each step: remembers which units had a gradient. Cheap; allocates nothing.
+  void ObserveStep(int shards);
+
+  // After a step with layer norms; `weight` is the step's total weight. Forgets the units seen.
+  LayerStatistics Collect(int64_t step, double weight);
+  // Indices into the last statistics' layers whose verdict is new.
+  const std::vector<size_t>& fresh() const { return fresh_; }
+
+ private:
+  struct Layer {
+    std::string name;
+    std::vector<int> ranges;  // of the optimizer
+    ParameterId bias = -1;    // whose gradient shows dead units, or -1
+    std::vector<char> alive;  // by unit
+  };
+
+  Programs& programs_;
+  std::vector<Layer> layers_;
+  LayerVerdicts verdicts_;
+  std::vector<size_t> fresh_;
+};
+
+}  // namespace hone::engine::train

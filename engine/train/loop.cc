@@ -1,0 +1,294 @@
+#include "engine/train/loop.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+#include "engine/train/checkpoints.h"
+#include "engine/train/plan.h"
+
+namespace hone::engine::train {
+
+checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info, int shards) {
+  checkpoint::RunState state;
+  state.seed = config.seed;
+  state.scalars = {{"active_seconds", 0},
+                   {"epoch_loss", 0},
+                   {"epoch_weight", 0},
+                   {"epoch_correct", 0},
+                   {"epoch_examples", 0},
+                   {"batch_size", static_cast<double>(config.batch_size)},
+                   {"train_examples", static_cast<double>(info.train)},
+                   {"shards", static_cast<double>(shards)}};
+  return state;
+}
+
+TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
+    : parts_(parts),
+      config_(parts.config),
+      length_(LengthOf(parts.config, parts.info.train)),
+      state_(std::move(state)),
+      batches_(parts.data.splits.train,
+               {.batch_size = parts.config.batch_size, .seed = parts.config.seed}),
+      filler_(parts.data.dataset, parts.task),
+      train_step_(parts.programs.store(), parts.programs.optimizer(), parts.config.threads),
+      monitor_(parts.programs),
+      meter_(Clock::now()),
+      mark_(Clock::now()),
+      last_checkpoint_(mark_) {
+  batches_.Seek({state_.epoch, state_.data_position});
+  filler_.Augment(config_.augmentation, config_.seed);
+  active_seconds_ = state_.scalars["active_seconds"];
+  epoch_ = {.loss = state_.scalars["epoch_loss"],
+            .weight = state_.scalars["epoch_weight"],
+            .correct = state_.scalars["epoch_correct"],
+            .examples = static_cast<int64_t>(state_.scalars["epoch_examples"])};
+}
+
+absl::StatusOr<EndReason> TrainingLoop::Run() {
+  while (!Finished() && !StoppedEarly()) {
+    HONE_RETURN_IF_ERROR(Step());
+    if (statistics_due_) {
+      EmitLayerStatistics();
+    }
+    bool improved = false;
+    const int64_t best_before = state_.best.has_value() ? state_.best->step : -1;
+    if (ended_epoch_) {
+      HONE_RETURN_IF_ERROR(EndEpoch());
+      improved = state_.best.has_value() && state_.best->step != best_before;
+    } else if (Finished() || meter_.due(mark_)) {
+      EmitMetrics({});
+    }
+    HONE_RETURN_IF_ERROR(MaybeCheckpoint(ended_epoch_, improved));
+    if (parts_.stop.load(std::memory_order_relaxed) && !Finished() && !StoppedEarly()) {
+      HONE_RETURN_IF_ERROR(WriteCheckpoint(false));
+      return EndReason::kCancelled;
+    }
+  }
+  return Finished() ? EndReason::kCompleted : EndReason::kEarlyStop;
+}
+
+// One update, of one batch or of several whose gradients are added up; never across an epoch's end.
+absl::Status TrainingLoop::Step() {
+  data::Batch batch = batches_.Next();
+  int64_t examples = static_cast<int64_t>(batch.rows.size());
+  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+    filler_.Fill(program,
+                 batch.rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                 batch.begin.epoch);
+  };
+  const auto replicas = [&]() -> const Replicas& {
+    return parts_.programs.training(static_cast<int64_t>(batch.rows.size()));
+  };
+  for (int64_t i = 1; i < config_.accumulate_batches && !batch.ends_epoch(); ++i) {
+    HONE_RETURN_IF_ERROR(train_step_.Accumulate(replicas(), ScalarsOf(batch), fill));
+    monitor_.ObserveStep(replicas().shards());
+    batch = batches_.Next();
+    examples += static_cast<int64_t>(batch.rows.size());
+  }
+  const int64_t step = state_.step + 1;
+  learning_rate_ = LearningRate();
+  const int64_t every = config_.layer_statistics_every;
+  statistics_due_ = every > 0 && step % every == 0;
+  HONE_ASSIGN_OR_RETURN(result_, train_step_.Run(replicas(),
+                                                 {.scalars = ScalarsOf(batch),
+                                                  .update_number = step,
+                                                  .learning_rate = learning_rate_,
+                                                  .clip_norm = config_.clip_norm,
+                                                  .clip_value = config_.clip_value,
+                                                  .layer_norms = statistics_due_},
+                                                 fill));
+  if (!result_.finite) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "step ", step, ": the ", std::isfinite(result_.loss_sum) ? "gradient" : "loss",
+        " is not finite; the weights were left as they were. A smaller learning rate, clip_norm or "
+        "normalised data may help"));
+  }
+  if (config_.layer_statistics_every > 0) {
+    monitor_.ObserveStep(replicas().shards());
+  }
+  state_.step = step;
+  state_.epoch = batch.end.epoch;
+  state_.data_position = batch.end.next;
+  ended_epoch_ = batch.ends_epoch();
+  epoch_.loss += result_.loss_sum;
+  epoch_.weight += result_.weight;
+  epoch_.correct += result_.correct;
+  epoch_.examples += examples;
+  const Clock::time_point now = Clock::now();
+  const double seconds = SecondsBetween(mark_, now);
+  mark_ = now;
+  active_seconds_ += seconds;
+  meter_.AddStep(result_.loss_sum, result_.weight, result_.correct, examples, seconds);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::EndEpoch() {
+  std::map<std::string, double> values;
+  checkpoint::HistoryPoint point{
+      .step = state_.step, .epoch = static_cast<double>(state_.epoch), .values = {}};
+  point.values["loss"] = epoch_.weight > 0 ? epoch_.loss / epoch_.weight : 0;
+  parts_.task.AddTrainingMetrics(epoch_, point.values);
+  epoch_ = {};
+  if (parts_.info.validation > 0) {
+    double loss = 0;
+    HONE_RETURN_IF_ERROR(Validate(values, loss));
+    point.values.insert(values.begin(), values.end());
+    ObserveValidation(loss);
+  }
+  state_.history.push_back(std::move(point));
+  EmitMetrics(std::move(values));
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, double& loss) {
+  const Clock::time_point begin = Clock::now();
+  HONE_ASSIGN_OR_RETURN(const Evaluation evaluation,
+                        EvaluateRows(parts_.data.dataset, parts_.info, parts_.task, parts_.programs,
+                                     parts_.data.splits.validation, [](double) {}));
+  for (const auto& [name, value] : evaluation.metrics) {
+    values[absl::StrCat("validation_", name)] = value;
+  }
+  loss = evaluation.metrics.at("loss");
+  mark_ = Clock::now();
+  validation_seconds_ = SecondsBetween(begin, mark_);
+  return absl::OkStatus();
+}
+
+bool TrainingLoop::ObserveValidation(double loss) {
+  if (optim::ObserveValidationLoss(config_.schedule, loss, state_.plateau)) {
+    parts_.observer.OnLog(
+        Severity::kInfo,
+        absl::StrFormat("the validation loss does not fall: learning rate × %g from here",
+                        state_.plateau.factor));
+  }
+  const double min_delta = config_.early_stopping ? config_.early_stopping->min_delta : 0;
+  const bool improved = !state_.best.has_value() || loss < state_.best->value - min_delta;
+  if (improved) {
+    state_.best = {.name = "validation_loss", .value = loss, .step = state_.step};
+    state_.epochs_without_improvement = 0;
+  } else {
+    ++state_.epochs_without_improvement;
+  }
+  return improved;
+}
+
+bool TrainingLoop::StoppedEarly() const {
+  return config_.early_stopping.has_value() &&
+         state_.epochs_without_improvement >= config_.early_stopping->patience;
+}
+
+absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
+  const CheckpointPolicy& policy = config_.checkpoints;
+  const bool by_step = policy.every_steps > 0 ? state_.step % policy.every_steps == 0 : ends_epoch;
+  const bool by_time =
+      policy.every_seconds > 0 && SecondsBetween(last_checkpoint_, mark_) >= policy.every_seconds;
+  if (by_step || by_time || improved || Finished() || StoppedEarly()) {
+    return WriteCheckpoint(improved);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::WriteCheckpoint(bool best) {
+  state_.scalars["active_seconds"] = active_seconds_;
+  state_.scalars["epoch_loss"] = epoch_.loss;
+  state_.scalars["epoch_weight"] = epoch_.weight;
+  state_.scalars["epoch_correct"] = epoch_.correct;
+  state_.scalars["epoch_examples"] = static_cast<double>(epoch_.examples);
+  const Clock::time_point begin = Clock::now();
+  absl::StatusOr<checkpoint::WrittenCheckpoint> written =
+      SaveCheckpoint(config_, parts_.programs, state_);
+  if (!written.ok()) {
+    return Annotate(written.status(), absl::StrCat("step ", state_.step, ": no checkpoint"));
+  }
+  mark_ = Clock::now();
+  last_checkpoint_ = mark_;
+  const std::string path = written->directory.substr(config_.run_directory.size() + 1);
+  parts_.observer.OnCheckpoint({.step = state_.step,
+                                .path = path,
+                                .bytes = written->bytes,
+                                .seconds = SecondsBetween(begin, mark_),
+                                .best = best});
+  return absl::OkStatus();
+}
+
+double TrainingLoop::LearningRate() const {
+  return optim::LearningRateOf(config_.optimizer) *
+         optim::LearningRateFactor(config_.schedule,
+                                   {.step = state_.step,
+                                    .total_steps = length_.total_steps,
+                                    .steps_per_epoch = length_.steps_per_epoch},
+                                   state_.plateau);
+}
+
+// Random numbers are keyed by the batch's place in the whole run.
+RunScalars TrainingLoop::ScalarsOf(const data::Batch& batch) const {
+  const int64_t number =
+      batch.begin.epoch * batches_.batches_per_epoch() + batch.begin.next / config_.batch_size;
+  return {.seed = config_.seed, .step = static_cast<uint64_t>(number), .first_example = 0};
+}
+
+int64_t TrainingLoop::samples() const {
+  return state_.epoch * parts_.info.train + state_.data_position;
+}
+
+double TrainingLoop::step_seconds() const {
+  return state_.step > 0 ? active_seconds_ / static_cast<double>(state_.step) : 0;
+}
+
+Metrics TrainingLoop::MetricsNow() {
+  Metrics metrics{.step = state_.step,
+                  .epoch = static_cast<double>(samples()) / static_cast<double>(parts_.info.train),
+                  .samples = samples(),
+                  .active_seconds = active_seconds_,
+                  .total_steps = length_.total_steps,
+                  .values = {}};
+  const int64_t steps = std::max<int64_t>(meter_.steps(), 1);
+  const double recent = meter_.seconds() / static_cast<double>(steps);
+  const double step_time = recent > 0 ? (recent + step_seconds()) / 2 : step_seconds();
+  const auto left = static_cast<double>(length_.total_steps - state_.step);
+  metrics.eta_seconds =
+      left * (step_time + validation_seconds_ / static_cast<double>(length_.steps_per_epoch));
+  return metrics;
+}
+
+void TrainingLoop::EmitMetrics(std::map<std::string, double> more) {
+  Metrics metrics = MetricsNow();
+  metrics.values = std::move(more);
+  metrics.values["loss"] = meter_.mean_loss();
+  parts_.task.AddTrainingMetrics(meter_.sums(), metrics.values);
+  metrics.values["learning_rate"] = learning_rate_;
+  metrics.values["gradient_norm"] = result_.gradient_norm;
+  metrics.values["samples_per_second"] = meter_.samples_per_second();
+  parts_.observer.OnMetrics(metrics);
+  mark_ = Clock::now();
+  meter_.Restart(mark_);
+}
+
+void TrainingLoop::EmitLayerStatistics() {
+  const LayerStatistics statistics = monitor_.Collect(state_.step, result_.weight);
+  parts_.observer.OnLayerStatistics(statistics);
+  for (const size_t i : monitor_.fresh()) {
+    const LayerStatistics::Layer& layer = statistics.layers[i];
+    const LayerStatistics::Layer& last = statistics.layers.back();
+    parts_.observer.OnLog(
+        Severity::kWarning,
+        layer.verdict == "dead"
+            ? absl::StrFormat("step %d: layer %s is dead: %.0f %% of its units have no gradient; a "
+                              "smaller learning rate or LEAKY_RELU may help",
+                              statistics.step, layer.name, 100 * layer.dead_share)
+            : absl::StrFormat(
+                  "step %d: the gradients of layer %s are %s: gradient norm %.2g, weight norm %.2g "
+                  "(last layer %s: %.2g, %.2g); %s may help",
+                  statistics.step, layer.name, layer.verdict, layer.gradient_norm,
+                  layer.weight_norm, last.name, last.gradient_norm, last.weight_norm,
+                  layer.verdict == "vanishing"
+                      ? "RELU with KAIMING_NORMAL, normalisation or residual connections"
+                      : "clip_norm, a smaller learning rate or normalisation"));
+  }
+  mark_ = Clock::now();
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <atomic>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/run_state.h"
+#include "engine/data/batches.h"
+#include "engine/train/evaluation.h"
+#include "engine/train/layer_statistics.h"
+#include "engine/train/meter.h"
+#include "engine/train/train_step.h"
+
+namespace hone::engine::train {
+
+enum class EndReason { kCompleted, kEarlyStop, kCancelled };
+
+// What a loop works on; all of it outlives the loop.
+struct LoopParts {
+  const TrainingConfig& config;
+  const data::LoadedData& data;
+  const DataInfo& info;
+  const Task& task;
+  Programs& programs;
+  const std::atomic<bool>& stop;
+  TrainingObserver& observer;
+};
+
+// The one loop: batch → forward and backward → clip and update → events, over epochs, with
+// validation, schedule, early stopping and checkpoints. It knows no task. A step allocates nothing
+// and asks the system for nothing but the time.
+class TrainingLoop {
+ public:
+  // Goes on from `state`: the parameters and the optimizer are as they were then.
+  TrainingLoop(const LoopParts& parts, checkpoint::RunState state);
+
+  // Trains to the end, to an early stop, or until `stop` is set; the state is in a checkpoint then.
+  // OUT_OF_RANGE: a loss or a gradient is not finite, the weights were not touched. Errors of
+  // writing checkpoints.
+  absl::StatusOr<EndReason> Run();
+
+  const checkpoint::RunState& state() const { return state_; }
+  int64_t samples() const;
+  double active_seconds() const { return state_.scalars.at("active_seconds"); }
+  // Mean time of one step over all attempts.
+  double step_seconds() const;
+
+ private:
+  absl::Status Step();
+  absl::Status EndEpoch();
+  absl::Status Validate(std::map<std::string, double>& values, double& loss);
+  absl::Status MaybeCheckpoint(bool ends_epoch, bool improved);
+  absl::Status WriteCheckpoint(bool best);
+  bool ObserveValidation(double loss);
+  bool Finished() const { return state_.step >= length_.total_steps; }
+  bool StoppedEarly() const;
+  double LearningRate() const;
+  RunScalars ScalarsOf(const data::Batch& batch) const;
+  Metrics MetricsNow();
+  void EmitMetrics(std::map<std::string, double> more);
+  void EmitLayerStatistics();
+
+  const LoopParts parts_;
+  const TrainingConfig& config_;
+  const Length length_;
+  checkpoint::RunState state_;
+  data::Batches batches_;
+  BatchFiller filler_;
+  TrainStep train_step_;
+  LayerMonitor monitor_;
+  IntervalMeter meter_;
+  Sums epoch_;  // of the running epoch
+  StepResult result_;
+  double active_seconds_ = 0;
+  double validation_seconds_ = 0;  // the last validation's
+  double learning_rate_ = 0;
+  bool ended_epoch_ = false;
+  bool statistics_due_ = false;
+  Clock::time_point mark_;  // where the next step's time begins
+  Clock::time_point last_checkpoint_;
+};
+
+// The run state of a job that has not begun.
+checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info, int shards);
+
+}  // namespace hone::engine::train

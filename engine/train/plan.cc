@@ -1,0 +1,214 @@
+#include "engine/train/plan.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/train/checkpoints.h"
+#include "engine/train/evaluation.h"
+#include "engine/train/meter.h"
+#include "engine/train/process_memory.h"
+#include "engine/train/programs.h"
+#include "engine/train/train_step.h"
+
+namespace hone::engine::train {
+namespace {
+
+// What a run adds that is not in a process that has only compiled: stacks, JIT code, events.
+constexpr int64_t kRunBytes = int64_t{6} << 20;
+
+double FlopsOf(const Replicas& replicas) {
+  double flops = 0;
+  for (int k = 0; k < replicas.shards(); ++k) {
+    for (const Program::Step& step : replicas.program(k).steps()) {
+      flops += step.cost.flops;
+    }
+  }
+  return flops;
+}
+
+// Examples that never were: as many as the largest batch needs, with targets that fit.
+absl::StatusOr<data::Dataset> MadeUpExamples(const DataInfo& info, int64_t count) {
+  data::DatasetParts parts;
+  parts.size = count;
+  parts.features = info.features;
+  parts.feature_values = Buffer(count * info.features.bytes());
+  RandomStream random(1, "made-up examples");
+  const int64_t elements = count * info.features.shape.elements();
+  for (int64_t i = 0; i < elements; ++i) {
+    if (info.features.dtype == DType::kU8) {
+      parts.feature_values.as<uint8_t>()[i] = static_cast<uint8_t>(random.NextBits());
+    } else {
+      parts.feature_values.as<float>()[i] = random.NextUniform(-1, 1);
+    }
+  }
+  for (int64_t i = 0; i < info.features.shape.elements(); ++i) {
+    if (info.features.dtype != DType::kU8) {
+      parts.feature_names.push_back(absl::StrCat("feature ", i));
+    }
+  }
+  parts.class_names = info.preprocessing.class_names;
+  parts.target_names = info.preprocessing.target_names;
+  for (int64_t i = 0; i < count; ++i) {
+    if (info.classes() > 0) {
+      parts.labels.push_back(static_cast<int32_t>(i % info.classes()));
+    }
+    for (int64_t t = 0; info.classes() == 0 && t < info.targets(); ++t) {
+      parts.targets.push_back(random.NextUniform(-1, 1));
+    }
+  }
+  return data::Dataset::Make(std::move(parts));
+}
+
+double Median(std::vector<double>& values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+Length LengthOf(const TrainingConfig& config, int64_t train_examples) {
+  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  Length length;
+  length.steps_per_epoch =
+      up(up(train_examples, config.batch_size), std::max<int64_t>(config.accumulate_batches, 1));
+  length.total_steps = config.steps > 0 ? config.steps : config.epochs * length.steps_per_epoch;
+  return length;
+}
+
+Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
+              bool data_in_memory) {
+  const Length length = LengthOf(config, info.train);
+  const int64_t batch = std::min(config.batch_size, info.train);
+  const Replicas& replicas = programs.training(batch);
+  const ParameterStore& store = programs.store();
+  Plan plan{.display_name = config.display_name,
+            .layers = programs.layers(),
+            .depth = programs.depth(),
+            .training_flops_per_example = FlopsOf(replicas) / static_cast<double>(batch),
+            .batch_size = config.batch_size,
+            .steps_per_epoch = length.steps_per_epoch,
+            .total_steps = length.total_steps,
+            .train_examples = info.train,
+            .validation_examples = info.validation,
+            .test_examples = info.test,
+            .threads = config.threads,
+            .shards = replicas.shards(),
+            .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
+            .arena_bytes = programs.arena_bytes(),
+            .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes(),
+            .optimizer_bytes = programs.optimizer().state_bytes(),
+            .dataset_bytes = info.bytes,
+            .checkpoint_bytes = CheckpointBytes(programs),
+            .seconds = {},
+            .step_seconds = {}};
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const int64_t elements = store.spec(id).shape.elements();
+    switch (store.spec(id).role) {
+      case ParameterRole::kTrainable:
+        plan.trainable_parameters += elements;
+        break;
+      case ParameterRole::kFrozen:
+        plan.frozen_parameters += elements;
+        break;
+      case ParameterRole::kBuffer:
+        plan.buffer_values += elements;
+        break;
+    }
+  }
+  plan.parameters = plan.trainable_parameters + plan.frozen_parameters;
+  for (const models::LayerSummary& layer : plan.layers) {
+    plan.forward_flops_per_example += layer.forward_flops;
+  }
+  plan.peak_memory_bytes =
+      ResidentMemoryBytes() + plan.arena_bytes + kRunBytes + (data_in_memory ? 0 : info.bytes);
+  return plan;
+}
+
+absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const Task& task,
+                     Programs& programs, Plan& plan) {
+  constexpr double kStepSeconds = 1.2, kEvaluationSeconds = 0.5;
+  constexpr size_t kLeast = 3;
+  HONE_RETURN_IF_ERROR(programs.Bind());
+  programs.store().Initialize(config.seed);
+  programs.store().RefreshAll();
+  const int64_t batch = std::min(config.batch_size, info.train);
+  // More than the caches hold of one batch, as in a real run.
+  const int64_t count = std::max(batch, programs.evaluation_batch()) * 2;
+  HONE_ASSIGN_OR_RETURN(const data::Dataset examples, MadeUpExamples(info, count));
+  std::vector<int32_t> rows(static_cast<size_t>(count));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i] = static_cast<int32_t>(i);
+  }
+  BatchFiller filler(examples, task);
+  filler.Augment(config.augmentation, config.seed);
+  const auto fill = [&](const Program& program, int64_t first, int64_t n) {
+    filler.Fill(program,
+                std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), 0);
+  };
+  TrainStep step(programs.store(), programs.optimizer(), config.threads);
+  std::vector<double> times;
+  Clock::time_point before = Clock::now();
+  const Clock::time_point begin = before;
+  for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
+    HONE_RETURN_IF_ERROR(
+        step.Run(programs.training(batch),
+                 {.scalars = {.seed = config.seed, .step = static_cast<uint64_t>(i)},
+                  .update_number = i,
+                  .learning_rate = 1e-6},
+                 fill)
+            .status());
+    const Clock::time_point now = Clock::now();
+    times.push_back(SecondsBetween(before, now));
+    before = now;
+    if (SecondsBetween(begin, before) > 2 * kStepSeconds) {
+      break;
+    }
+  }
+  if (times.size() > 1) {
+    times.erase(times.begin());  // the first one touches its memory
+  }
+  plan.step_seconds =
+      Median(times) * static_cast<double>(std::max<int64_t>(1, config.accumulate_batches));
+  const auto total = static_cast<double>(plan.total_steps);
+  double seconds = *plan.step_seconds * total;
+
+  const double epochs = total / static_cast<double>(plan.steps_per_epoch);
+  const double evaluated = epochs * static_cast<double>(info.validation) +
+                           static_cast<double>(info.test > 0 ? info.test : info.validation);
+  const int64_t evaluation_batch =
+      std::min(programs.evaluation_batch(), std::max(info.test, info.validation));
+  if (evaluated > 0 && std::max(info.test, info.validation) >= programs.evaluation_batch()) {
+    times.clear();
+    const Clock::time_point start = Clock::now();
+    for (before = start;
+         times.size() < kLeast || SecondsBetween(start, before) < kEvaluationSeconds;) {
+      HONE_RETURN_IF_ERROR(Evaluate(programs.evaluation(evaluation_batch), {}, fill).status());
+      const Clock::time_point now = Clock::now();
+      times.push_back(SecondsBetween(before, now));
+      before = now;
+    }
+    seconds += Median(times) * evaluated / static_cast<double>(evaluation_batch);
+  }
+  plan.seconds = seconds;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase) {
+  *phase = Phase::kLoading;
+  const ScopedThreads threads(config.threads);
+  HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
+  const DataInfo info = InfoOf(summary, config.data);
+  *phase = Phase::kPlanning;
+  const std::unique_ptr<Task> task = MakeTask(config.task);
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
+                        Programs::Compile(config, info, *task));
+  Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);
+  if (measure) {
+    HONE_RETURN_IF_ERROR(Measure(config, info, *task, *programs, plan));
+  }
+  return plan;
+}
+
+}  // namespace hone::engine::train

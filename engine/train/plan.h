@@ -1,0 +1,76 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/models/build.h"
+#include "engine/train/config.h"
+#include "engine/train/data_info.h"
+
+namespace hone::engine::train {
+
+class Programs;
+class Task;
+// What a job is doing; where it fails, this and the status say why.
+enum class Phase { kLoading, kPlanning, kTraining, kEvaluating, kPublishing };
+
+// What a job will cost, known before it runs.
+struct Plan {
+  std::string display_name;
+  std::vector<models::LayerSummary> layers;
+  int depth = 0;
+  int64_t parameters = 0;
+  int64_t trainable_parameters = 0;
+  int64_t frozen_parameters = 0;
+  int64_t buffer_values = 0;
+
+  double forward_flops_per_example = 0;
+  // Of what the compiled program really runs.
+  double training_flops_per_example = 0;
+
+  int64_t batch_size = 0;
+  int64_t steps_per_epoch = 0;
+  int64_t total_steps = 0;
+  int64_t train_examples = 0;
+  int64_t validation_examples = 0;
+  int64_t test_examples = 0;
+
+  int threads = 1;
+  int shards = 1;
+  std::string precision;
+
+  int64_t arena_bytes = 0;
+  int64_t parameter_bytes = 0;
+  int64_t optimizer_bytes = 0;
+  int64_t dataset_bytes = 0;
+  int64_t peak_memory_bytes = 0;  // of the whole process
+  int64_t checkpoint_bytes = 0;
+
+  std::optional<double> seconds;       // of the whole job
+  std::optional<double> step_seconds;  // of one step
+};
+
+// Updates of the whole run and of an epoch.
+struct Length {
+  int64_t steps_per_epoch = 0;
+  int64_t total_steps = 0;
+};
+Length LengthOf(const TrainingConfig& config, int64_t train_examples);
+
+// Everything but the times. `programs` are compiled and not yet bound; the data set is in the
+// memory of this process already, or not.
+Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
+              bool data_in_memory);
+
+// Times steps and evaluation on made-up data for at most two seconds and fills `seconds` and
+// `step_seconds`. Binds `programs`; their parameters are changed.
+absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const Task& task,
+                     Programs& programs, Plan& plan);
+
+// A plan without training anything: reads the data's headers, compiles, and with `measure` times
+// some steps. `phase` says what it was doing when it failed.
+absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase);
+
+}  // namespace hone::engine::train

@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "engine/ops/regression_loss.h"
+#include "engine/train/task.h"
+
+namespace hone::engine::train {
+namespace {
+
+// Errors in the targets' own units; of several targets, means over them.
+class ErrorScorer final : public Scorer {
+ public:
+  ErrorScorer(const data::Dataset& dataset, const DataInfo& info)
+      : dataset_(dataset), info_(info), targets_(static_cast<size_t>(info.targets())) {}
+
+  void Add(const float* outputs, std::span<const int32_t> rows) override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      for (size_t t = 0; t < targets_.size(); ++t) {
+        const double std = info_.preprocessing.target_std[t];
+        const double truth =
+            dataset_.targets()[static_cast<size_t>(rows[i]) * targets_.size() + t] * std;
+        const double error = outputs[i * targets_.size() + t] * std - truth;
+        Target& target = targets_[t];
+        target.absolute += std::abs(error);
+        target.squared += error * error;
+        // Welford's update of mean and squared distance.
+        ++target.count;
+        const double delta = truth - target.mean;
+        target.mean += delta / target.count;
+        target.variance += delta * (truth - target.mean);
+      }
+    }
+  }
+
+  Evaluation Finish() const override {
+    double mse = 0, mae = 0, r2 = 0;
+    for (const Target& target : targets_) {
+      const double count = std::max(target.count, 1.0);
+      mse += target.squared / count;
+      mae += target.absolute / count;
+      r2 += target.variance > 0 ? 1 - target.squared / target.variance : 0;
+    }
+    const auto n = static_cast<double>(targets_.size());
+    Evaluation result;
+    result.metrics = {
+        {"mse", mse / n}, {"rmse", std::sqrt(mse / n)}, {"mae", mae / n}, {"r2", r2 / n}};
+    return result;
+  }
+
+ private:
+  struct Target {
+    double absolute = 0;
+    double squared = 0;
+    double count = 0;
+    double mean = 0;
+    double variance = 0;  // times count
+  };
+
+  const data::Dataset& dataset_;
+  const DataInfo& info_;
+  std::vector<Target> targets_;
+};
+
+class RegressionTask final : public Task {
+ public:
+  explicit RegressionTask(const RegressionOptions& options) : options_(options) {}
+
+  absl::string_view name() const override { return "regression"; }
+
+  absl::Status CheckData(const DataInfo& info) const override {
+    return info.targets() > 0
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError(
+                     "regression: the data must have a column of numbers to predict");
+  }
+
+  absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
+                           const DataInfo& info) const override {
+    if (output == Shape{output[0], info.targets()}) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.layers (", last.name, "): the last layer must have ", info.targets(),
+                     info.targets() == 1 ? " unit for 1 target" : " units, one for each target",
+                     ", got output shape ", last.output_shape.ToString()));
+  }
+
+  TensorType targets(int64_t batch, const DataInfo& info) const override {
+    return {{batch, info.targets()}, DType::kF32};
+  }
+
+  void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                   void* targets) const override {
+    dataset.Gather(rows, nullptr, targets);
+  }
+
+  Loss AddLoss(Graph& graph, Value output, Value targets) const override {
+    switch (options_.loss) {
+      case RegressionOptions::Loss::kMse:
+        return RegressionLoss(graph, output, targets, RegressionKind::kMeanSquaredError);
+      case RegressionOptions::Loss::kMae:
+        return RegressionLoss(graph, output, targets, RegressionKind::kMeanAbsoluteError);
+      case RegressionOptions::Loss::kHuber:
+        return RegressionLoss(graph, output, targets, RegressionKind::kHuber, options_.huber_delta);
+    }
+    return {};
+  }
+
+  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
+
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
+                                    const DataInfo& info) const override {
+    return std::make_unique<ErrorScorer>(dataset, info);
+  }
+
+ private:
+  RegressionOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Task> MakeRegression(const RegressionOptions& options) {
+  return std::make_unique<RegressionTask>(options);
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,212 @@
+#include "engine/train/trainer.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/cpu.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/onednn/primitive.h"
+#include "engine/train/checkpoints.h"
+#include "engine/train/model_file.h"
+#include "engine/train/process_memory.h"
+#include "engine/train/profile.h"
+
+namespace hone::engine::train {
+namespace {
+
+// Numbers of the clock and the machine: not part of a model, which is the same wherever it is made.
+bool IsOfTheMachine(absl::string_view name) {
+  return name == "samples_per_second" || name == "wall_seconds" || name == "peak_memory_bytes";
+}
+
+FitNumbers NumbersOf(const checkpoint::RunState& state, const DataInfo& info,
+                     const Evaluation& evaluation, const std::string& split) {
+  FitNumbers numbers;
+  numbers.classes = info.classes();
+  const auto find = [](const std::map<std::string, double>& values,
+                       const std::string& name) -> std::optional<double> {
+    const auto found = values.find(name);
+    return found == values.end() ? std::nullopt : std::optional(found->second);
+  };
+  numbers.held_out_accuracy = find(evaluation.metrics, split + "_accuracy");
+  numbers.r2 = find(evaluation.metrics, split + "_r2");
+  if (!state.history.empty()) {
+    numbers.training_accuracy = find(state.history.back().values, "accuracy");
+    numbers.training_loss = find(state.history.back().values, "loss");
+    numbers.validation_loss = find(state.history.back().values, "validation_loss");
+  }
+  if (state.best.has_value()) {
+    numbers.best_validation_loss = state.best->value;
+  }
+  return numbers;
+}
+
+}  // namespace
+
+absl::StatusOr<EndReason> Trainer::Run() {
+  const ScopedThreads threads(config_.threads);
+  data::LoadOptions options = config_.data;
+  options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
+    observer_.OnProgress("loading",
+                         total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1);
+  };
+  observer_.OnProgress("loading", -1);
+  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, data::Load(options));
+  const DataInfo info = InfoOf(data);
+  observer_.OnDataReport(data.report, info);
+
+  phase_ = Phase::kPlanning;
+  observer_.OnProgress("planning", -1);
+  const std::unique_ptr<Task> task = MakeTask(config_.task);
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
+                        Programs::Compile(config_, info, *task));
+  Started started;
+  started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
+  HONE_RETURN_IF_ERROR(programs->Bind());
+  HONE_ASSIGN_OR_RETURN(checkpoint::RunState state, StartOrResume(*programs, info));
+  started.resumed_from_step = state.step;
+  started.engine = absl::StrCat(onednn::Description(), ", ", CpuDescription());
+  observer_.OnStarted(started);
+
+  phase_ = Phase::kTraining;
+  const LoopParts parts{config_, data, info, *task, *programs, stop_, observer_};
+  TrainingLoop loop(parts, std::move(state));
+  const absl::StatusOr<EndReason> end = loop.Run();
+  step_ = loop.state().step;
+  if (!end.ok()) {
+    step_ += end.status().code() == absl::StatusCode::kOutOfRange ? 1 : 0;
+    return end.status();
+  }
+  if (*end == EndReason::kCancelled) {
+    return end;
+  }
+  phase_ = Phase::kEvaluating;
+  HONE_RETURN_IF_ERROR(RestoreBest(loop.state(), *programs));
+  HONE_ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(parts, loop));
+  phase_ = Phase::kPublishing;
+  HONE_RETURN_IF_ERROR(Publish(parts, evaluation));
+  observer_.OnEvaluation(evaluation);
+  if (config_.profile) {
+    HONE_ASSIGN_OR_RETURN(const std::string table, ProfileTraining(parts));
+    observer_.OnLog(Severity::kInfo, table);
+  }
+  return end;
+}
+
+absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
+                                                            const DataInfo& info) {
+  const int shards = programs.training(std::min(config_.batch_size, info.train)).shards();
+  const checkpoint::RunState initial = InitialState(config_, info, shards);
+  programs.store().Initialize(config_.seed);
+  programs.store().RefreshAll();
+  if (!config_.resume) {
+    return initial;
+  }
+  absl::StatusOr<checkpoint::Checkpoint> latest =
+      checkpoint::LatestCheckpoint(CheckpointRoot(config_));
+  if (absl::IsNotFound(latest.status())) {
+    observer_.OnLog(Severity::kInfo,
+                    "there is no checkpoint yet: the run starts from the beginning");
+    return initial;
+  }
+  HONE_RETURN_IF_ERROR(latest.status());
+  for (const checkpoint::SkippedCheckpoint& skipped : latest->skipped) {
+    observer_.OnLog(Severity::kWarning, absl::StrCat("a newer checkpoint is damaged and left out: ",
+                                                     skipped.reason.message()));
+  }
+  for (const char* name : {"batch_size", "train_examples"}) {
+    const double was = latest->state.scalars[name], is = initial.scalars.at(name);
+    if (was != is || latest->state.seed != config_.seed) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          latest->directory, ": the checkpoint is of another job: ", name, "=", was,
+          " and seed=", latest->state.seed, " there, ", is, " and ", config_.seed, " here"));
+    }
+  }
+  if (latest->state.scalars["shards"] != shards) {
+    observer_.OnLog(Severity::kWarning,
+                    "the run goes on with another number of threads than it began with: its "
+                    "numbers will differ in the last bits");
+  }
+  HONE_RETURN_IF_ERROR(RestoreCheckpoint(*latest, programs));
+  return latest->state;
+}
+
+absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, Programs& programs) {
+  if (!state.best.has_value() || state.best->step == state.step) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const checkpoint::Checkpoint best,
+                        checkpoint::LoadCheckpoint(checkpoint::CheckpointDirectory(
+                            CheckpointRoot(config_), state.best->step)));
+  HONE_RETURN_IF_ERROR(ReadModel(best.model, programs.store()));
+  observer_.OnLog(Severity::kInfo,
+                  absl::StrFormat("the weights of step %d are kept: their validation loss of %.5g "
+                                  "is the lowest",
+                                  state.best->step, state.best->value));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const TrainingLoop& loop) {
+  const bool test = parts.info.test > 0;
+  const bool any = test || parts.info.validation > 0;
+  const std::string split = test ? "test" : "validation";
+  const data::Splits& splits = parts.data.splits;
+  Evaluation result;
+  result.split = split;
+  if (any) {
+    HONE_ASSIGN_OR_RETURN(
+        result, EvaluateRows(parts.data.dataset, parts.info, parts.task, parts.programs,
+                             test ? splits.test : splits.validation,
+                             [&](double done) { observer_.OnProgress("evaluating", done); }));
+    std::map<std::string, double> named;
+    for (const auto& [name, value] : result.metrics) {
+      named[absl::StrCat(split, "_", name)] = value;
+    }
+    result.metrics = std::move(named);
+    result.split = split;
+  }
+  const FitVerdict fit = JudgeFit(NumbersOf(loop.state(), parts.info, result, split));
+  result.fit_verdict = fit.verdict;
+  result.fit_reason = fit.reason;
+  if (!loop.state().history.empty()) {
+    for (const auto& [name, value] : loop.state().history.back().values) {
+      result.metrics.try_emplace(name, value);
+    }
+  }
+  result.metrics["samples_per_second"] =
+      loop.active_seconds() > 0 ? static_cast<double>(loop.samples()) / loop.active_seconds() : 0;
+  result.metrics["wall_seconds"] = SecondsBetween(begin_, Clock::now());
+  result.metrics["peak_memory_bytes"] = static_cast<double>(PeakMemoryBytes());
+  return result;
+}
+
+absl::Status Trainer::Publish(const LoopParts& parts, const Evaluation& evaluation) {
+  HONE_RETURN_IF_ERROR(CheckFinite(parts.programs));
+  HONE_ASSIGN_OR_RETURN(models::ModelDescription named, models::WithNames(config_.model));
+  ModelFile file{.display_name = config_.display_name,
+                 .task = config_.task,
+                 .model = std::move(named),
+                 .preprocessing = parts.info.preprocessing,
+                 .metrics = {}};
+  for (const auto& [name, value] : evaluation.metrics) {
+    if (!IsOfTheMachine(name)) {
+      file.metrics[name] = value;
+    }
+  }
+  const std::string directory = absl::StrCat(config_.run_directory, "/model");
+  const std::string json = ToJson(file);
+  HONE_RETURN_IF_ERROR(checkpoint::WriteModel(directory, ModelTensors(parts.programs.store()),
+                                              {{"producer", "hone"}}, json));
+  HONE_ASSIGN_OR_RETURN(const std::string bytes,
+                        ReadFile(absl::StrCat(directory, "/model.safetensors")));
+  observer_.OnArtifact({.kind = "model",
+                        .path = "model",
+                        .bytes = static_cast<int64_t>(bytes.size() + json.size()),
+                        .sha256 = Sha256(bytes)});
+  return absl::OkStatus();
+}
+
+}  // namespace hone::engine::train

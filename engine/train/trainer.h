@@ -1,0 +1,44 @@
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/train/loop.h"
+
+namespace hone::engine::train {
+
+// A whole job: loads the data, compiles, trains, evaluates, and leaves the model in
+// RUN/model and checkpoints in RUN/checkpoints. One job for each object, on one thread (and its
+// team).
+class Trainer {
+ public:
+  // All outlive it. `stop` asks for a checkpoint and an early end; any thread, or a signal handler,
+  // may set it.
+  Trainer(const TrainingConfig& config, const std::atomic<bool>& stop, TrainingObserver& observer)
+      : config_(config), stop_(stop), observer_(observer) {}
+
+  // OUT_OF_RANGE: a number was not finite. INVALID_ARGUMENT: in kLoading the data, in kPlanning the
+  // job is wrong. RESOURCE_EXHAUSTED: no space for a file, or no memory. DATA_LOSS: checkpoints are
+  // there to resume from, but none is whole.
+  absl::StatusOr<EndReason> Run();
+
+  Phase phase() const { return phase_; }
+  int64_t step() const { return step_; }
+
+ private:
+  absl::StatusOr<checkpoint::RunState> StartOrResume(Programs& programs, const DataInfo& info);
+  // The weights of the best epoch, where the run was validated.
+  absl::Status RestoreBest(const checkpoint::RunState& state, Programs& programs);
+  absl::StatusOr<Evaluation> Evaluate(const LoopParts& parts, const TrainingLoop& loop);
+  absl::Status Publish(const LoopParts& parts, const Evaluation& evaluation);
+
+  const TrainingConfig& config_;
+  const std::atomic<bool>& stop_;
+  TrainingObserver& observer_;
+  Phase phase_ = Phase::kLoading;
+  int64_t step_ = 0;
+  Clock::time_point begin_ = Clock::now();
+};
+
+}  // namespace hone::engine::train

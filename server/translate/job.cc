@@ -1,0 +1,203 @@
+#include "server/translate/job.h"
+
+#include <algorithm>
+
+#include "engine/base/cpu.h"
+#include "engine/base/status.h"
+
+namespace hone::server::translate {
+namespace {
+
+namespace train = engine::train;
+namespace optim = engine::optim;
+namespace data = engine::data;
+
+// A share such as 0.1f as the double that a person wrote: 0.1.
+double Precise(float value) { return std::stod(std::to_string(value)); }
+
+template <typename T, typename U>
+T Or(bool has, U value, T otherwise) {
+  return has ? static_cast<T>(value) : otherwise;
+}
+
+train::TaskOptions ToTask(const v1::JobSpec& spec) {
+  if (spec.has_regression()) {
+    const v1::Regression& task = spec.regression();
+    train::RegressionOptions options;
+    options.loss = task.loss() == v1::Regression::MAE     ? train::RegressionOptions::Loss::kMae
+                   : task.loss() == v1::Regression::HUBER ? train::RegressionOptions::Loss::kHuber
+                                                          : train::RegressionOptions::Loss::kMse;
+    options.huber_delta = task.has_huber_delta() ? task.huber_delta() : 1;
+    return options;
+  }
+  const v1::Classification& task = spec.classification();
+  return train::ClassificationOptions{
+      .label_smoothing = task.label_smoothing(),
+      .class_weights = {task.class_weights().begin(), task.class_weights().end()},
+      .binary = task.binary()};
+}
+
+data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
+  constexpr double kValidationForEarlyStopping = 0.1;
+  const v1::JobSpec& spec = request.spec();
+  const v1::DataSpec& in = spec.data();
+  data::LoadOptions options;
+  options.dataset = in.dataset();
+  options.path = in.path();
+  options.sources.mirror_dir = request.data_mirror();
+  options.sources.cache_dir = request.cache_directory();
+  options.task = spec.has_regression() ? data::Task::kRegression : data::Task::kClassification;
+  options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
+  const bool stops = spec.training().has_early_stopping();
+  options.validation_fraction = in.has_validation_fraction() ? Precise(in.validation_fraction())
+                                : stops                      ? kValidationForEarlyStopping
+                                                             : 0;
+  if (in.has_test_fraction()) {
+    options.test_fraction = Precise(in.test_fraction());
+  }
+  options.deduplicate = in.deduplicate();
+  options.limit = in.limit();
+  options.height = in.image().height();
+  options.width = in.image().width();
+  options.channels = in.image().channels();
+  options.pixel_mean.assign(in.image().mean().begin(), in.image().mean().end());
+  options.pixel_std.assign(in.image().std().begin(), in.image().std().end());
+  const v1::TableOptions& table = in.table();
+  options.target = table.target();
+  options.standardize = Or(table.has_standardize(), table.standardize(), true);
+  options.standardize_target = Or(table.has_standardize_target(), table.standardize_target(), true);
+  options.ignore.assign(table.ignore().begin(), table.ignore().end());
+  return options;
+}
+
+data::Augmentation ToAugmentation(const v1::Augmentation& in) {
+  return {.shift = in.shift(),
+          .horizontal_flip = in.horizontal_flip(),
+          .rotate_degrees = in.rotate_degrees(),
+          .crop_padding = in.crop_padding(),
+          .erase_probability = in.erase_probability()};
+}
+
+// Sets `out` where the job file has the field.
+#define HONE_TAKE(message, field, out) \
+  if ((message).has_##field()) {       \
+    (out).field = (message).field();   \
+  }
+
+optim::OptimizerOptions ToOptimizer(const v1::Optimizer& in) {
+  if (in.has_sgd()) {
+    optim::Sgd out;
+    HONE_TAKE(in.sgd(), learning_rate, out);
+    HONE_TAKE(in.sgd(), momentum, out);
+    HONE_TAKE(in.sgd(), weight_decay, out);
+    out.nesterov = in.sgd().nesterov();
+    return out;
+  }
+  if (in.has_adamw()) {
+    optim::AdamW out;
+    HONE_TAKE(in.adamw(), learning_rate, out);
+    HONE_TAKE(in.adamw(), beta1, out);
+    HONE_TAKE(in.adamw(), beta2, out);
+    HONE_TAKE(in.adamw(), epsilon, out);
+    HONE_TAKE(in.adamw(), weight_decay, out);
+    return out;
+  }
+  if (in.has_rmsprop()) {
+    optim::RmsProp out;
+    HONE_TAKE(in.rmsprop(), learning_rate, out);
+    HONE_TAKE(in.rmsprop(), decay, out);
+    HONE_TAKE(in.rmsprop(), epsilon, out);
+    HONE_TAKE(in.rmsprop(), momentum, out);
+    HONE_TAKE(in.rmsprop(), weight_decay, out);
+    return out;
+  }
+  optim::Adam out;
+  HONE_TAKE(in.adam(), learning_rate, out);
+  HONE_TAKE(in.adam(), beta1, out);
+  HONE_TAKE(in.adam(), beta2, out);
+  HONE_TAKE(in.adam(), epsilon, out);
+  HONE_TAKE(in.adam(), weight_decay, out);
+  return out;
+}
+
+optim::Schedule ToSchedule(const v1::Schedule& in) {
+  optim::Schedule out{.warmup_steps = in.warmup_steps(), .kind = optim::ConstantRate{}};
+  if (in.has_step()) {
+    optim::StepDecay step{.every_epochs = in.step().every_epochs()};
+    HONE_TAKE(in.step(), factor, step);
+    out.kind = step;
+  } else if (in.has_exponential()) {
+    optim::ExponentialDecay exponential;
+    HONE_TAKE(in.exponential(), factor_per_epoch, exponential);
+    out.kind = exponential;
+  } else if (in.has_cosine()) {
+    optim::CosineDecay cosine;
+    HONE_TAKE(in.cosine(), final_factor, cosine);
+    out.kind = cosine;
+  } else if (in.has_linear()) {
+    optim::LinearDecay linear;
+    HONE_TAKE(in.linear(), final_factor, linear);
+    out.kind = linear;
+  } else if (in.has_one_cycle()) {
+    optim::OneCycle cycle;
+    HONE_TAKE(in.one_cycle(), rising_share, cycle);
+    out.kind = cycle;
+  } else if (in.has_plateau()) {
+    optim::Plateau plateau;
+    HONE_TAKE(in.plateau(), factor, plateau);
+    HONE_TAKE(in.plateau(), patience, plateau);
+    out.kind = plateau;
+  }
+  return out;
+}
+#undef HONE_TAKE
+
+void SetTraining(const v1::TrainingSpec& in, train::TrainingConfig& config) {
+  config.epochs = in.epochs();
+  config.steps = in.steps();
+  config.batch_size = Or(in.has_batch_size(), in.batch_size(), config.batch_size);
+  config.optimizer = ToOptimizer(in.optimizer());
+  config.schedule = ToSchedule(in.schedule());
+  config.seed = Or(in.has_seed(), in.seed(), config.seed);
+  config.compute = in.precision() == v1::BF16 ? engine::DType::kBf16 : engine::DType::kF32;
+  config.clip_norm = in.clip_norm();
+  config.clip_value = in.clip_value();
+  config.accumulate_batches = std::max<int64_t>(1, in.accumulate_batches());
+  if (in.has_early_stopping()) {
+    config.early_stopping = {.patience = in.early_stopping().patience(),
+                             .min_delta = in.early_stopping().min_delta()};
+  }
+  const v1::Checkpoints& checkpoints = in.checkpoints();
+  config.checkpoints.every_steps = checkpoints.every_steps();
+  if (checkpoints.every_seconds() > 0) {
+    config.checkpoints.every_seconds = Precise(checkpoints.every_seconds());
+  }
+  config.checkpoints.keep_latest =
+      Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
+  config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
+                                     config.layer_statistics_every);
+}
+
+}  // namespace
+
+absl::StatusOr<train::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& request) {
+  const v1::JobSpec& spec = request.spec();
+  train::TrainingConfig config;
+  config.display_name = spec.display_name();
+  config.task = ToTask(spec);
+  config.data = ToLoadOptions(request);
+  config.augmentation = ToAugmentation(spec.data().image().augmentation());
+  HONE_ASSIGN_OR_RETURN(config.model, ToModelDescription(spec.model()));
+  SetTraining(spec.training(), config);
+  config.threads = request.threads() > 0           ? request.threads()
+                   : spec.training().threads() > 0 ? static_cast<int>(spec.training().threads())
+                                                   : AvailableThreads();
+  config.run_directory = request.run_directory();
+  config.resume = request.resume();
+  config.profile = request.profile();
+  HONE_RETURN_IF_ERROR(Annotate(optim::Validate(config.optimizer), "training"));
+  HONE_RETURN_IF_ERROR(Annotate(optim::Validate(config.schedule), "training"));
+  return config;
+}
+
+}  // namespace hone::server::translate

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "engine/train/config.h"
+#include "hone/v1/worker.pb.h"
+
+namespace hone::server::translate {
+
+// The network of a job file. INVALID_ARGUMENT names the layer.
+absl::StatusOr<engine::models::ModelDescription> ToModelDescription(const v1::ModelSpec& model);
+
+// The job that a worker is asked to run or to plan, with every default of the job file filled in.
+// The spec has passed jobs::Validate. INVALID_ARGUMENT names the field.
+absl::StatusOr<engine::train::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& request);
+
+}  // namespace hone::server::translate

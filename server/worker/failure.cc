@@ -1,0 +1,42 @@
+#include "server/worker/failure.h"
+
+#include "absl/strings/match.h"
+
+namespace hone::server::worker {
+namespace {
+
+using engine::train::Phase;
+
+const char* ReasonOf(const absl::Status& status, Phase phase) {
+  switch (status.code()) {
+    case absl::StatusCode::kOutOfRange:
+      return "NON_FINITE";
+    case absl::StatusCode::kDataLoss:
+      return "DATA_LOSS";
+    case absl::StatusCode::kResourceExhausted:
+      return absl::StrContains(status.message(), "memory") ? "OUT_OF_MEMORY" : "STORAGE_FULL";
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+      return phase == Phase::kLoading                                       ? "BAD_DATA"
+             : phase == Phase::kPlanning && absl::IsInvalidArgument(status) ? "INVALID_SPEC"
+                                                                            : "INTERNAL";
+    default:
+      return "INTERNAL";
+  }
+}
+
+}  // namespace
+
+v1::Failure ToFailure(const absl::Status& status, Phase phase, int64_t step) {
+  v1::Failure failure;
+  failure.set_end_reason(ReasonOf(status, phase));
+  failure.set_message(std::string(status.message()));
+  failure.set_step(step);
+  failure.set_code(static_cast<int>(status.code()));
+  return failure;
+}
+
+}  // namespace hone::server::worker

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "engine/train/trainer.h"
+#include "hone/v1/worker.pb.h"
+
+namespace hone::server::worker {
+
+// Why a job failed, in the words of the protocol: by what it was doing and by the status.
+v1::Failure ToFailure(const absl::Status& status, engine::train::Phase phase, int64_t step);
+
+}  // namespace hone::server::worker

@@ -1,0 +1,104 @@
+#include "server/worker/frame_writer.h"
+
+#include <unistd.h>
+
+#include "server/translate/events.h"
+#include "server/worker_process/frames.h"
+
+namespace hone::server::worker {
+
+using translate::ToEvent;
+
+constexpr std::chrono::milliseconds kQuiet(900);
+constexpr std::chrono::milliseconds kLeastBetween(250);
+
+FrameWriter::FrameWriter(int fd) : fd_(fd), heartbeat_([this] { Heartbeat(); }) {
+  progress_.mutable_progress()->set_phase("starting");
+  progress_.mutable_progress()->set_done(-1);
+}
+
+FrameWriter::~FrameWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    end_ = true;
+  }
+  ended_.notify_all();
+  heartbeat_.join();
+}
+
+void FrameWriter::SendLocked(const v1::WorkerFrame& frame) {
+  last_ = std::chrono::steady_clock::now();
+  if (absl::IsUnavailable(worker_process::WriteFrame(fd_, frame))) {
+    _exit(1);
+  }
+}
+
+void FrameWriter::Send(const v1::WorkerFrame& frame) {
+  const std::lock_guard lock(mutex_);
+  SendLocked(frame);
+}
+
+void FrameWriter::SendEvent(v1::Event event) {
+  v1::WorkerFrame frame;
+  *frame.mutable_event() = std::move(event);
+  Send(frame);
+}
+
+void FrameWriter::SetProgress(const std::string& phase, double done) {
+  const std::lock_guard lock(mutex_);
+  const bool fresh = progress_.progress().phase() != phase;
+  progress_.mutable_progress()->set_phase(phase);
+  progress_.mutable_progress()->set_done(done);
+  if (fresh || std::chrono::steady_clock::now() - last_ >= kLeastBetween) {
+    SendLocked(progress_);
+  }
+}
+
+void FrameWriter::Heartbeat() {
+  std::unique_lock lock(mutex_);
+  while (!ended_.wait_for(lock, kQuiet / 3, [this] { return end_; })) {
+    if (std::chrono::steady_clock::now() - last_ >= kQuiet * 2 / 3) {
+      SendLocked(progress_);
+    }
+  }
+}
+
+void EventSender::OnDataReport(const engine::data::DataReport& report,
+                               const engine::train::DataInfo& info) {
+  writer_.SendEvent(ToEvent(report, info));
+}
+
+void EventSender::OnStarted(const engine::train::Started& started) {
+  writer_.SendEvent(ToEvent(started));
+  writer_.SetProgress("training", -1);
+}
+
+void EventSender::OnMetrics(const engine::train::Metrics& metrics) {
+  writer_.SendEvent(ToEvent(metrics));
+}
+
+void EventSender::OnLayerStatistics(const engine::train::LayerStatistics& statistics) {
+  writer_.SendEvent(ToEvent(statistics));
+}
+
+void EventSender::OnCheckpoint(const engine::train::CheckpointWritten& checkpoint) {
+  writer_.SendEvent(ToEvent(checkpoint));
+}
+
+void EventSender::OnLog(engine::train::Severity severity, const std::string& text) {
+  writer_.SendEvent(ToEvent(severity, text));
+}
+
+void EventSender::OnEvaluation(const engine::train::Evaluation& evaluation) {
+  writer_.SendEvent(ToEvent(evaluation));
+}
+
+void EventSender::OnArtifact(const engine::train::Artifact& artifact) {
+  writer_.SendEvent(ToEvent(artifact));
+}
+
+void EventSender::OnProgress(const std::string& phase, double done) {
+  writer_.SetProgress(phase, done);
+}
+
+}  // namespace hone::server::worker

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "engine/train/observer.h"
+#include "hone/v1/worker.pb.h"
+
+namespace hone::server::worker {
+
+// The worker's end of the event pipe. Any thread may send. Where nothing was sent for a second it
+// says that the worker is alive. If nobody reads any more, the process ends: its checkpoints are
+// what remains.
+class FrameWriter {
+ public:
+  explicit FrameWriter(int fd);
+  ~FrameWriter();
+  FrameWriter(const FrameWriter&) = delete;
+  FrameWriter& operator=(const FrameWriter&) = delete;
+
+  void Send(const v1::WorkerFrame& frame);
+  void SendEvent(v1::Event event);
+  // Sent at most four times a second, and repeated while nothing else is said.
+  void SetProgress(const std::string& phase, double done);
+
+ private:
+  void Heartbeat();
+  void SendLocked(const v1::WorkerFrame& frame);
+
+  const int fd_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool end_ = false;
+  v1::WorkerFrame progress_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::thread heartbeat_;
+};
+
+// Sends what the engine tells as events.
+class EventSender final : public engine::train::TrainingObserver {
+ public:
+  // `writer` outlives it.
+  explicit EventSender(FrameWriter& writer) : writer_(writer) {}
+
+  void OnDataReport(const engine::data::DataReport& report,
+                    const engine::train::DataInfo& info) override;
+  void OnStarted(const engine::train::Started& started) override;
+  void OnMetrics(const engine::train::Metrics& metrics) override;
+  void OnLayerStatistics(const engine::train::LayerStatistics& statistics) override;
+  void OnCheckpoint(const engine::train::CheckpointWritten& checkpoint) override;
+  void OnLog(engine::train::Severity severity, const std::string& text) override;
+  void OnEvaluation(const engine::train::Evaluation& evaluation) override;
+  void OnArtifact(const engine::train::Artifact& artifact) override;
+  void OnProgress(const std::string& phase, double done) override;
+
+ private:
+  FrameWriter& writer_;
+};
+
+}  // namespace hone::server::worker

@@ -1,0 +1,114 @@
+// hone-worker MODE --request FILE: one job in one process. Events go to descriptor 3; end of file
+// on descriptor 4 means that the parent is gone.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <thread>
+
+#include "engine/base/files.h"
+#include "server/worker/failure.h"
+#include "server/worker/modes.h"
+#include "server/worker_process/worker_process.h"
+
+namespace hone::server::worker {
+namespace {
+
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void RequestStop(int) { stop_requested = true; }
+
+// Ends the process when the parent does: checkpoints on disk are what remains.
+void WatchParent() {
+  std::thread([] {
+    char byte;
+    ssize_t count;
+    do {
+      count = read(worker_process::kParentAliveFd, &byte, 1);
+    } while (count > 0 || (count < 0 && errno == EINTR));
+    _exit(1);
+  }).detach();
+}
+
+// No core dumps (they would hold users' data), no new privileges, SIGTERM as a request to stop.
+void SetUpProcess() {
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  struct sigaction action {};
+  action.sa_handler = &RequestStop;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+bool Run(const v1::WorkerRequest& request, FrameWriter& writer) {
+  switch (request.mode()) {
+    case v1::WorkerRequest::TRAIN:
+      return Train(request, stop_requested, writer);
+    case v1::WorkerRequest::PLAN:
+      return MakePlan(request, writer);
+    case v1::WorkerRequest::PREDICT:
+      return Predict(request, writer);
+    default:
+      SendFailure(ToFailure(absl::InvalidArgumentError("the request has no mode"),
+                            engine::train::Phase::kPlanning, 0),
+                  writer);
+      return false;
+  }
+}
+
+// The fence for what libraries throw.
+bool RunSafely(const v1::WorkerRequest& request, FrameWriter& writer) {
+  v1::Failure failure;
+  try {
+    return Run(request, writer);
+  } catch (const std::bad_alloc&) {
+    failure.set_end_reason("OUT_OF_MEMORY");
+    failure.set_message("the job needs more memory than there is");
+    failure.set_code(static_cast<int>(absl::StatusCode::kResourceExhausted));
+  } catch (const std::exception& error) {
+    failure.set_end_reason("INTERNAL");
+    failure.set_message(error.what());
+    failure.set_code(static_cast<int>(absl::StatusCode::kInternal));
+  }
+  SendFailure(failure, writer);
+  return false;
+}
+
+int Main(int argc, char** argv) {
+  const bool usage = argc == 4 && std::strcmp(argv[2], "--request") == 0;
+  if (!usage || fcntl(worker_process::kEventFd, F_GETFD) < 0 ||
+      fcntl(worker_process::kParentAliveFd, F_GETFD) < 0) {
+    std::fprintf(stderr,
+                 "usage: hone-worker train|plan|predict --request FILE\n"
+                 "It is started by honed and by `hone run`, with pipes on descriptors 3 and 4.\n");
+    return 2;
+  }
+  SetUpProcess();
+  WatchParent();
+  FrameWriter writer(worker_process::kEventFd);
+  const absl::StatusOr<std::string> bytes = ReadFile(argv[3], int64_t{256} << 20);
+  v1::WorkerRequest request;
+  if (!bytes.ok() || !request.ParseFromString(*bytes)) {
+    SendFailure(ToFailure(bytes.ok() ? absl::InvalidArgumentError("the request cannot be read")
+                                     : bytes.status(),
+                          engine::train::Phase::kPlanning, 0),
+                writer);
+    return 1;
+  }
+  return RunSafely(request, writer) ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace hone::server::worker
+
+int main(int argc, char** argv) { return hone::server::worker::Main(argc, argv); }

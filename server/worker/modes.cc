@@ -1,0 +1,87 @@
+#include "server/worker/modes.h"
+
+#include "engine/base/cpu.h"
+#include "engine/base/status.h"
+#include "engine/train/trainer.h"
+#include "server/jobs/validate.h"
+#include "server/translate/events.h"
+#include "server/translate/job.h"
+#include "server/worker/failure.h"
+
+namespace hone::server::worker {
+namespace {
+
+using engine::train::EndReason;
+using engine::train::Phase;
+using engine::train::TrainingConfig;
+
+absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
+  HONE_RETURN_IF_ERROR(jobs::Validate(
+      request.spec(),
+      {.max_threads = std::max(AvailableThreads(), request.threads()), .bf16 = HasBf16()}));
+  return translate::ToTrainingConfig(request);
+}
+
+v1::WorkerFrame Finished(const char* reason) {
+  v1::WorkerFrame frame;
+  frame.mutable_finished()->set_end_reason(reason);
+  return frame;
+}
+
+const char* NameOf(EndReason reason) {
+  switch (reason) {
+    case EndReason::kCompleted:
+      return "COMPLETED";
+    case EndReason::kEarlyStop:
+      return "EARLY_STOP";
+    case EndReason::kCancelled:
+      return "CANCELLED";
+  }
+  return "COMPLETED";
+}
+
+}  // namespace
+
+void SendFailure(const v1::Failure& failure, FrameWriter& writer) {
+  v1::WorkerFrame frame;
+  *frame.mutable_failure() = failure;
+  writer.Send(frame);
+}
+
+bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer) {
+  const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
+  if (!config.ok()) {
+    SendFailure(ToFailure(config.status(), Phase::kPlanning, 0), writer);
+    return false;
+  }
+  EventSender events(writer);
+  engine::train::Trainer trainer(*config, stop, events);
+  const absl::StatusOr<EndReason> end = trainer.Run();
+  if (!end.ok()) {
+    SendFailure(ToFailure(end.status(), trainer.phase(), trainer.step()), writer);
+    return false;
+  }
+  writer.Send(Finished(NameOf(*end)));
+  return true;
+}
+
+bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
+  const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
+  Phase phase = Phase::kPlanning;
+  absl::StatusOr<engine::train::Plan> plan = config.status();
+  if (config.ok()) {
+    writer.SetProgress("planning", -1);
+    plan = engine::train::PlanJob(*config, request.measure(), &phase);
+  }
+  if (!plan.ok()) {
+    SendFailure(ToFailure(plan.status(), phase, 0), writer);
+    return false;
+  }
+  v1::WorkerFrame frame;
+  *frame.mutable_plan() = translate::ToProto(*plan);
+  writer.Send(frame);
+  writer.Send(Finished("COMPLETED"));
+  return true;
+}
+
+}  // namespace hone::server::worker

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <atomic>
+
+#include "hone/v1/worker.pb.h"
+#include "server/worker/frame_writer.h"
+
+namespace hone::server::worker {
+
+// Each does what its mode says and sends the last frame: finished, or a failure. True if it went
+// well. `stop` asks a training for a checkpoint and an early end.
+bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer);
+bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer);
+bool Predict(const v1::WorkerRequest& request, FrameWriter& writer);
+
+// Sends the failure as the last frame.
+void SendFailure(const v1::Failure& failure, FrameWriter& writer);
+
+}  // namespace hone::server::worker
