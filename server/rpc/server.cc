@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/config/version.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
@@ -94,6 +95,8 @@ class HonedServer final : public Server {
     training_ = std::make_unique<TrainingService>(*deps_, *streams_);
     models_ = std::make_unique<ModelService>(*deps_);
     grpc::EnableDefaultHealthCheckService(true);
+    // Links the description of the service that gRPC answers by itself, for reflection.
+    ::grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     builder.AddListeningPort(config_.listen, grpc::InsecureServerCredentials(), &port_);

@@ -1,5 +1,4 @@
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -12,6 +11,7 @@
 #include "engine/base/files.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 #include "server/rpc/server.h"
@@ -400,24 +400,32 @@ TEST_F(RpcTest, ServerInfoTellsTheShareOfAJob) {
 }
 
 TEST_F(RpcTest, HealthAnswersServing) {
-  grpc::GenericStub stub(channel_);
+  const auto stub = grpc::health::v1::Health::NewStub(channel_);
+  for (const char* service : {"", "hone.v1.TrainingService", "hone.v1.ModelService"}) {
+    grpc::ClientContext context;
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    grpc::health::v1::HealthCheckResponse response;
+    const grpc::Status status = stub->Check(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING) << service;
+  }
+}
+
+TEST_F(RpcTest, HealthWatchTellsOfTheShutdown) {
+  const auto stub = grpc::health::v1::Health::NewStub(channel_);
   grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  // grpc.health.v1.HealthCheckRequest{service: "hone.v1.TrainingService"}
-  const grpc::Slice request("\x0a\x17hone.v1.TrainingService");
-  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
-                                          grpc::ByteBuffer(&request, 1), &queue);
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->StartCall();
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  ASSERT_TRUE(queue.Next(&tag, &ok));
-  ASSERT_TRUE(status.ok()) << status.error_message();
-  grpc::Slice bytes;
-  ASSERT_TRUE(response.DumpToSingleSlice(&bytes).ok());
-  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), std::string("\x08\x01"));  // SERVING
+  const auto reader = stub->Watch(&context, {});
+  grpc::health::v1::HealthCheckResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+  std::thread shutdown([&] { server_->Shutdown(); });
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  context.TryCancel();
+  reader->Finish();
+  shutdown.join();
+  server_.reset();
 }
 
 TEST_F(RpcTest, PrometheusReadsTheLossOfARunningJob) {
