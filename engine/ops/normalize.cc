@@ -44,32 +44,32 @@ class NormalizePixelsOp final : public Op {
     const DType dtype = l.compute_dtype();
     const Slot x = l.Input(0);
     const Slot y = l.Output(0, onednn::MemoryDesc::Plain({shape, dtype}));
-    l.Emit(kind(),
-           [=, this, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-             // (x · scale − mean) / std = (x − mean / scale) · (scale / std)
-             std::vector<float> shift, factor;
-             for (int64_t c = 0; c < shape[1]; ++c) {
-               shift.push_back(Mean(c) / scaling_.scale);
-               factor.push_back(scaling_.scale / Std(c));
-             }
-             const int64_t channels = shape[1], plane = shape[2] * shape[3];
-             return [=, from = m.as<uint8_t>(x), to = m[y]](const RunScalars&) {
-               const auto convert = [&](int64_t begin, int64_t end) {
-                 for (int64_t p = begin; p < end; ++p) {
-                   const auto c = static_cast<size_t>(p % channels);
-                   kernels::NormalizeBytes(from + p * plane, shift[c], factor[c], dtype,
-                                           At(to, dtype, p * plane), plane);
-                 }
-               };
-               const int64_t planes = shape[0] * channels;
-               const int used = planes * plane < 65536 ? 1 : threads;
-               RunTeam(used, [&](int k) {
-                 const auto [begin, end] = Slice(planes, k, used);
-                 convert(begin, end);
-               });
-               return true;
-             };
-           });
+    // (x · scale − mean) / std = (x − mean / scale) · (scale / std)
+    std::vector<float> shift, factor;
+    for (int64_t c = 0; c < shape[1]; ++c) {
+      shift.push_back(Mean(c) / scaling_.scale);
+      factor.push_back(scaling_.scale / Std(c));
+    }
+    // The op may be gone when the program is bound.
+    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+      const int64_t channels = shape[1], plane = shape[2] * shape[3];
+      return [=, from = m.as<uint8_t>(x), to = m[y]](const RunScalars&) {
+        const auto convert = [&](int64_t begin, int64_t end) {
+          for (int64_t p = begin; p < end; ++p) {
+            const auto c = static_cast<size_t>(p % channels);
+            kernels::NormalizeBytes(from + p * plane, shift[c], factor[c], dtype,
+                                    At(to, dtype, p * plane), plane);
+          }
+        };
+        const int64_t planes = shape[0] * channels;
+        const int used = planes * plane < 65536 ? 1 : threads;
+        RunTeam(used, [&](int k) {
+          const auto [begin, end] = Slice(planes, k, used);
+          convert(begin, end);
+        });
+        return true;
+      };
+    });
     return absl::OkStatus();
   }
 
