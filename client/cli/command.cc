@@ -79,7 +79,9 @@ int Main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("Hone trains and fine-tunes neural networks on CPUs.", "hone");
   app.require_subcommand(1);
+  Interrupts interrupts;
   Globals globals;
+  globals.interrupts = &interrupts;
   std::string output = "text";
   app.add_option("--server", globals.server, "address of the server, host:port")
       ->envname("HONE_SERVER")

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "client/cli/interrupts.h"
 #include "client/client.h"
 #include "hone/v1/job_resource.pb.h"
 
@@ -24,7 +25,8 @@ enum ExitCode {
 struct Globals {
   std::string server = "127.0.0.1:50051";
   bool json = false;
-  int exit_code = kSuccess;  // set by the command that ran
+  int exit_code = kSuccess;          // set by the command that ran
+  Interrupts* interrupts = nullptr;  // Main's; never null while a command runs
 
   std::unique_ptr<Client> Connect() const { return Client::ForServer(server); }
 };

@@ -50,7 +50,7 @@ class Follower {
 
   int Run() {
     CurrentStream current;
-    Interrupts interrupts([&](int) { current.Cancel(); });
+    const Interrupts::Handler interrupts(*globals_.interrupts, [&] { current.Cancel(); });
     absl::Time alive = absl::Now();
     absl::Duration pause = kFirstPause;
     while (true) {
@@ -119,7 +119,7 @@ class Follower {
     }
   }
 
-  static void Wait(absl::Duration pause, const Interrupts& interrupts) {
+  static void Wait(absl::Duration pause, const Interrupts::Handler& interrupts) {
     const absl::Time until = absl::Now() + pause;
     while (absl::Now() < until && interrupts.count() == 0) {
       absl::SleepFor(absl::Milliseconds(20));

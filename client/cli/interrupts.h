@@ -1,32 +1,47 @@
 #pragma once
 
-#include <pthread.h>
-
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <mutex>
 #include <thread>
 
 namespace hone::client::cli {
 
-// Takes SIGINT (Ctrl-C), SIGTERM and SIGHUP for as long as it lives: they no longer end the process
-// but call `on_interrupt` with their count, from a thread of its own. Make it before any other
-// thread.
+// Takes SIGINT (Ctrl-C), SIGTERM and SIGHUP from all threads of the process to one of its own. Make
+// the one object before any other thread starts. While nobody holds a Handler, an interrupt ends
+// the process with the exit code for cancelled.
 class Interrupts {
  public:
-  explicit Interrupts(std::function<void(int count)> on_interrupt = nullptr);
+  Interrupts();
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
 
-  int count() const { return count_; }
+  // While it lives, interrupts are counted and `on_interrupt` (may be empty) is called from the
+  // other thread. One at a time; `interrupts` must outlive it.
+  class Handler {
+   public:
+    explicit Handler(Interrupts& interrupts, std::function<void()> on_interrupt = nullptr);
+    ~Handler();
+    Handler(const Handler&) = delete;
+    Handler& operator=(const Handler&) = delete;
+    int count() const { return count_; }
+
+   private:
+    friend class Interrupts;
+    Interrupts& interrupts_;
+    const std::function<void()> on_interrupt_;
+    std::atomic<int> count_ = 0;
+  };
 
  private:
-  void Wait(const std::function<void(int)>& on_interrupt);
+  void Wait();
 
   sigset_t signals_;
   sigset_t before_;
-  std::atomic<int> count_ = 0;
+  std::mutex mutex_;
+  Handler* handler_ = nullptr;
   std::atomic<bool> ending_ = false;
   std::thread thread_;
 };

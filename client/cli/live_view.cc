@@ -98,7 +98,7 @@ void LiveView::Finish(const Story& story) {
     }
     drawn_lines_ = 0;
   } else if (story.metrics().step() != last_line_step_ && story.metrics().total_steps() > 0) {
-    PlainProgress(story, last_line_);
+    PlainProgress(story, /*validated=*/true, last_line_);
   }
   for (const Line& line : RenderEnd(story)) {
     // Tables are wider than some terminals: they wrap rather than lose numbers.
@@ -158,10 +158,14 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
       break;
     case v1::Event::kMetrics: {
       const auto epoch = static_cast<int64_t>(std::floor(event.metrics().epoch() + 1e-9));
-      const bool new_epoch = last_epoch_ >= 0 && epoch > last_epoch_;
+      // Where there is validation, its numbers mark the end of an epoch; they may come in an event
+      // of their own.
+      const bool validated = event.metrics().values().contains("validation_loss");
+      const bool new_epoch =
+          story.job().plan().validation_examples() == 0 && last_epoch_ >= 0 && epoch > last_epoch_;
       last_epoch_ = epoch;
-      if (new_epoch || now - last_line_ >= kLineEvery) {
-        PlainProgress(story, now);
+      if (validated || new_epoch || now - last_line_ >= kLineEvery) {
+        PlainProgress(story, validated, now);
       }
       for (const std::string& name : event.metrics().non_finite()) {
         Say(absl::StrCat("warning: ", name, " is not a finite number at step ",
@@ -194,8 +198,8 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
   }
 }
 
-void LiveView::PlainProgress(const Story& story, absl::Time now) {
-  Say(ProgressLine(story));
+void LiveView::PlainProgress(const Story& story, bool validated, absl::Time now) {
+  Say(ProgressLine(story, validated));
   last_line_ = now;
   last_line_step_ = story.metrics().step();
 }

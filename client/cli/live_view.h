@@ -46,7 +46,7 @@ class LiveView {
   void Draw(const Story& story);
   void Erase();
   void PlainEvent(const v1::Event& event, const Story& story);
-  void PlainProgress(const Story& story, absl::Time now);
+  void PlainProgress(const Story& story, bool validated, absl::Time now);
 
   const Screen screen_;
   int drawn_lines_ = 0;

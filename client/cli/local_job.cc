@@ -191,19 +191,19 @@ v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads, const 
   return request;
 }
 
-absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request,
+absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request, Interrupts& interrupts,
                                           const std::function<void(const std::string&)>& on_phase) {
   HONE_ASSIGN_OR_RETURN(const std::string binary, FindWorkerBinary());
   const TemporaryFolder folder;
   const std::string log = absl::StrCat(folder.path(), "/worker.log");
   request.set_run_directory(folder.path());
-  const Interrupts interrupts;
+  const Interrupts::Handler interrupted(interrupts);
   HONE_ASSIGN_OR_RETURN(
       const std::unique_ptr<WorkerProcess> worker,
       WorkerProcess::Start(request, {.binary = binary,
                                      .request_path = absl::StrCat(folder.path(), "/request"),
                                      .output_path = log}));
-  while (interrupts.count() == 0) {
+  while (interrupted.count() == 0) {
     HONE_ASSIGN_OR_RETURN(Received received, worker->Read(kTick));
     if (received.ended) {
       return absl::InternalError(absl::StrCat("the worker ", worker->Wait(kExitGrace).ToString(),
@@ -237,11 +237,12 @@ absl::Status RunLocalJob(v1::WorkerRequest request, Interrupts& interrupts,
                                                        .request_path = absl::StrCat(
                                                            request.run_directory(), "/request"),
                                                        .output_path = log}));
+  const Interrupts::Handler interrupted(interrupts);
   LocalJob job(request, observer, story);
   int passed_on = 0;
   absl::Status pipe;
   while (true) {
-    if (const int count = interrupts.count(); count > passed_on) {
+    if (const int count = interrupted.count(); count > passed_on) {
       passed_on = count;
       worker->Signal(count == 1 ? SIGTERM : SIGKILL);
       if (observer.on_message) {

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
-#include "client/cli/interrupts.h"
 #include "client/cli/live_view.h"
 #include "client/cli/text.h"
 

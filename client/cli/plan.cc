@@ -18,11 +18,13 @@ struct PlanOptions {
   bool no_measure = false;
 };
 
-absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& options) {
+absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& options,
+                                const Globals& globals) {
   HONE_ASSIGN_OR_RETURN(const v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
   v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PLAN, options.threads, spec);
   request.set_measure(!options.no_measure);
-  absl::StatusOr<v1::WorkerFrame> frame = AskWorker(std::move(request), nullptr);
+  absl::StatusOr<v1::WorkerFrame> frame =
+      AskWorker(std::move(request), *globals.interrupts, nullptr);
   if (!frame.ok()) {
     return Annotate(frame.status(), file);
   }
@@ -36,7 +38,7 @@ absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& opti
 int RunPlan(const PlanOptions& options, const Globals& globals) {
   std::vector<v1::Plan> plans;
   for (const std::string& file : options.files) {
-    absl::StatusOr<v1::Plan> plan = PlanOf(file, options);
+    absl::StatusOr<v1::Plan> plan = PlanOf(file, options, globals);
     if (!plan.ok()) {
       return Fail(plan.status(), globals);
     }

@@ -92,14 +92,16 @@ absl::StatusOr<v1::PredictResponse> InBatches(const std::vector<Input>& inputs, 
 }
 
 absl::StatusOr<v1::PredictResponse> AskLocal(const std::string& folder,
-                                             const std::vector<Input>& inputs) {
+                                             const std::vector<Input>& inputs,
+                                             const Globals& globals) {
   return InBatches(
       inputs,
       [&](const std::vector<v1::PredictInput>& batch) -> absl::StatusOr<v1::PredictResponse> {
         v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PREDICT, 0, v1::JobSpec());
         request.set_model_directory(folder);
         request.mutable_inputs()->Assign(batch.begin(), batch.end());
-        HONE_ASSIGN_OR_RETURN(const v1::WorkerFrame frame, AskWorker(std::move(request), nullptr));
+        HONE_ASSIGN_OR_RETURN(const v1::WorkerFrame frame,
+                              AskWorker(std::move(request), *globals.interrupts, nullptr));
         v1::PredictResponse response;
         *response.mutable_predictions() = frame.predictions().predictions();
         return response;
@@ -150,7 +152,7 @@ int Predict(const PredictOptions& options, const Globals& globals) {
   const std::string folder = LocalModel(options.model);
   const absl::StatusOr<v1::PredictResponse> response =
       folder.empty() ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
-                     : AskLocal(folder, *inputs);
+                     : AskLocal(folder, *inputs, globals);
   if (!response.ok()) {
     return Fail(response.status(), globals, /*from_server=*/folder.empty());
   }

@@ -79,31 +79,55 @@ Line ProgressBar(const Story& story, int width) {
   return Line().Add(" ").Add(filled, Style::kTrain).Add(rest, Style::kDim).Add(numbers);
 }
 
-void AddValue(const Story& story, const std::string& metric, absl::string_view label, Style style,
-              Line& line) {
-  if (const std::optional<double> value = story.Value(metric)) {
-    line.Add(absl::StrCat(label, " "), Style::kDim).Add(Value(metric, *value), style).Add("   ");
+// A row of `label value` pairs; those that do not fit the width are left out, from the end.
+class NumberRow {
+ public:
+  NumberRow(absl::string_view title, Style style, int width) : width_(width) {
+    line_.Add(title, style).PadTo(13);
   }
-}
 
-std::vector<Line> Numbers(const Story& story) {
-  std::vector<Line> lines;
-  Line train;
-  train.Add(" training    ", Style::kTrain);
-  AddValue(story, "loss", "loss", Style::kBold, train);
-  AddValue(story, "accuracy", "accuracy", Style::kBold, train);
-  if (const auto speed = story.Value("samples_per_second")) {
-    train.Add(Count(std::llround(*speed))).Add(" examples/s   ", Style::kDim);
+  NumberRow& Add(absl::string_view label, const std::string& value, Style style,
+                 absl::string_view unit = "") {
+    const int columns = Columns(label) + Columns(value) + Columns(unit) + 4;
+    full_ = full_ || line_.columns() + columns > width_;
+    if (!full_) {
+      line_.Add(first_ ? "" : "   ").Add(label, Style::kDim).Add(label.empty() ? "" : " ");
+      line_.Add(value, style).Add(unit, Style::kDim);
+      first_ = false;
+    }
+    return *this;
   }
-  AddValue(story, "learning_rate", "rate", Style::kPlain, train);
-  AddValue(story, "gradient_norm", "gradient", Style::kPlain, train);
-  lines.push_back(std::move(train));
+
+  NumberRow& AddMetric(const Story& story, const std::string& metric, absl::string_view label,
+                       Style style) {
+    const std::optional<double> value = story.Value(metric);
+    return value ? Add(label, Value(metric, *value), style) : *this;
+  }
+
+  Line Take() { return std::move(line_); }
+
+ private:
+  const int width_;
+  Line line_;
+  bool first_ = true;
+  bool full_ = false;
+};
+
+std::vector<Line> Numbers(const Story& story, int width) {
+  NumberRow train(" training", Style::kTrain, width);
+  train.AddMetric(story, "loss", "loss", Style::kBold)
+      .AddMetric(story, "accuracy", "accuracy", Style::kBold);
+  if (const auto speed = story.Value("samples_per_second")) {
+    train.Add("", Count(std::llround(*speed)), Style::kPlain, " examples/s");
+  }
+  train.AddMetric(story, "learning_rate", "rate", Style::kPlain)
+      .AddMetric(story, "gradient_norm", "gradient", Style::kPlain);
+  std::vector<Line> lines = {train.Take()};
   if (story.Value("validation_loss")) {
-    Line validation;
-    validation.Add(" validation  ", Style::kValidation);
-    AddValue(story, "validation_loss", "loss", Style::kBold, validation);
-    AddValue(story, "validation_accuracy", "accuracy", Style::kBold, validation);
-    lines.push_back(std::move(validation));
+    NumberRow validation(" validation", Style::kValidation, width);
+    validation.AddMetric(story, "validation_loss", "loss", Style::kBold)
+        .AddMetric(story, "validation_accuracy", "accuracy", Style::kBold);
+    lines.push_back(validation.Take());
   }
   return lines;
 }
@@ -133,7 +157,7 @@ std::vector<Line> RenderLive(const Story& story, int width, int height) {
   }
   if (story.metrics().total_steps() > 0) {
     lines.emplace_back();
-    for (Line& line : Numbers(story)) {
+    for (Line& line : Numbers(story, width)) {
       lines.push_back(std::move(line));
     }
     // Two lines for the axis and its legend, two of air, one for the cursor.
@@ -156,12 +180,13 @@ std::vector<Line> RenderLive(const Story& story, int width, int height) {
   return lines;
 }
 
-std::string ProgressLine(const Story& story) {
+std::string ProgressLine(const Story& story, bool with_validation) {
   const v1::Metrics& metrics = story.metrics();
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
   for (const char* name : {"loss", "accuracy", "validation_loss", "validation_accuracy"}) {
-    if (const auto value = story.Value(name)) {
+    if (const auto value = story.Value(name);
+        value && (with_validation || !absl::StartsWith(name, "validation_"))) {
       absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",
                       Value(name, *value));
     }

@@ -13,8 +13,9 @@ namespace hone::client::cli {
 std::vector<Line> RenderLive(const Story& story, int width, int height);
 
 // One line about where training stands, for output that is no terminal:
-// "epoch 1 of 5   step 1,875 of 9,375   loss 0.2031   …"
-std::string ProgressLine(const Story& story);
+// "epoch 1 of 5   step 1,875 of 9,375   loss 0.2031   …", with the latest validation only where it
+// is new.
+std::string ProgressLine(const Story& story, bool with_validation);
 
 // "mnist-cnn: 121,930 parameters, …", once training begins.
 std::string StartLine(const v1::Started& started, const std::string& display_name);

@@ -109,10 +109,9 @@ void PrintNext(const v1::Job& job, const std::string& run_directory) {
 }
 
 int Run(const RunOptions& options, const Globals& globals) {
-  if (options.file.empty() == options.resume.empty() && options.file.empty()) {
+  if (options.file.empty() && options.resume.empty()) {
     return Fail(absl::InvalidArgumentError("give a job file, or --resume DIR"), globals);
   }
-  Interrupts interrupts;
   const absl::StatusOr<v1::WorkerRequest> request = MakeRequest(options);
   if (!request.ok()) {
     return Fail(request.status(), globals);
@@ -127,7 +126,7 @@ int Run(const RunOptions& options, const Globals& globals) {
     observer.on_change = [&] { view.Refresh(story); };
     observer.on_message = [&](const std::string& text) { view.Say(text); };
   }
-  if (const absl::Status status = RunLocalJob(*request, interrupts, observer, story);
+  if (const absl::Status status = RunLocalJob(*request, *globals.interrupts, observer, story);
       !status.ok()) {
     return Fail(status, globals);
   }

@@ -35,7 +35,7 @@ std::vector<std::string> VerdictsInWords(const v1::LayerStatistics& statistics) 
         absl::StrJoin(names.begin(), names.begin() + static_cast<long>(named), ", ");
     sentences.push_back(absl::StrCat(
         InWords(verdict), " in ", list,
-        names.size() > named ? absl::StrCat(" and ", names.size() - named, " more layers") : ""));
+        names.size() > named ? absl::StrCat(" and ", names.size() - named, " more") : ""));
   }
   return sentences;
 }

@@ -1,0 +1,202 @@
+#include "client/cli/live_view.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/render.h"
+#include "hone/v1/worker.pb.h"
+
+namespace hone::client::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// What a worker said in a training of mnist-cnn: three epochs, a vanishing gradient, an evaluation.
+std::vector<v1::WorkerFrame> Recording() {
+  std::ifstream file(HONE_SOURCE_DIR "/tests/client/recordings/mnist-cnn.frames");
+  std::vector<v1::WorkerFrame> frames;
+  for (std::string line; std::getline(file, line);) {
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(line, &frames.emplace_back()))
+        << line;
+  }
+  return frames;
+}
+
+Story NewStory() {
+  Story story;
+  story.job().set_display_name("mnist-cnn");
+  story.job().mutable_spec()->mutable_training()->set_epochs(3);
+  return story;
+}
+
+// Plays the first `share` of the recording; everything that the view writes.
+std::string Play(bool terminal, Story& story, bool finish = true) {
+  std::FILE* file = std::tmpfile();
+  {
+    LiveView view({.out = file, .terminal = terminal, .color = false});
+    for (const v1::WorkerFrame& frame : Recording()) {
+      if (frame.has_event()) {
+        story.Apply(frame.event());
+        view.Show(frame.event(), story);
+      } else if (frame.has_progress()) {
+        story.SetPhase(frame.progress().phase(), frame.progress().done());
+        view.Refresh(story);
+      }
+    }
+    if (finish) {
+      story.job().set_state(v1::Job::SUCCEEDED);
+      view.Finish(story);
+    }
+  }
+  std::string text(static_cast<size_t>(std::ftell(file)), '\0');
+  std::rewind(file);
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  return text;
+}
+
+std::string Text(const std::vector<Line>& lines, int width) {
+  std::string text;
+  for (const Line& line : lines) {
+    text += line.Render(width, /*color=*/false) + "\n";
+  }
+  return text;
+}
+
+TEST(LiveView, WritesPlainLinesWhereOutputIsNoTerminal) {
+  std::ifstream file(HONE_SOURCE_DIR "/tests/client/recordings/mnist-cnn.txt");
+  std::stringstream golden;
+  golden << file.rdbuf();
+  Story story = NewStory();
+  EXPECT_EQ(Play(/*terminal=*/false, story), golden.str());
+}
+
+TEST(LiveView, WritesNoEscapeSequenceWhereOutputIsNoTerminal) {
+  Story story = NewStory();
+  EXPECT_THAT(Play(/*terminal=*/false, story), Not(HasSubstr("\x1b")));
+}
+
+TEST(LiveView, GivesTheCursorBackAtTheEnd) {
+  Story story = NewStory();
+  const std::string text = Play(/*terminal=*/true, story);
+  EXPECT_THAT(text, HasSubstr("\x1b[?25l"));
+  EXPECT_THAT(text, EndsWith("\x1b[?25h"));
+}
+
+TEST(LiveView, GivesTheCursorBackWhenItIsLeft) {
+  Story story = NewStory();
+  EXPECT_THAT(Play(/*terminal=*/true, story, /*finish=*/false), EndsWith("\x1b[?25h"));
+}
+
+TEST(LiveView, RedrawsAtMostTenTimesASecond) {
+  Story story = NewStory();
+  const std::string text = Play(/*terminal=*/true, story, /*finish=*/false);
+  size_t pictures = 0;
+  for (size_t at = text.find("\x1b[J"); at != text.npos; at = text.find("\x1b[J", at + 1)) {
+    ++pictures;
+  }
+  // The recording plays in well under a tenth of a second per ten events.
+  EXPECT_LE(pictures, 20u);
+}
+
+TEST(RenderLive, KeepsWithinEveryTerminal) {
+  Story story = NewStory();
+  Play(/*terminal=*/false, story, /*finish=*/false);
+  for (const int width : {20, 40, 80, 200}) {
+    for (const int height : {5, 12, 24, 60}) {
+      const std::vector<Line> lines = RenderLive(story, width, height);
+      EXPECT_LT(static_cast<int>(lines.size()), height);
+      for (const Line& line : lines) {
+        EXPECT_LE(Columns(line.Render(width, false)), width);
+      }
+    }
+  }
+}
+
+TEST(RenderLive, ShowsBarNumbersCurvesAndWarnings) {
+  Story story = NewStory();
+  Play(/*terminal=*/false, story, /*finish=*/false);
+  EXPECT_THAT(Text(RenderLive(story, 100, 40), 100),
+              AllOf(HasSubstr("step 5,064 of 5,064"), HasSubstr("100 %"), HasSubstr("loss 0.04090"),
+                    HasSubstr("━ training loss   ━ validation loss"),
+                    HasSubstr("⚠ vanishing gradients in dense_1, dense_2, dense_3 and 1 more")));
+}
+
+TEST(RenderLive, LeavesThePlotOutWhereThereIsNoRoom) {
+  Story story = NewStory();
+  Play(/*terminal=*/false, story, /*finish=*/false);
+  EXPECT_THAT(Text(RenderLive(story, 80, 12), 80), Not(HasSubstr("┤")));
+}
+
+TEST(RenderLive, SaysThePlaceInTheQueue) {
+  Story story;
+  v1::Job job;
+  job.set_name("jobs/1");
+  job.set_display_name("x");
+  job.set_state(v1::Job::QUEUED);
+  job.set_queue_position(3);
+  story.Apply(job);
+  EXPECT_THAT(Text(RenderLive(story, 80, 24), 80), HasSubstr("waiting, number 3 in the queue"));
+}
+
+TEST(RenderEnd, ShowsTheMostFrequentMistakesOfManyClasses) {
+  Story story = NewStory();
+  story.job().set_state(v1::Job::SUCCEEDED);
+  v1::Evaluation& evaluation = *story.job().mutable_evaluation();
+  constexpr int kClasses = 30;
+  for (int i = 0; i < kClasses; ++i) {
+    evaluation.add_classes()->set_name(absl::StrCat("c", i));
+  }
+  for (int i = 0; i < kClasses * kClasses; ++i) {
+    evaluation.add_confusion(i == 5 * kClasses + 7 ? 42 : 0);
+  }
+  EXPECT_THAT(Text(RenderEnd(story), 200), ::testing::ContainsRegex("c5 +c7 +42"));
+}
+
+TEST(Line, StripsControlCharactersFromWhatOthersWrote) {
+  EXPECT_EQ(Line().Add("a\x1b[2Jb").Render(80, false), "a [2Jb");
+}
+
+TEST(Line, CutsByColumnsNotBytes) { EXPECT_EQ(Line().Add("åäöåäö").Render(4, false), "åäö…"); }
+
+TEST(Curve, KeepsItsShapeInLittleMemory) {
+  Curve curve;
+  for (int i = 1; i <= 100'000; ++i) {
+    curve.Add(i, i);
+  }
+  EXPECT_LE(curve.points().size(), 2048u);
+  EXPECT_NEAR(curve.points().front().value, 0, 200);
+  EXPECT_NEAR(curve.points().back().value, 100'000, 200);
+}
+
+TEST(Curve, ReplacesWhatAResumedJobDoesAgain) {
+  Curve curve;
+  for (const double step : {1, 2, 3, 2}) {
+    curve.Add(step, 10 * step);
+  }
+  EXPECT_EQ(curve.points().size(), 2u);
+}
+
+TEST(Text, NumbersReadWell) {
+  EXPECT_EQ(Count(121930), "121,930");
+  EXPECT_EQ(Count(-1000), "-1,000");
+  EXPECT_EQ(Bytes(142'000'000), "142 MB");
+  EXPECT_EQ(Bytes(512), "512 B");
+  EXPECT_EQ(Duration(0.84), "0.8 s");
+  EXPECT_EQ(Duration(185), "3:05");
+  EXPECT_EQ(Duration(3727), "1:02:07");
+  EXPECT_EQ(Significant(0.0534), "0.05340");
+  EXPECT_EQ(Significant(1.2e-7), "1.2e-07");
+  EXPECT_EQ(Percent(0.9912), "99.12 %");
+}
+
+}  // namespace
+}  // namespace hone::client::cli

@@ -1,0 +1,318 @@
+// The commands that speak to a server, with a server that answers as the test says.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "engine/base/files.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/training_service.grpc.pb.h"
+#include "tests/client/process.h"
+
+namespace hone::client::cli {
+namespace {
+
+using ::hone::testing::Process;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr char kExample[] = HONE_SOURCE_DIR "/client/examples/mnist-cnn.yaml";
+
+// One job of six events. The first stream breaks off after `break_after` events.
+class FakeTraining final : public v1::TrainingService::Service {
+ public:
+  grpc::Status CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
+                         v1::Job* job) override {
+    const std::lock_guard lock(mutex);
+    created.push_back(*request);
+    *job = Current();
+    return refuse;
+  }
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+                      v1::Job* job) override {
+    if (request->name() != "jobs/1") {
+      return {grpc::StatusCode::NOT_FOUND, absl::StrCat("no job ", request->name())};
+    }
+    *job = Current();
+    return grpc::Status::OK;
+  }
+  grpc::Status ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override {
+    const bool first = request->page_token().empty();
+    *response->add_jobs() = Current();
+    response->mutable_jobs(0)->set_name(first ? "jobs/2" : "jobs/1");
+    response->set_next_page_token(first ? "more" : "");
+    return grpc::Status::OK;
+  }
+  grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest*, v1::Job*) override {
+    return {grpc::StatusCode::FAILED_PRECONDITION, "jobs/1 has ended already: SUCCEEDED"};
+  }
+  grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
+                        grpc::ServerWriter<v1::WatchJobResponse>* writer) override {
+    std::unique_lock lock(mutex);
+    tokens.push_back(request->resume_token());
+    lock.unlock();
+    v1::WatchJobResponse response;
+    const int from = request->resume_token().empty() ? 0 : std::stoi(request->resume_token());
+    *response.mutable_snapshot() = Current();
+    response.set_resume_token(absl::StrCat(from));
+    writer->Write(response);
+    for (int i = from + 1; i <= 6; ++i) {
+      *response.mutable_event() = EventAt(i);
+      response.set_resume_token(absl::StrCat(i));
+      writer->Write(response);
+      if (i == break_after && from < break_after) {
+        return {grpc::StatusCode::UNAVAILABLE, "going down"};
+      }
+    }
+    while (hang && !context->IsCancelled()) {
+      usleep(5000);
+    }
+    return grpc::Status::OK;
+  }
+
+  v1::Job Current() const {
+    v1::Job job;
+    job.set_name("jobs/1");
+    job.set_display_name("mnist-cnn");
+    job.set_state(end_state);
+    job.set_last_sequence(6);
+    if (end_state == v1::Job::SUCCEEDED) {
+      job.set_model("models/1");
+      (*job.mutable_evaluation()->mutable_metrics())["test_accuracy"] = 0.99;
+    }
+    return job;
+  }
+
+  v1::Event EventAt(int i) const {
+    v1::Event event;
+    event.set_sequence(i);
+    if (i == 1 || i == 6) {
+      event.mutable_state()->set_state(i == 1 ? "RUNNING" : v1::Job::State_Name(end_state));
+      return event;
+    }
+    event.mutable_metrics()->set_step(10 * i);
+    event.mutable_metrics()->set_total_steps(50);
+    (*event.mutable_metrics()->mutable_values())["loss"] = 1.0 / i;
+    return event;
+  }
+
+  std::mutex mutex;
+  v1::Job::State end_state = v1::Job::SUCCEEDED;
+  grpc::Status refuse;
+  int break_after = 0;
+  bool hang = false;
+  std::vector<std::string> tokens;
+  std::vector<v1::CreateJobRequest> created;
+};
+
+class FakeModels final : public v1::ModelService::Service {
+ public:
+  grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
+                        v1::Model* model) override {
+    model->set_name(request->name());
+    v1::LayerSummary& layer = *model->mutable_plan()->add_layers();
+    layer.set_name("dense_1");
+    layer.set_weights(640);
+    return grpc::Status::OK;
+  }
+  grpc::Status DownloadModel(grpc::ServerContext*, const v1::DownloadModelRequest*,
+                             grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
+    v1::DownloadModelResponse chunk;
+    chunk.mutable_file()->set_path(path);
+    chunk.mutable_file()->set_sha256(Sha256("weights"));
+    chunk.set_data("wei");
+    writer->Write(chunk);
+    chunk.Clear();
+    chunk.set_data(tail);
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  }
+  grpc::Status Predict(grpc::ServerContext*, const v1::PredictRequest* request,
+                       v1::PredictResponse* response) override {
+    for (int i = 0; i < request->inputs_size(); ++i) {
+      auto& entry = *response->add_predictions()->add_classes();
+      entry.set_name(absl::StrCat(request->name(), " says ", request->inputs(i).image()));
+      entry.set_probability(1);
+    }
+    return grpc::Status::OK;
+  }
+  std::string path = "weights/model.safetensors";
+  std::string tail = "ghts";
+};
+
+class ServerCommandsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "hone-commands-XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&training_);
+    builder.RegisterService(&models_);
+    server_ = builder.BuildAndStart();
+    setenv("HONE_SERVER", absl::StrCat("127.0.0.1:", port).c_str(), 1);
+  }
+  void TearDown() override {
+    server_->Shutdown(std::chrono::system_clock::now());
+    std::filesystem::remove_all(folder_);
+  }
+
+  std::unique_ptr<Process> Start(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), HONE_BINARY);
+    return std::make_unique<Process>(std::move(arguments), folder_);
+  }
+  int Hone(std::vector<std::string> arguments) {
+    const auto process = Start(std::move(arguments));
+    const int code = process->Wait();
+    output_ = process->output();
+    return code;
+  }
+  std::vector<nlohmann::json> Lines() const {
+    std::vector<nlohmann::json> lines;
+    for (const absl::string_view line : absl::StrSplit(output_, '\n', absl::SkipEmpty())) {
+      lines.push_back(nlohmann::json::parse(line.begin(), line.end(), nullptr, false));
+    }
+    return lines;
+  }
+
+  FakeTraining training_;
+  FakeModels models_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string folder_;
+  std::string output_;
+};
+
+TEST_F(ServerCommandsTest, SubmitPrintsTheJobsName) {
+  EXPECT_EQ(Hone({"submit", kExample, "--set", "training.epochs=2"}), 0);
+  EXPECT_EQ(output_, "jobs/1\n");
+  EXPECT_EQ(training_.created[0].spec().training().epochs(), 2);
+  EXPECT_FALSE(training_.created[0].request_id().empty());
+}
+
+TEST_F(ServerCommandsTest, SubmitShowsEveryFieldThatTheServerRefuses) {
+  google::rpc::Status details;
+  google::rpc::BadRequest bad;
+  for (const char* field : {"spec.training.batch_size", "spec.data.dataset"}) {
+    bad.add_field_violations()->set_field(field);
+    bad.mutable_field_violations()->rbegin()->set_description(absl::StrCat(field, " is wrong"));
+  }
+  details.add_details()->PackFrom(bad);
+  training_.refuse = {grpc::StatusCode::INVALID_ARGUMENT, "2 fields are wrong",
+                      details.SerializeAsString()};
+  EXPECT_EQ(Hone({"submit", kExample}), 2);
+  EXPECT_THAT(output_,
+              AllOf(HasSubstr("spec.training.batch_size: "), HasSubstr("spec.data.dataset: ")));
+}
+
+TEST_F(ServerCommandsTest, FollowPrintsEveryEventThenTheJob) {
+  EXPECT_EQ(Hone({"submit", kExample, "--follow", "--output", "json"}), 0);
+  const auto lines = Lines();
+  ASSERT_EQ(lines.size(), 7u) << output_;
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(lines[static_cast<size_t>(i)]["sequence"], i + 1);
+  }
+  EXPECT_EQ(lines[6]["name"], "jobs/1");
+  EXPECT_EQ(lines[6]["metrics"]["test_accuracy"], 0.99);
+}
+
+TEST_F(ServerCommandsTest, WatchEndsWithTheJobsFate) {
+  training_.end_state = v1::Job::FAILED;
+  EXPECT_EQ(Hone({"watch", "1"}), 1);
+  training_.end_state = v1::Job::CANCELLED;
+  EXPECT_EQ(Hone({"watch", "jobs/1"}), 4);
+}
+
+TEST_F(ServerCommandsTest, WatchComesBackWithTheTokenAndShowsNothingTwice) {
+  training_.break_after = 3;
+  EXPECT_EQ(Hone({"watch", "jobs/1", "--output", "json"}), 0);
+  EXPECT_THAT(training_.tokens, ElementsAre("", "3"));
+  EXPECT_EQ(Lines().size(), 7u) << output_;
+}
+
+TEST_F(ServerCommandsTest, CtrlCLeavesTheViewAndNotTheJob) {
+  training_.hang = true;
+  const auto process = Start({"watch", "jobs/1", "--output", "text"});
+  ASSERT_TRUE(process->AwaitOutput("running"));
+  process->Signal(SIGINT);
+  EXPECT_EQ(process->Wait(), 4);
+  EXPECT_THAT(process->output(), HasSubstr("the job goes on. See it again: hone watch jobs/1"));
+}
+
+TEST_F(ServerCommandsTest, AServerThatIsNotThereEndsWithThree) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"jobs", "list"}, {"watch", "1"}, {"models", "show", "1"}}) {
+    std::vector<std::string> arguments = {"--server", "127.0.0.1:1"};
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    EXPECT_EQ(Hone(arguments), 3) << command[0];
+    EXPECT_THAT(output_, HasSubstr("cannot reach the server at 127.0.0.1:1"));
+  }
+}
+
+TEST_F(ServerCommandsTest, AnUnknownJobEndsWithTwo) {
+  EXPECT_EQ(Hone({"jobs", "show", "7"}), 2);
+  EXPECT_THAT(output_, HasSubstr("no job jobs/7"));
+}
+
+TEST_F(ServerCommandsTest, CancelSaysWhyItCannot) {
+  EXPECT_EQ(Hone({"jobs", "cancel", "1"}), 2);
+  EXPECT_THAT(output_, HasSubstr("has ended already"));
+}
+
+TEST_F(ServerCommandsTest, ListReadsEveryPage) {
+  EXPECT_EQ(Hone({"jobs", "list"}), 0);
+  EXPECT_THAT(output_, AllOf(HasSubstr("jobs/2"), HasSubstr("jobs/1"), HasSubstr("succeeded")));
+}
+
+TEST_F(ServerCommandsTest, ListRefusesAnUnknownState) {
+  EXPECT_EQ(Hone({"jobs", "list", "--state", "done"}), 2);
+  EXPECT_THAT(output_, HasSubstr("known: queued, running"));
+}
+
+TEST_F(ServerCommandsTest, MetricsAsCsv) {
+  EXPECT_EQ(Hone({"metrics", "1", "--csv"}), 0);
+  EXPECT_THAT(output_, HasSubstr("step,epoch,samples,active_seconds,loss\n20,0,0,0,0.5\n"));
+}
+
+TEST_F(ServerCommandsTest, ExportWritesTheFilesOfAModel) {
+  EXPECT_EQ(Hone({"models", "export", "1", "out"}), 0) << output_;
+  EXPECT_EQ(*ReadFile(folder_ + "/out/weights/model.safetensors"), "weights");
+}
+
+TEST_F(ServerCommandsTest, ExportLeavesNothingBehindWhenAFileIsDamaged) {
+  models_.tail = "xxxx";
+  EXPECT_NE(Hone({"models", "export", "1", "out"}), 0);
+  EXPECT_THAT(output_, HasSubstr("SHA-256"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(ServerCommandsTest, ExportDoesNotWriteOutsideItsFolder) {
+  models_.path = "../escaped";
+  EXPECT_NE(Hone({"models", "export", "1", "out"}), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/escaped"));
+}
+
+TEST_F(ServerCommandsTest, ExportDoesNotOverwrite) {
+  std::filesystem::create_directory(folder_ + "/out");
+  EXPECT_EQ(Hone({"models", "export", "1", "out"}), 2);
+}
+
+TEST_F(ServerCommandsTest, PredictAsksTheServer) {
+  std::ofstream(folder_ + "/a.png") << "seven";
+  EXPECT_EQ(Hone({"predict", "models/1", "a.png"}), 0);
+  EXPECT_THAT(output_, HasSubstr("models/1 says seven"));
+}
+
+}  // namespace
+}  // namespace hone::client::cli
