@@ -102,14 +102,20 @@ class BatchNormGradientOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot mean, l.PlainInput(3));
     HONE_ASSIGN_OR_RETURN(const Slot variance, l.PlainInput(4));
     const MemoryDesc channels = MemoryDesc::Plain(l.output_type(1));
-    l.EmitPrimitive(primitive, {{Arg::kSrc, x},
-                                {Arg::kDiffDst, dy},
-                                {Arg::kScale, scale},
-                                {Arg::kMean, mean},
-                                {Arg::kVariance, variance},
-                                {Arg::kDiffSrc, PictureOutput(l, primitive.desc(Arg::kDiffSrc))},
-                                {Arg::kDiffScale, l.Output(1, channels)},
-                                {Arg::kDiffShift, l.Output(2, channels)}});
+    std::vector<std::pair<Arg, Slot>> arguments = {
+        {Arg::kSrc, x},
+        {Arg::kDiffDst, dy},
+        {Arg::kScale, scale},
+        {Arg::kMean, mean},
+        {Arg::kVariance, variance},
+        {Arg::kDiffSrc, PictureOutput(l, primitive.desc(Arg::kDiffSrc))},
+        {Arg::kDiffScale, l.Output(1, channels)},
+        {Arg::kDiffShift, l.Output(2, channels)}};
+    // oneDNN 2 refuses to run without a shift, although no gradient depends on it.
+    if (!primitive.desc(Arg::kShift).empty()) {
+      arguments.emplace_back(Arg::kShift, scale);
+    }
+    l.EmitPrimitive(primitive, std::move(arguments));
     return absl::OkStatus();
   }
 
