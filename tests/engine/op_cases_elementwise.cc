@@ -2,6 +2,7 @@
 #include "engine/ops/activation.h"
 #include "engine/ops/add.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/mul.h"
 #include "engine/ops/normalize.h"
 #include "engine/ops/scale.h"
 #include "tests/engine/op_case.h"
@@ -49,6 +50,14 @@ std::vector<OpCase> ElementwiseCases() {
   cases.push_back({.name = "add_to_itself", .build = [](CaseBuilder& b) {
                      const Value x = b.Input(Shape{5, 17});
                      return CaseOutputs{{Sum(b.graph, x, x)}, {}};
+                   }});
+  cases.push_back(
+      {.name = "mul", .build = [](CaseBuilder& b) {
+         return CaseOutputs{{Mul(b.graph, b.Input(Shape{5, 17}), b.Parameter(Shape{5, 17}))}, {}};
+       }});
+  cases.push_back({.name = "mul_by_itself", .build = [](CaseBuilder& b) {
+                     const Value x = b.Input(Shape{3, 7});
+                     return CaseOutputs{{Mul(b.graph, x, x)}, {}};
                    }});
   cases.push_back(AddOfConvolutions());
   cases.push_back(

@@ -4,6 +4,7 @@
 #include "engine/ops/activation.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/linear.h"
+#include "engine/ops/matmul.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -36,6 +37,14 @@ OpCase LinearCase(const std::string& name, const Shape& x, int64_t units, bool b
             const std::optional<Value> shift =
                 bias ? std::optional(b.Parameter(Shape{units})) : std::nullopt;
             return CaseOutputs{{Linear(b.graph, in, w, shift)}, {}};
+          }};
+}
+
+OpCase MatMulCase(const std::string& name, const Shape& a, const Shape& b_shape,
+                  const MatMulOptions& options) {
+  return {.name = absl::StrCat("matmul_", name), .build = [=](CaseBuilder& b) {
+            const Value x = b.Input(a);
+            return CaseOutputs{{MatMul(b.graph, x, b.Input(b_shape), options)}, {}};
           }};
 }
 
@@ -88,6 +97,14 @@ std::vector<OpCase> ProductCases() {
       LinearCase("of_a_large_batch", {130, 33}, 10, true),
       LinearCase("single_row", {1, 65}, 64, true),
       LinearCase("over_sequences", {3, 5, 7}, 11, true),
+      MatMulCase("1x1", {1, 1}, {1, 1}, {}),
+      MatMulCase("row_by_column", {1, 7}, {7, 1}, {}),
+      MatMulCase("column_by_row", {7, 1}, {1, 5}, {}),
+      MatMulCase("3x17_by_17x5", {3, 17}, {17, 5}, {}),
+      MatMulCase("first_transposed", {2, 17, 3}, {2, 17, 5}, {.transpose_a = true}),
+      MatMulCase("second_transposed", {2, 3, 16, 8}, {2, 3, 13, 8}, {.transpose_b = true}),
+      MatMulCase("both_transposed", {5, 7, 3}, {5, 4, 7}, {true, true}),
+      MatMulCase("batches", {5, 13, 7}, {5, 7, 16}, {}),
   };
   for (int kind = 0; kind <= static_cast<int>(kernels::ActivationKind::kSilu); ++kind) {
     cases.push_back(Fused(static_cast<kernels::ActivationKind>(kind), true));

@@ -1,8 +1,42 @@
+#include "absl/strings/str_cat.h"
+#include "engine/ops/add_broadcast.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/reshape.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
+namespace {
+
+OpCase AddBroadcastCase(const std::string& name, const Shape& a, const Shape& b_shape) {
+  return {.name = absl::StrCat("add_broadcast_", name), .build = [=](CaseBuilder& b) {
+            const Value x = b.Input(a);
+            return CaseOutputs{{AddBroadcast(b.graph, x, b.Parameter(b_shape))}, {}};
+          }};
+}
+
+OpCase ConcatCase(const std::string& name, const std::vector<Shape>& shapes) {
+  return {.name = absl::StrCat("concat_", name), .build = [=](CaseBuilder& b) {
+            std::vector<Value> parts;
+            for (const Shape& shape : shapes) {
+              parts.push_back(b.Input(shape));
+            }
+            return CaseOutputs{{Concat(b.graph, parts)}, {}};
+          }};
+}
+
+OpCase SliceCase(const std::string& name, const Shape& x, int64_t begin, int64_t end) {
+  return {.name = absl::StrCat("slice_", name), .build = [=](CaseBuilder& b) {
+            return CaseOutputs{{Slice(b.graph, b.Input(x), begin, end)}, {}};
+          }};
+}
+
+Value SmallConvolution(CaseBuilder& b, int64_t filters) {
+  const Value x = b.Input({2, 3, 5, 5});
+  return Conv2d(b.graph, x, b.Parameter({filters, 3, 3, 3}), {}, {});
+}
+
+}  // namespace
 
 std::vector<OpCase> ShapeCases() {
   return {
@@ -14,10 +48,43 @@ std::vector<OpCase> ShapeCases() {
       {.name = "flatten_of_a_convolution",
        .build =
            [](CaseBuilder& b) {
-             const Value y =
-                 Conv2d(b.graph, b.Input({2, 3, 5, 5}), b.Parameter({17, 3, 3, 3}), {}, {});
-             return CaseOutputs{{Flatten(b.graph, y)}, {}};
+             return CaseOutputs{{Flatten(b.graph, SmallConvolution(b, 17))}, {}};
            }},
+      AddBroadcastCase("row", {5, 17}, {17}),
+      AddBroadcastCase("column", {5, 17}, {5, 1}),
+      AddBroadcastCase("scalar", {3, 7}, Shape{}),
+      AddBroadcastCase("one_element", {3, 7}, {1}),
+      AddBroadcastCase("positions", {3, 7, 13}, {7, 13}),
+      AddBroadcastCase("middle", {3, 7, 13}, {3, 1, 13}),
+      AddBroadcastCase("ends", {3, 7, 5, 2}, {7, 1, 2}),
+      AddBroadcastCase("outer", {3, 7, 5, 2}, {3, 1, 5, 1}),
+      AddBroadcastCase("many_rows", {129, 2, 130}, {2, 130}),
+      AddBroadcastCase("equal", {3, 7}, {3, 7}),
+      {.name = "add_broadcast_to_a_convolution",
+       .build =
+           [](CaseBuilder& b) {
+             const Value y = SmallConvolution(b, 17);
+             return CaseOutputs{{AddBroadcast(b.graph, y, b.Parameter({17, 1, 1}))}, {}};
+           }},
+      ConcatCase("features", {{3, 5}, {3, 1}, {3, 17}}),
+      ConcatCase("channels", {{1, 3, 7, 5}, {1, 16, 7, 5}}),
+      ConcatCase("one", {{3, 5}}),
+      {.name = "concat_of_convolutions",
+       .build =
+           [](CaseBuilder& b) {
+             const Value u = SmallConvolution(b, 17);
+             const Value v = SmallConvolution(b, 16);
+             return CaseOutputs{{Concat(b.graph, {u, v})}, {}};
+           }},
+      {.name = "concat_with_itself",
+       .build =
+           [](CaseBuilder& b) {
+             const Value x = b.Input({2, 3});
+             return CaseOutputs{{Concat(b.graph, {x, x})}, {}};
+           }},
+      SliceCase("first", {3, 5}, 0, 1),
+      SliceCase("middle_channels", {2, 17, 3, 5}, 3, 16),
+      SliceCase("all", {3, 5}, 0, 5),
   };
 }
 
