@@ -44,6 +44,12 @@ void FrameWriter::SendEvent(v1::Event event) {
   Send(frame);
 }
 
+void FrameWriter::SendFinished(const std::string& end_reason) {
+  v1::WorkerFrame frame;
+  frame.mutable_finished()->set_end_reason(end_reason);
+  Send(frame);
+}
+
 void FrameWriter::SetProgress(const std::string& phase, double done) {
   const std::lock_guard lock(mutex_);
   const bool fresh = progress_.progress().phase() != phase;

@@ -24,6 +24,8 @@ class FrameWriter {
 
   void Send(const v1::WorkerFrame& frame);
   void SendEvent(v1::Event event);
+  // The last frame of a worker whose work is done: "COMPLETED", "EARLY_STOP", "CANCELLED".
+  void SendFinished(const std::string& end_reason);
   // Sent at most four times a second, and repeated while nothing else is said.
   void SetProgress(const std::string& phase, double done);
 

@@ -22,12 +22,6 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
   return translate::ToTrainingConfig(request);
 }
 
-v1::WorkerFrame Finished(const char* reason) {
-  v1::WorkerFrame frame;
-  frame.mutable_finished()->set_end_reason(reason);
-  return frame;
-}
-
 const char* NameOf(EndReason reason) {
   switch (reason) {
     case EndReason::kCompleted:
@@ -61,7 +55,7 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
     SendFailure(ToFailure(end.status(), trainer.phase(), trainer.step()), writer);
     return false;
   }
-  writer.Send(Finished(NameOf(*end)));
+  writer.SendFinished(NameOf(*end));
   return true;
 }
 
@@ -80,7 +74,7 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   v1::WorkerFrame frame;
   *frame.mutable_plan() = translate::ToProto(*plan);
   writer.Send(frame);
-  writer.Send(Finished("COMPLETED"));
+  writer.SendFinished("COMPLETED");
   return true;
 }
 
