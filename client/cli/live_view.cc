@@ -18,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kRedrawEvery = absl::Milliseconds(100);
 constexpr absl::Duration kLineEvery = absl::Seconds(5);
+constexpr absl::Duration kEpochLineEvery = absl::Seconds(1);
 
 winsize WindowOf(std::FILE* out) {
   winsize size = {};
@@ -164,7 +165,8 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
       const bool new_epoch =
           story.job().plan().validation_examples() == 0 && last_epoch_ >= 0 && epoch > last_epoch_;
       last_epoch_ = epoch;
-      if (validated || new_epoch || now - last_line_ >= kLineEvery) {
+      // Of short epochs only some are shown.
+      if (now - last_line_ >= (validated || new_epoch ? kEpochLineEvery : kLineEvery)) {
         PlainProgress(story, validated, now);
       }
       for (const std::string& name : event.metrics().non_finite()) {

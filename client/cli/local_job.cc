@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -113,9 +114,11 @@ class LocalJob {
       case v1::WorkerFrame::kFailure: {
         ended_ = true;
         const v1::Failure& failure = frame.failure();
+        const std::string step = absl::StrCat("step ", failure.step());
         End("FAILED", failure.end_reason(),
-            failure.step() > 0 ? absl::StrCat(failure.message(), " (step ", failure.step(), ")")
-                               : failure.message());
+            failure.step() > 0 && !absl::StrContains(failure.message(), step)
+                ? absl::StrCat(failure.message(), " (", step, ")")
+                : failure.message());
         break;
       }
       case v1::WorkerFrame::kFinished: {

@@ -103,7 +103,10 @@ void PrintNext(const v1::Job& job, const std::string& run_directory) {
         job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
     std::printf("\n model: %s\n next:  hone predict %s %s\n", job.model().c_str(),
                 job.model().c_str(), table ? "--csv FILE.csv" : "PICTURE.png");
-  } else if (job.state() != v1::Job::SUCCEEDED) {
+  } else if (job.state() == v1::Job::CANCELLED || job.end_reason() == v1::Job::CRASHED ||
+             job.end_reason() == v1::Job::STORAGE_FULL ||
+             job.end_reason() == v1::Job::OUT_OF_MEMORY) {
+    // What the job itself made wrong would only come again.
     std::printf("\n go on with it:  hone run --resume %s\n", run_directory.c_str());
   }
 }
