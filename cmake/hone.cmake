@@ -29,16 +29,29 @@ function(hone_binary name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 endfunction()
 
-# hone_test(engine_base_test SOURCES … DEPS …): one ctest entry, run by GoogleTest's main.
+# What `make tsan` builds.
+add_custom_target(tsan_tests)
+
+# hone_test(engine_base_test SOURCES … DEPS … [TIMEOUT seconds] [PROCESSORS n] [ENVIRONMENT …] [TSAN]): one ctest entry, run by
+# GoogleTest's main. PROCESSORS: ctest leaves that many to it. TSAN: the thread sanitizer can judge it: it shares memory between
+# threads, and neither gRPC nor oneDNN, which the sanitizer does not understand, is in it.
 function(hone_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPS;ENVIRONMENT")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TSAN" "TIMEOUT;PROCESSORS" "SOURCES;DEPS;ENVIRONMENT")
+  if(NOT arg_PROCESSORS)
+    set(arg_PROCESSORS 1)
+  endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE hone_options ${arg_DEPS} GTest::gmock_main)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
+  set_tests_properties(${name} PROPERTIES
+    TIMEOUT ${arg_TIMEOUT} PROCESSORS ${arg_PROCESSORS} ENVIRONMENT "${arg_ENVIRONMENT}")
+  if(arg_TSAN)
+    set_tests_properties(${name} PROPERTIES LABELS tsan)
+    add_dependencies(tsan_tests ${name})
+  endif()
 endfunction()
 
 # hone_proto(hone_proto PROTOS … [GRPC]): C++ of .proto files found from the folder proto/; with GRPC also the service stubs.

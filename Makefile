@@ -1,0 +1,36 @@
+# Thin over the presets of CMakePresets.json. Every target does its own set-up.
+PRESET ?= release
+JOBS ?= $(shell nproc)
+export HONE_DATA_DIR
+
+.PHONY: help demo test bench format asan tsan build setup
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
+
+demo: build  ## a server, a job over gRPC with the live curve, a prediction
+	deploy/demo build/$(PRESET)/bin
+
+test: build  ## build all and run all tests; HONE_DATA_DIR names a folder with real data sets
+	ctest --preset $(PRESET) -j2
+
+bench: build  ## our training step and PyTorch's side by side
+	tests/bench/run build/$(PRESET)/bin
+
+format:  ## clang-format over all sources
+	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i
+
+asan:  ## all tests under the address and undefined-behaviour sanitizers
+	$(MAKE) test PRESET=asan-ubsan
+
+tsan: setup  ## the tests that share memory between threads, without gRPC, under the thread sanitizer
+	cmake --preset tsan
+	cmake --build --preset tsan -j $(JOBS) --target tsan_tests
+	ctest --preset tsan -j2 -L tsan
+
+build: setup  ## build everything into build/release
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) -j $(JOBS)
+
+setup:  ## the distribution's packages that are missing
+	deploy/install-packages
