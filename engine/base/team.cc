@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <thread>
 
 #if defined(__SANITIZE_THREAD__)
 extern "C" void __tsan_acquire(void* address);
@@ -16,8 +15,9 @@ static void __tsan_release(void*) {}
 namespace hone::engine {
 namespace {
 
-// The thread sanitizer does not see libgomp's fork and join. The work is passed without captures (a captured variable would
-// itself be a race to it), and these two addresses tell it what happens before what.
+// The thread sanitizer does not see libgomp's fork and join. The work is passed without captures (a
+// captured variable would itself be a race to it), and these two addresses tell it what happens
+// before what.
 const absl::FunctionRef<void(int)>* g_body = nullptr;
 char g_fork;
 char g_join;
@@ -54,16 +54,20 @@ void Barrier::Wait() {
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == workers_) {
     arrived_.store(0, std::memory_order_relaxed);
     generation_.store(generation + 1, std::memory_order_release);
+    generation_.notify_all();
     return;
   }
-  constexpr int kSpins = 20000;
-  for (int spin = 0; generation_.load(std::memory_order_acquire) == generation; ++spin) {
-    if (spin < kSpins) {
-      __builtin_ia32_pause();
-    } else {
-      std::this_thread::yield();
+  // Tens of microseconds: longer than workers of equal shares differ by. Whoever waits longer waits
+  // for a thread that has lost its core; spinning on would only take the core from somebody else,
+  // in the end from that thread.
+  constexpr int kSpins = 2000;
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (generation_.load(std::memory_order_acquire) != generation) {
+      return;
     }
+    __builtin_ia32_pause();
   }
+  generation_.wait(generation, std::memory_order_acquire);
 }
 
 ScopedThreads::ScopedThreads(int threads) : before_(omp_get_max_threads()) {

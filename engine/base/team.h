@@ -16,8 +16,7 @@ void RunTeam(int threads, absl::FunctionRef<void(int)> body);
 // The part of [0, count) that is worker k's of n, in multiples of `grain`: contiguous, and the same for the same arguments.
 std::pair<int64_t, int64_t> Slice(int64_t count, int k, int n, int64_t grain = 1);
 
-// Where all workers of a team wait for each other. Spins, since waits are a few microseconds; gives the core away when it takes
-// longer (more threads than cores).
+// Where all workers of a team wait for each other. Spins, since waits are a few microseconds, then sleeps.
 class Barrier {
  public:
   explicit Barrier(int workers) : workers_(workers) {}

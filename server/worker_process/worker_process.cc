@@ -199,11 +199,11 @@ std::vector<std::string> WorkerEnvironment(int threads) {
   }
   environment.push_back(absl::StrCat("OMP_NUM_THREADS=", threads > 0 ? threads : 1));
   environment.emplace_back("OMP_DYNAMIC=false");
-  // Between two parallel regions of a step lie microseconds; a thread that sleeps needs tens of
-  // them to wake. It spins for some milliseconds, then sleeps, so that loading and evaluation
-  // pauses do not burn a core.
+  // Between two parallel regions of a step lie microseconds, and a thread that sleeps needs tens of
+  // them to wake: so it spins, for a few hundred microseconds. Not longer: where another process
+  // holds one of the cores, a spinning thread keeps its own from the thread that it waits for.
   environment.emplace_back("OMP_WAIT_POLICY=active");
-  environment.emplace_back("GOMP_SPINCOUNT=1000000");
+  environment.emplace_back("GOMP_SPINCOUNT=10000");
   return environment;
 }
 
