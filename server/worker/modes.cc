@@ -62,11 +62,13 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
 bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   Phase phase = Phase::kPlanning;
-  absl::StatusOr<engine::train::Plan> plan = config.status();
-  if (config.ok()) {
-    writer.SetProgress("planning", -1);
-    plan = engine::train::PlanJob(*config, request.measure(), &phase);
+  if (!config.ok()) {
+    SendFailure(ToFailure(config.status(), phase, 0), writer);
+    return false;
   }
+  writer.SetProgress("planning", -1);
+  const absl::StatusOr<engine::train::Plan> plan =
+      engine::train::PlanJob(*config, request.measure(), &phase);
   if (!plan.ok()) {
     SendFailure(ToFailure(plan.status(), phase, 0), writer);
     return false;
