@@ -60,6 +60,10 @@ class Compiler final : public Lowering {
     HONE_RETURN_IF_ERROR(request_.graph->status());
     std::vector<Value> roots = request_.fetch;
     for (const auto& [value, id] : request_.gradients) {
+      if (!value.valid()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the loss does not depend on parameter ", store_.spec(id).name));
+      }
       roots.push_back(value);
     }
     if (request_.update_buffers) {
