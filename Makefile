@@ -3,12 +3,12 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench format asan tsan build setup
+.PHONY: help demo test bench format asan tsan build programs setup
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
 
-demo: build  ## a server, a job over gRPC with the live curve, a prediction
+demo: programs  ## a server, a job over gRPC with the live curve, a prediction
 	deploy/demo build/$(PRESET)/bin
 
 test: build  ## build all and run all tests; HONE_DATA_DIR names a folder with real data sets
@@ -27,6 +27,10 @@ tsan: setup  ## the tests that share memory between threads, without gRPC, under
 	cmake --preset tsan
 	cmake --build --preset tsan -j $(JOBS) --target tsan_tests
 	ctest --preset tsan -j2 -L tsan
+
+programs: setup  ## build hone, honed and hone-worker into build/release/bin
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) -j $(JOBS) --target hone honed hone-worker
 
 build: setup  ## build everything into build/release
 	cmake --preset $(PRESET)
