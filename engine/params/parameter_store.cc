@@ -94,6 +94,21 @@ std::span<float> ParameterStore::gradients(ParameterId id, int shard) {
   return {gradient_slab(shard) + offset(id), static_cast<size_t>(spec(id).shape.elements())};
 }
 
+absl::Status ParameterStore::Blend(ParameterId from, ParameterId to, float rate) {
+  if (spec(from).shape != spec(to).shape) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot copy ", spec(from).name, " ", spec(from).shape.ToString(), " to ",
+                     spec(to).name, " ", spec(to).shape.ToString(), ": the shapes must be equal"));
+  }
+  const std::span<const float> source = std::as_const(*this).values(from);
+  const std::span<float> target = values(to);
+  for (size_t i = 0; i < target.size(); ++i) {
+    target[i] = rate == 1 ? source[i] : target[i] + rate * (source[i] - target[i]);
+  }
+  MarkChanged();
+  return absl::OkStatus();
+}
+
 int64_t ParameterStore::SlabBytes(int shards) const {
   int64_t bytes = 0;
   for (const ParameterSpec& spec : specs_) {

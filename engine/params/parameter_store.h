@@ -109,6 +109,11 @@ class ParameterStore {
   void* Packed(ParameterId id, absl::string_view key, int64_t bytes,
                const std::function<std::unique_ptr<Packer>()>& make);
 
+  // to = from, and to = (1 − rate) · to + rate · from: target networks. Same shapes.
+  // INVALID_ARGUMENT otherwise.
+  absl::Status Copy(ParameterId from, ParameterId to) { return Blend(from, to, 1); }
+  absl::Status Blend(ParameterId from, ParameterId to, float rate);
+
   // Values have changed: packed copies are stale.
   void MarkChanged() { ++version_; }
   // Worker k of n brings its part of the stale copies up to date. All n must be called before a

@@ -1,15 +1,18 @@
 #include "engine/train/train_step.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/base/status.h"
 
 namespace hone::engine::train {
 
-TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads)
+TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads,
+                     Reducer* reducer)
     : store_(store),
       optimizer_(optimizer),
       threads_(threads),
+      reducer_(reducer),
       barrier_(threads),
       statuses_(static_cast<size_t>(std::max(threads, store.shards()))) {
   gradients_.reserve(static_cast<size_t>(store.shards()) + 1);
@@ -39,7 +42,7 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   if (has_accumulated_) {
     gradients_.push_back(accumulated_.as<float>());
   }
-  const optim::Slabs slabs = {store_.value_slab(), gradients_};
+  const optim::Slabs slabs = {store_.value_slab(), {gradients_.data(), gradients_.size()}};
   StepResult result = pending_;
   optim::UpdateStep update = {.step = request.update_number,
                               .learning_rate = request.learning_rate,
@@ -48,15 +51,25 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   if (!sharded) {
     HONE_RETURN_IF_ERROR(ForwardBackward(0, replicas, request.scalars, fill));
   }
-  // Decided by worker 0 between two barriers, read by all after the second.
-  const auto decide = [&] {
-    for (int k = 0; sharded && k < threads_; ++k) {
-      if (!statuses_[static_cast<size_t>(k)].ok()) {
-        result.finite = false;
-        return;
-      }
-    }
+  // Both are done by worker 0 between two barriers, and read by all after the second.
+  absl::Status reduced;
+  const auto reduce = [&] {
     Collect(replicas, result);
+    BatchSums sums = {result.loss_sum, result.weight, result.correct};
+    reduced = reducer_->Reduce(gradients_, store_.trainable_slab_size(), sums);
+    result.loss_sum = sums.loss;
+    result.weight = sums.weight;
+    result.correct = sums.correct;
+  };
+  const auto decide = [&] {
+    const auto failed = [](const absl::Status& status) { return !status.ok(); };
+    if (!reduced.ok() || (sharded && std::ranges::any_of(statuses_, failed))) {
+      result.finite = false;
+      return;
+    }
+    if (reducer_ == nullptr) {
+      Collect(replicas, result);
+    }
     const double mean = result.weight > 0 ? 1 / result.weight : 0;
     const optim::GradientSummary summary = optimizer_.Summary(mean);
     result.gradient_norm = summary.norm();
@@ -66,6 +79,12 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   RunTeam(threads_, [&](int k) {
     if (sharded) {
       statuses_[static_cast<size_t>(k)] = ForwardBackward(k, replicas, request.scalars, fill);
+      barrier_.Wait();
+    }
+    if (reducer_ != nullptr) {
+      if (k == 0) {
+        reduce();
+      }
       barrier_.Wait();
     }
     optimizer_.Read(slabs, request.layer_norms, k, threads_);
@@ -85,6 +104,7 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     barrier_.Wait();
     store_.Refresh(k, threads_);
   });
+  HONE_RETURN_IF_ERROR(reduced);
   for (int k = 0; sharded && k < threads_; ++k) {
     HONE_RETURN_IF_ERROR(statuses_[static_cast<size_t>(k)]);
   }

@@ -7,11 +7,12 @@
 #include "engine/base/team.h"
 #include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
+#include "engine/train/reducer.h"
 
 namespace hone::engine::train {
 
-// Where the sums stand among a training program's fetched values: the order in which the graph builder lists them. A task's own
-// values may follow.
+// Where the sums stand among a training program's fetched values: the order in which the graph
+// builder lists them. A task's own values may follow.
 inline constexpr int kFetchLossSum = 0;
 inline constexpr int kFetchLossWeight = 1;
 inline constexpr int kFetchCorrect = 2;  // 0 for regression: the builder fetches a constant
@@ -35,22 +36,24 @@ struct StepResult {
 };
 
 // Puts the examples [first, first + count) of the batch into a shard's inputs.
-using FillInputs =
-    absl::FunctionRef<void(const Program& program, int64_t first, int64_t count)>;
+using FillInputs = absl::FunctionRef<void(const Program& program, int64_t first, int64_t count)>;
 
-// One step of training: every shard's forward and backward pass, then the optimizer over the slab in two passes, each shared by
-// all threads; between them barriers, not new teams. Nothing is allocated. Not thread safe.
+// One step of training: every shard's forward and backward pass, then the optimizer over the slab
+// in two passes, each shared by all threads; between them barriers, not new teams. Nothing is
+// allocated. Not thread safe.
 class TrainStep {
  public:
-  // All outlive it. The optimizer's ranges lie in the store's trainable slab.
-  TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads);
+  // All outlive it. The optimizer's ranges lie in the store's trainable slab. Without a reducer
+  // this process trains alone.
+  TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads,
+            Reducer* reducer = nullptr);
 
   // INTERNAL if oneDNN refuses.
   absl::StatusOr<StepResult> Run(const Replicas& replicas, const StepRequest& request,
                                  FillInputs fill);
 
-  // Forward and backward only, the gradients added to those of earlier calls; the next Run takes them along (gradient
-  // accumulation). Sums of the accumulated batches are in Run's result.
+  // Forward and backward only, the gradients added to those of earlier calls; the next Run takes
+  // them along (gradient accumulation). Sums of the accumulated batches are in Run's result.
   absl::Status Accumulate(const Replicas& replicas, const RunScalars& scalars, FillInputs fill);
 
  private:
@@ -61,9 +64,10 @@ class TrainStep {
   ParameterStore& store_;
   optim::Optimizer& optimizer_;
   int threads_;
+  Reducer* reducer_;
   Barrier barrier_;
   std::vector<absl::Status> statuses_;
-  std::vector<const float*> gradients_;  // of the shards that ran, and the accumulated ones
+  std::vector<float*> gradients_;  // of the shards that ran, and the accumulated ones
   Buffer accumulated_;
   StepResult pending_;  // sums of accumulated batches
   bool has_accumulated_ = false;
