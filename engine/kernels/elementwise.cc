@@ -23,14 +23,15 @@ using F = hn::ScalableTag<float>;
 using V = hn::Vec<F>;
 
 V SigmoidOf(F f, V x) {
-  return hn::Div(hn::Set(f, 1.0f), hn::Add(hn::Set(f, 1.0f), hn::Exp(f, hn::Neg(x))));
+  const V one = hn::Set(f, 1.0f);
+  return KeepNan(f, x, hn::Div(one, hn::Add(one, hn::Exp(f, hn::Neg(x)))));
 }
 
 // tanh of sqrt(2/π) (x + 0.044715 x³): Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
 V GeluTanhInner(F f, V x) {
   const V cube = hn::Mul(hn::Mul(x, x), x);
   const V u = hn::MulAdd(hn::Set(f, 0.044715f), cube, x);
-  return hn::Tanh(f, hn::Mul(hn::Set(f, 0.7978845608028654f), u));
+  return KeepNan(f, x, hn::Tanh(f, hn::Mul(hn::Set(f, 0.7978845608028654f), u)));
 }
 
 template <ActivationKind kKind>
@@ -42,7 +43,7 @@ V Forward(F f, V x, V slope) {
     case ActivationKind::kLeakyRelu:
       return hn::IfThenElse(hn::Gt(x, zero), x, hn::Mul(x, slope));
     case ActivationKind::kTanh:
-      return hn::Tanh(f, x);
+      return KeepNan(f, x, hn::Tanh(f, x));
     case ActivationKind::kSigmoid:
       return SigmoidOf(f, x);
     case ActivationKind::kSilu:
@@ -92,7 +93,8 @@ void ActivateLoop(float slope, const T* x, T* y, int64_t n) {
   Map(n, x, y, [&](V v) { return Forward<kKind>(f, v, s); });
 }
 
-// dx = dy where from > 0, else 0, on bits: a bfloat16 is positive where its bits are, as a signed integer.
+// dx = dy where from > 0, else 0, on bits: a bfloat16 is positive where its bits are, as a signed
+// integer.
 void ReluGradientBf16(const uint16_t* dy, const uint16_t* from, uint16_t* dx, int64_t n) {
   const hn::ScalableTag<int16_t> d;
   const hn::RebindToUnsigned<decltype(d)> bits;

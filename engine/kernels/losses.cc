@@ -46,7 +46,8 @@ float RowExp(const float* x, int64_t n, float shift, float* y) {
   V sum = hn::Zero(f);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const V e = hn::Exp(f, hn::Sub(hn::LoadU(f, x + i), s));
+    const V shifted = hn::Sub(hn::LoadU(f, x + i), s);
+    const V e = KeepNan(f, shifted, hn::Exp(f, shifted));
     hn::StoreU(e, f, y + i);
     sum = hn::Add(sum, e);
   }
@@ -56,7 +57,8 @@ float RowExp(const float* x, int64_t n, float shift, float* y) {
     for (int64_t j = i; j < n; ++j) {
       rest[j - i] = x[j];
     }
-    hn::StoreU(hn::Exp(f, hn::Sub(hn::LoadU(f, rest), s)), f, rest);
+    const V shifted = hn::Sub(hn::LoadU(f, rest), s);
+    hn::StoreU(KeepNan(f, shifted, hn::Exp(f, shifted)), f, rest);
     for (int64_t j = i; j < n; ++j) {
       y[j] = rest[j - i];
       total += rest[j - i];
