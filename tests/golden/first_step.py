@@ -67,8 +67,8 @@ class Net:
         return F.conv2d(x, weight, offset, stride)
 
     def norm(self, x, name):
-        scale = self.parameter(f"{name}.scale", (x.shape[1],), 1, 0.25)
-        shift = self.parameter(f"{name}.shift", (x.shape[1],), 0, 0.125)
+        scale = self.parameter(f"{name}.weight", (x.shape[1],), 1, 0.25)
+        shift = self.parameter(f"{name}.bias", (x.shape[1],), 0, 0.125)
         return F.batch_norm(x, None, None, scale, shift, training=True, eps=f32(1e-5))
 
 
