@@ -5,6 +5,8 @@
 #include <map>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace hone::engine::train {
 
@@ -62,6 +64,40 @@ LayerStatistics LayerMonitor::Collect(int64_t step, double weight) {
   }
   fresh_ = verdicts_.Judge(statistics, statistics.layers.size() - 1);
   return statistics;
+}
+
+std::string DescribeFresh(const LayerStatistics& statistics, const std::vector<size_t>& fresh,
+                          absl::string_view verdict) {
+  constexpr size_t kNamed = 5;
+  std::vector<std::string> named;
+  size_t count = 0;
+  for (const size_t i : fresh) {
+    const LayerStatistics::Layer& layer = statistics.layers[i];
+    if (layer.verdict != verdict || ++count > kNamed) {
+      continue;
+    }
+    named.push_back(verdict == "dead" ? absl::StrFormat("%s (%.0f %% of its units)", layer.name,
+                                                        100 * layer.dead_share)
+                                      : absl::StrFormat("%s (%.2g to %.2g)", layer.name,
+                                                        layer.gradient_norm, layer.weight_norm));
+  }
+  if (count == 0) {
+    return "";
+  }
+  const std::string more = count > kNamed ? absl::StrFormat(" and %d more", count - kNamed) : "";
+  const std::string layers = absl::StrJoin(named, ", ") + more;
+  if (verdict == "dead") {
+    return absl::StrFormat(
+        "step %d: units without any gradient in %s; a smaller learning rate or LEAKY_RELU may help",
+        statistics.step, layers);
+  }
+  const LayerStatistics::Layer& last = statistics.layers.back();
+  return absl::StrFormat(
+      "step %d: %s gradients, norm of the gradient to norm of the weights: %s; last layer %s (%.2g "
+      "to %.2g). %s may help",
+      statistics.step, verdict, layers, last.name, last.gradient_norm, last.weight_norm,
+      verdict == "vanishing" ? "RELU with KAIMING_NORMAL, normalisation or residual connections"
+                             : "clip_norm, a smaller learning rate or normalisation");
 }
 
 }  // namespace hone::engine::train

@@ -34,4 +34,9 @@ class LayerMonitor {
   std::vector<size_t> fresh_;
 };
 
+// A sentence about the layers among `fresh` that have this verdict, and what may help; "" if none
+// has.
+std::string DescribeFresh(const LayerStatistics& statistics, const std::vector<size_t>& fresh,
+                          absl::string_view verdict);
+
 }  // namespace hone::engine::train

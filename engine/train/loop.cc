@@ -270,23 +270,11 @@ void TrainingLoop::EmitMetrics(std::map<std::string, double> more) {
 void TrainingLoop::EmitLayerStatistics() {
   const LayerStatistics statistics = monitor_.Collect(state_.step, result_.weight);
   parts_.observer.OnLayerStatistics(statistics);
-  for (const size_t i : monitor_.fresh()) {
-    const LayerStatistics::Layer& layer = statistics.layers[i];
-    const LayerStatistics::Layer& last = statistics.layers.back();
-    parts_.observer.OnLog(
-        Severity::kWarning,
-        layer.verdict == "dead"
-            ? absl::StrFormat("step %d: layer %s is dead: %.0f %% of its units have no gradient; a "
-                              "smaller learning rate or LEAKY_RELU may help",
-                              statistics.step, layer.name, 100 * layer.dead_share)
-            : absl::StrFormat(
-                  "step %d: the gradients of layer %s are %s: gradient norm %.2g, weight norm %.2g "
-                  "(last layer %s: %.2g, %.2g); %s may help",
-                  statistics.step, layer.name, layer.verdict, layer.gradient_norm,
-                  layer.weight_norm, last.name, last.gradient_norm, last.weight_norm,
-                  layer.verdict == "vanishing"
-                      ? "RELU with KAIMING_NORMAL, normalisation or residual connections"
-                      : "clip_norm, a smaller learning rate or normalisation"));
+  for (const char* verdict : {"vanishing", "exploding", "dead"}) {
+    const std::string text = DescribeFresh(statistics, monitor_.fresh(), verdict);
+    if (!text.empty()) {
+      parts_.observer.OnLog(Severity::kWarning, text);
+    }
   }
   mark_ = Clock::now();
 }

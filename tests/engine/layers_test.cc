@@ -1,0 +1,110 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/layers/conv2d.h"
+#include "engine/layers/dense.h"
+#include "engine/layers/normalization.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::engine::layers {
+namespace {
+
+using ::hone::testing::StatusIs;
+using ::testing::HasSubstr;
+
+const ParameterSpec& Spec(const Graph& graph, const std::string& name) {
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter && node.parameter.name == name) {
+      return node.parameter;
+    }
+  }
+  static const ParameterSpec none;
+  ADD_FAILURE() << "no parameter " << name;
+  return none;
+}
+
+DenseOptions DenseOf(int64_t units) {
+  DenseOptions options;
+  options.name = "d";
+  options.units = units;
+  return options;
+}
+
+TEST(Dense, CountsItsFansAndSparesTheBiasFromDecay) {
+  Graph graph;
+  const Value x = graph.Input("x", {{4, 6}, DType::kF32});
+  EXPECT_EQ(graph.shape(Dense(graph, x, DenseOf(5))), (Shape{4, 5}));
+  EXPECT_EQ(Spec(graph, "d.weight").shape, (Shape{6, 5}));
+  EXPECT_EQ(Spec(graph, "d.weight").initializer.fan_in, 6);
+  EXPECT_EQ(Spec(graph, "d.weight").initializer.fan_out, 5);
+  EXPECT_TRUE(Spec(graph, "d.weight").decays);
+  EXPECT_FALSE(Spec(graph, "d.bias").decays);
+}
+
+TEST(Dense, RefusesNoUnits) {
+  Graph graph;
+  Dense(graph, graph.Input("x", {{4, 6}, DType::kF32}), DenseOf(0));
+  EXPECT_THAT(graph.status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("units must be at least 1")));
+}
+
+TEST(Dense, AFrozenLayersParametersAreFrozen) {
+  Graph graph;
+  DenseOptions options = DenseOf(2);
+  options.frozen = true;
+  Dense(graph, graph.Input("x", {{4, 6}, DType::kF32}), options);
+  EXPECT_EQ(Spec(graph, "d.weight").role, ParameterRole::kFrozen);
+  EXPECT_EQ(Spec(graph, "d.bias").role, ParameterRole::kFrozen);
+}
+
+TEST(Conv2d, CountsItsFansByTheKernelsArea) {
+  Graph graph;
+  Conv2dOptions options;
+  options.name = "c";
+  options.filters = 8;
+  options.kernel = 3;
+  options.groups = 2;
+  const Value y = Conv2d(graph, graph.Input("x", {{1, 4, 9, 9}, DType::kF32}), options);
+  ASSERT_TRUE(graph.status().ok()) << graph.status();
+  EXPECT_EQ(graph.shape(y), (Shape{1, 8, 7, 7}));
+  EXPECT_EQ(Spec(graph, "c.weight").shape, (Shape{8, 2, 3, 3}));
+  EXPECT_EQ(Spec(graph, "c.weight").initializer.fan_in, 18);
+  EXPECT_EQ(Spec(graph, "c.weight").initializer.fan_out, 72);
+}
+
+TEST(Conv2d, SamePaddingKeepsTheSizeAtStrideOne) {
+  Graph graph;
+  Conv2dOptions options;
+  options.name = "c";
+  options.filters = 2;
+  options.kernel = 4;
+  options.padding = Padding::kSame;
+  const Value y = Conv2d(graph, graph.Input("x", {{1, 1, 7, 5}, DType::kF32}), options);
+  EXPECT_EQ(graph.shape(y), (Shape{1, 2, 7, 5}));
+}
+
+TEST(MaxPool2d, StepsByItsSizeWhereNoStrideIsGiven) {
+  Graph graph;
+  const Value y =
+      MaxPool2d(graph, graph.Input("x", {{1, 1, 9, 9}, DType::kF32}), {.name = "p", .size = 3});
+  EXPECT_EQ(graph.shape(y), (Shape{1, 1, 3, 3}));
+}
+
+TEST(BatchNorm, UpdatesItsStatisticsWhileItTrainsOnly) {
+  for (const bool training : {true, false}) {
+    Graph graph;
+    BatchNorm(graph, graph.Input("x", {{4, 6}, DType::kF32}), {.name = "b"}, training);
+    EXPECT_EQ(graph.updates().empty(), !training);
+    EXPECT_EQ(Spec(graph, "b.running_mean").role, ParameterRole::kBuffer);
+  }
+}
+
+TEST(Dropout, IsNothingOutsideOfTraining) {
+  Graph graph;
+  const Value x = graph.Input("x", {{4, 6}, DType::kF32});
+  EXPECT_EQ(Dropout(graph, x, {.name = "d", .rate = 0.5f}, false), x);
+  EXPECT_NE(Dropout(graph, x, {.name = "d", .rate = 0.5f}, true), x);
+}
+
+}  // namespace
+}  // namespace hone::engine::layers

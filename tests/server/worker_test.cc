@@ -1,0 +1,182 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "engine/base/files.h"
+#include "google/protobuf/util/json_util.h"
+#include "server/worker_process/worker_process.h"
+
+namespace hone::server::worker {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using worker_process::StartOptions;
+using worker_process::WorkerProcess;
+
+// The real worker on a table of 200 rows made up here.
+class WorkerTest : public ::testing::Test {
+ protected:
+  WorkerTest() {
+    std::string name = ::testing::TempDir() + "/hone-worker-XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+    std::ofstream table(folder_ + "/points.csv");
+    table << "a,b,kind\n";
+    for (int i = 0; i < 200; ++i) {
+      table << (i % 2) + 0.01 * (i % 17) << "," << (i % 2) - 0.02 * (i % 13) << ","
+            << (i % 2 == 0 ? "even" : "odd") << "\n";
+    }
+  }
+  ~WorkerTest() override { std::filesystem::remove_all(folder_); }
+
+  v1::WorkerRequest Request(v1::WorkerRequest::Mode mode, const std::string& training,
+                            const std::string& run = "run") {
+    v1::WorkerRequest request;
+    request.set_mode(mode);
+    const std::string spec =
+        R"({"classification": {}, "data": {"path": ")" + folder_ +
+        R"(/points.csv"}, "training": )" + training +
+        R"(, "model": {"layers": [{"dense": {"units": 4, "activation": "RELU"}},
+                                                     {"dense": {"units": 2}}]}})";
+    const auto status = google::protobuf::util::JsonStringToMessage(spec, request.mutable_spec());
+    EXPECT_TRUE(status.ok()) << status.ToString();
+    request.set_run_directory(folder_ + "/" + run);
+    std::filesystem::create_directories(request.run_directory());
+    request.set_threads(1);
+    return request;
+  }
+
+  // All frames until the worker ends; sends SIGTERM after the first metrics if asked to.
+  std::vector<v1::WorkerFrame> Run(const v1::WorkerRequest& request, bool terminate = false) {
+    std::vector<v1::WorkerFrame> frames;
+    const auto worker = WorkerProcess::Start(request, {.binary = HONE_WORKER_BINARY,
+                                                       .request_path = folder_ + "/request",
+                                                       .output_path = folder_ + "/log"});
+    EXPECT_TRUE(worker.ok()) << worker.status();
+    while (worker.ok()) {
+      auto received = (*worker)->Read(absl::Seconds(20));
+      if (!received.ok() || !received->frame) {
+        EXPECT_TRUE(received.ok() && received->ended) << "the worker is silent";
+        break;
+      }
+      frames.push_back(*std::move(received->frame));
+      if (terminate && frames.back().event().has_metrics()) {
+        (*worker)->Signal(SIGTERM);
+        terminate = false;
+      }
+    }
+    exit_code_ = worker.ok() ? (*worker)->Wait(absl::Seconds(10)).code : -1;
+    return frames;
+  }
+
+  std::string folder_;
+  int exit_code_ = -1;
+};
+
+constexpr char kShort[] = R"({"epochs": 3})";
+
+TEST_F(WorkerTest, TrainsAndEndsWithTheModel) {
+  const auto frames = Run(Request(v1::WorkerRequest::TRAIN, kShort));
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().finished().end_reason(), "COMPLETED");
+  EXPECT_EQ(exit_code_, 0);
+  bool evaluated = false;
+  for (const v1::WorkerFrame& frame : frames) {
+    if (frame.event().has_artifact()) {
+      const v1::Artifact& artifact = frame.event().artifact();
+      EXPECT_EQ(
+          Sha256OfFile(folder_ + "/run/" + artifact.path() + "/model.safetensors").value_or("none"),
+          artifact.sha256());
+    }
+    evaluated = evaluated || frame.event().evaluation().metrics().contains("test_accuracy");
+  }
+  EXPECT_TRUE(evaluated);
+}
+
+TEST_F(WorkerTest, SigtermLeavesACheckpointThatTheNextWorkerResumesFrom) {
+  // Long enough that the signal comes in the middle.
+  const auto frames =
+      Run(Request(v1::WorkerRequest::TRAIN, R"({"steps": 1000000})"), /*terminate=*/true);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().finished().end_reason(), "CANCELLED");
+  int64_t step = 0;
+  for (const v1::WorkerFrame& frame : frames) {
+    step = frame.event().has_checkpoint() ? frame.event().checkpoint().step() : step;
+  }
+  EXPECT_GT(step, 0);
+  v1::WorkerRequest again = Request(v1::WorkerRequest::TRAIN, R"({"steps": 1000000})");
+  again.set_resume(true);
+  int64_t resumed = -1;
+  for (const v1::WorkerFrame& frame : Run(again, /*terminate=*/true)) {
+    resumed = frame.event().has_started() ? frame.event().started().resumed_from_step() : resumed;
+  }
+  EXPECT_EQ(resumed, step);
+}
+
+TEST_F(WorkerTest, PlansWithoutTraining) {
+  const auto frames = Run(Request(v1::WorkerRequest::PLAN, kShort));
+  v1::Plan plan;
+  for (const v1::WorkerFrame& frame : frames) {
+    if (frame.has_plan()) {
+      plan = frame.plan();
+    }
+  }
+  EXPECT_EQ(plan.parameters(), 2 * 4 + 4 + 4 * 2 + 2);
+  EXPECT_EQ(plan.layers_size(), 3);
+  EXPECT_GT(plan.peak_memory_bytes(), 1 << 20);
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/run/model"));
+}
+
+TEST_F(WorkerTest, PredictsWithTheModelItMade) {
+  Run(Request(v1::WorkerRequest::TRAIN, R"({"epochs": 30, "optimizer": {"adam":
+      {"learning_rate": 0.05}}})"));
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PREDICT);
+  request.set_model_directory(folder_ + "/run/model");
+  auto& cells = *request.add_inputs()->mutable_record()->mutable_cells();
+  cells["a"] = "1.05";
+  cells["b"] = "0.9";
+  v1::Prediction prediction;
+  for (const v1::WorkerFrame& frame : Run(request)) {
+    if (frame.has_predictions()) {
+      prediction = frame.predictions().predictions(0);
+    }
+  }
+  ASSERT_EQ(prediction.classes_size(), 2);
+  EXPECT_EQ(prediction.classes(0).name(), "odd");
+}
+
+TEST_F(WorkerTest, NamesEveryWrongField) {
+  const auto frames =
+      Run(Request(v1::WorkerRequest::TRAIN, R"({"epochs": 1, "batch_size": 0, "clip_norm": -1})"));
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "INVALID_SPEC");
+  EXPECT_THAT(frames.back().failure().message(),
+              AllOf(HasSubstr("training.batch_size"), HasSubstr("training.clip_norm")));
+  EXPECT_EQ(exit_code_, 1);
+}
+
+TEST_F(WorkerTest, BadDataIsToldFromABadSpec) {
+  std::ofstream(folder_ + "/points.csv", std::ios::app) << "1,2\n";
+  const auto frames = Run(Request(v1::WorkerRequest::TRAIN, kShort));
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "BAD_DATA");
+  EXPECT_THAT(frames.back().failure().message(), HasSubstr("points.csv"));
+}
+
+TEST_F(WorkerTest, AModelThatDoesNotFitTheDataIsABadSpec) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.mutable_spec()->mutable_model()->mutable_layers(1)->mutable_dense()->set_units(5);
+  const auto frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "INVALID_SPEC");
+  EXPECT_THAT(frames.back().failure().message(), HasSubstr("dense_2"));
+}
+
+}  // namespace
+}  // namespace hone::server::worker
