@@ -101,6 +101,12 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) &&
+        !app.remaining().empty()) {
+      std::fprintf(stderr, "hone: there is no command `%s`; `hone --help` lists them\n",
+                   app.remaining().front().c_str());
+      return kUsage;
+    }
     // --help is no error, everything else is one of usage.
     return app.exit(error) == 0 ? kSuccess : kUsage;
   }

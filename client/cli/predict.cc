@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "client/cli/command.h"
 #include "client/cli/csv.h"
 #include "client/cli/live_view.h"
@@ -69,11 +70,31 @@ std::string LocalModel(const std::string& model) {
   return std::filesystem::is_directory(model, error) ? model : "";
 }
 
-// One call's worth of inputs, all of them in as few calls as the limits allow.
+// A model's path on this machine has a slash and is no `models/<id>`.
+bool IsPath(absl::string_view model) {
+  return absl::StrContains(model, '/') && !absl::StartsWith(model, "models/");
+}
+
+// The error as the person who named the files reads it: their name instead of `inputs[i]`, which
+// counts from `first`.
+absl::Status WithLabels(const absl::Status& status, const std::vector<Input>& inputs,
+                        size_t first) {
+  std::string message(status.message());
+  for (size_t i = first; i < inputs.size() && i < first + kInputsPerCall; ++i) {
+    const std::string field = absl::StrCat("inputs[", i - first, "]");
+    if (absl::StrContains(message, field)) {
+      message = absl::StrReplaceAll(message, {{field, inputs[i].label}});
+    }
+  }
+  return absl::Status(status.code(), message);
+}
+
+// All inputs in as few calls as the limits allow.
 template <typename Call>
 absl::StatusOr<v1::PredictResponse> InBatches(const std::vector<Input>& inputs, const Call& call) {
   v1::PredictResponse all;
   for (size_t i = 0; i < inputs.size();) {
+    const size_t first = i;
     std::vector<v1::PredictInput> batch;
     size_t bytes = 0;
     while (i < inputs.size() && batch.size() < kInputsPerCall &&
@@ -81,8 +102,11 @@ absl::StatusOr<v1::PredictResponse> InBatches(const std::vector<Input>& inputs, 
       bytes += inputs[i].input.ByteSizeLong();
       batch.push_back(inputs[i++].input);
     }
-    HONE_ASSIGN_OR_RETURN(const v1::PredictResponse answer, call(batch));
-    all.mutable_predictions()->MergeFrom(answer.predictions());
+    const absl::StatusOr<v1::PredictResponse> answer = call(batch);
+    if (!answer.ok()) {
+      return WithLabels(answer.status(), inputs, first);
+    }
+    all.mutable_predictions()->MergeFrom(answer->predictions());
   }
   if (all.predictions_size() != static_cast<int>(inputs.size())) {
     return absl::InternalError(absl::StrCat(inputs.size(), " inputs, but ", all.predictions_size(),
@@ -150,6 +174,11 @@ int Predict(const PredictOptions& options, const Globals& globals) {
     return Fail(inputs.status(), globals);
   }
   const std::string folder = LocalModel(options.model);
+  if (folder.empty() && IsPath(options.model)) {
+    return Fail(absl::NotFoundError(absl::StrCat("no folder ", options.model,
+                                                 "; give a model's folder, or models/<id>")),
+                globals);
+  }
   const absl::StatusOr<v1::PredictResponse> response =
       folder.empty() ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
                      : AskLocal(folder, *inputs, globals);

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/render.h"
 
 namespace hone::client::cli {
@@ -178,7 +179,9 @@ std::vector<Line> RenderEnd(const Story& story) {
   const v1::Job& job = story.job();
   std::vector<Line> lines = {Line(), Outcome(job, job.display_name())};
   if (!job.message().empty() && job.state() != v1::Job::SUCCEEDED) {
-    lines.push_back(Line().Add("   ").Add(job.message()));
+    for (const absl::string_view text : absl::StrSplit(job.message(), '\n')) {
+      lines.push_back(Line().Add("   ").Add(text));
+    }
   }
   if (!job.has_evaluation()) {
     return lines;

@@ -72,6 +72,13 @@ absl::Status UseRunDirectory(const std::string& path) {
 
 absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   const bool resume = !options.resume.empty();
+  if (resume && !std::filesystem::is_directory(options.resume)) {
+    return absl::NotFoundError(absl::StrCat("--resume: no folder ", options.resume));
+  }
+  if (resume && !std::filesystem::exists(absl::StrCat(options.resume, "/", kJobFile))) {
+    return absl::NotFoundError(
+        absl::StrCat("--resume: ", options.resume, " holds no run: it has no ", kJobFile));
+  }
   const std::string file =
       options.file.empty() ? absl::StrCat(options.resume, "/", kJobFile) : options.file;
   HONE_ASSIGN_OR_RETURN(const v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
@@ -80,9 +87,6 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   request.set_resume(resume);
   request.set_attempt(1);
   if (resume) {
-    if (!std::filesystem::is_directory(options.resume)) {
-      return absl::NotFoundError(absl::StrCat("--resume: no folder ", options.resume));
-    }
     request.set_run_directory(options.resume);
   } else if (!options.run_directory.empty()) {
     HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory));
