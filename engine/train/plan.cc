@@ -18,6 +18,10 @@ namespace {
 // What a run adds that is not in a process that has only compiled: stacks, JIT code, events.
 constexpr int64_t kRunBytes = int64_t{6} << 20;
 
+// To write a checkpoint and sync it, beside its bytes.
+constexpr double kCheckpointSeconds = 0.005;
+constexpr double kCheckpointBytesPerSecond = 300e6;
+
 double FlopsOf(const Replicas& replicas) {
   double flops = 0;
   for (int k = 0; k < replicas.shards(); ++k) {
@@ -191,12 +195,18 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
     }
     seconds += Median(times) * evaluated / static_cast<double>(evaluation_batch);
   }
+  const double checkpoint_seconds =
+      kCheckpointSeconds + static_cast<double>(plan.checkpoint_bytes) / kCheckpointBytesPerSecond;
+  seconds += checkpoint_seconds * (config.checkpoints.every_steps > 0
+                                       ? total / static_cast<double>(config.checkpoints.every_steps)
+                                       : epochs);
   plan.seconds = seconds;
   return absl::OkStatus();
 }
 
 absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase) {
   *phase = Phase::kLoading;
+  const Clock::time_point begin = Clock::now();
   const ScopedThreads threads(config.threads);
   HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
   const DataInfo info = InfoOf(summary, config.data);
@@ -206,7 +216,9 @@ absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* 
                         Programs::Compile(config, info, *task));
   Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);
   if (measure) {
+    const double set_up_seconds = SecondsBetween(begin, Clock::now());
     HONE_RETURN_IF_ERROR(Measure(config, info, *task, *programs, plan));
+    *plan.seconds += set_up_seconds;
   }
   return plan;
 }

@@ -1,6 +1,7 @@
 #include "engine/train/programs.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -117,32 +118,29 @@ absl::Status Programs::MakeOptimizer(const TrainingConfig& config) {
   return absl::OkStatus();
 }
 
-int64_t Programs::arena_bytes() const {
-  int64_t bytes = 0;
-  size_t shards = 0;
+// What each shard's arena must hold: the largest of its programs.
+std::vector<int64_t> Programs::ArenaSizes() const {
+  std::vector<int64_t> sizes;
   for (const std::vector<Replicas>* all : {&training_, &evaluation_}) {
     for (const Replicas& replicas : *all) {
-      bytes = std::max(bytes, replicas.arena_bytes());
-      shards = std::max(shards, static_cast<size_t>(replicas.shards()));
-    }
-  }
-  return bytes * static_cast<int64_t>(shards);
-}
-
-absl::Status Programs::Bind() {
-  size_t shards = 0;
-  std::vector<int64_t> bytes;
-  for (const std::vector<Replicas>* all : {&training_, &evaluation_}) {
-    for (const Replicas& replicas : *all) {
-      shards = std::max(shards, static_cast<size_t>(replicas.shards()));
-      bytes.resize(shards);
-      for (size_t k = 0; k < static_cast<size_t>(replicas.shards()); ++k) {
-        bytes[k] = std::max(bytes[k], replicas.arena_bytes());
+      const auto shards = static_cast<size_t>(replicas.shards());
+      sizes.resize(std::max(sizes.size(), shards));
+      for (size_t k = 0; k < shards; ++k) {
+        sizes[k] = std::max(sizes[k], replicas.arena_bytes());
       }
     }
   }
+  return sizes;
+}
+
+int64_t Programs::arena_bytes() const {
+  const std::vector<int64_t> sizes = ArenaSizes();
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+}
+
+absl::Status Programs::Bind() {
   arenas_.clear();
-  for (const int64_t size : bytes) {
+  for (const int64_t size : ArenaSizes()) {
     arenas_.emplace_back(std::max<int64_t>(size, 64));
   }
   for (std::vector<Replicas>* all : {&training_, &evaluation_}) {

@@ -60,6 +60,7 @@ class Programs {
   absl::Status DeclareParameters(const TrainingConfig& config, const DataInfo& info,
                                  const Task& task);
   absl::Status MakeOptimizer(const TrainingConfig& config);
+  std::vector<int64_t> ArenaSizes() const;
   static const Replicas& Find(const std::vector<Replicas>& all, int64_t batch);
 
   ParameterStore store_;

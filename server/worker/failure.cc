@@ -14,7 +14,8 @@ const char* ReasonOf(const absl::Status& status, Phase phase) {
     case absl::StatusCode::kDataLoss:
       return "DATA_LOSS";
     case absl::StatusCode::kResourceExhausted:
-      return absl::StrContains(status.message(), "memory") ? "OUT_OF_MEMORY" : "STORAGE_FULL";
+      return absl::StrContains(status.message(), "out of memory") ? "OUT_OF_MEMORY"
+                                                                  : "STORAGE_FULL";
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kUnavailable:
