@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""A run killed with SIGKILL at random moments and resumed each time ends with the same weights, bit by bit, as one that was left alone.
+
+    kill_and_resume.py HONE [--kills N] [--seed S] [--job FILE] [--every-steps N]
+
+Without --job the data is a table made here, so that nothing is downloaded. Each kill hits the worker or `hone` itself.
+"""
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def write_table(path, rng):
+    """Four classes from the signs of two sums of eight numbers."""
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(",".join(f"x{i}" for i in range(8)) + ",side\n")
+        for _ in range(3000):
+            x = [rng.gauss(0, 1) for _ in range(8)]
+            side = "abcd"[(x[0] * x[1] + x[2] > 0) + 2 * (x[3] + x[4] * x[5] > 0)]
+            out.write(",".join(f"{v:.4f}" for v in x) + f",{side}\n")
+
+
+def made_job(folder, rng):
+    table = folder / "table.csv"
+    write_table(table, rng)
+    layers = [{"dense": {"units": 64, "activation": "RELU"}}, {"batch_norm": {}}, {"dropout": {"rate": 0.1}},
+              {"dense": {"units": 4}}]
+    job = {"display_name": "killed", "classification": {}, "data": {"path": str(table), "validation_fraction": 0.1},
+           "model": {"layers": layers}, "training": {"epochs": 300, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}
+    path = folder / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
+    return path
+
+
+def children(pid):
+    """Every process under `pid`, itself not included."""
+    below = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        below.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, open_pids = [], [pid]
+    while open_pids:
+        found += (more := below.get(open_pids.pop(), []))
+        open_pids += more
+    return found
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def await_end(pids):
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            sys.exit(f"FAIL: the worker {pids} outlives the hone that was killed")
+        time.sleep(0.01)
+
+
+def newest_step(run_dir):
+    steps = [int(p.name[5:]) for p in (run_dir / "checkpoints").glob("step-*")]
+    return max(steps, default=0)
+
+
+def sha256(run_dir):
+    return hashlib.sha256((run_dir / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def finish(command, log):
+    with open(log, "ab") as out:
+        code = subprocess.run(command, stdout=out, stderr=out, timeout=600, check=False).returncode
+    if code != 0:
+        sys.stderr.write(pathlib.Path(log).read_text(errors="replace")[-3000:])
+        sys.exit(f"FAIL: {' '.join(map(str, command))} ended with {code}")
+
+
+def kill_once(command, log, run_dir, target, rng):
+    """Starts `command`; kills it a random while after the checkpoints have reached `target` steps (or, at 0, while it starts).
+    False if it ended before."""
+    with open(log, "ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    while target > 0 and newest_step(run_dir) < target and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.6) if target == 0 else rng.uniform(0, 0.03))
+    workers = children(process.pid)
+    if process.poll() is not None:
+        return False
+    victim = process.pid if not workers or rng.random() < 0.5 else workers[0]
+    try:
+        os.kill(victim, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    code = process.wait(timeout=60)
+    await_end(workers)
+    who = "hone" if victim == process.pid else "hone-worker"
+    print(f"  killed {who} at step {newest_step(run_dir)} or later, hone ended with {code}", flush=True)
+    return code != 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("hone")
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--job", type=pathlib.Path)
+    parser.add_argument("--every-steps", type=int, default=500)
+    args = parser.parse_args()
+    print(f"seed {args.seed}: {args.kills} kills", flush=True)
+    rng = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        job = args.job or made_job(folder, random.Random(1))
+        log = folder / "log"
+        options = ["--set", f"training.checkpoints.every_steps={args.every_steps}", "--threads", "2"]
+        whole, killed = folder / "whole", folder / "killed"
+        finish([args.hone, "run", job, "--run-dir", whole, *options], log)
+        total = newest_step(whole)
+        # Moments in the order of their steps; some fall before the first checkpoint or into a start.
+        targets = sorted(0 if rng.random() < 0.2 else rng.randrange(total) for _ in range(args.kills))
+        kills = 0
+        for target in targets:
+            started = (killed / "job.yaml").exists()
+            command = [args.hone, "run", *(["--resume", killed] if started else [job, "--run-dir", killed, *options])]
+            if started:
+                command += ["--threads", "2"]
+            kills += kill_once(command, log, killed, target, rng)
+        if (killed / "job.yaml").exists():
+            finish([args.hone, "run", "--resume", killed, "--threads", "2"], log)
+        else:
+            finish([args.hone, "run", job, "--run-dir", killed, *options], log)
+        print(f"{kills} of {args.kills} kills hit a running job of {total} steps\n  {sha256(whole)} left alone\n"
+              f"  {sha256(killed)} killed", flush=True)
+        if sha256(whole) != sha256(killed):
+            sys.exit("FAIL: the weights differ")
+        if kills < args.kills / 2:
+            sys.exit("FAIL: too few kills hit a running job to show anything")
+
+
+main()
