@@ -19,36 +19,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F = hn::ScalableTag<float>;
 using V = hn::Vec<F>;
 
-constexpr int64_t kMaxLanes = HWY_MAX_BYTES / sizeof(float);
-
-// The `count` numbers at `from`, zeros behind them.
-template <typename T>
-HWY_INLINE V LoadSome(const T* from, int64_t count, int64_t lanes) {
-  const F f;
-  if (count >= lanes) {
-    return LoadVector(f, from);
-  }
-  HWY_ALIGN T rest[kMaxLanes] = {};
-  for (int64_t i = 0; i < count; ++i) {
-    rest[i] = from[i];
-  }
-  return LoadVector(f, rest);
-}
-
-template <typename T>
-HWY_INLINE void StoreSome(V v, T* to, int64_t count, int64_t lanes) {
-  const F f;
-  if (count >= lanes) {
-    StoreVector(f, v, to);
-    return;
-  }
-  HWY_ALIGN T rest[kMaxLanes];
-  StoreVector(f, v, rest);
-  for (int64_t i = 0; i < count; ++i) {
-    to[i] = rest[i];
-  }
-}
-
 HWY_INLINE float SumOf(V v) { return hn::GetLane(hn::SumOfLanes(F(), v)); }
 
 template <typename T>

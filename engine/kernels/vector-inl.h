@@ -62,6 +62,34 @@ HWY_INLINE void StoreVector(D, hn::Vec<D> v, uint16_t* to) {
   hn::StoreU(hn::DemoteTo(half, hn::BitCast(ints, rounded)), half, to);
 }
 
+// The `count` numbers at `from`, at most a vector, zeros behind them.
+template <typename T>
+HWY_INLINE hn::Vec<hn::ScalableTag<float>> LoadSome(const T* from, int64_t count, int64_t lanes) {
+  const hn::ScalableTag<float> d;
+  if (count >= lanes) {
+    return LoadVector(d, from);
+  }
+  HWY_ALIGN T rest[HWY_MAX_BYTES / sizeof(float)] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    rest[i] = from[i];
+  }
+  return LoadVector(d, rest);
+}
+
+template <typename T>
+HWY_INLINE void StoreSome(hn::Vec<hn::ScalableTag<float>> v, T* to, int64_t count, int64_t lanes) {
+  const hn::ScalableTag<float> d;
+  if (count >= lanes) {
+    StoreVector(d, v, to);
+    return;
+  }
+  HWY_ALIGN T rest[HWY_MAX_BYTES / sizeof(float)];
+  StoreVector(d, v, rest);
+  for (int64_t i = 0; i < count; ++i) {
+    to[i] = rest[i];
+  }
+}
+
 // y[i] = f(x[i]); the rest of less than a vector goes through a small buffer.
 template <typename T, typename Function>
 HWY_INLINE void Map(int64_t n, const T* x, T* y, Function&& function) {

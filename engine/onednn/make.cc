@@ -111,25 +111,6 @@ dnnl::pooling_forward::primitive_desc DescribePool(const Pool& p, bool training)
 #endif
 }
 
-dnnl::normalization_flags BatchNormFlags(bool fixed_statistics) {
-  const dnnl::normalization_flags flags =
-      dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
-  return fixed_statistics ? flags | dnnl::normalization_flags::use_global_stats : flags;
-}
-
-dnnl::batch_normalization_forward::primitive_desc DescribeBatchNorm(const MemoryDesc& src,
-                                                                    float epsilon,
-                                                                    bool fixed_statistics) {
-  const dnnl::normalization_flags flags = BatchNormFlags(fixed_statistics);
-#if DNNL_VERSION_MAJOR < 3
-  return Describe<dnnl::batch_normalization_forward>(Attributes(), prop_kind::forward_training,
-                                                     Raw(src), epsilon, flags);
-#else
-  return Describe<dnnl::batch_normalization_forward>(Attributes(), prop_kind::forward_training,
-                                                     Raw(src), Raw(src), epsilon, flags);
-#endif
-}
-
 }  // namespace
 
 absl::StatusOr<Primitive> MakeConvolution(const Convolution& c, PostOp post_op) {
@@ -209,27 +190,6 @@ absl::StatusOr<Primitive> MakePoolGradient(const Pool& p) {
     return DescribeGradient<dnnl::pooling_backward>(
         DescribePool(p, true), kind, Raw(p.src), Raw(p.dst), Pair(p.stride), Pair(p.kernel),
         Dims{0, 0}, Pair(p.padding_before), Pair(p.padding_after));
-#endif
-  });
-}
-
-absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon,
-                                        bool fixed_statistics) {
-  return Make<dnnl::batch_normalization_forward>(
-      "batch norm", [&] { return DescribeBatchNorm(src, epsilon, fixed_statistics); });
-}
-
-absl::StatusOr<Primitive> MakeBatchNormGradient(const MemoryDesc& src, const MemoryDesc& diff_dst,
-                                                float epsilon, bool fixed_statistics) {
-  return Make<dnnl::batch_normalization_backward>("batch norm, gradient", [&] {
-    const auto forward = DescribeBatchNorm(src, epsilon, fixed_statistics);
-    const dnnl::normalization_flags flags = BatchNormFlags(fixed_statistics);
-#if DNNL_VERSION_MAJOR < 3
-    return DescribeGradient<dnnl::batch_normalization_backward>(
-        forward, prop_kind::backward, Raw(diff_dst), Raw(src), epsilon, flags);
-#else
-    return DescribeGradient<dnnl::batch_normalization_backward>(
-        forward, prop_kind::backward, Raw(diff_dst), Raw(diff_dst), Raw(src), epsilon, flags);
 #endif
   });
 }

@@ -72,8 +72,8 @@ MemoryDesc MemoryDesc::Strided(const TensorType& type, const std::vector<int64_t
 }
 
 MemoryDesc MemoryDesc::ChannelBlocks(const TensorType& type) {
-  return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype),
-                                       dnnl::memory::format_tag::nChw16c));
+  return Make(
+      type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), dnnl::memory::format_tag::nChw16c));
 }
 
 MemoryDesc MemoryDesc::KernelBlocks(const TensorType& type) {
@@ -87,6 +87,19 @@ MemoryDesc MemoryDesc::Any(const TensorType& type) {
 }
 
 bool MemoryDesc::is_plain() const { return rep_->desc == PlainDesc(rep_->type); }
+
+int64_t MemoryDesc::channel_block() const {
+  if (is_plain()) {
+    return 1;
+  }
+  if (rep_->type.shape.rank() != 4) {
+    return 0;
+  }
+  const auto is = [&](dnnl::memory::format_tag tag) {
+    return rep_->desc == dnnl::memory::desc(Dims(rep_->type), ToDnnl(rep_->type.dtype), tag);
+  };
+  return is(dnnl::memory::format_tag::nChw16c) ? 16 : is(dnnl::memory::format_tag::nChw8c) ? 8 : 0;
+}
 
 bool MemoryDesc::has_padding() const { return bytes() != rep_->type.bytes(); }
 

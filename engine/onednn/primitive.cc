@@ -38,14 +38,6 @@ int ArgumentId(Arg arg) {
       return DNNL_ARG_BIAS;
     case Arg::kDst:
       return DNNL_ARG_DST;
-    case Arg::kMean:
-      return DNNL_ARG_MEAN;
-    case Arg::kVariance:
-      return DNNL_ARG_VARIANCE;
-    case Arg::kScale:
-      return DNNL_ARG_SCALE;
-    case Arg::kShift:
-      return DNNL_ARG_SHIFT;
     case Arg::kDiffSrc:
       return DNNL_ARG_DIFF_SRC;
     case Arg::kDiffWeights:
@@ -54,10 +46,6 @@ int ArgumentId(Arg arg) {
       return DNNL_ARG_DIFF_BIAS;
     case Arg::kDiffDst:
       return DNNL_ARG_DIFF_DST;
-    case Arg::kDiffScale:
-      return DNNL_ARG_DIFF_SCALE;
-    case Arg::kDiffShift:
-      return DNNL_ARG_DIFF_SHIFT;
     case Arg::kWorkspace:
       return DNNL_ARG_WORKSPACE;
     case Arg::kScratchpad:
@@ -76,11 +64,6 @@ int64_t Primitive::scratchpad_bytes() const {
 }
 
 const std::string& Primitive::implementation() const { return rep_->implementation; }
-
-bool Primitive::is_reference() const {
-  return absl::StartsWith(rep_->implementation, "ref") ||
-         absl::StartsWith(rep_->implementation, "simple:ref");
-}
 
 absl::StatusOr<Execution> Execution::Create(const Primitive& primitive,
                                             absl::Span<const Argument> arguments) {

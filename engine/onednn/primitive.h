@@ -26,7 +26,8 @@ class MemoryDesc {
   static MemoryDesc Plain(const TensorType& type);
   // Strides in elements, one for each dimension.
   static MemoryDesc Strided(const TensorType& type, const std::vector<int64_t>& strides);
-  // Channels in blocks of 16: [n, c, h, w] in memory as [n, c / 16, h, w, 16]. Channels are a multiple of 16.
+  // Channels in blocks of 16: [n, c, h, w] in memory as [n, c / 16, h, w, 16]. Channels are a
+  // multiple of 16.
   static MemoryDesc ChannelBlocks(const TensorType& type);
   // The kernel that goes with it: [o, i, h, w] in memory as [o / 16, i / 16, h, w, 16 i, 16 o].
   static MemoryDesc KernelBlocks(const TensorType& type);
@@ -35,6 +36,8 @@ class MemoryDesc {
 
   bool empty() const { return rep_ == nullptr; }
   bool is_plain() const;
+  // How many channels lie side by side: 16 or 8 in [n, c / 16, h, w, 16], 1 row major, 0 otherwise.
+  int64_t channel_block() const;
   // Memory holds more than the elements (channels rounded up to a block); the rest must stay zero.
   bool has_padding() const;
   int64_t bytes() const;
@@ -56,16 +59,10 @@ enum class Arg {
   kWeights,
   kBias,
   kDst,
-  kMean,
-  kVariance,
-  kScale,
-  kShift,
   kDiffSrc,
   kDiffWeights,
   kDiffBias,
   kDiffDst,
-  kDiffScale,
-  kDiffShift,
   kWorkspace,
   kScratchpad,
 };
@@ -84,8 +81,6 @@ class Primitive {
   int64_t scratchpad_bytes() const;
   // oneDNN's name of the code behind it, such as "jit:avx512_core".
   const std::string& implementation() const;
-  // Plain loops behind it, 10 to 100 times slower than the rest of oneDNN.
-  bool is_reference() const;
   const Rep& rep() const { return *rep_; }
 
  private:
@@ -167,13 +162,6 @@ struct Pool {
 // gradient needs.
 absl::StatusOr<Primitive> MakePool(const Pool& pool, bool training);
 absl::StatusOr<Primitive> MakePoolGradient(const Pool& pool);
-
-// Normalisation of each channel of [n, c, h, w], with scale and shift: with the batch's statistics
-// (outputs kMean, kVariance: biased), or with fixed ones (inputs of those names).
-absl::StatusOr<Primitive> MakeBatchNorm(const MemoryDesc& src, float epsilon,
-                                        bool fixed_statistics = false);
-absl::StatusOr<Primitive> MakeBatchNormGradient(const MemoryDesc& src, const MemoryDesc& diff_dst,
-                                                float epsilon, bool fixed_statistics = false);
 
 // Copies with another layout or element type.
 absl::StatusOr<Primitive> MakeReorder(const MemoryDesc& from, const MemoryDesc& to);

@@ -1,17 +1,20 @@
 #include "engine/ops/batch_norm.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "engine/base/status.h"
+#include "engine/kernels/batch_norm.h"
 #include "engine/ops/dims.h"
 #include "engine/ops/moving_average.h"
 
 namespace hone::engine {
 namespace {
 
-using onednn::Arg;
+using kernels::ChannelView;
 using onednn::MemoryDesc;
-using onednn::Primitive;
 
 // How often each channel's statistics see a value, and which channel an element belongs to.
 struct Channels {
@@ -22,35 +25,59 @@ struct Channels {
   int64_t count, plane, values;
 };
 
-// The memory of x as oneDNN's batch norm takes it: four dimensions. Matrices are row major.
-MemoryDesc Pictures(const MemoryDesc& desc, const Shape& x) {
-  const DType dtype = ActivationDType(desc.type());
-  if (x.rank() == 2) {
-    return MemoryDesc::Plain({Shape{x[0], x[1], 1, 1}, dtype});
-  }
-  return desc.type().dtype == dtype ? desc : MemoryDesc::Plain({x, dtype});
+float ValueAt(const void* x, DType dtype, int64_t i) {
+  return dtype == DType::kBf16
+             ? std::bit_cast<float>(uint32_t{static_cast<const uint16_t*>(x)[i]} << 16)
+             : static_cast<const float*>(x)[i];
 }
 
-// Layouts whose padding oneDNN has no fast code for are left for row major ones.
-absl::StatusOr<Primitive> Fast(const std::function<absl::StatusOr<Primitive>(MemoryDesc)>& make,
-                               const MemoryDesc& desc) {
-  absl::StatusOr<Primitive> primitive = make(desc);
-  if ((primitive.ok() && !primitive->is_reference()) || desc.is_plain()) {
-    return primitive;
+// Where x is and how batch norm walks over it: as its producer left it, or row major.
+struct Layout {
+  explicit Layout(const MemoryDesc& producer, int threads) {
+    const Shape& shape = producer.type().shape;
+    const DType dtype = ActivationDType(producer.type());
+    const bool fits = producer.type().dtype == dtype && producer.channel_block() > 0;
+    desc = fits ? producer : MemoryDesc::Plain({shape, dtype});
+    const int64_t lanes = shape.rank() == 2 ? shape[1] : desc.channel_block();
+    view = {.batch = shape[0],
+            .blocks = (shape[1] + lanes - 1) / lanes,
+            .plane = shape.rank() == 2 ? 1 : shape[2] * shape[3],
+            .lanes = lanes};
+    parts = static_cast<int>(std::min<int64_t>(PartsFor(shape.elements(), threads), shape[0]));
   }
-  return make(MemoryDesc::Plain(desc.type()));
-}
+  DType dtype() const { return desc.type().dtype; }
+  // Of one part's two sums for each channel, and of all parts'.
+  int64_t sums() const { return 2 * view.padded_channels(); }
+  int64_t sum_bytes() const { return parts * sums() * static_cast<int64_t>(sizeof(double)); }
+  // Of `rows` rows of one number per channel.
+  int64_t row_bytes(int rows) const {
+    return rows * view.padded_channels() * static_cast<int64_t>(sizeof(float));
+  }
+  // body(k, begin, end) for each part of the examples, in parallel.
+  template <typename Body>
+  void ForParts(Body&& body) const {
+    RunTeam(parts, [&](int k) {
+      const auto [begin, end] = Slice(view.batch, k, parts);
+      body(k, begin, end);
+    });
+  }
+  // Σ over all parts, added in their order into the first: body(k, begin, end, sum, second sum).
+  template <typename Body>
+  void Sum(double* sums_of_parts, Body&& body) const {
+    std::memset(sums_of_parts, 0, static_cast<size_t>(sum_bytes()));
+    ForParts([&](int k, int64_t begin, int64_t end) {
+      double* const mine = sums_of_parts + k * sums();
+      body(begin, end, mine, mine + view.padded_channels());
+    });
+    for (int64_t i = sums(); i < parts * sums(); ++i) {
+      sums_of_parts[i % sums()] += sums_of_parts[i];
+    }
+  }
 
-// Input i, laid out as the primitive's argument.
-absl::StatusOr<Slot> PictureInput(Lowering& l, int i, const MemoryDesc& desc) {
-  const Shape& shape = l.input_type(i).shape;
-  return shape.rank() == 2 ? l.Input(i, MemoryDesc::Plain({shape, desc.type().dtype}))
-                           : l.Input(i, desc);
-}
-Slot PictureOutput(Lowering& l, const MemoryDesc& desc) {
-  const Shape& shape = l.output_type(0).shape;
-  return l.Output(0, shape.rank() == 2 ? MemoryDesc::Plain({shape, desc.type().dtype}) : desc);
-}
+  MemoryDesc desc;
+  ChannelView view = {};
+  int parts = 1;
+};
 
 // Inputs: x, dy, scale, mean, variance. With x̂ = (x − mean) · r, r = 1 / sqrt(variance + ε):
 //   dshift = Σ dy;  dscale = Σ dy · x̂;
@@ -90,32 +117,56 @@ class BatchNormGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    HONE_ASSIGN_OR_RETURN(const Primitive primitive,
-                          Fast(
-                              [&](const MemoryDesc& desc) {
-                                return onednn::MakeBatchNormGradient(desc, desc, epsilon_, fixed_);
-                              },
-                              Pictures(l.desc(0), l.input_type(0).shape)));
-    HONE_ASSIGN_OR_RETURN(const Slot x, PictureInput(l, 0, primitive.desc(Arg::kSrc)));
-    HONE_ASSIGN_OR_RETURN(const Slot dy, PictureInput(l, 1, primitive.desc(Arg::kDiffDst)));
+    const Layout layout(l.desc(0), l.threads());
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot scale, l.PlainInput(2));
     HONE_ASSIGN_OR_RETURN(const Slot mean, l.PlainInput(3));
     HONE_ASSIGN_OR_RETURN(const Slot variance, l.PlainInput(4));
-    const MemoryDesc channels = MemoryDesc::Plain(l.output_type(1));
-    std::vector<std::pair<Arg, Slot>> arguments = {
-        {Arg::kSrc, x},
-        {Arg::kDiffDst, dy},
-        {Arg::kScale, scale},
-        {Arg::kMean, mean},
-        {Arg::kVariance, variance},
-        {Arg::kDiffSrc, PictureOutput(l, primitive.desc(Arg::kDiffSrc))},
-        {Arg::kDiffScale, l.Output(1, channels)},
-        {Arg::kDiffShift, l.Output(2, channels)}};
-    // oneDNN 2 refuses to run without a shift, although no gradient depends on it.
-    if (!primitive.desc(Arg::kShift).empty()) {
-      arguments.emplace_back(Arg::kShift, scale);
-    }
-    l.EmitPrimitive(primitive, std::move(arguments));
+    const Slot dx = l.wanted(0) ? l.OutputInPlace(0, layout.desc, 1) : Slot{-1};
+    const Slot dscale = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
+    const Slot dshift = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
+    const Slot sums = l.Scratch(layout.sum_bytes());
+    const Slot rows = l.Scratch(layout.row_bytes(4));
+    const Channels channels(l.input_type(0).shape);
+    l.Emit(
+        kind(),
+        [=, epsilon = epsilon_, fixed = fixed_](const Memory& m) -> absl::StatusOr<StepFunction> {
+          const int64_t padded = layout.view.padded_channels();
+          auto* const center = m.as<float>(rows);
+          float *const dy_factor = center + padded, *const x_factor = dy_factor + padded,
+                       *const offset = x_factor + padded;
+          return [=, x_at = m[x], dy_at = m[dy], dx_at = dx >= 0 ? m[dx] : nullptr,
+                  scale_at = m.as<float>(scale), mean_at = m.as<float>(mean),
+                  variance_at = m.as<float>(variance), dscale_at = m.as<float>(dscale),
+                  dshift_at = m.as<float>(dshift),
+                  sums_at = m.as<double>(sums)](const RunScalars&) {
+            std::memset(center, 0, static_cast<size_t>(layout.row_bytes(4)));
+            std::memcpy(center, mean_at, static_cast<size_t>(channels.count) * sizeof(float));
+            layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* products) {
+              kernels::ChannelProducts(layout.view, layout.dtype(), x_at, dy_at, center, begin, end,
+                                       sum, products);
+            });
+            const auto count = static_cast<double>(channels.values);
+            for (int64_t c = 0; c < channels.count; ++c) {
+              const double inverse = 1 / std::sqrt(static_cast<double>(variance_at[c]) + epsilon);
+              const double to_shift = sums_at[c], to_scale = sums_at[padded + c] * inverse;
+              const double factor = static_cast<double>(scale_at[c]) * inverse;
+              dshift_at[c] = static_cast<float>(to_shift);
+              dscale_at[c] = static_cast<float>(to_scale);
+              dy_factor[c] = static_cast<float>(factor);
+              x_factor[c] = fixed ? 0 : static_cast<float>(-factor * inverse * to_scale / count);
+              offset[c] = fixed ? 0 : static_cast<float>(-factor * to_shift / count);
+            }
+            if (dx_at != nullptr) {
+              layout.ForParts([&](int, int64_t begin, int64_t end) {
+                kernels::ChannelScaleGradient(layout.view, layout.dtype(), x_at, dy_at, center,
+                                              dy_factor, x_factor, offset, begin, end, dx_at);
+              });
+            }
+            return true;
+          };
+        });
     return absl::OkStatus();
   }
 
@@ -128,7 +179,8 @@ class BatchNormGradientOp final : public Op {
 // variance, which are not differentiated.
 class BatchNormOp final : public Op {
  public:
-  BatchNormOp(float epsilon, bool fixed) : epsilon_(epsilon), fixed_(fixed) {}
+  BatchNormOp(float epsilon, bool fixed, bool relu = false)
+      : epsilon_(epsilon), fixed_(fixed), relu_(relu) {}
 
   absl::string_view kind() const override { return fixed_ ? "batch_norm_with" : "batch_norm"; }
 
@@ -188,33 +240,83 @@ class BatchNormOp final : public Op {
       const int64_t c = channels.Of(i);
       const double inverse = 1 / std::sqrt(variance[static_cast<size_t>(c)] + epsilon_);
       out[0][i] = (x[i] - mean[static_cast<size_t>(c)]) * inverse * (*in[1])[c] + (*in[2])[c];
+      if (relu_ && out[0][i] < 0) {
+        out[0][i] = 0;
+      }
     }
   }
 
   absl::Status Lower(Lowering& l) const override {
-    HONE_ASSIGN_OR_RETURN(
-        const Primitive primitive,
-        Fast([&](const MemoryDesc& desc) { return onednn::MakeBatchNorm(desc, epsilon_, fixed_); },
-             Pictures(l.desc(0), l.input_type(0).shape)));
-    HONE_ASSIGN_OR_RETURN(const Slot x, PictureInput(l, 0, primitive.desc(Arg::kSrc)));
-    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}};
-    constexpr Arg kChannelInputs[] = {Arg::kScale, Arg::kShift, Arg::kMean, Arg::kVariance};
-    for (int i = 0; i < (fixed_ ? 4 : 2); ++i) {
-      HONE_ASSIGN_OR_RETURN(const Slot slot, l.PlainInput(i + 1));
-      arguments.emplace_back(kChannelInputs[i], slot);
+    const Layout layout(l.desc(0), l.threads());
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
+    HONE_ASSIGN_OR_RETURN(const Slot scale, l.PlainInput(1));
+    HONE_ASSIGN_OR_RETURN(const Slot shift, l.PlainInput(2));
+    const Slot y = l.Output(0, layout.desc);
+    Slot mean = -1, variance = -1;
+    if (fixed_) {
+      HONE_ASSIGN_OR_RETURN(mean, l.PlainInput(3));
+      HONE_ASSIGN_OR_RETURN(variance, l.PlainInput(4));
+    } else {
+      mean = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
+      variance = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
     }
-    arguments.emplace_back(Arg::kDst, PictureOutput(l, primitive.desc(Arg::kDst)));
-    for (int i = 1; i < (fixed_ ? 1 : 3); ++i) {
-      arguments.emplace_back(i == 1 ? Arg::kMean : Arg::kVariance,
-                             l.Output(i, MemoryDesc::Plain(l.output_type(i))));
-    }
-    l.EmitPrimitive(primitive, std::move(arguments));
+    const Slot sums = l.Scratch(layout.sum_bytes());
+    const Slot rows = l.Scratch(layout.row_bytes(3));
+    const Channels channels(l.input_type(0).shape);
+    l.Emit(relu_ ? "batch_norm+relu" : kind(),
+           [=, epsilon = epsilon_, fixed = fixed_,
+            relu = relu_](const Memory& m) -> absl::StatusOr<StepFunction> {
+             return [=, x_at = m[x], y_at = m[y], scale_at = m.as<float>(scale),
+                     shift_at = m.as<float>(shift), mean_at = m.as<float>(mean),
+                     variance_at = m.as<float>(variance), sums_at = m.as<double>(sums),
+                     center = m.as<float>(rows)](const RunScalars&) {
+               const int64_t padded = layout.view.padded_channels();
+               float *const factor = center + padded, *const offset = factor + padded;
+               std::memset(center, 0, static_cast<size_t>(layout.row_bytes(3)));
+               if (!fixed) {
+                 // Sums of differences from one of the channel's own values: they stay small.
+                 for (int64_t c = 0; c < channels.count; ++c) {
+                   center[c] = ValueAt(x_at, layout.dtype(), layout.view.FirstOf(c));
+                 }
+                 layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* squares) {
+                   kernels::ChannelMoments(layout.view, layout.dtype(), x_at, center, begin, end,
+                                           sum, squares);
+                 });
+                 const auto count = static_cast<double>(channels.values);
+                 for (int64_t c = 0; c < channels.count; ++c) {
+                   const double from_center = sums_at[c] / count;
+                   mean_at[c] = static_cast<float>(static_cast<double>(center[c]) + from_center);
+                   variance_at[c] = static_cast<float>(
+                       std::max(sums_at[padded + c] / count - from_center * from_center, 0.0));
+                 }
+               }
+               std::memcpy(center, mean_at, static_cast<size_t>(channels.count) * sizeof(float));
+               for (int64_t c = 0; c < channels.count; ++c) {
+                 factor[c] =
+                     static_cast<float>(static_cast<double>(scale_at[c]) /
+                                        std::sqrt(static_cast<double>(variance_at[c]) + epsilon));
+                 offset[c] = shift_at[c];
+               }
+               layout.ForParts([&](int, int64_t begin, int64_t end) {
+                 kernels::ChannelScale(layout.view, layout.dtype(), x_at, center, factor, offset,
+                                       relu, begin, end, y_at);
+               });
+               return true;
+             };
+           });
     return absl::OkStatus();
+  }
+
+  std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const override {
+    return kind == kernels::ActivationKind::kRelu && !relu_
+               ? std::make_shared<BatchNormOp>(epsilon_, fixed_, true)
+               : nullptr;
   }
 
  private:
   float epsilon_;
   bool fixed_;
+  bool relu_;  // of y
 };
 
 }  // namespace

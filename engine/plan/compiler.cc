@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -395,8 +396,21 @@ class Compiler final : public Lowering {
     const Shape seen = home.desc.type().shape;
     const MemoryDesc plain =
         MemoryDesc::Plain({seen.elements() == shape.elements() ? seen : shape, DType::kF32});
-    HONE_ASSIGN_OR_RETURN(const Primitive reorder, onednn::MakeReorder(home.desc, plain));
-    EmitReorder(reorder, Use(home.slot), FixedSlot(data));
+    if (home.desc == plain) {
+      // Mostly a few numbers: a primitive would wake every thread for them.
+      EmitStep(
+          "copy", "memcpy",
+          [from = Use(home.slot), to = FixedSlot(data), bytes = static_cast<size_t>(plain.bytes())](
+              const Memory& memory) -> absl::StatusOr<StepFunction> {
+            return [source = memory[from], target = memory[to], bytes](const RunScalars&) {
+              std::memcpy(target, source, bytes);
+              return true;
+            };
+          });
+    } else {
+      HONE_ASSIGN_OR_RETURN(const Primitive reorder, onednn::MakeReorder(home.desc, plain));
+      EmitReorder(reorder, Use(home.slot), FixedSlot(data));
+    }
     ++now_;
     return absl::OkStatus();
   }

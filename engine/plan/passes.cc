@@ -15,14 +15,15 @@ PlanGraph::Node& At(PlanGraph& plan, Value value) {
 // How often each node's output 0 is read, roots included.
 std::vector<int> Readers(const PlanGraph& plan) {
   std::vector<int> readers(plan.nodes.size(), 0);
+  const auto count = [&](Value value) {
+    readers[static_cast<size_t>(value.node)] += value.output == 0 ? 1 : 0;
+  };
   for (const PlanGraph::Node& node : plan.nodes) {
-    for (const Value input : node.inputs) {
-      readers[static_cast<size_t>(input.node)] += node.live ? 1 : 0;
+    if (node.live) {
+      std::for_each(node.inputs.begin(), node.inputs.end(), count);
     }
   }
-  for (const Value root : plan.roots) {
-    ++readers[static_cast<size_t>(root.node)];
-  }
+  std::for_each(plan.roots.begin(), plan.roots.end(), count);
   return readers;
 }
 

@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "engine/ops/activation.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/dropout.h"
@@ -55,6 +56,23 @@ OpCase BatchNormOfConvolution(int64_t channels, bool of_batch) {
           .bf16_tolerance = 3e-2};
 }
 
+// With the ReLU behind it in the same pass.
+OpCase BatchNormWithRelu(int64_t channels) {
+  return {.name = absl::StrCat("batch_norm_relu_of_convolution_", channels),
+          .build =
+              [=](CaseBuilder& b) {
+                const Value x = b.Input(Shape{3, 3, 7, 7});
+                const Value w = b.Parameter(Shape{channels, 3, 3, 3});
+                CaseOutputs outputs =
+                    NormOfBatch(b, Conv2d(b.graph, x, w, std::nullopt, {}), channels);
+                outputs.outputs[0] =
+                    Activation(b.graph, outputs.outputs[0], kernels::ActivationKind::kRelu);
+                return outputs;
+              },
+          .f32_tolerance = 2e-5,
+          .bf16_tolerance = 3e-2};
+}
+
 OpCase LayerNormCase(const std::string& name, const Shape& x) {
   return {.name = absl::StrCat("layer_norm_", name),
           .build =
@@ -92,6 +110,8 @@ std::vector<OpCase> NormalizationCases() {
     cases.push_back(BatchNormOfConvolution(16, of_batch));
     cases.push_back(BatchNormOfConvolution(17, of_batch));
   }
+  cases.push_back(BatchNormWithRelu(16));
+  cases.push_back(BatchNormWithRelu(17));
   cases.push_back(
       {.name = "moving_average", .build = [](CaseBuilder& b) {
          return CaseOutputs{
