@@ -48,7 +48,7 @@ int Fail(const absl::Status& status, const Globals& globals, bool from_server) {
     case absl::StatusCode::kCancelled:
       return kCancelled;
     default:
-      return kJobFailed;
+      return job.end_reason() == v1::Job::INVALID_SPEC ? kUsage : kJobFailed;
   }
 }
 
@@ -59,7 +59,7 @@ int ExitCodeOf(const v1::Job& job) {
     case v1::Job::CANCELLED:
       return kCancelled;
     default:
-      return kJobFailed;
+      return job.end_reason() == v1::Job::INVALID_SPEC ? kUsage : kJobFailed;
   }
 }
 

@@ -137,6 +137,13 @@ int Run(const RunOptions& options, const Globals& globals) {
       !status.ok()) {
     return Fail(status, globals);
   }
+  if (story.job().end_reason() == v1::Job::INVALID_SPEC && options.resume.empty() &&
+      options.run_directory.empty()) {
+    // Nothing ran that anybody could go on with.
+    std::error_code ignored;
+    std::filesystem::remove_all(request->run_directory(), ignored);
+    std::filesystem::remove("hone-runs", ignored);  // if it is empty
+  }
   if (globals.json) {
     PrintJsonLine(story.job());
   } else {

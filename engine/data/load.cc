@@ -49,7 +49,6 @@ Opened Generated(LoadOptions options, std::string source, Depth depth) {
   Opened opened{std::move(options), {}, {}};
   opened.report.source = std::move(source);
   opened.report.format = "generated";
-  opened.report.notes.push_back(opened.report.source);
   const int64_t size = kGeneratedTrain + kGeneratedTest;
   // The drawings do not depend on the job's seed: runs with different seeds see the same data set.
   opened.examples.parts = GenerateDigits({.count = depth == Depth::kAll ? size : 0, .seed = 1});

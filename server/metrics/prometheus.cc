@@ -55,7 +55,8 @@ class Endpoint final : public HttpEndpoint {
     port_ =
         port == 0 ? server_.bind_to_any_port(host) : (server_.bind_to_port(host, port) ? port : -1);
     if (port_ < 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", address));
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", address,
+                                                 ": the address is taken or not of this machine"));
     }
     thread_ = std::thread([this] { server_.listen_after_bind(); });
     // stop() does nothing before the loop runs.
