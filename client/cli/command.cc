@@ -48,7 +48,7 @@ int Fail(const absl::Status& status, const Globals& globals, bool from_server) {
     case absl::StatusCode::kCancelled:
       return kCancelled;
     default:
-      return job.end_reason() == v1::Job::INVALID_SPEC ? kUsage : kJobFailed;
+      return kJobFailed;
   }
 }
 
