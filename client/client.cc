@@ -80,6 +80,30 @@ class GrpcClient final : public Client {
     request.set_name(name);
     return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CancelJob, request);
   }
+  absl::StatusOr<v1::Job> PauseJob(const std::string& name) override {
+    v1::PauseJobRequest request;
+    request.set_name(name);
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::PauseJob, request);
+  }
+  absl::StatusOr<v1::Job> ResumeJob(const std::string& name) override {
+    v1::ResumeJobRequest request;
+    request.set_name(name);
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::ResumeJob, request);
+  }
+  absl::StatusOr<v1::Job> RetryJob(const v1::RetryJobRequest& request) override {
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::RetryJob, request);
+  }
+  absl::Status DeleteJob(const std::string& name) override {
+    v1::DeleteJobRequest request;
+    request.set_name(name);
+    return Call<v1::DeleteJobResponse>(*training_, &v1::TrainingService::Stub::DeleteJob, request)
+        .status();
+  }
+  absl::StatusOr<v1::MetricHistory> GetMetricHistory(
+      const v1::GetMetricHistoryRequest& request) override {
+    return Call<v1::MetricHistory>(*training_, &v1::TrainingService::Stub::GetMetricHistory,
+                                   request);
+  }
   std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) override {
     return std::make_unique<GrpcWatchStream>(*training_, request);
   }

@@ -40,6 +40,12 @@ class Client {
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& name) = 0;
   virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> CancelJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::Job> PauseJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::Job> ResumeJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::Job> RetryJob(const v1::RetryJobRequest& request) = 0;
+  virtual absl::Status DeleteJob(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::MetricHistory> GetMetricHistory(
+      const v1::GetMetricHistoryRequest& request) = 0;
   virtual std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) = 0;
   virtual absl::StatusOr<v1::ServerInfo> GetServerInfo() = 0;
 

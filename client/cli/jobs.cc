@@ -1,8 +1,10 @@
 #include <cstdio>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
@@ -14,6 +16,9 @@ namespace {
 
 struct ListOptions {
   std::vector<std::string> states;
+  std::string task;
+  std::vector<std::string> labels;
+  bool oldest_first = false;
   int limit = 50;
 };
 
@@ -63,12 +68,24 @@ int List(const ListOptions& options, const Globals& globals) {
   for (const std::string& name : options.states) {
     v1::Job::State state = v1::Job::STATE_UNSPECIFIED;
     if (!v1::Job::State_Parse(absl::AsciiStrToUpper(name), &state)) {
-      return Fail(absl::InvalidArgumentError(absl::StrCat(
-                      "--state: unknown state `", name,
-                      "`; known: queued, running, succeeded, failed, cancelled, cancelling")),
-                  globals);
+      return Fail(
+          absl::InvalidArgumentError(absl::StrCat("--state: unknown state `", name,
+                                                  "`; known: queued, running, succeeded, failed, "
+                                                  "cancelled, cancelling, pausing, paused")),
+          globals);
     }
     request.add_states(state);
+  }
+  request.set_task(options.task);
+  request.set_oldest_first(options.oldest_first);
+  for (const std::string& label : options.labels) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (!absl::StrContains(label, '=')) {
+      return Fail(
+          absl::InvalidArgumentError(absl::StrCat("--label: must be KEY=VALUE, got `", label, "`")),
+          globals);
+    }
+    (*request.mutable_labels())[pair.first] = pair.second;
   }
   std::vector<v1::Job> jobs;
   do {
@@ -135,8 +152,8 @@ int Show(const std::string& name, const Globals& globals) {
   return kSuccess;
 }
 
-int Cancel(const std::string& name, const Globals& globals) {
-  const absl::StatusOr<v1::Job> job = globals.Connect()->CancelJob(ResourceName("jobs", name));
+// What a call made of a job.
+int PrintState(const absl::StatusOr<v1::Job>& job, const Globals& globals) {
   if (!job.ok()) {
     return Fail(job.status(), globals, /*from_server=*/true);
   }
@@ -145,6 +162,26 @@ int Cancel(const std::string& name, const Globals& globals) {
   } else {
     std::printf("%s is %s\n", job->name().c_str(),
                 Lower(v1::Job::State_Name(job->state())).c_str());
+  }
+  return kSuccess;
+}
+
+int Retry(const std::string& name, bool from_start, const Globals& globals) {
+  v1::RetryJobRequest request;
+  request.set_name(ResourceName("jobs", name));
+  request.set_from_start(from_start);
+  return PrintState(globals.Connect()->RetryJob(request), globals);
+}
+
+int Delete(const std::string& name, const Globals& globals) {
+  const std::string full = ResourceName("jobs", name);
+  if (const absl::Status status = globals.Connect()->DeleteJob(full); !status.ok()) {
+    return Fail(status, globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(v1::DeleteJobResponse());
+  } else {
+    std::printf("%s is deleted\n", full.c_str());
   }
   return kSuccess;
 }
@@ -163,13 +200,39 @@ void AddJobs(CLI::App& app, Globals& globals) {
   list->add_option("--limit", options->limit, "at most so many")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  list->add_option("--task", options->task, "only jobs of this task, such as classification");
+  list->add_option("--label", options->labels, "only jobs with this label; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  list->add_flag("--oldest-first", options->oldest_first, "instead of the newest");
   const auto name = std::make_shared<std::string>();
   AddCommand(*jobs, globals, "show", "One job: state, numbers, its job file.",
              [name, &globals] { return Show(*name, globals); })
       ->add_option("JOB", *name, "jobs/<id>, or the id alone")
       ->required();
-  AddCommand(*jobs, globals, "cancel", "End a job; one that runs writes a checkpoint first.",
-             [name, &globals] { return Cancel(*name, globals); })
+  using Call = absl::StatusOr<v1::Job> (Client::*)(const std::string&);
+  const auto add_call = [&](const char* verb, const char* help, Call call) {
+    AddCommand(*jobs, globals, verb, help,
+               [name, call, &globals] {
+                 return PrintState((globals.Connect().get()->*call)(ResourceName("jobs", *name)),
+                                   globals);
+               })
+        ->add_option("JOB", *name, "jobs/<id>, or the id alone")
+        ->required();
+  };
+  add_call("cancel", "End a job; one that runs writes a checkpoint first.", &Client::CancelJob);
+  add_call("pause", "Stop a job for now; one that runs writes a checkpoint first.",
+           &Client::PauseJob);
+  add_call("resume", "Put a paused job back into the queue.", &Client::ResumeJob);
+  const auto from_start = std::make_shared<bool>(false);
+  CLI::App* retry =
+      AddCommand(*jobs, globals, "retry",
+                 "A new job like one that failed or was cancelled, from its last checkpoint.",
+                 [name, from_start, &globals] { return Retry(*name, *from_start, globals); });
+  retry->add_option("JOB", *name, "jobs/<id>, or the id alone")->required();
+  retry->add_flag("--from-start", *from_start, "not from the last checkpoint");
+  AddCommand(*jobs, globals, "delete", "Forget a job that has ended; its model stays.",
+             [name, &globals] { return Delete(*name, globals); })
       ->add_option("JOB", *name, "jobs/<id>, or the id alone")
       ->required();
 }

@@ -182,6 +182,28 @@ int64_t AvailableMemoryBytes() {
   return smallest;
 }
 
+int64_t OomKills() {
+  // A line "oom_kill N" in all of these files.
+  const auto count = [](const std::string& text) -> int64_t {
+    for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+      const std::pair<absl::string_view, absl::string_view> word = absl::StrSplit(line, ' ');
+      int64_t number = 0;
+      if (word.first == "oom_kill" && absl::SimpleAtoi(word.second, &number)) {
+        return number;
+      }
+    }
+    return -1;
+  };
+  int64_t kills = -1;
+  VisitFolders(kCgroupRoot, "memory", Read("/proc/self/cgroup"),
+               [&](const std::string& folder, bool version2) {
+                 kills = std::max(
+                     kills,
+                     count(Read(folder + (version2 ? "/memory.events" : "/memory.oom_control"))));
+               });
+  return std::max<int64_t>(kills >= 0 ? kills : count(Read("/proc/vmstat")), 0);
+}
+
 bool HasBf16() {
 #if defined(__x86_64__)
   // Leaf 7, subleaf 1, EAX bit 5; the operating system must save the wide registers, which

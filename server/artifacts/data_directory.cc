@@ -99,6 +99,29 @@ absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job
   return wanted;
 }
 
+absl::Status DataDirectory::CopyCheckpoints(const std::string& from_job,
+                                            const std::string& to_job) const {
+  const std::string from = absl::StrCat(root_, "/runs/", from_job);
+  const std::string to = absl::StrCat(root_, "/runs/", to_job);
+  const std::string checkpoints =
+      absl::StrCat(from, "/", kAttemptPrefix, LatestAttempt(from), "/checkpoints");
+  std::error_code error;
+  if (fs::exists(to, error) || !fs::is_directory(checkpoints, error)) {
+    return absl::OkStatus();
+  }
+  // Whole or not at all; the worker verifies each file's SHA-256.
+  HONE_ASSIGN_OR_RETURN(const std::string copy, MakeTemporary());
+  const std::string attempt = absl::StrCat(copy, "/", kAttemptPrefix, 1);
+  HONE_RETURN_IF_ERROR(MakeDirectory(attempt));
+  fs::copy(checkpoints, attempt + "/checkpoints", fs::copy_options::recursive, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, checkpoints));
+  return Rename(copy, to);
+}
+
+void DataDirectory::RemoveRun(const std::string& job_id) const {
+  Remove(absl::StrCat(root_, "/runs/", job_id));
+}
+
 absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory) {
   std::vector<v1::ModelFile> files;
   std::error_code error;

@@ -34,6 +34,12 @@ class DataDirectory {
   // attempt which wakes late finds its folder gone and writes nowhere.
   absl::StatusOr<std::string> PrepareAttempt(const std::string& job_id, int attempt) const;
 
+  // Lets a job that has no folder yet begin with what another one's checkpoints are, if it has any.
+  absl::Status CopyCheckpoints(const std::string& from_job, const std::string& to_job) const;
+
+  // All folders of a job's attempts.
+  void RemoveRun(const std::string& job_id) const;
+
   // Moves `relative`, a folder (or a file, then its folder) inside an attempt's folder, to
   // models/<id> and lists its files with their SHA-256. INVALID_ARGUMENT: it leads out of the
   // attempt's folder, or has something else than files and folders.

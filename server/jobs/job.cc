@@ -73,7 +73,15 @@ v1::Job ToProto(const Job& job) {
     proto.set_model(ModelName(job.model_id));
   }
   proto.set_last_sequence(job.last_sequence);
+  if (!job.retry_of.empty()) {
+    proto.set_retry_of(JobName(job.retry_of));
+  }
   return proto;
+}
+
+absl::Time Deadline(const v1::JobSpec& spec, absl::Time created) {
+  return spec.deadline_seconds() > 0 ? created + absl::Seconds(spec.deadline_seconds())
+                                     : absl::InfinitePast();
 }
 
 std::string TaskName(const v1::JobSpec& spec) {

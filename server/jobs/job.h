@@ -30,6 +30,7 @@ struct Job {
   v1::Evaluation evaluation;
   v1::Plan plan;
   std::string model_id;
+  std::string retry_of;  // id of the job whose checkpoints it begins with; "": none
   int64_t last_sequence = 0;
 };
 
@@ -37,6 +38,9 @@ v1::Job ToProto(const Job& job);
 
 // "classification": the name of the field that is set in the task's oneof; "" where none is.
 std::string TaskName(const v1::JobSpec& spec);
+
+// When a job made at `created` is to be ended; InfinitePast: never.
+absl::Time Deadline(const v1::JobSpec& spec, absl::Time created);
 
 // "jobs/" + id and back. INVALID_ARGUMENT, with the shape a name must have: ids are 1 to 64 of a-z,
 // 0-9, '-'.

@@ -27,6 +27,7 @@ inline constexpr std::pair<JobState, JobState> kTransitions[] = {
     {JobState::kQueued, JobState::kRunning},    // claimed by the scheduler
     {JobState::kQueued, JobState::kCancelled},  // by the user, before it ran
     {JobState::kQueued, JobState::kPaused},     // by the user, before it ran
+    {JobState::kQueued, JobState::kFailed},     // its deadline came first
     {JobState::kRunning, JobState::kQueued},    // drained, found after a restart, or to be tried
                                                 // again
     {JobState::kRunning, JobState::kSucceeded},

@@ -261,6 +261,8 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
   CheckData(spec, limits, errors);
   CheckModel(spec.model(), errors);
   CheckTraining(spec, limits, errors);
+  errors.CheckInt("priority", spec.priority(), -100, 100);
+  errors.CheckFloat("deadline_seconds", spec.deadline_seconds(), Closed(0, 1e9));
   if (spec.labels_size() > 64) {
     errors.Add("labels", absl::StrCat("must be at most 64, got ", spec.labels_size()));
   }

@@ -14,10 +14,21 @@ namespace hone::server::rpc {
 // Validates, has a worker plan the net (whether the layers fit each other and the data), stores,
 // and wakes the scheduler. A job whose plan takes too long (a data set that is downloaded first) is
 // taken without a plan; its worker then refuses what does not fit.
+// At most 128 printable characters, no spaces.
+absl::Status CheckRequestId(const std::string& request_id);
+// Stores a job that was found right, or finds the one of its request_id.
+void StoreJob(store::NewJob job, Deps& deps, Done<v1::Job> done);
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done);
 absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps);
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps);
 void CancelJob(const v1::CancelJobRequest& request, Deps& deps, Done<v1::Job> done);
+void PauseJob(const v1::PauseJobRequest& request, Deps& deps, Done<v1::Job> done);
+void ResumeJob(const v1::ResumeJobRequest& request, Deps& deps, Done<v1::Job> done);
+void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done);
+void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done);
+// Reads the whole log, on a thread of deps.reads.
+void GetMetricHistory(const v1::GetMetricHistoryRequest& request, Deps& deps,
+                      Done<v1::MetricHistory> done);
 absl::StatusOr<v1::ServerInfo> GetServerInfo(const v1::GetServerInfoRequest& request, Deps& deps);
 
 absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request, Deps& deps);

@@ -16,16 +16,6 @@ namespace {
 // Below the time a client waits for a unary call.
 constexpr absl::Duration kPlanTimeout = absl::Seconds(40);
 
-absl::Status CheckRequestId(const std::string& request_id) {
-  const bool printable = std::all_of(request_id.begin(), request_id.end(),
-                                     [](unsigned char c) { return absl::ascii_isgraph(c); });
-  if (request_id.size() > 128 || !printable) {
-    return absl::InvalidArgumentError(
-        "request_id: must be at most 128 printable ASCII characters without spaces");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckQueue(const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::vector<store::JobCount> counts, deps.store.Count());
   int64_t queued = 0;
@@ -36,18 +26,6 @@ absl::Status CheckQueue(const Deps& deps) {
     return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait"));
   }
   return absl::OkStatus();
-}
-
-void Store(store::NewJob job, Deps& deps, Done<v1::Job> done) {
-  deps.writer.Submit<jobs::Job>(
-      [job = std::move(job)](store::JobStore& store) { return store.Insert(job, absl::Now()); },
-      [&deps, done = std::move(done)](absl::StatusOr<jobs::Job> stored) {
-        if (!stored.ok()) {
-          return done(stored.status());
-        }
-        deps.scheduler.Wake();
-        done(jobs::ToProto(*stored));
-      });
 }
 
 v1::Job Preview(const store::NewJob& job) {
@@ -70,7 +48,7 @@ void Planned(store::NewJob job, bool validate_only, absl::StatusOr<v1::WorkerFra
   if (validate_only) {
     return done(Preview(job));
   }
-  Store(std::move(job), deps, std::move(done));
+  StoreJob(std::move(job), deps, std::move(done));
 }
 
 absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
@@ -81,6 +59,28 @@ absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
 }
 
 }  // namespace
+
+absl::Status CheckRequestId(const std::string& request_id) {
+  const bool printable = std::all_of(request_id.begin(), request_id.end(),
+                                     [](unsigned char c) { return absl::ascii_isgraph(c); });
+  if (request_id.size() > 128 || !printable) {
+    return absl::InvalidArgumentError(
+        "request_id: must be at most 128 printable ASCII characters without spaces");
+  }
+  return absl::OkStatus();
+}
+
+void StoreJob(store::NewJob job, Deps& deps, Done<v1::Job> done) {
+  deps.writer.Submit<jobs::Job>(
+      [job = std::move(job)](store::JobStore& store) { return store.Insert(job, absl::Now()); },
+      [&deps, done = std::move(done)](absl::StatusOr<jobs::Job> stored) {
+        if (!stored.ok()) {
+          return done(stored.status());
+        }
+        deps.scheduler.Wake();
+        done(jobs::ToProto(*stored));
+      });
+}
 
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
   if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
@@ -96,7 +96,7 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
       return done(known.status());
     }
     if (known->has_value()) {
-      return Store(std::move(job), deps, std::move(done));  // which answers with the known one
+      return StoreJob(std::move(job), deps, std::move(done));  // which answers with the known one
     }
   }
   if (const absl::Status status = Check(request, deps); !status.ok()) {

@@ -20,7 +20,12 @@ absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps) {
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps) {
   store::ListJobs what;
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
-  HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
+  HONE_ASSIGN_OR_RETURN(what.from_row, ParsePageToken(request.page_token()));
+  what.task = request.task();
+  what.oldest_first = request.oldest_first();
+  for (const auto& [key, value] : request.labels()) {
+    what.labels.push_back(absl::StrCat(key, "=", value));
+  }
   for (const int number : request.states()) {
     const auto state = jobs::ParseState(v1::Job::State_Name(static_cast<v1::Job::State>(number)));
     if (!state.ok()) {
@@ -37,21 +42,86 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request
   return response;
 }
 
-void CancelJob(const v1::CancelJobRequest& request, Deps& deps, Done<v1::Job> done) {
-  absl::StatusOr<std::string> id = jobs::JobId(request.name());
+namespace {
+
+// Writes a wish about a job's state and lets the scheduler know.
+void Wish(const std::string& name, Deps& deps, Done<v1::Job> done,
+          absl::StatusOr<jobs::Job> (store::JobStore::*wish)(const std::string&, absl::Time)) {
+  absl::StatusOr<std::string> id = jobs::JobId(name);
   if (!id.ok()) {
     return done(id.status());
   }
   deps.writer.Submit<jobs::Job>(
-      [id = *id](store::JobStore& store) { return store.RequestCancel(id, absl::Now()); },
+      [id = *id, wish](store::JobStore& store) { return (store.*wish)(id, absl::Now()); },
       [&deps, done = std::move(done)](absl::StatusOr<jobs::Job> job) {
         if (!job.ok()) {
           return done(job.status());
         }
-        if (job->state == jobs::JobState::kCancelling) {
-          deps.scheduler.Cancel(job->id);
+        if (jobs::HasWorker(job->state)) {
+          deps.scheduler.Stop(job->id);
+        } else {
+          deps.scheduler.Wake();
         }
         done(jobs::ToProto(*job));
+      });
+}
+
+}  // namespace
+
+void CancelJob(const v1::CancelJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  Wish(request.name(), deps, std::move(done), &store::JobStore::RequestCancel);
+}
+
+void PauseJob(const v1::PauseJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  Wish(request.name(), deps, std::move(done), &store::JobStore::RequestPause);
+}
+
+void ResumeJob(const v1::ResumeJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  Wish(request.name(), deps, std::move(done), &store::JobStore::Resume);
+}
+
+void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  const absl::StatusOr<std::string> id = jobs::JobId(request.name());
+  if (!id.ok()) {
+    return done(id.status());
+  }
+  if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
+    return done(status);
+  }
+  const absl::StatusOr<jobs::Job> old = deps.store.Get(*id);
+  if (!old.ok()) {
+    return done(old.status());
+  }
+  if (old->state != jobs::JobState::kFailed && old->state != jobs::JobState::kCancelled) {
+    return done(absl::FailedPreconditionError(
+        absl::StrCat(request.name(), " is ", jobs::StateName(old->state),
+                     "; only a job that has failed or was cancelled can be tried again")));
+  }
+  StoreJob({.id = jobs::NewId(),
+            .spec = old->spec,
+            .plan = old->plan,
+            .threads = old->threads,
+            .request_id = request.request_id(),
+            .retry_of = request.from_start() ? "" : old->id},
+           deps, std::move(done));
+}
+
+void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done) {
+  absl::StatusOr<std::string> id = jobs::JobId(request.name());
+  if (!id.ok()) {
+    return done(id.status());
+  }
+  deps.writer.Submit<std::string>(
+      [id = *id](store::JobStore& store) -> absl::StatusOr<std::string> {
+        HONE_RETURN_IF_ERROR(store.Delete(id));
+        return id;
+      },
+      [&deps, done = std::move(done)](absl::StatusOr<std::string> deleted) {
+        if (!deleted.ok()) {
+          return done(deleted.status());
+        }
+        deps.scheduler.Forget(*deleted);
+        done(v1::DeleteJobResponse());
       });
 }
 

@@ -35,6 +35,48 @@ grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext
   });
 }
 
+grpc::ServerUnaryReactor* TrainingService::PauseJob(grpc::CallbackServerContext* context,
+                                                    const v1::PauseJobRequest* request,
+                                                    v1::Job* reply) {
+  return Unary<v1::Job>(context, "PauseJob", deps_, reply).Later([&](Done<v1::Job> done) {
+    rpc::PauseJob(*request, deps_, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* TrainingService::ResumeJob(grpc::CallbackServerContext* context,
+                                                     const v1::ResumeJobRequest* request,
+                                                     v1::Job* reply) {
+  return Unary<v1::Job>(context, "ResumeJob", deps_, reply).Later([&](Done<v1::Job> done) {
+    rpc::ResumeJob(*request, deps_, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* TrainingService::RetryJob(grpc::CallbackServerContext* context,
+                                                    const v1::RetryJobRequest* request,
+                                                    v1::Job* reply) {
+  return Unary<v1::Job>(context, "RetryJob", deps_, reply).Later([&](Done<v1::Job> done) {
+    rpc::RetryJob(*request, deps_, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* TrainingService::DeleteJob(grpc::CallbackServerContext* context,
+                                                     const v1::DeleteJobRequest* request,
+                                                     v1::DeleteJobResponse* reply) {
+  return Unary<v1::DeleteJobResponse>(context, "DeleteJob", deps_, reply)
+      .Later([&](Done<v1::DeleteJobResponse> done) {
+        rpc::DeleteJob(*request, deps_, std::move(done));
+      });
+}
+
+grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
+    grpc::CallbackServerContext* context, const v1::GetMetricHistoryRequest* request,
+    v1::MetricHistory* reply) {
+  return Unary<v1::MetricHistory>(context, "GetMetricHistory", deps_, reply)
+      .Later([&](Done<v1::MetricHistory> done) {
+        rpc::GetMetricHistory(*request, deps_, std::move(done));
+      });
+}
+
 grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
     grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
   return streams_.Open(*request, deps_);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "engine/base/cpu.h"
 #include "engine/base/status.h"
 
 namespace hone::server::scheduler {
@@ -18,7 +19,12 @@ constexpr int kFramesPerTurn = 256;
 }  // namespace
 
 Attempt::Attempt(const jobs::Job& job, const AttemptOptions& options)
-    : job_(job), options_(options), report_(job), last_frame_(absl::Now()) {}
+    : job_(job),
+      options_(options),
+      report_(job),
+      last_frame_(absl::Now()),
+      deadline_(jobs::Deadline(job.spec, job.create_time)),
+      oom_kills_(OomKills()) {}
 
 absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
                                                         const AttemptOptions& options) {
@@ -28,7 +34,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_run_directory(options.run_directory);
   request.set_attempt(job.attempt);
   request.set_threads(job.threads);
-  request.set_resume(job.attempt > 1);
+  request.set_resume(job.attempt > 1 || !job.retry_of.empty());
   request.set_cache_directory(options.cache_directory);
   request.set_data_mirror(options.data_mirror);
   std::unique_ptr<Attempt> attempt(new Attempt(job, options));
@@ -68,6 +74,7 @@ void Attempt::Pump(absl::Time now) {
     }
     if (received->ended) {
       outcome_.exit = process_->Wait(absl::Seconds(1));
+      outcome_.out_of_memory = outcome_.exit.signal == SIGKILL && OomKills() > oom_kills_;
       ended_ = true;
       return;
     }
@@ -84,6 +91,9 @@ void Attempt::Pump(absl::Time now) {
     Kill();
   } else if (now >= kill_at_) {
     Kill();
+  } else if (deadline_ != absl::InfinitePast() && now >= deadline_) {
+    outcome_.overdue = true;
+    Stop(now);
   }
 }
 
@@ -97,6 +107,11 @@ void Attempt::Stop(absl::Time now) {
 
 void Attempt::Cancel(absl::Time now) {
   outcome_.cancelled = true;
+  Stop(now);
+}
+
+void Attempt::Pause(absl::Time now) {
+  outcome_.paused = true;
   Stop(now);
 }
 

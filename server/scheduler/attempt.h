@@ -34,6 +34,7 @@ class Attempt {
 
   // Asks the worker to write a checkpoint and end: SIGTERM once, SIGKILL after the grace.
   void Cancel(absl::Time now);
+  void Pause(absl::Time now);
   void Drain(absl::Time now);
   // At once: it runs for nobody.
   void Kill();
@@ -59,6 +60,8 @@ class Attempt {
   Outcome outcome_;
   absl::Time last_frame_ = absl::InfinitePast();
   absl::Time kill_at_ = absl::InfiniteFuture();
+  const absl::Time deadline_;  // InfinitePast: none
+  const int64_t oom_kills_;    // of this machine before it began
   bool stopping_ = false;
   bool ended_ = false;
 };

@@ -1,5 +1,7 @@
 #include "server/scheduler/decide.h"
 
+#include <csignal>
+
 #include "absl/strings/str_cat.h"
 #include "server/jobs/job.h"
 
@@ -24,13 +26,19 @@ std::string WhatHappened(const Outcome& outcome) {
   if (!outcome.pipe.ok()) {
     return std::string(outcome.pipe.message());
   }
+  if (outcome.out_of_memory) {
+    return "the worker was killed for lack of memory";
+  }
   return absl::StrCat("the worker ", outcome.exit.ToString());
 }
 
 Decision Charged(const Outcome& outcome, int failures, absl::Duration retry_delay) {
   const std::string what = WhatHappened(outcome);
   if (failures + 1 >= kMaxFailures) {
-    return End(JobState::kFailed, outcome.hung ? v1::Job::HUNG : v1::Job::POISON,
+    return End(JobState::kFailed,
+               outcome.hung            ? v1::Job::HUNG
+               : outcome.out_of_memory ? v1::Job::OUT_OF_MEMORY
+                                       : v1::Job::POISON,
                absl::StrCat(what, "; ", kMaxFailures, " times without a newer checkpoint"));
   }
   Decision again = Again(absl::StrCat(what, "; it is tried again"));
@@ -48,7 +56,7 @@ Decision Decide(const Outcome& outcome, int failures, absl::Duration retry_delay
     if (reason != "CANCELLED") {
       return End(JobState::kSucceeded, jobs::ParseEndReason(reason), "");
     }
-    if (!outcome.cancelled) {
+    if (!outcome.cancelled && !outcome.paused && !outcome.overdue) {
       return Again(outcome.draining ? "the server was shut down"
                                     : "the worker was asked to stop by somebody else");
     }
@@ -62,8 +70,20 @@ Decision Decide(const Outcome& outcome, int failures, absl::Duration retry_delay
                failure.step() > 0 ? absl::StrCat(failure.message(), " (step ", failure.step(), ")")
                                   : failure.message());
   }
+  if (outcome.overdue) {
+    return End(JobState::kFailed, v1::Job::DEADLINE, "deadline_seconds were over");
+  }
+  if (outcome.paused) {
+    return End(JobState::kPaused, v1::Job::END_REASON_UNSPECIFIED, "paused by the user");
+  }
   if (outcome.draining) {
     return Again("the server was shut down");
+  }
+  // Somebody else's SIGKILL is not the job's fault; those of the kernel for lack of memory, and
+  // ours for silence or nonsense on the pipe, are.
+  if (outcome.exit.signal == SIGKILL && !outcome.exit.killed_by_us && !outcome.out_of_memory &&
+      !outcome.hung && outcome.pipe.ok()) {
+    return Again("the worker was killed from outside");
   }
   return Charged(outcome, failures, retry_delay);
 }

@@ -16,10 +16,13 @@ struct Outcome {
   std::optional<v1::WorkerFrame::Finished> finished;
   std::optional<v1::Failure> failure;
   worker_process::ExitStatus exit;
-  absl::Status pipe;       // not OK: what it sent was no frame
-  bool hung = false;       // killed because it was silent
-  bool cancelled = false;  // the user asked for it
-  bool draining = false;   // the server shuts down
+  absl::Status pipe;           // not OK: what it sent was no frame
+  bool hung = false;           // killed because it was silent
+  bool cancelled = false;      // the user asked for it
+  bool paused = false;         // the same, for a pause
+  bool overdue = false;        // its deadline has passed
+  bool out_of_memory = false;  // the kernel's out-of-memory killer was at work meanwhile
+  bool draining = false;       // the server shuts down
 };
 
 // What follows: an end, or back into the queue. Exactly one is set.

@@ -22,6 +22,8 @@ constexpr absl::Duration kFlushEvery = absl::Milliseconds(250);
 // After which the queue is looked at although nobody called (delayed retries).
 constexpr int kIdleMs = 500;
 constexpr int kBusyMs = 50;
+constexpr absl::Duration kHouseEvery = absl::Seconds(1);
+constexpr int kGarbageAtOnce = 2000;  // events
 
 bool MayPass(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
@@ -51,10 +53,18 @@ void Scheduler::Wake() {
   [[maybe_unused]] const ssize_t written = ::write(wake_fd_, &one, sizeof(one));
 }
 
-void Scheduler::Cancel(const std::string& job_id) {
+void Scheduler::Stop(const std::string& job_id) {
   {
     const std::lock_guard lock(mutex_);
-    cancels_.insert(job_id);
+    stops_.insert(job_id);
+  }
+  Wake();
+}
+
+void Scheduler::Forget(const std::string& job_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    forgets_.insert(job_id);
   }
   Wake();
 }
@@ -72,8 +82,9 @@ void Scheduler::Loop() {
     const absl::Time now = absl::Now();
     if (!stopping_) {
       StartJobs(now);
+      KeepHouse(now);
     }
-    TakeCancels(now);
+    TakeCalls(now);
     bool urgent = false;
     for (auto& [id, running] : running_) {
       if (stopping_) {
@@ -139,6 +150,9 @@ void Scheduler::StartJobs(absl::Time now) {
 }
 
 absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job& job) const {
+  if (!job.retry_of.empty()) {
+    HONE_RETURN_IF_ERROR(directory_.CopyCheckpoints(job.retry_of, job.id));
+  }
   HONE_ASSIGN_OR_RETURN(const std::string directory,
                         directory_.PrepareAttempt(job.id, job.attempt));
   return Attempt::Start(job, {.worker = options_.worker,
@@ -170,17 +184,49 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
   }
 }
 
-void Scheduler::TakeCancels(absl::Time now) {
-  std::set<std::string> cancels;
+void Scheduler::TakeCalls(absl::Time now) {
+  std::set<std::string> stops, forgets;
   {
     const std::lock_guard lock(mutex_);
-    cancels.swap(cancels_);
+    stops.swap(stops_);
+    forgets.swap(forgets_);
   }
-  for (const std::string& id : cancels) {
+  for (const std::string& id : stops) {
     const auto found = running_.find(id);
     if (found != running_.end()) {
-      found->second.attempt->Cancel(now);
+      Tell(*found->second.attempt, now);
     }
+  }
+  for (const std::string& id : forgets) {
+    directory_.RemoveRun(id);
+  }
+}
+
+void Scheduler::Tell(Attempt& attempt, absl::Time now) {
+  const auto job =
+      writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(attempt.job().id); });
+  if (!job.ok()) {
+    return;
+  }
+  if (job->state == jobs::JobState::kCancelling) {
+    attempt.Cancel(now);
+  } else if (job->state == jobs::JobState::kPausing) {
+    attempt.Pause(now);
+  }
+}
+
+void Scheduler::KeepHouse(absl::Time now) {
+  if (now - housekeeping_ < kHouseEvery) {
+    return;
+  }
+  housekeeping_ = now;
+  const auto failed = writer_.Run<int>([&](store::JobStore& store) -> absl::StatusOr<int> {
+    HONE_RETURN_IF_ERROR(store.RemoveGarbage(kGarbageAtOnce).status());
+    return store.FailOverdue(now);
+  });
+  if (!failed.ok()) {
+    spdlog::error("housekeeping: {}", failed.status().ToString());
+    registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
   }
 }
 
@@ -289,12 +335,15 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   }
   spdlog::error("jobs/{} attempt {}: its end cannot be written: {}", job.id, job.attempt,
                 status.ToString());
-  // A cancellation that came after the worker's end: the state is CANCELLING now, and it is judged
-  // again.
-  if (absl::IsAborted(status) && !attempt.outcome().cancelled) {
-    attempt.Cancel(now);
-    running.decision.reset();
-    return false;
+  // A wish that came after the worker's end: the state is CANCELLING or PAUSING now, and it is
+  // judged again.
+  if (absl::IsAborted(status)) {
+    const bool cancelled = attempt.outcome().cancelled, paused = attempt.outcome().paused;
+    Tell(attempt, now);
+    if (attempt.outcome().cancelled != cancelled || attempt.outcome().paused != paused) {
+      running.decision.reset();
+      return false;
+    }
   }
   // What cannot be written while the server ends is found at the next start.
   return !MayPass(status) || stopping_;

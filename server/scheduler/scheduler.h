@@ -42,8 +42,10 @@ class Scheduler {
   void Start();
   // Something may have been queued.
   void Wake();
-  // The store says CANCELLING: tell the worker.
-  void Cancel(const std::string& job_id);
+  // The store says CANCELLING or PAUSING: tell the worker.
+  void Stop(const std::string& job_id);
+  // The store has forgotten the job: its files go, its events a slice at a time.
+  void Forget(const std::string& job_id);
   // Asks the workers to write a checkpoint, puts their jobs back into the queue, and ends.
   void Drain();
 
@@ -62,7 +64,11 @@ class Scheduler {
   void StartJobs(absl::Time now);
   absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
   void Launch(const jobs::Job& job, absl::Time now);
-  void TakeCancels(absl::Time now);
+  void TakeCalls(absl::Time now);
+  // Tells the worker what the store says its job's state is.
+  void Tell(Attempt& attempt, absl::Time now);
+  // Deadlines of jobs that wait, and what deleted jobs leave behind.
+  void KeepHouse(absl::Time now);
   // One write for all that is pending.
   void Flush(absl::Time now);
   // True: its end, or its way back to the queue, is in the store (or the store says that it is not
@@ -81,11 +87,13 @@ class Scheduler {
   const int wake_fd_;
   std::map<std::string, Running> running_;  // by job; only the loop's thread
   absl::Time flushed_ = absl::InfinitePast();
+  absl::Time housekeeping_ = absl::InfinitePast();
   std::atomic<int> running_count_ = 0;
   std::atomic<int> running_threads_ = 0;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;
-  std::set<std::string> cancels_;  // guarded by mutex_
+  std::set<std::string> stops_;    // guarded by mutex_
+  std::set<std::string> forgets_;  // guarded by mutex_
   std::thread thread_;
 };
 

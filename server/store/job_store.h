@@ -30,6 +30,7 @@ struct NewJob {
   v1::Plan plan = {};
   int threads = 1;
   std::string request_id = "";  // "": not idempotent
+  std::string retry_of = "";    // id of the job whose checkpoints it begins with
 };
 
 // What a worker told since the last time: events without sequence, and the job's row brought up to
@@ -59,8 +60,11 @@ struct Requeueing {
 
 struct ListJobs {
   std::vector<jobs::JobState> states = {};  // empty: all
+  std::string task = "";                    // "": all
+  std::vector<std::string> labels = {};     // "key=value": jobs with all of these
+  bool oldest_first = false;
   int limit = 50;
-  int64_t before_row = 0;  // rows older than this one; 0: from the newest
+  int64_t from_row = 0;  // rows behind this one; 0: from the first
 };
 
 template <typename T>
@@ -97,8 +101,8 @@ class JobStore {
   // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
   // differs).
   virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
-  // QUEUED → RUNNING with attempt + 1 for the oldest queued job whose time has come, if it asks for
-  // at most `threads`.
+  // QUEUED → RUNNING with attempt + 1 for the first job of the queue (by priority, then age) whose
+  // time has come, if it asks for at most `threads`.
   virtual absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) = 0;
   // Appends to the log of a job that runs under this attempt; ABORTED otherwise.
   virtual absl::Status Append(const std::string& id, int attempt, const Report& report,
@@ -109,6 +113,16 @@ class JobStore {
                                absl::Time now) = 0;
   // QUEUED or PAUSED → CANCELLED; RUNNING or PAUSING → CANCELLING; CANCELLING stays.
   virtual absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) = 0;
+  // QUEUED → PAUSED; RUNNING → PAUSING; PAUSING and PAUSED stay.
+  virtual absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) = 0;
+  // PAUSED → QUEUED; QUEUED stays.
+  virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
+  // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
+  virtual absl::Status Delete(const std::string& id) = 0;
+  // Removes up to `events` events of deleted jobs; how many there were.
+  virtual absl::StatusOr<int> RemoveGarbage(int events) = 0;
+  // QUEUED → FAILED (DEADLINE) for jobs whose deadline has passed; how many.
+  virtual absl::StatusOr<int> FailOverdue(absl::Time now) = 0;
   // At start: what this server ran when it ended goes back into the queue, or to its end when that
   // was asked for.
   virtual absl::StatusOr<int> Recover(absl::Time now) = 0;

@@ -1,6 +1,7 @@
 #include "server/store/sqlite_reader.h"
 
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -29,14 +30,23 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
   HONE_ASSIGN_OR_RETURN(reader->connection_, OpenReader(path));
   sqlite3* const connection = reader->connection_.get();
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
-  HONE_RETURN_IF_ERROR(reader->get_.Prepare(connection, absl::StrCat(select, "WHERE id = ?")));
+  HONE_RETURN_IF_ERROR(reader->get_.Prepare(
+      connection,
+      absl::StrCat("SELECT ", kJobColumns, ", ", kQueuePosition, " FROM job WHERE id = ?")));
   HONE_RETURN_IF_ERROR(
       reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
   // The states are given as one text between commas; an empty text is all of them.
+  // Labels are a JSON array.
+  constexpr char kFilter[] =
+      "AND (?2 = '' OR instr(?2, ',' || state || ',') > 0) AND (?3 = '' OR task = ?3) "
+      "AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS wanted WHERE NOT EXISTS (SELECT 1 FROM "
+      "job_label WHERE job_row = job.row AND label = wanted.value)) ORDER BY row ";
   HONE_RETURN_IF_ERROR(reader->list_.Prepare(
-      connection, absl::StrCat(select,
-                               "WHERE row < ?1 AND (?2 = '' OR instr(?2, ',' || state || ',') > 0) "
-                               "ORDER BY row DESC LIMIT ?3")));
+      connection, absl::StrCat(select, "WHERE row < ?1 ", kFilter, "DESC LIMIT ?5")));
+  HONE_RETURN_IF_ERROR(reader->list_oldest_.Prepare(
+      connection, absl::StrCat(select, "WHERE row > ?1 ", kFilter, "LIMIT ?5")));
+  HONE_RETURN_IF_ERROR(reader->queue_.Prepare(
+      connection, "SELECT row FROM job WHERE state = 'QUEUED' ORDER BY priority DESC, row"));
   HONE_RETURN_IF_ERROR(reader->events_.Prepare(
       connection,
       "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
@@ -57,6 +67,9 @@ absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
     return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
   }
   absl::StatusOr<JobRow> row = ReadJob(get_);
+  if (row.ok()) {
+    row->job.queue_position = static_cast<int>(get_.ColumnInt(kJobColumnCount));
+  }
   get_.Reset();
   HONE_RETURN_IF_ERROR(row.status());
   return std::move(row->job);
@@ -80,22 +93,54 @@ absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
     absl::StrAppend(&states, states.empty() ? "," : "", jobs::StateName(state), ",");
   }
   const std::lock_guard lock(mutex_);
-  list_.Reset().Int(OrNewest(what.before_row)).Text(states).Int(what.limit + 1);
+  Statement& list = what.oldest_first ? list_oldest_ : list_;
+  list.Reset()
+      .Int(what.oldest_first ? what.from_row : OrNewest(what.from_row))
+      .Text(states)
+      .Text(what.task)
+      .Text(nlohmann::json(what.labels).dump())
+      .Int(what.limit + 1);
   Page<jobs::Job> page;
-  for (int64_t last = 0;;) {
-    HONE_ASSIGN_OR_RETURN(const bool found, list_.Step());
+  absl::flat_hash_map<int64_t, size_t> queued;  // row → item
+  int64_t last = 0;
+  while (true) {
+    HONE_ASSIGN_OR_RETURN(const bool found, list.Step());
     if (!found) {
-      return page;
+      break;
     }
     if (static_cast<int>(page.items.size()) == what.limit) {
       page.next_row = last;
-      list_.Reset();
-      return page;
+      list.Reset();
+      break;
     }
-    HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(list_));
+    HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(list));
     last = row.row;
+    if (row.job.state == jobs::JobState::kQueued) {
+      queued.emplace(row.row, page.items.size());
+    }
     page.items.push_back(std::move(row.job));
   }
+  HONE_RETURN_IF_ERROR(NumberQueued(queued, page.items));
+  return page;
+}
+
+// One walk over the queue for all jobs of a page.
+absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
+                                        std::vector<jobs::Job>& items) {
+  queue_.Reset();
+  size_t numbered = 0;
+  for (int position = 1; numbered < queued.size(); ++position) {
+    HONE_ASSIGN_OR_RETURN(const bool found, queue_.Step());
+    if (!found) {
+      break;
+    }
+    if (const auto item = queued.find(queue_.ColumnInt(0)); item != queued.end()) {
+      items[item->second].queue_position = position;
+      ++numbered;
+    }
+  }
+  queue_.Reset();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::string& id,

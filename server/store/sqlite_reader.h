@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "server/store/job_store.h"
 #include "server/store/sqlite.h"
@@ -29,12 +30,17 @@ class SqliteReader {
 
  private:
   SqliteReader() = default;
+  // Sets the queue positions of `items`, given by their rows. With mutex_ held.
+  absl::Status NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
+                            std::vector<jobs::Job>& items);
 
   std::mutex mutex_;  // guards all below
   Connection connection_;
   Statement get_;
   Statement find_request_;
-  Statement list_;
+  // By newest and by oldest first.
+  Statement list_, list_oldest_;
+  Statement queue_;
   Statement events_;
   Statement count_;
   Statement get_model_;

@@ -59,8 +59,8 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   whole = Parse(bytes(), job.latest) && whole;
   whole = Parse(bytes(), job.evaluation) && whole;
   job.model_id = std::string(bytes());
+  job.retry_of = std::string(bytes());
   job.last_sequence = integer();
-  job.queue_position = static_cast<int>(integer());
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

@@ -13,17 +13,22 @@ namespace hone::server::store {
 // The columns that ReadJob reads, for a SELECT over `job`.
 inline constexpr char kJobColumns[] =
     "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, create_time, "
-    "start_time, end_time, progress, latest, evaluation, model_id, last_sequence, "
-    "CASE WHEN state = 'QUEUED' THEN (SELECT count(*) FROM job AS ahead WHERE ahead.state = "
-    "'QUEUED' "
-    "AND ahead.row <= job.row) ELSE 0 END";
+    "start_time, end_time, progress, latest, evaluation, model_id, retry_of, last_sequence";
+inline constexpr int kJobColumnCount = 18;
+
+// How many jobs are in the queue up to this one; 0 for one that is not. For a SELECT over `job`; it
+// walks over all that are ahead.
+inline constexpr char kQueuePosition[] =
+    "CASE WHEN state = 'QUEUED' THEN (SELECT count(*) FROM job AS ahead "
+    "WHERE ahead.state = 'QUEUED' AND (ahead.priority > job.priority OR "
+    "(ahead.priority = job.priority AND ahead.row <= job.row))) ELSE 0 END";
 
 struct JobRow {
   int64_t row = 0;
   jobs::Job job;
 };
 
-// DATA_LOSS: the row holds what no version wrote.
+// All but the queue position. DATA_LOSS: the row holds what no version wrote.
 absl::StatusOr<JobRow> ReadJob(const Statement& statement);
 
 int64_t ToNanos(absl::Time time);

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,11 @@ class SqliteStore final : public JobStore {
   absl::Status Requeue(const std::string& id, int attempt, const Requeueing& how,
                        absl::Time now) override;
   absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) override;
+  absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
+  absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
+  absl::Status Delete(const std::string& id) override;
+  absl::StatusOr<int> RemoveGarbage(int events) override;
+  absl::StatusOr<int> FailOverdue(absl::Time now) override;
   absl::StatusOr<int> Recover(absl::Time now) override;
 
   absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return reader_->Get(id); }
@@ -90,6 +96,12 @@ class SqliteStore final : public JobStore {
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
   absl::StatusOr<JobRow> Load(const std::string& id);
   absl::StatusOr<JobRow> LoadBy(Statement& statement);
+  // Loads the job, moves it from the state that it has to the one that `next` gives for that one
+  // (the same: nothing happens), and returns what it is then. No next state: refused.
+  absl::StatusOr<jobs::Job> Move(const std::string& id, absl::string_view wish,
+                                 const std::string& message,
+                                 absl::FunctionRef<std::optional<JobState>(JobState)> next,
+                                 absl::Time now);
   // The one statement that changes a state, and the event that says so.
   absl::Status Apply(const JobRow& row, const Change& change, absl::Time now);
   absl::Status Log(const JobRow& row, v1::Event event, int64_t sequence, int attempt,
@@ -99,7 +111,8 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<SqliteReader> reader_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
-  Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_;
+  Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
+      overdue_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_;
 };
 
 absl::Status SqliteStore::Open(const std::string& path) {
@@ -150,12 +163,27 @@ absl::Status SqliteStore::PrepareAll() {
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
   HONE_RETURN_IF_ERROR(insert_.Prepare(
       connection,
-      "INSERT INTO job (id, request_id, task, spec, plan, threads, state, create_time, "
-      "last_sequence) VALUES (?, ?, ?, ?, ?, ?, 'QUEUED', ?, 1)"));
+      "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
+      "state, create_time, last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, 1)"));
+  HONE_RETURN_IF_ERROR(label_.Prepare(connection, "INSERT INTO job_label VALUES (?, ?)"));
   HONE_RETURN_IF_ERROR(load_.Prepare(connection, select + "WHERE id = ?"));
   HONE_RETURN_IF_ERROR(load_request_.Prepare(connection, select + "WHERE request_id = ?"));
   HONE_RETURN_IF_ERROR(next_.Prepare(
-      connection, select + "WHERE state = 'QUEUED' AND not_before <= ? ORDER BY row LIMIT 1"));
+      connection, select + "WHERE state = 'QUEUED' AND not_before <= ? ORDER BY priority DESC, row "
+                           "LIMIT 1"));
+  HONE_RETURN_IF_ERROR(overdue_.Prepare(
+      connection, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"));
+  HONE_RETURN_IF_ERROR(delete_.Prepare(connection, "DELETE FROM job WHERE row = ? AND state = ?"));
+  HONE_RETURN_IF_ERROR(
+      delete_labels_.Prepare(connection, "DELETE FROM job_label WHERE job_row = ?"));
+  HONE_RETURN_IF_ERROR(to_garbage_.Prepare(connection, "INSERT INTO garbage VALUES (?)"));
+  HONE_RETURN_IF_ERROR(
+      garbage_.Prepare(connection, "SELECT job_row FROM garbage ORDER BY job_row LIMIT 1"));
+  HONE_RETURN_IF_ERROR(delete_events_.Prepare(
+      connection,
+      "DELETE FROM event WHERE job_row = ?1 AND sequence IN "
+      "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"));
+  HONE_RETURN_IF_ERROR(clean_.Prepare(connection, "DELETE FROM garbage WHERE job_row = ?"));
   HONE_RETURN_IF_ERROR(mine_.Prepare(
       connection,
       select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ? LIMIT 1"));
@@ -293,9 +321,15 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
                              .Blob(spec)
                              .Blob(Serialize(job.plan))
                              .Int(job.threads)
+                             .Int(job.spec.priority())
+                             .Int(ToNanos(jobs::Deadline(job.spec, now)))
+                             .Text(job.retry_of)
                              .Int(ToNanos(now))
                              .Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
+    for (const auto& [key, value] : job.spec.labels()) {
+      HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
+    }
     v1::Event event;
     event.mutable_state()->set_state(std::string(jobs::StateName(JobState::kQueued)));
     return Log(row, std::move(event), 1, 0, now);
@@ -311,7 +345,7 @@ absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::T
     return std::nullopt;
   }
   HONE_RETURN_IF_ERROR(row.status());
-  // The oldest one waits for its threads; smaller ones do not overtake it, else it might wait for
+  // The first one waits for its threads; smaller ones do not overtake it, else it might wait for
   // ever.
   if (row->job.threads > threads) {
     return std::nullopt;
@@ -398,28 +432,125 @@ absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requ
   });
 }
 
-absl::StatusOr<jobs::Job> SqliteStore::RequestCancel(const std::string& id, absl::Time now) {
+absl::StatusOr<jobs::Job> SqliteStore::Move(
+    const std::string& id, absl::string_view wish, const std::string& message,
+    absl::FunctionRef<std::optional<JobState>(JobState)> next, absl::Time now) {
   HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
   const JobState state = row.job.state;
-  if (state == JobState::kCancelling) {
+  const std::optional<JobState> to = next(state);
+  if (!to.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("jobs/", id, jobs::IsEnd(state) ? " has ended: it is " : " is ",
+                     jobs::StateName(state), " and cannot be ", wish));
+  }
+  if (*to == state) {
     return row.job;
   }
-  if (jobs::IsEnd(state)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("jobs/", id, " has ended: it is ", jobs::StateName(state)));
-  }
-  const bool runs = jobs::HasWorker(state);
   HONE_RETURN_IF_ERROR(Atomically([&] {
-    return Apply(row,
-                 {.from = state,
+    Change change{.from = state,
                   .attempt = row.job.attempt,
-                  .to = runs ? JobState::kCancelling : JobState::kCancelled,
+                  .to = *to,
                   .reason = v1::Job::USER,
-                  .message = "cancelled by the user"},
-                 now);
+                  .message = message};
+    if (*to == JobState::kQueued) {
+      change.not_before = now;
+    }
+    return Apply(row, change, now);
   }));
   HONE_ASSIGN_OR_RETURN(JobRow after, Load(id));
   return std::move(after.job);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::RequestCancel(const std::string& id, absl::Time now) {
+  return Move(
+      id, "cancelled", "cancelled by the user",
+      [](JobState state) -> std::optional<JobState> {
+        if (jobs::IsEnd(state)) {
+          return std::nullopt;
+        }
+        return jobs::HasWorker(state) ? JobState::kCancelling : JobState::kCancelled;
+      },
+      now);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::RequestPause(const std::string& id, absl::Time now) {
+  return Move(
+      id, "paused", "paused by the user",
+      [](JobState state) -> std::optional<JobState> {
+        switch (state) {
+          case JobState::kQueued:
+          case JobState::kPaused:
+            return JobState::kPaused;
+          case JobState::kRunning:
+          case JobState::kPausing:
+            return JobState::kPausing;
+          default:
+            return std::nullopt;
+        }
+      },
+      now);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::Resume(const std::string& id, absl::Time now) {
+  return Move(
+      id, "resumed", "resumed by the user",
+      [](JobState state) -> std::optional<JobState> {
+        return state == JobState::kPaused || state == JobState::kQueued
+                   ? std::optional(JobState::kQueued)
+                   : std::nullopt;
+      },
+      now);
+}
+
+absl::Status SqliteStore::Delete(const std::string& id) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    const JobState state = row.job.state;
+    if (!jobs::IsEnd(state) && state != JobState::kPaused) {
+      return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
+                                                        " and may still run; cancel it first"));
+    }
+    HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
+    HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
+    return to_garbage_.Reset().Int(row.row).Run();
+  });
+}
+
+absl::StatusOr<int> SqliteStore::RemoveGarbage(int events) {
+  HONE_ASSIGN_OR_RETURN(const bool found, garbage_.Reset().Step());
+  if (!found) {
+    return 0;
+  }
+  const int64_t row = garbage_.ColumnInt(0);
+  garbage_.Reset();
+  int removed = 0;
+  const absl::Status status = Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(delete_events_.Reset().Int(row).Int(events).Run());
+    removed = sqlite3_changes(connection_.get());
+    return removed < events ? clean_.Reset().Int(row).Run() : absl::OkStatus();
+  });
+  HONE_RETURN_IF_ERROR(status);
+  return std::max(removed, 1);
+}
+
+absl::StatusOr<int> SqliteStore::FailOverdue(absl::Time now) {
+  for (int failed = 0;; ++failed) {
+    const absl::StatusOr<JobRow> row = LoadBy(overdue_.Reset().Int(ToNanos(now)));
+    if (absl::IsNotFound(row.status())) {
+      return failed;
+    }
+    HONE_RETURN_IF_ERROR(row.status());
+    HONE_RETURN_IF_ERROR(Atomically([&] {
+      return Apply(*row,
+                   {.from = JobState::kQueued,
+                    .attempt = row->job.attempt,
+                    .to = JobState::kFailed,
+                    .reason = v1::Job::DEADLINE,
+                    .message = absl::StrCat("deadline_seconds: ", row->job.spec.deadline_seconds(),
+                                            " seconds were over while it waited")},
+                   now);
+    }));
+  }
 }
 
 absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {

@@ -213,6 +213,51 @@ TEST_F(RpcTest, ARunningJobCanBeCancelledAndAnEndedOneNot) {
   EXPECT_THAT(again.error_message(), HasSubstr("CANCELLED"));
 }
 
+TEST_F(RpcTest, ARetriedJobIsANewOneThatBeginsWithTheOldOnesCheckpoints) {
+  const v1::Job old = Create(Request("bad data once"));
+  Watch(old.name());
+  grpc::ClientContext context;
+  v1::RetryJobRequest request;
+  request.set_name(old.name());
+  v1::Job job;
+  ASSERT_TRUE(training_->RetryJob(&context, request, &job).ok());
+  EXPECT_EQ(job.retry_of(), old.name());
+  Watch(job.name());
+  EXPECT_EQ(Get(job.name()).state(), v1::Job::SUCCEEDED) << Get(job.name()).message();
+  EXPECT_EQ(Get(old.name()).state(), v1::Job::FAILED);
+}
+
+TEST_F(RpcTest, ADeletedJobIsNotFound) {
+  const v1::Job job = Create(Request("succeed"));
+  Watch(job.name());
+  grpc::ClientContext context, again, get;
+  v1::DeleteJobRequest request;
+  request.set_name(job.name());
+  v1::DeleteJobResponse none;
+  EXPECT_TRUE(training_->DeleteJob(&context, request, &none).ok());
+  EXPECT_EQ(training_->DeleteJob(&again, request, &none).error_code(), grpc::StatusCode::NOT_FOUND);
+  v1::GetModelRequest model;
+  model.set_name("models/" + job.name().substr(5));
+  v1::Model kept;
+  EXPECT_TRUE(models_->GetModel(&get, model, &kept).ok());
+}
+
+TEST_F(RpcTest, AThinnedHistoryKeepsTheExtremes) {
+  const v1::Job job = Create(Request("zigzag"));
+  Watch(job.name());
+  grpc::ClientContext context;
+  v1::GetMetricHistoryRequest request;
+  request.set_name(job.name());
+  request.set_max_points(2);
+  request.add_metrics("loss");
+  v1::MetricHistory history;
+  ASSERT_TRUE(training_->GetMetricHistory(&context, request, &history).ok());
+  ASSERT_EQ(history.points_size(), 2);
+  EXPECT_EQ(history.total_points(), 4);
+  EXPECT_EQ(history.points(0).values().at("loss"), 1);
+  EXPECT_EQ(history.points(1).values().at("loss"), 9);
+}
+
 TEST_F(RpcTest, TheSameRequestIdMakesOneJob) {
   v1::CreateJobRequest request = Request("succeed");
   request.set_request_id("once");

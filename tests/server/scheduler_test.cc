@@ -55,6 +55,44 @@ TEST(Decide, KilledAfterACancellationIsCancelledByTheUser) {
   EXPECT_EQ(decision.ending->reason, v1::Job::USER);
 }
 
+TEST(Decide, ASigkillFromOutsideCostsNothing) {
+  Outcome outcome;
+  outcome.exit.signal = SIGKILL;
+  EXPECT_FALSE(Decide(outcome, 2, absl::Seconds(1)).requeueing->charged);
+}
+
+TEST(Decide, TheOutOfMemoryKillerIsChargedAndNamedAtTheEnd) {
+  Outcome outcome;
+  outcome.exit.signal = SIGKILL;
+  outcome.out_of_memory = true;
+  EXPECT_TRUE(Decide(outcome, 0, absl::Seconds(1)).requeueing->charged);
+  EXPECT_EQ(Decide(outcome, 2, absl::Seconds(1)).ending->reason, v1::Job::OUT_OF_MEMORY);
+}
+
+TEST(Decide, OurKillOfASilentWorkerIsCharged) {
+  Outcome outcome;
+  outcome.exit.signal = SIGKILL;
+  outcome.exit.killed_by_us = true;
+  outcome.hung = true;
+  EXPECT_TRUE(Decide(outcome, 0, absl::Seconds(1)).requeueing->charged);
+}
+
+TEST(Decide, APausedJobIsPausedEvenIfItsWorkerHadToBeKilled) {
+  Outcome outcome;
+  outcome.exit.signal = SIGKILL;
+  outcome.exit.killed_by_us = true;
+  outcome.paused = true;
+  EXPECT_EQ(Decide(outcome, 0, absl::Seconds(1)).ending->state, JobState::kPaused);
+}
+
+TEST(Decide, AnOverdueJobFailsWithItsDeadline) {
+  Outcome outcome = Finished("CANCELLED");
+  outcome.overdue = true;
+  const Decision decision = Decide(outcome, 0, absl::Seconds(1));
+  EXPECT_EQ(decision.ending->state, JobState::kFailed);
+  EXPECT_EQ(decision.ending->reason, v1::Job::DEADLINE);
+}
+
 TEST(Decide, ADrainCostsNothing) {
   Outcome outcome = Finished("CANCELLED");
   outcome.draining = true;
@@ -205,7 +243,7 @@ class SchedulerTest : public ::testing::Test {
     const auto job = writer_->Run<jobs::Job>(
         [&](store::JobStore& store) { return store.RequestCancel(id, absl::Now()); });
     ASSERT_THAT(job, IsOk());
-    scheduler_->Cancel(id);
+    scheduler_->Stop(id);
   }
 
   static inline int counter_ = 0;
@@ -270,6 +308,61 @@ TEST_F(SchedulerTest, ACancelledJobWritesACheckpointFirst) {
     checkpointed = checkpointed || event.has_checkpoint();
   }
   EXPECT_TRUE(checkpointed);
+}
+
+TEST_F(SchedulerTest, AJobKilledFromOutsideFourTimesStillSucceeds) {
+  Start();
+  const jobs::Job job = AwaitEnd(Insert("killed four times"));
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.attempt, 5);
+  EXPECT_EQ(job.failures, 0);
+}
+
+TEST_F(SchedulerTest, APausedJobWritesACheckpointWaitsAndGoesOn) {
+  Start();
+  const std::string id = Insert("wait once then succeed");
+  AwaitFirstStep(id);
+  ASSERT_THAT(writer_->Run<jobs::Job>(
+                  [&](store::JobStore& store) { return store.RequestPause(id, absl::Now()); }),
+              IsOk());
+  scheduler_->Stop(id);
+  Await(id, [](const jobs::Job& job) { return job.state == JobState::kPaused; });
+  ASSERT_THAT(writer_->Run<jobs::Job>(
+                  [&](store::JobStore& store) { return store.Resume(id, absl::Now()); }),
+              IsOk());
+  scheduler_->Wake();
+  const jobs::Job job = AwaitEnd(id);
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.attempt, 2);
+}
+
+TEST_F(SchedulerTest, ARunningJobEndsAtItsDeadline) {
+  Start();
+  v1::JobSpec spec;
+  spec.set_display_name("wait");
+  spec.mutable_classification();
+  spec.set_deadline_seconds(0.5);
+  const auto job = writer_->Run<jobs::Job>([&](store::JobStore& store) {
+    return store.Insert({.id = jobs::NewId(), .spec = spec}, absl::Now());
+  });
+  scheduler_->Wake();
+  const jobs::Job ended = AwaitEnd(job->id);
+  EXPECT_EQ(ended.state, JobState::kFailed);
+  EXPECT_EQ(ended.end_reason, v1::Job::DEADLINE);
+}
+
+TEST_F(SchedulerTest, AForgottenJobLeavesNoFilesAndNoEvents) {
+  Start();
+  const std::string id = Insert("bad data");
+  AwaitEnd(id);
+  ASSERT_THAT(writer_->RunStatus([&](store::JobStore& store) { return store.Delete(id); }), IsOk());
+  scheduler_->Forget(id);
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (std::filesystem::exists(root_ + "/runs/" + id) && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/runs/" + id));
+  EXPECT_TRUE(Events(id).empty());
 }
 
 TEST_F(SchedulerTest, AWorkerThatIgnoresTheSignalIsKilledAfterTheGrace) {

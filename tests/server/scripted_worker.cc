@@ -99,6 +99,18 @@ int Wait(const v1::WorkerRequest& request) {
   return 0;
 }
 
+// Slow enough that no two points are merged.
+int Zigzag(const v1::WorkerRequest& request) {
+  SendStarted(request);
+  int64_t step = 0;
+  for (const double loss : {5.0, 1.0, 9.0, 4.0}) {
+    SendMetrics(++step, loss);
+    usleep(600'000);
+  }
+  SendFinished("COMPLETED");
+  return 0;
+}
+
 int Flood(const v1::WorkerRequest& request) {
   SendStarted(request);
   for (int i = 1; i <= 20'000; ++i) {
@@ -141,12 +153,18 @@ int Train(const v1::WorkerRequest& request) {
   if (what == "crash" || (what == "crash once" && request.attempt() == 1)) {
     std::abort();
   }
+  if (what == "killed four times" && request.attempt() <= 4) {
+    std::raise(SIGKILL);
+  }
   if (what == "hang") {
     std::signal(SIGTERM, SIG_IGN);
     SendStarted(request);
     for (;;) {
       pause();
     }
+  }
+  if (what == "zigzag") {
+    return Zigzag(request);
   }
   if (what == "flood") {
     return Flood(request);
@@ -172,6 +190,16 @@ int Train(const v1::WorkerRequest& request) {
   }
   if (what == "escaping model") {
     return EscapingModel(request);
+  }
+  if (what == "bad data once" && !request.resume()) {
+    std::filesystem::create_directories(request.run_directory() + "/checkpoints/step-7");
+    SendFailure("BAD_DATA", "line 7: no label", 3);
+    return 1;
+  }
+  if (what == "bad data once" &&
+      !std::filesystem::exists(request.run_directory() + "/checkpoints/step-7")) {
+    SendFailure("BAD_DATA", "the old job's checkpoint is not here", 3);
+    return 1;
   }
   if (what == "bad data") {
     SendFailure("BAD_DATA", "line 7: no label", 3);

@@ -171,6 +171,93 @@ TEST_F(StoreTest, CancellingAQueuedJobEndsItAndARunningOneIsAskedTo) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("CANCELLED")));
 }
 
+TEST_F(StoreTest, ClaimTakesTheHighestPriorityFirst) {
+  Insert();
+  v1::JobSpec urgent = Spec("urgent");
+  urgent.set_priority(5);
+  const auto job = store_->Insert({.id = jobs::NewId(), .spec = urgent}, kNow);
+  EXPECT_EQ(store_->Get(job->id)->queue_position, 1);
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, job->id);
+}
+
+TEST_F(StoreTest, ListNumbersTheQueueAsGetDoes) {
+  const std::string first = Insert(), second = Insert();
+  const auto page = store_->List({});
+  ASSERT_EQ(page->items.size(), 2u);
+  for (const jobs::Job& job : page->items) {
+    EXPECT_EQ(job.queue_position, store_->Get(job.id)->queue_position);
+  }
+  EXPECT_EQ(store_->Get(second)->queue_position, 2);
+}
+
+TEST_F(StoreTest, PausingTakesAQueuedJobOutOfTheQueueAndResumingPutsItBack) {
+  const std::string id = Insert();
+  EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPaused);
+  EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
+  EXPECT_EQ(store_->Resume(id, kNow)->state, JobState::kQueued);
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, id);
+}
+
+TEST_F(StoreTest, ARunningJobIsAskedToPauseAndCannotBeResumed) {
+  const std::string id = InsertAndClaim();
+  EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPausing);
+  EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPausing);
+  EXPECT_THAT(store_->Resume(id, kNow),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("PAUSING")));
+}
+
+TEST_F(StoreTest, RecoveryPausesWhatWasBeingPaused) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->RequestPause(id, kNow), IsOk());
+  Open();
+  EXPECT_EQ(*store_->Recover(kNow), 1);
+  EXPECT_EQ(store_->Get(id)->state, JobState::kPaused);
+}
+
+TEST_F(StoreTest, ADeletedJobIsGoneAndItsEventsFollowInSlices) {
+  const std::string id = InsertAndClaim();
+  Report report;
+  report.events.resize(10);
+  ASSERT_THAT(store_->Append(id, 1, report, kNow), IsOk());
+  ASSERT_THAT(
+      store_->Finish(id, 1, {.state = JobState::kFailed, .reason = v1::Job::BAD_DATA}, kNow),
+      IsOk());
+  ASSERT_THAT(store_->Delete(id), IsOk());
+  EXPECT_THAT(store_->Get(id), StatusIs(absl::StatusCode::kNotFound, HasSubstr(id)));
+  EXPECT_EQ(*store_->RemoveGarbage(8), 8);
+  EXPECT_EQ(*store_->RemoveGarbage(8), 5);
+  EXPECT_EQ(*store_->RemoveGarbage(8), 0);
+}
+
+TEST_F(StoreTest, AJobThatMayStillRunIsNotDeleted) {
+  EXPECT_THAT(store_->Delete(Insert()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("QUEUED")));
+  EXPECT_THAT(store_->Delete(InsertAndClaim()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("")));
+}
+
+TEST_F(StoreTest, AQueuedJobFailsWhenItsDeadlineHasPassed) {
+  v1::JobSpec spec = Spec();
+  spec.set_deadline_seconds(10);
+  const auto job = store_->Insert({.id = jobs::NewId(), .spec = spec}, kNow);
+  EXPECT_EQ(*store_->FailOverdue(kNow + absl::Seconds(9)), 0);
+  EXPECT_EQ(*store_->FailOverdue(kNow + absl::Seconds(10)), 1);
+  EXPECT_EQ(store_->Get(job->id)->end_reason, v1::Job::DEADLINE);
+}
+
+TEST_F(StoreTest, ListKeepsToTaskAndLabelsAndOrder) {
+  v1::JobSpec red = Spec("red");
+  (*red.mutable_labels())["colour"] = "red";
+  (*red.mutable_labels())["size"] = "1";
+  const auto job = store_->Insert({.id = jobs::NewId(), .spec = red}, kNow);
+  const std::string plain = Insert();
+  EXPECT_EQ(store_->List({.labels = {"colour=red", "size=1"}})->items.size(), 1u);
+  EXPECT_TRUE(store_->List({.labels = {"colour=red", "size=2"}})->items.empty());
+  EXPECT_TRUE(store_->List({.task = "regression"})->items.empty());
+  EXPECT_EQ(store_->List({.task = "classification", .oldest_first = true})->items.front().id,
+            job->id);
+}
+
 TEST_F(StoreTest, RecoveryQueuesRunningJobsAndEndsThoseBeingCancelled) {
   const std::string running = InsertAndClaim();
   const std::string cancelling = InsertAndClaim();
@@ -215,8 +302,8 @@ TEST_F(StoreTest, PagesCoverAllJobsOnceNewestFirst) {
     for (const jobs::Job& job : page->items) {
       seen.push_back(job.id);
     }
-    what.before_row = page->next_row;
-  } while (what.before_row != 0);
+    what.from_row = page->next_row;
+  } while (what.from_row != 0);
   EXPECT_EQ(seen, ids);
 }
 

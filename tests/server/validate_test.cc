@@ -107,6 +107,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         WrongField{"display_name: '\\n'", "display_name"},
         WrongField{"labels { key: 'a\\n' value: '' }", "labels"},
+        WrongField{"priority: 101", "priority"},
+        WrongField{"deadline_seconds: -1", "deadline_seconds"},
         WrongField{"classification { label_smoothing: 1 }", "classification.label_smoothing"},
         WrongField{"classification { class_weights: [1, 0] }", "classification.class_weights[1]"},
         WrongField{"regression { loss: 99 }", "regression.loss"},

@@ -21,6 +21,9 @@ CREATE TABLE job (
   failures       INTEGER NOT NULL DEFAULT 0,
   owner          TEXT    NOT NULL DEFAULT '',        -- the server that claimed it
   not_before     INTEGER NOT NULL DEFAULT 0,
+  priority       INTEGER NOT NULL DEFAULT 0,
+  deadline       INTEGER NOT NULL DEFAULT 0,         -- 0: none
+  retry_of       TEXT    NOT NULL DEFAULT '',        -- id of the job whose checkpoints it begins with
   create_time    INTEGER NOT NULL,
   start_time     INTEGER NOT NULL DEFAULT 0,
   end_time       INTEGER NOT NULL DEFAULT 0,
@@ -33,7 +36,20 @@ CREATE TABLE job (
   CHECK ((end_time = 0) = (state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')))
 );
 
-CREATE INDEX job_by_state ON job (state, row);
+-- The queue's order, for claims and positions.
+CREATE INDEX job_by_state ON job (state, priority DESC, row);
+CREATE INDEX job_by_deadline ON job (deadline) WHERE state = 'QUEUED' AND deadline > 0;
+
+CREATE TABLE job_label (
+  job_row   INTEGER NOT NULL,
+  label     TEXT    NOT NULL,                        -- key=value
+  PRIMARY KEY (job_row, label)
+) WITHOUT ROWID;
+
+-- Deleted jobs whose events are still to be removed, a slice at a time.
+CREATE TABLE garbage (
+  job_row   INTEGER PRIMARY KEY
+);
 
 -- The changes of jobs::kTransitions and no others.
 CREATE TRIGGER job_state_change BEFORE UPDATE OF state ON job
@@ -41,6 +57,7 @@ WHEN OLD.state || '>' || NEW.state NOT IN (
   'QUEUED>RUNNING',
   'QUEUED>CANCELLED',
   'QUEUED>PAUSED',
+  'QUEUED>FAILED',
   'RUNNING>QUEUED',
   'RUNNING>SUCCEEDED',
   'RUNNING>FAILED',
@@ -62,7 +79,7 @@ END;
 
 -- Sequences of a job are 1, 2, 3, … without gaps.
 CREATE TABLE event (
-  job_row   INTEGER NOT NULL REFERENCES job (row),
+  job_row   INTEGER NOT NULL,
   sequence  INTEGER NOT NULL,
   payload   BLOB    NOT NULL,                        -- hone.v1.Event
   PRIMARY KEY (job_row, sequence)
@@ -71,6 +88,6 @@ CREATE TABLE event (
 CREATE TABLE model (
   row       INTEGER PRIMARY KEY AUTOINCREMENT,
   id        TEXT    NOT NULL UNIQUE,
-  job_row   INTEGER NOT NULL REFERENCES job (row),
+  job_row   INTEGER NOT NULL,                        -- of the job that made it, which may have been deleted
   payload   BLOB    NOT NULL                         -- hone.v1.Model
 );
