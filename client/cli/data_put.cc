@@ -14,7 +14,8 @@
 namespace hone::client::cli {
 namespace {
 
-constexpr size_t kChunk = 1 << 20;
+// A cut loses at most the chunk that was on its way, so they are not as large as they may be.
+constexpr size_t kChunk = 128 << 10;
 constexpr absl::Duration kGiveUpAfter = absl::Minutes(1);
 constexpr absl::Duration kPause = absl::Milliseconds(200);
 

@@ -22,15 +22,19 @@ constexpr int kMostProblems = 20;
 constexpr int64_t kMostCellBytes = 200;
 constexpr int kMostColumns = 200;
 
-// "line 3, column 2: …" as its line and the rest.
+// "line 3, column 'a': …" or "broken row: line 3 has …", with its line as a number.
 v1::DatasetProblem ToProblem(const std::string& file, absl::string_view text) {
+  constexpr absl::string_view kLine = "line ";
   v1::DatasetProblem problem;
   problem.set_file(file);
   problem.set_text(std::string(text));
-  absl::string_view rest = text;
+  const size_t broken = text.find(": line ");
+  const size_t at = absl::StartsWith(text, kLine)       ? 0
+                    : broken != absl::string_view::npos ? broken + 2
+                                                        : text.size();
+  const absl::string_view rest = text.substr(std::min(text.size(), at + kLine.size()));
   int64_t line = 0;
-  if (absl::ConsumePrefix(&rest, "line ") &&
-      absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &line)) {
+  if (absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &line)) {
     problem.set_line(line);
   }
   return problem;

@@ -3,9 +3,10 @@
 
     datasets.py HONED HONE SOURCE_DIR [--bytes N] [--seed N]
 
---bytes is the size of the upload that is cut 20 times (default 8 MiB).
+--bytes is the size of the upload that is cut 20 times (default 32 MiB).
 """
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ PARSER = argparse.ArgumentParser()
 PARSER.add_argument("honed")
 PARSER.add_argument("hone")
 PARSER.add_argument("source")
-PARSER.add_argument("--bytes", type=int, default=8 << 20)
+PARSER.add_argument("--bytes", type=int, default=32 << 20)
 PARSER.add_argument("--seed", type=int, default=1)
 ARGUMENTS, REST = PARSER.parse_known_args()
 CUTS = 20
@@ -68,11 +69,13 @@ class Server:
 
 
 class CuttingProxy:
-    """Passes bytes between a client and the server, and resets the connection after so many bytes each time."""
+    """Passes bytes from a client to the server and ends the connection after so many each time: every other time with a reset,
+    which may take back what the server has not read, or lets it hang (`stall`)."""
 
-    def __init__(self, port, cuts):
+    def __init__(self, port, cuts, stall=False):
         self.port = port
         self.cuts = list(cuts)
+        self.stall = stall
         self.done = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -100,9 +103,17 @@ class CuttingProxy:
                     data = data[:left]
                     left -= len(data)
                 if data:
-                    other[ready].sendall(data)
+                    with contextlib.suppress(OSError):
+                        other[ready].sendall(data)
                 if not data or left == 0:
                     self.done += left == 0
+                    if self.stall:
+                        threading.Event().wait()
+                    if self.done % 2:
+                        server.shutdown(socket.SHUT_WR)
+                        with contextlib.suppress(OSError):
+                            while server.recv(1 << 16):
+                                pass
                     client.close()
                     server.close()
                     return
@@ -171,17 +182,19 @@ class Uploads(DatasetTest):
     def test_an_upload_goes_on_after_the_server_was_killed(self):
         big = self.folder / "big.csv"
         write_table(big, 4 << 20, ARGUMENTS.seed)
-        proxy = CuttingProxy(self.server.port, [3 << 20])
+        proxy = CuttingProxy(self.server.port, [3 << 20], stall=True)
         port = self.server.port
+        uploads = self.folder / "data" / "uploads"
+        deadline = time.monotonic() + 30
         with subprocess.Popen([ARGUMENTS.hone, "--server", proxy.address, "data", "put", "big", big]) as put:
-            while proxy.done == 0:
+            while sum(path.stat().st_size for path in uploads.iterdir()) < 1 << 20 and time.monotonic() < deadline:
                 time.sleep(0.01)
             put.kill()
         self.server.stop(signal.SIGKILL)
-        kept = sum(path.stat().st_size for path in (self.folder / "data" / "uploads").iterdir())
-        self.assertGreater(kept, 0)
+        kept = sum(path.stat().st_size for path in uploads.iterdir())
+        self.assertGreaterEqual(kept, 1 << 20)
         self.server = Server(self.folder, address=f"127.0.0.1:{port}")
-        kept_after = sum(path.stat().st_size for path in (self.folder / "data" / "uploads").iterdir())
+        kept_after = sum(path.stat().st_size for path in uploads.iterdir())
         self.assertEqual(kept_after, kept)
         self.assertEqual(self.put("big", big)["sha256"], sha256(big))
 
