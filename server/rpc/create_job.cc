@@ -5,7 +5,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
@@ -70,14 +69,10 @@ v1::Job Preview(const store::NewJob& job) {
   return proto;
 }
 
-// A worker knows the file by its path and the catalogue by its names; a client knows neither.
-absl::Status InClientsWords(const absl::Status& status, const v1::DataSpec& data,
-                            const std::string& path, const Deps& deps) {
-  if (!path.empty()) {
-    return absl::Status(status.code(),
-                        absl::StrReplaceAll(status.message(), {{path, data.dataset()}}));
-  }
-  if (!absl::IsNotFound(status)) {
+// A worker knows the catalogue's names; a client should know those of this server, too.
+absl::Status WithUploadedNames(const absl::Status& status, const std::string& path,
+                               const Deps& deps) {
+  if (!path.empty() || !absl::IsNotFound(status)) {
     return status;
   }
   std::vector<std::string> names;
@@ -97,7 +92,7 @@ void Planned(store::NewJob job, bool validate_only, const std::string& path,
   if (frame.ok()) {
     job.plan.Swap(frame->mutable_plan());
   } else if (validate_only || !absl::IsDeadlineExceeded(frame.status())) {
-    return done(InClientsWords(frame.status(), job.spec.data(), path, deps));
+    return done(WithUploadedNames(frame.status(), path, deps));
   }
   if (validate_only) {
     return done(Preview(job));
