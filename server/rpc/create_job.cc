@@ -43,8 +43,11 @@ absl::Status CheckQueue(const Deps& deps) {
 void Store(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) {
   deps.writer.Submit<jobs::Job>(
       [job = std::move(job), uploaded](store::JobStore& store) -> absl::StatusOr<jobs::Job> {
+        // All in one transaction, so that nobody deletes the data set in between.
+        if (uploaded) {
+          HONE_RETURN_IF_ERROR(store.datasets().Check(job.spec.data().dataset()));
+        }
         HONE_ASSIGN_OR_RETURN(jobs::Job stored, store.Insert(job, absl::Now()));
-        // In the same transaction, so that nobody deletes the data set in between.
         if (uploaded) {
           HONE_RETURN_IF_ERROR(store.datasets().Use(stored.id, job.spec.data().dataset()));
         }

@@ -55,6 +55,8 @@ class DatasetStore {
   virtual absl::Status DropUploadsBefore(absl::Time time) = 0;
   // FAILED_PRECONDITION: jobs that have not ended use it; with `force` it only loses its name.
   virtual absl::Status Delete(const std::string& name, bool force) = 0;
+  // NOT_FOUND; as Get, but inside the transaction.
+  virtual absl::Status Check(const std::string& name) = 0;
   // From now on the job reads this data set, whatever becomes of its name.
   virtual absl::Status Use(const std::string& job_id, const std::string& name) = 0;
   // Forgets nameless data sets whose jobs have all ended.

@@ -61,6 +61,7 @@ class SqliteDatasets final : public DatasetStore {
     return drop_old_.Reset().Int(ToNanos(time)).Run();
   }
   absl::Status Delete(const std::string& name, bool force) override;
+  absl::Status Check(const std::string& name) override;
   absl::Status Use(const std::string& job_id, const std::string& name) override;
   absl::Status DropUnused() override { return drop_unused_.Reset().Run(); }
 
@@ -251,6 +252,11 @@ absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
                      "bytes stay until the job has ended"));
   }
   return detach_.Reset().Text(name).Run();
+}
+
+absl::Status SqliteDatasets::Check(const std::string& name) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, One(load_.Reset().Text(name)));
+  return known.has_value() ? absl::OkStatus() : NoDataset(name);
 }
 
 absl::Status SqliteDatasets::Use(const std::string& job_id, const std::string& name) {

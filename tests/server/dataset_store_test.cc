@@ -159,6 +159,17 @@ TEST_F(DatasetStoreTest, AJobKeepsItsDataSetWhenTheNameGoesToOtherBytes) {
   EXPECT_EQ((*datasets().OfJob(job))->bytes.sha256, std::string(64, 'a'));
 }
 
+TEST_F(DatasetStoreTest, ACheckSeesADeletionOfTheSameTransaction) {
+  Add("one");
+  absl::Status checked;
+  ASSERT_THAT(store_->Commit([&] {
+    ASSERT_THAT(datasets().Delete("one", false), IsOk());
+    checked = datasets().Check("one");
+  }),
+              IsOk());
+  EXPECT_THAT(checked, StatusIs(absl::StatusCode::kNotFound, HasSubstr("datasets/one")));
+}
+
 TEST(DatasetStoreMigration, AStoreOfTheFirstSchemaGetsTheTablesAndKeepsItsGeneration) {
   const std::string path = absl::StrCat(::testing::TempDir(), "/migration-", ::getpid(), ".db");
   sqlite3* db = nullptr;
