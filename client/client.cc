@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 
@@ -62,7 +63,8 @@ class GrpcClient final : public Client {
  public:
   explicit GrpcClient(const std::shared_ptr<grpc::Channel>& channel)
       : training_(v1::TrainingService::NewStub(channel)),
-        models_(v1::ModelService::NewStub(channel)) {}
+        models_(v1::ModelService::NewStub(channel)),
+        datasets_(v1::DatasetService::NewStub(channel)) {}
 
   absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) override {
     return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CreateJob, request);
@@ -142,6 +144,73 @@ class GrpcClient final : public Client {
     return refused.ok() ? ToAbsl(end) : refused;
   }
 
+  absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) override {
+    v1::BeginUploadRequest request;
+    *request.mutable_header() = header;
+    return Call<v1::BeginUploadResponse>(*datasets_, &v1::DatasetService::Stub::BeginUpload,
+                                         request);
+  }
+  absl::StatusOr<v1::Dataset> UploadDataset(
+      const v1::UploadHeader& header,
+      const std::function<absl::Status(std::string& chunk)>& next) override {
+    grpc::ClientContext context;
+    v1::Dataset dataset;
+    const auto writer = datasets_->UploadDataset(&context, &dataset);
+    v1::UploadDatasetRequest message;
+    *message.mutable_header() = header;
+    absl::Status refused;
+    // A write fails when the server has ended the stream: Finish then says why.
+    while (writer->Write(message)) {
+      message.mutable_chunk()->clear();
+      refused = next(*message.mutable_chunk());
+      if (!refused.ok() || message.chunk().empty()) {
+        break;
+      }
+    }
+    if (refused.ok()) {
+      writer->WritesDone();
+    } else {
+      context.TryCancel();
+    }
+    const grpc::Status end = writer->Finish();
+    if (!refused.ok()) {
+      return refused;
+    }
+    if (!end.ok()) {
+      return ToAbsl(end);
+    }
+    return dataset;
+  }
+  absl::StatusOr<v1::Dataset> GetDataset(const std::string& name) override {
+    v1::GetDatasetRequest request;
+    request.set_name(name);
+    return Call<v1::Dataset>(*datasets_, &v1::DatasetService::Stub::GetDataset, request);
+  }
+  absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
+      const v1::ListDatasetsRequest& request) override {
+    return Call<v1::ListDatasetsResponse>(*datasets_, &v1::DatasetService::Stub::ListDatasets,
+                                          request);
+  }
+  absl::Status DeleteDataset(const std::string& name, bool force) override {
+    v1::DeleteDatasetRequest request;
+    request.set_name(name);
+    request.set_force(force);
+    return Call<v1::DeleteDatasetResponse>(*datasets_, &v1::DatasetService::Stub::DeleteDataset,
+                                           request)
+        .status();
+  }
+  absl::StatusOr<v1::DatasetReport> ValidateDataset(const std::string& name) override {
+    v1::ValidateDatasetRequest request;
+    request.set_name(name);
+    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::ValidateDataset, request);
+  }
+  absl::StatusOr<v1::DatasetReport> PreviewDataset(const std::string& name, int rows) override {
+    v1::PreviewDatasetRequest request;
+    request.set_name(name);
+    request.set_rows(rows);
+    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::PreviewDataset, request);
+  }
+
  private:
   template <typename Response, typename Stub, typename Method, typename Request>
   static absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request) {
@@ -157,6 +226,7 @@ class GrpcClient final : public Client {
 
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
+  const std::unique_ptr<v1::DatasetService::Stub> datasets_;
 };
 
 }  // namespace

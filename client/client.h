@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/training_service.pb.h"
@@ -57,6 +58,19 @@ class Client {
       const std::string& name,
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) = 0;
   virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
+
+  virtual absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) = 0;
+  // Sends what `next` puts into the empty chunk, until it leaves one empty; ends early with its
+  // error.
+  virtual absl::StatusOr<v1::Dataset> UploadDataset(
+      const v1::UploadHeader& header,
+      const std::function<absl::Status(std::string& chunk)>& next) = 0;
+  virtual absl::StatusOr<v1::Dataset> GetDataset(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
+      const v1::ListDatasetsRequest& request) = 0;
+  virtual absl::Status DeleteDataset(const std::string& name, bool force) = 0;
+  virtual absl::StatusOr<v1::DatasetReport> ValidateDataset(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::DatasetReport> PreviewDataset(const std::string& name, int rows) = 0;
 };
 
 }  // namespace hone::client

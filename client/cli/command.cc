@@ -96,6 +96,7 @@ int Main(int argc, char** argv) {
   AddJobs(app, globals);
   AddWatch(app, globals);
   AddMetrics(app, globals);
+  AddData(app, globals);
   AddModels(app, globals);
   AddPredict(app, globals);
   try {

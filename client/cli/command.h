@@ -43,6 +43,7 @@ void AddSubmit(CLI::App& app, Globals& globals);
 void AddJobs(CLI::App& app, Globals& globals);
 void AddWatch(CLI::App& app, Globals& globals);
 void AddMetrics(CLI::App& app, Globals& globals);
+void AddData(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);
 void AddPredict(CLI::App& app, Globals& globals);
 

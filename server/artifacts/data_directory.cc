@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
         absl::StrCat("the data directory ", real, " is in use by another server"));
   }
   fs::remove_all(real + "/tmp", error);
-  for (const char* folder : {"/runs", "/models", "/cache", "/tmp"}) {
+  for (const char* folder : {"/runs", "/models", "/cache", "/datasets", "/uploads", "/tmp"}) {
     HONE_RETURN_IF_ERROR(MakeDirectory(real + folder));
   }
   return directory;

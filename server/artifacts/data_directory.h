@@ -16,6 +16,7 @@ namespace hone::server::artifacts {
 //   runs/<job>/attempt-N/  what attempt N writes: request, checkpoints, model, worker.log
 //   models/<id>/           published models
 //   cache/                 downloaded data sets
+//   datasets/, uploads/    data sets that were uploaded, and parts of them: datasets/blobs.h
 //   tmp/                   requests of plans and predictions; emptied at start
 // Names come from ids that the server made, never from a user. Any thread.
 class DataDirectory {
@@ -28,6 +29,8 @@ class DataDirectory {
 
   std::string store_path() const { return root_ + "/store.db"; }
   std::string cache_directory() const { return root_ + "/cache"; }
+  std::string datasets_directory() const { return root_ + "/datasets"; }
+  std::string uploads_directory() const { return root_ + "/uploads"; }
   std::string ModelDirectory(const std::string& model_id) const;
 
   // The folder of an attempt. What the attempt before it left moves there, so that a worker of that

@@ -55,6 +55,16 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
       ->envname("HONED_MAX_QUEUED_JOBS")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  app.add_option("--dataset-quota-bytes", config.dataset_quota_bytes,
+                 "Bytes that all uploaded data sets may have together")
+      ->envname("HONED_DATASET_QUOTA_BYTES")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 50))
+      ->capture_default_str();
+  app.add_option("--disk-floor-bytes", config.disk_floor_bytes,
+                 "Bytes of free disk that uploads leave alone")
+      ->envname("HONED_DISK_FLOOR_BYTES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
   app.add_option("--grace-seconds", grace, "From asking a worker to end to killing it")
       ->envname("HONED_GRACE_SECONDS")
       ->check(CLI::Range(0.1, 3600.0))

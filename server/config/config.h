@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -19,9 +20,11 @@ struct Config {
   int concurrent_jobs = 1;
   int threads = 0;  // of all running jobs together; what the machine gives
   int max_queued_jobs = 10'000;
-  absl::Duration grace = absl::Seconds(30);       // from asking a worker to end to killing it
-  absl::Duration silence = absl::Seconds(120);    // of a worker, after which it is killed
-  absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
+  int64_t dataset_quota_bytes = int64_t{64} << 30;  // of all uploaded data sets together
+  int64_t disk_floor_bytes = int64_t{1} << 30;      // free disk that uploads leave alone
+  absl::Duration grace = absl::Seconds(30);         // from asking a worker to end to killing it
+  absl::Duration silence = absl::Seconds(120);      // of a worker, after which it is killed
+  absl::Duration retry_delay = absl::Seconds(2);    // after a first crash; doubled after the next
   std::string log_level = "info";
 
   // Of a job that does not ask for a number.

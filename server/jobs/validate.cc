@@ -82,11 +82,7 @@ void CheckImage(const v1::ImageOptions& image, FieldErrors& errors) {
 }
 
 void CheckDatasetName(const std::string& name, FieldErrors& errors) {
-  const bool fine = name.size() <= 64 && name.front() != '.' && name.front() != '-' &&
-                    std::all_of(name.begin(), name.end(), [](unsigned char c) {
-                      return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
-                    });
-  if (!fine) {
+  if (!IsDatasetName(name)) {
     errors.Add("data.dataset",
                absl::StrCat("must be 1 to 64 letters, digits, '-', '_' or '.', got \"",
                             name.substr(0, 80), "\""));
@@ -271,6 +267,13 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
     CheckText("labels", value, 256, errors);
   }
   return errors;
+}
+
+bool IsDatasetName(absl::string_view name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '.' && name.front() != '-' &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+         });
 }
 
 absl::Status Validate(const v1::JobSpec& spec, const Limits& limits) {

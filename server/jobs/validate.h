@@ -1,6 +1,7 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "hone/v1/job.pb.h"
 #include "server/jobs/field_errors.h"
 
@@ -20,6 +21,9 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits);
 
 // OK, or INVALID_ARGUMENT that names every wrong field.
 absl::Status Validate(const v1::JobSpec& spec, const Limits& limits);
+
+// 1 to 64 letters, digits, '-', '_' or '.', the first no '-' or '.'.
+bool IsDatasetName(absl::string_view name);
 
 // The part of CheckSpec for `model`.
 void CheckModel(const v1::ModelSpec& model, FieldErrors& errors);

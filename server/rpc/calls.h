@@ -1,13 +1,14 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
 #include "hone/v1/training_service.pb.h"
 #include "server/rpc/deps.h"
 
 namespace hone::server::rpc {
 
-// One plain function for each call; training_service.proto and model_service.proto say what they do
+// One plain function for each call; the services' protos say what they do
 // and how they fail. None blocks for longer than a short read of the store; what takes longer
 // answers through `done`.
 
@@ -16,8 +17,9 @@ namespace hone::server::rpc {
 // taken without a plan; its worker then refuses what does not fit.
 // At most 128 printable characters, no spaces.
 absl::Status CheckRequestId(const std::string& request_id);
-// Stores a job that was found right, or finds the one of its request_id.
-void StoreJob(store::NewJob job, Deps& deps, Done<v1::Job> done);
+// Stores a job that was found right, or finds the one of its request_id. `uploaded`: the job's data
+// set is one of this server's, else one of the catalogue.
+void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done);
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done);
 absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps);
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps);
@@ -34,5 +36,18 @@ absl::StatusOr<v1::ServerInfo> GetServerInfo(const v1::GetServerInfoRequest& req
 absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request, Deps& deps);
 absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& deps);
 void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done);
+
+// Those that write files or wait for the store run on deps.datasets.executor().
+void BeginUpload(const v1::BeginUploadRequest& request, Deps& deps,
+                 Done<v1::BeginUploadResponse> done);
+absl::StatusOr<v1::Dataset> GetDataset(const v1::GetDatasetRequest& request, Deps& deps);
+absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequest& request,
+                                                      Deps& deps);
+void DeleteDataset(const v1::DeleteDatasetRequest& request, Deps& deps,
+                   Done<v1::DeleteDatasetResponse> done);
+void ValidateDataset(const v1::ValidateDatasetRequest& request, Deps& deps,
+                     Done<v1::DatasetReport> done);
+void PreviewDataset(const v1::PreviewDatasetRequest& request, Deps& deps,
+                    Done<v1::DatasetReport> done);
 
 }  // namespace hone::server::rpc

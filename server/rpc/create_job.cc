@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
@@ -38,17 +39,35 @@ v1::Job Preview(const store::NewJob& job) {
   return proto;
 }
 
-void Planned(store::NewJob job, bool validate_only, absl::StatusOr<v1::WorkerFrame> frame,
-             Deps& deps, Done<v1::Job> done) {
+// A worker knows the catalogue's names; a client should know those of this server, too.
+absl::Status WithUploadedNames(const absl::Status& status, const std::string& path,
+                               const Deps& deps) {
+  if (!path.empty() || !absl::IsNotFound(status)) {
+    return status;
+  }
+  std::vector<std::string> names;
+  constexpr int kMostNamed = 50;
+  if (const auto page = deps.store.datasets().List(kMostNamed, 0); page.ok()) {
+    for (const store::Dataset& dataset : page->items) {
+      names.push_back(dataset.name);
+    }
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "data.dataset: ", status.message(),
+      "; uploaded to this server: ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
+}
+
+void Planned(store::NewJob job, bool validate_only, const std::string& path,
+             absl::StatusOr<v1::WorkerFrame> frame, Deps& deps, Done<v1::Job> done) {
   if (frame.ok()) {
     job.plan.Swap(frame->mutable_plan());
   } else if (validate_only || !absl::IsDeadlineExceeded(frame.status())) {
-    return done(frame.status());
+    return done(WithUploadedNames(frame.status(), path, deps));
   }
   if (validate_only) {
     return done(Preview(job));
   }
-  StoreJob(std::move(job), deps, std::move(done));
+  StoreJob(std::move(job), !path.empty(), deps, std::move(done));
 }
 
 absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
@@ -70,9 +89,19 @@ absl::Status CheckRequestId(const std::string& request_id) {
   return absl::OkStatus();
 }
 
-void StoreJob(store::NewJob job, Deps& deps, Done<v1::Job> done) {
+void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) {
   deps.writer.Submit<jobs::Job>(
-      [job = std::move(job)](store::JobStore& store) { return store.Insert(job, absl::Now()); },
+      [job = std::move(job), uploaded](store::JobStore& store) -> absl::StatusOr<jobs::Job> {
+        // All in one transaction, so that nobody deletes the data set in between.
+        if (uploaded) {
+          HONE_RETURN_IF_ERROR(store.datasets().Check(job.spec.data().dataset()));
+        }
+        HONE_ASSIGN_OR_RETURN(jobs::Job stored, store.Insert(job, absl::Now()));
+        if (uploaded) {
+          HONE_RETURN_IF_ERROR(store.datasets().Use(stored.id, job.spec.data().dataset()));
+        }
+        return stored;
+      },
       [&deps, done = std::move(done)](absl::StatusOr<jobs::Job> stored) {
         if (!stored.ok()) {
           return done(stored.status());
@@ -96,7 +125,8 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
       return done(known.status());
     }
     if (known->has_value()) {
-      return StoreJob(std::move(job), deps, std::move(done));  // which answers with the known one
+      // Which answers with the known one.
+      return StoreJob(std::move(job), false, deps, std::move(done));
     }
   }
   if (const absl::Status status = Check(request, deps); !status.ok()) {
@@ -113,11 +143,16 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   plan.set_data_mirror(deps.config.data_mirror);
   // Measured beside a running job the time would be wrong, and the job slower.
   plan.set_measure(request.validate_only() && deps.scheduler.running() == 0);
+  const absl::StatusOr<std::string> path = deps.datasets.PathOf(job.spec.data().dataset());
+  if (!path.ok()) {
+    return done(path.status());
+  }
+  plan.set_dataset_path(*path);
   const bool validate_only = request.validate_only();
   deps.calls.Submit(std::move(plan), kPlanTimeout,
-                    [job = std::move(job), validate_only, &deps,
+                    [job = std::move(job), validate_only, path = *path, &deps,
                      done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
-                      Planned(job, validate_only, std::move(frame), deps, done);
+                      Planned(job, validate_only, path, std::move(frame), deps, done);
                     });
 }
 

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "server/artifacts/data_directory.h"
 #include "server/config/config.h"
+#include "server/datasets/datasets.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/registry.h"
 #include "server/scheduler/executor.h"
@@ -43,6 +44,7 @@ struct Deps {
   scheduler::WorkerCalls& calls;
   scheduler::Executor& reads;  // for reading the log and files
   artifacts::DataDirectory& directory;
+  datasets::Datasets& datasets;
   metrics::Bus& bus;
   metrics::Registry& registry;
   SharedText& engine;  // as the newest worker told; "" before the first one

@@ -97,13 +97,17 @@ void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done
         absl::StrCat(request.name(), " is ", jobs::StateName(old->state),
                      "; only a job that has failed or was cancelled can be tried again")));
   }
+  const auto dataset = deps.store.datasets().OfJob(old->id);
+  if (!dataset.ok()) {
+    return done(dataset.status());
+  }
   StoreJob({.id = jobs::NewId(),
             .spec = old->spec,
             .plan = old->plan,
             .threads = old->threads,
             .request_id = request.request_id(),
             .retry_of = request.from_start() ? "" : old->id},
-           deps, std::move(done));
+           dataset->has_value(), deps, std::move(done));
 }
 
 void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done) {

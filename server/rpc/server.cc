@@ -41,19 +41,27 @@ class HonedServer final : public Server {
     }
     writer_ = std::make_unique<store::Writer>(
         *store_, [this](const store::LoggedEvent& event) { OnEvent(event); });
+    datasets_ = std::make_unique<datasets::Datasets>(
+        datasets::Limits{.quota_bytes = config_.dataset_quota_bytes,
+                         .disk_floor_bytes = config_.disk_floor_bytes},
+        *directory_, store_->datasets(), *writer_);
+    datasets_->Sweep();
     scheduler_ = std::make_unique<scheduler::Scheduler>(
-        scheduler::SchedulerOptions{.worker = config_.worker,
-                                    .data_mirror = config_.data_mirror,
-                                    .concurrent_jobs = config_.concurrent_jobs,
-                                    .threads = config_.threads,
-                                    .grace = config_.grace,
-                                    .silence = config_.silence,
-                                    .retry_delay = config_.retry_delay},
+        scheduler::SchedulerOptions{
+            .worker = config_.worker,
+            .data_mirror = config_.data_mirror,
+            .concurrent_jobs = config_.concurrent_jobs,
+            .threads = config_.threads,
+            .grace = config_.grace,
+            .silence = config_.silence,
+            .retry_delay = config_.retry_delay,
+            .dataset_path =
+                [this](const std::string& job_id) { return datasets_->PathOfJob(job_id); }},
         *writer_, *directory_, registry_);
     calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
-                                        *directory_, bus_, registry_, engine_});
+                                        *directory_, *datasets_, bus_, registry_, engine_});
     streams_ = std::make_unique<WatchStreams>();
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_,
@@ -86,6 +94,7 @@ class HonedServer final : public Server {
     reads_.reset();
     calls_.reset();
     scheduler_.reset();
+    datasets_.reset();
     writer_.reset();
     store_.reset();
   }
@@ -94,6 +103,7 @@ class HonedServer final : public Server {
   absl::Status Listen() {
     training_ = std::make_unique<TrainingService>(*deps_, *streams_);
     models_ = std::make_unique<ModelService>(*deps_);
+    dataset_service_ = std::make_unique<DatasetService>(*deps_);
     grpc::EnableDefaultHealthCheckService(true);
     // Links the description of the service that gRPC answers by itself, for reflection.
     ::grpc::health::v1::HealthCheckRequest::descriptor();
@@ -102,6 +112,7 @@ class HonedServer final : public Server {
     builder.AddListeningPort(config_.listen, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(training_.get());
     builder.RegisterService(models_.get());
+    builder.RegisterService(dataset_service_.get());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     // A second server on the port is to be refused, not to share its clients.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -114,6 +125,7 @@ class HonedServer final : public Server {
     grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
     health.SetServingStatus(v1::TrainingService::service_full_name(), true);
     health.SetServingStatus(v1::ModelService::service_full_name(), true);
+    health.SetServingStatus(v1::DatasetService::service_full_name(), true);
     return absl::OkStatus();
   }
 
@@ -157,6 +169,7 @@ class HonedServer final : public Server {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
   std::unique_ptr<scheduler::Executor> reads_;
@@ -165,6 +178,7 @@ class HonedServer final : public Server {
   std::unique_ptr<metrics::HttpEndpoint> endpoint_;
   std::unique_ptr<TrainingService> training_;
   std::unique_ptr<ModelService> models_;
+  std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::atomic<bool> ready_ = false;

@@ -3,6 +3,7 @@
 #include "server/rpc/calls.h"
 #include "server/rpc/download_stream.h"
 #include "server/rpc/unary.h"
+#include "server/rpc/upload_stream.h"
 
 namespace hone::server::rpc {
 
@@ -113,6 +114,61 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
   return Unary<v1::PredictResponse>(context, "Predict", deps_, reply)
       .Later(
           [&](Done<v1::PredictResponse> done) { rpc::Predict(*request, deps_, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContext* context,
+                                                      const v1::BeginUploadRequest* request,
+                                                      v1::BeginUploadResponse* reply) {
+  return Unary<v1::BeginUploadResponse>(context, "BeginUpload", deps_, reply)
+      .Later([&](Done<v1::BeginUploadResponse> done) {
+        rpc::BeginUpload(*request, deps_, std::move(done));
+      });
+}
+
+grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset(
+    grpc::CallbackServerContext*, v1::Dataset* reply) {
+  return OpenUpload(reply, deps_);
+}
+
+grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* context,
+                                                     const v1::GetDatasetRequest* request,
+                                                     v1::Dataset* reply) {
+  return Unary<v1::Dataset>(context, "GetDataset", deps_, reply)
+      .Finish(rpc::GetDataset(*request, deps_));
+}
+
+grpc::ServerUnaryReactor* DatasetService::ListDatasets(grpc::CallbackServerContext* context,
+                                                       const v1::ListDatasetsRequest* request,
+                                                       v1::ListDatasetsResponse* reply) {
+  return Unary<v1::ListDatasetsResponse>(context, "ListDatasets", deps_, reply)
+      .Finish(rpc::ListDatasets(*request, deps_));
+}
+
+grpc::ServerUnaryReactor* DatasetService::DeleteDataset(grpc::CallbackServerContext* context,
+                                                        const v1::DeleteDatasetRequest* request,
+                                                        v1::DeleteDatasetResponse* reply) {
+  return Unary<v1::DeleteDatasetResponse>(context, "DeleteDataset", deps_, reply)
+      .Later([&](Done<v1::DeleteDatasetResponse> done) {
+        rpc::DeleteDataset(*request, deps_, std::move(done));
+      });
+}
+
+grpc::ServerUnaryReactor* DatasetService::ValidateDataset(grpc::CallbackServerContext* context,
+                                                          const v1::ValidateDatasetRequest* request,
+                                                          v1::DatasetReport* reply) {
+  return Unary<v1::DatasetReport>(context, "ValidateDataset", deps_, reply)
+      .Later([&](Done<v1::DatasetReport> done) {
+        rpc::ValidateDataset(*request, deps_, std::move(done));
+      });
+}
+
+grpc::ServerUnaryReactor* DatasetService::PreviewDataset(grpc::CallbackServerContext* context,
+                                                         const v1::PreviewDatasetRequest* request,
+                                                         v1::DatasetReport* reply) {
+  return Unary<v1::DatasetReport>(context, "PreviewDataset", deps_, reply)
+      .Later([&](Done<v1::DatasetReport> done) {
+        rpc::PreviewDataset(*request, deps_, std::move(done));
+      });
 }
 
 }  // namespace hone::server::rpc

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 #include "server/rpc/deps.h"
@@ -60,6 +61,35 @@ class ModelService final : public v1::ModelService::CallbackService {
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
                                     v1::PredictResponse* reply) override;
+
+ private:
+  Deps& deps_;
+};
+
+class DatasetService final : public v1::DatasetService::CallbackService {
+ public:
+  explicit DatasetService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* BeginUpload(grpc::CallbackServerContext* context,
+                                        const v1::BeginUploadRequest* request,
+                                        v1::BeginUploadResponse* reply) override;
+  grpc::ServerReadReactor<v1::UploadDatasetRequest>* UploadDataset(
+      grpc::CallbackServerContext* context, v1::Dataset* reply) override;
+  grpc::ServerUnaryReactor* GetDataset(grpc::CallbackServerContext* context,
+                                       const v1::GetDatasetRequest* request,
+                                       v1::Dataset* reply) override;
+  grpc::ServerUnaryReactor* ListDatasets(grpc::CallbackServerContext* context,
+                                         const v1::ListDatasetsRequest* request,
+                                         v1::ListDatasetsResponse* reply) override;
+  grpc::ServerUnaryReactor* DeleteDataset(grpc::CallbackServerContext* context,
+                                          const v1::DeleteDatasetRequest* request,
+                                          v1::DeleteDatasetResponse* reply) override;
+  grpc::ServerUnaryReactor* ValidateDataset(grpc::CallbackServerContext* context,
+                                            const v1::ValidateDatasetRequest* request,
+                                            v1::DatasetReport* reply) override;
+  grpc::ServerUnaryReactor* PreviewDataset(grpc::CallbackServerContext* context,
+                                           const v1::PreviewDatasetRequest* request,
+                                           v1::DatasetReport* reply) override;
 
  private:
   Deps& deps_;

@@ -37,6 +37,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_resume(job.attempt > 1 || !job.retry_of.empty());
   request.set_cache_directory(options.cache_directory);
   request.set_data_mirror(options.data_mirror);
+  request.set_dataset_path(options.dataset_path);
   std::unique_ptr<Attempt> attempt(new Attempt(job, options));
   HONE_ASSIGN_OR_RETURN(
       attempt->process_,

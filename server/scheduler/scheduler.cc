@@ -155,10 +155,15 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
   }
   HONE_ASSIGN_OR_RETURN(const std::string directory,
                         directory_.PrepareAttempt(job.id, job.attempt));
+  std::string dataset_path;
+  if (options_.dataset_path) {
+    HONE_ASSIGN_OR_RETURN(dataset_path, options_.dataset_path(job.id));
+  }
   return Attempt::Start(job, {.worker = options_.worker,
                               .run_directory = directory,
                               .cache_directory = directory_.cache_directory(),
                               .data_mirror = options_.data_mirror,
+                              .dataset_path = dataset_path,
                               .grace = options_.grace,
                               .silence = options_.silence});
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/artifacts/data_directory.h"
 #include "server/metrics/registry.h"
@@ -25,6 +27,8 @@ struct SchedulerOptions {
   absl::Duration grace = absl::Seconds(30);
   absl::Duration silence = absl::Seconds(120);
   absl::Duration retry_delay = absl::Seconds(2);
+  // The file of the uploaded data set that a job uses, or "". Empty: there are none.
+  std::function<absl::StatusOr<std::string>(const std::string& job_id)> dataset_path = nullptr;
 };
 
 // Claims jobs while there is room, runs each in a worker process, writes what it tells to the log,

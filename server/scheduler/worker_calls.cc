@@ -24,6 +24,17 @@ absl::Status ToStatus(const v1::Failure& failure) {
       failure.message());
 }
 
+const char* ModeName(v1::WorkerRequest::Mode mode) {
+  switch (mode) {
+    case v1::WorkerRequest::PLAN:
+      return "plan";
+    case v1::WorkerRequest::DATASET:
+      return "dataset";
+    default:
+      return "predict";
+  }
+}
+
 }  // namespace
 
 WorkerCalls::WorkerCalls(std::string worker, const artifacts::DataDirectory& directory,
@@ -56,8 +67,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
                         WorkerProcess::Start(request, {.binary = worker_,
                                                        .request_path = folder + "/request.pb",
                                                        .output_path = folder + "/worker.log"}));
-  registry_.Add(metrics::Metric::kWorkerStarts,
-                {request.mode() == v1::WorkerRequest::PLAN ? "plan" : "predict"}, 1);
+  registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(request.mode())}, 1);
   // Ends by kill, at the latest when `worker` leaves.
   while (!stopping_) {
     const absl::Duration left = deadline - absl::Now();
@@ -69,7 +79,8 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
       if (received.frame->has_failure()) {
         return ToStatus(received.frame->failure());
       }
-      if (received.frame->has_plan() || received.frame->has_predictions()) {
+      if (received.frame->has_plan() || received.frame->has_predictions() ||
+          received.frame->has_dataset()) {
         return *std::move(received.frame);
       }
     }

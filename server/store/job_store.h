@@ -79,6 +79,8 @@ struct JobCount {
   int64_t jobs = 0;
 };
 
+class DatasetStore;
+
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
 // statement: it names the state and the attempt that it expects, and a change that
 // jobs::kTransitions does not list is refused. The event about a change is written in the same
@@ -140,6 +142,9 @@ class JobStore {
   virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;
   // Told apart from every other log: part of resume tokens.
   virtual const std::string& generation() const = 0;
+  // Data sets, in the same transactions. Lives as long as this.
+  virtual DatasetStore& datasets() = 0;
+  virtual const DatasetStore& datasets() const = 0;
 };
 
 }  // namespace hone::server::store

@@ -10,6 +10,7 @@
 #include "engine/base/status.h"
 #include "server/store/schema.h"
 #include "server/store/sqlite.h"
+#include "server/store/sqlite_datasets.h"
 #include "server/store/sqlite_reader.h"
 #include "server/store/sqlite_rows.h"
 
@@ -18,7 +19,7 @@ namespace {
 
 using jobs::JobState;
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = static_cast<int>(kMigrations.size());
 
 // A change of state: what must be true before, and what is true after. Fields without a value stay
 // as they are.
@@ -88,6 +89,8 @@ class SqliteStore final : public JobStore {
     return reader_->ListModels(limit, before_row);
   }
   const std::string& generation() const override { return generation_; }
+  DatasetStore& datasets() override { return *datasets_; }
+  const DatasetStore& datasets() const override { return *datasets_; }
 
  private:
   absl::Status Migrate();
@@ -109,6 +112,7 @@ class SqliteStore final : public JobStore {
 
   Connection connection_;
   std::unique_ptr<SqliteReader> reader_;
+  std::unique_ptr<DatasetStore> datasets_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
@@ -127,6 +131,7 @@ absl::Status SqliteStore::Open(const std::string& path) {
   HONE_RETURN_IF_ERROR(Migrate());
   HONE_RETURN_IF_ERROR(PrepareAll());
   HONE_ASSIGN_OR_RETURN(reader_, SqliteReader::Open(path));
+  HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), path));
   return absl::OkStatus();
 }
 
@@ -141,11 +146,14 @@ absl::Status SqliteStore::Migrate() {
         absl::StrCat("the store was written by a newer version (schema ", found,
                      "; this program knows ", kSchemaVersion, ")"));
   }
-  if (found == 0) {
-    HONE_RETURN_IF_ERROR(Execute(
-        connection_.get(),
-        absl::StrCat("BEGIN IMMEDIATE;", kSchema0001, "INSERT INTO meta VALUES ('generation', '",
-                     jobs::NewId(), "');PRAGMA user_version = 1;COMMIT;")));
+  for (int64_t step = found; step < kSchemaVersion; ++step) {
+    const std::string generation =
+        step == 0 ? absl::StrCat("INSERT INTO meta VALUES ('generation', '", jobs::NewId(), "');")
+                  : "";
+    HONE_RETURN_IF_ERROR(
+        Execute(connection_.get(),
+                absl::StrCat("BEGIN IMMEDIATE;", kMigrations[static_cast<size_t>(step)], generation,
+                             "PRAGMA user_version = ", step + 1, ";COMMIT;")));
   }
   Statement generation;
   HONE_RETURN_IF_ERROR(

@@ -44,6 +44,10 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   data::LoadOptions options;
   options.dataset = in.dataset();
   options.path = in.path();
+  if (!request.dataset_path().empty()) {
+    options.dataset.clear();
+    options.path = request.dataset_path();
+  }
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
   options.task = spec.has_regression() ? data::Task::kRegression : data::Task::kClassification;

@@ -58,6 +58,8 @@ bool Run(const v1::WorkerRequest& request, FrameWriter& writer) {
       return MakePlan(request, writer);
     case v1::WorkerRequest::PREDICT:
       return Predict(request, writer);
+    case v1::WorkerRequest::DATASET:
+      return InspectDataset(request, writer);
     default:
       SendFailure(ToFailure(absl::InvalidArgumentError("the request has no mode"),
                             engine::train::Phase::kPlanning, 0),
@@ -89,7 +91,7 @@ int Main(int argc, char** argv) {
   if (!usage || fcntl(worker_process::kEventFd, F_GETFD) < 0 ||
       fcntl(worker_process::kParentAliveFd, F_GETFD) < 0) {
     std::fprintf(stderr,
-                 "usage: hone-worker train|plan|predict --request FILE\n"
+                 "usage: hone-worker train|plan|predict|dataset --request FILE\n"
                  "It is started by honed and by `hone run`, with pipes on descriptors 3 and 4.\n");
     return 2;
   }

@@ -1,5 +1,6 @@
 #include "server/worker/modes.h"
 
+#include "absl/strings/str_replace.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/trainer.h"
@@ -20,6 +21,16 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
       request.spec(),
       {.max_threads = std::max(AvailableThreads(), request.threads()), .bf16 = HasBf16()}));
   return translate::ToTrainingConfig(request);
+}
+
+// The file of an uploaded data set is known outside by the data set's name.
+absl::Status InClientsWords(const absl::Status& status, const v1::WorkerRequest& request) {
+  return request.dataset_path().empty()
+             ? status
+             : absl::Status(status.code(),
+                            absl::StrReplaceAll(
+                                status.message(),
+                                {{request.dataset_path(), request.spec().data().dataset()}}));
 }
 
 const char* NameOf(EndReason reason) {
@@ -52,7 +63,8 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
   engine::train::Trainer trainer(*config, stop, events);
   const absl::StatusOr<EndReason> end = trainer.Run();
   if (!end.ok()) {
-    SendFailure(ToFailure(end.status(), trainer.phase(), trainer.step()), writer);
+    SendFailure(ToFailure(InClientsWords(end.status(), request), trainer.phase(), trainer.step()),
+                writer);
     return false;
   }
   writer.SendFinished(NameOf(*end));
@@ -70,7 +82,7 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   const absl::StatusOr<engine::train::Plan> plan =
       engine::train::PlanJob(*config, request.measure(), &phase);
   if (!plan.ok()) {
-    SendFailure(ToFailure(plan.status(), phase, 0), writer);
+    SendFailure(ToFailure(InClientsWords(plan.status(), request), phase, 0), writer);
     return false;
   }
   v1::WorkerFrame frame;

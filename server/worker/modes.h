@@ -12,6 +12,8 @@ namespace hone::server::worker {
 bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer);
 bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer);
 bool Predict(const v1::WorkerRequest& request, FrameWriter& writer);
+// Reads the file at dataset_path whole. What is wrong with it is the answer, not a failure.
+bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer);
 
 // Sends the failure as the last frame.
 void SendFailure(const v1::Failure& failure, FrameWriter& writer);

@@ -79,6 +79,8 @@ const char* ModeName(v1::WorkerRequest::Mode mode) {
       return "plan";
     case v1::WorkerRequest::PREDICT:
       return "predict";
+    case v1::WorkerRequest::DATASET:
+      return "dataset";
     default:
       return nullptr;
   }

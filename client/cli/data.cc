@@ -1,0 +1,195 @@
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/command.h"
+#include "client/cli/data_put.h"
+#include "client/cli/live_view.h"
+#include "client/cli/render.h"
+
+namespace hone::client::cli {
+namespace {
+
+void PrintLines(const std::vector<Line>& lines) {
+  const Screen screen = Screen::Of(stdout);
+  for (const Line& line : lines) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
+int Put(const std::string& name, const std::string& path, const Globals& globals) {
+  const absl::StatusOr<v1::DatasetFormat> format = FormatOf(path);
+  if (!format.ok()) {
+    return Fail(format.status(), globals);
+  }
+  const std::unique_ptr<Client> client = globals.Connect();
+  const bool shown = isatty(STDERR_FILENO) != 0 && !globals.json;
+  int cuts = 0;
+  const absl::StatusOr<v1::Dataset> dataset =
+      PutFile(*client, name, path, *format, [&](int64_t sent, int64_t bytes, int now) {
+        cuts = now;
+        if (shown) {
+          std::fprintf(stderr, "\r%s of %s  %3d %%\033[K", Bytes(sent).c_str(),
+                       Bytes(bytes).c_str(), static_cast<int>(100 * sent / bytes));
+        }
+      });
+  if (shown) {
+    std::fprintf(stderr, "\r\033[K");
+  }
+  if (!dataset.ok()) {
+    return Fail(dataset.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*dataset);
+    return kSuccess;
+  }
+  std::printf("%s  %s  SHA-256 %s%s\n next: hone data check %s\n", dataset->name().c_str(),
+              Bytes(dataset->bytes()).c_str(), dataset->sha256().c_str(),
+              cuts > 0 ? absl::StrCat("  (went on after ", cuts, " cuts)").c_str() : "",
+              name.c_str());
+  return kSuccess;
+}
+
+int List(const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  v1::ListDatasetsRequest request;
+  v1::ListDatasetsResponse all;
+  do {
+    request.set_page_size(1000);
+    const absl::StatusOr<v1::ListDatasetsResponse> page = client->ListDatasets(request);
+    if (!page.ok()) {
+      return Fail(page.status(), globals, /*from_server=*/true);
+    }
+    all.mutable_datasets()->MergeFrom(page->datasets());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  if (globals.json) {
+    PrintJsonLine(all);
+    return kSuccess;
+  }
+  std::vector<std::vector<std::string>> rows = {{"data set", "format", ">size", "SHA-256"}};
+  for (const v1::Dataset& dataset : all.datasets()) {
+    rows.push_back({dataset.name(), v1::DatasetFormat_Name(dataset.format()),
+                    absl::StrCat(">", Bytes(dataset.bytes())), dataset.sha256().substr(0, 12)});
+  }
+  if (all.datasets().empty()) {
+    std::printf("no data sets\n");
+  } else {
+    PrintLines(Table(rows));
+  }
+  return kSuccess;
+}
+
+void PrintReport(const v1::DatasetReport& report) {
+  std::printf("%s, %lld examples of [%s]\n", report.format().c_str(),
+              static_cast<long long>(report.examples()),
+              absl::StrJoin(report.shape(), ", ").c_str());
+  std::vector<std::vector<std::string>> classes = {{"class", ">examples"}};
+  for (const v1::ClassCount& count : report.classes()) {
+    classes.push_back({count.name(), absl::StrCat(">", count.examples())});
+  }
+  if (classes.size() > 1) {
+    PrintLines(Table(classes));
+  }
+  std::vector<std::vector<std::string>> rows = {{report.columns().begin(), report.columns().end()}};
+  for (const v1::DatasetReport::Row& row : report.rows()) {
+    rows.emplace_back(row.cells().begin(), row.cells().end());
+  }
+  if (rows.size() > 1) {
+    PrintLines(Table(rows));
+  }
+  for (const std::string& note : report.notes()) {
+    std::printf("%s\n", note.c_str());
+  }
+}
+
+// 2 where the data are wrong, as for every wrong input.
+int Tell(const absl::StatusOr<v1::DatasetReport>& report, const Globals& globals) {
+  if (!report.ok()) {
+    return Fail(report.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*report);
+  } else if (report->valid()) {
+    PrintReport(*report);
+  }
+  if (report->valid()) {
+    return kSuccess;
+  }
+  for (const v1::DatasetProblem& problem : report->problems()) {
+    std::fprintf(stderr, "hone: %s: %s\n", problem.file().c_str(), problem.text().c_str());
+  }
+  return kUsage;
+}
+
+int Show(const std::string& name, int rows, const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  const absl::StatusOr<v1::Dataset> dataset = client->GetDataset(ResourceName("datasets", name));
+  if (!dataset.ok()) {
+    return Fail(dataset.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*dataset);
+  } else {
+    std::printf("%s  %s  %s\nSHA-256 %s\n", dataset->name().c_str(),
+                v1::DatasetFormat_Name(dataset->format()).c_str(), Bytes(dataset->bytes()).c_str(),
+                dataset->sha256().c_str());
+  }
+  return Tell(client->PreviewDataset(dataset->name(), rows), globals);
+}
+
+int Check(const std::string& name, const Globals& globals) {
+  return Tell(globals.Connect()->ValidateDataset(ResourceName("datasets", name)), globals);
+}
+
+int Delete(const std::string& name, bool force, const Globals& globals) {
+  const std::string resource = ResourceName("datasets", name);
+  if (const absl::Status status = globals.Connect()->DeleteDataset(resource, force); !status.ok()) {
+    return Fail(status, globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(v1::DeleteDatasetResponse());
+  } else {
+    std::printf("%s deleted\n", resource.c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddData(CLI::App& app, Globals& globals) {
+  CLI::App* data = app.add_subcommand("data", "The server's data sets.");
+  data->require_subcommand(1);
+  data->fallthrough();
+  const auto name = std::make_shared<std::string>();
+  const auto path = std::make_shared<std::string>();
+  const auto rows = std::make_shared<int>(5);
+  const auto force = std::make_shared<bool>(false);
+  CLI::App* put = AddCommand(*data, globals, "put", "Upload a file; goes on by itself after a cut.",
+                             [name, path, &globals] { return Put(*name, *path, globals); });
+  put->add_option("NAME", *name, "what jobs call it: `data.dataset`")->required();
+  put->add_option("PATH", *path, "a table (.csv, .tsv, .data) or an archive (.tar), also gzipped")
+      ->required()
+      ->check(CLI::ExistingPath);
+  AddCommand(*data, globals, "list", "The newest data sets first.",
+             [&globals] { return List(globals); });
+  CLI::App* show = AddCommand(*data, globals, "show", "One data set: its size and what is in it.",
+                              [name, rows, &globals] { return Show(*name, *rows, globals); });
+  show->add_option("NAME", *name, "datasets/<name>, or the name alone")->required();
+  show->add_option("--rows", *rows, "rows of a table that are shown")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  AddCommand(*data, globals, "check", "Read all of it: the first 20 errors, each with its line.",
+             [name, &globals] { return Check(*name, globals); })
+      ->add_option("NAME", *name, "datasets/<name>, or the name alone")
+      ->required();
+  CLI::App* remove = AddCommand(*data, globals, "delete", "Delete a data set that no job needs.",
+                                [name, force, &globals] { return Delete(*name, *force, globals); });
+  remove->add_option("NAME", *name, "datasets/<name>, or the name alone")->required();
+  remove->add_flag("--force", *force,
+                   "also where jobs need it: they keep the bytes until they have ended");
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,131 @@
+#include "client/cli/data_put.h"
+
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::client::cli {
+namespace {
+
+// A cut loses at most the chunk that was on its way, so they are not as large as they may be.
+constexpr size_t kChunk = 128 << 10;
+constexpr absl::Duration kGiveUpAfter = absl::Minutes(1);
+constexpr absl::Duration kPause = absl::Milliseconds(200);
+
+// The connection was lost, or the server is starting; or it still takes an older stream for alive.
+bool IsCut(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsAborted(status) || absl::IsCancelled(status);
+}
+
+class FileReader {
+ public:
+  FileReader(const std::string& path, int64_t offset)
+      : path_(path), stream_(path, std::ios::binary) {
+    stream_.seekg(offset);
+  }
+
+  absl::Status Read(std::string& chunk) {
+    chunk.resize(kChunk);
+    stream_.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+    chunk.resize(static_cast<size_t>(stream_.gcount()));
+    return stream_.bad() || (stream_.fail() && !stream_.eof())
+               ? absl::DataLossError(absl::StrCat(path_, ": cannot be read"))
+               : absl::OkStatus();
+  }
+
+ private:
+  const std::string path_;
+  std::ifstream stream_;
+};
+
+}  // namespace
+
+absl::StatusOr<v1::DatasetFormat> FormatOf(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": is a folder; a data set is one file: pack it with `tar -cf data.tar -C ", path,
+        " .`"));
+  }
+  const std::string name = absl::AsciiStrToLower(path);
+  for (const auto& [ending, format] : {std::pair{".tar.gz", v1::TAR_GZ},
+                                       {".tgz", v1::TAR_GZ},
+                                       {".tar", v1::TAR},
+                                       {".csv.gz", v1::CSV_GZ},
+                                       {".tsv.gz", v1::CSV_GZ},
+                                       {".data.gz", v1::CSV_GZ},
+                                       {".csv", v1::CSV},
+                                       {".tsv", v1::CSV},
+                                       {".data", v1::CSV}}) {
+    if (absl::EndsWith(name, ending)) {
+      return format;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      path,
+      ": what it is cannot be told by its name; it must end in .csv, .tsv, .data (or one of "
+      "them and .gz), .tar, .tar.gz or .tgz"));
+}
+
+absl::StatusOr<v1::Dataset> PutFile(
+    Client& client, const std::string& dataset_id, const std::string& path,
+    v1::DatasetFormat format,
+    const std::function<void(int64_t sent, int64_t bytes, int cuts)>& progress) {
+  v1::UploadHeader header;
+  header.set_dataset_id(dataset_id);
+  header.set_format(format);
+  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  header.set_sha256(sha256);
+  std::error_code error;
+  header.set_bytes(static_cast<int64_t>(std::filesystem::file_size(path, error)));
+  if (error) {
+    return ErrnoStatus(error.value(), path);
+  }
+  int cuts = 0;
+  bool reached = false;
+  int64_t furthest = 0;
+  absl::Time moved = absl::Now();
+  for (;; ++cuts) {
+    header.set_offset(0);
+    absl::Status status;
+    const absl::StatusOr<v1::BeginUploadResponse> begun = client.BeginUpload(header);
+    status = begun.status();
+    if (begun.ok()) {
+      reached = true;
+      if (begun->has_dataset()) {
+        return begun->dataset();
+      }
+      if (begun->offset() > furthest) {
+        furthest = begun->offset();
+        moved = absl::Now();
+      }
+      header.set_offset(begun->offset());
+      FileReader file(path, begun->offset());
+      int64_t sent = begun->offset();
+      const absl::StatusOr<v1::Dataset> dataset =
+          client.UploadDataset(header, [&](std::string& chunk) {
+            progress(sent, header.bytes(), cuts);
+            const absl::Status read = file.Read(chunk);
+            sent += static_cast<int64_t>(chunk.size());
+            return read;
+          });
+      if (dataset.ok()) {
+        return dataset;
+      }
+      status = dataset.status();
+    }
+    if (!reached || !IsCut(status) || absl::Now() - moved > kGiveUpAfter) {
+      return status;
+    }
+    absl::SleepFor(kPause);
+  }
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,162 @@
+#include "server/datasets/blobs.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::server::datasets {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPart[] = ".part";
+
+const char* Ending(v1::DatasetFormat format) {
+  switch (format) {
+    case v1::CSV_GZ:
+      return ".csv.gz";
+    case v1::TAR:
+      return ".tar";
+    case v1::TAR_GZ:
+      return ".tar.gz";
+    default:
+      return ".csv";
+  }
+}
+
+// By the first bytes alone: what is inside is for a worker to read.
+absl::Status CheckFormat(const std::string& path, v1::DatasetFormat format) {
+  std::array<char, 512> head{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(head.data(), head.size());
+  const absl::string_view bytes(head.data(), static_cast<size_t>(file.gcount()));
+  const bool gzip = bytes.substr(0, 2) == "\x1f\x8b";
+  const bool tar = bytes.size() >= 262 && bytes.substr(257, 5) == "ustar";
+  const bool text = !gzip && !tar && !absl::StrContains(bytes, '\0');
+  const char* const found = gzip ? "gzip" : tar ? "a tar" : text ? "text" : "something else";
+  const bool packed = format == v1::CSV_GZ || format == v1::TAR_GZ;
+  const bool fits = packed ? gzip : format == v1::TAR ? tar : text;
+  return fits
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat("format: ", v1::DatasetFormat_Name(format),
+                                                       " was declared, but the bytes are ", found));
+}
+
+absl::Status SyncFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
+  }
+  const absl::Cleanup close = [fd] { ::close(fd); };
+  return ::fsync(fd) == 0 ? absl::OkStatus()
+                          : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
+}
+
+void RemoveOthers(const std::string& folder, const std::set<std::string>& names) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (!names.contains(entry.path().filename().string())) {
+      std::error_code ignored;
+      fs::remove_all(entry.path(), ignored);
+    }
+  }
+}
+
+}  // namespace
+
+std::string Blobs::Path(const store::DatasetBytes& bytes) const {
+  return absl::StrCat(datasets_, "/", bytes.sha256, Ending(bytes.format));
+}
+
+std::string Blobs::PartPath(const std::string& upload) const {
+  return absl::StrCat(uploads_, "/", upload, kPart);
+}
+
+absl::StatusOr<int64_t> Blobs::PartBytes(const std::string& upload) const {
+  struct stat info {};
+  if (::stat(PartPath(upload).c_str(), &info) == 0) {
+    return static_cast<int64_t>(info.st_size);
+  }
+  if (errno == ENOENT) {
+    return 0;
+  }
+  return ErrnoStatus(errno, absl::StrCat("cannot look at ", PartPath(upload)));
+}
+
+absl::Status Blobs::TruncatePart(const std::string& upload, int64_t bytes) const {
+  const std::string path = PartPath(upload);
+  return ::truncate(path.c_str(), bytes) == 0 || (errno == ENOENT && bytes == 0)
+             ? absl::OkStatus()
+             : ErrnoStatus(errno, absl::StrCat("cannot shorten ", path));
+}
+
+absl::Status Blobs::WritePart(const std::string& upload, int64_t offset,
+                              absl::string_view chunk) const {
+  const std::string path = PartPath(upload);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
+  }
+  const absl::Cleanup close = [fd] { ::close(fd); };
+  while (!chunk.empty()) {
+    const ssize_t written = ::pwrite(fd, chunk.data(), chunk.size(), offset);
+    if (written < 0 && errno != EINTR) {
+      return ErrnoStatus(errno, absl::StrCat("cannot write ", path));
+    }
+    if (written > 0) {
+      chunk.remove_prefix(static_cast<size_t>(written));
+      offset += written;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Blobs::RemovePart(const std::string& upload) const { ::unlink(PartPath(upload).c_str()); }
+
+absl::Status Blobs::Verify(const std::string& upload, const store::DatasetBytes& declared) const {
+  const std::string part = PartPath(upload);
+  HONE_RETURN_IF_ERROR(CheckFormat(part, declared.format));
+  HONE_RETURN_IF_ERROR(SyncFile(part));
+  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(part));
+  return sha256 == declared.sha256
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat(
+                   "sha256: ", declared.sha256, " was declared, but the bytes have ", sha256));
+}
+
+absl::Status Blobs::Publish(const std::string& upload, const store::DatasetBytes& declared) const {
+  const std::string part = PartPath(upload);
+  const std::string path = Path(declared);
+  if (::rename(part.c_str(), path.c_str()) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot rename ", part, " to ", path));
+  }
+  return SyncDirectory(datasets_);
+}
+
+void Blobs::Keep(const std::vector<store::DatasetBytes>& bytes,
+                 const std::vector<std::string>& uploads) const {
+  std::set<std::string> names;
+  for (const store::DatasetBytes& one : bytes) {
+    names.insert(fs::path(Path(one)).filename().string());
+  }
+  RemoveOthers(datasets_, names);
+  std::set<std::string> parts;
+  for (const std::string& id : uploads) {
+    parts.insert(absl::StrCat(id, kPart));
+  }
+  RemoveOthers(uploads_, parts);
+}
+
+}  // namespace hone::server::datasets

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "hone/v1/dataset.pb.h"
+#include "server/store/job_store.h"
+
+namespace hone::server::store {
+
+// Bytes and what they are said to be: two data sets with equal ones share a file.
+struct DatasetBytes {
+  v1::DatasetFormat format = v1::DATASET_FORMAT_UNSPECIFIED;
+  int64_t bytes = 0;
+  std::string sha256 = "";
+};
+
+struct Dataset {
+  std::string name;  // "" where it was deleted by force
+  DatasetBytes bytes;
+  absl::Time create_time = absl::InfinitePast();
+};
+
+struct Upload {
+  std::string id;  // made by the server
+  std::string name;
+  DatasetBytes bytes;
+};
+
+// What BeginUpload found: a data set that is there, or an upload to go on with.
+struct Begun {
+  std::optional<Dataset> dataset;
+  Upload upload;
+};
+
+// The truth about data sets: part of a JobStore, with the same threads, transactions and errors.
+class DatasetStore {
+ public:
+  virtual ~DatasetStore() = default;
+
+  // The upload with this name and these bytes, a new one with upload.id if there is none. Where the
+  // bytes are in the store already, a data set at once. ALREADY_EXISTS: the name has other bytes;
+  // RESOURCE_EXHAUSTED: all data sets and uploads together would be more than `quota` bytes.
+  virtual absl::StatusOr<Begun> BeginUpload(const Upload& upload, int64_t quota,
+                                            absl::Time now) = 0;
+  // The upload becomes a data set. NOT_FOUND: there is no such upload; ALREADY_EXISTS as above.
+  virtual absl::StatusOr<Dataset> FinishUpload(const std::string& id, absl::Time now) = 0;
+  virtual absl::Status DropUpload(const std::string& id) = 0;
+  // Drops uploads that nobody has touched since then.
+  virtual absl::Status DropUploadsBefore(absl::Time time) = 0;
+  // FAILED_PRECONDITION: jobs that have not ended use it; with `force` it only loses its name.
+  virtual absl::Status Delete(const std::string& name, bool force) = 0;
+  // NOT_FOUND; as Get, but inside the transaction.
+  virtual absl::Status Check(const std::string& name) = 0;
+  // From now on the job reads this data set, whatever becomes of its name.
+  virtual absl::Status Use(const std::string& job_id, const std::string& name) = 0;
+  // Forgets nameless data sets whose jobs have all ended.
+  virtual absl::Status DropUnused() = 0;
+
+  virtual absl::StatusOr<Dataset> Get(const std::string& name) const = 0;
+  virtual absl::StatusOr<Page<Dataset>> List(int limit, int64_t before_row) const = 0;
+  // Nothing where the job uses none.
+  virtual absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const = 0;
+  // All bytes that must be kept, and the ids of uploads whose part must be kept.
+  virtual absl::StatusOr<std::vector<DatasetBytes>> AllBytes() const = 0;
+  virtual absl::StatusOr<std::vector<std::string>> AllUploads() const = 0;
+};
+
+}  // namespace hone::server::store

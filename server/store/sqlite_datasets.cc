@@ -1,0 +1,337 @@
+#include "server/store/sqlite_datasets.h"
+
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "server/store/sqlite_rows.h"
+
+namespace hone::server::store {
+namespace {
+
+constexpr char kColumns[] =
+    "dataset.row, coalesce(name, ''), format, bytes, sha256, dataset.create_time";
+constexpr char kUsed[] =
+    "EXISTS (SELECT 1 FROM dataset_use JOIN job ON job.row = job_row WHERE dataset_row = "
+    "dataset.row AND job.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))";
+
+DatasetBytes ReadBytes(const Statement& statement, int first) {
+  return {.format = static_cast<v1::DatasetFormat>(statement.ColumnInt(first)),
+          .bytes = statement.ColumnInt(first + 1),
+          .sha256 = std::string(statement.ColumnBytes(first + 2))};
+}
+
+Dataset ReadDataset(const Statement& statement) {
+  return {.name = std::string(statement.ColumnBytes(1)),
+          .bytes = ReadBytes(statement, 2),
+          .create_time = FromNanos(statement.ColumnInt(5))};
+}
+
+bool Same(const DatasetBytes& a, const DatasetBytes& b) {
+  return a.format == b.format && a.bytes == b.bytes && a.sha256 == b.sha256;
+}
+
+absl::Status NoDataset(const std::string& name) {
+  return absl::NotFoundError(absl::StrCat("there is no data set datasets/", name));
+}
+
+// One row or none.
+absl::StatusOr<std::optional<Dataset>> One(Statement& statement) {
+  HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
+  std::optional<Dataset> dataset;
+  if (found) {
+    dataset = ReadDataset(statement);
+    statement.Reset();
+  }
+  return dataset;
+}
+
+class SqliteDatasets final : public DatasetStore {
+ public:
+  absl::Status Open(sqlite3* writer, const std::string& path);
+
+  absl::StatusOr<Begun> BeginUpload(const Upload& upload, int64_t quota, absl::Time now) override;
+  absl::StatusOr<Dataset> FinishUpload(const std::string& id, absl::Time now) override;
+  absl::Status DropUpload(const std::string& id) override {
+    return drop_upload_.Reset().Text(id).Run();
+  }
+  absl::Status DropUploadsBefore(absl::Time time) override {
+    return drop_old_.Reset().Int(ToNanos(time)).Run();
+  }
+  absl::Status Delete(const std::string& name, bool force) override;
+  absl::Status Check(const std::string& name) override;
+  absl::Status Use(const std::string& job_id, const std::string& name) override;
+  absl::Status DropUnused() override { return drop_unused_.Reset().Run(); }
+
+  absl::StatusOr<Dataset> Get(const std::string& name) const override;
+  absl::StatusOr<Page<Dataset>> List(int limit, int64_t before_row) const override;
+  absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const override;
+  absl::StatusOr<std::vector<DatasetBytes>> AllBytes() const override;
+  absl::StatusOr<std::vector<std::string>> AllUploads() const override;
+
+ private:
+  absl::Status PrepareReads();
+  // The data set of that name; ALREADY_EXISTS if it has other bytes.
+  absl::StatusOr<std::optional<Dataset>> Known(const Upload& upload);
+  absl::StatusOr<std::optional<Upload>> FindUpload(Statement& statement);
+  absl::StatusOr<Dataset> Insert(const Upload& upload, absl::Time now);
+  absl::Status CheckQuota(int64_t more, int64_t quota);
+
+  sqlite3* writer_ = nullptr;
+  Statement load_, insert_, has_bytes_, load_upload_, find_upload_, insert_upload_, touch_upload_,
+      drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, drop_unused_;
+
+  mutable std::mutex mutex_;  // guards all below
+  Connection reader_;
+  mutable Statement get_, list_, of_job_, all_bytes_, all_uploads_;
+};
+
+absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
+  writer_ = writer;
+  const std::string select = absl::StrCat("SELECT ", kColumns, " FROM dataset ");
+  const std::string upload = "SELECT id, name, format, bytes, sha256 FROM upload ";
+  for (const auto& [statement, sql] : std::vector<std::pair<Statement*, std::string>>{
+           {&load_, select + "WHERE name = ?"},
+           {&insert_,
+            "INSERT INTO dataset (name, format, bytes, sha256, create_time) VALUES (?, ?, ?, ?, "
+            "?)"},
+           {&has_bytes_, select + "WHERE sha256 = ? AND format = ? AND bytes = ? LIMIT 1"},
+           {&load_upload_, upload + "WHERE id = ?"},
+           {&find_upload_, upload + "WHERE name = ? AND format = ? AND bytes = ? AND sha256 = ?"},
+           {&insert_upload_, "INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?)"},
+           {&touch_upload_, "UPDATE upload SET touch_time = ? WHERE id = ?"},
+           {&drop_upload_, "DELETE FROM upload WHERE id = ?"},
+           {&drop_old_, "DELETE FROM upload WHERE touch_time < ?"},
+           {&total_,
+            "SELECT (SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, format, bytes "
+            "FROM dataset)) + (SELECT coalesce(sum(bytes), 0) FROM upload)"},
+           {&delete_, "DELETE FROM dataset WHERE name = ?"},
+           {&detach_, "UPDATE dataset SET name = NULL WHERE name = ?"},
+           {&user_,
+            "SELECT job.id, job.state FROM dataset_use JOIN job ON job.row = job_row WHERE "
+            "dataset_row = (SELECT row FROM dataset WHERE name = ?) AND job.state NOT IN "
+            "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"},
+           {&use_,
+            "INSERT OR IGNORE INTO dataset_use SELECT job.row, dataset.row FROM job, dataset "
+            "WHERE job.id = ? AND dataset.name = ?"},
+           {&drop_unused_, absl::StrCat("DELETE FROM dataset WHERE name IS NULL AND NOT ", kUsed)},
+       }) {
+    HONE_RETURN_IF_ERROR(statement->Prepare(writer, sql));
+  }
+  HONE_ASSIGN_OR_RETURN(reader_, OpenReader(path));
+  return PrepareReads();
+}
+
+absl::Status SqliteDatasets::PrepareReads() {
+  const std::string select = absl::StrCat("SELECT ", kColumns, " FROM dataset ");
+  HONE_RETURN_IF_ERROR(get_.Prepare(reader_.get(), select + "WHERE name = ?"));
+  HONE_RETURN_IF_ERROR(list_.Prepare(
+      reader_.get(),
+      select + "WHERE dataset.row < ? AND name IS NOT NULL ORDER BY dataset.row DESC LIMIT ?"));
+  HONE_RETURN_IF_ERROR(
+      of_job_.Prepare(reader_.get(), select + "JOIN dataset_use ON dataset_row = dataset.row "
+                                              "JOIN job ON job.row = job_row WHERE job.id = ?"));
+  HONE_RETURN_IF_ERROR(
+      all_bytes_.Prepare(reader_.get(), "SELECT DISTINCT format, bytes, sha256 FROM dataset"));
+  return all_uploads_.Prepare(reader_.get(), "SELECT id FROM upload");
+}
+
+absl::StatusOr<std::optional<Dataset>> SqliteDatasets::Known(const Upload& upload) {
+  HONE_ASSIGN_OR_RETURN(std::optional<Dataset> known, One(load_.Reset().Text(upload.name)));
+  if (known.has_value() && !Same(known->bytes, upload.bytes)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("dataset_id: datasets/", upload.name, " exists with other bytes (SHA-256 ",
+                     known->bytes.sha256, "); delete it first or take another name"));
+  }
+  return known;
+}
+
+absl::StatusOr<std::optional<Upload>> SqliteDatasets::FindUpload(Statement& statement) {
+  HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
+  std::optional<Upload> upload;
+  if (found) {
+    upload = Upload{.id = std::string(statement.ColumnBytes(0)),
+                    .name = std::string(statement.ColumnBytes(1)),
+                    .bytes = ReadBytes(statement, 2)};
+    statement.Reset();
+  }
+  return upload;
+}
+
+absl::StatusOr<Dataset> SqliteDatasets::Insert(const Upload& upload, absl::Time now) {
+  HONE_RETURN_IF_ERROR(insert_.Reset()
+                           .Text(upload.name)
+                           .Int(upload.bytes.format)
+                           .Int(upload.bytes.bytes)
+                           .Text(upload.bytes.sha256)
+                           .Int(ToNanos(now))
+                           .Run());
+  return Dataset{.name = upload.name, .bytes = upload.bytes, .create_time = now};
+}
+
+absl::Status SqliteDatasets::CheckQuota(int64_t more, int64_t quota) {
+  HONE_RETURN_IF_ERROR(total_.Reset().Step().status());
+  const int64_t total = total_.ColumnInt(0);
+  total_.Reset();
+  return more <= quota - total ? absl::OkStatus()
+                               : absl::ResourceExhaustedError(absl::StrCat(
+                                     "bytes: the data sets and uploads of this server have ", total,
+                                     " of at most ", quota, " bytes; ", more, " more do not fit"));
+}
+
+absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t quota,
+                                                  absl::Time now) {
+  Begun begun;
+  HONE_ASSIGN_OR_RETURN(begun.dataset, Known(upload));
+  if (begun.dataset.has_value()) {
+    return begun;
+  }
+  const DatasetBytes& bytes = upload.bytes;
+  HONE_ASSIGN_OR_RETURN(
+      const std::optional<Dataset> twin,
+      One(has_bytes_.Reset().Text(bytes.sha256).Int(bytes.format).Int(bytes.bytes)));
+  if (twin.has_value()) {
+    HONE_ASSIGN_OR_RETURN(begun.dataset, Insert(upload, now));
+    return begun;
+  }
+  HONE_ASSIGN_OR_RETURN(const std::optional<Upload> going, FindUpload(find_upload_.Reset()
+                                                                          .Text(upload.name)
+                                                                          .Int(bytes.format)
+                                                                          .Int(bytes.bytes)
+                                                                          .Text(bytes.sha256)));
+  if (going.has_value()) {
+    begun.upload = *going;
+    HONE_RETURN_IF_ERROR(touch_upload_.Reset().Int(ToNanos(now)).Text(going->id).Run());
+    return begun;
+  }
+  HONE_RETURN_IF_ERROR(CheckQuota(bytes.bytes, quota));
+  HONE_RETURN_IF_ERROR(insert_upload_.Reset()
+                           .Text(upload.id)
+                           .Text(upload.name)
+                           .Int(bytes.format)
+                           .Int(bytes.bytes)
+                           .Text(bytes.sha256)
+                           .Int(ToNanos(now))
+                           .Run());
+  begun.upload = upload;
+  return begun;
+}
+
+absl::StatusOr<Dataset> SqliteDatasets::FinishUpload(const std::string& id, absl::Time now) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<Upload> upload,
+                        FindUpload(load_upload_.Reset().Text(id)));
+  if (!upload.has_value()) {
+    return absl::NotFoundError("the upload is no more: begin it again");
+  }
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, Known(*upload));
+  HONE_RETURN_IF_ERROR(DropUpload(id));
+  if (known.has_value()) {
+    return *known;
+  }
+  return Insert(*upload, now);
+}
+
+absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, One(load_.Reset().Text(name)));
+  if (!known.has_value()) {
+    return NoDataset(name);
+  }
+  HONE_ASSIGN_OR_RETURN(const bool used, user_.Reset().Text(name).Step());
+  if (!used) {
+    return delete_.Reset().Text(name).Run();
+  }
+  const std::string user =
+      absl::StrCat("jobs/", user_.ColumnBytes(0), ", which is ", user_.ColumnBytes(1));
+  user_.Reset();
+  if (!force) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("datasets/", name, " is needed by ", user,
+                     "; cancel the job, or say `force`: then the name is free at once and the "
+                     "bytes stay until the job has ended"));
+  }
+  return detach_.Reset().Text(name).Run();
+}
+
+absl::Status SqliteDatasets::Check(const std::string& name) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, One(load_.Reset().Text(name)));
+  return known.has_value() ? absl::OkStatus() : NoDataset(name);
+}
+
+absl::Status SqliteDatasets::Use(const std::string& job_id, const std::string& name) {
+  return use_.Reset().Text(job_id).Text(name).Run();
+}
+
+absl::StatusOr<Dataset> SqliteDatasets::Get(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> found, One(get_.Reset().Text(name)));
+  if (!found.has_value()) {
+    return NoDataset(name);
+  }
+  return *found;
+}
+
+absl::StatusOr<Page<Dataset>> SqliteDatasets::List(int limit, int64_t before_row) const {
+  const std::lock_guard lock(mutex_);
+  Page<Dataset> page;
+  list_.Reset()
+      .Int(before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row)
+      .Int(limit + 1);
+  int64_t last = 0;
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool row, list_.Step());
+    if (!row) {
+      return page;
+    }
+    if (static_cast<int>(page.items.size()) == limit) {
+      page.next_row = last;
+      list_.Reset();
+      return page;
+    }
+    page.items.push_back(ReadDataset(list_));
+    last = list_.ColumnInt(0);
+  }
+}
+
+absl::StatusOr<std::optional<Dataset>> SqliteDatasets::OfJob(const std::string& job_id) const {
+  const std::lock_guard lock(mutex_);
+  return One(of_job_.Reset().Text(job_id));
+}
+
+absl::StatusOr<std::vector<DatasetBytes>> SqliteDatasets::AllBytes() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<DatasetBytes> all;
+  all_bytes_.Reset();
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool row, all_bytes_.Step());
+    if (!row) {
+      return all;
+    }
+    all.push_back(ReadBytes(all_bytes_, 0));
+  }
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteDatasets::AllUploads() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> all;
+  all_uploads_.Reset();
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool row, all_uploads_.Step());
+    if (!row) {
+      return all;
+    }
+    all.emplace_back(all_uploads_.ColumnBytes(0));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DatasetStore>> OpenSqliteDatasets(sqlite3* writer,
+                                                                 const std::string& path) {
+  auto datasets = std::make_unique<SqliteDatasets>();
+  HONE_RETURN_IF_ERROR(datasets->Open(writer, path));
+  return datasets;
+}
+
+}  // namespace hone::server::store

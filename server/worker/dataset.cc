@@ -1,0 +1,154 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "engine/base/status.h"
+#include "engine/data/formats.h"
+#include "server/worker/failure.h"
+#include "server/worker/modes.h"
+
+namespace hone::server::worker {
+namespace {
+
+namespace data = engine::data;
+
+constexpr int kMostProblems = 20;
+constexpr int64_t kMostCellBytes = 200;
+constexpr int kMostColumns = 200;
+
+// "line 3, column 'a': …" or "broken row: line 3 has …", with its line as a number.
+v1::DatasetProblem ToProblem(const std::string& file, absl::string_view text) {
+  constexpr absl::string_view kLine = "line ";
+  v1::DatasetProblem problem;
+  problem.set_file(file);
+  problem.set_text(std::string(text));
+  const size_t broken = text.find(": line ");
+  const size_t at = absl::StartsWith(text, kLine)       ? 0
+                    : broken != absl::string_view::npos ? broken + 2
+                                                        : text.size();
+  const absl::string_view rest = text.substr(std::min(text.size(), at + kLine.size()));
+  int64_t line = 0;
+  if (absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &line)) {
+    problem.set_line(line);
+  }
+  return problem;
+}
+
+// The readers put all that they found into one message: "FILE: 3 errors: A; B; C".
+void AddProblems(const absl::Status& status, const std::string& path, const std::string& id,
+                 v1::DatasetReport& report) {
+  const std::string message = absl::StrReplaceAll(status.message(), {{path, id}});
+  absl::string_view texts = message;
+  absl::ConsumePrefix(&texts, absl::StrCat(id, ": "));
+  for (const absl::string_view mark : {" errors: ", " error: "}) {
+    if (const size_t at = texts.find(mark); at != absl::string_view::npos && at < 20) {
+      texts.remove_prefix(at + mark.size());
+    }
+  }
+  for (const absl::string_view text : absl::StrSplit(texts, "; ")) {
+    if (report.problems_size() < kMostProblems && text != "…") {
+      *report.add_problems() = ToProblem(id, text);
+    }
+  }
+}
+
+std::string Cell(const data::Column& column, size_t row) {
+  if (column.is_category) {
+    const int32_t code = column.codes[row];
+    return code < 0 ? "" : column.categories[static_cast<size_t>(code)].substr(0, kMostCellBytes);
+  }
+  return std::isnan(column.numbers[row]) ? "" : absl::StrCat(column.numbers[row]);
+}
+
+void DescribeTable(const data::Table& table, int rows, v1::DatasetReport& report) {
+  report.add_shape(static_cast<int64_t>(table.columns.size()));
+  const size_t columns = std::min<size_t>(table.columns.size(), kMostColumns);
+  for (size_t i = 0; i < columns; ++i) {
+    report.add_columns(table.columns[i].name.substr(0, kMostCellBytes));
+  }
+  for (int64_t row = 0; row < std::min<int64_t>(rows, table.rows); ++row) {
+    v1::DatasetReport::Row& out = *report.add_rows();
+    for (size_t i = 0; i < columns; ++i) {
+      out.add_cells(Cell(table.columns[i], static_cast<size_t>(row)));
+    }
+  }
+}
+
+void DescribePictures(const data::DatasetParts& parts, v1::DatasetReport& report) {
+  for (int64_t i = 0; i < parts.features.shape.rank(); ++i) {
+    report.add_shape(parts.features.shape[i]);
+  }
+  for (const std::string& name : parts.class_names) {
+    report.add_classes()->set_name(name);
+  }
+  for (const int32_t label : parts.labels) {
+    if (label >= 0 && label < report.classes_size()) {
+      v1::ClassCount& count = *report.mutable_classes(label);
+      count.set_examples(count.examples() + 1);
+    }
+  }
+}
+
+void AddNotes(const data::DataReport& found, const std::string& path, const std::string& id,
+              v1::DatasetReport& report) {
+  for (const data::Dropped& dropped : found.dropped) {
+    report.add_notes(absl::StrReplaceAll(
+        absl::StrCat(dropped.count, " left out: ", dropped.reason,
+                     dropped.first.empty() ? "" : absl::StrCat(" (", dropped.first.front(), ")")),
+        {{path, id}}));
+  }
+  for (const std::string& note : found.notes) {
+    report.add_notes(absl::StrReplaceAll(note, {{path, id}}));
+  }
+}
+
+absl::Status Describe(const std::string& path, const std::string& id, int rows,
+                      v1::DatasetReport& report) {
+  data::LoadOptions options;
+  options.path = path;
+  data::DataReport found;
+  HONE_ASSIGN_OR_RETURN(const data::Format* format, data::DetectFormat(path));
+  report.set_format(format->name);
+  HONE_ASSIGN_OR_RETURN(const data::Examples examples,
+                        format->read(path, options, data::Depth::kAll, found));
+  AddNotes(found, path, id, report);
+  report.set_examples(examples.size());
+  if (examples.size() == 0) {
+    return absl::InvalidArgumentError("the data set is empty: it needs at least one example");
+  }
+  if (examples.table.has_value()) {
+    DescribeTable(*examples.table, rows, report);
+  } else {
+    DescribePictures(examples.parts, report);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer) {
+  writer.SetProgress("reading", -1);
+  const std::string& id = request.spec().data().dataset();
+  v1::WorkerFrame frame;
+  v1::DatasetReport& report = *frame.mutable_dataset();
+  const absl::Status status = Describe(request.dataset_path(), id, request.preview_rows(), report);
+  if (!status.ok() && !absl::IsInvalidArgument(status)) {
+    SendFailure(ToFailure(status, engine::train::Phase::kLoading, 0), writer);
+    return false;
+  }
+  report.set_valid(status.ok());
+  if (!status.ok()) {
+    AddProblems(status, request.dataset_path(), id, report);
+  }
+  writer.Send(frame);
+  writer.SendFinished("COMPLETED");
+  return true;
+}
+
+}  // namespace hone::server::worker
