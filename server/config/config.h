@@ -22,7 +22,7 @@ struct Config {
   int max_queued_jobs = 10'000;
   int64_t dataset_quota_bytes = int64_t{64} << 30;  // of all uploaded data sets together
   int64_t disk_floor_bytes = int64_t{1} << 30;      // free disk that uploads leave alone
-  absl::Duration grace = absl::Seconds(30);         // from asking a worker to end to killing it
+  absl::Duration grace = absl::Seconds(20);         // from asking a worker to end to killing it
   absl::Duration silence = absl::Seconds(120);      // of a worker, after which it is killed
   absl::Duration retry_delay = absl::Seconds(2);    // after a first crash; doubled after the next
   std::string log_level = "info";

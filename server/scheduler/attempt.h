@@ -18,7 +18,7 @@ struct AttemptOptions {
   std::string cache_directory;  // for downloaded data sets
   std::string data_mirror;
   std::string dataset_path = "";             // the uploaded data set that the job names; "": none
-  absl::Duration grace = absl::Seconds(30);  // from SIGTERM to SIGKILL
+  absl::Duration grace = absl::Seconds(20);  // from SIGTERM to SIGKILL
   absl::Duration silence = absl::Seconds(120);  // without a frame: it hangs
 };
 

@@ -24,7 +24,7 @@ struct SchedulerOptions {
   std::string data_mirror = "";
   int concurrent_jobs = 1;
   int threads = 1;  // of all running jobs together
-  absl::Duration grace = absl::Seconds(30);
+  absl::Duration grace = absl::Seconds(20);
   absl::Duration silence = absl::Seconds(120);
   absl::Duration retry_delay = absl::Seconds(2);
   // The file of the uploaded data set that a job uses, or "". Empty: there are none.

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Kills honed and hone-worker, fills the disk and breaks fsync at counted events, and counts what is left: every job that was
+acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, and every watcher saw every event once.
+
+    kill_and_count.py HONED HONE SHIM SOURCE_DIR [--seed 1] [--server-kills 200] [--worker-kills 200] [--full 20] [--broken 20]
+                      [--drains 20]
+
+The seed gives the list of faults (which process, which event, which count): the same seed, the same list. While it goes on, seven
+jobs are kept queued or running, two at a time; each is submitted with a request id until a server acknowledges it.
+"""
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+UNFINISHED = 7
+UNREACHABLE = 3  # exit code of hone
+RECIPES = 4  # jobs differ by their seed; each seed has one right result
+MOST_SECONDS_TO_A_FAULT = 4.0
+DRAIN_SECONDS = 25.0
+
+
+def write_wine(path):
+    """178 rows in the place of the catalogue's `wine`: 13 numbers and a class that they tell."""
+    rng = random.Random(7)
+    path.parent.mkdir(parents=True)
+    rows = []
+    for i in range(178):
+        numbers = [rng.gauss(2.0 * ((i % 3 + column) % 3), 1.0) for column in range(13)]
+        rows.append(",".join([f"{v:.3f}" for v in numbers] + [str(i % 3 + 1)]))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Harness:
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.random = random.Random(options.seed)
+        self.address = f"127.0.0.1:{free_port()}"
+        write_wine(folder / "mirror" / "tabular" / "wine.csv")
+        self.environment = dict(os.environ, HONE_DATA_DIR=str(folder / "mirror"), HONE_SERVER=self.address)
+        for name in ("HONE_FAULT", "LD_PRELOAD"):
+            self.environment.pop(name, None)
+        self.job_file = pathlib.Path(options.source) / "client" / "examples" / "wine-classification.yaml"
+        # The worker's fault is read at each start, so that it can change while the server runs.
+        self.worker_fault = folder / "worker-fault"
+        self.worker_fault.write_text("")
+        self.worker = folder / "hone-worker"
+        self.worker.write_text("#!/bin/sh\n"
+                               f'HONE_FAULT=$(cat "{self.worker_fault}") LD_PRELOAD="{options.shim}" '
+                               f'exec "{pathlib.Path(options.honed).parent / "hone-worker"}" "$@"\n')
+        self.worker.chmod(0o755)
+        self.server = None
+        self.log = open(folder / "honed.log", "ab")
+        self.acknowledged = {}  # request id → job
+        self.submitted = 0
+        self.watchers = {}  # job → process and file
+        self.counts = {}
+
+    def hone(self, *arguments, timeout=60):
+        return subprocess.run([self.options.hone, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                              env=self.environment, check=False)
+
+    def start(self, fault=""):
+        environment = dict(self.environment)
+        if fault:
+            environment.update(HONE_FAULT=fault, LD_PRELOAD=str(self.options.shim))
+        self.server = subprocess.Popen(
+            [self.options.honed, "--data-dir", self.folder / "data", "--listen", self.address, "--metrics-listen", "127.0.0.1:0",
+             "--jobs", "2", "--worker", self.worker], stdout=self.log, stderr=self.log, env=environment)
+
+    def recipe(self, number, run_directory=None):
+        settings = {"training.seed": number % RECIPES + 1, "training.epochs": self.options.epochs,
+                    "training.checkpoints.every_seconds": 0.2, "training.threads": 1}
+        return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+    def expected(self):
+        """The weights of each recipe, undisturbed."""
+        sums = []
+        for number in range(RECIPES):
+            folder = self.folder / f"alone-{number}"
+            done = self.hone("run", self.job_file, *self.recipe(number), "--run-dir", folder)
+            if done.returncode != 0:
+                sys.exit(f"an undisturbed run failed: {done.stderr}{done.stdout[-500:]}")
+            sums.append(hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest())
+        return sums
+
+    def top_up(self):
+        """Submits until UNFINISHED jobs wait or run. What is not acknowledged is sent again with the same request id."""
+        self.tend_watchers()
+        listed = self.hone("--output", "json", "jobs", "list", "--limit", 1000)
+        if listed.returncode != 0:
+            return
+        jobs = json.loads(listed.stdout).get("jobs", [])
+        unfinished = sum(job["state"] in ("QUEUED", "RUNNING") for job in jobs)
+        while unfinished < UNFINISHED:
+            request = f"job-{self.submitted}"
+            done = self.hone("--output", "json", "submit", self.job_file, *self.recipe(self.submitted), "--request-id", request)
+            if done.returncode != 0:
+                return
+            name = json.loads(done.stdout.splitlines()[-1])["name"]
+            self.acknowledged[request] = name
+            self.submitted += 1
+            unfinished += 1
+            if len(self.watchers) < self.options.watchers:
+                self.watch(name, open(self.folder / f"watch-{len(self.watchers)}", "w+", encoding="utf-8"))
+
+    def watch(self, name, out):
+        process = subprocess.Popen([self.options.hone, "--output", "json", "watch", name], stdout=out, stderr=subprocess.DEVNULL,
+                                   env=self.environment)
+        self.watchers[name] = (process, out)
+
+    def tend_watchers(self):
+        """A watcher that found no server when it started has ended without an event; one that has begun must go on by itself."""
+        for name, (process, out) in list(self.watchers.items()):
+            if process.poll() == UNREACHABLE and not self.events_of(out):
+                out.seek(0)
+                out.truncate()
+                self.watch(name, out)
+
+    @staticmethod
+    def events_of(out):
+        out.seek(0)
+        return [int(line["sequence"]) for line in map(json.loads, out.read().splitlines()) if "sequence" in line]
+
+    def count(self, what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def until_it_dies(self):
+        """Keeps the server busy until its fault; what has not died in time is killed."""
+        end = time.monotonic() + MOST_SECONDS_TO_A_FAULT
+        while self.server.poll() is None and time.monotonic() < end:
+            self.top_up()
+            time.sleep(0.02)
+        in_time = self.server.poll() is not None
+        if not in_time:
+            self.server.kill()
+        code = self.server.wait()
+        if code != -signal.SIGKILL:
+            sys.exit(f"honed ended with {code} instead of being killed; see {self.log.name}")
+        self.count("server killed at its event" if in_time else "server killed by the clock")
+
+    def kill_server(self):
+        event, most = self.random.choice([("sync", 25), ("write", 90), ("frame", 60), ("rename", 8)])
+        self.start(f"kill@{event}:{self.random.randint(1, most)}")
+        self.until_it_dies()
+
+    def fail_writes(self, action):
+        event, most = ("write", 90) if action == "full" else ("sync", 25)
+        self.start(f"{action}@{event}:{self.random.randint(1, most)}+{self.random.randint(0, 8)}")
+        end = time.monotonic() + 2
+        while self.server.poll() is None and time.monotonic() < end:
+            self.top_up()
+            time.sleep(0.02)
+        self.stop(f"server with the disk {action}")
+
+    def stop(self, what):
+        # A server whose store could not even be opened has ended by itself, with a reason.
+        if self.server.poll() is None:
+            begin = time.monotonic()
+            self.server.terminate()
+            code = self.server.wait(timeout=60)
+            if code != 0 or time.monotonic() - begin > DRAIN_SECONDS:
+                sys.exit(f"honed ended with {code} after {time.monotonic() - begin:.1f} s; see {self.log.name}")
+        self.count(what)
+
+    def kill_workers(self):
+        """One server; each worker that it starts dies at its event, every third one lives."""
+        self.start()
+        done = 0
+        end = time.monotonic() + 5 * self.options.worker_kills + 30
+        while done < self.options.worker_kills and time.monotonic() < end:
+            event, most = self.random.choice([("frame", 30), ("sync", 30), ("write", 60), ("rename", 10)])
+            lives = self.random.random() < 1 / 3
+            self.worker_fault.write_text("" if lives else f"kill@{event}:{self.random.randint(1, most)}")
+            self.top_up()
+            time.sleep(0.05)
+            text = (self.folder / "honed.log").read_text(errors="replace")
+            done = text.count("killed from outside")
+        self.worker_fault.write_text("")
+        self.counts["worker killed"] = done
+        self.stop("server stopped")
+
+    def run(self):
+        expected = self.expected()
+        for _ in range(self.options.server_kills):
+            self.kill_server()
+        for _ in range(self.options.full):
+            self.fail_writes("full")
+        for _ in range(self.options.broken):
+            self.fail_writes("broken")
+        for _ in range(self.options.drains):
+            self.start()
+            end = time.monotonic() + self.random.uniform(0.3, 2)
+            while time.monotonic() < end:
+                self.top_up()
+            self.stop("server drained")
+        if self.options.worker_kills > 0:
+            self.kill_workers()
+        self.start()
+        self.check(expected)
+        self.stop("server stopped")
+        for what, count in sorted(self.counts.items()):
+            print(f"{count:5d} × {what}")
+        print(f"{len(self.acknowledged):5d} jobs acknowledged, each SUCCEEDED once with the weights of an undisturbed run")
+        print(f"{len(self.watchers):5d} watchers saw every event once")
+
+    def check(self, expected):
+        deadline = time.monotonic() + 30 + 5 * UNFINISHED
+        while True:
+            self.tend_watchers()
+            listed = self.hone("--output", "json", "jobs", "list", "--limit", 100000)
+            jobs = json.loads(listed.stdout).get("jobs", []) if listed.returncode == 0 else []
+            if jobs and all(job["state"] not in ("QUEUED", "RUNNING", "CANCELLING") for job in jobs):
+                break
+            if time.monotonic() > deadline:
+                sys.exit(f"still unfinished: {[(j['name'], j['state'], j.get('message')) for j in jobs if j['state'] != 'SUCCEEDED']}")
+            time.sleep(0.2)
+        by_name = {job["name"]: job for job in jobs}
+        wrong = []
+        for request, name in self.acknowledged.items():
+            job = by_name.get(name)
+            if job is None or job["state"] != "SUCCEEDED":
+                wrong.append(f"{request} {name}: {job and (job['state'], job.get('end_reason'), job.get('message'))}")
+                continue
+            weights = self.folder / "data" / "models" / name.removeprefix("jobs/") / "model.safetensors"
+            if hashlib.sha256(weights.read_bytes()).hexdigest() != expected[int(request.removeprefix("job-")) % RECIPES]:
+                wrong.append(f"{request} {name}: other weights than an undisturbed run")
+        # A submit whose answer was lost may have made a job; the next one with its request id then got the same.
+        if len(set(self.acknowledged.values())) != len(self.acknowledged) or len(by_name) - len(self.acknowledged) not in (0, 1):
+            wrong.append(f"{len(by_name)} jobs for {len(self.acknowledged)} acknowledged requests")
+        for name in list(by_name)[:self.options.checked_logs]:
+            events = [json.loads(line) for line in self.hone("--output", "json", "watch", name).stdout.splitlines()]
+            ends = [e for e in events if e.get("state") and isinstance(e["state"], dict) and e["state"].get("end_reason")]
+            if len(ends) != 1:
+                wrong.append(f"{name}: {len(ends)} ends in its log")
+        for name, (process, out) in self.watchers.items():
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                wrong.append(f"the watcher of {name} did not end")
+            sequences = self.events_of(out)
+            if sequences != list(range(1, int(by_name[name]["last_sequence"]) + 1)):
+                wrong.append(f"the watcher of {name} saw {len(sequences)} events, {len(set(sequences))} different ones, "
+                             f"of {by_name[name]['last_sequence']}")
+        if wrong:
+            sys.exit("\n".join(wrong))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("honed", "hone", "shim", "source"):
+        parser.add_argument(name)
+    for name, default in (("seed", 1), ("server-kills", 200), ("worker-kills", 200), ("full", 20), ("broken", 20), ("drains", 20),
+                          ("epochs", 3000), ("watchers", 20), ("checked-logs", 50)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--keep", help="work in this folder and leave it")
+    options = parser.parse_args()
+    if options.keep:
+        folder = pathlib.Path(options.keep)
+        folder.mkdir(parents=True)
+        Harness(options, folder.resolve()).run()
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        Harness(options, pathlib.Path(scratch)).run()
+
+
+main()
