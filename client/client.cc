@@ -121,6 +121,12 @@ class GrpcClient final : public Client {
     request.set_name(name);
     return Call<v1::Model>(*models_, &v1::ModelService::Stub::GetModel, request);
   }
+  absl::Status DeleteModel(const std::string& name) override {
+    v1::DeleteModelRequest request;
+    request.set_name(name);
+    return Call<v1::DeleteModelResponse>(*models_, &v1::ModelService::Stub::DeleteModel, request)
+        .status();
+  }
   absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) override {
     return Call<v1::PredictResponse>(*models_, &v1::ModelService::Stub::Predict, request);
   }

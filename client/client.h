@@ -57,6 +57,7 @@ class Client {
   virtual absl::Status DownloadModel(
       const std::string& name,
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) = 0;
+  virtual absl::Status DeleteModel(const std::string& name) = 0;
   virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
 
   virtual absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) = 0;

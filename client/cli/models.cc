@@ -182,6 +182,19 @@ int ExportModel(const std::string& name, const std::string& folder, const Global
   return kSuccess;
 }
 
+int DeleteModel(const std::string& name, const Globals& globals) {
+  const std::string full = ResourceName("models", name);
+  if (const absl::Status status = globals.Connect()->DeleteModel(full); !status.ok()) {
+    return Fail(status, globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(v1::DeleteModelResponse());
+  } else {
+    std::printf("%s is deleted\n", full.c_str());
+  }
+  return kSuccess;
+}
+
 }  // namespace
 
 void AddModels(CLI::App& app, Globals& globals) {
@@ -194,6 +207,10 @@ void AddModels(CLI::App& app, Globals& globals) {
   const auto folder = std::make_shared<std::string>();
   AddCommand(*models, globals, "show", "One model: its files, numbers and layers.",
              [name, &globals] { return Show(*name, globals); })
+      ->add_option("MODEL", *name, "models/<id>, or the id alone")
+      ->required();
+  AddCommand(*models, globals, "delete", "Remove a model and its files; its job stays.",
+             [name, &globals] { return DeleteModel(*name, globals); })
       ->add_option("MODEL", *name, "models/<id>, or the id alone")
       ->required();
   CLI::App* command =

@@ -118,6 +118,14 @@ absl::Status DataDirectory::CopyCheckpoints(const std::string& from_job,
   return Rename(copy, to);
 }
 
+void DataDirectory::RemoveModel(const std::string& model_id) const {
+  // What is left in tmp/ by a crash goes at the next start.
+  const std::string away = absl::StrCat(root_, "/tmp/", jobs::NewId());
+  if (Rename(ModelDirectory(model_id), away).ok()) {
+    Remove(away);
+  }
+}
+
 void DataDirectory::RemoveRun(const std::string& job_id) const {
   Remove(absl::StrCat(root_, "/runs/", job_id));
 }

@@ -40,6 +40,9 @@ class DataDirectory {
   // Lets a job that has no folder yet begin with what another one's checkpoints are, if it has any.
   absl::Status CopyCheckpoints(const std::string& from_job, const std::string& to_job) const;
 
+  // A model's folder, out of sight at once.
+  void RemoveModel(const std::string& model_id) const;
+
   // All folders of a job's attempts.
   void RemoveRun(const std::string& job_id) const;
 

@@ -47,6 +47,28 @@ absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& dep
   return deps.store.GetModel(id);
 }
 
+void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
+                 Done<v1::DeleteModelResponse> done) {
+  const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
+  if (!id.ok()) {
+    return done(id.status());
+  }
+  deps.writer.Submit<std::string>(
+      [id = *id](store::JobStore& store) -> absl::StatusOr<std::string> {
+        HONE_RETURN_IF_ERROR(store.DeleteModel(id));
+        return id;
+      },
+      [&deps, done = std::move(done)](absl::StatusOr<std::string> deleted) {
+        if (!deleted.ok()) {
+          return done(deleted.status());
+        }
+        if (!deps.reads.Submit([&deps, id = *deleted] { deps.directory.RemoveModel(id); })) {
+          deps.directory.RemoveModel(*deleted);
+        }
+        done(v1::DeleteModelResponse());
+      });
+}
+
 void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done) {
   const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
   if (!id.ok()) {

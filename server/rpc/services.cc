@@ -108,6 +108,15 @@ grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel
   return OpenDownload(*request, deps_);
 }
 
+grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
+                                                    const v1::DeleteModelRequest* request,
+                                                    v1::DeleteModelResponse* reply) {
+  return Unary<v1::DeleteModelResponse>(context, "DeleteModel", deps_, reply)
+      .Later([&](Done<v1::DeleteModelResponse> done) {
+        rpc::DeleteModel(*request, deps_, std::move(done));
+      });
+}
+
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
                                                 const v1::PredictRequest* request,
                                                 v1::PredictResponse* reply) {

@@ -58,6 +58,9 @@ class ModelService final : public v1::ModelService::CallbackService {
                                      const v1::GetModelRequest* request, v1::Model* reply) override;
   grpc::ServerWriteReactor<v1::DownloadModelResponse>* DownloadModel(
       grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) override;
+  grpc::ServerUnaryReactor* DeleteModel(grpc::CallbackServerContext* context,
+                                        const v1::DeleteModelRequest* request,
+                                        v1::DeleteModelResponse* reply) override;
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
                                     v1::PredictResponse* reply) override;

@@ -121,6 +121,8 @@ class JobStore {
   virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
   // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
   virtual absl::Status Delete(const std::string& id) = 0;
+  // Forgets a model; its job stays, without it.
+  virtual absl::Status DeleteModel(const std::string& id) = 0;
   // Removes up to `events` events of deleted jobs; how many there were.
   virtual absl::StatusOr<int> RemoveGarbage(int events) = 0;
   // QUEUED → FAILED (DEADLINE) for jobs whose deadline has passed; how many.

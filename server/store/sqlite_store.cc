@@ -65,6 +65,7 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
   absl::Status Delete(const std::string& id) override;
+  absl::Status DeleteModel(const std::string& id) override;
   absl::StatusOr<int> RemoveGarbage(int events) override;
   absl::StatusOr<int> FailOverdue(absl::Time now) override;
   absl::StatusOr<int> Recover(absl::Time now) override;
@@ -116,7 +117,8 @@ class SqliteStore final : public JobStore {
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
-      overdue_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_;
+      overdue_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
+      delete_model_, without_model_;
 };
 
 absl::Status SqliteStore::Open(const std::string& path) {
@@ -191,6 +193,9 @@ absl::Status SqliteStore::PrepareAll() {
       connection,
       "DELETE FROM event WHERE job_row = ?1 AND sequence IN "
       "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"));
+  HONE_RETURN_IF_ERROR(delete_model_.Prepare(connection, "DELETE FROM model WHERE id = ?"));
+  HONE_RETURN_IF_ERROR(without_model_.Prepare(
+      connection, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"));
   HONE_RETURN_IF_ERROR(clean_.Prepare(connection, "DELETE FROM garbage WHERE job_row = ?"));
   HONE_RETURN_IF_ERROR(mine_.Prepare(
       connection,
@@ -521,6 +526,17 @@ absl::Status SqliteStore::Delete(const std::string& id) {
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
     return to_garbage_.Reset().Int(row.row).Run();
+  });
+}
+
+absl::Status SqliteStore::DeleteModel(const std::string& id) {
+  return Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(delete_model_.Reset().Text(id).Run());
+    if (sqlite3_changes(connection_.get()) != 1) {
+      return absl::NotFoundError(absl::StrCat("there is no model models/", id));
+    }
+    // A model has its job's id.
+    return without_model_.Reset().Text(id).Run();
   });
 }
 

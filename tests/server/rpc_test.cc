@@ -242,6 +242,19 @@ TEST_F(RpcTest, ADeletedJobIsNotFound) {
   EXPECT_TRUE(models_->GetModel(&get, model, &kept).ok());
 }
 
+TEST_F(RpcTest, ADeletedModelIsNotFoundAndItsJobStaysWithoutIt) {
+  const v1::Job job = Create(Request("succeed"));
+  Watch(job.name());
+  const std::string name = Get(job.name()).model();
+  grpc::ClientContext context, again;
+  v1::DeleteModelRequest request;
+  request.set_name(name);
+  v1::DeleteModelResponse none;
+  ASSERT_TRUE(models_->DeleteModel(&context, request, &none).ok());
+  EXPECT_EQ(models_->DeleteModel(&again, request, &none).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(Get(job.name()).model(), "");
+}
+
 TEST_F(RpcTest, AThinnedHistoryKeepsTheExtremes) {
   const v1::Job job = Create(Request("zigzag"));
   Watch(job.name());
