@@ -14,6 +14,8 @@ namespace {
 std::atomic<long> allocations = 0;
 }  // namespace
 
+// Under sanitizers GCC takes malloc and free in these for a mismatch.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 // Counts every allocation of this test program.
 void* operator new(size_t size) {
   ++allocations;
