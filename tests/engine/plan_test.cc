@@ -22,9 +22,9 @@ thread_local int64_t t_allocations = 0;
 
 }  // namespace
 
-// Counts what this thread allocates outside oneDNN while it counts. Not inlined: the compiler would
 // Under sanitizers GCC takes malloc and free in these for a mismatch.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+// Counts what this thread allocates outside oneDNN while it counts. Not inlined: the compiler would
 // see memory from new go to free.
 [[gnu::noinline]] void* operator new(size_t size) {
   t_allocations += t_counting && !hone::engine::onednn::InsideOneDnn() ? 1 : 0;
