@@ -1,0 +1,30 @@
+# docker build -t hone .    (or `make image`)
+FROM debian:trixie-slim AS builder
+WORKDIR /src
+COPY deploy/packages.txt deploy/install-packages deploy/
+RUN deploy/install-packages
+COPY . .
+ARG JOBS=2
+RUN cmake --preset release \
+ && cmake --build --preset release -j "$JOBS" --target hone honed hone-worker
+# The packages that hold the libraries which the programs load.
+RUN ldd build/release/bin/hone build/release/bin/honed build/release/bin/hone-worker \
+  | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u | xargs readlink -f | xargs dpkg -S \
+  | cut -d: -f1 | sort -u > runtime-packages.txt
+
+FROM debian:trixie-slim
+RUN --mount=type=bind,from=builder,source=/src/runtime-packages.txt,target=/tmp/runtime-packages.txt \
+    apt-get update -q \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ca-certificates $(cat /tmp/runtime-packages.txt) \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin hone \
+ && install -d -o hone -g hone /data
+COPY --from=builder /src/build/release/bin/hone /src/build/release/bin/honed /src/build/release/bin/hone-worker /usr/local/bin/
+COPY --from=builder /src/client/examples /usr/share/hone/examples
+USER hone
+VOLUME /data
+ENV HONED_DATA_DIR=/data
+EXPOSE 50051 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["hone", "jobs", "list", "--limit", "1"]
+# Only the container itself reaches this server until HONED_LISTEN and HONED_INSECURE_LISTEN say otherwise: see deploy/compose.yaml.
+CMD ["honed"]
