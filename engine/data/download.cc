@@ -58,14 +58,18 @@ int64_t SizeOfFile(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 ? info.st_size : 0;
 }
 
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
 absl::Status Fetch(const std::string& url, const std::string& part,
                    const DownloadOptions& options) {
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
                                                                  curl_easy_cleanup);
   const int64_t start = SizeOfFile(part);
   // "r+" keeps what is there and lets the position be set back; "w" makes the file.
-  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(
-      std::fopen(part.c_str(), start > 0 ? "r+b" : "wb"), std::fclose);
+  const std::unique_ptr<std::FILE, CloseFile> file(
+      std::fopen(part.c_str(), start > 0 ? "r+b" : "wb"));
   if (file == nullptr) {
     return ErrnoStatus(errno, part);
   }

@@ -24,6 +24,14 @@ constexpr std::array kBounds = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10
 
 }  // namespace
 
+Registry::Registry() {
+  for (const MetricSpec& spec : kCatalog) {
+    if (spec.type == MetricType::kCounter && spec.labels[0].empty()) {
+      series_[static_cast<size_t>(spec.metric)][{}];
+    }
+  }
+}
+
 Registry::Series* Registry::Find(Metric metric, const Labels& labels) {
   auto& all = series_[static_cast<size_t>(metric)];
   const auto found = all.find(labels);

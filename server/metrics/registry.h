@@ -17,6 +17,9 @@ namespace hone::server::metrics {
 // metric keeps at most kMaxSeries label combinations; values for further ones are dropped.
 class Registry {
  public:
+  // Counters without labels begin at 0, so that their first increase can be seen.
+  Registry();
+
   using Labels = std::vector<std::string>;
 
   void Set(Metric metric, const Labels& labels, double value);

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""The boards and alert rules of deploy/ against the real Prometheus, which reads a real server while a job runs.
+
+    dashboards.py HONED HONE SOURCE_DIR
+"""
+import json
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.parse
+import urllib.request
+
+HONED, HONE, SOURCE = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+DEPLOY = SOURCE / "deploy"
+# Expressions that rightly have no series while a sound job runs, and why.
+MAY_BE_EMPTY = {
+    'hone_job_layer_verdict{training_job="$job"}': "a series only for a layer that is not sound",
+    "sum by (end_reason) (increase(hone_jobs_finished_total[1h]))": "needs two points after a job's end",
+}
+JOB = """
+display_name: board
+regression: {}
+data: {dataset: board, validation_fraction: 0.2}
+model: {layers: [{dense: {units: 64, activation: RELU}}, {dense: {units: 1}}]}
+training: {epochs: 100000, batch_size: 32, layer_statistics_every: 100, checkpoints: {every_seconds: 1}}
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def board_expressions():
+    for path in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
+            for target in panel["targets"]:
+                yield f"{path.name}, {panel['title']}", target["expr"]
+
+
+def rule_expressions():
+    for expr in re.findall(r"^ *expr: (.*)$", (DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"), re.M):
+        yield "alerts.yaml", expr
+
+
+def catalogue():
+    text = (SOURCE / "server" / "metrics" / "catalog.cc").read_text(encoding="utf-8")
+    return set(re.findall(r'"(hone_[a-z0-9_]+)"', text))
+
+
+class Names(unittest.TestCase):
+    def test_boards_and_rules_use_metrics_of_the_catalogue_only(self):
+        known = catalogue()
+        for place, expr in [*board_expressions(), *rule_expressions()]:
+            for name in re.findall(r"\bhone_[a-z0-9_]+", expr):
+                self.assertIn(re.sub(r"_(bucket|sum|count)$", "", name), known, f"{place}: {expr}")
+
+
+@unittest.skipUnless(shutil.which("prometheus") and shutil.which("promtool"), "prometheus is not installed")
+class Prometheus(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.scratch.cleanup)
+        folder = pathlib.Path(cls.scratch.name)
+        (folder / "table.csv").write_text("a,b,price\n" + "".join(f"{i % 7},{i % 11},{i % 7 + 2 * (i % 11)}\n" for i in range(500)),
+                                            encoding="utf-8")
+        (folder / "job.yaml").write_text(JOB, encoding="utf-8")
+        rpc, http, port = free_port(), free_port(), free_port()
+        config = (DEPLOY / "prometheus" / "compose.yml").read_text(encoding="utf-8")
+        config = config.replace("hone:9464", f"127.0.0.1:{http}").replace("scrape_interval: 5s", "scrape_interval: 500ms")
+        (folder / "prometheus.yml").write_text(config, encoding="utf-8")
+        shutil.copy(DEPLOY / "prometheus" / "alerts.yaml", folder)
+        log = open(folder / "log", "ab")
+        cls.addClassCleanup(log.close)
+        for command in ([HONED, "--data-dir", folder / "data", "--listen", f"127.0.0.1:{rpc}", "--metrics-listen",
+                         f"127.0.0.1:{http}", "--disk-floor-bytes", "0"],
+                        ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
+                         f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]):
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            cls.addClassCleanup(process.wait)
+            cls.addClassCleanup(process.terminate)
+        cls.api = f"http://127.0.0.1:{port}/api/v1/query?"
+        hone = [HONE, "--server", f"127.0.0.1:{rpc}", "--output", "json"]
+        deadline = time.monotonic() + 20
+        while subprocess.run([*hone, "jobs", "list"], capture_output=True, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise RuntimeError((folder / "log").read_text(encoding="utf-8"))
+            time.sleep(0.1)
+        subprocess.run([*hone, "data", "put", "board", folder / "table.csv"], capture_output=True, check=True)
+        job = subprocess.run([*hone, "submit", folder / "job.yaml"], capture_output=True, text=True, check=True)
+        cls.job = json.loads(job.stdout.splitlines()[-1])["name"].removeprefix("jobs/")
+
+    def query(self, expr):
+        url = self.api + urllib.parse.urlencode({"query": expr.replace("$job", self.job)})
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            self.fail(f"{expr}: {error.read().decode()}")
+        except urllib.error.URLError:
+            return []  # not ready yet
+
+    def test_every_panel_has_data_while_a_job_runs(self):
+        missing = {expr: place for place, expr in board_expressions() if expr not in MAY_BE_EMPTY}
+        deadline = time.monotonic() + 60
+        while missing and time.monotonic() < deadline:
+            missing = {expr: place for expr, place in missing.items() if not self.query(expr)}
+            time.sleep(0.5)
+        self.assertEqual(missing, {})
+
+    def test_every_rule_and_every_other_expression_is_understood(self):
+        for _, expr in [*board_expressions(), *rule_expressions()]:
+            self.query(expr)
+
+    def test_the_rules_do_what_their_tests_say(self):
+        done = subprocess.run(["promtool", "test", "rules", DEPLOY / "prometheus" / "alerts_test.yaml"], capture_output=True,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+unittest.main(argv=sys.argv[:1])
