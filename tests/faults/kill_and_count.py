@@ -266,7 +266,7 @@ def main():
     for name in ("honed", "hone", "shim", "source"):
         parser.add_argument(name)
     for name, default in (("seed", 1), ("server-kills", 200), ("worker-kills", 200), ("full", 20), ("broken", 20), ("drains", 20),
-                          ("epochs", 3000), ("watchers", 20), ("checked-logs", 50)):
+                          ("epochs", 1500), ("watchers", 20), ("checked-logs", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", help="work in this folder and leave it")
     options = parser.parse_args()
