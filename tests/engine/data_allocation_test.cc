@@ -17,6 +17,10 @@ std::atomic<long> allocations = 0;
 // Under sanitizers GCC takes malloc and free in these for a mismatch.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 // Counts every allocation of this test program.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
 void* operator new(size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size == 0 ? 1 : size)) {

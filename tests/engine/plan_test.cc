@@ -26,6 +26,10 @@ thread_local int64_t t_allocations = 0;
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 // Counts what this thread allocates outside oneDNN while it counts. Not inlined: the compiler would
 // see memory from new go to free.
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  t_allocations += t_counting && !hone::engine::onednn::InsideOneDnn() ? 1 : 0;
+  return std::malloc(size == 0 ? 1 : size);
+}
 [[gnu::noinline]] void* operator new(size_t size) {
   t_allocations += t_counting && !hone::engine::onednn::InsideOneDnn() ? 1 : 0;
   if (void* memory = std::malloc(size == 0 ? 1 : size)) {
