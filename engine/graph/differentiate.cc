@@ -34,15 +34,23 @@ struct Differentiation {
     node.op->Differentiate(g);
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (g.made_[i].valid()) {
-        const Value input = node.inputs[i];
-        Value& slot = gradient[static_cast<size_t>(input.node)][static_cast<size_t>(input.output)];
-        slot = slot.valid() ? Sum(graph, slot, g.made_[i]) : g.made_[i];
+        Accumulate(node.inputs[i], g.made_[i]);
       }
     }
+  }
+
+  void Accumulate(Value value, Value more) {
+    Value& slot = gradient[static_cast<size_t>(value.node)][static_cast<size_t>(value.output)];
+    slot = slot.valid() ? Sum(graph, slot, more) : more;
   }
 };
 
 std::vector<Value> Differentiate(Graph& graph, Value loss,
+                                 const std::vector<Value>& with_respect_to) {
+  return Differentiate(graph, {{loss, graph.Constant(1)}}, with_respect_to);
+}
+
+std::vector<Value> Differentiate(Graph& graph, const std::vector<std::pair<Value, Value>>& known,
                                  const std::vector<Value>& with_respect_to) {
   std::vector<Value> result(with_respect_to.size());
   if (!graph.status().ok()) {
@@ -60,9 +68,12 @@ std::vector<Value> Differentiate(Graph& graph, Value loss,
     d.gradient.emplace_back(graph.nodes()[i].types.size());
   }
   const std::string scope = graph.scope();
-  const Value one = graph.Constant(1);
-  d.gradient[static_cast<size_t>(loss.node)][static_cast<size_t>(loss.output)] = one;
-  for (int32_t i = loss.node; i >= 0 && graph.status().ok(); --i) {
+  int32_t last = -1;
+  for (const auto& [value, gradient] : known) {
+    d.Accumulate(value, gradient);
+    last = std::max(last, value.node);
+  }
+  for (int32_t i = last; i >= 0 && graph.status().ok(); --i) {
     const bool reached = std::ranges::any_of(d.gradient[static_cast<size_t>(i)], &Value::valid);
     if (reached && d.needed[static_cast<size_t>(i)] &&
         graph.node(i).kind == Graph::Node::Kind::kOp) {

@@ -75,5 +75,9 @@ class Graph {
 // in their order. A value that the loss does not depend on gets an invalid Value.
 std::vector<Value> Differentiate(Graph& graph, Value loss,
                                  const std::vector<Value>& with_respect_to);
+// The same where the loss lies further on: `known` are values of the graph, each with the gradient
+// of the loss with respect to it.
+std::vector<Value> Differentiate(Graph& graph, const std::vector<std::pair<Value, Value>>& known,
+                                 const std::vector<Value>& with_respect_to);
 
 }  // namespace hone::engine

@@ -33,6 +33,23 @@ using StepFunction = std::function<bool(const RunScalars&)>;
 // Called once when addresses are known.
 using BindFunction = std::function<absl::StatusOr<StepFunction>(const Memory&)>;
 
+// A graph planned inside another's program, for an op that runs it itself. Its memory is a scratch
+// slot of that op; nothing is allocated in Run.
+class Subprogram {
+ public:
+  virtual ~Subprogram() = default;
+
+  virtual int64_t arena_bytes() const = 0;
+  // The input lies there instead of in the arena; before Bind.
+  virtual void Place(absl::string_view input, void* data) = 0;
+  virtual absl::Status Bind(std::byte* arena) = 0;
+  // Memory of an input, to be filled before Run; null if nothing reads it.
+  virtual void* input(absl::string_view name) const = 0;
+  virtual const void* fetched(size_t i) const = 0;
+  // False if oneDNN refused.
+  virtual bool Run(const RunScalars& scalars) const = 0;
+};
+
 // Handed to Op::Lower: what the op may ask of the plan, and where it leaves its steps. Layouts flow
 // with the values: an op sees how its producer left an input and either takes it so or asks for
 // another layout, which costs a reorder.
@@ -79,6 +96,10 @@ class Lowering {
   // Output i is the slot `slot`, seen with another shape: no step.
   virtual void OutputAlias(int i, const onednn::MemoryDesc& desc, Slot slot) = 0;
   virtual Slot Scratch(int64_t bytes) = 0;
+
+  // Plans a graph of its own with the same threads and precision; `graph` is not needed afterwards.
+  virtual absl::StatusOr<std::shared_ptr<Subprogram>> Plan(const Graph& graph,
+                                                           const std::vector<Value>& fetch) = 0;
 
   // A step. `label` is for profiles, such as "relu" or a primitive's implementation.
   virtual void Emit(absl::string_view label, BindFunction bind) = 0;

@@ -4,8 +4,8 @@
 
 namespace hone::engine {
 
-// a + b of the same shape. Declared here because gradients that meet are added; defined with the op
-// in ops/add.cc.
+// a + b of the same shape; broadcasting is AddBroadcast. The one op that stands here rather than in
+// ops/: gradients that meet are added.
 Value Sum(Graph& graph, Value a, Value b);
 
 }  // namespace hone::engine

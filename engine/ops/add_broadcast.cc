@@ -4,7 +4,7 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/sum.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 
 namespace hone::engine {
 namespace {

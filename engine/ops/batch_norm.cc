@@ -7,7 +7,7 @@
 
 #include "engine/base/status.h"
 #include "engine/kernels/batch_norm.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 #include "engine/ops/moving_average.h"
 
 namespace hone::engine {

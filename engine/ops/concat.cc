@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 
 namespace hone::engine {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "engine/base/status.h"
 #include "engine/kernels/conv_weight_gradient.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 #include "engine/ops/post_op.h"
 
 namespace hone::engine {

@@ -5,7 +5,7 @@
 
 #include "engine/base/status.h"
 #include "engine/kernels/losses.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {

@@ -2,7 +2,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 
 namespace hone::engine {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "engine/base/status.h"
 #include "engine/kernels/rows.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 
 namespace hone::engine {
 namespace {

@@ -1,7 +1,7 @@
 #include "engine/ops/linear.h"
 
 #include "engine/base/status.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 #include "engine/ops/post_op.h"
 
 namespace hone::engine {

@@ -4,7 +4,7 @@
 
 #include "engine/base/status.h"
 #include "engine/kernels/max_pool.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 #include "engine/ops/reshape.h"
 
 namespace hone::engine {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "engine/base/status.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {

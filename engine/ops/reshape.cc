@@ -1,7 +1,7 @@
 #include "engine/ops/reshape.h"
 
 #include "engine/base/status.h"
-#include "engine/ops/dims.h"
+#include "engine/graph/dims.h"
 
 namespace hone::engine {
 namespace {

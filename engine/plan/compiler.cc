@@ -49,6 +49,21 @@ class ReorderPacker final : public Packer {
   mutable std::optional<onednn::Execution> bound_;
 };
 
+class PlannedSubprogram final : public Subprogram {
+ public:
+  explicit PlannedSubprogram(Program program) : program_(std::move(program)) {}
+
+  int64_t arena_bytes() const override { return program_.arena_bytes(); }
+  void Place(absl::string_view input, void* data) override { program_.Place(input, data); }
+  absl::Status Bind(std::byte* arena) override { return program_.Bind(arena); }
+  void* input(absl::string_view name) const override { return program_.input(name); }
+  const void* fetched(size_t i) const override { return program_.fetched(static_cast<int>(i)); }
+  bool Run(const RunScalars& scalars) const override { return program_.Run(scalars).ok(); }
+
+ private:
+  Program program_;
+};
+
 }  // namespace
 
 // Lowers one node after another; is the Lowering that ops see.
@@ -154,6 +169,14 @@ class Compiler final : public Lowering {
 
   Slot Scratch(int64_t bytes) override { return Use(NewSlot(bytes)); }
 
+  absl::StatusOr<std::shared_ptr<Subprogram>> Plan(const Graph& graph,
+                                                   const std::vector<Value>& fetch) override {
+    HONE_ASSIGN_OR_RETURN(
+        Program program,
+        Program::Compile({.graph = &graph, .fetch = fetch, .gradients = {}}, store_, options_));
+    return std::make_shared<PlannedSubprogram>(std::move(program));
+  }
+
   void Emit(absl::string_view label, BindFunction bind) override {
     EmitStep(node().op == nullptr ? "copy" : node().op->kind(), label, std::move(bind));
   }
@@ -172,7 +195,7 @@ class Compiler final : public Lowering {
     bool pinned = false;        // in use until the program ends
   };
 
-  static int64_t KeyOfValue(Value value) { return int64_t{value.node} * 16 + value.output; }
+  static int64_t KeyOfValue(Value value) { return (int64_t{value.node} << 16) + value.output; }
 
   PlanGraph::Node& node() { return plan_.nodes[static_cast<size_t>(current_)]; }
   const PlanGraph::Node& node() const { return plan_.nodes[static_cast<size_t>(current_)]; }

@@ -17,6 +17,14 @@ absl::Status Program::Bind(std::byte* arena) {
   return absl::OkStatus();
 }
 
+void Program::Place(absl::string_view input, void* data) {
+  for (const auto& [known, slot] : inputs_) {
+    if (known == input) {
+      places_[static_cast<size_t>(slot)].fixed = data;
+    }
+  }
+}
+
 absl::Status Program::Run(const RunScalars& scalars) const {
   for (const Step& step : steps_) {
     if (!step.run(scalars)) {

@@ -51,6 +51,9 @@ class Program {
   Program& operator=(Program&&) = default;
 
   int64_t arena_bytes() const { return arena_bytes_; }
+  // The input lies there instead of in the arena; before Bind. Nothing happens if the program does
+  // not read it.
+  void Place(absl::string_view input, void* data);
   // Gives the program its memory: `arena` has at least arena_bytes(), aligned to 64.
   absl::Status Bind(std::byte* arena);
 

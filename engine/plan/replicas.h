@@ -20,14 +20,16 @@ using GraphBuilder = std::function<absl::StatusOr<BuiltGraph>(int64_t batch)>;
 
 struct ReplicaOptions {
   int threads = 1;
-  // Parts of the batch that run side by side, each on its own thread with its own program ("shard mode"); 1: one program run by
-  // all threads ("team"). The store has at least as many gradient slabs.
+  // Parts of the batch that run side by side, each on its own thread with its own program ("shard
+  // mode"); 1: one program run by all threads ("team"). The store has at least as many gradient
+  // slabs.
   int shards = 1;
   DType compute = DType::kF32;
 };
 
-// How a batch is best computed: by shapes and threads alone, never by a clock, so that a resumed job computes the same bits.
-// Shards where every thread gets at least 8 examples and the net does not need statistics over the whole batch.
+// How a batch is best computed: by shapes and threads alone, never by a clock, so that a resumed
+// job computes the same bits. Shards where every thread gets at least 8 examples and the net does
+// not need statistics over the whole batch.
 int ShardsFor(int64_t batch, int threads, bool needs_batch_statistics);
 
 // The programs of one batch size. Shard k computes examples [begin(k), begin(k + 1)) of the batch.
@@ -48,8 +50,8 @@ class Replicas {
   // arenas[k] is shard k's.
   absl::Status Bind(const std::vector<Buffer>& arenas);
 
-  // Runs shard k: to be called by worker k of a team of shards(), or by the caller for a team program. The scalars'
-  // first_example is the batch's; the shard adds its own.
+  // Runs shard k: to be called by worker k of a team of shards(), or by the caller for a team
+  // program. The scalars' first_example is the batch's; the shard adds its own.
   absl::Status RunShard(int k, RunScalars scalars) const;
 
  private:

@@ -176,7 +176,7 @@ Value CaseBuilder::Labels(int64_t batch, int64_t classes, bool ignore_one) {
 std::vector<OpCase> AllCases() {
   std::vector<OpCase> all;
   for (const auto& part : {ProductCases(), PoolCases(), ElementwiseCases(), LossCases(),
-                           NormalizationCases(), ShapeCases()}) {
+                           NormalizationCases(), ShapeCases(), ScanCases()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

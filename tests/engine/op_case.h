@@ -66,6 +66,7 @@ std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> LossCases();
 std::vector<OpCase> NormalizationCases();
 std::vector<OpCase> ShapeCases();
+std::vector<OpCase> ScanCases();
 std::vector<OpCase> AllCases();
 
 // A case built: its graph, the loss that all outputs are contracted to, and its gradients.

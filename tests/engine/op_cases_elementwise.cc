@@ -1,6 +1,6 @@
 #include "absl/strings/str_cat.h"
+#include "engine/graph/sum.h"
 #include "engine/ops/activation.h"
-#include "engine/ops/add.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/normalize.h"
