@@ -15,7 +15,7 @@ struct Position {
 };
 
 struct Batch {
-  std::span<const int32_t> rows;  // valid until the next call of Next or Seek
+  std::span<const int32_t> rows;  // valid until Next begins another epoch, or Seek
   Position begin;                 // of its first example
   Position end;  // to go on from when it is consumed; {epoch + 1, 0} after an epoch's last batch
   bool ends_epoch() const { return end.epoch != begin.epoch; }

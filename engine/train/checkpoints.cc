@@ -16,8 +16,26 @@ std::span<const float> StateOf(const optim::Optimizer& optimizer, int s, size_t 
                                     static_cast<size_t>(range.end - range.begin));
 }
 
-std::string StateName(const Programs& programs, size_t r, const std::string& state) {
-  return absl::StrCat(programs.store().spec(programs.trained()[r].id).name, "/", state);
+// What a checkpoint holds of the optimizers: each state of each parameter by its name.
+struct OptimizerTensor {
+  std::string name;  // "dense_1.weight/m"
+  Shape shape;
+  std::span<const float> values;
+};
+
+std::vector<OptimizerTensor> OptimizerTensors(const Programs& programs) {
+  std::vector<OptimizerTensor> tensors;
+  for (const CompiledUpdate& update : programs.updates()) {
+    const std::vector<std::string> names = optim::StateNames(update.optimizer->options());
+    for (size_t s = 0; s < names.size(); ++s) {
+      for (size_t r = 0; r < update.trained.size(); ++r) {
+        const ParameterSpec& spec = programs.store().spec(update.trained[r].id);
+        tensors.push_back({absl::StrCat(spec.name, "/", names[s]), spec.shape,
+                           StateOf(*update.optimizer, static_cast<int>(s), r)});
+      }
+    }
+  }
+  return tensors;
 }
 
 bool AllFinite(std::span<const float> values) {
@@ -38,9 +56,10 @@ absl::Status CheckFinite(const Programs& programs) {
           absl::StrCat(store.spec(id).name, " holds a value that is NaN or infinite"));
     }
   }
-  for (int s = 0; s < programs.optimizer().state_slabs(); ++s) {
-    if (!AllFinite(programs.optimizer().state(s))) {
-      return absl::OutOfRangeError("the optimizer's state holds a value that is NaN or infinite");
+  for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
+    if (!AllFinite(tensor.values)) {
+      return absl::OutOfRangeError(
+          absl::StrCat("the optimizer's ", tensor.name, " holds a value that is NaN or infinite"));
     }
   }
   return absl::OkStatus();
@@ -64,14 +83,9 @@ absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const TrainingConfi
                                           .model = ModelTensors(programs.store()),
                                           .model_metadata = {{"producer", "hone"}},
                                           .optimizer = {}};
-  const optim::Optimizer& optimizer = programs.optimizer();
-  const std::vector<std::string> names = optim::StateNames(config.optimizer);
-  for (size_t s = 0; s < names.size(); ++s) {
-    for (size_t r = 0; r < optimizer.ranges().size(); ++r) {
-      contents.optimizer.push_back({.name = StateName(programs, r, names[s]),
-                                    .shape = programs.store().spec(programs.trained()[r].id).shape,
-                                    .data = StateOf(optimizer, static_cast<int>(s), r).data()});
-    }
+  for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
+    contents.optimizer.push_back(
+        {.name = tensor.name, .shape = tensor.shape, .data = tensor.values.data()});
   }
   const std::string root = CheckpointRoot(config);
   HONE_ASSIGN_OR_RETURN(checkpoint::WrittenCheckpoint written,
@@ -95,15 +109,10 @@ absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& 
 
 absl::Status RestoreCheckpoint(const checkpoint::Checkpoint& checkpoint, Programs& programs) {
   HONE_RETURN_IF_ERROR(ReadModel(checkpoint.model, programs.store()));
-  optim::Optimizer& optimizer = programs.optimizer();
-  const std::vector<std::string> names = optim::StateNames(optimizer.options());
-  for (size_t s = 0; s < names.size(); ++s) {
-    for (size_t r = 0; r < optimizer.ranges().size(); ++r) {
-      const std::span<const float> part = StateOf(optimizer, static_cast<int>(s), r);
-      HONE_RETURN_IF_ERROR(checkpoint.optimizer.Read(
-          StateName(programs, r, names[s]), programs.store().spec(programs.trained()[r].id).shape,
-          {const_cast<float*>(part.data()), part.size()}));
-    }
+  for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
+    HONE_RETURN_IF_ERROR(checkpoint.optimizer.Read(
+        tensor.name, tensor.shape,
+        {const_cast<float*>(tensor.values.data()), tensor.values.size()}));
   }
   return absl::OkStatus();
 }
@@ -114,8 +123,8 @@ int64_t CheckpointBytes(const Programs& programs) {
   for (ParameterId id = 0; id < programs.store().size(); ++id) {
     elements += programs.store().spec(id).shape.elements();
   }
-  for (const optim::ParameterRange& range : programs.optimizer().ranges()) {
-    elements += (range.end - range.begin) * programs.optimizer().state_slabs();
+  for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
+    elements += tensor.shape.elements();
   }
   return elements * static_cast<int64_t>(sizeof(float)) + kHeaders;
 }

@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/binary_cross_entropy.h"
-#include "engine/train/task.h"
+#include "engine/train/supervised.h"
 
 namespace hone::engine::train {
 namespace {
@@ -69,7 +69,7 @@ class ClassScorer final : public Scorer {
   std::vector<int64_t> confusion_;
 };
 
-class Classification final : public Task {
+class Classification final : public SupervisedTask {
  public:
   explicit Classification(ClassificationOptions options) : options_(std::move(options)) {}
 

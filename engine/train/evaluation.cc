@@ -9,9 +9,7 @@
 namespace hone::engine::train {
 
 void BatchFiller::Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const {
-  if (void* targets = program.input(kTargetsInput); targets != nullptr) {
-    task_.FillTargets(dataset_, rows, targets);
-  }
+  task_.FillInputs(dataset_, rows, state_, program);
   void* features = program.input(kFeaturesInput);
   if (features == nullptr) {
     return;
@@ -33,7 +31,7 @@ absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const Data
                                         const Task& task, const Programs& programs,
                                         std::span<const int32_t> rows,
                                         const std::function<void(double)>& progress) {
-  const BatchFiller filler(dataset, task);
+  const BatchFiller filler(dataset, task, /*state=*/nullptr);
   const std::unique_ptr<Scorer> scorer = task.NewScorer(dataset, info);
   Sums sums;
   for (size_t begin = 0; begin < rows.size();) {

@@ -12,8 +12,9 @@ namespace hone::engine::train {
 // Puts rows of a data set into a program's inputs; for pictures of the training, changed at random.
 class BatchFiller {
  public:
-  // All outlive it.
-  BatchFiller(const data::Dataset& dataset, const Task& task) : dataset_(dataset), task_(task) {}
+  // All outlive it. `state` is the run's, or null where the task has none.
+  BatchFiller(const data::Dataset& dataset, const Task& task, const TaskState* state)
+      : dataset_(dataset), task_(task), state_(state) {}
   // Pictures are changed from now on, keyed by seed, epoch and row.
   void Augment(const data::Augmentation& augmentation, uint64_t seed) {
     augmentation_ = augmentation;
@@ -26,6 +27,7 @@ class BatchFiller {
  private:
   const data::Dataset& dataset_;
   const Task& task_;
+  const TaskState* state_;
   data::Augmentation augmentation_;
   uint64_t seed_ = 0;
 };

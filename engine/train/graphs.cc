@@ -1,5 +1,6 @@
 #include "engine/train/graphs.h"
 
+#include "absl/strings/match.h"
 #include "engine/base/status.h"
 #include "engine/ops/normalize.h"
 
@@ -10,27 +11,6 @@ Shape WithBatch(int64_t batch, const Shape& example) {
   std::vector<int64_t> dims = {batch};
   dims.insert(dims.end(), example.dims().begin(), example.dims().end());
   return Shape(std::move(dims));
-}
-
-// Model and loss; what is fetched stands in the order of train_step.h.
-absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
-                                    const Task& task, int64_t batch, bool training) {
-  TaskGraph result;
-  result.built.graph = std::make_unique<Graph>();
-  Graph& graph = *result.built.graph;
-  result.built.request.graph = &graph;
-  const Value features = FeaturesInput(graph, info, batch);
-  HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, config.model, features,
-                                                         {.training = training, .logits = true}));
-  const models::LayerSummary& last = result.model.layers.back();
-  HONE_RETURN_IF_ERROR(task.CheckOutput(graph.shape(result.model.output), last, info));
-  const Value targets = graph.Input(kTargetsInput, task.targets(batch, info));
-  graph.set_scope("loss");
-  const Loss loss = task.AddLoss(graph, result.model.output, targets);
-  HONE_RETURN_IF_ERROR(graph.status());
-  const Value correct = loss.correct.valid() ? loss.correct : graph.Constant(0);
-  result.built.request.fetch = {loss.sum, loss.weight, correct};
-  return result;
 }
 
 }  // namespace
@@ -49,16 +29,18 @@ Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
 }
 
 absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const DataInfo& info,
-                                        const Task& task, const ParameterStore* store,
-                                        int64_t batch) {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, task, batch, true));
+                                        const Task& task, size_t update,
+                                        const ParameterStore* store, int64_t batch) {
+  HONE_ASSIGN_OR_RETURN(TaskGraph result, task.BuildLoss(config, info, update, batch));
+  const std::string moved = task.updates()[update].parameters;
   Graph& graph = *result.built.graph;
   std::vector<Value> parameters;
   const auto count = static_cast<int32_t>(graph.nodes().size());
   for (int32_t i = 0; i < count; ++i) {
     const Graph::Node& node = graph.node(i);
     if (node.kind == Graph::Node::Kind::kParameter &&
-        node.parameter.role == ParameterRole::kTrainable) {
+        node.parameter.role == ParameterRole::kTrainable &&
+        absl::StartsWith(node.parameter.name, moved)) {
       parameters.push_back({i, 0});
     }
   }
@@ -73,13 +55,6 @@ absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const Data
     }
   }
   result.built.request.update_buffers = !graph.updates().empty();
-  return result;
-}
-
-absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                          const Task& task, int64_t batch) {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, task, batch, false));
-  result.built.request.fetch.push_back(result.model.output);
   return result;
 }
 

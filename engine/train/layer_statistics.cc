@@ -11,28 +11,32 @@
 namespace hone::engine::train {
 
 LayerMonitor::LayerMonitor(Programs& programs) : programs_(programs), verdicts_(0) {
-  std::map<int, size_t> by_layer;
-  for (size_t r = 0; r < programs.trained().size(); ++r) {
-    const TrainedParameter& parameter = programs.trained()[r];
-    const models::LayerSummary& summary = programs.layers()[static_cast<size_t>(parameter.layer)];
-    const auto [entry, fresh] = by_layer.try_emplace(parameter.layer, layers_.size());
-    if (fresh) {
-      layers_.push_back({.name = summary.name, .ranges = {}, .alive = {}});
-    }
-    Layer& layer = layers_[entry->second];
-    layer.ranges.push_back(static_cast<int>(r));
-    const ParameterSpec& spec = programs.store().spec(parameter.id);
-    if (summary.shows_dead_units && absl::EndsWith(spec.name, ".bias")) {
-      layer.bias = parameter.id;
-      layer.alive.resize(static_cast<size_t>(spec.shape.elements()));
+  for (size_t u = 0; u < programs.updates().size(); ++u) {
+    const std::vector<TrainedParameter>& trained = programs.updates()[u].trained;
+    std::map<int, size_t> by_layer;
+    for (size_t r = 0; r < trained.size(); ++r) {
+      const models::LayerSummary& summary =
+          programs.layers()[static_cast<size_t>(trained[r].layer)];
+      const auto [entry, fresh] = by_layer.try_emplace(trained[r].layer, layers_.size());
+      if (fresh) {
+        layers_.push_back({.name = summary.name, .update = u, .ranges = {}, .alive = {}});
+      }
+      Layer& layer = layers_[entry->second];
+      layer.ranges.push_back(static_cast<int>(r));
+      const ParameterSpec& spec = programs.store().spec(trained[r].id);
+      if (summary.shows_dead_units && absl::EndsWith(spec.name, ".bias")) {
+        layer.bias = trained[r].id;
+        layer.alive.resize(static_cast<size_t>(spec.shape.elements()));
+      }
     }
   }
   verdicts_ = LayerVerdicts(layers_.size());
 }
 
-void LayerMonitor::ObserveStep(int shards) {
+void LayerMonitor::ObserveUpdate(size_t update, int shards) {
   for (Layer& layer : layers_) {
-    for (int shard = 0; layer.bias >= 0 && shard < shards; ++shard) {
+    const bool observed = layer.update == update && layer.bias >= 0;
+    for (int shard = 0; observed && shard < shards; ++shard) {
       const std::span<const float> gradient = programs_.store().gradients(layer.bias, shard);
       for (size_t i = 0; i < gradient.size(); ++i) {
         layer.alive[i] |= gradient[i] != 0 ? 1 : 0;
@@ -41,11 +45,11 @@ void LayerMonitor::ObserveStep(int shards) {
   }
 }
 
-LayerStatistics LayerMonitor::Collect(int64_t step, double weight) {
+LayerStatistics LayerMonitor::Collect(int64_t step, absl::FunctionRef<double(size_t)> weight) {
   LayerStatistics statistics{.step = step, .layers = {}};
-  const double scale = weight > 0 ? 1 / weight : 0;
-  const optim::Optimizer& optimizer = programs_.optimizer();
   for (Layer& layer : layers_) {
+    const optim::Optimizer& optimizer = *programs_.updates()[layer.update].optimizer;
+    const double scale = weight(layer.update) > 0 ? 1 / weight(layer.update) : 0;
     double gradient = 0, weights = 0;
     for (const int range : layer.ranges) {
       gradient += optimizer.SquaredGradientNorm(range, scale);

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "engine/train/programs.h"
 #include "engine/train/verdicts.h"
 
@@ -12,18 +13,20 @@ class LayerMonitor {
  public:
   explicit LayerMonitor(Programs& programs);
 
-  // After each step: remembers which units had a gradient. Cheap; allocates nothing.
-  void ObserveStep(int shards);
+  // After each run of an update: remembers which units had a gradient. Cheap; allocates nothing.
+  void ObserveUpdate(size_t update, int shards);
 
-  // After a step with layer norms; `weight` is the step's total weight. Forgets the units seen.
-  LayerStatistics Collect(int64_t step, double weight);
+  // After a step with layer norms; `weight` gives the total weight of an update's batch. Forgets
+  // the units seen.
+  LayerStatistics Collect(int64_t step, absl::FunctionRef<double(size_t update)> weight);
   // Indices into the last statistics' layers whose verdict is new.
   const std::vector<size_t>& fresh() const { return fresh_; }
 
  private:
   struct Layer {
     std::string name;
-    std::vector<int> ranges;  // of the optimizer
+    size_t update;
+    std::vector<int> ranges;  // of its optimizer
     ParameterId bias = -1;    // whose gradient shows dead units, or -1
     std::vector<char> alive;  // by unit
   };

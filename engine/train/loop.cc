@@ -15,10 +15,6 @@ checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& 
   checkpoint::RunState state;
   state.seed = config.seed;
   state.scalars = {{"active_seconds", 0},
-                   {"epoch_loss", 0},
-                   {"epoch_weight", 0},
-                   {"epoch_correct", 0},
-                   {"epoch_examples", 0},
                    {"batch_size", static_cast<double>(config.batch_size)},
                    {"train_examples", static_cast<double>(info.train)},
                    {"shards", static_cast<double>(shards)}};
@@ -32,22 +28,36 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
       state_(std::move(state)),
       batches_(parts.data.splits.train,
                {.batch_size = parts.config.batch_size, .seed = parts.config.seed}),
-      filler_(parts.data.dataset, parts.task),
-      train_step_(parts.programs.store(), parts.programs.optimizer(), parts.config.threads),
+      task_state_(parts.task.NewState(parts.config)),
+      filler_(parts.data.dataset, parts.task, task_state_.get()),
       monitor_(parts.programs),
-      meter_(Clock::now()),
+      meter_(Clock::now(), parts.programs.updates().size()),
       mark_(Clock::now()),
       last_checkpoint_(mark_) {
   batches_.Seek({state_.epoch, state_.data_position});
   filler_.Augment(config_.augmentation, config_.seed);
   active_seconds_ = state_.scalars["active_seconds"];
-  epoch_ = {.loss = state_.scalars["epoch_loss"],
-            .weight = state_.scalars["epoch_weight"],
-            .correct = state_.scalars["epoch_correct"],
-            .examples = static_cast<int64_t>(state_.scalars["epoch_examples"])};
+  step_batches_.reserve(static_cast<size_t>(std::max<int64_t>(config_.accumulate_batches, 1)));
+  for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
+    const auto scalar = [&](absl::string_view name) { return state_.scalars[MetricName(u, name)]; };
+    updates_.push_back(std::make_unique<RunningUpdate>(
+        parts.programs.store(), *parts.programs.updates()[u].optimizer, config_.threads));
+    updates_.back()->epoch = {.loss = scalar("epoch_loss"),
+                              .weight = scalar("epoch_weight"),
+                              .correct = scalar("epoch_correct"),
+                              .examples = static_cast<int64_t>(scalar("epoch_examples"))};
+  }
+}
+
+std::string TrainingLoop::MetricName(size_t update, absl::string_view name) const {
+  const std::string& of = parts_.programs.updates()[update].spec.name;
+  return of.empty() ? std::string(name) : absl::StrCat(of, "_", name);
 }
 
 absl::StatusOr<EndReason> TrainingLoop::Run() {
+  if (task_state_ != nullptr && state_.step > 0) {
+    HONE_RETURN_IF_ERROR(task_state_->Restore(state_));
+  }
   while (!Finished() && !StoppedEarly()) {
     HONE_RETURN_IF_ERROR(Step());
     if (statistics_due_) {
@@ -70,58 +80,75 @@ absl::StatusOr<EndReason> TrainingLoop::Run() {
   return Finished() ? EndReason::kCompleted : EndReason::kEarlyStop;
 }
 
-// One update, of one batch or of several whose gradients are added up; never across an epoch's end.
+// One batch, or several whose gradients are added up, never across an epoch's end; for each update
+// of the task the same.
 absl::Status TrainingLoop::Step() {
-  data::Batch batch = batches_.Next();
-  int64_t examples = static_cast<int64_t>(batch.rows.size());
-  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    filler_.Fill(program,
-                 batch.rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
-                 batch.begin.epoch);
-  };
-  const auto replicas = [&]() -> const Replicas& {
-    return parts_.programs.training(static_cast<int64_t>(batch.rows.size()));
-  };
-  for (int64_t i = 1; i < config_.accumulate_batches && !batch.ends_epoch(); ++i) {
-    HONE_RETURN_IF_ERROR(train_step_.Accumulate(replicas(), ScalarsOf(batch), fill));
-    monitor_.ObserveStep(replicas().shards());
-    batch = batches_.Next();
-    examples += static_cast<int64_t>(batch.rows.size());
-  }
+  step_batches_.clear();
+  int64_t examples = 0;
+  do {
+    step_batches_.push_back(batches_.Next());
+    examples += static_cast<int64_t>(step_batches_.back().rows.size());
+  } while (static_cast<int64_t>(step_batches_.size()) < config_.accumulate_batches &&
+           !step_batches_.back().ends_epoch());
   const int64_t step = state_.step + 1;
-  learning_rate_ = LearningRate();
   const int64_t every = config_.layer_statistics_every;
   statistics_due_ = every > 0 && step % every == 0;
-  HONE_ASSIGN_OR_RETURN(result_, train_step_.Run(replicas(),
-                                                 {.scalars = ScalarsOf(batch),
-                                                  .update_number = step,
-                                                  .learning_rate = learning_rate_,
-                                                  .clip_norm = config_.clip_norm,
-                                                  .clip_value = config_.clip_value,
-                                                  .layer_norms = statistics_due_},
-                                                 fill));
-  if (!result_.finite) {
-    return absl::OutOfRangeError(absl::StrCat(
-        "step ", step, ": the ", std::isfinite(result_.loss_sum) ? "gradient" : "loss",
-        " is not finite; the weights were left as they were. A smaller learning rate, clip_norm or "
-        "normalised data may help"));
+  if (task_state_ != nullptr) {
+    HONE_RETURN_IF_ERROR(task_state_->BeginStep(step));
   }
-  if (config_.layer_statistics_every > 0) {
-    monitor_.ObserveStep(replicas().shards());
+  for (size_t u = 0; u < updates_.size(); ++u) {
+    HONE_RETURN_IF_ERROR(Update(u, step));
+    const StepResult& result = updates_[u]->result;
+    const Sums sums = {result.loss_sum, result.weight, result.correct, examples};
+    updates_[u]->epoch.Add(sums);
+    meter_.AddUpdate(u, sums);
   }
+  const data::Batch& last = step_batches_.back();
   state_.step = step;
-  state_.epoch = batch.end.epoch;
-  state_.data_position = batch.end.next;
-  ended_epoch_ = batch.ends_epoch();
-  epoch_.loss += result_.loss_sum;
-  epoch_.weight += result_.weight;
-  epoch_.correct += result_.correct;
-  epoch_.examples += examples;
+  state_.epoch = last.end.epoch;
+  state_.data_position = last.end.next;
+  ended_epoch_ = last.ends_epoch();
   const Clock::time_point now = Clock::now();
   const double seconds = SecondsBetween(mark_, now);
   mark_ = now;
   active_seconds_ += seconds;
-  meter_.AddStep(result_.loss_sum, result_.weight, result_.correct, examples, seconds);
+  meter_.AddStep(examples, seconds);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::Update(size_t u, int64_t step) {
+  RunningUpdate& update = *updates_[u];
+  update.learning_rate = LearningRate(u);
+  for (const data::Batch& batch : step_batches_) {
+    const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+      filler_.Fill(program,
+                   batch.rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                   batch.begin.epoch);
+    };
+    const Replicas& replicas = parts_.programs.training(u, static_cast<int64_t>(batch.rows.size()));
+    if (&batch != &step_batches_.back()) {
+      HONE_RETURN_IF_ERROR(update.step.Accumulate(replicas, ScalarsOf(batch), fill));
+    } else {
+      HONE_ASSIGN_OR_RETURN(update.result, update.step.Run(replicas,
+                                                           {.scalars = ScalarsOf(batch),
+                                                            .update_number = step,
+                                                            .learning_rate = update.learning_rate,
+                                                            .clip_norm = config_.clip_norm,
+                                                            .clip_value = config_.clip_value,
+                                                            .layer_norms = statistics_due_},
+                                                           fill));
+      if (!update.result.finite) {
+        return absl::OutOfRangeError(absl::StrCat(
+            "step ", step, ": the ",
+            MetricName(u, std::isfinite(update.result.loss_sum) ? "gradient" : "loss"),
+            " is not finite; the weights were left as they were. A smaller learning rate, "
+            "clip_norm or normalised data may help"));
+      }
+    }
+    if (config_.layer_statistics_every > 0) {
+      monitor_.ObserveUpdate(u, replicas.shards());
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -129,9 +156,10 @@ absl::Status TrainingLoop::EndEpoch() {
   std::map<std::string, double> values;
   checkpoint::HistoryPoint point{
       .step = state_.step, .epoch = static_cast<double>(state_.epoch), .values = {}};
-  point.values["loss"] = epoch_.weight > 0 ? epoch_.loss / epoch_.weight : 0;
-  parts_.task.AddTrainingMetrics(epoch_, point.values);
-  epoch_ = {};
+  for (size_t u = 0; u < updates_.size(); ++u) {
+    AddUpdateMetrics(u, updates_[u]->epoch, point.values);
+    updates_[u]->epoch = {};
+  }
   if (parts_.info.validation > 0) {
     double loss = 0;
     HONE_RETURN_IF_ERROR(Validate(values, loss));
@@ -193,10 +221,16 @@ absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
 
 absl::Status TrainingLoop::WriteCheckpoint(bool best) {
   state_.scalars["active_seconds"] = active_seconds_;
-  state_.scalars["epoch_loss"] = epoch_.loss;
-  state_.scalars["epoch_weight"] = epoch_.weight;
-  state_.scalars["epoch_correct"] = epoch_.correct;
-  state_.scalars["epoch_examples"] = static_cast<double>(epoch_.examples);
+  for (size_t u = 0; u < updates_.size(); ++u) {
+    const Sums& epoch = updates_[u]->epoch;
+    state_.scalars[MetricName(u, "epoch_loss")] = epoch.loss;
+    state_.scalars[MetricName(u, "epoch_weight")] = epoch.weight;
+    state_.scalars[MetricName(u, "epoch_correct")] = epoch.correct;
+    state_.scalars[MetricName(u, "epoch_examples")] = static_cast<double>(epoch.examples);
+  }
+  if (task_state_ != nullptr) {
+    task_state_->Save(state_);
+  }
   const Clock::time_point begin = Clock::now();
   absl::StatusOr<checkpoint::WrittenCheckpoint> written =
       SaveCheckpoint(config_, parts_.programs, state_);
@@ -214,8 +248,8 @@ absl::Status TrainingLoop::WriteCheckpoint(bool best) {
   return absl::OkStatus();
 }
 
-double TrainingLoop::LearningRate() const {
-  return optim::LearningRateOf(config_.optimizer) *
+double TrainingLoop::LearningRate(size_t u) const {
+  return optim::LearningRateOf(parts_.programs.updates()[u].options(config_)) *
          optim::LearningRateFactor(config_.schedule,
                                    {.step = state_.step,
                                     .total_steps = length_.total_steps,
@@ -254,13 +288,23 @@ Metrics TrainingLoop::MetricsNow() {
   return metrics;
 }
 
+void TrainingLoop::AddUpdateMetrics(size_t u, const Sums& sums,
+                                    std::map<std::string, double>& values) const {
+  std::map<std::string, double> own = {{"loss", sums.mean_loss()}};
+  parts_.task.AddTrainingMetrics(sums, own);
+  for (const auto& [name, value] : own) {
+    values[MetricName(u, name)] = value;
+  }
+}
+
 void TrainingLoop::EmitMetrics(std::map<std::string, double> more) {
   Metrics metrics = MetricsNow();
   metrics.values = std::move(more);
-  metrics.values["loss"] = meter_.mean_loss();
-  parts_.task.AddTrainingMetrics(meter_.sums(), metrics.values);
-  metrics.values["learning_rate"] = learning_rate_;
-  metrics.values["gradient_norm"] = result_.gradient_norm;
+  for (size_t u = 0; u < updates_.size(); ++u) {
+    AddUpdateMetrics(u, meter_.sums(u), metrics.values);
+    metrics.values[MetricName(u, "learning_rate")] = updates_[u]->learning_rate;
+    metrics.values[MetricName(u, "gradient_norm")] = updates_[u]->result.gradient_norm;
+  }
   metrics.values["samples_per_second"] = meter_.samples_per_second();
   parts_.observer.OnMetrics(metrics);
   mark_ = Clock::now();
@@ -268,7 +312,8 @@ void TrainingLoop::EmitMetrics(std::map<std::string, double> more) {
 }
 
 void TrainingLoop::EmitLayerStatistics() {
-  const LayerStatistics statistics = monitor_.Collect(state_.step, result_.weight);
+  const LayerStatistics statistics =
+      monitor_.Collect(state_.step, [this](size_t u) { return updates_[u]->result.weight; });
   parts_.observer.OnLayerStatistics(statistics);
   for (const char* verdict : {"vanishing", "exploding", "dead"}) {
     const std::string text = DescribeFresh(statistics, monitor_.fresh(), verdict);

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <atomic>
-#include <optional>
+#include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/run_state.h"
@@ -26,9 +27,9 @@ struct LoopParts {
   TrainingObserver& observer;
 };
 
-// The one loop: batch → forward and backward → clip and update → events, over epochs, with
-// validation, schedule, early stopping and checkpoints. It knows no task. A step allocates nothing
-// and asks the system for nothing but the time.
+// The one loop: batch → for each update of the task forward and backward, clip and update → events,
+// over epochs, with validation, schedule, early stopping and checkpoints. It knows no task. A step
+// allocates nothing and asks the system for nothing but the time.
 class TrainingLoop {
  public:
   // Goes on from `state`: the parameters and the optimizer are as they were then.
@@ -52,11 +53,15 @@ class TrainingLoop {
   absl::Status MaybeCheckpoint(bool ends_epoch, bool improved);
   absl::Status WriteCheckpoint(bool best);
   bool ObserveValidation(double loss);
+  // The metrics of an update are named after it where there are several: "generator_loss".
+  std::string MetricName(size_t update, absl::string_view name) const;
   bool Finished() const { return state_.step >= length_.total_steps; }
   bool StoppedEarly() const;
-  double LearningRate() const;
+  double LearningRate(size_t u) const;
+  absl::Status Update(size_t u, int64_t step);
   RunScalars ScalarsOf(const data::Batch& batch) const;
   Metrics MetricsNow();
+  void AddUpdateMetrics(size_t u, const Sums& sums, std::map<std::string, double>& values) const;
   void EmitMetrics(std::map<std::string, double> more);
   void EmitLayerStatistics();
 
@@ -65,15 +70,24 @@ class TrainingLoop {
   const Length length_;
   checkpoint::RunState state_;
   data::Batches batches_;
+  // An update of the step, and what it came to.
+  struct RunningUpdate {
+    RunningUpdate(ParameterStore& store, optim::Optimizer& optimizer, int threads)
+        : step(store, optimizer, threads) {}
+
+    TrainStep step;
+    StepResult result = {};
+    double learning_rate = 0;
+    Sums epoch = {};  // of the running epoch
+  };
+  std::vector<std::unique_ptr<RunningUpdate>> updates_;
+  std::unique_ptr<TaskState> task_state_;  // may be null
   BatchFiller filler_;
-  TrainStep train_step_;
+  std::vector<data::Batch> step_batches_;  // of the running step: several where gradients add up
   LayerMonitor monitor_;
   IntervalMeter meter_;
-  Sums epoch_;  // of the running epoch
-  StepResult result_;
   double active_seconds_ = 0;
   double validation_seconds_ = 0;  // the last validation's
-  double learning_rate_ = 0;
   bool ended_epoch_ = false;
   bool statistics_due_ = false;
   Clock::time_point mark_;  // where the next step's time begins

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "engine/train/task.h"
 
@@ -13,36 +15,40 @@ inline double SecondsBetween(Clock::time_point from, Clock::time_point to) {
 }
 
 // Sums over the steps since the curves got their last point, and decides when they get the next:
-// at most four times a second.
+// at most four times a second. Allocates nothing after its construction.
 class IntervalMeter {
  public:
   static constexpr double kLeastSeconds = 0.25;
 
-  void AddStep(double loss, double weight, double correct, int64_t examples, double seconds) {
-    sums_.loss += loss;
-    sums_.weight += weight;
-    sums_.correct += correct;
-    sums_.examples += examples;
+  IntervalMeter(Clock::time_point now, size_t updates) : sums_(updates), last_(now) {}
+
+  void AddUpdate(size_t update, const Sums& sums) { sums_[update].Add(sums); }
+  // After the updates of a step.
+  void AddStep(int64_t examples, double seconds) {
+    examples_ += examples;
     seconds_ += seconds;
     ++steps_;
   }
   bool due(Clock::time_point now) const {
     return steps_ > 0 && SecondsBetween(last_, now) >= kLeastSeconds;
   }
-  void Restart(Clock::time_point now) { *this = IntervalMeter(now); }
+  void Restart(Clock::time_point now) {
+    std::fill(sums_.begin(), sums_.end(), Sums{});
+    examples_ = steps_ = 0;
+    seconds_ = 0;
+    last_ = now;
+  }
 
-  explicit IntervalMeter(Clock::time_point now) : last_(now) {}
-
-  const Sums& sums() const { return sums_; }
+  const Sums& sums(size_t update) const { return sums_[update]; }
   int64_t steps() const { return steps_; }
   double seconds() const { return seconds_; }
-  double mean_loss() const { return sums_.weight > 0 ? sums_.loss / sums_.weight : 0; }
   double samples_per_second() const {
-    return seconds_ > 0 ? static_cast<double>(sums_.examples) / seconds_ : 0;
+    return seconds_ > 0 ? static_cast<double>(examples_) / seconds_ : 0;
   }
 
  private:
-  Sums sums_;
+  std::vector<Sums> sums_;  // by update
+  int64_t examples_ = 0;
   int64_t steps_ = 0;
   double seconds_ = 0;  // in steps alone
   Clock::time_point last_;

@@ -85,12 +85,17 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
               bool data_in_memory) {
   const Length length = LengthOf(config, info.train);
   const int64_t batch = std::min(config.batch_size, info.train);
-  const Replicas& replicas = programs.training(batch);
   const ParameterStore& store = programs.store();
+  double flops = 0;
+  int64_t optimizer_bytes = 0;
+  for (size_t u = 0; u < programs.updates().size(); ++u) {
+    flops += FlopsOf(programs.training(u, batch));
+    optimizer_bytes += programs.updates()[u].optimizer->state_bytes();
+  }
   Plan plan{.display_name = config.display_name,
             .layers = programs.layers(),
             .depth = programs.depth(),
-            .training_flops_per_example = FlopsOf(replicas) / static_cast<double>(batch),
+            .training_flops_per_example = flops / static_cast<double>(batch),
             .batch_size = config.batch_size,
             .steps_per_epoch = length.steps_per_epoch,
             .total_steps = length.total_steps,
@@ -98,11 +103,11 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
             .validation_examples = info.validation,
             .test_examples = info.test,
             .threads = config.threads,
-            .shards = replicas.shards(),
+            .shards = programs.training(0, batch).shards(),
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
             .arena_bytes = programs.arena_bytes(),
             .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes(),
-            .optimizer_bytes = programs.optimizer().state_bytes(),
+            .optimizer_bytes = optimizer_bytes,
             .dataset_bytes = info.bytes,
             .checkpoint_bytes = CheckpointBytes(programs),
             .seconds = {},
@@ -145,24 +150,35 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i] = static_cast<int32_t>(i);
   }
-  BatchFiller filler(examples, task);
+  const std::unique_ptr<TaskState> state = task.NewState(config);
+  BatchFiller filler(examples, task, state.get());
   filler.Augment(config.augmentation, config.seed);
   const auto fill = [&](const Program& program, int64_t first, int64_t n) {
     filler.Fill(program,
                 std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), 0);
   };
-  TrainStep step(programs.store(), programs.optimizer(), config.threads);
+  std::vector<std::unique_ptr<TrainStep>> steps;
+  for (CompiledUpdate& update : programs.updates()) {
+    steps.push_back(
+        std::make_unique<TrainStep>(programs.store(), *update.optimizer, config.threads));
+  }
   std::vector<double> times;
   Clock::time_point before = Clock::now();
   const Clock::time_point begin = before;
   for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
-    HONE_RETURN_IF_ERROR(
-        step.Run(programs.training(batch),
-                 {.scalars = {.seed = config.seed, .step = static_cast<uint64_t>(i)},
-                  .update_number = i,
-                  .learning_rate = 1e-6},
-                 fill)
-            .status());
+    if (state != nullptr) {
+      HONE_RETURN_IF_ERROR(state->BeginStep(i));
+    }
+    for (size_t u = 0; u < steps.size(); ++u) {
+      HONE_RETURN_IF_ERROR(
+          steps[u]
+              ->Run(programs.training(u, batch),
+                    {.scalars = {.seed = config.seed, .step = static_cast<uint64_t>(i)},
+                     .update_number = i,
+                     .learning_rate = 1e-6},
+                    fill)
+              .status());
+    }
     const Clock::time_point now = Clock::now();
     times.push_back(SecondsBetween(before, now));
     before = now;

@@ -108,21 +108,15 @@ absl::StatusOr<MachineRates> MeasureRates(int threads, DType compute) {
                       .bytes_per_second = 2.0 * kElements * 4 / copy_seconds};
 }
 
-absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
-  HONE_ASSIGN_OR_RETURN(MachineRates rates,
-                        MeasureRates(parts.config.threads, parts.config.compute));
-  const int64_t batch = std::min(parts.config.batch_size, parts.info.train);
-  const Replicas& replicas = parts.programs.training(batch);
-  std::string table = absl::StrFormat(
-      "profile of one training step, batch %d: %d threads, %d shard(s); this machine: %.0f GFLOP/s "
-      "in products, %.1f GB/s\n",
-      batch, parts.config.threads, replicas.shards(), rates.flops_per_second / 1e9,
-      rates.bytes_per_second / 1e9);
-  // A shard has one thread's part of the machine.
-  rates.flops_per_second /= replicas.shards();
-  rates.bytes_per_second /= replicas.shards();
+namespace {
+
+// One update's forward and backward pass. `rates` are those of one shard.
+absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update, int64_t batch,
+                                          const MachineRates& rates) {
+  const Replicas& replicas = parts.programs.training(update, batch);
   const std::span<const int32_t> rows = parts.data.splits.train;
-  const BatchFiller filler(parts.data.dataset, parts.task);
+  const std::unique_ptr<TaskState> state = parts.task.NewState(parts.config);
+  const BatchFiller filler(parts.data.dataset, parts.task, state.get());
   for (int k = 0; k < replicas.shards(); ++k) {
     filler.Fill(replicas.program(k),
                 rows.subspan(static_cast<size_t>(replicas.begin(k)),
@@ -135,8 +129,9 @@ absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
     total += row.seconds;
     flops += row.step->cost.flops;
   }
-  absl::StrAppendFormat(&table, "%-16s %-24s %-8s %9s %6s %8s %7s %-8s  %s\n", "layer", "op",
-                        "pass", "µs", "share", "GFLOP/s", "of max", "limit", "implementation");
+  std::string table =
+      absl::StrFormat("%-16s %-24s %-8s %9s %6s %8s %7s %-8s  %s\n", "layer", "op", "pass", "µs",
+                      "share", "GFLOP/s", "of max", "limit", "implementation");
   for (const Row& row : timed) {
     const double rate = row.step->cost.flops / row.seconds;
     absl::StrAppendFormat(
@@ -148,6 +143,29 @@ absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
   absl::StrAppendFormat(&table, "%-50s %8.1f 100.0%% %8.1f %6.0f%%", "forward and backward",
                         1e6 * total, flops / total / 1e9,
                         100 * flops / total / rates.flops_per_second);
+  return table;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
+  HONE_ASSIGN_OR_RETURN(MachineRates rates,
+                        MeasureRates(parts.config.threads, parts.config.compute));
+  const int64_t batch = std::min(parts.config.batch_size, parts.info.train);
+  const int shards = parts.programs.training(0, batch).shards();
+  std::string table = absl::StrFormat(
+      "profile of one training step, batch %d: %d threads, %d shard(s); this machine: %.0f GFLOP/s "
+      "in products, %.1f GB/s\n",
+      batch, parts.config.threads, shards, rates.flops_per_second / 1e9,
+      rates.bytes_per_second / 1e9);
+  // A shard has one thread's part of the machine.
+  rates.flops_per_second /= shards;
+  rates.bytes_per_second /= shards;
+  for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
+    HONE_ASSIGN_OR_RETURN(const std::string part, ProfileUpdate(parts, u, batch, rates));
+    const std::string& name = parts.programs.updates()[u].spec.name;
+    absl::StrAppend(&table, u > 0 ? "\n" : "", name, name.empty() ? "" : "\n", part);
+  }
   return table;
 }
 

@@ -18,15 +18,28 @@ namespace hone::engine::train {
 // The model's output stands behind the sums among the values that an evaluation program fetches.
 inline constexpr int kFetchOutput = 3;
 
-// A trainable parameter and the optimizer's range that holds it.
+// A parameter that an update moves: its place in that update's list is the optimizer's range.
 struct TrainedParameter {
   ParameterId id;
   int layer;  // index into layers()
 };
 
-// Everything compiled that a run needs, over one store: the parameters, the optimizer, the training
-// programs for a whole batch and for the last short one, and the evaluation programs; all of them
-// share one arena for each shard. Points into itself, so it is not moved. Not thread safe.
+// An update of the task, compiled: its optimizer over its parameters, and its programs for a whole
+// batch and for the last short one.
+struct CompiledUpdate {
+  UpdateSpec spec;
+  std::vector<TrainedParameter> trained = {};  // in the order of the optimizer's ranges
+  std::optional<optim::Optimizer> optimizer = {};
+  std::vector<Replicas> batches = {};
+
+  const optim::OptimizerOptions& options(const TrainingConfig& config) const {
+    return spec.optimizer.has_value() ? *spec.optimizer : config.optimizer;
+  }
+};
+
+// Everything compiled that a run needs, over one store: the parameters, the updates of a step and
+// the evaluation programs; all of them share one arena for each shard. Points into itself, so it is
+// not moved. Not thread safe.
 class Programs {
  public:
   // Compiles; nothing is bound to memory yet and the parameters have no values. INVALID_ARGUMENT
@@ -41,15 +54,16 @@ class Programs {
 
   ParameterStore& store() { return store_; }
   const ParameterStore& store() const { return store_; }
-  optim::Optimizer& optimizer() { return *optimizer_; }
-  const optim::Optimizer& optimizer() const { return *optimizer_; }
   const std::vector<models::LayerSummary>& layers() const { return layers_; }
   int depth() const { return depth_; }
-  // In the order of the optimizer's ranges.
-  const std::vector<TrainedParameter>& trained() const { return trained_; }
+  // At least one, in the order of a step.
+  std::vector<CompiledUpdate>& updates() { return updates_; }
+  const std::vector<CompiledUpdate>& updates() const { return updates_; }
 
   // For a batch of exactly so many examples; one of those compiled.
-  const Replicas& training(int64_t batch) const { return Find(training_, batch); }
+  const Replicas& training(size_t update, int64_t batch) const {
+    return Find(updates_[update].batches, batch);
+  }
   const Replicas& evaluation(int64_t batch) const { return Find(evaluation_, batch); }
   int64_t evaluation_batch() const { return evaluation_batch_; }
 
@@ -59,18 +73,21 @@ class Programs {
   Programs() = default;
   absl::Status DeclareParameters(const TrainingConfig& config, const DataInfo& info,
                                  const Task& task);
-  absl::Status MakeOptimizer(const TrainingConfig& config);
+  absl::Status MakeOptimizers(const TrainingConfig& config);
+  absl::Status CompileTraining(const TrainingConfig& config, const DataInfo& info,
+                               const Task& task);
+  absl::Status CompileEvaluation(const TrainingConfig& config, const DataInfo& info,
+                                 const Task& task);
+  ReplicaOptions OptionsFor(const TrainingConfig& config, int64_t batch, bool training) const;
   std::vector<int64_t> ArenaSizes() const;
   static const Replicas& Find(const std::vector<Replicas>& all, int64_t batch);
 
   ParameterStore store_;
-  std::optional<optim::Optimizer> optimizer_;
-  std::vector<TrainedParameter> trained_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
   bool needs_batch_statistics_ = false;
   int64_t evaluation_batch_ = 0;
-  std::vector<Replicas> training_;
+  std::vector<CompiledUpdate> updates_;
   std::vector<Replicas> evaluation_;
   std::vector<Buffer> arenas_;
 };

@@ -3,7 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/regression_loss.h"
-#include "engine/train/task.h"
+#include "engine/train/supervised.h"
 
 namespace hone::engine::train {
 namespace {
@@ -62,7 +62,7 @@ class ErrorScorer final : public Scorer {
   std::vector<Target> targets_;
 };
 
-class RegressionTask final : public Task {
+class RegressionTask final : public SupervisedTask {
  public:
   explicit RegressionTask(const RegressionOptions& options) : options_(options) {}
 

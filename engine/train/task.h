@@ -2,11 +2,16 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/checkpoint/run_state.h"
 #include "engine/data/dataset.h"
-#include "engine/ops/cross_entropy.h"
+#include "engine/models/build.h"
+#include "engine/plan/replicas.h"
 #include "engine/train/config.h"
 #include "engine/train/data_info.h"
 #include "engine/train/observer.h"
@@ -19,6 +24,14 @@ struct Sums {
   double weight = 0;
   double correct = 0;
   int64_t examples = 0;
+
+  void Add(const Sums& more) {
+    loss += more.loss;
+    weight += more.weight;
+    correct += more.correct;
+    examples += more.examples;
+  }
+  double mean_loss() const { return weight > 0 ? loss / weight : 0; }
 };
 
 // Collects the outputs of a split, batch by batch.
@@ -31,7 +44,33 @@ class Scorer {
   virtual Evaluation Finish() const = 0;
 };
 
-// What tells one task from another: its targets, its loss, its metrics. Immutable.
+// One update within a step of training: a loss, and the parameters that an optimizer moves against
+// it. Most tasks have one; the two halves of a GAN have one each.
+struct UpdateSpec {
+  std::string name;        // such as "generator"; "" where a task has only one
+  std::string parameters;  // those whose names begin so are moved; "": all that are trainable
+  std::optional<optim::OptimizerOptions> optimizer = {};  // else the job's
+};
+
+// What a task carries from step to step beside the parameters: a replay buffer, an epsilon. Made
+// for one run, on the thread that trains.
+class TaskState {
+ public:
+  virtual ~TaskState() = default;
+  // Before the updates of a step, whose number counts from 1.
+  virtual absl::Status BeginStep(int64_t step) = 0;
+  // Into named sections and scalars of its own, and back.
+  virtual void Save(checkpoint::RunState& state) const = 0;
+  virtual absl::Status Restore(const checkpoint::RunState& state) = 0;
+};
+
+// A graph with what was found on the way.
+struct TaskGraph {
+  BuiltGraph built;  // fetches in the order of train_step.h
+  models::BuiltModel model;
+};
+
+// What tells one task from another: its updates, its losses, its metrics. Immutable.
 class Task {
  public:
   virtual ~Task() = default;
@@ -40,18 +79,25 @@ class Task {
 
   // INVALID_ARGUMENT where the data cannot be learned with this task, or the options do not fit it.
   virtual absl::Status CheckData(const DataInfo& info) const = 0;
-  // INVALID_ARGUMENT where the model's output [batch, …] does not fit the data; names the last
-  // layer.
-  virtual absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
-                                   const DataInfo& info) const = 0;
 
-  // Of the program's input "targets".
-  virtual TensorType targets(int64_t batch, const DataInfo& info) const = 0;
-  virtual void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
-                           void* targets) const = 0;
-  virtual Loss AddLoss(Graph& graph, Value output, Value targets) const = 0;
+  // Those of a step, in the order in which they are made; each sees what those before it changed.
+  virtual std::vector<UpdateSpec> updates() const { return {UpdateSpec{}}; }
+  // Model and loss of an update, for a batch. INVALID_ARGUMENT where model, task and data do not
+  // fit.
+  virtual absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
+                                              size_t update, int64_t batch) const = 0;
+  // Forward only: fetches the same and then the model's output.
+  virtual absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config,
+                                                    const DataInfo& info, int64_t batch) const = 0;
 
-  // Metrics of training batches beside the loss.
+  // Null: nothing but the parameters.
+  virtual std::unique_ptr<TaskState> NewState(const TrainingConfig&) const { return nullptr; }
+  // Inputs of a program beside "features". Safe from several threads at a time for different
+  // programs; allocates nothing. `state` is what NewState made.
+  virtual void FillInputs(const data::Dataset& dataset, std::span<const int32_t> rows,
+                          const TaskState* state, const Program& program) const = 0;
+
+  // Metrics of an update's training batches beside the loss.
   virtual void AddTrainingMetrics(const Sums& sums,
                                   std::map<std::string, double>& values) const = 0;
   // The dataset outlives the scorer.

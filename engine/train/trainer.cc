@@ -98,7 +98,7 @@ absl::StatusOr<EndReason> Trainer::Run() {
 
 absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
                                                             const DataInfo& info) {
-  const int shards = programs.training(std::min(config_.batch_size, info.train)).shards();
+  const int shards = programs.training(0, std::min(config_.batch_size, info.train)).shards();
   const checkpoint::RunState initial = InitialState(config_, info, shards);
   programs.store().Initialize(config_.seed);
   programs.store().RefreshAll();

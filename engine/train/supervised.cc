@@ -1,0 +1,54 @@
+#include "engine/train/supervised.h"
+
+#include "engine/base/status.h"
+#include "engine/train/graphs.h"
+
+namespace hone::engine::train {
+namespace {
+
+constexpr char kTargetsInput[] = "targets";
+
+}  // namespace
+
+absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, const DataInfo& info,
+                                                int64_t batch, bool training) const {
+  TaskGraph result;
+  result.built.graph = std::make_unique<Graph>();
+  Graph& graph = *result.built.graph;
+  result.built.request.graph = &graph;
+  const Value features = FeaturesInput(graph, info, batch);
+  HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, config.model, features,
+                                                         {.training = training, .logits = true}));
+  const models::LayerSummary& last = result.model.layers.back();
+  HONE_RETURN_IF_ERROR(CheckOutput(graph.shape(result.model.output), last, info));
+  const Value target = graph.Input(kTargetsInput, targets(batch, info));
+  graph.set_scope("loss");
+  const Loss loss = AddLoss(graph, result.model.output, target);
+  HONE_RETURN_IF_ERROR(graph.status());
+  const Value correct = loss.correct.valid() ? loss.correct : graph.Constant(0);
+  result.built.request.fetch = {loss.sum, loss.weight, correct};
+  return result;
+}
+
+absl::StatusOr<TaskGraph> SupervisedTask::BuildLoss(const TrainingConfig& config,
+                                                    const DataInfo& info, size_t,
+                                                    int64_t batch) const {
+  return Build(config, info, batch, true);
+}
+
+absl::StatusOr<TaskGraph> SupervisedTask::BuildEvaluation(const TrainingConfig& config,
+                                                          const DataInfo& info,
+                                                          int64_t batch) const {
+  HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, batch, false));
+  result.built.request.fetch.push_back(result.model.output);
+  return result;
+}
+
+void SupervisedTask::FillInputs(const data::Dataset& dataset, std::span<const int32_t> rows,
+                                const TaskState*, const Program& program) const {
+  if (void* targets = program.input(kTargetsInput); targets != nullptr) {
+    FillTargets(dataset, rows, targets);
+  }
+}
+
+}  // namespace hone::engine::train

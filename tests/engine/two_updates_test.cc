@@ -1,0 +1,211 @@
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/graph/sum.h"
+#include "engine/layers/dense.h"
+#include "engine/ops/full.h"
+#include "engine/ops/regression_loss.h"
+#include "engine/train/checkpoints.h"
+#include "engine/train/graphs.h"
+#include "engine/train/loop.h"
+#include "tests/engine/train_testing.h"
+
+// A task whose step is two updates over one store, with memory of its own: what a GAN and a DQN ask
+// of the loop. A small least-squares GAN (Mao et al. 2017) on the table of points.
+namespace hone::engine::train {
+namespace {
+
+constexpr int64_t kColumns = 3;
+
+// Counts its steps and keeps a rate that falls with them, which the graph reads as an input.
+class FallingRate final : public TaskState {
+ public:
+  absl::Status BeginStep(int64_t step) override {
+    rate_ *= 0.9f;
+    steps_ += absl::StrCat(step, " ");
+    return absl::OkStatus();
+  }
+  void Save(checkpoint::RunState& state) const override {
+    state.scalars["rate"] = rate_;
+    state.sections["steps"] = steps_;
+  }
+  absl::Status Restore(const checkpoint::RunState& state) override {
+    rate_ = static_cast<float>(state.scalars.at("rate"));
+    steps_ = state.sections.at("steps");
+    return absl::OkStatus();
+  }
+  float rate() const { return rate_; }
+
+ private:
+  float rate_ = 1;
+  std::string steps_;
+};
+
+class Duel final : public Task {
+ public:
+  explicit Duel(double generator_rate = 0.01) : generator_rate_(generator_rate) {}
+
+  absl::string_view name() const override { return "duel"; }
+  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
+
+  std::vector<UpdateSpec> updates() const override {
+    return {{.name = "discriminator", .parameters = "discriminator."},
+            {.name = "generator",
+             .parameters = "generator.",
+             .optimizer = optim::Sgd{.learning_rate = generator_rate_, .momentum = 0.9}}};
+  }
+
+  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo& info, size_t update,
+                                      int64_t batch) const override {
+    TaskGraph result;
+    result.built.graph = std::make_unique<Graph>();
+    Graph& graph = *result.built.graph;
+    const Value real = FeaturesInput(graph, info, batch);
+    const Value made =
+        Dense(graph, graph.Input("rate", {{batch, 1}, DType::kF32}), "generator", kColumns, result);
+    const Value wanted = Full(graph, {batch, 1}, 1), refused = Full(graph, {batch, 1}, 0);
+    const Value fooled = Judge(graph, made, result);
+    Loss loss = SquaredError(graph, fooled, update == 1 ? wanted : refused);
+    if (update == 0) {
+      loss.sum = Sum(graph, loss.sum, SquaredError(graph, Judge(graph, real, result), wanted).sum);
+    }
+    result.built.request = {
+        .graph = &graph, .fetch = {loss.sum, loss.weight, graph.Constant(0)}, .gradients = {}};
+    return result;
+  }
+
+  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
+                                            int64_t batch) const override {
+    HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, 1, batch));
+    result.built.request.fetch.push_back(result.built.request.fetch[0]);
+    return result;
+  }
+
+  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+    return std::make_unique<FallingRate>();
+  }
+  void FillInputs(const data::Dataset&, std::span<const int32_t> rows, const TaskState* state,
+                  const Program& program) const override {
+    std::fill_n(static_cast<float*>(program.input("rate")), rows.size(),
+                static_cast<const FallingRate*>(state)->rate());
+  }
+
+  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+    return nullptr;
+  }
+
+ private:
+  static Value Dense(Graph& graph, Value x, const std::string& name, int64_t units,
+                     TaskGraph& result) {
+    graph.set_scope(name);
+    layers::DenseOptions options;
+    options.name = name;
+    options.units = units;
+    options.activation = layers::ActivationKind::kTanh;
+    result.model.layers.emplace_back().name = name;
+    return layers::Dense(graph, x, options);
+  }
+  static Value Judge(Graph& graph, Value x, TaskGraph& result) {
+    return Dense(graph, x, "discriminator", 1, result);
+  }
+  static Loss SquaredError(Graph& graph, Value x, Value target) {
+    return RegressionLoss(graph, x, target, RegressionKind::kMeanSquaredError);
+  }
+
+  double generator_rate_;
+};
+
+class TwoUpdates : public TrainTest {
+ protected:
+  TwoUpdates() {
+    config_ = Points();
+    config_.data.validation_fraction = config_.data.test_fraction = 0;
+    config_.epochs = 2;
+    config_.layer_statistics_every = 1;
+  }
+
+  // One attempt of the run in `directory`; goes on from its newest checkpoint.
+  absl::StatusOr<EndReason> Attempt(const Duel& task, const std::string& directory) {
+    config_.run_directory = directory;
+    HONE_ASSIGN_OR_RETURN(const data::LoadedData data, data::Load(config_.data));
+    const DataInfo info = InfoOf(data);
+    HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
+    HONE_RETURN_IF_ERROR(programs_->Bind());
+    programs_->store().Initialize(config_.seed);
+    programs_->store().RefreshAll();
+    checkpoint::RunState state = InitialState(config_, info, 1);
+    absl::StatusOr<checkpoint::Checkpoint> latest =
+        checkpoint::LatestCheckpoint(CheckpointRoot(config_));
+    if (latest.ok()) {
+      HONE_RETURN_IF_ERROR(RestoreCheckpoint(*latest, *programs_));
+      state = latest->state;
+    }
+    TrainingLoop loop({config_, data, info, task, *programs_, stop_, recorder_}, state);
+    const absl::StatusOr<EndReason> end = loop.Run();
+    state_ = loop.state();
+    return end;
+  }
+
+  std::vector<float> Values(const std::string& name) {
+    const std::span<const float> values =
+        programs_->store().values(programs_->store().Find(name).value());
+    return {values.begin(), values.end()};
+  }
+
+  TrainingConfig config_;
+  std::unique_ptr<Programs> programs_;
+  checkpoint::RunState state_;
+};
+
+TEST_F(TwoUpdates, StoppedAtEveryStepAndResumedIsNeverStopped) {
+  ASSERT_EQ(Attempt(Duel(), NewRun()).value(), EndReason::kCompleted);
+  const checkpoint::RunState whole = state_;
+  const auto generator = Values("generator.weight"), judge = Values("discriminator.weight");
+  recorder_.on_step = [&](int64_t) { stop_ = true; };
+  const std::string pieces = NewRun();
+  int attempts = 1;
+  for (; Attempt(Duel(), pieces).value() == EndReason::kCancelled; ++attempts) {
+    stop_ = false;
+    ASSERT_LT(attempts, 100);
+  }
+  EXPECT_GT(attempts, 5);
+  EXPECT_EQ(Values("generator.weight"), generator);
+  EXPECT_EQ(Values("discriminator.weight"), judge);
+  EXPECT_EQ(state_.sections, whole.sections);
+  EXPECT_EQ(state_.scalars["rate"], whole.scalars.at("rate"));
+}
+
+TEST_F(TwoUpdates, EachMovesItsOwnParametersOnly) {
+  const Duel still(/*generator_rate=*/0);
+  ASSERT_EQ(Attempt(still, NewRun()).value(), EndReason::kCompleted);
+  const auto generator = Values("generator.weight"), judge = Values("discriminator.weight");
+  programs_->store().Initialize(config_.seed);
+  EXPECT_EQ(Values("generator.weight"), generator);
+  EXPECT_NE(Values("discriminator.weight"), judge);
+}
+
+TEST_F(TwoUpdates, NameTheirMetrics) {
+  ASSERT_EQ(Attempt(Duel(), NewRun()).value(), EndReason::kCompleted);
+  const std::map<std::string, double>& values = recorder_.metrics.back().values;
+  for (const char* name : {"generator_loss", "discriminator_loss", "generator_learning_rate",
+                           "discriminator_gradient_norm"}) {
+    EXPECT_TRUE(values.contains(name)) << name;
+  }
+  EXPECT_EQ(values.at("generator_learning_rate"), 0.01);
+}
+
+TEST_F(TwoUpdates, AreBothSeenInTheLayerStatistics) {
+  ASSERT_EQ(Attempt(Duel(), NewRun()).value(), EndReason::kCompleted);
+  std::vector<std::string> layers;
+  for (const LayerStatistics::Layer& layer : recorder_.statistics.back().layers) {
+    layers.push_back(layer.name);
+    EXPECT_GT(layer.gradient_norm, 0) << layer.name;
+  }
+  EXPECT_THAT(layers, ::testing::UnorderedElementsAre("generator", "discriminator"));
+}
+
+}  // namespace
+}  // namespace hone::engine::train
