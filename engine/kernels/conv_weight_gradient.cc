@@ -15,7 +15,10 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_AVX3
+// AVX-512 and what is above it: better targets have smaller numbers.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+
+bool HasGradientT() { return true; }
 
 constexpr int64_t kBlock = 16;
 using F = hn::FixedTag<float, 16>;
@@ -128,6 +131,8 @@ void GradientT(const BlockedConv& c, const float* x, const float* dy, float* dw,
 
 #else
 
+bool HasGradientT() { return false; }
+
 void GradientT(const BlockedConv&, const float*, const float*, float*, float*, int, int) {}
 
 #endif
@@ -138,9 +143,10 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::engine::kernels {
+HWY_EXPORT(HasGradientT);
 HWY_EXPORT(GradientT);
 
-bool HasBlockedConvWeightGradient() { return (hwy::SupportedTargets() & HWY_AVX3) != 0; }
+bool HasBlockedConvWeightGradient() { return HWY_DYNAMIC_DISPATCH(HasGradientT)(); }
 
 void BlockedConvWeightGradient(const BlockedConv& conv, const float* x, const float* dy, float* dw,
                                float* db, int k, int n) {

@@ -13,7 +13,10 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_AVX3
+// AVX-512 and what is above it: better targets have smaller numbers.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+
+bool HasMaxPoolT() { return true; }
 
 constexpr int64_t kBlock = 16;
 using F = hn::FixedTag<float, 16>;
@@ -110,6 +113,8 @@ void BackwardT(const BlockedPool& p, DType dtype, const void* dy, const uint8_t*
 
 #else
 
+bool HasMaxPoolT() { return false; }
+
 void ForwardT(const BlockedPool&, DType, const void*, void*, uint8_t*, int64_t, int64_t) {}
 void BackwardT(const BlockedPool&, DType, const void*, const uint8_t*, void*, int64_t, int64_t) {}
 
@@ -121,10 +126,11 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::engine::kernels {
+HWY_EXPORT(HasMaxPoolT);
 HWY_EXPORT(ForwardT);
 HWY_EXPORT(BackwardT);
 
-bool HasBlockedMaxPool() { return (hwy::SupportedTargets() & HWY_AVX3) != 0; }
+bool HasBlockedMaxPool() { return HWY_DYNAMIC_DISPATCH(HasMaxPoolT)(); }
 
 void BlockedMaxPool(const BlockedPool& pool, DType dtype, const void* x, void* y, uint8_t* where,
                     int64_t begin, int64_t end) {

@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/onednn/types.h"
 
 namespace hone::engine::onednn {
@@ -112,8 +113,22 @@ std::string LayoutKey(const MemoryDesc& desc) {
 #if DNNL_VERSION_MAJOR < 3
   return std::string(reinterpret_cast<const char*>(&raw.data), sizeof(raw.data));
 #else
-  const std::vector<uint8_t> blob = const_cast<dnnl::memory::desc&>(raw).get_blob();
-  return std::string(blob.begin(), blob.end());
+  // Its binary form may hold bytes that were never set, so the layout is spelled out.
+  if (raw.get_format_kind() != dnnl::memory::format_kind::blocked) {
+    const std::vector<uint8_t> blob = const_cast<dnnl::memory::desc&>(raw).get_blob();
+    return std::string(blob.begin(), blob.end());
+  }
+  std::string key = absl::StrCat(static_cast<int>(raw.get_data_type()));
+  for (const auto& numbers : {raw.get_dims(),
+                              raw.get_padded_dims(),
+                              raw.get_padded_offsets(),
+                              raw.get_strides(),
+                              raw.get_inner_blks(),
+                              raw.get_inner_idxs(),
+                              {raw.get_submemory_offset()}}) {
+    absl::StrAppend(&key, ";", absl::StrJoin(numbers, ","));
+  }
+  return key;
 #endif
 }
 

@@ -215,7 +215,7 @@ struct Step {
 
 const nlohmann::json* FindParameter(const nlohmann::json& golden, const std::string& name) {
   for (const nlohmann::json& parameter : golden["parameters"]) {
-    if (parameter["name"] == name) {
+    if (parameter["name"].get<std::string>() == name) {
       return &parameter;
     }
   }
@@ -243,7 +243,7 @@ absl::StatusOr<Step> ByReference(const Net& net) {
   Step step{.loss_sum = values[0][0]};
   for (const nlohmann::json& parameter : golden["parameters"]) {
     for (size_t i = 0; i < training.trainable.size(); ++i) {
-      if (training.trainable[i].name == parameter["name"]) {
+      if (training.trainable[i].name == parameter["name"].get<std::string>()) {
         step.gradients.push_back(values[i + 1].values);
       }
     }
