@@ -36,7 +36,7 @@ struct EarlyStopping {
 };
 
 struct CheckpointPolicy {
-  int64_t every_steps = 0;     // 0: at the end of each epoch only
+  int64_t every_steps = 0;     // 0: at the end of epochs only, of some where they are short
   double every_seconds = 300;  // 0: not by time
   int keep_latest = 2;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -68,8 +69,9 @@ absl::StatusOr<EndReason> TrainingLoop::Run() {
     if (ended_epoch_) {
       HONE_RETURN_IF_ERROR(EndEpoch());
       improved = state_.best.has_value() && state_.best->step != best_before;
-    } else if (Finished() || meter_.due(mark_)) {
-      EmitMetrics({});
+    }
+    if (Finished() || StoppedEarly() || meter_.due(mark_, ended_epoch_)) {
+      EmitMetrics();
     }
     HONE_RETURN_IF_ERROR(MaybeCheckpoint(ended_epoch_, improved));
     if (parts_.stop.load(std::memory_order_relaxed) && !Finished() && !StoppedEarly()) {
@@ -166,9 +168,24 @@ absl::Status TrainingLoop::EndEpoch() {
     point.values.insert(values.begin(), values.end());
     ObserveValidation(loss);
   }
-  state_.history.push_back(std::move(point));
-  EmitMetrics(std::move(values));
+  for (const auto& [name, value] : values) {
+    of_epochs_[name] = value;
+  }
+  AddToHistory(std::move(point));
   return absl::OkStatus();
+}
+
+// Tiny data may have a million epochs: of a long history every second point is dropped.
+void TrainingLoop::AddToHistory(checkpoint::HistoryPoint point) {
+  constexpr size_t kMost = 4096;
+  std::vector<checkpoint::HistoryPoint>& history = state_.history;
+  history.push_back(std::move(point));
+  if (history.size() == kMost) {
+    for (size_t i = 0; i < kMost / 2; ++i) {
+      history[i] = std::move(history[2 * i + 1]);  // the newest stays
+    }
+    history.resize(kMost / 2);
+  }
 }
 
 absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, double& loss) {
@@ -210,9 +227,13 @@ bool TrainingLoop::StoppedEarly() const {
 
 absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
   const CheckpointPolicy& policy = config_.checkpoints;
-  const bool by_step = policy.every_steps > 0 ? state_.step % policy.every_steps == 0 : ends_epoch;
-  const bool by_time =
-      policy.every_seconds > 0 && SecondsBetween(last_checkpoint_, mark_) >= policy.every_seconds;
+  const double since = SecondsBetween(last_checkpoint_, mark_);
+  // Where epochs are short, at some of their ends: checkpoints take a twentieth of the time at
+  // most.
+  const bool worth_it = since >= 20 * checkpoint_seconds_;
+  const bool by_step =
+      policy.every_steps > 0 ? state_.step % policy.every_steps == 0 : ends_epoch && worth_it;
+  const bool by_time = policy.every_seconds > 0 && since >= policy.every_seconds;
   if (by_step || by_time || improved || Finished() || StoppedEarly()) {
     return WriteCheckpoint(improved);
   }
@@ -239,11 +260,12 @@ absl::Status TrainingLoop::WriteCheckpoint(bool best) {
   }
   mark_ = Clock::now();
   last_checkpoint_ = mark_;
+  checkpoint_seconds_ = SecondsBetween(begin, mark_);
   const std::string path = written->directory.substr(config_.run_directory.size() + 1);
   parts_.observer.OnCheckpoint({.step = state_.step,
                                 .path = path,
                                 .bytes = written->bytes,
-                                .seconds = SecondsBetween(begin, mark_),
+                                .seconds = checkpoint_seconds_,
                                 .best = best});
   return absl::OkStatus();
 }
@@ -297,9 +319,9 @@ void TrainingLoop::AddUpdateMetrics(size_t u, const Sums& sums,
   }
 }
 
-void TrainingLoop::EmitMetrics(std::map<std::string, double> more) {
+void TrainingLoop::EmitMetrics() {
   Metrics metrics = MetricsNow();
-  metrics.values = std::move(more);
+  metrics.values = std::exchange(of_epochs_, {});
   for (size_t u = 0; u < updates_.size(); ++u) {
     AddUpdateMetrics(u, meter_.sums(u), metrics.values);
     metrics.values[MetricName(u, "learning_rate")] = updates_[u]->learning_rate;

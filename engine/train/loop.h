@@ -62,7 +62,9 @@ class TrainingLoop {
   RunScalars ScalarsOf(const data::Batch& batch) const;
   Metrics MetricsNow();
   void AddUpdateMetrics(size_t u, const Sums& sums, std::map<std::string, double>& values) const;
-  void EmitMetrics(std::map<std::string, double> more);
+  void AddToHistory(checkpoint::HistoryPoint point);
+  // At most four times a second, and at the end.
+  void EmitMetrics();
   void EmitLayerStatistics();
 
   const LoopParts parts_;
@@ -87,7 +89,9 @@ class TrainingLoop {
   LayerMonitor monitor_;
   IntervalMeter meter_;
   double active_seconds_ = 0;
-  double validation_seconds_ = 0;  // the last validation's
+  std::map<std::string, double> of_epochs_;  // validation, since the last metrics were sent
+  double validation_seconds_ = 0;            // the last validation's
+  double checkpoint_seconds_ = 0;            // the last checkpoint's
   bool ended_epoch_ = false;
   bool statistics_due_ = false;
   Clock::time_point mark_;  // where the next step's time begins

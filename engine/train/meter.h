@@ -29,13 +29,16 @@ class IntervalMeter {
     seconds_ += seconds;
     ++steps_;
   }
-  bool due(Clock::time_point now) const {
-    return steps_ > 0 && SecondsBetween(last_, now) >= kLeastSeconds;
+  // An epoch's end is told at once where it does not come too often.
+  bool due(Clock::time_point now, bool ends_epoch) const {
+    return steps_ > 0 && (SecondsBetween(last_, now) >= kLeastSeconds ||
+                          (ends_epoch && SecondsBetween(before_last_, now) >= 2 * kLeastSeconds));
   }
   void Restart(Clock::time_point now) {
     std::fill(sums_.begin(), sums_.end(), Sums{});
     examples_ = steps_ = 0;
     seconds_ = 0;
+    before_last_ = last_;
     last_ = now;
   }
 
@@ -52,6 +55,7 @@ class IntervalMeter {
   int64_t steps_ = 0;
   double seconds_ = 0;  // in steps alone
   Clock::time_point last_;
+  Clock::time_point before_last_ = {};
 };
 
 }  // namespace hone::engine::train

@@ -10,6 +10,7 @@
 namespace hone::engine::train {
 namespace {
 
+using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -224,13 +225,31 @@ TEST_F(TrainTest, ALastLayerThatDoesNotFitTheClassesIsNamed) {
   EXPECT_EQ(phase_, Phase::kPlanning);
 }
 
-TEST_F(TrainTest, ACheckpointIsWrittenAtEveryEpochsEnd) {
-  ASSERT_EQ(Run(Points()).value(), EndReason::kCompleted);
+TEST_F(TrainTest, CheckpointsAreWrittenEverySoManySteps) {
+  TrainingConfig config = Points();
+  config.checkpoints.every_steps = 7;
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   std::vector<int64_t> steps;
   for (const CheckpointWritten& checkpoint : recorder_.checkpoints) {
     steps.push_back(checkpoint.step);
   }
-  EXPECT_THAT(steps, ::testing::ElementsAre(5, 10, 15, 20));
+  EXPECT_THAT(steps, ::testing::ElementsAre(7, 14, 20));
+}
+
+// Epochs of a millisecond: the first one's end and the last one's have a checkpoint, few between.
+TEST_F(TrainTest, ShortEpochsAreNotSpentOnCheckpointsAndEvents) {
+  TrainingConfig config = Points();
+  config.epochs = 6000;
+  config.layer_statistics_every = 0;
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  EXPECT_EQ(recorder_.checkpoints.front().step, 5);
+  EXPECT_EQ(recorder_.checkpoints.back().step, 30'000);
+  EXPECT_LT(recorder_.checkpoints.size(), 600u);
+  EXPECT_LT(recorder_.metrics.size(), 600u);
+  const auto latest = checkpoint::LatestCheckpoint(CheckpointRoot(config));
+  ASSERT_THAT(latest, IsOk());
+  EXPECT_LE(latest->state.history.size(), 4096u);
+  EXPECT_EQ(latest->state.history.back().epoch, 6000);
 }
 
 TEST_F(TrainTest, ADeepSigmoidNetIsReportedAsVanishingAndAReluNetIsNot) {
