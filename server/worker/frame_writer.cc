@@ -83,7 +83,18 @@ void EventSender::OnMetrics(const engine::train::Metrics& metrics) {
   writer_.SendEvent(ToEvent(metrics));
 }
 
+// Small nets make thousands of steps a second; a new verdict is told all the same.
 void EventSender::OnLayerStatistics(const engine::train::LayerStatistics& statistics) {
+  std::vector<std::string> verdicts;
+  for (const engine::train::LayerStatistics::Layer& layer : statistics.layers) {
+    verdicts.push_back(layer.verdict);
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_statistics_ < kLeastBetween && verdicts == last_verdicts_) {
+    return;
+  }
+  last_statistics_ = now;
+  last_verdicts_ = std::move(verdicts);
   writer_.SendEvent(ToEvent(statistics));
 }
 

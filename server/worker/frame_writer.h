@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "engine/train/observer.h"
 #include "hone/v1/worker.pb.h"
@@ -61,6 +62,8 @@ class EventSender final : public engine::train::TrainingObserver {
 
  private:
   FrameWriter& writer_;
+  std::chrono::steady_clock::time_point last_statistics_ = {};
+  std::vector<std::string> last_verdicts_;
 };
 
 }  // namespace hone::server::worker
