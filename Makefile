@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench faults image format asan tsan build programs setup
+.PHONY: help demo test bench faults load image format asan tsan build programs setup
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -21,6 +21,9 @@ SEED ?= 1
 faults: build  ## kill server and workers, fill the disk, break fsync at counted events; SEED=N replays a list of faults
 	tests/faults/kill_and_count.py build/$(PRESET)/bin/honed build/$(PRESET)/bin/hone \
 	  build/$(PRESET)/tests/libfault_shim.so . --seed $(SEED)
+
+load: build  ## what the server carries: a long queue, a long history, many watchers; each number with its goal
+	tests/load/load.py build/$(PRESET)/bin build/$(PRESET)/tests/hone.desc build/$(PRESET)/tests/fill_store
 
 image:  ## the container image `hone`, with docker or podman
 	$(shell command -v podman || echo docker) build $(IMAGE_OPTIONS) -t hone .

@@ -17,6 +17,9 @@
 namespace hone::server::config {
 namespace {
 
+// What the server itself may grow to.
+constexpr int64_t kServerBytes = int64_t{128} << 20;
+
 void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
   app.option_defaults()->take_last();
   app.set_version_flag("--version", std::string(kVersion));
@@ -51,6 +54,11 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
                  "Threads of all running jobs together; default: what the machine gives")
       ->envname("HONED_THREADS")
       ->check(CLI::Range(1, 4096));
+  app.add_option("--memory-bytes", config.memory_bytes,
+                 "Memory of all running jobs together; default: what the machine gives, without "
+                 "the server's own")
+      ->envname("HONED_MEMORY_BYTES")
+      ->check(CLI::Range(int64_t{1} << 20, int64_t{1} << 50));
   app.add_option("--max-queued-jobs", config.max_queued_jobs, "Jobs that may wait")
       ->envname("HONED_MAX_QUEUED_JOBS")
       ->check(CLI::Range(1, 1'000'000))
@@ -61,7 +69,7 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 50))
       ->capture_default_str();
   app.add_option("--disk-floor-bytes", config.disk_floor_bytes,
-                 "Bytes of free disk that uploads leave alone")
+                 "Bytes of free disk below which uploads and new jobs are refused")
       ->envname("HONED_DISK_FLOOR_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
@@ -103,6 +111,9 @@ absl::Status Complete(Config& config) {
   }
   if (config.threads == 0) {
     config.threads = AvailableThreads();
+  }
+  if (config.memory_bytes == 0) {
+    config.memory_bytes = std::max(AvailableMemoryBytes() - kServerBytes, kServerBytes);
   }
   if (const char* mirror = std::getenv("HONE_DATA_DIR");
       config.data_mirror.empty() && mirror != nullptr) {

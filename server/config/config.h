@@ -18,19 +18,22 @@ struct Config {
   std::string worker;       // hone-worker; found
   std::string data_mirror;  // where data sets are looked for before the network
   int concurrent_jobs = 1;
-  int threads = 0;  // of all running jobs together; what the machine gives
-  int max_queued_jobs = 10'000;
+  int threads = 0;           // of all running jobs together; what the machine gives
+  int64_t memory_bytes = 0;  // of all running jobs together; what the machine gives
+  int max_queued_jobs = 100'000;
   int64_t dataset_quota_bytes = int64_t{64} << 30;  // of all uploaded data sets together
-  int64_t disk_floor_bytes = int64_t{1} << 30;      // free disk that uploads leave alone
-  absl::Duration grace = absl::Seconds(20);         // from asking a worker to end to killing it
-  absl::Duration silence = absl::Seconds(120);      // of a worker, after which it is killed
-  absl::Duration retry_delay = absl::Seconds(2);    // after a first crash; doubled after the next
+  int64_t disk_floor_bytes = int64_t{1}
+                             << 30;  // free disk below which uploads and new jobs are refused
+  absl::Duration grace = absl::Seconds(20);       // from asking a worker to end to killing it
+  absl::Duration silence = absl::Seconds(120);    // of a worker, after which it is killed
+  absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
   std::string log_level = "info";
 
   // Of a job that does not ask for a number.
   int ThreadsPerJob() const {
     return threads / concurrent_jobs > 0 ? threads / concurrent_jobs : 1;
   }
+  int64_t MemoryPerJob() const { return memory_bytes / concurrent_jobs; }
 };
 
 // What the command line asked for.

@@ -17,7 +17,7 @@ namespace {
 // Below the time a client waits for a unary call.
 constexpr absl::Duration kPlanTimeout = absl::Seconds(40);
 
-absl::Status CheckQueue(const Deps& deps) {
+absl::Status CheckRoom(const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::vector<store::JobCount> counts, deps.store.Count());
   int64_t queued = 0;
   for (const store::JobCount& count : counts) {
@@ -26,7 +26,25 @@ absl::Status CheckQueue(const Deps& deps) {
   if (queued >= deps.config.max_queued_jobs) {
     return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait"));
   }
+  const int64_t free = deps.directory.FreeBytes();
+  if (free < deps.config.disk_floor_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the server's disk is nearly full: ", free, " bytes are free, ",
+                     deps.config.disk_floor_bytes, " are kept for the jobs that run"));
+  }
   return absl::OkStatus();
+}
+
+absl::Status CheckMemory(const v1::Plan& plan, const config::Config& config) {
+  const int64_t share = config.MemoryPerJob();
+  if (plan.peak_memory_bytes() <= share) {
+    return absl::OkStatus();
+  }
+  const auto mib = [](int64_t bytes) { return (bytes >> 20) + 1; };
+  return absl::InvalidArgumentError(
+      absl::StrCat("training: the job needs about ", mib(plan.peak_memory_bytes()),
+                   " MiB of memory, this server gives each job ", mib(share),
+                   " MiB; a smaller training.batch_size, smaller layers or data.limit may help"));
 }
 
 v1::Job Preview(const store::NewJob& job) {
@@ -57,24 +75,61 @@ absl::Status WithUploadedNames(const absl::Status& status, const std::string& pa
       "; uploaded to this server: ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
 }
 
-void Planned(store::NewJob job, bool validate_only, const std::string& path,
-             absl::StatusOr<v1::WorkerFrame> frame, Deps& deps, Done<v1::Job> done) {
-  if (frame.ok()) {
-    job.plan.Swap(frame->mutable_plan());
-  } else if (validate_only || !absl::IsDeadlineExceeded(frame.status())) {
-    return done(WithUploadedNames(frame.status(), path, deps));
+// A job on its way: checked, and now planned.
+struct Candidate {
+  store::NewJob job;
+  std::string dataset_path;  // "": of the catalogue
+  std::string plan_key;
+  bool validate_only = false;
+};
+
+void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Done<v1::Job> done) {
+  if (plan.ok()) {
+    plan->set_display_name(candidate.job.spec.display_name());
+    candidate.job.plan = *std::move(plan);
+    if (const absl::Status status = CheckMemory(candidate.job.plan, deps.config); !status.ok()) {
+      return done(status);
+    }
+  } else if (candidate.validate_only || !absl::IsDeadlineExceeded(plan.status())) {
+    return done(WithUploadedNames(plan.status(), candidate.dataset_path, deps));
   }
-  if (validate_only) {
-    return done(Preview(job));
+  if (candidate.validate_only) {
+    return done(Preview(candidate.job));
   }
-  StoreJob(std::move(job), !path.empty(), deps, std::move(done));
+  StoreJob(std::move(candidate.job), !candidate.dataset_path.empty(), deps, std::move(done));
+}
+
+// By a worker, unless the same has been planned before.
+void PlanJob(Candidate candidate, Deps& deps, Done<v1::Job> done) {
+  if (auto known = deps.plans.Find(candidate.plan_key);
+      known.has_value() && !candidate.validate_only) {
+    return Planned(std::move(candidate), *std::move(known), deps, std::move(done));
+  }
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PLAN);
+  *request.mutable_spec() = candidate.job.spec;
+  request.set_threads(candidate.job.threads);
+  request.set_cache_directory(deps.directory.cache_directory());
+  request.set_data_mirror(deps.config.data_mirror);
+  request.set_dataset_path(candidate.dataset_path);
+  // Measured beside a running job the time would be wrong, and the job slower.
+  request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
+  deps.calls.Submit(std::move(request), kPlanTimeout,
+                    [candidate = std::move(candidate), &deps,
+                     done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
+                      if (!frame.ok()) {
+                        return Planned(candidate, frame.status(), deps, done);
+                      }
+                      deps.plans.Put(candidate.plan_key, frame->plan());
+                      Planned(candidate, std::move(*frame->mutable_plan()), deps, done);
+                    });
 }
 
 absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
   HONE_RETURN_IF_ERROR(jobs::Validate(
       request.spec(),
       {.max_threads = deps.config.threads, .bf16 = HasBf16(), .local_paths = false}));
-  return request.validate_only() ? absl::OkStatus() : CheckQueue(deps);
+  return request.validate_only() ? absl::OkStatus() : CheckRoom(deps);
 }
 
 }  // namespace
@@ -135,25 +190,17 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   if (job.threads == 0) {
     job.threads = deps.config.ThreadsPerJob();
   }
-  v1::WorkerRequest plan;
-  plan.set_mode(v1::WorkerRequest::PLAN);
-  *plan.mutable_spec() = job.spec;
-  plan.set_threads(job.threads);
-  plan.set_cache_directory(deps.directory.cache_directory());
-  plan.set_data_mirror(deps.config.data_mirror);
-  // Measured beside a running job the time would be wrong, and the job slower.
-  plan.set_measure(request.validate_only() && deps.scheduler.running() == 0);
   const absl::StatusOr<std::string> path = deps.datasets.PathOf(job.spec.data().dataset());
   if (!path.ok()) {
     return done(path.status());
   }
-  plan.set_dataset_path(*path);
-  const bool validate_only = request.validate_only();
-  deps.calls.Submit(std::move(plan), kPlanTimeout,
-                    [job = std::move(job), validate_only, path = *path, &deps,
-                     done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
-                      Planned(job, validate_only, path, std::move(frame), deps, done);
-                    });
+  Candidate candidate{.job = std::move(job),
+                      .dataset_path = *path,
+                      .plan_key = "",
+                      .validate_only = request.validate_only()};
+  candidate.plan_key =
+      PlanCache::KeyOf(candidate.job.spec, candidate.job.threads, candidate.dataset_path);
+  PlanJob(std::move(candidate), deps, std::move(done));
 }
 
 }  // namespace hone::server::rpc

@@ -10,6 +10,7 @@
 #include "server/datasets/datasets.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/registry.h"
+#include "server/rpc/plan_cache.h"
 #include "server/scheduler/executor.h"
 #include "server/scheduler/scheduler.h"
 #include "server/scheduler/worker_calls.h"
@@ -47,6 +48,7 @@ struct Deps {
   datasets::Datasets& datasets;
   metrics::Bus& bus;
   metrics::Registry& registry;
+  PlanCache& plans;
   SharedText& engine;  // as the newest worker told; "" before the first one
 };
 

@@ -61,7 +61,7 @@ class HonedServer final : public Server {
     calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
-                                        *directory_, *datasets_, bus_, registry_, engine_});
+                                        *directory_, *datasets_, bus_, registry_, plans_, engine_});
     streams_ = std::make_unique<WatchStreams>();
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_,
@@ -165,6 +165,7 @@ class HonedServer final : public Server {
   metrics::Registry registry_;
   metrics::JobMetrics job_metrics_;
   metrics::Bus bus_;
+  PlanCache plans_;
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;

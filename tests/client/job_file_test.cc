@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "client/jobfile/print.h"
 #include "tests/support/status_matchers.h"
 

@@ -46,6 +46,7 @@ class RpcTest : public ::testing::Test {
     config_.worker = HONE_SCRIPTED_WORKER;
     config_.concurrent_jobs = 2;
     config_.threads = 2;
+    config_.memory_bytes = int64_t{1} << 30;
     config_.grace = absl::Seconds(2);
     config_.retry_delay = absl::Milliseconds(10);
     Start();
@@ -293,6 +294,44 @@ TEST_F(RpcTest, ValidateOnlyReturnsThePlanAndStoresNothing) {
   v1::ListJobsResponse list;
   EXPECT_TRUE(training_->ListJobs(&context, {}, &list).ok());
   EXPECT_EQ(list.jobs_size(), 0);
+}
+
+TEST_F(RpcTest, TheSameNetIsPlannedOnce) {
+  v1::CreateJobRequest request = Request("succeed");
+  const v1::Job first = Create(request);
+  request.mutable_spec()->set_display_name("again");
+  request.mutable_spec()->mutable_training()->set_seed(2);
+  const v1::Job second = Create(request);
+  EXPECT_EQ(second.plan().parameters(), first.plan().parameters());
+  EXPECT_EQ(second.plan().display_name(), "again");
+  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"plan\"} 1\n"));
+  request.mutable_spec()->mutable_training()->set_batch_size(64);
+  Create(request);
+  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"plan\"} 2\n"));
+}
+
+TEST_F(RpcTest, AJobThatNeedsMoreMemoryThanItsShareIsRefusedBeforeItIsStored) {
+  config_.memory_bytes = int64_t{100} << 20;  // of two jobs
+  Start();
+  for (const bool validate_only : {true, false}) {
+    v1::CreateJobRequest request = Request("succeed");
+    request.set_validate_only(validate_only);
+    grpc::ClientContext context;
+    v1::Job job;
+    const grpc::Status status = training_->CreateJob(&context, request, &job);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr("gives each job 51 MiB"));
+  }
+}
+
+TEST_F(RpcTest, NoJobIsTakenWhenTheDiskIsNearlyFull) {
+  config_.disk_floor_bytes = int64_t{1} << 50;
+  Start();
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training_->CreateJob(&context, Request("succeed"), &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("disk is nearly full"));
 }
 
 TEST_F(RpcTest, WrongFieldsComeBackInABadRequest) {

@@ -216,6 +216,7 @@ int Plan(const v1::WorkerRequest& request) {
   v1::WorkerFrame frame;
   frame.mutable_plan()->set_parameters(121'930);
   frame.mutable_plan()->set_threads(request.threads());
+  frame.mutable_plan()->set_peak_memory_bytes(int64_t{60} << 20);
   frame.mutable_plan()->add_layers()->set_name("dense_1");
   Send(frame);
   return 0;

@@ -352,6 +352,41 @@ TEST_F(StoreTest, ADamagedFileIsReportedAsDataLoss) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
 }
 
+// Overwrites the pages that hold the text, but for their first bytes.
+void Damage(const std::string& path, const std::string& text) {
+  constexpr size_t kPage = 4096, kHeader = 100;
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  for (size_t page = kPage; page < bytes.size(); page += kPage) {
+    if (bytes.substr(page, kPage).find(text) != std::string::npos) {
+      bytes.replace(page, kHeader, std::string(kHeader, '\xee'));
+    }
+  }
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+TEST_F(StoreTest, ADamagedJobIsFoundWhenTheStoreIsOpened) {
+  Insert();
+  store_.reset();
+  Damage(path_, "QUEUED");
+  EXPECT_THAT(OpenSqliteStore(path_).status(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
+}
+
+// Opening does not read the history.
+TEST_F(StoreTest, ADamagedEventIsFoundWhenItIsRead) {
+  const std::string id = InsertAndClaim();
+  v1::Event event;
+  event.mutable_log()->set_text("marked by its text");
+  ASSERT_THAT(store_->Append(id, 1, {.events = {event}}, kNow), IsOk());
+  store_.reset();
+  Damage(path_, "marked by its text");
+  Open();
+  EXPECT_THAT(store_->Get(id), IsOk());
+  EXPECT_THAT(store_->ReadEvents(id, 0, 10).status(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store")));
+}
+
 std::set<std::string> QuotedIn(const std::string& text) {
   std::set<std::string> found;
   const std::regex quoted("'([A-Z]+(>[A-Z]+)?)'");
