@@ -26,7 +26,7 @@ struct Options {
 // A job like that of client/examples/mnist-cnn.yaml, with a plan of as many layers.
 NewJob Job(int64_t number) {
   NewJob job{.id = jobs::NewId(), .threads = 1, .request_id = absl::StrCat("load-", number)};
-  job.spec.set_display_name(absl::StrCat("job ", number));
+  job.spec.set_display_name(absl::StrCat("SLEEPS ", number));
   job.spec.mutable_classification();
   job.spec.mutable_data()->set_dataset("mnist");
   (*job.spec.mutable_labels())["team"] = absl::StrCat("team-", number % 20);

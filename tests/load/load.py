@@ -27,7 +27,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
-from wire import Honed, Wire, write_mirror  # noqa: E402
+from wire import Honed, Wire, write_mirror, write_sleeper  # noqa: E402
 
 MIB = 1 << 20
 
@@ -106,10 +106,7 @@ class Load:
         self.report = Report(options.counts_only)
         self.honed = options.bin / "honed"
         self.mirror = ("--data-mirror", write_mirror(folder / "mirror"))
-        # Takes a job and says nothing: the queue stays as it is, and the machine is the server's alone.
-        self.sleeper = folder / "sleeper"
-        self.sleeper.write_text(f'#!/bin/sh\ngrep -q -a LOAD_SLEEPS "$2" && exec sleep 600\nexec "{options.bin / "hone-worker"}" "$@"\n')
-        self.sleeper.chmod(0o755)
+        self.sleeper = write_sleeper(folder, options.bin / "hone-worker")
 
     def stub(self, server, rpc, address=None):
         channel = grpc.insecure_channel(address or server.address, options=[("grpc.use_local_subchannel_pool", 1)])
@@ -148,7 +145,7 @@ class Load:
         """A server whose only slot is taken by a job that sleeps, so that all others wait."""
         server = Honed(self.honed, self.folder / name, "--worker", self.sleeper, "--silence-seconds", 3600, *self.mirror)
         channel, create = self.stub(server, "CreateJob")
-        request = self.request("LOAD_SLEEPS")
+        request = self.request("SLEEPS")
         request.spec.priority = 100
         create(request, timeout=60)
         return server, channel, create
@@ -212,10 +209,7 @@ class Load:
               f"filled in {time.monotonic() - began:.0f} s")
         for what, times in json.loads(filled.stdout).items():
             self.report.line(f"store: {what}, p99", times["p99_ms"], "ms", 20)
-        sleeper = folder / "sleeper"
-        sleeper.write_text("#!/bin/sh\nexec sleep 600\n")
-        sleeper.chmod(0o755)
-        options = ("--worker", sleeper, "--silence-seconds", 3600)
+        options = ("--worker", self.sleeper, "--silence-seconds", 3600)
         readies = []
         for _ in range(3):
             server = Honed(self.honed, folder, *options)

@@ -29,6 +29,17 @@ def write_mirror(folder):
     return folder
 
 
+def write_sleeper(folder, worker):
+    """A worker that trains nothing where the job's name has SLEEPS: it takes the slot, says nothing and ends with the server. Other
+    jobs and calls go to the real one."""
+    path = pathlib.Path(folder) / "sleeper"
+    path.write_text('#!/bin/sh\n# Descriptor 4 ends when the server does.\n'
+                    '[ "$1" = train ] && grep -q -a SLEEPS "$3" && exec cat <&4\n'
+                    f'exec "{worker}" "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 class Wire:
     """Messages by name, and a callable for each RPC."""
 
