@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench faults load image format asan tsan build programs setup
+.PHONY: help demo test bench faults load fuzz image format asan tsan build programs setup
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -24,6 +24,14 @@ faults: build  ## kill server and workers, fill the disk, break fsync at counted
 
 load: build  ## what the server carries: a long queue, a long history, many watchers; each number with its goal
 	tests/load/load.py build/$(PRESET)/bin build/$(PRESET)/tests/hone.desc build/$(PRESET)/tests/fill_store
+
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS = csv frames idx job_file picture safetensors
+fuzz: setup  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for each of FUZZ_TARGETS; needs clang
+	deploy/install-packages deploy/packages-fuzz.txt
+	cmake --preset fuzz
+	cmake --build --preset fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_TARGETS))
+	tests/fuzz/run build/fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 image:  ## the container image `hone`, with docker or podman
 	$(shell command -v podman || echo docker) build $(IMAGE_OPTIONS) -t hone .

@@ -1,0 +1,18 @@
+// A table: both tasks, with and without a header that can be believed.
+
+#include "engine/data/load.h"
+#include "tests/fuzz/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace hone;  // NOLINT
+  static const fuzz::Folder folder;
+  engine::data::LoadOptions options;
+  options.path = folder.Write("table.csv", fuzz::Text(data, size));
+  options.max_bytes = int64_t{64} << 20;
+  for (const auto task : {engine::data::Task::kClassification, engine::data::Task::kRegression}) {
+    options.task = task;
+    options.deduplicate = task == engine::data::Task::kRegression;
+    engine::data::Load(options).status().IgnoreError();
+  }
+  return 0;
+}
