@@ -176,6 +176,7 @@ absl::Status CheckClasses(const DataReport& report, const std::vector<std::strin
 }
 
 absl::StatusOr<LoadedData> FinishPictures(Opened opened) {
+  HONE_RETURN_IF_ERROR(KeepClasses(opened.options.classes, opened.examples, opened.report));
   DatasetParts& parts = opened.examples.parts;
   if (opened.options.task != Task::kClassification) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -235,6 +236,11 @@ bool SameCell(const Column& column, int64_t a, int64_t b) {
 }
 
 absl::StatusOr<LoadedData> FinishTable(Opened opened) {
+  if (!opened.options.classes.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.classes: only pictures can be chosen by class, ", opened.report.source,
+                     " is a table"));
+  }
   const Table& table = *opened.examples.table;
   DataReport& report = opened.report;
   HONE_ASSIGN_OR_RETURN(TableTask task, PlanTable(table, opened.options, report));
@@ -288,6 +294,7 @@ absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {
     summary.bytes = data.dataset.bytes();
     splits = std::move(data.splits);
   } else {
+    HONE_RETURN_IF_ERROR(KeepClasses(opened.options.classes, opened.examples, opened.report));
     const DatasetParts& parts = opened.examples.parts;
     HONE_ASSIGN_OR_RETURN(const Shape shape, WantedShape(parts.features.shape, opened.options));
     summary.features = {shape, DType::kU8};

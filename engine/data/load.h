@@ -56,6 +56,9 @@ struct LoadOptions {
   // many as there are labels.
   std::vector<std::string> class_names;
 
+  // Pictures: only those of these classes, which become the classes 0, 1, …; empty: all.
+  std::vector<std::string> classes;
+
   // Tables.
   std::string target;  // a column; "": the catalogue's, else the last
   bool standardize = true;

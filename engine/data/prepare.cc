@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 
@@ -87,6 +88,55 @@ uint64_t ContentHash(const void* bytes, int64_t size) {
     size -= take;
   }
   return hash;
+}
+
+absl::Status KeepClasses(const std::vector<std::string>& classes, Examples& examples,
+                         DataReport& report) {
+  DatasetParts& parts = examples.parts;
+  if (classes.empty()) {
+    return absl::OkStatus();
+  }
+  std::vector<int32_t> renumbered(parts.class_names.size(), -1);
+  for (size_t c = 0; c < classes.size(); ++c) {
+    const auto found = std::find(parts.class_names.begin(), parts.class_names.end(), classes[c]);
+    if (found == parts.class_names.end() ||
+        renumbered[static_cast<size_t>(found - parts.class_names.begin())] >= 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "data.classes: ", found == parts.class_names.end() ? "there is no class " : "twice: ",
+          classes[c], "; there are ", absl::StrJoin(parts.class_names, ", ")));
+    }
+    renumbered[static_cast<size_t>(found - parts.class_names.begin())] = static_cast<int32_t>(c);
+  }
+  const auto bytes = static_cast<size_t>(parts.features.bytes());
+  const bool pixels = parts.feature_values.bytes() > 0;
+  int64_t kept = 0, kept_train = 0;
+  for (int64_t row = 0; row < parts.size; ++row) {
+    const int32_t label = renumbered[static_cast<size_t>(parts.labels[static_cast<size_t>(row)])];
+    if (label < 0) {
+      continue;
+    }
+    parts.labels[static_cast<size_t>(kept)] = label;
+    if (pixels && kept != row) {
+      auto* values = parts.feature_values.as<std::byte>();
+      std::memcpy(values + static_cast<size_t>(kept) * bytes,
+                  values + static_cast<size_t>(row) * bytes, bytes);
+    }
+    ++kept;
+    kept_train += row < examples.train_size ? 1 : 0;
+  }
+  if (kept < parts.size) {
+    report.Drop("of a class that was not asked for", "", parts.size - kept);
+  }
+  if (pixels) {
+    Buffer fitting(std::max<int64_t>(kept * static_cast<int64_t>(bytes), 1));
+    std::memcpy(fitting.data(), parts.feature_values.data(), static_cast<size_t>(kept) * bytes);
+    parts.feature_values = std::move(fitting);
+  }
+  parts.labels.resize(static_cast<size_t>(kept));
+  parts.size = kept;
+  parts.class_names = classes;
+  examples.train_size = kept_train;
+  return absl::OkStatus();
 }
 
 std::vector<bool> FindCopies(const ExampleContents& examples, bool drop, DataReport& report) {

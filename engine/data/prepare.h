@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/data/formats.h"
 #include "engine/data/load.h"
 #include "engine/data/report.h"
 
@@ -30,6 +31,11 @@ std::vector<bool> FindCopies(const ExampleContents& examples, bool drop, DataRep
 
 // A hash of bytes, equal on every machine.
 uint64_t ContentHash(const void* bytes, int64_t size);
+
+// Leaves of pictures (with or without pixels) only those of `classes`, in their order of classes.
+// INVALID_ARGUMENT names one that there is not, or that is named twice.
+absl::Status KeepClasses(const std::vector<std::string>& classes, Examples& examples,
+                         DataReport& report);
 
 struct SplitRequest {
   int64_t size = 0;

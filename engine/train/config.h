@@ -11,6 +11,7 @@
 #include "engine/models/model_description.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
+#include "engine/train/pretrained.h"
 
 namespace hone::engine::train {
 
@@ -47,7 +48,8 @@ struct TrainingConfig {
   TaskOptions task;
   data::LoadOptions data;
   data::Augmentation augmentation;
-  models::ModelDescription model;
+  models::ModelDescription model;  // with the layers of `pretrained`, if there is one
+  PretrainedOptions pretrained;
 
   int64_t epochs = 0;  // the length: one of the two
   int64_t steps = 0;   // updates

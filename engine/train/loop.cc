@@ -330,7 +330,7 @@ void TrainingLoop::EmitMetrics() {
   metrics.values["samples_per_second"] = meter_.samples_per_second();
   parts_.observer.OnMetrics(metrics);
   mark_ = Clock::now();
-  meter_.Restart(mark_);
+  meter_.Restart(mark_, ended_epoch_);
 }
 
 void TrainingLoop::EmitLayerStatistics() {

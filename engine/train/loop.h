@@ -63,7 +63,7 @@ class TrainingLoop {
   Metrics MetricsNow();
   void AddUpdateMetrics(size_t u, const Sums& sums, std::map<std::string, double>& values) const;
   void AddToHistory(checkpoint::HistoryPoint point);
-  // At most four times a second, and at the end.
+  // About four times a second, and at the end.
   void EmitMetrics();
   void EmitLayerStatistics();
 

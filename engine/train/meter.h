@@ -15,10 +15,10 @@ inline double SecondsBetween(Clock::time_point from, Clock::time_point to) {
 }
 
 // Sums over the steps since the curves got their last point, and decides when they get the next:
-// at most four times a second. Allocates nothing after its construction.
+// about four times a second. Allocates nothing after its construction.
 class IntervalMeter {
  public:
-  static constexpr double kLeastSeconds = 0.25;
+  static constexpr double kLeastSeconds = 0.3;
 
   IntervalMeter(Clock::time_point now, size_t updates) : sums_(updates), last_(now) {}
 
@@ -29,17 +29,17 @@ class IntervalMeter {
     seconds_ += seconds;
     ++steps_;
   }
-  // An epoch's end is told at once where it does not come too often.
+  // An epoch's end is told at once, but for those that come too often.
   bool due(Clock::time_point now, bool ends_epoch) const {
     return steps_ > 0 && (SecondsBetween(last_, now) >= kLeastSeconds ||
-                          (ends_epoch && SecondsBetween(before_last_, now) >= 2 * kLeastSeconds));
+                          (ends_epoch && SecondsBetween(last_epoch_, now) >= 2 * kLeastSeconds));
   }
-  void Restart(Clock::time_point now) {
+  void Restart(Clock::time_point now, bool ends_epoch) {
     std::fill(sums_.begin(), sums_.end(), Sums{});
     examples_ = steps_ = 0;
     seconds_ = 0;
-    before_last_ = last_;
     last_ = now;
+    last_epoch_ = ends_epoch ? now : last_epoch_;
   }
 
   const Sums& sums(size_t update) const { return sums_[update]; }
@@ -55,7 +55,7 @@ class IntervalMeter {
   int64_t steps_ = 0;
   double seconds_ = 0;  // in steps alone
   Clock::time_point last_;
-  Clock::time_point before_last_ = {};
+  Clock::time_point last_epoch_ = {};
 };
 
 }  // namespace hone::engine::train

@@ -38,6 +38,9 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const TrainingConfig
   if (info.train < 1) {
     return absl::InvalidArgumentError("the training part of the data is empty");
   }
+  if (!config.pretrained.directory.empty()) {
+    HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
+  }
   std::unique_ptr<Programs> p(new Programs);
   HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
   int shards = 1;

@@ -102,6 +102,9 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
   const checkpoint::RunState initial = InitialState(config_, info, shards);
   programs.store().Initialize(config_.seed);
   programs.store().RefreshAll();
+  if (!config_.pretrained.directory.empty()) {
+    HONE_RETURN_IF_ERROR(LoadPretrained(config_.pretrained, programs.store()));
+  }
   if (!config_.resume) {
     return initial;
   }

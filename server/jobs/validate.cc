@@ -255,7 +255,7 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
   CheckText("display_name", spec.display_name(), 128, errors);
   CheckTask(spec, errors);
   CheckData(spec, limits, errors);
-  CheckModel(spec.model(), errors);
+  CheckModel(spec.model(), limits.local_paths, errors);
   CheckTraining(spec, limits, errors);
   errors.CheckInt("priority", spec.priority(), -100, 100);
   errors.CheckFloat("deadline_seconds", spec.deadline_seconds(), Closed(0, 1e9));

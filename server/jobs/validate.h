@@ -26,6 +26,7 @@ absl::Status Validate(const v1::JobSpec& spec, const Limits& limits);
 bool IsDatasetName(absl::string_view name);
 
 // The part of CheckSpec for `model`.
-void CheckModel(const v1::ModelSpec& model, FieldErrors& errors);
+// With a pretrained model the layers may be none; whether they fit its own only a worker can say.
+void CheckModel(const v1::ModelSpec& model, bool local_paths, FieldErrors& errors);
 
 }  // namespace hone::server::jobs

@@ -4,6 +4,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "server/jobs/job.h"
 #include "server/jobs/validate.h"
 
 namespace hone::server::jobs {
@@ -175,18 +176,46 @@ void CheckInputs(const std::string& at, const v1::Layer& layer,
   }
 }
 
+void CheckPretrained(const v1::Pretrained& pretrained, bool local_paths, FieldErrors& errors) {
+  constexpr char kField[] = "model.pretrained";
+  if (!pretrained.path().empty() && !local_paths) {
+    errors.Add(absl::StrCat(kField, ".path"),
+               "is of your machine; a server takes `model`, one of its own");
+  } else if (pretrained.model().empty() == pretrained.path().empty()) {
+    errors.Add(kField, local_paths ? "must have either `model` or `path`" : "must have `model`");
+  }
+  if (!pretrained.model().empty() && !ModelId(pretrained.model()).ok()) {
+    errors.Add(absl::StrCat(kField, ".model"),
+               absl::StrCat("must be models/<id>, got \"", pretrained.model().substr(0, 80), "\""));
+  }
+  errors.CheckInt(absl::StrCat(kField, ".drop_layers"), pretrained.drop_layers(), 0, kMaxLayers);
+  if (pretrained.freeze_size() > kMaxLayers) {
+    errors.Add(
+        absl::StrCat(kField, ".freeze"),
+        absl::StrCat("must be at most ", kMaxLayers, " names, got ", pretrained.freeze_size()));
+  }
+}
+
 }  // namespace
 
-void CheckModel(const v1::ModelSpec& model, FieldErrors& errors) {
-  if (model.layers_size() < 1 || model.layers_size() > kMaxLayers) {
-    errors.Add("model.layers",
-               absl::StrCat("must be 1 to ", kMaxLayers, " layers, got ", model.layers_size()));
+void CheckModel(const v1::ModelSpec& model, bool local_paths, FieldErrors& errors) {
+  const int least = model.has_pretrained() ? 0 : 1;
+  if (model.layers_size() < least || model.layers_size() > kMaxLayers) {
+    errors.Add("model.layers", absl::StrCat("must be ", least, " to ", kMaxLayers, " layers, got ",
+                                            model.layers_size()));
     return;
+  }
+  if (model.has_pretrained()) {
+    CheckPretrained(model.pretrained(), local_paths, errors);
   }
   absl::flat_hash_set<std::string> known = {"input"};
   for (int i = 0; i < model.layers_size(); ++i) {
     const v1::Layer& layer = model.layers(i);
     const std::string at = absl::StrCat("model.layers[", i, "]");
+    if (model.has_pretrained()) {
+      // The earlier model's layers are known to the worker only.
+      known.insert(layer.inputs().begin(), layer.inputs().end());
+    }
     CheckInputs(at, layer, known, errors);
     if (!layer.name().empty()) {
       CheckName(at, layer.name(), errors);

@@ -78,7 +78,8 @@ absl::Status WithUploadedNames(const absl::Status& status, const std::string& pa
 // A job on its way: checked, and now planned.
 struct Candidate {
   store::NewJob job;
-  std::string dataset_path;  // "": of the catalogue
+  std::string model_directory;  // of the model it begins with; "": none
+  std::string dataset_path;     // "": of the catalogue
   std::string plan_key;
   bool validate_only = false;
 };
@@ -112,6 +113,7 @@ void PlanJob(Candidate candidate, Deps& deps, Done<v1::Job> done) {
   request.set_cache_directory(deps.directory.cache_directory());
   request.set_data_mirror(deps.config.data_mirror);
   request.set_dataset_path(candidate.dataset_path);
+  request.set_model_directory(candidate.model_directory);
   // Measured beside a running job the time would be wrong, and the job slower.
   request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
   deps.calls.Submit(std::move(request), kPlanTimeout,
@@ -123,6 +125,16 @@ void PlanJob(Candidate candidate, Deps& deps, Done<v1::Job> done) {
                       deps.plans.Put(candidate.plan_key, frame->plan());
                       Planned(candidate, std::move(*frame->mutable_plan()), deps, done);
                     });
+}
+
+absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const Deps& deps) {
+  const std::string& name = spec.model().pretrained().model();
+  if (name.empty()) {
+    return "";
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(name));
+  HONE_RETURN_IF_ERROR(Annotate(deps.store.GetModel(id).status(), "model.pretrained.model"));
+  return deps.directory.ModelDirectory(id);
 }
 
 absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
@@ -194,7 +206,12 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   if (!path.ok()) {
     return done(path.status());
   }
+  const absl::StatusOr<std::string> model = PretrainedDirectory(job.spec, deps);
+  if (!model.ok()) {
+    return done(model.status());
+  }
   Candidate candidate{.job = std::move(job),
+                      .model_directory = *model,
                       .dataset_path = *path,
                       .plan_key = "",
                       .validate_only = request.validate_only()};

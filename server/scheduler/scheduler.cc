@@ -159,10 +159,16 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
   if (options_.dataset_path) {
     HONE_ASSIGN_OR_RETURN(dataset_path, options_.dataset_path(job.id));
   }
+  std::string model_directory;
+  if (const std::string& model = job.spec.model().pretrained().model(); !model.empty()) {
+    HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
+    model_directory = directory_.ModelDirectory(id);
+  }
   return Attempt::Start(job, {.worker = options_.worker,
                               .run_directory = directory,
                               .cache_directory = directory_.cache_directory(),
                               .data_mirror = options_.data_mirror,
+                              .model_directory = model_directory,
                               .dataset_path = dataset_path,
                               .grace = options_.grace,
                               .silence = options_.silence});

@@ -60,6 +60,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
     options.test_fraction = Precise(in.test_fraction());
   }
   options.deduplicate = in.deduplicate();
+  options.classes.assign(in.classes().begin(), in.classes().end());
   options.limit = in.limit();
   options.height = in.image().height();
   options.width = in.image().width();
@@ -72,6 +73,15 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.standardize_target = Or(table.has_standardize_target(), table.standardize_target(), true);
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
   return options;
+}
+
+train::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
+  const v1::ModelSpec& model = request.spec().model();
+  const v1::Pretrained& in = model.pretrained();
+  return {
+      .directory = in.path().empty() ? request.model_directory() : in.path(),
+      .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
+      .freeze = {in.freeze().begin(), in.freeze().end()}};
 }
 
 data::Augmentation ToAugmentation(const v1::Augmentation& in) {
@@ -191,7 +201,14 @@ absl::StatusOr<train::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   config.task = ToTask(spec);
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
-  HONE_ASSIGN_OR_RETURN(config.model, ToModelDescription(spec.model()));
+  HONE_ASSIGN_OR_RETURN(const engine::models::ModelDescription layers,
+                        ToModelDescription(spec.model()));
+  if (spec.model().has_pretrained()) {
+    config.pretrained = ToPretrained(request);
+    HONE_ASSIGN_OR_RETURN(config.model, train::WithPretrained(config.pretrained, layers));
+  } else {
+    HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
+  }
   SetTraining(spec.training(), config);
   config.threads = request.threads() > 0           ? request.threads()
                    : spec.training().threads() > 0 ? static_cast<int>(spec.training().threads())

@@ -6,7 +6,7 @@
 
 namespace hone::server::translate {
 
-// The network of a job file. INVALID_ARGUMENT names the layer.
+// The layers of a job file, those without a name still without. INVALID_ARGUMENT names the layer.
 absl::StatusOr<engine::models::ModelDescription> ToModelDescription(const v1::ModelSpec& model);
 
 // The job that a worker is asked to run or to plan, with every default of the job file filled in.

@@ -175,7 +175,7 @@ absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec&
                                   .frozen = layer.frozen(),
                                   .kind = *std::move(kind)});
   }
-  return models::WithNames(std::move(description));
+  return description;
 }
 
 }  // namespace hone::server::translate

@@ -23,14 +23,16 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
   return translate::ToTrainingConfig(request);
 }
 
-// The file of an uploaded data set is known outside by the data set's name.
+// What the server keeps for its clients is known to them by its name.
 absl::Status InClientsWords(const absl::Status& status, const v1::WorkerRequest& request) {
-  return request.dataset_path().empty()
-             ? status
-             : absl::Status(status.code(),
-                            absl::StrReplaceAll(
-                                status.message(),
-                                {{request.dataset_path(), request.spec().data().dataset()}}));
+  std::vector<std::pair<std::string, std::string>> names;
+  if (!request.dataset_path().empty()) {
+    names.emplace_back(request.dataset_path(), request.spec().data().dataset());
+  }
+  if (!request.model_directory().empty()) {
+    names.emplace_back(request.model_directory(), request.spec().model().pretrained().model());
+  }
+  return absl::Status(status.code(), absl::StrReplaceAll(status.message(), names));
 }
 
 const char* NameOf(EndReason reason) {
@@ -56,7 +58,7 @@ void SendFailure(const v1::Failure& failure, FrameWriter& writer) {
 bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer) {
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   if (!config.ok()) {
-    SendFailure(ToFailure(config.status(), Phase::kPlanning, 0), writer);
+    SendFailure(ToFailure(InClientsWords(config.status(), request), Phase::kPlanning, 0), writer);
     return false;
   }
   EventSender events(writer);
@@ -75,7 +77,7 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   Phase phase = Phase::kPlanning;
   if (!config.ok()) {
-    SendFailure(ToFailure(config.status(), phase, 0), writer);
+    SendFailure(ToFailure(InClientsWords(config.status(), request), phase, 0), writer);
     return false;
   }
   writer.SetProgress("planning", -1);

@@ -199,5 +199,47 @@ TEST(Dataset, RefusesTargetsThatDoNotFitTheSize) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 target values for 3")));
 }
 
+// Six examples of classes a, b, c, each of one pixel that tells its row.
+Examples SixPictures(bool pixels) {
+  Examples examples;
+  examples.parts.size = 6;
+  examples.parts.features = {Shape{1, 1, 1}, DType::kU8};
+  examples.parts.labels = {0, 1, 2, 0, 1, 2};
+  examples.parts.class_names = {"a", "b", "c"};
+  if (pixels) {
+    examples.parts.feature_values = Buffer(6);
+    for (uint8_t row = 0; row < 6; ++row) {
+      examples.parts.feature_values.as<uint8_t>()[row] = row;
+    }
+  }
+  examples.train_size = 4;
+  return examples;
+}
+
+TEST(KeepClasses, NumbersThoseAskedForAnewAndCountsTheOthersAsDropped) {
+  for (const bool pixels : {true, false}) {
+    Examples examples = SixPictures(pixels);
+    DataReport report;
+    ASSERT_THAT(KeepClasses({"c", "a"}, examples, report), IsOk());
+    EXPECT_THAT(examples.parts.labels, ElementsAre(1, 0, 1, 0));
+    EXPECT_THAT(examples.parts.class_names, ElementsAre("c", "a"));
+    EXPECT_EQ(examples.train_size, 3);
+    EXPECT_EQ(report.dropped_examples(), 2);
+    if (pixels) {
+      const uint8_t* values = examples.parts.feature_values.as<uint8_t>();
+      EXPECT_THAT(std::vector<uint8_t>(values, values + 4), ElementsAre(0, 2, 3, 5));
+    }
+  }
+}
+
+TEST(KeepClasses, RefusesAClassThatThereIsNotOrThatIsNamedTwice) {
+  DataReport report;
+  Examples examples = SixPictures(true);
+  EXPECT_THAT(KeepClasses({"a", "d"}, examples, report),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("there are a, b, c")));
+  EXPECT_THAT(KeepClasses({"a", "a"}, examples, report),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice: a")));
+}
+
 }  // namespace
 }  // namespace hone::engine::data
