@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/base/steady_clock.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/status.h"
 
@@ -23,7 +23,7 @@ class Unary {
         reply_(reply),
         registry_(deps.registry),
         method_(method),
-        begin_(absl::Now()) {
+        begin_(SteadyNow()) {
     registry_.Add(metrics::Metric::kRpcStarted, {method_}, 1);
   }
 
@@ -31,7 +31,7 @@ class Unary {
   grpc::ServerUnaryReactor* Finish(absl::StatusOr<Reply> result) const {
     registry_.Observe(metrics::Metric::kRpcDuration,
                       {method_, absl::StatusCodeToString(result.status().code())},
-                      absl::ToDoubleSeconds(absl::Now() - begin_));
+                      absl::ToDoubleSeconds(SteadyNow() - begin_));
     grpc::ServerUnaryReactor* const reactor = reactor_;
     if (result.ok()) {
       *reply_ = *std::move(result);
@@ -53,7 +53,7 @@ class Unary {
   Reply* reply_;
   metrics::Registry& registry_;
   std::string method_;
-  absl::Time begin_;
+  absl::Duration begin_;
 };
 
 }  // namespace hone::server::rpc

@@ -3,8 +3,8 @@
 #include <memory>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 #include "server/rpc/status.h"
 
 namespace hone::server::rpc {
@@ -14,7 +14,7 @@ constexpr char kMethod[] = "UploadDataset";
 
 class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetRequest> {
  public:
-  UploadStream(v1::Dataset* reply, Deps& deps) : reply_(reply), deps_(deps), begin_(absl::Now()) {
+  UploadStream(v1::Dataset* reply, Deps& deps) : reply_(reply), deps_(deps), begin_(SteadyNow()) {
     deps_.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
     StartRead(&request_);
   }
@@ -63,13 +63,13 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
   void End(const absl::Status& status) {
     deps_.registry.Observe(metrics::Metric::kRpcDuration,
                            {kMethod, absl::StatusCodeToString(status.code())},
-                           absl::ToDoubleSeconds(absl::Now() - begin_));
+                           absl::ToDoubleSeconds(SteadyNow() - begin_));
     Finish(ToGrpc(status));
   }
 
   v1::Dataset* const reply_;
   Deps& deps_;
-  const absl::Time begin_;
+  const absl::Duration begin_;
   v1::UploadDatasetRequest request_;
   std::unique_ptr<datasets::Session> session_;
 };

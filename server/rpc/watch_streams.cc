@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
+#include "engine/base/steady_clock.h"
 #include "server/rpc/status.h"
 #include "server/rpc/watch_job.h"
 
@@ -30,7 +30,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
   WatchStream(JobWatch watch, Deps& deps, WatchStreams& streams)
-      : deps_(deps), streams_(streams), watch_(std::move(watch)), last_write_(absl::Now()) {}
+      : deps_(deps), streams_(streams), watch_(std::move(watch)), last_write_(SteadyNow()) {}
 
   // Joins the bus before the first look at the log, so that nothing falls between them.
   void Begin() {
@@ -52,7 +52,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
     Pump();
   }
 
-  void Tick(absl::Time now) {
+  void Tick(absl::Duration now) {
     const std::lock_guard lock(mutex_);
     if (idle() && now - last_write_ >= kHeartbeatEvery) {
       response_.Clear();
@@ -102,7 +102,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   void Send() {
     response_.set_resume_token(watch_.ResumeToken());
     writing_ = true;
-    last_write_ = absl::Now();
+    last_write_ = SteadyNow();
     StartWrite(&response_);
   }
 
@@ -158,7 +158,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   std::mutex mutex_;  // guards all below
   JobWatch watch_;
   v1::WatchJobResponse response_;
-  absl::Time last_write_;
+  absl::Duration last_write_;
   bool writing_ = false;
   bool reading_ = false;
   bool cancelled_ = false;
@@ -238,7 +238,7 @@ void WatchStreams::Loop() {
       return;
     }
     lock.unlock();
-    const absl::Time now = absl::Now();
+    const absl::Duration now = SteadyNow();
     for (const auto& stream : All()) {
       stream->Tick(now);
     }

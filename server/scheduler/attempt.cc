@@ -3,9 +3,9 @@
 #include <csignal>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 
 namespace hone::server::scheduler {
 namespace {
@@ -22,7 +22,7 @@ Attempt::Attempt(const jobs::Job& job, const AttemptOptions& options)
     : job_(job),
       options_(options),
       report_(job),
-      last_frame_(absl::Now()),
+      last_frame_(SteadyNow()),
       deadline_(jobs::Deadline(job.spec, job.create_time)),
       oom_kills_(OomKills()) {}
 
@@ -48,11 +48,11 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   return attempt;
 }
 
-void Attempt::Take(v1::WorkerFrame frame, absl::Time now) {
-  last_frame_ = now;
+void Attempt::Take(v1::WorkerFrame frame) {
+  last_frame_ = SteadyNow();
   switch (frame.kind_case()) {
     case v1::WorkerFrame::kEvent:
-      return report_.Add(std::move(*frame.mutable_event()), now);
+      return report_.Add(std::move(*frame.mutable_event()), last_frame_);
     case v1::WorkerFrame::kProgress:
       return report_.SetPhase(frame.progress());
     case v1::WorkerFrame::kFinished:
@@ -83,43 +83,44 @@ void Attempt::Pump(absl::Time now) {
     if (!received->frame.has_value()) {
       break;
     }
-    Take(*std::move(received->frame), now);
+    Take(*std::move(received->frame));
   }
   if (report_.full()) {
-    last_frame_ = now;  // it waits for us
+    last_frame_ = SteadyNow();  // it waits for us
   }
-  if (now - last_frame_ > options_.silence) {
+  const absl::Duration steady = SteadyNow();
+  if (steady - last_frame_ > options_.silence) {
     outcome_.hung = true;
     Kill();
-  } else if (now >= kill_at_) {
+  } else if (steady >= kill_at_) {
     Kill();
   } else if (deadline_ != absl::InfinitePast() && now >= deadline_) {
     outcome_.overdue = true;
-    Stop(now);
+    Stop();
   }
 }
 
-void Attempt::Stop(absl::Time now) {
+void Attempt::Stop() {
   if (!stopping_ && !ended_) {
     stopping_ = true;
-    kill_at_ = now + options_.grace;
+    kill_at_ = SteadyNow() + options_.grace;
     process_->Signal(SIGTERM);
   }
 }
 
-void Attempt::Cancel(absl::Time now) {
+void Attempt::Cancel() {
   outcome_.cancelled = true;
-  Stop(now);
+  Stop();
 }
 
-void Attempt::Pause(absl::Time now) {
+void Attempt::Pause() {
   outcome_.paused = true;
-  Stop(now);
+  Stop();
 }
 
-void Attempt::Drain(absl::Time now) {
+void Attempt::Drain() {
   outcome_.draining = true;
-  Stop(now);
+  Stop();
 }
 
 void Attempt::Kill() {

@@ -35,9 +35,9 @@ class Attempt {
   void Pump(absl::Time now);
 
   // Asks the worker to write a checkpoint and end: SIGTERM once, SIGKILL after the grace.
-  void Cancel(absl::Time now);
-  void Pause(absl::Time now);
-  void Drain(absl::Time now);
+  void Cancel();
+  void Pause();
+  void Drain();
   // At once: it runs for nobody.
   void Kill();
 
@@ -52,16 +52,16 @@ class Attempt {
  private:
   Attempt(const jobs::Job& job, const AttemptOptions& options);
 
-  void Take(v1::WorkerFrame frame, absl::Time now);
-  void Stop(absl::Time now);
+  void Take(v1::WorkerFrame frame);
+  void Stop();
 
   const jobs::Job job_;
   const AttemptOptions options_;
   std::unique_ptr<worker_process::WorkerProcess> process_;
   ReportBuffer report_;
   Outcome outcome_;
-  absl::Time last_frame_ = absl::InfinitePast();
-  absl::Time kill_at_ = absl::InfiniteFuture();
+  absl::Duration last_frame_;  // SteadyNow()
+  absl::Duration kill_at_ = absl::InfiniteDuration();
   const absl::Time deadline_;  // InfinitePast: none
   const int64_t oom_kills_;    // of this machine before it began
   bool stopping_ = false;

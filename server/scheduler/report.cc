@@ -56,7 +56,7 @@ ReportBuffer::ReportBuffer(const jobs::Job& job) {
   report_.latest = job.latest;
 }
 
-bool ReportBuffer::AdmitLog(absl::Time now) {
+bool ReportBuffer::AdmitLog(absl::Duration now) {
   if (now - log_window_ >= absl::Seconds(1)) {
     log_window_ = now;
     logs_in_window_ = 0;
@@ -104,7 +104,7 @@ void ReportBuffer::AddMetrics(v1::Event event) {
   report_.events.push_back(std::move(event));
 }
 
-void ReportBuffer::Add(v1::Event event, absl::Time now) {
+void ReportBuffer::Add(v1::Event event, absl::Duration now) {
   event.clear_sequence();
   event.clear_attempt();
   event.clear_time();

@@ -21,7 +21,8 @@ class ReportBuffer {
   // Begins with what the row says already.
   explicit ReportBuffer(const jobs::Job& job);
 
-  void Add(v1::Event event, absl::Time now);
+  // `now` is SteadyNow().
+  void Add(v1::Event event, absl::Duration now);
   void SetPhase(const v1::WorkerFrame::Progress& progress);
 
   // Something is to be written.
@@ -44,7 +45,7 @@ class ReportBuffer {
 
  private:
   void AddMetrics(v1::Event event);
-  bool AdmitLog(absl::Time now);
+  bool AdmitLog(absl::Duration now);
 
   store::Report report_;
   bool changed_ = false;
@@ -52,7 +53,7 @@ class ReportBuffer {
   v1::Evaluation evaluation_;
   v1::Plan plan_;
   std::string model_path_;
-  absl::Time log_window_ = absl::InfinitePast();
+  absl::Duration log_window_ = -absl::InfiniteDuration();  // SteadyNow()
   int logs_in_window_ = 0;
   int64_t logs_dropped_ = 0;
 };

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 
 namespace hone::server::scheduler {
 namespace {
@@ -84,16 +85,16 @@ void Scheduler::Loop() {
       StartJobs(now);
       KeepHouse(now);
     }
-    TakeCalls(now);
+    TakeCalls();
     bool urgent = false;
     for (auto& [id, running] : running_) {
       if (stopping_) {
-        running.attempt->Drain(now);
+        running.attempt->Drain();
       }
       running.attempt->Pump(now);
       urgent = urgent || running.attempt->ended() || running.attempt->report().full();
     }
-    if (urgent || now - flushed_ >= kFlushEvery) {
+    if (urgent || SteadyNow() - flushed_ >= kFlushEvery) {
       Flush(now);
     }
     for (auto it = running_.begin(); it != running_.end();) {
@@ -195,7 +196,7 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
   }
 }
 
-void Scheduler::TakeCalls(absl::Time now) {
+void Scheduler::TakeCalls() {
   std::set<std::string> stops, forgets;
   {
     const std::lock_guard lock(mutex_);
@@ -205,7 +206,7 @@ void Scheduler::TakeCalls(absl::Time now) {
   for (const std::string& id : stops) {
     const auto found = running_.find(id);
     if (found != running_.end()) {
-      Tell(*found->second.attempt, now);
+      Tell(*found->second.attempt);
     }
   }
   for (const std::string& id : forgets) {
@@ -213,24 +214,24 @@ void Scheduler::TakeCalls(absl::Time now) {
   }
 }
 
-void Scheduler::Tell(Attempt& attempt, absl::Time now) {
+void Scheduler::Tell(Attempt& attempt) {
   const auto job =
       writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(attempt.job().id); });
   if (!job.ok()) {
     return;
   }
   if (job->state == jobs::JobState::kCancelling) {
-    attempt.Cancel(now);
+    attempt.Cancel();
   } else if (job->state == jobs::JobState::kPausing) {
-    attempt.Pause(now);
+    attempt.Pause();
   }
 }
 
 void Scheduler::KeepHouse(absl::Time now) {
-  if (now - housekeeping_ < kHouseEvery) {
+  if (SteadyNow() - housekeeping_ < kHouseEvery) {
     return;
   }
-  housekeeping_ = now;
+  housekeeping_ = SteadyNow();
   const auto failed = writer_.Run<int>([&](store::JobStore& store) -> absl::StatusOr<int> {
     HONE_RETURN_IF_ERROR(store.RemoveGarbage(kGarbageAtOnce).status());
     return store.FailOverdue(now);
@@ -242,7 +243,7 @@ void Scheduler::KeepHouse(absl::Time now) {
 }
 
 void Scheduler::Flush(absl::Time now) {
-  flushed_ = now;
+  flushed_ = SteadyNow();
   std::vector<std::pair<Attempt*, absl::Status>> writes;
   for (auto& [id, running] : running_) {
     if (running.attempt->report().pending()) {
@@ -350,7 +351,7 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   // judged again.
   if (absl::IsAborted(status)) {
     const bool cancelled = attempt.outcome().cancelled, paused = attempt.outcome().paused;
-    Tell(attempt, now);
+    Tell(attempt);
     if (attempt.outcome().cancelled != cancelled || attempt.outcome().paused != paused) {
       running.decision.reset();
       return false;

@@ -68,9 +68,9 @@ class Scheduler {
   void StartJobs(absl::Time now);
   absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
   void Launch(const jobs::Job& job, absl::Time now);
-  void TakeCalls(absl::Time now);
+  void TakeCalls();
   // Tells the worker what the store says its job's state is.
-  void Tell(Attempt& attempt, absl::Time now);
+  void Tell(Attempt& attempt);
   // Deadlines of jobs that wait, and what deleted jobs leave behind.
   void KeepHouse(absl::Time now);
   // One write for all that is pending.
@@ -90,8 +90,8 @@ class Scheduler {
   metrics::Registry& registry_;
   const int wake_fd_;
   std::map<std::string, Running> running_;  // by job; only the loop's thread
-  absl::Time flushed_ = absl::InfinitePast();
-  absl::Time housekeeping_ = absl::InfinitePast();
+  absl::Duration flushed_;                  // SteadyNow()
+  absl::Duration housekeeping_;
   std::atomic<int> running_count_ = 0;
   std::atomic<int> running_threads_ = 0;
   std::atomic<bool> stopping_ = false;

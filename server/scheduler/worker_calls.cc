@@ -7,8 +7,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 #include "server/worker_process/worker_process.h"
 
 namespace hone::server::scheduler {
@@ -48,7 +48,7 @@ WorkerCalls::~WorkerCalls() { Stop(); }
 
 void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
                          std::function<void(absl::StatusOr<v1::WorkerFrame>)> done) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Duration deadline = SteadyNow() + timeout;
   const bool taken = executor_.Submit(
       [this, request = std::move(request), deadline, done] { done(Call(request, deadline)); });
   if (!taken) {
@@ -57,7 +57,7 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
 }
 
 absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& request,
-                                                  absl::Time deadline) {
+                                                  absl::Duration deadline) {
   if (stopping_) {
     return absl::CancelledError("the server shuts down");
   }
@@ -70,7 +70,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
   registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(request.mode())}, 1);
   // Ends by kill, at the latest when `worker` leaves.
   while (!stopping_) {
-    const absl::Duration left = deadline - absl::Now();
+    const absl::Duration left = deadline - SteadyNow();
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("the worker did not answer in time");
     }

@@ -36,7 +36,8 @@ class WorkerCalls {
   size_t queued() const { return executor_.queued(); }
 
  private:
-  absl::StatusOr<v1::WorkerFrame> Call(const v1::WorkerRequest& request, absl::Time deadline);
+  absl::StatusOr<v1::WorkerFrame> Call(const v1::WorkerRequest& request,
+                                       absl::Duration deadline);  // SteadyNow()
 
   const std::string worker_;
   const artifacts::DataDirectory& directory_;

@@ -19,6 +19,9 @@ namespace {
 
 using jobs::JobState;
 
+// A job that is to wait longer was put back before the clock was: its time has come.
+constexpr absl::Duration kLongestDelay = absl::Hours(1);
+
 constexpr int kSchemaVersion = static_cast<int>(kMigrations.size());
 
 // A change of state: what must be true before, and what is true after. Fields without a value stay
@@ -191,8 +194,8 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(load_.Prepare(connection, select + "WHERE id = ?"));
   HONE_RETURN_IF_ERROR(load_request_.Prepare(connection, select + "WHERE request_id = ?"));
   HONE_RETURN_IF_ERROR(next_.Prepare(
-      connection, select + "WHERE state = 'QUEUED' AND not_before <= ? ORDER BY priority DESC, row "
-                           "LIMIT 1"));
+      connection, select + "WHERE state = 'QUEUED' AND NOT (not_before BETWEEN ?1 AND ?2) "
+                           "ORDER BY priority DESC, row LIMIT 1"));
   HONE_RETURN_IF_ERROR(overdue_.Prepare(
       connection, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"));
   HONE_RETURN_IF_ERROR(delete_.Prepare(connection, "DELETE FROM job WHERE row = ? AND state = ?"));
@@ -365,7 +368,8 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
 }
 
 absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::Time now) {
-  const absl::StatusOr<JobRow> row = LoadBy(next_.Reset().Int(ToNanos(now)));
+  const absl::StatusOr<JobRow> row =
+      LoadBy(next_.Reset().Int(ToNanos(now) + 1).Int(ToNanos(now + kLongestDelay)));
   if (absl::IsNotFound(row.status())) {
     return std::nullopt;
   }

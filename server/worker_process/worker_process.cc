@@ -15,9 +15,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 
 extern char** environ;
 
@@ -267,13 +267,13 @@ WorkerProcess::~WorkerProcess() {
 }
 
 absl::StatusOr<Received> WorkerProcess::Read(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Duration deadline = SteadyNow() + timeout;
   while (true) {
     HONE_ASSIGN_OR_RETURN(std::optional<v1::WorkerFrame> frame, decoder_.Next());
     if (frame || ended_) {
       return Received{.frame = std::move(frame), .ended = !frame && ended_};
     }
-    const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
+    const absl::Duration left = std::max(deadline - SteadyNow(), absl::ZeroDuration());
     pollfd wanted{.fd = event_fd_, .events = POLLIN, .revents = 0};
     const int ready = poll(
         &wanted, 1, static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(left), 1 << 30)));
@@ -302,10 +302,10 @@ ExitStatus WorkerProcess::Wait(absl::Duration grace) {
   if (exit_) {
     return *exit_;
   }
-  const absl::Time deadline = absl::Now() + grace;
+  const absl::Duration deadline = SteadyNow() + grace;
   int status = 0;
   pid_t reaped = waitpid(pid_, &status, WNOHANG);
-  while (reaped == 0 && absl::Now() < deadline) {
+  while (reaped == 0 && SteadyNow() < deadline) {
     absl::SleepFor(absl::Milliseconds(5));
     reaped = waitpid(pid_, &status, WNOHANG);
   }

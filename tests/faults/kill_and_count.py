@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Kills honed and hone-worker, fills the disk and breaks fsync at counted events, and counts what is left: every job that was
+"""Kills honed and hone-worker, fills the disk and breaks fsync at counted events, sets the clock, stops workers, and counts what is left: every job that was
 acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, and every watcher saw every event once.
 
     kill_and_count.py HONED HONE SHIM SOURCE_DIR [--seed 1] [--server-kills 200] [--worker-kills 200] [--full 20] [--broken 20]
-                      [--drains 20]
+                      [--drains 20] [--clocks 20] [--stops 10]
 
 The seed gives the list of faults (which process, which event, which count): the same seed, the same list. While it goes on, seven
 jobs are kept queued or running, two at a time; each is submitted with a request id until a server acknowledges it.
 """
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import pathlib
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -74,13 +76,13 @@ class Harness:
         return subprocess.run([self.options.hone, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
                               env=self.environment, check=False)
 
-    def start(self, fault=""):
-        environment = dict(self.environment)
-        if fault:
+    def start(self, fault="", *arguments, environment=None):
+        environment = dict(self.environment, **(environment or {}))
+        if fault or "HONE_CLOCK" in environment:
             environment.update(HONE_FAULT=fault, LD_PRELOAD=str(self.options.shim))
         self.server = subprocess.Popen(
             [self.options.honed, "--data-dir", self.folder / "data", "--listen", self.address, "--metrics-listen", "127.0.0.1:0",
-             "--jobs", "2", "--worker", self.worker], stdout=self.log, stderr=self.log, env=environment)
+             "--jobs", "2", "--worker", self.worker, *map(str, arguments)], stdout=self.log, stderr=self.log, env=environment)
 
     def recipe(self, number, run_directory=None):
         settings = {"training.seed": number % RECIPES + 1, "training.epochs": self.options.epochs,
@@ -177,6 +179,51 @@ class Harness:
                 sys.exit(f"honed ended with {code} after {time.monotonic() - begin:.1f} s; see {self.log.name}")
         self.count(what)
 
+    def set_the_clock(self):
+        """One server, whose clock jumps by up to two days to either side while jobs run: nobody is taken for hung, nothing waits for
+        a time that will not come."""
+        clock = self.folder / "clock"
+        clock.write_bytes(struct.pack("<q", 0))
+        start = (self.folder / "honed.log").stat().st_size
+        self.start(environment={"HONE_CLOCK": str(clock)})
+        for _ in range(self.options.clocks):
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                self.top_up()
+            with open(clock, "r+b") as file:
+                file.write(struct.pack("<q", self.random.randint(-2 * 86400, 2 * 86400)))
+            self.count("clock set")
+        self.stop("server stopped")
+        said = (self.folder / "honed.log").read_bytes()[start:].decode(errors="replace")
+        if "said nothing for too long" in said or "DEADLINE" in said or "ended: SUCCEEDED" not in said:
+            sys.exit(f"the clock was set, and: {said[-2000:]}")
+
+    def stop_workers(self):
+        """Workers are stopped (SIGSTOP) and never continued: they are found silent, killed, and their jobs go on."""
+        self.start("", "--silence-seconds", 1)
+        done, end = 0, time.monotonic() + 20 * self.options.stops
+        while done < self.options.stops and time.monotonic() < end:
+            self.top_up()
+            time.sleep(self.random.uniform(0, 1))
+            children = [int(child) for thread in pathlib.Path(f"/proc/{self.server.pid}/task").iterdir()
+                        for child in (thread / "children").read_text().split()]
+            if children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.random.choice(children), signal.SIGSTOP)
+                    done += 1
+        self.counts["worker stopped"] = done
+        self.until_done()
+        self.stop("server stopped")
+
+    def until_done(self):
+        """Nobody submits; what is there comes to an end."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            listed = self.hone("--output", "json", "jobs", "list", "--limit", 100000)
+            if listed.returncode == 0 and all(j["state"] not in ("QUEUED", "RUNNING") for j in json.loads(listed.stdout).get("jobs", [])):
+                return
+            time.sleep(0.2)
+
     def kill_workers(self):
         """One server; each worker that it starts dies at its event, every third one lives."""
         self.start()
@@ -208,6 +255,10 @@ class Harness:
             while time.monotonic() < end:
                 self.top_up()
             self.stop("server drained")
+        if self.options.clocks > 0:
+            self.set_the_clock()
+        if self.options.stops > 0:
+            self.stop_workers()
         if self.options.worker_kills > 0:
             self.kill_workers()
         self.start()
@@ -265,7 +316,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("honed", "hone", "shim", "source"):
         parser.add_argument(name)
-    for name, default in (("seed", 1), ("server-kills", 200), ("worker-kills", 200), ("full", 20), ("broken", 20), ("drains", 20),
+    for name, default in (("seed", 1), ("server-kills", 200), ("worker-kills", 200), ("full", 20), ("broken", 20), ("drains", 20), ("clocks", 20), ("stops", 10),
                           ("epochs", 1500), ("watchers", 20), ("checked-logs", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", help="work in this folder and leave it")

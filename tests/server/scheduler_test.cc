@@ -130,7 +130,7 @@ v1::Event MetricsEvent(int64_t step, const std::string& name = "loss") {
 
 TEST(ReportBuffer, MergesPointsOfTheSameCurvesButKeepsOthers) {
   ReportBuffer buffer{jobs::Job()};
-  const absl::Time now = absl::Now();
+  const absl::Duration now = absl::Seconds(100);
   buffer.Add(MetricsEvent(1), now);
   buffer.Add(MetricsEvent(2, "validation_loss"), now);
   buffer.Add(MetricsEvent(3), now);
@@ -141,7 +141,7 @@ TEST(ReportBuffer, MergesPointsOfTheSameCurvesButKeepsOthers) {
 
 TEST(ReportBuffer, DropsLogLinesAboveTheRateAndSaysHowMany) {
   ReportBuffer buffer{jobs::Job()};
-  const absl::Time now = absl::Now();
+  const absl::Duration now = absl::Seconds(100);
   v1::Event line;
   line.mutable_log()->set_text("x");
   for (int i = 0; i < ReportBuffer::kLogsPerSecond + 5; ++i) {
@@ -158,7 +158,7 @@ TEST(ReportBuffer, KeepsCheckpointsHoweverMany) {
   v1::Event checkpoint;
   checkpoint.mutable_checkpoint();
   for (int i = 0; i < 300; ++i) {
-    buffer.Add(checkpoint, absl::Now());
+    buffer.Add(checkpoint, absl::Seconds(100));
   }
   EXPECT_EQ(buffer.report().events.size(), 300u);
 }
@@ -169,7 +169,7 @@ TEST(ReportBuffer, ReplacesAnEventThatNoClientCouldReceive) {
   for (int i = 0; i < 2000; ++i) {
     event.mutable_layer_statistics()->add_layers()->set_name(std::string(1000, 'n'));
   }
-  buffer.Add(event, absl::Now());
+  buffer.Add(event, absl::Seconds(100));
   EXPECT_THAT(buffer.report().events.at(0).log().text(), HasSubstr("dropped"));
 }
 
