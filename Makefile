@@ -33,8 +33,9 @@ fuzz: setup  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for eac
 	cmake --build --preset fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_TARGETS))
 	tests/fuzz/run build/fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+CONTAINERS = $(shell command -v podman || echo docker)
 image:  ## the container image `hone`, with docker or podman
-	$(shell command -v podman || echo docker) build $(IMAGE_OPTIONS) -t hone .
+	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) $(IMAGE_OPTIONS) -t hone .
 
 format:  ## clang-format over all sources
 	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i

@@ -6,7 +6,9 @@ target_compile_features(hone_options INTERFACE cxx_std_20)
 target_compile_options(hone_options INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
   # GCC 12 warns about code inside its own headers at -O2 and above (GCC bugs 105329, 105593).
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-maybe-uninitialized>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-maybe-uninitialized>
+  # Clang finds what GCC's own headers deprecate.
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>)
 target_include_directories(hone_options INTERFACE ${PROJECT_SOURCE_DIR})
 if(HONE_SANITIZE)
   target_compile_options(hone_options INTERFACE -fsanitize=${HONE_SANITIZE} -fno-omit-frame-pointer)

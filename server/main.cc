@@ -1,11 +1,13 @@
-// honed: flags → config → the server → wait for a signal → drain.
+// honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its folder.
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "server/config/config.h"
+#include "server/doctor/doctor.h"
 #include "server/rpc/server.h"
 
 namespace {
@@ -24,6 +26,9 @@ sigset_t BlockSignals() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) {
+    return hone::server::doctor::Main(argc - 1, argv + 1);
+  }
   const auto parsed = hone::server::config::Parse(argc, argv);
   if (!parsed.ok()) {
     std::fprintf(stderr, "honed: %s\n", std::string(parsed.status().message()).c_str());

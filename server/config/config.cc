@@ -20,7 +20,7 @@ namespace {
 // What the server itself may grow to.
 constexpr int64_t kServerBytes = int64_t{128} << 20;
 
-void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
+void Declare(CLI::App& app, Config& config, double& grace, double& silence, double& keep_days) {
   app.option_defaults()->take_last();
   app.set_version_flag("--version", std::string(kVersion));
   app.set_config("--config", "", "A file with the same names, as INI: data-dir = \"/srv/hone\"")
@@ -80,6 +80,12 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence) {
   app.add_option("--silence-seconds", silence, "Silence of a worker after which it is killed")
       ->envname("HONED_SILENCE_SECONDS")
       ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  app.add_option("--keep-jobs-days", keep_days,
+                 "Days after its end when a job and its history are forgotten, its model not; "
+                 "0: never")
+      ->envname("HONED_KEEP_JOBS_DAYS")
+      ->check(CLI::Range(0.0, 36500.0))
       ->capture_default_str();
   app.add_option("--log-level", config.log_level, "What is logged")
       ->envname("HONED_LOG_LEVEL")
@@ -151,9 +157,10 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   Config& config = parsed.config;
   double grace = absl::ToDoubleSeconds(config.grace);
   double silence = absl::ToDoubleSeconds(config.silence);
+  double keep_days = 0;
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
-  Declare(app, config, grace, silence);
+  Declare(app, config, grace, silence, keep_days);
   // The last one counts, so flags beat variables; the library wants them in reverse.
   std::vector<std::string> flags = FlagsOfEnvironment(app);
   flags.insert(flags.end(), argv + 1, argv + argc);
@@ -171,6 +178,9 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   }
   config.grace = absl::Seconds(grace);
   config.silence = absl::Seconds(silence);
+  if (keep_days > 0) {
+    config.keep_ended = absl::Hours(24) * keep_days;
+  }
   HONE_RETURN_IF_ERROR(Complete(config));
   return parsed;
 }

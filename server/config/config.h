@@ -27,6 +27,7 @@ struct Config {
   absl::Duration grace = absl::Seconds(20);       // from asking a worker to end to killing it
   absl::Duration silence = absl::Seconds(120);    // of a worker, after which it is killed
   absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
+  absl::Duration keep_ended = absl::InfiniteDuration();  // jobs that ended longer ago are forgotten
   std::string log_level = "info";
 
   // Of a job that does not ask for a number.

@@ -23,6 +23,7 @@ constexpr absl::Duration kFlushEvery = absl::Milliseconds(250);
 // After which the queue is looked at although nobody called (delayed retries).
 constexpr int kIdleMs = 500;
 constexpr int kBusyMs = 50;
+constexpr int kForgottenAtOnce = 100;
 constexpr absl::Duration kHouseEvery = absl::Seconds(1);
 constexpr int kGarbageAtOnce = 2000;  // events
 
@@ -232,13 +233,22 @@ void Scheduler::KeepHouse(absl::Time now) {
     return;
   }
   housekeeping_ = SteadyNow();
+  std::vector<std::string> forgotten;
   const auto failed = writer_.Run<int>([&](store::JobStore& store) -> absl::StatusOr<int> {
     HONE_RETURN_IF_ERROR(store.RemoveGarbage(kGarbageAtOnce).status());
+    if (options_.keep_ended < absl::InfiniteDuration()) {
+      HONE_ASSIGN_OR_RETURN(forgotten,
+                            store.DeleteEnded(now - options_.keep_ended, kForgottenAtOnce));
+    }
     return store.FailOverdue(now);
   });
   if (!failed.ok()) {
     spdlog::error("housekeeping: {}", failed.status().ToString());
     registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
+    return;
+  }
+  for (const std::string& id : forgotten) {
+    directory_.RemoveRun(id);
   }
 }
 

@@ -26,6 +26,7 @@ struct SchedulerOptions {
   int threads = 1;  // of all running jobs together
   absl::Duration grace = absl::Seconds(20);
   absl::Duration silence = absl::Seconds(120);
+  absl::Duration keep_ended = absl::InfiniteDuration();  // then a job is forgotten; its model stays
   absl::Duration retry_delay = absl::Seconds(2);
   // The file of the uploaded data set that a job uses, or "". Empty: there are none.
   std::function<absl::StatusOr<std::string>(const std::string& job_id)> dataset_path = nullptr;

@@ -121,6 +121,8 @@ class JobStore {
   virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
   // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
   virtual absl::Status Delete(const std::string& id) = 0;
+  // Delete for up to `limit` jobs that ended before then; their ids.
+  virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(absl::Time before, int limit) = 0;
   // Forgets a model; its job stays, without it.
   virtual absl::Status DeleteModel(const std::string& id) = 0;
   // Removes up to `events` events of deleted jobs; how many there were.
@@ -142,6 +144,8 @@ class JobStore {
   virtual absl::StatusOr<std::vector<JobCount>> Count() const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
   virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;
+  // Reads everything, the history too; what is not as it should be, in words.
+  virtual absl::StatusOr<std::vector<std::string>> FindDamage() const = 0;
   // Told apart from every other log: part of resume tokens.
   virtual const std::string& generation() const = 0;
   // Data sets, in the same transactions. Lives as long as this.

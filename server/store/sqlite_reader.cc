@@ -176,6 +176,39 @@ absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
   }
 }
 
+absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> damage;
+  for (const char* query :
+       {"PRAGMA integrity_check(20)",
+        "SELECT 'row ' || rowid || ' of ' || \"table\" || ' names a row of ' || parent || ' that "
+        "is not "
+        "there' FROM pragma_foreign_key_check",
+        "SELECT 'jobs/' || id || ': its log should have the events 1 to ' || last_sequence || ', "
+        "and "
+        "has ' || (SELECT count(*) FROM event WHERE job_row = job.row) || ' up to ' || "
+        "(SELECT coalesce(max(sequence), 0) FROM event WHERE job_row = job.row) FROM job "
+        "WHERE last_sequence != (SELECT count(*) FROM event WHERE job_row = job.row) "
+        "OR last_sequence != (SELECT max(sequence) FROM event WHERE job_row = job.row)"}) {
+    Statement statement;
+    HONE_RETURN_IF_ERROR(statement.Prepare(connection_.get(), query));
+    for (;;) {
+      const absl::StatusOr<bool> found = statement.Step();
+      if (!found.ok()) {
+        damage.push_back(std::string(found.status().message()));
+        break;
+      }
+      if (!*found) {
+        break;
+      }
+      if (statement.ColumnBytes(0) != "ok") {
+        damage.emplace_back(statement.ColumnBytes(0));
+      }
+    }
+  }
+  return damage;
+}
+
 absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
   const std::lock_guard lock(mutex_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_model_.Reset().Text(id).Step());

@@ -27,6 +27,7 @@ class SqliteReader {
   absl::StatusOr<std::vector<JobCount>> Count();
   absl::StatusOr<v1::Model> GetModel(const std::string& id);
   absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row);
+  absl::StatusOr<std::vector<std::string>> FindDamage();
 
  private:
   SqliteReader() = default;

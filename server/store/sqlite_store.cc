@@ -68,6 +68,7 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
   absl::Status Delete(const std::string& id) override;
+  absl::StatusOr<std::vector<std::string>> DeleteEnded(absl::Time before, int limit) override;
   absl::Status DeleteModel(const std::string& id) override;
   absl::StatusOr<int> RemoveGarbage(int events) override;
   absl::StatusOr<int> FailOverdue(absl::Time now) override;
@@ -91,6 +92,9 @@ class SqliteStore final : public JobStore {
   }
   absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const override {
     return reader_->ListModels(limit, before_row);
+  }
+  absl::StatusOr<std::vector<std::string>> FindDamage() const override {
+    return reader_->FindDamage();
   }
   const std::string& generation() const override { return generation_; }
   DatasetStore& datasets() override { return *datasets_; }
@@ -121,7 +125,7 @@ class SqliteStore final : public JobStore {
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
-      overdue_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
+      overdue_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
       delete_model_, without_model_;
 };
 
@@ -198,6 +202,9 @@ absl::Status SqliteStore::PrepareAll() {
                            "ORDER BY priority DESC, row LIMIT 1"));
   HONE_RETURN_IF_ERROR(overdue_.Prepare(
       connection, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"));
+  HONE_RETURN_IF_ERROR(ended_.Prepare(
+      connection,
+      "SELECT id FROM job WHERE end_time > 0 AND end_time < ? ORDER BY end_time LIMIT ?"));
   HONE_RETURN_IF_ERROR(delete_.Prepare(connection, "DELETE FROM job WHERE row = ? AND state = ?"));
   HONE_RETURN_IF_ERROR(
       delete_labels_.Prepare(connection, "DELETE FROM job_label WHERE job_row = ?"));
@@ -543,6 +550,22 @@ absl::Status SqliteStore::Delete(const std::string& id) {
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
     return to_garbage_.Reset().Int(row.row).Run();
   });
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteEnded(absl::Time before, int limit) {
+  std::vector<std::string> ids;
+  ended_.Reset().Int(ToNanos(before)).Int(limit);
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, ended_.Step());
+    if (!found) {
+      break;
+    }
+    ids.emplace_back(ended_.ColumnBytes(0));
+  }
+  for (const std::string& id : ids) {
+    HONE_RETURN_IF_ERROR(Delete(id));
+  }
+  return ids;
 }
 
 absl::Status SqliteStore::DeleteModel(const std::string& id) {

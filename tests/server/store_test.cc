@@ -352,6 +352,27 @@ TEST_F(StoreTest, ADamagedFileIsReportedAsDataLoss) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
 }
 
+TEST_F(StoreTest, JobsThatEndedLongAgoAreForgottenAndOthersAreNot) {
+  const std::string old = InsertAndClaim(), fresh = InsertAndClaim(), waiting = Insert();
+  const Ending ending{.state = jobs::JobState::kSucceeded, .reason = v1::Job::COMPLETED};
+  ASSERT_THAT(store_->Finish(old, 1, ending, kNow), IsOk());
+  ASSERT_THAT(store_->Finish(fresh, 1, ending, kNow + absl::Hours(2)), IsOk());
+  const auto forgotten = store_->DeleteEnded(kNow + absl::Hours(1), 10);
+  ASSERT_THAT(forgotten, IsOk());
+  EXPECT_THAT(*forgotten, ::testing::ElementsAre(old));
+  EXPECT_THAT(store_->Get(old).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(old)));
+  EXPECT_THAT(store_->Get(fresh), IsOk());
+  EXPECT_THAT(store_->Get(waiting), IsOk());
+}
+
+TEST_F(StoreTest, AClockThatWasSetBackDoesNotKeepAJobWaiting) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->Requeue(id, 1, {.message = "again", .delay = absl::Seconds(5)}, kNow),
+              IsOk());
+  EXPECT_FALSE(store_->Claim(1, kNow + absl::Seconds(1))->has_value());
+  EXPECT_TRUE(store_->Claim(1, kNow - absl::Hours(48))->has_value());
+}
+
 // Overwrites the pages that hold the text, but for their first bytes.
 void Damage(const std::string& path, const std::string& text) {
   constexpr size_t kPage = 4096, kHeader = 100;

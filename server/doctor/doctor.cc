@@ -1,0 +1,176 @@
+#include "server/doctor/doctor.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "server/artifacts/data_directory.h"
+#include "server/datasets/blobs.h"
+#include "server/store/dataset_store.h"
+#include "server/store/sqlite_store.h"
+
+namespace hone::server::doctor {
+namespace {
+
+constexpr int kPage = 1000;
+
+// The directory and the store stay locked and open as long as a finding may be mended.
+struct Patient {
+  std::string root;
+  std::unique_ptr<artifacts::DataDirectory> directory;
+  std::unique_ptr<store::JobStore> store;
+  std::vector<Finding> findings;
+
+  void Add(std::string what, std::function<void()> mend = nullptr) {
+    findings.push_back({std::move(what), std::move(mend)});
+  }
+};
+
+std::vector<std::string> NamesIn(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    names.push_back(entry.path().filename());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+void CheckFile(Patient& patient, const std::string& owner, const std::string& path,
+               const std::string& sha256) {
+  const absl::StatusOr<std::string> found = Sha256OfFile(path);
+  if (!found.ok()) {
+    patient.Add(absl::StrCat(owner, ": ", found.status().message()));
+  } else if (*found != sha256) {
+    patient.Add(absl::StrCat(owner, ": ", path, " has the SHA-256 ", *found,
+                             ", and the store says ", sha256));
+  }
+}
+
+absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
+  std::set<std::string> known;
+  store::ListJobs what{.limit = kPage};
+  do {
+    HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, patient->store->List(what));
+    for (const jobs::Job& job : page.items) {
+      known.insert(job.id);
+    }
+    what.from_row = page.next_row;
+  } while (what.from_row != 0);
+  for (const std::string& name : NamesIn(patient->root + "/runs")) {
+    if (!known.contains(name)) {
+      patient->Add(absl::StrCat("runs/", name, ": belongs to no job"),
+                   [patient, name] { patient->directory->RemoveRun(name); });
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
+  std::set<std::string> known;
+  int64_t before = 0;
+  do {
+    HONE_ASSIGN_OR_RETURN(const store::Page<v1::Model> page,
+                          patient->store->ListModels(kPage, before));
+    for (const v1::Model& model : page.items) {
+      HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
+      known.insert(id);
+      for (const v1::ModelFile& file : model.files()) {
+        CheckFile(*patient, model.name(),
+                  absl::StrCat(patient->directory->ModelDirectory(id), "/", file.path()),
+                  file.sha256());
+      }
+    }
+    before = page.next_row;
+  } while (before != 0);
+  for (const std::string& name : NamesIn(patient->root + "/models")) {
+    if (!known.contains(name)) {
+      patient->Add(absl::StrCat("models/", name, ": belongs to no model"),
+                   [patient, name] { patient->directory->RemoveModel(name); });
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDatasets(const std::shared_ptr<Patient>& patient) {
+  const datasets::Blobs blobs(patient->directory->datasets_directory(),
+                              patient->directory->uploads_directory());
+  int64_t before = 0;
+  do {
+    HONE_ASSIGN_OR_RETURN(const store::Page<store::Dataset> page,
+                          patient->store->datasets().List(kPage, before));
+    for (const store::Dataset& dataset : page.items) {
+      CheckFile(*patient, absl::StrCat("datasets/", dataset.name), blobs.Path(dataset.bytes),
+                dataset.bytes.sha256);
+    }
+    before = page.next_row;
+  } while (before != 0);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Finding>> Examine(const std::string& data_directory) {
+  if (!std::filesystem::exists(data_directory + "/store.db")) {
+    return absl::NotFoundError(
+        absl::StrCat(data_directory, ": there is no store.db; is it a server's --data-dir?"));
+  }
+  const auto patient = std::make_shared<Patient>();
+  patient->root = data_directory;
+  HONE_ASSIGN_OR_RETURN(patient->directory, artifacts::DataDirectory::Open(data_directory));
+  HONE_ASSIGN_OR_RETURN(patient->store, store::OpenSqliteStore(patient->directory->store_path()));
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> damage, patient->store->FindDamage());
+  for (const std::string& what : damage) {
+    patient->Add(absl::StrCat("store.db: ", what));
+  }
+  HONE_RETURN_IF_ERROR(CheckJobs(patient));
+  HONE_RETURN_IF_ERROR(CheckModels(patient));
+  HONE_RETURN_IF_ERROR(CheckDatasets(patient));
+  return std::move(patient->findings);
+}
+
+int Main(int argc, const char* const* argv) {
+  std::string data_directory;
+  bool mend = false;
+  CLI::App app("Checks every invariant of a server's folder; changes nothing unless asked.",
+               "honed doctor");
+  app.add_option("--data-dir", data_directory, "The server's folder; no server may use it")
+      ->envname("HONED_DATA_DIR")
+      ->required();
+  app.add_flag("--mend", mend, "Put right what can be without a person's decision");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const absl::StatusOr<std::vector<Finding>> findings = Examine(data_directory);
+  if (!findings.ok()) {
+    std::fprintf(stderr, "honed doctor: %s\n", std::string(findings.status().message()).c_str());
+    return 1;
+  }
+  int left = 0;
+  for (const Finding& finding : *findings) {
+    const bool mended = mend && finding.mend != nullptr;
+    if (mended) {
+      finding.mend();
+    }
+    left += mended ? 0 : 1;
+    std::printf("%s%s\n", finding.what.c_str(),
+                mended                    ? " (mended)"
+                : finding.mend != nullptr ? " (--mend removes it)"
+                                          : "");
+  }
+  if (findings->empty()) {
+    std::printf("all is well\n");
+  }
+  return left == 0 ? 0 : 1;
+}
+
+}  // namespace hone::server::doctor
