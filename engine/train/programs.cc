@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/graphs.h"
 
@@ -47,6 +48,7 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const TrainingConfig
   for (const int64_t batch : BatchSizes(info.train, config.batch_size)) {
     shards = std::max(shards, p->OptionsFor(config, batch, true).shards);
   }
+  HONE_RETURN_IF_ERROR(p->CheckMemory(config, shards));
   p->store_.Allocate(shards);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
@@ -98,6 +100,25 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
     updates_.push_back(std::move(update));
   }
   return absl::OkStatus();
+}
+
+// Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
+absl::Status Programs::CheckMemory(const TrainingConfig& config, int shards) const {
+  int64_t bytes = store_.SlabBytes(shards);
+  for (const CompiledUpdate& update : updates_) {
+    for (const TrainedParameter& trained : update.trained) {
+      bytes += store_.spec(trained.id).shape.elements() * static_cast<int64_t>(sizeof(float)) *
+               static_cast<int64_t>(optim::StateNames(update.options(config)).size());
+    }
+  }
+  const int64_t available = AvailableMemoryBytes();
+  if (bytes <= available) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("model.layers: the weights, their gradients and the optimizer's state need ",
+                   (bytes >> 20) + 1, " MiB of memory, there are ", available >> 20,
+                   " MiB; smaller layers, or an optimizer with less state (sgd), may help"));
 }
 
 absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {

@@ -73,6 +73,7 @@ class Programs {
   Programs() = default;
   absl::Status DeclareParameters(const TrainingConfig& config, const DataInfo& info,
                                  const Task& task);
+  absl::Status CheckMemory(const TrainingConfig& config, int shards) const;
   absl::Status MakeOptimizers(const TrainingConfig& config);
   absl::Status CompileTraining(const TrainingConfig& config, const DataInfo& info,
                                const Task& task);

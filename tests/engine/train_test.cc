@@ -225,6 +225,14 @@ TEST_F(TrainTest, ALastLayerThatDoesNotFitTheClassesIsNamed) {
   EXPECT_EQ(phase_, Phase::kPlanning);
 }
 
+TEST_F(TrainTest, ANetLargerThanTheMemoryIsRefusedBeforeItIsAllocated) {
+  TrainingConfig config = Points();
+  config.model.layers = {DenseLayer(int64_t{1} << 21), DenseLayer(int64_t{1} << 21), DenseLayer(3)};
+  EXPECT_THAT(Run(config).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("MiB of memory, there are")));
+  EXPECT_EQ(phase_, Phase::kPlanning);
+}
+
 TEST_F(TrainTest, CheckpointsAreWrittenEverySoManySteps) {
   TrainingConfig config = Points();
   config.checkpoints.every_steps = 7;
