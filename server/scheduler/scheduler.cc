@@ -24,6 +24,8 @@ constexpr absl::Duration kFlushEvery = absl::Milliseconds(250);
 constexpr int kIdleMs = 500;
 constexpr int kBusyMs = 50;
 constexpr int kForgottenAtOnce = 100;
+// After what was not the job's fault.
+constexpr absl::Duration kStartAgain = absl::Seconds(5);
 constexpr absl::Duration kHouseEvery = absl::Seconds(1);
 constexpr int kGarbageAtOnce = 2000;  // events
 
@@ -188,9 +190,9 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
   spdlog::error("jobs/{} attempt {} cannot start: {}", job.id, job.attempt,
                 attempt.status().ToString());
   const absl::Status status = writer_.RunStatus([&](store::JobStore& store) {
-    return store.Requeue(
-        job.id, job.attempt,
-        {.message = std::string(attempt.status().message()), .delay = absl::Seconds(5)}, now);
+    return store.Requeue(job.id, job.attempt,
+                         {.message = std::string(attempt.status().message()), .delay = kStartAgain},
+                         now);
   });
   if (!status.ok()) {
     spdlog::error("jobs/{}: {}", job.id, status.ToString());
@@ -285,18 +287,25 @@ void Scheduler::Flush(absl::Time now) {
   }
 }
 
-void Scheduler::Publish(Attempt& attempt, store::Ending& ending, absl::Time now) {
+// A disk that fails is not the job's fault: its last checkpoint is there, and it ends another time.
+void Scheduler::Publish(Attempt& attempt, Decision& decision, absl::Time now) {
   const ReportBuffer& report = attempt.report();
   if (report.model_path().empty()) {
     return;
   }
+  store::Ending& ending = *decision.ending;
   const jobs::Job& job = attempt.job();
   const auto files = directory_.Publish(attempt.run_directory(), report.model_path(), job.id);
   if (!files.ok()) {
-    ending = {.state = jobs::JobState::kFailed,
-              .reason = absl::IsResourceExhausted(files.status()) ? v1::Job::STORAGE_FULL
-                                                                  : v1::Job::INTERNAL,
-              .message = absl::StrCat("the model cannot be published: ", files.status().message())};
+    const std::string message =
+        absl::StrCat("the model cannot be published: ", files.status().message());
+    if (absl::IsInvalidArgument(files.status())) {
+      ending = {.state = jobs::JobState::kFailed, .reason = v1::Job::INTERNAL, .message = message};
+      return;
+    }
+    decision.ending.reset();
+    decision.requeueing = store::Requeueing{.message = absl::StrCat(message, "; it is tried again"),
+                                            .delay = kStartAgain};
     return;
   }
   v1::Model& model = ending.model.emplace();
@@ -332,9 +341,10 @@ Decision Scheduler::Judge(Attempt& attempt, absl::Time now) {
   if (decision.ending.has_value()) {
     decision.ending->evaluation = attempt.report().evaluation();
     if (decision.ending->state == jobs::JobState::kSucceeded) {
-      Publish(attempt, *decision.ending, now);
+      Publish(attempt, decision, now);
     }
-  } else {
+  }
+  if (decision.requeueing.has_value()) {
     decision.requeueing->checkpointed = checkpointed;
   }
   return decision;

@@ -82,7 +82,7 @@ class Scheduler {
   Decision Judge(Attempt& attempt, absl::Time now);
   absl::Status Write(const Attempt& attempt, const Decision& decision, absl::Time now);
   // Moves the model of a job that succeeded to its place, or turns the ending into a failure.
-  void Publish(Attempt& attempt, store::Ending& ending, absl::Time now);
+  void Publish(Attempt& attempt, Decision& decision, absl::Time now);
   void WaitForWork(bool busy);
 
   const SchedulerOptions options_;
