@@ -20,7 +20,8 @@ namespace {
 // What the server itself may grow to.
 constexpr int64_t kServerBytes = int64_t{128} << 20;
 
-void Declare(CLI::App& app, Config& config, double& grace, double& silence, double& keep_days) {
+void Declare(CLI::App& app, Config& config, double& grace, double& silence, double& stall,
+             double& keep_days) {
   app.option_defaults()->take_last();
   app.set_version_flag("--version", std::string(kVersion));
   app.set_config("--config", "", "A file with the same names, as INI: data-dir = \"/srv/hone\"")
@@ -79,6 +80,11 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence, doub
       ->capture_default_str();
   app.add_option("--silence-seconds", silence, "Silence of a worker after which it is killed")
       ->envname("HONED_SILENCE_SECONDS")
+      ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  app.add_option("--stall-seconds", stall,
+                 "A worker that is alive but does not get on for so long is killed")
+      ->envname("HONED_STALL_SECONDS")
       ->check(CLI::Range(1.0, 86400.0))
       ->capture_default_str();
   app.add_option("--keep-jobs-days", keep_days,
@@ -157,10 +163,11 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   Config& config = parsed.config;
   double grace = absl::ToDoubleSeconds(config.grace);
   double silence = absl::ToDoubleSeconds(config.silence);
+  double stall = absl::ToDoubleSeconds(config.stall);
   double keep_days = 0;
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
-  Declare(app, config, grace, silence, keep_days);
+  Declare(app, config, grace, silence, stall, keep_days);
   // The last one counts, so flags beat variables; the library wants them in reverse.
   std::vector<std::string> flags = FlagsOfEnvironment(app);
   flags.insert(flags.end(), argv + 1, argv + argc);
@@ -178,6 +185,7 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   }
   config.grace = absl::Seconds(grace);
   config.silence = absl::Seconds(silence);
+  config.stall = absl::Seconds(stall);
   if (keep_days > 0) {
     config.keep_ended = absl::Hours(24) * keep_days;
   }

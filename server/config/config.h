@@ -24,8 +24,9 @@ struct Config {
   int64_t dataset_quota_bytes = int64_t{64} << 30;  // of all uploaded data sets together
   int64_t disk_floor_bytes = int64_t{1}
                              << 30;  // free disk below which uploads and new jobs are refused
-  absl::Duration grace = absl::Seconds(20);       // from asking a worker to end to killing it
-  absl::Duration silence = absl::Seconds(120);    // of a worker, after which it is killed
+  absl::Duration grace = absl::Seconds(20);     // from asking a worker to end to killing it
+  absl::Duration silence = absl::Seconds(120);  // of a worker, after which it is killed
+  absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but does not get on
   absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
   absl::Duration keep_ended = absl::InfiniteDuration();  // jobs that ended longer ago are forgotten
   std::string log_level = "info";

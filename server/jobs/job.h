@@ -20,6 +20,7 @@ struct Job {
   std::string message;
   int attempt = 0;   // rises at every claim: results of older attempts are refused
   int failures = 0;  // charged ones since the newest checkpoint
+  int retries = 0;   // those that cost nothing, since the newest checkpoint
   int threads = 1;
   int queue_position = 0;
   absl::Time create_time = absl::InfinitePast();

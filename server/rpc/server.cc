@@ -54,6 +54,7 @@ class HonedServer final : public Server {
             .threads = config_.threads,
             .grace = config_.grace,
             .silence = config_.silence,
+            .stall = config_.stall,
             .keep_ended = config_.keep_ended,
             .retry_delay = config_.retry_delay,
             .dataset_path =

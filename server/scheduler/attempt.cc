@@ -23,6 +23,7 @@ Attempt::Attempt(const jobs::Job& job, const AttemptOptions& options)
       options_(options),
       report_(job),
       last_frame_(SteadyNow()),
+      last_progress_(last_frame_),
       deadline_(jobs::Deadline(job.spec, job.create_time)),
       oom_kills_(OomKills()) {}
 
@@ -50,6 +51,9 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
 
 void Attempt::Take(v1::WorkerFrame frame) {
   last_frame_ = SteadyNow();
+  if (!frame.progress().still()) {
+    last_progress_ = last_frame_;
+  }
   switch (frame.kind_case()) {
     case v1::WorkerFrame::kEvent:
       return report_.Add(std::move(*frame.mutable_event()), last_frame_);
@@ -86,10 +90,10 @@ void Attempt::Pump(absl::Time now) {
     Take(*std::move(received->frame));
   }
   if (report_.full()) {
-    last_frame_ = SteadyNow();  // it waits for us
+    last_frame_ = last_progress_ = SteadyNow();  // it waits for us
   }
   const absl::Duration steady = SteadyNow();
-  if (steady - last_frame_ > options_.silence) {
+  if (steady - last_frame_ > options_.silence || steady - last_progress_ > options_.stall) {
     outcome_.hung = true;
     Kill();
   } else if (steady >= kill_at_) {

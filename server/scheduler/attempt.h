@@ -21,6 +21,7 @@ struct AttemptOptions {
   std::string dataset_path = "";             // the uploaded data set that the job names; "": none
   absl::Duration grace = absl::Seconds(20);  // from SIGTERM to SIGKILL
   absl::Duration silence = absl::Seconds(120);  // without a frame: it hangs
+  absl::Duration stall = absl::Minutes(10);     // without getting on: the same
 };
 
 // One attempt of a job: its worker process, what it has told, and how it is made to end. For one
@@ -30,8 +31,8 @@ class Attempt {
   static absl::StatusOr<std::unique_ptr<Attempt>> Start(const jobs::Job& job,
                                                         const AttemptOptions& options);
 
-  // Takes what has come through the pipe (a bounded part of it), and kills a worker that is silent
-  // or over its grace.
+  // Takes what has come through the pipe (a bounded part of it), and kills a worker that is silent,
+  // does not get on or is over its grace.
   void Pump(absl::Time now);
 
   // Asks the worker to write a checkpoint and end: SIGTERM once, SIGKILL after the grace.
@@ -60,7 +61,8 @@ class Attempt {
   std::unique_ptr<worker_process::WorkerProcess> process_;
   ReportBuffer report_;
   Outcome outcome_;
-  absl::Duration last_frame_;  // SteadyNow()
+  absl::Duration last_frame_;     // SteadyNow()
+  absl::Duration last_progress_;  // the same, of a frame that says more than that it is alive
   absl::Duration kill_at_ = absl::InfiniteDuration();
   const absl::Time deadline_;  // InfinitePast: none
   const int64_t oom_kills_;    // of this machine before it began

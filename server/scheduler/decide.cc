@@ -1,5 +1,6 @@
 #include "server/scheduler/decide.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "absl/strings/str_cat.h"
@@ -15,13 +16,17 @@ Decision End(JobState state, v1::Job::EndReason reason, std::string message) {
           .requeueing = {}};
 }
 
+absl::Duration Delay(absl::Duration first, int before) {
+  return before > 20 ? kLongestRetryDelay : std::min(first * (1 << before), kLongestRetryDelay);
+}
+
 Decision Again(std::string message) {
   return {.ending = {}, .requeueing = store::Requeueing{.message = std::move(message)}};
 }
 
 std::string WhatHappened(const Outcome& outcome) {
   if (outcome.hung) {
-    return "the worker said nothing for too long and was killed";
+    return "the worker said nothing, or did not get on, for too long and was killed";
   }
   if (!outcome.pipe.ok()) {
     return std::string(outcome.pipe.message());
@@ -43,13 +48,25 @@ Decision Charged(const Outcome& outcome, int failures, absl::Duration retry_dela
   }
   Decision again = Again(absl::StrCat(what, "; it is tried again"));
   again.requeueing->charged = true;
-  again.requeueing->delay = retry_delay * (1 << failures);
+  again.requeueing->delay = Delay(retry_delay, failures);
   return again;
 }
 
 }  // namespace
 
-Decision Decide(const Outcome& outcome, int failures, absl::Duration retry_delay) {
+Decision RetryLater(std::string message, v1::Job::EndReason reason, const Record& record,
+                    absl::Duration retry_delay) {
+  if (record.retries >= kMaxRetries) {
+    return End(JobState::kFailed, reason,
+               absl::StrCat(message, "; ", record.retries, " retries changed nothing"));
+  }
+  Decision again = Again(absl::StrCat(message, "; it is tried again"));
+  again.requeueing->retry = true;
+  again.requeueing->delay = Delay(retry_delay, record.retries);
+  return again;
+}
+
+Decision Decide(const Outcome& outcome, const Record& record, absl::Duration retry_delay) {
   const bool exited_well = outcome.exit.signal == 0 && outcome.exit.code == 0;
   if (outcome.pipe.ok() && outcome.finished.has_value() && exited_well) {
     const std::string& reason = outcome.finished->end_reason();
@@ -66,9 +83,16 @@ Decision Decide(const Outcome& outcome, int failures, absl::Duration retry_delay
   }
   if (outcome.pipe.ok() && outcome.failure.has_value()) {
     const v1::Failure& failure = *outcome.failure;
-    return End(JobState::kFailed, jobs::ParseEndReason(failure.end_reason()),
-               failure.step() > 0 ? absl::StrCat(failure.message(), " (step ", failure.step(), ")")
-                                  : failure.message());
+    const v1::Job::EndReason reason = jobs::ParseEndReason(failure.end_reason());
+    const std::string message =
+        failure.step() > 0 ? absl::StrCat(failure.message(), " (step ", failure.step(), ")")
+                           : failure.message();
+    if (failure.infrastructure() && !outcome.paused && !outcome.overdue) {
+      return RetryLater(message, reason, record, retry_delay);
+    }
+    if (!failure.infrastructure()) {
+      return End(JobState::kFailed, reason, message);
+    }
   }
   if (outcome.overdue) {
     return End(JobState::kFailed, v1::Job::DEADLINE, "deadline_seconds were over");
@@ -83,9 +107,14 @@ Decision Decide(const Outcome& outcome, int failures, absl::Duration retry_delay
   // ours for silence or nonsense on the pipe, are.
   if (outcome.exit.signal == SIGKILL && !outcome.exit.killed_by_us && !outcome.out_of_memory &&
       !outcome.hung && outcome.pipe.ok()) {
-    return Again("the worker was killed from outside");
+    Decision again = Again("the worker was killed from outside");
+    again.requeueing->retry = true;
+    if (record.retries > 0) {
+      again.requeueing->delay = Delay(retry_delay, record.retries - 1);
+    }
+    return again;
   }
-  return Charged(outcome, failures, retry_delay);
+  return Charged(outcome, record.failures, retry_delay);
 }
 
 }  // namespace hone::server::scheduler

@@ -17,7 +17,7 @@ struct Outcome {
   std::optional<v1::Failure> failure;
   worker_process::ExitStatus exit;
   absl::Status pipe;           // not OK: what it sent was no frame
-  bool hung = false;           // killed because it was silent
+  bool hung = false;           // killed because it was silent or did not get on
   bool cancelled = false;      // the user asked for it
   bool paused = false;         // the same, for a pause
   bool overdue = false;        // its deadline has passed
@@ -31,11 +31,26 @@ struct Decision {
   std::optional<store::Requeueing> requeueing;
 };
 
+// How the attempts since the newest checkpoint ended.
+struct Record {
+  int failures = 0;  // charged
+  int retries = 0;   // for the sake of the disk, the network or the machine: they cost nothing
+};
+
 // Charged failures in a row, without a checkpoint between them, that end a job.
 inline constexpr int kMaxFailures = 3;
+// Retries in a row after which the disk or the network is given up: about eight hours.
+inline constexpr int kMaxRetries = 100;
 
-// `failures` are those charged so far (0 where this attempt wrote a checkpoint); `retry_delay` is
-// the delay after the first one, doubled by each further one. Pure.
-Decision Decide(const Outcome& outcome, int failures, absl::Duration retry_delay);
+// `retry_delay` is the delay after the first failure or retry, doubled by each further one up to
+// kLongestRetryDelay. Pure.
+Decision Decide(const Outcome& outcome, const Record& record, absl::Duration retry_delay);
+
+// Back into the queue because the disk, the network or the machine failed; after kMaxRetries, the
+// end with `reason`.
+Decision RetryLater(std::string message, v1::Job::EndReason reason, const Record& record,
+                    absl::Duration retry_delay);
+
+inline constexpr absl::Duration kLongestRetryDelay = absl::Minutes(5);
 
 }  // namespace hone::server::scheduler

@@ -24,9 +24,8 @@ constexpr absl::Duration kFlushEvery = absl::Milliseconds(250);
 constexpr int kIdleMs = 500;
 constexpr int kBusyMs = 50;
 constexpr int kForgottenAtOnce = 100;
-// After what was not the job's fault.
-constexpr absl::Duration kStartAgain = absl::Seconds(5);
 constexpr absl::Duration kHouseEvery = absl::Seconds(1);
+const absl::Duration kRenewEvery = store::kLease / 4;
 constexpr int kGarbageAtOnce = 2000;  // events
 
 bool MayPass(const absl::Status& status) {
@@ -106,6 +105,8 @@ void Scheduler::Loop() {
       const bool over = attempt.ended() && told && Conclude(it->second, now);
       it = over ? running_.erase(it) : std::next(it);
     }
+    std::erase_if(unstarted_,
+                  [&](const Unstarted& one) { return Settle(one.job, one.decision, now); });
     running_count_ = static_cast<int>(running_.size());
     running_threads_ = options_.threads - FreeThreads();
     WaitForWork(urgent);
@@ -149,7 +150,7 @@ void Scheduler::StartJobs(absl::Time now) {
     if (!claimed->has_value()) {
       return;
     }
-    Launch(**claimed, now);
+    Launch(**claimed);
   }
 }
 
@@ -175,10 +176,17 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
                               .model_directory = model_directory,
                               .dataset_path = dataset_path,
                               .grace = options_.grace,
-                              .silence = options_.silence});
+                              .silence = options_.silence,
+                              .stall = options_.stall});
 }
 
-void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
+// Not the job's fault: no memory, no processes, no space.
+Decision Scheduler::Again(const jobs::Job& job, std::string message) const {
+  return RetryLater(std::move(message), v1::Job::UNAVAILABLE,
+                    {.failures = job.failures, .retries = job.retries}, options_.retry_delay);
+}
+
+void Scheduler::Launch(const jobs::Job& job) {
   absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
   if (attempt.ok()) {
     spdlog::info("jobs/{} attempt {} started with {} threads", job.id, job.attempt, job.threads);
@@ -186,17 +194,10 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
     running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
     return;
   }
-  // Not the job's fault: no memory, no processes, no space.
   spdlog::error("jobs/{} attempt {} cannot start: {}", job.id, job.attempt,
                 attempt.status().ToString());
-  const absl::Status status = writer_.RunStatus([&](store::JobStore& store) {
-    return store.Requeue(job.id, job.attempt,
-                         {.message = std::string(attempt.status().message()), .delay = kStartAgain},
-                         now);
-  });
-  if (!status.ok()) {
-    spdlog::error("jobs/{}: {}", job.id, status.ToString());
-  }
+  unstarted_.push_back({job, Again(job, absl::StrCat("the worker cannot be started: ",
+                                                     attempt.status().message()))});
 }
 
 void Scheduler::TakeCalls() {
@@ -235,9 +236,13 @@ void Scheduler::KeepHouse(absl::Time now) {
     return;
   }
   housekeeping_ = SteadyNow();
+  const bool renew = !running_.empty() && housekeeping_ - renewed_ >= kRenewEvery;
   std::vector<std::string> forgotten;
   const auto failed = writer_.Run<int>([&](store::JobStore& store) -> absl::StatusOr<int> {
     HONE_RETURN_IF_ERROR(store.RemoveGarbage(kGarbageAtOnce).status());
+    if (renew) {
+      HONE_RETURN_IF_ERROR(store.RenewLeases(now));
+    }
     if (options_.keep_ended < absl::InfiniteDuration()) {
       HONE_ASSIGN_OR_RETURN(forgotten,
                             store.DeleteEnded(now - options_.keep_ended, kForgottenAtOnce));
@@ -249,6 +254,7 @@ void Scheduler::KeepHouse(absl::Time now) {
     registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
     return;
   }
+  renewed_ = renew ? housekeeping_ : renewed_;
   for (const std::string& id : forgotten) {
     directory_.RemoveRun(id);
   }
@@ -303,9 +309,7 @@ void Scheduler::Publish(Attempt& attempt, Decision& decision, absl::Time now) {
       ending = {.state = jobs::JobState::kFailed, .reason = v1::Job::INTERNAL, .message = message};
       return;
     }
-    decision.ending.reset();
-    decision.requeueing = store::Requeueing{.message = absl::StrCat(message, "; it is tried again"),
-                                            .delay = kStartAgain};
+    decision = Again(job, message);
     return;
   }
   v1::Model& model = ending.model.emplace();
@@ -325,8 +329,7 @@ void Scheduler::Publish(Attempt& attempt, Decision& decision, absl::Time now) {
   *model.mutable_plan() = report.plan().layers_size() > 0 ? report.plan() : job.plan;
 }
 
-absl::Status Scheduler::Write(const Attempt& attempt, const Decision& decision, absl::Time now) {
-  const jobs::Job& job = attempt.job();
+absl::Status Scheduler::Write(const jobs::Job& job, const Decision& decision, absl::Time now) {
   return writer_.RunStatus([&](store::JobStore& store) {
     return decision.ending.has_value()
                ? store.Finish(job.id, job.attempt, *decision.ending, now)
@@ -336,8 +339,9 @@ absl::Status Scheduler::Write(const Attempt& attempt, const Decision& decision, 
 
 Decision Scheduler::Judge(Attempt& attempt, absl::Time now) {
   const bool checkpointed = attempt.report().checkpointed();
-  Decision decision =
-      Decide(attempt.outcome(), checkpointed ? 0 : attempt.job().failures, options_.retry_delay);
+  const jobs::Job& job = attempt.job();
+  const Record record = checkpointed ? Record{} : Record{job.failures, job.retries};
+  Decision decision = Decide(attempt.outcome(), record, options_.retry_delay);
   if (decision.ending.has_value()) {
     decision.ending->evaluation = attempt.report().evaluation();
     if (decision.ending->state == jobs::JobState::kSucceeded) {
@@ -351,13 +355,14 @@ Decision Scheduler::Judge(Attempt& attempt, absl::Time now) {
 }
 
 bool Scheduler::Conclude(Running& running, absl::Time now) {
-  Attempt& attempt = *running.attempt;
-  const jobs::Job& job = attempt.job();
   if (!running.decision.has_value()) {
-    running.decision = Judge(attempt, now);
+    running.decision = Judge(*running.attempt, now);
   }
-  const Decision& decision = *running.decision;
-  const absl::Status status = Write(attempt, decision, now);
+  return Settle(running.attempt->job(), *running.decision, now);
+}
+
+bool Scheduler::Settle(const jobs::Job& job, const Decision& decision, absl::Time now) {
+  const absl::Status status = Write(job, decision, now);
   if (status.ok()) {
     const bool ends = decision.ending.has_value();
     spdlog::info("jobs/{} attempt {} ended: {} {}", job.id, job.attempt,
@@ -367,16 +372,6 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   }
   spdlog::error("jobs/{} attempt {}: its end cannot be written: {}", job.id, job.attempt,
                 status.ToString());
-  // A wish that came after the worker's end: the state is CANCELLING or PAUSING now, and it is
-  // judged again.
-  if (absl::IsAborted(status)) {
-    const bool cancelled = attempt.outcome().cancelled, paused = attempt.outcome().paused;
-    Tell(attempt);
-    if (attempt.outcome().cancelled != cancelled || attempt.outcome().paused != paused) {
-      running.decision.reset();
-      return false;
-    }
-  }
   // What cannot be written while the server ends is found at the next start.
   return !MayPass(status) || stopping_;
 }

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -25,7 +26,8 @@ struct SchedulerOptions {
   int concurrent_jobs = 1;
   int threads = 1;  // of all running jobs together
   absl::Duration grace = absl::Seconds(20);
-  absl::Duration silence = absl::Seconds(120);
+  absl::Duration silence = absl::Seconds(120);           // of a worker without a frame: it hangs
+  absl::Duration stall = absl::Minutes(10);              // of one that does not get on: the same
   absl::Duration keep_ended = absl::InfiniteDuration();  // then a job is forgotten; its model stays
   absl::Duration retry_delay = absl::Seconds(2);
   // The file of the uploaded data set that a job uses, or "". Empty: there are none.
@@ -64,11 +66,17 @@ class Scheduler {
     std::optional<Decision> decision;  // made, but not in the store yet
   };
 
+  // Claimed, but its worker could not be started.
+  struct Unstarted {
+    jobs::Job job;
+    Decision decision;  // not in the store yet
+  };
+
   void Loop();
   int FreeThreads() const;
   void StartJobs(absl::Time now);
   absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
-  void Launch(const jobs::Job& job, absl::Time now);
+  void Launch(const jobs::Job& job);
   void TakeCalls();
   // Tells the worker what the store says its job's state is.
   void Tell(Attempt& attempt);
@@ -80,8 +88,11 @@ class Scheduler {
   // ours any more).
   bool Conclude(Running& running, absl::Time now);
   Decision Judge(Attempt& attempt, absl::Time now);
-  absl::Status Write(const Attempt& attempt, const Decision& decision, absl::Time now);
-  // Moves the model of a job that succeeded to its place, or turns the ending into a failure.
+  // The same, for a decision that is made.
+  bool Settle(const jobs::Job& job, const Decision& decision, absl::Time now);
+  absl::Status Write(const jobs::Job& job, const Decision& decision, absl::Time now);
+  Decision Again(const jobs::Job& job, std::string message) const;
+  // Moves the model of a job that succeeded to its place, or decides otherwise where it cannot.
   void Publish(Attempt& attempt, Decision& decision, absl::Time now);
   void WaitForWork(bool busy);
 
@@ -91,8 +102,10 @@ class Scheduler {
   metrics::Registry& registry_;
   const int wake_fd_;
   std::map<std::string, Running> running_;  // by job; only the loop's thread
+  std::vector<Unstarted> unstarted_;        // the same
   absl::Duration flushed_;                  // SteadyNow()
   absl::Duration housekeeping_;
+  absl::Duration renewed_;  // leases
   std::atomic<int> running_count_ = 0;
   std::atomic<int> running_threads_ = 0;
   std::atomic<bool> stopping_ = false;

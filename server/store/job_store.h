@@ -54,9 +54,13 @@ struct Ending {
 struct Requeueing {
   std::string message = "";
   bool charged = false;       // counts as a failure
-  bool checkpointed = false;  // this attempt wrote a checkpoint: older failures are forgiven
+  bool retry = false;         // counts as a retry that costs nothing
+  bool checkpointed = false;  // this attempt wrote a checkpoint: what was before it is forgiven
   absl::Duration delay = absl::ZeroDuration();  // not claimed before
 };
+
+// How long a claim holds that nobody renews.
+inline constexpr absl::Duration kLease = absl::Minutes(2);
 
 struct ListJobs {
   std::vector<jobs::JobState> states = {};  // empty: all
@@ -109,8 +113,10 @@ class JobStore {
   // Appends to the log of a job that runs under this attempt; ABORTED otherwise.
   virtual absl::Status Append(const std::string& id, int attempt, const Report& report,
                               absl::Time now) = 0;
+  // A wish that came meanwhile counts: what was to be PAUSED and is CANCELLING ends as that.
   virtual absl::Status Finish(const std::string& id, int attempt, const Ending& ending,
                               absl::Time now) = 0;
+  // RUNNING → QUEUED; CANCELLING → CANCELLED and PAUSING → PAUSED, as the user wished meanwhile.
   virtual absl::Status Requeue(const std::string& id, int attempt, const Requeueing& how,
                                absl::Time now) = 0;
   // QUEUED or PAUSED → CANCELLED; RUNNING or PAUSING → CANCELLING; CANCELLING stays.
@@ -129,9 +135,11 @@ class JobStore {
   virtual absl::StatusOr<int> RemoveGarbage(int events) = 0;
   // QUEUED → FAILED (DEADLINE) for jobs whose deadline has passed; how many.
   virtual absl::StatusOr<int> FailOverdue(absl::Time now) = 0;
-  // At start: what this server ran when it ended goes back into the queue, or to its end when that
-  // was asked for.
+  // At start: what this server ran when it ended, and what others claimed and have not renewed for
+  // kLease, goes back into the queue, or to its end when that was asked for; how many jobs.
   virtual absl::StatusOr<int> Recover(absl::Time now) = 0;
+  // Keeps this server's claims for kLease from now.
+  virtual absl::Status RenewLeases(absl::Time now) = 0;
 
   virtual absl::StatusOr<jobs::Job> Get(const std::string& id) const = 0;
   // The job that a request made, if any.

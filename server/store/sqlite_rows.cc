@@ -52,6 +52,7 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.message = std::string(bytes());
   job.attempt = static_cast<int>(integer());
   job.failures = static_cast<int>(integer());
+  job.retries = static_cast<int>(integer());
   job.create_time = FromNanos(integer());
   job.start_time = FromNanos(integer());
   job.end_time = FromNanos(integer());

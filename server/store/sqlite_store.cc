@@ -35,7 +35,9 @@ struct Change {
   std::string message = "";
   std::optional<std::string> owner = {};
   std::optional<int> failures = {};
+  std::optional<int> retries = {};
   std::optional<absl::Time> not_before = {};
+  std::optional<absl::Time> lease = {};
   std::optional<absl::Time> start_time = {};
   std::optional<std::string> evaluation = {};
   std::optional<std::string> model_id = {};
@@ -51,8 +53,24 @@ void BindOptional(Statement& statement, const std::optional<std::string>& value,
   }
 }
 
+// What the user wished of a job that runs decides where it goes when its worker is gone.
+void FollowWish(JobState state, Change& change) {
+  if (jobs::HasWorker(state)) {
+    change.from = state;
+  }
+  if (state == JobState::kCancelling) {
+    change.to = JobState::kCancelled;
+    change.reason = v1::Job::USER;
+    change.message = "cancelled by the user";
+  } else if (state == JobState::kPausing) {
+    change.to = JobState::kPaused;
+    change.message = "paused by the user";
+  }
+}
+
 class SqliteStore final : public JobStore {
  public:
+  explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
   absl::Status Open(const std::string& path);
 
   absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) override;
@@ -73,6 +91,7 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<int> RemoveGarbage(int events) override;
   absl::StatusOr<int> FailOverdue(absl::Time now) override;
   absl::StatusOr<int> Recover(absl::Time now) override;
+  absl::Status RenewLeases(absl::Time now) override;
 
   absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return reader_->Get(id); }
   absl::StatusOr<std::optional<jobs::Job>> FindRequest(
@@ -119,14 +138,15 @@ class SqliteStore final : public JobStore {
   absl::Status Log(const JobRow& row, v1::Event event, int64_t sequence, int attempt,
                    absl::Time now);
 
+  const std::string owner_;
   Connection connection_;
   std::unique_ptr<SqliteReader> reader_;
   std::unique_ptr<DatasetStore> datasets_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
-      overdue_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
-      delete_model_, without_model_;
+      overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
+      clean_, delete_model_, without_model_;
 };
 
 absl::Status SqliteStore::Open(const std::string& path) {
@@ -221,12 +241,17 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(clean_.Prepare(connection, "DELETE FROM garbage WHERE job_row = ?"));
   HONE_RETURN_IF_ERROR(mine_.Prepare(
       connection,
-      select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ? LIMIT 1"));
+      select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND (owner = ? OR lease < ?) "
+               "LIMIT 1"));
+  HONE_RETURN_IF_ERROR(renew_.Prepare(connection,
+                                      "UPDATE job SET lease = ? WHERE state IN "
+                                      "('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ?"));
   HONE_RETURN_IF_ERROR(change_.Prepare(
       connection,
       "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, message = ?, "
       "owner = coalesce(?, owner), failures = coalesce(?, failures), "
-      "not_before = coalesce(?, not_before), start_time = coalesce(?, start_time), "
+      "retries = coalesce(?, retries), not_before = coalesce(?, not_before), lease = coalesce(?, "
+      "lease), start_time = coalesce(?, start_time), "
       "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
       "last_sequence = last_sequence + 1 WHERE row = ? AND state = ? AND attempt = ?"));
   HONE_RETURN_IF_ERROR(append_.Prepare(
@@ -315,7 +340,9 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
     value.has_value() ? change_.Int(*value) : change_.Null();
   };
   bind_number(change.failures);
+  bind_number(change.retries);
   bind_number(change.not_before ? std::optional(ToNanos(*change.not_before)) : std::nullopt);
+  bind_number(change.lease ? std::optional(ToNanos(*change.lease)) : std::nullopt);
   bind_number(change.start_time ? std::optional(ToNanos(*change.start_time)) : std::nullopt);
   BindOptional(change_, change.evaluation, true);
   BindOptional(change_, change.model_id, false);
@@ -393,7 +420,8 @@ absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::T
                   .to = JobState::kRunning,
                   .add_attempt = 1,
                   .message = "",
-                  .owner = generation_,
+                  .owner = owner_,
+                  .lease = now + kLease,
                   .start_time = now},
                  now);
   }));
@@ -434,6 +462,9 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
                   .to = ending.state,
                   .reason = ending.reason,
                   .message = ending.message};
+    if (ending.state == JobState::kPaused) {
+      FollowWish(row.job.state, change);
+    }
     if (ending.evaluation.ByteSizeLong() > 0) {
       change.evaluation = Serialize(ending.evaluation);
     }
@@ -455,16 +486,19 @@ absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requ
                                   absl::Time now) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    const int before = how.checkpointed ? 0 : row.job.failures;
-    return Apply(row,
-                 {.from = JobState::kRunning,
-                  .attempt = attempt,
-                  .to = JobState::kQueued,
-                  .message = how.message,
-                  .owner = "",
-                  .failures = before + (how.charged ? 1 : 0),
-                  .not_before = now + how.delay},
-                 now);
+    const bool forgiven = how.checkpointed;
+    Change change{
+        .from = JobState::kRunning,
+        .attempt = attempt,
+        .to = JobState::kQueued,
+        .message = how.message,
+        .owner = "",
+        .failures = (forgiven ? 0 : row.job.failures) + (how.charged ? 1 : 0),
+        .retries = (forgiven ? 0 : row.job.retries) + (how.retry ? 1 : 0),
+        .not_before = now + how.delay,
+    };
+    FollowWish(row.job.state, change);
+    return Apply(row, change, now);
   });
 }
 
@@ -618,28 +652,29 @@ absl::StatusOr<int> SqliteStore::FailOverdue(absl::Time now) {
 
 absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
   for (int recovered = 0;; ++recovered) {
-    const absl::StatusOr<JobRow> row = LoadBy(mine_.Reset().Text(generation_));
+    const absl::StatusOr<JobRow> row = LoadBy(mine_.Reset().Text(owner_).Int(ToNanos(now)));
     if (absl::IsNotFound(row.status())) {
       return recovered;
     }
     HONE_RETURN_IF_ERROR(row.status());
-    Change change{.from = row->job.state, .attempt = row->job.attempt, .to = JobState::kQueued};
-    change.message = "the server was started again";
-    if (row->job.state == JobState::kCancelling) {
-      change.to = JobState::kCancelled;
-      change.reason = v1::Job::USER;
-    } else if (row->job.state == JobState::kPausing) {
-      change.to = JobState::kPaused;
-    }
-    change.owner = "";
+    Change change{.attempt = row->job.attempt,
+                  .to = JobState::kQueued,
+                  .message = "the server was started again",
+                  .owner = ""};
+    FollowWish(row->job.state, change);
     HONE_RETURN_IF_ERROR(Atomically([&] { return Apply(*row, change, now); }));
   }
 }
 
+absl::Status SqliteStore::RenewLeases(absl::Time now) {
+  return renew_.Reset().Int(ToNanos(now + kLease)).Text(owner_).Run();
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path) {
-  auto store = std::make_unique<SqliteStore>();
+absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path,
+                                                          const std::string& owner) {
+  auto store = std::make_unique<SqliteStore>(owner);
   HONE_RETURN_IF_ERROR(Annotate(store->Open(path), absl::StrCat("store ", path)));
   return store;
 }

@@ -12,6 +12,9 @@ namespace hone::server::store {
 // commit, one connection that writes and one that reads. Only one process may have it open (the
 // data directory's lock sees to that). DATA_LOSS: the file is damaged. FAILED_PRECONDITION: it was
 // written by a newer version.
-absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path);
+//
+// `owner` names the server in its claims; it is the same after a restart.
+absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path,
+                                                          const std::string& owner = "honed");
 
 }  // namespace hone::server::store

@@ -14,11 +14,11 @@ const char* ReasonOf(const absl::Status& status, Phase phase) {
     case absl::StatusCode::kDataLoss:
       return "DATA_LOSS";
     case absl::StatusCode::kResourceExhausted:
-      return absl::StrContains(status.message(), "out of memory") ? "OUT_OF_MEMORY"
-                                                                  : "STORAGE_FULL";
+      return absl::StrContains(status.message(), "memory") ? "OUT_OF_MEMORY" : "STORAGE_FULL";
+    case absl::StatusCode::kUnavailable:
+      return "UNAVAILABLE";
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kFailedPrecondition:
       return phase == Phase::kLoading                                       ? "BAD_DATA"
@@ -37,6 +37,8 @@ v1::Failure ToFailure(const absl::Status& status, Phase phase, int64_t step) {
   failure.set_message(std::string(status.message()));
   failure.set_step(step);
   failure.set_code(static_cast<int>(status.code()));
+  failure.set_infrastructure(failure.end_reason() == "UNAVAILABLE" ||
+                             failure.end_reason() == "STORAGE_FULL");
   return failure;
 }
 

@@ -1,5 +1,6 @@
 #include "server/worker/frame_writer.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include "server/translate/events.h"
@@ -11,6 +12,14 @@ using translate::ToEvent;
 
 constexpr std::chrono::milliseconds kQuiet(900);
 constexpr std::chrono::milliseconds kLeastBetween(250);
+// Of the processor in a second, by what does more than wait.
+constexpr double kBusySeconds = 0.02;
+
+double ProcessorSeconds() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
+}
 
 FrameWriter::FrameWriter(int fd) : fd_(fd), heartbeat_([this] { Heartbeat(); }) {
   progress_.mutable_progress()->set_phase("starting");
@@ -64,7 +73,13 @@ void FrameWriter::Heartbeat() {
   std::unique_lock lock(mutex_);
   while (!ended_.wait_for(lock, kQuiet / 3, [this] { return end_; })) {
     if (std::chrono::steady_clock::now() - last_ >= kQuiet * 2 / 3) {
-      SendLocked(progress_);
+      v1::WorkerFrame again = progress_;
+      const double used = ProcessorSeconds();
+      // Training says by its metrics how it gets on. Reading a data set says nothing, but works.
+      const bool training = progress_.progress().phase() == "training";
+      again.mutable_progress()->set_still(training || used - processor_seconds_ < kBusySeconds);
+      processor_seconds_ = used;
+      SendLocked(again);
     }
   }
 }

@@ -14,8 +14,8 @@
 namespace hone::server::worker {
 
 // The worker's end of the event pipe. Any thread may send. Where nothing was sent for a second it
-// says that the worker is alive. If nobody reads any more, the process ends: its checkpoints are
-// what remains.
+// says that the worker is alive, and whether its work gets on. If nobody reads any more, the
+// process ends: its checkpoints are what remains.
 class FrameWriter {
  public:
   explicit FrameWriter(int fd);
@@ -40,6 +40,7 @@ class FrameWriter {
   bool end_ = false;
   v1::WorkerFrame progress_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  double processor_seconds_ = 0;  // at the last sign of life
   std::thread heartbeat_;
 };
 

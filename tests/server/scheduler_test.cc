@@ -29,7 +29,7 @@ Outcome Finished(const std::string& reason) {
 }
 
 TEST(Decide, CompletedAndExitedWithZeroSucceeds) {
-  const Decision decision = Decide(Finished("COMPLETED"), 0, absl::Seconds(1));
+  const Decision decision = Decide(Finished("COMPLETED"), {}, absl::Seconds(1));
   EXPECT_EQ(decision.ending->state, JobState::kSucceeded);
   EXPECT_EQ(decision.ending->reason, v1::Job::COMPLETED);
 }
@@ -37,20 +37,20 @@ TEST(Decide, CompletedAndExitedWithZeroSucceeds) {
 TEST(Decide, FinishedButCrashedAtExitIsACrash) {
   Outcome outcome = Finished("COMPLETED");
   outcome.exit.signal = SIGSEGV;
-  EXPECT_TRUE(Decide(outcome, 0, absl::Seconds(1)).requeueing->charged);
+  EXPECT_TRUE(Decide(outcome, {}, absl::Seconds(1)).requeueing->charged);
 }
 
 TEST(Decide, DoneBeforeTheCancellationWasHeardSucceeds) {
   Outcome outcome = Finished("EARLY_STOP");
   outcome.cancelled = true;
-  EXPECT_EQ(Decide(outcome, 0, absl::Seconds(1)).ending->state, JobState::kSucceeded);
+  EXPECT_EQ(Decide(outcome, {}, absl::Seconds(1)).ending->state, JobState::kSucceeded);
 }
 
 TEST(Decide, KilledAfterACancellationIsCancelledByTheUser) {
   Outcome outcome;
   outcome.cancelled = true;
   outcome.exit.signal = SIGKILL;
-  const Decision decision = Decide(outcome, 0, absl::Seconds(1));
+  const Decision decision = Decide(outcome, {}, absl::Seconds(1));
   EXPECT_EQ(decision.ending->state, JobState::kCancelled);
   EXPECT_EQ(decision.ending->reason, v1::Job::USER);
 }
@@ -58,15 +58,16 @@ TEST(Decide, KilledAfterACancellationIsCancelledByTheUser) {
 TEST(Decide, ASigkillFromOutsideCostsNothing) {
   Outcome outcome;
   outcome.exit.signal = SIGKILL;
-  EXPECT_FALSE(Decide(outcome, 2, absl::Seconds(1)).requeueing->charged);
+  EXPECT_FALSE(Decide(outcome, {.failures = 2}, absl::Seconds(1)).requeueing->charged);
 }
 
 TEST(Decide, TheOutOfMemoryKillerIsChargedAndNamedAtTheEnd) {
   Outcome outcome;
   outcome.exit.signal = SIGKILL;
   outcome.out_of_memory = true;
-  EXPECT_TRUE(Decide(outcome, 0, absl::Seconds(1)).requeueing->charged);
-  EXPECT_EQ(Decide(outcome, 2, absl::Seconds(1)).ending->reason, v1::Job::OUT_OF_MEMORY);
+  EXPECT_TRUE(Decide(outcome, {}, absl::Seconds(1)).requeueing->charged);
+  EXPECT_EQ(Decide(outcome, {.failures = 2}, absl::Seconds(1)).ending->reason,
+            v1::Job::OUT_OF_MEMORY);
 }
 
 TEST(Decide, OurKillOfASilentWorkerIsCharged) {
@@ -74,7 +75,7 @@ TEST(Decide, OurKillOfASilentWorkerIsCharged) {
   outcome.exit.signal = SIGKILL;
   outcome.exit.killed_by_us = true;
   outcome.hung = true;
-  EXPECT_TRUE(Decide(outcome, 0, absl::Seconds(1)).requeueing->charged);
+  EXPECT_TRUE(Decide(outcome, {}, absl::Seconds(1)).requeueing->charged);
 }
 
 TEST(Decide, APausedJobIsPausedEvenIfItsWorkerHadToBeKilled) {
@@ -82,13 +83,13 @@ TEST(Decide, APausedJobIsPausedEvenIfItsWorkerHadToBeKilled) {
   outcome.exit.signal = SIGKILL;
   outcome.exit.killed_by_us = true;
   outcome.paused = true;
-  EXPECT_EQ(Decide(outcome, 0, absl::Seconds(1)).ending->state, JobState::kPaused);
+  EXPECT_EQ(Decide(outcome, {}, absl::Seconds(1)).ending->state, JobState::kPaused);
 }
 
 TEST(Decide, AnOverdueJobFailsWithItsDeadline) {
   Outcome outcome = Finished("CANCELLED");
   outcome.overdue = true;
-  const Decision decision = Decide(outcome, 0, absl::Seconds(1));
+  const Decision decision = Decide(outcome, {}, absl::Seconds(1));
   EXPECT_EQ(decision.ending->state, JobState::kFailed);
   EXPECT_EQ(decision.ending->reason, v1::Job::DEADLINE);
 }
@@ -96,7 +97,7 @@ TEST(Decide, AnOverdueJobFailsWithItsDeadline) {
 TEST(Decide, ADrainCostsNothing) {
   Outcome outcome = Finished("CANCELLED");
   outcome.draining = true;
-  EXPECT_FALSE(Decide(outcome, 0, absl::Seconds(1)).requeueing->charged);
+  EXPECT_FALSE(Decide(outcome, {}, absl::Seconds(1)).requeueing->charged);
 }
 
 TEST(Decide, AFailureOfTheJobIsNeverRetried) {
@@ -105,7 +106,7 @@ TEST(Decide, AFailureOfTheJobIsNeverRetried) {
   outcome.failure->set_message("the loss is NaN");
   outcome.failure->set_step(12);
   outcome.exit.code = 1;
-  const Decision decision = Decide(outcome, 0, absl::Seconds(1));
+  const Decision decision = Decide(outcome, {}, absl::Seconds(1));
   EXPECT_EQ(decision.ending->state, JobState::kFailed);
   EXPECT_EQ(decision.ending->reason, v1::Job::NON_FINITE);
   EXPECT_EQ(decision.ending->message, "the loss is NaN (step 12)");
@@ -114,11 +115,26 @@ TEST(Decide, AFailureOfTheJobIsNeverRetried) {
 TEST(Decide, TheThirdCrashIsPoisonAndDelaysDoubleBefore) {
   Outcome outcome;
   outcome.exit.signal = SIGABRT;
-  EXPECT_EQ(Decide(outcome, 0, absl::Seconds(1)).requeueing->delay, absl::Seconds(1));
-  EXPECT_EQ(Decide(outcome, 1, absl::Seconds(1)).requeueing->delay, absl::Seconds(2));
-  const Decision last = Decide(outcome, 2, absl::Seconds(1));
+  EXPECT_EQ(Decide(outcome, {}, absl::Seconds(1)).requeueing->delay, absl::Seconds(1));
+  EXPECT_EQ(Decide(outcome, {.failures = 1}, absl::Seconds(1)).requeueing->delay, absl::Seconds(2));
+  const Decision last = Decide(outcome, {.failures = 2}, absl::Seconds(1));
   EXPECT_EQ(last.ending->reason, v1::Job::POISON);
   EXPECT_THAT(last.ending->message, HasSubstr("SIGABRT"));
+}
+
+TEST(Decide, WhatTheDiskOrTheNetworkFailedIsTriedLaterAndLaterButNotForEver) {
+  Outcome outcome;
+  outcome.failure.emplace().set_end_reason("STORAGE_FULL");
+  outcome.failure->set_infrastructure(true);
+  outcome.exit.code = 1;
+  const Decision first = Decide(outcome, {.failures = 2}, absl::Seconds(1));
+  EXPECT_FALSE(first.requeueing->charged);
+  EXPECT_EQ(first.requeueing->delay, absl::Seconds(1));
+  EXPECT_EQ(Decide(outcome, {.retries = 3}, absl::Seconds(1)).requeueing->delay, absl::Seconds(8));
+  EXPECT_EQ(Decide(outcome, {.retries = 60}, absl::Seconds(1)).requeueing->delay,
+            kLongestRetryDelay);
+  EXPECT_EQ(Decide(outcome, {.retries = kMaxRetries}, absl::Seconds(1)).ending->reason,
+            v1::Job::STORAGE_FULL);
 }
 
 v1::Event MetricsEvent(int64_t step, const std::string& name = "loss") {
@@ -379,6 +395,32 @@ TEST_F(SchedulerTest, ASilentWorkerEndsAsHung) {
   options_.silence = absl::Milliseconds(200);
   Start();
   EXPECT_EQ(AwaitEnd(Insert("hang")).end_reason, v1::Job::HUNG);
+}
+
+TEST_F(SchedulerTest, AWorkerThatIsAliveButDoesNotGetOnEndsAsHung) {
+  options_.stall = absl::Milliseconds(200);
+  Start();
+  const jobs::Job job = AwaitEnd(Insert("alive but stuck"));
+  EXPECT_EQ(job.end_reason, v1::Job::HUNG);
+  EXPECT_EQ(job.attempt, kMaxFailures);
+}
+
+TEST_F(SchedulerTest, AFullDiskCostsTheJobNothing) {
+  Start();
+  const jobs::Job job = AwaitEnd(Insert("full disk twice"));
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.attempt, 3);
+  EXPECT_EQ(job.failures, 0);
+}
+
+TEST_F(SchedulerTest, AWorkerThatCannotBeStartedIsTriedAgain) {
+  const std::string worker = options_.worker;
+  options_.worker = root_ + "/later";
+  Start();
+  const std::string id = Insert("succeed");
+  Await(id, [](const jobs::Job& job) { return job.attempt >= 2; });
+  std::filesystem::create_symlink(worker, options_.worker);
+  EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
 TEST_F(SchedulerTest, AFloodEndsWellAndLeavesALogOfBoundedSize) {

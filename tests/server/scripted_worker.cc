@@ -40,11 +40,13 @@ void SendFinished(const std::string& reason) {
   Send(frame);
 }
 
-void SendFailure(const std::string& reason, const std::string& message, int code) {
+void SendFailure(const std::string& reason, const std::string& message, int code,
+                 bool infrastructure = false) {
   v1::WorkerFrame frame;
   frame.mutable_failure()->set_end_reason(reason);
   frame.mutable_failure()->set_message(message);
   frame.mutable_failure()->set_code(code);
+  frame.mutable_failure()->set_infrastructure(infrastructure);
   Send(frame);
 }
 
@@ -162,6 +164,21 @@ int Train(const v1::WorkerRequest& request) {
     for (;;) {
       pause();
     }
+  }
+  if (what == "alive but stuck") {
+    std::signal(SIGTERM, SIG_IGN);
+    SendStarted(request);
+    for (;;) {
+      v1::WorkerFrame frame;
+      frame.mutable_progress()->set_phase("training");
+      frame.mutable_progress()->set_still(true);
+      Send(frame);
+      usleep(20'000);
+    }
+  }
+  if (what == "full disk twice" && request.attempt() <= 2) {
+    SendFailure("STORAGE_FULL", "no space for the checkpoint", 8, /*infrastructure=*/true);
+    return 1;
   }
   if (what == "zigzag") {
     return Zigzag(request);

@@ -1,18 +1,15 @@
+// What every JobStore must do.
+#include "server/store/job_store.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sqlite3.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
-#include <regex>
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "server/store/job_store.h"
-#include "server/store/schema.h"
-#include "server/store/sqlite_store.h"
 #include "server/store/writer.h"
+#include "tests/server/store_backend.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::store {
@@ -33,24 +30,8 @@ v1::JobSpec Spec(const std::string& name = "digits") {
   return spec;
 }
 
-class StoreTest : public ::testing::Test {
+class JobStoreTest : public StoreConformance {
  protected:
-  StoreTest() {
-    path_ = absl::StrCat(::testing::TempDir(), "/store-", ::getpid(), "-", counter_++, ".db");
-    Open();
-  }
-  ~StoreTest() override {
-    store_.reset();
-    for (const char* tail : {"", "-wal", "-shm"}) {
-      std::filesystem::remove(path_ + tail);
-    }
-  }
-  void Open() {
-    store_.reset();
-    absl::StatusOr<std::unique_ptr<JobStore>> opened = OpenSqliteStore(path_);
-    ASSERT_THAT(opened, IsOk());
-    store_ = std::move(*opened);
-  }
   std::string Insert(const std::string& request_id = "", int threads = 1) {
     const auto job = store_->Insert(
         {.id = jobs::NewId(), .spec = Spec(), .threads = threads, .request_id = request_id}, kNow);
@@ -72,26 +53,24 @@ class StoreTest : public ::testing::Test {
     }
     return states;
   }
-
-  static inline int counter_ = 0;
-  std::string path_;
-  std::unique_ptr<JobStore> store_;
 };
 
-TEST_F(StoreTest, TheSameRequestIdReturnsTheFirstJob) {
+INSTANTIATE_TEST_SUITE_P(Stores, JobStoreTest, ::testing::ValuesIn(kStoreBackends), BackendName);
+
+TEST_P(JobStoreTest, TheSameRequestIdReturnsTheFirstJob) {
   const std::string first = Insert("once");
   EXPECT_EQ(Insert("once"), first);
   EXPECT_EQ(store_->List({})->items.size(), 1u);
 }
 
-TEST_F(StoreTest, TheSameRequestIdWithAnotherSpecIsRefused) {
+TEST_P(JobStoreTest, TheSameRequestIdWithAnotherSpecIsRefused) {
   Insert("once");
   EXPECT_THAT(
       store_->Insert({.id = jobs::NewId(), .spec = Spec("other"), .request_id = "once"}, kNow),
       StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("request_id")));
 }
 
-TEST_F(StoreTest, AJobIsStillThereAfterOpeningAgain) {
+TEST_P(JobStoreTest, AJobIsStillThereAfterOpeningAgain) {
   const std::string id = Insert();
   Open();
   const auto job = store_->Get(id);
@@ -100,7 +79,7 @@ TEST_F(StoreTest, AJobIsStillThereAfterOpeningAgain) {
   EXPECT_EQ(job->create_time, kNow);
 }
 
-TEST_F(StoreTest, ClaimTakesTheOldestOnceAndRaisesTheAttempt) {
+TEST_P(JobStoreTest, ClaimTakesTheOldestOnceAndRaisesTheAttempt) {
   const std::string first = Insert();
   const std::string second = Insert();
   EXPECT_EQ((*store_->Claim(8, kNow))->id, first);
@@ -110,20 +89,20 @@ TEST_F(StoreTest, ClaimTakesTheOldestOnceAndRaisesTheAttempt) {
   EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
 }
 
-TEST_F(StoreTest, AJobThatWaitsForThreadsIsNotOvertaken) {
+TEST_P(JobStoreTest, AJobThatWaitsForThreadsIsNotOvertaken) {
   Insert("", 4);
   Insert("", 1);
   EXPECT_EQ(*store_->Claim(2, kNow), std::nullopt);
 }
 
-TEST_F(StoreTest, AJobIsNotClaimedBeforeItsDelayIsOver) {
+TEST_P(JobStoreTest, AJobIsNotClaimedBeforeItsDelayIsOver) {
   const std::string id = InsertAndClaim();
   ASSERT_THAT(store_->Requeue(id, 1, {.charged = true, .delay = absl::Seconds(5)}, kNow), IsOk());
   EXPECT_EQ(*store_->Claim(8, kNow + absl::Seconds(4)), std::nullopt);
   EXPECT_EQ((*store_->Claim(8, kNow + absl::Seconds(5)))->attempt, 2);
 }
 
-TEST_F(StoreTest, AResultOfAnOlderAttemptIsRefused) {
+TEST_P(JobStoreTest, AResultOfAnOlderAttemptIsRefused) {
   const std::string id = InsertAndClaim();
   ASSERT_THAT(store_->Requeue(id, 1, {}, kNow), IsOk());
   ASSERT_THAT(store_->Claim(8, kNow), IsOk());
@@ -136,7 +115,7 @@ TEST_F(StoreTest, AResultOfAnOlderAttemptIsRefused) {
   EXPECT_THAT(store_->Finish(id, 2, late, kNow), IsOk());
 }
 
-TEST_F(StoreTest, ChargedFailuresAddUpUntilACheckpointForgivesThem) {
+TEST_P(JobStoreTest, ChargedFailuresAddUpUntilACheckpointForgivesThem) {
   const std::string id = InsertAndClaim();
   ASSERT_THAT(store_->Requeue(id, 1, {.charged = true}, kNow), IsOk());
   ASSERT_THAT(store_->Claim(8, kNow), IsOk());
@@ -147,7 +126,7 @@ TEST_F(StoreTest, ChargedFailuresAddUpUntilACheckpointForgivesThem) {
   EXPECT_EQ(store_->Get(id)->failures, 1);
 }
 
-TEST_F(StoreTest, EventsAreNumberedWithoutGapsAcrossAttempts) {
+TEST_P(JobStoreTest, EventsAreNumberedWithoutGapsAcrossAttempts) {
   const std::string id = InsertAndClaim();
   Report report;
   report.events.resize(3);
@@ -161,7 +140,7 @@ TEST_F(StoreTest, EventsAreNumberedWithoutGapsAcrossAttempts) {
   EXPECT_EQ(store_->ReadEvents(id, 4, 2)->front().sequence(), 5);
 }
 
-TEST_F(StoreTest, CancellingAQueuedJobEndsItAndARunningOneIsAskedTo) {
+TEST_P(JobStoreTest, CancellingAQueuedJobEndsItAndARunningOneIsAskedTo) {
   const std::string running = InsertAndClaim();
   const std::string queued = Insert();
   EXPECT_EQ(store_->RequestCancel(queued, kNow)->state, JobState::kCancelled);
@@ -171,7 +150,7 @@ TEST_F(StoreTest, CancellingAQueuedJobEndsItAndARunningOneIsAskedTo) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("CANCELLED")));
 }
 
-TEST_F(StoreTest, ClaimTakesTheHighestPriorityFirst) {
+TEST_P(JobStoreTest, ClaimTakesTheHighestPriorityFirst) {
   Insert();
   v1::JobSpec urgent = Spec("urgent");
   urgent.set_priority(5);
@@ -180,7 +159,7 @@ TEST_F(StoreTest, ClaimTakesTheHighestPriorityFirst) {
   EXPECT_EQ((*store_->Claim(8, kNow))->id, job->id);
 }
 
-TEST_F(StoreTest, ListNumbersTheQueueAsGetDoes) {
+TEST_P(JobStoreTest, ListNumbersTheQueueAsGetDoes) {
   const std::string first = Insert(), second = Insert();
   const auto page = store_->List({});
   ASSERT_EQ(page->items.size(), 2u);
@@ -190,7 +169,7 @@ TEST_F(StoreTest, ListNumbersTheQueueAsGetDoes) {
   EXPECT_EQ(store_->Get(second)->queue_position, 2);
 }
 
-TEST_F(StoreTest, PausingTakesAQueuedJobOutOfTheQueueAndResumingPutsItBack) {
+TEST_P(JobStoreTest, PausingTakesAQueuedJobOutOfTheQueueAndResumingPutsItBack) {
   const std::string id = Insert();
   EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPaused);
   EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
@@ -198,7 +177,7 @@ TEST_F(StoreTest, PausingTakesAQueuedJobOutOfTheQueueAndResumingPutsItBack) {
   EXPECT_EQ((*store_->Claim(8, kNow))->id, id);
 }
 
-TEST_F(StoreTest, ARunningJobIsAskedToPauseAndCannotBeResumed) {
+TEST_P(JobStoreTest, ARunningJobIsAskedToPauseAndCannotBeResumed) {
   const std::string id = InsertAndClaim();
   EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPausing);
   EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPausing);
@@ -206,7 +185,7 @@ TEST_F(StoreTest, ARunningJobIsAskedToPauseAndCannotBeResumed) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("PAUSING")));
 }
 
-TEST_F(StoreTest, RecoveryPausesWhatWasBeingPaused) {
+TEST_P(JobStoreTest, RecoveryPausesWhatWasBeingPaused) {
   const std::string id = InsertAndClaim();
   ASSERT_THAT(store_->RequestPause(id, kNow), IsOk());
   Open();
@@ -214,7 +193,7 @@ TEST_F(StoreTest, RecoveryPausesWhatWasBeingPaused) {
   EXPECT_EQ(store_->Get(id)->state, JobState::kPaused);
 }
 
-TEST_F(StoreTest, ADeletedJobIsGoneAndItsEventsFollowInSlices) {
+TEST_P(JobStoreTest, ADeletedJobIsGoneAndItsEventsFollowInSlices) {
   const std::string id = InsertAndClaim();
   Report report;
   report.events.resize(10);
@@ -229,14 +208,14 @@ TEST_F(StoreTest, ADeletedJobIsGoneAndItsEventsFollowInSlices) {
   EXPECT_EQ(*store_->RemoveGarbage(8), 0);
 }
 
-TEST_F(StoreTest, AJobThatMayStillRunIsNotDeleted) {
+TEST_P(JobStoreTest, AJobThatMayStillRunIsNotDeleted) {
   EXPECT_THAT(store_->Delete(Insert()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("QUEUED")));
   EXPECT_THAT(store_->Delete(InsertAndClaim()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("")));
 }
 
-TEST_F(StoreTest, AQueuedJobFailsWhenItsDeadlineHasPassed) {
+TEST_P(JobStoreTest, AQueuedJobFailsWhenItsDeadlineHasPassed) {
   v1::JobSpec spec = Spec();
   spec.set_deadline_seconds(10);
   const auto job = store_->Insert({.id = jobs::NewId(), .spec = spec}, kNow);
@@ -245,7 +224,7 @@ TEST_F(StoreTest, AQueuedJobFailsWhenItsDeadlineHasPassed) {
   EXPECT_EQ(store_->Get(job->id)->end_reason, v1::Job::DEADLINE);
 }
 
-TEST_F(StoreTest, ListKeepsToTaskAndLabelsAndOrder) {
+TEST_P(JobStoreTest, ListKeepsToTaskAndLabelsAndOrder) {
   v1::JobSpec red = Spec("red");
   (*red.mutable_labels())["colour"] = "red";
   (*red.mutable_labels())["size"] = "1";
@@ -258,7 +237,7 @@ TEST_F(StoreTest, ListKeepsToTaskAndLabelsAndOrder) {
             job->id);
 }
 
-TEST_F(StoreTest, RecoveryQueuesRunningJobsAndEndsThoseBeingCancelled) {
+TEST_P(JobStoreTest, RecoveryQueuesRunningJobsAndEndsThoseBeingCancelled) {
   const std::string running = InsertAndClaim();
   const std::string cancelling = InsertAndClaim();
   ASSERT_THAT(store_->RequestCancel(cancelling, kNow), IsOk());
@@ -269,7 +248,7 @@ TEST_F(StoreTest, RecoveryQueuesRunningJobsAndEndsThoseBeingCancelled) {
   EXPECT_EQ(store_->Get(cancelling)->end_reason, v1::Job::USER);
 }
 
-TEST_F(StoreTest, ModelAndEndAreStoredTogether) {
+TEST_P(JobStoreTest, ModelAndEndAreStoredTogether) {
   const std::string id = InsertAndClaim();
   Ending ending{.state = JobState::kSucceeded, .reason = v1::Job::COMPLETED};
   ending.model.emplace().set_name("models/m1");
@@ -281,7 +260,7 @@ TEST_F(StoreTest, ModelAndEndAreStoredTogether) {
   EXPECT_EQ(store_->ListModels(10, 0)->items.size(), 1u);
 }
 
-TEST_F(StoreTest, ARefusedFinishLeavesNoModel) {
+TEST_P(JobStoreTest, ARefusedFinishLeavesNoModel) {
   const std::string id = InsertAndClaim();
   Ending ending{.state = JobState::kSucceeded, .reason = v1::Job::COMPLETED};
   ending.model.emplace().set_name("models/m1");
@@ -290,7 +269,7 @@ TEST_F(StoreTest, ARefusedFinishLeavesNoModel) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("models/m1")));
 }
 
-TEST_F(StoreTest, PagesCoverAllJobsOnceNewestFirst) {
+TEST_P(JobStoreTest, PagesCoverAllJobsOnceNewestFirst) {
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) {
     ids.insert(ids.begin(), Insert());
@@ -307,7 +286,7 @@ TEST_F(StoreTest, PagesCoverAllJobsOnceNewestFirst) {
   EXPECT_EQ(seen, ids);
 }
 
-TEST_F(StoreTest, ListKeepsToTheAskedStates) {
+TEST_P(JobStoreTest, ListKeepsToTheAskedStates) {
   const std::string running = InsertAndClaim();
   Insert();
   const auto page = store_->List({.states = {JobState::kRunning, JobState::kFailed}});
@@ -315,7 +294,7 @@ TEST_F(StoreTest, ListKeepsToTheAskedStates) {
   EXPECT_EQ(page->items[0].id, running);
 }
 
-TEST_F(StoreTest, WritesOfOneCommitStandAloneWhenOneIsRefused) {
+TEST_P(JobStoreTest, WritesOfOneCommitStandAloneWhenOneIsRefused) {
   const std::string id = InsertAndClaim();
   absl::Status refused;
   const auto events = store_->Commit([&] {
@@ -327,7 +306,7 @@ TEST_F(StoreTest, WritesOfOneCommitStandAloneWhenOneIsRefused) {
   EXPECT_EQ(store_->List({})->items.size(), 2u);
 }
 
-TEST_F(StoreTest, TheWriterTellsEventsInOrderBeforeTheResult) {
+TEST_P(JobStoreTest, TheWriterTellsEventsInOrderBeforeTheResult) {
   std::vector<int64_t> sequences;
   std::atomic<bool> told = false;
   Writer writer(*store_, [&](const LoggedEvent& event) {
@@ -344,15 +323,7 @@ TEST_F(StoreTest, TheWriterTellsEventsInOrderBeforeTheResult) {
   EXPECT_THAT(sequences, ::testing::ElementsAre(1, 2));
 }
 
-TEST_F(StoreTest, ADamagedFileIsReportedAsDataLoss) {
-  Insert();
-  store_.reset();
-  std::ofstream(path_, std::ios::binary) << std::string(8192, 'x');
-  EXPECT_THAT(OpenSqliteStore(path_).status(),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
-}
-
-TEST_F(StoreTest, JobsThatEndedLongAgoAreForgottenAndOthersAreNot) {
+TEST_P(JobStoreTest, JobsThatEndedLongAgoAreForgottenAndOthersAreNot) {
   const std::string old = InsertAndClaim(), fresh = InsertAndClaim(), waiting = Insert();
   const Ending ending{.state = jobs::JobState::kSucceeded, .reason = v1::Job::COMPLETED};
   ASSERT_THAT(store_->Finish(old, 1, ending, kNow), IsOk());
@@ -365,7 +336,7 @@ TEST_F(StoreTest, JobsThatEndedLongAgoAreForgottenAndOthersAreNot) {
   EXPECT_THAT(store_->Get(waiting), IsOk());
 }
 
-TEST_F(StoreTest, AClockThatWasSetBackDoesNotKeepAJobWaiting) {
+TEST_P(JobStoreTest, AClockThatWasSetBackDoesNotKeepAJobWaiting) {
   const std::string id = InsertAndClaim();
   ASSERT_THAT(store_->Requeue(id, 1, {.message = "again", .delay = absl::Seconds(5)}, kNow),
               IsOk());
@@ -373,86 +344,54 @@ TEST_F(StoreTest, AClockThatWasSetBackDoesNotKeepAJobWaiting) {
   EXPECT_TRUE(store_->Claim(1, kNow - absl::Hours(48))->has_value());
 }
 
-// Overwrites the pages that hold the text, but for their first bytes.
-void Damage(const std::string& path, const std::string& text) {
-  constexpr size_t kPage = 4096, kHeader = 100;
-  std::ifstream in(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(in)), {});
-  for (size_t page = kPage; page < bytes.size(); page += kPage) {
-    if (bytes.substr(page, kPage).find(text) != std::string::npos) {
-      bytes.replace(page, kHeader, std::string(kHeader, '\xee'));
-    }
-  }
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-TEST_F(StoreTest, ADamagedJobIsFoundWhenTheStoreIsOpened) {
-  Insert();
-  store_.reset();
-  Damage(path_, "QUEUED");
-  EXPECT_THAT(OpenSqliteStore(path_).status(),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
-}
-
-// Opening does not read the history.
-TEST_F(StoreTest, ADamagedEventIsFoundWhenItIsRead) {
+TEST_P(JobStoreTest, ARestartTakesBackItsOwnClaimsAndThoseOfOthersOnlyWhenTheyAreOver) {
   const std::string id = InsertAndClaim();
-  v1::Event event;
-  event.mutable_log()->set_text("marked by its text");
-  ASSERT_THAT(store_->Append(id, 1, {.events = {event}}, kNow), IsOk());
-  store_.reset();
-  Damage(path_, "marked by its text");
-  Open();
-  EXPECT_THAT(store_->Get(id), IsOk());
-  EXPECT_THAT(store_->ReadEvents(id, 0, 10).status(),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store")));
+  Open("another");
+  EXPECT_EQ(*store_->Recover(kNow + kLease / 2), 0);
+  EXPECT_EQ(store_->Get(id)->state, JobState::kRunning);
+  EXPECT_EQ(*store_->Recover(kNow + 2 * kLease), 1);
+  EXPECT_EQ(store_->Get(id)->state, JobState::kQueued);
+  ASSERT_TRUE(store_->Claim(8, kNow)->has_value());
+  Open("another");
+  EXPECT_EQ(*store_->Recover(kNow), 1);
 }
 
-std::set<std::string> QuotedIn(const std::string& text) {
-  std::set<std::string> found;
-  const std::regex quoted("'([A-Z]+(>[A-Z]+)?)'");
-  for (std::sregex_iterator it(text.begin(), text.end(), quoted), end; it != end; ++it) {
-    found.insert((*it)[1]);
-  }
-  return found;
+TEST_P(JobStoreTest, ARenewedClaimHoldsForLonger) {
+  InsertAndClaim();
+  ASSERT_THAT(store_->RenewLeases(kNow + kLease), IsOk());
+  Open("another");
+  EXPECT_EQ(*store_->Recover(kNow + kLease + kLease / 2), 0);
 }
 
-std::string Between(const std::string& text, const std::string& from, const std::string& to) {
-  const size_t begin = text.find(from);
-  EXPECT_NE(begin, std::string::npos) << from;
-  return text.substr(begin, text.find(to, begin) - begin);
+TEST_P(JobStoreTest, AJobThatComesBackWhileItsEndIsWishedEndsAsWished) {
+  const std::string cancelled = InsertAndClaim(), paused = InsertAndClaim();
+  ASSERT_THAT(store_->RequestCancel(cancelled, kNow), IsOk());
+  ASSERT_THAT(store_->RequestPause(paused, kNow), IsOk());
+  ASSERT_THAT(store_->Requeue(cancelled, 1, {.message = "no disk"}, kNow), IsOk());
+  ASSERT_THAT(store_->Requeue(paused, 1, {.message = "no disk"}, kNow), IsOk());
+  EXPECT_EQ(store_->Get(cancelled)->state, JobState::kCancelled);
+  EXPECT_EQ(store_->Get(paused)->state, JobState::kPaused);
 }
 
-TEST(Schema, ListsTheTransitionsOfTheTable) {
-  std::set<std::string> table;
-  for (const auto& [from, to] : jobs::kTransitions) {
-    table.insert(absl::StrCat(jobs::StateName(from), ">", jobs::StateName(to)));
-  }
-  EXPECT_EQ(QuotedIn(Between(kSchema0001, "CREATE TRIGGER job_state_change", "BEGIN")), table);
+TEST_P(JobStoreTest, AJobThatIsCancelledWhileItPausesIsCancelled) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->RequestPause(id, kNow), IsOk());
+  ASSERT_THAT(store_->RequestCancel(id, kNow), IsOk());
+  ASSERT_THAT(store_->Finish(id, 1, {.state = JobState::kPaused}, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->state, JobState::kCancelled);
+  EXPECT_EQ(store_->Get(id)->end_reason, v1::Job::USER);
 }
 
-TEST(Schema, ListsTheStatesOfTheTable) {
-  std::set<std::string> states;
-  for (const JobState state : jobs::kAllStates) {
-    states.insert(std::string(jobs::StateName(state)));
-  }
-  EXPECT_EQ(QuotedIn(Between(kSchema0001, "CHECK (state IN (", "))")), states);
-}
-
-TEST(Schema, RefusesAChangeThatTheTableDoesNotList) {
-  sqlite3* db = nullptr;
-  ASSERT_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(db, kSchema0001, nullptr, nullptr, nullptr), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(db,
-                         "INSERT INTO job (id, task, spec, plan, threads, state, create_time) "
-                         "VALUES ('a', '', '', '', 1, 'QUEUED', 1)",
-                         nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  EXPECT_NE(sqlite3_exec(db, "UPDATE job SET state = 'CANCELLING'", nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(db, "UPDATE job SET state = 'RUNNING'", nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  sqlite3_close(db);
+TEST_P(JobStoreTest, RetriesAddUpBesideFailuresUntilACheckpointForgivesThem) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->Requeue(id, 1, {.retry = true}, kNow), IsOk());
+  ASSERT_TRUE(store_->Claim(8, kNow)->has_value());
+  ASSERT_THAT(store_->Requeue(id, 2, {.retry = true}, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->retries, 2);
+  EXPECT_EQ(store_->Get(id)->failures, 0);
+  ASSERT_TRUE(store_->Claim(8, kNow)->has_value());
+  ASSERT_THAT(store_->Requeue(id, 3, {.retry = true, .checkpointed = true}, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->retries, 1);
 }
 
 }  // namespace

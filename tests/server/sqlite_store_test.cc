@@ -1,0 +1,168 @@
+// What is SQLite's own: damaged files, and the schema's copies of the tables in code.
+#include "server/store/sqlite_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "server/store/dataset_store.h"
+#include "server/store/schema.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::store {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using jobs::JobState;
+using ::testing::HasSubstr;
+
+const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
+
+class SqliteStoreTest : public ::testing::Test {
+ protected:
+  SqliteStoreTest()
+      : path_(absl::StrCat(::testing::TempDir(), "/sqlite-", ::getpid(), "-", counter_++, ".db")) {
+    Open();
+  }
+  ~SqliteStoreTest() override {
+    store_.reset();
+    for (const char* tail : {"", "-wal", "-shm"}) {
+      std::filesystem::remove(path_ + tail);
+    }
+  }
+  void Open() {
+    store_.reset();
+    absl::StatusOr<std::unique_ptr<JobStore>> opened = OpenSqliteStore(path_);
+    ASSERT_THAT(opened, IsOk());
+    store_ = std::move(*opened);
+  }
+  std::string InsertAndClaim() {
+    const auto job = store_->Insert({.id = jobs::NewId()}, kNow);
+    EXPECT_THAT(job, IsOk());
+    EXPECT_THAT(store_->Claim(8, kNow), IsOk());
+    return job->id;
+  }
+
+  static inline int counter_ = 0;
+  const std::string path_;
+  std::unique_ptr<JobStore> store_;
+};
+
+TEST_F(SqliteStoreTest, ADamagedFileIsReportedAsDataLoss) {
+  InsertAndClaim();
+  store_.reset();
+  std::ofstream(path_, std::ios::binary) << std::string(8192, 'x');
+  EXPECT_THAT(OpenSqliteStore(path_).status(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
+}
+
+// Overwrites the pages that hold the text, but for their first bytes.
+void Damage(const std::string& path, const std::string& text) {
+  constexpr size_t kPage = 4096, kHeader = 100;
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  for (size_t page = kPage; page < bytes.size(); page += kPage) {
+    if (bytes.substr(page, kPage).find(text) != std::string::npos) {
+      bytes.replace(page, kHeader, std::string(kHeader, '\xee'));
+    }
+  }
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+TEST_F(SqliteStoreTest, ADamagedJobIsFoundWhenTheStoreIsOpened) {
+  InsertAndClaim();
+  store_.reset();
+  Damage(path_, "RUNNING");
+  EXPECT_THAT(OpenSqliteStore(path_).status(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
+}
+
+// Opening does not read the history.
+TEST_F(SqliteStoreTest, ADamagedEventIsFoundWhenItIsRead) {
+  const std::string id = InsertAndClaim();
+  v1::Event event;
+  event.mutable_log()->set_text("marked by its text");
+  ASSERT_THAT(store_->Append(id, 1, {.events = {event}}, kNow), IsOk());
+  store_.reset();
+  Damage(path_, "marked by its text");
+  Open();
+  EXPECT_THAT(store_->Get(id), IsOk());
+  EXPECT_THAT(store_->ReadEvents(id, 0, 10).status(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store")));
+}
+
+std::set<std::string> QuotedIn(const std::string& text) {
+  std::set<std::string> found;
+  const std::regex quoted("'([A-Z]+(>[A-Z]+)?)'");
+  for (std::sregex_iterator it(text.begin(), text.end(), quoted), end; it != end; ++it) {
+    found.insert((*it)[1]);
+  }
+  return found;
+}
+
+std::string Between(const std::string& text, const std::string& from, const std::string& to) {
+  const size_t begin = text.find(from);
+  EXPECT_NE(begin, std::string::npos) << from;
+  return text.substr(begin, text.find(to, begin) - begin);
+}
+
+TEST(Schema, ListsTheTransitionsOfTheTable) {
+  std::set<std::string> table;
+  for (const auto& [from, to] : jobs::kTransitions) {
+    table.insert(absl::StrCat(jobs::StateName(from), ">", jobs::StateName(to)));
+  }
+  EXPECT_EQ(QuotedIn(Between(kSchema0001, "CREATE TRIGGER job_state_change", "BEGIN")), table);
+}
+
+TEST(Schema, ListsTheStatesOfTheTable) {
+  std::set<std::string> states;
+  for (const JobState state : jobs::kAllStates) {
+    states.insert(std::string(jobs::StateName(state)));
+  }
+  EXPECT_EQ(QuotedIn(Between(kSchema0001, "CHECK (state IN (", "))")), states);
+}
+
+TEST(Schema, RefusesAChangeThatTheTableDoesNotList) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, kSchema0001, nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db,
+                         "INSERT INTO job (id, task, spec, plan, threads, state, create_time) "
+                         "VALUES ('a', '', '', '', 1, 'QUEUED', 1)",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  EXPECT_NE(sqlite3_exec(db, "UPDATE job SET state = 'CANCELLING'", nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(db, "UPDATE job SET state = 'RUNNING'", nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(db);
+}
+
+TEST(SqliteMigration, AStoreOfTheFirstSchemaGetsTheTablesAndKeepsItsGeneration) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/migration-", ::getpid(), ".db");
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  const std::string first = absl::StrCat(
+      kSchema0001, "INSERT INTO meta VALUES ('generation', 'old'); PRAGMA user_version = 1;");
+  ASSERT_EQ(sqlite3_exec(db, first.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  {
+    const auto store = OpenSqliteStore(path);
+    ASSERT_THAT(store, IsOk());
+    EXPECT_EQ((*store)->generation(), "old");
+    EXPECT_THAT((*store)->datasets().List(1, 0), IsOk());
+  }
+  for (const char* tail : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(path + tail);
+  }
+}
+
+}  // namespace
+}  // namespace hone::server::store
