@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench faults load fuzz image format asan tsan build programs setup
+.PHONY: help demo test bench faults load fuzz image try-image format asan tsan build programs setup
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -36,6 +36,9 @@ fuzz: setup  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for eac
 CONTAINERS = $(shell command -v podman || echo docker)
 image:  ## the container image `hone`, with docker or podman
 	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) $(IMAGE_OPTIONS) -t hone .
+
+try-image: build  ## the image read-only, without capabilities, with 1 processor and 1 GiB: it learns, refuses, ends
+	tests/e2e/container.py build/$(PRESET)/tests/hone.desc --runner "$(CONTAINERS)" --options "$(RUN_OPTIONS)"
 
 format:  ## clang-format over all sources
 	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i

@@ -127,6 +127,12 @@ class GrpcClient final : public Client {
     return Call<v1::DeleteModelResponse>(*models_, &v1::ModelService::Stub::DeleteModel, request)
         .status();
   }
+  absl::StatusOr<v1::Model> PinModel(const std::string& name, bool pinned) override {
+    v1::PinModelRequest request;
+    request.set_name(name);
+    request.set_pinned(pinned);
+    return Call<v1::Model>(*models_, &v1::ModelService::Stub::PinModel, request);
+  }
   absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) override {
     return Call<v1::PredictResponse>(*models_, &v1::ModelService::Stub::Predict, request);
   }

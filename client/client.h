@@ -58,6 +58,7 @@ class Client {
       const std::string& name,
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) = 0;
   virtual absl::Status DeleteModel(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::Model> PinModel(const std::string& name, bool pinned) = 0;
   virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
 
   virtual absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) = 0;

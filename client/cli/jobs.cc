@@ -35,8 +35,13 @@ std::string When(const google::protobuf::Timestamp& time) {
 
 std::string Progress(const v1::Job& job) {
   if (job.state() == v1::Job::QUEUED) {
-    return job.queue_position() > 0 ? absl::StrCat("number ", job.queue_position(), " in the queue")
-                                    : "";
+    if (job.queue_position() == 0) {
+      return "";
+    }
+    return absl::StrCat("number ", job.queue_position(), " in the queue",
+                        job.has_queue_eta_seconds() && job.queue_eta_seconds() >= 1
+                            ? absl::StrCat(", begins in about ", Duration(job.queue_eta_seconds()))
+                            : "");
   }
   if (job.end_reason() != v1::Job::END_REASON_UNSPECIFIED && job.state() != v1::Job::SUCCEEDED) {
     return Lower(v1::Job::EndReason_Name(job.end_reason()));

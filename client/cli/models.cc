@@ -195,6 +195,21 @@ int DeleteModel(const std::string& name, const Globals& globals) {
   return kSuccess;
 }
 
+int PinModel(const std::string& name, bool pinned, const Globals& globals) {
+  const absl::StatusOr<v1::Model> model =
+      globals.Connect()->PinModel(ResourceName("models", name), pinned);
+  if (!model.ok()) {
+    return Fail(model.status(), globals, /*from_server=*/true);
+  }
+  if (globals.json) {
+    PrintJsonLine(*model);
+  } else {
+    std::printf("%s is %s\n", model->name().c_str(),
+                pinned ? "pinned: the server's limits do not remove it" : "not pinned any more");
+  }
+  return kSuccess;
+}
+
 }  // namespace
 
 void AddModels(CLI::App& app, Globals& globals) {
@@ -213,6 +228,14 @@ void AddModels(CLI::App& app, Globals& globals) {
              [name, &globals] { return DeleteModel(*name, globals); })
       ->add_option("MODEL", *name, "models/<id>, or the id alone")
       ->required();
+  for (const bool pinned : {true, false}) {
+    AddCommand(*models, globals, pinned ? "pin" : "unpin",
+               pinned ? "Keep a model, whatever the server's limits say."
+                      : "Let the server's limits remove a model again.",
+               [name, pinned, &globals] { return PinModel(*name, pinned, globals); })
+        ->add_option("MODEL", *name, "models/<id>, or the id alone")
+        ->required();
+  }
   CLI::App* command =
       AddCommand(*models, globals, "export", "Bring a model's files into a new folder.",
                  [name, folder, &globals] { return ExportModel(*name, *folder, globals); });

@@ -167,7 +167,8 @@ double CpuQuotaCores() {
   return quota > 0 ? std::min(quota, processors) : processors;
 }
 
-int AvailableThreads() { return std::max(1, static_cast<int>(std::ceil(CpuQuotaCores() - 1e-9))); }
+// Never more than the quota: threads that are throttled wait for each other.
+int AvailableThreads() { return std::max(1, static_cast<int>(CpuQuotaCores() + 1e-9)); }
 
 int64_t AvailableMemoryBytes() {
   int64_t smallest = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);

@@ -60,6 +60,15 @@ int LatestAttempt(const std::string& run) {
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& root) {
   HONE_RETURN_IF_ERROR(MakeDirectory(root));
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<DataDirectory> directory, OpenAsItIs(root));
+  Remove(directory->root_ + "/tmp");
+  for (const char* folder : {"/runs", "/models", "/cache", "/datasets", "/uploads", "/tmp"}) {
+    HONE_RETURN_IF_ERROR(MakeDirectory(directory->root_ + folder));
+  }
+  return directory;
+}
+
+absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::OpenAsItIs(const std::string& root) {
   std::error_code error;
   const std::string real = fs::canonical(root, error).string();
   HONE_RETURN_IF_ERROR(ToStatus(error, root));
@@ -72,10 +81,6 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("the data directory ", real, " is in use by another server"));
-  }
-  fs::remove_all(real + "/tmp", error);
-  for (const char* folder : {"/runs", "/models", "/cache", "/datasets", "/uploads", "/tmp"}) {
-    HONE_RETURN_IF_ERROR(MakeDirectory(real + folder));
   }
   return directory;
 }
@@ -124,6 +129,16 @@ void DataDirectory::RemoveModel(const std::string& model_id) const {
   if (Rename(ModelDirectory(model_id), away).ok()) {
     Remove(away);
   }
+}
+
+std::vector<std::string> DataDirectory::Runs() const {
+  std::vector<std::string> ids;
+  std::error_code error;
+  fs::directory_iterator it(root_ + "/runs", error);
+  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
+    ids.push_back(it->path().filename().string());
+  }
+  return ids;
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

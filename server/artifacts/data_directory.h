@@ -23,6 +23,8 @@ class DataDirectory {
  public:
   // Makes what is missing. FAILED_PRECONDITION: another server uses it.
   static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(const std::string& root);
+  // The same lock on what is there; changes nothing.
+  static absl::StatusOr<std::unique_ptr<DataDirectory>> OpenAsItIs(const std::string& root);
   ~DataDirectory();
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
@@ -42,6 +44,9 @@ class DataDirectory {
 
   // A model's folder, out of sight at once.
   void RemoveModel(const std::string& model_id) const;
+
+  // The ids of the jobs that have folders.
+  std::vector<std::string> Runs() const;
 
   // All folders of a job's attempts.
   void RemoveRun(const std::string& job_id) const;

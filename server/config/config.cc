@@ -6,9 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "server/config/version.h"
@@ -20,8 +23,58 @@ namespace {
 // What the server itself may grow to.
 constexpr int64_t kServerBytes = int64_t{128} << 20;
 
-void Declare(CLI::App& app, Config& config, double& grace, double& silence, double& stall,
-             double& keep_days) {
+std::string EnvironmentName(absl::string_view flag) {
+  return absl::StrCat("HONED_", absl::AsciiStrToUpper(absl::StrReplaceAll(
+                                    absl::StripPrefix(flag, "--"), {{"-", "_"}})));
+}
+
+// A flag in `unit`s; 0 is for ever where the default is.
+void AddDuration(CLI::App& app, const std::string& flag, absl::Duration& value, absl::Duration unit,
+                 CLI::Range range, const std::string& text) {
+  const bool for_ever = value == absl::InfiniteDuration();
+  app.add_option_function<double>(
+         flag,
+         [&value, unit, for_ever](const double& number) {
+           value = for_ever && number == 0 ? absl::InfiniteDuration() : number * unit;
+         },
+         text)
+      ->envname(EnvironmentName(flag))
+      ->check(range)
+      ->default_str(for_ever ? "0" : absl::StrCat(absl::FDivDuration(value, unit)));
+}
+
+// A limit; 0: none.
+void AddLimit(CLI::App& app, const std::string& flag, int64_t& value, const std::string& text) {
+  app.add_option(flag, value, text)
+      ->envname(EnvironmentName(flag))
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
+}
+
+// What is kept, and for how long.
+void DeclareRetention(CLI::App& app, retention::Limits& keep) {
+  const absl::Duration day = absl::Hours(24);
+  const CLI::Range days(0.0, 36500.0);
+  AddDuration(
+      app, "--keep-jobs-days", keep.jobs, day, days,
+      "Days after its end when a job and its history are forgotten, its model not; 0: never");
+  AddLimit(app, "--keep-jobs", keep.jobs_at_most, "Jobs that have ended and are kept; 0: all");
+  AddLimit(app, "--store-bytes", keep.store_bytes,
+           "Size of the store above which the jobs that ended first are forgotten; 0: none");
+  AddDuration(app, "--keep-checkpoints-days", keep.checkpoints, day, days,
+              "Days after its end when a job's checkpoints are removed");
+  AddDuration(app, "--keep-models-days", keep.models, day, days,
+              "Days after which a model that is not pinned is removed; 0: never");
+  AddLimit(app, "--keep-models-of-a-name", keep.models_of_a_name,
+           "The newest models of one display name that are kept, and pinned ones; 0: all");
+  AddLimit(app, "--models-bytes", keep.model_bytes,
+           "Bytes of all models together above which the oldest that are not pinned are removed; "
+           "0: none");
+  AddDuration(app, "--keep-datasets-days", keep.datasets, day, days,
+              "Days after which an uploaded data set that no job needed is removed; 0: never");
+}
+
+void Declare(CLI::App& app, Config& config) {
   app.option_defaults()->take_last();
   app.set_version_flag("--version", std::string(kVersion));
   app.set_config("--config", "", "A file with the same names, as INI: data-dir = \"/srv/hone\"")
@@ -35,7 +88,8 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence, doub
       ->capture_default_str();
   app.add_flag(
          "--insecure-listen", config.insecure_listen,
-         "Allow --listen on another address than loopback: anybody who can reach it can use it")
+         "Allow --listen and --metrics-listen on other addresses than loopback: anybody who can "
+         "reach them can use them")
       ->envname("HONED_INSECURE_LISTEN");
   app.add_option("--metrics-listen", config.metrics_listen,
                  "Address for Prometheus and health checks (HTTP)")
@@ -74,25 +128,14 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence, doub
       ->envname("HONED_DISK_FLOOR_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
-  app.add_option("--grace-seconds", grace, "From asking a worker to end to killing it")
-      ->envname("HONED_GRACE_SECONDS")
-      ->check(CLI::Range(0.1, 3600.0))
-      ->capture_default_str();
-  app.add_option("--silence-seconds", silence, "Silence of a worker after which it is killed")
-      ->envname("HONED_SILENCE_SECONDS")
-      ->check(CLI::Range(1.0, 86400.0))
-      ->capture_default_str();
-  app.add_option("--stall-seconds", stall,
-                 "A worker that is alive but does not get on for so long is killed")
-      ->envname("HONED_STALL_SECONDS")
-      ->check(CLI::Range(1.0, 86400.0))
-      ->capture_default_str();
-  app.add_option("--keep-jobs-days", keep_days,
-                 "Days after its end when a job and its history are forgotten, its model not; "
-                 "0: never")
-      ->envname("HONED_KEEP_JOBS_DAYS")
-      ->check(CLI::Range(0.0, 36500.0))
-      ->capture_default_str();
+  const absl::Duration second = absl::Seconds(1);
+  AddDuration(app, "--grace-seconds", config.grace, second, CLI::Range(0.1, 3600.0),
+              "From asking a worker to end to killing it");
+  AddDuration(app, "--silence-seconds", config.silence, second, CLI::Range(1.0, 86400.0),
+              "Silence of a worker after which it is killed");
+  AddDuration(app, "--stall-seconds", config.stall, second, CLI::Range(1.0, 86400.0),
+              "A worker that is alive but does not get on for so long is killed");
+  DeclareRetention(app, config.keep);
   app.add_option("--log-level", config.log_level, "What is logged")
       ->envname("HONED_LOG_LEVEL")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
@@ -115,11 +158,14 @@ std::vector<std::string> FlagsOfEnvironment(const CLI::App& app) {
 absl::Status Complete(Config& config) {
   HONE_RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
   HONE_RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
-  if (!IsLoopback(config.listen) && !config.insecure_listen) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--listen: ", config.listen,
-        " is not a loopback address, and anybody who can reach it could use this server; say "
-        "--insecure-listen if that is wanted (a private network)"));
+  for (const auto& [flag, address] : {std::pair("--listen", config.listen),
+                                      std::pair("--metrics-listen", config.metrics_listen)}) {
+    if (!IsLoopback(address) && !config.insecure_listen) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          flag, ": ", address,
+          " is not a loopback address, and anybody who can reach it could use this server; say "
+          "--insecure-listen if that is wanted (a private network)"));
+    }
   }
   if (config.threads == 0) {
     config.threads = AvailableThreads();
@@ -161,13 +207,9 @@ bool IsLoopback(const std::string& address) {
 absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   Parsed parsed;
   Config& config = parsed.config;
-  double grace = absl::ToDoubleSeconds(config.grace);
-  double silence = absl::ToDoubleSeconds(config.silence);
-  double stall = absl::ToDoubleSeconds(config.stall);
-  double keep_days = 0;
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
-  Declare(app, config, grace, silence, stall, keep_days);
+  Declare(app, config);
   // The last one counts, so flags beat variables; the library wants them in reverse.
   std::vector<std::string> flags = FlagsOfEnvironment(app);
   flags.insert(flags.end(), argv + 1, argv + argc);
@@ -182,12 +224,6 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
     return parsed;
   } catch (const CLI::Error& error) {
     return absl::InvalidArgumentError(error.what());
-  }
-  config.grace = absl::Seconds(grace);
-  config.silence = absl::Seconds(silence);
-  config.stall = absl::Seconds(stall);
-  if (keep_days > 0) {
-    config.keep_ended = absl::Hours(24) * keep_days;
   }
   HONE_RETURN_IF_ERROR(Complete(config));
   return parsed;

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/retention/retention.h"
 
 namespace hone::server::config {
 
@@ -28,7 +29,7 @@ struct Config {
   absl::Duration silence = absl::Seconds(120);  // of a worker, after which it is killed
   absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but does not get on
   absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
-  absl::Duration keep_ended = absl::InfiniteDuration();  // jobs that ended longer ago are forgotten
+  retention::Limits keep;
   std::string log_level = "info";
 
   // Of a job that does not ask for a number.

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -62,16 +63,6 @@ absl::Status SyncFile(const std::string& path) {
   const absl::Cleanup close = [fd] { ::close(fd); };
   return ::fsync(fd) == 0 ? absl::OkStatus()
                           : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
-}
-
-void RemoveOthers(const std::string& folder, const std::set<std::string>& names) {
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (!names.contains(entry.path().filename().string())) {
-      std::error_code ignored;
-      fs::remove_all(entry.path(), ignored);
-    }
-  }
 }
 
 }  // namespace
@@ -145,18 +136,26 @@ absl::Status Blobs::Publish(const std::string& upload, const store::DatasetBytes
   return SyncDirectory(datasets_);
 }
 
-void Blobs::Keep(const std::vector<store::DatasetBytes>& bytes,
-                 const std::vector<std::string>& uploads) const {
-  std::set<std::string> names;
+std::vector<std::string> Blobs::Others(const std::vector<store::DatasetBytes>& bytes,
+                                       const std::vector<std::string>& uploads) const {
+  std::set<std::string> needed;
   for (const store::DatasetBytes& one : bytes) {
-    names.insert(fs::path(Path(one)).filename().string());
+    needed.insert(Path(one));
   }
-  RemoveOthers(datasets_, names);
-  std::set<std::string> parts;
   for (const std::string& id : uploads) {
-    parts.insert(absl::StrCat(id, kPart));
+    needed.insert(PartPath(id));
   }
-  RemoveOthers(uploads_, parts);
+  std::vector<std::string> others;
+  for (const std::string& folder : {datasets_, uploads_}) {
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+      if (!needed.contains(entry.path().string())) {
+        others.push_back(entry.path().string());
+      }
+    }
+  }
+  std::sort(others.begin(), others.end());
+  return others;
 }
 
 }  // namespace hone::server::datasets

@@ -35,9 +35,9 @@ class Blobs {
   // Gives it its place, durably.
   absl::Status Publish(const std::string& upload, const store::DatasetBytes& declared) const;
 
-  // Removes all files but these.
-  void Keep(const std::vector<store::DatasetBytes>& bytes,
-            const std::vector<std::string>& uploads) const;
+  // The paths of all files but these.
+  std::vector<std::string> Others(const std::vector<store::DatasetBytes>& bytes,
+                                  const std::vector<std::string>& uploads) const;
 
  private:
   std::string PartPath(const std::string& upload) const;

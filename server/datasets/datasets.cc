@@ -169,7 +169,9 @@ void Datasets::Sweep() {
   const auto bytes = store_.AllBytes();
   const auto uploads = store_.AllUploads();
   if (dropped.ok() && bytes.ok() && uploads.ok()) {
-    blobs_.Keep(*bytes, *uploads);
+    for (const std::string& path : blobs_.Others(*bytes, *uploads)) {
+      ::unlink(path.c_str());
+    }
   } else {
     spdlog::warn("data sets that nothing needs stay for now: the store cannot be asked");
   }

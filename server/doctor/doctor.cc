@@ -61,6 +61,10 @@ absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
     HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, patient->store->List(what));
     for (const jobs::Job& job : page.items) {
       known.insert(job.id);
+      if (!job.model_id.empty() &&
+          absl::IsNotFound(patient->store->GetModel(job.model_id).status())) {
+        patient->Add(absl::StrCat("jobs/", job.id, ": its model is not there"));
+      }
     }
     what.from_row = page.next_row;
   } while (what.from_row != 0);
@@ -102,16 +106,15 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
 absl::Status CheckDatasets(const std::shared_ptr<Patient>& patient) {
   const datasets::Blobs blobs(patient->directory->datasets_directory(),
                               patient->directory->uploads_directory());
-  int64_t before = 0;
-  do {
-    HONE_ASSIGN_OR_RETURN(const store::Page<store::Dataset> page,
-                          patient->store->datasets().List(kPage, before));
-    for (const store::Dataset& dataset : page.items) {
-      CheckFile(*patient, absl::StrCat("datasets/", dataset.name), blobs.Path(dataset.bytes),
-                dataset.bytes.sha256);
-    }
-    before = page.next_row;
-  } while (before != 0);
+  HONE_ASSIGN_OR_RETURN(const auto all, patient->store->datasets().AllBytes());
+  for (const store::DatasetBytes& bytes : all) {
+    CheckFile(*patient, "a data set", blobs.Path(bytes), bytes.sha256);
+  }
+  HONE_ASSIGN_OR_RETURN(const auto uploads, patient->store->datasets().AllUploads());
+  for (const std::string& path : blobs.Others(all, uploads)) {
+    patient->Add(absl::StrCat(path, ": belongs to no data set"),
+                 [path] { std::filesystem::remove(path); });
+  }
   return absl::OkStatus();
 }
 
@@ -124,7 +127,8 @@ absl::StatusOr<std::vector<Finding>> Examine(const std::string& data_directory) 
   }
   const auto patient = std::make_shared<Patient>();
   patient->root = data_directory;
-  HONE_ASSIGN_OR_RETURN(patient->directory, artifacts::DataDirectory::Open(data_directory));
+  HONE_ASSIGN_OR_RETURN(patient->directory, artifacts::DataDirectory::OpenAsItIs(data_directory));
+  HONE_RETURN_IF_ERROR(store::CheckSqliteVersion(patient->directory->store_path()));
   HONE_ASSIGN_OR_RETURN(patient->store, store::OpenSqliteStore(patient->directory->store_path()));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> damage, patient->store->FindDamage());
   for (const std::string& what : damage) {

@@ -20,8 +20,11 @@ struct Finding {
 // nothing:
 //   - the store's file is sound, and the events of every job are 1, 2, 3, … to its last one;
 //   - every model and data set of the store has its files, with the SHA-256 that it says;
-//   - every folder under runs/ and models/ belongs to a job or a model of the store.
-// FAILED_PRECONDITION: a server uses it. NOT_FOUND: there is no store. DATA_LOSS: the store cannot
+//   - every job's model is there;
+//   - every folder under runs/ and models/ belongs to a job or a model of the store, and every file
+//     under datasets/ and uploads/ to a data set.
+// Checkpoints are verified by the worker that reads them. FAILED_PRECONDITION: a server uses it, or
+// an older version wrote the store. NOT_FOUND: there is no store. DATA_LOSS: the store cannot
 // be opened at all.
 absl::StatusOr<std::vector<Finding>> Examine(const std::string& data_directory);
 

@@ -73,6 +73,8 @@ v1::Job ToProto(const Job& job) {
     proto.set_model(ModelName(job.model_id));
   }
   proto.set_last_sequence(job.last_sequence);
+  proto.set_failures(job.failures);
+  proto.set_retries(job.retries);
   if (!job.retry_of.empty()) {
     proto.set_retry_of(JobName(job.retry_of));
   }

@@ -23,6 +23,8 @@ struct Job {
   int retries = 0;   // those that cost nothing, since the newest checkpoint
   int threads = 1;
   int queue_position = 0;
+  absl::Duration queued_before = absl::ZeroDuration();  // time that those before it in the queue
+                                                        // will take; infinite: not known
   absl::Time create_time = absl::InfinitePast();
   absl::Time start_time = absl::InfinitePast();
   absl::Time end_time = absl::InfinitePast();

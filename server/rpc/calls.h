@@ -37,6 +37,7 @@ absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& r
 absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& deps);
 void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
                  Done<v1::DeleteModelResponse> done);
+void PinModel(const v1::PinModelRequest& request, Deps& deps, Done<v1::Model> done);
 void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done);
 
 // Those that write files or wait for the store run on deps.datasets.executor().

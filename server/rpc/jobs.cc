@@ -10,11 +10,25 @@
 #include "server/rpc/page_token.h"
 
 namespace hone::server::rpc {
+namespace {
+
+// With the time until its turn comes: what runs and what waits before it, side by side as many jobs
+// as may run.
+v1::Job WithQueueEta(const jobs::Job& job, const Deps& deps) {
+  v1::Job proto = jobs::ToProto(job);
+  if (job.state == jobs::JobState::kQueued && job.queued_before < absl::InfiniteDuration()) {
+    const double before = deps.scheduler.seconds_left() + absl::ToDoubleSeconds(job.queued_before);
+    proto.set_queue_eta_seconds(before / deps.config.concurrent_jobs);
+  }
+  return proto;
+}
+
+}  // namespace
 
 absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const std::string id, jobs::JobId(request.name()));
   HONE_ASSIGN_OR_RETURN(const jobs::Job job, deps.store.Get(id));
-  return jobs::ToProto(job);
+  return WithQueueEta(job, deps);
 }
 
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps) {
@@ -36,7 +50,7 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request
   HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, deps.store.List(what));
   v1::ListJobsResponse response;
   for (const jobs::Job& job : page.items) {
-    *response.add_jobs() = jobs::ToProto(job);
+    *response.add_jobs() = WithQueueEta(job, deps);
   }
   response.set_next_page_token(PageToken(page.next_row));
   return response;

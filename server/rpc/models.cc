@@ -69,6 +69,16 @@ void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
       });
 }
 
+void PinModel(const v1::PinModelRequest& request, Deps& deps, Done<v1::Model> done) {
+  const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
+  if (!id.ok()) {
+    return done(id.status());
+  }
+  deps.writer.Submit<v1::Model>([id = *id, pinned = request.pinned()](
+                                    store::JobStore& store) { return store.PinModel(id, pinned); },
+                                std::move(done));
+}
+
 void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done) {
   const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
   if (!id.ok()) {

@@ -17,6 +17,7 @@
 #include "server/config/version.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
+#include "server/retention/retention.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
 
@@ -26,6 +27,8 @@ namespace {
 using metrics::Metric;
 
 constexpr int kMaxMessageBytes = 4 << 20;
+// What a worker may reserve and not use, above its job's share of the memory: stacks, heaps.
+constexpr int64_t kWorkerBytes = int64_t{128} << 20;
 
 class HonedServer final : public Server {
  public:
@@ -45,22 +48,24 @@ class HonedServer final : public Server {
         datasets::Limits{.quota_bytes = config_.dataset_quota_bytes,
                          .disk_floor_bytes = config_.disk_floor_bytes},
         *directory_, store_->datasets(), *writer_);
-    datasets_->Sweep();
     scheduler_ = std::make_unique<scheduler::Scheduler>(
         scheduler::SchedulerOptions{
             .worker = config_.worker,
             .data_mirror = config_.data_mirror,
             .concurrent_jobs = config_.concurrent_jobs,
             .threads = config_.threads,
+            .memory_bytes_per_job = config_.MemoryPerJob() + kWorkerBytes,
             .grace = config_.grace,
             .silence = config_.silence,
             .stall = config_.stall,
-            .keep_ended = config_.keep_ended,
             .retry_delay = config_.retry_delay,
             .dataset_path =
                 [this](const std::string& job_id) { return datasets_->PathOfJob(job_id); }},
         *writer_, *directory_, registry_);
     calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+    retention_ = std::make_unique<retention::Retention>(
+        config_.keep, retention::Hooks{.datasets_removed = [this] { datasets_->Sweep(); }}, *store_,
+        *writer_, *directory_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
                                         *directory_, *datasets_, bus_, registry_, plans_, engine_});
@@ -71,6 +76,7 @@ class HonedServer final : public Server {
                                                        [this] { return ready_.load(); }));
     HONE_RETURN_IF_ERROR(Listen());
     scheduler_->Start();
+    retention_->Start();
     ready_ = true;
     return absl::OkStatus();
   }
@@ -95,6 +101,7 @@ class HonedServer final : public Server {
     streams_.reset();
     reads_.reset();
     calls_.reset();
+    retention_.reset();
     scheduler_.reset();
     datasets_.reset();
     writer_.reset();
@@ -174,6 +181,7 @@ class HonedServer final : public Server {
   std::unique_ptr<store::Writer> writer_;
   std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::unique_ptr<retention::Retention> retention_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<Deps> deps_;

@@ -117,6 +117,14 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext*
       });
 }
 
+grpc::ServerUnaryReactor* ModelService::PinModel(grpc::CallbackServerContext* context,
+                                                 const v1::PinModelRequest* request,
+                                                 v1::Model* reply) {
+  return Unary<v1::Model>(context, "PinModel", deps_, reply).Later([&](Done<v1::Model> done) {
+    rpc::PinModel(*request, deps_, std::move(done));
+  });
+}
+
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
                                                 const v1::PredictRequest* request,
                                                 v1::PredictResponse* reply) {

@@ -55,6 +55,10 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   void Tick(absl::Duration now) {
     const std::lock_guard lock(mutex_);
     if (idle() && now - last_write_ >= kHeartbeatEvery) {
+      if (const absl::Status there = deps_.store.Get(watch_.job_id()).status();
+          absl::IsNotFound(there)) {
+        return End(there);  // a paused job was deleted
+      }
       response_.Clear();
       response_.mutable_heartbeat();
       Send();

@@ -23,7 +23,6 @@ constexpr absl::Duration kFlushEvery = absl::Milliseconds(250);
 // After which the queue is looked at although nobody called (delayed retries).
 constexpr int kIdleMs = 500;
 constexpr int kBusyMs = 50;
-constexpr int kForgottenAtOnce = 100;
 constexpr absl::Duration kHouseEvery = absl::Seconds(1);
 const absl::Duration kRenewEvery = store::kLease / 4;
 constexpr int kGarbageAtOnce = 2000;  // events
@@ -109,6 +108,7 @@ void Scheduler::Loop() {
                   [&](const Unstarted& one) { return Settle(one.job, one.decision, now); });
     running_count_ = static_cast<int>(running_.size());
     running_threads_ = options_.threads - FreeThreads();
+    seconds_left_ = SecondsLeft();
     WaitForWork(urgent);
   }
 }
@@ -136,6 +136,16 @@ int Scheduler::FreeThreads() const {
     free -= running.attempt->job().threads;
   }
   return free;
+}
+
+// A job that has not told yet takes as long as its plan says.
+double Scheduler::SecondsLeft() const {
+  double sum = 0;
+  for (const auto& [id, running] : running_) {
+    const double told = running.attempt->report().report().progress.eta_seconds();
+    sum += told > 0 ? told : running.attempt->job().plan.seconds();
+  }
+  return sum;
 }
 
 void Scheduler::StartJobs(absl::Time now) {
@@ -175,6 +185,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
                               .data_mirror = options_.data_mirror,
                               .model_directory = model_directory,
                               .dataset_path = dataset_path,
+                              .memory_bytes = options_.memory_bytes_per_job,
                               .grace = options_.grace,
                               .silence = options_.silence,
                               .stall = options_.stall});
@@ -237,15 +248,10 @@ void Scheduler::KeepHouse(absl::Time now) {
   }
   housekeeping_ = SteadyNow();
   const bool renew = !running_.empty() && housekeeping_ - renewed_ >= kRenewEvery;
-  std::vector<std::string> forgotten;
   const auto failed = writer_.Run<int>([&](store::JobStore& store) -> absl::StatusOr<int> {
     HONE_RETURN_IF_ERROR(store.RemoveGarbage(kGarbageAtOnce).status());
     if (renew) {
       HONE_RETURN_IF_ERROR(store.RenewLeases(now));
-    }
-    if (options_.keep_ended < absl::InfiniteDuration()) {
-      HONE_ASSIGN_OR_RETURN(forgotten,
-                            store.DeleteEnded(now - options_.keep_ended, kForgottenAtOnce));
     }
     return store.FailOverdue(now);
   });
@@ -255,9 +261,6 @@ void Scheduler::KeepHouse(absl::Time now) {
     return;
   }
   renewed_ = renew ? housekeeping_ : renewed_;
-  for (const std::string& id : forgotten) {
-    directory_.RemoveRun(id);
-  }
 }
 
 void Scheduler::Flush(absl::Time now) {

@@ -24,11 +24,11 @@ struct SchedulerOptions {
   std::string worker;  // hone-worker
   std::string data_mirror = "";
   int concurrent_jobs = 1;
-  int threads = 1;  // of all running jobs together
+  int threads = 1;                   // of all running jobs together
+  int64_t memory_bytes_per_job = 0;  // that a worker may get at most; 0: no limit
   absl::Duration grace = absl::Seconds(20);
-  absl::Duration silence = absl::Seconds(120);           // of a worker without a frame: it hangs
-  absl::Duration stall = absl::Minutes(10);              // of one that does not get on: the same
-  absl::Duration keep_ended = absl::InfiniteDuration();  // then a job is forgotten; its model stays
+  absl::Duration silence = absl::Seconds(120);  // of a worker without a frame: it hangs
+  absl::Duration stall = absl::Minutes(10);     // of one that does not get on: the same
   absl::Duration retry_delay = absl::Seconds(2);
   // The file of the uploaded data set that a job uses, or "". Empty: there are none.
   std::function<absl::StatusOr<std::string>(const std::string& job_id)> dataset_path = nullptr;
@@ -59,6 +59,8 @@ class Scheduler {
   // Jobs that run, and their threads.
   int running() const { return running_count_; }
   int running_threads() const { return running_threads_; }
+  // What they still need, added up.
+  double seconds_left() const { return seconds_left_; }
 
  private:
   struct Running {
@@ -74,6 +76,7 @@ class Scheduler {
 
   void Loop();
   int FreeThreads() const;
+  double SecondsLeft() const;
   void StartJobs(absl::Time now);
   absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
   void Launch(const jobs::Job& job);
@@ -108,6 +111,7 @@ class Scheduler {
   absl::Duration renewed_;  // leases
   std::atomic<int> running_count_ = 0;
   std::atomic<int> running_threads_ = 0;
+  std::atomic<double> seconds_left_ = 0;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;
   std::set<std::string> stops_;    // guarded by mutex_

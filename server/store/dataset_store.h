@@ -61,6 +61,8 @@ class DatasetStore {
   virtual absl::Status Use(const std::string& job_id, const std::string& name) = 0;
   // Forgets nameless data sets whose jobs have all ended.
   virtual absl::Status DropUnused() = 0;
+  // Forgets data sets that were made before then and that no job needed since.
+  virtual absl::Status DropUnusedSince(absl::Time time) = 0;
 
   virtual absl::StatusOr<Dataset> Get(const std::string& name) const = 0;
   virtual absl::StatusOr<Page<Dataset>> List(int limit, int64_t before_row) const = 0;

@@ -83,6 +83,20 @@ struct JobCount {
   int64_t jobs = 0;
 };
 
+// What is kept of the jobs that have ended. 0: no limit.
+struct KeepJobs {
+  absl::Time ended_since = absl::InfinitePast();
+  int64_t at_most = 0;  // the newest
+  int64_t bytes = 0;    // of the whole store, the events of all jobs for the most part
+};
+
+// What is kept of the models. 0: no limit.
+struct KeepModels {
+  absl::Time made_since = absl::InfinitePast();
+  int64_t of_a_name = 0;  // the newest with one display name
+  int64_t bytes = 0;      // of all of them
+};
+
 class DatasetStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
@@ -127,10 +141,16 @@ class JobStore {
   virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
   // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
   virtual absl::Status Delete(const std::string& id) = 0;
-  // Delete for up to `limit` jobs that ended before then; their ids.
-  virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(absl::Time before, int limit) = 0;
+  // Delete for up to `limit` jobs that have ended and are not to be kept, the oldest first; their
+  // ids.
+  virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) = 0;
   // Forgets a model; its job stays, without it.
   virtual absl::Status DeleteModel(const std::string& id) = 0;
+  // DeleteModel for up to `limit` models that are neither to be kept nor pinned, the oldest first;
+  // their ids.
+  virtual absl::StatusOr<std::vector<std::string>> DeleteModels(const KeepModels& keep,
+                                                                int limit) = 0;
+  virtual absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) = 0;
   // Removes up to `events` events of deleted jobs; how many there were.
   virtual absl::StatusOr<int> RemoveGarbage(int events) = 0;
   // QUEUED → FAILED (DEADLINE) for jobs whose deadline has passed; how many.

@@ -36,6 +36,9 @@ class Statement {
   absl::Status Run();
 
   int64_t ColumnInt(int column) const { return sqlite3_column_int64(handle_.get(), column); }
+  bool IsNull(int column) const {
+    return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL;
+  }
   // Valid until the next Step or Reset.
   absl::string_view ColumnBytes(int column) const;
 

@@ -64,6 +64,9 @@ class SqliteDatasets final : public DatasetStore {
   absl::Status Check(const std::string& name) override;
   absl::Status Use(const std::string& job_id, const std::string& name) override;
   absl::Status DropUnused() override { return drop_unused_.Reset().Run(); }
+  absl::Status DropUnusedSince(absl::Time time) override {
+    return drop_unused_since_.Reset().Int(ToNanos(time)).Run();
+  }
 
   absl::StatusOr<Dataset> Get(const std::string& name) const override;
   absl::StatusOr<Page<Dataset>> List(int limit, int64_t before_row) const override;
@@ -81,7 +84,8 @@ class SqliteDatasets final : public DatasetStore {
 
   sqlite3* writer_ = nullptr;
   Statement load_, insert_, has_bytes_, load_upload_, find_upload_, insert_upload_, touch_upload_,
-      drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, drop_unused_;
+      drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, drop_unused_,
+      drop_unused_since_;
 
   mutable std::mutex mutex_;  // guards all below
   Connection reader_;
@@ -117,6 +121,10 @@ absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
             "INSERT OR IGNORE INTO dataset_use SELECT job.row, dataset.row FROM job, dataset "
             "WHERE job.id = ? AND dataset.name = ?"},
            {&drop_unused_, absl::StrCat("DELETE FROM dataset WHERE name IS NULL AND NOT ", kUsed)},
+           {&drop_unused_since_,
+            "DELETE FROM dataset WHERE create_time < ?1 AND NOT EXISTS (SELECT 1 FROM dataset_use "
+            "JOIN job ON job.row = job_row WHERE dataset_row = dataset.row AND "
+            "(end_time = 0 OR end_time >= ?1))"},
        }) {
     HONE_RETURN_IF_ERROR(statement->Prepare(writer, sql));
   }

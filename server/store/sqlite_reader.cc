@@ -15,6 +15,11 @@ int64_t OrNewest(int64_t before_row) {
   return before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row;
 }
 
+absl::Duration ColumnMilliseconds(const Statement& statement, int column) {
+  return statement.IsNull(column) ? absl::InfiniteDuration()
+                                  : absl::Milliseconds(statement.ColumnInt(column));
+}
+
 absl::StatusOr<v1::Model> ParseModel(absl::string_view bytes) {
   v1::Model model;
   if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
@@ -31,8 +36,8 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
   sqlite3* const connection = reader->connection_.get();
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
   HONE_RETURN_IF_ERROR(reader->get_.Prepare(
-      connection,
-      absl::StrCat("SELECT ", kJobColumns, ", ", kQueuePosition, " FROM job WHERE id = ?")));
+      connection, absl::StrCat("SELECT ", kJobColumns, ", ", kQueuePosition, ", ", kQueuedBefore,
+                               " FROM job WHERE id = ?")));
   HONE_RETURN_IF_ERROR(
       reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
   // The states are given as one text between commas; an empty text is all of them.
@@ -46,7 +51,8 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
   HONE_RETURN_IF_ERROR(reader->list_oldest_.Prepare(
       connection, absl::StrCat(select, "WHERE row > ?1 ", kFilter, "LIMIT ?5")));
   HONE_RETURN_IF_ERROR(reader->queue_.Prepare(
-      connection, "SELECT row FROM job WHERE state = 'QUEUED' ORDER BY priority DESC, row"));
+      connection,
+      "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' ORDER BY priority DESC, row"));
   HONE_RETURN_IF_ERROR(reader->events_.Prepare(
       connection,
       "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
@@ -69,6 +75,7 @@ absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
   absl::StatusOr<JobRow> row = ReadJob(get_);
   if (row.ok()) {
     row->job.queue_position = static_cast<int>(get_.ColumnInt(kJobColumnCount));
+    row->job.queued_before = ColumnMilliseconds(get_, kJobColumnCount + 1);
   }
   get_.Reset();
   HONE_RETURN_IF_ERROR(row.status());
@@ -129,6 +136,7 @@ absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_
                                         std::vector<jobs::Job>& items) {
   queue_.Reset();
   size_t numbered = 0;
+  absl::Duration before = absl::ZeroDuration();
   for (int position = 1; numbered < queued.size(); ++position) {
     HONE_ASSIGN_OR_RETURN(const bool found, queue_.Step());
     if (!found) {
@@ -136,8 +144,10 @@ absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_
     }
     if (const auto item = queued.find(queue_.ColumnInt(0)); item != queued.end()) {
       items[item->second].queue_position = position;
+      items[item->second].queued_before = before;
       ++numbered;
     }
+    before += ColumnMilliseconds(queue_, 1);
   }
   queue_.Reset();
   return absl::OkStatus();

@@ -24,6 +24,13 @@ inline constexpr char kQueuePosition[] =
     "WHERE ahead.state = 'QUEUED' AND (ahead.priority > job.priority OR "
     "(ahead.priority = job.priority AND ahead.row <= job.row))) ELSE 0 END";
 
+// Milliseconds that those ahead of a job in the queue will take; NULL where one is not known.
+inline constexpr char kQueuedBefore[] =
+    "CASE WHEN state = 'QUEUED' THEN (SELECT CASE WHEN count(*) = count(expected_ms) "
+    "THEN coalesce(sum(expected_ms), 0) END FROM job AS ahead "
+    "WHERE ahead.state = 'QUEUED' AND (ahead.priority > job.priority OR "
+    "(ahead.priority = job.priority AND ahead.row < job.row))) ELSE 0 END";
+
 struct JobRow {
   int64_t row = 0;
   jobs::Job job;

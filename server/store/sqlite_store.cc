@@ -1,153 +1,26 @@
 #include "server/store/sqlite_store.h"
 
-#include <google/protobuf/util/time_util.h>
-
-#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "server/store/schema.h"
-#include "server/store/sqlite.h"
 #include "server/store/sqlite_datasets.h"
-#include "server/store/sqlite_reader.h"
-#include "server/store/sqlite_rows.h"
+#include "server/store/sqlite_job_store.h"
 
 namespace hone::server::store {
 namespace {
 
-using jobs::JobState;
-
-// A job that is to wait longer was put back before the clock was: its time has come.
-constexpr absl::Duration kLongestDelay = absl::Hours(1);
-
 constexpr int kSchemaVersion = static_cast<int>(kMigrations.size());
 
-// A change of state: what must be true before, and what is true after. Fields without a value stay
-// as they are.
-struct Change {
-  JobState from = JobState::kQueued;
-  int attempt = 0;
-  JobState to = JobState::kQueued;
-  int add_attempt = 0;
-  v1::Job::EndReason reason = v1::Job::END_REASON_UNSPECIFIED;
-  std::string message = "";
-  std::optional<std::string> owner = {};
-  std::optional<int> failures = {};
-  std::optional<int> retries = {};
-  std::optional<absl::Time> not_before = {};
-  std::optional<absl::Time> lease = {};
-  std::optional<absl::Time> start_time = {};
-  std::optional<std::string> evaluation = {};
-  std::optional<std::string> model_id = {};
-};
-
-void BindOptional(Statement& statement, const std::optional<std::string>& value, bool blob) {
-  if (!value.has_value()) {
-    statement.Null();
-  } else if (blob) {
-    statement.Blob(*value);
-  } else {
-    statement.Text(*value);
-  }
+absl::StatusOr<int64_t> VersionOf(sqlite3* connection) {
+  Statement version;
+  HONE_RETURN_IF_ERROR(version.Prepare(connection, "PRAGMA user_version"));
+  HONE_RETURN_IF_ERROR(version.Step().status());
+  return version.ColumnInt(0);
 }
 
-// What the user wished of a job that runs decides where it goes when its worker is gone.
-void FollowWish(JobState state, Change& change) {
-  if (jobs::HasWorker(state)) {
-    change.from = state;
-  }
-  if (state == JobState::kCancelling) {
-    change.to = JobState::kCancelled;
-    change.reason = v1::Job::USER;
-    change.message = "cancelled by the user";
-  } else if (state == JobState::kPausing) {
-    change.to = JobState::kPaused;
-    change.message = "paused by the user";
-  }
-}
-
-class SqliteStore final : public JobStore {
- public:
-  explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
-  absl::Status Open(const std::string& path);
-
-  absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) override;
-  absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) override;
-  absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) override;
-  absl::Status Append(const std::string& id, int attempt, const Report& report,
-                      absl::Time now) override;
-  absl::Status Finish(const std::string& id, int attempt, const Ending& ending,
-                      absl::Time now) override;
-  absl::Status Requeue(const std::string& id, int attempt, const Requeueing& how,
-                       absl::Time now) override;
-  absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) override;
-  absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
-  absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
-  absl::Status Delete(const std::string& id) override;
-  absl::StatusOr<std::vector<std::string>> DeleteEnded(absl::Time before, int limit) override;
-  absl::Status DeleteModel(const std::string& id) override;
-  absl::StatusOr<int> RemoveGarbage(int events) override;
-  absl::StatusOr<int> FailOverdue(absl::Time now) override;
-  absl::StatusOr<int> Recover(absl::Time now) override;
-  absl::Status RenewLeases(absl::Time now) override;
-
-  absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return reader_->Get(id); }
-  absl::StatusOr<std::optional<jobs::Job>> FindRequest(
-      const std::string& request_id) const override {
-    return reader_->FindRequest(request_id);
-  }
-  absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const override {
-    return reader_->List(what);
-  }
-  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
-                                                    int limit) const override {
-    return reader_->ReadEvents(id, after, limit);
-  }
-  absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
-  absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
-    return reader_->GetModel(id);
-  }
-  absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const override {
-    return reader_->ListModels(limit, before_row);
-  }
-  absl::StatusOr<std::vector<std::string>> FindDamage() const override {
-    return reader_->FindDamage();
-  }
-  const std::string& generation() const override { return generation_; }
-  DatasetStore& datasets() override { return *datasets_; }
-  const DatasetStore& datasets() const override { return *datasets_; }
-
- private:
-  absl::Status Migrate();
-  absl::Status CheckTables();
-  absl::Status PrepareAll();
-  // Runs `body`; where it fails, nothing of it stays.
-  absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
-  absl::StatusOr<JobRow> Load(const std::string& id);
-  absl::StatusOr<JobRow> LoadBy(Statement& statement);
-  // Loads the job, moves it from the state that it has to the one that `next` gives for that one
-  // (the same: nothing happens), and returns what it is then. No next state: refused.
-  absl::StatusOr<jobs::Job> Move(const std::string& id, absl::string_view wish,
-                                 const std::string& message,
-                                 absl::FunctionRef<std::optional<JobState>(JobState)> next,
-                                 absl::Time now);
-  // The one statement that changes a state, and the event that says so.
-  absl::Status Apply(const JobRow& row, const Change& change, absl::Time now);
-  absl::Status Log(const JobRow& row, v1::Event event, int64_t sequence, int attempt,
-                   absl::Time now);
-
-  const std::string owner_;
-  Connection connection_;
-  std::unique_ptr<SqliteReader> reader_;
-  std::unique_ptr<DatasetStore> datasets_;
-  std::string generation_;
-  std::vector<LoggedEvent> logged_;  // in the transaction that is open
-  Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
-      overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
-      clean_, delete_model_, without_model_;
-};
+}  // namespace
 
 absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(connection_, OpenWriter(path));
@@ -177,11 +50,7 @@ absl::Status SqliteStore::CheckTables() {
 }
 
 absl::Status SqliteStore::Migrate() {
-  Statement version;
-  HONE_RETURN_IF_ERROR(version.Prepare(connection_.get(), "PRAGMA user_version"));
-  HONE_RETURN_IF_ERROR(version.Step().status());
-  const int64_t found = version.ColumnInt(0);
-  version = Statement();
+  HONE_ASSIGN_OR_RETURN(const int64_t found, VersionOf(connection_.get()));
   if (found > kSchemaVersion) {
     return absl::FailedPreconditionError(
         absl::StrCat("the store was written by a newer version (schema ", found,
@@ -213,7 +82,8 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(insert_.Prepare(
       connection,
       "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-      "state, create_time, last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, 1)"));
+      "state, create_time, expected_ms, last_sequence) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, 1)"));
   HONE_RETURN_IF_ERROR(label_.Prepare(connection, "INSERT INTO job_label VALUES (?, ?)"));
   HONE_RETURN_IF_ERROR(load_.Prepare(connection, select + "WHERE id = ?"));
   HONE_RETURN_IF_ERROR(load_request_.Prepare(connection, select + "WHERE request_id = ?"));
@@ -259,7 +129,11 @@ absl::Status SqliteStore::PrepareAll() {
       "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ? "
       "WHERE row = ? AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?"));
   HONE_RETURN_IF_ERROR(event_.Prepare(connection, "INSERT INTO event VALUES (?, ?, ?)"));
-  return model_.Prepare(connection, "INSERT INTO model (id, job_row, payload) VALUES (?, ?, ?)");
+  HONE_RETURN_IF_ERROR(
+      model_.Prepare(connection,
+                     "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time) "
+                     "VALUES (?, ?, ?, ?, ?, ?)"));
+  return PrepareLimits();
 }
 
 absl::StatusOr<std::vector<LoggedEvent>> SqliteStore::Commit(absl::FunctionRef<void()> writes) {
@@ -290,393 +164,21 @@ absl::Status SqliteStore::Atomically(absl::FunctionRef<absl::Status()> body) {
   return status;
 }
 
-absl::StatusOr<JobRow> SqliteStore::LoadBy(Statement& statement) {
-  HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
-  if (!found) {
-    return absl::NotFoundError("no such job");
-  }
-  absl::StatusOr<JobRow> row = ReadJob(statement);
-  statement.Reset();
-  return row;
-}
-
-absl::StatusOr<JobRow> SqliteStore::Load(const std::string& id) {
-  absl::StatusOr<JobRow> row = LoadBy(load_.Reset().Text(id));
-  if (absl::IsNotFound(row.status())) {
-    return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
-  }
-  return row;
-}
-
-absl::Status SqliteStore::Log(const JobRow& row, v1::Event event, int64_t sequence, int attempt,
-                              absl::Time now) {
-  event.set_sequence(sequence);
-  event.set_attempt(attempt);
-  if (!event.has_time()) {
-    *event.mutable_time() =
-        google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
-  }
-  HONE_RETURN_IF_ERROR(
-      event_.Reset().Int(row.row).Int(sequence).Blob(event.SerializeAsString()).Run());
-  logged_.push_back({row.job.id, jobs::TaskName(row.job.spec),
-                     std::make_shared<const v1::Event>(std::move(event))});
-  return absl::OkStatus();
-}
-
-absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::Time now) {
-  if (!jobs::IsAllowed(change.from, change.to)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "a job cannot go from ", jobs::StateName(change.from), " to ", jobs::StateName(change.to)));
-  }
-  const bool ends = jobs::IsEnd(change.to);
-  change_.Reset()
-      .Text(jobs::StateName(change.to))
-      .Int(change.add_attempt)
-      .Int(ends ? change.reason : 0)
-      .Int(ends ? ToNanos(now) : 0)
-      .Text(change.message);
-  BindOptional(change_, change.owner, false);
-  const auto bind_number = [&](const std::optional<int64_t>& value) {
-    value.has_value() ? change_.Int(*value) : change_.Null();
-  };
-  bind_number(change.failures);
-  bind_number(change.retries);
-  bind_number(change.not_before ? std::optional(ToNanos(*change.not_before)) : std::nullopt);
-  bind_number(change.lease ? std::optional(ToNanos(*change.lease)) : std::nullopt);
-  bind_number(change.start_time ? std::optional(ToNanos(*change.start_time)) : std::nullopt);
-  BindOptional(change_, change.evaluation, true);
-  BindOptional(change_, change.model_id, false);
-  change_.Int(row.row).Text(jobs::StateName(change.from)).Int(change.attempt);
-  HONE_RETURN_IF_ERROR(change_.Run());
-  if (sqlite3_changes(connection_.get()) != 1) {
-    return absl::AbortedError(absl::StrCat("job ", row.job.id, " is not ",
-                                           jobs::StateName(change.from), " in attempt ",
-                                           change.attempt));
-  }
-  v1::Event event;
-  event.mutable_state()->set_state(std::string(jobs::StateName(change.to)));
-  event.mutable_state()->set_message(change.message);
-  if (ends) {
-    event.mutable_state()->set_end_reason(v1::Job::EndReason_Name(change.reason));
-  }
-  return Log(row, std::move(event), row.job.last_sequence + 1, change.attempt + change.add_attempt,
-             now);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
-  const std::string spec = Serialize(job.spec);
-  if (!job.request_id.empty()) {
-    absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
-    if (known.ok() && Serialize(known->job.spec) != spec) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "request_id: \"", job.request_id, "\" made jobs/", known->job.id, " from another spec"));
-    }
-    if (!absl::IsNotFound(known.status())) {
-      HONE_RETURN_IF_ERROR(known.status());
-      return std::move(known->job);
-    }
-  }
-  const absl::Status inserted = Atomically([&]() -> absl::Status {
-    insert_.Reset().Text(job.id);
-    job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
-    HONE_RETURN_IF_ERROR(insert_.Text(jobs::TaskName(job.spec))
-                             .Blob(spec)
-                             .Blob(Serialize(job.plan))
-                             .Int(job.threads)
-                             .Int(job.spec.priority())
-                             .Int(ToNanos(jobs::Deadline(job.spec, now)))
-                             .Text(job.retry_of)
-                             .Int(ToNanos(now))
-                             .Run());
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
-    for (const auto& [key, value] : job.spec.labels()) {
-      HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
-    }
-    v1::Event event;
-    event.mutable_state()->set_state(std::string(jobs::StateName(JobState::kQueued)));
-    return Log(row, std::move(event), 1, 0, now);
-  });
-  HONE_RETURN_IF_ERROR(inserted);
-  HONE_ASSIGN_OR_RETURN(JobRow row, Load(job.id));
-  return std::move(row.job);
-}
-
-absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::Time now) {
-  const absl::StatusOr<JobRow> row =
-      LoadBy(next_.Reset().Int(ToNanos(now) + 1).Int(ToNanos(now + kLongestDelay)));
-  if (absl::IsNotFound(row.status())) {
-    return std::nullopt;
-  }
-  HONE_RETURN_IF_ERROR(row.status());
-  // The first one waits for its threads; smaller ones do not overtake it, else it might wait for
-  // ever.
-  if (row->job.threads > threads) {
-    return std::nullopt;
-  }
-  HONE_RETURN_IF_ERROR(Atomically([&] {
-    return Apply(*row,
-                 {.from = JobState::kQueued,
-                  .attempt = row->job.attempt,
-                  .to = JobState::kRunning,
-                  .add_attempt = 1,
-                  .message = "",
-                  .owner = owner_,
-                  .lease = now + kLease,
-                  .start_time = now},
-                 now);
-  }));
-  HONE_ASSIGN_OR_RETURN(JobRow claimed, Load(row->job.id));
-  return std::move(claimed.job);
-}
-
-absl::Status SqliteStore::Append(const std::string& id, int attempt, const Report& report,
-                                 absl::Time now) {
-  return Atomically([&]() -> absl::Status {
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    HONE_RETURN_IF_ERROR(append_.Reset()
-                             .Int(static_cast<int64_t>(report.events.size()))
-                             .Blob(Serialize(report.progress))
-                             .Blob(Serialize(report.latest))
-                             .Int(row.row)
-                             .Int(attempt)
-                             .Run());
-    if (sqlite3_changes(connection_.get()) != 1) {
-      return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
-                                             ": it is ", jobs::StateName(row.job.state),
-                                             ", attempt ", row.job.attempt));
-    }
-    int64_t sequence = row.job.last_sequence;
-    for (const v1::Event& event : report.events) {
-      HONE_RETURN_IF_ERROR(Log(row, event, ++sequence, attempt, now));
-    }
-    return absl::OkStatus();
-  });
-}
-
-absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Ending& ending,
-                                 absl::Time now) {
-  return Atomically([&]() -> absl::Status {
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    Change change{.from = row.job.state,
-                  .attempt = attempt,
-                  .to = ending.state,
-                  .reason = ending.reason,
-                  .message = ending.message};
-    if (ending.state == JobState::kPaused) {
-      FollowWish(row.job.state, change);
-    }
-    if (ending.evaluation.ByteSizeLong() > 0) {
-      change.evaluation = Serialize(ending.evaluation);
-    }
-    if (ending.model.has_value()) {
-      HONE_ASSIGN_OR_RETURN(const std::string model_id, jobs::ModelId(ending.model->name()));
-      change.model_id = model_id;
-      HONE_RETURN_IF_ERROR(
-          model_.Reset().Text(model_id).Int(row.row).Blob(Serialize(*ending.model)).Run());
-    }
-    if (!jobs::HasWorker(row.job.state)) {
-      return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
-                                             ": it is ", jobs::StateName(row.job.state)));
-    }
-    return Apply(row, change, now);
-  });
-}
-
-absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requeueing& how,
-                                  absl::Time now) {
-  return Atomically([&]() -> absl::Status {
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    const bool forgiven = how.checkpointed;
-    Change change{
-        .from = JobState::kRunning,
-        .attempt = attempt,
-        .to = JobState::kQueued,
-        .message = how.message,
-        .owner = "",
-        .failures = (forgiven ? 0 : row.job.failures) + (how.charged ? 1 : 0),
-        .retries = (forgiven ? 0 : row.job.retries) + (how.retry ? 1 : 0),
-        .not_before = now + how.delay,
-    };
-    FollowWish(row.job.state, change);
-    return Apply(row, change, now);
-  });
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::Move(
-    const std::string& id, absl::string_view wish, const std::string& message,
-    absl::FunctionRef<std::optional<JobState>(JobState)> next, absl::Time now) {
-  HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-  const JobState state = row.job.state;
-  const std::optional<JobState> to = next(state);
-  if (!to.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("jobs/", id, jobs::IsEnd(state) ? " has ended: it is " : " is ",
-                     jobs::StateName(state), " and cannot be ", wish));
-  }
-  if (*to == state) {
-    return row.job;
-  }
-  HONE_RETURN_IF_ERROR(Atomically([&] {
-    Change change{.from = state,
-                  .attempt = row.job.attempt,
-                  .to = *to,
-                  .reason = v1::Job::USER,
-                  .message = message};
-    if (*to == JobState::kQueued) {
-      change.not_before = now;
-    }
-    return Apply(row, change, now);
-  }));
-  HONE_ASSIGN_OR_RETURN(JobRow after, Load(id));
-  return std::move(after.job);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::RequestCancel(const std::string& id, absl::Time now) {
-  return Move(
-      id, "cancelled", "cancelled by the user",
-      [](JobState state) -> std::optional<JobState> {
-        if (jobs::IsEnd(state)) {
-          return std::nullopt;
-        }
-        return jobs::HasWorker(state) ? JobState::kCancelling : JobState::kCancelled;
-      },
-      now);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::RequestPause(const std::string& id, absl::Time now) {
-  return Move(
-      id, "paused", "paused by the user",
-      [](JobState state) -> std::optional<JobState> {
-        switch (state) {
-          case JobState::kQueued:
-          case JobState::kPaused:
-            return JobState::kPaused;
-          case JobState::kRunning:
-          case JobState::kPausing:
-            return JobState::kPausing;
-          default:
-            return std::nullopt;
-        }
-      },
-      now);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::Resume(const std::string& id, absl::Time now) {
-  return Move(
-      id, "resumed", "resumed by the user",
-      [](JobState state) -> std::optional<JobState> {
-        return state == JobState::kPaused || state == JobState::kQueued
-                   ? std::optional(JobState::kQueued)
-                   : std::nullopt;
-      },
-      now);
-}
-
-absl::Status SqliteStore::Delete(const std::string& id) {
-  return Atomically([&]() -> absl::Status {
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    const JobState state = row.job.state;
-    if (!jobs::IsEnd(state) && state != JobState::kPaused) {
-      return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
-                                                        " and may still run; cancel it first"));
-    }
-    HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
-    HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
-    return to_garbage_.Reset().Int(row.row).Run();
-  });
-}
-
-absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteEnded(absl::Time before, int limit) {
-  std::vector<std::string> ids;
-  ended_.Reset().Int(ToNanos(before)).Int(limit);
-  for (;;) {
-    HONE_ASSIGN_OR_RETURN(const bool found, ended_.Step());
-    if (!found) {
-      break;
-    }
-    ids.emplace_back(ended_.ColumnBytes(0));
-  }
-  for (const std::string& id : ids) {
-    HONE_RETURN_IF_ERROR(Delete(id));
-  }
-  return ids;
-}
-
-absl::Status SqliteStore::DeleteModel(const std::string& id) {
-  return Atomically([&]() -> absl::Status {
-    HONE_RETURN_IF_ERROR(delete_model_.Reset().Text(id).Run());
-    if (sqlite3_changes(connection_.get()) != 1) {
-      return absl::NotFoundError(absl::StrCat("there is no model models/", id));
-    }
-    // A model has its job's id.
-    return without_model_.Reset().Text(id).Run();
-  });
-}
-
-absl::StatusOr<int> SqliteStore::RemoveGarbage(int events) {
-  HONE_ASSIGN_OR_RETURN(const bool found, garbage_.Reset().Step());
-  if (!found) {
-    return 0;
-  }
-  const int64_t row = garbage_.ColumnInt(0);
-  garbage_.Reset();
-  int removed = 0;
-  const absl::Status status = Atomically([&]() -> absl::Status {
-    HONE_RETURN_IF_ERROR(delete_events_.Reset().Int(row).Int(events).Run());
-    removed = sqlite3_changes(connection_.get());
-    return removed < events ? clean_.Reset().Int(row).Run() : absl::OkStatus();
-  });
-  HONE_RETURN_IF_ERROR(status);
-  return std::max(removed, 1);
-}
-
-absl::StatusOr<int> SqliteStore::FailOverdue(absl::Time now) {
-  for (int failed = 0;; ++failed) {
-    const absl::StatusOr<JobRow> row = LoadBy(overdue_.Reset().Int(ToNanos(now)));
-    if (absl::IsNotFound(row.status())) {
-      return failed;
-    }
-    HONE_RETURN_IF_ERROR(row.status());
-    HONE_RETURN_IF_ERROR(Atomically([&] {
-      return Apply(*row,
-                   {.from = JobState::kQueued,
-                    .attempt = row->job.attempt,
-                    .to = JobState::kFailed,
-                    .reason = v1::Job::DEADLINE,
-                    .message = absl::StrCat("deadline_seconds: ", row->job.spec.deadline_seconds(),
-                                            " seconds were over while it waited")},
-                   now);
-    }));
-  }
-}
-
-absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
-  for (int recovered = 0;; ++recovered) {
-    const absl::StatusOr<JobRow> row = LoadBy(mine_.Reset().Text(owner_).Int(ToNanos(now)));
-    if (absl::IsNotFound(row.status())) {
-      return recovered;
-    }
-    HONE_RETURN_IF_ERROR(row.status());
-    Change change{.attempt = row->job.attempt,
-                  .to = JobState::kQueued,
-                  .message = "the server was started again",
-                  .owner = ""};
-    FollowWish(row->job.state, change);
-    HONE_RETURN_IF_ERROR(Atomically([&] { return Apply(*row, change, now); }));
-  }
-}
-
-absl::Status SqliteStore::RenewLeases(absl::Time now) {
-  return renew_.Reset().Int(ToNanos(now + kLease)).Text(owner_).Run();
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path,
                                                           const std::string& owner) {
   auto store = std::make_unique<SqliteStore>(owner);
   HONE_RETURN_IF_ERROR(Annotate(store->Open(path), absl::StrCat("store ", path)));
   return store;
+}
+
+absl::Status CheckSqliteVersion(const std::string& path) {
+  HONE_ASSIGN_OR_RETURN(const Connection connection, OpenReader(path));
+  HONE_ASSIGN_OR_RETURN(const int64_t found, VersionOf(connection.get()));
+  return found >= kSchemaVersion
+             ? absl::OkStatus()
+             : absl::FailedPreconditionError(
+                   absl::StrCat(path, ": an older version wrote it (schema ", found, ", now ",
+                                kSchemaVersion, "); start honed once, which brings it up to date"));
 }
 
 }  // namespace hone::server::store

@@ -16,5 +16,7 @@ namespace hone::server::store {
 // `owner` names the server in its claims; it is the same after a restart.
 absl::StatusOr<std::unique_ptr<JobStore>> OpenSqliteStore(const std::string& path,
                                                           const std::string& owner = "honed");
+// FAILED_PRECONDITION: opening it would change it, because an older version wrote it.
+absl::Status CheckSqliteVersion(const std::string& path);
 
 }  // namespace hone::server::store

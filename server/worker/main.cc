@@ -37,10 +37,25 @@ void WatchParent() {
   }).detach();
 }
 
+// Files that a data set of pictures in a folder, a model and a log need at a time.
+constexpr rlim_t kOpenFiles = 256;
+
+// Under sanitizers memory is no measure.
+void LimitMemory(int64_t bytes) {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  if (bytes > 0) {
+    const rlimit limit{static_cast<rlim_t>(bytes), static_cast<rlim_t>(bytes)};
+    setrlimit(RLIMIT_DATA, &limit);
+  }
+#endif
+}
+
 // No core dumps (they would hold users' data), no new privileges, SIGTERM as a request to stop.
 void SetUpProcess() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  const rlimit files{kOpenFiles, kOpenFiles};
+  setrlimit(RLIMIT_NOFILE, &files);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   struct sigaction action {};
   action.sa_handler = &RequestStop;
@@ -107,6 +122,7 @@ int Main(int argc, char** argv) {
                 writer);
     return 1;
   }
+  LimitMemory(request.memory_bytes());
   return RunSafely(request, writer) ? 0 : 1;
 }
 

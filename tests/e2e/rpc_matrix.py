@@ -58,6 +58,7 @@ EXPECTED = {
     "GetModel": by_name("models", "models/nobody"),
     "DownloadModel": by_name("models", "models/nobody"),
     "DeleteModel": by_name("models", "models/nobody"),
+    "PinModel": by_name("models", "models/nobody"),
     "Predict": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "inputs: must be 1 to 256")),
     "BeginUpload": {"empty": (Code.INVALID_ARGUMENT, "dataset_id"), "huge field": (Code.INVALID_ARGUMENT, "dataset_id"),
                     "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "table"),

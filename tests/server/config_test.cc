@@ -43,6 +43,24 @@ TEST(Config, AnotherAddressThanLoopbackNeedsTheFlag) {
               IsOk());
 }
 
+TEST(Config, TheMetricsAddressNeedsTheFlagToo) {
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--metrics-listen", "0.0.0.0:1"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--metrics-listen")));
+}
+
+TEST(Config, LimitsAreInDaysAndZeroIsForEver) {
+  const auto defaults = ParseFlags({"--data-dir", "d"});
+  EXPECT_EQ(defaults->config.keep.jobs, absl::InfiniteDuration());
+  EXPECT_EQ(defaults->config.keep.checkpoints, absl::Hours(24 * 7));
+  const auto parsed =
+      ParseFlags({"--data-dir", "d", "--keep-jobs-days", "1.5", "--keep-models-days", "0",
+                  "--keep-checkpoints-days", "0", "--models-bytes", "7"});
+  EXPECT_EQ(parsed->config.keep.jobs, absl::Hours(36));
+  EXPECT_EQ(parsed->config.keep.models, absl::InfiniteDuration());
+  EXPECT_EQ(parsed->config.keep.checkpoints, absl::ZeroDuration());
+  EXPECT_EQ(parsed->config.keep.model_bytes, 7);
+}
+
 TEST(Config, OnlyRealLoopbackAddressesCount) {
   EXPECT_TRUE(IsLoopback("127.0.0.1:1"));
   EXPECT_TRUE(IsLoopback("localhost:1"));

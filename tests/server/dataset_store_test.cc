@@ -148,5 +148,17 @@ TEST_P(DatasetStoreTest, ACheckSeesADeletionOfTheSameTransaction) {
   EXPECT_THAT(checked, StatusIs(absl::StatusCode::kNotFound, HasSubstr("datasets/one")));
 }
 
+TEST_P(DatasetStoreTest, WhatNoJobNeededForLongIsForgotten) {
+  Add("unused");
+  Add("needed", 'b');
+  AddJob("needed");
+  ASSERT_THAT(datasets().DropUnusedSince(kNow), IsOk());
+  EXPECT_THAT(datasets().Get("unused"), IsOk());
+  ASSERT_THAT(datasets().DropUnusedSince(kNow + absl::Hours(1)), IsOk());
+  EXPECT_THAT(datasets().Get("unused").status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("unused")));
+  EXPECT_THAT(datasets().Get("needed"), IsOk());
+}
+
 }  // namespace
 }  // namespace hone::server::store

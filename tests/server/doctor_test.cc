@@ -102,6 +102,22 @@ TEST_F(DoctorTest, MendsFoldersOfNobodyOnlyWhenAsked) {
   EXPECT_THAT(Findings(), IsEmpty());
 }
 
+TEST_F(DoctorTest, ChangesNothingByLooking) {
+  std::filesystem::create_directories(root_ + "/tmp/something");
+  Sql("PRAGMA user_version = 3");
+  EXPECT_THAT(Examine(root_).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("schema 3")));
+  EXPECT_TRUE(std::filesystem::exists(root_ + "/tmp/something"));
+}
+
+TEST_F(DoctorTest, FindsFilesOfNoDataSetAndJobsWithoutTheirModel) {
+  std::ofstream(root_ + "/datasets/nobody.csv") << "1,2";
+  Sql("DELETE FROM model");
+  EXPECT_THAT(Findings(),
+              ElementsAre("jobs/job1: its model is not there", "models/job1: belongs to no model",
+                          HasSubstr("nobody.csv: belongs to no data set")));
+}
+
 TEST_F(DoctorTest, LeavesAFolderAloneThatAServerUses) {
   const auto server = artifacts::DataDirectory::Open(root_);
   EXPECT_THAT(Examine(root_).status(),

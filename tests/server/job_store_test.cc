@@ -30,6 +30,8 @@ v1::JobSpec Spec(const std::string& name = "digits") {
   return spec;
 }
 
+const Ending kCompleted{.state = JobState::kSucceeded, .reason = v1::Job::COMPLETED};
+
 class JobStoreTest : public StoreConformance {
  protected:
   std::string Insert(const std::string& request_id = "", int threads = 1) {
@@ -41,6 +43,21 @@ class JobStoreTest : public StoreConformance {
   std::string InsertAndClaim() {
     const std::string id = Insert();
     EXPECT_THAT(store_->Claim(8, kNow), IsOk());
+    return id;
+  }
+  // A job that ended so many hours after kNow.
+  std::string End(int hours) {
+    const std::string id = InsertAndClaim();
+    EXPECT_THAT(store_->Finish(id, 1, kCompleted, kNow + absl::Hours(hours)), IsOk());
+    return id;
+  }
+  std::string EndWithModel(const std::string& name, int64_t bytes, int hours) {
+    const std::string id = InsertAndClaim();
+    Ending ending = kCompleted;
+    ending.model.emplace().set_name(jobs::ModelName(id));
+    ending.model->set_display_name(name);
+    ending.model->set_bytes(bytes);
+    EXPECT_THAT(store_->Finish(id, 1, ending, kNow + absl::Hours(hours)), IsOk());
     return id;
   }
   std::vector<std::string> States(const std::string& id) {
@@ -328,7 +345,7 @@ TEST_P(JobStoreTest, JobsThatEndedLongAgoAreForgottenAndOthersAreNot) {
   const Ending ending{.state = jobs::JobState::kSucceeded, .reason = v1::Job::COMPLETED};
   ASSERT_THAT(store_->Finish(old, 1, ending, kNow), IsOk());
   ASSERT_THAT(store_->Finish(fresh, 1, ending, kNow + absl::Hours(2)), IsOk());
-  const auto forgotten = store_->DeleteEnded(kNow + absl::Hours(1), 10);
+  const auto forgotten = store_->DeleteEnded({.ended_since = kNow + absl::Hours(1)}, 10);
   ASSERT_THAT(forgotten, IsOk());
   EXPECT_THAT(*forgotten, ::testing::ElementsAre(old));
   EXPECT_THAT(store_->Get(old).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(old)));
@@ -392,6 +409,65 @@ TEST_P(JobStoreTest, RetriesAddUpBesideFailuresUntilACheckpointForgivesThem) {
   ASSERT_TRUE(store_->Claim(8, kNow)->has_value());
   ASSERT_THAT(store_->Requeue(id, 3, {.retry = true, .checkpointed = true}, kNow), IsOk());
   EXPECT_EQ(store_->Get(id)->retries, 1);
+}
+
+TEST_P(JobStoreTest, OfTheEndedJobsTheNewestAreKept) {
+  const std::string first = End(0), second = End(1), third = End(2), waiting = Insert();
+  EXPECT_THAT(*store_->DeleteEnded({.at_most = 2}, 10), ::testing::ElementsAre(first));
+  EXPECT_THAT(*store_->DeleteEnded({.at_most = 2}, 10), ::testing::IsEmpty());
+  EXPECT_THAT(*store_->DeleteEnded({.at_most = 1}, 10), ::testing::ElementsAre(second));
+  EXPECT_THAT(store_->Get(third), IsOk());
+  EXPECT_THAT(store_->Get(waiting), IsOk());
+}
+
+TEST_P(JobStoreTest, AStoreThatIsTooLargeForgetsTheOldestAndWaitsUntilItsEventsAreGone) {
+  const std::string first = End(0), second = End(1);
+  EXPECT_THAT(*store_->DeleteEnded({.bytes = int64_t{1} << 40}, 10), ::testing::IsEmpty());
+  EXPECT_THAT(*store_->DeleteEnded({.bytes = 1}, 10), ::testing::ElementsAre(first));
+  EXPECT_THAT(*store_->DeleteEnded({.bytes = 1}, 10), ::testing::IsEmpty());
+  while (*store_->RemoveGarbage(100) > 0) {
+  }
+  EXPECT_THAT(*store_->DeleteEnded({.bytes = 1}, 10), ::testing::ElementsAre(second));
+}
+
+TEST_P(JobStoreTest, ModelsAreLimitedByAgeByNumberOfANameAndByBytes) {
+  const std::string old = EndWithModel("a", 10, 0), middle = EndWithModel("a", 10, 1),
+                    other = EndWithModel("b", 10, 2), fresh = EndWithModel("a", 10, 3);
+  EXPECT_THAT(*store_->DeleteModels({}, 10), ::testing::IsEmpty());
+  EXPECT_THAT(*store_->DeleteModels({.made_since = kNow + absl::Hours(1)}, 10),
+              ::testing::ElementsAre(old));
+  EXPECT_THAT(*store_->DeleteModels({.of_a_name = 1}, 10), ::testing::ElementsAre(middle));
+  EXPECT_THAT(*store_->DeleteModels({.bytes = 10}, 10), ::testing::ElementsAre(other));
+  EXPECT_THAT(store_->GetModel(fresh), IsOk());
+}
+
+TEST_P(JobStoreTest, APinnedModelStaysAndSaysSo) {
+  const std::string id = EndWithModel("a", 10, 0);
+  EXPECT_TRUE(store_->PinModel(id, true)->pinned());
+  EXPECT_TRUE(store_->GetModel(id)->pinned());
+  const KeepModels nothing{.made_since = kNow + absl::Hours(1), .bytes = 1};
+  EXPECT_THAT(*store_->DeleteModels(nothing, 10), ::testing::IsEmpty());
+  ASSERT_THAT(store_->PinModel(id, false), IsOk());
+  EXPECT_THAT(*store_->DeleteModels(nothing, 10), ::testing::ElementsAre(id));
+  EXPECT_THAT(store_->PinModel(id, true).status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(id)));
+}
+
+TEST_P(JobStoreTest, AQueuedJobKnowsHowLongThoseBeforeItTake) {
+  const auto insert = [&](double seconds) {
+    NewJob job{.id = jobs::NewId(), .spec = Spec()};
+    if (seconds > 0) {
+      job.plan.set_seconds(seconds);
+    }
+    return store_->Insert(job, kNow)->id;
+  };
+  insert(2);
+  const std::string unknown = insert(0), last = insert(1);
+  EXPECT_EQ(store_->Get(unknown)->queued_before, absl::Seconds(2));
+  EXPECT_EQ(store_->Get(last)->queued_before, absl::InfiniteDuration());
+  const auto page = store_->List({});
+  EXPECT_EQ(page->items[1].queued_before, absl::Seconds(2));
+  EXPECT_EQ(page->items[0].queued_before, absl::InfiniteDuration());
 }
 
 }  // namespace

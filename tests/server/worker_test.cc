@@ -169,6 +169,20 @@ TEST_F(WorkerTest, BadDataIsToldFromABadSpec) {
   EXPECT_THAT(frames.back().failure().message(), HasSubstr("points.csv"));
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_F(WorkerTest, WhatNeedsMoreThanItsMemoryEndsAsThatAndNotByASignal) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, R"({"epochs": 1})");
+  request.mutable_spec()->mutable_model()->mutable_layers(0)->mutable_dense()->set_units(8192);
+  *request.mutable_spec()->mutable_model()->add_layers() = request.spec().model().layers(1);
+  request.mutable_spec()->mutable_model()->mutable_layers(1)->mutable_dense()->set_units(8192);
+  request.set_memory_bytes(int64_t{300} << 20);
+  const std::vector<v1::WorkerFrame> frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "OUT_OF_MEMORY")
+      << frames.back().ShortDebugString();
+}
+#endif
+
 TEST_F(WorkerTest, AModelThatDoesNotFitTheDataIsABadSpec) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
   request.mutable_spec()->mutable_model()->mutable_layers(1)->mutable_dense()->set_units(5);

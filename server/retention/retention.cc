@@ -1,0 +1,128 @@
+#include "server/retention/retention.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+#include "server/store/dataset_store.h"
+
+namespace hone::server::retention {
+namespace {
+
+constexpr std::chrono::minutes kEvery(1);
+// In one transaction: others write in between.
+constexpr int kAtOnce = 100;
+
+using Ids = std::vector<std::string>;
+
+absl::Time Since(absl::Time now, absl::Duration kept) {
+  return kept == absl::InfiniteDuration() ? absl::InfinitePast() : now - kept;
+}
+
+}  // namespace
+
+Retention::Retention(const Limits& limits, const Hooks& hooks, const store::JobStore& store,
+                     store::Writer& writer, const artifacts::DataDirectory& directory)
+    : limits_(limits), hooks_(hooks), store_(store), writer_(writer), directory_(directory) {}
+
+Retention::~Retention() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Retention::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Retention::Loop() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    Sweep(absl::Now());
+    lock.lock();
+    wake_.wait_for(lock, kEvery, [this] { return stopping_; });
+  }
+}
+
+void Retention::Sweep(absl::Time now) {
+  for (const auto sweep : {&Retention::SweepJobs, &Retention::SweepCheckpoints,
+                           &Retention::SweepModels, &Retention::SweepDatasets}) {
+    if (const absl::Status status = (this->*sweep)(now); !status.ok()) {
+      spdlog::warn("what is past its limits stays for now: {}", status.ToString());
+    }
+  }
+}
+
+absl::Status Retention::SweepJobs(absl::Time now) {
+  const store::KeepJobs keep{.ended_since = Since(now, limits_.jobs),
+                             .at_most = limits_.jobs_at_most,
+                             .bytes = limits_.store_bytes};
+  Ids deleted;
+  do {
+    HONE_ASSIGN_OR_RETURN(deleted, writer_.Run<Ids>([&](store::JobStore& store) {
+      return store.DeleteEnded(keep, kAtOnce);
+    }));
+    for (const std::string& id : deleted) {
+      spdlog::info("jobs/{} is past its limits and forgotten", id);
+      directory_.RemoveRun(id);
+    }
+  } while (!deleted.empty());
+  return absl::OkStatus();
+}
+
+absl::Status Retention::SweepCheckpoints(absl::Time now) {
+  if (limits_.checkpoints == absl::InfiniteDuration()) {
+    return absl::OkStatus();
+  }
+  for (const std::string& id : directory_.Runs()) {
+    const absl::StatusOr<jobs::Job> job = store_.Get(id);
+    if (absl::IsNotFound(job.status())) {
+      continue;  // `honed doctor` tells of it
+    }
+    HONE_RETURN_IF_ERROR(job.status());
+    if (jobs::IsEnd(job->state) && job->end_time <= now - limits_.checkpoints) {
+      directory_.RemoveRun(id);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Retention::SweepModels(absl::Time now) {
+  const store::KeepModels keep{.made_since = Since(now, limits_.models),
+                               .of_a_name = limits_.models_of_a_name,
+                               .bytes = limits_.model_bytes};
+  Ids deleted;
+  do {
+    HONE_ASSIGN_OR_RETURN(deleted, writer_.Run<Ids>([&](store::JobStore& store) {
+      return store.DeleteModels(keep, kAtOnce);
+    }));
+    for (const std::string& id : deleted) {
+      spdlog::info("models/{} is past its limits and removed", id);
+      hooks_.model_removed(id);
+      directory_.RemoveModel(id);
+    }
+  } while (!deleted.empty());
+  return absl::OkStatus();
+}
+
+absl::Status Retention::SweepDatasets(absl::Time now) {
+  if (limits_.datasets < absl::InfiniteDuration()) {
+    HONE_RETURN_IF_ERROR(writer_.RunStatus([&](store::JobStore& store) {
+      return store.datasets().DropUnusedSince(now - limits_.datasets);
+    }));
+  }
+  hooks_.datasets_removed();
+  return absl::OkStatus();
+}
+
+}  // namespace hone::server::retention

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/store/dataset_store.h"
+#include "server/store/job_store.h"
+#include "server/store/sqlite.h"
+#include "server/store/sqlite_reader.h"
+#include "server/store/sqlite_rows.h"
+
+namespace hone::server::store {
+
+// A change of state: what must be true before, and what is true after. Fields without a value stay
+// as they are.
+struct Change {
+  jobs::JobState from = jobs::JobState::kQueued;
+  int attempt = 0;
+  jobs::JobState to = jobs::JobState::kQueued;
+  int add_attempt = 0;
+  v1::Job::EndReason reason = v1::Job::END_REASON_UNSPECIFIED;
+  std::string message = "";
+  std::optional<std::string> owner = {};
+  std::optional<int> failures = {};
+  std::optional<int> retries = {};
+  std::optional<absl::Time> not_before = {};
+  std::optional<absl::Time> lease = {};
+  std::optional<absl::Time> start_time = {};
+  std::optional<std::string> evaluation = {};
+  std::optional<std::string> model_id = {};
+};
+
+// The store of OpenSqliteStore. Its functions stand in three files: opening and committing in
+// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, what is removed in sqlite_removal.cc.
+class SqliteStore final : public JobStore {
+ public:
+  explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
+  absl::Status Open(const std::string& path);
+
+  absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) override;
+  absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) override;
+  absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) override;
+  absl::Status Append(const std::string& id, int attempt, const Report& report,
+                      absl::Time now) override;
+  absl::Status Finish(const std::string& id, int attempt, const Ending& ending,
+                      absl::Time now) override;
+  absl::Status Requeue(const std::string& id, int attempt, const Requeueing& how,
+                       absl::Time now) override;
+  absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) override;
+  absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
+  absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
+  absl::Status Delete(const std::string& id) override;
+  absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) override;
+  absl::Status DeleteModel(const std::string& id) override;
+  absl::StatusOr<std::vector<std::string>> DeleteModels(const KeepModels& keep, int limit) override;
+  absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) override;
+  absl::StatusOr<int> RemoveGarbage(int events) override;
+  absl::StatusOr<int> FailOverdue(absl::Time now) override;
+  absl::StatusOr<int> Recover(absl::Time now) override;
+  absl::Status RenewLeases(absl::Time now) override;
+
+  absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return reader_->Get(id); }
+  absl::StatusOr<std::optional<jobs::Job>> FindRequest(
+      const std::string& request_id) const override {
+    return reader_->FindRequest(request_id);
+  }
+  absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const override {
+    return reader_->List(what);
+  }
+  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
+                                                    int limit) const override {
+    return reader_->ReadEvents(id, after, limit);
+  }
+  absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
+  absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
+    return reader_->GetModel(id);
+  }
+  absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const override {
+    return reader_->ListModels(limit, before_row);
+  }
+  absl::StatusOr<std::vector<std::string>> FindDamage() const override {
+    return reader_->FindDamage();
+  }
+  const std::string& generation() const override { return generation_; }
+  DatasetStore& datasets() override { return *datasets_; }
+  const DatasetStore& datasets() const override { return *datasets_; }
+
+ private:
+  absl::Status Migrate();
+  absl::Status CheckTables();
+  absl::Status PrepareAll();
+  absl::Status PrepareLimits();
+  static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
+  // Runs `body`; where it fails, nothing of it stays.
+  absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
+  absl::StatusOr<JobRow> Load(const std::string& id);
+  absl::StatusOr<JobRow> LoadBy(Statement& statement);
+  // Loads the job, moves it from the state that it has to the one that `next` gives for that one
+  // (the same: nothing happens), and returns what it is then. No next state: refused.
+  absl::StatusOr<jobs::Job> Move(
+      const std::string& id, absl::string_view wish, const std::string& message,
+      absl::FunctionRef<std::optional<jobs::JobState>(jobs::JobState)> next, absl::Time now);
+  // The one statement that changes a state, and the event that says so.
+  absl::Status Apply(const JobRow& row, const Change& change, absl::Time now);
+  absl::Status Log(const JobRow& row, v1::Event event, int64_t sequence, int attempt,
+                   absl::Time now);
+
+  const std::string owner_;
+  Connection connection_;
+  std::unique_ptr<SqliteReader> reader_;
+  std::unique_ptr<DatasetStore> datasets_;
+  std::string generation_;
+  std::vector<LoggedEvent> logged_;  // in the transaction that is open
+  Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
+      overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
+      clean_, delete_model_, without_model_, excess_, bytes_, old_models_, excess_models_,
+      heavy_models_, pin_;
+};
+
+}  // namespace hone::server::store

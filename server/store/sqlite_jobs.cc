@@ -1,0 +1,376 @@
+// The life of jobs: every change of state, and the events that say so.
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "server/store/sqlite_job_store.h"
+
+namespace hone::server::store {
+namespace {
+
+using jobs::JobState;
+
+// A job that is to wait longer was put back before the clock was: its time has come.
+constexpr absl::Duration kLongestDelay = absl::Hours(1);
+
+void BindOptional(Statement& statement, const std::optional<std::string>& value, bool blob) {
+  if (!value.has_value()) {
+    statement.Null();
+  } else if (blob) {
+    statement.Blob(*value);
+  } else {
+    statement.Text(*value);
+  }
+}
+
+// What the user wished of a job that runs decides where it goes when its worker is gone.
+void FollowWish(JobState state, Change& change) {
+  if (jobs::HasWorker(state)) {
+    change.from = state;
+  }
+  if (state == JobState::kCancelling) {
+    change.to = JobState::kCancelled;
+    change.reason = v1::Job::USER;
+    change.message = "cancelled by the user";
+  } else if (state == JobState::kPausing) {
+    change.to = JobState::kPaused;
+    change.message = "paused by the user";
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<JobRow> SqliteStore::LoadBy(Statement& statement) {
+  HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
+  if (!found) {
+    return absl::NotFoundError("no such job");
+  }
+  absl::StatusOr<JobRow> row = ReadJob(statement);
+  statement.Reset();
+  return row;
+}
+
+absl::StatusOr<JobRow> SqliteStore::Load(const std::string& id) {
+  absl::StatusOr<JobRow> row = LoadBy(load_.Reset().Text(id));
+  if (absl::IsNotFound(row.status())) {
+    return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
+  }
+  return row;
+}
+
+absl::Status SqliteStore::Log(const JobRow& row, v1::Event event, int64_t sequence, int attempt,
+                              absl::Time now) {
+  event.set_sequence(sequence);
+  event.set_attempt(attempt);
+  if (!event.has_time()) {
+    *event.mutable_time() =
+        google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
+  }
+  HONE_RETURN_IF_ERROR(
+      event_.Reset().Int(row.row).Int(sequence).Blob(event.SerializeAsString()).Run());
+  logged_.push_back({row.job.id, jobs::TaskName(row.job.spec),
+                     std::make_shared<const v1::Event>(std::move(event))});
+  return absl::OkStatus();
+}
+
+absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::Time now) {
+  if (!jobs::IsAllowed(change.from, change.to)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a job cannot go from ", jobs::StateName(change.from), " to ", jobs::StateName(change.to)));
+  }
+  const bool ends = jobs::IsEnd(change.to);
+  change_.Reset()
+      .Text(jobs::StateName(change.to))
+      .Int(change.add_attempt)
+      .Int(ends ? change.reason : 0)
+      .Int(ends ? ToNanos(now) : 0)
+      .Text(change.message);
+  BindOptional(change_, change.owner, false);
+  const auto bind_number = [&](const std::optional<int64_t>& value) {
+    value.has_value() ? change_.Int(*value) : change_.Null();
+  };
+  bind_number(change.failures);
+  bind_number(change.retries);
+  bind_number(change.not_before ? std::optional(ToNanos(*change.not_before)) : std::nullopt);
+  bind_number(change.lease ? std::optional(ToNanos(*change.lease)) : std::nullopt);
+  bind_number(change.start_time ? std::optional(ToNanos(*change.start_time)) : std::nullopt);
+  BindOptional(change_, change.evaluation, true);
+  BindOptional(change_, change.model_id, false);
+  change_.Int(row.row).Text(jobs::StateName(change.from)).Int(change.attempt);
+  HONE_RETURN_IF_ERROR(change_.Run());
+  if (sqlite3_changes(connection_.get()) != 1) {
+    return absl::AbortedError(absl::StrCat("job ", row.job.id, " is not ",
+                                           jobs::StateName(change.from), " in attempt ",
+                                           change.attempt));
+  }
+  v1::Event event;
+  event.mutable_state()->set_state(std::string(jobs::StateName(change.to)));
+  event.mutable_state()->set_message(change.message);
+  if (ends) {
+    event.mutable_state()->set_end_reason(v1::Job::EndReason_Name(change.reason));
+  }
+  return Log(row, std::move(event), row.job.last_sequence + 1, change.attempt + change.add_attempt,
+             now);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
+  const std::string spec = Serialize(job.spec);
+  if (!job.request_id.empty()) {
+    absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
+    if (known.ok() && Serialize(known->job.spec) != spec) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "request_id: \"", job.request_id, "\" made jobs/", known->job.id, " from another spec"));
+    }
+    if (!absl::IsNotFound(known.status())) {
+      HONE_RETURN_IF_ERROR(known.status());
+      return std::move(known->job);
+    }
+  }
+  const absl::Status inserted = Atomically([&]() -> absl::Status {
+    insert_.Reset().Text(job.id);
+    job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
+    insert_.Text(jobs::TaskName(job.spec))
+        .Blob(spec)
+        .Blob(Serialize(job.plan))
+        .Int(job.threads)
+        .Int(job.spec.priority())
+        .Int(ToNanos(jobs::Deadline(job.spec, now)))
+        .Text(job.retry_of)
+        .Int(ToNanos(now));
+    job.plan.has_seconds() ? insert_.Int(static_cast<int64_t>(1e3 * job.plan.seconds()))
+                           : insert_.Null();
+    HONE_RETURN_IF_ERROR(insert_.Run());
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
+    for (const auto& [key, value] : job.spec.labels()) {
+      HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
+    }
+    v1::Event event;
+    event.mutable_state()->set_state(std::string(jobs::StateName(JobState::kQueued)));
+    return Log(row, std::move(event), 1, 0, now);
+  });
+  HONE_RETURN_IF_ERROR(inserted);
+  HONE_ASSIGN_OR_RETURN(JobRow row, Load(job.id));
+  return std::move(row.job);
+}
+
+absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::Time now) {
+  const absl::StatusOr<JobRow> row =
+      LoadBy(next_.Reset().Int(ToNanos(now) + 1).Int(ToNanos(now + kLongestDelay)));
+  if (absl::IsNotFound(row.status())) {
+    return std::nullopt;
+  }
+  HONE_RETURN_IF_ERROR(row.status());
+  // The first one waits for its threads; smaller ones do not overtake it, else it might wait for
+  // ever.
+  if (row->job.threads > threads) {
+    return std::nullopt;
+  }
+  HONE_RETURN_IF_ERROR(Atomically([&] {
+    return Apply(*row,
+                 {.from = JobState::kQueued,
+                  .attempt = row->job.attempt,
+                  .to = JobState::kRunning,
+                  .add_attempt = 1,
+                  .message = "",
+                  .owner = owner_,
+                  .lease = now + kLease,
+                  .start_time = now},
+                 now);
+  }));
+  HONE_ASSIGN_OR_RETURN(JobRow claimed, Load(row->job.id));
+  return std::move(claimed.job);
+}
+
+absl::Status SqliteStore::Append(const std::string& id, int attempt, const Report& report,
+                                 absl::Time now) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    HONE_RETURN_IF_ERROR(append_.Reset()
+                             .Int(static_cast<int64_t>(report.events.size()))
+                             .Blob(Serialize(report.progress))
+                             .Blob(Serialize(report.latest))
+                             .Int(row.row)
+                             .Int(attempt)
+                             .Run());
+    if (sqlite3_changes(connection_.get()) != 1) {
+      return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
+                                             ": it is ", jobs::StateName(row.job.state),
+                                             ", attempt ", row.job.attempt));
+    }
+    int64_t sequence = row.job.last_sequence;
+    for (const v1::Event& event : report.events) {
+      HONE_RETURN_IF_ERROR(Log(row, event, ++sequence, attempt, now));
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Ending& ending,
+                                 absl::Time now) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    Change change{.from = row.job.state,
+                  .attempt = attempt,
+                  .to = ending.state,
+                  .reason = ending.reason,
+                  .message = ending.message};
+    if (ending.state == JobState::kPaused) {
+      FollowWish(row.job.state, change);
+    }
+    if (ending.evaluation.ByteSizeLong() > 0) {
+      change.evaluation = Serialize(ending.evaluation);
+    }
+    if (ending.model.has_value()) {
+      HONE_ASSIGN_OR_RETURN(const std::string model_id, jobs::ModelId(ending.model->name()));
+      change.model_id = model_id;
+      HONE_RETURN_IF_ERROR(model_.Reset()
+                               .Text(model_id)
+                               .Int(row.row)
+                               .Blob(Serialize(*ending.model))
+                               .Text(ending.model->display_name())
+                               .Int(ending.model->bytes())
+                               .Int(ToNanos(now))
+                               .Run());
+    }
+    if (!jobs::HasWorker(row.job.state)) {
+      return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
+                                             ": it is ", jobs::StateName(row.job.state)));
+    }
+    return Apply(row, change, now);
+  });
+}
+
+absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requeueing& how,
+                                  absl::Time now) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    const bool forgiven = how.checkpointed;
+    Change change{
+        .from = JobState::kRunning,
+        .attempt = attempt,
+        .to = JobState::kQueued,
+        .message = how.message,
+        .owner = "",
+        .failures = (forgiven ? 0 : row.job.failures) + (how.charged ? 1 : 0),
+        .retries = (forgiven ? 0 : row.job.retries) + (how.retry ? 1 : 0),
+        .not_before = now + how.delay,
+    };
+    FollowWish(row.job.state, change);
+    return Apply(row, change, now);
+  });
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::Move(
+    const std::string& id, absl::string_view wish, const std::string& message,
+    absl::FunctionRef<std::optional<JobState>(JobState)> next, absl::Time now) {
+  HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+  const JobState state = row.job.state;
+  const std::optional<JobState> to = next(state);
+  if (!to.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("jobs/", id, jobs::IsEnd(state) ? " has ended: it is " : " is ",
+                     jobs::StateName(state), " and cannot be ", wish));
+  }
+  if (*to == state) {
+    return row.job;
+  }
+  HONE_RETURN_IF_ERROR(Atomically([&] {
+    Change change{.from = state,
+                  .attempt = row.job.attempt,
+                  .to = *to,
+                  .reason = v1::Job::USER,
+                  .message = message};
+    if (*to == JobState::kQueued) {
+      change.not_before = now;
+    }
+    return Apply(row, change, now);
+  }));
+  HONE_ASSIGN_OR_RETURN(JobRow after, Load(id));
+  return std::move(after.job);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::RequestCancel(const std::string& id, absl::Time now) {
+  return Move(
+      id, "cancelled", "cancelled by the user",
+      [](JobState state) -> std::optional<JobState> {
+        if (jobs::IsEnd(state)) {
+          return std::nullopt;
+        }
+        return jobs::HasWorker(state) ? JobState::kCancelling : JobState::kCancelled;
+      },
+      now);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::RequestPause(const std::string& id, absl::Time now) {
+  return Move(
+      id, "paused", "paused by the user",
+      [](JobState state) -> std::optional<JobState> {
+        switch (state) {
+          case JobState::kQueued:
+          case JobState::kPaused:
+            return JobState::kPaused;
+          case JobState::kRunning:
+          case JobState::kPausing:
+            return JobState::kPausing;
+          default:
+            return std::nullopt;
+        }
+      },
+      now);
+}
+
+absl::StatusOr<jobs::Job> SqliteStore::Resume(const std::string& id, absl::Time now) {
+  return Move(
+      id, "resumed", "resumed by the user",
+      [](JobState state) -> std::optional<JobState> {
+        return state == JobState::kPaused || state == JobState::kQueued
+                   ? std::optional(JobState::kQueued)
+                   : std::nullopt;
+      },
+      now);
+}
+
+absl::StatusOr<int> SqliteStore::FailOverdue(absl::Time now) {
+  for (int failed = 0;; ++failed) {
+    const absl::StatusOr<JobRow> row = LoadBy(overdue_.Reset().Int(ToNanos(now)));
+    if (absl::IsNotFound(row.status())) {
+      return failed;
+    }
+    HONE_RETURN_IF_ERROR(row.status());
+    HONE_RETURN_IF_ERROR(Atomically([&] {
+      return Apply(*row,
+                   {.from = JobState::kQueued,
+                    .attempt = row->job.attempt,
+                    .to = JobState::kFailed,
+                    .reason = v1::Job::DEADLINE,
+                    .message = absl::StrCat("deadline_seconds: ", row->job.spec.deadline_seconds(),
+                                            " seconds were over while it waited")},
+                   now);
+    }));
+  }
+}
+
+absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
+  for (int recovered = 0;; ++recovered) {
+    const absl::StatusOr<JobRow> row = LoadBy(mine_.Reset().Text(owner_).Int(ToNanos(now)));
+    if (absl::IsNotFound(row.status())) {
+      return recovered;
+    }
+    HONE_RETURN_IF_ERROR(row.status());
+    Change change{.attempt = row->job.attempt,
+                  .to = JobState::kQueued,
+                  .message = "the server was started again",
+                  .owner = ""};
+    FollowWish(row->job.state, change);
+    HONE_RETURN_IF_ERROR(Atomically([&] { return Apply(*row, change, now); }));
+  }
+}
+
+absl::Status SqliteStore::RenewLeases(absl::Time now) {
+  return renew_.Reset().Int(ToNanos(now + kLease)).Text(owner_).Run();
+}
+
+}  // namespace hone::server::store

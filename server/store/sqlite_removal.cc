@@ -1,0 +1,149 @@
+// What is removed: jobs with their events, models, by a wish or by the limits.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "server/store/sqlite_job_store.h"
+
+namespace hone::server::store {
+
+using jobs::JobState;
+
+absl::Status SqliteStore::Delete(const std::string& id) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    const JobState state = row.job.state;
+    if (!jobs::IsEnd(state) && state != JobState::kPaused) {
+      return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
+                                                        " and may still run; cancel it first"));
+    }
+    HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
+    HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
+    return to_garbage_.Reset().Int(row.row).Run();
+  });
+}
+
+absl::Status SqliteStore::PrepareLimits() {
+  sqlite3* const connection = connection_.get();
+  // The newest are passed over; of the others the oldest come first.
+  HONE_RETURN_IF_ERROR(excess_.Prepare(
+      connection,
+      "SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 ORDER BY end_time DESC "
+      "LIMIT -1 OFFSET ?) ORDER BY end_time LIMIT ?"));
+  HONE_RETURN_IF_ERROR(bytes_.Prepare(
+      connection,
+      "SELECT (page_count - freelist_count) * page_size, EXISTS (SELECT 1 FROM garbage) "
+      "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"));
+  HONE_RETURN_IF_ERROR(old_models_.Prepare(
+      connection,
+      "SELECT id FROM model WHERE pinned = 0 AND create_time BETWEEN 1 AND ? ORDER BY row "
+      "LIMIT ?"));
+  HONE_RETURN_IF_ERROR(excess_models_.Prepare(
+      connection,
+      "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY display_name "
+      "ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY row LIMIT ?"));
+  HONE_RETURN_IF_ERROR(heavy_models_.Prepare(
+      connection,
+      "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "
+      "FROM model) WHERE total > ? AND pinned = 0 ORDER BY row LIMIT ?"));
+  return pin_.Prepare(connection, "UPDATE model SET pinned = ?, payload = ? WHERE id = ?");
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteStore::Ids(Statement& statement) {
+  std::vector<std::string> ids;
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
+    if (!found) {
+      return ids;
+    }
+    ids.emplace_back(statement.ColumnBytes(0));
+  }
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteEnded(const KeepJobs& keep, int limit) {
+  HONE_ASSIGN_OR_RETURN(std::vector<std::string> ids,
+                        Ids(ended_.Reset().Int(ToNanos(keep.ended_since)).Int(limit)));
+  if (ids.empty() && keep.at_most > 0) {
+    HONE_ASSIGN_OR_RETURN(ids, Ids(excess_.Reset().Int(keep.at_most).Int(limit)));
+  }
+  if (ids.empty() && keep.bytes > 0) {
+    HONE_RETURN_IF_ERROR(bytes_.Reset().Step().status());
+    const bool full = bytes_.ColumnInt(0) > keep.bytes;
+    const bool shrinking = bytes_.ColumnInt(1) != 0;  // events of deleted jobs are still to go
+    bytes_.Reset();
+    if (full && !shrinking) {
+      HONE_ASSIGN_OR_RETURN(ids, Ids(excess_.Reset().Int(0).Int(1)));
+    }
+  }
+  for (const std::string& id : ids) {
+    HONE_RETURN_IF_ERROR(Delete(id));
+  }
+  return ids;
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteModels(const KeepModels& keep,
+                                                                   int limit) {
+  HONE_ASSIGN_OR_RETURN(std::vector<std::string> ids,
+                        Ids(old_models_.Reset().Int(ToNanos(keep.made_since) - 1).Int(limit)));
+  if (keep.of_a_name > 0) {
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> more,
+                          Ids(excess_models_.Reset().Int(keep.of_a_name).Int(limit)));
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  if (keep.bytes > 0) {
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> more,
+                          Ids(heavy_models_.Reset().Int(keep.bytes).Int(limit)));
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  std::vector<std::string> deleted;
+  for (const std::string& id : ids) {
+    const absl::Status status = DeleteModel(id);
+    if (status.ok()) {
+      deleted.push_back(id);
+    } else if (!absl::IsNotFound(status) && !absl::IsFailedPrecondition(status)) {
+      return status;  // else it went already, or a job still needs it
+    }
+  }
+  return deleted;
+}
+
+absl::StatusOr<v1::Model> SqliteStore::PinModel(const std::string& id, bool pinned) {
+  HONE_ASSIGN_OR_RETURN(v1::Model model, reader_->GetModel(id));
+  model.set_pinned(pinned);
+  HONE_RETURN_IF_ERROR(pin_.Reset().Int(pinned ? 1 : 0).Blob(Serialize(model)).Text(id).Run());
+  if (sqlite3_changes(connection_.get()) != 1) {
+    return absl::NotFoundError(absl::StrCat("there is no model models/", id));
+  }
+  return model;
+}
+
+absl::Status SqliteStore::DeleteModel(const std::string& id) {
+  return Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(delete_model_.Reset().Text(id).Run());
+    if (sqlite3_changes(connection_.get()) != 1) {
+      return absl::NotFoundError(absl::StrCat("there is no model models/", id));
+    }
+    // A model has its job's id.
+    return without_model_.Reset().Text(id).Run();
+  });
+}
+
+absl::StatusOr<int> SqliteStore::RemoveGarbage(int events) {
+  HONE_ASSIGN_OR_RETURN(const bool found, garbage_.Reset().Step());
+  if (!found) {
+    return 0;
+  }
+  const int64_t row = garbage_.ColumnInt(0);
+  garbage_.Reset();
+  int removed = 0;
+  const absl::Status status = Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(delete_events_.Reset().Int(row).Int(events).Run());
+    removed = sqlite3_changes(connection_.get());
+    return removed < events ? clean_.Reset().Int(row).Run() : absl::OkStatus();
+  });
+  HONE_RETURN_IF_ERROR(status);
+  return std::max(removed, 1);
+}
+
+}  // namespace hone::server::store

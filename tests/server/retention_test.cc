@@ -1,0 +1,102 @@
+#include "server/retention/retention.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "server/store/sqlite_store.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::retention {
+namespace {
+
+using ::hone::testing::IsOk;
+using jobs::JobState;
+
+const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
+
+class RetentionTest : public ::testing::Test {
+ protected:
+  RetentionTest()
+      : root_(absl::StrCat(::testing::TempDir(), "/retention-", ::getpid(), "-", counter_++)) {
+    directory_ = *artifacts::DataDirectory::Open(root_);
+    store_ = *store::OpenSqliteStore(directory_->store_path());
+    writer_ = std::make_unique<store::Writer>(*store_, [](const store::LoggedEvent&) {});
+  }
+  ~RetentionTest() override {
+    writer_.reset();
+    store_.reset();
+    directory_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  // Claimed, with a folder; it has ended if `ended`, and then it has a model.
+  std::string Job(bool ended) {
+    const std::string id = jobs::NewId();
+    EXPECT_THAT(writer_->RunStatus([&](store::JobStore& store) -> absl::Status {
+      (void)store.Insert({.id = id}, kNow);
+      (void)store.Claim(1, kNow);
+      if (!ended) {
+        return absl::OkStatus();
+      }
+      store::Ending ending{.state = JobState::kSucceeded, .reason = v1::Job::COMPLETED};
+      ending.model.emplace().set_name(jobs::ModelName(id));
+      std::filesystem::create_directories(directory_->ModelDirectory(id));
+      return store.Finish(id, 1, ending, kNow);
+    }),
+                IsOk());
+    EXPECT_THAT(directory_->PrepareAttempt(id, 1), IsOk());
+    return id;
+  }
+  void Sweep(const Limits& limits, absl::Duration later) {
+    Retention retention(
+        limits, {.model_removed = [this](const std::string& id) { removed_.push_back(id); }},
+        *store_, *writer_, *directory_);
+    retention.Sweep(kNow + later);
+  }
+
+  static inline int counter_ = 0;
+  const std::string root_;
+  std::vector<std::string> removed_;
+  std::unique_ptr<artifacts::DataDirectory> directory_;
+  std::unique_ptr<store::JobStore> store_;
+  std::unique_ptr<store::Writer> writer_;
+};
+
+TEST_F(RetentionTest, CheckpointsOfAJobGoAWeekAfterItsEndAndTheJobStays) {
+  const std::string ended = Job(true), running = Job(false);
+  Sweep({}, absl::Hours(24 * 6));
+  EXPECT_THAT(directory_->Runs(), ::testing::UnorderedElementsAre(ended, running));
+  Sweep({}, absl::Hours(24 * 8));
+  EXPECT_THAT(directory_->Runs(), ::testing::ElementsAre(running));
+  EXPECT_THAT(store_->Get(ended), IsOk());
+}
+
+TEST_F(RetentionTest, AForgottenJobTakesItsFolderAndLeavesItsModel) {
+  const std::string ended = Job(true), running = Job(false);
+  Sweep({.jobs = absl::Hours(1)}, absl::Hours(2));
+  EXPECT_EQ(store_->Get(ended).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(directory_->Runs(), ::testing::ElementsAre(running));
+  EXPECT_THAT(store_->GetModel(ended), IsOk());
+}
+
+TEST_F(RetentionTest, ARemovedModelTakesItsFilesAndIsTold) {
+  const std::string id = Job(true);
+  Sweep({.models = absl::Hours(1)}, absl::Hours(2));
+  EXPECT_EQ(store_->GetModel(id).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(directory_->ModelDirectory(id)));
+  EXPECT_THAT(removed_, ::testing::ElementsAre(id));
+}
+
+TEST_F(RetentionTest, NothingButOldCheckpointsGoesWithoutLimits) {
+  const std::string id = Job(true);
+  Sweep({.checkpoints = absl::InfiniteDuration()}, absl::Hours(24 * 10'000));
+  EXPECT_THAT(store_->Get(id), IsOk());
+  EXPECT_THAT(store_->GetModel(id), IsOk());
+  EXPECT_THAT(directory_->Runs(), ::testing::ElementsAre(id));
+}
+
+}  // namespace
+}  // namespace hone::server::retention
