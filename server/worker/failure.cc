@@ -37,6 +37,7 @@ v1::Failure ToFailure(const absl::Status& status, Phase phase, int64_t step) {
   failure.set_message(std::string(status.message()));
   failure.set_step(step);
   failure.set_code(static_cast<int>(status.code()));
+  failure.set_checkpoint(phase == Phase::kCheckpoint);
   return failure;
 }
 
