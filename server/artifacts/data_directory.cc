@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxFiles = 10'000;
 constexpr char kAttemptPrefix[] = "attempt-";
+constexpr const char* kParts[] = {"runs", "models", "cache", "datasets", "uploads", "tmp"};
 
 absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
   return error ? ErrnoStatus(error.value(), context) : absl::OkStatus();
@@ -39,6 +40,20 @@ absl::Status Rename(const std::string& from, const std::string& to) {
   fs::rename(from, to, error);
   HONE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("cannot rename ", from, " to ", to)));
   return SyncDirectory(fs::path(to).parent_path().string());
+}
+
+// Of the files under a folder. Files come and go meanwhile.
+int64_t BytesUnder(const std::string& folder) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code gone;
+    const bool is_file = it->is_regular_file(gone) && !it->is_symlink(gone);
+    const uintmax_t size = is_file ? it->file_size(gone) : 0;
+    bytes += gone ? 0 : static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 // The highest attempt that has a folder; 0: none.
@@ -74,8 +89,8 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
         absl::StrCat("the data directory ", real, " is in use by another server"));
   }
   fs::remove_all(real + "/tmp", error);
-  for (const char* folder : {"/runs", "/models", "/cache", "/datasets", "/uploads", "/tmp"}) {
-    HONE_RETURN_IF_ERROR(MakeDirectory(real + folder));
+  for (const char* const part : kParts) {
+    HONE_RETURN_IF_ERROR(MakeDirectory(absl::StrCat(real, "/", part)));
   }
   return directory;
 }
@@ -188,6 +203,19 @@ absl::StatusOr<std::string> DataDirectory::MakeTemporary() const {
 void DataDirectory::Remove(const std::string& directory) {
   std::error_code ignored;
   fs::remove_all(directory, ignored);
+}
+
+std::map<std::string, int64_t> DataDirectory::BytesByPart() const {
+  std::map<std::string, int64_t> bytes;
+  for (const char* const part : kParts) {
+    bytes[part] = BytesUnder(absl::StrCat(root_, "/", part));
+  }
+  for (const char* const suffix : {"", "-wal", "-shm"}) {
+    std::error_code missing;
+    const uintmax_t size = fs::file_size(store_path() + suffix, missing);
+    bytes["store"] += missing ? 0 : static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 int64_t DataDirectory::FreeBytes() const {

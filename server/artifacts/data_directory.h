@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +60,9 @@ class DataDirectory {
   static void Remove(const std::string& directory);
 
   int64_t FreeBytes() const;
+  // Bytes of the files in each part of the folder by its name: "runs", "models", …, "store". Looks
+  // at every file.
+  std::map<std::string, int64_t> BytesByPart() const;
 
  private:
   DataDirectory(std::string root, int lock_fd) : root_(std::move(root)), lock_fd_(lock_fd) {}

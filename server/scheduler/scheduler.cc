@@ -41,6 +41,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, store::Writer& writer,
       writer_(writer),
       directory_(directory),
       registry_(registry),
+      run_metrics_(registry),
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Scheduler::~Scheduler() {
@@ -97,6 +98,7 @@ void Scheduler::Loop() {
       running.attempt->Pump(now);
       urgent = urgent || running.attempt->ended() || running.attempt->report().full();
     }
+    CountTime();
     if (urgent || SteadyNow() - flushed_ >= kFlushEvery) {
       Flush(now);
     }
@@ -110,6 +112,15 @@ void Scheduler::Loop() {
     running_threads_ = options_.threads - FreeThreads();
     WaitForWork(urgent);
   }
+}
+
+void Scheduler::CountTime() {
+  std::vector<RunMetrics::Worker> workers;
+  for (const auto& [id, running] : running_) {
+    workers.push_back(
+        {running.attempt->pid(), running.attempt->report().report().progress.phase()});
+  }
+  run_metrics_.Passed(workers, SteadyNow());
 }
 
 void Scheduler::WaitForWork(bool busy) {
@@ -182,7 +193,7 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
   absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
   if (attempt.ok()) {
     spdlog::info("jobs/{} attempt {} started with {} threads", job.id, job.attempt, job.threads);
-    registry_.Add(metrics::Metric::kWorkerStarts, {"train"}, 1);
+    run_metrics_.Started(job, now);
     running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
     return;
   }
@@ -246,7 +257,6 @@ void Scheduler::KeepHouse(absl::Time now) {
   });
   if (!failed.ok()) {
     spdlog::error("housekeeping: {}", failed.status().ToString());
-    registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
     return;
   }
   for (const std::string& id : forgotten) {
@@ -276,7 +286,8 @@ void Scheduler::Flush(absl::Time now) {
     const absl::Status& result = committed.ok() ? status : committed;
     if (!result.ok()) {
       spdlog::error("jobs/{}: events cannot be written: {}", attempt->job().id, result.ToString());
-      registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
+      // A write that failed as a whole is counted by the writer.
+      registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && MayPass(status) ? 1 : 0);
     }
     if (!result.ok() && !MayPass(result)) {
       attempt->Kill();
@@ -359,6 +370,7 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   const Decision& decision = *running.decision;
   const absl::Status status = Write(attempt, decision, now);
   if (status.ok()) {
+    run_metrics_.Ended(job, attempt.outcome(), decision, now);
     const bool ends = decision.ending.has_value();
     spdlog::info("jobs/{} attempt {} ended: {} {}", job.id, job.attempt,
                  ends ? std::string(jobs::StateName(decision.ending->state)) : "QUEUED",

@@ -15,6 +15,7 @@
 #include "server/artifacts/data_directory.h"
 #include "server/metrics/registry.h"
 #include "server/scheduler/attempt.h"
+#include "server/scheduler/run_metrics.h"
 #include "server/store/writer.h"
 
 namespace hone::server::scheduler {
@@ -83,12 +84,15 @@ class Scheduler {
   absl::Status Write(const Attempt& attempt, const Decision& decision, absl::Time now);
   // Moves the model of a job that succeeded to its place, or turns the ending into a failure.
   void Publish(Attempt& attempt, Decision& decision, absl::Time now);
+  // What the workers do now, for the metrics.
+  void CountTime();
   void WaitForWork(bool busy);
 
   const SchedulerOptions options_;
   store::Writer& writer_;
   const artifacts::DataDirectory& directory_;
   metrics::Registry& registry_;
+  RunMetrics run_metrics_;  // only the loop's thread
   const int wake_fd_;
   std::map<std::string, Running> running_;  // by job; only the loop's thread
   absl::Duration flushed_;                  // SteadyNow()

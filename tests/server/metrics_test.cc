@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/catalog.h"
@@ -75,6 +76,76 @@ TEST(JobMetrics, CountStepsAndSamplesOfAllJobsOnce) {
   EXPECT_THAT(text, HasSubstr("hone_samples_total 480"));
 }
 
+TEST(JobMetrics, SayThatAJobRunsWhileAWorkerHasIt) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", State("QUEUED")));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
+  metrics.OnEvent(Logged("a", State("RUNNING")));
+  const std::string running = "hone_job_running{training_job=\"a\"} 1\n";
+  EXPECT_THAT(Render(registry), HasSubstr(running));
+  metrics.OnEvent(Logged("a", State("CANCELLING")));
+  EXPECT_THAT(Render(registry), HasSubstr(running));
+  metrics.OnEvent(Logged("a", State("CANCELLED", "USER")));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_running{")));
+}
+
+TEST(JobMetrics, AnAttemptBeginsTheWaitForItsFirstStep) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", State("RUNNING")));
+  EXPECT_THAT(Render(registry),
+              HasSubstr("hone_job_last_step_timestamp_seconds{training_job=\"a\"} "));
+}
+
+TEST(JobMetrics, APausedJobLeavesAsOneThatHasEnded) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", State("RUNNING")));
+  metrics.OnEvent(Logged("a", Step(1, 32, 1)));
+  metrics.OnEvent(Logged("a", State("PAUSED")));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_running{")));
+  metrics.Prune(absl::Now() + absl::Minutes(11));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
+}
+
+TEST(JobMetrics, StepsBetweenTwoEventsCountWithTheirMean) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  v1::Event started, step = Step(10, 320, 1);
+  started.mutable_started();
+  step.mutable_metrics()->set_active_seconds(0.02);
+  metrics.OnEvent(Logged("a", started));
+  metrics.OnEvent(Logged("a", step));
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("hone_step_duration_seconds_count 10\n"));
+  EXPECT_THAT(text, HasSubstr("hone_step_duration_seconds_bucket{le=\"0.001\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("hone_step_duration_seconds_bucket{le=\"0.005\"} 10\n"));
+}
+
+TEST(JobMetrics, TheTimeBeforeAResumedJobsFirstEventIsNotTakenForItsSteps) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  v1::Event started, step = Step(110, 320, 1);
+  started.mutable_started()->set_resumed_from_step(100);
+  step.mutable_metrics()->set_active_seconds(5000);
+  metrics.OnEvent(Logged("a", started));
+  metrics.OnEvent(Logged("a", step));
+  EXPECT_THAT(Render(registry), HasSubstr("hone_step_duration_seconds_count 0\n"));
+}
+
+TEST(JobMetrics, EveryReasonToEndBeginsAtZero) {
+  Registry registry;
+  const JobMetrics metrics(registry);
+  const std::string text = Render(registry);
+  for (const char* const task : {"classification", "regression"}) {
+    for (const char* const reason : {"COMPLETED", "POISON", "HUNG", "INTERNAL"}) {
+      EXPECT_THAT(text, HasSubstr(absl::StrCat("hone_jobs_finished_total{task=\"", task,
+                                               "\",end_reason=\"", reason, "\"} 0\n")));
+    }
+  }
+}
+
 TEST(JobMetrics, ShowVerdictsOnLayersUntilTheyAreSoundAgain) {
   Registry registry;
   JobMetrics metrics(registry);
@@ -119,9 +190,12 @@ TEST(Registry, KeepsABoundedNumberOfSeries) {
   EXPECT_EQ(series, Registry::kMaxSeries);
 }
 
-TEST(Registry, CountersWithoutLabelsBeginAtZero) {
+TEST(Registry, CountersAndHistogramsWithoutLabelsBeginAtZero) {
   Registry registry;
-  EXPECT_THAT(Render(registry), HasSubstr("\nhone_store_errors_total 0"));
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("\nhone_store_errors_total 0"));
+  EXPECT_THAT(text, HasSubstr("\nhone_store_transaction_seconds_count 0"));
+  EXPECT_THAT(text, HasSubstr("\nhone_store_transaction_seconds_bucket{le=\"0.01\"} 0"));
 }
 
 TEST(Registry, AHistogramCountsEachValueInAllBucketsAboveIt) {
