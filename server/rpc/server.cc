@@ -3,7 +3,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <chrono>
@@ -19,6 +18,7 @@
 #include "google/protobuf/descriptor.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/config/version.h"
+#include "server/log/log.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
 #include "server/rpc/services.h"
@@ -42,7 +42,7 @@ class HonedServer final : public Server {
     HONE_ASSIGN_OR_RETURN(store_, store::OpenSqliteStore(directory_->store_path()));
     HONE_ASSIGN_OR_RETURN(const int recovered, store_->Recover(absl::Now()));
     if (recovered > 0) {
-      spdlog::info("{} jobs that ran when the last server ended were taken up", recovered);
+      log::Info("jobs that ran when the last server ended were taken up", {{"jobs", recovered}});
     }
     writer_ = std::make_unique<store::Writer>(
         *store_, [this](const store::LoggedEvent& event) { OnEvent(event); }, Observed());

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/util/time_util.h>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/log/log.h"
 
 namespace hone::server::scheduler {
 namespace {
@@ -154,7 +154,7 @@ void Scheduler::StartJobs(absl::Time now) {
     const auto claimed = writer_.Run<std::optional<jobs::Job>>(
         [&](store::JobStore& store) { return store.Claim(free, now); });
     if (!claimed.ok()) {
-      spdlog::error("cannot claim a job: {}", claimed.status().ToString());
+      log::Error("no job can be claimed", {{"error", claimed.status().ToString()}});
       return;
     }
     if (!claimed->has_value()) {
@@ -192,21 +192,23 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
 void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
   absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
   if (attempt.ok()) {
-    spdlog::info("jobs/{} attempt {} started with {} threads", job.id, job.attempt, job.threads);
+    log::Info("attempt started",
+              {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
     run_metrics_.Started(job, now);
     running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
     return;
   }
   // Not the job's fault: no memory, no processes, no space.
-  spdlog::error("jobs/{} attempt {} cannot start: {}", job.id, job.attempt,
-                attempt.status().ToString());
+  log::Error("attempt cannot start",
+             {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
   const absl::Status status = writer_.RunStatus([&](store::JobStore& store) {
     return store.Requeue(job.id, job.attempt,
                          {.message = std::string(attempt.status().message()), .delay = kStartAgain},
                          now);
   });
   if (!status.ok()) {
-    spdlog::error("jobs/{}: {}", job.id, status.ToString());
+    log::Error("job cannot go back into the queue",
+               {{"job", job.id}, {"attempt", job.attempt}, {"error", status.ToString()}});
   }
 }
 
@@ -256,7 +258,7 @@ void Scheduler::KeepHouse(absl::Time now) {
     return store.FailOverdue(now);
   });
   if (!failed.ok()) {
-    spdlog::error("housekeeping: {}", failed.status().ToString());
+    log::Error("housekeeping failed", {{"error", failed.status().ToString()}});
     return;
   }
   for (const std::string& id : forgotten) {
@@ -285,7 +287,9 @@ void Scheduler::Flush(absl::Time now) {
   for (auto& [attempt, status] : writes) {
     const absl::Status& result = committed.ok() ? status : committed;
     if (!result.ok()) {
-      spdlog::error("jobs/{}: events cannot be written: {}", attempt->job().id, result.ToString());
+      log::Error("events cannot be written", {{"job", attempt->job().id},
+                                              {"attempt", attempt->job().attempt},
+                                              {"error", result.ToString()}});
       // A write that failed as a whole is counted by the writer.
       registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && MayPass(status) ? 1 : 0);
     }
@@ -372,13 +376,16 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   if (status.ok()) {
     run_metrics_.Ended(job, attempt.outcome(), decision, now);
     const bool ends = decision.ending.has_value();
-    spdlog::info("jobs/{} attempt {} ended: {} {}", job.id, job.attempt,
-                 ends ? std::string(jobs::StateName(decision.ending->state)) : "QUEUED",
-                 ends ? decision.ending->message : decision.requeueing->message);
+    log::Info("attempt ended",
+              {{"job", job.id},
+               {"attempt", job.attempt},
+               {"state", jobs::StateName(ends ? decision.ending->state : jobs::JobState::kQueued)},
+               {"reason", ends ? v1::Job::EndReason_Name(decision.ending->reason) : ""},
+               {"message", ends ? decision.ending->message : decision.requeueing->message}});
     return true;
   }
-  spdlog::error("jobs/{} attempt {}: its end cannot be written: {}", job.id, job.attempt,
-                status.ToString());
+  log::Error("end of an attempt cannot be written",
+             {{"job", job.id}, {"attempt", job.attempt}, {"error", status.ToString()}});
   // A wish that came after the worker's end: the state is CANCELLING or PAUSING now, and it is
   // judged again.
   if (absl::IsAborted(status)) {
