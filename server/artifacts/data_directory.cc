@@ -101,6 +101,10 @@ std::string DataDirectory::ModelDirectory(const std::string& model_id) const {
   return absl::StrCat(root_, "/models/", model_id);
 }
 
+std::string DataDirectory::TensorBoardDirectory(const std::string& job_id) const {
+  return absl::StrCat(root_, "/runs/", job_id, "/tensorboard");
+}
+
 absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job_id,
                                                           int attempt) const {
   const std::string run = absl::StrCat(root_, "/runs/", job_id);

@@ -21,6 +21,7 @@
 #include "server/log/log.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
+#include "server/metrics/tensorboard.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
 
@@ -154,6 +155,7 @@ class HonedServer final : public Server {
       engine_.Set(event.event->started().engine());
     }
     job_metrics_.OnEvent(event);
+    tensorboard_.OnEvent(event);
     bus_.Publish(event);
   }
 
@@ -235,6 +237,8 @@ class HonedServer final : public Server {
   const config::Config config_;
   metrics::Registry registry_;
   metrics::JobMetrics job_metrics_;
+  metrics::TensorBoard tensorboard_{
+      [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
   metrics::Bus bus_;
   PlanCache plans_;
   SharedText engine_;
