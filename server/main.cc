@@ -1,13 +1,13 @@
-// honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its folder.
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-
+// honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its
+// folder.
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "server/config/config.h"
 #include "server/doctor/doctor.h"
+#include "server/log/log.h"
 #include "server/rpc/server.h"
 
 namespace {
@@ -39,26 +39,30 @@ int main(int argc, char** argv) {
     return 0;
   }
   const hone::server::config::Config& config = parsed->config;
-  spdlog::set_default_logger(spdlog::stderr_color_mt("honed"));
-  spdlog::set_level(spdlog::level::from_str(config.log_level));
+  namespace log = hone::server::log;
+  log::Begin(config.log_format == "json" ? log::Format::kJson : log::Format::kLogfmt,
+             config.log_level);
   const sigset_t signals = BlockSignals();
   auto server = hone::server::rpc::Server::Start(config);
   if (!server.ok()) {
-    spdlog::error("{}", std::string(server.status().message()));
+    log::Error("cannot start", {{"error", server.status().message()}});
     return 1;
   }
   if (config.insecure_listen) {
-    spdlog::warn("{} is open without TLS or passwords: whoever can reach it can use it",
-                 config.listen);
+    log::Warning("open without TLS or passwords: whoever can reach it can use it",
+                 {{"address", config.listen}});
   }
-  spdlog::info(
-      "listening on {} (gRPC, port {}) and {} (metrics, port {}); data in {}; {} jobs at a time, "
-      "{} threads each",
-      config.listen, (*server)->port(), config.metrics_listen, (*server)->metrics_port(),
-      config.data_dir, config.concurrent_jobs, config.ThreadsPerJob());
+  log::Info(
+      absl::StrCat("listening on ", config.listen, " (gRPC, port ", (*server)->port(), ") and ",
+                   config.metrics_listen, " (metrics, port ", (*server)->metrics_port(), ")"),
+      {{"grpc_port", (*server)->port()},
+       {"metrics_port", (*server)->metrics_port()},
+       {"data_dir", config.data_dir},
+       {"jobs", config.concurrent_jobs},
+       {"threads_per_job", config.ThreadsPerJob()}});
   int signal = 0;
   sigwait(&signals, &signal);
-  spdlog::info("shutting down: running jobs write a checkpoint and go back into the queue");
+  log::Info("shutting down: running jobs write a checkpoint and go back into the queue");
   (*server)->Shutdown();
   return 0;
 }

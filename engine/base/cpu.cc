@@ -39,6 +39,18 @@ int64_t ReadNumber(const std::string& path) {
   return absl::SimpleAtoi(absl::StripAsciiWhitespace(Read(path)), &value) ? value : 0;
 }
 
+// N of the line "WORD N"; -1 where there is none.
+int64_t NumberAfter(absl::string_view word, absl::string_view text) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    const std::pair<absl::string_view, absl::string_view> words = absl::StrSplit(line, ' ');
+    int64_t number = 0;
+    if (words.first == word && absl::SimpleAtoi(words.second, &number)) {
+      return number;
+    }
+  }
+  return -1;
+}
+
 struct Membership {
   bool version2 = false;
   std::string path;  // from the hierarchy's root; "" is the root
@@ -183,18 +195,24 @@ int64_t AvailableMemoryBytes() {
   return smallest;
 }
 
+double CgroupThrottledSeconds(const std::string& root, const std::string& memberships) {
+  double longest = 0;
+  VisitFolders(root, "cpu", memberships, [&](const std::string& folder, bool version2) {
+    const std::string text = Read(folder + "/cpu.stat");
+    const double seconds = version2
+                               ? static_cast<double>(NumberAfter("throttled_usec", text)) * 1e-6
+                               : static_cast<double>(NumberAfter("throttled_time", text)) * 1e-9;
+    longest = std::max(longest, seconds);
+  });
+  return longest;
+}
+
+double CpuThrottledSeconds() {
+  return CgroupThrottledSeconds(kCgroupRoot, Read("/proc/self/cgroup"));
+}
+
 int64_t OomKills() {
-  // A line "oom_kill N" in all of these files.
-  const auto count = [](const std::string& text) -> int64_t {
-    for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-      const std::pair<absl::string_view, absl::string_view> word = absl::StrSplit(line, ' ');
-      int64_t number = 0;
-      if (word.first == "oom_kill" && absl::SimpleAtoi(word.second, &number)) {
-        return number;
-      }
-    }
-    return -1;
-  };
+  const auto count = [](const std::string& text) { return NumberAfter("oom_kill", text); };
   int64_t kills = -1;
   VisitFolders(kCgroupRoot, "memory", Read("/proc/self/cgroup"),
                [&](const std::string& folder, bool version2) {

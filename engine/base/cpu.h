@@ -31,6 +31,11 @@ std::string CpuDescription();
 // /proc/self/cgroup; 0 where there is no quota. For tests.
 double CgroupQuotaCores(const std::string& root, const std::string& memberships);
 
+// Seconds that the processes of our cgroup waited since it was made because its quota was used up;
+// of the ancestors', the longest. 0 where nothing tells.
+double CpuThrottledSeconds();
+double CgroupThrottledSeconds(const std::string& root, const std::string& memberships);
+
 // How often the kernel has killed a process for lack of memory: in our cgroup where that is told,
 // else on the machine; 0 where nothing tells.
 int64_t OomKills();

@@ -256,6 +256,7 @@ absl::Status TrainingLoop::WriteCheckpoint(bool best) {
   absl::StatusOr<checkpoint::WrittenCheckpoint> written =
       SaveCheckpoint(config_, parts_.programs, state_);
   if (!written.ok()) {
+    checkpoint_failed_ = !absl::IsOutOfRange(written.status());
     return Annotate(written.status(), absl::StrCat("step ", state_.step, ": no checkpoint"));
   }
   mark_ = Clock::now();

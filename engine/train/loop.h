@@ -41,6 +41,8 @@ class TrainingLoop {
   absl::StatusOr<EndReason> Run();
 
   const checkpoint::RunState& state() const { return state_; }
+  // Run ended because a checkpoint could not be written.
+  bool checkpoint_failed() const { return checkpoint_failed_; }
   int64_t samples() const;
   double active_seconds() const { return state_.scalars.at("active_seconds"); }
   // Mean time of one step over all attempts.
@@ -92,6 +94,7 @@ class TrainingLoop {
   std::map<std::string, double> of_epochs_;  // validation, since the last metrics were sent
   double validation_seconds_ = 0;            // the last validation's
   double checkpoint_seconds_ = 0;            // the last checkpoint's
+  bool checkpoint_failed_ = false;
   bool ended_epoch_ = false;
   bool statistics_due_ = false;
   Clock::time_point mark_;  // where the next step's time begins

@@ -14,7 +14,7 @@ namespace hone::engine::train {
 class Programs;
 class Task;
 // What a job is doing; where it fails, this and the status say why.
-enum class Phase { kLoading, kPlanning, kTraining, kEvaluating, kPublishing };
+enum class Phase { kLoading, kPlanning, kTraining, kCheckpoint, kEvaluating, kPublishing };
 
 // What a job will cost, known before it runs.
 struct Plan {

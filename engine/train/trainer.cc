@@ -77,6 +77,7 @@ absl::StatusOr<EndReason> Trainer::Run() {
   const absl::StatusOr<EndReason> end = loop.Run();
   step_ = loop.state().step;
   if (!end.ok()) {
+    phase_ = loop.checkpoint_failed() ? Phase::kCheckpoint : phase_;
     step_ += end.status().code() == absl::StatusCode::kOutOfRange ? 1 : 0;
     return end.status();
   }

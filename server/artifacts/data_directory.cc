@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxFiles = 10'000;
 constexpr char kAttemptPrefix[] = "attempt-";
+constexpr const char* kParts[] = {"runs", "models", "cache", "datasets", "uploads", "tmp"};
 
 absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
   return error ? ErrnoStatus(error.value(), context) : absl::OkStatus();
@@ -39,6 +40,20 @@ absl::Status Rename(const std::string& from, const std::string& to) {
   fs::rename(from, to, error);
   HONE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("cannot rename ", from, " to ", to)));
   return SyncDirectory(fs::path(to).parent_path().string());
+}
+
+// Of the files under a folder. Files come and go meanwhile.
+int64_t BytesUnder(const std::string& folder) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code gone;
+    const bool is_file = it->is_regular_file(gone) && !it->is_symlink(gone);
+    const uintmax_t size = is_file ? it->file_size(gone) : 0;
+    bytes += gone ? 0 : static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 // The highest attempt that has a folder; 0: none.
@@ -62,8 +77,8 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
   HONE_RETURN_IF_ERROR(MakeDirectory(root));
   HONE_ASSIGN_OR_RETURN(std::unique_ptr<DataDirectory> directory, OpenAsItIs(root));
   Remove(directory->root_ + "/tmp");
-  for (const char* folder : {"/runs", "/models", "/cache", "/datasets", "/uploads", "/tmp"}) {
-    HONE_RETURN_IF_ERROR(MakeDirectory(directory->root_ + folder));
+  for (const char* const part : kParts) {
+    HONE_RETURN_IF_ERROR(MakeDirectory(absl::StrCat(directory->root_, "/", part)));
   }
   return directory;
 }
@@ -89,6 +104,10 @@ DataDirectory::~DataDirectory() { ::close(lock_fd_); }
 
 std::string DataDirectory::ModelDirectory(const std::string& model_id) const {
   return absl::StrCat(root_, "/models/", model_id);
+}
+
+std::string DataDirectory::TensorBoardDirectory(const std::string& job_id) const {
+  return absl::StrCat(root_, "/runs/", job_id, "/tensorboard");
 }
 
 absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job_id,
@@ -203,6 +222,19 @@ absl::StatusOr<std::string> DataDirectory::MakeTemporary() const {
 void DataDirectory::Remove(const std::string& directory) {
   std::error_code ignored;
   fs::remove_all(directory, ignored);
+}
+
+std::map<std::string, int64_t> DataDirectory::BytesByPart() const {
+  std::map<std::string, int64_t> bytes;
+  for (const char* const part : kParts) {
+    bytes[part] = BytesUnder(absl::StrCat(root_, "/", part));
+  }
+  for (const char* const suffix : {"", "-wal", "-shm"}) {
+    std::error_code missing;
+    const uintmax_t size = fs::file_size(store_path() + suffix, missing);
+    bytes["store"] += missing ? 0 : static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 int64_t DataDirectory::FreeBytes() const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@ namespace hone::server::artifacts {
 // The server's folder, locked for as long as this lives:
 //   store.db               jobs, events, models
 //   runs/<job>/attempt-N/  what attempt N writes: request, checkpoints, model, worker.log
+//   runs/<job>/tensorboard/  event files: metrics/tensorboard.h
 //   models/<id>/           published models
 //   cache/                 downloaded data sets
 //   datasets/, uploads/    data sets that were uploaded, and parts of them: datasets/blobs.h
@@ -34,6 +37,8 @@ class DataDirectory {
   std::string datasets_directory() const { return root_ + "/datasets"; }
   std::string uploads_directory() const { return root_ + "/uploads"; }
   std::string ModelDirectory(const std::string& model_id) const;
+
+  std::string TensorBoardDirectory(const std::string& job_id) const;
 
   // The folder of an attempt. What the attempt before it left moves there, so that a worker of that
   // attempt which wakes late finds its folder gone and writes nowhere.
@@ -63,6 +68,9 @@ class DataDirectory {
   static void Remove(const std::string& directory);
 
   int64_t FreeBytes() const;
+  // Bytes of the files in each part of the folder by its name: "runs", "models", …, "store". Looks
+  // at every file.
+  std::map<std::string, int64_t> BytesByPart() const;
 
  private:
   DataDirectory(std::string root, int lock_fd) : root_(std::move(root)), lock_fd_(lock_fd) {}

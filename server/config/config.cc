@@ -140,6 +140,10 @@ void Declare(CLI::App& app, Config& config) {
       ->envname("HONED_LOG_LEVEL")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
+  app.add_option("--log-format", config.log_format, "How a line of the log is written")
+      ->envname("HONED_LOG_FORMAT")
+      ->check(CLI::IsMember({"logfmt", "json"}))
+      ->capture_default_str();
 }
 
 // What the variables say, as flags. The library would let a file beat them.

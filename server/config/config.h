@@ -31,6 +31,7 @@ struct Config {
   absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
   retention::Limits keep;
   std::string log_level = "info";
+  std::string log_format = "logfmt";  // or "json"
 
   // Of a job that does not ask for a number.
   int ThreadsPerJob() const {

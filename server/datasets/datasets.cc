@@ -1,7 +1,5 @@
 #include "server/datasets/datasets.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "engine/base/status.h"
 #include "server/jobs/job.h"
 #include "server/jobs/validate.h"
+#include "server/log/log.h"
 
 namespace hone::server::datasets {
 namespace {
@@ -173,7 +172,7 @@ void Datasets::Sweep() {
       ::unlink(path.c_str());
     }
   } else {
-    spdlog::warn("data sets that nothing needs stay for now: the store cannot be asked");
+    log::Warning("data sets that nothing needs stay for now: the store cannot be asked");
   }
 }
 

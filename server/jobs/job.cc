@@ -92,6 +92,15 @@ std::string TaskName(const v1::JobSpec& spec) {
   return field == nullptr ? "" : field->name();
 }
 
+std::vector<std::string> AllTaskNames() {
+  const auto* oneof = v1::JobSpec::descriptor()->FindOneofByName("task");
+  std::vector<std::string> names;
+  for (int i = 0; i < oneof->field_count(); ++i) {
+    names.push_back(oneof->field(i)->name());
+  }
+  return names;
+}
+
 std::string JobName(absl::string_view id) { return absl::StrCat(kJobPrefix, id); }
 absl::StatusOr<std::string> JobId(absl::string_view name) { return IdOf(name, kJobPrefix); }
 std::string ModelName(absl::string_view id) { return absl::StrCat(kModelPrefix, id); }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -41,6 +42,7 @@ v1::Job ToProto(const Job& job);
 
 // "classification": the name of the field that is set in the task's oneof; "" where none is.
 std::string TaskName(const v1::JobSpec& spec);
+std::vector<std::string> AllTaskNames();
 
 // When a job made at `created` is to be ended; InfinitePast: never.
 absl::Time Deadline(const v1::JobSpec& spec, absl::Time created);

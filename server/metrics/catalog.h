@@ -14,8 +14,14 @@ enum class Metric {
   kJobs,
   kJobsFinished,
   kQueueDepth,
+  kQueueOldestAge,
+  kQueueWait,
+  kJobDuration,
   kSteps,
   kSamples,
+  kStepDuration,
+  kPhaseSeconds,
+  kJobRunning,
   kJobLoss,
   kJobMetric,
   kJobLearningRate,
@@ -30,19 +36,28 @@ enum class Metric {
   kJobLastCheckpointTimestamp,
   kNonFiniteValues,
   kCheckpointWriteSeconds,
+  kCheckpointFailures,
   kWorkerStarts,
   kWorkerThreads,
+  kEngineMemoryBytes,
   kCpuQuotaCores,
+  kCpuThrottledSeconds,
+  kStorageBytes,
   kStorageFreeBytes,
-  kStoreWritesQueued,
+  kStoreTransactionSeconds,
   kStoreErrors,
+  kTasksQueued,
+  kTasksRefused,
   kWatchStreams,
-  kWorkerCallsQueued,
+  kWatchEventsDropped,
   kRpcStarted,
   kRpcDuration,
 };
 
 enum class MetricType { kGauge, kCounter, kHistogram };
+
+// What a histogram's buckets are made for: calls and disks, steps of training, whole jobs.
+enum class Span { kCalls, kSteps, kJobs };
 
 // `labels` are names in the order in which values are given; unused ones are empty. Units are base
 // units and stand in the name.
@@ -52,6 +67,7 @@ struct MetricSpec {
   MetricType type;
   absl::string_view help;
   std::array<absl::string_view, 3> labels = {};
+  Span span = Span::kCalls;
 
   // Metrics with this first label speak of one job and leave when it has ended.
   constexpr bool OfOneJob() const { return labels[0] == "training_job"; }

@@ -4,7 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
-#include "server/jobs/state.h"
+#include "server/jobs/job.h"
 
 namespace hone::server::metrics {
 namespace {
@@ -14,31 +14,30 @@ constexpr absl::Duration kKept = absl::Minutes(10);
 constexpr int kMaxLayers = 200;
 constexpr int kMaxNames = 50;
 
-bool IsEndName(const std::string& state) {
-  return std::any_of(
-      std::begin(jobs::kAllStates), std::end(jobs::kAllStates),
-      [&](jobs::JobState s) { return jobs::IsEnd(s) && jobs::StateName(s) == state; });
-}
+double UnixSeconds(absl::Time time) { return absl::ToDoubleSeconds(time - absl::UnixEpoch()); }
 
 }  // namespace
+
+JobMetrics::JobMetrics(Registry& registry) : registry_(registry) {
+  for (const std::string& task : jobs::AllTaskNames()) {
+    for (int reason = v1::Job::COMPLETED; reason <= v1::Job::EndReason_MAX; ++reason) {
+      if (v1::Job::EndReason_IsValid(reason)) {
+        registry_.Add(Metric::kJobsFinished, {task, v1::Job::EndReason_Name(reason)}, 0);
+      }
+    }
+  }
+}
 
 void JobMetrics::OnEvent(const store::LoggedEvent& logged) {
   const v1::Event& event = *logged.event;
   const std::string& job = logged.job_id;
   switch (event.kind_case()) {
-    case v1::Event::kState: {
-      const std::lock_guard lock(mutex_);
-      running_.erase(job);
-      ended_.erase(job);
-      if (IsEndName(event.state().state())) {
-        ended_[job] = absl::Now();
-        registry_.Add(Metric::kJobsFinished, {logged.task, event.state().end_reason()}, 1);
-      }
-      return;
-    }
+    case v1::Event::kState:
+      return OnState(logged);
     case v1::Event::kStarted: {
       const std::lock_guard lock(mutex_);
-      running_[job].step = event.started().resumed_from_step();
+      const int64_t step = event.started().resumed_from_step();
+      running_[job] = {.step = step, .active_seconds = step == 0 ? 0.0 : -1.0};
       return;
     }
     case v1::Event::kMetrics:
@@ -55,6 +54,27 @@ void JobMetrics::OnEvent(const store::LoggedEvent& logged) {
   }
 }
 
+void JobMetrics::OnState(const store::LoggedEvent& logged) {
+  const std::string& job = logged.job_id;
+  const auto state = jobs::ParseState(logged.event->state().state());
+  if (!state.ok()) {
+    return;
+  }
+  if (jobs::IsEnd(*state)) {
+    registry_.Add(Metric::kJobsFinished, {logged.task, logged.event->state().end_reason()}, 1);
+  }
+  const std::lock_guard lock(mutex_);
+  if (*state == jobs::JobState::kRunning) {
+    running_[job] = {};
+    stopped_.erase(job);
+    registry_.Set(Metric::kJobRunning, {job}, 1);
+    registry_.Set(Metric::kJobLastStepTimestamp, {job}, UnixSeconds(absl::Now()));
+  } else if (!jobs::HasWorker(*state) && running_.erase(job) > 0) {
+    stopped_[job] = absl::Now();
+    registry_.RemoveJob(Metric::kJobRunning, job);
+  }
+}
+
 void JobMetrics::OnMetrics(const std::string& job, const v1::Metrics& metrics) {
   {
     const std::lock_guard lock(mutex_);
@@ -65,10 +85,14 @@ void JobMetrics::OnMetrics(const std::string& job, const v1::Metrics& metrics) {
     const int64_t before = at.samples == 0 && at.step > 0 ? metrics.samples() : at.samples;
     registry_.Add(Metric::kSamples, {},
                   static_cast<double>(std::max<int64_t>(0, metrics.samples() - before)));
-    at = {metrics.step(), metrics.samples()};
+    if (at.active_seconds >= 0 && metrics.step() > at.step) {
+      const auto steps = static_cast<uint64_t>(metrics.step() - at.step);
+      const double seconds = std::max(0.0, metrics.active_seconds() - at.active_seconds);
+      registry_.Observe(Metric::kStepDuration, {}, seconds / static_cast<double>(steps), steps);
+    }
+    at = {metrics.step(), metrics.samples(), metrics.active_seconds()};
   }
-  registry_.Set(Metric::kJobLastStepTimestamp, {job},
-                absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+  registry_.Set(Metric::kJobLastStepTimestamp, {job}, UnixSeconds(absl::Now()));
   if (metrics.total_steps() > 0) {
     registry_.Set(Metric::kJobProgressRatio, {job},
                   static_cast<double>(metrics.step()) / static_cast<double>(metrics.total_steps()));
@@ -107,7 +131,7 @@ void JobMetrics::OnLayers(const std::string& job, const v1::LayerStatistics& sta
 
 void JobMetrics::Prune(absl::Time now) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(ended_, [&](const auto& entry) {
+  std::erase_if(stopped_, [&](const auto& entry) {
     if (entry.second + kKept > now) {
       return false;
     }

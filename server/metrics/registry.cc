@@ -8,7 +8,22 @@ namespace hone::server::metrics {
 namespace {
 
 // Seconds; the last bucket, without a bound, is added when it is read.
-constexpr std::array kBounds = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0};
+using Bounds = std::array<double, 10>;
+constexpr Bounds kCallBounds = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60};
+constexpr Bounds kStepBounds = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 10};
+constexpr Bounds kJobBounds = {1, 10, 60, 300, 900, 3600, 14'400, 43'200, 86'400, 604'800};
+
+const Bounds& BoundsOf(const MetricSpec& spec) {
+  switch (spec.span) {
+    case Span::kCalls:
+      return kCallBounds;
+    case Span::kSteps:
+      return kStepBounds;
+    case Span::kJobs:
+      return kJobBounds;
+  }
+  return kCallBounds;
+}
 
 ::prometheus::MetricType TypeOf(MetricType type) {
   switch (type) {
@@ -26,8 +41,8 @@ constexpr std::array kBounds = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10
 
 Registry::Registry() {
   for (const MetricSpec& spec : kCatalog) {
-    if (spec.type == MetricType::kCounter && spec.labels[0].empty()) {
-      series_[static_cast<size_t>(spec.metric)][{}];
+    if (spec.type != MetricType::kGauge && spec.labels[0].empty()) {
+      Find(spec.metric, {});
     }
   }
 }
@@ -38,7 +53,14 @@ Registry::Series* Registry::Find(Metric metric, const Labels& labels) {
   if (found != all.end()) {
     return &found->second;
   }
-  return all.size() >= kMaxSeries ? nullptr : &all[labels];
+  if (all.size() >= kMaxSeries) {
+    return nullptr;
+  }
+  Series& series = all[labels];
+  if (SpecOf(metric).type == MetricType::kHistogram) {
+    series.buckets.resize(Bounds().size());
+  }
+  return &series;
 }
 
 void Registry::Set(Metric metric, const Labels& labels, double value) {
@@ -55,18 +77,18 @@ void Registry::Add(Metric metric, const Labels& labels, double amount) {
   }
 }
 
-void Registry::Observe(Metric metric, const Labels& labels, double value) {
+void Registry::Observe(Metric metric, const Labels& labels, double value, uint64_t times) {
   const std::lock_guard lock(mutex_);
   Series* const series = Find(metric, labels);
   if (series == nullptr) {
     return;
   }
-  series->buckets.resize(kBounds.size());
-  for (size_t i = 0; i < kBounds.size(); ++i) {
-    series->buckets[i] += value <= kBounds[i] ? 1 : 0;
+  const Bounds& bounds = BoundsOf(SpecOf(metric));
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    series->buckets[i] += value <= bounds[i] ? times : 0;
   }
-  series->value += value;
-  ++series->count;
+  series->value += value * static_cast<double>(times);
+  series->count += times;
 }
 
 void Registry::Clear(Metric metric) {
@@ -113,7 +135,7 @@ std::vector<::prometheus::MetricFamily> Registry::Collect() {
       value.histogram.sample_sum = series.value;
       value.histogram.sample_count = series.count;
       for (size_t i = 0; i < series.buckets.size(); ++i) {
-        value.histogram.bucket.push_back({series.buckets[i], kBounds[i]});
+        value.histogram.bucket.push_back({series.buckets[i], BoundsOf(spec)[i]});
       }
       if (!series.buckets.empty()) {
         value.histogram.bucket.push_back({series.count, std::numeric_limits<double>::infinity()});

@@ -17,14 +17,16 @@ namespace hone::server::metrics {
 // metric keeps at most kMaxSeries label combinations; values for further ones are dropped.
 class Registry {
  public:
-  // Counters without labels begin at 0, so that their first increase can be seen.
+  // Counters and histograms without labels begin at 0, so that their first increase can be seen.
+  // Those with labels begin when their owner adds 0.
   Registry();
 
   using Labels = std::vector<std::string>;
 
   void Set(Metric metric, const Labels& labels, double value);
   void Add(Metric metric, const Labels& labels, double amount);
-  void Observe(Metric metric, const Labels& labels, double value);
+  // A histogram's value, seen so many times.
+  void Observe(Metric metric, const Labels& labels, double value, uint64_t times = 1);
 
   // All values of a metric.
   void Clear(Metric metric);

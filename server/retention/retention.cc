@@ -1,13 +1,12 @@
 #include "server/retention/retention.h"
 
-#include <spdlog/spdlog.h>
-
 #include <chrono>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "server/log/log.h"
 #include "server/store/dataset_store.h"
 
 namespace hone::server::retention {
@@ -58,7 +57,7 @@ void Retention::Sweep(absl::Time now) {
   for (const auto sweep : {&Retention::SweepJobs, &Retention::SweepCheckpoints,
                            &Retention::SweepModels, &Retention::SweepDatasets}) {
     if (const absl::Status status = (this->*sweep)(now); !status.ok()) {
-      spdlog::warn("what is past its limits stays for now: {}", status.ToString());
+      log::Warning("what is past its limits stays for now", {{"error", status.ToString()}});
     }
   }
 }
@@ -73,7 +72,7 @@ absl::Status Retention::SweepJobs(absl::Time now) {
       return store.DeleteEnded(keep, kAtOnce);
     }));
     for (const std::string& id : deleted) {
-      spdlog::info("jobs/{} is past its limits and forgotten", id);
+      log::Info("job is past its limits and forgotten", {{"job", id}});
       directory_.RemoveRun(id);
     }
   } while (!deleted.empty());
@@ -107,7 +106,7 @@ absl::Status Retention::SweepModels(absl::Time now) {
       return store.DeleteModels(keep, kAtOnce);
     }));
     for (const std::string& id : deleted) {
-      spdlog::info("models/{} is past its limits and removed", id);
+      log::Info("model is past its limits and removed", {{"model", id}});
       hooks_.model_removed(id);
       directory_.RemoveModel(id);
     }

@@ -3,20 +3,25 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
+#include "google/protobuf/descriptor.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/config/version.h"
+#include "server/log/log.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
+#include "server/metrics/tensorboard.h"
 #include "server/retention/retention.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
@@ -29,6 +34,7 @@ using metrics::Metric;
 constexpr int kMaxMessageBytes = 4 << 20;
 // What a worker may reserve and not use, above its job's share of the memory: stacks, heaps.
 constexpr int64_t kWorkerBytes = int64_t{128} << 20;
+constexpr int64_t kStorageEverySeconds = 60;
 
 class HonedServer final : public Server {
  public:
@@ -40,10 +46,10 @@ class HonedServer final : public Server {
     HONE_ASSIGN_OR_RETURN(store_, store::OpenSqliteStore(directory_->store_path()));
     HONE_ASSIGN_OR_RETURN(const int recovered, store_->Recover(absl::Now()));
     if (recovered > 0) {
-      spdlog::info("{} jobs that ran when the last server ended were taken up", recovered);
+      log::Info("jobs that ran when the last server ended were taken up", {{"jobs", recovered}});
     }
     writer_ = std::make_unique<store::Writer>(
-        *store_, [this](const store::LoggedEvent& event) { OnEvent(event); });
+        *store_, [this](const store::LoggedEvent& event) { OnEvent(event); }, Observed());
     datasets_ = std::make_unique<datasets::Datasets>(
         datasets::Limits{.quota_bytes = config_.dataset_quota_bytes,
                          .disk_floor_bytes = config_.disk_floor_bytes},
@@ -70,6 +76,11 @@ class HonedServer final : public Server {
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
                                         *directory_, *datasets_, bus_, registry_, plans_, engine_});
     streams_ = std::make_unique<WatchStreams>();
+    for (const auto* service :
+         {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
+          v1::DatasetService::service_full_name()}) {
+      CountCallsOf(service);
+    }
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_,
                           metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
@@ -138,12 +149,32 @@ class HonedServer final : public Server {
     return absl::OkStatus();
   }
 
+  // The calls of a service begin at 0.
+  void CountCallsOf(const char* service) {
+    const google::protobuf::ServiceDescriptor* const descriptor =
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
+    for (int i = 0; descriptor != nullptr && i < descriptor->method_count(); ++i) {
+      registry_.Add(Metric::kRpcStarted, {descriptor->method(i)->name()}, 0);
+    }
+  }
+
   void OnEvent(const store::LoggedEvent& event) {
     if (event.event->has_started()) {
       engine_.Set(event.event->started().engine());
     }
     job_metrics_.OnEvent(event);
+    tensorboard_.OnEvent(event);
     bus_.Publish(event);
+  }
+
+  store::Writer::Observer Observed() {
+    return {.committed =
+                [this](absl::Duration took) {
+                  registry_.Observe(Metric::kStoreTransactionSeconds, {},
+                                    absl::ToDoubleSeconds(took));
+                },
+            .failed = [this] { registry_.Add(Metric::kStoreErrors, {}, 1); },
+            .refused = [this] { registry_.Add(Metric::kTasksRefused, {"store"}, 1); }};
   }
 
   // What is read when somebody asks.
@@ -152,27 +183,70 @@ class HonedServer final : public Server {
     registry.Set(Metric::kBuildInfo, {config::kVersion}, 1);
     registry.Set(Metric::kWorkerThreads, {}, scheduler_->running_threads());
     registry.Set(Metric::kCpuQuotaCores, {}, CpuQuotaCores());
+    registry.Set(Metric::kCpuThrottledSeconds, {}, CpuThrottledSeconds());
     registry.Set(Metric::kStorageFreeBytes, {}, static_cast<double>(directory_->FreeBytes()));
-    registry.Set(Metric::kStoreWritesQueued, {}, static_cast<double>(writer_->queued()));
     registry.Set(Metric::kWatchStreams, {}, static_cast<double>(streams_->size()));
-    registry.Set(Metric::kWorkerCallsQueued, {}, static_cast<double>(calls_->queued()));
+    RefreshQueues(registry);
+    RefreshJobs(registry);
+    MeasureStorage();
+  }
+
+  void RefreshQueues(metrics::Registry& registry) {
+    registry.Set(Metric::kTasksQueued, {"store"}, static_cast<double>(writer_->queued()));
+    registry.Add(Metric::kTasksRefused, {"store"}, 0);
+    for (const auto& [name, queue] : {std::pair("reads", std::cref(*reads_)),
+                                      std::pair("datasets", std::cref(datasets_->executor())),
+                                      std::pair("worker_calls", std::cref(calls_->executor()))}) {
+      registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
+      registry.Set(Metric::kTasksRefused, {name}, static_cast<double>(queue.get().refused()));
+    }
+  }
+
+  // Every state of every task, so that none is missing where 0 is meant.
+  void RefreshJobs(metrics::Registry& registry) {
     const auto counts = store_->Count();
-    if (!counts.ok()) {
+    const auto oldest = store_->OldestQueued();
+    if (!counts.ok() || !oldest.ok()) {
       return;
     }
-    registry.Clear(Metric::kJobs);
-    double queued = 0;
-    for (const store::JobCount& count : *counts) {
-      const auto jobs = static_cast<double>(count.jobs);
-      registry.Set(Metric::kJobs, {std::string(jobs::StateName(count.state)), count.task}, jobs);
-      queued += count.state == jobs::JobState::kQueued ? jobs : 0;
+    std::map<std::pair<std::string, std::string>, int64_t> jobs;
+    for (const jobs::JobState state : jobs::kAllStates) {
+      for (const std::string& task : jobs::AllTaskNames()) {
+        jobs[{std::string(jobs::StateName(state)), task}] = 0;
+      }
     }
-    registry.Set(Metric::kQueueDepth, {}, queued);
+    int64_t queued = 0;
+    for (const store::JobCount& count : *counts) {
+      jobs[{std::string(jobs::StateName(count.state)), count.task}] = count.jobs;
+      queued += count.state == jobs::JobState::kQueued ? count.jobs : 0;
+    }
+    for (const auto& [labels, number] : jobs) {
+      registry.Set(Metric::kJobs, {labels.first, labels.second}, static_cast<double>(number));
+    }
+    registry.Set(Metric::kQueueDepth, {}, static_cast<double>(queued));
+    registry.Set(Metric::kQueueOldestAge, {},
+                 oldest->has_value() ? absl::ToDoubleSeconds(absl::Now() - **oldest) : 0);
+  }
+
+  // Not while somebody waits for the answer: the folder may hold many files.
+  void MeasureStorage() {
+    const int64_t now = absl::ToInt64Seconds(SteadyNow());
+    if (now < measure_storage_at_) {
+      return;
+    }
+    measure_storage_at_ = now + kStorageEverySeconds;
+    reads_->Submit([this] {
+      for (const auto& [part, bytes] : directory_->BytesByPart()) {
+        registry_.Set(Metric::kStorageBytes, {part}, static_cast<double>(bytes));
+      }
+    });
   }
 
   const config::Config config_;
   metrics::Registry registry_;
   metrics::JobMetrics job_metrics_;
+  metrics::TensorBoard tensorboard_{
+      [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
   metrics::Bus bus_;
   PlanCache plans_;
   SharedText engine_;
@@ -192,6 +266,7 @@ class HonedServer final : public Server {
   std::unique_ptr<DatasetService> dataset_service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
+  std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
   std::atomic<bool> ready_ = false;
 };
 

@@ -10,9 +10,9 @@ namespace hone::server::rpc {
 grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
                                                      const v1::CreateJobRequest* request,
                                                      v1::Job* reply) {
-  return Unary<v1::Job>(context, "CreateJob", deps_, reply).Later([&](Done<v1::Job> done) {
-    rpc::CreateJob(*request, deps_, std::move(done));
-  });
+  return Unary<v1::Job>(context, "CreateJob", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Job> done) { rpc::CreateJob(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
@@ -31,39 +31,40 @@ grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
                                                      const v1::CancelJobRequest* request,
                                                      v1::Job* reply) {
-  return Unary<v1::Job>(context, "CancelJob", deps_, reply).Later([&](Done<v1::Job> done) {
-    rpc::CancelJob(*request, deps_, std::move(done));
-  });
+  return Unary<v1::Job>(context, "CancelJob", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Job> done) { rpc::CancelJob(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::PauseJob(grpc::CallbackServerContext* context,
                                                     const v1::PauseJobRequest* request,
                                                     v1::Job* reply) {
-  return Unary<v1::Job>(context, "PauseJob", deps_, reply).Later([&](Done<v1::Job> done) {
-    rpc::PauseJob(*request, deps_, std::move(done));
-  });
+  return Unary<v1::Job>(context, "PauseJob", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Job> done) { rpc::PauseJob(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::ResumeJob(grpc::CallbackServerContext* context,
                                                      const v1::ResumeJobRequest* request,
                                                      v1::Job* reply) {
-  return Unary<v1::Job>(context, "ResumeJob", deps_, reply).Later([&](Done<v1::Job> done) {
-    rpc::ResumeJob(*request, deps_, std::move(done));
-  });
+  return Unary<v1::Job>(context, "ResumeJob", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Job> done) { rpc::ResumeJob(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::RetryJob(grpc::CallbackServerContext* context,
                                                     const v1::RetryJobRequest* request,
                                                     v1::Job* reply) {
-  return Unary<v1::Job>(context, "RetryJob", deps_, reply).Later([&](Done<v1::Job> done) {
-    rpc::RetryJob(*request, deps_, std::move(done));
-  });
+  return Unary<v1::Job>(context, "RetryJob", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Job> done) { rpc::RetryJob(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::DeleteJob(grpc::CallbackServerContext* context,
                                                      const v1::DeleteJobRequest* request,
                                                      v1::DeleteJobResponse* reply) {
   return Unary<v1::DeleteJobResponse>(context, "DeleteJob", deps_, reply)
+      .Changes(*request)
       .Later([&](Done<v1::DeleteJobResponse> done) {
         rpc::DeleteJob(*request, deps_, std::move(done));
       });
@@ -112,6 +113,7 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext*
                                                     const v1::DeleteModelRequest* request,
                                                     v1::DeleteModelResponse* reply) {
   return Unary<v1::DeleteModelResponse>(context, "DeleteModel", deps_, reply)
+      .Changes(*request)
       .Later([&](Done<v1::DeleteModelResponse> done) {
         rpc::DeleteModel(*request, deps_, std::move(done));
       });
@@ -137,14 +139,15 @@ grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContex
                                                       const v1::BeginUploadRequest* request,
                                                       v1::BeginUploadResponse* reply) {
   return Unary<v1::BeginUploadResponse>(context, "BeginUpload", deps_, reply)
+      .Changes(*request)
       .Later([&](Done<v1::BeginUploadResponse> done) {
         rpc::BeginUpload(*request, deps_, std::move(done));
       });
 }
 
 grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset(
-    grpc::CallbackServerContext*, v1::Dataset* reply) {
-  return OpenUpload(reply, deps_);
+    grpc::CallbackServerContext* context, v1::Dataset* reply) {
+  return OpenUpload(context->peer(), reply, deps_);
 }
 
 grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* context,
@@ -165,6 +168,7 @@ grpc::ServerUnaryReactor* DatasetService::DeleteDataset(grpc::CallbackServerCont
                                                         const v1::DeleteDatasetRequest* request,
                                                         v1::DeleteDatasetResponse* reply) {
   return Unary<v1::DeleteDatasetResponse>(context, "DeleteDataset", deps_, reply)
+      .Changes(*request)
       .Later([&](Done<v1::DeleteDatasetResponse> done) {
         rpc::DeleteDataset(*request, deps_, std::move(done));
       });

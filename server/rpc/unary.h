@@ -4,17 +4,21 @@
 
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "engine/base/steady_clock.h"
+#include "hone/v1/job_resource.pb.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/status.h"
 
 namespace hone::server::rpc {
 
-// The one wrapper around every unary call: counts and times it, and turns its answer into gRPC's.
+// The one wrapper around every unary call: counts, times and logs it, and turns its answer into
+// gRPC's.
 template <typename Reply>
 class Unary {
  public:
@@ -22,16 +26,31 @@ class Unary {
       : reactor_(context->DefaultReactor()),
         reply_(reply),
         registry_(deps.registry),
-        method_(method),
+        call_{.method = std::string(method), .peer = context->peer()},
         begin_(SteadyNow()) {
-    registry_.Add(metrics::Metric::kRpcStarted, {method_}, 1);
+    registry_.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
+  }
+
+  // The call changes something: it is logged even when all is well.
+  template <typename Request>
+  Unary& Changes(const Request& request) {
+    call_.changes = true;
+    if constexpr (requires { request.request_id(); }) {
+      call_.request_id = request.request_id();
+    }
+    if constexpr (requires { request.name(); }) {
+      call_.resource = request.name();
+    }
+    return *this;
   }
 
   // For a call that answers at once.
   grpc::ServerUnaryReactor* Finish(absl::StatusOr<Reply> result) const {
+    const absl::Duration took = SteadyNow() - begin_;
     registry_.Observe(metrics::Metric::kRpcDuration,
-                      {method_, absl::StatusCodeToString(result.status().code())},
-                      absl::ToDoubleSeconds(SteadyNow() - begin_));
+                      {call_.method, absl::StatusCodeToString(result.status().code())},
+                      absl::ToDoubleSeconds(took));
+    Log(result, took);
     grpc::ServerUnaryReactor* const reactor = reactor_;
     if (result.ok()) {
       *reply_ = *std::move(result);
@@ -49,10 +68,19 @@ class Unary {
   }
 
  private:
+  void Log(const absl::StatusOr<Reply>& result, absl::Duration took) const {
+    Call call = call_;
+    if constexpr (std::is_same_v<Reply, v1::Job>) {
+      // A job that is made has no name before.
+      call.resource = result.ok() && !result->name().empty() ? result->name() : call.resource;
+    }
+    LogCall(call, result.status(), took);
+  }
+
   grpc::ServerUnaryReactor* reactor_;
   Reply* reply_;
   metrics::Registry& registry_;
-  std::string method_;
+  Call call_;
   absl::Duration begin_;
 };
 

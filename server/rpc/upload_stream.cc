@@ -5,6 +5,7 @@
 
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/status.h"
 
 namespace hone::server::rpc {
@@ -14,7 +15,8 @@ constexpr char kMethod[] = "UploadDataset";
 
 class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetRequest> {
  public:
-  UploadStream(v1::Dataset* reply, Deps& deps) : reply_(reply), deps_(deps), begin_(SteadyNow()) {
+  UploadStream(std::string peer, v1::Dataset* reply, Deps& deps)
+      : peer_(std::move(peer)), reply_(reply), deps_(deps), begin_(SteadyNow()) {
     deps_.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
     StartRead(&request_);
   }
@@ -64,9 +66,12 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
     deps_.registry.Observe(metrics::Metric::kRpcDuration,
                            {kMethod, absl::StatusCodeToString(status.code())},
                            absl::ToDoubleSeconds(SteadyNow() - begin_));
+    LogCall({.method = kMethod, .peer = peer_, .changes = true, .resource = reply_->name()}, status,
+            SteadyNow() - begin_);
     Finish(ToGrpc(status));
   }
 
+  const std::string peer_;
   v1::Dataset* const reply_;
   Deps& deps_;
   const absl::Duration begin_;
@@ -76,8 +81,9 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(v1::Dataset* reply, Deps& deps) {
-  return new UploadStream(reply, deps);
+grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(std::string peer, v1::Dataset* reply,
+                                                              Deps& deps) {
+  return new UploadStream(std::move(peer), reply, deps);
 }
 
 }  // namespace hone::server::rpc

@@ -129,6 +129,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
     }
     switch (watch_.Take(response_)) {
       case JobWatch::Next::kAnswer:
+        CountGap();
         return Send();
       case JobWatch::Next::kEnd:
         return End(absl::OkStatus());
@@ -136,6 +137,14 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
         return ReadLog();
       case JobWatch::Next::kWait:
         return;
+    }
+  }
+
+  void CountGap() {
+    if (response_.has_gap()) {
+      const auto& gap = response_.gap();
+      deps_.registry.Add(metrics::Metric::kWatchEventsDropped, {},
+                         static_cast<double>(gap.to_sequence() - gap.from_sequence() + 1));
     }
   }
 

@@ -47,6 +47,7 @@ class Attempt {
   const jobs::Job& job() const { return job_; }
   const std::string& run_directory() const { return options_.run_directory; }
   int event_fd() const { return process_->event_fd(); }
+  pid_t pid() const { return process_->pid(); }
   ReportBuffer& report() { return report_; }
   // Whole once ended() is true.
   const Outcome& outcome() const { return outcome_; }

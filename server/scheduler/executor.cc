@@ -25,6 +25,7 @@ bool Executor::Submit(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= max_queued_ || stopping_) {
+      ++refused_;
       return false;
     }
     queue_.push_back(std::move(task));

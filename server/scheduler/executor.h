@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -22,11 +24,14 @@ class Executor {
   bool Submit(std::function<void()> task);
 
   size_t queued() const;
+  // Tasks that Submit refused so far.
+  int64_t refused() const { return refused_; }
 
  private:
   void Loop();
 
   const size_t max_queued_;
+  std::atomic<int64_t> refused_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;  // guarded by mutex_

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/util/time_util.h>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/log/log.h"
 
 namespace hone::server::scheduler {
 namespace {
@@ -39,6 +39,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, store::Writer& writer,
       writer_(writer),
       directory_(directory),
       registry_(registry),
+      run_metrics_(registry),
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Scheduler::~Scheduler() {
@@ -95,6 +96,7 @@ void Scheduler::Loop() {
       running.attempt->Pump(now);
       urgent = urgent || running.attempt->ended() || running.attempt->report().full();
     }
+    CountTime();
     if (urgent || SteadyNow() - flushed_ >= kFlushEvery) {
       Flush(now);
     }
@@ -105,12 +107,21 @@ void Scheduler::Loop() {
       it = over ? running_.erase(it) : std::next(it);
     }
     std::erase_if(unstarted_,
-                  [&](const Unstarted& one) { return Settle(one.job, one.decision, now); });
+                  [&](const Unstarted& one) { return Settle(one.job, Outcome(), one.decision, now); });
     running_count_ = static_cast<int>(running_.size());
     running_threads_ = options_.threads - FreeThreads();
     seconds_left_ = SecondsLeft();
     WaitForWork(urgent);
   }
+}
+
+void Scheduler::CountTime() {
+  std::vector<RunMetrics::Worker> workers;
+  for (const auto& [id, running] : running_) {
+    workers.push_back(
+        {running.attempt->pid(), running.attempt->report().report().progress.phase()});
+  }
+  run_metrics_.Passed(workers, SteadyNow());
 }
 
 void Scheduler::WaitForWork(bool busy) {
@@ -154,13 +165,13 @@ void Scheduler::StartJobs(absl::Time now) {
     const auto claimed = writer_.Run<std::optional<jobs::Job>>(
         [&](store::JobStore& store) { return store.Claim(free, now); });
     if (!claimed.ok()) {
-      spdlog::error("cannot claim a job: {}", claimed.status().ToString());
+      log::Error("no job can be claimed", {{"error", claimed.status().ToString()}});
       return;
     }
     if (!claimed->has_value()) {
       return;
     }
-    Launch(**claimed);
+    Launch(**claimed, now);
   }
 }
 
@@ -197,16 +208,17 @@ Decision Scheduler::Again(const jobs::Job& job, std::string message) const {
                     {.failures = job.failures, .retries = job.retries}, options_.retry_delay);
 }
 
-void Scheduler::Launch(const jobs::Job& job) {
+void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
   absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
   if (attempt.ok()) {
-    spdlog::info("jobs/{} attempt {} started with {} threads", job.id, job.attempt, job.threads);
-    registry_.Add(metrics::Metric::kWorkerStarts, {"train"}, 1);
+    log::Info("attempt started",
+              {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
+    run_metrics_.Started(job, now);
     running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
     return;
   }
-  spdlog::error("jobs/{} attempt {} cannot start: {}", job.id, job.attempt,
-                attempt.status().ToString());
+  log::Error("attempt cannot start",
+             {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
   unstarted_.push_back({job, Again(job, absl::StrCat("the worker cannot be started: ",
                                                      attempt.status().message()))});
 }
@@ -256,8 +268,7 @@ void Scheduler::KeepHouse(absl::Time now) {
     return store.FailOverdue(now);
   });
   if (!failed.ok()) {
-    spdlog::error("housekeeping: {}", failed.status().ToString());
-    registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
+    log::Error("housekeeping failed", {{"error", failed.status().ToString()}});
     return;
   }
   renewed_ = renew ? housekeeping_ : renewed_;
@@ -284,8 +295,11 @@ void Scheduler::Flush(absl::Time now) {
   for (auto& [attempt, status] : writes) {
     const absl::Status& result = committed.ok() ? status : committed;
     if (!result.ok()) {
-      spdlog::error("jobs/{}: events cannot be written: {}", attempt->job().id, result.ToString());
-      registry_.Add(metrics::Metric::kStoreErrors, {}, 1);
+      log::Error("events cannot be written", {{"job", attempt->job().id},
+                                              {"attempt", attempt->job().attempt},
+                                              {"error", result.ToString()}});
+      // A write that failed as a whole is counted by the writer.
+      registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && MayPass(status) ? 1 : 0);
     }
     if (!result.ok() && !MayPass(result)) {
       attempt->Kill();
@@ -361,20 +375,25 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   if (!running.decision.has_value()) {
     running.decision = Judge(*running.attempt, now);
   }
-  return Settle(running.attempt->job(), *running.decision, now);
+  return Settle(running.attempt->job(), running.attempt->outcome(), *running.decision, now);
 }
 
-bool Scheduler::Settle(const jobs::Job& job, const Decision& decision, absl::Time now) {
+bool Scheduler::Settle(const jobs::Job& job, const Outcome& outcome, const Decision& decision,
+                       absl::Time now) {
   const absl::Status status = Write(job, decision, now);
   if (status.ok()) {
+    run_metrics_.Ended(job, outcome, decision, now);
     const bool ends = decision.ending.has_value();
-    spdlog::info("jobs/{} attempt {} ended: {} {}", job.id, job.attempt,
-                 ends ? std::string(jobs::StateName(decision.ending->state)) : "QUEUED",
-                 ends ? decision.ending->message : decision.requeueing->message);
+    log::Info("attempt ended",
+              {{"job", job.id},
+               {"attempt", job.attempt},
+               {"state", jobs::StateName(ends ? decision.ending->state : jobs::JobState::kQueued)},
+               {"reason", ends ? v1::Job::EndReason_Name(decision.ending->reason) : ""},
+               {"message", ends ? decision.ending->message : decision.requeueing->message}});
     return true;
   }
-  spdlog::error("jobs/{} attempt {}: its end cannot be written: {}", job.id, job.attempt,
-                status.ToString());
+  log::Error("end of an attempt cannot be written",
+             {{"job", job.id}, {"attempt", job.attempt}, {"error", status.ToString()}});
   // What cannot be written while the server ends is found at the next start.
   return !MayPass(status) || stopping_;
 }

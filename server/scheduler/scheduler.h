@@ -16,6 +16,7 @@
 #include "server/artifacts/data_directory.h"
 #include "server/metrics/registry.h"
 #include "server/scheduler/attempt.h"
+#include "server/scheduler/run_metrics.h"
 #include "server/store/writer.h"
 
 namespace hone::server::scheduler {
@@ -79,7 +80,7 @@ class Scheduler {
   double SecondsLeft() const;
   void StartJobs(absl::Time now);
   absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
-  void Launch(const jobs::Job& job);
+  void Launch(const jobs::Job& job, absl::Time now);
   void TakeCalls();
   // Tells the worker what the store says its job's state is.
   void Tell(Attempt& attempt);
@@ -92,17 +93,21 @@ class Scheduler {
   bool Conclude(Running& running, absl::Time now);
   Decision Judge(Attempt& attempt, absl::Time now);
   // The same, for a decision that is made.
-  bool Settle(const jobs::Job& job, const Decision& decision, absl::Time now);
+  bool Settle(const jobs::Job& job, const Outcome& outcome, const Decision& decision,
+              absl::Time now);
   absl::Status Write(const jobs::Job& job, const Decision& decision, absl::Time now);
   Decision Again(const jobs::Job& job, std::string message) const;
   // Moves the model of a job that succeeded to its place, or decides otherwise where it cannot.
   void Publish(Attempt& attempt, Decision& decision, absl::Time now);
+  // What the workers do now, for the metrics.
+  void CountTime();
   void WaitForWork(bool busy);
 
   const SchedulerOptions options_;
   store::Writer& writer_;
   const artifacts::DataDirectory& directory_;
   metrics::Registry& registry_;
+  RunMetrics run_metrics_;  // only the loop's thread
   const int wake_fd_;
   std::map<std::string, Running> running_;  // by job; only the loop's thread
   std::vector<Unstarted> unstarted_;        // the same

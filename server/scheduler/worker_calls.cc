@@ -42,7 +42,12 @@ WorkerCalls::WorkerCalls(std::string worker, const artifacts::DataDirectory& dir
     : worker_(std::move(worker)),
       directory_(directory),
       registry_(registry),
-      executor_(/*threads=*/2, /*max_queued=*/32) {}
+      executor_(/*threads=*/2, /*max_queued=*/32) {
+  for (const auto mode :
+       {v1::WorkerRequest::PLAN, v1::WorkerRequest::PREDICT, v1::WorkerRequest::DATASET}) {
+    registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(mode)}, 0);
+  }
+}
 
 WorkerCalls::~WorkerCalls() { Stop(); }
 

@@ -33,7 +33,7 @@ class WorkerCalls {
   // What runs is killed and what waits is not begun; all are told CANCELLED.
   void Stop() { stopping_ = true; }
 
-  size_t queued() const { return executor_.queued(); }
+  const Executor& executor() const { return executor_; }
 
  private:
   absl::StatusOr<v1::WorkerFrame> Call(const v1::WorkerRequest& request,

@@ -170,6 +170,8 @@ class JobStore {
   virtual absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
                                                             int limit) const = 0;
   virtual absl::StatusOr<std::vector<JobCount>> Count() const = 0;
+  // When the oldest of the jobs that are queued was made; none: the queue is empty.
+  virtual absl::StatusOr<std::optional<absl::Time>> OldestQueued() const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
   virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;
   // Reads everything, the history too; what is not as it should be, in words.

@@ -78,6 +78,9 @@ class SqliteStore final : public JobStore {
     return reader_->ReadEvents(id, after, limit);
   }
   absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
+  absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
+    return reader_->OldestQueued();
+  }
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
     return reader_->GetModel(id);
   }

@@ -59,6 +59,9 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
       "AND sequence > ? ORDER BY sequence LIMIT ?"));
   HONE_RETURN_IF_ERROR(reader->count_.Prepare(
       connection, "SELECT state, task, count(*) FROM job GROUP BY state, task"));
+  HONE_RETURN_IF_ERROR(reader->oldest_queued_.Prepare(
+      connection,
+      "SELECT create_time FROM job WHERE row = (SELECT min(row) FROM job WHERE state = 'QUEUED')"));
   HONE_RETURN_IF_ERROR(
       reader->get_model_.Prepare(connection, "SELECT payload FROM model WHERE id = ?"));
   HONE_RETURN_IF_ERROR(reader->list_models_.Prepare(
@@ -184,6 +187,17 @@ absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
     count.task = std::string(count_.ColumnBytes(1));
     count.jobs = count_.ColumnInt(2);
   }
+}
+
+absl::StatusOr<std::optional<absl::Time>> SqliteReader::OldestQueued() {
+  const std::lock_guard lock(mutex_);
+  HONE_ASSIGN_OR_RETURN(const bool found, oldest_queued_.Reset().Step());
+  if (!found) {
+    return std::nullopt;
+  }
+  const absl::Time created = FromNanos(oldest_queued_.ColumnInt(0));
+  oldest_queued_.Reset();
+  return created;
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {

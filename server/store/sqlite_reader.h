@@ -25,6 +25,7 @@ class SqliteReader {
   absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
                                                     int limit);
   absl::StatusOr<std::vector<JobCount>> Count();
+  absl::StatusOr<std::optional<absl::Time>> OldestQueued();
   absl::StatusOr<v1::Model> GetModel(const std::string& id);
   absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row);
   absl::StatusOr<std::vector<std::string>> FindDamage();
@@ -44,6 +45,7 @@ class SqliteReader {
   Statement queue_;
   Statement events_;
   Statement count_;
+  Statement oldest_queued_;
   Statement get_model_;
   Statement list_models_;
 };

@@ -1,9 +1,14 @@
 #include "server/store/writer.h"
 
+#include "engine/base/steady_clock.h"
+
 namespace hone::server::store {
 
-Writer::Writer(JobStore& store, Listener listener)
-    : store_(store), listener_(std::move(listener)), thread_([this] { Loop(); }) {}
+Writer::Writer(JobStore& store, Listener listener, Observer observer)
+    : store_(store),
+      listener_(std::move(listener)),
+      observer_(std::move(observer)),
+      thread_([this] { Loop(); }) {}
 
 Writer::~Writer() {
   {
@@ -53,11 +58,13 @@ void Writer::Loop() {
       }
       batch.swap(queue_);
     }
+    const absl::Duration begin = SteadyNow();
     const absl::StatusOr<std::vector<LoggedEvent>> committed = store_.Commit([&] {
       for (const Write& write : batch) {
         write.work(store_);
       }
     });
+    observer_.committed(SteadyNow() - begin);
     if (committed.ok()) {
       for (const LoggedEvent& event : *committed) {
         listener_(event);

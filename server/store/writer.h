@@ -23,7 +23,16 @@ class Writer {
  public:
   using Listener = std::function<void(const LoggedEvent&)>;
 
-  Writer(JobStore& store, Listener listener);
+  // What the writer's own work was like; called on its thread, and `refused` on that of Submit.
+  struct Observer {
+    std::function<void(absl::Duration)> committed = [](absl::Duration) {};  // how long it took
+    // A write is lost through the store's fault, not because it was wrong.
+    std::function<void()> failed = [] {};
+    std::function<void()> refused = [] {};  // too many wait
+  };
+
+  Writer(JobStore& store, Listener listener, Observer observer);
+  Writer(JobStore& store, Listener listener) : Writer(store, std::move(listener), Observer()) {}
   // Finishes what was submitted.
   ~Writer();
   Writer(const Writer&) = delete;
@@ -36,7 +45,10 @@ class Writer {
   void Submit(std::function<absl::StatusOr<T>(JobStore&)> work,
               std::function<void(absl::StatusOr<T>)> done) {
     auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError("not run"));
-    auto finish = [result, done](const absl::Status& committed) {
+    auto finish = [this, result, done](const absl::Status& committed) {
+      if (!committed.ok() || IsStoresFault(result->status())) {
+        observer_.failed();
+      }
       if (committed.ok() || !result->ok()) {
         done(std::move(*result));
       } else {
@@ -45,6 +57,7 @@ class Writer {
     };
     if (!Post({[result, work = std::move(work)](JobStore& store) { *result = work(store); },
                finish})) {
+      observer_.refused();
       done(absl::ResourceExhaustedError("the store is behind with writing; try again"));
     }
   }
@@ -75,8 +88,15 @@ class Writer {
   bool Post(Write write);
   void Loop();
 
+  // What a database says of itself. A disk that is full shows when the writes are committed:
+  // RESOURCE_EXHAUSTED before that is a quota.
+  static bool IsStoresFault(const absl::Status& status) {
+    return absl::IsUnavailable(status) || absl::IsDataLoss(status) || absl::IsInternal(status);
+  }
+
   JobStore& store_;
   const Listener listener_;
+  const Observer observer_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Write> queue_;  // guarded by mutex_

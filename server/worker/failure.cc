@@ -39,6 +39,7 @@ v1::Failure ToFailure(const absl::Status& status, Phase phase, int64_t step) {
   failure.set_code(static_cast<int>(status.code()));
   failure.set_infrastructure(failure.end_reason() == "UNAVAILABLE" ||
                              failure.end_reason() == "STORAGE_FULL");
+  failure.set_checkpoint(phase == Phase::kCheckpoint);
   return failure;
 }
 

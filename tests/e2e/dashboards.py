@@ -21,7 +21,7 @@ DEPLOY = SOURCE / "deploy"
 # Expressions that rightly have no series while a sound job runs, and why.
 MAY_BE_EMPTY = {
     'hone_job_layer_verdict{training_job="$job"}': "a series only for a layer that is not sound",
-    "sum by (end_reason) (increase(hone_jobs_finished_total[1h]))": "needs two points after a job's end",
+    "sum by (end_reason) (increase(hone_jobs_finished_total[1h])) > 0": "no job has ended yet",
 }
 JOB = """
 display_name: board
@@ -51,16 +51,50 @@ def rule_expressions():
 
 
 def catalogue():
+    """The labels of each metric by its name."""
     text = (SOURCE / "server" / "metrics" / "catalog.cc").read_text(encoding="utf-8")
-    return set(re.findall(r'"(hone_[a-z0-9_]+)"', text))
+    specs = re.findall(r'"(hone_[a-z0-9_]+)",\s*MetricType::k(\w+),\s*"[^"]*",\s*\{([^}]*)\}', text)
+    known = {name: set(re.findall(r'"(\w+)"', labels)) | ({"le"} if kind == "Histogram" else set()) for name, kind, labels in specs}
+    assert len(known) == text.count('"hone_'), "catalog.cc is not written as this test reads it"
+    return known
+
+
+def metrics_in(text):
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bhone_[a-z0-9_]+", text)}
+
+
+def labels_in(expr):
+    """Labels that an expression chooses or groups by."""
+    listed = ",".join(re.findall(r"\b(?:by|on|ignoring|without) \(([^)]*)\)", expr))
+    return set(re.findall(r"(\w+) *(?:=~|!~|!=|=)", "".join(re.findall(r"{([^}]*)}", expr)))) | set(re.findall(r"\w+", listed))
 
 
 class Names(unittest.TestCase):
-    def test_boards_and_rules_use_metrics_of_the_catalogue_only(self):
+    def test_boards_and_rules_use_metrics_and_labels_of_the_catalogue_only(self):
         known = catalogue()
         for place, expr in [*board_expressions(), *rule_expressions()]:
-            for name in re.findall(r"\bhone_[a-z0-9_]+", expr):
-                self.assertIn(re.sub(r"_(bucket|sum|count)$", "", name), known, f"{place}: {expr}")
+            self.assertLessEqual(metrics_in(expr), known.keys(), f"{place}: {expr}")
+            labels = {"job", "instance"}.union(*(known[name] for name in metrics_in(expr)))
+            self.assertLessEqual(labels_in(expr), labels, f"{place}: {expr}")
+
+    def test_legends_name_labels_that_their_expression_leaves(self):
+        for path in (DEPLOY / "grafana" / "dashboards").glob("*.json"):
+            for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
+                for target in panel["targets"]:
+                    grouped = re.search(r"by \(([^)]*)\)", target["expr"])
+                    left = set(re.findall(r"\w+", grouped[1])) if grouped else set().union(
+                        *(catalogue()[name] for name in metrics_in(target["expr"])))
+                    self.assertLessEqual(set(re.findall(r"{{ *(\w+) *}}", target["legendFormat"])), left, panel["title"])
+
+    def test_every_metric_of_the_catalogue_is_on_a_board_or_in_a_rule(self):
+        shown = set().union(*(metrics_in(expr) for _, expr in [*board_expressions(), *rule_expressions()]))
+        self.assertEqual(set(catalogue()) - shown, set())
+
+    def test_the_manual_lists_every_metric_and_explains_every_alert(self):
+        manual = (DEPLOY / "README.md").read_text(encoding="utf-8")
+        self.assertEqual(set(catalogue()), {name for row in re.findall(r"^\| `hone_.*$", manual, re.M) for name in metrics_in(row)})
+        alerts = re.findall(r"alert: (\w+)", (DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+        self.assertEqual(sorted(alerts), sorted(re.findall(r"^\| `(Hone\w+)` \|", manual, re.M)))
 
 
 @unittest.skipUnless(shutil.which("prometheus") and shutil.which("promtool"), "prometheus is not installed")
@@ -87,6 +121,7 @@ class Prometheus(unittest.TestCase):
             process = subprocess.Popen(command, stdout=log, stderr=log)
             cls.addClassCleanup(process.wait)
             cls.addClassCleanup(process.terminate)
+        cls.metrics = f"http://127.0.0.1:{http}/metrics"
         cls.api = f"http://127.0.0.1:{port}/api/v1/query?"
         hone = [HONE, "--server", f"127.0.0.1:{rpc}", "--output", "json"]
         deadline = time.monotonic() + 20
@@ -120,10 +155,34 @@ class Prometheus(unittest.TestCase):
         for _, expr in [*board_expressions(), *rule_expressions()]:
             self.query(expr)
 
-    def test_the_rules_do_what_their_tests_say(self):
-        done = subprocess.run(["promtool", "test", "rules", DEPLOY / "prometheus" / "alerts_test.yaml"], capture_output=True,
-                              text=True, check=False)
+    def promtool(self, *arguments, stdin=None):
+        done = subprocess.run(["promtool", *arguments], capture_output=True, input=stdin, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_the_rules_do_what_their_tests_say(self):
+        self.promtool("test", "rules", DEPLOY / "prometheus" / "alerts_test.yaml")
+
+    def test_the_rules_tests_are_fed_with_what_the_server_says(self):
+        told = {}
+        with urllib.request.urlopen(self.metrics, timeout=10) as answer:
+            for name, labels in re.findall(r"^(hone_\w+)(?:{(.*)})? ", answer.read().decode(), re.M):
+                told.setdefault(name, []).append(dict(re.findall(r'(\w+)="([^"]*)"', labels)))
+        fed = re.findall(r"series: '(hone_\w+){(.*?)}'", (DEPLOY / "prometheus" / "alerts_test.yaml").read_text(encoding="utf-8"))
+        self.assertTrue(fed)
+        for name, labels in fed:
+            labels = {key: value for key, value in re.findall(r'(\w+)="([^"]*)"', labels) if key != "instance"}
+            if "training_job" in labels:
+                labels["training_job"] = self.job
+            self.assertIn(labels, told[name], name)
+
+    def test_promtool_finds_nothing_wrong_with_rules_and_configurations(self):
+        self.promtool("check", "rules", DEPLOY / "prometheus" / "alerts.yaml")
+        self.promtool("check", "config", DEPLOY / "prometheus" / "prometheus.yml")
+        self.promtool("check", "config", DEPLOY / "prometheus" / "compose.yml")
+
+    def test_promtool_finds_nothing_wrong_with_what_the_server_says(self):
+        with urllib.request.urlopen(self.metrics, timeout=10) as answer:
+            self.promtool("check", "metrics", stdin=answer.read().decode())
 
 
 unittest.main(argv=sys.argv[:1])

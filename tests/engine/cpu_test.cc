@@ -55,6 +55,20 @@ TEST_F(CgroupTest, VersionOneWithMinusOneIsNoQuota) {
   EXPECT_EQ(CgroupQuotaCores(root_, "1:cpu:/\n"), 0);
 }
 
+TEST_F(CgroupTest, VersionTwoTellsTheTimeThatAQuotaTookInMicroseconds) {
+  Write("jobs/a/cpu.stat", "usage_usec 9000000\nnr_throttled 3\nthrottled_usec 2500000");
+  EXPECT_DOUBLE_EQ(CgroupThrottledSeconds(root_, "0::/jobs/a\n"), 2.5);
+}
+
+TEST_F(CgroupTest, VersionOneTellsTheTimeThatAQuotaTookInNanoseconds) {
+  Write("cpu,cpuacct/jobs/cpu.stat", "nr_periods 7\nthrottled_time 1500000000");
+  EXPECT_DOUBLE_EQ(CgroupThrottledSeconds(root_, "3:cpu,cpuacct:/jobs\n"), 1.5);
+}
+
+TEST_F(CgroupTest, WithoutAStatisticNothingWasThrottled) {
+  EXPECT_EQ(CgroupThrottledSeconds(root_, "0::/jobs\n"), 0);
+}
+
 TEST_F(CgroupTest, AContainerThatSeesOnlyItsOwnRootReadsThat) {
   Write("cpu.max", "200000 100000");
   EXPECT_DOUBLE_EQ(CgroupQuotaCores(root_, "0::/docker/0123\n"), 2);

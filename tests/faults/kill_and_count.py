@@ -205,7 +205,7 @@ class Harness:
             self.count("clock set")
         self.stop("server stopped")
         said = (self.folder / "honed.log").read_bytes()[start:].decode(errors="replace")
-        if "for too long and was killed" in said or "DEADLINE" in said or "ended: SUCCEEDED" not in said:
+        if "for too long and was killed" in said or "reason=DEADLINE" in said or "state=SUCCEEDED" not in said:
             sys.exit(f"the clock was set, and: {said[-2000:]}")
 
     def stop_workers(self):

@@ -7,10 +7,14 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <regex>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "engine/base/files.h"
 #include "hone/v1/training_service.grpc.pb.h"
@@ -20,6 +24,7 @@ extern char** environ;
 namespace hone::server {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class HonedTest : public ::testing::Test {
@@ -49,7 +54,7 @@ class HonedTest : public ::testing::Test {
   // Starts honed on free ports and connects to it.
   void Start() {
     Spawn({"--data-dir", root_ + "/data", "--listen", "127.0.0.1:0", "--metrics-listen",
-           "127.0.0.1:0", "--worker", HONE_SCRIPTED_WORKER});
+           "127.0.0.1:0", "--worker", HONE_SCRIPTED_WORKER, "--log-format", log_format_});
     std::smatch port;
     const std::regex listening("gRPC, port ([0-9]+)");
     std::string log;
@@ -77,8 +82,9 @@ class HonedTest : public ::testing::Test {
     pid_ = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
-  std::string Create(const std::string& what) {
+  std::string Create(const std::string& what, const std::string& request_id = "") {
     v1::CreateJobRequest request;
+    request.set_request_id(request_id);
     v1::JobSpec& spec = *request.mutable_spec();
     spec.set_display_name(what);
     spec.mutable_classification();
@@ -123,7 +129,19 @@ class HonedTest : public ::testing::Test {
     return seen;
   }
 
+  // The line of the log that has all of these.
+  std::string Line(const std::vector<std::string>& parts) {
+    for (const absl::string_view line : absl::StrSplit(ReadFile(log_).value_or(""), '\n')) {
+      if (std::all_of(parts.begin(), parts.end(),
+                      [&](const std::string& part) { return absl::StrContains(line, part); })) {
+        return std::string(line);
+      }
+    }
+    return "";
+  }
+
   static inline int counter_ = 0;
+  std::string log_format_ = "logfmt";
   const std::string root_;
   std::string log_;
   pid_t pid_ = 0;
@@ -147,6 +165,54 @@ TEST_F(HonedTest, AJobSurvivesKillNineOfTheServerAndIsResumedWithoutAGapInItsLog
   EXPECT_EQ(job.state(), v1::Job::SUCCEEDED);
   EXPECT_EQ(job.attempt(), 2);
   EXPECT_EQ(job.last_sequence(), static_cast<int64_t>(all.size()));
+}
+
+TEST_F(HonedTest, TheLogFollowsAJobFromItsRequestThroughItsAttempts) {
+  Start();
+  const std::string name = Create("crash once", "order-17");
+  Watch(name, "", [](const v1::Event&) { return false; });
+  EXPECT_EQ(End(SIGTERM), 0);
+  const std::string job = " job=" + name.substr(5) + " ";
+  EXPECT_THAT(Line({"rpc=CreateJob", job}),
+              AllOf(HasSubstr("level=info"), HasSubstr(" request_id=order-17 "),
+                    HasSubstr(" code=OK "), HasSubstr(" ms="), HasSubstr(" peer=ipv4:127.0.0.1:")));
+  for (const char* const event : {"msg=\"attempt started\"", "msg=\"attempt ended\""}) {
+    EXPECT_NE(Line({event, job, "attempt=1 "}), "");
+    EXPECT_NE(Line({event, job, "attempt=2 "}), "");
+  }
+}
+
+TEST_F(HonedTest, ARefusedChangeIsLoggedOnOneLineAndARefusedReadIsNot) {
+  Start();
+  grpc::ClientContext context, reading;
+  v1::CancelJobRequest request;
+  request.set_name("jobs/x\nlevel=error msg=forged");
+  v1::Job job;
+  EXPECT_FALSE(stub_->CancelJob(&context, request, &job).ok());
+  v1::GetJobRequest read;
+  read.set_name("jobs/nobody");
+  EXPECT_FALSE(stub_->GetJob(&reading, read, &job).ok());
+  EXPECT_EQ(End(SIGTERM), 0);
+  EXPECT_THAT(Line({"rpc=CancelJob"}),
+              AllOf(HasSubstr("level=warning"), HasSubstr("code=INVALID_ARGUMENT"),
+                    HasSubstr(R"(job="x\nlevel=error msg=forged")")));
+  EXPECT_EQ(Line({"rpc=GetJob"}), "");
+}
+
+TEST_F(HonedTest, EveryLineOfAJsonLogIsAnObject) {
+  log_format_ = "json";
+  Start();
+  Watch(Create("succeed"), "", [](const v1::Event&) { return false; });
+  EXPECT_EQ(End(SIGTERM), 0);
+  int lines = 0;
+  for (const absl::string_view line :
+       absl::StrSplit(ReadFile(log_).value_or(""), '\n', absl::SkipEmpty())) {
+    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    EXPECT_TRUE(object.contains("time") && object.contains("level") && object.contains("msg"))
+        << line;
+    ++lines;
+  }
+  EXPECT_GE(lines, 4);
 }
 
 TEST_F(HonedTest, SigtermDrainsAndEndsWithZero) {

@@ -340,6 +340,35 @@ TEST_P(JobStoreTest, TheWriterTellsEventsInOrderBeforeTheResult) {
   EXPECT_THAT(sequences, ::testing::ElementsAre(1, 2));
 }
 
+TEST_P(JobStoreTest, TheWriterTellsOfEachCommitAndOfWritesThatAreLostThroughTheStoresFault) {
+  int commits = 0, failures = 0;
+  Writer writer(*store_, [](const LoggedEvent&) {},
+                {.committed = [&](absl::Duration) { ++commits; }, .failed = [&] { ++failures; }});
+  const auto fail = [&](const absl::Status& status) {
+    EXPECT_EQ(writer.RunStatus([&](JobStore&) { return status; }), status);
+  };
+  fail(absl::OkStatus());
+  fail(absl::NotFoundError("no such job"));
+  fail(absl::FailedPreconditionError("has ended"));
+  fail(absl::ResourceExhaustedError("the quota is used up"));
+  EXPECT_EQ(commits, 4);
+  EXPECT_EQ(failures, 0);
+  fail(absl::UnavailableError("disk I/O error"));
+  fail(absl::DataLossError("malformed"));
+  EXPECT_EQ(failures, 2);
+}
+
+TEST_P(JobStoreTest, TheOldestJobOfTheQueueIsTheOneMadeFirstWhateverItsPriority) {
+  EXPECT_EQ(*store_->OldestQueued(), std::nullopt);
+  v1::JobSpec urgent = Spec();
+  urgent.set_priority(5);
+  ASSERT_THAT(store_->Insert({.id = "first", .spec = Spec()}, kNow), IsOk());
+  ASSERT_THAT(store_->Insert({.id = "urgent", .spec = urgent}, kNow + absl::Seconds(9)), IsOk());
+  EXPECT_EQ(*store_->OldestQueued(), kNow);
+  ASSERT_THAT(store_->RequestCancel("first", kNow), IsOk());
+  EXPECT_EQ(*store_->OldestQueued(), kNow + absl::Seconds(9));
+}
+
 TEST_P(JobStoreTest, JobsThatEndedLongAgoAreForgottenAndOthersAreNot) {
   const std::string old = InsertAndClaim(), fresh = InsertAndClaim(), waiting = Insert();
   const Ending ending{.state = jobs::JobState::kSucceeded, .reason = v1::Job::COMPLETED};

@@ -1,14 +1,23 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/base/files.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/catalog.h"
 #include "server/metrics/job_metrics.h"
 #include "server/metrics/prometheus.h"
+#include "server/metrics/tensorboard.h"
+#include "tensorboard/event.pb.h"
 
 namespace hone::server::metrics {
 namespace {
@@ -75,6 +84,76 @@ TEST(JobMetrics, CountStepsAndSamplesOfAllJobsOnce) {
   EXPECT_THAT(text, HasSubstr("hone_samples_total 480"));
 }
 
+TEST(JobMetrics, SayThatAJobRunsWhileAWorkerHasIt) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", State("QUEUED")));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
+  metrics.OnEvent(Logged("a", State("RUNNING")));
+  const std::string running = "hone_job_running{training_job=\"a\"} 1\n";
+  EXPECT_THAT(Render(registry), HasSubstr(running));
+  metrics.OnEvent(Logged("a", State("CANCELLING")));
+  EXPECT_THAT(Render(registry), HasSubstr(running));
+  metrics.OnEvent(Logged("a", State("CANCELLED", "USER")));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_running{")));
+}
+
+TEST(JobMetrics, AnAttemptBeginsTheWaitForItsFirstStep) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", State("RUNNING")));
+  EXPECT_THAT(Render(registry),
+              HasSubstr("hone_job_last_step_timestamp_seconds{training_job=\"a\"} "));
+}
+
+TEST(JobMetrics, APausedJobLeavesAsOneThatHasEnded) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  metrics.OnEvent(Logged("a", State("RUNNING")));
+  metrics.OnEvent(Logged("a", Step(1, 32, 1)));
+  metrics.OnEvent(Logged("a", State("PAUSED")));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_running{")));
+  metrics.Prune(absl::Now() + absl::Minutes(11));
+  EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
+}
+
+TEST(JobMetrics, StepsBetweenTwoEventsCountWithTheirMean) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  v1::Event started, step = Step(10, 320, 1);
+  started.mutable_started();
+  step.mutable_metrics()->set_active_seconds(0.02);
+  metrics.OnEvent(Logged("a", started));
+  metrics.OnEvent(Logged("a", step));
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("hone_step_duration_seconds_count 10\n"));
+  EXPECT_THAT(text, HasSubstr("hone_step_duration_seconds_bucket{le=\"0.001\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("hone_step_duration_seconds_bucket{le=\"0.005\"} 10\n"));
+}
+
+TEST(JobMetrics, TheTimeBeforeAResumedJobsFirstEventIsNotTakenForItsSteps) {
+  Registry registry;
+  JobMetrics metrics(registry);
+  v1::Event started, step = Step(110, 320, 1);
+  started.mutable_started()->set_resumed_from_step(100);
+  step.mutable_metrics()->set_active_seconds(5000);
+  metrics.OnEvent(Logged("a", started));
+  metrics.OnEvent(Logged("a", step));
+  EXPECT_THAT(Render(registry), HasSubstr("hone_step_duration_seconds_count 0\n"));
+}
+
+TEST(JobMetrics, EveryReasonToEndBeginsAtZero) {
+  Registry registry;
+  const JobMetrics metrics(registry);
+  const std::string text = Render(registry);
+  for (const char* const task : {"classification", "regression"}) {
+    for (const char* const reason : {"COMPLETED", "POISON", "HUNG", "INTERNAL"}) {
+      EXPECT_THAT(text, HasSubstr(absl::StrCat("hone_jobs_finished_total{task=\"", task,
+                                               "\",end_reason=\"", reason, "\"} 0\n")));
+    }
+  }
+}
+
 TEST(JobMetrics, ShowVerdictsOnLayersUntilTheyAreSoundAgain) {
   Registry registry;
   JobMetrics metrics(registry);
@@ -119,9 +198,12 @@ TEST(Registry, KeepsABoundedNumberOfSeries) {
   EXPECT_EQ(series, Registry::kMaxSeries);
 }
 
-TEST(Registry, CountersWithoutLabelsBeginAtZero) {
+TEST(Registry, CountersAndHistogramsWithoutLabelsBeginAtZero) {
   Registry registry;
-  EXPECT_THAT(Render(registry), HasSubstr("\nhone_store_errors_total 0"));
+  const std::string text = Render(registry);
+  EXPECT_THAT(text, HasSubstr("\nhone_store_errors_total 0"));
+  EXPECT_THAT(text, HasSubstr("\nhone_store_transaction_seconds_count 0"));
+  EXPECT_THAT(text, HasSubstr("\nhone_store_transaction_seconds_bucket{le=\"0.01\"} 0"));
 }
 
 TEST(Registry, AHistogramCountsEachValueInAllBucketsAboveIt) {
@@ -132,6 +214,114 @@ TEST(Registry, AHistogramCountsEachValueInAllBucketsAboveIt) {
   EXPECT_THAT(text, HasSubstr("hone_checkpoint_write_seconds_bucket{le=\"0.05\"} 1"));
   EXPECT_THAT(text, HasSubstr("hone_checkpoint_write_seconds_bucket{le=\"+Inf\"} 2"));
   EXPECT_THAT(text, HasSubstr("hone_checkpoint_write_seconds_count 2"));
+}
+
+TEST(TensorBoardFile, TheChecksumIsThatOfTheStandard) {
+  EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);  // RFC 3720, B.4
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8A9136AAu);
+}
+
+TEST(TensorBoardFile, ARecordIsLengthDataAndAMaskedChecksumBehindEach) {
+  const std::string record = TfRecord("abc");
+  ASSERT_EQ(record.size(), 8u + 4 + 3 + 4);
+  EXPECT_EQ(record.substr(0, 8), std::string("\3\0\0\0\0\0\0\0", 8));
+  EXPECT_EQ(record.substr(12, 3), "abc");
+}
+
+class TensorBoardTest : public ::testing::Test {
+ protected:
+  TensorBoardTest()
+      : folder_(absl::StrCat(::testing::TempDir(), "/tensorboard-", ::getpid(), "-", counter_++)),
+        board_([this](const std::string& job) { return folder_ + "/" + job; }) {}
+  ~TensorBoardTest() override { std::filesystem::remove_all(folder_); }
+
+  void Tell(v1::Event event, int attempt) {
+    event.set_attempt(attempt);
+    event.mutable_time()->set_seconds(1'700'000'000);
+    board_.OnEvent(Logged("a", std::move(event)));
+  }
+  v1::Event Started(int64_t step = 0) {
+    v1::Event event;
+    event.mutable_started()->set_resumed_from_step(step);
+    return event;
+  }
+  std::vector<std::string> Files() {
+    std::vector<std::string> names;
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/a", none)) {
+      names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  std::vector<::tensorboard::Event> Records(const std::string& name) {
+    const std::string bytes = ReadFile(folder_ + "/a/" + name).value();
+    std::vector<::tensorboard::Event> records;
+    for (size_t at = 0; at < bytes.size();) {
+      uint64_t size = 0;
+      std::memcpy(&size, &bytes[at], sizeof(size));
+      const std::string data = bytes.substr(at + 12, size);
+      EXPECT_EQ(bytes.substr(at, 16 + size), TfRecord(data));
+      EXPECT_TRUE(records.emplace_back().ParseFromString(data));
+      at += 16 + size;
+    }
+    return records;
+  }
+
+  static inline int counter_ = 0;
+  const std::string folder_;
+  TensorBoard board_;
+};
+
+TEST_F(TensorBoardTest, AFileBeginsWithItsVersionAndHasAScalarForEachValue) {
+  Tell(State("RUNNING"), 1);
+  Tell(Started(), 1);
+  Tell(Step(7, 70, 0.5), 1);
+  ASSERT_EQ(Files(), std::vector<std::string>{"events.out.tfevents.1700000000.attempt-000001"});
+  const auto records = Records(Files()[0]);
+  ASSERT_EQ(records.size(), 3u);
+  EXPECT_EQ(records[0].file_version(), "brain.Event:2");
+  EXPECT_EQ(records[2].step(), 7);
+  EXPECT_EQ(records[2].wall_time(), 1.7e9);
+  std::map<std::string, float> values;
+  for (const auto& value : records[2].summary().value()) {
+    values[value.tag()] = value.simple_value();
+  }
+  EXPECT_EQ(values, (std::map<std::string, float>{
+                        {"accuracy", 0.5f}, {"loss", 0.5f}, {"validation_loss", 1.0f}}));
+}
+
+TEST_F(TensorBoardTest, AnAttemptThatIsResumedSaysFromWhichStepTheOldOneDoesNotCount) {
+  Tell(Started(), 1);
+  Tell(Step(9, 90, 0.5), 1);
+  Tell(State("QUEUED"), 1);
+  Tell(Started(5), 2);
+  ASSERT_EQ(Files().size(), 2u);
+  const auto records = Records(Files()[1]);
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[1].session_log().status(), ::tensorboard::SessionLog::START);
+  EXPECT_EQ(records[1].step(), 6);
+}
+
+TEST_F(TensorBoardTest, WhatTheEvaluationMeasuredStandsAtTheLastStep) {
+  v1::Event evaluation;
+  evaluation.mutable_evaluation()->set_split("test");
+  (*evaluation.mutable_evaluation()->mutable_metrics())["test_accuracy"] = 0.75;
+  (*evaluation.mutable_evaluation()->mutable_metrics())["samples_per_second"] = 1e5;
+  Tell(Started(), 1);
+  Tell(Step(10, 90, 0.5), 1);
+  Tell(evaluation, 1);
+  const auto records = Records(Files().at(0));
+  EXPECT_EQ(records.back().step(), 10);
+  ASSERT_EQ(records.back().summary().value_size(), 1);
+  EXPECT_EQ(records.back().summary().value(0).tag(), "test_accuracy");
+}
+
+TEST_F(TensorBoardTest, AFolderThatCannotBeWrittenStopsNobody) {
+  std::ofstream file(folder_);
+  Tell(Started(), 1);
+  Tell(Step(1, 32, 0.5), 1);
+  EXPECT_TRUE(Files().empty());
 }
 
 TEST(Bus, HoldsTheNewestEventsAndSendsOlderAskersToTheLog) {

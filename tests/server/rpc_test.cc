@@ -532,6 +532,11 @@ TEST_F(RpcTest, PrometheusReadsTheLossOfARunningJob) {
   EXPECT_THAT(text, HasSubstr(absl::StrCat("hone_job_loss{training_job=\"", job.name().substr(5),
                                            "\",split=\"train\"} 1")));
   EXPECT_THAT(text, HasSubstr("hone_jobs{state=\"RUNNING\",task=\"classification\"} 1"));
+  EXPECT_THAT(text, HasSubstr("hone_jobs{state=\"RUNNING\",task=\"regression\"} 0"));
+  EXPECT_THAT(text, HasSubstr("hone_jobs{state=\"PAUSED\",task=\"classification\"} 0"));
+  EXPECT_THAT(text, HasSubstr("hone_queue_oldest_age_seconds 0"));
+  EXPECT_THAT(text, HasSubstr("hone_rpc_started_total{method=\"DeleteDataset\"} 0"));
+  EXPECT_THAT(text, HasSubstr("hone_tasks_refused_total{queue=\"worker_calls\"} 0"));
   EXPECT_THAT(text, HasSubstr("hone_rpc_started_total{method=\"CreateJob\"} 1"));
 }
 

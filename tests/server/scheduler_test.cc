@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -10,8 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/metrics/prometheus.h"
 #include "server/scheduler/decide.h"
+#include "server/scheduler/executor.h"
 #include "server/scheduler/report.h"
+#include "server/scheduler/run_metrics.h"
 #include "server/store/sqlite_store.h"
 #include "tests/support/status_matchers.h"
 
@@ -21,6 +25,7 @@ namespace {
 using ::hone::testing::IsOk;
 using jobs::JobState;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Outcome Finished(const std::string& reason) {
   Outcome outcome;
@@ -286,6 +291,55 @@ TEST_F(SchedulerTest, AJobThatSucceedsLeavesItsNumbersAndItsModel) {
   ASSERT_EQ(model->files_size(), 2);
   EXPECT_EQ(model->files(1).path(), "weights.bin");
   EXPECT_TRUE(std::filesystem::exists(directory_->ModelDirectory(job.model_id) + "/weights.bin"));
+}
+
+TEST_F(SchedulerTest, ItsTimesAreMeasured) {
+  Start();
+  AwaitEnd(Insert("succeed"));
+  scheduler_->Drain();
+  const std::string text = metrics::Render(registry_);
+  EXPECT_THAT(text, HasSubstr("hone_queue_wait_seconds_count 1\n"));
+  EXPECT_THAT(text, HasSubstr("hone_job_duration_seconds_count{task=\"classification\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("hone_job_duration_seconds_count{task=\"regression\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("hone_worker_starts_total{mode=\"train\"} 1\n"));
+}
+
+TEST_F(SchedulerTest, ACheckpointThatCouldNotBeWrittenIsCounted) {
+  Start();
+  AwaitEnd(Insert("disk full"));
+  AwaitEnd(Insert("bad data"));
+  scheduler_->Drain();
+  EXPECT_THAT(metrics::Render(registry_), HasSubstr("hone_checkpoint_failures_total 1\n"));
+}
+
+TEST(RunMetrics, TimeIsSpentInThePhaseThatTheWorkerTellsAndUnknownOnesAreOther) {
+  metrics::Registry registry;
+  RunMetrics run(registry);
+  const std::vector<RunMetrics::Worker> workers = {{::getpid(), "training"},
+                                                   {::getpid(), "\"made up\""}};
+  run.Passed(workers, absl::Seconds(10));
+  run.Passed(workers, absl::Seconds(13));
+  const std::string text = metrics::Render(registry);
+  EXPECT_THAT(text, HasSubstr("hone_phase_seconds_total{phase=\"training\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("hone_phase_seconds_total{phase=\"other\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("hone_phase_seconds_total{phase=\"loading\"} 0\n"));
+}
+
+TEST(RunMetrics, MemoryIsThatOfTheWorkersThatAreThere) {
+  metrics::Registry registry;
+  RunMetrics run(registry);
+  EXPECT_GT(ResidentBytes(::getpid()), 1 << 20);
+  run.Passed({{::getpid(), "training"}}, absl::Seconds(1));
+  EXPECT_THAT(metrics::Render(registry), Not(HasSubstr("hone_engine_memory_bytes 0\n")));
+  run.Passed({}, absl::Seconds(1));
+  EXPECT_THAT(metrics::Render(registry), HasSubstr("hone_engine_memory_bytes 0\n"));
+}
+
+TEST(Executor, CountsWhatItRefuses) {
+  Executor executor(/*threads=*/0, /*max_queued=*/1);
+  EXPECT_TRUE(executor.Submit([] {}));
+  EXPECT_FALSE(executor.Submit([] {}));
+  EXPECT_EQ(executor.refused(), 1);
 }
 
 TEST_F(SchedulerTest, ACrashIsTriedAgainFromItsCheckpoint) {

@@ -218,6 +218,13 @@ int Train(const v1::WorkerRequest& request) {
     SendFailure("BAD_DATA", "the old job's checkpoint is not here", 3);
     return 1;
   }
+  if (what == "disk full") {
+    v1::WorkerFrame frame;
+    frame.mutable_failure()->set_end_reason("STORAGE_FULL");
+    frame.mutable_failure()->set_checkpoint(true);
+    Send(frame);
+    return 1;
+  }
   if (what == "bad data") {
     SendFailure("BAD_DATA", "line 7: no label", 3);
     return 1;

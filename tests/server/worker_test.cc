@@ -118,6 +118,16 @@ TEST_F(WorkerTest, SigtermLeavesACheckpointThatTheNextWorkerResumesFrom) {
   EXPECT_EQ(resumed, step);
 }
 
+TEST_F(WorkerTest, ACheckpointThatCannotBeWrittenIsSaidToBeTheFailure) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  std::ofstream(request.run_directory() + "/checkpoints") << "a file, not a folder";
+  EXPECT_TRUE(Run(request).back().failure().checkpoint());
+  request.mutable_spec()->mutable_data()->set_path(folder_ + "/missing.csv");
+  const v1::Failure other = Run(request).back().failure();
+  EXPECT_FALSE(other.message().empty());
+  EXPECT_FALSE(other.checkpoint());
+}
+
 TEST_F(WorkerTest, PlansWithoutTraining) {
   const auto frames = Run(Request(v1::WorkerRequest::PLAN, kShort));
   v1::Plan plan;
