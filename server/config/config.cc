@@ -20,7 +20,15 @@ namespace {
 // What the server itself may grow to.
 constexpr int64_t kServerBytes = int64_t{128} << 20;
 
-void Declare(CLI::App& app, Config& config, double& grace, double& silence, double& keep_days) {
+// What the library reads as numbers.
+struct Durations {
+  double grace = 0;
+  double silence = 0;
+  double predict_idle = 0;
+  double keep_days = 0;
+};
+
+void Declare(CLI::App& app, Config& config, Durations& durations) {
   app.option_defaults()->take_last();
   app.set_version_flag("--version", std::string(kVersion));
   app.set_config("--config", "", "A file with the same names, as INI: data-dir = \"/srv/hone\"")
@@ -56,7 +64,7 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence, doub
       ->check(CLI::Range(1, 4096));
   app.add_option("--memory-bytes", config.memory_bytes,
                  "Memory of all running jobs together; default: what the machine gives, without "
-                 "the server's own")
+                 "the server's own and the predictions'")
       ->envname("HONED_MEMORY_BYTES")
       ->check(CLI::Range(int64_t{1} << 20, int64_t{1} << 50));
   app.add_option("--max-queued-jobs", config.max_queued_jobs, "Jobs that may wait")
@@ -73,15 +81,26 @@ void Declare(CLI::App& app, Config& config, double& grace, double& silence, doub
       ->envname("HONED_DISK_FLOOR_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
-  app.add_option("--grace-seconds", grace, "From asking a worker to end to killing it")
+  app.add_option("--predict-cache-bytes", config.predict_cache_bytes,
+                 "Memory of the processes that keep models loaded for predictions")
+      ->envname("HONED_PREDICT_CACHE_BYTES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
+  app.add_option("--predict-idle-seconds", durations.predict_idle,
+                 "After the last prediction, until a model's process is ended")
+      ->envname("HONED_PREDICT_IDLE_SECONDS")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  app.add_option("--grace-seconds", durations.grace, "From asking a worker to end to killing it")
       ->envname("HONED_GRACE_SECONDS")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
-  app.add_option("--silence-seconds", silence, "Silence of a worker after which it is killed")
+  app.add_option("--silence-seconds", durations.silence,
+                 "Silence of a worker after which it is killed")
       ->envname("HONED_SILENCE_SECONDS")
       ->check(CLI::Range(1.0, 86400.0))
       ->capture_default_str();
-  app.add_option("--keep-jobs-days", keep_days,
+  app.add_option("--keep-jobs-days", durations.keep_days,
                  "Days after its end when a job and its history are forgotten, its model not; "
                  "0: never")
       ->envname("HONED_KEEP_JOBS_DAYS")
@@ -119,7 +138,8 @@ absl::Status Complete(Config& config) {
     config.threads = AvailableThreads();
   }
   if (config.memory_bytes == 0) {
-    config.memory_bytes = std::max(AvailableMemoryBytes() - kServerBytes, kServerBytes);
+    config.memory_bytes =
+        std::max(AvailableMemoryBytes() - kServerBytes - config.predict_cache_bytes, kServerBytes);
   }
   if (const char* mirror = std::getenv("HONE_DATA_DIR");
       config.data_mirror.empty() && mirror != nullptr) {
@@ -155,12 +175,12 @@ bool IsLoopback(const std::string& address) {
 absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   Parsed parsed;
   Config& config = parsed.config;
-  double grace = absl::ToDoubleSeconds(config.grace);
-  double silence = absl::ToDoubleSeconds(config.silence);
-  double keep_days = 0;
+  Durations durations{.grace = absl::ToDoubleSeconds(config.grace),
+                      .silence = absl::ToDoubleSeconds(config.silence),
+                      .predict_idle = absl::ToDoubleSeconds(config.predict_idle)};
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
-  Declare(app, config, grace, silence, keep_days);
+  Declare(app, config, durations);
   // The last one counts, so flags beat variables; the library wants them in reverse.
   std::vector<std::string> flags = FlagsOfEnvironment(app);
   flags.insert(flags.end(), argv + 1, argv + argc);
@@ -176,10 +196,11 @@ absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   } catch (const CLI::Error& error) {
     return absl::InvalidArgumentError(error.what());
   }
-  config.grace = absl::Seconds(grace);
-  config.silence = absl::Seconds(silence);
-  if (keep_days > 0) {
-    config.keep_ended = absl::Hours(24) * keep_days;
+  config.grace = absl::Seconds(durations.grace);
+  config.silence = absl::Seconds(durations.silence);
+  config.predict_idle = absl::Seconds(durations.predict_idle);
+  if (durations.keep_days > 0) {
+    config.keep_ended = absl::Hours(24) * durations.keep_days;
   }
   HONE_RETURN_IF_ERROR(Complete(config));
   return parsed;

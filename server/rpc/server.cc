@@ -52,6 +52,7 @@ class HonedServer final : public Server {
             .data_mirror = config_.data_mirror,
             .concurrent_jobs = config_.concurrent_jobs,
             .threads = config_.threads,
+            .memory_bytes_per_job = config_.MemoryPerJob(),
             .grace = config_.grace,
             .silence = config_.silence,
             .keep_ended = config_.keep_ended,
@@ -61,8 +62,14 @@ class HonedServer final : public Server {
         *writer_, *directory_, registry_);
     calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
-    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
-                                        *directory_, *datasets_, bus_, registry_, plans_, engine_});
+    predictors_ = std::make_unique<predict::ModelCache>(
+        predict::CacheOptions{.worker = config_.worker,
+                              .max_bytes = config_.predict_cache_bytes,
+                              .idle = config_.predict_idle},
+        *directory_, registry_);
+    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
+                                        *predictors_, *reads_, *directory_, *datasets_, bus_,
+                                        registry_, plans_, engine_});
     streams_ = std::make_unique<WatchStreams>();
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_,
@@ -83,6 +90,7 @@ class HonedServer final : public Server {
       server_->GetHealthCheckService()->SetServingStatus(false);
       streams_->Goodbye();
       calls_->Stop();
+      predictors_->Stop();
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
     }
@@ -93,6 +101,7 @@ class HonedServer final : public Server {
     endpoint_.reset();
     streams_.reset();
     reads_.reset();
+    predictors_.reset();
     calls_.reset();
     scheduler_.reset();
     datasets_.reset();
@@ -147,7 +156,8 @@ class HonedServer final : public Server {
     registry.Set(Metric::kStorageFreeBytes, {}, static_cast<double>(directory_->FreeBytes()));
     registry.Set(Metric::kStoreWritesQueued, {}, static_cast<double>(writer_->queued()));
     registry.Set(Metric::kWatchStreams, {}, static_cast<double>(streams_->size()));
-    registry.Set(Metric::kWorkerCallsQueued, {}, static_cast<double>(calls_->queued()));
+    registry.Set(Metric::kWorkerCallsQueued, {},
+                 static_cast<double>(calls_->queued() + predictors_->waiting()));
     const auto counts = store_->Count();
     if (!counts.ok()) {
       return;
@@ -174,6 +184,7 @@ class HonedServer final : public Server {
   std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
+  std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<Deps> deps_;
   std::unique_ptr<WatchStreams> streams_;

@@ -39,6 +39,9 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);
   request.set_model_directory(options.model_directory);
+  if (job.plan.peak_memory_bytes() == 0) {
+    request.set_memory_bytes(options.memory_bytes);
+  }
   std::unique_ptr<Attempt> attempt(new Attempt(job, options));
   HONE_ASSIGN_OR_RETURN(
       attempt->process_,

@@ -17,9 +17,10 @@ struct AttemptOptions {
   std::string run_directory;    // this attempt's
   std::string cache_directory;  // for downloaded data sets
   std::string data_mirror;
-  std::string model_directory = "";          // of the model that the job begins with; "": none
-  std::string dataset_path = "";             // the uploaded data set that the job names; "": none
-  absl::Duration grace = absl::Seconds(20);  // from SIGTERM to SIGKILL
+  std::string model_directory = "";  // of the model that the job begins with; "": none
+  std::string dataset_path = "";     // the uploaded data set that the job names; "": none
+  int64_t memory_bytes = 0;          // of a job; one without a plan is checked by its worker
+  absl::Duration grace = absl::Seconds(20);     // from SIGTERM to SIGKILL
   absl::Duration silence = absl::Seconds(120);  // without a frame: it hangs
 };
 

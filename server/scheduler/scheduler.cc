@@ -174,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
                               .data_mirror = options_.data_mirror,
                               .model_directory = model_directory,
                               .dataset_path = dataset_path,
+                              .memory_bytes = options_.memory_bytes_per_job,
                               .grace = options_.grace,
                               .silence = options_.silence});
 }

@@ -23,7 +23,8 @@ struct SchedulerOptions {
   std::string worker;  // hone-worker
   std::string data_mirror = "";
   int concurrent_jobs = 1;
-  int threads = 1;  // of all running jobs together
+  int threads = 1;                   // of all running jobs together
+  int64_t memory_bytes_per_job = 0;  // 0: not checked
   absl::Duration grace = absl::Seconds(20);
   absl::Duration silence = absl::Seconds(120);
   absl::Duration keep_ended = absl::InfiniteDuration();  // then a job is forgotten; its model stays

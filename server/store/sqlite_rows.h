@@ -13,8 +13,9 @@ namespace hone::server::store {
 // The columns that ReadJob reads, for a SELECT over `job`.
 inline constexpr char kJobColumns[] =
     "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, create_time, "
-    "start_time, end_time, progress, latest, evaluation, model_id, retry_of, last_sequence";
-inline constexpr int kJobColumnCount = 19;
+    "start_time, end_time, progress, latest, evaluation, model_id, retry_of, last_sequence, "
+    "request, dataset_sha256";
+inline constexpr int kJobColumnCount = 21;
 
 // How many jobs are in the queue up to this one; 0 for one that is not. For a SELECT over `job`; it
 // walks over all that are ahead.

@@ -108,6 +108,8 @@ class SqliteStore final : public JobStore {
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
   absl::StatusOr<JobRow> Load(const std::string& id);
   absl::StatusOr<JobRow> LoadBy(Statement& statement);
+  absl::Status CheckOrigins(const NewJob& job);
+  absl::Status CheckNobodyBeginsWith(const std::string& model_id);
   // Loads the job, moves it from the state that it has to the one that `next` gives for that one
   // (the same: nothing happens), and returns what it is then. No next state: refused.
   absl::StatusOr<jobs::Job> Move(const std::string& id, absl::string_view wish,
@@ -126,7 +128,7 @@ class SqliteStore final : public JobStore {
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
       overdue_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
-      delete_model_, without_model_;
+      delete_model_, without_model_, has_model_, retry_, beginner_;
 };
 
 absl::Status SqliteStore::Open(const std::string& path) {
@@ -193,7 +195,8 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(insert_.Prepare(
       connection,
       "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-      "state, create_time, last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, 1)"));
+      "state, create_time, request, last_sequence) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, 1)"));
   HONE_RETURN_IF_ERROR(label_.Prepare(connection, "INSERT INTO job_label VALUES (?, ?)"));
   HONE_RETURN_IF_ERROR(load_.Prepare(connection, select + "WHERE id = ?"));
   HONE_RETURN_IF_ERROR(load_request_.Prepare(connection, select + "WHERE request_id = ?"));
@@ -204,7 +207,9 @@ absl::Status SqliteStore::PrepareAll() {
       connection, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"));
   HONE_RETURN_IF_ERROR(ended_.Prepare(
       connection,
-      "SELECT id FROM job WHERE end_time > 0 AND end_time < ? ORDER BY end_time LIMIT ?"));
+      "SELECT id FROM job WHERE end_time > 0 AND end_time < ? AND NOT EXISTS (SELECT 1 FROM job AS "
+      "retry WHERE retry.retry_of = job.id AND retry.retry_of != '' AND retry.state NOT IN "
+      "('SUCCEEDED', 'FAILED', 'CANCELLED')) ORDER BY end_time LIMIT ?"));
   HONE_RETURN_IF_ERROR(delete_.Prepare(connection, "DELETE FROM job WHERE row = ? AND state = ?"));
   HONE_RETURN_IF_ERROR(
       delete_labels_.Prepare(connection, "DELETE FROM job_label WHERE job_row = ?"));
@@ -218,6 +223,16 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(delete_model_.Prepare(connection, "DELETE FROM model WHERE id = ?"));
   HONE_RETURN_IF_ERROR(without_model_.Prepare(
       connection, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"));
+  HONE_RETURN_IF_ERROR(has_model_.Prepare(connection, "SELECT 1 FROM model WHERE id = ?"));
+  HONE_RETURN_IF_ERROR(retry_.Prepare(
+      connection,
+      "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
+      "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"));
+  // A first sieve: whose spec has the model's name among its bytes.
+  HONE_RETURN_IF_ERROR(beginner_.Prepare(
+      connection,
+      "SELECT id, state, spec FROM job WHERE state IN "
+      "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"));
   HONE_RETURN_IF_ERROR(clean_.Prepare(connection, "DELETE FROM garbage WHERE job_row = ?"));
   HONE_RETURN_IF_ERROR(mine_.Prepare(
       connection,
@@ -336,19 +351,40 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
              now);
 }
 
+// What a new job begins with must be there, and stays while the job needs it: see Delete and
+// DeleteModel.
+absl::Status SqliteStore::CheckOrigins(const NewJob& job) {
+  if (!job.retry_of.empty()) {
+    HONE_RETURN_IF_ERROR(Load(job.retry_of).status());
+  }
+  const std::string& model = job.spec.model().pretrained().model();
+  if (model.empty()) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
+  HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
+  has_model_.Reset();
+  return found ? absl::OkStatus()
+               : absl::NotFoundError(
+                     absl::StrCat("model.pretrained.model: there is no model ", model));
+}
+
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
   const std::string spec = Serialize(job.spec);
   if (!job.request_id.empty()) {
     absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
-    if (known.ok() && Serialize(known->job.spec) != spec) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "request_id: \"", job.request_id, "\" made jobs/", known->job.id, " from another spec"));
+    if (known.ok() && (Serialize(known->job.spec) != spec ||
+                       (!known->job.request.empty() && known->job.request != job.request))) {
+      return absl::AlreadyExistsError(absl::StrCat("request_id: \"", job.request_id,
+                                                   "\" made jobs/", known->job.id,
+                                                   " from another request"));
     }
     if (!absl::IsNotFound(known.status())) {
       HONE_RETURN_IF_ERROR(known.status());
       return std::move(known->job);
     }
   }
+  HONE_RETURN_IF_ERROR(CheckOrigins(job));
   const absl::Status inserted = Atomically([&]() -> absl::Status {
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
@@ -360,6 +396,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
                              .Int(ToNanos(jobs::Deadline(job.spec, now)))
                              .Text(job.retry_of)
                              .Int(ToNanos(now))
+                             .Text(job.request)
                              .Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
     for (const auto& [key, value] : job.spec.labels()) {
@@ -546,6 +583,14 @@ absl::Status SqliteStore::Delete(const std::string& id) {
       return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
                                                         " and may still run; cancel it first"));
     }
+    HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(id).Step());
+    if (needed) {
+      const std::string by =
+          absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1));
+      retry_.Reset();
+      return absl::FailedPreconditionError(
+          absl::StrCat("jobs/", id, " is needed by ", by, " and goes on from its checkpoints"));
+    }
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
     return to_garbage_.Reset().Int(row.row).Run();
@@ -568,8 +613,31 @@ absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteEnded(absl::Time bef
   return ids;
 }
 
+absl::Status SqliteStore::CheckNobodyBeginsWith(const std::string& model_id) {
+  const std::string name = jobs::ModelName(model_id);
+  beginner_.Reset().Blob(name);
+  absl::Status status;
+  while (status.ok()) {
+    HONE_ASSIGN_OR_RETURN(const bool found, beginner_.Step());
+    if (!found) {
+      break;
+    }
+    const absl::string_view bytes = beginner_.ColumnBytes(2);
+    v1::JobSpec spec;
+    if (spec.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
+        spec.model().pretrained().model() == name) {
+      status = absl::FailedPreconditionError(
+          absl::StrCat(name, " is what jobs/", beginner_.ColumnBytes(0), " begins with, which is ",
+                       beginner_.ColumnBytes(1), "; cancel the job first"));
+    }
+  }
+  beginner_.Reset();
+  return status;
+}
+
 absl::Status SqliteStore::DeleteModel(const std::string& id) {
   return Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(CheckNobodyBeginsWith(id));
     HONE_RETURN_IF_ERROR(delete_model_.Reset().Text(id).Run());
     if (sqlite3_changes(connection_.get()) != 1) {
       return absl::NotFoundError(absl::StrCat("there is no model models/", id));
