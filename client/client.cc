@@ -4,9 +4,12 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
@@ -17,6 +20,12 @@ namespace hone::client {
 namespace {
 
 constexpr auto kUnaryDeadline = std::chrono::seconds(60);
+// Of a call that reads a data set whole.
+constexpr auto kReadingDeadline = std::chrono::hours(1);
+// For which a call is tried again while the server says that it is too busy.
+constexpr absl::Duration kMostRetrying = absl::Seconds(30);
+// A job of a thousand classes has a confusion matrix of a million counts.
+constexpr int kMaxMessageBytes = 64 << 20;
 
 // gRPC's codes are absl's. The wrong fields of a BadRequest are added where the message does not
 // name them.
@@ -42,8 +51,22 @@ absl::Status ToAbsl(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), message);
 }
 
-void SetDeadline(grpc::ClientContext& context) {
-  context.set_deadline(std::chrono::system_clock::now() + kUnaryDeadline);
+// When the server wants to be asked again, if it said so.
+std::optional<absl::Duration> RetryDelay(const grpc::Status& status) {
+  google::rpc::Status details;
+  if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED &&
+      status.error_code() != grpc::StatusCode::UNAVAILABLE) {
+    return std::nullopt;
+  }
+  if (details.ParseFromString(status.error_details())) {
+    for (const google::protobuf::Any& any : details.details()) {
+      if (google::rpc::RetryInfo retry; any.UnpackTo(&retry)) {
+        return absl::Seconds(retry.retry_delay().seconds()) +
+               absl::Nanoseconds(retry.retry_delay().nanos());
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 class GrpcWatchStream final : public WatchStream {
@@ -214,26 +237,37 @@ class GrpcClient final : public Client {
   absl::StatusOr<v1::DatasetReport> ValidateDataset(const std::string& name) override {
     v1::ValidateDatasetRequest request;
     request.set_name(name);
-    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::ValidateDataset, request);
+    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::ValidateDataset, request,
+                                   kReadingDeadline);
   }
   absl::StatusOr<v1::DatasetReport> PreviewDataset(const std::string& name, int rows) override {
     v1::PreviewDatasetRequest request;
     request.set_name(name);
     request.set_rows(rows);
-    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::PreviewDataset, request);
+    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::PreviewDataset, request,
+                                   kReadingDeadline);
   }
 
  private:
+  // A server that is too busy says when to come again.
   template <typename Response, typename Stub, typename Method, typename Request>
-  static absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request) {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (!status.ok()) {
-      return ToAbsl(status);
+  static absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
+                                       std::chrono::seconds deadline = kUnaryDeadline) {
+    const absl::Time give_up = absl::Now() + kMostRetrying;
+    for (;;) {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + deadline);
+      Response response;
+      const grpc::Status status = (stub.*method)(&context, request, &response);
+      if (status.ok()) {
+        return response;
+      }
+      const std::optional<absl::Duration> delay = RetryDelay(status);
+      if (!delay.has_value() || absl::Now() + *delay > give_up) {
+        return ToAbsl(status);
+      }
+      absl::SleepFor(*delay);
     }
-    return response;
   }
 
   const std::unique_ptr<v1::TrainingService::Stub> training_;
@@ -244,8 +278,10 @@ class GrpcClient final : public Client {
 }  // namespace
 
 std::unique_ptr<Client> Client::ForServer(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   return std::make_unique<GrpcClient>(
-      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }
 
 }  // namespace hone::client

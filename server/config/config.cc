@@ -111,7 +111,7 @@ void Declare(CLI::App& app, Config& config) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--memory-bytes", config.memory_bytes,
                  "Memory of all running jobs together; default: what the machine gives, without "
-                 "the server's own")
+                 "the server's own and the predictions'")
       ->envname("HONED_MEMORY_BYTES")
       ->check(CLI::Range(int64_t{1} << 20, int64_t{1} << 50));
   app.add_option("--max-queued-jobs", config.max_queued_jobs, "Jobs that may wait")
@@ -128,6 +128,11 @@ void Declare(CLI::App& app, Config& config) {
       ->envname("HONED_DISK_FLOOR_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
+  app.add_option("--predict-cache-bytes", config.predict_cache_bytes,
+                 "Memory of the processes that keep models loaded for predictions")
+      ->envname("HONED_PREDICT_CACHE_BYTES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
   const absl::Duration second = absl::Seconds(1);
   AddDuration(app, "--grace-seconds", config.grace, second, CLI::Range(0.1, 3600.0),
               "From asking a worker to end to killing it");
@@ -135,6 +140,8 @@ void Declare(CLI::App& app, Config& config) {
               "Silence of a worker after which it is killed");
   AddDuration(app, "--stall-seconds", config.stall, second, CLI::Range(1.0, 86400.0),
               "A worker that is alive but does not get on for so long is killed");
+  AddDuration(app, "--predict-idle-seconds", config.predict_idle, second, CLI::Range(0.0, 86400.0),
+              "After the last prediction, until a model's process is ended");
   DeclareRetention(app, config.keep);
   app.add_option("--log-level", config.log_level, "What is logged")
       ->envname("HONED_LOG_LEVEL")
@@ -175,7 +182,8 @@ absl::Status Complete(Config& config) {
     config.threads = AvailableThreads();
   }
   if (config.memory_bytes == 0) {
-    config.memory_bytes = std::max(AvailableMemoryBytes() - kServerBytes, kServerBytes);
+    config.memory_bytes =
+        std::max(AvailableMemoryBytes() - kServerBytes - config.predict_cache_bytes, kServerBytes);
   }
   if (const char* mirror = std::getenv("HONE_DATA_DIR");
       config.data_mirror.empty() && mirror != nullptr) {

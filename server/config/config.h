@@ -25,8 +25,10 @@ struct Config {
   int64_t dataset_quota_bytes = int64_t{64} << 30;  // of all uploaded data sets together
   int64_t disk_floor_bytes = int64_t{1}
                              << 30;  // free disk below which uploads and new jobs are refused
-  absl::Duration grace = absl::Seconds(20);     // from asking a worker to end to killing it
-  absl::Duration silence = absl::Seconds(120);  // of a worker, after which it is killed
+  int64_t predict_cache_bytes = int64_t{512} << 20;  // of loaded models' processes together
+  absl::Duration predict_idle = absl::Minutes(5);    // after which a loaded model is let go
+  absl::Duration grace = absl::Seconds(20);          // from asking a worker to end to killing it
+  absl::Duration silence = absl::Seconds(120);       // of a worker, after which it is killed
   absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but does not get on
   absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
   retention::Limits keep;

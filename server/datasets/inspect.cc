@@ -2,16 +2,8 @@
 
 #include <utility>
 
-#include "absl/time/time.h"
-
 namespace hone::server::datasets {
-namespace {
-
-constexpr absl::Duration kTimeout = absl::Seconds(50);
-
-}  // namespace
-
-void Inspect(const std::string& id, const std::string& path, int rows,
+void Inspect(const std::string& id, const std::string& path, int rows, absl::Duration timeout,
              scheduler::WorkerCalls& calls,
              std::function<void(absl::StatusOr<v1::DatasetReport>)> done) {
   v1::WorkerRequest request;
@@ -20,7 +12,7 @@ void Inspect(const std::string& id, const std::string& path, int rows,
   request.set_dataset_path(path);
   request.set_preview_rows(rows);
   request.set_threads(1);
-  calls.Submit(std::move(request), kTimeout,
+  calls.Submit(std::move(request), timeout,
                [done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
                  if (!frame.ok()) {
                    return done(frame.status());

@@ -36,6 +36,8 @@ struct Job {
   std::string model_id;
   std::string retry_of;  // id of the job whose checkpoints it begins with; "": none
   int64_t last_sequence = 0;
+  std::string request;         // as in store::NewJob
+  std::string dataset_sha256;  // of the uploaded data set that it learns from; "": the catalogue's
 };
 
 v1::Job ToProto(const Job& job);

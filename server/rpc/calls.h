@@ -12,14 +12,6 @@ namespace hone::server::rpc {
 // and how they fail. None blocks for longer than a short read of the store; what takes longer
 // answers through `done`.
 
-// Validates, has a worker plan the net (whether the layers fit each other and the data), stores,
-// and wakes the scheduler. A job whose plan takes too long (a data set that is downloaded first) is
-// taken without a plan; its worker then refuses what does not fit.
-// At most 128 printable characters, no spaces.
-absl::Status CheckRequestId(const std::string& request_id);
-// Stores a job that was found right, or finds the one of its request_id. `uploaded`: the job's data
-// set is one of this server's, else one of the catalogue.
-void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done);
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done);
 absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps);
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request, Deps& deps);
@@ -38,7 +30,9 @@ absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& dep
 void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
                  Done<v1::DeleteModelResponse> done);
 void PinModel(const v1::PinModelRequest& request, Deps& deps, Done<v1::Model> done);
-void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done);
+// Those with a `timeout` may answer that the time was over when it is.
+void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,
+             Done<v1::PredictResponse> done);
 
 // Those that write files or wait for the store run on deps.datasets.executor().
 void BeginUpload(const v1::BeginUploadRequest& request, Deps& deps,
@@ -48,9 +42,9 @@ absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequ
                                                       Deps& deps);
 void DeleteDataset(const v1::DeleteDatasetRequest& request, Deps& deps,
                    Done<v1::DeleteDatasetResponse> done);
-void ValidateDataset(const v1::ValidateDatasetRequest& request, Deps& deps,
+void ValidateDataset(const v1::ValidateDatasetRequest& request, absl::Duration timeout, Deps& deps,
                      Done<v1::DatasetReport> done);
-void PreviewDataset(const v1::PreviewDatasetRequest& request, Deps& deps,
+void PreviewDataset(const v1::PreviewDatasetRequest& request, absl::Duration timeout, Deps& deps,
                     Done<v1::DatasetReport> done);
 
 }  // namespace hone::server::rpc

@@ -1,141 +1,14 @@
-#include <algorithm>
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "server/jobs/validate.h"
+#include "server/rpc/admission.h"
 #include "server/rpc/calls.h"
 
 namespace hone::server::rpc {
 namespace {
-
-// Below the time a client waits for a unary call.
-constexpr absl::Duration kPlanTimeout = absl::Seconds(40);
-
-absl::Status CheckRoom(const Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const std::vector<store::JobCount> counts, deps.store.Count());
-  int64_t queued = 0;
-  for (const store::JobCount& count : counts) {
-    queued += count.state == jobs::JobState::kQueued ? count.jobs : 0;
-  }
-  if (queued >= deps.config.max_queued_jobs) {
-    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait"));
-  }
-  const int64_t free = deps.directory.FreeBytes();
-  if (free < deps.config.disk_floor_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the server's disk is nearly full: ", free, " bytes are free, ",
-                     deps.config.disk_floor_bytes, " are kept for the jobs that run"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckMemory(const v1::Plan& plan, const config::Config& config) {
-  const int64_t share = config.MemoryPerJob();
-  if (plan.peak_memory_bytes() <= share) {
-    return absl::OkStatus();
-  }
-  const auto mib = [](int64_t bytes) { return (bytes >> 20) + 1; };
-  return absl::InvalidArgumentError(
-      absl::StrCat("training: the job needs about ", mib(plan.peak_memory_bytes()),
-                   " MiB of memory, this server gives each job ", mib(share),
-                   " MiB; a smaller training.batch_size, smaller layers or data.limit may help"));
-}
-
-v1::Job Preview(const store::NewJob& job) {
-  jobs::Job preview;
-  preview.spec = job.spec;
-  preview.plan = job.plan;
-  preview.threads = job.threads;
-  v1::Job proto = jobs::ToProto(preview);
-  proto.clear_state();
-  return proto;
-}
-
-// A worker knows the catalogue's names; a client should know those of this server, too.
-absl::Status WithUploadedNames(const absl::Status& status, const std::string& path,
-                               const Deps& deps) {
-  if (!path.empty() || !absl::IsNotFound(status)) {
-    return status;
-  }
-  std::vector<std::string> names;
-  constexpr int kMostNamed = 50;
-  if (const auto page = deps.store.datasets().List(kMostNamed, 0); page.ok()) {
-    for (const store::Dataset& dataset : page->items) {
-      names.push_back(dataset.name);
-    }
-  }
-  return absl::NotFoundError(absl::StrCat(
-      "data.dataset: ", status.message(),
-      "; uploaded to this server: ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
-}
-
-// A job on its way: checked, and now planned.
-struct Candidate {
-  store::NewJob job;
-  std::string model_directory;  // of the model it begins with; "": none
-  std::string dataset_path;     // "": of the catalogue
-  std::string plan_key;
-  bool validate_only = false;
-};
-
-void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Done<v1::Job> done) {
-  if (plan.ok()) {
-    plan->set_display_name(candidate.job.spec.display_name());
-    candidate.job.plan = *std::move(plan);
-    if (const absl::Status status = CheckMemory(candidate.job.plan, deps.config); !status.ok()) {
-      return done(status);
-    }
-  } else if (candidate.validate_only || !absl::IsDeadlineExceeded(plan.status())) {
-    return done(WithUploadedNames(plan.status(), candidate.dataset_path, deps));
-  }
-  if (candidate.validate_only) {
-    return done(Preview(candidate.job));
-  }
-  StoreJob(std::move(candidate.job), !candidate.dataset_path.empty(), deps, std::move(done));
-}
-
-// By a worker, unless the same has been planned before.
-void PlanJob(Candidate candidate, Deps& deps, Done<v1::Job> done) {
-  if (auto known = deps.plans.Find(candidate.plan_key);
-      known.has_value() && !candidate.validate_only) {
-    return Planned(std::move(candidate), *std::move(known), deps, std::move(done));
-  }
-  v1::WorkerRequest request;
-  request.set_mode(v1::WorkerRequest::PLAN);
-  *request.mutable_spec() = candidate.job.spec;
-  request.set_threads(candidate.job.threads);
-  request.set_cache_directory(deps.directory.cache_directory());
-  request.set_data_mirror(deps.config.data_mirror);
-  request.set_dataset_path(candidate.dataset_path);
-  request.set_model_directory(candidate.model_directory);
-  // Measured beside a running job the time would be wrong, and the job slower.
-  request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
-  deps.calls.Submit(std::move(request), kPlanTimeout,
-                    [candidate = std::move(candidate), &deps,
-                     done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
-                      if (!frame.ok()) {
-                        return Planned(candidate, frame.status(), deps, done);
-                      }
-                      deps.plans.Put(candidate.plan_key, frame->plan());
-                      Planned(candidate, std::move(*frame->mutable_plan()), deps, done);
-                    });
-}
-
-absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const Deps& deps) {
-  const std::string& name = spec.model().pretrained().model();
-  if (name.empty()) {
-    return "";
-  }
-  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(name));
-  HONE_RETURN_IF_ERROR(Annotate(deps.store.GetModel(id).status(), "model.pretrained.model"));
-  return deps.directory.ModelDirectory(id);
-}
 
 absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
   HONE_RETURN_IF_ERROR(jobs::Validate(
@@ -146,38 +19,6 @@ absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
 
 }  // namespace
 
-absl::Status CheckRequestId(const std::string& request_id) {
-  const bool printable = std::all_of(request_id.begin(), request_id.end(),
-                                     [](unsigned char c) { return absl::ascii_isgraph(c); });
-  if (request_id.size() > 128 || !printable) {
-    return absl::InvalidArgumentError(
-        "request_id: must be at most 128 printable ASCII characters without spaces");
-  }
-  return absl::OkStatus();
-}
-
-void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) {
-  deps.writer.Submit<jobs::Job>(
-      [job = std::move(job), uploaded](store::JobStore& store) -> absl::StatusOr<jobs::Job> {
-        // All in one transaction, so that nobody deletes the data set in between.
-        if (uploaded) {
-          HONE_RETURN_IF_ERROR(store.datasets().Check(job.spec.data().dataset()));
-        }
-        HONE_ASSIGN_OR_RETURN(jobs::Job stored, store.Insert(job, absl::Now()));
-        if (uploaded) {
-          HONE_RETURN_IF_ERROR(store.datasets().Use(stored.id, job.spec.data().dataset()));
-        }
-        return stored;
-      },
-      [&deps, done = std::move(done)](absl::StatusOr<jobs::Job> stored) {
-        if (!stored.ok()) {
-          return done(stored.status());
-        }
-        deps.scheduler.Wake();
-        done(jobs::ToProto(*stored));
-      });
-}
-
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done) {
   if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
     return done(status);
@@ -185,7 +26,8 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   store::NewJob job{.id = jobs::NewId(),
                     .spec = request.spec(),
                     .threads = static_cast<int>(request.spec().training().threads()),
-                    .request_id = request.request_id()};
+                    .request_id = request.request_id(),
+                    .request = "create"};
   if (!request.validate_only() && !request.request_id().empty()) {
     const auto known = deps.store.FindRequest(request.request_id());
     if (!known.ok()) {
@@ -210,14 +52,11 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   if (!model.ok()) {
     return done(model.status());
   }
-  Candidate candidate{.job = std::move(job),
-                      .model_directory = *model,
-                      .dataset_path = *path,
-                      .plan_key = "",
-                      .validate_only = request.validate_only()};
-  candidate.plan_key =
-      PlanCache::KeyOf(candidate.job.spec, candidate.job.threads, candidate.dataset_path);
-  PlanJob(std::move(candidate), deps, std::move(done));
+  Admit({.job = std::move(job),
+         .model_directory = *model,
+         .dataset_path = *path,
+         .validate_only = request.validate_only()},
+        deps, std::move(done));
 }
 
 }  // namespace hone::server::rpc

@@ -18,7 +18,8 @@ void OnExecutor(Deps& deps, const Done<Reply>& done, std::function<absl::StatusO
   }
 }
 
-void Inspect(const std::string& name, int rows, Deps& deps, Done<v1::DatasetReport> done) {
+void Inspect(const std::string& name, int rows, absl::Duration timeout, Deps& deps,
+             Done<v1::DatasetReport> done) {
   const absl::StatusOr<std::string> id = datasets::DatasetId(name);
   if (!id.ok()) {
     return done(id.status());
@@ -30,7 +31,7 @@ void Inspect(const std::string& name, int rows, Deps& deps, Done<v1::DatasetRepo
   if (path->empty()) {
     return done(absl::NotFoundError(absl::StrCat("there is no data set ", name)));
   }
-  datasets::Inspect(*id, *path, rows, deps.calls, std::move(done));
+  datasets::Inspect(*id, *path, rows, timeout, deps.calls, std::move(done));
 }
 
 }  // namespace
@@ -71,19 +72,19 @@ void DeleteDataset(const v1::DeleteDatasetRequest& request, Deps& deps,
       });
 }
 
-void ValidateDataset(const v1::ValidateDatasetRequest& request, Deps& deps,
+void ValidateDataset(const v1::ValidateDatasetRequest& request, absl::Duration timeout, Deps& deps,
                      Done<v1::DatasetReport> done) {
-  Inspect(request.name(), 0, deps, std::move(done));
+  Inspect(request.name(), 0, timeout, deps, std::move(done));
 }
 
-void PreviewDataset(const v1::PreviewDatasetRequest& request, Deps& deps,
+void PreviewDataset(const v1::PreviewDatasetRequest& request, absl::Duration timeout, Deps& deps,
                     Done<v1::DatasetReport> done) {
   constexpr int kMostRows = 100;
   if (request.rows() < 0 || request.rows() > kMostRows) {
     return done(absl::InvalidArgumentError(
         absl::StrCat("rows: must be between 0 and ", kMostRows, ", got ", request.rows())));
   }
-  Inspect(request.name(), request.rows() == 0 ? 5 : request.rows(), deps, std::move(done));
+  Inspect(request.name(), request.rows() == 0 ? 5 : request.rows(), timeout, deps, std::move(done));
 }
 
 }  // namespace hone::server::rpc

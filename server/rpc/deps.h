@@ -10,6 +10,7 @@
 #include "server/datasets/datasets.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/registry.h"
+#include "server/predict/model_cache.h"
 #include "server/rpc/plan_cache.h"
 #include "server/scheduler/executor.h"
 #include "server/scheduler/scheduler.h"
@@ -43,6 +44,7 @@ struct Deps {
   store::Writer& writer;
   scheduler::Scheduler& scheduler;
   scheduler::WorkerCalls& calls;
+  predict::ModelCache& predictors;
   scheduler::Executor& reads;  // for reading the log and files
   artifacts::DataDirectory& directory;
   datasets::Datasets& datasets;

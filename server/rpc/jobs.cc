@@ -94,36 +94,6 @@ void ResumeJob(const v1::ResumeJobRequest& request, Deps& deps, Done<v1::Job> do
   Wish(request.name(), deps, std::move(done), &store::JobStore::Resume);
 }
 
-void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done) {
-  const absl::StatusOr<std::string> id = jobs::JobId(request.name());
-  if (!id.ok()) {
-    return done(id.status());
-  }
-  if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
-    return done(status);
-  }
-  const absl::StatusOr<jobs::Job> old = deps.store.Get(*id);
-  if (!old.ok()) {
-    return done(old.status());
-  }
-  if (old->state != jobs::JobState::kFailed && old->state != jobs::JobState::kCancelled) {
-    return done(absl::FailedPreconditionError(
-        absl::StrCat(request.name(), " is ", jobs::StateName(old->state),
-                     "; only a job that has failed or was cancelled can be tried again")));
-  }
-  const auto dataset = deps.store.datasets().OfJob(old->id);
-  if (!dataset.ok()) {
-    return done(dataset.status());
-  }
-  StoreJob({.id = jobs::NewId(),
-            .spec = old->spec,
-            .plan = old->plan,
-            .threads = old->threads,
-            .request_id = request.request_id(),
-            .retry_of = request.from_start() ? "" : old->id},
-           dataset->has_value(), deps, std::move(done));
-}
-
 void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done) {
   absl::StatusOr<std::string> id = jobs::JobId(request.name());
   if (!id.ok()) {

@@ -13,10 +13,22 @@ namespace {
 
 constexpr int kEventsAtOnce = 1000;
 constexpr int kDefaultPoints = 1000, kMostPoints = 10'000;
+// A client takes 4 MiB.
+constexpr size_t kMostBytes = 2u << 20;
 // Points held while the log is read: beyond, they are thinned.
 constexpr size_t kMostHeld = 8 * kMostPoints;
 
 using Points = std::map<int64_t, v1::Metrics>;  // by step
+
+std::set<std::string> NamesOf(const Points& points) {
+  std::set<std::string> names;
+  for (const auto& [step, point] : points) {
+    for (const auto& [name, value] : point.values()) {
+      names.insert(name);
+    }
+  }
+  return names;
+}
 
 // Leaves at most `most` points: the steps are cut into stretches, and of each stretch stay the
 // points with some curve's least or greatest value there, as many as fit.
@@ -24,13 +36,7 @@ void Thin(Points& points, size_t most) {
   if (points.size() <= most) {
     return;
   }
-  std::set<std::string> names;
-  for (const auto& [step, point] : points) {
-    for (const auto& [name, value] : point.values()) {
-      names.insert(name);
-    }
-  }
-  const size_t in_stretch = std::max<size_t>(2 * names.size(), 1);
+  const size_t in_stretch = std::max<size_t>(2 * NamesOf(points).size(), 1);
   const size_t stretches = std::max<size_t>(most / in_stretch, 1);
   std::set<int64_t> kept;
   auto it = points.begin();
@@ -103,7 +109,21 @@ absl::StatusOr<v1::MetricHistory> Read(const v1::GetMetricHistoryRequest& reques
     }
   }
   history.set_total_points(static_cast<int64_t>(points.size()) + dropped);
+  // Two points for each curve: fewer have no room for its least and its greatest value.
+  const size_t least = 2 * NamesOf(points).size();
+  if (points.size() > most && most < least) {
+    return absl::InvalidArgumentError(absl::StrCat("max_points: must be at least ", least,
+                                                   " for this job's ", least / 2, " curves, got ",
+                                                   most, "; `metrics` chooses some of them"));
+  }
   Thin(points, most);
+  size_t bytes = 0;
+  for (const auto& [step, point] : points) {
+    bytes += point.ByteSizeLong();
+  }
+  if (bytes > kMostBytes) {
+    Thin(points, std::max(least, points.size() * kMostBytes / bytes));
+  }
   for (auto& [step, point] : points) {
     *history.add_points() = std::move(point);
   }

@@ -3,7 +3,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "server/jobs/job.h"
-#include "server/predict/predict.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/page_token.h"
 
@@ -35,7 +34,6 @@ absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& r
   HONE_ASSIGN_OR_RETURN(store::Page<v1::Model> page, deps.store.ListModels(limit, before));
   v1::ListModelsResponse response;
   for (v1::Model& model : page.items) {
-    model.clear_plan();
     *response.add_models() = std::move(model);
   }
   response.set_next_page_token(PageToken(page.next_row));
@@ -62,6 +60,7 @@ void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
         if (!deleted.ok()) {
           return done(deleted.status());
         }
+        deps.predictors.Drop(*deleted);
         if (!deps.reads.Submit([&deps, id = *deleted] { deps.directory.RemoveModel(id); })) {
           deps.directory.RemoveModel(*deleted);
         }
@@ -79,18 +78,20 @@ void PinModel(const v1::PinModelRequest& request, Deps& deps, Done<v1::Model> do
                                 std::move(done));
 }
 
-void Predict(const v1::PredictRequest& request, Deps& deps, Done<v1::PredictResponse> done) {
+void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,
+             Done<v1::PredictResponse> done) {
   const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
   if (!id.ok()) {
     return done(id.status());
   }
-  if (const absl::Status status = deps.store.GetModel(*id).status(); !status.ok()) {
-    return done(status);
+  const absl::StatusOr<v1::Model> model = deps.store.GetModel(*id);
+  if (!model.ok()) {
+    return done(model.status());
   }
   if (const absl::Status status = CheckInputs(request); !status.ok()) {
     return done(status);
   }
-  predict::Predict(*id, request, deps.directory, deps.calls, std::move(done));
+  deps.predictors.Predict(*model, request, timeout, std::move(done));
 }
 
 }  // namespace hone::server::rpc

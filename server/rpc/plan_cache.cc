@@ -11,7 +11,27 @@ std::string PlanCache::KeyOf(const v1::JobSpec& spec, int threads,
   planned.clear_labels();
   planned.clear_priority();
   planned.clear_deadline_seconds();
-  planned.mutable_training()->clear_seed();
+  v1::TrainingSpec& training = *planned.mutable_training();
+  training.clear_seed();
+  // Checked before; a number that no plan looks at. Not so the other fields: a weight decay or a
+  // momentum of zero has no step of its own.
+  v1::Optimizer& optimizer = *training.mutable_optimizer();
+  switch (optimizer.kind_case()) {
+    case v1::Optimizer::kSgd:
+      optimizer.mutable_sgd()->clear_learning_rate();
+      break;
+    case v1::Optimizer::kAdam:
+      optimizer.mutable_adam()->clear_learning_rate();
+      break;
+    case v1::Optimizer::kAdamw:
+      optimizer.mutable_adamw()->clear_learning_rate();
+      break;
+    case v1::Optimizer::kRmsprop:
+      optimizer.mutable_rmsprop()->clear_learning_rate();
+      break;
+    case v1::Optimizer::KIND_NOT_SET:
+      break;
+  }
   return absl::StrCat(threads, "|", dataset_path, "|", planned.SerializeAsString());
 }
 

@@ -32,8 +32,6 @@ namespace {
 using metrics::Metric;
 
 constexpr int kMaxMessageBytes = 4 << 20;
-// What a worker may reserve and not use, above its job's share of the memory: stacks, heaps.
-constexpr int64_t kWorkerBytes = int64_t{128} << 20;
 constexpr int64_t kStorageEverySeconds = 60;
 
 class HonedServer final : public Server {
@@ -60,7 +58,7 @@ class HonedServer final : public Server {
             .data_mirror = config_.data_mirror,
             .concurrent_jobs = config_.concurrent_jobs,
             .threads = config_.threads,
-            .memory_bytes_per_job = config_.MemoryPerJob() + kWorkerBytes,
+            .memory_bytes_per_job = config_.MemoryPerJob(),
             .grace = config_.grace,
             .silence = config_.silence,
             .stall = config_.stall,
@@ -70,11 +68,19 @@ class HonedServer final : public Server {
         *writer_, *directory_, registry_);
     calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     retention_ = std::make_unique<retention::Retention>(
-        config_.keep, retention::Hooks{.datasets_removed = [this] { datasets_->Sweep(); }}, *store_,
-        *writer_, *directory_);
+        config_.keep,
+        retention::Hooks{.model_removed = [this](const std::string& id) { predictors_->Drop(id); },
+                         .datasets_removed = [this] { datasets_->Sweep(); }},
+        *store_, *writer_, *directory_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
-    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *reads_,
-                                        *directory_, *datasets_, bus_, registry_, plans_, engine_});
+    predictors_ = std::make_unique<predict::ModelCache>(
+        predict::CacheOptions{.worker = config_.worker,
+                              .max_bytes = config_.predict_cache_bytes,
+                              .idle = config_.predict_idle},
+        *directory_, registry_);
+    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
+                                        *predictors_, *reads_, *directory_, *datasets_, bus_,
+                                        registry_, plans_, engine_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -101,6 +107,7 @@ class HonedServer final : public Server {
       server_->GetHealthCheckService()->SetServingStatus(false);
       streams_->Goodbye();
       calls_->Stop();
+      predictors_->Stop();
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
     }
@@ -111,6 +118,7 @@ class HonedServer final : public Server {
     endpoint_.reset();
     streams_.reset();
     reads_.reset();
+    predictors_.reset();
     calls_.reset();
     retention_.reset();
     scheduler_.reset();
@@ -200,6 +208,8 @@ class HonedServer final : public Server {
       registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
       registry.Set(Metric::kTasksRefused, {name}, static_cast<double>(queue.get().refused()));
     }
+    registry.Set(Metric::kTasksQueued, {"predictions"},
+                 static_cast<double>(predictors_->waiting()));
   }
 
   // Every state of every task, so that none is missing where 0 is meant.
@@ -257,6 +267,7 @@ class HonedServer final : public Server {
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<retention::Retention> retention_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
+  std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<Deps> deps_;
   std::unique_ptr<WatchStreams> streams_;

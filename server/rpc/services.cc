@@ -6,6 +6,14 @@
 #include "server/rpc/upload_stream.h"
 
 namespace hone::server::rpc {
+namespace {
+
+// Of a call, where its client set no shorter deadline.
+constexpr absl::Duration kMostTime = absl::Seconds(60);
+// Of one that reads a data set whole, which a client may want to wait for.
+constexpr absl::Duration kMostTimeToRead = absl::Hours(1);
+
+}  // namespace
 
 grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
                                                      const v1::CreateJobRequest* request,
@@ -131,8 +139,9 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
                                                 const v1::PredictRequest* request,
                                                 v1::PredictResponse* reply) {
   return Unary<v1::PredictResponse>(context, "Predict", deps_, reply)
-      .Later(
-          [&](Done<v1::PredictResponse> done) { rpc::Predict(*request, deps_, std::move(done)); });
+      .Later([&](Done<v1::PredictResponse> done) {
+        rpc::Predict(*request, TimeLeft(*context, kMostTime), deps_, std::move(done));
+      });
 }
 
 grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContext* context,
@@ -179,7 +188,7 @@ grpc::ServerUnaryReactor* DatasetService::ValidateDataset(grpc::CallbackServerCo
                                                           v1::DatasetReport* reply) {
   return Unary<v1::DatasetReport>(context, "ValidateDataset", deps_, reply)
       .Later([&](Done<v1::DatasetReport> done) {
-        rpc::ValidateDataset(*request, deps_, std::move(done));
+        rpc::ValidateDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_, std::move(done));
       });
 }
 
@@ -188,7 +197,7 @@ grpc::ServerUnaryReactor* DatasetService::PreviewDataset(grpc::CallbackServerCon
                                                          v1::DatasetReport* reply) {
   return Unary<v1::DatasetReport>(context, "PreviewDataset", deps_, reply)
       .Later([&](Done<v1::DatasetReport> done) {
-        rpc::PreviewDataset(*request, deps_, std::move(done));
+        rpc::PreviewDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_, std::move(done));
       });
 }
 

@@ -3,20 +3,26 @@
 #include <string>
 
 #include "absl/strings/cord.h"
-#include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "server/jobs/retry_delay.h"
 
 namespace hone::server::rpc {
 namespace {
 
 // Message and details share the 8 KiB of trailers that a gRPC client accepts by default.
 constexpr size_t kMaxMessage = 1500;
+// Where the error names none.
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 }  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) {
     return grpc::Status::OK;
+  }
+  if ((absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) &&
+      !status.GetPayload(jobs::kRetryInfoUrl).has_value()) {
+    return ToGrpc(jobs::WithRetryDelay(status, kRetryDelay));
   }
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
@@ -26,11 +32,6 @@ grpc::Status ToGrpc(const absl::Status& status) {
     any.set_type_url(std::string(url));
     any.set_value(std::string(bytes));
   });
-  if (absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) {
-    google::rpc::RetryInfo retry;
-    retry.mutable_retry_delay()->set_seconds(1);
-    details.add_details()->PackFrom(retry);
-  }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(),
                       details.details_size() > 0 ? details.SerializeAsString() : "");
 }

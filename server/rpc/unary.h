@@ -2,12 +2,14 @@
 
 #include <grpcpp/support/server_callback.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/steady_clock.h"
 #include "hone/v1/job_resource.pb.h"
@@ -16,6 +18,11 @@
 #include "server/rpc/status.h"
 
 namespace hone::server::rpc {
+
+// What is left of the time that the client gave the call, at most `most`.
+inline absl::Duration TimeLeft(const grpc::CallbackServerContext& context, absl::Duration most) {
+  return std::min(absl::FromChrono(context.deadline()) - absl::Now(), most);
+}
 
 // The one wrapper around every unary call: counts, times and logs it, and turns its answer into
 // gRPC's.

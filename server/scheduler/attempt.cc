@@ -15,6 +15,8 @@ using worker_process::WorkerProcess;
 
 // Taken from one worker before the others have their turn.
 constexpr int kFramesPerTurn = 256;
+// What a worker may reserve and not use, above its job's share of the memory: stacks, heaps.
+constexpr int64_t kUnusedBytes = int64_t{128} << 20;
 
 }  // namespace
 
@@ -40,7 +42,12 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);
   request.set_model_directory(options.model_directory);
-  request.set_memory_bytes(options.memory_bytes);
+  if (job.plan.peak_memory_bytes() == 0) {
+    request.set_memory_bytes(options.memory_bytes);
+  }
+  if (options.memory_bytes > 0) {
+    request.set_memory_limit_bytes(options.memory_bytes + kUnusedBytes);
+  }
   std::unique_ptr<Attempt> attempt(new Attempt(job, options));
   HONE_ASSIGN_OR_RETURN(
       attempt->process_,

@@ -17,10 +17,10 @@ struct AttemptOptions {
   std::string run_directory;    // this attempt's
   std::string cache_directory;  // for downloaded data sets
   std::string data_mirror;
-  std::string model_directory = "";  // of the model that the job begins with; "": none
-  std::string dataset_path = "";     // the uploaded data set that the job names; "": none
-  int64_t memory_bytes = 0;          // that the process may get at most; 0: no limit of its own
-  absl::Duration grace = absl::Seconds(20);     // from SIGTERM to SIGKILL
+  std::string model_directory = "";          // of the model that the job begins with; "": none
+  std::string dataset_path = "";             // the uploaded data set that the job names; "": none
+  int64_t memory_bytes = 0;                  // the job's share; 0: no limit
+  absl::Duration grace = absl::Seconds(20);  // from SIGTERM to SIGKILL
   absl::Duration silence = absl::Seconds(120);  // without a frame: it hangs
   absl::Duration stall = absl::Minutes(10);     // without getting on: the same
 };

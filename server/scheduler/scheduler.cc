@@ -106,8 +106,9 @@ void Scheduler::Loop() {
       const bool over = attempt.ended() && told && Conclude(it->second, now);
       it = over ? running_.erase(it) : std::next(it);
     }
-    std::erase_if(unstarted_,
-                  [&](const Unstarted& one) { return Settle(one.job, Outcome(), one.decision, now); });
+    std::erase_if(unstarted_, [&](const Unstarted& one) {
+      return Settle(one.job, Outcome(), one.decision, now);
+    });
     running_count_ = static_cast<int>(running_.size());
     running_threads_ = options_.threads - FreeThreads();
     seconds_left_ = SecondsLeft();

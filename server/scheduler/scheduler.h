@@ -26,7 +26,7 @@ struct SchedulerOptions {
   std::string data_mirror = "";
   int concurrent_jobs = 1;
   int threads = 1;                   // of all running jobs together
-  int64_t memory_bytes_per_job = 0;  // that a worker may get at most; 0: no limit
+  int64_t memory_bytes_per_job = 0;  // 0: no limit
   absl::Duration grace = absl::Seconds(20);
   absl::Duration silence = absl::Seconds(120);  // of a worker without a frame: it hangs
   absl::Duration stall = absl::Minutes(10);     // of one that does not get on: the same

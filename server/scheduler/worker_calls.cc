@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/jobs/retry_delay.h"
 #include "server/worker_process/worker_process.h"
 
 namespace hone::server::scheduler {
@@ -17,22 +18,8 @@ namespace {
 using worker_process::Received;
 using worker_process::WorkerProcess;
 
-absl::Status ToStatus(const v1::Failure& failure) {
-  const bool known = failure.code() > 0 && failure.code() <= 16;
-  return absl::Status(
-      known ? static_cast<absl::StatusCode>(failure.code()) : absl::StatusCode::kInternal,
-      failure.message());
-}
-
 const char* ModeName(v1::WorkerRequest::Mode mode) {
-  switch (mode) {
-    case v1::WorkerRequest::PLAN:
-      return "plan";
-    case v1::WorkerRequest::DATASET:
-      return "dataset";
-    default:
-      return "predict";
-  }
+  return mode == v1::WorkerRequest::PLAN ? "plan" : "dataset";
 }
 
 }  // namespace
@@ -57,7 +44,9 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
   const bool taken = executor_.Submit(
       [this, request = std::move(request), deadline, done] { done(Call(request, deadline)); });
   if (!taken) {
-    done(absl::ResourceExhaustedError("too many plans and predictions wait; try again"));
+    done(jobs::WithRetryDelay(
+        absl::ResourceExhaustedError("too many plans and looks at data sets wait; try again"),
+        absl::Seconds(2)));
   }
 }
 
@@ -82,10 +71,9 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
     HONE_ASSIGN_OR_RETURN(Received received, worker->Read(std::min(left, absl::Milliseconds(200))));
     if (received.frame.has_value()) {
       if (received.frame->has_failure()) {
-        return ToStatus(received.frame->failure());
+        return worker_process::ToStatus(received.frame->failure());
       }
-      if (received.frame->has_plan() || received.frame->has_predictions() ||
-          received.frame->has_dataset()) {
+      if (received.frame->has_plan() || received.frame->has_dataset()) {
         return *std::move(received.frame);
       }
     }

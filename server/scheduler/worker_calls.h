@@ -13,8 +13,8 @@
 
 namespace hone::server::scheduler {
 
-// Short runs of hone-worker that answer with one frame: PLAN, PREDICT and DATASET. Two at a time, a
-// bounded number waits. What they read (data sets, models, pictures) is parsed in their process,
+// Short runs of hone-worker that answer with one frame: PLAN and DATASET. Two at a time, a
+// bounded number waits. What they read (data sets, models) is parsed in their process,
 // not here. The arguments of the constructor outlive this.
 class WorkerCalls {
  public:
@@ -23,7 +23,7 @@ class WorkerCalls {
   // As Stop, and waits until all are told.
   ~WorkerCalls();
 
-  // `done` gets the first `plan`, `predictions` or `dataset` frame, on a thread of this class, or
+  // `done` gets the first `plan` or `dataset` frame, on a thread of this class, or
   //   the code and message of the worker's Failure (INVALID_ARGUMENT, NOT_FOUND, …);
   //   DEADLINE_EXCEEDED after `timeout` (the time in the queue counts);
   //   RESOURCE_EXHAUSTED, on the caller's thread, when too many wait; INTERNAL: the worker crashed.

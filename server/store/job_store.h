@@ -31,6 +31,7 @@ struct NewJob {
   int threads = 1;
   std::string request_id = "";  // "": not idempotent
   std::string retry_of = "";    // id of the job whose checkpoints it begins with
+  std::string request = "";     // what the request_id was sent with, beside the spec
 };
 
 // What a worker told since the last time: events without sequence, and the job's row brought up to
@@ -68,7 +69,8 @@ struct ListJobs {
   std::vector<std::string> labels = {};     // "key=value": jobs with all of these
   bool oldest_first = false;
   int limit = 50;
-  int64_t from_row = 0;  // rows behind this one; 0: from the first
+  int64_t max_bytes = int64_t{2} << 20;  // of a page's jobs; one is always there
+  int64_t from_row = 0;                  // rows behind this one; 0: from the first
 };
 
 template <typename T>
@@ -119,7 +121,7 @@ class JobStore {
   virtual absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) = 0;
 
   // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
-  // differs).
+  // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more.
   virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
   // QUEUED → RUNNING with attempt + 1 for the first job of the queue (by priority, then age) whose
   // time has come, if it asks for at most `threads`.
@@ -140,11 +142,13 @@ class JobStore {
   // PAUSED → QUEUED; QUEUED stays.
   virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
   // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
+  // FAILED_PRECONDITION also: a job that has not ended goes on from its checkpoints.
   virtual absl::Status Delete(const std::string& id) = 0;
-  // Delete for up to `limit` jobs that have ended and are not to be kept, the oldest first; their
-  // ids.
+  // Delete for up to `limit` jobs that have ended, are not to be kept and may be deleted, the
+  // oldest first; their ids.
   virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) = 0;
-  // Forgets a model; its job stays, without it.
+  // Forgets a model; its job stays, without it. FAILED_PRECONDITION: a job that has not ended
+  // begins with it.
   virtual absl::Status DeleteModel(const std::string& id) = 0;
   // DeleteModel for up to `limit` models that are neither to be kept nor pinned, the oldest first;
   // their ids.
@@ -165,6 +169,7 @@ class JobStore {
   // The job that a request made, if any.
   virtual absl::StatusOr<std::optional<jobs::Job>> FindRequest(
       const std::string& request_id) const = 0;
+  // Without layer tables and confusion matrices.
   virtual absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const = 0;
   // Events with a sequence above `after`, at most `limit`, in order.
   virtual absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
@@ -173,6 +178,7 @@ class JobStore {
   // When the oldest of the jobs that are queued was made; none: the queue is empty.
   virtual absl::StatusOr<std::optional<absl::Time>> OldestQueued() const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
+  // Without plans and confusion matrices; at most 2 MiB, but one at least.
   virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;
   // Reads everything, the history too; what is not as it should be, in words.
   virtual absl::StatusOr<std::vector<std::string>> FindDamage() const = 0;

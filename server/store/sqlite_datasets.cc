@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "server/jobs/retry_delay.h"
 #include "server/store/sqlite_rows.h"
 
 namespace hone::server::store {
@@ -84,7 +85,7 @@ class SqliteDatasets final : public DatasetStore {
 
   sqlite3* writer_ = nullptr;
   Statement load_, insert_, has_bytes_, load_upload_, find_upload_, insert_upload_, touch_upload_,
-      drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, drop_unused_,
+      drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, remember_, drop_unused_,
       drop_unused_since_;
 
   mutable std::mutex mutex_;  // guards all below
@@ -120,6 +121,9 @@ absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
            {&use_,
             "INSERT OR IGNORE INTO dataset_use SELECT job.row, dataset.row FROM job, dataset "
             "WHERE job.id = ? AND dataset.name = ?"},
+           {&remember_,
+            "UPDATE job SET dataset_sha256 = (SELECT sha256 FROM dataset WHERE name = ?2) WHERE "
+            "id = ?1"},
            {&drop_unused_, absl::StrCat("DELETE FROM dataset WHERE name IS NULL AND NOT ", kUsed)},
            {&drop_unused_since_,
             "DELETE FROM dataset WHERE create_time < ?1 AND NOT EXISTS (SELECT 1 FROM dataset_use "
@@ -183,10 +187,13 @@ absl::Status SqliteDatasets::CheckQuota(int64_t more, int64_t quota) {
   HONE_RETURN_IF_ERROR(total_.Reset().Step().status());
   const int64_t total = total_.ColumnInt(0);
   total_.Reset();
-  return more <= quota - total ? absl::OkStatus()
-                               : absl::ResourceExhaustedError(absl::StrCat(
-                                     "bytes: the data sets and uploads of this server have ", total,
-                                     " of at most ", quota, " bytes; ", more, " more do not fit"));
+  return more <= quota - total
+             ? absl::OkStatus()
+             : jobs::WithRetryDelay(
+                   absl::ResourceExhaustedError(
+                       absl::StrCat("bytes: the data sets and uploads of this server have ", total,
+                                    " of at most ", quota, " bytes; ", more, " more do not fit")),
+                   absl::Minutes(1));
 }
 
 absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t quota,
@@ -268,7 +275,8 @@ absl::Status SqliteDatasets::Check(const std::string& name) {
 }
 
 absl::Status SqliteDatasets::Use(const std::string& job_id, const std::string& name) {
-  return use_.Reset().Text(job_id).Text(name).Run();
+  HONE_RETURN_IF_ERROR(use_.Reset().Text(job_id).Text(name).Run());
+  return remember_.Reset().Text(job_id).Text(name).Run();
 }
 
 absl::StatusOr<Dataset> SqliteDatasets::Get(const std::string& name) const {

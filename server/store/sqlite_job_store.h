@@ -104,6 +104,8 @@ class SqliteStore final : public JobStore {
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
   absl::StatusOr<JobRow> Load(const std::string& id);
   absl::StatusOr<JobRow> LoadBy(Statement& statement);
+  absl::Status CheckOrigins(const NewJob& job);
+  absl::Status CheckNobodyBeginsWith(const std::string& model_id);
   // Loads the job, moves it from the state that it has to the one that `next` gives for that one
   // (the same: nothing happens), and returns what it is then. No next state: refused.
   absl::StatusOr<jobs::Job> Move(
@@ -122,8 +124,8 @@ class SqliteStore final : public JobStore {
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
       overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
-      clean_, delete_model_, without_model_, excess_, bytes_, old_models_, excess_models_,
-      heavy_models_, pin_;
+      clean_, delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_,
+      old_models_, excess_models_, heavy_models_, pin_;
 };
 
 }  // namespace hone::server::store

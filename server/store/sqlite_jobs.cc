@@ -116,19 +116,40 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
              now);
 }
 
+// What a new job begins with must be there, and stays while the job needs it: see Delete and
+// DeleteModel.
+absl::Status SqliteStore::CheckOrigins(const NewJob& job) {
+  if (!job.retry_of.empty()) {
+    HONE_RETURN_IF_ERROR(Load(job.retry_of).status());
+  }
+  const std::string& model = job.spec.model().pretrained().model();
+  if (model.empty()) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
+  HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
+  has_model_.Reset();
+  return found ? absl::OkStatus()
+               : absl::NotFoundError(
+                     absl::StrCat("model.pretrained.model: there is no model ", model));
+}
+
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
   const std::string spec = Serialize(job.spec);
   if (!job.request_id.empty()) {
     absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
-    if (known.ok() && Serialize(known->job.spec) != spec) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "request_id: \"", job.request_id, "\" made jobs/", known->job.id, " from another spec"));
+    if (known.ok() && (Serialize(known->job.spec) != spec ||
+                       (!known->job.request.empty() && known->job.request != job.request))) {
+      return absl::AlreadyExistsError(absl::StrCat("request_id: \"", job.request_id,
+                                                   "\" made jobs/", known->job.id,
+                                                   " from another request"));
     }
     if (!absl::IsNotFound(known.status())) {
       HONE_RETURN_IF_ERROR(known.status());
       return std::move(known->job);
     }
   }
+  HONE_RETURN_IF_ERROR(CheckOrigins(job));
   const absl::Status inserted = Atomically([&]() -> absl::Status {
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
@@ -142,7 +163,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
         .Int(ToNanos(now));
     job.plan.has_seconds() ? insert_.Int(static_cast<int64_t>(1e3 * job.plan.seconds()))
                            : insert_.Null();
-    HONE_RETURN_IF_ERROR(insert_.Run());
+    HONE_RETURN_IF_ERROR(insert_.Text(job.request).Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
     for (const auto& [key, value] : job.spec.labels()) {
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());

@@ -1,7 +1,9 @@
 #include "server/store/sqlite_reader.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -18,6 +20,14 @@ int64_t OrNewest(int64_t before_row) {
 absl::Duration ColumnMilliseconds(const Statement& statement, int column) {
   return statement.IsNull(column) ? absl::InfiniteDuration()
                                   : absl::Milliseconds(statement.ColumnInt(column));
+}
+
+constexpr int64_t kMostPageBytes = int64_t{2} << 20;
+
+// Of what grows with the job, as it is sent.
+int64_t BytesOf(const jobs::Job& job) {
+  return static_cast<int64_t>(job.spec.ByteSizeLong() + job.plan.ByteSizeLong() +
+                              job.latest.ByteSizeLong() + job.evaluation.ByteSizeLong());
 }
 
 absl::StatusOr<v1::Model> ParseModel(absl::string_view bytes) {
@@ -40,16 +50,22 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
                                " FROM job WHERE id = ?")));
   HONE_RETURN_IF_ERROR(
       reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
-  // The states are given as one text between commas; an empty text is all of them.
   // Labels are a JSON array.
   constexpr char kFilter[] =
-      "AND (?2 = '' OR instr(?2, ',' || state || ',') > 0) AND (?3 = '' OR task = ?3) "
+      "AND (?3 = '' OR task = ?3) "
       "AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS wanted WHERE NOT EXISTS (SELECT 1 FROM "
       "job_label WHERE job_row = job.row AND label = wanted.value)) ORDER BY row ";
-  HONE_RETURN_IF_ERROR(reader->list_.Prepare(
-      connection, absl::StrCat(select, "WHERE row < ?1 ", kFilter, "DESC LIMIT ?5")));
-  HONE_RETURN_IF_ERROR(reader->list_oldest_.Prepare(
-      connection, absl::StrCat(select, "WHERE row > ?1 ", kFilter, "LIMIT ?5")));
+  const std::string of_state = select + "INDEXED BY job_by_state_in_order WHERE state = ?2 AND ";
+  for (const auto& [statement, what] : std::vector<std::pair<Statement*, std::string>>{
+           {&reader->list_, select + "WHERE "}, {&reader->list_state_, of_state}}) {
+    HONE_RETURN_IF_ERROR(
+        statement->Prepare(connection, absl::StrCat(what, "row < ?1 ", kFilter, "DESC LIMIT ?5")));
+  }
+  for (const auto& [statement, what] : std::vector<std::pair<Statement*, std::string>>{
+           {&reader->list_oldest_, select + "WHERE "}, {&reader->list_state_oldest_, of_state}}) {
+    HONE_RETURN_IF_ERROR(
+        statement->Prepare(connection, absl::StrCat(what, "row > ?1 ", kFilter, "LIMIT ?5")));
+  }
   HONE_RETURN_IF_ERROR(reader->queue_.Prepare(
       connection,
       "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' ORDER BY priority DESC, row"));
@@ -97,33 +113,54 @@ absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::st
   return std::move(row->job);
 }
 
-absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
-  std::string states;
-  for (const jobs::JobState state : what.states) {
-    absl::StrAppend(&states, states.empty() ? "," : "", jobs::StateName(state), ",");
-  }
-  const std::lock_guard lock(mutex_);
-  Statement& list = what.oldest_first ? list_oldest_ : list_;
+absl::Status SqliteReader::Collect(Statement& list, const ListJobs& what, absl::string_view state,
+                                   std::vector<JobRow>& rows) {
   list.Reset()
       .Int(what.oldest_first ? what.from_row : OrNewest(what.from_row))
-      .Text(states)
+      .Text(state)
       .Text(what.task)
       .Text(nlohmann::json(what.labels).dump())
       .Int(what.limit + 1);
-  Page<jobs::Job> page;
-  absl::flat_hash_map<int64_t, size_t> queued;  // row → item
-  int64_t last = 0;
-  while (true) {
+  int64_t bytes = 0;
+  for (int count = 0; count < 2 || bytes <= what.max_bytes; ++count) {
     HONE_ASSIGN_OR_RETURN(const bool found, list.Step());
     if (!found) {
-      break;
-    }
-    if (static_cast<int>(page.items.size()) == what.limit) {
-      page.next_row = last;
-      list.Reset();
-      break;
+      return absl::OkStatus();
     }
     HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(list));
+    row.job.plan.clear_layers();
+    row.job.evaluation.clear_confusion();
+    bytes += BytesOf(row.job);
+    rows.push_back(std::move(row));
+  }
+  list.Reset();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
+  const std::lock_guard lock(mutex_);
+  std::vector<JobRow> rows;
+  if (what.states.empty()) {
+    HONE_RETURN_IF_ERROR(Collect(what.oldest_first ? list_oldest_ : list_, what, "", rows));
+  }
+  const std::set<jobs::JobState> states(what.states.begin(), what.states.end());
+  for (const jobs::JobState state : states) {
+    HONE_RETURN_IF_ERROR(Collect(what.oldest_first ? list_state_oldest_ : list_state_, what,
+                                 jobs::StateName(state), rows));
+  }
+  std::sort(rows.begin(), rows.end(), [&](const JobRow& a, const JobRow& b) {
+    return what.oldest_first ? a.row < b.row : a.row > b.row;
+  });
+  Page<jobs::Job> page;
+  absl::flat_hash_map<int64_t, size_t> queued;  // row → item
+  int64_t bytes = 0, last = 0;
+  for (JobRow& row : rows) {
+    bytes += BytesOf(row.job);
+    const bool full = static_cast<int>(page.items.size()) == what.limit;
+    if (full || (!page.items.empty() && bytes > what.max_bytes)) {
+      page.next_row = last;
+      break;
+    }
     last = row.row;
     if (row.job.state == jobs::JobState::kQueued) {
       queued.emplace(row.row, page.items.size());
@@ -248,18 +285,22 @@ absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(int limit, int64_t befo
   const std::lock_guard lock(mutex_);
   list_models_.Reset().Int(OrNewest(before_row)).Int(limit + 1);
   Page<v1::Model> page;
-  for (int64_t last = 0;;) {
+  for (int64_t last = 0, bytes = 0;;) {
     HONE_ASSIGN_OR_RETURN(const bool found, list_models_.Step());
     if (!found) {
       return page;
     }
-    if (static_cast<int>(page.items.size()) == limit) {
+    HONE_ASSIGN_OR_RETURN(v1::Model model, ParseModel(list_models_.ColumnBytes(1)));
+    model.clear_plan();
+    model.mutable_evaluation()->clear_confusion();
+    bytes += static_cast<int64_t>(model.ByteSizeLong());
+    const bool full = static_cast<int>(page.items.size()) == limit;
+    if (full || (!page.items.empty() && bytes > kMostPageBytes)) {
       page.next_row = last;
       list_models_.Reset();
       return page;
     }
     last = list_models_.ColumnInt(0);
-    HONE_ASSIGN_OR_RETURN(v1::Model model, ParseModel(list_models_.ColumnBytes(1)));
     page.items.push_back(std::move(model));
   }
 }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "server/store/job_store.h"
 #include "server/store/sqlite.h"
+#include "server/store/sqlite_rows.h"
 
 namespace hone::server::store {
 
@@ -32,6 +33,9 @@ class SqliteReader {
 
  private:
   SqliteReader() = default;
+  // Appends what one listing finds: more than one page has room for, if there is more.
+  absl::Status Collect(Statement& list, const ListJobs& what, absl::string_view state,
+                       std::vector<JobRow>& rows);
   // Sets the queue positions of `items`, given by their rows. With mutex_ held.
   absl::Status NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
                             std::vector<jobs::Job>& items);
@@ -40,8 +44,8 @@ class SqliteReader {
   Connection connection_;
   Statement get_;
   Statement find_request_;
-  // By newest and by oldest first.
-  Statement list_, list_oldest_;
+  // By newest and by oldest first; of one state.
+  Statement list_, list_oldest_, list_state_, list_state_oldest_;
   Statement queue_;
   Statement events_;
   Statement count_;

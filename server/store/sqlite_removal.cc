@@ -18,6 +18,14 @@ absl::Status SqliteStore::Delete(const std::string& id) {
       return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
                                                         " and may still run; cancel it first"));
     }
+    HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(id).Step());
+    if (needed) {
+      const std::string by =
+          absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1));
+      retry_.Reset();
+      return absl::FailedPreconditionError(
+          absl::StrCat("jobs/", id, " is needed by ", by, " and goes on from its checkpoints"));
+    }
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
     return to_garbage_.Reset().Int(row.row).Run();
@@ -76,10 +84,16 @@ absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteEnded(const KeepJobs
       HONE_ASSIGN_OR_RETURN(ids, Ids(excess_.Reset().Int(0).Int(1)));
     }
   }
+  std::vector<std::string> deleted;
   for (const std::string& id : ids) {
-    HONE_RETURN_IF_ERROR(Delete(id));
+    const absl::Status status = Delete(id);
+    if (status.ok()) {
+      deleted.push_back(id);
+    } else if (!absl::IsFailedPrecondition(status)) {
+      return status;  // else a job still goes on from it
+    }
   }
-  return ids;
+  return deleted;
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteModels(const KeepModels& keep,
@@ -118,8 +132,31 @@ absl::StatusOr<v1::Model> SqliteStore::PinModel(const std::string& id, bool pinn
   return model;
 }
 
+absl::Status SqliteStore::CheckNobodyBeginsWith(const std::string& model_id) {
+  const std::string name = jobs::ModelName(model_id);
+  beginner_.Reset().Blob(name);
+  absl::Status status;
+  while (status.ok()) {
+    HONE_ASSIGN_OR_RETURN(const bool found, beginner_.Step());
+    if (!found) {
+      break;
+    }
+    const absl::string_view bytes = beginner_.ColumnBytes(2);
+    v1::JobSpec spec;
+    if (spec.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
+        spec.model().pretrained().model() == name) {
+      status = absl::FailedPreconditionError(
+          absl::StrCat(name, " is what jobs/", beginner_.ColumnBytes(0), " begins with, which is ",
+                       beginner_.ColumnBytes(1), "; cancel the job first"));
+    }
+  }
+  beginner_.Reset();
+  return status;
+}
+
 absl::Status SqliteStore::DeleteModel(const std::string& id) {
   return Atomically([&]() -> absl::Status {
+    HONE_RETURN_IF_ERROR(CheckNobodyBeginsWith(id));
     HONE_RETURN_IF_ERROR(delete_model_.Reset().Text(id).Run());
     if (sqlite3_changes(connection_.get()) != 1) {
       return absl::NotFoundError(absl::StrCat("there is no model models/", id));

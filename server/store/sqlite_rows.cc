@@ -62,6 +62,8 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.model_id = std::string(bytes());
   job.retry_of = std::string(bytes());
   job.last_sequence = integer();
+  job.request = std::string(bytes());
+  job.dataset_sha256 = std::string(bytes());
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

@@ -82,8 +82,8 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(insert_.Prepare(
       connection,
       "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-      "state, create_time, expected_ms, last_sequence) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, 1)"));
+      "state, create_time, expected_ms, request, last_sequence) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, 1)"));
   HONE_RETURN_IF_ERROR(label_.Prepare(connection, "INSERT INTO job_label VALUES (?, ?)"));
   HONE_RETURN_IF_ERROR(load_.Prepare(connection, select + "WHERE id = ?"));
   HONE_RETURN_IF_ERROR(load_request_.Prepare(connection, select + "WHERE request_id = ?"));
@@ -94,7 +94,9 @@ absl::Status SqliteStore::PrepareAll() {
       connection, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"));
   HONE_RETURN_IF_ERROR(ended_.Prepare(
       connection,
-      "SELECT id FROM job WHERE end_time > 0 AND end_time < ? ORDER BY end_time LIMIT ?"));
+      "SELECT id FROM job WHERE end_time > 0 AND end_time < ? AND NOT EXISTS (SELECT 1 FROM job AS "
+      "retry WHERE retry.retry_of = job.id AND retry.retry_of != '' AND retry.state NOT IN "
+      "('SUCCEEDED', 'FAILED', 'CANCELLED')) ORDER BY end_time LIMIT ?"));
   HONE_RETURN_IF_ERROR(delete_.Prepare(connection, "DELETE FROM job WHERE row = ? AND state = ?"));
   HONE_RETURN_IF_ERROR(
       delete_labels_.Prepare(connection, "DELETE FROM job_label WHERE job_row = ?"));
@@ -108,6 +110,26 @@ absl::Status SqliteStore::PrepareAll() {
   HONE_RETURN_IF_ERROR(delete_model_.Prepare(connection, "DELETE FROM model WHERE id = ?"));
   HONE_RETURN_IF_ERROR(without_model_.Prepare(
       connection, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"));
+  HONE_RETURN_IF_ERROR(has_model_.Prepare(connection, "SELECT 1 FROM model WHERE id = ?"));
+  HONE_RETURN_IF_ERROR(retry_.Prepare(
+      connection,
+      "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
+      "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"));
+  // A first sieve: whose spec has the model's name among its bytes.
+  HONE_RETURN_IF_ERROR(beginner_.Prepare(
+      connection,
+      "SELECT id, state, spec FROM job WHERE state IN "
+      "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"));
+  HONE_RETURN_IF_ERROR(has_model_.Prepare(connection, "SELECT 1 FROM model WHERE id = ?"));
+  HONE_RETURN_IF_ERROR(retry_.Prepare(
+      connection,
+      "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
+      "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"));
+  // A first sieve: whose spec has the model's name among its bytes.
+  HONE_RETURN_IF_ERROR(beginner_.Prepare(
+      connection,
+      "SELECT id, state, spec FROM job WHERE state IN "
+      "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"));
   HONE_RETURN_IF_ERROR(clean_.Prepare(connection, "DELETE FROM garbage WHERE job_row = ?"));
   HONE_RETURN_IF_ERROR(mine_.Prepare(
       connection,

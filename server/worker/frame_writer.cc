@@ -27,12 +27,16 @@ FrameWriter::FrameWriter(int fd) : fd_(fd), heartbeat_([this] { Heartbeat(); }) 
 }
 
 FrameWriter::~FrameWriter() {
+  StopHeartbeat();
+  heartbeat_.join();
+}
+
+void FrameWriter::StopHeartbeat() {
   {
     const std::lock_guard lock(mutex_);
     end_ = true;
   }
   ended_.notify_all();
-  heartbeat_.join();
 }
 
 void FrameWriter::SendLocked(const v1::WorkerFrame& frame) {

@@ -29,6 +29,8 @@ class FrameWriter {
   void SendFinished(const std::string& end_reason);
   // Sent at most four times a second, and repeated while nothing else is said.
   void SetProgress(const std::string& phase, double done);
+  // For one who speaks only when asked.
+  void StopHeartbeat();
 
  private:
   void Heartbeat();

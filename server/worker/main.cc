@@ -1,5 +1,5 @@
-// hone-worker MODE --request FILE: one job in one process. Events go to descriptor 3; end of file
-// on descriptor 4 means that the parent is gone.
+// hone-worker MODE --request FILE: one job in one process, or one model that serves predictions.
+// Events go to descriptor 3; end of file on descriptor 4 means that the parent is gone.
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -75,6 +75,8 @@ bool Run(const v1::WorkerRequest& request, FrameWriter& writer) {
       return Predict(request, writer);
     case v1::WorkerRequest::DATASET:
       return InspectDataset(request, writer);
+    case v1::WorkerRequest::SERVE:
+      return Serve(request, writer);
     default:
       SendFailure(ToFailure(absl::InvalidArgumentError("the request has no mode"),
                             engine::train::Phase::kPlanning, 0),
@@ -106,12 +108,11 @@ int Main(int argc, char** argv) {
   if (!usage || fcntl(worker_process::kEventFd, F_GETFD) < 0 ||
       fcntl(worker_process::kParentAliveFd, F_GETFD) < 0) {
     std::fprintf(stderr,
-                 "usage: hone-worker train|plan|predict|dataset --request FILE\n"
+                 "usage: hone-worker train|plan|predict|dataset|serve --request FILE\n"
                  "It is started by honed and by `hone run`, with pipes on descriptors 3 and 4.\n");
     return 2;
   }
   SetUpProcess();
-  WatchParent();
   FrameWriter writer(worker_process::kEventFd);
   const absl::StatusOr<std::string> bytes = ReadFile(argv[3], int64_t{256} << 20);
   v1::WorkerRequest request;
@@ -122,7 +123,11 @@ int Main(int argc, char** argv) {
                 writer);
     return 1;
   }
-  LimitMemory(request.memory_bytes());
+  LimitMemory(request.memory_limit_bytes());
+  // One that serves reads that descriptor itself.
+  if (request.mode() != v1::WorkerRequest::SERVE) {
+    WatchParent();
+  }
   return RunSafely(request, writer) ? 0 : 1;
 }
 

@@ -1,5 +1,6 @@
 #include "server/worker/modes.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
@@ -35,6 +36,21 @@ absl::Status InClientsWords(const absl::Status& status, const v1::WorkerRequest&
   return absl::Status(status.code(), absl::StrReplaceAll(status.message(), names));
 }
 
+// What the server checks of a job that it has planned.
+absl::Status CheckMemory(const TrainingConfig& config, int64_t bytes, FrameWriter& writer,
+                         Phase& phase) {
+  writer.SetProgress("planning", -1);
+  HONE_ASSIGN_OR_RETURN(const engine::train::Plan plan,
+                        engine::train::PlanJob(config, /*measure=*/false, &phase));
+  const int64_t needed = translate::ToProto(plan).peak_memory_bytes();
+  return needed <= bytes
+             ? absl::OkStatus()
+             : absl::ResourceExhaustedError(absl::StrCat(
+                   "out of memory: the job needs about ", (needed >> 20) + 1,
+                   " MiB, this server gives each job ", (bytes >> 20) + 1,
+                   " MiB; a smaller training.batch_size, smaller layers or data.limit may help"));
+}
+
 const char* NameOf(EndReason reason) {
   switch (reason) {
     case EndReason::kCompleted:
@@ -60,6 +76,14 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
   if (!config.ok()) {
     SendFailure(ToFailure(InClientsWords(config.status(), request), Phase::kPlanning, 0), writer);
     return false;
+  }
+  if (request.memory_bytes() > 0) {
+    Phase phase = Phase::kPlanning;
+    if (const absl::Status status = CheckMemory(*config, request.memory_bytes(), writer, phase);
+        !status.ok()) {
+      SendFailure(ToFailure(InClientsWords(status, request), phase, 0), writer);
+      return false;
+    }
   }
   EventSender events(writer);
   engine::train::Trainer trainer(*config, stop, events);

@@ -12,6 +12,8 @@ namespace hone::server::worker {
 bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer);
 bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer);
 bool Predict(const v1::WorkerRequest& request, FrameWriter& writer);
+// Does not return once the model is loaded: the process ends with its parent.
+bool Serve(const v1::WorkerRequest& request, FrameWriter& writer);
 // Reads the file at dataset_path whole. What is wrong with it is the answer, not a failure.
 bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer);
 

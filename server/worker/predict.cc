@@ -1,46 +1,71 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
-#include "engine/predict/predictor.h"
 #include "server/translate/prediction.h"
+#include "server/worker/answer.h"
 #include "server/worker/failure.h"
 #include "server/worker/modes.h"
+#include "server/worker_process/frames.h"
 
 namespace hone::server::worker {
-namespace {
 
 using engine::predict::Example;
 using engine::predict::Prediction;
 using engine::predict::Predictor;
 
+namespace {
+
 absl::StatusOr<std::vector<Prediction>> PredictInputs(const v1::WorkerRequest& request) {
   const int threads = request.threads() > 0 ? request.threads() : AvailableThreads();
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Predictor> predictor,
                         Predictor::Load(request.model_directory(), threads));
-  std::vector<Example> examples;
-  for (int i = 0; i < request.inputs_size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(Example example, translate::ToExample(request.inputs(i), *predictor,
-                                                                absl::StrCat("inputs[", i, "]")));
-    examples.push_back(std::move(example));
-  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<Example> examples,
+                        ToExamples(request.inputs(), *predictor));
   return predictor->Predict(examples);
 }
 
 }  // namespace
 
+absl::StatusOr<std::vector<Example>> ToExamples(
+    const google::protobuf::RepeatedPtrField<v1::PredictInput>& inputs,
+    const Predictor& predictor) {
+  std::vector<Example> examples;
+  for (int i = 0; i < inputs.size(); ++i) {
+    HONE_ASSIGN_OR_RETURN(Example example, translate::ToExample(inputs[i], predictor,
+                                                                absl::StrCat("inputs[", i, "]")));
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+v1::WorkerFrame ToAnswer(const absl::StatusOr<std::vector<Prediction>>& result) {
+  absl::Status status = result.status();
+  v1::WorkerFrame frame;
+  if (result.ok()) {
+    for (const Prediction& prediction : *result) {
+      *frame.mutable_predictions()->add_predictions() = translate::ToProto(prediction);
+    }
+    // The answer goes to a client, whose messages have the frames' limit.
+    if (frame.ByteSizeLong() <= worker_process::kMaxFrameBytes) {
+      return frame;
+    }
+    status = absl::InvalidArgumentError(
+        absl::StrCat("inputs: the answer to ", result->size(), " inputs has ", frame.ByteSizeLong(),
+                     " bytes, at most ", worker_process::kMaxFrameBytes,
+                     " are allowed; send fewer inputs at a time"));
+  }
+  // What was wrong is the model's folder or an input: both are data.
+  *frame.mutable_failure() = ToFailure(status, engine::train::Phase::kLoading, 0);
+  return frame;
+}
+
 bool Predict(const v1::WorkerRequest& request, FrameWriter& writer) {
   writer.SetProgress("predicting", -1);
-  const absl::StatusOr<std::vector<Prediction>> predictions = PredictInputs(request);
-  if (!predictions.ok()) {
-    // What was wrong is the model's folder or an input: both are data.
-    SendFailure(ToFailure(predictions.status(), engine::train::Phase::kLoading, 0), writer);
+  const v1::WorkerFrame answer = ToAnswer(PredictInputs(request));
+  writer.Send(answer);
+  if (answer.has_failure()) {
     return false;
   }
-  v1::WorkerFrame frame;
-  for (const Prediction& prediction : *predictions) {
-    *frame.mutable_predictions()->add_predictions() = translate::ToProto(prediction);
-  }
-  writer.Send(frame);
   writer.SendFinished("COMPLETED");
   return true;
 }

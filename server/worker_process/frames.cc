@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/status.h"
 
 namespace hone::server::worker_process {
 namespace {
@@ -22,7 +23,7 @@ uint32_t LengthAt(const char* bytes) {
 
 }  // namespace
 
-absl::Status WriteFrame(int fd, const v1::WorkerFrame& frame) {
+absl::StatusOr<std::string> EncodeFrame(const v1::WorkerFrame& frame) {
   const size_t length = frame.ByteSizeLong();
   if (length > kMaxFrameBytes) {
     return absl::InvalidArgumentError(
@@ -33,6 +34,11 @@ absl::Status WriteFrame(int fd, const v1::WorkerFrame& frame) {
     bytes[i] = static_cast<char>(length >> (8 * i));
   }
   frame.AppendToString(&bytes);
+  return bytes;
+}
+
+absl::Status WriteFrame(int fd, const v1::WorkerFrame& frame) {
+  HONE_ASSIGN_OR_RETURN(const std::string bytes, EncodeFrame(frame));
   for (size_t done = 0; done < bytes.size();) {
     const ssize_t written = write(fd, bytes.data() + done, bytes.size() - done);
     if (written < 0) {

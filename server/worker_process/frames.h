@@ -14,6 +14,9 @@ namespace hone::server::worker_process {
 // A frame on the pipe: its length in 4 bytes, little endian, then a WorkerFrame in binary form.
 inline constexpr uint32_t kMaxFrameBytes = 4u << 20;
 
+// The bytes of a frame. INVALID_ARGUMENT: it is larger than kMaxFrameBytes.
+absl::StatusOr<std::string> EncodeFrame(const v1::WorkerFrame& frame);
+
 // Writes one whole frame and waits until it is written; frames written by several threads need a
 // lock around this. INVALID_ARGUMENT: the frame is larger than kMaxFrameBytes. UNAVAILABLE: nobody
 // reads any more.

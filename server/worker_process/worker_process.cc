@@ -6,11 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -81,6 +83,8 @@ const char* ModeName(v1::WorkerRequest::Mode mode) {
       return "predict";
     case v1::WorkerRequest::DATASET:
       return "dataset";
+    case v1::WorkerRequest::SERVE:
+      return "serve";
     default:
       return nullptr;
   }
@@ -191,6 +195,13 @@ bool Inherited(absl::string_view name) {
 
 }  // namespace
 
+absl::Status ToStatus(const v1::Failure& failure) {
+  const bool known = failure.code() > 0 && failure.code() <= 16;
+  return absl::Status(
+      known ? static_cast<absl::StatusCode>(failure.code()) : absl::StatusCode::kInternal,
+      failure.message());
+}
+
 std::vector<std::string> WorkerEnvironment(int threads) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -254,6 +265,8 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
   HONE_ASSIGN_OR_RETURN(const pid_t pid,
                         plan.Spawn({options.binary, mode, "--request", options.request_path},
                                    WorkerEnvironment(request.threads())));
+  // A worker that reads no more must not hold us up.
+  fcntl(alive.write.get(), F_SETFL, O_NONBLOCK);
   return std::unique_ptr<WorkerProcess>(
       new WorkerProcess(pid, events.read.release(), alive.write.release()));
 }
@@ -288,6 +301,34 @@ absl::StatusOr<Received> WorkerProcess::Read(absl::Duration timeout) {
       ended_ = true;
     }
   }
+}
+
+absl::Status WorkerProcess::Write(const v1::WorkerFrame& frame, absl::Duration timeout) {
+  HONE_ASSIGN_OR_RETURN(const std::string bytes, EncodeFrame(frame));
+  const absl::Duration deadline = SteadyNow() + timeout;
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t written = write(alive_fd_, bytes.data() + done, bytes.size() - done);
+    if (written >= 0) {
+      done += static_cast<size_t>(written);
+    } else if (errno == EAGAIN) {
+      const absl::Duration left = deadline - SteadyNow();
+      if (left <= absl::ZeroDuration()) {
+        return absl::DeadlineExceededError("the worker does not take its work");
+      }
+      pollfd wanted{.fd = alive_fd_, .events = POLLOUT, .revents = 0};
+      poll(&wanted, 1,
+           static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 1000)));
+    } else if (errno != EINTR) {
+      return ErrnoStatus(errno, "request pipe");
+    }
+  }
+  return absl::OkStatus();
+}
+
+int64_t WorkerProcess::ResidentBytes() const {
+  int64_t pages = 0, resident = 0;
+  std::ifstream(absl::StrCat("/proc/", pid_, "/statm")) >> pages >> resident;
+  return exit_ ? 0 : resident * sysconf(_SC_PAGESIZE);
 }
 
 void WorkerProcess::Signal(int signal) {

@@ -42,6 +42,9 @@ struct Received {
   bool ended = false;
 };
 
+// What the worker said, with the code that it gave. INTERNAL where there is none.
+absl::Status ToStatus(const v1::Failure& failure);
+
 // The environment a worker is started with: what it may inherit of ours, and the settings of the
 // OpenMP runtime, which reads them once, before main.
 std::vector<std::string> WorkerEnvironment(int threads);
@@ -65,6 +68,10 @@ class WorkerProcess {
   // ran. INVALID_ARGUMENT: what came is no frame.
   absl::StatusOr<Received> Read(absl::Duration timeout);
 
+  // To a worker that serves: one frame on its descriptor 4. DEADLINE_EXCEEDED: it does not read;
+  // UNAVAILABLE: it has ended (the process must ignore SIGPIPE). After either it is of no more use.
+  absl::Status Write(const v1::WorkerFrame& frame, absl::Duration timeout);
+
   // To the worker's process group. Nothing once it was reaped.
   void Signal(int signal);
 
@@ -72,6 +79,8 @@ class WorkerProcess {
   ExitStatus Wait(absl::Duration grace);
 
   pid_t pid() const { return pid_; }
+  // Of memory that it holds now; 0 once it has ended.
+  int64_t ResidentBytes() const;
   // Becomes readable when Read has something to do.
   int event_fd() const { return event_fd_; }
 

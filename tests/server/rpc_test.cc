@@ -1,9 +1,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <httplib.h>
 
-#include <filesystem>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -12,137 +10,13 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "hone/v1/model_service.grpc.pb.h"
-#include "hone/v1/training_service.grpc.pb.h"
-#include "server/rpc/server.h"
-#include "tests/support/status_matchers.h"
+#include "tests/server/rpc_testing.h"
 
 namespace hone::server::rpc {
 namespace {
 
-using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
-
-v1::CreateJobRequest Request(const std::string& what) {
-  v1::CreateJobRequest request;
-  v1::JobSpec& spec = *request.mutable_spec();
-  spec.set_display_name(what);
-  spec.mutable_classification();
-  spec.mutable_data()->set_dataset("mnist");
-  spec.mutable_model()->add_layers()->mutable_flatten();
-  spec.mutable_model()->add_layers()->mutable_dense()->set_units(10);
-  spec.mutable_training()->set_epochs(1);
-  return request;
-}
-
-// A server with the scripted worker, in this process, and a client's stubs.
-class RpcTest : public ::testing::Test {
- protected:
-  RpcTest() : root_(absl::StrCat(::testing::TempDir(), "/rpc-", ::getpid(), "-", counter_++)) {
-    config_.data_dir = root_;
-    config_.listen = "127.0.0.1:0";
-    config_.metrics_listen = "127.0.0.1:0";
-    config_.worker = HONE_SCRIPTED_WORKER;
-    config_.concurrent_jobs = 2;
-    config_.threads = 2;
-    config_.memory_bytes = int64_t{1} << 30;
-    config_.grace = absl::Seconds(2);
-    config_.retry_delay = absl::Milliseconds(10);
-    Start();
-  }
-  ~RpcTest() override {
-    server_.reset();
-    std::filesystem::remove_all(root_);
-  }
-  void Start() {
-    server_.reset();
-    auto started = Server::Start(config_);
-    ASSERT_THAT(started, IsOk());
-    server_ = *std::move(started);
-    channel_ = grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()),
-                                   grpc::InsecureChannelCredentials());
-    training_ = v1::TrainingService::NewStub(channel_);
-    models_ = v1::ModelService::NewStub(channel_);
-  }
-  v1::Job Create(const v1::CreateJobRequest& request) {
-    grpc::ClientContext context;
-    v1::Job job;
-    const grpc::Status status = training_->CreateJob(&context, request, &job);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return job;
-  }
-  v1::Job Get(const std::string& name) {
-    grpc::ClientContext context;
-    v1::GetJobRequest request;
-    request.set_name(name);
-    v1::Job job;
-    EXPECT_TRUE(training_->GetJob(&context, request, &job).ok());
-    return job;
-  }
-  struct Watched {
-    std::vector<v1::WatchJobResponse> answers;
-    grpc::Status status;
-    std::vector<int64_t> Sequences() const {
-      std::vector<int64_t> sequences;
-      for (const v1::WatchJobResponse& answer : answers) {
-        if (answer.has_event()) {
-          sequences.push_back(answer.event().sequence());
-        }
-      }
-      return sequences;
-    }
-  };
-  // Watches to the end, or leaves after `limit` answers.
-  Watched Watch(const std::string& name, const std::string& token = "", size_t limit = 1'000'000) {
-    grpc::ClientContext context;
-    v1::WatchJobRequest request;
-    request.set_name(name);
-    request.set_resume_token(token);
-    const auto reader = training_->WatchJob(&context, request);
-    Watched watched;
-    v1::WatchJobResponse answer;
-    while (watched.answers.size() < limit && reader->Read(&answer)) {
-      watched.answers.push_back(answer);
-    }
-    if (watched.answers.size() == limit) {
-      context.TryCancel();
-    }
-    watched.status = reader->Finish();
-    return watched;
-  }
-  grpc::Status Cancel(const std::string& name) {
-    grpc::ClientContext context;
-    v1::CancelJobRequest request;
-    request.set_name(name);
-    v1::Job job;
-    return training_->CancelJob(&context, request, &job);
-  }
-  std::string Http(const std::string& path, int* status = nullptr) {
-    httplib::Client client("127.0.0.1", server_->metrics_port());
-    const auto response = client.Get(path);
-    if (status != nullptr) {
-      *status = response ? response->status : -1;
-    }
-    return response ? response->body : "";
-  }
-
-  static inline int counter_ = 0;
-  const std::string root_;
-  config::Config config_;
-  std::unique_ptr<Server> server_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::TrainingService::Stub> training_;
-  std::unique_ptr<v1::ModelService::Stub> models_;
-};
-
-std::vector<int64_t> UpTo(int64_t last) {
-  std::vector<int64_t> numbers;
-  for (int64_t i = 1; i <= last; ++i) {
-    numbers.push_back(i);
-  }
-  return numbers;
-}
 
 TEST_F(RpcTest, AJobGoesFromCreateOverWatchToItsEnd) {
   const v1::Job job = Create(Request("succeed"));
@@ -453,7 +327,7 @@ TEST_F(RpcTest, ADownloadedModelHasTheListedFilesAndSums) {
   }
 }
 
-TEST_F(RpcTest, PredictAnswersEachInputAndRefusesBrokenOnes) {
+TEST_F(RpcTest, PredictAnswersEachInputAndRefusesBrokenOnesInOneProcess) {
   const v1::Job job = Create(Request("succeed"));
   Watch(job.name());
   v1::PredictRequest request;
@@ -466,10 +340,12 @@ TEST_F(RpcTest, PredictAnswersEachInputAndRefusesBrokenOnes) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_EQ(response.predictions_size(), 2);
   EXPECT_EQ(response.predictions(0).classes(0).name(), "seven");
+  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"predict\"} 1\n"));
   request.mutable_inputs(0)->set_image("broken");
   grpc::ClientContext again;
   EXPECT_EQ(models_->Predict(&again, request, &response).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"predict\"} 1\n"));
 }
 
 TEST_F(RpcTest, GetModelHasTheLayerTableAndListModelsDoesNot) {

@@ -70,6 +70,9 @@ void Publish(const v1::WorkerRequest& request) {
   std::ofstream(folder + "/empty.json");
   v1::WorkerFrame frame;
   frame.mutable_event()->mutable_evaluation()->set_split("test");
+  if (request.spec().display_name() == "thousand classes") {
+    frame.mutable_event()->mutable_evaluation()->mutable_confusion()->Resize(1'000'000, 1);
+  }
   (*frame.mutable_event()->mutable_evaluation()->mutable_metrics())["test_accuracy"] = 0.9;
   Send(frame);
   frame.Clear();
@@ -246,19 +249,63 @@ int Plan(const v1::WorkerRequest& request) {
   return 0;
 }
 
-int Predict(const v1::WorkerRequest& request) {
+// The input says what becomes of it: "broken", "die", "die once", "hang", "slow"; else the class
+// "seven" with this process's id as its probability.
+void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& inputs) {
   v1::WorkerFrame frame;
-  for (const v1::PredictInput& input : request.inputs()) {
-    if (input.image() == "broken") {
-      SendFailure("BAD_DATA", "inputs[0].image: not a PNG or JPEG file", 3);
-      return 1;
+  for (const v1::PredictInput& input : inputs.inputs().inputs()) {
+    const std::string& what = input.image();
+    const std::string died = request.model_directory() + "/died";
+    if (what == "broken") {
+      return SendFailure("BAD_DATA", "inputs[0].image: not a PNG or JPEG file", 3);
+    }
+    if (what == "die" || (what == "die once" && !std::filesystem::exists(died))) {
+      std::ofstream(died) << "once";
+      std::abort();
+    }
+    if (what == "hang") {
+      for (;;) {
+        pause();
+      }
+    }
+    if (what == "slow") {
+      usleep(300'000);
     }
     auto& one = *frame.mutable_predictions()->add_predictions()->add_classes();
     one.set_name(std::filesystem::exists(request.model_directory() + "/weights.bin") ? "seven"
                                                                                      : "");
-    one.set_probability(1);
+    one.set_probability(getpid());
   }
   Send(frame);
+}
+
+int Serve(const v1::WorkerRequest& request) {
+  if (!std::filesystem::exists(request.model_directory())) {
+    SendFailure("BAD_DATA", request.model_directory() + ": no such folder", 5);
+    return 1;
+  }
+  if (std::filesystem::exists(request.model_directory() + "/corrupt")) {
+    SendFailure("DATA_LOSS", request.model_directory() + "/weights: the header is cut off", 15);
+    return 1;
+  }
+  if (std::filesystem::exists(request.model_directory() + "/deadly")) {
+    std::abort();
+  }
+  v1::WorkerFrame ready;
+  ready.mutable_progress()->set_phase("serving");
+  Send(ready);
+  hone::server::worker_process::FrameDecoder decoder;
+  char bytes[4096];
+  for (ssize_t count; (count = read(4, bytes, sizeof(bytes))) > 0;) {
+    decoder.Append(absl::string_view(bytes, static_cast<size_t>(count)));
+    for (;;) {
+      const auto frame = decoder.Next();
+      if (!frame.ok() || !frame->has_value()) {
+        break;
+      }
+      AnswerInputs(request, **frame);
+    }
+  }
   return 0;
 }
 
@@ -277,8 +324,8 @@ int main(int argc, char** argv) {
   switch (request.mode()) {
     case v1::WorkerRequest::PLAN:
       return Plan(request);
-    case v1::WorkerRequest::PREDICT:
-      return Predict(request);
+    case v1::WorkerRequest::SERVE:
+      return Serve(request);
     default:
       return Train(request);
   }

@@ -1,0 +1,94 @@
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "server/jobs/job.h"
+#include "server/rpc/admission.h"
+#include "server/rpc/calls.h"
+#include "server/store/dataset_store.h"
+
+namespace hone::server::rpc {
+namespace {
+
+absl::StatusOr<std::optional<store::Dataset>> FindDataset(const std::string& id, const Deps& deps) {
+  absl::StatusOr<store::Dataset> found = deps.store.datasets().Get(id);
+  if (absl::IsNotFound(found.status())) {
+    return std::nullopt;
+  }
+  HONE_RETURN_IF_ERROR(found.status());
+  return *std::move(found);
+}
+
+// A checkpoint holds a place in the order of its data set's examples: it fits no other bytes.
+absl::Status CheckDataset(const jobs::Job& old, const std::optional<store::Dataset>& now,
+                          bool from_start) {
+  const std::string name = datasets::DatasetName(old.spec.data().dataset());
+  if (!old.dataset_sha256.empty() && !now.has_value()) {
+    return absl::FailedPreconditionError(absl::StrCat(name, ", from which ", jobs::JobName(old.id),
+                                                      " learned, was deleted; upload it again"));
+  }
+  const std::string sha256 = now.has_value() ? now->bytes.sha256 : "";
+  if (sha256 != old.dataset_sha256 && !from_start) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " has other bytes now than those from which ", jobs::JobName(old.id),
+                     " learned, so its checkpoints do not fit; `from_start` begins anew with "
+                     "those that are there now"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::NewJob job,
+                                  const std::string& old_id, const Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const jobs::Job old, deps.store.Get(old_id));
+  if (old.state != jobs::JobState::kFailed && old.state != jobs::JobState::kCancelled) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(request.name(), " is ", jobs::StateName(old.state),
+                     "; only a job that has failed or was cancelled can be tried again"));
+  }
+  HONE_RETURN_IF_ERROR(CheckRoom(deps));
+  HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset,
+                        FindDataset(old.spec.data().dataset(), deps));
+  HONE_RETURN_IF_ERROR(CheckDataset(old, dataset, request.from_start()));
+  job.spec = old.spec;
+  job.threads = old.threads;
+  Candidate candidate{.job = std::move(job)};
+  HONE_ASSIGN_OR_RETURN(candidate.model_directory, PretrainedDirectory(old.spec, deps));
+  HONE_ASSIGN_OR_RETURN(candidate.dataset_path, deps.datasets.PathOf(old.spec.data().dataset()));
+  return candidate;
+}
+
+}  // namespace
+
+void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done) {
+  const absl::StatusOr<std::string> id = jobs::JobId(request.name());
+  if (!id.ok()) {
+    return done(id.status());
+  }
+  if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
+    return done(status);
+  }
+  store::NewJob job{.id = jobs::NewId(),
+                    .request_id = request.request_id(),
+                    .retry_of = request.from_start() ? "" : *id,
+                    .request = absl::StrCat(request.from_start() ? "restart " : "retry ", *id)};
+  if (!request.request_id().empty()) {
+    const auto known = deps.store.FindRequest(request.request_id());
+    if (!known.ok()) {
+      return done(known.status());
+    }
+    if (known->has_value()) {
+      // Which answers with the known one, also where the old one is no more.
+      job.spec = (*known)->spec;
+      return StoreJob(std::move(job), false, deps, std::move(done));
+    }
+  }
+  absl::StatusOr<Candidate> candidate = Prepare(request, std::move(job), *id, deps);
+  if (!candidate.ok()) {
+    return done(candidate.status());
+  }
+  Admit(*std::move(candidate), deps, std::move(done));
+}
+
+}  // namespace hone::server::rpc
