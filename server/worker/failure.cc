@@ -18,7 +18,6 @@ const char* ReasonOf(const absl::Status& status, Phase phase) {
                                                                   : "STORAGE_FULL";
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kFailedPrecondition:
       return phase == Phase::kLoading                                       ? "BAD_DATA"

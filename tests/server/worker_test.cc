@@ -169,6 +169,19 @@ TEST_F(WorkerTest, BadDataIsToldFromABadSpec) {
   EXPECT_THAT(frames.back().failure().message(), HasSubstr("points.csv"));
 }
 
+TEST_F(WorkerTest, AFailedDownloadIsNotBadData) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.mutable_spec()->mutable_data()->clear_path();
+  request.mutable_spec()->mutable_data()->set_dataset("iris");
+  // No folder can be made there, as on a disk that has gone.
+  std::ofstream(folder_ + "/iris") << "a file where the data set's folder should be";
+  request.set_cache_directory(folder_);
+  const auto frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "INTERNAL");
+  EXPECT_EQ(frames.back().failure().code(), static_cast<int>(absl::StatusCode::kUnavailable));
+}
+
 TEST_F(WorkerTest, AModelThatDoesNotFitTheDataIsABadSpec) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
   request.mutable_spec()->mutable_model()->mutable_layers(1)->mutable_dense()->set_units(5);
