@@ -37,7 +37,7 @@ CONTAINERS = $(shell command -v podman || echo docker)
 image:  ## the container image `hone`, with docker or podman
 	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) $(IMAGE_OPTIONS) -t hone .
 
-format:  ## clang-format over all sources
+format: setup  ## clang-format over all sources
 	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i
 
 asan:  ## all tests under the address and undefined-behaviour sanitizers
