@@ -47,7 +47,21 @@ absl::string_view LimitOf(const Cost& cost, double seconds, const MachineRates& 
   return compute >= memory ? "compute" : "memory";
 }
 
-// Mean seconds of each step of shard 0's program, the other shards running beside it.
+// Seconds of the rounds. Their median is what counts: on a machine that does something else, too, a
+// round now and then waits for a core.
+class Times {
+ public:
+  void Add(Clock::time_point begin) { seconds_.push_back(SecondsBetween(begin, Clock::now())); }
+  double Median() {
+    std::ranges::nth_element(seconds_, seconds_.begin() + kRounds / 2);
+    return seconds_[kRounds / 2];
+  }
+
+ private:
+  std::vector<double> seconds_;
+};
+
+// Each step of shard 0's program, the other shards running beside it.
 absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
   const Program& program = replicas.program(0);
   std::vector<Row> rows;
@@ -58,6 +72,7 @@ absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
                     .cost = step.cost,
                     .implementation = step.implementation});
   }
+  std::vector<Times> times(rows.size());
   std::vector<char> refused(static_cast<size_t>(replicas.shards()));
   for (int round = 0; round < kRounds; ++round) {
     RunTeam(replicas.shards(), [&](int k) {
@@ -65,32 +80,38 @@ absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
         refused[static_cast<size_t>(k)] = !replicas.RunShard(k, {}).ok();
         return;
       }
-      Clock::time_point before = Clock::now();
       for (size_t i = 0; i < rows.size(); ++i) {
+        const Clock::time_point begin = Clock::now();
         refused[0] |= program.steps()[i].run({}) ? 0 : 1;
-        const Clock::time_point now = Clock::now();
-        rows[i].seconds += SecondsBetween(before, now) / kRounds;
-        before = now;
+        times[i].Add(begin);
       }
     });
   }
   if (std::ranges::count(refused, 0) != static_cast<int64_t>(refused.size())) {
     return absl::InternalError("oneDNN refused a step");
   }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].seconds = times[i].Median();
+  }
   return rows;
 }
 
-// Filling the inputs of all shards, pictures changed as in training.
+// Filling the inputs of shard 0, the others beside it; where there is one shard, by the whole team.
 Row TimeFilling(const Replicas& replicas, const data::Dataset& dataset, FillInputs fill) {
   Row row{.op = "fill the batch", .pass = "data"};
   row.cost.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes());
   row.whole_machine = true;
+  Times times;
   for (int round = 0; round < kRounds; ++round) {
-    const Clock::time_point begin = Clock::now();
-    RunTeam(replicas.shards(),
-            [&](int k) { fill(replicas.program(k), replicas.begin(k), replicas.examples(k)); });
-    row.seconds += SecondsBetween(begin, Clock::now()) / kRounds;
+    RunTeam(replicas.shards(), [&](int k) {
+      const Clock::time_point begin = Clock::now();
+      fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
+      if (k == 0) {
+        times.Add(begin);
+      }
+    });
   }
+  row.seconds = times.Median();
   return row;
 }
 
@@ -113,6 +134,7 @@ std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimize
   }
   const optim::Slabs slabs = {store.value_slab(), {shards.data(), shards.size()}};
   Barrier barrier(threads);
+  std::vector<Times> times(rows.size());
   for (int round = 0; round < kRounds; ++round) {
     RunTeam(threads, [&](int k) {
       const auto timed = [&](size_t row, absl::FunctionRef<void()> pass) {
@@ -120,7 +142,7 @@ std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimize
         const Clock::time_point begin = Clock::now();
         pass();
         if (k == 0) {
-          rows[row].seconds += SecondsBetween(begin, Clock::now()) / kRounds;
+          times[row].Add(begin);
         }
         barrier.Wait();
       };
@@ -132,8 +154,9 @@ std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimize
       timed(2, [&] { store.Refresh(k, threads); });
     });
   }
-  for (Row& row : rows) {
-    row.whole_machine = true;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].seconds = times[i].Median();
+    rows[i].whole_machine = true;
   }
   return rows;
 }
@@ -142,14 +165,14 @@ std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimize
 absl::StatusOr<double> TimeWhole(const Replicas& replicas, optim::Optimizer& optimizer,
                                  ParameterStore& store, int threads, FillInputs fill) {
   TrainStep step(store, optimizer, threads);
-  double seconds = 0;
+  Times times;
   for (int round = 0; round < kRounds; ++round) {
     const Clock::time_point begin = Clock::now();
     HONE_RETURN_IF_ERROR(
         step.Run(replicas, {.scalars = {}, .update_number = round + 1}, fill).status());
-    seconds += SecondsBetween(begin, Clock::now()) / kRounds;
+    times.Add(begin);
   }
-  return seconds;
+  return times.Median();
 }
 
 }  // namespace
