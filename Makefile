@@ -40,7 +40,7 @@ image:  ## the container image `hone`, with docker or podman
 try-image: build  ## the image read-only, without capabilities, with 1 processor and 1 GiB: it learns, refuses, ends
 	tests/e2e/container.py build/$(PRESET)/tests/hone.desc --runner "$(CONTAINERS)" --options "$(RUN_OPTIONS)"
 
-format:  ## clang-format over all sources
+format: setup  ## clang-format over all sources
 	git ls-files -z '*.h' '*.cc' | xargs -0 clang-format -i
 
 asan:  ## all tests under the address and undefined-behaviour sanitizers

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
+#include "client/cli/render.h"
 #include "client/cli/text.h"
 
 namespace hone::client::cli {
@@ -13,17 +14,19 @@ namespace {
 struct MetricsOptions {
   std::string job;
   bool csv = false;
+  bool layers = false;
 };
 
 // What a job has measured, by step; a resumed job's later values take the place of earlier ones.
 struct History {
   std::map<int64_t, v1::Metrics> points;
   std::set<std::string> names;
-  std::map<int64_t, v1::Event> events;  // by step, as they came
+  std::map<int64_t, v1::Event> events;  // by step, as they came: of the points, or of the layers
+  std::map<int64_t, v1::LayerStatistics> layers;
 };
 
 // Reads the events up to now: the job's last one at the call.
-absl::StatusOr<History> Read(Client& client, const std::string& name) {
+absl::StatusOr<History> Read(Client& client, const std::string& name, bool layers) {
   absl::StatusOr<v1::Job> job = client.GetJob(name);
   if (!job.ok()) {
     return job.status();
@@ -38,7 +41,12 @@ absl::StatusOr<History> Read(Client& client, const std::string& name) {
   v1::WatchJobResponse response;
   bool all = false;
   while (!all && stream->Next(response)) {
-    if (response.has_event() && response.event().has_metrics()) {
+    if (layers && response.event().has_layer_statistics()) {
+      const int64_t step = response.event().layer_statistics().step();
+      history.layers[step] = response.event().layer_statistics();
+      history.events[step] = response.event();
+    }
+    if (!layers && response.event().has_metrics()) {
       const v1::Metrics& metrics = response.event().metrics();
       history.points[metrics.step()] = metrics;
       history.events[metrics.step()] = response.event();
@@ -103,10 +111,33 @@ void PrintTable(const History& history) {
   }
 }
 
+void PrintLayersCsv(const History& history) {
+  std::printf("step,layer,gradient_norm,weight_norm,dead_share,verdict\n");
+  for (const auto& [step, statistics] : history.layers) {
+    for (const v1::LayerStatistics::Layer& layer : statistics.layers()) {
+      std::printf("%lld,%s,%.9g,%.9g,", static_cast<long long>(step), layer.name().c_str(),
+                  layer.gradient_norm(), layer.weight_norm());
+      if (layer.dead_share() >= 0) {
+        std::printf("%.9g", layer.dead_share());
+      }
+      std::printf(",%s\n", layer.verdict().c_str());
+    }
+  }
+}
+
+void PrintLayers(const History& history) {
+  const Screen screen = Screen::Of(stdout);
+  for (const auto& [step, statistics] : history.layers) {
+    for (const Line& line : RenderLayers(statistics, statistics.layers_size() + 1)) {
+      std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+    }
+  }
+}
+
 int Metrics(const MetricsOptions& options, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
   const std::string name = ResourceName("jobs", options.job);
-  const absl::StatusOr<History> history = Read(*client, name);
+  const absl::StatusOr<History> history = Read(*client, name, options.layers);
   if (!history.ok()) {
     return Fail(history.status(), globals, /*from_server=*/true);
   }
@@ -120,9 +151,11 @@ int Metrics(const MetricsOptions& options, const Globals& globals) {
     }
     PrintJsonLine(*job);
   } else if (options.csv) {
-    PrintCsv(*history);
-  } else if (history->points.empty()) {
+    options.layers ? PrintLayersCsv(*history) : PrintCsv(*history);
+  } else if (history->events.empty()) {
     std::printf("nothing measured yet\n");
+  } else if (options.layers) {
+    PrintLayers(*history);
   } else {
     PrintTable(*history);
   }
@@ -137,6 +170,8 @@ void AddMetrics(CLI::App& app, Globals& globals) {
                                  [options, &globals] { return Metrics(*options, globals); });
   command->add_option("JOB", options->job, "jobs/<id>, or the id alone")->required();
   command->add_flag("--csv", options->csv, "comma-separated, with a head");
+  command->add_flag("--layers", options->layers,
+                    "instead, norms of gradients and weights and the verdict, layer by layer");
 }
 
 }  // namespace hone::client::cli

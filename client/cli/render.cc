@@ -171,6 +171,11 @@ std::vector<Line> RenderLive(const Story& story, int width, int height) {
       lines.emplace_back();
       lines.insert(lines.end(), plot.begin(), plot.end());
     }
+    const int left = height - static_cast<int>(lines.size() + below.size()) - 3;
+    if (const std::vector<Line> layers = RenderLayers(story.layers(), left); !layers.empty()) {
+      lines.emplace_back();
+      lines.insert(lines.end(), layers.begin(), layers.end());
+    }
   }
   if (!below.empty()) {
     lines.emplace_back();

@@ -8,8 +8,8 @@
 
 namespace hone::client::cli {
 
-// The picture of a job that runs: bar, numbers, curve, warnings. At most `height` lines of `width`
-// columns.
+// The picture of a job that runs: bar, numbers, curve, layers, warnings. At most `height` lines of
+// `width` columns.
 std::vector<Line> RenderLive(const Story& story, int width, int height);
 
 // One line about where training stands, for output that is no terminal:
@@ -24,7 +24,12 @@ std::string StartLine(const v1::Started& started, const std::string& display_nam
 // dropped.
 std::vector<std::string> DataLines(const v1::DataReport& report);
 
-// After the end: how it ended, the final numbers, the classes, the confusion matrix, the verdict.
+// Norms of gradient and weights, share of dead units and verdict of each layer, in at most so many
+// lines; of more layers than fit, the first and the last.
+std::vector<Line> RenderLayers(const v1::LayerStatistics& statistics, int most_lines);
+
+// After the end: how it ended, the final numbers, the classes, the confusion matrix, the layers,
+// the verdict.
 std::vector<Line> RenderEnd(const Story& story);
 
 // `predicted` of [0, 1] as a bar of `columns` columns.

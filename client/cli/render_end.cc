@@ -14,6 +14,7 @@ namespace hone::client::cli {
 namespace {
 
 constexpr int kClassesInFull = 20;
+constexpr int kLayerLines = 24;
 
 Line Outcome(const v1::Job& job, const std::string& name) {
   Line line;
@@ -192,6 +193,7 @@ std::vector<Line> RenderEnd(const Story& story) {
     Append(Classes(evaluation), lines);
     Append(Confusion(evaluation), lines);
   }
+  Append(RenderLayers(story.layers(), kLayerLines), lines);
   if (!evaluation.fit_reason().empty() || !evaluation.fit_verdict().empty()) {
     const bool sound = evaluation.fit_verdict().empty();
     Line line;

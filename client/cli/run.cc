@@ -11,6 +11,7 @@
 #include "client/cli/local_job.h"
 #include "client/jobfile/job_file.h"
 #include "client/jobfile/print.h"
+#include "engine/base/file_lock.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 
@@ -70,6 +71,17 @@ absl::Status UseRunDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
+// The worker holds the lock while it runs; nothing of its folder may be written meanwhile.
+absl::Status CheckNotInUse(const std::string& path) {
+  const absl::Status lock =
+      FileLock::Take(absl::StrCat(path, "/lock"), [] { return false; }).status();
+  return absl::IsUnavailable(lock)
+             ? absl::FailedPreconditionError(
+                   absl::StrCat("--resume: ", path,
+                                " is in use: another process trains in it; wait for its end"))
+             : lock;
+}
+
 absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   const bool resume = !options.resume.empty();
   if (resume && !std::filesystem::is_directory(options.resume)) {
@@ -81,12 +93,16 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   }
   const std::string file =
       options.file.empty() ? absl::StrCat(options.resume, "/", kJobFile) : options.file;
-  HONE_ASSIGN_OR_RETURN(const v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
+  HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
   v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::TRAIN, options.threads, spec);
+  // Every attempt has the threads of the first: their number is part of the result.
+  spec.mutable_training()->set_threads(request.threads());
+  *request.mutable_spec() = spec;
   request.set_profile(options.profile);
   request.set_resume(resume);
   request.set_attempt(1);
   if (resume) {
+    HONE_RETURN_IF_ERROR(CheckNotInUse(options.resume));
     request.set_run_directory(options.resume);
   } else if (!options.run_directory.empty()) {
     HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory));
@@ -167,10 +183,12 @@ void AddRun(CLI::App& app, Globals& globals) {
       "--run-dir", options->run_directory, "folder of the run; default hone-runs/<name>-<number>");
   command->add_option("--resume", options->resume, "go on with the run in this folder")
       ->excludes(run_directory);
-  command->add_option("--threads", options->threads, "threads; default: all that there are")
+  command
+      ->add_option("--threads", options->threads,
+                   "threads; default: the job file's, else all that there are")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--profile", options->profile,
-                    "at the end, the time of each step of the program");
+                    "at the end, the time of each part of a training step");
 }
 
 }  // namespace hone::client::cli

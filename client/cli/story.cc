@@ -68,6 +68,7 @@ void Story::Apply(const v1::Event& event) {
       ApplyMetrics(event.metrics());
       break;
     case v1::Event::kLayerStatistics:
+      layers_ = event.layer_statistics();
       verdicts_ = VerdictsInWords(event.layer_statistics());
       break;
     case v1::Event::kLog:

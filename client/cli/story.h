@@ -35,6 +35,7 @@ class Story {
   const std::optional<v1::DataReport>& data_report() const { return data_report_; }
   // The newest last, at most three.
   const std::deque<std::string>& warnings() const { return warnings_; }
+  const v1::LayerStatistics& layers() const { return layers_; }  // the latest
   // The latest verdicts in words, such as "vanishing gradients in dense_1, dense_2 and 9 more";
   // empty: sound.
   const std::vector<std::string>& verdicts() const { return verdicts_; }
@@ -54,6 +55,7 @@ class Story {
   Curve validation_loss_;
   std::optional<v1::DataReport> data_report_;
   std::deque<std::string> warnings_;
+  v1::LayerStatistics layers_;
   std::vector<std::string> verdicts_;
 };
 

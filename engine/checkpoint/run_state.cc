@@ -214,6 +214,9 @@ absl::StatusOr<RunState> Read(const Json& json) {
   fields.Take("epoch", state.epoch);
   fields.Take("data_position", state.data_position);
   fields.Take("seed", state.seed);
+  if (fields.Has("data_fingerprint")) {
+    fields.Take("data_fingerprint", state.data_fingerprint);
+  }
   fields.Take("epochs_without_improvement", state.epochs_without_improvement);
   fields.Take("scalars", state.scalars);
   if (const Json* plateau = fields.Take("plateau", "an object")) {
@@ -246,6 +249,9 @@ std::string ToJson(const RunState& state) {
                 {{"factor", FromDouble(state.plateau.factor)},
                  {"best", FromDouble(state.plateau.best)},
                  {"epochs_without_fall", state.plateau.epochs_without_fall}}}};
+  if (!state.data_fingerprint.empty()) {
+    json["data_fingerprint"] = state.data_fingerprint;
+  }
   if (state.best.has_value()) {
     json["best"] = {{"name", state.best->name},
                     {"value", FromDouble(state.best->value)},

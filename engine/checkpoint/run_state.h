@@ -35,6 +35,7 @@ struct RunState {
   int64_t epoch = 0;          // epochs completed
   int64_t data_position = 0;  // examples of this epoch consumed (not prefetched)
   uint64_t seed = 0;
+  std::string data_fingerprint = {};  // of what it learns from; empty: not known
   optim::PlateauState plateau = {};
   std::optional<BestMetric> best = {};
   int64_t epochs_without_improvement = 0;  // for early stopping

@@ -1,13 +1,9 @@
 #include "engine/data/catalog.h"
 
-#include <filesystem>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/base/files.h"
-#include "engine/base/status.h"
-#include "engine/data/download.h"
 
 namespace hone::engine::data {
 namespace {
@@ -29,8 +25,9 @@ constexpr CatalogFile kMnist[] = {
 };
 #undef HONE_MNIST
 
-#define HONE_FASHION \
-  "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+#define HONE_FASHION                                                 \
+  "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/" \
+  "b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/"
 constexpr CatalogFile kFashion[] = {
     {"train-images-idx3-ubyte.gz", "fashion-mnist/train-images-idx3-ubyte.gz",
      HONE_FASHION "train-images-idx3-ubyte.gz",
@@ -58,8 +55,9 @@ constexpr CatalogFile kCifar10Jpeg[] = {
      "0ae64e4e0429958936153ffa42ffc218b8c59de45c50150bca980a526b544803", 6412198},
 };
 
-#define HONE_OPTDIGITS \
-  "https://raw.githubusercontent.com/logicalapple/cs7641-Supervised-Learning/HEAD/"
+#define HONE_OPTDIGITS                                                         \
+  "https://raw.githubusercontent.com/logicalapple/cs7641-Supervised-Learning/" \
+  "62f33c6bdb37797a70e2e9180a4c4bd65c11c67a/"
 constexpr CatalogFile kOptdigits[] = {
     {"optdigits.tra", "optdigits/optdigits.tra", HONE_OPTDIGITS "optdigits.tra",
      "83b5fd08ac1e96b0509c7fbac516c0259026240b432cc738dbd746e3a8549834", 564213},
@@ -68,7 +66,9 @@ constexpr CatalogFile kOptdigits[] = {
 };
 #undef HONE_OPTDIGITS
 
-#define HONE_TABLES "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+#define HONE_TABLES                                       \
+  "https://raw.githubusercontent.com/jbrownlee/Datasets/" \
+  "d20fcb6402ae34e653d4513b00f39257bb37ed7f/"
 constexpr CatalogFile kIris[] = {
     {"iris.csv", "tabular/iris.csv", HONE_TABLES "iris.csv",
      "f5d0c11e5c78a69a20dbb80baf2b24703f59a6687595752abb397d23732647c5", 4549}};
@@ -84,7 +84,8 @@ constexpr CatalogFile kWhite[] = {
 #undef HONE_TABLES
 constexpr CatalogFile kHousing[] = {
     {"california_housing.csv", "tabular/california_housing.csv",
-     "https://raw.githubusercontent.com/ageron/handson-ml/master/datasets/housing/housing.csv",
+     "https://raw.githubusercontent.com/ageron/handson-ml/"
+     "b7051594afbb1d835f5e031af8664c4363878050/datasets/housing/housing.csv",
      "8a3727f4cf54ac1a327f69b1d5b4db54c5834ea81c6e4efc0d163300022a685e", 1423529}};
 
 constexpr const char* kDigits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
@@ -189,54 +190,6 @@ constexpr CatalogEntry kCatalog[] = {
      false},
 };
 
-bool Exists(const std::string& path) {
-  std::error_code error;
-  return std::filesystem::exists(path, error);
-}
-
-std::string Join(const std::string& folder, absl::string_view below) {
-  return below.empty() ? folder : absl::StrCat(folder, "/", below);
-}
-
-bool AllExist(const CatalogEntry& entry, const std::string& folder,
-              const char* const CatalogFile::*name) {
-  for (const CatalogFile& file : entry.files) {
-    if (!Exists(Join(folder, file.*name))) {
-      return false;
-    }
-  }
-  return true;
-}
-
-bool CanDownload(const CatalogEntry& entry) {
-  return !entry.files.empty() && entry.files[0].url[0] != 0;
-}
-
-absl::Status DownloadAll(const CatalogEntry& entry, const std::string& folder,
-                         const Sources& sources) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    return ErrnoStatus(error.value(), folder);
-  }
-  for (const CatalogFile& file : entry.files) {
-    const std::string path = Join(folder, file.name);
-    if (Exists(path)) {
-      continue;
-    }
-    DownloadOptions options;
-    options.sha256 = file.sha256;
-    options.max_bytes = file.bytes;
-    if (sources.progress) {
-      options.progress = [&](int64_t done, int64_t total) {
-        sources.progress(absl::StrCat("downloading ", entry.name, "/", file.name), done, total);
-      };
-    }
-    HONE_RETURN_IF_ERROR(Download(file.url, path, options));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 std::span<const CatalogEntry> Catalog() { return kCatalog; }
@@ -251,47 +204,6 @@ absl::StatusOr<const CatalogEntry*> Find(absl::string_view name) {
   }
   return absl::NotFoundError(absl::StrCat("no data set '", name, "' in the catalogue; it has ",
                                           absl::StrJoin(names, ", ")));
-}
-
-absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Sources& sources) {
-  std::vector<std::string> tried;
-  if (!sources.mirror_dir.empty()) {
-    const std::string path = Join(sources.mirror_dir, entry.mirror_path);
-    if (Exists(path) && AllExist(entry, sources.mirror_dir, &CatalogFile::mirror)) {
-      return Materialised{path, absl::StrCat("local mirror ", path)};
-    }
-    tried.push_back(absl::StrCat("the local mirror does not have ", path));
-  } else {
-    tried.push_back("HONE_DATA_DIR names no local mirror");
-  }
-  if (!CanDownload(entry)) {
-    tried.push_back("it cannot be downloaded");
-  } else if (sources.cache_dir.empty()) {
-    tried.push_back("there is no cache folder to download into");
-  } else {
-    const std::string folder = Join(sources.cache_dir, entry.name);
-    const std::string path = Join(folder, entry.cache_path);
-    if (AllExist(entry, folder, &CatalogFile::name)) {
-      return Materialised{path, absl::StrCat("cache ", path)};
-    }
-    if (sources.offline) {
-      tried.push_back("downloads are turned off");
-    } else {
-      const absl::Status downloaded = DownloadAll(entry, folder, sources);
-      if (downloaded.ok()) {
-        return Materialised{path, absl::StrCat("downloaded from ", entry.files[0].url)};
-      }
-      tried.emplace_back(downloaded.message());
-    }
-  }
-  if (entry.generated_fallback) {
-    return Materialised{
-        "",
-        absl::StrCat("generated digits instead of ", entry.name, ": ", absl::StrJoin(tried, "; ")),
-        true};
-  }
-  return absl::UnavailableError(
-      absl::StrCat("data set ", entry.name, " is not to be had: ", absl::StrJoin(tried, "; ")));
 }
 
 }  // namespace hone::engine::data

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -39,14 +40,17 @@ std::span<const CatalogEntry> Catalog();
 absl::StatusOr<const CatalogEntry*> Find(absl::string_view name);
 
 struct Materialised {
-  std::string path;    // a file or folder for Load; "" when generated
-  std::string source;  // a sentence for the report
+  std::string path;                // a file or folder for Load; "" when generated
+  std::string source;              // a sentence for the report
+  std::vector<std::string> notes;  // more of them: files of the mirror that are not the known ones
   bool generated = false;
 };
 
 // Brings a data set onto this machine: the mirror, else the cache, else a download into the cache
 // (resumed where an earlier one stopped, verified by SHA-256, renamed into place), else for some
-// the generated digits. UNAVAILABLE says what was tried.
+// the generated digits. A file of the cache that is damaged is brought again. Any number of
+// processes may share a cache. The message says what was tried. NOT_FOUND: there is no way to it
+// here; UNAVAILABLE: the download failed; RESOURCE_EXHAUSTED: for want of space.
 absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Sources& sources);
 
 }  // namespace hone::engine::data

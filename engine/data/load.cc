@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/data/catalog.h"
+#include "engine/data/fingerprint.h"
 #include "engine/data/formats.h"
 #include "engine/data/generated_digits.h"
 #include "engine/data/prepare.h"
@@ -85,7 +86,10 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
     return Generated(std::move(options), std::move(found.source), depth);
   }
   options.path = std::move(found.path);
-  return ReadPath(std::move(options), std::move(found.source), depth);
+  HONE_ASSIGN_OR_RETURN(Opened opened,
+                        ReadPath(std::move(options), std::move(found.source), depth));
+  opened.report.notes.insert(opened.report.notes.begin(), found.notes.begin(), found.notes.end());
+  return opened;
 }
 
 // The pictures' shape once they have the size and channels that were asked for.
@@ -276,7 +280,10 @@ absl::StatusOr<LoadedData> FinishTable(Opened opened) {
 
 absl::StatusOr<LoadedData> LoadOrThrow(const LoadOptions& options) {
   HONE_ASSIGN_OR_RETURN(Opened opened, Open(options, Depth::kAll));
-  return opened.examples.table ? FinishTable(std::move(opened)) : FinishPictures(std::move(opened));
+  HONE_ASSIGN_OR_RETURN(LoadedData data, opened.examples.table ? FinishTable(std::move(opened))
+                                                               : FinishPictures(std::move(opened)));
+  data.fingerprint = Fingerprint(data);
+  return data;
 }
 
 absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {

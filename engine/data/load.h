@@ -16,9 +16,10 @@ enum class Task { kClassification, kRegression };
 
 // Where named data sets come from.
 struct Sources {
-  std::string mirror_dir;  // a local folder laid out as catalog.h says; "" for none
-  std::string cache_dir;   // downloads live here; "" for none: then nothing is downloaded
-  bool offline = false;    // never downloads
+  std::string mirror_dir;           // a local folder laid out as catalog.h says; "" for none
+  std::string cache_dir;            // downloads live here; "" for none: then nothing is downloaded
+  bool offline = false;             // never downloads
+  std::string protocols = "https";  // that downloads may use
   // Called now and then with what is being done; total_bytes is 0 where it is unknown. May be
   // empty.
   std::function<void(const std::string& what, int64_t done_bytes, int64_t total_bytes)> progress;
@@ -80,6 +81,7 @@ struct LoadedData {
   Splits splits;
   Preprocessing preprocessing;
   DataReport report;
+  std::string fingerprint;  // of all but the report: fingerprint.h
 };
 
 // Reads, cleans, splits and, for tables, encodes a data set. The same options and files give the

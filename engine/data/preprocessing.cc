@@ -75,9 +75,9 @@ absl::StatusOr<std::vector<float>> Preprocessing::FromRecord(
   }
   for (const auto& [name, cell] : record) {
     const auto named = [&, &key = name](const ColumnPreprocessing& c) { return c.name == key; };
-    const bool target =
-        std::find(target_names.begin(), target_names.end(), name) != target_names.end();
-    if (!target && std::none_of(columns.begin(), columns.end(), named)) {
+    const bool unused = std::ranges::find(unused_columns, name) != unused_columns.end() ||
+                        std::ranges::find(target_names, name) != target_names.end();
+    if (!unused && std::none_of(columns.begin(), columns.end(), named)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "the model has no column '", name, "'; its columns are ",
           absl::StrJoin(columns, ", ", [](std::string* out, const ColumnPreprocessing& c) {
@@ -136,6 +136,7 @@ nlohmann::json Preprocessing::ToJson() const {
       }
       json["columns"].push_back(std::move(entry));
     }
+    json["unused_columns"] = unused_columns;
   }
   json["class_names"] = class_names;
   json["target_names"] = target_names;
@@ -206,6 +207,7 @@ absl::StatusOr<Preprocessing> Preprocessing::FromJson(const nlohmann::json& json
         }
         p.columns.push_back(std::move(column));
       }
+      p.unused_columns = json.value("unused_columns", std::vector<std::string>());
     }
     p.class_names = json.at("class_names").get<std::vector<std::string>>();
     p.target_names = json.at("target_names").get<std::vector<std::string>>();

@@ -45,6 +45,10 @@ struct Preprocessing {
   // Tables, in the order of the features.
   std::vector<ColumnPreprocessing> columns;
 
+  // Other columns of the table that it was trained on: a target, those that were ignored. A record
+  // may have them; they are not read.
+  std::vector<std::string> unused_columns;
+
   std::vector<std::string> class_names;  // classification
   std::vector<std::string>
       target_names;  // regression; a target's own unit is output * target_std + target_mean

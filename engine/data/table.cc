@@ -217,6 +217,11 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
                        const LoadOptions& options) {
   Preprocessing preprocessing;
   preprocessing.input = Preprocessing::Input::kTable;
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    if (std::ranges::find(task.features, c) == task.features.end()) {
+      preprocessing.unused_columns.push_back(table.columns[c].name);
+    }
+  }
   for (const size_t c : task.features) {
     const Column& column = table.columns[c];
     ColumnPreprocessing how;
@@ -234,6 +239,7 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
         }
       }
       if (how.categories.empty()) {
+        preprocessing.unused_columns.push_back(column.name);
         continue;  // no training example has a value there
       }
     } else {

@@ -44,9 +44,9 @@ Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, PoolFunction p
   if (!status.ok()) {
     return graph.Fail(status);
   }
-  PoolGeometry geometry{.kernel = options.size,
+  PoolGeometry geometry{.kernel = {options.size, options.size},
                         .stride = options.stride > 0 ? options.stride : options.size};
-  SetPadding(graph.shape(x), options.padding, geometry.kernel, geometry.stride, /*dilation=*/1,
+  SetPadding(graph.shape(x), options.padding, options.size, geometry.stride, /*dilation=*/1,
              geometry.padding_before, geometry.padding_after);
   return pool(graph, x, geometry);
 }

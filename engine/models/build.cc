@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
-#include "engine/graph/sum.h"
 #include "engine/layers/normalization.h"
+#include "engine/ops/add_broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
@@ -20,6 +20,15 @@ using layers::ActivationKind;
 
 Shape OfOneExample(const Shape& shape) {
   return Shape(std::vector<int64_t>(shape.dims().begin() + 1, shape.dims().end()));
+}
+
+// Every extent is the other's or 1.
+bool IsRepeatedTo(const Shape& small, const Shape& large) {
+  bool fits = small.rank() == large.rank();
+  for (int d = 0; fits && d < small.rank(); ++d) {
+    fits = small[d] == large[d] || small[d] == 1;
+  }
+  return fits;
 }
 
 bool IsFinalFunction(ActivationKind kind) {
@@ -61,6 +70,7 @@ class LayerBuilder {
     return layers::AvgPool2d(graph_, x(), pool);
   }
   Value operator()(const GlobalAvgPool2d&) { return GlobalAveragePool2d(graph_, x()); }
+  Value operator()(const GlobalMaxPool2d&) { return engine::GlobalMaxPool2d(graph_, x()); }
   Value operator()(const BatchNorm& norm) {
     return layers::BatchNorm(graph_, x(),
                              {.name = layer_.name,
@@ -102,13 +112,17 @@ class LayerBuilder {
   Value operator()(const Add& add) {
     Value sum = inputs_[0];
     for (size_t i = 1; i < inputs_.size(); ++i) {
-      if (graph_.shape(inputs_[i]) != graph_.shape(sum)) {
-        return graph_.Fail(absl::InvalidArgumentError(absl::StrCat(
-            layer_.name, ": its inputs must have one shape, got ",
-            OfOneExample(graph_.shape(sum)).ToString(), " and ",
-            OfOneExample(graph_.shape(inputs_[i])).ToString(), " (", layer_.inputs[i], ")")));
+      const Shape a = graph_.shape(sum), b = graph_.shape(inputs_[i]);
+      if (IsRepeatedTo(b, a)) {
+        sum = AddBroadcast(graph_, sum, inputs_[i]);
+      } else if (IsRepeatedTo(a, b)) {
+        sum = AddBroadcast(graph_, inputs_[i], sum);
+      } else {
+        return graph_.Fail(absl::InvalidArgumentError(
+            absl::StrCat(layer_.name, ": its inputs must have one shape, or extents of 1, got ",
+                         OfOneExample(a).ToString(), " and ", OfOneExample(b).ToString(), " (",
+                         layer_.inputs[i], ")")));
       }
-      sum = Sum(graph_, sum, inputs_[i]);
     }
     return layers::Activate(graph_, sum, Final(add.activation));
   }
@@ -164,6 +178,25 @@ absl::Status LayerError(const absl::Status& status, size_t index, absl::string_v
                       absl::StrCat("model.layers[", index, "] (", name, "): ", message));
 }
 
+void MarkDeadUnits(const std::vector<ActivationKind>& functions,
+                   std::vector<LayerSummary>& layers) {
+  absl::flat_hash_map<std::string, std::vector<size_t>> readers;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    for (const std::string& name : layers[i].inputs) {
+      readers[name].push_back(i);
+    }
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    ActivationKind function = functions[i];
+    const std::vector<size_t>& by = readers[layers[i].name];
+    if (function == ActivationKind::kNone && by.size() == 1 &&
+        layers[by[0]].kind == NameOf(LayerKind(Activation{}))) {
+      function = functions[by[0]];
+    }
+    layers[i].shows_dead_units = layers[i].weights > 0 && function == ActivationKind::kRelu;
+  }
+}
+
 void SetShares(std::vector<LayerSummary>& summaries) {
   int64_t total = 0;
   for (const LayerSummary& summary : summaries) {
@@ -190,6 +223,7 @@ absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& desc
                           .inputs = {}});
   absl::flat_hash_map<std::string, Built> by_name = {{"input", {input, 0}}};
   std::string before = "input";
+  std::vector<ActivationKind> functions = {ActivationKind::kNone};  // of each of built.layers
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const LayerDescription& layer = model.layers[i];
     LayerSummary summary;
@@ -214,8 +248,7 @@ absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& desc
     summary.forward_flops /= batch;
     summary.role = last ? LayerRole::kOutput : LayerRole::kHidden;
     summary.output_shape = OfOneExample(graph.shape(value));
-    summary.shows_dead_units =
-        summary.biases > 0 && builder.final_function() == ActivationKind::kRelu;
+    functions.push_back(builder.final_function());
     depth += summary.weights > 0 ? 1 : 0;
     built.needs_batch_statistics = built.needs_batch_statistics ||
                                    (std::holds_alternative<BatchNorm>(layer.kind) && !layer.frozen);
@@ -226,6 +259,7 @@ absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& desc
     built.layers.push_back(std::move(summary));
   }
   graph.set_scope("");
+  MarkDeadUnits(functions, built.layers);
   SetShares(built.layers);
   return built;
 }

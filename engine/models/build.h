@@ -22,7 +22,8 @@ struct LayerSummary {
   double share = 0;        // of all parameters
   std::vector<std::string> inputs;
   double forward_flops = 0;  // for one example
-  // ReLU is the layer's last function and it has a bias: a unit whose bias has no gradient is dead.
+  // ReLU follows its weights, in it or as the one layer that reads it: a unit is dead whose bias,
+  // or whose weights where there is no bias, have no gradient.
   bool shows_dead_units = false;
 };
 

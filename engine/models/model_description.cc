@@ -15,6 +15,7 @@ struct Names {
   absl::string_view operator()(const MaxPool2d&) const { return "max_pool2d"; }
   absl::string_view operator()(const AvgPool2d&) const { return "avg_pool2d"; }
   absl::string_view operator()(const GlobalAvgPool2d&) const { return "global_avg_pool2d"; }
+  absl::string_view operator()(const GlobalMaxPool2d&) const { return "global_max_pool2d"; }
   absl::string_view operator()(const BatchNorm&) const { return "batch_norm"; }
   absl::string_view operator()(const LayerNorm&) const { return "layer_norm"; }
   absl::string_view operator()(const Dropout&) const { return "dropout"; }

@@ -13,6 +13,7 @@ namespace hone::engine::models {
 
 // The kinds of layers that have no options of their own in layers/.
 struct GlobalAvgPool2d {};
+struct GlobalMaxPool2d {};
 struct BatchNorm {
   float momentum = 0.9f;  // share of the old running value kept at a step
   float epsilon = 1e-5f;
@@ -32,7 +33,7 @@ struct Flatten {};
 struct Reshape {
   std::vector<int64_t> shape;  // of one example; one extent may be -1
 };
-// The sum of its inputs, then the activation.
+// The sum of its inputs, then the activation. An extent of 1 is repeated to the other's.
 struct Add {
   layers::ActivationKind activation = layers::ActivationKind::kNone;
 };
@@ -41,9 +42,9 @@ struct Concat {};
 struct MaxPool2d : layers::Pool2dOptions {};
 struct AvgPool2d : layers::Pool2dOptions {};
 
-using LayerKind =
-    std::variant<layers::DenseOptions, layers::Conv2dOptions, MaxPool2d, AvgPool2d, GlobalAvgPool2d,
-                 BatchNorm, LayerNorm, Dropout, Activation, Flatten, Reshape, Add, Concat>;
+using LayerKind = std::variant<layers::DenseOptions, layers::Conv2dOptions, MaxPool2d, AvgPool2d,
+                               GlobalAvgPool2d, GlobalMaxPool2d, BatchNorm, LayerNorm, Dropout,
+                               Activation, Flatten, Reshape, Add, Concat>;
 
 // As a job file spells them: "dense", "conv2d", ….
 absl::string_view NameOf(const LayerKind& kind);

@@ -3,8 +3,8 @@
 #include <limits>
 
 #include "engine/base/status.h"
-#include "engine/kernels/max_pool.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/max_pool.h"
 #include "engine/ops/reshape.h"
 
 namespace hone::engine {
@@ -14,7 +14,7 @@ using onednn::Arg;
 using onednn::MemoryDesc;
 
 int64_t OutputSize(const PoolGeometry& g, int dim, int64_t size) {
-  const int64_t room = size + g.padding_before[dim] + g.padding_after[dim] - g.kernel;
+  const int64_t room = size + g.padding_before[dim] + g.padding_after[dim] - g.kernel[dim];
   return room < 0 ? 0 : room / g.stride + 1;
 }
 
@@ -25,7 +25,7 @@ absl::StatusOr<Shape> PooledShape(const PoolGeometry& g, const Shape& x) {
   HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
   const Shape y{x[0], x[1], OutputSize(g, 0, x[2]), OutputSize(g, 1, x[3])};
   if (y[2] < 1 || y[3] < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("a window of ", g.kernel, "x", g.kernel,
+    return absl::InvalidArgumentError(absl::StrCat("a window of ", g.kernel[0], "x", g.kernel[1],
                                                    " does not fit into a picture of ", x[2], "x",
                                                    x[3], ": use a smaller one, or padding SAME"));
   }
@@ -41,11 +41,11 @@ onednn::Pool Describe(const PoolGeometry& g, onednn::Pooling kind, const MemoryD
   p.src = src;
   p.dst = MemoryDesc::Any({y, src.type().dtype});
   for (int dim = 0; dim < 2; ++dim) {
-    p.kernel[dim] = g.kernel;
+    p.kernel[dim] = g.kernel[dim];
     p.stride[dim] = g.stride;
     p.padding_before[dim] = g.padding_before[dim];
-    p.padding_after[dim] =
-        (y[dim + 2] - 1) * g.stride + g.kernel - g.padding_before[dim] - src.type().shape[dim + 2];
+    p.padding_after[dim] = (y[dim + 2] - 1) * g.stride + g.kernel[dim] - g.padding_before[dim] -
+                           src.type().shape[dim + 2];
   }
   return p;
 }
@@ -60,8 +60,8 @@ void ForWindows(const PoolGeometry& g, const Shape& x, const Shape& y, Window&& 
       for (int64_t yw = 0; yw < y[3]; ++yw, ++at) {
         const int64_t h = yh * g.stride - g.padding_before[0];
         const int64_t w = yw * g.stride - g.padding_before[1];
-        window(at, plane * x[2] * x[3], std::max<int64_t>(h, 0), std::min(h + g.kernel, x[2]),
-               std::max<int64_t>(w, 0), std::min(w + g.kernel, x[3]));
+        window(at, plane * x[2] * x[3], std::max<int64_t>(h, 0), std::min(h + g.kernel[0], x[2]),
+               std::max<int64_t>(w, 0), std::min(w + g.kernel[1], x[3]));
       }
     }
   }
@@ -71,7 +71,8 @@ void ForWindows(const PoolGeometry& g, const Shape& x, const Shape& y, Window&& 
 // with the same desc.
 bool UsesBlocks(const PoolGeometry& g, const MemoryDesc& x) {
   const TensorType type = x.type();
-  const bool side_by_side = g.kernel == g.stride && g.kernel >= 2 && g.kernel <= 15;
+  const bool side_by_side =
+      g.kernel[0] == g.stride && g.kernel[1] == g.stride && g.stride >= 2 && g.stride <= 15;
   const bool padded =
       g.padding_before[0] + g.padding_before[1] + g.padding_after[0] + g.padding_after[1] != 0;
   const bool number = type.dtype == DType::kF32 || type.dtype == DType::kBf16;
@@ -80,7 +81,7 @@ bool UsesBlocks(const PoolGeometry& g, const MemoryDesc& x) {
 }
 
 kernels::BlockedPool BlocksOf(const PoolGeometry& g, const Shape& x) {
-  return {.planes = x[0] * x[1] / 16, .height = x[2], .width = x[3], .size = g.kernel};
+  return {.planes = x[0] * x[1] / 16, .height = x[2], .width = x[3], .size = g.stride};
 }
 
 // body(begin, end) over the planes, shared by the threads where there is work for them.
@@ -262,6 +263,18 @@ class PoolOp final : public Op {
   onednn::Pooling pooling_;
 };
 
+// One window as large as the picture.
+Value WholePicture(Graph& graph, Value x, Value (*pool)(Graph&, Value, const PoolGeometry&),
+                   absl::string_view name) {
+  const Shape shape = graph.shape(x);
+  if (shape.rank() != 4) {
+    return graph.Fail(
+        WrongShape(absl::StrCat(name, ": the input"), "[batch, channels, height, width]", shape));
+  }
+  const Value pooled = pool(graph, x, {.kernel = {shape[2], shape[3]}, .stride = 1});
+  return Reshape(graph, pooled, Shape{shape[0], shape[1]});
+}
+
 }  // namespace
 
 Value MaxPool2d(Graph& graph, Value x, const PoolGeometry& geometry) {
@@ -273,13 +286,11 @@ Value AveragePool2d(Graph& graph, Value x, const PoolGeometry& geometry) {
 }
 
 Value GlobalAveragePool2d(Graph& graph, Value x) {
-  const Shape shape = graph.shape(x);
-  if (shape.rank() != 4 || shape[2] != shape[3]) {
-    return graph.Fail(
-        WrongShape("global_avg_pool2d: the input", "[batch, channels, size, size]", shape));
-  }
-  const Value pooled = AveragePool2d(graph, x, {.kernel = shape[2], .stride = 1});
-  return Reshape(graph, pooled, Shape{shape[0], shape[1]});
+  return WholePicture(graph, x, &AveragePool2d, "global_avg_pool2d");
+}
+
+Value GlobalMaxPool2d(Graph& graph, Value x) {
+  return WholePicture(graph, x, &MaxPool2d, "global_max_pool2d");
 }
 
 bool IsMaxPool(const Op& op) {

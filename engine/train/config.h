@@ -55,6 +55,7 @@ struct TrainingConfig {
   int64_t steps = 0;   // updates
   int64_t batch_size = 32;
   optim::OptimizerOptions optimizer = optim::Adam();
+  std::vector<std::string> weight_decay_exclude;  // layers whose weights do not decay
   optim::Schedule schedule;
   uint64_t seed = 1;
   DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32

@@ -7,6 +7,12 @@
 #include "engine/train/train_step.h"
 
 namespace hone::engine::train {
+namespace {
+
+// Bytes of a batch from which on waking a team costs less than it saves.
+constexpr int64_t kWorthATeam = 64 << 10;
+
+}  // namespace
 
 void BatchFiller::Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const {
   task_.FillInputs(dataset_, rows, state_, program);
@@ -14,17 +20,24 @@ void BatchFiller::Fill(const Program& program, std::span<const int32_t> rows, in
   if (features == nullptr) {
     return;
   }
-  if (!augmentation_.any()) {
-    dataset_.Gather(rows, features, nullptr);
-    return;
-  }
-  auto* out = static_cast<uint8_t*>(features);
   const TensorType& type = dataset_.features();
-  for (const int32_t row : rows) {
-    data::Augment(augmentation_, {.seed = seed_, .epoch = epoch, .row = row}, dataset_.example(row),
-                  type.shape, out);
-    out += type.bytes();
-  }
+  const auto count = static_cast<int64_t>(rows.size());
+  const int team = count * type.bytes() < kWorthATeam ? 1 : threads_;
+  RunTeam(team, [&](int k) {
+    const auto [begin, end] = Slice(count, k, team);
+    uint8_t* out = static_cast<uint8_t*>(features) + begin * type.bytes();
+    const std::span<const int32_t> part =
+        rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    if (!augmentation_.any()) {
+      dataset_.Gather(part, out, nullptr);
+      return;
+    }
+    for (const int32_t row : part) {
+      data::Augment(augmentation_, {.seed = seed_, .epoch = epoch, .row = row},
+                    dataset_.example(row), type.shape, out);
+      out += type.bytes();
+    }
+  });
 }
 
 absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const DataInfo& info,

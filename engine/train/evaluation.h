@@ -20,6 +20,8 @@ class BatchFiller {
     augmentation_ = augmentation;
     seed_ = seed;
   }
+  // A batch that is filled outside a team is shared by so many threads, where it is worth that.
+  void Share(int threads) { threads_ = threads; }
 
   // Safe from several threads at a time for different programs. Allocates nothing.
   void Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const;
@@ -30,6 +32,7 @@ class BatchFiller {
   const TaskState* state_;
   data::Augmentation augmentation_;
   uint64_t seed_ = 0;
+  int threads_ = 1;
 };
 
 // Loss and the task's metrics over all `rows`; names have no prefix: "loss", "accuracy", ….

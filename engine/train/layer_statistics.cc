@@ -24,9 +24,16 @@ LayerMonitor::LayerMonitor(Programs& programs) : programs_(programs), verdicts_(
       Layer& layer = layers_[entry->second];
       layer.ranges.push_back(static_cast<int>(r));
       const ParameterSpec& spec = programs.store().spec(trained[r].id);
-      if (summary.shows_dead_units && absl::EndsWith(spec.name, ".bias")) {
-        layer.bias = trained[r].id;
-        layer.alive.resize(static_cast<size_t>(spec.shape.elements()));
+      if (summary.shows_dead_units &&
+          absl::EndsWith(spec.name, summary.biases > 0 ? ".bias" : ".weight")) {
+        layer.units = trained[r].id;
+        // Dense weights are [in, units], those of a convolution [units, …].
+        const bool last = spec.shape.rank() == 2;
+        layer.alive.resize(static_cast<size_t>(last ? spec.shape.back() : spec.shape[0]));
+        const size_t of_unit = static_cast<size_t>(spec.shape.elements()) / layer.alive.size();
+        layer.next_unit = last ? 1 : of_unit;
+        layer.next_value = last ? layer.alive.size() : 1;
+        layer.unit_values = of_unit;
       }
     }
   }
@@ -35,11 +42,13 @@ LayerMonitor::LayerMonitor(Programs& programs) : programs_(programs), verdicts_(
 
 void LayerMonitor::ObserveUpdate(size_t update, int shards) {
   for (Layer& layer : layers_) {
-    const bool observed = layer.update == update && layer.bias >= 0;
+    const bool observed = layer.update == update && layer.units >= 0;
     for (int shard = 0; observed && shard < shards; ++shard) {
-      const std::span<const float> gradient = programs_.store().gradients(layer.bias, shard);
-      for (size_t i = 0; i < gradient.size(); ++i) {
-        layer.alive[i] |= gradient[i] != 0 ? 1 : 0;
+      const std::span<const float> gradient = programs_.store().gradients(layer.units, shard);
+      for (size_t i = 0; i < layer.alive.size(); ++i) {
+        for (size_t v = 0; layer.alive[i] == 0 && v < layer.unit_values; ++v) {
+          layer.alive[i] = gradient[i * layer.next_unit + v * layer.next_value] != 0 ? 1 : 0;
+        }
       }
     }
   }

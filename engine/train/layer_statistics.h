@@ -27,7 +27,10 @@ class LayerMonitor {
     std::string name;
     size_t update;
     std::vector<int> ranges;  // of its optimizer
-    ParameterId bias = -1;    // whose gradient shows dead units, or -1
+    ParameterId units = -1;   // a bias or weights whose gradient shows dead units; -1: none
+    size_t next_unit = 1;     // in floats
+    size_t next_value = 1;    // of the same unit
+    size_t unit_values = 1;
     std::vector<char> alive;  // by unit
   };
 

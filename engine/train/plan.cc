@@ -81,6 +81,18 @@ Length LengthOf(const TrainingConfig& config, int64_t train_examples) {
   return length;
 }
 
+absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info) {
+  const Length length = LengthOf(config, info.train);
+  const bool plateau = std::holds_alternative<optim::Plateau>(config.schedule.kind);
+  if ((!plateau && !config.early_stopping) || length.total_steps >= length.steps_per_epoch) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "training.steps: must be at least ", length.steps_per_epoch, ", one epoch, with ",
+      plateau ? "schedule.plateau" : "early_stopping",
+      ": the validation loss is measured at the ends of epochs; got ", length.total_steps));
+}
+
 Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
               bool data_in_memory) {
   const Length length = LengthOf(config, info.train);
@@ -153,6 +165,7 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   const std::unique_ptr<TaskState> state = task.NewState(config);
   BatchFiller filler(examples, task, state.get());
   filler.Augment(config.augmentation, config.seed);
+  filler.Share(config.threads);
   const auto fill = [&](const Program& program, int64_t first, int64_t n) {
     filler.Fill(program,
                 std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), 0);
@@ -227,6 +240,7 @@ absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* 
   HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
   const DataInfo info = InfoOf(summary, config.data);
   *phase = Phase::kPlanning;
+  HONE_RETURN_IF_ERROR(CheckLength(config, info));
   const std::unique_ptr<Task> task = MakeTask(config.task);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
                         Programs::Compile(config, info, *task));

@@ -59,6 +59,9 @@ struct Length {
 };
 Length LengthOf(const TrainingConfig& config, int64_t train_examples);
 
+// INVALID_ARGUMENT where the run ends before the first validation that it asks for.
+absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info);
+
 // Everything but the times. `programs` are compiled and not yet bound; the data set is in the
 // memory of this process already, or not.
 Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,

@@ -1,6 +1,7 @@
 #include "engine/train/profile.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -26,9 +27,15 @@ double BestSeconds(int rounds, Body&& body) {
   return best;
 }
 
+// What takes time in a step: a step of the program, a pass of the optimizer, ….
 struct Row {
-  const Program::Step* step;
+  std::string layer = "";
+  std::string op = "";
+  std::string pass = "";
   double seconds = 0;
+  Cost cost = {};
+  std::string implementation = "";
+  bool whole_machine = false;  // all threads work on it together, not each on its shard's
 };
 
 absl::string_view LimitOf(const Cost& cost, double seconds, const MachineRates& rates) {
@@ -40,13 +47,32 @@ absl::string_view LimitOf(const Cost& cost, double seconds, const MachineRates& 
   return compute >= memory ? "compute" : "memory";
 }
 
-// Mean seconds of each step of shard 0's program, the other shards running beside it.
+// Seconds of the rounds. Their median is what counts: on a machine that does something else, too, a
+// round now and then waits for a core.
+class Times {
+ public:
+  void Add(Clock::time_point begin) { seconds_.push_back(SecondsBetween(begin, Clock::now())); }
+  double Median() {
+    std::ranges::nth_element(seconds_, seconds_.begin() + kRounds / 2);
+    return seconds_[kRounds / 2];
+  }
+
+ private:
+  std::vector<double> seconds_;
+};
+
+// Each step of shard 0's program, the other shards running beside it.
 absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
   const Program& program = replicas.program(0);
   std::vector<Row> rows;
   for (const Program::Step& step : program.steps()) {
-    rows.push_back({&step});
+    rows.push_back({.layer = step.layer,
+                    .op = step.op,
+                    .pass = step.backward ? "backward" : "forward",
+                    .cost = step.cost,
+                    .implementation = step.implementation});
   }
+  std::vector<Times> times(rows.size());
   std::vector<char> refused(static_cast<size_t>(replicas.shards()));
   for (int round = 0; round < kRounds; ++round) {
     RunTeam(replicas.shards(), [&](int k) {
@@ -54,19 +80,99 @@ absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
         refused[static_cast<size_t>(k)] = !replicas.RunShard(k, {}).ok();
         return;
       }
-      Clock::time_point before = Clock::now();
-      for (Row& row : rows) {
-        refused[0] |= row.step->run({}) ? 0 : 1;
-        const Clock::time_point now = Clock::now();
-        row.seconds += SecondsBetween(before, now) / kRounds;
-        before = now;
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const Clock::time_point begin = Clock::now();
+        refused[0] |= program.steps()[i].run({}) ? 0 : 1;
+        times[i].Add(begin);
       }
     });
   }
   if (std::ranges::count(refused, 0) != static_cast<int64_t>(refused.size())) {
     return absl::InternalError("oneDNN refused a step");
   }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].seconds = times[i].Median();
+  }
   return rows;
+}
+
+// Filling the inputs of shard 0, the others beside it; where there is one shard, by the whole team.
+Row TimeFilling(const Replicas& replicas, const data::Dataset& dataset, FillInputs fill) {
+  Row row{.op = "fill the batch", .pass = "data"};
+  row.cost.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes());
+  row.whole_machine = true;
+  Times times;
+  for (int round = 0; round < kRounds; ++round) {
+    RunTeam(replicas.shards(), [&](int k) {
+      const Clock::time_point begin = Clock::now();
+      fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
+      if (k == 0) {
+        times.Add(begin);
+      }
+    });
+  }
+  row.seconds = times.Median();
+  return row;
+}
+
+// The passes that follow the gradients: each shared by all threads, between barriers.
+std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimizer,
+                            ParameterStore& store, int threads) {
+  const double slab = 4.0 * static_cast<double>(store.trainable_slab_size());
+  const double gradients = replicas.shards() * slab;
+  std::vector<Row> rows = {
+      {.op = "read the gradients", .pass = "update", .cost = {.bytes = gradients}},
+      {.op = "write the weights",
+       .pass = "update",
+       .cost = {.bytes = gradients + 2 * slab + 2.0 * optimizer.state_slabs() * slab}},
+      {.op = "repack the weights",
+       .pass = "update",
+       .cost = {.bytes = 2.0 * static_cast<double>(store.packed_bytes())}}};
+  std::vector<const float*> shards;
+  for (int k = 0; k < replicas.shards(); ++k) {
+    shards.push_back(store.gradient_slab(k));
+  }
+  const optim::Slabs slabs = {store.value_slab(), {shards.data(), shards.size()}};
+  Barrier barrier(threads);
+  std::vector<Times> times(rows.size());
+  for (int round = 0; round < kRounds; ++round) {
+    RunTeam(threads, [&](int k) {
+      const auto timed = [&](size_t row, absl::FunctionRef<void()> pass) {
+        barrier.Wait();
+        const Clock::time_point begin = Clock::now();
+        pass();
+        if (k == 0) {
+          times[row].Add(begin);
+        }
+        barrier.Wait();
+      };
+      timed(0, [&] { optimizer.Read(slabs, false, k, threads); });
+      timed(1, [&] { optimizer.Write(slabs, {.step = round + 1}, k, threads); });
+      if (k == 0) {
+        store.MarkChanged();
+      }
+      timed(2, [&] { store.Refresh(k, threads); });
+    });
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].seconds = times[i].Median();
+    rows[i].whole_machine = true;
+  }
+  return rows;
+}
+
+// The whole step as the loop runs it, with a learning rate of 0.
+absl::StatusOr<double> TimeWhole(const Replicas& replicas, optim::Optimizer& optimizer,
+                                 ParameterStore& store, int threads, FillInputs fill) {
+  TrainStep step(store, optimizer, threads);
+  Times times;
+  for (int round = 0; round < kRounds; ++round) {
+    const Clock::time_point begin = Clock::now();
+    HONE_RETURN_IF_ERROR(
+        step.Run(replicas, {.scalars = {}, .update_number = round + 1}, fill).status());
+    times.Add(begin);
+  }
+  return times.Median();
 }
 
 }  // namespace
@@ -110,57 +216,107 @@ absl::StatusOr<MachineRates> MeasureRates(int threads, DType compute) {
 
 namespace {
 
-// One update's forward and backward pass. `rates` are those of one shard.
+// `shard` and `machine` are the rates of one shard and of all threads.
+struct Rates {
+  MachineRates machine;
+  MachineRates shard;
+};
+
+// Beside waiting, which has no limit but the slowest thread.
+std::string LimitAndRate(const Row& row, const Rates& rates) {
+  const MachineRates& of = row.whole_machine ? rates.machine : rates.shard;
+  if (row.cost.flops <= 0 && row.cost.bytes <= 0) {
+    return absl::StrFormat("%8s %7s %-8s", "", "", "");
+  }
+  const double rate = row.cost.flops / row.seconds;
+  return absl::StrFormat("%8.1f %6.0f%% %-8s", rate / 1e9, 100 * rate / of.flops_per_second,
+                         LimitOf(row.cost, row.seconds, of));
+}
+
+// Each row, then the same put together by op, the longest first.
+std::string Tables(const std::vector<Row>& rows, double whole, const Rates& rates) {
+  constexpr char kHead[] = "%-16s %-28s %-8s %9s %6s %8s %7s %-8s  %s\n";
+  std::string text = absl::StrFormat(kHead, "layer", "op", "pass", "µs", "share", "GFLOP/s",
+                                     "of max", "limit", "implementation");
+  std::vector<Row> by_op;
+  std::vector<int> steps;
+  const auto add = [&](const std::string& first, const Row& row, const std::string& last) {
+    absl::StrAppendFormat(&text, "%-16s %-28s %-8s %8.1f %5.1f%% %s  %s\n", first, row.op, row.pass,
+                          1e6 * row.seconds, 100 * row.seconds / whole, LimitAndRate(row, rates),
+                          last);
+  };
+  for (const Row& row : rows) {
+    add(row.layer, row, row.implementation);
+    const auto same = std::ranges::find_if(
+        by_op, [&](const Row& other) { return other.op == row.op && other.pass == row.pass; });
+    if (same == by_op.end()) {
+      by_op.push_back(row);
+      steps.push_back(1);
+      by_op.back().implementation.clear();
+      by_op.back().layer.clear();
+    } else {
+      same->seconds += row.seconds;
+      same->cost.flops += row.cost.flops;
+      same->cost.bytes += row.cost.bytes;
+      ++steps[static_cast<size_t>(same - by_op.begin())];
+    }
+  }
+  for (size_t i = 0; i < by_op.size(); ++i) {
+    by_op[i].layer = absl::StrCat(steps[i], steps[i] == 1 ? " step" : " steps");
+  }
+  std::ranges::sort(by_op, std::greater(), &Row::seconds);
+  absl::StrAppend(&text, "by op\n");
+  for (const Row& row : by_op) {
+    add(row.layer, row, "");
+  }
+  absl::StrAppendFormat(&text, "%-54s %8.1f 100.0%%", "the whole step", 1e6 * whole);
+  return text;
+}
+
 absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update, int64_t batch,
-                                          const MachineRates& rates) {
+                                          const Rates& rates) {
   const Replicas& replicas = parts.programs.training(update, batch);
+  optim::Optimizer& optimizer = *parts.programs.updates()[update].optimizer;
+  ParameterStore& store = parts.programs.store();
+  const int threads = parts.config.threads;
   const std::span<const int32_t> rows = parts.data.splits.train;
   const std::unique_ptr<TaskState> state = parts.task.NewState(parts.config);
-  const BatchFiller filler(parts.data.dataset, parts.task, state.get());
-  for (int k = 0; k < replicas.shards(); ++k) {
-    filler.Fill(replicas.program(k),
-                rows.subspan(static_cast<size_t>(replicas.begin(k)),
-                             static_cast<size_t>(replicas.examples(k))),
-                0);
-  }
-  HONE_ASSIGN_OR_RETURN(const std::vector<Row> timed, TimeSteps(replicas));
-  double total = 0, flops = 0;
+  BatchFiller filler(parts.data.dataset, parts.task, state.get());
+  filler.Augment(parts.config.augmentation, parts.config.seed);
+  filler.Share(threads);
+  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+    filler.Fill(program, rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), 0);
+  };
+  std::vector<Row> timed = {TimeFilling(replicas, parts.data.dataset, fill)};
+  HONE_ASSIGN_OR_RETURN(const std::vector<Row> steps, TimeSteps(replicas));
+  timed.insert(timed.end(), steps.begin(), steps.end());
+  const std::vector<Row> passes = TimeUpdate(replicas, optimizer, store, threads);
+  timed.insert(timed.end(), passes.begin(), passes.end());
+  HONE_ASSIGN_OR_RETURN(double whole, TimeWhole(replicas, optimizer, store, threads, fill));
+  double sum = 0;
   for (const Row& row : timed) {
-    total += row.seconds;
-    flops += row.step->cost.flops;
+    sum += row.seconds;
   }
-  std::string table =
-      absl::StrFormat("%-16s %-24s %-8s %9s %6s %8s %7s %-8s  %s\n", "layer", "op", "pass", "µs",
-                      "share", "GFLOP/s", "of max", "limit", "implementation");
-  for (const Row& row : timed) {
-    const double rate = row.step->cost.flops / row.seconds;
-    absl::StrAppendFormat(
-        &table, "%-16s %-24s %-8s %8.1f %5.1f%% %8.1f %6.0f%% %-8s  %s\n", row.step->layer,
-        row.step->op, row.step->backward ? "backward" : "forward", 1e6 * row.seconds,
-        100 * row.seconds / total, rate / 1e9, 100 * rate / rates.flops_per_second,
-        LimitOf(row.step->cost, row.seconds, rates), row.step->implementation);
-  }
-  absl::StrAppendFormat(&table, "%-50s %8.1f 100.0%% %8.1f %6.0f%%", "forward and backward",
-                        1e6 * total, flops / total / 1e9,
-                        100 * flops / total / rates.flops_per_second);
-  return table;
+  // Clocks read between steps cost something, too: the whole may be less than its parts.
+  whole = std::max(whole, sum);
+  timed.push_back({.op = "wait for other threads", .pass = "step", .seconds = whole - sum});
+  return Tables(timed, whole, rates);
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
-  HONE_ASSIGN_OR_RETURN(MachineRates rates,
+  HONE_ASSIGN_OR_RETURN(const MachineRates machine,
                         MeasureRates(parts.config.threads, parts.config.compute));
   const int64_t batch = std::min(parts.config.batch_size, parts.info.train);
   const int shards = parts.programs.training(0, batch).shards();
   std::string table = absl::StrFormat(
       "profile of one training step, batch %d: %d threads, %d shard(s); this machine: %.0f GFLOP/s "
       "in products, %.1f GB/s\n",
-      batch, parts.config.threads, shards, rates.flops_per_second / 1e9,
-      rates.bytes_per_second / 1e9);
-  // A shard has one thread's part of the machine.
-  rates.flops_per_second /= shards;
-  rates.bytes_per_second /= shards;
+      batch, parts.config.threads, shards, machine.flops_per_second / 1e9,
+      machine.bytes_per_second / 1e9);
+  const Rates rates = {machine,
+                       {machine.flops_per_second / shards, machine.bytes_per_second / shards}};
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
     HONE_ASSIGN_OR_RETURN(const std::string part, ProfileUpdate(parts, u, batch, rates));
     const std::string& name = parts.programs.updates()[u].spec.name;

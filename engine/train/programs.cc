@@ -125,6 +125,11 @@ absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {
   for (CompiledUpdate& update : updates_) {
     const optim::OptimizerOptions& options = update.options(config);
     const auto decay = static_cast<float>(optim::WeightDecayOf(options));
+    const auto excluded = [&](const TrainedParameter& parameter) {
+      return std::ranges::find(config.weight_decay_exclude,
+                               layers_[static_cast<size_t>(parameter.layer)].name) !=
+             config.weight_decay_exclude.end();
+    };
     std::vector<optim::ParameterRange> ranges;
     std::ranges::sort(update.trained, {},
                       [&](const TrainedParameter& trained) { return store_.offset(trained.id); });
@@ -133,7 +138,7 @@ absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {
       const int64_t begin = store_.offset(parameter.id);
       ranges.push_back({.begin = begin,
                         .end = begin + spec.shape.elements(),
-                        .weight_decay = spec.decays ? decay : 0.0f});
+                        .weight_decay = spec.decays && !excluded(parameter) ? decay : 0.0f});
     }
     HONE_ASSIGN_OR_RETURN(update.optimizer, optim::Optimizer::Create(options, std::move(ranges)));
   }

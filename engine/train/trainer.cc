@@ -1,6 +1,7 @@
 #include "engine/train/trainer.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -47,6 +48,7 @@ FitNumbers NumbersOf(const checkpoint::RunState& state, const DataInfo& info,
 }  // namespace
 
 absl::StatusOr<EndReason> Trainer::Run() {
+  HONE_ASSIGN_OR_RETURN(const FileLock lock, LockFolder());
   const ScopedThreads threads(config_.threads);
   data::LoadOptions options = config_.data;
   options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
@@ -54,19 +56,26 @@ absl::StatusOr<EndReason> Trainer::Run() {
                          total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1);
   };
   observer_.OnProgress("loading", -1);
+  if (const int there = AvailableThreads(); config_.threads > there) {
+    observer_.OnLog(
+        Severity::kWarning,
+        absl::StrCat("the job has ", config_.threads, " threads, this machine gives it ", there,
+                     ": the weights will be the same, the time will not"));
+  }
   HONE_ASSIGN_OR_RETURN(const data::LoadedData data, data::Load(options));
   const DataInfo info = InfoOf(data);
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;
   observer_.OnProgress("planning", -1);
+  HONE_RETURN_IF_ERROR(CheckLength(config_, info));
   const std::unique_ptr<Task> task = MakeTask(config_.task);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
                         Programs::Compile(config_, info, *task));
   Started started;
   started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
   HONE_RETURN_IF_ERROR(programs->Bind());
-  HONE_ASSIGN_OR_RETURN(checkpoint::RunState state, StartOrResume(*programs, info));
+  HONE_ASSIGN_OR_RETURN(checkpoint::RunState state, StartOrResume(*programs, info, data));
   started.resumed_from_step = state.step;
   started.engine = absl::StrCat(onednn::Description(), ", ", CpuDescription());
   observer_.OnStarted(started);
@@ -97,10 +106,28 @@ absl::StatusOr<EndReason> Trainer::Run() {
   return end;
 }
 
+absl::StatusOr<FileLock> Trainer::LockFolder() const {
+  // A worker whose parent has died takes a moment to go.
+  constexpr int kTries = 60;
+  std::error_code error;
+  std::filesystem::create_directories(config_.run_directory, error);
+  int tries = 0;
+  absl::StatusOr<FileLock> lock = FileLock::Take(absl::StrCat(config_.run_directory, "/lock"), [&] {
+    return ++tries < kTries && !stop_.load(std::memory_order_relaxed);
+  });
+  if (absl::IsUnavailable(lock.status()) && tries > 0) {
+    return absl::UnavailableError(absl::StrCat(
+        config_.run_directory, " is in use: another process trains in it; wait for its end"));
+  }
+  return lock;
+}
+
 absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
-                                                            const DataInfo& info) {
+                                                            const DataInfo& info,
+                                                            const data::LoadedData& data) {
   const int shards = programs.training(0, std::min(config_.batch_size, info.train)).shards();
-  const checkpoint::RunState initial = InitialState(config_, info, shards);
+  checkpoint::RunState initial = InitialState(config_, info, shards);
+  initial.data_fingerprint = data.fingerprint;
   programs.store().Initialize(config_.seed);
   programs.store().RefreshAll();
   if (!config_.pretrained.directory.empty()) {
@@ -129,6 +156,13 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
           " and seed=", latest->state.seed, " there, ", is, " and ", config_.seed, " here"));
     }
   }
+  if (!latest->state.data_fingerprint.empty() &&
+      latest->state.data_fingerprint != data.fingerprint) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        latest->directory, ": the run began with other data than it finds now (",
+        data.report.source, "): fingerprint ", latest->state.data_fingerprint, " there, ",
+        data.fingerprint, " here. Give it its own data again, or begin a new run"));
+  }
   if (latest->state.scalars["shards"] != shards) {
     observer_.OnLog(Severity::kWarning,
                     "the run goes on with another number of threads than it began with: its "
@@ -142,10 +176,18 @@ absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, Programs& p
   if (!state.best.has_value() || state.best->step == state.step) {
     return absl::OkStatus();
   }
-  HONE_ASSIGN_OR_RETURN(const checkpoint::Checkpoint best,
-                        checkpoint::LoadCheckpoint(checkpoint::CheckpointDirectory(
-                            CheckpointRoot(config_), state.best->step)));
-  HONE_RETURN_IF_ERROR(ReadModel(best.model, programs.store()));
+  const absl::StatusOr<checkpoint::Checkpoint> best = checkpoint::LoadCheckpoint(
+      checkpoint::CheckpointDirectory(CheckpointRoot(config_), state.best->step));
+  if (!best.ok()) {
+    observer_.OnLog(
+        Severity::kWarning,
+        absl::StrCat("the weights at the end are kept: those of step ", state.best->step,
+                     ", whose validation loss is the lowest, cannot "
+                     "be read: ",
+                     best.status().message()));
+    return absl::OkStatus();
+  }
+  HONE_RETURN_IF_ERROR(ReadModel(best->model, programs.store()));
   observer_.OnLog(Severity::kInfo,
                   absl::StrFormat("the weights of step %d are kept: their validation loss of %.5g "
                                   "is the lowest",

@@ -4,13 +4,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/base/file_lock.h"
 #include "engine/train/loop.h"
 
 namespace hone::engine::train {
 
 // A whole job: loads the data, compiles, trains, evaluates, and leaves the model in
-// RUN/model and checkpoints in RUN/checkpoints. One job for each object, on one thread (and its
-// team).
+// RUN/model and checkpoints in RUN/checkpoints; RUN/lock keeps other processes from that folder.
+// One job for each object, on one thread (and its team).
 class Trainer {
  public:
   // All outlive it. `stop` asks for a checkpoint and an early end; any thread, or a signal handler,
@@ -19,17 +20,21 @@ class Trainer {
       : config_(config), stop_(stop), observer_(observer) {}
 
   // OUT_OF_RANGE: a number was not finite. INVALID_ARGUMENT: in kLoading the data, in kPlanning the
-  // job is wrong. RESOURCE_EXHAUSTED: no space for a file, or no memory. DATA_LOSS: checkpoints are
-  // there to resume from, but none is whole.
+  // job is wrong, or not the one whose checkpoints are there. UNAVAILABLE: in kLoading a download
+  // failed, or another process works in the folder. RESOURCE_EXHAUSTED: no space for a file, or no
+  // memory. DATA_LOSS: checkpoints are there to resume from, but none is whole.
   absl::StatusOr<EndReason> Run();
 
   Phase phase() const { return phase_; }
   int64_t step() const { return step_; }
 
  private:
-  absl::StatusOr<checkpoint::RunState> StartOrResume(Programs& programs, const DataInfo& info);
-  // The weights of the best epoch, where the run was validated.
+  absl::StatusOr<checkpoint::RunState> StartOrResume(Programs& programs, const DataInfo& info,
+                                                     const data::LoadedData& data);
+  // The weights of the best epoch, where the run was validated; those at the end, with a warning,
+  // where its checkpoint cannot be read.
   absl::Status RestoreBest(const checkpoint::RunState& state, Programs& programs);
+  absl::StatusOr<FileLock> LockFolder() const;
   absl::StatusOr<Evaluation> Evaluate(const LoopParts& parts, const TrainingLoop& loop);
   absl::Status Publish(const LoopParts& parts, const Evaluation& evaluation);
 

@@ -12,6 +12,10 @@ double GradientRatio(const LayerStatistics::Layer& layer) {
 }
 
 std::string Looks(const LayerStatistics::Layer& layer, double last_ratio, bool is_last) {
+  // Dead units have no gradient, which is no sign of a vanishing one.
+  if (layer.dead_share > kDeadShare) {
+    return "dead";
+  }
   const double ratio = GradientRatio(layer);
   if (!is_last && ratio < kVanishingRatio * last_ratio) {
     return "vanishing";
@@ -21,7 +25,7 @@ std::string Looks(const LayerStatistics::Layer& layer, double last_ratio, bool i
     // Weights that are all zero have no size to compare with.
     return layer.weight_norm > 0 ? "exploding" : "";
   }
-  return layer.dead_share > kDeadShare ? "dead" : "";
+  return "";
 }
 
 }  // namespace

@@ -11,9 +11,9 @@ namespace hone::engine::train {
 // When a layer's gradients are said to vanish or explode, and when units are said to be dead.
 //
 //   r(l) = ‖gradient‖ / ‖weights‖ of layer l, weights and biases together. A layer looks
+//     dead       where more than half of its units had no gradient since the last statistics, else
 //     vanishing  where r(l) < 1e-4 · r(last layer),
-//     exploding  where r(l) > 1e4 · r(last layer), or ‖gradient‖ > 1e3 · ‖weights‖,
-//     dead       where more than half of its units had no gradient since the last statistics.
+//     exploding  where r(l) > 1e4 · r(last layer), or ‖gradient‖ > 1e3 · ‖weights‖.
 //
 // It is called so when it has looked so in every statistics over at least kVerdictSteps steps, and
 // in at least two: a single bad batch is no verdict. It is called sound again when it looks sound

@@ -79,6 +79,8 @@ void CheckImage(const v1::ImageOptions& image, FieldErrors& errors) {
   errors.CheckInt("data.image.augmentation.crop_padding", change.crop_padding(), 0, 256);
   errors.CheckFloat("data.image.augmentation.erase_probability", change.erase_probability(),
                     Closed(0, 1));
+  errors.CheckFloat("data.image.augmentation.brightness", change.brightness(), UpTo(0, 1));
+  errors.CheckFloat("data.image.augmentation.contrast", change.contrast(), UpTo(0, 1));
 }
 
 void CheckDatasetName(const std::string& name, FieldErrors& errors) {
@@ -194,6 +196,8 @@ void CheckSchedule(const v1::JobSpec& spec, bool validates, FieldErrors& errors)
     if (schedule.plateau().has_patience()) {
       errors.CheckInt(path + ".plateau.patience", schedule.plateau().patience(), 1, 1'000'000);
     }
+    errors.CheckFloat(path + ".plateau.min_delta", schedule.plateau().min_delta(),
+                      Closed(0, kMaxFloat));
   }
 }
 
@@ -244,6 +248,10 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   errors.CheckFloat("training.clip_value", training.clip_value(), Closed(0, kMaxFloat));
   errors.CheckInt("training.accumulate_batches", training.accumulate_batches(), 0, 65536);
   CheckStops(spec, errors);
+  if (training.weight_decay_exclude_size() > 2000) {
+    errors.Add("training.weight_decay_exclude", absl::StrCat("must be at most 2000 names, got ",
+                                                             training.weight_decay_exclude_size()));
+  }
   errors.CheckInt("training.layer_statistics_every", training.layer_statistics_every(), 0,
                   kMaxSteps);
 }

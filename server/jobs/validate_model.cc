@@ -124,6 +124,7 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
     case v1::Layer::kAdd:
       return CheckActivation(at + ".add.activation", layer.add().activation(), errors);
     case v1::Layer::kGlobalAvgPool2D:
+    case v1::Layer::kGlobalMaxPool2D:
     case v1::Layer::kFlatten:
     case v1::Layer::kConcat:
       return;

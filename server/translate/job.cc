@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 
@@ -89,7 +90,9 @@ data::Augmentation ToAugmentation(const v1::Augmentation& in) {
           .horizontal_flip = in.horizontal_flip(),
           .rotate_degrees = in.rotate_degrees(),
           .crop_padding = in.crop_padding(),
-          .erase_probability = in.erase_probability()};
+          .erase_probability = in.erase_probability(),
+          .brightness = in.brightness(),
+          .contrast = in.contrast()};
 }
 
 // Sets `out` where the job file has the field.
@@ -123,6 +126,7 @@ optim::OptimizerOptions ToOptimizer(const v1::Optimizer& in) {
     HONE_TAKE(in.rmsprop(), epsilon, out);
     HONE_TAKE(in.rmsprop(), momentum, out);
     HONE_TAKE(in.rmsprop(), weight_decay, out);
+    out.centered = in.rmsprop().centered();
     return out;
   }
   optim::Adam out;
@@ -160,6 +164,7 @@ optim::Schedule ToSchedule(const v1::Schedule& in) {
     optim::Plateau plateau;
     HONE_TAKE(in.plateau(), factor, plateau);
     HONE_TAKE(in.plateau(), patience, plateau);
+    HONE_TAKE(in.plateau(), min_delta, plateau);
     out.kind = plateau;
   }
   return out;
@@ -183,13 +188,28 @@ void SetTraining(const v1::TrainingSpec& in, train::TrainingConfig& config) {
   }
   const v1::Checkpoints& checkpoints = in.checkpoints();
   config.checkpoints.every_steps = checkpoints.every_steps();
-  if (checkpoints.every_seconds() > 0) {
+  if (checkpoints.has_every_seconds()) {
     config.checkpoints.every_seconds = Precise(checkpoints.every_seconds());
   }
   config.checkpoints.keep_latest =
       Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
+  config.weight_decay_exclude.assign(in.weight_decay_exclude().begin(),
+                                     in.weight_decay_exclude().end());
   config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
                                      config.layer_statistics_every);
+}
+
+absl::Status CheckExclusions(const train::TrainingConfig& config) {
+  for (size_t i = 0; i < config.weight_decay_exclude.size(); ++i) {
+    const std::string& name = config.weight_decay_exclude[i];
+    if (std::ranges::find(config.model.layers, name, &engine::models::LayerDescription::name) ==
+        config.model.layers.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("training.weight_decay_exclude[", i,
+                       "]: must be the name of a layer with weights, got \"", name, "\""));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -210,6 +230,7 @@ absl::StatusOr<train::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }
   SetTraining(spec.training(), config);
+  HONE_RETURN_IF_ERROR(CheckExclusions(config));
   config.threads = request.threads() > 0           ? request.threads()
                    : spec.training().threads() > 0 ? static_cast<int>(spec.training().threads())
                                                    : AvailableThreads();

@@ -138,6 +138,8 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return ToPool<models::AvgPool2d>(layer.avg_pool2d());
     case v1::Layer::kGlobalAvgPool2D:
       return models::GlobalAvgPool2d{};
+    case v1::Layer::kGlobalMaxPool2D:
+      return models::GlobalMaxPool2d{};
     case v1::Layer::kBatchNorm:
       return ToBatchNorm(layer.batch_norm());
     case v1::Layer::kLayerNorm:

@@ -130,6 +130,28 @@ TEST(RenderLive, ShowsBarNumbersCurvesAndWarnings) {
                     HasSubstr("⚠ vanishing gradients in dense_1, dense_2, dense_3 and 1 more")));
 }
 
+TEST(RenderLive, ShowsTheNormsOfTheLayersWhereThereIsRoom) {
+  Story story = NewStory();
+  Play(/*terminal=*/false, story, /*finish=*/false);
+  EXPECT_THAT(Text(RenderLive(story, 100, 40), 100),
+              AllOf(HasSubstr("layers at step 600"),
+                    ::testing::ContainsRegex("dense_1 +1e-09 +3.000 +3.33e-10 +.* vanishing"),
+                    ::testing::ContainsRegex("dense_5 +1.000 +3.000 +0.3333 +.* sound")));
+  EXPECT_THAT(Text(RenderLive(story, 100, 24), 100), Not(HasSubstr("layers at step")));
+}
+
+TEST(RenderLayers, ShowsTheTwoEndsOfADeepNet) {
+  v1::LayerStatistics statistics;
+  for (int i = 1; i <= 30; ++i) {
+    statistics.add_layers()->set_name(absl::StrCat("layer_", i));
+  }
+  const std::vector<Line> lines = RenderLayers(statistics, 8);
+  EXPECT_EQ(lines.size(), 8u);
+  EXPECT_THAT(Text(lines, 100), AllOf(HasSubstr("layer_3 "), HasSubstr("… 24 more"),
+                                      HasSubstr("layer_28 "), HasSubstr("layer_30")));
+  EXPECT_THAT(Text(lines, 100), Not(HasSubstr("layer_4 ")));
+}
+
 TEST(RenderLive, LeavesThePlotOutWhereThereIsNoRoom) {
   Story story = NewStory();
   Play(/*terminal=*/false, story, /*finish=*/false);

@@ -7,7 +7,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "engine/base/cpu.h"
+#include "engine/base/file_lock.h"
+#include "engine/base/files.h"
 #include "tests/client/process.h"
 
 namespace hone::client::cli {
@@ -16,6 +20,7 @@ namespace {
 using ::hone::testing::Process;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr char kExample[] = HONE_SOURCE_DIR "/client/examples/mnist-cnn.yaml";
 
@@ -151,6 +156,29 @@ TEST_F(RunTest, ResumeGoesOnWithTheJobOfTheFolder) {
   EXPECT_EQ(Hone({"run", "--resume", "mine"}), 0) << output_;
   EXPECT_THAT(output_, AllOf(HasSubstr("epochs: 9"), HasSubstr("resume: true"),
                              HasSubstr("run_directory: \"mine\"")));
+}
+
+TEST_F(RunTest, AResumedRunHasTheThreadsItBeganWith) {
+  Hone({"run", kExample, "--threads", "3", "--run-dir", "mine"});
+  Script("!show request\nfinished { end_reason: 'COMPLETED' }\n");
+  EXPECT_EQ(Hone({"run", "--resume", "mine"}), 0) << output_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("threads: 3"), Not(HasSubstr("threads: 1"))));
+}
+
+TEST_F(RunTest, ThreadsThatNobodyGaveAreStoredAsThoseThatWereThere) {
+  Hone({"run", kExample, "--run-dir", "mine"});
+  const auto job = ReadFile(folder_ + "/mine/job.yaml");
+  ASSERT_TRUE(job.ok());
+  EXPECT_THAT(*job, HasSubstr(absl::StrCat("threads: ", AvailableThreads())));
+}
+
+TEST_F(RunTest, ARunThatGoesOnIsNotResumedASecondTime) {
+  Hone({"run", kExample, "--run-dir", "mine"});
+  const auto lock = FileLock::Take(folder_ + "/mine/lock", [] { return false; });
+  ASSERT_TRUE(lock.ok());
+  EXPECT_EQ(Hone({"run", "--resume", "mine", "--set", "training.epochs=99"}), 2);
+  EXPECT_THAT(output_, HasSubstr("mine is in use"));
+  EXPECT_THAT(*ReadFile(folder_ + "/mine/job.yaml"), Not(HasSubstr("99")));
 }
 
 TEST_F(RunTest, DoesNotOverwriteAnEarlierRun) {

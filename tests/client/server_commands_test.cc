@@ -101,6 +101,16 @@ class FakeTraining final : public v1::TrainingService::Service {
       event.mutable_state()->set_state(i == 1 ? "RUNNING" : v1::Job::State_Name(end_state));
       return event;
     }
+    if (i == layers_at) {
+      event.mutable_layer_statistics()->set_step(10 * i);
+      v1::LayerStatistics::Layer& layer = *event.mutable_layer_statistics()->add_layers();
+      layer.set_name("dense_1");
+      layer.set_gradient_norm(0.25);
+      layer.set_weight_norm(2);
+      layer.set_dead_share(-1);
+      layer.set_verdict("vanishing");
+      return event;
+    }
     event.mutable_metrics()->set_step(10 * i);
     event.mutable_metrics()->set_total_steps(50);
     (*event.mutable_metrics()->mutable_values())["loss"] = 1.0 / i;
@@ -111,6 +121,7 @@ class FakeTraining final : public v1::TrainingService::Service {
   v1::Job::State end_state = v1::Job::SUCCEEDED;
   grpc::Status refuse;
   int break_after = 0;
+  int layers_at = 0;
   bool hang = false;
   std::vector<std::string> tokens;
   std::vector<v1::CreateJobRequest> created;
@@ -283,6 +294,16 @@ TEST_F(ServerCommandsTest, ListRefusesAnUnknownState) {
 TEST_F(ServerCommandsTest, MetricsAsCsv) {
   EXPECT_EQ(Hone({"metrics", "1", "--csv"}), 0);
   EXPECT_THAT(output_, HasSubstr("step,epoch,samples,active_seconds,loss\n20,0,0,0,0.5\n"));
+}
+
+TEST_F(ServerCommandsTest, MetricsOfTheLayers) {
+  training_.layers_at = 3;
+  EXPECT_EQ(Hone({"metrics", "1", "--layers", "--csv"}), 0);
+  EXPECT_EQ(output_,
+            "step,layer,gradient_norm,weight_norm,dead_share,verdict\n"
+            "30,dense_1,0.25,2,,vanishing\n");
+  EXPECT_EQ(Hone({"metrics", "1", "--layers"}), 0);
+  EXPECT_THAT(output_, ::testing::ContainsRegex("dense_1 +0.2500 +2.000 +0.1250 +– +vanishing"));
 }
 
 TEST_F(ServerCommandsTest, ExportWritesTheFilesOfAModel) {

@@ -135,11 +135,9 @@ def main():
         for target in targets:
             started = (killed / "job.yaml").exists()
             command = [args.hone, "run", *(["--resume", killed] if started else [job, "--run-dir", killed, *options])]
-            if started:
-                command += ["--threads", "2"]
             kills += kill_once(command, log, killed, target, rng)
         if (killed / "job.yaml").exists():
-            finish([args.hone, "run", "--resume", killed, "--threads", "2"], log)
+            finish([args.hone, "run", "--resume", killed], log)
         else:
             finish([args.hone, "run", job, "--run-dir", killed, *options], log)
         print(f"{kills} of {args.kills} kills hit a running job of {total} steps\n  {sha256(whole)} left alone\n"

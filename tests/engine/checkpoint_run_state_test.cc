@@ -18,7 +18,11 @@ using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
 
 RunState Full() {
-  RunState state{.step = 1234, .epoch = 3, .data_position = 992, .seed = UINT64_MAX};
+  RunState state{.step = 1234,
+                 .epoch = 3,
+                 .data_position = 992,
+                 .seed = UINT64_MAX,
+                 .data_fingerprint = "0123456789abcdef"};
   state.plateau = {.factor = 0.1, .best = 1.0 / 3, .epochs_without_fall = 2};
   state.best = BestMetric{.name = "validation_accuracy", .value = 0.1 + 0.2, .step = 1000};
   state.epochs_without_improvement = 1;

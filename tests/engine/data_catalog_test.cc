@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cctype>
+#include <chrono>
 #include <cstring>
 #include <set>
+#include <thread>
 
+#include "absl/strings/match.h"
 #include "engine/base/files.h"
 #include "engine/data/catalog.h"
 #include "engine/data/download.h"
@@ -18,15 +21,22 @@ namespace {
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 TEST(Catalog, NamesAreUniqueAndSumsWellFormed) {
   std::set<std::string> names;
   for (const CatalogEntry& entry : Catalog()) {
     EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+    const bool local = entry.files.empty() || entry.files[0].url[0] == 0;
+    EXPECT_EQ(local, absl::StrContains(entry.description, "local mirror only")) << entry.name;
     for (const CatalogFile& file : entry.files) {
       EXPECT_EQ(std::strlen(file.sha256), 64u) << file.name;
       EXPECT_TRUE(file.url[0] == 0 || std::strncmp(file.url, "https://", 8) == 0) << file.url;
+      EXPECT_THAT(file.url, AllOf(Not(HasSubstr("/master/")), Not(HasSubstr("/HEAD/"))));
       EXPECT_GT(file.bytes, 0);
     }
   }
@@ -52,30 +62,113 @@ TEST(Catalog, SumsAreThoseOfTheMirror) {
   }
 }
 
-class MaterialiseTest : public DataTest {};
+// A data set of one file, made up here; libcurl reads file:// like a server.
+class MaterialiseTest : public DataTest {
+ protected:
+  MaterialiseTest() {
+    origin_ = "file://" + Write("origin", kBytes);
+    files_[0].url = origin_.c_str();
+    sources_.mirror_dir = Path("mirror");
+    sources_.cache_dir = Path("cache");
+    sources_.protocols = "file";
+  }
+
+  static constexpr char kBytes[] = "1,a\n2,b\n";
+  std::string origin_;
+  const std::string sha256_ = Sha256(kBytes);
+  CatalogFile files_[1] = {{"set.csv", "tabular/set.csv", "", sha256_.c_str(), sizeof(kBytes) - 1}};
+  CatalogEntry entry_ = {
+      "set", "", "", files_, "tabular/set.csv", "set.csv", "", Task::kClassification, {}, false};
+  Sources sources_;
+};
 
 TEST_F(MaterialiseTest, PrefersTheMirrorToTheCache) {
-  Write("mirror/tabular/iris.csv", "1,a\n");
-  Write("cache/iris/iris.csv", "2,b\n");
-  Sources sources;
-  sources.mirror_dir = Path("mirror");
-  sources.cache_dir = Path("cache");
-  sources.offline = true;
-  const auto found = Materialise(**Find("iris"), sources);
+  Write("mirror/tabular/set.csv", kBytes);
+  Write("cache/set/set.csv", kBytes);
+  const auto found = Materialise(entry_, sources_);
   ASSERT_THAT(found, IsOk());
-  EXPECT_EQ(found->path, Path("mirror/tabular/iris.csv"));
+  EXPECT_EQ(found->path, Path("mirror/tabular/set.csv"));
   EXPECT_THAT(found->source, HasSubstr("local mirror"));
+  EXPECT_THAT(found->notes, IsEmpty());
+}
+
+TEST_F(MaterialiseTest, SaysThatAFileOfTheMirrorIsNotTheKnownOne) {
+  Write("mirror/tabular/set.csv", "1,a\n2,c\n");
+  const auto found = Materialise(entry_, sources_);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_THAT(found->notes, ElementsAre(AllOf(HasSubstr("set.csv"), HasSubstr(sha256_))));
+}
+
+TEST_F(MaterialiseTest, ANoteAboutTheMirrorStandsInTheDataReport) {
+  Write("mirror/tabular/iris.csv", "1,2,a\n2,3,b\n2,4,a\n3,5,b\n2,6,a\n3,7,b\n");
+  LoadOptions options;
+  options.dataset = "iris";
+  options.sources = sources_;
+  const auto data = Load(options);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->report.notes, Contains(HasSubstr("iris.csv is not the iris")));
 }
 
 TEST_F(MaterialiseTest, TakesTheCacheWhereTheMirrorHasItNot) {
-  Write("cache/iris/iris.csv", "2,b\n");
-  Sources sources;
-  sources.mirror_dir = Path("mirror");
-  sources.cache_dir = Path("cache");
-  sources.offline = true;
-  const auto found = Materialise(**Find("iris"), sources);
+  Write("cache/set/set.csv", kBytes);
+  sources_.offline = true;
+  const auto found = Materialise(entry_, sources_);
   ASSERT_THAT(found, IsOk());
-  EXPECT_EQ(found->path, Path("cache/iris/iris.csv"));
+  EXPECT_EQ(found->path, Path("cache/set/set.csv"));
+}
+
+TEST_F(MaterialiseTest, ADamagedFileOfTheCacheIsBroughtAgain) {
+  Write("cache/set/set.csv", "1,a\n2,");
+  const auto found = Materialise(entry_, sources_);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(ReadFile(Path("cache/set/set.csv")).value_or("none"), kBytes);
+}
+
+TEST_F(MaterialiseTest, ADamagedFileOfTheCacheIsNotUsedOffline) {
+  Write("cache/set/set.csv", "1,a\n2,");
+  sources_.offline = true;
+  EXPECT_THAT(Materialise(entry_, sources_),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("set.csv is damaged")));
+}
+
+TEST_F(MaterialiseTest, AFileIsReadOnceForItsSum) {
+  Write("cache/set/set.csv", kBytes);
+  sources_.offline = true;
+  ASSERT_THAT(Materialise(entry_, sources_), IsOk());
+  // Damage that leaves size and time as they were is not seen: the file was not read again.
+  const auto time = std::filesystem::last_write_time(Path("cache/set/set.csv"));
+  Write("cache/set/set.csv", "1,a\n2,c\n");
+  std::filesystem::last_write_time(Path("cache/set/set.csv"), time);
+  EXPECT_THAT(Materialise(entry_, sources_), IsOk());
+  std::filesystem::last_write_time(Path("cache/set/set.csv"), time + std::chrono::seconds(1));
+  EXPECT_THAT(Materialise(entry_, sources_),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("damaged")));
+}
+
+TEST_F(MaterialiseTest, SeveralAtOnceShareOneDownload) {
+  for (int round = 0; round < 20; ++round) {
+    std::filesystem::remove_all(Path("cache"));
+    std::vector<absl::Status> statuses(4);
+    std::vector<std::thread> threads;
+    for (absl::Status& status : statuses) {
+      threads.emplace_back([&] { status = Materialise(entry_, sources_).status(); });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    for (const absl::Status& status : statuses) {
+      EXPECT_THAT(status, IsOk());
+    }
+  }
+}
+
+TEST_F(MaterialiseTest, AFailedDownloadIsToldFromDataThatIsNotThere) {
+  std::filesystem::remove(Path("origin"));
+  EXPECT_THAT(Materialise(entry_, sources_),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("file://")));
+  files_[0].url = "";
+  EXPECT_THAT(Materialise(entry_, sources_),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("cannot be downloaded")));
 }
 
 TEST_F(MaterialiseTest, SaysWhatWasTriedWhenNothingIsThere) {
@@ -84,7 +177,7 @@ TEST_F(MaterialiseTest, SaysWhatWasTriedWhenNothingIsThere) {
   sources.cache_dir = Path("cache");
   sources.offline = true;
   EXPECT_THAT(Materialise(**Find("iris"), sources),
-              StatusIs(absl::StatusCode::kUnavailable,
+              StatusIs(absl::StatusCode::kNotFound,
                        AllOf(HasSubstr("iris"), HasSubstr("local mirror does not have"),
                              HasSubstr("downloads are turned off"))));
 }

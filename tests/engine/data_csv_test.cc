@@ -203,6 +203,22 @@ TEST_F(Csv, PreprocessingTurnsARecordIntoTheTrainingFeatures) {
               StatusIs(kInvalid, HasSubstr("no column 'weight'")));
 }
 
+TEST_F(Csv, ARecordMayHaveTheLabelAndTheColumnsLeftOut) {
+  LoadOptions options = Options("left_out.csv");
+  Write("left_out.csv", "id,size,kind\n7,1,a\n8,3,b\n9,2,a\n");
+  options.ignore = {"id"};
+  options.test_fraction = 0;
+  const auto data = Load(options);
+  ASSERT_THAT(data, IsOk());
+  const auto p = Preprocessing::FromJson(data->preprocessing.ToJson());
+  ASSERT_THAT(p, IsOk());
+  const auto features = p->FromRecord({{"id", "x"}, {"size", "3"}, {"kind", "no class"}});
+  ASSERT_THAT(features, IsOk());
+  EXPECT_EQ(*features, p->FromRecord({{"size", "3"}}).value());
+  EXPECT_THAT(p->FromRecord({{"ID", "7"}, {"size", "3"}}),
+              StatusIs(kInvalid, HasSubstr("no column 'ID'")));
+}
+
 TEST_F(Csv, PreprocessingSurvivesJson) {
   for (const Task task : {Task::kClassification, Task::kRegression}) {
     const auto data = LoadText("size,colour,kind\n0.1,red,1\n3,,2\n,blue,1\n", task);

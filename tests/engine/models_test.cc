@@ -110,6 +110,28 @@ TEST(BuildModel, ALayerThatDoesNotFitIsNamedWithItsPlace) {
                        AllOf(HasSubstr("model.layers[1] (conv2d_1)"), HasSubstr("[8]"))));
 }
 
+TEST(BuildModel, AnExtentOfOneIsAddedToEveryPixel) {
+  for (const std::vector<std::string>& inputs :
+       {std::vector<std::string>{"a", "each"}, std::vector<std::string>{"each", "a"}}) {
+    const auto built = Build({{Conv(4, 3, "a"), Of(GlobalMaxPool2d{}),
+                               Of(Reshape{{4, 1, 1}}, "each"), Of(Add{}, "", inputs)}},
+                             {1, 8, 6});
+    ASSERT_TRUE(built.ok()) << built.status();
+    EXPECT_EQ(built->layers[2].output_shape, (Shape{4}));
+    EXPECT_EQ(built->layers.back().output_shape, (Shape{4, 8, 6}));
+  }
+}
+
+TEST(BuildModel, DeadUnitsShowWhereOnlyAReluReadsTheWeights) {
+  const auto built = Build({{Conv(4, 3, "a"), Of(Activation{}), Conv(4, 3, "b"),
+                             Of(Activation{}, "relu"), Of(Add{}, "", {"relu", "b"}), Dense(2)}},
+                           {1, 8, 8});
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_TRUE(built->layers[1].shows_dead_units);
+  EXPECT_FALSE(built->layers[3].shows_dead_units) << "the sum reads it too";
+  EXPECT_FALSE(built->layers[6].shows_dead_units) << "no function at all";
+}
+
 TEST(BuildModel, SumsOfTwoShapesAreRefused) {
   EXPECT_THAT(Build({{Conv(4, 3, "a"), Conv(5, 3, "b"), Of(Add{}, "", {"a", "b"})}}, {1, 8, 8}),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -151,6 +173,7 @@ TEST(ModelDescription, SurvivesJson) {
   model.layers.push_back(Of(Add{}, "", {"last", "last"}));
   model.layers.push_back(Of(BatchNorm{.momentum = 0.5f}));
   model.layers.push_back(Of(Dropout{0.5f}));
+  model.layers.push_back(Of(GlobalMaxPool2d{}));
   model.layers.push_back(Of(Reshape{{3, -1}}));
   const auto named = WithNames(model);
   ASSERT_TRUE(named.ok()) << named.status();

@@ -42,23 +42,31 @@ std::vector<OpCase> PoolCases() {
     cases.push_back(Pool(max, "2x2", {3, 3, 6, 6}, {}));
     cases.push_back(Pool(max, "16_channels", {2, 16, 6, 6}, {}));
     cases.push_back(Pool(max, "17_channels_rest_left_over", {1, 17, 7, 7}, {}));
-    cases.push_back(Pool(max, "overlapping", {2, 5, 7, 7}, {.kernel = 3, .stride = 2}));
+    cases.push_back(Pool(max, "overlapping", {2, 5, 7, 7}, {.kernel = {3, 3}, .stride = 2}));
     cases.push_back(
         Pool(max, "same", {1, 3, 7, 7},
-             {.kernel = 3, .stride = 2, .padding_before = {1, 1}, .padding_after = {1, 1}}));
+             {.kernel = {3, 3}, .stride = 2, .padding_before = {1, 1}, .padding_after = {1, 1}}));
     cases.push_back(Pool(max, "same_on_one_side", {5, 1, 7, 7},
-                         {.kernel = 2, .stride = 2, .padding_after = {1, 1}}));
-    cases.push_back(Pool(max, "whole_picture", {2, 4, 5, 5}, {.kernel = 5, .stride = 5}));
-    cases.push_back(Pool(max, "1x1", {1, 1, 1, 1}, {.kernel = 1, .stride = 1}));
+                         {.kernel = {2, 2}, .stride = 2, .padding_after = {1, 1}}));
+    cases.push_back(Pool(max, "whole_picture", {2, 4, 5, 5}, {.kernel = {5, 5}, .stride = 5}));
+    cases.push_back(Pool(max, "1x1", {1, 1, 1, 1}, {.kernel = {1, 1}, .stride = 1}));
     cases.push_back(Block(max, kernels::ActivationKind::kRelu, 16));
     cases.push_back(Block(max, kernels::ActivationKind::kRelu, 17));
     cases.push_back(Block(max, kernels::ActivationKind::kTanh, 17));
     cases.push_back(Block(max, kernels::ActivationKind::kSilu, 17));
   }
-  cases.push_back(
-      {.name = "global_average_pool2d", .build = [](CaseBuilder& b) {
-         return CaseOutputs{{GlobalAveragePool2d(b.graph, b.Input(Shape{3, 17, 5, 5}))}, {}};
-       }});
+  for (const auto& [name, shape] :
+       {std::pair{"square", Shape{3, 17, 5, 5}}, std::pair{"high", Shape{2, 16, 5, 3}},
+        std::pair{"wide", Shape{2, 5, 2, 7}}}) {
+    cases.push_back({.name = absl::StrCat("global_average_pool2d_", name),
+                     .build = [shape = shape](CaseBuilder& b) {
+                       return CaseOutputs{{GlobalAveragePool2d(b.graph, b.Input(shape))}, {}};
+                     }});
+    cases.push_back({.name = absl::StrCat("global_max_pool2d_", name),
+                     .build = [shape = shape](CaseBuilder& b) {
+                       return CaseOutputs{{GlobalMaxPool2d(b.graph, b.Input(shape))}, {}};
+                     }});
+  }
   return cases;
 }
 

@@ -104,6 +104,144 @@ TEST_F(TrainTest, ACheckpointOfAnotherJobIsNotResumed) {
   EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("another job")));
 }
 
+TEST_F(TrainTest, ARunDoesNotGoOnWithOtherDataOfTheSameSize) {
+  TrainingConfig config = Points();
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  config.resume = true;
+  std::string table = ReadFile(config.data.path).value();
+  std::filesystem::create_directories(Path("elsewhere"));
+  config.data.path = Write("elsewhere/points.csv", table);
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);  // the same data in another place
+  table[table.size() - 2] = 'x';                          // another class for the last row
+  Write("elsewhere/points.csv", table);
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other data")));
+}
+
+TEST_F(TrainTest, ACheckpointDoesNotKnowWhereItsDataLay) {
+  const TrainingConfig config = Points();
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  const auto state = ReadFile(
+      checkpoint::CheckpointDirectory(CheckpointRoot(config), recorder_.checkpoints.back().step) +
+      "/state.json");
+  ASSERT_THAT(state, IsOk());
+  EXPECT_THAT(*state, AllOf(HasSubstr("data_fingerprint"), ::testing::Not(HasSubstr("points"))));
+}
+
+TEST_F(TrainTest, ASecondRunInTheSameFolderIsRefusedWhileTheFirstGoesOn) {
+  TrainingConfig config = Points();
+  config.layer_statistics_every = 1;
+  absl::Status second;
+  recorder_.on_step = [&](int64_t step) {
+    if (step == 3) {
+      std::atomic<bool> no_patience = true;
+      Recorder other;
+      second = Trainer(config, no_patience, other).Run().status();
+    }
+  };
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  EXPECT_THAT(second, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("is in use")));
+  recorder_.on_step = nullptr;
+  config.resume = true;
+  EXPECT_EQ(Run(config).value(), EndReason::kCompleted);  // it is free again
+}
+
+TEST_F(TrainTest, TheWeightsAtTheEndAreKeptWhereTheBestOnesAreDamaged) {
+  TrainingConfig config = Points();
+  config.data.validation_fraction = 0.2;
+  config.epochs = 200;
+  config.optimizer = optim::Sgd{.learning_rate = 30};
+  config.early_stopping = EarlyStopping{.patience = 3, .min_delta = 0};
+  ASSERT_EQ(Run(config).value(), EndReason::kEarlyStop);
+  int64_t best = 0;
+  for (const CheckpointWritten& checkpoint : recorder_.checkpoints) {
+    best = checkpoint.best ? checkpoint.step : best;
+  }
+  std::filesystem::resize_file(
+      checkpoint::CheckpointDirectory(CheckpointRoot(config), best) + "/model.safetensors", 100);
+  std::filesystem::remove_all(config.run_directory + "/model");
+  config.resume = true;
+  ASSERT_EQ(Run(config).value(), EndReason::kEarlyStop);
+  EXPECT_THAT(recorder_.warnings, Contains(HasSubstr("the weights at the end are kept")));
+  EXPECT_NE(ModelSha(config), "no model");
+}
+
+TEST_F(TrainTest, ARunTooShortForTheValidationItAsksForIsRefused) {
+  TrainingConfig config = Points();
+  config.data.validation_fraction = 0.2;
+  config.epochs = 0;
+  config.steps = 3;
+  config.early_stopping = EarlyStopping{};
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument,
+                                    AllOf(HasSubstr("training.steps: must be at least 4"),
+                                          HasSubstr("early_stopping"))));
+  config.early_stopping.reset();
+  config.schedule.kind = optim::Plateau{};
+  Phase phase = Phase::kLoading;
+  EXPECT_THAT(PlanJob(config, false, &phase),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("schedule.plateau")));
+  config.steps = 4;
+  EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
+}
+
+TEST_F(TrainTest, DeadUnitsAreSeenWithABiasAndWithoutAndBehindALayerOfTheirFunction) {
+  for (const bool bias : {true, false}) {
+    for (const bool own : {true, false}) {
+      TrainingConfig config = Points();
+      layers::DenseOptions zeros;
+      zeros.units = 8;
+      zeros.use_bias = bias;
+      zeros.initializer = {.kind = Initializer::Kind::kZeros};
+      zeros.activation = own ? kRelu : layers::ActivationKind::kNone;
+      config.model.layers = {Of(zeros), DenseLayer(3)};
+      if (!own) {
+        config.model.layers.insert(config.model.layers.begin() + 1, Of(models::Activation{}));
+      }
+      config.epochs = 0;
+      config.steps = 150;
+      config.layer_statistics_every = 10;
+      recorder_ = Recorder();
+      ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+      EXPECT_EQ(recorder_.statistics.back().layers[0].dead_share, 1) << bias << own;
+      EXPECT_EQ(recorder_.statistics.back().layers[0].verdict, "dead") << bias << own;
+    }
+  }
+}
+
+TEST_F(TrainTest, LivingUnitsAreNotDeadForWantOfABias) {
+  TrainingConfig config = Pictures();
+  std::get<layers::Conv2dOptions>(config.model.layers[0].kind).use_bias = false;
+  config.layer_statistics_every = 3;
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  EXPECT_EQ(recorder_.statistics.back().layers[0].dead_share, 0);
+}
+
+TEST_F(TrainTest, AnExcludedLayersWeightsDoNotDecay) {
+  std::vector<float> weights[2];
+  for (const bool excluded : {false, true}) {
+    TrainingConfig config = Points();
+    config.optimizer = optim::AdamW{.learning_rate = 0.1, .weight_decay = 1};
+    config.model.layers[0].name = "trunk";
+    if (excluded) {
+      config.weight_decay_exclude = {"trunk"};
+    }
+    config.epochs = 20;
+    ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+    std::vector<float>& values = weights[excluded ? 1 : 0];
+    values.resize(24);
+    const auto model = checkpoint::LoadModel(config.run_directory + "/model");
+    ASSERT_THAT(model, IsOk());
+    ASSERT_THAT(model->tensors.Read("trunk.weight", {3, 8}, values), IsOk());
+  }
+  const auto size = [](const std::vector<float>& values) {
+    double sum = 0;
+    for (const float value : values) {
+      sum += value * value;
+    }
+    return sum;
+  };
+  EXPECT_GT(size(weights[1]), 2 * size(weights[0]));
+}
+
 TEST_F(TrainTest, AFrozenLayerKeepsItsBytes) {
   TrainingConfig config = Points();
   config.model.layers[0].frozen = true;
@@ -286,6 +424,63 @@ TEST_F(TrainTest, ADeepSigmoidNetIsReportedAsVanishingAndAReluNetIsNot) {
       EXPECT_EQ(recorder_.statistics.back().layers[0].verdict, "");
     }
   }
+}
+
+TEST_F(TrainTest, AProfileHasEveryPartOfAStepAndASumByOp) {
+  TrainingConfig config = Pictures();
+  const std::string without = [&] {
+    EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
+    return ModelSha(config);
+  }();
+  config.run_directory = NewRun();
+  config.profile = true;
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  EXPECT_EQ(ModelSha(config), without);
+  const std::string& table = recorder_.infos.back();
+  for (const char* part :
+       {"fill the batch", "conv2d", "backward", "read the gradients", "write the weights",
+        "repack the weights", "wait for other threads", "by op\n", "the whole step"}) {
+    EXPECT_THAT(table, HasSubstr(part));
+  }
+}
+
+TEST_F(TrainTest, ABatchFilledByATeamIsTheSameBatch) {
+  std::string pixels, labels;
+  RandomStream random(1, "large pictures");
+  for (int i = 0; i < 24; ++i) {
+    labels += static_cast<char>(i % 2);
+    for (int p = 0; p < 96 * 96; ++p) {
+      pixels += static_cast<char>(random.NextBelow(100) + 100 * (i % 2));
+    }
+  }
+  for (const char* part : {"train", "t10k"}) {
+    Write(std::string("large/") + part + "-images-idx3-ubyte", data::IdxImages(24, 96, 96, pixels));
+    Write(std::string("large/") + part + "-labels-idx1-ubyte", data::IdxLabels(24, labels));
+  }
+  data::LoadOptions options;
+  options.path = Path("large");
+  const auto data = data::Load(options);
+  ASSERT_THAT(data, IsOk());
+  TrainingConfig config = Pictures();
+  config.data = options;
+  config.batch_size = 24;
+  const DataInfo info = InfoOf(*data);
+  const std::unique_ptr<Task> task = MakeTask(config.task);
+  const auto programs = Programs::Compile(config, info, *task);
+  ASSERT_THAT(programs, IsOk());
+  ASSERT_THAT((*programs)->Bind(), IsOk());
+  const Program& program = (*programs)->training(0, 24).program(0);
+  const std::vector<int32_t> rows = {3, 1, 7, 20, 5, 6, 0, 2, 9, 11, 23, 17};
+  std::vector<uint8_t> filled[2];
+  for (const int threads : {1, 2}) {
+    BatchFiller filler(data->dataset, *task, nullptr);
+    filler.Augment({.shift = 0.2f, .rotate_degrees = 20}, 5);
+    filler.Share(threads);
+    filler.Fill(program, rows, 3);
+    const auto* bytes = static_cast<const uint8_t*>(program.input("features"));
+    filled[threads - 1].assign(bytes, bytes + 12 * 96 * 96);
+  }
+  EXPECT_EQ(filled[0], filled[1]);
 }
 
 TEST_F(TrainTest, TheModelFileHoldsNoClockAndNoMachine) {

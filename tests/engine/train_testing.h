@@ -29,9 +29,7 @@ class Recorder final : public TrainingObserver {
   }
   void OnCheckpoint(const CheckpointWritten& value) override { checkpoints.push_back(value); }
   void OnLog(Severity severity, const std::string& text) override {
-    if (severity != Severity::kInfo) {
-      warnings.push_back(text);
-    }
+    (severity == Severity::kInfo ? infos : warnings).push_back(text);
   }
   void OnEvaluation(const Evaluation& value) override { evaluations.push_back(value); }
   void OnArtifact(const Artifact& value) override { artifacts.push_back(value); }
@@ -42,6 +40,7 @@ class Recorder final : public TrainingObserver {
   std::vector<Metrics> metrics;
   std::vector<LayerStatistics> statistics;
   std::vector<CheckpointWritten> checkpoints;
+  std::vector<std::string> infos;
   std::vector<std::string> warnings;
   std::vector<Evaluation> evaluations;
   std::vector<Artifact> artifacts;

@@ -52,6 +52,41 @@ TEST(ToTrainingConfig, EarlyStoppingBringsValidation) {
   EXPECT_EQ(config->early_stopping->patience, 3);
 }
 
+TEST(ToTrainingConfig, NoCheckpointsByTimeIsNotTheDefault) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"classification": {}, "data": {"dataset": "mnist"},
+          "training": {"epochs": 5, "checkpoints": {"every_seconds": 0}},
+          "model": {"layers": [{"dense": {"units": 10}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->checkpoints.every_seconds, 0);
+}
+
+TEST(ToTrainingConfig, TakesTheRarerOptions) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"classification": {},
+          "data": {"dataset": "mnist",
+                   "image": {"augmentation": {"brightness": 0.25, "contrast": 0.5}}},
+          "training": {"epochs": 5, "optimizer": {"rmsprop": {"centered": true}},
+                       "schedule": {"plateau": {"min_delta": 0.5}},
+                       "weight_decay_exclude": ["dense_1"]},
+          "model": {"layers": [{"dense": {"units": 10}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->augmentation.brightness, 0.25f);
+  EXPECT_EQ(config->augmentation.contrast, 0.5f);
+  EXPECT_TRUE(std::get<optim::RmsProp>(config->optimizer).centered);
+  EXPECT_EQ(std::get<optim::Plateau>(config->schedule.kind).min_delta, 0.5);
+  EXPECT_THAT(config->weight_decay_exclude, ElementsAre("dense_1"));
+}
+
+TEST(ToTrainingConfig, AnExcludedLayerMustBeThere) {
+  EXPECT_THAT(ToTrainingConfig(RequestOf(
+                  R"({"classification": {}, "data": {"dataset": "mnist"},
+              "training": {"epochs": 5, "weight_decay_exclude": ["dense_9"]},
+              "model": {"layers": [{"dense": {"units": 10}}]}})")),
+              ::hone::testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                        ::testing::HasSubstr("weight_decay_exclude[0]")));
+}
+
 TEST(ToTrainingConfig, TakesWhatIsGiven) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"regression": {"loss": "HUBER", "huber_delta": 2}, "data": {"path": "x.csv"},

@@ -185,13 +185,27 @@ TEST_F(WorkerTest, WhatNeedsMoreThanItsMemoryEndsAsThatAndNotByASignal) {
   request.mutable_spec()->mutable_model()->mutable_layers(0)->mutable_dense()->set_units(8192);
   *request.mutable_spec()->mutable_model()->add_layers() = request.spec().model().layers(1);
   request.mutable_spec()->mutable_model()->mutable_layers(1)->mutable_dense()->set_units(8192);
-  request.set_memory_bytes(int64_t{300} << 20);
+  request.set_memory_limit_bytes(int64_t{300} << 20);
   const std::vector<v1::WorkerFrame> frames = Run(request);
   ASSERT_FALSE(frames.empty());
   EXPECT_EQ(frames.back().failure().end_reason(), "OUT_OF_MEMORY")
       << frames.back().ShortDebugString();
 }
 #endif
+
+TEST_F(WorkerTest, AFailedDownloadIsNotBadData) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.mutable_spec()->mutable_data()->clear_path();
+  request.mutable_spec()->mutable_data()->set_dataset("iris");
+  // No folder can be made there, as on a disk that has gone.
+  std::ofstream(folder_ + "/iris") << "a file where the data set's folder should be";
+  request.set_cache_directory(folder_);
+  const auto frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "UNAVAILABLE");
+  EXPECT_TRUE(frames.back().failure().infrastructure());
+  EXPECT_EQ(frames.back().failure().code(), static_cast<int>(absl::StatusCode::kUnavailable));
+}
 
 TEST_F(WorkerTest, AModelThatDoesNotFitTheDataIsABadSpec) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+
+namespace hone {
+
+// An exclusive lock between processes, on a file made for it. It is released with this object, or
+// by the kernel when the process ends, however it ends. The file stays.
+class FileLock {
+ public:
+  // While somebody else has the lock, `wait` is called about twenty times a second; false gives up:
+  // UNAVAILABLE. Errors of opening the file as base/files.h has them.
+  static absl::StatusOr<FileLock> Take(const std::string& path, absl::FunctionRef<bool()> wait);
+
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&&) = delete;
+  ~FileLock();
+
+ private:
+  explicit FileLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace hone
