@@ -8,21 +8,21 @@
 
 namespace hone::engine::train {
 
-void BatchFiller::Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const {
-  task_.FillInputs(dataset_, rows, state_, program);
+void BatchFiller::Fill(const Program& program, const Examples& examples) const {
+  task_.FillInputs(dataset_, examples, state_, program);
   void* features = program.input(kFeaturesInput);
-  if (features == nullptr) {
+  if (features == nullptr || dataset_.size() == 0) {
     return;
   }
   if (!augmentation_.any()) {
-    dataset_.Gather(rows, features, nullptr);
+    dataset_.Gather(examples.rows, features, nullptr);
     return;
   }
   auto* out = static_cast<uint8_t*>(features);
   const TensorType& type = dataset_.features();
-  for (const int32_t row : rows) {
-    data::Augment(augmentation_, {.seed = seed_, .epoch = epoch, .row = row}, dataset_.example(row),
-                  type.shape, out);
+  for (const int32_t row : examples.rows) {
+    data::Augment(augmentation_, {.seed = seed_, .epoch = examples.epoch, .row = row},
+                  dataset_.example(row), type.shape, out);
     out += type.bytes();
   }
 }
@@ -38,12 +38,15 @@ absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const Data
     const size_t count =
         std::min(static_cast<size_t>(programs.evaluation_batch()), rows.size() - begin);
     const std::span<const int32_t> batch = rows.subspan(begin, count);
-    const Replicas& replicas = programs.evaluation(static_cast<int64_t>(count));
+    HONE_ASSIGN_OR_RETURN(const Replicas* found, programs.evaluation({static_cast<int64_t>(count),
+                                                                      filler.BucketOf(batch)}));
+    const Replicas& replicas = *found;
     HONE_ASSIGN_OR_RETURN(
         const StepResult result,
         Evaluate(replicas, {}, [&](const Program& program, int64_t first, int64_t examples) {
-          filler.Fill(program,
-                      batch.subspan(static_cast<size_t>(first), static_cast<size_t>(examples)), 0);
+          filler.Fill(program, {.rows = batch.subspan(static_cast<size_t>(first),
+                                                      static_cast<size_t>(examples)),
+                                .first = first});
         }));
     sums.loss += result.loss_sum;
     sums.weight += result.weight;

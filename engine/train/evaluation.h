@@ -15,6 +15,10 @@ class BatchFiller {
   // All outlive it. `state` is the run's, or null where the task has none.
   BatchFiller(const data::Dataset& dataset, const Task& task, const TaskState* state)
       : dataset_(dataset), task_(task), state_(state) {}
+  // The bucket of a batch of these rows.
+  int64_t BucketOf(std::span<const int32_t> rows) const {
+    return task_.BucketOf(dataset_, rows, state_);
+  }
   // Pictures are changed from now on, keyed by seed, epoch and row.
   void Augment(const data::Augmentation& augmentation, uint64_t seed) {
     augmentation_ = augmentation;
@@ -22,7 +26,7 @@ class BatchFiller {
   }
 
   // Safe from several threads at a time for different programs. Allocates nothing.
-  void Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const;
+  void Fill(const Program& program, const Examples& examples) const;
 
  private:
   const data::Dataset& dataset_;

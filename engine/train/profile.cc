@@ -117,11 +117,15 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
   const std::span<const int32_t> rows = parts.data.splits.train;
   const std::unique_ptr<TaskState> state = parts.task.NewState(parts.config);
   const BatchFiller filler(parts.data.dataset, parts.task, state.get());
+  if (state != nullptr) {
+    HONE_RETURN_IF_ERROR(state->BeginStep({.examples = batch, .programs = parts.programs}));
+    parts.programs.store().RefreshAll();
+  }
   for (int k = 0; k < replicas.shards(); ++k) {
     filler.Fill(replicas.program(k),
-                rows.subspan(static_cast<size_t>(replicas.begin(k)),
-                             static_cast<size_t>(replicas.examples(k))),
-                0);
+                {.rows = rows.subspan(static_cast<size_t>(replicas.begin(k)),
+                                      static_cast<size_t>(replicas.examples(k))),
+                 .first = replicas.begin(k)});
   }
   HONE_ASSIGN_OR_RETURN(const std::vector<Row> timed, TimeSteps(replicas));
   double total = 0, flops = 0;

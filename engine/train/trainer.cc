@@ -48,19 +48,19 @@ FitNumbers NumbersOf(const checkpoint::RunState& state, const DataInfo& info,
 
 absl::StatusOr<EndReason> Trainer::Run() {
   const ScopedThreads threads(config_.threads);
+  const std::unique_ptr<Task> task = MakeTask(config_.task);
   data::LoadOptions options = config_.data;
   options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
     observer_.OnProgress("loading",
                          total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1);
   };
   observer_.OnProgress("loading", -1);
-  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, data::Load(options));
+  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(options, config_, *task));
   const DataInfo info = InfoOf(data);
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;
   observer_.OnProgress("planning", -1);
-  const std::unique_ptr<Task> task = MakeTask(config_.task);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
                         Programs::Compile(config_, info, *task));
   Started started;

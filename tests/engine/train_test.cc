@@ -306,13 +306,30 @@ TEST(LayerVerdicts, OneBadBatchIsNoVerdict) {
         .step = step,
         .layers = {{.name = "a", .gradient_norm = gradient, .weight_norm = 1, .verdict = ""},
                    {.name = "b", .gradient_norm = 1, .weight_norm = 1, .verdict = ""}}};
-    verdicts.Judge(statistics, 1);
+    verdicts.Judge(statistics, std::vector<size_t>{1, 1});
     return statistics.layers[0].verdict;
   };
   EXPECT_EQ(judge(50, 1e-6), "");
   EXPECT_EQ(judge(100, 1e-6), "");
   EXPECT_EQ(judge(150, 1e-6), "vanishing");
   EXPECT_EQ(judge(200, 1), "");
+}
+
+TEST(LayerVerdicts, MeasureALayerByTheLastOneOfItsOwnUpdate) {
+  LayerVerdicts verdicts(4);
+  LayerStatistics statistics;
+  for (const int64_t step : {100, 200}) {
+    statistics = {.step = step, .layers = {}};
+    // The second update's gradients are all a million times smaller.
+    for (const double gradient : {1.0, 1.0, 1e-6, 1e-6}) {
+      statistics.layers.push_back(
+          {.name = "layer", .gradient_norm = gradient, .weight_norm = 1, .verdict = ""});
+    }
+    verdicts.Judge(statistics, std::vector<size_t>{1, 1, 3, 3});
+  }
+  for (const LayerStatistics::Layer& layer : statistics.layers) {
+    EXPECT_EQ(layer.verdict, "");
+  }
 }
 
 TEST(FitVerdict, AGapBetweenTrainingAndOthersIsOverfitting) {
