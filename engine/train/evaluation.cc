@@ -27,11 +27,10 @@ void BatchFiller::Fill(const Program& program, const Examples& examples) const {
   }
 }
 
-absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const DataInfo& info,
-                                        const Task& task, const Programs& programs,
-                                        std::span<const int32_t> rows,
+absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<const int32_t> rows,
                                         const std::function<void(double)>& progress) {
-  const BatchFiller filler(dataset, task, /*state=*/nullptr);
+  const auto& [dataset, info, task, state, programs] = parts;
+  const BatchFiller filler(dataset, task, state);
   const std::unique_ptr<Scorer> scorer = task.NewScorer(dataset, info);
   Sums sums;
   for (size_t begin = 0; begin < rows.size();) {

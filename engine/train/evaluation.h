@@ -36,11 +36,19 @@ class BatchFiller {
   uint64_t seed_ = 0;
 };
 
+// What an evaluation works on; all of it outlives it. `state` is the run's, or null where the task
+// has none.
+struct EvaluationParts {
+  const data::Dataset& dataset;
+  const DataInfo& info;
+  const Task& task;
+  const TaskState* state;
+  const Programs& programs;
+};
+
 // Loss and the task's metrics over all `rows`; names have no prefix: "loss", "accuracy", ….
 // `progress` is called after each batch with the share done.
-absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const DataInfo& info,
-                                        const Task& task, const Programs& programs,
-                                        std::span<const int32_t> rows,
+absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<const int32_t> rows,
                                         const std::function<void(double)>& progress);
 
 }  // namespace hone::engine::train

@@ -199,7 +199,8 @@ void TrainingLoop::AddToHistory(checkpoint::HistoryPoint point) {
 absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, double& loss) {
   const Clock::time_point begin = Clock::now();
   HONE_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                        EvaluateRows(parts_.data.dataset, parts_.info, parts_.task, parts_.programs,
+                        EvaluateRows({parts_.data.dataset, parts_.info, parts_.task,
+                                      task_state_.get(), parts_.programs},
                                      parts_.data.splits.validation, [](double) {}));
   for (const auto& [name, value] : evaluation.metrics) {
     values[absl::StrCat("validation_", name)] = value;

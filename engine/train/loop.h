@@ -41,6 +41,8 @@ class TrainingLoop {
   absl::StatusOr<EndReason> Run();
 
   const checkpoint::RunState& state() const { return state_; }
+  // Null where the task has none.
+  const TaskState* task_state() const { return task_state_.get(); }
   int64_t samples() const;
   double active_seconds() const { return state_.scalars.at("active_seconds"); }
   // Mean time of one step over all attempts.

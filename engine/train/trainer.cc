@@ -161,9 +161,10 @@ absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const Train
   result.split = split;
   if (any) {
     HONE_ASSIGN_OR_RETURN(
-        result, EvaluateRows(parts.data.dataset, parts.info, parts.task, parts.programs,
-                             test ? splits.test : splits.validation,
-                             [&](double done) { observer_.OnProgress("evaluating", done); }));
+        result, EvaluateRows(
+                    {parts.data.dataset, parts.info, parts.task, loop.task_state(), parts.programs},
+                    test ? splits.test : splits.validation,
+                    [&](double done) { observer_.OnProgress("evaluating", done); }));
     std::map<std::string, double> named;
     for (const auto& [name, value] : result.metrics) {
       named[absl::StrCat(split, "_", name)] = value;

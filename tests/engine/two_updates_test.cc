@@ -40,6 +40,12 @@ class FallingRate final : public TaskState {
   std::string steps_;
 };
 
+class NoScore final : public Scorer {
+ public:
+  void Add(const float*, std::span<const int32_t>) override {}
+  Evaluation Finish() const override { return {}; }
+};
+
 class Duel final : public Task {
  public:
   explicit Duel(double generator_rate = 0.01) : generator_rate_(generator_rate) {}
@@ -92,7 +98,7 @@ class Duel final : public Task {
 
   void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
-    return nullptr;
+    return std::make_unique<NoScore>();
   }
 
  private:
@@ -144,6 +150,12 @@ TEST_F(TwoUpdates, EachMovesItsOwnParametersOnly) {
   programs_->store().Initialize(config_.seed);
   EXPECT_EQ(Values("generator.weight"), generator);
   EXPECT_NE(Values("discriminator.weight"), judge);
+}
+
+TEST_F(TwoUpdates, AreValidatedWithTheStateOfTheRun) {
+  config_.data.validation_fraction = 0.2;
+  ASSERT_EQ(Attempt(Duel(), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_GT(state_.history.back().values.at("validation_loss"), 0);
 }
 
 TEST_F(TwoUpdates, NameTheirMetrics) {
