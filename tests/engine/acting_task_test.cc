@@ -242,6 +242,25 @@ TEST_F(ActingTask, StoppedAtEveryStepAndResumedIsNeverStopped) {
   EXPECT_EQ(state_.scalars["cell"], whole.scalars.at("cell"));
 }
 
+TEST_F(ActingTask, KilledBetweenCheckpointsItGoesOnAsIfItHadNotBeen) {
+  ASSERT_EQ(Attempt(Corridor(), NewRun()).value(), EndReason::kCompleted);
+  const checkpoint::RunState whole = state_;
+  const auto online = Values("online.hidden.weight");
+  config_.checkpoints.every_steps = 4;
+  recorder_.on_step = [this](int64_t step) { stop_ = step == 7; };
+  const std::string killed = NewRun();
+  ASSERT_EQ(Attempt(Corridor(), killed).value(), EndReason::kCancelled);
+  stop_ = false;
+  // A kill leaves no checkpoint of its own: steps 5 to 7 are made again.
+  std::filesystem::remove_all(checkpoint::CheckpointDirectory(CheckpointRoot(config_), 7));
+  std::vector<int64_t> steps;
+  recorder_.on_step = [&](int64_t step) { steps.push_back(step); };
+  ASSERT_EQ(Attempt(Corridor(), killed).value(), EndReason::kCompleted);
+  EXPECT_EQ(steps.front(), 5);
+  EXPECT_EQ(Values("online.hidden.weight"), online);
+  EXPECT_EQ(state_.sections, whole.sections);
+}
+
 TEST_F(ActingTask, MovesItsTargetNetworkBySoftCopiesAlone) {
   config_.steps = 1;
   ASSERT_EQ(Attempt(Corridor(), NewRun()).value(), EndReason::kCompleted);
