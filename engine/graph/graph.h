@@ -41,7 +41,8 @@ class Graph {
   // others are {node, 1}, ….
   Value Add(std::shared_ptr<const Op> op, std::vector<Value> inputs);
 
-  // At the end of a run, `buffer` (a parameter of role kBuffer) takes the value.
+  // At the end of a run, `buffer` (a parameter of role kBuffer or kTransient) takes the value. An
+  // op that changes a part of its input, such as WriteAt of that buffer, does so in place.
   void Update(Value buffer, Value value);
   const std::vector<std::pair<Value, Value>>& updates() const { return updates_; }
 

@@ -91,7 +91,7 @@ class Lowering {
   // Memory for output i laid out as desc.
   virtual Slot Output(int i, const onednn::MemoryDesc& desc) = 0;
   // The same, on top of input `input` (as Input(input) gives it, same layout) if nothing reads that
-  // later.
+  // later: in the arena, or in a buffer that takes this output's value.
   virtual Slot OutputInPlace(int i, const onednn::MemoryDesc& desc, int input) = 0;
   // Output i is the slot `slot`, seen with another shape: no step.
   virtual void OutputAlias(int i, const onednn::MemoryDesc& desc, Slot slot) = 0;

@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "engine/base/rng.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/elementwise.cc"
 // foreach_target.h includes this file again, so it comes before the -inl files.
@@ -363,34 +361,6 @@ void ScaleArray(DType dtype, float factor, const void* x, void* y, int64_t n) {
 }
 void NormalizeBytes(const uint8_t* x, float mean, float factor, DType dtype, void* y, int64_t n) {
   HWY_DYNAMIC_DISPATCH(NormalizeT)(x, mean, factor, dtype, y, n);
-}
-
-bool DropoutKeeps(float rate, uint64_t key, uint64_t index) {
-  const uint64_t block = index / 4;
-  const auto words =
-      Philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0},
-             {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});
-  return ToUnitFloat(words[index % 4]) >= rate;
-}
-
-void Dropout(DType dtype, float rate, uint64_t key, uint64_t first, const void* x, void* y,
-             int64_t n) {
-  const float factor = 1 / (1 - rate);
-  std::array<uint32_t, 4> words{};
-  for (int64_t i = 0; i < n; ++i) {
-    const uint64_t index = first + static_cast<uint64_t>(i);
-    if (i == 0 || index % 4 == 0) {
-      const uint64_t block = index / 4;
-      words = Philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0},
-                     {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});
-    }
-    const float scale = ToUnitFloat(words[index % 4]) >= rate ? factor : 0.0f;
-    if (dtype == DType::kBf16) {
-      static_cast<uint16_t*>(y)[i] = ToBf16(FromBf16(static_cast<const uint16_t*>(x)[i]) * scale);
-    } else {
-      static_cast<float*>(y)[i] = static_cast<const float*>(x)[i] * scale;
-    }
-  }
 }
 
 }  // namespace hone::engine::kernels

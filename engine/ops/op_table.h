@@ -60,6 +60,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "sum_to",
     "tanh",
     "tanh_gradient",
+    "write_at",
 };
 
 }  // namespace hone::engine

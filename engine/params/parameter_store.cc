@@ -33,6 +33,7 @@ absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
   }
   const auto id = static_cast<ParameterId>(specs_.size());
   specs_.push_back(spec);
+  versions_.push_back(1);
   by_name_[spec.name] = id;
   return id;
 }
@@ -52,6 +53,7 @@ void ParameterStore::Allocate(int shards) {
   trainable_size_ = value_end;
   place(ParameterRole::kFrozen, value_end);
   place(ParameterRole::kBuffer, buffer_end);
+  place(ParameterRole::kTransient, buffer_end);
   values_ = Buffer(value_end * kFloat);
   buffers_ = Buffer(buffer_end * kFloat);
   gradients_.clear();
@@ -81,8 +83,9 @@ absl::StatusOr<ParameterId> ParameterStore::Find(absl::string_view name) const {
 }
 
 std::span<float> ParameterStore::values(ParameterId id) {
-  const bool buffer = spec(id).role == ParameterRole::kBuffer;
-  float* slab = buffer ? buffers_.as<float>() : values_.as<float>();
+  const ParameterRole role = spec(id).role;
+  const bool apart = role == ParameterRole::kBuffer || role == ParameterRole::kTransient;
+  float* slab = apart ? buffers_.as<float>() : values_.as<float>();
   return {slab + offset(id), static_cast<size_t>(spec(id).shape.elements())};
 }
 
@@ -105,7 +108,7 @@ absl::Status ParameterStore::Blend(ParameterId from, ParameterId to, float rate)
   for (size_t i = 0; i < target.size(); ++i) {
     target[i] = rate == 1 ? source[i] : target[i] + rate * (source[i] - target[i]);
   }
-  MarkChanged();
+  MarkChanged({&to, 1});
   return absl::OkStatus();
 }
 
@@ -131,20 +134,44 @@ void* ParameterStore::Packed(ParameterId id, absl::string_view key, int64_t byte
   const auto [entry, fresh] =
       packed_by_key_.try_emplace(absl::StrCat(spec(id).name, "|", key), packed_.size());
   if (fresh) {
-    packed_.push_back({id, Buffer(bytes), make(), 0});
+    packed_.push_back({id, Buffer(bytes), make()});
+    PlanRefresh();
   }
   return packed_[entry->second].data.data();
 }
 
+void ParameterStore::MarkChanged() {
+  for (uint64_t& version : versions_) {
+    ++version;
+  }
+  PlanRefresh();
+}
+
+void ParameterStore::MarkChanged(std::span<const ParameterId> ids) {
+  for (const ParameterId id : ids) {
+    ++versions_[static_cast<size_t>(id)];
+  }
+  PlanRefresh();
+}
+
+// Who refreshes what is settled before the workers start: what is stale changes while they work.
+void ParameterStore::PlanRefresh() {
+  stale_bytes_ = 0;
+  for (PackedCopy& copy : packed_) {
+    copy.stale_before = stale_bytes_;
+    stale_bytes_ += IsStale(copy) ? copy.data.bytes() : 0;
+  }
+}
+
+// A copy belongs to the worker in whose equal part of the stale bytes its middle lies.
 void ParameterStore::Refresh(int k, int n) {
-  const auto [begin, end] =
-      std::pair(packed_.size() * static_cast<size_t>(k) / static_cast<size_t>(n),
-                packed_.size() * static_cast<size_t>(k + 1) / static_cast<size_t>(n));
-  for (size_t i = begin; i < end; ++i) {
-    PackedCopy& copy = packed_[i];
-    if (copy.version != version_) {
+  for (PackedCopy& copy : packed_) {
+    const int64_t middle = copy.stale_before + copy.data.bytes() / 2;
+    const int64_t owner =
+        stale_bytes_ > 0 ? std::min<int64_t>(middle * n / stale_bytes_, n - 1) : 0;
+    if (owner == k && IsStale(copy)) {
       copy.packer->Pack(values(copy.parameter).data(), copy.data.data());
-      copy.version = version_;
+      copy.version = versions_[static_cast<size_t>(copy.parameter)];
     }
   }
 }

@@ -38,8 +38,9 @@ struct Initializer {
 
 enum class ParameterRole {
   kTrainable,
-  kFrozen,  // a value like any other, but never updated
-  kBuffer,  // state that is not learned: running statistics, target networks
+  kFrozen,     // a value like any other, but never updated
+  kBuffer,     // state that is not learned: running statistics, target networks
+  kTransient,  // memory between runs that no file keeps: a key/value cache
 };
 
 struct ParameterSpec {
@@ -60,9 +61,9 @@ class Packer {
 };
 
 // All parameters of a model, in flat aligned slabs: values, one slab of gradients for each shard,
-// buffers. Programs point into it, so it outlives them. Two phases: Declare…, then Allocate once;
-// pointers are good from then on. Not thread safe, except that different threads may work on
-// different parts of the slabs.
+// buffers and transient state. Programs point into it, so it outlives them. Two phases: Declare…,
+// then Allocate once; pointers are good from then on. Not thread safe, except that different
+// threads may work on different parts of the slabs.
 class ParameterStore {
  public:
   // Parameters lie one after another, each starting at a multiple of this many floats; the gaps
@@ -74,7 +75,7 @@ class ParameterStore {
   absl::StatusOr<ParameterId> Declare(const ParameterSpec& spec);
 
   // Lays out the slabs: trainable parameters in the order of declaration, then frozen ones; buffers
-  // apart.
+  // and transient state apart.
   void Allocate(int shards);
   bool allocated() const { return allocated_; }
 
@@ -87,7 +88,7 @@ class ParameterStore {
   // NOT_FOUND with the names there are.
   absl::StatusOr<ParameterId> Find(absl::string_view name) const;
 
-  // First float of a parameter in the value slab (or the buffer slab for buffers).
+  // First float of a parameter in the value slab (or the buffer slab for buffers and the like).
   int64_t offset(ParameterId id) const { return offsets_[static_cast<size_t>(id)]; }
   std::span<float> values(ParameterId id);
   std::span<const float> values(ParameterId id) const;
@@ -114,8 +115,9 @@ class ParameterStore {
   absl::Status Copy(ParameterId from, ParameterId to) { return Blend(from, to, 1); }
   absl::Status Blend(ParameterId from, ParameterId to, float rate);
 
-  // Values have changed: packed copies are stale.
-  void MarkChanged() { ++version_; }
+  // Values have changed, all or those of some parameters: their packed copies are stale.
+  void MarkChanged();
+  void MarkChanged(std::span<const ParameterId> ids);
   // Worker k of n brings its part of the stale copies up to date. All n must be called before a
   // program runs.
   void Refresh(int k, int n);
@@ -127,8 +129,13 @@ class ParameterStore {
     ParameterId parameter;
     Buffer data;
     std::unique_ptr<Packer> packer;
-    uint64_t version = 0;
+    uint64_t version = 0;      // of the parameter, when it was packed
+    int64_t stale_before = 0;  // bytes of the stale copies before this one
   };
+  bool IsStale(const PackedCopy& copy) const {
+    return copy.version != versions_[static_cast<size_t>(copy.parameter)];
+  }
+  void PlanRefresh();
 
   bool allocated_ = false;
   std::vector<ParameterSpec> specs_;
@@ -140,7 +147,8 @@ class ParameterStore {
   std::vector<Buffer> gradients_;
   absl::flat_hash_map<std::string, size_t> packed_by_key_;
   std::vector<PackedCopy> packed_;
-  uint64_t version_ = 1;
+  std::vector<uint64_t> versions_;  // of the parameters' values
+  int64_t stale_bytes_ = 0;
 };
 
 // Writes a parameter's starting values.

@@ -153,7 +153,8 @@ class Compiler final : public Lowering {
     const Value source = input(in);
     const Slot slot = Converted(source, desc);
     const Value value = {current_, i};
-    if (slot < 0 || places_[static_cast<size_t>(slot)].fixed != nullptr ||
+    if (slot < 0 ||
+        (places_[static_cast<size_t>(slot)].fixed != nullptr && !Updates(value, slot)) ||
         places_[static_cast<size_t>(slot)].pinned || gradient_of_.contains(KeyOfValue(value)) ||
         !LastReader(slot)) {
       return Output(i, desc);
@@ -256,9 +257,20 @@ class Compiler final : public Lowering {
       readers_[key] = kForever;
       gradient_of_.try_emplace(key, id);
     }
-    for (; root < plan_.roots.size(); ++root) {
-      readers_[KeyOfValue(plan_.roots[root])] = kForever;
+    for (; root < plan_.roots.size();
+         root += 2) {  // a buffer, which nothing reads here, and its value
+      readers_[KeyOfValue(plan_.roots[root + 1])] = kForever;
+      updates_.emplace_back(plan_.roots[root].node, plan_.roots[root + 1]);
     }
+  }
+
+  // The slot is a buffer's memory in the store, and the buffer takes this value.
+  bool Updates(Value value, Slot slot) const {
+    return std::ranges::any_of(updates_, [&](const auto& update) {
+      const auto& [buffer, taken] = update;
+      return taken == value && homes_[static_cast<size_t>(buffer)].size() == 1 &&
+             HomeOf({buffer, 0}).slot == slot;
+    });
   }
 
   // Nothing that lies in this slot is read by a later node.
@@ -405,8 +417,12 @@ class Compiler final : public Lowering {
           const ParameterId id,
           store_.Find(
               plan_.nodes[static_cast<size_t>(plan_.roots[root].node)].source->parameter.name));
-      HONE_RETURN_IF_ERROR(
-          CopyTo(plan_.roots[root + 1], store_.values(id).data(), store_.spec(id).shape));
+      program_.updated_.push_back(id);
+      const Home& home = HomeOf(plan_.roots[root + 1]);
+      if (places_[static_cast<size_t>(home.slot)].fixed != store_.values(id).data()) {
+        HONE_RETURN_IF_ERROR(
+            CopyTo(plan_.roots[root + 1], store_.values(id).data(), store_.spec(id).shape));
+      }
     }
     return absl::OkStatus();
   }
@@ -471,6 +487,7 @@ class Compiler final : public Lowering {
   absl::flat_hash_map<int64_t, int32_t> readers_;  // the last node in the order that reads a value
   absl::flat_hash_map<int64_t, ParameterId> gradient_of_;
   std::vector<int64_t> in_slab_;
+  std::vector<std::pair<int32_t, Value>> updates_;  // buffers' nodes and what they take
   int32_t current_ = 0;
   int32_t now_ = 0;
   int32_t forward_nodes_ = 0;

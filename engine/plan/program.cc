@@ -28,8 +28,9 @@ void Program::Place(absl::string_view input, void* data) {
 absl::Status Program::Run(const RunScalars& scalars) const {
   for (const Step& step : steps_) {
     if (!step.run(scalars)) {
-      return absl::InternalError(absl::StrCat("oneDNN refused ", step.op, " of ", step.layer, " (",
-                                              step.implementation, ")"));
+      return absl::InternalError(
+          absl::StrCat(step.op, " of ", step.layer, " (", step.implementation,
+                       ") failed: oneDNN refused, or an index among its inputs is out of range"));
     }
   }
   return absl::OkStatus();

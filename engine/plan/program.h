@@ -19,7 +19,7 @@ struct ProgramRequest {
   std::vector<Value> fetch;
   // Gradients and where they go: into the shard's gradient slab, at the parameter's place.
   std::vector<std::pair<Value, ParameterId>> gradients;
-  // Apply Graph::Update at the end of a run.
+  // Apply Graph::Update in a run.
   bool update_buffers = false;
 };
 
@@ -68,6 +68,8 @@ class Program {
   float fetched_scalar(int i) const { return *static_cast<const float*>(fetched(i)); }
 
   const std::vector<Step>& steps() const { return steps_; }
+  // Buffers that a run changes; their packed copies are stale afterwards.
+  const std::vector<ParameterId>& updated() const { return updated_; }
 
   // For tests and `hone plan`: every slot's place and lifetime in the arena.
   struct Interval {
@@ -90,6 +92,7 @@ class Program {
   std::vector<void*> addresses_;
   std::vector<std::pair<std::string, Slot>> inputs_;
   std::vector<Slot> fetched_;
+  std::vector<ParameterId> updated_;
   std::vector<Interval> intervals_;
   std::vector<Buffer> constants_;
   int64_t arena_bytes_ = 0;

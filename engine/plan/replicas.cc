@@ -2,15 +2,18 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 
 namespace hone::engine {
 
-int ShardsFor(int64_t batch, int threads, bool needs_batch_statistics) {
+int ShardsFor(int64_t batch, int threads, bool needs_whole_batch) {
   constexpr int64_t kLeastExamples = 8;
-  return threads > 1 && !needs_batch_statistics && batch >= kLeastExamples * threads ? threads : 1;
+  return threads > 1 && !needs_whole_batch && batch >= kLeastExamples * threads ? threads : 1;
 }
+
+bool NeedsWholeBatch(const Graph& graph) { return !graph.updates().empty(); }
 
 absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t batch,
                                            ParameterStore& store, const ReplicaOptions& options) {
@@ -20,6 +23,10 @@ absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t ba
   for (int k = 0; k < options.shards; ++k) {
     const auto [begin, end] = Slice(batch, k, options.shards);
     HONE_ASSIGN_OR_RETURN(const BuiltGraph built, build(end - begin));
+    if (options.shards > 1 && built.request.update_buffers && NeedsWholeBatch(*built.graph)) {
+      return absl::InternalError(absl::StrCat(
+          options.shards, " shards would change the same buffers: one must be asked for"));
+    }
     HONE_ASSIGN_OR_RETURN(Program program,
                           Program::Compile(built.request, store,
                                            {.threads = options.shards > 1 ? 1 : options.threads,

@@ -28,13 +28,16 @@ struct ReplicaOptions {
 };
 
 // How a batch is best computed: by shapes and threads alone, never by a clock, so that a resumed
-// job computes the same bits. Shards where every thread gets at least 8 examples and the net does
-// not need statistics over the whole batch.
-int ShardsFor(int64_t batch, int threads, bool needs_batch_statistics);
+// job computes the same bits. Shards where every thread gets at least 8 examples and one program
+// need not see the whole batch.
+int ShardsFor(int64_t batch, int threads, bool needs_whole_batch);
+// A graph that changes buffers: statistics are those of the whole batch, and shards would race.
+bool NeedsWholeBatch(const Graph& graph);
 
 // The programs of one batch size. Shard k computes examples [begin(k), begin(k + 1)) of the batch.
 class Replicas {
  public:
+  // INTERNAL: several shards of a graph that changes buffers.
   static absl::StatusOr<Replicas> Compile(const GraphBuilder& build, int64_t batch,
                                           ParameterStore& store, const ReplicaOptions& options);
 

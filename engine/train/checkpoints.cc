@@ -68,6 +68,9 @@ absl::Status CheckFinite(const Programs& programs) {
 std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store) {
   std::vector<checkpoint::TensorToWrite> tensors;
   for (ParameterId id = 0; id < store.size(); ++id) {
+    if (store.spec(id).role == ParameterRole::kTransient) {
+      continue;
+    }
     tensors.push_back({.name = store.spec(id).name,
                        .shape = store.spec(id).shape,
                        .data = store.values(id).data()});
@@ -100,6 +103,9 @@ absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const TrainingConfi
 
 absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store) {
   for (ParameterId id = 0; id < store.size(); ++id) {
+    if (store.spec(id).role == ParameterRole::kTransient) {
+      continue;
+    }
     HONE_RETURN_IF_ERROR(file.Read(store.spec(id).name, store.spec(id).shape, store.values(id)));
   }
   store.MarkChanged();

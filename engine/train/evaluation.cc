@@ -14,49 +14,51 @@ constexpr int64_t kWorthATeam = 64 << 10;
 
 }  // namespace
 
-void BatchFiller::Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const {
-  task_.FillInputs(dataset_, rows, state_, program);
+void BatchFiller::Fill(const Program& program, const Examples& examples) const {
+  task_.FillInputs(dataset_, examples, state_, program);
   void* features = program.input(kFeaturesInput);
-  if (features == nullptr) {
+  if (features == nullptr || dataset_.size() == 0) {
     return;
   }
   const TensorType& type = dataset_.features();
-  const auto count = static_cast<int64_t>(rows.size());
+  const auto count = static_cast<int64_t>(examples.rows.size());
   const int team = count * type.bytes() < kWorthATeam ? 1 : threads_;
   RunTeam(team, [&](int k) {
     const auto [begin, end] = Slice(count, k, team);
     uint8_t* out = static_cast<uint8_t*>(features) + begin * type.bytes();
     const std::span<const int32_t> part =
-        rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+        examples.rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
     if (!augmentation_.any()) {
       dataset_.Gather(part, out, nullptr);
       return;
     }
     for (const int32_t row : part) {
-      data::Augment(augmentation_, {.seed = seed_, .epoch = epoch, .row = row},
+      data::Augment(augmentation_, {.seed = seed_, .epoch = examples.epoch, .row = row},
                     dataset_.example(row), type.shape, out);
       out += type.bytes();
     }
   });
 }
 
-absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const DataInfo& info,
-                                        const Task& task, const Programs& programs,
-                                        std::span<const int32_t> rows,
+absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<const int32_t> rows,
                                         const std::function<void(double)>& progress) {
-  const BatchFiller filler(dataset, task, /*state=*/nullptr);
+  const auto& [dataset, info, task, state, programs] = parts;
+  const BatchFiller filler(dataset, task, state);
   const std::unique_ptr<Scorer> scorer = task.NewScorer(dataset, info);
   Sums sums;
   for (size_t begin = 0; begin < rows.size();) {
     const size_t count =
         std::min(static_cast<size_t>(programs.evaluation_batch()), rows.size() - begin);
     const std::span<const int32_t> batch = rows.subspan(begin, count);
-    const Replicas& replicas = programs.evaluation(static_cast<int64_t>(count));
+    HONE_ASSIGN_OR_RETURN(const Replicas* found, programs.evaluation({static_cast<int64_t>(count),
+                                                                      filler.BucketOf(batch)}));
+    const Replicas& replicas = *found;
     HONE_ASSIGN_OR_RETURN(
         const StepResult result,
         Evaluate(replicas, {}, [&](const Program& program, int64_t first, int64_t examples) {
-          filler.Fill(program,
-                      batch.subspan(static_cast<size_t>(first), static_cast<size_t>(examples)), 0);
+          filler.Fill(program, {.rows = batch.subspan(static_cast<size_t>(first),
+                                                      static_cast<size_t>(examples)),
+                                .first = first});
         }));
     sums.loss += result.loss_sum;
     sums.weight += result.weight;

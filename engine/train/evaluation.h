@@ -15,6 +15,10 @@ class BatchFiller {
   // All outlive it. `state` is the run's, or null where the task has none.
   BatchFiller(const data::Dataset& dataset, const Task& task, const TaskState* state)
       : dataset_(dataset), task_(task), state_(state) {}
+  // The bucket of a batch of these rows.
+  int64_t BucketOf(std::span<const int32_t> rows) const {
+    return task_.BucketOf(dataset_, rows, state_);
+  }
   // Pictures are changed from now on, keyed by seed, epoch and row.
   void Augment(const data::Augmentation& augmentation, uint64_t seed) {
     augmentation_ = augmentation;
@@ -24,7 +28,7 @@ class BatchFiller {
   void Share(int threads) { threads_ = threads; }
 
   // Safe from several threads at a time for different programs. Allocates nothing.
-  void Fill(const Program& program, std::span<const int32_t> rows, int64_t epoch) const;
+  void Fill(const Program& program, const Examples& examples) const;
 
  private:
   const data::Dataset& dataset_;
@@ -35,11 +39,19 @@ class BatchFiller {
   int threads_ = 1;
 };
 
+// What an evaluation works on; all of it outlives it. `state` is the run's, or null where the task
+// has none.
+struct EvaluationParts {
+  const data::Dataset& dataset;
+  const DataInfo& info;
+  const Task& task;
+  const TaskState* state;
+  const Programs& programs;
+};
+
 // Loss and the task's metrics over all `rows`; names have no prefix: "loss", "accuracy", ….
 // `progress` is called after each batch with the share done.
-absl::StatusOr<Evaluation> EvaluateRows(const data::Dataset& dataset, const DataInfo& info,
-                                        const Task& task, const Programs& programs,
-                                        std::span<const int32_t> rows,
+absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<const int32_t> rows,
                                         const std::function<void(double)>& progress);
 
 }  // namespace hone::engine::train

@@ -30,8 +30,8 @@ Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
 
 absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const DataInfo& info,
                                         const Task& task, size_t update,
-                                        const ParameterStore* store, int64_t batch) {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, task.BuildLoss(config, info, update, batch));
+                                        const ParameterStore* store, const BatchShape& shape) {
+  HONE_ASSIGN_OR_RETURN(TaskGraph result, task.BuildLoss(config, info, update, shape));
   const std::string moved = task.updates()[update].parameters;
   Graph& graph = *result.built.graph;
   std::vector<Value> parameters;

@@ -15,6 +15,6 @@ Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch);
 // store, where it is not null, knows the parameters by name.
 absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const DataInfo& info,
                                         const Task& task, size_t update,
-                                        const ParameterStore* store, int64_t batch);
+                                        const ParameterStore* store, const BatchShape& shape);
 
 }  // namespace hone::engine::train

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "absl/strings/match.h"
@@ -36,6 +37,7 @@ LayerMonitor::LayerMonitor(Programs& programs) : programs_(programs), verdicts_(
         layer.unit_values = of_unit;
       }
     }
+    last_.push_back(layers_.size() - 1);
   }
   verdicts_ = LayerVerdicts(layers_.size());
 }
@@ -75,12 +77,23 @@ LayerStatistics LayerMonitor::Collect(int64_t step, absl::FunctionRef<double(siz
     }
     statistics.layers.push_back(std::move(row));
   }
-  fresh_ = verdicts_.Judge(statistics, statistics.layers.size() - 1);
+  std::vector<size_t> yardsticks;
+  for (const Layer& layer : layers_) {
+    yardsticks.push_back(last_[layer.update]);
+  }
+  fresh_ = verdicts_.Judge(statistics, yardsticks);
   return statistics;
 }
 
+std::vector<size_t> LayerMonitor::fresh(size_t update) const {
+  std::vector<size_t> of_update;
+  std::ranges::copy_if(fresh_, std::back_inserter(of_update),
+                       [&](size_t i) { return layers_[i].update == update; });
+  return of_update;
+}
+
 std::string DescribeFresh(const LayerStatistics& statistics, const std::vector<size_t>& fresh,
-                          absl::string_view verdict) {
+                          size_t last_layer, absl::string_view verdict) {
   constexpr size_t kNamed = 5;
   std::vector<std::string> named;
   size_t count = 0;
@@ -104,7 +117,7 @@ std::string DescribeFresh(const LayerStatistics& statistics, const std::vector<s
         "step %d: units without any gradient in %s; a smaller learning rate or LEAKY_RELU may help",
         statistics.step, layers);
   }
-  const LayerStatistics::Layer& last = statistics.layers.back();
+  const LayerStatistics::Layer& last = statistics.layers[last_layer];
   return absl::StrFormat(
       "step %d: %s gradients, norm of the gradient to norm of the weights: %s; last layer %s (%.2g "
       "to %.2g). %s may help",

@@ -19,8 +19,10 @@ class LayerMonitor {
   // After a step with layer norms; `weight` gives the total weight of an update's batch. Forgets
   // the units seen.
   LayerStatistics Collect(int64_t step, absl::FunctionRef<double(size_t update)> weight);
-  // Indices into the last statistics' layers whose verdict is new.
-  const std::vector<size_t>& fresh() const { return fresh_; }
+  // Indices into the last statistics' layers: those of an update whose verdict is new, and its last
+  // one, which its others are measured by.
+  std::vector<size_t> fresh(size_t update) const;
+  size_t last(size_t update) const { return last_[update]; }
 
  private:
   struct Layer {
@@ -37,12 +39,13 @@ class LayerMonitor {
   Programs& programs_;
   std::vector<Layer> layers_;
   LayerVerdicts verdicts_;
+  std::vector<size_t> last_;  // by update
   std::vector<size_t> fresh_;
 };
 
-// A sentence about the layers among `fresh` that have this verdict, and what may help; "" if none
-// has.
+// A sentence about the layers among `fresh` that have this verdict, measured by layer `last`, and
+// what may help; "" if none has.
 std::string DescribeFresh(const LayerStatistics& statistics, const std::vector<size_t>& fresh,
-                          absl::string_view verdict);
+                          size_t last, absl::string_view verdict);
 
 }  // namespace hone::engine::train

@@ -97,7 +97,9 @@ absl::Status TrainingLoop::Step() {
   const int64_t every = config_.layer_statistics_every;
   statistics_due_ = every > 0 && step % every == 0;
   if (task_state_ != nullptr) {
-    HONE_RETURN_IF_ERROR(task_state_->BeginStep(step));
+    HONE_RETURN_IF_ERROR(
+        task_state_->BeginStep({.step = step, .examples = examples, .programs = parts_.programs}));
+    parts_.programs.store().RefreshAll();
   }
   for (size_t u = 0; u < updates_.size(); ++u) {
     HONE_RETURN_IF_ERROR(Update(u, step));
@@ -122,13 +124,18 @@ absl::Status TrainingLoop::Step() {
 absl::Status TrainingLoop::Update(size_t u, int64_t step) {
   RunningUpdate& update = *updates_[u];
   update.learning_rate = LearningRate(u);
+  int64_t before = 0;  // examples of the step's batches before this one
   for (const data::Batch& batch : step_batches_) {
     const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-      filler_.Fill(program,
-                   batch.rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
-                   batch.begin.epoch);
+      filler_.Fill(program, {.rows = batch.rows.subspan(static_cast<size_t>(first),
+                                                        static_cast<size_t>(count)),
+                             .first = before + first,
+                             .epoch = batch.begin.epoch});
     };
-    const Replicas& replicas = parts_.programs.training(u, static_cast<int64_t>(batch.rows.size()));
+    const auto size = static_cast<int64_t>(batch.rows.size());
+    HONE_ASSIGN_OR_RETURN(const Replicas* found,
+                          parts_.programs.training(u, {size, filler_.BucketOf(batch.rows)}));
+    const Replicas& replicas = *found;
     if (&batch != &step_batches_.back()) {
       HONE_RETURN_IF_ERROR(update.step.Accumulate(replicas, ScalarsOf(batch), fill));
     } else {
@@ -151,6 +158,7 @@ absl::Status TrainingLoop::Update(size_t u, int64_t step) {
     if (config_.layer_statistics_every > 0) {
       monitor_.ObserveUpdate(u, replicas.shards());
     }
+    before += size;
   }
   return absl::OkStatus();
 }
@@ -192,7 +200,8 @@ void TrainingLoop::AddToHistory(checkpoint::HistoryPoint point) {
 absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, double& loss) {
   const Clock::time_point begin = Clock::now();
   HONE_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                        EvaluateRows(parts_.data.dataset, parts_.info, parts_.task, parts_.programs,
+                        EvaluateRows({parts_.data.dataset, parts_.info, parts_.task,
+                                      task_state_.get(), parts_.programs},
                                      parts_.data.splits.validation, [](double) {}));
   for (const auto& [name, value] : evaluation.metrics) {
     values[absl::StrCat("validation_", name)] = value;
@@ -329,6 +338,9 @@ void TrainingLoop::EmitMetrics() {
     metrics.values[MetricName(u, "learning_rate")] = updates_[u]->learning_rate;
     metrics.values[MetricName(u, "gradient_norm")] = updates_[u]->result.gradient_norm;
   }
+  if (task_state_ != nullptr) {
+    task_state_->AddMetrics(metrics.values);
+  }
   metrics.values["samples_per_second"] = meter_.samples_per_second();
   parts_.observer.OnMetrics(metrics);
   mark_ = Clock::now();
@@ -339,10 +351,13 @@ void TrainingLoop::EmitLayerStatistics() {
   const LayerStatistics statistics =
       monitor_.Collect(state_.step, [this](size_t u) { return updates_[u]->result.weight; });
   parts_.observer.OnLayerStatistics(statistics);
-  for (const char* verdict : {"vanishing", "exploding", "dead"}) {
-    const std::string text = DescribeFresh(statistics, monitor_.fresh(), verdict);
-    if (!text.empty()) {
-      parts_.observer.OnLog(Severity::kWarning, text);
+  for (size_t u = 0; u < updates_.size(); ++u) {
+    for (const char* verdict : {"vanishing", "exploding", "dead"}) {
+      const std::string text =
+          DescribeFresh(statistics, monitor_.fresh(u), monitor_.last(u), verdict);
+      if (!text.empty()) {
+        parts_.observer.OnLog(Severity::kWarning, text);
+      }
     }
   }
   mark_ = Clock::now();

@@ -43,6 +43,8 @@ class TrainingLoop {
   const checkpoint::RunState& state() const { return state_; }
   // Run ended because a checkpoint could not be written.
   bool checkpoint_failed() const { return checkpoint_failed_; }
+  // Null where the task has none.
+  const TaskState* task_state() const { return task_state_.get(); }
   int64_t samples() const;
   double active_seconds() const { return state_.scalars.at("active_seconds"); }
   // Mean time of one step over all attempts.

@@ -134,6 +134,7 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
         plan.frozen_parameters += elements;
         break;
       case ParameterRole::kBuffer:
+      case ParameterRole::kTransient:
         plan.buffer_values += elements;
         break;
     }
@@ -157,7 +158,10 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   const int64_t batch = std::min(config.batch_size, info.train);
   // More than the caches hold of one batch, as in a real run.
   const int64_t count = std::max(batch, programs.evaluation_batch()) * 2;
-  HONE_ASSIGN_OR_RETURN(const data::Dataset examples, MadeUpExamples(info, count));
+  data::Dataset examples;
+  if (task.own_examples(config) == 0) {
+    HONE_ASSIGN_OR_RETURN(examples, MadeUpExamples(info, count));
+  }
   std::vector<int32_t> rows(static_cast<size_t>(count));
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i] = static_cast<int32_t>(i);
@@ -167,8 +171,9 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   filler.Augment(config.augmentation, config.seed);
   filler.Share(config.threads);
   const auto fill = [&](const Program& program, int64_t first, int64_t n) {
-    filler.Fill(program,
-                std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), 0);
+    filler.Fill(program, {.rows = std::span(rows).subspan(static_cast<size_t>(first),
+                                                          static_cast<size_t>(n)),
+                          .first = first});
   };
   std::vector<std::unique_ptr<TrainStep>> steps;
   for (CompiledUpdate& update : programs.updates()) {
@@ -180,7 +185,8 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   const Clock::time_point begin = before;
   for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
     if (state != nullptr) {
-      HONE_RETURN_IF_ERROR(state->BeginStep(i));
+      HONE_RETURN_IF_ERROR(state->BeginStep({.step = i, .examples = batch, .programs = programs}));
+      programs.store().RefreshAll();
     }
     for (size_t u = 0; u < steps.size(); ++u) {
       HONE_RETURN_IF_ERROR(
@@ -233,15 +239,27 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   return absl::OkStatus();
 }
 
+namespace {
+
+absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config, const Task& task) {
+  if (task.own_examples(config) != 0) {
+    HONE_ASSIGN_OR_RETURN(const data::LoadedData own, LoadExamples(config.data, config, task));
+    return InfoOf(own);
+  }
+  HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
+  return InfoOf(summary, config.data);
+}
+
+}  // namespace
+
 absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase) {
   *phase = Phase::kLoading;
   const Clock::time_point begin = Clock::now();
   const ScopedThreads threads(config.threads);
-  HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
-  const DataInfo info = InfoOf(summary, config.data);
+  const std::unique_ptr<Task> task = MakeTask(config.task);
+  HONE_ASSIGN_OR_RETURN(const DataInfo info, InspectExamples(config, *task));
   *phase = Phase::kPlanning;
   HONE_RETURN_IF_ERROR(CheckLength(config, info));
-  const std::unique_ptr<Task> task = MakeTask(config.task);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
                         Programs::Compile(config, info, *task));
   Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);

@@ -285,8 +285,14 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
   filler.Augment(parts.config.augmentation, parts.config.seed);
   filler.Share(threads);
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    filler.Fill(program, rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), 0);
+    filler.Fill(program,
+                {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                 .first = first});
   };
+  if (state != nullptr) {
+    HONE_RETURN_IF_ERROR(state->BeginStep({.examples = batch, .programs = parts.programs}));
+    store.RefreshAll();
+  }
   std::vector<Row> timed = {TimeFilling(replicas, parts.data.dataset, fill)};
   HONE_ASSIGN_OR_RETURN(const std::vector<Row> steps, TimeSteps(replicas));
   timed.insert(timed.end(), steps.begin(), steps.end());

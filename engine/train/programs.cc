@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/graphs.h"
@@ -43,52 +44,70 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const TrainingConfig
     HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }
   std::unique_ptr<Programs> p(new Programs);
+  p->buckets_ = task.buckets(config);
+  std::ranges::sort(p->buckets_);
+  if (p->buckets_.empty() || p->buckets_.size() > kMostBuckets) {
+    return absl::InternalError(absl::StrCat(task.name(), ": must have 1 to ", kMostBuckets,
+                                            " buckets, got ", p->buckets_.size()));
+  }
   HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
   int shards = 1;
   for (const int64_t batch : BatchSizes(info.train, config.batch_size)) {
-    shards = std::max(shards, p->OptionsFor(config, batch, true).shards);
+    shards = std::max(shards, ShardsFor(batch, config.threads, p->needs_whole_batch_));
   }
   HONE_RETURN_IF_ERROR(p->CheckMemory(config, shards));
   p->store_.Allocate(shards);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileEvaluation(config, info, task));
+  HONE_RETURN_IF_ERROR(p->CompileForwards(config, info, task));
   return p;
 }
 
-// What the updates' graphs hold, the same name once; each parameter is moved by one update at most.
+// What a graph holds, the same name once.
+absl::Status Programs::Declare(const Graph& graph, models::BuiltModel& model) {
+  for (models::LayerSummary& layer : model.layers) {
+    if (std::ranges::find(layers_, layer.name, &models::LayerSummary::name) == layers_.end()) {
+      layers_.push_back(std::move(layer));
+    }
+  }
+  depth_ = std::max(depth_, model.depth);
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter) {
+      HONE_RETURN_IF_ERROR(store_.Declare(node.parameter).status());
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What all graphs hold; each parameter is moved by one update at most.
 absl::Status Programs::DeclareParameters(const TrainingConfig& config, const DataInfo& info,
                                          const Task& task) {
-  const int64_t batch = std::min(config.batch_size, info.train);
+  const BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
   absl::flat_hash_set<ParameterId> moved;
   for (const UpdateSpec& spec : task.updates()) {
     CompiledUpdate update{.spec = spec};
-    HONE_ASSIGN_OR_RETURN(TaskGraph graph,
-                          BuildTraining(config, info, task, updates_.size(), nullptr, batch));
-    for (models::LayerSummary& layer : graph.model.layers) {
-      if (std::ranges::find(layers_, layer.name, &models::LayerSummary::name) == layers_.end()) {
-        layers_.push_back(std::move(layer));
-      }
-    }
-    depth_ = std::max(depth_, graph.model.depth);
-    needs_batch_statistics_ |= graph.model.needs_batch_statistics;
-    for (const Graph::Node& node : graph.built.graph->nodes()) {
-      if (node.kind != Graph::Node::Kind::kParameter) {
+    HONE_ASSIGN_OR_RETURN(TaskGraph built,
+                          BuildTraining(config, info, task, updates_.size(), nullptr, shape));
+    const Graph& graph = *built.built.graph;
+    HONE_RETURN_IF_ERROR(Declare(graph, built.model));
+    needs_whole_batch_ = needs_whole_batch_ || NeedsWholeBatch(graph);
+    for (const Graph::Node& node : graph.nodes()) {
+      if (node.kind != Graph::Node::Kind::kParameter ||
+          node.parameter.role != ParameterRole::kTrainable ||
+          !absl::StartsWith(node.parameter.name, spec.parameters)) {
         continue;
       }
-      HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Declare(node.parameter));
-      if (node.parameter.role == ParameterRole::kTrainable &&
-          absl::StartsWith(node.parameter.name, spec.parameters)) {
-        const auto layer = std::ranges::find(layers_, node.name, &models::LayerSummary::name);
-        if (layer == layers_.end()) {
-          return absl::InternalError(
-              absl::StrCat(node.parameter.name, ": ", node.name, " is no layer of the model"));
-        }
-        update.trained.push_back({id, static_cast<int>(layer - layers_.begin())});
-        if (!moved.insert(id).second) {
-          return absl::InternalError(
-              absl::StrCat(node.parameter.name, " is moved by two updates of ", task.name()));
-        }
+      HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Find(node.parameter.name));
+      const auto layer = std::ranges::find(layers_, node.name, &models::LayerSummary::name);
+      if (layer == layers_.end()) {
+        return absl::InternalError(
+            absl::StrCat(node.parameter.name, ": ", node.name, " is no layer of the model"));
+      }
+      update.trained.push_back({id, static_cast<int>(layer - layers_.begin())});
+      if (!moved.insert(id).second) {
+        return absl::InternalError(
+            absl::StrCat(node.parameter.name, " is moved by two updates of ", task.name()));
       }
     }
     if (update.trained.empty()) {
@@ -98,6 +117,11 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
                        "has weights that are not frozen"));
     }
     updates_.push_back(std::move(update));
+  }
+  for (const ForwardSpec& spec : task.forwards(config)) {
+    HONE_ASSIGN_OR_RETURN(TaskGraph built, task.BuildForward(config, info, spec));
+    HONE_RETURN_IF_ERROR(built.built.graph->status());
+    HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
   }
   return absl::OkStatus();
 }
@@ -145,25 +169,35 @@ absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {
   return absl::OkStatus();
 }
 
-ReplicaOptions Programs::OptionsFor(const TrainingConfig& config, int64_t batch,
-                                    bool training) const {
-  return {.threads = config.threads,
-          .shards = ShardsFor(batch, config.threads, training && needs_batch_statistics_),
-          .compute = config.compute};
+absl::Status Programs::CompileShapes(const TrainingConfig& config, const ShapeBuilder& build,
+                                     const std::vector<int64_t>& sizes,
+                                     std::vector<ShapePrograms>& shapes) {
+  for (const int64_t batch : sizes) {
+    for (const int64_t bucket : buckets_) {
+      HONE_ASSIGN_OR_RETURN(const TaskGraph whole, build({batch, bucket}));
+      const int shards = ShardsFor(batch, config.threads, NeedsWholeBatch(*whole.built.graph));
+      const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
+        HONE_ASSIGN_OR_RETURN(TaskGraph graph, build({n, bucket}));
+        return std::move(graph.built);
+      };
+      HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, batch, store_,
+                                                                 {.threads = config.threads,
+                                                                  .shards = shards,
+                                                                  .compute = config.compute}));
+      shapes.push_back({{batch, bucket}, std::move(replicas)});
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Programs::CompileTraining(const TrainingConfig& config, const DataInfo& info,
                                        const Task& task) {
+  const std::vector<int64_t> sizes = BatchSizes(info.train, config.batch_size);
   for (size_t u = 0; u < updates_.size(); ++u) {
-    const GraphBuilder build = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
-      HONE_ASSIGN_OR_RETURN(TaskGraph graph, BuildTraining(config, info, task, u, &store_, n));
-      return std::move(graph.built);
+    const ShapeBuilder build = [&](const BatchShape& shape) {
+      return BuildTraining(config, info, task, u, &store_, shape);
     };
-    for (const int64_t batch : BatchSizes(info.train, config.batch_size)) {
-      HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(build, batch, store_,
-                                                                 OptionsFor(config, batch, true)));
-      updates_[u].batches.push_back(std::move(replicas));
-    }
+    HONE_RETURN_IF_ERROR(CompileShapes(config, build, sizes, updates_[u].shapes));
   }
   return absl::OkStatus();
 }
@@ -176,23 +210,30 @@ absl::Status Programs::CompileEvaluation(const TrainingConfig& config, const Dat
   sizes.insert(sizes.end(), test.begin(), test.end());
   std::ranges::sort(sizes);
   sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
-  const GraphBuilder build = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
-    HONE_ASSIGN_OR_RETURN(TaskGraph graph, task.BuildEvaluation(config, info, n));
-    return std::move(graph.built);
+  const ShapeBuilder build = [&](const BatchShape& shape) {
+    return task.BuildEvaluation(config, info, shape);
   };
-  for (const int64_t batch : sizes) {
-    HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(build, batch, store_,
-                                                               OptionsFor(config, batch, false)));
-    evaluation_.push_back(std::move(replicas));
+  return CompileShapes(config, build, sizes, evaluation_);
+}
+
+absl::Status Programs::CompileForwards(const TrainingConfig& config, const DataInfo& info,
+                                       const Task& task) {
+  for (const ForwardSpec& spec : task.forwards(config)) {
+    HONE_ASSIGN_OR_RETURN(TaskGraph graph, task.BuildForward(config, info, spec));
+    graph.built.request.update_buffers = !graph.built.graph->updates().empty();
+    HONE_ASSIGN_OR_RETURN(Program program,
+                          Program::Compile(graph.built.request, store_,
+                                           {.threads = config.threads, .compute = config.compute}));
+    forwards_.push_back({spec, std::move(program)});
   }
   return absl::OkStatus();
 }
 
 // What each shard's arena must hold: the largest of its programs.
 std::vector<int64_t> Programs::ArenaSizes() const {
-  std::vector<int64_t> sizes;
-  const auto add = [&](const std::vector<Replicas>& all) {
-    for (const Replicas& replicas : all) {
+  std::vector<int64_t> sizes(1, 0);
+  const auto add = [&](const std::vector<ShapePrograms>& all) {
+    for (const auto& [unused, replicas] : all) {
       const auto shards = static_cast<size_t>(replicas.shards());
       sizes.resize(std::max(sizes.size(), shards));
       for (size_t k = 0; k < shards; ++k) {
@@ -201,9 +242,12 @@ std::vector<int64_t> Programs::ArenaSizes() const {
     }
   };
   for (const CompiledUpdate& update : updates_) {
-    add(update.batches);
+    add(update.shapes);
   }
   add(evaluation_);
+  for (const CompiledForward& forward : forwards_) {
+    sizes[0] = std::max(sizes[0], forward.program.arena_bytes());
+  }
   return sizes;
 }
 
@@ -218,18 +262,51 @@ absl::Status Programs::Bind() {
     arenas_.emplace_back(std::max<int64_t>(size, 64));
   }
   for (CompiledUpdate& update : updates_) {
-    for (Replicas& replicas : update.batches) {
-      HONE_RETURN_IF_ERROR(replicas.Bind(arenas_));
+    for (ShapePrograms& programs : update.shapes) {
+      HONE_RETURN_IF_ERROR(programs.replicas.Bind(arenas_));
     }
   }
-  for (Replicas& replicas : evaluation_) {
-    HONE_RETURN_IF_ERROR(replicas.Bind(arenas_));
+  for (ShapePrograms& programs : evaluation_) {
+    HONE_RETURN_IF_ERROR(programs.replicas.Bind(arenas_));
+  }
+  for (CompiledForward& forward : forwards_) {
+    HONE_RETURN_IF_ERROR(forward.program.Bind(arenas_[0].as<std::byte>()));
   }
   return absl::OkStatus();
 }
 
-const Replicas& Programs::Find(const std::vector<Replicas>& all, int64_t batch) {
-  return *std::ranges::find(all, batch, &Replicas::batch);
+absl::StatusOr<const Replicas*> Programs::Find(const std::vector<ShapePrograms>& all,
+                                               const BatchShape& shape) {
+  const auto found = std::ranges::find(all, shape, &ShapePrograms::shape);
+  if (found != all.end()) {
+    return &found->replicas;
+  }
+  std::vector<std::string> known;
+  for (const ShapePrograms& programs : all) {
+    known.push_back(absl::StrCat(programs.shape.batch, " in ", programs.shape.bucket));
+  }
+  return absl::NotFoundError(absl::StrCat("no program for ", shape.batch, " examples in bucket ",
+                                          shape.bucket,
+                                          "; there are: ", absl::StrJoin(known, ", ")));
+}
+
+absl::StatusOr<const Program*> Programs::forward(absl::string_view name, int64_t bucket) const {
+  std::vector<std::string> known;
+  for (const CompiledForward& forward : forwards_) {
+    if (forward.spec.name == name && forward.spec.shape.bucket == bucket) {
+      return &forward.program;
+    }
+    known.push_back(absl::StrCat(forward.spec.name, " in ", forward.spec.shape.bucket));
+  }
+  return absl::NotFoundError(absl::StrCat("no program ", name, " in bucket ", bucket,
+                                          "; there are: ", absl::StrJoin(known, ", ")));
+}
+
+absl::Status Programs::Run(const Program& program, const RunScalars& scalars) {
+  store_.RefreshAll();
+  HONE_RETURN_IF_ERROR(program.Run(scalars));
+  store_.MarkChanged(program.updated());
+  return absl::OkStatus();
 }
 
 }  // namespace hone::engine::train

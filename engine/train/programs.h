@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,22 +25,34 @@ struct TrainedParameter {
   int layer;  // index into layers()
 };
 
+// The programs for batches of one shape.
+struct ShapePrograms {
+  BatchShape shape;
+  Replicas replicas;
+};
+
 // An update of the task, compiled: its optimizer over its parameters, and its programs for a whole
-// batch and for the last short one.
+// batch and for the last short one, in each bucket.
 struct CompiledUpdate {
   UpdateSpec spec;
   std::vector<TrainedParameter> trained = {};  // in the order of the optimizer's ranges
   std::optional<optim::Optimizer> optimizer = {};
-  std::vector<Replicas> batches = {};
+  std::vector<ShapePrograms> shapes = {};
 
   const optim::OptimizerOptions& options(const TrainingConfig& config) const {
     return spec.optimizer.has_value() ? *spec.optimizer : config.optimizer;
   }
 };
 
-// Everything compiled that a run needs, over one store: the parameters, the updates of a step and
-// the evaluation programs; all of them share one arena for each shard. Points into itself, so it is
-// not moved. Not thread safe.
+// A program of the task's own, run by all threads.
+struct CompiledForward {
+  ForwardSpec spec;
+  Program program;
+};
+
+// Everything compiled that a run needs, over one store: the parameters, the updates of a step, the
+// evaluation programs and those of the task; all of them share one arena for each shard. Points
+// into itself, so it is not moved. Not thread safe.
 class Programs {
  public:
   // Compiles; nothing is bound to memory yet and the parameters have no values. INVALID_ARGUMENT
@@ -60,16 +73,33 @@ class Programs {
   std::vector<CompiledUpdate>& updates() { return updates_; }
   const std::vector<CompiledUpdate>& updates() const { return updates_; }
 
-  // For a batch of exactly so many examples; one of those compiled.
-  const Replicas& training(size_t update, int64_t batch) const {
-    return Find(updates_[update].batches, batch);
+  // For batches of exactly this shape, NOT_FOUND if it is none of those compiled; or of so many
+  // examples in the largest bucket, which must be one of them.
+  absl::StatusOr<const Replicas*> training(size_t update, const BatchShape& shape) const {
+    return Find(updates_[update].shapes, shape);
   }
-  const Replicas& evaluation(int64_t batch) const { return Find(evaluation_, batch); }
+  const Replicas& training(size_t update, int64_t batch) const {
+    return *training(update, {batch, buckets_.back()}).value();
+  }
+  absl::StatusOr<const Replicas*> evaluation(const BatchShape& shape) const {
+    return Find(evaluation_, shape);
+  }
+  const Replicas& evaluation(int64_t batch) const {
+    return *evaluation({batch, buckets_.back()}).value();
+  }
   int64_t evaluation_batch() const { return evaluation_batch_; }
+
+  // A program of the task's own. Its inputs and outputs lie in memory that the other programs use
+  // too: fill, run and read it without running another in between. NOT_FOUND names those there are.
+  absl::StatusOr<const Program*> forward(absl::string_view name, int64_t bucket = 0) const;
+  // Runs it: what was changed in the store is seen, and the buffers that it changes by all others.
+  absl::Status Run(const Program& program, const RunScalars& scalars);
 
   int64_t arena_bytes() const;
 
  private:
+  using ShapeBuilder = std::function<absl::StatusOr<TaskGraph>(const BatchShape& shape)>;
+
   Programs() = default;
   absl::Status DeclareParameters(const TrainingConfig& config, const DataInfo& info,
                                  const Task& task);
@@ -79,17 +109,25 @@ class Programs {
                                const Task& task);
   absl::Status CompileEvaluation(const TrainingConfig& config, const DataInfo& info,
                                  const Task& task);
-  ReplicaOptions OptionsFor(const TrainingConfig& config, int64_t batch, bool training) const;
+  absl::Status CompileForwards(const TrainingConfig& config, const DataInfo& info,
+                               const Task& task);
+  // One of `shapes` for each size and bucket.
+  absl::Status CompileShapes(const TrainingConfig& config, const ShapeBuilder& build,
+                             const std::vector<int64_t>& sizes, std::vector<ShapePrograms>& shapes);
+  absl::Status Declare(const Graph& graph, models::BuiltModel& model);
   std::vector<int64_t> ArenaSizes() const;
-  static const Replicas& Find(const std::vector<Replicas>& all, int64_t batch);
+  static absl::StatusOr<const Replicas*> Find(const std::vector<ShapePrograms>& all,
+                                              const BatchShape& shape);
 
   ParameterStore store_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
-  bool needs_batch_statistics_ = false;
+  bool needs_whole_batch_ = false;  // training does
+  std::vector<int64_t> buckets_;    // ascending
   int64_t evaluation_batch_ = 0;
   std::vector<CompiledUpdate> updates_;
-  std::vector<Replicas> evaluation_;
+  std::vector<ShapePrograms> evaluation_;
+  std::vector<CompiledForward> forwards_;
   std::vector<Buffer> arenas_;
 };
 

@@ -32,22 +32,22 @@ absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, co
 
 absl::StatusOr<TaskGraph> SupervisedTask::BuildLoss(const TrainingConfig& config,
                                                     const DataInfo& info, size_t,
-                                                    int64_t batch) const {
-  return Build(config, info, batch, true);
+                                                    const BatchShape& shape) const {
+  return Build(config, info, shape.batch, true);
 }
 
 absl::StatusOr<TaskGraph> SupervisedTask::BuildEvaluation(const TrainingConfig& config,
                                                           const DataInfo& info,
-                                                          int64_t batch) const {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, batch, false));
+                                                          const BatchShape& shape) const {
+  HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape.batch, false));
   result.built.request.fetch.push_back(result.model.output);
   return result;
 }
 
-void SupervisedTask::FillInputs(const data::Dataset& dataset, std::span<const int32_t> rows,
+void SupervisedTask::FillInputs(const data::Dataset& dataset, const Examples& examples,
                                 const TaskState*, const Program& program) const {
   if (void* targets = program.input(kTargetsInput); targets != nullptr) {
-    FillTargets(dataset, rows, targets);
+    FillTargets(dataset, examples.rows, targets);
   }
 }
 

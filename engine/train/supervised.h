@@ -10,11 +10,11 @@ namespace hone::engine::train {
 class SupervisedTask : public Task {
  public:
   absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
-                                      size_t update, int64_t batch) const final;
+                                      size_t update, const BatchShape& shape) const final;
   absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            int64_t batch) const final;
-  void FillInputs(const data::Dataset& dataset, std::span<const int32_t> rows,
-                  const TaskState* state, const Program& program) const final;
+                                            const BatchShape& shape) const final;
+  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
+                  const Program& program) const final;
 
  protected:
   // INVALID_ARGUMENT where the model's output [batch, …] does not fit the data; names the last

@@ -52,13 +52,45 @@ struct UpdateSpec {
   std::optional<optim::OptimizerOptions> optimizer = {};  // else the job's
 };
 
+// What a program is compiled for: so many examples and, where their extents vary (sequences), a
+// bucket of the task, such as the length that they are filled up to; 0 where they do not.
+struct BatchShape {
+  int64_t batch = 0;
+  int64_t bucket = 0;
+  friend bool operator==(const BatchShape&, const BatchShape&) = default;
+};
+
+// A program that a task runs itself, beside those of the losses: "act", "decode".
+struct ForwardSpec {
+  std::string name;
+  BatchShape shape;
+};
+
+// A program's part of a batch.
+struct Examples {
+  std::span<const int32_t> rows;  // of the data set
+  int64_t first = 0;              // of them, counted over all batches of the step
+  int64_t epoch = 0;
+};
+
+class Programs;
+
+// What a task's state works with at the beginning of a step.
+struct StepContext {
+  int64_t step = 1;      // counted from 1
+  int64_t examples = 0;  // of the step: all its batches
+  Programs& programs;    // the task's forward programs; the store, to copy and blend parameters in
+};
+
 // What a task carries from step to step beside the parameters: a replay buffer, an epsilon. Made
 // for one run, on the thread that trains.
 class TaskState {
  public:
   virtual ~TaskState() = default;
-  // Before the updates of a step, whose number counts from 1.
-  virtual absl::Status BeginStep(int64_t step) = 0;
+  // Before the updates of a step: acts, makes the step's examples, moves target networks.
+  virtual absl::Status BeginStep(const StepContext& context) = 0;
+  // Metrics of its own, such as "epsilon".
+  virtual void AddMetrics(std::map<std::string, double>&) const {}
   // Into named sections and scalars of its own, and back.
   virtual void Save(checkpoint::RunState& state) const = 0;
   virtual absl::Status Restore(const checkpoint::RunState& state) = 0;
@@ -69,6 +101,9 @@ struct TaskGraph {
   BuiltGraph built;  // fetches in the order of train_step.h
   models::BuiltModel model;
 };
+
+// Each costs a program.
+inline constexpr size_t kMostBuckets = 8;
 
 // What tells one task from another: its updates, its losses, its metrics. Immutable.
 class Task {
@@ -82,19 +117,35 @@ class Task {
 
   // Those of a step, in the order in which they are made; each sees what those before it changed.
   virtual std::vector<UpdateSpec> updates() const { return {UpdateSpec{}}; }
+  // The task makes its examples itself, so many to an epoch, and there is no data set: their rows
+  // are numbers from 0. 0: they are a data set's.
+  virtual int64_t own_examples(const TrainingConfig&) const { return 0; }
+  // The buckets that batches come in, kMostBuckets of them at most; not empty.
+  virtual std::vector<int64_t> buckets(const TrainingConfig&) const { return {0}; }
+  // That of a batch. `state` is what NewState made, or null.
+  virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
+    return 0;
+  }
+
   // Model and loss of an update, for a batch. INVALID_ARGUMENT where model, task and data do not
   // fit.
   virtual absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
-                                              size_t update, int64_t batch) const = 0;
+                                              size_t update, const BatchShape& shape) const = 0;
   // Forward only: fetches the same and then the model's output.
   virtual absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config,
-                                                    const DataInfo& info, int64_t batch) const = 0;
+                                                    const DataInfo& info,
+                                                    const BatchShape& shape) const = 0;
+  // The programs that the task's state runs, and their graphs, which fetch what it likes.
+  virtual std::vector<ForwardSpec> forwards(const TrainingConfig&) const { return {}; }
+  virtual absl::StatusOr<TaskGraph> BuildForward(const TrainingConfig& config, const DataInfo& info,
+                                                 const ForwardSpec& spec) const;
 
   // Null: nothing but the parameters.
   virtual std::unique_ptr<TaskState> NewState(const TrainingConfig&) const { return nullptr; }
-  // Inputs of a program beside "features". Safe from several threads at a time for different
+  // Inputs of a program beside a data set's "features", runtime scalars (inputs without dimensions:
+  // a loss scale, an epsilon) among them. Safe from several threads at a time for different
   // programs; allocates nothing. `state` is what NewState made.
-  virtual void FillInputs(const data::Dataset& dataset, std::span<const int32_t> rows,
+  virtual void FillInputs(const data::Dataset& dataset, const Examples& examples,
                           const TaskState* state, const Program& program) const = 0;
 
   // Metrics of an update's training batches beside the loss.
@@ -109,5 +160,10 @@ std::unique_ptr<Task> MakeClassification(const ClassificationOptions& options);
 std::unique_ptr<Task> MakeRegression(const RegressionOptions& options);
 // The task table.
 std::unique_ptr<Task> MakeTask(const TaskOptions& options);
+
+// The job's data set, or the numbered rows of a task that makes its examples itself. Errors of
+// data::Load; INVALID_ARGUMENT: more rows than can be numbered.
+absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                              const TrainingConfig& config, const Task& task);
 
 }  // namespace hone::engine::train

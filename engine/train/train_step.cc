@@ -16,6 +16,15 @@ TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int thr
       barrier_(threads),
       statuses_(static_cast<size_t>(std::max(threads, store.shards()))) {
   gradients_.reserve(static_cast<size_t>(store.shards()) + 1);
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const auto holds = [&](const optim::ParameterRange& range) {
+      return range.begin <= store.offset(id) && store.offset(id) < range.end;
+    };
+    if (store.spec(id).role == ParameterRole::kTrainable &&
+        std::ranges::any_of(optimizer.ranges(), holds)) {
+      moved_.push_back(id);
+    }
+  }
 }
 
 absl::Status TrainStep::ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars,
@@ -99,7 +108,8 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     optimizer_.Write(slabs, update, k, threads_);
     barrier_.Wait();
     if (k == 0) {
-      store_.MarkChanged();
+      store_.MarkChanged(moved_);
+      store_.MarkChanged(replicas.program(0).updated());
     }
     barrier_.Wait();
     store_.Refresh(k, threads_);
@@ -143,6 +153,8 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
   }
   Collect(replicas, pending_);
   has_accumulated_ = true;
+  store_.MarkChanged(replicas.program(0).updated());
+  store_.RefreshAll();
   return absl::OkStatus();
 }
 

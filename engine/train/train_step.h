@@ -67,7 +67,8 @@ class TrainStep {
   Reducer* reducer_;
   Barrier barrier_;
   std::vector<absl::Status> statuses_;
-  std::vector<float*> gradients_;  // of the shards that ran, and the accumulated ones
+  std::vector<float*> gradients_;   // of the shards that ran, and the accumulated ones
+  std::vector<ParameterId> moved_;  // by the optimizer
   Buffer accumulated_;
   StepResult pending_;  // sums of accumulated batches
   bool has_accumulated_ = false;

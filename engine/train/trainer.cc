@@ -50,6 +50,7 @@ FitNumbers NumbersOf(const checkpoint::RunState& state, const DataInfo& info,
 absl::StatusOr<EndReason> Trainer::Run() {
   HONE_ASSIGN_OR_RETURN(const FileLock lock, LockFolder());
   const ScopedThreads threads(config_.threads);
+  const std::unique_ptr<Task> task = MakeTask(config_.task);
   data::LoadOptions options = config_.data;
   options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
     observer_.OnProgress("loading",
@@ -62,14 +63,13 @@ absl::StatusOr<EndReason> Trainer::Run() {
         absl::StrCat("the job has ", config_.threads, " threads, this machine gives it ", there,
                      ": the weights will be the same, the time will not"));
   }
-  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, data::Load(options));
+  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(options, config_, *task));
   const DataInfo info = InfoOf(data);
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;
   observer_.OnProgress("planning", -1);
   HONE_RETURN_IF_ERROR(CheckLength(config_, info));
-  const std::unique_ptr<Task> task = MakeTask(config_.task);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
                         Programs::Compile(config_, info, *task));
   Started started;
@@ -204,9 +204,10 @@ absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const Train
   result.split = split;
   if (any) {
     HONE_ASSIGN_OR_RETURN(
-        result, EvaluateRows(parts.data.dataset, parts.info, parts.task, parts.programs,
-                             test ? splits.test : splits.validation,
-                             [&](double done) { observer_.OnProgress("evaluating", done); }));
+        result, EvaluateRows(
+                    {parts.data.dataset, parts.info, parts.task, loop.task_state(), parts.programs},
+                    test ? splits.test : splits.validation,
+                    [&](double done) { observer_.OnProgress("evaluating", done); }));
     std::map<std::string, double> named;
     for (const auto& [name, value] : result.metrics) {
       named[absl::StrCat(split, "_", name)] = value;

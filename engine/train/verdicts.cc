@@ -30,13 +30,13 @@ std::string Looks(const LayerStatistics::Layer& layer, double last_ratio, bool i
 
 }  // namespace
 
-std::vector<size_t> LayerVerdicts::Judge(LayerStatistics& statistics, size_t last) {
+std::vector<size_t> LayerVerdicts::Judge(LayerStatistics& statistics,
+                                         std::span<const size_t> last) {
   std::vector<size_t> fresh;
-  const double last_ratio = GradientRatio(statistics.layers[last]);
   for (size_t i = 0; i < statistics.layers.size(); ++i) {
     LayerStatistics::Layer& layer = statistics.layers[i];
     History& history = histories_[i];
-    const std::string looks = Looks(layer, last_ratio, i == last);
+    const std::string looks = Looks(layer, GradientRatio(statistics.layers[last[i]]), i == last[i]);
     if (looks != history.looks) {
       history.looks = looks;
       history.since_step = statistics.step;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,14 +11,15 @@ namespace hone::engine::train {
 
 // When a layer's gradients are said to vanish or explode, and when units are said to be dead.
 //
-//   r(l) = ‖gradient‖ / ‖weights‖ of layer l, weights and biases together. A layer looks
+//   r(l) = ‖gradient‖ / ‖weights‖ of layer l, weights and biases together. With `last` the last
+//   layer of the same update, a layer looks
 //     dead       where more than half of its units had no gradient since the last statistics, else
-//     vanishing  where r(l) < 1e-4 · r(last layer),
-//     exploding  where r(l) > 1e4 · r(last layer), or ‖gradient‖ > 1e3 · ‖weights‖.
+//     vanishing  where r(l) < 1e-4 · r(last),
+//     exploding  where r(l) > 1e4 · r(last), or ‖gradient‖ > 1e3 · ‖weights‖.
 //
 // It is called so when it has looked so in every statistics over at least kVerdictSteps steps, and
 // in at least two: a single bad batch is no verdict. It is called sound again when it looks sound
-// once. The output layer never vanishes: the others are measured by it.
+// once. An update's last layer never vanishes: the others are measured by it.
 inline constexpr double kVanishingRatio = 1e-4;
 inline constexpr double kExplodingRatio = 1e4;
 inline constexpr double kExplodingGradient = 1e3;
@@ -28,9 +30,9 @@ class LayerVerdicts {
  public:
   explicit LayerVerdicts(size_t layers) : histories_(layers) {}
 
-  // Fills in the verdicts. `last` is the layer that the others are measured by. Returns the indices
-  // of layers whose verdict is new.
-  std::vector<size_t> Judge(LayerStatistics& statistics, size_t last);
+  // Fills in the verdicts. `last` gives, for each layer, the one that it is measured by. Returns
+  // the indices of layers whose verdict is new.
+  std::vector<size_t> Judge(LayerStatistics& statistics, std::span<const size_t> last);
 
  private:
   struct History {

@@ -3,6 +3,7 @@
 #include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/write_at.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -28,6 +29,14 @@ OpCase ConcatCase(const std::string& name, const std::vector<Shape>& shapes) {
 OpCase SliceCase(const std::string& name, const Shape& x, int64_t begin, int64_t end) {
   return {.name = absl::StrCat("slice_", name), .build = [=](CaseBuilder& b) {
             return CaseOutputs{{Slice(b.graph, b.Input(x), begin, end)}, {}};
+          }};
+}
+
+// At position 3.
+OpCase WriteAtCase(const std::string& name, const Shape& state, const Shape& part, int axis) {
+  return {.name = absl::StrCat("write_at_", name), .build = [=](CaseBuilder& b) {
+            const Value old = b.Buffer(state);
+            return CaseOutputs{{}, {WriteAt(b.graph, old, b.Input(part), b.Labels(1, 5), axis)}};
           }};
 }
 
@@ -83,6 +92,9 @@ std::vector<OpCase> ShapeCases() {
              return CaseOutputs{{Concat(b.graph, {x, x})}, {}};
            }},
       SliceCase("first", {3, 5}, 0, 1),
+      WriteAtCase("row", {7, 5}, {1, 5}, 0),
+      WriteAtCase("rows_of_heads", {3, 9, 2, 5}, {3, 2, 2, 5}, 1),
+      WriteAtCase("column", {3, 17}, {3, 1}, 1),
       SliceCase("middle_channels", {2, 17, 3, 5}, 3, 16),
       SliceCase("all", {3, 5}, 0, 5),
   };

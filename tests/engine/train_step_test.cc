@@ -20,7 +20,9 @@ using ::testing::Pointwise;
 // A small net with plain SGD, on `threads` threads.
 class Trainee {
  public:
-  Trainee(int threads, Reducer* reducer = nullptr) : threads_(threads) {
+  // Moves all parameters, or the one named.
+  Trainee(int threads, Reducer* reducer = nullptr, absl::string_view moved = "")
+      : threads_(threads) {
     const Net net(1);
     for (const Graph::Node& node : net.graph.nodes()) {
       if (node.kind == Graph::Node::Kind::kParameter) {
@@ -29,8 +31,12 @@ class Trainee {
     }
     store_.Allocate(threads);
     store_.Initialize(1);
-    optimizer_ = *optim::Optimizer::Create(optim::Sgd{.learning_rate = 0.1},
-                                           {{0, store_.trainable_slab_size()}});
+    optim::ParameterRange range = {0, store_.trainable_slab_size()};
+    if (!moved.empty()) {
+      const ParameterId id = *store_.Find(moved);
+      range = {store_.offset(id), store_.offset(id) + store_.spec(id).shape.elements()};
+    }
+    optimizer_ = *optim::Optimizer::Create(optim::Sgd{.learning_rate = 0.1}, {range});
     step_.emplace(store_, *optimizer_, threads, reducer);
   }
 
@@ -181,6 +187,30 @@ TEST(TrainStep, WithAWeightThatIsNotANumberUpdatesNothing) {
   EXPECT_FALSE(trainee.Run(replicas).finite);
   const std::vector<float> after = trainee.Weights();
   EXPECT_EQ(0, std::memcmp(before.data(), after.data(), before.size() * sizeof(float)));
+}
+
+class CountingPacker final : public Packer {
+ public:
+  explicit CountingPacker(int* count) : count_(count) {}
+  void Pack(const float*, void*) const override { ++*count_; }
+
+ private:
+  int* count_;
+};
+
+TEST(TrainStep, RefreshesTheCopiesOfWhatItMovedAlone) {
+  Trainee trainee(2, nullptr, "dense.weight");
+  int moved = 0, still = 0;
+  for (const auto& [name, count] : {std::pair("dense.weight", &moved), {"conv2.weight", &still}}) {
+    trainee.store().Packed(*trainee.store().Find(name), "counted", 64,
+                           [&] { return std::make_unique<CountingPacker>(count); });
+  }
+  const Replicas replicas = trainee.Compile(8, 2);  // refreshes all
+  for (int i = 0; i < 3; ++i) {
+    trainee.Run(replicas);
+  }
+  EXPECT_EQ(moved, 4);
+  EXPECT_EQ(still, 1);
 }
 
 TEST(ParameterStore, BlendsTowardsAnotherParameter) {

@@ -476,7 +476,7 @@ TEST_F(TrainTest, ABatchFilledByATeamIsTheSameBatch) {
     BatchFiller filler(data->dataset, *task, nullptr);
     filler.Augment({.shift = 0.2f, .rotate_degrees = 20}, 5);
     filler.Share(threads);
-    filler.Fill(program, rows, 3);
+    filler.Fill(program, {.rows = rows, .epoch = 3});
     const auto* bytes = static_cast<const uint8_t*>(program.input("features"));
     filled[threads - 1].assign(bytes, bytes + 12 * 96 * 96);
   }
@@ -501,13 +501,30 @@ TEST(LayerVerdicts, OneBadBatchIsNoVerdict) {
         .step = step,
         .layers = {{.name = "a", .gradient_norm = gradient, .weight_norm = 1, .verdict = ""},
                    {.name = "b", .gradient_norm = 1, .weight_norm = 1, .verdict = ""}}};
-    verdicts.Judge(statistics, 1);
+    verdicts.Judge(statistics, std::vector<size_t>{1, 1});
     return statistics.layers[0].verdict;
   };
   EXPECT_EQ(judge(50, 1e-6), "");
   EXPECT_EQ(judge(100, 1e-6), "");
   EXPECT_EQ(judge(150, 1e-6), "vanishing");
   EXPECT_EQ(judge(200, 1), "");
+}
+
+TEST(LayerVerdicts, MeasureALayerByTheLastOneOfItsOwnUpdate) {
+  LayerVerdicts verdicts(4);
+  LayerStatistics statistics;
+  for (const int64_t step : {100, 200}) {
+    statistics = {.step = step, .layers = {}};
+    // The second update's gradients are all a million times smaller.
+    for (const double gradient : {1.0, 1.0, 1e-6, 1e-6}) {
+      statistics.layers.push_back(
+          {.name = "layer", .gradient_norm = gradient, .weight_norm = 1, .verdict = ""});
+    }
+    verdicts.Judge(statistics, std::vector<size_t>{1, 1, 3, 3});
+  }
+  for (const LayerStatistics::Layer& layer : statistics.layers) {
+    EXPECT_EQ(layer.verdict, "");
+  }
 }
 
 TEST(FitVerdict, AGapBetweenTrainingAndOthersIsOverfitting) {

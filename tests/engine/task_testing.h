@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/train/checkpoints.h"
+#include "engine/train/loop.h"
+#include "tests/engine/train_testing.h"
+
+namespace hone::engine::train {
+
+// Runs of the one loop with a task made up in the test.
+class TaskTest : public TrainTest {
+ protected:
+  // One attempt of the run in `directory`; goes on from its newest checkpoint.
+  absl::StatusOr<EndReason> Attempt(const Task& task, const std::string& directory) {
+    config_.run_directory = directory;
+    HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(config_.data, config_, task));
+    const DataInfo info = InfoOf(data);
+    HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
+    HONE_RETURN_IF_ERROR(programs_->Bind());
+    programs_->store().Initialize(config_.seed);
+    programs_->store().RefreshAll();
+    checkpoint::RunState state = InitialState(config_, info, 1);
+    absl::StatusOr<checkpoint::Checkpoint> latest =
+        checkpoint::LatestCheckpoint(CheckpointRoot(config_));
+    if (latest.ok()) {
+      HONE_RETURN_IF_ERROR(RestoreCheckpoint(*latest, *programs_));
+      state = latest->state;
+    }
+    TrainingLoop loop({config_, data, info, task, *programs_, stop_, recorder_}, state);
+    const absl::StatusOr<EndReason> end = loop.Run();
+    state_ = loop.state();
+    return end;
+  }
+
+  // A run stopped after every step, each attempt with objects of its own. Returns how many there
+  // were. Layer statistics are on at every step.
+  int InPieces(const Task& task) {
+    recorder_.on_step = [this](int64_t) { stop_ = true; };
+    const std::string directory = NewRun();
+    int attempts = 1;
+    for (; Attempt(task, directory).value() == EndReason::kCancelled; ++attempts) {
+      stop_ = false;
+    }
+    recorder_.on_step = nullptr;
+    stop_ = false;
+    return attempts;
+  }
+
+  std::vector<float> Values(const std::string& name) {
+    const std::span<const float> values =
+        programs_->store().values(programs_->store().Find(name).value());
+    return {values.begin(), values.end()};
+  }
+
+  TrainingConfig config_;
+  std::unique_ptr<Programs> programs_;
+  checkpoint::RunState state_;
+};
+
+}  // namespace hone::engine::train
