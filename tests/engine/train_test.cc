@@ -118,6 +118,19 @@ TEST_F(TrainTest, ARunDoesNotGoOnWithOtherDataOfTheSameSize) {
   EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other data")));
 }
 
+TEST_F(TrainTest, ARunThatFindsOnlyGeneratedDigitsMayBeTriedAgain) {
+  TrainingConfig config = Pictures();
+  config.data.height = config.data.width = 28;
+  config.data.limit = 40;
+  config.data.classes = {"0", "1"};
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  config.resume = true;
+  config.data.path.clear();
+  config.data.dataset = "mnist";  // without a mirror and a cache
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kUnavailable,
+                                    AllOf(HasSubstr("other data"), HasSubstr("generated"))));
+}
+
 TEST_F(TrainTest, MoreThreadsThanTheMachineGivesAreNamed) {
   TrainingConfig config = Points();
   config.epochs = 1;
