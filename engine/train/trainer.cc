@@ -158,10 +158,13 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
   }
   if (!latest->state.data_fingerprint.empty() &&
       latest->state.data_fingerprint != data.fingerprint) {
-    return absl::InvalidArgumentError(absl::StrCat(
+    const std::string what = absl::StrCat(
         latest->directory, ": the run began with other data than it finds now (",
         data.report.source, "): fingerprint ", latest->state.data_fingerprint, " there, ",
-        data.fingerprint, " here. Give it its own data again, or begin a new run"));
+        data.fingerprint, " here. Give it its own data again, or begin a new run");
+    // Generated digits stand in for what could not be had today: tomorrow it may.
+    return data.report.format == "generated" ? absl::UnavailableError(what)
+                                             : absl::InvalidArgumentError(what);
   }
   if (latest->state.scalars["shards"] != shards) {
     observer_.OnLog(Severity::kWarning,

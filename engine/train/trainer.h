@@ -20,7 +20,7 @@ class Trainer {
       : config_(config), stop_(stop), observer_(observer) {}
 
   // OUT_OF_RANGE: a number was not finite. INVALID_ARGUMENT: in kLoading the data, in kPlanning the
-  // job is wrong, or not the one whose checkpoints are there. UNAVAILABLE: in kLoading a download
+  // job is wrong, or not the one whose checkpoints are there. UNAVAILABLE: a download
   // failed, or another process works in the folder. RESOURCE_EXHAUSTED: no space for a file, or no
   // memory. DATA_LOSS: checkpoints are there to resume from, but none is whole.
   absl::StatusOr<EndReason> Run();

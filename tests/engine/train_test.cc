@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/base/cpu.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/train/checkpoints.h"
 #include "tests/engine/train_testing.h"
@@ -115,6 +116,27 @@ TEST_F(TrainTest, ARunDoesNotGoOnWithOtherDataOfTheSameSize) {
   table[table.size() - 2] = 'x';                          // another class for the last row
   Write("elsewhere/points.csv", table);
   EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other data")));
+}
+
+TEST_F(TrainTest, ARunThatFindsOnlyGeneratedDigitsMayBeTriedAgain) {
+  TrainingConfig config = Pictures();
+  config.data.height = config.data.width = 28;
+  config.data.limit = 40;
+  config.data.classes = {"0", "1"};
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  config.resume = true;
+  config.data.path.clear();
+  config.data.dataset = "mnist";  // without a mirror and a cache
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kUnavailable,
+                                    AllOf(HasSubstr("other data"), HasSubstr("generated"))));
+}
+
+TEST_F(TrainTest, MoreThreadsThanTheMachineGivesAreNamed) {
+  TrainingConfig config = Points();
+  config.epochs = 1;
+  config.threads = AvailableThreads() + 1;
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  EXPECT_THAT(recorder_.warnings, Contains(HasSubstr("threads, this machine gives it")));
 }
 
 TEST_F(TrainTest, ACheckpointDoesNotKnowWhereItsDataLay) {
