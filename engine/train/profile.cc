@@ -113,7 +113,6 @@ namespace {
 // One update's forward and backward pass. `rates` are those of one shard.
 absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update, int64_t batch,
                                           const MachineRates& rates) {
-  const Replicas& replicas = parts.programs.training(update, batch);
   const std::span<const int32_t> rows = parts.data.splits.train;
   const std::unique_ptr<TaskState> state = parts.task.NewState(parts.config);
   const BatchFiller filler(parts.data.dataset, parts.task, state.get());
@@ -121,6 +120,11 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
     HONE_RETURN_IF_ERROR(state->BeginStep({.examples = batch, .programs = parts.programs}));
     parts.programs.store().RefreshAll();
   }
+  HONE_ASSIGN_OR_RETURN(
+      const Replicas* found,
+      parts.programs.training(update,
+                              {batch, filler.BucketOf(rows.first(static_cast<size_t>(batch)))}));
+  const Replicas& replicas = *found;
   for (int k = 0; k < replicas.shards(); ++k) {
     filler.Fill(replicas.program(k),
                 {.rows = rows.subspan(static_cast<size_t>(replicas.begin(k)),
