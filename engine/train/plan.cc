@@ -188,10 +188,13 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
       HONE_RETURN_IF_ERROR(state->BeginStep({.step = i, .examples = batch, .programs = programs}));
       programs.store().RefreshAll();
     }
+    const BatchShape shape = {batch,
+                              filler.BucketOf(std::span(rows).first(static_cast<size_t>(batch)))};
     for (size_t u = 0; u < steps.size(); ++u) {
+      HONE_ASSIGN_OR_RETURN(const Replicas* replicas, programs.training(u, shape));
       HONE_RETURN_IF_ERROR(
           steps[u]
-              ->Run(programs.training(u, batch),
+              ->Run(*replicas,
                     {.scalars = {.seed = config.seed, .step = static_cast<uint64_t>(i)},
                      .update_number = i,
                      .learning_rate = 1e-6},
@@ -220,10 +223,14 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
       std::min(programs.evaluation_batch(), std::max(info.test, info.validation));
   if (evaluated > 0 && std::max(info.test, info.validation) >= programs.evaluation_batch()) {
     times.clear();
+    HONE_ASSIGN_OR_RETURN(
+        const Replicas* replicas,
+        programs.evaluation({evaluation_batch, filler.BucketOf(std::span(rows).first(
+                                                   static_cast<size_t>(evaluation_batch)))}));
     const Clock::time_point start = Clock::now();
     for (before = start;
          times.size() < kLeast || SecondsBetween(start, before) < kEvaluationSeconds;) {
-      HONE_RETURN_IF_ERROR(Evaluate(programs.evaluation(evaluation_batch), {}, fill).status());
+      HONE_RETURN_IF_ERROR(Evaluate(*replicas, {}, fill).status());
       const Clock::time_point now = Clock::now();
       times.push_back(SecondsBetween(before, now));
       before = now;

@@ -275,7 +275,6 @@ std::string Tables(const std::vector<Row>& rows, double whole, const Rates& rate
 
 absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update, int64_t batch,
                                           const Rates& rates) {
-  const Replicas& replicas = parts.programs.training(update, batch);
   optim::Optimizer& optimizer = *parts.programs.updates()[update].optimizer;
   ParameterStore& store = parts.programs.store();
   const int threads = parts.config.threads;
@@ -293,6 +292,11 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
     HONE_RETURN_IF_ERROR(state->BeginStep({.examples = batch, .programs = parts.programs}));
     store.RefreshAll();
   }
+  HONE_ASSIGN_OR_RETURN(
+      const Replicas* found,
+      parts.programs.training(update,
+                              {batch, filler.BucketOf(rows.first(static_cast<size_t>(batch)))}));
+  const Replicas& replicas = *found;
   std::vector<Row> timed = {TimeFilling(replicas, parts.data.dataset, fill)};
   HONE_ASSIGN_OR_RETURN(const std::vector<Row> steps, TimeSteps(replicas));
   timed.insert(timed.end(), steps.begin(), steps.end());

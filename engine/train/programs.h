@@ -84,9 +84,6 @@ class Programs {
   absl::StatusOr<const Replicas*> evaluation(const BatchShape& shape) const {
     return Find(evaluation_, shape);
   }
-  const Replicas& evaluation(int64_t batch) const {
-    return *evaluation({batch, buckets_.back()}).value();
-  }
   int64_t evaluation_batch() const { return evaluation_batch_; }
 
   // A program of the task's own. Its inputs and outputs lie in memory that the other programs use

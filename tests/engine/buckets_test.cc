@@ -143,6 +143,14 @@ TEST_F(Buckets, ComputeNoPadding) {
   EXPECT_LT(FlopsOf(brief), FlopsOf(lengthy) / 5);
 }
 
+TEST_F(Buckets, AreMeasuredAsTheyCome) {
+  ASSERT_EQ(Attempt(MeanOverTime(), NewRun()).value(), EndReason::kCompleted);
+  const data::LoadedData data = *LoadExamples(config_.data, config_, MeanOverTime());
+  Plan plan = MakePlan(config_, InfoOf(data), *programs_, /*data_in_memory=*/true);
+  ASSERT_TRUE(Measure(config_, InfoOf(data), MeanOverTime(), *programs_, plan).ok());
+  EXPECT_GT(*plan.step_seconds, 0);
+}
+
 TEST_F(Buckets, ShareOneArena) {
   config_.steps = 1;
   ASSERT_EQ(Attempt(MeanOverTime(), NewRun()).value(), EndReason::kCompleted);
