@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/status.h"
 #include "server/rpc/watch_job.h"
 
@@ -18,7 +19,10 @@ constexpr int kFromLog = 256;
 
 class Refused final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
  public:
-  explicit Refused(const absl::Status& status) { Finish(ToGrpc(status)); }
+  Refused(const v1::WatchJobRequest& request, const absl::Status& status) {
+    LogCall({.method = "WatchJob", .resource = request.name()}, status, absl::ZeroDuration());
+    Finish(ToGrpc(status));
+  }
   void OnDone() override { delete this; }
 };
 
@@ -195,16 +199,17 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
   deps.registry.Add(metrics::Metric::kRpcStarted, {"WatchJob"}, 1);
   absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus);
   if (!watch.ok()) {
-    return new Refused(watch.status());
+    return new Refused(request, watch.status());
   }
   const auto stream = std::make_shared<WatchStream>(*std::move(watch), deps, *this);
   {
     const std::lock_guard lock(mutex_);
     if (goodbye_) {
-      return new Refused(absl::UnavailableError("the server shuts down"));
+      return new Refused(request, absl::UnavailableError("the server shuts down"));
     }
     if (streams_.size() >= kMaxStreams) {
-      return new Refused(absl::ResourceExhaustedError("too many jobs are watched; try again"));
+      return new Refused(request,
+                         absl::ResourceExhaustedError("too many jobs are watched; try again"));
     }
     streams_[stream.get()] = stream;
   }

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import struct
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 UNFINISHED = 7
 UNREACHABLE = 3  # exit code of hone
@@ -162,8 +164,10 @@ class Harness:
 
     def fail_writes(self, action):
         event, most = ("write", 90) if action == "full" else ("sync", 25)
+        start = (self.folder / "honed.log").stat().st_size
         self.start(f"{action}@{event}:{self.random.randint(1, most)}+{self.random.randint(0, 8)}")
         self.keep_busy(2)
+        self.check_errors_are_counted(start)
         self.stop(f"server with the disk {action}")
 
     def fail_writes_of_workers(self, action):
@@ -180,6 +184,19 @@ class Harness:
         while self.server.poll() is None and time.monotonic() < end:
             self.top_up()
             time.sleep(0.02)
+
+    def check_errors_are_counted(self, start):
+        """What the log says of the store's disk, hone_store_errors_total has counted."""
+        said = (self.folder / "honed.log").read_bytes()[start:].decode(errors="replace")
+        lines = re.findall(r"^.*(?:database or disk is full|disk I/O error).*$", said, re.M)
+        port = re.search(r"metrics, port (\d+)", said)
+        if not lines or port is None or self.server.poll() is not None:
+            return
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=10) as page:
+            counted = re.search(r"^hone_store_errors_total (\d+)$", page.read().decode(), re.M)
+        if int(counted[1]) == 0:
+            sys.exit(f"no error of the store was counted, and: {lines}")
+        self.count("server that counted lost writes")
 
     def stop(self, what):
         # A server whose store could not even be opened has ended by itself, with a reason.

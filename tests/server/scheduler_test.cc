@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
@@ -333,6 +334,16 @@ TEST(RunMetrics, MemoryIsThatOfTheWorkersThatAreThere) {
   EXPECT_THAT(metrics::Render(registry), Not(HasSubstr("hone_engine_memory_bytes 0\n")));
   run.Passed({}, absl::Seconds(1));
   EXPECT_THAT(metrics::Render(registry), HasSubstr("hone_engine_memory_bytes 0\n"));
+}
+
+TEST_F(SchedulerTest, TheDataDirectoryKnowsTheBytesOfEachOfItsParts) {
+  std::filesystem::create_directories(directory_->ModelDirectory("m"));
+  std::ofstream(directory_->ModelDirectory("m") + "/weights.bin") << std::string(1000, 'w');
+  std::filesystem::create_symlink("weights.bin", directory_->ModelDirectory("m") + "/again");
+  const auto bytes = directory_->BytesByPart();
+  EXPECT_EQ(bytes.at("models"), 1000);
+  EXPECT_EQ(bytes.at("runs"), 0);
+  EXPECT_GT(bytes.at("store"), 0);
 }
 
 TEST(Executor, CountsWhatItRefuses) {
