@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/steady_clock.h"
 #include "server/jobs/job.h"
 #include "server/rpc/status.h"
 
@@ -15,16 +16,20 @@ namespace hone::server::rpc {
 namespace {
 
 constexpr int64_t kChunk = int64_t{1} << 20;
+constexpr char kMethod[] = "DownloadModel";
 
 // A read, then its write, then the next read: never two at once, so no lock is held around the
 // file.
 class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse> {
  public:
   Download(absl::StatusOr<v1::Model> model, std::string directory, Deps& deps)
-      : deps_(deps), directory_(std::move(directory)) {
-    deps.registry.Add(metrics::Metric::kRpcStarted, {"DownloadModel"}, 1);
-    if (!model.ok()) {
-      Finish(ToGrpc(model.status()));
+      : deps_(deps),
+        directory_(std::move(directory)),
+        begin_(SteadyNow()),
+        opened_(deps.transfers.Open()) {
+    deps.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
+    if (!opened_.ok() || !model.ok()) {
+      End(opened_.ok() ? model.status() : opened_);
       return;
     }
     model_ = *std::move(model);
@@ -33,24 +38,29 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
 
   void OnWriteDone(bool ok) override {
     if (!ok) {
-      Finish(ToGrpc(absl::CancelledError("the client has left")));
+      End(absl::CancelledError("the client has left"));
       return;
     }
     Next();
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (opened_.ok()) {
+      deps_.transfers.Close();
+    }
+    delete this;
+  }
 
  private:
   void Next() {
     if (!deps_.reads.Submit([this] { ReadAndSend(); })) {
-      Finish(ToGrpc(absl::ResourceExhaustedError("too many files are read; try again")));
+      End(absl::ResourceExhaustedError("too many files are read; try again"));
     }
   }
 
   void ReadAndSend() {
     if (file_ == model_.files_size()) {
-      Finish(grpc::Status::OK);
+      End(absl::OkStatus());
       return;
     }
     const v1::ModelFile& file = model_.files(file_);
@@ -64,8 +74,8 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
     data.resize(static_cast<size_t>(std::min(kChunk, file.bytes() - offset_)));
     stream_.read(data.data(), static_cast<std::streamsize>(data.size()));
     if (!stream_) {
-      Finish(ToGrpc(absl::DataLossError(
-          absl::StrCat(model_.name(), ": ", file.path(), " cannot be read whole"))));
+      End(absl::DataLossError(
+          absl::StrCat(model_.name(), ": ", file.path(), " cannot be read whole")));
       return;
     }
     offset_ += static_cast<int64_t>(data.size());
@@ -76,8 +86,17 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
     StartWrite(&chunk_);
   }
 
+  void End(const absl::Status& status) {
+    deps_.registry.Observe(metrics::Metric::kRpcDuration,
+                           {kMethod, absl::StatusCodeToString(status.code())},
+                           absl::ToDoubleSeconds(SteadyNow() - begin_));
+    Finish(ToGrpc(status));
+  }
+
   Deps& deps_;
   const std::string directory_;
+  const absl::Duration begin_;
+  const absl::Status opened_;
   v1::Model model_;
   int file_ = 0;
   int64_t offset_ = 0;

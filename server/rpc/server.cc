@@ -26,6 +26,19 @@ namespace {
 using metrics::Metric;
 
 constexpr int kMaxMessageBytes = 4 << 20;
+// Of an answer: a job of a thousand classes with its confusion matrix has a few.
+constexpr int kMaxAnswerBytes = 64 << 20;
+constexpr int kMaxMetadataBytes = 8 << 10;
+// Of one connection: all watchers there may be, and calls beside them.
+constexpr int kMaxStreamsOfConnection = static_cast<int>(WatchStreams::kMaxStreams) + 128;
+
+// A client that is gone without a word is noticed, and one may ask whether the server is there.
+void SetKeepalive(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+}
 
 class HonedServer final : public Server {
  public:
@@ -61,6 +74,7 @@ class HonedServer final : public Server {
                 [this](const std::string& job_id) { return datasets_->PathOfJob(job_id); }},
         *writer_, *directory_, registry_);
     calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+    inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     predictors_ = std::make_unique<predict::ModelCache>(
         predict::CacheOptions{.worker = config_.worker,
@@ -68,8 +82,8 @@ class HonedServer final : public Server {
                               .idle = config_.predict_idle},
         *directory_, registry_);
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
-                                        *predictors_, *reads_, *directory_, *datasets_, bus_,
-                                        registry_, plans_, engine_});
+                                        *inspections_, *predictors_, *reads_, *directory_,
+                                        *datasets_, bus_, registry_, plans_, transfers_, engine_});
     streams_ = std::make_unique<WatchStreams>();
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_,
@@ -90,6 +104,7 @@ class HonedServer final : public Server {
       server_->GetHealthCheckService()->SetServingStatus(false);
       streams_->Goodbye();
       calls_->Stop();
+      inspections_->Stop();
       predictors_->Stop();
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
@@ -103,6 +118,7 @@ class HonedServer final : public Server {
     reads_.reset();
     predictors_.reset();
     calls_.reset();
+    inspections_.reset();
     scheduler_.reset();
     datasets_.reset();
     writer_.reset();
@@ -124,6 +140,10 @@ class HonedServer final : public Server {
     builder.RegisterService(models_.get());
     builder.RegisterService(dataset_service_.get());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxAnswerBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsOfConnection);
+    SetKeepalive(builder);
     // A second server on the port is to be refused, not to share its clients.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     server_ = builder.BuildAndStart();
@@ -156,8 +176,9 @@ class HonedServer final : public Server {
     registry.Set(Metric::kStorageFreeBytes, {}, static_cast<double>(directory_->FreeBytes()));
     registry.Set(Metric::kStoreWritesQueued, {}, static_cast<double>(writer_->queued()));
     registry.Set(Metric::kWatchStreams, {}, static_cast<double>(streams_->size()));
-    registry.Set(Metric::kWorkerCallsQueued, {},
-                 static_cast<double>(calls_->queued() + predictors_->waiting()));
+    registry.Set(
+        Metric::kWorkerCallsQueued, {},
+        static_cast<double>(calls_->queued() + inspections_->queued() + predictors_->waiting()));
     const auto counts = store_->Count();
     if (!counts.ok()) {
       return;
@@ -177,6 +198,7 @@ class HonedServer final : public Server {
   metrics::JobMetrics job_metrics_;
   metrics::Bus bus_;
   PlanCache plans_;
+  Transfers transfers_;
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
@@ -184,6 +206,7 @@ class HonedServer final : public Server {
   std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
+  std::unique_ptr<scheduler::WorkerCalls> inspections_;
   std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<Deps> deps_;

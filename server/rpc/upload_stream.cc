@@ -14,9 +14,14 @@ constexpr char kMethod[] = "UploadDataset";
 
 class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetRequest> {
  public:
-  UploadStream(v1::Dataset* reply, Deps& deps) : reply_(reply), deps_(deps), begin_(SteadyNow()) {
+  UploadStream(v1::Dataset* reply, Deps& deps)
+      : reply_(reply), deps_(deps), begin_(SteadyNow()), opened_(deps.transfers.Open()) {
     deps_.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
-    StartRead(&request_);
+    if (opened_.ok()) {
+      StartRead(&request_);
+    } else {
+      End(opened_);
+    }
   }
 
   void OnReadDone(bool more) override {
@@ -34,7 +39,12 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
     }
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (opened_.ok()) {
+      deps_.transfers.Close();
+    }
+    delete this;
+  }
 
  private:
   absl::Status Take() {
@@ -70,6 +80,7 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
   v1::Dataset* const reply_;
   Deps& deps_;
   const absl::Duration begin_;
+  const absl::Status opened_;
   v1::UploadDatasetRequest request_;
   std::unique_ptr<datasets::Session> session_;
 };
