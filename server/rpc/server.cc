@@ -32,6 +32,10 @@ constexpr int kMaxMetadataBytes = 8 << 10;
 // Of one connection: all watchers there may be, and calls beside them.
 constexpr int kMaxStreamsOfConnection = static_cast<int>(WatchStreams::kMaxStreams) + 128;
 
+// Of all connections' buffers: a message is looked at, and refused for its length, when it is whole.
+// Beyond this the streams that hold the most are ended.
+constexpr size_t kTransportBytes = 64u << 20;
+
 // A client that is gone without a word is noticed, and one may ask whether the server is there.
 void SetKeepalive(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
@@ -144,6 +148,7 @@ class HonedServer final : public Server {
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsOfConnection);
     SetKeepalive(builder);
+    builder.SetResourceQuota(grpc::ResourceQuota("honed").Resize(kTransportBytes));
     // A second server on the port is to be refused, not to share its clients.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     server_ = builder.BuildAndStart();

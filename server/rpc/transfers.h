@@ -9,7 +9,7 @@ namespace hone::server::rpc {
 // How many uploads and downloads are open; each has a message of up to 4 MiB in memory. Any thread.
 class Transfers {
  public:
-  static constexpr int kMost = 128;
+  static constexpr int kMost = 32;
 
   // RESOURCE_EXHAUSTED: too many are open, and this one does not count. Else Close once.
   absl::Status Open() {
