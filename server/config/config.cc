@@ -175,6 +175,8 @@ bool IsLoopback(const std::string& address) {
 absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   Parsed parsed;
   Config& config = parsed.config;
+  // A small machine keeps fewer models loaded.
+  config.predict_cache_bytes = std::min(config.predict_cache_bytes, AvailableMemoryBytes() / 8);
   Durations durations{.grace = absl::ToDoubleSeconds(config.grace),
                       .silence = absl::ToDoubleSeconds(config.silence),
                       .predict_idle = absl::ToDoubleSeconds(config.predict_idle)};
