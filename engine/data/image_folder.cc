@@ -158,7 +158,7 @@ absl::Status DecodeAll(const std::string& path, const Listing& listing, Examples
       if (!absl::IsInvalidArgument(picture.status())) {
         return picture.status();
       }
-      report.Drop("damaged picture", picture.status().message());
+      report.Drop(kDamagedPicture, picture.status().message());
       return Visit::kGoOn;
     }
     const int64_t row = rows.first + rows.done++;

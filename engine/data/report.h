@@ -14,6 +14,9 @@ struct SplitReport {
   std::vector<int64_t> class_counts;  // in the order of the class names; empty for regression
 };
 
+// A reason to drop an example.
+inline constexpr char kDamagedPicture[] = "damaged picture";
+
 struct Dropped {
   std::string reason;  // "exact copy of an earlier example"
   int64_t count = 0;

@@ -219,6 +219,8 @@ bool IsLoopback(const std::string& address) {
 absl::StatusOr<Parsed> Parse(int argc, const char* const* argv) {
   Parsed parsed;
   Config& config = parsed.config;
+  // A small machine keeps fewer models loaded.
+  config.predict_cache_bytes = std::min(config.predict_cache_bytes, AvailableMemoryBytes() / 8);
   CLI::App app("honed queues training jobs, runs each in a worker process, and keeps the models.",
                "honed");
   Declare(app, config);

@@ -29,7 +29,7 @@ struct CacheOptions {
   int64_t max_bytes = int64_t{512} << 20;  // of all processes together
   int max_processes = 8;
   size_t max_waiting = 64;                     // calls of one model
-  int64_t max_waiting_bytes = 64 << 20;        // inputs of all calls that wait
+  int64_t max_waiting_bytes = 32 << 20;        // inputs of all calls that wait
   absl::Duration idle = absl::Minutes(5);      // after which a process is ended
   absl::Duration longest = absl::Seconds(60);  // to load a model, and to answer a batch
 };

@@ -31,7 +31,7 @@ void Inspect(const std::string& name, int rows, absl::Duration timeout, Deps& de
   if (path->empty()) {
     return done(absl::NotFoundError(absl::StrCat("there is no data set ", name)));
   }
-  datasets::Inspect(*id, *path, rows, timeout, deps.calls, std::move(done));
+  datasets::Inspect(*id, *path, rows, timeout, deps.inspections, std::move(done));
 }
 
 }  // namespace

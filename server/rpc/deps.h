@@ -12,6 +12,7 @@
 #include "server/metrics/registry.h"
 #include "server/predict/model_cache.h"
 #include "server/rpc/plan_cache.h"
+#include "server/rpc/transfers.h"
 #include "server/scheduler/executor.h"
 #include "server/scheduler/scheduler.h"
 #include "server/scheduler/worker_calls.h"
@@ -44,6 +45,7 @@ struct Deps {
   store::Writer& writer;
   scheduler::Scheduler& scheduler;
   scheduler::WorkerCalls& calls;
+  scheduler::WorkerCalls& inspections;  // which may take long, and hold up no plan
   predict::ModelCache& predictors;
   scheduler::Executor& reads;  // for reading the log and files
   artifacts::DataDirectory& directory;
@@ -51,6 +53,7 @@ struct Deps {
   metrics::Bus& bus;
   metrics::Registry& registry;
   PlanCache& plans;
+  Transfers& transfers;
   SharedText& engine;  // as the newest worker told; "" before the first one
 };
 

@@ -16,18 +16,21 @@
 namespace hone::server::rpc {
 namespace {
 
-constexpr char kMethod[] = "DownloadModel";
 constexpr int64_t kChunk = int64_t{1} << 20;
+constexpr char kMethod[] = "DownloadModel";
 
 // A read, then its write, then the next read: never two at once, so no lock is held around the
 // file.
 class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse> {
  public:
   Download(absl::StatusOr<v1::Model> model, std::string directory, Deps& deps)
-      : deps_(deps), directory_(std::move(directory)) {
+      : deps_(deps),
+        directory_(std::move(directory)),
+        begin_(SteadyNow()),
+        opened_(deps.transfers.Open()) {
     deps.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
-    if (!model.ok()) {
-      End(model.status());
+    if (!opened_.ok() || !model.ok()) {
+      End(opened_.ok() ? model.status() : opened_);
       return;
     }
     model_ = *std::move(model);
@@ -42,7 +45,12 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
     Next();
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (opened_.ok()) {
+      deps_.transfers.Close();
+    }
+    delete this;
+  }
 
  private:
   void End(const absl::Status& status) {
@@ -90,7 +98,8 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
 
   Deps& deps_;
   const std::string directory_;
-  const absl::Duration begin_ = SteadyNow();
+  const absl::Duration begin_;
+  const absl::Status opened_;
   v1::Model model_;
   int file_ = 0;
   int64_t offset_ = 0;

@@ -33,6 +33,23 @@ using metrics::Metric;
 
 constexpr int kMaxMessageBytes = 4 << 20;
 constexpr int64_t kStorageEverySeconds = 60;
+// Of an answer: a job of a thousand classes with its confusion matrix has a few.
+constexpr int kMaxAnswerBytes = 64 << 20;
+constexpr int kMaxMetadataBytes = 8 << 10;
+// Of one connection: all watchers there may be, and calls beside them.
+constexpr int kMaxStreamsOfConnection = static_cast<int>(WatchStreams::kMaxStreams) + 128;
+
+// Of all connections' buffers: a message is looked at, and refused for its length, when it is
+// whole. Beyond this the streams that hold the most are ended.
+constexpr size_t kTransportBytes = 64u << 20;
+
+// A client that is gone without a word is noticed, and one may ask whether the server is there.
+void SetKeepalive(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+}
 
 class HonedServer final : public Server {
  public:
@@ -72,6 +89,7 @@ class HonedServer final : public Server {
         retention::Hooks{.model_removed = [this](const std::string& id) { predictors_->Drop(id); },
                          .datasets_removed = [this] { datasets_->Sweep(); }},
         *store_, *writer_, *directory_);
+    inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     predictors_ = std::make_unique<predict::ModelCache>(
         predict::CacheOptions{.worker = config_.worker,
@@ -79,8 +97,8 @@ class HonedServer final : public Server {
                               .idle = config_.predict_idle},
         *directory_, registry_);
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
-                                        *predictors_, *reads_, *directory_, *datasets_, bus_,
-                                        registry_, plans_, engine_});
+                                        *inspections_, *predictors_, *reads_, *directory_,
+                                        *datasets_, bus_, registry_, plans_, transfers_, engine_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -107,6 +125,7 @@ class HonedServer final : public Server {
       server_->GetHealthCheckService()->SetServingStatus(false);
       streams_->Goodbye();
       calls_->Stop();
+      inspections_->Stop();
       predictors_->Stop();
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
@@ -121,6 +140,7 @@ class HonedServer final : public Server {
     predictors_.reset();
     calls_.reset();
     retention_.reset();
+    inspections_.reset();
     scheduler_.reset();
     datasets_.reset();
     writer_.reset();
@@ -142,6 +162,11 @@ class HonedServer final : public Server {
     builder.RegisterService(models_.get());
     builder.RegisterService(dataset_service_.get());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxAnswerBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsOfConnection);
+    SetKeepalive(builder);
+    builder.SetResourceQuota(grpc::ResourceQuota("honed").Resize(kTransportBytes));
     // A second server on the port is to be refused, not to share its clients.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     server_ = builder.BuildAndStart();
@@ -202,9 +227,11 @@ class HonedServer final : public Server {
   void RefreshQueues(metrics::Registry& registry) {
     registry.Set(Metric::kTasksQueued, {"store"}, static_cast<double>(writer_->queued()));
     registry.Add(Metric::kTasksRefused, {"store"}, 0);
-    for (const auto& [name, queue] : {std::pair("reads", std::cref(*reads_)),
-                                      std::pair("datasets", std::cref(datasets_->executor())),
-                                      std::pair("worker_calls", std::cref(calls_->executor()))}) {
+    for (const auto& [name, queue] :
+         {std::pair("reads", std::cref(*reads_)),
+          std::pair("datasets", std::cref(datasets_->executor())),
+          std::pair("worker_calls", std::cref(calls_->executor())),
+          std::pair("inspections", std::cref(inspections_->executor()))}) {
       registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
       registry.Set(Metric::kTasksRefused, {name}, static_cast<double>(queue.get().refused()));
     }
@@ -259,6 +286,7 @@ class HonedServer final : public Server {
       [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
   metrics::Bus bus_;
   PlanCache plans_;
+  Transfers transfers_;
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
@@ -267,6 +295,7 @@ class HonedServer final : public Server {
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<retention::Retention> retention_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
+  std::unique_ptr<scheduler::WorkerCalls> inspections_;
   std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<Deps> deps_;

@@ -8,9 +8,7 @@
 namespace hone::server::rpc {
 namespace {
 
-// Of a call, where its client set no shorter deadline.
-constexpr absl::Duration kMostTime = absl::Seconds(60);
-// Of one that reads a data set whole, which a client may want to wait for.
+// Of a call that reads a data set whole, which a client may want to wait for.
 constexpr absl::Duration kMostTimeToRead = absl::Hours(1);
 
 }  // namespace
@@ -130,9 +128,9 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* ModelService::PinModel(grpc::CallbackServerContext* context,
                                                  const v1::PinModelRequest* request,
                                                  v1::Model* reply) {
-  return Unary<v1::Model>(context, "PinModel", deps_, reply).Later([&](Done<v1::Model> done) {
-    rpc::PinModel(*request, deps_, std::move(done));
-  });
+  return Unary<v1::Model>(context, "PinModel", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Model> done) { rpc::PinModel(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
@@ -187,18 +185,24 @@ grpc::ServerUnaryReactor* DatasetService::ValidateDataset(grpc::CallbackServerCo
                                                           const v1::ValidateDatasetRequest* request,
                                                           v1::DatasetReport* reply) {
   return Unary<v1::DatasetReport>(context, "ValidateDataset", deps_, reply)
-      .Later([&](Done<v1::DatasetReport> done) {
-        rpc::ValidateDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_, std::move(done));
-      });
+      .Later(
+          [&](Done<v1::DatasetReport> done) {
+            rpc::ValidateDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_,
+                                 std::move(done));
+          },
+          kMostTimeToRead);
 }
 
 grpc::ServerUnaryReactor* DatasetService::PreviewDataset(grpc::CallbackServerContext* context,
                                                          const v1::PreviewDatasetRequest* request,
                                                          v1::DatasetReport* reply) {
   return Unary<v1::DatasetReport>(context, "PreviewDataset", deps_, reply)
-      .Later([&](Done<v1::DatasetReport> done) {
-        rpc::PreviewDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_, std::move(done));
-      });
+      .Later(
+          [&](Done<v1::DatasetReport> done) {
+            rpc::PreviewDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_,
+                                std::move(done));
+          },
+          kMostTimeToRead);
 }
 
 }  // namespace hone::server::rpc

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -23,6 +26,9 @@ namespace hone::server::rpc {
 inline absl::Duration TimeLeft(const grpc::CallbackServerContext& context, absl::Duration most) {
   return std::min(absl::FromChrono(context.deadline()) - absl::Now(), most);
 }
+
+// Of a call, where its client set no shorter deadline.
+inline constexpr absl::Duration kMostTime = absl::Seconds(60);
 
 // The one wrapper around every unary call: counts, times and logs it, and turns its answer into
 // gRPC's.
@@ -66,11 +72,23 @@ class Unary {
     return reactor;
   }
 
-  // For one that answers later: `call` gets what it is to call then.
+  // For one that answers later: `call` gets what it is to call then. What has not answered after
+  // `most` is DEADLINE_EXCEEDED; its own answer then goes nowhere.
   template <typename Call>
-  grpc::ServerUnaryReactor* Later(Call call) const {
+  grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime) const {
     grpc::ServerUnaryReactor* const reactor = reactor_;
-    call([self = *this](absl::StatusOr<Reply> result) { self.Finish(std::move(result)); });
+    const auto pending = std::make_shared<Pending>(*this);
+    pending->alarm.Set(absl::ToChronoTime(absl::Now() + most), [pending](bool fired) mutable {
+      // The alarm owns this function, and `pending` the alarm.
+      const std::shared_ptr<Pending> last = std::move(pending);
+      if (fired) {
+        last->Answer(absl::DeadlineExceededError("the server did not answer in time"));
+      }
+    });
+    call([pending](absl::StatusOr<Reply> result) {
+      pending->Answer(std::move(result));
+      pending->alarm.Cancel();
+    });
     return reactor;
   }
 
@@ -83,6 +101,18 @@ class Unary {
     }
     LogCall(call, result.status(), took);
   }
+
+  struct Pending {
+    explicit Pending(const Unary& unary_call) : unary(unary_call) {}
+    void Answer(absl::StatusOr<Reply> result) {
+      if (!answered.exchange(true)) {
+        unary.Finish(std::move(result));
+      }
+    }
+    const Unary unary;
+    std::atomic<bool> answered = false;
+    grpc::Alarm alarm;
+  };
 
   grpc::ServerUnaryReactor* reactor_;
   Reply* reply_;

@@ -16,9 +16,17 @@ constexpr char kMethod[] = "UploadDataset";
 class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetRequest> {
  public:
   UploadStream(std::string peer, v1::Dataset* reply, Deps& deps)
-      : peer_(std::move(peer)), reply_(reply), deps_(deps), begin_(SteadyNow()) {
+      : peer_(std::move(peer)),
+        reply_(reply),
+        deps_(deps),
+        begin_(SteadyNow()),
+        opened_(deps.transfers.Open()) {
     deps_.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
-    StartRead(&request_);
+    if (opened_.ok()) {
+      StartRead(&request_);
+    } else {
+      End(opened_);
+    }
   }
 
   void OnReadDone(bool more) override {
@@ -36,7 +44,12 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
     }
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (opened_.ok()) {
+      deps_.transfers.Close();
+    }
+    delete this;
+  }
 
  private:
   absl::Status Take() {
@@ -75,6 +88,7 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
   v1::Dataset* const reply_;
   Deps& deps_;
   const absl::Duration begin_;
+  const absl::Status opened_;
   v1::UploadDatasetRequest request_;
   std::unique_ptr<datasets::Session> session_;
 };

@@ -95,6 +95,23 @@ void DescribePictures(const data::DatasetParts& parts, v1::DatasetReport& report
   }
 }
 
+// A training leaves out what is damaged; who asks whether the data are right is told where it is.
+void AddDamaged(const data::DataReport& found, v1::DatasetReport& report) {
+  for (const data::Dropped& dropped : found.dropped) {
+    if (dropped.reason != data::kDamagedPicture) {
+      continue;
+    }
+    for (const std::string& text : dropped.first) {
+      if (report.problems_size() < kMostProblems) {
+        v1::DatasetProblem& problem = *report.add_problems();
+        const size_t end = text.find(": ");
+        problem.set_file(text.substr(0, end));
+        problem.set_text(end == std::string::npos ? "damaged picture" : text.substr(end + 2));
+      }
+    }
+  }
+}
+
 void AddNotes(const data::DataReport& found, const std::string& path, const std::string& id,
               v1::DatasetReport& report) {
   for (const data::Dropped& dropped : found.dropped) {
@@ -118,6 +135,7 @@ absl::Status Describe(const std::string& path, const std::string& id, int rows,
   HONE_ASSIGN_OR_RETURN(const data::Examples examples,
                         format->read(path, options, data::Depth::kAll, found));
   AddNotes(found, path, id, report);
+  AddDamaged(found, report);
   report.set_examples(examples.size());
   if (examples.size() == 0) {
     return absl::InvalidArgumentError("the data set is empty: it needs at least one example");
@@ -142,7 +160,7 @@ bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer) {
     SendFailure(ToFailure(status, engine::train::Phase::kLoading, 0), writer);
     return false;
   }
-  report.set_valid(status.ok());
+  report.set_valid(status.ok() && report.problems().empty());
   if (!status.ok()) {
     AddProblems(status, request.dataset_path(), id, report);
   }

@@ -36,6 +36,9 @@ class FakeTraining final : public v1::TrainingService::Service {
     const std::lock_guard lock(mutex);
     created.push_back(*request);
     *job = Current();
+    if (static_cast<int>(created.size()) <= busy_calls) {
+      return Busy();
+    }
     return refuse;
   }
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
@@ -81,6 +84,16 @@ class FakeTraining final : public v1::TrainingService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Busy() const {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(retry_seconds);
+    retry.mutable_retry_delay()->set_nanos(1'000'000);
+    google::rpc::Status details;
+    details.add_details()->PackFrom(retry);
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many plans wait",
+            details.SerializeAsString()};
+  }
+
   v1::Job Current() const {
     v1::Job job;
     job.set_name("jobs/1");
@@ -118,6 +131,8 @@ class FakeTraining final : public v1::TrainingService::Service {
   }
 
   std::mutex mutex;
+  int busy_calls = 0;  // the first ones are told to come again
+  int retry_seconds = 0;
   v1::Job::State end_state = v1::Job::SUCCEEDED;
   grpc::Status refuse;
   int break_after = 0;
@@ -210,6 +225,21 @@ TEST_F(ServerCommandsTest, SubmitPrintsTheJobsName) {
   EXPECT_EQ(output_, "jobs/1\n");
   EXPECT_EQ(training_.created[0].spec().training().epochs(), 2);
   EXPECT_FALSE(training_.created[0].request_id().empty());
+}
+
+TEST_F(ServerCommandsTest, SubmitComesAgainWhenTheServerSaysWhenWithTheSameRequestId) {
+  training_.busy_calls = 3;
+  EXPECT_EQ(Hone({"submit", kExample}), 0) << output_;
+  ASSERT_EQ(training_.created.size(), 4u);
+  EXPECT_EQ(training_.created[0].request_id(), training_.created[3].request_id());
+}
+
+TEST_F(ServerCommandsTest, SubmitDoesNotWaitForAServerThatIsBusyForLong) {
+  training_.busy_calls = 3;
+  training_.retry_seconds = 60;
+  EXPECT_NE(Hone({"submit", kExample}), 0);
+  EXPECT_THAT(output_, HasSubstr("too many plans wait"));
+  EXPECT_EQ(training_.created.size(), 1u);
 }
 
 TEST_F(ServerCommandsTest, SubmitShowsEveryFieldThatTheServerRefuses) {

@@ -8,6 +8,7 @@
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -267,6 +269,24 @@ class Contents(DatasetTest):
         report = json.loads(checked.stdout.splitlines()[-1])
         self.assertEqual([int(problem["line"]) for problem in report["problems"]], [3, 5])
         self.assertNotIn(str(self.folder), checked.stdout + checked.stderr)
+
+    def test_check_names_every_damaged_picture(self):
+        picture = (pathlib.Path(ARGUMENTS.source) / "client" / "examples" / "seven.png").read_bytes()
+        pictures = self.folder / "pictures.tar"
+        with tarfile.open(pictures, "w") as tar:
+            for name in ["sound/1.png", "sound/2.png", *(f"broken/{i:02}.png" for i in range(25)), "broken/whole.png"]:
+                data = picture if name in ("sound/1.png", "sound/2.png", "broken/whole.png") else picture[:60]
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+        self.put("pictures", pictures)
+        checked = self.server.hone("--output", "json", "data", "check", "pictures")
+        self.assertEqual(checked.returncode, 2, checked.stdout)
+        report = json.loads(checked.stdout.splitlines()[-1])
+        self.assertFalse(report.get("valid", False))
+        self.assertEqual([problem["file"] for problem in report["problems"]], [f"broken/{i:02}.png" for i in range(20)])
+        self.assertEqual(int(report["examples"]), 3)
+        self.assertIn("25 left out: damaged picture", report["notes"][0])
 
     def test_a_name_that_is_not_there_ends_with_2(self):
         for command in ("show", "check", "delete"):

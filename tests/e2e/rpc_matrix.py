@@ -185,6 +185,15 @@ class Matrix(unittest.TestCase):
         except grpc.RpcError as error:
             return error.code(), error.details()
 
+    def test_a_field_of_a_gigabyte_is_refused_and_never_whole_in_memory(self):
+        before = self.server.resident_bytes()
+        # field 1: 2^30 bytes
+        code, text = self.answer("GetJob", b"\x0a\x80\x80\x80\x80\x04" + bytes(1 << 30))
+        self.assertEqual(code, Code.RESOURCE_EXHAUSTED, text)
+        self.assertLess(self.server.peak_bytes() - before, 128 << 20)
+        self.assertIsNone(self.server.process.poll(), "the server has ended")
+        self.assertEqual(self.call("GetJob", self.named("GetJobRequest", self.queued)).state, 1)  # QUEUED
+
     def test_every_rpc_has_its_cases_and_answers_them(self):
         methods = {method.name: method for _, method in self.wire.methods()}
         self.assertEqual(sorted(methods), sorted(EXPECTED), "an RPC has no cases, or a case no RPC")

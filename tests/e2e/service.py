@@ -138,6 +138,49 @@ class Service(unittest.TestCase):
         right = sum(p["classes"][0]["name"] == row[-1] for p, row in zip(predictions, self.rows))
         self.assertGreater(right, 26)
 
+    def serving(self):
+        """The processes of this server that keep a model loaded."""
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((folder / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
+                if parent == self.server.process.pid and b"\0serve\0" in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return found
+
+    def test_a_model_stays_loaded_and_its_death_or_damage_is_not_the_servers(self):
+        model = self.job["model"]
+        table = self.folder / "stays.csv"
+        names = ",".join(f"column_{i + 1}" for i in range(13))
+        table.write_text(names + "\n" + self.rows[0].rsplit(",", 1)[0] + "\n", encoding="utf-8")
+        for process in self.serving():
+            os.kill(process, signal.SIGKILL)
+
+        def ask():
+            return self.server.hone("predict", model, "--csv", table)
+
+        self.assertEqual(ask().returncode, 0)
+        started = self.serving()
+        self.assertEqual(len(started), 1)
+        self.assertEqual(ask().returncode, 0)
+        self.assertEqual(self.serving(), started)
+        os.kill(started[0], signal.SIGKILL)
+        again = ask()
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertNotEqual(self.serving(), started)
+        os.kill(self.serving()[0], signal.SIGKILL)
+        weights = self.folder / "data" / model / "model.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(b"\xff" * len(whole))
+        damaged = ask()
+        weights.write_bytes(whole)
+        self.assertNotEqual(damaged.returncode, 0)
+        self.assertIn(model, damaged.stderr)
+        self.assertNotIn(str(self.folder), damaged.stderr)
+        self.assertEqual(self.server.get("/healthz").strip().lower()[:2], "ok")
+
     def test_an_exported_model_answers_without_the_server(self):
         target = self.folder / "exported"
         exported = self.server.hone("models", "export", self.job["model"], target)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """What honed carries, measured: an idle server, jobs sent three times over a line that is cut, a long queue, a long history, many
-watchers, and ghz. Prints one line for each number with the goal beside it; ends 1 where a goal is missed.
+watchers, predictions, and ghz. Prints one line for each number with the goal beside it; ends 1 where a goal is missed.
 
-    load.py BIN DESCRIPTORS FILL_STORE [--counts-only] [--only idle submits queue watchers ghz] [--submits 2000] [--queued 10000]
+    load.py BIN DESCRIPTORS FILL_STORE [--counts-only] [--only idle submits queue watchers predictions ghz] [--submits 2000] [--queued 10000]
             [--events 10000000] [--watchers 500] [--seconds 30]
 
 BIN holds honed and hone-worker. With --counts-only a goal of time, memory or processor that is missed is no failure. ghz is used where it is on the PATH or in ~/go/bin (go install github.com/bojand/ghz/cmd/ghz@latest).
@@ -337,12 +337,36 @@ class Load:
             self.report.line("  p99", at[99], "ms")
         server.stop()
 
+    def predictions(self):
+        """One caller after another: the first waits for the process and the model, the others find it loaded."""
+        server = Honed(self.honed, self.folder / "predictions", *self.mirror)
+        channel, create = self.stub(server, "CreateJob")
+        job = create(self.request("predictor"), timeout=60)
+        get, named = self.wire.stub(channel, "GetJob"), self.wire.message("GetJobRequest")(name=job.name)
+        while not (job := get(named, timeout=60)).model:
+            time.sleep(0.05)
+        request = self.wire.message("PredictRequest")(name=job.model)
+        cells = request.inputs.add().record.cells
+        for column in range(13):
+            cells[f"column_{column + 1}"] = "1.5"
+        predict, times = self.wire.stub(channel, "Predict"), []
+        for _ in range(101):
+            began = time.monotonic()
+            predict(request, timeout=60)
+            times.append(1000 * (time.monotonic() - began))
+        starts = server.metrics().split('hone_worker_starts_total{mode="predict"} ')[1].split()[0]
+        self.report.line("predictions: processes started for 101 calls", float(starts), "", 1)
+        self.report.line("  the first", times[0], "ms")
+        self.report.line("  the next 100, p50", percentile(times[1:], 0.5), "ms", 5)
+        self.report.line("  p99", percentile(times[1:], 0.99), "ms")
+        server.stop()
+
 
 def main():
     parser = argparse.ArgumentParser()
     for name in ("bin", "descriptors", "fill_store"):
         parser.add_argument(name, type=pathlib.Path)
-    parser.add_argument("--only", nargs="+", default=["idle", "submits", "queue", "watchers", "ghz"])
+    parser.add_argument("--only", nargs="+", default=["idle", "submits", "queue", "watchers", "predictions", "ghz"])
     parser.add_argument("--submits", type=int, default=2000)
     parser.add_argument("--queued", type=int, default=10_000)
     parser.add_argument("--events", type=int, default=10_000_000)

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <set>
 
@@ -301,6 +302,56 @@ TEST_P(JobStoreTest, PagesCoverAllJobsOnceNewestFirst) {
     what.from_row = page->next_row;
   } while (what.from_row != 0);
   EXPECT_EQ(seen, ids);
+}
+
+TEST_P(JobStoreTest, PagesOfSeveralStatesCoverEachJobOnceAlsoWhereBytesEndThem) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i) {
+    ids.push_back(Insert());
+    // Queued, cancelled and paused in turn; the paused ones are not asked for.
+    if (i % 3 == 1) {
+      EXPECT_THAT(store_->RequestCancel(ids.back(), kNow), IsOk());
+    } else if (i % 3 == 2) {
+      EXPECT_THAT(store_->RequestPause(ids.back(), kNow), IsOk());
+      ids.pop_back();
+    }
+  }
+  for (const bool oldest_first : {true, false}) {
+    for (const int64_t bytes : {int64_t{1}, int64_t{100}, int64_t{1} << 20}) {
+      std::vector<std::string> seen;
+      ListJobs what{.states = {JobState::kQueued, JobState::kCancelled},
+                    .oldest_first = oldest_first,
+                    .limit = 3,
+                    .max_bytes = bytes};
+      do {
+        const auto page = store_->List(what);
+        ASSERT_THAT(page, IsOk());
+        ASSERT_FALSE(page->items.empty());
+        for (const jobs::Job& job : page->items) {
+          seen.push_back(job.id);
+        }
+        what.from_row = page->next_row;
+      } while (what.from_row != 0);
+      EXPECT_EQ(seen, ids) << bytes;
+    }
+    std::reverse(ids.begin(), ids.end());
+  }
+}
+
+TEST_P(JobStoreTest, AJobWhoseRetryHasNotEndedIsNeitherDeletedNorForgotten) {
+  const std::string old = Insert();
+  ASSERT_THAT(store_->RequestCancel(old, kNow), IsOk());
+  const auto retry = store_->Insert({.id = jobs::NewId(), .spec = Spec(), .retry_of = old}, kNow);
+  ASSERT_THAT(retry, IsOk());
+  EXPECT_THAT(store_->Delete(old),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(retry->id)));
+  const auto forgotten = store_->DeleteEnded({.ended_since = kNow + absl::Hours(1)}, 10);
+  ASSERT_THAT(forgotten, IsOk());
+  EXPECT_TRUE(forgotten->empty());
+  ASSERT_THAT(store_->RequestCancel(retry->id, kNow), IsOk());
+  EXPECT_THAT(store_->Delete(old), IsOk());
+  EXPECT_THAT(store_->Insert({.id = jobs::NewId(), .spec = Spec(), .retry_of = old}, kNow),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(old)));
 }
 
 TEST_P(JobStoreTest, ListKeepsToTheAskedStates) {

@@ -161,6 +161,55 @@ TEST_F(WorkerTest, PredictsWithTheModelItMade) {
   EXPECT_EQ(prediction.classes(0).name(), "odd");
 }
 
+TEST_F(WorkerTest, ServesManyRequestsWithOneLoadAndTellsAWrongOneFromTheOthers) {
+  Run(Request(v1::WorkerRequest::TRAIN, R"({"epochs": 30, "optimizer": {"adam":
+      {"learning_rate": 0.05}}})"));
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::SERVE);
+  request.set_model_directory(folder_ + "/run/model");
+  request.set_threads(1);
+  auto worker = WorkerProcess::Start(
+      request,
+      {.binary = HONE_WORKER_BINARY, .request_path = folder_ + "/request", .output_path = ""});
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  const auto with = [](const std::string& a, const std::string& b) {
+    v1::WorkerFrame frame;
+    auto& cells = *frame.mutable_inputs()->add_inputs()->mutable_record()->mutable_cells();
+    cells["a"] = a;
+    cells["b"] = b;
+    return frame;
+  };
+  for (const v1::WorkerFrame& frame :
+       {with("1.05", "0.9"), with("1.05", "not a number"), with("0.05", "-0.1")}) {
+    ASSERT_TRUE((*worker)->Write(frame, absl::Seconds(5)).ok());
+  }
+  std::vector<std::string> answers;
+  while (answers.size() < 3) {
+    const auto received = (*worker)->Read(absl::Seconds(20));
+    ASSERT_TRUE(received.ok() && received->frame.has_value());
+    if (received->frame->has_predictions()) {
+      answers.push_back(received->frame->predictions().predictions(0).classes(0).name());
+    } else if (received->frame->has_failure()) {
+      answers.push_back(received->frame->failure().message());
+    }
+  }
+  EXPECT_EQ(answers[0], "odd");
+  EXPECT_THAT(answers[1], AllOf(HasSubstr("inputs[0]"), HasSubstr("b")));
+  EXPECT_EQ(answers[2], "even");
+}
+
+TEST_F(WorkerTest, AJobThatWasNotPlannedAndNeedsMoreMemoryThanItMayIsRefusedBeforeItTrains) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.set_memory_bytes(1 << 20);
+  const auto frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "OUT_OF_MEMORY");
+  EXPECT_THAT(frames.back().failure().message(), HasSubstr("gives each job 2 MiB"));
+  for (const v1::WorkerFrame& frame : frames) {
+    EXPECT_FALSE(frame.event().has_started());
+  }
+}
+
 TEST_F(WorkerTest, NamesEveryWrongField) {
   const auto frames =
       Run(Request(v1::WorkerRequest::TRAIN, R"({"epochs": 1, "batch_size": 0, "clip_norm": -1})"));

@@ -114,9 +114,12 @@ class Honed:
         self.log.close()
         return code
 
-    def resident_bytes(self):
+    def resident_bytes(self, line="VmRSS"):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+        return int(re.search(rf"{line}:\s+(\d+) kB", status)[1]) * 1024
+
+    def peak_bytes(self):
+        return self.resident_bytes("VmHWM")
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
