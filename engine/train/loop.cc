@@ -202,7 +202,9 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, doubl
   HONE_ASSIGN_OR_RETURN(const Evaluation evaluation,
                         EvaluateRows({parts_.data.dataset, parts_.info, parts_.task,
                                       task_state_.get(), parts_.programs},
-                                     parts_.data.splits.validation, [](double) {}));
+                                     parts_.data.splits.validation, [this](double) {
+                                       parts_.observer.OnProgress("training", -1);
+                                     }));
   for (const auto& [name, value] : evaluation.metrics) {
     values[absl::StrCat("validation_", name)] = value;
   }
