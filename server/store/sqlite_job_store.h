@@ -1,8 +1,10 @@
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -97,8 +99,9 @@ class SqliteStore final : public JobStore {
  private:
   absl::Status Migrate();
   absl::Status CheckTables();
-  absl::Status PrepareAll();
-  absl::Status PrepareLimits();
+  absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
+  absl::Status PrepareJobs();
+  absl::Status PrepareRemoval();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
   // Runs `body`; where it fails, nothing of it stays.
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);

@@ -43,6 +43,43 @@ void FollowWish(JobState state, Change& change) {
 
 }  // namespace
 
+absl::Status SqliteStore::PrepareJobs() {
+  const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
+  return Prepare({
+      {&insert_,
+       "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
+       "state, create_time, expected_ms, request, last_sequence) "
+       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, 1)"},
+      {&label_, "INSERT INTO job_label VALUES (?, ?)"},
+      {&load_, select + "WHERE id = ?"},
+      {&load_request_, select + "WHERE request_id = ?"},
+      {&next_, select + "WHERE state = 'QUEUED' AND NOT (not_before BETWEEN ?1 AND ?2) "
+                        "ORDER BY priority DESC, row LIMIT 1"},
+      {&overdue_, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"},
+      {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
+      {&mine_,
+       select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND (owner = ? OR lease < ?) "
+                "LIMIT 1"},
+      {&renew_,
+       "UPDATE job SET lease = ? WHERE state IN "
+       "('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ?"},
+      {&change_,
+       "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, "
+       "message = ?, owner = coalesce(?, owner), failures = coalesce(?, failures), "
+       "retries = coalesce(?, retries), not_before = coalesce(?, not_before), "
+       "lease = coalesce(?, lease), start_time = coalesce(?, start_time), "
+       "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
+       "last_sequence = last_sequence + 1 WHERE row = ? AND state = ? AND attempt = ?"},
+      {&append_,
+       "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ? "
+       "WHERE row = ? AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?"},
+      {&event_, "INSERT INTO event VALUES (?, ?, ?)"},
+      {&model_,
+       "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time) "
+       "VALUES (?, ?, ?, ?, ?, ?)"},
+  });
+}
+
 absl::StatusOr<JobRow> SqliteStore::LoadBy(Statement& statement) {
   HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
   if (!found) {

@@ -32,30 +32,47 @@ absl::Status SqliteStore::Delete(const std::string& id) {
   });
 }
 
-absl::Status SqliteStore::PrepareLimits() {
-  sqlite3* const connection = connection_.get();
-  // The newest are passed over; of the others the oldest come first.
-  HONE_RETURN_IF_ERROR(excess_.Prepare(
-      connection,
-      "SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 ORDER BY end_time DESC "
-      "LIMIT -1 OFFSET ?) ORDER BY end_time LIMIT ?"));
-  HONE_RETURN_IF_ERROR(bytes_.Prepare(
-      connection,
-      "SELECT (page_count - freelist_count) * page_size, EXISTS (SELECT 1 FROM garbage) "
-      "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"));
-  HONE_RETURN_IF_ERROR(old_models_.Prepare(
-      connection,
-      "SELECT id FROM model WHERE pinned = 0 AND create_time BETWEEN 1 AND ? ORDER BY row "
-      "LIMIT ?"));
-  HONE_RETURN_IF_ERROR(excess_models_.Prepare(
-      connection,
-      "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY display_name "
-      "ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY row LIMIT ?"));
-  HONE_RETURN_IF_ERROR(heavy_models_.Prepare(
-      connection,
-      "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "
-      "FROM model) WHERE total > ? AND pinned = 0 ORDER BY row LIMIT ?"));
-  return pin_.Prepare(connection, "UPDATE model SET pinned = ?, payload = ? WHERE id = ?");
+absl::Status SqliteStore::PrepareRemoval() {
+  return Prepare({
+      {&ended_,
+       "SELECT id FROM job WHERE end_time > 0 AND end_time < ? AND NOT EXISTS "
+       "(SELECT 1 FROM job AS retry WHERE retry.retry_of = job.id AND retry.retry_of != '' AND "
+       "retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ORDER BY end_time LIMIT ?"},
+      {&delete_, "DELETE FROM job WHERE row = ? AND state = ?"},
+      {&delete_labels_, "DELETE FROM job_label WHERE job_row = ?"},
+      {&to_garbage_, "INSERT INTO garbage VALUES (?)"},
+      {&garbage_, "SELECT job_row FROM garbage ORDER BY job_row LIMIT 1"},
+      {&delete_events_,
+       "DELETE FROM event WHERE job_row = ?1 AND sequence IN "
+       "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"},
+      {&delete_model_, "DELETE FROM model WHERE id = ?"},
+      {&without_model_, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"},
+      {&retry_,
+       "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
+       "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"},
+      // A first sieve: whose spec has the model's name among its bytes.
+      {&beginner_,
+       "SELECT id, state, spec FROM job WHERE state IN "
+       "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"},
+      {&clean_, "DELETE FROM garbage WHERE job_row = ?"},
+      // The newest are passed over; of the others the oldest come first.
+      {&excess_,
+       "SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 ORDER BY end_time DESC "
+       "LIMIT -1 OFFSET ?) ORDER BY end_time LIMIT ?"},
+      {&bytes_,
+       "SELECT (page_count - freelist_count) * page_size, EXISTS (SELECT 1 FROM garbage) "
+       "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"},
+      {&old_models_,
+       "SELECT id FROM model WHERE pinned = 0 AND create_time BETWEEN 1 AND ? ORDER BY row "
+       "LIMIT ?"},
+      {&excess_models_,
+       "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY display_name "
+       "ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY row LIMIT ?"},
+      {&heavy_models_,
+       "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "
+       "FROM model) WHERE total > ? AND pinned = 0 ORDER BY row LIMIT ?"},
+      {&pin_, "UPDATE model SET pinned = ?, payload = ? WHERE id = ?"},
+  });
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteStore::Ids(Statement& statement) {

@@ -26,7 +26,8 @@ absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(connection_, OpenWriter(path));
   HONE_RETURN_IF_ERROR(Migrate());
   HONE_RETURN_IF_ERROR(CheckTables());
-  HONE_RETURN_IF_ERROR(PrepareAll());
+  HONE_RETURN_IF_ERROR(PrepareJobs());
+  HONE_RETURN_IF_ERROR(PrepareRemoval());
   HONE_ASSIGN_OR_RETURN(reader_, SqliteReader::Open(path));
   HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), path));
   return absl::OkStatus();
@@ -76,86 +77,12 @@ absl::Status SqliteStore::Migrate() {
   return absl::OkStatus();
 }
 
-absl::Status SqliteStore::PrepareAll() {
-  sqlite3* const connection = connection_.get();
-  const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
-  HONE_RETURN_IF_ERROR(insert_.Prepare(
-      connection,
-      "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-      "state, create_time, expected_ms, request, last_sequence) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, 1)"));
-  HONE_RETURN_IF_ERROR(label_.Prepare(connection, "INSERT INTO job_label VALUES (?, ?)"));
-  HONE_RETURN_IF_ERROR(load_.Prepare(connection, select + "WHERE id = ?"));
-  HONE_RETURN_IF_ERROR(load_request_.Prepare(connection, select + "WHERE request_id = ?"));
-  HONE_RETURN_IF_ERROR(next_.Prepare(
-      connection, select + "WHERE state = 'QUEUED' AND NOT (not_before BETWEEN ?1 AND ?2) "
-                           "ORDER BY priority DESC, row LIMIT 1"));
-  HONE_RETURN_IF_ERROR(overdue_.Prepare(
-      connection, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"));
-  HONE_RETURN_IF_ERROR(ended_.Prepare(
-      connection,
-      "SELECT id FROM job WHERE end_time > 0 AND end_time < ? AND NOT EXISTS (SELECT 1 FROM job AS "
-      "retry WHERE retry.retry_of = job.id AND retry.retry_of != '' AND retry.state NOT IN "
-      "('SUCCEEDED', 'FAILED', 'CANCELLED')) ORDER BY end_time LIMIT ?"));
-  HONE_RETURN_IF_ERROR(delete_.Prepare(connection, "DELETE FROM job WHERE row = ? AND state = ?"));
-  HONE_RETURN_IF_ERROR(
-      delete_labels_.Prepare(connection, "DELETE FROM job_label WHERE job_row = ?"));
-  HONE_RETURN_IF_ERROR(to_garbage_.Prepare(connection, "INSERT INTO garbage VALUES (?)"));
-  HONE_RETURN_IF_ERROR(
-      garbage_.Prepare(connection, "SELECT job_row FROM garbage ORDER BY job_row LIMIT 1"));
-  HONE_RETURN_IF_ERROR(delete_events_.Prepare(
-      connection,
-      "DELETE FROM event WHERE job_row = ?1 AND sequence IN "
-      "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"));
-  HONE_RETURN_IF_ERROR(delete_model_.Prepare(connection, "DELETE FROM model WHERE id = ?"));
-  HONE_RETURN_IF_ERROR(without_model_.Prepare(
-      connection, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"));
-  HONE_RETURN_IF_ERROR(has_model_.Prepare(connection, "SELECT 1 FROM model WHERE id = ?"));
-  HONE_RETURN_IF_ERROR(retry_.Prepare(
-      connection,
-      "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
-      "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"));
-  // A first sieve: whose spec has the model's name among its bytes.
-  HONE_RETURN_IF_ERROR(beginner_.Prepare(
-      connection,
-      "SELECT id, state, spec FROM job WHERE state IN "
-      "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"));
-  HONE_RETURN_IF_ERROR(has_model_.Prepare(connection, "SELECT 1 FROM model WHERE id = ?"));
-  HONE_RETURN_IF_ERROR(retry_.Prepare(
-      connection,
-      "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
-      "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"));
-  // A first sieve: whose spec has the model's name among its bytes.
-  HONE_RETURN_IF_ERROR(beginner_.Prepare(
-      connection,
-      "SELECT id, state, spec FROM job WHERE state IN "
-      "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"));
-  HONE_RETURN_IF_ERROR(clean_.Prepare(connection, "DELETE FROM garbage WHERE job_row = ?"));
-  HONE_RETURN_IF_ERROR(mine_.Prepare(
-      connection,
-      select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND (owner = ? OR lease < ?) "
-               "LIMIT 1"));
-  HONE_RETURN_IF_ERROR(renew_.Prepare(connection,
-                                      "UPDATE job SET lease = ? WHERE state IN "
-                                      "('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ?"));
-  HONE_RETURN_IF_ERROR(change_.Prepare(
-      connection,
-      "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, message = ?, "
-      "owner = coalesce(?, owner), failures = coalesce(?, failures), "
-      "retries = coalesce(?, retries), not_before = coalesce(?, not_before), lease = coalesce(?, "
-      "lease), start_time = coalesce(?, start_time), "
-      "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
-      "last_sequence = last_sequence + 1 WHERE row = ? AND state = ? AND attempt = ?"));
-  HONE_RETURN_IF_ERROR(append_.Prepare(
-      connection,
-      "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ? "
-      "WHERE row = ? AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?"));
-  HONE_RETURN_IF_ERROR(event_.Prepare(connection, "INSERT INTO event VALUES (?, ?, ?)"));
-  HONE_RETURN_IF_ERROR(
-      model_.Prepare(connection,
-                     "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time) "
-                     "VALUES (?, ?, ?, ?, ?, ?)"));
-  return PrepareLimits();
+absl::Status SqliteStore::Prepare(
+    std::initializer_list<std::pair<Statement*, std::string>> statements) {
+  for (const auto& [statement, sql] : statements) {
+    HONE_RETURN_IF_ERROR(statement->Prepare(connection_.get(), sql));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<LoggedEvent>> SqliteStore::Commit(absl::FunctionRef<void()> writes) {

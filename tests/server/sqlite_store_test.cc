@@ -121,6 +121,25 @@ TEST(Schema, ListsTheTransitionsOfTheTable) {
   EXPECT_EQ(QuotedIn(Between(kSchema0001, "CREATE TRIGGER job_state_change", "BEGIN")), table);
 }
 
+// A line of the manual: | QUEUED | RUNNING, PAUSED, … |
+TEST(Manual, ListsTheTransitionsOfTheTable) {
+  std::ifstream in(std::string(HONE_SOURCE_DIR) + "/deploy/README.md");
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  const std::string rows = Between(text, "| From | To |", "\n\n");
+  std::set<std::string> table, told;
+  for (const auto& [from, to] : jobs::kTransitions) {
+    table.insert(absl::StrCat(jobs::StateName(from), ">", jobs::StateName(to)));
+  }
+  const std::regex word("[A-Z]{4,}"), row("\\| ([A-Z]+) \\|([^|\n]*)\\|");
+  for (std::sregex_iterator it(rows.begin(), rows.end(), row), end; it != end; ++it) {
+    const std::string to = (*it)[2];
+    for (std::sregex_iterator state(to.begin(), to.end(), word); state != end; ++state) {
+      told.insert(absl::StrCat((*it)[1].str(), ">", state->str()));
+    }
+  }
+  EXPECT_EQ(told, table);
+}
+
 TEST(Schema, ListsTheStatesOfTheTable) {
   std::set<std::string> states;
   for (const JobState state : jobs::kAllStates) {
