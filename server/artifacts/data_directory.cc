@@ -71,6 +71,14 @@ int LatestAttempt(const std::string& run) {
   return latest;
 }
 
+// The folder of a run's checkpoints; "": it has none.
+std::string CheckpointsOf(const std::string& run) {
+  const std::string path =
+      absl::StrCat(run, "/", kAttemptPrefix, LatestAttempt(run), "/checkpoints");
+  std::error_code error;
+  return fs::is_directory(path, error) ? path : "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& root) {
@@ -127,10 +135,9 @@ absl::Status DataDirectory::CopyCheckpoints(const std::string& from_job,
                                             const std::string& to_job) const {
   const std::string from = absl::StrCat(root_, "/runs/", from_job);
   const std::string to = absl::StrCat(root_, "/runs/", to_job);
-  const std::string checkpoints =
-      absl::StrCat(from, "/", kAttemptPrefix, LatestAttempt(from), "/checkpoints");
+  const std::string checkpoints = CheckpointsOf(from);
   std::error_code error;
-  if (fs::exists(to, error) || !fs::is_directory(checkpoints, error)) {
+  if (fs::exists(to, error) || checkpoints.empty()) {
     return absl::OkStatus();
   }
   // Whole or not at all; the worker verifies each file's SHA-256.
@@ -150,14 +157,23 @@ void DataDirectory::RemoveModel(const std::string& model_id) const {
   }
 }
 
-std::vector<std::string> DataDirectory::Runs() const {
+std::vector<std::string> DataDirectory::RunsWithCheckpoints() const {
   std::vector<std::string> ids;
   std::error_code error;
   fs::directory_iterator it(root_ + "/runs", error);
   for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
-    ids.push_back(it->path().filename().string());
+    if (!CheckpointsOf(it->path().string()).empty()) {
+      ids.push_back(it->path().filename().string());
+    }
   }
   return ids;
+}
+
+void DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
+  if (const std::string there = CheckpointsOf(absl::StrCat(root_, "/runs/", job_id));
+      !there.empty()) {
+    Remove(there);
+  }
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

@@ -50,8 +50,10 @@ class DataDirectory {
   // A model's folder, out of sight at once.
   void RemoveModel(const std::string& model_id) const;
 
-  // The ids of the jobs that have folders.
-  std::vector<std::string> Runs() const;
+  // The ids of the jobs that have checkpoints.
+  std::vector<std::string> RunsWithCheckpoints() const;
+  // What else a job's attempts wrote stays.
+  void RemoveCheckpoints(const std::string& job_id) const;
 
   // All folders of a job's attempts.
   void RemoveRun(const std::string& job_id) const;

@@ -83,14 +83,14 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
   if (limits_.checkpoints == absl::InfiniteDuration()) {
     return absl::OkStatus();
   }
-  for (const std::string& id : directory_.Runs()) {
+  for (const std::string& id : directory_.RunsWithCheckpoints()) {
     const absl::StatusOr<jobs::Job> job = store_.Get(id);
     if (absl::IsNotFound(job.status())) {
       continue;  // `honed doctor` tells of it
     }
     HONE_RETURN_IF_ERROR(job.status());
     if (jobs::IsEnd(job->state) && job->end_time <= now - limits_.checkpoints) {
-      directory_.RemoveRun(id);
+      directory_.RemoveCheckpoints(id);
     }
   }
   return absl::OkStatus();

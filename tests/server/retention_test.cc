@@ -47,7 +47,9 @@ class RetentionTest : public ::testing::Test {
       return store.Finish(id, 1, ending, kNow);
     }),
                 IsOk());
-    EXPECT_THAT(directory_->PrepareAttempt(id, 1), IsOk());
+    const auto attempt = directory_->PrepareAttempt(id, 1);
+    EXPECT_THAT(attempt, IsOk());
+    std::filesystem::create_directories(*attempt + "/checkpoints/step-7");
     return id;
   }
   void Sweep(const Limits& limits, absl::Duration later) {
@@ -68,9 +70,10 @@ class RetentionTest : public ::testing::Test {
 TEST_F(RetentionTest, CheckpointsOfAJobGoAWeekAfterItsEndAndTheJobStays) {
   const std::string ended = Job(true), running = Job(false);
   Sweep({}, absl::Hours(24 * 6));
-  EXPECT_THAT(directory_->Runs(), ::testing::UnorderedElementsAre(ended, running));
+  EXPECT_THAT(directory_->RunsWithCheckpoints(), ::testing::UnorderedElementsAre(ended, running));
   Sweep({}, absl::Hours(24 * 8));
-  EXPECT_THAT(directory_->Runs(), ::testing::ElementsAre(running));
+  EXPECT_THAT(directory_->RunsWithCheckpoints(), ::testing::ElementsAre(running));
+  EXPECT_TRUE(std::filesystem::exists(root_ + "/runs/" + ended + "/attempt-1"));
   EXPECT_THAT(store_->Get(ended), IsOk());
 }
 
@@ -78,7 +81,7 @@ TEST_F(RetentionTest, AForgottenJobTakesItsFolderAndLeavesItsModel) {
   const std::string ended = Job(true), running = Job(false);
   Sweep({.jobs = absl::Hours(1)}, absl::Hours(2));
   EXPECT_EQ(store_->Get(ended).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(directory_->Runs(), ::testing::ElementsAre(running));
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/runs/" + ended));
   EXPECT_THAT(store_->GetModel(ended), IsOk());
 }
 
@@ -95,7 +98,7 @@ TEST_F(RetentionTest, NothingButOldCheckpointsGoesWithoutLimits) {
   Sweep({.checkpoints = absl::InfiniteDuration()}, absl::Hours(24 * 10'000));
   EXPECT_THAT(store_->Get(id), IsOk());
   EXPECT_THAT(store_->GetModel(id), IsOk());
-  EXPECT_THAT(directory_->Runs(), ::testing::ElementsAre(id));
+  EXPECT_THAT(directory_->RunsWithCheckpoints(), ::testing::ElementsAre(id));
 }
 
 }  // namespace
