@@ -79,6 +79,9 @@ class Follower {
                     /*from_server=*/true);
       }
       going_away_ = false;
+      if (!globals_.json && pause == kFirstPause) {
+        view_.Say("the server is away; it is asked again and again");
+      }
       Wait(pause, interrupts);
       pause = std::min(pause * 2, kLongestPause);
     }

@@ -66,6 +66,10 @@ void LiveView::Show(const v1::Event& event, const Story& story) {
   if (event.has_log() && event.log().severity() < v1::Log::WARNING) {
     Say(event.log().text());
   }
+  if (event.has_state()) {
+    Draw(story);  // perhaps the last for long
+    return;
+  }
   Refresh(story);
 }
 
@@ -191,8 +195,10 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
                        event.log().text()));
       break;
     case v1::Event::kState:
-      if (event.state().state() == "QUEUED" || event.state().state() == "RUNNING") {
-        Say(absl::StrCat("job is ", absl::AsciiStrToLower(event.state().state())));
+      // Its end is told by the summary.
+      if (event.state().end_reason().empty()) {
+        Say(absl::StrCat("job is ", absl::AsciiStrToLower(event.state().state()),
+                         event.state().message().empty() ? "" : ": ", event.state().message()));
       }
       break;
     default:

@@ -39,12 +39,13 @@ int List(const Globals& globals) {
     PrintJsonLine(all);
     return kSuccess;
   }
-  std::vector<std::vector<std::string>> rows = {{"model", "name", "task", ">size", "test"}};
+  std::vector<std::vector<std::string>> rows = {{"model", "name", "task", ">size", "test", ""}};
   for (const v1::Model& model : all.models()) {
     const auto accuracy = model.evaluation().metrics().find("test_accuracy");
-    rows.push_back(
-        {model.name(), model.display_name(), model.task(), absl::StrCat(">", Bytes(model.bytes())),
-         accuracy == model.evaluation().metrics().end() ? "" : Percent(accuracy->second)});
+    rows.push_back({model.name(), model.display_name(), model.task(),
+                    absl::StrCat(">", Bytes(model.bytes())),
+                    accuracy == model.evaluation().metrics().end() ? "" : Percent(accuracy->second),
+                    model.pinned() ? "pinned" : ""});
   }
   if (all.models().empty()) {
     std::printf("no models\n");
@@ -70,6 +71,9 @@ int Show(const std::string& name, const Globals& globals) {
   add("model", absl::StrCat(model->name(), "  ", model->display_name()));
   add("task", model->task());
   add("made by", model->job());
+  if (model->pinned()) {
+    add("pinned", "the server's limits leave it alone");
+  }
   for (const v1::ModelFile& file : model->files()) {
     add("file", absl::StrCat(file.path(), "  ", Bytes(file.bytes())));
   }

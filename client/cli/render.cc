@@ -50,6 +50,10 @@ Line Head(const Story& story, int width) {
                 : "waiting";
   } else if (story.job().state() == v1::Job::CANCELLING) {
     state = "ending; writing the last checkpoint";
+  } else if (story.job().state() == v1::Job::PAUSING) {
+    state = "pausing; writing a checkpoint";
+  } else if (story.job().state() == v1::Job::PAUSED) {
+    state = "paused";
   }
   line.Add(state.empty() ? "starting" : state, Style::kDim);
   if (story.metrics().total_steps() > 0) {
@@ -65,7 +69,9 @@ Line Head(const Story& story, int width) {
 
 Line ProgressBar(const Story& story, int width) {
   const double done = std::clamp(Done(story), 0.0, 1.0);
-  const bool training = story.metrics().total_steps() > 0 && story.phase() == "training";
+  const bool rests =
+      story.job().state() == v1::Job::PAUSED || story.job().state() == v1::Job::QUEUED;
+  const bool training = story.metrics().total_steps() > 0 && story.phase() == "training" && !rests;
   const std::string left = training && story.metrics().eta_seconds() > 0
                                ? absl::StrCat(Duration(story.metrics().eta_seconds()), " left")
                                : "";

@@ -84,6 +84,10 @@ absl::Status CheckNotInUse(const std::string& path) {
 
 absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   const bool resume = !options.resume.empty();
+  if (resume && (!options.file.empty() || !options.overrides.empty())) {
+    return absl::InvalidArgumentError(
+        "--resume goes on with the job of its folder: give no job file and no --set");
+  }
   if (resume && !std::filesystem::is_directory(options.resume)) {
     return absl::NotFoundError(absl::StrCat("--resume: no folder ", options.resume));
   }
@@ -125,6 +129,7 @@ void PrintNext(const v1::Job& job, const std::string& run_directory) {
                 job.model().c_str(), table ? "--csv FILE.csv" : "PICTURE.png");
   } else if (job.state() == v1::Job::CANCELLED || job.end_reason() == v1::Job::CRASHED ||
              job.end_reason() == v1::Job::STORAGE_FULL ||
+             job.end_reason() == v1::Job::UNAVAILABLE ||
              job.end_reason() == v1::Job::OUT_OF_MEMORY) {
     // What the job itself made wrong would only come again.
     std::printf("\n go on with it:  hone run --resume %s\n", run_directory.c_str());

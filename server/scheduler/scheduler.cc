@@ -25,6 +25,9 @@ constexpr int kIdleMs = 500;
 constexpr int kBusyMs = 50;
 constexpr absl::Duration kHouseEvery = absl::Seconds(1);
 const absl::Duration kRenewEvery = store::kLease / 4;
+// After the store could not be written to.
+constexpr absl::Duration kWriteAgainAfter = absl::Milliseconds(500);
+constexpr absl::Duration kLogLostWriteEvery = absl::Minutes(1);
 constexpr int kGarbageAtOnce = 2000;  // events
 
 bool MayPass(const absl::Status& status) {
@@ -83,7 +86,8 @@ void Scheduler::Drain() {
 void Scheduler::Loop() {
   while (!stopping_ || !running_.empty()) {
     const absl::Time now = absl::Now();
-    if (!stopping_) {
+    const bool may_write = stopping_ || SteadyNow() >= write_again_at_;
+    if (!stopping_ && may_write) {
       StartJobs(now);
       KeepHouse(now);
     }
@@ -97,22 +101,22 @@ void Scheduler::Loop() {
       urgent = urgent || running.attempt->ended() || running.attempt->report().full();
     }
     CountTime();
-    if (urgent || SteadyNow() - flushed_ >= kFlushEvery) {
+    if (may_write && (urgent || SteadyNow() - flushed_ >= kFlushEvery)) {
       Flush(now);
     }
     for (auto it = running_.begin(); it != running_.end();) {
       Attempt& attempt = *it->second.attempt;
       const bool told = !attempt.report().pending() || stopping_;
-      const bool over = attempt.ended() && told && Conclude(it->second, now);
+      const bool over = may_write && attempt.ended() && told && Conclude(it->second, now);
       it = over ? running_.erase(it) : std::next(it);
     }
     std::erase_if(unstarted_, [&](const Unstarted& one) {
-      return Settle(one.job, Outcome(), one.decision, now);
+      return may_write && Settle(one.job, Outcome(), one.decision, now);
     });
     running_count_ = static_cast<int>(running_.size());
     running_threads_ = options_.threads - FreeThreads();
     seconds_left_ = SecondsLeft();
-    WaitForWork(urgent);
+    WaitForWork(urgent && may_write);
   }
 }
 
@@ -166,7 +170,7 @@ void Scheduler::StartJobs(absl::Time now) {
     const auto claimed = writer_.Run<std::optional<jobs::Job>>(
         [&](store::JobStore& store) { return store.Claim(free, now); });
     if (!claimed.ok()) {
-      log::Error("no job can be claimed", {{"error", claimed.status().ToString()}});
+      LostWrite("no job can be claimed", "", claimed.status());
       return;
     }
     if (!claimed->has_value()) {
@@ -269,10 +273,22 @@ void Scheduler::KeepHouse(absl::Time now) {
     return store.FailOverdue(now);
   });
   if (!failed.ok()) {
-    log::Error("housekeeping failed", {{"error", failed.status().ToString()}});
+    LostWrite("housekeeping failed", "", failed.status());
     return;
   }
   renewed_ = renew ? housekeeping_ : renewed_;
+}
+
+// Tried again and again: said once a minute.
+void Scheduler::LostWrite(absl::string_view what, const std::string& job,
+                          const absl::Status& status) {
+  const absl::Duration now = SteadyNow();
+  write_again_at_ = now + kWriteAgainAfter;
+  if (MayPass(status) && now - lost_write_logged_ < kLogLostWriteEvery) {
+    return;
+  }
+  lost_write_logged_ = now;
+  log::Error(what, {{"job", job}, {"error", status.ToString()}});
 }
 
 void Scheduler::Flush(absl::Time now) {
@@ -296,9 +312,7 @@ void Scheduler::Flush(absl::Time now) {
   for (auto& [attempt, status] : writes) {
     const absl::Status& result = committed.ok() ? status : committed;
     if (!result.ok()) {
-      log::Error("events cannot be written", {{"job", attempt->job().id},
-                                              {"attempt", attempt->job().attempt},
-                                              {"error", result.ToString()}});
+      LostWrite("events cannot be written", attempt->job().id, result);
       // A write that failed as a whole is counted by the writer.
       registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && MayPass(status) ? 1 : 0);
     }
@@ -393,8 +407,7 @@ bool Scheduler::Settle(const jobs::Job& job, const Outcome& outcome, const Decis
                {"message", ends ? decision.ending->message : decision.requeueing->message}});
     return true;
   }
-  log::Error("end of an attempt cannot be written",
-             {{"job", job.id}, {"attempt", job.attempt}, {"error", status.ToString()}});
+  LostWrite("end of an attempt cannot be written", job.id, status);
   // What cannot be written while the server ends is found at the next start.
   return !MayPass(status) || stopping_;
 }

@@ -101,6 +101,8 @@ class Scheduler {
   void Publish(Attempt& attempt, Decision& decision, absl::Time now);
   // What the workers do now, for the metrics.
   void CountTime();
+  // Of `job`; "": of none. The next write waits a little.
+  void LostWrite(absl::string_view what, const std::string& job, const absl::Status& status);
   void WaitForWork(bool busy);
 
   const SchedulerOptions options_;
@@ -113,7 +115,9 @@ class Scheduler {
   std::vector<Unstarted> unstarted_;        // the same
   absl::Duration flushed_;                  // SteadyNow()
   absl::Duration housekeeping_;
-  absl::Duration renewed_;  // leases
+  absl::Duration renewed_;         // leases
+  absl::Duration write_again_at_;  // the store could not be written to
+  absl::Duration lost_write_logged_ = -absl::InfiniteDuration();
   std::atomic<int> running_count_ = 0;
   std::atomic<int> running_threads_ = 0;
   std::atomic<double> seconds_left_ = 0;

@@ -1,6 +1,7 @@
 #include "server/translate/job.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
@@ -76,11 +77,18 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   return options;
 }
 
+// A model's folder, or that of the run which made it.
+std::string ModelFolder(const std::string& path) {
+  std::error_code error;
+  const std::string in_run = path + "/model";
+  return std::filesystem::is_directory(in_run, error) ? in_run : path;
+}
+
 train::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   const v1::ModelSpec& model = request.spec().model();
   const v1::Pretrained& in = model.pretrained();
   return {
-      .directory = in.path().empty() ? request.model_directory() : in.path(),
+      .directory = in.path().empty() ? request.model_directory() : ModelFolder(in.path()),
       .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
       .freeze = {in.freeze().begin(), in.freeze().end()}};
 }

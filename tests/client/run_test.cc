@@ -176,9 +176,17 @@ TEST_F(RunTest, ARunThatGoesOnIsNotResumedASecondTime) {
   Hone({"run", kExample, "--run-dir", "mine"});
   const auto lock = FileLock::Take(folder_ + "/mine/lock", [] { return false; });
   ASSERT_TRUE(lock.ok());
-  EXPECT_EQ(Hone({"run", "--resume", "mine", "--set", "training.epochs=99"}), 2);
+  EXPECT_EQ(Hone({"run", "--resume", "mine"}), 2);
   EXPECT_THAT(output_, HasSubstr("mine is in use"));
-  EXPECT_THAT(*ReadFile(folder_ + "/mine/job.yaml"), Not(HasSubstr("99")));
+}
+
+TEST_F(RunTest, AResumedRunTakesNoOtherJobAndItsFolderStaysAsItWas) {
+  Hone({"run", kExample, "--run-dir", "mine"});
+  const std::string job = *ReadFile(folder_ + "/mine/job.yaml");
+  EXPECT_EQ(Hone({"run", "--resume", "mine", "--set", "training.epochs=99"}), 2);
+  EXPECT_EQ(Hone({"run", kExample, "--resume", "mine"}), 2);
+  EXPECT_THAT(output_, HasSubstr("no job file and no --set"));
+  EXPECT_EQ(*ReadFile(folder_ + "/mine/job.yaml"), job);
 }
 
 TEST_F(RunTest, DoesNotOverwriteAnEarlierRun) {

@@ -32,9 +32,9 @@ def free_port():
 
 
 class Container:
-    def __init__(self, options, volume):
+    def __init__(self, options, volume, name="try"):
         self.runner = shlex.split(options.runner)
-        self.name = f"hone-try-{os.getpid()}"
+        self.name = f"hone-{name}-{os.getpid()}"
         self.port = free_port()
         mirror = os.environ.get("HONE_DATA_DIR")
         self.command = [
@@ -120,6 +120,7 @@ class Try:
         job = self.await_end(self.create().name)
         accuracy = job.evaluation.metrics.get("test_accuracy", 0)
         self.check("S1 learns", job.state == SUCCEEDED and accuracy >= LEARNED, f"{job.message}{100 * accuracy:.2f} % with {job.threads} thread")
+        info = self.call("GetServerInfo", self.wire.message("GetServerInfoRequest")())
         print(f"        {info.engine}; {job.evaluation.metrics.get('peak_memory_bytes', 0) / 1e6:.0f} MB, "
               f"{job.evaluation.metrics.get('wall_seconds', 0):.0f} s")
         self.check("SIGTERM ends it with 0", (code := self.container.stop()) == 0, code)
@@ -138,9 +139,7 @@ def main():
         with Container(options, volume) as container:
             attempt = Try(container, options.descriptors)
             name = attempt.run()
-            again = Container(options, volume)
-            again.name += "-again"
-            with again:
+            with Container(options, volume, "again") as again:
                 second = Try(again, options.descriptors)
                 kept = second.call("GetJob", second.wire.message("GetJobRequest")(name=name))
                 second.check("the volume keeps its jobs", kept.state == SUCCEEDED, name)
