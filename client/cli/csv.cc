@@ -1,8 +1,10 @@
 #include "client/cli/csv.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 
@@ -77,26 +79,42 @@ class Reader {
   int line_ = 1;
 };
 
+// A name is no number, so a line with a number in it is a row.
+bool IsHead(const Row& row) {
+  double number = 0;
+  return std::none_of(row.cells.begin(), row.cells.end(),
+                      [&](const std::string& cell) { return absl::SimpleAtod(cell, &number); });
+}
+
+std::vector<std::string> NumberedNames(size_t columns) {
+  std::vector<std::string> names;
+  for (size_t i = 1; i <= columns; ++i) {
+    names.push_back(absl::StrCat("column_", i));
+  }
+  return names;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::map<std::string, std::string>>> ParseCsv(absl::string_view text,
                                                                          absl::string_view origin) {
   HONE_ASSIGN_OR_RETURN(const std::vector<Row> rows, Reader(text, origin).Rows());
-  if (rows.size() < 2) {
+  const bool head = !rows.empty() && IsHead(rows[0]);
+  if (rows.size() < (head ? 2 : 1)) {
     return absl::InvalidArgumentError(absl::StrCat(
         origin, ": has no rows; the first line names the columns, each line after it is a row"));
   }
-  const std::vector<std::string>& names = rows[0].cells;
+  const std::vector<std::string> names = head ? rows[0].cells : NumberedNames(rows[0].cells.size());
   if (std::set<std::string>(names.begin(), names.end()).size() != names.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat(origin, ":", rows[0].line, ": a column's name stands twice"));
   }
   std::vector<std::map<std::string, std::string>> records;
-  for (size_t r = 1; r < rows.size(); ++r) {
+  for (size_t r = head ? 1 : 0; r < rows.size(); ++r) {
     if (rows[r].cells.size() != names.size()) {
       return absl::InvalidArgumentError(absl::StrCat(origin, ":", rows[r].line, ": has ",
-                                                     rows[r].cells.size(), " cells, the head has ",
-                                                     names.size()));
+                                                     rows[r].cells.size(),
+                                                     " cells, the first line has ", names.size()));
     }
     std::map<std::string, std::string> record;
     for (size_t i = 0; i < names.size(); ++i) {

@@ -262,11 +262,19 @@ TEST_F(RunTest, PredictReadsRowsByColumnName) {
   EXPECT_THAT(output_, AllOf(HasSubstr("row 1"), HasSubstr("3.500")));
 }
 
+TEST_F(RunTest, PredictCountsTheColumnsOfATableWithoutAHead) {
+  Script("!show request\npredictions { predictions { values: 3.5 } }\n");
+  std::filesystem::create_directories(folder_ + "/model");
+  std::ofstream(folder_ + "/rows.csv") << "4,near\n";
+  EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("row 1"));
+}
+
 TEST_F(RunTest, PredictNamesTheLineOfABrokenRow) {
   std::filesystem::create_directories(folder_ + "/model");
   std::ofstream(folder_ + "/rows.csv") << "a,b\n1,2\n3\n";
   EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 2);
-  EXPECT_THAT(output_, HasSubstr("rows.csv:3: has 1 cells, the head has 2"));
+  EXPECT_THAT(output_, HasSubstr("rows.csv:3: has 1 cells, the first line has 2"));
 }
 
 }  // namespace
