@@ -78,13 +78,14 @@ class Unary {
   grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime) const {
     grpc::ServerUnaryReactor* const reactor = reactor_;
     const auto pending = std::make_shared<Pending>(*this);
-    pending->alarm.Set(absl::ToChronoTime(absl::Now() + most), [pending](bool fired) mutable {
-      // The alarm owns this function, and `pending` the alarm.
-      const std::shared_ptr<Pending> last = std::move(pending);
-      if (fired) {
-        last->Answer(absl::DeadlineExceededError("the server did not answer in time"));
-      }
-    });
+    pending->alarm.Set(
+        absl::ToChronoTime(absl::Now() + most), [owned = pending](bool fired) mutable {
+          // The alarm owns this function, and `owned` the alarm: the ring is opened here.
+          const std::shared_ptr<Pending> last = std::move(owned);
+          if (fired) {
+            last->Answer(absl::DeadlineExceededError("the server did not answer in time"));
+          }
+        });
     call([pending](absl::StatusOr<Reply> result) {
       pending->Answer(std::move(result));
       pending->alarm.Cancel();
