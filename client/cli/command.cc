@@ -78,6 +78,7 @@ int Main(int argc, char** argv) {
   // of its pipe.
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("Hone trains and fine-tunes neural networks on CPUs.", "hone");
+  app.set_version_flag("--version", "hone " HONE_VERSION);
   app.require_subcommand(1);
   Interrupts interrupts;
   Globals globals;
