@@ -280,6 +280,10 @@ class GrpcClient final : public Client {
 std::unique_ptr<Client> Client::ForServer(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // gRPC would wait for up to two minutes before it looks again for a server that was away.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   return std::make_unique<GrpcClient>(
       grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }

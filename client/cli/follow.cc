@@ -13,7 +13,7 @@ namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(60);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
-constexpr absl::Duration kLongestPause = absl::Seconds(5);
+constexpr absl::Duration kLongestPause = absl::Seconds(2);
 
 // The stream that an interrupt has to cancel: there is another one after each reconnection.
 class CurrentStream {
