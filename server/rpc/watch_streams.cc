@@ -63,9 +63,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
           absl::IsNotFound(there)) {
         return End(there);  // a paused job was deleted
       }
-      response_.Clear();
-      response_.mutable_heartbeat();
-      Send();
+      Heartbeat();
     }
   }
 
@@ -107,7 +105,14 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
     Finish(ToGrpc(status));
   }
 
+  void Heartbeat() {
+    response_.Clear();
+    response_.mutable_heartbeat();
+    Send();
+  }
+
   void Send() {
+    greeted_ = true;
     response_.set_resume_token(watch_.ResumeToken());
     writing_ = true;
     last_write_ = SteadyNow();
@@ -140,7 +145,8 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
       case JobWatch::Next::kReadLog:
         return ReadLog();
       case JobWatch::Next::kWait:
-        return;
+        // One that comes back hears at once that it has arrived.
+        return greeted_ ? void() : Heartbeat();
     }
   }
 
@@ -176,6 +182,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   JobWatch watch_;
   v1::WatchJobResponse response_;
   absl::Duration last_write_;
+  bool greeted_ = false;  // something was sent
   bool writing_ = false;
   bool reading_ = false;
   bool cancelled_ = false;
