@@ -8,8 +8,8 @@
 
 namespace hone {
 
-// Errors of all functions here: NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (no space, quota), else UNAVAILABLE; the
-// message names the path and the system's reason.
+// Errors of all functions here: NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (no space, quota),
+// else UNAVAILABLE; the message names the path and the system's reason.
 
 // An errno value as a status: `context: strerror`.
 absl::Status ErrnoStatus(int error, absl::string_view context);
@@ -17,8 +17,8 @@ absl::Status ErrnoStatus(int error, absl::string_view context);
 // The whole file; INVALID_ARGUMENT if it is larger than max_bytes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 40);
 
-// Replaces `path` with `bytes` so that a reader, and a crash at any moment, sees the old file or the new one, whole: a new file
-// beside it, fsync, rename, fsync of the folder.
+// Replaces `path` with `bytes` so that a reader, and a crash at any moment, sees the old file or
+// the new one, whole: a new file beside it, fsync, rename, fsync of the folder.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 
 // Writes a new file and fsyncs it. For files of a folder that is itself renamed into place.
