@@ -40,6 +40,12 @@ class CurrentStream {
   bool cancelled_ = false;
 };
 
+// A server that dies in the middle of an answer is not always UNAVAILABLE to gRPC.
+bool IsOfTheLine(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsUnknown(status) || absl::IsInternal(status) ||
+         absl::IsCancelled(status);
+}
+
 class Follower {
  public:
   Follower(const std::string& job_name, const Globals& globals)
@@ -73,7 +79,7 @@ class Follower {
       if (end.ok() && !going_away_) {
         return End();
       }
-      const bool retry = going_away_ || absl::IsUnavailable(end);
+      const bool retry = going_away_ || IsOfTheLine(end);
       if (!retry || token_.empty() || absl::Now() - alive > kPatience) {
         return Fail(end.ok() ? absl::UnavailableError("it has shut down") : end, globals_,
                     /*from_server=*/true);
