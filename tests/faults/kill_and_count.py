@@ -6,7 +6,8 @@ acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run,
                       [--worker-disks 20] [--drains 20] [--clocks 20] [--stops 10]
 
 The seed gives the list of faults (which process, which event, which count): the same seed, the same list. While it goes on, seven
-jobs are kept queued or running, two at a time; each is submitted with a request id until a server acknowledges it.
+jobs are kept queued or running, two at a time; each is submitted with a request id until a server acknowledges it. `--watchers` of them (3) are watched
+at any time.
 """
 import argparse
 import contextlib
@@ -71,7 +72,8 @@ class Harness:
         self.log = open(folder / "honed.log", "ab")
         self.acknowledged = {}  # request id → job
         self.submitted = 0
-        self.watchers = {}  # job → process and file
+        self.watchers = {}  # job → the process that watches it, or did
+        (folder / "watch").mkdir()
         self.counts = {}
 
     def hone(self, *arguments, timeout=60):
@@ -119,26 +121,29 @@ class Harness:
             self.acknowledged[request] = name
             self.submitted += 1
             unfinished += 1
-            if len(self.watchers) < self.options.watchers:
-                self.watch(name, open(self.folder / f"watch-{len(self.watchers)}", "w+", encoding="utf-8"))
+            if sum(process.poll() is None for process in self.watchers.values()) < self.options.watchers:
+                self.watch(name)
 
-    def watch(self, name, out):
-        process = subprocess.Popen([self.options.hone, "--output", "json", "watch", name], stdout=out, stderr=subprocess.DEVNULL,
-                                   env=self.environment)
-        self.watchers[name] = (process, out)
+    def watch(self, name):
+        with open(self.seen(name), "w", encoding="utf-8") as out, open(self.complaints(name), "a", encoding="utf-8") as complaints:
+            self.watchers[name] = subprocess.Popen([self.options.hone, "--output", "json", "watch", name], stdout=out, stderr=complaints,
+                                                   env=self.environment)
 
     def tend_watchers(self):
         """A watcher that found no server when it started has ended without an event; one that has begun must go on by itself."""
-        for name, (process, out) in list(self.watchers.items()):
-            if process.poll() == UNREACHABLE and not self.events_of(out):
-                out.seek(0)
-                out.truncate()
-                self.watch(name, out)
+        for name, process in list(self.watchers.items()):
+            if process.poll() == UNREACHABLE and not self.events_seen(name):
+                self.watch(name)
 
-    @staticmethod
-    def events_of(out):
-        out.seek(0)
-        return [int(line["sequence"]) for line in map(json.loads, out.read().splitlines()) if "sequence" in line]
+    def seen(self, name):
+        return self.folder / "watch" / name.removeprefix("jobs/")
+
+    def complaints(self, name):
+        return self.seen(name).with_suffix(".err")
+
+    def events_seen(self, name):
+        lines = self.seen(name).read_text(encoding="utf-8").splitlines()
+        return [int(line["sequence"]) for line in map(json.loads, lines) if "sequence" in line]
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -325,16 +330,16 @@ class Harness:
             ends = [e for e in events if e.get("state") and isinstance(e["state"], dict) and e["state"].get("end_reason")]
             if len(ends) != 1:
                 wrong.append(f"{name}: {len(ends)} ends in its log")
-        for name, (process, out) in self.watchers.items():
+        for name, process in self.watchers.items():
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 wrong.append(f"the watcher of {name} did not end")
-            sequences = self.events_of(out)
+            sequences = self.events_seen(name)
             if sequences != list(range(1, int(by_name[name]["last_sequence"]) + 1)):
                 wrong.append(f"the watcher of {name} saw {len(sequences)} events, {len(set(sequences))} different ones, "
-                             f"of {by_name[name]['last_sequence']}")
+                             f"of {by_name[name]['last_sequence']}: {self.complaints(name).read_text(encoding='utf-8')[-500:]}")
         if wrong:
             sys.exit("\n".join(wrong))
 
@@ -345,7 +350,7 @@ def main():
         parser.add_argument(name)
     for name, default in (("seed", 1), ("server-kills", 200), ("worker-kills", 200), ("full", 20), ("broken", 20), ("worker-disks", 20),
                           ("drains", 20), ("clocks", 20), ("stops", 10),
-                          ("epochs", 1500), ("watchers", 20), ("checked-logs", 50)):
+                          ("epochs", 1500), ("watchers", 3), ("checked-logs", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", help="work in this folder and leave it")
     options = parser.parse_args()
