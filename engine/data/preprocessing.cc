@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/csv.h"
 #include "engine/base/status.h"
 #include "engine/image/image.h"
 
@@ -41,15 +42,6 @@ absl::Status AppendCell(const ColumnPreprocessing& column, absl::string_view cel
 }
 
 }  // namespace
-
-bool IsMissing(absl::string_view cell) {
-  static constexpr absl::string_view kWords[] = {"", "?", "na", "n/a", "nan", "null"};
-  if (cell.size() > 4) {
-    return false;
-  }
-  const std::string lower = absl::AsciiStrToLower(cell);
-  return std::find(std::begin(kWords), std::end(kWords), lower) != std::end(kWords);
-}
 
 TensorType Preprocessing::features() const {
   if (input == Input::kImage) {

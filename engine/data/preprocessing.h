@@ -76,7 +76,4 @@ struct Preprocessing {
   friend bool operator==(const Preprocessing&, const Preprocessing&) = default;
 };
 
-// A cell that stands for no value: empty, `?`, NA, N/A, NaN, null, in any case.
-bool IsMissing(absl::string_view cell);
-
 }  // namespace hone::engine::data

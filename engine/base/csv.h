@@ -1,0 +1,74 @@
+// Tables of text: comma, semicolon, tab or bar between cells; quotes as in RFC 4180; LF or CRLF.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace hone {
+
+// Goes through the records of a text. `text` must outlive it.
+class CsvReader {
+ public:
+  CsvReader(absl::string_view text, char delimiter) : rest_(text), delimiter_(delimiter) {}
+
+  // The next record that is not blank, its cells unquoted and, outside quotes, stripped of spaces.
+  // False at the end. INVALID_ARGUMENT for a quote that is never closed.
+  absl::StatusOr<bool> Next();
+  const std::vector<std::string>& cells() const { return cells_; }
+  int64_t line() const { return line_; }  // where the record begins, from 1
+
+ private:
+  absl::Status ReadQuoted(std::string& cell);
+
+  absl::string_view rest_;
+  char delimiter_;
+  std::vector<std::string> cells_;
+  int64_t line_ = 0;
+  int64_t next_line_ = 1;
+};
+
+// A table's text and how to read it.
+struct CsvTable {
+  std::string text;  // without a byte order mark
+  char delimiter = ',';
+  bool has_header = false;
+  std::vector<std::string> names;  // of the header; else column_1, column_2, …
+};
+
+// Finds the delimiter (comma, semicolon, tab or bar: the one that yields the most cells, equally
+// many in most of the first lines) and whether the first line is a header: no cell of it is a
+// number or missing, and below some column is one of numbers, or else no cell of it comes again.
+// INVALID_ARGUMENT: no lines, a zero byte, a quote that is never closed, over 100,000 columns.
+absl::StatusOr<CsvTable> OpenCsv(std::string text);
+
+// Calls visit(cells, line) for every record below the header. INVALID_ARGUMENT names the first 20
+// records of another width than the header's, or a quote that is never closed.
+absl::Status ForEachRecord(
+    const CsvTable& table,
+    absl::FunctionRef<void(const std::vector<std::string>& cells, int64_t line)> visit);
+
+// A cell without a value: nothing, "?", "NA", "N/A", "NaN", "null".
+bool IsMissing(absl::string_view cell);
+
+// A finite number.
+std::optional<double> ToNumber(absl::string_view cell);
+
+// Errors of many lines, told in one: `3 errors: line 7 …; line 9 …`.
+class Complaints {
+ public:
+  void Add(std::string text);
+  absl::Status status() const;  // INVALID_ARGUMENT with the first 20; OK without any
+
+ private:
+  std::vector<std::string> texts_;
+  int64_t count_ = 0;
+};
+
+}  // namespace hone
