@@ -6,10 +6,13 @@
 #include <chrono>
 #include <optional>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "client/errors.h"
+#include "engine/base/steady_clock.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
@@ -28,45 +31,37 @@ constexpr absl::Duration kMostRetrying = absl::Seconds(30);
 constexpr int kMaxMessageBytes = 64 << 20;
 
 // gRPC's codes are absl's. The wrong fields of a BadRequest are added where the message does not
-// name them.
+// name them. A server's answer always has details, an error of gRPC itself never.
 absl::Status ToAbsl(const grpc::Status& status) {
   if (status.ok()) {
     return absl::OkStatus();
   }
+  const auto code = static_cast<absl::StatusCode>(status.error_code());
+  google::rpc::Status details;
+  if (status.error_details().empty() || !details.ParseFromString(status.error_details())) {
+    return LineError(code, status.error_message());
+  }
   std::string message = status.error_message();
-  google::rpc::Status details;
-  if (details.ParseFromString(status.error_details())) {
-    for (const google::protobuf::Any& any : details.details()) {
-      google::rpc::BadRequest bad;
-      if (!any.UnpackTo(&bad)) {
-        continue;
-      }
-      for (const auto& violation : bad.field_violations()) {
-        if (!absl::StrContains(message, violation.description())) {
-          absl::StrAppend(&message, "\n", violation.field(), ": ", violation.description());
-        }
+  std::optional<std::string> retry;
+  for (const google::protobuf::Any& any : details.details()) {
+    if (any.type_url() == kRetryInfoUrl) {
+      retry = any.value();
+    }
+    google::rpc::BadRequest bad;
+    if (!any.UnpackTo(&bad)) {
+      continue;
+    }
+    for (const auto& violation : bad.field_violations()) {
+      if (!absl::StrContains(message, violation.description())) {
+        absl::StrAppend(&message, "\n", violation.field(), ": ", violation.description());
       }
     }
   }
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), message);
-}
-
-// When the server wants to be asked again, if it said so.
-std::optional<absl::Duration> RetryDelay(const grpc::Status& status) {
-  google::rpc::Status details;
-  if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED &&
-      status.error_code() != grpc::StatusCode::UNAVAILABLE) {
-    return std::nullopt;
+  absl::Status answer(code, message);
+  if (retry) {
+    answer.SetPayload(kRetryInfoUrl, absl::Cord(*retry));
   }
-  if (details.ParseFromString(status.error_details())) {
-    for (const google::protobuf::Any& any : details.details()) {
-      if (google::rpc::RetryInfo retry; any.UnpackTo(&retry)) {
-        return absl::Seconds(retry.retry_delay().seconds()) +
-               absl::Nanoseconds(retry.retry_delay().nanos());
-      }
-    }
-  }
-  return std::nullopt;
+  return answer;
 }
 
 class GrpcWatchStream final : public WatchStream {
@@ -253,7 +248,7 @@ class GrpcClient final : public Client {
   template <typename Response, typename Stub, typename Method, typename Request>
   static absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
                                        std::chrono::seconds deadline = kUnaryDeadline) {
-    const absl::Time give_up = absl::Now() + kMostRetrying;
+    const absl::Duration give_up = SteadyNow() + kMostRetrying;
     for (;;) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + deadline);
@@ -262,9 +257,10 @@ class GrpcClient final : public Client {
       if (status.ok()) {
         return response;
       }
-      const std::optional<absl::Duration> delay = RetryDelay(status);
-      if (!delay.has_value() || absl::Now() + *delay > give_up) {
-        return ToAbsl(status);
+      const absl::Status error = ToAbsl(status);
+      const std::optional<absl::Duration> delay = RetryDelay(error);
+      if (!delay.has_value() || SteadyNow() + *delay > give_up) {
+        return error;
       }
       absl::SleepFor(*delay);
     }
@@ -284,6 +280,10 @@ std::unique_ptr<Client> Client::ForServer(const std::string& address) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // A stream has no deadline: a server that is gone without a word is noticed by its silence.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return std::make_unique<GrpcClient>(
       grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }

@@ -29,8 +29,8 @@ class WatchStream {
 };
 
 // A typed client of one server. Errors carry the server's code and its words, one line for each
-// wrong field; UNAVAILABLE when the server cannot be reached. Thread safe. Streams must not outlive
-// it.
+// wrong field; client/errors.h tells a broken line from an answer. Calls of one answer are made
+// again while the server asks for it within 30 seconds. Thread safe. Streams must not outlive it.
 class Client {
  public:
   // Does not connect yet. `address`: host:port.

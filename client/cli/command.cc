@@ -6,6 +6,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/errors.h"
 #include "client/jobfile/print.h"
 
 namespace hone::client::cli {
@@ -19,10 +21,10 @@ CLI::App* AddCommand(CLI::App& parent, Globals& globals, const std::string& name
   return command;
 }
 
-int Fail(const absl::Status& status, const Globals& globals, bool from_server) {
+int Fail(const absl::Status& status, const Globals& globals) {
   const std::string message(status.message());
   const bool unreachable =
-      from_server && (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status));
+      IsLineError(status) && (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status));
   const std::string text =
       unreachable ? absl::StrCat("cannot reach the server at ", globals.server, ": ", message)
                   : message;
@@ -68,10 +70,44 @@ void PrintJsonLine(const google::protobuf::Message& message) {
   std::fflush(stdout);
 }
 
+void PrintModel(const v1::Job& job) {
+  const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
+  std::printf("\n model: %s\n next:  hone predict %s %s\n", job.model().c_str(),
+              job.model().c_str(), table ? "--csv FILE.csv" : "PICTURE.png");
+}
+
 std::string ResourceName(const std::string& collection, const std::string& given) {
   const std::string prefix = absl::StrCat(collection, "/");
   return absl::StartsWith(given, prefix) ? given : absl::StrCat(prefix, given);
 }
+
+namespace {
+
+// A command or subcommand is missing, or is none: says which there are. False: it is not that.
+bool ExplainMissingCommand(const CLI::App& app) {
+  const CLI::App* at = &app;
+  std::string path = app.get_name();
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    absl::StrAppend(&path, " ", at->get_name());
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* command : at->get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  if (names.empty()) {
+    return false;
+  }
+  const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+  std::fprintf(stderr, "hone: %s; there are: %s. `%s --help` explains them\n",
+               rest.empty()
+                   ? absl::StrCat("`", path, "` needs a command").c_str()
+                   : absl::StrCat("there is no command `", path, " ", rest.front(), "`").c_str(),
+               absl::StrJoin(names, ", ").c_str(), path.c_str());
+  return true;
+}
+
+}  // namespace
 
 int Main(int argc, char** argv) {
   // A reader that has gone is seen as an error of the write, and a worker that has gone as the end
@@ -104,9 +140,7 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) &&
-        !app.remaining().empty()) {
-      std::fprintf(stderr, "hone: there is no command `%s`; `hone --help` lists them\n",
-                   app.remaining().front().c_str());
+        ExplainMissingCommand(app)) {
       return kUsage;
     }
     // --help is no error, everything else is one of usage.

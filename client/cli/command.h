@@ -48,14 +48,17 @@ void AddModels(CLI::App& app, Globals& globals);
 void AddPredict(CLI::App& app, Globals& globals);
 
 // Says what is wrong (on stderr; as a JSON object on stdout, too, with --output json) and returns
-// the exit code for it. An error of a server that cannot be reached is told apart by `from_server`.
-int Fail(const absl::Status& status, const Globals& globals, bool from_server = false);
+// the exit code for it.
+int Fail(const absl::Status& status, const Globals& globals);
 
 // The exit code of a job that has ended.
 int ExitCodeOf(const v1::Job& job);
 
 // One JSON object in one line on stdout, at once.
 void PrintJsonLine(const google::protobuf::Message& message);
+
+// The model that a job made, and how it is asked.
+void PrintModel(const v1::Job& job);
 
 // `jobs/x` from `jobs/x` or `x`.
 std::string ResourceName(const std::string& collection, const std::string& given);

@@ -12,13 +12,6 @@
 namespace hone::client::cli {
 namespace {
 
-void PrintLines(const std::vector<Line>& lines) {
-  const Screen screen = Screen::Of(stdout);
-  for (const Line& line : lines) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  }
-}
-
 int Put(const std::string& name, const std::string& path, const Globals& globals) {
   const absl::StatusOr<v1::DatasetFormat> format = FormatOf(path);
   if (!format.ok()) {
@@ -28,18 +21,19 @@ int Put(const std::string& name, const std::string& path, const Globals& globals
   const bool shown = isatty(STDERR_FILENO) != 0 && !globals.json;
   int cuts = 0;
   const absl::StatusOr<v1::Dataset> dataset =
-      PutFile(*client, name, path, *format, [&](int64_t sent, int64_t bytes, int now) {
-        cuts = now;
-        if (shown) {
-          std::fprintf(stderr, "\r%s of %s  %3d %%\033[K", Bytes(sent).c_str(),
-                       Bytes(bytes).c_str(), static_cast<int>(100 * sent / bytes));
-        }
-      });
+      PutFile(*client, {.dataset_id = name, .path = path, .format = *format},
+              [&](int64_t sent, int64_t bytes, int now) {
+                cuts = now;
+                if (shown) {
+                  std::fprintf(stderr, "\r%s of %s  %3d %%\033[K", Bytes(sent).c_str(),
+                               Bytes(bytes).c_str(), static_cast<int>(100 * sent / bytes));
+                }
+              });
   if (shown) {
     std::fprintf(stderr, "\r\033[K");
   }
   if (!dataset.ok()) {
-    return Fail(dataset.status(), globals, /*from_server=*/true);
+    return Fail(dataset.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*dataset);
@@ -60,7 +54,7 @@ int List(const Globals& globals) {
     request.set_page_size(1000);
     const absl::StatusOr<v1::ListDatasetsResponse> page = client->ListDatasets(request);
     if (!page.ok()) {
-      return Fail(page.status(), globals, /*from_server=*/true);
+      return Fail(page.status(), globals);
     }
     all.mutable_datasets()->MergeFrom(page->datasets());
     request.set_page_token(page->next_page_token());
@@ -108,7 +102,7 @@ void PrintReport(const v1::DatasetReport& report) {
 // 2 where the data are wrong, as for every wrong input.
 int Tell(const absl::StatusOr<v1::DatasetReport>& report, const Globals& globals) {
   if (!report.ok()) {
-    return Fail(report.status(), globals, /*from_server=*/true);
+    return Fail(report.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*report);
@@ -128,7 +122,7 @@ int Show(const std::string& name, int rows, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
   const absl::StatusOr<v1::Dataset> dataset = client->GetDataset(ResourceName("datasets", name));
   if (!dataset.ok()) {
-    return Fail(dataset.status(), globals, /*from_server=*/true);
+    return Fail(dataset.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*dataset);
@@ -147,7 +141,7 @@ int Check(const std::string& name, const Globals& globals) {
 int Delete(const std::string& name, bool force, const Globals& globals) {
   const std::string resource = ResourceName("datasets", name);
   if (const absl::Status status = globals.Connect()->DeleteDataset(resource, force); !status.ok()) {
-    return Fail(status, globals, /*from_server=*/true);
+    return Fail(status, globals);
   }
   if (globals.json) {
     PrintJsonLine(v1::DeleteDatasetResponse());

@@ -1,5 +1,6 @@
 #include "client/cli/data_put.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -8,20 +9,22 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/errors.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 
 namespace hone::client::cli {
 namespace {
 
 // A cut loses at most the chunk that was on its way, so they are not as large as they may be.
 constexpr size_t kChunk = 128 << 10;
-constexpr absl::Duration kGiveUpAfter = absl::Minutes(1);
 constexpr absl::Duration kPause = absl::Milliseconds(200);
 
-// The connection was lost, or the server is starting; or it still takes an older stream for alive.
+// The connection was lost, or the server is starting or busy; or it still takes an older stream for
+// alive.
 bool IsCut(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsAborted(status) || absl::IsCancelled(status);
+  return IsBrokenLine(status) || RetryDelay(status).has_value() || absl::IsAborted(status);
 }
 
 class FileReader {
@@ -75,28 +78,26 @@ absl::StatusOr<v1::DatasetFormat> FormatOf(const std::string& path) {
 }
 
 absl::StatusOr<v1::Dataset> PutFile(
-    Client& client, const std::string& dataset_id, const std::string& path,
-    v1::DatasetFormat format,
+    Client& client, const PutOptions& options,
     const std::function<void(int64_t sent, int64_t bytes, int cuts)>& progress) {
   v1::UploadHeader header;
-  header.set_dataset_id(dataset_id);
-  header.set_format(format);
-  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  header.set_dataset_id(options.dataset_id);
+  header.set_format(options.format);
+  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(options.path));
   header.set_sha256(sha256);
   std::error_code error;
-  header.set_bytes(static_cast<int64_t>(std::filesystem::file_size(path, error)));
+  header.set_bytes(static_cast<int64_t>(std::filesystem::file_size(options.path, error)));
   if (error) {
-    return ErrnoStatus(error.value(), path);
+    return ErrnoStatus(error.value(), options.path);
   }
   int cuts = 0;
   bool reached = false;
   int64_t furthest = 0;
-  absl::Time moved = absl::Now();
+  absl::Duration moved = SteadyNow();
   for (;; ++cuts) {
     header.set_offset(0);
-    absl::Status status;
     const absl::StatusOr<v1::BeginUploadResponse> begun = client.BeginUpload(header);
-    status = begun.status();
+    absl::Status status = begun.status();
     if (begun.ok()) {
       reached = true;
       if (begun->has_dataset()) {
@@ -104,11 +105,12 @@ absl::StatusOr<v1::Dataset> PutFile(
       }
       if (begun->offset() > furthest) {
         furthest = begun->offset();
-        moved = absl::Now();
+        moved = SteadyNow();
       }
       header.set_offset(begun->offset());
-      FileReader file(path, begun->offset());
+      FileReader file(options.path, begun->offset());
       int64_t sent = begun->offset();
+      const absl::Duration opened = SteadyNow();
       const absl::StatusOr<v1::Dataset> dataset =
           client.UploadDataset(header, [&](std::string& chunk) {
             progress(sent, header.bytes(), cuts);
@@ -119,12 +121,13 @@ absl::StatusOr<v1::Dataset> PutFile(
       if (dataset.ok()) {
         return dataset;
       }
+      moved += SteadyNow() - opened;
       status = dataset.status();
     }
-    if (!reached || !IsCut(status) || absl::Now() - moved > kGiveUpAfter) {
+    if (!reached || !IsCut(status) || SteadyNow() - moved > options.patience) {
       return status;
     }
-    absl::SleepFor(kPause);
+    absl::SleepFor(std::max(kPause, RetryDelay(status).value_or(absl::ZeroDuration())));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "client/client.h"
 
 namespace hone::client::cli {
@@ -13,12 +14,18 @@ namespace hone::client::cli {
 // none of them, or a folder.
 absl::StatusOr<v1::DatasetFormat> FormatOf(const std::string& path);
 
+struct PutOptions {
+  std::string dataset_id;
+  std::string path;
+  v1::DatasetFormat format = v1::DATASET_FORMAT_UNSPECIFIED;
+  absl::Duration patience = absl::Minutes(1);
+};
+
 // Sends a file, a chunk at a time. After a cut it asks how far the server got and goes on from
-// there; it gives up when nothing has arrived for a minute. `progress` is told the bytes that are
-// there and all of them, and the number of cuts so far.
+// there; it gives up when for `patience`, the time of open streams aside, nothing has arrived.
+// `progress` is told the bytes that are there and all of them, and the number of cuts so far.
 absl::StatusOr<v1::Dataset> PutFile(
-    Client& client, const std::string& dataset_id, const std::string& path,
-    v1::DatasetFormat format,
+    Client& client, const PutOptions& options,
     const std::function<void(int64_t sent, int64_t bytes, int cuts)>& progress);
 
 }  // namespace hone::client::cli

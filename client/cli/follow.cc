@@ -2,11 +2,14 @@
 
 #include <cstdio>
 #include <mutex>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cli/interrupts.h"
 #include "client/cli/live_view.h"
+#include "client/errors.h"
+#include "engine/base/steady_clock.h"
 
 namespace hone::client::cli {
 namespace {
@@ -40,12 +43,6 @@ class CurrentStream {
   bool cancelled_ = false;
 };
 
-// A server that dies in the middle of an answer is not always UNAVAILABLE to gRPC.
-bool IsOfTheLine(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsUnknown(status) || absl::IsInternal(status) ||
-         absl::IsCancelled(status);
-}
-
 class Follower {
  public:
   Follower(const std::string& job_name, const Globals& globals)
@@ -57,7 +54,7 @@ class Follower {
   int Run() {
     CurrentStream current;
     const Interrupts::Handler interrupts(*globals_.interrupts, [&] { current.Cancel(); });
-    absl::Time alive = absl::Now();
+    absl::Duration alive = SteadyNow();
     absl::Duration pause = kFirstPause;
     while (true) {
       v1::WatchJobRequest request;
@@ -67,7 +64,7 @@ class Follower {
       current.Set(stream.get());
       v1::WatchJobResponse response;
       while (stream->Next(response)) {
-        alive = absl::Now();
+        alive = SteadyNow();
         pause = kFirstPause;
         Handle(response);
       }
@@ -79,16 +76,18 @@ class Follower {
       if (end.ok() && !going_away_) {
         return End();
       }
-      const bool retry = going_away_ || IsOfTheLine(end);
-      if (!retry || token_.empty() || absl::Now() - alive > kPatience) {
-        return Fail(end.ok() ? absl::UnavailableError("it has shut down") : end, globals_,
-                    /*from_server=*/true);
+      const std::optional<absl::Duration> asked_for = RetryDelay(end);
+      const bool retry = asked_for || ((going_away_ || IsBrokenLine(end)) && !token_.empty());
+      if (!retry || SteadyNow() - alive > kPatience) {
+        return Fail(end.ok() ? LineError(absl::StatusCode::kUnavailable, "it has shut down") : end,
+                    globals_);
       }
       going_away_ = false;
       if (!globals_.json && pause == kFirstPause) {
-        view_.Say("the server is away; it is asked again and again");
+        view_.Say(asked_for ? std::string(end.message())
+                            : "the server is away; it is asked again and again");
       }
-      Wait(pause, interrupts);
+      Wait(std::max(pause, asked_for.value_or(absl::ZeroDuration())), interrupts);
       pause = std::min(pause * 2, kLongestPause);
     }
   }
@@ -117,6 +116,14 @@ class Follower {
                                  response.gap().to_sequence(), " are no longer kept"));
         }
         break;
+      case v1::WatchJobResponse::kHeartbeat:
+        // A job that waits has no events, but its place in the queue changes.
+        if (story_.job().state() == v1::Job::QUEUED && !globals_.json) {
+          if (const absl::StatusOr<v1::Job> job = client_->GetJob(job_name_); job.ok()) {
+            story_.Apply(*job);
+          }
+        }
+        break;
       case v1::WatchJobResponse::kGoodbye:
         going_away_ = true;
         break;
@@ -129,8 +136,8 @@ class Follower {
   }
 
   static void Wait(absl::Duration pause, const Interrupts::Handler& interrupts) {
-    const absl::Time until = absl::Now() + pause;
-    while (absl::Now() < until && interrupts.count() == 0) {
+    const absl::Duration until = SteadyNow() + pause;
+    while (SteadyNow() < until && interrupts.count() == 0) {
       absl::SleepFor(absl::Milliseconds(20));
     }
   }
@@ -153,8 +160,7 @@ class Follower {
     } else {
       view_.Finish(story_);
       if (!job.model().empty()) {
-        std::printf("\n model: %s\n next:  hone predict %s PICTURE.png\n", job.model().c_str(),
-                    job.model().c_str());
+        PrintModel(job);
       }
     }
     return ExitCodeOf(job);

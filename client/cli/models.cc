@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,13 +16,6 @@
 namespace hone::client::cli {
 namespace {
 
-void PrintLines(const std::vector<Line>& lines) {
-  const Screen screen = Screen::Of(stdout);
-  for (const Line& line : lines) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  }
-}
-
 int List(const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
   v1::ListModelsRequest request;
@@ -30,7 +24,7 @@ int List(const Globals& globals) {
     request.set_page_size(1000);
     const absl::StatusOr<v1::ListModelsResponse> page = client->ListModels(request);
     if (!page.ok()) {
-      return Fail(page.status(), globals, /*from_server=*/true);
+      return Fail(page.status(), globals);
     }
     all.mutable_models()->MergeFrom(page->models());
     request.set_page_token(page->next_page_token());
@@ -58,7 +52,7 @@ int List(const Globals& globals) {
 int Show(const std::string& name, const Globals& globals) {
   const absl::StatusOr<v1::Model> model = globals.Connect()->GetModel(ResourceName("models", name));
   if (!model.ok()) {
-    return Fail(model.status(), globals, /*from_server=*/true);
+    return Fail(model.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*model);
@@ -112,12 +106,15 @@ class Export {
       HONE_RETURN_IF_ERROR(CheckPath(chunk.file().path()));
       file_ = chunk.file();
       path_ = absl::StrCat(folder_, "/", file_.path());
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+      std::error_code error;
+      std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
+      if (error) {
+        return ErrnoStatus(error.value(), path_);
+      }
       stream_ = std::ofstream(path_, std::ios::binary | std::ios::trunc);
     }
     stream_.write(chunk.data().data(), static_cast<std::streamsize>(chunk.data().size()));
-    return stream_.good() ? absl::OkStatus()
-                          : absl::UnavailableError(absl::StrCat(path_, ": cannot be written"));
+    return stream_.good() ? absl::OkStatus() : ErrnoStatus(errno, path_);
   }
 
   // After the last chunk.
@@ -145,6 +142,9 @@ class Export {
 // Into a folder beside the wanted one first: it is there whole, or not at all.
 absl::Status ExportTo(Client& client, const std::string& name, const std::string& folder) {
   std::error_code error;
+  if (folder.empty()) {
+    return absl::InvalidArgumentError("DIR: give the name of the folder to make");
+  }
   if (std::filesystem::exists(folder, error)) {
     return absl::AlreadyExistsError(absl::StrCat(folder, " exists already"));
   }
@@ -165,17 +165,28 @@ absl::Status ExportTo(Client& client, const std::string& name, const std::string
     return status;
   }
   std::filesystem::rename(part, folder, error);
-  return error ? ErrnoStatus(error.value(), folder) : absl::OkStatus();
+  if (error) {
+    status = ErrnoStatus(error.value(), folder);
+    std::filesystem::remove_all(part, error);
+  }
+  return status;
+}
+
+// `out/` is `out`.
+std::string WithoutSlash(std::string folder) {
+  folder.erase(folder.find_last_not_of('/') + 1);
+  return folder;
 }
 
 int ExportModel(const std::string& name, const std::string& folder, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
   const absl::StatusOr<v1::Model> model = client->GetModel(ResourceName("models", name));
   if (!model.ok()) {
-    return Fail(model.status(), globals, /*from_server=*/true);
+    return Fail(model.status(), globals);
   }
-  if (const absl::Status status = ExportTo(*client, model->name(), folder); !status.ok()) {
-    return Fail(status, globals, /*from_server=*/true);
+  if (const absl::Status status = ExportTo(*client, model->name(), WithoutSlash(folder));
+      !status.ok()) {
+    return Fail(status, globals);
   }
   if (globals.json) {
     PrintJsonLine(*model);
@@ -189,7 +200,7 @@ int ExportModel(const std::string& name, const std::string& folder, const Global
 int DeleteModel(const std::string& name, const Globals& globals) {
   const std::string full = ResourceName("models", name);
   if (const absl::Status status = globals.Connect()->DeleteModel(full); !status.ok()) {
-    return Fail(status, globals, /*from_server=*/true);
+    return Fail(status, globals);
   }
   if (globals.json) {
     PrintJsonLine(v1::DeleteModelResponse());
@@ -203,7 +214,7 @@ int PinModel(const std::string& name, bool pinned, const Globals& globals) {
   const absl::StatusOr<v1::Model> model =
       globals.Connect()->PinModel(ResourceName("models", name), pinned);
   if (!model.ok()) {
-    return Fail(model.status(), globals, /*from_server=*/true);
+    return Fail(model.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*model);

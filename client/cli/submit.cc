@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/follow.h"
+#include "client/errors.h"
 #include "client/jobfile/job_file.h"
 
 namespace hone::client::cli {
@@ -26,7 +27,7 @@ std::string NewRequestId() {
 // The server may be about to start: a few tries, all under the same request_id.
 absl::StatusOr<v1::Job> Create(Client& client, const v1::CreateJobRequest& request) {
   absl::StatusOr<v1::Job> job = client.CreateJob(request);
-  for (int i = 0; i < 3 && absl::IsUnavailable(job.status()); ++i) {
+  for (int i = 0; i < 3 && IsBrokenLine(job.status()); ++i) {
     absl::SleepFor(absl::Milliseconds(200 << i));
     job = client.CreateJob(request);
   }
@@ -44,7 +45,7 @@ int Submit(const SubmitOptions& options, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
   const absl::StatusOr<v1::Job> job = Create(*client, request);
   if (!job.ok()) {
-    return Fail(job.status(), globals, /*from_server=*/true);
+    return Fail(job.status(), globals);
   }
   if (!globals.json) {
     std::printf("%s\n", job->name().c_str());
