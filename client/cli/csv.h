@@ -9,11 +9,11 @@
 
 namespace hone::client::cli {
 
-// Rows by column name. The first line names the columns, unless it has a number in it: then they
-// are column_1, column_2, … Cells may stand in double quotes, and then hold commas, line ends and
-// doubled quotes. INVALID_ARGUMENT `origin:line: …`: a row with another number of cells, a name
-// twice, a quote without its end.
-absl::StatusOr<std::vector<std::map<std::string, std::string>>> ParseCsv(absl::string_view text,
-                                                                         absl::string_view origin);
+// Cells by column name.
+using Record = std::map<std::string, std::string>;
+
+// The rows of a table, read as training reads one (engine/base/csv.h). INVALID_ARGUMENT `origin:
+// …`: what OpenCsv and ForEachRecord refuse, a name twice, no rows.
+absl::StatusOr<std::vector<Record>> ReadRecords(std::string text, absl::string_view origin);
 
 }  // namespace hone::client::cli

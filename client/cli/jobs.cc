@@ -33,6 +33,19 @@ std::string When(const google::protobuf::Timestamp& time) {
                                 absl::LocalTimeZone());
 }
 
+// How good the model is, in one number.
+std::string Result(const v1::Evaluation& evaluation) {
+  if (const auto found = evaluation.metrics().find("test_accuracy");
+      found != evaluation.metrics().end()) {
+    return absl::StrCat("test accuracy ", Percent(found->second));
+  }
+  if (const auto found = evaluation.metrics().find("test_r2");
+      found != evaluation.metrics().end()) {
+    return absl::StrCat("test R² ", Significant(found->second));
+  }
+  return "";
+}
+
 std::string Progress(const v1::Job& job) {
   if (job.state() == v1::Job::QUEUED) {
     if (job.queue_position() == 0) {
@@ -46,9 +59,8 @@ std::string Progress(const v1::Job& job) {
   if (job.end_reason() != v1::Job::END_REASON_UNSPECIFIED && job.state() != v1::Job::SUCCEEDED) {
     return Lower(v1::Job::EndReason_Name(job.end_reason()));
   }
-  if (const auto found = job.evaluation().metrics().find("test_accuracy");
-      found != job.evaluation().metrics().end()) {
-    return absl::StrCat("test accuracy ", Percent(found->second));
+  if (job.state() == v1::Job::SUCCEEDED) {
+    return Result(job.evaluation());
   }
   if (job.progress().total_steps() == 0) {
     return job.progress().phase();
@@ -58,13 +70,6 @@ std::string Progress(const v1::Job& job) {
   return job.state() == v1::Job::RUNNING
              ? absl::StrCat(Percent(done), ", ", Duration(job.progress().eta_seconds()), " left")
              : Percent(done);
-}
-
-void PrintLines(const std::vector<Line>& lines) {
-  const Screen screen = Screen::Of(stdout);
-  for (const Line& line : lines) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  }
 }
 
 int List(const ListOptions& options, const Globals& globals) {
@@ -97,7 +102,7 @@ int List(const ListOptions& options, const Globals& globals) {
     request.set_page_size(std::min(options.limit - static_cast<int>(jobs.size()), 1000));
     const absl::StatusOr<v1::ListJobsResponse> page = client->ListJobs(request);
     if (!page.ok()) {
-      return Fail(page.status(), globals, /*from_server=*/true);
+      return Fail(page.status(), globals);
     }
     jobs.insert(jobs.end(), page->jobs().begin(), page->jobs().end());
     request.set_page_token(page->next_page_token());
@@ -127,7 +132,7 @@ int List(const ListOptions& options, const Globals& globals) {
 int Show(const std::string& name, const Globals& globals) {
   const absl::StatusOr<v1::Job> job = globals.Connect()->GetJob(ResourceName("jobs", name));
   if (!job.ok()) {
-    return Fail(job.status(), globals, /*from_server=*/true);
+    return Fail(job.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*job);
@@ -143,6 +148,7 @@ int Show(const std::string& name, const Globals& globals) {
   };
   add("job", job->name());
   add("state", absl::StrCat(Lower(v1::Job::State_Name(job->state())), "  ", Progress(*job)));
+  add("why", story.ended() ? "" : job->message());
   add("created", When(job->create_time()));
   add("started", When(job->start_time()));
   add("ended", When(job->end_time()));
@@ -160,7 +166,7 @@ int Show(const std::string& name, const Globals& globals) {
 // What a call made of a job.
 int PrintState(const absl::StatusOr<v1::Job>& job, const Globals& globals) {
   if (!job.ok()) {
-    return Fail(job.status(), globals, /*from_server=*/true);
+    return Fail(job.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*job);
@@ -181,7 +187,7 @@ int Retry(const std::string& name, bool from_start, const Globals& globals) {
 int Delete(const std::string& name, const Globals& globals) {
   const std::string full = ResourceName("jobs", name);
   if (const absl::Status status = globals.Connect()->DeleteJob(full); !status.ok()) {
-    return Fail(status, globals, /*from_server=*/true);
+    return Fail(status, globals);
   }
   if (globals.json) {
     PrintJsonLine(v1::DeleteJobResponse());

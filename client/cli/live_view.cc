@@ -49,6 +49,13 @@ Screen Screen::Of(std::FILE* out) {
   return screen;
 }
 
+void PrintLines(const std::vector<Line>& lines) {
+  const Screen screen = Screen::Of(stdout);
+  for (const Line& line : lines) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
 LiveView::LiveView(const Screen& screen) : screen_(screen) {}
 
 LiveView::~LiveView() {

@@ -23,6 +23,9 @@ struct Screen {
   static Screen Of(std::FILE* out);
 };
 
+// To stdout; tables are wider than some terminals: they wrap rather than lose numbers.
+void PrintLines(const std::vector<Line>& lines);
+
 // A job as it happens. On a terminal one picture, redrawn in place at most ten times a second;
 // elsewhere plain lines, one for an epoch or every five seconds. Not thread safe.
 class LiveView {

@@ -17,12 +17,19 @@ struct MetricsOptions {
   bool layers = false;
 };
 
-// What a job has measured, by step; a resumed job's later values take the place of earlier ones.
+// What a job has measured, by step.
 struct History {
   std::map<int64_t, v1::Metrics> points;
   std::set<std::string> names;
   std::map<int64_t, v1::Event> events;  // by step, as they came: of the points, or of the layers
   std::map<int64_t, v1::LayerStatistics> layers;
+
+  // An attempt goes on after `step`: what the one before it told of later steps is void.
+  void GoOnAfter(int64_t step) {
+    points.erase(points.upper_bound(step), points.end());
+    events.erase(events.upper_bound(step), events.end());
+    layers.erase(layers.upper_bound(step), layers.end());
+  }
 };
 
 // Reads the events up to now: the job's last one at the call.
@@ -41,6 +48,9 @@ absl::StatusOr<History> Read(Client& client, const std::string& name, bool layer
   v1::WatchJobResponse response;
   bool all = false;
   while (!all && stream->Next(response)) {
+    if (response.event().has_started()) {
+      history.GoOnAfter(response.event().started().resumed_from_step());
+    }
     if (layers && response.event().has_layer_statistics()) {
       const int64_t step = response.event().layer_statistics().step();
       history.layers[step] = response.event().layer_statistics();
@@ -105,10 +115,7 @@ void PrintTable(const History& history) {
           value == metrics.values().end() ? "" : absl::StrCat(">", Significant(value->second)));
     }
   }
-  const Screen screen = Screen::Of(stdout);
-  for (const Line& line : Table(rows)) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  }
+  PrintLines(Table(rows));
 }
 
 void PrintLayersCsv(const History& history) {
@@ -126,11 +133,8 @@ void PrintLayersCsv(const History& history) {
 }
 
 void PrintLayers(const History& history) {
-  const Screen screen = Screen::Of(stdout);
   for (const auto& [step, statistics] : history.layers) {
-    for (const Line& line : RenderLayers(statistics, statistics.layers_size() + 1)) {
-      std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-    }
+    PrintLines(RenderLayers(statistics, statistics.layers_size() + 1));
   }
 }
 
@@ -139,7 +143,7 @@ int Metrics(const MetricsOptions& options, const Globals& globals) {
   const std::string name = ResourceName("jobs", options.job);
   const absl::StatusOr<History> history = Read(*client, name, options.layers);
   if (!history.ok()) {
-    return Fail(history.status(), globals, /*from_server=*/true);
+    return Fail(history.status(), globals);
   }
   if (globals.json) {
     for (const auto& [step, event] : history->events) {
@@ -147,7 +151,7 @@ int Metrics(const MetricsOptions& options, const Globals& globals) {
     }
     const absl::StatusOr<v1::Job> job = client->GetJob(name);
     if (!job.ok()) {
-      return Fail(job.status(), globals, /*from_server=*/true);
+      return Fail(job.status(), globals);
     }
     PrintJsonLine(*job);
   } else if (options.csv) {

@@ -35,12 +35,18 @@ absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& opti
   return plan;
 }
 
+// A file that is wrong does not hide the plans of the others.
 int RunPlan(const PlanOptions& options, const Globals& globals) {
   std::vector<v1::Plan> plans;
+  int failed = kSuccess;
   for (const std::string& file : options.files) {
     absl::StatusOr<v1::Plan> plan = PlanOf(file, options, globals);
-    if (!plan.ok()) {
+    if (absl::IsCancelled(plan.status())) {
       return Fail(plan.status(), globals);
+    }
+    if (!plan.ok()) {
+      failed = Fail(plan.status(), globals);
+      continue;
     }
     if (globals.json) {
       PrintJsonLine(*plan);
@@ -48,9 +54,8 @@ int RunPlan(const PlanOptions& options, const Globals& globals) {
     plans.push_back(*std::move(plan));
   }
   if (globals.json) {
-    return kSuccess;
+    return failed;
   }
-  const Screen screen = Screen::Of(stdout);
   std::vector<Line> lines;
   for (const v1::Plan& plan : plans) {
     for (Line& line : PlanTable(plan)) {
@@ -62,10 +67,8 @@ int RunPlan(const PlanOptions& options, const Globals& globals) {
       lines.push_back(std::move(line));
     }
   }
-  for (const Line& line : lines) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  }
-  return kSuccess;
+  PrintLines(lines);
+  return failed;
 }
 
 }  // namespace

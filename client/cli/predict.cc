@@ -43,8 +43,9 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     inputs.push_back(std::move(input));
   }
   if (!options.csv.empty()) {
-    HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(options.csv, kMaxPictureBytes));
-    HONE_ASSIGN_OR_RETURN(const auto records, ParseCsv(text, options.csv));
+    HONE_ASSIGN_OR_RETURN(std::string text, ReadFile(options.csv, kMaxPictureBytes));
+    HONE_ASSIGN_OR_RETURN(const std::vector<Record> records,
+                          ReadRecords(std::move(text), options.csv));
     for (size_t i = 0; i < records.size(); ++i) {
       Input input{.label = absl::StrCat("row ", i + 1), .input = {}};
       for (const auto& [column, cell] : records[i]) {
@@ -183,7 +184,7 @@ int Predict(const PredictOptions& options, const Globals& globals) {
       folder.empty() ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
                      : AskLocal(folder, *inputs, globals);
   if (!response.ok()) {
-    return Fail(response.status(), globals, /*from_server=*/folder.empty());
+    return Fail(response.status(), globals);
   }
   if (globals.json) {
     PrintJsonLine(*response);

@@ -48,6 +48,9 @@ Line Head(const Story& story, int width) {
     state = story.job().queue_position() > 0
                 ? absl::StrCat("waiting, number ", story.job().queue_position(), " in the queue")
                 : "waiting";
+    if (!story.job().message().empty()) {
+      absl::StrAppend(&state, ": ", story.job().message());
+    }
   } else if (story.job().state() == v1::Job::CANCELLING) {
     state = "ending; writing the last checkpoint";
   } else if (story.job().state() == v1::Job::PAUSING) {

@@ -32,7 +32,7 @@ std::vector<Line> RenderLayers(const v1::LayerStatistics& statistics, int most_l
 // the verdict.
 std::vector<Line> RenderEnd(const Story& story);
 
-// `predicted` of [0, 1] as a bar of `columns` columns.
+// `share` of [0, 1] as a bar of `columns` columns.
 std::string Bar(double share, int columns);
 
 }  // namespace hone::client::cli

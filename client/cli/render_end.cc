@@ -73,8 +73,7 @@ std::string Label(const std::string& name) {
                                                              {"validation_r2", "validation R²"},
                                                              {"test_macro_f1", "test macro F1"},
                                                              {"accuracy", "training accuracy"},
-                                                             {"loss", "training loss"},
-                                                             {"test_r_squared", "test R²"}};
+                                                             {"loss", "training loss"}};
   const auto found = kLabels.find(name);
   return found != kLabels.end() ? found->second : absl::StrReplaceAll(name, {{"_", " "}});
 }

@@ -99,16 +99,18 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
       options.file.empty() ? absl::StrCat(options.resume, "/", kJobFile) : options.file;
   HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
   v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::TRAIN, options.threads, spec);
-  // Every attempt has the threads of the first: their number is part of the result.
-  spec.mutable_training()->set_threads(request.threads());
-  *request.mutable_spec() = spec;
   request.set_profile(options.profile);
   request.set_resume(resume);
   request.set_attempt(1);
   if (resume) {
     HONE_RETURN_IF_ERROR(CheckNotInUse(options.resume));
     request.set_run_directory(options.resume);
-  } else if (!options.run_directory.empty()) {
+    return request;
+  }
+  // Every attempt has the threads of the first: their number is part of the result.
+  spec.mutable_training()->set_threads(request.threads());
+  *request.mutable_spec() = spec;
+  if (!options.run_directory.empty()) {
     HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory));
     request.set_run_directory(options.run_directory);
   } else {
@@ -120,13 +122,24 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   return request;
 }
 
+// After a job that was refused: nothing ran that anybody could go on with. Of a folder that the
+// user chose only what this run wrote goes.
+void Forget(const RunOptions& options, const std::string& run_directory) {
+  std::error_code ignored;
+  if (options.run_directory.empty()) {
+    std::filesystem::remove_all(run_directory, ignored);
+    std::filesystem::remove("hone-runs", ignored);  // if it is empty
+    return;
+  }
+  for (const char* name : {kJobFile, "request", "worker.log", "lock"}) {
+    std::filesystem::remove(absl::StrCat(run_directory, "/", name), ignored);
+  }
+}
+
 // What a person would type next.
 void PrintNext(const v1::Job& job, const std::string& run_directory) {
   if (job.state() == v1::Job::SUCCEEDED && !job.model().empty()) {
-    const bool table =
-        job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
-    std::printf("\n model: %s\n next:  hone predict %s %s\n", job.model().c_str(),
-                job.model().c_str(), table ? "--csv FILE.csv" : "PICTURE.png");
+    PrintModel(job);
   } else if (job.state() == v1::Job::CANCELLED || job.end_reason() == v1::Job::CRASHED ||
              job.end_reason() == v1::Job::STORAGE_FULL ||
              job.end_reason() == v1::Job::UNAVAILABLE ||
@@ -158,12 +171,8 @@ int Run(const RunOptions& options, const Globals& globals) {
       !status.ok()) {
     return Fail(status, globals);
   }
-  if (story.job().end_reason() == v1::Job::INVALID_SPEC && options.resume.empty() &&
-      options.run_directory.empty()) {
-    // Nothing ran that anybody could go on with.
-    std::error_code ignored;
-    std::filesystem::remove_all(request->run_directory(), ignored);
-    std::filesystem::remove("hone-runs", ignored);  // if it is empty
+  if (story.job().end_reason() == v1::Job::INVALID_SPEC && options.resume.empty()) {
+    Forget(options, request->run_directory());
   }
   if (globals.json) {
     PrintJsonLine(story.job());
@@ -186,12 +195,16 @@ void AddRun(CLI::App& app, Globals& globals) {
       ->allow_extra_args(false);
   CLI::Option* run_directory = command->add_option(
       "--run-dir", options->run_directory, "folder of the run; default hone-runs/<name>-<number>");
-  command->add_option("--resume", options->resume, "go on with the run in this folder")
-      ->excludes(run_directory);
+  CLI::Option* threads =
+      command
+          ->add_option("--threads", options->threads,
+                       "threads; default: the job file's, else all that there are")
+          ->check(CLI::Range(1, 1024));
   command
-      ->add_option("--threads", options->threads,
-                   "threads; default: the job file's, else all that there are")
-      ->check(CLI::Range(1, 1024));
+      ->add_option("--resume", options->resume,
+                   "go on with the run in this folder, with the threads it began with")
+      ->excludes(run_directory)
+      ->excludes(threads);
   command->add_flag("--profile", options->profile,
                     "at the end, the time of each part of a training step");
 }

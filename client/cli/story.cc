@@ -58,6 +58,7 @@ void Story::Apply(const v1::Event& event) {
         job_.set_end_reason(reason);
       }
       job_.set_message(event.state().message());
+      job_.set_queue_position(0);  // the event does not say
       break;
     }
     case v1::Event::kStarted:

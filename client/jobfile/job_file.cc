@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "client/jobfile/document.h"
 #include "client/jobfile/filler.h"
 #include "client/jobfile/overrides.h"
@@ -11,12 +12,33 @@
 
 namespace hone::client::jobfile {
 
+namespace {
+
+// What excludes each other: a length, a source. The one that is set on the command line takes the
+// place of the file's.
+void MakeRoom(std::span<const std::string> overrides, v1::JobSpec& spec) {
+  for (const std::string& setting : overrides) {
+    if (absl::StartsWith(setting, "training.epochs=")) {
+      spec.mutable_training()->clear_steps();
+    } else if (absl::StartsWith(setting, "training.steps=")) {
+      spec.mutable_training()->clear_epochs();
+    } else if (absl::StartsWith(setting, "data.dataset=")) {
+      spec.mutable_data()->clear_path();
+    } else if (absl::StartsWith(setting, "data.path=")) {
+      spec.mutable_data()->clear_dataset();
+    }
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<v1::JobSpec> ParseJobFile(absl::string_view text, absl::string_view origin,
                                          std::span<const std::string> overrides) {
   HONE_ASSIGN_OR_RETURN(const Node root, ReadDocument(text, origin));
   v1::JobSpec spec;
   Problems problems;
   Filler(std::string(origin), /*fixed=*/false, problems).FillMessage(root, "", spec);
+  MakeRoom(overrides, spec);
   for (const std::string& setting : overrides) {
     ApplyOverride(setting, spec, problems);
   }

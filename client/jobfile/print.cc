@@ -199,8 +199,6 @@ void Block(const Json& value, int indent, std::string& out) {
 
 std::string PrintJson(const Message& message) { return Dump(ToJson(message), -1); }
 
-std::string PrintPrettyJson(const Message& message) { return Dump(ToJson(message), 2); }
-
 std::string PrintYaml(const Message& message) {
   std::string out;
   const Json value = ToJson(message);

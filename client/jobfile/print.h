@@ -11,9 +11,6 @@ namespace hone::client::jobfile {
 // of JSON lose digits).
 std::string PrintJson(const google::protobuf::Message& message);
 
-// The same in indented lines.
-std::string PrintPrettyJson(const google::protobuf::Message& message);
-
 // The same as YAML, as a person would write a job file: messages of scalars alone in one line.
 std::string PrintYaml(const google::protobuf::Message& message);
 

@@ -111,9 +111,10 @@ std::string ParseEnum(const Node& node, const FieldDescriptor& field,
     }
   }
   const std::string nearest = Nearest(node.text, known);
-  return absl::StrCat("unknown value ", node.Describe(),
-                      nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"),
-                      " Known values: ", absl::StrJoin(known, ", "));
+  return absl::StrCat(
+      "unknown value ", node.Describe(),
+      nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"),
+      nearest.empty() ? "; known values: " : " Known values: ", absl::StrJoin(known, ", "));
 }
 
 // One member function pair of Reflection for each type.

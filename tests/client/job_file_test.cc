@@ -281,6 +281,12 @@ TEST(Override, TheLaterOneWins) {
   EXPECT_EQ(Parse(kJob, {"training.epochs=1", "training.epochs=2"})->training().epochs(), 2);
 }
 
+TEST(Override, ALengthTakesThePlaceOfTheFilesOther) {
+  const absl::StatusOr<v1::JobSpec> spec = Parse(kJob, {"training.steps=7"});
+  EXPECT_EQ(spec->training().steps(), 7);
+  EXPECT_EQ(spec->training().epochs(), 0);
+}
+
 TEST(Override, TakesTextAsItStands) {
   EXPECT_EQ(Parse(kJob, {"display_name=a: {b"})->display_name(), "a: {b");
 }

@@ -274,7 +274,8 @@ TEST_F(RunTest, PredictNamesTheLineOfABrokenRow) {
   std::filesystem::create_directories(folder_ + "/model");
   std::ofstream(folder_ + "/rows.csv") << "a,b\n1,2\n3\n";
   EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 2);
-  EXPECT_THAT(output_, HasSubstr("rows.csv:3: has 1 cells, the first line has 2"));
+  EXPECT_THAT(output_,
+              HasSubstr("rows.csv: 1 error: broken row: line 3 has 1 cells, the header has 2"));
 }
 
 }  // namespace

@@ -64,6 +64,9 @@ class FakeTraining final : public v1::TrainingService::Service {
                         grpc::ServerWriter<v1::WatchJobResponse>* writer) override {
     std::unique_lock lock(mutex);
     tokens.push_back(request->resume_token());
+    if (static_cast<int>(tokens.size()) <= busy_watches) {
+      return Busy();
+    }
     lock.unlock();
     v1::WatchJobResponse response;
     const int from = request->resume_token().empty() ? 0 : std::stoi(request->resume_token());
@@ -124,6 +127,10 @@ class FakeTraining final : public v1::TrainingService::Service {
       layer.set_verdict("vanishing");
       return event;
     }
+    if (i == resumed_at) {
+      event.mutable_started()->set_resumed_from_step(resumed_from_step);
+      return event;
+    }
     event.mutable_metrics()->set_step(10 * i);
     event.mutable_metrics()->set_total_steps(50);
     (*event.mutable_metrics()->mutable_values())["loss"] = 1.0 / i;
@@ -132,11 +139,14 @@ class FakeTraining final : public v1::TrainingService::Service {
 
   std::mutex mutex;
   int busy_calls = 0;  // the first ones are told to come again
+  int busy_watches = 0;
   int retry_seconds = 0;
   v1::Job::State end_state = v1::Job::SUCCEEDED;
   grpc::Status refuse;
   int break_after = 0;
   int layers_at = 0;
+  int resumed_at = 0;  // this event is of a new attempt that goes on from
+  int64_t resumed_from_step = 0;
   bool hang = false;
   std::vector<std::string> tokens;
   std::vector<v1::CreateJobRequest> created;
@@ -242,6 +252,22 @@ TEST_F(ServerCommandsTest, SubmitDoesNotWaitForAServerThatIsBusyForLong) {
   EXPECT_EQ(training_.created.size(), 1u);
 }
 
+TEST_F(ServerCommandsTest, AnUnavailableThatTheServerAnsweredIsNotCalledUnreachable) {
+  google::rpc::Status details;
+  details.set_message("data set wine is not to be had");
+  training_.refuse = {grpc::StatusCode::UNAVAILABLE, details.message(),
+                      details.SerializeAsString()};
+  EXPECT_EQ(Hone({"submit", kExample}), 1);
+  EXPECT_EQ(output_, "hone: data set wine is not to be had\n");
+  EXPECT_EQ(training_.created.size(), 1u);
+}
+
+TEST_F(ServerCommandsTest, WatchComesAgainWhenTheServerSaysWhen) {
+  training_.busy_watches = 1;
+  EXPECT_EQ(Hone({"watch", "jobs/1", "--output", "json"}), 0);
+  EXPECT_THAT(training_.tokens, ElementsAre("", ""));
+}
+
 TEST_F(ServerCommandsTest, SubmitShowsEveryFieldThatTheServerRefuses) {
   google::rpc::Status details;
   google::rpc::BadRequest bad;
@@ -316,6 +342,14 @@ TEST_F(ServerCommandsTest, ListReadsEveryPage) {
   EXPECT_THAT(output_, AllOf(HasSubstr("jobs/2"), HasSubstr("jobs/1"), HasSubstr("succeeded")));
 }
 
+TEST_F(ServerCommandsTest, AnUnknownSubcommandIsToldWhichThereAre) {
+  EXPECT_EQ(Hone({"jobs", "frobnicate"}), 2);
+  EXPECT_THAT(output_, AllOf(HasSubstr("there is no command `hone jobs frobnicate`"),
+                             HasSubstr("list, show, cancel"), HasSubstr("`hone jobs --help`")));
+  EXPECT_EQ(Hone({"jobs"}), 2);
+  EXPECT_THAT(output_, HasSubstr("`hone jobs` needs a command; there are: list, show, cancel"));
+}
+
 TEST_F(ServerCommandsTest, ListRefusesAnUnknownState) {
   EXPECT_EQ(Hone({"jobs", "list", "--state", "done"}), 2);
   EXPECT_THAT(output_, HasSubstr("known: queued, running"));
@@ -324,6 +358,13 @@ TEST_F(ServerCommandsTest, ListRefusesAnUnknownState) {
 TEST_F(ServerCommandsTest, MetricsAsCsv) {
   EXPECT_EQ(Hone({"metrics", "1", "--csv"}), 0);
   EXPECT_THAT(output_, HasSubstr("step,epoch,samples,active_seconds,loss\n20,0,0,0,0.5\n"));
+}
+
+TEST_F(ServerCommandsTest, MetricsLeaveOutWhatALostAttemptToldOfLaterSteps) {
+  training_.resumed_at = 4;
+  training_.resumed_from_step = 20;
+  EXPECT_EQ(Hone({"metrics", "1", "--csv"}), 0);
+  EXPECT_EQ(output_, "step,epoch,samples,active_seconds,loss\n20,0,0,0,0.5\n50,0,0,0,0.2\n");
 }
 
 TEST_F(ServerCommandsTest, MetricsOfTheLayers) {
@@ -338,6 +379,11 @@ TEST_F(ServerCommandsTest, MetricsOfTheLayers) {
 
 TEST_F(ServerCommandsTest, ExportWritesTheFilesOfAModel) {
   EXPECT_EQ(Hone({"models", "export", "1", "out"}), 0) << output_;
+  EXPECT_EQ(*ReadFile(folder_ + "/out/weights/model.safetensors"), "weights");
+}
+
+TEST_F(ServerCommandsTest, ExportTakesAFolderWithASlashAtItsEnd) {
+  EXPECT_EQ(Hone({"models", "export", "1", "out/"}), 0) << output_;
   EXPECT_EQ(*ReadFile(folder_ + "/out/weights/model.safetensors"), "weights");
 }
 
