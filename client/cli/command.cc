@@ -122,6 +122,12 @@ int Main(int argc, char** argv) {
   std::string output = "text";
   app.add_option("--server", globals.server, "address of the server, host:port")
       ->envname("HONE_SERVER")
+      ->check([](const std::string& address) {
+        return absl::StrContains(address, ':')
+                   ? ""
+                   : absl::StrCat("must be host:port, such as 127.0.0.1:50051, got `", address,
+                                  "`");
+      })
       ->capture_default_str();
   app.add_option("--output", output,
                  "text, or json: one JSON object a line, the last one the result")

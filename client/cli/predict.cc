@@ -174,7 +174,17 @@ int Predict(const PredictOptions& options, const Globals& globals) {
   if (!inputs.ok()) {
     return Fail(inputs.status(), globals);
   }
+  std::error_code error;
   const std::string folder = LocalModel(options.model);
+  if (folder == options.model &&
+      std::filesystem::exists(absl::StrCat(folder, "/job.yaml"), error)) {
+    return Fail(absl::FailedPreconditionError(
+                    absl::StrCat(folder,
+                                 " is a run without a model yet; it goes on with: hone run "
+                                 "--resume ",
+                                 folder)),
+                globals);
+  }
   if (folder.empty() && IsPath(options.model)) {
     return Fail(absl::NotFoundError(absl::StrCat("no folder ", options.model,
                                                  "; give a model's folder, or models/<id>")),

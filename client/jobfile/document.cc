@@ -5,10 +5,12 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <new>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace hone::client::jobfile {
 namespace {
@@ -102,6 +104,19 @@ class TreeBuilder final : public YAML::EventHandler {
   int64_t nodes_ = 0;
 };
 
+// The first line that is indented with a tab, from 1; 0: none. yaml-cpp's words do not say it.
+int LineWithTab(absl::string_view text) {
+  int number = 0;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    if (line.substr(0, std::min(line.find_first_not_of(" \t"), line.size())).find('\t') !=
+        line.npos) {
+      return number;
+    }
+  }
+  return 0;
+}
+
 absl::Status ErrorAt(absl::string_view origin, const YAML::Mark& mark, absl::string_view what) {
   return absl::InvalidArgumentError(
       mark.is_null() ? absl::StrCat(origin, ": ", what)
@@ -147,6 +162,10 @@ absl::StatusOr<Node> ReadDocument(absl::string_view text, absl::string_view orig
     }
     return first.TakeRoot();
   } catch (const YAML::Exception& error) {
+    if (const int line = LineWithTab(text); line > 0 && line <= error.mark.line + 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          origin, ":", line, ":1: is indented with a tab; YAML takes only spaces there"));
+    }
     return ErrorAt(origin, error.mark, error.msg);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(absl::StrCat(origin, ": out of memory"));

@@ -48,8 +48,12 @@ absl::StatusOr<v1::JobSpec> ParseJobFile(absl::string_view text, absl::string_vi
 
 absl::StatusOr<v1::JobSpec> LoadJobFile(const std::string& path,
                                         std::span<const std::string> overrides) {
-  HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
-  HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, ParseJobFile(text, path, overrides));
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
+  if (!text.ok()) {
+    return absl::IsNotFound(text.status()) ? text.status()
+                                           : absl::InvalidArgumentError(text.status().message());
+  }
+  HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, ParseJobFile(*text, path, overrides));
   if (spec.display_name().empty()) {
     spec.set_display_name(std::filesystem::path(path).stem().string());
   }

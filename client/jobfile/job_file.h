@@ -20,8 +20,8 @@ namespace hone::client::jobfile {
 absl::StatusOr<v1::JobSpec> ParseJobFile(absl::string_view text, absl::string_view origin,
                                          std::span<const std::string> overrides = {});
 
-// From a file; a job without a display_name gets the file's name, without its ending. Also the
-// errors of ReadFile.
+// From a file; a job without a display_name gets the file's name, without its ending. Also
+// NOT_FOUND, and INVALID_ARGUMENT for what cannot be read.
 absl::StatusOr<v1::JobSpec> LoadJobFile(const std::string& path,
                                         std::span<const std::string> overrides = {});
 

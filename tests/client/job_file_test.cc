@@ -239,6 +239,16 @@ TEST(JobFile, RefusesAFileOfTooManyValuesSoon) {
   EXPECT_THAT(ErrorOf(text + "]"), HasSubstr("more than 200000 values"));
 }
 
+TEST(JobFile, SaysThatATabIsNoIndentation) {
+  EXPECT_THAT(ErrorOf("regression: {}\ndata:\n\tpath: x.csv\n"),
+              HasSubstr(":3:1: is indented with a tab; YAML takes only spaces there"));
+}
+
+TEST(JobFile, RefusesAFolder) {
+  EXPECT_THAT(LoadJobFile("/tmp"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("Is a directory")));
+}
+
 TEST(JobFile, NamesAFileThatIsNotThere) {
   EXPECT_THAT(LoadJobFile("/nowhere/job.yaml"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("/nowhere/job.yaml")));
