@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench faults load fuzz image try-image format asan tsan build programs setup
+.PHONY: help demo test bench faults load fuzz image try-image format asan tsan build programs setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -55,9 +55,12 @@ programs: setup  ## build hone, honed and hone-worker into build/release/bin
 	cmake --preset $(PRESET)
 	cmake --build --preset $(PRESET) -j $(JOBS) --target hone honed hone-worker
 
-build: setup  ## build everything into build/release
+build: setup setup-tests  ## build everything into build/release
 	cmake --preset $(PRESET)
 	cmake --build --preset $(PRESET) -j $(JOBS)
 
 setup:  ## the distribution's packages that are missing
 	deploy/install-packages
+
+setup-tests:
+	deploy/install-packages deploy/packages-test.txt
