@@ -27,7 +27,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
-from wire import Honed, Wire, write_mirror, write_sleeper  # noqa: E402
+from honed import Honed, write_mirror, write_sleeper  # noqa: E402
+from wire import Wire  # noqa: E402
 
 MIB = 1 << 20
 
