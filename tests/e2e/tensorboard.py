@@ -16,13 +16,12 @@ import sys
 import tempfile
 import unittest
 
-SKIPPED = 77
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hone"
 VENV = pathlib.Path(os.environ.get("HONE_TENSORBOARD_VENV") or CACHE / "tensorboard")
 sys.path = [path for path in sys.path if path != str(pathlib.Path(__file__).resolve().parent)]  # this file has the package's name
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 sys.path += map(str, VENV.glob("lib/python3*/site-packages"))
-from honed import Honed, wait_until  # noqa: E402
+from honed import SKIPPED, Honed, wait_until  # noqa: E402
 
 try:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
