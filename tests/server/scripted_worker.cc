@@ -249,8 +249,8 @@ int Plan(const v1::WorkerRequest& request) {
   return 0;
 }
 
-// The input says what becomes of it: "broken", "die", "die once", "hang", "slow"; else the class
-// "seven" with this process's id as its probability.
+// The input says what becomes of it: "broken", "die", "die once", "hang", "slow" (until the model's
+// folder has a file "go"); else the class "seven" with this process's id as its probability.
 void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& inputs) {
   v1::WorkerFrame frame;
   for (const v1::PredictInput& input : inputs.inputs().inputs()) {
@@ -268,8 +268,8 @@ void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& input
         pause();
       }
     }
-    if (what == "slow") {
-      usleep(300'000);
+    while (what == "slow" && !std::filesystem::exists(request.model_directory() + "/go")) {
+      usleep(2'000);
     }
     auto& one = *frame.mutable_predictions()->add_predictions()->add_classes();
     one.set_name(std::filesystem::exists(request.model_directory() + "/weights.bin") ? "seven"
