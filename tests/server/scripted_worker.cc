@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <string>
 
 #include "server/worker_process/frames.h"
@@ -23,7 +24,7 @@ void Send(const v1::WorkerFrame& frame) {
   }
 }
 
-void SendMetrics(int64_t step, double loss) {
+void SendMetrics(int64_t step, double loss, const std::map<std::string, double>& more = {}) {
   v1::WorkerFrame frame;
   v1::Metrics& metrics = *frame.mutable_event()->mutable_metrics();
   metrics.set_step(step);
@@ -31,6 +32,7 @@ void SendMetrics(int64_t step, double loss) {
   metrics.set_samples(step * 32);
   (*metrics.mutable_values())["loss"] = loss;
   (*metrics.mutable_values())["accuracy"] = 0.5;
+  metrics.mutable_values()->insert(more.begin(), more.end());
   Send(frame);
 }
 
@@ -104,13 +106,13 @@ int Wait(const v1::WorkerRequest& request) {
   return 0;
 }
 
-// Slow enough that no two points are merged.
+// Each point has a name of its own beside the curves': points of other names are never merged.
 int Zigzag(const v1::WorkerRequest& request) {
   SendStarted(request);
   int64_t step = 0;
   for (const double loss : {5.0, 1.0, 9.0, 4.0}) {
-    SendMetrics(++step, loss);
-    usleep(600'000);
+    ++step;
+    SendMetrics(step, loss, {{"only_at_" + std::to_string(step), 1.0}});
   }
   SendFinished("COMPLETED");
   return 0;
