@@ -53,7 +53,7 @@ class RpcTest : public ::testing::Test {
     config_.concurrent_jobs = 2;
     config_.threads = 2;
     config_.memory_bytes = int64_t{1} << 30;
-    config_.grace = absl::Seconds(2);
+    config_.grace = absl::Seconds(60);
     config_.retry_delay = absl::Milliseconds(10);
     Start();
   }
