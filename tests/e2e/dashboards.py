@@ -19,7 +19,7 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed, free_port, run_tests  # noqa: E402
+from honed import LONGEST_SECONDS, Honed, free_port, run_tests, wait_until  # noqa: E402
 
 HONED, HONE, SOURCE = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 DEPLOY = SOURCE / "deploy"
@@ -119,10 +119,19 @@ class Prometheus(unittest.TestCase):
         cls.addClassCleanup(process.wait)
         cls.addClassCleanup(process.terminate)
         cls.api = f"http://127.0.0.1:{port}/api/v1/query?"
+        wait_until("Prometheus is ready", lambda: cls.answers(f"http://127.0.0.1:{port}/-/ready"))
         hone = [HONE, "--server", cls.server.address, "--output", "json"]
         subprocess.run([*hone, "data", "put", "board", folder / "table.csv"], capture_output=True, check=True)
         job = subprocess.run([*hone, "submit", folder / "job.yaml"], capture_output=True, text=True, check=True)
         cls.job = json.loads(job.stdout.splitlines()[-1])["name"].removeprefix("jobs/")
+
+    @staticmethod
+    def answers(url):
+        try:
+            with urllib.request.urlopen(url, timeout=LONGEST_SECONDS):
+                return True
+        except urllib.error.URLError:
+            return False
 
     def query(self, expr):
         url = self.api + urllib.parse.urlencode({"query": expr.replace("$job", self.job)})
@@ -131,8 +140,6 @@ class Prometheus(unittest.TestCase):
                 return json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             self.fail(f"{expr}: {error.read().decode()}")
-        except urllib.error.URLError:
-            return []  # not ready yet
 
     def test_every_panel_has_data_while_a_job_runs(self):
         missing = {expr: place for place, expr in board_expressions() if expr not in MAY_BE_EMPTY}
