@@ -241,8 +241,8 @@ class Harness:
     def stop_workers(self):
         """Workers are stopped (SIGSTOP) and never continued: they are found silent, killed, and their jobs go on."""
         # A worker tells at least every second that it is there.
-        self.start("", "--silence-seconds", 5)
-        done, end = 0, time.monotonic() + MOST_SECONDS_TO_THE_END + 20 * self.options.stops
+        self.start("", "--silence-seconds", 10)
+        done, end = 0, time.monotonic() + MOST_SECONDS_TO_THE_END + 30 * self.options.stops
         while done < self.options.stops:
             if time.monotonic() > end:
                 sys.exit(f"{done} of {self.options.stops} workers were stopped; see {self.log.name}")

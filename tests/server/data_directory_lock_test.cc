@@ -1,3 +1,4 @@
+// Whose folder it is, what the next attempt finds there, and what it takes.
 #include "server/artifacts/data_directory.h"
 
 #include <gmock/gmock.h>
