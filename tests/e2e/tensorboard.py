@@ -57,13 +57,14 @@ class EventFiles(unittest.TestCase):
         wait_until("the first attempt has a checkpoint", lambda: any(checkpoints.glob("*/manifest.json")) and cls.step() > 0)
         cls.server.stop(signal.SIGKILL)
         cls.server = Honed(HONED, cls.folder)
-        # The second attempt tells of more than the first did.
+        # The second attempt tells more than the first did.
         told = cls.step()
-        wait_until("the second attempt gets on", lambda: cls.state()["attempt"] == 2 and cls.step() > told)
+        wait_until("the second attempt gets on", lambda: cls.state()["attempt"] == 2 and any(
+            int(row["step"]) > told and row.get("validation_loss") for row in cls.points()))
         cls.hone("jobs", "cancel", cls.job)
         wait_until("the job is cancelled", lambda: cls.state()["state"] == "CANCELLED")
         cls.events = cls.event_files(cls.job)
-        cls.history = list(csv.DictReader(io.StringIO(cls.hone("metrics", cls.job, "--csv", json_output=False))))
+        cls.history = cls.points()
 
     @classmethod
     def hone(cls, *arguments, json_output=True):
@@ -80,6 +81,10 @@ class EventFiles(unittest.TestCase):
         events = EventAccumulator(str(cls.folder / "data" / "runs" / job / "tensorboard"), size_guidance={"scalars": 0})
         events.Reload()
         return events
+
+    @classmethod
+    def points(cls):
+        return list(csv.DictReader(io.StringIO(cls.hone("metrics", cls.job, "--csv", json_output=False))))
 
     @classmethod
     def state(cls):
