@@ -4,6 +4,7 @@
 //   !await SIGTERM     goes on when SIGTERM has come       !ignore SIGTERM
 //   !await parent      goes on when the parent's pipe is closed
 //   !show request      a log event with the request in text form
+//   !keep request FILE the same in a file
 //   !show environment  a log event with the environment, one variable a line
 //   !show descriptors  a log event with the open descriptors
 #include <google/protobuf/text_format.h>
@@ -31,13 +32,13 @@ void Say(const std::string& text) {
   (void)hone::server::worker_process::WriteFrame(3, frame);
 }
 
-void ShowRequest(const std::string& path) {
+std::string RequestText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   hone::v1::WorkerRequest request;
   request.ParseFromIstream(&file);
   std::string text;
   google::protobuf::TextFormat::PrintToString(request, &text);
-  Say(text);
+  return text;
 }
 
 void ShowEnvironment() {
@@ -81,7 +82,9 @@ void Control(const std::string& line, const std::string& request_path) {
     char byte;
     (void)!read(4, &byte, 1);
   } else if (line == "!show request") {
-    ShowRequest(request_path);
+    Say(RequestText(request_path));
+  } else if (line.rfind("!keep request ", 0) == 0) {
+    std::ofstream(line.substr(14)) << RequestText(request_path);
   } else if (line == "!show environment") {
     ShowEnvironment();
   } else if (line == "!show descriptors") {

@@ -19,6 +19,7 @@ namespace {
 
 using ::hone::testing::Process;
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -39,6 +40,12 @@ class RunTest : public ::testing::Test {
     std::ofstream(path) << text;
     setenv("HONE_FAKE_SCRIPT", path.c_str(), 1);
   }
+
+  // The worker keeps the request that it gets, then plays the script.
+  void ScriptThatKeepsTheRequest(const std::string& text) {
+    Script("!keep request " + folder_ + "/request.txt\n" + text);
+  }
+  std::string Request() const { return ReadFile(folder_ + "/request.txt").value_or(""); }
 
   std::unique_ptr<Process> Start(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), HONE_BINARY);
@@ -234,11 +241,17 @@ TEST_F(RunTest, PlanShowsEveryLayerAndTheTotals) {
 TEST_F(RunTest, PlanShowsSeveralFilesSideBySide) {
   Script("plan { parameters: 970 }\n");
   EXPECT_EQ(Hone({"plan", kExample, HONE_SOURCE_DIR "/client/examples/mnist-mlp.yaml"}), 0);
-  EXPECT_THAT(output_, ::testing::ContainsRegex("mnist-cnn +mnist-mlp"));
+  EXPECT_THAT(output_, ContainsRegex("mnist-cnn +mnist-mlp"));
 }
 
 TEST_F(RunTest, PlanAsksForMeasuredTimes) {
-  Script("!show request\nfailure { message: 'layers do not fit' code: 3 }\n");
+  ScriptThatKeepsTheRequest("plan { parameters: 970 }\n");
+  EXPECT_EQ(Hone({"plan", kExample}), 0) << output_;
+  EXPECT_THAT(Request(), AllOf(HasSubstr("mode: PLAN"), HasSubstr("measure: true")));
+}
+
+TEST_F(RunTest, PlanNamesTheFileThatDoesNotFit) {
+  Script("failure { message: 'layers do not fit' code: 3 }\n");
   EXPECT_EQ(Hone({"plan", kExample}), 2);
   EXPECT_THAT(output_, HasSubstr("mnist-cnn.yaml: layers do not fit"));
 }
@@ -255,19 +268,23 @@ TEST_F(RunTest, PredictShowsTheClassesAsBars) {
 }
 
 TEST_F(RunTest, PredictReadsRowsByColumnName) {
-  Script("!show request\npredictions { predictions { values: 3.5 } }\n");
+  ScriptThatKeepsTheRequest("predictions { predictions { values: 3.5 } }\n");
   std::filesystem::create_directories(folder_ + "/model");
   std::ofstream(folder_ + "/rows.csv") << "rooms,sea\n4,\"near, very\"\n";
   EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 0) << output_;
   EXPECT_THAT(output_, AllOf(HasSubstr("row 1"), HasSubstr("3.500")));
+  EXPECT_THAT(Request(), AllOf(ContainsRegex("key: \"rooms\"\\s+value: \"4\""),
+                               ContainsRegex("key: \"sea\"\\s+value: \"near, very\"")));
 }
 
 TEST_F(RunTest, PredictCountsTheColumnsOfATableWithoutAHead) {
-  Script("!show request\npredictions { predictions { values: 3.5 } }\n");
+  ScriptThatKeepsTheRequest("predictions { predictions { values: 3.5 } }\n");
   std::filesystem::create_directories(folder_ + "/model");
   std::ofstream(folder_ + "/rows.csv") << "4,near\n";
   EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 0) << output_;
   EXPECT_THAT(output_, HasSubstr("row 1"));
+  EXPECT_THAT(Request(), AllOf(ContainsRegex("key: \"column_1\"\\s+value: \"4\""),
+                               ContainsRegex("key: \"column_2\"\\s+value: \"near\"")));
 }
 
 TEST_F(RunTest, PredictNamesTheLineOfABrokenRow) {

@@ -10,7 +10,6 @@ import argparse
 import os
 import pathlib
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,17 +17,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
+from honed import free_port  # noqa: E402
 from wire import Wire  # noqa: E402
 
 GIB = 1 << 30
 QUEUED, RUNNING, SUCCEEDED = 1, 2, 3
 LEARNED = 0.97
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Container:

@@ -10,10 +10,8 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import pathlib
 import random
-import re
 import select
 import signal
 import socket
@@ -22,8 +20,10 @@ import sys
 import tarfile
 import tempfile
 import threading
-import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import Honed, wait_until  # noqa: E402
 
 PARSER = argparse.ArgumentParser()
 PARSER.add_argument("honed")
@@ -35,39 +35,15 @@ ARGUMENTS, REST = PARSER.parse_known_args()
 CUTS = 20
 
 
-class Server:
-    def __init__(self, folder, *options, address="127.0.0.1:0"):
-        self.folder = folder
-        self.log = open(folder / "honed.log", "ab+")
-        start = self.log.seek(0, os.SEEK_END)
-        self.process = subprocess.Popen(
-            [ARGUMENTS.honed, "--data-dir", folder / "data", "--listen", address, "--metrics-listen", "127.0.0.1:0",
-             "--disk-floor-bytes", "0", *options],
-            stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 20
-        while True:
-            self.log.seek(start)
-            text = self.log.read().decode()
-            ports = re.search(r"gRPC, port (\d+)", text)
-            if ports:
-                break
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                raise RuntimeError(f"honed did not start: {text}")
-            time.sleep(0.02)
-        self.port = int(ports[1])
-        self.address = f"127.0.0.1:{self.port}"
+class Server(Honed):
+    def __init__(self, folder, *options, **more):
+        super().__init__(ARGUMENTS.honed, folder, *options, **more)
 
     def hone(self, *arguments):
         return hone("--server", self.address, *arguments)
 
     def files(self, kind):
         return sorted(path.name for path in (self.folder / "data" / kind).iterdir())
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        code = self.process.wait(timeout=40)
-        self.log.close()
-        return code
 
 
 class CuttingProxy:
@@ -150,7 +126,7 @@ class DatasetTest(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
         self.server = Server(self.folder)
-        self.addCleanup(lambda: self.server.process.poll() is None and self.server.stop())
+        self.addCleanup(lambda: self.server.stop())
         self.table = self.folder / "table.csv"
         write_table(self.table, 100_000, ARGUMENTS.seed)
 
@@ -187,15 +163,15 @@ class Uploads(DatasetTest):
         proxy = CuttingProxy(self.server.port, [3 << 20], stall=True)
         port = self.server.port
         uploads = self.folder / "data" / "uploads"
-        deadline = time.monotonic() + 30
         with subprocess.Popen([ARGUMENTS.hone, "--server", proxy.address, "data", "put", "big", big]) as put:
-            while sum(path.stat().st_size for path in uploads.iterdir()) < 1 << 20 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            put.kill()
+            try:
+                wait_until("a megabyte is there", lambda: sum(path.stat().st_size for path in uploads.iterdir()) >= 1 << 20)
+            finally:
+                put.kill()
         self.server.stop(signal.SIGKILL)
         kept = sum(path.stat().st_size for path in uploads.iterdir())
         self.assertGreaterEqual(kept, 1 << 20)
-        self.server = Server(self.folder, address=f"127.0.0.1:{port}")
+        self.server = Server(self.folder, listen=f"127.0.0.1:{port}")
         kept_after = sum(path.stat().st_size for path in uploads.iterdir())
         self.assertEqual(kept_after, kept)
         self.assertEqual(self.put("big", big)["sha256"], sha256(big))

@@ -13,7 +13,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
-from wire import Honed, Wire, write_mirror  # noqa: E402
+from honed import Honed, write_mirror  # noqa: E402
+from wire import Wire  # noqa: E402
 
 SUCCEEDED, FAILED = 3, 4
 

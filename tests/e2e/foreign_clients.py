@@ -15,7 +15,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
-from wire import Honed, Wire, write_mirror  # noqa: E402
+from honed import Honed, write_mirror  # noqa: E402
+from wire import Wire  # noqa: E402
 
 BIN, DESCRIPTORS, REST = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 GRPCURL = shutil.which("grpcurl") or shutil.which("grpcurl", path=os.path.expanduser("~/go/bin"))

@@ -17,7 +17,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
 from grpc import StatusCode as Code  # noqa: E402
-from wire import Honed, Wire, write_mirror, write_sleeper  # noqa: E402
+from honed import Honed, write_mirror, write_sleeper  # noqa: E402
+from wire import Wire  # noqa: E402
 
 CASES = ("empty", "huge field", "huge message", "not UTF-8", "wrong state", "deleted", "unknown name")
 TOO_LARGE = (Code.RESOURCE_EXHAUSTED, "larger than max")

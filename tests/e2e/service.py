@@ -8,69 +8,28 @@ The data set is a table made here in the place of the catalogue's `wine`, so tha
 import json
 import os
 import pathlib
-import random
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
-import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import LONGEST_SECONDS, Honed, wine_rows, write_mirror  # noqa: E402
 
 HONED, HONE, SOURCE = sys.argv[1:4]
 
 
-class Server:
-    def __init__(self, folder, *options):
-        self.log = open(folder / "honed.log", "ab+")
-        start = self.log.tell()
-        environment = dict(os.environ, HONE_DATA_DIR=str(folder / "mirror"))
-        self.process = subprocess.Popen(
-            [HONED, "--data-dir", folder / "data", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *options],
-            stdout=self.log, stderr=self.log, env=environment)
-        deadline = time.monotonic() + 20
-        while True:
-            self.log.seek(start)
-            text = self.log.read().decode()
-            ports = re.search(r"gRPC, port (\d+).*metrics, port (\d+)", text)
-            if ports:
-                break
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                raise RuntimeError(f"honed did not start: {text}")
-            time.sleep(0.02)
-        self.address = f"127.0.0.1:{ports[1]}"
-        self.http = f"http://127.0.0.1:{ports[2]}"
-
-    def get(self, path):
-        with urllib.request.urlopen(self.http + path, timeout=10) as answer:
-            return answer.read().decode()
+class Server(Honed):
+    def __init__(self, folder):
+        super().__init__(HONED, folder, environment=dict(os.environ, HONE_DATA_DIR=str(folder / "mirror")))
 
     def hone(self, *arguments):
         return hone("--server", self.address, *arguments)
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=40)
-        self.log.close()
-        return code
-
 
 def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
-
-
-def write_wine(path):
-    """178 rows like the catalogue's: 13 numbers and a class that they tell."""
-    rng = random.Random(7)
-    path.parent.mkdir(parents=True)
-    rows = []
-    for i in range(178):
-        grower = i % 3
-        numbers = [rng.gauss(2.0 * ((grower + column) % 3), 1.0) for column in range(13)]
-        rows.append(",".join([f"{v:.3f}" for v in numbers] + [str(grower + 1)]))
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return rows
+    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
 
 
 class Service(unittest.TestCase):
@@ -78,7 +37,8 @@ class Service(unittest.TestCase):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory()
         cls.folder = pathlib.Path(cls.scratch.name)
-        cls.rows = write_wine(cls.folder / "mirror" / "tabular" / "wine.csv")
+        write_mirror(cls.folder / "mirror")
+        cls.rows = wine_rows()
         cls.job_file = pathlib.Path(SOURCE) / "client" / "examples" / "wine-classification.yaml"
         cls.server = Server(cls.folder)
         done = cls.server.hone("--output", "json", "submit", cls.job_file, "--follow", "--request-id", "first")
@@ -125,8 +85,8 @@ class Service(unittest.TestCase):
         self.assertEqual({line.count(",") for line in lines}, {lines[0].count(",")})
 
     def test_prometheus_reads_the_end_of_the_job(self):
-        self.assertIn('hone_jobs_finished_total{task="classification",end_reason="COMPLETED"} 1', self.server.get("/metrics"))
-        self.assertEqual(self.server.get("/readyz").strip(), "ready")
+        self.assertIn('hone_jobs_finished_total{task="classification",end_reason="COMPLETED"} 1', self.server.page("/metrics"))
+        self.assertEqual(self.server.page("/readyz").strip(), "ready")
 
     def test_the_model_answers_rows_of_a_table(self):
         table = self.folder / "rows.csv"
@@ -179,7 +139,7 @@ class Service(unittest.TestCase):
         self.assertNotEqual(damaged.returncode, 0)
         self.assertIn(model, damaged.stderr)
         self.assertNotIn(str(self.folder), damaged.stderr)
-        self.assertEqual(self.server.get("/healthz").strip().lower()[:2], "ok")
+        self.assertEqual(self.server.page("/healthz").strip().lower()[:2], "ok")
 
     def test_an_exported_model_answers_without_the_server(self):
         target = self.folder / "exported"
@@ -197,13 +157,13 @@ class Service(unittest.TestCase):
 
     def test_a_second_server_on_the_same_folder_refuses_to_start(self):
         second = subprocess.run([HONED, "--data-dir", self.folder / "data", "--listen", "127.0.0.1:0", "--metrics-listen",
-                                 "127.0.0.1:0"], capture_output=True, text=True, timeout=20, check=False)
+                                 "127.0.0.1:0"], capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
         self.assertNotEqual(second.returncode, 0)
         self.assertIn(str(self.folder / "data"), second.stdout + second.stderr)
 
     def test_a_second_server_on_the_same_port_refuses_to_start(self):
         second = subprocess.run([HONED, "--data-dir", self.folder / "other", "--listen", self.server.address, "--metrics-listen",
-                                 "127.0.0.1:0"], capture_output=True, text=True, timeout=20, check=False)
+                                 "127.0.0.1:0"], capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
         self.assertNotEqual(second.returncode, 0)
         self.assertIn(self.server.address, second.stdout + second.stderr)
 

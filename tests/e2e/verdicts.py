@@ -3,7 +3,7 @@
 
     verdicts.py HONED HONE JOBS_DIR
 
-Needs the real data sets: HONE_DATA_DIR.
+Needs the real data sets, HONE_DATA_DIR. Without them: exit code 77.
 """
 import json
 import os
@@ -13,9 +13,10 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
-import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import LONGEST_SECONDS, Honed, run_tests, wait_until  # noqa: E402
 
 HONED, HONE, JOBS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 
@@ -69,25 +70,14 @@ class Verdicts(unittest.TestCase):
                     self.assertTrue(all(abs(x) < float("inf") for x in numbers), f"{path}: {name}")
 
     def test_prometheus_reads_which_layers_vanish(self):
-        log = open(self.folder / "honed.log", "w+", encoding="utf-8")
-        server = subprocess.Popen([HONED, "--data-dir", self.folder / "data", "--listen", "127.0.0.1:0", "--metrics-listen",
-                                   "127.0.0.1:0"], stdout=log, stderr=log)
-        self.addCleanup(log.close)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.terminate)
-        ports, deadline = None, time.monotonic() + 20
-        while ports is None and time.monotonic() < deadline:
-            ports = re.search(r"gRPC, port (\d+).*metrics, port (\d+)", (self.folder / "honed.log").read_text(encoding="utf-8"))
-            time.sleep(0.05)
-        submit = subprocess.run([HONE, "--server", f"127.0.0.1:{ports[1]}", "submit", JOBS / "vanishing-sigmoid-30.yaml"],
-                                capture_output=True, text=True, timeout=120, check=False)
+        server = Honed(HONED, self.folder)
+        self.addCleanup(server.stop)
+        # Endless, so that it still runs when the page is read.
+        submit = subprocess.run([HONE, "--server", server.address, "submit", JOBS / "vanishing-sigmoid-30.yaml", "--set",
+                                 "training.steps=1000000"], capture_output=True, text=True, timeout=2 * LONGEST_SECONDS, check=False)
         self.assertEqual(submit.returncode, 0, submit.stderr)
-        found, page, deadline = None, "", time.monotonic() + 60
-        while found is None and time.monotonic() < deadline:
-            page = urllib.request.urlopen(f"http://127.0.0.1:{ports[2]}/metrics", timeout=10).read().decode()
-            found = re.search(r'^hone_job_layer_verdict\{[^}]*layer="dense_1"[^}]*verdict="vanishing"[^}]*\} 1$', page, re.M)
-            time.sleep(0.2)
-        self.assertIsNotNone(found, [line for line in page.splitlines() if "layer" in line][:20])
+        told = re.compile(r'^hone_job_layer_verdict\{[^}]*layer="dense_1"[^}]*verdict="vanishing"[^}]*\} 1$', re.M)
+        wait_until("dense_1 vanishes", lambda: told.search(server.metrics()))
 
 
-unittest.main(argv=sys.argv[:1])
+run_tests()

@@ -3,7 +3,7 @@
 acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, and every watcher saw every event once.
 
     kill_and_count.py HONED HONE SHIM SOURCE_DIR [--seed 1] [--server-kills 200] [--worker-kills 200] [--full 20] [--broken 20]
-                      [--worker-disks 20] [--drains 20] [--clocks 20] [--stops 10]
+                      [--worker-disks 20] [--drains 20] [--clocks 20] [--stops 10] [--drain-seconds 25]
 
 The seed gives the list of faults (which process, which event, which count): the same seed, the same list. While it goes on, seven
 jobs are kept queued or running, two at a time; each is submitted with a request id until a server acknowledges it. `--watchers` of them (3) are watched
@@ -18,7 +18,6 @@ import pathlib
 import random
 import re
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -26,28 +25,16 @@ import tempfile
 import time
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import free_port, write_mirror  # noqa: E402
+
 UNFINISHED = 7
 UNREACHABLE = 3  # exit code of hone
+AT_ITS_EVENT = "server killed at its event"
 RECIPES = 4  # jobs differ by their seed; each seed has one right result
-MOST_SECONDS_TO_A_FAULT = 4.0
-DRAIN_SECONDS = 25.0
-
-
-def write_wine(path):
-    """178 rows in the place of the catalogue's `wine`: 13 numbers and a class that they tell."""
-    rng = random.Random(7)
-    path.parent.mkdir(parents=True)
-    rows = []
-    for i in range(178):
-        numbers = [rng.gauss(2.0 * ((i % 3 + column) % 3), 1.0) for column in range(13)]
-        rows.append(",".join([f"{v:.3f}" for v in numbers] + [str(i % 3 + 1)]))
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+# Five times what it takes where nothing else runs: what has not happened by then will not.
+MOST_SECONDS_TO_A_FAULT = 20
+MOST_SECONDS_TO_THE_END = 600  # of all jobs that are there; reached only where something hangs
 
 
 class Harness:
@@ -55,7 +42,7 @@ class Harness:
         self.options, self.folder = options, folder
         self.random = random.Random(options.seed)
         self.address = f"127.0.0.1:{free_port()}"
-        write_wine(folder / "mirror" / "tabular" / "wine.csv")
+        write_mirror(folder / "mirror")
         self.environment = dict(os.environ, HONE_DATA_DIR=str(folder / "mirror"), HONE_SERVER=self.address)
         for name in ("HONE_FAULT", "LD_PRELOAD"):
             self.environment.pop(name, None)
@@ -76,7 +63,7 @@ class Harness:
         (folder / "watch").mkdir()
         self.counts = {}
 
-    def hone(self, *arguments, timeout=60):
+    def hone(self, *arguments, timeout=180):
         return subprocess.run([self.options.hone, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
                               env=self.environment, check=False)
 
@@ -160,16 +147,32 @@ class Harness:
         code = self.server.wait()
         if code != -signal.SIGKILL:
             sys.exit(f"honed ended with {code} instead of being killed; see {self.log.name}")
-        self.count("server killed at its event" if in_time else "server killed by the clock")
+        self.count(AT_ITS_EVENT if in_time else "server killed by the clock")
 
     def kill_server(self):
         event, most = self.random.choice([("sync", 25), ("write", 90), ("frame", 60), ("rename", 8)])
         self.start(f"kill@{event}:{self.random.randint(1, most)}")
         self.until_it_dies()
 
+    def log_size(self):
+        return (self.folder / "honed.log").stat().st_size
+
+    def said(self, start):
+        return (self.folder / "honed.log").read_bytes()[start:].decode(errors="replace")
+
+    def workers(self):
+        """The server's processes that train and have not been stopped."""
+        for thread in pathlib.Path(f"/proc/{self.server.pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                with contextlib.suppress(OSError):
+                    process = pathlib.Path("/proc") / child
+                    stopped = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+                    if b"\0train\0" in (process / "cmdline").read_bytes() and not stopped:
+                        yield int(child)
+
     def fail_writes(self, action):
         event, most = ("write", 90) if action == "full" else ("sync", 25)
-        start = (self.folder / "honed.log").stat().st_size
+        start = self.log_size()
         self.start(f"{action}@{event}:{self.random.randint(1, most)}+{self.random.randint(0, 8)}")
         self.keep_busy(2)
         self.check_errors_are_counted(start)
@@ -192,7 +195,7 @@ class Harness:
 
     def check_errors_are_counted(self, start):
         """What the log says of the store's disk, hone_store_errors_total has counted."""
-        said = (self.folder / "honed.log").read_bytes()[start:].decode(errors="replace")
+        said = self.said(start)
         lines = re.findall(r"^.*(?:database or disk is full|disk I/O error).*$", said, re.M)
         port = re.search(r"metrics, port (\d+)", said)
         if not lines or port is None or self.server.poll() is not None:
@@ -208,8 +211,8 @@ class Harness:
         if self.server.poll() is None:
             begin = time.monotonic()
             self.server.terminate()
-            code = self.server.wait(timeout=60)
-            if code != 0 or time.monotonic() - begin > DRAIN_SECONDS:
+            code = self.server.wait(timeout=300)
+            if code != 0 or time.monotonic() - begin > self.options.drain_seconds:
                 sys.exit(f"honed ended with {code} after {time.monotonic() - begin:.1f} s; see {self.log.name}")
         self.count(what)
 
@@ -218,57 +221,68 @@ class Harness:
         a time that will not come."""
         clock = self.folder / "clock"
         clock.write_bytes(struct.pack("<q", 0))
-        start = (self.folder / "honed.log").stat().st_size
+        start = self.log_size()
         self.start(environment={"HONE_CLOCK": str(clock)})
         for _ in range(self.options.clocks):
             self.keep_busy(1)
             with open(clock, "r+b") as file:
                 file.write(struct.pack("<q", self.random.randint(-2 * 86400, 2 * 86400)))
             self.count("clock set")
+        # Jobs still come to their ends.
+        end, said = time.monotonic() + MOST_SECONDS_TO_THE_END, ""
+        while "state=SUCCEEDED" not in said and time.monotonic() < end:
+            self.keep_busy(1)
+            said = self.said(start)
         self.stop("server stopped")
-        said = (self.folder / "honed.log").read_bytes()[start:].decode(errors="replace")
+        said = self.said(start)
         if "for too long and was killed" in said or "reason=DEADLINE" in said or "state=SUCCEEDED" not in said:
             sys.exit(f"the clock was set, and: {said[-2000:]}")
 
     def stop_workers(self):
         """Workers are stopped (SIGSTOP) and never continued: they are found silent, killed, and their jobs go on."""
-        self.start("", "--silence-seconds", 1)
-        done, end = 0, time.monotonic() + 20 * self.options.stops
-        while done < self.options.stops and time.monotonic() < end:
+        # A worker tells at least every second that it is there.
+        self.start("", "--silence-seconds", 10)
+        done, end = 0, time.monotonic() + MOST_SECONDS_TO_THE_END + 30 * self.options.stops
+        while done < self.options.stops:
+            if time.monotonic() > end:
+                sys.exit(f"{done} of {self.options.stops} workers were stopped; see {self.log.name}")
             self.top_up()
             time.sleep(self.random.uniform(0, 1))
-            children = [int(child) for thread in pathlib.Path(f"/proc/{self.server.pid}/task").iterdir()
-                        for child in (thread / "children").read_text().split()]
-            if children:
+            if workers := list(self.workers()):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.random.choice(children), signal.SIGSTOP)
+                    os.kill(self.random.choice(workers), signal.SIGSTOP)
                     done += 1
         self.counts["worker stopped"] = done
         self.until_done()
         self.stop("server stopped")
 
     def until_done(self):
-        """Nobody submits; what is there comes to an end."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        """Nobody submits; what is there comes to an end. Gives all jobs."""
+        end = time.monotonic() + MOST_SECONDS_TO_THE_END
+        while True:
+            self.tend_watchers()
             listed = self.hone("--output", "json", "jobs", "list", "--limit", 100000)
-            if listed.returncode == 0 and all(j["state"] not in ("QUEUED", "RUNNING") for j in json.loads(listed.stdout).get("jobs", [])):
-                return
+            jobs = json.loads(listed.stdout).get("jobs", []) if listed.returncode == 0 else []
+            if jobs and all(job["state"] not in ("QUEUED", "RUNNING", "CANCELLING") for job in jobs):
+                return jobs
+            if time.monotonic() > end:
+                sys.exit(f"still unfinished: {[(j['name'], j['state'], j.get('message')) for j in jobs if j['state'] != 'SUCCEEDED']}")
             time.sleep(0.2)
 
     def kill_workers(self):
         """One server; each worker that it starts dies at its event, every third one lives."""
+        start = self.log_size()
         self.start()
-        done = 0
-        end = time.monotonic() + 5 * self.options.worker_kills + 30
-        while done < self.options.worker_kills and time.monotonic() < end:
+        done, end = 0, time.monotonic() + MOST_SECONDS_TO_THE_END + 5 * self.options.worker_kills
+        while done < self.options.worker_kills:
+            if time.monotonic() > end:
+                sys.exit(f"{done} of {self.options.worker_kills} workers were killed; see {self.log.name}")
             event, most = self.random.choice([("frame", 30), ("sync", 30), ("write", 60), ("rename", 10)])
             lives = self.random.random() < 1 / 3
             self.worker_fault.write_text("" if lives else f"kill@{event}:{self.random.randint(1, most)}")
             self.top_up()
             time.sleep(0.05)
-            text = (self.folder / "honed.log").read_text(errors="replace")
-            done = text.count("killed from outside")
+            done = self.said(start).count("killed from outside")
         self.worker_fault.write_text("")
         self.counts["worker killed"] = done
         self.stop("server stopped")
@@ -277,6 +291,8 @@ class Harness:
         expected = self.expected()
         for _ in range(self.options.server_kills):
             self.kill_server()
+        if (hit := self.counts.get(AT_ITS_EVENT, 0)) < self.options.server_kills / 2:
+            sys.exit(f"{hit} of {self.options.server_kills} servers died at their event: does {self.options.shim} do anything?")
         for _ in range(self.options.full):
             self.fail_writes("full")
         for _ in range(self.options.broken):
@@ -302,16 +318,7 @@ class Harness:
         print(f"{len(self.watchers):5d} watchers saw every event once")
 
     def check(self, expected):
-        deadline = time.monotonic() + 120 + 5 * UNFINISHED
-        while True:
-            self.tend_watchers()
-            listed = self.hone("--output", "json", "jobs", "list", "--limit", 100000)
-            jobs = json.loads(listed.stdout).get("jobs", []) if listed.returncode == 0 else []
-            if jobs and all(job["state"] not in ("QUEUED", "RUNNING", "CANCELLING") for job in jobs):
-                break
-            if time.monotonic() > deadline:
-                sys.exit(f"still unfinished: {[(j['name'], j['state'], j.get('message')) for j in jobs if j['state'] != 'SUCCEEDED']}")
-            time.sleep(0.2)
+        jobs = self.until_done()
         by_name = {job["name"]: job for job in jobs}
         wrong = []
         for request, name in self.acknowledged.items():
@@ -332,7 +339,7 @@ class Harness:
                 wrong.append(f"{name}: {len(ends)} ends in its log")
         for name, process in self.watchers.items():
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=180)
             except subprocess.TimeoutExpired:
                 process.kill()
                 wrong.append(f"the watcher of {name} did not end")
@@ -352,6 +359,7 @@ def main():
                           ("drains", 20), ("clocks", 20), ("stops", 10),
                           ("epochs", 1500), ("watchers", 3), ("checked-logs", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--drain-seconds", type=float, default=25, help="what a server may take to end, at most")
     parser.add_argument("--keep", help="work in this folder and leave it")
     options = parser.parse_args()
     if options.keep:

@@ -27,7 +27,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
-from wire import Honed, Wire, write_mirror, write_sleeper  # noqa: E402
+from honed import Honed, write_mirror, write_sleeper  # noqa: E402
+from wire import Wire  # noqa: E402
 
 MIB = 1 << 20
 
@@ -255,6 +256,7 @@ class Load:
         result = asyncio.new_event_loop().run_until_complete(self.watch_all(server, name))
         print(f"{self.options.watchers} watchers, a tenth of them slow, for {self.options.seconds} s: "
               f"{result['events']} events to each of the others")
+        self.report.line("events that a watcher had, at most", result["events"], "", 1, least=True)
         self.report.line("sequence numbers that a watcher missed without a marked gap", result["missing"], "", 0)
         self.report.line("sequence numbers that came twice", result["twice"], "", 0)
         self.report.line("streams that ended by an error", result["failed"], "", 0)

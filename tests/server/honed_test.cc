@@ -58,7 +58,7 @@ class HonedTest : public ::testing::Test {
     std::smatch port;
     const std::regex listening("gRPC, port ([0-9]+)");
     std::string log;
-    for (const absl::Time deadline = absl::Now() + absl::Seconds(10); absl::Now() < deadline;) {
+    for (const absl::Time deadline = absl::Now() + absl::Seconds(60); absl::Now() < deadline;) {
       log = ReadFile(log_).value_or("");
       if (std::regex_search(log, port, listening)) {
         break;

@@ -55,7 +55,7 @@ class ModelCacheTest : public ::testing::Test {
     return model;
   }
   std::future<Answer> Begin(const v1::Model& model, const std::string& input,
-                            absl::Duration timeout = absl::Seconds(20)) {
+                            absl::Duration timeout = absl::Minutes(5)) {
     v1::PredictRequest request;
     request.add_inputs()->set_image(input);
     auto promise = std::make_shared<std::promise<Answer>>();
@@ -66,6 +66,18 @@ class ModelCacheTest : public ::testing::Test {
   Answer Predict(const v1::Model& model, const std::string& input = "a") {
     return Begin(model, input).get();
   }
+  // A call that the model's process works at until Release, while others wait.
+  std::future<Answer> BeginSlow(const v1::Model& model) {
+    Pid(model);
+    auto slow = Begin(model, "slow");
+    while (cache_->waiting() > 0) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return slow;
+  }
+  void Release(const std::string& id) const {
+    std::ofstream(directory_->ModelDirectory(id) + "/go") << "";
+  }
   // The process that answers for the model; 0 where it does not.
   pid_t Pid(const v1::Model& model) {
     const Answer answer = Predict(model);
@@ -75,7 +87,7 @@ class ModelCacheTest : public ::testing::Test {
   static bool Exists(pid_t pid) { return ::kill(pid, 0) == 0; }
   // Until it is gone, as a zombie, too.
   static bool Ends(pid_t pid) {
-    for (int i = 0; i < 500 && Exists(pid); ++i) {
+    for (int i = 0; i < 6000 && Exists(pid); ++i) {
       absl::SleepFor(absl::Milliseconds(10));
     }
     return !Exists(pid);
@@ -126,10 +138,11 @@ TEST_F(ModelCacheTest, AProcessThatDiesOverACallIsStartedAgainOnceForIt) {
 
 TEST_F(ModelCacheTest, ADeadlyCallTakesNoOtherWithIt) {
   const v1::Model model = Model("a");
-  auto slow = Begin(model, "slow");
+  auto slow = BeginSlow(model);
   auto before = Begin(model, "a");
   auto deadly = Begin(model, "die");
   auto after = Begin(model, "a");
+  Release("a");
   EXPECT_THAT(slow.get(), IsOk());
   EXPECT_THAT(before.get(), IsOk());
   EXPECT_THAT(deadly.get().status(), StatusIs(absl::StatusCode::kInternal, HasSubstr("SIGABRT")));
@@ -192,14 +205,11 @@ TEST_F(ModelCacheTest, CallsBeyondTheBoundOfAModelsQueueAreRefused) {
   options_.max_waiting = 2;
   Restart();
   const v1::Model model = Model("a");
-  Pid(model);
-  auto slow = Begin(model, "slow");
-  while (cache_->waiting() > 0) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
+  auto slow = BeginSlow(model);
   auto first = Begin(model, "a"), second = Begin(model, "a");
   EXPECT_THAT(Predict(model).status(),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("wait")));
+  Release("a");
   EXPECT_THAT(slow.get(), IsOk());
   EXPECT_THAT(first.get(), IsOk());
   EXPECT_THAT(second.get(), IsOk());
@@ -207,18 +217,16 @@ TEST_F(ModelCacheTest, CallsBeyondTheBoundOfAModelsQueueAreRefused) {
 
 TEST_F(ModelCacheTest, ACallWhoseTimeIsOverBeforeItsTurnIsToldSo) {
   const v1::Model model = Model("a");
-  Pid(model);
-  auto slow = Begin(model, "slow");
-  while (cache_->waiting() > 0) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  EXPECT_THAT(Begin(model, "a", absl::ZeroDuration()).get().status(),
+  auto slow = BeginSlow(model);
+  auto late = Begin(model, "a", absl::ZeroDuration());
+  Release("a");
+  EXPECT_THAT(late.get().status(),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("time")));
   EXPECT_THAT(slow.get(), IsOk());
 }
 
 TEST_F(ModelCacheTest, AProcessThatDoesNotAnswerIsReplaced) {
-  options_.longest = absl::Milliseconds(500);
+  options_.longest = absl::Seconds(5);  // to start and answer; to hang
   Restart();
   const v1::Model model = Model("a");
   const pid_t first = Pid(model);
@@ -237,12 +245,10 @@ TEST_F(ModelCacheTest, AnIdleModelIsLetGo) {
 TEST_F(ModelCacheTest, ADroppedModelsProcessEndsAndWhatWaitsIsToldNotFound) {
   const v1::Model model = Model("a");
   const pid_t pid = Pid(model);
-  auto slow = Begin(model, "slow");
-  while (cache_->waiting() > 0) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
+  auto slow = BeginSlow(model);
   auto waits = Begin(model, "a");
   cache_->Drop("a");
+  Release("a");
   EXPECT_THAT(slow.get(), IsOk());
   EXPECT_THAT(waits.get().status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("models/a")));
   EXPECT_TRUE(Ends(pid));

@@ -197,7 +197,9 @@ TEST_F(RpcTest, AHistoryOfFewerPointsThanItsCurvesNeedIsRefused) {
   grpc::ClientContext context;
   v1::GetMetricHistoryRequest request;
   request.set_name(job.name());
-  request.set_max_points(3);  // the loss and the accuracy need 4
+  request.add_metrics("loss");
+  request.add_metrics("accuracy");
+  request.set_max_points(3);  // the two need 4
   v1::MetricHistory history;
   const grpc::Status status = training_->GetMetricHistory(&context, request, &history);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);

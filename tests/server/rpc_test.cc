@@ -5,8 +5,6 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "engine/base/files.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -17,65 +15,6 @@ namespace {
 
 using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
-
-TEST_F(RpcTest, AJobGoesFromCreateOverWatchToItsEnd) {
-  const v1::Job job = Create(Request("succeed"));
-  EXPECT_EQ(job.state(), v1::Job::QUEUED);
-  EXPECT_EQ(job.plan().parameters(), 121'930);
-  const Watched watched = Watch(job.name());
-  EXPECT_TRUE(watched.status.ok()) << watched.status.error_message();
-  ASSERT_FALSE(watched.answers.empty());
-  EXPECT_TRUE(watched.answers.front().has_snapshot());
-  EXPECT_EQ(watched.answers.back().event().state().state(), "SUCCEEDED");
-  const v1::Job ended = Get(job.name());
-  EXPECT_EQ(watched.Sequences(), UpTo(ended.last_sequence()));
-  EXPECT_EQ(ended.evaluation().metrics().at("test_accuracy"), 0.9);
-  EXPECT_EQ(ended.model(), "models/" + job.name().substr(5));
-}
-
-TEST_F(RpcTest, AWatchGoesOnAfterItsTokenWithoutGapOrRepetition) {
-  const v1::Job job = Create(Request("wait"));
-  Watched first = Watch(job.name(), "", 6);
-  EXPECT_TRUE(Cancel(job.name()).ok());
-  const Watched second = Watch(job.name(), first.answers.back().resume_token());
-  std::vector<int64_t> all = first.Sequences();
-  for (const int64_t sequence : second.Sequences()) {
-    all.push_back(sequence);
-  }
-  EXPECT_EQ(all, UpTo(Get(job.name()).last_sequence()));
-}
-
-TEST_F(RpcTest, ManyWatchersOfOneJobAllSeeEverything) {
-  const v1::Job job = Create(Request("wait"));
-  std::vector<Watched> watched(8);
-  std::vector<std::thread> threads;
-  for (Watched& one : watched) {
-    threads.emplace_back([&] { one = Watch(job.name()); });
-  }
-  absl::SleepFor(absl::Milliseconds(600));
-  EXPECT_TRUE(Cancel(job.name()).ok());
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  const std::vector<int64_t> expected = UpTo(Get(job.name()).last_sequence());
-  for (const Watched& one : watched) {
-    EXPECT_EQ(one.Sequences(), expected);
-  }
-}
-
-TEST_F(RpcTest, WatchingAnEndedJobSendsItsHistoryAndEnds) {
-  const v1::Job job = Create(Request("succeed"));
-  const Watched live = Watch(job.name());
-  const Watched again = Watch(job.name());
-  EXPECT_EQ(again.Sequences(), live.Sequences());
-  EXPECT_EQ(Watch(job.name(), again.answers.back().resume_token()).answers.size(), 1u);
-}
-
-TEST_F(RpcTest, ATokenOfAnotherLogIsRefused) {
-  const v1::Job job = Create(Request("succeed"));
-  EXPECT_EQ(Watch(job.name(), "other.log.1").status.error_code(),
-            grpc::StatusCode::INVALID_ARGUMENT);
-}
 
 TEST_F(RpcTest, ARunningJobCanBeCancelledAndAnEndedOneNot) {
   const v1::Job job = Create(Request("wait"));
@@ -115,19 +54,6 @@ TEST_F(RpcTest, ADeletedJobIsNotFound) {
   model.set_name("models/" + job.name().substr(5));
   v1::Model kept;
   EXPECT_TRUE(models_->GetModel(&get, model, &kept).ok());
-}
-
-TEST_F(RpcTest, ADeletedModelIsNotFoundAndItsJobStaysWithoutIt) {
-  const v1::Job job = Create(Request("succeed"));
-  Watch(job.name());
-  const std::string name = Get(job.name()).model();
-  grpc::ClientContext context, again;
-  v1::DeleteModelRequest request;
-  request.set_name(name);
-  v1::DeleteModelResponse none;
-  ASSERT_TRUE(models_->DeleteModel(&context, request, &none).ok());
-  EXPECT_EQ(models_->DeleteModel(&again, request, &none).error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(Get(job.name()).model(), "");
 }
 
 TEST_F(RpcTest, AThinnedHistoryKeepsTheExtremes) {
@@ -274,95 +200,6 @@ TEST_F(RpcTest, AMissingJobIsNotFoundAndAWrongNameSaysWhatWouldBeRight) {
   EXPECT_THAT(training_->GetJob(&wrong, request, &job).error_message(), HasSubstr("jobs/<id>"));
 }
 
-TEST_F(RpcTest, ARestartInTheMiddleResumesTheJobAndTheWatch) {
-  const v1::Job job = Create(Request("wait once then succeed"));
-  const Watched before = Watch(job.name(), "", 5);
-  Start();
-  const Watched after = Watch(job.name(), before.answers.back().resume_token());
-  EXPECT_TRUE(after.status.ok()) << after.status.error_message();
-  std::vector<int64_t> all = before.Sequences();
-  for (const int64_t sequence : after.Sequences()) {
-    all.push_back(sequence);
-  }
-  const v1::Job ended = Get(job.name());
-  EXPECT_EQ(all, UpTo(ended.last_sequence()));
-  EXPECT_EQ(ended.state(), v1::Job::SUCCEEDED);
-  EXPECT_EQ(ended.attempt(), 2);
-}
-
-TEST_F(RpcTest, AShutdownSaysGoodbyeToWatchers) {
-  const v1::Job job = Create(Request("wait"));
-  Watched watched;
-  std::thread watcher([&] { watched = Watch(job.name()); });
-  absl::SleepFor(absl::Milliseconds(400));
-  server_->Shutdown();
-  watcher.join();
-  EXPECT_TRUE(watched.answers.back().has_goodbye());
-  EXPECT_EQ(watched.status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  server_.reset();
-}
-
-TEST_F(RpcTest, ADownloadedModelHasTheListedFilesAndSums) {
-  const v1::Job job = Create(Request("succeed"));
-  Watch(job.name());
-  grpc::ClientContext context;
-  v1::DownloadModelRequest request;
-  request.set_name(Get(job.name()).model());
-  const auto reader = models_->DownloadModel(&context, request);
-  std::map<std::string, std::string> files;
-  std::map<std::string, std::string> sums;
-  std::string path;
-  for (v1::DownloadModelResponse chunk; reader->Read(&chunk);) {
-    if (chunk.has_file()) {
-      path = chunk.file().path();
-      sums[path] = chunk.file().sha256();
-    }
-    EXPECT_EQ(chunk.offset(), static_cast<int64_t>(files[path].size()));
-    files[path] += chunk.data();
-  }
-  EXPECT_TRUE(reader->Finish().ok());
-  ASSERT_EQ(files.size(), 2u);
-  for (const auto& [name, bytes] : files) {
-    EXPECT_EQ(Sha256(bytes), sums[name]) << name;
-  }
-}
-
-TEST_F(RpcTest, PredictAnswersEachInputAndRefusesBrokenOnesInOneProcess) {
-  const v1::Job job = Create(Request("succeed"));
-  Watch(job.name());
-  v1::PredictRequest request;
-  request.set_name(Get(job.name()).model());
-  request.add_inputs()->set_image("a");
-  request.add_inputs()->set_image("b");
-  grpc::ClientContext context;
-  v1::PredictResponse response;
-  const grpc::Status status = models_->Predict(&context, request, &response);
-  ASSERT_TRUE(status.ok()) << status.error_message();
-  ASSERT_EQ(response.predictions_size(), 2);
-  EXPECT_EQ(response.predictions(0).classes(0).name(), "seven");
-  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"predict\"} 1\n"));
-  request.mutable_inputs(0)->set_image("broken");
-  grpc::ClientContext again;
-  EXPECT_EQ(models_->Predict(&again, request, &response).error_code(),
-            grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"predict\"} 1\n"));
-}
-
-TEST_F(RpcTest, GetModelHasTheLayerTableAndListModelsDoesNot) {
-  Watch(Create(Request("succeed")).name());
-  grpc::ClientContext list_context;
-  v1::ListModelsResponse list;
-  ASSERT_TRUE(models_->ListModels(&list_context, {}, &list).ok());
-  ASSERT_EQ(list.models_size(), 1);
-  EXPECT_FALSE(list.models(0).has_plan());
-  v1::GetModelRequest request;
-  request.set_name(list.models(0).name());
-  grpc::ClientContext context;
-  v1::Model model;
-  ASSERT_TRUE(models_->GetModel(&context, request, &model).ok());
-  EXPECT_EQ(model.plan().layers(0).name(), "dense_1");
-}
-
 TEST_F(RpcTest, ServerInfoTellsTheShareOfAJob) {
   grpc::ClientContext context;
   v1::ServerInfo info;
@@ -422,11 +259,6 @@ TEST_F(RpcTest, TheHttpEndpointIsHealthyAndReady) {
   EXPECT_EQ(status, 200);
   Http("/readyz", &status);
   EXPECT_EQ(status, 200);
-}
-
-TEST_F(RpcTest, ASecondServerOnTheDataDirectoryIsRefused) {
-  EXPECT_THAT(Server::Start(config_).status(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("in use")));
 }
 
 TEST_F(RpcTest, ASecondServerOnThePortIsRefused) {

@@ -6,10 +6,15 @@
 #include <httplib.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -48,7 +53,7 @@ class RpcTest : public ::testing::Test {
     config_.concurrent_jobs = 2;
     config_.threads = 2;
     config_.memory_bytes = int64_t{1} << 30;
-    config_.grace = absl::Seconds(2);
+    config_.grace = absl::Seconds(60);
     config_.retry_delay = absl::Milliseconds(10);
     Start();
   }
@@ -95,8 +100,12 @@ class RpcTest : public ::testing::Test {
       return sequences;
     }
   };
+  using OnAnswer = std::function<void(const v1::WatchJobResponse&)>;
+  static constexpr size_t kToTheEnd = 1'000'000;
+
   // Watches to the end, or leaves after `limit` answers.
-  Watched Watch(const std::string& name, const std::string& token = "", size_t limit = 1'000'000) {
+  Watched Watch(const std::string& name, const std::string& token = "", size_t limit = kToTheEnd,
+                const OnAnswer& on_answer = nullptr) {
     grpc::ClientContext context;
     v1::WatchJobRequest request;
     request.set_name(name);
@@ -106,6 +115,9 @@ class RpcTest : public ::testing::Test {
     v1::WatchJobResponse answer;
     while (watched.answers.size() < limit && reader->Read(&answer)) {
       watched.answers.push_back(answer);
+      if (on_answer) {
+        on_answer(answer);
+      }
     }
     if (watched.answers.size() == limit) {
       context.TryCancel();
@@ -113,6 +125,51 @@ class RpcTest : public ::testing::Test {
     watched.status = reader->Finish();
     return watched;
   }
+
+  // A watch to the end in a thread of its own.
+  class LiveWatch {
+   public:
+    LiveWatch(RpcTest& test, const std::string& name)
+        : thread_([this, &test, name] {
+            watched_ = test.Watch(name, "", kToTheEnd, [this](const auto& answer) {
+              Change([&] { newest_ = std::max(newest_, answer.event().sequence()); });
+            });
+            Change([&] { ended_ = true; });
+          }) {}
+    ~LiveWatch() { Join(); }
+    LiveWatch(const LiveWatch&) = delete;
+    LiveWatch& operator=(const LiveWatch&) = delete;
+
+    // Until it has heard something, a snapshot or an event; false: it has ended without.
+    bool AwaitAnswer() { return AwaitEventAfter(-1); }
+    // Until it has an event beyond that one; false: it has ended before.
+    bool AwaitEventAfter(int64_t sequence) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return ended_ || newest_ > sequence; });
+      return newest_ > sequence;
+    }
+    const Watched& Join() {
+      if (thread_.joinable()) {
+        thread_.join();
+      }
+      return watched_;
+    }
+
+   private:
+    template <typename Body>
+    void Change(const Body& body) {
+      const std::lock_guard lock(mutex_);
+      body();
+      changed_.notify_all();
+    }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int64_t newest_ = -1;  // guarded by mutex_
+    bool ended_ = false;   // guarded by mutex_
+    Watched watched_;      // the thread's, until it is joined
+    std::thread thread_;
+  };
   grpc::Status Cancel(const std::string& name) {
     grpc::ClientContext context;
     v1::CancelJobRequest request;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <string>
 
 #include "server/worker_process/frames.h"
@@ -23,7 +24,7 @@ void Send(const v1::WorkerFrame& frame) {
   }
 }
 
-void SendMetrics(int64_t step, double loss) {
+void SendMetrics(int64_t step, double loss, const std::map<std::string, double>& more = {}) {
   v1::WorkerFrame frame;
   v1::Metrics& metrics = *frame.mutable_event()->mutable_metrics();
   metrics.set_step(step);
@@ -31,6 +32,7 @@ void SendMetrics(int64_t step, double loss) {
   metrics.set_samples(step * 32);
   (*metrics.mutable_values())["loss"] = loss;
   (*metrics.mutable_values())["accuracy"] = 0.5;
+  metrics.mutable_values()->insert(more.begin(), more.end());
   Send(frame);
 }
 
@@ -104,13 +106,13 @@ int Wait(const v1::WorkerRequest& request) {
   return 0;
 }
 
-// Slow enough that no two points are merged.
+// Each point has a name of its own beside the curves': points of other names are never merged.
 int Zigzag(const v1::WorkerRequest& request) {
   SendStarted(request);
   int64_t step = 0;
   for (const double loss : {5.0, 1.0, 9.0, 4.0}) {
-    SendMetrics(++step, loss);
-    usleep(600'000);
+    ++step;
+    SendMetrics(step, loss, {{"only_at_" + std::to_string(step), 1.0}});
   }
   SendFinished("COMPLETED");
   return 0;
@@ -249,8 +251,8 @@ int Plan(const v1::WorkerRequest& request) {
   return 0;
 }
 
-// The input says what becomes of it: "broken", "die", "die once", "hang", "slow"; else the class
-// "seven" with this process's id as its probability.
+// The input says what becomes of it: "broken", "die", "die once", "hang", "slow" (until the model's
+// folder has a file "go"); else the class "seven" with this process's id as its probability.
 void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& inputs) {
   v1::WorkerFrame frame;
   for (const v1::PredictInput& input : inputs.inputs().inputs()) {
@@ -268,8 +270,8 @@ void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& input
         pause();
       }
     }
-    if (what == "slow") {
-      usleep(300'000);
+    while (what == "slow" && !std::filesystem::exists(request.model_directory() + "/go")) {
+      usleep(2'000);
     }
     auto& one = *frame.mutable_predictions()->add_predictions()->add_classes();
     one.set_name(std::filesystem::exists(request.model_directory() + "/weights.bin") ? "seven"

@@ -19,6 +19,9 @@ using ::testing::HasSubstr;
 using worker_process::StartOptions;
 using worker_process::WorkerProcess;
 
+// A worker that says nothing for so long hangs.
+constexpr absl::Duration kLongest = absl::Seconds(60);
+
 // The real worker on a table of 200 rows made up here.
 class WorkerTest : public ::testing::Test {
  protected:
@@ -59,7 +62,7 @@ class WorkerTest : public ::testing::Test {
                                                        .output_path = folder_ + "/log"});
     EXPECT_TRUE(worker.ok()) << worker.status();
     while (worker.ok()) {
-      auto received = (*worker)->Read(absl::Seconds(20));
+      auto received = (*worker)->Read(kLongest);
       if (!received.ok() || !received->frame) {
         EXPECT_TRUE(received.ok() && received->ended) << "the worker is silent";
         break;
@@ -70,7 +73,7 @@ class WorkerTest : public ::testing::Test {
         terminate = false;
       }
     }
-    exit_code_ = worker.ok() ? (*worker)->Wait(absl::Seconds(10)).code : -1;
+    exit_code_ = worker.ok() ? (*worker)->Wait(kLongest).code : -1;
     return frames;
   }
 
@@ -181,11 +184,11 @@ TEST_F(WorkerTest, ServesManyRequestsWithOneLoadAndTellsAWrongOneFromTheOthers) 
   };
   for (const v1::WorkerFrame& frame :
        {with("1.05", "0.9"), with("1.05", "not a number"), with("0.05", "-0.1")}) {
-    ASSERT_TRUE((*worker)->Write(frame, absl::Seconds(5)).ok());
+    ASSERT_TRUE((*worker)->Write(frame, kLongest).ok());
   }
   std::vector<std::string> answers;
   while (answers.size() < 3) {
-    const auto received = (*worker)->Read(absl::Seconds(20));
+    const auto received = (*worker)->Read(kLongest);
     ASSERT_TRUE(received.ok() && received->frame.has_value());
     if (received->frame->has_predictions()) {
       answers.push_back(received->frame->predictions().predictions(0).classes(0).name());

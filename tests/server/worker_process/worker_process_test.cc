@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -19,6 +21,8 @@ using ::hone::testing::StatusIs;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+constexpr absl::Duration kLongest = absl::Seconds(60);
 
 class WorkerProcessTest : public ::testing::Test {
  protected:
@@ -44,7 +48,7 @@ class WorkerProcessTest : public ::testing::Test {
   }
 
   static std::string LogText(WorkerProcess& worker) {
-    const auto received = worker.Read(absl::Seconds(10));
+    const auto received = worker.Read(kLongest);
     EXPECT_THAT(received, IsOk());
     return received.ok() && received->frame ? received->frame->event().log().text() : "";
   }
@@ -54,10 +58,10 @@ class WorkerProcessTest : public ::testing::Test {
 
 TEST_F(WorkerProcessTest, GivesTheFramesInOrderThenTheEnd) {
   const auto worker = Play("progress { phase: 'one' }\nprogress { phase: 'two' }\n");
-  EXPECT_EQ(worker->Read(absl::Seconds(10))->frame->progress().phase(), "one");
-  EXPECT_EQ(worker->Read(absl::Seconds(10))->frame->progress().phase(), "two");
-  EXPECT_TRUE(worker->Read(absl::Seconds(10))->ended);
-  EXPECT_EQ(worker->Wait(absl::Seconds(10)).ToString(), "exited with 0");
+  EXPECT_EQ(worker->Read(kLongest)->frame->progress().phase(), "one");
+  EXPECT_EQ(worker->Read(kLongest)->frame->progress().phase(), "two");
+  EXPECT_TRUE(worker->Read(kLongest)->ended);
+  EXPECT_EQ(worker->Wait(kLongest).ToString(), "exited with 0");
 }
 
 TEST_F(WorkerProcessTest, HandsOverTheRequest) {
@@ -86,13 +90,27 @@ TEST_F(WorkerProcessTest, LeavesTheWorkerNoDescriptorButItsFive) {
   close(extra);
 }
 
+// A parent that ends without a word, as a server does that is killed.
 TEST_F(WorkerProcessTest, TheWorkerSeesThatItsParentIsGone) {
-  auto worker = Play("progress { phase: 'up' }\n!await parent\n!exit 7\n");
-  EXPECT_TRUE(worker->Read(absl::Seconds(10))->frame.has_value());
-  EXPECT_FALSE(worker->Read(absl::Milliseconds(50))->ended);
-  const pid_t pid = worker->pid();
-  worker.reset();
-  EXPECT_NE(kill(pid, 0), 0);
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);  // the orphan becomes ours
+  int told[2];
+  ASSERT_EQ(pipe(told), 0);
+  const pid_t parent = fork();
+  if (parent == 0) {
+    const auto worker = Play("progress { phase: 'up' }\n!await parent\n!exit 7\n");
+    const pid_t pid = worker->Read(kLongest)->frame.has_value() ? worker->pid() : 0;
+    (void)!write(told[1], &pid, sizeof(pid));
+    _exit(0);
+  }
+  close(told[1]);
+  pid_t worker = 0;
+  EXPECT_EQ(read(told[0], &worker, sizeof(worker)), static_cast<ssize_t>(sizeof(worker)));
+  close(told[0]);
+  int status = 0;
+  EXPECT_EQ(waitpid(parent, &status, 0), parent);
+  EXPECT_EQ(waitpid(worker, &status, 0), worker);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << status;
+  prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 TEST_F(WorkerProcessTest, ReturnsWithoutAFrameWhenTheTimeIsOver) {
@@ -105,14 +123,14 @@ TEST_F(WorkerProcessTest, ReturnsWithoutAFrameWhenTheTimeIsOver) {
 
 TEST_F(WorkerProcessTest, PassesASignalOn) {
   const auto worker = Play("progress { phase: 'up' }\n!await SIGTERM\n!exit 3\n");
-  EXPECT_TRUE(worker->Read(absl::Seconds(10))->frame.has_value());
+  EXPECT_TRUE(worker->Read(kLongest)->frame.has_value());
   worker->Signal(SIGTERM);
-  EXPECT_EQ(worker->Wait(absl::Seconds(10)).code, 3);
+  EXPECT_EQ(worker->Wait(kLongest).code, 3);
 }
 
 TEST_F(WorkerProcessTest, KillsAWorkerThatDoesNotEndInTime) {
   const auto worker = Play("!ignore SIGTERM\nprogress { phase: 'up' }\n!sleep 60000\n");
-  EXPECT_TRUE(worker->Read(absl::Seconds(10))->frame.has_value());
+  EXPECT_TRUE(worker->Read(kLongest)->frame.has_value());
   worker->Signal(SIGTERM);
   const ExitStatus exit = worker->Wait(absl::Milliseconds(50));
   EXPECT_EQ(exit.signal, SIGKILL);
@@ -121,13 +139,13 @@ TEST_F(WorkerProcessTest, KillsAWorkerThatDoesNotEndInTime) {
 
 TEST_F(WorkerProcessTest, NamesTheSignalThatEndedTheWorker) {
   const auto worker = Play("!abort\n");
-  EXPECT_TRUE(worker->Read(absl::Seconds(10))->ended);
-  EXPECT_EQ(worker->Wait(absl::Seconds(10)).ToString(), "was ended by SIGABRT");
+  EXPECT_TRUE(worker->Read(kLongest)->ended);
+  EXPECT_EQ(worker->Wait(kLongest).ToString(), "was ended by SIGABRT");
 }
 
 TEST_F(WorkerProcessTest, RefusesALengthAboveTheCap) {
   const auto worker = Play("!raw ~~~~~~~~\n");
-  EXPECT_THAT(worker->Read(absl::Seconds(10)),
+  EXPECT_THAT(worker->Read(kLongest),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("announced a frame")));
 }
 

@@ -1,0 +1,134 @@
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/base/status.h"
+#include "server/store/job_store.h"
+
+namespace hone::server {
+
+// Another store, whose writes on the scheduler's behalf fail when the test says so; the others, and
+// what is read, go through. The other store outlives this. Fail and failures from any thread.
+class FailingStore final : public store::JobStore {
+ public:
+  explicit FailingStore(store::JobStore& store) : store_(store) {}
+
+  static constexpr char kWhy[] = "the test fails this write";
+
+  void Fail(bool fail) { fail_ = fail; }
+  // From the next job on that is claimed.
+  void FailAfterClaim() { fail_after_claim_ = true; }
+  // Writes that have failed.
+  int failures() const { return failures_; }
+
+  absl::StatusOr<std::vector<store::LoggedEvent>> Commit(
+      absl::FunctionRef<void()> writes) override {
+    return store_.Commit(writes);
+  }
+  absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) override {
+    HONE_RETURN_IF_ERROR(Try());
+    auto claimed = store_.Claim(threads, now);
+    if (claimed.ok() && claimed->has_value() && fail_after_claim_.exchange(false)) {
+      fail_ = true;
+    }
+    return claimed;
+  }
+  absl::Status Append(const std::string& id, int attempt, const store::Report& report,
+                      absl::Time now) override {
+    HONE_RETURN_IF_ERROR(Try());
+    return store_.Append(id, attempt, report, now);
+  }
+  absl::Status Finish(const std::string& id, int attempt, const store::Ending& ending,
+                      absl::Time now) override {
+    HONE_RETURN_IF_ERROR(Try());
+    return store_.Finish(id, attempt, ending, now);
+  }
+  absl::Status Requeue(const std::string& id, int attempt, const store::Requeueing& how,
+                       absl::Time now) override {
+    HONE_RETURN_IF_ERROR(Try());
+    return store_.Requeue(id, attempt, how, now);
+  }
+  absl::StatusOr<int> FailOverdue(absl::Time now) override {
+    HONE_RETURN_IF_ERROR(Try());
+    return store_.FailOverdue(now);
+  }
+
+  absl::StatusOr<jobs::Job> Insert(const store::NewJob& job, absl::Time now) override {
+    return store_.Insert(job, now);
+  }
+  absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) override {
+    return store_.RequestCancel(id, now);
+  }
+  absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override {
+    return store_.RequestPause(id, now);
+  }
+  absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override {
+    return store_.Resume(id, now);
+  }
+  absl::Status Delete(const std::string& id) override { return store_.Delete(id); }
+  absl::StatusOr<std::vector<std::string>> DeleteEnded(const store::KeepJobs& keep,
+                                                       int limit) override {
+    return store_.DeleteEnded(keep, limit);
+  }
+  absl::Status DeleteModel(const std::string& id) override { return store_.DeleteModel(id); }
+  absl::StatusOr<std::vector<std::string>> DeleteModels(const store::KeepModels& keep,
+                                                        int limit) override {
+    return store_.DeleteModels(keep, limit);
+  }
+  absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) override {
+    return store_.PinModel(id, pinned);
+  }
+  absl::StatusOr<int> RemoveGarbage(int events) override { return store_.RemoveGarbage(events); }
+  absl::StatusOr<int> Recover(absl::Time now) override { return store_.Recover(now); }
+  absl::Status RenewLeases(absl::Time now) override { return store_.RenewLeases(now); }
+
+  absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return store_.Get(id); }
+  absl::StatusOr<std::optional<jobs::Job>> FindRequest(
+      const std::string& request_id) const override {
+    return store_.FindRequest(request_id);
+  }
+  absl::StatusOr<store::Page<jobs::Job>> List(const store::ListJobs& what) const override {
+    return store_.List(what);
+  }
+  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
+                                                    int limit) const override {
+    return store_.ReadEvents(id, after, limit);
+  }
+  absl::StatusOr<std::vector<store::JobCount>> Count() const override { return store_.Count(); }
+  absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
+    return store_.OldestQueued();
+  }
+  absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
+    return store_.GetModel(id);
+  }
+  absl::StatusOr<store::Page<v1::Model>> ListModels(int limit, int64_t before_row) const override {
+    return store_.ListModels(limit, before_row);
+  }
+  absl::StatusOr<std::vector<std::string>> FindDamage() const override {
+    return store_.FindDamage();
+  }
+  const std::string& generation() const override { return store_.generation(); }
+  store::DatasetStore& datasets() override { return store_.datasets(); }
+  const store::DatasetStore& datasets() const override { return store_.datasets(); }
+
+ private:
+  absl::Status Try() {
+    if (!fail_) {
+      return absl::OkStatus();
+    }
+    ++failures_;
+    return absl::UnavailableError(kWhy);
+  }
+
+  store::JobStore& store_;
+  std::atomic<bool> fail_ = false;
+  std::atomic<bool> fail_after_claim_ = false;
+  std::atomic<int> failures_ = 0;
+};
+
+}  // namespace hone::server

@@ -1,0 +1,113 @@
+// The queue: who is claimed, when, and what those who wait are told.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+
+#include "tests/server/job_store_testing.h"
+
+namespace hone::server::store {
+namespace {
+
+class JobQueueTest : public JobStoreTest {};
+
+INSTANTIATE_TEST_SUITE_P(Stores, JobQueueTest, ::testing::ValuesIn(kStoreBackends), BackendName);
+
+TEST_P(JobQueueTest, ClaimTakesTheOldestOnceAndRaisesTheAttempt) {
+  const std::string first = Insert();
+  const std::string second = Insert();
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, first);
+  const auto claimed = store_->Claim(8, kNow);
+  EXPECT_EQ((*claimed)->id, second);
+  EXPECT_EQ((*claimed)->attempt, 1);
+  EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
+}
+
+TEST_P(JobQueueTest, AJobThatWaitsForThreadsIsNotOvertaken) {
+  Insert("", 4);
+  Insert("", 1);
+  EXPECT_EQ(*store_->Claim(2, kNow), std::nullopt);
+}
+
+TEST_P(JobQueueTest, AJobIsNotClaimedBeforeItsDelayIsOver) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->Requeue(id, 1, {.charged = true, .delay = absl::Seconds(5)}, kNow), IsOk());
+  EXPECT_EQ(*store_->Claim(8, kNow + absl::Seconds(4)), std::nullopt);
+  EXPECT_EQ((*store_->Claim(8, kNow + absl::Seconds(5)))->attempt, 2);
+}
+
+TEST_P(JobQueueTest, AClockThatWasSetBackDoesNotKeepAJobWaiting) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->Requeue(id, 1, {.message = "again", .delay = absl::Seconds(5)}, kNow),
+              IsOk());
+  EXPECT_FALSE(store_->Claim(1, kNow + absl::Seconds(1))->has_value());
+  EXPECT_TRUE(store_->Claim(1, kNow - absl::Hours(48))->has_value());
+}
+
+TEST_P(JobQueueTest, ClaimTakesTheHighestPriorityFirst) {
+  Insert();
+  v1::JobSpec urgent = Spec("urgent");
+  urgent.set_priority(5);
+  const auto job = store_->Insert({.id = jobs::NewId(), .spec = urgent}, kNow);
+  EXPECT_EQ(store_->Get(job->id)->queue_position, 1);
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, job->id);
+}
+
+TEST_P(JobQueueTest, ListNumbersTheQueueAsGetDoes) {
+  const std::string first = Insert(), second = Insert();
+  const auto page = store_->List({});
+  ASSERT_EQ(page->items.size(), 2u);
+  for (const jobs::Job& job : page->items) {
+    EXPECT_EQ(job.queue_position, store_->Get(job.id)->queue_position);
+  }
+  EXPECT_EQ(store_->Get(second)->queue_position, 2);
+}
+
+TEST_P(JobQueueTest, AQueuedJobKnowsHowLongThoseBeforeItTake) {
+  const auto insert = [&](double seconds) {
+    NewJob job{.id = jobs::NewId(), .spec = Spec()};
+    if (seconds > 0) {
+      job.plan.set_seconds(seconds);
+    }
+    return store_->Insert(job, kNow)->id;
+  };
+  insert(2);
+  const std::string unknown = insert(0), last = insert(1);
+  EXPECT_EQ(store_->Get(unknown)->queued_before, absl::Seconds(2));
+  EXPECT_EQ(store_->Get(last)->queued_before, absl::InfiniteDuration());
+  const auto page = store_->List({});
+  EXPECT_EQ(page->items[1].queued_before, absl::Seconds(2));
+  EXPECT_EQ(page->items[0].queued_before, absl::InfiniteDuration());
+}
+
+TEST_P(JobQueueTest, TheOldestJobOfTheQueueIsTheOneMadeFirstWhateverItsPriority) {
+  EXPECT_EQ(*store_->OldestQueued(), std::nullopt);
+  v1::JobSpec urgent = Spec();
+  urgent.set_priority(5);
+  ASSERT_THAT(store_->Insert({.id = "first", .spec = Spec()}, kNow), IsOk());
+  ASSERT_THAT(store_->Insert({.id = "urgent", .spec = urgent}, kNow + absl::Seconds(9)), IsOk());
+  EXPECT_EQ(*store_->OldestQueued(), kNow);
+  ASSERT_THAT(store_->RequestCancel("first", kNow), IsOk());
+  EXPECT_EQ(*store_->OldestQueued(), kNow + absl::Seconds(9));
+}
+
+TEST_P(JobQueueTest, PausingTakesAQueuedJobOutOfTheQueueAndResumingPutsItBack) {
+  const std::string id = Insert();
+  EXPECT_EQ(store_->RequestPause(id, kNow)->state, JobState::kPaused);
+  EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
+  EXPECT_EQ(store_->Resume(id, kNow)->state, JobState::kQueued);
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, id);
+}
+
+TEST_P(JobQueueTest, AQueuedJobFailsWhenItsDeadlineHasPassed) {
+  v1::JobSpec spec = Spec();
+  spec.set_deadline_seconds(10);
+  const auto job = store_->Insert({.id = jobs::NewId(), .spec = spec}, kNow);
+  EXPECT_EQ(*store_->FailOverdue(kNow + absl::Seconds(9)), 0);
+  EXPECT_EQ(*store_->FailOverdue(kNow + absl::Seconds(10)), 1);
+  EXPECT_EQ(store_->Get(job->id)->end_reason, v1::Job::DEADLINE);
+}
+
+}  // namespace
+}  // namespace hone::server::store

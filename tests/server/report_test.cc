@@ -1,0 +1,66 @@
+#include "server/scheduler/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace hone::server::scheduler {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::Event MetricsEvent(int64_t step, const std::string& name = "loss") {
+  v1::Event event;
+  event.mutable_metrics()->set_step(step);
+  (*event.mutable_metrics()->mutable_values())[name] = static_cast<double>(step);
+  return event;
+}
+
+TEST(ReportBuffer, MergesPointsOfTheSameCurvesButKeepsOthers) {
+  ReportBuffer buffer{jobs::Job()};
+  const absl::Duration now = absl::Seconds(100);
+  buffer.Add(MetricsEvent(1), now);
+  buffer.Add(MetricsEvent(2, "validation_loss"), now);
+  buffer.Add(MetricsEvent(3), now);
+  ASSERT_EQ(buffer.report().events.size(), 2u);
+  EXPECT_EQ(buffer.report().events[0].metrics().step(), 3);
+  EXPECT_EQ(buffer.report().latest.values().at("validation_loss"), 2);
+}
+
+TEST(ReportBuffer, DropsLogLinesAboveTheRateAndSaysHowMany) {
+  ReportBuffer buffer{jobs::Job()};
+  const absl::Duration now = absl::Seconds(100);
+  v1::Event line;
+  line.mutable_log()->set_text("x");
+  for (int i = 0; i < ReportBuffer::kLogsPerSecond + 5; ++i) {
+    buffer.Add(line, now);
+  }
+  EXPECT_EQ(buffer.report().events.size(), static_cast<size_t>(ReportBuffer::kLogsPerSecond));
+  buffer.Add(line, now + absl::Seconds(1));
+  EXPECT_THAT(buffer.report().events[ReportBuffer::kLogsPerSecond].log().text(),
+              HasSubstr("5 lines"));
+}
+
+TEST(ReportBuffer, KeepsCheckpointsHoweverMany) {
+  ReportBuffer buffer{jobs::Job()};
+  v1::Event checkpoint;
+  checkpoint.mutable_checkpoint();
+  for (int i = 0; i < 300; ++i) {
+    buffer.Add(checkpoint, absl::Seconds(100));
+  }
+  EXPECT_EQ(buffer.report().events.size(), 300u);
+}
+
+TEST(ReportBuffer, ReplacesAnEventThatNoClientCouldReceive) {
+  ReportBuffer buffer{jobs::Job()};
+  v1::Event event;
+  for (int i = 0; i < 2000; ++i) {
+    event.mutable_layer_statistics()->add_layers()->set_name(std::string(1000, 'n'));
+  }
+  buffer.Add(event, absl::Seconds(100));
+  EXPECT_THAT(buffer.report().events.at(0).log().text(), HasSubstr("dropped"));
+}
+
+}  // namespace
+}  // namespace hone::server::scheduler
