@@ -132,6 +132,7 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
   request.set_data_mirror(deps.config.data_mirror);
   request.set_dataset_path(candidate.dataset_path);
   request.set_model_directory(candidate.model_directory);
+  request.set_refuse_paths(true);
   // Measured beside a running job the time would be wrong, and the job slower.
   request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
   deps.calls.Submit(std::move(request), kPlanTimeout,
@@ -143,6 +144,12 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
                       deps.plans.Put(key, frame->plan());
                       Planned(candidate, std::move(*frame->mutable_plan()), deps, done);
                     });
+}
+
+absl::StatusOr<v1::Job> AnswerKnown(const jobs::Job& known, const store::NewJob& job,
+                                    const v1::JobSpec& spec) {
+  HONE_RETURN_IF_ERROR(store::CheckSameRequest(known, job.request_id, spec, job.request));
+  return jobs::ToProto(known);
 }
 
 void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) {

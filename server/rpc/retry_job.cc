@@ -79,9 +79,8 @@ void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done
       return done(known.status());
     }
     if (known->has_value()) {
-      // Which answers with the known one, also where the old one is no more.
-      job.spec = (*known)->spec;
-      return StoreJob(std::move(job), false, deps, std::move(done));
+      // Also where the old one, whose spec it has, is no more.
+      return done(AnswerKnown(**known, job, (*known)->spec));
     }
   }
   absl::StatusOr<Candidate> candidate = Prepare(request, std::move(job), *id, deps);

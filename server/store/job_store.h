@@ -99,6 +99,10 @@ struct KeepModels {
   int64_t bytes = 0;      // of all of them
 };
 
+// OK: the request that made `known` had this spec and this NewJob::request. ALREADY_EXISTS.
+absl::Status CheckSameRequest(const jobs::Job& known, const std::string& request_id,
+                              const v1::JobSpec& spec, const std::string& request);
+
 class DatasetStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded

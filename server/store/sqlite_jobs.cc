@@ -172,17 +172,11 @@ absl::Status SqliteStore::CheckOrigins(const NewJob& job) {
 }
 
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
-  const std::string spec = Serialize(job.spec);
   if (!job.request_id.empty()) {
     absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
-    if (known.ok() && (Serialize(known->job.spec) != spec ||
-                       (!known->job.request.empty() && known->job.request != job.request))) {
-      return absl::AlreadyExistsError(absl::StrCat("request_id: \"", job.request_id,
-                                                   "\" made jobs/", known->job.id,
-                                                   " from another request"));
-    }
     if (!absl::IsNotFound(known.status())) {
       HONE_RETURN_IF_ERROR(known.status());
+      HONE_RETURN_IF_ERROR(CheckSameRequest(known->job, job.request_id, job.spec, job.request));
       return std::move(known->job);
     }
   }
@@ -191,7 +185,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
     insert_.Text(jobs::TaskName(job.spec))
-        .Blob(spec)
+        .Blob(Serialize(job.spec))
         .Blob(Serialize(job.plan))
         .Int(job.threads)
         .Int(job.spec.priority())
