@@ -101,6 +101,7 @@ class SqliteStore final : public JobStore {
   absl::Status CheckTables();
   absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
   absl::Status PrepareJobs();
+  void RefuseRestOfBrokenBatch();
   absl::Status PrepareRemoval();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
   // Runs `body`; where it fails, nothing of it stays.
@@ -129,6 +130,9 @@ class SqliteStore final : public JobStore {
       overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
       clean_, delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_,
       old_models_, excess_models_, heavy_models_, pin_;
+  bool in_batch_ = false;            // Commit is at its writes
+  bool broken_ = false;              // SQLite has rolled the batch back
+  absl::Status why_broken_;
 };
 
 }  // namespace hone::server::store
