@@ -77,11 +77,7 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
 }  // namespace
 
 absl::Status CheckRoom(const Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const std::vector<store::JobCount> counts, deps.store.Count());
-  int64_t queued = 0;
-  for (const store::JobCount& count : counts) {
-    queued += count.state == jobs::JobState::kQueued ? count.jobs : 0;
-  }
+  HONE_ASSIGN_OR_RETURN(const int64_t queued, deps.store.CountQueued());
   if (queued >= deps.config.max_queued_jobs) {
     return jobs::WithRetryDelay(
         absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait")),

@@ -72,6 +72,9 @@ class SqliteStore final : public JobStore {
       const std::string& request_id) const override {
     return reader_->FindRequest(request_id);
   }
+  absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const override {
+    return reader_->HasUnfinishedRetry(id);
+  }
   absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const override {
     return reader_->List(what);
   }
@@ -80,6 +83,7 @@ class SqliteStore final : public JobStore {
     return reader_->ReadEvents(id, after, limit);
   }
   absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
+  absl::StatusOr<int64_t> CountQueued() const override { return reader_->CountQueued(); }
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
     return reader_->OldestQueued();
   }
@@ -97,11 +101,11 @@ class SqliteStore final : public JobStore {
   const DatasetStore& datasets() const override { return *datasets_; }
 
  private:
+  void RefuseRestOfBrokenBatch();
   absl::Status Migrate();
   absl::Status CheckTables();
   absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
   absl::Status PrepareJobs();
-  void RefuseRestOfBrokenBatch();
   absl::Status PrepareRemoval();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
   // Runs `body`; where it fails, nothing of it stays.
@@ -126,13 +130,13 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<DatasetStore> datasets_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
+  bool in_batch_ = false;            // Commit is at its writes
+  bool broken_ = false;              // SQLite has rolled the batch back
+  absl::Status why_broken_;
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
       overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
       clean_, delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_,
       old_models_, excess_models_, heavy_models_, pin_;
-  bool in_batch_ = false;            // Commit is at its writes
-  bool broken_ = false;              // SQLite has rolled the batch back
-  absl::Status why_broken_;
 };
 
 }  // namespace hone::server::store

@@ -16,6 +16,9 @@ using jobs::JobState;
 // A job that is to wait longer was put back before the clock was: its time has come.
 constexpr absl::Duration kLongestDelay = absl::Hours(1);
 
+// Jobs whose deadline ends them in one transaction.
+constexpr int kOverdueAtOnce = 500;
+
 void BindOptional(Statement& statement, const std::optional<std::string>& value, bool blob) {
   if (!value.has_value()) {
     statement.Null();
@@ -55,7 +58,8 @@ absl::Status SqliteStore::PrepareJobs() {
       {&load_request_, select + "WHERE request_id = ?"},
       {&next_, select + "WHERE state = 'QUEUED' AND NOT (not_before BETWEEN ?1 AND ?2) "
                         "ORDER BY priority DESC, row LIMIT 1"},
-      {&overdue_, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"},
+      {&overdue_, select + "INDEXED BY job_by_deadline WHERE state IN ('QUEUED', 'PAUSED') AND "
+                           "deadline > 0 AND deadline <= ? LIMIT 1"},
       {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
       {&mine_,
        select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND (owner = ? OR lease < ?) "
@@ -386,23 +390,27 @@ absl::StatusOr<jobs::Job> SqliteStore::Resume(const std::string& id, absl::Time 
 }
 
 absl::StatusOr<int> SqliteStore::FailOverdue(absl::Time now) {
-  for (int failed = 0;; ++failed) {
+  int failed = 0;
+  for (; failed < kOverdueAtOnce; ++failed) {
     const absl::StatusOr<JobRow> row = LoadBy(overdue_.Reset().Int(ToNanos(now)));
     if (absl::IsNotFound(row.status())) {
-      return failed;
+      break;
     }
     HONE_RETURN_IF_ERROR(row.status());
+    const bool paused = row->job.state == JobState::kPaused;
     HONE_RETURN_IF_ERROR(Atomically([&] {
       return Apply(*row,
-                   {.from = JobState::kQueued,
+                   {.from = row->job.state,
                     .attempt = row->job.attempt,
                     .to = JobState::kFailed,
                     .reason = v1::Job::DEADLINE,
                     .message = absl::StrCat("deadline_seconds: ", row->job.spec.deadline_seconds(),
-                                            " seconds were over while it waited")},
+                                            " seconds were over while it ",
+                                            paused ? "was paused" : "waited")},
                    now);
     }));
   }
+  return failed;
 }
 
 absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {

@@ -10,6 +10,11 @@ namespace hone::server::store {
 
 using jobs::JobState;
 
+// No job that has not ended goes on from the checkpoints of `old`.
+constexpr char kUnneeded[] =
+    "NOT EXISTS (SELECT 1 FROM job AS retry WHERE retry.retry_of = old.id AND "
+    "retry.retry_of != '' AND retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ";
+
 absl::Status SqliteStore::Delete(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
@@ -34,10 +39,8 @@ absl::Status SqliteStore::Delete(const std::string& id) {
 
 absl::Status SqliteStore::PrepareRemoval() {
   return Prepare({
-      {&ended_,
-       "SELECT id FROM job WHERE end_time > 0 AND end_time < ? AND NOT EXISTS "
-       "(SELECT 1 FROM job AS retry WHERE retry.retry_of = job.id AND retry.retry_of != '' AND "
-       "retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ORDER BY end_time LIMIT ?"},
+      {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
+                             kUnneeded, "ORDER BY end_time LIMIT ?")},
       {&delete_, "DELETE FROM job WHERE row = ? AND state = ?"},
       {&delete_labels_, "DELETE FROM job_label WHERE job_row = ?"},
       {&to_garbage_, "INSERT INTO garbage VALUES (?)"},
@@ -47,18 +50,16 @@ absl::Status SqliteStore::PrepareRemoval() {
        "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"},
       {&delete_model_, "DELETE FROM model WHERE id = ?"},
       {&without_model_, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"},
-      {&retry_,
-       "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
-       "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"},
+      {&retry_, kUnfinishedRetry},
       // A first sieve: whose spec has the model's name among its bytes.
       {&beginner_,
        "SELECT id, state, spec FROM job WHERE state IN "
        "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"},
       {&clean_, "DELETE FROM garbage WHERE job_row = ?"},
       // The newest are passed over; of the others the oldest come first.
-      {&excess_,
-       "SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 ORDER BY end_time DESC "
-       "LIMIT -1 OFFSET ?) ORDER BY end_time LIMIT ?"},
+      {&excess_, absl::StrCat("SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 "
+                              "ORDER BY end_time DESC LIMIT -1 OFFSET ?) AS old WHERE ",
+                              kUnneeded, "ORDER BY end_time LIMIT ?")},
       {&bytes_,
        "SELECT (page_count - freelist_count) * page_size, EXISTS (SELECT 1 FROM garbage) "
        "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"},
