@@ -49,6 +49,9 @@ class Retention {
 
  private:
   void Loop();
+  bool Stopping();
+  // The events of deleted jobs, slice by slice.
+  absl::Status RemoveGarbage();
   absl::Status SweepJobs(absl::Time now);
   absl::Status SweepCheckpoints(absl::Time now);
   absl::Status SweepModels(absl::Time now);
