@@ -232,7 +232,7 @@ class Harness:
 
     def stop_workers(self):
         """Workers are stopped (SIGSTOP) and never continued: they are found silent, killed, and their jobs go on."""
-        self.start("", "--silence-seconds", 1)
+        self.start("", "--silence-seconds", 10)
         done, end = 0, time.monotonic() + 20 * self.options.stops
         while done < self.options.stops and time.monotonic() < end:
             self.top_up()
