@@ -30,8 +30,9 @@ constexpr absl::Duration kWriteAgainAfter = absl::Milliseconds(500);
 constexpr absl::Duration kLogLostWriteEvery = absl::Minutes(1);
 constexpr int kGarbageAtOnce = 2000;  // events
 
-bool MayPass(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+// The store says that the attempt is not ours any more. Whatever else it says may pass.
+bool IsGone(const absl::Status& status) {
+  return absl::IsAborted(status) || absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
 }
 
 }  // namespace
@@ -134,8 +135,8 @@ void Scheduler::WaitForWork(bool busy) {
   bool pending = false;
   for (auto& [id, running] : running_) {
     Attempt& attempt = *running.attempt;
-    pending = pending || attempt.report().pending();
-    if (!attempt.ended() && !attempt.report().full()) {
+    pending = pending || attempt.report().pending() || attempt.dying();
+    if (!attempt.dying() && !attempt.report().full()) {
       wanted.push_back({.fd = attempt.event_fd(), .events = POLLIN, .revents = 0});
     }
   }
@@ -165,7 +166,8 @@ double Scheduler::SecondsLeft() const {
 }
 
 void Scheduler::StartJobs(absl::Time now) {
-  while (static_cast<int>(running_.size()) < options_.concurrent_jobs) {
+  while (!stopping_ && SteadyNow() >= start_again_at_ &&
+         static_cast<int>(running_.size() + unstarted_.size()) < options_.concurrent_jobs) {
     const int free = FreeThreads();
     const auto claimed = writer_.Run<std::optional<jobs::Job>>(
         [&](store::JobStore& store) { return store.Claim(free, now); });
@@ -180,9 +182,9 @@ void Scheduler::StartJobs(absl::Time now) {
   }
 }
 
-absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job& job) const {
+absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) const {
   if (!job.retry_of.empty()) {
-    HONE_RETURN_IF_ERROR(directory_.CopyCheckpoints(job.retry_of, job.id));
+    HONE_RETURN_IF_ERROR(directory_.InheritCheckpoints(job.retry_of, job.id));
   }
   HONE_ASSIGN_OR_RETURN(const std::string directory,
                         directory_.PrepareAttempt(job.id, job.attempt));
@@ -195,16 +197,16 @@ absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
     model_directory = directory_.ModelDirectory(id);
   }
-  return Attempt::Start(job, {.worker = options_.worker,
-                              .run_directory = directory,
-                              .cache_directory = directory_.cache_directory(),
-                              .data_mirror = options_.data_mirror,
-                              .model_directory = model_directory,
-                              .dataset_path = dataset_path,
-                              .memory_bytes = options_.memory_bytes_per_job,
-                              .grace = options_.grace,
-                              .silence = options_.silence,
-                              .stall = options_.stall});
+  return AttemptOptions{.worker = options_.worker,
+                        .run_directory = directory,
+                        .cache_directory = directory_.cache_directory(),
+                        .data_mirror = options_.data_mirror,
+                        .model_directory = model_directory,
+                        .dataset_path = dataset_path,
+                        .memory_bytes = options_.memory_bytes_per_job,
+                        .grace = options_.grace,
+                        .silence = options_.silence,
+                        .stall = options_.stall};
 }
 
 // Not the job's fault: no memory, no processes, no space.
@@ -214,18 +216,29 @@ Decision Scheduler::Again(const jobs::Job& job, std::string message) const {
 }
 
 void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
-  absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
+  const absl::StatusOr<AttemptOptions> prepared = PrepareAttempt(job);
+  absl::StatusOr<std::unique_ptr<Attempt>> attempt =
+      prepared.ok() ? Attempt::Start(job, *prepared) : prepared.status();
   if (attempt.ok()) {
     log::Info("attempt started",
               {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
     run_metrics_.Started(job, now);
     running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
+    failed_starts_ = 0;
     return;
   }
   log::Error("attempt cannot start",
              {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
-  unstarted_.push_back({job, Again(job, absl::StrCat("the worker cannot be started: ",
-                                                     attempt.status().message()))});
+  const std::string message =
+      absl::StrCat("the worker cannot be started: ", attempt.status().message());
+  if (!prepared.ok()) {
+    unstarted_.push_back({job, Again(job, message)});
+    return;
+  }
+  // That no process can be had is the machine's fault, and would be the next job's lot, too: the
+  // job keeps its place, and nobody is started for a while.
+  unstarted_.push_back({job, {.ending = {}, .requeueing = store::Requeueing{.message = message}}});
+  start_again_at_ = SteadyNow() + Delay(options_.retry_delay, failed_starts_++);
 }
 
 void Scheduler::TakeCalls() {
@@ -237,8 +250,9 @@ void Scheduler::TakeCalls() {
   }
   for (const std::string& id : stops) {
     const auto found = running_.find(id);
-    if (found != running_.end()) {
-      Tell(*found->second.attempt);
+    if (found != running_.end() && !Tell(*found->second.attempt)) {
+      const std::lock_guard lock(mutex_);
+      stops_.insert(id);  // the next turn
     }
   }
   for (const std::string& id : forgets) {
@@ -246,17 +260,18 @@ void Scheduler::TakeCalls() {
   }
 }
 
-void Scheduler::Tell(Attempt& attempt) {
+bool Scheduler::Tell(Attempt& attempt) {
   const auto job =
       writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(attempt.job().id); });
   if (!job.ok()) {
-    return;
+    return IsGone(job.status());
   }
   if (job->state == jobs::JobState::kCancelling) {
     attempt.Cancel();
   } else if (job->state == jobs::JobState::kPausing) {
     attempt.Pause();
   }
+  return true;
 }
 
 void Scheduler::KeepHouse(absl::Time now) {
@@ -284,7 +299,7 @@ void Scheduler::LostWrite(absl::string_view what, const std::string& job,
                           const absl::Status& status) {
   const absl::Duration now = SteadyNow();
   write_again_at_ = now + kWriteAgainAfter;
-  if (MayPass(status) && now - lost_write_logged_ < kLogLostWriteEvery) {
+  if (!IsGone(status) && now - lost_write_logged_ < kLogLostWriteEvery) {
     return;
   }
   lost_write_logged_ = now;
@@ -314,12 +329,12 @@ void Scheduler::Flush(absl::Time now) {
     if (!result.ok()) {
       LostWrite("events cannot be written", attempt->job().id, result);
       // A write that failed as a whole is counted by the writer.
-      registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && MayPass(status) ? 1 : 0);
+      registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && !IsGone(status) ? 1 : 0);
     }
-    if (!result.ok() && !MayPass(result)) {
+    if (!result.ok() && IsGone(result)) {
       attempt->Kill();
     }
-    if (result.ok() || !MayPass(result)) {
+    if (result.ok() || IsGone(result)) {
       attempt->report().Taken();
     }
   }
@@ -393,23 +408,34 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   return Settle(running.attempt->job(), running.attempt->outcome(), *running.decision, now);
 }
 
+// As it is in the store, where a wish of the user may have counted more than the decision.
+void Scheduler::LogEnd(const jobs::Job& job, const Decision& decision) {
+  const bool ends = decision.ending.has_value();
+  const auto stored =
+      writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(job.id); });
+  const jobs::JobState decided = ends ? decision.ending->state : jobs::JobState::kQueued;
+  const auto reason = stored.ok() ? stored->end_reason
+                      : ends      ? decision.ending->reason
+                                  : v1::Job::END_REASON_UNSPECIFIED;
+  log::Info("attempt ended",
+            {{"job", job.id},
+             {"attempt", job.attempt},
+             {"state", jobs::StateName(stored.ok() ? stored->state : decided)},
+             {"reason", reason == 0 ? "" : v1::Job::EndReason_Name(reason)},
+             {"message", ends ? decision.ending->message : decision.requeueing->message}});
+}
+
 bool Scheduler::Settle(const jobs::Job& job, const Outcome& outcome, const Decision& decision,
                        absl::Time now) {
   const absl::Status status = Write(job, decision, now);
   if (status.ok()) {
     run_metrics_.Ended(job, outcome, decision, now);
-    const bool ends = decision.ending.has_value();
-    log::Info("attempt ended",
-              {{"job", job.id},
-               {"attempt", job.attempt},
-               {"state", jobs::StateName(ends ? decision.ending->state : jobs::JobState::kQueued)},
-               {"reason", ends ? v1::Job::EndReason_Name(decision.ending->reason) : ""},
-               {"message", ends ? decision.ending->message : decision.requeueing->message}});
+    LogEnd(job, decision);
     return true;
   }
   LostWrite("end of an attempt cannot be written", job.id, status);
   // What cannot be written while the server ends is found at the next start.
-  return !MayPass(status) || stopping_;
+  return IsGone(status) || stopping_;
 }
 
 }  // namespace hone::server::scheduler
