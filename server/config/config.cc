@@ -75,6 +75,9 @@ void DeclareRetention(CLI::App& app, retention::Limits& keep) {
           "Days after which a model that is not pinned is removed; 0: never");
   AddLimit(app, "--keep-models-of-a-name", keep.models_of_a_name,
            "The newest models of one display name that are kept, and pinned ones; 0: all");
+  AddLimit(app, "--keep-best-models-of-a-name", keep.best_models_of_a_name,
+           "Beside the newest, the models of one display name with the highest test_accuracy, else "
+           "the lowest test_loss; 0: none");
   AddLimit(app, "--models-bytes", keep.model_bytes,
            "Bytes of all models together above which the oldest that are not pinned are removed; "
            "0: none");

@@ -122,6 +122,7 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
 absl::Status Retention::SweepModels(absl::Time now) {
   const store::KeepModels keep{.made_since = Since(now, limits_.models),
                                .of_a_name = limits_.models_of_a_name,
+                               .best = limits_.best_models_of_a_name,
                                .bytes = limits_.model_bytes};
   Ids deleted;
   do {

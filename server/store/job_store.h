@@ -96,6 +96,7 @@ struct KeepJobs {
 struct KeepModels {
   absl::Time made_since = absl::InfinitePast();
   int64_t of_a_name = 0;  // the newest with one display name
+  int64_t best = 0;       // of a name: not removed for `of_a_name`, by their test metrics
   int64_t bytes = 0;      // of all of them
 };
 

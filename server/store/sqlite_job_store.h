@@ -38,8 +38,9 @@ struct Change {
   std::optional<std::string> model_id = {};
 };
 
-// The store of OpenSqliteStore. Its functions stand in three files: opening and committing in
-// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, what is removed in sqlite_removal.cc.
+// The store of OpenSqliteStore. Its functions stand in four files: opening and committing in
+// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, wishes and deadlines in sqlite_wishes.cc,
+// what is removed in sqlite_removal.cc.
 class SqliteStore final : public JobStore {
  public:
   explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
@@ -136,7 +137,7 @@ class SqliteStore final : public JobStore {
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
       overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
       clean_, delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_,
-      old_models_, excess_models_, heavy_models_, pin_;
+      old_models_, excess_models_, excess_but_best_, heavy_models_, pin_;
 };
 
 }  // namespace hone::server::store

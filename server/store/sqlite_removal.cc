@@ -15,6 +15,27 @@ constexpr char kUnneeded[] =
     "NOT EXISTS (SELECT 1 FROM job AS retry WHERE retry.retry_of = old.id AND "
     "retry.retry_of != '' AND retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ";
 
+namespace {
+
+// Of a model's row: its test accuracy, else how small its test loss is; NULL where it has neither.
+void ModelScore(sqlite3_context* context, int, sqlite3_value** arguments) {
+  v1::Model model;
+  const void* const bytes = sqlite3_value_blob(arguments[0]);
+  if (bytes == nullptr || !model.ParseFromArray(bytes, sqlite3_value_bytes(arguments[0]))) {
+    return sqlite3_result_null(context);
+  }
+  const auto& metrics = model.evaluation().metrics();
+  if (const auto accuracy = metrics.find("test_accuracy"); accuracy != metrics.end()) {
+    sqlite3_result_double(context, accuracy->second);
+  } else if (const auto loss = metrics.find("test_loss"); loss != metrics.end()) {
+    sqlite3_result_double(context, -loss->second);
+  } else {
+    sqlite3_result_null(context);
+  }
+}
+
+}  // namespace
+
 absl::Status SqliteStore::Delete(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
@@ -38,6 +59,12 @@ absl::Status SqliteStore::Delete(const std::string& id) {
 }
 
 absl::Status SqliteStore::PrepareRemoval() {
+  const int made = sqlite3_create_function(connection_.get(), "model_score", 1,
+                                           SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, &ModelScore,
+                                           nullptr, nullptr);
+  if (made != SQLITE_OK) {
+    return SqliteStatus(made, "model_score", sqlite3_errmsg(connection_.get()));
+  }
   return Prepare({
       {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
                              kUnneeded, "ORDER BY end_time LIMIT ?")},
@@ -69,6 +96,13 @@ absl::Status SqliteStore::PrepareRemoval() {
       {&excess_models_,
        "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY display_name "
        "ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY row LIMIT ?"},
+      {&excess_but_best_,
+       "SELECT id FROM (SELECT id, row, pinned, score, row_number() OVER (PARTITION BY "
+       "display_name "
+       "ORDER BY row DESC) AS age, row_number() OVER (PARTITION BY display_name ORDER BY score "
+       "DESC NULLS LAST, row DESC) AS place FROM "
+       "(SELECT id, row, pinned, display_name, model_score(payload) AS score FROM model)) "
+       "WHERE age > ? AND (place > ? OR score IS NULL) AND pinned = 0 ORDER BY row LIMIT ?"},
       {&heavy_models_,
        "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "
        "FROM model) WHERE total > ? AND pinned = 0 ORDER BY row LIMIT ?"},
@@ -119,8 +153,10 @@ absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteModels(const KeepMod
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> ids,
                         Ids(old_models_.Reset().Int(ToNanos(keep.made_since) - 1).Int(limit)));
   if (keep.of_a_name > 0) {
-    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> more,
-                          Ids(excess_models_.Reset().Int(keep.of_a_name).Int(limit)));
+    Statement& excess = keep.best > 0
+                            ? excess_but_best_.Reset().Int(keep.of_a_name).Int(keep.best).Int(limit)
+                            : excess_models_.Reset().Int(keep.of_a_name).Int(limit);
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> more, Ids(excess));
     ids.insert(ids.end(), more.begin(), more.end());
   }
   if (keep.bytes > 0) {

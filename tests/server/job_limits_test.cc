@@ -85,6 +85,36 @@ TEST_P(JobLimitsTest, JobsOfLabelsAndAStateAreListedInOrderPageByPage) {
   EXPECT_EQ(store_->List({.labels = {"team=a", "run=y"}, .limit = 1})->items[0].id, wanted.back());
 }
 
+TEST_P(JobLimitsTest, TheBestModelsOfANameStayBesideTheNewest) {
+  std::vector<std::string> ids;
+  for (const double accuracy : {0.7, 0.9, 0.8, 0.6, -1.0}) {
+    ids.push_back(Insert({}));
+    ASSERT_THAT(store_->Claim(1, kNow), IsOk());
+    Ending ending{.state = JobState::kSucceeded, .reason = v1::Job::COMPLETED};
+    ending.model.emplace().set_name(jobs::ModelName(ids.back()));
+    if (accuracy >= 0) {
+      (*ending.model->mutable_evaluation()->mutable_metrics())["test_accuracy"] = accuracy;
+    }
+    ASSERT_THAT(store_->Finish(ids.back(), 1, ending, kNow), IsOk());
+  }
+  EXPECT_THAT(*store_->DeleteModels({.of_a_name = 1, .best = 2}, 10),
+              ::testing::ElementsAre(ids[0], ids[3]));
+}
+
+TEST_P(JobLimitsTest, OfModelsWithoutAccuracyTheLowestLossIsTheBest) {
+  std::vector<std::string> ids;
+  for (const double loss : {3.0, 1.0, 2.0, 4.0}) {
+    ids.push_back(Insert({}));
+    ASSERT_THAT(store_->Claim(1, kNow), IsOk());
+    Ending ending{.state = JobState::kSucceeded, .reason = v1::Job::COMPLETED};
+    ending.model.emplace().set_name(jobs::ModelName(ids.back()));
+    (*ending.model->mutable_evaluation()->mutable_metrics())["test_loss"] = loss;
+    ASSERT_THAT(store_->Finish(ids.back(), 1, ending, kNow), IsOk());
+  }
+  EXPECT_THAT(*store_->DeleteModels({.of_a_name = 1, .best = 1}, 10),
+              ::testing::ElementsAre(ids[0], ids[2]));
+}
+
 TEST_P(JobLimitsTest, TheQueueIsCountedWithoutJobsThatDoNotWait) {
   End(0);
   Insert({});
