@@ -37,7 +37,8 @@ struct SchedulerOptions {
 
 // Claims jobs while there is room, runs each in a worker process, writes what it tells to the log,
 // and decides how it ends. One thread does all of it. The arguments of the constructor outlive
-// this.
+// this. Its functions stand in two files: how a job gets a worker in start_jobs.cc, all else in
+// scheduler.cc.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, store::Writer& writer,
