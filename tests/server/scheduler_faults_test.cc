@@ -197,6 +197,20 @@ pid_t FindWorker(const std::string& job_id) {
   return -1;
 }
 
+TEST_F(SchedulerFaultsTest, TheLogSaysWhatBecameOfTheJobWhereAWishCameFirst) {
+  Start();
+  const std::string id = Insert("wait");
+  AwaitFirstStep(id);
+  ASSERT_THAT(writer_->Run<jobs::Job>(
+                  [&](store::JobStore& store) { return store.RequestCancel(id, absl::Now()); }),
+              IsOk());
+  ::testing::internal::CaptureStdout();
+  kill(FindWorker(id), SIGKILL);
+  AwaitEnd(id);
+  scheduler_->Drain();
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(), ::testing::HasSubstr("state=CANCELLED"));
+}
+
 TEST_F(SchedulerFaultsTest, AWorkerThatDoesNotDieHoldsUpNoOtherJob) {
   Start();
   const std::string stuck = Insert("hang");
