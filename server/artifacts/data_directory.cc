@@ -71,19 +71,38 @@ int LatestAttempt(const std::string& run) {
   return latest;
 }
 
+std::string CheckpointsPath(const std::string& run) {
+  return absl::StrCat(run, "/", kAttemptPrefix, LatestAttempt(run), "/checkpoints");
+}
+
 // The folder of a run's checkpoints; "": it has none.
 std::string CheckpointsOf(const std::string& run) {
-  const std::string path =
-      absl::StrCat(run, "/", kAttemptPrefix, LatestAttempt(run), "/checkpoints");
+  const std::string path = CheckpointsPath(run);
   std::error_code error;
-  return fs::is_directory(path, error) ? path : "";
+  return fs::is_directory(path, error) && !fs::is_empty(path, error) ? path : "";
+}
+
+// The same files under `to`, whose entries are durable then. Nothing is copied, so that it takes no
+// time and no room: a checkpoint's files are never written again, only removed.
+absl::Status LinkTree(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::create_hard_links, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, from));
+  HONE_RETURN_IF_ERROR(SyncDirectory(to));
+  for (fs::recursive_directory_iterator it(to, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->is_directory(error)) {
+      HONE_RETURN_IF_ERROR(SyncDirectory(it->path().string()));
+    }
+  }
+  return ToStatus(error, to);
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& root) {
   HONE_RETURN_IF_ERROR(MakeDirectory(root));
-  HONE_ASSIGN_OR_RETURN(std::unique_ptr<DataDirectory> directory, OpenAsItIs(root));
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<DataDirectory> directory, Lock(root, O_CREAT));
   Remove(directory->root_ + "/tmp");
   for (const char* const part : kParts) {
     HONE_RETURN_IF_ERROR(MakeDirectory(absl::StrCat(directory->root_, "/", part)));
@@ -92,11 +111,19 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
 }
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::OpenAsItIs(const std::string& root) {
+  return Lock(root, 0);
+}
+
+absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Lock(const std::string& root,
+                                                                   int create) {
   std::error_code error;
   const std::string real = fs::canonical(root, error).string();
   HONE_RETURN_IF_ERROR(ToStatus(error, root));
   const std::string lock = real + "/lock";
-  const int fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  int fd = ::open(lock.c_str(), O_RDONLY | create | O_CLOEXEC, 0644);
+  if (fd < 0 && errno == ENOENT) {
+    fd = ::open(real.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // no server was ever here
+  }
   if (fd < 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot open ", lock));
   }
@@ -131,8 +158,8 @@ absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job
   return wanted;
 }
 
-absl::Status DataDirectory::CopyCheckpoints(const std::string& from_job,
-                                            const std::string& to_job) const {
+absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
+                                               const std::string& to_job) const {
   const std::string from = absl::StrCat(root_, "/runs/", from_job);
   const std::string to = absl::StrCat(root_, "/runs/", to_job);
   const std::string checkpoints = CheckpointsOf(from);
@@ -143,10 +170,20 @@ absl::Status DataDirectory::CopyCheckpoints(const std::string& from_job,
   // Whole or not at all; the worker verifies each file's SHA-256.
   HONE_ASSIGN_OR_RETURN(const std::string copy, MakeTemporary());
   const std::string attempt = absl::StrCat(copy, "/", kAttemptPrefix, 1);
-  HONE_RETURN_IF_ERROR(MakeDirectory(attempt));
-  fs::copy(checkpoints, attempt + "/checkpoints", fs::copy_options::recursive, error);
-  HONE_RETURN_IF_ERROR(ToStatus(error, checkpoints));
-  return Rename(copy, to);
+  absl::Status status = MakeDirectory(attempt);
+  if (status.ok()) {
+    status = LinkTree(checkpoints, attempt + "/checkpoints");
+  }
+  if (status.ok()) {
+    status = SyncDirectory(attempt);
+  }
+  if (status.ok()) {
+    status = Rename(copy, to);
+  }
+  if (!status.ok()) {
+    Remove(copy);
+  }
+  return status;
 }
 
 void DataDirectory::RemoveModel(const std::string& model_id) const {
@@ -170,10 +207,17 @@ std::vector<std::string> DataDirectory::RunsWithCheckpoints() const {
 }
 
 void DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
-  if (const std::string there = CheckpointsOf(absl::StrCat(root_, "/runs/", job_id));
-      !there.empty()) {
-    Remove(there);
+  std::error_code error;
+  fs::directory_iterator it(CheckpointsPath(absl::StrCat(root_, "/runs/", job_id)), error);
+  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
+    Remove(it->path().string());
   }
+}
+
+bool DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
+  const std::string path = CheckpointsPath(absl::StrCat(root_, "/runs/", job_id));
+  std::error_code error;
+  return fs::is_directory(path, error) && fs::is_empty(path, error);
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

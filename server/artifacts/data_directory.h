@@ -45,15 +45,16 @@ class DataDirectory {
   absl::StatusOr<std::string> PrepareAttempt(const std::string& job_id, int attempt) const;
 
   // Lets a job that has no folder yet begin with what another one's checkpoints are, if it has any.
-  absl::Status CopyCheckpoints(const std::string& from_job, const std::string& to_job) const;
+  absl::Status InheritCheckpoints(const std::string& from_job, const std::string& to_job) const;
 
   // A model's folder, out of sight at once.
   void RemoveModel(const std::string& model_id) const;
 
   // The ids of the jobs that have checkpoints.
   std::vector<std::string> RunsWithCheckpoints() const;
-  // What else a job's attempts wrote stays.
+  // What else a job's attempts wrote stays, and the empty folder, which says that there were some.
   void RemoveCheckpoints(const std::string& job_id) const;
+  bool CheckpointsWereRemoved(const std::string& job_id) const;
 
   // All folders of a job's attempts.
   void RemoveRun(const std::string& job_id) const;
@@ -75,6 +76,8 @@ class DataDirectory {
   std::map<std::string, int64_t> BytesByPart() const;
 
  private:
+  // `create`: O_CREAT, or 0.
+  static absl::StatusOr<std::unique_ptr<DataDirectory>> Lock(const std::string& root, int create);
   DataDirectory(std::string root, int lock_fd) : root_(std::move(root)), lock_fd_(lock_fd) {}
 
   const std::string root_;

@@ -28,19 +28,30 @@ std::string EnvironmentName(absl::string_view flag) {
                                     absl::StripPrefix(flag, "--"), {{"-", "_"}})));
 }
 
-// A flag in `unit`s; 0 is for ever where the default is.
+// A flag in `unit`s.
 void AddDuration(CLI::App& app, const std::string& flag, absl::Duration& value, absl::Duration unit,
                  CLI::Range range, const std::string& text) {
-  const bool for_ever = value == absl::InfiniteDuration();
+  app.add_option_function<double>(
+         flag, [&value, unit](const double& number) { value = number * unit; }, text)
+      ->envname(EnvironmentName(flag))
+      ->check(range)
+      ->default_str(absl::StrCat(absl::FDivDuration(value, unit)));
+}
+
+// For how many days something is kept; 0: for ever.
+void AddDays(CLI::App& app, const std::string& flag, absl::Duration& value,
+             const std::string& text) {
+  constexpr absl::Duration kDay = absl::Hours(24);
   app.add_option_function<double>(
          flag,
-         [&value, unit, for_ever](const double& number) {
-           value = for_ever && number == 0 ? absl::InfiniteDuration() : number * unit;
+         [&value](const double& days) {
+           value = days == 0 ? absl::InfiniteDuration() : days * kDay;
          },
          text)
       ->envname(EnvironmentName(flag))
-      ->check(range)
-      ->default_str(for_ever ? "0" : absl::StrCat(absl::FDivDuration(value, unit)));
+      ->check(CLI::Range(0.0, 36500.0))
+      ->default_str(
+          value == absl::InfiniteDuration() ? "0" : absl::StrCat(absl::FDivDuration(value, kDay)));
 }
 
 // A limit; 0: none.
@@ -53,25 +64,25 @@ void AddLimit(CLI::App& app, const std::string& flag, int64_t& value, const std:
 
 // What is kept, and for how long.
 void DeclareRetention(CLI::App& app, retention::Limits& keep) {
-  const absl::Duration day = absl::Hours(24);
-  const CLI::Range days(0.0, 36500.0);
-  AddDuration(
-      app, "--keep-jobs-days", keep.jobs, day, days,
-      "Days after its end when a job and its history are forgotten, its model not; 0: never");
+  AddDays(app, "--keep-jobs-days", keep.jobs,
+          "Days after its end when a job and its history are forgotten, its model not; 0: never");
   AddLimit(app, "--keep-jobs", keep.jobs_at_most, "Jobs that have ended and are kept; 0: all");
   AddLimit(app, "--store-bytes", keep.store_bytes,
            "Size of the store above which the jobs that ended first are forgotten; 0: none");
-  AddDuration(app, "--keep-checkpoints-days", keep.checkpoints, day, days,
-              "Days after its end when a job's checkpoints are removed");
-  AddDuration(app, "--keep-models-days", keep.models, day, days,
-              "Days after which a model that is not pinned is removed; 0: never");
+  AddDays(app, "--keep-checkpoints-days", keep.checkpoints,
+          "Days after its end when a job's checkpoints are removed; 0: never");
+  AddDays(app, "--keep-models-days", keep.models,
+          "Days after which a model that is not pinned is removed; 0: never");
   AddLimit(app, "--keep-models-of-a-name", keep.models_of_a_name,
            "The newest models of one display name that are kept, and pinned ones; 0: all");
+  AddLimit(app, "--keep-best-models-of-a-name", keep.best_models_of_a_name,
+           "Beside the newest, the models of one display name with the highest test_accuracy, else "
+           "the lowest test_loss; 0: none");
   AddLimit(app, "--models-bytes", keep.model_bytes,
            "Bytes of all models together above which the oldest that are not pinned are removed; "
            "0: none");
-  AddDuration(app, "--keep-datasets-days", keep.datasets, day, days,
-              "Days after which an uploaded data set that no job needed is removed; 0: never");
+  AddDays(app, "--keep-datasets-days", keep.datasets,
+          "Days after which an uploaded data set that no job needed is removed; 0: never");
 }
 
 void Declare(CLI::App& app, Config& config) {
@@ -136,7 +147,7 @@ void Declare(CLI::App& app, Config& config) {
   const absl::Duration second = absl::Seconds(1);
   AddDuration(app, "--grace-seconds", config.grace, second, CLI::Range(0.1, 3600.0),
               "From asking a worker to end to killing it");
-  AddDuration(app, "--silence-seconds", config.silence, second, CLI::Range(1.0, 86400.0),
+  AddDuration(app, "--silence-seconds", config.silence, second, CLI::Range(10.0, 86400.0),
               "Silence of a worker after which it is killed");
   AddDuration(app, "--stall-seconds", config.stall, second, CLI::Range(1.0, 86400.0),
               "A worker that is alive but does not get on for so long is killed");

@@ -22,7 +22,7 @@ inline constexpr JobState kAllStates[] = {
     JobState::kPaused, JobState::kSucceeded, JobState::kFailed,     JobState::kCancelled};
 
 // The whole life of a job. A change that is not listed here cannot be written to the store:
-// sql/0001_init.sql has the same list.
+// the newest trigger `job_state_change` in store/sql/ has the same list.
 inline constexpr std::pair<JobState, JobState> kTransitions[] = {
     {JobState::kQueued, JobState::kRunning},    // claimed by the scheduler
     {JobState::kQueued, JobState::kCancelled},  // by the user, before it ran
@@ -44,6 +44,7 @@ inline constexpr std::pair<JobState, JobState> kTransitions[] = {
     {JobState::kPausing, JobState::kCancelling},
     {JobState::kPaused, JobState::kQueued},  // resumed
     {JobState::kPaused, JobState::kCancelled},
+    {JobState::kPaused, JobState::kFailed},  // its deadline came
 };
 
 constexpr bool IsAllowed(JobState from, JobState to) {

@@ -15,6 +15,7 @@ namespace {
 constexpr std::chrono::minutes kEvery(1);
 // In one transaction: others write in between.
 constexpr int kAtOnce = 100;
+constexpr int kEventsAtOnce = 2000;
 
 using Ids = std::vector<std::string>;
 
@@ -62,12 +63,30 @@ void Retention::Sweep(absl::Time now) {
   }
 }
 
+bool Retention::Stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+absl::Status Retention::RemoveGarbage() {
+  int removed = 1;
+  while (removed > 0 && !Stopping()) {
+    HONE_ASSIGN_OR_RETURN(removed, writer_.Run<int>([](store::JobStore& store) {
+      return store.RemoveGarbage(kEventsAtOnce);
+    }));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Retention::SweepJobs(absl::Time now) {
   const store::KeepJobs keep{.ended_since = Since(now, limits_.jobs),
                              .at_most = limits_.jobs_at_most,
                              .bytes = limits_.store_bytes};
   Ids deleted;
   do {
+    if (keep.bytes > 0) {
+      HONE_RETURN_IF_ERROR(RemoveGarbage());
+    }
     HONE_ASSIGN_OR_RETURN(deleted, writer_.Run<Ids>([&](store::JobStore& store) {
       return store.DeleteEnded(keep, kAtOnce);
     }));
@@ -75,7 +94,7 @@ absl::Status Retention::SweepJobs(absl::Time now) {
       log::Info("job is past its limits and forgotten", {{"job", id}});
       directory_.RemoveRun(id);
     }
-  } while (!deleted.empty());
+  } while (!deleted.empty() && !Stopping());
   return absl::OkStatus();
 }
 
@@ -89,7 +108,11 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
       continue;  // `honed doctor` tells of it
     }
     HONE_RETURN_IF_ERROR(job.status());
-    if (jobs::IsEnd(job->state) && job->end_time <= now - limits_.checkpoints) {
+    if (!jobs::IsEnd(job->state) || job->end_time > now - limits_.checkpoints) {
+      continue;
+    }
+    HONE_ASSIGN_OR_RETURN(const bool needed, store_.HasUnfinishedRetry(id));
+    if (!needed) {
       directory_.RemoveCheckpoints(id);
     }
   }
@@ -99,6 +122,7 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
 absl::Status Retention::SweepModels(absl::Time now) {
   const store::KeepModels keep{.made_since = Since(now, limits_.models),
                                .of_a_name = limits_.models_of_a_name,
+                               .best = limits_.best_models_of_a_name,
                                .bytes = limits_.model_bytes};
   Ids deleted;
   do {

@@ -22,6 +22,7 @@ struct Limits {
   absl::Duration checkpoints = absl::Hours(24 * 7);  // of jobs that have ended, after their end
   absl::Duration models = absl::InfiniteDuration();
   int64_t models_of_a_name = 0;                        // with one display name
+  int64_t best_models_of_a_name = 0;                   // beside those, by their test metrics
   int64_t model_bytes = 0;                             // of all models together
   absl::Duration datasets = absl::InfiniteDuration();  // after the last job that needed them
 };
@@ -49,6 +50,9 @@ class Retention {
 
  private:
   void Loop();
+  bool Stopping();
+  // The events of deleted jobs, slice by slice.
+  absl::Status RemoveGarbage();
   absl::Status SweepJobs(absl::Time now);
   absl::Status SweepCheckpoints(absl::Time now);
   absl::Status SweepModels(absl::Time now);

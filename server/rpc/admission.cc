@@ -77,11 +77,7 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
 }  // namespace
 
 absl::Status CheckRoom(const Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const std::vector<store::JobCount> counts, deps.store.Count());
-  int64_t queued = 0;
-  for (const store::JobCount& count : counts) {
-    queued += count.state == jobs::JobState::kQueued ? count.jobs : 0;
-  }
+  HONE_ASSIGN_OR_RETURN(const int64_t queued, deps.store.CountQueued());
   if (queued >= deps.config.max_queued_jobs) {
     return jobs::WithRetryDelay(
         absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait")),
@@ -132,6 +128,7 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
   request.set_data_mirror(deps.config.data_mirror);
   request.set_dataset_path(candidate.dataset_path);
   request.set_model_directory(candidate.model_directory);
+  request.set_refuse_paths(true);
   // Measured beside a running job the time would be wrong, and the job slower.
   request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
   deps.calls.Submit(std::move(request), kPlanTimeout,
@@ -143,6 +140,12 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
                       deps.plans.Put(key, frame->plan());
                       Planned(candidate, std::move(*frame->mutable_plan()), deps, done);
                     });
+}
+
+absl::StatusOr<v1::Job> AnswerKnown(const jobs::Job& known, const store::NewJob& job,
+                                    const v1::JobSpec& spec) {
+  HONE_RETURN_IF_ERROR(store::CheckSameRequest(known, job.request_id, spec, job.request));
+  return jobs::ToProto(known);
 }
 
 void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) {

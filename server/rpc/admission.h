@@ -30,6 +30,12 @@ absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const D
 // trains.
 void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done);
 
+// What a request that made a job before is answered with: that job; ALREADY_EXISTS if it was
+// another request. `spec` is this one's. Writes nothing, so that no spec gets by its checks where
+// somebody deletes the known job meanwhile.
+absl::StatusOr<v1::Job> AnswerKnown(const jobs::Job& known, const store::NewJob& job,
+                                    const v1::JobSpec& spec);
+
 // Stores a job that was found right, or finds the one of its request_id. `uploaded`: the job's data
 // set is one of this server's, else one of the catalogue.
 void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done);

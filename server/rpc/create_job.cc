@@ -34,8 +34,7 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
       return done(known.status());
     }
     if (known->has_value()) {
-      // Which answers with the known one.
-      return StoreJob(std::move(job), false, deps, std::move(done));
+      return done(AnswerKnown(**known, job, request.spec()));
     }
   }
   if (const absl::Status status = Check(request, deps); !status.ok()) {

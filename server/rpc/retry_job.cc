@@ -47,6 +47,11 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
         absl::StrCat(request.name(), " is ", jobs::StateName(old.state),
                      "; only a job that has failed or was cancelled can be tried again"));
   }
+  if (!request.from_start() && deps.directory.CheckpointsWereRemoved(old_id)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the checkpoints of ", request.name(),
+                     ", with which it would begin, were removed; `from_start` begins anew"));
+  }
   HONE_RETURN_IF_ERROR(CheckRoom(deps));
   HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset,
                         FindDataset(old.spec.data().dataset(), deps));
@@ -79,9 +84,8 @@ void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done
       return done(known.status());
     }
     if (known->has_value()) {
-      // Which answers with the known one, also where the old one is no more.
-      job.spec = (*known)->spec;
-      return StoreJob(std::move(job), false, deps, std::move(done));
+      // Also where the old one, whose spec it has, is no more.
+      return done(AnswerKnown(**known, job, (*known)->spec));
     }
   }
   absl::StatusOr<Candidate> candidate = Prepare(request, std::move(job), *id, deps);

@@ -1,5 +1,6 @@
 #include "server/scheduler/attempt.h"
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -17,6 +18,11 @@ using worker_process::WorkerProcess;
 constexpr int kFramesPerTurn = 256;
 // What a worker may reserve and not use, above its job's share of the memory: stacks, heaps.
 constexpr int64_t kUnusedBytes = int64_t{128} << 20;
+
+// From closing its pipe to being killed.
+constexpr absl::Duration kExitGrace = absl::Seconds(1);
+// How long a turn waits for a process that is about to end.
+constexpr absl::Duration kReapPatience = absl::Milliseconds(20);
 
 }  // namespace
 
@@ -42,6 +48,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);
   request.set_model_directory(options.model_directory);
+  request.set_refuse_paths(true);
   if (job.plan.peak_memory_bytes() == 0) {
     request.set_memory_bytes(options.memory_bytes);
   }
@@ -78,8 +85,26 @@ void Attempt::Take(v1::WorkerFrame frame) {
   }
 }
 
+void Attempt::Reap() {
+  const auto exit = process_->Reap(kReapPatience);
+  if (exit.has_value()) {
+    outcome_.exit = *exit;
+    outcome_.out_of_memory =
+        exit->signal == SIGKILL && !exit->killed_by_us && OomKills() > oom_kills_;
+    ended_ = true;
+  } else if (SteadyNow() >= kill_at_) {
+    process_->Signal(SIGKILL);
+  }
+}
+
 void Attempt::Pump(absl::Time now) {
-  for (int frames = 0; frames < kFramesPerTurn && !ended_ && !report_.full(); ++frames) {
+  if (dying_) {
+    if (!ended_) {
+      Reap();
+    }
+    return;
+  }
+  for (int frames = 0; frames < kFramesPerTurn && !report_.full(); ++frames) {
     absl::StatusOr<Received> received = process_->Read(absl::ZeroDuration());
     if (!received.ok()) {
       outcome_.pipe = received.status();
@@ -87,10 +112,9 @@ void Attempt::Pump(absl::Time now) {
       return;
     }
     if (received->ended) {
-      outcome_.exit = process_->Wait(absl::Seconds(1));
-      outcome_.out_of_memory = outcome_.exit.signal == SIGKILL && OomKills() > oom_kills_;
-      ended_ = true;
-      return;
+      dying_ = true;
+      kill_at_ = std::min(kill_at_, SteadyNow() + kExitGrace);
+      return Reap();
     }
     if (!received->frame.has_value()) {
       break;
@@ -115,7 +139,7 @@ void Attempt::Pump(absl::Time now) {
 void Attempt::Stop() {
   if (!stopping_ && !ended_) {
     stopping_ = true;
-    kill_at_ = SteadyNow() + options_.grace;
+    kill_at_ = std::min(kill_at_, SteadyNow() + options_.grace);
     process_->Signal(SIGTERM);
   }
 }
@@ -137,8 +161,10 @@ void Attempt::Drain() {
 
 void Attempt::Kill() {
   if (!ended_) {
-    outcome_.exit = process_->Wait(absl::ZeroDuration());
-    ended_ = true;
+    dying_ = true;
+    kill_at_ = SteadyNow();
+    process_->Signal(SIGKILL);
+    Reap();
   }
 }
 

@@ -26,7 +26,8 @@ struct AttemptOptions {
 };
 
 // One attempt of a job: its worker process, what it has told, and how it is made to end. For one
-// thread; never blocks for longer than it takes to reap a process that has closed its pipe.
+// thread; never blocks for longer than a moment, also where a process that was killed does not die
+// (a disk that does not answer): then it has not ended.
 class Attempt {
  public:
   static absl::StatusOr<std::unique_ptr<Attempt>> Start(const jobs::Job& job,
@@ -44,6 +45,8 @@ class Attempt {
   void Kill();
 
   bool ended() const { return ended_; }
+  // Nothing more is read of it; it only has to end.
+  bool dying() const { return dying_; }
   const jobs::Job& job() const { return job_; }
   const std::string& run_directory() const { return options_.run_directory; }
   int event_fd() const { return process_->event_fd(); }
@@ -57,6 +60,7 @@ class Attempt {
 
   void Take(v1::WorkerFrame frame);
   void Stop();
+  void Reap();
 
   const jobs::Job job_;
   const AttemptOptions options_;
@@ -69,6 +73,7 @@ class Attempt {
   const absl::Time deadline_;  // InfinitePast: none
   const int64_t oom_kills_;    // of this machine before it began
   bool stopping_ = false;
+  bool dying_ = false;
   bool ended_ = false;
 };
 

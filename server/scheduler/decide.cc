@@ -11,13 +11,12 @@ namespace {
 
 using jobs::JobState;
 
+// Of those that come from outside, as retries; then the delay is at its longest.
+constexpr int kMostCountedKills = 10;
+
 Decision End(JobState state, v1::Job::EndReason reason, std::string message) {
   return {.ending = store::Ending{.state = state, .reason = reason, .message = std::move(message)},
           .requeueing = {}};
-}
-
-absl::Duration Delay(absl::Duration first, int before) {
-  return before > 20 ? kLongestRetryDelay : std::min(first * (1 << before), kLongestRetryDelay);
 }
 
 Decision Again(std::string message) {
@@ -53,6 +52,10 @@ Decision Charged(const Outcome& outcome, int failures, absl::Duration retry_dela
 }
 
 }  // namespace
+
+absl::Duration Delay(absl::Duration first, int before) {
+  return before > 20 ? kLongestRetryDelay : std::min(first * (1 << before), kLongestRetryDelay);
+}
 
 Decision RetryLater(std::string message, v1::Job::EndReason reason, const Record& record,
                     absl::Duration retry_delay) {
@@ -108,7 +111,8 @@ Decision Decide(const Outcome& outcome, const Record& record, absl::Duration ret
   if (outcome.exit.signal == SIGKILL && !outcome.exit.killed_by_us && !outcome.out_of_memory &&
       !outcome.hung && outcome.pipe.ok()) {
     Decision again = Again("the worker was killed from outside");
-    again.requeueing->retry = true;
+    // Counted until the delay is at its longest: kills alone give no job up, nor bring it near.
+    again.requeueing->retry = record.retries < kMostCountedKills;
     if (record.retries > 0) {
       again.requeueing->delay = Delay(retry_delay, record.retries - 1);
     }

@@ -53,4 +53,7 @@ Decision RetryLater(std::string message, v1::Job::EndReason reason, const Record
 
 inline constexpr absl::Duration kLongestRetryDelay = absl::Minutes(5);
 
+// `first`, doubled for each time before, up to kLongestRetryDelay.
+absl::Duration Delay(absl::Duration first, int before);
+
 }  // namespace hone::server::scheduler

@@ -30,8 +30,9 @@ constexpr absl::Duration kWriteAgainAfter = absl::Milliseconds(500);
 constexpr absl::Duration kLogLostWriteEvery = absl::Minutes(1);
 constexpr int kGarbageAtOnce = 2000;  // events
 
-bool MayPass(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+// The store says that the attempt is not ours any more. Whatever else it says may pass.
+bool IsGone(const absl::Status& status) {
+  return absl::IsAborted(status) || absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
 }
 
 }  // namespace
@@ -134,8 +135,8 @@ void Scheduler::WaitForWork(bool busy) {
   bool pending = false;
   for (auto& [id, running] : running_) {
     Attempt& attempt = *running.attempt;
-    pending = pending || attempt.report().pending();
-    if (!attempt.ended() && !attempt.report().full()) {
+    pending = pending || attempt.report().pending() || attempt.dying();
+    if (!attempt.dying() && !attempt.report().full()) {
       wanted.push_back({.fd = attempt.event_fd(), .events = POLLIN, .revents = 0});
     }
   }
@@ -164,70 +165,6 @@ double Scheduler::SecondsLeft() const {
   return sum;
 }
 
-void Scheduler::StartJobs(absl::Time now) {
-  while (static_cast<int>(running_.size()) < options_.concurrent_jobs) {
-    const int free = FreeThreads();
-    const auto claimed = writer_.Run<std::optional<jobs::Job>>(
-        [&](store::JobStore& store) { return store.Claim(free, now); });
-    if (!claimed.ok()) {
-      LostWrite("no job can be claimed", "", claimed.status());
-      return;
-    }
-    if (!claimed->has_value()) {
-      return;
-    }
-    Launch(**claimed, now);
-  }
-}
-
-absl::StatusOr<std::unique_ptr<Attempt>> Scheduler::StartAttempt(const jobs::Job& job) const {
-  if (!job.retry_of.empty()) {
-    HONE_RETURN_IF_ERROR(directory_.CopyCheckpoints(job.retry_of, job.id));
-  }
-  HONE_ASSIGN_OR_RETURN(const std::string directory,
-                        directory_.PrepareAttempt(job.id, job.attempt));
-  std::string dataset_path;
-  if (options_.dataset_path) {
-    HONE_ASSIGN_OR_RETURN(dataset_path, options_.dataset_path(job.id));
-  }
-  std::string model_directory;
-  if (const std::string& model = job.spec.model().pretrained().model(); !model.empty()) {
-    HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
-    model_directory = directory_.ModelDirectory(id);
-  }
-  return Attempt::Start(job, {.worker = options_.worker,
-                              .run_directory = directory,
-                              .cache_directory = directory_.cache_directory(),
-                              .data_mirror = options_.data_mirror,
-                              .model_directory = model_directory,
-                              .dataset_path = dataset_path,
-                              .memory_bytes = options_.memory_bytes_per_job,
-                              .grace = options_.grace,
-                              .silence = options_.silence,
-                              .stall = options_.stall});
-}
-
-// Not the job's fault: no memory, no processes, no space.
-Decision Scheduler::Again(const jobs::Job& job, std::string message) const {
-  return RetryLater(std::move(message), v1::Job::UNAVAILABLE,
-                    {.failures = job.failures, .retries = job.retries}, options_.retry_delay);
-}
-
-void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
-  absl::StatusOr<std::unique_ptr<Attempt>> attempt = StartAttempt(job);
-  if (attempt.ok()) {
-    log::Info("attempt started",
-              {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
-    run_metrics_.Started(job, now);
-    running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
-    return;
-  }
-  log::Error("attempt cannot start",
-             {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
-  unstarted_.push_back({job, Again(job, absl::StrCat("the worker cannot be started: ",
-                                                     attempt.status().message()))});
-}
-
 void Scheduler::TakeCalls() {
   std::set<std::string> stops, forgets;
   {
@@ -237,8 +174,9 @@ void Scheduler::TakeCalls() {
   }
   for (const std::string& id : stops) {
     const auto found = running_.find(id);
-    if (found != running_.end()) {
-      Tell(*found->second.attempt);
+    if (found != running_.end() && !Tell(*found->second.attempt)) {
+      const std::lock_guard lock(mutex_);
+      stops_.insert(id);  // the next turn
     }
   }
   for (const std::string& id : forgets) {
@@ -246,17 +184,18 @@ void Scheduler::TakeCalls() {
   }
 }
 
-void Scheduler::Tell(Attempt& attempt) {
+bool Scheduler::Tell(Attempt& attempt) {
   const auto job =
       writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(attempt.job().id); });
   if (!job.ok()) {
-    return;
+    return IsGone(job.status());
   }
   if (job->state == jobs::JobState::kCancelling) {
     attempt.Cancel();
   } else if (job->state == jobs::JobState::kPausing) {
     attempt.Pause();
   }
+  return true;
 }
 
 void Scheduler::KeepHouse(absl::Time now) {
@@ -284,7 +223,7 @@ void Scheduler::LostWrite(absl::string_view what, const std::string& job,
                           const absl::Status& status) {
   const absl::Duration now = SteadyNow();
   write_again_at_ = now + kWriteAgainAfter;
-  if (MayPass(status) && now - lost_write_logged_ < kLogLostWriteEvery) {
+  if (!IsGone(status) && now - lost_write_logged_ < kLogLostWriteEvery) {
     return;
   }
   lost_write_logged_ = now;
@@ -314,12 +253,12 @@ void Scheduler::Flush(absl::Time now) {
     if (!result.ok()) {
       LostWrite("events cannot be written", attempt->job().id, result);
       // A write that failed as a whole is counted by the writer.
-      registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && MayPass(status) ? 1 : 0);
+      registry_.Add(metrics::Metric::kStoreErrors, {}, committed.ok() && !IsGone(status) ? 1 : 0);
     }
-    if (!result.ok() && !MayPass(result)) {
+    if (!result.ok() && IsGone(result)) {
       attempt->Kill();
     }
-    if (result.ok() || !MayPass(result)) {
+    if (result.ok() || IsGone(result)) {
       attempt->report().Taken();
     }
   }
@@ -393,23 +332,34 @@ bool Scheduler::Conclude(Running& running, absl::Time now) {
   return Settle(running.attempt->job(), running.attempt->outcome(), *running.decision, now);
 }
 
+// As it is in the store, where a wish of the user may have counted more than the decision.
+void Scheduler::LogEnd(const jobs::Job& job, const Decision& decision) {
+  const bool ends = decision.ending.has_value();
+  const auto stored =
+      writer_.Run<jobs::Job>([&](store::JobStore& store) { return store.Get(job.id); });
+  const jobs::JobState decided = ends ? decision.ending->state : jobs::JobState::kQueued;
+  const auto reason = stored.ok() ? stored->end_reason
+                      : ends      ? decision.ending->reason
+                                  : v1::Job::END_REASON_UNSPECIFIED;
+  log::Info("attempt ended",
+            {{"job", job.id},
+             {"attempt", job.attempt},
+             {"state", jobs::StateName(stored.ok() ? stored->state : decided)},
+             {"reason", reason == 0 ? "" : v1::Job::EndReason_Name(reason)},
+             {"message", ends ? decision.ending->message : decision.requeueing->message}});
+}
+
 bool Scheduler::Settle(const jobs::Job& job, const Outcome& outcome, const Decision& decision,
                        absl::Time now) {
   const absl::Status status = Write(job, decision, now);
   if (status.ok()) {
     run_metrics_.Ended(job, outcome, decision, now);
-    const bool ends = decision.ending.has_value();
-    log::Info("attempt ended",
-              {{"job", job.id},
-               {"attempt", job.attempt},
-               {"state", jobs::StateName(ends ? decision.ending->state : jobs::JobState::kQueued)},
-               {"reason", ends ? v1::Job::EndReason_Name(decision.ending->reason) : ""},
-               {"message", ends ? decision.ending->message : decision.requeueing->message}});
+    LogEnd(job, decision);
     return true;
   }
   LostWrite("end of an attempt cannot be written", job.id, status);
   // What cannot be written while the server ends is found at the next start.
-  return !MayPass(status) || stopping_;
+  return IsGone(status) || stopping_;
 }
 
 }  // namespace hone::server::scheduler

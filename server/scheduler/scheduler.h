@@ -37,7 +37,8 @@ struct SchedulerOptions {
 
 // Claims jobs while there is room, runs each in a worker process, writes what it tells to the log,
 // and decides how it ends. One thread does all of it. The arguments of the constructor outlive
-// this.
+// this. Its functions stand in two files: how a job gets a worker in start_jobs.cc, all else in
+// scheduler.cc.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, store::Writer& writer,
@@ -79,11 +80,12 @@ class Scheduler {
   int FreeThreads() const;
   double SecondsLeft() const;
   void StartJobs(absl::Time now);
-  absl::StatusOr<std::unique_ptr<Attempt>> StartAttempt(const jobs::Job& job) const;
+  // Its folder, with what it begins with.
+  absl::StatusOr<AttemptOptions> PrepareAttempt(const jobs::Job& job) const;
   void Launch(const jobs::Job& job, absl::Time now);
   void TakeCalls();
-  // Tells the worker what the store says its job's state is.
-  void Tell(Attempt& attempt);
+  // Tells the worker what the store says its job's state is. False: the store could not say.
+  bool Tell(Attempt& attempt);
   // Deadlines of jobs that wait, and what deleted jobs leave behind.
   void KeepHouse(absl::Time now);
   // One write for all that is pending.
@@ -95,6 +97,7 @@ class Scheduler {
   // The same, for a decision that is made.
   bool Settle(const jobs::Job& job, const Outcome& outcome, const Decision& decision,
               absl::Time now);
+  void LogEnd(const jobs::Job& job, const Decision& decision);
   absl::Status Write(const jobs::Job& job, const Decision& decision, absl::Time now);
   Decision Again(const jobs::Job& job, std::string message) const;
   // Moves the model of a job that succeeded to its place, or decides otherwise where it cannot.
@@ -117,6 +120,8 @@ class Scheduler {
   absl::Duration housekeeping_;
   absl::Duration renewed_;         // leases
   absl::Duration write_again_at_;  // the store could not be written to
+  absl::Duration start_again_at_;  // no worker could be started
+  int failed_starts_ = 0;          // since the last that could
   absl::Duration lost_write_logged_ = -absl::InfiniteDuration();
   std::atomic<int> running_count_ = 0;
   std::atomic<int> running_threads_ = 0;

@@ -96,8 +96,13 @@ struct KeepJobs {
 struct KeepModels {
   absl::Time made_since = absl::InfinitePast();
   int64_t of_a_name = 0;  // the newest with one display name
+  int64_t best = 0;       // of a name: not removed for `of_a_name`, by their test metrics
   int64_t bytes = 0;      // of all of them
 };
+
+// OK: the request that made `known` had this spec and this NewJob::request. ALREADY_EXISTS.
+absl::Status CheckSameRequest(const jobs::Job& known, const std::string& request_id,
+                              const v1::JobSpec& spec, const std::string& request);
 
 class DatasetStore;
 
@@ -145,7 +150,8 @@ class JobStore {
   // FAILED_PRECONDITION also: a job that has not ended goes on from its checkpoints.
   virtual absl::Status Delete(const std::string& id) = 0;
   // Delete for up to `limit` jobs that have ended, are not to be kept and may be deleted, the
-  // oldest first; their ids.
+  // oldest first; their ids. For KeepJobs::bytes one, and none until RemoveGarbage has nothing left
+  // to do: only then it shows what that one took.
   virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) = 0;
   // Forgets a model; its job stays, without it. FAILED_PRECONDITION: a job that has not ended
   // begins with it.
@@ -157,7 +163,8 @@ class JobStore {
   virtual absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) = 0;
   // Removes up to `events` events of deleted jobs; how many there were.
   virtual absl::StatusOr<int> RemoveGarbage(int events) = 0;
-  // QUEUED → FAILED (DEADLINE) for jobs whose deadline has passed; how many.
+  // QUEUED or PAUSED → FAILED (DEADLINE) for jobs whose deadline has passed, a bounded number; how
+  // many.
   virtual absl::StatusOr<int> FailOverdue(absl::Time now) = 0;
   // At start: what this server ran when it ended, and what others claimed and have not renewed for
   // kLease, goes back into the queue, or to its end when that was asked for; how many jobs.
@@ -169,12 +176,15 @@ class JobStore {
   // The job that a request made, if any.
   virtual absl::StatusOr<std::optional<jobs::Job>> FindRequest(
       const std::string& request_id) const = 0;
+  // A job that has not ended goes on from this one's checkpoints.
+  virtual absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const = 0;
   // Without layer tables and confusion matrices.
   virtual absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const = 0;
   // Events with a sequence above `after`, at most `limit`, in order.
   virtual absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
                                                             int limit) const = 0;
   virtual absl::StatusOr<std::vector<JobCount>> Count() const = 0;
+  virtual absl::StatusOr<int64_t> CountQueued() const = 0;
   // When the oldest of the jobs that are queued was made; none: the queue is empty.
   virtual absl::StatusOr<std::optional<absl::Time>> OldestQueued() const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;

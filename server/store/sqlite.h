@@ -16,8 +16,8 @@ namespace hone::server::store {
 // constraint FAILED_PRECONDITION, busy UNAVAILABLE, else INTERNAL.
 absl::Status SqliteStatus(int code, absl::string_view context, absl::string_view message);
 
-// A prepared statement, used again and again: bind in order, step, and it is reset when the Row
-// leaves.
+// A prepared statement, used again and again: bind in order and step. One that stands on a row
+// holds its connection's view of the database; Standing lets it go.
 class Statement {
  public:
   Statement() = default;
@@ -48,6 +48,18 @@ class Statement {
   };
   std::unique_ptr<sqlite3_stmt, Finalize> handle_;
   int next_ = 1;
+};
+
+// Resets a statement at the end of its scope, however that is left.
+class Standing {
+ public:
+  explicit Standing(Statement& statement) : statement_(statement) {}
+  ~Standing() { statement_.Reset(); }
+  Standing(const Standing&) = delete;
+  Standing& operator=(const Standing&) = delete;
+
+ private:
+  Statement& statement_;
 };
 
 struct CloseConnection {

@@ -38,8 +38,9 @@ struct Change {
   std::optional<std::string> model_id = {};
 };
 
-// The store of OpenSqliteStore. Its functions stand in three files: opening and committing in
-// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, what is removed in sqlite_removal.cc.
+// The store of OpenSqliteStore. Its functions stand in four files: opening and committing in
+// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, wishes and deadlines in sqlite_wishes.cc,
+// what is removed in sqlite_removal.cc.
 class SqliteStore final : public JobStore {
  public:
   explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
@@ -72,6 +73,9 @@ class SqliteStore final : public JobStore {
       const std::string& request_id) const override {
     return reader_->FindRequest(request_id);
   }
+  absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const override {
+    return reader_->HasUnfinishedRetry(id);
+  }
   absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const override {
     return reader_->List(what);
   }
@@ -80,6 +84,7 @@ class SqliteStore final : public JobStore {
     return reader_->ReadEvents(id, after, limit);
   }
   absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
+  absl::StatusOr<int64_t> CountQueued() const override { return reader_->CountQueued(); }
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
     return reader_->OldestQueued();
   }
@@ -97,6 +102,7 @@ class SqliteStore final : public JobStore {
   const DatasetStore& datasets() const override { return *datasets_; }
 
  private:
+  void RefuseRestOfBrokenBatch();
   absl::Status Migrate();
   absl::Status CheckTables();
   absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
@@ -125,10 +131,13 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<DatasetStore> datasets_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
+  bool in_batch_ = false;            // Commit is at its writes
+  bool broken_ = false;              // SQLite has rolled the batch back
+  absl::Status why_broken_;
   Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
       overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
       clean_, delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_,
-      old_models_, excess_models_, heavy_models_, pin_;
+      old_models_, excess_models_, excess_but_best_, heavy_models_, pin_;
 };
 
 }  // namespace hone::server::store

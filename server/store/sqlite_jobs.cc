@@ -55,7 +55,8 @@ absl::Status SqliteStore::PrepareJobs() {
       {&load_request_, select + "WHERE request_id = ?"},
       {&next_, select + "WHERE state = 'QUEUED' AND NOT (not_before BETWEEN ?1 AND ?2) "
                         "ORDER BY priority DESC, row LIMIT 1"},
-      {&overdue_, select + "WHERE state = 'QUEUED' AND deadline > 0 AND deadline <= ? LIMIT 1"},
+      {&overdue_, select + "INDEXED BY job_by_deadline WHERE state IN ('QUEUED', 'PAUSED') AND "
+                           "deadline > 0 AND deadline <= ? LIMIT 1"},
       {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
       {&mine_,
        select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND (owner = ? OR lease < ?) "
@@ -172,17 +173,11 @@ absl::Status SqliteStore::CheckOrigins(const NewJob& job) {
 }
 
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
-  const std::string spec = Serialize(job.spec);
   if (!job.request_id.empty()) {
     absl::StatusOr<JobRow> known = LoadBy(load_request_.Reset().Text(job.request_id));
-    if (known.ok() && (Serialize(known->job.spec) != spec ||
-                       (!known->job.request.empty() && known->job.request != job.request))) {
-      return absl::AlreadyExistsError(absl::StrCat("request_id: \"", job.request_id,
-                                                   "\" made jobs/", known->job.id,
-                                                   " from another request"));
-    }
     if (!absl::IsNotFound(known.status())) {
       HONE_RETURN_IF_ERROR(known.status());
+      HONE_RETURN_IF_ERROR(CheckSameRequest(known->job, job.request_id, job.spec, job.request));
       return std::move(known->job);
     }
   }
@@ -191,7 +186,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
     insert_.Text(jobs::TaskName(job.spec))
-        .Blob(spec)
+        .Blob(Serialize(job.spec))
         .Blob(Serialize(job.plan))
         .Int(job.threads)
         .Int(job.spec.priority())
@@ -319,96 +314,6 @@ absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requ
     FollowWish(row.job.state, change);
     return Apply(row, change, now);
   });
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::Move(
-    const std::string& id, absl::string_view wish, const std::string& message,
-    absl::FunctionRef<std::optional<JobState>(JobState)> next, absl::Time now) {
-  HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-  const JobState state = row.job.state;
-  const std::optional<JobState> to = next(state);
-  if (!to.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("jobs/", id, jobs::IsEnd(state) ? " has ended: it is " : " is ",
-                     jobs::StateName(state), " and cannot be ", wish));
-  }
-  if (*to == state) {
-    return row.job;
-  }
-  HONE_RETURN_IF_ERROR(Atomically([&] {
-    Change change{.from = state,
-                  .attempt = row.job.attempt,
-                  .to = *to,
-                  .reason = v1::Job::USER,
-                  .message = message};
-    if (*to == JobState::kQueued) {
-      change.not_before = now;
-    }
-    return Apply(row, change, now);
-  }));
-  HONE_ASSIGN_OR_RETURN(JobRow after, Load(id));
-  return std::move(after.job);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::RequestCancel(const std::string& id, absl::Time now) {
-  return Move(
-      id, "cancelled", "cancelled by the user",
-      [](JobState state) -> std::optional<JobState> {
-        if (jobs::IsEnd(state)) {
-          return std::nullopt;
-        }
-        return jobs::HasWorker(state) ? JobState::kCancelling : JobState::kCancelled;
-      },
-      now);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::RequestPause(const std::string& id, absl::Time now) {
-  return Move(
-      id, "paused", "paused by the user",
-      [](JobState state) -> std::optional<JobState> {
-        switch (state) {
-          case JobState::kQueued:
-          case JobState::kPaused:
-            return JobState::kPaused;
-          case JobState::kRunning:
-          case JobState::kPausing:
-            return JobState::kPausing;
-          default:
-            return std::nullopt;
-        }
-      },
-      now);
-}
-
-absl::StatusOr<jobs::Job> SqliteStore::Resume(const std::string& id, absl::Time now) {
-  return Move(
-      id, "resumed", "resumed by the user",
-      [](JobState state) -> std::optional<JobState> {
-        return state == JobState::kPaused || state == JobState::kQueued
-                   ? std::optional(JobState::kQueued)
-                   : std::nullopt;
-      },
-      now);
-}
-
-absl::StatusOr<int> SqliteStore::FailOverdue(absl::Time now) {
-  for (int failed = 0;; ++failed) {
-    const absl::StatusOr<JobRow> row = LoadBy(overdue_.Reset().Int(ToNanos(now)));
-    if (absl::IsNotFound(row.status())) {
-      return failed;
-    }
-    HONE_RETURN_IF_ERROR(row.status());
-    HONE_RETURN_IF_ERROR(Atomically([&] {
-      return Apply(*row,
-                   {.from = JobState::kQueued,
-                    .attempt = row->job.attempt,
-                    .to = JobState::kFailed,
-                    .reason = v1::Job::DEADLINE,
-                    .message = absl::StrCat("deadline_seconds: ", row->job.spec.deadline_seconds(),
-                                            " seconds were over while it waited")},
-                   now);
-    }));
-  }
 }
 
 absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {

@@ -50,22 +50,8 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
                                " FROM job WHERE id = ?")));
   HONE_RETURN_IF_ERROR(
       reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
-  // Labels are a JSON array.
-  constexpr char kFilter[] =
-      "AND (?3 = '' OR task = ?3) "
-      "AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS wanted WHERE NOT EXISTS (SELECT 1 FROM "
-      "job_label WHERE job_row = job.row AND label = wanted.value)) ORDER BY row ";
-  const std::string of_state = select + "INDEXED BY job_by_state_in_order WHERE state = ?2 AND ";
-  for (const auto& [statement, what] : std::vector<std::pair<Statement*, std::string>>{
-           {&reader->list_, select + "WHERE "}, {&reader->list_state_, of_state}}) {
-    HONE_RETURN_IF_ERROR(
-        statement->Prepare(connection, absl::StrCat(what, "row < ?1 ", kFilter, "DESC LIMIT ?5")));
-  }
-  for (const auto& [statement, what] : std::vector<std::pair<Statement*, std::string>>{
-           {&reader->list_oldest_, select + "WHERE "}, {&reader->list_state_oldest_, of_state}}) {
-    HONE_RETURN_IF_ERROR(
-        statement->Prepare(connection, absl::StrCat(what, "row > ?1 ", kFilter, "LIMIT ?5")));
-  }
+  HONE_RETURN_IF_ERROR(reader->retry_.Prepare(connection, kUnfinishedRetry));
+  HONE_RETURN_IF_ERROR(reader->PrepareLists());
   HONE_RETURN_IF_ERROR(reader->queue_.Prepare(
       connection,
       "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' ORDER BY priority DESC, row"));
@@ -75,6 +61,8 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
       "AND sequence > ? ORDER BY sequence LIMIT ?"));
   HONE_RETURN_IF_ERROR(reader->count_.Prepare(
       connection, "SELECT state, task, count(*) FROM job GROUP BY state, task"));
+  HONE_RETURN_IF_ERROR(
+      reader->count_queued_.Prepare(connection, "SELECT count(*) FROM job WHERE state = 'QUEUED'"));
   HONE_RETURN_IF_ERROR(reader->oldest_queued_.Prepare(
       connection,
       "SELECT create_time FROM job WHERE row = (SELECT min(row) FROM job WHERE state = 'QUEUED')"));
@@ -85,42 +73,79 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
   return reader;
 }
 
+absl::Status SqliteReader::PrepareLists() {
+  const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
+  // Labels are a JSON array.
+  constexpr char kFilter[] =
+      " AND (?3 = '' OR task = ?3) "
+      "AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS wanted WHERE NOT EXISTS (SELECT 1 FROM "
+      "job_label AS has WHERE has.job_row = job.row AND has.label = wanted.value)) ORDER BY ";
+  const std::string of_state = select + "INDEXED BY job_by_state_in_order WHERE state = ?2 AND ";
+  // Walks over the jobs that have the first label, ?6.
+  const std::string of_label =
+      absl::StrCat("SELECT ", kJobColumns,
+                   " FROM job_label INDEXED BY job_label_by_label CROSS JOIN job ON job.row = "
+                   "job_label.job_row WHERE label = ?6 AND (?2 = '' OR state = ?2) AND ");
+  struct List {
+    Statement *newest, *oldest;
+    std::string select;
+    const char* row;
+  };
+  for (const List& list : {List{&list_, &list_oldest_, select + "WHERE ", "row"},
+                           List{&list_state_, &list_state_oldest_, of_state, "row"},
+                           List{&list_label_, &list_label_oldest_, of_label, "job_row"}}) {
+    HONE_RETURN_IF_ERROR(list.newest->Prepare(
+        connection_.get(),
+        absl::StrCat(list.select, list.row, " < ?1", kFilter, list.row, " DESC LIMIT ?5")));
+    HONE_RETURN_IF_ERROR(list.oldest->Prepare(
+        connection_.get(),
+        absl::StrCat(list.select, list.row, " > ?1", kFilter, list.row, " LIMIT ?5")));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
   const std::lock_guard lock(mutex_);
+  const Standing standing(get_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_.Reset().Text(id).Step());
   if (!found) {
     return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
   }
-  absl::StatusOr<JobRow> row = ReadJob(get_);
-  if (row.ok()) {
-    row->job.queue_position = static_cast<int>(get_.ColumnInt(kJobColumnCount));
-    row->job.queued_before = ColumnMilliseconds(get_, kJobColumnCount + 1);
-  }
-  get_.Reset();
-  HONE_RETURN_IF_ERROR(row.status());
-  return std::move(row->job);
+  HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(get_));
+  row.job.queue_position = static_cast<int>(get_.ColumnInt(kJobColumnCount));
+  row.job.queued_before = ColumnMilliseconds(get_, kJobColumnCount + 1);
+  return std::move(row.job);
 }
 
 absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::string& request_id) {
   const std::lock_guard lock(mutex_);
+  const Standing standing(find_request_);
   HONE_ASSIGN_OR_RETURN(const bool found, find_request_.Reset().Text(request_id).Step());
   if (!found) {
     return std::nullopt;
   }
-  absl::StatusOr<JobRow> row = ReadJob(find_request_);
-  find_request_.Reset();
-  HONE_RETURN_IF_ERROR(row.status());
-  return std::move(row->job);
+  HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(find_request_));
+  return std::move(row.job);
+}
+
+absl::StatusOr<bool> SqliteReader::HasUnfinishedRetry(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const Standing standing(retry_);
+  return retry_.Reset().Text(id).Step();
 }
 
 absl::Status SqliteReader::Collect(Statement& list, const ListJobs& what, absl::string_view state,
                                    std::vector<JobRow>& rows) {
+  const Standing standing(list);
   list.Reset()
       .Int(what.oldest_first ? what.from_row : OrNewest(what.from_row))
       .Text(state)
       .Text(what.task)
       .Text(nlohmann::json(what.labels).dump())
       .Int(what.limit + 1);
+  if (!what.labels.empty()) {
+    list.Text(what.labels.front());
+  }
   int64_t bytes = 0;
   for (int count = 0; count < 2 || bytes <= what.max_bytes; ++count) {
     HONE_ASSIGN_OR_RETURN(const bool found, list.Step());
@@ -133,20 +158,25 @@ absl::Status SqliteReader::Collect(Statement& list, const ListJobs& what, absl::
     bytes += BytesOf(row.job);
     rows.push_back(std::move(row));
   }
-  list.Reset();
   return absl::OkStatus();
 }
 
 absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
   const std::lock_guard lock(mutex_);
   std::vector<JobRow> rows;
+  const auto in_order = [&](Statement& newest, Statement& oldest) -> Statement& {
+    return what.oldest_first ? oldest : newest;
+  };
+  const bool labelled = !what.labels.empty();
+  Statement& of_label = in_order(list_label_, list_label_oldest_);
   if (what.states.empty()) {
-    HONE_RETURN_IF_ERROR(Collect(what.oldest_first ? list_oldest_ : list_, what, "", rows));
+    HONE_RETURN_IF_ERROR(
+        Collect(labelled ? of_label : in_order(list_, list_oldest_), what, "", rows));
   }
   const std::set<jobs::JobState> states(what.states.begin(), what.states.end());
   for (const jobs::JobState state : states) {
-    HONE_RETURN_IF_ERROR(Collect(what.oldest_first ? list_state_oldest_ : list_state_, what,
-                                 jobs::StateName(state), rows));
+    HONE_RETURN_IF_ERROR(Collect(labelled ? of_label : in_order(list_state_, list_state_oldest_),
+                                 what, jobs::StateName(state), rows));
   }
   std::sort(rows.begin(), rows.end(), [&](const JobRow& a, const JobRow& b) {
     return what.oldest_first ? a.row < b.row : a.row > b.row;
@@ -174,7 +204,7 @@ absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
 // One walk over the queue for all jobs of a page.
 absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
                                         std::vector<jobs::Job>& items) {
-  queue_.Reset();
+  const Standing standing(queue_);
   size_t numbered = 0;
   absl::Duration before = absl::ZeroDuration();
   for (int position = 1; numbered < queued.size(); ++position) {
@@ -189,13 +219,13 @@ absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_
     }
     before += ColumnMilliseconds(queue_, 1);
   }
-  queue_.Reset();
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::string& id,
                                                                 int64_t after, int limit) {
   const std::lock_guard lock(mutex_);
+  const Standing standing(events_);
   events_.Reset().Text(id).Int(after).Int(limit);
   std::vector<v1::Event> events;
   for (;;) {
@@ -212,7 +242,7 @@ absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::strin
 
 absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
   const std::lock_guard lock(mutex_);
-  count_.Reset();
+  const Standing standing(count_);
   std::vector<JobCount> counts;
   for (;;) {
     HONE_ASSIGN_OR_RETURN(const bool found, count_.Step());
@@ -226,15 +256,21 @@ absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
   }
 }
 
+absl::StatusOr<int64_t> SqliteReader::CountQueued() {
+  const std::lock_guard lock(mutex_);
+  const Standing standing(count_queued_);
+  HONE_RETURN_IF_ERROR(count_queued_.Reset().Step().status());
+  return count_queued_.ColumnInt(0);
+}
+
 absl::StatusOr<std::optional<absl::Time>> SqliteReader::OldestQueued() {
   const std::lock_guard lock(mutex_);
+  const Standing standing(oldest_queued_);
   HONE_ASSIGN_OR_RETURN(const bool found, oldest_queued_.Reset().Step());
   if (!found) {
     return std::nullopt;
   }
-  const absl::Time created = FromNanos(oldest_queued_.ColumnInt(0));
-  oldest_queued_.Reset();
-  return created;
+  return FromNanos(oldest_queued_.ColumnInt(0));
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {
@@ -272,17 +308,17 @@ absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {
 
 absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
   const std::lock_guard lock(mutex_);
+  const Standing standing(get_model_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_model_.Reset().Text(id).Step());
   if (!found) {
     return absl::NotFoundError(absl::StrCat("there is no model models/", id));
   }
-  absl::StatusOr<v1::Model> model = ParseModel(get_model_.ColumnBytes(0));
-  get_model_.Reset();
-  return model;
+  return ParseModel(get_model_.ColumnBytes(0));
 }
 
 absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(int limit, int64_t before_row) {
   const std::lock_guard lock(mutex_);
+  const Standing standing(list_models_);
   list_models_.Reset().Int(OrNewest(before_row)).Int(limit + 1);
   Page<v1::Model> page;
   for (int64_t last = 0, bytes = 0;;) {
@@ -297,7 +333,6 @@ absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(int limit, int64_t befo
     const bool full = static_cast<int>(page.items.size()) == limit;
     if (full || (!page.items.empty() && bytes > kMostPageBytes)) {
       page.next_row = last;
-      list_models_.Reset();
       return page;
     }
     last = list_models_.ColumnInt(0);

@@ -22,10 +22,12 @@ class SqliteReader {
 
   absl::StatusOr<jobs::Job> Get(const std::string& id);
   absl::StatusOr<std::optional<jobs::Job>> FindRequest(const std::string& request_id);
+  absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id);
   absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what);
   absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
                                                     int limit);
   absl::StatusOr<std::vector<JobCount>> Count();
+  absl::StatusOr<int64_t> CountQueued();
   absl::StatusOr<std::optional<absl::Time>> OldestQueued();
   absl::StatusOr<v1::Model> GetModel(const std::string& id);
   absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row);
@@ -33,6 +35,7 @@ class SqliteReader {
 
  private:
   SqliteReader() = default;
+  absl::Status PrepareLists();
   // Appends what one listing finds: more than one page has room for, if there is more.
   absl::Status Collect(Statement& list, const ListJobs& what, absl::string_view state,
                        std::vector<JobRow>& rows);
@@ -44,11 +47,12 @@ class SqliteReader {
   Connection connection_;
   Statement get_;
   Statement find_request_;
-  // By newest and by oldest first; of one state.
-  Statement list_, list_oldest_, list_state_, list_state_oldest_;
+  Statement retry_;
+  // By newest and by oldest first; of one state; with labels.
+  Statement list_, list_oldest_, list_state_, list_state_oldest_, list_label_, list_label_oldest_;
   Statement queue_;
   Statement events_;
-  Statement count_;
+  Statement count_, count_queued_;
   Statement oldest_queued_;
   Statement get_model_;
   Statement list_models_;

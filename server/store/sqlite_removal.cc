@@ -10,6 +10,32 @@ namespace hone::server::store {
 
 using jobs::JobState;
 
+// No job that has not ended goes on from the checkpoints of `old`.
+constexpr char kUnneeded[] =
+    "NOT EXISTS (SELECT 1 FROM job AS retry WHERE retry.retry_of = old.id AND "
+    "retry.retry_of != '' AND retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ";
+
+namespace {
+
+// Of a model's row: its test accuracy, else how small its test loss is; NULL where it has neither.
+void ModelScore(sqlite3_context* context, int, sqlite3_value** arguments) {
+  v1::Model model;
+  const void* const bytes = sqlite3_value_blob(arguments[0]);
+  if (bytes == nullptr || !model.ParseFromArray(bytes, sqlite3_value_bytes(arguments[0]))) {
+    return sqlite3_result_null(context);
+  }
+  const auto& metrics = model.evaluation().metrics();
+  if (const auto accuracy = metrics.find("test_accuracy"); accuracy != metrics.end()) {
+    sqlite3_result_double(context, accuracy->second);
+  } else if (const auto loss = metrics.find("test_loss"); loss != metrics.end()) {
+    sqlite3_result_double(context, -loss->second);
+  } else {
+    sqlite3_result_null(context);
+  }
+}
+
+}  // namespace
+
 absl::Status SqliteStore::Delete(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
@@ -33,11 +59,15 @@ absl::Status SqliteStore::Delete(const std::string& id) {
 }
 
 absl::Status SqliteStore::PrepareRemoval() {
+  const int made = sqlite3_create_function(connection_.get(), "model_score", 1,
+                                           SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, &ModelScore,
+                                           nullptr, nullptr);
+  if (made != SQLITE_OK) {
+    return SqliteStatus(made, "model_score", sqlite3_errmsg(connection_.get()));
+  }
   return Prepare({
-      {&ended_,
-       "SELECT id FROM job WHERE end_time > 0 AND end_time < ? AND NOT EXISTS "
-       "(SELECT 1 FROM job AS retry WHERE retry.retry_of = job.id AND retry.retry_of != '' AND "
-       "retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ORDER BY end_time LIMIT ?"},
+      {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
+                             kUnneeded, "ORDER BY end_time LIMIT ?")},
       {&delete_, "DELETE FROM job WHERE row = ? AND state = ?"},
       {&delete_labels_, "DELETE FROM job_label WHERE job_row = ?"},
       {&to_garbage_, "INSERT INTO garbage VALUES (?)"},
@@ -47,18 +77,16 @@ absl::Status SqliteStore::PrepareRemoval() {
        "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"},
       {&delete_model_, "DELETE FROM model WHERE id = ?"},
       {&without_model_, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"},
-      {&retry_,
-       "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
-       "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1"},
+      {&retry_, kUnfinishedRetry},
       // A first sieve: whose spec has the model's name among its bytes.
       {&beginner_,
        "SELECT id, state, spec FROM job WHERE state IN "
        "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"},
       {&clean_, "DELETE FROM garbage WHERE job_row = ?"},
       // The newest are passed over; of the others the oldest come first.
-      {&excess_,
-       "SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 ORDER BY end_time DESC "
-       "LIMIT -1 OFFSET ?) ORDER BY end_time LIMIT ?"},
+      {&excess_, absl::StrCat("SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 "
+                              "ORDER BY end_time DESC LIMIT -1 OFFSET ?) AS old WHERE ",
+                              kUnneeded, "ORDER BY end_time LIMIT ?")},
       {&bytes_,
        "SELECT (page_count - freelist_count) * page_size, EXISTS (SELECT 1 FROM garbage) "
        "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"},
@@ -68,6 +96,13 @@ absl::Status SqliteStore::PrepareRemoval() {
       {&excess_models_,
        "SELECT id FROM (SELECT id, row, pinned, row_number() OVER (PARTITION BY display_name "
        "ORDER BY row DESC) AS age FROM model) WHERE age > ? AND pinned = 0 ORDER BY row LIMIT ?"},
+      {&excess_but_best_,
+       "SELECT id FROM (SELECT id, row, pinned, score, row_number() OVER (PARTITION BY "
+       "display_name "
+       "ORDER BY row DESC) AS age, row_number() OVER (PARTITION BY display_name ORDER BY score "
+       "DESC NULLS LAST, row DESC) AS place FROM "
+       "(SELECT id, row, pinned, display_name, model_score(payload) AS score FROM model)) "
+       "WHERE age > ? AND (place > ? OR score IS NULL) AND pinned = 0 ORDER BY row LIMIT ?"},
       {&heavy_models_,
        "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "
        "FROM model) WHERE total > ? AND pinned = 0 ORDER BY row LIMIT ?"},
@@ -118,8 +153,10 @@ absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteModels(const KeepMod
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> ids,
                         Ids(old_models_.Reset().Int(ToNanos(keep.made_since) - 1).Int(limit)));
   if (keep.of_a_name > 0) {
-    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> more,
-                          Ids(excess_models_.Reset().Int(keep.of_a_name).Int(limit)));
+    Statement& excess = keep.best > 0
+                            ? excess_but_best_.Reset().Int(keep.of_a_name).Int(keep.best).Int(limit)
+                            : excess_models_.Reset().Int(keep.of_a_name).Int(limit);
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> more, Ids(excess));
     ids.insert(ids.end(), more.begin(), more.end());
   }
   if (keep.bytes > 0) {

@@ -31,6 +31,11 @@ inline constexpr char kQueuedBefore[] =
     "WHERE ahead.state = 'QUEUED' AND (ahead.priority > job.priority OR "
     "(ahead.priority = job.priority AND ahead.row < job.row))) ELSE 0 END";
 
+// A job that has not ended and goes on from the checkpoints of the one with this id.
+inline constexpr char kUnfinishedRetry[] =
+    "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
+    "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1";
+
 struct JobRow {
   int64_t row = 0;
   jobs::Job job;

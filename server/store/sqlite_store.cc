@@ -24,6 +24,7 @@ absl::StatusOr<int64_t> VersionOf(sqlite3* connection) {
 
 absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(connection_, OpenWriter(path));
+  RefuseRestOfBrokenBatch();
   HONE_RETURN_IF_ERROR(Migrate());
   HONE_RETURN_IF_ERROR(CheckTables());
   HONE_RETURN_IF_ERROR(PrepareJobs());
@@ -85,12 +86,30 @@ absl::Status SqliteStore::Prepare(
   return absl::OkStatus();
 }
 
+// SQLite rolls a whole transaction back by itself where the disk or the memory fails. What the
+// batch would still write would then be committed statement by statement: the hooks refuse that.
+void SqliteStore::RefuseRestOfBrokenBatch() {
+  sqlite3_rollback_hook(
+      connection_.get(),
+      [](void* store) {
+        auto* const self = static_cast<SqliteStore*>(store);
+        self->broken_ = self->in_batch_;
+      },
+      this);
+  sqlite3_commit_hook(
+      connection_.get(),
+      [](void* store) { return static_cast<SqliteStore*>(store)->broken_ ? 1 : 0; }, this);
+}
+
 absl::StatusOr<std::vector<LoggedEvent>> SqliteStore::Commit(absl::FunctionRef<void()> writes) {
   logged_.clear();
   HONE_RETURN_IF_ERROR(Execute(connection_.get(), "BEGIN IMMEDIATE"));
+  in_batch_ = true;
+  why_broken_ = absl::UnavailableError("store: a write failed, and all that came with it");
   writes();
-  // SQLite may have rolled everything back by itself (disk full); COMMIT then fails and says so.
-  const absl::Status committed = Execute(connection_.get(), "COMMIT");
+  in_batch_ = false;
+  const absl::Status committed = broken_ ? why_broken_ : Execute(connection_.get(), "COMMIT");
+  broken_ = false;
   if (!committed.ok()) {
     Execute(connection_.get(), "ROLLBACK").IgnoreError();
     logged_.clear();
@@ -100,13 +119,18 @@ absl::StatusOr<std::vector<LoggedEvent>> SqliteStore::Commit(absl::FunctionRef<v
 }
 
 absl::Status SqliteStore::Atomically(absl::FunctionRef<absl::Status()> body) {
+  if (broken_) {
+    return why_broken_;
+  }
   const size_t logged = logged_.size();
   HONE_RETURN_IF_ERROR(Execute(connection_.get(), "SAVEPOINT one"));
   absl::Status status = body();
   if (status.ok()) {
     status = Execute(connection_.get(), "RELEASE one");
   }
-  if (!status.ok()) {
+  if (broken_) {
+    why_broken_ = status;
+  } else if (!status.ok()) {
     logged_.resize(logged);
     Execute(connection_.get(), "ROLLBACK TO one; RELEASE one").IgnoreError();
   }

@@ -49,11 +49,8 @@ class Writer {
       if (!committed.ok() || IsStoresFault(result->status())) {
         observer_.failed();
       }
-      if (committed.ok() || !result->ok()) {
-        done(std::move(*result));
-      } else {
-        done(committed);
-      }
+      // What a write said in a batch that was lost may have come from that.
+      done(committed.ok() ? std::move(*result) : committed);
     };
     if (!Post({[result, work = std::move(work)](JobStore& store) { *result = work(store); },
                finish})) {

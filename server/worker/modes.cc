@@ -19,8 +19,9 @@ using engine::train::TrainingConfig;
 
 absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
   HONE_RETURN_IF_ERROR(jobs::Validate(
-      request.spec(),
-      {.max_threads = std::max(AvailableThreads(), request.threads()), .bf16 = HasBf16()}));
+      request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
+                       .bf16 = HasBf16(),
+                       .local_paths = !request.refuse_paths()}));
   return translate::ToTrainingConfig(request);
 }
 

@@ -339,26 +339,28 @@ void WorkerProcess::Signal(int signal) {
   kill(-pid_, signal);
 }
 
+std::optional<ExitStatus> WorkerProcess::Reap(absl::Duration patience) {
+  const absl::Duration deadline = SteadyNow() + patience;
+  while (!exit_) {
+    int status = 0;
+    const pid_t reaped = waitpid(pid_, &status, WNOHANG);
+    if (reaped != 0) {
+      exit_ = WIFSIGNALED(status) ? ExitStatus{.signal = WTERMSIG(status), .killed_by_us = killed_}
+                                  : ExitStatus{.code = WEXITSTATUS(status)};
+    } else if (SteadyNow() >= deadline) {
+      break;
+    } else {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+  }
+  return exit_;
+}
+
 ExitStatus WorkerProcess::Wait(absl::Duration grace) {
-  if (exit_) {
-    return *exit_;
-  }
-  const absl::Duration deadline = SteadyNow() + grace;
-  int status = 0;
-  pid_t reaped = waitpid(pid_, &status, WNOHANG);
-  while (reaped == 0 && SteadyNow() < deadline) {
-    absl::SleepFor(absl::Milliseconds(5));
-    reaped = waitpid(pid_, &status, WNOHANG);
-  }
-  if (reaped == 0) {
+  if (!Reap(grace)) {
     Signal(SIGKILL);
-    do {
-      reaped = waitpid(pid_, &status, 0);
-    } while (reaped < 0 && errno == EINTR);
   }
-  exit_ = WIFSIGNALED(status) ? ExitStatus{.signal = WTERMSIG(status), .killed_by_us = killed_}
-                              : ExitStatus{.code = WEXITSTATUS(status)};
-  return *exit_;
+  return *Reap(absl::InfiniteDuration());
 }
 
 }  // namespace hone::server::worker_process

@@ -75,7 +75,10 @@ class WorkerProcess {
   // To the worker's process group. Nothing once it was reaped.
   void Signal(int signal);
 
-  // Waits for the end; kills it when `grace` is over.
+  // Waits at most `patience` for the end.
+  std::optional<ExitStatus> Reap(absl::Duration patience);
+  // Waits for the end; kills it when `grace` is over, and waits on for however long it takes to die
+  // (a disk that does not answer holds it up).
   ExitStatus Wait(absl::Duration grace);
 
   pid_t pid() const { return pid_; }

@@ -57,8 +57,14 @@ TEST(Config, LimitsAreInDaysAndZeroIsForEver) {
                   "--keep-checkpoints-days", "0", "--models-bytes", "7"});
   EXPECT_EQ(parsed->config.keep.jobs, absl::Hours(36));
   EXPECT_EQ(parsed->config.keep.models, absl::InfiniteDuration());
-  EXPECT_EQ(parsed->config.keep.checkpoints, absl::ZeroDuration());
+  EXPECT_EQ(parsed->config.keep.checkpoints, absl::InfiniteDuration());
   EXPECT_EQ(parsed->config.keep.model_bytes, 7);
+}
+
+// Its signs of life may come late on a loaded machine.
+TEST(Config, AHealthyWorkerCannotBeTakenForASilentOne) {
+  EXPECT_THAT(ParseFlags({"--data-dir", "d", "--silence-seconds", "1"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--silence-seconds")));
 }
 
 TEST(Config, OnlyRealLoopbackAddressesCount) {

@@ -118,7 +118,7 @@ TEST(Schema, ListsTheTransitionsOfTheTable) {
   for (const auto& [from, to] : jobs::kTransitions) {
     table.insert(absl::StrCat(jobs::StateName(from), ">", jobs::StateName(to)));
   }
-  EXPECT_EQ(QuotedIn(Between(kSchema0001, "CREATE TRIGGER job_state_change", "BEGIN")), table);
+  EXPECT_EQ(QuotedIn(Between(kSchema0006, "CREATE TRIGGER job_state_change", "BEGIN")), table);
 }
 
 // A line of the manual: | QUEUED | RUNNING, PAUSED, … |

@@ -1,0 +1,89 @@
+// How the scheduler gets a job from the queue into a worker process.
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
+#include "server/log/log.h"
+#include "server/scheduler/scheduler.h"
+
+namespace hone::server::scheduler {
+
+void Scheduler::StartJobs(absl::Time now) {
+  while (!stopping_ && SteadyNow() >= start_again_at_ &&
+         static_cast<int>(running_.size() + unstarted_.size()) < options_.concurrent_jobs) {
+    const int free = FreeThreads();
+    const auto claimed = writer_.Run<std::optional<jobs::Job>>(
+        [&](store::JobStore& store) { return store.Claim(free, now); });
+    if (!claimed.ok()) {
+      LostWrite("no job can be claimed", "", claimed.status());
+      return;
+    }
+    if (!claimed->has_value()) {
+      return;
+    }
+    Launch(**claimed, now);
+  }
+}
+
+absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) const {
+  if (!job.retry_of.empty()) {
+    HONE_RETURN_IF_ERROR(directory_.InheritCheckpoints(job.retry_of, job.id));
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string directory,
+                        directory_.PrepareAttempt(job.id, job.attempt));
+  std::string dataset_path;
+  if (options_.dataset_path) {
+    HONE_ASSIGN_OR_RETURN(dataset_path, options_.dataset_path(job.id));
+  }
+  std::string model_directory;
+  if (const std::string& model = job.spec.model().pretrained().model(); !model.empty()) {
+    HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
+    model_directory = directory_.ModelDirectory(id);
+  }
+  return AttemptOptions{.worker = options_.worker,
+                        .run_directory = directory,
+                        .cache_directory = directory_.cache_directory(),
+                        .data_mirror = options_.data_mirror,
+                        .model_directory = model_directory,
+                        .dataset_path = dataset_path,
+                        .memory_bytes = options_.memory_bytes_per_job,
+                        .grace = options_.grace,
+                        .silence = options_.silence,
+                        .stall = options_.stall};
+}
+
+// Not the job's fault: no memory, no processes, no space.
+Decision Scheduler::Again(const jobs::Job& job, std::string message) const {
+  return RetryLater(std::move(message), v1::Job::UNAVAILABLE,
+                    {.failures = job.failures, .retries = job.retries}, options_.retry_delay);
+}
+
+void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
+  const absl::StatusOr<AttemptOptions> prepared = PrepareAttempt(job);
+  absl::StatusOr<std::unique_ptr<Attempt>> attempt =
+      prepared.ok() ? Attempt::Start(job, *prepared) : prepared.status();
+  if (attempt.ok()) {
+    log::Info("attempt started",
+              {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
+    run_metrics_.Started(job, now);
+    running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
+    failed_starts_ = 0;
+    return;
+  }
+  log::Error("attempt cannot start",
+             {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
+  const std::string message =
+      absl::StrCat("the worker cannot be started: ", attempt.status().message());
+  if (!prepared.ok()) {
+    unstarted_.push_back({job, Again(job, message)});
+    return;
+  }
+  // That no process can be had is the machine's fault, and would be the next job's lot, too: the
+  // job keeps its place, and nobody is started for a while.
+  unstarted_.push_back({job, {.ending = {}, .requeueing = store::Requeueing{.message = message}}});
+  start_again_at_ = SteadyNow() + Delay(options_.retry_delay, failed_starts_++);
+}
+
+}  // namespace hone::server::scheduler

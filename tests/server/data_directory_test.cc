@@ -1,0 +1,78 @@
+#include "server/artifacts/data_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::artifacts {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DataDirectoryTest : public ::testing::Test {
+ protected:
+  DataDirectoryTest()
+      : root_(absl::StrCat(::testing::TempDir(), "/data-directory-", ::getpid(), "-", counter_++)) {
+  }
+  ~DataDirectoryTest() override { fs::remove_all(root_); }
+  // A checkpoint of a job's first attempt; its file.
+  std::string Checkpoint(const DataDirectory& directory, const std::string& job) {
+    const std::string folder = *directory.PrepareAttempt(job, 1) + "/checkpoints/step-7";
+    fs::create_directories(folder);
+    std::ofstream(folder + "/weights") << "wwww";
+    return folder + "/weights";
+  }
+
+  static inline int counter_ = 0;
+  const std::string root_;
+};
+
+TEST_F(DataDirectoryTest, ARetryBeginsWithTheSameFilesWithoutACopy) {
+  const auto directory = *DataDirectory::Open(root_);
+  const std::string weights = Checkpoint(*directory, "old");
+  ASSERT_THAT(directory->InheritCheckpoints("old", "new"), ::hone::testing::IsOk());
+  const std::string inherited = root_ + "/runs/new/attempt-1/checkpoints/step-7/weights";
+  ASSERT_TRUE(fs::exists(inherited));
+  EXPECT_TRUE(fs::equivalent(weights, inherited));
+}
+
+TEST_F(DataDirectoryTest, ARetryKeepsItsCheckpointsWhenThoseOfTheOldJobGo) {
+  const auto directory = *DataDirectory::Open(root_);
+  Checkpoint(*directory, "old");
+  ASSERT_THAT(directory->InheritCheckpoints("old", "new"), ::hone::testing::IsOk());
+  directory->RemoveCheckpoints("old");
+  EXPECT_THAT(directory->RunsWithCheckpoints(), ::testing::ElementsAre("new"));
+}
+
+TEST_F(DataDirectoryTest, WhatCannotBeInheritedLeavesNothingBehind) {
+  const auto directory = *DataDirectory::Open(root_);
+  const std::string weights = Checkpoint(*directory, "old");
+  fs::remove_all(root_ + "/runs/old/attempt-1/checkpoints/step-7");
+  ASSERT_EQ(::mkfifo((root_ + "/runs/old/attempt-1/checkpoints/step-7").c_str(), 0600), 0);
+  EXPECT_FALSE(directory->InheritCheckpoints("old", "new").ok());
+  EXPECT_TRUE(fs::is_empty(root_ + "/tmp"));
+}
+
+TEST_F(DataDirectoryTest, RemovedCheckpointsAreToldFromOnesThatNeverWere) {
+  const auto directory = *DataDirectory::Open(root_);
+  Checkpoint(*directory, "old");
+  directory->RemoveCheckpoints("old");
+  EXPECT_TRUE(directory->CheckpointsWereRemoved("old"));
+  EXPECT_FALSE(directory->CheckpointsWereRemoved("other"));
+}
+
+TEST_F(DataDirectoryTest, OpenedAsItIsItStaysAsItIs) {
+  fs::create_directories(root_);
+  ASSERT_THAT(DataDirectory::OpenAsItIs(root_), ::hone::testing::IsOk());
+  EXPECT_TRUE(fs::is_empty(root_));
+}
+
+}  // namespace
+}  // namespace hone::server::artifacts

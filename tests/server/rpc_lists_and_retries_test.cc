@@ -1,0 +1,32 @@
+#include "tests/server/rpc_testing.h"
+
+namespace hone::server::rpc {
+namespace {
+
+TEST_F(RpcTest, ARetryWhoseCheckpointsWereRemovedIsRefusedUnlessItBeginsAnew) {
+  const std::string name = Create(Request("bad data once")).name();
+  Watch(name);
+  const std::string run = root_ + "/runs/" + name.substr(5) + "/attempt-1/checkpoints";
+  ASSERT_TRUE(std::filesystem::exists(run + "/step-7"));
+  std::filesystem::remove_all(run + "/step-7");
+  v1::RetryJobRequest request;
+  request.set_name(name);
+  const grpc::Status refused = Retry(request);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_NE(refused.error_message().find("from_start"), std::string::npos);
+  request.set_from_start(true);
+  EXPECT_TRUE(Retry(request).ok());
+}
+
+TEST_F(RpcTest, JobsOfATaskThatDoesNotExistAreRefused) {
+  grpc::ClientContext context;
+  v1::ListJobsRequest request;
+  request.set_task("clasification");
+  v1::ListJobsResponse response;
+  const grpc::Status status = training_->ListJobs(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(status.error_message().find("classification"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hone::server::rpc
