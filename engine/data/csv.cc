@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/data/byte_source.h"
 #include "engine/data/csv_reader.h"
 
@@ -104,6 +105,7 @@ absl::StatusOr<Source> Open(const std::string& path) {
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": is no text: byte ", zero, " is zero"));
   }
+  HONE_RETURN_IF_ERROR(CheckUtf8(source.text, path));
   source.delimiter = DetectDelimiter(source.text);
   CsvReader reader(source.text, source.delimiter);
   const absl::StatusOr<bool> any = reader.Next();
@@ -244,7 +246,7 @@ absl::Status Fill(const std::vector<Source>& sources, Table& table, int64_t& tra
             missing ? std::numeric_limits<double>::quiet_NaN() : ToNumber(cells[c]);
         if (!value) {
           complaints.Add(absl::StrCat("line ", line, ", column '", column.name, "': '",
-                                      cells[c].substr(0, 40),
+                                      CutUtf8(cells[c], 40),
                                       "' is not a number, as the others there are"));
         }
         column.numbers.push_back(value.value_or(0));

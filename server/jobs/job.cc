@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "engine/base/utf8.h"
 
 namespace hone::server::jobs {
 namespace {
@@ -28,7 +29,7 @@ absl::StatusOr<std::string> IdOf(absl::string_view name, absl::string_view prefi
                            });
   if (!well_formed) {
     return absl::InvalidArgumentError(
-        absl::StrCat("name: must be ", prefix, "<id>, got \"", name.substr(0, 100), "\""));
+        absl::StrCat("name: must be ", prefix, "<id>, got \"", CutUtf8(name, 100), "\""));
   }
   return std::string(id);
 }
