@@ -61,7 +61,9 @@ std::string JobWatch::ResumeToken() const {
 }
 
 void JobWatch::AddFromLog(std::vector<v1::Event> events) {
-  log_is_read_ = events.empty();
+  if (!events.empty()) {
+    log_is_read_ = false;
+  }
   for (v1::Event& event : events) {
     next_.push_back(std::make_shared<const v1::Event>(std::move(event)));
   }
@@ -91,7 +93,8 @@ JobWatch::Next JobWatch::Take(v1::WatchJobResponse& answer) {
     return Next::kEnd;
   }
   if (!Ready()) {
-    return log_is_read_ ? Next::kWait : Next::kReadLog;
+    // From here on: what is published during the read is not in it, and Notified says so.
+    return std::exchange(log_is_read_, true) ? Next::kWait : Next::kReadLog;
   }
   const int64_t sequence = next_.front()->sequence();
   if (sequence > position_ + 1) {
