@@ -57,14 +57,22 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   }
 
   void Tick(absl::Duration now) {
-    const std::lock_guard lock(mutex_);
-    if (idle() && now - last_write_ >= kHeartbeatEvery) {
-      if (const absl::Status there = deps_.store.Get(watch_.job_id()).status();
-          absl::IsNotFound(there)) {
-        return End(there);  // a paused job was deleted
-      }
-      Heartbeat();
+    std::unique_lock lock(mutex_);
+    const auto due = [&] { return idle() && now - last_write_ >= kHeartbeatEvery; };
+    if (!due()) {
+      return;
     }
+    // Without the lock, which the store's writer waits for when it has published.
+    lock.unlock();
+    const absl::Status there = deps_.store.Get(watch_.job_id()).status();
+    lock.lock();
+    if (!due()) {
+      return;
+    }
+    if (absl::IsNotFound(there)) {
+      return End(there);  // a paused job was deleted
+    }
+    Heartbeat();
   }
 
   void Goodbye() {
