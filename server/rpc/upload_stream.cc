@@ -30,10 +30,13 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
   }
 
   void OnReadDone(bool more) override {
-    const bool taken = deps_.datasets.executor().Submit([this, more] {
-      if (!more) {
-        return End(Complete());
+    if (!more) {
+      if (!deps_.datasets.verifications().Submit([this] { End(Complete()); })) {
+        End(absl::ResourceExhaustedError("too many uploads end at a time; try again"));
       }
+      return;
+    }
+    const bool taken = deps_.datasets.executor().Submit([this] {
       if (const absl::Status status = Take(); !status.ok()) {
         return End(status);
       }
