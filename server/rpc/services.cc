@@ -81,7 +81,7 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
     v1::MetricHistory* reply) {
   return Unary<v1::MetricHistory>(context, "GetMetricHistory", deps_, reply)
       .Later([&](Done<v1::MetricHistory> done) {
-        rpc::GetMetricHistory(*request, deps_, std::move(done));
+        rpc::GetMetricHistory(*request, TimeLeft(*context, kMostTime), deps_, std::move(done));
       });
 }
 
