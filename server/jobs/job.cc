@@ -121,6 +121,11 @@ v1::Job::EndReason ParseEndReason(absl::string_view name) {
   return v1::Job::EndReason_Parse(std::string(name), &reason) ? reason : v1::Job::INTERNAL;
 }
 
+bool EndsJob(const v1::Event& event) {
+  const auto state = ParseState(event.state().state());
+  return event.has_state() && state.ok() && IsEnd(*state);
+}
+
 std::string NewId() {
   static constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
   unsigned char random[16];

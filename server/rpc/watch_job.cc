@@ -14,14 +14,6 @@ namespace {
 
 constexpr size_t kFromBus = 64;
 
-bool EndsJob(const v1::Event& event) {
-  if (!event.has_state()) {
-    return false;
-  }
-  const auto state = jobs::ParseState(event.state().state());
-  return state.ok() && jobs::IsEnd(*state);
-}
-
 // The token names the log, the job and the sequence.
 absl::StatusOr<int64_t> ParseToken(const std::string& token, const std::string& generation,
                                    const std::string& job_id, int64_t last_sequence) {
@@ -103,7 +95,7 @@ JobWatch::Next JobWatch::Take(v1::WatchJobResponse& answer) {
     position_ = sequence - 1;
   } else {
     *answer.mutable_event() = *next_.front();
-    ended_ = EndsJob(*next_.front());
+    ended_ = jobs::EndsJob(*next_.front());
     position_ = sequence;
     next_.pop_front();
   }
