@@ -298,7 +298,7 @@ class HonedServer final : public Server {
       [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
   metrics::Bus bus_;
   PlanCache plans_;
-  Transfers transfers_;
+  Transfers transfers_{config_.transfer_idle};
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;

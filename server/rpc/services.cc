@@ -111,8 +111,8 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
 }
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
-    grpc::CallbackServerContext*, const v1::DownloadModelRequest* request) {
-  return OpenDownload(*request, deps_);
+    grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) {
+  return OpenDownload(context, *request, deps_);
 }
 
 grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
