@@ -75,9 +75,7 @@ v1::Dataset ToProto(const store::Dataset& dataset) {
   proto.set_format(dataset.bytes.format);
   proto.set_bytes(dataset.bytes.bytes);
   proto.set_sha256(dataset.bytes.sha256);
-  const int64_t nanos = absl::ToUnixNanos(dataset.create_time);
-  proto.mutable_create_time()->set_seconds(nanos / 1'000'000'000);
-  proto.mutable_create_time()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  *proto.mutable_create_time() = jobs::ToTimestamp(dataset.create_time);
   return proto;
 }
 

@@ -43,6 +43,8 @@ struct Job {
 
 v1::Job ToProto(const Job& job);
 
+google::protobuf::Timestamp ToTimestamp(absl::Time time);
+
 // "classification": the name of the field that is set in the task's oneof; "" where none is.
 std::string TaskName(const v1::JobSpec& spec);
 std::vector<std::string> AllTaskNames();
