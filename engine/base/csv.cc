@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 
 namespace hone {
 namespace {
@@ -138,6 +139,7 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text) {
   if (const size_t zero = table.text.find('\0'); zero != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("is no text: byte ", zero, " is zero"));
   }
+  HONE_RETURN_IF_ERROR(CheckUtf8(table.text));
   table.delimiter = DetectDelimiter(table.text);
   CsvReader reader(table.text, table.delimiter);
   HONE_ASSIGN_OR_RETURN(const bool any, reader.Next());

@@ -45,7 +45,8 @@ struct CsvTable {
 // Finds the delimiter (comma, semicolon, tab or bar: the one that yields the most cells, equally
 // many in most of the first lines) and whether the first line is a header: no cell of it is a
 // number or missing, and below some column is one of numbers, or else no cell of it comes again.
-// INVALID_ARGUMENT: no lines, a zero byte, a quote that is never closed, over 100,000 columns.
+// INVALID_ARGUMENT: no lines, a zero byte, bytes that are not UTF-8, a quote that is never closed,
+// over 100,000 columns.
 absl::StatusOr<CsvTable> OpenCsv(std::string text);
 
 // Calls visit(cells, line) for every record below the header. INVALID_ARGUMENT names the first 20

@@ -158,13 +158,18 @@ std::string Sha256(absl::string_view bytes) {
 }
 
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path) {
+  return Sha256OfFile(path, [] { return true; });
+}
+
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path,
+                                         absl::FunctionRef<bool()> wanted) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   }
   const Digest digest = NewSha256();
   std::vector<char> chunk(1 << 18);
-  for (;;) {
+  while (wanted()) {
     const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) {
       continue;
@@ -177,6 +182,7 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path) {
     }
     EVP_DigestUpdate(digest.get(), chunk.data(), static_cast<size_t>(got));
   }
+  return absl::CancelledError(absl::StrCat(path, ": nobody waits for its SHA-256 any more"));
 }
 
 }  // namespace hone

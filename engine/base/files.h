@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -30,5 +31,7 @@ absl::Status SyncDirectory(const std::string& path);
 // Lower-case hexadecimal SHA-256.
 std::string Sha256(absl::string_view bytes);
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
+// Ends with CANCELLED as soon as `wanted`, asked again and again, says no.
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path, absl::FunctionRef<bool()> wanted);
 
 }  // namespace hone

@@ -7,8 +7,9 @@
 
 namespace hone::engine {
 
-// Philox4x32-10: a counter-based generator. The same (key, counter) gives the same four words on every machine and for any
-// number of threads. Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+// Philox4x32-10: a counter-based generator. The same (key, counter) gives the same four words on
+// every machine and for any number of threads. Source: Salmon, Moraes, Dror, Shaw, "Parallel Random
+// Numbers: As Easy as 1, 2, 3", SC 2011.
 std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 // A number for a name, equal on every machine (FNV-1a, 64 bits).
@@ -17,8 +18,8 @@ uint64_t NameHash(absl::string_view name);
 // Uniform in [0, 1) from 24 random bits.
 inline float ToUnitFloat(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1.0p-24f; }
 
-// A stream of random numbers drawn one after another, for initialisers and shuffles. Two streams of the same seed and name
-// are equal; `index` tells apart streams of one name (an epoch, an example).
+// A stream of random numbers drawn one after another, for initialisers and shuffles. Two streams of
+// the same seed and name are equal; `index` tells apart streams of one name (an epoch, an example).
 class RandomStream {
  public:
   RandomStream(uint64_t seed, absl::string_view name, uint64_t index = 0);

@@ -8,15 +8,17 @@
 
 namespace hone::engine {
 
-// Runs body(k) for every k in [0, threads), each on its own thread of the one OpenMP team of this process, and returns when
-// all are done. body(0) runs on the caller. With threads == 1, or from inside a team, everything runs on the caller.
-// Inside, oneDNN and nested calls run serially.
+// Runs body(k) for every k in [0, threads), each on its own thread of the one OpenMP team of this
+// process, and returns when all are done. body(0) runs on the caller. With threads == 1, or from
+// inside a team, everything runs on the caller. Inside, oneDNN and nested calls run serially.
 void RunTeam(int threads, absl::FunctionRef<void(int)> body);
 
-// The part of [0, count) that is worker k's of n, in multiples of `grain`: contiguous, and the same for the same arguments.
+// The part of [0, count) that is worker k's of n, in multiples of `grain`: contiguous, and the same
+// for the same arguments.
 std::pair<int64_t, int64_t> Slice(int64_t count, int k, int n, int64_t grain = 1);
 
-// Where all workers of a team wait for each other. Spins, since waits are a few microseconds, then sleeps.
+// Where all workers of a team wait for each other. Spins, since waits are a few microseconds, then
+// sleeps.
 class Barrier {
  public:
   explicit Barrier(int workers) : workers_(workers) {}

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
 
 namespace hone::engine::data {
@@ -43,6 +44,7 @@ struct BatchFiles {
 
 absl::Status ReadNames(const TreeFile& file, std::vector<std::string>& names) {
   HONE_ASSIGN_OR_RETURN(const std::string text, file.read(kMostNames));
+  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), file.name));
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     if (const absl::string_view name = absl::StripAsciiWhitespace(line); !name.empty()) {
       names.emplace_back(name);

@@ -114,7 +114,7 @@ absl::Status Fill(const std::vector<Source>& sources, Table& table, int64_t& tra
             missing ? std::numeric_limits<double>::quiet_NaN() : ToNumber(cells[c]);
         if (!value) {
           complaints.Add(absl::StrCat("line ", line, ", column '", column.name, "': '",
-                                      cells[c].substr(0, 40),
+                                      CutUtf8(cells[c], 40),
                                       "' is not a number, as the others there are"));
         }
         column.numbers.push_back(value.value_or(0));

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
 #include "engine/image/image.h"
 
@@ -75,6 +77,11 @@ absl::StatusOr<Listing> List(const std::string& path, const LoadOptions& options
     if (!IsPictureName(file.name)) {
       ++listing.no_pictures;
       return Visit::kGoOn;
+    }
+    if (Utf8Prefix(file.name) < file.name.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": the name of \"", absl::CHexEscape(file.name),
+                       "\" is not UTF-8: rename the file, or its folder"));
     }
     places.push_back(PlaceOf(file.name));
     listing.has_parts = listing.has_parts || places.back().part == Part::kTrain;

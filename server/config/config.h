@@ -31,6 +31,7 @@ struct Config {
   absl::Duration silence = absl::Seconds(120);       // of a worker, after which it is killed
   absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but does not get on
   absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
+  absl::Duration transfer_idle = absl::Minutes(2);  // of an upload or download, then it makes room
   retention::Limits keep;
   std::string log_level = "info";
   std::string log_format = "logfmt";  // or "json"

@@ -116,11 +116,12 @@ absl::Status Blobs::WritePart(const std::string& upload, int64_t offset,
 
 void Blobs::RemovePart(const std::string& upload) const { ::unlink(PartPath(upload).c_str()); }
 
-absl::Status Blobs::Verify(const std::string& upload, const store::DatasetBytes& declared) const {
+absl::Status Blobs::Verify(const std::string& upload, const store::DatasetBytes& declared,
+                           absl::FunctionRef<bool()> wanted) const {
   const std::string part = PartPath(upload);
   HONE_RETURN_IF_ERROR(CheckFormat(part, declared.format));
   HONE_RETURN_IF_ERROR(SyncFile(part));
-  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(part));
+  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(part, wanted));
   return sha256 == declared.sha256
              ? absl::OkStatus()
              : absl::InvalidArgumentError(absl::StrCat(

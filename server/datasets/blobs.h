@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -30,8 +31,10 @@ class Blobs {
   absl::Status WritePart(const std::string& upload, int64_t offset, absl::string_view chunk) const;
   void RemovePart(const std::string& upload) const;
 
-  // Makes the part durable. INVALID_ARGUMENT: its bytes are not those declared.
-  absl::Status Verify(const std::string& upload, const store::DatasetBytes& declared) const;
+  // Makes the part durable. INVALID_ARGUMENT: its bytes are not those declared; CANCELLED: `wanted`
+  // said no while they were read.
+  absl::Status Verify(const std::string& upload, const store::DatasetBytes& declared,
+                      absl::FunctionRef<bool()> wanted) const;
   // Gives it its place, durably.
   absl::Status Publish(const std::string& upload, const store::DatasetBytes& declared) const;
 

@@ -54,6 +54,8 @@ absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
       .bytes = {.format = header.format(), .bytes = header.bytes(), .sha256 = sha256}};
 }
 
+absl::Status Taken() { return absl::AbortedError("a newer stream goes on with this upload"); }
+
 }  // namespace
 
 std::string DatasetName(absl::string_view id) { return absl::StrCat(kPrefix, id); }
@@ -73,9 +75,7 @@ v1::Dataset ToProto(const store::Dataset& dataset) {
   proto.set_format(dataset.bytes.format);
   proto.set_bytes(dataset.bytes.bytes);
   proto.set_sha256(dataset.bytes.sha256);
-  const int64_t nanos = absl::ToUnixNanos(dataset.create_time);
-  proto.mutable_create_time()->set_seconds(nanos / 1'000'000'000);
-  proto.mutable_create_time()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  *proto.mutable_create_time() = jobs::ToTimestamp(dataset.create_time);
   return proto;
 }
 
@@ -86,7 +86,8 @@ Datasets::Datasets(const Limits& limits, const artifacts::DataDirectory& directo
       store_(store),
       writer_(writer),
       blobs_(directory.datasets_directory(), directory.uploads_directory()),
-      executor_(/*threads=*/2, /*max_queued=*/256) {}
+      executor_(/*threads=*/2, /*max_queued=*/256),
+      verifications_(/*threads=*/2, /*max_queued=*/64) {}
 
 absl::Status Datasets::CheckSpace(int64_t more) const {
   const int64_t free = directory_.FreeBytes();
@@ -199,7 +200,7 @@ absl::Status Session::StartAt(int64_t offset) {
   }
   const std::lock_guard lock(turn_->mutex);
   if (number_ != turn_->newest) {
-    return absl::AbortedError("a newer stream goes on with this upload");
+    return Taken();
   }
   if (offset > offset_) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -221,7 +222,7 @@ absl::Status Session::Append(absl::string_view chunk) {
   }
   const std::lock_guard lock(turn_->mutex);
   if (number_ != turn_->newest) {
-    return absl::AbortedError("a newer stream goes on with this upload");
+    return Taken();
   }
   if (bytes > upload_.bytes.bytes - offset_) {
     owner_.Drop(upload_.id).IgnoreError();
@@ -231,26 +232,45 @@ absl::Status Session::Append(absl::string_view chunk) {
   if (offset_ - checked_ >= kCheckEvery) {
     checked_ = offset_;
     HONE_RETURN_IF_ERROR(owner_.CheckSpace(upload_.bytes.bytes - offset_));
+    HONE_RETURN_IF_ERROR(Touch());
+    if (whole_.has_value()) {
+      return absl::OkStatus();
+    }
   }
   HONE_RETURN_IF_ERROR(owner_.blobs_.WritePart(upload_.id, offset_, chunk));
   offset_ += bytes;
   return absl::OkStatus();
 }
 
+// With the turn's lock held.
+absl::Status Session::Touch() {
+  HONE_ASSIGN_OR_RETURN(
+      const store::Begun begun, owner_.writer_.Run<store::Begun>([&](store::JobStore& store) {
+        return store.datasets().BeginUpload(upload_, owner_.limits_.quota_bytes, absl::Now());
+      }));
+  whole_ = begun.dataset;
+  return whole_.has_value() || begun.upload.id == upload_.id ? absl::OkStatus() : Taken();
+}
+
 absl::StatusOr<store::Dataset> Session::Finish() {
   if (whole_.has_value()) {
     return *whole_;
-  }
-  const std::lock_guard turn(turn_->mutex);
-  if (number_ != turn_->newest) {
-    return absl::AbortedError("a newer stream goes on with this upload");
   }
   if (offset_ < upload_.bytes.bytes) {
     return absl::InvalidArgumentError(absl::StrCat("bytes: ", upload_.bytes.bytes,
                                                    " were declared, but the stream ended after ",
                                                    offset_, "; what came is kept"));
   }
-  const absl::Status verified = owner_.blobs_.Verify(upload_.id, upload_.bytes);
+  // Without the lock: it may take minutes, and a newer stream need not wait for it.
+  const absl::Status verified = owner_.blobs_.Verify(
+      upload_.id, upload_.bytes, [this] { return number_ == turn_->newest && !owner_.stopping_; });
+  const std::lock_guard turn(turn_->mutex);
+  if (number_ != turn_->newest) {
+    return Taken();
+  }
+  if (owner_.stopping_) {
+    return absl::UnavailableError("the server is shutting down; what came is kept");
+  }
   if (absl::IsInvalidArgument(verified)) {
     owner_.Drop(upload_.id).IgnoreError();
   }

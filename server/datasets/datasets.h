@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -39,8 +40,9 @@ class Session {
   // ABORTED: a newer stream has taken the upload; INVALID_ARGUMENT: more than was declared, or
   // beyond the limit of a chunk; RESOURCE_EXHAUSTED: no space.
   absl::Status Append(absl::string_view chunk);
-  // After the last chunk: verifies, publishes, stores. INVALID_ARGUMENT: the bytes are not what was
-  // declared; where some are missing, those that came are kept.
+  // After the last chunk: verifies, publishes, stores; reads all the bytes, which may take minutes:
+  // call it on `verifications`. INVALID_ARGUMENT: the bytes are not what was declared; where some
+  // are missing, those that came are kept. UNAVAILABLE: the server is shutting down.
   absl::StatusOr<store::Dataset> Finish();
 
   // Goes on at `offset`: what came after it is sent again. FAILED_PRECONDITION: not so much has
@@ -56,10 +58,13 @@ class Session {
 
   Datasets& owner_;
   const store::Upload upload_;
+  // The upload is not abandoned yet.
+  absl::Status Touch();
+
   // The upload's lock; a session whose number is not the newest has lost it.
   struct Turn {
     std::mutex mutex;
-    int64_t newest = 0;  // guarded by mutex
+    std::atomic<int64_t> newest = 0;  // changed with mutex held
   };
   std::shared_ptr<Turn> turn_;
   int64_t number_ = 0;
@@ -88,7 +93,11 @@ class Datasets {
   // The same for a job that is not stored yet, by its data.dataset.
   absl::StatusOr<std::string> PathOf(const std::string& id) const;
 
+  // Uploads that are being verified end with UNAVAILABLE.
+  void Stop() { stopping_ = true; }
+
   scheduler::Executor& executor() { return executor_; }
+  scheduler::Executor& verifications() { return verifications_; }
 
  private:
   friend class Session;
@@ -106,7 +115,9 @@ class Datasets {
   std::mutex publishing_;
   std::mutex mutex_;
   std::map<std::string, std::weak_ptr<Session::Turn>> turns_;  // by upload; guarded by mutex_
+  std::atomic<bool> stopping_ = false;
   scheduler::Executor executor_;
+  scheduler::Executor verifications_;
 };
 
 }  // namespace hone::server::datasets

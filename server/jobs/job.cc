@@ -1,5 +1,6 @@
 #include "server/jobs/job.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -7,18 +8,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "engine/base/utf8.h"
 
 namespace hone::server::jobs {
 namespace {
 
 constexpr char kJobPrefix[] = "jobs/";
 constexpr char kModelPrefix[] = "models/";
-
-void SetTime(absl::Time time, google::protobuf::Timestamp& out) {
-  const int64_t nanos = absl::ToUnixNanos(time);
-  out.set_seconds(nanos / 1'000'000'000);
-  out.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
 
 absl::StatusOr<std::string> IdOf(absl::string_view name, absl::string_view prefix) {
   absl::string_view id = name;
@@ -28,7 +24,7 @@ absl::StatusOr<std::string> IdOf(absl::string_view name, absl::string_view prefi
                            });
   if (!well_formed) {
     return absl::InvalidArgumentError(
-        absl::StrCat("name: must be ", prefix, "<id>, got \"", name.substr(0, 100), "\""));
+        absl::StrCat("name: must be ", prefix, "<id>, got \"", CutUtf8(name, 100), "\""));
   }
   return std::string(id);
 }
@@ -53,13 +49,13 @@ v1::Job ToProto(const Job& job) {
   proto.set_queue_position(job.queue_position);
   proto.set_threads(job.threads);
   if (job.create_time != absl::InfinitePast()) {
-    SetTime(job.create_time, *proto.mutable_create_time());
+    *proto.mutable_create_time() = ToTimestamp(job.create_time);
   }
   if (job.start_time != absl::InfinitePast()) {
-    SetTime(job.start_time, *proto.mutable_start_time());
+    *proto.mutable_start_time() = ToTimestamp(job.start_time);
   }
   if (job.end_time != absl::InfinitePast()) {
-    SetTime(job.end_time, *proto.mutable_end_time());
+    *proto.mutable_end_time() = ToTimestamp(job.end_time);
   }
   *proto.mutable_progress() = job.progress;
   *proto.mutable_metrics() = job.latest.values();
@@ -79,6 +75,10 @@ v1::Job ToProto(const Job& job) {
     proto.set_retry_of(JobName(job.retry_of));
   }
   return proto;
+}
+
+google::protobuf::Timestamp ToTimestamp(absl::Time time) {
+  return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));
 }
 
 absl::Time Deadline(const v1::JobSpec& spec, absl::Time created) {
@@ -118,6 +118,11 @@ absl::StatusOr<JobState> ParseState(absl::string_view name) {
 v1::Job::EndReason ParseEndReason(absl::string_view name) {
   v1::Job::EndReason reason;
   return v1::Job::EndReason_Parse(std::string(name), &reason) ? reason : v1::Job::INTERNAL;
+}
+
+bool EndsJob(const v1::Event& event) {
+  const auto state = ParseState(event.state().state());
+  return event.has_state() && state.ok() && IsEnd(*state);
 }
 
 std::string NewId() {

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "hone/v1/event.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "server/jobs/state.h"
 
@@ -42,6 +43,8 @@ struct Job {
 
 v1::Job ToProto(const Job& job);
 
+google::protobuf::Timestamp ToTimestamp(absl::Time time);
+
 // "classification": the name of the field that is set in the task's oneof; "" where none is.
 std::string TaskName(const v1::JobSpec& spec);
 std::vector<std::string> AllTaskNames();
@@ -59,6 +62,9 @@ absl::StatusOr<std::string> ModelId(absl::string_view name);
 // INTERNAL where it names no state or reason.
 absl::StatusOr<JobState> ParseState(absl::string_view name);
 v1::Job::EndReason ParseEndReason(absl::string_view name);  // INTERNAL's value for an unknown name
+
+// The event says that its job has ended.
+bool EndsJob(const v1::Event& event);
 
 // 16 random characters of a-z and 2-7.
 std::string NewId();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/utf8.h"
 #include "server/jobs/job.h"
 
 namespace hone::server::jobs {
@@ -87,7 +88,7 @@ void CheckDatasetName(const std::string& name, FieldErrors& errors) {
   if (!IsDatasetName(name)) {
     errors.Add("data.dataset",
                absl::StrCat("must be 1 to 64 letters, digits, '-', '_' or '.', got \"",
-                            name.substr(0, 80), "\""));
+                            CutUtf8(name, 80), "\""));
   }
 }
 

@@ -4,6 +4,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/utf8.h"
 #include "server/jobs/job.h"
 #include "server/jobs/validate.h"
 
@@ -140,7 +141,7 @@ void CheckName(const std::string& at, const std::string& name, FieldErrors& erro
     errors.Add(at + ".name",
                absl::StrCat("must be at most 64 letters, digits or '_' and not begin with a digit, "
                             "got \"",
-                            name.substr(0, 80), "\""));
+                            CutUtf8(name, 80), "\""));
   }
   if (name == "input") {
     errors.Add(at + ".name", "\"input\" is the example itself; choose another name");
@@ -172,7 +173,7 @@ void CheckInputs(const std::string& at, const v1::Layer& layer,
     if (!known.contains(layer.inputs(i)) && !MayBeMadeName(layer.inputs(i))) {
       errors.Add(absl::StrCat(at, ".inputs[", i, "]"),
                  absl::StrCat("must be \"input\" or the name of a layer above, got \"",
-                              layer.inputs(i).substr(0, 80), "\""));
+                              CutUtf8(layer.inputs(i), 80), "\""));
     }
   }
 }
@@ -187,7 +188,7 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool local_paths, FieldEr
   }
   if (!pretrained.model().empty() && !ModelId(pretrained.model()).ok()) {
     errors.Add(absl::StrCat(kField, ".model"),
-               absl::StrCat("must be models/<id>, got \"", pretrained.model().substr(0, 80), "\""));
+               absl::StrCat("must be models/<id>, got \"", CutUtf8(pretrained.model(), 80), "\""));
   }
   errors.CheckInt(absl::StrCat(kField, ".drop_layers"), pretrained.drop_layers(), 0, kMaxLayers);
   if (pretrained.freeze_size() > kMaxLayers) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/jobs/job.h"
+
 namespace hone::server::metrics {
 
 void Bus::Publish(const store::LoggedEvent& event) {
@@ -12,15 +14,24 @@ void Bus::Publish(const store::LoggedEvent& event) {
     Job& job = jobs_[event.job_id];
     // Only neighbours are held: after a hole the log is the one to ask.
     if (!job.newest.empty() && job.newest.back()->sequence() + 1 != event.event->sequence()) {
-      job.newest.clear();
+      Forget(job);
     }
     job.newest.push_back(event.event);
-    if (job.newest.size() > kHeldPerJob) {
-      job.newest.pop_front();
+    job.bytes += event.event->ByteSizeLong();
+    bytes_ += event.event->ByteSizeLong();
+    while (job.newest.size() > kHeldPerJob || job.bytes > kHeldBytesPerJob) {
+      PopOldest(job);
     }
     job.used = ++clock_;
     for (const auto& [id, notify] : job.subscribers) {
       notifiers.push_back(notify);
+    }
+    while (bytes_ > kHeldBytes) {
+      ForgetOldest();
+    }
+    if (IsOver(job)) {
+      Forget(job);
+      jobs_.erase(event.job_id);
     }
     if (jobs_.size() > kHeldJobs) {
       EvictOldest();
@@ -29,6 +40,34 @@ void Bus::Publish(const store::LoggedEvent& event) {
   // Without the lock: they read from here.
   for (const auto& notify : notifiers) {
     (*notify)();
+  }
+}
+
+bool Bus::IsOver(const Job& job) {
+  return job.subscribers.empty() && (job.newest.empty() || jobs::EndsJob(*job.newest.back()));
+}
+
+void Bus::PopOldest(Job& job) {
+  const size_t bytes = job.newest.front()->ByteSizeLong();
+  job.newest.pop_front();
+  job.bytes -= bytes;
+  bytes_ -= bytes;
+}
+
+void Bus::Forget(Job& job) {
+  bytes_ -= std::exchange(job.bytes, 0);
+  job.newest.clear();
+}
+
+void Bus::ForgetOldest() {
+  Job* oldest = nullptr;
+  for (auto& [id, job] : jobs_) {
+    if (!job.newest.empty() && (oldest == nullptr || job.used < oldest->used)) {
+      oldest = &job;
+    }
+  }
+  if (oldest != nullptr) {
+    Forget(*oldest);
   }
 }
 
@@ -41,8 +80,14 @@ void Bus::EvictOldest() {
     }
   }
   if (oldest != jobs_.end()) {
+    Forget(oldest->second);
     jobs_.erase(oldest);
   }
+}
+
+size_t Bus::held_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
 }
 
 int64_t Bus::Subscribe(const std::string& job_id, Notify notify) {
@@ -60,7 +105,8 @@ void Bus::Unsubscribe(const std::string& job_id, int64_t subscription) {
     return;
   }
   job->second.subscribers.erase(subscription);
-  if (job->second.subscribers.empty() && job->second.newest.empty()) {
+  if (IsOver(job->second)) {
+    Forget(job->second);
     jobs_.erase(job);
   }
 }

@@ -15,7 +15,8 @@
 namespace hone::server::metrics {
 
 // The warm end of the log: the newest committed events of each job in memory, and a call to whoever
-// waits for more. Nothing here is the truth: what is not held is read from the log. Any thread.
+// waits for more. Nothing here is the truth: what is not held is read from the log, and of jobs
+// that have ended nothing is held that nobody watches. Any thread.
 class Bus {
  public:
   using Notify = std::function<void()>;
@@ -39,18 +40,31 @@ class Bus {
 
   static constexpr size_t kHeldPerJob = 256;
   static constexpr size_t kHeldJobs = 256;
+  // Of events as they are sent, which take about twice as much in memory.
+  static constexpr size_t kHeldBytesPerJob = size_t{1} << 20;
+  static constexpr size_t kHeldBytes = size_t{32} << 20;
+
+  size_t held_bytes() const;
 
  private:
   struct Job {
     std::deque<std::shared_ptr<const v1::Event>> newest;
+    size_t bytes = 0;  // of `newest`
     std::map<int64_t, std::shared_ptr<const Notify>> subscribers;
     int64_t used = 0;  // when something was published last, for eviction
   };
 
+  // Nothing of the job need be held.
+  static bool IsOver(const Job& job);
+  void PopOldest(Job& job);
+  void Forget(Job& job);
+  // Of the job that was quiet longest.
+  void ForgetOldest();
   void EvictOldest();
 
   mutable std::mutex mutex_;  // guards all below
   std::map<std::string, Job> jobs_;
+  size_t bytes_ = 0;  // of all jobs
   int64_t next_subscription_ = 1;
   int64_t clock_ = 0;
 };

@@ -21,7 +21,8 @@ double UnixSeconds(absl::Time time) { return absl::ToDoubleSeconds(time - absl::
 JobMetrics::JobMetrics(Registry& registry) : registry_(registry) {
   for (const std::string& task : jobs::AllTaskNames()) {
     for (int reason = v1::Job::COMPLETED; reason <= v1::Job::EndReason_MAX; ++reason) {
-      if (v1::Job::EndReason_IsValid(reason)) {
+      // TARGET_REACHED is for what no training does yet.
+      if (v1::Job::EndReason_IsValid(reason) && reason != v1::Job::TARGET_REACHED) {
         registry_.Add(Metric::kJobsFinished, {task, v1::Job::EndReason_Name(reason)}, 0);
       }
     }

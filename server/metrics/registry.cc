@@ -91,11 +91,6 @@ void Registry::Observe(Metric metric, const Labels& labels, double value, uint64
   series->count += times;
 }
 
-void Registry::Clear(Metric metric) {
-  const std::lock_guard lock(mutex_);
-  series_[static_cast<size_t>(metric)].clear();
-}
-
 void Registry::RemoveJob(Metric metric, absl::string_view job) {
   const std::lock_guard lock(mutex_);
   std::erase_if(series_[static_cast<size_t>(metric)],

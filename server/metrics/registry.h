@@ -28,8 +28,6 @@ class Registry {
   // A histogram's value, seen so many times.
   void Observe(Metric metric, const Labels& labels, double value, uint64_t times = 1);
 
-  // All values of a metric.
-  void Clear(Metric metric);
   // All values whose first label is this job, of metrics that speak of one job; with `metric`, of
   // that one only.
   void RemoveJob(absl::string_view job);

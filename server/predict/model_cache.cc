@@ -43,7 +43,10 @@ absl::StatusOr<v1::PredictResponse> ToResponse(v1::WorkerFrame& answer, int inpu
 
 ModelCache::ModelCache(CacheOptions options, const artifacts::DataDirectory& directory,
                        metrics::Registry& registry)
-    : options_(std::move(options)), directory_(directory), registry_(registry) {}
+    : options_(std::move(options)), directory_(directory), registry_(registry) {
+  registry_.Add(metrics::Metric::kWorkerStarts, {"predict"}, 0);
+  registry_.Add(metrics::Metric::kTasksRefused, {"predictions"}, 0);
+}
 
 ModelCache::~ModelCache() {
   Stop();
@@ -92,12 +95,13 @@ void ModelCache::Predict(const v1::Model& model, const v1::PredictRequest& reque
     call.done(status);
   };
   if (stopping_) {
-    return refuse(absl::CancelledError("the server shuts down"));
+    return refuse(absl::UnavailableError("the server is shutting down"));
   }
   const auto found = seats_.find(model.name());
   const bool full = found == seats_.end() ? threads_ >= kMostSeats
                                           : found->second->calls.size() >= options_.max_waiting;
   if (full || waiting_bytes_ + call.bytes > options_.max_waiting_bytes) {
+    registry_.Add(metrics::Metric::kTasksRefused, {"predictions"}, 1);
     return refuse(absl::ResourceExhaustedError("too many predictions wait; try again"));
   }
   std::shared_ptr<Seat> seat;
@@ -173,7 +177,7 @@ void ModelCache::Loop(const std::shared_ptr<Seat>& seat) {
   EndProcess(lock, *seat);
   lock.unlock();
   for (const Call& call : left) {
-    call.done(stopping_ ? absl::CancelledError("the server shuts down")
+    call.done(stopping_ ? absl::UnavailableError("the server is shutting down")
                         : absl::NotFoundError(
                               absl::StrCat("there is no model ", seat->model.name(), " any more")));
   }

@@ -54,14 +54,14 @@ class ModelCache {
   // `done` is called once, on any thread:
   //   INVALID_ARGUMENT, an input; DATA_LOSS, NOT_FOUND and others of the worker, the model's files;
   //   DEADLINE_EXCEEDED: `timeout` was over before its turn came, or the process did not answer;
-  //   RESOURCE_EXHAUSTED: too many wait; INTERNAL: the process died twice; CANCELLED: Stop.
+  //   RESOURCE_EXHAUSTED: too many wait; INTERNAL: the process died twice; UNAVAILABLE: Stop.
   void Predict(const v1::Model& model, const v1::PredictRequest& request, absl::Duration timeout,
                Done done);
 
   // Ends the model's process; what waits for it is told NOT_FOUND.
   void Drop(const std::string& model_id);
 
-  // Kills all processes; all calls are told CANCELLED.
+  // Kills all processes; all calls are told UNAVAILABLE.
   void Stop();
 
   size_t waiting() const;

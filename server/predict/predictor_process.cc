@@ -71,7 +71,7 @@ absl::StatusOr<v1::WorkerFrame> PredictorProcess::Next(absl::Duration deadline,
       return Ended();
     }
   }
-  return absl::CancelledError("the server shuts down");
+  return absl::UnavailableError("the server is shutting down");
 }
 
 absl::Status PredictorProcess::Send(const v1::WorkerFrame& inputs, absl::Duration timeout) {

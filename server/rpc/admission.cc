@@ -17,6 +17,7 @@ namespace {
 constexpr absl::Duration kPlanTimeout = absl::Seconds(40);
 constexpr absl::Duration kRetryWhenQueueIsFull = absl::Seconds(5);
 constexpr absl::Duration kRetryWhenDiskIsFull = absl::Minutes(1);
+constexpr absl::Duration kRetryWhenDataIsAway = absl::Minutes(1);
 
 absl::Status CheckMemory(const v1::Plan& plan, const config::Config& config) {
   const int64_t share = config.MemoryPerJob();
@@ -65,6 +66,8 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
     if (const absl::Status status = CheckMemory(candidate.job.plan, deps.config); !status.ok()) {
       return done(status);
     }
+  } else if (absl::IsUnavailable(plan.status()) && !deps.stopping) {
+    return done(jobs::WithRetryDelay(plan.status(), kRetryWhenDataIsAway));
   } else if (candidate.validate_only || !absl::IsDeadlineExceeded(plan.status())) {
     return done(WithUploadedNames(plan.status(), candidate.dataset_path, deps));
   }

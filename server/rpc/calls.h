@@ -1,5 +1,6 @@
 #pragma once
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
@@ -20,9 +21,15 @@ void PauseJob(const v1::PauseJobRequest& request, Deps& deps, Done<v1::Job> done
 void ResumeJob(const v1::ResumeJobRequest& request, Deps& deps, Done<v1::Job> done);
 void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done);
 void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done);
-// Reads the whole log, on a thread of deps.reads.
-void GetMetricHistory(const v1::GetMetricHistoryRequest& request, Deps& deps,
-                      Done<v1::MetricHistory> done);
+// Reads the whole log, on a thread of deps.histories.
+void GetMetricHistory(const v1::GetMetricHistoryRequest& request, absl::Duration timeout,
+                      Deps& deps, Done<v1::MetricHistory> done);
+// At most `most` points of the job's. `go_on` is asked before each piece of the log; what is not OK
+// is returned.
+absl::StatusOr<v1::MetricHistory> ReadMetricHistory(const v1::GetMetricHistoryRequest& request,
+                                                    const std::string& id, size_t most,
+                                                    const store::JobStore& store,
+                                                    absl::FunctionRef<absl::Status()> go_on);
 absl::StatusOr<v1::ServerInfo> GetServerInfo(const v1::GetServerInfoRequest& request, Deps& deps);
 
 absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request, Deps& deps);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -47,7 +48,8 @@ struct Deps {
   scheduler::WorkerCalls& calls;
   scheduler::WorkerCalls& inspections;  // which may take long, and hold up no plan
   predict::ModelCache& predictors;
-  scheduler::Executor& reads;  // for reading the log and files
+  scheduler::Executor& reads;      // for a piece of the log or a file, which watchers wait for
+  scheduler::Executor& histories;  // for whole logs
   artifacts::DataDirectory& directory;
   datasets::Datasets& datasets;
   metrics::Bus& bus;
@@ -55,6 +57,7 @@ struct Deps {
   PlanCache& plans;
   Transfers& transfers;
   SharedText& engine;  // as the newest worker told; "" before the first one
+  const std::atomic<bool>& stopping;
 };
 
 // Called once, on any thread, with a call's answer.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -10,56 +11,78 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/steady_clock.h"
 #include "server/jobs/job.h"
-#include "server/rpc/call_log.h"
-#include "server/rpc/status.h"
+#include "server/rpc/observed_stream.h"
 
 namespace hone::server::rpc {
 namespace {
 
 constexpr int64_t kChunk = int64_t{1} << 20;
-constexpr char kMethod[] = "DownloadModel";
-
 // A read, then its write, then the next read: never two at once, so no lock is held around the
 // file.
-class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse> {
+class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse>,
+                       public std::enable_shared_from_this<Download> {
  public:
-  Download(absl::StatusOr<v1::Model> model, std::string directory, Deps& deps)
-      : deps_(deps),
+  Download(grpc::CallbackServerContext* context, std::string directory, Deps& deps)
+      : context_(context),
+        deps_(deps),
         directory_(std::move(directory)),
-        begin_(SteadyNow()),
-        opened_(deps.transfers.Open()) {
-    deps.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
-    if (!opened_.ok() || !model.ok()) {
-      End(opened_.ok() ? model.status() : opened_);
-      return;
+        observed_({.method = "DownloadModel"}, deps) {}
+
+  void Begin(absl::StatusOr<v1::Model> model) {
+    self_ = shared_from_this();
+    if (!model.ok()) {
+      return End(model.status());
     }
     model_ = *std::move(model);
+    transfer_ = deps_.transfers.Open(SteadyNow(), [weak = std::weak_ptr<Download>(self_)] {
+      if (const auto download = weak.lock()) {
+        download->EndIdle();
+      }
+    });
+    if (!transfer_.ok()) {
+      return End(transfer_.status());
+    }
     Next();
   }
 
   void OnWriteDone(bool ok) override {
-    if (!ok) {
-      End(absl::CancelledError("the client has left"));
-      return;
+    {
+      const std::lock_guard lock(mutex_);
+      writing_ = false;
+      if (ending_) {
+        return;
+      }
     }
+    if (!ok) {
+      return End(absl::CancelledError("the client has left"));
+    }
+    deps_.transfers.Moved(*transfer_, SteadyNow());
     Next();
   }
 
   void OnDone() override {
-    if (opened_.ok()) {
-      deps_.transfers.Close();
+    if (transfer_.ok()) {
+      deps_.transfers.Close(*transfer_);
     }
-    delete this;
+    // Others may hold it for a moment longer.
+    const std::shared_ptr<Download> last = std::move(self_);
   }
 
  private:
-  void End(const absl::Status& status) {
-    const absl::Duration took = SteadyNow() - begin_;
-    deps_.registry.Observe(metrics::Metric::kRpcDuration,
-                           {kMethod, absl::StatusCodeToString(status.code())},
-                           absl::ToDoubleSeconds(took));
-    LogCall({.method = kMethod, .resource = model_.name()}, status, took);
-    Finish(ToGrpc(status));
+  void End(const absl::Status& status) { Finish(observed_.End(status, model_.name())); }
+
+  // While it waits for its client. A write that is under way holds up the status, so it is called
+  // off; until then nothing else may end the stream, whose context would go with it.
+  void EndIdle() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!writing_ || ending_) {
+        return;
+      }
+      ending_ = true;
+    }
+    context_->TryCancel();
+    End(absl::UnavailableError("nothing was taken for too long and others wait"));
   }
 
   void Next() {
@@ -93,29 +116,36 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
       ++file_;
       offset_ = 0;
     }
+    const std::lock_guard lock(mutex_);
+    writing_ = true;
     StartWrite(&chunk_);
   }
 
+  grpc::CallbackServerContext* const context_;
   Deps& deps_;
   const std::string directory_;
-  const absl::Duration begin_;
-  const absl::Status opened_;
+  ObservedStream observed_;
+  std::shared_ptr<Download> self_;  // until OnDone
+  absl::StatusOr<int64_t> transfer_ = absl::UnknownError("not begun");
   v1::Model model_;
   int file_ = 0;
   int64_t offset_ = 0;
   std::ifstream stream_;
   v1::DownloadModelResponse chunk_;
+  std::mutex mutex_;
+  bool writing_ = false;  // guarded by mutex_
+  bool ending_ = false;   // by EndIdle; guarded by mutex_
 };
 
 }  // namespace
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
-    const v1::DownloadModelRequest& request, Deps& deps) {
+    grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request, Deps& deps) {
   const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
-  if (!id.ok()) {
-    return new Download(id.status(), "", deps);
-  }
-  return new Download(deps.store.GetModel(*id), deps.directory.ModelDirectory(*id), deps);
+  const auto download =
+      std::make_shared<Download>(context, id.ok() ? deps.directory.ModelDirectory(*id) : "", deps);
+  download->Begin(id.ok() ? deps.store.GetModel(*id) : id.status());
+  return download.get();
 }
 
 }  // namespace hone::server::rpc

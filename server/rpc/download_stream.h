@@ -11,6 +11,6 @@ namespace hone::server::rpc {
 // ahead of nobody. NOT_FOUND; DATA_LOSS: a file is not as long as when it was published. Deletes
 // itself when done.
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
-    const v1::DownloadModelRequest& request, Deps& deps);
+    grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request, Deps& deps);
 
 }  // namespace hone::server::rpc

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 #include "server/jobs/job.h"
 #include "server/rpc/calls.h"
 
@@ -65,15 +66,20 @@ void Thin(Points& points, size_t most) {
   std::erase_if(points, [&](const auto& entry) { return !kept.contains(entry.first); });
 }
 
-absl::StatusOr<v1::MetricHistory> Read(const v1::GetMetricHistoryRequest& request,
-                                       const std::string& id, size_t most, const Deps& deps) {
+}  // namespace
+
+absl::StatusOr<v1::MetricHistory> ReadMetricHistory(const v1::GetMetricHistoryRequest& request,
+                                                    const std::string& id, size_t most,
+                                                    const store::JobStore& store,
+                                                    absl::FunctionRef<absl::Status()> go_on) {
   const std::set<std::string> wanted(request.metrics().begin(), request.metrics().end());
   Points points;
   v1::MetricHistory history;
   int64_t after = 0, dropped = 0;
   while (true) {
+    HONE_RETURN_IF_ERROR(go_on());
     HONE_ASSIGN_OR_RETURN(std::vector<v1::Event> events,
-                          deps.store.ReadEvents(id, after, kEventsAtOnce));
+                          store.ReadEvents(id, after, kEventsAtOnce));
     for (v1::Event& event : events) {
       after = event.sequence();
       if (event.has_started()) {
@@ -130,10 +136,8 @@ absl::StatusOr<v1::MetricHistory> Read(const v1::GetMetricHistoryRequest& reques
   return history;
 }
 
-}  // namespace
-
-void GetMetricHistory(const v1::GetMetricHistoryRequest& request, Deps& deps,
-                      Done<v1::MetricHistory> done) {
+void GetMetricHistory(const v1::GetMetricHistoryRequest& request, absl::Duration timeout,
+                      Deps& deps, Done<v1::MetricHistory> done) {
   const absl::StatusOr<std::string> id = jobs::JobId(request.name());
   if (!id.ok()) {
     return done(id.status());
@@ -146,8 +150,15 @@ void GetMetricHistory(const v1::GetMetricHistoryRequest& request, Deps& deps,
   if (const absl::Status known = deps.store.Get(*id).status(); !known.ok()) {
     return done(known);
   }
-  const bool taken = deps.reads.Submit([request, id = *id, most, &deps, done] {
-    done(Read(request, id, static_cast<size_t>(most), deps));
+  const absl::Duration deadline = SteadyNow() + timeout;
+  const auto go_on = [deadline, &deps] {
+    return deps.stopping ? absl::UnavailableError("the server is shutting down")
+           : SteadyNow() >= deadline
+               ? absl::DeadlineExceededError("the job's history was not read in time")
+               : absl::OkStatus();
+  };
+  const bool taken = deps.histories.Submit([request, id = *id, most, &deps, go_on, done] {
+    done(ReadMetricHistory(request, id, static_cast<size_t>(most), deps.store, go_on));
   });
   if (!taken) {
     done(absl::ResourceExhaustedError("too many histories are being read; try again"));

@@ -91,14 +91,16 @@ class HonedServer final : public Server {
         *store_, *writer_, *directory_);
     inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
+    histories_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
     predictors_ = std::make_unique<predict::ModelCache>(
         predict::CacheOptions{.worker = config_.worker,
                               .max_bytes = config_.predict_cache_bytes,
                               .idle = config_.predict_idle},
         *directory_, registry_);
-    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
-                                        *inspections_, *predictors_, *reads_, *directory_,
-                                        *datasets_, bus_, registry_, plans_, transfers_, engine_});
+    deps_ =
+        std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *inspections_,
+                                    *predictors_, *reads_, *histories_, *directory_, *datasets_,
+                                    bus_, registry_, plans_, transfers_, engine_, stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -121,12 +123,20 @@ class HonedServer final : public Server {
 
   void Shutdown() override {
     ready_ = false;
+    stopping_ = true;
     if (server_ != nullptr) {
       server_->GetHealthCheckService()->SetServingStatus(false);
       streams_->Goodbye();
+    }
+    // Workers write their checkpoints while the last calls end.
+    if (scheduler_ != nullptr) {
+      scheduler_->BeginDrain();
+    }
+    if (server_ != nullptr) {
       calls_->Stop();
       inspections_->Stop();
       predictors_->Stop();
+      datasets_->Stop();
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
       server_->Wait();
     }
@@ -136,10 +146,11 @@ class HonedServer final : public Server {
     server_.reset();
     endpoint_.reset();
     streams_.reset();
+    retention_.reset();  // which calls the predictors and the data sets
+    histories_.reset();
     reads_.reset();
     predictors_.reset();
     calls_.reset();
-    retention_.reset();
     inspections_.reset();
     scheduler_.reset();
     datasets_.reset();
@@ -228,8 +239,9 @@ class HonedServer final : public Server {
     registry.Set(Metric::kTasksQueued, {"store"}, static_cast<double>(writer_->queued()));
     registry.Add(Metric::kTasksRefused, {"store"}, 0);
     for (const auto& [name, queue] :
-         {std::pair("reads", std::cref(*reads_)),
+         {std::pair("reads", std::cref(*reads_)), std::pair("histories", std::cref(*histories_)),
           std::pair("datasets", std::cref(datasets_->executor())),
+          std::pair("verifications", std::cref(datasets_->verifications())),
           std::pair("worker_calls", std::cref(calls_->executor())),
           std::pair("inspections", std::cref(inspections_->executor()))}) {
       registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
@@ -286,7 +298,7 @@ class HonedServer final : public Server {
       [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
   metrics::Bus bus_;
   PlanCache plans_;
-  Transfers transfers_;
+  Transfers transfers_{config_.transfer_idle};
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
@@ -298,6 +310,7 @@ class HonedServer final : public Server {
   std::unique_ptr<scheduler::WorkerCalls> inspections_;
   std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
+  std::unique_ptr<scheduler::Executor> histories_;
   std::unique_ptr<Deps> deps_;
   std::unique_ptr<WatchStreams> streams_;
   std::unique_ptr<metrics::HttpEndpoint> endpoint_;
@@ -308,6 +321,7 @@ class HonedServer final : public Server {
   int port_ = 0;
   std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
   std::atomic<bool> ready_ = false;
+  std::atomic<bool> stopping_ = false;
 };
 
 }  // namespace

@@ -81,7 +81,7 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
     v1::MetricHistory* reply) {
   return Unary<v1::MetricHistory>(context, "GetMetricHistory", deps_, reply)
       .Later([&](Done<v1::MetricHistory> done) {
-        rpc::GetMetricHistory(*request, deps_, std::move(done));
+        rpc::GetMetricHistory(*request, TimeLeft(*context, kMostTime), deps_, std::move(done));
       });
 }
 
@@ -111,8 +111,8 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
 }
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
-    grpc::CallbackServerContext*, const v1::DownloadModelRequest* request) {
-  return OpenDownload(*request, deps_);
+    grpc::CallbackServerContext* context, const v1::DownloadModelRequest* request) {
+  return OpenDownload(context, *request, deps_);
 }
 
 grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,

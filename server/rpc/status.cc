@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "engine/base/utf8.h"
 #include "google/rpc/status.pb.h"
 #include "server/jobs/retry_delay.h"
 
@@ -26,14 +27,14 @@ grpc::Status ToGrpc(const absl::Status& status) {
   }
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(std::string(status.message().substr(0, kMaxMessage)));
+  details.set_message(CutUtf8(status.message(), kMaxMessage));
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& bytes) {
     google::protobuf::Any& any = *details.add_details();
     any.set_type_url(std::string(url));
     any.set_value(std::string(bytes));
   });
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(),
-                      details.details_size() > 0 ? details.SerializeAsString() : "");
+                      details.SerializeAsString());
 }
 
 }  // namespace hone::server::rpc

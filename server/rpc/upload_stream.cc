@@ -1,43 +1,57 @@
 #include "server/rpc/upload_stream.h"
 
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
-#include "server/rpc/call_log.h"
-#include "server/rpc/status.h"
+#include "server/rpc/observed_stream.h"
 
 namespace hone::server::rpc {
 namespace {
 
-constexpr char kMethod[] = "UploadDataset";
-
-class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetRequest> {
+class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetRequest>,
+                           public std::enable_shared_from_this<UploadStream> {
  public:
   UploadStream(std::string peer, v1::Dataset* reply, Deps& deps)
-      : peer_(std::move(peer)),
-        reply_(reply),
+      : reply_(reply),
         deps_(deps),
-        begin_(SteadyNow()),
-        opened_(deps.transfers.Open()) {
-    deps_.registry.Add(metrics::Metric::kRpcStarted, {kMethod}, 1);
-    if (opened_.ok()) {
-      StartRead(&request_);
-    } else {
-      End(opened_);
+        observed_({.method = "UploadDataset", .peer = std::move(peer), .changes = true}, deps) {}
+
+  void Begin() {
+    self_ = shared_from_this();
+    transfer_ = deps_.transfers.Open(SteadyNow(), [weak = std::weak_ptr<UploadStream>(self_)] {
+      if (const auto stream = weak.lock()) {
+        stream->EndIdle();
+      }
+    });
+    if (!transfer_.ok()) {
+      return End(transfer_.status());
     }
+    Read();
   }
 
   void OnReadDone(bool more) override {
-    const bool taken = deps_.datasets.executor().Submit([this, more] {
-      if (!more) {
-        return End(Complete());
+    {
+      const std::lock_guard lock(mutex_);
+      reading_ = false;
+      if (ended_) {
+        return;
       }
+    }
+    deps_.transfers.Moved(*transfer_, SteadyNow());
+    if (!more) {
+      if (!deps_.datasets.verifications().Submit([this] { End(Complete()); })) {
+        End(absl::ResourceExhaustedError("too many uploads end at a time; try again"));
+      }
+      return;
+    }
+    const bool taken = deps_.datasets.executor().Submit([this] {
       if (const absl::Status status = Take(); !status.ok()) {
         return End(status);
       }
-      StartRead(&request_);
+      Read();
     });
     if (!taken) {
       End(absl::ResourceExhaustedError("too many uploads at a time; try again"));
@@ -45,13 +59,33 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
   }
 
   void OnDone() override {
-    if (opened_.ok()) {
-      deps_.transfers.Close();
+    if (transfer_.ok()) {
+      deps_.transfers.Close(*transfer_);
     }
-    delete this;
+    // Others may hold it for a moment longer.
+    const std::shared_ptr<UploadStream> last = std::move(self_);
   }
 
  private:
+  void Read() {
+    const std::lock_guard lock(mutex_);
+    reading_ = true;
+    StartRead(&request_);
+  }
+
+  // While it waits for its client; what it does itself is waited for.
+  void EndIdle() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!reading_ || ended_) {
+        return;
+      }
+      ended_ = true;
+    }
+    Finish(observed_.End(
+        absl::UnavailableError("nothing came for too long and others wait; what came is kept")));
+  }
+
   absl::Status Take() {
     if (session_ == nullptr) {
       if (!request_.has_header()) {
@@ -75,29 +109,27 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
     return absl::OkStatus();
   }
 
-  void End(const absl::Status& status) {
-    deps_.registry.Observe(metrics::Metric::kRpcDuration,
-                           {kMethod, absl::StatusCodeToString(status.code())},
-                           absl::ToDoubleSeconds(SteadyNow() - begin_));
-    LogCall({.method = kMethod, .peer = peer_, .changes = true, .resource = reply_->name()}, status,
-            SteadyNow() - begin_);
-    Finish(ToGrpc(status));
-  }
+  void End(const absl::Status& status) { Finish(observed_.End(status, reply_->name())); }
 
-  const std::string peer_;
   v1::Dataset* const reply_;
   Deps& deps_;
-  const absl::Duration begin_;
-  const absl::Status opened_;
+  ObservedStream observed_;
+  std::shared_ptr<UploadStream> self_;  // until OnDone
+  absl::StatusOr<int64_t> transfer_ = absl::UnknownError("not begun");
   v1::UploadDatasetRequest request_;
   std::unique_ptr<datasets::Session> session_;
+  std::mutex mutex_;
+  bool reading_ = false;  // guarded by mutex_
+  bool ended_ = false;    // by EndIdle; guarded by mutex_
 };
 
 }  // namespace
 
 grpc::ServerReadReactor<v1::UploadDatasetRequest>* OpenUpload(std::string peer, v1::Dataset* reply,
                                                               Deps& deps) {
-  return new UploadStream(std::move(peer), reply, deps);
+  const auto stream = std::make_shared<UploadStream>(std::move(peer), reply, deps);
+  stream->Begin();
+  return stream.get();
 }
 
 }  // namespace hone::server::rpc

@@ -14,14 +14,6 @@ namespace {
 
 constexpr size_t kFromBus = 64;
 
-bool EndsJob(const v1::Event& event) {
-  if (!event.has_state()) {
-    return false;
-  }
-  const auto state = jobs::ParseState(event.state().state());
-  return state.ok() && jobs::IsEnd(*state);
-}
-
 // The token names the log, the job and the sequence.
 absl::StatusOr<int64_t> ParseToken(const std::string& token, const std::string& generation,
                                    const std::string& job_id, int64_t last_sequence) {
@@ -61,7 +53,9 @@ std::string JobWatch::ResumeToken() const {
 }
 
 void JobWatch::AddFromLog(std::vector<v1::Event> events) {
-  log_is_read_ = events.empty();
+  if (!events.empty()) {
+    log_is_read_ = false;
+  }
   for (v1::Event& event : events) {
     next_.push_back(std::make_shared<const v1::Event>(std::move(event)));
   }
@@ -91,7 +85,8 @@ JobWatch::Next JobWatch::Take(v1::WatchJobResponse& answer) {
     return Next::kEnd;
   }
   if (!Ready()) {
-    return log_is_read_ ? Next::kWait : Next::kReadLog;
+    // From here on: what is published during the read is not in it, and Notified says so.
+    return std::exchange(log_is_read_, true) ? Next::kWait : Next::kReadLog;
   }
   const int64_t sequence = next_.front()->sequence();
   if (sequence > position_ + 1) {
@@ -100,7 +95,7 @@ JobWatch::Next JobWatch::Take(v1::WatchJobResponse& answer) {
     position_ = sequence - 1;
   } else {
     *answer.mutable_event() = *next_.front();
-    ended_ = EndsJob(*next_.front());
+    ended_ = jobs::EndsJob(*next_.front());
     position_ = sequence;
     next_.pop_front();
   }

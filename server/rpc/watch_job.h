@@ -51,7 +51,7 @@ class JobWatch {
   v1::Job snapshot_;
   bool snapshot_sent_ = false;
   bool ended_ = false;        // the event of the end was sent
-  bool log_is_read_ = false;  // up to what was there when nobody had notified
+  bool log_is_read_ = false;  // or is being read; nobody has notified since that was begun
   int64_t position_ = 0;
   std::deque<std::shared_ptr<const v1::Event>> next_;
 };

@@ -7,8 +7,7 @@
 
 #include "absl/status/status.h"
 #include "engine/base/steady_clock.h"
-#include "server/rpc/call_log.h"
-#include "server/rpc/status.h"
+#include "server/rpc/observed_stream.h"
 #include "server/rpc/watch_job.h"
 
 namespace hone::server::rpc {
@@ -19,10 +18,7 @@ constexpr int kFromLog = 256;
 
 class Refused final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
  public:
-  Refused(const v1::WatchJobRequest& request, const absl::Status& status) {
-    LogCall({.method = "WatchJob", .resource = request.name()}, status, absl::ZeroDuration());
-    Finish(ToGrpc(status));
-  }
+  Refused(ObservedStream observed, const absl::Status& status) { Finish(observed.End(status)); }
   void OnDone() override { delete this; }
 };
 
@@ -33,8 +29,12 @@ class Refused final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
 class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
-  WatchStream(JobWatch watch, Deps& deps, WatchStreams& streams)
-      : deps_(deps), streams_(streams), watch_(std::move(watch)), last_write_(SteadyNow()) {}
+  WatchStream(JobWatch watch, const ObservedStream& observed, Deps& deps, WatchStreams& streams)
+      : deps_(deps),
+        streams_(streams),
+        watch_(std::move(watch)),
+        observed_(observed),
+        last_write_(SteadyNow()) {}
 
   // Joins the bus before the first look at the log, so that nothing falls between them.
   void Begin() {
@@ -57,14 +57,22 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   }
 
   void Tick(absl::Duration now) {
-    const std::lock_guard lock(mutex_);
-    if (idle() && now - last_write_ >= kHeartbeatEvery) {
-      if (const absl::Status there = deps_.store.Get(watch_.job_id()).status();
-          absl::IsNotFound(there)) {
-        return End(there);  // a paused job was deleted
-      }
-      Heartbeat();
+    std::unique_lock lock(mutex_);
+    const auto due = [&] { return idle() && now - last_write_ >= kHeartbeatEvery; };
+    if (!due()) {
+      return;
     }
+    // Without the lock, which the store's writer waits for when it has published.
+    lock.unlock();
+    const absl::Status there = deps_.store.Get(watch_.job_id()).status();
+    lock.lock();
+    if (!due()) {
+      return;
+    }
+    if (absl::IsNotFound(there)) {
+      return End(there);  // a paused job was deleted
+    }
+    Heartbeat();
   }
 
   void Goodbye() {
@@ -102,7 +110,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
 
   void End(const absl::Status& status) {
     finished_ = true;
-    Finish(ToGrpc(status));
+    Finish(observed_.End(status));
   }
 
   void Heartbeat() {
@@ -128,7 +136,8 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
       return End(absl::CancelledError("the watcher has left"));
     }
     if (goodbye_ == Farewell::kSent) {
-      return End(absl::UnavailableError("the server shuts down; come back with the resume token"));
+      return End(
+          absl::UnavailableError("the server is shutting down; come back with the resume token"));
     }
     if (goodbye_ == Farewell::kWanted) {
       goodbye_ = Farewell::kSent;
@@ -181,6 +190,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   std::mutex mutex_;  // guards all below
   JobWatch watch_;
   v1::WatchJobResponse response_;
+  ObservedStream observed_;
   absl::Duration last_write_;
   bool greeted_ = false;  // something was sent
   bool writing_ = false;
@@ -203,19 +213,19 @@ WatchStreams::~WatchStreams() {
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
     const v1::WatchJobRequest& request, Deps& deps) {
-  deps.registry.Add(metrics::Metric::kRpcStarted, {"WatchJob"}, 1);
+  const ObservedStream observed({.method = "WatchJob", .resource = request.name()}, deps);
   absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus);
   if (!watch.ok()) {
-    return new Refused(request, watch.status());
+    return new Refused(observed, watch.status());
   }
-  const auto stream = std::make_shared<WatchStream>(*std::move(watch), deps, *this);
+  const auto stream = std::make_shared<WatchStream>(*std::move(watch), observed, deps, *this);
   {
     const std::lock_guard lock(mutex_);
     if (goodbye_) {
-      return new Refused(request, absl::UnavailableError("the server shuts down"));
+      return new Refused(observed, absl::UnavailableError("the server is shutting down"));
     }
     if (streams_.size() >= kMaxStreams) {
-      return new Refused(request,
+      return new Refused(observed,
                          absl::ResourceExhaustedError("too many jobs are watched; try again"));
     }
     streams_[stream.get()] = stream;

@@ -5,23 +5,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/utf8.h"
 
 namespace hone::server::scheduler {
 namespace {
 
 constexpr int kMaxNames = 256;
 constexpr size_t kMaxText = 4096;
-
-// Cuts at a character's begin: a cut in the middle would not be UTF-8.
-void Truncate(std::string& text, size_t longest) {
-  if (text.size() <= longest) {
-    return;
-  }
-  while (longest > 0 && (static_cast<unsigned char>(text[longest]) & 0xC0) == 0x80) {
-    --longest;
-  }
-  text.resize(longest);
-}
 
 void Sanitize(v1::Metrics& metrics) {
   std::vector<std::string> wrong;
@@ -64,7 +54,7 @@ bool ReportBuffer::AdmitLog(absl::Duration now) {
       v1::Event note;
       note.mutable_log()->set_severity(v1::Log::WARNING);
       note.mutable_log()->set_text(absl::StrCat(logs_dropped_, " lines of the log were dropped"));
-      report_.events.push_back(std::move(note));
+      Hold(std::move(note));
       logs_dropped_ = 0;
     }
   }
@@ -97,10 +87,16 @@ void ReportBuffer::AddMetrics(v1::Event event) {
   }
   for (auto held = report_.events.rbegin(); held != report_.events.rend(); ++held) {
     if (held->has_metrics() && SameNames(held->metrics(), metrics)) {
+      bytes_ += event.ByteSizeLong() - held->ByteSizeLong();
       *held = std::move(event);
       return;
     }
   }
+  Hold(std::move(event));
+}
+
+void ReportBuffer::Hold(v1::Event event) {
+  bytes_ += event.ByteSizeLong();
   report_.events.push_back(std::move(event));
 }
 
@@ -123,7 +119,7 @@ void ReportBuffer::Add(v1::Event event, absl::Duration now) {
     case v1::Event::kMetrics:
       return AddMetrics(std::move(event));
     case v1::Event::kLog:
-      Truncate(*event.mutable_log()->mutable_text(), kMaxText);
+      event.mutable_log()->set_text(CutUtf8(event.log().text(), kMaxText));
       if (!AdmitLog(now)) {
         return;
       }
@@ -145,12 +141,11 @@ void ReportBuffer::Add(v1::Event event, absl::Duration now) {
     default:
       break;
   }
-  report_.events.push_back(std::move(event));
+  Hold(std::move(event));
 }
 
 void ReportBuffer::SetPhase(const v1::WorkerFrame::Progress& progress) {
-  std::string phase = progress.phase();
-  Truncate(phase, 64);
+  const std::string phase = CutUtf8(progress.phase(), 64);
   if (phase != report_.progress.phase()) {
     report_.progress.set_phase(phase);
     changed_ = true;
@@ -159,6 +154,7 @@ void ReportBuffer::SetPhase(const v1::WorkerFrame::Progress& progress) {
 
 void ReportBuffer::Taken() {
   report_.events.clear();
+  bytes_ = 0;
   changed_ = false;
 }
 

@@ -28,7 +28,7 @@ class ReportBuffer {
   // Something is to be written.
   bool pending() const { return changed_; }
   // Enough is held: write before more is read.
-  bool full() const { return report_.events.size() >= kMaxHeld; }
+  bool full() const { return report_.events.size() >= kMaxHeld || bytes_ >= kMaxHeldBytes; }
   const store::Report& report() const { return report_; }
   // The store has taken `report()`.
   void Taken();
@@ -40,14 +40,17 @@ class ReportBuffer {
   const v1::Plan& plan() const { return plan_; }
 
   static constexpr size_t kMaxHeld = 512;
+  static constexpr size_t kMaxHeldBytes = size_t{4} << 20;
   static constexpr int kLogsPerSecond = 50;
   static constexpr size_t kMaxEventBytes = size_t{1} << 20;
 
  private:
   void AddMetrics(v1::Event event);
+  void Hold(v1::Event event);
   bool AdmitLog(absl::Duration now);
 
   store::Report report_;
+  size_t bytes_ = 0;  // of report_.events
   bool changed_ = false;
   bool checkpointed_ = false;
   v1::Evaluation evaluation_;

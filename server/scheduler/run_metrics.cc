@@ -1,12 +1,7 @@
 #include "server/scheduler/run_metrics.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <iterator>
-
-#include "absl/strings/str_cat.h"
 
 namespace hone::server::scheduler {
 namespace {
@@ -70,13 +65,6 @@ void RunMetrics::Passed(const std::vector<Worker>& workers, absl::Duration now) 
     bytes += ResidentBytes(worker.pid);
   }
   registry_.Set(Metric::kEngineMemoryBytes, {}, static_cast<double>(bytes));
-}
-
-int64_t ResidentBytes(pid_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/statm"));
-  int64_t size = 0, resident = 0;
-  file >> size >> resident;
-  return file ? resident * ::sysconf(_SC_PAGESIZE) : 0;
 }
 
 }  // namespace hone::server::scheduler

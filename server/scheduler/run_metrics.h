@@ -9,6 +9,7 @@
 #include "server/jobs/job.h"
 #include "server/metrics/registry.h"
 #include "server/scheduler/decide.h"
+#include "server/worker_process/worker_process.h"
 
 namespace hone::server::scheduler {
 
@@ -37,7 +38,6 @@ class RunMetrics {
   size_t measured_ = 0;  // workers
 };
 
-// Bytes of a process that are in memory; 0 where it is gone.
-int64_t ResidentBytes(pid_t pid);
+using worker_process::ResidentBytes;
 
 }  // namespace hone::server::scheduler

@@ -76,9 +76,13 @@ void Scheduler::Forget(const std::string& job_id) {
   Wake();
 }
 
-void Scheduler::Drain() {
+void Scheduler::BeginDrain() {
   stopping_ = true;
   Wake();
+}
+
+void Scheduler::Drain() {
+  BeginDrain();
   if (thread_.joinable()) {
     thread_.join();
   }

@@ -56,6 +56,8 @@ class Scheduler {
   // The store has forgotten the job: its files go, its events a slice at a time.
   void Forget(const std::string& job_id);
   // Asks the workers to write a checkpoint, puts their jobs back into the queue, and ends.
+  void BeginDrain();
+  // The same, and waits for it.
   void Drain();
 
   // Jobs that run, and their threads.

@@ -15,12 +15,9 @@
 namespace hone::server::scheduler {
 namespace {
 
+using worker_process::ModeName;
 using worker_process::Received;
 using worker_process::WorkerProcess;
-
-const char* ModeName(v1::WorkerRequest::Mode mode) {
-  return mode == v1::WorkerRequest::PLAN ? "plan" : "dataset";
-}
 
 }  // namespace
 
@@ -30,8 +27,7 @@ WorkerCalls::WorkerCalls(std::string worker, const artifacts::DataDirectory& dir
       directory_(directory),
       registry_(registry),
       executor_(/*threads=*/2, /*max_queued=*/32) {
-  for (const auto mode :
-       {v1::WorkerRequest::PLAN, v1::WorkerRequest::PREDICT, v1::WorkerRequest::DATASET}) {
+  for (const auto mode : {v1::WorkerRequest::PLAN, v1::WorkerRequest::DATASET}) {
     registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(mode)}, 0);
   }
 }
@@ -53,7 +49,7 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
 absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& request,
                                                   absl::Duration deadline) {
   if (stopping_) {
-    return absl::CancelledError("the server shuts down");
+    return absl::UnavailableError("the server is shutting down");
   }
   HONE_ASSIGN_OR_RETURN(const std::string folder, directory_.MakeTemporary());
   const absl::Cleanup remove = [&folder] { artifacts::DataDirectory::Remove(folder); };
@@ -82,7 +78,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
                                               worker->Wait(absl::Seconds(1)).ToString()));
     }
   }
-  return absl::CancelledError("the server shuts down");
+  return absl::UnavailableError("the server is shutting down");
 }
 
 }  // namespace hone::server::scheduler

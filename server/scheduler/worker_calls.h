@@ -30,7 +30,7 @@ class WorkerCalls {
   void Submit(v1::WorkerRequest request, absl::Duration timeout,
               std::function<void(absl::StatusOr<v1::WorkerFrame>)> done);
 
-  // What runs is killed and what waits is not begun; all are told CANCELLED.
+  // What runs is killed and what waits is not begun; all are told UNAVAILABLE.
   void Stop() { stopping_ = true; }
 
   const Executor& executor() const { return executor_; }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/data/formats.h"
 #include "server/worker/failure.h"
 #include "server/worker/modes.h"
@@ -19,7 +20,7 @@ namespace {
 namespace data = engine::data;
 
 constexpr int kMostProblems = 20;
-constexpr int64_t kMostCellBytes = 200;
+constexpr size_t kMostCellBytes = 200;
 constexpr int kMostColumns = 200;
 
 // "line 3, column 'a': …" or "broken row: line 3 has …", with its line as a number.
@@ -61,7 +62,7 @@ void AddProblems(const absl::Status& status, const std::string& path, const std:
 std::string Cell(const data::Column& column, size_t row) {
   if (column.is_category) {
     const int32_t code = column.codes[row];
-    return code < 0 ? "" : column.categories[static_cast<size_t>(code)].substr(0, kMostCellBytes);
+    return code < 0 ? "" : CutUtf8(column.categories[static_cast<size_t>(code)], kMostCellBytes);
   }
   return std::isnan(column.numbers[row]) ? "" : absl::StrCat(column.numbers[row]);
 }
@@ -70,7 +71,7 @@ void DescribeTable(const data::Table& table, int rows, v1::DatasetReport& report
   report.add_shape(static_cast<int64_t>(table.columns.size()));
   const size_t columns = std::min<size_t>(table.columns.size(), kMostColumns);
   for (size_t i = 0; i < columns; ++i) {
-    report.add_columns(table.columns[i].name.substr(0, kMostCellBytes));
+    report.add_columns(CutUtf8(table.columns[i].name, kMostCellBytes));
   }
   for (int64_t row = 0; row < std::min<int64_t>(rows, table.rows); ++row) {
     v1::DatasetReport::Row& out = *report.add_rows();

@@ -73,23 +73,6 @@ absl::StatusOr<Pipe> MakePipe() {
   return result;
 }
 
-const char* ModeName(v1::WorkerRequest::Mode mode) {
-  switch (mode) {
-    case v1::WorkerRequest::TRAIN:
-      return "train";
-    case v1::WorkerRequest::PLAN:
-      return "plan";
-    case v1::WorkerRequest::PREDICT:
-      return "predict";
-    case v1::WorkerRequest::DATASET:
-      return "dataset";
-    case v1::WorkerRequest::SERVE:
-      return "serve";
-    default:
-      return nullptr;
-  }
-}
-
 // Owns what posix_spawn is told.
 class SpawnPlan {
  public:
@@ -194,6 +177,23 @@ bool Inherited(absl::string_view name) {
 }
 
 }  // namespace
+
+const char* ModeName(v1::WorkerRequest::Mode mode) {
+  switch (mode) {
+    case v1::WorkerRequest::TRAIN:
+      return "train";
+    case v1::WorkerRequest::PLAN:
+      return "plan";
+    case v1::WorkerRequest::PREDICT:
+      return "predict";
+    case v1::WorkerRequest::DATASET:
+      return "dataset";
+    case v1::WorkerRequest::SERVE:
+      return "serve";
+    default:
+      return nullptr;
+  }
+}
 
 absl::Status ToStatus(const v1::Failure& failure) {
   const bool known = failure.code() > 0 && failure.code() <= 16;
@@ -325,10 +325,15 @@ absl::Status WorkerProcess::Write(const v1::WorkerFrame& frame, absl::Duration t
   return absl::OkStatus();
 }
 
-int64_t WorkerProcess::ResidentBytes() const {
+int64_t ResidentBytes(pid_t pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/statm"));
   int64_t pages = 0, resident = 0;
-  std::ifstream(absl::StrCat("/proc/", pid_, "/statm")) >> pages >> resident;
-  return exit_ ? 0 : resident * sysconf(_SC_PAGESIZE);
+  file >> pages >> resident;
+  return file ? resident * sysconf(_SC_PAGESIZE) : 0;
+}
+
+int64_t WorkerProcess::ResidentBytes() const {
+  return exit_ ? 0 : worker_process::ResidentBytes(pid_);
 }
 
 void WorkerProcess::Signal(int signal) {

@@ -45,6 +45,12 @@ struct Received {
 // What the worker said, with the code that it gave. INTERNAL where there is none.
 absl::Status ToStatus(const v1::Failure& failure);
 
+// "plan": as the worker is told it. Null for none.
+const char* ModeName(v1::WorkerRequest::Mode mode);
+
+// Bytes of a process that are in memory; 0 where it is gone.
+int64_t ResidentBytes(pid_t pid);
+
 // The environment a worker is started with: what it may inherit of ours, and the settings of the
 // OpenMP runtime, which reads them once, before main.
 std::vector<std::string> WorkerEnvironment(int threads);

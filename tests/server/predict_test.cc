@@ -259,9 +259,12 @@ TEST_F(ModelCacheTest, StopEndsAllProcessesAndTellsAllCalls) {
   const pid_t pid_a = Pid(a), pid_b = Pid(b);
   auto hangs = Begin(a, "hang"), waits = Begin(a, "a");
   cache_->Stop();
-  EXPECT_THAT(hangs.get().status(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("shuts")));
-  EXPECT_THAT(waits.get().status(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("shuts")));
-  EXPECT_THAT(Predict(b).status(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("shuts")));
+  EXPECT_THAT(hangs.get().status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("shutting down")));
+  EXPECT_THAT(waits.get().status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("shutting down")));
+  EXPECT_THAT(Predict(b).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("shutting down")));
   EXPECT_TRUE(Ends(pid_a));
   EXPECT_TRUE(Ends(pid_b));
 }

@@ -206,6 +206,18 @@ TEST_F(RpcTest, AHistoryOfFewerPointsThanItsCurvesNeedIsRefused) {
   EXPECT_THAT(status.error_message(), HasSubstr("at least 4"));
 }
 
+TEST_F(RpcTest, WhoseDataCannotBeBroughtIsToldToComeBackInAMinute) {
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training_->CreateJob(&context, Request("no network"), &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  google::rpc::Status details;
+  google::rpc::RetryInfo retry;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  ASSERT_TRUE(details.details_size() == 1 && details.details(0).UnpackTo(&retry));
+  EXPECT_EQ(retry.retry_delay().seconds(), 60);
+}
+
 TEST_F(RpcTest, WhoIsRefusedForTheDiskIsToldToComeBackLaterThanForAFullQueue) {
   const auto delay = [this] {
     grpc::ClientContext context;

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace hone {
+
+// How many bytes at the begin of `text` are whole UTF-8 characters (RFC 3629: no surrogates, no
+// forms longer than need be): text.size() where all of it is UTF-8.
+size_t Utf8Prefix(absl::string_view text);
+
+// INVALID_ARGUMENT names the first line that is not UTF-8.
+absl::Status CheckUtf8(absl::string_view text);
+
+// The begin of `utf8`, at most `longest` bytes, cut where a character begins.
+std::string CutUtf8(absl::string_view utf8, size_t longest);
+
+}  // namespace hone

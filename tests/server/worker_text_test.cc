@@ -1,0 +1,70 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "server/worker_process/worker_process.h"
+
+namespace hone::server::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+// What the real worker says of a table, as honed reads it.
+v1::WorkerFrame Inspect(const std::string& text) {
+  std::string folder = ::testing::TempDir() + "/hone-text-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr) {
+    return {};
+  }
+  std::ofstream(folder + "/t.csv") << text;
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::DATASET);
+  request.set_dataset_path(folder + "/t.csv");
+  request.mutable_spec()->mutable_data()->set_dataset("t");
+  request.set_preview_rows(1);
+  request.set_threads(1);
+  v1::WorkerFrame answer;
+  auto worker = worker_process::WorkerProcess::Start(
+      request, {.binary = HONE_WORKER_BINARY, .request_path = folder + "/r", .output_path = ""});
+  EXPECT_TRUE(worker.ok()) << worker.status();
+  for (bool ended = !worker.ok(); !ended;) {
+    const auto received = (*worker)->Read(absl::Seconds(60));
+    EXPECT_TRUE(received.ok()) << received.status();
+    ended = !received.ok() || received->ended;
+    if (!ended && received->frame.has_value() && received->frame->has_dataset()) {
+      answer = *received->frame;
+    }
+  }
+  std::filesystem::remove_all(folder);
+  return answer;
+}
+
+std::string Repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) {
+    all += text;
+  }
+  return all;
+}
+
+TEST(DatasetReport, NamesTheLineThatIsNoUtf8) {
+  const v1::DatasetReport report = Inspect("a,kind\n1,x\n2,m\xe4nnlich\n").dataset();
+  EXPECT_FALSE(report.valid());
+  ASSERT_EQ(report.problems_size(), 1);
+  EXPECT_EQ(report.problems(0).line(), 3);
+  EXPECT_THAT(report.problems(0).text(), HasSubstr("is not UTF-8"));
+}
+
+TEST(DatasetReport, CutsLongNamesAndCellsBetweenCharacters) {
+  const std::string odd = "x" + Repeated("\xc3\xa4", 150);
+  const v1::DatasetReport report =
+      Inspect(odd + ",kind,n\n" + odd + "!,x,1\n" + "b,y,2\n").dataset();
+  ASSERT_EQ(report.rows_size(), 1);
+  EXPECT_EQ(report.columns(0), odd.substr(0, 199));
+  EXPECT_EQ(report.rows(0).cells(0), odd.substr(0, 199));
+}
+
+}  // namespace
+}  // namespace hone::server::worker
