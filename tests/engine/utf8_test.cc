@@ -49,7 +49,7 @@ TEST(Utf8, PrefixEndsBeforeTheFirstByteThatIsWrongWhereverItIs) {
   }
 }
 
-TEST(Utf8, CheckNamesTheFileTheLineAndWhatToDo) {
+TEST(Utf8, CheckNamesTheLineAndWhatToDo) {
   EXPECT_THAT(CheckUtf8("a\nb\xc3\xa4\n"), IsOk());
   EXPECT_THAT(CheckUtf8("a\nb\xc3\xa4\nm\xe4nnlich\n"),
               StatusIs(absl::StatusCode::kInvalidArgument,
