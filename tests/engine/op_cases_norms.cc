@@ -85,9 +85,9 @@ OpCase LayerNormCase(const std::string& name, const Shape& x) {
           .f32_tolerance = 2e-5};
 }
 
-OpCase SoftmaxCase(const std::string& name, const Shape& x) {
+OpCase SoftmaxCase(const std::string& name, const Shape& x, Fill fill = Fill::kSpread) {
   return {.name = absl::StrCat("softmax_", name), .build = [=](CaseBuilder& b) {
-            return CaseOutputs{{Softmax(b.graph, b.Input(x))}, {}};
+            return CaseOutputs{{Softmax(b.graph, b.Input(x, fill))}, {}};
           }};
 }
 
@@ -136,6 +136,7 @@ std::vector<OpCase> NormalizationCases() {
   cases.push_back(SoftmaxCase("10_classes", {5, 10}));
   cases.push_back(SoftmaxCase("of_scores", {2, 3, 7, 17}));
   cases.push_back(SoftmaxCase("of_many_rows", {129, 130}));
+  cases.push_back(SoftmaxCase("extreme", {5, 3}, Fill::kExtreme));
   cases.push_back(DropoutCase("half", {5, 17}, 0.5f));
   cases.push_back(DropoutCase("tenth_of_pictures", {3, 5, 7, 7}, 0.1f));
   cases.push_back(DropoutCase("of_many_rows", {129, 130}, 0.3f));
