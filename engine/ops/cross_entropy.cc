@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "engine/base/status.h"
-#include "engine/kernels/losses.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/losses.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {
@@ -89,11 +89,14 @@ class CrossEntropyOp final : public Op {
              return [=, x = m.as<float>(logits), y = m.as<int32_t>(labels),
                      loss = m.as<float>(sums[0]), weight = m.as<float>(sums[1]),
                      correct = m.as<float>(sums[2])](const RunScalars&) {
-               const kernels::LossSums total = kernels::SoftmaxCrossEntropy(
+               const std::optional<kernels::LossSums> total = kernels::SoftmaxCrossEntropy(
                    x, y, rows, classes, options.label_smoothing, options.class_weights, dx);
-               *loss = static_cast<float>(total.loss);
-               *weight = static_cast<float>(total.weight);
-               *correct = static_cast<float>(total.correct);
+               if (!total.has_value()) {
+                 return false;
+               }
+               *loss = static_cast<float>(total->loss);
+               *weight = static_cast<float>(total->weight);
+               *correct = static_cast<float>(total->correct);
                return true;
              };
            });

@@ -74,6 +74,10 @@ class Compiler final : public Lowering {
 
   absl::StatusOr<Program> Compile() {
     HONE_RETURN_IF_ERROR(request_.graph->status());
+    if (!request_.gradients.empty() && options_.shard >= store_.shards()) {
+      return absl::InternalError(absl::StrCat(
+          "shard ", options_.shard, " has no gradient slab: the store has ", store_.shards()));
+    }
     std::vector<Value> roots = request_.fetch;
     for (const auto& [value, id] : request_.gradients) {
       if (!value.valid()) {

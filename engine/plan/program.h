@@ -43,7 +43,8 @@ class Program {
     StepFunction run;
   };
 
-  // Plans: errors of the graph, of shapes, and of oneDNN. The store is allocated.
+  // Plans: errors of the graph, of shapes, and of oneDNN; INTERNAL where gradients are asked for and
+  // the store has no slab for the shard. The store is allocated.
   static absl::StatusOr<Program> Compile(const ProgramRequest& request, ParameterStore& store,
                                          const ProgramOptions& options);
 
