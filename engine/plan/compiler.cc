@@ -97,7 +97,7 @@ class Compiler final : public Lowering {
     FuseActivations(plan_);
     MoveActivationGradientsBehindPools(plan_);
     forward_nodes_ = FirstBackwardNode();
-    CountReaders();
+    HONE_RETURN_IF_ERROR(CountReaders());
     homes_.resize(plan_.nodes.size());
     const ScopedThreads threads(options_.threads);
     for (const int32_t index : plan_.order) {
@@ -187,6 +187,12 @@ class Compiler final : public Lowering {
   }
 
  private:
+  // A buffer, its memory in the store, and the value that it takes.
+  struct BufferUpdate {
+    ParameterId id;
+    void* memory;
+    Value value;
+  };
   // Where a value lies: the slot and layout its producer chose, and copies in other layouts.
   struct Home {
     MemoryDesc desc;
@@ -246,7 +252,7 @@ class Compiler final : public Lowering {
     return request_.gradients.empty() ? std::numeric_limits<int32_t>::max() : last_forward + 1;
   }
 
-  void CountReaders() {
+  absl::Status CountReaders() {
     for (size_t i = 0; i < plan_.order.size(); ++i) {
       for (const Value input : plan_.nodes[static_cast<size_t>(plan_.order[i])].inputs) {
         readers_[KeyOfValue(input)] = static_cast<int32_t>(i);
@@ -264,17 +270,20 @@ class Compiler final : public Lowering {
     for (; root < plan_.roots.size();
          root += 2) {  // a buffer, which nothing reads here, and its value
       readers_[KeyOfValue(plan_.roots[root + 1])] = kForever;
-      updates_.emplace_back(plan_.roots[root].node, plan_.roots[root + 1]);
+      const std::string& name =
+          plan_.nodes[static_cast<size_t>(plan_.roots[root].node)].source->parameter.name;
+      HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Find(name));
+      updates_.push_back({id, store_.values(id).data(), plan_.roots[root + 1]});
     }
+    return absl::OkStatus();
   }
 
-  // The slot is a buffer's memory in the store, and the buffer takes this value.
+  // The slot is a buffer's memory in the store, and the buffer takes this value and no other.
   bool Updates(Value value, Slot slot) const {
-    return std::ranges::any_of(updates_, [&](const auto& update) {
-      const auto& [buffer, taken] = update;
-      return taken == value && homes_[static_cast<size_t>(buffer)].size() == 1 &&
-             HomeOf({buffer, 0}).slot == slot;
-    });
+    const void* memory = places_[static_cast<size_t>(slot)].fixed;
+    const auto taken = std::ranges::find(updates_, memory, &BufferUpdate::memory);
+    return taken != updates_.end() && taken->value == value &&
+           std::ranges::count(updates_, memory, &BufferUpdate::memory) == 1;
   }
 
   // Nothing that lies in this slot is read by a later node.
@@ -404,7 +413,10 @@ class Compiler final : public Lowering {
       if (TypeOf(value).dtype == DType::kF32) {
         plain = MemoryDesc::Plain(TypeOf(value));
       }
-      HONE_ASSIGN_OR_RETURN(const Slot slot, Convert(value, plain, home.desc));
+      HONE_ASSIGN_OR_RETURN(Slot slot, Convert(value, plain, home.desc));
+      if (IsOverwritten(slot)) {
+        slot = Saved(slot, plain);
+      }
       places_[static_cast<size_t>(slot)].pinned = true;
       program_.fetched_.push_back(slot);
     }
@@ -416,19 +428,53 @@ class Compiler final : public Lowering {
             CopyTo(value, store_.gradients(id, options_.shard).data(), store_.spec(id).shape));
       }
     }
-    for (; root < plan_.roots.size(); root += 2) {
-      HONE_ASSIGN_OR_RETURN(
-          const ParameterId id,
-          store_.Find(
-              plan_.nodes[static_cast<size_t>(plan_.roots[root].node)].source->parameter.name));
-      program_.updated_.push_back(id);
-      const Home& home = HomeOf(plan_.roots[root + 1]);
-      if (places_[static_cast<size_t>(home.slot)].fixed != store_.values(id).data()) {
-        HONE_RETURN_IF_ERROR(
-            CopyTo(plan_.roots[root + 1], store_.values(id).data(), store_.spec(id).shape));
+    // All buffers change at once: what one takes is kept before another is written.
+    for (const BufferUpdate& update : updates_) {
+      const Home home = HomeOf(update.value);
+      if (IsOverwritten(home.slot) && !LiesIn(update, home.slot)) {
+        current_ = update.value.node;
+        HomeOf(update.value).slot = Saved(home.slot, home.desc);
+      }
+    }
+    for (const BufferUpdate& update : updates_) {
+      program_.updated_.push_back(update.id);
+      if (!LiesIn(update, HomeOf(update.value).slot)) {
+        HONE_RETURN_IF_ERROR(CopyTo(update.value, update.memory, store_.spec(update.id).shape));
       }
     }
     return absl::OkStatus();
+  }
+
+  bool LiesIn(const BufferUpdate& update, Slot slot) const {
+    return places_[static_cast<size_t>(slot)].fixed == update.memory;
+  }
+
+  // The slot is a buffer's memory, and at the end of the run a value from elsewhere goes there.
+  bool IsOverwritten(Slot slot) const {
+    return std::ranges::any_of(updates_, [&](const BufferUpdate& update) {
+      return LiesIn(update, slot) && !LiesIn(update, HomeOf(update.value).slot);
+    });
+  }
+
+  // A copy of the slot as it is when all ops have run.
+  Slot Saved(Slot slot, const MemoryDesc& desc) {
+    const Slot copy = NewSlot(desc.bytes());
+    EmitCopy(Use(slot), copy, desc.bytes());
+    ++now_;
+    return copy;
+  }
+
+  // Mostly a few numbers: a primitive would wake every thread for them.
+  void EmitCopy(Slot from, Slot to, int64_t bytes) {
+    cost_given_ = true;
+    EmitStep("copy", "memcpy",
+             [=, size = static_cast<size_t>(bytes)](
+                 const Memory& memory) -> absl::StatusOr<StepFunction> {
+               return [source = memory[from], target = memory[to], size](const RunScalars&) {
+                 std::memcpy(target, source, size);
+                 return true;
+               };
+             });
   }
 
   absl::Status CopyTo(Value value, void* data, const Shape& shape) {
@@ -440,16 +486,7 @@ class Compiler final : public Lowering {
     const MemoryDesc plain =
         MemoryDesc::Plain({seen.elements() == shape.elements() ? seen : shape, DType::kF32});
     if (home.desc == plain) {
-      // Mostly a few numbers: a primitive would wake every thread for them.
-      EmitStep(
-          "copy", "memcpy",
-          [from = Use(home.slot), to = FixedSlot(data), bytes = static_cast<size_t>(plain.bytes())](
-              const Memory& memory) -> absl::StatusOr<StepFunction> {
-            return [source = memory[from], target = memory[to], bytes](const RunScalars&) {
-              std::memcpy(target, source, bytes);
-              return true;
-            };
-          });
+      EmitCopy(Use(home.slot), FixedSlot(data), plain.bytes());
     } else {
       HONE_ASSIGN_OR_RETURN(const Primitive reorder, onednn::MakeReorder(home.desc, plain));
       EmitReorder(reorder, Use(home.slot), FixedSlot(data));
@@ -491,7 +528,7 @@ class Compiler final : public Lowering {
   absl::flat_hash_map<int64_t, int32_t> readers_;  // the last node in the order that reads a value
   absl::flat_hash_map<int64_t, ParameterId> gradient_of_;
   std::vector<int64_t> in_slab_;
-  std::vector<std::pair<int32_t, Value>> updates_;  // buffers' nodes and what they take
+  std::vector<BufferUpdate> updates_;
   int32_t current_ = 0;
   int32_t now_ = 0;
   int32_t forward_nodes_ = 0;
