@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <optional>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
@@ -22,31 +21,27 @@ namespace {
 // Brings a parameter into the layout that a primitive wants.
 class ReorderPacker final : public Packer {
  public:
-  explicit ReorderPacker(const Primitive& reorder)
-      : reorder_(reorder), scratch_(reorder.scratchpad_bytes()) {}
-
-  // Called with the same addresses every time: a parameter and its copy stay where they are.
-  void Pack(const float* values, void* packed) const override {
-    if (!bound_.has_value()) {
-      std::vector<onednn::Execution::Argument> arguments = {{Arg::kSrc, const_cast<float*>(values)},
-                                                            {Arg::kDst, packed}};
-      if (scratch_.bytes() > 0) {
-        arguments.push_back({Arg::kScratchpad, scratch_.data()});
-      }
-      absl::StatusOr<onednn::Execution> execution = onednn::Execution::Create(reorder_, arguments);
-      if (execution.ok()) {
-        bound_ = *std::move(execution);
-      }
+  static absl::StatusOr<std::unique_ptr<Packer>> Make(const Primitive& reorder, const float* values,
+                                                      void* packed) {
+    Buffer scratch(reorder.scratchpad_bytes());
+    std::vector<onednn::Execution::Argument> arguments = {{Arg::kSrc, const_cast<float*>(values)},
+                                                          {Arg::kDst, packed}};
+    if (scratch.bytes() > 0) {
+      arguments.push_back({Arg::kScratchpad, scratch.data()});
     }
-    if (bound_.has_value()) {
-      bound_->Run();
-    }
+    HONE_ASSIGN_OR_RETURN(const onednn::Execution execution,
+                          onednn::Execution::Create(reorder, arguments));
+    return std::unique_ptr<Packer>(new ReorderPacker(std::move(scratch), execution));
   }
 
+  void Pack() const override { execution_.Run(); }
+
  private:
-  Primitive reorder_;
+  ReorderPacker(Buffer scratch, const onednn::Execution& execution)
+      : scratch_(std::move(scratch)), execution_(execution) {}
+
   Buffer scratch_;
-  mutable std::optional<onednn::Execution> bound_;
+  onednn::Execution execution_;
 };
 
 class PlannedSubprogram final : public Subprogram {
@@ -323,7 +318,8 @@ class Compiler final : public Lowering {
     Slot slot;
     if (producer.kind == Graph::Node::Kind::kParameter) {
       HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Find(producer.source->parameter.name));
-      slot = FixedSlot(PackedCopy(id, desc, seen_as, reorder));
+      HONE_ASSIGN_OR_RETURN(void* packed, PackedCopy(id, desc, seen_as, reorder));
+      slot = FixedSlot(packed);
     } else {
       slot = NewSlot(desc.bytes());
       places_[static_cast<size_t>(slot)].values.push_back(value);
@@ -340,11 +336,13 @@ class Compiler final : public Lowering {
     emitting_reorder_ = false;
   }
 
-  void* PackedCopy(ParameterId id, const MemoryDesc& desc, const MemoryDesc& seen_as,
-                   const Primitive& reorder) {
+  absl::StatusOr<void*> PackedCopy(ParameterId id, const MemoryDesc& desc,
+                                   const MemoryDesc& seen_as, const Primitive& reorder) {
     // Layouts have no name to compare, so their binary form is the key.
     return store_.Packed(id, absl::StrCat(onednn::LayoutKey(seen_as), ">", onednn::LayoutKey(desc)),
-                         desc.bytes(), [&] { return std::make_unique<ReorderPacker>(reorder); });
+                         desc.bytes(), [&](const float* values, void* packed) {
+                           return ReorderPacker::Make(reorder, values, packed);
+                         });
   }
 
   void EmitStep(absl::string_view op, absl::string_view label, BindFunction bind) {
