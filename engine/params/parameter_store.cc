@@ -11,7 +11,7 @@ namespace {
 
 int64_t Aligned(int64_t elements) {
   constexpr int64_t kStep = ParameterStore::kAlignment;
-  return (elements + kStep - 1) / kStep * kStep;
+  return SaturatingSum(elements, kStep - 1) / kStep * kStep;
 }
 
 constexpr int64_t kFloat = sizeof(float);
@@ -117,7 +117,8 @@ int64_t ParameterStore::SlabBytes(int shards) const {
   int64_t bytes = 0;
   for (const ParameterSpec& spec : specs_) {
     const int64_t copies = spec.role == ParameterRole::kTrainable ? 1 + shards : 1;
-    bytes += Aligned(spec.shape.elements()) * kFloat * copies;
+    bytes =
+        SaturatingSum(bytes, SaturatingProduct(Aligned(spec.shape.elements()), kFloat * copies));
   }
   return bytes;
 }

@@ -105,7 +105,7 @@ class ParameterStore {
   float* gradient_slab(int shard) { return gradients_[static_cast<size_t>(shard)].as<float>(); }
   int shards() const { return static_cast<int>(gradients_.size()); }
 
-  // Bytes of all slabs and packed copies; before Allocate, what they will be.
+  // Bytes of all slabs, also before Allocate; saturating. Bytes of the packed copies there are.
   int64_t SlabBytes(int shards) const;
   int64_t packed_bytes() const;
 
