@@ -204,6 +204,13 @@ ScanResult AddScan(Graph& graph, const std::vector<Value>& inputs, Body body,
 void ScanOp::Differentiate(Gradient& g) const {
   const auto at = [](size_t i) { return static_cast<int>(i); };
   Graph& outer = g.graph();
+  for (size_t i = 0; i < carries(); ++i) {
+    if (g.dy(at(carries() + outputs() + i)).valid()) {
+      outer.Fail(absl::UnimplementedError(
+          absl::StrCat("scan ", outer.scope(), ": the gradient of its gradient is not known")));
+      return;
+    }
+  }
   Body body{.graph = body_.graph, .step = {}, .result = {}};
   Inputs add(body.graph);
   std::vector<std::pair<Value, Value>> known;  // results of the step and their gradients
