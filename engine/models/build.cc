@@ -8,7 +8,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
-#include "engine/ops/add_broadcast.h"
+#include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"

@@ -2,6 +2,7 @@
 #include "engine/ops/binary_cross_entropy.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/regression_loss.h"
+#include "engine/ops/reshape.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -15,6 +16,18 @@ OpCase CrossEntropyCase(const std::string& name, int64_t batch, int64_t classes,
                                            b.Labels(batch, classes, ignore_one), options);
             return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
           }};
+}
+
+// A label for each step of each sequence.
+OpCase CrossEntropyOverTime(const std::string& name, int64_t batch, int64_t steps,
+                            int64_t classes) {
+  return {
+      .name = absl::StrCat("cross_entropy_", name), .build = [=](CaseBuilder& b) {
+        const Value labels =
+            Reshape(b.graph, b.Labels(batch * steps, classes, true), {batch, steps});
+        const Loss loss = CrossEntropy(b.graph, b.Input(Shape{batch, steps, classes}), labels, {});
+        return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
+      }};
 }
 
 OpCase BinaryCase(const std::string& name, const Shape& logits, const CrossEntropyOptions& options,
@@ -50,6 +63,8 @@ std::vector<OpCase> LossCases() {
       CrossEntropyCase("smoothed_and_weighted", 5, 3,
                        {.label_smoothing = 0.2f, .class_weights = {0.5f, 1, 2}}),
       CrossEntropyCase("with_an_ignored_example", 5, 10, {}, true),
+      CrossEntropyOverTime("over_time", 3, 5, 7),
+      CrossEntropyOverTime("over_long_time", 5, 67, 65),
       CrossEntropyCase("extreme", 5, 10, {}, false, Fill::kExtreme),
       BinaryCase("single", {1}, {}),
       BinaryCase("batch", {17}, {}),
