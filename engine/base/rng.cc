@@ -48,7 +48,10 @@ float RandomStream::NextNormal() {
 }
 
 uint64_t RandomStream::NextBelow(uint64_t bound) {
-  const auto next = [this] { return (uint64_t{NextBits()} << 32) | NextBits(); };
+  const auto next = [this] {
+    const uint64_t high = NextBits();
+    return high << 32 | NextBits();
+  };
   unsigned __int128 product = static_cast<unsigned __int128>(next()) * bound;
   const uint64_t threshold = -bound % bound;
   while (static_cast<uint64_t>(product) < threshold) {

@@ -41,8 +41,10 @@ class Graph {
   // others are {node, 1}, ….
   Value Add(std::shared_ptr<const Op> op, std::vector<Value> inputs);
 
-  // At the end of a run, `buffer` (a parameter of role kBuffer or kTransient) takes the value. An
-  // op that changes a part of its input, such as WriteAt of that buffer, does so in place.
+  // At the end of a run, `buffer` (a parameter of role kBuffer or kTransient) takes the value; of
+  // several for one buffer, the last. All buffers change at once: a value that is itself a buffer,
+  // and a fetched one, is what that was before. An op that changes a part of its input, such as
+  // WriteAt of that buffer, does so in place.
   void Update(Value buffer, Value value);
   const std::vector<std::pair<Value, Value>>& updates() const { return updates_; }
 

@@ -53,6 +53,18 @@ class Subprogram {
 // Handed to Op::Lower: what the op may ask of the plan, and where it leaves its steps. Layouts flow
 // with the values: an op sees how its producer left an input and either takes it so or asks for
 // another layout, which costs a reorder.
+//
+// What an op keeps to:
+// - Input(i) gives the memory as the producer left it, whatever layout and element type that is:
+//   only for an op that has asked desc(i), or for integers, which are always row major. An op that
+//   needs a certain layout says so, or uses PlainInput.
+// - All Input… calls before any Output…: they say what is read now, and OutputInPlace may take the
+//   memory of an input only if that is known. Later steps of the same op see all of its memory.
+// - In place an op may read element i of that input only before it writes element i of the output.
+// - Memory that holds more than the elements (MemoryDesc::has_padding) is zero there and is left
+//   so: products run over it. Who writes such a layout keeps zero where the inputs are zero, or
+//   asks for another layout (FlatDesc in dims.h).
+// - Every wanted output is given a place exactly once; one that is not wanted may be left out.
 class Lowering {
  public:
   virtual ~Lowering() = default;
@@ -61,15 +73,12 @@ class Lowering {
   virtual const TensorType& output_type(int i) const = 0;
   // The layer's name.
   virtual absl::string_view name() const = 0;
-  // What shows up in the weights, and random numbers are keyed by; threads the steps may use.
+  // As many as the steps may use.
   virtual int threads() const = 0;
   // f32, or bf16 for products and what lies between them.
   virtual DType compute_dtype() const = 0;
   // Somebody reads output i.
   virtual bool wanted(int output) const = 0;
-  // Input i is a parameter or a constant rather than something computed.
-  virtual bool is_parameter(int input) const = 0;
-  virtual bool is_constant(int input, double value) const = 0;
 
   // How input i is laid out where its producer left it.
   virtual onednn::MemoryDesc desc(int input) const = 0;
@@ -80,7 +89,8 @@ class Lowering {
     return Input(i, desc_wanted, desc(i));
   }
   // The same where the op sees the input's memory with other extents or strides than the graph:
-  // `seen_as` describes the memory that is there (a transposed matrix, a grouped kernel).
+  // `seen_as` describes the memory that is there (a transposed matrix, a grouped kernel), which
+  // must be as desc(i) says, row major as a rule: parameters are.
   virtual absl::StatusOr<Slot> Input(int i, const onednn::MemoryDesc& wanted,
                                      const onednn::MemoryDesc& seen_as) = 0;
   // Row major f32.
@@ -107,6 +117,11 @@ class Lowering {
   // A step that runs a primitive; its scratchpad is taken care of.
   void EmitPrimitive(const onednn::Primitive& primitive,
                      std::vector<std::pair<onednn::Arg, Slot>> arguments);
+
+ protected:
+  // What binds it, with its scratchpad.
+  BindFunction BindPrimitive(const onednn::Primitive& primitive,
+                             std::vector<std::pair<onednn::Arg, Slot>> arguments);
 };
 
 }  // namespace hone::engine

@@ -22,7 +22,9 @@ using V = hn::Vec<F>;
 
 V SigmoidOf(F f, V x) {
   const V one = hn::Set(f, 1.0f);
-  return KeepNan(f, x, hn::Div(one, hn::Add(one, hn::Exp(f, hn::Neg(x)))));
+  // Highway's exp is good up to 104, where it is infinite already.
+  const V exponent = hn::Min(hn::Neg(x), hn::Set(f, 104.0f));
+  return KeepNan(f, x, hn::Div(one, hn::Add(one, hn::Exp(f, exponent))));
 }
 
 // tanh of sqrt(2/π) (x + 0.044715 x³): Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.

@@ -77,8 +77,9 @@ void SoftmaxT(const float* logits, int64_t rows, int64_t classes, float* probabi
   }
 }
 
-LossSums CrossEntropyT(const float* logits, const int32_t* labels, int64_t rows, int64_t classes,
-                       float smoothing, const float* class_weights, float* gradient) {
+std::optional<LossSums> CrossEntropyT(const float* logits, const int32_t* labels, int64_t rows,
+                                      int64_t classes, float smoothing, const float* class_weights,
+                                      float* gradient) {
   LossSums sums;
   const float spread = smoothing / static_cast<float>(classes);
   float small[64];
@@ -91,6 +92,9 @@ LossSums CrossEntropyT(const float* logits, const int32_t* labels, int64_t rows,
         g[c] = 0;
       }
       continue;
+    }
+    if (label >= classes) {
+      return std::nullopt;
     }
     const float top = RowMax(x, classes);
     const float at_label = x[label];
@@ -142,9 +146,9 @@ namespace hone::engine::kernels {
 HWY_EXPORT(SoftmaxT);
 HWY_EXPORT(CrossEntropyT);
 
-LossSums SoftmaxCrossEntropy(const float* logits, const int32_t* labels, int64_t rows,
-                             int64_t classes, float smoothing, std::span<const float> class_weights,
-                             float* gradient) {
+std::optional<LossSums> SoftmaxCrossEntropy(const float* logits, const int32_t* labels,
+                                            int64_t rows, int64_t classes, float smoothing,
+                                            std::span<const float> class_weights, float* gradient) {
   return HWY_DYNAMIC_DISPATCH(CrossEntropyT)(logits, labels, rows, classes, smoothing,
                                              class_weights.empty() ? nullptr : class_weights.data(),
                                              gradient);

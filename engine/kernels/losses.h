@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace hone::engine::kernels {
@@ -18,10 +19,10 @@ struct LossSums {
 //   loss = (1 − ε) w[y] (−log p[y]) + ε / classes · Σc w[c] (−log p[c]),  weight = w[y]
 // as PyTorch's CrossEntropyLoss defines label smoothing ε. A negative label is ignored: no loss, no
 // weight, no gradient. `gradient`, unless null, gets d(loss) / d(logits); it may be the logits' own
-// memory.
-LossSums SoftmaxCrossEntropy(const float* logits, const int32_t* labels, int64_t rows,
-                             int64_t classes, float smoothing, std::span<const float> class_weights,
-                             float* gradient);
+// memory. Nothing where a label is not below `classes`: then the gradient is not complete.
+std::optional<LossSums> SoftmaxCrossEntropy(const float* logits, const int32_t* labels,
+                                            int64_t rows, int64_t classes, float smoothing,
+                                            std::span<const float> class_weights, float* gradient);
 
 // Rows of probabilities from rows of logits; may be the same memory.
 void Softmax(const float* logits, int64_t rows, int64_t classes, float* probabilities);

@@ -8,7 +8,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
-#include "engine/ops/add_broadcast.h"
+#include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
@@ -98,7 +98,7 @@ class LayerBuilder {
     const int64_t elements = OfOneExample(graph_.shape(x())).elements();
     int64_t known = 1;
     for (const int64_t extent : reshape.shape) {
-      known *= extent == -1 ? 1 : extent;
+      known = SaturatingProduct(known, extent == -1 ? 1 : extent);
     }
     std::ranges::replace(dims, int64_t{-1}, known > 0 ? elements / known : 0);
     const Shape shape(std::move(dims));
@@ -162,7 +162,8 @@ void Count(const Graph& graph, size_t first, LayerSummary& summary) {
     } else if (node.kind == Graph::Node::Kind::kParameter &&
                node.parameter.role != ParameterRole::kBuffer) {
       const bool bias = absl::EndsWith(node.parameter.name, ".bias");
-      (bias ? summary.biases : summary.weights) += node.parameter.shape.elements();
+      int64_t& count = bias ? summary.biases : summary.weights;
+      count = SaturatingSum(count, node.parameter.shape.elements());
       summary.trainable = summary.trainable || node.parameter.role == ParameterRole::kTrainable;
     }
   }
@@ -198,13 +199,15 @@ void MarkDeadUnits(const std::vector<ActivationKind>& functions,
 }
 
 void SetShares(std::vector<LayerSummary>& summaries) {
-  int64_t total = 0;
+  const auto parameters = [](const LayerSummary& summary) {
+    return static_cast<double>(summary.weights) + static_cast<double>(summary.biases);
+  };
+  double total = 0;
   for (const LayerSummary& summary : summaries) {
-    total += summary.weights + summary.biases;
+    total += parameters(summary);
   }
   for (LayerSummary& summary : summaries) {
-    const auto own = static_cast<double>(summary.weights + summary.biases);
-    summary.share = total > 0 ? own / static_cast<double>(total) : 0;
+    summary.share = total > 0 ? parameters(summary) / total : 0;
   }
 }
 

@@ -10,10 +10,35 @@ namespace {
 
 using onednn::MemoryDesc;
 
-// Elements of one index of dimension 1.
-int64_t Inner(const Shape& x) { return x.elements() / (x[0] * x[1]); }
+// A tensor as rows of columns: a row for each index of the dimensions before the axis, in it
+// `inner` elements for each index of the axis.
+struct Matrix {
+  Matrix(const Shape& x, int axis) {
+    for (int d = 0; d < axis; ++d) {
+      rows *= x[d];
+    }
+    columns = x.elements() / rows;
+    inner = columns / x[axis];
+  }
+  int64_t rows = 1, columns, inner;
+};
 
-// Copies x[:, from:from + count] to y[:, to:to + count], row major.
+absl::Status CheckAxis(const Shape& x, int axis) {
+  return axis >= 0 && axis < x.rank()
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(
+                   absl::StrCat("axis must be a dimension of ", x.ToString(), ", got ", axis));
+}
+
+// Integers stay integers; what lies between products may be bfloat16.
+DType CopiedDType(const TensorType& type) {
+  return type.dtype == DType::kS32 ? DType::kS32 : ActivationDType(type);
+}
+DType ResultDType(const TensorType& type) {
+  return type.dtype == DType::kS32 ? DType::kS32 : DType::kF32;
+}
+
+// Copies `count` columns of each row.
 struct Columns {
   int64_t rows, x_stride, y_stride, count;  // in elements
 
@@ -35,7 +60,8 @@ struct Columns {
 // dx is dy at the columns that were taken, and 0 elsewhere.
 class SliceGradientOp final : public Op {
  public:
-  SliceGradientOp(Shape x, int64_t begin) : x_(std::move(x)), begin_(begin) {}
+  SliceGradientOp(Shape x, int64_t begin, int axis)
+      : x_(std::move(x)), begin_(begin), axis_(axis) {}
 
   absl::string_view kind() const override { return "slice_gradient"; }
 
@@ -45,13 +71,14 @@ class SliceGradientOp final : public Op {
 
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
-      return Slice(g.graph(), g.dy(), begin_, begin_ + g.graph().shape(g.input(0))[1]);
+      const int64_t end = begin_ + g.graph().shape(g.input(0))[axis_];
+      return Slice(g.graph(), g.dy(), begin_, end, axis_);
     });
   }
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
-    ColumnsOf(in[0]->shape).Copy(in[0]->values.data(), out[0].values.data() + begin_ * Inner(x_));
+    ColumnsOf(in[0]->shape).Copy(in[0]->values.data(), out[0].values.data() + First());
   }
 
   absl::Status Lower(Lowering& l) const override {
@@ -62,7 +89,7 @@ class SliceGradientOp final : public Op {
     const Slot dx = l.Output(0, whole);
     const Columns columns = ColumnsOf(shape);
     const auto bytes = static_cast<size_t>(whole.bytes());
-    const int64_t first = begin_ * Inner(x_);
+    const int64_t first = First();
     l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
       return [=, from = m[dy], to = m[dx]](const RunScalars&) {
         std::memset(to, 0, bytes);
@@ -74,55 +101,55 @@ class SliceGradientOp final : public Op {
   }
 
  private:
+  int64_t First() const { return begin_ * Matrix(x_, axis_).inner; }
   Columns ColumnsOf(const Shape& dy) const {
-    return {x_[0], dy[1] * Inner(dy), x_[1] * Inner(x_), dy[1] * Inner(dy)};
+    const Matrix taken(dy, axis_), all(x_, axis_);
+    return {all.rows, taken.columns, all.columns, taken.columns};
   }
 
   Shape x_;
   int64_t begin_;
+  int axis_;
 };
 
 class SliceOp final : public Op {
  public:
-  SliceOp(int64_t begin, int64_t end) : begin_(begin), end_(end) {}
+  SliceOp(int64_t begin, int64_t end, int axis) : begin_(begin), end_(end), axis_(axis) {}
 
   absl::string_view kind() const override { return "slice"; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     Shape y = in[0].shape;
-    if (y.rank() < 2) {
-      return WrongShape("the input", "[batch, channels, ...]", y);
-    }
+    HONE_RETURN_IF_ERROR(CheckAxis(y, axis_));
     HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", y));
-    if (begin_ < 0 || begin_ >= end_ || end_ > y[1]) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cannot take [", begin_, ", ", end_, ") of ", y[1], " channels"));
+    if (begin_ < 0 || begin_ >= end_ || end_ > y[axis_]) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot take [", begin_, ", ", end_, ") of ",
+                                                     y[axis_], " in dimension ", axis_));
     }
-    y[1] = end_ - begin_;
-    return std::vector<TensorType>{{y, DType::kF32}};
+    y[axis_] = end_ - begin_;
+    return std::vector<TensorType>{{y, ResultDType(in[0])}};
   }
 
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
-      return g.graph().Add(std::make_shared<SliceGradientOp>(g.graph().shape(g.input(0)), begin_),
-                           {g.dy()});
+      return g.graph().Add(
+          std::make_shared<SliceGradientOp>(g.graph().shape(g.input(0)), begin_, axis_), {g.dy()});
     });
   }
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
-    ColumnsOf(in[0]->shape)
-        .Copy(in[0]->values.data() + begin_ * Inner(in[0]->shape), out[0].values.data());
+    ColumnsOf(in[0]->shape).Copy(in[0]->values.data() + First(in[0]->shape), out[0].values.data());
   }
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = ActivationDType(l.desc(0).type());
+    const DType dtype = CopiedDType(l.desc(0).type());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
     const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const Columns columns = ColumnsOf(shape);
-    const int64_t first = begin_ * Inner(shape);
+    const int64_t first = First(shape);
     l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
       return [=, from = At(m[x], dtype, first), to = m[y]](const RunScalars&) {
         columns.Copy(dtype, from, to);
@@ -133,46 +160,49 @@ class SliceOp final : public Op {
   }
 
  private:
+  int64_t First(const Shape& x) const { return begin_ * Matrix(x, axis_).inner; }
   Columns ColumnsOf(const Shape& x) const {
-    const int64_t count = (end_ - begin_) * Inner(x);
-    return {x[0], x[1] * Inner(x), count, count};
+    const Matrix all(x, axis_);
+    const int64_t count = (end_ - begin_) * all.inner;
+    return {all.rows, all.columns, count, count};
   }
 
   int64_t begin_, end_;
+  int axis_;
 };
 
 class ConcatOp final : public Op {
  public:
+  ConcatOp(int parts, int axis) : parts_(parts), axis_(axis) {}
+
   absl::string_view kind() const override { return "concat"; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     Shape y = in[0].shape;
-    if (y.rank() < 2) {
-      return WrongShape("an input", "[batch, channels, ...]", y);
-    }
-    y[1] = 0;
+    HONE_RETURN_IF_ERROR(CheckAxis(y, axis_));
+    y[axis_] = 0;
     for (const TensorType& part : in) {
       Shape expected = y;
       if (part.shape.rank() == y.rank()) {
-        expected[1] = part.shape[1];
+        expected[axis_] = part.shape[axis_];
       }
-      if (part.shape != expected) {
+      if (part.shape != expected || ResultDType(part) != ResultDType(in[0])) {
         return absl::InvalidArgumentError(
-            absl::StrCat("cannot concatenate ", in[0].shape.ToString(), " and ",
-                         part.shape.ToString(), ": all dimensions but the second must be equal"));
+            absl::StrCat("cannot concatenate ", in[0].ToString(), " and ", part.ToString(),
+                         ": all dimensions but number ", axis_, " must be equal"));
       }
       HONE_RETURN_IF_ERROR(CheckNotEmpty("an input", part.shape));
-      y[1] += part.shape[1];
+      y[axis_] += part.shape[axis_];
     }
-    return std::vector<TensorType>{{y, DType::kF32}};
+    return std::vector<TensorType>{{y, ResultDType(in[0])}};
   }
 
   void Differentiate(Gradient& g) const override {
     int64_t begin = 0;
     for (int i = 0; i < g.input_count(); ++i) {
-      const int64_t end = begin + g.graph().shape(g.input(i))[1];
-      g.Accumulate(i, [&] { return Slice(g.graph(), g.dy(), begin, end); });
+      const int64_t end = begin + g.graph().shape(g.input(i))[axis_];
+      g.Accumulate(i, [&] { return Slice(g.graph(), g.dy(), begin, end, axis_); });
       begin = end;
     }
   }
@@ -189,22 +219,24 @@ class ConcatOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.output_type(0).shape;
-    // The parts' number is known from how many columns they fill.
-    DType dtype = DType::kBf16;
-    int count = 0;
-    for (int64_t filled = 0; filled < shape[1]; ++count) {
-      filled += l.input_type(count).shape[1];
-      dtype = l.desc(count).type().dtype == DType::kBf16 ? dtype : DType::kF32;
+    // bfloat16 if all parts are.
+    DType dtype = CopiedDType(l.desc(0).type());
+    for (int i = 1; i < parts_; ++i) {
+      dtype = CopiedDType(l.desc(i).type()) == dtype ? dtype : DType::kF32;
+    }
+    std::vector<Slot> from(static_cast<size_t>(parts_));
+    for (int i = 0; i < parts_; ++i) {
+      HONE_ASSIGN_OR_RETURN(from[static_cast<size_t>(i)],
+                            l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype})));
     }
     const Slot y = l.Output(0, MemoryDesc::Plain({shape, dtype}));
     int64_t first = 0;
-    for (int i = 0; i < count; ++i) {
-      const Shape& part = l.input_type(i).shape;
-      HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(i, MemoryDesc::Plain({part, dtype})));
-      const Columns columns = ColumnsOf(part, shape);
+    for (int i = 0; i < parts_; ++i) {
+      const Slot x = from[static_cast<size_t>(i)];
+      const Columns columns = ColumnsOf(l.input_type(i).shape, shape);
       l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-        return [=, from = m[x], to = At(m[y], dtype, first)](const RunScalars&) {
-          columns.Copy(dtype, from, to);
+        return [=, part = m[x], to = At(m[y], dtype, first)](const RunScalars&) {
+          columns.Copy(dtype, part, to);
           return true;
         };
       });
@@ -214,23 +246,28 @@ class ConcatOp final : public Op {
   }
 
  private:
-  static Columns ColumnsOf(const Shape& part, const Shape& y) {
-    const int64_t count = part[1] * Inner(part);
-    return {part[0], count, y[1] * Inner(y), count};
+  Columns ColumnsOf(const Shape& part, const Shape& y) const {
+    const Matrix taken(part, axis_), all(y, axis_);
+    return {all.rows, taken.columns, all.columns, taken.columns};
   }
+
+  int parts_, axis_;
 };
 
 }  // namespace
 
-Value Concat(Graph& graph, const std::vector<Value>& parts) {
+Value Concat(Graph& graph, const std::vector<Value>& parts, int axis) {
   if (parts.empty()) {
     return graph.Fail(absl::InvalidArgumentError("concat: there is nothing to join"));
   }
-  return parts.size() == 1 ? parts[0] : graph.Add(std::make_shared<ConcatOp>(), parts);
+  if (parts.size() == 1) {
+    return parts[0];
+  }
+  return graph.Add(std::make_shared<ConcatOp>(static_cast<int>(parts.size()), axis), parts);
 }
 
-Value Slice(Graph& graph, Value x, int64_t begin, int64_t end) {
-  return graph.Add(std::make_shared<SliceOp>(begin, end), {x});
+Value Slice(Graph& graph, Value x, int64_t begin, int64_t end, int axis) {
+  return graph.Add(std::make_shared<SliceOp>(begin, end, axis), {x});
 }
 
 }  // namespace hone::engine

@@ -6,10 +6,10 @@
 
 namespace hone::engine {
 
-// Joins along dimension 1; all other extents are equal.
-Value Concat(Graph& graph, const std::vector<Value>& parts);
+// Joins along dimension `axis`; all other extents are equal. f32, or all s32.
+Value Concat(Graph& graph, const std::vector<Value>& parts, int axis = 1);
 
-// x[:, begin:end, …]
-Value Slice(Graph& graph, Value x, int64_t begin, int64_t end);
+// Indices [begin, end) of dimension `axis`. f32 or s32.
+Value Slice(Graph& graph, Value x, int64_t begin, int64_t end, int axis = 1);
 
 }  // namespace hone::engine

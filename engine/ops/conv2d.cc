@@ -1,8 +1,8 @@
 #include "engine/ops/conv2d.h"
 
 #include "engine/base/status.h"
-#include "engine/kernels/conv_weight_gradient.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/conv_weight_gradient.h"
 #include "engine/ops/post_op.h"
 
 namespace hone::engine {
@@ -312,13 +312,12 @@ class ConvOp final : public Op {
         const Slot weight,
         l.Input(1, primitive.desc(Arg::kWeights),
                 MemoryDesc::Plain({KernelShape(w, geometry_.groups), DType::kF32})));
-    std::vector<std::pair<Arg, Slot>> arguments = {
-        {Arg::kSrc, x},
-        {Arg::kWeights, weight},
-        {Arg::kDst, l.Output(0, primitive.desc(Arg::kDst))}};
+    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}, {Arg::kWeights, weight}};
     if (bias_) {
-      arguments.emplace_back(Arg::kBias, l.Input(2));
+      HONE_ASSIGN_OR_RETURN(const Slot bias, l.PlainInput(2));
+      arguments.emplace_back(Arg::kBias, bias);
     }
+    arguments.emplace_back(Arg::kDst, l.Output(0, primitive.desc(Arg::kDst)));
     l.EmitPrimitive(primitive, std::move(arguments));
     return absl::OkStatus();
   }

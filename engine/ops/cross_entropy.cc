@@ -1,11 +1,12 @@
 #include "engine/ops/cross_entropy.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "engine/base/status.h"
-#include "engine/kernels/losses.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/losses.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {
@@ -22,17 +23,18 @@ class CrossEntropyOp final : public Op {
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape& logits = in[0].shape;
-    if (logits.rank() != 2) {
-      return WrongShape("the logits", "[batch, classes]", logits);
+    if (logits.rank() < 2) {
+      return WrongShape("the logits", "[batch, ..., classes]", logits);
     }
     HONE_RETURN_IF_ERROR(CheckNotEmpty("the logits", logits));
-    if (in[1].shape != Shape{logits[0]} || in[1].dtype != DType::kS32) {
-      return WrongShape("the labels", absl::StrCat("s32[", logits[0], "]"), in[1].shape);
+    const Shape rows(std::vector<int64_t>(logits.dims().begin(), logits.dims().end() - 1));
+    if (in[1].shape != rows || in[1].dtype != DType::kS32) {
+      return WrongShape("the labels", TensorType{rows, DType::kS32}.ToString(), in[1].shape);
     }
     const auto weights = static_cast<int64_t>(options_.class_weights.size());
-    if (weights != 0 && weights != logits[1]) {
+    if (weights != 0 && weights != logits.back()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("class_weights must have ", logits[1], " entries, got ", weights));
+          absl::StrCat("class_weights must have ", logits.back(), " entries, got ", weights));
     }
     const TensorType scalar{Shape{}, DType::kF32};
     return std::vector<TensorType>{scalar, scalar, scalar, {logits, DType::kF32}};
@@ -44,7 +46,7 @@ class CrossEntropyOp final : public Op {
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
-    const int64_t rows = in[0]->shape[0], classes = in[0]->shape[1];
+    const int64_t classes = in[0]->shape.back(), rows = in[0]->shape.elements() / classes;
     const double smoothing = options_.label_smoothing;
     for (int64_t r = 0; r < rows; ++r) {
       const auto label = static_cast<int64_t>((*in[1])[r]);
@@ -81,7 +83,10 @@ class CrossEntropyOp final : public Op {
     const onednn::MemoryDesc scalar = onednn::MemoryDesc::Plain(l.output_type(0));
     const Slot sums[3] = {l.Output(0, scalar), l.Output(1, scalar), l.Output(2, scalar)};
     const Slot gradient = l.wanted(3) ? l.OutputInPlace(3, desc, 0) : Slot{-1};
-    const int64_t rows = l.input_type(0).shape[0], classes = l.input_type(0).shape[1];
+    const Shape& shape = l.input_type(0).shape;
+    const int64_t classes = shape.back(), rows = shape.elements() / classes;
+    const int parts = static_cast<int>(
+        std::min<int64_t>({PartsFor(shape.elements(), l.threads()), rows, kMostParts}));
     l.Emit(kind(),
            [=, options = options_,
             sums = std::to_array(sums)](const Memory& m) -> absl::StatusOr<StepFunction> {
@@ -89,8 +94,23 @@ class CrossEntropyOp final : public Op {
              return [=, x = m.as<float>(logits), y = m.as<int32_t>(labels),
                      loss = m.as<float>(sums[0]), weight = m.as<float>(sums[1]),
                      correct = m.as<float>(sums[2])](const RunScalars&) {
-               const kernels::LossSums total = kernels::SoftmaxCrossEntropy(
-                   x, y, rows, classes, options.label_smoothing, options.class_weights, dx);
+               std::array<std::optional<kernels::LossSums>, kMostParts> of_part;
+               RunTeam(parts, [&](int k) {
+                 const auto [begin, end] = Slice(rows, k, parts);
+                 of_part[static_cast<size_t>(k)] = kernels::SoftmaxCrossEntropy(
+                     x + begin * classes, y + begin, end - begin, classes, options.label_smoothing,
+                     options.class_weights, dx == nullptr ? nullptr : dx + begin * classes);
+               });
+               kernels::LossSums total;
+               for (int k = 0; k < parts; ++k) {
+                 const std::optional<kernels::LossSums>& part = of_part[static_cast<size_t>(k)];
+                 if (!part.has_value()) {
+                   return false;
+                 }
+                 total.loss += part->loss;
+                 total.weight += part->weight;
+                 total.correct += part->correct;
+               }
                *loss = static_cast<float>(total.loss);
                *weight = static_cast<float>(total.weight);
                *correct = static_cast<float>(total.correct);
@@ -101,6 +121,8 @@ class CrossEntropyOp final : public Op {
   }
 
  private:
+  static constexpr int kMostParts = 64;
+
   double Weight(int64_t c) const {
     return options_.class_weights.empty() ? 1 : options_.class_weights[static_cast<size_t>(c)];
   }

@@ -12,8 +12,9 @@ struct CrossEntropyOptions {
   std::vector<float> class_weights;  // empty: all 1
 };
 
-// Softmax cross-entropy of logits [batch, classes] and labels s32 [batch] (negative: ignored);
-// formula in kernels/losses.h.
+// Softmax cross-entropy of logits [batch, …, classes] and labels s32 [batch, …], a row each
+// (negative: ignored);
+// formula in kernels/losses.h. A run fails where a label is not below `classes`.
 Loss CrossEntropy(Graph& graph, Value logits, Value labels, const CrossEntropyOptions& options);
 
 }  // namespace hone::engine

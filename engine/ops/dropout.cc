@@ -7,35 +7,68 @@
 namespace hone::engine {
 namespace {
 
+// The elements in pieces of `run` that lie together in memory and in their example, `pieces` of
+// them for each index of the dimensions before the examples' axis. Elements are counted example
+// after example; where the axis is the first dimension that is as they lie, in one piece.
+struct Pieces {
+  Pieces(const Shape& x, const ExampleLayout& layout) {
+    int64_t before = 1;
+    for (int d = 0; d < layout.axis; ++d) {
+      before *= x[d];
+    }
+    of_example = x.elements() / (x[layout.axis] / layout.per_example);
+    run = layout.axis == 0 ? x.elements() : of_example / before;
+    per_index = x.elements() / before / run;
+  }
+  int64_t count(const Shape& x) const { return x.elements() / run; }
+  // The number of a piece's first element.
+  uint64_t First(int64_t piece, int64_t first_example) const {
+    return static_cast<uint64_t>((first_example + piece % per_index) * of_example +
+                                 piece / per_index * run);
+  }
+
+  int64_t of_example, run, per_index;
+};
+
 // The gradient is the same op on dy: it makes the same mask again instead of keeping it.
 class DropoutOp final : public Op {
  public:
-  DropoutOp(float rate, uint64_t layer, bool gradient)
-      : rate_(rate), layer_(layer), gradient_(gradient) {}
+  DropoutOp(float rate, uint64_t layer, const ExampleLayout& layout, bool gradient)
+      : rate_(rate), layer_(layer), layout_(layout), gradient_(gradient) {}
 
   absl::string_view kind() const override { return gradient_ ? "dropout_gradient" : "dropout"; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
-    if (in[0].shape.rank() < 1) {
-      return WrongShape("the input", "[batch, ...]", in[0].shape);
+    const Shape& x = in[0].shape;
+    const auto [axis, per_example] = layout_;
+    if (x.rank() < 1) {
+      return WrongShape("the input", "[batch, ...]", x);
     }
-    HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", in[0].shape));
+    HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
+    if (axis < 0 || axis >= x.rank() || per_example < 1 || x[axis] % per_example != 0) {
+      return absl::InvalidArgumentError(absl::StrCat("examples cannot be ", per_example,
+                                                     " indices each of dimension ", axis, " of ",
+                                                     x.ToString()));
+    }
     return std::vector<TensorType>{{in[0].shape, DType::kF32}};
   }
 
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
-      return g.graph().Add(std::make_shared<DropoutOp>(rate_, layer_, true), {g.dy()});
+      return g.graph().Add(std::make_shared<DropoutOp>(rate_, layer_, layout_, true), {g.dy()});
     });
   }
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars& scalars) const override {
-    const uint64_t key = Key(scalars), first = First(scalars, in[0]->shape);
-    for (size_t i = 0; i < in[0]->values.size(); ++i) {
-      const bool kept = kernels::DropoutKeeps(rate_, key, first + i);
-      out[0].values[i] = kept ? in[0]->values[i] / (1 - double{rate_}) : 0;
+    const uint64_t key = Key(scalars);
+    const Pieces pieces(in[0]->shape, layout_);
+    for (int64_t i = 0; i < in[0]->shape.elements(); ++i) {
+      const uint64_t first = pieces.First(i / pieces.run, scalars.first_example);
+      const bool kept =
+          kernels::DropoutKeeps(rate_, key, first + static_cast<uint64_t>(i % pieces.run));
+      out[0][i] = kept ? (*in[0])[i] / (1 - double{rate_}) : 0;
     }
   }
 
@@ -47,13 +80,30 @@ class DropoutOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, desc));
     const Slot y = l.OutputInPlace(0, desc, 0);
     const DType dtype = desc.type().dtype;
+    const Pieces pieces(shape, layout_);
+    const int64_t count = pieces.count(shape);
     l.Emit(kind(),
            [=, op = *this, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
              return [=, from = m[x], to = m[y]](const RunScalars& scalars) {
-               const uint64_t key = op.Key(scalars), first = op.First(scalars, shape);
-               ForSlices(shape.elements(), threads, [&](int64_t begin, int64_t end) {
-                 kernels::Dropout(dtype, op.rate_, key, first + static_cast<uint64_t>(begin),
-                                  At(from, dtype, begin), At(to, dtype, begin), end - begin);
+               const uint64_t key = op.Key(scalars);
+               const auto drop = [&](int64_t piece, int64_t begin, int64_t end) {
+                 const int64_t at = piece * pieces.run + begin;
+                 kernels::Dropout(
+                     dtype, op.rate_, key,
+                     pieces.First(piece, scalars.first_example) + static_cast<uint64_t>(begin),
+                     At(from, dtype, at), At(to, dtype, at), end - begin);
+               };
+               if (count == 1) {
+                 ForSlices(pieces.run, threads,
+                           [&](int64_t begin, int64_t end) { drop(0, begin, end); });
+                 return true;
+               }
+               const int parts = PartsFor(count * pieces.run, threads);
+               RunTeam(parts, [&](int k) {
+                 const auto [begin, end] = Slice(count, k, parts);
+                 for (int64_t piece = begin; piece < end; ++piece) {
+                   drop(piece, 0, pieces.run);
+                 }
                });
                return true;
              };
@@ -69,18 +119,16 @@ class DropoutOp final : public Op {
                {static_cast<uint32_t>(scalars.seed), static_cast<uint32_t>(scalars.seed >> 32)});
     return uint64_t{words[1]} << 32 | words[0];
   }
-  static uint64_t First(const RunScalars& scalars, const Shape& x) {
-    return static_cast<uint64_t>(scalars.first_example * (x.elements() / x[0]));
-  }
 
   float rate_;
   uint64_t layer_;
+  ExampleLayout layout_;
   bool gradient_;
 };
 
 }  // namespace
 
-Value Dropout(Graph& graph, Value x, float rate) {
+Value Dropout(Graph& graph, Value x, float rate, const ExampleLayout& layout) {
   if (!(rate >= 0 && rate < 1)) {
     return graph.Fail(absl::InvalidArgumentError(
         absl::StrCat("dropout ", graph.scope(), ": the rate must be in [0, 1), got ", rate)));
@@ -93,7 +141,7 @@ Value Dropout(Graph& graph, Value x, float rate) {
     before += node.op != nullptr && node.name == graph.scope() && node.op->kind() == "dropout";
   }
   const uint64_t layer = NameHash(absl::StrCat(graph.scope(), "/dropout", before));
-  return graph.Add(std::make_shared<DropoutOp>(rate, layer, false), {x});
+  return graph.Add(std::make_shared<DropoutOp>(rate, layer, layout, false), {x});
 }
 
 }  // namespace hone::engine

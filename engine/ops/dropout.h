@@ -4,10 +4,18 @@
 
 namespace hone::engine {
 
-// y = 0 with probability `rate`, else x / (1 − rate) (Srivastava et al., 2014). x is [batch, …].
-// What is kept follows from the run's seed and step, the layer (the graph's scope, and which
-// dropout of that scope it is) and the element's place in the whole batch: not from threads, shards
-// or attempts. A rate of 0 adds no node.
-Value Dropout(Graph& graph, Value x, float rate);
+// Where a tensor's examples are: along dimension `axis`, `per_example` indices of it for each, as
+// [batch · heads, …] has heads of them; [time, batch, …] has them along axis 1.
+struct ExampleLayout {
+  int axis = 0;
+  int64_t per_example = 1;
+};
+
+// y = 0 with probability `rate`, else x / (1 − rate) (Srivastava et al., 2014). What is kept
+// follows from the run's seed and step, the layer (the graph's scope, and which dropout of that
+// scope it is), the example's place in the whole batch and the element's place in the example: not
+// from threads, shards or attempts, if `layout` says where the examples are. A rate of 0 adds no
+// node.
+Value Dropout(Graph& graph, Value x, float rate, const ExampleLayout& layout = {});
 
 }  // namespace hone::engine

@@ -233,12 +233,13 @@ class LinearOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
     HONE_ASSIGN_OR_RETURN(const Slot w,
                           l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s.in, s.out)));
-    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
-    std::vector<std::pair<Arg, Slot>> arguments = {
-        {Arg::kSrc, x}, {Arg::kWeights, w}, {Arg::kDst, y}};
+    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}, {Arg::kWeights, w}};
     if (bias_) {
-      arguments.emplace_back(Arg::kBias, l.Input(2));
+      HONE_ASSIGN_OR_RETURN(const Slot bias, l.PlainInput(2));
+      arguments.emplace_back(Arg::kBias, bias);
     }
+    arguments.emplace_back(Arg::kDst,
+                           l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype})));
     l.EmitPrimitive(primitive, std::move(arguments));
     return absl::OkStatus();
   }

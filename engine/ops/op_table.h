@@ -23,6 +23,8 @@ inline constexpr absl::string_view kOpTable[] = {
     "cross_entropy",
     "dropout",
     "dropout_gradient",
+    "embedding",
+    "embedding_gradient",
     "full",
     "gelu",
     "gelu_gradient",
@@ -43,6 +45,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "mean_squared_error",
     "moving_average",
     "mul",
+    "mul_broadcast",
     "normalize_pixels",
     "relu",
     "relu_gradient",
@@ -60,6 +63,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "sum_to",
     "tanh",
     "tanh_gradient",
+    "transpose",
     "write_at",
 };
 

@@ -293,11 +293,6 @@ Value GlobalMaxPool2d(Graph& graph, Value x) {
   return WholePicture(graph, x, &MaxPool2d, "global_max_pool2d");
 }
 
-bool IsMaxPool(const Op& op) {
-  const auto* pool = dynamic_cast<const PoolOp*>(&op);
-  return pool != nullptr && pool->is_max();
-}
-
 bool IsMaxPoolGradient(const Op& op) {
   const auto* gradient = dynamic_cast<const PoolGradientOp*>(&op);
   return gradient != nullptr && gradient->is_max();

@@ -23,7 +23,6 @@ Value GlobalMaxPool2d(Graph& graph, Value x);
 
 // For the pass that moves an activation's gradient to the smaller side of a max pool
 // (plan/passes.cc): inputs of the gradient op are dy and the pool's own outputs.
-bool IsMaxPool(const Op& op);
 bool IsMaxPoolGradient(const Op& op);
 
 }  // namespace hone::engine

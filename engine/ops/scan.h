@@ -42,7 +42,8 @@ struct ScanOptions {
 // A loop over time (Appendix of Bradbury et al., JAX: `lax.scan`): a graph in a graph, planned once
 // and run for each step. Its gradient is another scan, run the other way, that computes each step's
 // forward pass again from the state the step began with (Chen et al., "Training Deep Nets with
-// Sublinear Memory Cost", 2016): of the body only the carries are kept.
+// Sublinear Memory Cost", 2016): of the body only the carries are kept. That scan has no gradient
+// of its own: UNIMPLEMENTED.
 //
 // The body declares no parameters and updates no buffers: what it needs comes in as a constant.
 // Random ops in it draw the same numbers at every step (Gal and Ghahramani, "A Theoretically

@@ -4,13 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/status.h"
 
 namespace hone::engine {
 namespace {
 
 int64_t Aligned(int64_t elements) {
   constexpr int64_t kStep = ParameterStore::kAlignment;
-  return (elements + kStep - 1) / kStep * kStep;
+  return SaturatingSum(elements, kStep - 1) / kStep * kStep;
 }
 
 constexpr int64_t kFloat = sizeof(float);
@@ -116,7 +117,8 @@ int64_t ParameterStore::SlabBytes(int shards) const {
   int64_t bytes = 0;
   for (const ParameterSpec& spec : specs_) {
     const int64_t copies = spec.role == ParameterRole::kTrainable ? 1 + shards : 1;
-    bytes += Aligned(spec.shape.elements()) * kFloat * copies;
+    bytes =
+        SaturatingSum(bytes, SaturatingProduct(Aligned(spec.shape.elements()), kFloat * copies));
   }
   return bytes;
 }
@@ -129,15 +131,18 @@ int64_t ParameterStore::packed_bytes() const {
   return bytes;
 }
 
-void* ParameterStore::Packed(ParameterId id, absl::string_view key, int64_t bytes,
-                             const std::function<std::unique_ptr<Packer>()>& make) {
-  const auto [entry, fresh] =
-      packed_by_key_.try_emplace(absl::StrCat(spec(id).name, "|", key), packed_.size());
-  if (fresh) {
-    packed_.push_back({id, Buffer(bytes), make()});
-    PlanRefresh();
+absl::StatusOr<void*> ParameterStore::Packed(ParameterId id, absl::string_view key, int64_t bytes,
+                                             const PackerMaker& make) {
+  const std::string whole_key = absl::StrCat(spec(id).name, "|", key);
+  if (const auto known = packed_by_key_.find(whole_key); known != packed_by_key_.end()) {
+    return packed_[known->second].data.data();
   }
-  return packed_[entry->second].data.data();
+  PackedCopy copy{.parameter = id, .data = Buffer(bytes), .packer = nullptr};
+  HONE_ASSIGN_OR_RETURN(copy.packer, make(values(id).data(), copy.data.data()));
+  packed_by_key_[whole_key] = packed_.size();
+  packed_.push_back(std::move(copy));
+  PlanRefresh();
+  return packed_.back().data.data();
 }
 
 void ParameterStore::MarkChanged() {
@@ -170,7 +175,7 @@ void ParameterStore::Refresh(int k, int n) {
     const int64_t owner =
         stale_bytes_ > 0 ? std::min<int64_t>(middle * n / stale_bytes_, n - 1) : 0;
     if (owner == k && IsStale(copy)) {
-      copy.packer->Pack(values(copy.parameter).data(), copy.data.data());
+      copy.packer->Pack();
       copy.version = versions_[static_cast<size_t>(copy.parameter)];
     }
   }

@@ -53,12 +53,16 @@ struct ParameterSpec {
 
 using ParameterId = int32_t;
 
-// Brings a parameter into another layout or element type.
+// Brings a parameter into another layout or element type. Made for one place to read and one to
+// write, which stay where they are.
 class Packer {
  public:
   virtual ~Packer() = default;
-  virtual void Pack(const float* values, void* packed) const = 0;
+  // Allocates nothing.
+  virtual void Pack() const = 0;
 };
+using PackerMaker =
+    std::function<absl::StatusOr<std::unique_ptr<Packer>>(const float* values, void* packed)>;
 
 // All parameters of a model, in flat aligned slabs: values, one slab of gradients for each shard,
 // buffers and transient state. Programs point into it, so it outlives them. Two phases: Declare…,
@@ -101,14 +105,14 @@ class ParameterStore {
   float* gradient_slab(int shard) { return gradients_[static_cast<size_t>(shard)].as<float>(); }
   int shards() const { return static_cast<int>(gradients_.size()); }
 
-  // Bytes of all slabs and packed copies; before Allocate, what they will be.
+  // Bytes of all slabs, also before Allocate; saturating. Bytes of the packed copies there are.
   int64_t SlabBytes(int shards) const;
   int64_t packed_bytes() const;
 
   // A copy of a parameter in another layout, kept here and shared by all programs that ask with the
-  // same key. It is brought up to date by Refresh, never while a program runs.
-  void* Packed(ParameterId id, absl::string_view key, int64_t bytes,
-               const std::function<std::unique_ptr<Packer>()>& make);
+  // same key. It is brought up to date by Refresh, never while a program runs. The error is make's.
+  absl::StatusOr<void*> Packed(ParameterId id, absl::string_view key, int64_t bytes,
+                               const PackerMaker& make);
 
   // to = from, and to = (1 − rate) · to + rate · from: target networks. Same shapes.
   // INVALID_ARGUMENT otherwise.

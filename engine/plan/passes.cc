@@ -23,7 +23,7 @@ std::vector<int> Readers(const PlanGraph& plan) {
       std::for_each(node.inputs.begin(), node.inputs.end(), count);
     }
   }
-  std::for_each(plan.roots.begin(), plan.roots.end(), count);
+  plan.roots.ForEachValue(count);
   return readers;
 }
 
@@ -31,7 +31,7 @@ void Redirect(PlanGraph& plan, Value from, Value to) {
   for (PlanGraph::Node& node : plan.nodes) {
     std::replace(node.inputs.begin(), node.inputs.end(), from, to);
   }
-  std::replace(plan.roots.begin(), plan.roots.end(), from, to);
+  plan.roots.ForEachValue([&](Value& root) { root = root == from ? to : root; });
 }
 
 // Depth-first from the roots: a node after its inputs. Iterative, since graphs are deep.
@@ -71,7 +71,7 @@ void Order(PlanGraph& plan) {
 
 }  // namespace
 
-PlanGraph MakePlanGraph(const Graph& graph, const std::vector<Value>& roots) {
+PlanGraph MakePlanGraph(const Graph& graph, const Roots& roots) {
   PlanGraph plan;
   plan.nodes.reserve(graph.nodes().size());
   for (const Graph::Node& node : graph.nodes()) {
@@ -86,9 +86,7 @@ void RemoveDeadNodes(PlanGraph& plan) {
     node.live = false;
   }
   std::vector<int32_t> pending;
-  for (const Value root : plan.roots) {
-    pending.push_back(root.node);
-  }
+  plan.roots.ForEachValue([&](Value root) { pending.push_back(root.node); });
   while (!pending.empty()) {
     PlanGraph::Node& node = plan.nodes[static_cast<size_t>(pending.back())];
     pending.pop_back();

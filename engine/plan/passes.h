@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/graph/graph.h"
+#include "engine/plan/roots.h"
 
 namespace hone::engine {
 
@@ -19,11 +20,11 @@ struct PlanGraph {
     bool live = false;
   };
   std::vector<Node> nodes;
-  std::vector<Value> roots;    // fetched values, gradients and buffer updates
+  Roots roots;
   std::vector<int32_t> order;  // live nodes in the order in which they run
 };
 
-PlanGraph MakePlanGraph(const Graph& graph, const std::vector<Value>& roots);
+PlanGraph MakePlanGraph(const Graph& graph, const Roots& roots);
 
 // Marks the nodes that some root needs, and puts them in order.
 void RemoveDeadNodes(PlanGraph& plan);

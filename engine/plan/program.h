@@ -43,7 +43,8 @@ class Program {
     StepFunction run;
   };
 
-  // Plans: errors of the graph, of shapes, and of oneDNN. The store is allocated.
+  // Plans: errors of the graph, of shapes, and of oneDNN; INTERNAL where gradients are asked for
+  // and the store has no slab for the shard. The store is allocated.
   static absl::StatusOr<Program> Compile(const ProgramRequest& request, ParameterStore& store,
                                          const ProgramOptions& options);
 
@@ -79,7 +80,6 @@ class Program {
   const std::vector<Interval>& intervals() const { return intervals_; }
 
  private:
-  friend class Compiler;
   struct SlotPlace {
     void* fixed = nullptr;  // in the store, or null: in the arena
     int64_t offset = 0;

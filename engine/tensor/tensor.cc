@@ -48,16 +48,14 @@ absl::string_view NameOf(DType dtype) {
 int64_t Shape::elements() const {
   int64_t product = 1;
   for (const int64_t dim : dims_) {
-    product *= dim;
+    product = SaturatingProduct(product, dim);
   }
   return product;
 }
 
 std::string Shape::ToString() const { return absl::StrCat("[", absl::StrJoin(dims_, ", "), "]"); }
 
-std::string TensorType::ToString() const {
-  return absl::StrCat(NameOf(dtype), shape.ToString());
-}
+std::string TensorType::ToString() const { return absl::StrCat(NameOf(dtype), shape.ToString()); }
 
 Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,10 +15,22 @@ namespace hone::engine {
 
 enum class DType : uint8_t { kF32, kBf16, kS32, kU8 };
 
-int64_t SizeOf(DType dtype);               // bytes
-absl::string_view NameOf(DType dtype);     // "f32", "bf16", "s32", "u8"
+int64_t SizeOf(DType dtype);            // bytes
+absl::string_view NameOf(DType dtype);  // "f32", "bf16", "s32", "u8"
 
-// The extents of a tensor, outermost first; {} is a scalar. Images are [batch, channels, height, width].
+// Sizes come from users: what does not fit an int64_t is its largest number, more than there is
+// memory for.
+inline int64_t SaturatingProduct(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<int64_t>::max() : product;
+}
+inline int64_t SaturatingSum(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<int64_t>::max() : sum;
+}
+
+// The extents of a tensor, outermost first; {} is a scalar. Images are [batch, channels, height,
+// width].
 class Shape {
  public:
   Shape() = default;
@@ -29,7 +42,7 @@ class Shape {
   int64_t& operator[](int i) { return dims_[static_cast<size_t>(i)]; }
   int64_t back() const { return dims_.back(); }
   const std::vector<int64_t>& dims() const { return dims_; }
-  // The product of all extents, 1 for a scalar.
+  // The product of all extents, 1 for a scalar; saturating.
   int64_t elements() const;
   // "[32, 1, 28, 28]"
   std::string ToString() const;
@@ -44,12 +57,13 @@ struct TensorType {
   Shape shape;
   DType dtype = DType::kF32;
 
-  int64_t bytes() const { return shape.elements() * SizeOf(dtype); }
+  int64_t bytes() const { return SaturatingProduct(shape.elements(), SizeOf(dtype)); }
   std::string ToString() const;  // "f32[32, 10]"
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 
-// Zeroed memory aligned to a cache line, owned. Large ones are backed by huge pages where the kernel gives them.
+// Zeroed memory aligned to a cache line, owned. Large ones are backed by huge pages where the
+// kernel gives them.
 class Buffer {
  public:
   Buffer() = default;
@@ -76,7 +90,8 @@ struct DoubleTensor {
   std::vector<double> values;
 
   DoubleTensor() = default;
-  explicit DoubleTensor(Shape s) : shape(std::move(s)), values(static_cast<size_t>(shape.elements())) {}
+  explicit DoubleTensor(Shape s)
+      : shape(std::move(s)), values(static_cast<size_t>(shape.elements())) {}
   double& operator[](int64_t i) { return values[static_cast<size_t>(i)]; }
   double operator[](int64_t i) const { return values[static_cast<size_t>(i)]; }
 };

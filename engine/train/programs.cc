@@ -128,11 +128,12 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
 
 // Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
 absl::Status Programs::CheckMemory(const TrainingConfig& config, int shards) const {
-  int64_t bytes = store_.SlabBytes(shards);
+  int64_t bytes = store_.SlabBytes(shards);  // saturating, and so are the sums
   for (const CompiledUpdate& update : updates_) {
     for (const TrainedParameter& trained : update.trained) {
-      bytes += store_.spec(trained.id).shape.elements() * static_cast<int64_t>(sizeof(float)) *
-               static_cast<int64_t>(optim::StateNames(update.options(config)).size());
+      const auto states = static_cast<int64_t>(optim::StateNames(update.options(config)).size());
+      bytes = SaturatingSum(bytes, SaturatingProduct(store_.spec(trained.id).shape.elements(),
+                                                     states * int64_t{sizeof(float)}));
     }
   }
   const int64_t available = AvailableMemoryBytes();

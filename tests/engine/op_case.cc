@@ -127,6 +127,9 @@ std::vector<float> CaseBuilder::Numbers(const Shape& shape, Fill fill) const {
       values.push_back(0.5f + static_cast<float>(k % 128) / 64);
     } else if (fill == Fill::kPowers) {
       values.push_back((k % 2 == 0 ? 0.5f : -0.5f) * static_cast<float>(1 << k % 3));
+    } else if (fill == Fill::kExtreme) {
+      constexpr float kSizes[] = {90, 0.5f, 1000, 178};
+      values.push_back((k % 2 == 0 ? 1.0f : -1.0f) * kSizes[k / 2 % 4]);
     } else {
       values.push_back(static_cast<float>(k < 125 ? k - 125 : k - 124) / 64);
     }

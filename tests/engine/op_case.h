@@ -19,6 +19,7 @@ enum class Fill {
   kSpread,    // ± 1/64 … 125/64; neighbours differ, and none is 0: far from kinks
   kPositive,  // 1/2 … 5/2
   kPowers,    // ± 1/2, 1, 2: products with the others are exact in bfloat16 too
+  kExtreme,   // ± 1/2, 90, 178, 1000: beyond where exp overflows or vanishes in float
 };
 
 // Adds a case's inputs to its graph and keeps their numbers.

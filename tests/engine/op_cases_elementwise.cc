@@ -10,14 +10,15 @@
 namespace hone::engine {
 namespace {
 
-OpCase ActivationCase(kernels::ActivationKind kind, const Shape& x) {
+OpCase ActivationCase(kernels::ActivationKind kind, const Shape& x, Fill fill = Fill::kSpread) {
   std::string shape;
   for (const int64_t extent : x.dims()) {
     absl::StrAppend(&shape, "_", extent);
   }
-  return {.name = absl::StrCat("activation_", kernels::NameOf(kind), shape),
+  return {.name = absl::StrCat("activation_", kernels::NameOf(kind), shape,
+                               fill == Fill::kExtreme ? "_extreme" : ""),
           .build = [=](CaseBuilder& b) {
-            return CaseOutputs{{Activation(b.graph, b.Input(x), kind)}, {}};
+            return CaseOutputs{{Activation(b.graph, b.Input(x, fill), kind)}, {}};
           }};
 }
 
@@ -41,6 +42,7 @@ std::vector<OpCase> ElementwiseCases() {
     const auto kind = static_cast<kernels::ActivationKind>(i);
     cases.push_back(ActivationCase(kind, Shape{1}));
     cases.push_back(ActivationCase(kind, Shape{3, 7, 13}));
+    cases.push_back(ActivationCase(kind, Shape{37}, Fill::kExtreme));
   }
   cases.push_back(ActivationCase(kernels::ActivationKind::kGelu, Shape{129, 130}));
   cases.push_back(

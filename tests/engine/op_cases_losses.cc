@@ -2,34 +2,48 @@
 #include "engine/ops/binary_cross_entropy.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/regression_loss.h"
+#include "engine/ops/reshape.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
 namespace {
 
 OpCase CrossEntropyCase(const std::string& name, int64_t batch, int64_t classes,
-                        const CrossEntropyOptions& options, bool ignore_one = false) {
+                        const CrossEntropyOptions& options, bool ignore_one = false,
+                        Fill fill = Fill::kSpread) {
   return {.name = absl::StrCat("cross_entropy_", name), .build = [=](CaseBuilder& b) {
-            const Loss loss = CrossEntropy(b.graph, b.Input(Shape{batch, classes}),
+            const Loss loss = CrossEntropy(b.graph, b.Input(Shape{batch, classes}, fill),
                                            b.Labels(batch, classes, ignore_one), options);
             return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
           }};
 }
 
+// A label for each step of each sequence.
+OpCase CrossEntropyOverTime(const std::string& name, int64_t batch, int64_t steps,
+                            int64_t classes) {
+  return {
+      .name = absl::StrCat("cross_entropy_", name), .build = [=](CaseBuilder& b) {
+        const Value labels =
+            Reshape(b.graph, b.Labels(batch * steps, classes, true), {batch, steps});
+        const Loss loss = CrossEntropy(b.graph, b.Input(Shape{batch, steps, classes}), labels, {});
+        return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
+      }};
+}
+
 OpCase BinaryCase(const std::string& name, const Shape& logits, const CrossEntropyOptions& options,
-                  bool ignore_one = false) {
+                  bool ignore_one = false, Fill fill = Fill::kSpread) {
   return {.name = absl::StrCat("binary_cross_entropy_", name), .build = [=](CaseBuilder& b) {
-            const Loss loss = BinaryCrossEntropy(b.graph, b.Input(logits),
+            const Loss loss = BinaryCrossEntropy(b.graph, b.Input(logits, fill),
                                                  b.Labels(logits[0], 2, ignore_one), options);
             return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
           }};
 }
 
 OpCase RegressionCase(const std::string& name, const Shape& shape, RegressionKind kind,
-                      float delta = 1) {
+                      float delta = 1, Fill fill = Fill::kSpread) {
   return {.name = name, .build = [=](CaseBuilder& b) {
             // Two numbers of one fill would meet: |d| has a kink at 0.
-            const Value x = b.Input(shape);
+            const Value x = b.Input(shape, fill);
             const Loss loss =
                 RegressionLoss(b.graph, x, b.Buffer(shape, Fill::kPowers), kind, delta);
             return CaseOutputs{{loss.sum}, {loss.weight}};
@@ -49,17 +63,22 @@ std::vector<OpCase> LossCases() {
       CrossEntropyCase("smoothed_and_weighted", 5, 3,
                        {.label_smoothing = 0.2f, .class_weights = {0.5f, 1, 2}}),
       CrossEntropyCase("with_an_ignored_example", 5, 10, {}, true),
+      CrossEntropyOverTime("over_time", 3, 5, 7),
+      CrossEntropyOverTime("over_long_time", 5, 67, 65),
+      CrossEntropyCase("extreme", 5, 10, {}, false, Fill::kExtreme),
       BinaryCase("single", {1}, {}),
       BinaryCase("batch", {17}, {}),
       BinaryCase("column", {5, 1}, {}),
       BinaryCase("smoothed", {5, 1}, {.label_smoothing = 0.1f, .class_weights = {}}),
       BinaryCase("weighted", {5}, {.class_weights = {0.5f, 2}}),
       BinaryCase("with_an_ignored_example", {5}, {}, true),
+      BinaryCase("extreme", {17}, {}, false, Fill::kExtreme),
       RegressionCase("mean_squared_error", {5, 3}, RegressionKind::kMeanSquaredError),
       RegressionCase("mean_squared_error_of_batch", {17}, RegressionKind::kMeanSquaredError),
       RegressionCase("mean_absolute_error", {5, 3}, RegressionKind::kMeanAbsoluteError),
       RegressionCase("huber", {5, 7}, RegressionKind::kHuber),
       RegressionCase("huber_wide", {5, 7}, RegressionKind::kHuber, 1.4f),
+      RegressionCase("huber_extreme", {5, 7}, RegressionKind::kHuber, 1.4f, Fill::kExtreme),
   };
 }
 

@@ -85,15 +85,16 @@ OpCase LayerNormCase(const std::string& name, const Shape& x) {
           .f32_tolerance = 2e-5};
 }
 
-OpCase SoftmaxCase(const std::string& name, const Shape& x) {
+OpCase SoftmaxCase(const std::string& name, const Shape& x, Fill fill = Fill::kSpread) {
   return {.name = absl::StrCat("softmax_", name), .build = [=](CaseBuilder& b) {
-            return CaseOutputs{{Softmax(b.graph, b.Input(x))}, {}};
+            return CaseOutputs{{Softmax(b.graph, b.Input(x, fill))}, {}};
           }};
 }
 
-OpCase DropoutCase(const std::string& name, const Shape& x, float rate) {
+OpCase DropoutCase(const std::string& name, const Shape& x, float rate,
+                   const ExampleLayout& layout = {}) {
   return {.name = absl::StrCat("dropout_", name), .build = [=](CaseBuilder& b) {
-            return CaseOutputs{{Dropout(b.graph, b.Input(x), rate)}, {}};
+            return CaseOutputs{{Dropout(b.graph, b.Input(x), rate, layout)}, {}};
           }};
 }
 
@@ -136,9 +137,13 @@ std::vector<OpCase> NormalizationCases() {
   cases.push_back(SoftmaxCase("10_classes", {5, 10}));
   cases.push_back(SoftmaxCase("of_scores", {2, 3, 7, 17}));
   cases.push_back(SoftmaxCase("of_many_rows", {129, 130}));
+  cases.push_back(SoftmaxCase("extreme", {5, 3}, Fill::kExtreme));
   cases.push_back(DropoutCase("half", {5, 17}, 0.5f));
   cases.push_back(DropoutCase("tenth_of_pictures", {3, 5, 7, 7}, 0.1f));
   cases.push_back(DropoutCase("of_many_rows", {129, 130}, 0.3f));
+  cases.push_back(DropoutCase("of_heads", {6, 5, 7}, 0.3f, {.axis = 0, .per_example = 3}));
+  cases.push_back(DropoutCase("over_time", {4, 3, 5}, 0.3f, {.axis = 1}));
+  cases.push_back(DropoutCase("over_long_time", {67, 4, 33}, 0.3f, {.axis = 1, .per_example = 2}));
   cases.push_back({.name = "dropout_of_a_convolution_twice", .build = [](CaseBuilder& b) {
                      const Value x = Conv2d(b.graph, b.Input(Shape{2, 3, 5, 5}),
                                             b.Parameter(Shape{17, 3, 3, 3}), std::nullopt, {});

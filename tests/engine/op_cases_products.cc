@@ -5,6 +5,7 @@
 #include "engine/ops/conv2d.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/matmul.h"
+#include "engine/ops/reshape.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -46,6 +47,25 @@ OpCase MatMulCase(const std::string& name, const Shape& a, const Shape& b_shape,
             const Value x = b.Input(a);
             return CaseOutputs{{MatMul(b.graph, x, b.Input(b_shape), options)}, {}};
           }};
+}
+
+// A bias that is computed, in bfloat16 where products are.
+OpCase ComputedBias(bool conv) {
+  return {.name = absl::StrCat(conv ? "conv2d" : "linear", "_with_a_computed_bias"),
+          .build =
+              [=](CaseBuilder& b) {
+                const Value row = Linear(b.graph, b.Input(Shape{1, 5}, Fill::kPowers),
+                                         b.Parameter(Shape{5, 9}), std::nullopt);
+                const Value bias = Reshape(b.graph, row, Shape{9});
+                if (conv) {
+                  return CaseOutputs{{Conv2d(b.graph, b.Input(Shape{2, 3, 6, 6}),
+                                             b.Parameter(Shape{9, 3, 3, 3}), bias, {})},
+                                     {}};
+                }
+                return CaseOutputs{
+                    {Linear(b.graph, b.Input(Shape{3, 7}), b.Parameter(Shape{7, 9}), bias)}, {}};
+              },
+          .bf16_tolerance = 3e-2};
 }
 
 // An activation behind a product, which the plan fuses if it can.
@@ -97,6 +117,8 @@ std::vector<OpCase> ProductCases() {
       LinearCase("of_a_large_batch", {130, 33}, 10, true),
       LinearCase("single_row", {1, 65}, 64, true),
       LinearCase("over_sequences", {3, 5, 7}, 11, true),
+      ComputedBias(false),
+      ComputedBias(true),
       MatMulCase("1x1", {1, 1}, {1, 1}, {}),
       MatMulCase("row_by_column", {1, 7}, {7, 1}, {}),
       MatMulCase("column_by_row", {7, 1}, {1, 5}, {}),

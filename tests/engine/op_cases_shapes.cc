@@ -1,8 +1,10 @@
 #include "absl/strings/str_cat.h"
-#include "engine/ops/add_broadcast.h"
+#include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/embedding.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/transpose.h"
 #include "engine/ops/write_at.h"
 #include "tests/engine/op_case.h"
 
@@ -16,19 +18,52 @@ OpCase AddBroadcastCase(const std::string& name, const Shape& a, const Shape& b_
           }};
 }
 
-OpCase ConcatCase(const std::string& name, const std::vector<Shape>& shapes) {
+OpCase MulBroadcastCase(const std::string& name, const Shape& a, const Shape& b_shape) {
+  return {.name = absl::StrCat("mul_broadcast_", name), .build = [=](CaseBuilder& b) {
+            const Value x = b.Input(a);
+            return CaseOutputs{{MulBroadcast(b.graph, x, b.Parameter(b_shape, Fill::kPowers))}, {}};
+          }};
+}
+
+OpCase TransposeCase(const std::string& name, const Shape& x, const std::vector<int>& axes) {
+  return {.name = absl::StrCat("transpose_", name), .build = [=](CaseBuilder& b) {
+            return CaseOutputs{{Transpose(b.graph, b.Input(x), axes)}, {}};
+          }};
+}
+
+// Rows of a table [rows, width] for indices of any shape, some of them equal.
+OpCase EmbeddingCase(const std::string& name, int64_t rows, int64_t width, const Shape& index) {
+  return {.name = absl::StrCat("embedding_", name), .build = [=](CaseBuilder& b) {
+            const Value table = b.Parameter({rows, width});
+            const Value at = Reshape(b.graph, b.Labels(index.elements(), rows), index);
+            return CaseOutputs{{Embedding(b.graph, table, at)}, {}};
+          }};
+}
+
+// Integers that are cut, turned round and joined again, and then looked up.
+CaseOutputs CutIntegers(CaseBuilder& b) {
+  const Value index = Reshape(b.graph, b.Labels(12, 5), {4, 3});
+  const Value turned = Transpose(b.graph, index, {1, 0});
+  const Value first = Slice(b.graph, turned, 0, 1, /*axis=*/0);
+  const Value rest = Slice(b.graph, turned, 1, 3, /*axis=*/0);
+  const Value joined = Concat(b.graph, {rest, first}, /*axis=*/0);
+  return {{Embedding(b.graph, b.Parameter({5, 7}), joined)}, {}};
+}
+
+OpCase ConcatCase(const std::string& name, const std::vector<Shape>& shapes, int axis = 1) {
   return {.name = absl::StrCat("concat_", name), .build = [=](CaseBuilder& b) {
             std::vector<Value> parts;
             for (const Shape& shape : shapes) {
               parts.push_back(b.Input(shape));
             }
-            return CaseOutputs{{Concat(b.graph, parts)}, {}};
+            return CaseOutputs{{Concat(b.graph, parts, axis)}, {}};
           }};
 }
 
-OpCase SliceCase(const std::string& name, const Shape& x, int64_t begin, int64_t end) {
+OpCase SliceCase(const std::string& name, const Shape& x, int64_t begin, int64_t end,
+                 int axis = 1) {
   return {.name = absl::StrCat("slice_", name), .build = [=](CaseBuilder& b) {
-            return CaseOutputs{{Slice(b.graph, b.Input(x), begin, end)}, {}};
+            return CaseOutputs{{Slice(b.graph, b.Input(x), begin, end, axis)}, {}};
           }};
 }
 
@@ -91,6 +126,24 @@ std::vector<OpCase> ShapeCases() {
              const Value x = b.Input({2, 3});
              return CaseOutputs{{Concat(b.graph, {x, x})}, {}};
            }},
+      MulBroadcastCase("row", {5, 17}, {17}),
+      MulBroadcastCase("column", {5, 17}, {5, 1}),
+      MulBroadcastCase("channels", {3, 7, 5, 2}, {7, 1, 1}),
+      MulBroadcastCase("mask", {3, 2, 7, 13}, {3, 1, 1, 13}),
+      MulBroadcastCase("many_rows", {129, 2, 130}, {2, 130}),
+      MulBroadcastCase("equal", {3, 7}, {3, 7}),
+      TransposeCase("matrix", {5, 17}, {1, 0}),
+      TransposeCase("heads", {2, 7, 3, 5}, {0, 2, 1, 3}),
+      TransposeCase("round", {3, 4, 5}, {2, 0, 1}),
+      TransposeCase("nothing", {3, 4}, {0, 1}),
+      EmbeddingCase("of_one", 1, 1, {1}),
+      EmbeddingCase("of_sequences", 11, 17, {3, 7}),
+      EmbeddingCase("of_many", 130, 65, {5, 67}),
+      {.name = "integers_cut_and_joined", .build = CutIntegers},
+      ConcatCase("examples", {{3, 5}, {1, 5}}, 0),
+      ConcatCase("last_of_four", {{2, 3, 4, 5}, {2, 3, 4, 1}}, 3),
+      SliceCase("examples", {7, 5}, 2, 6, 0),
+      SliceCase("last", {3, 4, 17}, 5, 17, 2),
       SliceCase("first", {3, 5}, 0, 1),
       WriteAtCase("row", {7, 5}, {1, 5}, 0),
       WriteAtCase("rows_of_heads", {3, 9, 2, 5}, {3, 2, 2, 5}, 1),

@@ -139,13 +139,16 @@ TEST(State, KeepsItsGraphInOneProgramSoThatShardsDoNotRace) {
 // Counts what it packs.
 class CountingPacker final : public Packer {
  public:
-  explicit CountingPacker(int* count) : count_(count) {}
-  void Pack(const float* values, void* packed) const override {
-    *static_cast<float*>(packed) = values[0];
+  CountingPacker(const float* values, void* packed, int* count)
+      : values_(values), packed_(static_cast<float*>(packed)), count_(count) {}
+  void Pack() const override {
+    *packed_ = values_[0];
     ++*count_;
   }
 
  private:
+  const float* values_;
+  float* packed_;
   int* count_;
 };
 
@@ -164,8 +167,10 @@ struct PackedPair {
     copy_b = Copy(b, bytes_b, &packed_b);
   }
   float* Copy(ParameterId id, int64_t bytes, int* count) {
-    return static_cast<float*>(store.Packed(
-        id, "copy", bytes, [count] { return std::make_unique<CountingPacker>(count); }));
+    return static_cast<float*>(
+        *store.Packed(id, "copy", bytes, [count](const float* values, void* packed) {
+          return std::make_unique<CountingPacker>(values, packed, count);
+        }));
   }
 };
 
@@ -181,6 +186,19 @@ TEST(PackedCopies, OfAParameterThatDidNotChangeAreLeftAlone) {
   pair.store.MarkChanged();
   pair.store.RefreshAll();
   EXPECT_EQ(pair.packed_b, 2);
+}
+
+TEST(PackedCopies, ThatCannotBeMadeAreNotThere) {
+  ParameterStore store;
+  const ParameterId a = *store.Declare({.name = "a", .shape = {3}, .initializer = {}});
+  store.Allocate(1);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    EXPECT_THAT(store.Packed(a, "copy", 64,
+                             [](const float*, void*) { return absl::InternalError("refused"); }),
+                StatusIs(absl::StatusCode::kInternal, HasSubstr("refused")));
+  }
+  EXPECT_EQ(store.packed_bytes(), 0);
+  store.RefreshAll();
 }
 
 TEST(PackedCopies, OfABlendedParameterAreStaleWhoeverReadsThem) {

@@ -132,10 +132,7 @@ TEST(Program, FusesAConvolutionAndItsActivationIntoOneStep) {
 TEST(Passes, MoveAnActivationsGradientToTheSmallSideOfThePool) {
   Net net(4);
   ParameterStore store = *StoreOf(net.graph);
-  std::vector<Value> roots;
-  for (const auto& [value, id] : net.Training(store).gradients) {
-    roots.push_back(value);
-  }
+  const Roots roots = *RootsOf(net.Training(store), store, /*shard=*/0);
   PlanGraph plan = MakePlanGraph(net.graph, roots);
   RemoveDeadNodes(plan);
   MoveActivationGradientsBehindPools(plan);

@@ -192,7 +192,7 @@ TEST(TrainStep, WithAWeightThatIsNotANumberUpdatesNothing) {
 class CountingPacker final : public Packer {
  public:
   explicit CountingPacker(int* count) : count_(count) {}
-  void Pack(const float*, void*) const override { ++*count_; }
+  void Pack() const override { ++*count_; }
 
  private:
   int* count_;
@@ -202,8 +202,8 @@ TEST(TrainStep, RefreshesTheCopiesOfWhatItMovedAlone) {
   Trainee trainee(2, nullptr, "dense.weight");
   int moved = 0, still = 0;
   for (const auto& [name, count] : {std::pair("dense.weight", &moved), {"conv2.weight", &still}}) {
-    trainee.store().Packed(*trainee.store().Find(name), "counted", 64,
-                           [&] { return std::make_unique<CountingPacker>(count); });
+    const auto make = [&](const float*, void*) { return std::make_unique<CountingPacker>(count); };
+    ASSERT_THAT(trainee.store().Packed(*trainee.store().Find(name), "counted", 64, make), IsOk());
   }
   const Replicas replicas = trainee.Compile(8, 2);  // refreshes all
   for (int i = 0; i < 3; ++i) {

@@ -1,10 +1,11 @@
-#include "engine/ops/add_broadcast.h"
+#include "engine/ops/broadcast.h"
 
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/graph/sum.h"
 #include "engine/graph/dims.h"
+#include "engine/graph/sum.h"
+#include "engine/ops/mul.h"
 
 namespace hone::engine {
 namespace {
@@ -122,30 +123,41 @@ class SumToOp final : public Op {
   Shape shape_;
 };
 
-class AddBroadcastOp final : public Op {
+// a + b or a · b, b repeated to a's shape.
+class BroadcastOp final : public Op {
  public:
-  absl::string_view kind() const override { return "add_broadcast"; }
+  explicit BroadcastOp(bool multiplies) : multiplies_(multiplies) {}
+
+  absl::string_view kind() const override {
+    return multiplies_ ? "mul_broadcast" : "add_broadcast";
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     if (!Broadcast::Fits(in[0].shape, in[1].shape)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("cannot add ", in[1].shape.ToString(), " to ", in[0].shape.ToString(),
+          absl::StrCat("cannot repeat ", in[1].shape.ToString(), " to ", in[0].shape.ToString(),
                        ": its extents, aligned at the last, must be equal or 1"));
     }
     return std::vector<TensorType>{{in[0].shape, DType::kF32}};
   }
 
+  // Of the product: da = dy · b, db = Σ dy · a.
   void Differentiate(Gradient& g) const override {
-    g.Accumulate(0, [&] { return g.dy(); });
-    g.Accumulate(1, [&] { return SumTo(g.graph(), g.dy(), g.graph().shape(g.input(1))); });
+    Graph& graph = g.graph();
+    g.Accumulate(0, [&] { return multiplies_ ? MulBroadcast(graph, g.dy(), g.input(1)) : g.dy(); });
+    g.Accumulate(1, [&] {
+      const Value dy = multiplies_ ? Mul(graph, g.dy(), g.input(0)) : g.dy();
+      return SumTo(graph, dy, graph.shape(g.input(1)));
+    });
   }
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
     const Broadcast broadcast(in[0]->shape, in[1]->shape);
     for (int64_t i = 0; i < in[0]->shape.elements(); ++i) {
-      out[0][i] = (*in[0])[i] + (*in[1])[broadcast.Of(i)];
+      const double a = (*in[0])[i], b = (*in[1])[broadcast.Of(i)];
+      out[0][i] = multiplies_ ? a * b : a + b;
     }
   }
 
@@ -161,6 +173,8 @@ class AddBroadcastOp final : public Op {
     const Slot y = l.OutputInPlace(0, desc, 0);
     const Broadcast broadcast(shape, l.input_type(1).shape);
     const int parts = PartsFor(shape.elements(), l.threads());
+    const auto of_arrays = multiplies_ ? &kernels::MultiplyArrays : &kernels::AddArrays;
+    const auto of_number = multiplies_ ? &kernels::ScaleArray : &kernels::ShiftArray;
     l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
       return [=, from = m[a], to = m[y], by = m.as<float>(b), row_of = m[same]](const RunScalars&) {
         RunTeam(parts, [&](int k) {
@@ -169,11 +183,10 @@ class AddBroadcastOp final : public Op {
           for (int64_t row = begin; row < end; ++row) {
             const int64_t at = broadcast.offset(row);
             if (broadcast.along()) {
-              kernels::AddArrays(dtype, At(from, dtype, row * n), At(row_of, dtype, at),
-                                 At(to, dtype, row * n), n);
+              of_arrays(dtype, At(from, dtype, row * n), At(row_of, dtype, at),
+                        At(to, dtype, row * n), n);
             } else {
-              kernels::ShiftArray(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n),
-                                  n);
+              of_number(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n), n);
             }
           }
         });
@@ -182,6 +195,9 @@ class AddBroadcastOp final : public Op {
     });
     return absl::OkStatus();
   }
+
+ private:
+  bool multiplies_;
 };
 
 }  // namespace
@@ -190,7 +206,14 @@ Value AddBroadcast(Graph& graph, Value a, Value b) {
   if (graph.shape(a) == graph.shape(b)) {
     return Sum(graph, a, b);
   }
-  return graph.Add(std::make_shared<AddBroadcastOp>(), {a, b});
+  return graph.Add(std::make_shared<BroadcastOp>(false), {a, b});
+}
+
+Value MulBroadcast(Graph& graph, Value a, Value b) {
+  if (graph.shape(a) == graph.shape(b)) {
+    return Mul(graph, a, b);
+  }
+  return graph.Add(std::make_shared<BroadcastOp>(true), {a, b});
 }
 
 Value SumTo(Graph& graph, Value x, const Shape& shape) {

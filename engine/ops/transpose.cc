@@ -1,0 +1,101 @@
+#include "engine/ops/transpose.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "absl/strings/str_join.h"
+#include "engine/base/status.h"
+#include "engine/graph/dims.h"
+
+namespace hone::engine {
+namespace {
+
+using onednn::Arg;
+using onednn::MemoryDesc;
+
+class TransposeOp final : public Op {
+ public:
+  explicit TransposeOp(std::vector<int> axes) : axes_(std::move(axes)) {}
+
+  absl::string_view kind() const override { return "transpose"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    std::vector<int> all(static_cast<size_t>(in[0].shape.rank()));
+    std::iota(all.begin(), all.end(), 0);
+    if (!std::ranges::is_permutation(axes_, all)) {
+      return absl::InvalidArgumentError(absl::StrCat("axes must name each dimension of ",
+                                                     in[0].shape.ToString(), " once, got ",
+                                                     absl::StrJoin(axes_, ", ")));
+    }
+    HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", in[0].shape));
+    return std::vector<TensorType>{
+        {Permuted(in[0].shape), in[0].dtype == DType::kS32 ? DType::kS32 : DType::kF32}};
+  }
+
+  void Differentiate(Gradient& g) const override {
+    std::vector<int> back(axes_.size());
+    for (size_t d = 0; d < axes_.size(); ++d) {
+      back[static_cast<size_t>(axes_[d])] = static_cast<int>(d);
+    }
+    g.Accumulate(0, [&] { return Transpose(g.graph(), g.dy(), back); });
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const Shape& y = out[0].shape;
+    const std::vector<int64_t> strides = Strides(in[0]->shape);
+    for (int64_t i = 0; i < y.elements(); ++i) {
+      int64_t rest = i, at = 0;
+      for (int d = y.rank() - 1; d >= 0; --d) {
+        at += rest % y[d] * strides[static_cast<size_t>(d)];
+        rest /= y[d];
+      }
+      out[0][i] = (*in[0])[at];
+    }
+  }
+
+  // A copy of x, seen with its dimensions in the new order.
+  absl::Status Lower(Lowering& l) const override {
+    const Shape& shape = l.input_type(0).shape;
+    const DType dtype =
+        l.input_type(0).dtype == DType::kS32 ? DType::kS32 : ActivationDType(l.desc(0).type());
+    const MemoryDesc seen = MemoryDesc::Strided({l.output_type(0).shape, dtype}, Strides(shape));
+    const MemoryDesc dst = MemoryDesc::Plain({l.output_type(0).shape, dtype});
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(seen, dst));
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
+    l.EmitPrimitive(reorder, {{Arg::kSrc, x}, {Arg::kDst, l.Output(0, dst)}});
+    return absl::OkStatus();
+  }
+
+ private:
+  Shape Permuted(const Shape& x) const {
+    std::vector<int64_t> dims;
+    for (const int axis : axes_) {
+      dims.push_back(x[axis]);
+    }
+    return Shape(std::move(dims));
+  }
+
+  // Of x in memory, row major, for each dimension of the result.
+  std::vector<int64_t> Strides(const Shape& x) const {
+    std::vector<int64_t> of_x(axes_.size(), 1), strides;
+    for (int d = x.rank() - 1; d > 0; --d) {
+      of_x[static_cast<size_t>(d - 1)] = of_x[static_cast<size_t>(d)] * x[d];
+    }
+    for (const int axis : axes_) {
+      strides.push_back(of_x[static_cast<size_t>(axis)]);
+    }
+    return strides;
+  }
+
+  std::vector<int> axes_;
+};
+
+}  // namespace
+
+Value Transpose(Graph& graph, Value x, const std::vector<int>& axes) {
+  return graph.Add(std::make_shared<TransposeOp>(axes), {x});
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/plan/placement.h"
+#include "engine/plan/program.h"
+
+namespace hone::engine {
+
+// Where a value is: the slot and layout that its producer chose, and copies in other layouts.
+struct Home {
+  onednn::MemoryDesc desc;
+  Slot slot = -1;
+  std::vector<std::pair<onednn::MemoryDesc, Slot>> copies;
+};
+
+// What one node after another is lowered into: the steps so far, and where values are.
+struct Lowered {
+  Lowered(const PlanGraph& graph, ParameterStore& s, const ProgramOptions& o)
+      : plan(graph), store(s), options(o), placement(graph), homes(graph.nodes.size()) {}
+
+  const Home& home(Value v) const {
+    return homes[static_cast<size_t>(v.node)][static_cast<size_t>(v.output)];
+  }
+  Home& home(Value v) { return homes[static_cast<size_t>(v.node)][static_cast<size_t>(v.output)]; }
+  const TensorType& type(Value v) const {
+    return plan.nodes[static_cast<size_t>(v.node)].types[static_cast<size_t>(v.output)];
+  }
+
+  const PlanGraph& plan;
+  ParameterStore& store;
+  const ProgramOptions& options;
+  Placement placement;
+  std::vector<std::vector<Home>> homes;  // by node and output
+  std::vector<Program::Step> steps;
+  std::vector<BindFunction> binds;
+  std::vector<std::pair<std::string, Slot>> inputs;
+  std::vector<Buffer> constants;
+  int32_t first_backward = 0;  // nodes from here on belong to the gradient
+};
+
+// One node on its way into steps: the Lowering that its op sees, and what the roots need of it.
+class NodeLowering final : public Lowering {
+ public:
+  NodeLowering(Lowered& to, int32_t index) : to_(to), index_(index) {}
+
+  // Lowers the node itself.
+  absl::Status Lower();
+
+  // The value, one of this node's, in another layout; copied by a step, or packed by the store.
+  // `seen_as` describes the memory that is there.
+  absl::StatusOr<Slot> Convert(Value value, const onednn::MemoryDesc& wanted,
+                               const onednn::MemoryDesc& seen_as);
+  // Steps without an op, under this node's name.
+  void EmitCopy(Slot from, Slot to, int64_t bytes);
+  void EmitReorder(const onednn::Primitive& reorder, Slot from, Slot to);
+
+  const TensorType& input_type(int i) const override { return to_.type(input(i)); }
+  const TensorType& output_type(int i) const override {
+    return node().types[static_cast<size_t>(i)];
+  }
+  absl::string_view name() const override { return node().name; }
+  int threads() const override { return to_.options.threads; }
+  DType compute_dtype() const override { return to_.options.compute; }
+  bool wanted(int output) const override { return to_.placement.IsRead({index_, output}); }
+  onednn::MemoryDesc desc(int i) const override { return to_.home(input(i)).desc; }
+  Slot Input(int i) override { return to_.placement.Use(to_.home(input(i)).slot); }
+  absl::StatusOr<Slot> Input(int i, const onednn::MemoryDesc& wanted,
+                             const onednn::MemoryDesc& seen_as) override;
+  Slot Output(int i, const onednn::MemoryDesc& desc) override;
+  Slot OutputInPlace(int i, const onednn::MemoryDesc& desc, int in) override;
+  void OutputAlias(int i, const onednn::MemoryDesc& desc, Slot slot) override;
+  Slot Scratch(int64_t bytes) override { return to_.placement.Use(to_.placement.New(bytes)); }
+  absl::StatusOr<std::shared_ptr<Subprogram>> Plan(const Graph& graph,
+                                                   const std::vector<Value>& fetch) override;
+  void Emit(absl::string_view label, BindFunction bind) override;
+
+ private:
+  const PlanGraph::Node& node() const { return to_.plan.nodes[static_cast<size_t>(index_)]; }
+  Value input(int i) const { return node().inputs[static_cast<size_t>(i)]; }
+  void SetHome(Value value, const onednn::MemoryDesc& desc, Slot slot);
+  // The slot that has `value` in this layout already, or −1.
+  Slot Converted(Value value, const onednn::MemoryDesc& desc) const;
+  // Where the gradient that this value is goes in the slab, if memory of this layout may lie there.
+  void* SlabPlace(Value value, const onednn::MemoryDesc& desc) const;
+  void AddStep(absl::string_view op, absl::string_view label, const Cost& cost, BindFunction bind);
+
+  Lowered& to_;
+  int32_t index_;
+  bool cost_given_ = false;  // the op's first step carries its cost
+};
+
+}  // namespace hone::engine

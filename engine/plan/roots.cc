@@ -1,0 +1,32 @@
+#include "engine/plan/roots.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace hone::engine {
+
+absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& store, int shard) {
+  if (!request.gradients.empty() && shard >= store.shards()) {
+    return absl::InternalError(
+        absl::StrCat("shard ", shard, " has no gradient slab: the store has ", store.shards()));
+  }
+  Roots roots;
+  roots.fetch = request.fetch;
+  for (const auto& [value, id] : request.gradients) {
+    if (!value.valid()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the loss does not depend on parameter ", store.spec(id).name));
+    }
+    roots.gradients.push_back({value, id});
+  }
+  if (request.update_buffers) {
+    for (const auto& [buffer, value] : request.graph->updates()) {
+      HONE_ASSIGN_OR_RETURN(const ParameterId id,
+                            store.Find(request.graph->node(buffer.node).parameter.name));
+      roots.updates.push_back({id, store.values(id).data(), value});
+    }
+  }
+  return roots;
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/plan/program.h"
+
+namespace hone::engine {
+
+// What a program is asked for, as values of the graph that the passes rewrite.
+struct Roots {
+  struct Gradient {
+    Value value;
+    ParameterId id;
+  };
+  // At the end of a run the buffer takes the value; all buffers at once.
+  struct Update {
+    ParameterId id;
+    float* memory;  // the buffer's, in the store
+    Value value;
+  };
+  std::vector<Value> fetch;
+  std::vector<Gradient> gradients;
+  std::vector<Update> updates;
+
+  template <typename Body>
+  void ForEachValue(Body&& body) const {
+    const_cast<Roots*>(this)->ForEachValue([&](Value& value) { body(std::as_const(value)); });
+  }
+  template <typename Body>
+  void ForEachValue(Body&& body) {
+    for (Value& value : fetch) {
+      body(value);
+    }
+    for (Gradient& gradient : gradients) {
+      body(gradient.value);
+    }
+    for (Update& update : updates) {
+      body(update.value);
+    }
+  }
+};
+
+// INVALID_ARGUMENT: the gradient of a parameter that the loss does not depend on. INTERNAL: a
+// gradient for a shard without a slab.
+absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& store, int shard);
+
+}  // namespace hone::engine
