@@ -214,7 +214,7 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, doubl
   return absl::OkStatus();
 }
 
-bool TrainingLoop::ObserveValidation(double loss) {
+void TrainingLoop::ObserveValidation(double loss) {
   if (optim::ObserveValidationLoss(config_.schedule, loss, state_.plateau)) {
     parts_.observer.OnLog(
         Severity::kInfo,
@@ -222,14 +222,20 @@ bool TrainingLoop::ObserveValidation(double loss) {
                         state_.plateau.factor));
   }
   const double min_delta = config_.early_stopping ? config_.early_stopping->min_delta : 0;
-  const bool improved = !state_.best.has_value() || loss < state_.best->value - min_delta;
+  if (!std::isfinite(loss)) {
+    parts_.observer.OnLog(Severity::kWarning,
+                          absl::StrCat("step ", state_.step,
+                                       ": the validation loss is not finite; these weights are "
+                                       "not taken for the best"));
+  }
+  const bool improved =
+      std::isfinite(loss) && (!state_.best.has_value() || loss < state_.best->value - min_delta);
   if (improved) {
     state_.best = {.name = "validation_loss", .value = loss, .step = state_.step};
     state_.epochs_without_improvement = 0;
   } else {
     ++state_.epochs_without_improvement;
   }
-  return improved;
 }
 
 bool TrainingLoop::StoppedEarly() const {
