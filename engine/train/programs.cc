@@ -51,12 +51,8 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const TrainingConfig
                                             " buckets, got ", p->buckets_.size()));
   }
   HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
-  int shards = 1;
-  for (const int64_t batch : BatchSizes(info.train, config.batch_size)) {
-    shards = std::max(shards, ShardsFor(batch, config.threads, p->needs_whole_batch_));
-  }
-  HONE_RETURN_IF_ERROR(p->CheckMemory(config, shards));
-  p->store_.Allocate(shards);
+  HONE_RETURN_IF_ERROR(p->CheckMemory(config, p->shards_));
+  p->store_.Allocate(p->shards_);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileEvaluation(config, info, task));
@@ -91,7 +87,9 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
                           BuildTraining(config, info, task, updates_.size(), nullptr, shape));
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
-    needs_whole_batch_ = needs_whole_batch_ || NeedsWholeBatch(graph);
+    for (const int64_t batch : BatchSizes(info.train, config.batch_size)) {
+      shards_ = std::max(shards_, ShardsFor(batch, config.threads, NeedsWholeBatch(graph)));
+    }
     for (const Graph::Node& node : graph.nodes()) {
       if (node.kind != Graph::Node::Kind::kParameter ||
           node.parameter.role != ParameterRole::kTrainable ||

@@ -119,8 +119,8 @@ class Programs {
   ParameterStore store_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
-  bool needs_whole_batch_ = false;  // training does
-  std::vector<int64_t> buckets_;    // ascending
+  int shards_ = 1;                // gradient slabs: as many as the widest of the updates needs
+  std::vector<int64_t> buckets_;  // ascending
   int64_t evaluation_batch_ = 0;
   std::vector<CompiledUpdate> updates_;
   std::vector<ShapePrograms> evaluation_;
