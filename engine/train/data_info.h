@@ -14,7 +14,8 @@ struct DataInfo {
   int64_t train = 0;    // examples
   int64_t validation = 0;
   int64_t test = 0;
-  int64_t bytes = 0;  // in memory
+  int64_t bytes = 0;          // in memory
+  int64_t loading_bytes = 0;  // at most while it is brought there
 
   int64_t classes() const { return static_cast<int64_t>(preprocessing.class_names.size()); }
   int64_t targets() const { return static_cast<int64_t>(preprocessing.target_names.size()); }

@@ -65,6 +65,18 @@ absl::StatusOr<data::Dataset> MadeUpExamples(const DataInfo& info, int64_t count
   return data::Dataset::Make(std::move(parts));
 }
 
+// While it trains, or while the data are loaded, whichever needs more. A table has been read by now
+// (Inspect reads it whole), so what that took is in the process's peak.
+int64_t PeakBytes(const Plan& plan, const DataInfo& info, int64_t accumulated,
+                  bool data_in_memory) {
+  const int64_t resident = ResidentMemoryBytes();
+  const int64_t training =
+      resident + plan.arena_bytes + accumulated + kRunBytes + (data_in_memory ? 0 : info.bytes);
+  const int64_t programs = plan.parameter_bytes - accumulated + plan.optimizer_bytes;
+  const int64_t loading = data_in_memory ? 0 : resident - programs + info.loading_bytes;
+  return std::max({training, loading, PeakMemoryBytes()});
+}
+
 double Median(std::vector<double>& values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
@@ -118,7 +130,8 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
             .shards = programs.training(0, batch).shards(),
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
             .arena_bytes = programs.arena_bytes(),
-            .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes(),
+            .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes() +
+                               programs.accumulated_bytes(config),
             .optimizer_bytes = optimizer_bytes,
             .dataset_bytes = info.bytes,
             .checkpoint_bytes = CheckpointBytes(programs),
@@ -144,7 +157,7 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
     plan.forward_flops_per_example += layer.forward_flops;
   }
   plan.peak_memory_bytes =
-      ResidentMemoryBytes() + plan.arena_bytes + kRunBytes + (data_in_memory ? 0 : info.bytes);
+      PeakBytes(plan, info, programs.accumulated_bytes(config), data_in_memory);
   return plan;
 }
 

@@ -42,7 +42,7 @@ struct Plan {
   std::string precision;
 
   int64_t arena_bytes = 0;
-  int64_t parameter_bytes = 0;
+  int64_t parameter_bytes = 0;  // values, gradients, those that add up over batches, packed copies
   int64_t optimizer_bytes = 0;
   int64_t dataset_bytes = 0;
   int64_t peak_memory_bytes = 0;  // of the whole process

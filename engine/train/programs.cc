@@ -126,7 +126,7 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
 
 // Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
 absl::Status Programs::CheckMemory(const TrainingConfig& config, int shards) const {
-  int64_t bytes = store_.SlabBytes(shards);
+  int64_t bytes = store_.SlabBytes(shards) + accumulated_bytes(config);
   for (const CompiledUpdate& update : updates_) {
     for (const TrainedParameter& trained : update.trained) {
       bytes += store_.spec(trained.id).shape.elements() * static_cast<int64_t>(sizeof(float)) *
@@ -252,6 +252,11 @@ std::vector<int64_t> Programs::ArenaSizes() const {
 int64_t Programs::arena_bytes() const {
   const std::vector<int64_t> sizes = ArenaSizes();
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+}
+
+int64_t Programs::accumulated_bytes(const TrainingConfig& config) const {
+  const int64_t slab = store_.SlabBytes(1) - store_.SlabBytes(0);
+  return config.accumulate_batches > 1 ? slab * static_cast<int64_t>(updates_.size()) : 0;
 }
 
 absl::Status Programs::Bind() {

@@ -93,6 +93,8 @@ class Programs {
   absl::Status Run(const Program& program, const RunScalars& scalars);
 
   int64_t arena_bytes() const;
+  // What the updates keep of earlier batches of a step: a slab each where gradients add up.
+  int64_t accumulated_bytes(const TrainingConfig& config) const;
 
  private:
   using ShapeBuilder = std::function<absl::StatusOr<TaskGraph>(const BatchShape& shape)>;

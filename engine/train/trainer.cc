@@ -248,14 +248,13 @@ absl::Status Trainer::Publish(const LoopParts& parts, const Evaluation& evaluati
   }
   const std::string directory = absl::StrCat(config_.run_directory, "/model");
   const std::string json = ToJson(file);
-  HONE_RETURN_IF_ERROR(checkpoint::WriteModel(directory, ModelTensors(parts.programs.store()),
-                                              {{"producer", "hone"}}, json));
-  HONE_ASSIGN_OR_RETURN(const std::string bytes,
-                        ReadFile(absl::StrCat(directory, "/model.safetensors")));
+  HONE_ASSIGN_OR_RETURN(const checkpoint::WrittenFile written,
+                        checkpoint::WriteModel(directory, ModelTensors(parts.programs.store()),
+                                               {{"producer", "hone"}}, json));
   observer_.OnArtifact({.kind = "model",
                         .path = "model",
-                        .bytes = static_cast<int64_t>(bytes.size() + json.size()),
-                        .sha256 = Sha256(bytes)});
+                        .bytes = written.bytes + static_cast<int64_t>(json.size()),
+                        .sha256 = written.sha256});
   return absl::OkStatus();
 }
 
