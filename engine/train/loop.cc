@@ -6,19 +6,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/plan.h"
 
 namespace hone::engine::train {
 
-checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info, int shards) {
+checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info) {
   checkpoint::RunState state;
   state.seed = config.seed;
   state.scalars = {{"active_seconds", 0},
                    {"batch_size", static_cast<double>(config.batch_size)},
-                   {"train_examples", static_cast<double>(info.train)},
-                   {"shards", static_cast<double>(shards)}};
+                   {"train_examples", static_cast<double>(info.train)}};
+  const std::string sets = InstructionSets();
+  state.arithmetic =
+      absl::StrCat(config.threads, config.threads == 1 ? " thread, " : " threads, ",
+                   config.compute == DType::kBf16 ? "bf16" : "f32", sets.empty() ? "" : ", ", sets);
   return state;
 }
 

@@ -106,6 +106,6 @@ class TrainingLoop {
 };
 
 // The run state of a job that has not begun.
-checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info, int shards);
+checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info);
 
 }  // namespace hone::engine::train

@@ -24,7 +24,7 @@ class TaskTest : public TrainTest {
     HONE_RETURN_IF_ERROR(programs_->Bind());
     programs_->store().Initialize(config_.seed);
     programs_->store().RefreshAll();
-    checkpoint::RunState state = InitialState(config_, info, 1);
+    checkpoint::RunState state = InitialState(config_, info);
     absl::StatusOr<checkpoint::Checkpoint> latest =
         checkpoint::LatestCheckpoint(CheckpointRoot(config_));
     if (latest.ok()) {
