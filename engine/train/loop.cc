@@ -29,10 +29,11 @@ checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& 
 TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
     : parts_(parts),
       config_(parts.config),
-      length_(LengthOf(parts.config, parts.info.train)),
+      length_(LengthOf(parts.config, parts.info)),
       state_(std::move(state)),
-      batches_(parts.data.splits.train,
-               {.batch_size = parts.config.batch_size, .seed = parts.config.seed}),
+      batches_(parts.data.splits.train, {.batch_size = parts.config.batch_size,
+                                         .seed = parts.config.seed,
+                                         .bucket_of = parts.task.RowBuckets(parts.data.dataset)}),
       task_state_(parts.task.NewState(parts.config)),
       filler_(parts.data.dataset, parts.task, task_state_.get()),
       monitor_(parts.programs),
@@ -304,8 +305,7 @@ double TrainingLoop::LearningRate(size_t u) const {
 
 // Random numbers are keyed by the batch's place in the whole run.
 RunScalars TrainingLoop::ScalarsOf(const data::Batch& batch) const {
-  const int64_t number =
-      batch.begin.epoch * batches_.batches_per_epoch() + batch.begin.next / config_.batch_size;
+  const int64_t number = batch.begin.epoch * batches_.batches_per_epoch() + batch.number;
   return {.seed = config_.seed, .step = static_cast<uint64_t>(number), .first_example = 0};
 }
 

@@ -57,7 +57,7 @@ struct Length {
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
 };
-Length LengthOf(const TrainingConfig& config, int64_t train_examples);
+Length LengthOf(const TrainingConfig& config, const DataInfo& info);
 
 // INVALID_ARGUMENT where the run ends before the first validation that it asks for.
 absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info);

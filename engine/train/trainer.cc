@@ -64,7 +64,7 @@ absl::StatusOr<EndReason> Trainer::Run() {
                      ": the weights will be the same, the time will not"));
   }
   HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(options, config_, *task));
-  const DataInfo info = InfoOf(data);
+  const DataInfo info = InfoOf(data, *task);
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;

@@ -19,7 +19,7 @@ class TaskTest : public TrainTest {
   absl::StatusOr<EndReason> Attempt(const Task& task, const std::string& directory) {
     config_.run_directory = directory;
     HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(config_.data, config_, task));
-    const DataInfo info = InfoOf(data);
+    const DataInfo info = InfoOf(data, task);
     HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
     HONE_RETURN_IF_ERROR(programs_->Bind());
     programs_->store().Initialize(config_.seed);
