@@ -233,8 +233,8 @@ bool HasBf16() {
 #endif
 }
 
-std::string CpuDescription() {
-  std::vector<std::string> parts = {ModelName(), absl::StrCat(AvailableThreads(), " threads")};
+std::string InstructionSets() {
+  std::vector<std::string> parts;
   if (HasAvx512()) {
     parts.push_back("AVX-512");
 #if defined(__x86_64__)
@@ -246,6 +246,12 @@ std::string CpuDescription() {
     parts.push_back("bf16");
   }
   return absl::StrJoin(parts, ", ");
+}
+
+std::string CpuDescription() {
+  const std::string sets = InstructionSets();
+  return absl::StrCat(ModelName(), ", ", AvailableThreads(), " threads", sets.empty() ? "" : ", ",
+                      sets);
 }
 
 }  // namespace hone

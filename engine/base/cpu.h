@@ -24,6 +24,10 @@ int64_t AvailableMemoryBytes();
 // The processor multiplies bfloat16 numbers itself (AVX512-BF16).
 bool HasBf16();
 
+// What the processor has beyond the least we ask for: "AVX-512, bf16", "AVX2", "". Results differ
+// with it in the last bits.
+std::string InstructionSets();
+
 // Such as "AMD EPYC, 2 threads, AVX-512, bf16".
 std::string CpuDescription();
 

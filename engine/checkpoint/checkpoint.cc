@@ -196,16 +196,19 @@ absl::StatusOr<std::vector<std::string>> Prune(const std::string& root, const Ke
   return doomed;
 }
 
-absl::Status WriteModel(const std::string& directory, std::span<const TensorToWrite> tensors,
-                        const std::map<std::string, std::string>& metadata,
-                        const std::string& model_json) {
+absl::StatusOr<WrittenFile> WriteModel(const std::string& directory,
+                                       std::span<const TensorToWrite> tensors,
+                                       const std::map<std::string, std::string>& metadata,
+                                       const std::string& model_json) {
   const fs::path place(directory);
   const std::string name = absl::StrCat(kTemporaryPrefix, place.filename().string());
   HONE_ASSIGN_OR_RETURN(FolderWriter folder,
                         FolderWriter::Create((place.parent_path() / name).string()));
   HONE_RETURN_IF_ERROR(folder.AddTensors(kModelFile, tensors, metadata));
   HONE_RETURN_IF_ERROR(folder.AddText(kModelJson, model_json));
-  return std::move(folder).Publish(directory).status();
+  const WrittenFile written = folder.file(kModelFile);
+  HONE_RETURN_IF_ERROR(std::move(folder).Publish(directory).status());
+  return written;
 }
 
 absl::StatusOr<Model> LoadModel(const std::string& directory) {

@@ -77,10 +77,11 @@ absl::StatusOr<std::vector<std::string>> Prune(const std::string& root, const Ke
 
 // A published model: model.safetensors, model.json (the caller's text: what rebuilds the graph) and
 // manifest.json. Written like a checkpoint; an earlier one at the same place is replaced in one
-// step. It holds no clock, host or attempt.
-absl::Status WriteModel(const std::string& directory, std::span<const TensorToWrite> tensors,
-                        const std::map<std::string, std::string>& metadata,
-                        const std::string& model_json);
+// step. It holds no clock, host or attempt. Returns what was written as model.safetensors.
+absl::StatusOr<WrittenFile> WriteModel(const std::string& directory,
+                                       std::span<const TensorToWrite> tensors,
+                                       const std::map<std::string, std::string>& metadata,
+                                       const std::string& model_json);
 
 struct Model {
   SafetensorsFile tensors;

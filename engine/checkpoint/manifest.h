@@ -21,6 +21,8 @@ class FolderWriter {
   absl::Status AddText(const std::string& name, absl::string_view text);
   absl::Status AddTensors(const std::string& name, std::span<const TensorToWrite> tensors,
                           const std::map<std::string, std::string>& metadata);
+  // What was added under this name.
+  const WrittenFile& file(const std::string& name) const { return files_.at(name); }
   // Writes the manifest, makes everything durable and renames the folder to `place`, which is in
   // the same parent. A folder that was there is exchanged for the new one and removed. Returns the
   // bytes of all files.

@@ -217,6 +217,9 @@ absl::StatusOr<RunState> Read(const Json& json) {
   if (fields.Has("data_fingerprint")) {
     fields.Take("data_fingerprint", state.data_fingerprint);
   }
+  if (fields.Has("arithmetic")) {
+    fields.Take("arithmetic", state.arithmetic);
+  }
   fields.Take("epochs_without_improvement", state.epochs_without_improvement);
   fields.Take("scalars", state.scalars);
   if (const Json* plateau = fields.Take("plateau", "an object")) {
@@ -251,6 +254,9 @@ std::string ToJson(const RunState& state) {
                  {"epochs_without_fall", state.plateau.epochs_without_fall}}}};
   if (!state.data_fingerprint.empty()) {
     json["data_fingerprint"] = state.data_fingerprint;
+  }
+  if (!state.arithmetic.empty()) {
+    json["arithmetic"] = state.arithmetic;
   }
   if (state.best.has_value()) {
     json["best"] = {{"name", state.best->name},

@@ -36,6 +36,8 @@ struct RunState {
   int64_t data_position = 0;  // examples of this epoch consumed (not prefetched)
   uint64_t seed = 0;
   std::string data_fingerprint = {};  // of what it learns from; empty: not known
+  // What its bits depend on beside all this, "2 threads, f32, AVX-512"; empty: not known.
+  std::string arithmetic = {};
   optim::PlateauState plateau = {};
   std::optional<BestMetric> best = {};
   int64_t epochs_without_improvement = 0;  // for early stopping

@@ -1,29 +1,68 @@
 #include "engine/data/batches.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "engine/base/rng.h"
 
 namespace hone::engine::data {
+namespace {
+
+// Fisher and Yates.
+template <typename T>
+void Shuffle(std::span<T> values, RandomStream& stream) {
+  for (size_t i = values.size(); i > 1; --i) {
+    std::swap(values[i - 1], values[static_cast<size_t>(stream.NextBelow(i))]);
+  }
+}
+
+}  // namespace
+
+std::vector<BucketRows> CountBuckets(std::span<const int32_t> rows, const RowBucket& bucket_of) {
+  std::map<int64_t, int64_t> counts;
+  for (const int32_t row : rows) {
+    ++counts[bucket_of ? bucket_of(row) : 0];
+  }
+  std::vector<BucketRows> buckets;
+  for (const auto& [bucket, count] : counts) {
+    buckets.push_back({bucket, count});
+  }
+  return buckets;
+}
+
+int64_t BatchesPerEpoch(std::span<const BucketRows> rows, int64_t batch_size) {
+  int64_t batches = 0;
+  for (const BucketRows& bucket : rows) {
+    batches += (bucket.rows + batch_size - 1) / batch_size;
+  }
+  return batches;
+}
 
 Batches::Batches(std::span<const int32_t> rows, const BatchesOptions& options)
-    : rows_(rows.begin(), rows.end()), order_(rows_), options_(options) {}
-
-int64_t Batches::batches_per_epoch() const {
-  return (examples() + options_.batch_size - 1) / options_.batch_size;
+    : rows_(rows.begin(), rows.end()),
+      groups_(CountBuckets(rows, options.bucket_of)),
+      options_(options) {
+  if (groups_.size() > 1) {
+    std::ranges::stable_sort(rows_, {}, options_.bucket_of);
+  }
+  order_ = rows_;
+  places_.resize(static_cast<size_t>(BatchesPerEpoch(groups_, options_.batch_size)));
+  Permute(0);
 }
 
 Batch Batches::Next() {
   if (order_epoch_ != position_.epoch) {
     Permute(position_.epoch);
+    number_ = 0;
   }
+  const Place& place = places_[static_cast<size_t>(number_)];
   Batch batch;
+  batch.rows = std::span<const int32_t>(order_).subspan(static_cast<size_t>(place.begin),
+                                                        static_cast<size_t>(place.count));
+  batch.number = number_++;
   batch.begin = position_;
-  const int64_t count = std::min(options_.batch_size, examples() - position_.next);
-  batch.rows = std::span<const int32_t>(order_).subspan(static_cast<size_t>(position_.next),
-                                                        static_cast<size_t>(count));
-  position_.next += count;
+  position_.next += place.count;
   if (position_.next >= examples()) {
     position_ = {position_.epoch + 1, 0};
   }
@@ -34,19 +73,34 @@ Batch Batches::Next() {
 void Batches::Seek(Position position) {
   // Whole epochs of `next` are carried over, so that a position is always inside an epoch.
   position_ = {position.epoch + position.next / examples(), position.next % examples()};
+  Permute(position_.epoch);
+  number_ = 0;
+  for (int64_t before = 0; before < position_.next; ++number_) {
+    before += places_[static_cast<size_t>(number_)].count;
+  }
 }
 
-// Fisher and Yates, always from the order of the rows: an epoch's order does not depend on the
-// epochs before.
+// Always from the order of the rows: an epoch's order does not depend on the epochs before.
 void Batches::Permute(int64_t epoch) {
   order_epoch_ = epoch;
-  if (!options_.shuffle) {
-    return;
-  }
   std::copy(rows_.begin(), rows_.end(), order_.begin());
   RandomStream stream(options_.seed, "shuffle", static_cast<uint64_t>(epoch));
-  for (size_t i = order_.size(); i > 1; --i) {
-    std::swap(order_[i - 1], order_[static_cast<size_t>(stream.NextBelow(i))]);
+  int64_t begin = 0;
+  auto place = places_.begin();
+  for (const BucketRows& group : groups_) {
+    if (options_.shuffle) {
+      Shuffle(
+          std::span(order_).subspan(static_cast<size_t>(begin), static_cast<size_t>(group.rows)),
+          stream);
+    }
+    for (const int64_t end = begin + group.rows; begin < end; ++place) {
+      *place = {begin, std::min(options_.batch_size, end - begin)};
+      begin += place->count;
+    }
+  }
+  if (options_.shuffle && groups_.size() > 1) {
+    RandomStream batches(options_.seed, "shuffle batches", static_cast<uint64_t>(epoch));
+    Shuffle(std::span(places_), batches);
   }
 }
 

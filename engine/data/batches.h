@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -16,20 +17,37 @@ struct Position {
 
 struct Batch {
   std::span<const int32_t> rows;  // valid until Next begins another epoch, or Seek
+  int64_t number = 0;             // in its epoch, from 0
   Position begin;                 // of its first example
   Position end;  // to go on from when it is consumed; {epoch + 1, 0} after an epoch's last batch
   bool ends_epoch() const { return end.epoch != begin.epoch; }
 };
 
+// The bucket of a row, such as the length that its sequence is filled up to.
+using RowBucket = std::function<int64_t(int32_t row)>;
+
 struct BatchesOptions {
   int64_t batch_size = 32;
   uint64_t seed = 1;
-  bool shuffle = true;  // else always in the order of the rows
+  bool shuffle = true;       // else always in the order of the rows, bucket by bucket
+  RowBucket bucket_of = {};  // a batch's rows are of one bucket; null: all rows are of one
 };
 
+// Rows by bucket.
+struct BucketRows {
+  int64_t bucket = 0;
+  int64_t rows = 0;
+  friend bool operator==(const BucketRows&, const BucketRows&) = default;
+};
+// Ascending by bucket; those that occur.
+std::vector<BucketRows> CountBuckets(std::span<const int32_t> rows, const RowBucket& bucket_of);
+// Batches of an epoch: each bucket's last one may be short.
+int64_t BatchesPerEpoch(std::span<const BucketRows> rows, int64_t batch_size);
+
 // The order of the training examples: in each epoch every row once, in a permutation that depends
-// on (seed, epoch) alone. An epoch's last batch is as short as it comes out. After construction
-// nothing is allocated. Not thread-safe.
+// on (seed, epoch) alone. Rows are shuffled within their bucket, then the batches of all buckets;
+// the last one of each bucket is as short as it comes out. Of one bucket, the short one is an
+// epoch's last. After construction nothing is allocated. Not thread-safe.
 class Batches {
  public:
   // `rows` must not be empty, batch_size must be positive.
@@ -39,19 +57,26 @@ class Batches {
   Batch Next();
   // Of the first example that was not given out yet.
   Position position() const { return position_; }
-  // Goes on from a position of an earlier run with the same rows and options.
+  // Goes on from a position of an earlier run with the same rows and options: between two batches.
   void Seek(Position position);
 
   int64_t examples() const { return static_cast<int64_t>(rows_.size()); }
-  int64_t batches_per_epoch() const;
+  int64_t batches_per_epoch() const { return static_cast<int64_t>(places_.size()); }
 
  private:
+  struct Place {  // of a batch's rows in order_
+    int64_t begin = 0;
+    int64_t count = 0;
+  };
   void Permute(int64_t epoch);
 
-  std::vector<int32_t> rows_;
-  std::vector<int32_t> order_;  // of epoch order_epoch_
+  std::vector<int32_t> rows_;       // bucket by bucket
+  std::vector<BucketRows> groups_;  // of rows_, in their order
+  std::vector<int32_t> order_;      // of epoch order_epoch_
+  std::vector<Place> places_;       // of the epoch's batches, in their order
   BatchesOptions options_;
   int64_t order_epoch_ = -1;
+  int64_t number_ = 0;  // of the next batch
   Position position_;
 };
 

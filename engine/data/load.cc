@@ -298,7 +298,7 @@ absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {
     summary.target = data.dataset.target();
     summary.class_names = data.dataset.class_names();
     summary.target_names = data.dataset.target_names();
-    summary.bytes = data.dataset.bytes();
+    summary.bytes = summary.loading_bytes = data.dataset.bytes();
     splits = std::move(data.splits);
   } else {
     HONE_RETURN_IF_ERROR(KeepClasses(opened.options.classes, opened.examples, opened.report));
@@ -308,6 +308,8 @@ absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {
     summary.target = {Shape{}, DType::kS32};
     summary.class_names = parts.class_names;
     summary.bytes = parts.size * (summary.features.bytes() + summary.target.bytes());
+    summary.loading_bytes =
+        summary.bytes + (shape == parts.features.shape ? 0 : parts.size * parts.features.bytes());
     HONE_ASSIGN_OR_RETURN(splits,
                           SplitRows({parts.size, opened.examples.train_size, parts.labels,
                                      static_cast<int64_t>(parts.class_names.size()), nullptr},

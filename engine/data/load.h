@@ -99,7 +99,8 @@ struct DataSummary {
   int64_t train = 0;  // examples
   int64_t validation = 0;
   int64_t test = 0;
-  int64_t bytes = 0;  // in memory when loaded
+  int64_t bytes = 0;          // in memory when loaded
+  int64_t loading_bytes = 0;  // at most while it is loaded: pictures before and after a resize
   std::string source;
   std::string format;
 };

@@ -8,7 +8,8 @@ DataInfo InfoOf(const data::LoadedData& loaded) {
           .train = static_cast<int64_t>(loaded.splits.train.size()),
           .validation = static_cast<int64_t>(loaded.splits.validation.size()),
           .test = static_cast<int64_t>(loaded.splits.test.size()),
-          .bytes = loaded.dataset.bytes()};
+          .bytes = loaded.dataset.bytes(),
+          .loading_bytes = loaded.dataset.bytes()};
 }
 
 DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& options) {
@@ -17,7 +18,8 @@ DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& optio
                 .train = summary.train,
                 .validation = summary.validation,
                 .test = summary.test,
-                .bytes = summary.bytes};
+                .bytes = summary.bytes,
+                .loading_bytes = summary.loading_bytes};
   const bool pictures = summary.features.dtype == DType::kU8;
   info.preprocessing.input =
       pictures ? data::Preprocessing::Input::kImage : data::Preprocessing::Input::kTable;

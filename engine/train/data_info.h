@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/data/batches.h"
 #include "engine/data/load.h"
 
 namespace hone::engine::train {
@@ -14,7 +15,13 @@ struct DataInfo {
   int64_t train = 0;    // examples
   int64_t validation = 0;
   int64_t test = 0;
-  int64_t bytes = 0;  // in memory
+  int64_t bytes = 0;          // in memory
+  int64_t loading_bytes = 0;  // at most while it is brought there
+
+  // Of a task with RowBuckets: the examples by bucket; else empty.
+  std::vector<data::BucketRows> train_buckets = {};
+  std::vector<data::BucketRows> validation_buckets = {};
+  std::vector<data::BucketRows> test_buckets = {};
 
   int64_t classes() const { return static_cast<int64_t>(preprocessing.class_names.size()); }
   int64_t targets() const { return static_cast<int64_t>(preprocessing.target_names.size()); }

@@ -46,12 +46,17 @@ absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<
   const BatchFiller filler(dataset, task, state);
   const std::unique_ptr<Scorer> scorer = task.NewScorer(dataset, info);
   Sums sums;
-  for (size_t begin = 0; begin < rows.size();) {
-    const size_t count =
-        std::min(static_cast<size_t>(programs.evaluation_batch()), rows.size() - begin);
-    const std::span<const int32_t> batch = rows.subspan(begin, count);
-    HONE_ASSIGN_OR_RETURN(const Replicas* found, programs.evaluation({static_cast<int64_t>(count),
-                                                                      filler.BucketOf(batch)}));
+  if (rows.empty()) {
+    return absl::InternalError("an evaluation needs at least one example");
+  }
+  data::Batches batches(rows, {.batch_size = programs.evaluation_batch(),
+                               .shuffle = false,
+                               .bucket_of = filler.row_buckets()});
+  for (int64_t done = 0; done < batches.examples();) {
+    const std::span<const int32_t> batch = batches.Next().rows;
+    const auto count = static_cast<int64_t>(batch.size());
+    HONE_ASSIGN_OR_RETURN(const Replicas* found,
+                          programs.evaluation({count, filler.BucketOf(batch)}));
     const Replicas& replicas = *found;
     HONE_ASSIGN_OR_RETURN(
         const StepResult result,
@@ -67,8 +72,8 @@ absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<
                   batch.subspan(static_cast<size_t>(replicas.begin(k)),
                                 static_cast<size_t>(replicas.examples(k))));
     }
-    begin += count;
-    progress(static_cast<double>(begin) / static_cast<double>(rows.size()));
+    done += count;
+    progress(static_cast<double>(done) / static_cast<double>(rows.size()));
   }
   Evaluation evaluation = scorer->Finish();
   evaluation.metrics["loss"] = sums.weight > 0 ? sums.loss / sums.weight : 0;

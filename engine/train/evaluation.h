@@ -14,11 +14,13 @@ class BatchFiller {
  public:
   // All outlive it. `state` is the run's, or null where the task has none.
   BatchFiller(const data::Dataset& dataset, const Task& task, const TaskState* state)
-      : dataset_(dataset), task_(task), state_(state) {}
+      : dataset_(dataset), task_(task), state_(state), row_buckets_(task.RowBuckets(dataset)) {}
   // The bucket of a batch of these rows.
   int64_t BucketOf(std::span<const int32_t> rows) const {
-    return task_.BucketOf(dataset_, rows, state_);
+    return row_buckets_ ? row_buckets_(rows.front()) : task_.BucketOf(dataset_, rows, state_);
   }
+  // By which batches are made; may be null.
+  const data::RowBucket& row_buckets() const { return row_buckets_; }
   // Pictures are changed from now on, keyed by seed, epoch and row.
   void Augment(const data::Augmentation& augmentation, uint64_t seed) {
     augmentation_ = augmentation;
@@ -34,6 +36,7 @@ class BatchFiller {
   const data::Dataset& dataset_;
   const Task& task_;
   const TaskState* state_;
+  data::RowBucket row_buckets_;
   data::Augmentation augmentation_;
   uint64_t seed_ = 0;
   int threads_ = 1;

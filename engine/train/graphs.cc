@@ -1,6 +1,7 @@
 #include "engine/train/graphs.h"
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/ops/normalize.h"
 
@@ -47,10 +48,15 @@ absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const Data
   const std::vector<Value> gradients =
       Differentiate(graph, result.built.request.fetch[0], parameters);
   HONE_RETURN_IF_ERROR(graph.status());
-  for (size_t i = 0; store != nullptr && i < parameters.size(); ++i) {
-    const std::string& name = graph.node(parameters[i].node).parameter.name;
-    if (gradients[i].valid()) {  // else its gradient stays the zero it starts with
-      HONE_ASSIGN_OR_RETURN(const ParameterId id, store->Find(name));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Graph::Node& node = graph.node(parameters[i].node);
+    if (!gradients[i].valid()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model.layers (", node.name, "): the loss does not depend on ", node.parameter.name,
+          ", it would never learn; let a later layer read this one, freeze it or leave it out"));
+    }
+    if (store != nullptr) {
+      HONE_ASSIGN_OR_RETURN(const ParameterId id, store->Find(node.parameter.name));
       result.built.request.gradients.emplace_back(gradients[i], id);
     }
   }

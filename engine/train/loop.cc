@@ -6,29 +6,34 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/plan.h"
 
 namespace hone::engine::train {
 
-checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info, int shards) {
+checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info) {
   checkpoint::RunState state;
   state.seed = config.seed;
   state.scalars = {{"active_seconds", 0},
                    {"batch_size", static_cast<double>(config.batch_size)},
-                   {"train_examples", static_cast<double>(info.train)},
-                   {"shards", static_cast<double>(shards)}};
+                   {"train_examples", static_cast<double>(info.train)}};
+  const std::string sets = InstructionSets();
+  state.arithmetic =
+      absl::StrCat(config.threads, config.threads == 1 ? " thread, " : " threads, ",
+                   config.compute == DType::kBf16 ? "bf16" : "f32", sets.empty() ? "" : ", ", sets);
   return state;
 }
 
 TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
     : parts_(parts),
       config_(parts.config),
-      length_(LengthOf(parts.config, parts.info.train)),
+      length_(LengthOf(parts.config, parts.info)),
       state_(std::move(state)),
-      batches_(parts.data.splits.train,
-               {.batch_size = parts.config.batch_size, .seed = parts.config.seed}),
+      batches_(parts.data.splits.train, {.batch_size = parts.config.batch_size,
+                                         .seed = parts.config.seed,
+                                         .bucket_of = parts.task.RowBuckets(parts.data.dataset)}),
       task_state_(parts.task.NewState(parts.config)),
       filler_(parts.data.dataset, parts.task, task_state_.get()),
       monitor_(parts.programs),
@@ -214,7 +219,7 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, doubl
   return absl::OkStatus();
 }
 
-bool TrainingLoop::ObserveValidation(double loss) {
+void TrainingLoop::ObserveValidation(double loss) {
   if (optim::ObserveValidationLoss(config_.schedule, loss, state_.plateau)) {
     parts_.observer.OnLog(
         Severity::kInfo,
@@ -222,14 +227,20 @@ bool TrainingLoop::ObserveValidation(double loss) {
                         state_.plateau.factor));
   }
   const double min_delta = config_.early_stopping ? config_.early_stopping->min_delta : 0;
-  const bool improved = !state_.best.has_value() || loss < state_.best->value - min_delta;
+  if (!std::isfinite(loss)) {
+    parts_.observer.OnLog(Severity::kWarning,
+                          absl::StrCat("step ", state_.step,
+                                       ": the validation loss is not finite; these weights are "
+                                       "not taken for the best"));
+  }
+  const bool improved =
+      std::isfinite(loss) && (!state_.best.has_value() || loss < state_.best->value - min_delta);
   if (improved) {
     state_.best = {.name = "validation_loss", .value = loss, .step = state_.step};
     state_.epochs_without_improvement = 0;
   } else {
     ++state_.epochs_without_improvement;
   }
-  return improved;
 }
 
 bool TrainingLoop::StoppedEarly() const {
@@ -294,8 +305,7 @@ double TrainingLoop::LearningRate(size_t u) const {
 
 // Random numbers are keyed by the batch's place in the whole run.
 RunScalars TrainingLoop::ScalarsOf(const data::Batch& batch) const {
-  const int64_t number =
-      batch.begin.epoch * batches_.batches_per_epoch() + batch.begin.next / config_.batch_size;
+  const int64_t number = batch.begin.epoch * batches_.batches_per_epoch() + batch.number;
   return {.seed = config_.seed, .step = static_cast<uint64_t>(number), .first_example = 0};
 }
 

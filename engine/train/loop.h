@@ -56,7 +56,9 @@ class TrainingLoop {
   absl::Status Validate(std::map<std::string, double>& values, double& loss);
   absl::Status MaybeCheckpoint(bool ends_epoch, bool improved);
   absl::Status WriteCheckpoint(bool best);
-  bool ObserveValidation(double loss);
+  // What the schedule, the best checkpoint and early stopping go by. A loss that is not finite is
+  // no improvement.
+  void ObserveValidation(double loss);
   // The metrics of an update are named after it where there are several: "generator_loss".
   std::string MetricName(size_t update, absl::string_view name) const;
   bool Finished() const { return state_.step >= length_.total_steps; }
@@ -104,6 +106,6 @@ class TrainingLoop {
 };
 
 // The run state of a job that has not begun.
-checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info, int shards);
+checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info);
 
 }  // namespace hone::engine::train

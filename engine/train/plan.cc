@@ -32,6 +32,21 @@ double FlopsOf(const Replicas& replicas) {
   return flops;
 }
 
+// Of all updates of a step; where there are row buckets, the mean over their examples.
+double FlopsPerExample(const TrainingConfig& config, const DataInfo& info,
+                       const Programs& programs) {
+  double flops = 0;
+  for (const data::BucketRows& rows : programs.training_rows()) {
+    const int64_t batch = std::min(config.batch_size, rows.rows);
+    const double share = static_cast<double>(rows.rows) / static_cast<double>(info.train);
+    for (size_t u = 0; u < programs.updates().size(); ++u) {
+      flops += share * FlopsOf(**programs.training(u, {batch, rows.bucket})) /
+               static_cast<double>(batch);
+    }
+  }
+  return flops;
+}
+
 // Examples that never were: as many as the largest batch needs, with targets that fit.
 absl::StatusOr<data::Dataset> MadeUpExamples(const DataInfo& info, int64_t count) {
   data::DatasetParts parts;
@@ -65,6 +80,18 @@ absl::StatusOr<data::Dataset> MadeUpExamples(const DataInfo& info, int64_t count
   return data::Dataset::Make(std::move(parts));
 }
 
+// While it trains, or while the data are loaded, whichever needs more. A table has been read by now
+// (Inspect reads it whole), so what that took is in the process's peak.
+int64_t PeakBytes(const Plan& plan, const DataInfo& info, int64_t accumulated,
+                  bool data_in_memory) {
+  const int64_t resident = ResidentMemoryBytes();
+  const int64_t training =
+      resident + plan.arena_bytes + accumulated + kRunBytes + (data_in_memory ? 0 : info.bytes);
+  const int64_t programs = plan.parameter_bytes - accumulated + plan.optimizer_bytes;
+  const int64_t loading = data_in_memory ? 0 : resident - programs + info.loading_bytes;
+  return std::max({training, loading, PeakMemoryBytes()});
+}
+
 double Median(std::vector<double>& values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
@@ -72,17 +99,20 @@ double Median(std::vector<double>& values) {
 
 }  // namespace
 
-Length LengthOf(const TrainingConfig& config, int64_t train_examples) {
-  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+Length LengthOf(const TrainingConfig& config, const DataInfo& info) {
+  const data::BucketRows all = {.rows = info.train};
+  const std::span<const data::BucketRows> rows =
+      info.train_buckets.empty() ? std::span(&all, 1) : std::span(info.train_buckets);
+  const int64_t batches = data::BatchesPerEpoch(rows, config.batch_size);
+  const int64_t together = std::max<int64_t>(config.accumulate_batches, 1);
   Length length;
-  length.steps_per_epoch =
-      up(up(train_examples, config.batch_size), std::max<int64_t>(config.accumulate_batches, 1));
+  length.steps_per_epoch = (batches + together - 1) / together;
   length.total_steps = config.steps > 0 ? config.steps : config.epochs * length.steps_per_epoch;
   return length;
 }
 
 absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info) {
-  const Length length = LengthOf(config, info.train);
+  const Length length = LengthOf(config, info);
   const bool plateau = std::holds_alternative<optim::Plateau>(config.schedule.kind);
   if ((!plateau && !config.early_stopping) || length.total_steps >= length.steps_per_epoch) {
     return absl::OkStatus();
@@ -95,19 +125,16 @@ absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info) {
 
 Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
               bool data_in_memory) {
-  const Length length = LengthOf(config, info.train);
-  const int64_t batch = std::min(config.batch_size, info.train);
+  const Length length = LengthOf(config, info);
   const ParameterStore& store = programs.store();
-  double flops = 0;
   int64_t optimizer_bytes = 0;
-  for (size_t u = 0; u < programs.updates().size(); ++u) {
-    flops += FlopsOf(programs.training(u, batch));
-    optimizer_bytes += programs.updates()[u].optimizer->state_bytes();
+  for (const CompiledUpdate& update : programs.updates()) {
+    optimizer_bytes += update.optimizer->state_bytes();
   }
   Plan plan{.display_name = config.display_name,
             .layers = programs.layers(),
             .depth = programs.depth(),
-            .training_flops_per_example = flops / static_cast<double>(batch),
+            .training_flops_per_example = FlopsPerExample(config, info, programs),
             .batch_size = config.batch_size,
             .steps_per_epoch = length.steps_per_epoch,
             .total_steps = length.total_steps,
@@ -115,10 +142,11 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
             .validation_examples = info.validation,
             .test_examples = info.test,
             .threads = config.threads,
-            .shards = programs.training(0, batch).shards(),
+            .shards = store.shards(),
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
             .arena_bytes = programs.arena_bytes(),
-            .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes(),
+            .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes() +
+                               programs.accumulated_bytes(config),
             .optimizer_bytes = optimizer_bytes,
             .dataset_bytes = info.bytes,
             .checkpoint_bytes = CheckpointBytes(programs),
@@ -144,7 +172,7 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
     plan.forward_flops_per_example += layer.forward_flops;
   }
   plan.peak_memory_bytes =
-      ResidentMemoryBytes() + plan.arena_bytes + kRunBytes + (data_in_memory ? 0 : info.bytes);
+      PeakBytes(plan, info, programs.accumulated_bytes(config), data_in_memory);
   return plan;
 }
 
@@ -251,7 +279,7 @@ namespace {
 absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config, const Task& task) {
   if (task.own_examples(config) != 0) {
     HONE_ASSIGN_OR_RETURN(const data::LoadedData own, LoadExamples(config.data, config, task));
-    return InfoOf(own);
+    return InfoOf(own, task);
   }
   HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
   return InfoOf(summary, config.data);

@@ -42,7 +42,7 @@ struct Plan {
   std::string precision;
 
   int64_t arena_bytes = 0;
-  int64_t parameter_bytes = 0;
+  int64_t parameter_bytes = 0;  // values, gradients, those that add up over batches, packed copies
   int64_t optimizer_bytes = 0;
   int64_t dataset_bytes = 0;
   int64_t peak_memory_bytes = 0;  // of the whole process
@@ -57,7 +57,7 @@ struct Length {
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
 };
-Length LengthOf(const TrainingConfig& config, int64_t train_examples);
+Length LengthOf(const TrainingConfig& config, const DataInfo& info);
 
 // INVALID_ARGUMENT where the run ends before the first validation that it asks for.
 absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info);

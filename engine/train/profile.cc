@@ -273,16 +273,20 @@ std::string Tables(const std::vector<Row>& rows, double whole, const Rates& rate
   return text;
 }
 
-absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update, int64_t batch,
+absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
                                           const Rates& rates) {
   optim::Optimizer& optimizer = *parts.programs.updates()[update].optimizer;
   ParameterStore& store = parts.programs.store();
   const int threads = parts.config.threads;
-  const std::span<const int32_t> rows = parts.data.splits.train;
   const std::unique_ptr<TaskState> state = parts.task.NewState(parts.config);
   BatchFiller filler(parts.data.dataset, parts.task, state.get());
   filler.Augment(parts.config.augmentation, parts.config.seed);
   filler.Share(threads);
+  data::Batches batches(
+      parts.data.splits.train,
+      {.batch_size = parts.config.batch_size, .shuffle = false, .bucket_of = filler.row_buckets()});
+  const std::span<const int32_t> rows = batches.Next().rows;
+  const auto batch = static_cast<int64_t>(rows.size());
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
     filler.Fill(program,
                 {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
@@ -292,10 +296,8 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
     HONE_RETURN_IF_ERROR(state->BeginStep({.examples = batch, .programs = parts.programs}));
     store.RefreshAll();
   }
-  HONE_ASSIGN_OR_RETURN(
-      const Replicas* found,
-      parts.programs.training(update,
-                              {batch, filler.BucketOf(rows.first(static_cast<size_t>(batch)))}));
+  HONE_ASSIGN_OR_RETURN(const Replicas* found,
+                        parts.programs.training(update, {batch, filler.BucketOf(rows)}));
   const Replicas& replicas = *found;
   std::vector<Row> timed = {TimeFilling(replicas, parts.data.dataset, fill)};
   HONE_ASSIGN_OR_RETURN(const std::vector<Row> steps, TimeSteps(replicas));
@@ -319,7 +321,7 @@ absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
   HONE_ASSIGN_OR_RETURN(const MachineRates machine,
                         MeasureRates(parts.config.threads, parts.config.compute));
   const int64_t batch = std::min(parts.config.batch_size, parts.info.train);
-  const int shards = parts.programs.training(0, batch).shards();
+  const int shards = parts.programs.store().shards();
   std::string table = absl::StrFormat(
       "profile of one training step, batch %d: %d threads, %d shard(s); this machine: %.0f GFLOP/s "
       "in products, %.1f GB/s\n",
@@ -328,7 +330,7 @@ absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
   const Rates rates = {machine,
                        {machine.flops_per_second / shards, machine.bytes_per_second / shards}};
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
-    HONE_ASSIGN_OR_RETURN(const std::string part, ProfileUpdate(parts, u, batch, rates));
+    HONE_ASSIGN_OR_RETURN(const std::string part, ProfileUpdate(parts, u, rates));
     const std::string& name = parts.programs.updates()[u].spec.name;
     absl::StrAppend(&table, u > 0 ? "\n" : "", name, name.empty() ? "" : "\n", part);
   }

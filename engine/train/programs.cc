@@ -14,8 +14,8 @@
 namespace hone::engine::train {
 namespace {
 
-// Large enough that a batch is worth its overhead, small enough that evaluation needs no more
-// memory than training does.
+// Large enough that a batch is worth its overhead, small enough that its values are no burden. Of
+// training batches below the least, evaluation is what the arena is made for.
 constexpr int64_t kLeastEvaluationBatch = 64;
 constexpr int64_t kMostEvaluationBatch = 256;
 
@@ -29,6 +29,26 @@ std::vector<int64_t> BatchSizes(int64_t examples, int64_t batch) {
     sizes.push_back(examples % batch);
   }
   return sizes;
+}
+
+// The shapes that occur in an epoch over `examples`. Without rows by bucket (a task without
+// RowBuckets) any size may come in any of the buckets.
+std::vector<BatchShape> ShapesOf(int64_t examples, std::span<const data::BucketRows> by_bucket,
+                                 int64_t batch, std::span<const int64_t> buckets) {
+  std::vector<BatchShape> shapes;
+  for (const data::BucketRows& rows : by_bucket) {
+    for (const int64_t size : BatchSizes(rows.rows, batch)) {
+      shapes.push_back({size, rows.bucket});
+    }
+  }
+  if (by_bucket.empty()) {
+    for (const int64_t size : BatchSizes(examples, batch)) {
+      for (const int64_t bucket : buckets) {
+        shapes.push_back({size, bucket});
+      }
+    }
+  }
+  return shapes;
 }
 
 }  // namespace
@@ -50,13 +70,13 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const TrainingConfig
     return absl::InternalError(absl::StrCat(task.name(), ": must have 1 to ", kMostBuckets,
                                             " buckets, got ", p->buckets_.size()));
   }
-  HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
-  int shards = 1;
-  for (const int64_t batch : BatchSizes(info.train, config.batch_size)) {
-    shards = std::max(shards, ShardsFor(batch, config.threads, p->needs_whole_batch_));
+  p->training_rows_ = info.train_buckets;
+  if (p->training_rows_.empty()) {
+    p->training_rows_ = {{p->buckets_.back(), info.train}};
   }
-  HONE_RETURN_IF_ERROR(p->CheckMemory(config, shards));
-  p->store_.Allocate(shards);
+  HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
+  HONE_RETURN_IF_ERROR(p->CheckMemory(config, p->shards_));
+  p->store_.Allocate(p->shards_);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileEvaluation(config, info, task));
@@ -91,7 +111,10 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
                           BuildTraining(config, info, task, updates_.size(), nullptr, shape));
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
-    needs_whole_batch_ = needs_whole_batch_ || NeedsWholeBatch(graph);
+    for (const BatchShape& wanted :
+         ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
+      shards_ = std::max(shards_, ShardsFor(wanted.batch, config.threads, NeedsWholeBatch(graph)));
+    }
     for (const Graph::Node& node : graph.nodes()) {
       if (node.kind != Graph::Node::Kind::kParameter ||
           node.parameter.role != ParameterRole::kTrainable ||
@@ -128,7 +151,8 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
 
 // Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
 absl::Status Programs::CheckMemory(const TrainingConfig& config, int shards) const {
-  int64_t bytes = store_.SlabBytes(shards);  // saturating, and so are the sums
+  // Saturating, as all these sums are.
+  int64_t bytes = SaturatingSum(store_.SlabBytes(shards), accumulated_bytes(config));
   for (const CompiledUpdate& update : updates_) {
     for (const TrainedParameter& trained : update.trained) {
       const auto states = static_cast<int64_t>(optim::StateNames(update.options(config)).size());
@@ -171,34 +195,33 @@ absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {
 }
 
 absl::Status Programs::CompileShapes(const TrainingConfig& config, const ShapeBuilder& build,
-                                     const std::vector<int64_t>& sizes,
+                                     const std::vector<BatchShape>& wanted,
                                      std::vector<ShapePrograms>& shapes) {
-  for (const int64_t batch : sizes) {
-    for (const int64_t bucket : buckets_) {
-      HONE_ASSIGN_OR_RETURN(const TaskGraph whole, build({batch, bucket}));
-      const int shards = ShardsFor(batch, config.threads, NeedsWholeBatch(*whole.built.graph));
-      const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
-        HONE_ASSIGN_OR_RETURN(TaskGraph graph, build({n, bucket}));
-        return std::move(graph.built);
-      };
-      HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, batch, store_,
-                                                                 {.threads = config.threads,
-                                                                  .shards = shards,
-                                                                  .compute = config.compute}));
-      shapes.push_back({{batch, bucket}, std::move(replicas)});
-    }
+  for (const BatchShape& shape : wanted) {
+    HONE_ASSIGN_OR_RETURN(const TaskGraph whole, build(shape));
+    const int shards = ShardsFor(shape.batch, config.threads, NeedsWholeBatch(*whole.built.graph));
+    const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
+      HONE_ASSIGN_OR_RETURN(TaskGraph graph, build({n, shape.bucket}));
+      return std::move(graph.built);
+    };
+    HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, shape.batch, store_,
+                                                               {.threads = config.threads,
+                                                                .shards = shards,
+                                                                .compute = config.compute}));
+    shapes.push_back({shape, std::move(replicas)});
   }
   return absl::OkStatus();
 }
 
 absl::Status Programs::CompileTraining(const TrainingConfig& config, const DataInfo& info,
                                        const Task& task) {
-  const std::vector<int64_t> sizes = BatchSizes(info.train, config.batch_size);
+  const std::vector<BatchShape> wanted =
+      ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_);
   for (size_t u = 0; u < updates_.size(); ++u) {
     const ShapeBuilder build = [&](const BatchShape& shape) {
       return BuildTraining(config, info, task, u, &store_, shape);
     };
-    HONE_RETURN_IF_ERROR(CompileShapes(config, build, sizes, updates_[u].shapes));
+    HONE_RETURN_IF_ERROR(CompileShapes(config, build, wanted, updates_[u].shapes));
   }
   return absl::OkStatus();
 }
@@ -206,15 +229,18 @@ absl::Status Programs::CompileTraining(const TrainingConfig& config, const DataI
 absl::Status Programs::CompileEvaluation(const TrainingConfig& config, const DataInfo& info,
                                          const Task& task) {
   evaluation_batch_ = std::clamp(config.batch_size, kLeastEvaluationBatch, kMostEvaluationBatch);
-  std::vector<int64_t> sizes = BatchSizes(info.validation, evaluation_batch_);
-  const std::vector<int64_t> test = BatchSizes(info.test, evaluation_batch_);
-  sizes.insert(sizes.end(), test.begin(), test.end());
-  std::ranges::sort(sizes);
-  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  std::vector<BatchShape> wanted =
+      ShapesOf(info.validation, info.validation_buckets, evaluation_batch_, buckets_);
+  for (const BatchShape& shape :
+       ShapesOf(info.test, info.test_buckets, evaluation_batch_, buckets_)) {
+    wanted.push_back(shape);
+  }
+  std::ranges::sort(wanted);
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   const ShapeBuilder build = [&](const BatchShape& shape) {
     return task.BuildEvaluation(config, info, shape);
   };
-  return CompileShapes(config, build, sizes, evaluation_);
+  return CompileShapes(config, build, wanted, evaluation_);
 }
 
 absl::Status Programs::CompileForwards(const TrainingConfig& config, const DataInfo& info,
@@ -255,6 +281,11 @@ std::vector<int64_t> Programs::ArenaSizes() const {
 int64_t Programs::arena_bytes() const {
   const std::vector<int64_t> sizes = ArenaSizes();
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+}
+
+int64_t Programs::accumulated_bytes(const TrainingConfig& config) const {
+  const int64_t slab = store_.SlabBytes(1) - store_.SlabBytes(0);
+  return config.accumulate_batches > 1 ? slab * static_cast<int64_t>(updates_.size()) : 0;
 }
 
 absl::Status Programs::Bind() {

@@ -73,6 +73,9 @@ class Programs {
   std::vector<CompiledUpdate>& updates() { return updates_; }
   const std::vector<CompiledUpdate>& updates() const { return updates_; }
 
+  // The training examples by bucket; those of a task without RowBuckets all in its largest.
+  std::span<const data::BucketRows> training_rows() const { return training_rows_; }
+
   // For batches of exactly this shape, NOT_FOUND if it is none of those compiled; or of so many
   // examples in the largest bucket, which must be one of them.
   absl::StatusOr<const Replicas*> training(size_t update, const BatchShape& shape) const {
@@ -93,6 +96,8 @@ class Programs {
   absl::Status Run(const Program& program, const RunScalars& scalars);
 
   int64_t arena_bytes() const;
+  // What the updates keep of earlier batches of a step: a slab each where gradients add up.
+  int64_t accumulated_bytes(const TrainingConfig& config) const;
 
  private:
   using ShapeBuilder = std::function<absl::StatusOr<TaskGraph>(const BatchShape& shape)>;
@@ -108,9 +113,10 @@ class Programs {
                                  const Task& task);
   absl::Status CompileForwards(const TrainingConfig& config, const DataInfo& info,
                                const Task& task);
-  // One of `shapes` for each size and bucket.
+  // One of `shapes` for each that is wanted.
   absl::Status CompileShapes(const TrainingConfig& config, const ShapeBuilder& build,
-                             const std::vector<int64_t>& sizes, std::vector<ShapePrograms>& shapes);
+                             const std::vector<BatchShape>& wanted,
+                             std::vector<ShapePrograms>& shapes);
   absl::Status Declare(const Graph& graph, models::BuiltModel& model);
   std::vector<int64_t> ArenaSizes() const;
   static absl::StatusOr<const Replicas*> Find(const std::vector<ShapePrograms>& all,
@@ -119,8 +125,9 @@ class Programs {
   ParameterStore store_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
-  bool needs_whole_batch_ = false;  // training does
-  std::vector<int64_t> buckets_;    // ascending
+  int shards_ = 1;                // gradient slabs: as many as the widest of the updates needs
+  std::vector<int64_t> buckets_;  // ascending
+  std::vector<data::BucketRows> training_rows_;
   int64_t evaluation_batch_ = 0;
   std::vector<CompiledUpdate> updates_;
   std::vector<ShapePrograms> evaluation_;

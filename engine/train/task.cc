@@ -44,4 +44,14 @@ absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
   return data;
 }
 
+DataInfo InfoOf(const data::LoadedData& loaded, const Task& task) {
+  DataInfo info = InfoOf(loaded);
+  if (const data::RowBucket bucket_of = task.RowBuckets(loaded.dataset)) {
+    info.train_buckets = data::CountBuckets(loaded.splits.train, bucket_of);
+    info.validation_buckets = data::CountBuckets(loaded.splits.validation, bucket_of);
+    info.test_buckets = data::CountBuckets(loaded.splits.test, bucket_of);
+  }
+  return info;
+}
+
 }  // namespace hone::engine::train

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/run_state.h"
+#include "engine/data/batches.h"
 #include "engine/data/dataset.h"
 #include "engine/models/build.h"
 #include "engine/plan/replicas.h"
@@ -57,7 +58,7 @@ struct UpdateSpec {
 struct BatchShape {
   int64_t batch = 0;
   int64_t bucket = 0;
-  friend bool operator==(const BatchShape&, const BatchShape&) = default;
+  friend auto operator<=>(const BatchShape&, const BatchShape&) = default;
 };
 
 // A program that a task runs itself, beside those of the losses: "act", "decode".
@@ -122,7 +123,11 @@ class Task {
   virtual int64_t own_examples(const TrainingConfig&) const { return 0; }
   // The buckets that batches come in, kMostBuckets of them at most; not empty.
   virtual std::vector<int64_t> buckets(const TrainingConfig&) const { return {0}; }
-  // That of a batch. `state` is what NewState made, or null.
+  // Where a row's bucket follows from the row alone: batches are then made of rows of one bucket
+  // each, and only the shapes that occur are compiled. Null: batches are made without regard to
+  // buckets, and BucketOf says which one a batch is in. The data set outlives the function.
+  virtual data::RowBucket RowBuckets(const data::Dataset&) const { return nullptr; }
+  // That of a batch, where there are no RowBuckets. `state` is what NewState made, or null.
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
     return 0;
   }
@@ -165,5 +170,6 @@ std::unique_ptr<Task> MakeTask(const TaskOptions& options);
 // data::Load; INVALID_ARGUMENT: more rows than can be numbered.
 absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
                                               const TrainingConfig& config, const Task& task);
+DataInfo InfoOf(const data::LoadedData& loaded, const Task& task);
 
 }  // namespace hone::engine::train

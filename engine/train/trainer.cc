@@ -64,7 +64,7 @@ absl::StatusOr<EndReason> Trainer::Run() {
                      ": the weights will be the same, the time will not"));
   }
   HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(options, config_, *task));
-  const DataInfo info = InfoOf(data);
+  const DataInfo info = InfoOf(data, *task);
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;
@@ -125,8 +125,7 @@ absl::StatusOr<FileLock> Trainer::LockFolder() const {
 absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
                                                             const DataInfo& info,
                                                             const data::LoadedData& data) {
-  const int shards = programs.training(0, std::min(config_.batch_size, info.train)).shards();
-  checkpoint::RunState initial = InitialState(config_, info, shards);
+  checkpoint::RunState initial = InitialState(config_, info);
   initial.data_fingerprint = data.fingerprint;
   programs.store().Initialize(config_.seed);
   programs.store().RefreshAll();
@@ -166,10 +165,12 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
     return data.report.format == "generated" ? absl::UnavailableError(what)
                                              : absl::InvalidArgumentError(what);
   }
-  if (latest->state.scalars["shards"] != shards) {
+  if (!latest->state.arithmetic.empty() && latest->state.arithmetic != initial.arithmetic) {
     observer_.OnLog(Severity::kWarning,
-                    "the run goes on with another number of threads than it began with: its "
-                    "numbers will differ in the last bits");
+                    absl::StrCat("the run began with ", latest->state.arithmetic,
+                                 " and goes on with ", initial.arithmetic,
+                                 ": its numbers will not be, to the last bit, those of a run that "
+                                 "was left alone"));
   }
   HONE_RETURN_IF_ERROR(RestoreCheckpoint(*latest, programs));
   return latest->state;
@@ -248,14 +249,13 @@ absl::Status Trainer::Publish(const LoopParts& parts, const Evaluation& evaluati
   }
   const std::string directory = absl::StrCat(config_.run_directory, "/model");
   const std::string json = ToJson(file);
-  HONE_RETURN_IF_ERROR(checkpoint::WriteModel(directory, ModelTensors(parts.programs.store()),
-                                              {{"producer", "hone"}}, json));
-  HONE_ASSIGN_OR_RETURN(const std::string bytes,
-                        ReadFile(absl::StrCat(directory, "/model.safetensors")));
+  HONE_ASSIGN_OR_RETURN(const checkpoint::WrittenFile written,
+                        checkpoint::WriteModel(directory, ModelTensors(parts.programs.store()),
+                                               {{"producer", "hone"}}, json));
   observer_.OnArtifact({.kind = "model",
                         .path = "model",
-                        .bytes = static_cast<int64_t>(bytes.size() + json.size()),
-                        .sha256 = Sha256(bytes)});
+                        .bytes = written.bytes + static_cast<int64_t>(json.size()),
+                        .sha256 = written.sha256});
   return absl::OkStatus();
 }
 

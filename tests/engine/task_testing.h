@@ -19,12 +19,12 @@ class TaskTest : public TrainTest {
   absl::StatusOr<EndReason> Attempt(const Task& task, const std::string& directory) {
     config_.run_directory = directory;
     HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(config_.data, config_, task));
-    const DataInfo info = InfoOf(data);
+    const DataInfo info = InfoOf(data, task);
     HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
     HONE_RETURN_IF_ERROR(programs_->Bind());
     programs_->store().Initialize(config_.seed);
     programs_->store().RefreshAll();
-    checkpoint::RunState state = InitialState(config_, info, 1);
+    checkpoint::RunState state = InitialState(config_, info);
     absl::StatusOr<checkpoint::Checkpoint> latest =
         checkpoint::LatestCheckpoint(CheckpointRoot(config_));
     if (latest.ok()) {

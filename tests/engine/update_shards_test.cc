@@ -1,0 +1,93 @@
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
+#include "engine/layers/dense.h"
+#include "engine/layers/normalization.h"
+#include "engine/ops/cross_entropy.h"
+#include "engine/train/graphs.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+// Updates of one step that are computed in different ways: one in shards, one by the whole team.
+namespace hone::engine::train {
+namespace {
+
+class NoScore final : public Scorer {
+ public:
+  void Add(const float*, std::span<const int32_t>) override {}
+  Evaluation Finish() const override { return {}; }
+};
+
+// Two nets that learn the same classes side by side; the second one normalises over its batch.
+class PlainAndNormalised final : public Task {
+ public:
+  explicit PlainAndNormalised(size_t normalised) : normalised_(normalised) {}
+
+  absl::string_view name() const override { return "plain and normalised"; }
+  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
+  std::vector<UpdateSpec> updates() const override {
+    return {{.name = "first", .parameters = "first."}, {.name = "second", .parameters = "second."}};
+  }
+  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo& info, size_t update,
+                                      const BatchShape& shape) const override {
+    TaskGraph result;
+    result.built.graph = std::make_unique<Graph>();
+    Graph& graph = *result.built.graph;
+    const std::string name = updates()[update].name;
+    Value x = FeaturesInput(graph, info, shape.batch);
+    for (const char* layer : {".dense", ".norm"}) {
+      result.model.layers.emplace_back().name = absl::StrCat(name, layer);
+    }
+    layers::DenseOptions dense;
+    dense.name = absl::StrCat(name, ".dense");
+    dense.units = info.classes();
+    x = layers::Dense(graph, x, dense);
+    if (update == normalised_) {
+      x = layers::BatchNorm(graph, x, {.name = absl::StrCat(name, ".norm")}, /*training=*/true);
+    }
+    const Loss loss =
+        CrossEntropy(graph, x, graph.Input("labels", {{shape.batch}, DType::kS32}), {});
+    result.built.request = {
+        .graph = &graph, .fetch = {loss.sum, loss.weight, loss.correct}, .gradients = {}};
+    return result;
+  }
+  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig&, const DataInfo&,
+                                            const BatchShape&) const override {
+    return absl::InternalError("nothing is held out");
+  }
+  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
+                  const Program& program) const override {
+    dataset.Gather(examples.rows, nullptr, program.input("labels"));
+  }
+  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+    return std::make_unique<NoScore>();
+  }
+
+ private:
+  size_t normalised_;
+};
+
+class UpdateShards : public TaskTest, public ::testing::WithParamInterface<size_t> {};
+
+TEST_P(UpdateShards, HaveAGradientSlabEachWhicheverUpdateNeedsTheWholeBatch) {
+  config_ = Points();
+  config_.data.test_fraction = 0;
+  config_.epochs = 60;
+  config_.optimizer = optim::Adam{.learning_rate = 0.05};
+  const PlainAndNormalised task(GetParam());
+  const data::LoadedData data = LoadExamples(config_.data, config_, task).value();
+  const auto programs = Programs::Compile(config_, InfoOf(data), task);
+  ASSERT_TRUE(programs.ok()) << programs.status();
+  ASSERT_EQ((*programs)->training(GetParam(), 16).shards(), 1);
+  ASSERT_EQ((*programs)->training(1 - GetParam(), 16).shards(), 2);
+  ASSERT_EQ((*programs)->store().shards(), 2);
+  ASSERT_EQ(Attempt(task, NewRun()).value(), EndReason::kCompleted);
+  EXPECT_LT(recorder_.metrics.back().values.at("first_loss"), 0.5);
+  EXPECT_LT(recorder_.metrics.back().values.at("second_loss"), 0.5);
+}
+
+INSTANTIATE_TEST_SUITE_P(TheFirstOrTheSecond, UpdateShards, ::testing::Values(0, 1));
+
+}  // namespace
+}  // namespace hone::engine::train

@@ -1,0 +1,102 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+
+#include "engine/graph/sum.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+// What a run makes of validations that go wrong.
+namespace hone::engine::train {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+class StepsSeen final : public TaskState {
+ public:
+  absl::Status BeginStep(const StepContext& context) override {
+    step_ = context.step;
+    return absl::OkStatus();
+  }
+  void Save(checkpoint::RunState&) const override {}
+  absl::Status Restore(const checkpoint::RunState&) override { return absl::OkStatus(); }
+  int64_t step() const { return step_; }
+
+ private:
+  int64_t step_ = 0;
+};
+
+// Classification whose held-out loss is NaN up to a step; training does not notice.
+class SpoiledValidation final : public Task {
+ public:
+  explicit SpoiledValidation(int64_t until_step) : until_step_(until_step) {}
+
+  absl::string_view name() const override { return "spoiled"; }
+  absl::Status CheckData(const DataInfo& info) const override { return task_->CheckData(info); }
+  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
+                                      size_t update, const BatchShape& shape) const override {
+    return task_->BuildLoss(config, info, update, shape);
+  }
+  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
+                                            const BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(TaskGraph result, task_->BuildEvaluation(config, info, shape));
+    Graph& graph = *result.built.graph;
+    Value& loss = result.built.request.fetch[0];
+    loss = Sum(graph, loss, graph.Input("spoil", {Shape{}, DType::kF32}));
+    return result;
+  }
+  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+    return std::make_unique<StepsSeen>();
+  }
+  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
+                  const Program& program) const override {
+    task_->FillInputs(dataset, examples, state, program);
+    if (auto* spoil = static_cast<float*>(program.input("spoil")); spoil != nullptr) {
+      const bool spoiled = static_cast<const StepsSeen*>(state)->step() <= until_step_;
+      *spoil = spoiled ? std::numeric_limits<float>::quiet_NaN() : 0;
+    }
+  }
+  void AddTrainingMetrics(const Sums& sums, std::map<std::string, double>& values) const override {
+    task_->AddTrainingMetrics(sums, values);
+  }
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
+                                    const DataInfo& info) const override {
+    return task_->NewScorer(dataset, info);
+  }
+
+ private:
+  int64_t until_step_;
+  std::unique_ptr<Task> task_ = MakeClassification({});
+};
+
+class Validation : public TaskTest {
+ protected:
+  Validation() {
+    config_ = Points();
+    config_.data.validation_fraction = 0.2;
+    config_.epochs = 4;
+  }
+};
+
+TEST_F(Validation, ThatIsNotANumberIsNotTheBestForEver) {
+  constexpr int64_t kFirstEpoch = 4;  // 58 examples, 16 at a time
+  ASSERT_EQ(Attempt(SpoiledValidation(kFirstEpoch), NewRun()).value(), EndReason::kCompleted);
+  ASSERT_TRUE(state_.best.has_value());
+  EXPECT_TRUE(std::isfinite(state_.best->value));
+  EXPECT_GT(state_.best->step, kFirstEpoch);
+  EXPECT_THAT(recorder_.warnings, Contains(HasSubstr("validation loss is not finite")));
+}
+
+TEST_F(Validation, ThatIsNeverANumberHasNoBestAndStopsEarly) {
+  config_.epochs = 9;
+  config_.early_stopping = EarlyStopping{.patience = 3};
+  ASSERT_EQ(Attempt(SpoiledValidation(/*until_step=*/1000), NewRun()).value(),
+            EndReason::kEarlyStop);
+  EXPECT_FALSE(state_.best.has_value());
+  EXPECT_EQ(state_.epoch, 3);
+}
+
+}  // namespace
+}  // namespace hone::engine::train
