@@ -1,6 +1,4 @@
 // Whose folder it is, what the next attempt finds there, and what it takes.
-#include "server/artifacts/data_directory.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "server/artifacts/data_directory.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::artifacts {
