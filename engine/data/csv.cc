@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/csv.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/data/byte_source.h"
 
 namespace hone::engine::data {

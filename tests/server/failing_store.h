@@ -103,6 +103,10 @@ class FailingStore final : public store::JobStore {
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
     return store_.OldestQueued();
   }
+  absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const override {
+    return store_.HasUnfinishedRetry(id);
+  }
+  absl::StatusOr<int64_t> CountQueued() const override { return store_.CountQueued(); }
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
     return store_.GetModel(id);
   }
