@@ -16,10 +16,9 @@
 //   step-00001234/model.safetensors      parameters and buffers
 //                 optimizer.safetensors  optimizer state
 //                 state.json             RunState
-//                 manifest.json          {"version", "files": {name: {"bytes", "sha256"}}} of the
-//                 other files
-// It is written as .tmp-… beside its place, every file fsynced, then renamed, then the root
-// fsynced. One process writes to a root at a time.
+//                 manifest.json          {"version", "files": {name: {"bytes", "sha256"}}}
+// The manifest names the other files. The folder is written as .tmp-… beside its place, every file
+// fsynced, then renamed, then the root fsynced. One process writes to a root at a time.
 namespace hone::engine::checkpoint {
 
 struct CheckpointContents {

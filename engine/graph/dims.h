@@ -17,7 +17,7 @@ inline absl::Status WrongShape(absl::string_view what, absl::string_view wanted,
       absl::StrCat(what, " must be ", wanted, ", got ", got.ToString()));
 }
 
-// NOLINT: refuses a tensor with an extent of 0, naming the first such dimension as batch.
+// Refuses a tensor with an extent of 0; the first dimension is called batch.
 inline absl::Status CheckNotEmpty(absl::string_view what, const Shape& shape) {
   for (int i = 0; i < shape.rank(); ++i) {
     if (shape[i] <= 0) {
@@ -50,19 +50,18 @@ inline onednn::MemoryDesc FlatDesc(const onednn::MemoryDesc& desc, bool keeps_ze
   return onednn::MemoryDesc::Plain({desc.type().shape, dtype});
 }
 
-// Among how many threads it pays to share work on so many elements.
+// Among how many threads it pays to share work on so many elements: where each gets some
+// microseconds of it.
 inline int PartsFor(int64_t elements, int threads) {
   constexpr int64_t kGrain = 8192;
   return static_cast<int>(
       std::clamp<int64_t>((elements + kGrain - 1) / kGrain, 1, std::max(threads, 1)));
 }
 
-// body(begin, end) over [0, count) on up to `threads` threads, fewer where there is too little work
-// to share.
+// body(begin, end) over [0, count) on up to `threads` threads.
 template <typename Body>
 void ForSlices(int64_t count, int threads, Body&& body) {
-  constexpr int64_t kGrain = 8192;
-  const int used = static_cast<int>(std::min<int64_t>(threads, (count + kGrain - 1) / kGrain));
+  const int used = PartsFor(count, threads);
   if (used <= 1) {
     body(int64_t{0}, count);
     return;
@@ -71,6 +70,11 @@ void ForSlices(int64_t count, int threads, Body&& body) {
     const auto [begin, end] = Slice(count, k, used, 64);
     body(begin, end);
   });
+}
+
+// How many windows fit into so much room, padding included; 0 where none does.
+inline int64_t WindowsIn(int64_t room, int64_t window, int64_t stride) {
+  return room < window ? 0 : (room - window) / stride + 1;
 }
 
 inline void* At(void* data, DType dtype, int64_t index) {

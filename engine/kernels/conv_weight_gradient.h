@@ -20,8 +20,9 @@ bool HasBlockedConvWeightGradient();
 // The gradient of a convolution's weights, in f32, from channels in blocks of 16:
 //   x  [batch, in_channels / 16, height, width, 16]
 //   dy [batch, out_channels / 16, out_height, out_width, 16]
-//   dw [out_channels / 16, in_channels / 16, kernel_height, kernel_width, 16 in, 16 out],
-//   overwritten db [out_channels], or null
+//   dw [out_channels / 16, in_channels / 16, kernel_height, kernel_width, 16 in, 16 out]
+//   db [out_channels], or null
+// dw and db are overwritten.
 // Worker k of n computes its part of dw and db. Every element is summed in the same order for every
 // n. Where oneDNN 2.6 reaches 80 % of the machine's rate for small pictures, this reaches over 90:
 // sixteen sums stay in registers over a whole picture.

@@ -8,8 +8,8 @@ namespace hone::engine::kernels {
 
 // Max pooling over windows that touch but do not overlap (size = stride, no padding), channels in
 // blocks of 16:
-//   x [planes, height, width, 16], y and where [planes, height / size, width / size, 16], planes =
-//   batch · channels / 16.
+//   x            [planes, height, width, 16],  planes = batch · channels / 16
+//   y and where  [planes, height / size, width / size, 16]
 // `where` says which element of the window is the largest, the first of equals: row · size +
 // column.
 struct BlockedPool {

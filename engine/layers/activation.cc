@@ -1,57 +1,52 @@
 #include "engine/layers/activation.h"
 
+#include <optional>
+
 #include "engine/ops/activation.h"
 #include "engine/ops/softmax.h"
 
 namespace hone::engine::layers {
+namespace {
+
+// The elementwise function; none for what is not one.
+std::optional<kernels::ActivationKind> FunctionOf(ActivationKind kind) {
+  using Function = kernels::ActivationKind;
+  switch (kind) {
+    case ActivationKind::kRelu:
+      return Function::kRelu;
+    case ActivationKind::kLeakyRelu:
+      return Function::kLeakyRelu;
+    case ActivationKind::kGelu:
+      return Function::kGelu;
+    case ActivationKind::kGeluTanh:
+      return Function::kGeluTanh;
+    case ActivationKind::kTanh:
+      return Function::kTanh;
+    case ActivationKind::kSigmoid:
+      return Function::kSigmoid;
+    case ActivationKind::kSilu:
+      return Function::kSilu;
+    case ActivationKind::kNone:
+    case ActivationKind::kSoftmax:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 absl::string_view NameOf(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::kNone:
-      return "none";
-    case ActivationKind::kRelu:
-      return "relu";
-    case ActivationKind::kLeakyRelu:
-      return "leaky_relu";
-    case ActivationKind::kGelu:
-      return "gelu";
-    case ActivationKind::kGeluTanh:
-      return "gelu_tanh";
-    case ActivationKind::kTanh:
-      return "tanh";
-    case ActivationKind::kSigmoid:
-      return "sigmoid";
-    case ActivationKind::kSilu:
-      return "silu";
-    case ActivationKind::kSoftmax:
-      return "softmax";
+  if (const auto function = FunctionOf(kind); function.has_value()) {
+    return kernels::NameOf(*function);
   }
-  return "none";
+  return kind == ActivationKind::kSoftmax ? "softmax" : "none";
 }
 
 Value Activate(Graph& graph, Value x, ActivationKind kind, float slope) {
-  using Function = kernels::ActivationKind;
-  switch (kind) {
-    case ActivationKind::kNone:
-      return x;
-    case ActivationKind::kRelu:
-      return Activation(graph, x, Function::kRelu);
-    case ActivationKind::kLeakyRelu:
-      return Activation(graph, x, Function::kLeakyRelu, slope);
-    case ActivationKind::kGelu:
-      return Activation(graph, x, Function::kGelu);
-    case ActivationKind::kGeluTanh:
-      return Activation(graph, x, Function::kGeluTanh);
-    case ActivationKind::kTanh:
-      return Activation(graph, x, Function::kTanh);
-    case ActivationKind::kSigmoid:
-      return Activation(graph, x, Function::kSigmoid);
-    case ActivationKind::kSilu:
-      return Activation(graph, x, Function::kSilu);
-    case ActivationKind::kSoftmax:
-      return Softmax(graph, x);
+  if (const auto function = FunctionOf(kind); function.has_value()) {
+    return Activation(graph, x, *function, slope);
   }
-  return x;
+  return kind == ActivationKind::kSoftmax ? Softmax(graph, x) : x;
 }
 
 }  // namespace hone::engine::layers

@@ -12,9 +12,8 @@ using onednn::Arg;
 using onednn::MemoryDesc;
 
 int64_t OutputSize(const ConvGeometry& g, int dim, int64_t size, int64_t kernel) {
-  const int64_t room =
-      size + g.padding_before[dim] + g.padding_after[dim] - g.dilation * (kernel - 1) - 1;
-  return room < 0 ? 0 : room / g.stride + 1;
+  return WindowsIn(size + g.padding_before[dim] + g.padding_after[dim],
+                   g.dilation * (kernel - 1) + 1, g.stride);
 }
 
 double Flops(const Shape& w, const Shape& y) {

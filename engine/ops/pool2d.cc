@@ -14,8 +14,7 @@ using onednn::Arg;
 using onednn::MemoryDesc;
 
 int64_t OutputSize(const PoolGeometry& g, int dim, int64_t size) {
-  const int64_t room = size + g.padding_before[dim] + g.padding_after[dim] - g.kernel[dim];
-  return room < 0 ? 0 : room / g.stride + 1;
+  return WindowsIn(size + g.padding_before[dim] + g.padding_after[dim], g.kernel[dim], g.stride);
 }
 
 absl::StatusOr<Shape> PooledShape(const PoolGeometry& g, const Shape& x) {

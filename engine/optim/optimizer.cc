@@ -8,6 +8,7 @@
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/kernels/optimizer.h"
+#include "engine/optim/fields.h"
 
 namespace hone::engine::optim {
 namespace {
@@ -17,14 +18,8 @@ constexpr int64_t kBlock = 2048;
 
 int64_t RoundUp(int64_t count) { return (count + kGrain - 1) / kGrain * kGrain; }
 
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-
 absl::Status Reject(absl::string_view field, absl::string_view rule, double got) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("optimizer.", field, ": must be ", rule, ", got ", got));
+  return RejectField(absl::StrCat("optimizer.", field), rule, got);
 }
 
 // A field of an optimizer's options and what it has to be.

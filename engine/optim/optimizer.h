@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/tensor/tensor.h"
 
+// clang-format off
 // Optimizers over flat slabs. The update rules, with g the gradient (summed over shards, scaled,
 // clipped), w the value, r the learning rate, λ the range's weight decay, t the update's number
 // from 1:
@@ -18,15 +19,15 @@
 //   SGD                u ← μ u + g;  w ← w − r u, or with Nesterov w ← w − r (g + μ u)
 //                      Sutskever, Martens, Dahl, Hinton, ICML 2013, as torch.optim.SGD writes it
 //                      (dampening 0)
-//   Adam               m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − r √(1 − β₂ᵗ) / (1 −
-//   β₁ᵗ) · m / (√v + ε)
+//   Adam               m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;
+//                      w ← w − r √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
 //                      Kingma and Ba, ICLR 2015, the form at the end of section 2, as
 //                      keras.optimizers.Adam has it; torch adds its ε to √(v / (1 − β₂ᵗ)) instead
 //   AdamW              w ← (1 − r λ) w, then Adam. Loshchilov and Hutter, ICLR 2019
-//   RMSprop            v ← ρ v + (1 − ρ) g²;  u ← μ u + g / (√v + ε);  w ← w − r u. Tieleman and
-//   Hinton, Coursera lecture 6.5, as
-//                      torch.optim.RMSprop writes it. Centered (Graves 2013): a ← ρ a + (1 − ρ) g,
-//                      and √(v − a²) for √v
+//   RMSprop            v ← ρ v + (1 − ρ) g²;  u ← μ u + g / (√v + ε);  w ← w − r u
+//                      Tieleman and Hinton, Coursera lecture 6.5, as torch.optim.RMSprop writes it.
+//                      Centered (Graves 2013): a ← ρ a + (1 − ρ) g, and √(v − a²) for √v
+// clang-format on
 namespace hone::engine::optim {
 
 struct Sgd {

@@ -7,21 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "engine/optim/fields.h"
 
 namespace hone::engine::optim {
 namespace {
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
 
 constexpr double kOneCycleStart = 1.0 / 25;
 constexpr double kOneCycleEnd = 1e-4;
 
 absl::Status Reject(absl::string_view field, absl::string_view rule, double got) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("schedule.", field, ": must be ", rule, ", got ", got));
+  return RejectField(absl::StrCat("schedule.", field), rule, got);
 }
 
 absl::Status CheckShare(absl::string_view field, double value) {

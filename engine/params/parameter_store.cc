@@ -16,6 +16,20 @@ int64_t Aligned(int64_t elements) {
 
 constexpr int64_t kFloat = sizeof(float);
 
+absl::string_view NameOf(ParameterRole role) {
+  switch (role) {
+    case ParameterRole::kTrainable:
+      return "trainable";
+    case ParameterRole::kFrozen:
+      return "frozen";
+    case ParameterRole::kBuffer:
+      return "buffer";
+    case ParameterRole::kTransient:
+      return "transient";
+  }
+  return "?";
+}
+
 }  // namespace
 
 absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
@@ -23,8 +37,9 @@ absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
     const ParameterSpec& known = this->spec(found->second);
     if (known.shape != spec.shape || known.role != spec.role) {
       return absl::InvalidArgumentError(
-          absl::StrCat("parameter ", spec.name, " is declared twice, as ", known.shape.ToString(),
-                       " and as ", spec.shape.ToString(), ": names must be unique"));
+          absl::StrCat("parameter ", spec.name, " is declared twice, as ", NameOf(known.role), " ",
+                       known.shape.ToString(), " and as ", NameOf(spec.role), " ",
+                       spec.shape.ToString(), ": names must be unique"));
     }
     return found->second;
   }

@@ -76,28 +76,43 @@ void FillInput(void* to, DType dtype, const std::vector<float>& numbers) {
 
 std::vector<double> Widen(const float* from, int64_t count) { return {from, from + count}; }
 
-// What to compile of a case: outputs, the loss, and gradients of inputs are fetched.
+bool IsParameter(const Graph& graph, Value value) {
+  return graph.node(value.node).kind == Graph::Node::Kind::kParameter;
+}
+
+// What is asked of a case, in the order of CaseResult.
+std::vector<Value> FetchedOf(const BuiltCase& built, Asked asked) {
+  if (asked == Asked::kLossAlone) {
+    return {built.loss};
+  }
+  std::vector<Value> fetch = built.outputs.outputs;
+  fetch.insert(fetch.end(), built.outputs.not_differentiated.begin(),
+               built.outputs.not_differentiated.end());
+  return fetch;
+}
+
+// What to compile of a case: what is asked for, and gradients: of parameters in the slab, of inputs
+// fetched.
 struct CaseRequest {
   ProgramRequest request;
   std::vector<ParameterId> slab;  // by gradient that exists: −1 if it is fetched
 
-  static absl::StatusOr<CaseRequest> Make(const BuiltCase& built, ParameterStore& store) {
+  static absl::StatusOr<CaseRequest> Make(const BuiltCase& built, Asked asked,
+                                          ParameterStore& store) {
     CaseRequest made;
     made.request.graph = &built.graph;
-    for (const auto* values : {&built.outputs.outputs, &built.outputs.not_differentiated}) {
-      made.request.fetch.insert(made.request.fetch.end(), values->begin(), values->end());
-    }
+    made.request.fetch = FetchedOf(built, asked);
     for (size_t i = 0; i < built.gradients.size(); ++i) {
-      const Value gradient = built.gradients[i];
-      const Graph::Node& node = built.graph.node(built.builder.differentiated[i].node);
+      const Value gradient = built.gradients[i], of = built.builder.differentiated[i];
       if (!gradient.valid()) {
         continue;
       }
-      if (node.kind == Graph::Node::Kind::kParameter) {
-        HONE_ASSIGN_OR_RETURN(const ParameterId id, store.Find(node.parameter.name));
+      if (IsParameter(built.graph, of)) {
+        HONE_ASSIGN_OR_RETURN(const ParameterId id,
+                              store.Find(built.graph.node(of.node).parameter.name));
         made.request.gradients.emplace_back(gradient, id);
         made.slab.push_back(id);
-      } else {
+      } else if (asked == Asked::kEverything) {
         made.request.fetch.push_back(gradient);
         made.slab.push_back(-1);
       }
@@ -212,11 +227,15 @@ DoubleTensor BuiltCase::Source(const Graph::Node& node) const {
   return tensor;
 }
 
-absl::StatusOr<CaseResult> RunReference(const BuiltCase& built) {
-  std::vector<Value> fetch = built.outputs.outputs;
-  fetch.insert(fetch.end(), built.outputs.not_differentiated.begin(),
-               built.outputs.not_differentiated.end());
-  std::ranges::copy_if(built.gradients, std::back_inserter(fetch), &Value::valid);
+absl::StatusOr<CaseResult> RunReference(const BuiltCase& built, Asked asked) {
+  std::vector<Value> fetch = FetchedOf(built, asked);
+  for (size_t i = 0; i < built.gradients.size(); ++i) {
+    const bool wanted =
+        asked == Asked::kEverything || IsParameter(built.graph, built.builder.differentiated[i]);
+    if (built.gradients[i].valid() && wanted) {
+      fetch.push_back(built.gradients[i]);
+    }
+  }
   HONE_ASSIGN_OR_RETURN(const std::vector<DoubleTensor> tensors,
                         Interpret(
                             built.graph, fetch,
@@ -228,7 +247,8 @@ absl::StatusOr<CaseResult> RunReference(const BuiltCase& built) {
   return result;
 }
 
-absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int threads) {
+absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int threads,
+                                      Asked asked) {
   HONE_RETURN_IF_ERROR(built.graph.status());
   ParameterStore store;
   for (const Graph::Node& node : built.graph.nodes()) {
@@ -241,7 +261,7 @@ absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int
     std::ranges::copy(built.builder.numbers.at(store.spec(id).name), store.values(id).begin());
   }
   store.MarkChanged();
-  HONE_ASSIGN_OR_RETURN(const CaseRequest what, CaseRequest::Make(built, store));
+  HONE_ASSIGN_OR_RETURN(const CaseRequest what, CaseRequest::Make(built, asked, store));
   HONE_ASSIGN_OR_RETURN(
       Program program,
       Program::Compile(what.request, store, {.threads = threads, .compute = compute}));
@@ -265,7 +285,7 @@ absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int
                              built.graph.shape(value).elements()));
     };
     int next = 0;
-    const size_t outputs = built.outputs.outputs.size() + built.outputs.not_differentiated.size();
+    const size_t outputs = FetchedOf(built, asked).size();
     for (; next < static_cast<int>(outputs); ++next) {
       fetch(next);
     }

@@ -84,12 +84,19 @@ struct BuiltCase {
   DoubleTensor Source(const Graph::Node& node) const;
 };
 
-// What a run gives: the outputs in their order (differentiated ones first), then the gradients of
-// builder.differentiated that exist.
+// What a program is asked for. Fetched values are kept apart, so that only kLossAlone lets the plan
+// write over the very outputs of the op.
+enum class Asked {
+  kEverything,  // the outputs, differentiated ones first, and all gradients that exist
+  kLossAlone,   // the loss, and the gradients of parameters that exist
+};
+
+// What a run gives: of each of these, in their order, the numbers.
 using CaseResult = std::vector<std::vector<double>>;
-absl::StatusOr<CaseResult> RunReference(const BuiltCase& built);
+absl::StatusOr<CaseResult> RunReference(const BuiltCase& built, Asked asked = Asked::kEverything);
 // Runs the program twice: a second run on the same arena must give the same bits, else INTERNAL.
-absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int threads);
+absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int threads,
+                                      Asked asked = Asked::kEverything);
 
 // |a − b| / |b|, Euclidean.
 double RelativeError(const std::vector<double>& a, const std::vector<double>& b);

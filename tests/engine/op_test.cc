@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <numeric>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "engine/base/cpu.h"
 #include "engine/graph/reference.h"
+#include "engine/kernels/max_pool.h"
+#include "engine/onednn/primitive.h"
 #include "engine/ops/op_table.h"
+#include "hwy/targets.h"
 #include "tests/engine/op_case.h"
 #include "tests/support/status_matchers.h"
 
@@ -94,12 +100,26 @@ struct Setting {
 constexpr Setting kSettings[] = {
     {DType::kF32, 1}, {DType::kF32, 2}, {DType::kBf16, 1}, {DType::kBf16, 2}};
 
+// The second ctest entry runs all of this as on a CPU with AVX2 and no more: oneDNN reads the
+// environment itself, our kernels are told.
+const bool kLimitedToAvx2 = [] {
+  const bool limited = std::getenv("HONE_TEST_AVX2") != nullptr;
+  if (limited) {
+    hwy::SetSupportedTargetsForTest(HWY_AVX2);
+  }
+  return limited;
+}();
+
+bool Skipped(const Setting& setting) {
+  return setting.compute == DType::kBf16 && (kLimitedToAvx2 || !HasBf16());
+}
+
 class OpProgram : public ::testing::TestWithParam<std::tuple<size_t, size_t>> {};
 
 TEST_P(OpProgram, GivesTheNumbersOfTheReference) {
   const OpCase& what = Cases()[std::get<0>(GetParam())];
   const Setting setting = kSettings[std::get<1>(GetParam())];
-  if (setting.compute == DType::kBf16 && !HasBf16()) {
+  if (Skipped(setting)) {
     GTEST_SKIP() << "this processor does not multiply bfloat16 numbers";
   }
   const BuiltCase built(what);
@@ -116,6 +136,41 @@ TEST_P(OpProgram, GivesTheNumbersOfTheReference) {
   }
 }
 
+double NormOf(const std::vector<double>& numbers) {
+  return std::sqrt(std::inner_product(numbers.begin(), numbers.end(), numbers.begin(), 0.0));
+}
+
+// How far the loss may be off where each output is by `tolerance`: Cauchy and Schwarz.
+double LossTolerance(const BuiltCase& built, const CaseResult& outputs, double tolerance) {
+  double sum = 1e-6;
+  for (size_t i = 0; i < built.outputs.outputs.size(); ++i) {
+    const std::vector<float>& c = built.builder.numbers.at("cotangent" + std::to_string(i));
+    sum += tolerance * NormOf(outputs[i]) * NormOf({c.begin(), c.end()});
+  }
+  return sum;
+}
+
+TEST_P(OpProgram, GivesTheSameLossAndGradientsWhenNothingElseIsAskedFor) {
+  const OpCase& what = Cases()[std::get<0>(GetParam())];
+  const Setting setting = kSettings[std::get<1>(GetParam())];
+  const BuiltCase built(what);
+  if (Skipped(setting) || !built.loss.valid()) {
+    GTEST_SKIP() << "no bfloat16 here, or nothing to differentiate";
+  }
+  const auto outputs = RunReference(built);
+  const auto reference = RunReference(built, Asked::kLossAlone);
+  const auto program = RunProgram(built, setting.compute, setting.threads, Asked::kLossAlone);
+  ASSERT_THAT(outputs, IsOk());
+  ASSERT_THAT(reference, IsOk());
+  ASSERT_THAT(program, IsOk());
+  const double tolerance =
+      setting.compute == DType::kF32 ? what.f32_tolerance : what.bf16_tolerance;
+  EXPECT_NEAR((*program)[0][0], (*reference)[0][0], LossTolerance(built, *outputs, tolerance));
+  for (size_t i = 1; i < reference->size(); ++i) {
+    EXPECT_LE(RelativeError((*program)[i], (*reference)[i]), tolerance) << "gradient " << i - 1;
+  }
+}
+
 std::string NameOfRun(const ::testing::TestParamInfo<std::tuple<size_t, size_t>>& info) {
   const Setting setting = kSettings[std::get<1>(info.param)];
   return Cases()[std::get<0>(info.param)].name + "_" + std::string(NameOf(setting.compute)) + "_" +
@@ -125,6 +180,11 @@ INSTANTIATE_TEST_SUITE_P(All, OpProgram,
                          ::testing::Combine(::testing::Range<size_t>(0, Cases().size()),
                                             ::testing::Range<size_t>(0, std::size(kSettings))),
                          NameOfRun);
+
+TEST(Kernels, AreThoseOfTheInstructionSetThatIsTested) {
+  EXPECT_TRUE(!kLimitedToAvx2 || !kernels::HasBlockedMaxPool());
+  EXPECT_TRUE(!kLimitedToAvx2 || !absl::StrContains(onednn::Description(), "avx512"));
+}
 
 TEST(OpTable, AndTheCasesNameTheSameOps) {
   std::set<std::string> used;

@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include "engine/ops/embedding.h"
+#include "engine/ops/transpose.h"
 #include "tests/support/bound_program.h"
 #include "tests/support/small_net.h"
 #include "tests/support/status_matchers.h"
@@ -8,6 +10,7 @@
 namespace hone::engine {
 namespace {
 
+using ::hone::engine::testing::AddParameter;
 using ::hone::engine::testing::BoundProgram;
 using ::hone::engine::testing::Give;
 using ::hone::engine::testing::GiveExamples;
@@ -45,6 +48,27 @@ TEST(CrossEntropy, FailsTheRunWhereALabelIsNoClass) {
     EXPECT_THAT(bound->program.Run({}),
                 StatusIs(absl::StatusCode::kInternal, HasSubstr("out of range")));
   }
+}
+
+TEST(Embedding, FailsTheRunWhereAnIndexIsNoRow) {
+  Graph graph;
+  const Value table = AddParameter(graph, "table", {5, 3});
+  const Value y = Embedding(graph, table, graph.Input("index", {{2}, DType::kS32}));
+  ParameterStore store = *StoreOf(graph);
+  const auto bound = BoundProgram::Make({.graph = &graph, .fetch = {y}, .gradients = {}}, store);
+  ASSERT_THAT(bound, IsOk());
+  for (const int32_t index : {-1, 5, 1 << 30}) {
+    Give(bound->program, "index", std::vector<int32_t>{0, index});
+    EXPECT_THAT(bound->program.Run({}),
+                StatusIs(absl::StatusCode::kInternal, HasSubstr("out of range")));
+  }
+}
+
+TEST(Transpose, RefusesAxesThatAreNoPermutation) {
+  Graph graph;
+  Transpose(graph, graph.Input("x", {{4, 6}, DType::kF32}), {0, 0});
+  EXPECT_THAT(graph.status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("each dimension of [4, 6]")));
 }
 
 }  // namespace

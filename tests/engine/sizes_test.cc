@@ -1,4 +1,4 @@
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <limits>
 
@@ -32,6 +32,15 @@ TEST(ParameterStore, ThatNeedsMoreThanCanBeCountedDoesNotSeemToNeedNothing) {
                     .ok());
   }
   EXPECT_EQ(store.SlabBytes(1), kMost);
+}
+
+TEST(ParameterStore, SaysInWhichRolesANameIsDeclaredTwice) {
+  ParameterStore store;
+  ASSERT_TRUE(store.Declare({.name = "w", .shape = {4}, .initializer = {}}).ok());
+  const auto again =
+      store.Declare({.name = "w", .shape = {4}, .initializer = {}, .role = ParameterRole::kBuffer});
+  EXPECT_THAT(std::string(again.status().message()),
+              ::testing::HasSubstr("as trainable [4] and as buffer [4]"));
 }
 
 }  // namespace
