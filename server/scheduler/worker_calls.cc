@@ -64,16 +64,20 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("the worker did not answer in time");
     }
-    HONE_ASSIGN_OR_RETURN(Received received, worker->Read(std::min(left, absl::Milliseconds(200))));
-    if (received.frame.has_value()) {
-      if (received.frame->has_failure()) {
-        return worker_process::ToStatus(received.frame->failure());
+    absl::StatusOr<Received> received = worker->Read(std::min(left, absl::Milliseconds(200)));
+    if (!received.ok()) {
+      // No fault of who asked, whatever its code.
+      return absl::InternalError(received.status().message());
+    }
+    if (received->frame.has_value()) {
+      if (received->frame->has_failure()) {
+        return worker_process::ToStatus(received->frame->failure());
       }
-      if (received.frame->has_plan() || received.frame->has_dataset()) {
-        return *std::move(received.frame);
+      if (received->frame->has_plan() || received->frame->has_dataset()) {
+        return *std::move(received->frame);
       }
     }
-    if (received.ended) {
+    if (received->ended) {
       return absl::InternalError(absl::StrCat("the worker gave no answer: it ",
                                               worker->Wait(absl::Seconds(1)).ToString()));
     }

@@ -206,6 +206,13 @@ TEST_F(RpcTest, AHistoryOfFewerPointsThanItsCurvesNeedIsRefused) {
   EXPECT_THAT(status.error_message(), HasSubstr("at least 4"));
 }
 
+TEST_F(RpcTest, AWorkerThatAnswersWithGarbageIsNotTheClientsFault) {
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = training_->CreateJob(&context, Request("garbage plan"), &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL) << status.error_message();
+}
+
 TEST_F(RpcTest, WhoseDataCannotBeBroughtIsToldToComeBackInAMinute) {
   grpc::ClientContext context;
   v1::Job job;

@@ -86,8 +86,16 @@ TEST_F(StreamsTest, ADownloadThatNobodyTakesMakesRoom) {
   Watch(job.name());
   v1::DownloadModelRequest request;
   request.set_name(Get(job.name()).model());
+  // A client that holds no more than a part of a chunk that it has not asked for.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 16);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto models = v1::ModelService::NewStub(grpc::CreateCustomChannel(
+      absl::StrCat("127.0.0.1:", server_->port()), grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
-  const auto download = models_->DownloadModel(&context, request);
+  const auto download = models->DownloadModel(&context, request);
+  v1::DownloadModelResponse chunk;
+  ASSERT_TRUE(download->Read(&chunk));
   const auto silent = Silent(Transfers::kMost - 1);
   grpc::Status status;
   for (int i = 0; i < 6000; ++i) {
@@ -98,7 +106,6 @@ TEST_F(StreamsTest, ADownloadThatNobodyTakesMakesRoom) {
     ::usleep(10'000);
   }
   EXPECT_TRUE(status.ok()) << status.error_message();
-  v1::DownloadModelResponse chunk;
   while (download->Read(&chunk)) {
   }
   EXPECT_FALSE(download->Finish().ok());

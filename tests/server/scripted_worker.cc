@@ -1,6 +1,6 @@
 // Stands in for hone-worker under honed: what it does is told by the job's display name. Plans
-// always fit, except for jobs called "misfit" and "no network"; a prediction is one class for each
-// input.
+// always fit, except for jobs called "misfit", "garbage plan" and "no network"; a prediction is one
+// class for each input.
 #include <unistd.h>
 
 #include <csignal>
@@ -242,6 +242,10 @@ int Plan(const v1::WorkerRequest& request) {
   if (request.spec().display_name() == "misfit") {
     SendFailure("INVALID_SPEC", "model.layers[1]: does not fit", 3);
     return 1;
+  }
+  if (request.spec().display_name() == "garbage plan") {
+    (void)!write(3, "\x04\0\0\0\xff\xff\xff\xff", 8);
+    return 0;
   }
   if (request.spec().display_name() == "no network") {
     SendFailure("UNAVAILABLE", "data set mnist is not to be had", 14, /*infrastructure=*/true);
