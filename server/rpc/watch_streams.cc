@@ -120,7 +120,6 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   }
 
   void Send() {
-    greeted_ = true;
     response_.set_resume_token(watch_.ResumeToken());
     writing_ = true;
     last_write_ = SteadyNow();
@@ -154,8 +153,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
       case JobWatch::Next::kReadLog:
         return ReadLog();
       case JobWatch::Next::kWait:
-        // One that comes back hears at once that it has arrived.
-        return greeted_ ? void() : Heartbeat();
+        return;
     }
   }
 
@@ -192,7 +190,6 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   v1::WatchJobResponse response_;
   ObservedStream observed_;
   absl::Duration last_write_;
-  bool greeted_ = false;  // something was sent
   bool writing_ = false;
   bool reading_ = false;
   bool cancelled_ = false;
