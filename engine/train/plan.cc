@@ -213,7 +213,8 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   const Clock::time_point begin = before;
   for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
     if (state != nullptr) {
-      HONE_RETURN_IF_ERROR(state->BeginStep({.step = i, .examples = batch, .programs = programs}));
+      HONE_RETURN_IF_ERROR(state->BeginStep(
+          {.step = i, .examples = batch, .programs = programs, .artifacts = ArtifactSink()}));
       programs.store().RefreshAll();
     }
     const BatchShape shape = {batch,

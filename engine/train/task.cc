@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "engine/train/evaluation.h"
 
 namespace hone::engine::train {
 namespace {
@@ -26,6 +27,10 @@ std::unique_ptr<Task> MakeTask(const TaskOptions& options) {
 absl::StatusOr<TaskGraph> Task::BuildForward(const TrainingConfig&, const DataInfo&,
                                              const ForwardSpec& spec) const {
   return absl::InternalError(absl::StrCat(name(), " has no program ", spec.name));
+}
+
+absl::StatusOr<Evaluation> Task::Evaluate(const EvaluationContext& context) const {
+  return EvaluateRows(*this, context);
 }
 
 absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,

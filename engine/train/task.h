@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/run_state.h"
 #include "engine/data/batches.h"
 #include "engine/data/dataset.h"
 #include "engine/models/build.h"
 #include "engine/plan/replicas.h"
+#include "engine/train/artifacts.h"
 #include "engine/train/config.h"
 #include "engine/train/data_info.h"
 #include "engine/train/observer.h"
@@ -81,6 +83,7 @@ struct StepContext {
   int64_t step = 1;      // counted from 1
   int64_t examples = 0;  // of the step: all its batches
   Programs& programs;    // the task's forward programs; the store, to copy and blend parameters in
+  const ArtifactSink& artifacts;  // pictures, texts: now and then, each is a file
 };
 
 // What a task carries from step to step beside the parameters: a replay buffer, an epsilon. Made
@@ -105,6 +108,19 @@ struct TaskGraph {
 
 // Each costs a program.
 inline constexpr size_t kMostBuckets = 8;
+
+// What an evaluation works on; all of it outlives it.
+struct EvaluationContext {
+  const data::Dataset& dataset;
+  const DataInfo& info;
+  const TaskState* state;         // the run's, or null where the task has none
+  Programs& programs;             // evaluation programs, and the task's forward programs
+  std::span<const int32_t> rows;  // of the split; none where the task evaluates without
+  std::string split;              // "validation" at an epoch's end, "test" after the training
+  int64_t step = 0;               // of training, that the weights have come to
+  const ArtifactSink& artifacts;
+  absl::FunctionRef<void(double)> progress;  // called now and then with the share done, or -1
+};
 
 // What tells one task from another: its updates, its losses, its metrics. Immutable.
 class Task {
@@ -156,6 +172,14 @@ class Task {
   // Metrics of an update's training batches beside the loss.
   virtual void AddTrainingMetrics(const Sums& sums,
                                   std::map<std::string, double>& values) const = 0;
+
+  // Metrics without a prefix. "loss", where it is among them, is what early stopping, plateaus and
+  // the best checkpoint go by. As it stands here: the evaluation programs over all rows, and what
+  // NewScorer makes of their outputs. A task may do otherwise: decode, act, draw; in programs of
+  // its own.
+  virtual absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const;
+  // Evaluate is called where nothing is held out, too.
+  virtual bool evaluates_without_rows() const { return false; }
   // The dataset outlives the scorer.
   virtual std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
                                             const DataInfo& info) const = 0;
