@@ -47,39 +47,6 @@ double FlopsPerExample(const TrainingConfig& config, const DataInfo& info,
   return flops;
 }
 
-// Examples that never were: as many as the largest batch needs, with targets that fit.
-absl::StatusOr<data::Dataset> MadeUpExamples(const DataInfo& info, int64_t count) {
-  data::DatasetParts parts;
-  parts.size = count;
-  parts.features = info.features;
-  parts.feature_values = Buffer(count * info.features.bytes());
-  RandomStream random(1, "made-up examples");
-  const int64_t elements = count * info.features.shape.elements();
-  for (int64_t i = 0; i < elements; ++i) {
-    if (info.features.dtype == DType::kU8) {
-      parts.feature_values.as<uint8_t>()[i] = static_cast<uint8_t>(random.NextBits());
-    } else {
-      parts.feature_values.as<float>()[i] = random.NextUniform(-1, 1);
-    }
-  }
-  for (int64_t i = 0; i < info.features.shape.elements(); ++i) {
-    if (info.features.dtype != DType::kU8) {
-      parts.feature_names.push_back(absl::StrCat("feature ", i));
-    }
-  }
-  parts.class_names = info.preprocessing.class_names;
-  parts.target_names = info.preprocessing.target_names;
-  for (int64_t i = 0; i < count; ++i) {
-    if (info.classes() > 0) {
-      parts.labels.push_back(static_cast<int32_t>(i % info.classes()));
-    }
-    for (int64_t t = 0; info.classes() == 0 && t < info.targets(); ++t) {
-      parts.targets.push_back(random.NextUniform(-1, 1));
-    }
-  }
-  return data::Dataset::Make(std::move(parts));
-}
-
 // While it trains, or while the data are loaded, whichever needs more. A table has been read by now
 // (Inspect reads it whole), so what that took is in the process's peak.
 int64_t PeakBytes(const Plan& plan, const DataInfo& info, int64_t accumulated,
@@ -186,10 +153,9 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   const int64_t batch = std::min(config.batch_size, info.train);
   // More than the caches hold of one batch, as in a real run.
   const int64_t count = std::max(batch, programs.evaluation_batch()) * 2;
-  data::Dataset examples;
-  if (task.own_examples(config) == 0) {
-    HONE_ASSIGN_OR_RETURN(examples, MadeUpExamples(info, count));
-  }
+  HONE_ASSIGN_OR_RETURN(
+      const data::Dataset examples,
+      task.MakeUpExamples(config, info, count, programs.training_rows().back().bucket));
   std::vector<int32_t> rows(static_cast<size_t>(count));
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i] = static_cast<int32_t>(i);
@@ -275,25 +241,12 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   return absl::OkStatus();
 }
 
-namespace {
-
-absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config, const Task& task) {
-  if (task.own_examples(config) != 0) {
-    HONE_ASSIGN_OR_RETURN(const data::LoadedData own, LoadExamples(config.data, config, task));
-    return InfoOf(own, task);
-  }
-  HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
-  return InfoOf(summary, config.data);
-}
-
-}  // namespace
-
 absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase) {
   *phase = Phase::kLoading;
   const Clock::time_point begin = Clock::now();
   const ScopedThreads threads(config.threads);
   const std::unique_ptr<Task> task = MakeTask(config.task);
-  HONE_ASSIGN_OR_RETURN(const DataInfo info, InspectExamples(config, *task));
+  HONE_ASSIGN_OR_RETURN(const DataInfo info, task->InspectExamples(config));
   *phase = Phase::kPlanning;
   HONE_RETURN_IF_ERROR(CheckLength(config, info));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 #include "engine/train/config.h"
 #include "engine/train/data_info.h"
 #include "engine/train/observer.h"
+#include "engine/train/prediction.h"
 
 namespace hone::engine::train {
 
@@ -129,8 +131,21 @@ class Task {
 
   virtual absl::string_view name() const = 0;  // "classification"
 
+  // --- Its examples.
+
   // INVALID_ARGUMENT where the data cannot be learned with this task, or the options do not fit it.
   virtual absl::Status CheckData(const DataInfo& info) const = 0;
+  // The run's examples, and what a plan must know of them without reading them. As they stand here:
+  // pictures and tables (data::Load, data::Inspect), or numbered rows where the task makes its
+  // examples itself. A task with another kind of input brings its own. Errors of data::Load.
+  virtual absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
+                                                        const TrainingConfig& config) const;
+  virtual absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const;
+  // Examples that never were, with targets that fit, for a plan to time its steps on: `count` of
+  // one bucket. As it stands here: random pictures or tables; none where the task makes its own.
+  virtual absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config,
+                                                       const DataInfo& info, int64_t count,
+                                                       int64_t bucket) const;
 
   // Those of a step, in the order in which they are made; each sees what those before it changed.
   virtual std::vector<UpdateSpec> updates() const { return {UpdateSpec{}}; }
@@ -183,17 +198,42 @@ class Task {
   // The dataset outlives the scorer.
   virtual std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
                                             const DataInfo& info) const = 0;
+
+  // --- Its model, once it is trained (model_file.h, predict/).
+
+  // What model.json holds under "task": {"kind": name(), …}; the task table reads it back.
+  virtual nlohmann::json ToJson() const;
+  // Forward only; fetches the model's output [batch, …] alone. As it stands here: the layers behind
+  // the input "features".
+  virtual absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
+                                                    const DataInfo& info, int64_t batch) const;
+  // INVALID_ARGUMENT where so many outputs for an example do not fit what the model file says.
+  virtual absl::Status CheckOutputs(int64_t outputs,
+                                    const data::Preprocessing& preprocessing) const;
+  // What the output for one example means. As it stands here: its numbers.
+  virtual Prediction ReadOutput(std::span<const float> output,
+                                const data::Preprocessing& preprocessing) const;
 };
 
 std::unique_ptr<Task> MakeClassification(const ClassificationOptions& options);
 std::unique_ptr<Task> MakeRegression(const RegressionOptions& options);
-// The task table.
-std::unique_ptr<Task> MakeTask(const TaskOptions& options);
+// Of what Task::ToJson gave. INVALID_ARGUMENT names the field; throws nlohmann::json::exception
+// where one is missing or of another type.
+absl::StatusOr<TaskOptions> ClassificationFromJson(const nlohmann::json& json);
+absl::StatusOr<TaskOptions> RegressionFromJson(const nlohmann::json& json);
 
-// The job's data set, or the numbered rows of a task that makes its examples itself. Errors of
-// data::Load; INVALID_ARGUMENT: more rows than can be numbered.
-absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
-                                              const TrainingConfig& config, const Task& task);
+// The task table (task.cc). A new task is a file with these two functions, its options among
+// TaskOptions, and its line in the table.
+std::unique_ptr<Task> MakeTask(const TaskOptions& options);
+absl::StatusOr<TaskOptions> TaskOptionsFromJson(const nlohmann::json& json);
+
+// Task::MakeExamples.
+inline absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                                     const TrainingConfig& config,
+                                                     const Task& task) {
+  return task.MakeExamples(options, config);
+}
+// With the counts by bucket.
 DataInfo InfoOf(const data::LoadedData& loaded, const Task& task);
 
 }  // namespace hone::engine::train
