@@ -17,7 +17,7 @@ constexpr int64_t kWorthATeam = 64 << 10;
 void BatchFiller::Fill(const Program& program, const Examples& examples) const {
   task_.FillInputs(dataset_, examples, state_, program);
   void* features = program.input(kFeaturesInput);
-  if (features == nullptr || dataset_.size() == 0) {
+  if (features == nullptr || dataset_.size() == 0 || dataset_.own() != nullptr) {
     return;
   }
   const TensorType& type = dataset_.features();

@@ -150,12 +150,12 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   HONE_RETURN_IF_ERROR(programs.Bind());
   programs.store().Initialize(config.seed);
   programs.store().RefreshAll();
-  const int64_t batch = std::min(config.batch_size, info.train);
+  const data::BucketRows& bucket = programs.training_rows().back();
+  const int64_t batch = std::min(config.batch_size, bucket.rows);
   // More than the caches hold of one batch, as in a real run.
   const int64_t count = std::max(batch, programs.evaluation_batch()) * 2;
-  HONE_ASSIGN_OR_RETURN(
-      const data::Dataset examples,
-      task.MakeUpExamples(config, info, count, programs.training_rows().back().bucket));
+  HONE_ASSIGN_OR_RETURN(const data::Dataset examples,
+                        task.MakeUpExamples(config, info, count, bucket.bucket));
   std::vector<int32_t> rows(static_cast<size_t>(count));
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i] = static_cast<int32_t>(i);
@@ -175,6 +175,7 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
         std::make_unique<TrainStep>(programs.store(), *update.optimizer, config.threads));
   }
   std::vector<double> times;
+  BatchShape timed;
   Clock::time_point before = Clock::now();
   const Clock::time_point begin = before;
   for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
@@ -183,10 +184,9 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
           {.step = i, .examples = batch, .programs = programs, .artifacts = ArtifactSink()}));
       programs.store().RefreshAll();
     }
-    const BatchShape shape = {batch,
-                              filler.BucketOf(std::span(rows).first(static_cast<size_t>(batch)))};
+    timed = {batch, filler.BucketOf(std::span(rows).first(static_cast<size_t>(batch)))};
     for (size_t u = 0; u < steps.size(); ++u) {
-      HONE_ASSIGN_OR_RETURN(const Replicas* replicas, programs.training(u, shape));
+      HONE_ASSIGN_OR_RETURN(const Replicas* replicas, programs.training(u, timed));
       HONE_RETURN_IF_ERROR(
           steps[u]
               ->Run(*replicas,
@@ -206,8 +206,15 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   if (times.size() > 1) {
     times.erase(times.begin());  // the first one touches its memory
   }
-  plan.step_seconds =
-      Median(times) * static_cast<double>(std::max<int64_t>(1, config.accumulate_batches));
+  // Timed in one bucket; the others' steps are to it as their arithmetic is.
+  double flops = 0;
+  for (size_t u = 0; u < steps.size(); ++u) {
+    HONE_ASSIGN_OR_RETURN(const Replicas* replicas, programs.training(u, timed));
+    flops += FlopsOf(*replicas) / static_cast<double>(batch);
+  }
+  const bool several = programs.training_rows().size() > 1 && flops > 0;
+  plan.step_seconds = Median(times) * (several ? plan.training_flops_per_example / flops : 1) *
+                      static_cast<double>(std::max<int64_t>(1, config.accumulate_batches));
   const auto total = static_cast<double>(plan.total_steps);
   double seconds = *plan.step_seconds * total;
 
@@ -216,16 +223,18 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
                            static_cast<double>(info.test > 0 ? info.test : info.validation);
   const int64_t evaluation_batch =
       std::min(programs.evaluation_batch(), std::max(info.test, info.validation));
-  if (evaluated > 0 && std::max(info.test, info.validation) >= programs.evaluation_batch()) {
+  const BatchShape evaluation = {evaluation_batch,
+                                 filler.BucketOf(std::span(rows).first(
+                                     static_cast<size_t>(std::max<int64_t>(evaluation_batch, 1))))};
+  // The bucket that was timed may have no whole batch held out.
+  const absl::StatusOr<const Replicas*> replicas = programs.evaluation(evaluation);
+  if (evaluated > 0 && replicas.ok() &&
+      std::max(info.test, info.validation) >= programs.evaluation_batch()) {
     times.clear();
-    HONE_ASSIGN_OR_RETURN(
-        const Replicas* replicas,
-        programs.evaluation({evaluation_batch, filler.BucketOf(std::span(rows).first(
-                                                   static_cast<size_t>(evaluation_batch)))}));
     const Clock::time_point start = Clock::now();
     for (before = start;
          times.size() < kLeast || SecondsBetween(start, before) < kEvaluationSeconds;) {
-      HONE_RETURN_IF_ERROR(Evaluate(*replicas, {}, fill).status());
+      HONE_RETURN_IF_ERROR(Evaluate(**replicas, {}, fill).status());
       const Clock::time_point now = Clock::now();
       times.push_back(SecondsBetween(before, now));
       before = now;
