@@ -9,7 +9,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/checkpoints.h"
-#include "engine/train/plan.h"
+#include "engine/train/job_plan.h"
 
 namespace hone::engine::train {
 

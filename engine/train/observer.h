@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/data/report.h"
-#include "engine/train/plan.h"
+#include "engine/train/job_plan.h"
 
 namespace hone::engine::train {
 
