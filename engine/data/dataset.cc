@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -49,6 +50,10 @@ absl::StatusOr<Dataset> Dataset::Make(DatasetParts parts) {
   return dataset;
 }
 
+Dataset::Dataset(std::shared_ptr<const OwnExamples> own) : own_(std::move(own)) {
+  parts_.size = own_->size();
+}
+
 TensorType Dataset::target() const {
   if (has_classes()) {
     return {Shape{}, DType::kS32};
@@ -57,7 +62,7 @@ TensorType Dataset::target() const {
 }
 
 int64_t Dataset::bytes() const {
-  return parts_.feature_values.bytes() +
+  return (own_ == nullptr ? 0 : own_->bytes()) + parts_.feature_values.bytes() +
          static_cast<int64_t>(parts_.labels.size() * sizeof(int32_t)) +
          static_cast<int64_t>(parts_.targets.size() * sizeof(float));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,14 @@ struct DatasetParts {
   std::vector<float> targets;              // regression: [size, target_names]
 };
 
+// Examples in a form that only their task knows: sentences, pairs, mazes. Immutable.
+class OwnExamples {
+ public:
+  virtual ~OwnExamples() = default;
+  virtual int64_t size() const = 0;   // examples, at most 2147483647
+  virtual int64_t bytes() const = 0;  // in memory
+};
+
 // Examples in memory, once: pictures as bytes, tables as floats, each with a class or with target
 // values. Immutable, so any number of threads may read it. Splits and batches are lists of its
 // rows, never copies.
@@ -31,6 +40,8 @@ class Dataset {
 
   // INVALID_ARGUMENT where sizes or labels do not agree.
   static absl::StatusOr<Dataset> Make(DatasetParts parts);
+  // Examples of a task's own, which alone can read them: there are no features and no targets.
+  explicit Dataset(std::shared_ptr<const OwnExamples> own);
 
   int64_t size() const { return parts_.size; }
   // One example's features and target: s32[] for a class, f32[k] for values.
@@ -48,6 +59,8 @@ class Dataset {
   }
   std::span<const int32_t> labels() const { return parts_.labels; }  // [size] or empty
   std::span<const float> targets() const { return parts_.targets; }  // [size, k] or empty
+  // Null: pictures or a table.
+  const OwnExamples* own() const { return own_.get(); }
   // All that it holds in memory.
   int64_t bytes() const;
 
@@ -57,6 +70,7 @@ class Dataset {
 
  private:
   DatasetParts parts_;
+  std::shared_ptr<const OwnExamples> own_;
 };
 
 }  // namespace hone::engine::data

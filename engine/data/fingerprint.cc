@@ -15,7 +15,7 @@ std::string Fingerprint(const LoadedData& data) {
         ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(*values.data()))));
   };
   const Dataset& dataset = data.dataset;
-  if (dataset.size() > 0) {
+  if (dataset.size() > 0 && dataset.own() == nullptr) {
     add(std::span(dataset.example(0),
                   static_cast<size_t>(dataset.size() * dataset.features().bytes())));
   }

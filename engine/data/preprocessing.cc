@@ -15,6 +15,8 @@
 namespace hone::engine::data {
 namespace {
 
+constexpr const char* kInputs[] = {"image", "table", "own"};  // by Preprocessing::Input
+
 absl::Status AppendCell(const ColumnPreprocessing& column, absl::string_view cell,
                         std::vector<float>& features) {
   cell = absl::StripAsciiWhitespace(cell);
@@ -46,6 +48,9 @@ absl::Status AppendCell(const ColumnPreprocessing& column, absl::string_view cel
 TensorType Preprocessing::features() const {
   if (input == Input::kImage) {
     return {image, DType::kU8};
+  }
+  if (input == Input::kOwn) {
+    return own_features;
   }
   int64_t width = 0;
   for (const ColumnPreprocessing& column : columns) {
@@ -83,7 +88,7 @@ absl::StatusOr<std::vector<float>> Preprocessing::FromRecord(
 absl::StatusOr<std::vector<float>> Preprocessing::FromCells(
     std::span<const std::string> cells) const {
   if (input != Input::kTable) {
-    return absl::InvalidArgumentError("the model reads pictures, not records");
+    return absl::InvalidArgumentError("the model does not read records");
   }
   if (cells.size() != columns.size()) {
     return absl::InvalidArgumentError(
@@ -109,12 +114,16 @@ absl::StatusOr<std::vector<uint8_t>> Preprocessing::FromPicture(absl::string_vie
 
 nlohmann::json Preprocessing::ToJson() const {
   nlohmann::json json;
-  json["input"] = input == Input::kImage ? "image" : "table";
+  json["input"] = kInputs[static_cast<size_t>(input)];
   if (input == Input::kImage) {
     json["image"] = image.dims();
     json["pixel_scale"] = pixel_scale;
     json["pixel_mean"] = pixel_mean;
     json["pixel_std"] = pixel_std;
+  } else if (input == Input::kOwn) {
+    json["features"] = own_features.shape.dims();
+    json["dtype"] = own_features.dtype == DType::kS32 ? "s32" : "f32";
+    json["own"] = nlohmann::json::parse(own, nullptr, /*allow_exceptions=*/false);
   } else {
     json["columns"] = nlohmann::json::array();
     for (const ColumnPreprocessing& column : columns) {
@@ -156,6 +165,15 @@ absl::Status Check(const Preprocessing& p) {
       return bad("`pixel_mean` and `pixel_std` need one value for each channel, std positive");
     }
   }
+  if (p.input == Preprocessing::Input::kOwn) {
+    double elements = 1;
+    for (const int64_t extent : p.own_features.shape.dims()) {
+      elements *= extent > 0 ? static_cast<double>(extent) : HUGE_VAL;
+    }
+    if (elements > 1 << 30) {
+      return bad("`features` must be positive extents, of at most 2^30 elements in all");
+    }
+  }
   for (const ColumnPreprocessing& column : p.columns) {
     if (!std::isfinite(column.mean) || !positive(column.std) || !std::isfinite(column.fill)) {
       return bad(
@@ -176,16 +194,23 @@ absl::StatusOr<Preprocessing> Preprocessing::FromJson(const nlohmann::json& json
   Preprocessing p;
   try {
     const std::string input = json.at("input").get<std::string>();
-    if (input != "image" && input != "table") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("preprocessing: `input` is '", input, "'; it must be image or table"));
+    const auto known = std::ranges::find(kInputs, input);
+    if (known == std::end(kInputs)) {
+      return absl::InvalidArgumentError(absl::StrCat("preprocessing: `input` is '", input,
+                                                     "'; it must be one of ",
+                                                     absl::StrJoin(kInputs, ", ")));
     }
-    p.input = input == "image" ? Input::kImage : Input::kTable;
+    p.input = static_cast<Input>(known - std::begin(kInputs));
     if (p.input == Input::kImage) {
       p.image = Shape(json.at("image").get<std::vector<int64_t>>());
       p.pixel_scale = json.at("pixel_scale").get<float>();
       p.pixel_mean = json.at("pixel_mean").get<std::vector<float>>();
       p.pixel_std = json.at("pixel_std").get<std::vector<float>>();
+    } else if (p.input == Input::kOwn) {
+      const auto dtype = json.at("dtype").get<std::string>();
+      p.own_features = {Shape(json.at("features").get<std::vector<int64_t>>()),
+                        dtype == "s32" ? DType::kS32 : DType::kF32};
+      p.own = json.at("own").dump();
     } else {
       for (const nlohmann::json& entry : json.at("columns")) {
         ColumnPreprocessing column;

@@ -32,7 +32,7 @@ struct ColumnPreprocessing {
 // What turns a raw picture or record into what the model was trained on, and its output back into
 // names and units. Kept with the model.
 struct Preprocessing {
-  enum class Input { kImage, kTable };
+  enum class Input { kImage, kTable, kOwn };
 
   Input input = Input::kImage;
 
@@ -49,13 +49,18 @@ struct Preprocessing {
   // may have them; they are not read.
   std::vector<std::string> unused_columns;
 
+  // An input that only the task knows: its program's input "features" for one example, and what is
+  // needed to make it, as JSON: a vocabulary, a length.
+  TensorType own_features;
+  std::string own = "{}";
+
   std::vector<std::string> class_names;  // classification
   std::vector<std::string>
       target_names;  // regression; a target's own unit is output * target_std + target_mean
   std::vector<double> target_mean;  // one for each target, 0 where it was not standardised
   std::vector<double> target_std;
 
-  // Of one example: u8[C, H, W] or f32[features].
+  // Of one example: u8[C, H, W], f32[features] or own_features.
   TensorType features() const;
 
   // Features of a record. INVALID_ARGUMENT names the column that is unknown, absent, no number, or

@@ -1,14 +1,12 @@
 #include "engine/predict/predictor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/models/build.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/graphs.h"
 
@@ -29,21 +27,6 @@ train::DataInfo InfoOf(const train::ModelFile& file) {
   return info;
 }
 
-struct ForwardGraph {
-  Graph graph;
-  Value output;
-};
-
-absl::Status BuildForward(const train::ModelFile& file, int64_t batch, ForwardGraph& forward) {
-  const train::DataInfo info = InfoOf(file);
-  const Value input = train::FeaturesInput(forward.graph, info, batch);
-  HONE_ASSIGN_OR_RETURN(
-      const models::BuiltModel model,
-      models::BuildModel(forward.graph, file.model, input, {.training = false, .logits = true}));
-  forward.output = model.output;
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& directory,
@@ -56,9 +39,9 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   std::unique_ptr<Predictor> p(new Predictor(*std::move(file)));
   p->threads_ = threads;
   const ScopedThreads scoped(threads);
-  ForwardGraph forward;
-  HONE_RETURN_IF_ERROR(Annotate(BuildForward(p->file_, 1, forward), directory));
-  for (const Graph::Node& node : forward.graph.nodes()) {
+  absl::StatusOr<train::TaskGraph> forward = p->Build(1);
+  HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
+  for (const Graph::Node& node : forward->built.graph->nodes()) {
     if (node.kind == Graph::Node::Kind::kParameter) {
       ParameterSpec spec = node.parameter;
       // Nothing is trained here, so no gradients are kept.
@@ -82,24 +65,16 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   return p;
 }
 
+absl::StatusOr<train::TaskGraph> Predictor::Build(int64_t batch) const {
+  return task_->BuildPrediction(file_.model, InfoOf(file_), batch);
+}
+
 absl::Status Predictor::Compile(int64_t batch, int threads) {
-  ForwardGraph forward;
-  HONE_RETURN_IF_ERROR(BuildForward(file_, batch, forward));
-  outputs_ = forward.graph.shape(forward.output).elements() / batch;
-  const data::Preprocessing& p = file_.preprocessing;
-  const bool binary = std::holds_alternative<train::ClassificationOptions>(file_.task) &&
-                      std::get<train::ClassificationOptions>(file_.task).binary;
-  const size_t wanted = binary                  ? 1
-                        : p.class_names.empty() ? p.target_names.size()
-                                                : p.class_names.size();
-  if (outputs_ != static_cast<int64_t>(wanted)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the model has ", outputs_, " outputs for ", wanted, " classes or targets"));
-  }
-  HONE_ASSIGN_OR_RETURN(
-      Program program,
-      Program::Compile({.graph = &forward.graph, .fetch = {forward.output}, .gradients = {}},
-                       store_, {.threads = threads}));
+  HONE_ASSIGN_OR_RETURN(const train::TaskGraph forward, Build(batch));
+  outputs_ = forward.built.graph->shape(forward.model.output).elements() / batch;
+  HONE_RETURN_IF_ERROR(task_->CheckOutputs(outputs_, file_.preprocessing));
+  HONE_ASSIGN_OR_RETURN(Program program,
+                        Program::Compile(forward.built.request, store_, {.threads = threads}));
   programs_.emplace_back(batch, std::move(program));
   return absl::OkStatus();
 }
@@ -156,40 +131,11 @@ absl::Status Predictor::Run(const Program& program, std::span<const Example> exa
   HONE_RETURN_IF_ERROR(program.Run({}));
   const auto* output = static_cast<const float*>(program.fetched(0));
   for (size_t i = 0; i < examples.size(); ++i) {
-    predictions.push_back(Read(output + static_cast<int64_t>(i) * outputs_));
+    predictions.push_back(task_->ReadOutput(
+        {output + static_cast<int64_t>(i) * outputs_, static_cast<size_t>(outputs_)},
+        file_.preprocessing));
   }
   return absl::OkStatus();
-}
-
-Prediction Predictor::Read(const float* output) const {
-  const data::Preprocessing& p = file_.preprocessing;
-  Prediction prediction;
-  if (p.class_names.empty()) {
-    for (size_t t = 0; t < p.target_names.size(); ++t) {
-      prediction.values.push_back(output[t] * p.target_std[t] + p.target_mean[t]);
-    }
-    return prediction;
-  }
-  std::vector<double> probabilities;
-  if (outputs_ == 1) {
-    const double second = 1 / (1 + std::exp(-static_cast<double>(output[0])));
-    probabilities = {1 - second, second};
-  } else {
-    const double top = *std::max_element(output, output + outputs_);
-    double sum = 0;
-    for (int64_t c = 0; c < outputs_; ++c) {
-      probabilities.push_back(std::exp(output[c] - top));
-      sum += probabilities.back();
-    }
-    for (double& probability : probabilities) {
-      probability /= sum;
-    }
-  }
-  for (size_t c = 0; c < probabilities.size(); ++c) {
-    prediction.classes.push_back({p.class_names[c], probabilities[c]});
-  }
-  std::ranges::stable_sort(prediction.classes, std::greater(), &Prediction::Class::probability);
-  return prediction;
 }
 
 }  // namespace hone::engine::predict

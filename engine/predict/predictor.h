@@ -10,17 +10,11 @@
 #include "absl/status/statusor.h"
 #include "engine/plan/program.h"
 #include "engine/train/model_file.h"
+#include "engine/train/task.h"
 
 namespace hone::engine::predict {
 
-struct Prediction {
-  struct Class {
-    std::string name;
-    double probability = 0;
-  };
-  std::vector<Class> classes;  // all of them, the most probable first
-  std::vector<double> values;  // regression, in the targets' own units
-};
+using Prediction = train::Prediction;
 
 // One example as the model takes it: bytes of a picture or features of a record, in the layout of
 // the program's input.
@@ -49,13 +43,15 @@ class Predictor {
   absl::StatusOr<std::vector<Prediction>> Predict(std::span<const Example> examples);
 
  private:
-  explicit Predictor(train::ModelFile file) : file_(std::move(file)) {}
+  explicit Predictor(train::ModelFile file)
+      : file_(std::move(file)), task_(train::MakeTask(file_.task)) {}
+  absl::StatusOr<train::TaskGraph> Build(int64_t batch) const;
   absl::Status Compile(int64_t batch, int threads);
   absl::Status Run(const Program& program, std::span<const Example> examples,
                    std::vector<Prediction>& predictions);
-  Prediction Read(const float* output) const;
 
   train::ModelFile file_;
+  std::unique_ptr<train::Task> task_;
   int threads_ = 1;
   ParameterStore store_;
   int64_t outputs_ = 0;

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/binary_cross_entropy.h"
@@ -129,6 +132,47 @@ class Classification final : public SupervisedTask {
     return std::make_unique<ClassScorer>(dataset, options_.binary);
   }
 
+  nlohmann::json ToJson() const override {
+    return {{"kind", "classification"},
+            {"label_smoothing", options_.label_smoothing},
+            {"class_weights", options_.class_weights},
+            {"binary", options_.binary}};
+  }
+
+  absl::Status CheckOutputs(int64_t outputs, const data::Preprocessing& p) const override {
+    const auto classes = static_cast<int64_t>(p.class_names.size());
+    if (outputs == (options_.binary ? 1 : classes) && (!options_.binary || classes == 2)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model has ", outputs, " outputs for ", classes, " classes"));
+  }
+
+  Prediction ReadOutput(std::span<const float> output,
+                        const data::Preprocessing& p) const override {
+    std::vector<double> probabilities;
+    if (options_.binary) {
+      const double second = 1 / (1 + std::exp(-static_cast<double>(output[0])));
+      probabilities = {1 - second, second};
+    } else {
+      const double top = *std::ranges::max_element(output);
+      double sum = 0;
+      for (const float logit : output) {
+        probabilities.push_back(std::exp(logit - top));
+        sum += probabilities.back();
+      }
+      for (double& probability : probabilities) {
+        probability /= sum;
+      }
+    }
+    Prediction prediction;
+    for (size_t c = 0; c < probabilities.size(); ++c) {
+      prediction.classes.push_back({p.class_names[c], probabilities[c]});
+    }
+    std::ranges::stable_sort(prediction.classes, std::greater(), &Prediction::Class::probability);
+    return prediction;
+  }
+
  private:
   ClassificationOptions options_;
 };
@@ -137,6 +181,12 @@ class Classification final : public SupervisedTask {
 
 std::unique_ptr<Task> MakeClassification(const ClassificationOptions& options) {
   return std::make_unique<Classification>(options);
+}
+
+absl::StatusOr<TaskOptions> ClassificationFromJson(const nlohmann::json& json) {
+  return ClassificationOptions{.label_smoothing = json.at("label_smoothing").get<float>(),
+                               .class_weights = json.at("class_weights").get<std::vector<float>>(),
+                               .binary = json.at("binary").get<bool>()};
 }
 
 }  // namespace hone::engine::train

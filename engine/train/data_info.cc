@@ -4,7 +4,8 @@ namespace hone::engine::train {
 
 DataInfo InfoOf(const data::LoadedData& loaded) {
   return {.preprocessing = loaded.preprocessing,
-          .features = loaded.dataset.features(),
+          .features = loaded.dataset.own() != nullptr ? loaded.preprocessing.features()
+                                                      : loaded.dataset.features(),
           .train = static_cast<int64_t>(loaded.splits.train.size()),
           .validation = static_cast<int64_t>(loaded.splits.validation.size()),
           .test = static_cast<int64_t>(loaded.splits.test.size()),

@@ -11,7 +11,7 @@ namespace hone::engine::train {
 // What the programs must know of a data set: shapes, names and counts, no examples.
 struct DataInfo {
   data::Preprocessing preprocessing;
-  TensorType features;  // of one example: u8[C, H, W] or f32[features]
+  TensorType features;  // of one example: u8[C, H, W], f32[features] or the task's own
   int64_t train = 0;    // examples
   int64_t validation = 0;
   int64_t test = 0;

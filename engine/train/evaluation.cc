@@ -17,7 +17,7 @@ constexpr int64_t kWorthATeam = 64 << 10;
 void BatchFiller::Fill(const Program& program, const Examples& examples) const {
   task_.FillInputs(dataset_, examples, state_, program);
   void* features = program.input(kFeaturesInput);
-  if (features == nullptr || dataset_.size() == 0) {
+  if (features == nullptr || dataset_.size() == 0 || dataset_.own() != nullptr) {
     return;
   }
   const TensorType& type = dataset_.features();
@@ -40,11 +40,11 @@ void BatchFiller::Fill(const Program& program, const Examples& examples) const {
   });
 }
 
-absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<const int32_t> rows,
-                                        const std::function<void(double)>& progress) {
-  const auto& [dataset, info, task, state, programs] = parts;
-  const BatchFiller filler(dataset, task, state);
-  const std::unique_ptr<Scorer> scorer = task.NewScorer(dataset, info);
+absl::StatusOr<Evaluation> EvaluateRows(const Task& task, const EvaluationContext& context) {
+  const std::span<const int32_t> rows = context.rows;
+  const Programs& programs = context.programs;
+  const BatchFiller filler(context.dataset, task, context.state);
+  const std::unique_ptr<Scorer> scorer = task.NewScorer(context.dataset, context.info);
   Sums sums;
   if (rows.empty()) {
     return absl::InternalError("an evaluation needs at least one example");
@@ -73,7 +73,7 @@ absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<
                                 static_cast<size_t>(replicas.examples(k))));
     }
     done += count;
-    progress(static_cast<double>(done) / static_cast<double>(rows.size()));
+    context.progress(static_cast<double>(done) / static_cast<double>(rows.size()));
   }
   Evaluation evaluation = scorer->Finish();
   evaluation.metrics["loss"] = sums.weight > 0 ? sums.loss / sums.weight : 0;

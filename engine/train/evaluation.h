@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <span>
 
 #include "absl/status/statusor.h"
@@ -42,19 +41,8 @@ class BatchFiller {
   int threads_ = 1;
 };
 
-// What an evaluation works on; all of it outlives it. `state` is the run's, or null where the task
-// has none.
-struct EvaluationParts {
-  const data::Dataset& dataset;
-  const DataInfo& info;
-  const Task& task;
-  const TaskState* state;
-  const Programs& programs;
-};
-
-// Loss and the task's metrics over all `rows`; names have no prefix: "loss", "accuracy", ….
-// `progress` is called after each batch with the share done.
-absl::StatusOr<Evaluation> EvaluateRows(const EvaluationParts& parts, std::span<const int32_t> rows,
-                                        const std::function<void(double)>& progress);
+// Loss and the task's metrics over all rows, one at least, by its evaluation programs and its
+// scorer; names have no prefix: "loss", "accuracy", …. `progress` is called after each batch.
+absl::StatusOr<Evaluation> EvaluateRows(const Task& task, const EvaluationContext& context);
 
 }  // namespace hone::engine::train

@@ -9,7 +9,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/checkpoints.h"
-#include "engine/train/plan.h"
+#include "engine/train/job_plan.h"
 
 namespace hone::engine::train {
 
@@ -36,6 +36,7 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
                                          .bucket_of = parts.task.RowBuckets(parts.data.dataset)}),
       task_state_(parts.task.NewState(parts.config)),
       filler_(parts.data.dataset, parts.task, task_state_.get()),
+      artifacts_(config_.run_directory, parts.observer),
       monitor_(parts.programs),
       meter_(Clock::now(), parts.programs.updates().size()),
       mark_(Clock::now()),
@@ -102,8 +103,10 @@ absl::Status TrainingLoop::Step() {
   const int64_t every = config_.layer_statistics_every;
   statistics_due_ = every > 0 && step % every == 0;
   if (task_state_ != nullptr) {
-    HONE_RETURN_IF_ERROR(
-        task_state_->BeginStep({.step = step, .examples = examples, .programs = parts_.programs}));
+    HONE_RETURN_IF_ERROR(task_state_->BeginStep({.step = step,
+                                                 .examples = examples,
+                                                 .programs = parts_.programs,
+                                                 .artifacts = artifacts_}));
     parts_.programs.store().RefreshAll();
   }
   for (size_t u = 0; u < updates_.size(); ++u) {
@@ -176,11 +179,13 @@ absl::Status TrainingLoop::EndEpoch() {
     AddUpdateMetrics(u, updates_[u]->epoch, point.values);
     updates_[u]->epoch = {};
   }
-  if (parts_.info.validation > 0) {
-    double loss = 0;
+  if (parts_.info.validation > 0 || parts_.task.evaluates_without_rows()) {
+    std::optional<double> loss;
     HONE_RETURN_IF_ERROR(Validate(values, loss));
     point.values.insert(values.begin(), values.end());
-    ObserveValidation(loss);
+    if (loss.has_value()) {
+      ObserveValidation(*loss);
+    }
   }
   for (const auto& [name, value] : values) {
     of_epochs_[name] = value;
@@ -202,18 +207,26 @@ void TrainingLoop::AddToHistory(checkpoint::HistoryPoint point) {
   }
 }
 
-absl::Status TrainingLoop::Validate(std::map<std::string, double>& values, double& loss) {
+absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
+                                    std::optional<double>& loss) {
   const Clock::time_point begin = Clock::now();
+  const auto progress = [this](double) { parts_.observer.OnProgress("training", -1); };
   HONE_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                        EvaluateRows({parts_.data.dataset, parts_.info, parts_.task,
-                                      task_state_.get(), parts_.programs},
-                                     parts_.data.splits.validation, [this](double) {
-                                       parts_.observer.OnProgress("training", -1);
-                                     }));
+                        parts_.task.Evaluate({.dataset = parts_.data.dataset,
+                                              .info = parts_.info,
+                                              .state = task_state_.get(),
+                                              .programs = parts_.programs,
+                                              .rows = parts_.data.splits.validation,
+                                              .split = "validation",
+                                              .step = state_.step,
+                                              .artifacts = artifacts_,
+                                              .progress = progress}));
   for (const auto& [name, value] : evaluation.metrics) {
     values[absl::StrCat("validation_", name)] = value;
   }
-  loss = evaluation.metrics.at("loss");
+  if (const auto found = evaluation.metrics.find("loss"); found != evaluation.metrics.end()) {
+    loss = found->second;
+  }
   mark_ = Clock::now();
   validation_seconds_ = SecondsBetween(begin, mark_);
   return absl::OkStatus();

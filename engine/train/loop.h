@@ -53,7 +53,8 @@ class TrainingLoop {
  private:
   absl::Status Step();
   absl::Status EndEpoch();
-  absl::Status Validate(std::map<std::string, double>& values, double& loss);
+  // Values with their prefix, and the loss where the task has one.
+  absl::Status Validate(std::map<std::string, double>& values, std::optional<double>& loss);
   absl::Status MaybeCheckpoint(bool ends_epoch, bool improved);
   absl::Status WriteCheckpoint(bool best);
   // What the schedule, the best checkpoint and early stopping go by. A loss that is not finite is
@@ -92,6 +93,7 @@ class TrainingLoop {
   std::unique_ptr<TaskState> task_state_;  // may be null
   BatchFiller filler_;
   std::vector<data::Batch> step_batches_;  // of the running step: several where gradients add up
+  ArtifactSink artifacts_;
   LayerMonitor monitor_;
   IntervalMeter meter_;
   double active_seconds_ = 0;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/data/report.h"
-#include "engine/train/plan.h"
+#include "engine/train/job_plan.h"
 
 namespace hone::engine::train {
 
@@ -68,10 +68,10 @@ struct Evaluation {
 };
 
 struct Artifact {
-  std::string kind;  // "model"
+  std::string kind;  // "model", or a task's own word
   std::string path;  // relative to the run's directory
   int64_t bytes = 0;
-  std::string sha256;  // of model.safetensors
+  std::string sha256;  // of the file; of a model, of model.safetensors
 };
 
 // Calls come from the thread that trains and should return soon.

@@ -293,7 +293,8 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
                  .first = first});
   };
   if (state != nullptr) {
-    HONE_RETURN_IF_ERROR(state->BeginStep({.examples = batch, .programs = parts.programs}));
+    HONE_RETURN_IF_ERROR(state->BeginStep(
+        {.examples = batch, .programs = parts.programs, .artifacts = ArtifactSink()}));
     store.RefreshAll();
   }
   HONE_ASSIGN_OR_RETURN(const Replicas* found,

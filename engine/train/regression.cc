@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/regression_loss.h"
@@ -7,6 +8,8 @@
 
 namespace hone::engine::train {
 namespace {
+
+constexpr absl::string_view kLosses[] = {"mse", "mae", "huber"};  // by RegressionOptions::Loss
 
 // Errors in the targets' own units; of several targets, means over them.
 class ErrorScorer final : public Scorer {
@@ -114,6 +117,29 @@ class RegressionTask final : public SupervisedTask {
     return std::make_unique<ErrorScorer>(dataset, info);
   }
 
+  nlohmann::json ToJson() const override {
+    return {{"kind", "regression"},
+            {"loss", std::string(kLosses[static_cast<size_t>(options_.loss)])},
+            {"huber_delta", options_.huber_delta}};
+  }
+
+  absl::Status CheckOutputs(int64_t outputs, const data::Preprocessing& p) const override {
+    if (outputs == static_cast<int64_t>(p.target_names.size())) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(absl::StrCat("the model has ", outputs, " outputs for ",
+                                                   p.target_names.size(), " targets"));
+  }
+
+  Prediction ReadOutput(std::span<const float> output,
+                        const data::Preprocessing& p) const override {
+    Prediction prediction;
+    for (size_t t = 0; t < output.size(); ++t) {
+      prediction.values.push_back(output[t] * p.target_std[t] + p.target_mean[t]);
+    }
+    return prediction;
+  }
+
  private:
   RegressionOptions options_;
 };
@@ -122,6 +148,17 @@ class RegressionTask final : public SupervisedTask {
 
 std::unique_ptr<Task> MakeRegression(const RegressionOptions& options) {
   return std::make_unique<RegressionTask>(options);
+}
+
+absl::StatusOr<TaskOptions> RegressionFromJson(const nlohmann::json& json) {
+  RegressionOptions options{.huber_delta = json.at("huber_delta").get<float>()};
+  const auto loss = json.at("loss").get<std::string>();
+  const auto found = std::ranges::find(kLosses, loss);
+  if (found == std::end(kLosses)) {
+    return absl::InvalidArgumentError(absl::StrCat("`task.loss` is not known: \"", loss, "\""));
+  }
+  options.loss = static_cast<RegressionOptions::Loss>(found - std::begin(kLosses));
+  return options;
 }
 
 }  // namespace hone::engine::train

@@ -14,7 +14,7 @@ class SupervisedTask : public Task {
   absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
                                             const BatchShape& shape) const final;
   void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
-                  const Program& program) const final;
+                  const Program& program) const override;
 
  protected:
   // INVALID_ARGUMENT where the model's output [batch, …] does not fit the data; names the last

@@ -2,20 +2,24 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/run_state.h"
 #include "engine/data/batches.h"
 #include "engine/data/dataset.h"
 #include "engine/models/build.h"
 #include "engine/plan/replicas.h"
+#include "engine/train/artifacts.h"
 #include "engine/train/config.h"
 #include "engine/train/data_info.h"
 #include "engine/train/observer.h"
+#include "engine/train/prediction.h"
 
 namespace hone::engine::train {
 
@@ -81,6 +85,7 @@ struct StepContext {
   int64_t step = 1;      // counted from 1
   int64_t examples = 0;  // of the step: all its batches
   Programs& programs;    // the task's forward programs; the store, to copy and blend parameters in
+  const ArtifactSink& artifacts;  // pictures, texts: now and then, each is a file
 };
 
 // What a task carries from step to step beside the parameters: a replay buffer, an epsilon. Made
@@ -106,6 +111,19 @@ struct TaskGraph {
 // Each costs a program.
 inline constexpr size_t kMostBuckets = 8;
 
+// What an evaluation works on; all of it outlives it.
+struct EvaluationContext {
+  const data::Dataset& dataset;
+  const DataInfo& info;
+  const TaskState* state;         // the run's, or null where the task has none
+  Programs& programs;             // evaluation programs, and the task's forward programs
+  std::span<const int32_t> rows;  // of the split; none where the task evaluates without
+  std::string split;              // "validation" at an epoch's end, "test" after the training
+  int64_t step = 0;               // of training, that the weights have come to
+  const ArtifactSink& artifacts;
+  absl::FunctionRef<void(double)> progress;  // called now and then with the share done, or -1
+};
+
 // What tells one task from another: its updates, its losses, its metrics. Immutable.
 class Task {
  public:
@@ -113,8 +131,21 @@ class Task {
 
   virtual absl::string_view name() const = 0;  // "classification"
 
+  // --- Its examples.
+
   // INVALID_ARGUMENT where the data cannot be learned with this task, or the options do not fit it.
   virtual absl::Status CheckData(const DataInfo& info) const = 0;
+  // The run's examples, and what a plan must know of them without reading them. As they stand here:
+  // pictures and tables (data::Load, data::Inspect), or numbered rows where the task makes its
+  // examples itself. A task with another kind of input brings its own. Errors of data::Load.
+  virtual absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
+                                                        const TrainingConfig& config) const;
+  virtual absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const;
+  // Examples that never were, with targets that fit, for a plan to time its steps on: `count` of
+  // one bucket. As it stands here: random pictures or tables; none where the task makes its own.
+  virtual absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config,
+                                                       const DataInfo& info, int64_t count,
+                                                       int64_t bucket) const;
 
   // Those of a step, in the order in which they are made; each sees what those before it changed.
   virtual std::vector<UpdateSpec> updates() const { return {UpdateSpec{}}; }
@@ -156,20 +187,53 @@ class Task {
   // Metrics of an update's training batches beside the loss.
   virtual void AddTrainingMetrics(const Sums& sums,
                                   std::map<std::string, double>& values) const = 0;
+
+  // Metrics without a prefix. "loss", where it is among them, is what early stopping, plateaus and
+  // the best checkpoint go by. As it stands here: the evaluation programs over all rows, and what
+  // NewScorer makes of their outputs. A task may do otherwise: decode, act, draw; in programs of
+  // its own.
+  virtual absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const;
+  // Evaluate is called where nothing is held out, too.
+  virtual bool evaluates_without_rows() const { return false; }
   // The dataset outlives the scorer.
   virtual std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
                                             const DataInfo& info) const = 0;
+
+  // --- Its model, once it is trained (model_file.h, predict/).
+
+  // What model.json holds under "task": {"kind": name(), …}; the task table reads it back.
+  virtual nlohmann::json ToJson() const;
+  // Forward only; fetches the model's output [batch, …] alone. As it stands here: the layers behind
+  // the input "features".
+  virtual absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
+                                                    const DataInfo& info, int64_t batch) const;
+  // INVALID_ARGUMENT where so many outputs for an example do not fit what the model file says.
+  virtual absl::Status CheckOutputs(int64_t outputs,
+                                    const data::Preprocessing& preprocessing) const;
+  // What the output for one example means. As it stands here: its numbers.
+  virtual Prediction ReadOutput(std::span<const float> output,
+                                const data::Preprocessing& preprocessing) const;
 };
 
 std::unique_ptr<Task> MakeClassification(const ClassificationOptions& options);
 std::unique_ptr<Task> MakeRegression(const RegressionOptions& options);
-// The task table.
-std::unique_ptr<Task> MakeTask(const TaskOptions& options);
+// Of what Task::ToJson gave. INVALID_ARGUMENT names the field; throws nlohmann::json::exception
+// where one is missing or of another type.
+absl::StatusOr<TaskOptions> ClassificationFromJson(const nlohmann::json& json);
+absl::StatusOr<TaskOptions> RegressionFromJson(const nlohmann::json& json);
 
-// The job's data set, or the numbered rows of a task that makes its examples itself. Errors of
-// data::Load; INVALID_ARGUMENT: more rows than can be numbered.
-absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
-                                              const TrainingConfig& config, const Task& task);
+// The task table (task.cc). A new task is a file with these two functions, its options among
+// TaskOptions, and its line in the table.
+std::unique_ptr<Task> MakeTask(const TaskOptions& options);
+absl::StatusOr<TaskOptions> TaskOptionsFromJson(const nlohmann::json& json);
+
+// Task::MakeExamples.
+inline absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                                     const TrainingConfig& config,
+                                                     const Task& task) {
+  return task.MakeExamples(options, config);
+}
+// With the counts by bucket.
 DataInfo InfoOf(const data::LoadedData& loaded, const Task& task);
 
 }  // namespace hone::engine::train

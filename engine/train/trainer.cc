@@ -201,17 +201,23 @@ absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, Programs& p
 
 absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const TrainingLoop& loop) {
   const bool test = parts.info.test > 0;
-  const bool any = test || parts.info.validation > 0;
+  const bool any = test || parts.info.validation > 0 || parts.task.evaluates_without_rows();
   const std::string split = test ? "test" : "validation";
   const data::Splits& splits = parts.data.splits;
   Evaluation result;
   result.split = split;
   if (any) {
+    const auto progress = [&](double done) { observer_.OnProgress("evaluating", done); };
     HONE_ASSIGN_OR_RETURN(
-        result, EvaluateRows(
-                    {parts.data.dataset, parts.info, parts.task, loop.task_state(), parts.programs},
-                    test ? splits.test : splits.validation,
-                    [&](double done) { observer_.OnProgress("evaluating", done); }));
+        result, parts.task.Evaluate({.dataset = parts.data.dataset,
+                                     .info = parts.info,
+                                     .state = loop.task_state(),
+                                     .programs = parts.programs,
+                                     .rows = test ? splits.test : splits.validation,
+                                     .split = split,
+                                     .step = loop.state().step,
+                                     .artifacts = ArtifactSink(config_.run_directory, observer_),
+                                     .progress = progress}));
     std::map<std::string, double> named;
     for (const auto& [name, value] : result.metrics) {
       named[absl::StrCat(split, "_", name)] = value;

@@ -117,7 +117,13 @@ class Lengths final : public Task {
   absl::string_view name() const override { return "lengths"; }
   absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
   std::vector<int64_t> buckets(const TrainingConfig&) const override { return {10, 30}; }
-  data::RowBucket RowBuckets(const data::Dataset&) const override { return LengthOfRow; }
+  data::RowBucket RowBuckets(const data::Dataset& dataset) const override {
+    return dataset.has_classes() ? LengthOfRow : [](int32_t) { return int64_t{30}; };
+  }
+  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig&, const DataInfo&, int64_t,
+                                               int64_t) const override {
+    return data::Dataset();
+  }
 
   absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo&, size_t,
                                       const BatchShape& shape) const override {
@@ -145,14 +151,15 @@ class Lengths final : public Task {
     result.built.request.fetch.push_back(result.model.output);
     return result;
   }
-  void FillInputs(const data::Dataset&, const Examples& examples, const TaskState*,
+  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                   const Program& program) const override {
+    const data::RowBucket bucket_of = RowBuckets(dataset);
     auto* steps = static_cast<float*>(program.input("steps"));
     auto* wanted = static_cast<float*>(program.input("wanted"));
     for (const int32_t row : examples.rows) {
       RandomStream random(3, "value", static_cast<uint64_t>(row));
       const float value = random.NextUniform(-1, 1);
-      steps = std::fill_n(steps, LengthOfRow(row), value);
+      steps = std::fill_n(steps, bucket_of(row), value);
       *wanted++ = 2 * value + 1;
     }
   }
@@ -206,7 +213,10 @@ TEST_F(RowBuckets, ArePlannedForAsTheyOccur) {
   const auto programs = Programs::Compile(config_, info, Lengths());
   ASSERT_TRUE(programs.ok()) << programs.status();
   EXPECT_EQ((*programs)->training_rows().size(), 2u);
-  EXPECT_GT(MakePlan(config_, info, **programs, true).training_flops_per_example, 0);
+  Plan plan = MakePlan(config_, info, **programs, true);
+  EXPECT_GT(plan.training_flops_per_example, 0);
+  ASSERT_TRUE(Measure(config_, info, Lengths(), **programs, plan).ok());
+  EXPECT_GT(*plan.step_seconds, 0);
 }
 
 }  // namespace

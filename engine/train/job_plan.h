@@ -9,10 +9,15 @@
 #include "engine/train/config.h"
 #include "engine/train/data_info.h"
 
+namespace hone::engine {
+class Replicas;
+}
+
 namespace hone::engine::train {
 
 class Programs;
 class Task;
+
 // What a job is doing; where it fails, this and the status say why.
 enum class Phase { kLoading, kPlanning, kTraining, kCheckpoint, kEvaluating, kPublishing };
 
@@ -66,6 +71,9 @@ absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info);
 // memory of this process already, or not.
 Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
               bool data_in_memory);
+
+// Of a batch, all shards together, as compiled.
+double FlopsOf(const Replicas& replicas);
 
 // Times steps and evaluation on made-up data for at most two seconds and fills `seconds` and
 // `step_seconds`. Binds `programs`; their parameters are changed.

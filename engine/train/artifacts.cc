@@ -1,0 +1,40 @@
+#include "engine/train/artifacts.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::engine::train {
+
+absl::Status ArtifactSink::Write(const std::string& kind, const std::string& path,
+                                 absl::string_view bytes) const {
+  namespace fs = std::filesystem;
+  const fs::path within(path);
+  if (kind == "model" || !within.has_filename() || within.is_absolute() ||
+      std::ranges::find(within, "..") != within.end()) {
+    return absl::InternalError(
+        absl::StrCat("an artifact of kind \"", kind, "\" cannot be left at \"", path, "\""));
+  }
+  if (observer_ == nullptr) {
+    return absl::OkStatus();
+  }
+  const std::string relative = absl::StrCat("artifacts/", path);
+  const fs::path place = fs::path(run_directory_) / relative;
+  std::error_code error;
+  fs::create_directories(place.parent_path(), error);
+  if (error) {
+    return ErrnoStatus(error.value(), absl::StrCat("cannot make ", place.parent_path().string()));
+  }
+  HONE_RETURN_IF_ERROR(WriteFileAtomically(place.string(), bytes));
+  observer_->OnArtifact({.kind = kind,
+                         .path = relative,
+                         .bytes = static_cast<int64_t>(bytes.size()),
+                         .sha256 = Sha256(bytes)});
+  return absl::OkStatus();
+}
+
+}  // namespace hone::engine::train

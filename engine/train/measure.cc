@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <numeric>
+
+#include "engine/base/status.h"
+#include "engine/train/evaluation.h"
+#include "engine/train/job_plan.h"
+#include "engine/train/meter.h"
+#include "engine/train/programs.h"
+#include "engine/train/train_step.h"
+
+namespace hone::engine::train {
+namespace {
+
+constexpr double kStepSeconds = 1.2, kEvaluationSeconds = 0.5;
+constexpr size_t kLeast = 3;  // times
+
+// To write a checkpoint and sync it, beside its bytes.
+constexpr double kCheckpointSeconds = 0.005;
+constexpr double kCheckpointBytesPerSecond = 300e6;
+
+double Median(std::vector<double>& values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// What there is to time, on examples that never were.
+struct Trial {
+  const TrainingConfig& config;
+  Programs& programs;
+  const BatchFiller& filler;
+  TaskState* state;               // may be null
+  std::span<const int32_t> rows;  // more than one batch
+  int64_t batch;
+
+  void Fill(const Program& program, int64_t first, int64_t count) const {
+    filler.Fill(program,
+                {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                 .first = first});
+  }
+  BatchShape ShapeOf(int64_t size) const {
+    return {size, filler.BucketOf(rows.first(static_cast<size_t>(size)))};
+  }
+};
+
+// Seconds of one batch through all updates, as the median of some; `flops` is what it computes.
+absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
+  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+    trial.Fill(program, first, count);
+  };
+  std::vector<std::unique_ptr<TrainStep>> steps;
+  for (CompiledUpdate& update : trial.programs.updates()) {
+    steps.push_back(std::make_unique<TrainStep>(trial.programs.store(), *update.optimizer,
+                                                trial.config.threads));
+  }
+  std::vector<double> times;
+  Clock::time_point before = Clock::now();
+  const Clock::time_point begin = before;
+  for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
+    if (trial.state != nullptr) {
+      HONE_RETURN_IF_ERROR(trial.state->BeginStep({.step = i,
+                                                   .examples = trial.batch,
+                                                   .programs = trial.programs,
+                                                   .artifacts = ArtifactSink()}));
+      trial.programs.store().RefreshAll();
+    }
+    const BatchShape shape = trial.ShapeOf(trial.batch);
+    flops = 0;
+    for (size_t u = 0; u < steps.size(); ++u) {
+      HONE_ASSIGN_OR_RETURN(const Replicas* replicas, trial.programs.training(u, shape));
+      flops += FlopsOf(*replicas);
+      const StepRequest request = {
+          .scalars = {.seed = trial.config.seed, .step = static_cast<uint64_t>(i)},
+          .update_number = i,
+          .learning_rate = 1e-6};
+      HONE_RETURN_IF_ERROR(steps[u]->Run(*replicas, request, fill).status());
+    }
+    const Clock::time_point now = Clock::now();
+    times.push_back(SecondsBetween(before, now));
+    before = now;
+    if (SecondsBetween(begin, before) > 2 * kStepSeconds) {
+      break;
+    }
+  }
+  if (times.size() > 1) {
+    times.erase(times.begin());  // the first one touches its memory
+  }
+  return Median(times);
+}
+
+// Seconds of a whole batch of evaluation; 0 where the bucket that is timed has none.
+absl::StatusOr<double> TimeEvaluation(const Trial& trial) {
+  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+    trial.Fill(program, first, count);
+  };
+  const absl::StatusOr<const Replicas*> replicas =
+      trial.programs.evaluation(trial.ShapeOf(trial.programs.evaluation_batch()));
+  if (!replicas.ok()) {
+    return 0.0;
+  }
+  std::vector<double> times;
+  const Clock::time_point begin = Clock::now();
+  for (Clock::time_point before = begin;
+       times.size() < kLeast || SecondsBetween(begin, before) < kEvaluationSeconds;) {
+    HONE_RETURN_IF_ERROR(Evaluate(**replicas, {}, fill).status());
+    const Clock::time_point now = Clock::now();
+    times.push_back(SecondsBetween(before, now));
+    before = now;
+  }
+  return Median(times);
+}
+
+}  // namespace
+
+absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const Task& task,
+                     Programs& programs, Plan& plan) {
+  HONE_RETURN_IF_ERROR(programs.Bind());
+  programs.store().Initialize(config.seed);
+  programs.store().RefreshAll();
+  const data::BucketRows& bucket = programs.training_rows().back();
+  const int64_t batch = std::min(config.batch_size, bucket.rows);
+  // More than the caches hold of one batch, as in a real run.
+  const int64_t count = std::max(batch, programs.evaluation_batch()) * 2;
+  HONE_ASSIGN_OR_RETURN(const data::Dataset examples,
+                        task.MakeUpExamples(config, info, count, bucket.bucket));
+  std::vector<int32_t> rows(static_cast<size_t>(count));
+  std::iota(rows.begin(), rows.end(), 0);
+  const std::unique_ptr<TaskState> state = task.NewState(config);
+  BatchFiller filler(examples, task, state.get());
+  filler.Augment(config.augmentation, config.seed);
+  filler.Share(config.threads);
+  const Trial trial = {config, programs, filler, state.get(), rows, batch};
+
+  double flops = 0;
+  HONE_ASSIGN_OR_RETURN(double step, TimeStep(trial, flops));
+  if (programs.training_rows().size() > 1 && flops > 0) {
+    // Steps of the other buckets are to this one as their arithmetic is.
+    step *= plan.training_flops_per_example * static_cast<double>(batch) / flops;
+  }
+  plan.step_seconds = step * static_cast<double>(std::max<int64_t>(1, config.accumulate_batches));
+  const auto total = static_cast<double>(plan.total_steps);
+  double seconds = *plan.step_seconds * total;
+
+  const double epochs = total / static_cast<double>(plan.steps_per_epoch);
+  const double evaluated = epochs * static_cast<double>(info.validation) +
+                           static_cast<double>(info.test > 0 ? info.test : info.validation);
+  if (evaluated > 0 && std::max(info.test, info.validation) >= programs.evaluation_batch()) {
+    HONE_ASSIGN_OR_RETURN(const double evaluation, TimeEvaluation(trial));
+    seconds += evaluation * evaluated / static_cast<double>(programs.evaluation_batch());
+  }
+  const double checkpoint_seconds =
+      kCheckpointSeconds + static_cast<double>(plan.checkpoint_bytes) / kCheckpointBytesPerSecond;
+  seconds += checkpoint_seconds * (config.checkpoints.every_steps > 0
+                                       ? total / static_cast<double>(config.checkpoints.every_steps)
+                                       : epochs);
+  plan.seconds = seconds;
+  return absl::OkStatus();
+}
+
+}  // namespace hone::engine::train

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace hone::engine::train {
+
+// What a model says of one example.
+struct Prediction {
+  struct Class {
+    std::string name;
+    double probability = 0;
+  };
+  std::vector<Class> classes;  // all of them, the most probable first
+  std::vector<double> values;  // regression, in the targets' own units
+};
+
+}  // namespace hone::engine::train

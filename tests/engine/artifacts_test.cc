@@ -1,0 +1,145 @@
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
+#include "engine/layers/dense.h"
+#include "engine/ops/regression_loss.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+// A task that evaluates itself by a program of its own, where nothing is held out, and leaves
+// files: what translation (BLEU), mazes (success) and pictures (grids) ask of the loop.
+namespace hone::engine::train {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::HasSubstr;
+
+// Says at its second step what it has seen.
+class Diary final : public TaskState {
+ public:
+  absl::Status BeginStep(const StepContext& context) override {
+    return context.step == 2 ? context.artifacts.Write("diary", "diary.txt", "two steps")
+                             : absl::OkStatus();
+  }
+  void Save(checkpoint::RunState&) const override {}
+  absl::Status Restore(const checkpoint::RunState&) override { return absl::OkStatus(); }
+};
+
+// Learns 2 x + 1 from numbers that it makes itself.
+class Doubling final : public Task {
+ public:
+  absl::string_view name() const override { return "doubling"; }
+  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
+  int64_t own_examples(const TrainingConfig&) const override { return 32; }
+  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo&, size_t,
+                                      const BatchShape& shape) const override {
+    TaskGraph result = Net(shape.batch);
+    Graph& graph = *result.built.graph;
+    const Loss loss = RegressionLoss(graph, result.model.output,
+                                     graph.Input("wanted", {{shape.batch, 1}, DType::kF32}),
+                                     RegressionKind::kMeanSquaredError);
+    result.built.request.fetch = {loss.sum, loss.weight, graph.Constant(0)};
+    return result;
+  }
+  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig&, const DataInfo&,
+                                            const BatchShape&) const override {
+    return absl::InternalError("the task evaluates itself");
+  }
+  std::vector<ForwardSpec> forwards(const TrainingConfig&) const override {
+    return {{.name = "answer", .shape = {.batch = 1}}};
+  }
+  absl::StatusOr<TaskGraph> BuildForward(const TrainingConfig&, const DataInfo&,
+                                         const ForwardSpec& spec) const override {
+    TaskGraph result = Net(spec.shape.batch);
+    result.built.request.fetch = {result.model.output};
+    return result;
+  }
+  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+    return std::make_unique<Diary>();
+  }
+  void FillInputs(const data::Dataset&, const Examples& examples, const TaskState*,
+                  const Program& program) const override {
+    for (size_t i = 0; i < examples.rows.size(); ++i) {
+      const float x = static_cast<float>(examples.rows[i]) / 16 - 1;
+      static_cast<float*>(program.input("x"))[i] = x;
+      static_cast<float*>(program.input("wanted"))[i] = 2 * x + 1;
+    }
+  }
+  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+    return nullptr;
+  }
+
+  bool evaluates_without_rows() const override { return true; }
+  absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {
+    HONE_ASSIGN_OR_RETURN(const Program* answer, context.programs.forward("answer"));
+    *static_cast<float*>(answer->input("x")) = 3;
+    HONE_RETURN_IF_ERROR(context.programs.Run(*answer, {}));
+    const double said = *static_cast<const float*>(answer->fetched(0));
+    HONE_RETURN_IF_ERROR(
+        context.artifacts.Write("answer", absl::StrCat("answers/step-", context.step, ".txt"),
+                                absl::StrCat("three: ", said)));
+    Evaluation result;
+    result.metrics = {{"answer", said}, {"loss", (said - 7) * (said - 7)}};
+    return result;
+  }
+
+ private:
+  static TaskGraph Net(int64_t batch) {
+    TaskGraph result;
+    result.built.graph = std::make_unique<Graph>();
+    Graph& graph = *result.built.graph;
+    result.built.request.graph = &graph;
+    layers::DenseOptions dense;
+    dense.name = "dense";
+    dense.units = 1;
+    result.model.layers.emplace_back().name = "dense";
+    result.model.output = layers::Dense(graph, graph.Input("x", {{batch, 1}, DType::kF32}), dense);
+    return result;
+  }
+};
+
+class SelfEvaluating : public TaskTest {
+ protected:
+  SelfEvaluating() {
+    config_ = Points();
+    config_.optimizer = optim::Adam{.learning_rate = 0.1};
+    config_.epochs = 60;
+  }
+};
+
+TEST_F(SelfEvaluating, TaskIsAskedAtEachEpochsEndThoughNothingIsHeldOut) {
+  ASSERT_EQ(Attempt(Doubling(), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_EQ(state_.history.size(), 60u);
+  EXPECT_NEAR(state_.history.back().values.at("validation_answer"), 7, 0.1);
+  ASSERT_TRUE(state_.best.has_value());  // it has a loss, so there is a best
+  EXPECT_LT(state_.best->value, 0.1);
+}
+
+TEST_F(SelfEvaluating, TaskLeavesFilesThatAreToldWithTheirSum) {
+  config_.epochs = 2;
+  const std::string run = NewRun();
+  ASSERT_EQ(Attempt(Doubling(), run).value(), EndReason::kCompleted);
+  ASSERT_EQ(recorder_.artifacts.size(), 3u);
+  for (const Artifact& artifact : recorder_.artifacts) {
+    EXPECT_EQ(Sha256OfFile(run + "/" + artifact.path).value(), artifact.sha256);
+  }
+  EXPECT_EQ(ReadFile(run + "/artifacts/diary.txt").value(), "two steps");
+  EXPECT_EQ(recorder_.artifacts[1].kind, "answer");
+  EXPECT_THAT(recorder_.artifacts[2].path, "artifacts/answers/step-4.txt");
+}
+
+TEST(ArtifactSink, RefusesPathsThatLeadOutOfTheRun) {
+  const ArtifactSink sink;
+  EXPECT_THAT(sink.Write("text", "a/b.txt", ""), IsOk());
+  for (const char* path : {"", "/etc/x", "../x", "a/../../x", "a/"}) {
+    EXPECT_THAT(sink.Write("text", path, ""),
+                StatusIs(absl::StatusCode::kInternal, HasSubstr("cannot be left")))
+        << path;
+  }
+  EXPECT_THAT(sink.Write("model", "x", ""), StatusIs(absl::StatusCode::kInternal, HasSubstr("")));
+}
+
+}  // namespace
+}  // namespace hone::engine::train

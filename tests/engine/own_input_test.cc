@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "engine/ops/regression_loss.h"
+#include "engine/train/graphs.h"
+#include "engine/train/supervised.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+// A task whose input is neither pictures nor a table: all that it needs is in its own class.
+namespace hone::engine::train {
+namespace {
+
+using ::hone::testing::StatusIs;
+using ::testing::HasSubstr;
+
+// Words, and how many vowels each has.
+struct Words final : data::OwnExamples {
+  std::vector<std::string> words;
+  int64_t size() const override { return static_cast<int64_t>(words.size()); }
+  int64_t bytes() const override { return size() * static_cast<int64_t>(sizeof(std::string)); }
+};
+
+constexpr int64_t kLetters = 26;
+
+class CountVowels final : public SupervisedTask {
+ public:
+  absl::string_view name() const override { return "count vowels"; }
+  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
+  absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions&,
+                                                const TrainingConfig&) const override {
+    auto own = std::make_shared<Words>();
+    for (char c = 'a'; c <= 'z'; ++c) {
+      for (const char* rest : {"", "ai", "trust", "engine"}) {
+        own->words.push_back(std::string(1, c) + rest);
+      }
+    }
+    data::LoadedData data;
+    data.dataset = data::Dataset(own);
+    for (int32_t row = 0; row < own->size(); ++row) {
+      (row % 8 == 0 ? data.splits.validation : data.splits.train).push_back(row);
+    }
+    data.preprocessing.input = data::Preprocessing::Input::kOwn;
+    data.preprocessing.own_features = {Shape{kLetters}, DType::kF32};
+    data.preprocessing.own = R"({"alphabet":"latin"})";
+    return data;
+  }
+  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
+                  const Program& program) const override {
+    auto* features = static_cast<float*>(program.input(kFeaturesInput));
+    for (const int32_t row : examples.rows) {
+      std::fill_n(features, kLetters, 0.0f);
+      for (const char c : WordOf(dataset, row)) {
+        features[c - 'a'] += 1;
+      }
+      features += kLetters;
+    }
+    SupervisedTask::FillInputs(dataset, examples, state, program);
+  }
+  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+    class None final : public Scorer {
+      void Add(const float*, std::span<const int32_t>) override {}
+      Evaluation Finish() const override { return {}; }
+    };
+    return std::make_unique<None>();
+  }
+
+ protected:
+  absl::Status CheckOutput(const Shape&, const models::LayerSummary&,
+                           const DataInfo&) const override {
+    return absl::OkStatus();
+  }
+  TensorType targets(int64_t batch, const DataInfo&) const override {
+    return {{batch, 1}, DType::kF32};
+  }
+  void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                   void* out) const override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const std::string& word = WordOf(dataset, rows[i]);
+      static_cast<float*>(out)[i] = static_cast<float>(
+          std::ranges::count_if(word, [](char c) { return std::strchr("aeiou", c) != nullptr; }));
+    }
+  }
+  Loss AddLoss(Graph& graph, Value output, Value wanted) const override {
+    return RegressionLoss(graph, output, wanted, RegressionKind::kMeanSquaredError);
+  }
+
+ private:
+  static const std::string& WordOf(const data::Dataset& dataset, int32_t row) {
+    return static_cast<const Words*>(dataset.own())->words[static_cast<size_t>(row)];
+  }
+};
+
+class OwnInput : public TaskTest {};
+
+TEST_F(OwnInput, OfATaskIsLearnedFromWithoutTheDataFolderKnowingIt) {
+  config_ = Points();
+  config_.model.layers = {DenseLayer(1)};
+  config_.optimizer = optim::Adam{.learning_rate = 0.05};
+  config_.epochs = 150;
+  ASSERT_EQ(Attempt(CountVowels(), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_LT(state_.history.back().values.at("validation_loss"), 0.1);
+  const std::vector<float> weight = Values("dense_1.weight");
+  EXPECT_GT(weight['e' - 'a'], 0.7);
+  EXPECT_LT(weight['r' - 'a'], 0.5);
+}
+
+TEST(OwnInputOfAModel, ComesBackFromItsFile) {
+  data::Preprocessing was;
+  was.input = data::Preprocessing::Input::kOwn;
+  was.own_features = {Shape{3, 5}, DType::kS32};
+  was.own = R"({"words":["a","b"]})";
+  const nlohmann::json json = was.ToJson();
+  EXPECT_EQ(data::Preprocessing::FromJson(json).value(), was);
+  nlohmann::json bad = json;
+  bad["features"] = {1 << 20, 1 << 20};
+  EXPECT_THAT(data::Preprocessing::FromJson(bad),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("features")));
+}
+
+TEST(TaskTable, ReadsBackWhatATaskWrites) {
+  const TaskOptions options[] = {
+      ClassificationOptions{.label_smoothing = 0.25f, .class_weights = {1, 2}, .binary = true},
+      RegressionOptions{.loss = RegressionOptions::Loss::kHuber, .huber_delta = 2}};
+  for (const TaskOptions& was : options) {
+    const nlohmann::json json = MakeTask(was)->ToJson();
+    const TaskOptions is = TaskOptionsFromJson(json).value();
+    EXPECT_EQ(MakeTask(is)->ToJson(), json);
+  }
+  EXPECT_THAT(TaskOptionsFromJson({{"kind", "levitation"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("levitation")));
+}
+
+}  // namespace
+}  // namespace hone::engine::train
