@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 #include <system_error>
 
 #include "absl/strings/numbers.h"
@@ -43,15 +45,18 @@ absl::Status Rename(const std::string& from, const std::string& to) {
 }
 
 // Of the files under a folder. Files come and go meanwhile.
+// A file of several names counts once.
 int64_t BytesUnder(const std::string& folder) {
   int64_t bytes = 0;
+  std::set<ino_t> seen;
   std::error_code error;
   for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
        it.increment(error)) {
-    std::error_code gone;
-    const bool is_file = it->is_regular_file(gone) && !it->is_symlink(gone);
-    const uintmax_t size = is_file ? it->file_size(gone) : 0;
-    bytes += gone ? 0 : static_cast<int64_t>(size);
+    struct stat file = {};
+    if (::lstat(it->path().c_str(), &file) == 0 && S_ISREG(file.st_mode) &&
+        (file.st_nlink == 1 || seen.insert(file.st_ino).second)) {
+      bytes += file.st_size;
+    }
   }
   return bytes;
 }
@@ -82,17 +87,39 @@ std::string CheckpointsOf(const std::string& run) {
   return fs::is_directory(path, error) && !fs::is_empty(path, error) ? path : "";
 }
 
-// The same files under `to`, whose entries are durable then. Nothing is copied, so that it takes no
-// time and no room: a checkpoint's files are never written again, only removed.
+absl::Status SyncFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return ErrnoStatus(errno, path);
+  }
+  const absl::Status status = ::fsync(fd) == 0 ? absl::OkStatus() : ErrnoStatus(errno, path);
+  ::close(fd);
+  return status;
+}
+
+// The same files under `to`, durable. They are linked, which takes no time and no room (a
+// checkpoint's files are never written again, only removed), or copied where the file system has no
+// links.
 absl::Status LinkTree(const std::string& from, const std::string& to) {
   std::error_code error;
   fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::create_hard_links, error);
+  const bool copied = error == std::errc::operation_not_permitted ||
+                      error == std::errc::operation_not_supported ||
+                      error == std::errc::too_many_links;
+  if (copied) {
+    DataDirectory::Remove(to);
+    error.clear();
+    fs::copy(from, to, fs::copy_options::recursive, error);
+  }
   HONE_RETURN_IF_ERROR(ToStatus(error, from));
   HONE_RETURN_IF_ERROR(SyncDirectory(to));
   for (fs::recursive_directory_iterator it(to, error), end; !error && it != end;
        it.increment(error)) {
+    const std::string path = it->path().string();
     if (it->is_directory(error)) {
-      HONE_RETURN_IF_ERROR(SyncDirectory(it->path().string()));
+      HONE_RETURN_IF_ERROR(SyncDirectory(path));
+    } else if (copied) {
+      HONE_RETURN_IF_ERROR(SyncFile(path));
     }
   }
   return ToStatus(error, to);

@@ -51,6 +51,14 @@ TEST_F(DataDirectoryTest, ARetryKeepsItsCheckpointsWhenThoseOfTheOldJobGo) {
   EXPECT_THAT(directory->RunsWithCheckpoints(), ::testing::ElementsAre("new"));
 }
 
+TEST_F(DataDirectoryTest, ACheckpointThatARetryInheritedCountsOnce) {
+  const auto directory = *DataDirectory::Open(root_);
+  Checkpoint(*directory, "old");
+  const int64_t before = directory->BytesByPart()["runs"];
+  ASSERT_THAT(directory->InheritCheckpoints("old", "new"), ::hone::testing::IsOk());
+  EXPECT_EQ(directory->BytesByPart()["runs"], before);
+}
+
 TEST_F(DataDirectoryTest, WhatCannotBeInheritedLeavesNothingBehind) {
   const auto directory = *DataDirectory::Open(root_);
   const std::string weights = Checkpoint(*directory, "old");
