@@ -90,7 +90,13 @@ void FrameWriter::Heartbeat() {
 
 void EventSender::OnDataReport(const engine::data::DataReport& report,
                                const engine::train::DataInfo& info) {
-  writer_.SendEvent(ToEvent(report, info));
+  v1::Event event = ToEvent(report, info);
+  v1::DataReport& told = *event.mutable_data_report();
+  told.set_source(words_.Of(told.source()));
+  for (std::string& note : *told.mutable_notes()) {
+    note = words_.Of(note);
+  }
+  writer_.SendEvent(std::move(event));
 }
 
 void EventSender::OnStarted(const engine::train::Started& started) {
@@ -122,7 +128,7 @@ void EventSender::OnCheckpoint(const engine::train::CheckpointWritten& checkpoin
 }
 
 void EventSender::OnLog(engine::train::Severity severity, const std::string& text) {
-  writer_.SendEvent(ToEvent(severity, text));
+  writer_.SendEvent(ToEvent(severity, words_.Of(text)));
 }
 
 void EventSender::OnEvaluation(const engine::train::Evaluation& evaluation) {

@@ -10,6 +10,7 @@
 
 #include "engine/train/observer.h"
 #include "hone/v1/worker.pb.h"
+#include "server/worker/clients_words.h"
 
 namespace hone::server::worker {
 
@@ -50,7 +51,8 @@ class FrameWriter {
 class EventSender final : public engine::train::TrainingObserver {
  public:
   // `writer` outlives it.
-  explicit EventSender(FrameWriter& writer) : writer_(writer) {}
+  EventSender(FrameWriter& writer, ClientsWords words)
+      : writer_(writer), words_(std::move(words)) {}
 
   void OnDataReport(const engine::data::DataReport& report,
                     const engine::train::DataInfo& info) override;
@@ -65,6 +67,7 @@ class EventSender final : public engine::train::TrainingObserver {
 
  private:
   FrameWriter& writer_;
+  const ClientsWords words_;
   std::chrono::steady_clock::time_point last_statistics_ = {};
   std::vector<std::string> last_verdicts_;
 };

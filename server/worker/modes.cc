@@ -1,13 +1,13 @@
 #include "server/worker/modes.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/trainer.h"
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
 #include "server/translate/job.h"
+#include "server/worker/clients_words.h"
 #include "server/worker/failure.h"
 
 namespace hone::server::worker {
@@ -23,18 +23,6 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
                        .bf16 = HasBf16(),
                        .local_paths = !request.refuse_paths()}));
   return translate::ToTrainingConfig(request);
-}
-
-// What the server keeps for its clients is known to them by its name.
-absl::Status InClientsWords(const absl::Status& status, const v1::WorkerRequest& request) {
-  std::vector<std::pair<std::string, std::string>> names;
-  if (!request.dataset_path().empty()) {
-    names.emplace_back(request.dataset_path(), request.spec().data().dataset());
-  }
-  if (!request.model_directory().empty()) {
-    names.emplace_back(request.model_directory(), request.spec().model().pretrained().model());
-  }
-  return absl::Status(status.code(), absl::StrReplaceAll(status.message(), names));
 }
 
 // What the server checks of a job that it has planned.
@@ -75,22 +63,22 @@ void SendFailure(const v1::Failure& failure, FrameWriter& writer) {
 bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer) {
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   if (!config.ok()) {
-    SendFailure(ToFailure(InClientsWords(config.status(), request), Phase::kPlanning, 0), writer);
+    SendFailure(ToFailure(ClientsWords(request).Of(config.status()), Phase::kPlanning, 0), writer);
     return false;
   }
   if (request.memory_bytes() > 0) {
     Phase phase = Phase::kPlanning;
     if (const absl::Status status = CheckMemory(*config, request.memory_bytes(), writer, phase);
         !status.ok()) {
-      SendFailure(ToFailure(InClientsWords(status, request), phase, 0), writer);
+      SendFailure(ToFailure(ClientsWords(request).Of(status), phase, 0), writer);
       return false;
     }
   }
-  EventSender events(writer);
+  EventSender events(writer, ClientsWords(request));
   engine::train::Trainer trainer(*config, stop, events);
   const absl::StatusOr<EndReason> end = trainer.Run();
   if (!end.ok()) {
-    SendFailure(ToFailure(InClientsWords(end.status(), request), trainer.phase(), trainer.step()),
+    SendFailure(ToFailure(ClientsWords(request).Of(end.status()), trainer.phase(), trainer.step()),
                 writer);
     return false;
   }
@@ -102,14 +90,14 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   Phase phase = Phase::kPlanning;
   if (!config.ok()) {
-    SendFailure(ToFailure(InClientsWords(config.status(), request), phase, 0), writer);
+    SendFailure(ToFailure(ClientsWords(request).Of(config.status()), phase, 0), writer);
     return false;
   }
   writer.SetProgress("planning", -1);
   const absl::StatusOr<engine::train::Plan> plan =
       engine::train::PlanJob(*config, request.measure(), &phase);
   if (!plan.ok()) {
-    SendFailure(ToFailure(InClientsWords(plan.status(), request), phase, 0), writer);
+    SendFailure(ToFailure(ClientsWords(request).Of(plan.status()), phase, 0), writer);
     return false;
   }
   v1::WorkerFrame frame;

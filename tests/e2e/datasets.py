@@ -277,6 +277,11 @@ class Jobs(DatasetTest):
         done = self.submit("mine", 1, "--follow")
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
 
+    def test_a_job_calls_its_data_by_name_and_not_by_the_servers_path(self):
+        self.put("mine")
+        events = [json.loads(line) for line in self.submit("mine", 1, "--follow", "--output", "json").stdout.splitlines()]
+        self.assertEqual([event["data_report"]["source"] for event in events if "data_report" in event], ["mine"])
+
     def test_an_unknown_data_set_is_refused_with_what_exists(self):
         self.put("mine")
         refused = self.submit("yours")

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_replace.h"
+#include "hone/v1/worker.pb.h"
+
+namespace hone::server::worker {
+
+// What the server keeps for its clients is known to them by its name: in texts for them its paths
+// become the names that the job gives.
+class ClientsWords {
+ public:
+  explicit ClientsWords(const v1::WorkerRequest& request) {
+    if (!request.dataset_path().empty()) {
+      names_.emplace_back(request.dataset_path(), request.spec().data().dataset());
+    }
+    if (!request.model_directory().empty()) {
+      names_.emplace_back(request.model_directory(), request.spec().model().pretrained().model());
+    }
+  }
+
+  std::string Of(absl::string_view text) const { return absl::StrReplaceAll(text, names_); }
+  absl::Status Of(const absl::Status& status) const {
+    return absl::Status(status.code(), Of(status.message()));
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> names_;
+};
+
+}  // namespace hone::server::worker
