@@ -24,7 +24,7 @@ CLI::App* AddCommand(CLI::App& parent, Globals& globals, const std::string& name
 int Fail(const absl::Status& status, const Globals& globals) {
   const std::string message(status.message());
   const bool unreachable =
-      IsLineError(status) && (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status));
+      IsBrokenLine(status) || (IsLineError(status) && absl::IsDeadlineExceeded(status));
   const std::string text =
       unreachable ? absl::StrCat("cannot reach the server at ", globals.server, ": ", message)
                   : message;

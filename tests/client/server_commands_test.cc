@@ -327,6 +327,13 @@ TEST_F(ServerCommandsTest, AServerThatIsNotThereEndsWithThree) {
   }
 }
 
+// gRPC cancels the calls of a server that shuts down.
+TEST_F(ServerCommandsTest, ACallThatEndsWithTheServerEndsWithThree) {
+  training_.refuse = grpc::Status(grpc::StatusCode::CANCELLED, "CANCELLED");
+  EXPECT_EQ(Hone({"submit", kExample}), 3);
+  EXPECT_THAT(output_, HasSubstr("cannot reach the server"));
+}
+
 TEST_F(ServerCommandsTest, AnUnknownJobEndsWithTwo) {
   EXPECT_EQ(Hone({"jobs", "show", "7"}), 2);
   EXPECT_THAT(output_, HasSubstr("no job jobs/7"));
