@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -53,6 +54,9 @@ class Unary {
     }
     if constexpr (requires { request.name(); }) {
       call_.resource = request.name();
+    }
+    if constexpr (requires { request.header().dataset_id(); }) {
+      call_.resource = absl::StrCat("datasets/", request.header().dataset_id());
     }
     return *this;
   }
