@@ -75,8 +75,13 @@ void Batches::Seek(Position position) {
   position_ = {position.epoch + position.next / examples(), position.next % examples()};
   Permute(position_.epoch);
   number_ = 0;
-  for (int64_t before = 0; before < position_.next; ++number_) {
+  int64_t before = 0;
+  for (; before < position_.next; ++number_) {
     before += places_[static_cast<size_t>(number_)].count;
+  }
+  position_.next = before;
+  if (before >= examples()) {
+    position_ = {position_.epoch + 1, 0};
   }
 }
 

@@ -29,6 +29,7 @@ class OwnExamples {
   virtual ~OwnExamples() = default;
   virtual int64_t size() const = 0;   // examples, at most 2147483647
   virtual int64_t bytes() const = 0;  // in memory
+  virtual uint64_t content_hash() const = 0;
 };
 
 // Examples in memory, once: pictures as bytes, tables as floats, each with a class or with target

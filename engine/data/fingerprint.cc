@@ -19,6 +19,9 @@ std::string Fingerprint(const LoadedData& data) {
     add(std::span(dataset.example(0),
                   static_cast<size_t>(dataset.size() * dataset.features().bytes())));
   }
+  if (dataset.own() != nullptr) {
+    parts.push_back(dataset.own()->content_hash());
+  }
   add(dataset.labels());
   add(dataset.targets());
   for (const std::vector<int32_t>* rows :

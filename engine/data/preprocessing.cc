@@ -208,6 +208,10 @@ absl::StatusOr<Preprocessing> Preprocessing::FromJson(const nlohmann::json& json
       p.pixel_std = json.at("pixel_std").get<std::vector<float>>();
     } else if (p.input == Input::kOwn) {
       const auto dtype = json.at("dtype").get<std::string>();
+      if (dtype != "s32" && dtype != "f32") {
+        return absl::InvalidArgumentError(
+            absl::StrCat("preprocessing: `dtype` must be f32 or s32, got `", dtype, "`"));
+      }
       p.own_features = {Shape(json.at("features").get<std::vector<int64_t>>()),
                         dtype == "s32" ? DType::kS32 : DType::kF32};
       p.own = json.at("own").dump();

@@ -116,7 +116,8 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   HONE_RETURN_IF_ERROR(programs.Bind());
   programs.store().Initialize(config.seed);
   programs.store().RefreshAll();
-  const data::BucketRows& bucket = programs.training_rows().back();
+  const data::BucketRows& bucket =
+      *std::ranges::max_element(programs.training_rows(), {}, &data::BucketRows::rows);
   const int64_t batch = std::min(config.batch_size, bucket.rows);
   // More than the caches hold of one batch, as in a real run.
   const int64_t count = std::max(batch, programs.evaluation_batch()) * 2;
@@ -134,7 +135,9 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   HONE_ASSIGN_OR_RETURN(double step, TimeStep(trial, flops));
   if (programs.training_rows().size() > 1 && flops > 0) {
     // Steps of the other buckets are to this one as their arithmetic is.
-    step *= plan.training_flops_per_example * static_cast<double>(batch) / flops;
+    const int64_t steps = data::BatchesPerEpoch(programs.training_rows(), config.batch_size);
+    step *= plan.training_flops_per_example * static_cast<double>(info.train) /
+            static_cast<double>(steps) / flops;
   }
   plan.step_seconds = step * static_cast<double>(std::max<int64_t>(1, config.accumulate_batches));
   const auto total = static_cast<double>(plan.total_steps);

@@ -285,7 +285,9 @@ int64_t Programs::arena_bytes() const {
 
 int64_t Programs::accumulated_bytes(const TrainingConfig& config) const {
   const int64_t slab = store_.SlabBytes(1) - store_.SlabBytes(0);
-  return config.accumulate_batches > 1 ? slab * static_cast<int64_t>(updates_.size()) : 0;
+  return config.accumulate_batches > 1
+             ? SaturatingProduct(slab, static_cast<int64_t>(updates_.size()))
+             : 0;
 }
 
 absl::Status Programs::Bind() {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
+#include "engine/data/fingerprint.h"
 #include "engine/train/evaluation.h"
 #include "engine/train/graphs.h"
 
@@ -56,6 +57,15 @@ absl::StatusOr<TaskGraph> Task::BuildForward(const TrainingConfig&, const DataIn
 
 absl::StatusOr<Evaluation> Task::Evaluate(const EvaluationContext& context) const {
   return EvaluateRows(*this, context);
+}
+
+absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                              const TrainingConfig& config, const Task& task) {
+  HONE_ASSIGN_OR_RETURN(data::LoadedData data, task.MakeExamples(options, config));
+  if (data.fingerprint.empty() && data.dataset.own() != nullptr) {
+    data.fingerprint = data::Fingerprint(data);
+  }
+  return data;
 }
 
 absl::StatusOr<data::LoadedData> Task::MakeExamples(const data::LoadOptions& options,

@@ -227,12 +227,9 @@ absl::StatusOr<TaskOptions> RegressionFromJson(const nlohmann::json& json);
 std::unique_ptr<Task> MakeTask(const TaskOptions& options);
 absl::StatusOr<TaskOptions> TaskOptionsFromJson(const nlohmann::json& json);
 
-// Task::MakeExamples.
-inline absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
-                                                     const TrainingConfig& config,
-                                                     const Task& task) {
-  return task.MakeExamples(options, config);
-}
+// Task::MakeExamples, with the fingerprint of a task's own examples.
+absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                              const TrainingConfig& config, const Task& task);
 // With the counts by bucket.
 DataInfo InfoOf(const data::LoadedData& loaded, const Task& task);
 

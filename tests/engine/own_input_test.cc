@@ -3,6 +3,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_join.h"
+#include "engine/data/prepare.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/train/graphs.h"
 #include "engine/train/supervised.h"
@@ -21,20 +23,26 @@ struct Words final : data::OwnExamples {
   std::vector<std::string> words;
   int64_t size() const override { return static_cast<int64_t>(words.size()); }
   int64_t bytes() const override { return size() * static_cast<int64_t>(sizeof(std::string)); }
+  uint64_t content_hash() const override {
+    const std::string all = absl::StrJoin(words, " ");
+    return data::ContentHash(all.data(), static_cast<int64_t>(all.size()));
+  }
 };
 
 constexpr int64_t kLetters = 26;
 
 class CountVowels final : public SupervisedTask {
  public:
+  explicit CountVowels(std::string more = "engine") : more_(std::move(more)) {}
   absl::string_view name() const override { return "count vowels"; }
   absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
   absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions&,
                                                 const TrainingConfig&) const override {
     auto own = std::make_shared<Words>();
     for (char c = 'a'; c <= 'z'; ++c) {
-      for (const char* rest : {"", "ai", "trust", "engine"}) {
-        own->words.push_back(std::string(1, c) + rest);
+      for (const std::string& rest :
+           {std::string(), std::string("ai"), std::string("trust"), more_}) {
+        own->words.push_back(c + rest);
       }
     }
     data::LoadedData data;
@@ -92,6 +100,8 @@ class CountVowels final : public SupervisedTask {
   static const std::string& WordOf(const data::Dataset& dataset, int32_t row) {
     return static_cast<const Words*>(dataset.own())->words[static_cast<size_t>(row)];
   }
+
+  const std::string more_;
 };
 
 class OwnInput : public TaskTest {};
@@ -106,6 +116,13 @@ TEST_F(OwnInput, OfATaskIsLearnedFromWithoutTheDataFolderKnowingIt) {
   const std::vector<float> weight = Values("dense_1.weight");
   EXPECT_GT(weight['e' - 'a'], 0.7);
   EXPECT_LT(weight['r' - 'a'], 0.5);
+}
+
+TEST_F(OwnInput, HasAFingerprintByWhichOtherExamplesAreNoticed) {
+  const std::string first = LoadExamples(config_.data, config_, CountVowels())->fingerprint;
+  EXPECT_FALSE(first.empty());
+  EXPECT_EQ(LoadExamples(config_.data, config_, CountVowels())->fingerprint, first);
+  EXPECT_NE(LoadExamples(config_.data, config_, CountVowels("motor"))->fingerprint, first);
 }
 
 TEST(OwnInputOfAModel, ComesBackFromItsFile) {

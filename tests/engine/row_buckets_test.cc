@@ -71,6 +71,19 @@ TEST(BatchesByBucket, GoOnFromAnyPositionAsIfNeverStopped) {
   }
 }
 
+// As of a checkpoint over rows of other lengths.
+TEST(BatchesByBucket, APositionInsideABatchGoesOnAtTheNextOne) {
+  for (int64_t next = 0; next < 50; ++next) {
+    data::Batches batches(Range(50), {.batch_size = 8, .bucket_of = LengthOfRow});
+    batches.Seek({0, next});
+    while (batches.position().epoch == 0) {
+      const data::Batch batch = batches.Next();
+      EXPECT_GE(batch.begin.next, next);
+      EXPECT_LE(batch.begin.next + static_cast<int64_t>(batch.rows.size()), 50);
+    }
+  }
+}
+
 TEST(BatchesByBucket, OfOneBucketAreThePlainPermutation) {
   std::vector<int32_t> order = Range(50);
   RandomStream stream(4, "shuffle", 2);
