@@ -11,6 +11,7 @@
 #include <set>
 #include <system_error>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -25,6 +26,8 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxFiles = 10'000;
 constexpr char kAttemptPrefix[] = "attempt-";
+// In the folder of a job whose checkpoints were removed: it is not one that never had any.
+constexpr char kRemovedMark[] = "checkpoints-removed";
 constexpr const char* kParts[] = {"runs", "models", "cache", "datasets", "uploads", "tmp"};
 
 absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
@@ -147,7 +150,7 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Lock(const std::st
   const std::string real = fs::canonical(root, error).string();
   HONE_RETURN_IF_ERROR(ToStatus(error, root));
   const std::string lock = real + "/lock";
-  int fd = ::open(lock.c_str(), O_RDONLY | create | O_CLOEXEC, 0644);
+  int fd = ::open(lock.c_str(), (create != 0 ? O_RDWR : O_RDONLY) | create | O_CLOEXEC, 0644);
   if (fd < 0 && errno == ENOENT) {
     fd = ::open(real.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // no server was ever here
   }
@@ -236,15 +239,20 @@ std::vector<std::string> DataDirectory::RunsWithCheckpoints() const {
 void DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
   std::error_code error;
   fs::directory_iterator it(CheckpointsPath(absl::StrCat(root_, "/runs/", job_id)), error);
+  bool any = false;
   for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
+    // What a killed worker left half written was no checkpoint.
+    any = any || !absl::StartsWith(it->path().filename().string(), ".");
     Remove(it->path().string());
+  }
+  if (any) {
+    WriteFileAtomically(absl::StrCat(root_, "/runs/", job_id, "/", kRemovedMark), "").IgnoreError();
   }
 }
 
 bool DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
-  const std::string path = CheckpointsPath(absl::StrCat(root_, "/runs/", job_id));
   std::error_code error;
-  return fs::is_directory(path, error) && fs::is_empty(path, error);
+  return fs::exists(absl::StrCat(root_, "/runs/", job_id, "/", kRemovedMark), error);
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

@@ -76,6 +76,13 @@ TEST_F(DataDirectoryTest, RemovedCheckpointsAreToldFromOnesThatNeverWere) {
   EXPECT_FALSE(directory->CheckpointsWereRemoved("other"));
 }
 
+TEST_F(DataDirectoryTest, AFirstCheckpointThatWasNeverWholeWasNotRemoved) {
+  const auto directory = *DataDirectory::Open(root_);
+  fs::create_directories(*directory->PrepareAttempt("old", 1) + "/checkpoints/.tmp-1");
+  directory->RemoveCheckpoints("old");
+  EXPECT_FALSE(directory->CheckpointsWereRemoved("old"));
+}
+
 TEST_F(DataDirectoryTest, OpenedAsItIsItStaysAsItIs) {
   fs::create_directories(root_);
   ASSERT_THAT(DataDirectory::OpenAsItIs(root_), ::hone::testing::IsOk());

@@ -6,9 +6,10 @@ namespace {
 TEST_F(RpcTest, ARetryWhoseCheckpointsWereRemovedIsRefusedUnlessItBeginsAnew) {
   const std::string name = Create(Request("bad data once")).name();
   Watch(name);
-  const std::string run = root_ + "/runs/" + name.substr(5) + "/attempt-1/checkpoints";
-  ASSERT_TRUE(std::filesystem::exists(run + "/step-7"));
-  std::filesystem::remove_all(run + "/step-7");
+  const std::string run = root_ + "/runs/" + name.substr(5);
+  ASSERT_TRUE(std::filesystem::exists(run + "/attempt-1/checkpoints/step-7"));
+  std::filesystem::remove_all(run + "/attempt-1/checkpoints/step-7");
+  std::ofstream(run + "/checkpoints-removed");
   v1::RetryJobRequest request;
   request.set_name(name);
   const grpc::Status refused = Retry(request);
