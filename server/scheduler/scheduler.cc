@@ -85,6 +85,7 @@ void Scheduler::Drain() {
   BeginDrain();
   if (thread_.joinable()) {
     thread_.join();
+    TakeCalls();  // of calls that were still under way
   }
 }
 

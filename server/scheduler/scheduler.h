@@ -123,6 +123,8 @@ class Scheduler {
   absl::Duration renewed_;         // leases
   absl::Duration write_again_at_;  // the store could not be written to
   absl::Duration start_again_at_;  // no worker could be started
+  std::string last_unstarted_;     // the job whose worker could not be started
+  int starts_in_place_ = 0;        // of it, one after another
   int failed_starts_ = 0;          // since the last that could
   absl::Duration lost_write_logged_ = -absl::InfiniteDuration();
   std::atomic<int> running_count_ = 0;

@@ -10,6 +10,12 @@
 
 namespace hone::server::scheduler {
 
+namespace {
+
+constexpr int kStartsInPlace = 3;
+
+}  // namespace
+
 void Scheduler::StartJobs(absl::Time now) {
   while (!stopping_ && SteadyNow() >= start_again_at_ &&
          static_cast<int>(running_.size() + unstarted_.size()) < options_.concurrent_jobs) {
@@ -76,12 +82,17 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
              {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
   const std::string message =
       absl::StrCat("the worker cannot be started: ", attempt.status().message());
-  if (!prepared.ok()) {
+  starts_in_place_ = job.id == last_unstarted_ ? starts_in_place_ + 1 : 1;
+  last_unstarted_ = job.id;
+  if (!prepared.ok() || starts_in_place_ > kStartsInPlace) {
+    starts_in_place_ = 0;
     unstarted_.push_back({job, Again(job, message)});
+    Wake();
     return;
   }
   // That no process can be had is the machine's fault, and would be the next job's lot, too: the
-  // job keeps its place, and nobody is started for a while.
+  // job keeps its place, and nobody is started for a while. What comes again and again may lie in
+  // its own folder: then the next job has its turn.
   unstarted_.push_back({job, {.ending = {}, .requeueing = store::Requeueing{.message = message}}});
   start_again_at_ = SteadyNow() + Delay(options_.retry_delay, failed_starts_++);
 }

@@ -140,6 +140,16 @@ TEST_F(SchedulerFaultsTest, AWorkerThatCannotBeStartedIsNoRetryOfTheJob) {
   EXPECT_EQ(Await(id, [](const jobs::Job& job) { return job.attempt == 3; }).retries, 0);
 }
 
+TEST_F(SchedulerFaultsTest, AJobWhoseOwnFolderKeepsItFromStartingHoldsUpNoOther) {
+  options_.concurrent_jobs = 1;
+  options_.retry_delay = absl::Milliseconds(200);
+  const std::string first = Insert("succeed"), second = Insert("succeed");
+  std::filesystem::create_directories(*directory_->PrepareAttempt(first, 1) + "/request.pb");
+  Start();
+  EXPECT_EQ(AwaitEnd(second).state, JobState::kSucceeded);
+  EXPECT_FALSE(jobs::IsEnd(store_->Get(first)->state));
+}
+
 TEST_F(SchedulerFaultsTest, ACancellationIsToldAlsoWhereTheStoreFailedMeanwhile) {
   Start();
   const std::string id = Insert("wait");
