@@ -22,6 +22,7 @@
 namespace hone::client {
 namespace {
 
+constexpr int kDefaultPort = 50051;
 constexpr auto kUnaryDeadline = std::chrono::seconds(60);
 // Of a call that reads a data set whole.
 constexpr auto kReadingDeadline = std::chrono::hours(1);
@@ -284,8 +285,9 @@ std::unique_ptr<Client> Client::ForServer(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return std::make_unique<GrpcClient>(
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  return std::make_unique<GrpcClient>(grpc::CreateCustomChannel(
+      absl::StrContains(address, ':') ? address : absl::StrCat(address, ":", kDefaultPort),
+      grpc::InsecureChannelCredentials(), arguments));
 }
 
 }  // namespace hone::client

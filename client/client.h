@@ -33,7 +33,7 @@ class WatchStream {
 // again while the server asks for it within 30 seconds. Thread safe. Streams must not outlive it.
 class Client {
  public:
-  // Does not connect yet. `address`: host:port.
+  // Does not connect yet. `address`: host:port; port 50051 where it has none.
   static std::unique_ptr<Client> ForServer(const std::string& address);
   virtual ~Client() = default;
 

@@ -123,10 +123,7 @@ int Main(int argc, char** argv) {
   app.add_option("--server", globals.server, "address of the server, host:port")
       ->envname("HONE_SERVER")
       ->check([](const std::string& address) {
-        return absl::StrContains(address, ':')
-                   ? ""
-                   : absl::StrCat("must be host:port, such as 127.0.0.1:50051, got `", address,
-                                  "`");
+        return address.empty() ? "must be host:port, such as 127.0.0.1:50051" : "";
       })
       ->capture_default_str();
   app.add_option("--output", output,

@@ -107,6 +107,8 @@ absl::StatusOr<v1::Dataset> PutFile(
         furthest = begun->offset();
         moved = SteadyNow();
       }
+      // All of it is there: the server checks it, and the stream waits for that.
+      const bool sends = begun->offset() < header.bytes();
       header.set_offset(begun->offset());
       FileReader file(options.path, begun->offset());
       int64_t sent = begun->offset();
@@ -121,7 +123,7 @@ absl::StatusOr<v1::Dataset> PutFile(
       if (dataset.ok()) {
         return dataset;
       }
-      moved += SteadyNow() - opened;
+      moved += sends ? SteadyNow() - opened : absl::ZeroDuration();
       status = dataset.status();
     }
     if (!reached || !IsCut(status) || SteadyNow() - moved > options.patience) {

@@ -122,8 +122,8 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   return request;
 }
 
-// After a job that was refused: nothing ran that anybody could go on with. Of a folder that the
-// user chose only what this run wrote goes.
+// After a job that was refused: nothing ran that anybody could go on with. In a folder that the
+// user chose, and which was empty, what this run wrote goes.
 void Forget(const RunOptions& options, const std::string& run_directory) {
   std::error_code ignored;
   if (options.run_directory.empty()) {
@@ -153,6 +153,10 @@ int Run(const RunOptions& options, const Globals& globals) {
   if (options.file.empty() && options.resume.empty()) {
     return Fail(absl::InvalidArgumentError("give a job file, or --resume DIR"), globals);
   }
+  std::error_code error;
+  const bool holds_files = !options.run_directory.empty() &&
+                           std::filesystem::exists(options.run_directory, error) &&
+                           !std::filesystem::is_empty(options.run_directory, error);
   const absl::StatusOr<v1::WorkerRequest> request = MakeRequest(options);
   if (!request.ok()) {
     return Fail(request.status(), globals);
@@ -171,7 +175,7 @@ int Run(const RunOptions& options, const Globals& globals) {
       !status.ok()) {
     return Fail(status, globals);
   }
-  if (story.job().end_reason() == v1::Job::INVALID_SPEC && options.resume.empty()) {
+  if (story.job().end_reason() == v1::Job::INVALID_SPEC && options.resume.empty() && !holds_files) {
     Forget(options, request->run_directory());
   }
   if (globals.json) {
