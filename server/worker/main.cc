@@ -41,7 +41,7 @@ void WatchParent() {
 constexpr rlim_t kOpenFiles = 256;
 
 // Under sanitizers memory is no measure.
-void LimitMemory(int64_t bytes) {
+void LimitMemory([[maybe_unused]] int64_t bytes) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   if (bytes > 0) {
     const rlimit limit{static_cast<rlim_t>(bytes), static_cast<rlim_t>(bytes)};
