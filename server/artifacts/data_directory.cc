@@ -237,22 +237,29 @@ std::vector<std::string> DataDirectory::RunsWithCheckpoints() const {
 }
 
 void DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
-  std::error_code error;
-  fs::directory_iterator it(CheckpointsPath(absl::StrCat(root_, "/runs/", job_id)), error);
+  const std::string run = absl::StrCat(root_, "/runs/", job_id);
+  std::vector<std::string> folders;
   bool any = false;
+  std::error_code error;
+  fs::directory_iterator it(CheckpointsPath(run), error);
   for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
     // What a killed worker left half written was no checkpoint.
     any = any || !absl::StartsWith(it->path().filename().string(), ".");
-    Remove(it->path().string());
+    folders.push_back(it->path().string());
   }
+  // The mark comes first: a server that is killed in between has told nothing that is not so.
   if (any) {
-    WriteFileAtomically(absl::StrCat(root_, "/runs/", job_id, "/", kRemovedMark), "").IgnoreError();
+    WriteFileAtomically(absl::StrCat(run, "/", kRemovedMark), "").IgnoreError();
+  }
+  for (const std::string& folder : folders) {
+    Remove(folder);
   }
 }
 
 bool DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
+  const std::string run = absl::StrCat(root_, "/runs/", job_id);
   std::error_code error;
-  return fs::exists(absl::StrCat(root_, "/runs/", job_id, "/", kRemovedMark), error);
+  return fs::exists(absl::StrCat(run, "/", kRemovedMark), error) && CheckpointsOf(run).empty();
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

@@ -76,6 +76,13 @@ TEST_F(DataDirectoryTest, RemovedCheckpointsAreToldFromOnesThatNeverWere) {
   EXPECT_FALSE(directory->CheckpointsWereRemoved("other"));
 }
 
+TEST_F(DataDirectoryTest, AMarkBesideCheckpointsThatAreStillThereSaysNothing) {
+  const auto directory = *DataDirectory::Open(root_);
+  Checkpoint(*directory, "old");
+  std::ofstream(root_ + "/runs/old/checkpoints-removed");  // killed before it removed them
+  EXPECT_FALSE(directory->CheckpointsWereRemoved("old"));
+}
+
 TEST_F(DataDirectoryTest, AFirstCheckpointThatWasNeverWholeWasNotRemoved) {
   const auto directory = *DataDirectory::Open(root_);
   fs::create_directories(*directory->PrepareAttempt("old", 1) + "/checkpoints/.tmp-1");
