@@ -56,6 +56,18 @@ class StreamsTest : public RpcTest {
     upload->writer->WritesDone();
     return upload->writer->Finish();
   }
+  // Comes again, as it is told, until it is taken.
+  void ExpectRoomInTheEnd() {
+    grpc::Status status;
+    for (int i = 0; i < 6000; ++i) {
+      status = SendWhole();
+      if (status.ok()) {
+        return;
+      }
+      ::usleep(10'000);
+    }
+    ADD_FAILURE() << status.error_message();
+  }
 };
 
 TEST_F(StreamsTest, MoreUploadsThanTheLimitAreRefused) {
@@ -67,15 +79,7 @@ TEST_F(StreamsTest, UploadsWithoutAWordMakeRoomForOthersAndAreToldToComeBack) {
   config_.transfer_idle = absl::ZeroDuration();
   Start();
   const auto silent = Silent(Transfers::kMost);
-  grpc::Status status;
-  for (int i = 0; i < 6000; ++i) {
-    status = SendWhole();
-    if (status.ok()) {
-      break;
-    }
-    ::usleep(10'000);
-  }
-  EXPECT_TRUE(status.ok()) << status.error_message();
+  ExpectRoomInTheEnd();
   EXPECT_EQ(silent[0]->writer->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
@@ -97,15 +101,7 @@ TEST_F(StreamsTest, ADownloadThatNobodyTakesMakesRoom) {
   v1::DownloadModelResponse chunk;
   ASSERT_TRUE(download->Read(&chunk));
   const auto silent = Silent(Transfers::kMost - 1);
-  grpc::Status status;
-  for (int i = 0; i < 6000; ++i) {
-    status = SendWhole();
-    if (status.ok()) {
-      break;
-    }
-    ::usleep(10'000);
-  }
-  EXPECT_TRUE(status.ok()) << status.error_message();
+  ExpectRoomInTheEnd();
   while (download->Read(&chunk)) {
   }
   EXPECT_FALSE(download->Finish().ok());
