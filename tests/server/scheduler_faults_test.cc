@@ -10,33 +10,26 @@
 #include <fstream>
 #include <functional>
 
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "server/metrics/prometheus.h"
-#include "server/scheduler/scheduler.h"
-#include "server/store/sqlite_store.h"
+#include "tests/server/scheduler_testing.h"
 #include "tests/server/sqlite_faults.h"
-#include "tests/support/status_matchers.h"
 
 namespace hone::server::scheduler {
 namespace {
 
-using ::hone::testing::IsOk;
 using jobs::JobState;
 
-class SchedulerFaultsTest : public ::testing::Test {
+// Sees the connections that the store opens, so it is a base that comes before the store.
+struct Connections {
+  store::OpenedConnections connections;
+};
+
+// The same with another connection to the store's file, and a count of the writes that fail.
+class SchedulerFaultsTest : private Connections, public SchedulerTest {
  protected:
-  SchedulerFaultsTest()
-      : root_(absl::StrCat(::testing::TempDir(), "/sched-faults-", ::getpid(), "-", counter_++)) {
-    options_ = {.worker = HONE_SCRIPTED_WORKER,
-                .concurrent_jobs = 2,
-                .threads = 2,
-                .grace = absl::Milliseconds(300),
-                .silence = absl::Seconds(60),
-                .retry_delay = absl::Milliseconds(10)};
-    directory_ = *artifacts::DataDirectory::Open(root_);
-    store_ = *store::OpenSqliteStore(directory_->store_path());
-    sqlite3_busy_timeout(connections_.writer(), 0);
+  SchedulerFaultsTest() {
+    options_.grace = absl::Milliseconds(300);
+    sqlite3_busy_timeout(connections.writer(), 0);
     other_ = std::make_unique<store::OtherConnection>(directory_->store_path());
     writer_ = std::make_unique<store::Writer>(
         *store_, [](const store::LoggedEvent&) {},
@@ -45,26 +38,6 @@ class SchedulerFaultsTest : public ::testing::Test {
   ~SchedulerFaultsTest() override {
     scheduler_.reset();
     writer_.reset();
-    store_.reset();
-    other_.reset();
-    directory_.reset();
-    std::filesystem::remove_all(root_);
-  }
-  void Start() {
-    scheduler_ = std::make_unique<Scheduler>(options_, *writer_, *directory_, registry_);
-    scheduler_->Start();
-  }
-  std::string Insert(const std::string& what) {
-    v1::JobSpec spec;
-    spec.set_display_name(what);
-    spec.mutable_classification();
-    const auto job = writer_->Run<jobs::Job>([&](store::JobStore& store) {
-      return store.Insert({.id = jobs::NewId(), .spec = spec}, absl::Now());
-    });
-    if (scheduler_ != nullptr) {
-      scheduler_->Wake();
-    }
-    return job->id;
   }
   static void Until(const std::function<bool()>& reached, const std::string& what) {
     const absl::Time deadline = absl::Now() + absl::Seconds(60);
@@ -77,28 +50,9 @@ class SchedulerFaultsTest : public ::testing::Test {
     const int wanted = failed_writes_ + more;
     Until([&] { return failed_writes_ >= wanted; }, "the writes do not fail");
   }
-  jobs::Job Await(const std::string& id, const std::function<bool(const jobs::Job&)>& wanted) {
-    Until([&] { return wanted(*store_->Get(id)); }, "the job does not get there");
-    return *store_->Get(id);
-  }
-  jobs::Job AwaitEnd(const std::string& id) {
-    return Await(id, [](const jobs::Job& job) { return jobs::IsEnd(job.state); });
-  }
-  jobs::Job AwaitFirstStep(const std::string& id) {
-    return Await(id, [](const jobs::Job& job) { return job.progress.step() > 0; });
-  }
 
-  static inline int counter_ = 0;
-  const std::string root_;
-  SchedulerOptions options_;
-  metrics::Registry registry_;
   std::atomic<int> failed_writes_ = 0;
-  store::OpenedConnections connections_;
-  std::unique_ptr<artifacts::DataDirectory> directory_;
-  std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::OtherConnection> other_;
-  std::unique_ptr<store::Writer> writer_;
-  std::unique_ptr<Scheduler> scheduler_;
 };
 
 TEST_F(SchedulerFaultsTest, AnEndThatTheStoreCannotTakeIsWrittenWhenItCan) {
@@ -229,10 +183,7 @@ TEST_F(SchedulerFaultsTest, AWorkerThatDoesNotDieHoldsUpNoOtherJob) {
   if (!holder->holds()) {
     GTEST_SKIP() << "may not trace processes";
   }
-  ASSERT_THAT(writer_->Run<jobs::Job>(
-                  [&](store::JobStore& store) { return store.RequestCancel(stuck, absl::Now()); }),
-              IsOk());
-  scheduler_->Stop(stuck);
+  Cancel(stuck);
   const auto dead = [pid = FindWorker(stuck)] {
     std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
     const std::string line((std::istreambuf_iterator<char>(file)), {});
