@@ -49,7 +49,7 @@ std::string Result(const v1::Evaluation& evaluation) {
 std::string Progress(const v1::Job& job) {
   if (job.state() == v1::Job::QUEUED) {
     if (job.queue_position() == 0) {
-      return "";
+      return job.message();
     }
     return absl::StrCat("number ", job.queue_position(), " in the queue",
                         job.has_queue_eta_seconds() && job.queue_eta_seconds() >= 1
@@ -148,7 +148,8 @@ int Show(const std::string& name, const Globals& globals) {
   };
   add("job", job->name());
   add("state", absl::StrCat(Lower(v1::Job::State_Name(job->state())), "  ", Progress(*job)));
-  add("why", story.ended() ? "" : job->message());
+  const bool held = job->state() == v1::Job::QUEUED && job->queue_position() == 0;  // said above
+  add("why", story.ended() || held ? "" : job->message());
   add("created", When(job->create_time()));
   add("started", When(job->start_time()));
   add("ended", When(job->end_time()));

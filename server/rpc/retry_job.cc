@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -52,12 +53,17 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
         absl::StrCat("the checkpoints of ", request.name(),
                      ", with which it would begin, were removed; `from_start` begins anew"));
   }
+  if (static_cast<int>(old.spec.training().threads()) > deps.config.threads) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        request.name(), " asks for ", old.spec.training().threads(), " threads, this server has ",
+        deps.config.threads, "; submit it anew with a smaller training.threads"));
+  }
   HONE_RETURN_IF_ERROR(CheckRoom(deps));
   HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset,
                         FindDataset(old.spec.data().dataset(), deps));
   HONE_RETURN_IF_ERROR(CheckDataset(old, dataset, request.from_start()));
   job.spec = old.spec;
-  job.threads = old.threads;
+  job.threads = std::min(old.threads, deps.config.threads);
   Candidate candidate{.job = std::move(job)};
   HONE_ASSIGN_OR_RETURN(candidate.model_directory, PretrainedDirectory(old.spec, deps));
   HONE_ASSIGN_OR_RETURN(candidate.dataset_path, deps.datasets.PathOf(old.spec.data().dataset()));

@@ -82,6 +82,9 @@ class Scheduler {
   int FreeThreads() const;
   double SecondsLeft() const;
   void StartJobs(absl::Time now);
+  // The first job of the queue that can be started now, claimed. Those before it that this server
+  // can never start are held, which the log tells.
+  absl::StatusOr<std::optional<jobs::Job>> ClaimNext(absl::Time now);
   // Its folder, with what it begins with.
   absl::StatusOr<AttemptOptions> PrepareAttempt(const jobs::Job& job) const;
   void Launch(const jobs::Job& job, absl::Time now);

@@ -13,15 +13,30 @@ namespace hone::server::scheduler {
 namespace {
 
 constexpr int kStartsInPlace = 3;
+// Jobs that are held in one transaction.
+constexpr int kHeldAtOnce = 100;
+
+// Why a server with so many threads, and so many bytes for each job (0: no limit), can never start
+// the job; "": it can.
+std::string WhyNever(const jobs::Job& job, int threads, int64_t memory_bytes) {
+  if (job.threads > threads) {
+    return absl::StrCat("it cannot be started here: it asks for ", job.threads,
+                        " threads, the server has ", threads);
+  }
+  const int64_t needed = job.plan.peak_memory_bytes();
+  if (memory_bytes > 0 && needed > memory_bytes) {
+    return absl::StrCat("it cannot be started here: it needs about ", (needed >> 20) + 1,
+                        " MiB of memory, the server gives each job ", (memory_bytes >> 20) + 1);
+  }
+  return "";
+}
 
 }  // namespace
 
 void Scheduler::StartJobs(absl::Time now) {
   while (!stopping_ && SteadyNow() >= start_again_at_ &&
          static_cast<int>(running_.size() + unstarted_.size()) < options_.concurrent_jobs) {
-    const int free = FreeThreads();
-    const auto claimed = writer_.Run<std::optional<jobs::Job>>(
-        [&](store::JobStore& store) { return store.Claim(free, now); });
+    const auto claimed = ClaimNext(now);
     if (!claimed.ok()) {
       LostWrite("no job can be claimed", "", claimed.status());
       return;
@@ -31,6 +46,38 @@ void Scheduler::StartJobs(absl::Time now) {
     }
     Launch(**claimed, now);
   }
+}
+
+absl::StatusOr<std::optional<jobs::Job>> Scheduler::ClaimNext(absl::Time now) {
+  const int free = FreeThreads();
+  std::vector<std::pair<std::string, std::string>> held;  // jobs and why
+  const auto claimed = writer_.Run<std::optional<jobs::Job>>(
+      [&](store::JobStore& store) -> absl::StatusOr<std::optional<jobs::Job>> {
+        while (held.size() < kHeldAtOnce) {
+          HONE_ASSIGN_OR_RETURN(std::optional<jobs::Job> next, store.Next(now));
+          if (!next.has_value()) {
+            return std::nullopt;
+          }
+          // Who named no number is content with what there is.
+          if (next->spec.training().threads() == 0 && next->threads > options_.threads) {
+            next->threads = options_.threads;
+            HONE_RETURN_IF_ERROR(store.SetThreads(next->id, options_.threads));
+          }
+          const std::string why = WhyNever(*next, options_.threads, options_.memory_bytes_per_job);
+          if (why.empty()) {
+            return store.Claim(free, now);
+          }
+          HONE_RETURN_IF_ERROR(store.Hold(next->id, why, now));
+          held.emplace_back(next->id, why);
+        }
+        return std::nullopt;
+      });
+  if (claimed.ok()) {
+    for (const auto& [job, why] : held) {
+      log::Warning("job is held; those behind it pass", {{"job", job}, {"reason", why}});
+    }
+  }
+  return claimed;
 }
 
 absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) const {

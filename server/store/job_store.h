@@ -128,8 +128,15 @@ class JobStore {
   // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
   // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more.
   virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
-  // QUEUED → RUNNING with attempt + 1 for the first job of the queue (by priority, then age) whose
-  // time has come, if it asks for at most `threads`.
+  // The first job of the queue (by priority, then age) whose time has come and that is not held.
+  virtual absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) = 0;
+  // Lets those behind a job of the queue pass it: it is not claimed until the next Recover, or
+  // until it has been paused and resumed. `reason` becomes its message.
+  virtual absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) = 0;
+  // A job of the queue asks for so many threads from now on.
+  virtual absl::Status SetThreads(const std::string& id, int threads) = 0;
+  // QUEUED → RUNNING with attempt + 1 for the job that Next gives, if it asks for at most
+  // `threads`: where it waits for them, no other job is claimed.
   virtual absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) = 0;
   // Appends to the log of a job that runs under this attempt; ABORTED otherwise.
   virtual absl::Status Append(const std::string& id, int attempt, const Report& report,
@@ -167,7 +174,8 @@ class JobStore {
   // many.
   virtual absl::StatusOr<int> FailOverdue(absl::Time now) = 0;
   // At start: what this server ran when it ended, and what others claimed and have not renewed for
-  // kLease, goes back into the queue, or to its end when that was asked for; how many jobs.
+  // kLease, goes back into the queue, or to its end when that was asked for; how many jobs. No job
+  // is held any more.
   virtual absl::StatusOr<int> Recover(absl::Time now) = 0;
   // Keeps this server's claims for kLease from now.
   virtual absl::Status RenewLeases(absl::Time now) = 0;

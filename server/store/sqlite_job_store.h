@@ -48,6 +48,9 @@ class SqliteStore final : public JobStore {
 
   absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) override;
   absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) override;
+  absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) override;
+  absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) override;
+  absl::Status SetThreads(const std::string& id, int threads) override;
   absl::StatusOr<std::optional<jobs::Job>> Claim(int threads, absl::Time now) override;
   absl::Status Append(const std::string& id, int attempt, const Report& report,
                       absl::Time now) override;
@@ -113,6 +116,7 @@ class SqliteStore final : public JobStore {
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
   absl::StatusOr<JobRow> Load(const std::string& id);
   absl::StatusOr<JobRow> LoadBy(Statement& statement);
+  absl::StatusOr<JobRow> LoadNext(absl::Time now);
   absl::Status CheckOrigins(const NewJob& job);
   absl::Status CheckNobodyBeginsWith(const std::string& model_id);
   // Loads the job, moves it from the state that it has to the one that `next` gives for that one
@@ -134,10 +138,11 @@ class SqliteStore final : public JobStore {
   bool in_batch_ = false;            // Commit is at its writes
   bool broken_ = false;              // SQLite has rolled the batch back
   absl::Status why_broken_;
-  Statement insert_, load_, load_request_, next_, change_, append_, event_, model_, mine_, label_,
-      overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_,
-      clean_, delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_,
-      old_models_, excess_models_, excess_but_best_, heavy_models_, pin_;
+  Statement insert_, load_, load_request_, next_, hold_, release_, set_threads_, change_, append_,
+      event_, model_, mine_, label_, overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_,
+      garbage_, delete_events_, clean_, delete_model_, without_model_, has_model_, retry_,
+      beginner_, excess_, bytes_, old_models_, excess_models_, excess_but_best_, heavy_models_,
+      pin_;
 };
 
 }  // namespace hone::server::store

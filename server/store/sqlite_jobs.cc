@@ -53,8 +53,13 @@ absl::Status SqliteStore::PrepareJobs() {
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
-      {&next_, select + "WHERE state = 'QUEUED' AND NOT (not_before BETWEEN ?1 AND ?2) "
-                        "ORDER BY priority DESC, row LIMIT 1"},
+      {&next_, select + "WHERE state = 'QUEUED' AND held = 0 AND "
+                        "NOT (not_before BETWEEN ?1 AND ?2) ORDER BY priority DESC, row LIMIT 1"},
+      {&hold_,
+       "UPDATE job SET held = 1, message = ?, last_sequence = last_sequence + 1 "
+       "WHERE row = ? AND state = 'QUEUED'"},
+      {&release_, "UPDATE job SET held = 0, message = '' WHERE held = 1"},
+      {&set_threads_, "UPDATE job SET threads = ? WHERE id = ? AND state = 'QUEUED'"},
       {&overdue_, select + "INDEXED BY job_by_deadline WHERE state IN ('QUEUED', 'PAUSED') AND "
                            "deadline > 0 AND deadline <= ? LIMIT 1"},
       {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
@@ -66,7 +71,7 @@ absl::Status SqliteStore::PrepareJobs() {
        "('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ?"},
       {&change_,
        "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, "
-       "message = ?, owner = coalesce(?, owner), failures = coalesce(?, failures), "
+       "message = ?, held = 0, owner = coalesce(?, owner), failures = coalesce(?, failures), "
        "retries = coalesce(?, retries), not_before = coalesce(?, not_before), "
        "lease = coalesce(?, lease), start_time = coalesce(?, start_time), "
        "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
@@ -209,9 +214,40 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
   return std::move(row.job);
 }
 
+absl::StatusOr<JobRow> SqliteStore::LoadNext(absl::Time now) {
+  return LoadBy(next_.Reset().Int(ToNanos(now) + 1).Int(ToNanos(now + kLongestDelay)));
+}
+
+absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Next(absl::Time now) {
+  absl::StatusOr<JobRow> row = LoadNext(now);
+  if (absl::IsNotFound(row.status())) {
+    return std::nullopt;
+  }
+  HONE_RETURN_IF_ERROR(row.status());
+  return std::move(row->job);
+}
+
+absl::Status SqliteStore::Hold(const std::string& id, const std::string& reason, absl::Time now) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    HONE_RETURN_IF_ERROR(hold_.Reset().Text(reason).Int(row.row).Run());
+    if (sqlite3_changes(connection_.get()) != 1) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "job ", id, " is ", jobs::StateName(row.job.state), " and waits for nothing"));
+    }
+    v1::Event event;
+    event.mutable_state()->set_state(std::string(jobs::StateName(JobState::kQueued)));
+    event.mutable_state()->set_message(reason);
+    return Log(row, std::move(event), row.job.last_sequence + 1, row.job.attempt, now);
+  });
+}
+
+absl::Status SqliteStore::SetThreads(const std::string& id, int threads) {
+  return set_threads_.Reset().Int(threads).Text(id).Run();
+}
+
 absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::Time now) {
-  const absl::StatusOr<JobRow> row =
-      LoadBy(next_.Reset().Int(ToNanos(now) + 1).Int(ToNanos(now + kLongestDelay)));
+  const absl::StatusOr<JobRow> row = LoadNext(now);
   if (absl::IsNotFound(row.status())) {
     return std::nullopt;
   }
@@ -317,6 +353,8 @@ absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requ
 }
 
 absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
+  // Another server than the one that held them may have room for them.
+  HONE_RETURN_IF_ERROR(release_.Reset().Run());
   for (int recovered = 0;; ++recovered) {
     const absl::StatusOr<JobRow> row = LoadBy(mine_.Reset().Text(owner_).Int(ToNanos(now)));
     if (absl::IsNotFound(row.status())) {

@@ -52,9 +52,10 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
       reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
   HONE_RETURN_IF_ERROR(reader->retry_.Prepare(connection, kUnfinishedRetry));
   HONE_RETURN_IF_ERROR(reader->PrepareLists());
-  HONE_RETURN_IF_ERROR(reader->queue_.Prepare(
-      connection,
-      "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' ORDER BY priority DESC, row"));
+  HONE_RETURN_IF_ERROR(
+      reader->queue_.Prepare(connection,
+                             "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' AND held = 0 "
+                             "ORDER BY priority DESC, row"));
   HONE_RETURN_IF_ERROR(reader->events_.Prepare(
       connection,
       "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
@@ -193,6 +194,7 @@ absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
     }
     last = row.row;
     if (row.job.state == jobs::JobState::kQueued) {
+      row.job.queued_before = absl::InfiniteDuration();  // of one that is held
       queued.emplace(row.row, page.items.size());
     }
     page.items.push_back(std::move(row.job));

@@ -17,18 +17,20 @@ inline constexpr char kJobColumns[] =
     "last_sequence, request, dataset_sha256";
 inline constexpr int kJobColumnCount = 22;
 
-// How many jobs are in the queue up to this one; 0 for one that is not. For a SELECT over `job`; it
-// walks over all that are ahead.
+// How many jobs are in the queue up to this one; 0 for one that is not, or is held. For a SELECT
+// over `job`; it walks over all that are ahead.
 inline constexpr char kQueuePosition[] =
-    "CASE WHEN state = 'QUEUED' THEN (SELECT count(*) FROM job AS ahead "
-    "WHERE ahead.state = 'QUEUED' AND (ahead.priority > job.priority OR "
+    "CASE WHEN state = 'QUEUED' AND held = 0 THEN (SELECT count(*) FROM job AS ahead "
+    "WHERE ahead.state = 'QUEUED' AND ahead.held = 0 AND (ahead.priority > job.priority OR "
     "(ahead.priority = job.priority AND ahead.row <= job.row))) ELSE 0 END";
 
-// Milliseconds that those ahead of a job in the queue will take; NULL where one is not known.
+// Milliseconds that those ahead of a job in the queue will take; NULL where one is not known, or
+// the job is held.
 inline constexpr char kQueuedBefore[] =
-    "CASE WHEN state = 'QUEUED' THEN (SELECT CASE WHEN count(*) = count(expected_ms) "
+    "CASE WHEN state = 'QUEUED' AND held = 1 THEN NULL "
+    "WHEN state = 'QUEUED' THEN (SELECT CASE WHEN count(*) = count(expected_ms) "
     "THEN coalesce(sum(expected_ms), 0) END FROM job AS ahead "
-    "WHERE ahead.state = 'QUEUED' AND (ahead.priority > job.priority OR "
+    "WHERE ahead.state = 'QUEUED' AND ahead.held = 0 AND (ahead.priority > job.priority OR "
     "(ahead.priority = job.priority AND ahead.row < job.row))) ELSE 0 END";
 
 // A job that has not ended and goes on from the checkpoints of the one with this id.

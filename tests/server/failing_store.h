@@ -38,6 +38,15 @@ class FailingStore final : public store::JobStore {
     }
     return claimed;
   }
+  absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) override {
+    return store_.Next(now);
+  }
+  absl::Status Hold(const std::string& id, const std::string& reason, absl::Time now) override {
+    return store_.Hold(id, reason, now);
+  }
+  absl::Status SetThreads(const std::string& id, int threads) override {
+    return store_.SetThreads(id, threads);
+  }
   absl::Status Append(const std::string& id, int attempt, const store::Report& report,
                       absl::Time now) override {
     HONE_RETURN_IF_ERROR(Try());

@@ -51,10 +51,13 @@ class HonedTest : public ::testing::Test {
     ASSERT_EQ(posix_spawn(&pid_, HONE_HONED, &actions, nullptr, argv.data(), environ), 0);
     posix_spawn_file_actions_destroy(&actions);
   }
-  // Starts honed on free ports and connects to it.
-  void Start() {
-    Spawn({"--data-dir", root_ + "/data", "--listen", "127.0.0.1:0", "--metrics-listen",
-           "127.0.0.1:0", "--worker", HONE_SCRIPTED_WORKER, "--log-format", log_format_});
+  // Starts honed on free ports, with `more` flags, and connects to it.
+  void Start(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> flags = {
+        "--data-dir",  root_ + "/data", "--listen",           "127.0.0.1:0",  "--metrics-listen",
+        "127.0.0.1:0", "--worker",      HONE_SCRIPTED_WORKER, "--log-format", log_format_};
+    flags.insert(flags.end(), more.begin(), more.end());
+    Spawn(flags);
     std::smatch port;
     const std::regex listening("gRPC, port ([0-9]+)");
     std::string log;
@@ -82,7 +85,7 @@ class HonedTest : public ::testing::Test {
     pid_ = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
-  std::string Create(const std::string& what, const std::string& request_id = "") {
+  std::string Create(const std::string& what, const std::string& request_id = "", int threads = 0) {
     v1::CreateJobRequest request;
     request.set_request_id(request_id);
     v1::JobSpec& spec = *request.mutable_spec();
@@ -91,6 +94,7 @@ class HonedTest : public ::testing::Test {
     spec.mutable_data()->set_dataset("mnist");
     spec.mutable_model()->add_layers()->mutable_flatten();
     spec.mutable_training()->set_epochs(1);
+    spec.mutable_training()->set_threads(threads);
     grpc::ClientContext context;
     v1::Job job;
     const grpc::Status status = stub_->CreateJob(&context, request, &job);
@@ -213,6 +217,19 @@ TEST_F(HonedTest, EveryLineOfAJsonLogIsAnObject) {
     ++lines;
   }
   EXPECT_GE(lines, 4);
+}
+
+TEST_F(HonedTest, AfterARestartWithFewerThreadsAJobThatAsksForMoreIsHeldAndOthersRun) {
+  Start({"--threads", "2"});
+  const std::string running = Create("wait", "", 2), held = Create("large", "", 2);
+  EXPECT_EQ(End(SIGKILL), -SIGKILL);
+  Start({"--threads", "1"});
+  Watch(Create("small"), "",
+        [](const v1::Event& event) { return event.state().end_reason() == "COMPLETED"; });
+  const v1::Job job = Get(held);
+  EXPECT_EQ(job.state(), v1::Job::QUEUED);
+  EXPECT_THAT(job.message(), HasSubstr("asks for 2 threads, the server has 1"));
+  EXPECT_NE(Line({"level=warning", "job is held", held.substr(5), "asks for 2 threads"}), "");
 }
 
 TEST_F(HonedTest, SigtermDrainsAndEndsWithZero) {

@@ -30,6 +30,48 @@ TEST_P(JobQueueTest, AJobThatWaitsForThreadsIsNotOvertaken) {
   EXPECT_EQ(*store_->Claim(2, kNow), std::nullopt);
 }
 
+TEST_P(JobQueueTest, AHeldJobIsPassedByThoseBehindIt) {
+  const std::string held = Insert("", 4), behind = Insert();
+  ASSERT_THAT(store_->Hold(held, "it asks for too much", kNow), IsOk());
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, behind);
+  EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
+}
+
+TEST_P(JobQueueTest, AHeldJobSaysWhyAndHasNoNumberAndNoTime) {
+  const std::string held = Insert(), behind = Insert();
+  ASSERT_THAT(store_->Hold(held, "it asks for too much", kNow), IsOk());
+  const jobs::Job job = *store_->Get(held), listed = store_->List({})->items[1];
+  EXPECT_EQ(job.message, "it asks for too much");
+  EXPECT_EQ(job.queue_position, 0);
+  EXPECT_EQ(job.queued_before, absl::InfiniteDuration());
+  EXPECT_EQ(listed.queue_position, 0);
+  EXPECT_EQ(listed.queued_before, absl::InfiniteDuration());
+  EXPECT_EQ(store_->Get(behind)->queue_position, 1);
+  EXPECT_EQ(store_->ReadEvents(held, 1, 10)->front().state().message(), "it asks for too much");
+}
+
+TEST_P(JobQueueTest, AServerThatStartsHoldsNoJob) {
+  const std::string held = Insert();
+  ASSERT_THAT(store_->Hold(held, "it asks for too much", kNow), IsOk());
+  Open();
+  ASSERT_THAT(store_->Recover(kNow), IsOk());
+  EXPECT_EQ(store_->Get(held)->message, "");
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, held);
+}
+
+TEST_P(JobQueueTest, AHeldJobThatWasPausedAndResumedIsNotHeld) {
+  const std::string held = Insert();
+  ASSERT_THAT(store_->Hold(held, "it asks for too much", kNow), IsOk());
+  ASSERT_THAT(store_->RequestPause(held, kNow), IsOk());
+  ASSERT_THAT(store_->Resume(held, kNow), IsOk());
+  EXPECT_EQ((*store_->Next(kNow))->id, held);
+}
+
+TEST_P(JobQueueTest, OnlyAJobThatWaitsIsHeld) {
+  EXPECT_THAT(store_->Hold(InsertAndClaim(), "why", kNow),
+              StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("RUNNING")));
+}
+
 TEST_P(JobQueueTest, AJobIsNotClaimedBeforeItsDelayIsOver) {
   const std::string id = InsertAndClaim();
   ASSERT_THAT(store_->Requeue(id, 1, {.charged = true, .delay = absl::Seconds(5)}, kNow), IsOk());

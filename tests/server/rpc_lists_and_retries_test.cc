@@ -19,6 +19,21 @@ TEST_F(RpcTest, ARetryWhoseCheckpointsWereRemovedIsRefusedUnlessItBeginsAnew) {
   EXPECT_TRUE(Retry(request).ok());
 }
 
+TEST_F(RpcTest, ARetryThatAsksForMoreThreadsThanThereAreIsRefused) {
+  v1::CreateJobRequest asks = Request("bad data");
+  asks.mutable_spec()->mutable_training()->set_threads(2);
+  const std::string name = Create(asks).name();
+  Watch(name);
+  config_.threads = 1;
+  config_.concurrent_jobs = 1;
+  Start();
+  v1::RetryJobRequest request;
+  request.set_name(name);
+  const grpc::Status refused = Retry(request);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_NE(refused.error_message().find("asks for 2 threads"), std::string::npos);
+}
+
 TEST_F(RpcTest, JobsOfATaskThatDoesNotExistAreRefused) {
   grpc::ClientContext context;
   v1::ListJobsRequest request;

@@ -112,6 +112,40 @@ TEST_F(SchedulerTest, ADrainQueuesTheJobAndTheNextStartResumesIt) {
   EXPECT_TRUE(resumed);
 }
 
+TEST_F(SchedulerTest, AJobThatAsksForMoreThreadsThanThereAreHoldsUpNoOther) {
+  store::NewJob large{.id = "large", .threads = 3};
+  large.spec.mutable_classification();
+  large.spec.mutable_training()->set_threads(3);
+  ASSERT_THAT(Store(large), IsOk());
+  const std::string small = Insert("");
+  Start();
+  EXPECT_EQ(AwaitEnd(small).state, JobState::kSucceeded);
+  const jobs::Job held = *store_->Get("large");
+  EXPECT_EQ(held.state, JobState::kQueued);
+  EXPECT_EQ(held.message, "it cannot be started here: it asks for 3 threads, the server has 2");
+}
+
+TEST_F(SchedulerTest, AJobThatNeedsMoreMemoryThanItsShareHoldsUpNoOther) {
+  options_.memory_bytes_per_job = int64_t{64} << 20;
+  store::NewJob large{.id = "large"};
+  large.spec.mutable_classification();
+  large.plan.set_peak_memory_bytes(int64_t{100} << 20);
+  ASSERT_THAT(Store(large), IsOk());
+  const std::string small = Insert("");
+  Start();
+  EXPECT_EQ(AwaitEnd(small).state, JobState::kSucceeded);
+  EXPECT_THAT(store_->Get("large")->message, ::testing::HasSubstr("101 MiB"));
+}
+
+TEST_F(SchedulerTest, AJobThatNamesNoNumberOfThreadsRunsWithThoseThatThereAre) {
+  store::NewJob large{.id = "large", .threads = 3};
+  large.spec.mutable_classification();
+  ASSERT_THAT(Store(large), IsOk());
+  Start();
+  EXPECT_EQ(AwaitEnd("large").state, JobState::kSucceeded);
+  EXPECT_EQ(store_->Get("large")->threads, 2);
+}
+
 TEST_F(SchedulerTest, NoMoreJobsRunThanTheLimitAllows) {
   options_.concurrent_jobs = 1;
   Start();

@@ -55,13 +55,15 @@ class SchedulerTest : public ::testing::Test {
     spec.set_display_name(what);
     spec.mutable_classification();
     spec.set_deadline_seconds(deadline_seconds);
-    const auto job = writer_->Run<jobs::Job>([&](store::JobStore& store) {
-      return store.Insert({.id = jobs::NewId(), .spec = spec}, absl::Now());
-    });
+    const auto job = Store({.id = jobs::NewId(), .spec = spec});
     if (scheduler_ != nullptr) {
       scheduler_->Wake();
     }
     return job->id;
+  }
+  absl::StatusOr<jobs::Job> Store(const store::NewJob& job) {
+    return writer_->Run<jobs::Job>(
+        [&](store::JobStore& store) { return store.Insert(job, absl::Now()); });
   }
   // Waits until the job is in a state for which `wanted` holds.
   jobs::Job Await(const std::string& id, const std::function<bool(const jobs::Job&)>& wanted) {
