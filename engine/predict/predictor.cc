@@ -7,8 +7,7 @@
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/train/checkpoints.h"
-#include "engine/train/graphs.h"
+#include "engine/tasks/graphs.h"
 
 namespace hone::engine::predict {
 namespace {
@@ -20,8 +19,8 @@ Example BytesOf(const void* data, size_t bytes) {
   return Example(begin, begin + bytes);
 }
 
-train::DataInfo InfoOf(const train::ModelFile& file) {
-  train::DataInfo info;
+tasks::DataInfo InfoOf(const tasks::ModelFile& file) {
+  tasks::DataInfo info;
   info.preprocessing = file.preprocessing;
   info.features = file.preprocessing.features();
   return info;
@@ -32,14 +31,14 @@ train::DataInfo InfoOf(const train::ModelFile& file) {
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& directory,
                                                            int threads) {
   HONE_ASSIGN_OR_RETURN(const checkpoint::Model model, checkpoint::LoadModel(directory));
-  absl::StatusOr<train::ModelFile> file = train::ModelFileFromJson(model.model_json);
+  absl::StatusOr<tasks::ModelFile> file = tasks::ModelFileFromJson(model.model_json);
   if (!file.ok()) {
     return Annotate(file.status(), directory);
   }
   std::unique_ptr<Predictor> p(new Predictor(*std::move(file)));
   p->threads_ = threads;
   const ScopedThreads scoped(threads);
-  absl::StatusOr<train::TaskGraph> forward = p->Build(1);
+  absl::StatusOr<tasks::TaskGraph> forward = p->Build(1);
   HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
   for (const Graph::Node& node : forward->built.graph->nodes()) {
     if (node.kind == Graph::Node::Kind::kParameter) {
@@ -61,16 +60,16 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   for (auto& [batch, program] : p->programs_) {
     HONE_RETURN_IF_ERROR(program.Bind(p->arena_.as<std::byte>()));
   }
-  HONE_RETURN_IF_ERROR(train::ReadModel(model.tensors, p->store_));
+  HONE_RETURN_IF_ERROR(tasks::ReadModel(model.tensors, p->store_));
   return p;
 }
 
-absl::StatusOr<train::TaskGraph> Predictor::Build(int64_t batch) const {
+absl::StatusOr<tasks::TaskGraph> Predictor::Build(int64_t batch) const {
   return task_->BuildPrediction(file_.model, InfoOf(file_), batch);
 }
 
 absl::Status Predictor::Compile(int64_t batch, int threads) {
-  HONE_ASSIGN_OR_RETURN(const train::TaskGraph forward, Build(batch));
+  HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph forward, Build(batch));
   outputs_ = forward.built.graph->shape(forward.model.output).elements() / batch;
   HONE_RETURN_IF_ERROR(task_->CheckOutputs(outputs_, file_.preprocessing));
   HONE_ASSIGN_OR_RETURN(Program program,
@@ -118,7 +117,7 @@ absl::StatusOr<std::vector<Prediction>> Predictor::Predict(std::span<const Examp
 absl::Status Predictor::Run(const Program& program, std::span<const Example> examples,
                             std::vector<Prediction>& predictions) {
   const auto wanted = static_cast<size_t>(file_.preprocessing.features().bytes());
-  auto* to = static_cast<std::byte*>(program.input(train::kFeaturesInput));
+  auto* to = static_cast<std::byte*>(program.input(tasks::kFeaturesInput));
   for (size_t i = 0; i < examples.size(); ++i) {
     if (examples[i].size() != wanted) {
       return absl::InvalidArgumentError(

@@ -9,12 +9,12 @@
 
 #include "absl/status/statusor.h"
 #include "engine/plan/program.h"
-#include "engine/train/model_file.h"
-#include "engine/train/task.h"
+#include "engine/tasks/model_file.h"
+#include "engine/tasks/task.h"
 
 namespace hone::engine::predict {
 
-using Prediction = train::Prediction;
+using Prediction = tasks::Prediction;
 
 // One example as the model takes it: bytes of a picture or features of a record, in the layout of
 // the program's input.
@@ -30,7 +30,7 @@ class Predictor {
   Predictor(const Predictor&) = delete;
   Predictor& operator=(const Predictor&) = delete;
 
-  const train::ModelFile& file() const { return file_; }
+  const tasks::ModelFile& file() const { return file_; }
 
   // A PNG or JPEG file, brought to the model's size and channels. INVALID_ARGUMENT for bytes that
   // are no picture (`name` tells which), or a model of tables.
@@ -43,15 +43,15 @@ class Predictor {
   absl::StatusOr<std::vector<Prediction>> Predict(std::span<const Example> examples);
 
  private:
-  explicit Predictor(train::ModelFile file)
-      : file_(std::move(file)), task_(train::MakeTask(file_.task)) {}
-  absl::StatusOr<train::TaskGraph> Build(int64_t batch) const;
+  explicit Predictor(tasks::ModelFile file)
+      : file_(std::move(file)), task_(tasks::MakeTask(file_.task)) {}
+  absl::StatusOr<tasks::TaskGraph> Build(int64_t batch) const;
   absl::Status Compile(int64_t batch, int threads);
   absl::Status Run(const Program& program, std::span<const Example> examples,
                    std::vector<Prediction>& predictions);
 
-  train::ModelFile file_;
-  std::unique_ptr<train::Task> task_;
+  tasks::ModelFile file_;
+  std::unique_ptr<tasks::Task> task_;
   int threads_ = 1;
   ParameterStore store_;
   int64_t outputs_ = 0;

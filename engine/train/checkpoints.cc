@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/tasks/model_file.h"
 
 namespace hone::engine::train {
 namespace {
@@ -44,7 +45,7 @@ bool AllFinite(std::span<const float> values) {
 
 }  // namespace
 
-std::string CheckpointRoot(const TrainingConfig& config) {
+std::string CheckpointRoot(const tasks::TrainingConfig& config) {
   return absl::StrCat(config.run_directory, "/checkpoints");
 }
 
@@ -65,25 +66,12 @@ absl::Status CheckFinite(const Programs& programs) {
   return absl::OkStatus();
 }
 
-std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store) {
-  std::vector<checkpoint::TensorToWrite> tensors;
-  for (ParameterId id = 0; id < store.size(); ++id) {
-    if (store.spec(id).role == ParameterRole::kTransient) {
-      continue;
-    }
-    tensors.push_back({.name = store.spec(id).name,
-                       .shape = store.spec(id).shape,
-                       .data = store.values(id).data()});
-  }
-  return tensors;
-}
-
-absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const TrainingConfig& config,
+absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const tasks::TrainingConfig& config,
                                                              const Programs& programs,
                                                              const checkpoint::RunState& state) {
   HONE_RETURN_IF_ERROR(CheckFinite(programs));
   checkpoint::CheckpointContents contents{.state = state,
-                                          .model = ModelTensors(programs.store()),
+                                          .model = tasks::ModelTensors(programs.store()),
                                           .model_metadata = {{"producer", "hone"}},
                                           .optimizer = {}};
   for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
@@ -101,20 +89,8 @@ absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const TrainingConfi
   return written;
 }
 
-absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store) {
-  for (ParameterId id = 0; id < store.size(); ++id) {
-    if (store.spec(id).role == ParameterRole::kTransient) {
-      continue;
-    }
-    HONE_RETURN_IF_ERROR(file.Read(store.spec(id).name, store.spec(id).shape, store.values(id)));
-  }
-  store.MarkChanged();
-  store.RefreshAll();
-  return absl::OkStatus();
-}
-
 absl::Status RestoreCheckpoint(const checkpoint::Checkpoint& checkpoint, Programs& programs) {
-  HONE_RETURN_IF_ERROR(ReadModel(checkpoint.model, programs.store()));
+  HONE_RETURN_IF_ERROR(tasks::ReadModel(checkpoint.model, programs.store()));
   for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
     HONE_RETURN_IF_ERROR(checkpoint.optimizer.Read(
         tensor.name, tensor.shape,

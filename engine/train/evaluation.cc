@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/base/status.h"
-#include "engine/train/graphs.h"
 #include "engine/train/train_step.h"
 
 namespace hone::engine::train {
@@ -14,9 +13,9 @@ constexpr int64_t kWorthATeam = 64 << 10;
 
 }  // namespace
 
-void BatchFiller::Fill(const Program& program, const Examples& examples) const {
+void BatchFiller::Fill(const Program& program, const tasks::Examples& examples) const {
   task_.FillInputs(dataset_, examples, state_, program);
-  void* features = program.input(kFeaturesInput);
+  void* features = program.input(tasks::kFeaturesInput);
   if (features == nullptr || dataset_.size() == 0 || dataset_.own() != nullptr) {
     return;
   }
@@ -40,23 +39,22 @@ void BatchFiller::Fill(const Program& program, const Examples& examples) const {
   });
 }
 
-absl::StatusOr<Evaluation> EvaluateRows(const Task& task, const EvaluationContext& context) {
+absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
+    const tasks::Task& task, const tasks::EvaluationContext& context) const {
   const std::span<const int32_t> rows = context.rows;
-  const Programs& programs = context.programs;
   const BatchFiller filler(context.dataset, task, context.state);
-  const std::unique_ptr<Scorer> scorer = task.NewScorer(context.dataset, context.info);
-  Sums sums;
+  const std::unique_ptr<tasks::Scorer> scorer = task.NewScorer(context.dataset, context.info);
+  tasks::Sums sums;
   if (rows.empty()) {
     return absl::InternalError("an evaluation needs at least one example");
   }
-  data::Batches batches(rows, {.batch_size = programs.evaluation_batch(),
-                               .shuffle = false,
-                               .bucket_of = filler.row_buckets()});
+  data::Batches batches(
+      rows,
+      {.batch_size = evaluation_batch(), .shuffle = false, .bucket_of = filler.row_buckets()});
   for (int64_t done = 0; done < batches.examples();) {
     const std::span<const int32_t> batch = batches.Next().rows;
     const auto count = static_cast<int64_t>(batch.size());
-    HONE_ASSIGN_OR_RETURN(const Replicas* found,
-                          programs.evaluation({count, filler.BucketOf(batch)}));
+    HONE_ASSIGN_OR_RETURN(const Replicas* found, evaluation({count, filler.BucketOf(batch)}));
     const Replicas& replicas = *found;
     HONE_ASSIGN_OR_RETURN(
         const StepResult result,
@@ -68,14 +66,14 @@ absl::StatusOr<Evaluation> EvaluateRows(const Task& task, const EvaluationContex
     sums.loss += result.loss_sum;
     sums.weight += result.weight;
     for (int k = 0; k < replicas.shards(); ++k) {
-      scorer->Add(static_cast<const float*>(replicas.program(k).fetched(kFetchOutput)),
+      scorer->Add(static_cast<const float*>(replicas.program(k).fetched(tasks::kFetchOutput)),
                   batch.subspan(static_cast<size_t>(replicas.begin(k)),
                                 static_cast<size_t>(replicas.examples(k))));
     }
     done += count;
     context.progress(static_cast<double>(done) / static_cast<double>(rows.size()));
   }
-  Evaluation evaluation = scorer->Finish();
+  tasks::Evaluation evaluation = scorer->Finish();
   evaluation.metrics["loss"] = sums.weight > 0 ? sums.loss / sums.weight : 0;
   return evaluation;
 }

@@ -3,7 +3,6 @@
 #include <span>
 
 #include "absl/status/statusor.h"
-#include "engine/train/observer.h"
 #include "engine/train/programs.h"
 
 namespace hone::engine::train {
@@ -12,7 +11,7 @@ namespace hone::engine::train {
 class BatchFiller {
  public:
   // All outlive it. `state` is the run's, or null where the task has none.
-  BatchFiller(const data::Dataset& dataset, const Task& task, const TaskState* state)
+  BatchFiller(const data::Dataset& dataset, const tasks::Task& task, const tasks::TaskState* state)
       : dataset_(dataset), task_(task), state_(state), row_buckets_(task.RowBuckets(dataset)) {}
   // The bucket of a batch of these rows.
   int64_t BucketOf(std::span<const int32_t> rows) const {
@@ -29,20 +28,16 @@ class BatchFiller {
   void Share(int threads) { threads_ = threads; }
 
   // Safe from several threads at a time for different programs. Allocates nothing.
-  void Fill(const Program& program, const Examples& examples) const;
+  void Fill(const Program& program, const tasks::Examples& examples) const;
 
  private:
   const data::Dataset& dataset_;
-  const Task& task_;
-  const TaskState* state_;
+  const tasks::Task& task_;
+  const tasks::TaskState* state_;
   data::RowBucket row_buckets_;
   data::Augmentation augmentation_;
   uint64_t seed_ = 0;
   int threads_ = 1;
 };
-
-// Loss and the task's metrics over all rows, one at least, by its evaluation programs and its
-// scorer; names have no prefix: "loss", "accuracy", …. `progress` is called after each batch.
-absl::StatusOr<Evaluation> EvaluateRows(const Task& task, const EvaluationContext& context);
 
 }  // namespace hone::engine::train

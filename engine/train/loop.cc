@@ -9,11 +9,12 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/train/checkpoints.h"
-#include "engine/train/job_plan.h"
+#include "engine/train/length.h"
 
 namespace hone::engine::train {
 
-checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info) {
+checkpoint::RunState InitialState(const tasks::TrainingConfig& config,
+                                  const tasks::DataInfo& info) {
   checkpoint::RunState state;
   state.seed = config.seed;
   state.scalars = {{"active_seconds", 0},
@@ -112,7 +113,7 @@ absl::Status TrainingLoop::Step() {
   for (size_t u = 0; u < updates_.size(); ++u) {
     HONE_RETURN_IF_ERROR(Update(u, step));
     const StepResult& result = updates_[u]->result;
-    const Sums sums = {result.loss_sum, result.weight, result.correct, examples};
+    const tasks::Sums sums = {result.loss_sum, result.weight, result.correct, examples};
     updates_[u]->epoch.Add(sums);
     meter_.AddUpdate(u, sums);
   }
@@ -211,7 +212,7 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
                                     std::optional<double>& loss) {
   const Clock::time_point begin = Clock::now();
   const auto progress = [this](double) { parts_.observer.OnProgress("training", -1); };
-  HONE_ASSIGN_OR_RETURN(const Evaluation evaluation,
+  HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation,
                         parts_.task.Evaluate({.dataset = parts_.data.dataset,
                                               .info = parts_.info,
                                               .state = task_state_.get(),
@@ -262,7 +263,7 @@ bool TrainingLoop::StoppedEarly() const {
 }
 
 absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
-  const CheckpointPolicy& policy = config_.checkpoints;
+  const tasks::CheckpointPolicy& policy = config_.checkpoints;
   const double since = SecondsBetween(last_checkpoint_, mark_);
   // Where epochs are short, at some of their ends: checkpoints take a twentieth of the time at
   // most.
@@ -279,7 +280,7 @@ absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
 absl::Status TrainingLoop::WriteCheckpoint(bool best) {
   state_.scalars["active_seconds"] = active_seconds_;
   for (size_t u = 0; u < updates_.size(); ++u) {
-    const Sums& epoch = updates_[u]->epoch;
+    const tasks::Sums& epoch = updates_[u]->epoch;
     state_.scalars[MetricName(u, "epoch_loss")] = epoch.loss;
     state_.scalars[MetricName(u, "epoch_weight")] = epoch.weight;
     state_.scalars[MetricName(u, "epoch_correct")] = epoch.correct;
@@ -346,7 +347,7 @@ Metrics TrainingLoop::MetricsNow() {
   return metrics;
 }
 
-void TrainingLoop::AddUpdateMetrics(size_t u, const Sums& sums,
+void TrainingLoop::AddUpdateMetrics(size_t u, const tasks::Sums& sums,
                                     std::map<std::string, double>& values) const {
   std::map<std::string, double> own = {{"loss", sums.mean_loss()}};
   parts_.task.AddTrainingMetrics(sums, own);

@@ -9,6 +9,7 @@
 #include "engine/data/batches.h"
 #include "engine/train/evaluation.h"
 #include "engine/train/layer_statistics.h"
+#include "engine/train/length.h"
 #include "engine/train/meter.h"
 #include "engine/train/train_step.h"
 
@@ -18,13 +19,13 @@ enum class EndReason { kCompleted, kEarlyStop, kCancelled };
 
 // What a loop works on; all of it outlives the loop.
 struct LoopParts {
-  const TrainingConfig& config;
+  const tasks::TrainingConfig& config;
   const data::LoadedData& data;
-  const DataInfo& info;
-  const Task& task;
+  const tasks::DataInfo& info;
+  const tasks::Task& task;
   Programs& programs;
   const std::atomic<bool>& stop;
-  TrainingObserver& observer;
+  LoopObserver& observer;
 };
 
 // The one loop: batch → for each update of the task forward and backward, clip and update → events,
@@ -44,7 +45,7 @@ class TrainingLoop {
   // Run ended because a checkpoint could not be written.
   bool checkpoint_failed() const { return checkpoint_failed_; }
   // Null where the task has none.
-  const TaskState* task_state() const { return task_state_.get(); }
+  const tasks::TaskState* task_state() const { return task_state_.get(); }
   int64_t samples() const;
   double active_seconds() const { return state_.scalars.at("active_seconds"); }
   // Mean time of one step over all attempts.
@@ -68,14 +69,15 @@ class TrainingLoop {
   absl::Status Update(size_t u, int64_t step);
   RunScalars ScalarsOf(const data::Batch& batch) const;
   Metrics MetricsNow();
-  void AddUpdateMetrics(size_t u, const Sums& sums, std::map<std::string, double>& values) const;
+  void AddUpdateMetrics(size_t u, const tasks::Sums& sums,
+                        std::map<std::string, double>& values) const;
   void AddToHistory(checkpoint::HistoryPoint point);
   // About four times a second, and at the end.
   void EmitMetrics();
   void EmitLayerStatistics();
 
   const LoopParts parts_;
-  const TrainingConfig& config_;
+  const tasks::TrainingConfig& config_;
   const Length length_;
   checkpoint::RunState state_;
   data::Batches batches_;
@@ -87,13 +89,13 @@ class TrainingLoop {
     TrainStep step;
     StepResult result = {};
     double learning_rate = 0;
-    Sums epoch = {};  // of the running epoch
+    tasks::Sums epoch = {};  // of the running epoch
   };
   std::vector<std::unique_ptr<RunningUpdate>> updates_;
-  std::unique_ptr<TaskState> task_state_;  // may be null
+  std::unique_ptr<tasks::TaskState> task_state_;  // may be null
   BatchFiller filler_;
   std::vector<data::Batch> step_batches_;  // of the running step: several where gradients add up
-  ArtifactSink artifacts_;
+  tasks::ArtifactSink artifacts_;
   LayerMonitor monitor_;
   IntervalMeter meter_;
   double active_seconds_ = 0;
@@ -108,6 +110,6 @@ class TrainingLoop {
 };
 
 // The run state of a job that has not begun.
-checkpoint::RunState InitialState(const TrainingConfig& config, const DataInfo& info);
+checkpoint::RunState InitialState(const tasks::TrainingConfig& config, const tasks::DataInfo& info);
 
 }  // namespace hone::engine::train

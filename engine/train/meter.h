@@ -4,7 +4,7 @@
 #include <chrono>
 #include <vector>
 
-#include "engine/train/task.h"
+#include "engine/tasks/task.h"
 
 namespace hone::engine::train {
 
@@ -22,7 +22,7 @@ class IntervalMeter {
 
   IntervalMeter(Clock::time_point now, size_t updates) : sums_(updates), last_(now) {}
 
-  void AddUpdate(size_t update, const Sums& sums) { sums_[update].Add(sums); }
+  void AddUpdate(size_t update, const tasks::Sums& sums) { sums_[update].Add(sums); }
   // After the updates of a step.
   void AddStep(int64_t examples, double seconds) {
     examples_ += examples;
@@ -35,14 +35,14 @@ class IntervalMeter {
                           (ends_epoch && SecondsBetween(last_epoch_, now) >= 2 * kLeastSeconds));
   }
   void Restart(Clock::time_point now, bool ends_epoch) {
-    std::fill(sums_.begin(), sums_.end(), Sums{});
+    std::fill(sums_.begin(), sums_.end(), tasks::Sums{});
     examples_ = steps_ = 0;
     seconds_ = 0;
     last_ = now;
     last_epoch_ = ends_epoch ? now : last_epoch_;
   }
 
-  const Sums& sums(size_t update) const { return sums_[update]; }
+  const tasks::Sums& sums(size_t update) const { return sums_[update]; }
   int64_t steps() const { return steps_; }
   double seconds() const { return seconds_; }
   double samples_per_second() const {
@@ -50,7 +50,7 @@ class IntervalMeter {
   }
 
  private:
-  std::vector<Sums> sums_;  // by update
+  std::vector<tasks::Sums> sums_;  // by update
   int64_t examples_ = 0;
   int64_t steps_ = 0;
   double seconds_ = 0;  // in steps alone

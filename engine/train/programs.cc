@@ -9,7 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
-#include "engine/train/graphs.h"
+#include "engine/train/training_graph.h"
 
 namespace hone::engine::train {
 namespace {
@@ -33,9 +33,10 @@ std::vector<int64_t> BatchSizes(int64_t examples, int64_t batch) {
 
 // The shapes that occur in an epoch over `examples`. Without rows by bucket (a task without
 // RowBuckets) any size may come in any of the buckets.
-std::vector<BatchShape> ShapesOf(int64_t examples, std::span<const data::BucketRows> by_bucket,
-                                 int64_t batch, std::span<const int64_t> buckets) {
-  std::vector<BatchShape> shapes;
+std::vector<tasks::BatchShape> ShapesOf(int64_t examples,
+                                        std::span<const data::BucketRows> by_bucket, int64_t batch,
+                                        std::span<const int64_t> buckets) {
+  std::vector<tasks::BatchShape> shapes;
   for (const data::BucketRows& rows : by_bucket) {
     for (const int64_t size : BatchSizes(rows.rows, batch)) {
       shapes.push_back({size, rows.bucket});
@@ -53,21 +54,18 @@ std::vector<BatchShape> ShapesOf(int64_t examples, std::span<const data::BucketR
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const TrainingConfig& config,
-                                                            const DataInfo& info,
-                                                            const Task& task) {
+absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::TrainingConfig& config,
+                                                            const tasks::DataInfo& info,
+                                                            const tasks::Task& task) {
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (info.train < 1) {
     return absl::InvalidArgumentError("the training part of the data is empty");
   }
-  if (!config.pretrained.directory.empty()) {
-    HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
-  }
   std::unique_ptr<Programs> p(new Programs);
   p->buckets_ = task.buckets(config);
   std::ranges::sort(p->buckets_);
-  if (p->buckets_.empty() || p->buckets_.size() > kMostBuckets) {
-    return absl::InternalError(absl::StrCat(task.name(), ": must have 1 to ", kMostBuckets,
+  if (p->buckets_.empty() || p->buckets_.size() > tasks::kMostBuckets) {
+    return absl::InternalError(absl::StrCat(task.name(), ": must have 1 to ", tasks::kMostBuckets,
                                             " buckets, got ", p->buckets_.size()));
   }
   p->training_rows_ = info.train_buckets;
@@ -101,17 +99,17 @@ absl::Status Programs::Declare(const Graph& graph, models::BuiltModel& model) {
 }
 
 // What all graphs hold; each parameter is moved by one update at most.
-absl::Status Programs::DeclareParameters(const TrainingConfig& config, const DataInfo& info,
-                                         const Task& task) {
-  const BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
+absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
+                                         const tasks::DataInfo& info, const tasks::Task& task) {
+  const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
   absl::flat_hash_set<ParameterId> moved;
-  for (const UpdateSpec& spec : task.updates()) {
+  for (const tasks::UpdateSpec& spec : task.updates()) {
     CompiledUpdate update{.spec = spec};
-    HONE_ASSIGN_OR_RETURN(TaskGraph built,
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built,
                           BuildTraining(config, info, task, updates_.size(), nullptr, shape));
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
-    for (const BatchShape& wanted :
+    for (const tasks::BatchShape& wanted :
          ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
       shards_ = std::max(shards_, ShardsFor(wanted.batch, config.threads, NeedsWholeBatch(graph)));
     }
@@ -141,8 +139,8 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
     }
     updates_.push_back(std::move(update));
   }
-  for (const ForwardSpec& spec : task.forwards(config)) {
-    HONE_ASSIGN_OR_RETURN(TaskGraph built, task.BuildForward(config, info, spec));
+  for (const tasks::ForwardSpec& spec : task.forwards(config)) {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
     HONE_RETURN_IF_ERROR(built.built.graph->status());
     HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
   }
@@ -150,7 +148,7 @@ absl::Status Programs::DeclareParameters(const TrainingConfig& config, const Dat
 }
 
 // Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
-absl::Status Programs::CheckMemory(const TrainingConfig& config, int shards) const {
+absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int shards) const {
   // Saturating, as all these sums are.
   int64_t bytes = SaturatingSum(store_.SlabBytes(shards), accumulated_bytes(config));
   for (const CompiledUpdate& update : updates_) {
@@ -170,7 +168,7 @@ absl::Status Programs::CheckMemory(const TrainingConfig& config, int shards) con
                    " MiB; smaller layers, or an optimizer with less state (sgd), may help"));
 }
 
-absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {
+absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
   for (CompiledUpdate& update : updates_) {
     const optim::OptimizerOptions& options = update.options(config);
     const auto decay = static_cast<float>(optim::WeightDecayOf(options));
@@ -194,14 +192,14 @@ absl::Status Programs::MakeOptimizers(const TrainingConfig& config) {
   return absl::OkStatus();
 }
 
-absl::Status Programs::CompileShapes(const TrainingConfig& config, const ShapeBuilder& build,
-                                     const std::vector<BatchShape>& wanted,
+absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
+                                     const std::vector<tasks::BatchShape>& wanted,
                                      std::vector<ShapePrograms>& shapes) {
-  for (const BatchShape& shape : wanted) {
-    HONE_ASSIGN_OR_RETURN(const TaskGraph whole, build(shape));
+  for (const tasks::BatchShape& shape : wanted) {
+    HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build(shape));
     const int shards = ShardsFor(shape.batch, config.threads, NeedsWholeBatch(*whole.built.graph));
     const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
-      HONE_ASSIGN_OR_RETURN(TaskGraph graph, build({n, shape.bucket}));
+      HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, build({n, shape.bucket}));
       return std::move(graph.built);
     };
     HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, shape.batch, store_,
@@ -213,12 +211,12 @@ absl::Status Programs::CompileShapes(const TrainingConfig& config, const ShapeBu
   return absl::OkStatus();
 }
 
-absl::Status Programs::CompileTraining(const TrainingConfig& config, const DataInfo& info,
-                                       const Task& task) {
-  const std::vector<BatchShape> wanted =
+absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
+                                       const tasks::DataInfo& info, const tasks::Task& task) {
+  const std::vector<tasks::BatchShape> wanted =
       ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_);
   for (size_t u = 0; u < updates_.size(); ++u) {
-    const ShapeBuilder build = [&](const BatchShape& shape) {
+    const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
       return BuildTraining(config, info, task, u, &store_, shape);
     };
     HONE_RETURN_IF_ERROR(CompileShapes(config, build, wanted, updates_[u].shapes));
@@ -226,27 +224,27 @@ absl::Status Programs::CompileTraining(const TrainingConfig& config, const DataI
   return absl::OkStatus();
 }
 
-absl::Status Programs::CompileEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                         const Task& task) {
+absl::Status Programs::CompileEvaluation(const tasks::TrainingConfig& config,
+                                         const tasks::DataInfo& info, const tasks::Task& task) {
   evaluation_batch_ = std::clamp(config.batch_size, kLeastEvaluationBatch, kMostEvaluationBatch);
-  std::vector<BatchShape> wanted =
+  std::vector<tasks::BatchShape> wanted =
       ShapesOf(info.validation, info.validation_buckets, evaluation_batch_, buckets_);
-  for (const BatchShape& shape :
+  for (const tasks::BatchShape& shape :
        ShapesOf(info.test, info.test_buckets, evaluation_batch_, buckets_)) {
     wanted.push_back(shape);
   }
   std::ranges::sort(wanted);
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  const ShapeBuilder build = [&](const BatchShape& shape) {
+  const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
     return task.BuildEvaluation(config, info, shape);
   };
   return CompileShapes(config, build, wanted, evaluation_);
 }
 
-absl::Status Programs::CompileForwards(const TrainingConfig& config, const DataInfo& info,
-                                       const Task& task) {
-  for (const ForwardSpec& spec : task.forwards(config)) {
-    HONE_ASSIGN_OR_RETURN(TaskGraph graph, task.BuildForward(config, info, spec));
+absl::Status Programs::CompileForwards(const tasks::TrainingConfig& config,
+                                       const tasks::DataInfo& info, const tasks::Task& task) {
+  for (const tasks::ForwardSpec& spec : task.forwards(config)) {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, task.BuildForward(config, info, spec));
     graph.built.request.update_buffers = !graph.built.graph->updates().empty();
     HONE_ASSIGN_OR_RETURN(Program program,
                           Program::Compile(graph.built.request, store_,
@@ -283,7 +281,7 @@ int64_t Programs::arena_bytes() const {
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
 }
 
-int64_t Programs::accumulated_bytes(const TrainingConfig& config) const {
+int64_t Programs::accumulated_bytes(const tasks::TrainingConfig& config) const {
   const int64_t slab = store_.SlabBytes(1) - store_.SlabBytes(0);
   return config.accumulate_batches > 1
              ? SaturatingProduct(slab, static_cast<int64_t>(updates_.size()))
@@ -310,7 +308,7 @@ absl::Status Programs::Bind() {
 }
 
 absl::StatusOr<const Replicas*> Programs::Find(const std::vector<ShapePrograms>& all,
-                                               const BatchShape& shape) {
+                                               const tasks::BatchShape& shape) {
   const auto found = std::ranges::find(all, shape, &ShapePrograms::shape);
   if (found != all.end()) {
     return &found->replicas;

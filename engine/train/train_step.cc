@@ -35,9 +35,9 @@ absl::Status TrainStep::ForwardBackward(int k, const Replicas& replicas, const R
 
 void TrainStep::Collect(const Replicas& replicas, StepResult& result) const {
   for (int k = 0; k < replicas.shards(); ++k) {
-    result.loss_sum += replicas.program(k).fetched_scalar(kFetchLossSum);
-    result.weight += replicas.program(k).fetched_scalar(kFetchLossWeight);
-    result.correct += replicas.program(k).fetched_scalar(kFetchCorrect);
+    result.loss_sum += replicas.program(k).fetched_scalar(tasks::kFetchLossSum);
+    result.weight += replicas.program(k).fetched_scalar(tasks::kFetchLossWeight);
+    result.correct += replicas.program(k).fetched_scalar(tasks::kFetchCorrect);
   }
 }
 
@@ -168,9 +168,9 @@ absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& 
   StepResult result;
   for (int k = 0; k < replicas.shards(); ++k) {
     HONE_RETURN_IF_ERROR(statuses[static_cast<size_t>(k)]);
-    result.loss_sum += replicas.program(k).fetched_scalar(kFetchLossSum);
-    result.weight += replicas.program(k).fetched_scalar(kFetchLossWeight);
-    result.correct += replicas.program(k).fetched_scalar(kFetchCorrect);
+    result.loss_sum += replicas.program(k).fetched_scalar(tasks::kFetchLossSum);
+    result.weight += replicas.program(k).fetched_scalar(tasks::kFetchLossWeight);
+    result.correct += replicas.program(k).fetched_scalar(tasks::kFetchCorrect);
   }
   return result;
 }

@@ -7,15 +7,10 @@
 #include "engine/base/team.h"
 #include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
+#include "engine/tasks/graphs.h"
 #include "engine/train/reducer.h"
 
 namespace hone::engine::train {
-
-// Where the sums stand among a training program's fetched values: the order in which the graph
-// builder lists them. A task's own values may follow.
-inline constexpr int kFetchLossSum = 0;
-inline constexpr int kFetchLossWeight = 1;
-inline constexpr int kFetchCorrect = 2;  // 0 for regression: the builder fetches a constant
 
 // What is asked of one step.
 struct StepRequest {

@@ -7,6 +7,8 @@
 namespace hone::server::translate {
 namespace {
 
+namespace job = engine::job;
+namespace tasks = engine::tasks;
 namespace train = engine::train;
 
 v1::LayerSummary ToProto(const engine::models::LayerSummary& layer) {
@@ -59,7 +61,7 @@ void AddCounts(const engine::data::DataReport& report, v1::DataReport& out) {
 
 }  // namespace
 
-v1::Plan ToProto(const train::Plan& plan) {
+v1::Plan ToProto(const job::Plan& plan) {
   v1::Plan out;
   out.set_display_name(plan.display_name);
   for (const engine::models::LayerSummary& layer : plan.layers) {
@@ -96,7 +98,7 @@ v1::Plan ToProto(const train::Plan& plan) {
   return out;
 }
 
-v1::Event ToEvent(const train::Started& started) {
+v1::Event ToEvent(const job::Started& started) {
   v1::Event event;
   *event.mutable_started()->mutable_plan() = ToProto(started.plan);
   event.mutable_started()->set_resumed_from_step(started.resumed_from_step);
@@ -157,7 +159,7 @@ v1::Event ToEvent(train::Severity severity, const std::string& text) {
   return event;
 }
 
-v1::Event ToEvent(const engine::data::DataReport& report, const train::DataInfo& info) {
+v1::Event ToEvent(const engine::data::DataReport& report, const tasks::DataInfo& info) {
   v1::Event event;
   v1::DataReport& out = *event.mutable_data_report();
   out.set_source(report.source);
@@ -177,7 +179,7 @@ v1::Event ToEvent(const engine::data::DataReport& report, const train::DataInfo&
   return event;
 }
 
-v1::Event ToEvent(const train::Evaluation& evaluation) {
+v1::Event ToEvent(const tasks::Evaluation& evaluation) {
   v1::Event event;
   v1::Evaluation& out = *event.mutable_evaluation();
   out.set_split(evaluation.split);
@@ -186,7 +188,7 @@ v1::Event ToEvent(const train::Evaluation& evaluation) {
       (*out.mutable_metrics())[name] = value;
     }
   }
-  for (const train::Evaluation::Class& c : evaluation.classes) {
+  for (const tasks::Evaluation::Class& c : evaluation.classes) {
     v1::Evaluation::ClassReport& row = *out.add_classes();
     row.set_name(c.name);
     row.set_precision(c.precision);
@@ -200,7 +202,7 @@ v1::Event ToEvent(const train::Evaluation& evaluation) {
   return event;
 }
 
-v1::Event ToEvent(const train::Artifact& artifact) {
+v1::Event ToEvent(const tasks::Artifact& artifact) {
   v1::Event event;
   v1::Artifact& out = *event.mutable_artifact();
   out.set_kind(artifact.kind);

@@ -6,11 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
+#include "engine/job/pretrained.h"
 
 namespace hone::server::translate {
 namespace {
 
-namespace train = engine::train;
+namespace job = engine::job;
+namespace tasks = engine::tasks;
 namespace optim = engine::optim;
 namespace data = engine::data;
 
@@ -22,18 +24,18 @@ T Or(bool has, U value, T otherwise) {
   return has ? static_cast<T>(value) : otherwise;
 }
 
-train::TaskOptions ToTask(const v1::JobSpec& spec) {
+tasks::TaskOptions ToTask(const v1::JobSpec& spec) {
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
-    train::RegressionOptions options;
-    options.loss = task.loss() == v1::Regression::MAE     ? train::RegressionOptions::Loss::kMae
-                   : task.loss() == v1::Regression::HUBER ? train::RegressionOptions::Loss::kHuber
-                                                          : train::RegressionOptions::Loss::kMse;
+    tasks::RegressionOptions options;
+    options.loss = task.loss() == v1::Regression::MAE     ? tasks::RegressionOptions::Loss::kMae
+                   : task.loss() == v1::Regression::HUBER ? tasks::RegressionOptions::Loss::kHuber
+                                                          : tasks::RegressionOptions::Loss::kMse;
     options.huber_delta = task.has_huber_delta() ? task.huber_delta() : 1;
     return options;
   }
   const v1::Classification& task = spec.classification();
-  return train::ClassificationOptions{
+  return tasks::ClassificationOptions{
       .label_smoothing = task.label_smoothing(),
       .class_weights = {task.class_weights().begin(), task.class_weights().end()},
       .binary = task.binary()};
@@ -84,7 +86,7 @@ std::string ModelFolder(const std::string& path) {
   return std::filesystem::is_directory(in_run, error) ? in_run : path;
 }
 
-train::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
+tasks::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   const v1::ModelSpec& model = request.spec().model();
   const v1::Pretrained& in = model.pretrained();
   return {
@@ -179,7 +181,7 @@ optim::Schedule ToSchedule(const v1::Schedule& in) {
 }
 #undef HONE_TAKE
 
-void SetTraining(const v1::TrainingSpec& in, train::TrainingConfig& config) {
+void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.epochs = in.epochs();
   config.steps = in.steps();
   config.batch_size = Or(in.has_batch_size(), in.batch_size(), config.batch_size);
@@ -207,7 +209,7 @@ void SetTraining(const v1::TrainingSpec& in, train::TrainingConfig& config) {
                                      config.layer_statistics_every);
 }
 
-absl::Status CheckExclusions(const train::TrainingConfig& config) {
+absl::Status CheckExclusions(const tasks::TrainingConfig& config) {
   for (size_t i = 0; i < config.weight_decay_exclude.size(); ++i) {
     const std::string& name = config.weight_decay_exclude[i];
     if (std::ranges::find(config.model.layers, name, &engine::models::LayerDescription::name) ==
@@ -222,9 +224,9 @@ absl::Status CheckExclusions(const train::TrainingConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<train::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& request) {
+absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& request) {
   const v1::JobSpec& spec = request.spec();
-  train::TrainingConfig config;
+  tasks::TrainingConfig config;
   config.display_name = spec.display_name();
   config.task = ToTask(spec);
   config.data = ToLoadOptions(request);
@@ -233,7 +235,7 @@ absl::StatusOr<train::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
                         ToModelDescription(spec.model()));
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);
-    HONE_ASSIGN_OR_RETURN(config.model, train::WithPretrained(config.pretrained, layers));
+    HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, layers));
   } else {
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }

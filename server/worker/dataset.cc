@@ -158,7 +158,7 @@ bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer) {
   v1::DatasetReport& report = *frame.mutable_dataset();
   const absl::Status status = Describe(request.dataset_path(), id, request.preview_rows(), report);
   if (!status.ok() && !absl::IsInvalidArgument(status)) {
-    SendFailure(ToFailure(status, engine::train::Phase::kLoading, 0), writer);
+    SendFailure(ToFailure(status, engine::job::Phase::kLoading, 0), writer);
     return false;
   }
   report.set_valid(status.ok() && report.problems().empty());

@@ -5,7 +5,7 @@
 namespace hone::server::worker {
 namespace {
 
-using engine::train::Phase;
+using engine::job::Phase;
 
 const char* ReasonOf(const absl::Status& status, Phase phase) {
   switch (status.code()) {

@@ -89,7 +89,7 @@ void FrameWriter::Heartbeat() {
 }
 
 void EventSender::OnDataReport(const engine::data::DataReport& report,
-                               const engine::train::DataInfo& info) {
+                               const engine::tasks::DataInfo& info) {
   v1::Event event = ToEvent(report, info);
   v1::DataReport& told = *event.mutable_data_report();
   told.set_source(words_.Of(told.source()));
@@ -99,7 +99,7 @@ void EventSender::OnDataReport(const engine::data::DataReport& report,
   writer_.SendEvent(std::move(event));
 }
 
-void EventSender::OnStarted(const engine::train::Started& started) {
+void EventSender::OnStarted(const engine::job::Started& started) {
   writer_.SendEvent(ToEvent(started));
   writer_.SetProgress("training", -1);
 }
@@ -131,11 +131,11 @@ void EventSender::OnLog(engine::train::Severity severity, const std::string& tex
   writer_.SendEvent(ToEvent(severity, words_.Of(text)));
 }
 
-void EventSender::OnEvaluation(const engine::train::Evaluation& evaluation) {
+void EventSender::OnEvaluation(const engine::tasks::Evaluation& evaluation) {
   writer_.SendEvent(ToEvent(evaluation));
 }
 
-void EventSender::OnArtifact(const engine::train::Artifact& artifact) {
+void EventSender::OnArtifact(const engine::tasks::Artifact& artifact) {
   writer_.SendEvent(ToEvent(artifact));
 }
 

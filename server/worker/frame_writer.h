@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/train/observer.h"
+#include "engine/job/observer.h"
 #include "hone/v1/worker.pb.h"
 #include "server/worker/clients_words.h"
 
@@ -48,21 +48,21 @@ class FrameWriter {
 };
 
 // Sends what the engine tells as events.
-class EventSender final : public engine::train::TrainingObserver {
+class EventSender final : public engine::job::TrainingObserver {
  public:
   // `writer` outlives it.
   EventSender(FrameWriter& writer, ClientsWords words)
       : writer_(writer), words_(std::move(words)) {}
 
   void OnDataReport(const engine::data::DataReport& report,
-                    const engine::train::DataInfo& info) override;
-  void OnStarted(const engine::train::Started& started) override;
+                    const engine::tasks::DataInfo& info) override;
+  void OnStarted(const engine::job::Started& started) override;
   void OnMetrics(const engine::train::Metrics& metrics) override;
   void OnLayerStatistics(const engine::train::LayerStatistics& statistics) override;
   void OnCheckpoint(const engine::train::CheckpointWritten& checkpoint) override;
   void OnLog(engine::train::Severity severity, const std::string& text) override;
-  void OnEvaluation(const engine::train::Evaluation& evaluation) override;
-  void OnArtifact(const engine::train::Artifact& artifact) override;
+  void OnEvaluation(const engine::tasks::Evaluation& evaluation) override;
+  void OnArtifact(const engine::tasks::Artifact& artifact) override;
   void OnProgress(const std::string& phase, double done) override;
 
  private:

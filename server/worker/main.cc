@@ -79,7 +79,7 @@ bool Run(const v1::WorkerRequest& request, FrameWriter& writer) {
       return Serve(request, writer);
     default:
       SendFailure(ToFailure(absl::InvalidArgumentError("the request has no mode"),
-                            engine::train::Phase::kPlanning, 0),
+                            engine::job::Phase::kPlanning, 0),
                   writer);
       return false;
   }
@@ -119,7 +119,7 @@ int Main(int argc, char** argv) {
   if (!bytes.ok() || !request.ParseFromString(*bytes)) {
     SendFailure(ToFailure(bytes.ok() ? absl::InvalidArgumentError("the request cannot be read")
                                      : bytes.status(),
-                          engine::train::Phase::kPlanning, 0),
+                          engine::job::Phase::kPlanning, 0),
                 writer);
     return 1;
   }

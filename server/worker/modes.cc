@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
-#include "engine/train/trainer.h"
+#include "engine/job/trainer.h"
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
 #include "server/translate/job.h"
@@ -13,9 +13,9 @@
 namespace hone::server::worker {
 namespace {
 
+using engine::job::Phase;
+using engine::tasks::TrainingConfig;
 using engine::train::EndReason;
-using engine::train::Phase;
-using engine::train::TrainingConfig;
 
 absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
   HONE_RETURN_IF_ERROR(jobs::Validate(
@@ -29,8 +29,8 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
 absl::Status CheckMemory(const TrainingConfig& config, int64_t bytes, FrameWriter& writer,
                          Phase& phase) {
   writer.SetProgress("planning", -1);
-  HONE_ASSIGN_OR_RETURN(const engine::train::Plan plan,
-                        engine::train::PlanJob(config, /*measure=*/false, &phase));
+  HONE_ASSIGN_OR_RETURN(const engine::job::Plan plan,
+                        engine::job::PlanJob(config, /*measure=*/false, &phase));
   const int64_t needed = translate::ToProto(plan).peak_memory_bytes();
   return needed <= bytes
              ? absl::OkStatus()
@@ -75,7 +75,7 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
     }
   }
   EventSender events(writer, ClientsWords(request));
-  engine::train::Trainer trainer(*config, stop, events);
+  engine::job::Trainer trainer(*config, stop, events);
   const absl::StatusOr<EndReason> end = trainer.Run();
   if (!end.ok()) {
     SendFailure(ToFailure(ClientsWords(request).Of(end.status()), trainer.phase(), trainer.step()),
@@ -94,8 +94,8 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
     return false;
   }
   writer.SetProgress("planning", -1);
-  const absl::StatusOr<engine::train::Plan> plan =
-      engine::train::PlanJob(*config, request.measure(), &phase);
+  const absl::StatusOr<engine::job::Plan> plan =
+      engine::job::PlanJob(*config, request.measure(), &phase);
   if (!plan.ok()) {
     SendFailure(ToFailure(ClientsWords(request).Of(plan.status()), phase, 0), writer);
     return false;

@@ -55,7 +55,7 @@ v1::WorkerFrame ToAnswer(const absl::StatusOr<std::vector<Prediction>>& result) 
                      " are allowed; send fewer inputs at a time"));
   }
   // What was wrong is the model's folder or an input: both are data.
-  *frame.mutable_failure() = ToFailure(status, engine::train::Phase::kLoading, 0);
+  *frame.mutable_failure() = ToFailure(status, engine::job::Phase::kLoading, 0);
   return frame;
 }
 

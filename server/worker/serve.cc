@@ -114,7 +114,7 @@ bool Serve(const v1::WorkerRequest& request, FrameWriter& writer) {
   const absl::StatusOr<std::unique_ptr<Predictor>> predictor =
       Predictor::Load(request.model_directory(), request.threads());
   if (!predictor.ok()) {
-    SendFailure(ToFailure(predictor.status(), engine::train::Phase::kLoading, 0), writer);
+    SendFailure(ToFailure(predictor.status(), engine::job::Phase::kLoading, 0), writer);
     return false;
   }
   writer.StopHeartbeat();

@@ -7,6 +7,7 @@
 #include "engine/layers/dense.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/regression_loss.h"
+#include "engine/tasks/model_file.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/status_matchers.h"
 
@@ -29,11 +30,11 @@ void OneHot(int64_t cell, float* out) {
 }
 
 // Walks from the left end; the right one gives a reward and ends the episode.
-class Walker final : public TaskState {
+class Walker final : public tasks::TaskState {
  public:
   explicit Walker(uint64_t seed) : seed_(seed) {}
 
-  absl::Status BeginStep(const StepContext& context) override {
+  absl::Status BeginStep(const tasks::StepContext& context) override {
     RandomStream random(seed_, "walker", static_cast<uint64_t>(context.step));
     epsilon_ = std::max(0.1, epsilon_ * 0.98);
     for (int i = 0; i < 4; ++i) {
@@ -67,8 +68,8 @@ class Walker final : public TaskState {
   std::vector<float> wanted = std::vector<float>(kBatch * kActions);
 
  private:
-  absl::Status Act(Programs& programs, RandomStream& random) {
-    HONE_ASSIGN_OR_RETURN(const Program* act, programs.forward("act"));
+  absl::Status Act(tasks::TaskPrograms& programs, RandomStream& random) {
+    HONE_ASSIGN_OR_RETURN(const Program* act, programs.forward("act", 0));
     OneHot(cell_, static_cast<float*>(act->input("cells")));
     HONE_RETURN_IF_ERROR(programs.Run(*act, {}));
     const auto* value = static_cast<const float*>(act->fetched(0));
@@ -94,8 +95,8 @@ class Walker final : public TaskState {
     return absl::OkStatus();
   }
 
-  absl::Status MakeBatch(const StepContext& context, RandomStream& random) {
-    HONE_ASSIGN_OR_RETURN(const Program* target, context.programs.forward("target"));
+  absl::Status MakeBatch(const tasks::StepContext& context, RandomStream& random) {
+    HONE_ASSIGN_OR_RETURN(const Program* target, context.programs.forward("target", 0));
     auto* next = static_cast<float*>(target->input("cells"));
     std::vector<Transition> batch;
     for (int64_t i = 0; i < kBatch; ++i) {
@@ -122,18 +123,19 @@ class Walker final : public TaskState {
   std::vector<Transition> replay_;
 };
 
-class Corridor final : public Task {
+class Corridor final : public tasks::Task {
  public:
   absl::string_view name() const override { return "corridor"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
-  std::vector<UpdateSpec> updates() const override {
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+  std::vector<tasks::UpdateSpec> updates() const override {
     return {{.name = "", .parameters = "online."}};
   }
-  int64_t own_examples(const TrainingConfig&) const override { return 36; }  // 16, 16 and 4
+  int64_t own_examples(const tasks::TrainingConfig&) const override { return 36; }  // 16, 16 and 4
 
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo&, size_t,
-                                      const BatchShape& shape) const override {
-    TaskGraph result;
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&, const tasks::DataInfo&,
+                                             size_t,
+                                             const tasks::BatchShape& shape) const override {
+    tasks::TaskGraph result;
     Graph& graph = Begin(result);
     const TensorType actions = {{shape.batch, kActions}, DType::kF32};
     const Value values = Net(graph, "online", shape.batch, result);
@@ -143,27 +145,29 @@ class Corridor final : public Task {
     result.built.request.fetch = {loss.sum, loss.weight, graph.Constant(0)};
     return result;
   }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig&, const DataInfo&,
-                                            const BatchShape&) const override {
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
+                                                   const tasks::DataInfo&,
+                                                   const tasks::BatchShape&) const override {
     return absl::InternalError("nothing is held out");
   }
-  std::vector<ForwardSpec> forwards(const TrainingConfig&) const override {
+  std::vector<tasks::ForwardSpec> forwards(const tasks::TrainingConfig&) const override {
     return {{.name = "act", .shape = {.batch = 1}}, {.name = "target", .shape = {.batch = kBatch}}};
   }
-  absl::StatusOr<TaskGraph> BuildForward(const TrainingConfig&, const DataInfo&,
-                                         const ForwardSpec& spec) const override {
-    TaskGraph result;
+  absl::StatusOr<tasks::TaskGraph> BuildForward(const tasks::TrainingConfig&,
+                                                const tasks::DataInfo&,
+                                                const tasks::ForwardSpec& spec) const override {
+    tasks::TaskGraph result;
     Graph& graph = Begin(result);
     const std::string net = spec.name == "act" ? "online" : "target";
     result.built.request.fetch = {Net(graph, net, spec.shape.batch, result)};
     return result;
   }
 
-  std::unique_ptr<TaskState> NewState(const TrainingConfig& config) const override {
+  std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig& config) const override {
     return std::make_unique<Walker>(config.seed);
   }
-  void FillInputs(const data::Dataset&, const Examples& examples, const TaskState* state,
-                  const Program& program) const override {
+  void FillInputs(const data::Dataset&, const tasks::Examples& examples,
+                  const tasks::TaskState* state, const Program& program) const override {
     const auto& walker = *static_cast<const Walker*>(state);
     const auto fill = [&](const char* name, const std::vector<float>& from, int64_t width) {
       std::copy_n(from.data() + examples.first * width,
@@ -175,18 +179,19 @@ class Corridor final : public Task {
     fill("wanted", walker.wanted, kActions);
   }
 
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
     return nullptr;
   }
 
  private:
-  static Graph& Begin(TaskGraph& result) {
+  static Graph& Begin(tasks::TaskGraph& result) {
     result.built.graph = std::make_unique<Graph>();
     result.built.request.graph = result.built.graph.get();
     return *result.built.graph;
   }
-  static Value Net(Graph& graph, const std::string& net, int64_t batch, TaskGraph& result) {
+  static Value Net(Graph& graph, const std::string& net, int64_t batch, tasks::TaskGraph& result) {
     Value x = graph.Input("cells", {{batch, kCells}, DType::kF32});
     for (const auto& [name, units] : {std::pair("hidden", int64_t{16}), {"values", kActions}}) {
       layers::DenseOptions options;
@@ -217,7 +222,7 @@ TEST_F(ActingTask, LearnsTheWayThroughTheOneLoopWithoutADataSet) {
   config_.epochs = 100;
   config_.layer_statistics_every = 0;
   ASSERT_EQ(Attempt(Corridor(), NewRun()).value(), EndReason::kCompleted);
-  const Program* act = programs_->forward("act").value();
+  const Program* act = programs_->forward("act", 0).value();
   float right = 0;
   for (int64_t cell = 0; cell < kCells - 1; ++cell) {
     OneHot(cell, static_cast<float*>(act->input("cells")));
@@ -274,7 +279,7 @@ TEST_F(ActingTask, NamesItsProgramsWhereOneIsAskedForThatIsNotThere) {
   config_.steps = 1;
   ASSERT_EQ(Attempt(Corridor(), NewRun()).value(), EndReason::kCompleted);
   EXPECT_THAT(
-      programs_->forward("dream"),
+      programs_->forward("dream", 0),
       hone::testing::StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("act in 0")));
 }
 
@@ -287,7 +292,7 @@ TEST(ModelTensors, LeaveOutWhatIsOnlyMemoryBetweenRuns) {
   }
   store.Allocate(1);
   std::vector<std::string> names;
-  for (const checkpoint::TensorToWrite& tensor : ModelTensors(store)) {
+  for (const checkpoint::TensorToWrite& tensor : tasks::ModelTensors(store)) {
     names.push_back(tensor.name);
   }
   EXPECT_THAT(names, ::testing::ElementsAre("weight", "mean"));

@@ -16,9 +16,9 @@ using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
 
 // Says at its second step what it has seen.
-class Diary final : public TaskState {
+class Diary final : public tasks::TaskState {
  public:
-  absl::Status BeginStep(const StepContext& context) override {
+  absl::Status BeginStep(const tasks::StepContext& context) override {
     return context.step == 2 ? context.artifacts.Write("diary", "diary.txt", "two steps")
                              : absl::OkStatus();
   }
@@ -27,14 +27,15 @@ class Diary final : public TaskState {
 };
 
 // Learns 2 x + 1 from numbers that it makes itself.
-class Doubling final : public Task {
+class Doubling final : public tasks::Task {
  public:
   absl::string_view name() const override { return "doubling"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
-  int64_t own_examples(const TrainingConfig&) const override { return 32; }
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo&, size_t,
-                                      const BatchShape& shape) const override {
-    TaskGraph result = Net(shape.batch);
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+  int64_t own_examples(const tasks::TrainingConfig&) const override { return 32; }
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&, const tasks::DataInfo&,
+                                             size_t,
+                                             const tasks::BatchShape& shape) const override {
+    tasks::TaskGraph result = Net(shape.batch);
     Graph& graph = *result.built.graph;
     const Loss loss = RegressionLoss(graph, result.model.output,
                                      graph.Input("wanted", {{shape.batch, 1}, DType::kF32}),
@@ -42,23 +43,25 @@ class Doubling final : public Task {
     result.built.request.fetch = {loss.sum, loss.weight, graph.Constant(0)};
     return result;
   }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig&, const DataInfo&,
-                                            const BatchShape&) const override {
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
+                                                   const tasks::DataInfo&,
+                                                   const tasks::BatchShape&) const override {
     return absl::InternalError("the task evaluates itself");
   }
-  std::vector<ForwardSpec> forwards(const TrainingConfig&) const override {
+  std::vector<tasks::ForwardSpec> forwards(const tasks::TrainingConfig&) const override {
     return {{.name = "answer", .shape = {.batch = 1}}};
   }
-  absl::StatusOr<TaskGraph> BuildForward(const TrainingConfig&, const DataInfo&,
-                                         const ForwardSpec& spec) const override {
-    TaskGraph result = Net(spec.shape.batch);
+  absl::StatusOr<tasks::TaskGraph> BuildForward(const tasks::TrainingConfig&,
+                                                const tasks::DataInfo&,
+                                                const tasks::ForwardSpec& spec) const override {
+    tasks::TaskGraph result = Net(spec.shape.batch);
     result.built.request.fetch = {result.model.output};
     return result;
   }
-  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+  std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Diary>();
   }
-  void FillInputs(const data::Dataset&, const Examples& examples, const TaskState*,
+  void FillInputs(const data::Dataset&, const tasks::Examples& examples, const tasks::TaskState*,
                   const Program& program) const override {
     for (size_t i = 0; i < examples.rows.size(); ++i) {
       const float x = static_cast<float>(examples.rows[i]) / 16 - 1;
@@ -66,28 +69,30 @@ class Doubling final : public Task {
       static_cast<float*>(program.input("wanted"))[i] = 2 * x + 1;
     }
   }
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
     return nullptr;
   }
 
   bool evaluates_without_rows() const override { return true; }
-  absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {
-    HONE_ASSIGN_OR_RETURN(const Program* answer, context.programs.forward("answer"));
+  absl::StatusOr<tasks::Evaluation> Evaluate(
+      const tasks::EvaluationContext& context) const override {
+    HONE_ASSIGN_OR_RETURN(const Program* answer, context.programs.forward("answer", 0));
     *static_cast<float*>(answer->input("x")) = 3;
     HONE_RETURN_IF_ERROR(context.programs.Run(*answer, {}));
     const double said = *static_cast<const float*>(answer->fetched(0));
     HONE_RETURN_IF_ERROR(
         context.artifacts.Write("answer", absl::StrCat("answers/step-", context.step, ".txt"),
                                 absl::StrCat("three: ", said)));
-    Evaluation result;
+    tasks::Evaluation result;
     result.metrics = {{"answer", said}, {"loss", (said - 7) * (said - 7)}};
     return result;
   }
 
  private:
-  static TaskGraph Net(int64_t batch) {
-    TaskGraph result;
+  static tasks::TaskGraph Net(int64_t batch) {
+    tasks::TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
     result.built.request.graph = &graph;
@@ -122,7 +127,7 @@ TEST_F(SelfEvaluating, TaskLeavesFilesThatAreToldWithTheirSum) {
   const std::string run = NewRun();
   ASSERT_EQ(Attempt(Doubling(), run).value(), EndReason::kCompleted);
   ASSERT_EQ(recorder_.artifacts.size(), 3u);
-  for (const Artifact& artifact : recorder_.artifacts) {
+  for (const tasks::Artifact& artifact : recorder_.artifacts) {
     EXPECT_EQ(Sha256OfFile(run + "/" + artifact.path).value(), artifact.sha256);
   }
   EXPECT_EQ(ReadFile(run + "/artifacts/diary.txt").value(), "two steps");
@@ -131,7 +136,7 @@ TEST_F(SelfEvaluating, TaskLeavesFilesThatAreToldWithTheirSum) {
 }
 
 TEST(ArtifactSink, RefusesPathsThatLeadOutOfTheRun) {
-  const ArtifactSink sink;
+  const tasks::ArtifactSink sink;
   EXPECT_THAT(sink.Write("text", "a/b.txt", ""), IsOk());
   for (const char* path : {"", "/etc/x", "../x", "a/../../x", "a/"}) {
     EXPECT_THAT(sink.Write("text", path, ""),

@@ -22,10 +22,10 @@ using ::testing::HasSubstr;
 constexpr int64_t kShort = 40, kLong = 900;
 
 // Every step has sequences of one length, the short and the long in turn.
-class Lengths final : public TaskState {
+class Lengths final : public tasks::TaskState {
  public:
   explicit Lengths(int64_t odd) : odd_(odd) {}
-  absl::Status BeginStep(const StepContext& context) override {
+  absl::Status BeginStep(const tasks::StepContext& context) override {
     step_ = context.step;
     scale_ = context.step == 1 ? 0 : 1;
     return absl::OkStatus();
@@ -42,22 +42,25 @@ class Lengths final : public TaskState {
   float scale_ = 1;
 };
 
-class MeanOverTime final : public Task {
+class MeanOverTime final : public tasks::Task {
  public:
   explicit MeanOverTime(int64_t odd = kShort) : odd_(odd) {}
 
   absl::string_view name() const override { return "mean over time"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
-  int64_t own_examples(const TrainingConfig&) const override { return 32; }
-  std::vector<int64_t> buckets(const TrainingConfig&) const override { return {kLong, kShort}; }
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+  int64_t own_examples(const tasks::TrainingConfig&) const override { return 32; }
+  std::vector<int64_t> buckets(const tasks::TrainingConfig&) const override {
+    return {kLong, kShort};
+  }
   int64_t BucketOf(const data::Dataset&, std::span<const int32_t>,
-                   const TaskState* state) const override {
+                   const tasks::TaskState* state) const override {
     return static_cast<const Lengths*>(state)->length();
   }
 
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo&, size_t,
-                                      const BatchShape& shape) const override {
-    TaskGraph result;
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&, const tasks::DataInfo&,
+                                             size_t,
+                                             const tasks::BatchShape& shape) const override {
+    tasks::TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
     const int64_t time = shape.bucket;
@@ -77,15 +80,16 @@ class MeanOverTime final : public Task {
         .gradients = {}};
     return result;
   }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig&, const DataInfo&,
-                                            const BatchShape&) const override {
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
+                                                   const tasks::DataInfo&,
+                                                   const tasks::BatchShape&) const override {
     return absl::InternalError("nothing is held out");
   }
-  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+  std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Lengths>(odd_);
   }
-  void FillInputs(const data::Dataset&, const Examples& examples, const TaskState* state,
-                  const Program& program) const override {
+  void FillInputs(const data::Dataset&, const tasks::Examples& examples,
+                  const tasks::TaskState* state, const Program& program) const override {
     const auto& lengths = *static_cast<const Lengths*>(state);
     auto* steps = static_cast<float*>(program.input("steps"));
     auto* wanted = static_cast<float*>(program.input("wanted"));
@@ -102,8 +106,9 @@ class MeanOverTime final : public Task {
       wanted[i] = 2 * sum / static_cast<float>(lengths.length()) + 1;
     }
   }
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
     return nullptr;
   }
 
@@ -145,9 +150,9 @@ TEST_F(Buckets, ComputeNoPadding) {
 
 TEST_F(Buckets, AreMeasuredAsTheyCome) {
   ASSERT_EQ(Attempt(MeanOverTime(), NewRun()).value(), EndReason::kCompleted);
-  const data::LoadedData data = *LoadExamples(config_.data, config_, MeanOverTime());
-  Plan plan = MakePlan(config_, InfoOf(data), *programs_, /*data_in_memory=*/true);
-  ASSERT_TRUE(Measure(config_, InfoOf(data), MeanOverTime(), *programs_, plan).ok());
+  const data::LoadedData data = *tasks::LoadExamples(config_.data, config_, MeanOverTime());
+  job::Plan plan = job::MakePlan(config_, tasks::InfoOf(data), *programs_, /*data_in_memory=*/true);
+  ASSERT_TRUE(job::Measure(config_, tasks::InfoOf(data), MeanOverTime(), *programs_, plan).ok());
   EXPECT_GT(*plan.step_seconds, 0);
 }
 

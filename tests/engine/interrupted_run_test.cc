@@ -15,14 +15,14 @@ using ::testing::HasSubstr;
 
 struct Case {
   const char* name;
-  void (*change)(TrainingConfig& config);
+  void (*change)(tasks::TrainingConfig& config);
 };
 
 class InterruptedRun : public TrainTest, public ::testing::WithParamInterface<Case> {
  protected:
   // Stops after each step and resumes, with a fresh process's state, until the end. Returns how
   // many attempts that took.
-  int InPieces(TrainingConfig config) {
+  int InPieces(tasks::TrainingConfig config) {
     config.resume = true;
     recorder_.on_step = [this](int64_t) { stop_ = true; };
     int attempts = 1;
@@ -36,14 +36,14 @@ class InterruptedRun : public TrainTest, public ::testing::WithParamInterface<Ca
 };
 
 TEST_P(InterruptedRun, StoppedAtEveryStepHasTheBitsOfOneLeftAlone) {
-  TrainingConfig whole = Pictures();
+  tasks::TrainingConfig whole = Pictures();
   whole.data.validation_fraction = 0.2;
   whole.layer_statistics_every = 1;
   GetParam().change(whole);
   if (whole.compute == DType::kBf16 && !HasBf16()) {
     GTEST_SKIP() << "this processor does not multiply bfloat16 numbers";
   }
-  TrainingConfig pieces = whole;
+  tasks::TrainingConfig pieces = whole;
   pieces.run_directory = NewRun();
   ASSERT_EQ(Run(whole).value(), EndReason::kCompleted);
   const auto state = checkpoint::LatestCheckpoint(CheckpointRoot(whole)).value().state;
@@ -59,23 +59,23 @@ TEST_P(InterruptedRun, StoppedAtEveryStepHasTheBitsOfOneLeftAlone) {
 
 constexpr Case kCases[] = {
     {"BatchNorm",
-     [](TrainingConfig& config) {
+     [](tasks::TrainingConfig& config) {
        config.model.layers.insert(config.model.layers.begin() + 1, Of(models::BatchNorm{}));
      }},
-    {"Bf16", [](TrainingConfig& config) { config.compute = DType::kBf16; }},
+    {"Bf16", [](tasks::TrainingConfig& config) { config.compute = DType::kBf16; }},
     {"Bf16WithBatchNorm",
-     [](TrainingConfig& config) {
+     [](tasks::TrainingConfig& config) {
        config.model.layers.insert(config.model.layers.begin() + 1, Of(models::BatchNorm{}));
        config.compute = DType::kBf16;
      }},
     {"Plateau",
-     [](TrainingConfig& config) {
+     [](tasks::TrainingConfig& config) {
        config.optimizer = optim::Sgd{.learning_rate = 2, .momentum = 0.9};
        config.schedule.kind = optim::Plateau{.factor = 0.5, .patience = 1};
        config.epochs = 5;
      }},
     {"AccumulatedBatches",
-     [](TrainingConfig& config) {
+     [](tasks::TrainingConfig& config) {
        config.accumulate_batches = 2;
        config.batch_size = 8;
      }},
@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(With, InterruptedRun, ::testing::ValuesIn(kCases),
 class ResumedRun : public TrainTest {};
 
 TEST_F(ResumedRun, IsToldThatItsThreadsAreOthersEvenWhereTheShardsAreTheSame) {
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   config.model.layers.insert(config.model.layers.begin() + 1, Of(models::BatchNorm{}));
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   config.resume = true;
@@ -98,7 +98,7 @@ TEST_F(ResumedRun, IsToldThatItsThreadsAreOthersEvenWhereTheShardsAreTheSame) {
 }
 
 TEST_F(ResumedRun, IsToldThatItsPrecisionIsAnother) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   config.resume = true;
   config.compute = DType::kBf16;
@@ -107,7 +107,7 @@ TEST_F(ResumedRun, IsToldThatItsPrecisionIsAnother) {
 }
 
 TEST_F(ResumedRun, HearsNothingWhereAllIsAsItWas) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   config.resume = true;
   recorder_.warnings.clear();

@@ -6,8 +6,8 @@
 #include "absl/strings/str_join.h"
 #include "engine/data/prepare.h"
 #include "engine/ops/regression_loss.h"
-#include "engine/train/graphs.h"
-#include "engine/train/supervised.h"
+#include "engine/tasks/graphs.h"
+#include "engine/tasks/supervised.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/status_matchers.h"
 
@@ -31,13 +31,13 @@ struct Words final : data::OwnExamples {
 
 constexpr int64_t kLetters = 26;
 
-class CountVowels final : public SupervisedTask {
+class CountVowels final : public tasks::SupervisedTask {
  public:
   explicit CountVowels(std::string more = "engine") : more_(std::move(more)) {}
   absl::string_view name() const override { return "count vowels"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions&,
-                                                const TrainingConfig&) const override {
+                                                const tasks::TrainingConfig&) const override {
     auto own = std::make_shared<Words>();
     for (char c = 'a'; c <= 'z'; ++c) {
       for (const std::string& rest :
@@ -55,9 +55,9 @@ class CountVowels final : public SupervisedTask {
     data.preprocessing.own = R"({"alphabet":"latin"})";
     return data;
   }
-  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
-                  const Program& program) const override {
-    auto* features = static_cast<float*>(program.input(kFeaturesInput));
+  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                  const tasks::TaskState* state, const Program& program) const override {
+    auto* features = static_cast<float*>(program.input(tasks::kFeaturesInput));
     for (const int32_t row : examples.rows) {
       std::fill_n(features, kLetters, 0.0f);
       for (const char c : WordOf(dataset, row)) {
@@ -65,23 +65,24 @@ class CountVowels final : public SupervisedTask {
       }
       features += kLetters;
     }
-    SupervisedTask::FillInputs(dataset, examples, state, program);
+    tasks::SupervisedTask::FillInputs(dataset, examples, state, program);
   }
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
-    class None final : public Scorer {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
+    class None final : public tasks::Scorer {
       void Add(const float*, std::span<const int32_t>) override {}
-      Evaluation Finish() const override { return {}; }
+      tasks::Evaluation Finish() const override { return {}; }
     };
     return std::make_unique<None>();
   }
 
  protected:
   absl::Status CheckOutput(const Shape&, const models::LayerSummary&,
-                           const DataInfo&) const override {
+                           const tasks::DataInfo&) const override {
     return absl::OkStatus();
   }
-  TensorType targets(int64_t batch, const DataInfo&) const override {
+  TensorType targets(int64_t batch, const tasks::DataInfo&) const override {
     return {{batch, 1}, DType::kF32};
   }
   void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
@@ -119,10 +120,10 @@ TEST_F(OwnInput, OfATaskIsLearnedFromWithoutTheDataFolderKnowingIt) {
 }
 
 TEST_F(OwnInput, HasAFingerprintByWhichOtherExamplesAreNoticed) {
-  const std::string first = LoadExamples(config_.data, config_, CountVowels())->fingerprint;
+  const std::string first = tasks::LoadExamples(config_.data, config_, CountVowels())->fingerprint;
   EXPECT_FALSE(first.empty());
-  EXPECT_EQ(LoadExamples(config_.data, config_, CountVowels())->fingerprint, first);
-  EXPECT_NE(LoadExamples(config_.data, config_, CountVowels("motor"))->fingerprint, first);
+  EXPECT_EQ(tasks::LoadExamples(config_.data, config_, CountVowels())->fingerprint, first);
+  EXPECT_NE(tasks::LoadExamples(config_.data, config_, CountVowels("motor"))->fingerprint, first);
 }
 
 TEST(OwnInputOfAModel, ComesBackFromItsFile) {
@@ -139,15 +140,16 @@ TEST(OwnInputOfAModel, ComesBackFromItsFile) {
 }
 
 TEST(TaskTable, ReadsBackWhatATaskWrites) {
-  const TaskOptions options[] = {
-      ClassificationOptions{.label_smoothing = 0.25f, .class_weights = {1, 2}, .binary = true},
-      RegressionOptions{.loss = RegressionOptions::Loss::kHuber, .huber_delta = 2}};
-  for (const TaskOptions& was : options) {
-    const nlohmann::json json = MakeTask(was)->ToJson();
-    const TaskOptions is = TaskOptionsFromJson(json).value();
-    EXPECT_EQ(MakeTask(is)->ToJson(), json);
+  const tasks::TaskOptions options[] = {
+      tasks::ClassificationOptions{
+          .label_smoothing = 0.25f, .class_weights = {1, 2}, .binary = true},
+      tasks::RegressionOptions{.loss = tasks::RegressionOptions::Loss::kHuber, .huber_delta = 2}};
+  for (const tasks::TaskOptions& was : options) {
+    const nlohmann::json json = tasks::MakeTask(was)->ToJson();
+    const tasks::TaskOptions is = tasks::TaskOptionsFromJson(json).value();
+    EXPECT_EQ(tasks::MakeTask(is)->ToJson(), json);
   }
-  EXPECT_THAT(TaskOptionsFromJson({{"kind", "levitation"}}),
+  EXPECT_THAT(tasks::TaskOptionsFromJson({{"kind", "levitation"}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("levitation")));
 }
 

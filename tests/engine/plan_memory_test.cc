@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "engine/train/process_memory.h"
+#include "engine/job/process_memory.h"
 #include "tests/engine/train_testing.h"
 #include "tests/support/status_matchers.h"
 
@@ -14,19 +14,19 @@ namespace {
 
 class PlanMemory : public TrainTest {
  protected:
-  static Plan PlanOf(const TrainingConfig& config) {
-    Phase phase = Phase::kLoading;
-    return PlanJob(config, /*measure=*/false, &phase).value();
+  static job::Plan PlanOf(const tasks::TrainingConfig& config) {
+    job::Phase phase = job::Phase::kLoading;
+    return job::PlanJob(config, /*measure=*/false, &phase).value();
   }
 };
 
 TEST_F(PlanMemory, CountsTheSlabThatGradientsOfSeveralBatchesAddUpIn) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.model.layers = {DenseLayer(1024, kRelu), DenseLayer(512, kRelu), DenseLayer(3)};
   config.threads = 1;
-  const Plan single = PlanOf(config);
+  const job::Plan single = PlanOf(config);
   config.accumulate_batches = 4;
-  const Plan several = PlanOf(config);
+  const job::Plan several = PlanOf(config);
   const int64_t added = several.parameter_bytes - single.parameter_bytes;
   EXPECT_GE(added, 4 * single.trainable_parameters);
   EXPECT_LT(added, 4 * single.trainable_parameters + 4096);  // the slab's gaps
@@ -38,17 +38,17 @@ TEST_F(PlanMemory, OfATableIsNotLessThanReadingItTook) {
     table += std::to_string(1e-3 * i) + ",0.123456789012345,-0.123456789012345,";
     table += std::string(1, "xyz"[i % 3]) + "\n";
   }
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.path = Write("large.csv", table);
   table = std::string();
   ASSERT_EQ(::mallopt(M_MMAP_THRESHOLD, 1 << 17), 1);  // what is freed goes, as of larger tables
   std::ofstream("/proc/self/clear_refs") << 5;         // what the test itself held is no peak
-  const Plan plan = PlanOf(config);
-  EXPECT_GE(plan.peak_memory_bytes, PeakMemoryBytes());
+  const job::Plan plan = PlanOf(config);
+  EXPECT_GE(plan.peak_memory_bytes, job::PeakMemoryBytes());
 }
 
 TEST_F(PlanMemory, OfResizedPicturesCountsThemBeforeAndAfter) {
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   const data::DataSummary plain = data::Inspect(config.data).value();
   EXPECT_EQ(plain.loading_bytes, plain.bytes);
   config.data.height = config.data.width = 4;
@@ -68,10 +68,10 @@ TEST_F(PlanMemory, WhileHugePicturesAreMadeSmallIsThePeak) {
           data::IdxImages(kPictures, kSide, kSide, pixels));
     Write(std::string("huge/") + part + "-labels-idx1-ubyte", data::IdxLabels(kPictures, labels));
   }
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   config.data.path = Path("huge");
   config.data.height = config.data.width = 8;
-  const int64_t before = ResidentMemoryBytes();
+  const int64_t before = job::ResidentMemoryBytes();
   const int64_t both = int64_t{2} * kSide * kSide * kPictures;
   EXPECT_GT(PlanOf(config).peak_memory_bytes - before, both * 9 / 10);
 }

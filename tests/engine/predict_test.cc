@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 class PredictorTest : public train::TrainTest {};
 
 TEST_F(PredictorTest, ASavedModelKnowsItsPointsAgain) {
-  train::TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.epochs = 40;
   config.optimizer = optim::Adam{.learning_rate = 0.02};
   ASSERT_TRUE(Run(config).ok());
@@ -44,7 +44,7 @@ TEST_F(PredictorTest, ASavedModelKnowsItsPointsAgain) {
 }
 
 TEST_F(PredictorTest, APictureIsBroughtToTheModelsSize) {
-  train::TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   config.epochs = 20;
   config.augmentation = {};
   ASSERT_TRUE(Run(config).ok());
@@ -68,10 +68,10 @@ TEST_F(PredictorTest, RegressionAnswersInTheTargetsOwnUnit) {
   for (int i = 0; i < 200; ++i) {
     table += std::to_string(i % 20) + "," + std::to_string(1000 + 50 * (i % 20)) + "\n";
   }
-  train::TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.path = Write("line.csv", table);
   config.data.task = data::Task::kRegression;
-  config.task = train::RegressionOptions();
+  config.task = tasks::RegressionOptions();
   config.model.layers = {train::DenseLayer(1)};
   config.optimizer = optim::Adam{.learning_rate = 0.05};
   config.epochs = 60;
@@ -86,7 +86,7 @@ TEST_F(PredictorTest, RegressionAnswersInTheTargetsOwnUnit) {
 }
 
 TEST_F(PredictorTest, AnUnknownColumnIsNamed) {
-  const train::TrainingConfig config = Points();
+  const tasks::TrainingConfig config = Points();
   ASSERT_TRUE(Run(config).ok());
   const auto predictor = Predictor::Load(config.run_directory + "/model", 1);
   ASSERT_TRUE(predictor.ok());

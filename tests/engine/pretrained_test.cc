@@ -1,4 +1,4 @@
-#include "engine/train/pretrained.h"
+#include "engine/job/pretrained.h"
 
 #include <gmock/gmock.h>
 
@@ -20,24 +20,24 @@ class PretrainedTest : public TrainTest {
  protected:
   PretrainedTest() : first_(Pictures()) { EXPECT_EQ(Run(first_).value(), EndReason::kCompleted); }
 
-  PretrainedOptions From(int64_t drop_layers, std::vector<std::string> freeze) const {
+  tasks::PretrainedOptions From(int64_t drop_layers, std::vector<std::string> freeze) const {
     return {.directory = first_.run_directory + "/model",
             .drop_layers = drop_layers,
             .freeze = std::move(freeze)};
   }
   // With one dense layer in the place of those dropped.
-  absl::StatusOr<TrainingConfig> Second(const PretrainedOptions& pretrained) const {
-    TrainingConfig config = Pictures();
+  absl::StatusOr<tasks::TrainingConfig> Second(const tasks::PretrainedOptions& pretrained) const {
+    tasks::TrainingConfig config = Pictures();
     config.seed = 5;
     config.pretrained = pretrained;
     models::ModelDescription head;
     if (pretrained.drop_layers > 0) {
       head.layers = {DenseLayer(2)};
     }
-    HONE_ASSIGN_OR_RETURN(config.model, WithPretrained(pretrained, head));
+    HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(pretrained, head));
     return config;
   }
-  static std::vector<float> Weights(const TrainingConfig& config, const std::string& name) {
+  static std::vector<float> Weights(const tasks::TrainingConfig& config, const std::string& name) {
     const auto model = checkpoint::LoadModel(config.run_directory + "/model");
     const checkpoint::FileTensor* tensor = model->tensors.Find(name).value();
     std::vector<float> values(static_cast<size_t>(tensor->shape.elements()));
@@ -45,7 +45,7 @@ class PretrainedTest : public TrainTest {
     return values;
   }
 
-  const TrainingConfig first_;
+  const tasks::TrainingConfig first_;
 };
 
 TEST_F(PretrainedTest, FrozenLayersKeepTheirBitsAndTheHeadIsLearned) {

@@ -109,13 +109,13 @@ TEST(BatchesByBucket, WithoutShuffleComeLengthByLength) {
 namespace train {
 namespace {
 
-class NoScore final : public Scorer {
+class NoScore final : public tasks::Scorer {
  public:
   void Add(const float*, std::span<const int32_t> rows) override {
     rows_ += static_cast<double>(rows.size());
   }
-  Evaluation Finish() const override {
-    Evaluation result;
+  tasks::Evaluation Finish() const override {
+    tasks::Evaluation result;
     result.metrics["rows"] = rows_;
     return result;
   }
@@ -125,22 +125,23 @@ class NoScore final : public Scorer {
 };
 
 // Sequences of a row's own length around its own value; twice that value plus one is learned.
-class Lengths final : public Task {
+class Lengths final : public tasks::Task {
  public:
   absl::string_view name() const override { return "lengths"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
-  std::vector<int64_t> buckets(const TrainingConfig&) const override { return {10, 30}; }
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+  std::vector<int64_t> buckets(const tasks::TrainingConfig&) const override { return {10, 30}; }
   data::RowBucket RowBuckets(const data::Dataset& dataset) const override {
     return dataset.has_classes() ? LengthOfRow : [](int32_t) { return int64_t{30}; };
   }
-  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig&, const DataInfo&, int64_t,
-                                               int64_t) const override {
+  absl::StatusOr<data::Dataset> MakeUpExamples(const tasks::TrainingConfig&, const tasks::DataInfo&,
+                                               int64_t, int64_t) const override {
     return data::Dataset();
   }
 
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo&, size_t,
-                                      const BatchShape& shape) const override {
-    TaskGraph result;
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&, const tasks::DataInfo&,
+                                             size_t,
+                                             const tasks::BatchShape& shape) const override {
+    tasks::TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
     const int64_t time = shape.bucket;
@@ -158,14 +159,15 @@ class Lengths final : public Task {
         .graph = &graph, .fetch = {loss.sum, loss.weight, graph.Constant(0)}, .gradients = {}};
     return result;
   }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, 0, shape));
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 0, shape));
     result.built.request.fetch.push_back(result.model.output);
     return result;
   }
-  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
-                  const Program& program) const override {
+  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                  const tasks::TaskState*, const Program& program) const override {
     const data::RowBucket bucket_of = RowBuckets(dataset);
     auto* steps = static_cast<float*>(program.input("steps"));
     auto* wanted = static_cast<float*>(program.input("wanted"));
@@ -176,8 +178,9 @@ class Lengths final : public Task {
       *wanted++ = 2 * value + 1;
     }
   }
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
     return std::make_unique<NoScore>();
   }
 };
@@ -211,8 +214,8 @@ TEST_F(RowBuckets, StoppedAtEveryStepHaveTheBitsOfARunLeftAlone) {
 }
 
 TEST_F(RowBuckets, HaveAnEpochOfAsManyStepsAsThereAreBatches) {
-  const data::LoadedData data = LoadExamples(config_.data, config_, Lengths()).value();
-  const DataInfo info = InfoOf(data, Lengths());
+  const data::LoadedData data = tasks::LoadExamples(config_.data, config_, Lengths()).value();
+  const tasks::DataInfo info = tasks::InfoOf(data, Lengths());
   ASSERT_EQ(Attempt(Lengths(), NewRun()).value(), EndReason::kCompleted);
   EXPECT_EQ(LengthOf(config_, info).total_steps, state_.step);
   EXPECT_EQ(state_.epoch, 3);
@@ -221,14 +224,14 @@ TEST_F(RowBuckets, HaveAnEpochOfAsManyStepsAsThereAreBatches) {
 }
 
 TEST_F(RowBuckets, ArePlannedForAsTheyOccur) {
-  const data::LoadedData data = LoadExamples(config_.data, config_, Lengths()).value();
-  const DataInfo info = InfoOf(data, Lengths());
+  const data::LoadedData data = tasks::LoadExamples(config_.data, config_, Lengths()).value();
+  const tasks::DataInfo info = tasks::InfoOf(data, Lengths());
   const auto programs = Programs::Compile(config_, info, Lengths());
   ASSERT_TRUE(programs.ok()) << programs.status();
   EXPECT_EQ((*programs)->training_rows().size(), 2u);
-  Plan plan = MakePlan(config_, info, **programs, true);
+  job::Plan plan = job::MakePlan(config_, info, **programs, true);
   EXPECT_GT(plan.training_flops_per_example, 0);
-  ASSERT_TRUE(Measure(config_, info, Lengths(), **programs, plan).ok());
+  ASSERT_TRUE(job::Measure(config_, info, Lengths(), **programs, plan).ok());
   EXPECT_GT(*plan.step_seconds, 0);
 }
 

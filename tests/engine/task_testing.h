@@ -16,10 +16,11 @@ namespace hone::engine::train {
 class TaskTest : public TrainTest {
  protected:
   // One attempt of the run in `directory`; goes on from its newest checkpoint.
-  absl::StatusOr<EndReason> Attempt(const Task& task, const std::string& directory) {
+  absl::StatusOr<EndReason> Attempt(const tasks::Task& task, const std::string& directory) {
     config_.run_directory = directory;
-    HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(config_.data, config_, task));
-    const DataInfo info = InfoOf(data, task);
+    HONE_ASSIGN_OR_RETURN(const data::LoadedData data,
+                          tasks::LoadExamples(config_.data, config_, task));
+    const tasks::DataInfo info = tasks::InfoOf(data, task);
     HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
     HONE_RETURN_IF_ERROR(programs_->Bind());
     programs_->store().Initialize(config_.seed);
@@ -39,7 +40,7 @@ class TaskTest : public TrainTest {
 
   // A run stopped after every step, each attempt with objects of its own. Returns how many there
   // were. Layer statistics are on at every step.
-  int InPieces(const Task& task) {
+  int InPieces(const tasks::Task& task) {
     recorder_.on_step = [this](int64_t) { stop_ = true; };
     const std::string directory = NewRun();
     int attempts = 1;
@@ -57,7 +58,7 @@ class TaskTest : public TrainTest {
     return {values.begin(), values.end()};
   }
 
-  TrainingConfig config_;
+  tasks::TrainingConfig config_;
   std::unique_ptr<Programs> programs_;
   checkpoint::RunState state_;
 };

@@ -21,7 +21,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST_F(TrainTest, CheckpointsAreWrittenEverySoManySteps) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.checkpoints.every_steps = 7;
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   std::vector<int64_t> steps;
@@ -33,7 +33,7 @@ TEST_F(TrainTest, CheckpointsAreWrittenEverySoManySteps) {
 
 // Epochs of a millisecond: the first one's end and the last one's have a checkpoint, few between.
 TEST_F(TrainTest, ShortEpochsAreNotSpentOnCheckpointsAndEvents) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.epochs = 6000;
   config.layer_statistics_every = 0;
   config.checkpoints.every_seconds = 0;
@@ -59,7 +59,7 @@ TEST_F(TrainTest, ShortEpochsAreNotSpentOnCheckpointsAndEvents) {
 }
 
 TEST_F(TrainTest, ACheckpointDoesNotKnowWhereItsDataLay) {
-  const TrainingConfig config = Points();
+  const tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   const auto state = ReadFile(
       checkpoint::CheckpointDirectory(CheckpointRoot(config), recorder_.checkpoints.back().step) +
@@ -73,10 +73,10 @@ TEST_F(TrainTest, ANonFiniteLossEndsTheRunWithItsStepAndAFiniteCheckpoint) {
   for (int i = 0; i < 64; ++i) {
     table += std::to_string(i) + "," + std::to_string(3 * i) + "\n";
   }
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.path = Write("line.csv", table);
   config.data.task = data::Task::kRegression;
-  config.task = RegressionOptions();
+  config.task = tasks::RegressionOptions();
   config.model.layers = {DenseLayer(1)};
   config.optimizer = optim::Sgd{.learning_rate = 1e6};
   config.checkpoints.every_steps = 1;
@@ -97,11 +97,11 @@ TEST_F(TrainTest, ANonFiniteLossEndsTheRunWithItsStepAndAFiniteCheckpoint) {
 }
 
 TEST_F(TrainTest, EarlyStoppingEndsTheRunAndKeepsTheBestWeights) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.validation_fraction = 0.2;
   config.epochs = 200;
   config.optimizer = optim::Sgd{.learning_rate = 30};  // jumps about
-  config.early_stopping = EarlyStopping{.patience = 3, .min_delta = 0};
+  config.early_stopping = tasks::EarlyStopping{.patience = 3, .min_delta = 0};
   ASSERT_EQ(Run(config).value(), EndReason::kEarlyStop);
   double best = 1e30;
   int64_t best_step = 0;

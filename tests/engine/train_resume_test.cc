@@ -22,11 +22,11 @@ using ::testing::HasSubstr;
 // Stops after each step of a run and resumes, with a fresh process's state, until the end.
 TEST_F(TrainTest, StoppedAtEveryStepAndResumedIsNeverStopped) {
   for (const bool pictures : {false, true}) {
-    TrainingConfig whole = pictures ? Pictures() : Points();
+    tasks::TrainingConfig whole = pictures ? Pictures() : Points();
     whole.data.validation_fraction = 0.1;
     whole.schedule.kind = optim::CosineDecay();
     whole.layer_statistics_every = 1;
-    TrainingConfig pieces = whole;
+    tasks::TrainingConfig pieces = whole;
     pieces.run_directory = NewRun();
     pieces.resume = true;
     ASSERT_EQ(Run(whole).value(), EndReason::kCompleted);
@@ -47,10 +47,10 @@ TEST_F(TrainTest, StoppedAtEveryStepAndResumedIsNeverStopped) {
 }
 
 TEST_F(TrainTest, AccumulatedBatchesSurviveAResumeBitByBit) {
-  TrainingConfig whole = Points();
+  tasks::TrainingConfig whole = Points();
   whole.accumulate_batches = 2;
   whole.layer_statistics_every = 1;
-  TrainingConfig pieces = whole;
+  tasks::TrainingConfig pieces = whole;
   pieces.run_directory = NewRun();
   ASSERT_EQ(Run(whole).value(), EndReason::kCompleted);
   EXPECT_EQ(recorder_.metrics.back().step, 12);  // 5 batches an epoch: 2, 2 and 1
@@ -64,7 +64,7 @@ TEST_F(TrainTest, AccumulatedBatchesSurviveAResumeBitByBit) {
 }
 
 TEST_F(TrainTest, ACheckpointOfAnotherJobIsNotResumed) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   config.resume = true;
   config.seed = 9;
@@ -72,7 +72,7 @@ TEST_F(TrainTest, ACheckpointOfAnotherJobIsNotResumed) {
 }
 
 TEST_F(TrainTest, ARunDoesNotGoOnWithOtherDataOfTheSameSize) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   config.resume = true;
   std::string table = ReadFile(config.data.path).value();
@@ -85,7 +85,7 @@ TEST_F(TrainTest, ARunDoesNotGoOnWithOtherDataOfTheSameSize) {
 }
 
 TEST_F(TrainTest, ARunThatFindsOnlyGeneratedDigitsMayBeTriedAgain) {
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   config.data.height = config.data.width = 28;
   config.data.limit = 40;
   config.data.classes = {"0", "1"};
@@ -98,14 +98,14 @@ TEST_F(TrainTest, ARunThatFindsOnlyGeneratedDigitsMayBeTriedAgain) {
 }
 
 TEST_F(TrainTest, ASecondRunInTheSameFolderIsRefusedWhileTheFirstGoesOn) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.layer_statistics_every = 1;
   absl::Status second;
   recorder_.on_step = [&](int64_t step) {
     if (step == 3) {
       std::atomic<bool> no_patience = true;
       Recorder other;
-      second = Trainer(config, no_patience, other).Run().status();
+      second = job::Trainer(config, no_patience, other).Run().status();
     }
   };
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
@@ -116,11 +116,11 @@ TEST_F(TrainTest, ASecondRunInTheSameFolderIsRefusedWhileTheFirstGoesOn) {
 }
 
 TEST_F(TrainTest, TheWeightsAtTheEndAreKeptWhereTheBestOnesAreDamaged) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.validation_fraction = 0.2;
   config.epochs = 200;
   config.optimizer = optim::Sgd{.learning_rate = 30};
-  config.early_stopping = EarlyStopping{.patience = 3, .min_delta = 0};
+  config.early_stopping = tasks::EarlyStopping{.patience = 3, .min_delta = 0};
   ASSERT_EQ(Run(config).value(), EndReason::kEarlyStop);
   int64_t best = 0;
   for (const CheckpointWritten& checkpoint : recorder_.checkpoints) {

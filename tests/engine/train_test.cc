@@ -20,7 +20,7 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 
 TEST_F(TrainTest, TrainingLearnsThePoints) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.epochs = 40;
   config.optimizer = optim::Adam{.learning_rate = 0.02};
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
@@ -30,7 +30,7 @@ TEST_F(TrainTest, TrainingLearnsThePoints) {
 }
 
 TEST_F(TrainTest, TheLastShortBatchIsTrainedOn) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.epochs = 1;
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   EXPECT_EQ(recorder_.started[0].plan.train_examples, 72);
@@ -39,15 +39,15 @@ TEST_F(TrainTest, TheLastShortBatchIsTrainedOn) {
 }
 
 TEST_F(TrainTest, TheSameSeedGivesTheSameModel) {
-  const TrainingConfig first = Pictures(), second = Pictures();
+  const tasks::TrainingConfig first = Pictures(), second = Pictures();
   ASSERT_EQ(Run(first).value(), EndReason::kCompleted);
   ASSERT_EQ(Run(second).value(), EndReason::kCompleted);
   EXPECT_EQ(ModelSha(first), ModelSha(second));
 }
 
 TEST_F(TrainTest, AnotherSeedGivesAnotherModel) {
-  const TrainingConfig first = Points();
-  TrainingConfig second = Points();
+  const tasks::TrainingConfig first = Points();
+  tasks::TrainingConfig second = Points();
   second.seed = 2;
   ASSERT_EQ(Run(first).value(), EndReason::kCompleted);
   ASSERT_EQ(Run(second).value(), EndReason::kCompleted);
@@ -55,7 +55,7 @@ TEST_F(TrainTest, AnotherSeedGivesAnotherModel) {
 }
 
 TEST_F(TrainTest, MoreThreadsThanTheMachineGivesAreNamed) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.epochs = 1;
   config.threads = AvailableThreads() + 1;
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
@@ -63,18 +63,18 @@ TEST_F(TrainTest, MoreThreadsThanTheMachineGivesAreNamed) {
 }
 
 TEST_F(TrainTest, ARunTooShortForTheValidationItAsksForIsRefused) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.validation_fraction = 0.2;
   config.epochs = 0;
   config.steps = 3;
-  config.early_stopping = EarlyStopping{};
+  config.early_stopping = tasks::EarlyStopping{};
   EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument,
                                     AllOf(HasSubstr("training.steps: must be at least 4"),
                                           HasSubstr("early_stopping"))));
   config.early_stopping.reset();
   config.schedule.kind = optim::Plateau{};
-  Phase phase = Phase::kLoading;
-  EXPECT_THAT(PlanJob(config, false, &phase),
+  job::Phase phase = job::Phase::kLoading;
+  EXPECT_THAT(job::PlanJob(config, false, &phase),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("schedule.plateau")));
   config.steps = 4;
   EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
@@ -83,7 +83,7 @@ TEST_F(TrainTest, ARunTooShortForTheValidationItAsksForIsRefused) {
 TEST_F(TrainTest, AnExcludedLayersWeightsDoNotDecay) {
   std::vector<float> weights[2];
   for (const bool excluded : {false, true}) {
-    TrainingConfig config = Points();
+    tasks::TrainingConfig config = Points();
     config.optimizer = optim::AdamW{.learning_rate = 0.1, .weight_decay = 1};
     config.model.layers[0].name = "trunk";
     if (excluded) {
@@ -108,7 +108,7 @@ TEST_F(TrainTest, AnExcludedLayersWeightsDoNotDecay) {
 }
 
 TEST_F(TrainTest, AFrozenLayerKeepsItsBytes) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.model.layers[0].frozen = true;
   config.model.layers[0].name = "trunk";
   config.epochs = 1;
@@ -133,10 +133,10 @@ TEST_F(TrainTest, RegressionIsMeasuredInTheTargetsOwnUnit) {
     const double x = random.NextUniform(-1, 1);
     table += std::to_string(x) + "," + std::to_string(5000 + 1000 * x) + "\n";
   }
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.data.path = Write("line.csv", table);
   config.data.task = data::Task::kRegression;
-  config.task = RegressionOptions();
+  config.task = tasks::RegressionOptions();
   config.model.layers = {DenseLayer(1)};
   config.optimizer = optim::Adam{.learning_rate = 0.05};
   config.epochs = 60;
@@ -148,8 +148,8 @@ TEST_F(TrainTest, RegressionIsMeasuredInTheTargetsOwnUnit) {
 }
 
 TEST_F(TrainTest, BinaryClassificationLearnsWithOneUnit) {
-  TrainingConfig config = Pictures();
-  config.task = ClassificationOptions{.class_weights = {}, .binary = true};
+  tasks::TrainingConfig config = Pictures();
+  config.task = tasks::ClassificationOptions{.class_weights = {}, .binary = true};
   config.augmentation = {};
   config.model.layers = {Of(models::Flatten{}), DenseLayer(1, layers::ActivationKind::kSigmoid)};
   config.epochs = 20;
@@ -158,7 +158,7 @@ TEST_F(TrainTest, BinaryClassificationLearnsWithOneUnit) {
 }
 
 TEST_F(TrainTest, BatchNormalisationTrainsAndItsStatisticsAreInTheModel) {
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   config.model.layers.insert(config.model.layers.begin() + 1, Of(models::BatchNorm{}));
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   EXPECT_EQ(recorder_.started[0].plan.shards, 1);  // statistics of the whole batch
@@ -170,24 +170,24 @@ TEST_F(TrainTest, BatchNormalisationTrainsAndItsStatisticsAreInTheModel) {
 }
 
 TEST_F(TrainTest, ALastLayerThatDoesNotFitTheClassesIsNamed) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.model.layers.back() = DenseLayer(7);
   EXPECT_THAT(Run(config),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("dense_2"), HasSubstr("3 units"), HasSubstr("[7]"))));
-  EXPECT_EQ(phase_, Phase::kPlanning);
+  EXPECT_EQ(phase_, job::Phase::kPlanning);
 }
 
 TEST_F(TrainTest, ANetLargerThanTheMemoryIsRefusedBeforeItIsAllocated) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.model.layers = {DenseLayer(int64_t{1} << 21), DenseLayer(int64_t{1} << 21), DenseLayer(3)};
   EXPECT_THAT(Run(config).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("MiB of memory, there are")));
-  EXPECT_EQ(phase_, Phase::kPlanning);
+  EXPECT_EQ(phase_, job::Phase::kPlanning);
 }
 
 TEST_F(TrainTest, AProfileHasEveryPartOfAStepAndASumByOp) {
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   const std::string without = [&] {
     EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
     return ModelSha(config);
@@ -221,11 +221,11 @@ TEST_F(TrainTest, ABatchFilledByATeamIsTheSameBatch) {
   options.path = Path("large");
   const auto data = data::Load(options);
   ASSERT_THAT(data, IsOk());
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   config.data = options;
   config.batch_size = 24;
-  const DataInfo info = InfoOf(*data);
-  const std::unique_ptr<Task> task = MakeTask(config.task);
+  const tasks::DataInfo info = tasks::InfoOf(*data);
+  const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config.task);
   const auto programs = Programs::Compile(config, info, *task);
   ASSERT_THAT(programs, IsOk());
   ASSERT_THAT((*programs)->Bind(), IsOk());
@@ -244,7 +244,7 @@ TEST_F(TrainTest, ABatchFilledByATeamIsTheSameBatch) {
 }
 
 TEST_F(TrainTest, TheModelFileHoldsNoClockAndNoMachine) {
-  const TrainingConfig config = Points();
+  const tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   const auto json = ReadFile(config.run_directory + "/model/model.json");
   ASSERT_TRUE(json.ok());

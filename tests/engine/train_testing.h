@@ -10,16 +10,16 @@
 #include <vector>
 
 #include "engine/base/files.h"
-#include "engine/train/trainer.h"
+#include "engine/job/trainer.h"
 #include "tests/engine/data_testing.h"
 
 namespace hone::engine::train {
 
 // Keeps all that a run tells.
-class Recorder final : public TrainingObserver {
+class Recorder final : public job::TrainingObserver {
  public:
-  void OnDataReport(const data::DataReport&, const DataInfo&) override {}
-  void OnStarted(const Started& value) override { started.push_back(value); }
+  void OnDataReport(const data::DataReport&, const tasks::DataInfo&) override {}
+  void OnStarted(const job::Started& value) override { started.push_back(value); }
   void OnMetrics(const Metrics& value) override { metrics.push_back(value); }
   void OnLayerStatistics(const LayerStatistics& value) override {
     statistics.push_back(value);
@@ -31,19 +31,19 @@ class Recorder final : public TrainingObserver {
   void OnLog(Severity severity, const std::string& text) override {
     (severity == Severity::kInfo ? infos : warnings).push_back(text);
   }
-  void OnEvaluation(const Evaluation& value) override { evaluations.push_back(value); }
-  void OnArtifact(const Artifact& value) override { artifacts.push_back(value); }
+  void OnEvaluation(const tasks::Evaluation& value) override { evaluations.push_back(value); }
+  void OnArtifact(const tasks::Artifact& value) override { artifacts.push_back(value); }
   void OnProgress(const std::string&, double) override {}
 
   std::function<void(int64_t)> on_step;  // with layer statistics at every step, after each
-  std::vector<Started> started;
+  std::vector<job::Started> started;
   std::vector<Metrics> metrics;
   std::vector<LayerStatistics> statistics;
   std::vector<CheckpointWritten> checkpoints;
   std::vector<std::string> infos;
   std::vector<std::string> warnings;
-  std::vector<Evaluation> evaluations;
-  std::vector<Artifact> artifacts;
+  std::vector<tasks::Evaluation> evaluations;
+  std::vector<tasks::Artifact> artifacts;
 };
 
 inline models::LayerDescription DenseLayer(
@@ -91,9 +91,9 @@ class TrainTest : public data::DataTest {
   }
 
   // 72 training examples in batches of 16: the last one is short.
-  TrainingConfig Points() const {
-    TrainingConfig config;
-    config.task = ClassificationOptions();
+  tasks::TrainingConfig Points() const {
+    tasks::TrainingConfig config;
+    config.task = tasks::ClassificationOptions();
     config.data.path = Path("points.csv");
     config.model.layers = {DenseLayer(8, kRelu), DenseLayer(3)};
     config.epochs = 4;
@@ -103,9 +103,9 @@ class TrainTest : public data::DataTest {
     return config;
   }
 
-  TrainingConfig Pictures() const {
-    TrainingConfig config;
-    config.task = ClassificationOptions();
+  tasks::TrainingConfig Pictures() const {
+    tasks::TrainingConfig config;
+    config.task = tasks::ClassificationOptions();
     config.data.path = Path("pictures");
     layers::Conv2dOptions conv;
     conv.filters = 4;
@@ -130,22 +130,22 @@ class TrainTest : public data::DataTest {
   }
 
   // Runs to its end.
-  absl::StatusOr<EndReason> Run(const TrainingConfig& config) {
-    Trainer trainer(config, stop_, recorder_);
+  absl::StatusOr<EndReason> Run(const tasks::TrainingConfig& config) {
+    job::Trainer trainer(config, stop_, recorder_);
     const absl::StatusOr<EndReason> end = trainer.Run();
     failed_step_ = trainer.step();
     phase_ = trainer.phase();
     return end;
   }
 
-  std::string ModelSha(const TrainingConfig& config) const {
+  std::string ModelSha(const tasks::TrainingConfig& config) const {
     return Sha256OfFile(config.run_directory + "/model/model.safetensors").value_or("no model");
   }
 
   std::atomic<bool> stop_ = false;
   Recorder recorder_;
   int64_t failed_step_ = 0;
-  Phase phase_ = Phase::kLoading;
+  job::Phase phase_ = job::Phase::kLoading;
 };
 
 }  // namespace hone::engine::train

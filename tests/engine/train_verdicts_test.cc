@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 TEST_F(TrainTest, DeadUnitsAreSeenWithABiasAndWithoutAndBehindALayerOfTheirFunction) {
   for (const bool bias : {true, false}) {
     for (const bool own : {true, false}) {
-      TrainingConfig config = Points();
+      tasks::TrainingConfig config = Points();
       layers::DenseOptions zeros;
       zeros.units = 8;
       zeros.use_bias = bias;
@@ -36,7 +36,7 @@ TEST_F(TrainTest, DeadUnitsAreSeenWithABiasAndWithoutAndBehindALayerOfTheirFunct
 }
 
 TEST_F(TrainTest, LivingUnitsAreNotDeadForWantOfABias) {
-  TrainingConfig config = Pictures();
+  tasks::TrainingConfig config = Pictures();
   std::get<layers::Conv2dOptions>(config.model.layers[0].kind).use_bias = false;
   config.layer_statistics_every = 3;
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
@@ -45,7 +45,7 @@ TEST_F(TrainTest, LivingUnitsAreNotDeadForWantOfABias) {
 
 TEST_F(TrainTest, ADeepSigmoidNetIsReportedAsVanishingAndAReluNetIsNot) {
   for (const bool sigmoid : {true, false}) {
-    TrainingConfig config = Points();
+    tasks::TrainingConfig config = Points();
     config.model.layers.clear();
     for (int i = 0; i < 15; ++i) {
       layers::DenseOptions dense;

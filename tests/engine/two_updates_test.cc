@@ -6,7 +6,7 @@
 #include "engine/layers/dense.h"
 #include "engine/ops/full.h"
 #include "engine/ops/regression_loss.h"
-#include "engine/train/graphs.h"
+#include "engine/tasks/graphs.h"
 #include "tests/engine/task_testing.h"
 
 // A task whose step is two updates over one store, with memory of its own: what a GAN and a DQN ask
@@ -17,9 +17,9 @@ namespace {
 constexpr int64_t kColumns = 3;
 
 // Counts its steps and keeps a rate that falls with them, which the graph reads as an input.
-class FallingRate final : public TaskState {
+class FallingRate final : public tasks::TaskState {
  public:
-  absl::Status BeginStep(const StepContext& context) override {
+  absl::Status BeginStep(const tasks::StepContext& context) override {
     rate_ *= 0.9f;
     steps_ += absl::StrCat(context.step, " ");
     return absl::OkStatus();
@@ -40,33 +40,34 @@ class FallingRate final : public TaskState {
   std::string steps_;
 };
 
-class NoScore final : public Scorer {
+class NoScore final : public tasks::Scorer {
  public:
   void Add(const float*, std::span<const int32_t>) override {}
-  Evaluation Finish() const override { return {}; }
+  tasks::Evaluation Finish() const override { return {}; }
 };
 
-class Duel final : public Task {
+class Duel final : public tasks::Task {
  public:
   explicit Duel(double generator_rate = 0.01) : generator_rate_(generator_rate) {}
 
   absl::string_view name() const override { return "duel"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
 
-  std::vector<UpdateSpec> updates() const override {
+  std::vector<tasks::UpdateSpec> updates() const override {
     return {{.name = "discriminator", .parameters = "discriminator."},
             {.name = "generator",
              .parameters = "generator.",
              .optimizer = optim::Sgd{.learning_rate = generator_rate_, .momentum = 0.9}}};
   }
 
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo& info, size_t update,
-                                      const BatchShape& shape) const override {
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&,
+                                             const tasks::DataInfo& info, size_t update,
+                                             const tasks::BatchShape& shape) const override {
     const int64_t batch = shape.batch;
-    TaskGraph result;
+    tasks::TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
-    const Value real = FeaturesInput(graph, info, batch);
+    const Value real = tasks::FeaturesInput(graph, info, batch);
     const Value made =
         Dense(graph, graph.Input("rate", {{batch, 1}, DType::kF32}), "generator", kColumns, result);
     const Value wanted = Full(graph, {batch, 1}, 1), refused = Full(graph, {batch, 1}, 0);
@@ -80,30 +81,32 @@ class Duel final : public Task {
     return result;
   }
 
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, BuildLoss(config, info, 1, shape));
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 1, shape));
     result.built.request.fetch.push_back(result.built.request.fetch[0]);
     return result;
   }
 
-  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+  std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<FallingRate>();
   }
-  void FillInputs(const data::Dataset&, const Examples& examples, const TaskState* state,
-                  const Program& program) const override {
+  void FillInputs(const data::Dataset&, const tasks::Examples& examples,
+                  const tasks::TaskState* state, const Program& program) const override {
     std::fill_n(static_cast<float*>(program.input("rate")), examples.rows.size(),
                 static_cast<const FallingRate*>(state)->rate());
   }
 
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
     return std::make_unique<NoScore>();
   }
 
  private:
   static Value Dense(Graph& graph, Value x, const std::string& name, int64_t units,
-                     TaskGraph& result) {
+                     tasks::TaskGraph& result) {
     graph.set_scope(name);
     layers::DenseOptions options;
     options.name = name;
@@ -112,7 +115,7 @@ class Duel final : public Task {
     result.model.layers.emplace_back().name = name;
     return layers::Dense(graph, x, options);
   }
-  static Value Judge(Graph& graph, Value x, TaskGraph& result) {
+  static Value Judge(Graph& graph, Value x, tasks::TaskGraph& result) {
     return Dense(graph, x, "discriminator", 1, result);
   }
   static Loss SquaredError(Graph& graph, Value x, Value target) {

@@ -13,8 +13,8 @@ using ::testing::HasSubstr;
 
 class UnreadLayer : public TrainTest {
  protected:
-  TrainingConfig Forked() const {
-    TrainingConfig config = Points();
+  tasks::TrainingConfig Forked() const {
+    tasks::TrainingConfig config = Points();
     config.model.layers = {DenseLayer(8, kRelu), DenseLayer(4), DenseLayer(3)};
     config.model.layers[0].name = "trunk";
     config.model.layers[1].name = "aside";
@@ -26,11 +26,11 @@ class UnreadLayer : public TrainTest {
 TEST_F(UnreadLayer, WithWeightsToLearnIsRefusedByItsName) {
   EXPECT_THAT(Run(Forked()), StatusIs(absl::StatusCode::kInvalidArgument,
                                       AllOf(HasSubstr("aside"), HasSubstr("would never learn"))));
-  EXPECT_EQ(phase_, Phase::kPlanning);
+  EXPECT_EQ(phase_, job::Phase::kPlanning);
 }
 
 TEST_F(UnreadLayer, ThatIsFrozenIsTakenAsItIs) {
-  TrainingConfig config = Forked();
+  tasks::TrainingConfig config = Forked();
   config.model.layers[1].frozen = true;
   EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
 }

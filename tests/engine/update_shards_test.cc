@@ -4,7 +4,7 @@
 #include "engine/layers/dense.h"
 #include "engine/layers/normalization.h"
 #include "engine/ops/cross_entropy.h"
-#include "engine/train/graphs.h"
+#include "engine/tasks/graphs.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/status_matchers.h"
 
@@ -12,29 +12,30 @@
 namespace hone::engine::train {
 namespace {
 
-class NoScore final : public Scorer {
+class NoScore final : public tasks::Scorer {
  public:
   void Add(const float*, std::span<const int32_t>) override {}
-  Evaluation Finish() const override { return {}; }
+  tasks::Evaluation Finish() const override { return {}; }
 };
 
 // Two nets that learn the same classes side by side; the second one normalises over its batch.
-class PlainAndNormalised final : public Task {
+class PlainAndNormalised final : public tasks::Task {
  public:
   explicit PlainAndNormalised(size_t normalised) : normalised_(normalised) {}
 
   absl::string_view name() const override { return "plain and normalised"; }
-  absl::Status CheckData(const DataInfo&) const override { return absl::OkStatus(); }
-  std::vector<UpdateSpec> updates() const override {
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+  std::vector<tasks::UpdateSpec> updates() const override {
     return {{.name = "first", .parameters = "first."}, {.name = "second", .parameters = "second."}};
   }
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig&, const DataInfo& info, size_t update,
-                                      const BatchShape& shape) const override {
-    TaskGraph result;
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&,
+                                             const tasks::DataInfo& info, size_t update,
+                                             const tasks::BatchShape& shape) const override {
+    tasks::TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
     const std::string name = updates()[update].name;
-    Value x = FeaturesInput(graph, info, shape.batch);
+    Value x = tasks::FeaturesInput(graph, info, shape.batch);
     for (const char* layer : {".dense", ".norm"}) {
       result.model.layers.emplace_back().name = absl::StrCat(name, layer);
     }
@@ -51,16 +52,18 @@ class PlainAndNormalised final : public Task {
         .graph = &graph, .fetch = {loss.sum, loss.weight, loss.correct}, .gradients = {}};
     return result;
   }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig&, const DataInfo&,
-                                            const BatchShape&) const override {
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
+                                                   const tasks::DataInfo&,
+                                                   const tasks::BatchShape&) const override {
     return absl::InternalError("nothing is held out");
   }
-  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
-                  const Program& program) const override {
+  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                  const tasks::TaskState*, const Program& program) const override {
     dataset.Gather(examples.rows, nullptr, program.input("labels"));
   }
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
     return std::make_unique<NoScore>();
   }
 
@@ -76,8 +79,8 @@ TEST_P(UpdateShards, HaveAGradientSlabEachWhicheverUpdateNeedsTheWholeBatch) {
   config_.epochs = 60;
   config_.optimizer = optim::Adam{.learning_rate = 0.05};
   const PlainAndNormalised task(GetParam());
-  const data::LoadedData data = LoadExamples(config_.data, config_, task).value();
-  const auto programs = Programs::Compile(config_, InfoOf(data), task);
+  const data::LoadedData data = tasks::LoadExamples(config_.data, config_, task).value();
+  const auto programs = Programs::Compile(config_, tasks::InfoOf(data), task);
   ASSERT_TRUE(programs.ok()) << programs.status();
   ASSERT_EQ((*programs)->training(GetParam(), 16).shards(), 1);
   ASSERT_EQ((*programs)->training(1 - GetParam(), 16).shards(), 2);

@@ -14,9 +14,9 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-class StepsSeen final : public TaskState {
+class StepsSeen final : public tasks::TaskState {
  public:
-  absl::Status BeginStep(const StepContext& context) override {
+  absl::Status BeginStep(const tasks::StepContext& context) override {
     step_ = context.step;
     return absl::OkStatus();
   }
@@ -29,46 +29,51 @@ class StepsSeen final : public TaskState {
 };
 
 // Classification whose held-out loss is NaN up to a step; training does not notice.
-class SpoiledValidation final : public Task {
+class SpoiledValidation final : public tasks::Task {
  public:
   explicit SpoiledValidation(int64_t until_step) : until_step_(until_step) {}
 
   absl::string_view name() const override { return "spoiled"; }
-  absl::Status CheckData(const DataInfo& info) const override { return task_->CheckData(info); }
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
-                                      size_t update, const BatchShape& shape) const override {
+  absl::Status CheckData(const tasks::DataInfo& info) const override {
+    return task_->CheckData(info);
+  }
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
+                                             const tasks::DataInfo& info, size_t update,
+                                             const tasks::BatchShape& shape) const override {
     return task_->BuildLoss(config, info, update, shape);
   }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, task_->BuildEvaluation(config, info, shape));
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, task_->BuildEvaluation(config, info, shape));
     Graph& graph = *result.built.graph;
     Value& loss = result.built.request.fetch[0];
     loss = Sum(graph, loss, graph.Input("spoil", {Shape{}, DType::kF32}));
     return result;
   }
-  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+  std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<StepsSeen>();
   }
-  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
-                  const Program& program) const override {
+  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                  const tasks::TaskState* state, const Program& program) const override {
     task_->FillInputs(dataset, examples, state, program);
     if (auto* spoil = static_cast<float*>(program.input("spoil")); spoil != nullptr) {
       const bool spoiled = static_cast<const StepsSeen*>(state)->step() <= until_step_;
       *spoil = spoiled ? std::numeric_limits<float>::quiet_NaN() : 0;
     }
   }
-  void AddTrainingMetrics(const Sums& sums, std::map<std::string, double>& values) const override {
+  void AddTrainingMetrics(const tasks::Sums& sums,
+                          std::map<std::string, double>& values) const override {
     task_->AddTrainingMetrics(sums, values);
   }
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
-                                    const DataInfo& info) const override {
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset& dataset,
+                                           const tasks::DataInfo& info) const override {
     return task_->NewScorer(dataset, info);
   }
 
  private:
   int64_t until_step_;
-  std::unique_ptr<Task> task_ = MakeClassification({});
+  std::unique_ptr<tasks::Task> task_ = tasks::MakeClassification({});
 };
 
 class Validation : public TaskTest {
@@ -91,7 +96,7 @@ TEST_F(Validation, ThatIsNotANumberIsNotTheBestForEver) {
 
 TEST_F(Validation, ThatIsNeverANumberHasNoBestAndStopsEarly) {
   config_.epochs = 9;
-  config_.early_stopping = EarlyStopping{.patience = 3};
+  config_.early_stopping = tasks::EarlyStopping{.patience = 3};
   ASSERT_EQ(Attempt(SpoiledValidation(/*until_step=*/1000), NewRun()).value(),
             EndReason::kEarlyStop);
   EXPECT_FALSE(state_.best.has_value());

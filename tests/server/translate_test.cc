@@ -12,6 +12,8 @@ namespace hone::server::translate {
 namespace {
 
 using ::testing::ElementsAre;
+namespace job = engine::job;
+namespace tasks = engine::tasks;
 namespace train = engine::train;
 namespace optim = engine::optim;
 
@@ -98,8 +100,8 @@ TEST(ToTrainingConfig, TakesWhatIsGiven) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->steps, 7);
   EXPECT_EQ(config->compute, engine::DType::kBf16);
-  const auto& task = std::get<train::RegressionOptions>(config->task);
-  EXPECT_EQ(task.loss, train::RegressionOptions::Loss::kHuber);
+  const auto& task = std::get<tasks::RegressionOptions>(config->task);
+  EXPECT_EQ(task.loss, tasks::RegressionOptions::Loss::kHuber);
   EXPECT_EQ(task.huber_delta, 2);
   EXPECT_TRUE(std::get<optim::Sgd>(config->optimizer).nesterov);
   EXPECT_EQ(std::get<optim::Sgd>(config->optimizer).learning_rate, 0.01);
@@ -119,7 +121,7 @@ TEST(ToEvent, NamesTheMetricsThatAreNotFinite) {
 }
 
 TEST(ToEvent, CarriesTheLayerTable) {
-  train::Started started;
+  job::Started started;
   engine::models::LayerSummary layer;
   layer.name = "dense_1";
   layer.weights = 6;

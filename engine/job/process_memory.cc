@@ -1,4 +1,4 @@
-#include "engine/train/process_memory.h"
+#include "engine/job/process_memory.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -7,7 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 namespace {
 
 // A line of /proc/self/status such as "VmHWM:     12345 kB".
@@ -28,4 +28,4 @@ int64_t ResidentMemoryBytes() { return StatusBytes("VmRSS:"); }
 
 int64_t PeakMemoryBytes() { return StatusBytes("VmHWM:"); }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -1,13 +1,27 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "engine/train/observer.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
+
+struct Artifact {
+  std::string kind;  // "model", or a task's own word
+  std::string path;  // relative to the run's directory
+  int64_t bytes = 0;
+  std::string sha256;  // of the file; of a model, of model.safetensors
+};
+
+// Is told of artifacts, on the thread that trains.
+class ArtifactObserver {
+ public:
+  virtual ~ArtifactObserver() = default;
+  virtual void OnArtifact(const Artifact& artifact) = 0;
+};
 
 // Where a task leaves what is no number: pictures, samples of text. Each is a file below
 // RUN/artifacts that appears whole or not at all, and is told to the observer once it is there.
@@ -16,7 +30,7 @@ class ArtifactSink {
   // Takes everything and keeps nothing: for steps that are only measured.
   ArtifactSink() = default;
   // The observer outlives it.
-  ArtifactSink(std::string run_directory, TrainingObserver& observer)
+  ArtifactSink(std::string run_directory, ArtifactObserver& observer)
       : run_directory_(std::move(run_directory)), observer_(&observer) {}
 
   // `path` below RUN/artifacts, such as "samples/step-00000500.png"; a file that is there is
@@ -27,7 +41,7 @@ class ArtifactSink {
 
  private:
   std::string run_directory_;
-  TrainingObserver* observer_ = nullptr;
+  ArtifactObserver* observer_ = nullptr;
 };
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "engine/ops/loss.h"
-#include "engine/train/task.h"
+#include "engine/tasks/task.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 // A task that learns a target for each example: one model, one loss, one update. What is left to
 // say is the targets and the loss.
@@ -13,8 +13,8 @@ class SupervisedTask : public Task {
                                       size_t update, const BatchShape& shape) const final;
   absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
                                             const BatchShape& shape) const final;
-  void FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState* state,
-                  const Program& program) const override;
+  void FillInputs(const data::Dataset& dataset, const Examples& examples,
+                         const TaskState* state, const Program& program) const override;
 
  protected:
   // INVALID_ARGUMENT where the model's output [batch, …] does not fit the data; names the last
@@ -32,4 +32,4 @@ class SupervisedTask : public Task {
                                   bool training) const;
 };
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

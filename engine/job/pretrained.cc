@@ -1,4 +1,4 @@
-#include "engine/train/pretrained.h"
+#include "engine/job/pretrained.h"
 
 #include <algorithm>
 
@@ -7,16 +7,16 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/train/model_file.h"
+#include "engine/tasks/model_file.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 namespace {
 
 constexpr char kAll[] = "*";
 
 struct Earlier {
   checkpoint::Model files;
-  ModelFile description;
+  tasks::ModelFile description;
   std::vector<models::LayerDescription> kept;
 };
 
@@ -28,11 +28,11 @@ std::vector<std::string> NamesOf(const std::vector<models::LayerDescription>& la
   return names;
 }
 
-absl::StatusOr<Earlier> Open(const PretrainedOptions& options) {
+absl::StatusOr<Earlier> Open(const tasks::PretrainedOptions& options) {
   absl::StatusOr<checkpoint::Model> files = checkpoint::LoadModel(options.directory);
   HONE_RETURN_IF_ERROR(Annotate(files.status(), "model.pretrained"));
   Earlier earlier{.files = *std::move(files), .description = {}, .kept = {}};
-  HONE_ASSIGN_OR_RETURN(earlier.description, ModelFileFromJson(earlier.files.model_json));
+  HONE_ASSIGN_OR_RETURN(earlier.description, tasks::ModelFileFromJson(earlier.files.model_json));
   const std::vector<models::LayerDescription>& layers = earlier.description.model.layers;
   const auto count = static_cast<int64_t>(layers.size());
   if (options.drop_layers < 0 || options.drop_layers >= count) {
@@ -46,7 +46,7 @@ absl::StatusOr<Earlier> Open(const PretrainedOptions& options) {
 
 }  // namespace
 
-absl::StatusOr<models::ModelDescription> WithPretrained(const PretrainedOptions& options,
+absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
                                                         const models::ModelDescription& head) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Open(options));
   const std::vector<std::string> names = NamesOf(earlier.kept);
@@ -67,7 +67,8 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const PretrainedOptions&
   return models::WithNames(std::move(whole));
 }
 
-absl::Status CheckPretrainedData(const PretrainedOptions& options, const DataInfo& info) {
+absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
+                                 const tasks::DataInfo& info) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Open(options));
   const data::Preprocessing& was = earlier.description.preprocessing;
   if (was.features() != info.features) {
@@ -85,7 +86,7 @@ absl::Status CheckPretrainedData(const PretrainedOptions& options, const DataInf
   return absl::OkStatus();
 }
 
-absl::Status LoadPretrained(const PretrainedOptions& options, ParameterStore& store) {
+absl::Status LoadPretrained(const tasks::PretrainedOptions& options, ParameterStore& store) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Open(options));
   for (ParameterId id = 0; id < store.size(); ++id) {
     const ParameterSpec& spec = store.spec(id);
@@ -102,4 +103,4 @@ absl::Status LoadPretrained(const PretrainedOptions& options, ParameterStore& st
   return absl::OkStatus();
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -1,22 +1,28 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/models/build.h"
-#include "engine/train/config.h"
-#include "engine/train/data_info.h"
+#include "engine/tasks/config.h"
+#include "engine/tasks/data_info.h"
 
 namespace hone::engine {
 class Replicas;
 }
 
-namespace hone::engine::train {
-
-class Programs;
+namespace hone::engine::tasks {
 class Task;
+}
+
+namespace hone::engine::train {
+class Programs;
+}
+
+namespace hone::engine::job {
 
 // What a job is doing; where it fails, this and the status say why.
 enum class Phase { kLoading, kPlanning, kTraining, kCheckpoint, kEvaluating, kPublishing };
@@ -57,31 +63,26 @@ struct Plan {
   std::optional<double> step_seconds;  // of one step
 };
 
-// Updates of the whole run and of an epoch.
-struct Length {
-  int64_t steps_per_epoch = 0;
-  int64_t total_steps = 0;
-};
-Length LengthOf(const TrainingConfig& config, const DataInfo& info);
-
-// INVALID_ARGUMENT where the run ends before the first validation that it asks for.
-absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info);
+// The programs of a run. INVALID_ARGUMENT where job, data, task and an earlier model do not fit.
+absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
+                                                            const tasks::DataInfo& info,
+                                                            const tasks::Task& task);
 
 // Everything but the times. `programs` are compiled and not yet bound; the data set is in the
 // memory of this process already, or not.
-Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
-              bool data_in_memory);
+Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+              const train::Programs& programs, bool data_in_memory);
 
 // Of a batch, all shards together, as compiled.
 double FlopsOf(const Replicas& replicas);
 
 // Times steps and evaluation on made-up data for at most two seconds and fills `seconds` and
 // `step_seconds`. Binds `programs`; their parameters are changed.
-absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const Task& task,
-                     Programs& programs, Plan& plan);
+absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+                     const tasks::Task& task, train::Programs& programs, Plan& plan);
 
 // A plan without training anything: reads the data's headers, compiles, and with `measure` times
 // some steps. `phase` says what it was doing when it failed.
-absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase);
+absl::StatusOr<Plan> PlanJob(const tasks::TrainingConfig& config, bool measure, Phase* phase);
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

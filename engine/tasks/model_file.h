@@ -3,13 +3,16 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/data/preprocessing.h"
 #include "engine/models/model_description.h"
-#include "engine/train/config.h"
+#include "engine/params/parameter_store.h"
+#include "engine/tasks/config.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 // What model.json holds beside the weights: all that is needed to build the network again and to
 // read its output.
@@ -25,4 +28,10 @@ std::string ToJson(const ModelFile& file);
 // INVALID_ARGUMENT names the field.
 absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text);
 
-}  // namespace hone::engine::train
+// Every parameter and buffer, in the store's order. Points into the store.
+std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store);
+
+// Parameters and buffers from a file; INVALID_ARGUMENT where names or shapes are not the model's.
+absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store);
+
+}  // namespace hone::engine::tasks

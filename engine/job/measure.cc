@@ -2,13 +2,13 @@
 #include <numeric>
 
 #include "engine/base/status.h"
+#include "engine/job/plan.h"
 #include "engine/train/evaluation.h"
-#include "engine/train/job_plan.h"
 #include "engine/train/meter.h"
 #include "engine/train/programs.h"
 #include "engine/train/train_step.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 namespace {
 
 constexpr double kStepSeconds = 1.2, kEvaluationSeconds = 0.5;
@@ -25,10 +25,10 @@ double Median(std::vector<double>& values) {
 
 // What there is to time, on examples that never were.
 struct Trial {
-  const TrainingConfig& config;
-  Programs& programs;
-  const BatchFiller& filler;
-  TaskState* state;               // may be null
+  const tasks::TrainingConfig& config;
+  train::Programs& programs;
+  const train::BatchFiller& filler;
+  tasks::TaskState* state;        // may be null
   std::span<const int32_t> rows;  // more than one batch
   int64_t batch;
 
@@ -37,7 +37,7 @@ struct Trial {
                 {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
                  .first = first});
   }
-  BatchShape ShapeOf(int64_t size) const {
+  tasks::BatchShape ShapeOf(int64_t size) const {
     return {size, filler.BucketOf(rows.first(static_cast<size_t>(size)))};
   }
 };
@@ -47,37 +47,38 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
     trial.Fill(program, first, count);
   };
-  std::vector<std::unique_ptr<TrainStep>> steps;
-  for (CompiledUpdate& update : trial.programs.updates()) {
-    steps.push_back(std::make_unique<TrainStep>(trial.programs.store(), *update.optimizer,
-                                                trial.config.threads));
+  std::vector<std::unique_ptr<train::TrainStep>> steps;
+  for (train::CompiledUpdate& update : trial.programs.updates()) {
+    steps.push_back(std::make_unique<train::TrainStep>(trial.programs.store(), *update.optimizer,
+                                                       trial.config.threads));
   }
   std::vector<double> times;
-  Clock::time_point before = Clock::now();
-  const Clock::time_point begin = before;
-  for (int64_t i = 1; times.size() < kLeast || SecondsBetween(begin, before) < kStepSeconds; ++i) {
+  train::Clock::time_point before = train::Clock::now();
+  const train::Clock::time_point begin = before;
+  for (int64_t i = 1; times.size() < kLeast || train::SecondsBetween(begin, before) < kStepSeconds;
+       ++i) {
     if (trial.state != nullptr) {
       HONE_RETURN_IF_ERROR(trial.state->BeginStep({.step = i,
                                                    .examples = trial.batch,
                                                    .programs = trial.programs,
-                                                   .artifacts = ArtifactSink()}));
+                                                   .artifacts = tasks::ArtifactSink()}));
       trial.programs.store().RefreshAll();
     }
-    const BatchShape shape = trial.ShapeOf(trial.batch);
+    const tasks::BatchShape shape = trial.ShapeOf(trial.batch);
     flops = 0;
     for (size_t u = 0; u < steps.size(); ++u) {
       HONE_ASSIGN_OR_RETURN(const Replicas* replicas, trial.programs.training(u, shape));
       flops += FlopsOf(*replicas);
-      const StepRequest request = {
+      const train::StepRequest request = {
           .scalars = {.seed = trial.config.seed, .step = static_cast<uint64_t>(i)},
           .update_number = i,
           .learning_rate = 1e-6};
       HONE_RETURN_IF_ERROR(steps[u]->Run(*replicas, request, fill).status());
     }
-    const Clock::time_point now = Clock::now();
-    times.push_back(SecondsBetween(before, now));
+    const train::Clock::time_point now = train::Clock::now();
+    times.push_back(train::SecondsBetween(before, now));
     before = now;
-    if (SecondsBetween(begin, before) > 2 * kStepSeconds) {
+    if (train::SecondsBetween(begin, before) > 2 * kStepSeconds) {
       break;
     }
   }
@@ -98,12 +99,12 @@ absl::StatusOr<double> TimeEvaluation(const Trial& trial) {
     return 0.0;
   }
   std::vector<double> times;
-  const Clock::time_point begin = Clock::now();
-  for (Clock::time_point before = begin;
-       times.size() < kLeast || SecondsBetween(begin, before) < kEvaluationSeconds;) {
-    HONE_RETURN_IF_ERROR(Evaluate(**replicas, {}, fill).status());
-    const Clock::time_point now = Clock::now();
-    times.push_back(SecondsBetween(before, now));
+  const train::Clock::time_point begin = train::Clock::now();
+  for (train::Clock::time_point before = begin;
+       times.size() < kLeast || train::SecondsBetween(begin, before) < kEvaluationSeconds;) {
+    HONE_RETURN_IF_ERROR(train::Evaluate(**replicas, {}, fill).status());
+    const train::Clock::time_point now = train::Clock::now();
+    times.push_back(train::SecondsBetween(before, now));
     before = now;
   }
   return Median(times);
@@ -111,8 +112,8 @@ absl::StatusOr<double> TimeEvaluation(const Trial& trial) {
 
 }  // namespace
 
-absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const Task& task,
-                     Programs& programs, Plan& plan) {
+absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+                     const tasks::Task& task, train::Programs& programs, Plan& plan) {
   HONE_RETURN_IF_ERROR(programs.Bind());
   programs.store().Initialize(config.seed);
   programs.store().RefreshAll();
@@ -125,8 +126,8 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
                         task.MakeUpExamples(config, info, count, bucket.bucket));
   std::vector<int32_t> rows(static_cast<size_t>(count));
   std::iota(rows.begin(), rows.end(), 0);
-  const std::unique_ptr<TaskState> state = task.NewState(config);
-  BatchFiller filler(examples, task, state.get());
+  const std::unique_ptr<tasks::TaskState> state = task.NewState(config);
+  train::BatchFiller filler(examples, task, state.get());
   filler.Augment(config.augmentation, config.seed);
   filler.Share(config.threads);
   const Trial trial = {config, programs, filler, state.get(), rows, batch};
@@ -159,4 +160,4 @@ absl::Status Measure(const TrainingConfig& config, const DataInfo& info, const T
   return absl::OkStatus();
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -1,24 +1,26 @@
-#include "engine/train/job_plan.h"
+#include "engine/job/plan.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/job/pretrained.h"
+#include "engine/job/process_memory.h"
 #include "engine/train/checkpoints.h"
+#include "engine/train/length.h"
 #include "engine/train/meter.h"
-#include "engine/train/process_memory.h"
 #include "engine/train/programs.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 namespace {
 
 // What a run adds that is not in a process that has only compiled: stacks, JIT code, events.
 constexpr int64_t kRunBytes = int64_t{6} << 20;
 
 // Of all updates of a step; where there are row buckets, the mean over their examples.
-double FlopsPerExample(const TrainingConfig& config, const DataInfo& info,
-                       const Programs& programs) {
+double FlopsPerExample(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+                       const train::Programs& programs) {
   double flops = 0;
   for (const data::BucketRows& rows : programs.training_rows()) {
     const int64_t batch = std::min(config.batch_size, rows.rows);
@@ -33,7 +35,7 @@ double FlopsPerExample(const TrainingConfig& config, const DataInfo& info,
 
 // While it trains, or while the data are loaded, whichever needs more. A table has been read by now
 // (Inspect reads it whole), so what that took is in the process's peak.
-int64_t PeakBytes(const Plan& plan, const DataInfo& info, int64_t accumulated,
+int64_t PeakBytes(const Plan& plan, const tasks::DataInfo& info, int64_t accumulated,
                   bool data_in_memory) {
   const int64_t resident = ResidentMemoryBytes();
   const int64_t training =
@@ -55,36 +57,23 @@ double FlopsOf(const Replicas& replicas) {
   return flops;
 }
 
-Length LengthOf(const TrainingConfig& config, const DataInfo& info) {
-  const data::BucketRows all = {.rows = info.train};
-  const std::span<const data::BucketRows> rows =
-      info.train_buckets.empty() ? std::span(&all, 1) : std::span(info.train_buckets);
-  const int64_t batches = data::BatchesPerEpoch(rows, config.batch_size);
-  const int64_t together = std::max<int64_t>(config.accumulate_batches, 1);
-  Length length;
-  length.steps_per_epoch = (batches + together - 1) / together;
-  length.total_steps = config.steps > 0 ? config.steps : config.epochs * length.steps_per_epoch;
-  return length;
-}
-
-absl::Status CheckLength(const TrainingConfig& config, const DataInfo& info) {
-  const Length length = LengthOf(config, info);
-  const bool plateau = std::holds_alternative<optim::Plateau>(config.schedule.kind);
-  if ((!plateau && !config.early_stopping) || length.total_steps >= length.steps_per_epoch) {
-    return absl::OkStatus();
+absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
+                                                            const tasks::DataInfo& info,
+                                                            const tasks::Task& task) {
+  HONE_RETURN_IF_ERROR(train::CheckLength(config, info));
+  HONE_RETURN_IF_ERROR(task.CheckData(info));
+  if (!config.pretrained.directory.empty()) {
+    HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "training.steps: must be at least ", length.steps_per_epoch, ", one epoch, with ",
-      plateau ? "schedule.plateau" : "early_stopping",
-      ": the validation loss is measured at the ends of epochs; got ", length.total_steps));
+  return train::Programs::Compile(config, info, task);
 }
 
-Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs& programs,
-              bool data_in_memory) {
-  const Length length = LengthOf(config, info);
+Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+              const train::Programs& programs, bool data_in_memory) {
+  const train::Length length = train::LengthOf(config, info);
   const ParameterStore& store = programs.store();
   int64_t optimizer_bytes = 0;
-  for (const CompiledUpdate& update : programs.updates()) {
+  for (const train::CompiledUpdate& update : programs.updates()) {
     optimizer_bytes += update.optimizer->state_bytes();
   }
   Plan plan{.display_name = config.display_name,
@@ -105,7 +94,7 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
                                programs.accumulated_bytes(config),
             .optimizer_bytes = optimizer_bytes,
             .dataset_bytes = info.bytes,
-            .checkpoint_bytes = CheckpointBytes(programs),
+            .checkpoint_bytes = train::CheckpointBytes(programs),
             .seconds = {},
             .step_seconds = {}};
   for (ParameterId id = 0; id < store.size(); ++id) {
@@ -132,23 +121,22 @@ Plan MakePlan(const TrainingConfig& config, const DataInfo& info, const Programs
   return plan;
 }
 
-absl::StatusOr<Plan> PlanJob(const TrainingConfig& config, bool measure, Phase* phase) {
+absl::StatusOr<Plan> PlanJob(const tasks::TrainingConfig& config, bool measure, Phase* phase) {
   *phase = Phase::kLoading;
-  const Clock::time_point begin = Clock::now();
+  const train::Clock::time_point begin = train::Clock::now();
   const ScopedThreads threads(config.threads);
-  const std::unique_ptr<Task> task = MakeTask(config.task);
-  HONE_ASSIGN_OR_RETURN(const DataInfo info, task->InspectExamples(config));
+  const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config.task);
+  HONE_ASSIGN_OR_RETURN(const tasks::DataInfo info, task->InspectExamples(config));
   *phase = Phase::kPlanning;
-  HONE_RETURN_IF_ERROR(CheckLength(config, info));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
-                        Programs::Compile(config, info, *task));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
+                        CompileJob(config, info, *task));
   Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);
   if (measure) {
-    const double set_up_seconds = SecondsBetween(begin, Clock::now());
+    const double set_up_seconds = train::SecondsBetween(begin, train::Clock::now());
     HONE_RETURN_IF_ERROR(Measure(config, info, *task, *programs, plan));
     *plan.seconds += set_up_seconds;
   }
   return plan;
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -5,9 +5,10 @@
 
 #include "absl/status/statusor.h"
 #include "engine/base/file_lock.h"
+#include "engine/job/observer.h"
 #include "engine/train/loop.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 
 // A whole job: loads the data, compiles, trains, evaluates, and leaves the model in
 // RUN/model and checkpoints in RUN/checkpoints; RUN/lock keeps other processes from that folder.
@@ -16,34 +17,37 @@ class Trainer {
  public:
   // All outlive it. `stop` asks for a checkpoint and an early end; any thread, or a signal handler,
   // may set it.
-  Trainer(const TrainingConfig& config, const std::atomic<bool>& stop, TrainingObserver& observer)
+  Trainer(const tasks::TrainingConfig& config, const std::atomic<bool>& stop,
+          TrainingObserver& observer)
       : config_(config), stop_(stop), observer_(observer) {}
 
   // OUT_OF_RANGE: a number was not finite. INVALID_ARGUMENT: in kLoading the data, in kPlanning the
   // job is wrong, or not the one whose checkpoints are there. UNAVAILABLE: a download
   // failed, or another process works in the folder. RESOURCE_EXHAUSTED: no space for a file, or no
   // memory. DATA_LOSS: checkpoints are there to resume from, but none is whole.
-  absl::StatusOr<EndReason> Run();
+  absl::StatusOr<train::EndReason> Run();
 
   Phase phase() const { return phase_; }
   int64_t step() const { return step_; }
 
  private:
-  absl::StatusOr<checkpoint::RunState> StartOrResume(Programs& programs, const DataInfo& info,
+  absl::StatusOr<checkpoint::RunState> StartOrResume(train::Programs& programs,
+                                                     const tasks::DataInfo& info,
                                                      const data::LoadedData& data);
   // The weights of the best epoch, where the run was validated; those at the end, with a warning,
   // where its checkpoint cannot be read.
-  absl::Status RestoreBest(const checkpoint::RunState& state, Programs& programs);
+  absl::Status RestoreBest(const checkpoint::RunState& state, train::Programs& programs);
   absl::StatusOr<FileLock> LockFolder() const;
-  absl::StatusOr<Evaluation> Evaluate(const LoopParts& parts, const TrainingLoop& loop);
-  absl::Status Publish(const LoopParts& parts, const Evaluation& evaluation);
+  absl::StatusOr<tasks::Evaluation> Evaluate(const train::LoopParts& parts,
+                                             const train::TrainingLoop& loop);
+  absl::Status Publish(const train::LoopParts& parts, const tasks::Evaluation& evaluation);
 
-  const TrainingConfig& config_;
+  const tasks::TrainingConfig& config_;
   const std::atomic<bool>& stop_;
   TrainingObserver& observer_;
   Phase phase_ = Phase::kLoading;
   int64_t step_ = 0;
-  Clock::time_point begin_ = Clock::now();
+  train::Clock::time_point begin_ = train::Clock::now();
 };
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -5,9 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/binary_cross_entropy.h"
-#include "engine/train/supervised.h"
+#include "engine/tasks/supervised.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 namespace {
 
 // Right and wrong by class.
@@ -189,4 +189,4 @@ absl::StatusOr<TaskOptions> ClassificationFromJson(const nlohmann::json& json) {
                                .binary = json.at("binary").get<bool>()};
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

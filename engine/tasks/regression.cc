@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/regression_loss.h"
-#include "engine/train/supervised.h"
+#include "engine/tasks/supervised.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 namespace {
 
 constexpr absl::string_view kLosses[] = {"mse", "mae", "huber"};  // by RegressionOptions::Loss
@@ -161,4 +161,4 @@ absl::StatusOr<TaskOptions> RegressionFromJson(const nlohmann::json& json) {
   return options;
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

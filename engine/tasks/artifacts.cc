@@ -1,4 +1,4 @@
-#include "engine/train/artifacts.h"
+#include "engine/tasks/artifacts.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -8,7 +8,7 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 absl::Status ArtifactSink::Write(const std::string& kind, const std::string& path,
                                  absl::string_view bytes) const {
@@ -37,4 +37,4 @@ absl::Status ArtifactSink::Write(const std::string& kind, const std::string& pat
   return absl::OkStatus();
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

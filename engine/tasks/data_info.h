@@ -6,7 +6,7 @@
 #include "engine/data/batches.h"
 #include "engine/data/load.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 // What the programs must know of a data set: shapes, names and counts, no examples.
 struct DataInfo {
@@ -32,4 +32,4 @@ DataInfo InfoOf(const data::LoadedData& loaded);
 // for them.
 DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& options);
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

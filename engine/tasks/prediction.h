@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 // What a model says of one example.
 struct Prediction {
@@ -15,4 +15,4 @@ struct Prediction {
   std::vector<double> values;  // regression, in the targets' own units
 };
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

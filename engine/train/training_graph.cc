@@ -1,38 +1,15 @@
-#include "engine/train/graphs.h"
+#include "engine/train/training_graph.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/ops/normalize.h"
 
 namespace hone::engine::train {
-namespace {
-
-Shape WithBatch(int64_t batch, const Shape& example) {
-  std::vector<int64_t> dims = {batch};
-  dims.insert(dims.end(), example.dims().begin(), example.dims().end());
-  return Shape(std::move(dims));
-}
-
-}  // namespace
-
-Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
-  graph.set_scope("input");
-  const Value features =
-      graph.Input(kFeaturesInput, {WithBatch(batch, info.features.shape), info.features.dtype});
-  if (info.features.dtype != DType::kU8) {
-    return features;
-  }
-  return NormalizePixels(graph, features,
-                         {.scale = info.preprocessing.pixel_scale,
-                          .mean = info.preprocessing.pixel_mean,
-                          .std = info.preprocessing.pixel_std});
-}
-
-absl::StatusOr<TaskGraph> BuildTraining(const TrainingConfig& config, const DataInfo& info,
-                                        const Task& task, size_t update,
-                                        const ParameterStore* store, const BatchShape& shape) {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, task.BuildLoss(config, info, update, shape));
+absl::StatusOr<tasks::TaskGraph> BuildTraining(const tasks::TrainingConfig& config,
+                                               const tasks::DataInfo& info, const tasks::Task& task,
+                                               size_t update, const ParameterStore* store,
+                                               const tasks::BatchShape& shape) {
+  HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, task.BuildLoss(config, info, update, shape));
   const std::string moved = task.updates()[update].parameters;
   Graph& graph = *result.built.graph;
   std::vector<Value> parameters;

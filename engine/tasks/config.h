@@ -11,9 +11,8 @@
 #include "engine/models/model_description.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
-#include "engine/train/pretrained.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 struct ClassificationOptions {
   float label_smoothing = 0;
@@ -28,6 +27,13 @@ struct RegressionOptions {
 };
 
 using TaskOptions = std::variant<ClassificationOptions, RegressionOptions>;
+
+// What of an earlier model a job begins with.
+struct PretrainedOptions {
+  std::string directory;            // a published model; "": none
+  int64_t drop_layers = 0;          // of its last ones: the job's own layers take their place
+  std::vector<std::string> freeze;  // names of layers that keep their weights; "*": all kept ones
+};
 
 // Ends the run when the validation loss has not fallen by more than min_delta for `patience`
 // epochs.
@@ -72,4 +78,4 @@ struct TrainingConfig {
   bool profile = false;       // the times of the program's steps, in the log at the end
 };
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

@@ -1,4 +1,4 @@
-#include "engine/train/trainer.h"
+#include "engine/job/trainer.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -9,13 +9,14 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/job/pretrained.h"
+#include "engine/job/process_memory.h"
+#include "engine/job/profile.h"
 #include "engine/onednn/primitive.h"
+#include "engine/tasks/model_file.h"
 #include "engine/train/checkpoints.h"
-#include "engine/train/model_file.h"
-#include "engine/train/process_memory.h"
-#include "engine/train/profile.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 namespace {
 
 // Numbers of the clock and the machine: not part of a model, which is the same wherever it is made.
@@ -23,9 +24,9 @@ bool IsOfTheMachine(absl::string_view name) {
   return name == "samples_per_second" || name == "wall_seconds" || name == "peak_memory_bytes";
 }
 
-FitNumbers NumbersOf(const checkpoint::RunState& state, const DataInfo& info,
-                     const Evaluation& evaluation, const std::string& split) {
-  FitNumbers numbers;
+train::FitNumbers NumbersOf(const checkpoint::RunState& state, const tasks::DataInfo& info,
+                            const tasks::Evaluation& evaluation, const std::string& split) {
+  train::FitNumbers numbers;
   numbers.classes = info.classes();
   const auto find = [](const std::map<std::string, double>& values,
                        const std::string& name) -> std::optional<double> {
@@ -47,10 +48,10 @@ FitNumbers NumbersOf(const checkpoint::RunState& state, const DataInfo& info,
 
 }  // namespace
 
-absl::StatusOr<EndReason> Trainer::Run() {
+absl::StatusOr<train::EndReason> Trainer::Run() {
   HONE_ASSIGN_OR_RETURN(const FileLock lock, LockFolder());
   const ScopedThreads threads(config_.threads);
-  const std::unique_ptr<Task> task = MakeTask(config_.task);
+  const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config_.task);
   data::LoadOptions options = config_.data;
   options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
     observer_.OnProgress("loading",
@@ -59,19 +60,18 @@ absl::StatusOr<EndReason> Trainer::Run() {
   observer_.OnProgress("loading", -1);
   if (const int there = AvailableThreads(); config_.threads > there) {
     observer_.OnLog(
-        Severity::kWarning,
+        train::Severity::kWarning,
         absl::StrCat("the job has ", config_.threads, " threads, this machine gives it ", there,
                      ": the weights will be the same, the time will not"));
   }
-  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, LoadExamples(options, config_, *task));
-  const DataInfo info = InfoOf(data, *task);
+  HONE_ASSIGN_OR_RETURN(const data::LoadedData data, tasks::LoadExamples(options, config_, *task));
+  const tasks::DataInfo info = tasks::InfoOf(data, *task);
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;
   observer_.OnProgress("planning", -1);
-  HONE_RETURN_IF_ERROR(CheckLength(config_, info));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Programs> programs,
-                        Programs::Compile(config_, info, *task));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
+                        CompileJob(config_, info, *task));
   Started started;
   started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
   HONE_RETURN_IF_ERROR(programs->Bind());
@@ -81,27 +81,27 @@ absl::StatusOr<EndReason> Trainer::Run() {
   observer_.OnStarted(started);
 
   phase_ = Phase::kTraining;
-  const LoopParts parts{config_, data, info, *task, *programs, stop_, observer_};
-  TrainingLoop loop(parts, std::move(state));
-  const absl::StatusOr<EndReason> end = loop.Run();
+  const train::LoopParts parts{config_, data, info, *task, *programs, stop_, observer_};
+  train::TrainingLoop loop(parts, std::move(state));
+  const absl::StatusOr<train::EndReason> end = loop.Run();
   step_ = loop.state().step;
   if (!end.ok()) {
     phase_ = loop.checkpoint_failed() ? Phase::kCheckpoint : phase_;
     step_ += end.status().code() == absl::StatusCode::kOutOfRange ? 1 : 0;
     return end.status();
   }
-  if (*end == EndReason::kCancelled) {
+  if (*end == train::EndReason::kCancelled) {
     return end;
   }
   phase_ = Phase::kEvaluating;
   HONE_RETURN_IF_ERROR(RestoreBest(loop.state(), *programs));
-  HONE_ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(parts, loop));
+  HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation, Evaluate(parts, loop));
   phase_ = Phase::kPublishing;
   HONE_RETURN_IF_ERROR(Publish(parts, evaluation));
   observer_.OnEvaluation(evaluation);
   if (config_.profile) {
     HONE_ASSIGN_OR_RETURN(const std::string table, ProfileTraining(parts));
-    observer_.OnLog(Severity::kInfo, table);
+    observer_.OnLog(train::Severity::kInfo, table);
   }
   return end;
 }
@@ -122,10 +122,10 @@ absl::StatusOr<FileLock> Trainer::LockFolder() const {
   return lock;
 }
 
-absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
-                                                            const DataInfo& info,
+absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& programs,
+                                                            const tasks::DataInfo& info,
                                                             const data::LoadedData& data) {
-  checkpoint::RunState initial = InitialState(config_, info);
+  checkpoint::RunState initial = train::InitialState(config_, info);
   initial.data_fingerprint = data.fingerprint;
   programs.store().Initialize(config_.seed);
   programs.store().RefreshAll();
@@ -136,16 +136,17 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
     return initial;
   }
   absl::StatusOr<checkpoint::Checkpoint> latest =
-      checkpoint::LatestCheckpoint(CheckpointRoot(config_));
+      checkpoint::LatestCheckpoint(train::CheckpointRoot(config_));
   if (absl::IsNotFound(latest.status())) {
-    observer_.OnLog(Severity::kInfo,
+    observer_.OnLog(train::Severity::kInfo,
                     "there is no checkpoint yet: the run starts from the beginning");
     return initial;
   }
   HONE_RETURN_IF_ERROR(latest.status());
   for (const checkpoint::SkippedCheckpoint& skipped : latest->skipped) {
-    observer_.OnLog(Severity::kWarning, absl::StrCat("a newer checkpoint is damaged and left out: ",
-                                                     skipped.reason.message()));
+    observer_.OnLog(
+        train::Severity::kWarning,
+        absl::StrCat("a newer checkpoint is damaged and left out: ", skipped.reason.message()));
   }
   for (const char* name : {"batch_size", "train_examples"}) {
     const double was = latest->state.scalars[name], is = initial.scalars.at(name);
@@ -166,58 +167,60 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(Programs& programs,
                                              : absl::InvalidArgumentError(what);
   }
   if (!latest->state.arithmetic.empty() && latest->state.arithmetic != initial.arithmetic) {
-    observer_.OnLog(Severity::kWarning,
+    observer_.OnLog(train::Severity::kWarning,
                     absl::StrCat("the run began with ", latest->state.arithmetic,
                                  " and goes on with ", initial.arithmetic,
                                  ": its numbers will not be, to the last bit, those of a run that "
                                  "was left alone"));
   }
-  HONE_RETURN_IF_ERROR(RestoreCheckpoint(*latest, programs));
+  HONE_RETURN_IF_ERROR(train::RestoreCheckpoint(*latest, programs));
   return latest->state;
 }
 
-absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, Programs& programs) {
+absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, train::Programs& programs) {
   if (!state.best.has_value() || state.best->step == state.step) {
     return absl::OkStatus();
   }
   const absl::StatusOr<checkpoint::Checkpoint> best = checkpoint::LoadCheckpoint(
-      checkpoint::CheckpointDirectory(CheckpointRoot(config_), state.best->step));
+      checkpoint::CheckpointDirectory(train::CheckpointRoot(config_), state.best->step));
   if (!best.ok()) {
     observer_.OnLog(
-        Severity::kWarning,
+        train::Severity::kWarning,
         absl::StrCat("the weights at the end are kept: those of step ", state.best->step,
                      ", whose validation loss is the lowest, cannot "
                      "be read: ",
                      best.status().message()));
     return absl::OkStatus();
   }
-  HONE_RETURN_IF_ERROR(ReadModel(best->model, programs.store()));
-  observer_.OnLog(Severity::kInfo,
+  HONE_RETURN_IF_ERROR(tasks::ReadModel(best->model, programs.store()));
+  observer_.OnLog(train::Severity::kInfo,
                   absl::StrFormat("the weights of step %d are kept: their validation loss of %.5g "
                                   "is the lowest",
                                   state.best->step, state.best->value));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const TrainingLoop& loop) {
+absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& parts,
+                                                    const train::TrainingLoop& loop) {
   const bool test = parts.info.test > 0;
   const bool any = test || parts.info.validation > 0 || parts.task.evaluates_without_rows();
   const std::string split = test ? "test" : "validation";
   const data::Splits& splits = parts.data.splits;
-  Evaluation result;
+  tasks::Evaluation result;
   result.split = split;
   if (any) {
     const auto progress = [&](double done) { observer_.OnProgress("evaluating", done); };
     HONE_ASSIGN_OR_RETURN(
-        result, parts.task.Evaluate({.dataset = parts.data.dataset,
-                                     .info = parts.info,
-                                     .state = loop.task_state(),
-                                     .programs = parts.programs,
-                                     .rows = test ? splits.test : splits.validation,
-                                     .split = split,
-                                     .step = loop.state().step,
-                                     .artifacts = ArtifactSink(config_.run_directory, observer_),
-                                     .progress = progress}));
+        result,
+        parts.task.Evaluate({.dataset = parts.data.dataset,
+                             .info = parts.info,
+                             .state = loop.task_state(),
+                             .programs = parts.programs,
+                             .rows = test ? splits.test : splits.validation,
+                             .split = split,
+                             .step = loop.state().step,
+                             .artifacts = tasks::ArtifactSink(config_.run_directory, observer_),
+                             .progress = progress}));
     std::map<std::string, double> named;
     for (const auto& [name, value] : result.metrics) {
       named[absl::StrCat(split, "_", name)] = value;
@@ -225,7 +228,7 @@ absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const Train
     result.metrics = std::move(named);
     result.split = split;
   }
-  const FitVerdict fit = JudgeFit(NumbersOf(loop.state(), parts.info, result, split));
+  const train::FitVerdict fit = train::JudgeFit(NumbersOf(loop.state(), parts.info, result, split));
   result.fit_verdict = fit.verdict;
   result.fit_reason = fit.reason;
   if (!loop.state().history.empty()) {
@@ -235,19 +238,19 @@ absl::StatusOr<Evaluation> Trainer::Evaluate(const LoopParts& parts, const Train
   }
   result.metrics["samples_per_second"] =
       loop.active_seconds() > 0 ? static_cast<double>(loop.samples()) / loop.active_seconds() : 0;
-  result.metrics["wall_seconds"] = SecondsBetween(begin_, Clock::now());
+  result.metrics["wall_seconds"] = train::SecondsBetween(begin_, train::Clock::now());
   result.metrics["peak_memory_bytes"] = static_cast<double>(PeakMemoryBytes());
   return result;
 }
 
-absl::Status Trainer::Publish(const LoopParts& parts, const Evaluation& evaluation) {
-  HONE_RETURN_IF_ERROR(CheckFinite(parts.programs));
+absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evaluation& evaluation) {
+  HONE_RETURN_IF_ERROR(train::CheckFinite(parts.programs));
   HONE_ASSIGN_OR_RETURN(models::ModelDescription named, models::WithNames(config_.model));
-  ModelFile file{.display_name = config_.display_name,
-                 .task = config_.task,
-                 .model = std::move(named),
-                 .preprocessing = parts.info.preprocessing,
-                 .metrics = {}};
+  tasks::ModelFile file{.display_name = config_.display_name,
+                        .task = config_.task,
+                        .model = std::move(named),
+                        .preprocessing = parts.info.preprocessing,
+                        .metrics = {}};
   for (const auto& [name, value] : evaluation.metrics) {
     if (!IsOfTheMachine(name)) {
       file.metrics[name] = value;
@@ -255,9 +258,10 @@ absl::Status Trainer::Publish(const LoopParts& parts, const Evaluation& evaluati
   }
   const std::string directory = absl::StrCat(config_.run_directory, "/model");
   const std::string json = ToJson(file);
-  HONE_ASSIGN_OR_RETURN(const checkpoint::WrittenFile written,
-                        checkpoint::WriteModel(directory, ModelTensors(parts.programs.store()),
-                                               {{"producer", "hone"}}, json));
+  HONE_ASSIGN_OR_RETURN(
+      const checkpoint::WrittenFile written,
+      checkpoint::WriteModel(directory, tasks::ModelTensors(parts.programs.store()),
+                             {{"producer", "hone"}}, json));
   observer_.OnArtifact({.kind = "model",
                         .path = "model",
                         .bytes = written.bytes + static_cast<int64_t>(json.size()),
@@ -265,4 +269,4 @@ absl::Status Trainer::Publish(const LoopParts& parts, const Evaluation& evaluati
   return absl::OkStatus();
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

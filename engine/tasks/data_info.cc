@@ -1,6 +1,6 @@
-#include "engine/train/data_info.h"
+#include "engine/tasks/data_info.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 DataInfo InfoOf(const data::LoadedData& loaded) {
   return {.preprocessing = loaded.preprocessing,
@@ -36,4 +36,4 @@ DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& optio
   return info;
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

@@ -5,7 +5,7 @@
 #include "absl/status/statusor.h"
 #include "engine/train/loop.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 
 // What the machine can do with the run's threads, measured.
 struct MachineRates {
@@ -22,6 +22,6 @@ absl::StatusOr<MachineRates> MeasureRates(int threads, DType compute);
 //   overhead  neither: the step is too small, or its code can be better.
 // Buffers of normalisation layers and the optimizer's state move on, so the model is published
 // before.
-absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts);
+absl::StatusOr<std::string> ProfileTraining(const train::LoopParts& parts);
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -1,12 +1,12 @@
-#include "engine/train/model_file.h"
+#include "engine/tasks/model_file.h"
 
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/train/task.h"
+#include "engine/tasks/task.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 namespace {
 
 using nlohmann::json;
@@ -48,4 +48,29 @@ absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text) {
   }
 }
 
-}  // namespace hone::engine::train
+std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store) {
+  std::vector<checkpoint::TensorToWrite> tensors;
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    if (store.spec(id).role == ParameterRole::kTransient) {
+      continue;
+    }
+    tensors.push_back({.name = store.spec(id).name,
+                       .shape = store.spec(id).shape,
+                       .data = store.values(id).data()});
+  }
+  return tensors;
+}
+
+absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store) {
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    if (store.spec(id).role == ParameterRole::kTransient) {
+      continue;
+    }
+    HONE_RETURN_IF_ERROR(file.Read(store.spec(id).name, store.spec(id).shape, store.values(id)));
+  }
+  store.MarkChanged();
+  store.RefreshAll();
+  return absl::OkStatus();
+}
+
+}  // namespace hone::engine::tasks

@@ -1,4 +1,4 @@
-#include "engine/train/task.h"
+#include "engine/tasks/task.h"
 
 #include <algorithm>
 #include <limits>
@@ -9,10 +9,8 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/fingerprint.h"
-#include "engine/train/evaluation.h"
-#include "engine/train/graphs.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 namespace {
 
 // The task table: what makes a task of its options …
@@ -56,7 +54,7 @@ absl::StatusOr<TaskGraph> Task::BuildForward(const TrainingConfig&, const DataIn
 }
 
 absl::StatusOr<Evaluation> Task::Evaluate(const EvaluationContext& context) const {
-  return EvaluateRows(*this, context);
+  return context.programs.EvaluateRows(*this, context);
 }
 
 absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
@@ -164,4 +162,4 @@ DataInfo InfoOf(const data::LoadedData& loaded, const Task& task) {
   return info;
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

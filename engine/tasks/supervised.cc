@@ -1,9 +1,8 @@
-#include "engine/train/supervised.h"
+#include "engine/tasks/supervised.h"
 
 #include "engine/base/status.h"
-#include "engine/train/graphs.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 namespace {
 
 constexpr char kTargetsInput[] = "targets";
@@ -51,4 +50,4 @@ void SupervisedTask::FillInputs(const data::Dataset& dataset, const Examples& ex
   }
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

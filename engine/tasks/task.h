@@ -15,13 +15,15 @@
 #include "engine/data/dataset.h"
 #include "engine/models/build.h"
 #include "engine/plan/replicas.h"
-#include "engine/train/artifacts.h"
-#include "engine/train/config.h"
-#include "engine/train/data_info.h"
-#include "engine/train/observer.h"
-#include "engine/train/prediction.h"
+#include "engine/tasks/artifacts.h"
+#include "engine/tasks/config.h"
+#include "engine/tasks/data_info.h"
+#include "engine/tasks/evaluation.h"
+#include "engine/tasks/graphs.h"
+#include "engine/tasks/prediction.h"
+#include "engine/tasks/task_programs.h"
 
-namespace hone::engine::train {
+namespace hone::engine::tasks {
 
 // Sums over examples, as losses give them.
 struct Sums {
@@ -57,20 +59,6 @@ struct UpdateSpec {
   std::optional<optim::OptimizerOptions> optimizer = {};  // else the job's
 };
 
-// What a program is compiled for: so many examples and, where their extents vary (sequences), a
-// bucket of the task, such as the length that they are filled up to; 0 where they do not.
-struct BatchShape {
-  int64_t batch = 0;
-  int64_t bucket = 0;
-  friend auto operator<=>(const BatchShape&, const BatchShape&) = default;
-};
-
-// A program that a task runs itself, beside those of the losses: "act", "decode".
-struct ForwardSpec {
-  std::string name;
-  BatchShape shape;
-};
-
 // A program's part of a batch.
 struct Examples {
   std::span<const int32_t> rows;  // of the data set
@@ -78,13 +66,12 @@ struct Examples {
   int64_t epoch = 0;
 };
 
-class Programs;
-
 // What a task's state works with at the beginning of a step.
 struct StepContext {
   int64_t step = 1;      // counted from 1
   int64_t examples = 0;  // of the step: all its batches
-  Programs& programs;    // the task's forward programs; the store, to copy and blend parameters in
+  TaskPrograms&
+      programs;  // the task's forward programs; the store, to copy and blend parameters in
   const ArtifactSink& artifacts;  // pictures, texts: now and then, each is a file
 };
 
@@ -102,21 +89,12 @@ class TaskState {
   virtual absl::Status Restore(const checkpoint::RunState& state) = 0;
 };
 
-// A graph with what was found on the way.
-struct TaskGraph {
-  BuiltGraph built;  // fetches in the order of train_step.h
-  models::BuiltModel model;
-};
-
-// Each costs a program.
-inline constexpr size_t kMostBuckets = 8;
-
 // What an evaluation works on; all of it outlives it.
 struct EvaluationContext {
   const data::Dataset& dataset;
   const DataInfo& info;
   const TaskState* state;         // the run's, or null where the task has none
-  Programs& programs;             // evaluation programs, and the task's forward programs
+  TaskPrograms& programs;         // evaluation programs, and the task's forward programs
   std::span<const int32_t> rows;  // of the split; none where the task evaluates without
   std::string split;              // "validation" at an epoch's end, "test" after the training
   int64_t step = 0;               // of training, that the weights have come to
@@ -182,7 +160,7 @@ class Task {
   // a loss scale, an epsilon) among them. Safe from several threads at a time for different
   // programs; allocates nothing. `state` is what NewState made.
   virtual void FillInputs(const data::Dataset& dataset, const Examples& examples,
-                          const TaskState* state, const Program& program) const = 0;
+                                 const TaskState* state, const Program& program) const = 0;
 
   // Metrics of an update's training batches beside the loss.
   virtual void AddTrainingMetrics(const Sums& sums,
@@ -233,4 +211,4 @@ absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
 // With the counts by bucket.
 DataInfo InfoOf(const data::LoadedData& loaded, const Task& task);
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::tasks

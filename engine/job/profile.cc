@@ -1,4 +1,4 @@
-#include "engine/train/profile.h"
+#include "engine/job/profile.h"
 
 #include <algorithm>
 #include <functional>
@@ -10,7 +10,7 @@
 #include "engine/ops/linear.h"
 #include "engine/plan/program.h"
 
-namespace hone::engine::train {
+namespace hone::engine::job {
 namespace {
 
 constexpr int kRounds = 30;
@@ -20,9 +20,9 @@ template <typename Body>
 double BestSeconds(int rounds, Body&& body) {
   double best = 1e30;
   for (int i = 0; i < rounds; ++i) {
-    const Clock::time_point begin = Clock::now();
+    const train::Clock::time_point begin = train::Clock::now();
     body();
-    best = std::min(best, SecondsBetween(begin, Clock::now()));
+    best = std::min(best, train::SecondsBetween(begin, train::Clock::now()));
   }
   return best;
 }
@@ -51,7 +51,9 @@ absl::string_view LimitOf(const Cost& cost, double seconds, const MachineRates& 
 // round now and then waits for a core.
 class Times {
  public:
-  void Add(Clock::time_point begin) { seconds_.push_back(SecondsBetween(begin, Clock::now())); }
+  void Add(train::Clock::time_point begin) {
+    seconds_.push_back(train::SecondsBetween(begin, train::Clock::now()));
+  }
   double Median() {
     std::ranges::nth_element(seconds_, seconds_.begin() + kRounds / 2);
     return seconds_[kRounds / 2];
@@ -81,7 +83,7 @@ absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
         return;
       }
       for (size_t i = 0; i < rows.size(); ++i) {
-        const Clock::time_point begin = Clock::now();
+        const train::Clock::time_point begin = train::Clock::now();
         refused[0] |= program.steps()[i].run({}) ? 0 : 1;
         times[i].Add(begin);
       }
@@ -97,14 +99,14 @@ absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
 }
 
 // Filling the inputs of shard 0, the others beside it; where there is one shard, by the whole team.
-Row TimeFilling(const Replicas& replicas, const data::Dataset& dataset, FillInputs fill) {
+Row TimeFilling(const Replicas& replicas, const data::Dataset& dataset, train::FillInputs fill) {
   Row row{.op = "fill the batch", .pass = "data"};
   row.cost.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes());
   row.whole_machine = true;
   Times times;
   for (int round = 0; round < kRounds; ++round) {
     RunTeam(replicas.shards(), [&](int k) {
-      const Clock::time_point begin = Clock::now();
+      const train::Clock::time_point begin = train::Clock::now();
       fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
       if (k == 0) {
         times.Add(begin);
@@ -139,7 +141,7 @@ std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimize
     RunTeam(threads, [&](int k) {
       const auto timed = [&](size_t row, absl::FunctionRef<void()> pass) {
         barrier.Wait();
-        const Clock::time_point begin = Clock::now();
+        const train::Clock::time_point begin = train::Clock::now();
         pass();
         if (k == 0) {
           times[row].Add(begin);
@@ -163,11 +165,11 @@ std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimize
 
 // The whole step as the loop runs it, with a learning rate of 0.
 absl::StatusOr<double> TimeWhole(const Replicas& replicas, optim::Optimizer& optimizer,
-                                 ParameterStore& store, int threads, FillInputs fill) {
-  TrainStep step(store, optimizer, threads);
+                                 ParameterStore& store, int threads, train::FillInputs fill) {
+  train::TrainStep step(store, optimizer, threads);
   Times times;
   for (int round = 0; round < kRounds; ++round) {
-    const Clock::time_point begin = Clock::now();
+    const train::Clock::time_point begin = train::Clock::now();
     HONE_RETURN_IF_ERROR(
         step.Run(replicas, {.scalars = {}, .update_number = round + 1}, fill).status());
     times.Add(begin);
@@ -273,13 +275,13 @@ std::string Tables(const std::vector<Row>& rows, double whole, const Rates& rate
   return text;
 }
 
-absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
+absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t update,
                                           const Rates& rates) {
   optim::Optimizer& optimizer = *parts.programs.updates()[update].optimizer;
   ParameterStore& store = parts.programs.store();
   const int threads = parts.config.threads;
-  const std::unique_ptr<TaskState> state = parts.task.NewState(parts.config);
-  BatchFiller filler(parts.data.dataset, parts.task, state.get());
+  const std::unique_ptr<tasks::TaskState> state = parts.task.NewState(parts.config);
+  train::BatchFiller filler(parts.data.dataset, parts.task, state.get());
   filler.Augment(parts.config.augmentation, parts.config.seed);
   filler.Share(threads);
   data::Batches batches(
@@ -294,7 +296,7 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
   };
   if (state != nullptr) {
     HONE_RETURN_IF_ERROR(state->BeginStep(
-        {.examples = batch, .programs = parts.programs, .artifacts = ArtifactSink()}));
+        {.examples = batch, .programs = parts.programs, .artifacts = tasks::ArtifactSink()}));
     store.RefreshAll();
   }
   HONE_ASSIGN_OR_RETURN(const Replicas* found,
@@ -318,7 +320,7 @@ absl::StatusOr<std::string> ProfileUpdate(const LoopParts& parts, size_t update,
 
 }  // namespace
 
-absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
+absl::StatusOr<std::string> ProfileTraining(const train::LoopParts& parts) {
   HONE_ASSIGN_OR_RETURN(const MachineRates machine,
                         MeasureRates(parts.config.threads, parts.config.compute));
   const int64_t batch = std::min(parts.config.batch_size, parts.info.train);
@@ -338,4 +340,4 @@ absl::StatusOr<std::string> ProfileTraining(const LoopParts& parts) {
   return table;
 }
 
-}  // namespace hone::engine::train
+}  // namespace hone::engine::job

@@ -1,0 +1,32 @@
+#include "engine/tasks/graphs.h"
+
+#include <utility>
+#include <vector>
+
+#include "engine/ops/normalize.h"
+
+namespace hone::engine::tasks {
+namespace {
+
+Shape WithBatch(int64_t batch, const Shape& example) {
+  std::vector<int64_t> dims = {batch};
+  dims.insert(dims.end(), example.dims().begin(), example.dims().end());
+  return Shape(std::move(dims));
+}
+
+}  // namespace
+
+Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
+  graph.set_scope("input");
+  const Value features =
+      graph.Input(kFeaturesInput, {WithBatch(batch, info.features.shape), info.features.dtype});
+  if (info.features.dtype != DType::kU8) {
+    return features;
+  }
+  return NormalizePixels(graph, features,
+                         {.scale = info.preprocessing.pixel_scale,
+                          .mean = info.preprocessing.pixel_mean,
+                          .std = info.preprocessing.pixel_std});
+}
+
+}  // namespace hone::engine::tasks
