@@ -2,26 +2,38 @@
 """The image as an operator runs it: a read-only root, no capabilities, one processor, 1 GiB of memory.
 
     container.py DESCRIPTORS [--image hone] [--runner podman] [--options="--network host …"]
+    container.py DESCRIPTORS --programs BIN
+
+The second form is for `make test`: it needs no image and no network. It packs the programs in BIN with the libraries that they load into
+an image of its own, which has the user, the volume, the variables and the command of the Dockerfile, and removes it at the end. Without
+podman, or where podman cannot run a container: exit code 77.
 
 It learns S1 with one thread, refuses a job that needs more memory, keeps its volume over a restart, and ends with 0 when it is asked
 to. HONE_DATA_DIR is mounted where it is set; else the digits are downloaded, or generated.
 """
 import argparse
+import contextlib
 import os
 import pathlib
+import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import grpc  # noqa: E402
-from honed import free_port  # noqa: E402
+from honed import SKIPPED, free_port  # noqa: E402
 from wire import Wire  # noqa: E402
 
 GIB = 1 << 30
-QUEUED, RUNNING, SUCCEEDED = 1, 2, 3
+DOCKERFILE = pathlib.Path(__file__).resolve().parent.parent.parent / "Dockerfile"
+# Machines that may not raise their own limits need them named; some have cgroups that only runc knows.
+WAYS_TO_RUN = ("", "--ulimit nofile=1024:1024 --ulimit nproc=4096:4096")
+RUNTIMES = ("", "--runtime runc")
 LEARNED = 0.97
 
 
@@ -75,11 +87,11 @@ class Try:
         spec.data.dataset = "mnist"
         layers = spec.model.layers
         for filters in (32, 64):
-            layers.add().conv2d.MergeFrom(self.wire.message("Conv2d")(filters=filters, kernel=3, activation=1))
+            layers.add().conv2d.MergeFrom(self.wire.message("Conv2d")(filters=filters, kernel=3, activation="RELU"))
             layers.add().max_pool2d.size = 2
         layers.add().flatten.SetInParent()
         for width in (units, units, 64) if units else (64,):
-            layers.add().dense.MergeFrom(self.wire.message("Dense")(units=width, activation=1))
+            layers.add().dense.MergeFrom(self.wire.message("Dense")(units=width, activation="RELU"))
         layers.add().dense.units = 10
         spec.training.epochs = 1
         return spec
@@ -89,7 +101,7 @@ class Try:
 
     def await_end(self, name):
         deadline = time.monotonic() + 600
-        while (job := self.call("GetJob", self.wire.message("GetJobRequest")(name=name))).state in (QUEUED, RUNNING):
+        while Wire.enum_name(job := self.call("GetJob", self.wire.message("GetJobRequest")(name=name)), "state") in ("QUEUED", "RUNNING"):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.5)
@@ -113,7 +125,7 @@ class Try:
                        error.code() == grpc.StatusCode.INVALID_ARGUMENT and "memory" in error.details(), error.details())
         job = self.await_end(self.create().name)
         accuracy = job.evaluation.metrics.get("test_accuracy", 0)
-        self.check("S1 learns", job.state == SUCCEEDED and accuracy >= LEARNED, f"{job.message}{100 * accuracy:.2f} % with {job.threads} thread")
+        self.check("S1 learns", Wire.enum_name(job, "state") == "SUCCEEDED" and accuracy >= LEARNED, f"{job.message}{100 * accuracy:.2f} % with {job.threads} thread")
         info = self.call("GetServerInfo", self.wire.message("GetServerInfoRequest")())
         print(f"        {info.engine}; {job.evaluation.metrics.get('peak_memory_bytes', 0) / 1e6:.0f} MB, "
               f"{job.evaluation.metrics.get('wall_seconds', 0):.0f} s")
@@ -121,13 +133,71 @@ class Try:
         return job.name
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("descriptors", type=pathlib.Path)
-    parser.add_argument("--image", default="hone")
-    parser.add_argument("--runner", default="podman")
-    parser.add_argument("--options", default="")
-    options = parser.parse_args()
+def libraries(programs):
+    """Every library that the programs load, the loader included."""
+    listed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
+    return sorted(set(re.findall(r"(/\S+) \(0x", listed)))
+
+
+def pack(programs, archive):
+    """A root for the programs: they, what they load, and what the checks below call."""
+    tools = [shutil.which("id"), shutil.which("touch")]
+    with tarfile.open(archive, "w") as root:
+        for folder in ("tmp", "data", "proc", "sys", "dev", "etc", "usr/local"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            root.addfile(entry)
+        for program in programs:
+            root.add(program, f"usr/local/bin/{program.name}")
+        for path in [*tools, *libraries([*programs, *tools])]:
+            root.add(os.path.realpath(path), path.lstrip("/"))
+        for name, text in (("etc/passwd", "hone:x:10001:10001::/data:/\n"), ("etc/group", "hone:x:10001:\n")):
+            with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                root.add(file.name, name)
+
+
+def settings_of_the_image():
+    """USER, VOLUME, ENV and CMD of the Dockerfile's last stage."""
+    stage = DOCKERFILE.read_text(encoding="utf-8").rsplit("\nFROM ", 1)[1]
+    return [line for line in stage.splitlines() if line.split(" ")[0] in ("USER", "VOLUME", "ENV", "CMD")]
+
+
+def skip(why):
+    print(f"SKIPPED: {why}")
+    sys.exit(SKIPPED)
+
+
+@contextlib.contextmanager
+def image_of(programs):
+    """(image, runner, options) with which podman runs the programs here."""
+    if shutil.which("podman") is None:
+        skip("podman is not installed; nothing was run in a container")
+    image = f"hone-programs-{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        archive = pathlib.Path(folder) / "root.tar"
+        pack(programs, archive)
+        changes = [part for line in settings_of_the_image() for part in ("--change", line)]
+        imported = subprocess.run(["podman", "import", *changes, archive, image], capture_output=True, text=True, check=False)
+    if imported.returncode != 0:
+        skip(f"podman cannot make an image here: {imported.stderr.strip()}")
+    try:
+        for runtime in RUNTIMES:
+            for options in WAYS_TO_RUN:
+                runner = shlex.join(["podman", *runtime.split()])
+                probe = subprocess.run([*shlex.split(runner), "run", "--rm", "--network", "host", *options.split(), "--cpus", "1",
+                                        "--memory", "1g", image, "id"], capture_output=True, text=True, check=False)
+                if probe.returncode == 0:
+                    yield image, runner, options
+                    return
+        skip(f"podman cannot run a container here: {probe.stderr.strip()}")
+    finally:
+        subprocess.run(["podman", "rmi", "--force", image], capture_output=True, check=False)
+
+
+def try_image(options):
+    """The number of checks that failed."""
     with tempfile.TemporaryDirectory() as volume:
         os.chmod(volume, 0o777)
         with Container(options, volume) as container:
@@ -136,9 +206,26 @@ def main():
             with Container(options, volume, "again") as again:
                 second = Try(again, options.descriptors)
                 kept = second.call("GetJob", second.wire.message("GetJobRequest")(name=name))
-                second.check("the volume keeps its jobs", kept.state == SUCCEEDED, name)
+                second.check("the volume keeps its jobs", Wire.enum_name(kept, "state") == "SUCCEEDED", name)
                 again.stop()
-    sys.exit(1 if attempt.failures + second.failures else 0)
+    return attempt.failures + second.failures
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("descriptors", type=pathlib.Path)
+    parser.add_argument("--image", default="hone")
+    parser.add_argument("--runner", default="podman")
+    parser.add_argument("--options", default="")
+    parser.add_argument("--programs", type=pathlib.Path)
+    options = parser.parse_args()
+    if options.programs:
+        programs = [options.programs / name for name in ("hone", "honed", "hone-worker")]
+        with image_of(programs) as (options.image, options.runner, options.options):
+            failures = try_image(options)
+    else:
+        failures = try_image(options)
+    sys.exit(1 if failures else 0)
 
 
 main()

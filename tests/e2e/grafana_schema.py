@@ -9,22 +9,22 @@ import copy
 import enum
 import itertools
 import json
-import os
 import pathlib
 import sys
 import typing
 import unittest
 
 SKIPPED = 77
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hone"
-VENV = pathlib.Path(os.environ.get("HONE_GRAFANA_VENV") or CACHE / "grafana")
-sys.path += map(str, VENV.glob("lib/python3*/site-packages"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import environments  # noqa: E402
+
+environments.add_to_path("grafana")
 try:
     from grafana_foundation_sdk.cog import plugins, runtime
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models import dashboard, units
 except ImportError as missing:
-    print(f"SKIPPED: {missing}. To run this test:\n    python3 -m venv {VENV} && {VENV}/bin/pip install grafana-foundation-sdk")
+    print(f"SKIPPED: {missing}. To run this test:\n    {environments.how_to_make('grafana')}")
     sys.exit(SKIPPED)
 
 SOURCE = pathlib.Path(sys.argv[1])

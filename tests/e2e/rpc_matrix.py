@@ -133,7 +133,7 @@ class Matrix(unittest.TestCase):
     def run_job(cls, name):
         job = cls.create(name)
         deadline = time.monotonic() + 60
-        while cls.call("GetJob", cls.named("GetJobRequest", job)).state != 3:  # SUCCEEDED
+        while Wire.enum_name(cls.call("GetJob", cls.named("GetJobRequest", job)), "state") != "SUCCEEDED":
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{name} does not end")
             time.sleep(0.05)
@@ -141,7 +141,7 @@ class Matrix(unittest.TestCase):
 
     @classmethod
     def header(cls, name, data=TABLE):
-        return cls.message("UploadHeader", dataset_id=name, format=1, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        return cls.message("UploadHeader", dataset_id=name, format="CSV", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     @classmethod
     def upload(cls, name):

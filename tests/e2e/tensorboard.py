@@ -8,7 +8,6 @@ TensorBoard comes from a virtual environment outside the checkout (HONE_TENSORBO
 import csv
 import io
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -16,17 +15,16 @@ import sys
 import tempfile
 import unittest
 
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hone"
-VENV = pathlib.Path(os.environ.get("HONE_TENSORBOARD_VENV") or CACHE / "tensorboard")
 sys.path = [path for path in sys.path if path != str(pathlib.Path(__file__).resolve().parent)]  # this file has the package's name
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-sys.path += map(str, VENV.glob("lib/python3*/site-packages"))
+import environments  # noqa: E402
 from honed import SKIPPED, Honed, wait_until  # noqa: E402
 
+environments.add_to_path("tensorboard")
 try:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 except ImportError as missing:
-    print(f"SKIPPED: {missing}. To run this test:\n    python3 -m venv {VENV} && {VENV}/bin/pip install tensorboard")
+    print(f"SKIPPED: {missing}. To run this test:\n    {environments.how_to_make('tensorboard')}")
     sys.exit(SKIPPED)
 
 HONED, HONE = sys.argv[1], sys.argv[2]

@@ -1,4 +1,11 @@
-"""Prints the golden numbers of tests/engine/optim_golden_test.cc: three updates of each optimizer by torch.optim in float64."""
+#!/usr/bin/env python3
+"""Makes optimizers.json, the golden numbers of tests/engine/optim_golden_test.cc: three updates of each optimizer by torch.optim in
+float64.
+
+    ~/.cache/hone/torch/bin/python tests/golden/optimizers.py > tests/golden/optimizers.json
+"""
+import json
+
 import torch
 
 START = [0.5, -1.25, 2.0]
@@ -14,10 +21,12 @@ OPTIMIZERS = {
         p, lr=0.01, alpha=0.9, eps=1e-7, momentum=0.9, centered=True, weight_decay=0.02),
 }
 
+golden = {}
 for name, make in OPTIMIZERS.items():
     weight = torch.nn.Parameter(torch.tensor(START, dtype=torch.float64))
     optimizer = make([weight])
     for gradient in GRADIENTS:
         weight.grad = torch.tensor(gradient, dtype=torch.float64)
         optimizer.step()
-    print(name, ", ".join(f"{value:.12g}" for value in weight.tolist()))
+    golden[name] = weight.tolist()
+print(json.dumps(golden, indent=1))

@@ -23,6 +23,11 @@ class Wire:
         full = name if "." in name else f"hone.v1.{name}"
         return self.factory.GetPrototype(self.pool.FindMessageTypeByName(full))
 
+    @staticmethod
+    def enum_name(message, field):
+        """The name of the value that a field of an enum has, such as "SUCCEEDED". Fields are set by name too: state="QUEUED"."""
+        return message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number[getattr(message, field)].name
+
     def methods(self):
         """(service, method descriptor) of every RPC."""
         for name in SERVICES:
