@@ -7,6 +7,7 @@
 #include "engine/base/team.h"
 #include "engine/job/pretrained.h"
 #include "engine/job/process_memory.h"
+#include "engine/tasks/table.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/length.h"
 #include "engine/train/meter.h"

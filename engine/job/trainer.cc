@@ -14,6 +14,7 @@
 #include "engine/job/profile.h"
 #include "engine/onednn/primitive.h"
 #include "engine/tasks/model_file.h"
+#include "engine/tasks/table.h"
 #include "engine/train/checkpoints.h"
 
 namespace hone::engine::job {

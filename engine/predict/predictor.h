@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "engine/plan/program.h"
 #include "engine/tasks/model_file.h"
-#include "engine/tasks/task.h"
+#include "engine/tasks/table.h"
 
 namespace hone::engine::predict {
 

@@ -1,3 +1,5 @@
+#include "engine/tasks/classification.h"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -183,7 +185,7 @@ std::unique_ptr<Task> MakeClassification(const ClassificationOptions& options) {
   return std::make_unique<Classification>(options);
 }
 
-absl::StatusOr<TaskOptions> ClassificationFromJson(const nlohmann::json& json) {
+absl::StatusOr<ClassificationOptions> ClassificationFromJson(const nlohmann::json& json) {
   return ClassificationOptions{.label_smoothing = json.at("label_smoothing").get<float>(),
                                .class_weights = json.at("class_weights").get<std::vector<float>>(),
                                .binary = json.at("binary").get<bool>()};

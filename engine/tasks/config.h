@@ -11,20 +11,10 @@
 #include "engine/models/model_description.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
+#include "engine/tasks/classification.h"
+#include "engine/tasks/regression.h"
 
 namespace hone::engine::tasks {
-
-struct ClassificationOptions {
-  float label_smoothing = 0;
-  std::vector<float> class_weights;  // one for each class; empty: all 1
-  bool binary = false;  // two classes, a last layer of one unit: binary cross-entropy of its logit
-};
-
-struct RegressionOptions {
-  enum class Loss { kMse, kMae, kHuber };
-  Loss loss = Loss::kMse;
-  float huber_delta = 1;
-};
 
 using TaskOptions = std::variant<ClassificationOptions, RegressionOptions>;
 

@@ -2,10 +2,21 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "engine/data/dataset.h"
+#include "engine/tasks/artifacts.h"
+#include "engine/tasks/data_info.h"
+
 namespace hone::engine::tasks {
+
+class TaskPrograms;
+class TaskState;
 
 // What an evaluation came to.
 struct Evaluation {
@@ -22,6 +33,46 @@ struct Evaluation {
   std::vector<int64_t> confusion;  // [class, taken for]
   std::string fit_verdict;         // "", "overfitting" or "underfitting"
   std::string fit_reason;
+};
+
+// Collects the outputs of a split, batch by batch.
+class Scorer {
+ public:
+  virtual ~Scorer() = default;
+  // `outputs` [rows, outputs] are the model's, row major; `rows` are those of the data set.
+  virtual void Add(const float* outputs, std::span<const int32_t> rows) = 0;
+  // Metrics without a prefix, such as "accuracy"; the loss is added by the caller.
+  virtual Evaluation Finish() const = 0;
+};
+
+// What an evaluation works on; all of it outlives it.
+struct EvaluationContext {
+  const data::Dataset& dataset;
+  const DataInfo& info;
+  const TaskState* state;         // the run's, or null where the task has none
+  TaskPrograms& programs;         // evaluation programs, and the task's forward programs
+  std::span<const int32_t> rows;  // of the split; none where the task evaluates without
+  std::string split;              // "validation" at an epoch's end, "test" after the training
+  int64_t step = 0;               // of training, that the weights have come to
+  const ArtifactSink& artifacts;
+  absl::FunctionRef<void(double)> progress;  // called now and then with the share done, or -1
+};
+
+// How a task is evaluated.
+class TaskEvaluation {
+ public:
+  virtual ~TaskEvaluation() = default;
+
+  // Metrics without a prefix. "loss", where it is among them, is what early stopping, plateaus and
+  // the best checkpoint go by. As Task has it: the evaluation programs over all rows, and what
+  // NewScorer makes of their outputs. A task may do otherwise: decode, act, draw; in programs of
+  // its own.
+  virtual absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const = 0;
+  // Evaluate is called where nothing is held out, too.
+  virtual bool evaluates_without_rows() const { return false; }
+  // The dataset outlives the scorer.
+  virtual std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
+                                            const DataInfo& info) const = 0;
 };
 
 }  // namespace hone::engine::tasks

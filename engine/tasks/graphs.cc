@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/ops/normalize.h"
 
 namespace hone::engine::tasks {
@@ -27,6 +28,11 @@ Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
                          {.scale = info.preprocessing.pixel_scale,
                           .mean = info.preprocessing.pixel_mean,
                           .std = info.preprocessing.pixel_std});
+}
+
+absl::StatusOr<TaskGraph> TaskGraphs::BuildForward(const TrainingConfig&, const DataInfo&,
+                                                   const ForwardSpec& spec) const {
+  return absl::InternalError(absl::StrCat("the task has no program ", spec.name));
 }
 
 }  // namespace hone::engine::tasks

@@ -2,10 +2,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "engine/models/build.h"
+#include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
+#include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
 
 namespace hone::engine::tasks {
@@ -20,6 +25,14 @@ struct BatchShape {
 
 // Each costs a program.
 inline constexpr size_t kMostBuckets = 8;
+
+// One update within a step of training: a loss, and the parameters that an optimizer moves against
+// it. Most tasks have one; the two halves of a GAN have one each.
+struct UpdateSpec {
+  std::string name;        // such as "generator"; "" where a task has only one
+  std::string parameters;  // those whose names begin so are moved; "": all that are trainable
+  std::optional<optim::OptimizerOptions> optimizer = {};  // else the job's
+};
 
 // A program that a task runs itself, beside those of the losses: "act", "decode".
 struct ForwardSpec {
@@ -44,5 +57,26 @@ inline constexpr char kFeaturesInput[] = "features";
 
 // The input "features" [batch, …], pictures made numbers.
 Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch);
+
+// A task's graphs: what a step trains, what an evaluation reads, what the task runs itself.
+class TaskGraphs {
+ public:
+  virtual ~TaskGraphs() = default;
+
+  // Those of a step, in the order in which they are made; each sees what those before it changed.
+  virtual std::vector<UpdateSpec> updates() const { return {UpdateSpec{}}; }
+  // Model and loss of an update, for a batch. INVALID_ARGUMENT where model, task and data do not
+  // fit.
+  virtual absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
+                                              size_t update, const BatchShape& shape) const = 0;
+  // Forward only: fetches the same and then the model's output.
+  virtual absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config,
+                                                    const DataInfo& info,
+                                                    const BatchShape& shape) const = 0;
+  // The programs that the task's state runs, and their graphs, which fetch what it likes.
+  virtual std::vector<ForwardSpec> forwards(const TrainingConfig&) const { return {}; }
+  virtual absl::StatusOr<TaskGraph> BuildForward(const TrainingConfig& config, const DataInfo& info,
+                                                 const ForwardSpec& spec) const;
+};
 
 }  // namespace hone::engine::tasks

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/tasks/task.h"
+#include "engine/tasks/table.h"
 
 namespace hone::engine::tasks {
 namespace {

@@ -1,3 +1,5 @@
+#include "engine/tasks/regression.h"
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -150,7 +152,7 @@ std::unique_ptr<Task> MakeRegression(const RegressionOptions& options) {
   return std::make_unique<RegressionTask>(options);
 }
 
-absl::StatusOr<TaskOptions> RegressionFromJson(const nlohmann::json& json) {
+absl::StatusOr<RegressionOptions> RegressionFromJson(const nlohmann::json& json) {
   RegressionOptions options{.huber_delta = json.at("huber_delta").get<float>()};
   const auto loss = json.at("loss").get<std::string>();
   const auto found = std::ranges::find(kLosses, loss);

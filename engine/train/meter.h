@@ -4,7 +4,7 @@
 #include <chrono>
 #include <vector>
 
-#include "engine/tasks/task.h"
+#include "engine/tasks/run.h"
 
 namespace hone::engine::train {
 

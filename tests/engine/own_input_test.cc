@@ -8,6 +8,7 @@
 #include "engine/ops/regression_loss.h"
 #include "engine/tasks/graphs.h"
 #include "engine/tasks/supervised.h"
+#include "engine/tasks/table.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/status_matchers.h"
 

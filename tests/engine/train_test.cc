@@ -7,6 +7,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/files.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/tasks/table.h"
 #include "tests/engine/train_testing.h"
 #include "tests/support/status_matchers.h"
 

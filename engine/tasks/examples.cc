@@ -1,0 +1,95 @@
+#include "engine/tasks/examples.h"
+
+#include <limits>
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/rng.h"
+#include "engine/base/status.h"
+#include "engine/data/fingerprint.h"
+
+namespace hone::engine::tasks {
+
+absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                              const TrainingConfig& config,
+                                              const TaskExamples& task) {
+  HONE_ASSIGN_OR_RETURN(data::LoadedData data, task.MakeExamples(options, config));
+  if (data.fingerprint.empty() && data.dataset.own() != nullptr) {
+    data.fingerprint = data::Fingerprint(data);
+  }
+  return data;
+}
+
+absl::StatusOr<data::LoadedData> TaskExamples::MakeExamples(const data::LoadOptions& options,
+                                                            const TrainingConfig& config) const {
+  const int64_t own = own_examples(config);
+  if (own == 0) {
+    return data::Load(options);
+  }
+  if (own < 0 || own > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an epoch must have 1 to 2147483647 examples, got ", own));
+  }
+  data::LoadedData data;
+  data.splits.train.resize(static_cast<size_t>(own));
+  std::iota(data.splits.train.begin(), data.splits.train.end(), 0);
+  return data;
+}
+
+absl::StatusOr<DataInfo> TaskExamples::InspectExamples(const TrainingConfig& config) const {
+  if (own_examples(config) != 0) {
+    HONE_ASSIGN_OR_RETURN(const data::LoadedData own, MakeExamples(config.data, config));
+    return InfoOf(own, *this);
+  }
+  HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
+  return InfoOf(summary, config.data);
+}
+
+absl::StatusOr<data::Dataset> TaskExamples::MakeUpExamples(const TrainingConfig& config,
+                                                           const DataInfo& info, int64_t count,
+                                                           int64_t) const {
+  if (own_examples(config) != 0) {
+    return data::Dataset();
+  }
+  data::DatasetParts parts;
+  parts.size = count;
+  parts.features = info.features;
+  parts.feature_values = Buffer(count * info.features.bytes());
+  RandomStream random(1, "made-up examples");
+  const int64_t elements = count * info.features.shape.elements();
+  for (int64_t i = 0; i < elements; ++i) {
+    if (info.features.dtype == DType::kU8) {
+      parts.feature_values.as<uint8_t>()[i] = static_cast<uint8_t>(random.NextBits());
+    } else {
+      parts.feature_values.as<float>()[i] = random.NextUniform(-1, 1);
+    }
+  }
+  for (int64_t i = 0; i < info.features.shape.elements(); ++i) {
+    if (info.features.dtype != DType::kU8) {
+      parts.feature_names.push_back(absl::StrCat("feature ", i));
+    }
+  }
+  parts.class_names = info.preprocessing.class_names;
+  parts.target_names = info.preprocessing.target_names;
+  for (int64_t i = 0; i < count; ++i) {
+    if (info.classes() > 0) {
+      parts.labels.push_back(static_cast<int32_t>(i % info.classes()));
+    }
+    for (int64_t t = 0; info.classes() == 0 && t < info.targets(); ++t) {
+      parts.targets.push_back(random.NextUniform(-1, 1));
+    }
+  }
+  return data::Dataset::Make(std::move(parts));
+}
+
+DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task) {
+  DataInfo info = InfoOf(loaded);
+  if (const data::RowBucket bucket_of = task.RowBuckets(loaded.dataset)) {
+    info.train_buckets = data::CountBuckets(loaded.splits.train, bucket_of);
+    info.validation_buckets = data::CountBuckets(loaded.splits.validation, bucket_of);
+    info.test_buckets = data::CountBuckets(loaded.splits.test, bucket_of);
+  }
+  return info;
+}
+
+}  // namespace hone::engine::tasks

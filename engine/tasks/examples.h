@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/data/batches.h"
+#include "engine/data/dataset.h"
+#include "engine/data/load.h"
+#include "engine/tasks/config.h"
+#include "engine/tasks/data_info.h"
+
+namespace hone::engine::tasks {
+
+class TaskState;
+
+// A task's examples: the part of a task that knows where they come from and how they make batches.
+// `state` is what the task's NewState made, or null.
+class TaskExamples {
+ public:
+  virtual ~TaskExamples() = default;
+
+  // INVALID_ARGUMENT where the data cannot be learned with this task, or the options do not fit it.
+  virtual absl::Status CheckData(const DataInfo& info) const = 0;
+  // The run's examples, and what a plan must know of them without reading them. As they stand here:
+  // pictures and tables (data::Load, data::Inspect), or numbered rows where the task makes its
+  // examples itself. A task with another kind of input brings its own. Errors of data::Load.
+  virtual absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
+                                                        const TrainingConfig& config) const;
+  virtual absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const;
+  // Synthetic examples with targets that fit, for a plan to time its steps on: `count` of
+  // one bucket. As it stands here: random pictures or tables; none where the task makes its own.
+  virtual absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config,
+                                                       const DataInfo& info, int64_t count,
+                                                       int64_t bucket) const;
+
+  // The task makes its examples itself, so many to an epoch, and there is no data set: their rows
+  // are numbers from 0. 0: they are a data set's.
+  virtual int64_t own_examples(const TrainingConfig&) const { return 0; }
+  // The buckets that batches come in, kMostBuckets of them at most; not empty.
+  virtual std::vector<int64_t> buckets(const TrainingConfig&) const { return {0}; }
+  // Where a row's bucket follows from the row alone: batches are then made of rows of one bucket
+  // each, and only the shapes that occur are compiled. Null: batches are made without regard to
+  // buckets, and BucketOf says which one a batch is in. The data set outlives the function.
+  virtual data::RowBucket RowBuckets(const data::Dataset&) const { return nullptr; }
+  // That of a batch, where there are no RowBuckets. `state` is what NewState made, or null.
+  virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
+    return 0;
+  }
+};
+
+// Task::MakeExamples, with the fingerprint of a task's own examples.
+absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
+                                              const TrainingConfig& config,
+                                              const TaskExamples& task);
+// With the counts by bucket.
+DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task);
+
+}  // namespace hone::engine::tasks

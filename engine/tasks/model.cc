@@ -1,0 +1,29 @@
+#include "engine/tasks/model.h"
+
+#include "engine/base/status.h"
+
+namespace hone::engine::tasks {
+
+absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescription& model,
+                                                     const DataInfo& info, int64_t batch) const {
+  TaskGraph result;
+  result.built.graph = std::make_unique<Graph>();
+  Graph& graph = *result.built.graph;
+  const Value input = FeaturesInput(graph, info, batch);
+  HONE_ASSIGN_OR_RETURN(
+      result.model, models::BuildModel(graph, model, input, {.training = false, .logits = true}));
+  result.built.request = {.graph = &graph, .fetch = {result.model.output}, .gradients = {}};
+  return result;
+}
+
+absl::Status TaskModel::CheckOutputs(int64_t, const data::Preprocessing&) const {
+  return absl::OkStatus();
+}
+
+Prediction TaskModel::ReadOutput(std::span<const float> output, const data::Preprocessing&) const {
+  Prediction prediction;
+  prediction.values.assign(output.begin(), output.end());
+  return prediction;
+}
+
+}  // namespace hone::engine::tasks

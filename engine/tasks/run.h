@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "engine/checkpoint/run_state.h"
+#include "engine/data/dataset.h"
+#include "engine/plan/program.h"
+#include "engine/tasks/artifacts.h"
+#include "engine/tasks/config.h"
+#include "engine/tasks/task_programs.h"
+
+namespace hone::engine::tasks {
+
+// Sums over examples, as losses give them.
+struct Sums {
+  double loss = 0;
+  double weight = 0;
+  double correct = 0;
+  int64_t examples = 0;
+
+  void Add(const Sums& more) {
+    loss += more.loss;
+    weight += more.weight;
+    correct += more.correct;
+    examples += more.examples;
+  }
+  double mean_loss() const { return weight > 0 ? loss / weight : 0; }
+};
+
+// A program's part of a batch.
+struct Examples {
+  std::span<const int32_t> rows;  // of the data set
+  int64_t first = 0;              // of them, counted over all batches of the step
+  int64_t epoch = 0;
+};
+
+// What a task's state works with at the beginning of a step.
+struct StepContext {
+  int64_t step = 1;      // counted from 1
+  int64_t examples = 0;  // of the step: all its batches
+  TaskPrograms&
+      programs;  // the task's forward programs; the store, to copy and blend parameters in
+  const ArtifactSink& artifacts;  // pictures, texts: now and then, each is a file
+};
+
+// What a task carries from step to step beside the parameters: a replay buffer, an epsilon. Made
+// for one run, on the thread that trains.
+class TaskState {
+ public:
+  virtual ~TaskState() = default;
+  // Before the updates of a step: acts, makes the step's examples, moves target networks.
+  virtual absl::Status BeginStep(const StepContext& context) = 0;
+  // Metrics of its own, such as "epsilon".
+  virtual void AddMetrics(std::map<std::string, double>&) const {}
+  // Into named sections and scalars of its own, and back.
+  virtual void Save(checkpoint::RunState& state) const = 0;
+  virtual absl::Status Restore(const checkpoint::RunState& state) = 0;
+};
+
+// A task's part in a run: what it remembers, what it gives to programs, and what it says of a step.
+class TaskRun {
+ public:
+  virtual ~TaskRun() = default;
+
+  // Null: nothing but the parameters.
+  virtual std::unique_ptr<TaskState> NewState(const TrainingConfig&) const { return nullptr; }
+  // Inputs of a program beside a data set's "features", runtime scalars (inputs without dimensions:
+  // a loss scale, an epsilon) among them. Safe from several threads at a time for different
+  // programs; allocates nothing. `state` is what NewState made.
+  virtual void FillInputs(const data::Dataset& dataset, const Examples& examples,
+                          const TaskState* state, const Program& program) const = 0;
+
+  // Metrics of an update's training batches beside the loss.
+  virtual void AddTrainingMetrics(const Sums& sums,
+                                  std::map<std::string, double>& values) const = 0;
+};
+
+}  // namespace hone::engine::tasks

@@ -1,0 +1,53 @@
+#include "engine/tasks/table.h"
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+
+namespace hone::engine::tasks {
+namespace {
+
+// The task table: what makes a task of its options …
+struct TaskTable {
+  std::unique_ptr<Task> operator()(const ClassificationOptions& options) const {
+    return MakeClassification(options);
+  }
+  std::unique_ptr<Task> operator()(const RegressionOptions& options) const {
+    return MakeRegression(options);
+  }
+};
+
+// … and its options of a model file.
+template <auto FromJson>
+absl::StatusOr<TaskOptions> OptionsFromJson(const nlohmann::json& json) {
+  return FromJson(json);
+}
+struct KindOfTask {
+  absl::string_view name;
+  absl::StatusOr<TaskOptions> (*from_json)(const nlohmann::json& json);
+};
+constexpr KindOfTask kKinds[] = {
+    {"classification", OptionsFromJson<ClassificationFromJson>},
+    {"regression", OptionsFromJson<RegressionFromJson>},
+};
+
+}  // namespace
+
+std::unique_ptr<Task> MakeTask(const TaskOptions& options) {
+  return std::visit(TaskTable{}, options);
+}
+
+absl::StatusOr<TaskOptions> TaskOptionsFromJson(const nlohmann::json& json) {
+  const auto name = json.at("kind").get<std::string>();
+  const auto kind = std::ranges::find(kKinds, name, &KindOfTask::name);
+  if (kind == std::end(kKinds)) {
+    return absl::InvalidArgumentError(absl::StrCat("`task.kind` is not known: \"", name, "\""));
+  }
+  return kind->from_json(json);
+}
+
+}  // namespace hone::engine::tasks
