@@ -42,7 +42,8 @@ struct Trial {
   }
 };
 
-// Seconds of one batch through all updates, as the median of some; `flops` is what it computes.
+// Seconds of one batch through all updates, each for as much as it is made in a mean step, as the
+// median of some; `flops` is what such a step computes.
 absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
     trial.Fill(program, first, count);
@@ -66,17 +67,22 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
     }
     const tasks::BatchShape shape = trial.ShapeOf(trial.batch);
     flops = 0;
+    train::Clock::time_point now = train::Clock::now();
+    double seconds = train::SecondsBetween(before, now);
     for (size_t u = 0; u < steps.size(); ++u) {
+      const train::Clock::time_point update_begin = now;
+      const auto every = static_cast<double>(trial.programs.updates()[u].spec.every);
       HONE_ASSIGN_OR_RETURN(const Replicas* replicas, trial.programs.training(u, shape));
-      flops += FlopsOf(*replicas);
+      flops += FlopsOf(*replicas) / every;
       const train::StepRequest request = {
           .scalars = {.seed = trial.config.seed, .step = static_cast<uint64_t>(i)},
           .update_number = i,
           .learning_rate = 1e-6};
       HONE_RETURN_IF_ERROR(steps[u]->Run(*replicas, request, fill).status());
+      now = train::Clock::now();
+      seconds += train::SecondsBetween(update_begin, now) / every;
     }
-    const train::Clock::time_point now = train::Clock::now();
-    times.push_back(train::SecondsBetween(before, now));
+    times.push_back(seconds);
     before = now;
     if (train::SecondsBetween(begin, before) > 2 * kStepSeconds) {
       break;

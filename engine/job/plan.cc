@@ -19,7 +19,7 @@ namespace {
 // What a run adds that is not in a process that has only compiled: stacks, JIT code, events.
 constexpr int64_t kRunBytes = int64_t{6} << 20;
 
-// Of all updates of a step; where there are row buckets, the mean over their examples.
+// Of all updates of a mean step; where there are row buckets, the mean over their examples.
 double FlopsPerExample(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                        const train::Programs& programs) {
   double flops = 0;
@@ -28,7 +28,7 @@ double FlopsPerExample(const tasks::TrainingConfig& config, const tasks::DataInf
     const double share = static_cast<double>(rows.rows) / static_cast<double>(info.train);
     for (size_t u = 0; u < programs.updates().size(); ++u) {
       flops += share * FlopsOf(**programs.training(u, {batch, rows.bucket})) /
-               static_cast<double>(batch);
+               static_cast<double>(batch * programs.updates()[u].spec.every);
     }
   }
   return flops;

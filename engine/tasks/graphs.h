@@ -32,6 +32,9 @@ struct UpdateSpec {
   std::string name;        // such as "generator"; "" where a task has only one
   std::string parameters;  // those whose names begin so are moved; "": all that are trainable
   std::optional<optim::OptimizerOptions> optimizer = {};  // else the job's
+  int64_t every = 1;  // it is made at the steps every, 2 · every, …, counted from 1
+
+  bool due(int64_t step) const { return step % every == 0; }
 };
 
 // A program that a task runs itself, beside those of the losses: "act", "decode".

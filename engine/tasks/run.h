@@ -55,6 +55,13 @@ class TaskState {
   virtual ~TaskState() = default;
   // Before the updates of a step: acts, makes the step's examples, moves target networks.
   virtual absl::Status BeginStep(const StepContext& context) = 0;
+  // Asked after BeginStep, for an update that is due at this step. False skips it: its weights, its
+  // optimizer's state and the number of its updates stay as they are, as at a step at which it is
+  // not due. So does a replay buffer that is still filling.
+  virtual bool Makes(size_t update) const {
+    static_cast<void>(update);
+    return true;
+  }
   // Metrics of its own, such as "epsilon".
   virtual void AddMetrics(std::map<std::string, double>&) const {}
   // Into named sections and scalars of its own, and back.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/cpu.h"
+#include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/length.h"
@@ -55,6 +56,10 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
                               .weight = scalar("epoch_weight"),
                               .correct = scalar("epoch_correct"),
                               .examples = static_cast<int64_t>(scalar("epoch_examples"))};
+    // A checkpoint of a time when every update was made at every step does not say how many.
+    const auto made = state_.scalars.find(MetricName(u, "updates"));
+    updates_.back()->made =
+        made == state_.scalars.end() ? state_.step : static_cast<int64_t>(made->second);
   }
 }
 
@@ -69,7 +74,8 @@ absl::StatusOr<EndReason> TrainingLoop::Run() {
   }
   while (!Finished() && !StoppedEarly()) {
     HONE_RETURN_IF_ERROR(Step());
-    if (statistics_due_) {
+    if (statistics_due_ &&
+        std::ranges::all_of(updates_, [](const auto& update) { return update->measured; })) {
       EmitLayerStatistics();
     }
     bool improved = false;
@@ -91,7 +97,7 @@ absl::StatusOr<EndReason> TrainingLoop::Run() {
 }
 
 // One batch, or several whose gradients are added up, never across an epoch's end; for each update
-// of the task the same.
+// of the task that is made at this step the same.
 absl::Status TrainingLoop::Step() {
   step_batches_.clear();
   int64_t examples = 0;
@@ -102,7 +108,11 @@ absl::Status TrainingLoop::Step() {
            !step_batches_.back().ends_epoch());
   const int64_t step = state_.step + 1;
   const int64_t every = config_.layer_statistics_every;
-  statistics_due_ = every > 0 && step % every == 0;
+  if (every > 0 && step % every == 0) {
+    // They wait for the updates that are not made at this step.
+    statistics_due_ = true;
+    std::ranges::for_each(updates_, [](auto& update) { update->measured = false; });
+  }
   if (task_state_ != nullptr) {
     HONE_RETURN_IF_ERROR(task_state_->BeginStep({.step = step,
                                                  .examples = examples,
@@ -111,6 +121,9 @@ absl::Status TrainingLoop::Step() {
     parts_.programs.store().RefreshAll();
   }
   for (size_t u = 0; u < updates_.size(); ++u) {
+    if (!Makes(u, step)) {
+      continue;
+    }
     HONE_RETURN_IF_ERROR(Update(u, step));
     const StepResult& result = updates_[u]->result;
     const tasks::Sums sums = {result.loss_sum, result.weight, result.correct, examples};
@@ -130,8 +143,14 @@ absl::Status TrainingLoop::Step() {
   return absl::OkStatus();
 }
 
+bool TrainingLoop::Makes(size_t u, int64_t step) const {
+  return parts_.programs.updates()[u].spec.due(step) &&
+         (task_state_ == nullptr || task_state_->Makes(u));
+}
+
 absl::Status TrainingLoop::Update(size_t u, int64_t step) {
   RunningUpdate& update = *updates_[u];
+  const bool measures = statistics_due_ && !update.measured;
   update.learning_rate = LearningRate(u);
   int64_t before = 0;  // examples of the step's batches before this one
   for (const data::Batch& batch : step_batches_) {
@@ -146,15 +165,15 @@ absl::Status TrainingLoop::Update(size_t u, int64_t step) {
                           parts_.programs.training(u, {size, filler_.BucketOf(batch.rows)}));
     const Replicas& replicas = *found;
     if (&batch != &step_batches_.back()) {
-      HONE_RETURN_IF_ERROR(update.step.Accumulate(replicas, ScalarsOf(batch), fill));
+      HONE_RETURN_IF_ERROR(update.step.Accumulate(replicas, ScalarsOf(u, batch), fill));
     } else {
       HONE_ASSIGN_OR_RETURN(update.result, update.step.Run(replicas,
-                                                           {.scalars = ScalarsOf(batch),
-                                                            .update_number = step,
+                                                           {.scalars = ScalarsOf(u, batch),
+                                                            .update_number = update.made + 1,
                                                             .learning_rate = update.learning_rate,
                                                             .clip_norm = config_.clip_norm,
                                                             .clip_value = config_.clip_value,
-                                                            .layer_norms = statistics_due_},
+                                                            .layer_norms = measures},
                                                            fill));
       if (!update.result.finite) {
         return absl::OutOfRangeError(absl::StrCat(
@@ -169,6 +188,8 @@ absl::Status TrainingLoop::Update(size_t u, int64_t step) {
     }
     before += size;
   }
+  ++update.made;
+  update.measured = update.measured || measures;
   return absl::OkStatus();
 }
 
@@ -285,6 +306,7 @@ absl::Status TrainingLoop::WriteCheckpoint(bool best) {
     state_.scalars[MetricName(u, "epoch_weight")] = epoch.weight;
     state_.scalars[MetricName(u, "epoch_correct")] = epoch.correct;
     state_.scalars[MetricName(u, "epoch_examples")] = static_cast<double>(epoch.examples);
+    state_.scalars[MetricName(u, "updates")] = static_cast<double>(updates_[u]->made);
   }
   if (task_state_ != nullptr) {
     task_state_->Save(state_);
@@ -317,10 +339,21 @@ double TrainingLoop::LearningRate(size_t u) const {
                                    state_.plateau);
 }
 
-// Random numbers are keyed by the batch's place in the whole run.
-RunScalars TrainingLoop::ScalarsOf(const data::Batch& batch) const {
+uint64_t SeedOfUpdate(uint64_t seed, size_t update) {
+  if (update == 0) {
+    return seed;
+  }
+  RandomStream stream(seed, "update", update);
+  const uint64_t high = stream.NextBits();
+  return high << 32 | stream.NextBits();
+}
+
+// Random numbers are keyed by the update and by the batch's place in the whole run.
+RunScalars TrainingLoop::ScalarsOf(size_t u, const data::Batch& batch) const {
   const int64_t number = batch.begin.epoch * batches_.batches_per_epoch() + batch.number;
-  return {.seed = config_.seed, .step = static_cast<uint64_t>(number), .first_example = 0};
+  return {.seed = SeedOfUpdate(config_.seed, u),
+          .step = static_cast<uint64_t>(number),
+          .first_example = 0};
 }
 
 int64_t TrainingLoop::samples() const {
@@ -349,6 +382,9 @@ Metrics TrainingLoop::MetricsNow() {
 
 void TrainingLoop::AddUpdateMetrics(size_t u, const tasks::Sums& sums,
                                     std::map<std::string, double>& values) const {
+  if (sums.examples == 0) {
+    return;  // it was not made
+  }
   std::map<std::string, double> own = {{"loss", sums.mean_loss()}};
   parts_.task.AddTrainingMetrics(sums, own);
   for (const auto& [name, value] : own) {
@@ -361,8 +397,10 @@ void TrainingLoop::EmitMetrics() {
   metrics.values = std::exchange(of_epochs_, {});
   for (size_t u = 0; u < updates_.size(); ++u) {
     AddUpdateMetrics(u, meter_.sums(u), metrics.values);
-    metrics.values[MetricName(u, "learning_rate")] = updates_[u]->learning_rate;
-    metrics.values[MetricName(u, "gradient_norm")] = updates_[u]->result.gradient_norm;
+    if (meter_.sums(u).examples > 0) {
+      metrics.values[MetricName(u, "learning_rate")] = updates_[u]->learning_rate;
+      metrics.values[MetricName(u, "gradient_norm")] = updates_[u]->result.gradient_norm;
+    }
   }
   if (task_state_ != nullptr) {
     task_state_->AddMetrics(metrics.values);
@@ -376,6 +414,7 @@ void TrainingLoop::EmitMetrics() {
 void TrainingLoop::EmitLayerStatistics() {
   const LayerStatistics statistics =
       monitor_.Collect(state_.step, [this](size_t u) { return updates_[u]->result.weight; });
+  statistics_due_ = false;
   parts_.observer.OnLayerStatistics(statistics);
   for (size_t u = 0; u < updates_.size(); ++u) {
     for (const char* verdict : {"vanishing", "exploding", "dead"}) {

@@ -66,8 +66,9 @@ class TrainingLoop {
   bool Finished() const { return state_.step >= length_.total_steps; }
   bool StoppedEarly() const;
   double LearningRate(size_t u) const;
+  bool Makes(size_t u, int64_t step) const;
   absl::Status Update(size_t u, int64_t step);
-  RunScalars ScalarsOf(const data::Batch& batch) const;
+  RunScalars ScalarsOf(size_t u, const data::Batch& batch) const;
   Metrics MetricsNow();
   void AddUpdateMetrics(size_t u, const tasks::Sums& sums,
                         std::map<std::string, double>& values) const;
@@ -87,7 +88,9 @@ class TrainingLoop {
         : step(store, optimizer, threads) {}
 
     TrainStep step;
-    StepResult result = {};
+    int64_t made = 0;  // updates so far, over all attempts: fewer than steps where some are skipped
+    StepResult result = {};  // of the last one
+    bool measured = false;   // for the layer statistics that are due
     double learning_rate = 0;
     tasks::Sums epoch = {};  // of the running epoch
   };
@@ -104,10 +107,13 @@ class TrainingLoop {
   double checkpoint_seconds_ = 0;            // the last checkpoint's
   bool checkpoint_failed_ = false;
   bool ended_epoch_ = false;
-  bool statistics_due_ = false;
-  Clock::time_point mark_;  // where the next step's time begins
+  bool statistics_due_ = false;  // and not told yet
+  Clock::time_point mark_;       // where the next step's time begins
   Clock::time_point last_checkpoint_;
 };
+
+// The seed of an update's random numbers: the job's for the first, so that its updates draw others.
+uint64_t SeedOfUpdate(uint64_t seed, size_t update);
 
 // The run state of a job that has not begun.
 checkpoint::RunState InitialState(const tasks::TrainingConfig& config, const tasks::DataInfo& info);

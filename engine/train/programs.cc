@@ -105,6 +105,10 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   absl::flat_hash_set<ParameterId> moved;
   for (const tasks::UpdateSpec& spec : task.updates()) {
     CompiledUpdate update{.spec = spec};
+    if (spec.every < 1) {
+      return absl::InternalError(absl::StrCat("the update \"", spec.name, "\" of ", task.name(),
+                                              " is made at every ", spec.every, ". step"));
+    }
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built,
                           BuildTraining(config, info, task, updates_.size(), nullptr, shape));
     const Graph& graph = *built.built.graph;
