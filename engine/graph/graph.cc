@@ -1,9 +1,51 @@
 #include "engine/graph/graph.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 
 namespace hone::engine {
+
+namespace {
+
+void FreezeIf(const std::function<bool(absl::string_view)>& frozen, ParameterSpec& spec) {
+  if (frozen && spec.role == ParameterRole::kTrainable && frozen(spec.name)) {
+    spec.role = ParameterRole::kFrozen;
+  }
+}
+
+}  // namespace
+
+Graph::Scope::Scope(Graph& graph, absl::string_view name, absl::string_view kind)
+    : graph_(graph), outer_(graph.scope_) {
+  if (!name.empty()) {
+    graph.scope_ = outer_.empty() ? std::string(name) : absl::StrCat(outer_, ".", name);
+  }
+  const auto same = std::ranges::find(graph.layers_, graph.scope_, &Layer::path);
+  if (same != graph.layers_.end()) {
+    layer_ = static_cast<int>(same - graph.layers_.begin());
+  } else if (!kind.empty() && !graph.scope_.empty()) {
+    layer_ = static_cast<int>(graph.layers_.size());
+    graph.layers_.push_back({.path = graph.scope_, .kind = std::string(kind)});
+  }
+}
+
+Value Graph::Scope::Gives(Value output) {
+  if (layer_ >= 0) {
+    graph_.layers_[static_cast<size_t>(layer_)].output = output;
+  }
+  return output;
+}
+
+void Graph::Freeze(std::function<bool(absl::string_view)> frozen) {
+  frozen_ = std::move(frozen);
+  for (Node& node : nodes_) {
+    if (node.kind == Node::Kind::kParameter) {
+      FreezeIf(frozen_, node.parameter);
+    }
+  }
+}
 
 Value Graph::Append(Node node) {
   nodes_.push_back(std::move(node));
@@ -32,6 +74,7 @@ Value Graph::Parameter(const ParameterSpec& spec) {
   node.name = scope_;
   node.types = {{spec.shape, DType::kF32}};
   node.parameter = spec;
+  FreezeIf(frozen_, node.parameter);
   const Value value = Append(std::move(node));
   parameters_[spec.name] = value.node;
   return value;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,9 +53,40 @@ class Graph {
   Value Fail(const absl::Status& status);
   const absl::Status& status() const { return status_; }
 
-  // Nodes added from now on are named `scope`: the layer.
+  // Nodes added from now on are named `scope`, whatever scopes they stand in.
   void set_scope(absl::string_view scope) { scope_ = std::string(scope); }
   const std::string& scope() const { return scope_; }
+
+  // A part of a model: what is added while it lasts is named by its path, "encoder.layer.3", its
+  // own name behind that of the scope around it. With a kind, such as "dense", it is a layer: a row
+  // of the layer table (models/layer_table.h).
+  class Scope {
+   public:
+    // An empty name adds nothing to the path. The graph outlives it.
+    Scope(Graph& graph, absl::string_view name, absl::string_view kind = "");
+    ~Scope() { graph_.scope_ = std::move(outer_); }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+    // Says what the layer gives, and gives it back.
+    Value Gives(Value output);
+
+   private:
+    Graph& graph_;
+    std::string outer_;
+    int layer_ = -1;  // index into layers()
+  };
+  struct Layer {
+    std::string path;
+    std::string kind;
+    Value output = {};  // not valid where it was not said
+  };
+  // In the order in which they were begun; one that is begun again is the same.
+  const std::vector<Layer>& layers() const { return layers_; }
+
+  // Trainable parameters whose names `frozen` picks are frozen from now on, those declared later
+  // too.
+  void Freeze(std::function<bool(absl::string_view name)> frozen);
 
   const TensorType& type(Value value) const {
     return nodes_[static_cast<size_t>(value.node)].types[static_cast<size_t>(value.output)];
@@ -71,6 +103,8 @@ class Graph {
   absl::flat_hash_map<std::string, int32_t> parameters_;
   std::vector<std::pair<Value, Value>> updates_;
   std::string scope_;
+  std::vector<Layer> layers_;
+  std::function<bool(absl::string_view)> frozen_;
   absl::Status status_;
 };
 

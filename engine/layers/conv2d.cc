@@ -37,10 +37,11 @@ void SetPadding(const Shape& picture, Padding padding, int64_t kernel, int64_t s
 
 using PoolFunction = Value (*)(Graph&, Value, const PoolGeometry&);
 
-Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, PoolFunction pool) {
-  graph.set_scope(options.name);
-  absl::Status status = CheckPictures(graph, x, options.name);
-  status.Update(CheckPositive(options.name, "size", options.size));
+Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, absl::string_view kind,
+             PoolFunction pool) {
+  Graph::Scope scope(graph, options.name, kind);
+  absl::Status status = CheckPictures(graph, x, graph.scope());
+  status.Update(CheckPositive(graph.scope(), "size", options.size));
   if (!status.ok()) {
     return graph.Fail(status);
   }
@@ -48,19 +49,19 @@ Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, PoolFunction p
                         .stride = options.stride > 0 ? options.stride : options.size};
   SetPadding(graph.shape(x), options.padding, options.size, geometry.stride, /*dilation=*/1,
              geometry.padding_before, geometry.padding_after);
-  return pool(graph, x, geometry);
+  return scope.Gives(pool(graph, x, geometry));
 }
 
 }  // namespace
 
 Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options) {
-  graph.set_scope(options.name);
-  absl::Status status = CheckPictures(graph, x, options.name);
+  Graph::Scope scope(graph, options.name, "conv2d");
+  absl::Status status = CheckPictures(graph, x, graph.scope());
   for (const auto& [field, value] :
        {std::pair{"filters", options.filters}, std::pair{"kernel", options.kernel},
         std::pair{"stride", options.stride}, std::pair{"dilation", options.dilation},
         std::pair{"groups", options.groups}}) {
-    status.Update(CheckPositive(options.name, field, value));
+    status.Update(CheckPositive(graph.scope(), field, value));
   }
   if (!status.ok()) {
     return graph.Fail(status);
@@ -68,11 +69,11 @@ Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options) {
   const Shape picture = graph.shape(x);
   if (picture[1] % options.groups != 0 || options.filters % options.groups != 0) {
     return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
-        options.name, ": groups must divide the ", picture[1], " channels of its input and the ",
+        graph.scope(), ": groups must divide the ", picture[1], " channels of its input and the ",
         options.filters, " filters, got ", options.groups)));
   }
   const int64_t channels = picture[1] / options.groups, area = options.kernel * options.kernel;
-  const LayerParameters parameters(graph, options.name, options.frozen);
+  const LayerParameters parameters(graph, options.frozen);
   const Value weight = parameters.Weight(
       {options.filters, channels, options.kernel, options.kernel}, options.initializer,
       {static_cast<double>(channels * area), static_cast<double>(options.filters * area)});
@@ -81,15 +82,16 @@ Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options) {
       .stride = options.stride, .dilation = options.dilation, .groups = options.groups};
   SetPadding(picture, options.padding, options.kernel, options.stride, options.dilation,
              geometry.padding_before, geometry.padding_after);
-  return Activate(graph, engine::Conv2d(graph, x, weight, bias, geometry), options.activation);
+  return scope.Gives(
+      Activate(graph, engine::Conv2d(graph, x, weight, bias, geometry), options.activation));
 }
 
 Value MaxPool2d(Graph& graph, Value x, const Pool2dOptions& options) {
-  return Pool2d(graph, x, options, &engine::MaxPool2d);
+  return Pool2d(graph, x, options, "max_pool2d", &engine::MaxPool2d);
 }
 
 Value AvgPool2d(Graph& graph, Value x, const Pool2dOptions& options) {
-  return Pool2d(graph, x, options, &engine::AveragePool2d);
+  return Pool2d(graph, x, options, "avg_pool2d", &engine::AveragePool2d);
 }
 
 }  // namespace hone::engine::layers

@@ -7,23 +7,23 @@
 namespace hone::engine::layers {
 
 Value Dense(Graph& graph, Value x, const DenseOptions& options) {
-  graph.set_scope(options.name);
+  Graph::Scope scope(graph, options.name, "dense");
   if (options.units <= 0) {
     return graph.Fail(absl::InvalidArgumentError(
-        absl::StrCat(options.name, ": units must be at least 1, got ", options.units)));
+        absl::StrCat(graph.scope(), ": units must be at least 1, got ", options.units)));
   }
   if (graph.shape(x).rank() < 2) {
     return graph.Fail(absl::InvalidArgumentError(
-        absl::StrCat(options.name, ": its input must have a dimension beside the batch, got ",
+        absl::StrCat(graph.scope(), ": its input must have a dimension beside the batch, got ",
                      graph.shape(x).ToString())));
   }
   const int64_t in = graph.shape(x).back();
-  const LayerParameters parameters(graph, options.name, options.frozen);
+  const LayerParameters parameters(graph, options.frozen);
   const Value weight =
       parameters.Weight({in, options.units}, options.initializer,
                         {static_cast<double>(in), static_cast<double>(options.units)});
   const std::optional<Value> bias = parameters.Bias(options.use_bias, options.units);
-  return Activate(graph, Linear(graph, x, weight, bias), options.activation);
+  return scope.Gives(Activate(graph, Linear(graph, x, weight, bias), options.activation));
 }
 
 }  // namespace hone::engine::layers

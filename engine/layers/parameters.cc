@@ -7,7 +7,7 @@ namespace hone::engine::layers {
 Value LayerParameters::Declare(absl::string_view name, const Shape& shape,
                                const Initializer& initializer, ParameterRole role,
                                bool decays) const {
-  return graph_.Parameter({.name = absl::StrCat(layer_, ".", name),
+  return graph_.Parameter({.name = absl::StrCat(graph_.scope(), ".", name),
                            .shape = shape,
                            .initializer = initializer,
                            .role = role,

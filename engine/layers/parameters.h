@@ -12,16 +12,15 @@ struct Fans {
   double out = 1;
 };
 
-// Declares one layer's parameters in the graph, which outlives it: trainable or, all of them,
-// frozen.
+// Declares the parameters of the layer whose scope the graph is in; the graph outlives it. All of
+// them are trainable, or frozen.
 class LayerParameters {
  public:
-  LayerParameters(Graph& graph, absl::string_view layer, bool frozen)
-      : graph_(graph), layer_(layer), frozen_(frozen) {}
+  LayerParameters(Graph& graph, bool frozen) : graph_(graph), frozen_(frozen) {}
 
-  // `LAYER.weight`; weight decay applies.
+  // `SCOPE.weight`; weight decay applies.
   Value Weight(const Shape& shape, const WeightInitializer& initializer, const Fans& fans) const;
-  // `LAYER.bias`, zeros, without weight decay; nothing where it is not used.
+  // `SCOPE.bias`, zeros, without weight decay; nothing where it is not used.
   std::optional<Value> Bias(bool used, int64_t size) const;
   // A vector without weight decay, all zeros or ones: normalisation's.
   Value Vector(absl::string_view name, int64_t size, Initializer::Kind start) const;
@@ -33,7 +32,6 @@ class LayerParameters {
                 ParameterRole role, bool decays) const;
 
   Graph& graph_;
-  absl::string_view layer_;
   bool frozen_;
 };
 

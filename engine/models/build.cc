@@ -5,6 +5,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
@@ -46,47 +47,49 @@ class LayerBuilder {
         options_(options),
         drop_final_(options.logits && last) {}
 
-  // The function that the layer ends with.
-  ActivationKind final_function() const { return final_; }
+  // The layer computes with statistics over the whole batch.
+  bool uses_batch_statistics() const { return uses_batch_statistics_; }
 
   Value operator()(layers::DenseOptions dense) {
-    dense.name = layer_.name;
+    dense.name.clear();
     dense.frozen = layer_.frozen;
     dense.activation = Final(dense.activation);
     return layers::Dense(graph_, x(), dense);
   }
   Value operator()(layers::Conv2dOptions conv) {
-    conv.name = layer_.name;
+    conv.name.clear();
     conv.frozen = layer_.frozen;
     conv.activation = Final(conv.activation);
     return layers::Conv2d(graph_, x(), conv);
   }
   Value operator()(MaxPool2d pool) {
-    pool.name = layer_.name;
+    pool.name.clear();
     return layers::MaxPool2d(graph_, x(), pool);
   }
   Value operator()(AvgPool2d pool) {
-    pool.name = layer_.name;
+    pool.name.clear();
     return layers::AvgPool2d(graph_, x(), pool);
   }
   Value operator()(const GlobalAvgPool2d&) { return GlobalAveragePool2d(graph_, x()); }
   Value operator()(const GlobalMaxPool2d&) { return engine::GlobalMaxPool2d(graph_, x()); }
   Value operator()(const BatchNorm& norm) {
-    return layers::BatchNorm(graph_, x(),
-                             {.name = layer_.name,
-                              .frozen = layer_.frozen,
-                              .momentum = norm.momentum,
-                              .epsilon = norm.epsilon,
-                              .activation = Final(norm.activation)},
-                             options_.training);
+    const size_t updates = graph_.updates().size();
+    const Value y = layers::BatchNorm(graph_, x(),
+                                      {.name = "",
+                                       .frozen = layer_.frozen,
+                                       .momentum = norm.momentum,
+                                       .epsilon = norm.epsilon,
+                                       .activation = Final(norm.activation)},
+                                      options_.training);
+    uses_batch_statistics_ = options_.training ? graph_.updates().size() > updates : !layer_.frozen;
+    return y;
   }
   Value operator()(const LayerNorm& norm) {
-    return layers::LayerNorm(
-        graph_, x(), {.name = layer_.name, .frozen = layer_.frozen, .epsilon = norm.epsilon});
+    return layers::LayerNorm(graph_, x(),
+                             {.name = "", .frozen = layer_.frozen, .epsilon = norm.epsilon});
   }
   Value operator()(const Dropout& dropout) {
-    return layers::Dropout(graph_, x(), {.name = layer_.name, .rate = dropout.rate},
-                           options_.training);
+    return layers::Dropout(graph_, x(), {.name = "", .rate = dropout.rate}, options_.training);
   }
   Value operator()(const Activation& activation) {
     return layers::Activate(graph_, x(), Final(activation.function), activation.negative_slope);
@@ -104,7 +107,7 @@ class LayerBuilder {
     const Shape shape(std::move(dims));
     if (OfOneExample(shape).elements() != elements) {
       return graph_.Fail(absl::InvalidArgumentError(absl::StrCat(
-          layer_.name, ": shape must have ", elements, " elements as its input ",
+          graph_.scope(), ": shape must have ", elements, " elements as its input ",
           OfOneExample(graph_.shape(x())).ToString(), ", got ", OfOneExample(shape).ToString())));
     }
     return engine::Reshape(graph_, x(), shape);
@@ -119,7 +122,7 @@ class LayerBuilder {
         sum = AddBroadcast(graph_, inputs_[i], sum);
       } else {
         return graph_.Fail(absl::InvalidArgumentError(
-            absl::StrCat(layer_.name, ": its inputs must have one shape, or extents of 1, got ",
+            absl::StrCat(graph_.scope(), ": its inputs must have one shape, or extents of 1, got ",
                          OfOneExample(a).ToString(), " and ", OfOneExample(b).ToString(), " (",
                          layer_.inputs[i], ")")));
       }
@@ -131,8 +134,7 @@ class LayerBuilder {
  private:
   Value x() const { return inputs_[0]; }
   ActivationKind Final(ActivationKind kind) {
-    final_ = drop_final_ && IsFinalFunction(kind) ? ActivationKind::kNone : kind;
-    return final_;
+    return drop_final_ && IsFinalFunction(kind) ? ActivationKind::kNone : kind;
   }
 
   Graph& graph_;
@@ -140,131 +142,160 @@ class LayerBuilder {
   std::vector<Value> inputs_;
   const BuildOptions& options_;
   bool drop_final_;
-  ActivationKind final_ = ActivationKind::kNone;
+  bool uses_batch_statistics_ = false;
 };
-
-struct Built {
-  Value value;
-  int depth = 0;  // layers with weights up to here
-};
-
-// Counts what the nodes from `first` on brought.
-void Count(const Graph& graph, size_t first, LayerSummary& summary) {
-  double flops = 0;
-  for (size_t i = first; i < graph.nodes().size(); ++i) {
-    const Graph::Node& node = graph.nodes()[i];
-    if (node.kind == Graph::Node::Kind::kOp) {
-      std::vector<TensorType> in;
-      for (const Value value : node.inputs) {
-        in.push_back(graph.type(value));
-      }
-      flops += node.op->EstimateCost(in, node.types).flops;
-    } else if (node.kind == Graph::Node::Kind::kParameter &&
-               node.parameter.role != ParameterRole::kBuffer) {
-      const bool bias = absl::EndsWith(node.parameter.name, ".bias");
-      int64_t& count = bias ? summary.biases : summary.weights;
-      count = SaturatingSum(count, node.parameter.shape.elements());
-      summary.trainable = summary.trainable || node.parameter.role == ParameterRole::kTrainable;
-    }
-  }
-  summary.forward_flops = flops;
-}
 
 // "model.layers[3] (conv2d_2): …", whatever the layer's own function put before.
-absl::Status LayerError(const absl::Status& status, size_t index, absl::string_view name) {
+absl::Status LayerError(const absl::Status& status, const std::string& where, size_t index,
+                        absl::string_view name, absl::string_view path) {
   absl::string_view message = status.message();
-  while (absl::ConsumePrefix(&message, absl::StrCat(name, ": "))) {
+  while (absl::ConsumePrefix(&message, absl::StrCat(path, ": "))) {
   }
   return absl::Status(status.code(),
-                      absl::StrCat("model.layers[", index, "] (", name, "): ", message));
+                      absl::StrCat(where, ".layers[", index, "] (", name, "): ", message));
 }
 
-void MarkDeadUnits(const std::vector<ActivationKind>& functions,
-                   std::vector<LayerSummary>& layers) {
-  absl::flat_hash_map<std::string, std::vector<size_t>> readers;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    for (const std::string& name : layers[i].inputs) {
-      readers[name].push_back(i);
+// The layers of the model, or of one of its networks.
+struct LayerList {
+  std::string where;  // "model"
+  std::string scope;  // around the layers: "", or the network's name
+  const std::vector<LayerDescription>& layers;
+  const std::vector<std::string>& inputs;
+};
+
+absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
+    const LayerList& list, const std::vector<NamedValue>& inputs) {
+  absl::flat_hash_map<std::string, Value> given;
+  for (const NamedValue& input : inputs) {
+    given[input.name] = input.value;
+  }
+  for (const std::string& name : list.inputs) {
+    if (!given.contains(name) || given.size() != list.inputs.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(list.where, ".inputs: the model has ", absl::StrJoin(list.inputs, ", "),
+                       "; the task gives ",
+                       absl::StrJoin(inputs, ", ", [](std::string* out, const NamedValue& input) {
+                         absl::StrAppend(out, input.name);
+                       })));
     }
   }
-  for (size_t i = 0; i < layers.size(); ++i) {
-    ActivationKind function = functions[i];
-    const std::vector<size_t>& by = readers[layers[i].name];
-    if (function == ActivationKind::kNone && by.size() == 1 &&
-        layers[by[0]].kind == NameOf(LayerKind(Activation{}))) {
-      function = functions[by[0]];
-    }
-    layers[i].shows_dead_units = layers[i].weights > 0 && function == ActivationKind::kRelu;
-  }
+  return given;
 }
 
-void SetShares(std::vector<LayerSummary>& summaries) {
-  const auto parameters = [](const LayerSummary& summary) {
-    return static_cast<double>(summary.weights) + static_cast<double>(summary.biases);
+absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
+                                 const std::vector<NamedValue>& inputs,
+                                 const BuildOptions& options) {
+  HONE_RETURN_IF_ERROR(graph.status());
+  absl::flat_hash_map<std::string, Value> values;
+  HONE_ASSIGN_OR_RETURN(values, Given(list, inputs));
+  BuiltModel built;
+  const Graph::Scope network(graph, list.scope);
+  const auto path = [&](const std::string& name) {
+    return list.scope.empty() ? name : absl::StrCat(list.scope, ".", name);
   };
-  double total = 0;
-  for (const LayerSummary& summary : summaries) {
-    total += parameters(summary);
+  for (const NamedValue& input : inputs) {
+    built.layers.push_back({.name = path(input.name),
+                            .kind = "input",
+                            .role = LayerRole::kInput,
+                            .output_shape = OfOneExample(graph.shape(input.value)),
+                            .inputs = {}});
   }
-  for (LayerSummary& summary : summaries) {
-    summary.share = total > 0 ? parameters(summary) / total : 0;
+  std::string before = list.inputs.front();
+  for (size_t i = 0; i < list.layers.size(); ++i) {
+    const LayerDescription& layer = list.layers[i];
+    LayerSummary row;
+    row.name = path(layer.name);
+    std::vector<Value> read;
+    for (const std::string& name :
+         layer.inputs.empty() ? std::vector<std::string>{before} : layer.inputs) {
+      read.push_back(values.at(name));
+      row.inputs.push_back(path(name));
+    }
+    const bool last = i + 1 == list.layers.size();
+    Graph::Scope scope(graph, layer.name, NameOf(layer.kind));
+    LayerBuilder builder(graph, layer, std::move(read), options, last);
+    built.output = scope.Gives(std::visit(builder, layer.kind));
+    if (!graph.status().ok()) {
+      return LayerError(graph.status(), list.where, i, layer.name, graph.scope());
+    }
+    built.needs_batch_statistics = built.needs_batch_statistics || builder.uses_batch_statistics();
+    values[layer.name] = built.output;
+    before = layer.name;
+    row.role = last ? LayerRole::kOutput : LayerRole::kHidden;
+    built.layers.push_back(std::move(row));
   }
+  const LayerTable table = TableOf(graph, graph.shape(inputs.front().value)[0]);
+  for (LayerSummary& row : built.layers) {
+    const auto known = std::ranges::find(table.rows, row.name, &LayerSummary::name);
+    if (row.role != LayerRole::kInput && known != table.rows.end()) {
+      const LayerRole role = row.role;
+      std::vector<std::string> read = std::move(row.inputs);
+      row = *known;
+      row.role = role;
+      row.inputs = std::move(read);
+    }
+  }
+  SetShares(built.layers);
+  built.depth = table.depths[static_cast<size_t>(built.output.node)];
+  return built;
 }
 
 }  // namespace
 
 absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& description,
                                       Value input, const BuildOptions& options) {
-  HONE_RETURN_IF_ERROR(graph.status());
+  const bool one = description.inputs.size() == 1;
+  return BuildModel(graph, description, {{one ? description.inputs[0] : "input", input}}, options);
+}
+
+absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& description,
+                                      const std::vector<NamedValue>& inputs,
+                                      const BuildOptions& options) {
   HONE_ASSIGN_OR_RETURN(const ModelDescription model, WithNames(description));
-  BuiltModel built;
-  const auto batch = static_cast<double>(graph.shape(input)[0]);
-  built.layers.push_back({.name = "input",
-                          .kind = "input",
-                          .role = LayerRole::kInput,
-                          .output_shape = OfOneExample(graph.shape(input)),
-                          .inputs = {}});
-  absl::flat_hash_map<std::string, Built> by_name = {{"input", {input, 0}}};
-  std::string before = "input";
-  std::vector<ActivationKind> functions = {ActivationKind::kNone};  // of each of built.layers
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    const LayerDescription& layer = model.layers[i];
-    LayerSummary summary;
-    summary.name = layer.name;
-    summary.kind = std::string(NameOf(layer.kind));
-    summary.inputs = layer.inputs.empty() ? std::vector<std::string>{before} : layer.inputs;
-    std::vector<Value> values;
-    int depth = 0;
-    for (const std::string& name : summary.inputs) {
-      values.push_back(by_name.at(name).value);
-      depth = std::max(depth, by_name.at(name).depth);
-    }
-    const size_t first = graph.nodes().size();
-    const bool last = i + 1 == model.layers.size();
-    graph.set_scope(layer.name);
-    LayerBuilder builder(graph, layer, std::move(values), options, last);
-    const Value value = std::visit(builder, layer.kind);
-    if (!graph.status().ok()) {
-      return LayerError(graph.status(), i, layer.name);
-    }
-    Count(graph, first, summary);
-    summary.forward_flops /= batch;
-    summary.role = last ? LayerRole::kOutput : LayerRole::kHidden;
-    summary.output_shape = OfOneExample(graph.shape(value));
-    functions.push_back(builder.final_function());
-    depth += summary.weights > 0 ? 1 : 0;
-    built.needs_batch_statistics = built.needs_batch_statistics ||
-                                   (std::holds_alternative<BatchNorm>(layer.kind) && !layer.frozen);
-    by_name[layer.name] = {value, depth};
-    before = layer.name;
-    built.output = value;
-    built.depth = depth;
-    built.layers.push_back(std::move(summary));
+  if (model.layers.empty()) {
+    return absl::InvalidArgumentError("model.layers: must have at least 1 layer, got 0");
   }
-  graph.set_scope("");
-  MarkDeadUnits(functions, built.layers);
-  SetShares(built.layers);
-  return built;
+  return Build(graph, {"model", "", model.layers, model.inputs}, inputs, options);
+}
+
+absl::StatusOr<BuiltModel> BuildNetwork(Graph& graph, const ModelDescription& description,
+                                        absl::string_view network,
+                                        const std::vector<NamedValue>& inputs,
+                                        const BuildOptions& options) {
+  HONE_ASSIGN_OR_RETURN(const ModelDescription model, WithNames(description));
+  std::vector<std::string> known;
+  for (size_t i = 0; i < model.networks.size(); ++i) {
+    const NetworkDescription& one = model.networks[i];
+    if (one.name == network) {
+      return Build(graph,
+                   {absl::StrCat("model.networks[", i, "] (", one.name, ")"), one.name, one.layers,
+                    one.inputs},
+                   inputs, options);
+    }
+    known.push_back(one.name);
+  }
+  return absl::InvalidArgumentError(absl::StrCat("model.networks: none is called ", network,
+                                                 "; there are: ", absl::StrJoin(known, ", ")));
+}
+
+void CompleteLayers(const Graph& graph, int64_t batch, BuiltModel& model) {
+  LayerTable table = TableOf(graph, batch);
+  const bool described = !model.layers.empty();
+  for (LayerSummary& row : table.rows) {
+    // Inputs of a described model have rows already, under the names that it has for them.
+    const bool wanted = !described || row.weights + row.biases > 0;
+    if (wanted && RowOf(model.layers, row.name) < 0) {
+      model.layers.push_back(std::move(row));
+    }
+  }
+  SetShares(model.layers);
+  if (model.output.valid()) {
+    model.depth = std::max(model.depth, table.depths[static_cast<size_t>(model.output.node)]);
+  } else {
+    for (const int depth : table.depths) {
+      model.depth = std::max(model.depth, depth);
+    }
+  }
 }
 
 }  // namespace hone::engine::models

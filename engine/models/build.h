@@ -4,28 +4,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/models/layer_table.h"
 #include "engine/models/model_description.h"
 
 namespace hone::engine::models {
-
-enum class LayerRole { kInput, kHidden, kOutput };
-
-// One row of the layer table.
-struct LayerSummary {
-  std::string name;
-  std::string kind;
-  LayerRole role = LayerRole::kHidden;
-  Shape output_shape;  // of one example
-  int64_t weights = 0;
-  int64_t biases = 0;
-  bool trainable = false;  // has weights, and they are learned
-  double share = 0;        // of all parameters
-  std::vector<std::string> inputs;
-  double forward_flops = 0;  // for one example
-  // ReLU follows its weights, in it or as the one layer that reads it: a unit is dead whose bias,
-  // or whose weights where there is no bias, have no gradient.
-  bool shows_dead_units = false;
-};
 
 struct BuildOptions {
   bool training = false;  // dropout and batch statistics
@@ -35,16 +17,34 @@ struct BuildOptions {
 
 struct BuiltModel {
   Value output;
-  std::vector<LayerSummary> layers;  // the first is the input
+  std::vector<LayerSummary> layers;  // the inputs, then the layers
   // Layers with weights from the input to the output, along the longest path.
   int depth = 0;
   // A layer computes with statistics over the whole batch while it trains.
   bool needs_batch_statistics = false;
 };
 
-// Adds the network to the graph behind `input` [batch, …]. Errors name the layer:
-// "model.layers[3] (conv2d_2): …". The graph is broken after an error.
+struct NamedValue {
+  std::string name;
+  Value value;  // [batch, …]
+};
+
+// Adds the model's layers to the graph behind its inputs; with an `input` alone, behind the only
+// one. Errors name the layer: "model.layers[3] (conv2d_2): …". The graph is broken after an error.
 absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& description,
                                       Value input, const BuildOptions& options);
+absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& description,
+                                      const std::vector<NamedValue>& inputs,
+                                      const BuildOptions& options);
+// The same with one of the model's networks. INVALID_ARGUMENT names those there are.
+absl::StatusOr<BuiltModel> BuildNetwork(Graph& graph, const ModelDescription& description,
+                                        absl::string_view network,
+                                        const std::vector<NamedValue>& inputs,
+                                        const BuildOptions& options);
+
+// Adds to the model what the graph's scopes know of layers that the model does not: what a function
+// has built without a description. `batch` is the number of examples; the graph has no gradients
+// yet.
+void CompleteLayers(const Graph& graph, int64_t batch, BuiltModel& model);
 
 }  // namespace hone::engine::models

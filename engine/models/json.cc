@@ -179,11 +179,13 @@ absl::StatusOr<LayerDescription> LayerFromJson(const json& in) {
   return layer;
 }
 
-}  // namespace
+constexpr char kOnlyInput[] = "input";
 
-json ToJson(const ModelDescription& description) {
+// Adds "layers", and "inputs" where they are others than the one that there is without.
+void WriteNetwork(const std::vector<LayerDescription>& layers,
+                  const std::vector<std::string>& inputs, json& to) {
   json out = json::array();
-  for (const LayerDescription& layer : description.layers) {
+  for (const LayerDescription& layer : layers) {
     json fields = json::object();
     Writer writer(fields);
     std::visit([&](const auto& kind) { Fields(writer, kind); }, layer.kind);
@@ -192,24 +194,57 @@ json ToJson(const ModelDescription& description) {
                    {"frozen", layer.frozen},
                    {std::string(NameOf(layer.kind)), std::move(fields)}});
   }
-  return {{"layers", std::move(out)}};
+  to["layers"] = std::move(out);
+  if (inputs != std::vector<std::string>{kOnlyInput}) {
+    to["inputs"] = inputs;
+  }
 }
 
-absl::StatusOr<ModelDescription> ModelDescriptionFromJson(const json& in) {
-  ModelDescription description;
+absl::Status ReadNetwork(const json& in, const std::string& where,
+                         std::vector<LayerDescription>& layers, std::vector<std::string>& inputs) {
   size_t index = 0;
   try {
+    inputs = in.value("inputs", std::vector<std::string>{kOnlyInput});
     for (const json& entry : in.at("layers")) {
       absl::StatusOr<LayerDescription> layer = LayerFromJson(entry);
       if (!layer.ok()) {
         return absl::InvalidArgumentError(
-            absl::StrCat("layers[", index, "]: ", layer.status().message()));
+            absl::StrCat(where, "layers[", index, "]: ", layer.status().message()));
       }
-      description.layers.push_back(*std::move(layer));
+      layers.push_back(*std::move(layer));
       ++index;
     }
   } catch (const json::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat("layers[", index, "]: ", error.what()));
+    return absl::InvalidArgumentError(absl::StrCat(where, "layers[", index, "]: ", error.what()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+json ToJson(const ModelDescription& description) {
+  json out = json::object();
+  WriteNetwork(description.layers, description.inputs, out);
+  for (const NetworkDescription& network : description.networks) {
+    json one = {{"name", network.name}};
+    WriteNetwork(network.layers, network.inputs, one);
+    out["networks"].push_back(std::move(one));
+  }
+  return out;
+}
+
+absl::StatusOr<ModelDescription> ModelDescriptionFromJson(const json& in) {
+  ModelDescription description;
+  HONE_RETURN_IF_ERROR(ReadNetwork(in, "", description.layers, description.inputs));
+  try {
+    for (const json& entry : in.value("networks", json::array())) {
+      NetworkDescription& network = description.networks.emplace_back();
+      network.name = entry.at("name").get<std::string>();
+      HONE_RETURN_IF_ERROR(
+          ReadNetwork(entry, absl::StrCat(network.name, "."), network.layers, network.inputs));
+    }
+  } catch (const json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("networks: ", error.what()));
   }
   return WithNames(std::move(description));
 }

@@ -5,6 +5,8 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status.h"
 
 namespace hone::engine::models {
 namespace {
@@ -27,7 +29,7 @@ struct Names {
 };
 
 // Inputs name layers above, one of them, or two and more for layers that join.
-absl::Status CheckInputs(const LayerDescription& layer,
+absl::Status CheckInputs(const LayerDescription& layer, const std::vector<std::string>& inputs,
                          const absl::flat_hash_set<std::string>& above) {
   const bool joins =
       std::holds_alternative<Add>(layer.kind) || std::holds_alternative<Concat>(layer.kind);
@@ -36,10 +38,49 @@ absl::Status CheckInputs(const LayerDescription& layer,
                                                    joins ? "least 2 layers" : "most 1 layer",
                                                    ", got ", layer.inputs.size()));
   }
+  if (layer.inputs.empty() && above.size() == inputs.size() && inputs.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the network has several inputs; inputs must say which one: ",
+                     absl::StrJoin(inputs, ", ")));
+  }
   for (const std::string& input : layer.inputs) {
     if (!above.contains(input)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "inputs must be \"input\" or the names of layers above, got \"", input, "\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat("inputs must be \"", absl::StrJoin(inputs, "\", \""),
+                       "\" or the names of layers above, got \"", input, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// `where` is "model" or "model.networks[0] (generator)".
+absl::Status NameLayers(const std::string& where, const std::vector<std::string>& inputs,
+                        std::vector<LayerDescription>& layers) {
+  if (layers.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ".layers: must have at least 1 layer, got 0"));
+  }
+  const absl::flat_hash_set<std::string> names(inputs.begin(), inputs.end());
+  if (inputs.empty() || names.size() != inputs.size() || names.contains("")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ".inputs: must be 1 or more names, each once"));
+  }
+  absl::flat_hash_set<std::string> above = names;
+  std::map<absl::string_view, int> counts;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    LayerDescription& layer = layers[i];
+    // Counts named layers too, so that a name says which layer of its kind it is.
+    const int number = ++counts[NameOf(layer.kind)];
+    if (layer.name.empty()) {
+      layer.name = absl::StrCat(NameOf(layer.kind), "_", number);
+    }
+    const std::string at = absl::StrCat(where, ".layers[", i, "] (", layer.name, "): ");
+    if (const absl::Status status = CheckInputs(layer, inputs, above); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(at, status.message()));
+    }
+    if (!above.insert(layer.name).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(at, "the name is taken by a layer above; names must be unique"));
     }
   }
   return absl::OkStatus();
@@ -50,26 +91,21 @@ absl::Status CheckInputs(const LayerDescription& layer,
 absl::string_view NameOf(const LayerKind& kind) { return std::visit(Names{}, kind); }
 
 absl::StatusOr<ModelDescription> WithNames(ModelDescription description) {
-  if (description.layers.empty()) {
-    return absl::InvalidArgumentError("model.layers: must have at least 1 layer, got 0");
+  if (!description.layers.empty() || description.networks.empty()) {
+    HONE_RETURN_IF_ERROR(NameLayers("model", description.inputs, description.layers));
   }
-  absl::flat_hash_set<std::string> above = {"input"};
-  std::map<absl::string_view, int> counts;
-  for (size_t i = 0; i < description.layers.size(); ++i) {
-    LayerDescription& layer = description.layers[i];
-    // Counts named layers too, so that a name says which layer of its kind it is.
-    const int number = ++counts[NameOf(layer.kind)];
-    if (layer.name.empty()) {
-      layer.name = absl::StrCat(NameOf(layer.kind), "_", number);
-    }
-    const std::string at = absl::StrCat("model.layers[", i, "] (", layer.name, "): ");
-    if (const absl::Status status = CheckInputs(layer, above); !status.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(at, status.message()));
-    }
-    if (!above.insert(layer.name).second) {
+  absl::flat_hash_set<std::string> taken;
+  for (const LayerDescription& layer : description.layers) {
+    taken.insert(layer.name);
+  }
+  for (size_t i = 0; i < description.networks.size(); ++i) {
+    NetworkDescription& network = description.networks[i];
+    const std::string where = absl::StrCat("model.networks[", i, "] (", network.name, ")");
+    if (network.name.empty() || !taken.insert(network.name).second) {
       return absl::InvalidArgumentError(
-          absl::StrCat(at, "the name is taken by a layer above; names must be unique"));
+          absl::StrCat(where, ": must have a name that no other network or layer has"));
     }
+    HONE_RETURN_IF_ERROR(NameLayers(where, network.inputs, network.layers));
   }
   return description;
 }

@@ -52,18 +52,30 @@ absl::string_view NameOf(const LayerKind& kind);
 // One layer of a model. The names inside `kind` are not used: the layer's own is.
 struct LayerDescription {
   std::string name;                 // unique; "": the kind and its number, such as "conv2d_1"
-  std::vector<std::string> inputs;  // names of layers above, or "input"; empty: the layer before
+  std::vector<std::string> inputs;  // names of layers above, or of inputs; empty: the layer before
   bool frozen = false;
   LayerKind kind;
 };
 
-// What a network is made of: enough to build it again.
+// A network with a name, beside others of the model: "generator", "policy". Its layers and their
+// parameters are named behind it: "generator.dense_1.weight".
+struct NetworkDescription {
+  std::string name;
+  std::vector<LayerDescription> layers = {};
+  std::vector<std::string> inputs = {"input"};
+};
+
+// What a model is made of: enough to build it again. Layers behind its inputs, networks with names,
+// or both.
 struct ModelDescription {
-  std::vector<LayerDescription> layers;
+  std::vector<LayerDescription> layers = {};
+  std::vector<std::string> inputs = {"input"};  // "tokens", "offsets"; layers read them by name
+  std::vector<NetworkDescription> networks = {};
 };
 
 // Gives every layer without a name its own, and checks that names are unique and that inputs name
-// layers above. INVALID_ARGUMENT: "model.layers[3] (conv2d_2): …".
+// layers above, or inputs of the network. INVALID_ARGUMENT: "model.layers[3] (conv2d_2): …",
+// "model.networks[0] (generator).layers[3] (conv2d_2): …".
 absl::StatusOr<ModelDescription> WithNames(ModelDescription description);
 
 nlohmann::json ToJson(const ModelDescription& description);

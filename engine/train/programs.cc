@@ -124,12 +124,12 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
         continue;
       }
       HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Find(node.parameter.name));
-      const auto layer = std::ranges::find(layers_, node.name, &models::LayerSummary::name);
-      if (layer == layers_.end()) {
-        return absl::InternalError(
-            absl::StrCat(node.parameter.name, ": ", node.name, " is no layer of the model"));
+      // A parameter that was declared in no scope stands in one named after it: CompleteLayers.
+      const int layer = models::RowOf(layers_, node.name.empty() ? node.parameter.name : node.name);
+      if (layer < 0) {
+        return absl::InternalError(absl::StrCat(node.parameter.name, " is in no layer"));
       }
-      update.trained.push_back({id, static_cast<int>(layer - layers_.begin())});
+      update.trained.push_back({id, layer});
       if (!moved.insert(id).second) {
         return absl::InternalError(
             absl::StrCat(node.parameter.name, " is moved by two updates of ", task.name()));
@@ -146,6 +146,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   for (const tasks::ForwardSpec& spec : task.forwards(config)) {
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
     HONE_RETURN_IF_ERROR(built.built.graph->status());
+    models::CompleteLayers(*built.built.graph, std::max<int64_t>(spec.shape.batch, 1), built.model);
     HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
   }
   return absl::OkStatus();

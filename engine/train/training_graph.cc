@@ -12,6 +12,8 @@ absl::StatusOr<tasks::TaskGraph> BuildTraining(const tasks::TrainingConfig& conf
   HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, task.BuildLoss(config, info, update, shape));
   const std::string moved = task.updates()[update].parameters;
   Graph& graph = *result.built.graph;
+  HONE_RETURN_IF_ERROR(graph.status());
+  models::CompleteLayers(graph, shape.batch, result.model);
   std::vector<Value> parameters;
   const auto count = static_cast<int32_t>(graph.nodes().size());
   for (int32_t i = 0; i < count; ++i) {
