@@ -12,6 +12,7 @@
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "engine/tasks/classification.h"
+#include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/regression.h"
 
 namespace hone::engine::tasks {
@@ -52,6 +53,7 @@ struct TrainingConfig {
   int64_t batch_size = 32;
   optim::OptimizerOptions optimizer = optim::Adam();
   std::vector<std::string> weight_decay_exclude;  // layers whose weights do not decay
+  std::vector<ParameterRule> parameter_rules;
   optim::Schedule schedule;
   uint64_t seed = 1;
   DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32

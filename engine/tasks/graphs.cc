@@ -17,8 +17,22 @@ Shape WithBatch(int64_t batch, const Shape& example) {
 
 }  // namespace
 
+TaskGraph NewTaskGraph(const TrainingConfig& config) {
+  TaskGraph result;
+  result.built.graph = std::make_unique<Graph>();
+  result.built.request.graph = result.built.graph.get();
+  FreezeByRules(config.parameter_rules, *result.built.graph);
+  return result;
+}
+
+void FreezeByRules(const std::vector<ParameterRule>& rules, Graph& graph) {
+  if (!rules.empty()) {
+    graph.Freeze([rules](absl::string_view name) { return Freezes(rules, name); });
+  }
+}
+
 Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
-  graph.set_scope("input");
+  const Graph::Scope scope(graph, "input");
   const Value features =
       graph.Input(kFeaturesInput, {WithBatch(batch, info.features.shape), info.features.dtype});
   if (info.features.dtype != DType::kU8) {

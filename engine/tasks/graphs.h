@@ -49,6 +49,11 @@ struct TaskGraph {
   models::BuiltModel model;
 };
 
+// With an empty graph in which the job's rules freeze parameters. What freezing changes beside the
+// updates, such as a batch normalisation's statistics, follows in graphs that begin so.
+TaskGraph NewTaskGraph(const TrainingConfig& config);
+void FreezeByRules(const std::vector<ParameterRule>& rules, Graph& graph);
+
 // The values that a loss fetches, in this order. A task's own may follow.
 inline constexpr int kFetchLossSum = 0;
 inline constexpr int kFetchLossWeight = 1;

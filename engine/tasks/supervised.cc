@@ -11,10 +11,8 @@ constexpr char kTargetsInput[] = "targets";
 
 absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, const DataInfo& info,
                                                 int64_t batch, bool training) const {
-  TaskGraph result;
-  result.built.graph = std::make_unique<Graph>();
+  TaskGraph result = NewTaskGraph(config);
   Graph& graph = *result.built.graph;
-  result.built.request.graph = &graph;
   const Value features = FeaturesInput(graph, info, batch);
   HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, config.model, features,
                                                          {.training = training, .logits = true}));

@@ -146,10 +146,18 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   for (const tasks::ForwardSpec& spec : task.forwards(config)) {
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
     HONE_RETURN_IF_ERROR(built.built.graph->status());
+    tasks::FreezeByRules(config.parameter_rules, *built.built.graph);
     models::CompleteLayers(*built.built.graph, std::max<int64_t>(spec.shape.batch, 1), built.model);
     HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
   }
-  return absl::OkStatus();
+  std::vector<std::string> names;
+  for (ParameterId id = 0; id < store_.size(); ++id) {
+    const ParameterRole role = store_.spec(id).role;
+    if (role == ParameterRole::kTrainable || role == ParameterRole::kFrozen) {
+      names.push_back(store_.spec(id).name);
+    }
+  }
+  return tasks::CheckRules(config.parameter_rules, names);
 }
 
 // Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
@@ -188,9 +196,13 @@ absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
     for (const TrainedParameter& parameter : update.trained) {
       const ParameterSpec& spec = store_.spec(parameter.id);
       const int64_t begin = store_.offset(parameter.id);
-      ranges.push_back({.begin = begin,
-                        .end = begin + spec.shape.elements(),
-                        .weight_decay = spec.decays && !excluded(parameter) ? decay : 0.0f});
+      const float own_decay = tasks::WeightDecay(config.parameter_rules, spec.name)
+                                  .value_or(excluded(parameter) ? 0.0f : decay);
+      ranges.push_back(
+          {.begin = begin,
+           .end = begin + spec.shape.elements(),
+           .learning_rate_multiplier = tasks::LearningRateFactor(config.parameter_rules, spec.name),
+           .weight_decay = spec.decays ? own_decay : 0.0f});
     }
     HONE_ASSIGN_OR_RETURN(update.optimizer, optim::Optimizer::Create(options, std::move(ranges)));
   }

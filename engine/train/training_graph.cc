@@ -13,6 +13,7 @@ absl::StatusOr<tasks::TaskGraph> BuildTraining(const tasks::TrainingConfig& conf
   const std::string moved = task.updates()[update].parameters;
   Graph& graph = *result.built.graph;
   HONE_RETURN_IF_ERROR(graph.status());
+  tasks::FreezeByRules(config.parameter_rules, graph);
   models::CompleteLayers(graph, shape.batch, result.model);
   std::vector<Value> parameters;
   const auto count = static_cast<int32_t>(graph.nodes().size());

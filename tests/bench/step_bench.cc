@@ -112,10 +112,12 @@ absl::StatusOr<BuiltGraph> BuildNet(absl::string_view net, int64_t batch, Parame
   BuiltGraph built;
   built.graph = std::make_unique<Graph>();
   Graph& graph = *built.graph;
-  graph.set_scope("input");
   const Value bytes = graph.Input("features", {{batch, 1, 28, 28}, DType::kU8});
   const Value labels = graph.Input("targets", {{batch}, DType::kS32});
-  const Value logits = AddNet(graph, net, NormalizePixels(graph, bytes, {}));
+  graph.set_scope("input");
+  const Value pixels = NormalizePixels(graph, bytes, {});
+  graph.set_scope("");
+  const Value logits = AddNet(graph, net, pixels);
   graph.set_scope("loss");
   const Loss loss = CrossEntropy(graph, logits, labels, {});
   std::vector<Value> parameters;

@@ -138,7 +138,7 @@ class Corridor final : public tasks::Task {
     tasks::TaskGraph result;
     Graph& graph = Begin(result);
     const TensorType actions = {{shape.batch, kActions}, DType::kF32};
-    const Value values = Net(graph, "online", shape.batch, result);
+    const Value values = Net(graph, "online", shape.batch);
     const Loss loss =
         RegressionLoss(graph, Mul(graph, values, graph.Input("taken", actions)),
                        graph.Input("wanted", actions), RegressionKind::kMeanSquaredError);
@@ -159,7 +159,7 @@ class Corridor final : public tasks::Task {
     tasks::TaskGraph result;
     Graph& graph = Begin(result);
     const std::string net = spec.name == "act" ? "online" : "target";
-    result.built.request.fetch = {Net(graph, net, spec.shape.batch, result)};
+    result.built.request.fetch = {Net(graph, net, spec.shape.batch)};
     return result;
   }
 
@@ -191,7 +191,7 @@ class Corridor final : public tasks::Task {
     result.built.request.graph = result.built.graph.get();
     return *result.built.graph;
   }
-  static Value Net(Graph& graph, const std::string& net, int64_t batch, tasks::TaskGraph& result) {
+  static Value Net(Graph& graph, const std::string& net, int64_t batch) {
     Value x = graph.Input("cells", {{batch, kCells}, DType::kF32});
     for (const auto& [name, units] : {std::pair("hidden", int64_t{16}), {"values", kActions}}) {
       layers::DenseOptions options;
@@ -200,7 +200,6 @@ class Corridor final : public tasks::Task {
       options.frozen = net == "target";
       options.activation =
           units == kActions ? layers::ActivationKind::kNone : layers::ActivationKind::kRelu;
-      result.model.layers.emplace_back().name = options.name;
       x = layers::Dense(graph, x, options);
     }
     return x;

@@ -99,7 +99,6 @@ class Doubling final : public tasks::Task {
     layers::DenseOptions dense;
     dense.name = "dense";
     dense.units = 1;
-    result.model.layers.emplace_back().name = "dense";
     result.model.output = layers::Dense(graph, graph.Input("x", {{batch, 1}, DType::kF32}), dense);
     return result;
   }

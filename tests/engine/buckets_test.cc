@@ -69,7 +69,6 @@ class MeanOverTime final : public tasks::Task {
     layers::DenseOptions options;
     options.name = "dense";
     options.units = 1;
-    result.model.layers.emplace_back().name = "dense";
     const Loss loss = RegressionLoss(graph, layers::Dense(graph, mean, options),
                                      graph.Input("wanted", {{shape.batch, 1}, DType::kF32}),
                                      RegressionKind::kMeanSquaredError);

@@ -150,7 +150,6 @@ class Lengths final : public tasks::Task {
     layers::DenseOptions options;
     options.name = "dense";
     options.units = 1;
-    result.model.layers.emplace_back().name = "dense";
     result.model.output = layers::Dense(graph, mean, options);
     const Loss loss = RegressionLoss(graph, result.model.output,
                                      graph.Input("wanted", {{shape.batch, 1}, DType::kF32}),

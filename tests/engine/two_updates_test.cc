@@ -69,12 +69,12 @@ class Duel final : public tasks::Task {
     Graph& graph = *result.built.graph;
     const Value real = tasks::FeaturesInput(graph, info, batch);
     const Value made =
-        Dense(graph, graph.Input("rate", {{batch, 1}, DType::kF32}), "generator", kColumns, result);
+        Dense(graph, graph.Input("rate", {{batch, 1}, DType::kF32}), "generator", kColumns);
     const Value wanted = Full(graph, {batch, 1}, 1), refused = Full(graph, {batch, 1}, 0);
-    const Value fooled = Judge(graph, made, result);
+    const Value fooled = Judge(graph, made);
     Loss loss = SquaredError(graph, fooled, update == 1 ? wanted : refused);
     if (update == 0) {
-      loss.sum = Sum(graph, loss.sum, SquaredError(graph, Judge(graph, real, result), wanted).sum);
+      loss.sum = Sum(graph, loss.sum, SquaredError(graph, Judge(graph, real), wanted).sum);
     }
     result.built.request = {
         .graph = &graph, .fetch = {loss.sum, loss.weight, graph.Constant(0)}, .gradients = {}};
@@ -105,19 +105,14 @@ class Duel final : public tasks::Task {
   }
 
  private:
-  static Value Dense(Graph& graph, Value x, const std::string& name, int64_t units,
-                     tasks::TaskGraph& result) {
-    graph.set_scope(name);
+  static Value Dense(Graph& graph, Value x, const std::string& name, int64_t units) {
     layers::DenseOptions options;
     options.name = name;
     options.units = units;
     options.activation = layers::ActivationKind::kTanh;
-    result.model.layers.emplace_back().name = name;
     return layers::Dense(graph, x, options);
   }
-  static Value Judge(Graph& graph, Value x, tasks::TaskGraph& result) {
-    return Dense(graph, x, "discriminator", 1, result);
-  }
+  static Value Judge(Graph& graph, Value x) { return Dense(graph, x, "discriminator", 1); }
   static Loss SquaredError(Graph& graph, Value x, Value target) {
     return RegressionLoss(graph, x, target, RegressionKind::kMeanSquaredError);
   }

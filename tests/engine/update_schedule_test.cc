@@ -66,7 +66,6 @@ class Networks final : public tasks::Task {
     dense.name = updates_[update].name;
     dense.units = kUnits;
     dense.use_bias = false;
-    result.model.layers.emplace_back().name = dense.name;
     const Value answer =
         layers::Dense(graph, tasks::FeaturesInput(graph, info, shape.batch), dense);
     graph.set_scope("dropout");

@@ -36,9 +36,6 @@ class PlainAndNormalised final : public tasks::Task {
     Graph& graph = *result.built.graph;
     const std::string name = updates()[update].name;
     Value x = tasks::FeaturesInput(graph, info, shape.batch);
-    for (const char* layer : {".dense", ".norm"}) {
-      result.model.layers.emplace_back().name = absl::StrCat(name, layer);
-    }
     layers::DenseOptions dense;
     dense.name = absl::StrCat(name, ".dense");
     dense.units = info.classes();

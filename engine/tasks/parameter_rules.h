@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace hone::engine::tasks {
+
+// What is different about some of a model's parameters. Of several rules that name a parameter, the
+// last that says something of it counts, for each thing that is said.
+struct ParameterRule {
+  // The beginning of their names, up to a dot or the end, "encoder.layer"; or a glob over the whole
+  // name, in which * stands for dots, too: "encoder.layer.[0-3].*", "*.bias".
+  std::string parameters;
+  std::optional<bool> freeze =
+      {};  // they keep their values; those of a frozen layer do in any case
+  std::optional<float> learning_rate_factor = {};
+  std::optional<float> weight_decay = {};  // of those that decay at all: no bias, no normalisation
+};
+
+bool RuleNames(const ParameterRule& rule, absl::string_view parameter);
+
+bool Freezes(const std::vector<ParameterRule>& rules, absl::string_view parameter);
+float LearningRateFactor(const std::vector<ParameterRule>& rules, absl::string_view parameter);
+std::optional<float> WeightDecay(const std::vector<ParameterRule>& rules,
+                                 absl::string_view parameter);
+
+// INVALID_ARGUMENT: "training.parameter_rules[0] (encodr.*): …" for a rule that says nothing, whose
+// numbers are negative or not finite, or that names none of the parameters there are.
+absl::Status CheckRules(const std::vector<ParameterRule>& rules,
+                        const std::vector<std::string>& parameters);
+
+}  // namespace hone::engine::tasks

@@ -1,0 +1,197 @@
+#include "engine/tasks/parameter_rules.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/status.h"
+#include "engine/layers/dense.h"
+#include "engine/ops/concat.h"
+#include "engine/ops/cross_entropy.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+// An encoder of two inputs that a function builds, its scopes one in another, and rules for its
+// parameters at any depth.
+namespace hone::engine::train {
+namespace {
+
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr int64_t kWidth = 8;
+constexpr int64_t kOffsets = 2;
+
+class NoScore final : public tasks::Scorer {
+ public:
+  void Add(const float*, std::span<const int32_t>) override {}
+  tasks::Evaluation Finish() const override { return {}; }
+};
+
+// Learns classes from a row and from an offset that the task makes of the row's number.
+class TwoTexts final : public tasks::Task {
+ public:
+  absl::string_view name() const override { return "two_texts"; }
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
+                                             const tasks::DataInfo& info, size_t,
+                                             const tasks::BatchShape& shape) const override {
+    tasks::TaskGraph result = tasks::NewTaskGraph(config);
+    Graph& graph = *result.built.graph;
+    const Value tokens = tasks::FeaturesInput(graph, info, shape.batch);
+    const Value offsets = graph.Input("offsets", {{shape.batch, kOffsets}, DType::kF32});
+    Value x = Encoder(graph, engine::Concat(graph, {tokens, offsets}));
+    x = Dense(graph, x, "answer", info.classes());
+    result.model.output = x;
+    const Loss loss =
+        CrossEntropy(graph, x, graph.Input("labels", {{shape.batch}, DType::kS32}), {});
+    result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
+    return result;
+  }
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 0, shape));
+    result.built.request.fetch.push_back(result.model.output);
+    return result;
+  }
+  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                  const tasks::TaskState*, const Program& program) const override {
+    dataset.Gather(examples.rows, nullptr, program.input("labels"));
+    auto* offset = static_cast<float*>(program.input("offsets"));
+    for (const int32_t row : examples.rows) {
+      *offset++ = static_cast<float>(row % 3);
+      *offset++ = 1;
+    }
+  }
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
+    return std::make_unique<NoScore>();
+  }
+
+ private:
+  static Value Dense(Graph& graph, Value x, const std::string& name, int64_t units) {
+    layers::DenseOptions dense;
+    dense.name = name;
+    dense.units = units;
+    dense.activation = layers::ActivationKind::kTanh;
+    return layers::Dense(graph, x, dense);
+  }
+  static Value Encoder(Graph& graph, Value x) {
+    const Graph::Scope encoder(graph, "encoder");
+    for (const char* number : {"0", "1"}) {
+      const Graph::Scope layer(graph, std::string("layer.") + number);
+      x = Dense(graph, x, "query", kWidth);
+    }
+    return x;
+  }
+};
+
+class ParameterRules : public TaskTest {
+ protected:
+  ParameterRules() {
+    config_ = Points();
+    config_.data.validation_fraction = config_.data.test_fraction = 0;
+    config_.epochs = 0;
+    config_.steps = 1;
+    config_.layer_statistics_every = 1;
+    config_.optimizer = optim::Adam{.learning_rate = 0.01};
+  }
+  absl::StatusOr<EndReason> Train(std::vector<tasks::ParameterRule> rules) {
+    config_.parameter_rules = std::move(rules);
+    return Attempt(TwoTexts(), NewRun());
+  }
+  // How far the run's one step moved a parameter: Adam's first step is the learning rate.
+  float Moved(const std::string& name) {
+    const std::vector<float> after = Values(name);
+    std::vector<float> before(after.size());
+    const ParameterStore& store = programs_->store();
+    FillInitial(store.spec(store.Find(name).value()), config_.seed, before);
+    float most = 0;
+    for (size_t i = 0; i < after.size(); ++i) {
+      most = std::max(most, std::abs(after[i] - before[i]));
+    }
+    return most;
+  }
+};
+
+TEST_F(ParameterRules, LayersInNestedScopesLearnAndAreTold) {
+  ASSERT_TRUE(Train({}).ok());
+  EXPECT_GT(Moved("encoder.layer.0.query.weight"), 0);
+  std::vector<std::string> layers;
+  for (const LayerStatistics::Layer& layer : recorder_.statistics.back().layers) {
+    layers.push_back(layer.name);
+  }
+  EXPECT_THAT(layers, ::testing::UnorderedElementsAre("encoder.layer.0.query",
+                                                      "encoder.layer.1.query", "answer"));
+}
+
+TEST_F(ParameterRules, AGlobFreezesAtAnyDepth) {
+  ASSERT_TRUE(Train({{.parameters = "encoder.layer.[0-0].*", .freeze = true}}).ok());
+  EXPECT_EQ(Moved("encoder.layer.0.query.weight"), 0);
+  EXPECT_EQ(Moved("encoder.layer.0.query.bias"), 0);
+  EXPECT_GT(Moved("encoder.layer.1.query.weight"), 0);
+}
+
+TEST_F(ParameterRules, APrefixSetsALearningRateAndALaterRuleWins) {
+  ASSERT_TRUE(Train({{.parameters = "encoder", .learning_rate_factor = 0.5f},
+                     {.parameters = "encoder.layer.1", .learning_rate_factor = 0.25f}})
+                  .ok());
+  const float whole = Moved("answer.weight");
+  EXPECT_NEAR(Moved("encoder.layer.0.query.weight"), whole / 2, whole / 100);
+  EXPECT_NEAR(Moved("encoder.layer.1.query.weight"), whole / 4, whole / 100);
+}
+
+TEST_F(ParameterRules, WeightDecayFallsOnWhatDecays) {
+  config_.optimizer = optim::AdamW{.learning_rate = 0, .weight_decay = 0};
+  ASSERT_TRUE(Train({{.parameters = "answer", .weight_decay = 0.5f}}).ok());
+  const optim::Optimizer& optimizer = *programs_->updates()[0].optimizer;
+  for (size_t r = 0; r < optimizer.ranges().size(); ++r) {
+    const std::string& name = programs_->store().spec(programs_->updates()[0].trained[r].id).name;
+    EXPECT_EQ(optimizer.ranges()[r].weight_decay, name == "answer.weight" ? 0.5f : 0) << name;
+  }
+}
+
+TEST_F(ParameterRules, ARuleThatNamesNothingIsRefusedWithWhatThereIs) {
+  EXPECT_THAT(Train({{.parameters = "encoder.layer.[5-9].*", .freeze = true}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("training.parameter_rules[0] (encoder.layer.[5-9].*)"),
+                             HasSubstr("encoder.layer.0.query.weight"))));
+}
+
+TEST(ParameterRule, APrefixEndsAtADot) {
+  const tasks::ParameterRule rule = {.parameters = "encoder.layer.1"};
+  EXPECT_TRUE(tasks::RuleNames(rule, "encoder.layer.1.weight"));
+  EXPECT_FALSE(tasks::RuleNames(rule, "encoder.layer.11.weight"));
+}
+
+TEST(ParameterRule, ALaterRuleThawsWhatAnEarlierOneFroze) {
+  const std::vector<tasks::ParameterRule> rules = {{.parameters = "*", .freeze = true},
+                                                   {.parameters = "*.bias", .freeze = false}};
+  EXPECT_TRUE(tasks::Freezes(rules, "dense_1.weight"));
+  EXPECT_FALSE(tasks::Freezes(rules, "dense_1.bias"));
+}
+
+TEST(ParameterRule, MustSayWhatIsDifferent) {
+  EXPECT_THAT(tasks::CheckRules({{.parameters = "*"}}, {"a"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must say freeze")));
+  EXPECT_THAT(
+      tasks::CheckRules({{.parameters = "*", .weight_decay = -1.0f}}, {"a"}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("weight_decay must be 0 or more")));
+}
+
+// A classification whose normalisation is frozen by name: it computes with the statistics it has.
+TEST_F(ParameterRules, AFrozenNormalisationKeepsItsStatistics) {
+  config_.model.layers = {DenseLayer(4), Of(models::BatchNorm{}), DenseLayer(3)};
+  config_.parameter_rules = {{.parameters = "batch_norm_1", .freeze = true}};
+  const auto task = tasks::MakeClassification({});
+  ASSERT_TRUE(Attempt(*task, NewRun()).ok());
+  EXPECT_THAT(Values("batch_norm_1.running_mean"), ::testing::Each(0));
+}
+
+}  // namespace
+}  // namespace hone::engine::train
