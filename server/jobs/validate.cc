@@ -223,6 +223,28 @@ void CheckStops(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
+void CheckRules(const v1::TrainingSpec& training, FieldErrors& errors) {
+  constexpr int kMost = 1000;
+  if (training.parameter_rules_size() > kMost) {
+    errors.Add("training.parameter_rules", absl::StrCat("must be at most ", kMost, " rules, got ",
+                                                        training.parameter_rules_size()));
+    return;
+  }
+  for (int i = 0; i < training.parameter_rules_size(); ++i) {
+    const v1::ParameterRule& rule = training.parameter_rules(i);
+    const std::string at = absl::StrCat("training.parameter_rules[", i, "]");
+    if (rule.parameters().empty() || rule.parameters().size() > 1024) {
+      errors.Add(absl::StrCat(at, ".parameters"), "must have 1 to 1024 characters");
+    }
+    if (!rule.has_freeze() && !rule.has_learning_rate_factor() && !rule.has_weight_decay()) {
+      errors.Add(at, "must say `freeze`, `learning_rate_factor` or `weight_decay`");
+    }
+    errors.CheckFloat(absl::StrCat(at, ".learning_rate_factor"), rule.learning_rate_factor(),
+                      Closed(0, 1e6));
+    errors.CheckFloat(absl::StrCat(at, ".weight_decay"), rule.weight_decay(), Closed(0, 1e6));
+  }
+}
+
 void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
   const v1::TrainingSpec& training = spec.training();
   errors.CheckInt("training.epochs", training.epochs(), 0, 1'000'000);
@@ -253,6 +275,7 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.Add("training.weight_decay_exclude", absl::StrCat("must be at most 2000 names, got ",
                                                              training.weight_decay_exclude_size()));
   }
+  CheckRules(training, errors);
   errors.CheckInt("training.layer_statistics_every", training.layer_statistics_every(), 0,
                   kMaxSteps);
 }

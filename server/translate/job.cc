@@ -179,8 +179,6 @@ optim::Schedule ToSchedule(const v1::Schedule& in) {
   }
   return out;
 }
-#undef HONE_TAKE
-
 void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.epochs = in.epochs();
   config.steps = in.steps();
@@ -205,9 +203,18 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
       Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
   config.weight_decay_exclude.assign(in.weight_decay_exclude().begin(),
                                      in.weight_decay_exclude().end());
+  for (const v1::ParameterRule& rule : in.parameter_rules()) {
+    tasks::ParameterRule& out = config.parameter_rules.emplace_back();
+    out.parameters = rule.parameters();
+    HONE_TAKE(rule, freeze, out);
+    HONE_TAKE(rule, learning_rate_factor, out);
+    HONE_TAKE(rule, weight_decay, out);
+  }
   config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
                                      config.layer_statistics_every);
 }
+
+#undef HONE_TAKE
 
 absl::Status CheckExclusions(const tasks::TrainingConfig& config) {
   for (size_t i = 0; i < config.weight_decay_exclude.size(); ++i) {

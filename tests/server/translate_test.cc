@@ -70,7 +70,9 @@ TEST(ToTrainingConfig, TakesTheRarerOptions) {
                    "image": {"augmentation": {"brightness": 0.25, "contrast": 0.5}}},
           "training": {"epochs": 5, "optimizer": {"rmsprop": {"centered": true}},
                        "schedule": {"plateau": {"min_delta": 0.5}},
-                       "weight_decay_exclude": ["dense_1"]},
+                       "weight_decay_exclude": ["dense_1"],
+                       "parameter_rules": [{"parameters": "dense_*", "freeze": false,
+                                            "learning_rate_factor": 0.5}]},
           "model": {"layers": [{"dense": {"units": 10}}]}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->augmentation.brightness, 0.25f);
@@ -78,6 +80,11 @@ TEST(ToTrainingConfig, TakesTheRarerOptions) {
   EXPECT_TRUE(std::get<optim::RmsProp>(config->optimizer).centered);
   EXPECT_EQ(std::get<optim::Plateau>(config->schedule.kind).min_delta, 0.5);
   EXPECT_THAT(config->weight_decay_exclude, ElementsAre("dense_1"));
+  ASSERT_EQ(config->parameter_rules.size(), 1u);
+  EXPECT_EQ(config->parameter_rules[0].parameters, "dense_*");
+  EXPECT_EQ(config->parameter_rules[0].freeze, false);
+  EXPECT_EQ(config->parameter_rules[0].learning_rate_factor, 0.5f);
+  EXPECT_FALSE(config->parameter_rules[0].weight_decay.has_value());
 }
 
 TEST(ToTrainingConfig, AnExcludedLayerMustBeThere) {
