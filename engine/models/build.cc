@@ -1,6 +1,7 @@
 #include "engine/models/build.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
+#include "engine/models/presets.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
@@ -161,6 +163,11 @@ struct LayerList {
   std::string scope;  // around the layers: "", or the network's name
   const std::vector<LayerDescription>& layers;
   const std::vector<std::string>& inputs;
+  const PresetDescription& preset;
+
+  std::string path(const std::string& name) const {
+    return scope.empty() ? name : absl::StrCat(scope, ".", name);
+  }
 };
 
 absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
@@ -182,6 +189,33 @@ absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
   return given;
 }
 
+// Where a preset stands instead of layers.
+absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<NamedValue>& inputs,
+                         const BuildOptions& options, BuiltModel& built) {
+  const std::string where = absl::StrCat(list.where, ".preset (", list.preset.name, ")");
+  const nlohmann::json json = nlohmann::json::parse(list.preset.options, nullptr, false);
+  if (!json.is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": its options are no JSON object"));
+  }
+  absl::StatusOr<Preset> preset = FindPreset(list.preset.name);
+  HONE_RETURN_IF_ERROR(Annotate(preset.status(), where));
+  try {
+    absl::StatusOr<Value> output = (*preset)(graph, json, inputs, options);
+    HONE_RETURN_IF_ERROR(Annotate(output.status(), where));
+    built.output = *output;
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", error.what()));
+  }
+  HONE_RETURN_IF_ERROR(Annotate(graph.status(), where));
+  LayerTable table = TableOf(graph, graph.shape(inputs.front().value)[0]);
+  for (LayerSummary& row : table.rows) {
+    if (row.role != LayerRole::kInput && absl::StartsWith(row.name, list.path(""))) {
+      built.layers.push_back(std::move(row));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
                                  const std::vector<NamedValue>& inputs,
                                  const BuildOptions& options) {
@@ -190,26 +224,26 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
   HONE_ASSIGN_OR_RETURN(values, Given(list, inputs));
   BuiltModel built;
   const Graph::Scope network(graph, list.scope);
-  const auto path = [&](const std::string& name) {
-    return list.scope.empty() ? name : absl::StrCat(list.scope, ".", name);
-  };
   for (const NamedValue& input : inputs) {
-    built.layers.push_back({.name = path(input.name),
+    built.layers.push_back({.name = list.path(input.name),
                             .kind = "input",
                             .role = LayerRole::kInput,
                             .output_shape = OfOneExample(graph.shape(input.value)),
                             .inputs = {}});
   }
+  if (!list.preset.name.empty()) {
+    HONE_RETURN_IF_ERROR(BuildPreset(graph, list, inputs, options, built));
+  }
   std::string before = list.inputs.front();
   for (size_t i = 0; i < list.layers.size(); ++i) {
     const LayerDescription& layer = list.layers[i];
     LayerSummary row;
-    row.name = path(layer.name);
+    row.name = list.path(layer.name);
     std::vector<Value> read;
     for (const std::string& name :
          layer.inputs.empty() ? std::vector<std::string>{before} : layer.inputs) {
       read.push_back(values.at(name));
-      row.inputs.push_back(path(name));
+      row.inputs.push_back(list.path(name));
     }
     const bool last = i + 1 == list.layers.size();
     Graph::Scope scope(graph, layer.name, NameOf(layer.kind));
@@ -252,10 +286,10 @@ absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& desc
                                       const std::vector<NamedValue>& inputs,
                                       const BuildOptions& options) {
   HONE_ASSIGN_OR_RETURN(const ModelDescription model, WithNames(description));
-  if (model.layers.empty()) {
+  if (model.layers.empty() && model.preset.name.empty()) {
     return absl::InvalidArgumentError("model.layers: must have at least 1 layer, got 0");
   }
-  return Build(graph, {"model", "", model.layers, model.inputs}, inputs, options);
+  return Build(graph, {"model", "", model.layers, model.inputs, model.preset}, inputs, options);
 }
 
 absl::StatusOr<BuiltModel> BuildNetwork(Graph& graph, const ModelDescription& description,
@@ -269,7 +303,7 @@ absl::StatusOr<BuiltModel> BuildNetwork(Graph& graph, const ModelDescription& de
     if (one.name == network) {
       return Build(graph,
                    {absl::StrCat("model.networks[", i, "] (", one.name, ")"), one.name, one.layers,
-                    one.inputs},
+                    one.inputs, one.preset},
                    inputs, options);
     }
     known.push_back(one.name);

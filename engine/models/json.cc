@@ -181,11 +181,12 @@ absl::StatusOr<LayerDescription> LayerFromJson(const json& in) {
 
 constexpr char kOnlyInput[] = "input";
 
-// Adds "layers", and "inputs" where they are others than the one that there is without.
-void WriteNetwork(const std::vector<LayerDescription>& layers,
-                  const std::vector<std::string>& inputs, json& to) {
+// Adds "layers" and, where there is one, "preset"; "inputs" where they are others than the one that
+// there is without.
+template <typename Network>
+void WriteNetwork(const Network& network, json& to) {
   json out = json::array();
-  for (const LayerDescription& layer : layers) {
+  for (const LayerDescription& layer : network.layers) {
     json fields = json::object();
     Writer writer(fields);
     std::visit([&](const auto& kind) { Fields(writer, kind); }, layer.kind);
@@ -195,23 +196,31 @@ void WriteNetwork(const std::vector<LayerDescription>& layers,
                    {std::string(NameOf(layer.kind)), std::move(fields)}});
   }
   to["layers"] = std::move(out);
-  if (inputs != std::vector<std::string>{kOnlyInput}) {
-    to["inputs"] = inputs;
+  if (network.inputs != std::vector<std::string>{kOnlyInput}) {
+    to["inputs"] = network.inputs;
+  }
+  if (!network.preset.name.empty()) {
+    to["preset"] = {{"name", network.preset.name},
+                    {"options", json::parse(network.preset.options)}};
   }
 }
 
-absl::Status ReadNetwork(const json& in, const std::string& where,
-                         std::vector<LayerDescription>& layers, std::vector<std::string>& inputs) {
+template <typename Network>
+absl::Status ReadNetwork(const json& in, const std::string& where, Network& network) {
   size_t index = 0;
   try {
-    inputs = in.value("inputs", std::vector<std::string>{kOnlyInput});
+    network.inputs = in.value("inputs", std::vector<std::string>{kOnlyInput});
+    if (const auto preset = in.find("preset"); preset != in.end()) {
+      network.preset.name = preset->at("name").template get<std::string>();
+      network.preset.options = preset->at("options").dump();
+    }
     for (const json& entry : in.at("layers")) {
       absl::StatusOr<LayerDescription> layer = LayerFromJson(entry);
       if (!layer.ok()) {
         return absl::InvalidArgumentError(
             absl::StrCat(where, "layers[", index, "]: ", layer.status().message()));
       }
-      layers.push_back(*std::move(layer));
+      network.layers.push_back(*std::move(layer));
       ++index;
     }
   } catch (const json::exception& error) {
@@ -224,10 +233,10 @@ absl::Status ReadNetwork(const json& in, const std::string& where,
 
 json ToJson(const ModelDescription& description) {
   json out = json::object();
-  WriteNetwork(description.layers, description.inputs, out);
+  WriteNetwork(description, out);
   for (const NetworkDescription& network : description.networks) {
     json one = {{"name", network.name}};
-    WriteNetwork(network.layers, network.inputs, one);
+    WriteNetwork(network, one);
     out["networks"].push_back(std::move(one));
   }
   return out;
@@ -235,13 +244,12 @@ json ToJson(const ModelDescription& description) {
 
 absl::StatusOr<ModelDescription> ModelDescriptionFromJson(const json& in) {
   ModelDescription description;
-  HONE_RETURN_IF_ERROR(ReadNetwork(in, "", description.layers, description.inputs));
+  HONE_RETURN_IF_ERROR(ReadNetwork(in, "", description));
   try {
     for (const json& entry : in.value("networks", json::array())) {
       NetworkDescription& network = description.networks.emplace_back();
       network.name = entry.at("name").get<std::string>();
-      HONE_RETURN_IF_ERROR(
-          ReadNetwork(entry, absl::StrCat(network.name, "."), network.layers, network.inputs));
+      HONE_RETURN_IF_ERROR(ReadNetwork(entry, absl::StrCat(network.name, "."), network));
     }
   } catch (const json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("networks: ", error.what()));

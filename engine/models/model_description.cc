@@ -55,8 +55,12 @@ absl::Status CheckInputs(const LayerDescription& layer, const std::vector<std::s
 
 // `where` is "model" or "model.networks[0] (generator)".
 absl::Status NameLayers(const std::string& where, const std::vector<std::string>& inputs,
-                        std::vector<LayerDescription>& layers) {
-  if (layers.empty()) {
+                        const PresetDescription& preset, std::vector<LayerDescription>& layers) {
+  if (!preset.name.empty() && !layers.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": must have either layers or a preset, got both"));
+  }
+  if (preset.name.empty() && layers.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(where, ".layers: must have at least 1 layer, got 0"));
   }
@@ -91,8 +95,10 @@ absl::Status NameLayers(const std::string& where, const std::vector<std::string>
 absl::string_view NameOf(const LayerKind& kind) { return std::visit(Names{}, kind); }
 
 absl::StatusOr<ModelDescription> WithNames(ModelDescription description) {
-  if (!description.layers.empty() || description.networks.empty()) {
-    HONE_RETURN_IF_ERROR(NameLayers("model", description.inputs, description.layers));
+  if (!description.layers.empty() || !description.preset.name.empty() ||
+      description.networks.empty()) {
+    HONE_RETURN_IF_ERROR(
+        NameLayers("model", description.inputs, description.preset, description.layers));
   }
   absl::flat_hash_set<std::string> taken;
   for (const LayerDescription& layer : description.layers) {
@@ -105,7 +111,7 @@ absl::StatusOr<ModelDescription> WithNames(ModelDescription description) {
       return absl::InvalidArgumentError(
           absl::StrCat(where, ": must have a name that no other network or layer has"));
     }
-    HONE_RETURN_IF_ERROR(NameLayers(where, network.inputs, network.layers));
+    HONE_RETURN_IF_ERROR(NameLayers(where, network.inputs, network.preset, network.layers));
   }
   return description;
 }

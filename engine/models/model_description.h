@@ -57,20 +57,28 @@ struct LayerDescription {
   LayerKind kind;
 };
 
+// An architecture that a function builds (presets.h), instead of a list of layers.
+struct PresetDescription {
+  std::string name;            // "mlp"; "": none
+  std::string options = "{}";  // a JSON object
+};
+
 // A network with a name, beside others of the model: "generator", "policy". Its layers and their
 // parameters are named behind it: "generator.dense_1.weight".
 struct NetworkDescription {
   std::string name;
   std::vector<LayerDescription> layers = {};
   std::vector<std::string> inputs = {"input"};
+  PresetDescription preset = {};
 };
 
-// What a model is made of: enough to build it again. Layers behind its inputs, networks with names,
-// or both.
+// What a model is made of: enough to build it again. Layers or a preset behind its inputs, networks
+// with names, or both.
 struct ModelDescription {
   std::vector<LayerDescription> layers = {};
   std::vector<std::string> inputs = {"input"};  // "tokens", "offsets"; layers read them by name
   std::vector<NetworkDescription> networks = {};
+  PresetDescription preset = {};
 };
 
 // Gives every layer without a name its own, and checks that names are unique and that inputs name

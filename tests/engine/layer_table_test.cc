@@ -97,7 +97,8 @@ TEST(LayerTable, AScopeThatIsNoLayerIsARowWhereItHoldsParameters) {
   Graph graph;
   const Value x = Input(graph, "tokens");
   const Graph::Scope head(graph, "head");
-  const Value weight = graph.Parameter({.name = "head.weight", .shape = {kWidth, 3}, .initializer = {}});
+  const Value weight =
+      graph.Parameter({.name = "head.weight", .shape = {kWidth, 3}, .initializer = {}});
   Relu(graph, Linear(graph, x, weight, std::nullopt));
   const std::vector<LayerSummary> rows = TableOf(graph, kBatch).rows;
   ASSERT_THAT(NamesOf(rows), ElementsAre("tokens", "head"));
@@ -177,14 +178,46 @@ TEST(BuildNetwork, NamesTheNetworksThereAreAndTheLayerThatDoesNotFit) {
                        HasSubstr("model.networks[1] (discriminator).layers[0] (dense_1): units")));
 }
 
-TEST(ModelJson, InputsAndNetworksComeBack) {
-  for (const ModelDescription& model : {TwoInputs(), TwoNetworks()}) {
+ModelDescription PresetOf(const std::string& options) {
+  return {.inputs = {"tokens", "offsets"}, .preset = {.name = "mlp", .options = options}};
+}
+
+TEST(BuildModel, APresetIsAFunctionThatBuildsTheArchitecture) {
+  Graph graph;
+  const std::vector<NamedValue> inputs = {{"tokens", Input(graph, "tokens")},
+                                          {"offsets", Input(graph, "offsets")}};
+  const auto built = BuildModel(graph, PresetOf(R"({"units": [5, 3]})"), inputs, {});
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_THAT(NamesOf(built->layers), ElementsAre("tokens", "offsets", "layer.0", "layer.1"));
+  EXPECT_EQ(built->layers[2].weights, 2 * kWidth * 5);
+  EXPECT_TRUE(built->layers[2].shows_dead_units);
+  EXPECT_EQ(built->layers[3].role, LayerRole::kOutput);
+  EXPECT_EQ(built->depth, 2);
+  EXPECT_EQ(graph.shape(built->output), (Shape{kBatch, 3}));
+}
+
+TEST(BuildModel, APresetsOptionThatIsNotKnownIsNamed) {
+  Graph graph;
+  const std::vector<NamedValue> inputs = {{"tokens", Input(graph, "tokens")},
+                                          {"offsets", Input(graph, "offsets")}};
+  for (const auto& [options, problem] :
+       {std::pair(R"({"units": [5], "unit": 1})", "`unit`"), {R"({})", "units"}, {"[", "JSON"}}) {
+    EXPECT_THAT(BuildModel(graph, PresetOf(options), inputs, {}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         ::testing::AllOf(HasSubstr("model.preset (mlp): "), HasSubstr(problem))));
+  }
+}
+
+TEST(ModelJson, InputsNetworksAndPresetsComeBack) {
+  for (const ModelDescription& model :
+       {TwoInputs(), TwoNetworks(), PresetOf(R"({"units": [5, 3]})")}) {
     const nlohmann::json json = ToJson(WithNames(model).value());
     const auto back = ModelDescriptionFromJson(json);
     ASSERT_TRUE(back.ok()) << back.status();
     EXPECT_EQ(ToJson(*back), json);
     EXPECT_EQ(back->inputs, model.inputs);
     EXPECT_EQ(back->networks.size(), model.networks.size());
+    EXPECT_EQ(back->preset.name, model.preset.name);
   }
 }
 
