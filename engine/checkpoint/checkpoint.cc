@@ -183,10 +183,12 @@ absl::StatusOr<std::vector<std::string>> Prune(const std::string& root, const Ke
   }
   // Sizes were enough to choose by; before anything goes, one that stays must hold to its last
   // byte.
-  const bool safe =
-      doomed.empty() || std::any_of(kept.begin(), kept.end(), [](const std::string& directory) {
-        return CheckContents(directory, kCheckpointFiles).ok();
-      });
+  const std::string written =
+      keep.written_step.has_value() ? CheckpointDirectory(root, *keep.written_step) : "";
+  const bool safe = doomed.empty() || std::ranges::find(kept, written) != kept.end() ||
+                    std::any_of(kept.begin(), kept.end(), [](const std::string& directory) {
+                      return CheckContents(directory, kCheckpointFiles).ok();
+                    });
   if (!safe) {
     return std::vector<std::string>();
   }
@@ -214,9 +216,17 @@ absl::StatusOr<WrittenFile> WriteModel(const std::string& directory,
 absl::StatusOr<Model> LoadModel(const std::string& directory) {
   HONE_RETURN_IF_ERROR(CheckContents(directory, kModelFiles));
   Model model;
+  HONE_ASSIGN_OR_RETURN(const auto files, ReadManifest(directory));
+  model.tensors_sha256 = files.at(kModelFile).sha256;
   HONE_ASSIGN_OR_RETURN(model.tensors, SafetensorsFile::Open(Join(directory, kModelFile)));
   HONE_ASSIGN_OR_RETURN(model.model_json, ReadFile(Join(directory, kModelJson)));
   return model;
+}
+
+absl::StatusOr<std::string> LoadModelJson(const std::string& directory) {
+  constexpr const char* kAlone[] = {kModelJson};
+  HONE_RETURN_IF_ERROR(CheckContentsOf(directory, kAlone));
+  return ReadFile(Join(directory, kModelJson));
 }
 
 }  // namespace hone::engine::checkpoint

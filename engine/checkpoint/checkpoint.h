@@ -68,6 +68,8 @@ absl::StatusOr<std::vector<int64_t>> CheckpointSteps(const std::string& root);
 struct Keep {
   int latest = 2;  // at least 1
   std::optional<int64_t> best_step = {};
+  // Written by this process just now: its bytes were hashed on their way and are not read again.
+  std::optional<int64_t> written_step = {};
 };
 
 // Removes all but the newest `latest` and the best one. Damaged ones do not count; they go too,
@@ -84,9 +86,12 @@ absl::StatusOr<WrittenFile> WriteModel(const std::string& directory,
 
 struct Model {
   SafetensorsFile tensors;
+  std::string tensors_sha256;  // of the whole file
   std::string model_json;
 };
 // DATA_LOSS, NOT_FOUND as LoadCheckpoint.
 absl::StatusOr<Model> LoadModel(const std::string& directory);
+// model.json alone; of the weights beside it only the size is looked at.
+absl::StatusOr<std::string> LoadModelJson(const std::string& directory);
 
 }  // namespace hone::engine::checkpoint

@@ -101,6 +101,27 @@ absl::Status CheckSize(const std::string& path, int64_t bytes) {
   return absl::OkStatus();
 }
 
+absl::Status CheckNamed(const std::string& directory,
+                        const std::map<std::string, WrittenFile>& files,
+                        std::span<const char* const> names) {
+  for (const char* name : names) {
+    if (!files.contains(name)) {
+      return absl::DataLossError(absl::StrCat(directory, ": the manifest does not name ", name));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFile(const std::string& path, const WrittenFile& file) {
+  HONE_RETURN_IF_ERROR(CheckSize(path, file.bytes));
+  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  if (sha256 != file.sha256) {
+    return absl::DataLossError(absl::StrCat(path, ": SHA-256 must be ", Shown(file.sha256),
+                                            ", is '", sha256, "': the file has changed"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<FolderWriter> FolderWriter::Create(const std::string& temporary) {
@@ -178,19 +199,19 @@ absl::Status CheckSizes(const std::string& directory) {
 
 absl::Status CheckContents(const std::string& directory, std::span<const char* const> needed) {
   HONE_ASSIGN_OR_RETURN(const auto files, ReadManifest(directory));
-  for (const char* name : needed) {
-    if (!files.contains(name)) {
-      return absl::DataLossError(absl::StrCat(directory, ": the manifest does not name ", name));
-    }
-  }
+  HONE_RETURN_IF_ERROR(CheckNamed(directory, files, needed));
   for (const auto& [name, file] : files) {
-    const std::string path = absl::StrCat(directory, "/", name);
-    HONE_RETURN_IF_ERROR(CheckSize(path, file.bytes));
-    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
-    if (sha256 != file.sha256) {
-      return absl::DataLossError(absl::StrCat(path, ": SHA-256 must be ", Shown(file.sha256),
-                                              ", is '", sha256, "': the file has changed"));
-    }
+    HONE_RETURN_IF_ERROR(CheckFile(absl::StrCat(directory, "/", name), file));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckContentsOf(const std::string& directory, std::span<const char* const> names) {
+  HONE_ASSIGN_OR_RETURN(const auto files, ReadManifest(directory));
+  HONE_RETURN_IF_ERROR(CheckNamed(directory, files, names));
+  HONE_RETURN_IF_ERROR(CheckSizes(directory));
+  for (const char* name : names) {
+    HONE_RETURN_IF_ERROR(CheckFile(absl::StrCat(directory, "/", name), files.at(name)));
   }
   return absl::OkStatus();
 }

@@ -44,5 +44,7 @@ absl::Status CheckSizes(const std::string& directory);
 
 // The same, and the SHA-256; `needed` must be among them.
 absl::Status CheckContents(const std::string& directory, std::span<const char* const> needed);
+// The sizes of all, the SHA-256 of those named alone. DATA_LOSS, too, for one that is not there.
+absl::Status CheckContentsOf(const std::string& directory, std::span<const char* const> names);
 
 }  // namespace hone::engine::checkpoint

@@ -1,6 +1,7 @@
 #include "engine/checkpoint/safetensors.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,6 +203,23 @@ absl::Status SafetensorsFile::Read(absl::string_view name, const Shape& shape,
                                                    tensor->shape.ToString()));
   }
   return Read(*tensor, out);
+}
+
+absl::StatusOr<std::shared_ptr<const std::byte>> SafetensorsFile::Map() const {
+  struct stat info {};
+  if (::fstat(file_->get(), &info) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot map ", path_));
+  }
+  const auto size = static_cast<size_t>(info.st_size);
+  if (!tensors_.empty() && info.st_size < tensors_.back().begin + tensors_.back().bytes) {
+    return absl::DataLossError(absl::StrCat(path_, ": the file ends at byte ", info.st_size));
+  }
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file_->get(), 0);
+  if (data == MAP_FAILED) {
+    return ErrnoStatus(errno, absl::StrCat("cannot map ", path_));
+  }
+  return std::shared_ptr<const std::byte>(static_cast<const std::byte*>(data),
+                                          [data, size](const std::byte*) { ::munmap(data, size); });
 }
 
 absl::Status SafetensorsFile::ReadBytes(const FileTensor& tensor, std::span<std::byte> out) const {

@@ -55,6 +55,10 @@ class SafetensorsFile {
   absl::Status Read(const FileTensor& tensor, std::span<float> out) const;
   // Find and Read; INVALID_ARGUMENT if the shape is another one than `shape`.
   absl::Status Read(absl::string_view name, const Shape& shape, std::span<float> out) const;
+  // The whole file in memory, read-only and shared with the system's cache; a tensor lies at its
+  // `begin`. Good as long as the pointer is kept, also without this object. Who shortens the file
+  // meanwhile ends this process (SIGBUS); removing or replacing it does no harm.
+  absl::StatusOr<std::shared_ptr<const std::byte>> Map() const;
   // The bytes as they are in the file; out.size() == tensor.bytes.
   absl::Status ReadBytes(const FileTensor& tensor, std::span<std::byte> out) const;
 

@@ -232,6 +232,16 @@ TEST(Prune, NeverRemovesTheOnlyGoodOne) {
   EXPECT_EQ(checkpoint->state.step, 1);
 }
 
+// Hashed on its way to the disk: hashing it again would only read what the system still holds.
+TEST(Prune, DoesNotReadAgainWhatWasWrittenJustNow) {
+  const Folder root;
+  ASSERT_THAT(Write(root.path(), 1), IsOk());
+  ASSERT_THAT(Write(root.path(), 2), IsOk());
+  Damage(root / "step-00000002/model.safetensors");  // would be seen by who reads it
+  ASSERT_THAT(Prune(root.path(), {.latest = 1, .written_step = 2}), IsOk());
+  EXPECT_THAT(Names(root.path()), ElementsAre("step-00000002"));
+}
+
 TEST(Prune, RefusesToKeepNone) {
   const Folder root;
   EXPECT_THAT(Prune(root.path(), {.latest = 0}),
@@ -251,6 +261,26 @@ TEST(ModelFolder, ComesBackAndIsReplacedAsAWhole) {
   EXPECT_THAT(Names(root / "models"), ElementsAre("net"));
   Damage(root / "models/net/model.json");
   EXPECT_THAT(LoadModel(root / "models/net"), StatusIs(kDataLoss, HasSubstr("model.json")));
+}
+
+TEST(ModelFolder, GivesItsDescriptionWithoutReadingTheWeights) {
+  const Folder root;
+  const float data[1] = {3};
+  const TensorToWrite tensors[] = {{"w", {1}, data}};
+  ASSERT_THAT(WriteModel(root / "net", tensors, {}, "{\"a\":1}"), IsOk());
+  Damage(root / "net/model.safetensors");
+  EXPECT_EQ(LoadModelJson(root / "net").value(), "{\"a\":1}");
+  fs::resize_file(root / "net/model.safetensors", 5);
+  EXPECT_THAT(LoadModelJson(root / "net"), StatusIs(kDataLoss, HasSubstr("model.safetensors")));
+}
+
+TEST(ModelFolder, NamesItsWeightsByTheirHash) {
+  const Folder root;
+  const float data[1] = {3};
+  const TensorToWrite tensors[] = {{"w", {1}, data}};
+  const auto written = WriteModel(root / "net", tensors, {}, "{}");
+  ASSERT_THAT(written, IsOk());
+  EXPECT_EQ(LoadModel(root / "net")->tensors_sha256, written->sha256);
 }
 
 }  // namespace

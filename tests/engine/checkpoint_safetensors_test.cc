@@ -48,6 +48,33 @@ std::string Tensor(const std::string& name, const std::string& dtype, const std:
                       ",\"data_offsets\":", offsets, "}");
 }
 
+TEST(Safetensors, MappedHoldsItsTensorsAsLongAsTheMappingIsKept) {
+  const Folder folder;
+  const std::vector<uint16_t> values = {0x3f80, 0x4000, 0xc040};
+  const TensorToWrite tensors[] = {{"w", {3}, values.data(), FileDType::kBf16}};
+  ASSERT_THAT(WriteSafetensors(folder / "a.safetensors", tensors), IsOk());
+  std::shared_ptr<const std::byte> mapped;
+  int64_t begin = 0;
+  {
+    const auto file = SafetensorsFile::Open(folder / "a.safetensors");
+    ASSERT_THAT(file, IsOk());
+    begin = file->tensors()[0].begin;
+    mapped = file->Map().value();
+  }
+  ASSERT_EQ(std::remove((folder / "a.safetensors").c_str()), 0);
+  EXPECT_EQ(std::memcmp(mapped.get() + begin, values.data(), 6), 0);
+}
+
+TEST(Safetensors, CutShortIsNotMapped) {
+  const Folder folder;
+  const float values[4] = {};
+  const TensorToWrite tensors[] = {{"w", {4}, values}};
+  ASSERT_THAT(WriteSafetensors(folder / "a.safetensors", tensors), IsOk());
+  const auto file = SafetensorsFile::Open(folder / "a.safetensors");
+  std::filesystem::resize_file(folder / "a.safetensors", file->tensors()[0].begin + 8);
+  EXPECT_THAT(file->Map(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("a.safetensors")));
+}
+
 TEST(Safetensors, KeepsEveryBitOfAFloat) {
   const std::vector<float> values = {0.0f,
                                      -0.0f,
