@@ -82,6 +82,9 @@ class Lowering {
 
   // How input i is laid out where its producer left it.
   virtual onednn::MemoryDesc desc(int input) const = 0;
+  // The element type in which input i is kept: bf16 of a parameter that ops see as f32 unless they
+  // ask for it so, which then costs no conversion.
+  virtual DType kept_dtype(int input) const = 0;
   // Input i in that layout, or in another one and another element type: a reorder step, or for a
   // parameter a packed copy.
   virtual Slot Input(int i) = 0;
@@ -90,7 +93,7 @@ class Lowering {
   }
   // The same where the op sees the input's memory with other extents or strides than the graph:
   // `seen_as` describes the memory that is there (a transposed matrix, a grouped kernel), which
-  // must be as desc(i) says, row major as a rule: parameters are.
+  // must be as desc(i) says, row major as a rule: parameters are. Its element type is desc(i)'s.
   virtual absl::StatusOr<Slot> Input(int i, const onednn::MemoryDesc& wanted,
                                      const onednn::MemoryDesc& seen_as) = 0;
   // Row major f32.

@@ -95,7 +95,8 @@ absl::Status LoadPretrained(const tasks::PretrainedOptions& options, ParameterSt
     });
     if (kept) {
       HONE_RETURN_IF_ERROR(Annotate(
-          earlier.files.tensors.Read(spec.name, spec.shape, store.values(id)), "model.pretrained"));
+          earlier.files.tensors.Read(spec.name, spec.shape, store.mutable_values(id).f32()),
+          "model.pretrained"));
     }
   }
   store.MarkChanged();

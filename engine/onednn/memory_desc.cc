@@ -87,6 +87,17 @@ MemoryDesc MemoryDesc::Any(const TensorType& type) {
               dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), dnnl::memory::format_tag::any));
 }
 
+MemoryDesc MemoryDesc::WithDType(DType dtype) const {
+  const TensorType type = {rep_->type.shape, dtype};
+#if DNNL_VERSION_MAJOR < 3
+  dnnl::memory::desc desc = rep_->desc;
+  desc.data.data_type = static_cast<dnnl_data_type_t>(ToDnnl(dtype));
+  return Make(type, desc);
+#else
+  return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(dtype), rep_->desc.get_strides()));
+#endif
+}
+
 bool MemoryDesc::is_plain() const { return rep_->desc == PlainDesc(rep_->type); }
 
 int64_t MemoryDesc::channel_block() const {

@@ -34,6 +34,9 @@ class MemoryDesc {
   // "Whatever is fastest": only to create primitives with, which then say what they chose.
   static MemoryDesc Any(const TensorType& type);
 
+  // The same extents and strides with another element type; of a row major or strided one.
+  MemoryDesc WithDType(DType dtype) const;
+
   bool empty() const { return rep_ == nullptr; }
   bool is_plain() const;
   // How many channels lie side by side: 16 or 8 in [n, c / 16, h, w, 16], 1 row major, 0 otherwise.

@@ -108,27 +108,35 @@ class EmbeddingOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    HONE_ASSIGN_OR_RETURN(const Slot table, l.PlainInput(0));
+    // Rows are read where they lie: of a large table a batch needs few.
+    const DType kept = l.kept_dtype(0) == DType::kBf16 ? DType::kBf16 : DType::kF32;
+    HONE_ASSIGN_OR_RETURN(const Slot table,
+                          l.Input(0, MemoryDesc::Plain({l.input_type(0).shape, kept})));
     const Slot index = l.Input(1);
     const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
     const int64_t count = l.input_type(1).shape.elements();
     const int64_t rows = l.input_type(0).shape[0], width = l.input_type(0).shape[1];
     const int parts = PartsFor(count * width, l.threads());
     l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m.as<float>(table), at = m.as<int32_t>(index),
-              to = m.as<float>(y)](const RunScalars&) {
-        if (!AllBelow(at, count, rows)) {
-          return false;
-        }
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(count, k, parts);
-          for (int64_t i = begin; i < end; ++i) {
-            std::memcpy(to + i * width, from + at[i] * width,
-                        static_cast<size_t>(width) * sizeof(float));
-          }
-        });
-        return true;
-      };
+      return
+          [=, from = m[table], at = m.as<int32_t>(index), to = m.as<float>(y)](const RunScalars&) {
+            if (!AllBelow(at, count, rows)) {
+              return false;
+            }
+            RunTeam(parts, [&](int k) {
+              const auto [begin, end] = Slice(count, k, parts);
+              for (int64_t i = begin; i < end; ++i) {
+                const void* row = At(from, kept, at[i] * width);
+                if (kept == DType::kF32) {
+                  std::memcpy(to + i * width, row, static_cast<size_t>(width) * sizeof(float));
+                } else {
+                  const auto* narrow = static_cast<const uint16_t*>(row);
+                  std::transform(narrow, narrow + width, to + i * width, FromBf16);
+                }
+              }
+            });
+            return true;
+          };
     });
     return absl::OkStatus();
   }

@@ -26,8 +26,8 @@ Shape WithLast(Shape shape, int64_t last) {
 
 // oneDNN names weights [out, in]; ours are [in, out] in memory, which its matrix product takes as
 // it is.
-MemoryDesc WeightDesc(int64_t in, int64_t out) {
-  return MemoryDesc::Strided({Shape{out, in}, DType::kF32}, {1, out});
+MemoryDesc WeightDesc(int64_t in, int64_t out, DType dtype = DType::kF32) {
+  return MemoryDesc::Strided({Shape{out, in}, dtype}, {1, out});
 }
 
 // Rows of a matrix, row major, in the type that products are computed in.
@@ -35,11 +35,12 @@ MemoryDesc Rows(int64_t rows, int64_t columns, DType dtype) {
   return MemoryDesc::Plain({Shape{rows, columns}, dtype});
 }
 
-// In f32 the weights are read where they are; in bf16 they are converted anyway and take the layout
-// that is fastest.
-MemoryDesc ProductWeights(const Sizes& s, DType dtype) {
-  return dtype == DType::kF32 ? WeightDesc(s.in, s.out)
-                              : MemoryDesc::Any({Shape{s.out, s.in}, dtype});
+// Weights kept in the product's type are read where they are; others are converted anyway and take
+// the layout that is fastest.
+MemoryDesc ProductWeights(const Lowering& l, const Sizes& s, DType dtype) {
+  return dtype == DType::kF32 || dtype == l.kept_dtype(1)
+             ? WeightDesc(s.in, s.out, dtype)
+             : MemoryDesc::Any({Shape{s.out, s.in}, dtype});
 }
 
 // The matrix behind a tensor of any rank: its memory row major, seen as rows.
@@ -82,7 +83,7 @@ class LinearDataGradientOp final : public Op {
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeInnerProductGradientOfData({.src = Rows(s.rows, s.in, dtype),
-                                                .weights = ProductWeights(s, dtype),
+                                                .weights = ProductWeights(l, s, dtype),
                                                 .bias = {},
                                                 .dst = Rows(s.rows, s.out, dtype)}));
     HONE_ASSIGN_OR_RETURN(const Slot dy, RowsInput(l, 0, dtype));
@@ -226,7 +227,7 @@ class LinearOp final : public Op {
         const onednn::Primitive primitive,
         onednn::MakeInnerProduct(
             {.src = Rows(s.rows, s.in, dtype),
-             .weights = ProductWeights(s, dtype),
+             .weights = ProductWeights(l, s, dtype),
              .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
              .dst = Rows(s.rows, s.out, dtype)},
             post_op_));

@@ -1,6 +1,7 @@
 #include "engine/params/parameter_store.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +17,16 @@ int64_t Aligned(int64_t elements) {
 
 constexpr int64_t kFloat = sizeof(float);
 
+std::string KeyOf(const ParameterSpec& spec, absl::string_view key) {
+  return absl::StrCat(spec.name, "|", key);
+}
+
+// The room that a parameter takes, in floats.
+int64_t FloatsFor(const ParameterSpec& spec) {
+  const int64_t in_float = kFloat / SizeOf(spec.dtype);
+  return Aligned((spec.shape.elements() - 1) / in_float + 1);
+}
+
 absl::string_view NameOf(ParameterRole role) {
   switch (role) {
     case ParameterRole::kTrainable:
@@ -30,18 +41,56 @@ absl::string_view NameOf(ParameterRole role) {
   return "?";
 }
 
+// "trainable [4]", "frozen bf16 [4]"
+std::string Described(const ParameterSpec& spec) {
+  return absl::StrCat(NameOf(spec.role), " ", spec.dtype == DType::kF32 ? "" : "bf16 ",
+                      spec.shape.ToString());
+}
+
 }  // namespace
+
+std::span<const float> ConstParameterView::f32() const {
+  assert(dtype == DType::kF32);
+  return {static_cast<const float*>(data), static_cast<size_t>(shape.elements())};
+}
+
+void ConstParameterView::CopyTo(std::span<float> out) const {
+  if (dtype == DType::kF32) {
+    std::ranges::copy(f32(), out.begin());
+    return;
+  }
+  const auto* from = static_cast<const uint16_t*>(data);
+  std::transform(from, from + out.size(), out.begin(), FromBf16);
+}
+
+std::span<float> ParameterView::f32() const {
+  assert(dtype == DType::kF32);
+  return {static_cast<float*>(data), static_cast<size_t>(shape.elements())};
+}
+
+void ParameterView::CopyFrom(std::span<const float> from) const {
+  if (dtype == DType::kF32) {
+    std::ranges::copy(from, f32().begin());
+  } else {
+    std::ranges::transform(from, static_cast<uint16_t*>(data), ToBf16);
+  }
+}
 
 absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
   if (const auto found = by_name_.find(spec.name); found != by_name_.end()) {
     const ParameterSpec& known = this->spec(found->second);
-    if (known.shape != spec.shape || known.role != spec.role) {
+    if (known.shape != spec.shape || known.role != spec.role || known.dtype != spec.dtype) {
       return absl::InvalidArgumentError(
-          absl::StrCat("parameter ", spec.name, " is declared twice, as ", NameOf(known.role), " ",
-                       known.shape.ToString(), " and as ", NameOf(spec.role), " ",
-                       spec.shape.ToString(), ": names must be unique"));
+          absl::StrCat("parameter ", spec.name, " is declared twice, as ", Described(known),
+                       " and as ", Described(spec), ": names must be unique"));
     }
     return found->second;
+  }
+  if (spec.dtype != DType::kF32 &&
+      (spec.dtype != DType::kBf16 || spec.role != ParameterRole::kFrozen)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "parameter ", spec.name, ": must be f32",
+        spec.role == ParameterRole::kFrozen ? " or bf16" : "", ", got ", NameOf(spec.dtype)));
   }
   if (allocated_) {
     return absl::FailedPreconditionError(
@@ -54,24 +103,58 @@ absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
   return id;
 }
 
+absl::Status ParameterStore::Borrow(ParameterId id, BorrowedValues values) {
+  const ParameterSpec& spec = this->spec(id);
+  if (allocated_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("parameter ", spec.name, " is borrowed after the store was allocated"));
+  }
+  if (spec.role != ParameterRole::kFrozen) {
+    return absl::InvalidArgumentError(absl::StrCat("parameter ", spec.name, " is ",
+                                                   NameOf(spec.role),
+                                                   ": only frozen ones can lie in a file"));
+  }
+  const bool known = values.dtype == DType::kF32 || values.dtype == DType::kBf16;
+  if (!known || values.data == nullptr ||
+      reinterpret_cast<uintptr_t>(values.data) % static_cast<uintptr_t>(SizeOf(values.dtype)) !=
+          0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(values.path, ": the values of ", spec.name,
+                     " must be f32 or bf16 and begin at a multiple of their size to be read where "
+                     "they lie; got ",
+                     NameOf(values.dtype)));
+  }
+  borrowed_[id] = std::move(values);
+  return absl::OkStatus();
+}
+
+const BorrowedValues* ParameterStore::borrowed(ParameterId id) const {
+  const auto found = borrowed_.find(id);
+  return found == borrowed_.end() ? nullptr : &found->second;
+}
+
 void ParameterStore::Allocate(int shards) {
   offsets_.assign(specs_.size(), 0);
-  int64_t value_end = 0, buffer_end = 0;
-  const auto place = [&](ParameterRole role, int64_t& end) {
-    for (size_t i = 0; i < specs_.size(); ++i) {
-      if (specs_[i].role == role) {
-        offsets_[i] = end;
-        end += Aligned(specs_[i].shape.elements());
+  owned_.assign(specs_.size(), nullptr);
+  const auto place = [&](auto&& belongs, Buffer& slab) {
+    int64_t end = 0;  // in floats
+    for (ParameterId id = 0; id < size(); ++id) {
+      if (belongs(id)) {
+        offsets_[static_cast<size_t>(id)] = end;
+        end += FloatsFor(spec(id));
       }
     }
+    slab = Buffer(end * kFloat);
+    for (ParameterId id = 0; id < size(); ++id) {
+      if (belongs(id)) {
+        owned_[static_cast<size_t>(id)] = slab.as<std::byte>() + offset(id) * kFloat;
+      }
+    }
+    return end;
   };
-  place(ParameterRole::kTrainable, value_end);
-  trainable_size_ = value_end;
-  place(ParameterRole::kFrozen, value_end);
-  place(ParameterRole::kBuffer, buffer_end);
-  place(ParameterRole::kTransient, buffer_end);
-  values_ = Buffer(value_end * kFloat);
-  buffers_ = Buffer(buffer_end * kFloat);
+  const auto trainable = [&](ParameterId id) { return spec(id).role == ParameterRole::kTrainable; };
+  trainable_size_ = place(trainable, values_);
+  place([&](ParameterId id) { return !trainable(id) && borrowed(id) == nullptr; }, untrained_);
   gradients_.clear();
   for (int shard = 0; shard < shards; ++shard) {
     gradients_.emplace_back(trainable_size_ * kFloat);
@@ -80,8 +163,22 @@ void ParameterStore::Allocate(int shards) {
 }
 
 void ParameterStore::Initialize(uint64_t seed) {
+  Initialize(seed, [](ParameterId) { return true; });
+}
+
+void ParameterStore::Initialize(uint64_t seed, absl::FunctionRef<bool(ParameterId)> wanted) {
   for (ParameterId id = 0; id < size(); ++id) {
-    FillInitial(spec(id), seed, values(id));
+    if (borrowed(id) != nullptr || !wanted(id)) {
+      continue;
+    }
+    const ParameterView view = mutable_values(id);
+    if (view.dtype == DType::kF32) {
+      FillInitial(spec(id), seed, view.f32());
+    } else {
+      std::vector<float> values(static_cast<size_t>(view.shape.elements()));
+      FillInitial(spec(id), seed, values);
+      view.CopyFrom(values);
+    }
   }
   MarkChanged();
 }
@@ -98,15 +195,15 @@ absl::StatusOr<ParameterId> ParameterStore::Find(absl::string_view name) const {
       absl::StrCat("no parameter ", name, "; there are: ", absl::StrJoin(names, ", ")));
 }
 
-std::span<float> ParameterStore::values(ParameterId id) {
-  const ParameterRole role = spec(id).role;
-  const bool apart = role == ParameterRole::kBuffer || role == ParameterRole::kTransient;
-  float* slab = apart ? buffers_.as<float>() : values_.as<float>();
-  return {slab + offset(id), static_cast<size_t>(spec(id).shape.elements())};
+ConstParameterView ParameterStore::values(ParameterId id) const {
+  if (const BorrowedValues* values = borrowed(id); values != nullptr) {
+    return {values->dtype, spec(id).shape, values->data};
+  }
+  return {spec(id).dtype, spec(id).shape, owned_[static_cast<size_t>(id)]};
 }
 
-std::span<const float> ParameterStore::values(ParameterId id) const {
-  return const_cast<ParameterStore*>(this)->values(id);
+ParameterView ParameterStore::mutable_values(ParameterId id) {
+  return {values(id).dtype, spec(id).shape, owned_[static_cast<size_t>(id)]};
 }
 
 std::span<float> ParameterStore::gradients(ParameterId id, int shard) {
@@ -119,8 +216,16 @@ absl::Status ParameterStore::Blend(ParameterId from, ParameterId to, float rate)
         absl::StrCat("cannot copy ", spec(from).name, " ", spec(from).shape.ToString(), " to ",
                      spec(to).name, " ", spec(to).shape.ToString(), ": the shapes must be equal"));
   }
-  const std::span<const float> source = std::as_const(*this).values(from);
-  const std::span<float> target = values(to);
+  for (const ParameterId id : {from, to}) {
+    if (values(id).dtype != DType::kF32 || (id == to && borrowed(id) != nullptr)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot copy ", spec(from).name, " to ", spec(to).name, ": ", spec(id).name,
+                       " is ", NameOf(values(id).dtype),
+                       borrowed(id) != nullptr ? " of a file" : "", ", must be f32 in memory"));
+    }
+  }
+  const std::span<const float> source = values(from).f32();
+  const std::span<float> target = mutable_values(to).f32();
   for (size_t i = 0; i < target.size(); ++i) {
     target[i] = rate == 1 ? source[i] : target[i] + rate * (source[i] - target[i]);
   }
@@ -130,34 +235,47 @@ absl::Status ParameterStore::Blend(ParameterId from, ParameterId to, float rate)
 
 int64_t ParameterStore::SlabBytes(int shards) const {
   int64_t bytes = 0;
-  for (const ParameterSpec& spec : specs_) {
-    const int64_t copies = spec.role == ParameterRole::kTrainable ? 1 + shards : 1;
-    bytes =
-        SaturatingSum(bytes, SaturatingProduct(Aligned(spec.shape.elements()), kFloat * copies));
+  for (ParameterId id = 0; id < size(); ++id) {
+    const int64_t copies = spec(id).role == ParameterRole::kTrainable ? 1 + shards
+                           : borrowed(id) != nullptr                  ? 0
+                                                                      : 1;
+    bytes = SaturatingSum(bytes, SaturatingProduct(FloatsFor(spec(id)), kFloat * copies));
   }
   return bytes;
 }
 
-int64_t ParameterStore::packed_bytes() const {
+int64_t ParameterStore::borrowed_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [id, unused] : borrowed_) {
+    bytes = SaturatingSum(bytes, values(id).bytes());
+  }
+  return bytes;
+}
+
+int64_t ParameterStore::packed_bytes(bool borrowed_only) const {
   int64_t bytes = 0;
   for (const PackedCopy& copy : packed_) {
-    bytes += copy.data.bytes();
+    bytes += borrowed_only && borrowed(copy.parameter) == nullptr ? 0 : copy.data.bytes();
   }
   return bytes;
 }
 
 absl::StatusOr<void*> ParameterStore::Packed(ParameterId id, absl::string_view key, int64_t bytes,
                                              const PackerMaker& make) {
-  const std::string whole_key = absl::StrCat(spec(id).name, "|", key);
+  const std::string whole_key = KeyOf(spec(id), key);
   if (const auto known = packed_by_key_.find(whole_key); known != packed_by_key_.end()) {
     return packed_[known->second].data.data();
   }
   PackedCopy copy{.parameter = id, .data = Buffer(bytes), .packer = nullptr};
-  HONE_ASSIGN_OR_RETURN(copy.packer, make(values(id).data(), copy.data.data()));
+  HONE_ASSIGN_OR_RETURN(copy.packer, make(values(id).data, copy.data.data()));
   packed_by_key_[whole_key] = packed_.size();
   packed_.push_back(std::move(copy));
   PlanRefresh();
   return packed_.back().data.data();
+}
+
+bool ParameterStore::HasPacked(ParameterId id, absl::string_view key) const {
+  return packed_by_key_.contains(KeyOf(spec(id), key));
 }
 
 void ParameterStore::MarkChanged() {

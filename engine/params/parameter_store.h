@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -48,7 +49,40 @@ struct ParameterSpec {
   Shape shape;
   Initializer initializer;
   ParameterRole role = ParameterRole::kTrainable;
-  bool decays = true;  // weight decay applies: not to biases and normalisation
+  bool decays = true;         // weight decay applies: not to biases and normalisation
+  DType dtype = DType::kF32;  // kBf16 only where it is frozen: what is updated is f32
+};
+
+// A parameter's values where they lie, row major. The store that gave the view outlives it.
+struct ConstParameterView {
+  DType dtype;
+  const Shape& shape;
+  const void* data;
+
+  int64_t bytes() const { return SaturatingProduct(shape.elements(), SizeOf(dtype)); }
+  // Of f32 only.
+  std::span<const float> f32() const;
+  // As floats, whatever they are; out.size() == shape.elements(). Exact.
+  void CopyTo(std::span<float> out) const;
+};
+struct ParameterView {
+  DType dtype;
+  const Shape& shape;
+  void* data;
+
+  // Of f32 only.
+  std::span<float> f32() const;
+  // Rounded to the nearest bf16 where it is that; from.size() == shape.elements().
+  void CopyFrom(std::span<const float> from) const;
+};
+
+// Read-only values in memory of somebody else's: a tensor of a mapped file.
+struct BorrowedValues {
+  DType dtype = DType::kF32;           // or kBf16
+  const void* data = nullptr;          // row major, aligned to its elements
+  std::shared_ptr<const void> memory;  // keeps `data` alive
+  std::string sha256;                  // of the whole file, verified: names it in checkpoints
+  std::string path;                    // for messages
 };
 
 using ParameterId = int32_t;
@@ -62,12 +96,12 @@ class Packer {
   virtual void Pack() const = 0;
 };
 using PackerMaker =
-    std::function<absl::StatusOr<std::unique_ptr<Packer>>(const float* values, void* packed)>;
+    std::function<absl::StatusOr<std::unique_ptr<Packer>>(const void* values, void* packed)>;
 
 // All parameters of a model, in flat aligned slabs: values, one slab of gradients for each shard,
-// buffers and transient state. Programs point into it, so it outlives them. Two phases: Declare…,
-// then Allocate once; pointers are good from then on. Not thread safe, except that different
-// threads may work on different parts of the slabs.
+// what is not trained. Programs point into it, so it outlives them. Two phases: Declare… and
+// Borrow…, then Allocate once; pointers are good from then on. Not thread safe, except that
+// different threads may work on different parts of the slabs.
 class ParameterStore {
  public:
   // Parameters lie one after another, each starting at a multiple of this many floats; the gaps
@@ -75,46 +109,58 @@ class ParameterStore {
   static constexpr int64_t kAlignment = 16;
 
   // The same name, shape and role again is the same parameter (tied weights). INVALID_ARGUMENT:
-  // same name, other shape; FAILED_PRECONDITION: already allocated and the name is new.
+  // same name, other shape, role or dtype; a dtype that the role cannot have. FAILED_PRECONDITION:
+  // already allocated and the name is new.
   absl::StatusOr<ParameterId> Declare(const ParameterSpec& spec);
 
-  // Lays out the slabs: trainable parameters in the order of declaration, then frozen ones; buffers
-  // and transient state apart.
+  // The frozen parameter's values lie there; the store keeps no copy of them and never writes
+  // them. INVALID_ARGUMENT: not frozen, or values of another type, misaligned or missing.
+  // FAILED_PRECONDITION: already allocated.
+  absl::Status Borrow(ParameterId id, BorrowedValues values);
+  // Null where the store owns the values.
+  const BorrowedValues* borrowed(ParameterId id) const;
+
+  // Lays out the slabs: trainable parameters in the order of declaration, the others apart.
   void Allocate(int shards);
   bool allocated() const { return allocated_; }
 
-  // Starts every parameter from its initializer. A parameter's values depend on the seed and its
-  // name only.
+  // Starts every parameter from its initializer, or those for which `wanted` says so; none that is
+  // borrowed. A parameter's values depend on the seed and its name only.
   void Initialize(uint64_t seed);
+  void Initialize(uint64_t seed, absl::FunctionRef<bool(ParameterId)> wanted);
 
   int size() const { return static_cast<int>(specs_.size()); }
   const ParameterSpec& spec(ParameterId id) const { return specs_[static_cast<size_t>(id)]; }
   // NOT_FOUND with the names there are.
   absl::StatusOr<ParameterId> Find(absl::string_view name) const;
 
-  // First float of a parameter in the value slab (or the buffer slab for buffers and the like).
+  // First float of a trainable parameter in the value slab.
   int64_t offset(ParameterId id) const { return offsets_[static_cast<size_t>(id)]; }
-  std::span<float> values(ParameterId id);
-  std::span<const float> values(ParameterId id) const;
+  ConstParameterView values(ParameterId id) const;
+  // Not of a borrowed one: its data is null.
+  ParameterView mutable_values(ParameterId id);
   // Trainable parameters only.
   std::span<float> gradients(ParameterId id, int shard);
 
-  // Whole slabs; gaps included. The gradient slabs cover the trainable prefix of the value slab.
+  // Whole slabs; gaps included. The gradient slabs cover the value slab.
   int64_t trainable_slab_size() const { return trainable_size_; }
   float* value_slab() { return values_.as<float>(); }
   float* gradient_slab(int shard) { return gradients_[static_cast<size_t>(shard)].as<float>(); }
   int shards() const { return static_cast<int>(gradients_.size()); }
 
-  // Bytes of all slabs, also before Allocate; saturating. Bytes of the packed copies there are.
+  // Bytes of all slabs, also before Allocate; saturating. Bytes of the packed copies there are, and
+  // of what is borrowed.
   int64_t SlabBytes(int shards) const;
-  int64_t packed_bytes() const;
+  int64_t packed_bytes(bool borrowed_only = false) const;
+  int64_t borrowed_bytes() const;
 
   // A copy of a parameter in another layout, kept here and shared by all programs that ask with the
   // same key. It is brought up to date by Refresh, never while a program runs. The error is make's.
   absl::StatusOr<void*> Packed(ParameterId id, absl::string_view key, int64_t bytes,
                                const PackerMaker& make);
+  bool HasPacked(ParameterId id, absl::string_view key) const;
 
-  // to = from, and to = (1 − rate) · to + rate · from: target networks. Same shapes.
+  // to = from, and to = (1 − rate) · to + rate · from: target networks. Same shapes, both f32.
   // INVALID_ARGUMENT otherwise.
   absl::Status Copy(ParameterId from, ParameterId to) { return Blend(from, to, 1); }
   absl::Status Blend(ParameterId from, ParameterId to, float rate);
@@ -144,10 +190,12 @@ class ParameterStore {
   bool allocated_ = false;
   std::vector<ParameterSpec> specs_;
   std::vector<int64_t> offsets_;
+  std::vector<std::byte*> owned_;  // where the values lie; null: borrowed
+  absl::flat_hash_map<ParameterId, BorrowedValues> borrowed_;
   absl::flat_hash_map<std::string, ParameterId> by_name_;
   int64_t trainable_size_ = 0;
-  Buffer values_;
-  Buffer buffers_;
+  Buffer values_;     // the trainable ones
+  Buffer untrained_;  // frozen ones, buffers and transient state
   std::vector<Buffer> gradients_;
   absl::flat_hash_map<std::string, size_t> packed_by_key_;
   std::vector<PackedCopy> packed_;

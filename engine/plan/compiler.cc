@@ -62,16 +62,17 @@ class RootLowering {
 
   // The value to this parameter's gradient or memory, unless it lies there.
   absl::Status Bring(Value value, float* data, ParameterId id) {
-    const Home& home = to_.home(value);
+    const Home home = to_.home(value);
     if (LiesIn(data, home.slot)) {
       return absl::OkStatus();
     }
+    NodeLowering lowering(to_, value.node);
+    HONE_ASSIGN_OR_RETURN(const Slot from, lowering.Convert(value, home.desc, home.desc));
     // A grouped kernel's gradient has the same elements in the same order with one more dimension.
     const Shape seen = home.desc.type().shape, shape = to_.store.spec(id).shape;
     const MemoryDesc plain =
         MemoryDesc::Plain({seen.elements() == shape.elements() ? seen : shape, DType::kF32});
-    NodeLowering lowering(to_, value.node);
-    const Slot from = to_.placement.Use(home.slot), to = to_.placement.Fixed(data);
+    const Slot to = to_.placement.Fixed(data);
     if (home.desc == plain) {
       lowering.EmitCopy(from, to, plain.bytes());
     } else {

@@ -45,8 +45,12 @@ absl::Status NodeLowering::Lower() {
     }
     case Graph::Node::Kind::kParameter: {
       HONE_ASSIGN_OR_RETURN(const ParameterId id, to_.store.Find(n.source->parameter.name));
+      const ConstParameterView values = to_.store.values(id);
       SetHome({index_, 0}, MemoryDesc::Plain(n.types[0]),
-              to_.placement.Fixed(to_.store.values(id).data()));
+              to_.placement.Fixed(const_cast<void*>(values.data)));
+      if (values.dtype != n.types[0].dtype) {
+        to_.home({index_, 0}).kept_dtype = values.dtype;
+      }
       break;
     }
     case Graph::Node::Kind::kConstant: {
@@ -67,7 +71,8 @@ absl::Status NodeLowering::Lower() {
 
 absl::StatusOr<Slot> NodeLowering::Input(int i, const MemoryDesc& wanted,
                                          const MemoryDesc& seen_as) {
-  return wanted == seen_as ? Input(i) : Convert(input(i), wanted, seen_as);
+  const bool as_it_is = wanted == seen_as && !to_.home(input(i)).kept_dtype.has_value();
+  return as_it_is ? Input(i) : Convert(input(i), wanted, seen_as);
 }
 
 Slot NodeLowering::Output(int i, const MemoryDesc& desc) {
@@ -121,19 +126,38 @@ absl::StatusOr<Slot> NodeLowering::Convert(Value value, const MemoryDesc& wanted
     return placement.Use(known);
   }
   const PlanGraph::Node& producer = to_.plan.nodes[static_cast<size_t>(value.node)];
-  Slot slot;
   if (producer.kind == Graph::Node::Kind::kParameter) {
-    HONE_ASSIGN_OR_RETURN(const ParameterId id, to_.store.Find(producer.source->parameter.name));
-    HONE_ASSIGN_OR_RETURN(void* packed, PackedCopy(to_.store, id, wanted, seen_as));
-    slot = placement.Fixed(packed);
-  } else {
-    HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(seen_as, wanted));
-    slot = placement.New(wanted.bytes());
-    placement.Put(value, slot);
-    EmitReorder(reorder, placement.Use(to_.home(value).slot), slot);
+    return ConvertParameter(value, wanted, seen_as);
   }
+  HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(seen_as, wanted));
+  const Slot slot = placement.New(wanted.bytes());
+  placement.Put(value, slot);
+  EmitReorder(reorder, placement.Use(to_.home(value).slot), slot);
   to_.home(value).copies.emplace_back(wanted, slot);
   return placement.Use(slot);
+}
+
+absl::StatusOr<Slot> NodeLowering::ConvertParameter(Value value, const MemoryDesc& wanted,
+                                                    const MemoryDesc& seen_as) {
+  const Graph::Node& source = *to_.plan.nodes[static_cast<size_t>(value.node)].source;
+  HONE_ASSIGN_OR_RETURN(const ParameterId id, to_.store.Find(source.parameter.name));
+  Placement& placement = to_.placement;
+  Home& home = to_.home(value);
+  const MemoryDesc there =
+      home.kept_dtype.has_value() ? seen_as.WithDType(*home.kept_dtype) : seen_as;
+  if (there == wanted) {
+    return placement.Use(home.slot);
+  }
+  if (IsConvertedAtUse(to_.store, id, wanted, there)) {
+    // Anew for each node that reads it, so that the arena holds one such weight at a time.
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(there, wanted));
+    const Slot slot = placement.New(wanted.bytes());
+    EmitReorder(reorder, placement.Use(home.slot), slot);
+    return placement.Use(slot);
+  }
+  HONE_ASSIGN_OR_RETURN(void* packed, PackedCopy(to_.store, id, wanted, there));
+  home.copies.emplace_back(wanted, placement.Fixed(packed));
+  return home.copies.back().second;
 }
 
 // Mostly a few numbers: a primitive would wake every thread for them.
@@ -154,13 +178,13 @@ void NodeLowering::EmitReorder(const onednn::Primitive& reorder, Slot from, Slot
 }
 
 void NodeLowering::SetHome(Value value, const MemoryDesc& desc, Slot slot) {
-  to_.home(value) = {desc, slot, {}};
+  to_.home(value) = {desc, slot, {}, {}};
   to_.placement.Put(value, slot);
 }
 
 Slot NodeLowering::Converted(Value value, const MemoryDesc& desc) const {
   const Home& home = to_.home(value);
-  if (home.desc == desc) {
+  if (home.desc == desc && !home.kept_dtype.has_value()) {
     return home.slot;
   }
   const auto known =

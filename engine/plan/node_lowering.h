@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@ struct Home {
   onednn::MemoryDesc desc;
   Slot slot = -1;
   std::vector<std::pair<onednn::MemoryDesc, Slot>> copies;
+  // In the slot, if it is another than that of `desc`: a parameter kept in bf16.
+  std::optional<DType> kept_dtype;
 };
 
 // What one node after another is lowered into: the steps so far, and where values are.
@@ -66,6 +69,9 @@ class NodeLowering final : public Lowering {
   DType compute_dtype() const override { return to_.options.compute; }
   bool wanted(int output) const override { return to_.placement.IsRead({index_, output}); }
   onednn::MemoryDesc desc(int i) const override { return to_.home(input(i)).desc; }
+  DType kept_dtype(int i) const override {
+    return to_.home(input(i)).kept_dtype.value_or(desc(i).type().dtype);
+  }
   Slot Input(int i) override { return to_.placement.Use(to_.home(input(i)).slot); }
   absl::StatusOr<Slot> Input(int i, const onednn::MemoryDesc& wanted,
                              const onednn::MemoryDesc& seen_as) override;
@@ -81,6 +87,8 @@ class NodeLowering final : public Lowering {
   const PlanGraph::Node& node() const { return to_.plan.nodes[static_cast<size_t>(index_)]; }
   Value input(int i) const { return node().inputs[static_cast<size_t>(i)]; }
   void SetHome(Value value, const onednn::MemoryDesc& desc, Slot slot);
+  absl::StatusOr<Slot> ConvertParameter(Value value, const onednn::MemoryDesc& wanted,
+                                        const onednn::MemoryDesc& seen_as);
   // The slot that has `value` in this layout already, or −1.
   Slot Converted(Value value, const onednn::MemoryDesc& desc) const;
   // Where the gradient that this value is goes in the slab, if memory of this layout may lie there.

@@ -13,9 +13,9 @@ using onednn::MemoryDesc;
 class ReorderPacker final : public Packer {
  public:
   static absl::StatusOr<std::unique_ptr<Packer>> Make(const onednn::Primitive& reorder,
-                                                      const float* values, void* packed) {
+                                                      const void* values, void* packed) {
     Buffer scratch(reorder.scratchpad_bytes());
-    std::vector<onednn::Execution::Argument> arguments = {{Arg::kSrc, const_cast<float*>(values)},
+    std::vector<onednn::Execution::Argument> arguments = {{Arg::kSrc, const_cast<void*>(values)},
                                                           {Arg::kDst, packed}};
     if (scratch.bytes() > 0) {
       arguments.push_back({Arg::kScratchpad, scratch.data()});
@@ -35,15 +35,25 @@ class ReorderPacker final : public Packer {
   onednn::Execution execution_;
 };
 
+// Layouts have no name to compare, so their binary form is the key.
+std::string KeyOf(const MemoryDesc& wanted, const MemoryDesc& seen_as) {
+  return absl::StrCat(onednn::LayoutKey(seen_as), ">", onednn::LayoutKey(wanted));
+}
+
 }  // namespace
+
+bool IsConvertedAtUse(const ParameterStore& store, ParameterId id, const MemoryDesc& wanted,
+                      const MemoryDesc& seen_as) {
+  constexpr int64_t kMostCopied = int64_t{16} << 20;
+  return store.borrowed(id) != nullptr && !store.HasPacked(id, KeyOf(wanted, seen_as)) &&
+         store.packed_bytes(/*borrowed_only=*/true) + wanted.bytes() > kMostCopied;
+}
 
 absl::StatusOr<void*> PackedCopy(ParameterStore& store, ParameterId id, const MemoryDesc& wanted,
                                  const MemoryDesc& seen_as) {
-  // Layouts have no name to compare, so their binary form is the key.
-  const std::string key = absl::StrCat(onednn::LayoutKey(seen_as), ">", onednn::LayoutKey(wanted));
   return store.Packed(
-      id, key, wanted.bytes(),
-      [&](const float* values, void* packed) -> absl::StatusOr<std::unique_ptr<Packer>> {
+      id, KeyOf(wanted, seen_as), wanted.bytes(),
+      [&](const void* values, void* packed) -> absl::StatusOr<std::unique_ptr<Packer>> {
         HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder,
                               onednn::MakeReorder(seen_as, wanted));
         return ReorderPacker::Make(reorder, values, packed);

@@ -6,6 +6,13 @@
 
 namespace hone::engine {
 
+// What a file holds is not copied whole into memory. A borrowed parameter is read in place by who
+// takes it as it lies there, in its type and row major. For others it is packed once, as all are,
+// while such copies take 16 MiB together; beyond that it is converted where it is read, into the
+// arena, anew for each node. The bits are the same.
+bool IsConvertedAtUse(const ParameterStore& store, ParameterId id, const onednn::MemoryDesc& wanted,
+                      const onednn::MemoryDesc& seen_as);
+
 // The store's copy of a parameter in the layout `wanted`; `seen_as` describes the parameter's own
 // memory. Made if it is not there; the store keeps it up to date.
 absl::StatusOr<void*> PackedCopy(ParameterStore& store, ParameterId id,

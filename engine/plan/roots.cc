@@ -23,7 +23,7 @@ absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& sto
     for (const auto& [buffer, value] : request.graph->updates()) {
       HONE_ASSIGN_OR_RETURN(const ParameterId id,
                             store.Find(request.graph->node(buffer.node).parameter.name));
-      roots.updates.push_back({id, store.values(id).data(), value});
+      roots.updates.push_back({id, store.mutable_values(id).f32().data(), value});
     }
   }
   return roots;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/tasks/table.h"
@@ -12,6 +13,36 @@ namespace {
 using nlohmann::json;
 
 constexpr int kVersion = 1;
+constexpr absl::string_view kSha256 = "sha256:";
+
+checkpoint::TensorToWrite TensorOf(const ParameterStore& store, ParameterId id) {
+  const ConstParameterView values = store.values(id);
+  return {.name = store.spec(id).name,
+          .shape = values.shape,
+          .data = values.data,
+          .dtype = values.dtype == DType::kBf16 ? checkpoint::FileDType::kBf16
+                                                : checkpoint::FileDType::kF32};
+}
+
+// A parameter that the file does not hold itself must be lent now by the file that lent it then.
+absl::Status CheckLender(const checkpoint::SafetensorsFile& file, const ParameterStore& store,
+                         ParameterId id) {
+  const auto named = file.metadata().find(store.spec(id).name);
+  if (named == file.metadata().end() || !absl::StartsWith(named->second, kSha256)) {
+    return absl::OkStatus();
+  }
+  const std::string wanted = named->second.substr(kSha256.size());
+  const BorrowedValues* values = store.borrowed(id);
+  if (values != nullptr && values->sha256 == wanted) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      file.path(), ": the values of ", store.spec(id).name,
+      " are those of the file with the SHA-256 ", wanted, ", which must be there again; ",
+      values == nullptr ? "none is given"
+                        : absl::StrCat(values->path, " has ", values->sha256)));
+}
+
 }  // namespace
 
 std::string ToJson(const ModelFile& file) {
@@ -51,25 +82,48 @@ absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text) {
 std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store) {
   std::vector<checkpoint::TensorToWrite> tensors;
   for (ParameterId id = 0; id < store.size(); ++id) {
-    if (store.spec(id).role == ParameterRole::kTransient) {
-      continue;
+    if (store.spec(id).role != ParameterRole::kTransient) {
+      tensors.push_back(TensorOf(store, id));
     }
-    tensors.push_back({.name = store.spec(id).name,
-                       .shape = store.spec(id).shape,
-                       .data = store.values(id).data()});
   }
   return tensors;
 }
 
+StoredModel OwnTensors(const ParameterStore& store) {
+  StoredModel stored;
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    if (const BorrowedValues* values = store.borrowed(id); values != nullptr) {
+      stored.metadata[store.spec(id).name] = absl::StrCat(kSha256, values->sha256);
+    } else if (store.spec(id).role != ParameterRole::kTransient) {
+      stored.tensors.push_back(TensorOf(store, id));
+    }
+  }
+  return stored;
+}
+
 absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store) {
   for (ParameterId id = 0; id < store.size(); ++id) {
-    if (store.spec(id).role == ParameterRole::kTransient) {
-      continue;
+    if (store.spec(id).role != ParameterRole::kTransient) {
+      HONE_RETURN_IF_ERROR(CheckLender(file, store, id));
     }
-    HONE_RETURN_IF_ERROR(file.Read(store.spec(id).name, store.spec(id).shape, store.values(id)));
+    if (store.spec(id).role != ParameterRole::kTransient && store.borrowed(id) == nullptr) {
+      HONE_RETURN_IF_ERROR(ReadParameter(file, store.spec(id).name, store, id));
+    }
   }
   store.MarkChanged();
   store.RefreshAll();
+  return absl::OkStatus();
+}
+
+absl::Status ReadParameter(const checkpoint::SafetensorsFile& file, absl::string_view name,
+                           ParameterStore& store, ParameterId id) {
+  const ParameterView values = store.mutable_values(id);
+  if (values.dtype == DType::kF32) {
+    return file.Read(name, values.shape, values.f32());
+  }
+  std::vector<float> wide(static_cast<size_t>(values.shape.elements()));
+  HONE_RETURN_IF_ERROR(file.Read(name, values.shape, wide));
+  values.CopyFrom(wide);
   return absl::OkStatus();
 }
 

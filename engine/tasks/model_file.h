@@ -31,7 +31,22 @@ absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text);
 // Every parameter and buffer, in the store's order. Points into the store.
 std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store);
 
+// What a checkpoint holds of them: those that lie in a file are named in its metadata instead, by the
+// SHA-256 of that file, {"encoder.weight": "sha256:ab…"}.
+struct StoredModel {
+  std::vector<checkpoint::TensorToWrite> tensors;
+  std::map<std::string, std::string> metadata = {{"producer", "hone"}};
+};
+StoredModel OwnTensors(const ParameterStore& store);
+
+// One parameter from a file, under a name there; rounded where it is kept in bf16. INVALID_ARGUMENT
+// if its shape is another, NOT_FOUND if it is not there.
+absl::Status ReadParameter(const checkpoint::SafetensorsFile& file, absl::string_view name,
+                           ParameterStore& store, ParameterId id);
+
 // Parameters and buffers from a file; INVALID_ARGUMENT where names or shapes are not the model's.
+// FAILED_PRECONDITION where the file names another one that holds a parameter, and the store has it
+// not from there.
 absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store);
 
 }  // namespace hone::engine::tasks

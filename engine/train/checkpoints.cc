@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -43,6 +44,15 @@ bool AllFinite(std::span<const float> values) {
   return std::ranges::all_of(values, [](float x) { return std::isfinite(x); });
 }
 
+bool AllFinite(const ConstParameterView& view) {
+  if (view.dtype == DType::kF32) {
+    return AllFinite(view.f32());
+  }
+  const auto* begin = static_cast<const uint16_t*>(view.data);
+  return std::all_of(begin, begin + view.shape.elements(),
+                     [](uint16_t x) { return std::isfinite(FromBf16(x)); });
+}
+
 }  // namespace
 
 std::string CheckpointRoot(const tasks::TrainingConfig& config) {
@@ -52,7 +62,8 @@ std::string CheckpointRoot(const tasks::TrainingConfig& config) {
 absl::Status CheckFinite(const Programs& programs) {
   const ParameterStore& store = programs.store();
   for (ParameterId id = 0; id < store.size(); ++id) {
-    if (!AllFinite(store.values(id))) {
+    const ConstParameterView values = store.values(id);
+    if (store.borrowed(id) == nullptr && !AllFinite(values)) {
       return absl::OutOfRangeError(
           absl::StrCat(store.spec(id).name, " holds a value that is NaN or infinite"));
     }
@@ -70,9 +81,10 @@ absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const tasks::Traini
                                                              const Programs& programs,
                                                              const checkpoint::RunState& state) {
   HONE_RETURN_IF_ERROR(CheckFinite(programs));
+  tasks::StoredModel model = tasks::OwnTensors(programs.store());
   checkpoint::CheckpointContents contents{.state = state,
-                                          .model = tasks::ModelTensors(programs.store()),
-                                          .model_metadata = {{"producer", "hone"}},
+                                          .model = std::move(model.tensors),
+                                          .model_metadata = std::move(model.metadata),
                                           .optimizer = {}};
   for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
     contents.optimizer.push_back(
@@ -81,7 +93,8 @@ absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const tasks::Traini
   const std::string root = CheckpointRoot(config);
   HONE_ASSIGN_OR_RETURN(checkpoint::WrittenCheckpoint written,
                         checkpoint::WriteCheckpoint(root, contents));
-  checkpoint::Keep keep{.latest = config.checkpoints.keep_latest, .best_step = {}};
+  checkpoint::Keep keep{
+      .latest = config.checkpoints.keep_latest, .best_step = {}, .written_step = state.step};
   if (state.best.has_value()) {
     keep.best_step = state.best->step;
   }
@@ -101,14 +114,15 @@ absl::Status RestoreCheckpoint(const checkpoint::Checkpoint& checkpoint, Program
 
 int64_t CheckpointBytes(const Programs& programs) {
   constexpr int64_t kHeaders = 4096;
-  int64_t elements = 0;
-  for (ParameterId id = 0; id < programs.store().size(); ++id) {
-    elements += programs.store().spec(id).shape.elements();
+  const ParameterStore& store = programs.store();
+  int64_t bytes = kHeaders;
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    bytes += store.borrowed(id) == nullptr ? store.values(id).bytes() : 0;
   }
   for (const OptimizerTensor& tensor : OptimizerTensors(programs)) {
-    elements += tensor.shape.elements();
+    bytes += tensor.shape.elements() * static_cast<int64_t>(sizeof(float));
   }
-  return elements * static_cast<int64_t>(sizeof(float)) + kHeaders;
+  return bytes;
 }
 
 }  // namespace hone::engine::train

@@ -263,7 +263,7 @@ absl::Status FillStore(const Net& net, int shards, ParameterStore& store) {
   store.Initialize(1);
   for (const nlohmann::json& parameter : Golden(net)["parameters"]) {
     HONE_ASSIGN_OR_RETURN(const ParameterId id, store.Find(parameter["name"].get<std::string>()));
-    const std::span<float> values = store.values(id);
+    const std::span<float> values = store.mutable_values(id).f32();
     for (size_t i = 0; i < values.size(); ++i) {
       values[i] = Start(parameter, static_cast<int64_t>(i));
     }
@@ -318,7 +318,7 @@ absl::StatusOr<Step> ByProgram(const Net& net, int threads, int shards) {
   }
   for (const nlohmann::json& parameter : golden["parameters"]) {
     HONE_ASSIGN_OR_RETURN(const ParameterId id, store.Find(parameter["name"].get<std::string>()));
-    std::vector<double>& sum = step.gradients.emplace_back(store.values(id).size());
+    std::vector<double>& sum = step.gradients.emplace_back(store.values(id).f32().size());
     for (int k = 0; k < shards; ++k) {
       const std::span<const float> part = store.gradients(id, k);
       for (size_t i = 0; i < sum.size(); ++i) {

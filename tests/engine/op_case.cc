@@ -258,7 +258,8 @@ absl::StatusOr<CaseResult> RunProgram(const BuiltCase& built, DType compute, int
   }
   store.Allocate(1);
   for (ParameterId id = 0; id < store.size(); ++id) {
-    std::ranges::copy(built.builder.numbers.at(store.spec(id).name), store.values(id).begin());
+    std::ranges::copy(built.builder.numbers.at(store.spec(id).name),
+                      store.mutable_values(id).f32().begin());
   }
   store.MarkChanged();
   HONE_ASSIGN_OR_RETURN(const CaseRequest what, CaseRequest::Make(built, asked, store));

@@ -104,7 +104,7 @@ TEST(Program, SeesChangedParametersAfterTheStoreIsRefreshed) {
   const auto bound = BoundProgram::Make(net.Prediction(), store);
   ASSERT_THAT(bound, IsOk());
   ASSERT_GT(store.packed_bytes(), 0);
-  for (float& value : store.values(*store.Find("conv2.weight"))) {
+  for (float& value : store.mutable_values(*store.Find("conv2.weight")).f32()) {
     value *= -2;
   }
   store.MarkChanged();
@@ -113,7 +113,7 @@ TEST(Program, SeesChangedParametersAfterTheStoreIsRefreshed) {
   ASSERT_THAT(bound->program.Run({}), IsOk());
 
   ParameterStore other = *StoreOf(net.graph);
-  for (float& value : other.values(*other.Find("conv2.weight"))) {
+  for (float& value : other.mutable_values(*other.Find("conv2.weight")).f32()) {
     value *= -2;
   }
   const auto fresh = BoundProgram::Make(net.Prediction(), other);
@@ -131,7 +131,7 @@ TEST(Program, RunsWithOldCopiesUntilTheStoreIsRefreshed) {
   GiveExamples(bound->program, 0, 4);
   ASSERT_THAT(bound->program.Run({}), IsOk());
   const std::vector<float> before = Fetched(bound->program, 40);
-  std::ranges::fill(store.values(*store.Find("conv2.weight")), 0.0f);
+  std::ranges::fill(store.mutable_values(*store.Find("conv2.weight")).f32(), 0.0f);
   store.MarkChanged();
   GiveExamples(bound->program, 0, 4);
   ASSERT_THAT(bound->program.Run({}), IsOk());

@@ -51,7 +51,7 @@ std::vector<float> Append(const Program& program, int32_t position, std::vector<
 ParameterStore ZeroStore(const Graph& graph) {
   ParameterStore store = *StoreOf(graph);
   for (ParameterId id = 0; id < store.size(); ++id) {
-    std::ranges::fill(store.values(id), 0.0f);
+    std::ranges::fill(store.mutable_values(id).f32(), 0.0f);
   }
   return store;
 }
@@ -84,7 +84,7 @@ TEST(State, IsWrittenInPlaceWithoutACopyOfTheRest) {
   request.fetch = {cache.written};
   const auto bound = BoundProgram::Make(request, store);
   ASSERT_THAT(bound, IsOk());
-  EXPECT_EQ(bound->program.fetched(0), store.values(0).data());
+  EXPECT_EQ(bound->program.fetched(0), store.values(0).data);
   ASSERT_EQ(bound->program.steps().size(), 1u);
   EXPECT_EQ(bound->program.steps()[0].op, "write_at");
   EXPECT_THAT(bound->program.updated(), ElementsAre(0));
@@ -95,7 +95,7 @@ TEST(State, ThatIsStillReadAsItWasIsNotOverwritten) {
   // Behind the write in the order of the nodes.
   const Value doubled = ScaleBy(cache.graph, cache.state, cache.graph.Constant(2));
   ParameterStore store = ZeroStore(cache.graph);
-  std::ranges::fill(store.values(0), 1.0f);
+  std::ranges::fill(store.mutable_values(0).f32(), 1.0f);
   ProgramRequest request = cache.Request();
   request.fetch = {cache.sums, doubled};
   const auto bound = BoundProgram::Make(request, store);
@@ -103,7 +103,7 @@ TEST(State, ThatIsStillReadAsItWasIsNotOverwritten) {
   EXPECT_THAT(Append(bound->program, 0, {5, 5, 5}), ElementsAre(15, 3, 3, 3));
   EXPECT_THAT(std::span(static_cast<const float*>(bound->program.fetched(1)), 12),
               ::testing::Each(2));
-  EXPECT_THAT(store.values(0).subspan(0, 4), ElementsAre(5, 5, 5, 1));
+  EXPECT_THAT(store.values(0).f32().subspan(0, 4), ElementsAre(5, 5, 5, 1));
 }
 
 TEST(State, RefusesAPositionBehindItsEnd) {
@@ -139,8 +139,10 @@ TEST(State, KeepsItsGraphInOneProgramSoThatShardsDoNotRace) {
 // Counts what it packs.
 class CountingPacker final : public Packer {
  public:
-  CountingPacker(const float* values, void* packed, int* count)
-      : values_(values), packed_(static_cast<float*>(packed)), count_(count) {}
+  CountingPacker(const void* values, void* packed, int* count)
+      : values_(static_cast<const float*>(values)),
+        packed_(static_cast<float*>(packed)),
+        count_(count) {}
   void Pack() const override {
     *packed_ = values_[0];
     ++*count_;
@@ -168,7 +170,7 @@ struct PackedPair {
   }
   float* Copy(ParameterId id, int64_t bytes, int* count) {
     return static_cast<float*>(
-        *store.Packed(id, "copy", bytes, [count](const float* values, void* packed) {
+        *store.Packed(id, "copy", bytes, [count](const void* values, void* packed) {
           return std::make_unique<CountingPacker>(values, packed, count);
         }));
   }
@@ -177,7 +179,7 @@ struct PackedPair {
 TEST(PackedCopies, OfAParameterThatDidNotChangeAreLeftAlone) {
   PackedPair pair;
   pair.store.RefreshAll();
-  pair.store.values(pair.a)[0] = 7;
+  pair.store.mutable_values(pair.a).f32()[0] = 7;
   pair.store.MarkChanged({&pair.a, 1});
   pair.store.RefreshAll();
   EXPECT_EQ(*pair.copy_a, 7);
@@ -194,7 +196,7 @@ TEST(PackedCopies, ThatCannotBeMadeAreNotThere) {
   store.Allocate(1);
   for (int attempt = 0; attempt < 2; ++attempt) {
     EXPECT_THAT(store.Packed(a, "copy", 64,
-                             [](const float*, void*) { return absl::InternalError("refused"); }),
+                             [](const void*, void*) { return absl::InternalError("refused"); }),
                 StatusIs(absl::StatusCode::kInternal, HasSubstr("refused")));
   }
   EXPECT_EQ(store.packed_bytes(), 0);
@@ -204,7 +206,7 @@ TEST(PackedCopies, ThatCannotBeMadeAreNotThere) {
 TEST(PackedCopies, OfABlendedParameterAreStaleWhoeverReadsThem) {
   PackedPair pair;
   pair.store.RefreshAll();
-  pair.store.values(pair.a)[0] = 3;
+  pair.store.mutable_values(pair.a).f32()[0] = 3;
   ASSERT_THAT(pair.store.Copy(pair.a, pair.b), IsOk());
   pair.store.RefreshAll();
   EXPECT_EQ(*pair.copy_b, 3);

@@ -166,7 +166,8 @@ TEST(Program, GivesTheReferencesGradientsOfAWholeNet) {
   const auto reference = Interpret(net.graph, fetch, [&](const Graph::Node& node) {
     DoubleTensor tensor(node.types[0].shape);
     if (node.kind == Graph::Node::Kind::kParameter) {
-      std::ranges::copy(store.values(*store.Find(node.parameter.name)), tensor.values.begin());
+      std::ranges::copy(store.values(*store.Find(node.parameter.name)).f32(),
+                        tensor.values.begin());
     } else if (node.name == "x") {
       std::ranges::copy(pictures, tensor.values.begin());
     } else {
@@ -232,12 +233,12 @@ TEST(Program, MovesRunningStatisticsWhenAskedTo) {
   const auto bound = BoundProgram::Make(
       {.graph = &net.graph, .fetch = {net.y}, .gradients = {}, .update_buffers = true}, store);
   ASSERT_THAT(bound, IsOk());
-  store.values(*store.Find("mean"))[0] = 1;
-  store.values(*store.Find("variance"))[0] = 4;
+  store.mutable_values(*store.Find("mean")).f32()[0] = 1;
+  store.mutable_values(*store.Find("variance")).f32()[0] = 4;
   Give(bound->program, "x", std::vector<float>{2, 4});
   ASSERT_THAT(bound->program.Run({}), IsOk());
-  EXPECT_THAT(store.values(*store.Find("mean")), ElementsAre(1.5f));
-  EXPECT_THAT(store.values(*store.Find("variance")), ElementsAre(3.5f));
+  EXPECT_THAT(store.values(*store.Find("mean")).f32(), ElementsAre(1.5f));
+  EXPECT_THAT(store.values(*store.Find("variance")).f32(), ElementsAre(3.5f));
 }
 
 TEST(Program, LeavesRunningStatisticsAloneWhenNotAskedTo) {
@@ -246,10 +247,10 @@ TEST(Program, LeavesRunningStatisticsAloneWhenNotAskedTo) {
   const auto bound =
       BoundProgram::Make({.graph = &net.graph, .fetch = {net.y}, .gradients = {}}, store);
   ASSERT_THAT(bound, IsOk());
-  store.values(*store.Find("mean"))[0] = 1;
+  store.mutable_values(*store.Find("mean")).f32()[0] = 1;
   Give(bound->program, "x", std::vector<float>{2, 4});
   ASSERT_THAT(bound->program.Run({}), IsOk());
-  EXPECT_THAT(store.values(*store.Find("mean")), ElementsAre(1.0f));
+  EXPECT_THAT(store.values(*store.Find("mean")).f32(), ElementsAre(1.0f));
 }
 
 }  // namespace

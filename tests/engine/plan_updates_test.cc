@@ -42,7 +42,9 @@ struct Pair {
     }
     return fetched;
   }
-  std::span<float> Values(absl::string_view name) { return store.values(*store.Find(name)); }
+  std::span<float> Values(absl::string_view name) {
+    return store.mutable_values(*store.Find(name)).f32();
+  }
 };
 
 TEST(Update, OfTwoBuffersByEachOtherSwapsThem) {

@@ -54,7 +54,7 @@ class TaskTest : public TrainTest {
 
   std::vector<float> Values(const std::string& name) {
     const std::span<const float> values =
-        programs_->store().values(programs_->store().Find(name).value());
+        programs_->store().values(programs_->store().Find(name).value()).f32();
     return {values.begin(), values.end()};
   }
 

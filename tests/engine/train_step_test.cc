@@ -179,7 +179,7 @@ TEST(TrainStep, ClipsTheGradientOfTheMeanLossToTheNormAskedFor) {
 TEST(TrainStep, WithAWeightThatIsNotANumberUpdatesNothing) {
   Trainee trainee(2);
   const Replicas replicas = trainee.Compile(8, 2);
-  trainee.store().values(*trainee.store().Find("dense.bias"))[3] =
+  trainee.store().mutable_values(*trainee.store().Find("dense.bias")).f32()[3] =
       std::numeric_limits<float>::quiet_NaN();
   trainee.store().MarkChanged();
   trainee.store().RefreshAll();
@@ -202,7 +202,7 @@ TEST(TrainStep, RefreshesTheCopiesOfWhatItMovedAlone) {
   Trainee trainee(2, nullptr, "dense.weight");
   int moved = 0, still = 0;
   for (const auto& [name, count] : {std::pair("dense.weight", &moved), {"conv2.weight", &still}}) {
-    const auto make = [&](const float*, void*) { return std::make_unique<CountingPacker>(count); };
+    const auto make = [&](const void*, void*) { return std::make_unique<CountingPacker>(count); };
     ASSERT_THAT(trainee.store().Packed(*trainee.store().Find(name), "counted", 64, make), IsOk());
   }
   const Replicas replicas = trainee.Compile(8, 2);  // refreshes all
@@ -220,11 +220,11 @@ TEST(ParameterStore, BlendsTowardsAnotherParameter) {
       {.name = "target", .shape = {3}, .initializer = {}, .role = ParameterRole::kBuffer});
   const ParameterId other = *store.Declare({.name = "other", .shape = {4}, .initializer = {}});
   store.Allocate(1);
-  std::ranges::fill(store.values(online), 4.0f);
+  std::ranges::fill(store.mutable_values(online).f32(), 4.0f);
   ASSERT_THAT(store.Blend(online, target, 0.25f), IsOk());
-  EXPECT_THAT(store.values(target), Each(1.0f));
+  EXPECT_THAT(store.values(target).f32(), Each(1.0f));
   ASSERT_THAT(store.Copy(online, target), IsOk());
-  EXPECT_THAT(store.values(target), Each(4.0f));
+  EXPECT_THAT(store.values(target).f32(), Each(4.0f));
   EXPECT_THAT(store.Copy(online, other), hone::testing::StatusIs(absl::StatusCode::kInvalidArgument,
                                                                  ::testing::HasSubstr("[3]")));
 }
