@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
-#include "engine/job/pretrained.h"
 #include "engine/job/process_memory.h"
 #include "engine/tasks/table.h"
 #include "engine/train/checkpoints.h"
@@ -37,10 +36,10 @@ double FlopsPerExample(const tasks::TrainingConfig& config, const tasks::DataInf
 // While it trains, or while the data are loaded, whichever needs more. A table has been read by now
 // (Inspect reads it whole), so what that took is in the process's peak.
 int64_t PeakBytes(const Plan& plan, const tasks::DataInfo& info, int64_t accumulated,
-                  bool data_in_memory) {
+                  int64_t borrowed, bool data_in_memory) {
   const int64_t resident = ResidentMemoryBytes();
-  const int64_t training =
-      resident + plan.arena_bytes + accumulated + kRunBytes + (data_in_memory ? 0 : info.bytes);
+  const int64_t training = resident + plan.arena_bytes + accumulated + borrowed + kRunBytes +
+                           (data_in_memory ? 0 : info.bytes);
   const int64_t programs = plan.parameter_bytes - accumulated + plan.optimizer_bytes;
   const int64_t loading = data_in_memory ? 0 : resident - programs + info.loading_bytes;
   return std::max({training, loading, PeakMemoryBytes()});
@@ -60,13 +59,15 @@ double FlopsOf(const Replicas& replicas) {
 
 absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
-                                                            const tasks::Task& task) {
+                                                            const tasks::Task& task,
+                                                            const Pretrained& pretrained) {
   HONE_RETURN_IF_ERROR(train::CheckLength(config, info));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (!config.pretrained.directory.empty()) {
     HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }
-  return train::Programs::Compile(config, info, task);
+  return train::Programs::Compile(config, info, task,
+                                  [&](ParameterStore& store) { return pretrained.LendTo(store); });
 }
 
 Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
@@ -117,8 +118,8 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
   for (const models::LayerSummary& layer : plan.layers) {
     plan.forward_flops_per_example += layer.forward_flops;
   }
-  plan.peak_memory_bytes =
-      PeakBytes(plan, info, programs.accumulated_bytes(config), data_in_memory);
+  plan.peak_memory_bytes = PeakBytes(plan, info, programs.accumulated_bytes(config),
+                                     store.borrowed_bytes(), data_in_memory);
   return plan;
 }
 
@@ -129,8 +130,9 @@ absl::StatusOr<Plan> PlanJob(const tasks::TrainingConfig& config, bool measure, 
   const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config.task);
   HONE_ASSIGN_OR_RETURN(const tasks::DataInfo info, task->InspectExamples(config));
   *phase = Phase::kPlanning;
+  HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
-                        CompileJob(config, info, *task));
+                        CompileJob(config, info, *task, pretrained));
   Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);
   if (measure) {
     const double set_up_seconds = train::SecondsBetween(begin, train::Clock::now());

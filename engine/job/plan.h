@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/job/pretrained.h"
 #include "engine/models/build.h"
 #include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
@@ -63,10 +64,12 @@ struct Plan {
   std::optional<double> step_seconds;  // of one step
 };
 
-// The programs of a run. INVALID_ARGUMENT where job, data, task and an earlier model do not fit.
+// The programs of a run; `pretrained` is the job's and lends them its frozen weights.
+// INVALID_ARGUMENT where job, data, task and an earlier model do not fit.
 absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
-                                                            const tasks::Task& task);
+                                                            const tasks::Task& task,
+                                                            const Pretrained& pretrained);
 
 // Everything but the times. `programs` are compiled and not yet bound; the data set is in the
 // memory of this process already, or not.

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/tasks/model_file.h"
 
 namespace hone::engine::job {
@@ -15,10 +14,16 @@ namespace {
 constexpr char kAll[] = "*";
 
 struct Earlier {
-  checkpoint::Model files;
   tasks::ModelFile description;
   std::vector<models::LayerDescription> kept;
 };
+
+// Null where a program cannot read the type in place.
+std::optional<DType> DTypeOf(checkpoint::FileDType type) {
+  return type == checkpoint::FileDType::kF32    ? std::optional(DType::kF32)
+         : type == checkpoint::FileDType::kBf16 ? std::optional(DType::kBf16)
+                                                : std::nullopt;
+}
 
 std::vector<std::string> NamesOf(const std::vector<models::LayerDescription>& layers) {
   std::vector<std::string> names;
@@ -28,11 +33,12 @@ std::vector<std::string> NamesOf(const std::vector<models::LayerDescription>& la
   return names;
 }
 
-absl::StatusOr<Earlier> Open(const tasks::PretrainedOptions& options) {
-  absl::StatusOr<checkpoint::Model> files = checkpoint::LoadModel(options.directory);
-  HONE_RETURN_IF_ERROR(Annotate(files.status(), "model.pretrained"));
-  Earlier earlier{.files = *std::move(files), .description = {}, .kept = {}};
-  HONE_ASSIGN_OR_RETURN(earlier.description, tasks::ModelFileFromJson(earlier.files.model_json));
+// What model.json tells; the weights are not read.
+absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options) {
+  const absl::StatusOr<std::string> json = checkpoint::LoadModelJson(options.directory);
+  HONE_RETURN_IF_ERROR(Annotate(json.status(), "model.pretrained"));
+  Earlier earlier;
+  HONE_ASSIGN_OR_RETURN(earlier.description, tasks::ModelFileFromJson(*json));
   const std::vector<models::LayerDescription>& layers = earlier.description.model.layers;
   const auto count = static_cast<int64_t>(layers.size());
   if (options.drop_layers < 0 || options.drop_layers >= count) {
@@ -48,7 +54,7 @@ absl::StatusOr<Earlier> Open(const tasks::PretrainedOptions& options) {
 
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
                                                         const models::ModelDescription& head) {
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Open(options));
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
   const std::vector<std::string> names = NamesOf(earlier.kept);
   for (const std::string& name : options.freeze) {
     if (name != kAll && std::ranges::find(names, name) == names.end()) {
@@ -69,7 +75,7 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
 
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info) {
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Open(options));
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
   const data::Preprocessing& was = earlier.description.preprocessing;
   if (was.features() != info.features) {
     return absl::InvalidArgumentError(
@@ -86,21 +92,59 @@ absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
   return absl::OkStatus();
 }
 
-absl::Status LoadPretrained(const tasks::PretrainedOptions& options, ParameterStore& store) {
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Open(options));
+absl::StatusOr<Pretrained> Pretrained::Open(const tasks::PretrainedOptions& options) {
+  Pretrained pretrained;
+  if (options.directory.empty()) {
+    return pretrained;
+  }
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  pretrained.layers_ = NamesOf(earlier.kept);
+  absl::StatusOr<checkpoint::Model> files = checkpoint::LoadModel(options.directory);
+  HONE_RETURN_IF_ERROR(Annotate(files.status(), "model.pretrained"));
+  pretrained.files_ = *std::move(files);
+  return pretrained;
+}
+
+bool Pretrained::Holds(absl::string_view parameter) const {
+  return std::ranges::any_of(layers_, [&](const std::string& layer) {
+    return absl::StartsWith(parameter, absl::StrCat(layer, "."));
+  });
+}
+
+absl::Status Pretrained::LendTo(ParameterStore& store) const {
+  std::shared_ptr<const std::byte> mapped;
   for (ParameterId id = 0; id < store.size(); ++id) {
     const ParameterSpec& spec = store.spec(id);
-    const bool kept = std::ranges::any_of(earlier.kept, [&](const auto& layer) {
-      return absl::StartsWith(spec.name, absl::StrCat(layer.name, "."));
-    });
-    if (kept) {
-      HONE_RETURN_IF_ERROR(Annotate(
-          earlier.files.tensors.Read(spec.name, spec.shape, store.mutable_values(id).f32()),
-          "model.pretrained"));
+    if (spec.role != ParameterRole::kFrozen || !Holds(spec.name)) {
+      continue;
+    }
+    HONE_ASSIGN_OR_RETURN(const checkpoint::FileTensor* tensor, files_->tensors.Find(spec.name));
+    const std::optional<DType> dtype = DTypeOf(tensor->dtype);
+    if (tensor->shape != spec.shape || !dtype.has_value() ||
+        tensor->begin % checkpoint::SizeOf(tensor->dtype) != 0) {
+      continue;  // Load says what is wrong with a shape
+    }
+    if (mapped == nullptr) {
+      HONE_ASSIGN_OR_RETURN(mapped, files_->tensors.Map());
+    }
+    HONE_RETURN_IF_ERROR(store.Borrow(id, {.dtype = *dtype,
+                                           .data = mapped.get() + tensor->begin,
+                                           .memory = mapped,
+                                           .sha256 = files_->tensors_sha256,
+                                           .path = files_->tensors.path()}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Pretrained::Load(ParameterStore& store) const {
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const std::string& name = store.spec(id).name;
+    if (Holds(name) && store.borrowed(id) == nullptr) {
+      HONE_RETURN_IF_ERROR(
+          Annotate(tasks::ReadParameter(files_->tensors, name, store, id), "model.pretrained"));
     }
   }
   store.MarkChanged();
-  store.RefreshAll();
   return absl::OkStatus();
 }
 

@@ -9,7 +9,6 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
-#include "engine/job/pretrained.h"
 #include "engine/job/process_memory.h"
 #include "engine/job/profile.h"
 #include "engine/onednn/primitive.h"
@@ -71,12 +70,14 @@ absl::StatusOr<train::EndReason> Trainer::Run() {
 
   phase_ = Phase::kPlanning;
   observer_.OnProgress("planning", -1);
+  HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config_.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
-                        CompileJob(config_, info, *task));
+                        CompileJob(config_, info, *task, pretrained));
   Started started;
   started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
   HONE_RETURN_IF_ERROR(programs->Bind());
-  HONE_ASSIGN_OR_RETURN(checkpoint::RunState state, StartOrResume(*programs, info, data));
+  HONE_ASSIGN_OR_RETURN(checkpoint::RunState state,
+                        StartOrResume(*programs, pretrained, info, data));
   started.resumed_from_step = state.step;
   started.engine = absl::StrCat(onednn::Description(), ", ", CpuDescription());
   observer_.OnStarted(started);
@@ -123,17 +124,23 @@ absl::StatusOr<FileLock> Trainer::LockFolder() const {
   return lock;
 }
 
+absl::Status Trainer::Start(train::Programs& programs, const Pretrained& pretrained) const {
+  ParameterStore& store = programs.store();
+  store.Initialize(config_.seed,
+                   [&](ParameterId id) { return !pretrained.Holds(store.spec(id).name); });
+  HONE_RETURN_IF_ERROR(pretrained.Load(store));
+  store.RefreshAll();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& programs,
+                                                            const Pretrained& pretrained,
                                                             const tasks::DataInfo& info,
                                                             const data::LoadedData& data) {
   checkpoint::RunState initial = train::InitialState(config_, info);
   initial.data_fingerprint = data.fingerprint;
-  programs.store().Initialize(config_.seed);
-  programs.store().RefreshAll();
-  if (!config_.pretrained.directory.empty()) {
-    HONE_RETURN_IF_ERROR(LoadPretrained(config_.pretrained, programs.store()));
-  }
   if (!config_.resume) {
+    HONE_RETURN_IF_ERROR(Start(programs, pretrained));
     return initial;
   }
   absl::StatusOr<checkpoint::Checkpoint> latest =
@@ -141,6 +148,7 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& pro
   if (absl::IsNotFound(latest.status())) {
     observer_.OnLog(train::Severity::kInfo,
                     "there is no checkpoint yet: the run starts from the beginning");
+    HONE_RETURN_IF_ERROR(Start(programs, pretrained));
     return initial;
   }
   HONE_RETURN_IF_ERROR(latest.status());
@@ -174,6 +182,11 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& pro
                                  ": its numbers will not be, to the last bit, those of a run that "
                                  "was left alone"));
   }
+  // What no file keeps starts anew; all else comes from the checkpoint.
+  ParameterStore& store = programs.store();
+  store.Initialize(config_.seed, [&](ParameterId id) {
+    return store.spec(id).role == ParameterRole::kTransient;
+  });
   HONE_RETURN_IF_ERROR(train::RestoreCheckpoint(*latest, programs));
   return latest->state;
 }

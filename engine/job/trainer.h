@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "engine/base/file_lock.h"
 #include "engine/job/observer.h"
+#include "engine/job/pretrained.h"
 #include "engine/train/loop.h"
 
 namespace hone::engine::job {
@@ -31,7 +32,10 @@ class Trainer {
   int64_t step() const { return step_; }
 
  private:
+  // The parameters as a new run begins with them.
+  absl::Status Start(train::Programs& programs, const Pretrained& pretrained) const;
   absl::StatusOr<checkpoint::RunState> StartOrResume(train::Programs& programs,
+                                                     const Pretrained& pretrained,
                                                      const tasks::DataInfo& info,
                                                      const data::LoadedData& data);
   // The weights of the best epoch, where the run was validated; those at the end, with a warning,

@@ -8,9 +8,11 @@
 
 namespace hone::engine {
 
-int ShardsFor(int64_t batch, int threads, bool needs_whole_batch) {
-  constexpr int64_t kLeastExamples = 8;
-  return threads > 1 && !needs_whole_batch && batch >= kLeastExamples * threads ? threads : 1;
+int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes) {
+  constexpr int64_t kLeastExamples = 8, kMostBytes = int64_t{64} << 20;
+  const bool shards = threads > 1 && !needs_whole_batch && batch >= kLeastExamples * threads &&
+                      SaturatingProduct(gradient_bytes, threads) <= kMostBytes;
+  return shards ? threads : 1;
 }
 
 bool NeedsWholeBatch(const Graph& graph) { return !graph.updates().empty(); }

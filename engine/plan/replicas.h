@@ -28,9 +28,11 @@ struct ReplicaOptions {
 };
 
 // How a batch is best computed: by shapes and threads alone, never by a clock, so that a resumed
-// job computes the same bits. Shards where every thread gets at least 8 examples and one program
-// need not see the whole batch.
-int ShardsFor(int64_t batch, int threads, bool needs_whole_batch);
+// job computes the same bits. Shards where every thread gets at least 8 examples, one program need
+// not see the whole batch, and the slabs of gradients that the shards fill, of so many bytes each,
+// are at most 64 MiB together: each is written and read again by the update, which near the caches
+// is cheaper than joining the team at every product, and for large nets is not, and takes memory.
+int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes);
 // A graph that changes buffers: statistics are those of the whole batch, and shards would race.
 bool NeedsWholeBatch(const Graph& graph);
 

@@ -64,6 +64,7 @@ struct TrainingConfig {
   std::optional<EarlyStopping> early_stopping;
   CheckpointPolicy checkpoints;
   int64_t layer_statistics_every = 50;  // 0: off
+  int64_t memory_bytes = 0;             // that the run may take; 0: what there is
 
   std::string run_directory;  // checkpoints/ and model/ are made in it
   bool resume = false;        // from the newest whole checkpoint there, if there is one

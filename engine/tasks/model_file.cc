@@ -39,8 +39,7 @@ absl::Status CheckLender(const checkpoint::SafetensorsFile& file, const Paramete
   return absl::FailedPreconditionError(absl::StrCat(
       file.path(), ": the values of ", store.spec(id).name,
       " are those of the file with the SHA-256 ", wanted, ", which must be there again; ",
-      values == nullptr ? "none is given"
-                        : absl::StrCat(values->path, " has ", values->sha256)));
+      values == nullptr ? "none is given" : absl::StrCat(values->path, " has ", values->sha256)));
 }
 
 }  // namespace

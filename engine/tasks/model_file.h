@@ -31,8 +31,8 @@ absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text);
 // Every parameter and buffer, in the store's order. Points into the store.
 std::vector<checkpoint::TensorToWrite> ModelTensors(const ParameterStore& store);
 
-// What a checkpoint holds of them: those that lie in a file are named in its metadata instead, by the
-// SHA-256 of that file, {"encoder.weight": "sha256:ab…"}.
+// What a checkpoint holds of them: those that lie in a file are named in its metadata instead, by
+// the SHA-256 of that file, {"encoder.weight": "sha256:ab…"}.
 struct StoredModel {
   std::vector<checkpoint::TensorToWrite> tensors;
   std::map<std::string, std::string> metadata = {{"producer", "hone"}};

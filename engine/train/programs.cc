@@ -56,7 +56,8 @@ std::vector<tasks::BatchShape> ShapesOf(int64_t examples,
 
 absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
-                                                            const tasks::Task& task) {
+                                                            const tasks::Task& task,
+                                                            const Lend& lend) {
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (info.train < 1) {
     return absl::InvalidArgumentError("the training part of the data is empty");
@@ -73,12 +74,17 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
     p->training_rows_ = {{p->buckets_.back(), info.train}};
   }
   HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
-  HONE_RETURN_IF_ERROR(p->CheckMemory(config, p->shards_));
+  const int64_t available = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemoryBytes();
+  if (lend) {
+    HONE_RETURN_IF_ERROR(lend(p->store_));
+  }
+  HONE_RETURN_IF_ERROR(p->CheckMemory(config, available));
   p->store_.Allocate(p->shards_);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileEvaluation(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileForwards(config, info, task));
+  HONE_RETURN_IF_ERROR(p->CheckMemory(config, available));
   return p;
 }
 
@@ -103,6 +109,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
                                          const tasks::DataInfo& info, const tasks::Task& task) {
   const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
   absl::flat_hash_set<ParameterId> moved;
+  bool all_need_whole_batch = true;
   for (const tasks::UpdateSpec& spec : task.updates()) {
     CompiledUpdate update{.spec = spec};
     if (spec.every < 1) {
@@ -113,10 +120,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
                           BuildTraining(config, info, task, updates_.size(), nullptr, shape));
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
-    for (const tasks::BatchShape& wanted :
-         ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
-      shards_ = std::max(shards_, ShardsFor(wanted.batch, config.threads, NeedsWholeBatch(graph)));
-    }
+    all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
     for (const Graph::Node& node : graph.nodes()) {
       if (node.kind != Graph::Node::Kind::kParameter ||
           node.parameter.role != ParameterRole::kTrainable ||
@@ -143,6 +147,11 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     }
     updates_.push_back(std::move(update));
   }
+  for (const tasks::BatchShape& wanted :
+       ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
+    shards_ = std::max(shards_, ShardsFor(wanted.batch, config.threads, all_need_whole_batch,
+                                          gradient_slab_bytes()));
+  }
   for (const tasks::ForwardSpec& spec : task.forwards(config)) {
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
     HONE_RETURN_IF_ERROR(built.built.graph->status());
@@ -160,10 +169,12 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   return tasks::CheckRules(config.parameter_rules, names);
 }
 
-// Before any of it is touched: a plan of a net that cannot be had must not be killed for it.
-absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int shards) const {
+// Before any of it is touched: a plan of a net that cannot be had must not be killed for it. The
+// arenas are known when all is compiled, so that it is asked twice.
+absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int64_t available) const {
   // Saturating, as all these sums are.
-  int64_t bytes = SaturatingSum(store_.SlabBytes(shards), accumulated_bytes(config));
+  int64_t bytes = SaturatingSum(SaturatingSum(store_.SlabBytes(shards_), store_.borrowed_bytes()),
+                                accumulated_bytes(config));
   for (const CompiledUpdate& update : updates_) {
     for (const TrainedParameter& trained : update.trained) {
       const auto states = static_cast<int64_t>(optim::StateNames(update.options(config)).size());
@@ -171,14 +182,23 @@ absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int shar
                                                      states * int64_t{sizeof(float)}));
     }
   }
-  const int64_t available = AvailableMemoryBytes();
+  const int64_t weights = bytes, values = SaturatingSum(arena_bytes(), store_.packed_bytes());
+  bytes = SaturatingSum(weights, values);
   if (bytes <= available) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("model.layers: the weights, their gradients and the optimizer's state need ",
-                   (bytes >> 20) + 1, " MiB of memory, there are ", available >> 20,
-                   " MiB; smaller layers, or an optimizer with less state (sgd), may help"));
+  if (weights > available) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.layers: the weights, their gradients and the optimizer's state need ",
+                     (weights >> 20) + 1, " MiB of memory, there are ", available >> 20,
+                     " MiB; smaller layers, or an optimizer with less state (sgd), may help"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "training.batch_size: with ", config.batch_size, " examples, what lies between the layers ",
+      "needs ", (values >> 20) + 1, " MiB of memory beside ", (weights >> 20) + 1,
+      " MiB for the weights, their gradients and the optimizer's state; there are ",
+      available >> 20, " MiB; a smaller batch (with accumulate_batches, if it is to count as one) ",
+      "may help"));
 }
 
 absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
@@ -214,7 +234,8 @@ absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const 
                                      std::vector<ShapePrograms>& shapes) {
   for (const tasks::BatchShape& shape : wanted) {
     HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build(shape));
-    const int shards = ShardsFor(shape.batch, config.threads, NeedsWholeBatch(*whole.built.graph));
+    const int shards = ShardsFor(shape.batch, config.threads, NeedsWholeBatch(*whole.built.graph),
+                                 whole.built.request.gradients.empty() ? 0 : gradient_slab_bytes());
     const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
       HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, build({n, shape.bucket}));
       return std::move(graph.built);
@@ -299,9 +320,8 @@ int64_t Programs::arena_bytes() const {
 }
 
 int64_t Programs::accumulated_bytes(const tasks::TrainingConfig& config) const {
-  const int64_t slab = store_.SlabBytes(1) - store_.SlabBytes(0);
   return config.accumulate_batches > 1
-             ? SaturatingProduct(slab, static_cast<int64_t>(updates_.size()))
+             ? SaturatingProduct(gradient_slab_bytes(), static_cast<int64_t>(updates_.size()))
              : 0;
 }
 

@@ -48,6 +48,10 @@ struct CompiledForward {
   Program program;
 };
 
+// Lends the store values that lie in files, when all parameters are declared and none has memory
+// yet.
+using Lend = std::function<absl::Status(ParameterStore& store)>;
+
 // Everything compiled that a run needs, over one store: the parameters, the updates of a step, the
 // evaluation programs and those of the task; all of them share one arena for each shard. Points
 // into itself, so it is not moved. Not thread safe.
@@ -57,7 +61,8 @@ class Programs final : public tasks::TaskPrograms {
   // where model, task and data do not fit.
   static absl::StatusOr<std::unique_ptr<Programs>> Compile(const tasks::TrainingConfig& config,
                                                            const tasks::DataInfo& info,
-                                                           const tasks::Task& task);
+                                                           const tasks::Task& task,
+                                                           const Lend& lend = {});
   Programs(const Programs&) = delete;
   Programs& operator=(const Programs&) = delete;
 
@@ -104,7 +109,8 @@ class Programs final : public tasks::TaskPrograms {
   Programs() = default;
   absl::Status DeclareParameters(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                                  const tasks::Task& task);
-  absl::Status CheckMemory(const tasks::TrainingConfig& config, int shards) const;
+  absl::Status CheckMemory(const tasks::TrainingConfig& config, int64_t available) const;
+  int64_t gradient_slab_bytes() const { return store_.SlabBytes(1) - store_.SlabBytes(0); }
   absl::Status MakeOptimizers(const tasks::TrainingConfig& config);
   absl::Status CompileTraining(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                                const tasks::Task& task);

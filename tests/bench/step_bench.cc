@@ -142,7 +142,7 @@ absl::StatusOr<BuiltGraph> BuildNet(absl::string_view net, int64_t batch, Parame
 class Trainer {
  public:
   explicit Trainer(const BenchOptions& options)
-      : options_(options), shards_(ShardsFor(options.batch, kThreads, false)) {}
+      : options_(options), shards_(ShardsFor(options.batch, kThreads, false, /*gradient_bytes=*/0)) {}
 
   absl::Status Prepare() {
     const auto build = [this](int64_t batch) { return BuildNet(options_.net, batch, store_); };

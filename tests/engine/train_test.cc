@@ -187,6 +187,16 @@ TEST_F(TrainTest, ANetLargerThanTheMemoryIsRefusedBeforeItIsAllocated) {
   EXPECT_EQ(phase_, job::Phase::kPlanning);
 }
 
+TEST_F(TrainTest, ABatchWhoseValuesDoNotFitBesideTheWeightsIsRefusedBeforeItIsAllocated) {
+  tasks::TrainingConfig config = Points();
+  config.batch_size = 64;
+  config.model.layers = {DenseLayer(2000, kRelu), DenseLayer(3)};
+  config.memory_bytes = int64_t{1} << 20;
+  EXPECT_THAT(Run(config).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("training.batch_size")));
+  EXPECT_EQ(phase_, job::Phase::kPlanning);
+}
+
 TEST_F(TrainTest, AProfileHasEveryPartOfAStepAndASumByOp) {
   tasks::TrainingConfig config = Pictures();
   const std::string without = [&] {

@@ -1,0 +1,34 @@
+#include <gtest/gtest.h>
+
+#include "engine/plan/replicas.h"
+
+// When a batch is computed in parts side by side: a rule of shapes and threads.
+namespace hone::engine {
+namespace {
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+TEST(ShardsFor, GivesEachThreadItsPartOfALargeEnoughBatch) {
+  EXPECT_EQ(ShardsFor(16, 2, false, kMiB), 2);
+  EXPECT_EQ(ShardsFor(15, 2, false, kMiB), 1);
+  EXPECT_EQ(ShardsFor(64, 8, false, kMiB), 8);
+}
+
+TEST(ShardsFor, LeavesAnUndividedBatchToTheTeam) {
+  EXPECT_EQ(ShardsFor(128, 2, true, kMiB), 1);
+  EXPECT_EQ(ShardsFor(128, 1, false, kMiB), 1);
+}
+
+TEST(ShardsFor, CountsTheBytesOfAllSlabs) {
+  EXPECT_EQ(ShardsFor(128, 2, false, 32 * kMiB), 2);
+  EXPECT_EQ(ShardsFor(128, 2, false, 32 * kMiB + 64), 1);
+  EXPECT_EQ(ShardsFor(128, 8, false, 8 * kMiB), 8);
+  EXPECT_EQ(ShardsFor(128, 8, false, 9 * kMiB), 1);
+}
+
+TEST(ShardsFor, OfANetWithoutGradientsLooksAtTheBatchAlone) {
+  EXPECT_EQ(ShardsFor(256, 2, false, 0), 2);
+}
+
+}  // namespace
+}  // namespace hone::engine
