@@ -85,7 +85,7 @@ Slot NodeLowering::Output(int i, const MemoryDesc& desc) {
 
 Slot NodeLowering::OutputInPlace(int i, const MemoryDesc& desc, int in) {
   const Value value = {index_, i};
-  const Slot slot = Converted(input(in), desc);
+  const Slot slot = Converted(input(in), desc, to_.home(input(in)).desc);
   if (slot < 0 || !to_.placement.MayOverwrite(slot, value)) {
     return Output(i, desc);
   }
@@ -122,7 +122,7 @@ void NodeLowering::Emit(absl::string_view label, BindFunction bind) {
 absl::StatusOr<Slot> NodeLowering::Convert(Value value, const MemoryDesc& wanted,
                                            const MemoryDesc& seen_as) {
   Placement& placement = to_.placement;
-  if (const Slot known = Converted(value, wanted); known >= 0) {
+  if (const Slot known = Converted(value, wanted, seen_as); known >= 0) {
     return placement.Use(known);
   }
   const PlanGraph::Node& producer = to_.plan.nodes[static_cast<size_t>(value.node)];
@@ -133,7 +133,7 @@ absl::StatusOr<Slot> NodeLowering::Convert(Value value, const MemoryDesc& wanted
   const Slot slot = placement.New(wanted.bytes());
   placement.Put(value, slot);
   EmitReorder(reorder, placement.Use(to_.home(value).slot), slot);
-  to_.home(value).copies.emplace_back(wanted, slot);
+  to_.home(value).copies.push_back({wanted, seen_as, slot});
   return placement.Use(slot);
 }
 
@@ -156,8 +156,8 @@ absl::StatusOr<Slot> NodeLowering::ConvertParameter(Value value, const MemoryDes
     return placement.Use(slot);
   }
   HONE_ASSIGN_OR_RETURN(void* packed, PackedCopy(to_.store, id, wanted, there));
-  home.copies.emplace_back(wanted, placement.Fixed(packed));
-  return home.copies.back().second;
+  home.copies.push_back({wanted, seen_as, placement.Fixed(packed)});
+  return home.copies.back().slot;
 }
 
 // Mostly a few numbers: a primitive would wake every thread for them.
@@ -182,14 +182,16 @@ void NodeLowering::SetHome(Value value, const MemoryDesc& desc, Slot slot) {
   to_.placement.Put(value, slot);
 }
 
-Slot NodeLowering::Converted(Value value, const MemoryDesc& desc) const {
+Slot NodeLowering::Converted(Value value, const MemoryDesc& wanted,
+                             const MemoryDesc& seen_as) const {
   const Home& home = to_.home(value);
-  if (home.desc == desc && !home.kept_dtype.has_value()) {
+  if (wanted == seen_as && !home.kept_dtype.has_value()) {
     return home.slot;
   }
-  const auto known =
-      std::ranges::find(home.copies, desc, [](const auto& copy) { return copy.first; });
-  return known == home.copies.end() ? Slot{-1} : known->second;
+  const auto known = std::ranges::find_if(home.copies, [&](const Home::Copy& copy) {
+    return copy.wanted == wanted && copy.seen_as == seen_as;
+  });
+  return known == home.copies.end() ? Slot{-1} : known->slot;
 }
 
 void* NodeLowering::SlabPlace(Value value, const MemoryDesc& desc) const {

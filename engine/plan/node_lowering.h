@@ -10,11 +10,19 @@
 
 namespace hone::engine {
 
-// Where a value is: the slot and layout that its producer chose, and copies in other layouts.
+// Where a value is: the slot and layout that its producer chose, and copies in other layouts. A
+// copy is known by what its reader took the memory for as well: a square matrix and its transpose
+// have the same layout and other bytes.
 struct Home {
+  struct Copy {
+    onednn::MemoryDesc wanted;
+    onednn::MemoryDesc seen_as;
+    Slot slot;
+  };
+
   onednn::MemoryDesc desc;
   Slot slot = -1;
-  std::vector<std::pair<onednn::MemoryDesc, Slot>> copies;
+  std::vector<Copy> copies;
   // In the slot, if it is another than that of `desc`: a parameter kept in bf16.
   std::optional<DType> kept_dtype;
 };
@@ -90,7 +98,8 @@ class NodeLowering final : public Lowering {
   absl::StatusOr<Slot> ConvertParameter(Value value, const onednn::MemoryDesc& wanted,
                                         const onednn::MemoryDesc& seen_as);
   // The slot that has `value` in this layout already, or −1.
-  Slot Converted(Value value, const onednn::MemoryDesc& desc) const;
+  Slot Converted(Value value, const onednn::MemoryDesc& wanted,
+                 const onednn::MemoryDesc& seen_as) const;
   // Where the gradient that this value is goes in the slab, if memory of this layout may lie there.
   void* SlabPlace(Value value, const onednn::MemoryDesc& desc) const;
   void AddStep(absl::string_view op, absl::string_view label, const Cost& cost, BindFunction bind);
