@@ -30,24 +30,27 @@ inline absl::Status CheckNotEmpty(absl::string_view what, const Shape& shape) {
   return absl::OkStatus();
 }
 
-// The element type of what lies between products: f32, or bf16 when computing in bf16.
-inline DType ActivationDType(const TensorType& type) {
-  return type.dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
-}
-
 // How many elements memory of this desc holds, padding included.
 inline int64_t FlatElements(const onednn::MemoryDesc& desc) {
   return desc.bytes() / SizeOf(desc.type().dtype);
 }
 
-// A desc that elementwise loops may run over as flat memory: `desc` itself, or row major where
-// padding would be touched by a function that does not keep zero.
-inline onednn::MemoryDesc FlatDesc(const onednn::MemoryDesc& desc, bool keeps_zero) {
-  const DType dtype = ActivationDType(desc.type());
+// A desc of elements of `dtype` that elementwise loops may run over as flat memory: `desc` itself
+// if they are its own, or row major, also where padding would be touched by a function that does
+// not keep zero.
+inline onednn::MemoryDesc FlatDesc(const onednn::MemoryDesc& desc, DType dtype, bool keeps_zero) {
   if (desc.type().dtype == dtype && (keeps_zero || !desc.has_padding())) {
     return desc;
   }
   return onednn::MemoryDesc::Plain({desc.type().shape, dtype});
+}
+
+// Of two inputs of one shape, the one in whose layout an elementwise op of both works: the first
+// that has the result's element type already.
+inline int LeadingInput(const Lowering& l) {
+  return l.desc(0).type().dtype != l.output_dtype(0) && l.desc(1).type().dtype == l.output_dtype(0)
+             ? 1
+             : 0;
 }
 
 // Among how many threads it pays to share work on so many elements: where each gets some

@@ -152,6 +152,8 @@ Cost Op::EstimateCost(std::span<const TensorType> in, std::span<const TensorType
   return cost;
 }
 
+Precision Op::precision(int) const { return {}; }
+
 std::shared_ptr<const Op> Op::WithActivation(kernels::ActivationKind) const { return nullptr; }
 
 }  // namespace hone::engine

@@ -64,6 +64,7 @@ class Subprogram {
 // - Memory that holds more than the elements (MemoryDesc::has_padding) is zero there and is left
 //   so: products run over it. Who writes such a layout keeps zero where the inputs are zero, or
 //   asks for another layout (FlatDesc in dims.h).
+// - A real output has the element type output_dtype(i); a plan in which it does not is INTERNAL.
 // - Every wanted output is given a place exactly once; one that is not wanted may be left out.
 class Lowering {
  public:
@@ -75,8 +76,10 @@ class Lowering {
   virtual absl::string_view name() const = 0;
   // As many as the steps may use.
   virtual int threads() const = 0;
-  // f32, or bf16 for products and what lies between them.
+  // What products multiply: f32 or bf16.
   virtual DType compute_dtype() const = 0;
+  // The element type that output i must have in memory, by the op's rule (Precision).
+  virtual DType output_dtype(int output) const = 0;
   // Somebody reads output i.
   virtual bool wanted(int output) const = 0;
 

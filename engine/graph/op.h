@@ -65,6 +65,25 @@ class Gradient {
   std::vector<Value> made_;
 };
 
+// Which element type a real result of an op has in memory. A program that computes in f32 and reads
+// nothing but f32 has f32 everywhere; the others follow these rules, and nothing else decides.
+struct Precision {
+  enum class Rule {
+    kF32,  // always
+    // What products are computed in: bf16 where the program computes in it. f32 still where the
+    // value becomes a parameter's gradient without another product.
+    kComputed,
+    // As the input numbered `input` is, where the program computes in bf16.
+    kFollows,
+    // f32 if any real input is, else bf16: the same whichever of two summands comes first.
+    kWidest,
+    kCopied,  // as that input is, whatever the program computes in: the op moves elements
+    kOwn,     // the op's own bytes, read by nothing but its gradient
+  };
+  Rule rule = Rule::kF32;
+  int input = 0;
+};
+
 // A coarse operation, everything about it in one class. Immutable; shared by the nodes of graphs.
 class Op {
  public:
@@ -86,6 +105,9 @@ class Op {
   // zero.
   virtual void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                          const RunScalars& scalars) const = 0;
+
+  // Of output i, where its dtype is f32; integers stay what they are.
+  virtual Precision precision(int output) const;
 
   // Emits the steps that compute it.
   virtual absl::Status Lower(Lowering& lowering) const = 0;

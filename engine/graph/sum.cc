@@ -10,6 +10,8 @@ class AddOp final : public Op {
  public:
   absl::string_view kind() const override { return "add"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kWidest}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     if (in[0].shape != in[1].shape) {
@@ -33,12 +35,13 @@ class AddOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), true);
+    const DType dtype = l.output_dtype(0);
+    const int leader = LeadingInput(l);
+    const onednn::MemoryDesc desc = FlatDesc(l.desc(leader), dtype, true);
     HONE_ASSIGN_OR_RETURN(const Slot a, l.Input(0, desc));
     HONE_ASSIGN_OR_RETURN(const Slot b, l.Input(1, desc));
-    const Slot y = l.OutputInPlace(0, desc, 0);
+    const Slot y = l.OutputInPlace(0, desc, leader);
     const int64_t n = FlatElements(desc);
-    const DType dtype = desc.type().dtype;
     l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
       return [=, from_a = m[a], from_b = m[b], to = m[y]](const RunScalars&) {
         ForSlices(n, threads, [&](int64_t begin, int64_t end) {

@@ -96,6 +96,14 @@ dnnl::inner_product_forward::primitive_desc DescribeInnerProduct(const InnerProd
   return p.bias.empty() ? describe() : describe(Raw(p.bias));
 }
 
+// What the product before a gradient of data read: of its weights' type, while the gradient may be
+// f32.
+MemoryDesc ForwardSource(const MemoryDesc& gradient, const MemoryDesc& weights) {
+  const DType dtype = weights.type().dtype;
+  return gradient.type().dtype == dtype ? gradient
+                                        : MemoryDesc::Any({gradient.type().shape, dtype});
+}
+
 dnnl::pooling_forward::primitive_desc DescribePool(const Pool& p, bool training) {
   const prop_kind prop = training ? prop_kind::forward_training : prop_kind::forward_inference;
   const algorithm kind =
@@ -120,8 +128,10 @@ absl::StatusOr<Primitive> MakeConvolution(const Convolution& c, PostOp post_op) 
 
 absl::StatusOr<Primitive> MakeConvolutionGradientOfData(const Convolution& c) {
   return Make<dnnl::convolution_backward_data>("convolution, gradient of data", [&] {
+    Convolution forward = c;
+    forward.src = ForwardSource(c.src, c.weights);
     return DescribeGradient<dnnl::convolution_backward_data>(
-        DescribeConvolution(c, PostOp::kNone), algorithm::convolution_direct, Raw(c.src),
+        DescribeConvolution(forward, PostOp::kNone), algorithm::convolution_direct, Raw(c.src),
         Raw(c.weights), Raw(c.dst), Pair(c.stride), Holes(c.dilation), Pair(c.padding_before),
         Pair(c.padding_after));
   });
@@ -149,8 +159,10 @@ absl::StatusOr<Primitive> MakeInnerProduct(const InnerProduct& p, PostOp post_op
 
 absl::StatusOr<Primitive> MakeInnerProductGradientOfData(const InnerProduct& p) {
   return Make<dnnl::inner_product_backward_data>("inner product, gradient of data", [&] {
+    InnerProduct forward = p;
+    forward.src = ForwardSource(p.src, p.weights);
     return DescribeGradient<dnnl::inner_product_backward_data>(
-        DescribeInnerProduct(p, PostOp::kNone), Raw(p.src), Raw(p.weights), Raw(p.dst));
+        DescribeInnerProduct(forward, PostOp::kNone), Raw(p.src), Raw(p.weights), Raw(p.dst));
   });
 }
 

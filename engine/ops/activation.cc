@@ -19,6 +19,8 @@ class ActivationOp final : public Op {
 
   absl::string_view kind() const override { return kernels::NameOf(info.kind); }
 
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     return std::vector<TensorType>{{in[0].shape, DType::kF32}};
@@ -39,7 +41,7 @@ class ActivationOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), KeepsZero(info.kind));
+    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), l.output_dtype(0), KeepsZero(info.kind));
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, desc));
     const Slot y = l.OutputInPlace(0, desc, 0);
     const int64_t n = FlatElements(desc);
@@ -67,6 +69,8 @@ class ActivationGradientOp final : public Op {
 
   absl::string_view kind() const override { return kind_; }
 
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     return std::vector<TensorType>{{in[0].shape, DType::kF32}};
@@ -81,7 +85,7 @@ class ActivationGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     // dy times anything is zero where dy's padding is zero.
-    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), true);
+    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), l.output_dtype(0), true);
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, desc));
     HONE_ASSIGN_OR_RETURN(const Slot from, l.Input(1, desc));
     const Slot dx = l.OutputInPlace(0, desc, 0);

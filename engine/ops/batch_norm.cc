@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/kernels/batch_norm.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/batch_norm.h"
 #include "engine/ops/moving_average.h"
 
 namespace hone::engine {
@@ -33,9 +33,8 @@ float ValueAt(const void* x, DType dtype, int64_t i) {
 
 // Where x is and how batch norm walks over it: as its producer left it, or row major.
 struct Layout {
-  explicit Layout(const MemoryDesc& producer, int threads) {
+  Layout(const MemoryDesc& producer, DType dtype, int threads) {
     const Shape& shape = producer.type().shape;
-    const DType dtype = ActivationDType(producer.type());
     const bool fits = producer.type().dtype == dtype && producer.channel_block() > 0;
     desc = fits ? producer : MemoryDesc::Plain({shape, dtype});
     const int64_t lanes = shape.rank() == 2 ? shape[1] : desc.channel_block();
@@ -91,6 +90,10 @@ class BatchNormGradientOp final : public Op {
     return fixed_ ? "batch_norm_with_gradient" : "batch_norm_gradient";
   }
 
+  Precision precision(int output) const override {
+    return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{};
+  }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const TensorType channels{in[2].shape, DType::kF32};
@@ -117,7 +120,7 @@ class BatchNormGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.threads());
+    const Layout layout(l.desc(0), l.output_dtype(0), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot scale, l.PlainInput(2));
@@ -184,6 +187,10 @@ class BatchNormOp final : public Op {
 
   absl::string_view kind() const override { return fixed_ ? "batch_norm_with" : "batch_norm"; }
 
+  Precision precision(int output) const override {
+    return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{};
+  }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape& x = in[0].shape;
@@ -247,7 +254,7 @@ class BatchNormOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.threads());
+    const Layout layout(l.desc(0), l.output_dtype(0), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot scale, l.PlainInput(1));
     HONE_ASSIGN_OR_RETURN(const Slot shift, l.PlainInput(2));

@@ -132,6 +132,8 @@ class BroadcastOp final : public Op {
     return multiplies_ ? "mul_broadcast" : "add_broadcast";
   }
 
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     if (!Broadcast::Fits(in[0].shape, in[1].shape)) {
@@ -163,7 +165,7 @@ class BroadcastOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = ActivationDType(l.desc(0).type());
+    const DType dtype = l.output_dtype(0);
     const MemoryDesc desc = MemoryDesc::Plain({shape, dtype});
     HONE_ASSIGN_OR_RETURN(const Slot a, l.Input(0, desc));
     HONE_ASSIGN_OR_RETURN(const Slot b, l.PlainInput(1));

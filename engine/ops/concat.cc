@@ -30,10 +30,6 @@ absl::Status CheckAxis(const Shape& x, int axis) {
                    absl::StrCat("axis must be a dimension of ", x.ToString(), ", got ", axis));
 }
 
-// Integers stay integers; what lies between products may be bfloat16.
-DType CopiedDType(const TensorType& type) {
-  return type.dtype == DType::kS32 ? DType::kS32 : ActivationDType(type);
-}
 DType ResultDType(const TensorType& type) {
   return type.dtype == DType::kS32 ? DType::kS32 : DType::kF32;
 }
@@ -65,6 +61,8 @@ class SliceGradientOp final : public Op {
 
   absl::string_view kind() const override { return "slice_gradient"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kCopied}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     return std::vector<TensorType>{{x_, DType::kF32}};
   }
@@ -83,7 +81,7 @@ class SliceGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = ActivationDType(l.desc(0).type());
+    const DType dtype = l.output_dtype(0);
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, MemoryDesc::Plain({shape, dtype})));
     const MemoryDesc whole = MemoryDesc::Plain({x_, dtype});
     const Slot dx = l.Output(0, whole);
@@ -118,6 +116,8 @@ class SliceOp final : public Op {
 
   absl::string_view kind() const override { return "slice"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kCopied}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     Shape y = in[0].shape;
@@ -145,7 +145,7 @@ class SliceOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = CopiedDType(l.desc(0).type());
+    const DType dtype = l.output_dtype(0);
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
     const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const Columns columns = ColumnsOf(shape);
@@ -176,6 +176,8 @@ class ConcatOp final : public Op {
   ConcatOp(int parts, int axis) : parts_(parts), axis_(axis) {}
 
   absl::string_view kind() const override { return "concat"; }
+
+  Precision precision(int) const override { return {Precision::Rule::kWidest}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -219,11 +221,7 @@ class ConcatOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.output_type(0).shape;
-    // bfloat16 if all parts are.
-    DType dtype = CopiedDType(l.desc(0).type());
-    for (int i = 1; i < parts_; ++i) {
-      dtype = CopiedDType(l.desc(i).type()) == dtype ? dtype : DType::kF32;
-    }
+    const DType dtype = l.output_dtype(0);
     std::vector<Slot> from(static_cast<size_t>(parts_));
     for (int i = 0; i < parts_; ++i) {
       HONE_ASSIGN_OR_RETURN(from[static_cast<size_t>(i)],

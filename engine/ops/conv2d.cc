@@ -25,13 +25,18 @@ Shape KernelShape(const Shape& w, int64_t groups) {
   return groups == 1 ? w : Shape{groups, w[0] / groups, w[1], w[2], w[3]};
 }
 
+// Element types of a product: all alike, but for a gradient that stays f32.
+struct Types {
+  DType src, weights, dst;
+};
+
 onednn::Convolution Describe(const ConvGeometry& g, const Shape& x, const Shape& w, const Shape& y,
-                             bool bias, DType dtype, DType weight_dtype) {
+                             bool bias, const Types& types) {
   onednn::Convolution c;
   // One grey plane is the same memory in every layout; asking for "any" would add a copy.
-  c.src = x[1] == 1 ? MemoryDesc::Plain({x, dtype}) : MemoryDesc::Any({x, dtype});
-  c.weights = MemoryDesc::Any({KernelShape(w, g.groups), weight_dtype});
-  c.dst = MemoryDesc::Any({y, dtype});
+  c.src = x[1] == 1 ? MemoryDesc::Plain({x, types.src}) : MemoryDesc::Any({x, types.src});
+  c.weights = MemoryDesc::Any({KernelShape(w, g.groups), types.weights});
+  c.dst = MemoryDesc::Any({y, types.dst});
   if (bias) {
     c.bias = MemoryDesc::Plain({Shape{w[0]}, DType::kF32});
   }
@@ -80,6 +85,8 @@ class ConvDataGradientOp final : public Op {
 
   absl::string_view kind() const override { return "conv2d_data_gradient"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     return std::vector<TensorType>{{x_, DType::kF32}};
   }
@@ -100,9 +107,10 @@ class ConvDataGradientOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const Shape& w = l.input_type(1).shape;
     const DType dtype = l.compute_dtype();
-    HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
-                          onednn::MakeConvolutionGradientOfData(Describe(
-                              geometry_, x_, w, l.input_type(0).shape, false, dtype, dtype)));
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakeConvolutionGradientOfData(Describe(geometry_, x_, w, l.input_type(0).shape,
+                                                       false, {l.output_dtype(0), dtype, dtype})));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, primitive.desc(Arg::kDiffDst)));
     HONE_ASSIGN_OR_RETURN(
         const Slot weight,
@@ -208,7 +216,7 @@ class ConvWeightGradientOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
                           onednn::MakeConvolutionGradientOfWeights(
                               Describe(geometry_, l.input_type(0).shape, w_, l.input_type(1).shape,
-                                       bias_, dtype, DType::kF32)));
+                                       bias_, {dtype, DType::kF32, dtype})));
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, primitive.desc(Arg::kSrc)));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, primitive.desc(Arg::kDiffDst)));
     std::vector<std::pair<Arg, Slot>> arguments = {
@@ -233,6 +241,8 @@ class ConvOp final : public Op {
       : geometry_(geometry), bias_(bias), post_op_(post_op) {}
 
   absl::string_view kind() const override { return "conv2d"; }
+
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -301,11 +311,11 @@ class ConvOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const Shape& w = l.input_type(1).shape;
     const DType dtype = l.compute_dtype();
-    HONE_ASSIGN_OR_RETURN(
-        const onednn::Primitive primitive,
-        onednn::MakeConvolution(Describe(geometry_, l.input_type(0).shape, w,
-                                         l.output_type(0).shape, bias_, dtype, dtype),
-                                post_op_));
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
+                          onednn::MakeConvolution(
+                              Describe(geometry_, l.input_type(0).shape, w, l.output_type(0).shape,
+                                       bias_, {dtype, dtype, l.output_dtype(0)}),
+                              post_op_));
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, primitive.desc(Arg::kSrc)));
     HONE_ASSIGN_OR_RETURN(
         const Slot weight,

@@ -38,6 +38,8 @@ class DropoutOp final : public Op {
 
   absl::string_view kind() const override { return gradient_ ? "dropout_gradient" : "dropout"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape& x = in[0].shape;
@@ -75,8 +77,7 @@ class DropoutOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
     // Row major: the mask counts elements as the graph does.
-    const onednn::MemoryDesc desc =
-        onednn::MemoryDesc::Plain({shape, ActivationDType(l.desc(0).type())});
+    const onednn::MemoryDesc desc = onednn::MemoryDesc::Plain({shape, l.output_dtype(0)});
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, desc));
     const Slot y = l.OutputInPlace(0, desc, 0);
     const DType dtype = desc.type().dtype;

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/kernels/rows.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/rows.h"
 
 namespace hone::engine {
 namespace {
@@ -23,6 +23,10 @@ absl::StatusOr<Slot> RowInput(Lowering& l, int i, DType dtype) {
 class LayerNormGradientOp final : public Op {
  public:
   absl::string_view kind() const override { return "layer_norm_gradient"; }
+
+  Precision precision(int output) const override {
+    return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{};
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -52,7 +56,7 @@ class LayerNormGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = ActivationDType(l.desc(0).type());
+    const DType dtype = l.output_dtype(0);
     const int64_t n = shape.back(), rows = RowsOf(shape);
     const int parts = PartsFor(shape.elements(), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, RowInput(l, 0, dtype));
@@ -105,6 +109,10 @@ class LayerNormOp final : public Op {
 
   absl::string_view kind() const override { return "layer_norm"; }
 
+  Precision precision(int output) const override {
+    return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{};
+  }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape& x = in[0].shape;
@@ -156,7 +164,7 @@ class LayerNormOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = ActivationDType(l.desc(0).type());
+    const DType dtype = l.output_dtype(0);
     const int64_t n = shape.back(), rows = RowsOf(shape);
     const int parts = PartsFor(shape.elements(), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, RowInput(l, 0, dtype));

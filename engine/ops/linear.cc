@@ -53,6 +53,8 @@ class LinearDataGradientOp final : public Op {
  public:
   absl::string_view kind() const override { return "linear_data_gradient"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     return std::vector<TensorType>{{WithLast(in[0].shape, in[1].shape[0]), DType::kF32}};
@@ -82,14 +84,14 @@ class LinearDataGradientOp final : public Op {
     const DType dtype = l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
-        onednn::MakeInnerProductGradientOfData({.src = Rows(s.rows, s.in, dtype),
+        onednn::MakeInnerProductGradientOfData({.src = Rows(s.rows, s.in, l.output_dtype(0)),
                                                 .weights = ProductWeights(l, s, dtype),
                                                 .bias = {},
                                                 .dst = Rows(s.rows, s.out, dtype)}));
     HONE_ASSIGN_OR_RETURN(const Slot dy, RowsInput(l, 0, dtype));
     HONE_ASSIGN_OR_RETURN(const Slot w,
                           l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s.in, s.out)));
-    const Slot dx = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
+    const Slot dx = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)}));
     l.EmitPrimitive(primitive, {{Arg::kDiffDst, dy}, {Arg::kWeights, w}, {Arg::kDiffSrc, dx}});
     return absl::OkStatus();
   }
@@ -167,6 +169,8 @@ class LinearOp final : public Op {
 
   absl::string_view kind() const override { return "linear"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape& x = in[0].shape;
@@ -229,7 +233,7 @@ class LinearOp final : public Op {
             {.src = Rows(s.rows, s.in, dtype),
              .weights = ProductWeights(l, s, dtype),
              .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
-             .dst = Rows(s.rows, s.out, dtype)},
+             .dst = Rows(s.rows, s.out, l.output_dtype(0))},
             post_op_));
     HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
     HONE_ASSIGN_OR_RETURN(const Slot w,
@@ -239,8 +243,8 @@ class LinearOp final : public Op {
       HONE_ASSIGN_OR_RETURN(const Slot bias, l.PlainInput(2));
       arguments.emplace_back(Arg::kBias, bias);
     }
-    arguments.emplace_back(Arg::kDst,
-                           l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype})));
+    arguments.emplace_back(
+        Arg::kDst, l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)})));
     l.EmitPrimitive(primitive, std::move(arguments));
     return absl::OkStatus();
   }

@@ -26,6 +26,8 @@ class MatMulOp final : public Op {
 
   absl::string_view kind() const override { return "matmul"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape &a = in[0].shape, &b = in[1].shape;
@@ -97,12 +99,12 @@ class MatMulOp final : public Op {
         const onednn::Primitive primitive,
         onednn::MakeMatMul(Matrices(s.batch, s.m, s.k, options_.transpose_a, dtype),
                            Matrices(s.batch, s.k, s.n, options_.transpose_b, dtype),
-                           Matrices(s.batch, s.m, s.n, false, dtype)));
+                           Matrices(s.batch, s.m, s.n, false, l.output_dtype(0))));
     HONE_ASSIGN_OR_RETURN(const Slot a,
                           l.Input(0, MemoryDesc::Plain({l.input_type(0).shape, dtype})));
     HONE_ASSIGN_OR_RETURN(const Slot b,
                           l.Input(1, MemoryDesc::Plain({l.input_type(1).shape, dtype})));
-    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)}));
     l.EmitPrimitive(primitive, {{Arg::kSrc, a}, {Arg::kWeights, b}, {Arg::kDst, y}});
     return absl::OkStatus();
   }

@@ -12,6 +12,8 @@ class NormalizePixelsOp final : public Op {
 
   absl::string_view kind() const override { return "normalize_pixels"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape& shape = in[0].shape;
@@ -41,7 +43,7 @@ class NormalizePixelsOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    const DType dtype = l.compute_dtype();
+    const DType dtype = l.output_dtype(0);
     const Slot x = l.Input(0);
     const Slot y = l.Output(0, onednn::MemoryDesc::Plain({shape, dtype}));
     // (x · scale − mean) / std = (x − mean / scale) · (scale / std)

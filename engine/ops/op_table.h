@@ -16,6 +16,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "batch_norm_with",
     "batch_norm_with_gradient",
     "binary_cross_entropy",
+    "cast",
     "concat",
     "conv2d",
     "conv2d_data_gradient",

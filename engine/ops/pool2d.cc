@@ -105,6 +105,8 @@ class PoolGradientOp final : public Op {
     return is_max() ? "max_pool2d_gradient" : "average_pool2d_gradient";
   }
 
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 1}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     return std::vector<TensorType>{{in[1].shape, DType::kF32}};
@@ -129,7 +131,10 @@ class PoolGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const MemoryDesc x = l.desc(1);
+    MemoryDesc x = l.desc(1);
+    if (x.type().dtype != l.output_dtype(0)) {
+      x = MemoryDesc::Plain({x.type().shape, l.output_dtype(0)});
+    }
     if (is_max() && UsesBlocks(geometry_, x)) {
       return LowerBlocked(l, x);
     }
@@ -181,6 +186,10 @@ class PoolOp final : public Op {
 
   absl::string_view kind() const override { return is_max() ? "max_pool2d" : "average_pool2d"; }
 
+  Precision precision(int output) const override {
+    return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{Precision::Rule::kOwn};
+  }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     HONE_ASSIGN_OR_RETURN(const Shape y, PooledShape(geometry_, in[0].shape));
@@ -219,8 +228,8 @@ class PoolOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const bool training = is_max() && l.wanted(1);
     MemoryDesc src = l.desc(0);
-    if (src.type().dtype == DType::kU8) {
-      src = MemoryDesc::Plain({src.type().shape, DType::kF32});
+    if (src.type().dtype != l.output_dtype(0)) {
+      src = MemoryDesc::Plain({src.type().shape, l.output_dtype(0)});
     }
     if (is_max() && UsesBlocks(geometry_, src)) {
       return LowerBlocked(l, src, training);

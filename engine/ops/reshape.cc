@@ -12,6 +12,8 @@ class ReshapeOp final : public Op {
 
   absl::string_view kind() const override { return "reshape"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kCopied}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     if (in[0].shape.elements() != shape_.elements()) {
@@ -36,7 +38,7 @@ class ReshapeOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const DType dtype = l.desc(0).type().dtype;
+    const DType dtype = l.output_dtype(0);
     HONE_ASSIGN_OR_RETURN(const Slot x,
                           l.Input(0, onednn::MemoryDesc::Plain({l.input_type(0).shape, dtype})));
     l.OutputAlias(0, onednn::MemoryDesc::Plain({shape_, dtype}), x);

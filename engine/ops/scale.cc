@@ -10,6 +10,8 @@ class ScaleOp final : public Op {
  public:
   absl::string_view kind() const override { return "scale"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     if (in[1].shape.elements() != 1) {
@@ -30,7 +32,7 @@ class ScaleOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), true);
+    const onednn::MemoryDesc desc = FlatDesc(l.desc(0), l.output_dtype(0), true);
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, desc));
     HONE_ASSIGN_OR_RETURN(const Slot factor, l.PlainInput(1));
     const Slot y = l.OutputInPlace(0, desc, 0);

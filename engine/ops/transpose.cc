@@ -19,6 +19,8 @@ class TransposeOp final : public Op {
 
   absl::string_view kind() const override { return "transpose"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kCopied}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     std::vector<int> all(static_cast<size_t>(in[0].shape.rank()));
@@ -58,8 +60,7 @@ class TransposeOp final : public Op {
   // A copy of x, seen with its dimensions in the new order.
   absl::Status Lower(Lowering& l) const override {
     const Shape& shape = l.input_type(0).shape;
-    const DType dtype =
-        l.input_type(0).dtype == DType::kS32 ? DType::kS32 : ActivationDType(l.desc(0).type());
+    const DType dtype = l.output_dtype(0);
     const MemoryDesc seen = MemoryDesc::Strided({l.output_type(0).shape, dtype}, Strides(shape));
     const MemoryDesc dst = MemoryDesc::Plain({l.output_type(0).shape, dtype});
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(seen, dst));

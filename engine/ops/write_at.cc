@@ -16,6 +16,8 @@ class WriteAtOp final : public Op {
 
   absl::string_view kind() const override { return "write_at"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kCopied}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const Shape &state = in[0].shape, &part = in[1].shape;

@@ -5,6 +5,7 @@
 #include "engine/base/team.h"
 #include "engine/plan/node_lowering.h"
 #include "engine/plan/passes.h"
+#include "engine/plan/precision.h"
 #include "engine/plan/program.h"
 
 namespace hone::engine {
@@ -114,6 +115,7 @@ absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, Paramete
   RemoveDeadNodes(plan);
   FuseActivations(plan);
   MoveActivationGradientsBehindPools(plan);
+  ChoosePrecision(options.compute, plan);
 
   Lowered lowered(plan, store, options);
   lowered.first_backward = FirstBackwardNode(request);

@@ -63,6 +63,7 @@ absl::Status NodeLowering::Lower() {
     case Graph::Node::Kind::kOp:
       HONE_RETURN_IF_ERROR(
           Annotate(n.op->Lower(*this), absl::StrCat(n.name, " (", n.op->kind(), ")")));
+      HONE_RETURN_IF_ERROR(CheckPrecision());
       break;
   }
   to_.placement.Advance();
@@ -202,6 +203,19 @@ void* NodeLowering::SlabPlace(Value value, const MemoryDesc& desc) const {
   }
   const MemoryDesc slab = MemoryDesc::Plain({to_.store.spec(gradient->id).shape, DType::kF32});
   return desc == slab ? to_.store.gradients(gradient->id, to_.options.shard).data() : nullptr;
+}
+
+absl::Status NodeLowering::CheckPrecision() const {
+  for (int i = 0; i < static_cast<int>(node().types.size()); ++i) {
+    const MemoryDesc& desc = to_.home({index_, i}).desc;
+    const bool own = node().op->precision(i).rule == Precision::Rule::kOwn;
+    if (!own && !desc.empty() && desc.type().dtype != output_dtype(i)) {
+      return absl::InternalError(absl::StrCat(node().name, " (", node().op->kind(), "): output ", i,
+                                              " is ", NameOf(desc.type().dtype),
+                                              " in memory and must be ", NameOf(output_dtype(i))));
+    }
+  }
+  return absl::OkStatus();
 }
 
 void NodeLowering::AddStep(absl::string_view op, absl::string_view label, const Cost& cost,

@@ -75,6 +75,9 @@ class NodeLowering final : public Lowering {
   absl::string_view name() const override { return node().name; }
   int threads() const override { return to_.options.threads; }
   DType compute_dtype() const override { return to_.options.compute; }
+  DType output_dtype(int output) const override {
+    return node().stored[static_cast<size_t>(output)];
+  }
   bool wanted(int output) const override { return to_.placement.IsRead({index_, output}); }
   onednn::MemoryDesc desc(int i) const override { return to_.home(input(i)).desc; }
   DType kept_dtype(int i) const override {
@@ -102,6 +105,8 @@ class NodeLowering final : public Lowering {
                  const onednn::MemoryDesc& seen_as) const;
   // Where the gradient that this value is goes in the slab, if memory of this layout may lie there.
   void* SlabPlace(Value value, const onednn::MemoryDesc& desc) const;
+  // INTERNAL where an output has another element type than its op's rule says.
+  absl::Status CheckPrecision() const;
   void AddStep(absl::string_view op, absl::string_view label, const Cost& cost, BindFunction bind);
 
   Lowered& to_;

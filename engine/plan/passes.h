@@ -18,6 +18,7 @@ struct PlanGraph {
     std::vector<TensorType> types;
     const Graph::Node* source;
     bool live = false;
+    std::vector<DType> stored = {};  // of the outputs: the element type in memory
   };
   std::vector<Node> nodes;
   Roots roots;

@@ -1,7 +1,10 @@
 #include "absl/strings/str_cat.h"
 #include "engine/graph/sum.h"
 #include "engine/ops/activation.h"
+#include "engine/ops/cast.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/matmul.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/normalize.h"
 #include "engine/ops/scale.h"
@@ -34,6 +37,20 @@ OpCase AddOfConvolutions() {
           }};
 }
 
+// A residual stream of a declared type: x + f(x), then f(y) + y.
+OpCase ResidualStream(DType dtype) {
+  return {.name = absl::StrCat("residual_stream_in_", NameOf(dtype)),
+          .build =
+              [=](CaseBuilder& b) {
+                Value x = Cast(b.graph, b.Input(Shape{5, 7}), dtype);
+                const Value w = b.Parameter(Shape{7, 7}, Fill::kPowers);
+                x = Sum(b.graph, x, Linear(b.graph, x, w, std::nullopt));
+                const Value v = b.Parameter(Shape{7, 7}, Fill::kPowers);
+                return CaseOutputs{{Sum(b.graph, Linear(b.graph, x, v, std::nullopt), x)}, {}};
+              },
+          .bf16_tolerance = 3e-2};
+}
+
 }  // namespace
 
 std::vector<OpCase> ElementwiseCases() {
@@ -62,6 +79,14 @@ std::vector<OpCase> ElementwiseCases() {
                      return CaseOutputs{{Mul(b.graph, x, x)}, {}};
                    }});
   cases.push_back(AddOfConvolutions());
+  cases.push_back(ResidualStream(DType::kF32));
+  cases.push_back(ResidualStream(DType::kBf16));
+  // A product of parameters, whose gradients stay f32 though products give bf16.
+  cases.push_back({.name = "mul_of_products_of_parameters", .build = [](CaseBuilder& b) {
+                     const Value u = MatMul(b.graph, b.Parameter(Shape{5, 7}, Fill::kPowers),
+                                            b.Parameter(Shape{7, 6}, Fill::kPowers));
+                     return CaseOutputs{{Mul(b.graph, u, b.Parameter(Shape{5, 6}))}, {}};
+                   }});
   cases.push_back(
       {.name = "scale", .build = [](CaseBuilder& b) {
          return CaseOutputs{{ScaleBy(b.graph, b.Input(Shape{3, 7}), b.graph.Constant(-0.75))}, {}};
