@@ -24,10 +24,21 @@ Shape WithLast(Shape shape, int64_t last) {
   return shape;
 }
 
-// oneDNN names weights [out, in]; ours are [in, out] in memory, which its matrix product takes as
-// it is.
-MemoryDesc WeightDesc(int64_t in, int64_t out, DType dtype = DType::kF32) {
-  return MemoryDesc::Strided({Shape{out, in}, dtype}, {1, out});
+// The weight's shape in the graph.
+Shape WeightShape(const Sizes& s, bool transposed) {
+  return transposed ? Shape{s.out, s.in} : Shape{s.in, s.out};
+}
+
+// oneDNN names weights [out, in]; in memory they are [in, out] unless transposed. Its products take
+// either as it is.
+MemoryDesc WeightDesc(const Sizes& s, bool transposed, DType dtype = DType::kF32) {
+  const TensorType type{Shape{s.out, s.in}, dtype};
+  return transposed ? MemoryDesc::Plain(type) : MemoryDesc::Strided(type, {1, s.out});
+}
+
+// Where the weight from input i to output o lies.
+int64_t WeightAt(const Sizes& s, bool transposed, int64_t i, int64_t o) {
+  return transposed ? o * s.in + i : i * s.out + o;
 }
 
 // Rows of a matrix, row major, in the type that products are computed in.
@@ -37,9 +48,9 @@ MemoryDesc Rows(int64_t rows, int64_t columns, DType dtype) {
 
 // Weights kept in the product's type are read where they are; others are converted anyway and take
 // the layout that is fastest.
-MemoryDesc ProductWeights(const Lowering& l, const Sizes& s, DType dtype) {
+MemoryDesc ProductWeights(const Lowering& l, const Sizes& s, bool transposed, DType dtype) {
   return dtype == DType::kF32 || dtype == l.kept_dtype(1)
-             ? WeightDesc(s.in, s.out, dtype)
+             ? WeightDesc(s, transposed, dtype)
              : MemoryDesc::Any({Shape{s.out, s.in}, dtype});
 }
 
@@ -51,13 +62,16 @@ absl::StatusOr<Slot> RowsInput(Lowering& l, int i, DType dtype) {
 // dx = dy · wᵀ
 class LinearDataGradientOp final : public Op {
  public:
+  explicit LinearDataGradientOp(bool transposed) : transposed_(transposed) {}
+
   absl::string_view kind() const override { return "linear_data_gradient"; }
 
   Precision precision(int) const override { return {Precision::Rule::kComputed}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
-    return std::vector<TensorType>{{WithLast(in[0].shape, in[1].shape[0]), DType::kF32}};
+    return std::vector<TensorType>{
+        {WithLast(in[0].shape, in[1].shape[transposed_ ? 1 : 0]), DType::kF32}};
   }
 
   Cost EstimateCost(std::span<const TensorType> in,
@@ -73,7 +87,8 @@ class LinearDataGradientOp final : public Op {
     for (int64_t r = 0; r < s.rows; ++r) {
       for (int64_t i = 0; i < s.in; ++i) {
         for (int64_t o = 0; o < s.out; ++o) {
-          out[0][r * s.in + i] += (*in[0])[r * s.out + o] * (*in[1])[i * s.out + o];
+          out[0][r * s.in + i] +=
+              (*in[0])[r * s.out + o] * (*in[1])[WeightAt(s, transposed_, i, o)];
         }
       }
     }
@@ -85,29 +100,33 @@ class LinearDataGradientOp final : public Op {
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeInnerProductGradientOfData({.src = Rows(s.rows, s.in, l.output_dtype(0)),
-                                                .weights = ProductWeights(l, s, dtype),
+                                                .weights = ProductWeights(l, s, transposed_, dtype),
                                                 .bias = {},
                                                 .dst = Rows(s.rows, s.out, dtype)}));
     HONE_ASSIGN_OR_RETURN(const Slot dy, RowsInput(l, 0, dtype));
     HONE_ASSIGN_OR_RETURN(const Slot w,
-                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s.in, s.out)));
+                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s, transposed_)));
     const Slot dx = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)}));
     l.EmitPrimitive(primitive, {{Arg::kDiffDst, dy}, {Arg::kWeights, w}, {Arg::kDiffSrc, dx}});
     return absl::OkStatus();
   }
+
+ private:
+  bool transposed_;
 };
 
 // dw = xᵀ · dy;  db = Σ over rows of dy
 class LinearWeightGradientOp final : public Op {
  public:
-  explicit LinearWeightGradientOp(bool bias) : bias_(bias) {}
+  LinearWeightGradientOp(bool bias, bool transposed) : bias_(bias), transposed_(transposed) {}
 
   absl::string_view kind() const override { return "linear_weight_gradient"; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const int64_t out = in[1].shape.back();
-    std::vector<TensorType> types = {{Shape{in[0].shape.back(), out}, DType::kF32}};
+    const Sizes s = SizesOf(in[0].shape, out);
+    std::vector<TensorType> types = {{WeightShape(s, transposed_), DType::kF32}};
     if (bias_) {
       types.push_back({Shape{out}, DType::kF32});
     }
@@ -128,7 +147,7 @@ class LinearWeightGradientOp final : public Op {
       for (int64_t o = 0; o < s.out; ++o) {
         const double dy = (*in[1])[r * s.out + o];
         for (int64_t i = 0; i < s.in; ++i) {
-          out[0][i * s.out + o] += (*in[0])[r * s.in + i] * dy;
+          out[0][WeightAt(s, transposed_, i, o)] += (*in[0])[r * s.in + i] * dy;
         }
         if (bias_) {
           out[1][o] += dy;
@@ -144,7 +163,7 @@ class LinearWeightGradientOp final : public Op {
         const onednn::Primitive primitive,
         onednn::MakeInnerProductGradientOfWeights(
             {.src = Rows(s.rows, s.in, dtype),
-             .weights = WeightDesc(s.in, s.out),
+             .weights = WeightDesc(s, transposed_),
              .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
              .dst = Rows(s.rows, s.out, dtype)}));
     HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
@@ -160,12 +179,13 @@ class LinearWeightGradientOp final : public Op {
 
  private:
   bool bias_;
+  bool transposed_;
 };
 
 class LinearOp final : public Op {
  public:
-  explicit LinearOp(bool bias, onednn::PostOp post_op = onednn::PostOp::kNone)
-      : bias_(bias), post_op_(post_op) {}
+  LinearOp(bool bias, bool transposed, onednn::PostOp post_op = onednn::PostOp::kNone)
+      : bias_(bias), transposed_(transposed), post_op_(post_op) {}
 
   absl::string_view kind() const override { return "linear"; }
 
@@ -179,23 +199,28 @@ class LinearOp final : public Op {
       return WrongShape("the input", "[batch, features]", x);
     }
     HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
-    if (w.rank() != 2 || w[0] != x.back()) {
-      return WrongShape("the weight", absl::StrCat("[", x.back(), ", units]"), w);
+    if (w.rank() != 2 || w[transposed_ ? 1 : 0] != x.back()) {
+      return WrongShape("the weight",
+                        transposed_ ? absl::StrCat("[units, ", x.back(), "]")
+                                    : absl::StrCat("[", x.back(), ", units]"),
+                        w);
     }
-    if (bias_ && in[2].shape != Shape{w[1]}) {
-      return WrongShape("the bias", Shape{w[1]}.ToString(), in[2].shape);
+    const int64_t units = w[transposed_ ? 0 : 1];
+    if (bias_ && in[2].shape != Shape{units}) {
+      return WrongShape("the bias", Shape{units}.ToString(), in[2].shape);
     }
-    return std::vector<TensorType>{{WithLast(x, w[1]), DType::kF32}};
+    return std::vector<TensorType>{{WithLast(x, units), DType::kF32}};
   }
 
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
-      return g.graph().Add(std::make_shared<LinearDataGradientOp>(), {g.dy(), g.input(1)});
+      return g.graph().Add(std::make_shared<LinearDataGradientOp>(transposed_),
+                           {g.dy(), g.input(1)});
     });
     const bool bias = bias_ && g.Needs(2);
     if (g.Needs(1) || bias) {
-      const Value dw =
-          g.graph().Add(std::make_shared<LinearWeightGradientOp>(bias), {g.input(0), g.dy()});
+      const Value dw = g.graph().Add(std::make_shared<LinearWeightGradientOp>(bias, transposed_),
+                                     {g.input(0), g.dy()});
       g.Accumulate(1, [&] { return dw; });
       if (bias) {
         g.Accumulate(2, [&] { return Value{dw.node, 1}; });
@@ -217,7 +242,7 @@ class LinearOp final : public Op {
       for (int64_t o = 0; o < s.out; ++o) {
         double sum = bias_ ? (*in[2])[o] : 0;
         for (int64_t i = 0; i < s.in; ++i) {
-          sum += (*in[0])[r * s.in + i] * (*in[1])[i * s.out + o];
+          sum += (*in[0])[r * s.in + i] * (*in[1])[WeightAt(s, transposed_, i, o)];
         }
         out[0][r * s.out + o] = ApplyPostOp(post_op_, sum);
       }
@@ -231,13 +256,13 @@ class LinearOp final : public Op {
         const onednn::Primitive primitive,
         onednn::MakeInnerProduct(
             {.src = Rows(s.rows, s.in, dtype),
-             .weights = ProductWeights(l, s, dtype),
+             .weights = ProductWeights(l, s, transposed_, dtype),
              .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
              .dst = Rows(s.rows, s.out, l.output_dtype(0))},
             post_op_));
     HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
     HONE_ASSIGN_OR_RETURN(const Slot w,
-                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s.in, s.out)));
+                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s, transposed_)));
     std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}, {Arg::kWeights, w}};
     if (bias_) {
       HONE_ASSIGN_OR_RETURN(const Slot bias, l.PlainInput(2));
@@ -254,22 +279,25 @@ class LinearOp final : public Op {
     if (!post_op.has_value() || post_op_ != onednn::PostOp::kNone) {
       return nullptr;
     }
-    return std::make_shared<LinearOp>(bias_, *post_op);
+    return std::make_shared<LinearOp>(bias_, transposed_, *post_op);
   }
 
  private:
   bool bias_;
+  bool transposed_;
   onednn::PostOp post_op_;
 };
 
 }  // namespace
 
-Value Linear(Graph& graph, Value x, Value weight, std::optional<Value> bias) {
+Value Linear(Graph& graph, Value x, Value weight, std::optional<Value> bias,
+             const LinearOptions& options) {
   std::vector<Value> inputs = {x, weight};
   if (bias.has_value()) {
     inputs.push_back(*bias);
   }
-  return graph.Add(std::make_shared<LinearOp>(bias.has_value()), std::move(inputs));
+  return graph.Add(std::make_shared<LinearOp>(bias.has_value(), options.transposed),
+                   std::move(inputs));
 }
 
 }  // namespace hone::engine

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/ops/activation.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/reshape.h"
@@ -31,13 +32,15 @@ OpCase Conv(const ConvCase& c) {
           }};
 }
 
-OpCase LinearCase(const std::string& name, const Shape& x, int64_t units, bool bias) {
+OpCase LinearCase(const std::string& name, const Shape& x, int64_t units, bool bias,
+                  const LinearOptions& options = {}) {
   return {.name = absl::StrCat("linear_", name), .build = [=](CaseBuilder& b) {
             const Value in = b.Input(x);
-            const Value w = b.Parameter(Shape{x.back(), units});
+            const Value w =
+                b.Parameter(options.transposed ? Shape{units, x.back()} : Shape{x.back(), units});
             const std::optional<Value> shift =
                 bias ? std::optional(b.Parameter(Shape{units})) : std::nullopt;
-            return CaseOutputs{{Linear(b.graph, in, w, shift)}, {}};
+            return CaseOutputs{{Linear(b.graph, in, w, shift, options)}, {}};
           }};
 }
 
@@ -117,6 +120,8 @@ std::vector<OpCase> ProductCases() {
       LinearCase("of_a_large_batch", {130, 33}, 10, true),
       LinearCase("single_row", {1, 65}, 64, true),
       LinearCase("over_sequences", {3, 5, 7}, 11, true),
+      LinearCase("transposed_3_to_17", {5, 3}, 17, true, {.transposed = true}),
+      LinearCase("transposed_over_sequences", {3, 5, 7}, 11, false, {.transposed = true}),
       ComputedBias(false),
       ComputedBias(true),
       MatMulCase("1x1", {1, 1}, {1, 1}, {}),
@@ -146,6 +151,26 @@ std::vector<OpCase> ProductCases() {
                      const Value y = Linear(b.graph, b.Input(Shape{4, 6}), w, std::nullopt);
                      return CaseOutputs{{Linear(b.graph, y, w, std::nullopt)}, {}};
                    }});
+  // A square weight read both ways: in bf16 its two copies have one layout.
+  cases.push_back(
+      {.name = "linear_there_and_back",
+       .build =
+           [](CaseBuilder& b) {
+             const Value w = b.Parameter(Shape{16, 16}, Fill::kPowers);
+             const Value y = Linear(b.graph, b.Input(Shape{4, 16}), w, std::nullopt);
+             return CaseOutputs{{Linear(b.graph, y, w, std::nullopt, {.transposed = true})}, {}};
+           },
+       .bf16_tolerance = 3e-2});
+  // An output layer tied to the table of rows that comes in.
+  cases.push_back({.name = "linear_tied_to_a_table",
+                   .build =
+                       [](CaseBuilder& b) {
+                         const Value table = b.Parameter(Shape{11, 8}, Fill::kPowers);
+                         const Value x = Embedding(b.graph, table, b.Labels(5, 11));
+                         return CaseOutputs{
+                             {Linear(b.graph, x, table, std::nullopt, {.transposed = true})}, {}};
+                       },
+                   .bf16_tolerance = 3e-2});
   return cases;
 }
 

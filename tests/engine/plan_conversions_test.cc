@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "engine/ops/embedding.h"
+#include "engine/ops/linear.h"
 #include "tests/support/bound_program.h"
 #include "tests/support/status_matchers.h"
 
@@ -14,7 +16,12 @@ using ::hone::engine::testing::BoundProgram;
 using ::hone::engine::testing::Give;
 using ::hone::engine::testing::StoreOf;
 using ::hone::testing::IsOk;
+using ::testing::AnyOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::Eq;
+using ::testing::Field;
+using ::testing::Not;
 
 // Gives its input, a square matrix, row major in `dtype`; transposed if it says so.
 class ReadSquareOp final : public Op {
@@ -105,6 +112,23 @@ TEST(Conversion, IsSharedOnlyByReadersThatSeeTheSame) {
   }
   EXPECT_THAT(Read(graph, fetch), ElementsAre(ElementsAre(1, 2, 3, 4), ElementsAre(1, 3, 2, 4),
                                               ElementsAre(1, 2, 3, 4), ElementsAre(1, 3, 2, 4)));
+}
+
+// A table of rows that is looked up and is the output layer, too.
+TEST(Linear, ReadsATransposedWeightWhereItLiesInF32) {
+  Graph graph;
+  const Value table = AddParameter(graph, "table", {50, 16});
+  const Value x = Embedding(graph, table, graph.Input("index", {{4}, DType::kS32}));
+  const Value y = Linear(graph, x, table, std::nullopt, {.transposed = true});
+  const Value dy = graph.Input("dy", {{4, 50}, DType::kF32});
+  const Value gradient = Differentiate(graph, {{y, dy}}, {table})[0];
+  ParameterStore store = *StoreOf(graph);
+  const auto bound =
+      BoundProgram::Make({.graph = &graph, .fetch = {y}, .gradients = {{gradient, 0}}}, store);
+  ASSERT_THAT(bound, IsOk());
+  EXPECT_EQ(store.packed_bytes(), 0);
+  EXPECT_THAT(bound->program.steps(),
+              Each(Field(&Program::Step::op, Not(AnyOf(Eq("reorder"), Eq("copy"))))));
 }
 
 }  // namespace
