@@ -13,7 +13,7 @@ namespace hone::client::cli {
 namespace {
 
 int Put(const std::string& name, const std::string& path, const Globals& globals) {
-  const absl::StatusOr<v1::DatasetFormat> format = FormatOf(path);
+  const absl::StatusOr<v1::Dataset::Format> format = FormatOf(path);
   if (!format.ok()) {
     return Fail(format.status(), globals);
   }
@@ -65,7 +65,7 @@ int List(const Globals& globals) {
   }
   std::vector<std::vector<std::string>> rows = {{"data set", "format", ">size", "SHA-256"}};
   for (const v1::Dataset& dataset : all.datasets()) {
-    rows.push_back({dataset.name(), v1::DatasetFormat_Name(dataset.format()),
+    rows.push_back({dataset.name(), v1::Dataset::Format_Name(dataset.format()),
                     absl::StrCat(">", Bytes(dataset.bytes())), dataset.sha256().substr(0, 12)});
   }
   if (all.datasets().empty()) {
@@ -128,8 +128,8 @@ int Show(const std::string& name, int rows, const Globals& globals) {
     PrintJsonLine(*dataset);
   } else {
     std::printf("%s  %s  %s\nSHA-256 %s\n", dataset->name().c_str(),
-                v1::DatasetFormat_Name(dataset->format()).c_str(), Bytes(dataset->bytes()).c_str(),
-                dataset->sha256().c_str());
+                v1::Dataset::Format_Name(dataset->format()).c_str(),
+                Bytes(dataset->bytes()).c_str(), dataset->sha256().c_str());
   }
   return Tell(client->PreviewDataset(dataset->name(), rows), globals);
 }

@@ -50,7 +50,7 @@ class FileReader {
 
 }  // namespace
 
-absl::StatusOr<v1::DatasetFormat> FormatOf(const std::string& path) {
+absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -58,15 +58,15 @@ absl::StatusOr<v1::DatasetFormat> FormatOf(const std::string& path) {
         " .`"));
   }
   const std::string name = absl::AsciiStrToLower(path);
-  for (const auto& [ending, format] : {std::pair{".tar.gz", v1::TAR_GZ},
-                                       {".tgz", v1::TAR_GZ},
-                                       {".tar", v1::TAR},
-                                       {".csv.gz", v1::CSV_GZ},
-                                       {".tsv.gz", v1::CSV_GZ},
-                                       {".data.gz", v1::CSV_GZ},
-                                       {".csv", v1::CSV},
-                                       {".tsv", v1::CSV},
-                                       {".data", v1::CSV}}) {
+  for (const auto& [ending, format] : {std::pair{".tar.gz", v1::Dataset::TAR_GZ},
+                                       {".tgz", v1::Dataset::TAR_GZ},
+                                       {".tar", v1::Dataset::TAR},
+                                       {".csv.gz", v1::Dataset::CSV_GZ},
+                                       {".tsv.gz", v1::Dataset::CSV_GZ},
+                                       {".data.gz", v1::Dataset::CSV_GZ},
+                                       {".csv", v1::Dataset::CSV},
+                                       {".tsv", v1::Dataset::CSV},
+                                       {".data", v1::Dataset::CSV}}) {
     if (absl::EndsWith(name, ending)) {
       return format;
     }

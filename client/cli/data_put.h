@@ -12,12 +12,12 @@ namespace hone::client::cli {
 
 // What a file is by its name (.csv, .tsv, .data, .tar, each also with .gz; .tgz). INVALID_ARGUMENT:
 // none of them, or a folder.
-absl::StatusOr<v1::DatasetFormat> FormatOf(const std::string& path);
+absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path);
 
 struct PutOptions {
   std::string dataset_id;
   std::string path;
-  v1::DatasetFormat format = v1::DATASET_FORMAT_UNSPECIFIED;
+  v1::Dataset::Format format = v1::Dataset::FORMAT_UNSPECIFIED;
   absl::Duration patience = absl::Minutes(1);
 };
 

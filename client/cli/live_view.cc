@@ -203,8 +203,9 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
       break;
     case v1::Event::kState:
       // Its end is told by the summary.
-      if (event.state().end_reason().empty()) {
-        Say(absl::StrCat("job is ", absl::AsciiStrToLower(event.state().state()),
+      if (event.state().end_reason() == v1::Job::END_REASON_UNSPECIFIED) {
+        Say(absl::StrCat("job is ",
+                         absl::AsciiStrToLower(v1::Job::State_Name(event.state().state())),
                          event.state().message().empty() ? "" : ": ", event.state().message()));
       }
       break;

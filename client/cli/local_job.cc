@@ -94,7 +94,7 @@ class LocalJob {
     StampNow(job.mutable_create_time());
     *job.mutable_start_time() = job.create_time();
     v1::Event running;
-    running.mutable_state()->set_state("RUNNING");
+    running.mutable_state()->set_state(v1::Job::RUNNING);
     Emit(running);
   }
 
@@ -115,7 +115,7 @@ class LocalJob {
         ended_ = true;
         const v1::Failure& failure = frame.failure();
         const std::string step = absl::StrCat("step ", failure.step());
-        End("FAILED", failure.end_reason(),
+        End(v1::Job::FAILED, ReasonOf(failure.end_reason()),
             failure.step() > 0 && !absl::StrContains(failure.message(), step)
                 ? absl::StrCat(failure.message(), " (", step, ")")
                 : failure.message());
@@ -124,8 +124,8 @@ class LocalJob {
       case v1::WorkerFrame::kFinished: {
         ended_ = true;
         const bool cancelled = frame.finished().end_reason() == "CANCELLED";
-        End(cancelled ? "CANCELLED" : "SUCCEEDED",
-            cancelled ? "USER" : frame.finished().end_reason(), "");
+        End(cancelled ? v1::Job::CANCELLED : v1::Job::SUCCEEDED,
+            cancelled ? v1::Job::USER : ReasonOf(frame.finished().end_reason()), "");
         break;
       }
       default:
@@ -140,10 +140,10 @@ class LocalJob {
       return;
     }
     if (interrupted && exit.signal != 0) {
-      End("CANCELLED", "USER", "ended before it could write another checkpoint");
+      End(v1::Job::CANCELLED, v1::Job::USER, "ended before it could write another checkpoint");
       return;
     }
-    End("FAILED", "CRASHED",
+    End(v1::Job::FAILED, v1::Job::CRASHED,
         absl::StrCat("the worker ", exit.ToString(), " without a word",
                      pipe.ok() ? "" : absl::StrCat(" (", pipe.message(), ")"), "; see ", log,
                      TailOf(log)));
@@ -166,7 +166,13 @@ class LocalJob {
     }
   }
 
-  void End(const std::string& state, const std::string& reason, const std::string& message) {
+  // A worker of another version may know more reasons.
+  static v1::Job::EndReason ReasonOf(const std::string& name) {
+    v1::Job::EndReason reason;
+    return v1::Job::EndReason_Parse(name, &reason) ? reason : v1::Job::INTERNAL;
+  }
+
+  void End(v1::Job::State state, v1::Job::EndReason reason, const std::string& message) {
     StampNow(story_.job().mutable_end_time());
     v1::Event event;
     event.mutable_state()->set_state(state);

@@ -150,13 +150,14 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   };
   print(Line().Add(" ").Add(label, Style::kBold));
   int width = 0;
-  const int shown = std::min(top, prediction.classes_size());
+  const auto& classes = prediction.classification().classes();
+  const int shown = std::min(top, classes.size());
   for (int i = 0; i < shown; ++i) {
-    width = std::max(width, Columns(prediction.classes(i).name()));
+    width = std::max(width, Columns(classes[i].name()));
   }
   const int bar = std::clamp(screen.width() - width - 16, 10, 40);
   for (int i = 0; i < shown; ++i) {
-    const v1::Prediction::Class& entry = prediction.classes(i);
+    const v1::Prediction::Class& entry = classes[i];
     Line line;
     line.Add("   ").Add(entry.name(), i == 0 ? Style::kBold : Style::kPlain).PadTo(width + 5);
     line.Add(Bar(entry.probability(), bar), i == 0 ? Style::kTrain : Style::kDim)
@@ -164,7 +165,7 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
     line.Add(absl::StrFormat("%6.2f %%", 100 * entry.probability()));
     print(line);
   }
-  for (const double value : prediction.values()) {
+  for (const double value : prediction.regression().values()) {
     print(Line().Add("   ").Add(Significant(value), Style::kBold));
   }
 }

@@ -49,14 +49,8 @@ void Story::Apply(const v1::Event& event) {
   }
   switch (event.kind_case()) {
     case v1::Event::kState: {
-      v1::Job::State state = v1::Job::STATE_UNSPECIFIED;
-      if (v1::Job::State_Parse(event.state().state(), &state)) {
-        job_.set_state(state);
-      }
-      v1::Job::EndReason reason = v1::Job::END_REASON_UNSPECIFIED;
-      if (v1::Job::EndReason_Parse(event.state().end_reason(), &reason)) {
-        job_.set_end_reason(reason);
-      }
+      job_.set_state(event.state().state());
+      job_.set_end_reason(event.state().end_reason());
       job_.set_message(event.state().message());
       job_.set_queue_position(0);  // the event does not say
       break;

@@ -24,13 +24,13 @@ namespace fs = std::filesystem;
 
 constexpr char kPart[] = ".part";
 
-const char* Ending(v1::DatasetFormat format) {
+const char* Ending(v1::Dataset::Format format) {
   switch (format) {
-    case v1::CSV_GZ:
+    case v1::Dataset::CSV_GZ:
       return ".csv.gz";
-    case v1::TAR:
+    case v1::Dataset::TAR:
       return ".tar";
-    case v1::TAR_GZ:
+    case v1::Dataset::TAR_GZ:
       return ".tar.gz";
     default:
       return ".csv";
@@ -38,7 +38,7 @@ const char* Ending(v1::DatasetFormat format) {
 }
 
 // By the first bytes alone: what is inside is for a worker to read.
-absl::Status CheckFormat(const std::string& path, v1::DatasetFormat format) {
+absl::Status CheckFormat(const std::string& path, v1::Dataset::Format format) {
   std::array<char, 512> head{};
   std::ifstream file(path, std::ios::binary);
   file.read(head.data(), head.size());
@@ -47,11 +47,11 @@ absl::Status CheckFormat(const std::string& path, v1::DatasetFormat format) {
   const bool tar = bytes.size() >= 262 && bytes.substr(257, 5) == "ustar";
   const bool text = !gzip && !tar && !absl::StrContains(bytes, '\0');
   const char* const found = gzip ? "gzip" : tar ? "a tar" : text ? "text" : "something else";
-  const bool packed = format == v1::CSV_GZ || format == v1::TAR_GZ;
-  const bool fits = packed ? gzip : format == v1::TAR ? tar : text;
+  const bool packed = format == v1::Dataset::CSV_GZ || format == v1::Dataset::TAR_GZ;
+  const bool fits = packed ? gzip : format == v1::Dataset::TAR ? tar : text;
   return fits
              ? absl::OkStatus()
-             : absl::InvalidArgumentError(absl::StrCat("format: ", v1::DatasetFormat_Name(format),
+             : absl::InvalidArgumentError(absl::StrCat("format: ", v1::Dataset::Format_Name(format),
                                                        " was declared, but the bytes are ", found));
 }
 

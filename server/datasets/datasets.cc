@@ -30,7 +30,7 @@ absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
         "got \"",
         absl::CHexEscape(header.dataset_id().substr(0, 80)), "\""));
   }
-  if (header.format() < v1::CSV || header.format() > v1::TAR_GZ) {
+  if (header.format() < v1::Dataset::CSV || header.format() > v1::Dataset::TAR_GZ) {
     return absl::InvalidArgumentError("format: must be CSV, CSV_GZ, TAR or TAR_GZ");
   }
   if (header.bytes() < 1 || header.bytes() > kMaxBytes) {

@@ -39,10 +39,7 @@ v1::Job ToProto(const Job& job) {
   }
   proto.set_display_name(job.spec.display_name());
   *proto.mutable_spec() = job.spec;
-  v1::Job::State state;
-  if (v1::Job::State_Parse(std::string(StateName(job.state)), &state)) {
-    proto.set_state(state);
-  }
+  proto.set_state(ToProto(job.state));
   proto.set_end_reason(job.end_reason);
   proto.set_message(job.message);
   proto.set_attempt(job.attempt);
@@ -115,13 +112,23 @@ absl::StatusOr<JobState> ParseState(absl::string_view name) {
   return absl::InternalError(absl::StrCat("unknown job state \"", name, "\""));
 }
 
+absl::StatusOr<JobState> FromProto(v1::Job::State state) {
+  return ParseState(v1::Job::State_Name(state));
+}
+
+v1::Job::State ToProto(JobState state) {
+  v1::Job::State proto = v1::Job::STATE_UNSPECIFIED;
+  v1::Job::State_Parse(std::string(StateName(state)), &proto);
+  return proto;
+}
+
 v1::Job::EndReason ParseEndReason(absl::string_view name) {
   v1::Job::EndReason reason;
   return v1::Job::EndReason_Parse(std::string(name), &reason) ? reason : v1::Job::INTERNAL;
 }
 
 bool EndsJob(const v1::Event& event) {
-  const auto state = ParseState(event.state().state());
+  const auto state = FromProto(event.state().state());
   return event.has_state() && state.ok() && IsEnd(*state);
 }
 

@@ -61,6 +61,8 @@ absl::StatusOr<std::string> ModelId(absl::string_view name);
 
 // INTERNAL where it names no state or reason.
 absl::StatusOr<JobState> ParseState(absl::string_view name);
+absl::StatusOr<JobState> FromProto(v1::Job::State state);
+v1::Job::State ToProto(JobState state);
 v1::Job::EndReason ParseEndReason(absl::string_view name);  // INTERNAL's value for an unknown name
 
 // The event says that its job has ended.

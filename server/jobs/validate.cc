@@ -260,9 +260,9 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   CheckOptimizer(training.optimizer(), errors);
   CheckSchedule(spec, spec.data().validation_fraction() > 0 || training.has_early_stopping(),
                 errors);
-  if (!v1::Precision_IsValid(training.precision())) {
+  if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");
-  } else if (training.precision() == v1::BF16 && !limits.bf16) {
+  } else if (training.precision() == v1::TrainingSpec::BF16 && !limits.bf16) {
     errors.Add("training.precision", "must be F32 here: this processor has no AVX512-BF16");
   }
   // 0: what one job is given.

@@ -15,14 +15,15 @@ constexpr int kMaxLayers = 2000;
 constexpr int64_t kMaxUnits = 1'000'000;
 constexpr int64_t kMaxWindow = 1024;
 
-void CheckActivation(const std::string& path, v1::Activation activation, FieldErrors& errors) {
-  if (!v1::Activation_IsValid(activation)) {
+void CheckActivation(const std::string& path, v1::Activation::Kind activation,
+                     FieldErrors& errors) {
+  if (!v1::Activation::Kind_IsValid(activation)) {
     errors.Add(path, absl::StrCat("unknown activation number ", static_cast<int>(activation)));
   }
 }
 
-void CheckPadding(const std::string& path, v1::Padding padding, FieldErrors& errors) {
-  if (!v1::Padding_IsValid(padding)) {
+void CheckPadding(const std::string& path, v1::Padding::Kind padding, FieldErrors& errors) {
+  if (!v1::Padding::Kind_IsValid(padding)) {
     errors.Add(path, "must be one of VALID, SAME");
   }
 }
@@ -114,7 +115,7 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return;
     case v1::Layer::kActivation:
       CheckActivation(at + ".activation.function", layer.activation().function(), errors);
-      if (layer.activation().function() == v1::ACTIVATION_UNSPECIFIED) {
+      if (layer.activation().function() == v1::Activation::ACTIVATION_UNSPECIFIED) {
         errors.Add(at + ".activation.function", "must be given, such as RELU");
       }
       errors.CheckFloat(at + ".activation.negative_slope", layer.activation().negative_slope(),

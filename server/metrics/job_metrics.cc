@@ -57,12 +57,13 @@ void JobMetrics::OnEvent(const store::LoggedEvent& logged) {
 
 void JobMetrics::OnState(const store::LoggedEvent& logged) {
   const std::string& job = logged.job_id;
-  const auto state = jobs::ParseState(logged.event->state().state());
+  const auto state = jobs::FromProto(logged.event->state().state());
   if (!state.ok()) {
     return;
   }
   if (jobs::IsEnd(*state)) {
-    registry_.Add(Metric::kJobsFinished, {logged.task, logged.event->state().end_reason()}, 1);
+    registry_.Add(Metric::kJobsFinished,
+                  {logged.task, v1::Job::EndReason_Name(logged.event->state().end_reason())}, 1);
   }
   const std::lock_guard lock(mutex_);
   if (*state == jobs::JobState::kRunning) {

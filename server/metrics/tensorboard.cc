@@ -90,7 +90,7 @@ void TensorBoard::OnEvent(const store::LoggedEvent& logged) {
   const v1::Event& event = *logged.event;
   switch (event.kind_case()) {
     case v1::Event::kState: {
-      const auto state = jobs::ParseState(event.state().state());
+      const auto state = jobs::FromProto(event.state().state());
       if (state.ok() && !jobs::HasWorker(*state)) {
         files_.erase(logged.job_id);
       }

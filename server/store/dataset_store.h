@@ -15,7 +15,7 @@ namespace hone::server::store {
 
 // Bytes and what they are said to be: two data sets with equal ones share a file.
 struct DatasetBytes {
-  v1::DatasetFormat format = v1::DATASET_FORMAT_UNSPECIFIED;
+  v1::Dataset::Format format = v1::Dataset::FORMAT_UNSPECIFIED;
   int64_t bytes = 0;
   std::string sha256 = "";
 };

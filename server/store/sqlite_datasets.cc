@@ -19,7 +19,7 @@ constexpr char kUsed[] =
     "dataset.row AND job.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))";
 
 DatasetBytes ReadBytes(const Statement& statement, int first) {
-  return {.format = static_cast<v1::DatasetFormat>(statement.ColumnInt(first)),
+  return {.format = static_cast<v1::Dataset::Format>(statement.ColumnInt(first)),
           .bytes = statement.ColumnInt(first + 1),
           .sha256 = std::string(statement.ColumnBytes(first + 2))};
 }

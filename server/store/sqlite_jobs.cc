@@ -150,10 +150,10 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
                                            change.attempt));
   }
   v1::Event event;
-  event.mutable_state()->set_state(std::string(jobs::StateName(change.to)));
+  event.mutable_state()->set_state(jobs::ToProto(change.to));
   event.mutable_state()->set_message(change.message);
   if (ends) {
-    event.mutable_state()->set_end_reason(v1::Job::EndReason_Name(change.reason));
+    event.mutable_state()->set_end_reason(change.reason);
   }
   return Log(row, std::move(event), row.job.last_sequence + 1, change.attempt + change.add_attempt,
              now);
@@ -206,7 +206,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
     }
     v1::Event event;
-    event.mutable_state()->set_state(std::string(jobs::StateName(JobState::kQueued)));
+    event.mutable_state()->set_state(v1::Job::QUEUED);
     return Log(row, std::move(event), 1, 0, now);
   });
   HONE_RETURN_IF_ERROR(inserted);
@@ -236,7 +236,7 @@ absl::Status SqliteStore::Hold(const std::string& id, const std::string& reason,
           "job ", id, " is ", jobs::StateName(row.job.state), " and waits for nothing"));
     }
     v1::Event event;
-    event.mutable_state()->set_state(std::string(jobs::StateName(JobState::kQueued)));
+    event.mutable_state()->set_state(v1::Job::QUEUED);
     event.mutable_state()->set_message(reason);
     return Log(row, std::move(event), row.job.last_sequence + 1, row.job.attempt, now);
   });

@@ -235,10 +235,9 @@ absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::strin
     if (!found) {
       return events;
     }
-    const absl::string_view bytes = events_.ColumnBytes(0);
-    if (!events.emplace_back().ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-      return absl::DataLossError(absl::StrCat("job ", id, ": an event in the store is damaged"));
-    }
+    absl::StatusOr<v1::Event> event = ReadEvent(events_.ColumnBytes(0));
+    HONE_RETURN_IF_ERROR(Annotate(event.status(), absl::StrCat("job ", id)));
+    events.push_back(*std::move(event));
   }
 }
 

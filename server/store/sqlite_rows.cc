@@ -2,6 +2,7 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include <string>
 
@@ -13,6 +14,24 @@ namespace {
 
 bool Parse(absl::string_view bytes, google::protobuf::MessageLite& message) {
   return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// Version 0.1 wrote the names of the state and the reason, as the fields 1 and 2.
+void TakeNames(v1::StateChange& change) {
+  google::protobuf::UnknownFieldSet& old = *change.GetReflection()->MutableUnknownFields(&change);
+  for (int i = 0; i < old.field_count(); ++i) {
+    const google::protobuf::UnknownField& field = old.field(i);
+    if (field.type() != google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED) {
+      continue;
+    }
+    v1::Job::State state;
+    if (field.number() == 1 && v1::Job::State_Parse(field.length_delimited(), &state)) {
+      change.set_state(state);
+    } else if (field.number() == 2) {
+      change.set_end_reason(jobs::ParseEndReason(field.length_delimited()));
+    }
+  }
+  old.Clear();
 }
 
 }  // namespace
@@ -34,6 +53,17 @@ std::string Serialize(const google::protobuf::MessageLite& message) {
     message.SerializeToCodedStream(&coded);
   }
   return bytes;
+}
+
+absl::StatusOr<v1::Event> ReadEvent(absl::string_view bytes) {
+  v1::Event event;
+  if (!Parse(bytes, event)) {
+    return absl::DataLossError("an event in the store is damaged");
+  }
+  if (event.has_state() && event.state().state() == v1::Job::STATE_UNSPECIFIED) {
+    TakeNames(*event.mutable_state());
+  }
+  return event;
 }
 
 absl::StatusOr<JobRow> ReadJob(const Statement& statement) {

@@ -46,6 +46,10 @@ struct JobRow {
 // All but the queue position. DATA_LOSS: the row holds what no version wrote.
 absl::StatusOr<JobRow> ReadJob(const Statement& statement);
 
+// DATA_LOSS as above. A change of state that version 0.1 wrote gets its state and reason from the
+// names that it has.
+absl::StatusOr<v1::Event> ReadEvent(absl::string_view bytes);
+
 int64_t ToNanos(absl::Time time);
 absl::Time FromNanos(int64_t nanos);
 

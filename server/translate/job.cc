@@ -186,7 +186,8 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.optimizer = ToOptimizer(in.optimizer());
   config.schedule = ToSchedule(in.schedule());
   config.seed = Or(in.has_seed(), in.seed(), config.seed);
-  config.compute = in.precision() == v1::BF16 ? engine::DType::kBf16 : engine::DType::kF32;
+  config.compute =
+      in.precision() == v1::TrainingSpec::BF16 ? engine::DType::kBf16 : engine::DType::kF32;
   config.clip_norm = in.clip_norm();
   config.clip_value = in.clip_value();
   config.accumulate_batches = std::max<int64_t>(1, in.accumulate_batches());

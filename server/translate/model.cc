@@ -11,31 +11,31 @@ using engine::layers::ActivationKind;
 namespace models = engine::models;
 namespace layers = engine::layers;
 
-ActivationKind ToActivation(v1::Activation activation) {
+ActivationKind ToActivation(v1::Activation::Kind activation) {
   switch (activation) {
-    case v1::RELU:
+    case v1::Activation::RELU:
       return ActivationKind::kRelu;
-    case v1::LEAKY_RELU:
+    case v1::Activation::LEAKY_RELU:
       return ActivationKind::kLeakyRelu;
-    case v1::GELU:
+    case v1::Activation::GELU:
       return ActivationKind::kGelu;
-    case v1::GELU_TANH:
+    case v1::Activation::GELU_TANH:
       return ActivationKind::kGeluTanh;
-    case v1::TANH:
+    case v1::Activation::TANH:
       return ActivationKind::kTanh;
-    case v1::SIGMOID:
+    case v1::Activation::SIGMOID:
       return ActivationKind::kSigmoid;
-    case v1::SILU:
+    case v1::Activation::SILU:
       return ActivationKind::kSilu;
-    case v1::SOFTMAX:
+    case v1::Activation::SOFTMAX:
       return ActivationKind::kSoftmax;
     default:
       return ActivationKind::kNone;
   }
 }
 
-layers::Padding ToPadding(v1::Padding padding) {
-  return padding == v1::SAME ? layers::Padding::kSame : layers::Padding::kValid;
+layers::Padding ToPadding(v1::Padding::Kind padding) {
+  return padding == v1::Padding::SAME ? layers::Padding::kSame : layers::Padding::kValid;
 }
 
 layers::WeightInitializer ToInitializer(const v1::Initializer& initializer) {

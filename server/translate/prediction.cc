@@ -25,11 +25,14 @@ absl::StatusOr<engine::predict::Example> ToExample(const v1::PredictInput& input
 v1::Prediction ToProto(const engine::predict::Prediction& prediction) {
   v1::Prediction out;
   for (const engine::predict::Prediction::Class& c : prediction.classes) {
-    v1::Prediction::Class& row = *out.add_classes();
+    v1::Prediction::Class& row = *out.mutable_classification()->add_classes();
     row.set_name(c.name);
     row.set_probability(c.probability);
   }
-  out.mutable_values()->Add(prediction.values.begin(), prediction.values.end());
+  if (!prediction.values.empty()) {
+    out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),
+                                                    prediction.values.end());
+  }
   return out;
 }
 

@@ -2,7 +2,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/predict/predictor.h"
-#include "hone/v1/worker.pb.h"
+#include "hone/v1/prediction.pb.h"
 
 namespace hone::server::translate {
 

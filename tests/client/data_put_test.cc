@@ -66,9 +66,10 @@ class DataPutTest : public ::testing::Test {
   }
 
   absl::StatusOr<v1::Dataset> Put() {
-    return PutFile(*client_,
-                   {.dataset_id = "x", .path = path_, .format = v1::CSV, .patience = kPatience},
-                   [](int64_t, int64_t, int) {});
+    return PutFile(
+        *client_,
+        {.dataset_id = "x", .path = path_, .format = v1::Dataset::CSV, .patience = kPatience},
+        [](int64_t, int64_t, int) {});
   }
 
   const std::string path_ = ::testing::TempDir() + "hone-data-put.csv";

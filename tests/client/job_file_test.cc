@@ -53,7 +53,7 @@ TEST(JobFile, ReadsEveryPartOfAJob) {
   EXPECT_EQ(spec->display_name(), "fashion-cnn");
   EXPECT_TRUE(spec->has_classification());
   ASSERT_EQ(spec->model().layers_size(), 3);
-  EXPECT_EQ(spec->model().layers(0).conv2d().activation(), v1::RELU);
+  EXPECT_EQ(spec->model().layers(0).conv2d().activation(), v1::Activation::RELU);
   EXPECT_TRUE(spec->model().layers(1).has_flatten());
   EXPECT_FLOAT_EQ(spec->training().optimizer().adam().learning_rate(), 0.001f);
 }

@@ -258,9 +258,9 @@ TEST_F(RunTest, PlanNamesTheFileThatDoesNotFit) {
 
 TEST_F(RunTest, PredictShowsTheClassesAsBars) {
   Script(
-      "predictions { predictions { classes { name: 'seven' probability: 0.75 } classes { name: "
-      "'one' "
-      "probability: 0.25 } } }\n");
+      "predictions { predictions { classification { "
+      "classes { name: 'seven' probability: 0.75 } classes { name: 'one' probability: 0.25 } } } "
+      "}\n");
   std::filesystem::create_directories(folder_ + "/run/model");
   std::ofstream(folder_ + "/a.png") << "picture";
   EXPECT_EQ(Hone({"predict", "run", "a.png"}), 0) << output_;
@@ -268,7 +268,7 @@ TEST_F(RunTest, PredictShowsTheClassesAsBars) {
 }
 
 TEST_F(RunTest, PredictReadsRowsByColumnName) {
-  ScriptThatKeepsTheRequest("predictions { predictions { values: 3.5 } }\n");
+  ScriptThatKeepsTheRequest("predictions { predictions { regression { values: 3.5 } } }\n");
   std::filesystem::create_directories(folder_ + "/model");
   std::ofstream(folder_ + "/rows.csv") << "rooms,sea\n4,\"near, very\"\n";
   EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 0) << output_;
@@ -278,7 +278,7 @@ TEST_F(RunTest, PredictReadsRowsByColumnName) {
 }
 
 TEST_F(RunTest, PredictCountsTheColumnsOfATableWithoutAHead) {
-  ScriptThatKeepsTheRequest("predictions { predictions { values: 3.5 } }\n");
+  ScriptThatKeepsTheRequest("predictions { predictions { regression { values: 3.5 } } }\n");
   std::filesystem::create_directories(folder_ + "/model");
   std::ofstream(folder_ + "/rows.csv") << "4,near\n";
   EXPECT_EQ(Hone({"predict", "model", "--csv", "rows.csv"}), 0) << output_;

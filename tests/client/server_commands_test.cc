@@ -114,7 +114,7 @@ class FakeTraining final : public v1::TrainingService::Service {
     v1::Event event;
     event.set_sequence(i);
     if (i == 1 || i == 6) {
-      event.mutable_state()->set_state(i == 1 ? "RUNNING" : v1::Job::State_Name(end_state));
+      event.mutable_state()->set_state(i == 1 ? v1::Job::RUNNING : end_state);
       return event;
     }
     if (i == layers_at) {
@@ -177,7 +177,7 @@ class FakeModels final : public v1::ModelService::Service {
   grpc::Status Predict(grpc::ServerContext*, const v1::PredictRequest* request,
                        v1::PredictResponse* response) override {
     for (int i = 0; i < request->inputs_size(); ++i) {
-      auto& entry = *response->add_predictions()->add_classes();
+      auto& entry = *response->add_predictions()->mutable_classification()->add_classes();
       entry.set_name(absl::StrCat(request->name(), " says ", request->inputs(i).image()));
       entry.set_probability(1);
     }

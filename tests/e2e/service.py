@@ -95,7 +95,7 @@ class Service(unittest.TestCase):
         asked = self.server.hone("--output", "json", "predict", self.job["model"], "--csv", table)
         self.assertEqual(asked.returncode, 0, asked.stderr)
         predictions = json.loads(asked.stdout)["predictions"]
-        right = sum(p["classes"][0]["name"] == row[-1] for p, row in zip(predictions, self.rows))
+        right = sum(p["classification"]["classes"][0]["name"] == row[-1] for p, row in zip(predictions, self.rows))
         self.assertGreater(right, 26)
 
     def serving(self):

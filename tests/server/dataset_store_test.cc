@@ -21,7 +21,7 @@ constexpr int64_t kQuota = 1000;
 Upload Uploading(const std::string& name, char digit = 'a', int64_t bytes = 100) {
   return {.id = jobs::NewId(),
           .name = name,
-          .bytes = {.format = v1::CSV, .bytes = bytes, .sha256 = std::string(64, digit)}};
+          .bytes = {.format = v1::Dataset::CSV, .bytes = bytes, .sha256 = std::string(64, digit)}};
 }
 
 class DatasetStoreTest : public StoreConformance {

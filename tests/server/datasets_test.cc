@@ -35,7 +35,7 @@ std::string Table(size_t bytes, char digit = '1') {
 v1::UploadHeader Header(const std::string& id, const std::string& bytes) {
   v1::UploadHeader header;
   header.set_dataset_id(id);
-  header.set_format(v1::CSV);
+  header.set_format(v1::Dataset::CSV);
   header.set_bytes(static_cast<int64_t>(bytes.size()));
   header.set_sha256(Sha256(bytes));
   return header;
@@ -214,7 +214,7 @@ TEST_F(DatasetServiceTest, NamesThatCouldLeadSomewhereAreRefused) {
 TEST_F(DatasetServiceTest, EveryFieldOfTheHeaderIsChecked) {
   const std::string bytes = Table(1000);
   v1::UploadHeader header = Header("fields", bytes);
-  header.set_format(v1::DATASET_FORMAT_UNSPECIFIED);
+  header.set_format(v1::Dataset::FORMAT_UNSPECIFIED);
   EXPECT_THAT(Begin(header).error_message(), HasSubstr("format: "));
   header = Header("fields", bytes);
   header.set_bytes(0);

@@ -28,7 +28,7 @@ store::LoggedEvent Logged(const std::string& job, int64_t sequence, v1::Event ev
 
 v1::Event End() {
   v1::Event event;
-  event.mutable_state()->set_state("SUCCEEDED");
+  event.mutable_state()->set_state(v1::Job::SUCCEEDED);
   return event;
 }
 

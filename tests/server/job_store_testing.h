@@ -63,7 +63,7 @@ class JobStoreTest : public StoreConformance {
     const auto events = store_->ReadEvents(id, 0, 1000);
     for (const v1::Event& event : *events) {
       EXPECT_EQ(event.sequence(), ++expected);
-      states.push_back(event.state().state());
+      states.push_back(event.has_state() ? v1::Job::State_Name(event.state().state()) : "");
     }
     return states;
   }

@@ -41,7 +41,7 @@ v1::Event Step(int64_t step, int64_t samples, double loss) {
   return event;
 }
 
-v1::Event State(const std::string& state, const std::string& reason = "") {
+v1::Event State(v1::Job::State state, v1::Job::EndReason reason = v1::Job::END_REASON_UNSPECIFIED) {
   v1::Event event;
   event.mutable_state()->set_state(state);
   event.mutable_state()->set_end_reason(reason);
@@ -87,21 +87,21 @@ TEST(JobMetrics, CountStepsAndSamplesOfAllJobsOnce) {
 TEST(JobMetrics, SayThatAJobRunsWhileAWorkerHasIt) {
   Registry registry;
   JobMetrics metrics(registry);
-  metrics.OnEvent(Logged("a", State("QUEUED")));
+  metrics.OnEvent(Logged("a", State(v1::Job::QUEUED)));
   EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
-  metrics.OnEvent(Logged("a", State("RUNNING")));
+  metrics.OnEvent(Logged("a", State(v1::Job::RUNNING)));
   const std::string running = "hone_job_running{training_job=\"a\"} 1\n";
   EXPECT_THAT(Render(registry), HasSubstr(running));
-  metrics.OnEvent(Logged("a", State("CANCELLING")));
+  metrics.OnEvent(Logged("a", State(v1::Job::CANCELLING)));
   EXPECT_THAT(Render(registry), HasSubstr(running));
-  metrics.OnEvent(Logged("a", State("CANCELLED", "USER")));
+  metrics.OnEvent(Logged("a", State(v1::Job::CANCELLED, v1::Job::USER)));
   EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_running{")));
 }
 
 TEST(JobMetrics, AnAttemptBeginsTheWaitForItsFirstStep) {
   Registry registry;
   JobMetrics metrics(registry);
-  metrics.OnEvent(Logged("a", State("RUNNING")));
+  metrics.OnEvent(Logged("a", State(v1::Job::RUNNING)));
   EXPECT_THAT(Render(registry),
               HasSubstr("hone_job_last_step_timestamp_seconds{training_job=\"a\"} "));
 }
@@ -109,9 +109,9 @@ TEST(JobMetrics, AnAttemptBeginsTheWaitForItsFirstStep) {
 TEST(JobMetrics, APausedJobLeavesAsOneThatHasEnded) {
   Registry registry;
   JobMetrics metrics(registry);
-  metrics.OnEvent(Logged("a", State("RUNNING")));
+  metrics.OnEvent(Logged("a", State(v1::Job::RUNNING)));
   metrics.OnEvent(Logged("a", Step(1, 32, 1)));
-  metrics.OnEvent(Logged("a", State("PAUSED")));
+  metrics.OnEvent(Logged("a", State(v1::Job::PAUSED)));
   EXPECT_THAT(Render(registry), Not(HasSubstr("hone_job_running{")));
   metrics.Prune(absl::Now() + absl::Minutes(11));
   EXPECT_THAT(Render(registry), Not(HasSubstr("training_job=\"a\"")));
@@ -176,7 +176,7 @@ TEST(JobMetrics, LeaveTenMinutesAfterTheEnd) {
   Registry registry;
   JobMetrics metrics(registry);
   metrics.OnEvent(Logged("a", Step(1, 32, 1)));
-  metrics.OnEvent(Logged("a", State("SUCCEEDED", "COMPLETED")));
+  metrics.OnEvent(Logged("a", State(v1::Job::SUCCEEDED, v1::Job::COMPLETED)));
   metrics.Prune(absl::Now() + absl::Minutes(9));
   EXPECT_THAT(Render(registry), HasSubstr("training_job=\"a\""));
   metrics.Prune(absl::Now() + absl::Minutes(11));
@@ -274,7 +274,7 @@ class TensorBoardTest : public ::testing::Test {
 };
 
 TEST_F(TensorBoardTest, AFileBeginsWithItsVersionAndHasAScalarForEachValue) {
-  Tell(State("RUNNING"), 1);
+  Tell(State(v1::Job::RUNNING), 1);
   Tell(Started(), 1);
   Tell(Step(7, 70, 0.5), 1);
   ASSERT_EQ(Files(), std::vector<std::string>{"events.out.tfevents.1700000000.attempt-000001"});
@@ -294,7 +294,7 @@ TEST_F(TensorBoardTest, AFileBeginsWithItsVersionAndHasAScalarForEachValue) {
 TEST_F(TensorBoardTest, AnAttemptThatIsResumedSaysFromWhichStepTheOldOneDoesNotCount) {
   Tell(Started(), 1);
   Tell(Step(9, 90, 0.5), 1);
-  Tell(State("QUEUED"), 1);
+  Tell(State(v1::Job::QUEUED), 1);
   Tell(Started(5), 2);
   ASSERT_EQ(Files().size(), 2u);
   const auto records = Records(Files()[1]);

@@ -82,7 +82,9 @@ class ModelCacheTest : public ::testing::Test {
   pid_t Pid(const v1::Model& model) {
     const Answer answer = Predict(model);
     EXPECT_THAT(answer, IsOk());
-    return answer.ok() ? static_cast<pid_t>(answer->predictions(0).classes(0).probability()) : 0;
+    return answer.ok() ? static_cast<pid_t>(
+                             answer->predictions(0).classification().classes(0).probability())
+                       : 0;
   }
   static bool Exists(pid_t pid) { return ::kill(pid, 0) == 0; }
   // Until it is gone, as a zombie, too.

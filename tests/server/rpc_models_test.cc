@@ -87,7 +87,7 @@ TEST_F(RpcTest, PredictAnswersEachInputAndRefusesBrokenOnesInOneProcess) {
   const grpc::Status status = models_->Predict(&context, request, &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_EQ(response.predictions_size(), 2);
-  EXPECT_EQ(response.predictions(0).classes(0).name(), "seven");
+  EXPECT_EQ(response.predictions(0).classification().classes(0).name(), "seven");
   EXPECT_THAT(Http("/metrics"), HasSubstr("hone_worker_starts_total{mode=\"predict\"} 1\n"));
   request.mutable_inputs(0)->set_image("broken");
   grpc::ClientContext again;

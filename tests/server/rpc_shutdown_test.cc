@@ -56,7 +56,7 @@ TEST_F(ShutdownTest, JobsAreDrainedAlthoughACallDoesNotEnd) {
   const auto upload = datasets_->UploadDataset(&context, &dataset);
   v1::UploadDatasetRequest message;
   message.mutable_header()->set_dataset_id("set");
-  message.mutable_header()->set_format(v1::CSV);
+  message.mutable_header()->set_format(v1::Dataset::CSV);
   message.mutable_header()->set_bytes(static_cast<int64_t>(bytes.size()));
   message.mutable_header()->set_sha256(Sha256(bytes));
   ASSERT_TRUE(upload->Write(message));

@@ -15,7 +15,7 @@ constexpr char kBytes[] = "a,b\n1,2\n";
 v1::UploadDatasetRequest Header() {
   v1::UploadDatasetRequest message;
   message.mutable_header()->set_dataset_id("set");
-  message.mutable_header()->set_format(v1::CSV);
+  message.mutable_header()->set_format(v1::Dataset::CSV);
   message.mutable_header()->set_bytes(sizeof(kBytes) - 1);
   message.mutable_header()->set_sha256(Sha256(kBytes));
   return message;

@@ -196,7 +196,7 @@ class RpcTest : public ::testing::Test {
     const auto writer = datasets_->UploadDataset(&context, &dataset);
     v1::UploadDatasetRequest message;
     message.mutable_header()->set_dataset_id(id);
-    message.mutable_header()->set_format(v1::CSV);
+    message.mutable_header()->set_format(v1::Dataset::CSV);
     message.mutable_header()->set_bytes(static_cast<int64_t>(text.size()));
     message.mutable_header()->set_sha256(Sha256(text));
     writer->Write(message);

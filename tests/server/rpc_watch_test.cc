@@ -21,7 +21,7 @@ TEST_F(RpcTest, AJobGoesFromCreateOverWatchToItsEnd) {
   EXPECT_TRUE(watched.status.ok()) << watched.status.error_message();
   ASSERT_FALSE(watched.answers.empty());
   EXPECT_TRUE(watched.answers.front().has_snapshot());
-  EXPECT_EQ(watched.answers.back().event().state().state(), "SUCCEEDED");
+  EXPECT_EQ(watched.answers.back().event().state().state(), v1::Job::SUCCEEDED);
   const v1::Job ended = Get(job.name());
   EXPECT_EQ(watched.Sequences(), UpTo(ended.last_sequence()));
   EXPECT_EQ(ended.evaluation().metrics().at("test_accuracy"), 0.9);

@@ -134,7 +134,7 @@ int Flood(const v1::WorkerRequest& request) {
 int LyingNumbers() {
   SendMetrics(1, std::numeric_limits<double>::quiet_NaN());
   v1::WorkerFrame frame;
-  frame.mutable_event()->mutable_state()->set_state("SUCCEEDED");  // not its to say
+  frame.mutable_event()->mutable_state()->set_state(v1::Job::SUCCEEDED);  // not its to say
   Send(frame);
   SendFinished("COMPLETED");
   return 0;
@@ -282,7 +282,8 @@ void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& input
     while (what == "slow" && !std::filesystem::exists(request.model_directory() + "/go")) {
       usleep(2'000);
     }
-    auto& one = *frame.mutable_predictions()->add_predictions()->add_classes();
+    auto& one =
+        *frame.mutable_predictions()->add_predictions()->mutable_classification()->add_classes();
     one.set_name(std::filesystem::exists(request.model_directory() + "/weights.bin") ? "seven"
                                                                                      : "");
     one.set_probability(getpid());

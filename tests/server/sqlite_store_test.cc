@@ -2,6 +2,7 @@
 #include "server/store/sqlite_store.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
@@ -96,6 +97,22 @@ TEST_F(SqliteStoreTest, ADamagedEventIsFoundWhenItIsRead) {
   EXPECT_THAT(store_->Get(id), IsOk());
   EXPECT_THAT(store_->ReadEvents(id, 0, 10).status(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store")));
+}
+
+TEST_F(SqliteStoreTest, AChangeOfStateThatVersion01WroteByNameIsReadAsTheEnum) {
+  const std::string id = InsertAndClaim();
+  v1::Event event;
+  event.mutable_state()->set_message("as it was");
+  auto* const old = event.state().GetReflection()->MutableUnknownFields(event.mutable_state());
+  old->AddLengthDelimited(1, "FAILED");
+  old->AddLengthDelimited(2, "NON_FINITE");
+  ASSERT_THAT(store_->Append(id, 1, {.events = {event}}, kNow), IsOk());
+  const auto events = store_->ReadEvents(id, 2, 10);
+  ASSERT_THAT(events, IsOk());
+  ASSERT_EQ(events->size(), 1);
+  EXPECT_EQ(events->front().state().state(), v1::Job::FAILED);
+  EXPECT_EQ(events->front().state().end_reason(), v1::Job::NON_FINITE);
+  EXPECT_EQ(events->front().state().message(), "as it was");
 }
 
 std::set<std::string> QuotedIn(const std::string& text) {

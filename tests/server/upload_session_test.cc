@@ -51,7 +51,7 @@ class UploadSessionTest : public ::testing::Test {
   static v1::UploadHeader Header(const std::string& bytes) {
     v1::UploadHeader header;
     header.set_dataset_id("set");
-    header.set_format(v1::CSV);
+    header.set_format(v1::Dataset::CSV);
     header.set_bytes(static_cast<int64_t>(bytes.size()));
     header.set_sha256(Sha256(bytes));
     return header;

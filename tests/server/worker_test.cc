@@ -160,8 +160,8 @@ TEST_F(WorkerTest, PredictsWithTheModelItMade) {
       prediction = frame.predictions().predictions(0);
     }
   }
-  ASSERT_EQ(prediction.classes_size(), 2);
-  EXPECT_EQ(prediction.classes(0).name(), "odd");
+  ASSERT_EQ(prediction.classification().classes_size(), 2);
+  EXPECT_EQ(prediction.classification().classes(0).name(), "odd");
 }
 
 TEST_F(WorkerTest, ServesManyRequestsWithOneLoadAndTellsAWrongOneFromTheOthers) {
@@ -191,7 +191,8 @@ TEST_F(WorkerTest, ServesManyRequestsWithOneLoadAndTellsAWrongOneFromTheOthers) 
     const auto received = (*worker)->Read(kLongest);
     ASSERT_TRUE(received.ok() && received->frame.has_value());
     if (received->frame->has_predictions()) {
-      answers.push_back(received->frame->predictions().predictions(0).classes(0).name());
+      answers.push_back(
+          received->frame->predictions().predictions(0).classification().classes(0).name());
     } else if (received->frame->has_failure()) {
       answers.push_back(received->frame->failure().message());
     }

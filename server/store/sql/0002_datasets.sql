@@ -3,7 +3,7 @@
 CREATE TABLE dataset (
   row          INTEGER PRIMARY KEY AUTOINCREMENT,
   name         TEXT    UNIQUE,                       -- NULL: deleted by force; jobs still need its bytes
-  format       INTEGER NOT NULL,                     -- hone.v1.DatasetFormat
+  format       INTEGER NOT NULL,                     -- hone.v1.Dataset.Format
   bytes        INTEGER NOT NULL CHECK (bytes > 0),
   sha256       TEXT    NOT NULL CHECK (length(sha256) = 64),
   create_time  INTEGER NOT NULL
