@@ -1,5 +1,10 @@
 // honed: flags → config → the server → wait for a signal → drain. `honed doctor` looks after its
 // folder.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -19,8 +24,19 @@ sigset_t BlockSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);  // a terminal that is closed
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
+}
+
+// As many as the system allows, within reason: each connection of a client is one.
+void RaiseDescriptorLimit() {
+  constexpr rlim_t kEnough = 16'384;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kEnough) {
+    limit.rlim_cur = std::min(limit.rlim_max, kEnough);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
 }
 
 }  // namespace
@@ -43,7 +59,14 @@ int main(int argc, char** argv) {
   log::Begin(config.log_format == "json" ? log::Format::kJson : log::Format::kLogfmt,
              config.log_level);
   const sigset_t signals = BlockSignals();
-  auto server = hone::server::rpc::Server::Start(config);
+  RaiseDescriptorLimit();
+  std::atomic<bool> lost = false;
+  auto server = hone::server::rpc::Server::Start(config, [&lost](const absl::Status& reason) {
+    log::Error("no client can come in any more; the server ends, to be started again",
+               {{"error", reason.message()}});
+    lost = true;
+    ::kill(::getpid(), SIGTERM);
+  });
   if (!server.ok()) {
     log::Error("cannot start", {{"error", server.status().message()}});
     return 1;
@@ -64,5 +87,5 @@ int main(int argc, char** argv) {
   sigwait(&signals, &signal);
   log::Info("shutting down: running jobs write a checkpoint and go back into the queue");
   (*server)->Shutdown();
-  return 0;
+  return lost ? 1 : 0;
 }

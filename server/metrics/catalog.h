@@ -48,6 +48,8 @@ enum class Metric {
   kStoreErrors,
   kTasksQueued,
   kTasksRefused,
+  kConnections,
+  kConnectionsRefused,
   kWatchStreams,
   kWatchEventsDropped,
   kRpcStarted,

@@ -1,77 +1,191 @@
 #include "server/metrics/prometheus.h"
 
-#include <httplib.h>
+#include <poll.h>
 #include <sys/socket.h>
 
-#include <chrono>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <sstream>
 #include <thread>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "engine/base/steady_clock.h"
 #include "prometheus/text_serializer.h"
+#include "server/log/log.h"
+#include "server/net/door.h"
 
 namespace hone::server::metrics {
 namespace {
 
+constexpr size_t kMostWaiting = 16;
+constexpr absl::Duration kPatience = absl::Seconds(5);
+constexpr size_t kMostScrapes = 8;
+constexpr int kScrapers = 2;
+// For a whole answer.
+constexpr absl::Duration kMostTimeToSend = absl::Seconds(2);
+constexpr char kText[] = "text/plain";
+constexpr char kPrometheusText[] = "text/plain; version=0.0.4; charset=utf-8";
+
+struct Request {
+  bool known = false;  // GET or HEAD
+  bool head = false;
+  std::string path;  // without what follows a '?'
+};
+
+Request ParseRequest(absl::string_view said) {
+  const std::vector<absl::string_view> line =
+      absl::StrSplit(said.substr(0, said.find_first_of("\r\n")), ' ');
+  Request request;
+  if (line.size() == 3 && absl::StartsWith(line[2], "HTTP/1.")) {
+    request.head = line[0] == "HEAD";
+    request.known = request.head || line[0] == "GET";
+    request.path = std::string(line[1].substr(0, line[1].find('?')));
+  }
+  return request;
+}
+
+net::Look LookAt(absl::string_view said) {
+  return absl::StrContains(said, "\r\n\r\n") ? net::Look::kEnter : net::Look::kMore;
+}
+
+std::string Response(absl::string_view status, absl::string_view type, absl::string_view body,
+                     bool head) {
+  return absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Type: ", type,
+                      "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n",
+                      head ? "" : body);
+}
+
+// What the connection's buffer takes within `most`; what it does not take is lost.
+void Send(const net::OwnedFd& connection, absl::string_view bytes, absl::Duration most) {
+  const absl::Duration until = SteadyNow() + most;
+  while (!bytes.empty()) {
+    const ssize_t sent =
+        ::send(connection.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
+      continue;
+    }
+    const absl::Duration left = until - SteadyNow();
+    if (sent == 0 || (errno != EAGAIN && errno != EINTR) || left <= absl::ZeroDuration()) {
+      break;
+    }
+    pollfd writable = {.fd = connection.get(), .events = POLLOUT, .revents = 0};
+    ::poll(&writable, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+  }
+  ::shutdown(connection.get(), SHUT_RDWR);
+}
+
+// The probes are answered on the door's thread, from memory; /metrics, which asks the store and may
+// have a slow reader, on others.
 class Endpoint final : public HttpEndpoint {
  public:
+  Endpoint(Registry& registry, std::function<bool()> ready)
+      : registry_(registry), ready_(std::move(ready)) {}
   ~Endpoint() override {
-    server_.stop();
-    if (thread_.joinable()) {
-      thread_.join();
+    door_.reset();
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : scrapers_) {
+      thread.join();
     }
   }
 
-  absl::Status Listen(const std::string& address, Registry& registry, std::function<bool()> ready) {
-    const size_t colon = address.rfind(':');
-    int port = 0;
-    if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port)) {
-      return absl::InvalidArgumentError(absl::StrCat("must be HOST:PORT, got \"", address, "\""));
+  absl::Status Begin(const std::string& address) {
+    auto door = net::Door::Open(
+        {.address = address,
+         .most_waiting = kMostWaiting,
+         .patience = kPatience,
+         .look = LookAt,
+         .enter = [this](net::OwnedFd connection,
+                         const std::string& said) { Answer(std::move(connection), said); },
+         .turned_away = [] {},
+         .lost =
+             [](const absl::Status& reason) {
+               log::Error("/metrics, /healthz and /readyz answer no more",
+                          {{"error", reason.message()}});
+             }});
+    if (!door.ok()) {
+      return door.status();
     }
-    server_.Get("/metrics", [&registry](const httplib::Request&, httplib::Response& response) {
-      response.set_content(Render(registry), "text/plain; version=0.0.4; charset=utf-8");
-    });
-    server_.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
-      response.set_content("ok\n", "text/plain");
-    });
-    server_.Get("/readyz",
-                [ready = std::move(ready)](const httplib::Request&, httplib::Response& response) {
-                  const bool is_ready = ready();
-                  response.status = is_ready ? 200 : 503;
-                  response.set_content(is_ready ? "ready\n" : "not ready\n", "text/plain");
-                });
-    server_.new_task_queue = [] { return new httplib::ThreadPool(2); };
-    server_.set_read_timeout(5);
-    server_.set_write_timeout(5);
-    server_.set_payload_max_length(4096);
-    // The library's own choice would let a second server share the port.
-    server_.set_socket_options([](socket_t socket) {
-      const int yes = 1;
-      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    });
-    const std::string host = address.substr(0, colon);
-    port_ =
-        port == 0 ? server_.bind_to_any_port(host) : (server_.bind_to_port(host, port) ? port : -1);
-    if (port_ < 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", address,
-                                                 ": the address is taken or not of this machine"));
-    }
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
-    // stop() does nothing before the loop runs.
-    while (!server_.is_running()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    door_ = *std::move(door);
+    for (int i = 0; i < kScrapers; ++i) {
+      scrapers_.emplace_back([this] { Scrape(); });
     }
     return absl::OkStatus();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return door_->port(); }
 
  private:
-  httplib::Server server_;
-  std::thread thread_;
-  int port_ = -1;
+  struct Waiting {
+    net::OwnedFd connection;
+    bool head;
+  };
+
+  void Answer(net::OwnedFd connection, const std::string& said) {
+    const Request request = ParseRequest(said);
+    if (request.known && request.path == "/metrics") {
+      const std::lock_guard lock(mutex_);
+      if (waiting_.size() < kMostScrapes) {
+        waiting_.push_back({std::move(connection), request.head});
+        return changed_.notify_one();
+      }
+    }
+    Send(connection, AtOnce(request), absl::ZeroDuration());
+  }
+
+  std::string AtOnce(const Request& request) const {
+    if (!request.known) {
+      return Response("400 Bad Request", kText, "GET or HEAD of /metrics, /healthz or /readyz\n",
+                      request.head);
+    }
+    if (request.path == "/healthz") {
+      return Response("200 OK", kText, "ok\n", request.head);
+    }
+    if (request.path == "/readyz") {
+      return ready_() ? Response("200 OK", kText, "ready\n", request.head)
+                      : Response("503 Service Unavailable", kText, "not ready\n", request.head);
+    }
+    if (request.path == "/metrics") {
+      return Response("503 Service Unavailable", kText, "too many scrapes at a time\n",
+                      request.head);
+    }
+    return Response("404 Not Found", kText, "/metrics, /healthz or /readyz\n", request.head);
+  }
+
+  void Scrape() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+      if (stopping_) {
+        return;
+      }
+      const Waiting next = std::move(waiting_.front());
+      waiting_.pop_front();
+      lock.unlock();
+      Send(next.connection, Response("200 OK", kPrometheusText, Render(registry_), next.head),
+           kMostTimeToSend);
+      lock.lock();
+    }
+  }
+
+  Registry& registry_;
+  const std::function<bool()> ready_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Waiting> waiting_;  // for /metrics; guarded by mutex_
+  bool stopping_ = false;        // guarded by mutex_
+  std::vector<std::thread> scrapers_;
+  std::unique_ptr<net::Door> door_;
 };
 
 }  // namespace
@@ -85,8 +199,8 @@ std::string Render(Registry& registry) {
 absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const std::string& address,
                                                                   Registry& registry,
                                                                   std::function<bool()> ready) {
-  auto endpoint = std::make_unique<Endpoint>();
-  if (absl::Status status = endpoint->Listen(address, registry, std::move(ready)); !status.ok()) {
+  auto endpoint = std::make_unique<Endpoint>(registry, std::move(ready));
+  if (absl::Status status = endpoint->Begin(address); !status.ok()) {
     return status;
   }
   return endpoint;

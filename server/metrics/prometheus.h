@@ -13,7 +13,9 @@ namespace hone::server::metrics {
 std::string Render(Registry& registry);
 
 // A small HTTP server with /metrics, /healthz (the process answers) and /readyz (503 until `ready`
-// says yes). It stops with this object. `registry` outlives it.
+// says yes); the two probes are answered at once, however slow /metrics and other clients are. A
+// connection is for one request. It stops with this object. `registry` outlives it; `ready` must
+// not block.
 class HttpEndpoint {
  public:
   // `address` is HOST:PORT; port 0 takes a free one. UNAVAILABLE: the address is taken or not ours.

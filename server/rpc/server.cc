@@ -3,6 +3,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -23,6 +24,8 @@
 #include "server/metrics/prometheus.h"
 #include "server/metrics/tensorboard.h"
 #include "server/retention/retention.h"
+#include "server/rpc/connections.h"
+#include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
 
@@ -43,8 +46,20 @@ constexpr int kMaxStreamsOfConnection = static_cast<int>(WatchStreams::kMaxStrea
 // whole. Beyond this the streams that hold the most are ended.
 constexpr size_t kTransportBytes = 64u << 20;
 
+// From a connection's greeting to its settings, which a client sends with it.
+constexpr int kHandshakeMilliseconds = 10'000;
+// Of a connection without a call; its client makes another one when it wants to.
+constexpr int kIdleMilliseconds = 600'000;
+
+uint64_t MostDescriptors() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 256;
+}
+
 // A client that is gone without a word is noticed, and one may ask whether the server is there.
-void SetKeepalive(grpc::ServerBuilder& builder) {
+void SetTimes(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMilliseconds);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMilliseconds);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -53,7 +68,8 @@ void SetKeepalive(grpc::ServerBuilder& builder) {
 
 class HonedServer final : public Server {
  public:
-  explicit HonedServer(const config::Config& config) : config_(config), job_metrics_(registry_) {}
+  HonedServer(const config::Config& config, Lost lost)
+      : config_(config), lost_(std::move(lost)), job_metrics_(registry_) {}
   ~HonedServer() override { Shutdown(); }
 
   absl::Status Begin() {
@@ -108,17 +124,17 @@ class HonedServer final : public Server {
       CountCallsOf(service);
     }
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
-    HONE_ASSIGN_OR_RETURN(endpoint_,
-                          metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
-                                                       [this] { return ready_.load(); }));
+    HONE_ASSIGN_OR_RETURN(endpoint_, metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
+                                                                  [this] { return IsReady(); }));
     HONE_RETURN_IF_ERROR(Listen());
     scheduler_->Start();
     retention_->Start();
+    self_check_ = std::make_unique<SelfCheck>(connections_->dialed());
     ready_ = true;
     return absl::OkStatus();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return connections_->port(); }
   int metrics_port() const override { return endpoint_->port(); }
 
   void Shutdown() override {
@@ -131,6 +147,12 @@ class HonedServer final : public Server {
     // Workers write their checkpoints while the last calls end.
     if (scheduler_ != nullptr) {
       scheduler_->BeginDrain();
+    }
+    if (self_check_ != nullptr) {
+      self_check_->Stop();
+    }
+    if (connections_ != nullptr) {
+      connections_->End();
     }
     if (server_ != nullptr) {
       calls_->Stop();
@@ -145,6 +167,8 @@ class HonedServer final : public Server {
     }
     server_.reset();
     endpoint_.reset();
+    self_check_.reset();
+    connections_.reset();
     streams_.reset();
     retention_.reset();  // which calls the predictors and the data sets
     histories_.reset();
@@ -168,7 +192,13 @@ class HonedServer final : public Server {
     ::grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(config_.listen, grpc::InsecureServerCredentials(), &port_);
+    connections_ = std::make_unique<Connections>(
+        LimitsFor(MostDescriptors()),
+        builder.experimental().AddExternalConnectionAcceptor(
+            grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+            grpc::InsecureServerCredentials()),
+        Connections::Hooks{.refused = [this] { registry_.Add(Metric::kConnectionsRefused, {}, 1); },
+                           .lost = lost_});
     builder.RegisterService(training_.get());
     builder.RegisterService(models_.get());
     builder.RegisterService(dataset_service_.get());
@@ -176,22 +206,21 @@ class HonedServer final : public Server {
     builder.SetMaxSendMessageSize(kMaxAnswerBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsOfConnection);
-    SetKeepalive(builder);
+    SetTimes(builder);
     builder.SetResourceQuota(grpc::ResourceQuota("honed").Resize(kTransportBytes));
-    // A second server on the port is to be refused, not to share its clients.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      server_.reset();
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", config_.listen,
-                                                 ": the address is taken or not of this machine"));
+    if (server_ == nullptr) {
+      return absl::InternalError("gRPC does not start");
     }
+    HONE_RETURN_IF_ERROR(connections_->Begin(config_.listen));
     grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
     health.SetServingStatus(v1::TrainingService::service_full_name(), true);
     health.SetServingStatus(v1::ModelService::service_full_name(), true);
     health.SetServingStatus(v1::DatasetService::service_full_name(), true);
     return absl::OkStatus();
   }
+
+  bool IsReady() const { return ready_ && self_check_->answered(); }
 
   // The calls of a service begin at 0.
   void CountCallsOf(const char* service) {
@@ -230,6 +259,11 @@ class HonedServer final : public Server {
     registry.Set(Metric::kCpuThrottledSeconds, {}, CpuThrottledSeconds());
     registry.Set(Metric::kStorageFreeBytes, {}, static_cast<double>(directory_->FreeBytes()));
     registry.Set(Metric::kWatchStreams, {}, static_cast<double>(streams_->size()));
+    if (ready_) {
+      registry.Set(Metric::kConnections, {"open"}, static_cast<double>(connections_->open()));
+      registry.Set(Metric::kConnections, {"waiting"}, static_cast<double>(connections_->waiting()));
+    }
+    registry.Add(Metric::kConnectionsRefused, {}, 0);
     RefreshQueues(registry);
     RefreshJobs(registry);
     MeasureStorage();
@@ -292,6 +326,7 @@ class HonedServer final : public Server {
   }
 
   const config::Config config_;
+  const Lost lost_;
   metrics::Registry registry_;
   metrics::JobMetrics job_metrics_;
   metrics::TensorBoard tensorboard_{
@@ -317,8 +352,9 @@ class HonedServer final : public Server {
   std::unique_ptr<TrainingService> training_;
   std::unique_ptr<ModelService> models_;
   std::unique_ptr<DatasetService> dataset_service_;
+  std::unique_ptr<Connections> connections_;
   std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
+  std::unique_ptr<SelfCheck> self_check_;
   std::atomic<int64_t> measure_storage_at_ = 0;  // seconds of SteadyNow()
   std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;
@@ -326,8 +362,8 @@ class HonedServer final : public Server {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
-  auto server = std::make_unique<HonedServer>(config);
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::Config& config, Lost lost) {
+  auto server = std::make_unique<HonedServer>(config, std::move(lost));
   HONE_RETURN_IF_ERROR(server->Begin());
   return server;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -14,7 +15,11 @@ class Server {
   // FAILED_PRECONDITION: the data directory is in use; UNAVAILABLE: an address is taken; DATA_LOSS:
   // the store is damaged. Jobs that ran when the last server ended go back into the queue before
   // the first call is taken.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const config::Config& config);
+  // `lost` is told, on some thread, when no client can come in any more whatever is tried: the
+  // process should end then, and be started again.
+  using Lost = std::function<void(const absl::Status& reason)>;
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const config::Config& config, Lost lost = [](const absl::Status&) {});
 
   // As Shutdown.
   virtual ~Server() = default;

@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <httplib.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -13,6 +16,7 @@
 #include <regex>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -39,7 +43,10 @@ class HonedTest : public ::testing::Test {
 
   void Spawn(std::vector<std::string> flags) {
     log_ = absl::StrCat(root_, "/log-", counter_++);
-    flags.insert(flags.begin(), HONE_HONED);
+    // Soft and hard: the server cannot raise it.
+    const std::string limit =
+        descriptors_ > 0 ? absl::StrCat("ulimit -n ", descriptors_, " && ") : "";
+    flags.insert(flags.begin(), {"/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", HONE_HONED});
     std::vector<char*> argv;
     for (std::string& flag : flags) {
       argv.push_back(flag.data());
@@ -48,7 +55,7 @@ class HonedTest : public ::testing::Test {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 2, log_.c_str(), O_WRONLY | O_CREAT, 0644);
-    ASSERT_EQ(posix_spawn(&pid_, HONE_HONED, &actions, nullptr, argv.data(), environ), 0);
+    ASSERT_EQ(posix_spawn(&pid_, "/bin/sh", &actions, nullptr, argv.data(), environ), 0);
     posix_spawn_file_actions_destroy(&actions);
   }
   // Starts honed on free ports, with `more` flags, and connects to it.
@@ -59,7 +66,7 @@ class HonedTest : public ::testing::Test {
     flags.insert(flags.end(), more.begin(), more.end());
     Spawn(flags);
     std::smatch port;
-    const std::regex listening("gRPC, port ([0-9]+)");
+    const std::regex listening("gRPC, port ([0-9]+).*metrics, port ([0-9]+)");
     std::string log;
     for (const absl::Time deadline = absl::Now() + absl::Seconds(60); absl::Now() < deadline;) {
       log = ReadFile(log_).value_or("");
@@ -69,8 +76,41 @@ class HonedTest : public ::testing::Test {
       absl::SleepFor(absl::Milliseconds(10));
     }
     ASSERT_FALSE(port.empty()) << log;
-    stub_ = v1::TrainingService::NewStub(grpc::CreateChannel(
-        absl::StrCat("127.0.0.1:", port[1].str()), grpc::InsecureChannelCredentials()));
+    ASSERT_TRUE(absl::SimpleAtoi(port[1].str(), &port_));
+    ASSERT_TRUE(absl::SimpleAtoi(port[2].str(), &metrics_port_));
+    stub_ = NewStub();
+  }
+  // Over a connection of its own.
+  std::unique_ptr<v1::TrainingService::Stub> NewStub() const {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return v1::TrainingService::NewStub(grpc::CreateCustomChannel(
+        absl::StrCat("127.0.0.1:", port_), grpc::InsecureChannelCredentials(), arguments));
+  }
+  bool NewClientIsAnswered() const {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
+    v1::ServerInfo info;
+    return NewStub()->GetServerInfo(&context, v1::GetServerInfoRequest(), &info).ok();
+  }
+  static std::vector<int> ConnectSilently(int port, int count) {
+    std::vector<int> connections;
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < count; ++i) {
+      connections.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      ::connect(connections.back(), reinterpret_cast<sockaddr*>(&to), sizeof(to));
+    }
+    return connections;
+  }
+  std::string Http(const std::string& path) const {
+    httplib::Client client("127.0.0.1", metrics_port_);
+    client.set_read_timeout(60);
+    const auto response = client.Get(path);
+    return response ? response->body : "";
   }
   int End(int signal) {
     if (pid_ <= 0) {
@@ -148,6 +188,9 @@ class HonedTest : public ::testing::Test {
   std::string log_format_ = "logfmt";
   const std::string root_;
   std::string log_;
+  int descriptors_ = 0;  // 0: as many as this process has
+  int port_ = 0;
+  int metrics_port_ = 0;
   pid_t pid_ = 0;
   std::unique_ptr<v1::TrainingService::Stub> stub_;
 };
@@ -240,6 +283,51 @@ TEST_F(HonedTest, SigtermDrainsAndEndsWithZero) {
   Start();
   EXPECT_GE(Get(name).attempt(), 1);
   EXPECT_NE(Get(name).state(), v1::Job::FAILED);
+}
+
+TEST_F(HonedTest, AClosedTerminalDrainsLikeSigterm) {
+  Start();
+  EXPECT_EQ(End(SIGHUP), 0);
+}
+
+TEST_F(HonedTest, MoreSilentConnectionsThanDescriptorsKeepNoClientOut) {
+  descriptors_ = 256;
+  Start();
+  const std::vector<int> silent = ConnectSilently(port_, 400);
+  EXPECT_TRUE(NewClientIsAnswered());
+  EXPECT_EQ(Http("/readyz"), "ready\n");
+  for (const int connection : silent) {
+    ::close(connection);
+  }
+  EXPECT_TRUE(NewClientIsAnswered());
+}
+
+TEST_F(HonedTest, MoreClientsThanThereMayBeAreSentAwayUntilOthersLeave) {
+  descriptors_ = 128;
+  Start();
+  std::vector<std::unique_ptr<v1::TrainingService::Stub>> clients;
+  int answered = 0;
+  for (int i = 0; i < 80; ++i) {
+    clients.push_back(NewStub());
+    grpc::ClientContext context;
+    v1::ServerInfo info;
+    answered += clients.back()->GetServerInfo(&context, v1::GetServerInfoRequest(), &info).ok();
+  }
+  EXPECT_GT(answered, 40);
+  EXPECT_LT(answered, 80);
+  clients.clear();
+  EXPECT_TRUE(NewClientIsAnswered());
+}
+
+TEST_F(HonedTest, SilentConnectionsToTheMetricsPortHoldUpNoProbe) {
+  Start();
+  const std::vector<int> silent = ConnectSilently(metrics_port_, 100);
+  EXPECT_EQ(Http("/healthz"), "ok\n");
+  EXPECT_EQ(Http("/readyz"), "ready\n");
+  EXPECT_THAT(Http("/metrics"), HasSubstr("hone_connections{state=\"open\"}"));
+  for (const int connection : silent) {
+    ::close(connection);
+  }
 }
 
 TEST_F(HonedTest, AnOpenAddressIsRefusedAtTheStart) {

@@ -1,0 +1,101 @@
+#include "server/rpc/connections.h"
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+
+namespace hone::server::rpc {
+namespace {
+
+// RFC 9113, section 3.4.
+constexpr absl::string_view kGreeting = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// Of what a client is sent and does not acknowledge: then it is gone.
+constexpr unsigned kUnacknowledgedMilliseconds = 20'000;
+
+net::Look LookAt(absl::string_view said) {
+  if (said.size() < kGreeting.size()) {
+    return absl::StartsWith(kGreeting, said) ? net::Look::kMore : net::Look::kClose;
+  }
+  return absl::StartsWith(said, kGreeting) ? net::Look::kEnter : net::Look::kClose;
+}
+
+// 0: it is closed.
+uint64_t SocketOf(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
+}  // namespace
+
+ConnectionLimits LimitsFor(uint64_t descriptors) {
+  return {.open = std::clamp<uint64_t>(descriptors * 3 / 8, 8, 4096),
+          .waiting = std::clamp<uint64_t>(descriptors / 8, 8, 256)};
+}
+
+Connections::Connections(const ConnectionLimits& limits,
+                         std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor,
+                         Hooks hooks)
+    : limits_(limits), acceptor_(std::move(acceptor)), hooks_(std::move(hooks)) {}
+
+absl::Status Connections::Begin(const std::string& address) {
+  absl::StatusOr<std::unique_ptr<net::Door>> door = net::Door::Open(
+      {.address = address,
+       .most_waiting = limits_.waiting,
+       // No more than the greeting, so that gRPC's own threads read the first call.
+       .most_said = kGreeting.size(),
+       .look = LookAt,
+       .enter = [this](net::OwnedFd fd, const std::string& said) { Enter(std::move(fd), said); },
+       .turned_away = hooks_.refused,
+       .lost = hooks_.lost});
+  if (!door.ok()) {
+    return door.status();
+  }
+  door_ = *std::move(door);
+  return absl::OkStatus();
+}
+
+void Connections::Enter(net::OwnedFd fd, const std::string& said) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (given_.size() >= limits_.open) {
+      Forget();
+    }
+    if (given_.size() >= limits_.open) {
+      return hooks_.refused();
+    }
+    given_.push_back({.fd = fd.get(), .socket = SocketOf(fd.get())});
+  }
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnacknowledgedMilliseconds,
+               sizeof(kUnacknowledgedMilliseconds));
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+  const grpc::Slice slice(said);
+  parameters.read_buffer = grpc::ByteBuffer(&slice, 1);
+  parameters.fd = fd.Release();
+  acceptor_->HandleNewConnection(&parameters);
+}
+
+void Connections::End() {
+  if (door_ != nullptr) {
+    door_->Close();
+  }
+}
+
+size_t Connections::open() const {
+  const std::lock_guard lock(mutex_);
+  Forget();
+  return given_.size();
+}
+
+void Connections::Forget() const {
+  std::erase_if(given_, [](const Given& given) { return SocketOf(given.fd) != given.socket; });
+}
+
+}  // namespace hone::server::rpc

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <grpcpp/server_builder.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/net/door.h"
+
+namespace hone::server::rpc {
+
+// How many connections of clients there may be.
+struct ConnectionLimits {
+  size_t open = 0;     // with gRPC
+  size_t waiting = 0;  // that have not greeted yet
+};
+// A part of the descriptors that the process may have, so that files, workers and metrics keep
+// theirs.
+ConnectionLimits LimitsFor(uint64_t descriptors);
+
+// The connections of clients: they are counted here and given to gRPC when they have sent
+// HTTP/2's greeting. Beyond the limit a new one is closed, and its client comes again. gRPC's own
+// listener would be given up for good when the descriptors run out.
+class Connections {
+ public:
+  struct Hooks {
+    std::function<void()> refused;                         // a connection; on the door's thread
+    std::function<void(const absl::Status& reason)> lost;  // the port; once, on the same thread
+  };
+  // `acceptor` is the builder's, made before its server. UNAVAILABLE: the address is taken or not
+  // of this machine; nothing is listened on before the server runs: call Begin then.
+  Connections(const ConnectionLimits& limits,
+              std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor,
+              Hooks hooks);
+  absl::Status Begin(const std::string& address);
+  // Nobody comes in any more; who is in stays. To be called before the server is shut down.
+  void End();
+
+  int port() const { return door_->port(); }
+  const std::string& dialed() const { return door_->dialed(); }
+  // After Begin, any thread.
+  size_t open() const;
+  size_t waiting() const { return door_->waiting(); }
+
+ private:
+  // A descriptor that gRPC owns, and the socket it was: when another one, or none, has its number,
+  // gRPC has closed it. gRPC tells nobody.
+  struct Given {
+    int fd;
+    uint64_t socket;
+  };
+
+  void Enter(net::OwnedFd fd, const std::string& said);
+  void Forget() const;  // those that are closed; with mutex_ held
+
+  const ConnectionLimits limits_;
+  const std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  const Hooks hooks_;
+  mutable std::mutex mutex_;
+  mutable std::vector<Given> given_;  // guarded by mutex_
+  std::unique_ptr<net::Door> door_;   // last: its thread uses the others
+};
+
+}  // namespace hone::server::rpc

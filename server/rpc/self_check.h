@@ -1,0 +1,36 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace hone::server::rpc {
+
+// Whether a new client is answered: every few seconds it connects to the server's own port and asks
+// gRPC's health service, waiting for a few seconds at most.
+class SelfCheck {
+ public:
+  // `dialed` is HOST:PORT. Returns when the first check is done.
+  explicit SelfCheck(std::string dialed);
+  ~SelfCheck() { Stop(); }
+  // No more checks; the last answer stays.
+  void Stop();
+
+  // As of the last check; any thread.
+  bool answered() const { return answered_; }
+
+ private:
+  void Loop();
+  void Check();
+
+  const std::string dialed_;
+  std::atomic<bool> answered_ = false;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace hone::server::rpc
