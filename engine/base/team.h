@@ -5,13 +5,22 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 
 namespace hone::engine {
 
-// Runs body(k) for every k in [0, threads), each on its own thread of the one OpenMP team of this
-// process, and returns when all are done. body(0) runs on the caller. With threads == 1, or from
-// inside a team, everything runs on the caller. Inside, oneDNN and nested calls run serially.
+// Runs body(k) for every k in [0, threads), each on its own thread of the calling thread's OpenMP
+// team, and returns when all are done. body(0) runs on the caller. With threads == 1, or from
+// inside a team, everything runs on the caller. Inside, oneDNN and nested calls run serially, and
+// denormal numbers are zero (FlushDenormals).
+//
+// Where the runtime gives fewer threads than are asked for, some run several k, one after the
+// other: bodies that wait for each other must have been preceded by CheckTeam.
 void RunTeam(int threads, absl::FunctionRef<void(int)> body);
+
+// FAILED_PRECONDITION where the runtime gives this thread a smaller team (OMP_THREAD_LIMIT): a
+// Barrier would wait for ever for those that are missing, and so would oneDNN.
+absl::Status CheckTeam(int threads);
 
 // The part of [0, count) that is worker k's of n, in multiples of `grain`: contiguous, and the same
 // for the same arguments.
@@ -30,7 +39,21 @@ class Barrier {
   std::atomic<uint32_t> generation_ = 0;
 };
 
-// Sets how many threads oneDNN plans for on this thread, and back when it leaves scope.
+// While it lives, this thread takes denormal numbers for zero and makes none: processors need a
+// hundred times as long for them, and a net that knows its data by heart is full of them.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  uint32_t before_;
+};
+
+// Where a thread computes. Sets how many threads oneDNN plans for on this thread, and back when it
+// leaves scope; meanwhile denormals are flushed on this thread and in its team, which keeps to it.
 class ScopedThreads {
  public:
   explicit ScopedThreads(int threads);
@@ -39,6 +62,7 @@ class ScopedThreads {
   ScopedThreads& operator=(const ScopedThreads&) = delete;
 
  private:
+  FlushDenormals flush_;
   int before_;
 };
 

@@ -37,6 +37,7 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   }
   std::unique_ptr<Predictor> p(new Predictor(*std::move(file)));
   p->threads_ = threads;
+  HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
   absl::StatusOr<tasks::TaskGraph> forward = p->Build(1);
   HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));

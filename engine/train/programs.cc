@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
+#include "engine/base/team.h"
 #include "engine/train/training_graph.h"
 
 namespace hone::engine::train {
@@ -58,6 +59,7 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
                                                             const tasks::DataInfo& info,
                                                             const tasks::Task& task,
                                                             const Lend& lend) {
+  HONE_RETURN_IF_ERROR(CheckTeam(config.threads));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (info.train < 1) {
     return absl::InvalidArgumentError("the training part of the data is empty");

@@ -2,20 +2,25 @@
 
 #include <atomic>
 #include <filesystem>
+#include <limits>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "engine/base/files.h"
 #include "engine/base/rng.h"
 #include "engine/base/team.h"
 #include "engine/tensor/tensor.h"
+#include "tests/support/denormals.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::OnANewThread;
 using ::hone::testing::StatusIs;
+using ::hone::testing::ThreadsWithDenormals;
 using ::testing::HasSubstr;
 
 // Known answers from the authors' Random123 distribution (kat_vectors).
@@ -50,6 +55,73 @@ TEST(RunTeam, RunsEveryIndexOnceAndWaitsForAll) {
   std::vector<int> seen(4, 0);
   RunTeam(4, [&](int k) { ++seen[static_cast<size_t>(k)]; });
   EXPECT_EQ(seen, std::vector<int>(4, 1));
+}
+
+TEST(RunTeam, FlushesDenormalsOnEveryThread) {
+  OnANewThread([] {
+    ASSERT_EQ(ThreadsWithDenormals(4), 4);
+    std::atomic<int> flushed = 0;
+    RunTeam(4, [&](int) {
+      volatile float smallest = std::numeric_limits<float>::min();
+      volatile float half = smallest / 2;
+      flushed += half == 0 ? 1 : 0;
+    });
+    EXPECT_EQ(flushed, 4);
+  });
+}
+
+TEST(RunTeam, LeavesTheCallerItsDenormals) {
+  RunTeam(2, [](int) {});
+  EXPECT_EQ(ThreadsWithDenormals(1), 1);
+}
+
+TEST(ScopedThreads, FlushesDenormalsInTeamsThatOthersWake) {
+  OnANewThread([] {
+    ASSERT_EQ(ThreadsWithDenormals(4), 4);
+    const ScopedThreads scoped(4);
+    EXPECT_EQ(ThreadsWithDenormals(4), 0);
+  });
+}
+
+TEST(ScopedThreads, LeavesTheCallerItsDenormals) {
+  { const ScopedThreads scoped(1); }
+  EXPECT_EQ(ThreadsWithDenormals(1), 1);
+}
+
+TEST(RunTeam, OfTwoCallersAtATimeRunsTheWorkOfEach) {
+  std::vector<int> seen(2, 0);
+  std::vector<std::jthread> callers;
+  for (size_t caller = 0; caller < 2; ++caller) {
+    callers.emplace_back([&seen, caller] {
+      std::atomic<int> count = 0;
+      for (int i = 0; i < 200; ++i) {
+        RunTeam(2, [&](int) { ++count; });
+      }
+      seen[caller] = count;
+    });
+  }
+  callers.clear();
+  EXPECT_EQ(seen, std::vector<int>(2, 400));
+}
+
+// As under OMP_THREAD_LIMIT=2.
+TEST(RunTeam, LeavesNoPartOutWhereTheRuntimeGivesFewerThreads) {
+  std::vector<int> seen(5, 0);
+#pragma omp teams num_teams(1) thread_limit(2)
+  RunTeam(5, [&](int k) { ++seen[static_cast<size_t>(k)]; });
+  EXPECT_EQ(seen, std::vector<int>(5, 1));
+}
+
+TEST(CheckTeam, RefusesATeamThatTheRuntimeDoesNotGive) {
+  absl::Status of_four, of_two;
+#pragma omp teams num_teams(1) thread_limit(2)
+  {
+    of_four = CheckTeam(4);
+    of_two = CheckTeam(2);
+  }
+  EXPECT_THAT(of_two, IsOk());
+  EXPECT_THAT(of_four, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                HasSubstr("OpenMP gives this process 2 of 4 threads")));
 }
 
 TEST(Slice, CoversTheRangeOnceInWholeGrains) {

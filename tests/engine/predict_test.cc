@@ -3,6 +3,7 @@
 #include "engine/image/image.h"
 #include "engine/predict/predictor.h"
 #include "tests/engine/train_testing.h"
+#include "tests/support/denormals.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::predict {
@@ -41,6 +42,17 @@ TEST_F(PredictorTest, ASavedModelKnowsItsPointsAgain) {
     }
     EXPECT_NEAR(sum, 1, 1e-9);
   }
+}
+
+TEST_F(PredictorTest, ComputesOnThreadsThatFlushDenormals) {
+  const tasks::TrainingConfig config = Points();
+  ASSERT_TRUE(Run(config).ok());
+  ::hone::testing::OnANewThread([&] {
+    ASSERT_EQ(::hone::testing::ThreadsWithDenormals(2), 2);
+    const auto predictor = Predictor::Load(config.run_directory + "/model", 2);
+    ASSERT_TRUE(predictor.ok()) << predictor.status();
+    EXPECT_EQ(::hone::testing::ThreadsWithDenormals(2), 1);  // the caller has them back
+  });
 }
 
 TEST_F(PredictorTest, APictureIsBroughtToTheModelsSize) {

@@ -33,9 +33,14 @@ class Recorder final : public job::TrainingObserver {
   }
   void OnEvaluation(const tasks::Evaluation& value) override { evaluations.push_back(value); }
   void OnArtifact(const tasks::Artifact& value) override { artifacts.push_back(value); }
-  void OnProgress(const std::string&, double) override {}
+  void OnProgress(const std::string& phase, double) override {
+    if (on_progress) {
+      on_progress(phase);
+    }
+  }
 
   std::function<void(int64_t)> on_step;  // with layer statistics at every step, after each
+  std::function<void(const std::string&)> on_progress;
   std::vector<job::Started> started;
   std::vector<Metrics> metrics;
   std::vector<LayerStatistics> statistics;
