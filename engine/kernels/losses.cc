@@ -38,6 +38,14 @@ float RowMax(const float* x, int64_t n) {
   return best;
 }
 
+bool Contains(const float* x, int64_t n, float value) {
+  bool found = false;
+  for (int64_t i = 0; i < n; ++i) {
+    found |= x[i] == value;
+  }
+  return found;
+}
+
 // y = exp(x − shift); returns the sum.
 float RowExp(const float* x, int64_t n, float shift, float* y) {
   const F f;
@@ -123,7 +131,7 @@ std::optional<LossSums> CrossEntropyT(const float* logits, const int32_t* labels
     }
     sums.loss += loss;
     sums.weight += weight;
-    sums.correct += at_label >= top ? 1 : 0;
+    sums.correct += at_label >= top && !Contains(x, label, top) ? 1 : 0;
     if (g != nullptr) {
       const float mass = (1 - smoothing) * weight + (smoothing > 0 ? spread * total_weight : 0);
       const V scale = hn::Set(F(), mass / sum);

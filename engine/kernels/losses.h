@@ -11,7 +11,7 @@ namespace hone::engine::kernels {
 struct LossSums {
   double loss = 0;
   double weight = 0;
-  double correct = 0;  // examples whose largest logit is the label's
+  double correct = 0;  // examples whose largest logit, the first of equal ones, is the label's
 };
 
 // Softmax and cross-entropy of rows of logits in one pass. Of an example with label y and class

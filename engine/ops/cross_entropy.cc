@@ -72,7 +72,7 @@ class CrossEntropyOp final : public Op {
         out[3][r * classes + c] += mass * std::exp(x[c] - log_sum);
       }
       out[1][0] += Weight(label);
-      out[2][0] += x[label] >= top ? 1 : 0;
+      out[2][0] += std::max_element(x, x + classes) == x + label ? 1 : 0;
     }
   }
 
