@@ -21,7 +21,6 @@ absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t ba
                                            ParameterStore& store, const ReplicaOptions& options) {
   Replicas replicas;
   replicas.options_ = options;
-  replicas.begins_.push_back(0);
   for (int k = 0; k < options.shards; ++k) {
     const auto [begin, end] = Slice(batch, k, options.shards);
     HONE_ASSIGN_OR_RETURN(const BuiltGraph built, build(end - begin));

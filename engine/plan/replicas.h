@@ -39,6 +39,8 @@ bool NeedsWholeBatch(const Graph& graph);
 // The programs of one batch size. Shard k computes examples [begin(k), begin(k + 1)) of the batch.
 class Replicas {
  public:
+  // No examples and no shards: what a rank computes of a batch that is shorter than the world.
+  Replicas() = default;
   // INTERNAL: several shards of a graph that changes buffers.
   static absl::StatusOr<Replicas> Compile(const GraphBuilder& build, int64_t batch,
                                           ParameterStore& store, const ReplicaOptions& options);
@@ -61,7 +63,7 @@ class Replicas {
 
  private:
   ReplicaOptions options_;
-  std::vector<int64_t> begins_;
+  std::vector<int64_t> begins_ = {0};
   std::vector<Program> programs_;
 };
 

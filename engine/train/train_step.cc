@@ -6,16 +6,33 @@
 #include "engine/base/status.h"
 
 namespace hone::engine::train {
+namespace {
 
-TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads,
-                     Reducer* reducer)
+void AddSums(const Replicas& replicas, StepResult& result) {
+  for (int k = 0; k < replicas.shards(); ++k) {
+    result.loss_sum += replicas.program(k).fetched_scalar(tasks::kFetchLossSum);
+    result.weight += replicas.program(k).fetched_scalar(tasks::kFetchLossWeight);
+    result.correct += replicas.program(k).fetched_scalar(tasks::kFetchCorrect);
+  }
+}
+
+}  // namespace
+
+TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads, World* world)
     : store_(store),
       optimizer_(optimizer),
       threads_(threads),
-      reducer_(reducer),
+      world_(world),
       barrier_(threads),
       statuses_(static_cast<size_t>(std::max(threads, store.shards()))) {
   gradients_.reserve(static_cast<size_t>(store.shards()) + 1);
+  for (const optim::ParameterRange& range : optimizer.ranges()) {
+    if (!ranges_.empty() && range.begin - ranges_.back().end < ParameterStore::kAlignment) {
+      ranges_.back().end = range.end;
+    } else {
+      ranges_.push_back({range.begin, range.end});
+    }
+  }
   for (ParameterId id = 0; id < store.size(); ++id) {
     const auto holds = [&](const optim::ParameterRange& range) {
       return range.begin <= store.offset(id) && store.offset(id) < range.end;
@@ -27,23 +44,28 @@ TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int thr
   }
 }
 
-absl::Status TrainStep::ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars,
-                                        FillInputs fill) {
-  fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
-  return replicas.RunShard(k, scalars);
-}
-
-void TrainStep::Collect(const Replicas& replicas, StepResult& result) const {
-  for (int k = 0; k < replicas.shards(); ++k) {
-    result.loss_sum += replicas.program(k).fetched_scalar(tasks::kFetchLossSum);
-    result.weight += replicas.program(k).fetched_scalar(tasks::kFetchLossWeight);
-    result.correct += replicas.program(k).fetched_scalar(tasks::kFetchCorrect);
+void TrainStep::ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars,
+                                FillInputs fill) {
+  if (k < replicas.shards()) {
+    fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
+    statuses_[static_cast<size_t>(k)] = replicas.RunShard(k, scalars);
   }
 }
 
-absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRequest& request,
-                                          FillInputs fill) {
-  const bool sharded = replicas.shards() > 1;
+absl::Status TrainStep::failure() const {
+  const auto failed = std::ranges::find_if_not(statuses_, &absl::Status::ok);
+  return failed == statuses_.end() ? absl::OkStatus() : *failed;
+}
+
+// The packed copies of what the programs themselves change are stale.
+void TrainStep::MarkBuffers(const Replicas& replicas) {
+  if (replicas.shards() > 0) {
+    store_.MarkChanged(replicas.program(0).updated());
+  }
+}
+
+// Where this rank's gradient lies in parts, and where the optimizer finds the parts of the whole.
+optim::Slabs TrainStep::Gradients(const Replicas& replicas) {
   gradients_.clear();
   for (int k = 0; k < replicas.shards(); ++k) {
     gradients_.push_back(store_.gradient_slab(k));
@@ -51,50 +73,67 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   if (has_accumulated_) {
     gradients_.push_back(accumulated_.as<float>());
   }
-  const optim::Slabs slabs = {store_.value_slab(), {gradients_.data(), gradients_.size()}};
+  if (gradients_.empty()) {
+    gradients_.push_back(store_.gradient_slab(0));
+    for (const SlabRange& range : ranges_) {
+      std::fill(gradients_[0] + range.begin, gradients_[0] + range.end, 0.0f);
+    }
+  }
+  return {store_.value_slab(), {gradients_.data(), world_ == nullptr ? gradients_.size() : 1}};
+}
+
+// Gradients and sums become those of all ranks, and so does a failure.
+void TrainStep::Share(const StepRequest& request, StepResult& result) {
+  StepReport report = {.step = request.update_number,
+                       .sums = {result.loss_sum, result.weight, result.correct},
+                       .stop = request.stop,
+                       .failure = failure()};
+  statuses_[0] = world_->Exchange(report);
+  if (statuses_[0].ok()) {
+    statuses_[0] = world_->Reduce(gradients_, ranges_);
+  }
+  result.loss_sum = report.sums.loss;
+  result.weight = report.sums.weight;
+  result.correct = report.sums.correct;
+  result.stop = report.stop;
+}
+
+absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRequest& request,
+                                          FillInputs fill) {
+  const bool sharded = replicas.shards() > 1;
+  const optim::Slabs slabs = Gradients(replicas);
   StepResult result = pending_;
   optim::UpdateStep update = {.step = request.update_number,
                               .learning_rate = request.learning_rate,
                               .scale = 1,
                               .clip_value = request.clip_value};
-  if (!sharded) {
-    HONE_RETURN_IF_ERROR(ForwardBackward(0, replicas, request.scalars, fill));
-  }
-  // Both are done by worker 0 between two barriers, and read by all after the second.
-  absl::Status reduced;
-  const auto reduce = [&] {
-    Collect(replicas, result);
-    BatchSums sums = {result.loss_sum, result.weight, result.correct};
-    reduced = reducer_->Reduce(gradients_, store_.trainable_slab_size(), sums);
-    result.loss_sum = sums.loss;
-    result.weight = sums.weight;
-    result.correct = sums.correct;
-  };
   const auto decide = [&] {
-    const auto failed = [](const absl::Status& status) { return !status.ok(); };
-    if (!reduced.ok() || (sharded && std::ranges::any_of(statuses_, failed))) {
-      result.finite = false;
-      return;
-    }
-    if (reducer_ == nullptr) {
-      Collect(replicas, result);
-    }
     const double mean = result.weight > 0 ? 1 / result.weight : 0;
     const optim::GradientSummary summary = optimizer_.Summary(mean);
     result.gradient_norm = summary.norm();
     result.finite = summary.finite && std::isfinite(result.loss_sum);
     update.scale = mean * optim::ClipFactor(result.gradient_norm, request.clip_norm);
   };
+  std::ranges::fill(statuses_, absl::OkStatus());
+  if (!sharded) {
+    ForwardBackward(0, replicas, request.scalars, fill);  // wakes the team by itself
+  }
   RunTeam(threads_, [&](int k) {
     if (sharded) {
-      statuses_[static_cast<size_t>(k)] = ForwardBackward(k, replicas, request.scalars, fill);
+      ForwardBackward(k, replicas, request.scalars, fill);
       barrier_.Wait();
     }
-    if (reducer_ != nullptr) {
+    if (k == 0) {
+      AddSums(replicas, result);
+    }
+    if (world_ != nullptr) {
       if (k == 0) {
-        reduce();
+        Share(request, result);
       }
       barrier_.Wait();
+    }
+    if (!failure().ok()) {
+      return;  // as all workers do
     }
     optimizer_.Read(slabs, request.layer_norms, k, threads_);
     barrier_.Wait();
@@ -109,15 +148,12 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     barrier_.Wait();
     if (k == 0) {
       store_.MarkChanged(moved_);
-      store_.MarkChanged(replicas.program(0).updated());
+      MarkBuffers(replicas);
     }
     barrier_.Wait();
     store_.Refresh(k, threads_);
   });
-  HONE_RETURN_IF_ERROR(reduced);
-  for (int k = 0; sharded && k < threads_; ++k) {
-    HONE_RETURN_IF_ERROR(statuses_[static_cast<size_t>(k)]);
-  }
+  HONE_RETURN_IF_ERROR(failure());
   pending_ = {};
   has_accumulated_ = false;
   return result;
@@ -130,14 +166,18 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
     accumulated_ = Buffer(size * static_cast<int64_t>(sizeof(float)));
   }
   const bool sharded = replicas.shards() > 1;
+  std::ranges::fill(statuses_, absl::OkStatus());
   if (!sharded) {
-    HONE_RETURN_IF_ERROR(ForwardBackward(0, replicas, scalars, fill));
+    ForwardBackward(0, replicas, scalars, fill);
   }
   float* sum = accumulated_.as<float>();
   RunTeam(threads_, [&](int k) {
     if (sharded) {
-      statuses_[static_cast<size_t>(k)] = ForwardBackward(k, replicas, scalars, fill);
+      ForwardBackward(k, replicas, scalars, fill);
       barrier_.Wait();
+    }
+    if (!failure().ok()) {
+      return;
     }
     if (!has_accumulated_) {
       const auto [begin, end] = Slice(size, k, threads_, ParameterStore::kAlignment);
@@ -148,12 +188,10 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
       optim::AccumulateGradient(store_.gradient_slab(shard), sum, size, k, threads_);
     }
   });
-  for (int k = 0; sharded && k < threads_; ++k) {
-    HONE_RETURN_IF_ERROR(statuses_[static_cast<size_t>(k)]);
-  }
-  Collect(replicas, pending_);
+  HONE_RETURN_IF_ERROR(failure());
+  AddSums(replicas, pending_);
   has_accumulated_ = true;
-  store_.MarkChanged(replicas.program(0).updated());
+  MarkBuffers(replicas);
   store_.RefreshAll();
   return absl::OkStatus();
 }
@@ -165,13 +203,11 @@ absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& 
     fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
     statuses[static_cast<size_t>(k)] = replicas.RunShard(k, scalars);
   });
-  StepResult result;
-  for (int k = 0; k < replicas.shards(); ++k) {
-    HONE_RETURN_IF_ERROR(statuses[static_cast<size_t>(k)]);
-    result.loss_sum += replicas.program(k).fetched_scalar(tasks::kFetchLossSum);
-    result.weight += replicas.program(k).fetched_scalar(tasks::kFetchLossWeight);
-    result.correct += replicas.program(k).fetched_scalar(tasks::kFetchCorrect);
+  for (const absl::Status& status : statuses) {
+    HONE_RETURN_IF_ERROR(status);
   }
+  StepResult result;
+  AddSums(replicas, result);
   return result;
 }
 

@@ -8,7 +8,7 @@
 #include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
 #include "engine/tasks/graphs.h"
-#include "engine/train/reducer.h"
+#include "engine/train/world.h"
 
 namespace hone::engine::train {
 
@@ -20,6 +20,7 @@ struct StepRequest {
   double clip_norm = 0;   // 0: off
   double clip_value = 0;  // 0: off
   bool layer_norms = false;
+  bool stop = false;  // told to the other ranks
 };
 
 struct StepResult {
@@ -28,22 +29,25 @@ struct StepResult {
   double correct = 0;
   double gradient_norm = 0;  // of the mean loss, before clipping
   bool finite = true;        // loss and gradient; if not, nothing was updated
+  bool stop = false;         // wanted by this rank or another
 };
 
 // Puts the examples [first, first + count) of the batch into a shard's inputs.
 using FillInputs = absl::FunctionRef<void(const Program& program, int64_t first, int64_t count)>;
 
 // One step of training: every shard's forward and backward pass, then the optimizer over the slab
-// in two passes, each shared by all threads; between them barriers, not new teams. Nothing is
-// allocated. Not thread safe.
+// in two passes, each shared by all threads; between them barriers, not new teams. In a world of
+// several ranks their gradients and sums are added up before the first pass. Nothing is allocated.
+// Not thread safe.
 class TrainStep {
  public:
-  // All outlive it. The optimizer's ranges lie in the store's trainable slab. Without a reducer
-  // this process trains alone.
+  // All outlive it. The optimizer's ranges lie in the store's trainable slab. Without a world this
+  // process trains alone.
   TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads,
-            Reducer* reducer = nullptr);
+            World* world = nullptr);
 
-  // INTERNAL if oneDNN refuses.
+  // `replicas` compute this rank's part of the batch, which may be empty: no shard at all. After an
+  // error nothing was updated, on any rank. INTERNAL if oneDNN refuses; errors of World.
   absl::StatusOr<StepResult> Run(const Replicas& replicas, const StepRequest& request,
                                  FillInputs fill);
 
@@ -52,18 +56,23 @@ class TrainStep {
   absl::Status Accumulate(const Replicas& replicas, const RunScalars& scalars, FillInputs fill);
 
  private:
-  absl::Status ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars,
-                               FillInputs fill);
-  void Collect(const Replicas& replicas, StepResult& result) const;
+  // What worker k of the team does, in this order; between them all workers wait for each other.
+  void ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars, FillInputs fill);
+  void Share(const StepRequest& request, StepResult& result);
+
+  void MarkBuffers(const Replicas& replicas);
+  optim::Slabs Gradients(const Replicas& replicas);
+  absl::Status failure() const;  // of the first shard that has one
 
   ParameterStore& store_;
   optim::Optimizer& optimizer_;
   int threads_;
-  Reducer* reducer_;
+  World* world_;
   Barrier barrier_;
-  std::vector<absl::Status> statuses_;
-  std::vector<float*> gradients_;   // of the shards that ran, and the accumulated ones
-  std::vector<ParameterId> moved_;  // by the optimizer
+  std::vector<absl::Status> statuses_;  // of the shards; the world's with the first
+  std::vector<float*> gradients_;       // of the shards that ran, and the accumulated ones
+  std::vector<SlabRange> ranges_;       // the optimizer's, neighbours joined
+  std::vector<ParameterId> moved_;      // by the optimizer
   Buffer accumulated_;
   StepResult pending_;  // sums of accumulated batches
   bool has_accumulated_ = false;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <thread>
 
+#include "tests/support/memory_world.h"
 #include "tests/support/small_net.h"
 #include "tests/support/status_matchers.h"
 
@@ -11,8 +13,11 @@ namespace hone::engine::train {
 namespace {
 
 using ::hone::engine::testing::GiveExamples;
+using ::hone::engine::testing::kClasses;
+using ::hone::engine::testing::MemoryWorld;
 using ::hone::engine::testing::Net;
 using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
 using ::testing::Each;
 using ::testing::FloatNear;
 using ::testing::Pointwise;
@@ -21,7 +26,7 @@ using ::testing::Pointwise;
 class Trainee {
  public:
   // Moves all parameters, or the one named.
-  Trainee(int threads, Reducer* reducer = nullptr, absl::string_view moved = "")
+  explicit Trainee(int threads, World* world = nullptr, absl::string_view moved = "")
       : threads_(threads) {
     const Net net(1);
     for (const Graph::Node& node : net.graph.nodes()) {
@@ -37,7 +42,7 @@ class Trainee {
       range = {store_.offset(id), store_.offset(id) + store_.spec(id).shape.elements()};
     }
     optimizer_ = *optim::Optimizer::Create(optim::Sgd{.learning_rate = 0.1}, {range});
-    step_.emplace(store_, *optimizer_, threads, reducer);
+    step_.emplace(store_, *optimizer_, threads, world);
   }
 
   Replicas Compile(int64_t batch, int shards) {
@@ -62,8 +67,14 @@ class Trainee {
     return *step_->Run(replicas, {.scalars = {}, .learning_rate = 0.1, .clip_norm = clip_norm},
                        Fill);
   }
+  absl::StatusOr<StepResult> Run(const Replicas& replicas, FillInputs fill, bool stop = false) {
+    return step_->Run(replicas, {.scalars = {}, .learning_rate = 0.1, .stop = stop}, fill);
+  }
   void Accumulate(const Replicas& replicas) {
     ASSERT_THAT(step_->Accumulate(replicas, {}, Fill), IsOk());
+  }
+  absl::Status Accumulate(const Replicas& replicas, FillInputs fill) {
+    return step_->Accumulate(replicas, {}, fill);
   }
 
   std::vector<float> Weights() {
@@ -71,11 +82,18 @@ class Trainee {
   }
   ParameterStore& store() { return store_; }
 
- private:
   static void Fill(const Program& program, int64_t first, int64_t count) {
     GiveExamples(program, first, first + count);
   }
+  // The last shard's forward pass fails over a label that is no class.
+  static void FillWrongly(const Program& program, int64_t first, int64_t count) {
+    Fill(program, first, count);
+    if (first > 0) {
+      static_cast<int32_t*>(program.input("y"))[0] = kClasses;
+    }
+  }
 
+ private:
   int threads_;
   ParameterStore store_;
   std::optional<optim::Optimizer> optimizer_;
@@ -85,22 +103,64 @@ class Trainee {
 };
 
 // As if another host had computed the very same batch.
-class Twin final : public Reducer {
+class Twin final : public World {
  public:
-  absl::Status Reduce(std::span<float* const> gradients, int64_t size, BatchSums& sums) override {
-    for (float* slab : gradients) {
-      std::transform(slab, slab + size, slab, [](float g) { return 2 * g; });
-    }
-    sums = {2 * sums.loss, 2 * sums.weight, 2 * sums.correct};
+  Place place() const override { return {.rank = 0, .size = 2}; }
+  absl::Status Exchange(StepReport& report) override {
+    ++exchanges;
+    HONE_RETURN_IF_ERROR(report.failure);
+    report.sums = {2 * report.sums.loss, 2 * report.sums.weight, 2 * report.sums.correct};
     return absl::OkStatus();
+  }
+  absl::Status Reduce(std::span<float* const> gradients,
+                      std::span<const SlabRange> ranges) override {
+    ++reductions;
+    for (const SlabRange& range : ranges) {
+      for (int64_t i = range.begin; i < range.end; ++i) {
+        float sum = 0;
+        for (const float* slab : gradients) {
+          sum += slab[i];
+        }
+        gradients[0][i] = 2 * sum;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  int exchanges = 0;
+  int reductions = 0;
+};
+
+class LostHost final : public World {
+ public:
+  Place place() const override { return {.rank = 0, .size = 2}; }
+  absl::Status Exchange(StepReport&) override { return absl::OkStatus(); }
+  absl::Status Reduce(std::span<float* const>, std::span<const SlabRange>) override {
+    return absl::UnavailableError("host 2 is gone");
   }
 };
 
-class LostHost final : public Reducer {
+// Two ranks, each on a thread of its own with `threads` threads, that meet in memory.
+class TwoRanks {
  public:
-  absl::Status Reduce(std::span<float* const>, int64_t, BatchSums&) override {
-    return absl::UnavailableError("host 2 is gone");
+  explicit TwoRanks(int threads) {
+    for (int rank = 0; rank < 2; ++rank) {
+      trainees_.push_back(std::make_unique<Trainee>(threads, &world_.rank(rank)));
+    }
   }
+
+  // Step by step, body(rank, trainee) on both.
+  void Run(absl::FunctionRef<void(int, Trainee&)> body) {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < 2; ++rank) {
+      threads.emplace_back([&, rank] { body(rank, (*this)[rank]); });
+    }
+  }
+  Trainee& operator[](int rank) { return *trainees_[static_cast<size_t>(rank)]; }
+
+ private:
+  MemoryWorld world_{2};
+  std::vector<std::unique_ptr<Trainee>> trainees_;
 };
 
 TEST(TrainStep, OverShardsMakesTheUpdateOfTheWholeTeam) {
@@ -146,10 +206,100 @@ TEST(TrainStep, WhoseReducerFailsLeavesTheWeightsAlone) {
   const auto fill = [](const Program& program, int64_t first, int64_t count) {
     GiveExamples(program, first, first + count);
   };
-  EXPECT_THAT(
-      step.Run(replicas, {.scalars = {}, .learning_rate = 0.1}, fill),
-      hone::testing::StatusIs(absl::StatusCode::kUnavailable, ::testing::HasSubstr("gone")));
+  EXPECT_THAT(step.Run(replicas, {.scalars = {}, .learning_rate = 0.1}, fill),
+              StatusIs(absl::StatusCode::kUnavailable, ::testing::HasSubstr("gone")));
   EXPECT_EQ(trainee.Weights(), before);
+}
+
+TEST(TrainStep, WhoseShardFailsUpdatesNothingAndReducesNothing) {
+  Twin twin;
+  Trainee trainee(2, &twin);
+  const Replicas replicas = trainee.Compile(8, 2);
+  const std::vector<float> before = trainee.Weights();
+  EXPECT_THAT(trainee.Run(replicas, Trainee::FillWrongly),
+              StatusIs(absl::StatusCode::kInternal, ::testing::HasSubstr("failed")));
+  EXPECT_EQ(trainee.Weights(), before);
+  EXPECT_EQ(twin.exchanges, 1);  // the others are told
+  EXPECT_EQ(twin.reductions, 0);
+}
+
+TEST(TrainStep, OfTwoRanksIsThatOfOneWithAsManyShardsBitForBit) {
+  for (const int shards : {1, 2}) {
+    Trainee alone(2 * shards);
+    TwoRanks ranks(shards);
+    const Replicas whole = alone.Compile(8, 2 * shards);
+    alone.Run(whole);
+    const StepResult result = alone.Run(whole);
+    ranks.Run([&](int rank, Trainee& trainee) {
+      const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+        Trainee::Fill(program, 4 * rank + first, count);
+      };
+      const Replicas part = trainee.Compile(4, shards);
+      ASSERT_THAT(trainee.Run(part, fill), IsOk());
+      EXPECT_EQ(trainee.Run(part, fill)->gradient_norm, result.gradient_norm);
+    });
+    EXPECT_EQ(ranks[0].Weights(), alone.Weights());
+    EXPECT_EQ(ranks[1].Weights(), alone.Weights());
+  }
+}
+
+TEST(TrainStep, OfARankWithoutExamplesIsThatOfTheOthers) {
+  Trainee alone(1);
+  TwoRanks ranks(1);
+  alone.Run(alone.Compile(4, 1));
+  ranks.Run([&](int rank, Trainee& trainee) {
+    const Replicas part = rank == 0 ? Replicas() : trainee.Compile(4, 1);
+    EXPECT_EQ(trainee.Run(part).weight, 4);
+  });
+  EXPECT_EQ(ranks[0].Weights(), alone.Weights());
+  EXPECT_EQ(ranks[1].Weights(), alone.Weights());
+}
+
+TEST(TrainStep, ThatFailsOnOneRankEndsAllWithItsName) {
+  TwoRanks ranks(2);
+  const std::vector<float> before = ranks[0].Weights();
+  ranks.Run([&](int rank, Trainee& trainee) {
+    const Replicas part = trainee.Compile(8, 2);
+    EXPECT_THAT(trainee.Run(part, rank == 1 ? Trainee::FillWrongly : Trainee::Fill),
+                StatusIs(absl::StatusCode::kInternal, ::testing::StartsWith("rank 1: ")));
+  });
+  EXPECT_EQ(ranks[0].Weights(), before);
+  EXPECT_EQ(ranks[1].Weights(), before);
+}
+
+TEST(TrainStep, WithANumberThatIsNotFiniteOnOneRankUpdatesNothingOnAny) {
+  TwoRanks ranks(1);
+  const std::vector<float> before = ranks[0].Weights();
+  ranks.Run([&](int rank, Trainee& trainee) {
+    const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+      Trainee::Fill(program, first, count);
+      if (rank == 1) {
+        *static_cast<float*>(program.input("x")) = std::numeric_limits<float>::infinity();
+      }
+    };
+    EXPECT_FALSE(trainee.Run(trainee.Compile(4, 1), fill)->finite);
+  });
+  EXPECT_EQ(ranks[0].Weights(), before);
+  EXPECT_EQ(ranks[1].Weights(), before);
+}
+
+TEST(TrainStep, TellsEveryRankThatOneWantsToStop) {
+  TwoRanks ranks(1);
+  ranks.Run([&](int rank, Trainee& trainee) {
+    const Replicas part = trainee.Compile(4, 1);
+    EXPECT_FALSE(trainee.Run(part, Trainee::Fill)->stop);
+    EXPECT_TRUE(trainee.Run(part, Trainee::Fill, /*stop=*/rank == 1)->stop);
+  });
+}
+
+TEST(TrainStep, WithABatchThatCouldNotBeAccumulatedIsThatOfTheOthers) {
+  Trainee once(2), twice(2);
+  const Replicas a = once.Compile(8, 2), b = twice.Compile(8, 2);
+  once.Run(a);
+  EXPECT_THAT(twice.Accumulate(b, Trainee::FillWrongly),
+              StatusIs(absl::StatusCode::kInternal, ::testing::HasSubstr("failed")));
+  EXPECT_EQ(twice.Run(b).weight, 8);
+  EXPECT_EQ(once.Weights(), twice.Weights());
 }
 
 TEST(TrainStep, WithAccumulatedBatchesIsTheStepOfTheirMean) {
