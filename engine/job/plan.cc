@@ -60,14 +60,15 @@ double FlopsOf(const Replicas& replicas) {
 absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
                                                             const tasks::Task& task,
-                                                            const Pretrained& pretrained) {
+                                                            const Pretrained& pretrained,
+                                                            const train::Place& place) {
   HONE_RETURN_IF_ERROR(train::CheckLength(config, info));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (!config.pretrained.directory.empty()) {
     HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }
-  return train::Programs::Compile(config, info, task,
-                                  [&](ParameterStore& store) { return pretrained.LendTo(store); });
+  return train::Programs::Compile(
+      config, info, task, [&](ParameterStore& store) { return pretrained.LendTo(store); }, place);
 }
 
 Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,

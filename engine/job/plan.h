@@ -10,6 +10,7 @@
 #include "engine/models/build.h"
 #include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
+#include "engine/train/world.h"
 
 namespace hone::engine {
 class Replicas;
@@ -69,7 +70,8 @@ struct Plan {
 absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
                                                             const tasks::Task& task,
-                                                            const Pretrained& pretrained);
+                                                            const Pretrained& pretrained,
+                                                            const train::Place& place = {});
 
 // Everything but the times. `programs` are compiled and not yet bound; the data set is in the
 // memory of this process already, or not.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -46,10 +47,47 @@ train::FitNumbers NumbersOf(const checkpoint::RunState& state, const tasks::Data
   return numbers;
 }
 
+class DeafTrainingObserver final : public TrainingObserver {
+ public:
+  void OnMetrics(const train::Metrics&) override {}
+  void OnLayerStatistics(const train::LayerStatistics&) override {}
+  void OnCheckpoint(const train::CheckpointWritten&) override {}
+  void OnLog(train::Severity, const std::string&) override {}
+  void OnArtifact(const tasks::Artifact&) override {}
+  void OnProgress(const std::string&, double) override {}
+  void OnDataReport(const data::DataReport&, const tasks::DataInfo&) override {}
+  void OnStarted(const Started&) override {}
+  void OnEvaluation(const tasks::Evaluation&) override {}
+};
+
 }  // namespace
 
+Trainer::Trainer(const tasks::TrainingConfig& config, const std::atomic<bool>& stop,
+                 TrainingObserver& observer, train::World* world)
+    : config_(config),
+      stop_(stop),
+      world_(world),
+      place_(world == nullptr ? train::Place() : world->place()),
+      deaf_(place_.writes() ? nullptr : std::make_unique<DeafTrainingObserver>()),
+      observer_(place_.writes() ? observer : *deaf_) {}
+
+Trainer::~Trainer() = default;
+
 absl::StatusOr<train::EndReason> Trainer::Run() {
-  HONE_ASSIGN_OR_RETURN(const FileLock lock, LockFolder());
+  absl::StatusOr<train::EndReason> end = RunJob();
+  if (!end.ok() && world_ != nullptr) {
+    train::StepReport report = {.step = step_, .sums = {}, .failure = end.status()};
+    world_->Exchange(report).IgnoreError();  // is the failure, or one that came before
+  }
+  return end;
+}
+
+absl::StatusOr<train::EndReason> Trainer::RunJob() {
+  std::optional<FileLock> lock;
+  if (place_.writes()) {
+    HONE_ASSIGN_OR_RETURN(FileLock taken, LockFolder());
+    lock.emplace(std::move(taken));
+  }
   const ScopedThreads threads(config_.threads);
   const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config_.task);
   data::LoadOptions options = config_.data;
@@ -72,7 +110,7 @@ absl::StatusOr<train::EndReason> Trainer::Run() {
   observer_.OnProgress("planning", -1);
   HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config_.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
-                        CompileJob(config_, info, *task, pretrained));
+                        CompileJob(config_, info, *task, pretrained, place_));
   Started started;
   started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
   HONE_RETURN_IF_ERROR(programs->Bind());
@@ -83,7 +121,7 @@ absl::StatusOr<train::EndReason> Trainer::Run() {
   observer_.OnStarted(started);
 
   phase_ = Phase::kTraining;
-  const train::LoopParts parts{config_, data, info, *task, *programs, stop_, observer_};
+  const train::LoopParts parts{config_, data, info, *task, *programs, stop_, observer_, world_};
   train::TrainingLoop loop(parts, std::move(state));
   const absl::StatusOr<train::EndReason> end = loop.Run();
   step_ = loop.state().step;
@@ -92,7 +130,7 @@ absl::StatusOr<train::EndReason> Trainer::Run() {
     step_ += end.status().code() == absl::StatusCode::kOutOfRange ? 1 : 0;
     return end.status();
   }
-  if (*end == train::EndReason::kCancelled) {
+  if (*end == train::EndReason::kCancelled || !place_.writes()) {
     return end;
   }
   phase_ = Phase::kEvaluating;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -14,18 +15,22 @@ namespace hone::engine::job {
 // A whole job: loads the data, compiles, trains, evaluates, and leaves the model in
 // RUN/model and checkpoints in RUN/checkpoints; RUN/lock keeps other processes from that folder.
 // One job for each object, on one thread (and its team).
+//
+// In a world of several ranks each has a trainer of the same job, whose run folders are one and the
+// same. Rank 0 alone locks it, writes into it, tells its observer, and goes on after the training.
 class Trainer {
  public:
   // All outlive it. `stop` asks for a checkpoint and an early end; any thread, or a signal handler,
-  // may set it.
+  // may set it. Without a world this process trains alone.
   Trainer(const tasks::TrainingConfig& config, const std::atomic<bool>& stop,
-          TrainingObserver& observer)
-      : config_(config), stop_(stop), observer_(observer) {}
+          TrainingObserver& observer, train::World* world = nullptr);
+  ~Trainer();
 
   // OUT_OF_RANGE: a number was not finite. INVALID_ARGUMENT: in kLoading the data, in kPlanning the
   // job is wrong, or not the one whose checkpoints are there. UNAVAILABLE: a download
   // failed, or another process works in the folder. RESOURCE_EXHAUSTED: no space for a file, or no
-  // memory. DATA_LOSS: checkpoints are there to resume from, but none is whole.
+  // memory. DATA_LOSS: checkpoints are there to resume from, but none is whole. Errors of another
+  // rank, with its name.
   absl::StatusOr<train::EndReason> Run();
 
   Phase phase() const { return phase_; }
@@ -34,6 +39,7 @@ class Trainer {
  private:
   // The parameters as a new run begins with them.
   absl::Status Start(train::Programs& programs, const Pretrained& pretrained) const;
+  absl::StatusOr<train::EndReason> RunJob();
   absl::StatusOr<checkpoint::RunState> StartOrResume(train::Programs& programs,
                                                      const Pretrained& pretrained,
                                                      const tasks::DataInfo& info,
@@ -48,6 +54,9 @@ class Trainer {
 
   const tasks::TrainingConfig& config_;
   const std::atomic<bool>& stop_;
+  train::World* world_;
+  train::Place place_;
+  std::unique_ptr<TrainingObserver> deaf_;  // of a rank that writes nothing
   TrainingObserver& observer_;
   Phase phase_ = Phase::kLoading;
   int64_t step_ = 0;

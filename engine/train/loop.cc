@@ -30,6 +30,8 @@ checkpoint::RunState InitialState(const tasks::TrainingConfig& config,
 
 TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
     : parts_(parts),
+      place_(parts.world == nullptr ? Place() : parts.world->place()),
+      observer_(place_.writes() ? parts.observer : deaf_),
       config_(parts.config),
       length_(LengthOf(parts.config, parts.info)),
       state_(std::move(state)),
@@ -38,7 +40,8 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
                                          .bucket_of = parts.task.RowBuckets(parts.data.dataset)}),
       task_state_(parts.task.NewState(parts.config)),
       filler_(parts.data.dataset, parts.task, task_state_.get()),
-      artifacts_(config_.run_directory, parts.observer),
+      artifacts_(place_.writes() ? tasks::ArtifactSink(config_.run_directory, parts.observer)
+                                 : tasks::ArtifactSink()),
       monitor_(parts.programs),
       meter_(Clock::now(), parts.programs.updates().size()),
       mark_(Clock::now()),
@@ -50,8 +53,9 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
   step_batches_.reserve(static_cast<size_t>(std::max<int64_t>(config_.accumulate_batches, 1)));
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
     const auto scalar = [&](absl::string_view name) { return state_.scalars[MetricName(u, name)]; };
-    updates_.push_back(std::make_unique<RunningUpdate>(
-        parts.programs.store(), *parts.programs.updates()[u].optimizer, config_.threads));
+    updates_.push_back(std::make_unique<RunningUpdate>(parts.programs.store(),
+                                                       *parts.programs.updates()[u].optimizer,
+                                                       config_.threads, parts.world));
     updates_.back()->epoch = {.loss = scalar("epoch_loss"),
                               .weight = scalar("epoch_weight"),
                               .correct = scalar("epoch_correct"),
@@ -69,6 +73,15 @@ std::string TrainingLoop::MetricName(size_t update, absl::string_view name) cons
 }
 
 absl::StatusOr<EndReason> TrainingLoop::Run() {
+  absl::StatusOr<EndReason> end = Train();
+  if (!end.ok() && parts_.world != nullptr) {
+    StepReport report = {.step = state_.step, .sums = {}, .failure = end.status()};
+    parts_.world->Exchange(report).IgnoreError();  // is the failure
+  }
+  return end;
+}
+
+absl::StatusOr<EndReason> TrainingLoop::Train() {
   if (task_state_ != nullptr && state_.step > 0) {
     HONE_RETURN_IF_ERROR(task_state_->Restore(state_));
   }
@@ -88,7 +101,7 @@ absl::StatusOr<EndReason> TrainingLoop::Run() {
       EmitMetrics();
     }
     HONE_RETURN_IF_ERROR(MaybeCheckpoint(ended_epoch_, improved));
-    if (parts_.stop.load(std::memory_order_relaxed) && !Finished() && !StoppedEarly()) {
+    if (AskedToStop() && !Finished() && !StoppedEarly()) {
       HONE_RETURN_IF_ERROR(WriteCheckpoint(false));
       return EndReason::kCancelled;
     }
@@ -154,27 +167,29 @@ absl::Status TrainingLoop::Update(size_t u, int64_t step) {
   update.learning_rate = LearningRate(u);
   int64_t before = 0;  // examples of the step's batches before this one
   for (const data::Batch& batch : step_batches_) {
+    const auto size = static_cast<int64_t>(batch.rows.size());
+    const int64_t begin = place_.PartOf(size).first;
     const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-      filler_.Fill(program, {.rows = batch.rows.subspan(static_cast<size_t>(first),
+      filler_.Fill(program, {.rows = batch.rows.subspan(static_cast<size_t>(begin + first),
                                                         static_cast<size_t>(count)),
-                             .first = before + first,
+                             .first = before + begin + first,
                              .epoch = batch.begin.epoch});
     };
-    const auto size = static_cast<int64_t>(batch.rows.size());
     HONE_ASSIGN_OR_RETURN(const Replicas* found,
                           parts_.programs.training(u, {size, filler_.BucketOf(batch.rows)}));
     const Replicas& replicas = *found;
-    if (&batch != &step_batches_.back()) {
-      HONE_RETURN_IF_ERROR(update.step.Accumulate(replicas, ScalarsOf(u, batch), fill));
+    const bool last = &batch == &step_batches_.back();
+    if (!last) {
+      HONE_RETURN_IF_ERROR(update.step.Accumulate(replicas, ScalarsOf(u, batch, begin), fill));
     } else {
-      HONE_ASSIGN_OR_RETURN(update.result, update.step.Run(replicas,
-                                                           {.scalars = ScalarsOf(u, batch),
-                                                            .update_number = update.made + 1,
-                                                            .learning_rate = update.learning_rate,
-                                                            .clip_norm = config_.clip_norm,
-                                                            .clip_value = config_.clip_value,
-                                                            .layer_norms = measures},
-                                                           fill));
+      const StepRequest request = {.scalars = ScalarsOf(u, batch, begin),
+                                   .update_number = update.made + 1,
+                                   .learning_rate = update.learning_rate,
+                                   .clip_norm = config_.clip_norm,
+                                   .clip_value = config_.clip_value,
+                                   .layer_norms = measures,
+                                   .stop = parts_.stop.load(std::memory_order_relaxed)};
+      HONE_ASSIGN_OR_RETURN(update.result, update.step.Run(replicas, request, fill));
       if (!update.result.finite) {
         return absl::OutOfRangeError(absl::StrCat(
             "step ", step, ": the ",
@@ -184,7 +199,8 @@ absl::Status TrainingLoop::Update(size_t u, int64_t step) {
       }
     }
     if (config_.layer_statistics_every > 0) {
-      monitor_.ObserveUpdate(u, replicas.shards());
+      // Of several ranks the first shard holds the sum of all.
+      monitor_.ObserveUpdate(u, last && parts_.world != nullptr ? 1 : replicas.shards());
     }
     before += size;
   }
@@ -232,7 +248,7 @@ void TrainingLoop::AddToHistory(checkpoint::HistoryPoint point) {
 absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
                                     std::optional<double>& loss) {
   const Clock::time_point begin = Clock::now();
-  const auto progress = [this](double) { parts_.observer.OnProgress("training", -1); };
+  const auto progress = [this](double) { observer_.OnProgress("training", -1); };
   HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation,
                         parts_.task.Evaluate({.dataset = parts_.data.dataset,
                                               .info = parts_.info,
@@ -256,17 +272,17 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
 
 void TrainingLoop::ObserveValidation(double loss) {
   if (optim::ObserveValidationLoss(config_.schedule, loss, state_.plateau)) {
-    parts_.observer.OnLog(
+    observer_.OnLog(
         Severity::kInfo,
         absl::StrFormat("the validation loss does not fall: learning rate × %g from here",
                         state_.plateau.factor));
   }
   const double min_delta = config_.early_stopping ? config_.early_stopping->min_delta : 0;
   if (!std::isfinite(loss)) {
-    parts_.observer.OnLog(Severity::kWarning,
-                          absl::StrCat("step ", state_.step,
-                                       ": the validation loss is not finite; these weights are "
-                                       "not taken for the best"));
+    observer_.OnLog(Severity::kWarning,
+                    absl::StrCat("step ", state_.step,
+                                 ": the validation loss is not finite; these weights are "
+                                 "not taken for the best"));
   }
   const bool improved =
       std::isfinite(loss) && (!state_.best.has_value() || loss < state_.best->value - min_delta);
@@ -281,6 +297,13 @@ void TrainingLoop::ObserveValidation(double loss) {
 bool TrainingLoop::StoppedEarly() const {
   return config_.early_stopping.has_value() &&
          state_.epochs_without_improvement >= config_.early_stopping->patience;
+}
+
+bool TrainingLoop::AskedToStop() const {
+  if (parts_.world == nullptr) {
+    return parts_.stop.load(std::memory_order_relaxed);
+  }
+  return std::ranges::any_of(updates_, [](const auto& update) { return update->result.stop; });
 }
 
 absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
@@ -299,6 +322,9 @@ absl::Status TrainingLoop::MaybeCheckpoint(bool ends_epoch, bool improved) {
 }
 
 absl::Status TrainingLoop::WriteCheckpoint(bool best) {
+  if (!place_.writes()) {
+    return absl::OkStatus();
+  }
   state_.scalars["active_seconds"] = active_seconds_;
   for (size_t u = 0; u < updates_.size(); ++u) {
     const tasks::Sums& epoch = updates_[u]->epoch;
@@ -322,11 +348,11 @@ absl::Status TrainingLoop::WriteCheckpoint(bool best) {
   last_checkpoint_ = mark_;
   checkpoint_seconds_ = SecondsBetween(begin, mark_);
   const std::string path = written->directory.substr(config_.run_directory.size() + 1);
-  parts_.observer.OnCheckpoint({.step = state_.step,
-                                .path = path,
-                                .bytes = written->bytes,
-                                .seconds = checkpoint_seconds_,
-                                .best = best});
+  observer_.OnCheckpoint({.step = state_.step,
+                          .path = path,
+                          .bytes = written->bytes,
+                          .seconds = checkpoint_seconds_,
+                          .best = best});
   return absl::OkStatus();
 }
 
@@ -349,11 +375,11 @@ uint64_t SeedOfUpdate(uint64_t seed, size_t update) {
 }
 
 // Random numbers are keyed by the update and by the batch's place in the whole run.
-RunScalars TrainingLoop::ScalarsOf(size_t u, const data::Batch& batch) const {
+RunScalars TrainingLoop::ScalarsOf(size_t u, const data::Batch& batch, int64_t first) const {
   const int64_t number = batch.begin.epoch * batches_.batches_per_epoch() + batch.number;
   return {.seed = SeedOfUpdate(config_.seed, u),
           .step = static_cast<uint64_t>(number),
-          .first_example = 0};
+          .first_example = first};
 }
 
 int64_t TrainingLoop::samples() const {
@@ -406,7 +432,7 @@ void TrainingLoop::EmitMetrics() {
     task_state_->AddMetrics(metrics.values);
   }
   metrics.values["samples_per_second"] = meter_.samples_per_second();
-  parts_.observer.OnMetrics(metrics);
+  observer_.OnMetrics(metrics);
   mark_ = Clock::now();
   meter_.Restart(mark_, ended_epoch_);
 }
@@ -415,13 +441,13 @@ void TrainingLoop::EmitLayerStatistics() {
   const LayerStatistics statistics =
       monitor_.Collect(state_.step, [this](size_t u) { return updates_[u]->result.weight; });
   statistics_due_ = false;
-  parts_.observer.OnLayerStatistics(statistics);
+  observer_.OnLayerStatistics(statistics);
   for (size_t u = 0; u < updates_.size(); ++u) {
     for (const char* verdict : {"vanishing", "exploding", "dead"}) {
       const std::string text =
           DescribeFresh(statistics, monitor_.fresh(u), monitor_.last(u), verdict);
       if (!text.empty()) {
-        parts_.observer.OnLog(Severity::kWarning, text);
+        observer_.OnLog(Severity::kWarning, text);
       }
     }
   }

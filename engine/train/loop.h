@@ -26,19 +26,24 @@ struct LoopParts {
   Programs& programs;
   const std::atomic<bool>& stop;
   LoopObserver& observer;
+  World* world = nullptr;  // null: this process trains alone
 };
 
 // The one loop: batch → for each update of the task forward and backward, clip and update → events,
 // over epochs, with validation, schedule, early stopping and checkpoints. It knows no task. A step
 // allocates nothing and asks the system for nothing but the time.
+//
+// In a world of several ranks each runs a loop over the same data: it computes its part of every
+// batch, evaluates all of what is held out, and ends with the same weights at the same step and for
+// the same reason. Rank 0 alone writes checkpoints and artifacts and tells its observer anything.
 class TrainingLoop {
  public:
   // Goes on from `state`: the parameters and the optimizer are as they were then.
   TrainingLoop(const LoopParts& parts, checkpoint::RunState state);
 
-  // Trains to the end, to an early stop, or until `stop` is set; the state is in a checkpoint then.
-  // OUT_OF_RANGE: a loss or a gradient is not finite, the weights were not touched. Errors of
-  // writing checkpoints.
+  // Trains to the end, to an early stop, or until `stop` is set, on any rank; the state is in a
+  // checkpoint then. OUT_OF_RANGE: a loss or a gradient is not finite, the weights were not
+  // touched. Errors of writing checkpoints; those of another rank, with its name.
   absl::StatusOr<EndReason> Run();
 
   const checkpoint::RunState& state() const { return state_; }
@@ -52,6 +57,7 @@ class TrainingLoop {
   double step_seconds() const;
 
  private:
+  absl::StatusOr<EndReason> Train();
   absl::Status Step();
   absl::Status EndEpoch();
   // Values with their prefix, and the loss where the task has one.
@@ -65,10 +71,12 @@ class TrainingLoop {
   std::string MetricName(size_t update, absl::string_view name) const;
   bool Finished() const { return state_.step >= length_.total_steps; }
   bool StoppedEarly() const;
+  bool AskedToStop() const;  // by any rank
   double LearningRate(size_t u) const;
   bool Makes(size_t u, int64_t step) const;
   absl::Status Update(size_t u, int64_t step);
-  RunScalars ScalarsOf(size_t u, const data::Batch& batch) const;
+  // `first` of the batch's examples are computed by the ranks before this one.
+  RunScalars ScalarsOf(size_t u, const data::Batch& batch, int64_t first) const;
   Metrics MetricsNow();
   void AddUpdateMetrics(size_t u, const tasks::Sums& sums,
                         std::map<std::string, double>& values) const;
@@ -78,14 +86,17 @@ class TrainingLoop {
   void EmitLayerStatistics();
 
   const LoopParts parts_;
+  const Place place_;
+  DeafObserver deaf_;
+  LoopObserver& observer_;
   const tasks::TrainingConfig& config_;
   const Length length_;
   checkpoint::RunState state_;
   data::Batches batches_;
   // An update of the step, and what it came to.
   struct RunningUpdate {
-    RunningUpdate(ParameterStore& store, optim::Optimizer& optimizer, int threads)
-        : step(store, optimizer, threads) {}
+    RunningUpdate(ParameterStore& store, optim::Optimizer& optimizer, int threads, World* world)
+        : step(store, optimizer, threads, world) {}
 
     TrainStep step;
     int64_t made = 0;  // updates so far, over all attempts: fewer than steps where some are skipped

@@ -53,4 +53,15 @@ class LoopObserver : public tasks::ArtifactObserver {
   virtual void OnProgress(const std::string& phase, double done) = 0;
 };
 
+// Hears nothing: what a rank that writes nothing tells.
+class DeafObserver final : public LoopObserver {
+ public:
+  void OnMetrics(const Metrics&) override {}
+  void OnLayerStatistics(const LayerStatistics&) override {}
+  void OnCheckpoint(const CheckpointWritten&) override {}
+  void OnLog(Severity, const std::string&) override {}
+  void OnArtifact(const tasks::Artifact&) override {}
+  void OnProgress(const std::string&, double) override {}
+};
+
 }  // namespace hone::engine::train

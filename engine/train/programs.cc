@@ -58,13 +58,14 @@ std::vector<tasks::BatchShape> ShapesOf(int64_t examples,
 absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
                                                             const tasks::Task& task,
-                                                            const Lend& lend) {
+                                                            const Lend& lend, const Place& place) {
   HONE_RETURN_IF_ERROR(CheckTeam(config.threads));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (info.train < 1) {
     return absl::InvalidArgumentError("the training part of the data is empty");
   }
   std::unique_ptr<Programs> p(new Programs);
+  p->place_ = place;
   p->buckets_ = task.buckets(config);
   std::ranges::sort(p->buckets_);
   if (p->buckets_.empty() || p->buckets_.size() > tasks::kMostBuckets) {
@@ -123,6 +124,11 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
     all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
+    if (place_.size > 1 && NeedsWholeBatch(graph)) {
+      return absl::InvalidArgumentError(
+          "model.layers: a model with layers that see the whole batch, such as batch "
+          "normalisation, cannot be trained on several hosts");
+    }
     for (const Graph::Node& node : graph.nodes()) {
       if (node.kind != Graph::Node::Kind::kParameter ||
           node.parameter.role != ParameterRole::kTrainable ||
@@ -151,7 +157,8 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   }
   for (const tasks::BatchShape& wanted :
        ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
-    shards_ = std::max(shards_, ShardsFor(wanted.batch, config.threads, all_need_whole_batch,
+    const auto [begin, end] = place_.PartOf(wanted.batch);
+    shards_ = std::max(shards_, ShardsFor(end - begin, config.threads, all_need_whole_batch,
                                           gradient_slab_bytes()));
   }
   for (const tasks::ForwardSpec& spec : task.forwards(config)) {
@@ -233,16 +240,21 @@ absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
 
 absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
                                      const std::vector<tasks::BatchShape>& wanted,
-                                     std::vector<ShapePrograms>& shapes) {
+                                     const Place& place, std::vector<ShapePrograms>& shapes) {
   for (const tasks::BatchShape& shape : wanted) {
-    HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build(shape));
-    const int shards = ShardsFor(shape.batch, config.threads, NeedsWholeBatch(*whole.built.graph),
+    const auto [begin, end] = place.PartOf(shape.batch);
+    if (begin == end) {
+      shapes.push_back({shape, Replicas()});
+      continue;
+    }
+    HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build({end - begin, shape.bucket}));
+    const int shards = ShardsFor(end - begin, config.threads, NeedsWholeBatch(*whole.built.graph),
                                  whole.built.request.gradients.empty() ? 0 : gradient_slab_bytes());
     const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
       HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, build({n, shape.bucket}));
       return std::move(graph.built);
     };
-    HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, shape.batch, store_,
+    HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, end - begin, store_,
                                                                {.threads = config.threads,
                                                                 .shards = shards,
                                                                 .compute = config.compute}));
@@ -259,7 +271,7 @@ absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
     const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
       return BuildTraining(config, info, task, u, &store_, shape);
     };
-    HONE_RETURN_IF_ERROR(CompileShapes(config, build, wanted, updates_[u].shapes));
+    HONE_RETURN_IF_ERROR(CompileShapes(config, build, wanted, place_, updates_[u].shapes));
   }
   return absl::OkStatus();
 }
@@ -278,7 +290,7 @@ absl::Status Programs::CompileEvaluation(const tasks::TrainingConfig& config,
   const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
     return task.BuildEvaluation(config, info, shape);
   };
-  return CompileShapes(config, build, wanted, evaluation_);
+  return CompileShapes(config, build, wanted, Place(), evaluation_);
 }
 
 absl::Status Programs::CompileForwards(const tasks::TrainingConfig& config,

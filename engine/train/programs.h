@@ -14,6 +14,7 @@
 #include "engine/tasks/data_info.h"
 #include "engine/tasks/task.h"
 #include "engine/tasks/task_programs.h"
+#include "engine/train/world.h"
 
 namespace hone::engine::train {
 
@@ -25,8 +26,8 @@ struct TrainedParameter {
 
 // The programs for batches of one shape.
 struct ShapePrograms {
-  tasks::BatchShape shape;
-  Replicas replicas;
+  tasks::BatchShape shape;  // of the whole batch
+  Replicas replicas;        // of this rank's part of it
 };
 
 // An update of the task, compiled: its optimizer over its parameters, and its programs for a whole
@@ -58,11 +59,13 @@ using Lend = std::function<absl::Status(ParameterStore& store)>;
 class Programs final : public tasks::TaskPrograms {
  public:
   // Compiles; nothing is bound to memory yet and the parameters have no values. INVALID_ARGUMENT
-  // where model, task and data do not fit.
+  // where model, task and data do not fit, or the model cannot be trained on several hosts.
+  // FAILED_PRECONDITION of CheckTeam. Training programs are of the part that `place` computes.
   static absl::StatusOr<std::unique_ptr<Programs>> Compile(const tasks::TrainingConfig& config,
                                                            const tasks::DataInfo& info,
                                                            const tasks::Task& task,
-                                                           const Lend& lend = {});
+                                                           const Lend& lend = {},
+                                                           const Place& place = {});
   Programs(const Programs&) = delete;
   Programs& operator=(const Programs&) = delete;
 
@@ -80,8 +83,8 @@ class Programs final : public tasks::TaskPrograms {
   // The training examples by bucket; those of a task without RowBuckets all in its largest.
   std::span<const data::BucketRows> training_rows() const { return training_rows_; }
 
-  // For batches of exactly this shape, NOT_FOUND if it is none of those compiled; or of so many
-  // examples in the largest bucket, which must be one of them.
+  // For whole batches of exactly this shape, NOT_FOUND if it is none of those compiled; or of so
+  // many examples in the largest bucket, which must be one of them.
   absl::StatusOr<const Replicas*> training(size_t update, const tasks::BatchShape& shape) const {
     return Find(updates_[update].shapes, shape);
   }
@@ -118,15 +121,16 @@ class Programs final : public tasks::TaskPrograms {
                                  const tasks::Task& task);
   absl::Status CompileForwards(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                                const tasks::Task& task);
-  // One of `shapes` for each that is wanted.
+  // One of `shapes` for each that is wanted: what `place` computes of it.
   absl::Status CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
-                             const std::vector<tasks::BatchShape>& wanted,
+                             const std::vector<tasks::BatchShape>& wanted, const Place& place,
                              std::vector<ShapePrograms>& shapes);
   absl::Status Declare(const Graph& graph, models::BuiltModel& model);
   std::vector<int64_t> ArenaSizes() const;
   static absl::StatusOr<const Replicas*> Find(const std::vector<ShapePrograms>& all,
                                               const tasks::BatchShape& shape);
 
+  Place place_;
   ParameterStore store_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
