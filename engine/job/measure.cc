@@ -32,10 +32,11 @@ struct Trial {
   std::span<const int32_t> rows;  // more than one batch
   int64_t batch;
 
-  void Fill(const Program& program, int64_t first, int64_t count) const {
-    filler.Fill(program,
-                {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
-                 .first = first});
+  absl::Status Fill(const Program& program, int64_t bucket, int64_t first, int64_t count) const {
+    return filler.Fill(
+        tasks::Inputs(program, {count, bucket}),
+        {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+         .first = first});
   }
   tasks::BatchShape ShapeOf(int64_t size) const {
     return {size, filler.BucketOf(rows.first(static_cast<size_t>(size)))};
@@ -45,8 +46,9 @@ struct Trial {
 // Seconds of one batch through all updates, each for as much as it is made in a mean step, as the
 // median of some; `flops` is what such a step computes.
 absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
+  tasks::BatchShape shape;  // of the running step
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    trial.Fill(program, first, count);
+    return trial.Fill(program, shape.bucket, first, count);
   };
   std::vector<std::unique_ptr<train::TrainStep>> steps;
   for (train::CompiledUpdate& update : trial.programs.updates()) {
@@ -65,7 +67,7 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
                                                    .artifacts = tasks::ArtifactSink()}));
       trial.programs.store().RefreshAll();
     }
-    const tasks::BatchShape shape = trial.ShapeOf(trial.batch);
+    shape = trial.ShapeOf(trial.batch);
     flops = 0;
     train::Clock::time_point now = train::Clock::now();
     double seconds = train::SecondsBetween(before, now);
@@ -96,11 +98,11 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
 
 // Seconds of a whole batch of evaluation; 0 where the bucket that is timed has none.
 absl::StatusOr<double> TimeEvaluation(const Trial& trial) {
+  const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch());
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    trial.Fill(program, first, count);
+    return trial.Fill(program, shape.bucket, first, count);
   };
-  const absl::StatusOr<const Replicas*> replicas =
-      trial.programs.evaluation(trial.ShapeOf(trial.programs.evaluation_batch()));
+  const absl::StatusOr<const Replicas*> replicas = trial.programs.evaluation(shape);
   if (!replicas.ok()) {
     return 0.0;
   }

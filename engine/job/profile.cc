@@ -99,19 +99,25 @@ absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
 }
 
 // Filling the inputs of shard 0, the others beside it; where there is one shard, by the whole team.
-Row TimeFilling(const Replicas& replicas, const data::Dataset& dataset, train::FillInputs fill) {
+absl::StatusOr<Row> TimeFilling(const Replicas& replicas, const data::Dataset& dataset,
+                                train::FillInputs fill) {
   Row row{.op = "fill the batch", .pass = "data"};
   row.cost.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes());
   row.whole_machine = true;
   Times times;
+  std::vector<absl::Status> statuses(static_cast<size_t>(replicas.shards()));
   for (int round = 0; round < kRounds; ++round) {
     RunTeam(replicas.shards(), [&](int k) {
       const train::Clock::time_point begin = train::Clock::now();
-      fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
+      statuses[static_cast<size_t>(k)] =
+          fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
       if (k == 0) {
         times.Add(begin);
       }
     });
+  }
+  for (const absl::Status& status : statuses) {
+    HONE_RETURN_IF_ERROR(status);
   }
   row.seconds = times.Median();
   return row;
@@ -289,20 +295,23 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
       {.batch_size = parts.config.batch_size, .shuffle = false, .bucket_of = filler.row_buckets()});
   const std::span<const int32_t> rows = batches.Next().rows;
   const auto batch = static_cast<int64_t>(rows.size());
+  int64_t bucket = 0;  // which the task's state knows once its step has begun
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    filler.Fill(program,
-                {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
-                 .first = first});
+    return filler.Fill(
+        tasks::Inputs(program, {count, bucket}),
+        {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+         .first = first});
   };
   if (state != nullptr) {
     HONE_RETURN_IF_ERROR(state->BeginStep(
         {.examples = batch, .programs = parts.programs, .artifacts = tasks::ArtifactSink()}));
     store.RefreshAll();
   }
-  HONE_ASSIGN_OR_RETURN(const Replicas* found,
-                        parts.programs.training(update, {batch, filler.BucketOf(rows)}));
+  bucket = filler.BucketOf(rows);
+  HONE_ASSIGN_OR_RETURN(const Replicas* found, parts.programs.training(update, {batch, bucket}));
   const Replicas& replicas = *found;
-  std::vector<Row> timed = {TimeFilling(replicas, parts.data.dataset, fill)};
+  HONE_ASSIGN_OR_RETURN(Row filling, TimeFilling(replicas, parts.data.dataset, fill));
+  std::vector<Row> timed = {std::move(filling)};
   HONE_ASSIGN_OR_RETURN(const std::vector<Row> steps, TimeSteps(replicas));
   timed.insert(timed.end(), steps.begin(), steps.end());
   const std::vector<Row> passes = TimeUpdate(replicas, optimizer, store, threads);

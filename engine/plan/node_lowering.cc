@@ -40,7 +40,7 @@ absl::Status NodeLowering::Lower() {
       const Slot slot = to_.placement.New(n.types[0].bytes());
       to_.placement.PinFromStart(slot);
       SetHome({index_, 0}, MemoryDesc::Plain(n.types[0]), slot);
-      to_.inputs.emplace_back(n.source->name, slot);
+      to_.inputs.push_back({n.source->name, slot, n.types[0]});
       break;
     }
     case Graph::Node::Kind::kParameter: {

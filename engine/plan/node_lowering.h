@@ -47,7 +47,7 @@ struct Lowered {
   std::vector<std::vector<Home>> homes;  // by node and output
   std::vector<Program::Step> steps;
   std::vector<BindFunction> binds;
-  std::vector<std::pair<std::string, Slot>> inputs;
+  std::vector<Program::Input> inputs;
   std::vector<Buffer> constants;
   int32_t first_backward = 0;  // nodes from here on belong to the gradient
 };

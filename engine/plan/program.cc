@@ -1,5 +1,7 @@
 #include "engine/plan/program.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 
@@ -18,9 +20,9 @@ absl::Status Program::Bind(std::byte* arena) {
 }
 
 void Program::Place(absl::string_view input, void* data) {
-  for (const auto& [known, slot] : inputs_) {
-    if (known == input) {
-      places_[static_cast<size_t>(slot)].fixed = data;
+  for (const Input& known : inputs_) {
+    if (known.name == input) {
+      places_[static_cast<size_t>(known.slot)].fixed = data;
     }
   }
 }
@@ -36,13 +38,19 @@ absl::Status Program::Run(const RunScalars& scalars) const {
   return absl::OkStatus();
 }
 
+const Program::Input* Program::FindInput(absl::string_view name) const {
+  const auto found = std::ranges::find(inputs_, name, &Input::name);
+  return found == inputs_.end() ? nullptr : &*found;
+}
+
 void* Program::input(absl::string_view name) const {
-  for (const auto& [known, slot] : inputs_) {
-    if (known == name) {
-      return addresses_[static_cast<size_t>(slot)];
-    }
-  }
-  return nullptr;
+  const Input* found = FindInput(name);
+  return found == nullptr ? nullptr : addresses_[static_cast<size_t>(found->slot)];
+}
+
+const TensorType* Program::input_type(absl::string_view name) const {
+  const Input* found = FindInput(name);
+  return found == nullptr ? nullptr : &found->type;
 }
 
 const void* Program::fetched(int i) const {

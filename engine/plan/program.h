@@ -43,6 +43,12 @@ class Program {
     StepFunction run;
   };
 
+  struct Input {
+    std::string name;
+    Slot slot;
+    TensorType type;
+  };
+
   // Plans: errors of the graph, of shapes, and of oneDNN; INTERNAL where gradients are asked for
   // and the store has no slab for the shard. The store is allocated.
   static absl::StatusOr<Program> Compile(const ProgramRequest& request, ParameterStore& store,
@@ -64,6 +70,8 @@ class Program {
   // Memory of the input with that name, to be filled before Run; null if the program does not read
   // it.
   void* input(absl::string_view name) const;
+  // What lies there.
+  const TensorType* input_type(absl::string_view name) const;
   // The i-th fetched value, good until the next run of a program on the same arena.
   const void* fetched(int i) const;
   float fetched_scalar(int i) const { return *static_cast<const float*>(fetched(i)); }
@@ -85,12 +93,13 @@ class Program {
     int64_t offset = 0;
   };
   Program() = default;
+  const Input* FindInput(absl::string_view name) const;
 
   std::vector<Step> steps_;
   std::vector<BindFunction> binds_;
   std::vector<SlotPlace> places_;
   std::vector<void*> addresses_;
-  std::vector<std::pair<std::string, Slot>> inputs_;
+  std::vector<Input> inputs_;
   std::vector<Slot> fetched_;
   std::vector<ParameterId> updated_;
   std::vector<Interval> intervals_;

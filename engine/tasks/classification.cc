@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 #include "engine/ops/binary_cross_entropy.h"
 #include "engine/tasks/supervised.h"
 
@@ -114,9 +115,13 @@ class Classification final : public SupervisedTask {
     return {{batch}, DType::kS32};
   }
 
-  void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
-                   void* targets) const override {
-    dataset.Gather(rows, nullptr, targets);
+  absl::Status FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                           const Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargetsInput));
+    if (!targets.empty()) {
+      dataset.Gather(rows, nullptr, targets.data());
+    }
+    return absl::OkStatus();
   }
 
   Loss AddLoss(Graph& graph, Value output, Value targets) const override {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "engine/data/dataset.h"
 #include "engine/tasks/artifacts.h"
+#include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
 
 namespace hone::engine::tasks {
@@ -68,6 +69,9 @@ class TaskEvaluation {
   // NewScorer makes of their outputs. A task may do otherwise: decode, act, draw; in programs of
   // its own.
   virtual absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const = 0;
+  // Examples of a batch of the evaluation programs, one at least. Where outputs are large, so is
+  // the memory that they take.
+  virtual int64_t evaluation_batch(const TrainingConfig& config) const = 0;
   // Evaluate is called where nothing is held out, too.
   virtual bool evaluates_without_rows() const { return false; }
   // The dataset outlives the scorer.

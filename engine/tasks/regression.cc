@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/tasks/supervised.h"
 
@@ -95,9 +96,13 @@ class RegressionTask final : public SupervisedTask {
     return {{batch, info.targets()}, DType::kF32};
   }
 
-  void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
-                   void* targets) const override {
-    dataset.Gather(rows, nullptr, targets);
+  absl::Status FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                           const Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> targets, inputs.Find<float>(kTargetsInput));
+    if (!targets.empty()) {
+      dataset.Gather(rows, nullptr, targets.data());
+    }
+    return absl::OkStatus();
   }
 
   Loss AddLoss(Graph& graph, Value output, Value targets) const override {

@@ -9,9 +9,9 @@
 #include "absl/status/status.h"
 #include "engine/checkpoint/run_state.h"
 #include "engine/data/dataset.h"
-#include "engine/plan/program.h"
 #include "engine/tasks/artifacts.h"
 #include "engine/tasks/config.h"
+#include "engine/tasks/inputs.h"
 #include "engine/tasks/task_programs.h"
 
 namespace hone::engine::tasks {
@@ -78,9 +78,10 @@ class TaskRun {
   virtual std::unique_ptr<TaskState> NewState(const TrainingConfig&) const { return nullptr; }
   // Inputs of a program beside a data set's "features", runtime scalars (inputs without dimensions:
   // a loss scale, an epsilon) among them. Safe from several threads at a time for different
-  // programs; allocates nothing. `state` is what NewState made.
-  virtual void FillInputs(const data::Dataset& dataset, const Examples& examples,
-                          const TaskState* state, const Program& program) const = 0;
+  // programs; allocates nothing. `state` is what NewState made. After an error, such as an input of
+  // another type than was thought, the program does not run.
+  virtual absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples,
+                                  const TaskState* state, const Inputs& inputs) const = 0;
 
   // Metrics of an update's training batches beside the loss.
   virtual void AddTrainingMetrics(const Sums& sums,

@@ -3,11 +3,6 @@
 #include "engine/base/status.h"
 
 namespace hone::engine::tasks {
-namespace {
-
-constexpr char kTargetsInput[] = "targets";
-
-}  // namespace
 
 absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, const DataInfo& info,
                                                 int64_t batch, bool training) const {
@@ -41,11 +36,9 @@ absl::StatusOr<TaskGraph> SupervisedTask::BuildEvaluation(const TrainingConfig& 
   return result;
 }
 
-void SupervisedTask::FillInputs(const data::Dataset& dataset, const Examples& examples,
-                                const TaskState*, const Program& program) const {
-  if (void* targets = program.input(kTargetsInput); targets != nullptr) {
-    FillTargets(dataset, examples.rows, targets);
-  }
+absl::Status SupervisedTask::FillInputs(const data::Dataset& dataset, const Examples& examples,
+                                        const TaskState*, const Inputs& inputs) const {
+  return FillTargets(dataset, examples.rows, inputs);
 }
 
 }  // namespace hone::engine::tasks

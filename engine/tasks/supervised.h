@@ -13,18 +13,21 @@ class SupervisedTask : public Task {
                                       size_t update, const BatchShape& shape) const final;
   absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
                                             const BatchShape& shape) const final;
-  void FillInputs(const data::Dataset& dataset, const Examples& examples,
-                         const TaskState* state, const Program& program) const override;
+  absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples,
+                          const TaskState* state, const Inputs& inputs) const override;
 
  protected:
+  static constexpr char kTargetsInput[] = "targets";
+
   // INVALID_ARGUMENT where the model's output [batch, …] does not fit the data; names the last
   // layer.
   virtual absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
                                    const DataInfo& info) const = 0;
   // Of the program's input "targets".
   virtual TensorType targets(int64_t batch, const DataInfo& info) const = 0;
-  virtual void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
-                           void* targets) const = 0;
+  // Fills that input, where the program reads it.
+  virtual absl::Status FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                                   const Inputs& inputs) const = 0;
   virtual Loss AddLoss(Graph& graph, Value output, Value targets) const = 0;
 
  private:

@@ -24,6 +24,8 @@ class Task : public TaskExamples,
 
   // The evaluation programs over all rows, and what NewScorer makes of their outputs.
   absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override;
+  // That of the training, 64 at least and 256 at most.
+  int64_t evaluation_batch(const TrainingConfig& config) const override;
   // {"kind": name()}
   nlohmann::json ToJson() const override;
 };

@@ -7,6 +7,7 @@
 #include "engine/params/parameter_store.h"
 #include "engine/plan/program.h"
 #include "engine/tasks/evaluation.h"
+#include "engine/tasks/graphs.h"
 
 namespace hone::engine::tasks {
 
@@ -20,9 +21,11 @@ class TaskPrograms {
 
   // To read parameters, to copy and to blend them.
   virtual ParameterStore& store() = 0;
-  // A program of the task's own. Its inputs and outputs lie in memory that the other programs use
-  // too: fill, run and read it without running another in between. NOT_FOUND names those there are.
-  virtual absl::StatusOr<const Program*> forward(absl::string_view name, int64_t bucket) const = 0;
+  // A program of the task's own, compiled for this shape. Its inputs and outputs lie in memory that
+  // the other programs use too: fill (inputs.h), run and read it without running another in
+  // between. NOT_FOUND names those there are.
+  virtual absl::StatusOr<const Program*> forward(absl::string_view name,
+                                                 const BatchShape& shape) const = 0;
   // Runs it: what was changed in the store is seen, and the buffers that it changes by all others.
   virtual absl::Status Run(const Program& program, const RunScalars& scalars) = 0;
   // The evaluation programs over the context's rows, one at least, and what the task's scorer makes

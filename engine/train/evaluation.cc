@@ -13,18 +13,22 @@ constexpr int64_t kWorthATeam = 64 << 10;
 
 }  // namespace
 
-void BatchFiller::Fill(const Program& program, const tasks::Examples& examples) const {
-  task_.FillInputs(dataset_, examples, state_, program);
-  void* features = program.input(tasks::kFeaturesInput);
-  if (features == nullptr || dataset_.size() == 0 || dataset_.own() != nullptr) {
-    return;
+absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const {
+  HONE_RETURN_IF_ERROR(task_.FillInputs(dataset_, examples, state_, inputs));
+  if (dataset_.size() == 0 || dataset_.own() != nullptr) {
+    return absl::OkStatus();
   }
   const TensorType& type = dataset_.features();
+  HONE_ASSIGN_OR_RETURN(const std::span<std::byte> features,
+                        inputs.FindBytes(tasks::kFeaturesInput, type.dtype));
+  if (features.empty()) {
+    return absl::OkStatus();
+  }
   const auto count = static_cast<int64_t>(examples.rows.size());
   const int team = count * type.bytes() < kWorthATeam ? 1 : threads_;
   RunTeam(team, [&](int k) {
     const auto [begin, end] = Slice(count, k, team);
-    uint8_t* out = static_cast<uint8_t*>(features) + begin * type.bytes();
+    uint8_t* out = reinterpret_cast<uint8_t*>(features.data()) + begin * type.bytes();
     const std::span<const int32_t> part =
         examples.rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
     if (!augmentation_.any()) {
@@ -37,6 +41,7 @@ void BatchFiller::Fill(const Program& program, const tasks::Examples& examples) 
       out += type.bytes();
     }
   });
+  return absl::OkStatus();
 }
 
 absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
@@ -54,14 +59,16 @@ absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
   for (int64_t done = 0; done < batches.examples();) {
     const std::span<const int32_t> batch = batches.Next().rows;
     const auto count = static_cast<int64_t>(batch.size());
-    HONE_ASSIGN_OR_RETURN(const Replicas* found, evaluation({count, filler.BucketOf(batch)}));
+    const int64_t bucket = filler.BucketOf(batch);
+    HONE_ASSIGN_OR_RETURN(const Replicas* found, evaluation({count, bucket}));
     const Replicas& replicas = *found;
     HONE_ASSIGN_OR_RETURN(
         const StepResult result,
         Evaluate(replicas, {}, [&](const Program& program, int64_t first, int64_t examples) {
-          filler.Fill(program, {.rows = batch.subspan(static_cast<size_t>(first),
-                                                      static_cast<size_t>(examples)),
-                                .first = first});
+          return filler.Fill(
+              tasks::Inputs(program, {examples, bucket}),
+              {.rows = batch.subspan(static_cast<size_t>(first), static_cast<size_t>(examples)),
+               .first = first});
         }));
     sums.loss += result.loss_sum;
     sums.weight += result.weight;

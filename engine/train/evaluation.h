@@ -27,8 +27,9 @@ class BatchFiller {
   // A batch that is filled outside a team is shared by so many threads, where it is worth that.
   void Share(int threads) { threads_ = threads; }
 
-  // Safe from several threads at a time for different programs. Allocates nothing.
-  void Fill(const Program& program, const tasks::Examples& examples) const;
+  // Safe from several threads at a time for different programs. Allocates nothing. After an error
+  // (FillInputs) the program must not run.
+  absl::Status Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const;
 
  private:
   const data::Dataset& dataset_;

@@ -169,14 +169,15 @@ absl::Status TrainingLoop::Update(size_t u, int64_t step) {
   for (const data::Batch& batch : step_batches_) {
     const auto size = static_cast<int64_t>(batch.rows.size());
     const int64_t begin = place_.PartOf(size).first;
+    const int64_t bucket = filler_.BucketOf(batch.rows);
     const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-      filler_.Fill(program, {.rows = batch.rows.subspan(static_cast<size_t>(begin + first),
-                                                        static_cast<size_t>(count)),
-                             .first = before + begin + first,
-                             .epoch = batch.begin.epoch});
+      return filler_.Fill(tasks::Inputs(program, {count, bucket}),
+                          {.rows = batch.rows.subspan(static_cast<size_t>(begin + first),
+                                                      static_cast<size_t>(count)),
+                           .first = before + begin + first,
+                           .epoch = batch.begin.epoch});
     };
-    HONE_ASSIGN_OR_RETURN(const Replicas* found,
-                          parts_.programs.training(u, {size, filler_.BucketOf(batch.rows)}));
+    HONE_ASSIGN_OR_RETURN(const Replicas* found, parts_.programs.training(u, {size, bucket}));
     const Replicas& replicas = *found;
     const bool last = &batch == &step_batches_.back();
     if (!last) {

@@ -15,10 +15,9 @@
 namespace hone::engine::train {
 namespace {
 
-// Large enough that a batch is worth its overhead, small enough that its values are no burden. Of
-// training batches below the least, evaluation is what the arena is made for.
-constexpr int64_t kLeastEvaluationBatch = 64;
-constexpr int64_t kMostEvaluationBatch = 256;
+std::string Describe(const tasks::BatchShape& shape) {
+  return absl::StrCat(shape.batch, " examples in bucket ", shape.bucket);
+}
 
 // The batch sizes that occur when `examples` are taken `batch` at a time.
 std::vector<int64_t> BatchSizes(int64_t examples, int64_t batch) {
@@ -278,7 +277,11 @@ absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
 
 absl::Status Programs::CompileEvaluation(const tasks::TrainingConfig& config,
                                          const tasks::DataInfo& info, const tasks::Task& task) {
-  evaluation_batch_ = std::clamp(config.batch_size, kLeastEvaluationBatch, kMostEvaluationBatch);
+  evaluation_batch_ = task.evaluation_batch(config);
+  if (evaluation_batch_ < 1) {
+    return absl::InternalError(absl::StrCat(
+        task.name(), ": a batch of an evaluation has at least 1 example, got ", evaluation_batch_));
+  }
   std::vector<tasks::BatchShape> wanted =
       ShapesOf(info.validation, info.validation_buckets, evaluation_batch_, buckets_);
   for (const tasks::BatchShape& shape :
@@ -368,20 +371,20 @@ absl::StatusOr<const Replicas*> Programs::Find(const std::vector<ShapePrograms>&
   for (const ShapePrograms& programs : all) {
     known.push_back(absl::StrCat(programs.shape.batch, " in ", programs.shape.bucket));
   }
-  return absl::NotFoundError(absl::StrCat("no program for ", shape.batch, " examples in bucket ",
-                                          shape.bucket,
+  return absl::NotFoundError(absl::StrCat("no program for ", Describe(shape),
                                           "; there are: ", absl::StrJoin(known, ", ")));
 }
 
-absl::StatusOr<const Program*> Programs::forward(absl::string_view name, int64_t bucket) const {
+absl::StatusOr<const Program*> Programs::forward(absl::string_view name,
+                                                 const tasks::BatchShape& shape) const {
   std::vector<std::string> known;
   for (const CompiledForward& forward : forwards_) {
-    if (forward.spec.name == name && forward.spec.shape.bucket == bucket) {
+    if (forward.spec.name == name && forward.spec.shape == shape) {
       return &forward.program;
     }
-    known.push_back(absl::StrCat(forward.spec.name, " in ", forward.spec.shape.bucket));
+    known.push_back(absl::StrCat(forward.spec.name, " for ", Describe(forward.spec.shape)));
   }
-  return absl::NotFoundError(absl::StrCat("no program ", name, " in bucket ", bucket,
+  return absl::NotFoundError(absl::StrCat("no program ", name, " for ", Describe(shape),
                                           "; there are: ", absl::StrJoin(known, ", ")));
 }
 

@@ -96,7 +96,8 @@ class Programs final : public tasks::TaskPrograms {
   }
   int64_t evaluation_batch() const { return evaluation_batch_; }
 
-  absl::StatusOr<const Program*> forward(absl::string_view name, int64_t bucket) const override;
+  absl::StatusOr<const Program*> forward(absl::string_view name,
+                                         const tasks::BatchShape& shape) const override;
   absl::Status Run(const Program& program, const RunScalars& scalars) override;
   absl::StatusOr<tasks::Evaluation> EvaluateRows(
       const tasks::Task& task, const tasks::EvaluationContext& context) const override;

@@ -8,6 +8,12 @@
 namespace hone::engine::train {
 namespace {
 
+absl::Status FillAndRun(int k, const Replicas& replicas, const RunScalars& scalars,
+                        FillInputs fill) {
+  HONE_RETURN_IF_ERROR(fill(replicas.program(k), replicas.begin(k), replicas.examples(k)));
+  return replicas.RunShard(k, scalars);
+}
+
 void AddSums(const Replicas& replicas, StepResult& result) {
   for (int k = 0; k < replicas.shards(); ++k) {
     result.loss_sum += replicas.program(k).fetched_scalar(tasks::kFetchLossSum);
@@ -47,8 +53,7 @@ TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int thr
 void TrainStep::ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars,
                                 FillInputs fill) {
   if (k < replicas.shards()) {
-    fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
-    statuses_[static_cast<size_t>(k)] = replicas.RunShard(k, scalars);
+    statuses_[static_cast<size_t>(k)] = FillAndRun(k, replicas, scalars, fill);
   }
 }
 
@@ -200,8 +205,7 @@ absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& 
                                     FillInputs fill) {
   std::vector<absl::Status> statuses(static_cast<size_t>(replicas.shards()));
   RunTeam(replicas.shards(), [&](int k) {
-    fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
-    statuses[static_cast<size_t>(k)] = replicas.RunShard(k, scalars);
+    statuses[static_cast<size_t>(k)] = FillAndRun(k, replicas, scalars, fill);
   });
   for (const absl::Status& status : statuses) {
     HONE_RETURN_IF_ERROR(status);

@@ -32,8 +32,10 @@ struct StepResult {
   bool stop = false;         // wanted by this rank or another
 };
 
-// Puts the examples [first, first + count) of the batch into a shard's inputs.
-using FillInputs = absl::FunctionRef<void(const Program& program, int64_t first, int64_t count)>;
+// Puts the examples [first, first + count) of the batch into a shard's inputs. After an error the
+// program does not run.
+using FillInputs =
+    absl::FunctionRef<absl::Status(const Program& program, int64_t first, int64_t count)>;
 
 // One step of training: every shard's forward and backward pass, then the optimizer over the slab
 // in two passes, each shared by all threads; between them barriers, not new teams. In a world of

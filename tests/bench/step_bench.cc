@@ -173,6 +173,7 @@ class Trainer {
   absl::Status Step() {
     const auto fill = [this](const Program& program, int64_t first, int64_t count) {
       Fill(program, first, count);
+      return absl::OkStatus();
     };
     ++steps_;
     HONE_ASSIGN_OR_RETURN(const train::StepResult result,

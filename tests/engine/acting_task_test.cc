@@ -69,7 +69,7 @@ class Walker final : public tasks::TaskState {
 
  private:
   absl::Status Act(tasks::TaskPrograms& programs, RandomStream& random) {
-    HONE_ASSIGN_OR_RETURN(const Program* act, programs.forward("act", 0));
+    HONE_ASSIGN_OR_RETURN(const Program* act, programs.forward("act", {.batch = 1}));
     OneHot(cell_, static_cast<float*>(act->input("cells")));
     HONE_RETURN_IF_ERROR(programs.Run(*act, {}));
     const auto* value = static_cast<const float*>(act->fetched(0));
@@ -96,7 +96,8 @@ class Walker final : public tasks::TaskState {
   }
 
   absl::Status MakeBatch(const tasks::StepContext& context, RandomStream& random) {
-    HONE_ASSIGN_OR_RETURN(const Program* target, context.programs.forward("target", 0));
+    HONE_ASSIGN_OR_RETURN(const Program* target,
+                          context.programs.forward("target", {.batch = kBatch}));
     auto* next = static_cast<float*>(target->input("cells"));
     std::vector<Transition> batch;
     for (int64_t i = 0; i < kBatch; ++i) {
@@ -166,17 +167,19 @@ class Corridor final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig& config) const override {
     return std::make_unique<Walker>(config.seed);
   }
-  void FillInputs(const data::Dataset&, const tasks::Examples& examples,
-                  const tasks::TaskState* state, const Program& program) const override {
+  absl::Status FillInputs(const data::Dataset&, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
     const auto& walker = *static_cast<const Walker*>(state);
-    const auto fill = [&](const char* name, const std::vector<float>& from, int64_t width) {
-      std::copy_n(from.data() + examples.first * width,
-                  static_cast<int64_t>(examples.rows.size()) * width,
-                  static_cast<float*>(program.input(name)));
+    const auto fill = [&](const char* name, const std::vector<float>& from,
+                          int64_t width) -> absl::Status {
+      HONE_ASSIGN_OR_RETURN(const std::span<float> to, inputs.Find<float>(name));
+      std::copy_n(from.data() + examples.first * width, to.size(), to.data());
+      return absl::OkStatus();
     };
-    fill("cells", walker.cells, kCells);
-    fill("taken", walker.taken, kActions);
-    fill("wanted", walker.wanted, kActions);
+    HONE_RETURN_IF_ERROR(fill("cells", walker.cells, kCells));
+    HONE_RETURN_IF_ERROR(fill("taken", walker.taken, kActions));
+    return fill("wanted", walker.wanted, kActions);
   }
 
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
@@ -221,7 +224,7 @@ TEST_F(ActingTask, LearnsTheWayThroughTheOneLoopWithoutADataSet) {
   config_.epochs = 100;
   config_.layer_statistics_every = 0;
   ASSERT_EQ(Attempt(Corridor(), NewRun()).value(), EndReason::kCompleted);
-  const Program* act = programs_->forward("act", 0).value();
+  const Program* act = programs_->forward("act", {.batch = 1}).value();
   float right = 0;
   for (int64_t cell = 0; cell < kCells - 1; ++cell) {
     OneHot(cell, static_cast<float*>(act->input("cells")));
@@ -277,9 +280,9 @@ TEST_F(ActingTask, MovesItsTargetNetworkBySoftCopiesAlone) {
 TEST_F(ActingTask, NamesItsProgramsWhereOneIsAskedForThatIsNotThere) {
   config_.steps = 1;
   ASSERT_EQ(Attempt(Corridor(), NewRun()).value(), EndReason::kCompleted);
-  EXPECT_THAT(
-      programs_->forward("dream", 0),
-      hone::testing::StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("act in 0")));
+  EXPECT_THAT(programs_->forward("dream", {.batch = 1}),
+              hone::testing::StatusIs(absl::StatusCode::kNotFound,
+                                      ::testing::HasSubstr("act for 1 examples in bucket 0")));
 }
 
 TEST(ModelTensors, LeaveOutWhatIsOnlyMemoryBetweenRuns) {

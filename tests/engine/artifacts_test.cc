@@ -61,13 +61,15 @@ class Doubling final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Diary>();
   }
-  void FillInputs(const data::Dataset&, const tasks::Examples& examples, const tasks::TaskState*,
-                  const Program& program) const override {
+  absl::Status FillInputs(const data::Dataset&, const tasks::Examples& examples,
+                          const tasks::TaskState*, const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> x, inputs.Find<float>("x"));
+    HONE_ASSIGN_OR_RETURN(const std::span<float> wanted, inputs.Find<float>("wanted"));
     for (size_t i = 0; i < examples.rows.size(); ++i) {
-      const float x = static_cast<float>(examples.rows[i]) / 16 - 1;
-      static_cast<float*>(program.input("x"))[i] = x;
-      static_cast<float*>(program.input("wanted"))[i] = 2 * x + 1;
+      x[i] = static_cast<float>(examples.rows[i]) / 16 - 1;
+      wanted[i] = 2 * x[i] + 1;
     }
+    return absl::OkStatus();
   }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
@@ -78,7 +80,7 @@ class Doubling final : public tasks::Task {
   bool evaluates_without_rows() const override { return true; }
   absl::StatusOr<tasks::Evaluation> Evaluate(
       const tasks::EvaluationContext& context) const override {
-    HONE_ASSIGN_OR_RETURN(const Program* answer, context.programs.forward("answer", 0));
+    HONE_ASSIGN_OR_RETURN(const Program* answer, context.programs.forward("answer", {.batch = 1}));
     *static_cast<float*>(answer->input("x")) = 3;
     HONE_RETURN_IF_ERROR(context.programs.Run(*answer, {}));
     const double said = *static_cast<const float*>(answer->fetched(0));

@@ -87,23 +87,27 @@ class MeanOverTime final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Lengths>(odd_);
   }
-  void FillInputs(const data::Dataset&, const tasks::Examples& examples,
-                  const tasks::TaskState* state, const Program& program) const override {
+  absl::Status FillInputs(const data::Dataset&, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
     const auto& lengths = *static_cast<const Lengths*>(state);
-    auto* steps = static_cast<float*>(program.input("steps"));
-    auto* wanted = static_cast<float*>(program.input("wanted"));
-    *static_cast<float*>(program.input("loss_scale")) = lengths.scale();
+    HONE_ASSIGN_OR_RETURN(const std::span<float> scale, inputs.Find<float>("loss_scale"));
+    HONE_ASSIGN_OR_RETURN(const std::span<float> sequences, inputs.Find<float>("steps"));
+    HONE_ASSIGN_OR_RETURN(const std::span<float> wanted, inputs.Find<float>("wanted"));
+    scale[0] = lengths.scale();
+    float* steps = sequences.data();
     for (size_t i = 0; i < examples.rows.size(); ++i) {
       RandomStream random(static_cast<uint64_t>(lengths.step()), "steps",
                           static_cast<uint64_t>(examples.rows[i]));
       const float center = random.NextUniform(-1, 1);
       float sum = 0;
-      for (int64_t t = 0; t < lengths.length(); ++t, ++steps) {
+      for (int64_t t = 0; t < inputs.shape().bucket; ++t, ++steps) {
         *steps = center + random.NextUniform(-1, 1);
         sum += *steps;
       }
-      wanted[i] = 2 * sum / static_cast<float>(lengths.length()) + 1;
+      wanted[i] = 2 * sum / static_cast<float>(inputs.shape().bucket) + 1;
     }
+    return absl::OkStatus();
   }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,

@@ -56,17 +56,20 @@ class CountVowels final : public tasks::SupervisedTask {
     data.preprocessing.own = R"({"alphabet":"latin"})";
     return data;
   }
-  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
-                  const tasks::TaskState* state, const Program& program) const override {
-    auto* features = static_cast<float*>(program.input(tasks::kFeaturesInput));
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> features,
+                          inputs.Find<float>(tasks::kFeaturesInput));
+    std::ranges::fill(features, 0.0f);
+    float* of_row = features.data();
     for (const int32_t row : examples.rows) {
-      std::fill_n(features, kLetters, 0.0f);
       for (const char c : WordOf(dataset, row)) {
-        features[c - 'a'] += 1;
+        of_row[c - 'a'] += 1;
       }
-      features += kLetters;
+      of_row += kLetters;
     }
-    tasks::SupervisedTask::FillInputs(dataset, examples, state, program);
+    return tasks::SupervisedTask::FillInputs(dataset, examples, state, inputs);
   }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
@@ -86,13 +89,15 @@ class CountVowels final : public tasks::SupervisedTask {
   TensorType targets(int64_t batch, const tasks::DataInfo&) const override {
     return {{batch, 1}, DType::kF32};
   }
-  void FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
-                   void* out) const override {
-    for (size_t i = 0; i < rows.size(); ++i) {
+  absl::Status FillTargets(const data::Dataset& dataset, std::span<const int32_t> rows,
+                           const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> targets, inputs.Find<float>(kTargetsInput));
+    for (size_t i = 0; i < targets.size(); ++i) {
       const std::string& word = WordOf(dataset, rows[i]);
-      static_cast<float*>(out)[i] = static_cast<float>(
+      targets[i] = static_cast<float>(
           std::ranges::count_if(word, [](char c) { return std::strchr("aeiou", c) != nullptr; }));
     }
+    return absl::OkStatus();
   }
   Loss AddLoss(Graph& graph, Value output, Value wanted) const override {
     return RegressionLoss(graph, output, wanted, RegressionKind::kMeanSquaredError);

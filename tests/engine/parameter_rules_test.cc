@@ -58,14 +58,16 @@ class TwoTexts final : public tasks::Task {
     result.built.request.fetch.push_back(result.model.output);
     return result;
   }
-  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
-                  const tasks::TaskState*, const Program& program) const override {
-    dataset.Gather(examples.rows, nullptr, program.input("labels"));
-    auto* offset = static_cast<float*>(program.input("offsets"));
-    for (const int32_t row : examples.rows) {
-      *offset++ = static_cast<float>(row % 3);
-      *offset++ = 1;
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState*, const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> labels, inputs.Find<int32_t>("labels"));
+    HONE_ASSIGN_OR_RETURN(const std::span<float> offsets, inputs.Find<float>("offsets"));
+    dataset.Gather(examples.rows, nullptr, labels.data());
+    for (size_t i = 0; i < examples.rows.size(); ++i) {
+      offsets[2 * i] = static_cast<float>(examples.rows[i] % 3);
+      offsets[2 * i + 1] = 1;
     }
+    return absl::OkStatus();
   }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,

@@ -165,17 +165,23 @@ class Lengths final : public tasks::Task {
     result.built.request.fetch.push_back(result.model.output);
     return result;
   }
-  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
-                  const tasks::TaskState*, const Program& program) const override {
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState*, const tasks::Inputs& inputs) const override {
     const data::RowBucket bucket_of = RowBuckets(dataset);
-    auto* steps = static_cast<float*>(program.input("steps"));
-    auto* wanted = static_cast<float*>(program.input("wanted"));
-    for (const int32_t row : examples.rows) {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> steps, inputs.Find<float>("steps"));
+    HONE_ASSIGN_OR_RETURN(const std::span<float> wanted, inputs.Find<float>("wanted"));
+    float* next = steps.data();
+    for (size_t i = 0; i < examples.rows.size(); ++i) {
+      const int32_t row = examples.rows[i];
+      if (bucket_of(row) != inputs.shape().bucket) {
+        return absl::InternalError("a row of another bucket");
+      }
       RandomStream random(3, "value", static_cast<uint64_t>(row));
       const float value = random.NextUniform(-1, 1);
-      steps = std::fill_n(steps, bucket_of(row), value);
-      *wanted++ = 2 * value + 1;
+      next = std::fill_n(next, inputs.shape().bucket, value);
+      wanted[i] = 2 * value + 1;
     }
+    return absl::OkStatus();
   }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,

@@ -5,6 +5,7 @@
 #include <limits>
 #include <thread>
 
+#include "engine/base/status.h"
 #include "tests/support/memory_world.h"
 #include "tests/support/small_net.h"
 #include "tests/support/status_matchers.h"
@@ -82,15 +83,17 @@ class Trainee {
   }
   ParameterStore& store() { return store_; }
 
-  static void Fill(const Program& program, int64_t first, int64_t count) {
+  static absl::Status Fill(const Program& program, int64_t first, int64_t count) {
     GiveExamples(program, first, first + count);
+    return absl::OkStatus();
   }
   // The last shard's forward pass fails over a label that is no class.
-  static void FillWrongly(const Program& program, int64_t first, int64_t count) {
-    Fill(program, first, count);
+  static absl::Status FillWrongly(const Program& program, int64_t first, int64_t count) {
+    HONE_RETURN_IF_ERROR(Fill(program, first, count));
     if (first > 0) {
       static_cast<int32_t*>(program.input("y"))[0] = kClasses;
     }
+    return absl::OkStatus();
   }
 
  private:
@@ -203,10 +206,7 @@ TEST(TrainStep, WhoseReducerFailsLeavesTheWeightsAlone) {
   optim::Optimizer optimizer =
       *optim::Optimizer::Create(optim::Sgd{}, {{0, store.trainable_slab_size()}});
   TrainStep step(store, optimizer, 2, &lost);
-  const auto fill = [](const Program& program, int64_t first, int64_t count) {
-    GiveExamples(program, first, first + count);
-  };
-  EXPECT_THAT(step.Run(replicas, {.scalars = {}, .learning_rate = 0.1}, fill),
+  EXPECT_THAT(step.Run(replicas, {.scalars = {}, .learning_rate = 0.1}, Trainee::Fill),
               StatusIs(absl::StatusCode::kUnavailable, ::testing::HasSubstr("gone")));
   EXPECT_EQ(trainee.Weights(), before);
 }
@@ -232,7 +232,7 @@ TEST(TrainStep, OfTwoRanksIsThatOfOneWithAsManyShardsBitForBit) {
     const StepResult result = alone.Run(whole);
     ranks.Run([&](int rank, Trainee& trainee) {
       const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-        Trainee::Fill(program, 4 * rank + first, count);
+        return Trainee::Fill(program, 4 * rank + first, count);
       };
       const Replicas part = trainee.Compile(4, shards);
       ASSERT_THAT(trainee.Run(part, fill), IsOk());
@@ -272,10 +272,11 @@ TEST(TrainStep, WithANumberThatIsNotFiniteOnOneRankUpdatesNothingOnAny) {
   const std::vector<float> before = ranks[0].Weights();
   ranks.Run([&](int rank, Trainee& trainee) {
     const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-      Trainee::Fill(program, first, count);
+      const absl::Status filled = Trainee::Fill(program, first, count);
       if (rank == 1) {
         *static_cast<float*>(program.input("x")) = std::numeric_limits<float>::infinity();
       }
+      return filled;
     };
     EXPECT_FALSE(trainee.Run(trainee.Compile(4, 1), fill)->finite);
   });

@@ -247,7 +247,8 @@ TEST_F(TrainTest, ABatchFilledByATeamIsTheSameBatch) {
     BatchFiller filler(data->dataset, *task, nullptr);
     filler.Augment({.shift = 0.2f, .rotate_degrees = 20}, 5);
     filler.Share(threads);
-    filler.Fill(program, {.rows = rows, .epoch = 3});
+    ASSERT_THAT(filler.Fill(tasks::Inputs(program, {.batch = 12}), {.rows = rows, .epoch = 3}),
+                IsOk());
     const auto* bytes = static_cast<const uint8_t*>(program.input("features"));
     filled[threads - 1].assign(bytes, bytes + 12 * 96 * 96);
   }

@@ -92,10 +92,12 @@ class Duel final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<FallingRate>();
   }
-  void FillInputs(const data::Dataset&, const tasks::Examples& examples,
-                  const tasks::TaskState* state, const Program& program) const override {
-    std::fill_n(static_cast<float*>(program.input("rate")), examples.rows.size(),
-                static_cast<const FallingRate*>(state)->rate());
+  absl::Status FillInputs(const data::Dataset&, const tasks::Examples&,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> rate, inputs.Find<float>("rate"));
+    std::ranges::fill(rate, static_cast<const FallingRate*>(state)->rate());
+    return absl::OkStatus();
   }
 
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}

@@ -86,8 +86,10 @@ class Networks final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Filling>(full_at_);
   }
-  void FillInputs(const data::Dataset&, const tasks::Examples&, const tasks::TaskState*,
-                  const Program&) const override {}
+  absl::Status FillInputs(const data::Dataset&, const tasks::Examples&, const tasks::TaskState*,
+                          const tasks::Inputs&) const override {
+    return absl::OkStatus();
+  }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {

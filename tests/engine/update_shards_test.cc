@@ -54,9 +54,11 @@ class PlainAndNormalised final : public tasks::Task {
                                                    const tasks::BatchShape&) const override {
     return absl::InternalError("nothing is held out");
   }
-  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
-                  const tasks::TaskState*, const Program& program) const override {
-    dataset.Gather(examples.rows, nullptr, program.input("labels"));
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState*, const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> labels, inputs.Find<int32_t>("labels"));
+    dataset.Gather(examples.rows, nullptr, labels.data());
+    return absl::OkStatus();
   }
   void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,

@@ -54,13 +54,15 @@ class SpoiledValidation final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<StepsSeen>();
   }
-  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
-                  const tasks::TaskState* state, const Program& program) const override {
-    task_->FillInputs(dataset, examples, state, program);
-    if (auto* spoil = static_cast<float*>(program.input("spoil")); spoil != nullptr) {
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> spoil, inputs.Find<float>("spoil"));
+    if (!spoil.empty()) {
       const bool spoiled = static_cast<const StepsSeen*>(state)->step() <= until_step_;
-      *spoil = spoiled ? std::numeric_limits<float>::quiet_NaN() : 0;
+      spoil[0] = spoiled ? std::numeric_limits<float>::quiet_NaN() : 0;
     }
+    return task_->FillInputs(dataset, examples, state, inputs);
   }
   void AddTrainingMetrics(const tasks::Sums& sums,
                           std::map<std::string, double>& values) const override {

@@ -75,18 +75,21 @@ class Faulty final : public tasks::Task {
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<StepOfFault>(fault_);
   }
-  void FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
-                  const tasks::TaskState* state, const Program& program) const override {
-    task_->FillInputs(dataset, examples, state, program);
-    auto* spoil = static_cast<float*>(program.input("spoil"));
-    if (spoil == nullptr) {
-      return;  // an evaluation
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
+    HONE_RETURN_IF_ERROR(task_->FillInputs(dataset, examples, state, inputs));
+    HONE_ASSIGN_OR_RETURN(const std::span<float> spoil, inputs.Find<float>("spoil"));
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> labels, inputs.Find<int32_t>("targets"));
+    if (spoil.empty()) {
+      return absl::OkStatus();  // an evaluation
     }
     const bool due = static_cast<const StepOfFault*>(state)->due();
-    *spoil = due && fault_.loss_is_nan ? std::numeric_limits<float>::quiet_NaN() : 0;
+    spoil[0] = due && fault_.loss_is_nan ? std::numeric_limits<float>::quiet_NaN() : 0;
     if (due && fault_.wrong_label) {
-      static_cast<int32_t*>(program.input("targets"))[0] = 1000;
+      labels[0] = 1000;
     }
+    return absl::OkStatus();
   }
   void AddTrainingMetrics(const tasks::Sums& sums,
                           std::map<std::string, double>& values) const override {
@@ -108,7 +111,7 @@ struct Rank {
     HONE_ASSIGN_OR_RETURN(const data::LoadedData data,
                           tasks::LoadExamples(config.data, config, task));
     const tasks::DataInfo info = tasks::InfoOf(data, task);
-    HONE_ASSIGN_OR_RETURN(programs, Programs::Compile(config, info, task,
+    HONE_ASSIGN_OR_RETURN(programs, Programs::Compile(config, info, task, {},
                                                       world == nullptr ? Place() : world->place()));
     HONE_RETURN_IF_ERROR(programs->Bind());
     programs->store().Initialize(config.seed);
