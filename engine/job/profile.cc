@@ -49,138 +49,171 @@ absl::string_view LimitOf(const Cost& cost, double seconds, const MachineRates& 
 
 // Seconds of the rounds. Their median is what counts: on a machine that does something else, too, a
 // round now and then waits for a core.
-class Times {
+double Median(std::vector<double>& seconds) {
+  std::ranges::nth_element(seconds, seconds.begin() + kRounds / 2);
+  return seconds[kRounds / 2];
+}
+
+// Says of one thread, which is always in one of the parts of a step, how long it is in each.
+class Laps {
  public:
-  void Add(train::Clock::time_point begin) {
-    seconds_.push_back(train::SecondsBetween(begin, train::Clock::now()));
+  explicit Laps(size_t parts) : of_round_(parts), of_part_(parts) {}
+
+  void BeginRound() {
+    std::ranges::fill(of_round_, 0);
+    last_ = train::Clock::now();
   }
-  double Median() {
-    std::ranges::nth_element(seconds_, seconds_.begin() + kRounds / 2);
-    return seconds_[kRounds / 2];
+  // What has passed since the last call belongs to this part.
+  void Add(size_t part) {
+    const train::Clock::time_point now = train::Clock::now();
+    of_round_[part] += train::SecondsBetween(last_, now);
+    last_ = now;
   }
+  void EndRound() {
+    for (size_t part = 0; part < of_part_.size(); ++part) {
+      of_part_[part].push_back(of_round_[part]);
+    }
+  }
+  double MedianOf(size_t part) { return Median(of_part_[part]); }
 
  private:
-  std::vector<double> seconds_;
+  std::vector<double> of_round_;
+  std::vector<std::vector<double>> of_part_;
+  train::Clock::time_point last_;
 };
 
-// Each step of shard 0's program, the other shards running beside it.
-absl::StatusOr<std::vector<Row>> TimeSteps(const Replicas& replicas) {
-  const Program& program = replicas.program(0);
-  std::vector<Row> rows;
-  for (const Program::Step& step : program.steps()) {
+// What a step is made of, in its order.
+struct StepParts {
+  const Replicas& replicas;
+  optim::Optimizer& optimizer;
+  ParameterStore& store;
+  std::vector<ParameterId> moved;  // by the optimizer
+  int threads;
+  train::FillInputs fill;
+};
+
+// A row for each of these parts, in their order: the batch, the program's steps, the passes over
+// the weights, waiting.
+std::vector<Row> RowsOf(const StepParts& parts, const data::Dataset& dataset) {
+  const Replicas& replicas = parts.replicas;
+  const std::vector<Program::Step>& steps = replicas.program(0).steps();
+  const double slab = 4.0 * static_cast<double>(parts.store.trainable_slab_size());
+  const double gradients = replicas.shards() * slab;
+  std::vector<Row> rows = {
+      {.op = "fill the batch",
+       .pass = "data",
+       .cost = {.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes())},
+       .whole_machine = true}};
+  for (const Program::Step& step : steps) {
     rows.push_back({.layer = step.layer,
                     .op = step.op,
                     .pass = step.backward ? "backward" : "forward",
                     .cost = step.cost,
                     .implementation = step.implementation});
   }
-  std::vector<Times> times(rows.size());
-  std::vector<char> refused(static_cast<size_t>(replicas.shards()));
-  for (int round = 0; round < kRounds; ++round) {
-    RunTeam(replicas.shards(), [&](int k) {
-      if (k != 0) {
-        refused[static_cast<size_t>(k)] = !replicas.RunShard(k, {}).ok();
-        return;
-      }
-      for (size_t i = 0; i < rows.size(); ++i) {
-        const train::Clock::time_point begin = train::Clock::now();
-        refused[0] |= program.steps()[i].run({}) ? 0 : 1;
-        times[i].Add(begin);
-      }
-    });
-  }
-  if (std::ranges::count(refused, 0) != static_cast<int64_t>(refused.size())) {
-    return absl::InternalError("oneDNN refused a step");
-  }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].seconds = times[i].Median();
-  }
-  return rows;
-}
-
-// Filling the inputs of shard 0, the others beside it; where there is one shard, by the whole team.
-absl::StatusOr<Row> TimeFilling(const Replicas& replicas, const data::Dataset& dataset,
-                                train::FillInputs fill) {
-  Row row{.op = "fill the batch", .pass = "data"};
-  row.cost.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes());
-  row.whole_machine = true;
-  Times times;
-  std::vector<absl::Status> statuses(static_cast<size_t>(replicas.shards()));
-  for (int round = 0; round < kRounds; ++round) {
-    RunTeam(replicas.shards(), [&](int k) {
-      const train::Clock::time_point begin = train::Clock::now();
-      statuses[static_cast<size_t>(k)] =
-          fill(replicas.program(k), replicas.begin(k), replicas.examples(k));
-      if (k == 0) {
-        times.Add(begin);
-      }
-    });
-  }
-  for (const absl::Status& status : statuses) {
-    HONE_RETURN_IF_ERROR(status);
-  }
-  row.seconds = times.Median();
-  return row;
-}
-
-// The passes that follow the gradients: each shared by all threads, between barriers.
-std::vector<Row> TimeUpdate(const Replicas& replicas, optim::Optimizer& optimizer,
-                            ParameterStore& store, int threads) {
-  const double slab = 4.0 * static_cast<double>(store.trainable_slab_size());
-  const double gradients = replicas.shards() * slab;
-  std::vector<Row> rows = {
-      {.op = "read the gradients", .pass = "update", .cost = {.bytes = gradients}},
+  rows.push_back({.op = "read the gradients",
+                  .pass = "update",
+                  .cost = {.bytes = gradients},
+                  .whole_machine = true});
+  rows.push_back(
       {.op = "write the weights",
        .pass = "update",
-       .cost = {.bytes = gradients + 2 * slab + 2.0 * optimizer.state_slabs() * slab}},
-      {.op = "repack the weights",
-       .pass = "update",
-       .cost = {.bytes = 2.0 * static_cast<double>(store.packed_bytes())}}};
+       .cost = {.bytes = gradients + 2 * slab + 2.0 * parts.optimizer.state_slabs() * slab},
+       .whole_machine = true});
+  rows.push_back({.op = "repack the weights",
+                  .pass = "update",
+                  .cost = {.bytes = 2.0 * static_cast<double>(parts.store.packed_bytes())},
+                  .whole_machine = true});
+  rows.push_back({.op = "wait for other threads", .pass = "step"});
+  return rows;
+}
+
+// Whole steps with a learning rate of 0, as TrainStep makes them, so that each part finds in the
+// caches what the part before it left there; how long the first thread is in each.
+absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::Dataset& dataset) {
+  const Replicas& replicas = parts.replicas;
+  const std::vector<Program::Step>& steps = replicas.program(0).steps();
+  const bool sharded = replicas.shards() > 1;
+  std::vector<Row> rows = RowsOf(parts, dataset);
+  const size_t read = 1 + steps.size(), write = read + 1, repack = read + 2, wait = read + 3;
+  Laps laps(rows.size());
+  const auto compute = [&](int k) -> absl::Status {
+    HONE_RETURN_IF_ERROR(parts.fill(replicas.program(k), replicas.begin(k), replicas.examples(k)));
+    if (k != 0) {
+      return replicas.RunShard(k, {});
+    }
+    laps.Add(0);
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if (!steps[i].run({})) {
+        return absl::InternalError("oneDNN refused a step");
+      }
+      laps.Add(1 + i);
+    }
+    return absl::OkStatus();
+  };
   std::vector<const float*> shards;
   for (int k = 0; k < replicas.shards(); ++k) {
-    shards.push_back(store.gradient_slab(k));
+    shards.push_back(parts.store.gradient_slab(k));
   }
-  const optim::Slabs slabs = {store.value_slab(), {shards.data(), shards.size()}};
-  Barrier barrier(threads);
-  std::vector<Times> times(rows.size());
+  const optim::Slabs slabs = {parts.store.value_slab(), {shards.data(), shards.size()}};
+  std::vector<absl::Status> statuses(static_cast<size_t>(replicas.shards()));
+  Barrier barrier(parts.threads);
   for (int round = 0; round < kRounds; ++round) {
-    RunTeam(threads, [&](int k) {
-      const auto timed = [&](size_t row, absl::FunctionRef<void()> pass) {
-        barrier.Wait();
-        const train::Clock::time_point begin = train::Clock::now();
-        pass();
+    laps.BeginRound();
+    if (!sharded) {
+      statuses[0] = compute(0);
+    }
+    RunTeam(parts.threads, [&](int k) {
+      const auto add = [&](size_t part) {
         if (k == 0) {
-          times[row].Add(begin);
+          laps.Add(part);
         }
-        barrier.Wait();
       };
-      timed(0, [&] { optimizer.Read(slabs, false, k, threads); });
-      timed(1, [&] { optimizer.Write(slabs, {.step = round + 1}, k, threads); });
-      if (k == 0) {
-        store.MarkChanged();
+      const auto meet = [&] {
+        barrier.Wait();
+        add(wait);
+      };
+      if (sharded) {
+        statuses[static_cast<size_t>(k)] = compute(k);
       }
-      timed(2, [&] { store.Refresh(k, threads); });
+      meet();
+      parts.optimizer.Read(slabs, false, k, parts.threads);
+      add(read);
+      meet();
+      parts.optimizer.Write(slabs, {.step = round + 1}, k, parts.threads);
+      add(write);
+      meet();
+      if (k == 0) {
+        parts.store.MarkChanged(parts.moved);
+        parts.store.MarkChanged(replicas.program(0).updated());
+      }
+      meet();
+      parts.store.Refresh(k, parts.threads);
+      add(repack);
     });
+    laps.Add(wait);
+    laps.EndRound();
+    for (const absl::Status& status : statuses) {
+      HONE_RETURN_IF_ERROR(status);
+    }
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].seconds = times[i].Median();
-    rows[i].whole_machine = true;
+  for (size_t part = 0; part < rows.size(); ++part) {
+    rows[part].seconds = laps.MedianOf(part);
   }
   return rows;
 }
 
-// The whole step as the loop runs it, with a learning rate of 0.
-absl::StatusOr<double> TimeWhole(const Replicas& replicas, optim::Optimizer& optimizer,
-                                 ParameterStore& store, int threads, train::FillInputs fill) {
-  train::TrainStep step(store, optimizer, threads);
-  Times times;
+// The whole step as the loop runs it, without looking at the clock in between.
+absl::StatusOr<double> TimeWhole(const StepParts& parts) {
+  train::TrainStep step(parts.store, parts.optimizer, parts.threads);
+  std::vector<double> seconds;
   for (int round = 0; round < kRounds; ++round) {
     const train::Clock::time_point begin = train::Clock::now();
-    HONE_RETURN_IF_ERROR(
-        step.Run(replicas, {.scalars = {}, .update_number = round + 1}, fill).status());
-    times.Add(begin);
+    const train::StepRequest request = {.scalars = {}, .update_number = round + 1};
+    HONE_RETURN_IF_ERROR(step.Run(parts.replicas, request, parts.fill).status());
+    seconds.push_back(train::SecondsBetween(begin, train::Clock::now()));
   }
-  return times.Median();
+  return Median(seconds);
 }
 
 }  // namespace
@@ -309,21 +342,19 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   }
   bucket = filler.BucketOf(rows);
   HONE_ASSIGN_OR_RETURN(const Replicas* found, parts.programs.training(update, {batch, bucket}));
-  const Replicas& replicas = *found;
-  HONE_ASSIGN_OR_RETURN(Row filling, TimeFilling(replicas, parts.data.dataset, fill));
-  std::vector<Row> timed = {std::move(filling)};
-  HONE_ASSIGN_OR_RETURN(const std::vector<Row> steps, TimeSteps(replicas));
-  timed.insert(timed.end(), steps.begin(), steps.end());
-  const std::vector<Row> passes = TimeUpdate(replicas, optimizer, store, threads);
-  timed.insert(timed.end(), passes.begin(), passes.end());
-  HONE_ASSIGN_OR_RETURN(double whole, TimeWhole(replicas, optimizer, store, threads, fill));
+  StepParts step = {*found, optimizer, store, {}, threads, fill};
+  for (const train::TrainedParameter& trained : parts.programs.updates()[update].trained) {
+    step.moved.push_back(trained.id);
+  }
+  HONE_ASSIGN_OR_RETURN(std::vector<Row> timed, TimeParts(step, parts.data.dataset));
+  HONE_ASSIGN_OR_RETURN(double whole, TimeWhole(step));
   double sum = 0;
   for (const Row& row : timed) {
     sum += row.seconds;
   }
-  // Clocks read between steps cost something, too: the whole may be less than its parts.
+  // Looking at the clock between the parts costs something, too: the whole may be less than they.
   whole = std::max(whole, sum);
-  timed.push_back({.op = "wait for other threads", .pass = "step", .seconds = whole - sum});
+  timed.push_back({.op = "not in these parts", .pass = "step", .seconds = whole - sum});
   return Tables(timed, whole, rates);
 }
 
