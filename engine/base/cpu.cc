@@ -5,10 +5,12 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 #endif
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <vector>
@@ -16,7 +18,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -132,6 +133,8 @@ int AffinityThreads() {
 }
 
 #if defined(__x86_64__)
+constexpr int kEax = 0, kEdx = 3;
+
 bool LeafSevenBit(unsigned subleaf, int reg, unsigned bit) {
   unsigned r[4] = {0, 0, 0, 0};
   return __get_cpuid_count(7, subleaf, &r[0], &r[1], &r[2], &r[3]) != 0 &&
@@ -139,11 +142,29 @@ bool LeafSevenBit(unsigned subleaf, int reg, unsigned bit) {
 }
 #endif
 
-bool HasAvx512() {
+// The operating system must save the wide registers: for AVX-512 the compiler's test includes that;
+// the tiles' are bits 17 and 18 of XCR0, and a process asks for them (ARCH_REQ_XCOMP_PERM).
+InstructionSet ProcessorsInstructionSet() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    return InstructionSet::kLeast;
+  }
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")) {
+    return InstructionSet::kAvx2;
+  }
+  if (!LeafSevenBit(/*subleaf=*/1, kEax, /*bit=*/5)) {
+    return InstructionSet::kAvx512;
+  }
+  constexpr unsigned kTileState = 3u << 17;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  const bool tiles = LeafSevenBit(0, kEdx, 22) && LeafSevenBit(0, kEdx, 24) &&
+                     (low & kTileState) == kTileState &&
+                     ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return tiles ? InstructionSet::kAmx : InstructionSet::kAvx512Bf16;
 #else
-  return false;
+  return InstructionSet::kLeast;
 #endif
 }
 
@@ -223,29 +244,45 @@ int64_t OomKills() {
   return std::max<int64_t>(kills >= 0 ? kills : count(Read("/proc/vmstat")), 0);
 }
 
-bool HasBf16() {
-#if defined(__x86_64__)
-  // Leaf 7, subleaf 1, EAX bit 5; the operating system must save the wide registers, which
-  // avx512f's test includes.
-  return HasAvx512() && LeafSevenBit(1, 0, 5);
-#else
-  return false;
-#endif
+InstructionSet LimitedInstructionSet(InstructionSet has, const char* variable) {
+  if (variable == nullptr || *variable == 0) {
+    return has;
+  }
+  constexpr std::pair<const char*, InstructionSet> kNames[] = {
+      {"AVX2", InstructionSet::kAvx2},
+      {"AVX512", InstructionSet::kAvx512},
+      {"AVX512_BF16", InstructionSet::kAvx512Bf16},
+      {"AMX", InstructionSet::kAmx}};
+  for (const auto& [name, set] : kNames) {
+    if (absl::EqualsIgnoreCase(variable, name)) {
+      return std::min(has, set);
+    }
+  }
+  return InstructionSet::kLeast;
 }
 
+InstructionSet CpuInstructionSet() {
+  static const InstructionSet set =
+      LimitedInstructionSet(ProcessorsInstructionSet(), std::getenv("HONE_MAX_CPU_ISA"));
+  return set;
+}
+
+bool HasBf16() { return CpuInstructionSet() >= InstructionSet::kAvx512Bf16; }
+
 std::string InstructionSets() {
-  std::vector<std::string> parts;
-  if (HasAvx512()) {
-    parts.push_back("AVX-512");
-#if defined(__x86_64__)
-  } else if (__builtin_cpu_supports("avx2")) {
-    parts.push_back("AVX2");
-#endif
+  switch (CpuInstructionSet()) {
+    case InstructionSet::kLeast:
+      return "";
+    case InstructionSet::kAvx2:
+      return "AVX2";
+    case InstructionSet::kAvx512:
+      return "AVX-512";
+    case InstructionSet::kAvx512Bf16:
+      return "AVX-512, bf16";
+    case InstructionSet::kAmx:
+      return "AVX-512, bf16, AMX";
   }
-  if (HasBf16()) {
-    parts.push_back("bf16");
-  }
-  return absl::StrJoin(parts, ", ");
+  return "";
 }
 
 std::string CpuDescription() {

@@ -21,11 +21,21 @@ int AvailableThreads();
 // Bytes of memory: the machine's, or the cgroup's limit where it is smaller.
 int64_t AvailableMemoryBytes();
 
+// What a processor computes with; each has all before it.
+enum class InstructionSet { kLeast, kAvx2, kAvx512, kAvx512Bf16, kAmx };
+
+// This processor's, at most the one that the environment variable HONE_MAX_CPU_ISA names (AVX2,
+// AVX512, AVX512_BF16, AMX; another word: the least we ask for), so that any processor can play a
+// smaller one. Our kernels, oneDNN and the choice between them keep to it. Read once.
+InstructionSet CpuInstructionSet();
+// The same for a processor with `has` and a variable of this value, null where it is not set.
+InstructionSet LimitedInstructionSet(InstructionSet has, const char* variable);
+
 // The processor multiplies bfloat16 numbers itself (AVX512-BF16).
 bool HasBf16();
 
-// What the processor has beyond the least we ask for: "AVX-512, bf16", "AVX2", "". Results differ
-// with it in the last bits.
+// What the processor has beyond the least we ask for: "AVX-512, bf16, AMX", "AVX2", "". Results
+// differ with it in the last bits.
 std::string InstructionSets();
 
 // Such as "AMD EPYC, 2 threads, AVX-512, bf16".

@@ -154,6 +154,6 @@ Cost Op::EstimateCost(std::span<const TensorType> in, std::span<const TensorType
 
 Precision Op::precision(int) const { return {}; }
 
-std::shared_ptr<const Op> Op::WithActivation(kernels::ActivationKind) const { return nullptr; }
+std::shared_ptr<const Op> Op::WithActivation(ActivationKind) const { return nullptr; }
 
 }  // namespace hone::engine

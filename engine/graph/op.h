@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "engine/kernels/elementwise.h"
+#include "engine/tensor/activation_kind.h"
 #include "engine/tensor/tensor.h"
 
 namespace hone::engine {
@@ -113,7 +113,7 @@ class Op {
   virtual absl::Status Lower(Lowering& lowering) const = 0;
 
   // The same op with an activation computed on output 0 in the same pass; null if it has none.
-  virtual std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const;
+  virtual std::shared_ptr<const Op> WithActivation(ActivationKind kind) const;
 };
 
 }  // namespace hone::engine

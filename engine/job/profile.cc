@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
-#include "engine/kernels/elementwise.h"
+#include "engine/kernels/arrays.h"
 #include "engine/ops/linear.h"
 #include "engine/plan/program.h"
 
@@ -247,8 +247,7 @@ absl::StatusOr<MachineRates> MeasureRates(int threads, DType compute) {
   const double copy_seconds = BestSeconds(5, [&] {
     RunTeam(threads, [&](int k) {
       const auto [begin, end] = Slice(kElements, k, threads, 64);
-      kernels::ScaleArray(DType::kF32, 1.5f, a.as<float>() + begin, b.as<float>() + begin,
-                          end - begin);
+      kernels::ScaleArray(DType::kF32, 1.5f, a.data(), b.data(), begin, end);
     });
   });
   return MachineRates{.flops_per_second = 2.0 * kSide * kSide * kSide / seconds,

@@ -1,9 +1,5 @@
 #include "engine/kernels/conv_weight_gradient.h"
 
-#include <algorithm>
-
-#include "engine/base/team.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/conv_weight_gradient.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -17,8 +13,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // AVX-512 and what is above it: better targets have smaller numbers.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-
-bool HasGradientT() { return true; }
 
 constexpr int64_t kBlock = 16;
 using F = hn::FixedTag<float, 16>;
@@ -106,34 +100,22 @@ void BiasGradient(const BlockedConv& c, const float* dy, float* db, int64_t begi
   }
 }
 
-void GradientT(const BlockedConv& c, const float* x, const float* dy, float* dw, float* db, int k,
-               int n) {
-  const int64_t out_blocks = c.out_channels / kBlock;
-  const int64_t in_blocks = c.in_channels / kBlock, taps = c.kernel_height * c.kernel_width;
-  const auto part = [&](int in_group) {
-    return Slice(in_blocks * (kBlock / in_group) * taps, k, n);
-  };
-  if (out_blocks % 4 == 0) {
-    const auto [begin, end] = part(4);
-    WeightGradient<4, 4>(c, x, dy, dw, begin, end);
-  } else if (out_blocks % 2 == 0) {
-    const auto [begin, end] = part(8);
-    WeightGradient<8, 2>(c, x, dy, dw, begin, end);
-  } else {
-    const auto [begin, end] = part(16);
-    WeightGradient<16, 1>(c, x, dy, dw, begin, end);
-  }
-  if (db != nullptr) {
-    const auto [begin, end] = Slice(out_blocks, k, n);
-    BiasGradient(c, dy, db, begin, end);
+void GradientT(const BlockedConv& c, const float* x, const float* dy, float* dw, int64_t begin,
+               int64_t end) {
+  switch (BlockedConvInGroup(c)) {
+    case 4:
+      return WeightGradient<4, 4>(c, x, dy, dw, begin, end);
+    case 8:
+      return WeightGradient<8, 2>(c, x, dy, dw, begin, end);
+    default:
+      return WeightGradient<16, 1>(c, x, dy, dw, begin, end);
   }
 }
 
 #else
 
-bool HasGradientT() { return false; }
-
-void GradientT(const BlockedConv&, const float*, const float*, float*, float*, int, int) {}
+void GradientT(const BlockedConv&, const float*, const float*, float*, int64_t, int64_t) {}
+void BiasGradient(const BlockedConv&, const float*, float*, int64_t, int64_t) {}
 
 #endif
 
@@ -143,14 +125,21 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::engine::kernels {
-HWY_EXPORT(HasGradientT);
 HWY_EXPORT(GradientT);
+HWY_EXPORT(BiasGradient);
 
-bool HasBlockedConvWeightGradient() { return HWY_DYNAMIC_DISPATCH(HasGradientT)(); }
+int64_t BlockedConvUnits(const BlockedConv& c) {
+  return c.in_channels / BlockedConvInGroup(c) * c.kernel_height * c.kernel_width;
+}
 
 void BlockedConvWeightGradient(const BlockedConv& conv, const float* x, const float* dy, float* dw,
-                               float* db, int k, int n) {
-  HWY_DYNAMIC_DISPATCH(GradientT)(conv, x, dy, dw, db, k, n);
+                               int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(GradientT)(conv, x, dy, dw, begin, end);
+}
+
+void BlockedConvBiasGradient(const BlockedConv& conv, const float* dy, float* db, int64_t begin,
+                             int64_t end) {
+  HWY_DYNAMIC_DISPATCH(BiasGradient)(conv, dy, db, begin, end);
 }
 
 }  // namespace hone::engine::kernels

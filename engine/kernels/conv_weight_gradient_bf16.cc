@@ -2,8 +2,6 @@
 
 #include <immintrin.h>
 
-#include "engine/base/cpu.h"
-#include "engine/base/team.h"
 #include "engine/kernels/conv_weight_gradient.h"
 #include "engine/tensor/tensor.h"
 
@@ -73,13 +71,12 @@ HONE_BF16_TARGET void AddTap(const BlockedConv& c, const uint32_t* x, const uint
 
 template <int kIn, int kOut>
 void WeightGradient(const BlockedConv& c, const uint16_t* x, const uint16_t* dy, float* dw,
-                    uint32_t* scratch, int k, int workers) {
+                    uint32_t* scratch, int64_t begin, int64_t end) {
   const int64_t in_blocks = c.in_channels / kBlock, out_blocks = c.out_channels / kBlock;
   const int64_t taps = c.kernel_height * c.kernel_width, groups = kBlock / kIn;
   const int64_t x_vectors = in_blocks * c.in_height * c.in_width;
   const int64_t dy_vectors = out_blocks * c.out_height * c.out_width;
   const int64_t dw_tap = kBlock * kBlock;  // [16 in, 16 out]
-  const auto [begin, end] = Slice(in_blocks * groups * taps, k, workers);
   uint32_t* x_pairs = scratch;
   uint32_t* dy_pairs = scratch + x_vectors * kBlock;
   for (int64_t n = 0; n < c.batch; n += 2) {
@@ -103,8 +100,28 @@ void WeightGradient(const BlockedConv& c, const uint16_t* x, const uint16_t* dy,
   }
 }
 
-HONE_BF16_TARGET void BiasGradient(const BlockedConv& c, const uint16_t* dy, float* db,
-                                   int64_t begin, int64_t end) {
+}  // namespace
+
+int64_t BlockedConvScratchBytes(const BlockedConv& c) {
+  return (c.in_channels * c.in_height * c.in_width + c.out_channels * c.out_height * c.out_width) *
+         static_cast<int64_t>(sizeof(uint32_t));
+}
+
+void BlockedConvWeightGradientBf16(const BlockedConv& c, const uint16_t* x, const uint16_t* dy,
+                                   float* dw, void* scratch, int64_t begin, int64_t end) {
+  auto* pairs = static_cast<uint32_t*>(scratch);
+  switch (BlockedConvInGroup(c)) {
+    case 4:
+      return WeightGradient<4, 4>(c, x, dy, dw, pairs, begin, end);
+    case 8:
+      return WeightGradient<8, 2>(c, x, dy, dw, pairs, begin, end);
+    default:
+      return WeightGradient<16, 1>(c, x, dy, dw, pairs, begin, end);
+  }
+}
+
+HONE_BF16_TARGET void BlockedConvBiasGradientBf16(const BlockedConv& c, const uint16_t* dy,
+                                                  float* db, int64_t begin, int64_t end) {
   const int64_t blocks = c.out_channels / kBlock, positions = c.out_height * c.out_width;
   for (int64_t block = begin; block < end; ++block) {
     __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
@@ -121,32 +138,6 @@ HONE_BF16_TARGET void BiasGradient(const BlockedConv& c, const uint16_t* dy, flo
     }
     _mm512_storeu_ps(db + block * kBlock,
                      _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
-  }
-}
-
-}  // namespace
-
-bool HasBlockedConvWeightGradientBf16() { return HasBf16(); }
-
-int64_t BlockedConvScratchBytes(const BlockedConv& c) {
-  return (c.in_channels * c.in_height * c.in_width + c.out_channels * c.out_height * c.out_width) *
-         static_cast<int64_t>(sizeof(uint32_t));
-}
-
-void BlockedConvWeightGradientBf16(const BlockedConv& c, const uint16_t* x, const uint16_t* dy,
-                                   float* dw, float* db, void* scratch, int k, int n) {
-  auto* pairs = static_cast<uint32_t*>(scratch);
-  const int64_t out_blocks = c.out_channels / kBlock;
-  if (out_blocks % 4 == 0) {
-    WeightGradient<4, 4>(c, x, dy, dw, pairs, k, n);
-  } else if (out_blocks % 2 == 0) {
-    WeightGradient<8, 2>(c, x, dy, dw, pairs, k, n);
-  } else {
-    WeightGradient<16, 1>(c, x, dy, dw, pairs, k, n);
-  }
-  if (db != nullptr) {
-    const auto [begin, end] = Slice(out_blocks, k, n);
-    BiasGradient(c, dy, db, begin, end);
   }
 }
 

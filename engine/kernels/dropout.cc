@@ -1,7 +1,8 @@
+#include "engine/kernels/dropout.h"
+
 #include <algorithm>
 
 #include "engine/base/rng.h"
-#include "engine/kernels/elementwise.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/dropout.cc"
@@ -9,6 +10,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "engine/kernels/philox-inl.h"
 #include "engine/kernels/vector-inl.h"
 // clang-format on
 
@@ -18,44 +20,8 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using U = hn::ScalableTag<uint32_t>;
-using Words = hn::Vec<U>;
 
 #if HWY_TARGET != HWY_SCALAR
-
-// The two halves of counter · factor in each lane.
-struct Product {
-  HWY_INLINE Product(Words counter, Words factor) {
-    const U u;
-    const hn::Repartition<uint64_t, U> wide;
-    const auto even = hn::MulEven(counter, factor);
-    const auto odd =
-        hn::MulEven(hn::BitCast(u, hn::ShiftRight<32>(hn::BitCast(wide, counter))), factor);
-    high = hn::OddEven(hn::BitCast(u, odd), hn::BitCast(u, hn::ShiftRight<32>(even)));
-    low = hn::OddEven(hn::BitCast(u, hn::ShiftLeft<32>(odd)), hn::BitCast(u, even));
-  }
-  Words high, low;
-};
-
-// Philox4x32-10 as base/rng.h has it, a vector of blocks at once: four words of each into `words`.
-HWY_INLINE void PhiloxBlocks(uint64_t block, uint64_t key, uint32_t* HWY_RESTRICT words) {
-  const U u;
-  // The blocks of a vector have the same upper half: the caller sees to it.
-  Words c0 = hn::Add(hn::Set(u, static_cast<uint32_t>(block)), hn::Iota(u, 0));
-  Words c1 = hn::Set(u, static_cast<uint32_t>(block >> 32));
-  Words c2 = hn::Zero(u), c3 = hn::Zero(u);
-  const Words factor0 = hn::Set(u, 0xD2511F53), factor1 = hn::Set(u, 0xCD9E8D57);
-  auto key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const Product p0(c0, factor0), p1(c2, factor1);
-    c0 = hn::Xor(hn::Xor(p1.high, c1), hn::Set(u, key0));
-    c1 = p1.low;
-    c2 = hn::Xor(hn::Xor(p0.high, c3), hn::Set(u, key1));
-    c3 = p0.low;
-    key0 += 0x9E3779B9;
-    key1 += 0xBB67AE85;
-  }
-  hn::StoreInterleaved4(c0, c1, c2, c3, u, words);
-}
 
 template <typename T>
 void DropBlocks(float rate, uint64_t key, uint64_t block, const T* x, T* y, int64_t n) {
@@ -101,7 +67,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::engine::kernels {
-
 HWY_EXPORT(DropVectors);
 
 bool DropoutKeeps(float rate, uint64_t key, uint64_t index) {
@@ -113,10 +78,14 @@ bool DropoutKeeps(float rate, uint64_t key, uint64_t index) {
 }
 
 void Dropout(DType dtype, float rate, uint64_t key, uint64_t first, const void* x, void* y,
-             int64_t n) {
+             int64_t begin, int64_t end) {
+  x = static_cast<const char*>(x) + begin * SizeOf(dtype);
+  y = static_cast<char*>(y) + begin * SizeOf(dtype);
+  first += static_cast<uint64_t>(begin);
+  const int64_t n = end - begin;
   const float factor = 1 / (1 - rate);
-  const auto one_by_one = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+  const auto one_by_one = [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
       const bool kept = DropoutKeeps(rate, key, first + static_cast<uint64_t>(i));
       const float scale = kept ? factor : 0.0f;
       if (dtype == DType::kBf16) {

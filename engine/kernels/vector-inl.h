@@ -18,13 +18,7 @@ namespace hone::engine::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Highway's exp and tanh of NaN are numbers; a NaN must stay one, so that a loss says that
-// something is wrong.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V KeepNan(D, V x, V y) {
-  return hn::IfThenElse(hn::IsNaN(x), x, y);
-}
-
+// body(an element of the type)
 template <typename Body>
 HWY_INLINE void Dispatch(DType dtype, Body&& body) {
   if (dtype == DType::kBf16) {

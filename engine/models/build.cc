@@ -19,8 +19,6 @@
 namespace hone::engine::models {
 namespace {
 
-using layers::ActivationKind;
-
 Shape OfOneExample(const Shape& shape) {
   return Shape(std::vector<int64_t>(shape.dims().begin() + 1, shape.dims().end()));
 }

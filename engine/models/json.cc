@@ -8,7 +8,6 @@
 namespace hone::engine::models {
 namespace {
 
-using layers::ActivationKind;
 using nlohmann::json;
 
 constexpr std::pair<Initializer::Kind, const char*> kInitializers[] = {

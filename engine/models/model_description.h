@@ -17,7 +17,7 @@ struct GlobalMaxPool2d {};
 struct BatchNorm {
   float momentum = 0.9f;  // share of the old running value kept at a step
   float epsilon = 1e-5f;
-  layers::ActivationKind activation = layers::ActivationKind::kNone;
+  ActivationKind activation = ActivationKind::kNone;
 };
 struct LayerNorm {
   float epsilon = 1e-5f;
@@ -26,7 +26,7 @@ struct Dropout {
   float rate = 0;  // share of the values set to zero, [0, 1)
 };
 struct Activation {
-  layers::ActivationKind function = layers::ActivationKind::kRelu;
+  ActivationKind function = ActivationKind::kRelu;
   float negative_slope = 0.2f;  // leaky ReLU's
 };
 struct Flatten {};
@@ -35,7 +35,7 @@ struct Reshape {
 };
 // The sum of its inputs, then the activation. An extent of 1 is repeated to the other's.
 struct Add {
-  layers::ActivationKind activation = layers::ActivationKind::kNone;
+  ActivationKind activation = ActivationKind::kNone;
 };
 // Its inputs one after another along the first dimension of an example.
 struct Concat {};

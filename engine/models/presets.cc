@@ -23,10 +23,10 @@ constexpr NamedPreset kPresets[] = {
     {"mlp", Mlp},
 };
 
-absl::StatusOr<layers::ActivationKind> ActivationOf(const std::string& name) {
-  for (int kind = 0; kind <= static_cast<int>(layers::ActivationKind::kSoftmax); ++kind) {
-    if (layers::NameOf(static_cast<layers::ActivationKind>(kind)) == name) {
-      return static_cast<layers::ActivationKind>(kind);
+absl::StatusOr<ActivationKind> ActivationOf(const std::string& name) {
+  for (int kind = 0; kind <= static_cast<int>(ActivationKind::kSoftmax); ++kind) {
+    if (NameOf(static_cast<ActivationKind>(kind)) == name) {
+      return static_cast<ActivationKind>(kind);
     }
   }
   return absl::InvalidArgumentError(absl::StrCat("`activation` cannot be \"", name, "\""));
@@ -54,7 +54,7 @@ absl::StatusOr<Value> Mlp(Graph& graph, const nlohmann::json& options,
     }
   }
   const auto units = options.at("units").get<std::vector<int64_t>>();
-  HONE_ASSIGN_OR_RETURN(const layers::ActivationKind activation,
+  HONE_ASSIGN_OR_RETURN(const ActivationKind activation,
                         ActivationOf(options.value("activation", "relu")));
   std::vector<Value> values;
   std::ranges::transform(inputs, std::back_inserter(values), &NamedValue::value);
@@ -64,7 +64,7 @@ absl::StatusOr<Value> Mlp(Graph& graph, const nlohmann::json& options,
     layers::DenseOptions dense;
     dense.name = absl::StrCat(i);
     dense.units = units[i];
-    dense.activation = i + 1 < units.size() ? activation : layers::ActivationKind::kNone;
+    dense.activation = i + 1 < units.size() ? activation : ActivationKind::kNone;
     x = layers::Dense(graph, x, dense);
   }
   return x;

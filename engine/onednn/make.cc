@@ -18,22 +18,26 @@ Dims Holes(const int64_t (&values)[2]) { return {values[0] - 1, values[1] - 1}; 
 
 const dnnl::memory::desc& Raw(const MemoryDesc& desc) { return desc.rep().desc; }
 
-dnnl::primitive_attr Attributes(PostOp post_op = PostOp::kNone) {
+// algorithm::undef for what is no post-op.
+algorithm AlgorithmOf(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::kRelu:
+      return algorithm::eltwise_relu;
+    case ActivationKind::kTanh:
+      return algorithm::eltwise_tanh;
+    case ActivationKind::kSigmoid:
+      return algorithm::eltwise_logistic;
+    default:
+      return algorithm::undef;
+  }
+}
+
+dnnl::primitive_attr Attributes(ActivationKind post_op = ActivationKind::kNone) {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  algorithm kind = algorithm::undef;
-  switch (post_op) {
-    case PostOp::kNone:
-      return attributes;
-    case PostOp::kRelu:
-      kind = algorithm::eltwise_relu;
-      break;
-    case PostOp::kTanh:
-      kind = algorithm::eltwise_tanh;
-      break;
-    case PostOp::kSigmoid:
-      kind = algorithm::eltwise_logistic;
-      break;
+  const algorithm kind = AlgorithmOf(post_op);
+  if (kind == algorithm::undef) {
+    return attributes;
   }
   dnnl::post_ops ops;
 #if DNNL_VERSION_MAJOR < 3
@@ -77,7 +81,7 @@ absl::StatusOr<Primitive> Make(absl::string_view what, Body&& describe) {
 }
 
 dnnl::convolution_forward::primitive_desc DescribeConvolution(const Convolution& c,
-                                                              PostOp post_op) {
+                                                              ActivationKind post_op) {
   const auto describe = [&](const auto&... bias) {
     return Describe<dnnl::convolution_forward>(
         Attributes(post_op), prop_kind::forward_training, algorithm::convolution_direct, Raw(c.src),
@@ -88,7 +92,7 @@ dnnl::convolution_forward::primitive_desc DescribeConvolution(const Convolution&
 }
 
 dnnl::inner_product_forward::primitive_desc DescribeInnerProduct(const InnerProduct& p,
-                                                                 PostOp post_op) {
+                                                                 ActivationKind post_op) {
   const auto describe = [&](const auto&... bias) {
     return Describe<dnnl::inner_product_forward>(Attributes(post_op), prop_kind::forward_training,
                                                  Raw(p.src), Raw(p.weights), bias..., Raw(p.dst));
@@ -121,7 +125,9 @@ dnnl::pooling_forward::primitive_desc DescribePool(const Pool& p, bool training)
 
 }  // namespace
 
-absl::StatusOr<Primitive> MakeConvolution(const Convolution& c, PostOp post_op) {
+bool IsPostOp(ActivationKind kind) { return AlgorithmOf(kind) != algorithm::undef; }
+
+absl::StatusOr<Primitive> MakeConvolution(const Convolution& c, ActivationKind post_op) {
   return Make<dnnl::convolution_forward>("convolution",
                                          [&] { return DescribeConvolution(c, post_op); });
 }
@@ -131,9 +137,9 @@ absl::StatusOr<Primitive> MakeConvolutionGradientOfData(const Convolution& c) {
     Convolution forward = c;
     forward.src = ForwardSource(c.src, c.weights);
     return DescribeGradient<dnnl::convolution_backward_data>(
-        DescribeConvolution(forward, PostOp::kNone), algorithm::convolution_direct, Raw(c.src),
-        Raw(c.weights), Raw(c.dst), Pair(c.stride), Holes(c.dilation), Pair(c.padding_before),
-        Pair(c.padding_after));
+        DescribeConvolution(forward, ActivationKind::kNone), algorithm::convolution_direct,
+        Raw(c.src), Raw(c.weights), Raw(c.dst), Pair(c.stride), Holes(c.dilation),
+        Pair(c.padding_before), Pair(c.padding_after));
   });
 }
 
@@ -144,15 +150,15 @@ absl::StatusOr<Primitive> MakeConvolutionGradientOfWeights(const Convolution& c)
     forward.weights = MemoryDesc::Any({c.weights.type().shape, c.src.type().dtype});
     const auto describe = [&](const auto&... bias) {
       return DescribeGradient<dnnl::convolution_backward_weights>(
-          DescribeConvolution(forward, PostOp::kNone), algorithm::convolution_direct, Raw(c.src),
-          Raw(c.weights), bias..., Raw(c.dst), Pair(c.stride), Holes(c.dilation),
+          DescribeConvolution(forward, ActivationKind::kNone), algorithm::convolution_direct,
+          Raw(c.src), Raw(c.weights), bias..., Raw(c.dst), Pair(c.stride), Holes(c.dilation),
           Pair(c.padding_before), Pair(c.padding_after));
     };
     return c.bias.empty() ? describe() : describe(Raw(c.bias));
   });
 }
 
-absl::StatusOr<Primitive> MakeInnerProduct(const InnerProduct& p, PostOp post_op) {
+absl::StatusOr<Primitive> MakeInnerProduct(const InnerProduct& p, ActivationKind post_op) {
   return Make<dnnl::inner_product_forward>("inner product",
                                            [&] { return DescribeInnerProduct(p, post_op); });
 }
@@ -162,7 +168,8 @@ absl::StatusOr<Primitive> MakeInnerProductGradientOfData(const InnerProduct& p) 
     InnerProduct forward = p;
     forward.src = ForwardSource(p.src, p.weights);
     return DescribeGradient<dnnl::inner_product_backward_data>(
-        DescribeInnerProduct(forward, PostOp::kNone), Raw(p.src), Raw(p.weights), Raw(p.dst));
+        DescribeInnerProduct(forward, ActivationKind::kNone), Raw(p.src), Raw(p.weights),
+        Raw(p.dst));
   });
 }
 
@@ -172,7 +179,7 @@ absl::StatusOr<Primitive> MakeInnerProductGradientOfWeights(const InnerProduct& 
     forward.weights = MemoryDesc::Any({p.weights.type().shape, p.src.type().dtype});
     const auto describe = [&](const auto&... bias) {
       return DescribeGradient<dnnl::inner_product_backward_weights>(
-          DescribeInnerProduct(forward, PostOp::kNone), Raw(p.src), Raw(p.weights), bias...,
+          DescribeInnerProduct(forward, ActivationKind::kNone), Raw(p.src), Raw(p.weights), bias...,
           Raw(p.dst));
     };
     return p.bias.empty() ? describe() : describe(Raw(p.bias));

@@ -27,6 +27,21 @@ dnnl::memory::desc PlainDesc(const TensorType& type) {
   return {dims, ToDnnl(type.dtype), RowMajor(dims)};
 }
 
+dnnl::memory::desc Tagged(const TensorType& type, dnnl::memory::format_tag tag) {
+  return {Dims(type), ToDnnl(type.dtype), tag};
+}
+
+// Of the layouts in which channels lie side by side, the one of `desc`; undef for others.
+dnnl::memory::format_tag ChannelTag(const MemoryDesc::Rep& rep) {
+  for (const auto tag : {dnnl::memory::format_tag::nChw16c, dnnl::memory::format_tag::nChw8c,
+                         dnnl::memory::format_tag::nhwc}) {
+    if (rep.type.shape.rank() == 4 && rep.desc == Tagged(rep.type, tag)) {
+      return tag;
+    }
+  }
+  return dnnl::memory::format_tag::undef;
+}
+
 }  // namespace
 
 dnnl::memory::data_type ToDnnl(DType dtype) {
@@ -73,18 +88,19 @@ MemoryDesc MemoryDesc::Strided(const TensorType& type, const std::vector<int64_t
 }
 
 MemoryDesc MemoryDesc::ChannelBlocks(const TensorType& type) {
-  return Make(
-      type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), dnnl::memory::format_tag::nChw16c));
+  return Make(type, Tagged(type, dnnl::memory::format_tag::nChw16c));
+}
+
+MemoryDesc MemoryDesc::ChannelsLast(const TensorType& type) {
+  return Make(type, Tagged(type, dnnl::memory::format_tag::nhwc));
 }
 
 MemoryDesc MemoryDesc::KernelBlocks(const TensorType& type) {
-  return Make(type, dnnl::memory::desc(Dims(type), ToDnnl(type.dtype),
-                                       dnnl::memory::format_tag::OIhw16i16o));
+  return Make(type, Tagged(type, dnnl::memory::format_tag::OIhw16i16o));
 }
 
 MemoryDesc MemoryDesc::Any(const TensorType& type) {
-  return Make(type,
-              dnnl::memory::desc(Dims(type), ToDnnl(type.dtype), dnnl::memory::format_tag::any));
+  return Make(type, Tagged(type, dnnl::memory::format_tag::any));
 }
 
 MemoryDesc MemoryDesc::WithDType(DType dtype) const {
@@ -104,13 +120,24 @@ int64_t MemoryDesc::channel_block() const {
   if (is_plain()) {
     return 1;
   }
-  if (rep_->type.shape.rank() != 4) {
-    return 0;
+  switch (ChannelTag(*rep_)) {
+    case dnnl::memory::format_tag::nChw16c:
+      return 16;
+    case dnnl::memory::format_tag::nChw8c:
+      return 8;
+    case dnnl::memory::format_tag::nhwc:
+      return rep_->type.shape[1];
+    default:
+      return 0;
   }
-  const auto is = [&](dnnl::memory::format_tag tag) {
-    return rep_->desc == dnnl::memory::desc(Dims(rep_->type), ToDnnl(rep_->type.dtype), tag);
-  };
-  return is(dnnl::memory::format_tag::nChw16c) ? 16 : is(dnnl::memory::format_tag::nChw8c) ? 8 : 0;
+}
+
+MemoryDesc MemoryDesc::WithType(const TensorType& type) const {
+  if (is_plain()) {
+    return Plain(type);
+  }
+  const dnnl::memory::format_tag tag = ChannelTag(*rep_);
+  return tag == dnnl::memory::format_tag::undef ? MemoryDesc() : Make(type, Tagged(type, tag));
 }
 
 bool MemoryDesc::has_padding() const { return bytes() != rep_->type.bytes(); }

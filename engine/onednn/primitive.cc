@@ -1,6 +1,9 @@
 #include "engine/onednn/primitive.h"
 
+#include <cstdlib>
+
 #include "absl/strings/match.h"
+#include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/onednn/guard.h"
 #include "engine/onednn/types.h"
@@ -21,8 +24,35 @@ struct Execution::Rep {
 
 bool InsideOneDnn() { return t_inside; }
 
+// oneDNN keeps to our instruction set, where that is less than the processor has. It takes the
+// limit before it is first asked for anything; its own variable may limit it further.
+void KeepToInstructionSet() {
+  static const bool done = [] {
+    if (std::getenv("HONE_MAX_CPU_ISA") == nullptr) {
+      return true;
+    }
+    switch (CpuInstructionSet()) {
+      case InstructionSet::kLeast:
+        return dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41) == dnnl::status::success;
+      case InstructionSet::kAvx2:
+        return dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2) == dnnl::status::success;
+      case InstructionSet::kAvx512:
+        return dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_vnni) == dnnl::status::success;
+      case InstructionSet::kAvx512Bf16:
+        return dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_bf16) == dnnl::status::success;
+      case InstructionSet::kAmx:
+        return true;
+    }
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
 dnnl::engine& Cpu() {
-  static dnnl::engine& engine = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  static dnnl::engine& engine = []() -> dnnl::engine& {
+    KeepToInstructionSet();
+    return *new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return engine;
 }
 
@@ -95,6 +125,7 @@ bool Execution::Run() const {
 }
 
 std::string Description() {
+  KeepToInstructionSet();
   const dnnl_version_t* version = dnnl_version();
   absl::string_view isa = "older than AVX2";
   switch (dnnl::get_effective_cpu_isa()) {

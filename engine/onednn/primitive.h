@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/tensor/activation_kind.h"
 #include "engine/tensor/tensor.h"
 
 // The only door to oneDNN, 2.6 and later: its types and exceptions stay behind it.
@@ -29,6 +30,8 @@ class MemoryDesc {
   // Channels in blocks of 16: [n, c, h, w] in memory as [n, c / 16, h, w, 16]. Channels are a
   // multiple of 16.
   static MemoryDesc ChannelBlocks(const TensorType& type);
+  // [n, c, h, w] in memory as [n, h, w, c].
+  static MemoryDesc ChannelsLast(const TensorType& type);
   // The kernel that goes with it: [o, i, h, w] in memory as [o / 16, i / 16, h, w, 16 i, 16 o].
   static MemoryDesc KernelBlocks(const TensorType& type);
   // "Whatever is fastest": only to create primitives with, which then say what they chose.
@@ -39,8 +42,12 @@ class MemoryDesc {
 
   bool empty() const { return rep_ == nullptr; }
   bool is_plain() const;
-  // How many channels lie side by side: 16 or 8 in [n, c / 16, h, w, 16], 1 row major, 0 otherwise.
+  // How many channels lie side by side: 16 or 8 in [n, c / 16, h, w, 16], all in [n, h, w, c], 1
+  // row major, 0 otherwise.
   int64_t channel_block() const;
+  // The same of these layouts for a tensor of other extents or another element type; empty for a
+  // layout that is none of them.
+  MemoryDesc WithType(const TensorType& type) const;
   // Memory holds more than the elements (channels rounded up to a block); the rest must stay zero.
   bool has_padding() const;
   int64_t bytes() const;
@@ -113,8 +120,9 @@ class Execution {
 // True on this thread while oneDNN itself runs: what it allocates is not ours.
 bool InsideOneDnn();
 
-// An activation computed in the same pass as the product before it.
-enum class PostOp { kNone, kRelu, kTanh, kSigmoid };
+// Whether a product can compute the activation in the same pass: where its gradient needs the
+// output alone.
+bool IsPostOp(ActivationKind kind);
 
 // All Make… functions: INVALID_ARGUMENT or UNIMPLEMENTED if oneDNN refuses the shapes,
 // RESOURCE_EXHAUSTED without memory.
@@ -131,7 +139,8 @@ struct Convolution {
   int64_t padding_before[2] = {0, 0};
   int64_t padding_after[2] = {0, 0};
 };
-absl::StatusOr<Primitive> MakeConvolution(const Convolution& geometry, PostOp post_op);
+absl::StatusOr<Primitive> MakeConvolution(const Convolution& geometry,
+                                          ActivationKind post_op = ActivationKind::kNone);
 // The tensors' descs in `geometry` are those of the gradients: src is diff_src, dst is diff_dst.
 absl::StatusOr<Primitive> MakeConvolutionGradientOfData(const Convolution& geometry);
 absl::StatusOr<Primitive> MakeConvolutionGradientOfWeights(const Convolution& geometry);
@@ -143,7 +152,8 @@ struct InnerProduct {
   MemoryDesc bias;  // empty: none
   MemoryDesc dst;
 };
-absl::StatusOr<Primitive> MakeInnerProduct(const InnerProduct& product, PostOp post_op);
+absl::StatusOr<Primitive> MakeInnerProduct(const InnerProduct& product,
+                                           ActivationKind post_op = ActivationKind::kNone);
 absl::StatusOr<Primitive> MakeInnerProductGradientOfData(const InnerProduct& product);
 absl::StatusOr<Primitive> MakeInnerProductGradientOfWeights(const InnerProduct& product);
 

@@ -2,11 +2,10 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/activation.h"
 
 namespace hone::engine {
 namespace {
-
-using kernels::ActivationKind;
 
 // A smooth function of the input: zero stays zero for all but the sigmoid.
 bool KeepsZero(ActivationKind kind) { return kind != ActivationKind::kSigmoid; }
@@ -17,7 +16,7 @@ class ActivationOp final : public Op {
 
   const ActivationInfo info;
 
-  absl::string_view kind() const override { return kernels::NameOf(info.kind); }
+  absl::string_view kind() const override { return NameOf(info.kind); }
 
   Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 
@@ -28,7 +27,7 @@ class ActivationOp final : public Op {
 
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
-      const Value from = kernels::GradientUsesOutput(info.kind) ? g.output(0) : g.input(0);
+      const Value from = GradientUsesOutput(info.kind) ? g.output(0) : g.input(0);
       return ActivationGradient(g.graph(), g.dy(), from, info.kind, info.slope);
     });
   }
@@ -36,7 +35,7 @@ class ActivationOp final : public Op {
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
     for (size_t i = 0; i < in[0]->values.size(); ++i) {
-      out[0].values[i] = kernels::ActivationValue(info.kind, info.slope, in[0]->values[i]);
+      out[0].values[i] = ActivationValue(info.kind, info.slope, in[0]->values[i]);
     }
   }
 
@@ -50,8 +49,7 @@ class ActivationOp final : public Op {
            [=, f = info, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
              return [=, from = m[x], to = m[y]](const RunScalars&) {
                ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-                 kernels::Activate(f.kind, f.slope, dtype, At(from, dtype, begin),
-                                   At(to, dtype, begin), end - begin);
+                 kernels::Activate(f.kind, f.slope, dtype, from, to, begin, end);
                });
                return true;
              };
@@ -63,7 +61,7 @@ class ActivationOp final : public Op {
 class ActivationGradientOp final : public Op {
  public:
   explicit ActivationGradientOp(const ActivationInfo& what)
-      : info(what), kind_(absl::StrCat(kernels::NameOf(what.kind), "_gradient")) {}
+      : info(what), kind_(absl::StrCat(NameOf(what.kind), "_gradient")) {}
 
   const ActivationInfo info;
 
@@ -95,8 +93,7 @@ class ActivationGradientOp final : public Op {
            [=, f = info, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
              return [=, a = m[dy], b = m[from], to = m[dx]](const RunScalars&) {
                ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-                 kernels::ActivateGradient(f.kind, f.slope, dtype, At(a, dtype, begin),
-                                           At(b, dtype, begin), At(to, dtype, begin), end - begin);
+                 kernels::ActivateGradient(f.kind, f.slope, dtype, a, b, to, begin, end);
                });
                return true;
              };
@@ -112,7 +109,7 @@ class ActivationGradientOp final : public Op {
       case ActivationKind::kSigmoid:
         return from * (1 - from);
       default:  // for (leaky) ReLU the output has the input's sign
-        return kernels::ActivationDerivative(info.kind, info.slope, from);
+        return ActivationDerivative(info.kind, info.slope, from);
     }
   }
 
@@ -122,6 +119,9 @@ class ActivationGradientOp final : public Op {
 }  // namespace
 
 Value Activation(Graph& graph, Value x, ActivationKind kind, float slope) {
+  if (kind == ActivationKind::kNone) {
+    return x;
+  }
   return graph.Add(std::make_shared<ActivationOp>(ActivationInfo{kind, slope}), {x});
 }
 

@@ -314,8 +314,8 @@ class BatchNormOp final : public Op {
     return absl::OkStatus();
   }
 
-  std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const override {
-    return kind == kernels::ActivationKind::kRelu && !relu_
+  std::shared_ptr<const Op> WithActivation(ActivationKind kind) const override {
+    return kind == ActivationKind::kRelu && !relu_
                ? std::make_shared<BatchNormOp>(epsilon_, fixed_, true)
                : nullptr;
   }

@@ -1,10 +1,11 @@
 #include "engine/ops/broadcast.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
 #include "engine/graph/sum.h"
+#include "engine/kernels/arrays.h"
 #include "engine/ops/mul.h"
 
 namespace hone::engine {
@@ -16,7 +17,7 @@ using onednn::MemoryDesc;
 // row r meets the small tensor at offset(r), and goes along it or stays on one element.
 class Broadcast {
  public:
-  Broadcast(const Shape& large, const Shape& small) {
+  Broadcast(const Shape& large, const Shape& small) : small_(small.elements()) {
     std::vector<int64_t> extents(static_cast<size_t>(large.rank() - small.rank()), 1);
     extents.insert(extents.end(), small.dims().begin(), small.dims().end());
     int first = large.rank();  // of the dimensions that make up a run
@@ -58,11 +59,43 @@ class Broadcast {
   // Where element i of the large tensor meets the small one.
   int64_t Of(int64_t i) const { return offset(i / run_) + (along_ ? i % run_ : 0); }
 
+  // Elements [begin, end) of the small tensor `sums` = what meets them in the large one, row after
+  // row: the same sums however the small tensor is shared out.
+  void SumIntoSmall(const float* large, int64_t begin, int64_t end, float* sums) const {
+    std::fill(sums + begin, sums + end, 0.0f);
+    for (int64_t row = 0; row < rows_; ++row) {
+      const int64_t at = offset(row);
+      const int64_t first = std::max(begin, at), last = std::min(end, at + (along_ ? run_ : 1));
+      if (first < last) {
+        AddPiece(large + row * run_, along_ ? first - at : 0, along_ ? last - at : run_, sums + at);
+      }
+    }
+  }
+  // All of the small tensor `sums` = what meets it of elements [begin, end) of the large one.
+  void SumOfLarge(const float* large, int64_t begin, int64_t end, float* sums) const {
+    std::fill(sums, sums + small_, 0.0f);
+    for (int64_t i = begin; i < end;) {
+      const int64_t row = i / run_, stop = std::min(end, (row + 1) * run_);
+      AddPiece(large + row * run_, i - row * run_, stop - row * run_, sums + offset(row));
+      i = stop;
+    }
+  }
+
  private:
+  // Elements [begin, end) of a row of the large tensor.
+  void AddPiece(const float* row, int64_t begin, int64_t end, float* sum) const {
+    if (along_) {
+      kernels::AddArrays(DType::kF32, sum, row, sum, begin, end);
+    } else {
+      *sum += static_cast<float>(kernels::SumArray(row, begin, end));
+    }
+  }
+
   struct Dimension {
     int64_t rows, extent, stride;
   };
   std::vector<Dimension> outer_;
+  int64_t small_;
   int64_t rows_ = 1;
   int64_t run_ = 1;
   bool along_ = true;
@@ -94,28 +127,33 @@ class SumToOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
     const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
-    const int64_t count = shape_.elements();
-    l.Emit(kind(),
-           [=, b = Broadcast(l.input_type(0).shape, shape_)](
-               const Memory& m) -> absl::StatusOr<StepFunction> {
-             return [=, from = m.as<float>(x), to = m.as<float>(y)](const RunScalars&) {
-               std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
-               for (int64_t row = 0; row < b.rows(); ++row) {
-                 const float* values = from + row * b.run();
-                 float* sum = to + b.offset(row);
-                 if (b.along()) {
-                   kernels::AddArrays(DType::kF32, sum, values, sum, b.run());
-                 } else {
-                   double total = 0;
-                   for (int64_t i = 0; i < b.run(); ++i) {
-                     total += values[i];
-                   }
-                   *sum += static_cast<float>(total);
-                 }
-               }
-               return true;
-             };
-           });
+    const Broadcast broadcast(l.input_type(0).shape, shape_);
+    const int64_t elements = l.input_type(0).shape.elements(), count = shape_.elements();
+    const int parts = PartsFor(elements, l.threads());
+    // Where the small tensor is too small to be shared out, each thread sums its part of the large
+    // one into a tensor of its own; these are added in their order.
+    const bool own_sums = count < 64 * parts;
+    const Slot scratch =
+        l.Scratch(own_sums ? (parts - 1) * count * static_cast<int64_t>(sizeof(float)) : 0);
+    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, from = m.as<float>(x), to = m.as<float>(y),
+              sums = m.as<float>(scratch)](const RunScalars&) {
+        RunTeam(parts, [&](int k) {
+          if (own_sums) {
+            float* const mine = k == 0 ? to : sums + (k - 1) * count;
+            const auto [begin, end] = Slice(elements, k, parts, 16);
+            broadcast.SumOfLarge(from, begin, end, mine);
+          } else {
+            const auto [begin, end] = Slice(count, k, parts, 16);
+            broadcast.SumIntoSmall(from, begin, end, to);
+          }
+        });
+        for (int k = 1; k < parts && own_sums; ++k) {
+          kernels::AddArrays(DType::kF32, to, sums + (k - 1) * count, to, 0, count);
+        }
+        return true;
+      };
+    });
     return absl::OkStatus();
   }
 
@@ -186,9 +224,9 @@ class BroadcastOp final : public Op {
             const int64_t at = broadcast.offset(row);
             if (broadcast.along()) {
               of_arrays(dtype, At(from, dtype, row * n), At(row_of, dtype, at),
-                        At(to, dtype, row * n), n);
+                        At(to, dtype, row * n), 0, n);
             } else {
-              of_number(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n), n);
+              of_number(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n), 0, n);
             }
           }
         });

@@ -3,7 +3,7 @@
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
 #include "engine/kernels/conv_weight_gradient.h"
-#include "engine/ops/post_op.h"
+#include "engine/ops/implementation.h"
 
 namespace hone::engine {
 namespace {
@@ -47,6 +47,11 @@ onednn::Convolution Describe(const ConvGeometry& g, const Shape& x, const Shape&
     c.padding_after[dim] = g.padding_after[dim];
   }
   return c;
+}
+
+// The element type of a convolution of x and of its gradients.
+DType ProductType(const Lowering& l, const Shape& x) {
+  return ConvProductType(CpuInstructionSet(), l.compute_dtype(), x[1]);
 }
 
 // Calls tap(x index, w index, y index) for every product of the convolution.
@@ -160,17 +165,15 @@ class ConvWeightGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const bool blocks = w_[0] % 16 == 0 && w_[1] % 16 == 0 && geometry_.groups == 1;
-    const bool able = l.compute_dtype() == DType::kBf16
-                          ? kernels::HasBlockedConvWeightGradientBf16()
-                          : kernels::HasBlockedConvWeightGradient();
-    return blocks && able ? LowerBlocked(l) : LowerPrimitive(l);
+    const Implementation by = ConvWeightGradientBy(CpuInstructionSet(), l.compute_dtype(), w_[1],
+                                                   w_[0], geometry_.groups);
+    return by == Implementation::kOurs ? LowerBlocked(l) : LowerPrimitive(l);
   }
 
  private:
   absl::Status LowerBlocked(Lowering& l) const {
     const Shape x = l.input_type(0).shape, y = l.input_type(1).shape;
-    const DType dtype = l.compute_dtype();
+    const DType dtype = ProductType(l, l.input_type(0).shape);
     HONE_ASSIGN_OR_RETURN(const Slot from, l.Input(0, MemoryDesc::ChannelBlocks({x, dtype})));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, MemoryDesc::ChannelBlocks({y, dtype})));
     const Slot dw = l.Output(0, MemoryDesc::KernelBlocks({w_, DType::kF32}));
@@ -196,13 +199,19 @@ class ConvWeightGradientOp final : public Op {
               bias = db < 0 ? nullptr : m.as<float>(db),
               pairs = m.as<std::byte>(scratch)](const RunScalars&) {
         RunTeam(threads, [&](int k) {
+          const auto [begin, end] = Slice(kernels::BlockedConvUnits(conv), k, threads);
+          const auto [first, last] =
+              Slice(bias == nullptr ? 0 : conv.out_channels / 16, k, threads);
           if (dtype == DType::kBf16) {
-            kernels::BlockedConvWeightGradientBf16(conv, static_cast<const uint16_t*>(a),
-                                                   static_cast<const uint16_t*>(b), to, bias,
-                                                   pairs + k * scratch_bytes, k, threads);
+            const auto *x16 = static_cast<const uint16_t*>(a),
+                       *dy16 = static_cast<const uint16_t*>(b);
+            kernels::BlockedConvWeightGradientBf16(conv, x16, dy16, to, pairs + k * scratch_bytes,
+                                                   begin, end);
+            kernels::BlockedConvBiasGradientBf16(conv, dy16, bias, first, last);
           } else {
-            kernels::BlockedConvWeightGradient(conv, static_cast<const float*>(a),
-                                               static_cast<const float*>(b), to, bias, k, threads);
+            const auto *x32 = static_cast<const float*>(a), *dy32 = static_cast<const float*>(b);
+            kernels::BlockedConvWeightGradient(conv, x32, dy32, to, begin, end);
+            kernels::BlockedConvBiasGradient(conv, dy32, bias, first, last);
           }
         });
         return true;
@@ -212,7 +221,7 @@ class ConvWeightGradientOp final : public Op {
   }
 
   absl::Status LowerPrimitive(Lowering& l) const {
-    const DType dtype = l.compute_dtype();
+    const DType dtype = ProductType(l, l.input_type(0).shape);
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
                           onednn::MakeConvolutionGradientOfWeights(
                               Describe(geometry_, l.input_type(0).shape, w_, l.input_type(1).shape,
@@ -237,12 +246,16 @@ class ConvWeightGradientOp final : public Op {
 
 class ConvOp final : public Op {
  public:
-  ConvOp(const ConvGeometry& geometry, bool bias, onednn::PostOp post_op = onednn::PostOp::kNone)
-      : geometry_(geometry), bias_(bias), post_op_(post_op) {}
+  // `in_f32`: also where the program computes in bf16 (ConvProductType).
+  ConvOp(const ConvGeometry& geometry, bool bias, bool in_f32,
+         ActivationKind post_op = ActivationKind::kNone)
+      : geometry_(geometry), bias_(bias), in_f32_(in_f32), post_op_(post_op) {}
 
   absl::string_view kind() const override { return "conv2d"; }
 
-  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+  Precision precision(int) const override {
+    return {in_f32_ ? Precision::Rule::kF32 : Precision::Rule::kComputed};
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -304,13 +317,13 @@ class ConvOp final : public Op {
     ForTaps(geometry_, in[0]->shape, in[1]->shape, shape,
             [&](int64_t x, int64_t w, int64_t y) { out[0][y] += (*in[0])[x] * (*in[1])[w]; });
     for (double& value : out[0].values) {
-      value = ApplyPostOp(post_op_, value);
+      value = ActivationValue(post_op_, 0, value);
     }
   }
 
   absl::Status Lower(Lowering& l) const override {
     const Shape& w = l.input_type(1).shape;
-    const DType dtype = l.compute_dtype();
+    const DType dtype = in_f32_ ? DType::kF32 : l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
                           onednn::MakeConvolution(
                               Describe(geometry_, l.input_type(0).shape, w, l.output_type(0).shape,
@@ -331,18 +344,18 @@ class ConvOp final : public Op {
     return absl::OkStatus();
   }
 
-  std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const override {
-    const std::optional<onednn::PostOp> post_op = PostOpFor(kind);
-    if (!post_op.has_value() || post_op_ != onednn::PostOp::kNone) {
+  std::shared_ptr<const Op> WithActivation(ActivationKind kind) const override {
+    if (!onednn::IsPostOp(kind) || post_op_ != ActivationKind::kNone) {
       return nullptr;
     }
-    return std::make_shared<ConvOp>(geometry_, bias_, *post_op);
+    return std::make_shared<ConvOp>(geometry_, bias_, in_f32_, kind);
   }
 
  private:
   ConvGeometry geometry_;
   bool bias_;
-  onednn::PostOp post_op_;
+  bool in_f32_;
+  ActivationKind post_op_;
 };
 
 }  // namespace
@@ -353,7 +366,10 @@ Value Conv2d(Graph& graph, Value x, Value weight, std::optional<Value> bias,
   if (bias.has_value()) {
     inputs.push_back(*bias);
   }
-  return graph.Add(std::make_shared<ConvOp>(geometry, bias.has_value()), std::move(inputs));
+  const Shape& shape = graph.shape(x);
+  const bool in_f32 = shape.rank() == 4 &&
+                      ConvProductType(CpuInstructionSet(), DType::kBf16, shape[1]) == DType::kF32;
+  return graph.Add(std::make_shared<ConvOp>(geometry, bias.has_value(), in_f32), std::move(inputs));
 }
 
 std::pair<int64_t, int64_t> SamePadding(int64_t size, int64_t kernel, int64_t stride,

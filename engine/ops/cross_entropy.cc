@@ -6,7 +6,7 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
-#include "engine/kernels/losses.h"
+#include "engine/kernels/cross_entropy.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {
@@ -98,8 +98,7 @@ class CrossEntropyOp final : public Op {
                RunTeam(parts, [&](int k) {
                  const auto [begin, end] = Slice(rows, k, parts);
                  of_part[static_cast<size_t>(k)] = kernels::SoftmaxCrossEntropy(
-                     x + begin * classes, y + begin, end - begin, classes, options.label_smoothing,
-                     options.class_weights, dx == nullptr ? nullptr : dx + begin * classes);
+                     x, y, classes, options.label_smoothing, options.class_weights, dx, begin, end);
                });
                kernels::LossSums total;
                for (int k = 0; k < parts; ++k) {

@@ -14,7 +14,7 @@ struct CrossEntropyOptions {
 
 // Softmax cross-entropy of logits [batch, …, classes] and labels s32 [batch, …], a row each
 // (negative: ignored);
-// formula in kernels/losses.h. A run fails where a label is not below `classes`.
+// formula in kernels/cross_entropy.h. A run fails where a label is not below `classes`.
 Loss CrossEntropy(Graph& graph, Value logits, Value labels, const CrossEntropyOptions& options);
 
 }  // namespace hone::engine

@@ -3,6 +3,7 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/dropout.h"
 
 namespace hone::engine {
 namespace {
@@ -88,11 +89,9 @@ class DropoutOp final : public Op {
              return [=, from = m[x], to = m[y]](const RunScalars& scalars) {
                const uint64_t key = op.Key(scalars);
                const auto drop = [&](int64_t piece, int64_t begin, int64_t end) {
-                 const int64_t at = piece * pieces.run + begin;
-                 kernels::Dropout(
-                     dtype, op.rate_, key,
-                     pieces.First(piece, scalars.first_example) + static_cast<uint64_t>(begin),
-                     At(from, dtype, at), At(to, dtype, at), end - begin);
+                 const int64_t at = piece * pieces.run;
+                 kernels::Dropout(dtype, op.rate_, key, pieces.First(piece, scalars.first_example),
+                                  At(from, dtype, at), At(to, dtype, at), begin, end);
                };
                if (count == 1) {
                  ForSlices(pieces.run, threads,

@@ -5,6 +5,7 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/arrays.h"
 
 namespace hone::engine {
 namespace {
@@ -53,7 +54,7 @@ class EmbeddingGradientOp final : public Op {
           for (int64_t i = 0; i < count; ++i) {
             if (at[i] >= begin && at[i] < end) {
               float* sum = to + at[i] * width;
-              kernels::AddArrays(DType::kF32, sum, from + i * width, sum, width);
+              kernels::AddArrays(DType::kF32, sum, from + i * width, sum, 0, width);
             }
           }
         });

@@ -5,7 +5,8 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
-#include "engine/kernels/rows.h"
+#include "engine/kernels/arrays.h"
+#include "engine/kernels/layer_norm.h"
 
 namespace hone::engine {
 namespace {
@@ -19,7 +20,7 @@ absl::StatusOr<Slot> RowInput(Lowering& l, int i, DType dtype) {
   return l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype}));
 }
 
-// Inputs: x, dy, scale, mean, rstd; the formula is in kernels/rows.h.
+// Inputs: x, dy, scale, mean, rstd; the formula is in kernels/layer_norm.h.
 class LayerNormGradientOp final : public Op {
  public:
   absl::string_view kind() const override { return "layer_norm_gradient"; }
@@ -79,21 +80,16 @@ class LayerNormGradientOp final : public Op {
         RunTeam(parts, [&](int k) {
           const auto [begin, end] = Slice(rows, k, parts);
           kernels::LayerNormGradientArrays part = all;
-          part.x = At(const_cast<void*>(all.x), dtype, begin * n);
-          part.dy = At(const_cast<void*>(all.dy), dtype, begin * n);
-          part.dx = At(all.dx, dtype, begin * n);
-          part.mean += begin;
-          part.rstd += begin;
           part.dscale = scratch + k * 2 * n;
           part.dshift = part.dscale + n;
-          kernels::LayerNormGradient(dtype, part, end - begin, n);
+          kernels::LayerNormGradient(dtype, part, n, begin, end);
         });
         std::memcpy(to_scale, scratch, static_cast<size_t>(n) * sizeof(float));
         std::memcpy(to_shift, scratch + n, static_cast<size_t>(n) * sizeof(float));
         for (int k = 1; k < parts; ++k) {
           const float* part = scratch + k * 2 * n;
-          kernels::AddArrays(DType::kF32, to_scale, part, to_scale, n);
-          kernels::AddArrays(DType::kF32, to_shift, part + n, to_shift, n);
+          kernels::AddArrays(DType::kF32, to_scale, part, to_scale, 0, n);
+          kernels::AddArrays(DType::kF32, to_shift, part + n, to_shift, 0, n);
         }
         return true;
       };
@@ -178,8 +174,7 @@ class LayerNormOp final : public Op {
               means = m.as<float>(mean), rstds = m.as<float>(rstd)](const RunScalars&) {
         RunTeam(parts, [&](int k) {
           const auto [begin, end] = Slice(rows, k, parts);
-          kernels::LayerNorm(dtype, At(from, dtype, begin * n), a, b, end - begin, n, epsilon,
-                             At(to, dtype, begin * n), means + begin, rstds + begin);
+          kernels::LayerNorm(dtype, from, a, b, n, epsilon, to, means, rstds, begin, end);
         });
         return true;
       };

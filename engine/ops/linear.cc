@@ -2,7 +2,6 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
-#include "engine/ops/post_op.h"
 
 namespace hone::engine {
 namespace {
@@ -184,7 +183,7 @@ class LinearWeightGradientOp final : public Op {
 
 class LinearOp final : public Op {
  public:
-  LinearOp(bool bias, bool transposed, onednn::PostOp post_op = onednn::PostOp::kNone)
+  LinearOp(bool bias, bool transposed, ActivationKind post_op = ActivationKind::kNone)
       : bias_(bias), transposed_(transposed), post_op_(post_op) {}
 
   absl::string_view kind() const override { return "linear"; }
@@ -244,7 +243,7 @@ class LinearOp final : public Op {
         for (int64_t i = 0; i < s.in; ++i) {
           sum += (*in[0])[r * s.in + i] * (*in[1])[WeightAt(s, transposed_, i, o)];
         }
-        out[0][r * s.out + o] = ApplyPostOp(post_op_, sum);
+        out[0][r * s.out + o] = ActivationValue(post_op_, 0, sum);
       }
     }
   }
@@ -274,18 +273,17 @@ class LinearOp final : public Op {
     return absl::OkStatus();
   }
 
-  std::shared_ptr<const Op> WithActivation(kernels::ActivationKind kind) const override {
-    const std::optional<onednn::PostOp> post_op = PostOpFor(kind);
-    if (!post_op.has_value() || post_op_ != onednn::PostOp::kNone) {
+  std::shared_ptr<const Op> WithActivation(ActivationKind kind) const override {
+    if (!onednn::IsPostOp(kind) || post_op_ != ActivationKind::kNone) {
       return nullptr;
     }
-    return std::make_shared<LinearOp>(bias_, transposed_, *post_op);
+    return std::make_shared<LinearOp>(bias_, transposed_, kind);
   }
 
  private:
   bool bias_;
   bool transposed_;
-  onednn::PostOp post_op_;
+  ActivationKind post_op_;
 };
 
 }  // namespace

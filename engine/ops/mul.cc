@@ -2,6 +2,7 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/arrays.h"
 
 namespace hone::engine {
 namespace {
@@ -46,8 +47,7 @@ class MulOp final : public Op {
     l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
       return [=, from_a = m[a], from_b = m[b], to = m[y]](const RunScalars&) {
         ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-          kernels::MultiplyArrays(dtype, At(from_a, dtype, begin), At(from_b, dtype, begin),
-                                  At(to, dtype, begin), end - begin);
+          kernels::MultiplyArrays(dtype, from_a, from_b, to, begin, end);
         });
         return true;
       };

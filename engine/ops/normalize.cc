@@ -2,6 +2,7 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/normalize.h"
 
 namespace hone::engine {
 namespace {
@@ -60,7 +61,7 @@ class NormalizePixelsOp final : public Op {
           for (int64_t p = begin; p < end; ++p) {
             const auto c = static_cast<size_t>(p % channels);
             kernels::NormalizeBytes(from + p * plane, shift[c], factor[c], dtype,
-                                    At(to, dtype, p * plane), plane);
+                                    At(to, dtype, p * plane), 0, plane);
           }
         };
         const int64_t planes = shape[0] * channels;

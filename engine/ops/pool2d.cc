@@ -1,10 +1,13 @@
 #include "engine/ops/pool2d.h"
 
 #include <limits>
+#include <optional>
 
+#include "absl/strings/match.h"
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
-#include "engine/kernels/max_pool.h"
+#include "engine/kernels/pool2d.h"
+#include "engine/ops/implementation.h"
 #include "engine/ops/reshape.h"
 
 namespace hone::engine {
@@ -66,27 +69,52 @@ void ForWindows(const PoolGeometry& g, const Shape& x, const Shape& y, Window&& 
   }
 }
 
-// Whether our own kernels do it: windows side by side, channels in blocks. Forward and gradient ask
-// with the same desc.
-bool UsesBlocks(const PoolGeometry& g, const MemoryDesc& x) {
-  const TensorType type = x.type();
-  const bool side_by_side =
-      g.kernel[0] == g.stride && g.kernel[1] == g.stride && g.stride >= 2 && g.stride <= 15;
-  const bool padded =
-      g.padding_before[0] + g.padding_before[1] + g.padding_after[0] + g.padding_after[1] != 0;
-  const bool number = type.dtype == DType::kF32 || type.dtype == DType::kBf16;
-  return side_by_side && !padded && number && type.shape[1] % 16 == 0 &&
-         kernels::HasBlockedMaxPool() && x == MemoryDesc::ChannelBlocks(type);
+// Whether oneDNN has more than plain loops for both passes.
+bool OneDnnHasCode(const PoolGeometry& g, onednn::Pooling kind, const MemoryDesc& x,
+                   const Shape& y) {
+  const auto has = [](const absl::StatusOr<onednn::Primitive>& made) {
+    return made.ok() && !absl::StartsWith(made->implementation(), "ref") &&
+           !absl::StartsWith(made->implementation(), "simple");
+  };
+  onednn::Pool pool = Describe(g, kind, x, y);
+  const absl::StatusOr<onednn::Primitive> forward = onednn::MakePool(pool, true);
+  if (!has(forward)) {
+    return false;
+  }
+  pool.dst = forward->desc(Arg::kDst);
+  return has(onednn::MakePoolGradient(pool));
 }
 
-kernels::BlockedPool BlocksOf(const PoolGeometry& g, const Shape& x) {
-  return {.planes = x[0] * x[1] / 16, .height = x[2], .width = x[3], .size = g.stride};
+// The pool as our own kernels see it; nothing where the rule leaves it to oneDNN. Forward and
+// gradient ask with the same desc.
+std::optional<kernels::Pool2d> InPlanes(const PoolGeometry& g, onednn::Pooling kind,
+                                        const MemoryDesc& x, const Shape& y) {
+  const TensorType type = x.type();
+  const int64_t lanes = x.channel_block();
+  const bool side_by_side =
+      g.kernel[0] == g.stride && g.kernel[1] == g.stride &&
+      g.padding_before[0] + g.padding_before[1] + g.padding_after[0] + g.padding_after[1] == 0;
+  if (PoolBy(type.dtype, lanes, g.kernel[0] * g.kernel[1], side_by_side,
+             OneDnnHasCode(g, kind, x, y)) == Implementation::kOneDnn) {
+    return std::nullopt;
+  }
+  return kernels::Pool2d{.planes = type.shape[0] * ((type.shape[1] + lanes - 1) / lanes),
+                         .height = type.shape[2],
+                         .width = type.shape[3],
+                         .lanes = lanes,
+                         .out_height = y[2],
+                         .out_width = y[3],
+                         .kernel_height = g.kernel[0],
+                         .kernel_width = g.kernel[1],
+                         .stride = g.stride,
+                         .padding_top = g.padding_before[0],
+                         .padding_left = g.padding_before[1]};
 }
 
 // body(begin, end) over the planes, shared by the threads where there is work for them.
 template <typename Body>
-void ForPlanes(const kernels::BlockedPool& pool, int threads, Body&& body) {
-  const int used = pool.planes * pool.height * pool.width < 4096 ? 1 : threads;
+void ForPlanes(const kernels::Pool2d& pool, int threads, Body&& body) {
+  const int used = pool.planes * pool.height * pool.width * pool.lanes < 65536 ? 1 : threads;
   RunTeam(used, [&](int k) {
     const auto [begin, end] = Slice(pool.planes, k, used);
     body(begin, end);
@@ -135,8 +163,8 @@ class PoolGradientOp final : public Op {
     if (x.type().dtype != l.output_dtype(0)) {
       x = MemoryDesc::Plain({x.type().shape, l.output_dtype(0)});
     }
-    if (is_max() && UsesBlocks(geometry_, x)) {
-      return LowerBlocked(l, x);
+    if (const auto planes = InPlanes(geometry_, pooling_, x, l.input_type(0).shape)) {
+      return LowerPlanes(l, x, *planes);
     }
     const onednn::Pool pool = Describe(geometry_, pooling_, x, l.input_type(0).shape);
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive forward, onednn::MakePool(pool, true));
@@ -154,16 +182,19 @@ class PoolGradientOp final : public Op {
   }
 
  private:
-  absl::Status LowerBlocked(Lowering& l, const MemoryDesc& x) const {
+  absl::Status LowerPlanes(Lowering& l, const MemoryDesc& x, const kernels::Pool2d& pool) const {
     const DType dtype = x.type().dtype;
-    HONE_ASSIGN_OR_RETURN(const Slot dy,
-                          l.Input(0, MemoryDesc::ChannelBlocks({l.input_type(0).shape, dtype})));
-    const Slot where = l.Input(2), dx = l.Output(0, x);
-    const kernels::BlockedPool pool = BlocksOf(geometry_, x.type().shape);
-    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[dy], at = m.as<uint8_t>(where), to = m[dx]](const RunScalars&) {
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, x.WithType({l.input_type(0).shape, dtype})));
+    const Slot where = is_max() ? l.Input(2) : Slot{-1}, dx = l.Output(0, x);
+    l.Emit("planes", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+      return [=, from = m[dy], at = where < 0 ? nullptr : m.as<uint8_t>(where),
+              to = m[dx]](const RunScalars&) {
         ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
-          kernels::BlockedMaxPoolGradient(pool, dtype, from, at, to, begin, end);
+          if (at != nullptr) {
+            kernels::MaxPoolGradient(pool, dtype, from, at, to, begin, end);
+          } else {
+            kernels::AveragePoolGradient(pool, dtype, from, to, begin, end);
+          }
         });
         return true;
       };
@@ -231,8 +262,8 @@ class PoolOp final : public Op {
     if (src.type().dtype != l.output_dtype(0)) {
       src = MemoryDesc::Plain({src.type().shape, l.output_dtype(0)});
     }
-    if (is_max() && UsesBlocks(geometry_, src)) {
-      return LowerBlocked(l, src, training);
+    if (const auto planes = InPlanes(geometry_, pooling_, src, l.output_type(0).shape)) {
+      return LowerPlanes(l, src, *planes, training);
     }
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
@@ -248,22 +279,27 @@ class PoolOp final : public Op {
   }
 
  private:
-  absl::Status LowerBlocked(Lowering& l, const MemoryDesc& src, bool training) const {
+  absl::Status LowerPlanes(Lowering& l, const MemoryDesc& src, const kernels::Pool2d& pool,
+                           bool training) const {
     const DType dtype = src.type().dtype;
     const Shape shape = l.output_type(0).shape;
-    const Slot x = l.Input(0), y = l.Output(0, MemoryDesc::ChannelBlocks({shape, dtype}));
-    const Slot where =
-        training ? l.Output(1, MemoryDesc::ChannelBlocks({shape, DType::kU8})) : Slot{-1};
-    const kernels::BlockedPool pool = BlocksOf(geometry_, src.type().shape);
-    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[x], to = m[y],
-              at = where < 0 ? nullptr : m.as<uint8_t>(where)](const RunScalars&) {
-        ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
-          kernels::BlockedMaxPool(pool, dtype, from, to, at, begin, end);
-        });
-        return true;
-      };
-    });
+    const Slot x = l.Input(0), y = l.Output(0, src.WithType({shape, dtype}));
+    const Slot where = training ? l.Output(1, src.WithType({shape, DType::kU8})) : Slot{-1};
+    l.Emit("planes",
+           [=, max = is_max(),
+            threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+             return [=, from = m[x], to = m[y],
+                     at = where < 0 ? nullptr : m.as<uint8_t>(where)](const RunScalars&) {
+               ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
+                 if (max) {
+                   kernels::MaxPool(pool, dtype, from, to, at, begin, end);
+                 } else {
+                   kernels::AveragePool(pool, dtype, from, to, begin, end);
+                 }
+               });
+               return true;
+             };
+           });
     return absl::OkStatus();
   }
 

@@ -2,6 +2,7 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/arrays.h"
 
 namespace hone::engine {
 namespace {
@@ -41,8 +42,7 @@ class ScaleOp final : public Op {
     l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
       return [=, from = m[x], by = m.as<float>(factor), to = m[y]](const RunScalars&) {
         ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-          kernels::ScaleArray(dtype, *by, At(from, dtype, begin), At(to, dtype, begin),
-                              end - begin);
+          kernels::ScaleArray(dtype, *by, from, to, begin, end);
         });
         return true;
       };

@@ -4,9 +4,8 @@
 #include <cmath>
 
 #include "engine/base/status.h"
-#include "engine/kernels/losses.h"
-#include "engine/kernels/rows.h"
 #include "engine/graph/dims.h"
+#include "engine/kernels/softmax.h"
 
 namespace hone::engine {
 namespace {
@@ -49,7 +48,7 @@ class SoftmaxGradientOp final : public Op {
       return [=, a = m.as<float>(y), b = m.as<float>(dy), to = m.as<float>(dx)](const RunScalars&) {
         RunTeam(parts, [&](int k) {
           const auto [begin, end] = Slice(rows, k, parts);
-          kernels::SoftmaxGradient(a + begin * n, b + begin * n, end - begin, n, to + begin * n);
+          kernels::SoftmaxGradient(a, b, n, to, begin, end);
         });
         return true;
       };
@@ -103,7 +102,7 @@ class SoftmaxOp final : public Op {
       return [=, from = m.as<float>(x), to = m.as<float>(y)](const RunScalars&) {
         RunTeam(parts, [&](int k) {
           const auto [begin, end] = Slice(rows, k, parts);
-          kernels::Softmax(from + begin * n, end - begin, n, to + begin * n);
+          kernels::Softmax(from, n, to, begin, end);
         });
         return true;
       };

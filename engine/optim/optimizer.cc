@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/kernels/instruction_set.h"
 #include "engine/kernels/optimizer.h"
 #include "engine/optim/fields.h"
 
@@ -162,6 +163,7 @@ absl::StatusOr<Optimizer> Optimizer::Create(const OptimizerOptions& options,
                                             std::vector<ParameterRange> ranges) {
   HONE_RETURN_IF_ERROR(Validate(options));
   HONE_RETURN_IF_ERROR(CheckRanges(ranges));
+  kernels::KeepToInstructionSet();
   Optimizer optimizer;
   optimizer.options_ = options;
   for (const ParameterRange& range : ranges) {

@@ -3,6 +3,7 @@
 
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/kernels/instruction_set.h"
 #include "engine/plan/node_lowering.h"
 #include "engine/plan/passes.h"
 #include "engine/plan/precision.h"
@@ -110,6 +111,7 @@ class RootLowering {
 absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, ParameterStore& store,
                                          const ProgramOptions& options) {
   HONE_RETURN_IF_ERROR(request.graph->status());
+  kernels::KeepToInstructionSet();
   HONE_ASSIGN_OR_RETURN(const Roots roots, RootsOf(request, store, options.shard));
   PlanGraph plan = MakePlanGraph(*request.graph, roots);
   RemoveDeadNodes(plan);

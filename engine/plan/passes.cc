@@ -127,7 +127,7 @@ void MoveActivationGradientsBehindPools(PlanGraph& plan) {
     PlanGraph::Node& outer = plan.nodes[i];
     const ActivationInfo* info =
         outer.live && outer.op != nullptr ? AsActivationGradient(*outer.op) : nullptr;
-    if (info == nullptr || !kernels::GradientUsesOutput(info->kind)) {
+    if (info == nullptr || !GradientUsesOutput(info->kind)) {
       continue;
     }
     const Value inner_value = outer.inputs[0];

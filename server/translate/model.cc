@@ -7,7 +7,7 @@
 namespace hone::server::translate {
 namespace {
 
-using engine::layers::ActivationKind;
+using engine::ActivationKind;
 namespace models = engine::models;
 namespace layers = engine::layers;
 

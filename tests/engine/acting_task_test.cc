@@ -201,8 +201,7 @@ class Corridor final : public tasks::Task {
       options.name = absl::StrCat(net, ".", name);
       options.units = units;
       options.frozen = net == "target";
-      options.activation =
-          units == kActions ? layers::ActivationKind::kNone : layers::ActivationKind::kRelu;
+      options.activation = units == kActions ? ActivationKind::kNone : ActivationKind::kRelu;
       x = layers::Dense(graph, x, options);
     }
     return x;

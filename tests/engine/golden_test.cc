@@ -20,7 +20,6 @@ namespace hone::engine {
 namespace {
 
 using ::hone::testing::IsOk;
-using layers::ActivationKind;
 using layers::Padding;
 using models::LayerDescription;
 

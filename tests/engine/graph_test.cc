@@ -118,7 +118,7 @@ struct DenseNet {
     first = AddParameter(graph, "first", Shape{6, 5});
     second = AddParameter(graph, "second", Shape{5, 3});
     const Value hidden =
-        Activation(graph, Linear(graph, x, first, std::nullopt), kernels::ActivationKind::kTanh);
+        Activation(graph, Linear(graph, x, first, std::nullopt), ActivationKind::kTanh);
     const Value y = Linear(graph, hidden, second, std::nullopt);
     const Value target = graph.Input("target", {Shape{4, 3}, DType::kF32});
     loss = RegressionLoss(graph, y, target, RegressionKind::kMeanSquaredError).sum;

@@ -10,7 +10,6 @@ namespace hone::engine::models {
 namespace {
 
 using ::hone::testing::StatusIs;
-using layers::ActivationKind;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 

@@ -13,12 +13,12 @@
 namespace hone::engine {
 namespace {
 
-OpCase ActivationCase(kernels::ActivationKind kind, const Shape& x, Fill fill = Fill::kSpread) {
+OpCase ActivationCase(ActivationKind kind, const Shape& x, Fill fill = Fill::kSpread) {
   std::string shape;
   for (const int64_t extent : x.dims()) {
     absl::StrAppend(&shape, "_", extent);
   }
-  return {.name = absl::StrCat("activation_", kernels::NameOf(kind), shape,
+  return {.name = absl::StrCat("activation_", NameOf(kind), shape,
                                fill == Fill::kExtreme ? "_extreme" : ""),
           .build = [=](CaseBuilder& b) {
             return CaseOutputs{{Activation(b.graph, b.Input(x, fill), kind)}, {}};
@@ -55,13 +55,14 @@ OpCase ResidualStream(DType dtype) {
 
 std::vector<OpCase> ElementwiseCases() {
   std::vector<OpCase> cases;
-  for (int i = 0; i <= static_cast<int>(kernels::ActivationKind::kSilu); ++i) {
-    const auto kind = static_cast<kernels::ActivationKind>(i);
+  for (int i = static_cast<int>(ActivationKind::kRelu);
+       i <= static_cast<int>(ActivationKind::kSilu); ++i) {
+    const auto kind = static_cast<ActivationKind>(i);
     cases.push_back(ActivationCase(kind, Shape{1}));
     cases.push_back(ActivationCase(kind, Shape{3, 7, 13}));
     cases.push_back(ActivationCase(kind, Shape{37}, Fill::kExtreme));
   }
-  cases.push_back(ActivationCase(kernels::ActivationKind::kGelu, Shape{129, 130}));
+  cases.push_back(ActivationCase(ActivationKind::kGelu, Shape{129, 130}));
   cases.push_back(
       {.name = "add", .build = [](CaseBuilder& b) {
          return CaseOutputs{{Sum(b.graph, b.Input(Shape{5, 17}), b.Parameter(Shape{5, 17}))}, {}};

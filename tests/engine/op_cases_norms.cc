@@ -65,8 +65,7 @@ OpCase BatchNormWithRelu(int64_t channels) {
                 const Value w = b.Parameter(Shape{channels, 3, 3, 3});
                 CaseOutputs outputs =
                     NormOfBatch(b, Conv2d(b.graph, x, w, std::nullopt, {}), channels);
-                outputs.outputs[0] =
-                    Activation(b.graph, outputs.outputs[0], kernels::ActivationKind::kRelu);
+                outputs.outputs[0] = Activation(b.graph, outputs.outputs[0], ActivationKind::kRelu);
                 return outputs;
               },
           .f32_tolerance = 2e-5,

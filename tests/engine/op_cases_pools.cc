@@ -20,18 +20,18 @@ OpCase Pool(bool max, const std::string& name, const Shape& x, const PoolGeometr
 // Convolution, activation, pool: the pool works on the convolution's layout, and the activation's
 // gradient may move behind it. The products are exact in bfloat16, so that rounding cannot choose
 // another of a window's values; behind a rounded activation it may, which tolerance allows for.
-OpCase Block(bool max, kernels::ActivationKind kind, int64_t filters) {
-  return {.name = absl::StrCat("conv2d_", kernels::NameOf(kind), max ? "_max" : "_average",
-                               "_pool2d_", filters),
-          .build =
-              [=](CaseBuilder& b) {
-                Value y = Conv2d(b.graph, b.Input(Shape{2, 1, 9, 9}),
-                                 b.Parameter(Shape{filters, 1, 1, 1}, Fill::kPowers), {}, {});
-                y = Activation(b.graph, y, kind);
-                y = max ? MaxPool2d(b.graph, y, {}) : AveragePool2d(b.graph, y, {});
-                return CaseOutputs{{y}, {}};
-              },
-          .bf16_tolerance = max && kind != kernels::ActivationKind::kRelu ? 5e-1 : 2e-2};
+OpCase Block(bool max, ActivationKind kind, int64_t filters) {
+  return {
+      .name = absl::StrCat("conv2d_", NameOf(kind), max ? "_max" : "_average", "_pool2d_", filters),
+      .build =
+          [=](CaseBuilder& b) {
+            Value y = Conv2d(b.graph, b.Input(Shape{2, 1, 9, 9}),
+                             b.Parameter(Shape{filters, 1, 1, 1}, Fill::kPowers), {}, {});
+            y = Activation(b.graph, y, kind);
+            y = max ? MaxPool2d(b.graph, y, {}) : AveragePool2d(b.graph, y, {});
+            return CaseOutputs{{y}, {}};
+          },
+      .bf16_tolerance = max && kind != ActivationKind::kRelu ? 5e-1 : 2e-2};
 }
 
 }  // namespace
@@ -50,10 +50,10 @@ std::vector<OpCase> PoolCases() {
                          {.kernel = {2, 2}, .stride = 2, .padding_after = {1, 1}}));
     cases.push_back(Pool(max, "whole_picture", {2, 4, 5, 5}, {.kernel = {5, 5}, .stride = 5}));
     cases.push_back(Pool(max, "1x1", {1, 1, 1, 1}, {.kernel = {1, 1}, .stride = 1}));
-    cases.push_back(Block(max, kernels::ActivationKind::kRelu, 16));
-    cases.push_back(Block(max, kernels::ActivationKind::kRelu, 17));
-    cases.push_back(Block(max, kernels::ActivationKind::kTanh, 17));
-    cases.push_back(Block(max, kernels::ActivationKind::kSilu, 17));
+    cases.push_back(Block(max, ActivationKind::kRelu, 16));
+    cases.push_back(Block(max, ActivationKind::kRelu, 17));
+    cases.push_back(Block(max, ActivationKind::kTanh, 17));
+    cases.push_back(Block(max, ActivationKind::kSilu, 17));
   }
   for (const auto& [name, shape] :
        {std::pair{"square", Shape{3, 17, 5, 5}}, std::pair{"high", Shape{2, 16, 5, 3}},

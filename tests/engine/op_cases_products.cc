@@ -72,8 +72,8 @@ OpCase ComputedBias(bool conv) {
 }
 
 // An activation behind a product, which the plan fuses if it can.
-OpCase Fused(kernels::ActivationKind kind, bool conv) {
-  return {.name = absl::StrCat(conv ? "conv2d" : "linear", "_then_", kernels::NameOf(kind)),
+OpCase Fused(ActivationKind kind, bool conv) {
+  return {.name = absl::StrCat(conv ? "conv2d" : "linear", "_then_", NameOf(kind)),
           .build =
               [=](CaseBuilder& b) {
                 Value y;
@@ -133,9 +133,10 @@ std::vector<OpCase> ProductCases() {
       MatMulCase("both_transposed", {5, 7, 3}, {5, 4, 7}, {true, true}),
       MatMulCase("batches", {5, 13, 7}, {5, 7, 16}, {}),
   };
-  for (int kind = 0; kind <= static_cast<int>(kernels::ActivationKind::kSilu); ++kind) {
-    cases.push_back(Fused(static_cast<kernels::ActivationKind>(kind), true));
-    cases.push_back(Fused(static_cast<kernels::ActivationKind>(kind), false));
+  for (int i = static_cast<int>(ActivationKind::kRelu);
+       i <= static_cast<int>(ActivationKind::kSilu); ++i) {
+    cases.push_back(Fused(static_cast<ActivationKind>(i), true));
+    cases.push_back(Fused(static_cast<ActivationKind>(i), false));
   }
   // Two layers: what lies between them stays blocked, with 17 channels padded.
   cases.push_back(

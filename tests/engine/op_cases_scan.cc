@@ -24,7 +24,7 @@ CaseOutputs Elman(CaseBuilder& b, bool reverse) {
              const std::vector<Value>& c = step.constants;
              const Value in = Linear(body, step.sequences[0], c[0], c[2]);
              const Value past = Linear(body, step.carries[0], c[1], {});
-             const Value h = Activation(body, Sum(body, in, past), kernels::ActivationKind::kTanh);
+             const Value h = Activation(body, Sum(body, in, past), ActivationKind::kTanh);
              return ScanStepResult{.carries = {h}, .outputs = {h}};
            });
   return {{scan.outputs[0], scan.carries[0]}, {}};

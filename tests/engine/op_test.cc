@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "engine/base/cpu.h"
 #include "engine/graph/reference.h"
-#include "engine/kernels/max_pool.h"
+#include "engine/kernels/instruction_set.h"
 #include "engine/onednn/primitive.h"
 #include "engine/ops/op_table.h"
 #include "hwy/targets.h"
@@ -100,19 +99,7 @@ struct Setting {
 constexpr Setting kSettings[] = {
     {DType::kF32, 1}, {DType::kF32, 2}, {DType::kBf16, 1}, {DType::kBf16, 2}};
 
-// The second ctest entry runs all of this as on a CPU with AVX2 and no more: oneDNN reads the
-// environment itself, our kernels are told.
-const bool kLimitedToAvx2 = [] {
-  const bool limited = std::getenv("HONE_TEST_AVX2") != nullptr;
-  if (limited) {
-    hwy::SetSupportedTargetsForTest(HWY_AVX2);
-  }
-  return limited;
-}();
-
-bool Skipped(const Setting& setting) {
-  return setting.compute == DType::kBf16 && (kLimitedToAvx2 || !HasBf16());
-}
+bool Skipped(const Setting& setting) { return setting.compute == DType::kBf16 && !HasBf16(); }
 
 class OpProgram : public ::testing::TestWithParam<std::tuple<size_t, size_t>> {};
 
@@ -184,9 +171,16 @@ INSTANTIATE_TEST_SUITE_P(All, OpProgram,
                                             ::testing::Range<size_t>(0, std::size(kSettings))),
                          NameOfRun);
 
+// Further ctest entries run all of this as on smaller CPUs (HONE_MAX_CPU_ISA).
 TEST(Kernels, AreThoseOfTheInstructionSetThatIsTested) {
-  EXPECT_TRUE(!kLimitedToAvx2 || !kernels::HasBlockedMaxPool());
-  EXPECT_TRUE(!kLimitedToAvx2 || !absl::StrContains(onednn::Description(), "avx512"));
+  kernels::KeepToInstructionSet();
+  const InstructionSet set = CpuInstructionSet();
+  const std::string onednn = onednn::Description();
+  EXPECT_EQ((hwy::SupportedTargets() & HWY_AVX3) != 0, set >= InstructionSet::kAvx512);
+  EXPECT_EQ((hwy::SupportedTargets() & HWY_AVX2) != 0, set >= InstructionSet::kAvx2);
+  EXPECT_TRUE(set >= InstructionSet::kAvx512 || !absl::StrContains(onednn, "avx512")) << onednn;
+  EXPECT_TRUE(HasBf16() || !absl::StrContains(onednn, "bf16")) << onednn;
+  EXPECT_TRUE(set >= InstructionSet::kAmx || !absl::StrContains(onednn, "amx")) << onednn;
 }
 
 TEST(OpTable, AndTheCasesNameTheSameOps) {

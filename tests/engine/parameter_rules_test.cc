@@ -80,7 +80,7 @@ class TwoTexts final : public tasks::Task {
     layers::DenseOptions dense;
     dense.name = name;
     dense.units = units;
-    dense.activation = layers::ActivationKind::kTanh;
+    dense.activation = ActivationKind::kTanh;
     return layers::Dense(graph, x, dense);
   }
   static Value Encoder(Graph& graph, Value x) {

@@ -105,8 +105,8 @@ TEST(Program, ComputesElementwiseOpsInPlace) {
   const Value x = graph.Input("x", {Shape{8, 100}, DType::kF32});
   const Value w = AddParameter(graph, "w", Shape{100, 333});
   Value y = Linear(graph, x, w, std::nullopt);
-  y = Activation(graph, y, kernels::ActivationKind::kSilu);
-  y = Activation(graph, y, kernels::ActivationKind::kGelu);
+  y = Activation(graph, y, ActivationKind::kSilu);
+  y = Activation(graph, y, ActivationKind::kGelu);
   auto store = StoreOf(graph);
   ASSERT_THAT(store, IsOk());
   const auto program =

@@ -152,7 +152,7 @@ TEST_F(TrainTest, BinaryClassificationLearnsWithOneUnit) {
   tasks::TrainingConfig config = Pictures();
   config.task = tasks::ClassificationOptions{.class_weights = {}, .binary = true};
   config.augmentation = {};
-  config.model.layers = {Of(models::Flatten{}), DenseLayer(1, layers::ActivationKind::kSigmoid)};
+  config.model.layers = {Of(models::Flatten{}), DenseLayer(1, ActivationKind::kSigmoid)};
   config.epochs = 20;
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   EXPECT_GT(recorder_.evaluations[0].metrics.at("test_accuracy"), 0.9);

@@ -52,7 +52,7 @@ class Recorder final : public job::TrainingObserver {
 };
 
 inline models::LayerDescription DenseLayer(
-    int64_t units, layers::ActivationKind activation = layers::ActivationKind::kNone) {
+    int64_t units, ActivationKind activation = ActivationKind::kNone) {
   layers::DenseOptions dense;
   dense.units = units;
   dense.activation = activation;
@@ -67,7 +67,7 @@ inline models::LayerDescription Of(models::LayerKind kind) {
 // classes.
 class TrainTest : public data::DataTest {
  protected:
-  static constexpr auto kRelu = layers::ActivationKind::kRelu;
+  static constexpr auto kRelu = ActivationKind::kRelu;
 
   TrainTest() {
     RandomStream random(7, "train test");

@@ -19,7 +19,7 @@ TEST_F(TrainTest, DeadUnitsAreSeenWithABiasAndWithoutAndBehindALayerOfTheirFunct
       zeros.units = 8;
       zeros.use_bias = bias;
       zeros.initializer = {.kind = Initializer::Kind::kZeros};
-      zeros.activation = own ? kRelu : layers::ActivationKind::kNone;
+      zeros.activation = own ? kRelu : ActivationKind::kNone;
       config.model.layers = {Of(zeros), DenseLayer(3)};
       if (!own) {
         config.model.layers.insert(config.model.layers.begin() + 1, Of(models::Activation{}));
@@ -50,7 +50,7 @@ TEST_F(TrainTest, ADeepSigmoidNetIsReportedAsVanishingAndAReluNetIsNot) {
     for (int i = 0; i < 15; ++i) {
       layers::DenseOptions dense;
       dense.units = 16;
-      dense.activation = sigmoid ? layers::ActivationKind::kSigmoid : kRelu;
+      dense.activation = sigmoid ? ActivationKind::kSigmoid : kRelu;
       dense.initializer.kind =
           sigmoid ? Initializer::Kind::kGlorotUniform : Initializer::Kind::kKaimingNormal;
       config.model.layers.push_back(Of(dense));

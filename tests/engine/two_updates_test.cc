@@ -111,7 +111,7 @@ class Duel final : public tasks::Task {
     layers::DenseOptions options;
     options.name = name;
     options.units = units;
-    options.activation = layers::ActivationKind::kTanh;
+    options.activation = ActivationKind::kTanh;
     return layers::Dense(graph, x, options);
   }
   static Value Judge(Graph& graph, Value x) { return Dense(graph, x, "discriminator", 1); }

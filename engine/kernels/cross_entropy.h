@@ -14,17 +14,15 @@ struct LossSums {
   double correct = 0;  // examples whose largest logit, the first of equal ones, is the label's
 };
 
-// Softmax and cross-entropy of rows of logits in one pass. Of an example with label y and class
-// weights w (default 1):
+// Softmax and cross-entropy of rows [begin, end) of logits in one pass. Of an example with label y
+// and class weights w (default 1):
 //   loss = (1 − ε) w[y] (−log p[y]) + ε / classes · Σc w[c] (−log p[c]),  weight = w[y]
 // as PyTorch's CrossEntropyLoss defines label smoothing ε. A negative label is ignored: no loss, no
 // weight, no gradient. `gradient`, unless null, gets d(loss) / d(logits); it may be the logits' own
 // memory. Nothing where a label is not below `classes`: then the gradient is not complete.
 std::optional<LossSums> SoftmaxCrossEntropy(const float* logits, const int32_t* labels,
-                                            int64_t rows, int64_t classes, float smoothing,
-                                            std::span<const float> class_weights, float* gradient);
-
-// Rows of probabilities from rows of logits; may be the same memory.
-void Softmax(const float* logits, int64_t rows, int64_t classes, float* probabilities);
+                                            int64_t classes, float smoothing,
+                                            std::span<const float> class_weights, float* gradient,
+                                            int64_t begin, int64_t end);
 
 }  // namespace hone::engine::kernels

@@ -1,9 +1,9 @@
-#include "engine/kernels/rows.h"
+#include "engine/kernels/layer_norm.h"
 
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "engine/kernels/rows.cc"
+#define HWY_TARGET_INCLUDE "engine/kernels/layer_norm.cc"
 // foreach_target.h includes this file again, so it comes before the -inl files.
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -22,12 +22,14 @@ using V = hn::Vec<F>;
 HWY_INLINE float SumOf(V v) { return hn::GetLane(hn::SumOfLanes(F(), v)); }
 
 template <typename T>
-void LayerNormRows(const T* x, const float* scale, const float* shift, int64_t rows, int64_t n,
-                   float epsilon, T* y, float* mean, float* rstd) {
+void LayerNormRows(const T* x, const float* scale, const float* shift, int64_t n, float epsilon,
+                   T* y, float* mean, float* rstd, int64_t begin, int64_t end) {
   const F f;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(f));
   const float share = 1 / static_cast<float>(n);
-  for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
+  x += begin * n;
+  y += begin * n;
+  for (int64_t r = begin; r < end; ++r, x += n, y += n) {
     V sum = hn::Zero(f);
     for (int64_t i = 0; i < n; i += lanes) {
       sum = hn::Add(sum, LoadSome(x + i, n - i, lanes));
@@ -57,14 +59,15 @@ void LayerNormRows(const T* x, const float* scale, const float* shift, int64_t r
 }
 
 template <typename T>
-void LayerNormGradientRows(const LayerNormGradientArrays& a, int64_t rows, int64_t n) {
+void LayerNormGradientRows(const LayerNormGradientArrays& a, int64_t n, int64_t begin,
+                           int64_t end) {
   const F f;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(f));
   const float share = 1 / static_cast<float>(n);
-  const T* x = static_cast<const T*>(a.x);
-  const T* dy = static_cast<const T*>(a.dy);
-  T* dx = static_cast<T*>(a.dx);
-  for (int64_t r = 0; r < rows; ++r, x += n, dy += n, dx += n) {
+  const T* x = static_cast<const T*>(a.x) + begin * n;
+  const T* dy = static_cast<const T*>(a.dy) + begin * n;
+  T* dx = static_cast<T*>(a.dx) + begin * n;
+  for (int64_t r = begin; r < end; ++r, x += n, dy += n, dx += n) {
     const V m = hn::Set(f, a.mean[r]), s = hn::Set(f, a.rstd[r]);
     V sum = hn::Zero(f), product = hn::Zero(f);
     // Behind the row's end dy is 0, so nothing is added there.
@@ -90,31 +93,18 @@ void LayerNormGradientRows(const LayerNormGradientArrays& a, int64_t rows, int64
   }
 }
 
-void LayerNormT(DType dtype, const void* x, const float* scale, const float* shift, int64_t rows,
-                int64_t n, float epsilon, void* y, float* mean, float* rstd) {
+void LayerNormT(DType dtype, const void* x, const float* scale, const float* shift, int64_t n,
+                float epsilon, void* y, float* mean, float* rstd, int64_t begin, int64_t end) {
   Dispatch(dtype, [&](auto tag) {
     using T = decltype(tag);
-    LayerNormRows(static_cast<const T*>(x), scale, shift, rows, n, epsilon, static_cast<T*>(y),
-                  mean, rstd);
+    LayerNormRows(static_cast<const T*>(x), scale, shift, n, epsilon, static_cast<T*>(y), mean,
+                  rstd, begin, end);
   });
 }
 
-void LayerNormGradientT(DType dtype, const LayerNormGradientArrays& arrays, int64_t rows,
-                        int64_t n) {
-  Dispatch(dtype, [&](auto tag) { LayerNormGradientRows<decltype(tag)>(arrays, rows, n); });
-}
-
-void SoftmaxGradientT(const float* y, const float* dy, int64_t rows, int64_t n, float* dx) {
-  const F f;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(f));
-  for (int64_t r = 0; r < rows; ++r, y += n, dy += n, dx += n) {
-    V product = hn::Zero(f);
-    for (int64_t i = 0; i < n; i += lanes) {
-      product = hn::MulAdd(LoadSome(y + i, n - i, lanes), LoadSome(dy + i, n - i, lanes), product);
-    }
-    const V total = hn::Set(f, SumOf(product));
-    Map2(n, dy, y, dx, [&](V d, V p) { return hn::Mul(p, hn::Sub(d, total)); });
-  }
+void LayerNormGradientT(DType dtype, const LayerNormGradientArrays& arrays, int64_t n,
+                        int64_t begin, int64_t end) {
+  Dispatch(dtype, [&](auto tag) { LayerNormGradientRows<decltype(tag)>(arrays, n, begin, end); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -125,20 +115,15 @@ HWY_AFTER_NAMESPACE();
 namespace hone::engine::kernels {
 HWY_EXPORT(LayerNormT);
 HWY_EXPORT(LayerNormGradientT);
-HWY_EXPORT(SoftmaxGradientT);
 
-void LayerNorm(DType dtype, const void* x, const float* scale, const float* shift, int64_t rows,
-               int64_t n, float epsilon, void* y, float* mean, float* rstd) {
-  HWY_DYNAMIC_DISPATCH(LayerNormT)(dtype, x, scale, shift, rows, n, epsilon, y, mean, rstd);
+void LayerNorm(DType dtype, const void* x, const float* scale, const float* shift, int64_t n,
+               float epsilon, void* y, float* mean, float* rstd, int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(LayerNormT)(dtype, x, scale, shift, n, epsilon, y, mean, rstd, begin, end);
 }
 
-void LayerNormGradient(DType dtype, const LayerNormGradientArrays& arrays, int64_t rows,
-                       int64_t n) {
-  HWY_DYNAMIC_DISPATCH(LayerNormGradientT)(dtype, arrays, rows, n);
-}
-
-void SoftmaxGradient(const float* y, const float* dy, int64_t rows, int64_t n, float* dx) {
-  HWY_DYNAMIC_DISPATCH(SoftmaxGradientT)(y, dy, rows, n, dx);
+void LayerNormGradient(DType dtype, const LayerNormGradientArrays& arrays, int64_t n, int64_t begin,
+                       int64_t end) {
+  HWY_DYNAMIC_DISPATCH(LayerNormGradientT)(dtype, arrays, n, begin, end);
 }
 
 }  // namespace hone::engine::kernels

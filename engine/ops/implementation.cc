@@ -1,0 +1,30 @@
+#include "engine/ops/implementation.h"
+
+namespace hone::engine {
+
+Implementation ConvWeightGradientBy(InstructionSet set, DType compute, int64_t in_channels,
+                                    int64_t out_channels, int64_t groups) {
+  if (groups != 1 || in_channels % 16 != 0 || out_channels % 16 != 0) {
+    return Implementation::kOneDnn;
+  }
+  // Ours multiplies bfloat16 with AVX512-BF16's dot products, which AMX's tiles leave far behind.
+  const bool ours =
+      compute == DType::kBf16 ? set == InstructionSet::kAvx512Bf16 : set >= InstructionSet::kAvx512;
+  return ours ? Implementation::kOurs : Implementation::kOneDnn;
+}
+
+DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels) {
+  // A grey plane has no channels to fill a tile with.
+  return set >= InstructionSet::kAmx && in_channels == 1 ? DType::kF32 : compute;
+}
+
+Implementation PoolBy(DType dtype, int64_t lanes, int64_t window, bool side_by_side,
+                      bool onednn_has_code) {
+  const bool able = (dtype == DType::kF32 || dtype == DType::kBf16) && lanes >= 8 &&
+                    lanes % 8 == 0 && window <= 256;
+  // Ours has loops for windows of 2 x 2 and 3 x 3 side by side; over others it gathers.
+  const bool faster = side_by_side && (window == 4 || window == 9);
+  return able && (faster || !onednn_has_code) ? Implementation::kOurs : Implementation::kOneDnn;
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "engine/base/cpu.h"
+#include "engine/tensor/tensor.h"
+
+// Who computes an op: a rule on instruction set, element type and shape, never a clock, so that the
+// same job on the same kind of processor runs the same code. kernels/README.md has the table and
+// the measurements behind it; each function here is one of its rows.
+namespace hone::engine {
+
+enum class Implementation { kOneDnn, kOurs };
+
+// A convolution's gradient of its weights.
+Implementation ConvWeightGradientBy(InstructionSet set, DType compute, int64_t in_channels,
+                                    int64_t out_channels, int64_t groups);
+
+// The element type in which a convolution's products are taken, forward and backward, where the
+// program computes in `compute`: f32, or `compute` itself.
+DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
+
+// Pooling, forward and gradient, of a picture with so many channels side by side in memory and
+// windows of so many elements. `side_by_side`: windows touch, do not overlap and are not padded.
+// `onednn_has_code`: its implementation for this layout is not its reference, which is hundreds of
+// times slower.
+Implementation PoolBy(DType dtype, int64_t lanes, int64_t window, bool side_by_side,
+                      bool onednn_has_code);
+
+}  // namespace hone::engine

@@ -1,0 +1,124 @@
+#include "engine/ops/implementation.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/graph/graph.h"
+#include "engine/ops/conv2d.h"
+#include "engine/ops/pool2d.h"
+#include "engine/plan/program.h"
+#include "tests/support/bound_program.h"
+#include "tests/support/status_matchers.h"
+
+// The rule of kernels/README.md. Its functions are asked about every instruction set on any
+// machine; further ctest entries run this file with HONE_MAX_CPU_ISA, so that programs, too, are
+// planned as on smaller CPUs.
+namespace hone::engine {
+namespace {
+
+using ::hone::engine::testing::AddParameter;
+using ::hone::engine::testing::StoreOf;
+using ::hone::testing::IsOk;
+using enum InstructionSet;
+using enum Implementation;
+
+constexpr InstructionSet kSets[] = {kLeast, kAvx2, kAvx512, kAvx512Bf16, kAmx};
+
+TEST(TheRule, TakesOurConvolutionGradientInF32WhereVectorsHave16Floats) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(ConvWeightGradientBy(set, DType::kF32, 32, 64, 1), set >= kAvx512 ? kOurs : kOneDnn);
+  }
+}
+
+TEST(TheRule, TakesOurConvolutionGradientInBf16UnlessTilesMultiply) {
+  EXPECT_EQ(ConvWeightGradientBy(kAvx512Bf16, DType::kBf16, 32, 64, 1), kOurs);
+  EXPECT_EQ(ConvWeightGradientBy(kAmx, DType::kBf16, 32, 64, 1), kOneDnn);
+}
+
+TEST(TheRule, LeavesConvolutionsOfGroupsAndOddChannelsToOneDnn) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(ConvWeightGradientBy(set, DType::kF32, 32, 64, 2), kOneDnn);
+    EXPECT_EQ(ConvWeightGradientBy(set, DType::kF32, 1, 64, 1), kOneDnn);
+    EXPECT_EQ(ConvWeightGradientBy(set, DType::kF32, 32, 17, 1), kOneDnn);
+  }
+}
+
+TEST(TheRule, MultipliesOneGreyPlaneInF32WhereTilesWouldStandEmpty) {
+  EXPECT_EQ(ConvProductType(kAmx, DType::kBf16, 1), DType::kF32);
+  EXPECT_EQ(ConvProductType(kAmx, DType::kBf16, 3), DType::kBf16);
+  EXPECT_EQ(ConvProductType(kAvx512Bf16, DType::kBf16, 1), DType::kBf16);
+  EXPECT_EQ(ConvProductType(kAmx, DType::kF32, 3), DType::kF32);
+}
+
+TEST(TheRule, PoolsWhereChannelsLieSideBySideAndSoDoWindows) {
+  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+    for (const int64_t lanes : {8, 16, 32, 64}) {
+      EXPECT_EQ(PoolBy(dtype, lanes, 4, true, true), kOurs) << lanes;
+      EXPECT_EQ(PoolBy(dtype, lanes, 9, true, true), kOurs) << lanes;
+      EXPECT_EQ(PoolBy(dtype, lanes, 9, false, true), kOneDnn) << lanes;
+    }
+    for (const int64_t lanes : {0, 1, 3, 17}) {
+      EXPECT_EQ(PoolBy(dtype, lanes, 4, true, true), kOneDnn) << lanes;
+    }
+  }
+}
+
+TEST(TheRule, PoolsWhateverItCanWhereOneDnnHasItsReferenceAlone) {
+  EXPECT_EQ(PoolBy(DType::kBf16, 32, 9, false, false), kOurs);
+  EXPECT_EQ(PoolBy(DType::kF32, 16, 256, true, false), kOurs);
+  EXPECT_EQ(PoolBy(DType::kF32, 16, 257, true, false), kOneDnn);
+  EXPECT_EQ(PoolBy(DType::kF32, 17, 4, true, false), kOneDnn);
+  EXPECT_EQ(PoolBy(DType::kU8, 16, 4, true, false), kOneDnn);
+}
+
+TEST(LimitedInstructionSet, IsTheSmallerOfTheProcessorsAndTheNamedOne) {
+  EXPECT_EQ(LimitedInstructionSet(kAmx, nullptr), kAmx);
+  EXPECT_EQ(LimitedInstructionSet(kAmx, ""), kAmx);
+  EXPECT_EQ(LimitedInstructionSet(kAmx, "AVX512_BF16"), kAvx512Bf16);
+  EXPECT_EQ(LimitedInstructionSet(kAmx, "avx512"), kAvx512);
+  EXPECT_EQ(LimitedInstructionSet(kAvx2, "AMX"), kAvx2);
+  EXPECT_EQ(LimitedInstructionSet(kAmx, "SSE2"), kLeast);
+}
+
+// What the steps of `op` run on, in a program of a convolution of 32 channels and a pool with their
+// gradients.
+std::string PlannedOn(absl::string_view op, DType compute) {
+  Graph graph;
+  const Value x = graph.Input("x", {{4, 32, 8, 8}, DType::kF32});
+  const Value w = AddParameter(graph, "w", {64, 32, 3, 3});
+  const Value y = MaxPool2d(graph, Conv2d(graph, x, w, {}, {}), {});
+  const Value dy = graph.Input("dy", {graph.shape(y), DType::kF32});
+  const Value dw = Differentiate(graph, {{y, dy}}, {w})[0];
+  ParameterStore store = *StoreOf(graph);
+  const auto program = Program::Compile({.graph = &graph, .fetch = {y, dw}, .gradients = {}}, store,
+                                        {.threads = 1, .compute = compute});
+  EXPECT_THAT(program, IsOk());
+  std::string found;
+  for (const Program::Step& step : program->steps()) {
+    found += step.op == op ? step.implementation : "";
+  }
+  return found;
+}
+
+std::vector<DType> ComputeTypes() {
+  return HasBf16() ? std::vector{DType::kF32, DType::kBf16} : std::vector{DType::kF32};
+}
+
+TEST(APlan, FollowsTheRuleOfConvolutionGradients) {
+  for (const DType compute : ComputeTypes()) {
+    const bool ours = ConvWeightGradientBy(CpuInstructionSet(), compute, 32, 64, 1) == kOurs;
+    EXPECT_EQ(PlannedOn("conv2d_weight_gradient", compute) == "blocked", ours) << NameOf(compute);
+  }
+}
+
+TEST(APlan, PoolsWithOurKernelsInBothDirectionsBehindAConvolution) {
+  if (CpuInstructionSet() == kLeast) {
+    GTEST_SKIP() << "oneDNN's convolution lays channels out as it likes";
+  }
+  for (const DType compute : ComputeTypes()) {
+    EXPECT_EQ(PlannedOn("max_pool2d", compute), "planes") << NameOf(compute);
+    EXPECT_EQ(PlannedOn("max_pool2d_gradient", compute), "planes") << NameOf(compute);
+  }
+}
+
+}  // namespace
+}  // namespace hone::engine
