@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "server/artifacts/entries.h"
 #include "server/jobs/job.h"
 
 namespace hone::server::artifacts {
@@ -64,12 +65,16 @@ int64_t BytesUnder(const std::string& folder) {
   return bytes;
 }
 
-// The highest attempt that has a folder; 0: none.
-int LatestAttempt(const std::string& run) {
+// The highest attempt that has a folder; 0: none. An error where that cannot be told: whoever takes
+// it for none hides what the attempts wrote.
+absl::StatusOr<int> LatestAttempt(const std::string& run) {
+  const absl::StatusOr<std::vector<std::string>> names = EntriesOf(run);
+  if (absl::IsNotFound(names.status())) {
+    return 0;
+  }
+  HONE_RETURN_IF_ERROR(names.status());
   int latest = 0;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : *names) {
     absl::string_view number = name;
     int attempt = 0;
     if (absl::ConsumePrefix(&number, kAttemptPrefix) && absl::SimpleAtoi(number, &attempt)) {
@@ -79,15 +84,20 @@ int LatestAttempt(const std::string& run) {
   return latest;
 }
 
-std::string CheckpointsPath(const std::string& run) {
-  return absl::StrCat(run, "/", kAttemptPrefix, LatestAttempt(run), "/checkpoints");
-}
+// A run's checkpoints.
+struct Checkpoints {
+  std::string folder;
+  std::vector<std::string> names = {};  // sorted; those that begin with '.' were never whole
+};
 
-// The folder of a run's checkpoints; "": it has none.
-std::string CheckpointsOf(const std::string& run) {
-  const std::string path = CheckpointsPath(run);
-  std::error_code error;
-  return fs::is_directory(path, error) && !fs::is_empty(path, error) ? path : "";
+absl::StatusOr<Checkpoints> CheckpointsOf(const std::string& run) {
+  HONE_ASSIGN_OR_RETURN(const int latest, LatestAttempt(run));
+  Checkpoints checkpoints{.folder = absl::StrCat(run, "/", kAttemptPrefix, latest, "/checkpoints")};
+  absl::StatusOr<std::vector<std::string>> names = EntriesOf(checkpoints.folder);
+  if (!absl::IsNotFound(names.status())) {
+    HONE_ASSIGN_OR_RETURN(checkpoints.names, std::move(names));
+  }
+  return checkpoints;
 }
 
 absl::Status SyncFile(const std::string& path) {
@@ -180,7 +190,7 @@ absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
   const std::string wanted = absl::StrCat(run, "/", kAttemptPrefix, attempt);
   HONE_RETURN_IF_ERROR(MakeDirectory(run));
-  const int latest = LatestAttempt(run);
+  HONE_ASSIGN_OR_RETURN(const int latest, LatestAttempt(run));
   if (latest > 0 && latest != attempt) {
     HONE_RETURN_IF_ERROR(Rename(absl::StrCat(run, "/", kAttemptPrefix, latest), wanted));
   }
@@ -192,9 +202,11 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
                                                const std::string& to_job) const {
   const std::string from = absl::StrCat(root_, "/runs/", from_job);
   const std::string to = absl::StrCat(root_, "/runs/", to_job);
-  const std::string checkpoints = CheckpointsOf(from);
   std::error_code error;
-  if (fs::exists(to, error) || checkpoints.empty()) {
+  const bool has_folder = fs::exists(to, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, to));
+  HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(from));
+  if (has_folder || checkpoints.names.empty()) {
     return absl::OkStatus();
   }
   // Whole or not at all; the worker verifies each file's SHA-256.
@@ -202,7 +214,7 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
   const std::string attempt = absl::StrCat(copy, "/", kAttemptPrefix, 1);
   absl::Status status = MakeDirectory(attempt);
   if (status.ok()) {
-    status = LinkTree(checkpoints, attempt + "/checkpoints");
+    status = LinkTree(checkpoints.folder, attempt + "/checkpoints");
   }
   if (status.ok()) {
     status = SyncDirectory(attempt);
@@ -224,42 +236,40 @@ void DataDirectory::RemoveModel(const std::string& model_id) const {
   }
 }
 
-std::vector<std::string> DataDirectory::RunsWithCheckpoints() const {
-  std::vector<std::string> ids;
-  std::error_code error;
-  fs::directory_iterator it(root_ + "/runs", error);
-  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
-    if (!CheckpointsOf(it->path().string()).empty()) {
-      ids.push_back(it->path().filename().string());
-    }
-  }
-  return ids;
+absl::StatusOr<std::vector<std::string>> DataDirectory::Runs() const {
+  return EntriesOf(root_ + "/runs");
 }
 
-void DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
+absl::StatusOr<bool> DataDirectory::HasCheckpoints(const std::string& job_id) const {
+  HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints,
+                        CheckpointsOf(absl::StrCat(root_, "/runs/", job_id)));
+  return !checkpoints.names.empty();
+}
+
+absl::Status DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
-  std::vector<std::string> folders;
-  bool any = false;
-  std::error_code error;
-  fs::directory_iterator it(CheckpointsPath(run), error);
-  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
-    // What a killed worker left half written was no checkpoint.
-    any = any || !absl::StartsWith(it->path().filename().string(), ".");
-    folders.push_back(it->path().string());
-  }
+  HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(run));
+  // What a killed worker left half written was no checkpoint.
+  const bool any =
+      std::any_of(checkpoints.names.begin(), checkpoints.names.end(),
+                  [](const std::string& name) { return !absl::StartsWith(name, "."); });
   // The mark comes first: a server that is killed in between has told nothing that is not so.
   if (any) {
-    WriteFileAtomically(absl::StrCat(run, "/", kRemovedMark), "").IgnoreError();
+    HONE_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run, "/", kRemovedMark), ""));
   }
-  for (const std::string& folder : folders) {
-    Remove(folder);
+  for (const std::string& name : checkpoints.names) {
+    Remove(absl::StrCat(checkpoints.folder, "/", name));
   }
+  return absl::OkStatus();
 }
 
-bool DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
+absl::StatusOr<bool> DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
   std::error_code error;
-  return fs::exists(absl::StrCat(run, "/", kRemovedMark), error) && CheckpointsOf(run).empty();
+  const bool marked = fs::exists(absl::StrCat(run, "/", kRemovedMark), error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, run));
+  HONE_ASSIGN_OR_RETURN(const bool there, HasCheckpoints(job_id));
+  return marked && !there;
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

@@ -21,7 +21,8 @@ namespace hone::server::artifacts {
 //   cache/                 downloaded data sets
 //   datasets/, uploads/    data sets that were uploaded, and parts of them: datasets/blobs.h
 //   tmp/                   requests of plans and predictions; emptied at start
-// Names come from ids that the server made, never from a user. Any thread.
+// Names come from ids that the server made, never from a user. Errors are those of
+// engine/base/files.h: a folder that cannot be read is one, never an empty folder. Any thread.
 class DataDirectory {
  public:
   // Makes what is missing. FAILED_PRECONDITION: another server uses it.
@@ -50,11 +51,12 @@ class DataDirectory {
   // A model's folder, out of sight at once.
   void RemoveModel(const std::string& model_id) const;
 
-  // The ids of the jobs that have checkpoints.
-  std::vector<std::string> RunsWithCheckpoints() const;
-  // What else a job's attempts wrote stays, and the empty folder, which says that there were some.
-  void RemoveCheckpoints(const std::string& job_id) const;
-  bool CheckpointsWereRemoved(const std::string& job_id) const;
+  // The ids of the jobs that have a folder.
+  absl::StatusOr<std::vector<std::string>> Runs() const;
+  absl::StatusOr<bool> HasCheckpoints(const std::string& job_id) const;
+  // What else a job's attempts wrote stays, and a mark, which says that there were some.
+  absl::Status RemoveCheckpoints(const std::string& job_id) const;
+  absl::StatusOr<bool> CheckpointsWereRemoved(const std::string& job_id) const;
 
   // All folders of a job's attempts.
   void RemoveRun(const std::string& job_id) const;

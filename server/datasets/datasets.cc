@@ -171,12 +171,18 @@ void Datasets::Sweep() {
   });
   const auto bytes = store_.AllBytes();
   const auto uploads = store_.AllUploads();
-  if (dropped.ok() && bytes.ok() && uploads.ok()) {
-    for (const std::string& path : blobs_.Others(*bytes, *uploads)) {
-      ::unlink(path.c_str());
-    }
-  } else {
+  if (!dropped.ok() || !bytes.ok() || !uploads.ok()) {
     log::Warning("data sets that nothing needs stay for now: the store cannot be asked");
+    return;
+  }
+  const auto others = blobs_.Others(*bytes, *uploads);
+  if (!others.ok()) {
+    log::Warning("data sets that nothing needs stay for now",
+                 {{"error", others.status().ToString()}});
+    return;
+  }
+  for (const std::string& path : *others) {
+    ::unlink(path.c_str());
   }
 }
 

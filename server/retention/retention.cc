@@ -102,7 +102,16 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
   if (limits_.checkpoints == absl::InfiniteDuration()) {
     return absl::OkStatus();
   }
-  for (const std::string& id : directory_.RunsWithCheckpoints()) {
+  HONE_ASSIGN_OR_RETURN(const Ids runs, directory_.Runs());
+  for (const std::string& id : runs) {
+    const absl::StatusOr<bool> has_checkpoints = directory_.HasCheckpoints(id);
+    if (!has_checkpoints.ok()) {
+      log::Warning("checkpoints cannot be looked at and stay",
+                   {{"job", id}, {"error", has_checkpoints.status().ToString()}});
+    }
+    if (!has_checkpoints.value_or(false)) {
+      continue;
+    }
     const absl::StatusOr<jobs::Job> job = store_.Get(id);
     if (absl::IsNotFound(job.status())) {
       continue;  // `honed doctor` tells of it
@@ -113,7 +122,7 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
     }
     HONE_ASSIGN_OR_RETURN(const bool needed, store_.HasUnfinishedRetry(id));
     if (!needed) {
-      directory_.RemoveCheckpoints(id);
+      HONE_RETURN_IF_ERROR(directory_.RemoveCheckpoints(id));
     }
   }
   return absl::OkStatus();
