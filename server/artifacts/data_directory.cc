@@ -88,6 +88,11 @@ absl::StatusOr<int> LatestAttempt(const std::string& run) {
 struct Checkpoints {
   std::string folder;
   std::vector<std::string> names = {};  // sorted; those that begin with '.' were never whole
+
+  bool AnyWhole() const {
+    return std::any_of(names.begin(), names.end(),
+                       [](const std::string& name) { return !absl::StartsWith(name, "."); });
+  }
 };
 
 absl::StatusOr<Checkpoints> CheckpointsOf(const std::string& run) {
@@ -240,21 +245,19 @@ absl::StatusOr<std::vector<std::string>> DataDirectory::Runs() const {
   return EntriesOf(root_ + "/runs");
 }
 
-absl::StatusOr<bool> DataDirectory::HasCheckpoints(const std::string& job_id) const {
+absl::StatusOr<CheckpointFiles> DataDirectory::FindCheckpoints(const std::string& job_id) const {
   HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints,
                         CheckpointsOf(absl::StrCat(root_, "/runs/", job_id)));
-  return !checkpoints.names.empty();
+  return checkpoints.names.empty() ? CheckpointFiles::kNone
+         : checkpoints.AnyWhole()  ? CheckpointFiles::kWhole
+                                   : CheckpointFiles::kUnfinished;
 }
 
 absl::Status DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
   HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(run));
-  // What a killed worker left half written was no checkpoint.
-  const bool any =
-      std::any_of(checkpoints.names.begin(), checkpoints.names.end(),
-                  [](const std::string& name) { return !absl::StartsWith(name, "."); });
   // The mark comes first: a server that is killed in between has told nothing that is not so.
-  if (any) {
+  if (checkpoints.AnyWhole()) {
     HONE_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run, "/", kRemovedMark), ""));
   }
   for (const std::string& name : checkpoints.names) {
@@ -268,8 +271,8 @@ absl::StatusOr<bool> DataDirectory::CheckpointsWereRemoved(const std::string& jo
   std::error_code error;
   const bool marked = fs::exists(absl::StrCat(run, "/", kRemovedMark), error);
   HONE_RETURN_IF_ERROR(ToStatus(error, run));
-  HONE_ASSIGN_OR_RETURN(const bool there, HasCheckpoints(job_id));
-  return marked && !there;
+  HONE_ASSIGN_OR_RETURN(const CheckpointFiles files, FindCheckpoints(job_id));
+  return marked && files == CheckpointFiles::kNone;
 }
 
 void DataDirectory::RemoveRun(const std::string& job_id) const {

@@ -13,6 +13,10 @@
 
 namespace hone::server::artifacts {
 
+// What the folder of a job's checkpoints holds. kUnfinished: only what a killed worker left half
+// written.
+enum class CheckpointFiles { kNone, kUnfinished, kWhole };
+
 // The server's folder, locked for as long as this lives:
 //   store.db               jobs, events, models
 //   runs/<job>/attempt-N/  what attempt N writes: request, checkpoints, model, worker.log
@@ -53,7 +57,7 @@ class DataDirectory {
 
   // The ids of the jobs that have a folder.
   absl::StatusOr<std::vector<std::string>> Runs() const;
-  absl::StatusOr<bool> HasCheckpoints(const std::string& job_id) const;
+  absl::StatusOr<CheckpointFiles> FindCheckpoints(const std::string& job_id) const;
   // What else a job's attempts wrote stays, and a mark, which says that there were some.
   absl::Status RemoveCheckpoints(const std::string& job_id) const;
   absl::StatusOr<bool> CheckpointsWereRemoved(const std::string& job_id) const;

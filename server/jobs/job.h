@@ -37,7 +37,9 @@ struct Job {
   std::string model_id;
   std::string retry_of;  // id of the job whose checkpoints it begins with; "": none
   int64_t last_sequence = 0;
-  std::string request;         // as in store::NewJob
+  std::string request;          // as in store::NewJob
+  int64_t checkpoint_step = 0;  // of the newest checkpoint that it told of, or begins with; 0: none
+  bool checkpoints_removed = false;  // they go, or are gone
   std::string dataset_sha256;  // of the uploaded data set that it learns from; "": the catalogue's
 };
 

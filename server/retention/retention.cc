@@ -17,6 +17,7 @@ constexpr std::chrono::minutes kEvery(1);
 constexpr int kAtOnce = 100;
 constexpr int kEventsAtOnce = 2000;
 
+using artifacts::CheckpointFiles;
 using Ids = std::vector<std::string>;
 
 absl::Time Since(absl::Time now, absl::Duration kept) {
@@ -104,12 +105,12 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
   }
   HONE_ASSIGN_OR_RETURN(const Ids runs, directory_.Runs());
   for (const std::string& id : runs) {
-    const absl::StatusOr<bool> has_checkpoints = directory_.HasCheckpoints(id);
-    if (!has_checkpoints.ok()) {
+    const absl::StatusOr<CheckpointFiles> files = directory_.FindCheckpoints(id);
+    if (!files.ok()) {
       log::Warning("checkpoints cannot be looked at and stay",
-                   {{"job", id}, {"error", has_checkpoints.status().ToString()}});
+                   {{"job", id}, {"error", files.status().ToString()}});
     }
-    if (!has_checkpoints.value_or(false)) {
+    if (!files.ok() || *files == CheckpointFiles::kNone) {
       continue;
     }
     const absl::StatusOr<jobs::Job> job = store_.Get(id);
@@ -120,12 +121,23 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
     if (!jobs::IsEnd(job->state) || job->end_time > now - limits_.checkpoints) {
       continue;
     }
-    HONE_ASSIGN_OR_RETURN(const bool needed, store_.HasUnfinishedRetry(id));
-    if (!needed) {
-      HONE_RETURN_IF_ERROR(directory_.RemoveCheckpoints(id));
-    }
+    HONE_RETURN_IF_ERROR(RemoveCheckpoints(id, *files));
   }
   return absl::OkStatus();
+}
+
+// The store knows of it before the files go: a retry was there before, and keeps them, or it is
+// refused.
+absl::Status Retention::RemoveCheckpoints(const std::string& job_id, CheckpointFiles files) {
+  if (files == CheckpointFiles::kWhole) {
+    const absl::Status forgotten =
+        writer_.RunStatus([&](store::JobStore& store) { return store.ForgetCheckpoints(job_id); });
+    if (absl::IsFailedPrecondition(forgotten) || absl::IsNotFound(forgotten)) {
+      return absl::OkStatus();
+    }
+    HONE_RETURN_IF_ERROR(forgotten);
+  }
+  return directory_.RemoveCheckpoints(job_id);
 }
 
 absl::Status Retention::SweepModels(absl::Time now) {

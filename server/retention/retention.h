@@ -55,6 +55,7 @@ class Retention {
   absl::Status RemoveGarbage();
   absl::Status SweepJobs(absl::Time now);
   absl::Status SweepCheckpoints(absl::Time now);
+  absl::Status RemoveCheckpoints(const std::string& job_id, artifacts::CheckpointFiles files);
   absl::Status SweepModels(absl::Time now);
   absl::Status SweepDatasets(absl::Time now);
 

@@ -126,7 +126,8 @@ class JobStore {
   virtual absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) = 0;
 
   // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
-  // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more.
+  // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more;
+  // FAILED_PRECONDITION: the job's checkpoints were removed.
   virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
   // The first job of the queue (by priority, then age) whose time has come and that is not held.
   virtual absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) = 0;
@@ -153,6 +154,9 @@ class JobStore {
   virtual absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) = 0;
   // PAUSED → QUEUED; QUEUED stays.
   virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
+  // The checkpoints of a job that has ended are about to be removed: no job begins with them from
+  // now on. FAILED_PRECONDITION also: a job that has not ended goes on from them.
+  virtual absl::Status ForgetCheckpoints(const std::string& id) = 0;
   // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
   // FAILED_PRECONDITION also: a job that has not ended goes on from its checkpoints.
   virtual absl::Status Delete(const std::string& id) = 0;

@@ -26,6 +26,19 @@ void BindOptional(Statement& statement, const std::optional<std::string>& value,
   }
 }
 
+// Of the checkpoint that the run goes on from by now, where the report says.
+std::optional<int64_t> CheckpointStep(const Report& report) {
+  std::optional<int64_t> step;
+  for (const v1::Event& event : report.events) {
+    if (event.has_started()) {
+      step = event.started().resumed_from_step();
+    } else if (event.has_checkpoint()) {
+      step = event.checkpoint().step();
+    }
+  }
+  return step;
+}
+
 // What the user wished of a job that runs decides where it goes when its worker is gone.
 void FollowWish(JobState state, Change& change) {
   if (jobs::HasWorker(state)) {
@@ -48,8 +61,8 @@ absl::Status SqliteStore::PrepareJobs() {
   return Prepare({
       {&insert_,
        "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-       "state, create_time, expected_ms, request, last_sequence) "
-       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, 1)"},
+       "state, create_time, expected_ms, request, checkpoint_step, last_sequence) "
+       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, 1)"},
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
@@ -77,7 +90,8 @@ absl::Status SqliteStore::PrepareJobs() {
        "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
        "last_sequence = last_sequence + 1 WHERE row = ? AND state = ? AND attempt = ?"},
       {&append_,
-       "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ? "
+       "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ?, "
+       "checkpoint_step = coalesce(?, checkpoint_step) "
        "WHERE row = ? AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?"},
       {&event_, "INSERT INTO event VALUES (?, ?, ?)"},
       {&model_,
@@ -159,22 +173,29 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
              now);
 }
 
-// What a new job begins with must be there, and stays while the job needs it: see Delete and
-// DeleteModel.
-absl::Status SqliteStore::CheckOrigins(const NewJob& job) {
+// That it stays: see ForgetCheckpoints, Delete and DeleteModel.
+absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
+  int64_t step = 0;
   if (!job.retry_of.empty()) {
-    HONE_RETURN_IF_ERROR(Load(job.retry_of).status());
+    HONE_ASSIGN_OR_RETURN(const JobRow old, Load(job.retry_of));
+    if (old.job.checkpoints_removed) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the checkpoints of jobs/", job.retry_of,
+                       ", with which it would begin, were removed; `from_start` begins anew"));
+    }
+    step = old.job.checkpoint_step;
   }
   const std::string& model = job.spec.model().pretrained().model();
   if (model.empty()) {
-    return absl::OkStatus();
+    return step;
   }
   HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
   HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
   has_model_.Reset();
-  return found ? absl::OkStatus()
-               : absl::NotFoundError(
-                     absl::StrCat("model.pretrained.model: there is no model ", model));
+  if (!found) {
+    return absl::NotFoundError(absl::StrCat("model.pretrained.model: there is no model ", model));
+  }
+  return step;
 }
 
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
@@ -186,7 +207,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
       return std::move(known->job);
     }
   }
-  HONE_RETURN_IF_ERROR(CheckOrigins(job));
+  HONE_ASSIGN_OR_RETURN(const int64_t checkpoint_step, CheckOrigins(job));
   const absl::Status inserted = Atomically([&]() -> absl::Status {
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
@@ -200,7 +221,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
         .Int(ToNanos(now));
     job.plan.has_seconds() ? insert_.Int(static_cast<int64_t>(1e3 * job.plan.seconds()))
                            : insert_.Null();
-    HONE_RETURN_IF_ERROR(insert_.Text(job.request).Run());
+    HONE_RETURN_IF_ERROR(insert_.Text(job.request).Int(checkpoint_step).Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
     for (const auto& [key, value] : job.spec.labels()) {
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
@@ -277,13 +298,13 @@ absl::Status SqliteStore::Append(const std::string& id, int attempt, const Repor
                                  absl::Time now) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    HONE_RETURN_IF_ERROR(append_.Reset()
-                             .Int(static_cast<int64_t>(report.events.size()))
-                             .Blob(Serialize(report.progress))
-                             .Blob(Serialize(report.latest))
-                             .Int(row.row)
-                             .Int(attempt)
-                             .Run());
+    append_.Reset()
+        .Int(static_cast<int64_t>(report.events.size()))
+        .Blob(Serialize(report.progress))
+        .Blob(Serialize(report.latest));
+    const std::optional<int64_t> step = CheckpointStep(report);
+    step.has_value() ? append_.Int(*step) : append_.Null();
+    HONE_RETURN_IF_ERROR(append_.Int(row.row).Int(attempt).Run());
     if (sqlite3_changes(connection_.get()) != 1) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
                                              ": it is ", jobs::StateName(row.job.state),

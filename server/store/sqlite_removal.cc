@@ -36,6 +36,29 @@ void ModelScore(sqlite3_context* context, int, sqlite3_value** arguments) {
 
 }  // namespace
 
+absl::Status SqliteStore::CheckNobodyGoesOnFrom(const std::string& job_id) {
+  HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(job_id).Step());
+  const std::string by =
+      needed ? absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1))
+             : "";
+  retry_.Reset();
+  return needed ? absl::FailedPreconditionError(absl::StrCat("jobs/", job_id, " is needed by ", by,
+                                                             " and goes on from its checkpoints"))
+                : absl::OkStatus();
+}
+
+absl::Status SqliteStore::ForgetCheckpoints(const std::string& id) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    if (!jobs::IsEnd(row.job.state)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "jobs/", id, " is ", jobs::StateName(row.job.state), " and needs its checkpoints"));
+    }
+    HONE_RETURN_IF_ERROR(CheckNobodyGoesOnFrom(id));
+    return forget_checkpoints_.Reset().Int(row.row).Run();
+  });
+}
+
 absl::Status SqliteStore::Delete(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
@@ -44,14 +67,7 @@ absl::Status SqliteStore::Delete(const std::string& id) {
       return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
                                                         " and may still run; cancel it first"));
     }
-    HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(id).Step());
-    if (needed) {
-      const std::string by =
-          absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1));
-      retry_.Reset();
-      return absl::FailedPreconditionError(
-          absl::StrCat("jobs/", id, " is needed by ", by, " and goes on from its checkpoints"));
-    }
+    HONE_RETURN_IF_ERROR(CheckNobodyGoesOnFrom(id));
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
     return to_garbage_.Reset().Int(row.row).Run();
@@ -68,6 +84,7 @@ absl::Status SqliteStore::PrepareRemoval() {
   return Prepare({
       {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
                              kUnneeded, "ORDER BY end_time LIMIT ?")},
+      {&forget_checkpoints_, "UPDATE job SET checkpoints_removed = 1 WHERE row = ?"},
       {&delete_, "DELETE FROM job WHERE row = ? AND state = ?"},
       {&delete_labels_, "DELETE FROM job_label WHERE job_row = ?"},
       {&to_garbage_, "INSERT INTO garbage VALUES (?)"},

@@ -64,6 +64,8 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.last_sequence = integer();
   job.request = std::string(bytes());
   job.dataset_sha256 = std::string(bytes());
+  job.checkpoint_step = integer();
+  job.checkpoints_removed = integer() != 0;
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

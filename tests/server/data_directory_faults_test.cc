@@ -79,7 +79,7 @@ TEST_F(UnreadableFolderTest, ARetryDoesNotBeginWithoutTheCheckpointsOfItsJob) {
 }
 
 TEST_F(UnreadableFolderTest, ItIsNotSaidThatAJobHasNoCheckpoints) {
-  EXPECT_FALSE(WithoutDescriptors([&] { return directory_->HasCheckpoints("job"); }).ok());
+  EXPECT_FALSE(WithoutDescriptors([&] { return directory_->FindCheckpoints("job"); }).ok());
   EXPECT_FALSE(WithoutDescriptors([&] { return directory_->CheckpointsWereRemoved("job"); }).ok());
 }
 

@@ -48,8 +48,8 @@ TEST_F(DataDirectoryTest, ARetryKeepsItsCheckpointsWhenThoseOfTheOldJobGo) {
   Checkpoint(*directory, "old");
   ASSERT_THAT(directory->InheritCheckpoints("old", "new"), ::hone::testing::IsOk());
   ASSERT_THAT(directory->RemoveCheckpoints("old"), ::hone::testing::IsOk());
-  EXPECT_FALSE(*directory->HasCheckpoints("old"));
-  EXPECT_TRUE(*directory->HasCheckpoints("new"));
+  EXPECT_EQ(*directory->FindCheckpoints("old"), CheckpointFiles::kNone);
+  EXPECT_EQ(*directory->FindCheckpoints("new"), CheckpointFiles::kWhole);
 }
 
 TEST_F(DataDirectoryTest, ACheckpointThatARetryInheritedCountsOnce) {

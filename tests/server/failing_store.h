@@ -79,6 +79,9 @@ class FailingStore final : public store::JobStore {
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override {
     return store_.Resume(id, now);
   }
+  absl::Status ForgetCheckpoints(const std::string& id) override {
+    return store_.ForgetCheckpoints(id);
+  }
   absl::Status Delete(const std::string& id) override { return store_.Delete(id); }
   absl::StatusOr<std::vector<std::string>> DeleteEnded(const store::KeepJobs& keep,
                                                        int limit) override {

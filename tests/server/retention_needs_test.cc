@@ -14,6 +14,7 @@ namespace hone::server::retention {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
 
 const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
@@ -74,6 +75,18 @@ TEST_F(RetentionNeedsTest, CheckpointsThatAWaitingRetryBeginsWithStay) {
               IsOk());
   Sweep({}, absl::Hours(24 * 8));
   EXPECT_TRUE(std::filesystem::exists(checkpoint));
+}
+
+TEST_F(RetentionNeedsTest, ARetryThatComesAfterTheCheckpointsWereForgottenIsRefused) {
+  const std::string old = Ended(0);
+  const std::string checkpoint = Checkpoints(old);
+  Sweep({}, absl::Hours(24 * 8));
+  // The caller looked at the folder before the round.
+  EXPECT_THAT(
+      writer_->RunStatus([&](store::JobStore& store) {
+        return store.Insert({.id = "retry", .retry_of = old}, kNow).status();
+      }),
+      StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("were removed")));
 }
 
 TEST_F(RetentionNeedsTest, OneRoundForgetsAsManyJobsAsTheStoreIsTooLarge) {

@@ -54,7 +54,9 @@ class RetentionTest : public ::testing::Test {
   }
   std::vector<std::string> WithCheckpoints() {
     std::vector<std::string> ids = *directory_->Runs();
-    std::erase_if(ids, [this](const std::string& id) { return !*directory_->HasCheckpoints(id); });
+    std::erase_if(ids, [this](const std::string& id) {
+      return *directory_->FindCheckpoints(id) == artifacts::CheckpointFiles::kNone;
+    });
     return ids;
   }
   void Sweep(const Limits& limits, absl::Duration later) {
