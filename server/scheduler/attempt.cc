@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_attempt(job.attempt);
   request.set_threads(job.threads);
   request.set_resume(job.attempt > 1 || !job.retry_of.empty());
+  request.set_checkpoint_step(job.checkpoint_step);
   request.set_cache_directory(options.cache_directory);
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);

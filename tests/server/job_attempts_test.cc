@@ -51,6 +51,27 @@ TEST_P(JobAttemptsTest, RetriesAddUpBesideFailuresUntilACheckpointForgivesThem) 
   EXPECT_EQ(store_->Get(id)->retries, 1);
 }
 
+TEST_P(JobAttemptsTest, AJobKnowsTheStepOfItsNewestCheckpointAndItsRetryDoes) {
+  const std::string id = InsertAndClaim();
+  Report report;
+  report.events.emplace_back().mutable_checkpoint()->set_step(7);
+  ASSERT_THAT(store_->Append(id, 1, report, kNow), IsOk());
+  ASSERT_THAT(store_->Append(id, 1, {}, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->checkpoint_step, 7);
+  ASSERT_THAT(store_->Finish(id, 1, {}, kNow), IsOk());
+  EXPECT_EQ(store_->Insert({.id = "retry", .spec = Spec(), .retry_of = id}, kNow)->checkpoint_step,
+            7);
+}
+
+TEST_P(JobAttemptsTest, AnAttemptThatGoesOnFromAnOlderCheckpointSaysSo) {
+  const std::string id = InsertAndClaim();
+  Report report;
+  report.events.emplace_back().mutable_checkpoint()->set_step(7);
+  report.events.emplace_back().mutable_started()->set_resumed_from_step(3);
+  ASSERT_THAT(store_->Append(id, 1, report, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->checkpoint_step, 3);
+}
+
 TEST_P(JobAttemptsTest, EventsAreNumberedWithoutGapsAcrossAttempts) {
   const std::string id = InsertAndClaim();
   Report report;

@@ -161,6 +161,14 @@ int Train(const v1::WorkerRequest& request) {
   if (what == "crash" || (what == "crash once" && request.attempt() == 1)) {
     std::abort();
   }
+  if (what == "checkpoint and crash, then say what it was told") {
+    if (request.attempt() == 1) {
+      SendCheckpoint(7);
+      std::abort();
+    }
+    SendFailure("BAD_DATA", "told of step " + std::to_string(request.checkpoint_step()), 3);
+    return 1;
+  }
   if (what == "killed four times" && request.attempt() <= 4) {
     std::raise(SIGKILL);
   }

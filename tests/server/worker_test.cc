@@ -121,6 +121,15 @@ TEST_F(WorkerTest, SigtermLeavesACheckpointThatTheNextWorkerResumesFrom) {
   EXPECT_EQ(resumed, step);
 }
 
+TEST_F(WorkerTest, ACheckpointThatIsMissingEndsTheRunAsDataLoss) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.set_resume(true);
+  request.set_checkpoint_step(5);
+  const v1::Failure failure = Run(request).back().failure();
+  EXPECT_EQ(failure.end_reason(), "DATA_LOSS");
+  EXPECT_FALSE(failure.infrastructure());
+}
+
 TEST_F(WorkerTest, ACheckpointThatCannotBeWrittenIsSaidToBeTheFailure) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
   std::ofstream(request.run_directory() + "/checkpoints") << "a file, not a folder";
