@@ -20,9 +20,10 @@ struct Job {
   JobState state = JobState::kQueued;
   v1::Job::EndReason end_reason = v1::Job::END_REASON_UNSPECIFIED;
   std::string message;
-  int attempt = 0;   // rises at every claim: results of older attempts are refused
-  int failures = 0;  // charged ones since the newest checkpoint
-  int retries = 0;   // those that cost nothing, since the newest checkpoint
+  int attempt = 0;     // rises at every claim: results of older attempts are refused
+  int failures = 0;    // charged ones since the newest checkpoint
+  int retries = 0;     // those that cost nothing, since the newest checkpoint
+  int recoveries = 0;  // how often a server ended while it ran, since the newest checkpoint
   int threads = 1;
   int queue_position = 0;
   absl::Duration queued_before = absl::ZeroDuration();  // time that those before it in the queue

@@ -80,6 +80,8 @@ class Scheduler {
 
   void Loop();
   int FreeThreads() const;
+  // A job runs that may be what takes the server down, and has not written a checkpoint yet.
+  bool SuspectRuns() const;
   double SecondsLeft() const;
   void StartJobs(absl::Time now);
   // The first job of the queue that can be started now, claimed. Those before it that this server

@@ -1,4 +1,5 @@
 // How the scheduler gets a job from the queue into a worker process.
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -33,8 +34,16 @@ std::string WhyNever(const jobs::Job& job, int threads, int64_t memory_bytes) {
 
 }  // namespace
 
+bool Scheduler::SuspectRuns() const {
+  return std::any_of(running_.begin(), running_.end(), [](const auto& entry) {
+    Attempt& attempt = *entry.second.attempt;
+    return attempt.job().recoveries >= store::kRecoveriesBeforeAlone &&
+           !attempt.report().checkpointed();
+  });
+}
+
 void Scheduler::StartJobs(absl::Time now) {
-  while (!stopping_ && SteadyNow() >= start_again_at_ &&
+  while (!stopping_ && SteadyNow() >= start_again_at_ && !SuspectRuns() &&
          static_cast<int>(running_.size() + unstarted_.size()) < options_.concurrent_jobs) {
     const auto claimed = ClaimNext(now);
     if (!claimed.ok()) {
@@ -65,6 +74,11 @@ absl::StatusOr<std::optional<jobs::Job>> Scheduler::ClaimNext(absl::Time now) {
           }
           const std::string why = WhyNever(*next, options_.threads, options_.memory_bytes_per_job);
           if (why.empty()) {
+            const bool waits =
+                next->recoveries >= store::kRecoveriesBeforeAlone && !running_.empty();
+            if (waits) {
+              return std::nullopt;
+            }
             return store.Claim(free, now);
           }
           HONE_RETURN_IF_ERROR(store.Hold(next->id, why, now));

@@ -60,6 +60,12 @@ struct Requeueing {
   absl::Duration delay = absl::ZeroDuration();  // not claimed before
 };
 
+// A job may be what takes the server down with it. After so many recoveries since its newest
+// checkpoint it is to run alone, so that no other is suspected with it; after so many it ends as
+// POISON.
+inline constexpr int kRecoveriesBeforeAlone = 3;
+inline constexpr int kMaxRecoveries = 20;
+
 // How long a claim holds that nobody renews.
 inline constexpr absl::Duration kLease = absl::Minutes(2);
 
@@ -178,8 +184,8 @@ class JobStore {
   // many.
   virtual absl::StatusOr<int> FailOverdue(absl::Time now) = 0;
   // At start: what this server ran when it ended, and what others claimed and have not renewed for
-  // kLease, goes back into the queue, or to its end when that was asked for; how many jobs. No job
-  // is held any more.
+  // kLease, goes back into the queue, or to its end when that was asked for or it is the last of
+  // kMaxRecoveries; how many jobs. No job is held any more.
   virtual absl::StatusOr<int> Recover(absl::Time now) = 0;
   // Keeps this server's claims for kLease from now.
   virtual absl::Status RenewLeases(absl::Time now) = 0;

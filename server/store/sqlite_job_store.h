@@ -31,6 +31,7 @@ struct Change {
   std::optional<std::string> owner = {};
   std::optional<int> failures = {};
   std::optional<int> retries = {};
+  std::optional<int> recoveries = {};
   std::optional<absl::Time> not_before = {};
   std::optional<absl::Time> lease = {};
   std::optional<absl::Time> start_time = {};

@@ -85,14 +85,16 @@ absl::Status SqliteStore::PrepareJobs() {
       {&change_,
        "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, "
        "message = ?, held = 0, owner = coalesce(?, owner), failures = coalesce(?, failures), "
-       "retries = coalesce(?, retries), not_before = coalesce(?, not_before), "
+       "retries = coalesce(?, retries), recoveries = coalesce(?, recoveries), not_before = "
+       "coalesce(?, not_before), "
        "lease = coalesce(?, lease), start_time = coalesce(?, start_time), "
        "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
        "last_sequence = last_sequence + 1 WHERE row = ? AND state = ? AND attempt = ?"},
       {&append_,
-       "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ?, "
-       "checkpoint_step = coalesce(?, checkpoint_step) "
-       "WHERE row = ? AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?"},
+       "UPDATE job SET last_sequence = last_sequence + ?1, progress = ?2, latest = ?3, "
+       "recoveries = iif(?4 > checkpoint_step, 0, recoveries), "
+       "checkpoint_step = coalesce(?4, checkpoint_step) "
+       "WHERE row = ?5 AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?6"},
       {&event_, "INSERT INTO event VALUES (?, ?, ?)"},
       {&model_,
        "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time) "
@@ -151,6 +153,7 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
   };
   bind_number(change.failures);
   bind_number(change.retries);
+  bind_number(change.recoveries);
   bind_number(change.not_before ? std::optional(ToNanos(*change.not_before)) : std::nullopt);
   bind_number(change.lease ? std::optional(ToNanos(*change.lease)) : std::nullopt);
   bind_number(change.start_time ? std::optional(ToNanos(*change.start_time)) : std::nullopt);
@@ -366,6 +369,7 @@ absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requ
         .owner = "",
         .failures = (forgiven ? 0 : row.job.failures) + (how.charged ? 1 : 0),
         .retries = (forgiven ? 0 : row.job.retries) + (how.retry ? 1 : 0),
+        .recoveries = forgiven ? 0 : row.job.recoveries,
         .not_before = now + how.delay,
     };
     FollowWish(row.job.state, change);
@@ -385,7 +389,14 @@ absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
     Change change{.attempt = row->job.attempt,
                   .to = JobState::kQueued,
                   .message = "the server was started again",
-                  .owner = ""};
+                  .owner = "",
+                  .recoveries = row->job.recoveries + 1};
+    if (*change.recoveries >= kMaxRecoveries) {
+      change.to = JobState::kFailed;
+      change.reason = v1::Job::POISON;
+      change.message = absl::StrCat("the server ended while the job ran, ", kMaxRecoveries,
+                                    " times without a newer checkpoint");
+    }
     FollowWish(row->job.state, change);
     HONE_RETURN_IF_ERROR(Atomically([&] { return Apply(*row, change, now); }));
   }

@@ -66,6 +66,7 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.dataset_sha256 = std::string(bytes());
   job.checkpoint_step = integer();
   job.checkpoints_removed = integer() != 0;
+  job.recoveries = static_cast<int>(integer());
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

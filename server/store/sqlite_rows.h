@@ -14,8 +14,8 @@ namespace hone::server::store {
 inline constexpr char kJobColumns[] =
     "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, retries, "
     "create_time, start_time, end_time, progress, latest, evaluation, model_id, retry_of, "
-    "last_sequence, request, dataset_sha256, checkpoint_step, checkpoints_removed";
-inline constexpr int kJobColumnCount = 24;
+    "last_sequence, request, dataset_sha256, checkpoint_step, checkpoints_removed, recoveries";
+inline constexpr int kJobColumnCount = 25;
 
 // How many jobs are in the queue up to this one; 0 for one that is not, or is held. For a SELECT
 // over `job`; it walks over all that are ahead.

@@ -146,6 +146,38 @@ TEST_F(SchedulerTest, AJobThatNamesNoNumberOfThreadsRunsWithThoseThatThereAre) {
   EXPECT_EQ(store_->Get("large")->threads, 2);
 }
 
+TEST_F(SchedulerTest, AJobThatMayTakeTheServerDownRunsAlone) {
+  const std::string suspect = Insert("wait");
+  for (int i = 0; i < store::kRecoveriesBeforeAlone; ++i) {
+    ASSERT_TRUE(store_->Claim(1, absl::Now())->has_value());
+    ASSERT_EQ(*store_->Recover(absl::Now()), 1);
+  }
+  const std::string other = Insert("wait");
+  Start();
+  Await(suspect, [](const jobs::Job& job) { return job.progress.step() > 5; });
+  EXPECT_EQ(store_->Get(other)->state, JobState::kQueued);
+  Cancel(suspect);
+  AwaitFirstStep(other);
+}
+
+TEST_F(SchedulerTest, AJobThatMayTakeTheServerDownWaitsUntilNothingRuns) {
+  const std::string suspect = Insert("wait");
+  for (int i = 0; i < store::kRecoveriesBeforeAlone; ++i) {
+    ASSERT_TRUE(store_->Claim(1, absl::Now())->has_value());
+    ASSERT_EQ(*store_->Recover(absl::Now()), 1);
+  }
+  store::NewJob urgent{.id = "urgent"};
+  urgent.spec.set_display_name("wait");
+  urgent.spec.mutable_classification();
+  urgent.spec.set_priority(1);
+  ASSERT_THAT(Store(urgent), IsOk());
+  Start();
+  Await("urgent", [](const jobs::Job& job) { return job.progress.step() > 5; });
+  EXPECT_EQ(store_->Get(suspect)->state, JobState::kQueued);
+  Cancel("urgent");
+  AwaitFirstStep(suspect);
+}
+
 TEST_F(SchedulerTest, NoMoreJobsRunThanTheLimitAllows) {
   options_.concurrent_jobs = 1;
   Start();
