@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -25,6 +26,7 @@
 #include "server/retention/retention.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
+#include "server/worker_process/confinement.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -83,19 +85,23 @@ class HonedServer final : public Server {
             .dataset_path =
                 [this](const std::string& job_id) { return datasets_->PathOfJob(job_id); }},
         *writer_, *directory_, registry_);
-    calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+    calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
+                                                      *directory_, registry_);
     retention_ = std::make_unique<retention::Retention>(
         config_.keep,
         retention::Hooks{.model_removed = [this](const std::string& id) { predictors_->Drop(id); },
                          .datasets_removed = [this] { datasets_->Sweep(); }},
         *store_, *writer_, *directory_);
-    inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+    inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
+                                                            *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     histories_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
     predictors_ = std::make_unique<predict::ModelCache>(
-        predict::CacheOptions{.worker = config_.worker,
-                              .max_bytes = config_.predict_cache_bytes,
-                              .idle = config_.predict_idle},
+        predict::CacheOptions{
+            .worker = config_.worker,
+            .max_bytes = config_.predict_cache_bytes,
+            .process_bytes = std::max(config_.MemoryPerJob(), config_.predict_cache_bytes),
+            .idle = config_.predict_idle},
         *directory_, registry_);
     deps_ =
         std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *inspections_,
@@ -107,6 +113,8 @@ class HonedServer final : public Server {
           v1::DatasetService::service_full_name()}) {
       CountCallsOf(service);
     }
+    registry_.Set(Metric::kWorkerConfinement, {"files"}, worker_process::LandlockAbi());
+    registry_.Set(Metric::kWorkerConfinement, {"network"}, worker_process::HasSeccomp() ? 1 : 0);
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_,
                           metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
