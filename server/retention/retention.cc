@@ -6,7 +6,9 @@
 
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 #include "server/log/log.h"
+#include "server/retention/clock.h"
 #include "server/store/dataset_store.h"
 
 namespace hone::server::retention {
@@ -20,8 +22,8 @@ constexpr int kEventsAtOnce = 2000;
 using artifacts::CheckpointFiles;
 using Ids = std::vector<std::string>;
 
-absl::Time Since(absl::Time now, absl::Duration kept) {
-  return kept == absl::InfiniteDuration() ? absl::InfinitePast() : now - kept;
+absl::Time Since(std::optional<absl::Time> now, absl::Duration kept) {
+  return !now.has_value() || kept == absl::InfiniteDuration() ? absl::InfinitePast() : *now - kept;
 }
 
 }  // namespace
@@ -46,16 +48,18 @@ void Retention::Start() {
 }
 
 void Retention::Loop() {
+  ClockTrust clock;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    Sweep(absl::Now());
+    const absl::Time now = absl::Now();
+    Sweep(clock.Trusts(now, SteadyNow()) ? std::optional(now) : std::nullopt);
     lock.lock();
     wake_.wait_for(lock, kEvery, [this] { return stopping_; });
   }
 }
 
-void Retention::Sweep(absl::Time now) {
+void Retention::Sweep(std::optional<absl::Time> now) {
   for (const auto sweep : {&Retention::SweepJobs, &Retention::SweepCheckpoints,
                            &Retention::SweepModels, &Retention::SweepDatasets}) {
     if (const absl::Status status = (this->*sweep)(now); !status.ok()) {
@@ -79,7 +83,7 @@ absl::Status Retention::RemoveGarbage() {
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepJobs(absl::Time now) {
+absl::Status Retention::SweepJobs(std::optional<absl::Time> now) {
   const store::KeepJobs keep{.ended_since = Since(now, limits_.jobs),
                              .at_most = limits_.jobs_at_most,
                              .bytes = limits_.store_bytes};
@@ -99,8 +103,9 @@ absl::Status Retention::SweepJobs(absl::Time now) {
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepCheckpoints(absl::Time now) {
-  if (limits_.checkpoints == absl::InfiniteDuration()) {
+absl::Status Retention::SweepCheckpoints(std::optional<absl::Time> now) {
+  const absl::Time ended_since = Since(now, limits_.checkpoints);
+  if (ended_since == absl::InfinitePast()) {
     return absl::OkStatus();
   }
   HONE_ASSIGN_OR_RETURN(const Ids runs, directory_.Runs());
@@ -118,7 +123,7 @@ absl::Status Retention::SweepCheckpoints(absl::Time now) {
       continue;  // `honed doctor` tells of it
     }
     HONE_RETURN_IF_ERROR(job.status());
-    if (!jobs::IsEnd(job->state) || job->end_time > now - limits_.checkpoints) {
+    if (!jobs::IsEnd(job->state) || job->end_time > ended_since) {
       continue;
     }
     HONE_RETURN_IF_ERROR(RemoveCheckpoints(id, *files));
@@ -140,7 +145,7 @@ absl::Status Retention::RemoveCheckpoints(const std::string& job_id, CheckpointF
   return directory_.RemoveCheckpoints(job_id);
 }
 
-absl::Status Retention::SweepModels(absl::Time now) {
+absl::Status Retention::SweepModels(std::optional<absl::Time> now) {
   const store::KeepModels keep{.made_since = Since(now, limits_.models),
                                .of_a_name = limits_.models_of_a_name,
                                .best = limits_.best_models_of_a_name,
@@ -159,11 +164,10 @@ absl::Status Retention::SweepModels(absl::Time now) {
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepDatasets(absl::Time now) {
-  if (limits_.datasets < absl::InfiniteDuration()) {
-    HONE_RETURN_IF_ERROR(writer_.RunStatus([&](store::JobStore& store) {
-      return store.datasets().DropUnusedSince(now - limits_.datasets);
-    }));
+absl::Status Retention::SweepDatasets(std::optional<absl::Time> now) {
+  if (const absl::Time since = Since(now, limits_.datasets); since != absl::InfinitePast()) {
+    HONE_RETURN_IF_ERROR(writer_.RunStatus(
+        [&](store::JobStore& store) { return store.datasets().DropUnusedSince(since); }));
   }
   hooks_.datasets_removed();
   return absl::OkStatus();

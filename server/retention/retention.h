@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -34,8 +35,8 @@ struct Hooks {
 };
 
 // Removes what the limits do not keep, once a minute on a thread of its own: nobody waits for it.
-// What a job that has not ended needs stays, and pinned models stay. The arguments of the
-// constructor outlive this.
+// By their ages only while the clock is to be believed (clock.h). What a job that has not ended
+// needs stays, and pinned models stay. The arguments of the constructor outlive this.
 class Retention {
  public:
   Retention(const Limits& limits, const Hooks& hooks, const store::JobStore& store,
@@ -45,19 +46,20 @@ class Retention {
   Retention& operator=(const Retention&) = delete;
 
   void Start();
-  // One round, now. What failed is logged and tried in the next one.
-  void Sweep(absl::Time now);
+  // One round, now. What failed is logged and tried in the next one. No time: nothing goes by its
+  // age.
+  void Sweep(std::optional<absl::Time> now);
 
  private:
   void Loop();
   bool Stopping();
   // The events of deleted jobs, slice by slice.
   absl::Status RemoveGarbage();
-  absl::Status SweepJobs(absl::Time now);
-  absl::Status SweepCheckpoints(absl::Time now);
+  absl::Status SweepJobs(std::optional<absl::Time> now);
+  absl::Status SweepCheckpoints(std::optional<absl::Time> now);
   absl::Status RemoveCheckpoints(const std::string& job_id, artifacts::CheckpointFiles files);
-  absl::Status SweepModels(absl::Time now);
-  absl::Status SweepDatasets(absl::Time now);
+  absl::Status SweepModels(std::optional<absl::Time> now);
+  absl::Status SweepDatasets(std::optional<absl::Time> now);
 
   const Limits limits_;
   const Hooks hooks_;

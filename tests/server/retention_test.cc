@@ -84,6 +84,17 @@ TEST_F(RetentionTest, CheckpointsOfAJobGoAWeekAfterItsEndAndTheJobStays) {
   EXPECT_THAT(store_->Get(ended), IsOk());
 }
 
+TEST_F(RetentionTest, NothingGoesByItsAgeWhileTheClockIsNotBelieved) {
+  const std::string ended = Job(true);
+  Retention retention(
+      {.jobs = absl::Hours(1), .models = absl::Hours(1), .datasets = absl::Hours(1)}, {}, *store_,
+      *writer_, *directory_);
+  retention.Sweep(std::nullopt);
+  EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(ended));
+  EXPECT_THAT(store_->Get(ended), IsOk());
+  EXPECT_THAT(store_->GetModel(ended), IsOk());
+}
+
 TEST_F(RetentionTest, AForgottenJobTakesItsFolderAndLeavesItsModel) {
   const std::string ended = Job(true), running = Job(false);
   Sweep({.jobs = absl::Hours(1)}, absl::Hours(2));
