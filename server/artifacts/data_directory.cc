@@ -35,10 +35,19 @@ absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
   return error ? ErrnoStatus(error.value(), context) : absl::OkStatus();
 }
 
+// Durable, with the folders above it that are missing.
 absl::Status MakeDirectory(const std::string& path) {
   std::error_code error;
-  fs::create_directories(path, error);
-  return ToStatus(error, absl::StrCat("cannot create folder ", path));
+  if (fs::is_directory(path, error)) {
+    return absl::OkStatus();
+  }
+  const fs::path above = fs::path(path).parent_path();
+  if (!above.empty()) {
+    HONE_RETURN_IF_ERROR(MakeDirectory(above.string()));
+  }
+  fs::create_directory(path, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("cannot create folder ", path)));
+  return SyncDirectory(above.empty() ? "." : above.string());
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
