@@ -242,12 +242,20 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
   return status;
 }
 
-void DataDirectory::RemoveModel(const std::string& model_id) const {
+absl::Status DataDirectory::PutAway(const std::string& folder) const {
   // What is left in tmp/ by a crash goes at the next start.
   const std::string away = absl::StrCat(root_, "/tmp/", jobs::NewId());
-  if (Rename(ModelDirectory(model_id), away).ok()) {
-    Remove(away);
+  const absl::Status renamed = Rename(folder, away);
+  if (absl::IsNotFound(renamed)) {
+    return absl::OkStatus();
   }
+  HONE_RETURN_IF_ERROR(renamed);
+  Remove(away);
+  return absl::OkStatus();
+}
+
+absl::Status DataDirectory::RemoveModel(const std::string& model_id) const {
+  return PutAway(ModelDirectory(model_id));
 }
 
 absl::StatusOr<std::vector<std::string>> DataDirectory::Runs() const {
@@ -284,8 +292,8 @@ absl::StatusOr<bool> DataDirectory::CheckpointsWereRemoved(const std::string& jo
   return marked && files == CheckpointFiles::kNone;
 }
 
-void DataDirectory::RemoveRun(const std::string& job_id) const {
-  Remove(absl::StrCat(root_, "/runs/", job_id));
+absl::Status DataDirectory::RemoveRun(const std::string& job_id) const {
+  return PutAway(absl::StrCat(root_, "/runs/", job_id));
 }
 
 absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory) {

@@ -52,8 +52,8 @@ class DataDirectory {
   // Lets a job that has no folder yet begin with what another one's checkpoints are, if it has any.
   absl::Status InheritCheckpoints(const std::string& from_job, const std::string& to_job) const;
 
-  // A model's folder, out of sight at once.
-  void RemoveModel(const std::string& model_id) const;
+  // A model's folder, out of sight at once. OK also where it is not there.
+  absl::Status RemoveModel(const std::string& model_id) const;
 
   // The ids of the jobs that have a folder.
   absl::StatusOr<std::vector<std::string>> Runs() const;
@@ -62,8 +62,8 @@ class DataDirectory {
   absl::Status RemoveCheckpoints(const std::string& job_id) const;
   absl::StatusOr<bool> CheckpointsWereRemoved(const std::string& job_id) const;
 
-  // All folders of a job's attempts.
-  void RemoveRun(const std::string& job_id) const;
+  // All folders of a job's attempts, out of sight at once. OK also where there are none.
+  absl::Status RemoveRun(const std::string& job_id) const;
 
   // Moves `relative`, a folder (or a file, then its folder) inside an attempt's folder, to
   // models/<id> and lists its files with their SHA-256. INVALID_ARGUMENT: it leads out of the
@@ -84,6 +84,7 @@ class DataDirectory {
  private:
   // `create`: O_CREAT, or 0.
   static absl::StatusOr<std::unique_ptr<DataDirectory>> Lock(const std::string& root, int create);
+  absl::Status PutAway(const std::string& folder) const;
   DataDirectory(std::string root, int lock_fd) : root_(std::move(root)), lock_fd_(lock_fd) {}
 
   const std::string root_;

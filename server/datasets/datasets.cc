@@ -151,9 +151,10 @@ absl::StatusOr<v1::BeginUploadResponse> Datasets::Begin(const v1::UploadHeader& 
 }
 
 absl::Status Datasets::Drop(const std::string& upload) {
-  blobs_.RemovePart(upload);
-  return writer_.RunStatus(
-      [&](store::JobStore& store) { return store.datasets().DropUpload(upload); });
+  HONE_RETURN_IF_ERROR(writer_.RunStatus(
+      [&](store::JobStore& store) { return store.datasets().DropUpload(upload); }));
+  blobs_.RemovePart(upload);  // else Sweep finds it
+  return absl::OkStatus();
 }
 
 absl::Status Datasets::Delete(const std::string& id, bool force) {

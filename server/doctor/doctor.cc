@@ -69,7 +69,7 @@ absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
   for (const std::string& name : names) {
     if (!known.contains(name)) {
       patient->Add(absl::StrCat("runs/", name, ": belongs to no job"),
-                   [patient, name] { patient->directory->RemoveRun(name); });
+                   [patient, name] { patient->directory->RemoveRun(name).IgnoreError(); });
     }
   }
   return absl::OkStatus();
@@ -96,7 +96,7 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
   for (const std::string& name : names) {
     if (!known.contains(name)) {
       patient->Add(absl::StrCat("models/", name, ": belongs to no model"),
-                   [patient, name] { patient->directory->RemoveModel(name); });
+                   [patient, name] { patient->directory->RemoveModel(name).IgnoreError(); });
     }
   }
   return absl::OkStatus();

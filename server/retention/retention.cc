@@ -29,8 +29,14 @@ absl::Time Since(std::optional<absl::Time> now, absl::Duration kept) {
 }  // namespace
 
 Retention::Retention(const Limits& limits, const Hooks& hooks, const store::JobStore& store,
-                     store::Writer& writer, const artifacts::DataDirectory& directory)
-    : limits_(limits), hooks_(hooks), store_(store), writer_(writer), directory_(directory) {}
+                     store::Writer& writer, const artifacts::DataDirectory& directory,
+                     removal::Remover& remover)
+    : limits_(limits),
+      hooks_(hooks),
+      store_(store),
+      writer_(writer),
+      directory_(directory),
+      remover_(remover) {}
 
 Retention::~Retention() {
   {
@@ -97,8 +103,8 @@ absl::Status Retention::SweepJobs(std::optional<absl::Time> now) {
     }));
     for (const std::string& id : deleted) {
       log::Info("job is past its limits and forgotten", {{"job", id}});
-      directory_.RemoveRun(id);
     }
+    HONE_RETURN_IF_ERROR(remover_.RemoveAll());
   } while (!deleted.empty() && !Stopping());
   return absl::OkStatus();
 }
@@ -158,8 +164,8 @@ absl::Status Retention::SweepModels(std::optional<absl::Time> now) {
     for (const std::string& id : deleted) {
       log::Info("model is past its limits and removed", {{"model", id}});
       hooks_.model_removed(id);
-      directory_.RemoveModel(id);
     }
+    HONE_RETURN_IF_ERROR(remover_.RemoveAll());
   } while (!deleted.empty());
   return absl::OkStatus();
 }

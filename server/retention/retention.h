@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/artifacts/data_directory.h"
+#include "server/removal/remover.h"
 #include "server/store/writer.h"
 
 namespace hone::server::retention {
@@ -40,7 +41,8 @@ struct Hooks {
 class Retention {
  public:
   Retention(const Limits& limits, const Hooks& hooks, const store::JobStore& store,
-            store::Writer& writer, const artifacts::DataDirectory& directory);
+            store::Writer& writer, const artifacts::DataDirectory& directory,
+            removal::Remover& remover);
   ~Retention();
   Retention(const Retention&) = delete;
   Retention& operator=(const Retention&) = delete;
@@ -66,6 +68,7 @@ class Retention {
   const store::JobStore& store_;
   store::Writer& writer_;
   const artifacts::DataDirectory& directory_;
+  removal::Remover& remover_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;  // guarded by mutex_

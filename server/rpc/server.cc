@@ -67,6 +67,8 @@ class HonedServer final : public Server {
     }
     writer_ = std::make_unique<store::Writer>(
         *store_, [this](const store::LoggedEvent& event) { OnEvent(event); }, Observed());
+    remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
+    HONE_RETURN_IF_ERROR(remover_->Start());
     datasets_ = std::make_unique<datasets::Datasets>(
         datasets::Limits{.quota_bytes = config_.dataset_quota_bytes,
                          .disk_floor_bytes = config_.disk_floor_bytes},
@@ -91,7 +93,7 @@ class HonedServer final : public Server {
         config_.keep,
         retention::Hooks{.model_removed = [this](const std::string& id) { predictors_->Drop(id); },
                          .datasets_removed = [this] { datasets_->Sweep(); }},
-        *store_, *writer_, *directory_);
+        *store_, *writer_, *directory_, *remover_);
     inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
                                                             *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
@@ -103,10 +105,10 @@ class HonedServer final : public Server {
             .process_bytes = std::max(config_.MemoryPerJob(), config_.predict_cache_bytes),
             .idle = config_.predict_idle},
         *directory_, registry_);
-    deps_ =
-        std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *inspections_,
-                                    *predictors_, *reads_, *histories_, *directory_, *datasets_,
-                                    bus_, registry_, plans_, transfers_, engine_, stopping_});
+    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
+                                        *inspections_, *predictors_, *reads_, *histories_,
+                                        *directory_, *remover_, *datasets_, bus_, registry_, plans_,
+                                        transfers_, engine_, stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -162,6 +164,7 @@ class HonedServer final : public Server {
     inspections_.reset();
     scheduler_.reset();
     datasets_.reset();
+    remover_.reset();
     writer_.reset();
     store_.reset();
   }
@@ -311,6 +314,7 @@ class HonedServer final : public Server {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<removal::Remover> remover_;
   std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<retention::Retention> retention_;

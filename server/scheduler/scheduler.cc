@@ -68,14 +68,6 @@ void Scheduler::Stop(const std::string& job_id) {
   Wake();
 }
 
-void Scheduler::Forget(const std::string& job_id) {
-  {
-    const std::lock_guard lock(mutex_);
-    forgets_.insert(job_id);
-  }
-  Wake();
-}
-
 void Scheduler::BeginDrain() {
   stopping_ = true;
   Wake();
@@ -85,7 +77,6 @@ void Scheduler::Drain() {
   BeginDrain();
   if (thread_.joinable()) {
     thread_.join();
-    TakeCalls();  // of calls that were still under way
   }
 }
 
@@ -171,11 +162,10 @@ double Scheduler::SecondsLeft() const {
 }
 
 void Scheduler::TakeCalls() {
-  std::set<std::string> stops, forgets;
+  std::set<std::string> stops;
   {
     const std::lock_guard lock(mutex_);
     stops.swap(stops_);
-    forgets.swap(forgets_);
   }
   for (const std::string& id : stops) {
     const auto found = running_.find(id);
@@ -183,9 +173,6 @@ void Scheduler::TakeCalls() {
       const std::lock_guard lock(mutex_);
       stops_.insert(id);  // the next turn
     }
-  }
-  for (const std::string& id : forgets) {
-    directory_.RemoveRun(id);
   }
 }
 
@@ -269,6 +256,16 @@ void Scheduler::Flush(absl::Time now) {
   }
 }
 
+absl::StatusOr<std::vector<v1::ModelFile>> Scheduler::PublishFiles(const std::string& run_directory,
+                                                                   const std::string& model_path,
+                                                                   const std::string& id) {
+  // Before the folder is there, so that a server that is killed before its job's end is stored
+  // leaves nothing that nobody knows of.
+  HONE_RETURN_IF_ERROR(
+      writer_.RunStatus([&](store::JobStore& store) { return store.DraftModel(id); }));
+  return directory_.Publish(run_directory, model_path, id);
+}
+
 // A disk that fails is not the job's fault: its last checkpoint is there, and it ends another time.
 void Scheduler::Publish(Attempt& attempt, Decision& decision, absl::Time now) {
   const ReportBuffer& report = attempt.report();
@@ -277,7 +274,8 @@ void Scheduler::Publish(Attempt& attempt, Decision& decision, absl::Time now) {
   }
   store::Ending& ending = *decision.ending;
   const jobs::Job& job = attempt.job();
-  const auto files = directory_.Publish(attempt.run_directory(), report.model_path(), job.id);
+  const absl::StatusOr<std::vector<v1::ModelFile>> files =
+      PublishFiles(attempt.run_directory(), report.model_path(), job.id);
   if (!files.ok()) {
     const std::string message =
         absl::StrCat("the model cannot be published: ", files.status().message());

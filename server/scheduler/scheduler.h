@@ -53,8 +53,6 @@ class Scheduler {
   void Wake();
   // The store says CANCELLING or PAUSING: tell the worker.
   void Stop(const std::string& job_id);
-  // The store has forgotten the job: its files go, its events a slice at a time.
-  void Forget(const std::string& job_id);
   // Asks the workers to write a checkpoint, puts their jobs back into the queue, and ends.
   void BeginDrain();
   // The same, and waits for it.
@@ -107,6 +105,9 @@ class Scheduler {
   void LogEnd(const jobs::Job& job, const Decision& decision);
   absl::Status Write(const jobs::Job& job, const Decision& decision, absl::Time now);
   Decision Again(const jobs::Job& job, std::string message) const;
+  absl::StatusOr<std::vector<v1::ModelFile>> PublishFiles(const std::string& run_directory,
+                                                          const std::string& model_path,
+                                                          const std::string& id);
   // Moves the model of a job that succeeded to its place, or decides otherwise where it cannot.
   void Publish(Attempt& attempt, Decision& decision, absl::Time now);
   // What the workers do now, for the metrics.
@@ -137,8 +138,7 @@ class Scheduler {
   std::atomic<double> seconds_left_ = 0;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;
-  std::set<std::string> stops_;    // guarded by mutex_
-  std::set<std::string> forgets_;  // guarded by mutex_
+  std::set<std::string> stops_;  // guarded by mutex_
   std::thread thread_;
 };
 

@@ -110,6 +110,14 @@ struct KeepModels {
 absl::Status CheckSameRequest(const jobs::Job& known, const std::string& request_id,
                               const v1::JobSpec& spec, const std::string& request);
 
+// A folder of the data directory that is to be removed: the run of a job that was forgotten, a
+// model that was forgotten, a model that is about to be published and whose job has not ended yet.
+struct Folder {
+  enum class Kind { kRun, kModel, kDraft };
+  Kind kind = Kind::kRun;
+  std::string id;  // of the job or the model
+};
+
 class DatasetStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
@@ -163,15 +171,20 @@ class JobStore {
   // The checkpoints of a job that has ended are about to be removed: no job begins with them from
   // now on. FAILED_PRECONDITION also: a job that has not ended goes on from them.
   virtual absl::Status ForgetCheckpoints(const std::string& id) = 0;
-  // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
+  // A model's folder is about to be made: it is to be removed, unless Finish stores the model.
+  virtual absl::Status DraftModel(const std::string& id) = 0;
+  // The folder is gone.
+  virtual absl::Status FolderIsRemoved(const Folder& folder) = 0;
+  // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage, and its run's
+  // folder is to be removed.
   // FAILED_PRECONDITION also: a job that has not ended goes on from its checkpoints.
   virtual absl::Status Delete(const std::string& id) = 0;
   // Delete for up to `limit` jobs that have ended, are not to be kept and may be deleted, the
   // oldest first; their ids. For KeepJobs::bytes one, and none until RemoveGarbage has nothing left
   // to do: only then it shows what that one took.
   virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) = 0;
-  // Forgets a model; its job stays, without it. FAILED_PRECONDITION: a job that has not ended
-  // begins with it.
+  // Forgets a model, whose folder is to be removed; its job stays, without it. FAILED_PRECONDITION:
+  // a job that has not ended begins with it.
   virtual absl::Status DeleteModel(const std::string& id) = 0;
   // DeleteModel for up to `limit` models that are neither to be kept nor pinned, the oldest first;
   // their ids.
@@ -205,6 +218,9 @@ class JobStore {
   virtual absl::StatusOr<int64_t> CountQueued() const = 0;
   // When the oldest of the jobs that are queued was made; none: the queue is empty.
   virtual absl::StatusOr<std::optional<absl::Time>> OldestQueued() const = 0;
+  // Up to `limit` (-1: all) folders that are to be removed.
+  virtual absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind,
+                                                              int limit) const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
   // Without plans and confusion matrices; at most 2 MiB, but one at least.
   virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;

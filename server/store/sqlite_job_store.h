@@ -63,6 +63,8 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
   absl::Status ForgetCheckpoints(const std::string& id) override;
+  absl::Status DraftModel(const std::string& id) override;
+  absl::Status FolderIsRemoved(const Folder& folder) override;
   absl::Status Delete(const std::string& id) override;
   absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) override;
   absl::Status DeleteModel(const std::string& id) override;
@@ -92,6 +94,9 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<int64_t> CountQueued() const override { return reader_->CountQueued(); }
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
     return reader_->OldestQueued();
+  }
+  absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind, int limit) const override {
+    return reader_->FoldersToRemove(kind, limit);
   }
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
     return reader_->GetModel(id);
@@ -123,6 +128,7 @@ class SqliteStore final : public JobStore {
   // checkpoint that it begins with, 0: none.
   absl::StatusOr<int64_t> CheckOrigins(const NewJob& job);
   absl::Status CheckNobodyGoesOnFrom(const std::string& job_id);
+  absl::Status ListForRemoval(const Folder& folder);
   absl::Status CheckNobodyBeginsWith(const std::string& model_id);
   // Loads the job, moves it from the state that it has to the one that `next` gives for that one
   // (the same: nothing happens), and returns what it is then. No next state: refused.
@@ -144,10 +150,10 @@ class SqliteStore final : public JobStore {
   bool broken_ = false;              // SQLite has rolled the batch back
   absl::Status why_broken_;
   Statement insert_, load_, load_request_, next_, hold_, release_, set_threads_, change_, append_,
-      event_, model_, mine_, label_, forget_checkpoints_, overdue_, renew_, ended_, delete_,
-      delete_labels_, to_garbage_, garbage_, delete_events_, clean_, delete_model_, without_model_,
-      has_model_, retry_, beginner_, excess_, bytes_, old_models_, excess_models_, excess_but_best_,
-      heavy_models_, pin_;
+      event_, model_, mine_, label_, forget_checkpoints_, list_for_removal_, removed_, overdue_,
+      renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
+      delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_, old_models_,
+      excess_models_, excess_but_best_, heavy_models_, pin_;
 };
 
 }  // namespace hone::server::store

@@ -347,6 +347,7 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
                                .Int(ending.model->bytes())
                                .Int(ToNanos(now))
                                .Run());
+      HONE_RETURN_IF_ERROR(FolderIsRemoved({.kind = Folder::Kind::kDraft, .id = model_id}));
     }
     if (!jobs::HasWorker(row.job.state)) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,

@@ -59,6 +59,18 @@ absl::Status SqliteStore::ForgetCheckpoints(const std::string& id) {
   });
 }
 
+absl::Status SqliteStore::ListForRemoval(const Folder& folder) {
+  return list_for_removal_.Reset().Text(FolderKindName(folder.kind)).Text(folder.id).Run();
+}
+
+absl::Status SqliteStore::DraftModel(const std::string& id) {
+  return ListForRemoval({.kind = Folder::Kind::kDraft, .id = id});
+}
+
+absl::Status SqliteStore::FolderIsRemoved(const Folder& folder) {
+  return removed_.Reset().Text(FolderKindName(folder.kind)).Text(folder.id).Run();
+}
+
 absl::Status SqliteStore::Delete(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
@@ -70,7 +82,8 @@ absl::Status SqliteStore::Delete(const std::string& id) {
     HONE_RETURN_IF_ERROR(CheckNobodyGoesOnFrom(id));
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
-    return to_garbage_.Reset().Int(row.row).Run();
+    HONE_RETURN_IF_ERROR(to_garbage_.Reset().Int(row.row).Run());
+    return ListForRemoval({.kind = Folder::Kind::kRun, .id = id});
   });
 }
 
@@ -99,6 +112,8 @@ absl::Status SqliteStore::PrepareRemoval() {
       {&beginner_,
        "SELECT id, state, spec FROM job WHERE state IN "
        "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"},
+      {&list_for_removal_, "INSERT OR IGNORE INTO removal VALUES (?, ?)"},
+      {&removed_, "DELETE FROM removal WHERE kind = ? AND id = ?"},
       {&clean_, "DELETE FROM garbage WHERE job_row = ?"},
       // The newest are passed over; of the others the oldest come first.
       {&excess_, absl::StrCat("SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 "
@@ -233,7 +248,8 @@ absl::Status SqliteStore::DeleteModel(const std::string& id) {
       return absl::NotFoundError(absl::StrCat("there is no model models/", id));
     }
     // A model has its job's id.
-    return without_model_.Reset().Text(id).Run();
+    HONE_RETURN_IF_ERROR(without_model_.Reset().Text(id).Run());
+    return ListForRemoval({.kind = Folder::Kind::kModel, .id = id});
   });
 }
 

@@ -36,6 +36,18 @@ std::string Serialize(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
+absl::string_view FolderKindName(Folder::Kind kind) {
+  switch (kind) {
+    case Folder::Kind::kRun:
+      return "run";
+    case Folder::Kind::kModel:
+      return "model";
+    case Folder::Kind::kDraft:
+      return "draft";
+  }
+  return "";
+}
+
 absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   JobRow read;
   jobs::Job& job = read.job;

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/jobs/job.h"
+#include "server/store/job_store.h"
 #include "server/store/sqlite.h"
 
 namespace hone::server::store {
@@ -37,6 +38,9 @@ inline constexpr char kQueuedBefore[] =
 inline constexpr char kUnfinishedRetry[] =
     "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
     "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1";
+
+// As in the table `removal`.
+absl::string_view FolderKindName(Folder::Kind kind);
 
 struct JobRow {
   int64_t row = 0;

@@ -26,8 +26,10 @@ class RetentionNeedsTest : public ::testing::Test {
     directory_ = *artifacts::DataDirectory::Open(root_);
     store_ = *store::OpenSqliteStore(directory_->store_path());
     writer_ = std::make_unique<store::Writer>(*store_, [](const store::LoggedEvent&) {});
+    remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
   }
   ~RetentionNeedsTest() override {
+    remover_.reset();
     writer_.reset();
     store_.reset();
     directory_.reset();
@@ -56,7 +58,7 @@ class RetentionNeedsTest : public ::testing::Test {
     return folder;
   }
   void Sweep(const Limits& limits, absl::Duration later) {
-    Retention(limits, {}, *store_, *writer_, *directory_).Sweep(kNow + later);
+    Retention(limits, {}, *store_, *writer_, *directory_, *remover_).Sweep(kNow + later);
   }
 
   static inline int counter_ = 0;
@@ -64,6 +66,7 @@ class RetentionNeedsTest : public ::testing::Test {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<removal::Remover> remover_;
 };
 
 TEST_F(RetentionNeedsTest, CheckpointsThatAWaitingRetryBeginsWithStay) {

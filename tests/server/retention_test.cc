@@ -25,8 +25,10 @@ class RetentionTest : public ::testing::Test {
     directory_ = *artifacts::DataDirectory::Open(root_);
     store_ = *store::OpenSqliteStore(directory_->store_path());
     writer_ = std::make_unique<store::Writer>(*store_, [](const store::LoggedEvent&) {});
+    remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
   }
   ~RetentionTest() override {
+    remover_.reset();
     writer_.reset();
     store_.reset();
     directory_.reset();
@@ -62,7 +64,7 @@ class RetentionTest : public ::testing::Test {
   void Sweep(const Limits& limits, absl::Duration later) {
     Retention retention(
         limits, {.model_removed = [this](const std::string& id) { removed_.push_back(id); }},
-        *store_, *writer_, *directory_);
+        *store_, *writer_, *directory_, *remover_);
     retention.Sweep(kNow + later);
   }
 
@@ -72,6 +74,7 @@ class RetentionTest : public ::testing::Test {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<removal::Remover> remover_;
 };
 
 TEST_F(RetentionTest, CheckpointsOfAJobGoAWeekAfterItsEndAndTheJobStays) {
@@ -88,7 +91,7 @@ TEST_F(RetentionTest, NothingGoesByItsAgeWhileTheClockIsNotBelieved) {
   const std::string ended = Job(true);
   Retention retention(
       {.jobs = absl::Hours(1), .models = absl::Hours(1), .datasets = absl::Hours(1)}, {}, *store_,
-      *writer_, *directory_);
+      *writer_, *directory_, *remover_);
   retention.Sweep(std::nullopt);
   EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(ended));
   EXPECT_THAT(store_->Get(ended), IsOk());

@@ -81,20 +81,6 @@ TEST_F(SchedulerTest, ARunningJobEndsAtItsDeadline) {
   EXPECT_GT(job.progress.step(), 0);
 }
 
-TEST_F(SchedulerTest, AForgottenJobLeavesNoFilesAndNoEvents) {
-  Start();
-  const std::string id = Insert("bad data");
-  AwaitEnd(id);
-  ASSERT_THAT(writer_->RunStatus([&](store::JobStore& store) { return store.Delete(id); }), IsOk());
-  scheduler_->Forget(id);
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (std::filesystem::exists(root_ + "/runs/" + id) && absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  EXPECT_FALSE(std::filesystem::exists(root_ + "/runs/" + id));
-  EXPECT_TRUE(Events(id).empty());
-}
-
 TEST_F(SchedulerTest, ADrainQueuesTheJobAndTheNextStartResumesIt) {
   Start();
   const std::string id = Insert("wait once then succeed");
