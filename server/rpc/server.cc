@@ -254,7 +254,8 @@ class HonedServer final : public Server {
           std::pair("datasets", std::cref(datasets_->executor())),
           std::pair("verifications", std::cref(datasets_->verifications())),
           std::pair("worker_calls", std::cref(calls_->executor())),
-          std::pair("inspections", std::cref(inspections_->executor()))}) {
+          std::pair("inspections", std::cref(inspections_->executor())),
+          std::pair("files", std::cref(scheduler_->files()))}) {
       registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
       registry.Set(Metric::kTasksRefused, {name}, static_cast<double>(queue.get().refused()));
     }

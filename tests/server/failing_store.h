@@ -82,7 +82,10 @@ class FailingStore final : public store::JobStore {
   absl::Status ForgetCheckpoints(const std::string& id) override {
     return store_.ForgetCheckpoints(id);
   }
-  absl::Status DraftModel(const std::string& id) override { return store_.DraftModel(id); }
+  absl::Status DraftModel(const std::string& id) override {
+    HONE_RETURN_IF_ERROR(Try());
+    return store_.DraftModel(id);
+  }
   absl::Status FolderIsRemoved(const store::Folder& folder) override {
     return store_.FolderIsRemoved(folder);
   }

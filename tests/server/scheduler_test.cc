@@ -1,5 +1,6 @@
 #include "server/scheduler/scheduler.h"
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 
@@ -162,6 +163,62 @@ TEST_F(SchedulerTest, AJobThatMayTakeTheServerDownWaitsUntilNothingRuns) {
   EXPECT_EQ(store_->Get(suspect)->state, JobState::kQueued);
   Cancel("urgent");
   AwaitFirstStep(suspect);
+}
+
+// A job whose folder is prepared until the test says so.
+class SlowFolderTest : public SchedulerTest {
+ protected:
+  SlowFolderTest() {
+    options_.dataset_path = [this](const std::string& id) {
+      if (id == "slow") {
+        Set(reached_);
+        go_.wait(false);
+      }
+      return "";
+    };
+  }
+  void InsertSlow(const std::string& what) {
+    store::NewJob job{.id = "slow"};
+    job.spec.set_display_name(what);
+    job.spec.mutable_classification();
+    ASSERT_THAT(Store(job), IsOk());
+  }
+
+  static void Set(std::atomic_flag& flag) {
+    flag.test_and_set();
+    flag.notify_all();
+  }
+
+  std::atomic_flag reached_, go_;
+};
+
+TEST_F(SlowFolderTest, HoldsUpNoOtherJob) {
+  InsertSlow("succeed");
+  Start();
+  reached_.wait(false);
+  EXPECT_EQ(AwaitEnd(Insert("succeed")).state, JobState::kSucceeded);
+  Set(go_);
+  EXPECT_EQ(AwaitEnd("slow").state, JobState::kSucceeded);
+}
+
+TEST_F(SlowFolderTest, ACancellationMeanwhileIsToldToItsWorker) {
+  InsertSlow("wait");
+  Start();
+  reached_.wait(false);
+  Cancel("slow");
+  Set(go_);
+  EXPECT_EQ(AwaitEnd("slow").state, JobState::kCancelled);
+}
+
+TEST_F(SlowFolderTest, ADrainMeanwhilePutsTheJobBackIntoTheQueue) {
+  InsertSlow("wait");
+  Start();
+  reached_.wait(false);
+  scheduler_->BeginDrain();
+  Set(go_);
+  scheduler_->Drain();
+  EXPECT_EQ(store_->Get("slow")->state, JobState::kQueued);
+  EXPECT_EQ(store_->Get("slow")->retries, 0);
 }
 
 TEST_F(SchedulerTest, NoMoreJobsRunThanTheLimitAllows) {
