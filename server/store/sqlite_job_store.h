@@ -149,11 +149,21 @@ class SqliteStore final : public JobStore {
   bool in_batch_ = false;            // Commit is at its writes
   bool broken_ = false;              // SQLite has rolled the batch back
   absl::Status why_broken_;
-  Statement insert_, load_, load_request_, next_, hold_, release_, set_threads_, change_, append_,
-      event_, model_, mine_, label_, forget_checkpoints_, list_for_removal_, removed_, overdue_,
-      renew_, ended_, delete_, delete_labels_, to_garbage_, garbage_, delete_events_, clean_,
-      delete_model_, without_model_, has_model_, retry_, beginner_, excess_, bytes_, old_models_,
-      excess_models_, excess_but_best_, heavy_models_, pin_;
+  // PrepareJobs.
+  Statement insert_, label_;                       // a new job
+  Statement load_, load_request_, has_model_;      // what is there
+  Statement next_, hold_, release_, set_threads_;  // the queue
+  Statement change_, append_, event_, model_;      // what becomes of a job
+  Statement mine_, renew_, overdue_;               // jobs that are claimed; that are too late
+  // PrepareRemoval.
+  Statement retry_, beginner_, forget_checkpoints_;         // who needs a job, a model
+  Statement delete_, delete_labels_, to_garbage_;           // a job
+  Statement garbage_, delete_events_, clean_;               // its events, later
+  Statement delete_model_, without_model_, pin_;            // a model
+  Statement list_for_removal_, removed_;                    // folders
+  Statement ended_, excess_, bytes_;                        // jobs past the limits
+  Statement old_models_, excess_models_, excess_but_best_;  // models past the limits
+  Statement heavy_models_;                                  // the same, by their bytes
 };
 
 }  // namespace hone::server::store
