@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/complaints.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 
@@ -17,7 +18,6 @@ namespace hone {
 namespace {
 
 constexpr size_t kMostColumns = 100'000;
-constexpr size_t kErrorsShown = 20;
 
 // The candidate that yields the most cells, equally many in most lines.
 char DetectDelimiter(absl::string_view text) {
@@ -75,8 +75,9 @@ absl::Status CsvReader::ReadQuoted(std::string& cell) {
   while (true) {
     const size_t quote = rest_.find('"');
     if (quote == absl::string_view::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("line ", opened, ": the quote opened here is never closed"));
+      return AsStatus(
+          {.line = opened,
+           .text = absl::StrCat("line ", opened, ": the quote opened here is never closed")});
     }
     const absl::string_view part = rest_.substr(0, quote);
     next_line_ += std::count(part.begin(), part.end(), '\n');
@@ -147,9 +148,9 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text) {
     return absl::InvalidArgumentError("the table is empty: the file has no lines");
   }
   if (reader.cells().size() > kMostColumns) {
-    return absl::InvalidArgumentError(absl::StrCat("line ", reader.line(), " has ",
-                                                   reader.cells().size(), " cells; at most ",
-                                                   kMostColumns, " are read"));
+    return AsStatus({.line = reader.line(),
+                     .text = absl::StrCat("line ", reader.line(), " has ", reader.cells().size(),
+                                          " cells; at most ", kMostColumns, " are read")});
   }
   HONE_ASSIGN_OR_RETURN(table.has_header, DetectHeader(table.text, table.delimiter));
   table.names = reader.cells();
@@ -173,9 +174,11 @@ absl::Status ForEachRecord(
       continue;
     }
     if (reader.cells().size() != table.names.size()) {
-      complaints.Add(absl::StrCat(
-          "broken row: line ", reader.line(), " has ", reader.cells().size(), " cells, the ",
-          table.has_header ? "header" : "first line", " has ", table.names.size()));
+      complaints.Add(
+          {.line = reader.line(),
+           .text = absl::StrCat("broken row: line ", reader.line(), " has ", reader.cells().size(),
+                                " cells, the ", table.has_header ? "header" : "first line", " has ",
+                                table.names.size())});
       continue;
     }
     visit(reader.cells(), reader.line());
@@ -197,22 +200,6 @@ std::optional<double> ToNumber(absl::string_view cell) {
     return value;
   }
   return std::nullopt;
-}
-
-void Complaints::Add(std::string text) {
-  if (texts_.size() < kErrorsShown) {
-    texts_.push_back(std::move(text));
-  }
-  ++count_;
-}
-
-absl::Status Complaints::status() const {
-  if (count_ == 0) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat(count_, count_ == 1 ? " error: " : " errors: ", absl::StrJoin(texts_, "; "),
-                   count_ > static_cast<int64_t>(kErrorsShown) ? "; …" : ""));
 }
 
 }  // namespace hone

@@ -61,15 +61,4 @@ bool IsMissing(absl::string_view cell);
 // A finite number.
 std::optional<double> ToNumber(absl::string_view cell);
 
-// Errors of many lines, told in one: `3 errors: line 7 …; line 9 …`.
-class Complaints {
- public:
-  void Add(std::string text);
-  absl::Status status() const;  // INVALID_ARGUMENT with the first 20; OK without any
-
- private:
-  std::vector<std::string> texts_;
-  int64_t count_ = 0;
-};
-
 }  // namespace hone

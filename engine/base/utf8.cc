@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/complaints.h"
 
 namespace hone {
 namespace {
@@ -62,10 +63,12 @@ absl::Status CheckUtf8(absl::string_view text) {
   if (good == text.size()) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "line ", 1 + std::count(text.begin(), text.begin() + good, '\n'), " is not UTF-8 (byte 0x",
-      absl::Hex(static_cast<unsigned char>(text[good]), absl::kZeroPad2),
-      "): save the file as UTF-8"));
+  const int64_t line = 1 + std::count(text.begin(), text.begin() + good, '\n');
+  return AsStatus(
+      {.line = line,
+       .text = absl::StrCat("line ", line, " is not UTF-8 (byte 0x",
+                            absl::Hex(static_cast<unsigned char>(text[good]), absl::kZeroPad2),
+                            "): save the file as UTF-8")});
 }
 
 std::string CutUtf8(absl::string_view utf8, size_t longest) {

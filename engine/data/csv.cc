@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/complaints.h"
 #include "engine/base/csv.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
@@ -69,8 +70,10 @@ absl::StatusOr<std::vector<Column>> TypeColumns(const std::vector<Source>& sourc
   std::vector<Column> columns;
   for (size_t c = 0; c < counts.size(); ++c) {
     if (!seen.insert(names[c]).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(sources[0].path, ": line 1: two columns are called '", names[c], "'"));
+      return Annotate(
+          AsStatus(
+              {.line = 1, .text = absl::StrCat("line 1: two columns are called '", names[c], "'")}),
+          sources[0].path);
     }
     Column column;
     column.name = std::move(names[c]);
@@ -114,9 +117,10 @@ absl::Status Fill(const std::vector<Source>& sources, Table& table, int64_t& tra
         const std::optional<double> value =
             missing ? std::numeric_limits<double>::quiet_NaN() : ToNumber(cells[c]);
         if (!value) {
-          complaints.Add(absl::StrCat("line ", line, ", column '", column.name, "': '",
-                                      CutUtf8(cells[c], 40),
-                                      "' is not a number, as the others there are"));
+          complaints.Add({.line = line,
+                          .text = absl::StrCat("line ", line, ", column '", column.name, "': '",
+                                               CutUtf8(cells[c], 40),
+                                               "' is not a number, as the others there are")});
         }
         column.numbers.push_back(value.value_or(0));
       }

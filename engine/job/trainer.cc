@@ -181,6 +181,7 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& pro
     HONE_RETURN_IF_ERROR(Start(programs, pretrained));
     return initial;
   }
+  HONE_RETURN_IF_ERROR(train::CheckNoneIsMissing(config_));
   absl::StatusOr<checkpoint::Checkpoint> latest =
       checkpoint::LatestCheckpoint(train::CheckpointRoot(config_));
   if (absl::IsNotFound(latest.status())) {

@@ -68,7 +68,9 @@ struct TrainingConfig {
 
   std::string run_directory;  // checkpoints/ and model/ are made in it
   bool resume = false;        // from the newest whole checkpoint there, if there is one
-  bool profile = false;       // the times of the program's steps, in the log at the end
+  int64_t known_checkpoint =
+      0;                 // a step: who resumes finds a checkpoint so new there, or DATA_LOSS
+  bool profile = false;  // the times of the program's steps, in the log at the end
 };
 
 }  // namespace hone::engine::tasks

@@ -112,6 +112,22 @@ absl::Status RestoreCheckpoint(const checkpoint::Checkpoint& checkpoint, Program
   return absl::OkStatus();
 }
 
+absl::Status CheckNoneIsMissing(const tasks::TrainingConfig& config) {
+  const std::string root = CheckpointRoot(config);
+  const absl::StatusOr<std::vector<int64_t>> steps = checkpoint::CheckpointSteps(root);
+  if (!absl::IsNotFound(steps.status())) {
+    HONE_RETURN_IF_ERROR(steps.status());
+  }
+  const bool any = steps.ok() && !steps->empty();
+  if (config.known_checkpoint <= (any ? steps->back() : 0)) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(
+      "the run has written a checkpoint of step ", config.known_checkpoint, ", which is missing: ",
+      any ? absl::StrCat("the newest in ", root, " is of step ", steps->back())
+          : absl::StrCat("there is none in ", root)));
+}
+
 int64_t CheckpointBytes(const Programs& programs) {
   constexpr int64_t kHeaders = 4096;
   const ParameterStore& store = programs.store();

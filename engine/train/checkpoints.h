@@ -25,6 +25,10 @@ absl::StatusOr<checkpoint::WrittenCheckpoint> SaveCheckpoint(const tasks::Traini
 // shapes are not the model's.
 absl::Status RestoreCheckpoint(const checkpoint::Checkpoint& checkpoint, Programs& programs);
 
+// DATA_LOSS: the run is known to have written a checkpoint, and none so new is there any more. One
+// that is there and damaged is not missed: LatestCheckpoint tells of it.
+absl::Status CheckNoneIsMissing(const tasks::TrainingConfig& config);
+
 // Bytes of one checkpoint on disk, but for the run state.
 int64_t CheckpointBytes(const Programs& programs);
 

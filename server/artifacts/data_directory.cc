@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "server/artifacts/entries.h"
 #include "server/jobs/job.h"
 
 namespace hone::server::artifacts {
@@ -34,10 +35,19 @@ absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
   return error ? ErrnoStatus(error.value(), context) : absl::OkStatus();
 }
 
+// Durable, with the folders above it that are missing.
 absl::Status MakeDirectory(const std::string& path) {
   std::error_code error;
-  fs::create_directories(path, error);
-  return ToStatus(error, absl::StrCat("cannot create folder ", path));
+  if (fs::is_directory(path, error)) {
+    return absl::OkStatus();
+  }
+  const fs::path above = fs::path(path).parent_path();
+  if (!above.empty()) {
+    HONE_RETURN_IF_ERROR(MakeDirectory(above.string()));
+  }
+  fs::create_directory(path, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("cannot create folder ", path)));
+  return SyncDirectory(above.empty() ? "." : above.string());
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
@@ -64,12 +74,16 @@ int64_t BytesUnder(const std::string& folder) {
   return bytes;
 }
 
-// The highest attempt that has a folder; 0: none.
-int LatestAttempt(const std::string& run) {
+// The highest attempt that has a folder; 0: none. An error where that cannot be told: whoever takes
+// it for none hides what the attempts wrote.
+absl::StatusOr<int> LatestAttempt(const std::string& run) {
+  const absl::StatusOr<std::vector<std::string>> names = EntriesOf(run);
+  if (absl::IsNotFound(names.status())) {
+    return 0;
+  }
+  HONE_RETURN_IF_ERROR(names.status());
   int latest = 0;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : *names) {
     absl::string_view number = name;
     int attempt = 0;
     if (absl::ConsumePrefix(&number, kAttemptPrefix) && absl::SimpleAtoi(number, &attempt)) {
@@ -79,15 +93,25 @@ int LatestAttempt(const std::string& run) {
   return latest;
 }
 
-std::string CheckpointsPath(const std::string& run) {
-  return absl::StrCat(run, "/", kAttemptPrefix, LatestAttempt(run), "/checkpoints");
-}
+// A run's checkpoints.
+struct Checkpoints {
+  std::string folder;
+  std::vector<std::string> names = {};  // sorted; those that begin with '.' were never whole
 
-// The folder of a run's checkpoints; "": it has none.
-std::string CheckpointsOf(const std::string& run) {
-  const std::string path = CheckpointsPath(run);
-  std::error_code error;
-  return fs::is_directory(path, error) && !fs::is_empty(path, error) ? path : "";
+  bool AnyWhole() const {
+    return std::any_of(names.begin(), names.end(),
+                       [](const std::string& name) { return !absl::StartsWith(name, "."); });
+  }
+};
+
+absl::StatusOr<Checkpoints> CheckpointsOf(const std::string& run) {
+  HONE_ASSIGN_OR_RETURN(const int latest, LatestAttempt(run));
+  Checkpoints checkpoints{.folder = absl::StrCat(run, "/", kAttemptPrefix, latest, "/checkpoints")};
+  absl::StatusOr<std::vector<std::string>> names = EntriesOf(checkpoints.folder);
+  if (!absl::IsNotFound(names.status())) {
+    HONE_ASSIGN_OR_RETURN(checkpoints.names, std::move(names));
+  }
+  return checkpoints;
 }
 
 absl::Status SyncFile(const std::string& path) {
@@ -180,7 +204,7 @@ absl::StatusOr<std::string> DataDirectory::PrepareAttempt(const std::string& job
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
   const std::string wanted = absl::StrCat(run, "/", kAttemptPrefix, attempt);
   HONE_RETURN_IF_ERROR(MakeDirectory(run));
-  const int latest = LatestAttempt(run);
+  HONE_ASSIGN_OR_RETURN(const int latest, LatestAttempt(run));
   if (latest > 0 && latest != attempt) {
     HONE_RETURN_IF_ERROR(Rename(absl::StrCat(run, "/", kAttemptPrefix, latest), wanted));
   }
@@ -192,9 +216,11 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
                                                const std::string& to_job) const {
   const std::string from = absl::StrCat(root_, "/runs/", from_job);
   const std::string to = absl::StrCat(root_, "/runs/", to_job);
-  const std::string checkpoints = CheckpointsOf(from);
   std::error_code error;
-  if (fs::exists(to, error) || checkpoints.empty()) {
+  const bool has_folder = fs::exists(to, error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, to));
+  HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(from));
+  if (has_folder || checkpoints.names.empty()) {
     return absl::OkStatus();
   }
   // Whole or not at all; the worker verifies each file's SHA-256.
@@ -202,7 +228,7 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
   const std::string attempt = absl::StrCat(copy, "/", kAttemptPrefix, 1);
   absl::Status status = MakeDirectory(attempt);
   if (status.ok()) {
-    status = LinkTree(checkpoints, attempt + "/checkpoints");
+    status = LinkTree(checkpoints.folder, attempt + "/checkpoints");
   }
   if (status.ok()) {
     status = SyncDirectory(attempt);
@@ -216,54 +242,58 @@ absl::Status DataDirectory::InheritCheckpoints(const std::string& from_job,
   return status;
 }
 
-void DataDirectory::RemoveModel(const std::string& model_id) const {
+absl::Status DataDirectory::PutAway(const std::string& folder) const {
   // What is left in tmp/ by a crash goes at the next start.
   const std::string away = absl::StrCat(root_, "/tmp/", jobs::NewId());
-  if (Rename(ModelDirectory(model_id), away).ok()) {
-    Remove(away);
+  const absl::Status renamed = Rename(folder, away);
+  if (absl::IsNotFound(renamed)) {
+    return absl::OkStatus();
   }
+  HONE_RETURN_IF_ERROR(renamed);
+  Remove(away);
+  return absl::OkStatus();
 }
 
-std::vector<std::string> DataDirectory::RunsWithCheckpoints() const {
-  std::vector<std::string> ids;
-  std::error_code error;
-  fs::directory_iterator it(root_ + "/runs", error);
-  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
-    if (!CheckpointsOf(it->path().string()).empty()) {
-      ids.push_back(it->path().filename().string());
-    }
-  }
-  return ids;
+absl::Status DataDirectory::RemoveModel(const std::string& model_id) const {
+  return PutAway(ModelDirectory(model_id));
 }
 
-void DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
+absl::StatusOr<std::vector<std::string>> DataDirectory::Runs() const {
+  return EntriesOf(root_ + "/runs");
+}
+
+absl::StatusOr<CheckpointFiles> DataDirectory::FindCheckpoints(const std::string& job_id) const {
+  HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints,
+                        CheckpointsOf(absl::StrCat(root_, "/runs/", job_id)));
+  return checkpoints.names.empty() ? CheckpointFiles::kNone
+         : checkpoints.AnyWhole()  ? CheckpointFiles::kWhole
+                                   : CheckpointFiles::kUnfinished;
+}
+
+absl::Status DataDirectory::RemoveCheckpoints(const std::string& job_id) const {
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
-  std::vector<std::string> folders;
-  bool any = false;
-  std::error_code error;
-  fs::directory_iterator it(CheckpointsPath(run), error);
-  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
-    // What a killed worker left half written was no checkpoint.
-    any = any || !absl::StartsWith(it->path().filename().string(), ".");
-    folders.push_back(it->path().string());
-  }
+  HONE_ASSIGN_OR_RETURN(const Checkpoints checkpoints, CheckpointsOf(run));
   // The mark comes first: a server that is killed in between has told nothing that is not so.
-  if (any) {
-    WriteFileAtomically(absl::StrCat(run, "/", kRemovedMark), "").IgnoreError();
+  if (checkpoints.AnyWhole()) {
+    HONE_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run, "/", kRemovedMark), ""));
   }
-  for (const std::string& folder : folders) {
-    Remove(folder);
+  for (const std::string& name : checkpoints.names) {
+    Remove(absl::StrCat(checkpoints.folder, "/", name));
   }
+  return absl::OkStatus();
 }
 
-bool DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
+absl::StatusOr<bool> DataDirectory::CheckpointsWereRemoved(const std::string& job_id) const {
   const std::string run = absl::StrCat(root_, "/runs/", job_id);
   std::error_code error;
-  return fs::exists(absl::StrCat(run, "/", kRemovedMark), error) && CheckpointsOf(run).empty();
+  const bool marked = fs::exists(absl::StrCat(run, "/", kRemovedMark), error);
+  HONE_RETURN_IF_ERROR(ToStatus(error, run));
+  HONE_ASSIGN_OR_RETURN(const CheckpointFiles files, FindCheckpoints(job_id));
+  return marked && files == CheckpointFiles::kNone;
 }
 
-void DataDirectory::RemoveRun(const std::string& job_id) const {
-  Remove(absl::StrCat(root_, "/runs/", job_id));
+absl::Status DataDirectory::RemoveRun(const std::string& job_id) const {
+  return PutAway(absl::StrCat(root_, "/runs/", job_id));
 }
 
 absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory) {

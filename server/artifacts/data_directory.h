@@ -13,6 +13,10 @@
 
 namespace hone::server::artifacts {
 
+// What the folder of a job's checkpoints holds. kUnfinished: only what a killed worker left half
+// written.
+enum class CheckpointFiles { kNone, kUnfinished, kWhole };
+
 // The server's folder, locked for as long as this lives:
 //   store.db               jobs, events, models
 //   runs/<job>/attempt-N/  what attempt N writes: request, checkpoints, model, worker.log
@@ -21,7 +25,8 @@ namespace hone::server::artifacts {
 //   cache/                 downloaded data sets
 //   datasets/, uploads/    data sets that were uploaded, and parts of them: datasets/blobs.h
 //   tmp/                   requests of plans and predictions; emptied at start
-// Names come from ids that the server made, never from a user. Any thread.
+// Names come from ids that the server made, never from a user. Errors are those of
+// engine/base/files.h: a folder that cannot be read is one, never an empty folder. Any thread.
 class DataDirectory {
  public:
   // Makes what is missing. FAILED_PRECONDITION: another server uses it.
@@ -47,17 +52,18 @@ class DataDirectory {
   // Lets a job that has no folder yet begin with what another one's checkpoints are, if it has any.
   absl::Status InheritCheckpoints(const std::string& from_job, const std::string& to_job) const;
 
-  // A model's folder, out of sight at once.
-  void RemoveModel(const std::string& model_id) const;
+  // A model's folder, out of sight at once. OK also where it is not there.
+  absl::Status RemoveModel(const std::string& model_id) const;
 
-  // The ids of the jobs that have checkpoints.
-  std::vector<std::string> RunsWithCheckpoints() const;
-  // What else a job's attempts wrote stays, and the empty folder, which says that there were some.
-  void RemoveCheckpoints(const std::string& job_id) const;
-  bool CheckpointsWereRemoved(const std::string& job_id) const;
+  // The ids of the jobs that have a folder.
+  absl::StatusOr<std::vector<std::string>> Runs() const;
+  absl::StatusOr<CheckpointFiles> FindCheckpoints(const std::string& job_id) const;
+  // What else a job's attempts wrote stays, and a mark, which says that there were some.
+  absl::Status RemoveCheckpoints(const std::string& job_id) const;
+  absl::StatusOr<bool> CheckpointsWereRemoved(const std::string& job_id) const;
 
-  // All folders of a job's attempts.
-  void RemoveRun(const std::string& job_id) const;
+  // All folders of a job's attempts, out of sight at once. OK also where there are none.
+  absl::Status RemoveRun(const std::string& job_id) const;
 
   // Moves `relative`, a folder (or a file, then its folder) inside an attempt's folder, to
   // models/<id> and lists its files with their SHA-256. INVALID_ARGUMENT: it leads out of the
@@ -78,6 +84,7 @@ class DataDirectory {
  private:
   // `create`: O_CREAT, or 0.
   static absl::StatusOr<std::unique_ptr<DataDirectory>> Lock(const std::string& root, int create);
+  absl::Status PutAway(const std::string& folder) const;
   DataDirectory(std::string root, int lock_fd) : root_(std::move(root)), lock_fd_(lock_fd) {}
 
   const std::string root_;

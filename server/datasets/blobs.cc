@@ -4,23 +4,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <filesystem>
 #include <fstream>
 #include <set>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "server/artifacts/entries.h"
 
 namespace hone::server::datasets {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr char kPart[] = ".part";
 
@@ -137,8 +135,8 @@ absl::Status Blobs::Publish(const std::string& upload, const store::DatasetBytes
   return SyncDirectory(datasets_);
 }
 
-std::vector<std::string> Blobs::Others(const std::vector<store::DatasetBytes>& bytes,
-                                       const std::vector<std::string>& uploads) const {
+absl::StatusOr<std::vector<std::string>> Blobs::Others(
+    const std::vector<store::DatasetBytes>& bytes, const std::vector<std::string>& uploads) const {
   std::set<std::string> needed;
   for (const store::DatasetBytes& one : bytes) {
     needed.insert(Path(one));
@@ -148,14 +146,14 @@ std::vector<std::string> Blobs::Others(const std::vector<store::DatasetBytes>& b
   }
   std::vector<std::string> others;
   for (const std::string& folder : {datasets_, uploads_}) {
-    std::error_code ignored;
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-      if (!needed.contains(entry.path().string())) {
-        others.push_back(entry.path().string());
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, artifacts::EntriesOf(folder));
+    for (const std::string& name : names) {
+      std::string path = absl::StrCat(folder, "/", name);
+      if (!needed.contains(path)) {
+        others.push_back(std::move(path));
       }
     }
   }
-  std::sort(others.begin(), others.end());
   return others;
 }
 

@@ -39,8 +39,8 @@ class Blobs {
   absl::Status Publish(const std::string& upload, const store::DatasetBytes& declared) const;
 
   // The paths of all files but these.
-  std::vector<std::string> Others(const std::vector<store::DatasetBytes>& bytes,
-                                  const std::vector<std::string>& uploads) const;
+  absl::StatusOr<std::vector<std::string>> Others(const std::vector<store::DatasetBytes>& bytes,
+                                                  const std::vector<std::string>& uploads) const;
 
  private:
   std::string PartPath(const std::string& upload) const;

@@ -151,9 +151,10 @@ absl::StatusOr<v1::BeginUploadResponse> Datasets::Begin(const v1::UploadHeader& 
 }
 
 absl::Status Datasets::Drop(const std::string& upload) {
-  blobs_.RemovePart(upload);
-  return writer_.RunStatus(
-      [&](store::JobStore& store) { return store.datasets().DropUpload(upload); });
+  HONE_RETURN_IF_ERROR(writer_.RunStatus(
+      [&](store::JobStore& store) { return store.datasets().DropUpload(upload); }));
+  blobs_.RemovePart(upload);  // else Sweep finds it
+  return absl::OkStatus();
 }
 
 absl::Status Datasets::Delete(const std::string& id, bool force) {
@@ -171,12 +172,18 @@ void Datasets::Sweep() {
   });
   const auto bytes = store_.AllBytes();
   const auto uploads = store_.AllUploads();
-  if (dropped.ok() && bytes.ok() && uploads.ok()) {
-    for (const std::string& path : blobs_.Others(*bytes, *uploads)) {
-      ::unlink(path.c_str());
-    }
-  } else {
+  if (!dropped.ok() || !bytes.ok() || !uploads.ok()) {
     log::Warning("data sets that nothing needs stay for now: the store cannot be asked");
+    return;
+  }
+  const auto others = blobs_.Others(*bytes, *uploads);
+  if (!others.ok()) {
+    log::Warning("data sets that nothing needs stay for now",
+                 {{"error", others.status().ToString()}});
+    return;
+  }
+  for (const std::string& path : *others) {
+    ::unlink(path.c_str());
   }
 }
 

@@ -12,6 +12,7 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "server/artifacts/data_directory.h"
+#include "server/artifacts/entries.h"
 #include "server/datasets/blobs.h"
 #include "server/store/dataset_store.h"
 #include "server/store/sqlite_store.h"
@@ -33,14 +34,10 @@ struct Patient {
   }
 };
 
-std::vector<std::string> NamesIn(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    names.push_back(entry.path().filename());
-  }
-  std::ranges::sort(names);
-  return names;
+// The names in a folder; none where there is no such folder.
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& folder) {
+  absl::StatusOr<std::vector<std::string>> names = artifacts::EntriesOf(folder);
+  return absl::IsNotFound(names.status()) ? std::vector<std::string>() : std::move(names);
 }
 
 void CheckFile(Patient& patient, const std::string& owner, const std::string& path,
@@ -68,10 +65,11 @@ absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
     }
     what.from_row = page.next_row;
   } while (what.from_row != 0);
-  for (const std::string& name : NamesIn(patient->root + "/runs")) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(patient->root + "/runs"));
+  for (const std::string& name : names) {
     if (!known.contains(name)) {
       patient->Add(absl::StrCat("runs/", name, ": belongs to no job"),
-                   [patient, name] { patient->directory->RemoveRun(name); });
+                   [patient, name] { patient->directory->RemoveRun(name).IgnoreError(); });
     }
   }
   return absl::OkStatus();
@@ -94,10 +92,11 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
     }
     before = page.next_row;
   } while (before != 0);
-  for (const std::string& name : NamesIn(patient->root + "/models")) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(patient->root + "/models"));
+  for (const std::string& name : names) {
     if (!known.contains(name)) {
       patient->Add(absl::StrCat("models/", name, ": belongs to no model"),
-                   [patient, name] { patient->directory->RemoveModel(name); });
+                   [patient, name] { patient->directory->RemoveModel(name).IgnoreError(); });
     }
   }
   return absl::OkStatus();
@@ -111,7 +110,11 @@ absl::Status CheckDatasets(const std::shared_ptr<Patient>& patient) {
     CheckFile(*patient, "a data set", blobs.Path(bytes), bytes.sha256);
   }
   HONE_ASSIGN_OR_RETURN(const auto uploads, patient->store->datasets().AllUploads());
-  for (const std::string& path : blobs.Others(all, uploads)) {
+  const absl::StatusOr<std::vector<std::string>> others = blobs.Others(all, uploads);
+  if (!absl::IsNotFound(others.status())) {  // else no server has made the folders
+    HONE_RETURN_IF_ERROR(others.status());
+  }
+  for (const std::string& path : others.value_or(std::vector<std::string>())) {
     patient->Add(absl::StrCat(path, ": belongs to no data set"),
                  [path] { std::filesystem::remove(path); });
   }

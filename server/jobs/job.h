@@ -20,9 +20,10 @@ struct Job {
   JobState state = JobState::kQueued;
   v1::Job::EndReason end_reason = v1::Job::END_REASON_UNSPECIFIED;
   std::string message;
-  int attempt = 0;   // rises at every claim: results of older attempts are refused
-  int failures = 0;  // charged ones since the newest checkpoint
-  int retries = 0;   // those that cost nothing, since the newest checkpoint
+  int attempt = 0;     // rises at every claim: results of older attempts are refused
+  int failures = 0;    // charged ones since the newest checkpoint
+  int retries = 0;     // those that cost nothing, since the newest checkpoint
+  int recoveries = 0;  // how often a server ended while it ran, since the newest checkpoint
   int threads = 1;
   int queue_position = 0;
   absl::Duration queued_before = absl::ZeroDuration();  // time that those before it in the queue
@@ -37,7 +38,9 @@ struct Job {
   std::string model_id;
   std::string retry_of;  // id of the job whose checkpoints it begins with; "": none
   int64_t last_sequence = 0;
-  std::string request;         // as in store::NewJob
+  std::string request;          // as in store::NewJob
+  int64_t checkpoint_step = 0;  // of the newest checkpoint that it told of, or begins with; 0: none
+  bool checkpoints_removed = false;  // they go, or are gone
   std::string dataset_sha256;  // of the uploaded data set that it learns from; "": the catalogue's
 };
 

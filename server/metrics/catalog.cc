@@ -147,6 +147,12 @@ const std::array<MetricSpec, kMetricCount> kCatalog = {{
      MetricType::kGauge,
      "Threads given to running jobs.",
      {}},
+    {Metric::kWorkerConfinement,
+     "hone_worker_confinement",
+     MetricType::kGauge,
+     "How far the kernel confines workers: files, the version of Landlock; network, 1 where those "
+     "that download nothing have none. 0: not at all.",
+     {"what"}},
     {Metric::kEngineMemoryBytes,
      "hone_engine_memory_bytes",
      MetricType::kGauge,

@@ -39,6 +39,7 @@ enum class Metric {
   kCheckpointFailures,
   kWorkerStarts,
   kWorkerThreads,
+  kWorkerConfinement,
   kEngineMemoryBytes,
   kCpuQuotaCores,
   kCpuThrottledSeconds,

@@ -304,8 +304,8 @@ bool ModelCache::Ask(Seat& seat, std::deque<Call>& batch) {
   absl::Status status;
   if (seat.process == nullptr) {
     registry_.Add(metrics::Metric::kWorkerStarts, {"predict"}, 1);
-    auto started = PredictorProcess::Start(options_.worker, seat.directory, directory_,
-                                           options_.longest, stopping_);
+    auto started = PredictorProcess::Start(options_.worker, seat.directory, options_.process_bytes,
+                                           directory_, options_.longest, stopping_);
     status = started.status();
     if (started.ok()) {
       seat.process = *std::move(started);

@@ -27,6 +27,7 @@ class PredictorProcess;
 struct CacheOptions {
   std::string worker;                      // hone-worker
   int64_t max_bytes = int64_t{512} << 20;  // of all processes together
+  int64_t process_bytes = 0;               // each may use so much; 0: no limit
   int max_processes = 8;
   size_t max_waiting = 64;                     // calls of one model
   int64_t max_waiting_bytes = 32 << 20;        // inputs of all calls that wait

@@ -25,13 +25,16 @@ bool IsAnswer(const v1::WorkerFrame& frame) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PredictorProcess>> PredictorProcess::Start(
-    const std::string& worker, const std::string& model_directory,
+    const std::string& worker, const std::string& model_directory, int64_t memory_bytes,
     const artifacts::DataDirectory& directory, absl::Duration timeout,
     const std::atomic<bool>& stop) {
   v1::WorkerRequest request;
   request.set_mode(v1::WorkerRequest::SERVE);
   request.set_model_directory(model_directory);
   request.set_threads(1);
+  if (memory_bytes > 0) {
+    request.set_memory_limit_bytes(memory_bytes + worker_process::kUnusedBytes);
+  }
   HONE_ASSIGN_OR_RETURN(const std::string folder, directory.MakeTemporary());
   // Once the model is loaded the request was read.
   const absl::Cleanup remove = [&folder] { artifacts::DataDirectory::Remove(folder); };

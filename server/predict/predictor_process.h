@@ -20,9 +20,10 @@ namespace hone::server::predict {
 class PredictorProcess {
  public:
   // Starts the program and waits until the model is loaded. Also the worker's own code where the
-  // model cannot be used. `stop` outlives this.
+  // model cannot be used. It may use so many bytes of memory (0: no limit). `stop` outlives
+  // this.
   static absl::StatusOr<std::unique_ptr<PredictorProcess>> Start(
-      const std::string& worker, const std::string& model_directory,
+      const std::string& worker, const std::string& model_directory, int64_t memory_bytes,
       const artifacts::DataDirectory& directory, absl::Duration timeout,
       const std::atomic<bool>& stop);
 

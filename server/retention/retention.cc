@@ -6,7 +6,9 @@
 
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 #include "server/log/log.h"
+#include "server/retention/clock.h"
 #include "server/store/dataset_store.h"
 
 namespace hone::server::retention {
@@ -17,17 +19,24 @@ constexpr std::chrono::minutes kEvery(1);
 constexpr int kAtOnce = 100;
 constexpr int kEventsAtOnce = 2000;
 
+using artifacts::CheckpointFiles;
 using Ids = std::vector<std::string>;
 
-absl::Time Since(absl::Time now, absl::Duration kept) {
-  return kept == absl::InfiniteDuration() ? absl::InfinitePast() : now - kept;
+absl::Time Since(std::optional<absl::Time> now, absl::Duration kept) {
+  return !now.has_value() || kept == absl::InfiniteDuration() ? absl::InfinitePast() : *now - kept;
 }
 
 }  // namespace
 
 Retention::Retention(const Limits& limits, const Hooks& hooks, const store::JobStore& store,
-                     store::Writer& writer, const artifacts::DataDirectory& directory)
-    : limits_(limits), hooks_(hooks), store_(store), writer_(writer), directory_(directory) {}
+                     store::Writer& writer, const artifacts::DataDirectory& directory,
+                     removal::Remover& remover)
+    : limits_(limits),
+      hooks_(hooks),
+      store_(store),
+      writer_(writer),
+      directory_(directory),
+      remover_(remover) {}
 
 Retention::~Retention() {
   {
@@ -45,16 +54,18 @@ void Retention::Start() {
 }
 
 void Retention::Loop() {
+  ClockTrust clock;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    Sweep(absl::Now());
+    const absl::Time now = absl::Now();
+    Sweep(clock.Trusts(now, SteadyNow()) ? std::optional(now) : std::nullopt);
     lock.lock();
     wake_.wait_for(lock, kEvery, [this] { return stopping_; });
   }
 }
 
-void Retention::Sweep(absl::Time now) {
+void Retention::Sweep(std::optional<absl::Time> now) {
   for (const auto sweep : {&Retention::SweepJobs, &Retention::SweepCheckpoints,
                            &Retention::SweepModels, &Retention::SweepDatasets}) {
     if (const absl::Status status = (this->*sweep)(now); !status.ok()) {
@@ -78,7 +89,7 @@ absl::Status Retention::RemoveGarbage() {
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepJobs(absl::Time now) {
+absl::Status Retention::SweepJobs(std::optional<absl::Time> now) {
   const store::KeepJobs keep{.ended_since = Since(now, limits_.jobs),
                              .at_most = limits_.jobs_at_most,
                              .bytes = limits_.store_bytes};
@@ -92,34 +103,55 @@ absl::Status Retention::SweepJobs(absl::Time now) {
     }));
     for (const std::string& id : deleted) {
       log::Info("job is past its limits and forgotten", {{"job", id}});
-      directory_.RemoveRun(id);
     }
+    HONE_RETURN_IF_ERROR(remover_.RemoveAll());
   } while (!deleted.empty() && !Stopping());
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepCheckpoints(absl::Time now) {
-  if (limits_.checkpoints == absl::InfiniteDuration()) {
+absl::Status Retention::SweepCheckpoints(std::optional<absl::Time> now) {
+  const absl::Time ended_since = Since(now, limits_.checkpoints);
+  if (ended_since == absl::InfinitePast()) {
     return absl::OkStatus();
   }
-  for (const std::string& id : directory_.RunsWithCheckpoints()) {
+  HONE_ASSIGN_OR_RETURN(const Ids runs, directory_.Runs());
+  for (const std::string& id : runs) {
+    const absl::StatusOr<CheckpointFiles> files = directory_.FindCheckpoints(id);
+    if (!files.ok()) {
+      log::Warning("checkpoints cannot be looked at and stay",
+                   {{"job", id}, {"error", files.status().ToString()}});
+    }
+    if (!files.ok() || *files == CheckpointFiles::kNone) {
+      continue;
+    }
     const absl::StatusOr<jobs::Job> job = store_.Get(id);
     if (absl::IsNotFound(job.status())) {
       continue;  // `honed doctor` tells of it
     }
     HONE_RETURN_IF_ERROR(job.status());
-    if (!jobs::IsEnd(job->state) || job->end_time > now - limits_.checkpoints) {
+    if (!jobs::IsEnd(job->state) || job->end_time > ended_since) {
       continue;
     }
-    HONE_ASSIGN_OR_RETURN(const bool needed, store_.HasUnfinishedRetry(id));
-    if (!needed) {
-      directory_.RemoveCheckpoints(id);
-    }
+    HONE_RETURN_IF_ERROR(RemoveCheckpoints(id, *files));
   }
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepModels(absl::Time now) {
+// The store knows of it before the files go: a retry was there before, and keeps them, or it is
+// refused.
+absl::Status Retention::RemoveCheckpoints(const std::string& job_id, CheckpointFiles files) {
+  if (files == CheckpointFiles::kWhole) {
+    const absl::Status forgotten =
+        writer_.RunStatus([&](store::JobStore& store) { return store.ForgetCheckpoints(job_id); });
+    if (absl::IsFailedPrecondition(forgotten) || absl::IsNotFound(forgotten)) {
+      return absl::OkStatus();
+    }
+    HONE_RETURN_IF_ERROR(forgotten);
+  }
+  return directory_.RemoveCheckpoints(job_id);
+}
+
+absl::Status Retention::SweepModels(std::optional<absl::Time> now) {
   const store::KeepModels keep{.made_since = Since(now, limits_.models),
                                .of_a_name = limits_.models_of_a_name,
                                .best = limits_.best_models_of_a_name,
@@ -132,17 +164,16 @@ absl::Status Retention::SweepModels(absl::Time now) {
     for (const std::string& id : deleted) {
       log::Info("model is past its limits and removed", {{"model", id}});
       hooks_.model_removed(id);
-      directory_.RemoveModel(id);
     }
+    HONE_RETURN_IF_ERROR(remover_.RemoveAll());
   } while (!deleted.empty());
   return absl::OkStatus();
 }
 
-absl::Status Retention::SweepDatasets(absl::Time now) {
-  if (limits_.datasets < absl::InfiniteDuration()) {
-    HONE_RETURN_IF_ERROR(writer_.RunStatus([&](store::JobStore& store) {
-      return store.datasets().DropUnusedSince(now - limits_.datasets);
-    }));
+absl::Status Retention::SweepDatasets(std::optional<absl::Time> now) {
+  if (const absl::Time since = Since(now, limits_.datasets); since != absl::InfinitePast()) {
+    HONE_RETURN_IF_ERROR(writer_.RunStatus(
+        [&](store::JobStore& store) { return store.datasets().DropUnusedSince(since); }));
   }
   hooks_.datasets_removed();
   return absl::OkStatus();

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/artifacts/data_directory.h"
+#include "server/removal/remover.h"
 #include "server/store/writer.h"
 
 namespace hone::server::retention {
@@ -34,35 +36,39 @@ struct Hooks {
 };
 
 // Removes what the limits do not keep, once a minute on a thread of its own: nobody waits for it.
-// What a job that has not ended needs stays, and pinned models stay. The arguments of the
-// constructor outlive this.
+// By their ages only while the clock is to be believed (clock.h). What a job that has not ended
+// needs stays, and pinned models stay. The arguments of the constructor outlive this.
 class Retention {
  public:
   Retention(const Limits& limits, const Hooks& hooks, const store::JobStore& store,
-            store::Writer& writer, const artifacts::DataDirectory& directory);
+            store::Writer& writer, const artifacts::DataDirectory& directory,
+            removal::Remover& remover);
   ~Retention();
   Retention(const Retention&) = delete;
   Retention& operator=(const Retention&) = delete;
 
   void Start();
-  // One round, now. What failed is logged and tried in the next one.
-  void Sweep(absl::Time now);
+  // One round, now. What failed is logged and tried in the next one. No time: nothing goes by its
+  // age.
+  void Sweep(std::optional<absl::Time> now);
 
  private:
   void Loop();
   bool Stopping();
   // The events of deleted jobs, slice by slice.
   absl::Status RemoveGarbage();
-  absl::Status SweepJobs(absl::Time now);
-  absl::Status SweepCheckpoints(absl::Time now);
-  absl::Status SweepModels(absl::Time now);
-  absl::Status SweepDatasets(absl::Time now);
+  absl::Status SweepJobs(std::optional<absl::Time> now);
+  absl::Status SweepCheckpoints(std::optional<absl::Time> now);
+  absl::Status RemoveCheckpoints(const std::string& job_id, artifacts::CheckpointFiles files);
+  absl::Status SweepModels(std::optional<absl::Time> now);
+  absl::Status SweepDatasets(std::optional<absl::Time> now);
 
   const Limits limits_;
   const Hooks hooks_;
   const store::JobStore& store_;
   store::Writer& writer_;
   const artifacts::DataDirectory& directory_;
+  removal::Remover& remover_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;  // guarded by mutex_

@@ -12,6 +12,7 @@
 #include "server/metrics/bus.h"
 #include "server/metrics/registry.h"
 #include "server/predict/model_cache.h"
+#include "server/removal/remover.h"
 #include "server/rpc/plan_cache.h"
 #include "server/rpc/transfers.h"
 #include "server/scheduler/executor.h"
@@ -51,6 +52,7 @@ struct Deps {
   scheduler::Executor& reads;      // for a piece of the log or a file, which watchers wait for
   scheduler::Executor& histories;  // for whole logs
   artifacts::DataDirectory& directory;
+  removal::Remover& remover;
   datasets::Datasets& datasets;
   metrics::Bus& bus;
   metrics::Registry& registry;

@@ -118,7 +118,7 @@ void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJ
         if (!deleted.ok()) {
           return done(deleted.status());
         }
-        deps.scheduler.Forget(*deleted);
+        deps.remover.Wake();
         done(v1::DeleteJobResponse());
       });
 }

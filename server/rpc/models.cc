@@ -61,9 +61,7 @@ void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
           return done(deleted.status());
         }
         deps.predictors.Drop(*deleted);
-        if (!deps.reads.Submit([&deps, id = *deleted] { deps.directory.RemoveModel(id); })) {
-          deps.directory.RemoveModel(*deleted);
-        }
+        deps.remover.Wake();
         done(v1::DeleteModelResponse());
       });
 }

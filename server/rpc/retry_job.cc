@@ -48,7 +48,8 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
         absl::StrCat(request.name(), " is ", jobs::StateName(old.state),
                      "; only a job that has failed or was cancelled can be tried again"));
   }
-  if (!request.from_start() && deps.directory.CheckpointsWereRemoved(old_id)) {
+  HONE_ASSIGN_OR_RETURN(const bool removed, deps.directory.CheckpointsWereRemoved(old_id));
+  if (!request.from_start() && (removed || old.checkpoints_removed)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the checkpoints of ", request.name(),
                      ", with which it would begin, were removed; `from_start` begins anew"));

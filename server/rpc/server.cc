@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -28,6 +29,7 @@
 #include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
+#include "server/worker_process/confinement.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -81,6 +83,8 @@ class HonedServer final : public Server {
     }
     writer_ = std::make_unique<store::Writer>(
         *store_, [this](const store::LoggedEvent& event) { OnEvent(event); }, Observed());
+    remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
+    HONE_RETURN_IF_ERROR(remover_->Start());
     datasets_ = std::make_unique<datasets::Datasets>(
         datasets::Limits{.quota_bytes = config_.dataset_quota_bytes,
                          .disk_floor_bytes = config_.disk_floor_bytes},
@@ -99,30 +103,36 @@ class HonedServer final : public Server {
             .dataset_path =
                 [this](const std::string& job_id) { return datasets_->PathOfJob(job_id); }},
         *writer_, *directory_, registry_);
-    calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+    calls_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
+                                                      *directory_, registry_);
     retention_ = std::make_unique<retention::Retention>(
         config_.keep,
         retention::Hooks{.model_removed = [this](const std::string& id) { predictors_->Drop(id); },
                          .datasets_removed = [this] { datasets_->Sweep(); }},
-        *store_, *writer_, *directory_);
-    inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, *directory_, registry_);
+        *store_, *writer_, *directory_, *remover_);
+    inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
+                                                            *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     histories_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
     predictors_ = std::make_unique<predict::ModelCache>(
-        predict::CacheOptions{.worker = config_.worker,
-                              .max_bytes = config_.predict_cache_bytes,
-                              .idle = config_.predict_idle},
+        predict::CacheOptions{
+            .worker = config_.worker,
+            .max_bytes = config_.predict_cache_bytes,
+            .process_bytes = std::max(config_.MemoryPerJob(), config_.predict_cache_bytes),
+            .idle = config_.predict_idle},
         *directory_, registry_);
-    deps_ =
-        std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_, *inspections_,
-                                    *predictors_, *reads_, *histories_, *directory_, *datasets_,
-                                    bus_, registry_, plans_, transfers_, engine_, stopping_});
+    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
+                                        *inspections_, *predictors_, *reads_, *histories_,
+                                        *directory_, *remover_, *datasets_, bus_, registry_, plans_,
+                                        transfers_, engine_, stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
           v1::DatasetService::service_full_name()}) {
       CountCallsOf(service);
     }
+    registry_.Set(Metric::kWorkerConfinement, {"files"}, worker_process::LandlockAbi());
+    registry_.Set(Metric::kWorkerConfinement, {"network"}, worker_process::HasSeccomp() ? 1 : 0);
     registry_.OnCollect([this](metrics::Registry& registry) { Refresh(registry); });
     HONE_ASSIGN_OR_RETURN(endpoint_, metrics::HttpEndpoint::Start(config_.metrics_listen, registry_,
                                                                   [this] { return IsReady(); }));
@@ -178,6 +188,7 @@ class HonedServer final : public Server {
     inspections_.reset();
     scheduler_.reset();
     datasets_.reset();
+    remover_.reset();
     writer_.reset();
     store_.reset();
   }
@@ -277,7 +288,8 @@ class HonedServer final : public Server {
           std::pair("datasets", std::cref(datasets_->executor())),
           std::pair("verifications", std::cref(datasets_->verifications())),
           std::pair("worker_calls", std::cref(calls_->executor())),
-          std::pair("inspections", std::cref(inspections_->executor()))}) {
+          std::pair("inspections", std::cref(inspections_->executor())),
+          std::pair("files", std::cref(scheduler_->files()))}) {
       registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
       registry.Set(Metric::kTasksRefused, {name}, static_cast<double>(queue.get().refused()));
     }
@@ -338,6 +350,7 @@ class HonedServer final : public Server {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<removal::Remover> remover_;
   std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<retention::Retention> retention_;

@@ -16,8 +16,6 @@ using worker_process::WorkerProcess;
 
 // Taken from one worker before the others have their turn.
 constexpr int kFramesPerTurn = 256;
-// What a worker may reserve and not use, above its job's share of the memory: stacks, heaps.
-constexpr int64_t kUnusedBytes = int64_t{128} << 20;
 
 // From closing its pipe to being killed.
 constexpr absl::Duration kExitGrace = absl::Seconds(1);
@@ -44,6 +42,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_attempt(job.attempt);
   request.set_threads(job.threads);
   request.set_resume(job.attempt > 1 || !job.retry_of.empty());
+  request.set_checkpoint_step(job.checkpoint_step);
   request.set_cache_directory(options.cache_directory);
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);
@@ -53,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
     request.set_memory_bytes(options.memory_bytes);
   }
   if (options.memory_bytes > 0) {
-    request.set_memory_limit_bytes(options.memory_bytes + kUnusedBytes);
+    request.set_memory_limit_bytes(options.memory_bytes + worker_process::kUnusedBytes);
   }
   std::unique_ptr<Attempt> attempt(new Attempt(job, options));
   HONE_ASSIGN_OR_RETURN(
@@ -89,8 +88,9 @@ void Attempt::Reap() {
   const auto exit = process_->Reap(kReapPatience);
   if (exit.has_value()) {
     outcome_.exit = *exit;
-    outcome_.out_of_memory =
-        exit->signal == SIGKILL && !exit->killed_by_us && OomKills() > oom_kills_;
+    if (OomKills() > oom_kills_) {
+      BlameForMemory(options_.memory_bytes, outcome_);
+    }
     ended_ = true;
   } else if (SteadyNow() >= kill_at_) {
     process_->Signal(SIGKILL);

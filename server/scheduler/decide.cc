@@ -53,6 +53,14 @@ Decision Charged(const Outcome& outcome, int failures, absl::Duration retry_dela
 
 }  // namespace
 
+void BlameForMemory(int64_t share, Outcome& outcome) {
+  if (outcome.exit.signal == SIGKILL && !outcome.exit.killed_by_us) {
+    const bool its_own = outcome.exit.peak_resident_bytes >= share;
+    outcome.out_of_memory = its_own;
+    outcome.crowded_out = !its_own;
+  }
+}
+
 absl::Duration Delay(absl::Duration first, int before) {
   return before > 20 ? kLongestRetryDelay : std::min(first * (1 << before), kLongestRetryDelay);
 }
@@ -110,7 +118,10 @@ Decision Decide(const Outcome& outcome, const Record& record, absl::Duration ret
   // ours for silence or nonsense on the pipe, are.
   if (outcome.exit.signal == SIGKILL && !outcome.exit.killed_by_us && !outcome.out_of_memory &&
       !outcome.hung && outcome.pipe.ok()) {
-    Decision again = Again("the worker was killed from outside");
+    Decision again = Again(outcome.crowded_out
+                               ? "the machine had no memory left, and the worker was killed, which "
+                                 "held less than its share"
+                               : "the worker was killed from outside");
     // Counted until the delay is at its longest: kills alone give no job up, nor bring it near.
     again.requeueing->retry = record.retries < kMostCountedKills;
     if (record.retries > 0) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -21,7 +22,8 @@ struct Outcome {
   bool cancelled = false;      // the user asked for it
   bool paused = false;         // the same, for a pause
   bool overdue = false;        // its deadline has passed
-  bool out_of_memory = false;  // the kernel's out-of-memory killer was at work meanwhile
+  bool out_of_memory = false;  // the kernel killed it for lack of memory, which it had taken
+  bool crowded_out = false;    // the same, but others had taken the memory
   bool draining = false;       // the server shuts down
 };
 
@@ -30,6 +32,10 @@ struct Decision {
   std::optional<store::Ending> ending;
   std::optional<store::Requeueing> requeueing;
 };
+
+// The kernel killed somebody for lack of memory while the worker ran: says of one that was killed
+// whether it held its `share` (0: it has none, and holds what it likes) or less.
+void BlameForMemory(int64_t share, Outcome& outcome);
 
 // How the attempts since the newest checkpoint ended.
 struct Record {

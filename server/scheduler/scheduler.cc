@@ -1,6 +1,5 @@
 #include "server/scheduler/scheduler.h"
 
-#include <google/protobuf/util/time_util.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -44,7 +43,8 @@ Scheduler::Scheduler(const SchedulerOptions& options, store::Writer& writer,
       directory_(directory),
       registry_(registry),
       run_metrics_(registry),
-      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      files_(/*threads=*/2, /*max_queued=*/1 << 20) {}
 
 Scheduler::~Scheduler() {
   Drain();
@@ -68,14 +68,6 @@ void Scheduler::Stop(const std::string& job_id) {
   Wake();
 }
 
-void Scheduler::Forget(const std::string& job_id) {
-  {
-    const std::lock_guard lock(mutex_);
-    forgets_.insert(job_id);
-  }
-  Wake();
-}
-
 void Scheduler::BeginDrain() {
   stopping_ = true;
   Wake();
@@ -85,18 +77,19 @@ void Scheduler::Drain() {
   BeginDrain();
   if (thread_.joinable()) {
     thread_.join();
-    TakeCalls();  // of calls that were still under way
   }
 }
 
 void Scheduler::Loop() {
-  while (!stopping_ || !running_.empty()) {
+  while (!stopping_ || !running_.empty() || !preparing_.empty()) {
     const absl::Time now = absl::Now();
     const bool may_write = stopping_ || SteadyNow() >= write_again_at_;
     if (!stopping_ && may_write) {
       StartJobs(now);
       KeepHouse(now);
     }
+    TakePrepared(now);
+    TakePublished(now);
     TakeCalls();
     bool urgent = false;
     for (auto& [id, running] : running_) {
@@ -157,6 +150,9 @@ int Scheduler::FreeThreads() const {
   for (const auto& [id, running] : running_) {
     free -= running.attempt->job().threads;
   }
+  for (const auto& [id, job] : preparing_) {
+    free -= job.threads;
+  }
   return free;
 }
 
@@ -171,21 +167,17 @@ double Scheduler::SecondsLeft() const {
 }
 
 void Scheduler::TakeCalls() {
-  std::set<std::string> stops, forgets;
+  std::set<std::string> stops;
   {
     const std::lock_guard lock(mutex_);
     stops.swap(stops_);
-    forgets.swap(forgets_);
   }
   for (const std::string& id : stops) {
     const auto found = running_.find(id);
-    if (found != running_.end() && !Tell(*found->second.attempt)) {
+    if (preparing_.contains(id) || (found != running_.end() && !Tell(*found->second.attempt))) {
       const std::lock_guard lock(mutex_);
       stops_.insert(id);  // the next turn
     }
-  }
-  for (const std::string& id : forgets) {
-    directory_.RemoveRun(id);
   }
 }
 
@@ -208,7 +200,8 @@ void Scheduler::KeepHouse(absl::Time now) {
     return;
   }
   housekeeping_ = SteadyNow();
-  const bool renew = !running_.empty() && housekeeping_ - renewed_ >= kRenewEvery;
+  const bool claims = !running_.empty() || !preparing_.empty();
+  const bool renew = claims && housekeeping_ - renewed_ >= kRenewEvery;
   const auto failed = writer_.Run<int>([&](store::JobStore& store) -> absl::StatusOr<int> {
     HONE_RETURN_IF_ERROR(store.RemoveGarbage(kGarbageAtOnce).status());
     if (renew) {
@@ -269,42 +262,6 @@ void Scheduler::Flush(absl::Time now) {
   }
 }
 
-// A disk that fails is not the job's fault: its last checkpoint is there, and it ends another time.
-void Scheduler::Publish(Attempt& attempt, Decision& decision, absl::Time now) {
-  const ReportBuffer& report = attempt.report();
-  if (report.model_path().empty()) {
-    return;
-  }
-  store::Ending& ending = *decision.ending;
-  const jobs::Job& job = attempt.job();
-  const auto files = directory_.Publish(attempt.run_directory(), report.model_path(), job.id);
-  if (!files.ok()) {
-    const std::string message =
-        absl::StrCat("the model cannot be published: ", files.status().message());
-    if (absl::IsInvalidArgument(files.status())) {
-      ending = {.state = jobs::JobState::kFailed, .reason = v1::Job::INTERNAL, .message = message};
-      return;
-    }
-    decision = Again(job, message);
-    return;
-  }
-  v1::Model& model = ending.model.emplace();
-  model.set_name(jobs::ModelName(job.id));
-  model.set_display_name(job.spec.display_name());
-  model.set_job(jobs::JobName(job.id));
-  model.set_task(jobs::TaskName(job.spec));
-  *model.mutable_create_time() =
-      google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
-  int64_t bytes = 0;
-  for (const v1::ModelFile& file : *files) {
-    bytes += file.bytes();
-    *model.add_files() = file;
-  }
-  model.set_bytes(bytes);
-  *model.mutable_evaluation() = report.evaluation();
-  *model.mutable_plan() = report.plan().layers_size() > 0 ? report.plan() : job.plan;
-}
-
 absl::Status Scheduler::Write(const jobs::Job& job, const Decision& decision, absl::Time now) {
   return writer_.RunStatus([&](store::JobStore& store) {
     return decision.ending.has_value()
@@ -313,16 +270,13 @@ absl::Status Scheduler::Write(const jobs::Job& job, const Decision& decision, ab
   });
 }
 
-Decision Scheduler::Judge(Attempt& attempt, absl::Time now) {
+Decision Scheduler::Judge(Attempt& attempt) {
   const bool checkpointed = attempt.report().checkpointed();
   const jobs::Job& job = attempt.job();
   const Record record = checkpointed ? Record{} : Record{job.failures, job.retries};
   Decision decision = Decide(attempt.outcome(), record, options_.retry_delay);
   if (decision.ending.has_value()) {
     decision.ending->evaluation = attempt.report().evaluation();
-    if (decision.ending->state == jobs::JobState::kSucceeded) {
-      Publish(attempt, decision, now);
-    }
   }
   if (decision.requeueing.has_value()) {
     decision.requeueing->checkpointed = checkpointed;
@@ -332,9 +286,11 @@ Decision Scheduler::Judge(Attempt& attempt, absl::Time now) {
 
 bool Scheduler::Conclude(Running& running, absl::Time now) {
   if (!running.decision.has_value()) {
-    running.decision = Judge(*running.attempt, now);
+    running.decision = Judge(*running.attempt);
+    Publish(running);
   }
-  return Settle(running.attempt->job(), running.attempt->outcome(), *running.decision, now);
+  return !running.publishing &&
+         Settle(running.attempt->job(), running.attempt->outcome(), *running.decision, now);
 }
 
 // As it is in the store, where a wish of the user may have counted more than the decision.

@@ -1,4 +1,5 @@
 // How the scheduler gets a job from the queue into a worker process.
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -33,9 +34,21 @@ std::string WhyNever(const jobs::Job& job, int threads, int64_t memory_bytes) {
 
 }  // namespace
 
+bool Scheduler::SuspectRuns() const {
+  const auto is_suspect = [](const jobs::Job& job) {
+    return job.recoveries >= store::kRecoveriesBeforeAlone;
+  };
+  return std::any_of(preparing_.begin(), preparing_.end(),
+                     [&](const auto& entry) { return is_suspect(entry.second); }) ||
+         std::any_of(running_.begin(), running_.end(), [&](const auto& entry) {
+           Attempt& attempt = *entry.second.attempt;
+           return is_suspect(attempt.job()) && !attempt.report().checkpointed();
+         });
+}
+
 void Scheduler::StartJobs(absl::Time now) {
-  while (!stopping_ && SteadyNow() >= start_again_at_ &&
-         static_cast<int>(running_.size() + unstarted_.size()) < options_.concurrent_jobs) {
+  while (!stopping_ && SteadyNow() >= start_again_at_ && !SuspectRuns() &&
+         static_cast<int>(running_.size() + Waiting()) < options_.concurrent_jobs) {
     const auto claimed = ClaimNext(now);
     if (!claimed.ok()) {
       LostWrite("no job can be claimed", "", claimed.status());
@@ -44,7 +57,7 @@ void Scheduler::StartJobs(absl::Time now) {
     if (!claimed->has_value()) {
       return;
     }
-    Launch(**claimed, now);
+    Prepare(**claimed);
   }
 }
 
@@ -65,6 +78,11 @@ absl::StatusOr<std::optional<jobs::Job>> Scheduler::ClaimNext(absl::Time now) {
           }
           const std::string why = WhyNever(*next, options_.threads, options_.memory_bytes_per_job);
           if (why.empty()) {
+            const bool waits = next->recoveries >= store::kRecoveriesBeforeAlone &&
+                               running_.size() + Waiting() > 0;
+            if (waits) {
+              return std::nullopt;
+            }
             return store.Claim(free, now);
           }
           HONE_RETURN_IF_ERROR(store.Hold(next->id, why, now));
@@ -78,6 +96,35 @@ absl::StatusOr<std::optional<jobs::Job>> Scheduler::ClaimNext(absl::Time now) {
     }
   }
   return claimed;
+}
+
+void Scheduler::Prepare(const jobs::Job& job) {
+  preparing_.emplace(job.id, job);
+  // Never refused: there are no more of them than jobs may run.
+  files_.Submit([this, job] {
+    Prepared prepared{.job = job, .options = PrepareAttempt(job)};
+    const std::lock_guard lock(mutex_);
+    prepared_.push_back(std::move(prepared));
+    Wake();  // with the lock: who takes the last result may end the scheduler
+  });
+}
+
+void Scheduler::TakePrepared(absl::Time now) {
+  std::vector<Prepared> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all.swap(prepared_);
+  }
+  for (const Prepared& prepared : all) {
+    preparing_.erase(prepared.job.id);
+    if (stopping_) {
+      unstarted_.push_back(
+          {prepared.job,
+           {.ending = {}, .requeueing = store::Requeueing{.message = "the server was shut down"}}});
+    } else {
+      Launch(prepared, now);
+    }
+  }
 }
 
 absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) const {
@@ -113,15 +160,15 @@ Decision Scheduler::Again(const jobs::Job& job, std::string message) const {
                     {.failures = job.failures, .retries = job.retries}, options_.retry_delay);
 }
 
-void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
-  const absl::StatusOr<AttemptOptions> prepared = PrepareAttempt(job);
+void Scheduler::Launch(const Prepared& prepared, absl::Time now) {
+  const jobs::Job& job = prepared.job;
   absl::StatusOr<std::unique_ptr<Attempt>> attempt =
-      prepared.ok() ? Attempt::Start(job, *prepared) : prepared.status();
+      prepared.options.ok() ? Attempt::Start(job, *prepared.options) : prepared.options.status();
   if (attempt.ok()) {
     log::Info("attempt started",
               {{"job", job.id}, {"attempt", job.attempt}, {"threads", job.threads}});
     run_metrics_.Started(job, now);
-    running_[job.id] = {.attempt = std::move(*attempt), .decision = {}};
+    running_[job.id].attempt = *std::move(attempt);
     failed_starts_ = 0;
     return;
   }
@@ -131,7 +178,7 @@ void Scheduler::Launch(const jobs::Job& job, absl::Time now) {
       absl::StrCat("the worker cannot be started: ", attempt.status().message());
   starts_in_place_ = job.id == last_unstarted_ ? starts_in_place_ + 1 : 1;
   last_unstarted_ = job.id;
-  if (!prepared.ok() || starts_in_place_ > kStartsInPlace) {
+  if (!prepared.options.ok() || starts_in_place_ > kStartsInPlace) {
     starts_in_place_ = 0;
     unstarted_.push_back({job, Again(job, message)});
     Wake();

@@ -21,9 +21,10 @@ using worker_process::WorkerProcess;
 
 }  // namespace
 
-WorkerCalls::WorkerCalls(std::string worker, const artifacts::DataDirectory& directory,
-                         metrics::Registry& registry)
+WorkerCalls::WorkerCalls(std::string worker, int64_t memory_bytes,
+                         const artifacts::DataDirectory& directory, metrics::Registry& registry)
     : worker_(std::move(worker)),
+      memory_bytes_(memory_bytes),
       directory_(directory),
       registry_(registry),
       executor_(/*threads=*/2, /*max_queued=*/32) {
@@ -37,6 +38,9 @@ WorkerCalls::~WorkerCalls() { Stop(); }
 void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
                          std::function<void(absl::StatusOr<v1::WorkerFrame>)> done) {
   const absl::Duration deadline = SteadyNow() + timeout;
+  if (memory_bytes_ > 0) {
+    request.set_memory_limit_bytes(memory_bytes_ + worker_process::kUnusedBytes);
+  }
   const bool taken = executor_.Submit(
       [this, request = std::move(request), deadline, done] { done(Call(request, deadline)); });
   if (!taken) {

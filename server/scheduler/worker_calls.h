@@ -18,7 +18,8 @@ namespace hone::server::scheduler {
 // not here. The arguments of the constructor outlive this.
 class WorkerCalls {
  public:
-  WorkerCalls(std::string worker, const artifacts::DataDirectory& directory,
+  // `memory_bytes`: each may use so much; 0: no limit.
+  WorkerCalls(std::string worker, int64_t memory_bytes, const artifacts::DataDirectory& directory,
               metrics::Registry& registry);
   // As Stop, and waits until all are told.
   ~WorkerCalls();
@@ -40,6 +41,7 @@ class WorkerCalls {
                                        absl::Duration deadline);  // SteadyNow()
 
   const std::string worker_;
+  const int64_t memory_bytes_;
   const artifacts::DataDirectory& directory_;
   metrics::Registry& registry_;
   std::atomic<bool> stopping_ = false;

@@ -60,6 +60,12 @@ struct Requeueing {
   absl::Duration delay = absl::ZeroDuration();  // not claimed before
 };
 
+// A job may be what takes the server down with it. After so many recoveries since its newest
+// checkpoint it is to run alone, so that no other is suspected with it; after so many it ends as
+// POISON.
+inline constexpr int kRecoveriesBeforeAlone = 3;
+inline constexpr int kMaxRecoveries = 20;
+
 // How long a claim holds that nobody renews.
 inline constexpr absl::Duration kLease = absl::Minutes(2);
 
@@ -104,6 +110,14 @@ struct KeepModels {
 absl::Status CheckSameRequest(const jobs::Job& known, const std::string& request_id,
                               const v1::JobSpec& spec, const std::string& request);
 
+// A folder of the data directory that is to be removed: the run of a job that was forgotten, a
+// model that was forgotten, a model that is about to be published and whose job has not ended yet.
+struct Folder {
+  enum class Kind { kRun, kModel, kDraft };
+  Kind kind = Kind::kRun;
+  std::string id;  // of the job or the model
+};
+
 class DatasetStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
@@ -126,7 +140,8 @@ class JobStore {
   virtual absl::StatusOr<std::vector<LoggedEvent>> Commit(absl::FunctionRef<void()> writes) = 0;
 
   // A queued job; for a request_id that is known, the job that it made (ALREADY_EXISTS if the spec
-  // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more.
+  // or `request` differs). NOT_FOUND: the model or the job that it begins with is no more;
+  // FAILED_PRECONDITION: the job's checkpoints were removed.
   virtual absl::StatusOr<jobs::Job> Insert(const NewJob& job, absl::Time now) = 0;
   // The first job of the queue (by priority, then age) whose time has come and that is not held.
   virtual absl::StatusOr<std::optional<jobs::Job>> Next(absl::Time now) = 0;
@@ -153,15 +168,23 @@ class JobStore {
   virtual absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) = 0;
   // PAUSED → QUEUED; QUEUED stays.
   virtual absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) = 0;
-  // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage.
+  // The checkpoints of a job that has ended are about to be removed: no job begins with them from
+  // now on. FAILED_PRECONDITION also: a job that has not ended goes on from them.
+  virtual absl::Status ForgetCheckpoints(const std::string& id) = 0;
+  // A model's folder is about to be made: it is to be removed, unless Finish stores the model.
+  virtual absl::Status DraftModel(const std::string& id) = 0;
+  // The folder is gone.
+  virtual absl::Status FolderIsRemoved(const Folder& folder) = 0;
+  // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage, and its run's
+  // folder is to be removed.
   // FAILED_PRECONDITION also: a job that has not ended goes on from its checkpoints.
   virtual absl::Status Delete(const std::string& id) = 0;
   // Delete for up to `limit` jobs that have ended, are not to be kept and may be deleted, the
   // oldest first; their ids. For KeepJobs::bytes one, and none until RemoveGarbage has nothing left
   // to do: only then it shows what that one took.
   virtual absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) = 0;
-  // Forgets a model; its job stays, without it. FAILED_PRECONDITION: a job that has not ended
-  // begins with it.
+  // Forgets a model, whose folder is to be removed; its job stays, without it. FAILED_PRECONDITION:
+  // a job that has not ended begins with it.
   virtual absl::Status DeleteModel(const std::string& id) = 0;
   // DeleteModel for up to `limit` models that are neither to be kept nor pinned, the oldest first;
   // their ids.
@@ -174,8 +197,8 @@ class JobStore {
   // many.
   virtual absl::StatusOr<int> FailOverdue(absl::Time now) = 0;
   // At start: what this server ran when it ended, and what others claimed and have not renewed for
-  // kLease, goes back into the queue, or to its end when that was asked for; how many jobs. No job
-  // is held any more.
+  // kLease, goes back into the queue, or to its end when that was asked for or it is the last of
+  // kMaxRecoveries; how many jobs. No job is held any more.
   virtual absl::StatusOr<int> Recover(absl::Time now) = 0;
   // Keeps this server's claims for kLease from now.
   virtual absl::Status RenewLeases(absl::Time now) = 0;
@@ -195,6 +218,9 @@ class JobStore {
   virtual absl::StatusOr<int64_t> CountQueued() const = 0;
   // When the oldest of the jobs that are queued was made; none: the queue is empty.
   virtual absl::StatusOr<std::optional<absl::Time>> OldestQueued() const = 0;
+  // Up to `limit` (-1: all) folders that are to be removed.
+  virtual absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind,
+                                                              int limit) const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
   // Without plans and confusion matrices; at most 2 MiB, but one at least.
   virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;

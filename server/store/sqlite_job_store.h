@@ -31,6 +31,7 @@ struct Change {
   std::optional<std::string> owner = {};
   std::optional<int> failures = {};
   std::optional<int> retries = {};
+  std::optional<int> recoveries = {};
   std::optional<absl::Time> not_before = {};
   std::optional<absl::Time> lease = {};
   std::optional<absl::Time> start_time = {};
@@ -61,6 +62,9 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<jobs::Job> RequestCancel(const std::string& id, absl::Time now) override;
   absl::StatusOr<jobs::Job> RequestPause(const std::string& id, absl::Time now) override;
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
+  absl::Status ForgetCheckpoints(const std::string& id) override;
+  absl::Status DraftModel(const std::string& id) override;
+  absl::Status FolderIsRemoved(const Folder& folder) override;
   absl::Status Delete(const std::string& id) override;
   absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) override;
   absl::Status DeleteModel(const std::string& id) override;
@@ -91,6 +95,9 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
     return reader_->OldestQueued();
   }
+  absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind, int limit) const override {
+    return reader_->FoldersToRemove(kind, limit);
+  }
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
     return reader_->GetModel(id);
   }
@@ -117,7 +124,11 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<JobRow> Load(const std::string& id);
   absl::StatusOr<JobRow> LoadBy(Statement& statement);
   absl::StatusOr<JobRow> LoadNext(absl::Time now);
-  absl::Status CheckOrigins(const NewJob& job);
+  // What a new job begins with is there, and stays while the job needs it; the step of the
+  // checkpoint that it begins with, 0: none.
+  absl::StatusOr<int64_t> CheckOrigins(const NewJob& job);
+  absl::Status CheckNobodyGoesOnFrom(const std::string& job_id);
+  absl::Status ListForRemoval(const Folder& folder);
   absl::Status CheckNobodyBeginsWith(const std::string& model_id);
   // Loads the job, moves it from the state that it has to the one that `next` gives for that one
   // (the same: nothing happens), and returns what it is then. No next state: refused.
@@ -138,11 +149,21 @@ class SqliteStore final : public JobStore {
   bool in_batch_ = false;            // Commit is at its writes
   bool broken_ = false;              // SQLite has rolled the batch back
   absl::Status why_broken_;
-  Statement insert_, load_, load_request_, next_, hold_, release_, set_threads_, change_, append_,
-      event_, model_, mine_, label_, overdue_, renew_, ended_, delete_, delete_labels_, to_garbage_,
-      garbage_, delete_events_, clean_, delete_model_, without_model_, has_model_, retry_,
-      beginner_, excess_, bytes_, old_models_, excess_models_, excess_but_best_, heavy_models_,
-      pin_;
+  // PrepareJobs.
+  Statement insert_, label_;                       // a new job
+  Statement load_, load_request_, has_model_;      // what is there
+  Statement next_, hold_, release_, set_threads_;  // the queue
+  Statement change_, append_, event_, model_;      // what becomes of a job
+  Statement mine_, renew_, overdue_;               // jobs that are claimed; that are too late
+  // PrepareRemoval.
+  Statement retry_, beginner_, forget_checkpoints_;         // who needs a job, a model
+  Statement delete_, delete_labels_, to_garbage_;           // a job
+  Statement garbage_, delete_events_, clean_;               // its events, later
+  Statement delete_model_, without_model_, pin_;            // a model
+  Statement list_for_removal_, removed_;                    // folders
+  Statement ended_, excess_, bytes_;                        // jobs past the limits
+  Statement old_models_, excess_models_, excess_but_best_;  // models past the limits
+  Statement heavy_models_;                                  // the same, by their bytes
 };
 
 }  // namespace hone::server::store

@@ -26,6 +26,19 @@ void BindOptional(Statement& statement, const std::optional<std::string>& value,
   }
 }
 
+// Of the checkpoint that the run goes on from by now, where the report says.
+std::optional<int64_t> CheckpointStep(const Report& report) {
+  std::optional<int64_t> step;
+  for (const v1::Event& event : report.events) {
+    if (event.has_started()) {
+      step = event.started().resumed_from_step();
+    } else if (event.has_checkpoint()) {
+      step = event.checkpoint().step();
+    }
+  }
+  return step;
+}
+
 // What the user wished of a job that runs decides where it goes when its worker is gone.
 void FollowWish(JobState state, Change& change) {
   if (jobs::HasWorker(state)) {
@@ -48,8 +61,8 @@ absl::Status SqliteStore::PrepareJobs() {
   return Prepare({
       {&insert_,
        "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-       "state, create_time, expected_ms, request, last_sequence) "
-       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, 1)"},
+       "state, create_time, expected_ms, request, checkpoint_step, last_sequence) "
+       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, 1)"},
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
@@ -72,13 +85,16 @@ absl::Status SqliteStore::PrepareJobs() {
       {&change_,
        "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, "
        "message = ?, held = 0, owner = coalesce(?, owner), failures = coalesce(?, failures), "
-       "retries = coalesce(?, retries), not_before = coalesce(?, not_before), "
+       "retries = coalesce(?, retries), recoveries = coalesce(?, recoveries), not_before = "
+       "coalesce(?, not_before), "
        "lease = coalesce(?, lease), start_time = coalesce(?, start_time), "
        "evaluation = coalesce(?, evaluation), model_id = coalesce(?, model_id), "
        "last_sequence = last_sequence + 1 WHERE row = ? AND state = ? AND attempt = ?"},
       {&append_,
-       "UPDATE job SET last_sequence = last_sequence + ?, progress = ?, latest = ? "
-       "WHERE row = ? AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?"},
+       "UPDATE job SET last_sequence = last_sequence + ?1, progress = ?2, latest = ?3, "
+       "recoveries = iif(?4 > checkpoint_step, 0, recoveries), "
+       "checkpoint_step = coalesce(?4, checkpoint_step) "
+       "WHERE row = ?5 AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?6"},
       {&event_, "INSERT INTO event VALUES (?, ?, ?)"},
       {&model_,
        "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time) "
@@ -137,6 +153,7 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
   };
   bind_number(change.failures);
   bind_number(change.retries);
+  bind_number(change.recoveries);
   bind_number(change.not_before ? std::optional(ToNanos(*change.not_before)) : std::nullopt);
   bind_number(change.lease ? std::optional(ToNanos(*change.lease)) : std::nullopt);
   bind_number(change.start_time ? std::optional(ToNanos(*change.start_time)) : std::nullopt);
@@ -159,22 +176,29 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
              now);
 }
 
-// What a new job begins with must be there, and stays while the job needs it: see Delete and
-// DeleteModel.
-absl::Status SqliteStore::CheckOrigins(const NewJob& job) {
+// That it stays: see ForgetCheckpoints, Delete and DeleteModel.
+absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
+  int64_t step = 0;
   if (!job.retry_of.empty()) {
-    HONE_RETURN_IF_ERROR(Load(job.retry_of).status());
+    HONE_ASSIGN_OR_RETURN(const JobRow old, Load(job.retry_of));
+    if (old.job.checkpoints_removed) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the checkpoints of jobs/", job.retry_of,
+                       ", with which it would begin, were removed; `from_start` begins anew"));
+    }
+    step = old.job.checkpoint_step;
   }
   const std::string& model = job.spec.model().pretrained().model();
   if (model.empty()) {
-    return absl::OkStatus();
+    return step;
   }
   HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
   HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
   has_model_.Reset();
-  return found ? absl::OkStatus()
-               : absl::NotFoundError(
-                     absl::StrCat("model.pretrained.model: there is no model ", model));
+  if (!found) {
+    return absl::NotFoundError(absl::StrCat("model.pretrained.model: there is no model ", model));
+  }
+  return step;
 }
 
 absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now) {
@@ -186,7 +210,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
       return std::move(known->job);
     }
   }
-  HONE_RETURN_IF_ERROR(CheckOrigins(job));
+  HONE_ASSIGN_OR_RETURN(const int64_t checkpoint_step, CheckOrigins(job));
   const absl::Status inserted = Atomically([&]() -> absl::Status {
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
@@ -200,7 +224,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
         .Int(ToNanos(now));
     job.plan.has_seconds() ? insert_.Int(static_cast<int64_t>(1e3 * job.plan.seconds()))
                            : insert_.Null();
-    HONE_RETURN_IF_ERROR(insert_.Text(job.request).Run());
+    HONE_RETURN_IF_ERROR(insert_.Text(job.request).Int(checkpoint_step).Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
     for (const auto& [key, value] : job.spec.labels()) {
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
@@ -277,13 +301,13 @@ absl::Status SqliteStore::Append(const std::string& id, int attempt, const Repor
                                  absl::Time now) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    HONE_RETURN_IF_ERROR(append_.Reset()
-                             .Int(static_cast<int64_t>(report.events.size()))
-                             .Blob(Serialize(report.progress))
-                             .Blob(Serialize(report.latest))
-                             .Int(row.row)
-                             .Int(attempt)
-                             .Run());
+    append_.Reset()
+        .Int(static_cast<int64_t>(report.events.size()))
+        .Blob(Serialize(report.progress))
+        .Blob(Serialize(report.latest));
+    const std::optional<int64_t> step = CheckpointStep(report);
+    step.has_value() ? append_.Int(*step) : append_.Null();
+    HONE_RETURN_IF_ERROR(append_.Int(row.row).Int(attempt).Run());
     if (sqlite3_changes(connection_.get()) != 1) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
                                              ": it is ", jobs::StateName(row.job.state),
@@ -323,6 +347,7 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
                                .Int(ending.model->bytes())
                                .Int(ToNanos(now))
                                .Run());
+      HONE_RETURN_IF_ERROR(FolderIsRemoved({.kind = Folder::Kind::kDraft, .id = model_id}));
     }
     if (!jobs::HasWorker(row.job.state)) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
@@ -345,6 +370,7 @@ absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requ
         .owner = "",
         .failures = (forgiven ? 0 : row.job.failures) + (how.charged ? 1 : 0),
         .retries = (forgiven ? 0 : row.job.retries) + (how.retry ? 1 : 0),
+        .recoveries = forgiven ? 0 : row.job.recoveries,
         .not_before = now + how.delay,
     };
     FollowWish(row.job.state, change);
@@ -364,7 +390,14 @@ absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
     Change change{.attempt = row->job.attempt,
                   .to = JobState::kQueued,
                   .message = "the server was started again",
-                  .owner = ""};
+                  .owner = "",
+                  .recoveries = row->job.recoveries + 1};
+    if (*change.recoveries >= kMaxRecoveries) {
+      change.to = JobState::kFailed;
+      change.reason = v1::Job::POISON;
+      change.message = absl::StrCat("the server ended while the job ran, ", kMaxRecoveries,
+                                    " times without a newer checkpoint");
+    }
     FollowWish(row->job.state, change);
     HONE_RETURN_IF_ERROR(Atomically([&] { return Apply(*row, change, now); }));
   }

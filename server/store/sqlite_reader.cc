@@ -67,6 +67,8 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
   HONE_RETURN_IF_ERROR(reader->oldest_queued_.Prepare(
       connection,
       "SELECT create_time FROM job WHERE row = (SELECT min(row) FROM job WHERE state = 'QUEUED')"));
+  HONE_RETURN_IF_ERROR(reader->removals_.Prepare(
+      connection, "SELECT id FROM removal WHERE kind = ? ORDER BY id LIMIT ?"));
   HONE_RETURN_IF_ERROR(
       reader->get_model_.Prepare(connection, "SELECT payload FROM model WHERE id = ?"));
   HONE_RETURN_IF_ERROR(reader->list_models_.Prepare(
@@ -272,6 +274,20 @@ absl::StatusOr<std::optional<absl::Time>> SqliteReader::OldestQueued() {
     return std::nullopt;
   }
   return FromNanos(oldest_queued_.ColumnInt(0));
+}
+
+absl::StatusOr<std::vector<Folder>> SqliteReader::FoldersToRemove(Folder::Kind kind, int limit) {
+  const std::lock_guard lock(mutex_);
+  const Standing standing(removals_);
+  removals_.Reset().Text(FolderKindName(kind)).Int(limit);
+  std::vector<Folder> folders;
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const bool found, removals_.Step());
+    if (!found) {
+      return folders;
+    }
+    folders.push_back({.kind = kind, .id = std::string(removals_.ColumnBytes(0))});
+  }
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {

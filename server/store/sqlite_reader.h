@@ -29,6 +29,7 @@ class SqliteReader {
   absl::StatusOr<std::vector<JobCount>> Count();
   absl::StatusOr<int64_t> CountQueued();
   absl::StatusOr<std::optional<absl::Time>> OldestQueued();
+  absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind, int limit);
   absl::StatusOr<v1::Model> GetModel(const std::string& id);
   absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row);
   absl::StatusOr<std::vector<std::string>> FindDamage();
@@ -54,6 +55,7 @@ class SqliteReader {
   Statement events_;
   Statement count_, count_queued_;
   Statement oldest_queued_;
+  Statement removals_;
   Statement get_model_;
   Statement list_models_;
 };

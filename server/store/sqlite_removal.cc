@@ -36,6 +36,41 @@ void ModelScore(sqlite3_context* context, int, sqlite3_value** arguments) {
 
 }  // namespace
 
+absl::Status SqliteStore::CheckNobodyGoesOnFrom(const std::string& job_id) {
+  HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(job_id).Step());
+  const std::string by =
+      needed ? absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1))
+             : "";
+  retry_.Reset();
+  return needed ? absl::FailedPreconditionError(absl::StrCat("jobs/", job_id, " is needed by ", by,
+                                                             " and goes on from its checkpoints"))
+                : absl::OkStatus();
+}
+
+absl::Status SqliteStore::ForgetCheckpoints(const std::string& id) {
+  return Atomically([&]() -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
+    if (!jobs::IsEnd(row.job.state)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "jobs/", id, " is ", jobs::StateName(row.job.state), " and needs its checkpoints"));
+    }
+    HONE_RETURN_IF_ERROR(CheckNobodyGoesOnFrom(id));
+    return forget_checkpoints_.Reset().Int(row.row).Run();
+  });
+}
+
+absl::Status SqliteStore::ListForRemoval(const Folder& folder) {
+  return list_for_removal_.Reset().Text(FolderKindName(folder.kind)).Text(folder.id).Run();
+}
+
+absl::Status SqliteStore::DraftModel(const std::string& id) {
+  return ListForRemoval({.kind = Folder::Kind::kDraft, .id = id});
+}
+
+absl::Status SqliteStore::FolderIsRemoved(const Folder& folder) {
+  return removed_.Reset().Text(FolderKindName(folder.kind)).Text(folder.id).Run();
+}
+
 absl::Status SqliteStore::Delete(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
@@ -44,17 +79,11 @@ absl::Status SqliteStore::Delete(const std::string& id) {
       return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
                                                         " and may still run; cancel it first"));
     }
-    HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(id).Step());
-    if (needed) {
-      const std::string by =
-          absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1));
-      retry_.Reset();
-      return absl::FailedPreconditionError(
-          absl::StrCat("jobs/", id, " is needed by ", by, " and goes on from its checkpoints"));
-    }
+    HONE_RETURN_IF_ERROR(CheckNobodyGoesOnFrom(id));
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
     HONE_RETURN_IF_ERROR(delete_labels_.Reset().Int(row.row).Run());
-    return to_garbage_.Reset().Int(row.row).Run();
+    HONE_RETURN_IF_ERROR(to_garbage_.Reset().Int(row.row).Run());
+    return ListForRemoval({.kind = Folder::Kind::kRun, .id = id});
   });
 }
 
@@ -68,6 +97,7 @@ absl::Status SqliteStore::PrepareRemoval() {
   return Prepare({
       {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
                              kUnneeded, "ORDER BY end_time LIMIT ?")},
+      {&forget_checkpoints_, "UPDATE job SET checkpoints_removed = 1 WHERE row = ?"},
       {&delete_, "DELETE FROM job WHERE row = ? AND state = ?"},
       {&delete_labels_, "DELETE FROM job_label WHERE job_row = ?"},
       {&to_garbage_, "INSERT INTO garbage VALUES (?)"},
@@ -82,6 +112,8 @@ absl::Status SqliteStore::PrepareRemoval() {
       {&beginner_,
        "SELECT id, state, spec FROM job WHERE state IN "
        "('QUEUED', 'RUNNING', 'CANCELLING', 'PAUSING', 'PAUSED') AND instr(spec, ?) > 0"},
+      {&list_for_removal_, "INSERT OR IGNORE INTO removal VALUES (?, ?)"},
+      {&removed_, "DELETE FROM removal WHERE kind = ? AND id = ?"},
       {&clean_, "DELETE FROM garbage WHERE job_row = ?"},
       // The newest are passed over; of the others the oldest come first.
       {&excess_, absl::StrCat("SELECT id FROM (SELECT id, end_time FROM job WHERE end_time > 0 "
@@ -216,7 +248,8 @@ absl::Status SqliteStore::DeleteModel(const std::string& id) {
       return absl::NotFoundError(absl::StrCat("there is no model models/", id));
     }
     // A model has its job's id.
-    return without_model_.Reset().Text(id).Run();
+    HONE_RETURN_IF_ERROR(without_model_.Reset().Text(id).Run());
+    return ListForRemoval({.kind = Folder::Kind::kModel, .id = id});
   });
 }
 

@@ -66,6 +66,18 @@ absl::StatusOr<v1::Event> ReadEvent(absl::string_view bytes) {
   return event;
 }
 
+absl::string_view FolderKindName(Folder::Kind kind) {
+  switch (kind) {
+    case Folder::Kind::kRun:
+      return "run";
+    case Folder::Kind::kModel:
+      return "model";
+    case Folder::Kind::kDraft:
+      return "draft";
+  }
+  return "";
+}
+
 absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   JobRow read;
   jobs::Job& job = read.job;
@@ -94,6 +106,9 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.last_sequence = integer();
   job.request = std::string(bytes());
   job.dataset_sha256 = std::string(bytes());
+  job.checkpoint_step = integer();
+  job.checkpoints_removed = integer() != 0;
+  job.recoveries = static_cast<int>(integer());
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/jobs/job.h"
+#include "server/store/job_store.h"
 #include "server/store/sqlite.h"
 
 namespace hone::server::store {
@@ -14,8 +15,8 @@ namespace hone::server::store {
 inline constexpr char kJobColumns[] =
     "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, retries, "
     "create_time, start_time, end_time, progress, latest, evaluation, model_id, retry_of, "
-    "last_sequence, request, dataset_sha256";
-inline constexpr int kJobColumnCount = 22;
+    "last_sequence, request, dataset_sha256, checkpoint_step, checkpoints_removed, recoveries";
+inline constexpr int kJobColumnCount = 25;
 
 // How many jobs are in the queue up to this one; 0 for one that is not, or is held. For a SELECT
 // over `job`; it walks over all that are ahead.
@@ -37,6 +38,9 @@ inline constexpr char kQueuedBefore[] =
 inline constexpr char kUnfinishedRetry[] =
     "SELECT id, state FROM job WHERE retry_of = ? AND retry_of != '' AND state NOT IN "
     "('SUCCEEDED', 'FAILED', 'CANCELLED') LIMIT 1";
+
+// As in the table `removal`.
+absl::string_view FolderKindName(Folder::Kind kind);
 
 struct JobRow {
   int64_t row = 0;

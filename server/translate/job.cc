@@ -254,6 +254,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
                                                    : AvailableThreads();
   config.run_directory = request.run_directory();
   config.resume = request.resume();
+  config.known_checkpoint = request.checkpoint_step();
   config.profile = request.profile();
   HONE_RETURN_IF_ERROR(Annotate(optim::Validate(config.optimizer), "training"));
   HONE_RETURN_IF_ERROR(Annotate(optim::Validate(config.schedule), "training"));

@@ -2,12 +2,10 @@
 #include <cmath>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "engine/base/complaints.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/formats.h"
@@ -23,38 +21,21 @@ constexpr int kMostProblems = 20;
 constexpr size_t kMostCellBytes = 200;
 constexpr int kMostColumns = 200;
 
-// "line 3, column 'a': …" or "broken row: line 3 has …", with its line as a number.
-v1::DatasetProblem ToProblem(const std::string& file, absl::string_view text) {
-  constexpr absl::string_view kLine = "line ";
-  v1::DatasetProblem problem;
-  problem.set_file(file);
-  problem.set_text(std::string(text));
-  const size_t broken = text.find(": line ");
-  const size_t at = absl::StartsWith(text, kLine)       ? 0
-                    : broken != absl::string_view::npos ? broken + 2
-                                                        : text.size();
-  const absl::string_view rest = text.substr(std::min(text.size(), at + kLine.size()));
-  int64_t line = 0;
-  if (absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &line)) {
-    problem.set_line(line);
-  }
-  return problem;
-}
-
-// The readers put all that they found into one message: "FILE: 3 errors: A; B; C".
+// Each line that the readers complain of, or else what they say.
 void AddProblems(const absl::Status& status, const std::string& path, const std::string& id,
                  v1::DatasetReport& report) {
-  const std::string message = absl::StrReplaceAll(status.message(), {{path, id}});
-  absl::string_view texts = message;
-  absl::ConsumePrefix(&texts, absl::StrCat(id, ": "));
-  for (const absl::string_view mark : {" errors: ", " error: "}) {
-    if (const size_t at = texts.find(mark); at != absl::string_view::npos && at < 20) {
-      texts.remove_prefix(at + mark.size());
-    }
+  std::vector<Complaint> complaints = ComplaintsIn(status);
+  if (complaints.empty()) {
+    absl::string_view text = status.message();
+    absl::ConsumePrefix(&text, absl::StrCat(path, ": "));
+    complaints.push_back({.text = std::string(text)});
   }
-  for (const absl::string_view text : absl::StrSplit(texts, "; ")) {
-    if (report.problems_size() < kMostProblems && text != "…") {
-      *report.add_problems() = ToProblem(id, text);
+  for (const Complaint& complaint : complaints) {
+    if (report.problems_size() < kMostProblems) {
+      v1::DatasetProblem& problem = *report.add_problems();
+      problem.set_file(id);
+      problem.set_line(complaint.line);
+      problem.set_text(absl::StrReplaceAll(complaint.text, {{path, id}}));
     }
   }
 }

@@ -9,10 +9,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <new>
+#include <string>
 #include <thread>
 
 #include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "server/worker/confine.h"
 #include "server/worker/failure.h"
 #include "server/worker/modes.h"
 #include "server/worker_process/worker_process.h"
@@ -103,6 +107,23 @@ bool RunSafely(const v1::WorkerRequest& request, FrameWriter& writer) {
   return false;
 }
 
+// Where the machine has no memory left the kernel ends the process with the highest score: first
+// those whose work is soon done again, then a job's, and the server last.
+void OfferToKiller(v1::WorkerRequest::Mode mode) {
+  std::ofstream("/proc/self/oom_score_adj") << (mode == v1::WorkerRequest::TRAIN ? 200 : 1000);
+}
+
+// Reads the request and takes from the process what it does not need for it. No thread runs yet.
+absl::Status Prepare(const std::string& request_path, v1::WorkerRequest& request) {
+  HONE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(request_path, int64_t{256} << 20));
+  if (!request.ParseFromString(bytes)) {
+    return absl::InvalidArgumentError("the request cannot be read");
+  }
+  OfferToKiller(request.mode());
+  LimitMemory(request.memory_limit_bytes());
+  return Confine(request);
+}
+
 int Main(int argc, char** argv) {
   const bool usage = argc == 4 && std::strcmp(argv[2], "--request") == 0;
   if (!usage || fcntl(worker_process::kEventFd, F_GETFD) < 0 ||
@@ -113,17 +134,13 @@ int Main(int argc, char** argv) {
     return 2;
   }
   SetUpProcess();
-  FrameWriter writer(worker_process::kEventFd);
-  const absl::StatusOr<std::string> bytes = ReadFile(argv[3], int64_t{256} << 20);
   v1::WorkerRequest request;
-  if (!bytes.ok() || !request.ParseFromString(*bytes)) {
-    SendFailure(ToFailure(bytes.ok() ? absl::InvalidArgumentError("the request cannot be read")
-                                     : bytes.status(),
-                          engine::job::Phase::kPlanning, 0),
-                writer);
+  const absl::Status prepared = Prepare(argv[3], request);
+  FrameWriter writer(worker_process::kEventFd);
+  if (!prepared.ok()) {
+    SendFailure(ToFailure(prepared, engine::job::Phase::kPlanning, 0), writer);
     return 1;
   }
-  LimitMemory(request.memory_limit_bytes());
   // One that serves reads that descriptor itself.
   if (request.mode() != v1::WorkerRequest::SERVE) {
     WatchParent();

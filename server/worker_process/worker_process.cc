@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/worker_process/confinement.h"
 
 extern char** environ;
 
@@ -136,37 +138,20 @@ class SpawnPlan {
   posix_spawnattr_t attributes_;
 };
 
-// Ours to pass on: where things are, how to reach the network, what language, and switches of the
-// libraries below.
-bool Inherited(absl::string_view name) {
-  static constexpr std::array kNames = {"PATH",
-                                        "HOME",
-                                        "USER",
-                                        "LANG",
-                                        "TZ",
-                                        "TMPDIR",
-                                        "http_proxy",
-                                        "https_proxy",
-                                        "HTTPS_PROXY",
-                                        "no_proxy",
-                                        "NO_PROXY",
-                                        "all_proxy",
-                                        "ALL_PROXY",
-                                        "HTTP_PROXY",
-                                        "SSL_CERT_DIR",
-                                        "SSL_CERT_FILE",
-                                        "CURL_CA_BUNDLE",
-                                        "XDG_CACHE_HOME",
-                                        "LD_LIBRARY_PATH",
-                                        "ASAN_OPTIONS",
-                                        "UBSAN_OPTIONS",
-                                        "TSAN_OPTIONS",
-                                        "LSAN_OPTIONS"};
+// Ours to pass on: where things are, what language, and switches of the libraries below; how to
+// reach the network, which may name a proxy with a password, to who uses it.
+bool Inherited(absl::string_view name, bool network) {
+  static constexpr absl::string_view kNames[] = {
+      "PATH",         "HOME",          "USER",           "LANG",
+      "TZ",           "TMPDIR",        "XDG_CACHE_HOME", "LD_LIBRARY_PATH",
+      "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",   "LSAN_OPTIONS"};
+  static constexpr absl::string_view kNetworkNames[] = {
+      "http_proxy", "https_proxy", "HTTPS_PROXY",  "no_proxy",      "NO_PROXY",      "all_proxy",
+      "ALL_PROXY",  "HTTP_PROXY",  "SSL_CERT_DIR", "SSL_CERT_FILE", "CURL_CA_BUNDLE"};
   static constexpr std::array kPrefixes = {"HONE_", "LC_", "DNNL_", "ONEDNN_"};
-  for (const char* known : kNames) {
-    if (name == known) {
-      return true;
-    }
+  if (std::ranges::find(kNames, name) != std::end(kNames) ||
+      (network && std::ranges::find(kNetworkNames, name) != std::end(kNetworkNames))) {
+    return true;
   }
   for (const char* prefix : kPrefixes) {
     if (absl::StartsWith(name, prefix)) {
@@ -202,11 +187,11 @@ absl::Status ToStatus(const v1::Failure& failure) {
       failure.message());
 }
 
-std::vector<std::string> WorkerEnvironment(int threads) {
+std::vector<std::string> WorkerEnvironment(int threads, bool network) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const absl::string_view text(*entry);
-    if (Inherited(text.substr(0, text.find('=')))) {
+    if (Inherited(text.substr(0, text.find('=')), network)) {
       environment.emplace_back(text);
     }
   }
@@ -264,7 +249,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
   plan.SetGroupAndSignals();
   HONE_ASSIGN_OR_RETURN(const pid_t pid,
                         plan.Spawn({options.binary, mode, "--request", options.request_path},
-                                   WorkerEnvironment(request.threads())));
+                                   WorkerEnvironment(request.threads(), MayDownload(request))));
   // A worker that reads no more must not hold us up.
   fcntl(alive.write.get(), F_SETFL, O_NONBLOCK);
   return std::unique_ptr<WorkerProcess>(
@@ -348,10 +333,12 @@ std::optional<ExitStatus> WorkerProcess::Reap(absl::Duration patience) {
   const absl::Duration deadline = SteadyNow() + patience;
   while (!exit_) {
     int status = 0;
-    const pid_t reaped = waitpid(pid_, &status, WNOHANG);
+    rusage used = {};
+    const pid_t reaped = wait4(pid_, &status, WNOHANG, &used);
     if (reaped != 0) {
       exit_ = WIFSIGNALED(status) ? ExitStatus{.signal = WTERMSIG(status), .killed_by_us = killed_}
                                   : ExitStatus{.code = WEXITSTATUS(status)};
+      exit_->peak_resident_bytes = int64_t{used.ru_maxrss} << 10;
     } else if (SteadyNow() >= deadline) {
       break;
     } else {

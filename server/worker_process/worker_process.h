@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,9 @@ namespace hone::server::worker_process {
 inline constexpr int kEventFd = 3;
 inline constexpr int kParentAliveFd = 4;
 
+// Of memory that a worker may reserve and not use, above its share: stacks, heaps.
+inline constexpr int64_t kUnusedBytes = int64_t{128} << 20;
+
 struct StartOptions {
   std::string binary;        // hone-worker
   std::string request_path;  // where the request is written for it
@@ -28,9 +32,10 @@ struct StartOptions {
 
 // How a process ended.
 struct ExitStatus {
-  int code = 0;               // of exit(); meaningless when a signal ended it
-  int signal = 0;             // 0: it exited by itself
-  bool killed_by_us = false;  // SIGKILL was sent through Signal, Wait or the destructor
+  int code = 0;                     // of exit(); meaningless when a signal ended it
+  int signal = 0;                   // 0: it exited by itself
+  bool killed_by_us = false;        // SIGKILL was sent through Signal, Wait or the destructor
+  int64_t peak_resident_bytes = 0;  // the most memory that it held at a time
   // "exited with 1", "was ended by SIGSEGV"
   std::string ToString() const;
 };
@@ -51,9 +56,10 @@ const char* ModeName(v1::WorkerRequest::Mode mode);
 // Bytes of a process that are in memory; 0 where it is gone.
 int64_t ResidentBytes(pid_t pid);
 
-// The environment a worker is started with: what it may inherit of ours, and the settings of the
-// OpenMP runtime, which reads them once, before main.
-std::vector<std::string> WorkerEnvironment(int threads);
+// The environment a worker is started with: what it may inherit of ours (the proxies, which may
+// have passwords, only where it needs the network), and the settings of the OpenMP runtime, which
+// reads them once, before main.
+std::vector<std::string> WorkerEnvironment(int threads, bool network);
 
 // hone-worker beside the program that runs; HONE_WORKER overrides it. NOT_FOUND says where it was
 // looked for.

@@ -71,6 +71,39 @@ TEST_F(TrainTest, ACheckpointOfAnotherJobIsNotResumed) {
   EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("another job")));
 }
 
+TEST_F(TrainTest, ARunWhoseKnownCheckpointIsMissingIsLostAndDoesNotBeginAnew) {
+  TrainingConfig config = Points();
+  config.resume = true;
+  config.known_checkpoint = 4;
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kDataLoss,
+                                    AllOf(HasSubstr("step 4"), HasSubstr("there is none"))));
+}
+
+TEST_F(TrainTest, ARunDoesNotGoOnFromAnOlderCheckpointThanTheKnownOne) {
+  TrainingConfig config = Points();
+  recorder_.on_step = [&](int64_t step) { stop_ = step == 3; };
+  ASSERT_EQ(Run(config).value(), EndReason::kCancelled);
+  stop_ = false;
+  recorder_.on_step = nullptr;
+  config.resume = true;
+  config.known_checkpoint = 4;
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("is of step 3")));
+}
+
+TEST_F(TrainTest, ARunGoesOnFromAnOlderCheckpointWhereTheKnownOneIsDamaged) {
+  TrainingConfig config = Points();
+  config.checkpoints.every_steps = 1;
+  recorder_.on_step = [&](int64_t step) { stop_ = step == 4; };
+  ASSERT_EQ(Run(config).value(), EndReason::kCancelled);
+  stop_ = false;
+  recorder_.on_step = nullptr;
+  const std::string newest = checkpoint::CheckpointDirectory(CheckpointRoot(config), 4);
+  std::filesystem::resize_file(newest + "/model.safetensors", 10);
+  config.resume = true;
+  config.known_checkpoint = 4;
+  EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
+}
+
 TEST_F(TrainTest, ARunDoesNotGoOnWithOtherDataOfTheSameSize) {
   tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);

@@ -47,8 +47,9 @@ TEST_F(DataDirectoryTest, ARetryKeepsItsCheckpointsWhenThoseOfTheOldJobGo) {
   const auto directory = *DataDirectory::Open(root_);
   Checkpoint(*directory, "old");
   ASSERT_THAT(directory->InheritCheckpoints("old", "new"), ::hone::testing::IsOk());
-  directory->RemoveCheckpoints("old");
-  EXPECT_THAT(directory->RunsWithCheckpoints(), ::testing::ElementsAre("new"));
+  ASSERT_THAT(directory->RemoveCheckpoints("old"), ::hone::testing::IsOk());
+  EXPECT_EQ(*directory->FindCheckpoints("old"), CheckpointFiles::kNone);
+  EXPECT_EQ(*directory->FindCheckpoints("new"), CheckpointFiles::kWhole);
 }
 
 TEST_F(DataDirectoryTest, ACheckpointThatARetryInheritedCountsOnce) {
@@ -71,23 +72,23 @@ TEST_F(DataDirectoryTest, WhatCannotBeInheritedLeavesNothingBehind) {
 TEST_F(DataDirectoryTest, RemovedCheckpointsAreToldFromOnesThatNeverWere) {
   const auto directory = *DataDirectory::Open(root_);
   Checkpoint(*directory, "old");
-  directory->RemoveCheckpoints("old");
-  EXPECT_TRUE(directory->CheckpointsWereRemoved("old"));
-  EXPECT_FALSE(directory->CheckpointsWereRemoved("other"));
+  ASSERT_THAT(directory->RemoveCheckpoints("old"), ::hone::testing::IsOk());
+  EXPECT_TRUE(*directory->CheckpointsWereRemoved("old"));
+  EXPECT_FALSE(*directory->CheckpointsWereRemoved("other"));
 }
 
 TEST_F(DataDirectoryTest, AMarkBesideCheckpointsThatAreStillThereSaysNothing) {
   const auto directory = *DataDirectory::Open(root_);
   Checkpoint(*directory, "old");
   std::ofstream(root_ + "/runs/old/checkpoints-removed");  // killed before it removed them
-  EXPECT_FALSE(directory->CheckpointsWereRemoved("old"));
+  EXPECT_FALSE(*directory->CheckpointsWereRemoved("old"));
 }
 
 TEST_F(DataDirectoryTest, AFirstCheckpointThatWasNeverWholeWasNotRemoved) {
   const auto directory = *DataDirectory::Open(root_);
   fs::create_directories(*directory->PrepareAttempt("old", 1) + "/checkpoints/.tmp-1");
-  directory->RemoveCheckpoints("old");
-  EXPECT_FALSE(directory->CheckpointsWereRemoved("old"));
+  ASSERT_THAT(directory->RemoveCheckpoints("old"), ::hone::testing::IsOk());
+  EXPECT_FALSE(*directory->CheckpointsWereRemoved("old"));
 }
 
 TEST_F(DataDirectoryTest, OpenedAsItIsItStaysAsItIs) {

@@ -60,6 +60,31 @@ TEST(Decide, TheOutOfMemoryKillerIsChargedAndNamedAtTheEnd) {
             v1::Job::OUT_OF_MEMORY);
 }
 
+TEST(Decide, WhoHeldItsShareOfTheMemoryIsToBlameForItsKill) {
+  Outcome outcome;
+  outcome.exit = {.signal = SIGKILL, .peak_resident_bytes = 100};
+  BlameForMemory(/*share=*/100, outcome);
+  EXPECT_TRUE(outcome.out_of_memory);
+  EXPECT_FALSE(outcome.crowded_out);
+}
+
+TEST(Decide, WhoHeldLessThanItsShareIsNotChargedForAKillForLackOfMemory) {
+  Outcome outcome;
+  outcome.exit = {.signal = SIGKILL, .peak_resident_bytes = 99};
+  BlameForMemory(/*share=*/100, outcome);
+  EXPECT_FALSE(outcome.out_of_memory);
+  const Decision decision = Decide(outcome, {.failures = 2}, absl::Seconds(1));
+  EXPECT_FALSE(decision.requeueing->charged);
+  EXPECT_THAT(decision.requeueing->message, ::testing::HasSubstr("no memory left"));
+}
+
+TEST(Decide, AKillOfOursIsNotTheMemorys) {
+  Outcome outcome;
+  outcome.exit = {.signal = SIGKILL, .killed_by_us = true};
+  BlameForMemory(/*share=*/0, outcome);
+  EXPECT_FALSE(outcome.out_of_memory || outcome.crowded_out);
+}
+
 TEST(Decide, OurKillOfASilentWorkerIsCharged) {
   Outcome outcome;
   outcome.exit.signal = SIGKILL;

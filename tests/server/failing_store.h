@@ -79,6 +79,20 @@ class FailingStore final : public store::JobStore {
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override {
     return store_.Resume(id, now);
   }
+  absl::Status ForgetCheckpoints(const std::string& id) override {
+    return store_.ForgetCheckpoints(id);
+  }
+  absl::Status DraftModel(const std::string& id) override {
+    HONE_RETURN_IF_ERROR(Try());
+    return store_.DraftModel(id);
+  }
+  absl::Status FolderIsRemoved(const store::Folder& folder) override {
+    return store_.FolderIsRemoved(folder);
+  }
+  absl::StatusOr<std::vector<store::Folder>> FoldersToRemove(store::Folder::Kind kind,
+                                                             int limit) const override {
+    return store_.FoldersToRemove(kind, limit);
+  }
   absl::Status Delete(const std::string& id) override { return store_.Delete(id); }
   absl::StatusOr<std::vector<std::string>> DeleteEnded(const store::KeepJobs& keep,
                                                        int limit) override {

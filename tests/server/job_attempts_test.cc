@@ -51,6 +51,27 @@ TEST_P(JobAttemptsTest, RetriesAddUpBesideFailuresUntilACheckpointForgivesThem) 
   EXPECT_EQ(store_->Get(id)->retries, 1);
 }
 
+TEST_P(JobAttemptsTest, AJobKnowsTheStepOfItsNewestCheckpointAndItsRetryDoes) {
+  const std::string id = InsertAndClaim();
+  Report report;
+  report.events.emplace_back().mutable_checkpoint()->set_step(7);
+  ASSERT_THAT(store_->Append(id, 1, report, kNow), IsOk());
+  ASSERT_THAT(store_->Append(id, 1, {}, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->checkpoint_step, 7);
+  ASSERT_THAT(store_->Finish(id, 1, {}, kNow), IsOk());
+  EXPECT_EQ(store_->Insert({.id = "retry", .spec = Spec(), .retry_of = id}, kNow)->checkpoint_step,
+            7);
+}
+
+TEST_P(JobAttemptsTest, AnAttemptThatGoesOnFromAnOlderCheckpointSaysSo) {
+  const std::string id = InsertAndClaim();
+  Report report;
+  report.events.emplace_back().mutable_checkpoint()->set_step(7);
+  report.events.emplace_back().mutable_started()->set_resumed_from_step(3);
+  ASSERT_THAT(store_->Append(id, 1, report, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->checkpoint_step, 3);
+}
+
 TEST_P(JobAttemptsTest, EventsAreNumberedWithoutGapsAcrossAttempts) {
   const std::string id = InsertAndClaim();
   Report report;
@@ -140,6 +161,30 @@ TEST_P(JobAttemptsTest, RecoveryQueuesRunningJobsAndEndsThoseBeingCancelled) {
   EXPECT_EQ(store_->Get(running)->state, JobState::kQueued);
   EXPECT_EQ(store_->Get(cancelling)->state, JobState::kCancelled);
   EXPECT_EQ(store_->Get(cancelling)->end_reason, v1::Job::USER);
+}
+
+TEST_P(JobAttemptsTest, AJobThatTakesTheServerDownAgainAndAgainEndsAsPoison) {
+  const std::string id = Insert();
+  for (int i = 0; i < kMaxRecoveries; ++i) {
+    EXPECT_EQ(store_->Get(id)->state, JobState::kQueued) << i;
+    ASSERT_TRUE(store_->Claim(8, kNow)->has_value());
+    ASSERT_EQ(*store_->Recover(kNow), 1);
+  }
+  const jobs::Job job = *store_->Get(id);
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.end_reason, v1::Job::POISON);
+}
+
+TEST_P(JobAttemptsTest, RecoveriesAreForgivenWhereTheJobHasANewerCheckpoint) {
+  const std::string id = InsertAndClaim();
+  ASSERT_EQ(*store_->Recover(kNow), 1);
+  ASSERT_TRUE(store_->Claim(8, kNow)->has_value());
+  EXPECT_EQ(store_->Get(id)->recoveries, 1);
+  // It was written before the server ended, and could not be told then.
+  Report report;
+  report.events.emplace_back().mutable_started()->set_resumed_from_step(3);
+  ASSERT_THAT(store_->Append(id, 2, report, kNow), IsOk());
+  EXPECT_EQ(store_->Get(id)->recoveries, 0);
 }
 
 TEST_P(JobAttemptsTest, ARestartTakesBackItsOwnClaimsAndThoseOfOthersOnlyWhenTheyAreOver) {

@@ -30,6 +30,24 @@ TEST_P(JobRemovalTest, ADeletedJobIsGoneAndItsEventsFollowInSlices) {
   EXPECT_EQ(*store_->RemoveGarbage(8), 0);
 }
 
+TEST_P(JobRemovalTest, CheckpointsThatAJobNeedsAreNotForgotten) {
+  const std::string running = InsertAndClaim();
+  EXPECT_THAT(store_->ForgetCheckpoints(running),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("RUNNING")));
+  ASSERT_THAT(store_->Finish(running, 1, {}, kNow), IsOk());
+  ASSERT_THAT(store_->Insert({.id = "retry", .spec = Spec(), .retry_of = running}, kNow), IsOk());
+  EXPECT_THAT(store_->ForgetCheckpoints(running),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("jobs/retry")));
+}
+
+TEST_P(JobRemovalTest, NoJobBeginsWithCheckpointsThatWereForgotten) {
+  const std::string old = InsertAndClaim();
+  ASSERT_THAT(store_->Finish(old, 1, {}, kNow), IsOk());
+  ASSERT_THAT(store_->ForgetCheckpoints(old), IsOk());
+  EXPECT_THAT(store_->Insert({.id = "retry", .spec = Spec(), .retry_of = old}, kNow),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("from_start")));
+}
+
 TEST_P(JobRemovalTest, AJobThatMayStillRunIsNotDeleted) {
   EXPECT_THAT(store_->Delete(InsertAndClaim()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("RUNNING")));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/predict/model_cache.h"
+#include "server/worker_process/worker_process.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::predict {
@@ -106,6 +107,15 @@ class ModelCacheTest : public ::testing::Test {
   CacheOptions options_;
   std::unique_ptr<ModelCache> cache_;
 };
+
+TEST_F(ModelCacheTest, AProcessMayUseSoMuchMemoryAndALittleToReserve) {
+  options_.process_bytes = int64_t{1} << 30;
+  Restart();
+  const Answer answer = Predict(Model("a"), "its limit");
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->predictions(0).regression().values(0),
+            static_cast<double>((int64_t{1} << 30) + worker_process::kUnusedBytes));
+}
 
 TEST_F(ModelCacheTest, NothingRunsBeforeTheFirstCallAndTheSecondFindsTheModelLoaded) {
   EXPECT_EQ(cache_->processes(), 0);

@@ -14,6 +14,7 @@ namespace hone::server::retention {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
 
 const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
@@ -25,8 +26,10 @@ class RetentionNeedsTest : public ::testing::Test {
     directory_ = *artifacts::DataDirectory::Open(root_);
     store_ = *store::OpenSqliteStore(directory_->store_path());
     writer_ = std::make_unique<store::Writer>(*store_, [](const store::LoggedEvent&) {});
+    remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
   }
   ~RetentionNeedsTest() override {
+    remover_.reset();
     writer_.reset();
     store_.reset();
     directory_.reset();
@@ -55,7 +58,7 @@ class RetentionNeedsTest : public ::testing::Test {
     return folder;
   }
   void Sweep(const Limits& limits, absl::Duration later) {
-    Retention(limits, {}, *store_, *writer_, *directory_).Sweep(kNow + later);
+    Retention(limits, {}, *store_, *writer_, *directory_, *remover_).Sweep(kNow + later);
   }
 
   static inline int counter_ = 0;
@@ -63,6 +66,7 @@ class RetentionNeedsTest : public ::testing::Test {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<removal::Remover> remover_;
 };
 
 TEST_F(RetentionNeedsTest, CheckpointsThatAWaitingRetryBeginsWithStay) {
@@ -74,6 +78,18 @@ TEST_F(RetentionNeedsTest, CheckpointsThatAWaitingRetryBeginsWithStay) {
               IsOk());
   Sweep({}, absl::Hours(24 * 8));
   EXPECT_TRUE(std::filesystem::exists(checkpoint));
+}
+
+TEST_F(RetentionNeedsTest, ARetryThatComesAfterTheCheckpointsWereForgottenIsRefused) {
+  const std::string old = Ended(0);
+  const std::string checkpoint = Checkpoints(old);
+  Sweep({}, absl::Hours(24 * 8));
+  // The caller looked at the folder before the round.
+  EXPECT_THAT(
+      writer_->RunStatus([&](store::JobStore& store) {
+        return store.Insert({.id = "retry", .retry_of = old}, kNow).status();
+      }),
+      StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("were removed")));
 }
 
 TEST_F(RetentionNeedsTest, OneRoundForgetsAsManyJobsAsTheStoreIsTooLarge) {

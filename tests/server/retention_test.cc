@@ -25,8 +25,10 @@ class RetentionTest : public ::testing::Test {
     directory_ = *artifacts::DataDirectory::Open(root_);
     store_ = *store::OpenSqliteStore(directory_->store_path());
     writer_ = std::make_unique<store::Writer>(*store_, [](const store::LoggedEvent&) {});
+    remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
   }
   ~RetentionTest() override {
+    remover_.reset();
     writer_.reset();
     store_.reset();
     directory_.reset();
@@ -52,10 +54,17 @@ class RetentionTest : public ::testing::Test {
     std::filesystem::create_directories(*attempt + "/checkpoints/step-7");
     return id;
   }
+  std::vector<std::string> WithCheckpoints() {
+    std::vector<std::string> ids = *directory_->Runs();
+    std::erase_if(ids, [this](const std::string& id) {
+      return *directory_->FindCheckpoints(id) == artifacts::CheckpointFiles::kNone;
+    });
+    return ids;
+  }
   void Sweep(const Limits& limits, absl::Duration later) {
     Retention retention(
         limits, {.model_removed = [this](const std::string& id) { removed_.push_back(id); }},
-        *store_, *writer_, *directory_);
+        *store_, *writer_, *directory_, *remover_);
     retention.Sweep(kNow + later);
   }
 
@@ -65,16 +74,28 @@ class RetentionTest : public ::testing::Test {
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<removal::Remover> remover_;
 };
 
 TEST_F(RetentionTest, CheckpointsOfAJobGoAWeekAfterItsEndAndTheJobStays) {
   const std::string ended = Job(true), running = Job(false);
   Sweep({}, absl::Hours(24 * 6));
-  EXPECT_THAT(directory_->RunsWithCheckpoints(), ::testing::UnorderedElementsAre(ended, running));
+  EXPECT_THAT(WithCheckpoints(), ::testing::UnorderedElementsAre(ended, running));
   Sweep({}, absl::Hours(24 * 8));
-  EXPECT_THAT(directory_->RunsWithCheckpoints(), ::testing::ElementsAre(running));
+  EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(running));
   EXPECT_TRUE(std::filesystem::exists(root_ + "/runs/" + ended + "/attempt-1"));
   EXPECT_THAT(store_->Get(ended), IsOk());
+}
+
+TEST_F(RetentionTest, NothingGoesByItsAgeWhileTheClockIsNotBelieved) {
+  const std::string ended = Job(true);
+  Retention retention(
+      {.jobs = absl::Hours(1), .models = absl::Hours(1), .datasets = absl::Hours(1)}, {}, *store_,
+      *writer_, *directory_, *remover_);
+  retention.Sweep(std::nullopt);
+  EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(ended));
+  EXPECT_THAT(store_->Get(ended), IsOk());
+  EXPECT_THAT(store_->GetModel(ended), IsOk());
 }
 
 TEST_F(RetentionTest, AForgottenJobTakesItsFolderAndLeavesItsModel) {
@@ -98,7 +119,7 @@ TEST_F(RetentionTest, NothingButOldCheckpointsGoesWithoutLimits) {
   Sweep({.checkpoints = absl::InfiniteDuration()}, absl::Hours(24 * 10'000));
   EXPECT_THAT(store_->Get(id), IsOk());
   EXPECT_THAT(store_->GetModel(id), IsOk());
-  EXPECT_THAT(directory_->RunsWithCheckpoints(), ::testing::ElementsAre(id));
+  EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(id));
 }
 
 }  // namespace

@@ -33,6 +33,12 @@ TEST_F(SchedulerTest, ACrashIsTriedAgainFromItsCheckpoint) {
   EXPECT_EQ(job.attempt, 2);
 }
 
+TEST_F(SchedulerTest, AWorkerIsToldOfTheNewestCheckpointOfItsJob) {
+  const std::string id = Insert("checkpoint and crash, then say what it was told");
+  Start();
+  EXPECT_EQ(AwaitEnd(id).message, "told of step 7");
+}
+
 TEST_F(SchedulerTest, AJobThatAlwaysCrashesEndsAsPoisonAndOthersRun) {
   Start();
   const std::string bad = Insert("crash");

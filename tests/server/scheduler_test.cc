@@ -1,5 +1,6 @@
 #include "server/scheduler/scheduler.h"
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 
@@ -81,20 +82,6 @@ TEST_F(SchedulerTest, ARunningJobEndsAtItsDeadline) {
   EXPECT_GT(job.progress.step(), 0);
 }
 
-TEST_F(SchedulerTest, AForgottenJobLeavesNoFilesAndNoEvents) {
-  Start();
-  const std::string id = Insert("bad data");
-  AwaitEnd(id);
-  ASSERT_THAT(writer_->RunStatus([&](store::JobStore& store) { return store.Delete(id); }), IsOk());
-  scheduler_->Forget(id);
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (std::filesystem::exists(root_ + "/runs/" + id) && absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  EXPECT_FALSE(std::filesystem::exists(root_ + "/runs/" + id));
-  EXPECT_TRUE(Events(id).empty());
-}
-
 TEST_F(SchedulerTest, ADrainQueuesTheJobAndTheNextStartResumesIt) {
   Start();
   const std::string id = Insert("wait once then succeed");
@@ -144,6 +131,94 @@ TEST_F(SchedulerTest, AJobThatNamesNoNumberOfThreadsRunsWithThoseThatThereAre) {
   Start();
   EXPECT_EQ(AwaitEnd("large").state, JobState::kSucceeded);
   EXPECT_EQ(store_->Get("large")->threads, 2);
+}
+
+TEST_F(SchedulerTest, AJobThatMayTakeTheServerDownRunsAlone) {
+  const std::string suspect = Insert("wait");
+  for (int i = 0; i < store::kRecoveriesBeforeAlone; ++i) {
+    ASSERT_TRUE(store_->Claim(1, absl::Now())->has_value());
+    ASSERT_EQ(*store_->Recover(absl::Now()), 1);
+  }
+  const std::string other = Insert("wait");
+  Start();
+  Await(suspect, [](const jobs::Job& job) { return job.progress.step() > 5; });
+  EXPECT_EQ(store_->Get(other)->state, JobState::kQueued);
+  Cancel(suspect);
+  AwaitFirstStep(other);
+}
+
+TEST_F(SchedulerTest, AJobThatMayTakeTheServerDownWaitsUntilNothingRuns) {
+  const std::string suspect = Insert("wait");
+  for (int i = 0; i < store::kRecoveriesBeforeAlone; ++i) {
+    ASSERT_TRUE(store_->Claim(1, absl::Now())->has_value());
+    ASSERT_EQ(*store_->Recover(absl::Now()), 1);
+  }
+  store::NewJob urgent{.id = "urgent"};
+  urgent.spec.set_display_name("wait");
+  urgent.spec.mutable_classification();
+  urgent.spec.set_priority(1);
+  ASSERT_THAT(Store(urgent), IsOk());
+  Start();
+  Await("urgent", [](const jobs::Job& job) { return job.progress.step() > 5; });
+  EXPECT_EQ(store_->Get(suspect)->state, JobState::kQueued);
+  Cancel("urgent");
+  AwaitFirstStep(suspect);
+}
+
+// A job whose folder is prepared until the test says so.
+class SlowFolderTest : public SchedulerTest {
+ protected:
+  SlowFolderTest() {
+    options_.dataset_path = [this](const std::string& id) {
+      if (id == "slow") {
+        Set(reached_);
+        go_.wait(false);
+      }
+      return "";
+    };
+  }
+  void InsertSlow(const std::string& what) {
+    store::NewJob job{.id = "slow"};
+    job.spec.set_display_name(what);
+    job.spec.mutable_classification();
+    ASSERT_THAT(Store(job), IsOk());
+  }
+
+  static void Set(std::atomic_flag& flag) {
+    flag.test_and_set();
+    flag.notify_all();
+  }
+
+  std::atomic_flag reached_, go_;
+};
+
+TEST_F(SlowFolderTest, HoldsUpNoOtherJob) {
+  InsertSlow("succeed");
+  Start();
+  reached_.wait(false);
+  EXPECT_EQ(AwaitEnd(Insert("succeed")).state, JobState::kSucceeded);
+  Set(go_);
+  EXPECT_EQ(AwaitEnd("slow").state, JobState::kSucceeded);
+}
+
+TEST_F(SlowFolderTest, ACancellationMeanwhileIsToldToItsWorker) {
+  InsertSlow("wait");
+  Start();
+  reached_.wait(false);
+  Cancel("slow");
+  Set(go_);
+  EXPECT_EQ(AwaitEnd("slow").state, JobState::kCancelled);
+}
+
+TEST_F(SlowFolderTest, ADrainMeanwhilePutsTheJobBackIntoTheQueue) {
+  InsertSlow("wait");
+  Start();
+  reached_.wait(false);
+  scheduler_->BeginDrain();
+  Set(go_);
+  scheduler_->Drain();
+  EXPECT_EQ(store_->Get("slow")->state, JobState::kQueued);
+  EXPECT_EQ(store_->Get("slow")->retries, 0);
 }
 
 TEST_F(SchedulerTest, NoMoreJobsRunThanTheLimitAllows) {

@@ -161,6 +161,14 @@ int Train(const v1::WorkerRequest& request) {
   if (what == "crash" || (what == "crash once" && request.attempt() == 1)) {
     std::abort();
   }
+  if (what == "checkpoint and crash, then say what it was told") {
+    if (request.attempt() == 1) {
+      SendCheckpoint(7);
+      std::abort();
+    }
+    SendFailure("BAD_DATA", "told of step " + std::to_string(request.checkpoint_step()), 3);
+    return 1;
+  }
   if (what == "killed four times" && request.attempt() <= 4) {
     std::raise(SIGKILL);
   }
@@ -239,6 +247,12 @@ int Train(const v1::WorkerRequest& request) {
 }
 
 int Plan(const v1::WorkerRequest& request) {
+  if (request.spec().display_name() == "its limit") {
+    v1::WorkerFrame frame;
+    frame.mutable_plan()->set_peak_memory_bytes(request.memory_limit_bytes());
+    Send(frame);
+    return 0;
+  }
   if (request.spec().display_name() == "misfit") {
     SendFailure("INVALID_SPEC", "model.layers[1]: does not fit", 3);
     return 1;
@@ -281,6 +295,11 @@ void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& input
     }
     while (what == "slow" && !std::filesystem::exists(request.model_directory() + "/go")) {
       usleep(2'000);
+    }
+    if (what == "its limit") {
+      frame.mutable_predictions()->add_predictions()->mutable_regression()->add_values(
+          static_cast<double>(request.memory_limit_bytes()));
+      continue;
     }
     auto& one =
         *frame.mutable_predictions()->add_predictions()->mutable_classification()->add_classes();

@@ -51,7 +51,7 @@ class StoppingTest : public ::testing::Test {
 };
 
 TEST_F(StoppingTest, APlanOfAServerThatStopsIsToBeAskedForAgain) {
-  scheduler::WorkerCalls calls("/no worker", *directory_, registry_);
+  scheduler::WorkerCalls calls("/no worker", /*memory_bytes=*/0, *directory_, registry_);
   calls.Stop();
   std::promise<absl::Status> told;
   v1::WorkerRequest request;

@@ -9,6 +9,7 @@
 
 #include "engine/base/files.h"
 #include "google/protobuf/util/json_util.h"
+#include "server/worker_process/confinement.h"
 #include "server/worker_process/worker_process.h"
 
 namespace hone::server::worker {
@@ -77,6 +78,22 @@ class WorkerTest : public ::testing::Test {
     return frames;
   }
 
+  // What the kernel says of a worker that is at its first steps.
+  std::string StatusWhileItTrains(const v1::WorkerRequest& request) {
+    const auto worker = WorkerProcess::Start(request, {.binary = HONE_WORKER_BINARY,
+                                                       .request_path = folder_ + "/request",
+                                                       .output_path = folder_ + "/log"});
+    EXPECT_TRUE(worker.ok()) << worker.status();
+    while (worker.ok()) {
+      const auto received = (*worker)->Read(kLongest);
+      if (!received.ok() || !received->frame || received->frame->event().has_metrics()) {
+        std::ifstream file("/proc/" + std::to_string((*worker)->pid()) + "/status");
+        return {std::istreambuf_iterator<char>(file), {}};
+      }
+    }
+    return "";
+  }
+
   std::string folder_;
   int exit_code_ = -1;
 };
@@ -119,6 +136,35 @@ TEST_F(WorkerTest, SigtermLeavesACheckpointThatTheNextWorkerResumesFrom) {
     resumed = frame.event().has_started() ? frame.event().started().resumed_from_step() : resumed;
   }
   EXPECT_EQ(resumed, step);
+}
+
+TEST_F(WorkerTest, ACheckpointThatIsMissingEndsTheRunAsDataLoss) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.set_resume(true);
+  request.set_checkpoint_step(5);
+  const v1::Failure failure = Run(request).back().failure();
+  EXPECT_EQ(failure.end_reason(), "DATA_LOSS");
+  EXPECT_FALSE(failure.infrastructure());
+}
+
+TEST_F(WorkerTest, CannotWriteOutsideItsFolder) {
+  if (worker_process::LandlockAbi() == 0) {
+    GTEST_SKIP() << "the kernel has no Landlock";
+  }
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  std::filesystem::create_directories(folder_ + "/outside");
+  std::filesystem::create_symlink(folder_ + "/outside", request.run_directory() + "/checkpoints");
+  EXPECT_EQ(Run(request).back().failure().code(),
+            static_cast<int>(absl::StatusCode::kPermissionDenied));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/outside"));
+}
+
+TEST_F(WorkerTest, HasNoNetworkWhereItDownloadsNothing) {
+  if (!worker_process::HasSeccomp()) {
+    GTEST_SKIP() << "the kernel filters no system calls";
+  }
+  EXPECT_THAT(StatusWhileItTrains(Request(v1::WorkerRequest::TRAIN, R"({"steps": 1000000})")),
+              HasSubstr("Seccomp:\t2\n"));
 }
 
 TEST_F(WorkerTest, ACheckpointThatCannotBeWrittenIsSaidToBeTheFailure) {

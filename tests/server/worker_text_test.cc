@@ -57,6 +57,14 @@ TEST(DatasetReport, NamesTheLineThatIsNoUtf8) {
   EXPECT_THAT(report.problems(0).text(), HasSubstr("is not UTF-8"));
 }
 
+TEST(DatasetReport, AProblemWithASemicolonInItIsOneProblem) {
+  const std::string table = "a|kind\n" + Repeated("1|x\n2|y\n", 20) + "x; y|x\n";
+  const v1::DatasetReport report = Inspect(table).dataset();
+  ASSERT_EQ(report.problems_size(), 1);
+  EXPECT_EQ(report.problems(0).line(), 42);
+  EXPECT_THAT(report.problems(0).text(), HasSubstr("'x; y' is not a number"));
+}
+
 TEST(DatasetReport, CutsLongNamesAndCellsBetweenCharacters) {
   const std::string odd = "x" + Repeated("\xc3\xa4", 150);
   const v1::DatasetReport report =

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "server/worker_process/confinement.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::worker_process {
@@ -80,6 +81,31 @@ TEST_F(WorkerProcessTest, KeepsUnknownVariablesFromTheWorker) {
   setenv("SECRET_OF_THE_PARENT", "x", 1);
   const auto worker = Play("!show environment\n");
   EXPECT_THAT(LogText(*worker), Not(HasSubstr("SECRET_OF_THE_PARENT")));
+}
+
+TEST(WorkerEnvironment, NamesProxiesOnlyToWhoNeedsTheNetwork) {
+  const std::string proxy = "https_proxy=http://user:password@proxy.example";
+  setenv("https_proxy", "http://user:password@proxy.example", 1);
+  EXPECT_THAT(WorkerEnvironment(1, /*network=*/true), ::testing::Contains(proxy));
+  EXPECT_THAT(WorkerEnvironment(1, /*network=*/false), Not(::testing::Contains(proxy)));
+  unsetenv("https_proxy");
+}
+
+TEST(MayDownload, OnlyWhoLearnsFromANameOfTheCatalogue) {
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::TRAIN);
+  request.mutable_spec()->mutable_data()->set_dataset("mnist");
+  EXPECT_TRUE(MayDownload(request));
+  request.set_dataset_path("datasets/0123.csv");
+  EXPECT_FALSE(MayDownload(request));
+  request.clear_dataset_path();
+  request.set_mode(v1::WorkerRequest::DATASET);
+  EXPECT_FALSE(MayDownload(request));
+}
+
+TEST_F(WorkerProcessTest, SaysHowMuchMemoryTheWorkerHeld) {
+  const auto worker = Play("");
+  EXPECT_GT(worker->Wait(kLongest).peak_resident_bytes, 1 << 20);
 }
 
 TEST_F(WorkerProcessTest, LeavesTheWorkerNoDescriptorButItsFive) {

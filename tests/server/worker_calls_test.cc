@@ -1,0 +1,35 @@
+#include "server/scheduler/worker_calls.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+
+#include "absl/strings/str_cat.h"
+#include "server/worker_process/worker_process.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::server::scheduler {
+namespace {
+
+TEST(WorkerCallsTest, EachWorkerMayUseSoMuchMemoryAndALittleToReserve) {
+  const std::string root = absl::StrCat(::testing::TempDir(), "/worker-calls-", ::getpid());
+  const auto directory = *artifacts::DataDirectory::Open(root);
+  metrics::Registry registry;
+  std::promise<absl::StatusOr<v1::WorkerFrame>> answer;
+  WorkerCalls calls(HONE_SCRIPTED_WORKER, int64_t{1} << 30, *directory, registry);
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PLAN);
+  request.mutable_spec()->set_display_name("its limit");
+  calls.Submit(request, absl::Seconds(60),
+               [&](absl::StatusOr<v1::WorkerFrame> frame) { answer.set_value(std::move(frame)); });
+  const absl::StatusOr<v1::WorkerFrame> frame = answer.get_future().get();
+  ASSERT_THAT(frame, ::hone::testing::IsOk());
+  EXPECT_EQ(frame->plan().peak_memory_bytes(), (int64_t{1} << 30) + worker_process::kUnusedBytes);
+  std::filesystem::remove_all(root);
+}
+
+}  // namespace
+}  // namespace hone::server::scheduler
