@@ -72,7 +72,7 @@ TEST_F(TrainTest, ACheckpointOfAnotherJobIsNotResumed) {
 }
 
 TEST_F(TrainTest, ARunWhoseKnownCheckpointIsMissingIsLostAndDoesNotBeginAnew) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.resume = true;
   config.known_checkpoint = 4;
   EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kDataLoss,
@@ -80,7 +80,7 @@ TEST_F(TrainTest, ARunWhoseKnownCheckpointIsMissingIsLostAndDoesNotBeginAnew) {
 }
 
 TEST_F(TrainTest, ARunDoesNotGoOnFromAnOlderCheckpointThanTheKnownOne) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   recorder_.on_step = [&](int64_t step) { stop_ = step == 3; };
   ASSERT_EQ(Run(config).value(), EndReason::kCancelled);
   stop_ = false;
@@ -91,7 +91,7 @@ TEST_F(TrainTest, ARunDoesNotGoOnFromAnOlderCheckpointThanTheKnownOne) {
 }
 
 TEST_F(TrainTest, ARunGoesOnFromAnOlderCheckpointWhereTheKnownOneIsDamaged) {
-  TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
   config.checkpoints.every_steps = 1;
   recorder_.on_step = [&](int64_t step) { stop_ = step == 4; };
   ASSERT_EQ(Run(config).value(), EndReason::kCancelled);

@@ -268,7 +268,7 @@ TEST_F(HonedTest, AfterARestartWithFewerThreadsAJobThatAsksForMoreIsHeldAndOther
   EXPECT_EQ(End(SIGKILL), -SIGKILL);
   Start({"--threads", "1"});
   Watch(Create("small"), "",
-        [](const v1::Event& event) { return event.state().end_reason() == "COMPLETED"; });
+        [](const v1::Event& event) { return event.state().end_reason() == v1::Job::COMPLETED; });
   const v1::Job job = Get(held);
   EXPECT_EQ(job.state(), v1::Job::QUEUED);
   EXPECT_THAT(job.message(), HasSubstr("asks for 2 threads, the server has 1"));
