@@ -46,8 +46,9 @@ bool Scheduler::SuspectRuns() const {
          });
 }
 
+// One at a time: where no process can be had, the jobs behind keep their places.
 void Scheduler::StartJobs(absl::Time now) {
-  while (!stopping_ && SteadyNow() >= start_again_at_ && !SuspectRuns() &&
+  while (!stopping_ && SteadyNow() >= start_again_at_ && preparing_.empty() && !SuspectRuns() &&
          static_cast<int>(running_.size() + Waiting()) < options_.concurrent_jobs) {
     const auto claimed = ClaimNext(now);
     if (!claimed.ok()) {

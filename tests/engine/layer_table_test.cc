@@ -45,7 +45,8 @@ Value Encoder(Graph& graph, Value x, int depth) {
     const Graph::Scope layer(graph, std::to_string(i));
     {
       const Graph::Scope attention(graph, "attention");
-      x = Mul(graph, Dense(graph, x, "query", kWidth), Dense(graph, x, "key", kWidth));
+      const Value query = Dense(graph, x, "query", kWidth);
+      x = Mul(graph, query, Dense(graph, x, "key", kWidth));
     }
     x = layers::LayerNorm(graph, x, {.name = "norm"});
   }

@@ -35,6 +35,8 @@ class ReadSquareOp final : public Op {
     return std::vector<TensorType>{in[0]};
   }
 
+  Precision precision(int) const override { return {.rule = Precision::Rule::kOwn}; }
+
   void Reference(std::span<const DoubleTensor* const>, std::span<DoubleTensor>,
                  const RunScalars&) const override {}
 

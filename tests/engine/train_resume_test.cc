@@ -81,6 +81,7 @@ TEST_F(TrainTest, ARunWhoseKnownCheckpointIsMissingIsLostAndDoesNotBeginAnew) {
 
 TEST_F(TrainTest, ARunDoesNotGoOnFromAnOlderCheckpointThanTheKnownOne) {
   tasks::TrainingConfig config = Points();
+  config.layer_statistics_every = 1;
   recorder_.on_step = [&](int64_t step) { stop_ = step == 3; };
   ASSERT_EQ(Run(config).value(), EndReason::kCancelled);
   stop_ = false;
@@ -93,6 +94,7 @@ TEST_F(TrainTest, ARunDoesNotGoOnFromAnOlderCheckpointThanTheKnownOne) {
 TEST_F(TrainTest, ARunGoesOnFromAnOlderCheckpointWhereTheKnownOneIsDamaged) {
   tasks::TrainingConfig config = Points();
   config.checkpoints.every_steps = 1;
+  config.layer_statistics_every = 1;
   recorder_.on_step = [&](int64_t step) { stop_ = step == 4; };
   ASSERT_EQ(Run(config).value(), EndReason::kCancelled);
   stop_ = false;
