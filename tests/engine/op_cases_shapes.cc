@@ -103,6 +103,12 @@ std::vector<OpCase> ShapeCases() {
       AddBroadcastCase("ends", {3, 7, 5, 2}, {7, 1, 2}),
       AddBroadcastCase("outer", {3, 7, 5, 2}, {3, 1, 5, 1}),
       AddBroadcastCase("many_rows", {129, 2, 130}, {2, 130}),
+      // Large enough to be shared by threads: sums into a small tensor of each thread's own, along
+      // rows and not, and into parts of a larger one.
+      AddBroadcastCase("many_rows_of_few", {600, 30}, {30}),
+      AddBroadcastCase("large_planes", {2, 3, 60, 60}, {3, 1, 1}),
+      AddBroadcastCase("many_channels", {2, 160, 8, 8}, {160, 1, 1}),
+      AddBroadcastCase("one_number_to_many", {150, 130}, Shape{}),
       AddBroadcastCase("equal", {3, 7}, {3, 7}),
       {.name = "add_broadcast_to_a_convolution",
        .build =
