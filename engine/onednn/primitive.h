@@ -121,7 +121,7 @@ class Execution {
 bool InsideOneDnn();
 
 // Whether a product can compute the activation in the same pass: where its gradient needs the
-// output alone.
+// output alone. oneDNN's ReLU, unlike ours, makes 0 of a NaN.
 bool IsPostOp(ActivationKind kind);
 
 // All Make… functions: INVALID_ARGUMENT or UNIMPLEMENTED if oneDNN refuses the shapes,
