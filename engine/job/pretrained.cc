@@ -41,6 +41,10 @@ absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options) {
   HONE_ASSIGN_OR_RETURN(earlier.description, tasks::ModelFileFromJson(*json));
   const std::vector<models::LayerDescription>& layers = earlier.description.model.layers;
   const auto count = static_cast<int64_t>(layers.size());
+  if (count == 0) {
+    return absl::InvalidArgumentError(
+        "model.pretrained: the earlier model is no list of layers, but a preset or networks");
+  }
   if (options.drop_layers < 0 || options.drop_layers >= count) {
     return absl::InvalidArgumentError(absl::StrCat(
         "model.pretrained.drop_layers: must leave one of the earlier model's ", count, " layers (",
@@ -63,7 +67,8 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
                        "; those kept are: ", absl::StrJoin(names, ", ")));
     }
   }
-  models::ModelDescription whole{.layers = earlier.kept};
+  models::ModelDescription whole{.layers = earlier.kept,
+                                 .inputs = earlier.description.model.inputs};
   for (models::LayerDescription& layer : whole.layers) {
     layer.frozen = std::ranges::any_of(options.freeze, [&](const std::string& name) {
       return name == kAll || name == layer.name;
