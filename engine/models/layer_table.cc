@@ -36,7 +36,7 @@ class Table {
     }
     FollowValues();
     FindDeadUnits();
-    Name();
+    FillRows();
     return {.rows = std::move(rows_), .depths = std::move(depths_)};
   }
 
@@ -146,8 +146,8 @@ class Table {
   }
 
   // Names, shapes and roles; the inputs that are read stand before the layers.
-  void Name() {
-    std::set<int> inputs, read;
+  void FillRows() {
+    std::set<int> read;
     for (const std::set<int>& of_row : read_) {
       read.insert(of_row.begin(), of_row.end());
     }

@@ -57,7 +57,7 @@ class TaskState {
   virtual absl::Status BeginStep(const StepContext& context) = 0;
   // Asked after BeginStep, for an update that is due at this step. False skips it: its weights, its
   // optimizer's state and the number of its updates stay as they are, as at a step at which it is
-  // not due. So does a replay buffer that is still filling.
+  // not due. So does a replay buffer that is still filling. The answer is the same on all ranks.
   virtual bool Makes(size_t update) const {
     static_cast<void>(update);
     return true;
