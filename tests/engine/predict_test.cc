@@ -44,6 +44,22 @@ TEST_F(PredictorTest, ASavedModelKnowsItsPointsAgain) {
   }
 }
 
+TEST_F(PredictorTest, AModelThatAPresetBuildsIsBuiltAgainFromItsFile) {
+  tasks::TrainingConfig config = Points();
+  config.epochs = 40;
+  config.optimizer = optim::Adam{.learning_rate = 0.02};
+  config.model.layers.clear();
+  config.model.preset = {.name = "mlp", .options = R"({"units": [8, 3], "activation": "tanh"})"};
+  ASSERT_TRUE(Run(config).ok());
+  const auto predictor = Predictor::Load(config.run_directory + "/model", 1);
+  ASSERT_TRUE(predictor.ok()) << predictor.status();
+  const auto example = (*predictor)->FromRecord({{"a", "2"}, {"b", "0"}, {"c", "0"}});
+  ASSERT_TRUE(example.ok()) << example.status();
+  const auto predictions = (*predictor)->Predict({&*example, 1});
+  ASSERT_TRUE(predictions.ok()) << predictions.status();
+  EXPECT_EQ((*predictions)[0].classes[0].name, "x");
+}
+
 TEST_F(PredictorTest, ComputesOnThreadsThatFlushDenormals) {
   const tasks::TrainingConfig config = Points();
   ASSERT_TRUE(Run(config).ok());
