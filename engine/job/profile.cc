@@ -341,6 +341,10 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   }
   bucket = filler.BucketOf(rows);
   HONE_ASSIGN_OR_RETURN(const Replicas* found, parts.programs.training(update, {batch, bucket}));
+  if (found->shards() == 0) {
+    return absl::InternalError(
+        "this rank computes nothing of a batch: there is nothing to profile");
+  }
   StepParts step = {*found, optimizer, store, {}, threads, fill};
   for (const train::TrainedParameter& trained : parts.programs.updates()[update].trained) {
     step.moved.push_back(trained.id);

@@ -57,6 +57,13 @@ void TrainStep::ForwardBackward(int k, const Replicas& replicas, const RunScalar
   }
 }
 
+void TrainStep::Once(int k, absl::FunctionRef<void()> work) {
+  if (k == 0) {
+    work();
+  }
+  barrier_.Wait();
+}
+
 absl::Status TrainStep::failure() const {
   const auto failed = std::ranges::find_if_not(statuses_, &absl::Status::ok);
   return failed == statuses_.end() ? absl::OkStatus() : *failed;
@@ -121,7 +128,7 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   };
   std::ranges::fill(statuses_, absl::OkStatus());
   if (!sharded) {
-    ForwardBackward(0, replicas, request.scalars, fill);  // wakes the team by itself
+    ForwardBackward(0, replicas, request.scalars, fill);  // its ops wake the team themselves
   }
   RunTeam(threads_, [&](int k) {
     if (sharded) {
@@ -132,30 +139,23 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
       AddSums(replicas, result);
     }
     if (world_ != nullptr) {
-      if (k == 0) {
-        Share(request, result);
-      }
-      barrier_.Wait();
+      Once(k, [&] { Share(request, result); });
     }
     if (!failure().ok()) {
       return;  // as all workers do
     }
     optimizer_.Read(slabs, request.layer_norms, k, threads_);
     barrier_.Wait();
-    if (k == 0) {
-      decide();
-    }
-    barrier_.Wait();
+    Once(k, decide);
     if (!result.finite) {
       return;
     }
     optimizer_.Write(slabs, update, k, threads_);
     barrier_.Wait();
-    if (k == 0) {
+    Once(k, [&] {
       store_.MarkChanged(moved_);
       MarkBuffers(replicas);
-    }
-    barrier_.Wait();
+    });
     store_.Refresh(k, threads_);
   });
   HONE_RETURN_IF_ERROR(failure());

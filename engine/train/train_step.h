@@ -58,10 +58,11 @@ class TrainStep {
   absl::Status Accumulate(const Replicas& replicas, const RunScalars& scalars, FillInputs fill);
 
  private:
-  // What worker k of the team does, in this order; between them all workers wait for each other.
+  // Shard k's part, by worker k. What goes wrong is in its status.
   void ForwardBackward(int k, const Replicas& replicas, const RunScalars& scalars, FillInputs fill);
+  // Worker 0 does it, and all wait until it is done.
+  void Once(int k, absl::FunctionRef<void()> work);
   void Share(const StepRequest& request, StepResult& result);
-
   void MarkBuffers(const Replicas& replicas);
   optim::Slabs Gradients(const Replicas& replicas);
   absl::Status failure() const;  // of the first shard that has one

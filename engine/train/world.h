@@ -23,7 +23,7 @@ struct BatchSums {
 
 // What a rank tells the others before they add up their gradients; then what all have told.
 struct StepReport {
-  int64_t step = 0;  // of the run, the same on all ranks
+  int64_t step = 0;  // number of the update, the same on all ranks
   BatchSums sums;
   bool stop = false;  // wanted after this step, by this rank; by any
   absl::Status failure;

@@ -243,6 +243,28 @@ TEST(TrainStep, OfTwoRanksIsThatOfOneWithAsManyShardsBitForBit) {
   }
 }
 
+// Notes what it is asked to add up.
+class Notary final : public World {
+ public:
+  Place place() const override { return {.rank = 0, .size = 2}; }
+  absl::Status Exchange(StepReport&) override { return absl::OkStatus(); }
+  absl::Status Reduce(std::span<float* const>, std::span<const SlabRange> ranges) override {
+    for (const SlabRange& range : ranges) {
+      reduced += range.end - range.begin;
+    }
+    return absl::OkStatus();
+  }
+
+  int64_t reduced = 0;
+};
+
+TEST(TrainStep, ReducesWhatItsOptimizerMovesAndNoMore) {
+  Notary notary;
+  Trainee trainee(1, &notary, "dense.weight");
+  trainee.Run(trainee.Compile(4, 1));
+  EXPECT_EQ(notary.reduced, 64 * kClasses);
+}
+
 TEST(TrainStep, OfARankWithoutExamplesIsThatOfTheOthers) {
   Trainee alone(1);
   TwoRanks ranks(1);
