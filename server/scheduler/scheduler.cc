@@ -150,8 +150,8 @@ int Scheduler::FreeThreads() const {
   for (const auto& [id, running] : running_) {
     free -= running.attempt->job().threads;
   }
-  for (const auto& [id, job] : preparing_) {
-    free -= job.threads;
+  for (const auto& [id, preparing] : preparing_) {
+    free -= preparing.job.threads;
   }
   return free;
 }

@@ -32,6 +32,7 @@ struct SchedulerOptions {
   absl::Duration silence = absl::Seconds(120);  // of a worker without a frame: it hangs
   absl::Duration stall = absl::Minutes(10);     // of one that does not get on: the same
   absl::Duration retry_delay = absl::Seconds(2);
+  absl::Duration slow_folder = absl::Seconds(5);  // of an attempt: after this the next one is begun
   // The file of the uploaded data set that a job uses, or "". Empty: there are none.
   std::function<absl::StatusOr<std::string>(const std::string& job_id)> dataset_path = nullptr;
 };
@@ -75,6 +76,12 @@ class Scheduler {
     bool publishing = false;           // its model is; the decision waits for it
   };
 
+  // Claimed, and its folder is made elsewhere.
+  struct Preparing {
+    jobs::Job job;
+    absl::Duration since;  // SteadyNow()
+  };
+
   // Claimed, and its folder made or not.
   struct Prepared {
     jobs::Job job;
@@ -98,6 +105,9 @@ class Scheduler {
   int FreeThreads() const;
   // A job runs that may be what takes the server down, and has not written a checkpoint yet.
   bool SuspectRuns() const;
+  // An attempt is about to begin: where no process can be had for it, the jobs behind keep their
+  // places.
+  bool StartIsNear() const;
   double SecondsLeft() const;
   void StartJobs(absl::Time now);
   // The first job of the queue that can be started now, claimed. Those before it that this server
@@ -150,7 +160,7 @@ class Scheduler {
   RunMetrics run_metrics_;  // only the loop's thread
   const int wake_fd_;
   std::map<std::string, Running> running_;      // by job; only the loop's thread
-  std::map<std::string, jobs::Job> preparing_;  // the same
+  std::map<std::string, Preparing> preparing_;  // the same
   std::vector<Unstarted> unstarted_;            // the same
   absl::Duration flushed_;                      // SteadyNow()
   absl::Duration housekeeping_;

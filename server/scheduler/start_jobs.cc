@@ -39,16 +39,21 @@ bool Scheduler::SuspectRuns() const {
     return job.recoveries >= store::kRecoveriesBeforeAlone;
   };
   return std::any_of(preparing_.begin(), preparing_.end(),
-                     [&](const auto& entry) { return is_suspect(entry.second); }) ||
+                     [&](const auto& entry) { return is_suspect(entry.second.job); }) ||
          std::any_of(running_.begin(), running_.end(), [&](const auto& entry) {
            Attempt& attempt = *entry.second.attempt;
            return is_suspect(attempt.job()) && !attempt.report().checkpointed();
          });
 }
 
-// One at a time: where no process can be had, the jobs behind keep their places.
+bool Scheduler::StartIsNear() const {
+  return std::any_of(preparing_.begin(), preparing_.end(), [&](const auto& entry) {
+    return SteadyNow() - entry.second.since < options_.slow_folder;
+  });
+}
+
 void Scheduler::StartJobs(absl::Time now) {
-  while (!stopping_ && SteadyNow() >= start_again_at_ && preparing_.empty() && !SuspectRuns() &&
+  while (!stopping_ && SteadyNow() >= start_again_at_ && !StartIsNear() && !SuspectRuns() &&
          static_cast<int>(running_.size() + Waiting()) < options_.concurrent_jobs) {
     const auto claimed = ClaimNext(now);
     if (!claimed.ok()) {
@@ -100,7 +105,7 @@ absl::StatusOr<std::optional<jobs::Job>> Scheduler::ClaimNext(absl::Time now) {
 }
 
 void Scheduler::Prepare(const jobs::Job& job) {
-  preparing_.emplace(job.id, job);
+  preparing_[job.id] = {.job = job, .since = SteadyNow()};
   // Never refused: there are no more of them than jobs may run.
   files_.Submit([this, job] {
     Prepared prepared{.job = job, .options = PrepareAttempt(job)};

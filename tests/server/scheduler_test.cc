@@ -169,6 +169,7 @@ TEST_F(SchedulerTest, AJobThatMayTakeTheServerDownWaitsUntilNothingRuns) {
 class SlowFolderTest : public SchedulerTest {
  protected:
   SlowFolderTest() {
+    options_.slow_folder = absl::Milliseconds(10);
     options_.dataset_path = [this](const std::string& id) {
       if (id == "slow") {
         Set(reached_);
