@@ -72,7 +72,10 @@ Value Graph::Parameter(const ParameterSpec& spec) {
   Node node;
   node.kind = Node::Kind::kParameter;
   node.name = scope_;
-  node.types = {{spec.shape, DType::kF32}};
+  // State is what it is declared to be; a weight kept in bf16 is seen as f32 by those who do not
+  // ask.
+  const bool is_state = spec.role == ParameterRole::kTransient;
+  node.types = {{spec.shape, is_state ? spec.dtype : DType::kF32}};
   node.parameter = spec;
   FreezeIf(frozen_, node.parameter);
   const Value value = Append(std::move(node));

@@ -109,6 +109,12 @@ class Op {
   // Of output i, where its dtype is f32; integers stay what they are.
   virtual Precision precision(int output) const;
 
+  // The input of which output 0 is a copy with a part changed, −1 if none. Where a buffer takes the
+  // output, the part alone is written, in place, after all others have read the buffer.
+  virtual int changed_input() const { return -1; }
+  // Output 0 may lie in the memory of input 0.
+  virtual bool shares_memory() const { return false; }
+
   // Emits the steps that compute it.
   virtual absl::Status Lower(Lowering& lowering) const = 0;
 

@@ -146,6 +146,25 @@ int64_t MemoryDesc::bytes() const { return static_cast<int64_t>(rep_->desc.get_s
 
 TensorType MemoryDesc::type() const { return rep_->type; }
 
+std::vector<int64_t> MemoryDesc::strides() const {
+  const dnnl::memory::desc& raw = rep_->desc;
+  const auto rank = static_cast<size_t>(rep_->type.shape.rank());
+#if DNNL_VERSION_MAJOR < 3
+  const auto& blocking = raw.data.format_desc.blocking;
+  if (raw.data.format_kind != dnnl_blocked || blocking.inner_nblks != 0) {
+    return {};
+  }
+  return {blocking.strides, blocking.strides + rank};
+#else
+  if (raw.get_format_kind() != dnnl::memory::format_kind::blocked || raw.get_inner_nblks() != 0) {
+    return {};
+  }
+  std::vector<int64_t> strides = raw.get_strides();
+  strides.resize(rank);
+  return strides;
+#endif
+}
+
 std::string LayoutKey(const MemoryDesc& desc) {
   const dnnl::memory::desc& raw = desc.rep().desc;
 #if DNNL_VERSION_MAJOR < 3

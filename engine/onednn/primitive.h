@@ -52,6 +52,8 @@ class MemoryDesc {
   bool has_padding() const;
   int64_t bytes() const;
   TensorType type() const;
+  // In elements, one for each dimension; empty where elements are in blocks or the layout is open.
+  std::vector<int64_t> strides() const;
   const Rep& rep() const { return *rep_; }
 
   friend bool operator==(const MemoryDesc& a, const MemoryDesc& b);

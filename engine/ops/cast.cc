@@ -47,6 +47,8 @@ class CastOp final : public Op {
     return absl::OkStatus();
   }
 
+  bool shares_memory() const override { return true; }
+
  private:
   DType dtype_;
 };

@@ -1,5 +1,6 @@
 #include "engine/ops/concat.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/base/status.h"
@@ -21,6 +22,12 @@ struct Matrix {
     inner = columns / x[axis];
   }
   int64_t rows = 1, columns, inner;
+};
+
+// Of the axis: [begin, end).
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
 };
 
 absl::Status CheckAxis(const Shape& x, int axis) {
@@ -53,60 +60,153 @@ struct Columns {
   }
 };
 
-// dx is dy at the columns that were taken, and 0 elsewhere.
+// Puts input `i` into y at the indices of the axis that begin there.
+struct Part {
+  Lowering::Strided x;
+  Shape shape;
+  int64_t begin;
+};
+
+absl::StatusOr<Part> PartInput(Lowering& l, int i, int64_t begin, DType dtype) {
+  const Shape& shape = l.input_type(i).shape;
+  if (l.desc(i).type().dtype == dtype) {
+    HONE_ASSIGN_OR_RETURN(const Lowering::Strided x, l.View(i));
+    return Part{x, shape, begin};
+  }
+  const MemoryDesc plain = MemoryDesc::Plain({shape, dtype});
+  HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(i, plain));
+  return Part{{plain, x}, shape, begin};
+}
+
+// From the first element to behind the last.
+int64_t SpanBytes(const TensorType& type, const std::vector<int64_t>& strides) {
+  int64_t last = 0;
+  for (int d = 0; d < type.shape.rank(); ++d) {
+    last += (type.shape[d] - 1) * strides[static_cast<size_t>(d)];
+  }
+  return (last + 1) * SizeOf(type.dtype);
+}
+
+// A row major part is copied by rows; one with strides of its own by a primitive.
+absl::Status EmitPart(Lowering& l, absl::string_view kind, const Part& part,
+                      const TensorType& whole, int axis, Slot y) {
+  const Matrix taken(part.shape, axis), all(whole.shape, axis);
+  const DType dtype = whole.dtype;
+  const int64_t first = part.begin * all.inner;
+  if (part.x.desc.is_plain()) {
+    const Columns columns = {all.rows, taken.columns, all.columns, taken.columns};
+    l.Emit(kind, [=, x = part.x.slot](const Memory& m) {
+      void* from = m[x];
+      void* to = At(m[y], dtype, first);
+      columns.Copy(dtype, from, to);
+    });
+    return absl::OkStatus();
+  }
+  const TensorType type = {part.shape, dtype};
+  const std::vector<int64_t> strides = MemoryDesc::Plain(whole).strides();
+  const MemoryDesc place = MemoryDesc::Strided(type, strides);
+  HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(part.x.desc, place));
+  const Slot to = l.Inside(y, first * SizeOf(dtype), SpanBytes(type, strides));
+  l.EmitPrimitive(reorder, {{onednn::Arg::kSrc, part.x.slot}, {onednn::Arg::kDst, to}});
+  return absl::OkStatus();
+}
+
+// dx is each dy at the indices that were taken, which do not overlap, and 0 elsewhere. One part
+// where a tensor was cut once; the plan joins more.
 class SliceGradientOp final : public Op {
  public:
-  SliceGradientOp(Shape x, int64_t begin, int axis)
-      : x_(std::move(x)), begin_(begin), axis_(axis) {}
+  SliceGradientOp(Shape x, std::vector<Range> parts, int axis)
+      : x_(std::move(x)), parts_(std::move(parts)), axis_(axis) {}
 
   absl::string_view kind() const override { return "slice_gradient"; }
 
-  Precision precision(int) const override { return {Precision::Rule::kCopied}; }
+  Precision precision(int) const override { return {Precision::Rule::kWidest}; }
+
+  // The same with the parts of another; null where they overlap or are not of one tensor.
+  std::shared_ptr<const Op> With(const SliceGradientOp& other) const {
+    std::vector<Range> parts = parts_;
+    for (const Range& part : other.parts_) {
+      const auto overlaps = [&](const Range& mine) {
+        return part.begin < mine.end && mine.begin < part.end;
+      };
+      if (std::ranges::any_of(parts_, overlaps)) {
+        return nullptr;
+      }
+      parts.push_back(part);
+    }
+    return other.x_ == x_ && other.axis_ == axis_
+               ? std::make_shared<SliceGradientOp>(x_, std::move(parts), axis_)
+               : nullptr;
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     return std::vector<TensorType>{{x_, DType::kF32}};
   }
 
   void Differentiate(Gradient& g) const override {
-    g.Accumulate(0, [&] {
-      const int64_t end = begin_ + g.graph().shape(g.input(0))[axis_];
-      return Slice(g.graph(), g.dy(), begin_, end, axis_);
-    });
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      g.Accumulate(static_cast<int>(i),
+                   [&] { return Slice(g.graph(), g.dy(), parts_[i].begin, parts_[i].end, axis_); });
+    }
   }
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
-    ColumnsOf(in[0]->shape).Copy(in[0]->values.data(), out[0].values.data() + First());
+    const Matrix all(x_, axis_);
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const int64_t count = parts_[i].size() * all.inner;
+      const Columns columns = {all.rows, count, all.columns, count};
+      columns.Copy(in[i]->values.data(), out[0].values.data() + parts_[i].begin * all.inner);
+    }
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Shape shape = l.input_type(0).shape;
-    const DType dtype = l.output_dtype(0);
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, MemoryDesc::Plain({shape, dtype})));
-    const MemoryDesc whole = MemoryDesc::Plain({x_, dtype});
-    const Slot dx = l.Output(0, whole);
-    const Columns columns = ColumnsOf(shape);
-    const auto bytes = static_cast<size_t>(whole.bytes());
-    const int64_t first = First();
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[dy], to = m[dx]](const RunScalars&) {
-        std::memset(to, 0, bytes);
-        columns.Copy(dtype, from, At(to, dtype, first));
-        return true;
-      };
-    });
+    const TensorType whole = {x_, l.output_dtype(0)};
+    std::vector<Part> parts;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      HONE_ASSIGN_OR_RETURN(parts.emplace_back(),
+                            PartInput(l, static_cast<int>(i), parts_[i].begin, whole.dtype));
+    }
+    const Slot dx = l.Output(0, MemoryDesc::Plain(whole));
+    for (const Range& gap : Gaps()) {
+      EmitZeros(l, whole, gap, dx);
+    }
+    for (const Part& part : parts) {
+      HONE_RETURN_IF_ERROR(EmitPart(l, kind(), part, whole, axis_, dx));
+    }
     return absl::OkStatus();
   }
 
  private:
-  int64_t First() const { return begin_ * Matrix(x_, axis_).inner; }
-  Columns ColumnsOf(const Shape& dy) const {
-    const Matrix taken(dy, axis_), all(x_, axis_);
-    return {all.rows, taken.columns, all.columns, taken.columns};
+  // What no part covers.
+  std::vector<Range> Gaps() const {
+    std::vector<Range> parts = parts_, gaps;
+    std::ranges::sort(parts, {}, &Range::begin);
+    parts.push_back({x_[axis_], x_[axis_]});
+    int64_t end = 0;
+    for (const Range& part : parts) {
+      if (part.begin > end) {
+        gaps.push_back({end, part.begin});
+      }
+      end = part.end;
+    }
+    return gaps;
+  }
+
+  void EmitZeros(Lowering& l, const TensorType& whole, const Range& gap, Slot dx) const {
+    const Matrix all(x_, axis_);
+    const int64_t first = gap.begin * all.inner, size = SizeOf(whole.dtype);
+    const auto bytes = static_cast<size_t>(gap.size() * all.inner * size);
+    l.Emit("zeros", [=, dtype = whole.dtype](const Memory& m) {
+      void* to = m[dx];
+      for (int64_t r = 0; r < all.rows; ++r) {
+        std::memset(At(to, dtype, r * all.columns + first), 0, bytes);
+      }
+    });
   }
 
   Shape x_;
-  int64_t begin_;
+  std::vector<Range> parts_;
   int axis_;
 };
 
@@ -134,7 +234,9 @@ class SliceOp final : public Op {
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
       return g.graph().Add(
-          std::make_shared<SliceGradientOp>(g.graph().shape(g.input(0)), begin_, axis_), {g.dy()});
+          std::make_shared<SliceGradientOp>(g.graph().shape(g.input(0)),
+                                            std::vector<Range>{{begin_, end_}}, axis_),
+          {g.dy()});
     });
   }
 
@@ -143,21 +245,25 @@ class SliceOp final : public Op {
     ColumnsOf(in[0]->shape).Copy(in[0]->values.data() + First(in[0]->shape), out[0].values.data());
   }
 
+  // x where it lies, from the first element on.
   absl::Status Lower(Lowering& l) const override {
-    const Shape shape = l.input_type(0).shape;
-    const DType dtype = l.output_dtype(0);
-    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
-    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
-    const Columns columns = ColumnsOf(shape);
-    const int64_t first = First(shape);
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = At(m[x], dtype, first), to = m[y]](const RunScalars&) {
-        columns.Copy(dtype, from, to);
-        return true;
-      };
-    });
+    HONE_ASSIGN_OR_RETURN(const Lowering::Strided x, l.View(0));
+    const TensorType type = {l.output_type(0).shape, x.desc.type().dtype};
+    std::vector<int64_t> strides = x.desc.strides();
+    const int64_t first = begin_ * strides[static_cast<size_t>(axis_)];
+    // What an index that is always 0 would step over does not matter: as if there were no gap.
+    for (int d = type.shape.rank() - 1; d >= 0; --d) {
+      const auto at = static_cast<size_t>(d);
+      if (type.shape[d] == 1) {
+        strides[at] = d + 1 < type.shape.rank() ? strides[at + 1] * type.shape[d + 1] : 1;
+      }
+    }
+    const Slot part = l.Inside(x.slot, first * SizeOf(type.dtype), SpanBytes(type, strides));
+    l.OutputView(0, MemoryDesc::Strided(type, strides), part);
     return absl::OkStatus();
   }
+
+  bool shares_memory() const override { return true; }
 
  private:
   int64_t First(const Shape& x) const { return begin_ * Matrix(x, axis_).inner; }
@@ -220,25 +326,16 @@ class ConcatOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Shape shape = l.output_type(0).shape;
-    const DType dtype = l.output_dtype(0);
-    std::vector<Slot> from(static_cast<size_t>(parts_));
+    const TensorType whole = {l.output_type(0).shape, l.output_dtype(0)};
+    std::vector<Part> parts;
+    int64_t begin = 0;
     for (int i = 0; i < parts_; ++i) {
-      HONE_ASSIGN_OR_RETURN(from[static_cast<size_t>(i)],
-                            l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype})));
+      HONE_ASSIGN_OR_RETURN(parts.emplace_back(), PartInput(l, i, begin, whole.dtype));
+      begin += l.input_type(i).shape[axis_];
     }
-    const Slot y = l.Output(0, MemoryDesc::Plain({shape, dtype}));
-    int64_t first = 0;
-    for (int i = 0; i < parts_; ++i) {
-      const Slot x = from[static_cast<size_t>(i)];
-      const Columns columns = ColumnsOf(l.input_type(i).shape, shape);
-      l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-        return [=, part = m[x], to = At(m[y], dtype, first)](const RunScalars&) {
-          columns.Copy(dtype, part, to);
-          return true;
-        };
-      });
-      first += columns.count;
+    const Slot y = l.Output(0, MemoryDesc::Plain(whole));
+    for (const Part& part : parts) {
+      HONE_RETURN_IF_ERROR(EmitPart(l, kind(), part, whole, axis_, y));
     }
     return absl::OkStatus();
   }
@@ -253,6 +350,12 @@ class ConcatOp final : public Op {
 };
 
 }  // namespace
+
+std::shared_ptr<const Op> JoinedGradientsOfSlices(const Op& a, const Op& b) {
+  const auto* first = dynamic_cast<const SliceGradientOp*>(&a);
+  const auto* second = dynamic_cast<const SliceGradientOp*>(&b);
+  return first == nullptr || second == nullptr ? nullptr : first->With(*second);
+}
 
 Value Concat(Graph& graph, const std::vector<Value>& parts, int axis) {
   if (parts.empty()) {

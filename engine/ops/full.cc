@@ -28,14 +28,10 @@ class FullOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const Slot y = l.Output(0, onednn::MemoryDesc::Plain({shape_, DType::kF32}));
     const int64_t n = shape_.elements();
-    l.Emit(
-        kind(),
-        [=, value = static_cast<float>(value_)](const Memory& m) -> absl::StatusOr<StepFunction> {
-          return [=, to = m.as<float>(y)](const RunScalars&) {
-            std::fill(to, to + n, value);
-            return true;
-          };
-        });
+    l.Emit(kind(), [=, value = static_cast<float>(value_)](const Memory& m) {
+      auto* to = m.as<float>(y);
+      std::fill(to, to + n, value);
+    });
     return absl::OkStatus();
   }
 

@@ -1,5 +1,6 @@
 #include "engine/ops/matmul.h"
 
+#include "absl/strings/match.h"
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
 
@@ -93,6 +94,10 @@ class MatMulOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
+    HONE_ASSIGN_OR_RETURN(const bool done, LowerViews(l));
+    if (done) {
+      return absl::OkStatus();
+    }
     const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape);
     const DType dtype = l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(
@@ -110,6 +115,44 @@ class MatMulOp final : public Op {
   }
 
  private:
+  // Where an input is a part of another tensor or has its dimensions in another order, the product
+  // reads it there. False where there is no such input, or no fast product of such strides.
+  absl::StatusOr<bool> LowerViews(Lowering& l) const {
+    const DType dtype = l.compute_dtype();
+    if (l.desc(0).type().dtype != dtype || l.desc(1).type().dtype != dtype) {
+      return false;
+    }
+    HONE_ASSIGN_OR_RETURN(const Lowering::Strided a, l.View(0));
+    HONE_ASSIGN_OR_RETURN(const Lowering::Strided b, l.View(1));
+    if ((a.desc.is_plain() && b.desc.is_plain()) || !HasRows(a.desc) || !HasRows(b.desc)) {
+      return false;
+    }
+    const MemoryDesc y = MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)});
+    const auto primitive = onednn::MakeMatMul(AsSeen(a.desc, options_.transpose_a),
+                                              AsSeen(b.desc, options_.transpose_b), y);
+    if (!primitive.ok() || absl::StartsWith(primitive->implementation(), "ref")) {
+      return false;
+    }
+    l.EmitPrimitive(*primitive,
+                    {{Arg::kSrc, a.slot}, {Arg::kWeights, b.slot}, {Arg::kDst, l.Output(0, y)}});
+    return true;
+  }
+
+  // Elements of its rows or of its columns lie side by side.
+  static bool HasRows(const MemoryDesc& desc) {
+    const std::vector<int64_t> strides = desc.strides();
+    return strides[strides.size() - 1] == 1 || strides[strides.size() - 2] == 1;
+  }
+
+  static MemoryDesc AsSeen(const MemoryDesc& desc, bool transposed) {
+    std::vector<int64_t> dims = desc.type().shape.dims(), strides = desc.strides();
+    if (transposed) {
+      std::swap(dims[dims.size() - 1], dims[dims.size() - 2]);
+      std::swap(strides[strides.size() - 1], strides[strides.size() - 2]);
+    }
+    return MemoryDesc::Strided({Shape(std::move(dims)), desc.type().dtype}, strides);
+  }
+
   Sizes SizesOf(const Shape& a, const Shape& y) const {
     const int row = a.rank() - 2, column = a.rank() - 1;
     const int64_t k = options_.transpose_a ? a[row] : a[column];

@@ -33,14 +33,13 @@ class MovingAverageOp final : public Op {
     const Slot y = l.Output(0, onednn::MemoryDesc::Plain(l.output_type(0)));
     const int64_t n = l.output_type(0).shape.elements();
     const auto keep = static_cast<float>(keep_), take = static_cast<float>(take_);
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return
-          [=, a = m.as<float>(old), b = m.as<float>(now), to = m.as<float>(y)](const RunScalars&) {
-            for (int64_t i = 0; i < n; ++i) {
-              to[i] = keep * a[i] + take * b[i];
-            }
-            return true;
-          };
+    l.Emit(kind(), [=](const Memory& m) {
+      auto* a = m.as<float>(old);
+      auto* b = m.as<float>(now);
+      auto* to = m.as<float>(y);
+      for (int64_t i = 0; i < n; ++i) {
+        to[i] = keep * a[i] + take * b[i];
+      }
     });
     return absl::OkStatus();
   }

@@ -1,5 +1,7 @@
 #include "engine/ops/reshape.h"
 
+#include <optional>
+
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
 
@@ -39,13 +41,57 @@ class ReshapeOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const DType dtype = l.output_dtype(0);
+    if (l.desc(0).is_plain() && shape_.rank() > 0) {
+      HONE_ASSIGN_OR_RETURN(const Lowering::Strided x, l.View(0));
+      const auto strides = StridesOf(x.desc.type().shape, x.desc.strides());
+      if (strides.has_value() && !x.desc.is_plain()) {
+        l.OutputView(0, onednn::MemoryDesc::Strided({shape_, dtype}, *strides), x.slot);
+        return absl::OkStatus();
+      }
+    }
     HONE_ASSIGN_OR_RETURN(const Slot x,
                           l.Input(0, onednn::MemoryDesc::Plain({l.input_type(0).shape, dtype})));
     l.OutputAlias(0, onednn::MemoryDesc::Plain({shape_, dtype}), x);
     return absl::OkStatus();
   }
 
+  bool shares_memory() const override { return true; }
+
  private:
+  // The strides with which the memory of a tensor `from` is seen in the new shape; none where the
+  // elements would have to be moved. Both shapes are split into the shortest runs of dimensions
+  // with as many elements; those of x must lie without gaps between them.
+  std::optional<std::vector<int64_t>> StridesOf(const Shape& from,
+                                                const std::vector<int64_t>& strides) const {
+    std::vector<int64_t> result(static_cast<size_t>(shape_.rank()));
+    int x_end = from.rank(), y_end = shape_.rank();
+    while (x_end > 0 || y_end > 0) {
+      int x = x_end, y = y_end;
+      int64_t of_x = x > 0 ? from[--x] : 1, of_y = y > 0 ? shape_[--y] : 1;
+      while (of_x != of_y) {
+        if (of_x < of_y) {
+          of_x *= from[--x];
+        } else {
+          of_y *= shape_[--y];
+        }
+      }
+      for (int d = x_end - 1; d > x; --d) {
+        const auto at = static_cast<size_t>(d);
+        if (strides[at - 1] != strides[at] * from[d]) {
+          return std::nullopt;
+        }
+      }
+      int64_t stride = x_end > 0 ? strides[static_cast<size_t>(x_end - 1)] : 1;
+      for (int d = y_end - 1; d >= y; --d) {
+        result[static_cast<size_t>(d)] = stride;
+        stride *= shape_[d];
+      }
+      x_end = x;
+      y_end = y;
+    }
+    return result;
+  }
+
   Shape shape_;
 };
 

@@ -110,7 +110,7 @@ void ScanOp::Reference(std::span<const DoubleTensor* const> in, std::span<Double
       return now.at(static_cast<int32_t>(&node - body_.graph.nodes().data()));
     };
     absl::StatusOr<std::vector<DoubleTensor>> made =
-        Interpret(body_.graph, body_.Fetched(), source, scalars);
+        Interpret(body_.graph, body_.All(), source, scalars);
     for (size_t i = 0; i < carries(); ++i) {
       now[body_.step.carries[i].node] = (*made)[i];
     }

@@ -4,102 +4,149 @@
 
 namespace hone::engine {
 
-// One step of the gradient: from the gradients with respect to a step's results to those with
-// respect to what it began with. Its carries are the gradient of the state and the sums for the
-// constants, its sequences the states, the forward sequences and the gradients of the outputs.
+// The scan that goes the other way. One step of it takes the gradients with respect to a step's
+// results to those with respect to what the step began with. Its carries are the gradient of the
+// state and the sums for the constants; its sequences the states that the steps began with, the
+// forward sequences and the gradients of the outputs; its outputs the gradients of the sequences.
+class ScanOp::Backwards {
+ public:
+  Backwards(const ScanOp& forward, Gradient& g)
+      : forward_(forward), g_(g), body_{.graph = forward.body_.graph, .step = {}, .result = {}} {}
+
+  void Build() {
+    TakeStates();
+    TakeSequences();
+    TakeGradientsOfOutputs();
+    TakeConstants();
+    GiveGradients();
+  }
+
+  // Adds the scan to the graph around, and what it gives to the gradients of the inputs.
+  void Attach() {
+    Graph& outer = g_.graph();
+    if (!body_.graph.status().ok()) {
+      outer.Fail(body_.graph.status());
+      return;
+    }
+    const ScanResult result =
+        AddScan(outer, Joined(Joined(initial_, sequences_), constants_), std::move(body_),
+                {.steps = forward_.options_.steps, .reverse = !forward_.options_.reverse});
+    size_t output = 0, carry = 0;
+    for (size_t i = 0; i < forward_.carries(); ++i) {
+      const Value gradient = result.carries[carry++];
+      g_.Accumulate(CarryInput(i), [&] { return gradient; });
+    }
+    for (size_t i = 0; i < forward_.sequences(); ++i) {
+      g_.Accumulate(SequenceInput(i), [&] { return result.outputs[output++]; });
+    }
+    for (size_t i = 0; i < forward_.constants(); ++i) {
+      g_.Accumulate(ConstantInput(i), [&] { return result.carries[carry++]; });
+    }
+  }
+
+ private:
+  const ScanStep& step() const { return forward_.body_.step; }
+  int CarryInput(size_t i) const { return static_cast<int>(i); }
+  int SequenceInput(size_t i) const { return static_cast<int>(forward_.carries() + i); }
+  int ConstantInput(size_t i) const {
+    return static_cast<int>(forward_.carries() + forward_.sequences() + i);
+  }
+
+  Value AddInput(absl::string_view kind, Value like) {
+    return BodyInputs(body_.graph).Add(kind, body_.graph.type(like));
+  }
+
+  // The gradient of each state comes as a carry, the state itself as a history.
+  void TakeStates() {
+    for (size_t i = 0; i < forward_.carries(); ++i) {
+      const Value state = step().carries[i], dy = AddInput("d_carry", state);
+      const Value from_outside = g_.dy(static_cast<int>(i));
+      body_.step.carries.push_back(dy);
+      known_.emplace_back(forward_.body_.result.carries[i], dy);
+      initial_.push_back(from_outside.valid() ? from_outside
+                                              : Full(g_.graph(), body_.graph.shape(state), 0));
+      wanted_.push_back(state);
+      body_.step.sequences.push_back(state);
+      sequences_.push_back(g_.output(forward_.HistoryOutput(i)));
+    }
+  }
+
+  void TakeSequences() {
+    for (size_t i = 0; i < forward_.sequences(); ++i) {
+      body_.step.sequences.push_back(step().sequences[i]);
+      sequences_.push_back(g_.input(SequenceInput(i)));
+      if (g_.Needs(SequenceInput(i))) {
+        wanted_.push_back(step().sequences[i]);
+      }
+    }
+  }
+
+  void TakeGradientsOfOutputs() {
+    for (size_t i = 0; i < forward_.outputs(); ++i) {
+      const Value from_outside = g_.dy(static_cast<int>(forward_.carries() + i));
+      if (from_outside.valid()) {
+        const Value output = forward_.body_.result.outputs[i], dy = AddInput("d_output", output);
+        body_.step.sequences.push_back(dy);
+        sequences_.push_back(from_outside);
+        known_.emplace_back(output, dy);
+      }
+    }
+  }
+
+  // Each constant that needs a gradient has a sum over time, a carry that is zero at first.
+  void TakeConstants() {
+    for (size_t i = 0; i < forward_.constants(); ++i) {
+      const Value constant = step().constants[i];
+      body_.step.constants.push_back(constant);
+      constants_.push_back(g_.input(ConstantInput(i)));
+      if (g_.Needs(ConstantInput(i))) {
+        sums_.push_back(AddInput("d_constant", constant));
+        body_.step.carries.push_back(sums_.back());
+        initial_.push_back(Full(g_.graph(), body_.graph.shape(constant), 0));
+        wanted_.push_back(constant);
+      }
+    }
+  }
+
+  // The step's results: gradients of states, of sequences, and the sums, in the order of `wanted_`.
+  void GiveGradients() {
+    const std::vector<Value> gradients = engine::Differentiate(body_.graph, known_, wanted_);
+    const size_t first_sum = gradients.size() - sums_.size();
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (i < first_sum) {
+        const Value given = gradients[i].valid()
+                                ? gradients[i]
+                                : Full(body_.graph, body_.graph.shape(wanted_[i]), 0);
+        (i < forward_.carries() ? body_.result.carries : body_.result.outputs).push_back(given);
+      } else {
+        const Value sum = sums_[i - first_sum];
+        body_.result.carries.push_back(gradients[i].valid() ? Sum(body_.graph, sum, gradients[i])
+                                                            : sum);
+      }
+    }
+  }
+
+  const ScanOp& forward_;
+  Gradient& g_;
+  ScanBodyGraph body_;
+  // In the step: results and their gradients, and what gradients are wanted of.
+  std::vector<std::pair<Value, Value>> known_;
+  std::vector<Value> wanted_, sums_;
+  // In the graph around.
+  std::vector<Value> initial_, sequences_, constants_;
+};
+
 void ScanOp::Differentiate(Gradient& g) const {
-  const auto at = [](size_t i) { return static_cast<int>(i); };
-  Graph& outer = g.graph();
   for (size_t i = 0; i < carries(); ++i) {
-    if (g.dy(at(carries() + outputs() + i)).valid()) {
-      outer.Fail(absl::UnimplementedError(
-          absl::StrCat("scan ", outer.scope(), ": the gradient of its gradient is not known")));
+    if (g.dy(HistoryOutput(i)).valid()) {
+      g.graph().Fail(absl::UnimplementedError(
+          absl::StrCat("scan ", g.graph().scope(), ": the gradient of its gradient is not known")));
       return;
     }
   }
-  ScanBodyGraph body{.graph = body_.graph, .step = {}, .result = {}};
-  BodyInputs add(body.graph);
-  std::vector<std::pair<Value, Value>> known;  // results of the step and their gradients
-  std::vector<Value> initial, wanted, sums;
-  std::vector<Value> sequences_around;
-
-  for (size_t i = 0; i < carries(); ++i) {
-    const TensorType& type = body.graph.type(body_.step.carries[i]);
-    const Value dy = add.Add("d_carry", type);
-    body.step.carries.push_back(dy);
-    known.emplace_back(body_.result.carries[i], dy);
-    initial.push_back(g.dy(at(i)).valid() ? g.dy(at(i)) : Full(outer, type.shape, 0));
-    wanted.push_back(body_.step.carries[i]);
-    // The state that the step began with: a history.
-    body.step.sequences.push_back(body_.step.carries[i]);
-    sequences_around.push_back(g.output(at(carries() + outputs() + i)));
-  }
-  for (size_t i = 0; i < sequences(); ++i) {
-    body.step.sequences.push_back(body_.step.sequences[i]);
-    sequences_around.push_back(g.input(at(carries() + i)));
-    if (g.Needs(at(carries() + i))) {
-      wanted.push_back(body_.step.sequences[i]);
-    }
-  }
-  for (size_t i = 0; i < outputs(); ++i) {
-    const Value around = g.dy(at(carries() + i));
-    if (around.valid()) {
-      const Value dy = add.Add("d_output", body.graph.type(body_.result.outputs[i]));
-      body.step.sequences.push_back(dy);
-      sequences_around.push_back(around);
-      known.emplace_back(body_.result.outputs[i], dy);
-    }
-  }
-  std::vector<Value> constants_around;
-  for (size_t i = 0; i < constants(); ++i) {
-    const int input = at(carries() + sequences() + i);
-    body.step.constants.push_back(body_.step.constants[i]);
-    constants_around.push_back(g.input(input));
-    if (g.Needs(input)) {
-      const TensorType& type = body.graph.type(body_.step.constants[i]);
-      sums.push_back(add.Add("d_constant", type));
-      body.step.carries.push_back(sums.back());
-      initial.push_back(Full(outer, type.shape, 0));
-      wanted.push_back(body_.step.constants[i]);
-    }
-  }
-
-  const std::vector<Value> gradients = engine::Differentiate(body.graph, known, wanted);
-  size_t next = 0;
-  const auto take = [&](const Shape& shape) {
-    const Value gradient = gradients[next++];
-    return gradient.valid() ? gradient : Full(body.graph, shape, 0);
-  };
-  for (size_t i = 0; i < carries(); ++i) {
-    body.result.carries.push_back(take(body.graph.shape(body_.step.carries[i])));
-  }
-  for (size_t i = 0; i < sequences(); ++i) {
-    if (g.Needs(at(carries() + i))) {
-      body.result.outputs.push_back(take(body.graph.shape(body_.step.sequences[i])));
-    }
-  }
-  for (const Value sum : sums) {
-    const Value gradient = gradients[next++];
-    body.result.carries.push_back(gradient.valid() ? Sum(body.graph, sum, gradient) : sum);
-  }
-  if (!body.graph.status().ok()) {
-    outer.Fail(body.graph.status());
-    return;
-  }
-
-  const ScanResult result =
-      AddScan(outer, Joined(Joined(initial, sequences_around), constants_around), std::move(body),
-              {.steps = options_.steps, .reverse = !options_.reverse});
-  size_t output = 0, sum = carries();
-  for (size_t i = 0; i < carries(); ++i) {
-    g.Accumulate(at(i), [&] { return result.carries[i]; });
-  }
-  for (size_t i = 0; i < sequences(); ++i) {
-    g.Accumulate(at(carries() + i), [&] { return result.outputs[output++]; });
-  }
-  for (size_t i = 0; i < constants(); ++i) {
-    g.Accumulate(at(carries() + sequences() + i), [&] { return result.carries[sum++]; });
-  }
+  Backwards backwards(*this, g);
+  backwards.Build();
+  backwards.Attach();
 }
 
 }  // namespace hone::engine

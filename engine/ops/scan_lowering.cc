@@ -23,107 +23,146 @@ struct Copy {
   }
 };
 
+// The body, placed: the states are in the memory of the scan's first outputs, where the body
+// changes them.
+struct Loop {
+  std::shared_ptr<Subprogram> body;
+  ScanOptions options;
+  std::vector<Copy> begin;   // what the states are at first
+  std::vector<Copy> before;  // each step: what the body reads, and states that are kept
+  std::vector<Copy> after;   // each step: what is collected
+
+  bool Run(const RunScalars& scalars) const {
+    const auto copy_all = [](const std::vector<Copy>& copies, int64_t t) {
+      for (const Copy& copy : copies) {
+        copy.Run(t);
+      }
+    };
+    copy_all(begin, 0);
+    if (!body->Start(scalars)) {
+      return false;
+    }
+    for (int64_t n = 0; n < options.steps; ++n) {
+      const int64_t t = TimeOf(n, options);
+      copy_all(before, t);
+      if (!body->Run(scalars)) {
+        return false;
+      }
+      copy_all(after, t);
+    }
+    return true;
+  }
+};
+
+// A value of the scan's node, row major: its slot, its bytes (of one step, if it goes over time),
+// and what it is called or where it is fetched in the body.
+struct Part {
+  Slot slot;
+  size_t bytes;
+  std::string input;
+  size_t fetched = 0;
+};
+
+size_t BytesOf(const TensorType& type) { return static_cast<size_t>(type.bytes()); }
+
 }  // namespace
 
-absl::Status ScanOp::Lower(Lowering& l) const {
-  const auto at = [](size_t i) { return static_cast<int>(i); };
-  HONE_ASSIGN_OR_RETURN(const std::shared_ptr<Subprogram> body,
-                        l.Plan(body_.graph, body_.Fetched()));
-  const auto input = [&](size_t i) -> absl::StatusOr<Slot> {
-    return l.Input(at(i), MemoryDesc::Plain(l.input_type(at(i))));
-  };
-  // Which slots are copied where: at the beginning, before each step and after it.
-  struct Use {
-    Slot slot;
-    std::string in_body;  // the input's name
-    size_t fetched;
-    size_t bytes;
-  };
-  const auto name = [&](Value value) { return body_.graph.node(value.node).name; };
-  std::vector<Use> first, sequence, constant, state, collected, history;
+// What of the node's inputs and outputs goes where in the body.
+struct ScanOp::Parts {
+  std::vector<Part> first, sequences, constants;   // inputs
+  std::vector<Part> states, collected, histories;  // outputs; of the last two, what is read
+  Slot arena = -1;
+};
+
+absl::StatusOr<std::shared_ptr<Subprogram>> ScanOp::PlanBody(Lowering& l) const {
+  SubprogramRequest request = {.fetch = body_.result.outputs};
+  for (size_t i = 0; i < constants(); ++i) {
+    request.constants.emplace_back(NameInBody(body_.step.constants[i]),
+                                   static_cast<int>(carries() + sequences() + i));
+  }
   for (size_t i = 0; i < carries(); ++i) {
-    const auto bytes = static_cast<size_t>(l.input_type(at(i)).bytes());
-    HONE_ASSIGN_OR_RETURN(const Slot from, input(i));
-    first.push_back({from, {}, 0, bytes});
-    state.push_back({l.Output(at(i), MemoryDesc::Plain(l.output_type(at(i)))),
-                     name(body_.step.carries[i]), i, bytes});
-    const int past = at(carries() + outputs() + i);
-    if (l.wanted(past)) {
-      history.push_back({l.Output(past, MemoryDesc::Plain(l.output_type(past))), {}, i, bytes});
-    }
+    request.carries.emplace_back(body_.step.carries[i], body_.result.carries[i]);
+  }
+  return l.Plan(body_.graph, request);
+}
+
+absl::StatusOr<ScanOp::Parts> ScanOp::PlaceParts(Lowering& l) const {
+  Parts parts;
+  const auto input = [&](size_t i, Value in_body) -> absl::StatusOr<Part> {
+    const int at = static_cast<int>(i);
+    HONE_ASSIGN_OR_RETURN(const Slot slot, l.Input(at, MemoryDesc::Plain(l.input_type(at))));
+    return Part{slot, BytesOf(body_.graph.type(in_body)), NameInBody(in_body)};
+  };
+  const auto output = [&](size_t i, Value in_body, size_t fetched) {
+    const int at = static_cast<int>(i);
+    return Part{l.Output(at, MemoryDesc::Plain(l.output_type(at))),
+                BytesOf(body_.graph.type(in_body)), NameInBody(in_body), fetched};
+  };
+  for (size_t i = 0; i < carries(); ++i) {
+    HONE_ASSIGN_OR_RETURN(parts.first.emplace_back(), input(i, body_.step.carries[i]));
   }
   for (size_t i = 0; i < sequences(); ++i) {
-    HONE_ASSIGN_OR_RETURN(const Slot from, input(carries() + i));
-    const Value in_body = body_.step.sequences[i];
-    sequence.push_back(
-        {from, name(in_body), 0, static_cast<size_t>(body_.graph.type(in_body).bytes())});
+    HONE_ASSIGN_OR_RETURN(parts.sequences.emplace_back(),
+                          input(carries() + i, body_.step.sequences[i]));
   }
   for (size_t i = 0; i < constants(); ++i) {
-    HONE_ASSIGN_OR_RETURN(const Slot from, input(carries() + sequences() + i));
-    constant.push_back({from, name(body_.step.constants[i]), 0, 0});
+    HONE_ASSIGN_OR_RETURN(parts.constants.emplace_back(),
+                          input(carries() + sequences() + i, body_.step.constants[i]));
+  }
+  const auto wanted = [&](size_t i) { return l.wanted(static_cast<int>(i)); };
+  for (size_t i = 0; i < carries(); ++i) {
+    parts.states.push_back(output(i, body_.step.carries[i], 0));
   }
   for (size_t i = 0; i < outputs(); ++i) {
-    const int output = at(carries() + i);
-    if (l.wanted(output)) {
-      const auto bytes = static_cast<size_t>(body_.graph.type(body_.result.outputs[i]).bytes());
-      collected.push_back(
-          {l.Output(output, MemoryDesc::Plain(l.output_type(output))), {}, carries() + i, bytes});
+    if (wanted(carries() + i)) {
+      parts.collected.push_back(output(carries() + i, body_.result.outputs[i], i));
     }
   }
-  const Slot arena = l.Scratch(body->arena_bytes());
+  for (size_t i = 0; i < carries(); ++i) {
+    if (const size_t history = carries() + outputs() + i; wanted(history)) {
+      parts.histories.push_back(output(history, body_.step.carries[i], i));
+    }
+  }
+  return parts;
+}
+
+absl::Status ScanOp::Lower(Lowering& l) const {
+  HONE_ASSIGN_OR_RETURN(const std::shared_ptr<Subprogram> body, PlanBody(l));
+  HONE_ASSIGN_OR_RETURN(Parts parts, PlaceParts(l));
+  parts.arena = l.Scratch(body->arena_bytes());
   l.Emit(kind(), [=, options = options_](const Memory& m) -> absl::StatusOr<StepFunction> {
-    for (const Use& use : constant) {
-      body->Place(use.in_body, m[use.slot]);
-    }
-    HONE_RETURN_IF_ERROR(body->Bind(m.as<std::byte>(arena)));
-    std::vector<Copy> begin, before, after;
-    for (size_t i = 0; i < state.size(); ++i) {
-      const Use& use = state[i];
-      auto* now = m.as<std::byte>(use.slot);
-      begin.push_back({m.as<std::byte>(first[i].slot), now, use.bytes});
-      if (void* in_body = body->input(use.in_body); in_body != nullptr) {
-        before.push_back({now, static_cast<std::byte*>(in_body), use.bytes});
-      }
-      after.push_back({static_cast<const std::byte*>(body->fetched(use.fetched)), now, use.bytes});
-    }
-    for (const Use& use : history) {
-      before.push_back({.from = m.as<std::byte>(state[use.fetched].slot),
-                        .to = m.as<std::byte>(use.slot),
-                        .bytes = use.bytes,
-                        .advances_to = true});
-    }
-    for (const Use& use : sequence) {
-      if (void* in_body = body->input(use.in_body); in_body != nullptr) {
-        before.push_back({.from = m.as<std::byte>(use.slot),
-                          .to = static_cast<std::byte*>(in_body),
-                          .bytes = use.bytes,
-                          .advances_from = true});
+    const auto at = [&](const Part& part) { return m.as<std::byte>(part.slot); };
+    for (const std::vector<Part>& placed : {parts.constants, parts.states}) {
+      for (const Part& part : placed) {
+        body->Place(part.input, m[part.slot]);
       }
     }
-    for (const Use& use : collected) {
-      after.push_back({.from = static_cast<const std::byte*>(body->fetched(use.fetched)),
-                       .to = m.as<std::byte>(use.slot),
-                       .bytes = use.bytes,
-                       .advances_to = true});
+    HONE_RETURN_IF_ERROR(body->Bind(m.as<std::byte>(parts.arena)));
+    Loop loop = {.body = body, .options = options, .begin = {}, .before = {}, .after = {}};
+    for (size_t i = 0; i < parts.states.size(); ++i) {
+      loop.begin.push_back({at(parts.first[i]), at(parts.states[i]), parts.states[i].bytes});
     }
-    return [=](const RunScalars& scalars) {
-      for (const Copy& copy : begin) {
-        copy.Run(0);
+    for (const Part& part : parts.histories) {
+      loop.before.push_back({.from = at(parts.states[part.fetched]),
+                             .to = at(part),
+                             .bytes = part.bytes,
+                             .advances_to = true});
+    }
+    for (const Part& part : parts.sequences) {
+      if (void* in_body = body->input(part.input); in_body != nullptr) {
+        loop.before.push_back({.from = at(part),
+                               .to = static_cast<std::byte*>(in_body),
+                               .bytes = part.bytes,
+                               .advances_from = true});
       }
-      for (int64_t n = 0; n < options.steps; ++n) {
-        const int64_t t = TimeOf(n, options);
-        for (const Copy& copy : before) {
-          copy.Run(t);
-        }
-        if (!body->Run(scalars)) {
-          return false;
-        }
-        for (const Copy& copy : after) {
-          copy.Run(t);
-        }
-      }
-      return true;
-    };
+    }
+    for (const Part& part : parts.collected) {
+      loop.after.push_back({.from = static_cast<const std::byte*>(body->fetched(part.fetched)),
+                            .to = at(part),
+                            .bytes = part.bytes,
+                            .advances_to = true});
+    }
+    return [=](const RunScalars& scalars) { return loop.Run(scalars); };
   });
   return absl::OkStatus();
 }

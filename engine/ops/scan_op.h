@@ -1,10 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/graph/lowering.h"
 #include "engine/ops/scan.h"
 
 // The op behind ops/scan.h, for the files that make it up: scan.cc builds it and runs the
@@ -17,7 +19,8 @@ struct ScanBodyGraph {
   ScanStep step;
   ScanStepResult result;
 
-  std::vector<Value> Fetched() const {
+  // What the reference interprets.
+  std::vector<Value> All() const {
     std::vector<Value> all = result.carries;
     all.insert(all.end(), result.outputs.begin(), result.outputs.end());
     return all;
@@ -60,6 +63,15 @@ class ScanOp final : public Op {
   absl::Status Lower(Lowering& l) const override;
 
  private:
+  class Backwards;  // scan_gradient.cc
+  struct Parts;     // scan_lowering.cc
+
+  absl::StatusOr<std::shared_ptr<Subprogram>> PlanBody(Lowering& l) const;
+  absl::StatusOr<Parts> PlaceParts(Lowering& l) const;
+
+  std::string NameInBody(Value value) const { return body_.graph.node(value.node).name; }
+  // The output that is carry i at the beginning of each step.
+  int HistoryOutput(size_t i) const { return static_cast<int>(carries() + outputs() + i); }
   size_t carries() const { return body_.step.carries.size(); }
   size_t sequences() const { return body_.step.sequences.size(); }
   size_t constants() const { return body_.step.constants.size(); }

@@ -10,7 +10,6 @@
 namespace hone::engine {
 namespace {
 
-using onednn::Arg;
 using onednn::MemoryDesc;
 
 class TransposeOp final : public Op {
@@ -57,17 +56,20 @@ class TransposeOp final : public Op {
     }
   }
 
-  // A copy of x, seen with its dimensions in the new order.
+  // x where it lies, seen with its dimensions in the new order: who wants it row major copies it.
   absl::Status Lower(Lowering& l) const override {
-    const Shape& shape = l.input_type(0).shape;
-    const DType dtype = l.output_dtype(0);
-    const MemoryDesc seen = MemoryDesc::Strided({l.output_type(0).shape, dtype}, Strides(shape));
-    const MemoryDesc dst = MemoryDesc::Plain({l.output_type(0).shape, dtype});
-    HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(seen, dst));
-    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
-    l.EmitPrimitive(reorder, {{Arg::kSrc, x}, {Arg::kDst, l.Output(0, dst)}});
+    HONE_ASSIGN_OR_RETURN(const Lowering::Strided x, l.View(0));
+    const std::vector<int64_t> of_x = x.desc.strides();
+    std::vector<int64_t> strides;
+    for (const int axis : axes_) {
+      strides.push_back(of_x[static_cast<size_t>(axis)]);
+    }
+    const TensorType type{l.output_type(0).shape, x.desc.type().dtype};
+    l.OutputView(0, MemoryDesc::Strided(type, strides), x.slot);
     return absl::OkStatus();
   }
+
+  bool shares_memory() const override { return true; }
 
  private:
   Shape Permuted(const Shape& x) const {

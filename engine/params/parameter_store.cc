@@ -86,11 +86,12 @@ absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
     }
     return found->second;
   }
-  if (spec.dtype != DType::kF32 &&
-      (spec.dtype != DType::kBf16 || spec.role != ParameterRole::kFrozen)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "parameter ", spec.name, ": must be f32",
-        spec.role == ParameterRole::kFrozen ? " or bf16" : "", ", got ", NameOf(spec.dtype)));
+  const bool may_be_bf16 =
+      spec.role == ParameterRole::kFrozen || spec.role == ParameterRole::kTransient;
+  if (spec.dtype != DType::kF32 && (spec.dtype != DType::kBf16 || !may_be_bf16)) {
+    return absl::InvalidArgumentError(absl::StrCat("parameter ", spec.name, ": must be f32",
+                                                   may_be_bf16 ? " or bf16" : "", ", got ",
+                                                   NameOf(spec.dtype)));
   }
   if (allocated_) {
     return absl::FailedPreconditionError(

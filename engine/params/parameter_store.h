@@ -50,7 +50,7 @@ struct ParameterSpec {
   Initializer initializer;
   ParameterRole role = ParameterRole::kTrainable;
   bool decays = true;         // weight decay applies: not to biases and normalisation
-  DType dtype = DType::kF32;  // kBf16 only where it is frozen: what is updated is f32
+  DType dtype = DType::kF32;  // kBf16 only where it is frozen or transient: what is learned is f32
 };
 
 // A parameter's values where they lie, row major. The store that gave the view outlives it.

@@ -8,6 +8,7 @@
 #include "engine/plan/passes.h"
 #include "engine/plan/precision.h"
 #include "engine/plan/program.h"
+#include "engine/plan/state.h"
 
 namespace hone::engine {
 namespace {
@@ -37,17 +38,18 @@ class RootLowering {
       fetched.push_back(slot);
     }
     for (const auto& [value, id] : roots_.gradients) {
-      HONE_RETURN_IF_ERROR(Bring(value, to_.store.gradients(id, to_.options.shard).data(), id));
+      float* data = to_.store.gradients(id, to_.options.shard).data();
+      HONE_RETURN_IF_ERROR(Bring(value, data, {to_.store.spec(id).shape, DType::kF32}));
     }
     // All buffers change at once: what one takes is kept before another is written.
     for (const Roots::Update& update : roots_.updates) {
       const Home home = to_.home(update.value);
-      if (IsOverwritten(home.slot) && !LiesIn(update.memory, home.slot)) {
+      if (IsOverwritten(home.slot) && !LiesIn(update.memory, home)) {
         to_.home(update.value).slot = Saved(update.value, home.slot, home.desc);
       }
     }
     for (const Roots::Update& update : roots_.updates) {
-      HONE_RETURN_IF_ERROR(Bring(update.value, update.memory, update.id));
+      HONE_RETURN_IF_ERROR(Bring(update.value, update.memory, to_.type(update.target)));
     }
     return absl::OkStatus();
   }
@@ -56,25 +58,28 @@ class RootLowering {
   absl::StatusOr<Slot> Fetch(Value value) {
     const MemoryDesc desc = to_.home(value).desc;
     const TensorType& type = to_.type(value);
-    const MemoryDesc plain = type.dtype == DType::kF32 ? MemoryDesc::Plain(type) : desc;
+    const bool is_real = type.dtype == DType::kF32 || type.dtype == DType::kBf16;
+    const MemoryDesc plain = is_real ? MemoryDesc::Plain({type.shape, DType::kF32})
+                             : to_.home(value).is_view ? MemoryDesc::Plain(type)
+                                                       : desc;
     HONE_ASSIGN_OR_RETURN(const Slot slot,
                           NodeLowering(to_, value.node).Convert(value, plain, desc));
     return IsOverwritten(slot) ? Saved(value, slot, plain) : slot;
   }
 
-  // The value to this parameter's gradient or memory, unless it lies there.
-  absl::Status Bring(Value value, float* data, ParameterId id) {
+  // The value to this memory, of a parameter or its gradient or of a carry, unless it lies there.
+  absl::Status Bring(Value value, void* data, const TensorType& type) {
     const Home home = to_.home(value);
-    if (LiesIn(data, home.slot)) {
+    if (LiesIn(data, home)) {
       return absl::OkStatus();
     }
     NodeLowering lowering(to_, value.node);
     HONE_ASSIGN_OR_RETURN(const Slot from, lowering.Convert(value, home.desc, home.desc));
     // A grouped kernel's gradient has the same elements in the same order with one more dimension.
-    const Shape seen = home.desc.type().shape, shape = to_.store.spec(id).shape;
-    const MemoryDesc plain =
-        MemoryDesc::Plain({seen.elements() == shape.elements() ? seen : shape, DType::kF32});
-    const Slot to = to_.placement.Fixed(data);
+    const Shape seen = home.desc.type().shape;
+    const bool same = seen.elements() == type.shape.elements();
+    const MemoryDesc plain = MemoryDesc::Plain({same ? seen : type.shape, type.dtype});
+    const Slot to = SlotOf(data);
     if (home.desc == plain) {
       lowering.EmitCopy(from, to, plain.bytes());
     } else {
@@ -87,18 +92,36 @@ class RootLowering {
 
   // A copy of what lies in the slot now, when all ops have run.
   Slot Saved(Value value, Slot slot, const MemoryDesc& desc) {
+    // With gaps between, a desc counts the last one, too.
+    const bool is_part = to_.placement.whole(slot) != slot;
+    const int64_t bytes = is_part ? to_.placement.bytes(slot) : desc.bytes();
     const Slot copy = to_.placement.New(desc.bytes());
-    NodeLowering(to_, value.node).EmitCopy(to_.placement.Use(slot), copy, desc.bytes());
+    NodeLowering(to_, value.node).EmitCopy(to_.placement.Use(slot), copy, bytes);
     to_.placement.Advance();
     return copy;
   }
 
-  bool LiesIn(const float* memory, Slot slot) const { return to_.placement.fixed(slot) == memory; }
+  // The slot at this memory: a carry's own, since its memory is not known yet.
+  Slot SlotOf(void* memory) {
+    for (const Slot carry : to_.carries) {
+      if (to_.placement.fixed(carry) == memory) {
+        return carry;
+      }
+    }
+    return to_.placement.Fixed(memory);
+  }
 
-  // The slot is a buffer's memory, and at the end of the run a value from elsewhere goes there.
+  bool LiesIn(const void* memory, const Home& home) const {
+    return to_.placement.fixed(home.slot) == memory && to_.placement.offset(home.slot) == 0 &&
+           !home.is_view;
+  }
+
+  // The slot is a buffer's memory or in it, and at the end of the run a value from elsewhere goes
+  // there.
   bool IsOverwritten(Slot slot) const {
     return std::ranges::any_of(roots_.updates, [&](const Roots::Update& update) {
-      return LiesIn(update.memory, slot) && !LiesIn(update.memory, to_.home(update.value).slot);
+      return to_.placement.fixed(slot) == update.memory &&
+             !LiesIn(update.memory, to_.home(update.value));
     });
   }
 
@@ -107,6 +130,28 @@ class RootLowering {
 };
 
 }  // namespace
+
+void Program::Settle(const Placement& placement, const std::vector<Slot>& given) {
+  for (Slot slot = 0; slot < placement.size(); ++slot) {
+    const Slot whole = placement.whole(slot);
+    places_.push_back(whole == slot ? SlotPlace{.fixed = placement.fixed(slot)}
+                                    : SlotPlace{.offset = placement.offset(slot), .inside = whole});
+  }
+  for (const Slot slot : given) {
+    places_[static_cast<size_t>(slot)] = {.is_given = true};
+  }
+  const Placement::Layout layout = placement.Finish();
+  for (const auto& [slot, lifetime, offset, inside] : layout.pieces) {
+    if (inside < 0) {
+      places_[static_cast<size_t>(slot)].offset = offset;
+    }
+    const auto whole = std::ranges::find(layout.pieces, inside, &Placement::Layout::Piece::slot);
+    const auto number = static_cast<int32_t>(whole - layout.pieces.begin());
+    intervals_.push_back(
+        {offset, lifetime.bytes, lifetime.first, lifetime.last, inside < 0 ? -1 : number});
+  }
+  arena_bytes_ = layout.bytes;
+}
 
 absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, ParameterStore& store,
                                          const ProgramOptions& options) {
@@ -117,10 +162,13 @@ absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, Paramete
   RemoveDeadNodes(plan);
   FuseActivations(plan);
   MoveActivationGradientsBehindPools(plan);
+  JoinGradientsOfSlices(plan);
+  HONE_RETURN_IF_ERROR(OrderReadersOfState(plan));
   ChoosePrecision(options.compute, plan);
 
   Lowered lowered(plan, store, options);
   lowered.first_backward = FirstBackwardNode(request);
+  lowered.known_constants = request.constants;
   Program program;
   const ScopedThreads threads(options.threads);
   for (const int32_t index : plan.order) {
@@ -133,17 +181,11 @@ absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, Paramete
   program.inputs_ = std::move(lowered.inputs);
   program.constants_ = std::move(lowered.constants);
   for (const Roots::Update& update : roots.updates) {
-    program.updated_.push_back(update.id);
+    if (update.id >= 0) {
+      program.updated_.push_back(update.id);
+    }
   }
-  for (Slot slot = 0; slot < lowered.placement.size(); ++slot) {
-    program.places_.push_back({lowered.placement.fixed(slot), 0});
-  }
-  const Placement::Layout layout = lowered.placement.Finish();
-  for (const auto& [slot, lifetime, offset] : layout.pieces) {
-    program.places_[static_cast<size_t>(slot)].offset = offset;
-    program.intervals_.push_back({offset, lifetime.bytes, lifetime.first, lifetime.last});
-  }
-  program.arena_bytes_ = layout.bytes;
+  program.Settle(lowered.placement, lowered.carries);
   return program;
 }
 

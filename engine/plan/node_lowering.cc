@@ -20,6 +20,7 @@ class PlannedSubprogram final : public Subprogram {
   int64_t arena_bytes() const override { return program_.arena_bytes(); }
   void Place(absl::string_view input, void* data) override { program_.Place(input, data); }
   absl::Status Bind(std::byte* arena) override { return program_.Bind(arena); }
+  bool Start(const RunScalars& scalars) const override { return program_.Start(scalars).ok(); }
   void* input(absl::string_view name) const override { return program_.input(name); }
   const void* fetched(size_t i) const override { return program_.fetched(static_cast<int>(i)); }
   bool Run(const RunScalars& scalars) const override { return program_.Run(scalars).ok(); }
@@ -33,47 +34,113 @@ class PlannedSubprogram final : public Subprogram {
 absl::Status NodeLowering::Lower() {
   const PlanGraph::Node& n = node();
   to_.homes[static_cast<size_t>(index_)].resize(n.types.size());
-  switch (n.kind) {
-    case Graph::Node::Kind::kInput: {
-      // Filled before the run, and left as they are, so that steps can be run again on their own
-      // (profiles).
-      const Slot slot = to_.placement.New(n.types[0].bytes());
-      to_.placement.PinFromStart(slot);
-      SetHome({index_, 0}, MemoryDesc::Plain(n.types[0]), slot);
-      to_.inputs.push_back({n.source->name, slot, n.types[0]});
-      break;
-    }
-    case Graph::Node::Kind::kParameter: {
-      HONE_ASSIGN_OR_RETURN(const ParameterId id, to_.store.Find(n.source->parameter.name));
-      const ConstParameterView values = to_.store.values(id);
-      SetHome({index_, 0}, MemoryDesc::Plain(n.types[0]),
-              to_.placement.Fixed(const_cast<void*>(values.data)));
-      if (values.dtype != n.types[0].dtype) {
-        to_.home({index_, 0}).kept_dtype = values.dtype;
-      }
-      break;
-    }
-    case Graph::Node::Kind::kConstant: {
-      to_.constants.emplace_back(int64_t{64});
-      *to_.constants.back().as<float>() = static_cast<float>(n.source->constant);
-      SetHome({index_, 0}, MemoryDesc::Plain(n.types[0]),
-              to_.placement.Fixed(to_.constants.back().data()));
-      break;
-    }
-    case Graph::Node::Kind::kOp:
-      HONE_RETURN_IF_ERROR(
-          Annotate(n.op->Lower(*this), absl::StrCat(n.name, " (", n.op->kind(), ")")));
-      HONE_RETURN_IF_ERROR(CheckPrecision());
-      break;
+  if (n.kind == Graph::Node::Kind::kOp) {
+    const std::string where = absl::StrCat(n.name, " (", n.op->kind(), ")");
+    HONE_RETURN_IF_ERROR(Annotate(n.op->Lower(*this), where));
+    HONE_RETURN_IF_ERROR(Annotate(failed_, where));
+    HONE_RETURN_IF_ERROR(CheckPrecision());
+    HONE_RETURN_IF_ERROR(CheckChangedInPlace());
+  } else {
+    HONE_RETURN_IF_ERROR(LowerSource());
   }
   to_.placement.Advance();
   return absl::OkStatus();
 }
 
+absl::Status NodeLowering::LowerSource() {
+  const PlanGraph::Node& n = node();
+  const Value value = {index_, 0};
+  Slot slot = -1;
+  std::optional<DType> kept_dtype;
+  if (n.kind == Graph::Node::Kind::kParameter) {
+    HONE_ASSIGN_OR_RETURN(const ParameterId id, to_.store.Find(n.source->parameter.name));
+    const ConstParameterView values = to_.store.values(id);
+    slot = to_.placement.Fixed(const_cast<void*>(values.data));
+    if (values.dtype != n.types[0].dtype) {
+      kept_dtype = values.dtype;
+    }
+  } else if (n.kind == Graph::Node::Kind::kConstant) {
+    to_.constants.emplace_back(int64_t{64});
+    *to_.constants.back().as<float>() = static_cast<float>(n.source->constant);
+    slot = to_.placement.Fixed(to_.constants.back().data());
+  } else {
+    const auto& updates = to_.plan.roots.updates;
+    const auto carry = std::ranges::find_if(updates, [&](const Roots::Update& update) {
+      return update.id < 0 && update.target == value;
+    });
+    if (carry != updates.end()) {
+      slot = to_.placement.Fixed(carry->memory);
+      to_.carries.push_back(slot);
+    } else {
+      // Filled before the run, and left as they are, so that steps can be run again on their own
+      // (profiles).
+      slot = to_.placement.New(n.types[0].bytes());
+      to_.placement.PinFromStart(slot);
+    }
+    to_.inputs.push_back({n.source->name, slot, n.types[0]});
+  }
+  SetHome(value, MemoryDesc::Plain(n.types[0]), slot);
+  to_.home(value).kept_dtype = kept_dtype;
+  return absl::OkStatus();
+}
+
+MemoryDesc NodeLowering::desc(int i) const {
+  const Home& home = to_.home(input(i));
+  return home.is_view ? MemoryDesc::Plain(home.desc.type()) : home.desc;
+}
+
+Slot NodeLowering::Input(int i) {
+  const Home& home = to_.home(input(i));
+  if (!home.is_view) {
+    return to_.placement.Use(home.slot);
+  }
+  const absl::StatusOr<Slot> dense = Convert(input(i), desc(i), home.desc);
+  failed_.Update(dense.status());
+  return dense.ok() ? *dense : home.slot;
+}
+
+absl::StatusOr<Lowering::Strided> NodeLowering::View(int i) {
+  const Home& home = to_.home(input(i));
+  if (!home.desc.strides().empty() && !home.kept_dtype.has_value()) {
+    return Strided{home.desc, to_.placement.Use(home.slot)};
+  }
+  const MemoryDesc plain = MemoryDesc::Plain(home.desc.type());
+  HONE_ASSIGN_OR_RETURN(const Slot slot, Convert(input(i), plain, home.desc));
+  return Strided{plain, slot};
+}
+
 absl::StatusOr<Slot> NodeLowering::Input(int i, const MemoryDesc& wanted,
                                          const MemoryDesc& seen_as) {
-  const bool as_it_is = wanted == seen_as && !to_.home(input(i)).kept_dtype.has_value();
-  return as_it_is ? Input(i) : Convert(input(i), wanted, seen_as);
+  const Home& home = to_.home(input(i));
+  if (wanted == seen_as && !home.kept_dtype.has_value()) {
+    return Input(i);
+  }
+  if (!home.is_view) {
+    return Convert(input(i), wanted, seen_as);
+  }
+  return seen_as == desc(i) ? Convert(input(i), wanted, home.desc)
+                            : Convert(input(i), wanted, seen_as, Input(i));
+}
+
+absl::StatusOr<Slot> NodeLowering::PackedInput(int i, absl::string_view key, int64_t bytes,
+                                               const PackFunction& pack) {
+  HONE_ASSIGN_OR_RETURN(const ParameterId id, ParameterOf(input(i)));
+  if (id >= 0) {
+    HONE_ASSIGN_OR_RETURN(void* packed, PrivateCopy(to_.store, id, key, bytes, pack));
+    return to_.placement.Fixed(packed);
+  }
+  HONE_ASSIGN_OR_RETURN(const Slot from, PlainInput(i));
+  const Slot to = CopySlot(input(i), bytes);
+  AddStep(
+      "pack", key, {},
+      [=](const Memory& memory) -> absl::StatusOr<StepFunction> {
+        return [pack, values = memory.as<float>(from), packed = memory[to]](const RunScalars&) {
+          pack(values, packed);
+          return true;
+        };
+      },
+      IsConstant(input(i)));
+  return to;
 }
 
 Slot NodeLowering::Output(int i, const MemoryDesc& desc) {
@@ -99,11 +166,20 @@ void NodeLowering::OutputAlias(int i, const MemoryDesc& desc, Slot slot) {
   to_.placement.Use(slot);
 }
 
+void NodeLowering::OutputView(int i, const MemoryDesc& desc, Slot slot) {
+  OutputAlias(i, desc, slot);
+  to_.home({index_, i}).is_view = !desc.is_plain();
+}
+
 absl::StatusOr<std::shared_ptr<Subprogram>> NodeLowering::Plan(const Graph& graph,
-                                                               const std::vector<Value>& fetch) {
-  HONE_ASSIGN_OR_RETURN(
-      Program program,
-      Program::Compile({.graph = &graph, .fetch = fetch, .gradients = {}}, to_.store, to_.options));
+                                                               const SubprogramRequest& request) {
+  ProgramRequest inner = {.graph = &graph, .fetch = request.fetch, .gradients = {}};
+  for (const auto& [name, i] : request.constants) {
+    HONE_ASSIGN_OR_RETURN(const ParameterId id, ParameterOf(input(i)));
+    inner.constants.push_back({name, id});
+  }
+  inner.carries = request.carries;
+  HONE_ASSIGN_OR_RETURN(Program program, Program::Compile(inner, to_.store, to_.options));
   return std::make_shared<PlannedSubprogram>(std::move(program));
 }
 
@@ -121,44 +197,75 @@ void NodeLowering::Emit(absl::string_view label, BindFunction bind) {
 }
 
 absl::StatusOr<Slot> NodeLowering::Convert(Value value, const MemoryDesc& wanted,
-                                           const MemoryDesc& seen_as) {
+                                           const MemoryDesc& seen_as, Slot from) {
   Placement& placement = to_.placement;
   if (const Slot known = Converted(value, wanted, seen_as); known >= 0) {
     return placement.Use(known);
   }
-  const PlanGraph::Node& producer = to_.plan.nodes[static_cast<size_t>(value.node)];
-  if (producer.kind == Graph::Node::Kind::kParameter) {
-    return ConvertParameter(value, wanted, seen_as);
+  HONE_ASSIGN_OR_RETURN(const ParameterId id, ParameterOf(value));
+  if (id >= 0) {
+    return ConvertParameter(value, id, wanted, seen_as);
   }
   HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(seen_as, wanted));
-  const Slot slot = placement.New(wanted.bytes());
-  placement.Put(value, slot);
-  EmitReorder(reorder, placement.Use(to_.home(value).slot), slot);
+  const Slot slot = CopySlot(value, wanted.bytes());
+  EmitReorder(reorder, placement.Use(from), slot, IsConstant(value));
   to_.home(value).copies.push_back({wanted, seen_as, slot});
   return placement.Use(slot);
 }
 
-absl::StatusOr<Slot> NodeLowering::ConvertParameter(Value value, const MemoryDesc& wanted,
+absl::StatusOr<Slot> NodeLowering::ConvertParameter(Value value, ParameterId id,
+                                                    const MemoryDesc& wanted,
                                                     const MemoryDesc& seen_as) {
-  const Graph::Node& source = *to_.plan.nodes[static_cast<size_t>(value.node)].source;
-  HONE_ASSIGN_OR_RETURN(const ParameterId id, to_.store.Find(source.parameter.name));
   Placement& placement = to_.placement;
   Home& home = to_.home(value);
-  const MemoryDesc there =
-      home.kept_dtype.has_value() ? seen_as.WithDType(*home.kept_dtype) : seen_as;
+  const ConstParameterView values = to_.store.values(id);
+  const bool as_seen = values.dtype == seen_as.type().dtype;
+  const MemoryDesc there = as_seen ? seen_as : seen_as.WithDType(values.dtype);
+  const Slot from = placement.Fixed(const_cast<void*>(values.data));
   if (there == wanted) {
-    return placement.Use(home.slot);
+    return from;
   }
   if (IsConvertedAtUse(to_.store, id, wanted, there)) {
     // Anew for each node that reads it, so that the arena holds one such weight at a time.
     HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(there, wanted));
-    const Slot slot = placement.New(wanted.bytes());
-    EmitReorder(reorder, placement.Use(home.slot), slot);
-    return placement.Use(slot);
+    if (!IsConstant(value)) {
+      const Slot slot = placement.New(wanted.bytes());
+      EmitReorder(reorder, from, slot);
+      return placement.Use(slot);
+    }
+    home.copies.push_back({wanted, seen_as, CopySlot(value, wanted.bytes())});
+    EmitReorder(reorder, from, home.copies.back().slot, /*once=*/true);
+    return placement.Use(home.copies.back().slot);
   }
   HONE_ASSIGN_OR_RETURN(void* packed, PackedCopy(to_.store, id, wanted, there));
   home.copies.push_back({wanted, seen_as, placement.Fixed(packed)});
   return home.copies.back().slot;
+}
+
+absl::StatusOr<ParameterId> NodeLowering::ParameterOf(Value value) const {
+  const PlanGraph::Node& producer = to_.plan.nodes[static_cast<size_t>(value.node)];
+  if (producer.kind == Graph::Node::Kind::kParameter) {
+    return to_.store.Find(producer.source->parameter.name);
+  }
+  const auto known = std::ranges::find(to_.known_constants, producer.source->name,
+                                       &ProgramRequest::Constant::input);
+  return IsConstant(value) ? known->parameter : -1;
+}
+
+bool NodeLowering::IsConstant(Value value) const {
+  const PlanGraph::Node& producer = to_.plan.nodes[static_cast<size_t>(value.node)];
+  return producer.kind == Graph::Node::Kind::kInput &&
+         std::ranges::find(to_.known_constants, producer.source->name,
+                           &ProgramRequest::Constant::input) != to_.known_constants.end();
+}
+
+Slot NodeLowering::CopySlot(Value value, int64_t bytes) {
+  const Slot slot = to_.placement.New(bytes);
+  to_.placement.Put(value, slot);
+  if (IsConstant(value)) {
+    to_.placement.PinFromStart(slot);
+  }
+  return slot;
 }
 
 // Mostly a few numbers: a primitive would wake every thread for them.
@@ -173,13 +280,13 @@ void NodeLowering::EmitCopy(Slot from, Slot to, int64_t bytes) {
       });
 }
 
-void NodeLowering::EmitReorder(const onednn::Primitive& reorder, Slot from, Slot to) {
+void NodeLowering::EmitReorder(const onednn::Primitive& reorder, Slot from, Slot to, bool once) {
   AddStep("reorder", reorder.implementation(), {},
-          BindPrimitive(reorder, {{Arg::kSrc, from}, {Arg::kDst, to}}));
+          BindPrimitive(reorder, {{Arg::kSrc, from}, {Arg::kDst, to}}), once);
 }
 
 void NodeLowering::SetHome(Value value, const MemoryDesc& desc, Slot slot) {
-  to_.home(value) = {desc, slot, {}, {}};
+  to_.home(value) = {.desc = desc, .slot = slot, .copies = {}, .kept_dtype = {}};
   to_.placement.Put(value, slot);
 }
 
@@ -205,6 +312,16 @@ void* NodeLowering::SlabPlace(Value value, const MemoryDesc& desc) const {
   return desc == slab ? to_.store.gradients(gradient->id, to_.options.shard).data() : nullptr;
 }
 
+absl::Status NodeLowering::CheckChangedInPlace() const {
+  const Value value = {index_, 0};
+  const bool taken = std::ranges::find(to_.plan.changes, value) != to_.plan.changes.end();
+  if (taken && to_.home(value).slot != to_.home(input(node().op->changed_input())).slot) {
+    return absl::InternalError(absl::StrCat(node().name, " (", node().op->kind(),
+                                            "): its buffer is not changed in place"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status NodeLowering::CheckPrecision() const {
   for (int i = 0; i < static_cast<int>(node().types.size()); ++i) {
     const MemoryDesc& desc = to_.home({index_, i}).desc;
@@ -219,13 +336,14 @@ absl::Status NodeLowering::CheckPrecision() const {
 }
 
 void NodeLowering::AddStep(absl::string_view op, absl::string_view label, const Cost& cost,
-                           BindFunction bind) {
+                           BindFunction bind, bool once) {
   Program::Step step;
   step.layer = node().name;
   step.op = std::string(op);
   step.implementation = std::string(label);
   step.backward = index_ >= to_.first_backward;
   step.cost = cost;
+  step.once = once;
   to_.steps.push_back(std::move(step));
   to_.binds.push_back(std::move(bind));
 }

@@ -39,6 +39,31 @@ class ReorderPacker final : public Packer {
 std::string KeyOf(const MemoryDesc& wanted, const MemoryDesc& seen_as) {
   return absl::StrCat(onednn::LayoutKey(seen_as), ">", onednn::LayoutKey(wanted));
 }
+// Calls a function with the parameter's values as floats.
+class FunctionPacker final : public Packer {
+ public:
+  FunctionPacker(const PackFunction& pack, const ConstParameterView& values, void* packed)
+      : pack_(pack),
+        values_(values),
+        packed_(packed),
+        widened_(values.dtype == DType::kF32 ? 0 : values.shape.elements() * SizeOf(DType::kF32)) {}
+
+  void Pack() const override {
+    if (values_.dtype == DType::kF32) {
+      pack_(static_cast<const float*>(values_.data), packed_);
+      return;
+    }
+    auto* floats = widened_.as<float>();
+    values_.CopyTo({floats, static_cast<size_t>(values_.shape.elements())});
+    pack_(floats, packed_);
+  }
+
+ private:
+  PackFunction pack_;
+  ConstParameterView values_;
+  void* packed_;
+  Buffer widened_;
+};
 
 }  // namespace
 
@@ -58,6 +83,15 @@ absl::StatusOr<void*> PackedCopy(ParameterStore& store, ParameterId id, const Me
                               onednn::MakeReorder(seen_as, wanted));
         return ReorderPacker::Make(reorder, values, packed);
       });
+}
+
+absl::StatusOr<void*> PrivateCopy(ParameterStore& store, ParameterId id, absl::string_view key,
+                                  int64_t bytes, const PackFunction& pack) {
+  return store.Packed(id, absl::StrCat("private:", key), bytes,
+                      [&](const void*, void* packed) -> absl::StatusOr<std::unique_ptr<Packer>> {
+                        return std::make_unique<FunctionPacker>(
+                            pack, std::as_const(store).values(id), packed);
+                      });
 }
 
 }  // namespace hone::engine

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "engine/graph/lowering.h"
 #include "engine/onednn/primitive.h"
 #include "engine/params/parameter_store.h"
 
@@ -18,5 +19,9 @@ bool IsConvertedAtUse(const ParameterStore& store, ParameterId id, const onednn:
 absl::StatusOr<void*> PackedCopy(ParameterStore& store, ParameterId id,
                                  const onednn::MemoryDesc& wanted,
                                  const onednn::MemoryDesc& seen_as);
+
+// The same in a layout of an op's own, which `key` names: as `pack` makes it.
+absl::StatusOr<void*> PrivateCopy(ParameterStore& store, ParameterId id, absl::string_view key,
+                                  int64_t bytes, const PackFunction& pack);
 
 }  // namespace hone::engine

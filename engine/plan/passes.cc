@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/ops/activation.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
 
 namespace hone::engine {
@@ -34,6 +35,8 @@ void Redirect(PlanGraph& plan, Value from, Value to) {
   plan.roots.ForEachValue([&](Value& root) { root = root == from ? to : root; });
 }
 
+}  // namespace
+
 // Depth-first from the roots: a node after its inputs. Iterative, since graphs are deep.
 void Order(PlanGraph& plan) {
   plan.order.clear();
@@ -60,16 +63,19 @@ void Order(PlanGraph& plan) {
         continue;
       }
       s = 1;
-      for (const Value input : plan.nodes[static_cast<size_t>(index)].inputs) {
-        if (state[static_cast<size_t>(input.node)] == 0) {
-          stack.push_back(input.node);
+      const auto enter = [&](int32_t before) {
+        if (state[static_cast<size_t>(before)] == 0) {
+          stack.push_back(before);
         }
+      };
+      const PlanGraph::Node& node = plan.nodes[static_cast<size_t>(index)];
+      for (const Value input : node.inputs) {
+        enter(input.node);
       }
+      std::ranges::for_each(node.after, enter);
     }
   }
 }
-
-}  // namespace
 
 PlanGraph MakePlanGraph(const Graph& graph, const Roots& roots) {
   PlanGraph plan;
@@ -87,6 +93,11 @@ void RemoveDeadNodes(PlanGraph& plan) {
   }
   std::vector<int32_t> pending;
   plan.roots.ForEachValue([&](Value root) { pending.push_back(root.node); });
+  for (const Roots::Update& update : plan.roots.updates) {
+    if (update.id < 0) {
+      pending.push_back(update.target.node);  // its memory is there though nothing may read it
+    }
+  }
   while (!pending.empty()) {
     PlanGraph::Node& node = plan.nodes[static_cast<size_t>(pending.back())];
     pending.pop_back();
@@ -146,6 +157,29 @@ void MoveActivationGradientsBehindPools(PlanGraph& plan) {
     inner.types = {At(plan, pooled).types[0]};
     inner.inputs = {dy, pooled};
     outer.inputs = {inner_value, y, where};
+  }
+  RemoveDeadNodes(plan);
+}
+
+void JoinGradientsOfSlices(PlanGraph& plan) {
+  const std::vector<int> readers = Readers(plan);
+  for (PlanGraph::Node& sum : plan.nodes) {
+    if (!sum.live || sum.op == nullptr || sum.op->kind() != "add" ||
+        sum.inputs[0] == sum.inputs[1]) {
+      continue;
+    }
+    const PlanGraph::Node &a = At(plan, sum.inputs[0]), &b = At(plan, sum.inputs[1]);
+    const bool read_elsewhere = readers[static_cast<size_t>(sum.inputs[0].node)] != 1 ||
+                                readers[static_cast<size_t>(sum.inputs[1].node)] != 1;
+    if (a.op == nullptr || b.op == nullptr || read_elsewhere) {
+      continue;
+    }
+    if (std::shared_ptr<const Op> joined = JoinedGradientsOfSlices(*a.op, *b.op)) {
+      std::vector<Value> parts = a.inputs;
+      parts.insert(parts.end(), b.inputs.begin(), b.inputs.end());
+      sum.op = std::move(joined);
+      sum.inputs = std::move(parts);
+    }
   }
   RemoveDeadNodes(plan);
 }

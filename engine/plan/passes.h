@@ -18,17 +18,22 @@ struct PlanGraph {
     std::vector<TensorType> types;
     const Graph::Node* source;
     bool live = false;
-    std::vector<DType> stored = {};  // of the outputs: the element type in memory
+    std::vector<DType> stored = {};   // of the outputs: the element type in memory
+    std::vector<int32_t> after = {};  // nodes that run before it beside those of its inputs
   };
   std::vector<Node> nodes;
   Roots roots;
   std::vector<int32_t> order;  // live nodes in the order in which they run
+  std::vector<Value> changes;  // made by changing a part of a buffer that takes them, in place
 };
 
 PlanGraph MakePlanGraph(const Graph& graph, const Roots& roots);
 
 // Marks the nodes that some root needs, and puts them in order.
 void RemoveDeadNodes(PlanGraph& plan);
+
+// Puts the nodes in order again, after their inputs and what they come after.
+void Order(PlanGraph& plan);
 
 // activation(product(x)) → product with the activation in the same pass, where nobody else reads
 // what lies between.
@@ -39,5 +44,10 @@ void FuseActivations(PlanGraph& plan);
 // and the activation's output need not be kept.
 //   activation'(pool'(dy), y) → pool'(activation'(dy, pool(y)))
 void MoveActivationGradientsBehindPools(PlanGraph& plan);
+
+// Where the gradients of several parts of one tensor are added, each with zeros around it, they are
+// put into one tensor side by side. Parts that overlap stay a sum.
+//   slice'(a) + slice'(b) → slice'(a, b)
+void JoinGradientsOfSlices(PlanGraph& plan);
 
 }  // namespace hone::engine

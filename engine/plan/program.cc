@@ -10,7 +10,15 @@ namespace hone::engine {
 absl::Status Program::Bind(std::byte* arena) {
   addresses_.clear();
   for (const SlotPlace& place : places_) {
-    addresses_.push_back(place.fixed != nullptr ? place.fixed : arena + place.offset);
+    if (place.is_given && place.fixed == nullptr) {
+      return absl::InternalError("the memory of a carry was not given");
+    }
+    if (place.inside >= 0) {
+      auto* whole = static_cast<std::byte*>(addresses_[static_cast<size_t>(place.inside)]);
+      addresses_.push_back(whole + place.offset);
+    } else {
+      addresses_.push_back(place.fixed != nullptr ? place.fixed : arena + place.offset);
+    }
   }
   const Memory memory(addresses_);
   for (size_t i = 0; i < steps_.size(); ++i) {
@@ -27,9 +35,9 @@ void Program::Place(absl::string_view input, void* data) {
   }
 }
 
-absl::Status Program::Run(const RunScalars& scalars) const {
+absl::Status Program::RunSteps(const RunScalars& scalars, bool once) const {
   for (const Step& step : steps_) {
-    if (!step.run(scalars)) {
+    if (step.once == once && !step.run(scalars)) {
       return absl::InternalError(
           absl::StrCat(step.op, " of ", step.layer, " (", step.implementation,
                        ") failed: oneDNN refused, or an index among its inputs is out of range"));

@@ -12,6 +12,8 @@
 
 namespace hone::engine {
 
+class Placement;
+
 // What to compile of a graph.
 struct ProgramRequest {
   const Graph* graph = nullptr;
@@ -21,6 +23,18 @@ struct ProgramRequest {
   std::vector<std::pair<Value, ParameterId>> gradients;
   // Apply Graph::Update in a run.
   bool update_buffers = false;
+
+  // For a graph that another's op runs again and again.
+  // Inputs that stay as they are between one Start and the next, and the parameter that is there,
+  // −1 if it is none: they are brought into other layouts by Start, or by the store.
+  struct Constant {
+    std::string input;
+    ParameterId parameter = -1;
+  };
+  std::vector<Constant> constants = {};
+  // Inputs and what they take at the end of a run, all at once, as by Graph::Update. Their memory
+  // is given by Place and nowhere else.
+  std::vector<std::pair<Value, Value>> carries = {};
 };
 
 struct ProgramOptions {
@@ -39,7 +53,8 @@ class Program {
     std::string op;              // the op's kind, or "reorder"
     std::string implementation;  // such as "jit:avx512_core"
     bool backward = false;
-    Cost cost;  // of the op; its first step carries it
+    bool once = false;  // run by Start
+    Cost cost;          // of the op; its first step carries it
     StepFunction run;
   };
 
@@ -65,7 +80,10 @@ class Program {
   absl::Status Bind(std::byte* arena);
 
   // INTERNAL if oneDNN refuses a step. The store's packed copies must be up to date.
-  absl::Status Run(const RunScalars& scalars) const;
+  absl::Status Run(const RunScalars& scalars) const { return RunSteps(scalars, /*once=*/false); }
+  // Brings constants into the layouts that ops want them in; before the first Run and when they
+  // have changed. Nothing to do for a program without constants.
+  absl::Status Start(const RunScalars& scalars) const { return RunSteps(scalars, /*once=*/true); }
 
   // Memory of the input with that name, to be filled before Run; null if the program does not read
   // it.
@@ -80,20 +98,27 @@ class Program {
   // Buffers that a run changes; their packed copies are stale afterwards.
   const std::vector<ParameterId>& updated() const { return updated_; }
 
-  // For tests and `hone plan`: every slot's place and lifetime in the arena.
+  // For tests and `hone plan`: every slot's place and lifetime in the arena. One that lies inside
+  // another is known by the other's number in the list.
   struct Interval {
     int64_t offset, bytes;
     int32_t first, last;  // steps, inclusive
+    int32_t inside = -1;
   };
   const std::vector<Interval>& intervals() const { return intervals_; }
 
  private:
   struct SlotPlace {
     void* fixed = nullptr;  // in the store, or null: in the arena
-    int64_t offset = 0;
+    int64_t offset = 0;     // in the arena, or in the slot that it lies in
+    Slot inside = -1;
+    bool is_given = false;  // by Place
   };
   Program() = default;
   const Input* FindInput(absl::string_view name) const;
+  // Where the slots are; the memory of those `given` is not known yet.
+  void Settle(const Placement& placement, const std::vector<Slot>& given);
+  absl::Status RunSteps(const RunScalars& scalars, bool once) const;
 
   std::vector<Step> steps_;
   std::vector<BindFunction> binds_;

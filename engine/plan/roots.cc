@@ -23,8 +23,12 @@ absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& sto
     for (const auto& [buffer, value] : request.graph->updates()) {
       HONE_ASSIGN_OR_RETURN(const ParameterId id,
                             store.Find(request.graph->node(buffer.node).parameter.name));
-      roots.updates.push_back({id, store.mutable_values(id).f32().data(), value});
+      roots.updates.push_back({id, store.mutable_values(id).data, value, buffer});
     }
+  }
+  for (const auto& [input, value] : request.carries) {
+    roots.updates.push_back(
+        {-1, const_cast<Graph::Node*>(&request.graph->node(input.node)), value, input});
   }
   return roots;
 }

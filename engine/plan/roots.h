@@ -15,9 +15,11 @@ struct Roots {
   };
   // At the end of a run the buffer takes the value; all buffers at once.
   struct Update {
-    ParameterId id;
-    float* memory;  // the buffer's, in the store
+    ParameterId id;  // −1: an input of the graph, a carry
+    // The buffer's, in the store. A carry's is given later: until then it stands for it.
+    void* memory;
     Value value;
+    Value target = {};  // the buffer or the input
   };
   std::vector<Value> fetch;
   std::vector<Gradient> gradients;

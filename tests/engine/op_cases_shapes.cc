@@ -1,8 +1,11 @@
 #include "absl/strings/str_cat.h"
+#include "engine/graph/sum.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/embedding.h"
+#include "engine/ops/matmul.h"
+#include "engine/ops/mul.h"
 #include "engine/ops/reshape.h"
 #include "engine/ops/transpose.h"
 #include "engine/ops/write_at.h"
@@ -73,6 +76,61 @@ OpCase WriteAtCase(const std::string& name, const Shape& state, const Shape& par
             const Value old = b.Buffer(state);
             return CaseOutputs{{}, {WriteAt(b.graph, old, b.Input(part), b.Labels(1, 5), axis)}};
           }};
+}
+
+// Each of three rows has its own position.
+OpCase WriteAtEachRowCase(const std::string& name, const Shape& state, const Shape& part,
+                          int axis) {
+  return {.name = absl::StrCat("write_at_each_row_", name), .build = [=](CaseBuilder& b) {
+            const Value old = b.Buffer(state);
+            const Value position = b.Labels(state[0], 5);
+            return CaseOutputs{{}, {WriteAt(b.graph, old, b.Input(part), position, axis)}};
+          }};
+}
+
+// [batch, time, 3 · heads · width] as queries, keys and values of several heads, of which none is
+// copied out: the scores times the values, back in the order of the input.
+OpCase FusedHeads(int64_t batch, int64_t time, int64_t heads, int64_t width) {
+  return {.name = "views_of_a_fused_product",
+          .build =
+              [=](CaseBuilder& b) {
+                Graph& g = b.graph;
+                const int64_t all = heads * width;
+                const Value x = b.Input({batch, time, 3 * all}, Fill::kPowers);
+                const auto part = [&](int64_t i) {
+                  const Value one = Slice(g, x, i * all, (i + 1) * all, /*axis=*/2);
+                  return Transpose(g, Reshape(g, one, {batch, time, heads, width}), {0, 2, 1, 3});
+                };
+                const Value scores = MatMul(g, part(0), part(1), {.transpose_b = true});
+                const Value mixed = MatMul(g, scores, part(2));
+                return CaseOutputs{
+                    {Reshape(g, Transpose(g, mixed, {0, 2, 1, 3}), {batch, time, all})}, {}};
+              },
+          .bf16_tolerance = 3e-2};
+}
+
+// Two parts of a tensor with gaps around them, multiplied; the gradient lies in one tensor.
+CaseOutputs PartsWithGaps(CaseBuilder& b) {
+  const Value x = b.Input({3, 11, 2}, Fill::kPowers);
+  const Value u = Slice(b.graph, x, 1, 4), v = Slice(b.graph, x, 6, 9);
+  return {{Mul(b.graph, u, v)}, {}};
+}
+
+// Parts that overlap: their gradients are added.
+CaseOutputs PartsThatOverlap(CaseBuilder& b) {
+  const Value x = b.Input({3, 7});
+  return {{Sum(b.graph, Slice(b.graph, x, 0, 4), Slice(b.graph, x, 3, 7))}, {}};
+}
+
+// A part of a part, turned round, and seen with other shapes that its strides allow and do not.
+CaseOutputs ViewsOfViews(CaseBuilder& b) {
+  Graph& g = b.graph;
+  const Value x = b.Input({4, 6, 5});
+  const Value part = Slice(g, Slice(g, x, 1, 4, /*axis=*/0), 2, 6, /*axis=*/1);  // [3, 4, 5]
+  const Value split = Reshape(g, part, {3, 2, 2, 5});
+  const Value joined = Reshape(g, Transpose(g, part, {2, 0, 1}), {5, 12});
+  const Value one = Reshape(g, Slice(g, x, 2, 3, /*axis=*/1), {4, 5});
+  return {{split, joined, one, Transpose(g, one, {1, 0})}, {}};
 }
 
 Value SmallConvolution(CaseBuilder& b, int64_t filters) {
@@ -154,6 +212,12 @@ std::vector<OpCase> ShapeCases() {
       WriteAtCase("row", {7, 5}, {1, 5}, 0),
       WriteAtCase("rows_of_heads", {3, 9, 2, 5}, {3, 2, 2, 5}, 1),
       WriteAtCase("column", {3, 17}, {3, 1}, 1),
+      WriteAtEachRowCase("of_a_cache", {3, 7, 2, 5}, {3, 2, 2, 5}, 1),
+      WriteAtEachRowCase("inside", {3, 2, 9}, {3, 2, 3}, 2),
+      FusedHeads(2, 5, 3, 8),
+      {.name = "views_with_gaps_between", .build = PartsWithGaps},
+      {.name = "views_that_overlap", .build = PartsThatOverlap},
+      {.name = "views_of_views", .build = ViewsOfViews},
       SliceCase("middle_channels", {2, 17, 3, 5}, 3, 16),
       SliceCase("all", {3, 5}, 0, 5),
   };

@@ -89,7 +89,7 @@ TEST(Placement, NeverPutsAGradientInPlaceOfAnInput) {
 TEST(Placement, OverwritesABufferWithTheValueThatItTakesAndNoOther) {
   Chain chain;
   float buffer[4], other[4];
-  chain.roots.updates = {{.id = 0, .memory = buffer, .value = chain.v}};
+  chain.roots.updates = {{.id = 0, .memory = buffer, .value = chain.v, .target = chain.x}};
   Placement placement = chain.Place();
   const Slot taken = placement.Fixed(buffer), not_taken = placement.Fixed(other);
   AdvanceTo(chain.TimeOf(chain.v), placement);
@@ -101,13 +101,34 @@ TEST(Placement, OverwritesABufferWithTheValueThatItTakesAndNoOther) {
 TEST(Placement, LeavesABufferAloneThatIsUpdatedTwice) {
   Chain chain;
   float buffer[4];
-  chain.roots.updates = {{.id = 0, .memory = buffer, .value = chain.u},
-                         {.id = 0, .memory = buffer, .value = chain.v}};
+  chain.roots.updates = {{.id = 0, .memory = buffer, .value = chain.u, .target = chain.x},
+                         {.id = 0, .memory = buffer, .value = chain.v, .target = chain.x}};
   Placement placement = chain.Place();
   const Slot slot = placement.Fixed(buffer);
   AdvanceTo(chain.TimeOf(chain.v), placement);
   EXPECT_FALSE(placement.MayOverwrite(slot, chain.u));
   EXPECT_FALSE(placement.MayOverwrite(slot, chain.v));
+}
+
+TEST(Placement, KeepsWhatLiesInsideAnotherSlotWithIt) {
+  Chain chain;
+  Placement placement = chain.Place();
+  const Slot whole = placement.New(128);
+  placement.Put(chain.x, whole);
+  const Slot part = placement.Inside(placement.Inside(whole, 32, 96), 32, 64);
+  placement.Put(chain.y, part);  // which is read by v
+  AdvanceTo(chain.TimeOf(chain.u), placement);
+  EXPECT_FALSE(placement.MayOverwrite(whole, chain.u));
+  AdvanceTo(chain.TimeOf(chain.v), placement);
+  placement.Use(part);
+  EXPECT_TRUE(placement.MayOverwrite(whole, chain.v));
+  EXPECT_FALSE(placement.MayOverwrite(part, chain.v));
+  const Placement::Layout layout = placement.Finish();
+  ASSERT_EQ(layout.pieces.size(), 3u);
+  EXPECT_EQ(layout.bytes, 128);
+  EXPECT_EQ(layout.pieces[0].lifetime.last, chain.TimeOf(chain.v));
+  EXPECT_EQ(layout.pieces[2].offset, layout.pieces[0].offset + 64);
+  EXPECT_EQ(layout.pieces[2].inside, whole);
 }
 
 TEST(Placement, SharesAPlaceBetweenSlotsThatAreNotInUseTogether) {

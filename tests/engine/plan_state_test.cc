@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 
+#include "engine/base/cpu.h"
+#include "engine/graph/sum.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/scale.h"
 #include "engine/ops/write_at.h"
@@ -19,6 +22,7 @@ using ::hone::engine::testing::Give;
 using ::hone::engine::testing::StoreOf;
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -104,6 +108,136 @@ TEST(State, ThatIsStillReadAsItWasIsNotOverwritten) {
   EXPECT_THAT(std::span(static_cast<const float*>(bound->program.fetched(1)), 12),
               ::testing::Each(2));
   EXPECT_THAT(store.values(0).f32().subspan(0, 4), ElementsAre(5, 5, 5, 1));
+}
+
+TEST(State, IsReadAsItWasBeforeItIsChangedInPlace) {
+  Cache cache;
+  const Value doubled = ScaleBy(cache.graph, cache.state, cache.graph.Constant(2));
+  ParameterStore store = ZeroStore(cache.graph);
+  ProgramRequest request = cache.Request();
+  request.fetch = {cache.written, doubled};
+  const auto bound = BoundProgram::Make(request, store);
+  ASSERT_THAT(bound, IsOk());
+  std::vector<std::string> ops;
+  for (const Program::Step& step : bound->program.steps()) {
+    ops.push_back(step.op);
+  }
+  EXPECT_THAT(ops, ElementsAre("scale", "write_at"));
+  EXPECT_EQ(bound->program.fetched(0), store.values(0).data);
+}
+
+TEST(State, ThatWouldHaveToBeCopiedNamesTheReaderInTheWay) {
+  Cache cache;
+  cache.graph.set_scope("attention");
+  // It needs the new state and the old one.
+  const Value both = Sum(cache.graph, cache.written, cache.state);
+  ParameterStore store = ZeroStore(cache.graph);
+  ProgramRequest request = cache.Request();
+  request.fetch = {both};
+  EXPECT_THAT(Program::Compile(request, store, {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("state cache"), HasSubstr("attention (add)"))));
+}
+
+TEST(State, ThatWouldHaveToBeCopiedForAReaderOfAPartOfItNamesTheReader) {
+  Cache cache;
+  cache.graph.set_scope("attention");
+  const Value row = Slice(cache.graph, cache.state, 1, 2, /*axis=*/0);
+  const Value product = MatMul(cache.graph, row, cache.written, {.transpose_b = true});
+  ParameterStore store = ZeroStore(cache.graph);
+  ProgramRequest request = cache.Request();
+  request.fetch = {product};
+  EXPECT_THAT(Program::Compile(request, store, {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("attention (matmul)")));
+}
+
+TEST(State, ThatIsFetchedAsItWasIsRefused) {
+  Cache cache;
+  ParameterStore store = ZeroStore(cache.graph);
+  ProgramRequest request = cache.Request();
+  request.fetch = {cache.state};
+  EXPECT_THAT(Program::Compile(request, store, {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a fetch reads it")));
+}
+
+TEST(State, IsChangedInPlaceByOneWriteAfterAnother) {
+  Graph graph;
+  const Value state = AddParameter(graph, "cache", {4, 3}, ParameterRole::kTransient);
+  const Value row = graph.Input("row", {{1, 3}, DType::kF32});
+  const Value first = WriteAt(graph, state, row, graph.Input("a", {Shape{}, DType::kS32}), 0);
+  const Value second = WriteAt(graph, first, row, graph.Input("b", {Shape{}, DType::kS32}), 0);
+  graph.Update(state, second);
+  ParameterStore store = ZeroStore(graph);
+  const auto bound = BoundProgram::Make(
+      {.graph = &graph, .fetch = {}, .gradients = {}, .update_buffers = true}, store);
+  ASSERT_THAT(bound, IsOk());
+  ASSERT_EQ(bound->program.steps().size(), 2u);
+  Give(bound->program, "row", std::vector<float>{1, 2, 3});
+  Give(bound->program, "a", std::vector<int32_t>{3});
+  Give(bound->program, "b", std::vector<int32_t>{1});
+  ASSERT_THAT(bound->program.Run({}), IsOk());
+  EXPECT_THAT(store.values(0).f32(), ElementsAre(0, 0, 0, 1, 2, 3, 0, 0, 0, 1, 2, 3));
+}
+
+// Three rows of a batch, each [4, 2]; what is written goes to a place of its own in each.
+struct RowsOfABatch {
+  Graph graph;
+
+  explicit RowsOfABatch(DType dtype) {
+    const Value state = graph.Parameter({.name = "cache",
+                                         .shape = {3, 4, 2},
+                                         .initializer = {},
+                                         .role = ParameterRole::kTransient,
+                                         .dtype = dtype});
+    const Value part = graph.Input("part", {{3, 1, 2}, DType::kF32});
+    const Value positions = graph.Input("positions", {{3}, DType::kS32});
+    graph.Update(state, WriteAt(graph, state, part, positions, /*axis=*/1));
+  }
+  ProgramRequest Request() const {
+    return {.graph = &graph, .fetch = {}, .gradients = {}, .update_buffers = true};
+  }
+};
+
+TEST(State, OfABatchIsWrittenAtAPositionOfEachRow) {
+  const RowsOfABatch net(DType::kF32);
+  ParameterStore store = ZeroStore(net.graph);
+  const auto bound = BoundProgram::Make(net.Request(), store);
+  ASSERT_THAT(bound, IsOk());
+  Give(bound->program, "part", std::vector<float>{1, 2, 3, 4, 5, 6});
+  Give(bound->program, "positions", std::vector<int32_t>{0, 3, 1});
+  ASSERT_THAT(bound->program.Run({}), IsOk());
+  EXPECT_THAT(store.values(0).f32(), ElementsAre(1, 2, 0, 0, 0, 0, 0, 0,  //
+                                                 0, 0, 0, 0, 0, 0, 3, 4,  //
+                                                 0, 0, 5, 6, 0, 0, 0, 0));
+}
+
+TEST(State, OfABatchRefusesAPositionBehindTheEndOfAnyRow) {
+  const RowsOfABatch net(DType::kF32);
+  ParameterStore store = ZeroStore(net.graph);
+  const auto bound = BoundProgram::Make(net.Request(), store);
+  ASSERT_THAT(bound, IsOk());
+  Give(bound->program, "positions", std::vector<int32_t>{0, 0, 4});
+  EXPECT_THAT(bound->program.Run({}),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("out of range")));
+}
+
+TEST(State, HasTheElementTypeThatIsDeclared) {
+  if (!HasBf16()) {
+    GTEST_SKIP() << "this processor does not convert bfloat16 numbers";
+  }
+  const RowsOfABatch net(DType::kBf16);
+  ParameterStore store = *StoreOf(net.graph);
+  ASSERT_EQ(store.values(0).bytes(), 3 * 4 * 2 * 2);
+  const auto bound = BoundProgram::Make(net.Request(), store);
+  ASSERT_THAT(bound, IsOk());
+  Give(bound->program, "part", std::vector<float>{1, 2, 3, 4, 5, 6});
+  Give(bound->program, "positions", std::vector<int32_t>{0, 3, 1});
+  ASSERT_THAT(bound->program.Run({}), IsOk());
+  std::vector<float> values(24);
+  store.values(0).CopyTo(values);
+  EXPECT_THAT(values, ElementsAre(1, 2, 0, 0, 0, 0, 0, 0,  //
+                                  0, 0, 0, 0, 0, 0, 3, 4,  //
+                                  0, 0, 5, 6, 0, 0, 0, 0));
 }
 
 TEST(State, RefusesAPositionBehindItsEnd) {

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 
+#include "engine/ops/concat.h"
 #include "engine/ops/reshape.h"
 #include "engine/ops/scale.h"
+#include "engine/ops/transpose.h"
 #include "engine/ops/write_at.h"
 #include "tests/support/bound_program.h"
 #include "tests/support/status_matchers.h"
@@ -63,6 +65,26 @@ TEST(Update, ByAnotherShapeOfABufferTakesItAsItWas) {
   pair.Run({});
   EXPECT_THAT(pair.Values("a"), ElementsAre(10, 20));
   EXPECT_THAT(pair.Values("b"), ElementsAre(1, 2));
+}
+
+// Parts of a buffer that is changed in the same run: they are taken as they were.
+TEST(Update, ByAPartOfAnotherBufferTakesItAsItWas) {
+  Pair pair;
+  Graph& graph = pair.graph;
+  const Value square = AddParameter(graph, "square", {2, 2}, ParameterRole::kBuffer);
+  graph.Update(pair.a, Reshape(graph, Slice(graph, square, 1, 2), {2}));
+  graph.Update(square, Transpose(graph, square, {1, 0}));
+  ParameterStore store = *StoreOf(graph);
+  const auto values = [&](absl::string_view name) {
+    return store.mutable_values(*store.Find(name)).f32();
+  };
+  std::ranges::copy(std::vector<float>{1, 2, 3, 4}, values("square").begin());
+  const auto bound = BoundProgram::Make(
+      {.graph = &graph, .fetch = {}, .gradients = {}, .update_buffers = true}, store);
+  ASSERT_THAT(bound, IsOk());
+  ASSERT_THAT(bound->program.Run({}), IsOk());
+  EXPECT_THAT(values("a"), ElementsAre(2, 4));
+  EXPECT_THAT(values("square"), ElementsAre(1, 3, 2, 4));
 }
 
 TEST(Update, IsNotSeenByAFetchOfTheBuffer) {
