@@ -45,15 +45,13 @@ class ActivationOp final : public Op {
     const Slot y = l.OutputInPlace(0, desc, 0);
     const int64_t n = FlatElements(desc);
     const DType dtype = desc.type().dtype;
-    l.Emit(kind(),
-           [=, f = info, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-             return [=, from = m[x], to = m[y]](const RunScalars&) {
-               ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-                 kernels::Activate(f.kind, f.slope, dtype, from, to, begin, end);
-               });
-               return true;
-             };
-           });
+    l.Emit(kind(), [=, f = info, threads = l.threads()](const Memory& m) {
+      void* from = m[x];
+      void* to = m[y];
+      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+        kernels::Activate(f.kind, f.slope, dtype, from, to, begin, end);
+      });
+    });
     return absl::OkStatus();
   }
 };
@@ -89,15 +87,14 @@ class ActivationGradientOp final : public Op {
     const Slot dx = l.OutputInPlace(0, desc, 0);
     const int64_t n = FlatElements(desc);
     const DType dtype = desc.type().dtype;
-    l.Emit(kind(),
-           [=, f = info, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-             return [=, a = m[dy], b = m[from], to = m[dx]](const RunScalars&) {
-               ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-                 kernels::ActivateGradient(f.kind, f.slope, dtype, a, b, to, begin, end);
-               });
-               return true;
-             };
-           });
+    l.Emit(kind(), [=, f = info, threads = l.threads()](const Memory& m) {
+      void* a = m[dy];
+      void* b = m[from];
+      void* to = m[dx];
+      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+        kernels::ActivateGradient(f.kind, f.slope, dtype, a, b, to, begin, end);
+      });
+    });
     return absl::OkStatus();
   }
 

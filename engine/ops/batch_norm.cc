@@ -132,44 +132,44 @@ class BatchNormGradientOp final : public Op {
     const Slot sums = l.Scratch(layout.sum_bytes());
     const Slot rows = l.Scratch(layout.row_bytes(4));
     const Channels channels(l.input_type(0).shape);
-    l.Emit(
-        kind(),
-        [=, epsilon = epsilon_, fixed = fixed_](const Memory& m) -> absl::StatusOr<StepFunction> {
-          const int64_t padded = layout.view.padded_channels();
-          auto* const center = m.as<float>(rows);
-          float *const dy_factor = center + padded, *const x_factor = dy_factor + padded,
-                       *const offset = x_factor + padded;
-          return [=, x_at = m[x], dy_at = m[dy], dx_at = dx >= 0 ? m[dx] : nullptr,
-                  scale_at = m.as<float>(scale), mean_at = m.as<float>(mean),
-                  variance_at = m.as<float>(variance), dscale_at = m.as<float>(dscale),
-                  dshift_at = m.as<float>(dshift),
-                  sums_at = m.as<double>(sums)](const RunScalars&) {
-            std::memset(center, 0, static_cast<size_t>(layout.row_bytes(4)));
-            std::memcpy(center, mean_at, static_cast<size_t>(channels.count) * sizeof(float));
-            layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* products) {
-              kernels::ChannelProducts(layout.view, layout.dtype(), x_at, dy_at, center, begin, end,
-                                       sum, products);
-            });
-            const auto count = static_cast<double>(channels.values);
-            for (int64_t c = 0; c < channels.count; ++c) {
-              const double inverse = 1 / std::sqrt(static_cast<double>(variance_at[c]) + epsilon);
-              const double to_shift = sums_at[c], to_scale = sums_at[padded + c] * inverse;
-              const double factor = static_cast<double>(scale_at[c]) * inverse;
-              dshift_at[c] = static_cast<float>(to_shift);
-              dscale_at[c] = static_cast<float>(to_scale);
-              dy_factor[c] = static_cast<float>(factor);
-              x_factor[c] = fixed ? 0 : static_cast<float>(-factor * inverse * to_scale / count);
-              offset[c] = fixed ? 0 : static_cast<float>(-factor * to_shift / count);
-            }
-            if (dx_at != nullptr) {
-              layout.ForParts([&](int, int64_t begin, int64_t end) {
-                kernels::ChannelScaleGradient(layout.view, layout.dtype(), x_at, dy_at, center,
-                                              dy_factor, x_factor, offset, begin, end, dx_at);
-              });
-            }
-            return true;
-          };
+    l.Emit(kind(), [=, epsilon = epsilon_, fixed = fixed_](const Memory& m) {
+      void* x_at = m[x];
+      void* dy_at = m[dy];
+      const auto dx_at = dx >= 0 ? m[dx] : nullptr;
+      auto* scale_at = m.as<float>(scale);
+      auto* mean_at = m.as<float>(mean);
+      auto* variance_at = m.as<float>(variance);
+      auto* dscale_at = m.as<float>(dscale);
+      auto* dshift_at = m.as<float>(dshift);
+      auto* sums_at = m.as<double>(sums);
+      const int64_t padded = layout.view.padded_channels();
+      auto* const center = m.as<float>(rows);
+      float *const dy_factor = center + padded, *const x_factor = dy_factor + padded,
+                   *const offset = x_factor + padded;
+      std::memset(center, 0, static_cast<size_t>(layout.row_bytes(4)));
+      std::memcpy(center, mean_at, static_cast<size_t>(channels.count) * sizeof(float));
+      layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* products) {
+        kernels::ChannelProducts(layout.view, layout.dtype(), x_at, dy_at, center, begin, end, sum,
+                                 products);
+      });
+      const auto count = static_cast<double>(channels.values);
+      for (int64_t c = 0; c < channels.count; ++c) {
+        const double inverse = 1 / std::sqrt(static_cast<double>(variance_at[c]) + epsilon);
+        const double to_shift = sums_at[c], to_scale = sums_at[padded + c] * inverse;
+        const double factor = static_cast<double>(scale_at[c]) * inverse;
+        dshift_at[c] = static_cast<float>(to_shift);
+        dscale_at[c] = static_cast<float>(to_scale);
+        dy_factor[c] = static_cast<float>(factor);
+        x_factor[c] = fixed ? 0 : static_cast<float>(-factor * inverse * to_scale / count);
+        offset[c] = fixed ? 0 : static_cast<float>(-factor * to_shift / count);
+      }
+      if (dx_at != nullptr) {
+        layout.ForParts([&](int, int64_t begin, int64_t end) {
+          kernels::ChannelScaleGradient(layout.view, layout.dtype(), x_at, dy_at, center, dy_factor,
+                                        x_factor, offset, begin, end, dx_at);
         });
+      }
+    });
     return absl::OkStatus();
   }
 
@@ -270,47 +270,47 @@ class BatchNormOp final : public Op {
     const Slot sums = l.Scratch(layout.sum_bytes());
     const Slot rows = l.Scratch(layout.row_bytes(3));
     const Channels channels(l.input_type(0).shape);
-    l.Emit(relu_ ? "batch_norm+relu" : kind(),
-           [=, epsilon = epsilon_, fixed = fixed_,
-            relu = relu_](const Memory& m) -> absl::StatusOr<StepFunction> {
-             return [=, x_at = m[x], y_at = m[y], scale_at = m.as<float>(scale),
-                     shift_at = m.as<float>(shift), mean_at = m.as<float>(mean),
-                     variance_at = m.as<float>(variance), sums_at = m.as<double>(sums),
-                     center = m.as<float>(rows)](const RunScalars&) {
-               const int64_t padded = layout.view.padded_channels();
-               float *const factor = center + padded, *const offset = factor + padded;
-               std::memset(center, 0, static_cast<size_t>(layout.row_bytes(3)));
-               if (!fixed) {
-                 // Sums of differences from one of the channel's own values: they stay small.
-                 for (int64_t c = 0; c < channels.count; ++c) {
-                   center[c] = ValueAt(x_at, layout.dtype(), layout.view.FirstOf(c));
-                 }
-                 layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* squares) {
-                   kernels::ChannelMoments(layout.view, layout.dtype(), x_at, center, begin, end,
-                                           sum, squares);
-                 });
-                 const auto count = static_cast<double>(channels.values);
-                 for (int64_t c = 0; c < channels.count; ++c) {
-                   const double from_center = sums_at[c] / count;
-                   mean_at[c] = static_cast<float>(static_cast<double>(center[c]) + from_center);
-                   variance_at[c] = static_cast<float>(
-                       std::max(sums_at[padded + c] / count - from_center * from_center, 0.0));
-                 }
-               }
-               std::memcpy(center, mean_at, static_cast<size_t>(channels.count) * sizeof(float));
-               for (int64_t c = 0; c < channels.count; ++c) {
-                 factor[c] =
-                     static_cast<float>(static_cast<double>(scale_at[c]) /
-                                        std::sqrt(static_cast<double>(variance_at[c]) + epsilon));
-                 offset[c] = shift_at[c];
-               }
-               layout.ForParts([&](int, int64_t begin, int64_t end) {
-                 kernels::ChannelScale(layout.view, layout.dtype(), x_at, center, factor, offset,
-                                       relu, begin, end, y_at);
-               });
-               return true;
-             };
-           });
+    l.Emit(relu_ ? "batch_norm+relu" : kind(), [=, epsilon = epsilon_, fixed = fixed_,
+                                                relu = relu_](const Memory& m) {
+      void* x_at = m[x];
+      void* y_at = m[y];
+      auto* scale_at = m.as<float>(scale);
+      auto* shift_at = m.as<float>(shift);
+      auto* mean_at = m.as<float>(mean);
+      auto* variance_at = m.as<float>(variance);
+      auto* sums_at = m.as<double>(sums);
+      auto* center = m.as<float>(rows);
+      const int64_t padded = layout.view.padded_channels();
+      float *const factor = center + padded, *const offset = factor + padded;
+      std::memset(center, 0, static_cast<size_t>(layout.row_bytes(3)));
+      if (!fixed) {
+        // Sums of differences from one of the channel's own values: they stay small.
+        for (int64_t c = 0; c < channels.count; ++c) {
+          center[c] = ValueAt(x_at, layout.dtype(), layout.view.FirstOf(c));
+        }
+        layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* squares) {
+          kernels::ChannelMoments(layout.view, layout.dtype(), x_at, center, begin, end, sum,
+                                  squares);
+        });
+        const auto count = static_cast<double>(channels.values);
+        for (int64_t c = 0; c < channels.count; ++c) {
+          const double from_center = sums_at[c] / count;
+          mean_at[c] = static_cast<float>(static_cast<double>(center[c]) + from_center);
+          variance_at[c] = static_cast<float>(
+              std::max(sums_at[padded + c] / count - from_center * from_center, 0.0));
+        }
+      }
+      std::memcpy(center, mean_at, static_cast<size_t>(channels.count) * sizeof(float));
+      for (int64_t c = 0; c < channels.count; ++c) {
+        factor[c] = static_cast<float>(static_cast<double>(scale_at[c]) /
+                                       std::sqrt(static_cast<double>(variance_at[c]) + epsilon));
+        offset[c] = shift_at[c];
+      }
+      layout.ForParts([&](int, int64_t begin, int64_t end) {
+        kernels::ChannelScale(layout.view, layout.dtype(), x_at, center, factor, offset, relu,
+                              begin, end, y_at);
+      });
+    });
     return absl::OkStatus();
   }
 

@@ -59,26 +59,26 @@ class BinaryCrossEntropyOp final : public Op {
     const Slot gradient =
         l.wanted(3) ? l.Output(3, onednn::MemoryDesc::Plain(l.output_type(3))) : Slot{-1};
     const int64_t batch = l.input_type(0).shape[0];
-    l.Emit(kind(), [=, op = *this](const Memory& m) -> absl::StatusOr<StepFunction> {
+    l.Emit(kind(), [=, op = *this](const Memory& m) {
+      auto* x = m.as<float>(logits);
+      auto* y = m.as<int32_t>(labels);
+      auto* to_loss = m.as<float>(loss);
+      auto* to_weight = m.as<float>(weight);
+      auto* to_correct = m.as<float>(correct);
       float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
-      return
-          [=, x = m.as<float>(logits), y = m.as<int32_t>(labels), to_loss = m.as<float>(loss),
-           to_weight = m.as<float>(weight), to_correct = m.as<float>(correct)](const RunScalars&) {
-            Term sum;
-            for (int64_t i = 0; i < batch; ++i) {
-              const Term term = op.Of(x[i], y[i]);
-              sum.loss += term.loss;
-              sum.weight += term.weight;
-              sum.correct += term.correct;
-              if (dx != nullptr) {
-                dx[i] = static_cast<float>(term.gradient);
-              }
-            }
-            *to_loss = static_cast<float>(sum.loss);
-            *to_weight = static_cast<float>(sum.weight);
-            *to_correct = static_cast<float>(sum.correct);
-            return true;
-          };
+      Term sum;
+      for (int64_t i = 0; i < batch; ++i) {
+        const Term term = op.Of(x[i], y[i]);
+        sum.loss += term.loss;
+        sum.weight += term.weight;
+        sum.correct += term.correct;
+        if (dx != nullptr) {
+          dx[i] = static_cast<float>(term.gradient);
+        }
+      }
+      *to_loss = static_cast<float>(sum.loss);
+      *to_weight = static_cast<float>(sum.weight);
+      *to_correct = static_cast<float>(sum.correct);
     });
     return absl::OkStatus();
   }

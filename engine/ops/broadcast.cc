@@ -135,24 +135,23 @@ class SumToOp final : public Op {
     const bool own_sums = count < 64 * parts;
     const Slot scratch =
         l.Scratch(own_sums ? (parts - 1) * count * static_cast<int64_t>(sizeof(float)) : 0);
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m.as<float>(x), to = m.as<float>(y),
-              sums = m.as<float>(scratch)](const RunScalars&) {
-        RunTeam(parts, [&](int k) {
-          if (own_sums) {
-            float* const mine = k == 0 ? to : sums + (k - 1) * count;
-            const auto [begin, end] = Slice(elements, k, parts, 16);
-            broadcast.SumOfLarge(from, begin, end, mine);
-          } else {
-            const auto [begin, end] = Slice(count, k, parts, 16);
-            broadcast.SumIntoSmall(from, begin, end, to);
-          }
-        });
-        for (int k = 1; k < parts && own_sums; ++k) {
-          kernels::AddArrays(DType::kF32, to, sums + (k - 1) * count, to, 0, count);
+    l.Emit(kind(), [=](const Memory& m) {
+      auto* from = m.as<float>(x);
+      auto* to = m.as<float>(y);
+      auto* sums = m.as<float>(scratch);
+      RunTeam(parts, [&](int k) {
+        if (own_sums) {
+          float* const mine = k == 0 ? to : sums + (k - 1) * count;
+          const auto [begin, end] = Slice(elements, k, parts, 16);
+          broadcast.SumOfLarge(from, begin, end, mine);
+        } else {
+          const auto [begin, end] = Slice(count, k, parts, 16);
+          broadcast.SumIntoSmall(from, begin, end, to);
         }
-        return true;
-      };
+      });
+      for (int k = 1; k < parts && own_sums; ++k) {
+        kernels::AddArrays(DType::kF32, to, sums + (k - 1) * count, to, 0, count);
+      }
     });
     return absl::OkStatus();
   }
@@ -215,23 +214,24 @@ class BroadcastOp final : public Op {
     const int parts = PartsFor(shape.elements(), l.threads());
     const auto of_arrays = multiplies_ ? &kernels::MultiplyArrays : &kernels::AddArrays;
     const auto of_number = multiplies_ ? &kernels::ScaleArray : &kernels::ShiftArray;
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[a], to = m[y], by = m.as<float>(b), row_of = m[same]](const RunScalars&) {
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(broadcast.rows(), k, parts);
-          const int64_t n = broadcast.run();
-          for (int64_t row = begin; row < end; ++row) {
-            const int64_t at = broadcast.offset(row);
-            if (broadcast.along()) {
-              of_arrays(dtype, At(from, dtype, row * n), At(row_of, dtype, at),
-                        At(to, dtype, row * n), 0, n);
-            } else {
-              of_number(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n), 0, n);
-            }
+    l.Emit(kind(), [=](const Memory& m) {
+      void* from = m[a];
+      void* to = m[y];
+      auto* by = m.as<float>(b);
+      void* row_of = m[same];
+      RunTeam(parts, [&](int k) {
+        const auto [begin, end] = Slice(broadcast.rows(), k, parts);
+        const int64_t n = broadcast.run();
+        for (int64_t row = begin; row < end; ++row) {
+          const int64_t at = broadcast.offset(row);
+          if (broadcast.along()) {
+            of_arrays(dtype, At(from, dtype, row * n), At(row_of, dtype, at),
+                      At(to, dtype, row * n), 0, n);
+          } else {
+            of_number(dtype, by[at], At(from, dtype, row * n), At(to, dtype, row * n), 0, n);
           }
-        });
-        return true;
-      };
+        }
+      });
     });
     return absl::OkStatus();
   }

@@ -194,28 +194,27 @@ class ConvWeightGradientOp final : public Op {
     const int64_t scratch_bytes =
         dtype == DType::kBf16 ? kernels::BlockedConvScratchBytes(conv) : 0;
     const Slot scratch = l.Scratch(scratch_bytes * l.threads());
-    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, a = m[from], b = m[dy], to = m.as<float>(dw),
-              bias = db < 0 ? nullptr : m.as<float>(db),
-              pairs = m.as<std::byte>(scratch)](const RunScalars&) {
-        RunTeam(threads, [&](int k) {
-          const auto [begin, end] = Slice(kernels::BlockedConvUnits(conv), k, threads);
-          const auto [first, last] =
-              Slice(bias == nullptr ? 0 : conv.out_channels / 16, k, threads);
-          if (dtype == DType::kBf16) {
-            const auto *x16 = static_cast<const uint16_t*>(a),
-                       *dy16 = static_cast<const uint16_t*>(b);
-            kernels::BlockedConvWeightGradientBf16(conv, x16, dy16, to, pairs + k * scratch_bytes,
-                                                   begin, end);
-            kernels::BlockedConvBiasGradientBf16(conv, dy16, bias, first, last);
-          } else {
-            const auto *x32 = static_cast<const float*>(a), *dy32 = static_cast<const float*>(b);
-            kernels::BlockedConvWeightGradient(conv, x32, dy32, to, begin, end);
-            kernels::BlockedConvBiasGradient(conv, dy32, bias, first, last);
-          }
-        });
-        return true;
-      };
+    l.Emit("blocked", [=, threads = l.threads()](const Memory& m) {
+      void* a = m[from];
+      void* b = m[dy];
+      auto* to = m.as<float>(dw);
+      const auto bias = db < 0 ? nullptr : m.as<float>(db);
+      const auto pairs = m.as<std::byte>(scratch);
+      RunTeam(threads, [&](int k) {
+        const auto [begin, end] = Slice(kernels::BlockedConvUnits(conv), k, threads);
+        const auto [first, last] = Slice(bias == nullptr ? 0 : conv.out_channels / 16, k, threads);
+        if (dtype == DType::kBf16) {
+          const auto *x16 = static_cast<const uint16_t*>(a),
+                     *dy16 = static_cast<const uint16_t*>(b);
+          kernels::BlockedConvWeightGradientBf16(conv, x16, dy16, to, pairs + k * scratch_bytes,
+                                                 begin, end);
+          kernels::BlockedConvBiasGradientBf16(conv, dy16, bias, first, last);
+        } else {
+          const auto *x32 = static_cast<const float*>(a), *dy32 = static_cast<const float*>(b);
+          kernels::BlockedConvWeightGradient(conv, x32, dy32, to, begin, end);
+          kernels::BlockedConvBiasGradient(conv, dy32, bias, first, last);
+        }
+      });
     });
     return absl::OkStatus();
   }

@@ -88,33 +88,33 @@ class CrossEntropyOp final : public Op {
     const int parts = static_cast<int>(
         std::min<int64_t>({PartsFor(shape.elements(), l.threads()), rows, kMostParts}));
     l.Emit(kind(),
-           [=, options = options_,
-            sums = std::to_array(sums)](const Memory& m) -> absl::StatusOr<StepFunction> {
+           [=, options = options_, sums = std::to_array(sums)](const Memory& m, const RunScalars&) {
+             auto* x = m.as<float>(logits);
+             auto* y = m.as<int32_t>(labels);
+             const auto loss = m.as<float>(sums[0]);
+             const auto weight = m.as<float>(sums[1]);
+             const auto correct = m.as<float>(sums[2]);
              float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
-             return [=, x = m.as<float>(logits), y = m.as<int32_t>(labels),
-                     loss = m.as<float>(sums[0]), weight = m.as<float>(sums[1]),
-                     correct = m.as<float>(sums[2])](const RunScalars&) {
-               std::array<std::optional<kernels::LossSums>, kMostParts> of_part;
-               RunTeam(parts, [&](int k) {
-                 const auto [begin, end] = Slice(rows, k, parts);
-                 of_part[static_cast<size_t>(k)] = kernels::SoftmaxCrossEntropy(
-                     x, y, classes, options.label_smoothing, options.class_weights, dx, begin, end);
-               });
-               kernels::LossSums total;
-               for (int k = 0; k < parts; ++k) {
-                 const std::optional<kernels::LossSums>& part = of_part[static_cast<size_t>(k)];
-                 if (!part.has_value()) {
-                   return false;
-                 }
-                 total.loss += part->loss;
-                 total.weight += part->weight;
-                 total.correct += part->correct;
+             std::array<std::optional<kernels::LossSums>, kMostParts> of_part;
+             RunTeam(parts, [&](int k) {
+               const auto [begin, end] = Slice(rows, k, parts);
+               of_part[static_cast<size_t>(k)] = kernels::SoftmaxCrossEntropy(
+                   x, y, classes, options.label_smoothing, options.class_weights, dx, begin, end);
+             });
+             kernels::LossSums total;
+             for (int k = 0; k < parts; ++k) {
+               const std::optional<kernels::LossSums>& part = of_part[static_cast<size_t>(k)];
+               if (!part.has_value()) {
+                 return false;
                }
-               *loss = static_cast<float>(total.loss);
-               *weight = static_cast<float>(total.weight);
-               *correct = static_cast<float>(total.correct);
-               return true;
-             };
+               total.loss += part->loss;
+               total.weight += part->weight;
+               total.correct += part->correct;
+             }
+             *loss = static_cast<float>(total.loss);
+             *weight = static_cast<float>(total.weight);
+             *correct = static_cast<float>(total.correct);
+             return true;
            });
     return absl::OkStatus();
   }

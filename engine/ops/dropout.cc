@@ -84,30 +84,29 @@ class DropoutOp final : public Op {
     const DType dtype = desc.type().dtype;
     const Pieces pieces(shape, layout_);
     const int64_t count = pieces.count(shape);
-    l.Emit(kind(),
-           [=, op = *this, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-             return [=, from = m[x], to = m[y]](const RunScalars& scalars) {
-               const uint64_t key = op.Key(scalars);
-               const auto drop = [&](int64_t piece, int64_t begin, int64_t end) {
-                 const int64_t at = piece * pieces.run;
-                 kernels::Dropout(dtype, op.rate_, key, pieces.First(piece, scalars.first_example),
-                                  At(from, dtype, at), At(to, dtype, at), begin, end);
-               };
-               if (count == 1) {
-                 ForSlices(pieces.run, threads,
-                           [&](int64_t begin, int64_t end) { drop(0, begin, end); });
-                 return true;
-               }
-               const int parts = PartsFor(count * pieces.run, threads);
-               RunTeam(parts, [&](int k) {
-                 const auto [begin, end] = Slice(count, k, parts);
-                 for (int64_t piece = begin; piece < end; ++piece) {
-                   drop(piece, 0, pieces.run);
-                 }
-               });
-               return true;
-             };
-           });
+    l.Emit(kind(), [=, op = *this, threads = l.threads()](const Memory& m,
+                                                          const RunScalars& scalars) {
+      void* from = m[x];
+      void* to = m[y];
+      const uint64_t key = op.Key(scalars);
+      const auto drop = [&](int64_t piece, int64_t begin, int64_t end) {
+        const int64_t at = piece * pieces.run;
+        kernels::Dropout(dtype, op.rate_, key, pieces.First(piece, scalars.first_example),
+                         At(from, dtype, at), At(to, dtype, at), begin, end);
+      };
+      if (count == 1) {
+        ForSlices(pieces.run, threads, [&](int64_t begin, int64_t end) { drop(0, begin, end); });
+        return true;
+      }
+      const int parts = PartsFor(count * pieces.run, threads);
+      RunTeam(parts, [&](int k) {
+        const auto [begin, end] = Slice(count, k, parts);
+        for (int64_t piece = begin; piece < end; ++piece) {
+          drop(piece, 0, pieces.run);
+        }
+      });
+      return true;
+    });
     return absl::OkStatus();
   }
 

@@ -70,29 +70,28 @@ class LayerNormGradientOp final : public Op {
     const Slot dshift = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
     // Each thread sums rows of its own; the parts are added in their order.
     const Slot sums = l.Scratch(int64_t{parts} * 2 * n * static_cast<int64_t>(sizeof(float)));
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
+    l.Emit(kind(), [=](const Memory& m) {
+      auto* to_scale = m.as<float>(dscale);
+      auto* to_shift = m.as<float>(dshift);
+      auto* scratch = m.as<float>(sums);
       const kernels::LayerNormGradientArrays all = {
           m[x],    m[dy],  m.as<float>(scale), m.as<float>(mean), m.as<float>(rstd), m[dx],
           nullptr, nullptr};
-      return [=, to_scale = m.as<float>(dscale), to_shift = m.as<float>(dshift),
-              scratch = m.as<float>(sums)](const RunScalars&) {
-        std::memset(scratch, 0, static_cast<size_t>(parts * 2 * n) * sizeof(float));
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(rows, k, parts);
-          kernels::LayerNormGradientArrays part = all;
-          part.dscale = scratch + k * 2 * n;
-          part.dshift = part.dscale + n;
-          kernels::LayerNormGradient(dtype, part, n, begin, end);
-        });
-        std::memcpy(to_scale, scratch, static_cast<size_t>(n) * sizeof(float));
-        std::memcpy(to_shift, scratch + n, static_cast<size_t>(n) * sizeof(float));
-        for (int k = 1; k < parts; ++k) {
-          const float* part = scratch + k * 2 * n;
-          kernels::AddArrays(DType::kF32, to_scale, part, to_scale, 0, n);
-          kernels::AddArrays(DType::kF32, to_shift, part + n, to_shift, 0, n);
-        }
-        return true;
-      };
+      std::memset(scratch, 0, static_cast<size_t>(parts * 2 * n) * sizeof(float));
+      RunTeam(parts, [&](int k) {
+        const auto [begin, end] = Slice(rows, k, parts);
+        kernels::LayerNormGradientArrays part = all;
+        part.dscale = scratch + k * 2 * n;
+        part.dshift = part.dscale + n;
+        kernels::LayerNormGradient(dtype, part, n, begin, end);
+      });
+      std::memcpy(to_scale, scratch, static_cast<size_t>(n) * sizeof(float));
+      std::memcpy(to_shift, scratch + n, static_cast<size_t>(n) * sizeof(float));
+      for (int k = 1; k < parts; ++k) {
+        const float* part = scratch + k * 2 * n;
+        kernels::AddArrays(DType::kF32, to_scale, part, to_scale, 0, n);
+        kernels::AddArrays(DType::kF32, to_shift, part + n, to_shift, 0, n);
+      }
     });
     return absl::OkStatus();
   }
@@ -169,15 +168,17 @@ class LayerNormOp final : public Op {
     const Slot y = l.Output(0, MemoryDesc::Plain({shape, dtype}));
     const Slot mean = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
     const Slot rstd = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
-    l.Emit(kind(), [=, epsilon = epsilon_](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[x], a = m.as<float>(scale), b = m.as<float>(shift), to = m[y],
-              means = m.as<float>(mean), rstds = m.as<float>(rstd)](const RunScalars&) {
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(rows, k, parts);
-          kernels::LayerNorm(dtype, from, a, b, n, epsilon, to, means, rstds, begin, end);
-        });
-        return true;
-      };
+    l.Emit(kind(), [=, epsilon = epsilon_](const Memory& m) {
+      void* from = m[x];
+      auto* a = m.as<float>(scale);
+      auto* b = m.as<float>(shift);
+      void* to = m[y];
+      auto* means = m.as<float>(mean);
+      auto* rstds = m.as<float>(rstd);
+      RunTeam(parts, [&](int k) {
+        const auto [begin, end] = Slice(rows, k, parts);
+        kernels::LayerNorm(dtype, from, a, b, n, epsilon, to, means, rstds, begin, end);
+      });
     });
     return absl::OkStatus();
   }

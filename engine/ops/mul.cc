@@ -44,13 +44,13 @@ class MulOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot b, l.Input(1, desc));
     const Slot y = l.OutputInPlace(0, desc, leader);
     const int64_t n = FlatElements(desc);
-    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from_a = m[a], from_b = m[b], to = m[y]](const RunScalars&) {
-        ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-          kernels::MultiplyArrays(dtype, from_a, from_b, to, begin, end);
-        });
-        return true;
-      };
+    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) {
+      void* from_a = m[a];
+      void* from_b = m[b];
+      void* to = m[y];
+      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+        kernels::MultiplyArrays(dtype, from_a, from_b, to, begin, end);
+      });
     });
     return absl::OkStatus();
   }

@@ -54,24 +54,23 @@ class NormalizePixelsOp final : public Op {
       factor.push_back(scaling_.scale / Std(c));
     }
     // The op may be gone when the program is bound.
-    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
+    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) {
+      auto* from = m.as<uint8_t>(x);
+      void* to = m[y];
       const int64_t channels = shape[1], plane = shape[2] * shape[3];
-      return [=, from = m.as<uint8_t>(x), to = m[y]](const RunScalars&) {
-        const auto convert = [&](int64_t begin, int64_t end) {
-          for (int64_t p = begin; p < end; ++p) {
-            const auto c = static_cast<size_t>(p % channels);
-            kernels::NormalizeBytes(from + p * plane, shift[c], factor[c], dtype,
-                                    At(to, dtype, p * plane), 0, plane);
-          }
-        };
-        const int64_t planes = shape[0] * channels;
-        const int used = planes * plane < 65536 ? 1 : threads;
-        RunTeam(used, [&](int k) {
-          const auto [begin, end] = Slice(planes, k, used);
-          convert(begin, end);
-        });
-        return true;
+      const auto convert = [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          const auto c = static_cast<size_t>(p % channels);
+          kernels::NormalizeBytes(from + p * plane, shift[c], factor[c], dtype,
+                                  At(to, dtype, p * plane), 0, plane);
+        }
       };
+      const int64_t planes = shape[0] * channels;
+      const int used = planes * plane < 65536 ? 1 : threads;
+      RunTeam(used, [&](int k) {
+        const auto [begin, end] = Slice(planes, k, used);
+        convert(begin, end);
+      });
     });
     return absl::OkStatus();
   }

@@ -186,18 +186,17 @@ class PoolGradientOp final : public Op {
     const DType dtype = x.type().dtype;
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, x.WithType({l.input_type(0).shape, dtype})));
     const Slot where = is_max() ? l.Input(2) : Slot{-1}, dx = l.Output(0, x);
-    l.Emit("planes", [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[dy], at = where < 0 ? nullptr : m.as<uint8_t>(where),
-              to = m[dx]](const RunScalars&) {
-        ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
-          if (at != nullptr) {
-            kernels::MaxPoolGradient(pool, dtype, from, at, to, begin, end);
-          } else {
-            kernels::AveragePoolGradient(pool, dtype, from, to, begin, end);
-          }
-        });
-        return true;
-      };
+    l.Emit("planes", [=, threads = l.threads()](const Memory& m) {
+      void* from = m[dy];
+      const auto at = where < 0 ? nullptr : m.as<uint8_t>(where);
+      void* to = m[dx];
+      ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
+        if (at != nullptr) {
+          kernels::MaxPoolGradient(pool, dtype, from, at, to, begin, end);
+        } else {
+          kernels::AveragePoolGradient(pool, dtype, from, to, begin, end);
+        }
+      });
     });
     return absl::OkStatus();
   }
@@ -285,21 +284,18 @@ class PoolOp final : public Op {
     const Shape shape = l.output_type(0).shape;
     const Slot x = l.Input(0), y = l.Output(0, src.WithType({shape, dtype}));
     const Slot where = training ? l.Output(1, src.WithType({shape, DType::kU8})) : Slot{-1};
-    l.Emit("planes",
-           [=, max = is_max(),
-            threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-             return [=, from = m[x], to = m[y],
-                     at = where < 0 ? nullptr : m.as<uint8_t>(where)](const RunScalars&) {
-               ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
-                 if (max) {
-                   kernels::MaxPool(pool, dtype, from, to, at, begin, end);
-                 } else {
-                   kernels::AveragePool(pool, dtype, from, to, begin, end);
-                 }
-               });
-               return true;
-             };
-           });
+    l.Emit("planes", [=, max = is_max(), threads = l.threads()](const Memory& m) {
+      void* from = m[x];
+      void* to = m[y];
+      const auto at = where < 0 ? nullptr : m.as<uint8_t>(where);
+      ForPlanes(pool, threads, [&](int64_t begin, int64_t end) {
+        if (max) {
+          kernels::MaxPool(pool, dtype, from, to, at, begin, end);
+        } else {
+          kernels::AveragePool(pool, dtype, from, to, begin, end);
+        }
+      });
+    });
     return absl::OkStatus();
   }
 

@@ -70,23 +70,22 @@ class RegressionLossOp final : public Op {
         l.wanted(2) ? l.Output(2, onednn::MemoryDesc::Plain(l.output_type(2))) : Slot{-1};
     const Shape shape = l.input_type(0).shape;
     const double share = static_cast<double>(shape[0]) / static_cast<double>(shape.elements());
-    l.Emit(kind(), [=, op = *this](const Memory& m) -> absl::StatusOr<StepFunction> {
+    l.Emit(kind(), [=, op = *this, batch = shape[0], n = shape.elements()](const Memory& m) {
+      auto* x = m.as<float>(predictions);
+      auto* y = m.as<float>(targets);
+      auto* to_loss = m.as<float>(loss);
+      auto* to_weight = m.as<float>(weight);
       float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
-      return [=, batch = shape[0], n = shape.elements(), x = m.as<float>(predictions),
-              y = m.as<float>(targets), to_loss = m.as<float>(loss),
-              to_weight = m.as<float>(weight)](const RunScalars&) {
-        double sum = 0;
-        for (int64_t i = 0; i < n; ++i) {
-          const Term term = op.Of(double{x[i]} - y[i]);
-          sum += term.loss;
-          if (dx != nullptr) {
-            dx[i] = static_cast<float>(share * term.gradient);
-          }
+      double sum = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        const Term term = op.Of(double{x[i]} - y[i]);
+        sum += term.loss;
+        if (dx != nullptr) {
+          dx[i] = static_cast<float>(share * term.gradient);
         }
-        *to_loss = static_cast<float>(share * sum);
-        *to_weight = static_cast<float>(batch);
-        return true;
-      };
+      }
+      *to_loss = static_cast<float>(share * sum);
+      *to_weight = static_cast<float>(batch);
     });
     return absl::OkStatus();
   }

@@ -39,13 +39,13 @@ class ScaleOp final : public Op {
     const Slot y = l.OutputInPlace(0, desc, 0);
     const int64_t n = FlatElements(desc);
     const DType dtype = desc.type().dtype;
-    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m[x], by = m.as<float>(factor), to = m[y]](const RunScalars&) {
-        ForSlices(n, threads, [&](int64_t begin, int64_t end) {
-          kernels::ScaleArray(dtype, *by, from, to, begin, end);
-        });
-        return true;
-      };
+    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) {
+      void* from = m[x];
+      auto* by = m.as<float>(factor);
+      void* to = m[y];
+      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+        kernels::ScaleArray(dtype, *by, from, to, begin, end);
+      });
     });
     return absl::OkStatus();
   }

@@ -44,14 +44,14 @@ class SoftmaxGradientOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot y, l.PlainInput(0));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(1));
     const Slot dx = l.OutputInPlace(0, MemoryDesc::Plain(l.output_type(0)), 1);
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, a = m.as<float>(y), b = m.as<float>(dy), to = m.as<float>(dx)](const RunScalars&) {
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(rows, k, parts);
-          kernels::SoftmaxGradient(a, b, n, to, begin, end);
-        });
-        return true;
-      };
+    l.Emit(kind(), [=](const Memory& m) {
+      auto* a = m.as<float>(y);
+      auto* b = m.as<float>(dy);
+      auto* to = m.as<float>(dx);
+      RunTeam(parts, [&](int k) {
+        const auto [begin, end] = Slice(rows, k, parts);
+        kernels::SoftmaxGradient(a, b, n, to, begin, end);
+      });
     });
     return absl::OkStatus();
   }
@@ -98,14 +98,13 @@ class SoftmaxOp final : public Op {
     const int parts = PartsFor(shape.elements(), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
     const Slot y = l.OutputInPlace(0, MemoryDesc::Plain(l.output_type(0)), 0);
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m.as<float>(x), to = m.as<float>(y)](const RunScalars&) {
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(rows, k, parts);
-          kernels::Softmax(from, n, to, begin, end);
-        });
-        return true;
-      };
+    l.Emit(kind(), [=](const Memory& m) {
+      auto* from = m.as<float>(x);
+      auto* to = m.as<float>(y);
+      RunTeam(parts, [&](int k) {
+        const auto [begin, end] = Slice(rows, k, parts);
+        kernels::Softmax(from, n, to, begin, end);
+      });
     });
     return absl::OkStatus();
   }
