@@ -60,6 +60,17 @@ TEST_F(PredictorTest, AModelThatAPresetBuildsIsBuiltAgainFromItsFile) {
   EXPECT_EQ((*predictions)[0].classes[0].name, "x");
 }
 
+// As under OMP_THREAD_LIMIT=1.
+TEST_F(PredictorTest, WithMoreThreadsThanTheRuntimeGivesIsRefused) {
+  const tasks::TrainingConfig config = Points();
+  ASSERT_TRUE(Run(config).ok());
+  absl::Status status;
+#pragma omp teams num_teams(1) thread_limit(1)
+  status = Predictor::Load(config.run_directory + "/model", 2).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                               HasSubstr("OpenMP gives this process 1 of 2 threads")));
+}
+
 TEST_F(PredictorTest, ComputesOnThreadsThatFlushDenormals) {
   const tasks::TrainingConfig config = Points();
   ASSERT_TRUE(Run(config).ok());
