@@ -16,7 +16,7 @@ absl::StatusOr<std::vector<Record>> ReadRecords(std::string text, absl::string_v
   if (std::set<std::string>(table->names.begin(), table->names.end()).size() !=
       table->names.size()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(origin, ": a column's name stands twice in the first line"));
+        absl::StrCat(origin, ": two columns have the same name in the first line"));
   }
   std::vector<Record> records;
   HONE_RETURN_IF_ERROR(Annotate(ForEachRecord(*table,

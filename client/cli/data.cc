@@ -161,7 +161,8 @@ void AddData(CLI::App& app, Globals& globals) {
   const auto path = std::make_shared<std::string>();
   const auto rows = std::make_shared<int>(5);
   const auto force = std::make_shared<bool>(false);
-  CLI::App* put = AddCommand(*data, globals, "put", "Upload a file; goes on by itself after a cut.",
+  CLI::App* put = AddCommand(*data, globals, "put",
+                             "Upload a file; an interrupted upload continues where it stopped.",
                              [name, path, &globals] { return Put(*name, *path, globals); });
   put->add_option("NAME", *name, "what jobs call it: `data.dataset`")->required();
   put->add_option("PATH", *path, "a table (.csv, .tsv, .data) or an archive (.tar), also gzipped")
@@ -183,7 +184,7 @@ void AddData(CLI::App& app, Globals& globals) {
                                 [name, force, &globals] { return Delete(*name, *force, globals); });
   remove->add_option("NAME", *name, "datasets/<name>, or the name alone")->required();
   remove->add_flag("--force", *force,
-                   "also where jobs need it: they keep the bytes until they have ended");
+                   "even if jobs need it: they keep the bytes until they have ended");
 }
 
 }  // namespace hone::client::cli

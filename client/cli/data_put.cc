@@ -73,7 +73,7 @@ absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       path,
-      ": what it is cannot be told by its name; it must end in .csv, .tsv, .data (or one of "
+      ": the format follows from the name, which must end in .csv, .tsv, .data (or one of "
       "them and .gz), .tar, .tar.gz or .tgz"));
 }
 

@@ -85,7 +85,7 @@ class Follower {
       going_away_ = false;
       if (!globals_.json && pause == kFirstPause) {
         view_.Say(asked_for ? std::string(end.message())
-                            : "the server is away; it is asked again and again");
+                            : "the server cannot be reached; trying again");
       }
       Wait(std::max(pause, asked_for.value_or(absl::ZeroDuration())), interrupts);
       pause = std::min(pause * 2, kLongestPause);
@@ -144,7 +144,8 @@ class Follower {
 
   int Leave() {
     if (!globals_.json) {
-      view_.Say(absl::StrCat("left; the job goes on. See it again: hone watch ", job_name_));
+      view_.Say(
+          absl::StrCat("left; the job keeps running. To see it again: hone watch ", job_name_));
     }
     return kCancelled;
   }

@@ -255,8 +255,9 @@ absl::Status RunLocalJob(v1::WorkerRequest request, Interrupts& interrupts,
       passed_on = count;
       worker->Signal(count == 1 ? SIGTERM : SIGKILL);
       if (observer.on_message) {
-        observer.on_message(count == 1 ? "ending after a checkpoint; Ctrl-C again ends at once"
-                                       : "killed");
+        observer.on_message(count == 1
+                                ? "stopping after a checkpoint; press Ctrl-C again to stop at once"
+                                : "killed");
       }
     }
     absl::StatusOr<Received> received = worker->Read(kTick);

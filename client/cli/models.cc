@@ -66,7 +66,7 @@ int Show(const std::string& name, const Globals& globals) {
   add("task", model->task());
   add("made by", model->job());
   if (model->pinned()) {
-    add("pinned", "the server's limits leave it alone");
+    add("pinned", "the server's limits do not remove it");
   }
   for (const v1::ModelFile& file : model->files()) {
     add("file", absl::StrCat(file.path(), "  ", Bytes(file.bytes())));
@@ -252,7 +252,7 @@ void AddModels(CLI::App& app, Globals& globals) {
         ->required();
   }
   CLI::App* command =
-      AddCommand(*models, globals, "export", "Bring a model's files into a new folder.",
+      AddCommand(*models, globals, "export", "Copy a model's files into a new folder.",
                  [name, folder, &globals] { return ExportModel(*name, *folder, globals); });
   command->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
   command->add_option("DIR", *folder, "the folder to make")->required();

@@ -71,7 +71,7 @@ void AddSubmit(CLI::App& app, Globals& globals) {
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
   command->add_option("--request-id", options->request_id,
-                      "the same id again gives the same job again; default: a new one");
+                      "the same id again returns the same job; default: a new one");
   command->add_flag("--follow", options->follow, "watch it until it ends");
 }
 

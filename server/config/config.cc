@@ -146,13 +146,13 @@ void Declare(CLI::App& app, Config& config) {
       ->capture_default_str();
   const absl::Duration second = absl::Seconds(1);
   AddDuration(app, "--grace-seconds", config.grace, second, CLI::Range(0.1, 3600.0),
-              "From asking a worker to end to killing it");
+              "Time between asking a worker to stop and killing it");
   AddDuration(app, "--silence-seconds", config.silence, second, CLI::Range(10.0, 86400.0),
-              "Silence of a worker after which it is killed");
+              "A worker silent for this long is killed");
   AddDuration(app, "--stall-seconds", config.stall, second, CLI::Range(1.0, 86400.0),
               "A worker that is alive but does not get on for so long is killed");
   AddDuration(app, "--predict-idle-seconds", config.predict_idle, second, CLI::Range(0.0, 86400.0),
-              "After the last prediction, until a model's process is ended");
+              "Idle time after which a model's process is ended");
   DeclareRetention(app, config.keep);
   app.add_option("--log-level", config.log_level, "What is logged")
       ->envname("HONED_LOG_LEVEL")

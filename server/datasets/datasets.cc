@@ -173,7 +173,7 @@ void Datasets::Sweep() {
   const auto bytes = store_.AllBytes();
   const auto uploads = store_.AllUploads();
   if (!dropped.ok() || !bytes.ok() || !uploads.ok()) {
-    log::Warning("data sets that nothing needs stay for now: the store cannot be asked");
+    log::Warning("unneeded data sets were not removed: the store cannot be read");
     return;
   }
   const auto others = blobs_.Others(*bytes, *uploads);
@@ -276,7 +276,7 @@ absl::StatusOr<store::Dataset> Session::Finish() {
     return Taken();
   }
   if (owner_.stopping_) {
-    return absl::UnavailableError("the server is shutting down; what came is kept");
+    return absl::UnavailableError("the server is shutting down; what arrived is kept");
   }
   if (absl::IsInvalidArgument(verified)) {
     owner_.Drop(upload_.id).IgnoreError();

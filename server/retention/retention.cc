@@ -69,7 +69,7 @@ void Retention::Sweep(std::optional<absl::Time> now) {
   for (const auto sweep : {&Retention::SweepJobs, &Retention::SweepCheckpoints,
                            &Retention::SweepModels, &Retention::SweepDatasets}) {
     if (const absl::Status status = (this->*sweep)(now); !status.ok()) {
-      log::Warning("what is past its limits stays for now", {{"error", status.ToString()}});
+      log::Warning("nothing past its limits was removed this time", {{"error", status.ToString()}});
     }
   }
 }
@@ -102,7 +102,7 @@ absl::Status Retention::SweepJobs(std::optional<absl::Time> now) {
       return store.DeleteEnded(keep, kAtOnce);
     }));
     for (const std::string& id : deleted) {
-      log::Info("job is past its limits and forgotten", {{"job", id}});
+      log::Info("a job past its limits was forgotten", {{"job", id}});
     }
     HONE_RETURN_IF_ERROR(remover_.RemoveAll());
   } while (!deleted.empty() && !Stopping());
@@ -162,7 +162,7 @@ absl::Status Retention::SweepModels(std::optional<absl::Time> now) {
       return store.DeleteModels(keep, kAtOnce);
     }));
     for (const std::string& id : deleted) {
-      log::Info("model is past its limits and removed", {{"model", id}});
+      log::Info("a model past its limits was removed", {{"model", id}});
       hooks_.model_removed(id);
     }
     HONE_RETURN_IF_ERROR(remover_.RemoveAll());

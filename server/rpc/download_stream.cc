@@ -82,7 +82,7 @@ class Download final : public grpc::ServerWriteReactor<v1::DownloadModelResponse
       ending_ = true;
     }
     context_->TryCancel();
-    End(absl::UnavailableError("nothing was taken for too long and others wait"));
+    End(absl::UnavailableError("nothing was read for too long while others wait"));
   }
 
   void Next() {

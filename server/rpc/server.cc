@@ -79,7 +79,8 @@ class HonedServer final : public Server {
     HONE_ASSIGN_OR_RETURN(store_, store::OpenSqliteStore(directory_->store_path()));
     HONE_ASSIGN_OR_RETURN(const int recovered, store_->Recover(absl::Now()));
     if (recovered > 0) {
-      log::Info("jobs that ran when the last server ended were taken up", {{"jobs", recovered}});
+      log::Info("jobs that were running when the last server ended continue",
+                {{"jobs", recovered}});
     }
     writer_ = std::make_unique<store::Writer>(
         *store_, [this](const store::LoggedEvent& event) { OnEvent(event); }, Observed());

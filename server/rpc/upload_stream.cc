@@ -43,7 +43,7 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
     deps_.transfers.Moved(*transfer_, SteadyNow());
     if (!more) {
       if (!deps_.datasets.verifications().Submit([this] { End(Complete()); })) {
-        End(absl::ResourceExhaustedError("too many uploads end at a time; try again"));
+        End(absl::ResourceExhaustedError("too many uploads are being finished; try again"));
       }
       return;
     }
@@ -82,8 +82,8 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
       }
       ended_ = true;
     }
-    Finish(observed_.End(
-        absl::UnavailableError("nothing came for too long and others wait; what came is kept")));
+    Finish(observed_.End(absl::UnavailableError(
+        "nothing arrived for too long while others wait; what arrived is kept")));
   }
 
   absl::Status Take() {

@@ -25,7 +25,7 @@ Decision Again(std::string message) {
 
 std::string WhatHappened(const Outcome& outcome) {
   if (outcome.hung) {
-    return "the worker said nothing, or did not get on, for too long and was killed";
+    return "the worker was silent, or made no progress, for too long and was killed";
   }
   if (!outcome.pipe.ok()) {
     return std::string(outcome.pipe.message());

@@ -45,7 +45,7 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
       [this, request = std::move(request), deadline, done] { done(Call(request, deadline)); });
   if (!taken) {
     done(jobs::WithRetryDelay(
-        absl::ResourceExhaustedError("too many plans and looks at data sets wait; try again"),
+        absl::ResourceExhaustedError("too many plans and inspections are queued; try again"),
         absl::Seconds(2)));
   }
 }
@@ -82,7 +82,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& reque
       }
     }
     if (received->ended) {
-      return absl::InternalError(absl::StrCat("the worker gave no answer: it ",
+      return absl::InternalError(absl::StrCat("the worker did not answer: it ",
                                               worker->Wait(absl::Seconds(1)).ToString()));
     }
   }

@@ -238,7 +238,7 @@ absl::StatusOr<Dataset> SqliteDatasets::FinishUpload(const std::string& id, absl
   HONE_ASSIGN_OR_RETURN(const std::optional<Upload> upload,
                         FindUpload(load_upload_.Reset().Text(id)));
   if (!upload.has_value()) {
-    return absl::NotFoundError("the upload is no more: begin it again");
+    return absl::NotFoundError("the upload has expired: begin it again");
   }
   HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, Known(*upload));
   HONE_RETURN_IF_ERROR(DropUpload(id));

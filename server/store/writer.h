@@ -55,7 +55,7 @@ class Writer {
     if (!Post({[result, work = std::move(work)](JobStore& store) { *result = work(store); },
                finish})) {
       observer_.refused();
-      done(absl::ResourceExhaustedError("the store is behind with writing; try again"));
+      done(absl::ResourceExhaustedError("the store has too many writes queued; try again"));
     }
   }
 
