@@ -108,13 +108,28 @@ class Graph {
   absl::Status status_;
 };
 
+struct GradientOptions {
+  // Rows where a parameter declared `sparse` allows it; else all gradients are tensors of the
+  // value's shape.
+  bool rows = true;
+  // What of the forward pass is computed again for the backward pass instead of being kept for it:
+  // the segment that an op's node is in, negative: none; null: all is kept. What one segment gives
+  // to another is kept. The rest of a segment is computed again from that when the gradient comes
+  // to it, by the same ops, whose random numbers are keyed: the gradients have the same bits.
+  std::function<int(const Graph::Node&)> segment_of = {};
+};
+
 // Adds to the graph the gradients of `loss` (a scalar) with respect to each of `with_respect_to`,
-// in their order. A value that the loss does not depend on gets an invalid Value.
+// in their order. A value that the loss does not depend on gets an invalid Value. The gradient of a
+// parameter declared `sparse` that lookups alone read is a RowSums (graph/row_sums.h); every other
+// is a tensor of the value's shape.
 std::vector<Value> Differentiate(Graph& graph, Value loss,
-                                 const std::vector<Value>& with_respect_to);
+                                 const std::vector<Value>& with_respect_to,
+                                 const GradientOptions& options = {});
 // The same where the loss lies further on: `known` are values of the graph, each with the gradient
 // of the loss with respect to it.
 std::vector<Value> Differentiate(Graph& graph, const std::vector<std::pair<Value, Value>>& known,
-                                 const std::vector<Value>& with_respect_to);
+                                 const std::vector<Value>& with_respect_to,
+                                 const GradientOptions& options = {});
 
 }  // namespace hone::engine

@@ -45,24 +45,33 @@ class Gradient {
   Graph& graph() const { return graph_; }
   const Value& input(int i) const { return inputs_[static_cast<size_t>(i)]; }
   int input_count() const { return static_cast<int>(inputs_.size()); }
-  Value output(int i) const { return {node_, i}; }
+  Value output(int i) const { return outputs_[static_cast<size_t>(i)]; }
   // The gradient with respect to output i; not valid if the loss does not depend on it.
   Value dy(int i = 0) const { return dy_[static_cast<size_t>(i)]; }
   // Whether anybody asked for the gradient with respect to input i.
   bool Needs(int i) const { return needs_[static_cast<size_t>(i)]; }
   // Adds make() to the gradient of input i; make is called only if it is needed.
   void Accumulate(int i, absl::FunctionRef<Value()> make);
+  // Input i is a table [rows, width]: adds `dy`, which has the index's dimensions and the width, to
+  // the rows that `index` names, and nothing to the others (graph/row_sums.h).
+  void AccumulateRows(int i, Value dy, Value index);
 
  private:
   friend struct Differentiation;
-  Gradient(Graph& graph, int32_t node) : graph_(graph), node_(node) {}
+  struct Rows {
+    int input;
+    Value dy;
+    Value index;
+  };
+  explicit Gradient(Graph& graph) : graph_(graph) {}
 
   Graph& graph_;
-  int32_t node_;
   std::vector<Value> inputs_;
+  std::vector<Value> outputs_;
   std::vector<Value> dy_;
   std::vector<bool> needs_;
   std::vector<Value> made_;
+  std::vector<Rows> rows_;
 };
 
 // Which element type a real result of an op has in memory. A program that computes in f32 and reads

@@ -9,6 +9,7 @@
 #include "engine/kernels/arrays.h"
 #include "engine/ops/linear.h"
 #include "engine/plan/program.h"
+#include "engine/train/table_gradients.h"
 
 namespace hone::engine::job {
 namespace {
@@ -155,7 +156,9 @@ absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::D
   for (int k = 0; k < replicas.shards(); ++k) {
     shards.push_back(parts.store.gradient_slab(k));
   }
-  const optim::Slabs slabs = {parts.store.value_slab(), {shards.data(), shards.size()}};
+  train::TableGradients tables(parts.store, parts.optimizer);
+  const optim::Slabs slabs = {
+      parts.store.value_slab(), {shards.data(), shards.size()}, tables.Collect(replicas)};
   std::vector<absl::Status> statuses(static_cast<size_t>(replicas.shards()));
   Barrier barrier(parts.threads);
   for (int round = 0; round < kRounds; ++round) {
@@ -177,6 +180,12 @@ absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::D
         statuses[static_cast<size_t>(k)] = compute(k);
       }
       meet();
+      if (parts.optimizer.has_tables()) {
+        if (k == 0) {
+          parts.optimizer.MergeRows(slabs);
+        }
+        meet();
+      }
       parts.optimizer.Read(slabs, false, k, parts.threads);
       add(read);
       meet();

@@ -111,6 +111,11 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config_.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                         CompileJob(config_, info, *task, pretrained, place_));
+  if (programs->recomputes() && config_.recompute == tasks::Recompute::kWhenNeeded) {
+    observer_.OnLog(train::Severity::kInfo,
+                    "memory is short: the backward pass computes parts of the forward pass again "
+                    "instead of keeping them; the results are the same, a step takes longer");
+  }
   Started started;
   started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
   HONE_RETURN_IF_ERROR(programs->Bind());

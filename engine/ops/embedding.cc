@@ -5,7 +5,6 @@
 
 #include "engine/base/status.h"
 #include "engine/graph/dims.h"
-#include "engine/kernels/arrays.h"
 
 namespace hone::engine {
 namespace {
@@ -15,58 +14,6 @@ using onednn::MemoryDesc;
 bool AllBelow(const int32_t* index, int64_t count, int64_t rows) {
   return std::all_of(index, index + count, [&](int32_t i) { return i >= 0 && i < rows; });
 }
-
-// Inputs: dy, index. Row i of dtable is the sum of dy where the index is i.
-class EmbeddingGradientOp final : public Op {
- public:
-  explicit EmbeddingGradientOp(Shape table) : table_(std::move(table)) {}
-
-  absl::string_view kind() const override { return "embedding_gradient"; }
-
-  absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
-    return std::vector<TensorType>{{table_, DType::kF32}};
-  }
-
-  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
-                 const RunScalars&) const override {
-    const int64_t width = table_[1];
-    for (int64_t i = 0; i < in[0]->shape.elements(); ++i) {
-      out[0][static_cast<int64_t>((*in[1])[i / width]) * width + i % width] += (*in[0])[i];
-    }
-  }
-
-  absl::Status Lower(Lowering& l) const override {
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
-    const Slot index = l.Input(1);
-    const Slot dtable = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
-    const int64_t count = l.input_type(1).shape.elements(), rows = table_[0], width = table_[1];
-    const int parts = PartsFor((count + rows) * width, l.threads());
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m.as<float>(dy), at = m.as<int32_t>(index),
-              to = m.as<float>(dtable)](const RunScalars&) {
-        if (!AllBelow(at, count, rows)) {
-          return false;
-        }
-        // Each worker has rows of the table, so that every sum is taken in the same order.
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(rows, k, parts);
-          std::fill(to + begin * width, to + end * width, 0.0f);
-          for (int64_t i = 0; i < count; ++i) {
-            if (at[i] >= begin && at[i] < end) {
-              float* sum = to + at[i] * width;
-              kernels::AddArrays(DType::kF32, sum, from + i * width, sum, 0, width);
-            }
-          }
-        });
-        return true;
-      };
-    });
-    return absl::OkStatus();
-  }
-
- private:
-  Shape table_;
-};
 
 class EmbeddingOp final : public Op {
  public:
@@ -88,12 +35,7 @@ class EmbeddingOp final : public Op {
     return std::vector<TensorType>{{Shape(std::move(dims)), DType::kF32}};
   }
 
-  void Differentiate(Gradient& g) const override {
-    g.Accumulate(0, [&] {
-      return g.graph().Add(std::make_shared<EmbeddingGradientOp>(g.graph().shape(g.input(0))),
-                           {g.dy(), g.input(1)});
-    });
-  }
+  void Differentiate(Gradient& g) const override { g.AccumulateRows(0, g.dy(), g.input(1)); }
 
   Cost EstimateCost(std::span<const TensorType> in,
                     std::span<const TensorType> out) const override {

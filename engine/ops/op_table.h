@@ -51,6 +51,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "relu",
     "relu_gradient",
     "reshape",
+    "row_sums",
     "scale",
     "scan",
     "sigmoid",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,6 +66,13 @@ absl::Status CheckRanges(std::span<const ParameterRange> ranges) {
       return absl::InvalidArgumentError(
           absl::StrCat("range ", i, " of the optimizer: must begin at a multiple of 16 from ", from,
                        " on and not be empty, got [", range.begin, ", ", range.end, ")"));
+    }
+    const int64_t size = range.end - range.begin;
+    if (range.row_width < 0 || (range.row_width > 0 && size % range.row_width != 0) ||
+        (range.row_width == 0 && i > 0 && ranges[i - 1].row_width > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("range ", i, " of the optimizer: tables must hold whole rows and stand ",
+                       "behind all other ranges, got rows of ", range.row_width, " in ", size));
     }
     if (!std::isfinite(range.learning_rate_multiplier) || !std::isfinite(range.weight_decay)) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -175,8 +183,15 @@ absl::StatusOr<Optimizer> Optimizer::Create(const OptimizerOptions& options,
   }
   optimizer.first_block_.push_back(optimizer.blocks_.size());
   if (!ranges.empty()) {
-    optimizer.begin_ = ranges.front().begin;
+    optimizer.begin_ = optimizer.dense_end_ = ranges.front().begin;
     optimizer.end_ = RoundUp(ranges.back().end);
+  }
+  for (size_t r = 0; r < ranges.size(); ++r) {
+    if (ranges[r].row_width > 0) {
+      optimizer.tables_.push_back({.range = r});
+    } else {
+      optimizer.dense_end_ = RoundUp(ranges[r].end);
+    }
   }
   for (size_t s = 0; s < StateNames(options).size(); ++s) {
     optimizer.state_.emplace_back((optimizer.end_ - optimizer.begin_) *
@@ -186,16 +201,45 @@ absl::StatusOr<Optimizer> Optimizer::Create(const OptimizerOptions& options,
   return optimizer;
 }
 
+std::pair<int64_t, int64_t> Optimizer::DenseSlice(int k, int n) const {
+  const auto [begin, end] = Slice(dense_end_ - begin_, k, n, kGrain);
+  return {begin_ + begin, begin_ + end};
+}
+
 void Optimizer::Read(const Slabs& slabs, bool with_weights, int k, int n) {
-  const auto [begin, end] = Slice(end_ - begin_, k, n, kGrain);
-  const auto first =
-      std::lower_bound(blocks_.begin(), blocks_.end(), begin_ + begin,
-                       [](const Block& block, int64_t position) { return block.begin < position; });
+  const auto [first, last] = DenseSlice(k, n);
+  ReadBlocks(slabs, with_weights, first, last);
+  if (with_weights && has_tables()) {
+    const auto [begin, end] = Slice(end_ - dense_end_, k, n, kGrain);
+    ReadBlocks(slabs, with_weights, dense_end_ + begin, dense_end_ + end);
+  }
+  const UpdateStep plain;
   alignas(64) float scratch[kBlock];
-  for (auto block = first; block != blocks_.end() && block->begin < begin_ + end; ++block) {
+  for (Table& table : tables_) {
+    const int64_t width = ranges_[table.range].row_width;
+    const auto [begin, end] = Slice(static_cast<int64_t>(table.rows.size()), k, n);
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      table.squares[i] = 0;
+      for (int64_t from = 0; from < width; from += kBlock) {
+        const int64_t count = std::min(kBlock, width - from);
+        SumRow(table, i, from, count, plain, scratch);
+        table.squares[i] += kernels::SumOfSquares(scratch, RoundUp(count));
+      }
+    }
+  }
+}
+
+void Optimizer::ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first, int64_t last) {
+  auto block =
+      std::lower_bound(blocks_.begin(), blocks_.end(), first,
+                       [](const Block& b, int64_t position) { return b.begin < position; });
+  alignas(64) float scratch[kBlock];
+  for (; block != blocks_.end() && block->begin < last; ++block) {
     const int64_t count = block->end - block->begin;
-    const float* gradient = Gradient(slabs, block->begin, count, 1, 0, scratch);
-    block->gradient_squares = kernels::SumOfSquares(gradient, count);
+    if (block->begin < dense_end_) {
+      const float* gradient = Gradient(slabs, block->begin, count, 1, 0, scratch);
+      block->gradient_squares = kernels::SumOfSquares(gradient, count);
+    }
     if (with_weights) {
       block->weight_squares = kernels::SumOfSquares(slabs.values + block->begin, count);
     }
@@ -207,6 +251,9 @@ GradientSummary Optimizer::Summary(double scale) const {
   for (const Block& block : blocks_) {
     sum += block.gradient_squares;
   }
+  for (const Table& table : tables_) {
+    sum = std::accumulate(table.squares.begin(), table.squares.end(), sum);
+  }
   return {.squared_norm = sum * scale * scale, .finite = std::isfinite(sum)};
 }
 
@@ -215,6 +262,11 @@ double Optimizer::SquaredGradientNorm(int i, double scale) const {
   for (size_t b = first_block_[static_cast<size_t>(i)];
        b < first_block_[static_cast<size_t>(i) + 1]; ++b) {
     sum += blocks_[b].gradient_squares;
+  }
+  for (const Table& table : tables_) {
+    if (table.range == static_cast<size_t>(i)) {
+      sum = std::accumulate(table.squares.begin(), table.squares.end(), sum);
+    }
   }
   return sum * scale * scale;
 }
@@ -229,30 +281,44 @@ double Optimizer::SquaredWeightNorm(int i) const {
 }
 
 void Optimizer::Write(const Slabs& slabs, const UpdateStep& step, int k, int n) {
-  const auto [slice_begin, slice_end] = Slice(end_ - begin_, k, n, kGrain);
-  const int64_t first = begin_ + slice_begin, last = begin_ + slice_end;
+  const auto [first, last] = DenseSlice(k, n);
   auto range = std::lower_bound(
       ranges_.begin(), ranges_.end(), first,
       [](const ParameterRange& r, int64_t position) { return RoundUp(r.end) <= position; });
   for (; range != ranges_.end() && range->begin < last; ++range) {
-    const int64_t end = std::min(RoundUp(range->end), last);
-    for (int64_t begin = std::max(range->begin, first); begin < end; begin += kBlock) {
-      UpdateBlock(slabs, step, *range, begin, std::min(begin + kBlock, end));
+    WriteRange(slabs, step, *range, std::max(range->begin, first),
+               std::min(RoundUp(range->end), last));
+  }
+  for (const Table& table : tables_) {
+    if (LeavesRowsAlone(ranges_[table.range])) {
+      WriteRows(slabs, step, table, k, n);
+    } else {
+      WriteWholeTable(slabs, step, table, k, n);
     }
   }
 }
 
-void Optimizer::UpdateBlock(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
-                            int64_t begin, int64_t end) {
-  alignas(64) float scratch[kBlock];
-  const int64_t count = end - begin;
-  const float* gradient = Gradient(slabs, begin, count, static_cast<float>(step.scale),
-                                   static_cast<float>(step.clip_value), scratch);
-  float* value = slabs.values + begin;
-  float* state[3] = {};
+std::array<float*, 3> Optimizer::StateAt(int64_t position) const {
+  std::array<float*, 3> state = {};
   for (size_t s = 0; s < state_.size(); ++s) {
-    state[s] = state_[s].as<float>() + (begin - begin_);
+    state[s] = state_[s].as<float>() + (position - begin_);
   }
+  return state;
+}
+
+void Optimizer::WriteRange(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
+                           int64_t first, int64_t last) {
+  alignas(64) float scratch[kBlock];
+  for (int64_t begin = first; begin < last; begin += kBlock) {
+    const int64_t count = std::min(kBlock, last - begin);
+    const float* gradient = Gradient(slabs, begin, count, static_cast<float>(step.scale),
+                                     static_cast<float>(step.clip_value), scratch);
+    Update(step, range, gradient, slabs.values + begin, StateAt(begin).data(), count);
+  }
+}
+
+void Optimizer::Update(const UpdateStep& step, const ParameterRange& range, const float* gradient,
+                       float* value, float* const* state, int64_t count) {
   const double rate = step.learning_rate * range.learning_rate_multiplier;
   if (const Sgd* sgd = std::get_if<Sgd>(&options_)) {
     const kernels::SgdUpdate update = {.learning_rate = static_cast<float>(rate),

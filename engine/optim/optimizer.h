@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -23,6 +25,8 @@
 //                      w ← w − r √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
 //                      Kingma and Ba, ICLR 2015, the form at the end of section 2, as
 //                      keras.optimizers.Adam has it; torch adds its ε to √(v / (1 − β₂ᵗ)) instead
+//   lazy Adam, AdamW   the same for the rows of a table that a batch read; the others, with their m
+//                      and v, stay as they are, and t goes on. Not Adam: torch.optim.SparseAdam
 //   AdamW              w ← (1 − r λ) w, then Adam. Loshchilov and Hutter, ICLR 2019
 //   RMSprop            v ← ρ v + (1 − ρ) g²;  u ← μ u + g / (√v + ε);  w ← w − r u
 //                      Tieleman and Hinton, Coursera lecture 6.5, as torch.optim.RMSprop writes it.
@@ -43,6 +47,7 @@ struct Adam {
   double beta2 = 0.999;
   double epsilon = 1e-7;
   double weight_decay = 0;  // L2
+  bool lazy = false;        // of tables, only the rows that a batch read
 };
 
 struct AdamW {
@@ -51,6 +56,7 @@ struct AdamW {
   double beta2 = 0.999;
   double epsilon = 1e-7;
   double weight_decay = 0.01;  // decoupled
+  bool lazy = false;           // of tables, only the rows that a batch read
 };
 
 struct RmsProp {
@@ -85,6 +91,26 @@ struct ParameterRange {
   float learning_rate_multiplier = 1;
   float weight_decay =
       0;  // λ itself; usually WeightDecayOf(options), or 0 for biases and normalisation
+  // Above 0: a table of rows of so many floats, whose gradient comes as rows (TableGradient) and
+  // not in the slabs. Tables stand behind all other ranges.
+  int64_t row_width = 0;
+};
+
+// Rows of a table with a gradient that is not zero: `rows` ascending, each once, ended by a
+// negative one or after `capacity`; the sums of row i of them lie at i · width, or where the table
+// has that row if `in_place`.
+struct RowGradient {
+  const int32_t* rows = nullptr;
+  int64_t capacity = 0;
+  const float* sums = nullptr;
+  bool in_place = false;
+};
+
+// The gradient of the table that is the optimizer's range `range`: the sum of the parts, of shards
+// and of batches before.
+struct TableGradient {
+  int range = 0;
+  std::span<const RowGradient> parts = {};
 };
 
 // What the read pass found, before clipping.
@@ -112,16 +138,20 @@ struct UpdateStep {
 struct Slabs {
   float* values = nullptr;
   std::span<const float* const> gradients = {};  // one for each shard; the gradient is their sum
+  std::span<const TableGradient> tables = {};    // of the ranges that are tables
 };
 
 // One optimizer over a group of ranges of a slab, with its state. Two passes for each update:
+//   0. Where there are tables: MergeRows(…) by one of the workers, all wait.
 //   1. Read(…, k, n) by workers k = 0 … n − 1, all join, Summary() by one of them: norm and
 //   finiteness, nothing is written.
 //      The caller decides: stop on a gradient that is not finite, clip.
 //   2. Write(…, k, n) by workers k = 0 … n − 1, all join: values and state are updated, in one pass
 //   over memory.
-// No pass allocates. Results do not depend on n at all, on the number of shards only by rounding.
-// Thread safe as described only.
+// No pass allocates, but for the first ones over tables. Of a table, a lazy optimizer (and one
+// whose rows without gradient stay as they are anyway: SGD without momentum and decay) reads and
+// writes the rows with a gradient alone; weights' norms are of the whole table. Results do not
+// depend on n at all, on the number of shards only by rounding. Thread safe as described only.
 class Optimizer {
  public:
   // The state starts at zero. `ranges` ascend and do not overlap; what lies between them is not
@@ -132,6 +162,9 @@ class Optimizer {
   const OptimizerOptions& options() const { return options_; }
   std::span<const ParameterRange> ranges() const { return ranges_; }
 
+  bool has_tables() const { return !tables_.empty(); }
+  // Puts the rows of a table's parts together.
+  void MergeRows(const Slabs& slabs);
   // Worker k's part of the read pass. With weights, the squared norms of the values are taken too
   // (for layer statistics).
   void Read(const Slabs& slabs, bool with_weights, int k, int n);
@@ -163,16 +196,43 @@ class Optimizer {
     double weight_squares = 0;
   };
 
+  // A table among the ranges, and the rows of it that have a gradient now, in their order.
+  struct Table {
+    size_t range = 0;
+    std::span<const RowGradient> parts = {};
+    std::vector<int32_t> rows = {};
+    std::vector<int32_t> places = {};  // [rows, parts]: where a part has that row, or −1
+    std::vector<double> squares = {};  // of each row's gradient
+    // While rows are merged: of each part, its rows and the next of them.
+    std::vector<int64_t> counts = {}, next = {};
+  };
+
   Optimizer() = default;
-  void UpdateBlock(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
-                   int64_t begin, int64_t end);
+  // A worker's part of the floats that are in no table, [first, last).
+  std::pair<int64_t, int64_t> DenseSlice(int k, int n) const;
+  void ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first, int64_t last);
+  void WriteRange(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
+                  int64_t first, int64_t last);
+  void WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table, int k, int n);
+  void WriteWholeTable(const Slabs& slabs, const UpdateStep& step, const Table& table, int k,
+                       int n);
+  // Columns [begin, begin + count) of the sum of row i's parts, scaled and clipped.
+  void SumRow(const Table& table, size_t i, int64_t begin, int64_t count, const UpdateStep& step,
+              float* sum) const;
+  // The state's slabs at a position of the value slab; null behind the last.
+  std::array<float*, 3> StateAt(int64_t position) const;
+  bool LeavesRowsAlone(const ParameterRange& range) const;
+  void Update(const UpdateStep& step, const ParameterRange& range, const float* gradient,
+              float* value, float* const* state, int64_t count);
 
   OptimizerOptions options_;
   std::vector<ParameterRange> ranges_;
   std::vector<Block> blocks_;
   std::vector<size_t> first_block_;  // of each range, and one past the last
+  std::vector<Table> tables_;
   int64_t begin_ = 0;
-  int64_t end_ = 0;  // a multiple of 16
+  int64_t dense_end_ = 0;  // where tables begin; a multiple of 16, as end_
+  int64_t end_ = 0;
   std::vector<Buffer> state_;
 };
 

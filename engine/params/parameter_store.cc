@@ -100,6 +100,7 @@ absl::StatusOr<ParameterId> ParameterStore::Declare(const ParameterSpec& spec) {
   const auto id = static_cast<ParameterId>(specs_.size());
   specs_.push_back(spec);
   versions_.push_back(1);
+  gives_rows_.push_back(false);
   by_name_[spec.name] = id;
   return id;
 }
@@ -137,28 +138,32 @@ const BorrowedValues* ParameterStore::borrowed(ParameterId id) const {
 void ParameterStore::Allocate(int shards) {
   offsets_.assign(specs_.size(), 0);
   owned_.assign(specs_.size(), nullptr);
-  const auto place = [&](auto&& belongs, Buffer& slab) {
-    int64_t end = 0;  // in floats
+  // Returns the first float behind them.
+  const auto place = [&](int64_t end, auto&& belongs) {
     for (ParameterId id = 0; id < size(); ++id) {
       if (belongs(id)) {
         offsets_[static_cast<size_t>(id)] = end;
         end += FloatsFor(spec(id));
       }
     }
-    slab = Buffer(end * kFloat);
-    for (ParameterId id = 0; id < size(); ++id) {
-      if (belongs(id)) {
-        owned_[static_cast<size_t>(id)] = slab.as<std::byte>() + offset(id) * kFloat;
-      }
-    }
     return end;
   };
   const auto trainable = [&](ParameterId id) { return spec(id).role == ParameterRole::kTrainable; };
-  trainable_size_ = place(trainable, values_);
-  place([&](ParameterId id) { return !trainable(id) && borrowed(id) == nullptr; }, untrained_);
+  dense_size_ = place(0, [&](ParameterId id) { return trainable(id) && !gives_rows(id); });
+  trainable_size_ =
+      place(dense_size_, [&](ParameterId id) { return trainable(id) && gives_rows(id); });
+  values_ = Buffer(trainable_size_ * kFloat);
+  untrained_ = Buffer(
+      kFloat * place(0, [&](ParameterId id) { return !trainable(id) && borrowed(id) == nullptr; }));
+  for (ParameterId id = 0; id < size(); ++id) {
+    if (borrowed(id) == nullptr) {
+      const Buffer& slab = trainable(id) ? values_ : untrained_;
+      owned_[static_cast<size_t>(id)] = slab.as<std::byte>() + offset(id) * kFloat;
+    }
+  }
   gradients_.clear();
   for (int shard = 0; shard < shards; ++shard) {
-    gradients_.emplace_back(trainable_size_ * kFloat);
+    gradients_.emplace_back(dense_size_ * kFloat);
   }
   allocated_ = true;
 }
@@ -237,9 +242,8 @@ absl::Status ParameterStore::Blend(ParameterId from, ParameterId to, float rate)
 int64_t ParameterStore::SlabBytes(int shards) const {
   int64_t bytes = 0;
   for (ParameterId id = 0; id < size(); ++id) {
-    const int64_t copies = spec(id).role == ParameterRole::kTrainable ? 1 + shards
-                           : borrowed(id) != nullptr                  ? 0
-                                                                      : 1;
+    const bool has_slabs = spec(id).role == ParameterRole::kTrainable && !gives_rows(id);
+    const int64_t copies = has_slabs ? 1 + shards : borrowed(id) != nullptr ? 0 : 1;
     bytes = SaturatingSum(bytes, SaturatingProduct(FloatsFor(spec(id)), kFloat * copies));
   }
   return bytes;

@@ -51,6 +51,9 @@ struct ParameterSpec {
   ParameterRole role = ParameterRole::kTrainable;
   bool decays = true;         // weight decay applies: not to biases and normalisation
   DType dtype = DType::kF32;  // kBf16 only where it is frozen or transient: what is learned is f32
+  // A table [rows, width] of which a batch reads few rows: where lookups alone read it, its
+  // gradient is those rows and their sums.
+  bool sparse = false;
 };
 
 // A parameter's values where they lie, row major. The store that gave the view outlives it.
@@ -120,7 +123,13 @@ class ParameterStore {
   // Null where the store owns the values.
   const BorrowedValues* borrowed(ParameterId id) const;
 
-  // Lays out the slabs: trainable parameters in the order of declaration, the others apart.
+  // The trainable parameter's gradient comes as rows, from where the programs leave it, and has no
+  // place in the slabs. Before Allocate.
+  void GiveRows(ParameterId id) { gives_rows_[static_cast<size_t>(id)] = true; }
+  bool gives_rows(ParameterId id) const { return gives_rows_[static_cast<size_t>(id)]; }
+
+  // Lays out the slabs: trainable parameters in the order of declaration, those that give rows
+  // behind; the others apart.
   void Allocate(int shards);
   bool allocated() const { return allocated_; }
 
@@ -139,11 +148,13 @@ class ParameterStore {
   ConstParameterView values(ParameterId id) const;
   // Not of a borrowed one: its data is null.
   ParameterView mutable_values(ParameterId id);
-  // Trainable parameters only.
+  // Trainable parameters that do not give rows only.
   std::span<float> gradients(ParameterId id, int shard);
 
-  // Whole slabs; gaps included. The gradient slabs cover the value slab.
+  // Whole slabs; gaps included. The gradient slabs cover what stands before the parameters that
+  // give rows.
   int64_t trainable_slab_size() const { return trainable_size_; }
+  int64_t gradient_slab_size() const { return dense_size_; }
   float* value_slab() { return values_.as<float>(); }
   float* gradient_slab(int shard) { return gradients_[static_cast<size_t>(shard)].as<float>(); }
   int shards() const { return static_cast<int>(gradients_.size()); }
@@ -190,9 +201,11 @@ class ParameterStore {
   bool allocated_ = false;
   std::vector<ParameterSpec> specs_;
   std::vector<int64_t> offsets_;
+  std::vector<bool> gives_rows_;
   std::vector<std::byte*> owned_;  // where the values lie; null: borrowed
   absl::flat_hash_map<ParameterId, BorrowedValues> borrowed_;
   absl::flat_hash_map<std::string, ParameterId> by_name_;
+  int64_t dense_size_ = 0;
   int64_t trainable_size_ = 0;
   Buffer values_;     // the trainable ones
   Buffer untrained_;  // frozen ones, buffers and transient state

@@ -175,6 +175,12 @@ absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, Paramete
     HONE_RETURN_IF_ERROR(NodeLowering(lowered, index).Lower());
   }
   HONE_RETURN_IF_ERROR(RootLowering(lowered).Lower(program.fetched_));
+  for (const auto& [sums, rows, id] : plan.roots.row_gradients) {
+    const Slot at = lowered.home(sums).slot, names = lowered.home(rows).slot;
+    lowered.placement.Pin(at);
+    lowered.placement.Pin(names);
+    program.row_slots_.push_back({id, names, at, lowered.type(rows).shape[0]});
+  }
 
   program.steps_ = std::move(lowered.steps);
   program.binds_ = std::move(lowered.binds);

@@ -21,6 +21,11 @@ absl::Status Program::Bind(std::byte* arena) {
     }
   }
   const Memory memory(addresses_);
+  row_gradients_.clear();
+  for (const RowSlots& slots : row_slots_) {
+    row_gradients_.push_back(
+        {slots.id, memory.as<int32_t>(slots.rows), memory.as<float>(slots.sums), slots.capacity});
+  }
   for (size_t i = 0; i < steps_.size(); ++i) {
     HONE_ASSIGN_OR_RETURN(steps_[i].run, binds_[i](memory));
   }

@@ -19,7 +19,8 @@ struct ProgramRequest {
   const Graph* graph = nullptr;
   // Values to read after a run; scalars and tensors, row major f32 (integers stay as they are).
   std::vector<Value> fetch;
-  // Gradients and where they go: into the shard's gradient slab, at the parameter's place.
+  // Gradients and where they go: into the shard's gradient slab, at the parameter's place; those of
+  // parameters that give rows stay in the arena (Program::row_gradients).
   std::vector<std::pair<Value, ParameterId>> gradients;
   // Apply Graph::Update in a run.
   bool update_buffers = false;
@@ -94,6 +95,16 @@ class Program {
   const void* fetched(int i) const;
   float fetched_scalar(int i) const { return *static_cast<const float*>(fetched(i)); }
 
+  // Where a run leaves the gradient of a parameter that gives rows (graph/row_sums.h): good until
+  // the next run of a program on the same arena.
+  struct RowGradient {
+    ParameterId id;
+    const int32_t* rows;
+    const float* sums;
+    int64_t capacity;
+  };
+  const std::vector<RowGradient>& row_gradients() const { return row_gradients_; }
+
   const std::vector<Step>& steps() const { return steps_; }
   // Buffers that a run changes; their packed copies are stale afterwards.
   const std::vector<ParameterId>& updated() const { return updated_; }
@@ -126,6 +137,13 @@ class Program {
   std::vector<void*> addresses_;
   std::vector<Input> inputs_;
   std::vector<Slot> fetched_;
+  struct RowSlots {
+    ParameterId id;
+    Slot rows, sums;
+    int64_t capacity;
+  };
+  std::vector<RowSlots> row_slots_;
+  std::vector<RowGradient> row_gradients_;
   std::vector<ParameterId> updated_;
   std::vector<Interval> intervals_;
   std::vector<Buffer> constants_;

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/graph/row_sums.h"
 
 namespace hone::engine {
 
@@ -17,7 +18,17 @@ absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& sto
       return absl::InvalidArgumentError(
           absl::StrCat("the loss does not depend on parameter ", store.spec(id).name));
     }
-    roots.gradients.push_back({value, id});
+    const bool rows = IsRowSums(*request.graph, value);
+    if (rows != store.gives_rows(id)) {
+      return absl::InternalError(absl::StrCat("the gradient of ", store.spec(id).name,
+                                              rows ? " comes as rows, the store has a slab for it"
+                                                   : " is no rows, and the store has no slab"));
+    }
+    if (rows) {
+      roots.row_gradients.push_back({value, {value.node, 1}, id});
+    } else {
+      roots.gradients.push_back({value, id});
+    }
   }
   if (request.update_buffers) {
     for (const auto& [buffer, value] : request.graph->updates()) {

@@ -13,6 +13,12 @@ struct Roots {
     Value value;
     ParameterId id;
   };
+  // The outputs of a RowSums.
+  struct RowGradient {
+    Value sums;
+    Value rows;
+    ParameterId id;
+  };
   // At the end of a run the buffer takes the value; all buffers at once.
   struct Update {
     ParameterId id;  // −1: an input of the graph, a carry
@@ -23,6 +29,7 @@ struct Roots {
   };
   std::vector<Value> fetch;
   std::vector<Gradient> gradients;
+  std::vector<RowGradient> row_gradients = {};
   std::vector<Update> updates;
 
   template <typename Body>
@@ -37,6 +44,10 @@ struct Roots {
     for (Gradient& gradient : gradients) {
       body(gradient.value);
     }
+    for (RowGradient& gradient : row_gradients) {
+      body(gradient.sums);
+      body(gradient.rows);
+    }
     for (Update& update : updates) {
       body(update.value);
     }
@@ -44,7 +55,7 @@ struct Roots {
 };
 
 // INVALID_ARGUMENT: the gradient of a parameter that the loss does not depend on. INTERNAL: a
-// gradient for a shard without a slab.
+// gradient for a shard without a slab, rows of a parameter that does not give them, or the reverse.
 absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& store, int shard);
 
 }  // namespace hone::engine

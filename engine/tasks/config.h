@@ -39,6 +39,10 @@ struct CheckpointPolicy {
   int keep_latest = 2;
 };
 
+// Whether the backward pass computes parts of the forward pass again instead of keeping them for
+// it: less memory for about a third more time, and the same bits.
+enum class Recompute { kWhenNeeded, kNever, kAlways };
+
 // A whole training job, checked and with every default in its place.
 struct TrainingConfig {
   std::string display_name;
@@ -63,8 +67,9 @@ struct TrainingConfig {
   int64_t accumulate_batches = 1;
   std::optional<EarlyStopping> early_stopping;
   CheckpointPolicy checkpoints;
-  int64_t layer_statistics_every = 50;  // 0: off
-  int64_t memory_bytes = 0;             // that the run may take; 0: what there is
+  int64_t layer_statistics_every = 50;           // 0: off
+  int64_t memory_bytes = 0;                      // that the run may take; 0: what there is
+  Recompute recompute = Recompute::kWhenNeeded;  // needed: where memory_bytes are not enough
 
   std::string run_directory;  // checkpoints/ and model/ are made in it
   bool resume = false;        // from the newest whole checkpoint there, if there is one

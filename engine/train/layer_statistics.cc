@@ -44,7 +44,8 @@ LayerMonitor::LayerMonitor(Programs& programs) : programs_(programs), verdicts_(
 
 void LayerMonitor::ObserveUpdate(size_t update, int shards) {
   for (Layer& layer : layers_) {
-    const bool observed = layer.update == update && layer.units >= 0;
+    const bool observed =
+        layer.update == update && layer.units >= 0 && !programs_.store().gives_rows(layer.units);
     for (int shard = 0; observed && shard < shards; ++shard) {
       const std::span<const float> gradient = programs_.store().gradients(layer.units, shard);
       for (size_t i = 0; i < layer.alive.size(); ++i) {

@@ -10,10 +10,13 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/graph/row_sums.h"
 #include "engine/train/training_graph.h"
 
 namespace hone::engine::train {
 namespace {
+
+constexpr int64_t kFloat = sizeof(float);
 
 std::string Describe(const tasks::BatchShape& shape) {
   return absl::StrCat(shape.batch, " examples in bucket ", shape.bucket);
@@ -83,10 +86,17 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   HONE_RETURN_IF_ERROR(p->CheckMemory(config, available));
   p->store_.Allocate(p->shards_);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
+  p->recomputes_ = config.recompute == tasks::Recompute::kAlways;
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileEvaluation(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileForwards(config, info, task));
-  HONE_RETURN_IF_ERROR(p->CheckMemory(config, available));
+  absl::Status fits = p->CheckMemory(config, available);
+  if (!fits.ok() && config.recompute == tasks::Recompute::kWhenNeeded) {
+    p->recomputes_ = true;
+    HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
+    fits = p->CheckMemory(config, available);
+  }
+  HONE_RETURN_IF_ERROR(fits);
   return p;
 }
 
@@ -119,7 +129,8 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
                                               " is made at every ", spec.every, ". step"));
     }
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built,
-                          BuildTraining(config, info, task, updates_.size(), nullptr, shape));
+                          BuildTraining(config, info, task, updates_.size(), nullptr, shape,
+                                        {.rows = place_.size == 1}));
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
     all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
@@ -139,6 +150,10 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
       const int layer = models::RowOf(layers_, node.name.empty() ? node.parameter.name : node.name);
       if (layer < 0) {
         return absl::InternalError(absl::StrCat(node.parameter.name, " is in no layer"));
+      }
+      // The gradients stand in the order of their parameters.
+      if (IsRowSums(graph, built.built.request.gradients[update.trained.size()].first)) {
+        store_.GiveRows(id);
       }
       update.trained.push_back({id, layer});
       if (!moved.insert(id).second) {
@@ -230,7 +245,8 @@ absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
           {.begin = begin,
            .end = begin + spec.shape.elements(),
            .learning_rate_multiplier = tasks::LearningRateFactor(config.parameter_rules, spec.name),
-           .weight_decay = spec.decays ? own_decay : 0.0f});
+           .weight_decay = spec.decays ? own_decay : 0.0f,
+           .row_width = store_.gives_rows(parameter.id) ? spec.shape[1] : 0});
     }
     HONE_ASSIGN_OR_RETURN(update.optimizer, optim::Optimizer::Create(options, std::move(ranges)));
   }
@@ -267,8 +283,10 @@ absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
   const std::vector<tasks::BatchShape> wanted =
       ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_);
   for (size_t u = 0; u < updates_.size(); ++u) {
+    updates_[u].shapes.clear();
     const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
-      return BuildTraining(config, info, task, u, &store_, shape);
+      return BuildTraining(config, info, task, u, &store_, shape,
+                           {.rows = place_.size == 1, .recompute = recomputes_});
     };
     HONE_RETURN_IF_ERROR(CompileShapes(config, build, wanted, place_, updates_[u].shapes));
   }
@@ -337,9 +355,16 @@ int64_t Programs::arena_bytes() const {
 }
 
 int64_t Programs::accumulated_bytes(const tasks::TrainingConfig& config) const {
-  return config.accumulate_batches > 1
-             ? SaturatingProduct(gradient_slab_bytes(), static_cast<int64_t>(updates_.size()))
-             : 0;
+  if (config.accumulate_batches <= 1) {
+    return 0;
+  }
+  int64_t tables = 0;
+  for (ParameterId id = 0; id < store_.size(); ++id) {
+    const Shape& shape = store_.spec(id).shape;
+    tables = SaturatingSum(tables, store_.gives_rows(id) ? shape.elements() * kFloat : 0);
+  }
+  return SaturatingSum(
+      tables, SaturatingProduct(gradient_slab_bytes(), static_cast<int64_t>(updates_.size())));
 }
 
 absl::Status Programs::Bind() {

@@ -103,6 +103,8 @@ class Programs final : public tasks::TaskPrograms {
       const tasks::Task& task, const tasks::EvaluationContext& context) const override;
 
   int64_t arena_bytes() const;
+  // The backward pass computes parts of the forward pass again instead of keeping them.
+  bool recomputes() const { return recomputes_; }
   // What the updates keep of earlier batches of a step: a slab each where gradients add up.
   int64_t accumulated_bytes(const tasks::TrainingConfig& config) const;
 
@@ -135,7 +137,8 @@ class Programs final : public tasks::TaskPrograms {
   ParameterStore store_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
-  int shards_ = 1;                // gradient slabs: as many as the widest of the updates needs
+  int shards_ = 1;  // gradient slabs: as many as the widest of the updates needs
+  bool recomputes_ = false;
   std::vector<int64_t> buckets_;  // ascending
   std::vector<data::BucketRows> training_rows_;
   int64_t evaluation_batch_ = 0;

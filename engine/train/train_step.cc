@@ -30,9 +30,13 @@ TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int thr
       threads_(threads),
       world_(world),
       barrier_(threads),
-      statuses_(static_cast<size_t>(std::max(threads, store.shards()))) {
+      statuses_(static_cast<size_t>(std::max(threads, store.shards()))),
+      tables_(store, optimizer) {
   gradients_.reserve(static_cast<size_t>(store.shards()) + 1);
   for (const optim::ParameterRange& range : optimizer.ranges()) {
+    if (range.row_width > 0) {
+      continue;  // has no slab
+    }
     if (!ranges_.empty() && range.begin - ranges_.back().end < ParameterStore::kAlignment) {
       ranges_.back().end = range.end;
     } else {
@@ -91,7 +95,9 @@ optim::Slabs TrainStep::Gradients(const Replicas& replicas) {
       std::fill(gradients_[0] + range.begin, gradients_[0] + range.end, 0.0f);
     }
   }
-  return {store_.value_slab(), {gradients_.data(), world_ == nullptr ? gradients_.size() : 1}};
+  return {store_.value_slab(),
+          {gradients_.data(), world_ == nullptr ? gradients_.size() : 1},
+          tables_.Collect(replicas)};
 }
 
 // Gradients and sums become those of all ranks, and so does a failure.
@@ -144,6 +150,9 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     if (!failure().ok()) {
       return;  // as all workers do
     }
+    if (optimizer_.has_tables()) {
+      Once(k, [&] { optimizer_.MergeRows(slabs); });
+    }
     optimizer_.Read(slabs, request.layer_norms, k, threads_);
     barrier_.Wait();
     Once(k, decide);
@@ -160,13 +169,14 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   });
   HONE_RETURN_IF_ERROR(failure());
   pending_ = {};
+  tables_.Clear();
   has_accumulated_ = false;
   return result;
 }
 
 absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& scalars,
                                    FillInputs fill) {
-  const int64_t size = store_.trainable_slab_size();
+  const int64_t size = store_.gradient_slab_size();
   if (accumulated_.bytes() == 0) {
     accumulated_ = Buffer(size * static_cast<int64_t>(sizeof(float)));
   }
@@ -195,6 +205,7 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
   });
   HONE_RETURN_IF_ERROR(failure());
   AddSums(replicas, pending_);
+  tables_.Accumulate(replicas);
   has_accumulated_ = true;
   MarkBuffers(replicas);
   store_.RefreshAll();

@@ -8,6 +8,7 @@
 #include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
 #include "engine/tasks/graphs.h"
+#include "engine/train/table_gradients.h"
 #include "engine/train/world.h"
 
 namespace hone::engine::train {
@@ -77,6 +78,7 @@ class TrainStep {
   std::vector<SlabRange> ranges_;       // the optimizer's, neighbours joined
   std::vector<ParameterId> moved_;      // by the optimizer
   Buffer accumulated_;
+  TableGradients tables_;
   StepResult pending_;  // sums of accumulated batches
   bool has_accumulated_ = false;
 };

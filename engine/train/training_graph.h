@@ -6,12 +6,19 @@
 
 namespace hone::engine::train {
 
-// An update's loss and its gradients with respect to every trainable parameter that it moves. The
-// store, where it is not null, knows the parameters by name. INVALID_ARGUMENT names the layer with
-// something to learn that the loss does not depend on.
+struct TrainingGraphOptions {
+  bool rows = true;        // of sparse tables, where their readers allow it
+  bool recompute = false;  // parts of the forward pass: layers in groups, √n of n
+};
+
+// An update's loss and its gradients with respect to every trainable parameter that it moves, in
+// the order of the graph's nodes. The store, where it is not null, knows the parameters by name;
+// without one their ids are −1. INVALID_ARGUMENT names the layer with something to learn that the
+// loss does not depend on.
 absl::StatusOr<tasks::TaskGraph> BuildTraining(const tasks::TrainingConfig& config,
                                                const tasks::DataInfo& info, const tasks::Task& task,
                                                size_t update, const ParameterStore* store,
-                                               const tasks::BatchShape& shape);
+                                               const tasks::BatchShape& shape,
+                                               const TrainingGraphOptions& options);
 
 }  // namespace hone::engine::train

@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "engine/graph/row_sums.h"
 #include "engine/graph/sum.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
@@ -40,6 +41,17 @@ OpCase EmbeddingCase(const std::string& name, int64_t rows, int64_t width, const
             const Value table = b.Parameter({rows, width});
             const Value at = Reshape(b.graph, b.Labels(index.elements(), rows), index);
             return CaseOutputs{{Embedding(b.graph, table, at)}, {}};
+          }};
+}
+
+// The gradient of a table read in two places, as rows; that they are the right ones is told in
+// sparse_gradient_test.cc.
+OpCase RowSumsCase(const std::string& name, int64_t rows, int64_t width, int64_t first,
+                   int64_t second) {
+  return {.name = absl::StrCat("row_sums_", name), .build = [=](CaseBuilder& b) {
+            const RowPart one = {b.Input({first, width}), b.Labels(first, rows)};
+            const RowPart two = {b.Input({second, width}), b.Labels(second, rows)};
+            return CaseOutputs{{}, {RowSums(b.graph, {rows, width}, {one, two})}};
           }};
 }
 
@@ -203,6 +215,8 @@ std::vector<OpCase> ShapeCases() {
       EmbeddingCase("of_one", 1, 1, {1}),
       EmbeddingCase("of_sequences", 11, 17, {3, 7}),
       EmbeddingCase("of_many", 130, 65, {5, 67}),
+      RowSumsCase("of_few", 5, 3, 2, 4),
+      RowSumsCase("of_many", 130, 65, 70, 200),
       {.name = "integers_cut_and_joined", .build = CutIntegers},
       ConcatCase("examples", {{3, 5}, {1, 5}}, 0),
       ConcatCase("last_of_four", {{2, 3, 4, 5}, {2, 3, 4, 1}}, 3),
