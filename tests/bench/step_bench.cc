@@ -48,6 +48,7 @@ struct Measured {
   double primitives_ms = 0;  // every part of the step timed alone, added up
   int shards = 1;
   double loss = 0;
+  double peak_rss_mb = 0;
 };
 
 double Now() {
@@ -309,6 +310,12 @@ absl::StatusOr<double> GemmFlopsPerSecond(DType dtype) {
   return best;
 }
 
+double PeakRssMb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
 // Measures the machine's rates again and keeps the best: they move.
 absl::Status RaiseRates(Measured& measured) {
   HONE_ASSIGN_OR_RETURN(const double f32, GemmFlopsPerSecond(DType::kF32));
@@ -327,7 +334,6 @@ absl::StatusOr<Measured> Measure(const BenchOptions& options) {
   Trainer trainer(options);
   HONE_RETURN_IF_ERROR(trainer.Prepare());
   Measured measured;
-  HONE_RETURN_IF_ERROR(RaiseRates(measured));
   for (int i = 0; i < 20; ++i) {
     HONE_RETURN_IF_ERROR(trainer.Step());
   }
@@ -341,6 +347,9 @@ absl::StatusOr<Measured> Measure(const BenchOptions& options) {
     chunks.push_back((Now() - begin) / 10);
   }
   measured.step_ms = 1e3 * Median(std::move(chunks));
+  measured.peak_rss_mb =
+      PeakRssMb();  // of the steps: the products below have matrices of their own
+  HONE_RETURN_IF_ERROR(RaiseRates(measured));
   measured.needed_gflop = trainer.NeededFlops() / 1e9;
   measured.primitives_ms = 1e3 * trainer.SumOfPrimitives();
   measured.shards = trainer.shards();
@@ -350,8 +359,6 @@ absl::StatusOr<Measured> Measure(const BenchOptions& options) {
 }
 
 void Print(const BenchOptions& options, const Measured& measured) {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   const double rate = options.compute == DType::kBf16 ? measured.bf16_gflops : measured.f32_gflops;
   const double limit_ms = 1e3 * measured.needed_gflop / rate;
   std::printf(
@@ -365,8 +372,7 @@ void Print(const BenchOptions& options, const Measured& measured) {
       std::string(NameOf(options.compute)).c_str(), measured.shards, measured.step_ms,
       measured.f32_gflops, measured.bf16_gflops, measured.needed_gflop, limit_ms / measured.step_ms,
       measured.primitives_ms, measured.step_ms / measured.primitives_ms, measured.loss,
-      static_cast<double>(usage.ru_maxrss) / 1024, onednn::Description().c_str(),
-      InstructionSets().c_str());
+      measured.peak_rss_mb, onednn::Description().c_str(), InstructionSets().c_str());
 }
 
 int Main(int argc, char** argv) {
