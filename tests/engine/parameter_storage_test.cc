@@ -224,6 +224,22 @@ TEST(ABorrowedParameter, MustBeginAtAMultipleOfItsSize) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("base.safetensors")));
 }
 
+// What comes from an earlier model or a checkpoint is not made up first.
+TEST(AStore, InitialisesOnlyWhatIsWanted) {
+  ParameterStore store;
+  for (const char* name : {"taken", "new"}) {
+    ASSERT_THAT(
+        store.Declare(
+            {.name = name, .shape = {64}, .initializer = {.kind = Initializer::Kind::kNormal}}),
+        IsOk());
+  }
+  store.Allocate(1);
+  std::ranges::fill(store.mutable_values(0).f32(), 7.0f);
+  store.Initialize(1, [](ParameterId id) { return id == 1; });
+  EXPECT_THAT(store.values(0).f32(), ::testing::Each(7.0f));
+  EXPECT_THAT(store.values(1).f32(), ::testing::Not(::testing::Contains(0.0f)));
+}
+
 TEST(AParameterInBf16, TakesHalfTheRoomAndKeepsItsRoundedStart) {
   ParameterStore wide, narrow;
   ParameterSpec spec = {.name = "w",
