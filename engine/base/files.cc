@@ -13,6 +13,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 
 namespace hone {
@@ -80,8 +81,9 @@ absl::Status ErrnoStatus(int error, absl::string_view context) {
     case EFBIG:
     case EMFILE:
     case ENFILE:
-    case ENOMEM:
       return absl::ResourceExhaustedError(message);
+    case ENOMEM:
+      return OutOfMemoryError(message);
     default:
       return absl::UnavailableError(message);
   }

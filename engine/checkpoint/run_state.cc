@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::checkpoint {
@@ -285,7 +286,7 @@ absl::StatusOr<RunState> RunStateFromJson(absl::string_view text) {
     }
     return Read(json);
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("the run state: out of memory");
+    return OutOfMemoryError("the run state: out of memory");
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("the run state: ", error.what()));
   }

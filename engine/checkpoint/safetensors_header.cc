@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::checkpoint {
@@ -272,7 +273,7 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
     }
     header = reader.Take();
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory while reading the header");
+    return OutOfMemoryError("out of memory while reading the header");
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("the header is not valid JSON: ", error.what()));
   }

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::data {
@@ -74,7 +75,7 @@ absl::Status Fetch(const std::string& url, const std::string& part,
     return ErrnoStatus(errno, part);
   }
   if (curl == nullptr) {
-    return absl::ResourceExhaustedError("libcurl cannot start a transfer");
+    return OutOfMemoryError("libcurl cannot start a transfer");
   }
   std::fseek(file.get(), 0, SEEK_END);
   Transfer transfer{file.get(), start, 0, &options, curl.get()};

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::data {
@@ -90,7 +91,7 @@ absl::Status ForEachInArchive(const std::string& path, VisitFile visit) {
   const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
                                                                       archive_read_free);
   if (reader == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat(path, ": no memory to read the archive"));
+    return OutOfMemoryError(absl::StrCat(path, ": no memory to read the archive"));
   }
   archive_read_support_filter_gzip(reader.get());
   archive_read_support_format_tar(reader.get());

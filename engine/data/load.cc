@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/data/catalog.h"
 #include "engine/data/fingerprint.h"
@@ -346,7 +347,7 @@ absl::StatusOr<LoadedData> Load(const LoadOptions& options) {
   try {
     return LoadOrThrow(options);
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(
+    return OutOfMemoryError(
         absl::StrCat(options.dataset, options.path, ": not enough memory for the data set"));
   }
 }
@@ -355,7 +356,7 @@ absl::StatusOr<DataSummary> Inspect(const LoadOptions& options) {
   try {
     return InspectOrThrow(options);
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(
+    return OutOfMemoryError(
         absl::StrCat(options.dataset, options.path, ": not enough memory to look at the data set"));
   }
 }

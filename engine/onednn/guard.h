@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
 
 namespace hone::engine::onednn {
 
@@ -19,7 +20,7 @@ absl::Status Guard(absl::string_view what, Body&& body) {
     const std::string message = absl::StrCat(what, ": ", error.what());
     switch (error.status) {
       case dnnl_out_of_memory:
-        return absl::ResourceExhaustedError(message);
+        return OutOfMemoryError(message);
       case dnnl_unimplemented:
         return absl::UnimplementedError(message);
       case dnnl_invalid_arguments:
@@ -28,7 +29,7 @@ absl::Status Guard(absl::string_view what, Body&& body) {
         return absl::InternalError(message);
     }
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat(what, ": out of memory"));
+    return OutOfMemoryError(absl::StrCat(what, ": out of memory"));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_replace.h"
 #include "hone/v1/worker.pb.h"
 
@@ -25,7 +26,10 @@ class ClientsWords {
 
   std::string Of(absl::string_view text) const { return absl::StrReplaceAll(text, names_); }
   absl::Status Of(const absl::Status& status) const {
-    return absl::Status(status.code(), Of(status.message()));
+    absl::Status told(status.code(), Of(status.message()));
+    status.ForEachPayload(
+        [&](absl::string_view url, const absl::Cord& payload) { told.SetPayload(url, payload); });
+    return told;
   }
 
  private:

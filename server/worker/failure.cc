@@ -1,6 +1,6 @@
 #include "server/worker/failure.h"
 
-#include "absl/strings/match.h"
+#include "engine/base/memory_error.h"
 
 namespace hone::server::worker {
 namespace {
@@ -14,16 +14,18 @@ const char* ReasonOf(const absl::Status& status, Phase phase) {
     case absl::StatusCode::kDataLoss:
       return "DATA_LOSS";
     case absl::StatusCode::kResourceExhausted:
-      return absl::StrContains(status.message(), "memory") ? "OUT_OF_MEMORY" : "STORAGE_FULL";
+      return IsOutOfMemory(status) ? "OUT_OF_MEMORY" : "STORAGE_FULL";
     case absl::StatusCode::kUnavailable:
       return "UNAVAILABLE";
     case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kNotFound:  // planning, it is a name in the spec
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kFailedPrecondition:
-      return phase == Phase::kLoading                                       ? "BAD_DATA"
-             : phase == Phase::kPlanning && absl::IsInvalidArgument(status) ? "INVALID_SPEC"
-                                                                            : "INTERNAL";
+      return phase == Phase::kLoading ? "BAD_DATA"
+             : phase == Phase::kPlanning &&
+                     (absl::IsInvalidArgument(status) || absl::IsNotFound(status))
+                 ? "INVALID_SPEC"
+                 : "INTERNAL";
     default:
       return "INTERNAL";
   }

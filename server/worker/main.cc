@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "engine/base/files.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "server/worker/confine.h"
 #include "server/worker/failure.h"
@@ -95,9 +96,8 @@ bool RunSafely(const v1::WorkerRequest& request, FrameWriter& writer) {
   try {
     return Run(request, writer);
   } catch (const std::bad_alloc&) {
-    failure.set_end_reason("OUT_OF_MEMORY");
-    failure.set_message("the job needs more memory than there is");
-    failure.set_code(static_cast<int>(absl::StatusCode::kResourceExhausted));
+    failure = ToFailure(OutOfMemoryError("the job needs more memory than there is"),
+                        engine::job::Phase::kTraining, 0);
   } catch (const std::exception& error) {
     failure.set_end_reason("INTERNAL");
     failure.set_message(error.what());

@@ -2,7 +2,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
+#include "engine/data/catalog.h"
 #include "engine/job/trainer.h"
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
@@ -22,6 +24,10 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
       request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
                        .bf16 = HasBf16(),
                        .local_paths = !request.refuse_paths()}));
+  const std::string& name = request.spec().data().dataset();
+  if (!name.empty() && request.dataset_path().empty()) {
+    HONE_RETURN_IF_ERROR(engine::data::Find(name).status());
+  }
   return translate::ToTrainingConfig(request);
 }
 
@@ -34,7 +40,7 @@ absl::Status CheckMemory(const TrainingConfig& config, int64_t bytes, FrameWrite
   const int64_t needed = translate::ToProto(plan).peak_memory_bytes();
   return needed <= bytes
              ? absl::OkStatus()
-             : absl::ResourceExhaustedError(absl::StrCat(
+             : OutOfMemoryError(absl::StrCat(
                    "out of memory: the job needs about ", (needed >> 20) + 1,
                    " MiB, this server gives each job ", (bytes >> 20) + 1,
                    " MiB; a smaller training.batch_size, smaller layers or data.limit may help"));

@@ -270,6 +270,17 @@ TEST_F(WorkerTest, NamesEveryWrongField) {
   EXPECT_EQ(exit_code_, 1);
 }
 
+TEST_F(WorkerTest, ADataSetThatNobodyKnowsIsABadSpec) {
+  v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
+  request.mutable_spec()->mutable_data()->clear_path();
+  request.mutable_spec()->mutable_data()->set_dataset("minst");
+  const auto frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().failure().end_reason(), "INVALID_SPEC");
+  EXPECT_EQ(frames.back().failure().code(), static_cast<int>(absl::StatusCode::kNotFound));
+  EXPECT_THAT(frames.back().failure().message(), HasSubstr("mnist"));
+}
+
 TEST_F(WorkerTest, BadDataIsToldFromABadSpec) {
   std::ofstream(folder_ + "/points.csv", std::ios::app) << "1,2\n";
   const auto frames = Run(Request(v1::WorkerRequest::TRAIN, kShort));
