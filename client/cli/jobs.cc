@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
+#include "client/cli/once.h"
 #include "client/cli/render.h"
 #include "client/jobfile/print.h"
 
@@ -182,7 +183,9 @@ int Retry(const std::string& name, bool from_start, const Globals& globals) {
   v1::RetryJobRequest request;
   request.set_name(ResourceName("jobs", name));
   request.set_from_start(from_start);
-  return PrintState(globals.Connect()->RetryJob(request), globals);
+  request.set_request_id(NewRequestId());
+  const std::unique_ptr<Client> client = globals.Connect();
+  return PrintState(TryAgain([&] { return client->RetryJob(request); }), globals);
 }
 
 int Delete(const std::string& name, const Globals& globals) {

@@ -1,11 +1,8 @@
 #include <cstdio>
-#include <random>
 
-#include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/follow.h"
-#include "client/errors.h"
+#include "client/cli/once.h"
 #include "client/jobfile/job_file.h"
 
 namespace hone::client::cli {
@@ -18,22 +15,6 @@ struct SubmitOptions {
   bool follow = false;
 };
 
-// Names this one call, so that trying again cannot make a second job.
-std::string NewRequestId() {
-  std::random_device random;
-  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
-}
-
-// The server may be about to start: a few tries, all under the same request_id.
-absl::StatusOr<v1::Job> Create(Client& client, const v1::CreateJobRequest& request) {
-  absl::StatusOr<v1::Job> job = client.CreateJob(request);
-  for (int i = 0; i < 3 && IsBrokenLine(job.status()); ++i) {
-    absl::SleepFor(absl::Milliseconds(200 << i));
-    job = client.CreateJob(request);
-  }
-  return job;
-}
-
 int Submit(const SubmitOptions& options, const Globals& globals) {
   v1::CreateJobRequest request;
   const absl::StatusOr<v1::JobSpec> spec = jobfile::LoadJobFile(options.file, options.overrides);
@@ -43,7 +24,7 @@ int Submit(const SubmitOptions& options, const Globals& globals) {
   *request.mutable_spec() = *spec;
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
   const std::unique_ptr<Client> client = globals.Connect();
-  const absl::StatusOr<v1::Job> job = Create(*client, request);
+  const absl::StatusOr<v1::Job> job = TryAgain([&] { return client->CreateJob(request); });
   if (!job.ok()) {
     return Fail(job.status(), globals);
   }

@@ -137,6 +137,17 @@ class FakeTraining final : public v1::TrainingService::Service {
     return event;
   }
 
+  grpc::Status RetryJob(grpc::ServerContext*, const v1::RetryJobRequest* request,
+                        v1::Job* job) override {
+    const std::lock_guard lock(mutex);
+    retried.push_back(*request);
+    if (retried.size() <= 1) {
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the line is broken");
+    }
+    *job = Current();
+    return grpc::Status::OK;
+  }
+
   std::mutex mutex;
   int busy_calls = 0;  // the first ones are told to come again
   int busy_watches = 0;
@@ -150,6 +161,7 @@ class FakeTraining final : public v1::TrainingService::Service {
   bool hang = false;
   std::vector<std::string> tokens;
   std::vector<v1::CreateJobRequest> created;
+  std::vector<v1::RetryJobRequest> retried;  // the line breaks after the first one
 };
 
 class FakeModels final : public v1::ModelService::Service {
@@ -242,6 +254,13 @@ TEST_F(ServerCommandsTest, SubmitComesAgainWhenTheServerSaysWhenWithTheSameReque
   EXPECT_EQ(Hone({"submit", kExample}), 0) << output_;
   ASSERT_EQ(training_.created.size(), 4u);
   EXPECT_EQ(training_.created[0].request_id(), training_.created[3].request_id());
+}
+
+TEST_F(ServerCommandsTest, RetryComesAgainWhenTheLineBreaksWithTheSameRequestId) {
+  EXPECT_EQ(Hone({"jobs", "retry", "jobs/1"}), 0) << output_;
+  ASSERT_EQ(training_.retried.size(), 2u);
+  EXPECT_FALSE(training_.retried[0].request_id().empty());
+  EXPECT_EQ(training_.retried[0].request_id(), training_.retried[1].request_id());
 }
 
 TEST_F(ServerCommandsTest, SubmitDoesNotWaitForAServerThatIsBusyForLong) {
