@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/utf8.h"
 #include "server/jobs/job.h"
 
 namespace hone::server::scheduler {
@@ -13,6 +14,9 @@ using jobs::JobState;
 
 // Of those that come from outside, as retries; then the delay is at its longest.
 constexpr int kMostCountedKills = 10;
+
+// Of a worker, which says it in the job's row, its log and every list.
+constexpr size_t kMostMessage = 4096;
 
 Decision End(JobState state, v1::Job::EndReason reason, std::string message) {
   return {.ending = store::Ending{.state = state, .reason = reason, .message = std::move(message)},
@@ -95,9 +99,9 @@ Decision Decide(const Outcome& outcome, const Record& record, absl::Duration ret
   if (outcome.pipe.ok() && outcome.failure.has_value()) {
     const v1::Failure& failure = *outcome.failure;
     const v1::Job::EndReason reason = jobs::ParseEndReason(failure.end_reason());
+    const std::string text = CutUtf8(failure.message(), kMostMessage);
     const std::string message =
-        failure.step() > 0 ? absl::StrCat(failure.message(), " (step ", failure.step(), ")")
-                           : failure.message();
+        failure.step() > 0 ? absl::StrCat(text, " (step ", failure.step(), ")") : text;
     if (failure.infrastructure() && !outcome.paused && !outcome.overdue) {
       return RetryLater(message, reason, record, retry_delay);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +12,25 @@ namespace hone::server::scheduler {
 namespace {
 
 constexpr int kMaxNames = 256;
+// Of a name, in bytes. One that is longer goes with its value: cut, two could become one.
+constexpr size_t kMaxName = 128;
 constexpr size_t kMaxText = 4096;
 
+void DropLongNames(google::protobuf::Map<std::string, double>& values) {
+  for (auto it = values.begin(); it != values.end();) {
+    it = it->first.size() > kMaxName ? values.erase(it) : std::next(it);
+  }
+}
+
 void Sanitize(v1::Metrics& metrics) {
+  DropLongNames(*metrics.mutable_values());
+  auto& non_finite = *metrics.mutable_non_finite();
+  non_finite.erase(std::remove_if(non_finite.begin(), non_finite.end(),
+                                  [](const std::string& name) { return name.size() > kMaxName; }),
+                   non_finite.end());
+  if (non_finite.size() > kMaxNames) {
+    non_finite.DeleteSubrange(kMaxNames, non_finite.size() - kMaxNames);
+  }
   std::vector<std::string> wrong;
   for (const auto& [name, value] : metrics.values()) {
     if (!std::isfinite(value)) {
@@ -131,6 +148,7 @@ void ReportBuffer::Add(v1::Event event, absl::Duration now) {
       checkpointed_ = true;
       break;
     case v1::Event::kEvaluation:
+      DropLongNames(*event.mutable_evaluation()->mutable_metrics());
       evaluation_ = event.evaluation();
       break;
     case v1::Event::kArtifact:

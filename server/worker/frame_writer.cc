@@ -3,7 +3,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "server/translate/events.h"
+#include "server/worker/evaluation_file.h"
 #include "server/worker_process/frames.h"
 
 namespace hone::server::worker {
@@ -41,8 +43,15 @@ void FrameWriter::StopHeartbeat() {
 
 void FrameWriter::SendLocked(const v1::WorkerFrame& frame) {
   last_ = std::chrono::steady_clock::now();
-  if (absl::IsUnavailable(worker_process::WriteFrame(fd_, frame))) {
+  const absl::Status status = worker_process::WriteFrame(fd_, frame);
+  if (absl::IsUnavailable(status)) {
     _exit(1);
+  }
+  if (!status.ok()) {
+    v1::WorkerFrame instead;
+    *instead.mutable_event() = ToEvent(engine::train::Severity::kWarning,
+                                       absl::StrCat("an event was lost: ", status.message()));
+    worker_process::WriteFrame(fd_, instead).IgnoreError();
   }
 }
 
@@ -132,7 +141,19 @@ void EventSender::OnLog(engine::train::Severity severity, const std::string& tex
 }
 
 void EventSender::OnEvaluation(const engine::tasks::Evaluation& evaluation) {
-  writer_.SendEvent(ToEvent(evaluation));
+  v1::Event event = ToEvent(evaluation);
+  const absl::StatusOr<std::optional<v1::Artifact>> file =
+      Summarise(*event.mutable_evaluation(), run_directory_);
+  writer_.SendEvent(std::move(event));
+  if (!file.ok()) {
+    OnLog(engine::train::Severity::kWarning,
+          absl::StrCat("the evaluation is told in short, and not whole in a file: ",
+                       file.status().message()));
+  } else if (file->has_value()) {
+    v1::Event whole;
+    *whole.mutable_artifact() = **file;
+    writer_.SendEvent(std::move(whole));
+  }
 }
 
 void EventSender::OnArtifact(const engine::tasks::Artifact& artifact) {

@@ -50,9 +50,9 @@ class FrameWriter {
 // Sends what the engine tells as events.
 class EventSender final : public engine::job::TrainingObserver {
  public:
-  // `writer` outlives it.
-  EventSender(FrameWriter& writer, ClientsWords words)
-      : writer_(writer), words_(std::move(words)) {}
+  // `writer` outlives it. What is too long for an event goes into a file of `run_directory`.
+  EventSender(FrameWriter& writer, ClientsWords words, std::string run_directory)
+      : writer_(writer), words_(std::move(words)), run_directory_(std::move(run_directory)) {}
 
   void OnDataReport(const engine::data::DataReport& report,
                     const engine::tasks::DataInfo& info) override;
@@ -68,6 +68,7 @@ class EventSender final : public engine::job::TrainingObserver {
  private:
   FrameWriter& writer_;
   const ClientsWords words_;
+  const std::string run_directory_;
   std::chrono::steady_clock::time_point last_statistics_ = {};
   std::vector<std::string> last_verdicts_;
 };

@@ -80,7 +80,7 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
       return false;
     }
   }
-  EventSender events(writer, ClientsWords(request));
+  EventSender events(writer, ClientsWords(request), request.run_directory());
   engine::job::Trainer trainer(*config, stop, events);
   const absl::StatusOr<EndReason> end = trainer.Run();
   if (!end.ok()) {

@@ -24,6 +24,13 @@ TEST(Decide, CompletedAndExitedWithZeroSucceeds) {
   EXPECT_EQ(decision.ending->reason, v1::Job::COMPLETED);
 }
 
+TEST(Decide, AWorkersMessageIsCut) {
+  Outcome outcome;
+  outcome.failure.emplace().set_message(std::string(1'000'000, 'x'));
+  outcome.failure->set_end_reason("BAD_DATA");
+  EXPECT_LT(Decide(outcome, {}, absl::Seconds(1)).ending->message.size(), 5000u);
+}
+
 TEST(Decide, FinishedButCrashedAtExitIsACrash) {
   Outcome outcome = Finished("COMPLETED");
   outcome.exit.signal = SIGSEGV;

@@ -42,6 +42,19 @@ TEST(ReportBuffer, DropsLogLinesAboveTheRateAndSaysHowMany) {
               HasSubstr("5 lines"));
 }
 
+TEST(ReportBuffer, ANameThatIsTooLongGoesWithItsValue) {
+  ReportBuffer buffer{jobs::Job()};
+  v1::Event event = MetricsEvent(1, std::string(10'000, 'n'));
+  event.mutable_metrics()->add_non_finite(std::string(10'000, 'n'));
+  event.mutable_metrics()->add_non_finite("loss");
+  (*event.mutable_metrics()->mutable_values())["accuracy"] = 1;
+  buffer.Add(event, absl::Seconds(100));
+  const v1::Metrics& kept = buffer.report().events.at(0).metrics();
+  EXPECT_EQ(kept.values_size(), 1);
+  EXPECT_EQ(kept.non_finite_size(), 1);
+  EXPECT_EQ(buffer.report().latest.values_size(), 1);
+}
+
 TEST(ReportBuffer, KeepsCheckpointsHoweverMany) {
   ReportBuffer buffer{jobs::Job()};
   v1::Event checkpoint;
