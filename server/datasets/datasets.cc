@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "server/datasets/catalog_names.h"
 #include "server/jobs/job.h"
 #include "server/jobs/retry_delay.h"
 #include "server/jobs/validate.h"
@@ -29,6 +30,11 @@ absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
         "dataset_id: must be 1 to 64 letters, digits, '-', '_' or '.', the first no '-' or '.', "
         "got \"",
         absl::CHexEscape(header.dataset_id().substr(0, 80)), "\""));
+  }
+  if (IsCatalogName(header.dataset_id())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dataset_id: must not be ", header.dataset_id(),
+                     ", which is a data set of the catalogue; choose another name"));
   }
   if (header.format() < v1::Dataset::CSV || header.format() > v1::Dataset::TAR_GZ) {
     return absl::InvalidArgumentError("format: must be CSV, CSV_GZ, TAR or TAR_GZ");

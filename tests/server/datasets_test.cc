@@ -211,6 +211,12 @@ TEST_F(DatasetServiceTest, NamesThatCouldLeadSomewhereAreRefused) {
   }
 }
 
+TEST_F(DatasetServiceTest, ANameOfTheCatalogueIsRefused) {
+  const grpc::Status status = Begin(Header("mnist", Table(100)));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("a data set of the catalogue"));
+}
+
 TEST_F(DatasetServiceTest, EveryFieldOfTheHeaderIsChecked) {
   const std::string bytes = Table(1000);
   v1::UploadHeader header = Header("fields", bytes);

@@ -1,0 +1,30 @@
+#include "server/datasets/catalog_names.h"
+
+#include <algorithm>
+#include <array>
+
+namespace hone::server::datasets {
+namespace {
+
+// As in engine/data/catalog.cc.
+constexpr std::array<absl::string_view, 11> kNames = {
+    "mnist",
+    "fashion-mnist",
+    "cifar-10",
+    "cifar10-jpeg",
+    "sign-digits",
+    "optdigits",
+    "iris",
+    "wine",
+    "winequality-red",
+    "winequality-white",
+    "california-housing",
+};
+
+}  // namespace
+
+bool IsCatalogName(absl::string_view name) {
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
+}  // namespace hone::server::datasets
