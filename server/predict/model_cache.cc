@@ -138,32 +138,40 @@ void ModelCache::Drop(const std::string& model_id) {
 void ModelCache::Loop(const std::shared_ptr<Seat>& seat) {
   Lock lock(mutex_);
   while (AwaitCalls(lock, *seat)) {
-    if (!seat->has_room && !TakeRoom(lock, *seat)) {
-      continue;
-    }
-    std::deque<Call> batch = TakeBatch(*seat);
-    seat->busy = true;
-    lock.unlock();
-    const bool usable = Work(*seat, batch);
-    const int64_t resident = usable ? seat->process->ResidentBytes() : 0;
-    lock.lock();
-    seat->busy = false;
-    seat->used = SteadyNow();
-    for (; !batch.empty(); batch.pop_back()) {
-      ++waiting_;
-      waiting_bytes_ += batch.back().bytes;
-      seat->calls.push_front(std::move(batch.back()));
-    }
-    const int64_t measured = std::max(resident, seat->model.bytes());
-    bytes_ += measured - seat->bytes;
-    seat->bytes = measured;
-    if (bytes_ > options_.max_bytes || !for_room_.empty()) {
-      Evict();
-    }
-    if (!usable || (!for_room_.empty() && evicting_ == 0)) {
-      EndProcess(lock, *seat);
+    if (seat->has_room || TakeRoom(lock, *seat)) {
+      Serve(lock, *seat);
     }
   }
+  Leave(lock, seat);
+}
+
+void ModelCache::Serve(Lock& lock, Seat& seat) {
+  std::deque<Call> batch = TakeBatch(seat);
+  seat.busy = true;
+  lock.unlock();
+  const bool usable = Work(seat, batch);
+  const int64_t resident = usable ? seat.process->ResidentBytes() : 0;
+  lock.lock();
+  seat.busy = false;
+  seat.used = SteadyNow();
+  // What is to be tried again comes first.
+  for (; !batch.empty(); batch.pop_back()) {
+    ++waiting_;
+    waiting_bytes_ += batch.back().bytes;
+    seat.calls.push_front(std::move(batch.back()));
+  }
+  const int64_t measured = std::max(resident, seat.model.bytes());
+  bytes_ += measured - seat.bytes;
+  seat.bytes = measured;
+  if (bytes_ > options_.max_bytes || !for_room_.empty()) {
+    Evict();
+  }
+  if (!usable || (!for_room_.empty() && evicting_ == 0)) {
+    EndProcess(lock, seat);
+  }
+}
+
+void ModelCache::Leave(Lock& lock, const std::shared_ptr<Seat>& seat) {
   if (const auto found = seats_.find(seat->model.name());
       found != seats_.end() && found->second == seat) {
     seats_.erase(found);

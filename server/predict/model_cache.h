@@ -76,35 +76,47 @@ class ModelCache {
     Done done;
     bool tried = false;  // a process died over it
   };
-  // A model in use, and its thread. All but the process, which is its thread's alone, and `model`
-  // is guarded by mutex_.
+  // A model that is asked, with a thread of its own. The first call makes it. It waits until there
+  // is room among the other processes, starts its own, and serves batch after batch. It ends when
+  // nobody has asked for a while, when its model is dropped, when another one needs its room, or by
+  // Stop; a process that dies only gives its room back. `process` is the thread's alone, `model`
+  // and `directory` stay as they are, and mutex_ guards the rest.
   struct Seat {
     v1::Model model;
     std::string directory;
     std::deque<Call> calls;
     std::unique_ptr<PredictorProcess> process;
-    bool has_room = false;  // counted in held_ and bytes_
-    int64_t bytes = 0;
-    bool busy = false;
-    bool ending = false;
-    bool evicted = false;  // to make room
-    absl::Duration used;   // SteadyNow()
+    bool has_room = false;  // it is counted in held_, and its bytes in bytes_
+    int64_t bytes = 0;      // what its process has, or will need
+    bool busy = false;      // with a batch, or with the end of its process
+    bool ending = false;    // it takes no more calls
+    bool evicted = false;   // it is ending to make room, and counted in evicting_
+    absl::Duration used;    // SteadyNow()
     std::thread thread;
   };
   using Lock = std::unique_lock<std::mutex>;
 
+  // The seat's thread, from its first call to its end: these five, in the order of a seat's life.
+  // Those with a lock may let it go for a while.
   void Loop(const std::shared_ptr<Seat>& seat);
-  // False: the seat is to end.
+  // Returns with a call to serve. False: the seat is to end.
   bool AwaitCalls(Lock& lock, Seat& seat);
+  // Waits for its turn and for others to make room. False: the seat is to end.
   bool TakeRoom(Lock& lock, Seat& seat);
-  void EndProcess(Lock& lock, Seat& seat);
-  // Has the idle seat used longest ago end, unless one is ending already.
-  void Evict();
+  // Has the process answer the calls that wait, as many as one batch takes.
+  void Serve(Lock& lock, Seat& seat);
+  // Tells the calls that are left, and has the thread joined.
+  void Leave(Lock& lock, const std::shared_ptr<Seat>& seat);
+
   std::deque<Call> TakeBatch(Seat& seat);
   // Answers what can be answered and leaves in `batch` what is to be tried again. False: the
   // process is of no more use. Without the lock.
   bool Work(Seat& seat, std::deque<Call>& batch);
   bool Ask(Seat& seat, std::deque<Call>& batch);
+  // Ends the process and gives the seat's room back.
+  void EndProcess(Lock& lock, Seat& seat);
+  // Has the idle seat used longest ago end, unless one is ending already.
+  void Evict();
   void JoinRetired(Lock& lock);
 
   const CacheOptions options_;
