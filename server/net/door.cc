@@ -18,7 +18,6 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "server/log/log.h"
-#include "server/net/listen.h"
 
 namespace hone::server::net {
 namespace {
@@ -28,7 +27,6 @@ constexpr int kAtOnce = 64;
 // Where there are no descriptors, and between attempts to listen again.
 constexpr absl::Duration kPause = absl::Milliseconds(20);
 constexpr absl::Duration kListenAgainEvery = absl::Milliseconds(500);
-constexpr absl::Duration kGiveUpAfter = absl::Seconds(30);
 constexpr absl::Duration kWarnEvery = absl::Seconds(60);
 
 struct Waiting {
@@ -70,7 +68,7 @@ class PollingDoor final : public Door {
   void Close() override { End(); }
 
   absl::Status Begin() {
-    HONE_ASSIGN_OR_RETURN(listeners_, Listen(options_.address));
+    HONE_ASSIGN_OR_RETURN(listeners_, options_.listen(options_.address));
     wake_ = OwnedFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     reserve_ = Reserve();
     if (!wake_.valid()) {
@@ -246,12 +244,12 @@ class PollingDoor final : public Door {
   // False: it cannot be had any more, or the door is closing.
   bool ListenAgain() {
     while (!stopping_) {
-      absl::StatusOr<Listeners> again = Listen(options_.address);
+      absl::StatusOr<Listeners> again = options_.listen(options_.address);
       if (again.ok()) {
         listeners_ = *std::move(again);
         return true;
       }
-      if (SteadyNow() - broken_since_ >= kGiveUpAfter) {
+      if (SteadyNow() - broken_since_ >= options_.give_up_after) {
         options_.lost(again.status());
         return false;
       }

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/net/listen.h"
 #include "server/net/owned_fd.h"
 
 namespace hone::server::net {
@@ -26,6 +27,9 @@ struct DoorOptions {
   absl::Duration patience = absl::Seconds(10);  // then one that has not said enough is closed
   // Bytes that are read before it is let in; one that has said so many and is not, is closed.
   size_t most_said = 4096;
+
+  absl::Duration give_up_after = absl::Seconds(30);  // of a port that cannot be had again
+  std::function<absl::StatusOr<Listeners>(const std::string& address)> listen = Listen;
 
   // All of these are called on the door's thread and must not block. What a connection has said
   // so far:

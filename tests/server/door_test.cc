@@ -10,8 +10,10 @@
 #include <sys/socket.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -175,6 +177,24 @@ TEST_F(DoorTest, AListeningSocketThatFailsIsMadeAnew) {
   } while (::connect(visitor.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) != 0);
   Say(visitor, "hello");
   EXPECT_THAT(AwaitEntered(1), ElementsAre("hello"));
+}
+
+TEST_F(DoorTest, APortThatCannotBeHadAgainIsLostAndThatIsSaidOnce) {
+  std::promise<std::string> lost;  // which can be kept once
+  DoorOptions options;
+  options.address = "127.0.0.1:0";
+  options.look = [](absl::string_view) { return Look::kMore; };
+  options.turned_away = [] {};
+  options.lost = [&](const absl::Status& reason) { lost.set_value(std::string(reason.message())); };
+  options.give_up_after = absl::ZeroDuration();
+  options.listen = [first = true](const std::string& address) mutable {
+    return std::exchange(first, false) ? Listen(address) : absl::UnavailableError("gone");
+  };
+  auto door = Door::Open(std::move(options));
+  ASSERT_THAT(door, IsOk());
+  door_ = *std::move(door);
+  ASSERT_EQ(::shutdown(Listener(), SHUT_RDWR), 0);
+  EXPECT_EQ(lost.get_future().get(), "gone");
 }
 
 TEST_F(DoorTest, TwoDoorsHaveNotTheSamePort) {
