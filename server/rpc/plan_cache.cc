@@ -1,6 +1,9 @@
 #include "server/rpc/plan_cache.h"
 
+#include <iterator>
+
 #include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
 
 namespace hone::server::rpc {
 
@@ -32,7 +35,7 @@ std::string PlanCache::KeyOf(const v1::JobSpec& spec, int threads,
     case v1::Optimizer::KIND_NOT_SET:
       break;
   }
-  return absl::StrCat(threads, "|", dataset_path, "|", planned.SerializeAsString());
+  return Sha256(absl::StrCat(threads, "|", dataset_path, "|", planned.SerializeAsString()));
 }
 
 std::optional<v1::Plan> PlanCache::Find(const std::string& key) {
@@ -42,21 +45,35 @@ std::optional<v1::Plan> PlanCache::Find(const std::string& key) {
     return std::nullopt;
   }
   entries_.splice(entries_.begin(), entries_, found->second);
-  return found->second->second;
+  return found->second->plan;
 }
 
 void PlanCache::Put(const std::string& key, const v1::Plan& plan) {
+  const size_t bytes = plan.ByteSizeLong();
   const std::lock_guard lock(mutex_);
   if (const auto found = by_key_.find(key); found != by_key_.end()) {
-    entries_.erase(found->second);
-    by_key_.erase(found);
+    Erase(found->second);
   }
-  entries_.emplace_front(key, plan);
+  if (bytes > capacity_) {
+    return;
+  }
+  entries_.push_front({key, plan, bytes});
   by_key_[key] = entries_.begin();
-  if (entries_.size() > capacity_) {
-    by_key_.erase(entries_.back().first);
-    entries_.pop_back();
+  bytes_ += bytes;
+  while (bytes_ > capacity_) {
+    Erase(std::prev(entries_.end()));
   }
+}
+
+void PlanCache::Erase(Entries::iterator entry) {
+  bytes_ -= entry->bytes;
+  by_key_.erase(entry->key);
+  entries_.erase(entry);
+}
+
+size_t PlanCache::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
 }
 
 }  // namespace hone::server::rpc

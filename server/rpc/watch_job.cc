@@ -12,7 +12,8 @@
 namespace hone::server::rpc {
 namespace {
 
-constexpr size_t kFromBus = 64;
+// What the bus holds stays the bus's: a watcher that is slow keeps one event of it alive.
+constexpr size_t kFromBus = 1;
 
 // The token names the log, the job and the sequence.
 absl::StatusOr<int64_t> ParseToken(const std::string& token, const std::string& generation,
@@ -66,7 +67,7 @@ bool JobWatch::Ready() {
   if (next_.empty()) {
     metrics::Bus::Events events;
     if (bus_->Read(job_id_, position_, kFromBus, events) == metrics::Bus::Held::kYes) {
-      log_is_read_ = true;
+      log_is_read_ = events.empty();  // else there may be more, which the bus may forget
       next_.assign(events.begin(), events.end());
     }
   }

@@ -14,7 +14,9 @@ namespace hone::server::rpc {
 namespace {
 
 constexpr absl::Duration kHeartbeatEvery = absl::Seconds(15);
+// What one watcher reads of the log at a time: so many events, and bytes beside the first.
 constexpr int kFromLog = 256;
+constexpr int64_t kBytesFromLog = int64_t{64} << 10;
 
 class Refused final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
  public:
@@ -167,7 +169,8 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
 
   void ReadLog() {
     reading_ = deps_.reads.Submit([stream = shared_from_this(), position = watch_.position()] {
-      auto events = stream->deps_.store.ReadEvents(stream->watch_.job_id(), position, kFromLog);
+      auto events = stream->deps_.store.ReadEvents(stream->watch_.job_id(), position, kFromLog,
+                                                   kBytesFromLog);
       const std::lock_guard lock(stream->mutex_);
       stream->reading_ = false;
       if (!events.ok()) {

@@ -72,7 +72,9 @@ inline constexpr absl::Duration kLease = absl::Minutes(2);
 struct ListJobs {
   std::vector<jobs::JobState> states = {};  // empty: all
   std::string task = "";                    // "": all
-  std::vector<std::string> labels = {};     // "key=value": jobs with all of these
+  // "key=value", none twice: jobs with all of these. INVALID_ARGUMENT: more than kMostLabels.
+  static constexpr size_t kMostLabels = 16;
+  std::vector<std::string> labels = {};
   bool oldest_first = false;
   int limit = 50;
   int64_t max_bytes = int64_t{2} << 20;  // of a page's jobs; one is always there
@@ -211,9 +213,10 @@ class JobStore {
   virtual absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const = 0;
   // Without layer tables and confusion matrices.
   virtual absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const = 0;
-  // Events with a sequence above `after`, at most `limit`, in order.
+  // Events with a sequence above `after`, at most `limit` and, beside the first one, `max_bytes` as
+  // they are sent; in order.
   virtual absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
-                                                            int limit) const = 0;
+                                                            int limit, int64_t max_bytes) const = 0;
   virtual absl::StatusOr<std::vector<JobCount>> Count() const = 0;
   virtual absl::StatusOr<int64_t> CountQueued() const = 0;
   // When the oldest of the jobs that are queued was made; none: the queue is empty.

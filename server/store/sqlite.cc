@@ -19,6 +19,8 @@ absl::Status SqliteStatus(int code, absl::string_view context, absl::string_view
     case SQLITE_LOCKED:
     case SQLITE_IOERR:
       return absl::UnavailableError(text);
+    case SQLITE_INTERRUPT:
+      return absl::DeadlineExceededError("the store takes too long to find this; ask for less");
     default:
       return absl::InternalError(text);
   }

@@ -13,7 +13,7 @@
 namespace hone::server::store {
 
 // SQLite's result as a status: no space is RESOURCE_EXHAUSTED, a damaged file DATA_LOSS, a broken
-// constraint FAILED_PRECONDITION, busy UNAVAILABLE, else INTERNAL.
+// constraint FAILED_PRECONDITION, busy UNAVAILABLE, interrupted DEADLINE_EXCEEDED, else INTERNAL.
 absl::Status SqliteStatus(int code, absl::string_view context, absl::string_view message);
 
 // A prepared statement, used again and again: bind in order and step. One that stands on a row

@@ -86,9 +86,9 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const override {
     return reader_->List(what);
   }
-  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
-                                                    int limit) const override {
-    return reader_->ReadEvents(id, after, limit);
+  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after, int limit,
+                                                    int64_t max_bytes) const override {
+    return reader_->ReadEvents(id, after, limit, max_bytes);
   }
   absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
   absl::StatusOr<int64_t> CountQueued() const override { return reader_->CountQueued(); }

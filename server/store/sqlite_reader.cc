@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 #include "server/store/sqlite_rows.h"
 
 namespace hone::server::store {
@@ -22,6 +22,8 @@ absl::Duration ColumnMilliseconds(const Statement& statement, int column) {
                                   : absl::Milliseconds(statement.ColumnInt(column));
 }
 
+// Of SQLite's machine, between looks at the time: some microseconds.
+constexpr int kStepsBetweenLooks = 1000;
 constexpr int64_t kMostPageBytes = int64_t{2} << 20;
 
 // Of what grows with the job, as it is sent.
@@ -40,10 +42,22 @@ absl::StatusOr<v1::Model> ParseModel(absl::string_view bytes) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::string& path) {
-  std::unique_ptr<SqliteReader> reader(new SqliteReader());
+SqliteReader::Turn::Turn(SqliteReader& reader, absl::Duration most_time) : lock_(reader.mutex_) {
+  reader.until_ = SteadyNow() + most_time;
+}
+
+absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::string& path,
+                                                                 absl::Duration most_time) {
+  std::unique_ptr<SqliteReader> reader(new SqliteReader(most_time));
   HONE_ASSIGN_OR_RETURN(reader->connection_, OpenReader(path));
   sqlite3* const connection = reader->connection_.get();
+  reader->until_ = absl::InfiniteDuration();
+  sqlite3_progress_handler(
+      connection, kStepsBetweenLooks,
+      [](void* self) {
+        return SteadyNow() > static_cast<const SqliteReader*>(self)->until_ ? 1 : 0;
+      },
+      reader.get());
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
   HONE_RETURN_IF_ERROR(reader->get_.Prepare(
       connection, absl::StrCat("SELECT ", kJobColumns, ", ", kQueuePosition, ", ", kQueuedBefore,
@@ -78,11 +92,17 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
 
 absl::Status SqliteReader::PrepareLists() {
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
-  // Labels are a JSON array.
-  constexpr char kFilter[] =
+  // The labels are ?6 and those after it, as many as ?5 says; the others are NULL, which is in no
+  // row.
+  std::string labels = "?6";
+  for (size_t i = 1; i < ListJobs::kMostLabels; ++i) {
+    absl::StrAppend(&labels, ", ?", 6 + i);
+  }
+  const std::string filter = absl::StrCat(
       " AND (?3 = '' OR task = ?3) "
-      "AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS wanted WHERE NOT EXISTS (SELECT 1 FROM "
-      "job_label AS has WHERE has.job_row = job.row AND has.label = wanted.value)) ORDER BY ";
+      "AND (?5 = 0 OR ?5 = (SELECT count(*) FROM job_label AS has WHERE has.job_row = "
+      "job.row AND has.label IN (",
+      labels, "))) ORDER BY ");
   const std::string of_state = select + "INDEXED BY job_by_state_in_order WHERE state = ?2 AND ";
   // Walks over the jobs that have the first label, ?6.
   const std::string of_label =
@@ -99,16 +119,16 @@ absl::Status SqliteReader::PrepareLists() {
                            List{&list_label_, &list_label_oldest_, of_label, "job_row"}}) {
     HONE_RETURN_IF_ERROR(list.newest->Prepare(
         connection_.get(),
-        absl::StrCat(list.select, list.row, " < ?1", kFilter, list.row, " DESC LIMIT ?5")));
+        absl::StrCat(list.select, list.row, " < ?1", filter, list.row, " DESC LIMIT ?4")));
     HONE_RETURN_IF_ERROR(list.oldest->Prepare(
         connection_.get(),
-        absl::StrCat(list.select, list.row, " > ?1", kFilter, list.row, " LIMIT ?5")));
+        absl::StrCat(list.select, list.row, " > ?1", filter, list.row, " LIMIT ?4")));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(get_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_.Reset().Text(id).Step());
   if (!found) {
@@ -121,7 +141,7 @@ absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
 }
 
 absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::string& request_id) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(find_request_);
   HONE_ASSIGN_OR_RETURN(const bool found, find_request_.Reset().Text(request_id).Step());
   if (!found) {
@@ -132,7 +152,7 @@ absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::st
 }
 
 absl::StatusOr<bool> SqliteReader::HasUnfinishedRetry(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(retry_);
   return retry_.Reset().Text(id).Step();
 }
@@ -144,10 +164,10 @@ absl::Status SqliteReader::Collect(Statement& list, const ListJobs& what, absl::
       .Int(what.oldest_first ? what.from_row : OrNewest(what.from_row))
       .Text(state)
       .Text(what.task)
-      .Text(nlohmann::json(what.labels).dump())
-      .Int(what.limit + 1);
-  if (!what.labels.empty()) {
-    list.Text(what.labels.front());
+      .Int(what.limit + 1)
+      .Int(static_cast<int64_t>(what.labels.size()));
+  for (const std::string& label : what.labels) {
+    list.Text(label);
   }
   int64_t bytes = 0;
   for (int count = 0; count < 2 || bytes <= what.max_bytes; ++count) {
@@ -165,7 +185,11 @@ absl::Status SqliteReader::Collect(Statement& list, const ListJobs& what, absl::
 }
 
 absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
-  const std::lock_guard lock(mutex_);
+  if (what.labels.size() > ListJobs::kMostLabels) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "labels: must be at most ", ListJobs::kMostLabels, ", got ", what.labels.size()));
+  }
+  const Turn turn(*this);
   std::vector<JobRow> rows;
   const auto in_order = [&](Statement& newest, Statement& oldest) -> Statement& {
     return what.oldest_first ? oldest : newest;
@@ -227,8 +251,9 @@ absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_
 }
 
 absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::string& id,
-                                                                int64_t after, int limit) {
-  const std::lock_guard lock(mutex_);
+                                                                int64_t after, int limit,
+                                                                int64_t max_bytes) {
+  const Turn turn(*this);
   const Standing standing(events_);
   events_.Reset().Text(id).Int(after).Int(limit);
   std::vector<v1::Event> events;
@@ -237,14 +262,19 @@ absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::strin
     if (!found) {
       return events;
     }
-    absl::StatusOr<v1::Event> event = ReadEvent(events_.ColumnBytes(0));
+    const absl::string_view bytes = events_.ColumnBytes(0);
+    max_bytes -= static_cast<int64_t>(bytes.size());
+    if (!events.empty() && max_bytes < 0) {
+      return events;
+    }
+    absl::StatusOr<v1::Event> event = ReadEvent(bytes);
     HONE_RETURN_IF_ERROR(Annotate(event.status(), absl::StrCat("job ", id)));
     events.push_back(*std::move(event));
   }
 }
 
 absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(count_);
   std::vector<JobCount> counts;
   for (;;) {
@@ -260,14 +290,14 @@ absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
 }
 
 absl::StatusOr<int64_t> SqliteReader::CountQueued() {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(count_queued_);
   HONE_RETURN_IF_ERROR(count_queued_.Reset().Step().status());
   return count_queued_.ColumnInt(0);
 }
 
 absl::StatusOr<std::optional<absl::Time>> SqliteReader::OldestQueued() {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(oldest_queued_);
   HONE_ASSIGN_OR_RETURN(const bool found, oldest_queued_.Reset().Step());
   if (!found) {
@@ -291,7 +321,7 @@ absl::StatusOr<std::vector<Folder>> SqliteReader::FoldersToRemove(Folder::Kind k
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this, absl::InfiniteDuration());
   std::vector<std::string> damage;
   for (const char* query :
        {"PRAGMA integrity_check(20)",
@@ -324,7 +354,7 @@ absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {
 }
 
 absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(get_model_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_model_.Reset().Text(id).Step());
   if (!found) {
@@ -334,7 +364,7 @@ absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
 }
 
 absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(int limit, int64_t before_row) {
-  const std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   const Standing standing(list_models_);
   list_models_.Reset().Int(OrNewest(before_row)).Int(limit + 1);
   Page<v1::Model> page;

@@ -18,14 +18,17 @@ namespace hone::server::store {
 // committed. Any thread.
 class SqliteReader {
  public:
-  static absl::StatusOr<std::unique_ptr<SqliteReader>> Open(const std::string& path);
+  // What one call may take before it is DEADLINE_EXCEEDED: others wait for it.
+  static constexpr absl::Duration kMostTime = absl::Seconds(5);
+  static absl::StatusOr<std::unique_ptr<SqliteReader>> Open(const std::string& path,
+                                                            absl::Duration most_time = kMostTime);
 
   absl::StatusOr<jobs::Job> Get(const std::string& id);
   absl::StatusOr<std::optional<jobs::Job>> FindRequest(const std::string& request_id);
   absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id);
   absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what);
-  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
-                                                    int limit);
+  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after, int limit,
+                                                    int64_t max_bytes);
   absl::StatusOr<std::vector<JobCount>> Count();
   absl::StatusOr<int64_t> CountQueued();
   absl::StatusOr<std::optional<absl::Time>> OldestQueued();
@@ -35,7 +38,17 @@ class SqliteReader {
   absl::StatusOr<std::vector<std::string>> FindDamage();
 
  private:
-  SqliteReader() = default;
+  // A call's turn on the connection. SQLite interrupts it when its time is over.
+  class Turn {
+   public:
+    explicit Turn(SqliteReader& reader) : Turn(reader, reader.most_time_) {}
+    Turn(SqliteReader& reader, absl::Duration most_time);
+
+   private:
+    const std::lock_guard<std::mutex> lock_;
+  };
+
+  explicit SqliteReader(absl::Duration most_time) : most_time_(most_time) {}
   absl::Status PrepareLists();
   // Appends what one listing finds: more than one page has room for, if there is more.
   absl::Status Collect(Statement& list, const ListJobs& what, absl::string_view state,
@@ -44,7 +57,9 @@ class SqliteReader {
   absl::Status NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
                             std::vector<jobs::Job>& items);
 
-  std::mutex mutex_;  // guards all below
+  const absl::Duration most_time_;
+  std::mutex mutex_;      // guards all below
+  absl::Duration until_;  // SteadyNow(); of the call whose turn it is
   Connection connection_;
   Statement get_;
   Statement find_request_;

@@ -118,9 +118,9 @@ class FailingStore final : public store::JobStore {
   absl::StatusOr<store::Page<jobs::Job>> List(const store::ListJobs& what) const override {
     return store_.List(what);
   }
-  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after,
-                                                    int limit) const override {
-    return store_.ReadEvents(id, after, limit);
+  absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after, int limit,
+                                                    int64_t max_bytes) const override {
+    return store_.ReadEvents(id, after, limit, max_bytes);
   }
   absl::StatusOr<std::vector<store::JobCount>> Count() const override { return store_.Count(); }
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {

@@ -83,7 +83,18 @@ TEST_P(JobAttemptsTest, EventsAreNumberedWithoutGapsAcrossAttempts) {
   EXPECT_THAT(States(id),
               ::testing::ElementsAre("QUEUED", "RUNNING", "", "", "", "QUEUED", "RUNNING"));
   EXPECT_EQ(store_->Get(id)->last_sequence, 7);
-  EXPECT_EQ(store_->ReadEvents(id, 4, 2)->front().sequence(), 5);
+  EXPECT_EQ(store_->ReadEvents(id, 4, 2, int64_t{1} << 40)->front().sequence(), 5);
+}
+
+TEST_P(JobAttemptsTest, EventsAreReadUpToAsManyBytesAsAskedFor) {
+  const std::string id = InsertAndClaim();
+  Report report;
+  for (int i = 0; i < 5; ++i) {
+    report.events.emplace_back().mutable_log()->set_text(std::string(1000, 'x'));
+  }
+  ASSERT_THAT(store_->Append(id, 1, report, kNow), IsOk());
+  EXPECT_EQ(store_->ReadEvents(id, 2, 100, 2500)->size(), 2u);
+  EXPECT_EQ(store_->ReadEvents(id, 2, 100, 1)->size(), 1u);  // one is always read
 }
 
 TEST_P(JobAttemptsTest, CancellingAQueuedJobEndsItAndARunningOneIsAskedTo) {

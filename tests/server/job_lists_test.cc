@@ -52,6 +52,17 @@ TEST_P(JobListsTest, ListKeepsToTaskAndLabelsAndOrder) {
             job->id);
 }
 
+TEST_P(JobListsTest, MoreLabelsThanAListMayHaveAreRefused) {
+  ListJobs what;
+  for (size_t i = 0; i < ListJobs::kMostLabels; ++i) {
+    what.labels.push_back(std::string(1, static_cast<char>('a' + i)) + "=1");
+  }
+  EXPECT_THAT(store_->List(what), IsOk());
+  what.labels.push_back("z=1");
+  EXPECT_THAT(store_->List(what),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("labels")));
+}
+
 TEST_P(JobListsTest, ListKeepsToTheAskedStates) {
   const std::string running = InsertAndClaim();
   Insert();

@@ -60,7 +60,7 @@ class JobStoreTest : public StoreConformance {
   std::vector<std::string> States(const std::string& id) {
     std::vector<std::string> states;
     int64_t expected = 0;
-    const auto events = store_->ReadEvents(id, 0, 1000);
+    const auto events = store_->ReadEvents(id, 0, 1000, int64_t{1} << 40);
     for (const v1::Event& event : *events) {
       EXPECT_EQ(event.sequence(), ++expected);
       states.push_back(event.has_state() ? v1::Job::State_Name(event.state().state()) : "");

@@ -95,7 +95,7 @@ class SchedulerTest : public ::testing::Test {
     }
   }
   std::vector<v1::Event> Events(const std::string& id) {
-    return store_->ReadEvents(id, 0, 10'000).value();
+    return store_->ReadEvents(id, 0, 10'000, int64_t{1} << 40).value();
   }
   void Cancel(const std::string& id) {
     const auto job = writer_->Run<jobs::Job>(

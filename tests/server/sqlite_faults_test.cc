@@ -92,7 +92,7 @@ TEST_F(SqliteFaultsTest, TheBatchAfterOneThatFailedIsStored) {
 TEST_F(SqliteFaultsTest, AReadThatFindsDamageLeavesNoOldViewBehind) {
   const std::string damaged = Insert();
   OtherConnection(path_).Run("UPDATE event SET payload = x'ffff'");
-  EXPECT_THAT(store_->ReadEvents(damaged, 0, 10),
+  EXPECT_THAT(store_->ReadEvents(damaged, 0, 10, int64_t{1} << 40),
               StatusIs(absl::StatusCode::kDataLoss, ::testing::_));
   EXPECT_THAT(store_->Get(Insert()), IsOk());
 }

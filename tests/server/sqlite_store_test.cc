@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/store/dataset_store.h"
 #include "server/store/schema.h"
+#include "server/store/sqlite_reader.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::store {
@@ -56,6 +57,21 @@ class SqliteStoreTest : public ::testing::Test {
   std::unique_ptr<JobStore> store_;
 };
 
+TEST_F(SqliteStoreTest, AReadThatTakesTooLongIsGivenUpAndTheNextOneIsNot) {
+  const auto written = store_->Commit([&] {
+    for (int i = 0; i < 300; ++i) {
+      EXPECT_THAT(store_->Insert({.id = jobs::NewId()}, kNow), IsOk());
+    }
+  });
+  ASSERT_THAT(written, IsOk());
+  const auto reader = SqliteReader::Open(path_, -absl::Seconds(1));
+  ASSERT_THAT(reader, IsOk());
+  const ListJobs none{.task = "no task"};  // which looks at every job
+  EXPECT_THAT((*reader)->List(none),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("too long")));
+  EXPECT_THAT((*reader)->FindRequest("none"), IsOk());  // too short to be looked at
+}
+
 TEST_F(SqliteStoreTest, ADamagedFileIsReportedAsDataLoss) {
   InsertAndClaim();
   store_.reset();
@@ -95,7 +111,7 @@ TEST_F(SqliteStoreTest, ADamagedEventIsFoundWhenItIsRead) {
   Damage(path_, "marked by its text");
   Open();
   EXPECT_THAT(store_->Get(id), IsOk());
-  EXPECT_THAT(store_->ReadEvents(id, 0, 10).status(),
+  EXPECT_THAT(store_->ReadEvents(id, 0, 10, int64_t{1} << 40).status(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store")));
 }
 
@@ -107,7 +123,7 @@ TEST_F(SqliteStoreTest, AChangeOfStateThatVersion01WroteByNameIsReadAsTheEnum) {
   old->AddLengthDelimited(1, "FAILED");
   old->AddLengthDelimited(2, "NON_FINITE");
   ASSERT_THAT(store_->Append(id, 1, {.events = {event}}, kNow), IsOk());
-  const auto events = store_->ReadEvents(id, 2, 10);
+  const auto events = store_->ReadEvents(id, 2, 10, int64_t{1} << 40);
   ASSERT_THAT(events, IsOk());
   ASSERT_EQ(events->size(), 1);
   EXPECT_EQ(events->front().state().state(), v1::Job::FAILED);

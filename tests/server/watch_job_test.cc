@@ -86,6 +86,16 @@ class JobWatchTest : public ::testing::Test {
       watch.Notified();
     }
   }
+  // The bus forgets what it holds of the job, because of others.
+  void ForgetAll() {
+    for (size_t i = 0; i <= metrics::Bus::kHeldBytes / metrics::Bus::kHeldBytesPerJob; ++i) {
+      v1::Event event;
+      event.set_sequence(1);
+      event.mutable_log()->set_text(std::string(metrics::Bus::kHeldBytesPerJob - 100, 'x'));
+      bus_.Publish({absl::StrCat("other ", i), "classification",
+                    std::make_shared<const v1::Event>(std::move(event))});
+    }
+  }
   JobWatch Open(const std::string& token = "", bool live_only = false) {
     v1::WatchJobRequest request;
     request.set_name("jobs/job");
@@ -96,7 +106,7 @@ class JobWatchTest : public ::testing::Test {
     return *std::move(watch);
   }
   std::vector<v1::Event> ReadLog(const JobWatch& watch) const {
-    return store_->ReadEvents("job", watch.position(), 256).value();
+    return store_->ReadEvents("job", watch.position(), 256, int64_t{1} << 40).value();
   }
   // Takes until there is nothing left; the sequences that came. The log is read when that is asked.
   std::vector<int64_t> Drain(JobWatch& watch, Next* last = nullptr) const {
@@ -202,6 +212,19 @@ TEST_F(JobWatchTest, EndsWithTheJobsEnd) {
   Next last = Next::kWait;
   EXPECT_EQ(Drain(watch, &last).back(), last_);
   EXPECT_EQ(last, Next::kEnd);
+}
+
+TEST_F(JobWatchTest, ASlowWatcherKeepsNoMoreOfTheBusAliveThanOneEvent) {
+  JobWatch watch = Open("", /*live_only=*/true);
+  Log(3);
+  const std::weak_ptr<const v1::Event> newest = unpublished_.back().event;
+  Publish(watch);
+  v1::WatchJobResponse answer;
+  EXPECT_EQ(watch.Take(answer), Next::kAnswer);  // the snapshot
+  EXPECT_EQ(watch.Take(answer), Next::kAnswer);
+  ForgetAll();
+  EXPECT_TRUE(newest.expired());
+  EXPECT_THAT(Drain(watch), SizeIs(2));
 }
 
 }  // namespace
