@@ -13,6 +13,7 @@
 #include "server/metrics/registry.h"
 #include "server/predict/model_cache.h"
 #include "server/removal/remover.h"
+#include "server/rpc/call_budget.h"
 #include "server/rpc/plan_cache.h"
 #include "server/rpc/transfers.h"
 #include "server/scheduler/executor.h"
@@ -58,6 +59,7 @@ struct Deps {
   metrics::Registry& registry;
   PlanCache& plans;
   Transfers& transfers;
+  CallBudget& budget;
   SharedText& engine;  // as the newest worker told; "" before the first one
   const std::atomic<bool>& stopping;
 };

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/steady_clock.h"
 #include "server/jobs/job.h"
+#include "server/jobs/unknown_fields.h"
 #include "server/rpc/observed_stream.h"
 
 namespace hone::server::rpc {
@@ -144,7 +145,8 @@ grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
   const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
   const auto download =
       std::make_shared<Download>(context, id.ok() ? deps.directory.ModelDirectory(*id) : "", deps);
-  download->Begin(id.ok() ? deps.store.GetModel(*id) : id.status());
+  const absl::Status known = jobs::CheckFieldsAreKnown(request);
+  download->Begin(!known.ok() ? known : id.ok() ? deps.store.GetModel(*id) : id.status());
   return download.get();
 }
 

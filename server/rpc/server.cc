@@ -125,7 +125,7 @@ class HonedServer final : public Server {
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
                                         *inspections_, *predictors_, *reads_, *histories_,
                                         *directory_, *remover_, *datasets_, bus_, registry_, plans_,
-                                        transfers_, engine_, stopping_});
+                                        transfers_, budget_, engine_, stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -347,6 +347,7 @@ class HonedServer final : public Server {
   metrics::Bus bus_;
   PlanCache plans_;
   Transfers transfers_{config_.transfer_idle};
+  CallBudget budget_;
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;

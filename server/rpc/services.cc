@@ -24,14 +24,17 @@ grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* context,
                                                   const v1::GetJobRequest* request,
                                                   v1::Job* reply) {
-  return Unary<v1::Job>(context, "GetJob", deps_, reply).Finish(rpc::GetJob(*request, deps_));
+  return Unary<v1::Job>(context, "GetJob", deps_, reply).Reads(*request).Now([&] {
+    return rpc::GetJob(*request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext* context,
                                                     const v1::ListJobsRequest* request,
                                                     v1::ListJobsResponse* reply) {
-  return Unary<v1::ListJobsResponse>(context, "ListJobs", deps_, reply)
-      .Finish(rpc::ListJobs(*request, deps_));
+  return Unary<v1::ListJobsResponse>(context, "ListJobs", deps_, reply).Reads(*request).Now([&] {
+    return rpc::ListJobs(*request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
@@ -80,6 +83,7 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
     grpc::CallbackServerContext* context, const v1::GetMetricHistoryRequest* request,
     v1::MetricHistory* reply) {
   return Unary<v1::MetricHistory>(context, "GetMetricHistory", deps_, reply)
+      .Reads(*request)
       .Later([&](Done<v1::MetricHistory> done) {
         rpc::GetMetricHistory(*request, TimeLeft(*context, kMostTime), deps_, std::move(done));
       });
@@ -93,21 +97,25 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
 grpc::ServerUnaryReactor* TrainingService::GetServerInfo(grpc::CallbackServerContext* context,
                                                          const v1::GetServerInfoRequest* request,
                                                          v1::ServerInfo* reply) {
-  return Unary<v1::ServerInfo>(context, "GetServerInfo", deps_, reply)
-      .Finish(rpc::GetServerInfo(*request, deps_));
+  return Unary<v1::ServerInfo>(context, "GetServerInfo", deps_, reply).Reads(*request).Now([&] {
+    return rpc::GetServerInfo(*request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
                                                    const v1::ListModelsRequest* request,
                                                    v1::ListModelsResponse* reply) {
   return Unary<v1::ListModelsResponse>(context, "ListModels", deps_, reply)
-      .Finish(rpc::ListModels(*request, deps_));
+      .Reads(*request)
+      .Now([&] { return rpc::ListModels(*request, deps_); });
 }
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
                                                  const v1::GetModelRequest* request,
                                                  v1::Model* reply) {
-  return Unary<v1::Model>(context, "GetModel", deps_, reply).Finish(rpc::GetModel(*request, deps_));
+  return Unary<v1::Model>(context, "GetModel", deps_, reply).Reads(*request).Now([&] {
+    return rpc::GetModel(*request, deps_);
+  });
 }
 
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* ModelService::DownloadModel(
@@ -137,6 +145,7 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
                                                 const v1::PredictRequest* request,
                                                 v1::PredictResponse* reply) {
   return Unary<v1::PredictResponse>(context, "Predict", deps_, reply)
+      .Reads(*request)
       .Later([&](Done<v1::PredictResponse> done) {
         rpc::Predict(*request, TimeLeft(*context, kMostTime), deps_, std::move(done));
       });
@@ -160,15 +169,17 @@ grpc::ServerReadReactor<v1::UploadDatasetRequest>* DatasetService::UploadDataset
 grpc::ServerUnaryReactor* DatasetService::GetDataset(grpc::CallbackServerContext* context,
                                                      const v1::GetDatasetRequest* request,
                                                      v1::Dataset* reply) {
-  return Unary<v1::Dataset>(context, "GetDataset", deps_, reply)
-      .Finish(rpc::GetDataset(*request, deps_));
+  return Unary<v1::Dataset>(context, "GetDataset", deps_, reply).Reads(*request).Now([&] {
+    return rpc::GetDataset(*request, deps_);
+  });
 }
 
 grpc::ServerUnaryReactor* DatasetService::ListDatasets(grpc::CallbackServerContext* context,
                                                        const v1::ListDatasetsRequest* request,
                                                        v1::ListDatasetsResponse* reply) {
   return Unary<v1::ListDatasetsResponse>(context, "ListDatasets", deps_, reply)
-      .Finish(rpc::ListDatasets(*request, deps_));
+      .Reads(*request)
+      .Now([&] { return rpc::ListDatasets(*request, deps_); });
 }
 
 grpc::ServerUnaryReactor* DatasetService::DeleteDataset(grpc::CallbackServerContext* context,
@@ -185,6 +196,7 @@ grpc::ServerUnaryReactor* DatasetService::ValidateDataset(grpc::CallbackServerCo
                                                           const v1::ValidateDatasetRequest* request,
                                                           v1::DatasetReport* reply) {
   return Unary<v1::DatasetReport>(context, "ValidateDataset", deps_, reply)
+      .Reads(*request)
       .Later(
           [&](Done<v1::DatasetReport> done) {
             rpc::ValidateDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_,
@@ -197,6 +209,7 @@ grpc::ServerUnaryReactor* DatasetService::PreviewDataset(grpc::CallbackServerCon
                                                          const v1::PreviewDatasetRequest* request,
                                                          v1::DatasetReport* reply) {
   return Unary<v1::DatasetReport>(context, "PreviewDataset", deps_, reply)
+      .Reads(*request)
       .Later(
           [&](Done<v1::DatasetReport> done) {
             rpc::PreviewDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_,

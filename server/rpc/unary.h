@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "absl/time/time.h"
 #include "engine/base/steady_clock.h"
 #include "hone/v1/job_resource.pb.h"
+#include "server/jobs/unknown_fields.h"
 #include "server/rpc/call_log.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/status.h"
@@ -40,14 +42,23 @@ class Unary {
       : reactor_(context->DefaultReactor()),
         reply_(reply),
         registry_(deps.registry),
+        budget_(deps.budget),
         call_{.method = std::string(method), .peer = context->peer()},
         begin_(SteadyNow()) {
     registry_.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
 
-  // The call changes something: it is logged even when all is well.
+  // One of the two comes first: what the client asks is checked for fields that this server does
+  // not know. A call that changes something is logged even when all is well.
+  template <typename Request>
+  Unary& Reads(const Request& request) {
+    asked_ = jobs::CheckFieldsAreKnown(request);
+    bytes_ = static_cast<int64_t>(request.SpaceUsedLong());
+    return *this;
+  }
   template <typename Request>
   Unary& Changes(const Request& request) {
+    Reads(request);
     call_.changes = true;
     if constexpr (requires { request.request_id(); }) {
       call_.request_id = request.request_id();
@@ -61,43 +72,82 @@ class Unary {
     return *this;
   }
 
-  // For a call that answers at once.
-  grpc::ServerUnaryReactor* Finish(absl::StatusOr<Reply> result) const {
-    const absl::Duration took = SteadyNow() - begin_;
-    registry_.Observe(metrics::Metric::kRpcDuration,
-                      {call_.method, absl::StatusCodeToString(result.status().code())},
-                      absl::ToDoubleSeconds(took));
-    Log(result, took);
-    grpc::ServerUnaryReactor* const reactor = reactor_;
-    if (result.ok()) {
-      *reply_ = *std::move(result);
-    }
-    reactor->Finish(ToGrpc(result.status()));
-    return reactor;
+  // For a call that answers at once: `call` returns the answer.
+  template <typename Call>
+  grpc::ServerUnaryReactor* Now(Call call) const {
+    return Finish(asked_.ok() ? call() : absl::StatusOr<Reply>(asked_));
   }
 
   // For one that answers later: `call` gets what it is to call then. What has not answered after
   // `most` is DEADLINE_EXCEEDED; its own answer then goes nowhere.
   template <typename Call>
   grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime) const {
-    grpc::ServerUnaryReactor* const reactor = reactor_;
-    const auto pending = std::make_shared<Pending>(*this);
-    pending->alarm.Set(
-        absl::ToChronoTime(absl::Now() + most), [owned = pending](bool fired) mutable {
-          // The alarm owns this function, and `owned` the alarm: the ring is opened here.
-          const std::shared_ptr<Pending> last = std::move(owned);
-          if (fired) {
-            last->Answer(absl::DeadlineExceededError("the server did not answer in time"));
-          }
-        });
-    call([pending](absl::StatusOr<Reply> result) {
-      pending->Answer(std::move(result));
-      pending->alarm.Cancel();
-    });
-    return reactor;
+    if (!asked_.ok()) {
+      return Finish(asked_);
+    }
+    std::optional<CallBudget::Share> share = budget_.Take(bytes_);
+    if (!share.has_value()) {
+      return Finish(absl::ResourceExhaustedError("too many large requests at a time; try again"));
+    }
+    const auto pending = std::make_shared<Pending>(*this, *std::move(share));
+    Pending::AnswerAfter(most, pending);
+    call([pending](absl::StatusOr<Reply> result) { pending->Answer(std::move(result)); });
+    return reactor_;
   }
 
  private:
+  // A call that is under way. Its own answer and its deadline may come at the same time: the first
+  // one counts. Whoever may still answer keeps it: the call, and the alarm.
+  class Pending {
+   public:
+    Pending(const Unary& unary, CallBudget::Share share)
+        : unary_(unary), share_(std::move(share)) {}
+
+    static void AnswerAfter(absl::Duration most, std::shared_ptr<Pending> pending) {
+      grpc::Alarm& alarm = pending->alarm_;
+      // Called at the deadline, or as soon as the alarm is cancelled. The alarm is a part of what
+      // the function keeps, so it lets go when it is called.
+      alarm.Set(absl::ToChronoTime(absl::Now() + most), [kept = std::move(pending)](
+                                                            bool at_deadline) mutable {
+        const std::shared_ptr<Pending> last = std::move(kept);
+        if (at_deadline) {
+          last->FinishOnce(absl::DeadlineExceededError("the server did not answer in time"));
+        }
+      });
+    }
+
+    void Answer(absl::StatusOr<Reply> result) {
+      FinishOnce(std::move(result));
+      alarm_.Cancel();
+    }
+
+   private:
+    void FinishOnce(absl::StatusOr<Reply> result) {
+      if (!finished_.exchange(true)) {
+        unary_.Finish(std::move(result));
+      }
+    }
+
+    const Unary unary_;
+    const CallBudget::Share share_;
+    std::atomic<bool> finished_ = false;
+    grpc::Alarm alarm_;
+  };
+
+  grpc::ServerUnaryReactor* Finish(absl::StatusOr<Reply> result) const {
+    const absl::Duration took = SteadyNow() - begin_;
+    registry_.Observe(metrics::Metric::kRpcDuration,
+                      {call_.method, absl::StatusCodeToString(result.status().code())},
+                      absl::ToDoubleSeconds(took));
+    Log(result, took);
+    const grpc::Status status = ToGrpc(result.status());
+    if (result.ok()) {
+      *reply_ = *std::move(result);
+    }
+    reactor_->Finish(status);
+    return reactor_;
+  }
+
   void Log(const absl::StatusOr<Reply>& result, absl::Duration took) const {
     Call call = call_;
     if constexpr (std::is_same_v<Reply, v1::Job>) {
@@ -107,23 +157,14 @@ class Unary {
     LogCall(call, result.status(), took);
   }
 
-  struct Pending {
-    explicit Pending(const Unary& unary_call) : unary(unary_call) {}
-    void Answer(absl::StatusOr<Reply> result) {
-      if (!answered.exchange(true)) {
-        unary.Finish(std::move(result));
-      }
-    }
-    const Unary unary;
-    std::atomic<bool> answered = false;
-    grpc::Alarm alarm;
-  };
-
   grpc::ServerUnaryReactor* reactor_;
   Reply* reply_;
   metrics::Registry& registry_;
+  CallBudget& budget_;
   Call call_;
   absl::Duration begin_;
+  absl::Status asked_;  // what is wrong with the request, whatever the call
+  int64_t bytes_ = 0;   // of the request
 };
 
 }  // namespace hone::server::rpc

@@ -6,6 +6,7 @@
 
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
+#include "server/jobs/unknown_fields.h"
 #include "server/rpc/observed_stream.h"
 
 namespace hone::server::rpc {
@@ -87,6 +88,7 @@ class UploadStream final : public grpc::ServerReadReactor<v1::UploadDatasetReque
   }
 
   absl::Status Take() {
+    HONE_RETURN_IF_ERROR(jobs::CheckFieldsAreKnown(request_));
     if (session_ == nullptr) {
       if (!request_.has_header()) {
         return absl::InvalidArgumentError("header: must be the first message of the stream");

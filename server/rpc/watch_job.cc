@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "engine/base/status.h"
 #include "server/jobs/job.h"
+#include "server/jobs/unknown_fields.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -32,6 +33,7 @@ absl::StatusOr<int64_t> ParseToken(const std::string& token, const std::string& 
 
 absl::StatusOr<JobWatch> JobWatch::Open(const v1::WatchJobRequest& request,
                                         const store::JobStore& store, const metrics::Bus& bus) {
+  HONE_RETURN_IF_ERROR(jobs::CheckFieldsAreKnown(request));
   JobWatch watch(store.generation(), bus);
   HONE_ASSIGN_OR_RETURN(watch.job_id_, jobs::JobId(request.name()));
   HONE_ASSIGN_OR_RETURN(const jobs::Job job, store.Get(watch.job_id_));

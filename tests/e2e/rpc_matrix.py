@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Every RPC of every service × {empty, huge, not UTF-8, wrong state, deleted, unknown name}: the status and the field expected. The
+"""Every RPC of every service × {empty, unknown field, huge, not UTF-8, wrong state, deleted, unknown name}: the status and the field expected. The
 list of RPCs comes from the descriptors, so a new one without a case fails.
 
     rpc_matrix.py BIN DESCRIPTORS [--show]
@@ -20,10 +20,11 @@ from grpc import StatusCode as Code  # noqa: E402
 from honed import Honed, write_mirror, write_sleeper  # noqa: E402
 from wire import Wire  # noqa: E402
 
-CASES = ("empty", "huge field", "huge message", "not UTF-8", "wrong state", "deleted", "unknown name")
+CASES = ("empty", "unknown field", "huge field", "huge message", "not UTF-8", "wrong state", "deleted", "unknown name")
 TOO_LARGE = (Code.RESOURCE_EXHAUSTED, "larger than max")
 NOT_TEXT = (Code.UNIMPLEMENTED, "")  # gRPC 1.51's own answer to bytes that are no message: proto3 strings are UTF-8
 FINE = (Code.OK, "")
+UNKNOWN = (Code.INVALID_ARGUMENT, "field 1000")  # whatever the call
 NO_NAME, NO_STATE = None, None  # the call names nothing; no state is wrong for it
 
 TABLE = b"a,b,kind\n" + b"".join(b"%d,%d,%s\n" % (i % 7, i % 5, b"xy"[i % 2:i % 2 + 1]) for i in range(40))
@@ -156,6 +157,8 @@ class Matrix(unittest.TestCase):
         wrap = (lambda r: [r]) if stream else (lambda r: r)
         if case == "empty":
             return [] if stream else request
+        if case == "unknown field":
+            return wrap(request.SerializeToString() + b"\xc0\x3e\x01")  # 1000: a varint
         if case == "huge message":
             return wrap(request.SerializeToString() + b"\xfa\x3f" + b"\xc0\xc4\xb2\x02" + b"x" * 5_022_272)  # an unknown field of 5 MB
         if case == "not UTF-8":
@@ -200,7 +203,7 @@ class Matrix(unittest.TestCase):
         self.assertEqual(sorted(methods), sorted(EXPECTED), "an RPC has no cases, or a case no RPC")
         for rpc, method in methods.items():
             for case in CASES:
-                expected = EXPECTED[rpc][case]
+                expected = UNKNOWN if case == "unknown field" else EXPECTED[rpc][case]
                 if expected is None:
                     continue
                 code, text = self.answer(rpc, self.request(rpc, method, case))
