@@ -173,6 +173,11 @@ class Service(unittest.TestCase):
         self.assertEqual(cancelled.returncode, 0, cancelled.stderr)
         self.assertEqual(self.server.hone("watch", name).returncode, 4)
 
+    def test_a_data_set_that_nobody_knows_ends_a_run_with_2(self):
+        done = hone("run", self.job_file, "--set", "data.dataset=vine", "--run-dir", self.folder / "unknown")
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn("wine", done.stdout + done.stderr)
+
     def test_without_a_server_the_exit_code_is_3(self):
         self.assertEqual(hone("--server", "127.0.0.1:9", "jobs", "list").returncode, 3)
 
