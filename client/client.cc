@@ -3,6 +3,7 @@
 #include <google/protobuf/any.pb.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -28,6 +29,8 @@ constexpr auto kUnaryDeadline = std::chrono::seconds(60);
 constexpr auto kReadingDeadline = std::chrono::hours(1);
 // For which a call is tried again while the server says that it is too busy.
 constexpr absl::Duration kMostRetrying = absl::Seconds(30);
+// Of one wait for the connection, so that a clock that is set does no harm.
+constexpr absl::Duration kLongestWait = absl::Milliseconds(100);
 // A job of a thousand classes has a confusion matrix of a million counts.
 constexpr int kMaxMessageBytes = 64 << 20;
 
@@ -81,9 +84,21 @@ class GrpcWatchStream final : public WatchStream {
 class GrpcClient final : public Client {
  public:
   explicit GrpcClient(const std::shared_ptr<grpc::Channel>& channel)
-      : training_(v1::TrainingService::NewStub(channel)),
+      : channel_(channel),
+        training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
         datasets_(v1::DatasetService::NewStub(channel)) {}
+
+  void Wait(absl::Duration time) override {
+    const absl::Duration until = SteadyNow() + time;
+    while (SteadyNow() < until) {
+      const absl::Duration piece = std::min(until - SteadyNow(), kLongestWait);
+      if (channel_->WaitForConnected(std::chrono::system_clock::now() +
+                                     absl::ToChronoMicroseconds(piece))) {
+        absl::SleepFor(until - SteadyNow());
+      }
+    }
+  }
 
   absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) override {
     return Call<v1::Job>(*training_, &v1::TrainingService::Stub::CreateJob, request);
@@ -247,8 +262,8 @@ class GrpcClient final : public Client {
  private:
   // A server that is too busy says when to come again.
   template <typename Response, typename Stub, typename Method, typename Request>
-  static absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
-                                       std::chrono::seconds deadline = kUnaryDeadline) {
+  absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,
+                                std::chrono::seconds deadline = kUnaryDeadline) {
     const absl::Duration give_up = SteadyNow() + kMostRetrying;
     for (;;) {
       grpc::ClientContext context;
@@ -263,10 +278,11 @@ class GrpcClient final : public Client {
       if (!delay.has_value() || SteadyNow() + *delay > give_up) {
         return error;
       }
-      absl::SleepFor(*delay);
+      Wait(*delay);
     }
   }
 
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "hone/v1/model_service.pb.h"
@@ -36,6 +37,11 @@ class Client {
   // Does not connect yet. `address`: host:port; port 50051 where it has none.
   static std::unique_ptr<Client> ForServer(const std::string& address);
   virtual ~Client() = default;
+
+  // Before a call that is made again: lets that much time pass and meanwhile moves the connection
+  // on, which gRPC does only while somebody waits for it. Who merely slept between calls that fail
+  // at once would never see the server's greeting.
+  virtual void Wait(absl::Duration time) = 0;
 
   virtual absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& name) = 0;

@@ -129,7 +129,7 @@ absl::StatusOr<v1::Dataset> PutFile(
     if (!reached || !IsCut(status) || SteadyNow() - moved > options.patience) {
       return status;
     }
-    absl::SleepFor(std::max(kPause, RetryDelay(status).value_or(absl::ZeroDuration())));
+    client.Wait(std::max(kPause, RetryDelay(status).value_or(absl::ZeroDuration())));
   }
 }
 

@@ -87,7 +87,7 @@ class Follower {
         view_.Say(asked_for ? std::string(end.message())
                             : "the server cannot be reached; trying again");
       }
-      Wait(std::max(pause, asked_for.value_or(absl::ZeroDuration())), interrupts);
+      Pause(std::max(pause, asked_for.value_or(absl::ZeroDuration())), interrupts);
       pause = std::min(pause * 2, kLongestPause);
     }
   }
@@ -135,10 +135,10 @@ class Follower {
     }
   }
 
-  static void Wait(absl::Duration pause, const Interrupts::Handler& interrupts) {
+  void Pause(absl::Duration pause, const Interrupts::Handler& interrupts) {
     const absl::Duration until = SteadyNow() + pause;
     while (SteadyNow() < until && interrupts.count() == 0) {
-      absl::SleepFor(absl::Milliseconds(20));
+      client_->Wait(absl::Milliseconds(20));
     }
   }
 

@@ -185,7 +185,7 @@ int Retry(const std::string& name, bool from_start, const Globals& globals) {
   request.set_from_start(from_start);
   request.set_request_id(NewRequestId());
   const std::unique_ptr<Client> client = globals.Connect();
-  return PrintState(TryAgain([&] { return client->RetryJob(request); }), globals);
+  return PrintState(TryAgain(*client, [&] { return client->RetryJob(request); }), globals);
 }
 
 int Delete(const std::string& name, const Globals& globals) {

@@ -3,7 +3,6 @@
 #include <random>
 
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "client/errors.h"
 
 namespace hone::client::cli {
@@ -13,10 +12,11 @@ std::string NewRequestId() {
   return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
 }
 
-absl::StatusOr<v1::Job> TryAgain(absl::FunctionRef<absl::StatusOr<v1::Job>()> call) {
+absl::StatusOr<v1::Job> TryAgain(Client& client,
+                                 absl::FunctionRef<absl::StatusOr<v1::Job>()> call) {
   absl::StatusOr<v1::Job> job = call();
   for (int i = 0; i < 3 && IsBrokenLine(job.status()); ++i) {
-    absl::SleepFor(absl::Milliseconds(200 << i));
+    client.Wait(absl::Milliseconds(200 << i));
     job = call();
   }
   return job;

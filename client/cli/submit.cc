@@ -24,7 +24,7 @@ int Submit(const SubmitOptions& options, const Globals& globals) {
   *request.mutable_spec() = *spec;
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
   const std::unique_ptr<Client> client = globals.Connect();
-  const absl::StatusOr<v1::Job> job = TryAgain([&] { return client->CreateJob(request); });
+  const absl::StatusOr<v1::Job> job = TryAgain(*client, [&] { return client->CreateJob(request); });
   if (!job.ok()) {
     return Fail(job.status(), globals);
   }

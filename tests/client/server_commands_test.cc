@@ -333,7 +333,8 @@ TEST_F(ServerCommandsTest, CtrlCLeavesTheViewAndNotTheJob) {
   ASSERT_TRUE(process->AwaitOutput("running"));
   process->Signal(SIGINT);
   EXPECT_EQ(process->Wait(), 4);
-  EXPECT_THAT(process->output(), HasSubstr("the job goes on. See it again: hone watch jobs/1"));
+  EXPECT_THAT(process->output(),
+              HasSubstr("the job keeps running. To see it again: hone watch jobs/1"));
 }
 
 TEST_F(ServerCommandsTest, AServerThatIsNotThereEndsWithThree) {
