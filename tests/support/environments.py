@@ -10,6 +10,7 @@ import sys
 # Name: the packages to install, and a module that shows that they are there.
 ENVIRONMENTS = {
     "tensorboard": (["tensorboard"], "tensorboard"),
+    "grpc": (["grpcio-tools"], "grpc, grpc_tools"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
     "torch": (["torch", "numpy", "safetensors"], "torch, numpy, safetensors"),
 }
