@@ -217,12 +217,12 @@ TEST(Registry, AHistogramCountsEachValueInAllBucketsAboveIt) {
 }
 
 TEST(TensorBoardFile, TheChecksumIsThatOfTheStandard) {
-  EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);  // RFC 3720, B.4
-  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8A9136AAu);
+  EXPECT_EQ(event_files::Crc32c("123456789"), 0xE3069283u);  // RFC 3720, B.4
+  EXPECT_EQ(event_files::Crc32c(std::string(32, '\0')), 0x8A9136AAu);
 }
 
 TEST(TensorBoardFile, ARecordIsLengthDataAndAMaskedChecksumBehindEach) {
-  const std::string record = TfRecord("abc");
+  const std::string record = event_files::TfRecord("abc");
   ASSERT_EQ(record.size(), 8u + 4 + 3 + 4);
   EXPECT_EQ(record.substr(0, 8), std::string("\3\0\0\0\0\0\0\0", 8));
   EXPECT_EQ(record.substr(12, 3), "abc");
@@ -261,7 +261,7 @@ class TensorBoardTest : public ::testing::Test {
       uint64_t size = 0;
       std::memcpy(&size, &bytes[at], sizeof(size));
       const std::string data = bytes.substr(at + 12, size);
-      EXPECT_EQ(bytes.substr(at, 16 + size), TfRecord(data));
+      EXPECT_EQ(bytes.substr(at, 16 + size), event_files::TfRecord(data));
       EXPECT_TRUE(records.emplace_back().ParseFromString(data));
       at += 16 + size;
     }
