@@ -25,8 +25,6 @@ namespace {
 
 constexpr int kDefaultPort = 50051;
 constexpr auto kUnaryDeadline = std::chrono::seconds(60);
-// Of a call that reads a data set whole.
-constexpr auto kReadingDeadline = std::chrono::hours(1);
 // For which a call is tried again while the server says that it is too busy.
 constexpr absl::Duration kMostRetrying = absl::Seconds(30);
 // Of one wait for the connection, so that a clock that is set does no harm.
@@ -129,6 +127,9 @@ class GrpcClient final : public Client {
   absl::StatusOr<v1::Job> RetryJob(const v1::RetryJobRequest& request) override {
     return Call<v1::Job>(*training_, &v1::TrainingService::Stub::RetryJob, request);
   }
+  absl::StatusOr<v1::Job> UpdateJob(const v1::UpdateJobRequest& request) override {
+    return Call<v1::Job>(*training_, &v1::TrainingService::Stub::UpdateJob, request);
+  }
   absl::Status DeleteJob(const std::string& name) override {
     v1::DeleteJobRequest request;
     request.set_name(name);
@@ -161,11 +162,8 @@ class GrpcClient final : public Client {
     return Call<v1::DeleteModelResponse>(*models_, &v1::ModelService::Stub::DeleteModel, request)
         .status();
   }
-  absl::StatusOr<v1::Model> PinModel(const std::string& name, bool pinned) override {
-    v1::PinModelRequest request;
-    request.set_name(name);
-    request.set_pinned(pinned);
-    return Call<v1::Model>(*models_, &v1::ModelService::Stub::PinModel, request);
+  absl::StatusOr<v1::Model> UpdateModel(const v1::UpdateModelRequest& request) override {
+    return Call<v1::Model>(*models_, &v1::ModelService::Stub::UpdateModel, request);
   }
   absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) override {
     return Call<v1::PredictResponse>(*models_, &v1::ModelService::Stub::Predict, request);
@@ -177,17 +175,19 @@ class GrpcClient final : public Client {
     grpc::ClientContext context;
     v1::DownloadModelRequest request;
     request.set_name(name);
-    const auto reader = models_->DownloadModel(&context, request);
-    v1::DownloadModelResponse chunk;
-    absl::Status refused;
-    while (refused.ok() && reader->Read(&chunk)) {
-      refused = sink(chunk);
-    }
-    if (!refused.ok()) {
-      context.TryCancel();
-    }
-    const grpc::Status end = reader->Finish();
-    return refused.ok() ? ToAbsl(end) : refused;
+    return Pour(*models_->DownloadModel(&context, request), context, sink);
+  }
+
+  absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
+      const v1::ListArtifactsRequest& request) override {
+    return Call<v1::ListArtifactsResponse>(*training_, &v1::TrainingService::Stub::ListArtifacts,
+                                           request);
+  }
+  absl::Status DownloadArtifact(
+      const v1::DownloadArtifactRequest& request,
+      const std::function<absl::Status(const v1::DownloadArtifactResponse&)>& sink) override {
+    grpc::ClientContext context;
+    return Pour(*training_->DownloadArtifact(&context, request), context, sink);
   }
 
   absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) override {
@@ -245,21 +245,40 @@ class GrpcClient final : public Client {
                                            request)
         .status();
   }
-  absl::StatusOr<v1::DatasetReport> ValidateDataset(const std::string& name) override {
+  absl::StatusOr<v1::DatasetValidation> ValidateDataset(const std::string& name,
+                                                        int rows) override {
     v1::ValidateDatasetRequest request;
     request.set_name(name);
-    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::ValidateDataset, request,
-                                   kReadingDeadline);
+    request.set_rows(rows);
+    return Call<v1::DatasetValidation>(*datasets_, &v1::DatasetService::Stub::ValidateDataset,
+                                       request);
   }
-  absl::StatusOr<v1::DatasetReport> PreviewDataset(const std::string& name, int rows) override {
-    v1::PreviewDatasetRequest request;
+  absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(const std::string& name,
+                                                             int rows) override {
+    v1::GetDatasetValidationRequest request;
     request.set_name(name);
     request.set_rows(rows);
-    return Call<v1::DatasetReport>(*datasets_, &v1::DatasetService::Stub::PreviewDataset, request,
-                                   kReadingDeadline);
+    return Call<v1::DatasetValidation>(*datasets_, &v1::DatasetService::Stub::GetDatasetValidation,
+                                       request);
   }
 
  private:
+  // Every chunk of a stream into `sink`, until that refuses one.
+  template <typename Chunk>
+  static absl::Status Pour(grpc::ClientReader<Chunk>& reader, grpc::ClientContext& context,
+                           const std::function<absl::Status(const Chunk&)>& sink) {
+    Chunk chunk;
+    absl::Status refused;
+    while (refused.ok() && reader.Read(&chunk)) {
+      refused = sink(chunk);
+    }
+    if (!refused.ok()) {
+      context.TryCancel();
+    }
+    const grpc::Status end = reader.Finish();
+    return refused.ok() ? ToAbsl(end) : refused;
+  }
+
   // A server that is too busy says when to come again.
   template <typename Response, typename Stub, typename Method, typename Request>
   absl::StatusOr<Response> Call(Stub& stub, Method method, const Request& request,

@@ -50,10 +50,17 @@ class Client {
   virtual absl::StatusOr<v1::Job> PauseJob(const std::string& name) = 0;
   virtual absl::StatusOr<v1::Job> ResumeJob(const std::string& name) = 0;
   virtual absl::StatusOr<v1::Job> RetryJob(const v1::RetryJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> UpdateJob(const v1::UpdateJobRequest& request) = 0;
   virtual absl::Status DeleteJob(const std::string& name) = 0;
   virtual absl::StatusOr<v1::MetricHistory> GetMetricHistory(
       const v1::GetMetricHistoryRequest& request) = 0;
   virtual std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(
+      const v1::ListArtifactsRequest& request) = 0;
+  // As DownloadModel.
+  virtual absl::Status DownloadArtifact(
+      const v1::DownloadArtifactRequest& request,
+      const std::function<absl::Status(const v1::DownloadArtifactResponse&)>& sink) = 0;
   virtual absl::StatusOr<v1::ServerInfo> GetServerInfo() = 0;
 
   virtual absl::StatusOr<v1::ListModelsResponse> ListModels(
@@ -64,7 +71,7 @@ class Client {
       const std::string& name,
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) = 0;
   virtual absl::Status DeleteModel(const std::string& name) = 0;
-  virtual absl::StatusOr<v1::Model> PinModel(const std::string& name, bool pinned) = 0;
+  virtual absl::StatusOr<v1::Model> UpdateModel(const v1::UpdateModelRequest& request) = 0;
   virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
 
   virtual absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) = 0;
@@ -77,8 +84,10 @@ class Client {
   virtual absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(
       const v1::ListDatasetsRequest& request) = 0;
   virtual absl::Status DeleteDataset(const std::string& name, bool force) = 0;
-  virtual absl::StatusOr<v1::DatasetReport> ValidateDataset(const std::string& name) = 0;
-  virtual absl::StatusOr<v1::DatasetReport> PreviewDataset(const std::string& name, int rows) = 0;
+  virtual absl::StatusOr<v1::DatasetValidation> ValidateDataset(const std::string& name,
+                                                                int rows) = 0;
+  virtual absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(const std::string& name,
+                                                                     int rows) = 0;
 };
 
 }  // namespace hone::client

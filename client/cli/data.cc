@@ -1,13 +1,17 @@
-#include <unistd.h>
-
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/data_put.h"
 #include "client/cli/live_view.h"
 #include "client/cli/render.h"
+#include "client/errors.h"
+#include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 
 namespace hone::client::cli {
 namespace {
@@ -18,20 +22,9 @@ int Put(const std::string& name, const std::string& path, const Globals& globals
     return Fail(format.status(), globals);
   }
   const std::unique_ptr<Client> client = globals.Connect();
-  const bool shown = isatty(STDERR_FILENO) != 0 && !globals.json;
   int cuts = 0;
-  const absl::StatusOr<v1::Dataset> dataset =
-      PutFile(*client, {.dataset_id = name, .path = path, .format = *format},
-              [&](int64_t sent, int64_t bytes, int now) {
-                cuts = now;
-                if (shown) {
-                  std::fprintf(stderr, "\r%s of %s  %3d %%\033[K", Bytes(sent).c_str(),
-                               Bytes(bytes).c_str(), static_cast<int>(100 * sent / bytes));
-                }
-              });
-  if (shown) {
-    std::fprintf(stderr, "\r\033[K");
-  }
+  const absl::StatusOr<v1::Dataset> dataset = PutFileShown(
+      *client, {.dataset_id = name, .path = path, .format = *format}, !globals.json, cuts);
   if (!dataset.ok()) {
     return Fail(dataset.status(), globals);
   }
@@ -118,6 +111,34 @@ int Tell(const absl::StatusOr<v1::DatasetReport>& report, const Globals& globals
   return kUsage;
 }
 
+// Has the server read the data set and waits for what it finds. Ctrl-C ends the waiting, not the
+// reading: the same command comes back to it.
+absl::StatusOr<v1::DatasetReport> Validate(Client& client, const std::string& name, int rows) {
+  constexpr absl::Duration kMostPause = absl::Seconds(2);
+  constexpr absl::Duration kPatience = absl::Seconds(30);  // while the server is away
+  absl::StatusOr<v1::DatasetValidation> validation = client.ValidateDataset(name, rows);
+  absl::Duration pause = absl::Milliseconds(20);
+  absl::Duration heard = SteadyNow();
+  while (validation.ok() && validation->state() == v1::DatasetValidation::RUNNING) {
+    absl::SleepFor(pause);
+    pause = std::min(2 * pause, kMostPause);
+    absl::StatusOr<v1::DatasetValidation> now = client.GetDatasetValidation(name, rows);
+    if (absl::IsNotFound(now.status())) {
+      now = client.ValidateDataset(name, rows);  // the server was started again: it begins anew
+    }
+    if (IsBrokenLine(now.status()) && SteadyNow() - heard < kPatience) {
+      continue;
+    }
+    heard = SteadyNow();
+    validation = std::move(now);
+  }
+  HONE_RETURN_IF_ERROR(validation.status());
+  if (validation->state() != v1::DatasetValidation::DONE) {
+    return absl::InternalError(validation->message());
+  }
+  return std::move(*validation->mutable_report());
+}
+
 int Show(const std::string& name, int rows, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
   const absl::StatusOr<v1::Dataset> dataset = client->GetDataset(ResourceName("datasets", name));
@@ -131,11 +152,12 @@ int Show(const std::string& name, int rows, const Globals& globals) {
                 v1::Dataset::Format_Name(dataset->format()).c_str(),
                 Bytes(dataset->bytes()).c_str(), dataset->sha256().c_str());
   }
-  return Tell(client->PreviewDataset(dataset->name(), rows), globals);
+  return Tell(Validate(*client, dataset->name(), rows), globals);
 }
 
 int Check(const std::string& name, const Globals& globals) {
-  return Tell(globals.Connect()->ValidateDataset(ResourceName("datasets", name)), globals);
+  const std::unique_ptr<Client> client = globals.Connect();
+  return Tell(Validate(*client, ResourceName("datasets", name), 0), globals);
 }
 
 int Delete(const std::string& name, bool force, const Globals& globals) {

@@ -1,6 +1,9 @@
 #include "client/cli/data_put.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -8,7 +11,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "client/cli/text.h"
 #include "client/errors.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
@@ -48,6 +53,17 @@ class FileReader {
   std::ifstream stream_;
 };
 
+// `people-1f2e3d4c5b6a`: the file's own name, and what tells it from another version of it.
+std::string NameOf(const std::string& path, const std::string& sha256) {
+  std::string name = std::filesystem::path(path).filename().string();
+  name = name.substr(0, std::min<size_t>(name.find('.', 1), 48));
+  for (char& c : name) {
+    c = absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' ? c : '-';
+  }
+  const bool fine = !name.empty() && name.front() != '-';
+  return absl::StrCat(fine ? name : absl::StrCat("data", name), "-", sha256.substr(0, 12));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
@@ -83,8 +99,10 @@ absl::StatusOr<v1::Dataset> PutFile(
   v1::UploadHeader header;
   header.set_dataset_id(options.dataset_id);
   header.set_format(options.format);
-  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(options.path));
-  header.set_sha256(sha256);
+  header.set_sha256(options.sha256);
+  if (options.sha256.empty()) {
+    HONE_ASSIGN_OR_RETURN(*header.mutable_sha256(), Sha256OfFile(options.path));
+  }
   std::error_code error;
   header.set_bytes(static_cast<int64_t>(std::filesystem::file_size(options.path, error)));
   if (error) {
@@ -131,6 +149,44 @@ absl::StatusOr<v1::Dataset> PutFile(
     }
     client.Wait(std::max(kPause, RetryDelay(status).value_or(absl::ZeroDuration())));
   }
+}
+
+absl::StatusOr<v1::Dataset> PutFileShown(Client& client, const PutOptions& options, bool shown,
+                                         int& cuts) {
+  shown = shown && isatty(STDERR_FILENO) != 0;
+  const absl::StatusOr<v1::Dataset> dataset =
+      PutFile(client, options, [&](int64_t sent, int64_t bytes, int now) {
+        cuts = now;
+        if (shown) {
+          std::fprintf(stderr, "\r%s of %s  %3d %%\033[K", Bytes(sent).c_str(),
+                       Bytes(bytes).c_str(), static_cast<int>(100 * sent / bytes));
+        }
+      });
+  if (shown) {
+    std::fprintf(stderr, "\r\033[K");
+  }
+  return dataset;
+}
+
+absl::StatusOr<std::string> FindOrPut(Client& client, const std::string& path, bool shown) {
+  HONE_ASSIGN_OR_RETURN(const v1::Dataset::Format format, FormatOf(path));
+  HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  v1::ListDatasetsRequest same;
+  same.set_sha256(sha256);
+  same.add_formats(format);
+  same.set_page_size(1);
+  HONE_ASSIGN_OR_RETURN(const v1::ListDatasetsResponse known, client.ListDatasets(same));
+  if (known.datasets_size() > 0) {
+    return std::string(absl::StripPrefix(known.datasets(0).name(), "datasets/"));
+  }
+  int cuts = 0;
+  HONE_ASSIGN_OR_RETURN(
+      const v1::Dataset dataset,
+      PutFileShown(
+          client,
+          {.dataset_id = NameOf(path, sha256), .path = path, .format = format, .sha256 = sha256},
+          shown, cuts));
+  return std::string(absl::StripPrefix(dataset.name(), "datasets/"));
 }
 
 }  // namespace hone::client::cli

@@ -19,6 +19,7 @@ struct PutOptions {
   std::string path;
   v1::Dataset::Format format = v1::Dataset::FORMAT_UNSPECIFIED;
   absl::Duration patience = absl::Minutes(1);
+  std::string sha256 = "";  // of the file; "": PutFile looks
 };
 
 // Sends a file, a chunk at a time. After a cut it asks how far the server got and goes on from
@@ -27,5 +28,14 @@ struct PutOptions {
 absl::StatusOr<v1::Dataset> PutFile(
     Client& client, const PutOptions& options,
     const std::function<void(int64_t sent, int64_t bytes, int cuts)>& progress);
+
+// PutFile with a line on stderr that tells how far it is, where that is a terminal and `shown`.
+// Sets `cuts` to their number.
+absl::StatusOr<v1::Dataset> PutFileShown(Client& client, const PutOptions& options, bool shown,
+                                         int& cuts);
+
+// The name of a data set of the server with the bytes of this file, which is sent where there is
+// none. Errors as of FormatOf and PutFile.
+absl::StatusOr<std::string> FindOrPut(Client& client, const std::string& path, bool shown);
 
 }  // namespace hone::client::cli

@@ -1,8 +1,10 @@
 #include <cstdio>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
@@ -11,6 +13,7 @@
 #include "client/cli/once.h"
 #include "client/cli/render.h"
 #include "client/jobfile/print.h"
+#include "engine/base/status.h"
 
 namespace hone::client::cli {
 namespace {
@@ -45,6 +48,20 @@ std::string Result(const v1::Evaluation& evaluation) {
     return absl::StrCat("test R² ", Significant(found->second));
   }
   return "";
+}
+
+// Each `KEY=VALUE`.
+absl::Status AddLabels(const std::vector<std::string>& given,
+                       google::protobuf::Map<std::string, std::string>& labels) {
+  for (const std::string& label : given) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (!absl::StrContains(label, '=')) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--label: must be KEY=VALUE, got `", label, "`"));
+    }
+    labels[pair.first] = pair.second;
+  }
+  return absl::OkStatus();
 }
 
 std::string Progress(const v1::Job& job) {
@@ -89,14 +106,9 @@ int List(const ListOptions& options, const Globals& globals) {
   }
   request.set_task(options.task);
   request.set_oldest_first(options.oldest_first);
-  for (const std::string& label : options.labels) {
-    const std::pair<std::string, std::string> pair = absl::StrSplit(label, absl::MaxSplits('=', 1));
-    if (!absl::StrContains(label, '=')) {
-      return Fail(
-          absl::InvalidArgumentError(absl::StrCat("--label: must be KEY=VALUE, got `", label, "`")),
-          globals);
-    }
-    (*request.mutable_labels())[pair.first] = pair.second;
+  if (const absl::Status status = AddLabels(options.labels, *request.mutable_labels());
+      !status.ok()) {
+    return Fail(status, globals);
   }
   std::vector<v1::Job> jobs;
   do {
@@ -130,7 +142,7 @@ int List(const ListOptions& options, const Globals& globals) {
   return kSuccess;
 }
 
-int Show(const std::string& name, const Globals& globals) {
+int Show(const std::string& name, bool resolved, const Globals& globals) {
   const absl::StatusOr<v1::Job> job = globals.Connect()->GetJob(ResourceName("jobs", name));
   if (!job.ok()) {
     return Fail(job.status(), globals);
@@ -156,12 +168,14 @@ int Show(const std::string& name, const Globals& globals) {
   add("ended", When(job->end_time()));
   add("attempt", job->attempt() > 1 ? absl::StrCat(job->attempt()) : "");
   add("threads", job->threads() > 0 ? absl::StrCat(job->threads()) : "");
+  add("priority", job->priority() != 0 ? absl::StrCat(job->priority()) : "");
+  add("labels", absl::StrJoin(job->labels(), ", ", absl::PairFormatter("=")));
   add("model", job->model());
   PrintLines(lines);
   if (story.ended()) {
     PrintLines(RenderEnd(story));
   }
-  std::printf("\n%s", jobfile::PrintYaml(job->spec()).c_str());
+  std::printf("\n%s", jobfile::PrintYaml(resolved ? job->resolved_spec() : job->spec()).c_str());
   return kSuccess;
 }
 
@@ -186,6 +200,52 @@ int Retry(const std::string& name, bool from_start, const Globals& globals) {
   request.set_request_id(NewRequestId());
   const std::unique_ptr<Client> client = globals.Connect();
   return PrintState(TryAgain(*client, [&] { return client->RetryJob(request); }), globals);
+}
+
+struct UpdateOptions {
+  std::string name;
+  std::optional<std::string> display_name;
+  std::vector<std::string> labels;
+  std::vector<std::string> without;
+  std::optional<int> priority;
+};
+
+// Labels that are not named stay.
+absl::Status ChangeLabels(const UpdateOptions& options, Client& client,
+                          v1::UpdateJobRequest& request) {
+  HONE_ASSIGN_OR_RETURN(const v1::Job job, client.GetJob(request.job().name()));
+  auto& labels = *request.mutable_job()->mutable_labels();
+  labels = job.labels();
+  for (const std::string& key : options.without) {
+    labels.erase(key);
+  }
+  return AddLabels(options.labels, labels);
+}
+
+int Update(const UpdateOptions& options, const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  v1::UpdateJobRequest request;
+  request.mutable_job()->set_name(ResourceName("jobs", options.name));
+  if (options.display_name.has_value()) {
+    request.mutable_job()->set_display_name(*options.display_name);
+    request.mutable_update_mask()->add_paths("display_name");
+  }
+  if (options.priority.has_value()) {
+    request.mutable_job()->set_priority(*options.priority);
+    request.mutable_update_mask()->add_paths("priority");
+  }
+  if (!options.labels.empty() || !options.without.empty()) {
+    request.mutable_update_mask()->add_paths("labels");
+    if (const absl::Status status = ChangeLabels(options, *client, request); !status.ok()) {
+      return Fail(status, globals);
+    }
+  }
+  if (request.update_mask().paths().empty()) {
+    return Fail(absl::InvalidArgumentError(
+                    "give --priority, --name, --label or --remove-label: nothing is to be changed"),
+                globals);
+  }
+  return PrintState(client->UpdateJob(request), globals);
 }
 
 int Delete(const std::string& name, const Globals& globals) {
@@ -221,10 +281,12 @@ void AddJobs(CLI::App& app, Globals& globals) {
       ->allow_extra_args(false);
   list->add_flag("--oldest-first", options->oldest_first, "instead of the newest");
   const auto name = std::make_shared<std::string>();
-  AddCommand(*jobs, globals, "show", "One job: state, numbers, its job file.",
-             [name, &globals] { return Show(*name, globals); })
-      ->add_option("JOB", *name, "jobs/<id>, or the id alone")
-      ->required();
+  const auto resolved = std::make_shared<bool>(false);
+  CLI::App* show =
+      AddCommand(*jobs, globals, "show", "One job: state, numbers, its job file.",
+                 [name, resolved, &globals] { return Show(*name, *resolved, globals); });
+  show->add_option("JOB", *name, "jobs/<id>, or the id alone")->required();
+  show->add_flag("--resolved", *resolved, "the job file with every default written out");
   using Call = absl::StatusOr<v1::Job> (Client::*)(const std::string&);
   const auto add_call = [&](const char* verb, const char* help, Call call) {
     AddCommand(*jobs, globals, verb, help,
@@ -246,6 +308,21 @@ void AddJobs(CLI::App& app, Globals& globals) {
                  [name, from_start, &globals] { return Retry(*name, *from_start, globals); });
   retry->add_option("JOB", *name, "jobs/<id>, or the id alone")->required();
   retry->add_flag("--from-start", *from_start, "not from the last checkpoint");
+  AddArtifacts(*jobs, globals);
+  const auto update = std::make_shared<UpdateOptions>();
+  CLI::App* change =
+      AddCommand(*jobs, globals, "update", "Change a job's priority, name or labels.",
+                 [update, &globals] { return Update(*update, globals); });
+  change->add_option("JOB", update->name, "jobs/<id>, or the id alone")->required();
+  change->add_option("--priority", update->priority, "those with a higher one start first")
+      ->check(CLI::Range(-100, 100));
+  change->add_option("--name", update->display_name, "the name to be read");
+  change->add_option("--label", update->labels, "set this label; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  change->add_option("--remove-label", update->without, "take this label away; may be repeated")
+      ->type_name("KEY")
+      ->allow_extra_args(false);
   AddCommand(*jobs, globals, "delete", "Forget a job that has ended; its model stays.",
              [name, &globals] { return Delete(*name, globals); })
       ->add_option("JOB", *name, "jobs/<id>, or the id alone")

@@ -3,6 +3,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -12,11 +14,13 @@
 #include "engine/base/cpu.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "server/event_files/event_file.h"
 #include "server/worker_process/worker_process.h"
 
 namespace hone::client::cli {
 namespace {
 
+using ::hone::server::event_files::EventFile;
 using ::hone::server::worker_process::ExitStatus;
 using ::hone::server::worker_process::FindWorkerBinary;
 using ::hone::server::worker_process::Received;
@@ -161,6 +165,7 @@ class LocalJob {
     event.set_attempt(request_.attempt());
     StampNow(event.mutable_time());
     story_.Apply(event);
+    Draw(event);
     if (observer_.on_event) {
       observer_.on_event(event);
     }
@@ -170,6 +175,24 @@ class LocalJob {
   static v1::Job::EndReason ReasonOf(const std::string& name) {
     v1::Job::EndReason reason;
     return v1::Job::EndReason_Parse(name, &reason) ? reason : v1::Job::INTERNAL;
+  }
+
+  // Its curves in RUN/tensorboard, one file for each start; the job goes on without.
+  void Draw(const v1::Event& event) {
+    absl::Status status;
+    if (event.has_started()) {
+      auto begun = EventFile::Begin(absl::StrCat(request_.run_directory(), "/tensorboard"), event);
+      status = begun.status();
+      curves_ = begun.ok() ? std::optional(*std::move(begun)) : std::nullopt;
+    } else if (curves_.has_value()) {
+      status = curves_->Add(event);
+    }
+    if (!status.ok()) {
+      curves_.reset();
+      if (observer_.on_message) {
+        observer_.on_message(absl::StrCat("no curves for TensorBoard: ", status.message()));
+      }
+    }
   }
 
   void End(v1::Job::State state, v1::Job::EndReason reason, const std::string& message) {
@@ -184,20 +207,37 @@ class LocalJob {
   const v1::WorkerRequest& request_;
   const LocalJobObserver& observer_;
   Story& story_;
+  std::optional<EventFile> curves_;
   bool ended_ = false;
 };
 
 }  // namespace
 
-v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads, const v1::JobSpec& spec) {
+v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads,
+                               const jobfile::JobFile& file) {
   v1::WorkerRequest request;
   request.set_mode(mode);
-  *request.mutable_spec() = spec;
-  const auto asked = static_cast<int>(spec.training().threads());
+  *request.mutable_spec() = file.spec;
+  request.set_dataset_path(file.paths.data);
+  if (!file.paths.pretrained.empty()) {
+    const std::string folder = ModelFolder(file.paths.pretrained);
+    // What is not there is the worker's to say.
+    request.set_model_directory(folder.empty() ? file.paths.pretrained : folder);
+  }
+  const auto asked = static_cast<int>(file.spec.training().threads());
   request.set_threads(threads > 0 ? threads : asked > 0 ? asked : AvailableThreads());
   request.set_cache_directory(CacheDirectory());
   request.set_data_mirror(Environment("HONE_DATA_DIR"));
   return request;
+}
+
+std::string ModelFolder(const std::string& path) {
+  std::error_code error;
+  const std::string in_run = absl::StrCat(path, "/model");
+  if (std::filesystem::is_directory(in_run, error)) {
+    return in_run;
+  }
+  return std::filesystem::is_directory(path, error) ? path : "";
 }
 
 absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request, Interrupts& interrupts,

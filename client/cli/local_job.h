@@ -8,14 +8,20 @@
 #include "absl/status/statusor.h"
 #include "client/cli/interrupts.h"
 #include "client/cli/story.h"
-#include "hone/v1/job.pb.h"
+#include "client/jobfile/job_file.h"
 #include "hone/v1/worker.pb.h"
 
 namespace hone::client::cli {
 
-// A request with what every local worker is told: threads (`threads`, else the job's own, else what
-// the machine allows), the cache of data sets, the mirror of HONE_DATA_DIR.
-v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads, const v1::JobSpec& spec);
+// A request with what every local worker is told: the job and the places that its file names,
+// threads (`threads`, else the job's own, else what the machine allows), the cache of data sets,
+// the mirror of HONE_DATA_DIR.
+v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads,
+                               const jobfile::JobFile& file);
+
+// The folder of a model on this machine: `path` itself, or `model` in it where it is a run's. "":
+// there is no such folder.
+std::string ModelFolder(const std::string& path);
 
 // Runs a worker that answers with one frame (PLAN, PREDICT) and gives that frame. A failure it
 // reports comes back under its code; a worker that ends without a word is INTERNAL, with the end of

@@ -4,8 +4,8 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "client/cli/below.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
 #include "client/cli/plan_table.h"
@@ -82,19 +82,6 @@ int Show(const std::string& name, const Globals& globals) {
   return kSuccess;
 }
 
-// A path below the model's folder, without a way out of it.
-absl::Status CheckPath(const std::string& path) {
-  if (path.empty() || path[0] == '/') {
-    return absl::DataLossError(absl::StrCat("the server sent the file name `", path, "`"));
-  }
-  for (const absl::string_view part : absl::StrSplit(path, '/')) {
-    if (part.empty() || part == "." || part == "..") {
-      return absl::DataLossError(absl::StrCat("the server sent the file name `", path, "`"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 // Writes the files of a download one after another and checks each against its SHA-256.
 class Export {
  public:
@@ -103,7 +90,7 @@ class Export {
   absl::Status Take(const v1::DownloadModelResponse& chunk) {
     if (chunk.has_file()) {
       HONE_RETURN_IF_ERROR(Close());
-      HONE_RETURN_IF_ERROR(CheckPath(chunk.file().path()));
+      HONE_RETURN_IF_ERROR(CheckBelow(chunk.file().path()));
       file_ = chunk.file();
       path_ = absl::StrCat(folder_, "/", file_.path());
       std::error_code error;
@@ -211,8 +198,11 @@ int DeleteModel(const std::string& name, const Globals& globals) {
 }
 
 int PinModel(const std::string& name, bool pinned, const Globals& globals) {
-  const absl::StatusOr<v1::Model> model =
-      globals.Connect()->PinModel(ResourceName("models", name), pinned);
+  v1::UpdateModelRequest request;
+  request.mutable_model()->set_name(ResourceName("models", name));
+  request.mutable_model()->set_pinned(pinned);
+  request.mutable_update_mask()->add_paths("pinned");
+  const absl::StatusOr<v1::Model> model = globals.Connect()->UpdateModel(request);
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -221,6 +211,23 @@ int PinModel(const std::string& name, bool pinned, const Globals& globals) {
   } else {
     std::printf("%s is %s\n", model->name().c_str(),
                 pinned ? "pinned: the server's limits do not remove it" : "not pinned any more");
+  }
+  return kSuccess;
+}
+
+int RenameModel(const std::string& name, const std::string& display_name, const Globals& globals) {
+  v1::UpdateModelRequest request;
+  request.mutable_model()->set_name(ResourceName("models", name));
+  request.mutable_model()->set_display_name(display_name);
+  request.mutable_update_mask()->add_paths("display_name");
+  const absl::StatusOr<v1::Model> model = globals.Connect()->UpdateModel(request);
+  if (!model.ok()) {
+    return Fail(model.status(), globals);
+  }
+  if (globals.json) {
+    PrintJsonLine(*model);
+  } else {
+    std::printf("%s is called %s\n", model->name().c_str(), model->display_name().c_str());
   }
   return kSuccess;
 }
@@ -251,6 +258,12 @@ void AddModels(CLI::App& app, Globals& globals) {
         ->add_option("MODEL", *name, "models/<id>, or the id alone")
         ->required();
   }
+  const auto display_name = std::make_shared<std::string>();
+  CLI::App* rename = AddCommand(
+      *models, globals, "rename", "Give a model another name to be read; its id stays.",
+      [name, display_name, &globals] { return RenameModel(*name, *display_name, globals); });
+  rename->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
+  rename->add_option("NAME", *display_name, "the new name")->required();
   CLI::App* command =
       AddCommand(*models, globals, "export", "Copy a model's files into a new folder.",
                  [name, folder, &globals] { return ExportModel(*name, *folder, globals); });

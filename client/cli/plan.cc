@@ -20,8 +20,8 @@ struct PlanOptions {
 
 absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& options,
                                 const Globals& globals) {
-  HONE_ASSIGN_OR_RETURN(const v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
-  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PLAN, options.threads, spec);
+  HONE_ASSIGN_OR_RETURN(const jobfile::JobFile job, jobfile::LoadJobFile(file, options.overrides));
+  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PLAN, options.threads, job);
   request.set_measure(!options.no_measure);
   absl::StatusOr<v1::WorkerFrame> frame =
       AskWorker(std::move(request), *globals.interrupts, nullptr);
@@ -30,7 +30,7 @@ absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& opti
   }
   v1::Plan plan = std::move(*frame->mutable_plan());
   if (plan.display_name().empty()) {
-    plan.set_display_name(spec.display_name());
+    plan.set_display_name(job.spec.display_name());
   }
   return plan;
 }

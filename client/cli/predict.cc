@@ -60,17 +60,6 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
   return inputs;
 }
 
-// The folder of a model on this machine: the folder itself, or `model` in a run's folder. "" if it
-// is the server's.
-std::string LocalModel(const std::string& model) {
-  std::error_code error;
-  const std::string in_run = absl::StrCat(model, "/model");
-  if (std::filesystem::is_directory(in_run, error)) {
-    return in_run;
-  }
-  return std::filesystem::is_directory(model, error) ? model : "";
-}
-
 // A model's path on this machine has a slash and is no `models/<id>`.
 bool IsPath(absl::string_view model) {
   return absl::StrContains(model, '/') && !absl::StartsWith(model, "models/");
@@ -122,7 +111,7 @@ absl::StatusOr<v1::PredictResponse> AskLocal(const std::string& folder,
   return InBatches(
       inputs,
       [&](const std::vector<v1::PredictInput>& batch) -> absl::StatusOr<v1::PredictResponse> {
-        v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PREDICT, 0, v1::JobSpec());
+        v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PREDICT, 0, {});
         request.set_model_directory(folder);
         request.mutable_inputs()->Assign(batch.begin(), batch.end());
         HONE_ASSIGN_OR_RETURN(const v1::WorkerFrame frame,
@@ -176,7 +165,7 @@ int Predict(const PredictOptions& options, const Globals& globals) {
     return Fail(inputs.status(), globals);
   }
   std::error_code error;
-  const std::string folder = LocalModel(options.model);
+  const std::string folder = ModelFolder(options.model);
   if (folder == options.model &&
       std::filesystem::exists(absl::StrCat(folder, "/job.yaml"), error)) {
     return Fail(absl::FailedPreconditionError(

@@ -10,7 +10,6 @@
 #include "client/cli/live_view.h"
 #include "client/cli/local_job.h"
 #include "client/jobfile/job_file.h"
-#include "client/jobfile/print.h"
 #include "engine/base/file_lock.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
@@ -97,8 +96,8 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   }
   const std::string file =
       options.file.empty() ? absl::StrCat(options.resume, "/", kJobFile) : options.file;
-  HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, jobfile::LoadJobFile(file, options.overrides));
-  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::TRAIN, options.threads, spec);
+  HONE_ASSIGN_OR_RETURN(jobfile::JobFile job, jobfile::LoadJobFile(file, options.overrides));
+  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::TRAIN, options.threads, job);
   request.set_profile(options.profile);
   request.set_resume(resume);
   request.set_attempt(1);
@@ -108,17 +107,17 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
     return request;
   }
   // Every attempt has the threads of the first: their number is part of the result.
-  spec.mutable_training()->set_threads(request.threads());
-  *request.mutable_spec() = spec;
+  job.spec.mutable_training()->set_threads(request.threads());
+  *request.mutable_spec() = job.spec;
   if (!options.run_directory.empty()) {
     HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory));
     request.set_run_directory(options.run_directory);
   } else {
-    HONE_ASSIGN_OR_RETURN(const std::string made, MakeRunDirectory(spec.display_name()));
+    HONE_ASSIGN_OR_RETURN(const std::string made, MakeRunDirectory(job.spec.display_name()));
     request.set_run_directory(made);
   }
   HONE_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(request.run_directory(), "/", kJobFile),
-                                           jobfile::PrintYaml(spec)));
+                                           jobfile::PrintJobFile(job)));
   return request;
 }
 

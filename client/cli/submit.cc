@@ -1,9 +1,11 @@
 #include <cstdio>
 
 #include "client/cli/command.h"
+#include "client/cli/data_put.h"
 #include "client/cli/follow.h"
 #include "client/cli/once.h"
 #include "client/jobfile/job_file.h"
+#include "engine/base/status.h"
 
 namespace hone::client::cli {
 namespace {
@@ -15,15 +17,33 @@ struct SubmitOptions {
   bool follow = false;
 };
 
+// What the server is asked for. A file that `data.path` names is there as a data set then.
+absl::StatusOr<v1::JobSpec> SpecFor(Client& client, const SubmitOptions& options,
+                                    const Globals& globals) {
+  HONE_ASSIGN_OR_RETURN(jobfile::JobFile file,
+                        jobfile::LoadJobFile(options.file, options.overrides));
+  if (!file.paths.pretrained.empty()) {
+    return absl::InvalidArgumentError(
+        "model.pretrained.path: is a folder of this machine; a server takes "
+        "`model.pretrained.model`, one of its own");
+  }
+  if (!file.paths.data.empty()) {
+    HONE_ASSIGN_OR_RETURN(const std::string name,
+                          FindOrPut(client, file.paths.data, !globals.json));
+    file.spec.mutable_data()->set_dataset(name);
+  }
+  return std::move(file.spec);
+}
+
 int Submit(const SubmitOptions& options, const Globals& globals) {
   v1::CreateJobRequest request;
-  const absl::StatusOr<v1::JobSpec> spec = jobfile::LoadJobFile(options.file, options.overrides);
+  const std::unique_ptr<Client> client = globals.Connect();
+  absl::StatusOr<v1::JobSpec> spec = SpecFor(*client, options, globals);
   if (!spec.ok()) {
     return Fail(spec.status(), globals);
   }
-  *request.mutable_spec() = *spec;
+  *request.mutable_spec() = *std::move(spec);
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
-  const std::unique_ptr<Client> client = globals.Connect();
   const absl::StatusOr<v1::Job> job = TryAgain(*client, [&] { return client->CreateJob(request); });
   if (!job.ok()) {
     return Fail(job.status(), globals);

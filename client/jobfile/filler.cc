@@ -23,6 +23,9 @@ std::vector<std::string> KnownKeys(const Descriptor& descriptor) {
   for (int i = 0; i < descriptor.field_count(); ++i) {
     known.push_back(descriptor.field(i)->name());
   }
+  if (LocalPaths().Find(descriptor, "path") != nullptr) {
+    known.emplace_back("path");
+  }
   return known;
 }
 
@@ -46,6 +49,9 @@ std::vector<std::string> PlacesOf(absl::string_view name, const Descriptor& desc
         queue.emplace_back(field.is_repeated() ? absl::StrCat(place, "[]") : place,
                            field.message_type());
       }
+    }
+    if (LocalPaths().Find(*type, name) != nullptr && !path.empty()) {
+      places.push_back(Join(path, name));
     }
   }
   if (places.size() > 3) {
@@ -105,13 +111,18 @@ void Filler::FillMessage(const Node& node, const std::string& path, Message& mes
       continue;
     }
     const FieldDescriptor* field = descriptor.FindFieldByName(key.text);
-    if (field == nullptr) {
+    std::string* const local = paths_.Find(descriptor, key.text);
+    if (field == nullptr && local == nullptr) {
       AddUnknownKey(key, path, descriptor);
       continue;
     }
     const std::string field_path = Join(path, key.text);
     if (const auto [first, fresh] = seen.emplace(key.text, &key); !fresh) {
       Add(key, field_path, absl::StrCat("is given twice; first in line ", first->second->line));
+      continue;
+    }
+    if (local != nullptr) {
+      FillPath(node.items[i], field_path, *local);
       continue;
     }
     if (const OneofDescriptor* oneof = field->real_containing_oneof(); oneof != nullptr) {
@@ -123,6 +134,14 @@ void Filler::FillMessage(const Node& node, const std::string& path, Message& mes
     }
     FillField(node.items[i], field_path, *field, message);
   }
+}
+
+void Filler::FillPath(const Node& node, const std::string& path, std::string& value) {
+  if (node.kind != Node::Kind::kScalar) {
+    Add(node, path, absl::StrCat("must be one value, got ", node.Describe()));
+    return;
+  }
+  value = node.text;
 }
 
 void Filler::FillMap(const Node& node, const std::string& path, const FieldDescriptor& field,

@@ -6,6 +6,7 @@
 #include "client/jobfile/document.h"
 #include "client/jobfile/filler.h"
 #include "client/jobfile/overrides.h"
+#include "client/jobfile/print.h"
 #include "client/jobfile/problems.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
@@ -16,48 +17,70 @@ namespace {
 
 // What excludes each other: a length, a source. The one that is set on the command line takes the
 // place of the file's.
-void MakeRoom(std::span<const std::string> overrides, v1::JobSpec& spec) {
+void MakeRoom(std::span<const std::string> overrides, JobFile& file) {
+  v1::JobSpec& spec = file.spec;
   for (const std::string& setting : overrides) {
     if (absl::StartsWith(setting, "training.epochs=")) {
       spec.mutable_training()->clear_steps();
     } else if (absl::StartsWith(setting, "training.steps=")) {
       spec.mutable_training()->clear_epochs();
     } else if (absl::StartsWith(setting, "data.dataset=")) {
-      spec.mutable_data()->clear_path();
+      file.paths.data.clear();
     } else if (absl::StartsWith(setting, "data.path=")) {
       spec.mutable_data()->clear_dataset();
+    } else if (absl::StartsWith(setting, "model.pretrained.model=")) {
+      file.paths.pretrained.clear();
+    } else if (absl::StartsWith(setting, "model.pretrained.path=")) {
+      spec.mutable_model()->mutable_pretrained()->clear_model();
     }
+  }
+}
+
+void CheckOneOfTwo(const JobFile& file, absl::string_view origin, Problems& problems) {
+  if (!file.spec.data().dataset().empty() && !file.paths.data.empty()) {
+    problems.Add({.where = std::string(origin),
+                  .field = "data",
+                  .what = "must have either `dataset` or `path`, got both"});
+  }
+  if (!file.spec.model().pretrained().model().empty() && !file.paths.pretrained.empty()) {
+    problems.Add({.where = std::string(origin),
+                  .field = "model.pretrained",
+                  .what = "must have either `model` or `path`, got both"});
   }
 }
 
 }  // namespace
 
-absl::StatusOr<v1::JobSpec> ParseJobFile(absl::string_view text, absl::string_view origin,
-                                         std::span<const std::string> overrides) {
+absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
+                                     std::span<const std::string> overrides) {
   HONE_ASSIGN_OR_RETURN(const Node root, ReadDocument(text, origin));
-  v1::JobSpec spec;
+  JobFile file;
   Problems problems;
-  Filler(std::string(origin), /*fixed=*/false, problems).FillMessage(root, "", spec);
-  MakeRoom(overrides, spec);
+  Filler(std::string(origin), /*fixed=*/false, file.paths, problems)
+      .FillMessage(root, "", file.spec);
+  MakeRoom(overrides, file);
   for (const std::string& setting : overrides) {
-    ApplyOverride(setting, spec, problems);
+    ApplyOverride(setting, file.spec, file.paths, problems);
   }
+  CheckOneOfTwo(file, origin, problems);
   HONE_RETURN_IF_ERROR(problems.ToStatus());
-  return spec;
+  return file;
 }
 
-absl::StatusOr<v1::JobSpec> LoadJobFile(const std::string& path,
-                                        std::span<const std::string> overrides) {
+absl::StatusOr<JobFile> LoadJobFile(const std::string& path,
+                                    std::span<const std::string> overrides) {
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (!text.ok()) {
     return absl::IsNotFound(text.status()) ? text.status()
                                            : absl::InvalidArgumentError(text.status().message());
   }
-  HONE_ASSIGN_OR_RETURN(v1::JobSpec spec, ParseJobFile(*text, path, overrides));
-  if (spec.display_name().empty()) {
-    spec.set_display_name(std::filesystem::path(path).stem().string());
+  HONE_ASSIGN_OR_RETURN(JobFile file, ParseJobFile(*text, path, overrides));
+  if (file.spec.display_name().empty()) {
+    file.spec.set_display_name(std::filesystem::path(path).stem().string());
   }
-  return spec;
+  return file;
 }
+
+std::string PrintJobFile(const JobFile& file) { return PrintYaml(file.spec, file.paths); }
 
 }  // namespace hone::client::jobfile

@@ -108,11 +108,12 @@ std::string CheckStep(const Step& step, const FieldDescriptor& field, bool last,
 
 }  // namespace
 
-void ApplyOverride(const std::string& setting, Message& message, Problems& problems) {
+void ApplyOverride(const std::string& setting, Message& message, LocalPaths& paths,
+                   Problems& problems) {
   const size_t equals = setting.find('=');
   const std::string path = setting.substr(0, equals);
   const std::string origin = absl::StrCat("--set ", path);
-  Filler filler(origin, /*fixed=*/true, problems);
+  Filler filler(origin, /*fixed=*/true, paths, problems);
   const std::optional<std::vector<Step>> steps = ParsePath(path);
   if (equals == std::string::npos || !steps) {
     problems.Add({.where = absl::StrCat("--set ", setting),
@@ -128,6 +129,11 @@ void ApplyOverride(const std::string& setting, Message& message, Problems& probl
     const Step& step = (*steps)[i];
     const bool last = i + 1 == steps->size();
     const FieldDescriptor* field = current->GetDescriptor()->FindFieldByName(step.name);
+    if (std::string* const local = paths.Find(*current->GetDescriptor(), step.name);
+        local != nullptr && last && !step.index) {
+      *local = std::string(text);
+      return;
+    }
     if (field == nullptr) {
       filler.AddUnknownKey(Scalar(step.name), walked, *current->GetDescriptor());
       return;

@@ -199,9 +199,15 @@ void Block(const Json& value, int indent, std::string& out) {
 
 std::string PrintJson(const Message& message) { return Dump(ToJson(message), -1); }
 
-std::string PrintYaml(const Message& message) {
+std::string PrintYaml(const Message& message, const LocalPaths& paths) {
   std::string out;
-  const Json value = ToJson(message);
+  Json value = ToJson(message);
+  if (!paths.data.empty()) {
+    value["data"]["path"] = paths.data;
+  }
+  if (!paths.pretrained.empty()) {
+    value["model"]["pretrained"]["path"] = paths.pretrained;
+  }
   Block(value, 0, out);
   return out.empty() ? "{}\n" : out;
 }

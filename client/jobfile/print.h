@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "client/jobfile/local_paths.h"
+
 namespace hone::client::jobfile {
 
 // A message in proto3 JSON with the fields' own snake_case names, in one line. Only what is set.
@@ -11,7 +13,8 @@ namespace hone::client::jobfile {
 // of JSON lose digits).
 std::string PrintJson(const google::protobuf::Message& message);
 
-// The same as YAML, as a person would write a job file: messages of scalars alone in one line.
-std::string PrintYaml(const google::protobuf::Message& message);
+// The same as YAML, as a person would write a job file: messages of scalars alone in one line. Of a
+// JobSpec with the paths that are given.
+std::string PrintYaml(const google::protobuf::Message& message, const LocalPaths& paths = {});
 
 }  // namespace hone::client::jobfile

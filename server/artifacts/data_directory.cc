@@ -195,6 +195,10 @@ std::string DataDirectory::ModelDirectory(const std::string& model_id) const {
   return absl::StrCat(root_, "/models/", model_id);
 }
 
+std::string DataDirectory::ArtifactsDirectory(const std::string& job_id, int attempt) const {
+  return absl::StrCat(root_, "/runs/", job_id, "/", kAttemptPrefix, attempt, "/artifacts");
+}
+
 std::string DataDirectory::TensorBoardDirectory(const std::string& job_id) const {
   return absl::StrCat(root_, "/runs/", job_id, "/tensorboard");
 }

@@ -43,6 +43,9 @@ class DataDirectory {
   std::string uploads_directory() const { return root_ + "/uploads"; }
   std::string ModelDirectory(const std::string& model_id) const;
 
+  // What an attempt leaves beside its model: job_artifacts.h.
+  std::string ArtifactsDirectory(const std::string& job_id, int attempt) const;
+
   std::string TensorBoardDirectory(const std::string& job_id) const;
 
   // The folder of an attempt. What the attempt before it left moves there, so that a worker of that

@@ -11,6 +11,7 @@
 #include "engine/base/status.h"
 #include "server/datasets/catalog_names.h"
 #include "server/jobs/job.h"
+#include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
 #include "server/jobs/validate.h"
 #include "server/log/log.h"
@@ -99,11 +100,13 @@ absl::Status Datasets::CheckSpace(int64_t more) const {
   const int64_t free = directory_.FreeBytes();
   return free - more >= limits_.disk_floor_bytes
              ? absl::OkStatus()
-             : jobs::WithRetryDelay(
-                   absl::ResourceExhaustedError(absl::StrCat(
-                       "bytes: ", more, " more would leave less than the floor of ",
-                       limits_.disk_floor_bytes, " bytes of disk; ", free, " are free")),
-                   absl::Minutes(1));
+             : jobs::WithReason(
+                   jobs::WithRetryDelay(
+                       absl::ResourceExhaustedError(absl::StrCat(
+                           "bytes: ", more, " more would leave less than the floor of ",
+                           limits_.disk_floor_bytes, " bytes of disk; ", free, " are free")),
+                       absl::Minutes(1)),
+                   jobs::reason::kDiskFull);
 }
 
 absl::StatusOr<std::unique_ptr<Session>> Datasets::Open(const v1::UploadHeader& header) {

@@ -80,7 +80,7 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
   int64_t before = 0;
   do {
     HONE_ASSIGN_OR_RETURN(const store::Page<v1::Model> page,
-                          patient->store->ListModels(kPage, before));
+                          patient->store->ListModels({.limit = kPage, .before_row = before}));
     for (const v1::Model& model : page.items) {
       HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
       known.insert(id);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/jobs/reason.h"
 
 namespace hone::server::jobs {
 namespace {
@@ -59,7 +60,7 @@ absl::Status FieldErrors::ToStatus() const {
   }
   absl::Status status = absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
   status.SetPayload(kBadRequestUrl, absl::Cord(details.SerializeAsString()));
-  return status;
+  return WithReason(status, reason::kInvalidField);
 }
 
 }  // namespace hone::server::jobs

@@ -6,9 +6,12 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "engine/base/utf8.h"
+#include "server/jobs/reason.h"
 
 namespace hone::server::jobs {
 namespace {
@@ -23,8 +26,9 @@ absl::StatusOr<std::string> IdOf(absl::string_view name, absl::string_view prefi
                              return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
                            });
   if (!well_formed) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("name: must be ", prefix, "<id>, got \"", CutUtf8(name, 100), "\""));
+    return WithReason(absl::InvalidArgumentError(absl::StrCat(
+                          "name: must be ", prefix, "<id>, got \"", CutUtf8(name, 100), "\"")),
+                      reason::kInvalidName);
   }
   return std::string(id);
 }
@@ -37,8 +41,11 @@ v1::Job ToProto(const Job& job) {
   if (job.id.empty()) {
     proto.clear_name();
   }
-  proto.set_display_name(job.spec.display_name());
+  proto.set_display_name(job.resolved.display_name());
+  *proto.mutable_labels() = job.resolved.labels();
+  proto.set_priority(job.resolved.priority());
   *proto.mutable_spec() = job.spec;
+  *proto.mutable_resolved_spec() = job.resolved;
   proto.set_state(ToProto(job.state));
   proto.set_end_reason(job.end_reason);
   proto.set_message(job.message);
@@ -98,8 +105,26 @@ std::vector<std::string> AllTaskNames() {
   return names;
 }
 
+absl::Status CheckTaskName(absl::string_view task) {
+  const std::vector<std::string> tasks = AllTaskNames();
+  return task.empty() || std::find(tasks.begin(), tasks.end(), task) != tasks.end()
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat("task: must be one of ",
+                                                       absl::StrJoin(tasks, ", "), ", got \"",
+                                                       absl::CHexEscape(task), "\""));
+}
+
 std::string JobName(absl::string_view id) { return absl::StrCat(kJobPrefix, id); }
 absl::StatusOr<std::string> JobId(absl::string_view name) { return IdOf(name, kJobPrefix); }
+absl::Status JobNotFound(absl::string_view id) {
+  return WithReason(absl::NotFoundError(absl::StrCat("there is no job ", JobName(id))),
+                    reason::kJobNotFound);
+}
+absl::Status ModelNotFound(absl::string_view id) {
+  return WithReason(absl::NotFoundError(absl::StrCat("there is no model ", ModelName(id))),
+                    reason::kModelNotFound);
+}
+
 std::string ModelName(absl::string_view id) { return absl::StrCat(kModelPrefix, id); }
 absl::StatusOr<std::string> ModelId(absl::string_view name) { return IdOf(name, kModelPrefix); }
 

@@ -16,7 +16,8 @@ namespace hone::server::jobs {
 // A job as the store keeps it. Times are InfinitePast where they have not come yet.
 struct Job {
   std::string id;
-  v1::JobSpec spec;
+  v1::JobSpec spec;      // as it was sent
+  v1::JobSpec resolved;  // what is trained; its name, labels and priority are those of now
   JobState state = JobState::kQueued;
   v1::Job::EndReason end_reason = v1::Job::END_REASON_UNSPECIFIED;
   std::string message;
@@ -35,8 +36,9 @@ struct Job {
   v1::Metrics latest;  // its `values` are the latest of each name
   v1::Evaluation evaluation;
   v1::Plan plan;
-  std::string model_id;
-  std::string retry_of;  // id of the job whose checkpoints it begins with; "": none
+  std::string model_id;     // of the model that it has published; "": none
+  std::string makes_model;  // the id that its model gets
+  std::string retry_of;     // id of the job whose checkpoints it begins with; "": none
   int64_t last_sequence = 0;
   std::string request;          // as in store::NewJob
   int64_t checkpoint_step = 0;  // of the newest checkpoint that it told of, or begins with; 0: none
@@ -51,6 +53,8 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time);
 // "classification": the name of the field that is set in the task's oneof; "" where none is.
 std::string TaskName(const v1::JobSpec& spec);
 std::vector<std::string> AllTaskNames();
+// INVALID_ARGUMENT unless it is one of them, or "" for all.
+absl::Status CheckTaskName(absl::string_view task);
 
 // When a job made at `created` is to be ended; InfinitePast: never.
 absl::Time Deadline(const v1::JobSpec& spec, absl::Time created);
@@ -59,6 +63,9 @@ absl::Time Deadline(const v1::JobSpec& spec, absl::Time created);
 // 0-9, '-'.
 std::string JobName(absl::string_view id);
 absl::StatusOr<std::string> JobId(absl::string_view name);
+// NOT_FOUND with the reason: there is no job (model) with this id.
+absl::Status JobNotFound(absl::string_view id);
+absl::Status ModelNotFound(absl::string_view id);
 std::string ModelName(absl::string_view id);
 absl::StatusOr<std::string> ModelId(absl::string_view name);
 

@@ -94,19 +94,11 @@ void CheckDatasetName(const std::string& name, FieldErrors& errors) {
 
 void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
   const v1::DataSpec& data = spec.data();
-  if (data.dataset().empty() && data.path().empty()) {
-    errors.Add(limits.local_paths ? "data" : "data.dataset",
-               limits.local_paths ? "must have `dataset` or `path`" : "must be given");
-  } else if (!data.dataset().empty() && !data.path().empty()) {
-    errors.Add("data", "must have either `dataset` or `path`, got both");
-  }
   if (!data.dataset().empty()) {
     CheckDatasetName(data.dataset(), errors);
+  } else if (!limits.has_data) {
+    errors.Add("data.dataset", "must be given");
   }
-  if (!data.path().empty() && !limits.local_paths) {
-    errors.Add("data.path", "must be empty on a server: give `data.dataset`");
-  }
-  CheckText("data.path", data.path(), 4096, errors);
   errors.CheckFloat("data.validation_fraction", data.validation_fraction(), UpTo(0, 1));
   errors.CheckFloat("data.test_fraction", data.test_fraction(), UpTo(0, 1));
   if (data.validation_fraction() + data.test_fraction() >= 1) {
@@ -282,13 +274,9 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
 
 }  // namespace
 
-FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
+FieldErrors CheckAttributes(const v1::JobSpec& spec) {
   FieldErrors errors;
   CheckText("display_name", spec.display_name(), 128, errors);
-  CheckTask(spec, errors);
-  CheckData(spec, limits, errors);
-  CheckModel(spec.model(), limits.local_paths, errors);
-  CheckTraining(spec, limits, errors);
   errors.CheckInt("priority", spec.priority(), -100, 100);
   errors.CheckFloat("deadline_seconds", spec.deadline_seconds(), Closed(0, 1e9));
   if (spec.labels_size() > 64) {
@@ -298,6 +286,15 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
     CheckText("labels", key, 64, errors);
     CheckText("labels", value, 256, errors);
   }
+  return errors;
+}
+
+FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
+  FieldErrors errors = CheckAttributes(spec);
+  CheckTask(spec, errors);
+  CheckData(spec, limits, errors);
+  CheckModel(spec.model(), limits.has_model, errors);
+  CheckTraining(spec, limits, errors);
   return errors;
 }
 

@@ -179,13 +179,10 @@ void CheckInputs(const std::string& at, const v1::Layer& layer,
   }
 }
 
-void CheckPretrained(const v1::Pretrained& pretrained, bool local_paths, FieldErrors& errors) {
+void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErrors& errors) {
   constexpr char kField[] = "model.pretrained";
-  if (!pretrained.path().empty() && !local_paths) {
-    errors.Add(absl::StrCat(kField, ".path"),
-               "is of your machine; a server takes `model`, one of its own");
-  } else if (pretrained.model().empty() == pretrained.path().empty()) {
-    errors.Add(kField, local_paths ? "must have either `model` or `path`" : "must have `model`");
+  if (pretrained.model().empty() && !has_model) {
+    errors.Add(kField, "must have `model`");
   }
   if (!pretrained.model().empty() && !ModelId(pretrained.model()).ok()) {
     errors.Add(absl::StrCat(kField, ".model"),
@@ -201,7 +198,7 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool local_paths, FieldEr
 
 }  // namespace
 
-void CheckModel(const v1::ModelSpec& model, bool local_paths, FieldErrors& errors) {
+void CheckModel(const v1::ModelSpec& model, bool has_model, FieldErrors& errors) {
   const int least = model.has_pretrained() ? 0 : 1;
   if (model.layers_size() < least || model.layers_size() > kMaxLayers) {
     errors.Add("model.layers", absl::StrCat("must be ", least, " to ", kMaxLayers, " layers, got ",
@@ -209,7 +206,7 @@ void CheckModel(const v1::ModelSpec& model, bool local_paths, FieldErrors& error
     return;
   }
   if (model.has_pretrained()) {
-    CheckPretrained(model.pretrained(), local_paths, errors);
+    CheckPretrained(model.pretrained(), has_model, errors);
   }
   absl::flat_hash_set<std::string> known = {"input"};
   for (int i = 0; i < model.layers_size(); ++i) {

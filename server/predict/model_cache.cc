@@ -8,6 +8,7 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "server/jobs/job.h"
+#include "server/jobs/reason.h"
 #include "server/predict/predictor_process.h"
 
 namespace hone::server::predict {
@@ -185,9 +186,11 @@ void ModelCache::Leave(Lock& lock, const std::shared_ptr<Seat>& seat) {
   EndProcess(lock, *seat);
   lock.unlock();
   for (const Call& call : left) {
-    call.done(stopping_ ? absl::UnavailableError("the server is shutting down")
-                        : absl::NotFoundError(
-                              absl::StrCat("there is no model ", seat->model.name(), " any more")));
+    call.done(stopping_
+                  ? absl::UnavailableError("the server is shutting down")
+                  : jobs::WithReason(absl::NotFoundError(absl::StrCat(
+                                         "there is no model ", seat->model.name(), " any more")),
+                                     jobs::reason::kModelNotFound));
   }
   lock.lock();
   retired_.push_back(std::move(seat->thread));

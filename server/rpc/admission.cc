@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
 
 namespace hone::server::rpc {
@@ -25,15 +26,18 @@ absl::Status CheckMemory(const v1::Plan& plan, const config::Config& config) {
     return absl::OkStatus();
   }
   const auto mib = [](int64_t bytes) { return (bytes >> 20) + 1; };
-  return absl::InvalidArgumentError(
-      absl::StrCat("training: the job needs about ", mib(plan.peak_memory_bytes()),
-                   " MiB of memory, this server gives each job ", mib(share),
-                   " MiB; a smaller training.batch_size, smaller layers or data.limit may help"));
+  return jobs::WithReason(
+      absl::InvalidArgumentError(absl::StrCat(
+          "training: the job needs about ", mib(plan.peak_memory_bytes()),
+          " MiB of memory, this server gives each job ", mib(share),
+          " MiB; a smaller training.batch_size, smaller layers or data.limit may help")),
+      jobs::reason::kTooMuchMemory);
 }
 
 v1::Job Preview(const store::NewJob& job) {
   jobs::Job preview;
   preview.spec = job.spec;
+  preview.resolved = job.resolved;
   preview.plan = job.plan;
   preview.threads = job.threads;
   v1::Job proto = jobs::ToProto(preview);
@@ -49,14 +53,15 @@ absl::Status WithUploadedNames(const absl::Status& status, const std::string& pa
   }
   std::vector<std::string> names;
   constexpr int kMostNamed = 50;
-  if (const auto page = deps.store.datasets().List(kMostNamed, 0); page.ok()) {
+  if (const auto page = deps.store.datasets().List({.limit = kMostNamed}); page.ok()) {
     for (const store::Dataset& dataset : page->items) {
       names.push_back(dataset.name);
     }
   }
-  return absl::NotFoundError(absl::StrCat(
-      "data.dataset: ", status.message(),
-      "; uploaded to this server: ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
+  return jobs::WithReason(absl::NotFoundError(absl::StrCat(
+                              "data.dataset: ", status.message(), "; uploaded to this server: ",
+                              names.empty() ? "none" : absl::StrJoin(names, ", "))),
+                          jobs::reason::kDatasetNotFound);
 }
 
 void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Done<v1::Job> done) {
@@ -82,17 +87,19 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
 absl::Status CheckRoom(const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const int64_t queued, deps.store.CountQueued());
   if (queued >= deps.config.max_queued_jobs) {
-    return jobs::WithRetryDelay(
-        absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", queued, " jobs wait")),
-        kRetryWhenQueueIsFull);
+    return jobs::WithReason(jobs::WithRetryDelay(absl::ResourceExhaustedError(absl::StrCat(
+                                                     "the queue is full: ", queued, " jobs wait")),
+                                                 kRetryWhenQueueIsFull),
+                            jobs::reason::kQueueFull);
   }
   const int64_t free = deps.directory.FreeBytes();
   if (free < deps.config.disk_floor_bytes) {
-    return jobs::WithRetryDelay(
-        absl::ResourceExhaustedError(absl::StrCat("the server's disk is nearly full: ", free,
-                                                  " bytes are free, ", deps.config.disk_floor_bytes,
-                                                  " are kept for the jobs that run")),
-        kRetryWhenDiskIsFull);
+    return jobs::WithReason(
+        jobs::WithRetryDelay(absl::ResourceExhaustedError(absl::StrCat(
+                                 "the server's disk is nearly full: ", free, " bytes are free, ",
+                                 deps.config.disk_floor_bytes, " are kept for the jobs that run")),
+                             kRetryWhenDiskIsFull),
+        jobs::reason::kDiskFull);
   }
   return absl::OkStatus();
 }
@@ -119,19 +126,18 @@ absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const D
 
 void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
   const std::string key =
-      PlanCache::KeyOf(candidate.job.spec, candidate.job.threads, candidate.dataset_path);
+      PlanCache::KeyOf(candidate.job.resolved, candidate.job.threads, candidate.dataset_path);
   if (auto known = deps.plans.Find(key); known.has_value() && !candidate.validate_only) {
     return Planned(std::move(candidate), *std::move(known), deps, std::move(done));
   }
   v1::WorkerRequest request;
   request.set_mode(v1::WorkerRequest::PLAN);
-  *request.mutable_spec() = candidate.job.spec;
+  *request.mutable_spec() = candidate.job.resolved;
   request.set_threads(candidate.job.threads);
   request.set_cache_directory(deps.directory.cache_directory());
   request.set_data_mirror(deps.config.data_mirror);
   request.set_dataset_path(candidate.dataset_path);
   request.set_model_directory(candidate.model_directory);
-  request.set_refuse_paths(true);
   // Measured beside a running job the time would be wrong, and the job slower.
   request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
   deps.calls.Submit(std::move(request), kPlanTimeout,

@@ -20,6 +20,7 @@ void CancelJob(const v1::CancelJobRequest& request, Deps& deps, Done<v1::Job> do
 void PauseJob(const v1::PauseJobRequest& request, Deps& deps, Done<v1::Job> done);
 void ResumeJob(const v1::ResumeJobRequest& request, Deps& deps, Done<v1::Job> done);
 void RetryJob(const v1::RetryJobRequest& request, Deps& deps, Done<v1::Job> done);
+void UpdateJob(const v1::UpdateJobRequest& request, Deps& deps, Done<v1::Job> done);
 void DeleteJob(const v1::DeleteJobRequest& request, Deps& deps, Done<v1::DeleteJobResponse> done);
 // Reads the whole log, on a thread of deps.histories.
 void GetMetricHistory(const v1::GetMetricHistoryRequest& request, absl::Duration timeout,
@@ -30,13 +31,18 @@ absl::StatusOr<v1::MetricHistory> ReadMetricHistory(const v1::GetMetricHistoryRe
                                                     const std::string& id, size_t most,
                                                     const store::JobStore& store,
                                                     absl::FunctionRef<absl::Status()> go_on);
+// Looks at files, on a thread of deps.reads.
+void ListArtifacts(const v1::ListArtifactsRequest& request, Deps& deps,
+                   Done<v1::ListArtifactsResponse> done);
+// The folder of the job's newest attempt, which need not be there.
+absl::StatusOr<std::string> ArtifactsFolder(const std::string& name, const Deps& deps);
 absl::StatusOr<v1::ServerInfo> GetServerInfo(const v1::GetServerInfoRequest& request, Deps& deps);
 
 absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request, Deps& deps);
 absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& deps);
 void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
                  Done<v1::DeleteModelResponse> done);
-void PinModel(const v1::PinModelRequest& request, Deps& deps, Done<v1::Model> done);
+void UpdateModel(const v1::UpdateModelRequest& request, Deps& deps, Done<v1::Model> done);
 // Those with a `timeout` may answer that the time was over when it is.
 void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,
              Done<v1::PredictResponse> done);
@@ -49,9 +55,9 @@ absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequ
                                                       Deps& deps);
 void DeleteDataset(const v1::DeleteDatasetRequest& request, Deps& deps,
                    Done<v1::DeleteDatasetResponse> done);
-void ValidateDataset(const v1::ValidateDatasetRequest& request, absl::Duration timeout, Deps& deps,
-                     Done<v1::DatasetReport> done);
-void PreviewDataset(const v1::PreviewDatasetRequest& request, absl::Duration timeout, Deps& deps,
-                    Done<v1::DatasetReport> done);
+absl::StatusOr<v1::DatasetValidation> ValidateDataset(const v1::ValidateDatasetRequest& request,
+                                                      Deps& deps);
+absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(
+    const v1::GetDatasetValidationRequest& request, Deps& deps);
 
 }  // namespace hone::server::rpc

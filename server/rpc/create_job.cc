@@ -3,6 +3,7 @@
 
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
+#include "server/jobs/resolve.h"
 #include "server/jobs/validate.h"
 #include "server/rpc/admission.h"
 #include "server/rpc/calls.h"
@@ -11,9 +12,8 @@ namespace hone::server::rpc {
 namespace {
 
 absl::Status Check(const v1::CreateJobRequest& request, const Deps& deps) {
-  HONE_RETURN_IF_ERROR(jobs::Validate(
-      request.spec(),
-      {.max_threads = deps.config.threads, .bf16 = HasBf16(), .local_paths = false}));
+  HONE_RETURN_IF_ERROR(
+      jobs::Validate(request.spec(), {.max_threads = deps.config.threads, .bf16 = HasBf16()}));
   return request.validate_only() ? absl::OkStatus() : CheckRoom(deps);
 }
 
@@ -43,6 +43,7 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   if (job.threads == 0) {
     job.threads = deps.config.ThreadsPerJob();
   }
+  job.resolved = jobs::Resolve(job.spec);
   const absl::StatusOr<std::string> path = deps.datasets.PathOf(job.spec.data().dataset());
   if (!path.ok()) {
     return done(path.status());

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "server/datasets/inspect.h"
+#include "server/jobs/reason.h"
 #include "server/rpc/calls.h"
 #include "server/rpc/page_token.h"
 
@@ -18,20 +18,14 @@ void OnExecutor(Deps& deps, const Done<Reply>& done, std::function<absl::StatusO
   }
 }
 
-void Inspect(const std::string& name, int rows, absl::Duration timeout, Deps& deps,
-             Done<v1::DatasetReport> done) {
-  const absl::StatusOr<std::string> id = datasets::DatasetId(name);
-  if (!id.ok()) {
-    return done(id.status());
+// The data set that a validation is asked of.
+absl::StatusOr<store::Dataset> Named(const std::string& name, int rows, const Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const std::string id, datasets::DatasetId(name));
+  if (rows < 0 || rows > datasets::Validations::kRows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rows: must be between 0 and ", datasets::Validations::kRows, ", got ", rows));
   }
-  const absl::StatusOr<std::string> path = deps.datasets.PathOf(*id);
-  if (!path.ok()) {
-    return done(path.status());
-  }
-  if (path->empty()) {
-    return done(absl::NotFoundError(absl::StrCat("there is no data set ", name)));
-  }
-  datasets::Inspect(*id, *path, rows, timeout, deps.inspections, std::move(done));
+  return deps.store.datasets().Get(id);
 }
 
 }  // namespace
@@ -50,10 +44,16 @@ absl::StatusOr<v1::Dataset> GetDataset(const v1::GetDatasetRequest& request, Dep
 
 absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequest& request,
                                                       Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const int limit, PageSize(request.page_size()));
-  HONE_ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(request.page_token()));
-  HONE_ASSIGN_OR_RETURN(const store::Page<store::Dataset> page,
-                        deps.store.datasets().List(limit, before));
+  store::ListDatasets what{.name_prefix = request.name_prefix(), .sha256 = request.sha256()};
+  HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
+  HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
+  for (const int number : request.formats()) {
+    if (number < v1::Dataset::CSV || number > v1::Dataset::TAR_GZ) {
+      return absl::InvalidArgumentError(absl::StrCat("formats: unknown format number ", number));
+    }
+    what.formats.push_back(static_cast<v1::Dataset::Format>(number));
+  }
+  HONE_ASSIGN_OR_RETURN(const store::Page<store::Dataset> page, deps.store.datasets().List(what));
   v1::ListDatasetsResponse response;
   for (const store::Dataset& dataset : page.items) {
     *response.add_datasets() = datasets::ToProto(dataset);
@@ -72,19 +72,22 @@ void DeleteDataset(const v1::DeleteDatasetRequest& request, Deps& deps,
       });
 }
 
-void ValidateDataset(const v1::ValidateDatasetRequest& request, absl::Duration timeout, Deps& deps,
-                     Done<v1::DatasetReport> done) {
-  Inspect(request.name(), 0, timeout, deps, std::move(done));
+absl::StatusOr<v1::DatasetValidation> ValidateDataset(const v1::ValidateDatasetRequest& request,
+                                                      Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset, Named(request.name(), request.rows(), deps));
+  HONE_ASSIGN_OR_RETURN(const std::string path, deps.datasets.PathOf(dataset.name));
+  if (path.empty()) {
+    return jobs::WithReason(
+        absl::NotFoundError(absl::StrCat("there is no data set ", request.name(), " any more")),
+        jobs::reason::kDatasetNotFound);
+  }
+  return deps.validations.Start(dataset, path, request.rows(), deps.inspections);
 }
 
-void PreviewDataset(const v1::PreviewDatasetRequest& request, absl::Duration timeout, Deps& deps,
-                    Done<v1::DatasetReport> done) {
-  constexpr int kMostRows = 100;
-  if (request.rows() < 0 || request.rows() > kMostRows) {
-    return done(absl::InvalidArgumentError(
-        absl::StrCat("rows: must be between 0 and ", kMostRows, ", got ", request.rows())));
-  }
-  Inspect(request.name(), request.rows() == 0 ? 5 : request.rows(), timeout, deps, std::move(done));
+absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(
+    const v1::GetDatasetValidationRequest& request, Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(const store::Dataset dataset, Named(request.name(), request.rows(), deps));
+  return deps.validations.Get(dataset, request.rows());
 }
 
 }  // namespace hone::server::rpc

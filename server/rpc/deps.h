@@ -9,6 +9,7 @@
 #include "server/artifacts/data_directory.h"
 #include "server/config/config.h"
 #include "server/datasets/datasets.h"
+#include "server/datasets/validations.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/registry.h"
 #include "server/predict/model_cache.h"
@@ -55,6 +56,7 @@ struct Deps {
   artifacts::DataDirectory& directory;
   removal::Remover& remover;
   datasets::Datasets& datasets;
+  datasets::Validations& validations;
   metrics::Bus& bus;
   metrics::Registry& registry;
   PlanCache& plans;

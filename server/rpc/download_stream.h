@@ -3,6 +3,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "hone/v1/model_service.pb.h"
+#include "hone/v1/training_service.pb.h"
 #include "server/rpc/deps.h"
 
 namespace hone::server::rpc {
@@ -12,5 +13,9 @@ namespace hone::server::rpc {
 // itself when done.
 grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
     grpc::CallbackServerContext* context, const v1::DownloadModelRequest& request, Deps& deps);
+
+// The same of one artifact of a job.
+grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* OpenDownload(
+    grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest& request, Deps& deps);
 
 }  // namespace hone::server::rpc

@@ -1,9 +1,6 @@
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
@@ -38,13 +35,7 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request
   store::ListJobs what;
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
   HONE_ASSIGN_OR_RETURN(what.from_row, ParsePageToken(request.page_token()));
-  const std::vector<std::string> tasks = jobs::AllTaskNames();
-  if (!request.task().empty() &&
-      std::find(tasks.begin(), tasks.end(), request.task()) == tasks.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("task: must be one of ",
-                                                   absl::StrJoin(tasks, ", "), ", got \"",
-                                                   absl::CHexEscape(request.task()), "\""));
-  }
+  HONE_RETURN_IF_ERROR(jobs::CheckTaskName(request.task()));
   what.task = request.task();
   what.oldest_first = request.oldest_first();
   for (const auto& [key, value] : request.labels()) {
@@ -60,7 +51,9 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request
   HONE_ASSIGN_OR_RETURN(const store::Page<jobs::Job> page, deps.store.List(what));
   v1::ListJobsResponse response;
   for (const jobs::Job& job : page.items) {
-    *response.add_jobs() = WithQueueEta(job, deps);
+    v1::Job& listed = *response.add_jobs();
+    listed = WithQueueEta(job, deps);
+    listed.clear_resolved_spec();
   }
   response.set_next_page_token(PageToken(page.next_row));
   return response;

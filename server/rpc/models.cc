@@ -29,9 +29,17 @@ absl::Status CheckInputs(const v1::PredictRequest& request) {
 
 absl::StatusOr<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request,
                                                   Deps& deps) {
-  HONE_ASSIGN_OR_RETURN(const int limit, PageSize(request.page_size()));
-  HONE_ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(request.page_token()));
-  HONE_ASSIGN_OR_RETURN(store::Page<v1::Model> page, deps.store.ListModels(limit, before));
+  store::ListModels what{.display_name = request.display_name(), .task = request.task()};
+  HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
+  HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
+  HONE_RETURN_IF_ERROR(jobs::CheckTaskName(request.task()));
+  if (!request.job().empty()) {
+    HONE_ASSIGN_OR_RETURN(what.job_id, jobs::JobId(request.job()));
+  }
+  if (request.has_pinned()) {
+    what.pinned = request.pinned();
+  }
+  HONE_ASSIGN_OR_RETURN(store::Page<v1::Model> page, deps.store.ListModels(what));
   v1::ListModelsResponse response;
   for (v1::Model& model : page.items) {
     *response.add_models() = std::move(model);
@@ -64,16 +72,6 @@ void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
         deps.remover.Wake();
         done(v1::DeleteModelResponse());
       });
-}
-
-void PinModel(const v1::PinModelRequest& request, Deps& deps, Done<v1::Model> done) {
-  const absl::StatusOr<std::string> id = jobs::ModelId(request.name());
-  if (!id.ok()) {
-    return done(id.status());
-  }
-  deps.writer.Submit<v1::Model>([id = *id, pinned = request.pinned()](
-                                    store::JobStore& store) { return store.PinModel(id, pinned); },
-                                std::move(done));
 }
 
 void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,

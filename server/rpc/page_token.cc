@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "server/jobs/reason.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -30,8 +31,10 @@ absl::StatusOr<int64_t> ParsePageToken(const std::string& token) {
       return row;
     }
   }
-  return absl::InvalidArgumentError(
-      "page_token: must be next_page_token of the answer before, unchanged");
+  return jobs::WithReason(
+      absl::InvalidArgumentError(
+          "page_token: must be next_page_token of the answer before, unchanged"),
+      jobs::reason::kInvalidPageToken);
 }
 
 absl::StatusOr<int> PageSize(int32_t page_size) {

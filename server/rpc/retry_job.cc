@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "server/jobs/job.h"
+#include "server/jobs/reason.h"
 #include "server/rpc/admission.h"
 #include "server/rpc/calls.h"
 #include "server/store/dataset_store.h"
@@ -27,15 +28,19 @@ absl::Status CheckDataset(const jobs::Job& old, const std::optional<store::Datas
                           bool from_start) {
   const std::string name = datasets::DatasetName(old.spec.data().dataset());
   if (!old.dataset_sha256.empty() && !now.has_value()) {
-    return absl::FailedPreconditionError(absl::StrCat(name, ", from which ", jobs::JobName(old.id),
-                                                      " learned, was deleted; upload it again"));
+    return jobs::WithReason(
+        absl::FailedPreconditionError(absl::StrCat(name, ", from which ", jobs::JobName(old.id),
+                                                   " learned, was deleted; upload it again")),
+        jobs::reason::kDatasetChanged);
   }
   const std::string sha256 = now.has_value() ? now->bytes.sha256 : "";
   if (sha256 != old.dataset_sha256 && !from_start) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(name, " has other bytes now than those from which ", jobs::JobName(old.id),
-                     " learned, so its checkpoints do not fit; `from_start` begins anew with "
-                     "those that are there now"));
+    return jobs::WithReason(
+        absl::FailedPreconditionError(
+            absl::StrCat(name, " has other bytes now than those from which ", jobs::JobName(old.id),
+                         " learned, so its checkpoints do not fit; `from_start` begins anew with "
+                         "those that are there now")),
+        jobs::reason::kDatasetChanged);
   }
   return absl::OkStatus();
 }
@@ -44,15 +49,19 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
                                   const std::string& old_id, const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const jobs::Job old, deps.store.Get(old_id));
   if (old.state != jobs::JobState::kFailed && old.state != jobs::JobState::kCancelled) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(request.name(), " is ", jobs::StateName(old.state),
-                     "; only a job that has failed or was cancelled can be tried again"));
+    return jobs::WithReason(
+        absl::FailedPreconditionError(
+            absl::StrCat(request.name(), " is ", jobs::StateName(old.state),
+                         "; only a job that has failed or was cancelled can be tried again")),
+        jobs::reason::kJobState);
   }
   HONE_ASSIGN_OR_RETURN(const bool removed, deps.directory.CheckpointsWereRemoved(old_id));
   if (!request.from_start() && (removed || old.checkpoints_removed)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the checkpoints of ", request.name(),
-                     ", with which it would begin, were removed; `from_start` begins anew"));
+    return jobs::WithReason(
+        absl::FailedPreconditionError(
+            absl::StrCat("the checkpoints of ", request.name(),
+                         ", with which it would begin, were removed; `from_start` begins anew")),
+        jobs::reason::kCheckpointsGone);
   }
   if (static_cast<int>(old.spec.training().threads()) > deps.config.threads) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -65,6 +74,7 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
   HONE_RETURN_IF_ERROR(CheckDataset(old, dataset, request.from_start()));
   job.spec = old.spec;
   job.threads = std::min(old.threads, deps.config.threads);
+  job.resolved = old.resolved;
   Candidate candidate{.job = std::move(job)};
   HONE_ASSIGN_OR_RETURN(candidate.model_directory, PretrainedDirectory(old.spec, deps));
   HONE_ASSIGN_OR_RETURN(candidate.dataset_path, deps.datasets.PathOf(old.spec.data().dataset()));

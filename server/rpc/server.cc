@@ -124,8 +124,9 @@ class HonedServer final : public Server {
         *directory_, registry_);
     deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
                                         *inspections_, *predictors_, *reads_, *histories_,
-                                        *directory_, *remover_, *datasets_, bus_, registry_, plans_,
-                                        transfers_, budget_, engine_, stopping_});
+                                        *directory_, *remover_, *datasets_, validations_, bus_,
+                                        registry_, plans_, transfers_, budget_, engine_,
+                                        stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -346,6 +347,7 @@ class HonedServer final : public Server {
       [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
   metrics::Bus bus_;
   PlanCache plans_;
+  datasets::Validations validations_;
   Transfers transfers_{config_.transfer_idle};
   CallBudget budget_;
   SharedText engine_;

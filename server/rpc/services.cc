@@ -6,12 +6,6 @@
 #include "server/rpc/upload_stream.h"
 
 namespace hone::server::rpc {
-namespace {
-
-// Of a call that reads a data set whole, which a client may want to wait for.
-constexpr absl::Duration kMostTimeToRead = absl::Hours(1);
-
-}  // namespace
 
 grpc::ServerUnaryReactor* TrainingService::CreateJob(grpc::CallbackServerContext* context,
                                                      const v1::CreateJobRequest* request,
@@ -69,6 +63,14 @@ grpc::ServerUnaryReactor* TrainingService::RetryJob(grpc::CallbackServerContext*
       .Later([&](Done<v1::Job> done) { rpc::RetryJob(*request, deps_, std::move(done)); });
 }
 
+grpc::ServerUnaryReactor* TrainingService::UpdateJob(grpc::CallbackServerContext* context,
+                                                     const v1::UpdateJobRequest* request,
+                                                     v1::Job* reply) {
+  return Unary<v1::Job>(context, "UpdateJob", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Job> done) { rpc::UpdateJob(*request, deps_, std::move(done)); });
+}
+
 grpc::ServerUnaryReactor* TrainingService::DeleteJob(grpc::CallbackServerContext* context,
                                                      const v1::DeleteJobRequest* request,
                                                      v1::DeleteJobResponse* reply) {
@@ -92,6 +94,21 @@ grpc::ServerUnaryReactor* TrainingService::GetMetricHistory(
 grpc::ServerWriteReactor<v1::WatchJobResponse>* TrainingService::WatchJob(
     grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
   return streams_.Open(*request, deps_);
+}
+
+grpc::ServerUnaryReactor* TrainingService::ListArtifacts(grpc::CallbackServerContext* context,
+                                                         const v1::ListArtifactsRequest* request,
+                                                         v1::ListArtifactsResponse* reply) {
+  return Unary<v1::ListArtifactsResponse>(context, "ListArtifacts", deps_, reply)
+      .Reads(*request)
+      .Later([&](Done<v1::ListArtifactsResponse> done) {
+        rpc::ListArtifacts(*request, deps_, std::move(done));
+      });
+}
+
+grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* TrainingService::DownloadArtifact(
+    grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest* request) {
+  return OpenDownload(context, *request, deps_);
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetServerInfo(grpc::CallbackServerContext* context,
@@ -133,12 +150,12 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext*
       });
 }
 
-grpc::ServerUnaryReactor* ModelService::PinModel(grpc::CallbackServerContext* context,
-                                                 const v1::PinModelRequest* request,
-                                                 v1::Model* reply) {
-  return Unary<v1::Model>(context, "PinModel", deps_, reply)
+grpc::ServerUnaryReactor* ModelService::UpdateModel(grpc::CallbackServerContext* context,
+                                                    const v1::UpdateModelRequest* request,
+                                                    v1::Model* reply) {
+  return Unary<v1::Model>(context, "UpdateModel", deps_, reply)
       .Changes(*request)
-      .Later([&](Done<v1::Model> done) { rpc::PinModel(*request, deps_, std::move(done)); });
+      .Later([&](Done<v1::Model> done) { rpc::UpdateModel(*request, deps_, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
@@ -194,28 +211,18 @@ grpc::ServerUnaryReactor* DatasetService::DeleteDataset(grpc::CallbackServerCont
 
 grpc::ServerUnaryReactor* DatasetService::ValidateDataset(grpc::CallbackServerContext* context,
                                                           const v1::ValidateDatasetRequest* request,
-                                                          v1::DatasetReport* reply) {
-  return Unary<v1::DatasetReport>(context, "ValidateDataset", deps_, reply)
+                                                          v1::DatasetValidation* reply) {
+  return Unary<v1::DatasetValidation>(context, "ValidateDataset", deps_, reply)
       .Reads(*request)
-      .Later(
-          [&](Done<v1::DatasetReport> done) {
-            rpc::ValidateDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_,
-                                 std::move(done));
-          },
-          kMostTimeToRead);
+      .Now([&] { return rpc::ValidateDataset(*request, deps_); });
 }
 
-grpc::ServerUnaryReactor* DatasetService::PreviewDataset(grpc::CallbackServerContext* context,
-                                                         const v1::PreviewDatasetRequest* request,
-                                                         v1::DatasetReport* reply) {
-  return Unary<v1::DatasetReport>(context, "PreviewDataset", deps_, reply)
+grpc::ServerUnaryReactor* DatasetService::GetDatasetValidation(
+    grpc::CallbackServerContext* context, const v1::GetDatasetValidationRequest* request,
+    v1::DatasetValidation* reply) {
+  return Unary<v1::DatasetValidation>(context, "GetDatasetValidation", deps_, reply)
       .Reads(*request)
-      .Later(
-          [&](Done<v1::DatasetReport> done) {
-            rpc::PreviewDataset(*request, TimeLeft(*context, kMostTimeToRead), deps_,
-                                std::move(done));
-          },
-          kMostTimeToRead);
+      .Now([&] { return rpc::GetDatasetValidation(*request, deps_); });
 }
 
 }  // namespace hone::server::rpc

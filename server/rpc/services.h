@@ -30,6 +30,8 @@ class TrainingService final : public v1::TrainingService::CallbackService {
                                       const v1::ResumeJobRequest* request, v1::Job* reply) override;
   grpc::ServerUnaryReactor* RetryJob(grpc::CallbackServerContext* context,
                                      const v1::RetryJobRequest* request, v1::Job* reply) override;
+  grpc::ServerUnaryReactor* UpdateJob(grpc::CallbackServerContext* context,
+                                      const v1::UpdateJobRequest* request, v1::Job* reply) override;
   grpc::ServerUnaryReactor* DeleteJob(grpc::CallbackServerContext* context,
                                       const v1::DeleteJobRequest* request,
                                       v1::DeleteJobResponse* reply) override;
@@ -38,6 +40,11 @@ class TrainingService final : public v1::TrainingService::CallbackService {
                                              v1::MetricHistory* reply) override;
   grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(
       grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) override;
+  grpc::ServerUnaryReactor* ListArtifacts(grpc::CallbackServerContext* context,
+                                          const v1::ListArtifactsRequest* request,
+                                          v1::ListArtifactsResponse* reply) override;
+  grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* DownloadArtifact(
+      grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest* request) override;
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
                                           const v1::GetServerInfoRequest* request,
                                           v1::ServerInfo* reply) override;
@@ -61,8 +68,9 @@ class ModelService final : public v1::ModelService::CallbackService {
   grpc::ServerUnaryReactor* DeleteModel(grpc::CallbackServerContext* context,
                                         const v1::DeleteModelRequest* request,
                                         v1::DeleteModelResponse* reply) override;
-  grpc::ServerUnaryReactor* PinModel(grpc::CallbackServerContext* context,
-                                     const v1::PinModelRequest* request, v1::Model* reply) override;
+  grpc::ServerUnaryReactor* UpdateModel(grpc::CallbackServerContext* context,
+                                        const v1::UpdateModelRequest* request,
+                                        v1::Model* reply) override;
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
                                     v1::PredictResponse* reply) override;
@@ -91,10 +99,10 @@ class DatasetService final : public v1::DatasetService::CallbackService {
                                           v1::DeleteDatasetResponse* reply) override;
   grpc::ServerUnaryReactor* ValidateDataset(grpc::CallbackServerContext* context,
                                             const v1::ValidateDatasetRequest* request,
-                                            v1::DatasetReport* reply) override;
-  grpc::ServerUnaryReactor* PreviewDataset(grpc::CallbackServerContext* context,
-                                           const v1::PreviewDatasetRequest* request,
-                                           v1::DatasetReport* reply) override;
+                                            v1::DatasetValidation* reply) override;
+  grpc::ServerUnaryReactor* GetDatasetValidation(grpc::CallbackServerContext* context,
+                                                 const v1::GetDatasetValidationRequest* request,
+                                                 v1::DatasetValidation* reply) override;
 
  private:
   Deps& deps_;

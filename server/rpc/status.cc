@@ -5,6 +5,7 @@
 #include "absl/strings/cord.h"
 #include "engine/base/utf8.h"
 #include "google/rpc/status.pb.h"
+#include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
 
 namespace hone::server::rpc {
@@ -24,6 +25,9 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if ((absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) &&
       !status.GetPayload(jobs::kRetryInfoUrl).has_value()) {
     return ToGrpc(jobs::WithRetryDelay(status, kRetryDelay));
+  }
+  if (jobs::ReasonOf(status).empty()) {
+    return ToGrpc(jobs::WithReason(status, jobs::ReasonOfCode(status.code())));
   }
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));

@@ -66,6 +66,12 @@ class Unary {
     if constexpr (requires { request.name(); }) {
       call_.resource = request.name();
     }
+    if constexpr (requires { request.job().name(); }) {
+      call_.resource = request.job().name();
+    }
+    if constexpr (requires { request.model().name(); }) {
+      call_.resource = request.model().name();
+    }
     if constexpr (requires { request.header().dataset_id(); }) {
       call_.resource = absl::StrCat("datasets/", request.header().dataset_id());
     }

@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
                                                         const AttemptOptions& options) {
   v1::WorkerRequest request;
   request.set_mode(v1::WorkerRequest::TRAIN);
-  *request.mutable_spec() = job.spec;
+  *request.mutable_spec() = job.resolved;
   request.set_run_directory(options.run_directory);
   request.set_attempt(job.attempt);
   request.set_threads(job.threads);
@@ -47,7 +47,6 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);
   request.set_model_directory(options.model_directory);
-  request.set_refuse_paths(true);
   if (job.plan.peak_memory_bytes() == 0) {
     request.set_memory_bytes(options.memory_bytes);
   }

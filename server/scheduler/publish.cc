@@ -17,24 +17,25 @@ void Scheduler::Publish(Running& running) {
   }
   running.publishing = true;
   // Never refused: there are no more of them than jobs may run.
-  files_.Submit(
-      [this, path, id = running.attempt->job().id, folder = running.attempt->run_directory()] {
-        Published published = PublishFiles(id, folder, path);
-        const std::lock_guard lock(mutex_);
-        published_.push_back(std::move(published));
-        Wake();  // with the lock, as in Prepare
-      });
+  files_.Submit([this, path, job = running.attempt->job().id,
+                 model = running.attempt->job().makes_model,
+                 folder = running.attempt->run_directory()] {
+    Published published = PublishFiles(job, model, folder, path);
+    const std::lock_guard lock(mutex_);
+    published_.push_back(std::move(published));
+    Wake();  // with the lock, as in Prepare
+  });
 }
 
-Scheduler::Published Scheduler::PublishFiles(const std::string& job_id,
+Scheduler::Published Scheduler::PublishFiles(const std::string& job_id, const std::string& model_id,
                                              const std::string& run_directory,
                                              const std::string& model_path) const {
   // Before the folder is there, so that a server that is killed before its job's end is stored
   // leaves nothing that nobody knows of.
   const absl::Status drafted =
-      writer_.RunStatus([&](store::JobStore& store) { return store.DraftModel(job_id); });
+      writer_.RunStatus([&](store::JobStore& store) { return store.DraftModel(model_id); });
   absl::StatusOr<std::vector<v1::ModelFile>> files =
-      drafted.ok() ? directory_.Publish(run_directory, model_path, job_id) : drafted;
+      drafted.ok() ? directory_.Publish(run_directory, model_path, model_id) : drafted;
   return {.job_id = job_id, .drafted = drafted, .files = std::move(files)};
 }
 
@@ -76,8 +77,8 @@ void Scheduler::AddModel(Attempt& attempt, const absl::StatusOr<std::vector<v1::
     return;
   }
   v1::Model& model = decision.ending->model.emplace();
-  model.set_name(jobs::ModelName(job.id));
-  model.set_display_name(job.spec.display_name());
+  model.set_name(jobs::ModelName(job.makes_model));
+  model.set_display_name(job.resolved.display_name());
   model.set_job(jobs::JobName(job.id));
   model.set_task(jobs::TaskName(job.spec));
   *model.mutable_create_time() =

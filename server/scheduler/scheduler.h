@@ -141,8 +141,8 @@ class Scheduler {
   // Has the model of a job that succeeded moved to its place elsewhere.
   void Publish(Running& running);
   // Any thread.
-  Published PublishFiles(const std::string& job_id, const std::string& run_directory,
-                         const std::string& model_path) const;
+  Published PublishFiles(const std::string& job_id, const std::string& model_id,
+                         const std::string& run_directory, const std::string& model_path) const;
   void TakePublished(absl::Time now);
   // Adds the model to the end of its job, or decides otherwise where there is none.
   void AddModel(Attempt& attempt, const absl::StatusOr<std::vector<v1::ModelFile>>& files,

@@ -26,6 +26,14 @@ struct Dataset {
   absl::Time create_time = absl::InfinitePast();
 };
 
+struct ListDatasets {
+  std::vector<v1::Dataset::Format> formats = {};  // empty: all
+  std::string name_prefix = "";
+  std::string sha256 = "";  // "": all
+  int limit = 50;
+  int64_t before_row = 0;  // rows behind this one; 0: from the newest
+};
+
 struct Upload {
   std::string id;  // made by the server
   std::string name;
@@ -65,7 +73,7 @@ class DatasetStore {
   virtual absl::Status DropUnusedSince(absl::Time time) = 0;
 
   virtual absl::StatusOr<Dataset> Get(const std::string& name) const = 0;
-  virtual absl::StatusOr<Page<Dataset>> List(int limit, int64_t before_row) const = 0;
+  virtual absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const = 0;
   // Nothing where the job uses none.
   virtual absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const = 0;
   // All bytes that must be kept, and the ids of uploads whose part must be kept.

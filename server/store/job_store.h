@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +27,8 @@ struct LoggedEvent {
 
 struct NewJob {
   std::string id = "";
-  v1::JobSpec spec = {};
+  v1::JobSpec spec = {};      // as it was sent
+  v1::JobSpec resolved = {};  // jobs::Resolve of it; empty: Insert does that
   v1::Plan plan = {};
   int threads = 1;
   std::string request_id = "";  // "": not idempotent
@@ -79,6 +81,27 @@ struct ListJobs {
   int limit = 50;
   int64_t max_bytes = int64_t{2} << 20;  // of a page's jobs; one is always there
   int64_t from_row = 0;                  // rows behind this one; 0: from the first
+};
+
+struct ListModels {
+  std::string display_name = "";    // "": all
+  std::string task = "";            // "": all
+  std::string job_id = "";          // "": all
+  std::optional<bool> pinned = {};  // no value: all
+  int limit = 50;
+  int64_t before_row = 0;  // rows behind this one; 0: from the newest
+};
+
+// Fields without a value stay as they are.
+struct JobUpdate {
+  std::optional<std::string> display_name = {};
+  std::optional<std::map<std::string, std::string>> labels = {};
+  std::optional<int> priority = {};
+};
+
+struct ModelUpdate {
+  std::optional<std::string> display_name = {};
+  std::optional<bool> pinned = {};
 };
 
 template <typename T>
@@ -192,7 +215,10 @@ class JobStore {
   // their ids.
   virtual absl::StatusOr<std::vector<std::string>> DeleteModels(const KeepModels& keep,
                                                                 int limit) = 0;
-  virtual absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) = 0;
+  // FAILED_PRECONDITION: a new priority for a job that has ended.
+  virtual absl::StatusOr<jobs::Job> UpdateJob(const std::string& id, const JobUpdate& update) = 0;
+  virtual absl::StatusOr<v1::Model> UpdateModel(const std::string& id,
+                                                const ModelUpdate& update) = 0;
   // Removes up to `events` events of deleted jobs; how many there were.
   virtual absl::StatusOr<int> RemoveGarbage(int events) = 0;
   // QUEUED or PAUSED → FAILED (DEADLINE) for jobs whose deadline has passed, a bounded number; how
@@ -226,7 +252,7 @@ class JobStore {
                                                               int limit) const = 0;
   virtual absl::StatusOr<v1::Model> GetModel(const std::string& id) const = 0;
   // Without plans and confusion matrices; at most 2 MiB, but one at least.
-  virtual absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const = 0;
+  virtual absl::StatusOr<Page<v1::Model>> ListModels(const struct ListModels& what) const = 0;
   // Reads everything, the history too; what is not as it should be, in words.
   virtual absl::StatusOr<std::vector<std::string>> FindDamage() const = 0;
   // Told apart from every other log: part of resume tokens.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
 #include "server/store/sqlite_rows.h"
 
@@ -35,7 +36,8 @@ bool Same(const DatasetBytes& a, const DatasetBytes& b) {
 }
 
 absl::Status NoDataset(const std::string& name) {
-  return absl::NotFoundError(absl::StrCat("there is no data set datasets/", name));
+  return jobs::WithReason(absl::NotFoundError(absl::StrCat("there is no data set datasets/", name)),
+                          jobs::reason::kDatasetNotFound);
 }
 
 // One row or none.
@@ -70,7 +72,7 @@ class SqliteDatasets final : public DatasetStore {
   }
 
   absl::StatusOr<Dataset> Get(const std::string& name) const override;
-  absl::StatusOr<Page<Dataset>> List(int limit, int64_t before_row) const override;
+  absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const override;
   absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const override;
   absl::StatusOr<std::vector<DatasetBytes>> AllBytes() const override;
   absl::StatusOr<std::vector<std::string>> AllUploads() const override;
@@ -141,7 +143,9 @@ absl::Status SqliteDatasets::PrepareReads() {
   HONE_RETURN_IF_ERROR(get_.Prepare(reader_.get(), select + "WHERE name = ?"));
   HONE_RETURN_IF_ERROR(list_.Prepare(
       reader_.get(),
-      select + "WHERE dataset.row < ? AND name IS NOT NULL ORDER BY dataset.row DESC LIMIT ?"));
+      select + "WHERE dataset.row < ?1 AND name IS NOT NULL AND (?2 = 0 OR (?2 >> format) & 1) AND "
+               "substr(name, 1, length(?3)) = ?3 AND (?4 = '' OR sha256 = ?4) "
+               "ORDER BY dataset.row DESC LIMIT ?5"));
   HONE_RETURN_IF_ERROR(
       of_job_.Prepare(reader_.get(), select + "JOIN dataset_use ON dataset_row = dataset.row "
                                               "JOIN job ON job.row = job_row WHERE job.id = ?"));
@@ -153,9 +157,11 @@ absl::Status SqliteDatasets::PrepareReads() {
 absl::StatusOr<std::optional<Dataset>> SqliteDatasets::Known(const Upload& upload) {
   HONE_ASSIGN_OR_RETURN(std::optional<Dataset> known, One(load_.Reset().Text(upload.name)));
   if (known.has_value() && !Same(known->bytes, upload.bytes)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("dataset_id: datasets/", upload.name, " exists with other bytes (SHA-256 ",
-                     known->bytes.sha256, "); delete it first or take another name"));
+    return jobs::WithReason(
+        absl::AlreadyExistsError(
+            absl::StrCat("dataset_id: datasets/", upload.name, " exists with other bytes (SHA-256 ",
+                         known->bytes.sha256, "); delete it first or take another name")),
+        jobs::reason::kDatasetExists);
   }
   return known;
 }
@@ -189,11 +195,13 @@ absl::Status SqliteDatasets::CheckQuota(int64_t more, int64_t quota) {
   total_.Reset();
   return more <= quota - total
              ? absl::OkStatus()
-             : jobs::WithRetryDelay(
-                   absl::ResourceExhaustedError(
-                       absl::StrCat("bytes: the data sets and uploads of this server have ", total,
-                                    " of at most ", quota, " bytes; ", more, " more do not fit")),
-                   absl::Minutes(1));
+             : jobs::WithReason(
+                   jobs::WithRetryDelay(
+                       absl::ResourceExhaustedError(absl::StrCat(
+                           "bytes: the data sets and uploads of this server have ", total,
+                           " of at most ", quota, " bytes; ", more, " more do not fit")),
+                       absl::Minutes(1)),
+                   jobs::reason::kQuotaExceeded);
 }
 
 absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t quota,
@@ -261,10 +269,12 @@ absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
       absl::StrCat("jobs/", user_.ColumnBytes(0), ", which is ", user_.ColumnBytes(1));
   user_.Reset();
   if (!force) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("datasets/", name, " is needed by ", user,
-                     "; cancel the job, or say `force`: then the name is free at once and the "
-                     "bytes stay until the job has ended"));
+    return jobs::WithReason(
+        absl::FailedPreconditionError(
+            absl::StrCat("datasets/", name, " is needed by ", user,
+                         "; cancel the job, or say `force`: then the name is free at once and the "
+                         "bytes stay until the job has ended")),
+        jobs::reason::kDatasetInUse);
   }
   return detach_.Reset().Text(name).Run();
 }
@@ -288,19 +298,26 @@ absl::StatusOr<Dataset> SqliteDatasets::Get(const std::string& name) const {
   return *found;
 }
 
-absl::StatusOr<Page<Dataset>> SqliteDatasets::List(int limit, int64_t before_row) const {
+absl::StatusOr<Page<Dataset>> SqliteDatasets::List(const ListDatasets& what) const {
   const std::lock_guard lock(mutex_);
   Page<Dataset> page;
+  int64_t formats = 0;  // a bit for each
+  for (const v1::Dataset::Format format : what.formats) {
+    formats |= int64_t{1} << format;
+  }
   list_.Reset()
-      .Int(before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row)
-      .Int(limit + 1);
+      .Int(what.before_row == 0 ? std::numeric_limits<int64_t>::max() : what.before_row)
+      .Int(formats)
+      .Text(what.name_prefix)
+      .Text(what.sha256)
+      .Int(what.limit + 1);
   int64_t last = 0;
   for (;;) {
     HONE_ASSIGN_OR_RETURN(const bool row, list_.Step());
     if (!row) {
       return page;
     }
-    if (static_cast<int>(page.items.size()) == limit) {
+    if (static_cast<int>(page.items.size()) == what.limit) {
       page.next_row = last;
       list_.Reset();
       return page;

@@ -39,9 +39,9 @@ struct Change {
   std::optional<std::string> model_id = {};
 };
 
-// The store of OpenSqliteStore. Its functions stand in four files: opening and committing in
+// The store of OpenSqliteStore. Its functions stand in five files: opening and committing in
 // sqlite_store.cc, the life of jobs in sqlite_jobs.cc, wishes and deadlines in sqlite_wishes.cc,
-// what is removed in sqlite_removal.cc.
+// what is removed in sqlite_removal.cc, names, labels and the like in sqlite_updates.cc.
 class SqliteStore final : public JobStore {
  public:
   explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
@@ -69,7 +69,8 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) override;
   absl::Status DeleteModel(const std::string& id) override;
   absl::StatusOr<std::vector<std::string>> DeleteModels(const KeepModels& keep, int limit) override;
-  absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) override;
+  absl::StatusOr<jobs::Job> UpdateJob(const std::string& id, const JobUpdate& update) override;
+  absl::StatusOr<v1::Model> UpdateModel(const std::string& id, const ModelUpdate& update) override;
   absl::StatusOr<int> RemoveGarbage(int events) override;
   absl::StatusOr<int> FailOverdue(absl::Time now) override;
   absl::StatusOr<int> Recover(absl::Time now) override;
@@ -101,8 +102,8 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
     return reader_->GetModel(id);
   }
-  absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row) const override {
-    return reader_->ListModels(limit, before_row);
+  absl::StatusOr<Page<v1::Model>> ListModels(const struct ListModels& what) const override {
+    return reader_->ListModels(what);
   }
   absl::StatusOr<std::vector<std::string>> FindDamage() const override {
     return reader_->FindDamage();
@@ -118,6 +119,7 @@ class SqliteStore final : public JobStore {
   absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
   absl::Status PrepareJobs();
   absl::Status PrepareRemoval();
+  absl::Status PrepareUpdates();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
   // Runs `body`; where it fails, nothing of it stays.
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
@@ -159,11 +161,13 @@ class SqliteStore final : public JobStore {
   Statement retry_, beginner_, forget_checkpoints_;         // who needs a job, a model
   Statement delete_, delete_labels_, to_garbage_;           // a job
   Statement garbage_, delete_events_, clean_;               // its events, later
-  Statement delete_model_, without_model_, pin_;            // a model
+  Statement delete_model_, without_model_;                  // a model
   Statement list_for_removal_, removed_;                    // folders
   Statement ended_, excess_, bytes_;                        // jobs past the limits
   Statement old_models_, excess_models_, excess_but_best_;  // models past the limits
   Statement heavy_models_;                                  // the same, by their bytes
+  // PrepareUpdates.
+  Statement update_job_, load_model_, update_model_;
 };
 
 }  // namespace hone::server::store

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "server/jobs/resolve.h"
 #include "server/store/sqlite_job_store.h"
 
 namespace hone::server::store {
@@ -61,8 +62,8 @@ absl::Status SqliteStore::PrepareJobs() {
   return Prepare({
       {&insert_,
        "INSERT INTO job (id, request_id, task, spec, plan, threads, priority, deadline, retry_of, "
-       "state, create_time, expected_ms, request, checkpoint_step, last_sequence) "
-       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, 1)"},
+       "state, create_time, expected_ms, request, checkpoint_step, resolved, makes_model, "
+       "last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, ?, ?, 1)"},
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
@@ -97,8 +98,8 @@ absl::Status SqliteStore::PrepareJobs() {
        "WHERE row = ?5 AND state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND attempt = ?6"},
       {&event_, "INSERT INTO event VALUES (?, ?, ?)"},
       {&model_,
-       "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time) "
-       "VALUES (?, ?, ?, ?, ?, ?)"},
+       "INSERT INTO model (id, job_row, payload, display_name, bytes, create_time, task, job_id) "
+       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
   });
 }
 
@@ -115,7 +116,7 @@ absl::StatusOr<JobRow> SqliteStore::LoadBy(Statement& statement) {
 absl::StatusOr<JobRow> SqliteStore::Load(const std::string& id) {
   absl::StatusOr<JobRow> row = LoadBy(load_.Reset().Text(id));
   if (absl::IsNotFound(row.status())) {
-    return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
+    return jobs::JobNotFound(id);
   }
   return row;
 }
@@ -196,7 +197,7 @@ absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
   HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
   has_model_.Reset();
   if (!found) {
-    return absl::NotFoundError(absl::StrCat("model.pretrained.model: there is no model ", model));
+    return Annotate(jobs::ModelNotFound(id), "model.pretrained.model");
   }
   return step;
 }
@@ -211,6 +212,7 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
     }
   }
   HONE_ASSIGN_OR_RETURN(const int64_t checkpoint_step, CheckOrigins(job));
+  const v1::JobSpec resolved = job.resolved.has_training() ? job.resolved : jobs::Resolve(job.spec);
   const absl::Status inserted = Atomically([&]() -> absl::Status {
     insert_.Reset().Text(job.id);
     job.request_id.empty() ? insert_.Null() : insert_.Text(job.request_id);
@@ -218,15 +220,19 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
         .Blob(Serialize(job.spec))
         .Blob(Serialize(job.plan))
         .Int(job.threads)
-        .Int(job.spec.priority())
-        .Int(ToNanos(jobs::Deadline(job.spec, now)))
+        .Int(resolved.priority())
+        .Int(ToNanos(jobs::Deadline(resolved, now)))
         .Text(job.retry_of)
         .Int(ToNanos(now));
     job.plan.has_seconds() ? insert_.Int(static_cast<int64_t>(1e3 * job.plan.seconds()))
                            : insert_.Null();
-    HONE_RETURN_IF_ERROR(insert_.Text(job.request).Int(checkpoint_step).Run());
+    HONE_RETURN_IF_ERROR(insert_.Text(job.request)
+                             .Int(checkpoint_step)
+                             .Blob(Serialize(resolved))
+                             .Text(jobs::NewId())
+                             .Run());
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(job.id));
-    for (const auto& [key, value] : job.spec.labels()) {
+    for (const auto& [key, value] : resolved.labels()) {
       HONE_RETURN_IF_ERROR(label_.Reset().Int(row.row).Text(absl::StrCat(key, "=", value)).Run());
     }
     v1::Event event;
@@ -337,15 +343,21 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
       change.evaluation = Serialize(ending.evaluation);
     }
     if (ending.model.has_value()) {
-      HONE_ASSIGN_OR_RETURN(const std::string model_id, jobs::ModelId(ending.model->name()));
+      v1::Model model = *ending.model;
+      HONE_ASSIGN_OR_RETURN(const std::string model_id, jobs::ModelId(model.name()));
       change.model_id = model_id;
+      if (row.job.resolved.display_name() != row.job.spec.display_name()) {
+        model.set_display_name(row.job.resolved.display_name());  // changed while it ran
+      }
       HONE_RETURN_IF_ERROR(model_.Reset()
                                .Text(model_id)
                                .Int(row.row)
-                               .Blob(Serialize(*ending.model))
-                               .Text(ending.model->display_name())
-                               .Int(ending.model->bytes())
+                               .Blob(Serialize(model))
+                               .Text(model.display_name())
+                               .Int(model.bytes())
                                .Int(ToNanos(now))
+                               .Text(model.task())
+                               .Text(row.job.id)
                                .Run());
       HONE_RETURN_IF_ERROR(FolderIsRemoved({.kind = Folder::Kind::kDraft, .id = model_id}));
     }

@@ -32,14 +32,6 @@ int64_t BytesOf(const jobs::Job& job) {
                               job.latest.ByteSizeLong() + job.evaluation.ByteSizeLong());
 }
 
-absl::StatusOr<v1::Model> ParseModel(absl::string_view bytes) {
-  v1::Model model;
-  if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::DataLossError("a model's row in the store is damaged");
-  }
-  return model;
-}
-
 }  // namespace
 
 SqliteReader::Turn::Turn(SqliteReader& reader, absl::Duration most_time) : lock_(reader.mutex_) {
@@ -86,7 +78,10 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::stri
   HONE_RETURN_IF_ERROR(
       reader->get_model_.Prepare(connection, "SELECT payload FROM model WHERE id = ?"));
   HONE_RETURN_IF_ERROR(reader->list_models_.Prepare(
-      connection, "SELECT row, payload FROM model WHERE row < ? ORDER BY row DESC LIMIT ?"));
+      connection,
+      "SELECT row, payload FROM model WHERE row < ?1 AND (?2 = '' OR display_name = ?2) AND "
+      "(?3 = '' OR task = ?3) AND (?4 = '' OR job_id = ?4) AND (?5 < 0 OR pinned = ?5) "
+      "ORDER BY row DESC LIMIT ?6"));
   return reader;
 }
 
@@ -132,7 +127,7 @@ absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
   const Standing standing(get_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_.Reset().Text(id).Step());
   if (!found) {
-    return absl::NotFoundError(absl::StrCat("there is no job jobs/", id));
+    return jobs::JobNotFound(id);
   }
   HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(get_));
   row.job.queue_position = static_cast<int>(get_.ColumnInt(kJobColumnCount));
@@ -358,26 +353,32 @@ absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
   const Standing standing(get_model_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_model_.Reset().Text(id).Step());
   if (!found) {
-    return absl::NotFoundError(absl::StrCat("there is no model models/", id));
+    return jobs::ModelNotFound(id);
   }
-  return ParseModel(get_model_.ColumnBytes(0));
+  return ReadModel(get_model_.ColumnBytes(0));
 }
 
-absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(int limit, int64_t before_row) {
+absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(const struct ListModels& what) {
   const Turn turn(*this);
   const Standing standing(list_models_);
-  list_models_.Reset().Int(OrNewest(before_row)).Int(limit + 1);
+  list_models_.Reset()
+      .Int(OrNewest(what.before_row))
+      .Text(what.display_name)
+      .Text(what.task)
+      .Text(what.job_id)
+      .Int(what.pinned.has_value() ? (*what.pinned ? 1 : 0) : -1)
+      .Int(what.limit + 1);
   Page<v1::Model> page;
   for (int64_t last = 0, bytes = 0;;) {
     HONE_ASSIGN_OR_RETURN(const bool found, list_models_.Step());
     if (!found) {
       return page;
     }
-    HONE_ASSIGN_OR_RETURN(v1::Model model, ParseModel(list_models_.ColumnBytes(1)));
+    HONE_ASSIGN_OR_RETURN(v1::Model model, ReadModel(list_models_.ColumnBytes(1)));
     model.clear_plan();
     model.mutable_evaluation()->clear_confusion();
     bytes += static_cast<int64_t>(model.ByteSizeLong());
-    const bool full = static_cast<int>(page.items.size()) == limit;
+    const bool full = static_cast<int>(page.items.size()) == what.limit;
     if (full || (!page.items.empty() && bytes > kMostPageBytes)) {
       page.next_row = last;
       return page;

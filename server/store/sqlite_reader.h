@@ -34,7 +34,7 @@ class SqliteReader {
   absl::StatusOr<std::optional<absl::Time>> OldestQueued();
   absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind, int limit);
   absl::StatusOr<v1::Model> GetModel(const std::string& id);
-  absl::StatusOr<Page<v1::Model>> ListModels(int limit, int64_t before_row);
+  absl::StatusOr<Page<v1::Model>> ListModels(const struct ListModels& what);
   absl::StatusOr<std::vector<std::string>> FindDamage();
 
  private:

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "server/jobs/reason.h"
 #include "server/store/sqlite_job_store.h"
 
 namespace hone::server::store {
@@ -15,36 +16,18 @@ constexpr char kUnneeded[] =
     "NOT EXISTS (SELECT 1 FROM job AS retry WHERE retry.retry_of = old.id AND "
     "retry.retry_of != '' AND retry.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) ";
 
-namespace {
-
-// Of a model's row: its test accuracy, else how small its test loss is; NULL where it has neither.
-void ModelScore(sqlite3_context* context, int, sqlite3_value** arguments) {
-  v1::Model model;
-  const void* const bytes = sqlite3_value_blob(arguments[0]);
-  if (bytes == nullptr || !model.ParseFromArray(bytes, sqlite3_value_bytes(arguments[0]))) {
-    return sqlite3_result_null(context);
-  }
-  const auto& metrics = model.evaluation().metrics();
-  if (const auto accuracy = metrics.find("test_accuracy"); accuracy != metrics.end()) {
-    sqlite3_result_double(context, accuracy->second);
-  } else if (const auto loss = metrics.find("test_loss"); loss != metrics.end()) {
-    sqlite3_result_double(context, -loss->second);
-  } else {
-    sqlite3_result_null(context);
-  }
-}
-
-}  // namespace
-
 absl::Status SqliteStore::CheckNobodyGoesOnFrom(const std::string& job_id) {
   HONE_ASSIGN_OR_RETURN(const bool needed, retry_.Reset().Text(job_id).Step());
   const std::string by =
       needed ? absl::StrCat("jobs/", retry_.ColumnBytes(0), ", which is ", retry_.ColumnBytes(1))
              : "";
   retry_.Reset();
-  return needed ? absl::FailedPreconditionError(absl::StrCat("jobs/", job_id, " is needed by ", by,
-                                                             " and goes on from its checkpoints"))
-                : absl::OkStatus();
+  return needed
+             ? jobs::WithReason(
+                   absl::FailedPreconditionError(absl::StrCat("jobs/", job_id, " is needed by ", by,
+                                                              " and goes on from its checkpoints")),
+                   jobs::reason::kJobInUse)
+             : absl::OkStatus();
 }
 
 absl::Status SqliteStore::ForgetCheckpoints(const std::string& id) {
@@ -76,8 +59,10 @@ absl::Status SqliteStore::Delete(const std::string& id) {
     HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
     const JobState state = row.job.state;
     if (!jobs::IsEnd(state) && state != JobState::kPaused) {
-      return absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
-                                                        " and may still run; cancel it first"));
+      return jobs::WithReason(
+          absl::FailedPreconditionError(absl::StrCat("jobs/", id, " is ", jobs::StateName(state),
+                                                     " and may still run; cancel it first")),
+          jobs::reason::kJobState);
     }
     HONE_RETURN_IF_ERROR(CheckNobodyGoesOnFrom(id));
     HONE_RETURN_IF_ERROR(delete_.Reset().Int(row.row).Text(jobs::StateName(state)).Run());
@@ -88,12 +73,6 @@ absl::Status SqliteStore::Delete(const std::string& id) {
 }
 
 absl::Status SqliteStore::PrepareRemoval() {
-  const int made = sqlite3_create_function(connection_.get(), "model_score", 1,
-                                           SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, &ModelScore,
-                                           nullptr, nullptr);
-  if (made != SQLITE_OK) {
-    return SqliteStatus(made, "model_score", sqlite3_errmsg(connection_.get()));
-  }
   return Prepare({
       {&ended_, absl::StrCat("SELECT id FROM job AS old WHERE end_time > 0 AND end_time < ? AND ",
                              kUnneeded, "ORDER BY end_time LIMIT ?")},
@@ -106,7 +85,9 @@ absl::Status SqliteStore::PrepareRemoval() {
        "DELETE FROM event WHERE job_row = ?1 AND sequence IN "
        "(SELECT sequence FROM event WHERE job_row = ?1 ORDER BY sequence LIMIT ?2)"},
       {&delete_model_, "DELETE FROM model WHERE id = ?"},
-      {&without_model_, "UPDATE job SET model_id = '' WHERE id = ?1 AND model_id = ?1"},
+      {&without_model_,
+       "UPDATE job SET model_id = '' WHERE row = (SELECT job_row FROM model WHERE id = ?1) AND "
+       "model_id = ?1"},
       {&retry_, kUnfinishedRetry},
       // A first sieve: whose spec has the model's name among its bytes.
       {&beginner_,
@@ -138,7 +119,6 @@ absl::Status SqliteStore::PrepareRemoval() {
       {&heavy_models_,
        "SELECT id FROM (SELECT id, row, pinned, sum(bytes) OVER (ORDER BY row DESC) AS total "
        "FROM model) WHERE total > ? AND pinned = 0 ORDER BY row LIMIT ?"},
-      {&pin_, "UPDATE model SET pinned = ?, payload = ? WHERE id = ?"},
   });
 }
 
@@ -208,16 +188,6 @@ absl::StatusOr<std::vector<std::string>> SqliteStore::DeleteModels(const KeepMod
   return deleted;
 }
 
-absl::StatusOr<v1::Model> SqliteStore::PinModel(const std::string& id, bool pinned) {
-  HONE_ASSIGN_OR_RETURN(v1::Model model, reader_->GetModel(id));
-  model.set_pinned(pinned);
-  HONE_RETURN_IF_ERROR(pin_.Reset().Int(pinned ? 1 : 0).Blob(Serialize(model)).Text(id).Run());
-  if (sqlite3_changes(connection_.get()) != 1) {
-    return absl::NotFoundError(absl::StrCat("there is no model models/", id));
-  }
-  return model;
-}
-
 absl::Status SqliteStore::CheckNobodyBeginsWith(const std::string& model_id) {
   const std::string name = jobs::ModelName(model_id);
   beginner_.Reset().Blob(name);
@@ -231,9 +201,11 @@ absl::Status SqliteStore::CheckNobodyBeginsWith(const std::string& model_id) {
     v1::JobSpec spec;
     if (spec.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
         spec.model().pretrained().model() == name) {
-      status = absl::FailedPreconditionError(
-          absl::StrCat(name, " is what jobs/", beginner_.ColumnBytes(0), " begins with, which is ",
-                       beginner_.ColumnBytes(1), "; cancel the job first"));
+      status = jobs::WithReason(
+          absl::FailedPreconditionError(absl::StrCat(
+              name, " is what jobs/", beginner_.ColumnBytes(0), " begins with, which is ",
+              beginner_.ColumnBytes(1), "; cancel the job first")),
+          jobs::reason::kModelInUse);
     }
   }
   beginner_.Reset();
@@ -243,12 +215,11 @@ absl::Status SqliteStore::CheckNobodyBeginsWith(const std::string& model_id) {
 absl::Status SqliteStore::DeleteModel(const std::string& id) {
   return Atomically([&]() -> absl::Status {
     HONE_RETURN_IF_ERROR(CheckNobodyBeginsWith(id));
+    HONE_RETURN_IF_ERROR(without_model_.Reset().Text(id).Run());
     HONE_RETURN_IF_ERROR(delete_model_.Reset().Text(id).Run());
     if (sqlite3_changes(connection_.get()) != 1) {
-      return absl::NotFoundError(absl::StrCat("there is no model models/", id));
+      return jobs::ModelNotFound(id);
     }
-    // A model has its job's id.
-    HONE_RETURN_IF_ERROR(without_model_.Reset().Text(id).Run());
     return ListForRemoval({.kind = Folder::Kind::kModel, .id = id});
   });
 }

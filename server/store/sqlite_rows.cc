@@ -78,6 +78,14 @@ absl::string_view FolderKindName(Folder::Kind kind) {
   return "";
 }
 
+absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes) {
+  v1::Model model;
+  if (!Parse(bytes, model)) {
+    return absl::DataLossError("a model's row in the store is damaged");
+  }
+  return model;
+}
+
 absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   JobRow read;
   jobs::Job& job = read.job;
@@ -109,6 +117,8 @@ absl::StatusOr<JobRow> ReadJob(const Statement& statement) {
   job.checkpoint_step = integer();
   job.checkpoints_removed = integer() != 0;
   job.recoveries = static_cast<int>(integer());
+  whole = Parse(bytes(), job.resolved) && whole;
+  job.makes_model = std::string(bytes());
   if (!whole) {
     return absl::DataLossError(absl::StrCat("job ", job.id, ": its row in the store is damaged"));
   }

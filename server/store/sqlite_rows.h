@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "hone/v1/model_service.pb.h"
 #include "server/jobs/job.h"
 #include "server/store/job_store.h"
 #include "server/store/sqlite.h"
@@ -15,8 +16,9 @@ namespace hone::server::store {
 inline constexpr char kJobColumns[] =
     "job.row, id, spec, plan, threads, state, end_reason, message, attempt, failures, retries, "
     "create_time, start_time, end_time, progress, latest, evaluation, model_id, retry_of, "
-    "last_sequence, request, dataset_sha256, checkpoint_step, checkpoints_removed, recoveries";
-inline constexpr int kJobColumnCount = 25;
+    "last_sequence, request, dataset_sha256, checkpoint_step, checkpoints_removed, recoveries, "
+    "resolved, makes_model";
+inline constexpr int kJobColumnCount = 27;
 
 // How many jobs are in the queue up to this one; 0 for one that is not, or is held. For a SELECT
 // over `job`; it walks over all that are ahead.
@@ -49,6 +51,8 @@ struct JobRow {
 
 // All but the queue position. DATA_LOSS: the row holds what no version wrote.
 absl::StatusOr<JobRow> ReadJob(const Statement& statement);
+
+absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes);
 
 // DATA_LOSS as above. A change of state that version 0.1 wrote gets its state and reason from the
 // names that it has.

@@ -6,6 +6,7 @@
 #include "engine/base/status.h"
 #include "server/store/schema.h"
 #include "server/store/sqlite_datasets.h"
+#include "server/store/sqlite_functions.h"
 #include "server/store/sqlite_job_store.h"
 
 namespace hone::server::store {
@@ -25,10 +26,12 @@ absl::StatusOr<int64_t> VersionOf(sqlite3* connection) {
 absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(connection_, OpenWriter(path));
   RefuseRestOfBrokenBatch();
+  HONE_RETURN_IF_ERROR(RegisterFunctions(connection_.get()));
   HONE_RETURN_IF_ERROR(Migrate());
   HONE_RETURN_IF_ERROR(CheckTables());
   HONE_RETURN_IF_ERROR(PrepareJobs());
   HONE_RETURN_IF_ERROR(PrepareRemoval());
+  HONE_RETURN_IF_ERROR(PrepareUpdates());
   HONE_ASSIGN_OR_RETURN(reader_, SqliteReader::Open(path));
   HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), path));
   return absl::OkStatus();

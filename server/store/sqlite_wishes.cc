@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "server/jobs/reason.h"
 #include "server/store/sqlite_job_store.h"
 
 namespace hone::server::store {
@@ -24,9 +25,10 @@ absl::StatusOr<jobs::Job> SqliteStore::Move(
   const JobState state = row.job.state;
   const std::optional<JobState> to = next(state);
   if (!to.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("jobs/", id, jobs::IsEnd(state) ? " has ended: it is " : " is ",
-                     jobs::StateName(state), " and cannot be ", wish));
+    return jobs::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                "jobs/", id, jobs::IsEnd(state) ? " has ended: it is " : " is ",
+                                jobs::StateName(state), " and cannot be ", wish)),
+                            jobs::reason::kJobState);
   }
   if (*to == state) {
     return row.job;

@@ -1,7 +1,8 @@
 #include "server/translate/job.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <charconv>
+#include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
@@ -18,6 +19,18 @@ namespace data = engine::data;
 
 // A share such as 0.1f as the double that a person wrote: 0.1.
 double Precise(float value) { return std::stod(std::to_string(value)); }
+
+// The same for any number: the shortest decimal that is this float, so that a default gives the
+// same double whether it is written out or not.
+double AsWritten(float value) {
+  char text[32];
+  *std::to_chars(text, text + sizeof(text) - 1, value).ptr = '\0';
+  return std::strtod(text, nullptr);
+}
+template <typename T>
+T AsWritten(T value) {
+  return value;
+}
 
 template <typename T, typename U>
 T Or(bool has, U value, T otherwise) {
@@ -47,7 +60,6 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   const v1::DataSpec& in = spec.data();
   data::LoadOptions options;
   options.dataset = in.dataset();
-  options.path = in.path();
   if (!request.dataset_path().empty()) {
     options.dataset.clear();
     options.path = request.dataset_path();
@@ -79,18 +91,11 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   return options;
 }
 
-// A model's folder, or that of the run which made it.
-std::string ModelFolder(const std::string& path) {
-  std::error_code error;
-  const std::string in_run = path + "/model";
-  return std::filesystem::is_directory(in_run, error) ? in_run : path;
-}
-
 tasks::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   const v1::ModelSpec& model = request.spec().model();
   const v1::Pretrained& in = model.pretrained();
   return {
-      .directory = in.path().empty() ? request.model_directory() : ModelFolder(in.path()),
+      .directory = request.model_directory(),
       .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
       .freeze = {in.freeze().begin(), in.freeze().end()}};
 }
@@ -106,9 +111,9 @@ data::Augmentation ToAugmentation(const v1::Augmentation& in) {
 }
 
 // Sets `out` where the job file has the field.
-#define HONE_TAKE(message, field, out) \
-  if ((message).has_##field()) {       \
-    (out).field = (message).field();   \
+#define HONE_TAKE(message, field, out)          \
+  if ((message).has_##field()) {                \
+    (out).field = AsWritten((message).field()); \
   }
 
 optim::OptimizerOptions ToOptimizer(const v1::Optimizer& in) {

@@ -12,14 +12,14 @@
 namespace hone::server::worker {
 
 // What the server keeps for its clients is known to them by its name: in texts for them its paths
-// become the names that the job gives.
+// become the names that the job gives. A path that a job file gave stays as it is.
 class ClientsWords {
  public:
   explicit ClientsWords(const v1::WorkerRequest& request) {
-    if (!request.dataset_path().empty()) {
+    if (!request.dataset_path().empty() && !request.spec().data().dataset().empty()) {
       names_.emplace_back(request.dataset_path(), request.spec().data().dataset());
     }
-    if (!request.model_directory().empty()) {
+    if (!request.model_directory().empty() && request.spec().model().pretrained().model() != "") {
       names_.emplace_back(request.model_directory(), request.spec().model().pretrained().model());
     }
   }

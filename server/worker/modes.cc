@@ -23,7 +23,8 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
   HONE_RETURN_IF_ERROR(jobs::Validate(
       request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
                        .bf16 = HasBf16(),
-                       .local_paths = !request.refuse_paths()}));
+                       .has_data = !request.dataset_path().empty(),
+                       .has_model = !request.model_directory().empty()}));
   const std::string& name = request.spec().data().dataset();
   if (!name.empty() && request.dataset_path().empty()) {
     HONE_RETURN_IF_ERROR(engine::data::Find(name).status());

@@ -34,7 +34,7 @@ bool HasSeccomp() {
 bool MayDownload(const v1::WorkerRequest& request) {
   const bool reads_examples =
       request.mode() == v1::WorkerRequest::TRAIN || request.mode() == v1::WorkerRequest::PLAN;
-  return reads_examples && request.dataset_path().empty() && request.spec().data().path().empty();
+  return reads_examples && request.dataset_path().empty();
 }
 
 }  // namespace hone::server::worker_process

@@ -38,7 +38,8 @@ training:
 
 absl::StatusOr<v1::JobSpec> Parse(const std::string& text,
                                   const std::vector<std::string>& overrides = {}) {
-  return ParseJobFile(text, "job.yaml", overrides);
+  const absl::StatusOr<JobFile> file = ParseJobFile(text, "job.yaml", overrides);
+  return file.ok() ? absl::StatusOr<v1::JobSpec>(file->spec) : file.status();
 }
 
 std::string ErrorOf(const std::string& text, const std::vector<std::string>& overrides = {}) {
@@ -355,11 +356,64 @@ TEST(Print, JsonKeepsEveryDigitOfLargeIntegers) {
             R"({"training":{"seed":"18446744073709551615"}})");
 }
 
+constexpr char kWithPaths[] = R"(data: {path: people.csv, limit: 5}
+model:
+  layers:
+    - dense: {units: 2}
+  pretrained: {path: runs/one}
+)";
+
+TEST(Paths, AreTakenFromTheFileAndAreNoPartOfTheSpec) {
+  const auto file = ParseJobFile(kWithPaths, "job.yaml");
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.data, "people.csv");
+  EXPECT_EQ(file->paths.pretrained, "runs/one");
+  EXPECT_THAT(file->spec.DebugString(), Not(AnyOf(HasSubstr("people"), HasSubstr("runs/one"))));
+  EXPECT_EQ(file->spec.data().limit(), 5);
+  EXPECT_TRUE(file->spec.model().has_pretrained());
+}
+
+TEST(Paths, ArePrintedWhereTheyStood) {
+  const auto file = ParseJobFile(kWithPaths, "job.yaml");
+  ASSERT_THAT(file, IsOk());
+  const auto again = ParseJobFile(PrintJobFile(*file), "again.yaml");
+  ASSERT_THAT(again, IsOk()) << PrintJobFile(*file);
+  EXPECT_EQ(again->paths.data, "people.csv");
+  EXPECT_EQ(again->paths.pretrained, "runs/one");
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(again->spec, file->spec));
+}
+
+TEST(Paths, AreSetOnTheCommandLineInPlaceOfANameAndTheOtherWayRound) {
+  const auto by_path = ParseJobFile(kJob, "job.yaml", std::vector<std::string>{"data.path=x.csv"});
+  ASSERT_THAT(by_path, IsOk());
+  EXPECT_EQ(by_path->paths.data, "x.csv");
+  EXPECT_EQ(by_path->spec.data().dataset(), "");
+  const auto by_name =
+      ParseJobFile(kWithPaths, "job.yaml", std::vector<std::string>{"data.dataset=wine"});
+  ASSERT_THAT(by_name, IsOk());
+  EXPECT_EQ(by_name->paths.data, "");
+  EXPECT_EQ(by_name->spec.data().dataset(), "wine");
+}
+
+TEST(Paths, AndNamesExcludeEachOther) {
+  EXPECT_THAT(ErrorOf("data: {path: x.csv, dataset: wine}"),
+              HasSubstr("data: must have either `dataset` or `path`, got both"));
+  EXPECT_THAT(ErrorOf("model: {pretrained: {path: x, model: models/a}}"),
+              HasSubstr("model.pretrained: must have either `model` or `path`, got both"));
+}
+
+TEST(Paths, AreOneValueEachAndKnownToTheHints) {
+  EXPECT_THAT(ErrorOf("data: {path: [a, b]}"), HasSubstr("data.path: must be one value"));
+  EXPECT_THAT(ErrorOf("data: {pth: a.csv}"), HasSubstr("did you mean `path`?"));
+  EXPECT_THAT(ErrorOf("model: {path: a}"), HasSubstr("there is pretrained.path"));
+}
+
 class JobFiles : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(JobFiles, AreReadWithoutErrors) {
-  const auto spec = LoadJobFile(std::string(HONE_SOURCE_DIR) + "/" + GetParam());
-  ASSERT_THAT(spec, IsOk());
+  const auto file = LoadJobFile(std::string(HONE_SOURCE_DIR) + "/" + GetParam());
+  ASSERT_THAT(file, IsOk());
+  const v1::JobSpec* const spec = &file->spec;
   EXPECT_NE(spec->task_case(), v1::JobSpec::TASK_NOT_SET);
   EXPECT_GT(spec->model().layers_size(), 0);
   EXPECT_EQ(spec->display_name(), std::filesystem::path(GetParam()).stem());

@@ -76,6 +76,40 @@ TEST_F(RunTest, TrainsAndEndsWithZero) {
                              HasSubstr("hone predict hone-runs/mnist-cnn-1/model")));
 }
 
+TEST_F(RunTest, LeavesItsCurvesForTensorBoard) {
+  setenv("HONE_FAKE_SCRIPT", HONE_SOURCE_DIR "/tests/client/recordings/mnist-cnn.frames", 1);
+  EXPECT_EQ(Hone({"run", kExample}), 0) << output_;
+  const std::string folder = folder_ + "/hone-runs/mnist-cnn-1/tensorboard";
+  ASSERT_TRUE(std::filesystem::is_directory(folder));
+  const std::filesystem::directory_iterator files(folder);
+  ASSERT_NE(files, std::filesystem::directory_iterator());
+  EXPECT_THAT(
+      *ReadFile(files->path().string()),
+      AllOf(HasSubstr("brain.Event:2"), HasSubstr("validation_loss"), HasSubstr("test_accuracy")));
+}
+
+TEST_F(RunTest, SaysThatThereAreNoCurvesAndGoesOn) {
+  Script("event { started { } }\nfinished { end_reason: 'COMPLETED' }\n");
+  std::filesystem::create_directories(folder_ + "/out");
+  std::ofstream(folder_ + "/out/tensorboard") << "a file, not a folder";
+  EXPECT_EQ(Hone({"run", kExample, "--run-dir", "out"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("no curves for TensorBoard"));
+}
+
+TEST_F(RunTest, TellsTheWorkerTheFileThatTheJobFileNames) {
+  ScriptThatKeepsTheRequest("finished { end_reason: 'COMPLETED' }\n");
+  EXPECT_EQ(Hone({"run", kExample, "--set", "data.path=people.csv"}), 0) << output_;
+  EXPECT_THAT(Request(), AllOf(HasSubstr("dataset_path: \"people.csv\""),
+                               Not(HasSubstr("dataset: \"mnist\""))));
+}
+
+TEST_F(RunTest, ResumeFindsTheFileThatTheJobFileNamed) {
+  Hone({"run", kExample, "--set", "data.path=people.csv", "--run-dir", "out"});
+  ScriptThatKeepsTheRequest("finished { end_reason: 'COMPLETED' }\n");
+  EXPECT_EQ(Hone({"run", "--resume", "out"}), 0) << output_;
+  EXPECT_THAT(Request(), HasSubstr("dataset_path: \"people.csv\""));
+}
+
 TEST_F(RunTest, CountsTheRunsOfOneJob) {
   Hone({"run", kExample});
   Hone({"run", kExample});

@@ -60,6 +60,33 @@ class FakeTraining final : public v1::TrainingService::Service {
   grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest*, v1::Job*) override {
     return {grpc::StatusCode::FAILED_PRECONDITION, "jobs/1 has ended already: SUCCEEDED"};
   }
+  grpc::Status UpdateJob(grpc::ServerContext*, const v1::UpdateJobRequest* request,
+                         v1::Job* job) override {
+    updated = *request;
+    *job = Current();
+    return grpc::Status::OK;
+  }
+  grpc::Status ListArtifacts(grpc::ServerContext*, const v1::ListArtifactsRequest* request,
+                             v1::ListArtifactsResponse* response) override {
+    const bool first = request->page_token().empty();
+    response->add_artifacts()->set_path(first ? "a.txt" : "samples/b.txt");
+    response->set_next_page_token(first ? "more" : "");
+    return grpc::Status::OK;
+  }
+  grpc::Status DownloadArtifact(grpc::ServerContext*, const v1::DownloadArtifactRequest* request,
+                                grpc::ServerWriter<v1::DownloadArtifactResponse>* writer) override {
+    v1::DownloadArtifactResponse chunk;
+    chunk.mutable_artifact()->set_path(request->path());
+    chunk.set_data("one ");
+    writer->Write(chunk);
+    if (request->path() == "cut.txt") {
+      return {grpc::StatusCode::DATA_LOSS, "cut.txt cannot be read whole"};
+    }
+    chunk.Clear();
+    chunk.set_data("two");
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  }
   grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
                         grpc::ServerWriter<v1::WatchJobResponse>* writer) override {
     std::unique_lock lock(mutex);
@@ -103,6 +130,8 @@ class FakeTraining final : public v1::TrainingService::Service {
     job.set_display_name("mnist-cnn");
     job.set_state(end_state);
     job.set_last_sequence(6);
+    (*job.mutable_labels())["team"] = "a";
+    (*job.mutable_labels())["run"] = "1";
     if (end_state == v1::Job::SUCCEEDED) {
       job.set_model("models/1");
       (*job.mutable_evaluation()->mutable_metrics())["test_accuracy"] = 0.99;
@@ -162,6 +191,7 @@ class FakeTraining final : public v1::TrainingService::Service {
   std::vector<std::string> tokens;
   std::vector<v1::CreateJobRequest> created;
   std::vector<v1::RetryJobRequest> retried;  // the line breaks after the first one
+  v1::UpdateJobRequest updated;
 };
 
 class FakeModels final : public v1::ModelService::Service {
@@ -430,6 +460,54 @@ TEST_F(ServerCommandsTest, ExportDoesNotWriteOutsideItsFolder) {
 TEST_F(ServerCommandsTest, ExportDoesNotOverwrite) {
   std::filesystem::create_directory(folder_ + "/out");
   EXPECT_EQ(Hone({"models", "export", "1", "out"}), 2);
+}
+
+TEST_F(ServerCommandsTest, UpdateSendsWhatWasGivenAndKeepsTheOtherLabels) {
+  EXPECT_EQ(Hone({"jobs", "update", "1", "--priority", "0", "--label", "team=b", "--label", "x=y",
+                  "--remove-label", "run"}),
+            0)
+      << output_;
+  const v1::UpdateJobRequest& request = training_.updated;
+  EXPECT_EQ(request.job().name(), "jobs/1");
+  EXPECT_THAT(request.update_mask().paths(), ::testing::UnorderedElementsAre("priority", "labels"));
+  EXPECT_THAT(request.job().labels(), ::testing::UnorderedElementsAre(::testing::Pair("team", "b"),
+                                                                      ::testing::Pair("x", "y")));
+}
+
+TEST_F(ServerCommandsTest, UpdateWithoutAChangeEndsWithTwo) {
+  EXPECT_EQ(Hone({"jobs", "update", "1"}), 2);
+  EXPECT_THAT(output_, HasSubstr("--priority"));
+}
+
+TEST_F(ServerCommandsTest, ArtifactsAreListedFromEveryPage) {
+  EXPECT_EQ(Hone({"jobs", "artifacts", "1"}), 0);
+  EXPECT_THAT(output_, AllOf(HasSubstr("a.txt"), HasSubstr("samples/b.txt")));
+}
+
+TEST_F(ServerCommandsTest, AnArtifactIsBroughtBelowTheFolderThatWasAskedFor) {
+  EXPECT_EQ(Hone({"jobs", "artifacts", "1", "get", "samples/b.txt", "a.txt", "--to", "out"}), 0)
+      << output_;
+  EXPECT_EQ(*ReadFile(folder_ + "/out/samples/b.txt"), "one two");
+  EXPECT_EQ(*ReadFile(folder_ + "/out/a.txt"), "one two");
+}
+
+TEST_F(ServerCommandsTest, AnArtifactLeavesNothingBehindWhenItBreaksOff) {
+  EXPECT_NE(Hone({"jobs", "artifacts", "1", "get", "cut.txt"}), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(ServerCommandsTest, AnArtifactIsNeitherWrittenOutsideNorOverAFile) {
+  EXPECT_NE(Hone({"jobs", "artifacts", "1", "get", "../a.txt"}), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/../a.txt"));
+  std::ofstream(folder_ + "/a.txt") << "mine";
+  EXPECT_EQ(Hone({"jobs", "artifacts", "1", "get", "a.txt"}), 2);
+  EXPECT_EQ(*ReadFile(folder_ + "/a.txt"), "mine");
+}
+
+TEST_F(ServerCommandsTest, SubmitRefusesAModelOfThisMachine) {
+  EXPECT_EQ(Hone({"submit", kExample, "--set", "model.pretrained.path=here"}), 2);
+  EXPECT_THAT(output_, HasSubstr("model.pretrained.path"));
+  EXPECT_TRUE(training_.created.empty());
 }
 
 TEST_F(ServerCommandsTest, PredictAsksTheServer) {

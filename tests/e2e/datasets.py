@@ -272,6 +272,26 @@ class Contents(DatasetTest):
 
 
 class Jobs(DatasetTest):
+    def submit_path(self, *options):
+        example = pathlib.Path(ARGUMENTS.source) / "client" / "examples" / "wine-classification.yaml"
+        return self.server.hone("--output", "json", "submit", example, "--set", f"data.path={self.table}", "--set", "training.epochs=1",
+                                "--set", "data.table.target=kind", *options)
+
+    def test_a_job_file_with_a_path_brings_its_data_along_once(self):
+        first = self.submit_path("--follow")
+        self.assertEqual(first.returncode, 0, first.stdout[-2000:] + first.stderr)
+        job = json.loads(first.stdout.splitlines()[-1])
+        self.assertEqual(job["spec"]["data"]["dataset"], f"table-{sha256(self.table)[:12]}")
+        self.assertNotIn(str(self.folder), json.dumps(job["spec"]))
+        self.assertEqual(self.submit_path().returncode, 0)
+        listed = json.loads(self.server.hone("--output", "json", "data", "list").stdout)
+        self.assertEqual(len(listed["datasets"]), 1)
+
+    def test_a_path_to_bytes_that_the_server_has_takes_their_name(self):
+        self.put("mine")
+        job = json.loads(self.submit_path().stdout.splitlines()[-1])
+        self.assertEqual(job["spec"]["data"]["dataset"], "mine")
+
     def test_a_job_trains_on_an_uploaded_data_set(self):
         self.put("mine")
         done = self.submit("mine", 1, "--follow")

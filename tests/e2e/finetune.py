@@ -67,7 +67,7 @@ class FineTune(unittest.TestCase):
             time.sleep(0.05)
         if job.state != state:
             raise RuntimeError(f"{name}: {job.message}")
-        return name.replace("jobs/", "models/")
+        return job.model
 
     def weights(self, model):
         parts = self.call("DownloadModel", "DownloadModelRequest", name=model)
@@ -107,12 +107,12 @@ class FineTune(unittest.TestCase):
         self.assertIn("no layer is called conv2d_1; those kept are: dense_1, dense_2, dense_3", text)
         self.assertNotIn(str(self.server.folder), text)
 
-    def test_a_path_of_the_clients_machine_is_refused(self):
+    def test_a_path_of_the_clients_machine_has_no_place_in_the_contract_and_is_refused_as_no_model(self):
         spec = self.spec("path")
-        spec.model.pretrained.path = "/etc"
+        spec.model.pretrained.MergeFromString(b"\x12\x04/etc")  # field 2, the path of older clients
         code, text = self.refused(spec)
         self.assertEqual(code, grpc.StatusCode.INVALID_ARGUMENT)
-        self.assertIn("model.pretrained.path", text)
+        self.assertIn("model.pretrained", text)
 
 
 if __name__ == "__main__":

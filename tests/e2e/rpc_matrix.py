@@ -52,6 +52,9 @@ EXPECTED = {
     "ResumeJob": by_name("jobs", "jobs/nobody", (Code.FAILED_PRECONDITION, "SUCCEEDED")),
     "RetryJob": by_name("jobs", "jobs/nobody", (Code.FAILED_PRECONDITION, "SUCCEEDED")),
     "DeleteJob": by_name("jobs", "jobs/nobody", (Code.FAILED_PRECONDITION, "QUEUED")),
+    "UpdateJob": by_name("jobs", "jobs/nobody", (Code.FAILED_PRECONDITION, "SUCCEEDED")),
+    "ListArtifacts": by_name("jobs", "jobs/nobody"),
+    "DownloadArtifact": by_name("jobs", "jobs/nobody", (Code.NOT_FOUND, "path: there is no artifact")),
     "GetMetricHistory": by_name("jobs", "jobs/nobody"),
     "WatchJob": by_name("jobs", "jobs/nobody"),
     "GetServerInfo": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
@@ -60,7 +63,7 @@ EXPECTED = {
     "GetModel": by_name("models", "models/nobody"),
     "DownloadModel": by_name("models", "models/nobody"),
     "DeleteModel": by_name("models", "models/nobody"),
-    "PinModel": by_name("models", "models/nobody"),
+    "UpdateModel": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "update_mask")),
     "Predict": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "inputs: must be 1 to 256")),
     "BeginUpload": {"empty": (Code.INVALID_ARGUMENT, "dataset_id"), "huge field": (Code.INVALID_ARGUMENT, "dataset_id"),
                     "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "table"),
@@ -73,7 +76,7 @@ EXPECTED = {
     "ListDatasets": page(),
     "DeleteDataset": by_name("datasets", "datasets/nobody", (Code.FAILED_PRECONDITION, "jobs/")),
     "ValidateDataset": by_name("datasets", "datasets/nobody"),
-    "PreviewDataset": by_name("datasets", "datasets/nobody"),
+    "GetDatasetValidation": by_name("datasets", "datasets/nobody", (Code.NOT_FOUND, "ValidateDataset")),
 }
 
 
@@ -90,7 +93,8 @@ class Matrix(unittest.TestCase):
         cls.channel = grpc.insecure_channel(cls.server.address, options=[("grpc.max_send_message_length", -1)])
         cls.upload("table")
         cls.ended, cls.deleted_job = cls.run_job("ended"), cls.run_job("to be deleted")
-        cls.call("DeleteModel", cls.named("DeleteModelRequest", cls.deleted_job.replace("jobs/", "models/")))
+        cls.model, cls.deleted_model = cls.model_of(cls.ended), cls.model_of(cls.deleted_job)
+        cls.call("DeleteModel", cls.named("DeleteModelRequest", cls.deleted_model))
         cls.call("DeleteJob", cls.named("DeleteJobRequest", cls.deleted_job))
         cls.upload("gone")
         cls.call("DeleteDataset", cls.named("DeleteDatasetRequest", "datasets/gone"))
@@ -141,6 +145,10 @@ class Matrix(unittest.TestCase):
         return job
 
     @classmethod
+    def model_of(cls, job):
+        return cls.call("GetJob", cls.named("GetJobRequest", job)).model
+
+    @classmethod
     def header(cls, name, data=TABLE):
         return cls.message("UploadHeader", dataset_id=name, format="CSV", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
@@ -164,10 +172,10 @@ class Matrix(unittest.TestCase):
         if case == "not UTF-8":
             return wrap(NOT_UTF8[rpc]) if rpc in NOT_UTF8 else wrap(b"\x0a\x02\xff\xfe")
         kind = {"TrainingService": "jobs", "ModelService": "models", "DatasetService": "datasets"}[method.containing_service.name]
-        name = {"huge field": f"{kind}/" + "a" * 1_000_000, "unknown name": f"{kind}/nobody",
-                "deleted": "datasets/gone" if kind == "datasets" else self.deleted_job.replace("jobs/", f"{kind}/")}.get(case)
+        deleted = {"jobs": self.deleted_job, "models": self.deleted_model, "datasets": "datasets/gone"}[kind]
+        name = {"huge field": f"{kind}/" + "a" * 1_000_000, "unknown name": f"{kind}/nobody", "deleted": deleted}.get(case)
         if case == "wrong state":
-            name = {"jobs": self.queued if rpc == "DeleteJob" else self.ended, "models": self.ended.replace("jobs/", "models/"),
+            name = {"jobs": self.queued if rpc == "DeleteJob" else self.ended, "models": self.model,
                     "datasets": "datasets/table"}[kind]
         if rpc == "CreateJob":
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
@@ -176,6 +184,10 @@ class Matrix(unittest.TestCase):
         elif rpc in ("BeginUpload", "UploadDataset"):
             # Bytes that are not here yet: those that are would need no upload.
             request.header.CopyFrom(self.header(name.split("/", 1)[1], TABLE + b"1,1,x\n"))
+        elif rpc in ("UpdateJob", "UpdateModel"):
+            getattr(request, kind[:-1]).name = name
+            # A model has no state that is wrong for a change.
+            request.update_mask.paths.append("pinned" if rpc == "UpdateModel" and case != "wrong state" else "priority")
         elif "name" in message.DESCRIPTOR.fields_by_name:
             request.name = name
         elif "page_token" in message.DESCRIPTOR.fields_by_name:
@@ -187,6 +199,7 @@ class Matrix(unittest.TestCase):
             self.call(rpc, request)
             return FINE
         except grpc.RpcError as error:
+            self.details = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
             return error.code(), error.details()
 
     def test_a_field_of_a_gigabyte_is_refused_and_never_whole_in_memory(self):
@@ -214,6 +227,8 @@ class Matrix(unittest.TestCase):
                     self.assertEqual(code, expected[0], text)
                     self.assertIn(expected[1], text)
                     self.assertLess(len(text), 2000)
+                    if expected not in (FINE, TOO_LARGE, NOT_TEXT):
+                        self.assertIn(b"type.googleapis.com/google.rpc.ErrorInfo", self.details, "no reason for programs")
         self.assertIsNone(self.server.process.poll(), "the server has ended")
         self.assertEqual(self.call("GetJob", self.named("GetJobRequest", self.queued)).state, 1)  # QUEUED
 
@@ -221,6 +236,8 @@ class Matrix(unittest.TestCase):
 # The first text of the messages whose field 1 is no text.
 NOT_UTF8 = {
     "CreateJob": b"\x12\x02\xff\xfe",      # request_id
+    "UpdateJob": b"\x0a\x04\x0a\x02\xff\xfe",    # job.name
+    "UpdateModel": b"\x0a\x04\x0a\x02\xff\xfe",  # model.name
     "ListJobs": b"\x12\x02\xff\xfe",       # page_token
     "ListModels": b"\x12\x02\xff\xfe",
     "ListDatasets": b"\x12\x02\xff\xfe",

@@ -191,8 +191,9 @@ class Service(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
         server = Server(folder)
         try:
-            self.assertIn("SUCCEEDED", server.hone("--output", "json", "jobs", "show", name).stdout)
-            self.assertIn(name.replace("jobs/", "models/"), server.hone("models", "list").stdout)
+            shown = json.loads(server.hone("--output", "json", "jobs", "show", name).stdout.splitlines()[-1])
+            self.assertEqual(shown["state"], "SUCCEEDED")
+            self.assertIn(shown["model"], server.hone("models", "list").stdout)
         finally:
             self.assertEqual(server.stop(), 0)
 

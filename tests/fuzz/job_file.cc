@@ -7,10 +7,9 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hone;  // NOLINT
-  const auto spec = client::jobfile::ParseJobFile(fuzz::Text(data, size), "job.yaml");
-  if (spec.ok()) {
-    server::jobs::Validate(*spec, {.max_threads = 2, .bf16 = true, .local_paths = true})
-        .IgnoreError();
+  const auto file = client::jobfile::ParseJobFile(fuzz::Text(data, size), "job.yaml");
+  if (file.ok()) {
+    server::jobs::Validate(file->spec, {.max_threads = 2, .bf16 = true}).IgnoreError();
   }
   return 0;
 }

@@ -103,8 +103,13 @@ class FailingStore final : public store::JobStore {
                                                         int limit) override {
     return store_.DeleteModels(keep, limit);
   }
-  absl::StatusOr<v1::Model> PinModel(const std::string& id, bool pinned) override {
-    return store_.PinModel(id, pinned);
+  absl::StatusOr<jobs::Job> UpdateJob(const std::string& id,
+                                      const store::JobUpdate& update) override {
+    return store_.UpdateJob(id, update);
+  }
+  absl::StatusOr<v1::Model> UpdateModel(const std::string& id,
+                                        const store::ModelUpdate& update) override {
+    return store_.UpdateModel(id, update);
   }
   absl::StatusOr<int> RemoveGarbage(int events) override { return store_.RemoveGarbage(events); }
   absl::StatusOr<int> Recover(absl::Time now) override { return store_.Recover(now); }
@@ -133,8 +138,9 @@ class FailingStore final : public store::JobStore {
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
     return store_.GetModel(id);
   }
-  absl::StatusOr<store::Page<v1::Model>> ListModels(int limit, int64_t before_row) const override {
-    return store_.ListModels(limit, before_row);
+  absl::StatusOr<store::Page<v1::Model>> ListModels(
+      const struct store::ListModels& what) const override {
+    return store_.ListModels(what);
   }
   absl::StatusOr<std::vector<std::string>> FindDamage() const override {
     return store_.FindDamage();

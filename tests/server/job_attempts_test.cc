@@ -143,7 +143,7 @@ TEST_P(JobAttemptsTest, ModelAndEndAreStoredTogether) {
   EXPECT_EQ(store_->Get(id)->model_id, "m1");
   EXPECT_EQ(store_->Get(id)->evaluation.split(), "test");
   EXPECT_EQ(store_->GetModel("m1")->name(), "models/m1");
-  EXPECT_EQ(store_->ListModels(10, 0)->items.size(), 1u);
+  EXPECT_EQ(store_->ListModels({})->items.size(), 1u);
 }
 
 TEST_P(JobAttemptsTest, ARefusedFinishLeavesNoModel) {

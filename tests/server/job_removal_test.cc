@@ -116,13 +116,13 @@ TEST_P(JobRemovalTest, ModelsAreLimitedByAgeByNumberOfANameAndByBytes) {
 
 TEST_P(JobRemovalTest, APinnedModelStaysAndSaysSo) {
   const std::string id = EndWithModel("a", 10, 0);
-  EXPECT_TRUE(store_->PinModel(id, true)->pinned());
+  EXPECT_TRUE(store_->UpdateModel(id, {.pinned = true})->pinned());
   EXPECT_TRUE(store_->GetModel(id)->pinned());
   const KeepModels nothing{.made_since = kNow + absl::Hours(1), .bytes = 1};
   EXPECT_THAT(*store_->DeleteModels(nothing, 10), ::testing::IsEmpty());
-  ASSERT_THAT(store_->PinModel(id, false), IsOk());
+  ASSERT_THAT(store_->UpdateModel(id, {.pinned = false}), IsOk());
   EXPECT_THAT(*store_->DeleteModels(nothing, 10), ::testing::ElementsAre(id));
-  EXPECT_THAT(store_->PinModel(id, true).status(),
+  EXPECT_THAT(store_->UpdateModel(id, {.pinned = true}).status(),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr(id)));
 }
 

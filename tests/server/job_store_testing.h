@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "server/jobs/resolve.h"
 #include "server/store/job_store.h"
 #include "tests/server/store_backend.h"
 #include "tests/support/status_matchers.h"

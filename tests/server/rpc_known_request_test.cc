@@ -29,8 +29,7 @@ TEST_F(RpcTest, AKnownRequestWithAnotherSpecStoresNothingWhileItsJobIsDeleted) {
   request.set_request_id("once");
   const std::string name = Create(request).name();
   Watch(name);
-  request.mutable_spec()->mutable_data()->clear_dataset();
-  request.mutable_spec()->mutable_data()->set_path("/etc/passwd");
+  request.mutable_spec()->mutable_data()->set_dataset("../etc/passwd");
   grpc::Status created;
   {
     auto lock = std::make_unique<WriteLock>(root_ + "/store.db");
@@ -55,7 +54,7 @@ TEST_F(RpcTest, AKnownRequestWithAnotherSpecStoresNothingWhileItsJobIsDeleted) {
   v1::ListJobsResponse jobs;
   ASSERT_TRUE(training_->ListJobs(&context, {}, &jobs).ok());
   for (const v1::Job& job : jobs.jobs()) {
-    EXPECT_EQ(job.spec().data().path(), "");
+    EXPECT_EQ(job.spec().data().dataset(), "mnist");
   }
 }
 

@@ -30,21 +30,23 @@ TEST_F(RpcTest, ADeletedModelIsNotFoundAndItsJobStaysWithoutIt) {
 TEST_F(RpcTest, APinnedModelSaysSoUntilItIsLetGo) {
   const v1::Job job = Create(Request("succeed"));
   Watch(job.name());
-  v1::PinModelRequest request;
-  request.set_name(Get(job.name()).model());
+  v1::UpdateModelRequest request;
+  const std::string name = Get(job.name()).model();
+  request.mutable_model()->set_name(name);
+  request.mutable_update_mask()->add_paths("pinned");
   for (const bool pinned : {true, false}) {
-    request.set_pinned(pinned);
+    request.mutable_model()->set_pinned(pinned);
     grpc::ClientContext pin_context, list_context, get_context;
     v1::Model model;
-    ASSERT_TRUE(models_->PinModel(&pin_context, request, &model).ok());
-    EXPECT_EQ(model.name(), request.name());
+    ASSERT_TRUE(models_->UpdateModel(&pin_context, request, &model).ok());
+    EXPECT_EQ(model.name(), name);
     EXPECT_EQ(model.pinned(), pinned);
     v1::ListModelsResponse list;
     ASSERT_TRUE(models_->ListModels(&list_context, {}, &list).ok());
     ASSERT_EQ(list.models_size(), 1);
     EXPECT_EQ(list.models(0).pinned(), pinned);
     v1::GetModelRequest get;
-    get.set_name(request.name());
+    get.set_name(name);
     ASSERT_TRUE(models_->GetModel(&get_context, get, &model).ok());
     EXPECT_EQ(model.pinned(), pinned);
   }

@@ -44,14 +44,14 @@ TEST_F(RpcTest, ARetriedJobIsANewOneThatBeginsWithTheOldOnesCheckpoints) {
 TEST_F(RpcTest, ADeletedJobIsNotFound) {
   const v1::Job job = Create(Request("succeed"));
   Watch(job.name());
+  v1::GetModelRequest model;
+  model.set_name(Get(job.name()).model());
   grpc::ClientContext context, again, get;
   v1::DeleteJobRequest request;
   request.set_name(job.name());
   v1::DeleteJobResponse none;
   EXPECT_TRUE(training_->DeleteJob(&context, request, &none).ok());
   EXPECT_EQ(training_->DeleteJob(&again, request, &none).error_code(), grpc::StatusCode::NOT_FOUND);
-  v1::GetModelRequest model;
-  model.set_name("models/" + job.name().substr(5));
   v1::Model kept;
   EXPECT_TRUE(models_->GetModel(&get, model, &kept).ok());
 }

@@ -1,6 +1,7 @@
 // Stands in for hone-worker under honed: what it does is told by the job's display name. Plans
 // always fit, except for jobs called "misfit", "garbage plan" and "no network"; a prediction is one
 // class for each input.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -150,8 +151,25 @@ int EscapingModel(const v1::WorkerRequest& request) {
   return 0;
 }
 
+// Leaves files, and links that lead to other places.
+int Artifacts(const v1::WorkerRequest& request) {
+  const std::filesystem::path folder = request.run_directory() + "/artifacts";
+  std::filesystem::create_directories(folder / "samples");
+  std::ofstream(folder / "samples" / "b.txt") << std::string(3 << 20, 'b');
+  std::ofstream(folder / "a.txt") << "first";
+  std::ofstream(folder / "empty");
+  std::ofstream(folder / "c.txt.tmp.17") << "half writ";
+  std::filesystem::create_symlink("/etc/passwd", folder / "link");
+  std::filesystem::create_directory_symlink("/etc", folder / "etc");
+  (void)!mkfifo((folder / "pipe").c_str(), 0600);
+  return Succeed(request);
+}
+
 int Train(const v1::WorkerRequest& request) {
   const std::string& what = request.spec().display_name();
+  if (what == "artifacts") {
+    return Artifacts(request);
+  }
   if (what == "wait") {
     return Wait(request);
   }
@@ -310,6 +328,33 @@ void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& input
   Send(frame);
 }
 
+// The data set's name says how: "slow" waits until a file "go" lies beside its bytes; "broken"
+// cannot be read; "dies" takes the worker with it; else a report of a table.
+int Inspect(const v1::WorkerRequest& request) {
+  const std::string& what = request.spec().data().dataset();
+  const std::filesystem::path folder = std::filesystem::path(request.dataset_path()).parent_path();
+  while (what == "slow" && !std::filesystem::exists(folder / "go")) {
+    usleep(2'000);
+  }
+  if (what == "dies") {
+    std::abort();
+  }
+  if (what == "broken") {
+    SendFailure("UNAVAILABLE", "the disk does not answer", 14, /*infrastructure=*/true);
+    return 1;
+  }
+  v1::WorkerFrame frame;
+  v1::DatasetReport& report = *frame.mutable_dataset();
+  report.set_valid(true);
+  report.set_format("csv");
+  report.set_examples(1);
+  for (int i = 0; i < request.preview_rows(); ++i) {
+    report.add_rows()->add_cells(std::to_string(i));
+  }
+  Send(frame);
+  return 0;
+}
+
 int Serve(const v1::WorkerRequest& request) {
   if (!std::filesystem::exists(request.model_directory())) {
     SendFailure("BAD_DATA", request.model_directory() + ": no such folder", 5);
@@ -357,6 +402,8 @@ int main(int argc, char** argv) {
       return Plan(request);
     case v1::WorkerRequest::SERVE:
       return Serve(request);
+    case v1::WorkerRequest::DATASET:
+      return Inspect(request);
     default:
       return Train(request);
   }

@@ -11,6 +11,7 @@
 #include <regex>
 #include <set>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "server/store/dataset_store.h"
 #include "server/store/schema.h"
@@ -197,6 +198,58 @@ TEST(Schema, RefusesAChangeThatTheTableDoesNotList) {
   sqlite3_close(db);
 }
 
+// A job and its model as version 0.1 stored them, in the schema before jobs had resolved specs.
+std::string OldRows() {
+  v1::JobSpec spec;
+  spec.set_display_name("old");
+  spec.mutable_classification();
+  spec.mutable_training()->set_epochs(3);
+  v1::Model model;
+  model.set_name("models/a");
+  model.set_job("jobs/a");
+  model.set_task("classification");
+  const auto hex = [](const std::string& bytes) {
+    return absl::StrCat("x'", absl::BytesToHexString(bytes), "'");
+  };
+  return absl::StrCat(
+      "INSERT INTO job (id, task, spec, plan, threads, state, create_time, last_sequence) VALUES "
+      "('a', 'classification', ",
+      hex(spec.SerializeAsString()), ", x'', 2, 'PAUSED', 1, 0);",
+      "INSERT INTO model (id, job_row, payload) VALUES ('a', 1, ", hex(model.SerializeAsString()),
+      ");");
+}
+
+TEST(SqliteMigration, AJobThatWaitsGetsTheDefaultsOfTheVersionThatTookIt) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/resolved-", ::getpid(), ".db");
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  constexpr size_t kBefore = 10;  // schemas without resolved specs
+  std::string old;
+  for (size_t i = 0; i < kBefore; ++i) {
+    absl::StrAppend(&old, kMigrations[i]);
+  }
+  absl::StrAppend(
+      &old, "INSERT INTO meta VALUES ('generation', 'old'); PRAGMA user_version = ", kBefore, ";");
+  ASSERT_EQ(sqlite3_exec(db, (old + OldRows()).c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  {
+    const auto store = OpenSqliteStore(path);
+    ASSERT_THAT(store, IsOk());
+    const auto job = (*store)->Get("a");
+    ASSERT_THAT(job, IsOk());
+    EXPECT_EQ(job->spec.training().has_batch_size(), false);
+    EXPECT_EQ(job->resolved.training().batch_size(), 32);
+    EXPECT_EQ(job->resolved.display_name(), "old");
+    EXPECT_EQ(job->makes_model, "a");
+    const auto models = (*store)->ListModels({.task = "classification", .job_id = "a"});
+    ASSERT_THAT(models, IsOk());
+    EXPECT_EQ(models->items.size(), 1);
+  }
+  for (const char* tail : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(path + tail);
+  }
+}
+
 TEST(SqliteMigration, AStoreOfTheFirstSchemaGetsTheTablesAndKeepsItsGeneration) {
   const std::string path = absl::StrCat(::testing::TempDir(), "/migration-", ::getpid(), ".db");
   sqlite3* db = nullptr;
@@ -209,7 +262,7 @@ TEST(SqliteMigration, AStoreOfTheFirstSchemaGetsTheTablesAndKeepsItsGeneration) 
     const auto store = OpenSqliteStore(path);
     ASSERT_THAT(store, IsOk());
     EXPECT_EQ((*store)->generation(), "old");
-    EXPECT_THAT((*store)->datasets().List(1, 0), IsOk());
+    EXPECT_THAT((*store)->datasets().List({}), IsOk());
   }
   for (const char* tail : {"", "-wal", "-shm"}) {
     std::filesystem::remove(path + tail);

@@ -2,8 +2,15 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
+#include <tuple>
+#include <variant>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
+#include "server/jobs/resolve.h"
+#include "server/jobs/validate.h"
 #include "server/translate/events.h"
 #include "server/translate/job.h"
 #include "tests/support/status_matchers.h"
@@ -42,6 +49,16 @@ TEST(ToTrainingConfig, FillsInTheDefaultsOfTheJobFile) {
   EXPECT_TRUE(config->data.standardize);
   EXPECT_EQ(config->model.layers[1].name, "dense_1");
   EXPECT_TRUE(std::get<engine::layers::DenseOptions>(config->model.layers[1].kind).use_bias);
+}
+
+TEST(ToTrainingConfig, TakesNumbersAsTheyAreWritten) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"classification": {}, "data": {"dataset": "mnist"},
+          "training": {"epochs": 5, "optimizer": {"adam": {"learning_rate": 0.003, "epsilon": 1e-9}}},
+          "model": {"layers": [{"dense": {"units": 10}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<optim::Adam>(config->optimizer).learning_rate, 0.003);
+  EXPECT_EQ(std::get<optim::Adam>(config->optimizer).epsilon, 1e-9);
 }
 
 TEST(ToTrainingConfig, EarlyStoppingBringsValidation) {
@@ -98,7 +115,7 @@ TEST(ToTrainingConfig, AnExcludedLayerMustBeThere) {
 
 TEST(ToTrainingConfig, TakesWhatIsGiven) {
   const auto config = ToTrainingConfig(RequestOf(
-      R"({"regression": {"loss": "HUBER", "huber_delta": 2}, "data": {"path": "x.csv"},
+      R"({"regression": {"loss": "HUBER", "huber_delta": 2}, "data": {"dataset": "x"},
           "training": {"steps": 7, "precision": "BF16", "clip_norm": 1,
                        "optimizer": {"sgd": {"momentum": 0.9, "nesterov": true}},
                        "schedule": {"warmup_steps": 3, "cosine": {"final_factor": 0.1}}},
@@ -117,6 +134,157 @@ TEST(ToTrainingConfig, TakesWhatIsGiven) {
   EXPECT_THAT(config->model.layers[1].inputs, ElementsAre("input"));
   EXPECT_FALSE(std::get<engine::layers::DenseOptions>(config->model.layers[1].kind).use_bias);
 }
+
+constexpr char kEveryKindOfLayer[] =
+    R"({"regression": {}, "data": {"dataset": "x"}, "training": {"epochs": 1, "schedule": SCHEDULE,
+        "optimizer": OPTIMIZER, "early_stopping": {"patience": 2}},
+        "model": {"layers": [{"conv2d": {"filters": 8, "kernel": 3}}, {"batch_norm": {}},
+          {"max_pool2d": {"size": 2}}, {"avg_pool2d": {"size": 2}},
+          {"activation": {"function": "LEAKY_RELU"}}, {"flatten": {}}, {"layer_norm": {}},
+          {"dropout": {"rate": 0.5}}, {"dense": {"units": 4}},
+          {"name": "sum", "inputs": ["dense_1", "dense_1"], "add": {}}]}})";
+
+// Fields with presence that are not set, and enums at 0: by their paths.
+void CollectDefaults(const google::protobuf::Message& message, const std::string& path,
+                     std::vector<std::string>& found) {
+  const auto& reflection = *message.GetReflection();
+  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
+    const auto& field = *message.GetDescriptor()->field(i);
+    const std::string at = path + "." + field.name();
+    using Field = google::protobuf::FieldDescriptor;
+    if (field.is_map()) {
+      continue;
+    }
+    if (field.cpp_type() == Field::CPPTYPE_MESSAGE) {
+      for (int k = 0; field.is_repeated() && k < reflection.FieldSize(message, &field); ++k) {
+        CollectDefaults(reflection.GetRepeatedMessage(message, &field, k), at, found);
+      }
+      if (!field.is_repeated() && reflection.HasField(message, &field)) {
+        CollectDefaults(reflection.GetMessage(message, &field), at, found);
+      }
+    } else if (!field.is_repeated() && !reflection.HasField(message, &field) &&
+               (field.has_optional_keyword() || field.cpp_type() == Field::CPPTYPE_ENUM)) {
+      found.push_back(at);
+    }
+  }
+}
+
+// The kinds of optimizer and schedule, each with nothing given.
+class Resolved : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
+ protected:
+  v1::JobSpec Spec() const {
+    std::string text = kEveryKindOfLayer;
+    const std::string& schedule = std::get<0>(GetParam());
+    text.replace(
+        text.find("SCHEDULE"), 8,
+        schedule == "step" ? R"({"step": {"every_epochs": 1}})" : "{\"" + schedule + "\": {}}");
+    text.replace(text.find("OPTIMIZER"), 9, "{\"" + std::get<1>(GetParam()) + "\": {}}");
+    return RequestOf(text).spec();
+  }
+};
+
+TEST_P(Resolved, HasEveryDefaultWrittenOut) {
+  std::vector<std::string> left;
+  CollectDefaults(jobs::Resolve(Spec()), "", left);
+  EXPECT_THAT(left, ::testing::IsEmpty());
+}
+
+TEST_P(Resolved, IsResolvedAlready) {
+  const v1::JobSpec once = jobs::Resolve(Spec());
+  EXPECT_EQ(jobs::Resolve(once).SerializeAsString(), once.SerializeAsString());
+}
+
+TEST_P(Resolved, IsFoundRightWhereTheSpecWas) {
+  EXPECT_THAT(jobs::Validate(Spec(), {.max_threads = 4}), ::hone::testing::IsOk());
+  EXPECT_THAT(jobs::Validate(jobs::Resolve(Spec()), {.max_threads = 4}), ::hone::testing::IsOk());
+}
+
+using Numbers = std::vector<double>;
+
+Numbers Of(const optim::Sgd& sgd) {
+  return {sgd.learning_rate, sgd.momentum, sgd.nesterov ? 1.0 : 0.0, sgd.weight_decay};
+}
+Numbers Of(const optim::Adam& adam) {
+  return {adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, adam.weight_decay};
+}
+Numbers Of(const optim::AdamW& adam) {
+  return {adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, adam.weight_decay};
+}
+Numbers Of(const optim::RmsProp& prop) {
+  return {prop.learning_rate, prop.decay, prop.epsilon, prop.momentum, prop.weight_decay};
+}
+Numbers Of(const optim::ConstantRate&) { return {}; }
+Numbers Of(const optim::StepDecay& step) {
+  return {static_cast<double>(step.every_epochs), step.factor};
+}
+Numbers Of(const optim::ExponentialDecay& decay) { return {decay.factor_per_epoch}; }
+Numbers Of(const optim::CosineDecay& decay) { return {decay.final_factor}; }
+Numbers Of(const optim::LinearDecay& decay) { return {decay.final_factor}; }
+Numbers Of(const optim::OneCycle& cycle) { return {cycle.rising_share}; }
+Numbers Of(const optim::Plateau& plateau) {
+  return {plateau.factor, static_cast<double>(plateau.patience), plateau.min_delta};
+}
+
+// Of the optimizer and the schedule, each behind its kind.
+Numbers NumbersOf(const tasks::TrainingConfig& config) {
+  Numbers numbers = {static_cast<double>(config.optimizer.index()),
+                     static_cast<double>(config.schedule.kind.index())};
+  const auto append = [&](const auto& kind) {
+    const Numbers more = Of(kind);
+    numbers.insert(numbers.end(), more.begin(), more.end());
+  };
+  std::visit(append, config.optimizer);
+  std::visit(append, config.schedule.kind);
+  return numbers;
+}
+
+TEST_P(Resolved, TrainsWithTheSameNumbersAsTheSpec) {
+  v1::WorkerRequest request;
+  *request.mutable_spec() = Spec();
+  const auto sent = ToTrainingConfig(request);
+  *request.mutable_spec() = jobs::Resolve(Spec());
+  const auto resolved = ToTrainingConfig(request);
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(NumbersOf(*resolved), NumbersOf(*sent));
+  EXPECT_EQ(resolved->data.validation_fraction, sent->data.validation_fraction);
+  EXPECT_EQ(resolved->data.test_fraction, sent->data.test_fraction);
+  EXPECT_EQ(resolved->data.standardize, sent->data.standardize);
+  EXPECT_EQ(resolved->data.standardize_target, sent->data.standardize_target);
+  EXPECT_EQ(resolved->batch_size, sent->batch_size);
+  EXPECT_EQ(resolved->seed, sent->seed);
+  EXPECT_EQ(resolved->compute, sent->compute);
+  EXPECT_EQ(resolved->accumulate_batches, sent->accumulate_batches);
+  EXPECT_EQ(resolved->early_stopping->min_delta, sent->early_stopping->min_delta);
+  EXPECT_EQ(resolved->checkpoints.every_seconds, sent->checkpoints.every_seconds);
+  EXPECT_EQ(resolved->checkpoints.keep_latest, sent->checkpoints.keep_latest);
+  EXPECT_EQ(resolved->layer_statistics_every, sent->layer_statistics_every);
+  using engine::layers::Conv2dOptions;
+  const auto& conv = std::get<Conv2dOptions>(sent->model.layers[0].kind);
+  const auto& other = std::get<Conv2dOptions>(resolved->model.layers[0].kind);
+  EXPECT_EQ(other.stride, conv.stride);
+  EXPECT_EQ(other.dilation, conv.dilation);
+  EXPECT_EQ(other.groups, conv.groups);
+  EXPECT_EQ(other.use_bias, conv.use_bias);
+  EXPECT_EQ(other.padding, conv.padding);
+  EXPECT_EQ(other.activation, conv.activation);
+  EXPECT_EQ(other.initializer.kind, conv.initializer.kind);
+  EXPECT_EQ(other.initializer.stddev, conv.initializer.stddev);
+  const auto& norm = std::get<engine::models::BatchNorm>(sent->model.layers[1].kind);
+  const auto& other_norm = std::get<engine::models::BatchNorm>(resolved->model.layers[1].kind);
+  EXPECT_EQ(other_norm.momentum, norm.momentum);
+  EXPECT_EQ(other_norm.epsilon, norm.epsilon);
+  EXPECT_EQ(std::get<engine::models::Activation>(resolved->model.layers[4].kind).negative_slope,
+            std::get<engine::models::Activation>(sent->model.layers[4].kind).negative_slope);
+  EXPECT_EQ(std::get<engine::models::LayerNorm>(resolved->model.layers[6].kind).epsilon,
+            std::get<engine::models::LayerNorm>(sent->model.layers[6].kind).epsilon);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Resolved,
+                         ::testing::Combine(::testing::Values("constant", "step", "exponential",
+                                                              "cosine", "linear", "one_cycle",
+                                                              "plateau"),
+                                            ::testing::Values("sgd", "adam", "adamw", "rmsprop")));
 
 TEST(ToEvent, NamesTheMetricsThatAreNotFinite) {
   train::Metrics metrics;

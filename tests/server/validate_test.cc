@@ -15,7 +15,7 @@ using ::hone::testing::StatusIs;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-constexpr Limits kServer = {.max_threads = 4, .bf16 = false, .local_paths = false};
+constexpr Limits kServer = {.max_threads = 4, .bf16 = false};
 
 v1::JobSpec Sound() {
   v1::JobSpec spec;
@@ -67,19 +67,18 @@ TEST(Validate, AllErrorsComeAtOnceWithTheirPaths) {
   EXPECT_EQ(details.field_violations(1).field(), "training.optimizer.adam.learning_rate");
 }
 
-TEST(Validate, AServerRefusesAPathOfItsMachine) {
+TEST(Validate, ADataSetNeedsNoNameWhereItIsGivenBesideTheSpec) {
   v1::JobSpec spec = Sound();
   spec.mutable_data()->clear_dataset();
-  spec.mutable_data()->set_path("/etc/passwd");
-  EXPECT_THAT(Validate(spec, kServer),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data.path")));
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("data.dataset"));
+  EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_data = true}), IsOk());
 }
 
-TEST(Validate, APathIsFineForALocalRun) {
+TEST(Validate, AModelNeedsNoNameWhereItIsGivenBesideTheSpec) {
   v1::JobSpec spec = Sound();
-  spec.mutable_data()->clear_dataset();
-  spec.mutable_data()->set_path("table.csv");
-  EXPECT_THAT(Validate(spec, {.max_threads = 4}), IsOk());
+  spec.mutable_model()->mutable_pretrained();
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("model.pretrained"));
+  EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_model = true}), IsOk());
 }
 
 TEST(Validate, Bf16WithoutTheProcessorNamesTheReason) {

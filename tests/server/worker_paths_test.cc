@@ -1,4 +1,5 @@
-// What a server's job may read.
+// Where a job's data may lie.
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -11,17 +12,18 @@
 namespace hone::server::worker_process {
 namespace {
 
-TEST(WorkerOfAServer, ReadsNoFileThatTheSpecNames) {
+// Field 2 of DataSpec was the path of a file of the machine that runs the job.
+TEST(WorkerOfAServer, ReadsNoFileThatTheSpecNamesAsOldClientsDid) {
   const std::string folder = absl::StrCat(::testing::TempDir(), "/paths-", ::getpid());
   std::filesystem::create_directories(folder);
   std::ofstream(folder + "/points.csv") << "x,class\n1,a\n2,b\n3,a\n4,b\n";
   v1::WorkerRequest request;
   request.set_mode(v1::WorkerRequest::PLAN);
   request.set_threads(1);
-  request.set_refuse_paths(true);
   request.mutable_spec()->mutable_classification();
   request.mutable_spec()->mutable_training()->set_epochs(1);
-  request.mutable_spec()->mutable_data()->set_path(folder + "/points.csv");
+  v1::DataSpec& data = *request.mutable_spec()->mutable_data();
+  data.GetReflection()->MutableUnknownFields(&data)->AddLengthDelimited(2, folder + "/points.csv");
   request.mutable_spec()->mutable_model()->add_layers()->mutable_dense()->set_units(2);
   const auto worker = WorkerProcess::Start(
       request,
@@ -34,7 +36,7 @@ TEST(WorkerOfAServer, ReadsNoFileThatTheSpecNames) {
     last = *received->frame;
   }
   EXPECT_EQ(last.failure().end_reason(), "INVALID_SPEC");
-  EXPECT_NE(last.failure().message().find("data.path"), std::string::npos)
+  EXPECT_NE(last.failure().message().find("data.dataset"), std::string::npos)
       << last.ShortDebugString();
   std::filesystem::remove_all(folder);
 }

@@ -43,12 +43,12 @@ class WorkerTest : public ::testing::Test {
     v1::WorkerRequest request;
     request.set_mode(mode);
     const std::string spec =
-        R"({"classification": {}, "data": {"path": ")" + folder_ +
-        R"(/points.csv"}, "training": )" + training +
+        R"({"classification": {}, "data": {}, "training": )" + training +
         R"(, "model": {"layers": [{"dense": {"units": 4, "activation": "RELU"}},
                                                      {"dense": {"units": 2}}]}})";
     const auto status = google::protobuf::util::JsonStringToMessage(spec, request.mutable_spec());
     EXPECT_TRUE(status.ok()) << status.ToString();
+    request.set_dataset_path(folder_ + "/points.csv");
     request.set_run_directory(folder_ + "/" + run);
     std::filesystem::create_directories(request.run_directory());
     request.set_threads(1);
@@ -171,7 +171,7 @@ TEST_F(WorkerTest, ACheckpointThatCannotBeWrittenIsSaidToBeTheFailure) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
   std::ofstream(request.run_directory() + "/checkpoints") << "a file, not a folder";
   EXPECT_TRUE(Run(request).back().failure().checkpoint());
-  request.mutable_spec()->mutable_data()->set_path(folder_ + "/missing.csv");
+  request.set_dataset_path(folder_ + "/missing.csv");
   const v1::Failure other = Run(request).back().failure();
   EXPECT_FALSE(other.message().empty());
   EXPECT_FALSE(other.checkpoint());

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <google/protobuf/descriptor.h>
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace hone::client::jobfile {
+
+// The keys of a job file that are places on this machine, beside those of hone.v1.JobSpec: no
+// server is told of them. "": not given.
+struct LocalPaths {
+  std::string data;        // `data.path`, a file or folder, instead of `data.dataset`
+  std::string pretrained;  // `model.pretrained.path`, a folder, instead of `model.pretrained.model`
+
+  // The value of the key `name` in a map that fills a message of this kind; null: there is no such
+  // key.
+  std::string* Find(const google::protobuf::Descriptor& message, absl::string_view name) {
+    if (name != "path") {
+      return nullptr;
+    }
+    return message.full_name() == "hone.v1.DataSpec"     ? &data
+           : message.full_name() == "hone.v1.Pretrained" ? &pretrained
+                                                         : nullptr;
+  }
+};
+
+}  // namespace hone::client::jobfile

@@ -1,0 +1,205 @@
+#include "server/jobs/resolve.h"
+
+namespace hone::server::jobs {
+namespace {
+
+// Sets a field of presence that was not given.
+#define HONE_DEFAULT(message, field, value) \
+  if (!(message).has_##field()) {           \
+    (message).set_##field(value);           \
+  }
+
+constexpr float kValidationForEarlyStopping = 0.1f;
+
+void ResolveTask(v1::JobSpec& spec) {
+  if (spec.has_regression()) {
+    v1::Regression& task = *spec.mutable_regression();
+    if (task.loss() == v1::Regression::LOSS_UNSPECIFIED) {
+      task.set_loss(v1::Regression::MSE);
+    }
+    HONE_DEFAULT(task, huber_delta, 1);
+  }
+}
+
+void ResolveData(const v1::TrainingSpec& training, v1::DataSpec& data) {
+  HONE_DEFAULT(data, validation_fraction,
+               training.has_early_stopping() ? kValidationForEarlyStopping : 0);
+  HONE_DEFAULT(data, test_fraction, 0.2f);
+  v1::TableOptions& table = *data.mutable_table();
+  HONE_DEFAULT(table, standardize, true);
+  HONE_DEFAULT(table, standardize_target, true);
+}
+
+void Resolve(v1::Initializer& initializer) {
+  if (initializer.kind() == v1::Initializer::KIND_UNSPECIFIED) {
+    initializer.set_kind(v1::Initializer::GLOROT_UNIFORM);
+  }
+  HONE_DEFAULT(initializer, stddev, 0.05f);
+}
+
+template <typename Message>
+void ResolveActivation(Message& layer) {
+  if (layer.activation() == v1::Activation::ACTIVATION_UNSPECIFIED) {
+    layer.set_activation(v1::Activation::LINEAR);
+  }
+}
+
+template <typename Message>
+void ResolvePadding(Message& layer) {
+  if (layer.padding() == v1::Padding::PADDING_UNSPECIFIED) {
+    layer.set_padding(v1::Padding::VALID);
+  }
+}
+
+void Resolve(v1::Conv2d& conv) {
+  HONE_DEFAULT(conv, stride, 1);
+  HONE_DEFAULT(conv, dilation, 1);
+  HONE_DEFAULT(conv, groups, 1);
+  HONE_DEFAULT(conv, use_bias, true);
+  ResolvePadding(conv);
+  ResolveActivation(conv);
+  Resolve(*conv.mutable_initializer());
+}
+
+void Resolve(v1::Pool2d& pool) {
+  HONE_DEFAULT(pool, stride, pool.size());
+  ResolvePadding(pool);
+}
+
+void Resolve(v1::Layer& layer) {
+  switch (layer.kind_case()) {
+    case v1::Layer::kDense:
+      HONE_DEFAULT(*layer.mutable_dense(), use_bias, true);
+      ResolveActivation(*layer.mutable_dense());
+      return Resolve(*layer.mutable_dense()->mutable_initializer());
+    case v1::Layer::kConv2D:
+      return Resolve(*layer.mutable_conv2d());
+    case v1::Layer::kMaxPool2D:
+      return Resolve(*layer.mutable_max_pool2d());
+    case v1::Layer::kAvgPool2D:
+      return Resolve(*layer.mutable_avg_pool2d());
+    case v1::Layer::kBatchNorm:
+      HONE_DEFAULT(*layer.mutable_batch_norm(), momentum, 0.9f);
+      HONE_DEFAULT(*layer.mutable_batch_norm(), epsilon, 1e-5f);
+      return ResolveActivation(*layer.mutable_batch_norm());
+    case v1::Layer::kLayerNorm:
+      HONE_DEFAULT(*layer.mutable_layer_norm(), epsilon, 1e-5f);
+      return;
+    case v1::Layer::kActivation:
+      HONE_DEFAULT(*layer.mutable_activation(), negative_slope, 0.2f);
+      return;
+    case v1::Layer::kAdd:
+      return ResolveActivation(*layer.mutable_add());
+    case v1::Layer::kGlobalAvgPool2D:
+    case v1::Layer::kGlobalMaxPool2D:
+    case v1::Layer::kDropout:
+    case v1::Layer::kFlatten:
+    case v1::Layer::kReshape:
+    case v1::Layer::kConcat:
+    case v1::Layer::KIND_NOT_SET:
+      return;
+  }
+}
+
+void Resolve(v1::ModelSpec& model) {
+  if (model.has_pretrained()) {
+    HONE_DEFAULT(*model.mutable_pretrained(), drop_layers, model.layers_size() > 0 ? 1 : 0);
+  }
+  for (v1::Layer& layer : *model.mutable_layers()) {
+    Resolve(layer);
+  }
+}
+
+template <typename Adam>
+void ResolveAdam(Adam& adam, float weight_decay) {
+  HONE_DEFAULT(adam, learning_rate, 0.001f);
+  HONE_DEFAULT(adam, beta1, 0.9f);
+  HONE_DEFAULT(adam, beta2, 0.999f);
+  HONE_DEFAULT(adam, epsilon, 1e-7f);
+  HONE_DEFAULT(adam, weight_decay, weight_decay);
+}
+
+void Resolve(v1::Optimizer& optimizer) {
+  switch (optimizer.kind_case()) {
+    case v1::Optimizer::kSgd:
+      HONE_DEFAULT(*optimizer.mutable_sgd(), learning_rate, 0.01f);
+      HONE_DEFAULT(*optimizer.mutable_sgd(), momentum, 0);
+      HONE_DEFAULT(*optimizer.mutable_sgd(), weight_decay, 0);
+      return;
+    case v1::Optimizer::kAdamw:
+      return ResolveAdam(*optimizer.mutable_adamw(), 0.01f);
+    case v1::Optimizer::kRmsprop:
+      HONE_DEFAULT(*optimizer.mutable_rmsprop(), learning_rate, 0.001f);
+      HONE_DEFAULT(*optimizer.mutable_rmsprop(), decay, 0.9f);
+      HONE_DEFAULT(*optimizer.mutable_rmsprop(), epsilon, 1e-7f);
+      HONE_DEFAULT(*optimizer.mutable_rmsprop(), momentum, 0);
+      HONE_DEFAULT(*optimizer.mutable_rmsprop(), weight_decay, 0);
+      return;
+    case v1::Optimizer::kAdam:
+    case v1::Optimizer::KIND_NOT_SET:
+      return ResolveAdam(*optimizer.mutable_adam(), 0);
+  }
+}
+
+void Resolve(v1::Schedule& schedule) {
+  switch (schedule.kind_case()) {
+    case v1::Schedule::KIND_NOT_SET:
+    case v1::Schedule::kConstant:
+      schedule.mutable_constant();
+      return;
+    case v1::Schedule::kStep:
+      HONE_DEFAULT(*schedule.mutable_step(), factor, 0.1f);
+      return;
+    case v1::Schedule::kExponential:
+      HONE_DEFAULT(*schedule.mutable_exponential(), factor_per_epoch, 0.95f);
+      return;
+    case v1::Schedule::kCosine:
+      HONE_DEFAULT(*schedule.mutable_cosine(), final_factor, 0);
+      return;
+    case v1::Schedule::kLinear:
+      HONE_DEFAULT(*schedule.mutable_linear(), final_factor, 0);
+      return;
+    case v1::Schedule::kOneCycle:
+      HONE_DEFAULT(*schedule.mutable_one_cycle(), rising_share, 0.3f);
+      return;
+    case v1::Schedule::kPlateau:
+      HONE_DEFAULT(*schedule.mutable_plateau(), factor, 0.1f);
+      HONE_DEFAULT(*schedule.mutable_plateau(), patience, 5);
+      HONE_DEFAULT(*schedule.mutable_plateau(), min_delta, 0);
+      return;
+  }
+}
+
+void Resolve(v1::TrainingSpec& training) {
+  HONE_DEFAULT(training, batch_size, 32);
+  Resolve(*training.mutable_optimizer());
+  Resolve(*training.mutable_schedule());
+  HONE_DEFAULT(training, seed, 1);
+  if (training.precision() == v1::TrainingSpec::PRECISION_UNSPECIFIED) {
+    training.set_precision(v1::TrainingSpec::F32);
+  }
+  if (training.accumulate_batches() == 0) {
+    training.set_accumulate_batches(1);
+  }
+  if (training.has_early_stopping()) {
+    HONE_DEFAULT(*training.mutable_early_stopping(), min_delta, 0);
+  }
+  HONE_DEFAULT(*training.mutable_checkpoints(), every_seconds, 300);
+  HONE_DEFAULT(*training.mutable_checkpoints(), keep_latest, 2);
+  HONE_DEFAULT(training, layer_statistics_every, 50);
+}
+
+#undef HONE_DEFAULT
+
+}  // namespace
+
+v1::JobSpec Resolve(const v1::JobSpec& spec) {
+  v1::JobSpec resolved = spec;
+  ResolveTask(resolved);
+  ResolveData(resolved.training(), *resolved.mutable_data());
+  Resolve(*resolved.mutable_model());
+  Resolve(*resolved.mutable_training());
+  return resolved;
+}
+
+}  // namespace hone::server::jobs
