@@ -168,9 +168,11 @@ TEST_F(RpcUpdatesTest, EveryErrorHasAReasonForPrograms) {
   Watch(done.name());
   EXPECT_EQ(ReasonOf(Cancel(done.name())), "hone/JOB_STATE");
   // One without a reason of its own has its code's name.
-  v1::CreateJobRequest misfit = Request("misfit");
+  v1::ListJobsRequest list;
+  list.set_page_size(-1);
+  v1::ListJobsResponse jobs;
   grpc::ClientContext fifth;
-  EXPECT_EQ(ReasonOf(training_->CreateJob(&fifth, misfit, &job)), "hone/INVALID_ARGUMENT");
+  EXPECT_EQ(ReasonOf(training_->ListJobs(&fifth, list, &jobs)), "hone/INVALID_ARGUMENT");
 }
 
 }  // namespace

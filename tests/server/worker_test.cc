@@ -272,7 +272,7 @@ TEST_F(WorkerTest, NamesEveryWrongField) {
 
 TEST_F(WorkerTest, ADataSetThatNobodyKnowsIsABadSpec) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
-  request.mutable_spec()->mutable_data()->clear_path();
+  request.clear_dataset_path();
   request.mutable_spec()->mutable_data()->set_dataset("minst");
   const auto frames = Run(request);
   ASSERT_FALSE(frames.empty());
@@ -305,7 +305,7 @@ TEST_F(WorkerTest, WhatNeedsMoreThanItsMemoryEndsAsThatAndNotByASignal) {
 
 TEST_F(WorkerTest, AFailedDownloadIsNotBadData) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
-  request.mutable_spec()->mutable_data()->clear_path();
+  request.clear_dataset_path();
   request.mutable_spec()->mutable_data()->set_dataset("iris");
   // No folder can be made there, as on a disk that has gone.
   std::ofstream(folder_ + "/iris") << "a file where the data set's folder should be";
