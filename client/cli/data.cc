@@ -120,7 +120,7 @@ absl::StatusOr<v1::DatasetReport> Validate(Client& client, const std::string& na
   absl::Duration pause = absl::Milliseconds(20);
   absl::Duration heard = SteadyNow();
   while (validation.ok() && validation->state() == v1::DatasetValidation::RUNNING) {
-    absl::SleepFor(pause);
+    client.Wait(pause);
     pause = std::min(2 * pause, kMostPause);
     absl::StatusOr<v1::DatasetValidation> now = client.GetDatasetValidation(name, rows);
     if (absl::IsNotFound(now.status())) {
