@@ -1,5 +1,6 @@
 #include "server/rpc/status.h"
 
+#include <map>
 #include <string>
 
 #include "absl/strings/cord.h"
@@ -32,11 +33,15 @@ grpc::Status ToGrpc(const absl::Status& status) {
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
   details.set_message(CutUtf8(status.message(), kMaxMessage));
+  std::map<std::string, std::string> payloads;  // absl gives them in no order of its own
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& bytes) {
-    google::protobuf::Any& any = *details.add_details();
-    any.set_type_url(std::string(url));
-    any.set_value(std::string(bytes));
+    payloads[std::string(url)] = std::string(bytes);
   });
+  for (const auto& [url, bytes] : payloads) {
+    google::protobuf::Any& any = *details.add_details();
+    any.set_type_url(url);
+    any.set_value(bytes);
+  }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(),
                       details.SerializeAsString());
 }

@@ -278,8 +278,9 @@ TEST_F(DatasetServiceTest, TheQuotaCountsUploadsThatAreNotWholeAndSaysWhenToCome
   EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
   google::rpc::Status details;
   ASSERT_TRUE(details.ParseFromString(status.error_details()));
-  ASSERT_EQ(details.details_size(), 1);
-  EXPECT_TRUE(details.details(0).Is<google::rpc::RetryInfo>());
+  ASSERT_EQ(details.details_size(), 2);
+  EXPECT_TRUE(details.details(0).Is<google::rpc::ErrorInfo>());
+  EXPECT_TRUE(details.details(1).Is<google::rpc::RetryInfo>());
 }
 
 TEST_F(DatasetServiceTest, PagesGoOnWhereTheLastOneEnded) {

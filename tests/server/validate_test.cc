@@ -113,7 +113,6 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"regression { loss: 99 }", "regression.loss"},
         WrongField{"regression { huber_delta: 0 }", "regression.huber_delta"},
         WrongField{"data { dataset: '../x' }", "data.dataset"},
-        WrongField{"data { path: 'x' }", "data"},
         WrongField{"data { validation_fraction: 1 }", "data.validation_fraction"},
         WrongField{"data { test_fraction: -0.1 }", "data.test_fraction"},
         WrongField{"data { validation_fraction: 0.6 test_fraction: 0.5 }", "data"},
