@@ -326,7 +326,7 @@ class Harness:
             if job is None or job["state"] != "SUCCEEDED":
                 wrong.append(f"{request} {name}: {job and (job['state'], job.get('end_reason'), job.get('message'))}")
                 continue
-            weights = self.folder / "data" / "models" / name.removeprefix("jobs/") / "model.safetensors"
+            weights = self.folder / "data" / job["model"] / "model.safetensors"
             if hashlib.sha256(weights.read_bytes()).hexdigest() != expected[int(request.removeprefix("job-")) % RECIPES]:
                 wrong.append(f"{request} {name}: other weights than an undisturbed run")
         # A submit whose answer was lost may have made a job; the next one with its request id then got the same.
