@@ -48,7 +48,7 @@ def main():
     x = F.relu(x.flatten(1) @ w["dense_1.weight"] + w["dense_1.bias"])
     theirs = torch.softmax(x @ w["dense_2.weight"] + w["dense_2.bias"], 1)[0].tolist()
     prediction = json.loads(predicted.read_text(encoding="utf-8").splitlines()[-1])["predictions"][0]
-    ours = {entry["name"]: entry["probability"] for entry in prediction["classes"]}
+    ours = {entry["name"]: entry["probability"] for entry in prediction["classification"]["classes"]}
     print(json.dumps([f"class {i}: {ours.get(str(i))} by hone, {p} by torch" for i, p in enumerate(theirs)
                       if abs(ours.get(str(i), -1) - p) > 1e-5]))
 
