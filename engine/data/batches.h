@@ -23,7 +23,7 @@ struct Batch {
   bool ends_epoch() const { return end.epoch != begin.epoch; }
 };
 
-// The bucket of a row, such as the length that its sequence is filled up to.
+// The bucket of a row, such as the length that its sequence is padded to.
 using RowBucket = std::function<int64_t(int32_t row)>;
 
 struct BatchesOptions {

@@ -48,7 +48,7 @@ struct Materialised {
 
 // Brings a data set onto this machine: the mirror, else the cache, else a download into the cache
 // (resumed where an earlier one stopped, verified by SHA-256, renamed into place), else for some
-// the generated digits. A file of the cache that is damaged is brought again. Any number of
+// the generated digits. A file of the cache that is damaged is downloaded again. Any number of
 // processes may share a cache. The message says what was tried. NOT_FOUND: there is no way to it
 // here; UNAVAILABLE: the download failed; RESOURCE_EXHAUSTED: for want of space.
 absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Sources& sources);

@@ -23,7 +23,7 @@ double Median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
-// What there is to time, on examples that never were.
+// What there is to time, on synthetic examples.
 struct Trial {
   const tasks::TrainingConfig& config;
   train::Programs& programs;

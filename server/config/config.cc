@@ -150,7 +150,7 @@ void Declare(CLI::App& app, Config& config) {
   AddDuration(app, "--silence-seconds", config.silence, second, CLI::Range(10.0, 86400.0),
               "A worker silent for this long is killed");
   AddDuration(app, "--stall-seconds", config.stall, second, CLI::Range(1.0, 86400.0),
-              "A worker that is alive but does not get on for so long is killed");
+              "A worker that is alive but makes no progress for this long is killed");
   AddDuration(app, "--predict-idle-seconds", config.predict_idle, second, CLI::Range(0.0, 86400.0),
               "Idle time after which a model's process is ended");
   DeclareRetention(app, config.keep);

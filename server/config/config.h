@@ -29,8 +29,8 @@ struct Config {
   absl::Duration predict_idle = absl::Minutes(5);    // after which a loaded model is let go
   absl::Duration grace = absl::Seconds(20);          // from asking a worker to end to killing it
   absl::Duration silence = absl::Seconds(120);       // of a worker, after which it is killed
-  absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but does not get on
-  absl::Duration retry_delay = absl::Seconds(2);  // after a first crash; doubled after the next
+  absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but makes no progress
+  absl::Duration retry_delay = absl::Seconds(2);    // after a first crash; doubled after the next
   absl::Duration transfer_idle = absl::Minutes(2);  // of an upload or download, then it makes room
   retention::Limits keep;
   std::string log_level = "info";

@@ -34,7 +34,7 @@ class Attempt {
                                                         const AttemptOptions& options);
 
   // Takes what has come through the pipe (a bounded part of it), and kills a worker that is silent,
-  // does not get on or is over its grace.
+  // makes no progress or is over its grace.
   void Pump(absl::Time now);
 
   // Asks the worker to write a checkpoint and end: SIGTERM once, SIGKILL after the grace.

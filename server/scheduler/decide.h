@@ -18,7 +18,7 @@ struct Outcome {
   std::optional<v1::Failure> failure;
   worker_process::ExitStatus exit;
   absl::Status pipe;           // not OK: what it sent was no frame
-  bool hung = false;           // killed because it was silent or did not get on
+  bool hung = false;           // killed because it was silent or made no progress
   bool cancelled = false;      // the user asked for it
   bool paused = false;         // the same, for a pause
   bool overdue = false;        // its deadline has passed

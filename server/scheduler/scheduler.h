@@ -30,7 +30,7 @@ struct SchedulerOptions {
   int64_t memory_bytes_per_job = 0;  // 0: no limit
   absl::Duration grace = absl::Seconds(20);
   absl::Duration silence = absl::Seconds(120);  // of a worker without a frame: it hangs
-  absl::Duration stall = absl::Minutes(10);     // of one that does not get on: the same
+  absl::Duration stall = absl::Minutes(10);     // of one that makes no progress: the same
   absl::Duration retry_delay = absl::Seconds(2);
   absl::Duration slow_folder = absl::Seconds(5);  // of an attempt: after this the next one is begun
   // The file of the uploaded data set that a job uses, or "". Empty: there are none.
