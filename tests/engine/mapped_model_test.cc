@@ -95,6 +95,8 @@ class MappedModelTest : public TrainTest {
   tasks::ModelFile points_;
 };
 
+// Sanitizers take memory of their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_F(MappedModelTest, NeedsItsFileAndWhatItTrainsAndNoMore) {
   int64_t millions = 30;
   if (const char* wanted = std::getenv("HONE_TEST_MAPPED_MILLIONS"); wanted != nullptr) {
@@ -134,6 +136,7 @@ TEST_F(MappedModelTest, NeedsItsFileAndWhatItTrainsAndNoMore) {
                          Bytes(checkpoint + "/state.json");
   EXPECT_LE(static_cast<double>(stored), 1.1 * 3 * static_cast<double>(trained));
 }
+#endif
 
 TEST_F(MappedModelTest, StoppedAtEveryStepAndResumedHasTheBitsOfOneLeftAlone) {
   const std::string base = Base(96, 3);
