@@ -122,11 +122,10 @@ class HonedServer final : public Server {
             .process_bytes = std::max(config_.MemoryPerJob(), config_.predict_cache_bytes),
             .idle = config_.predict_idle},
         *directory_, registry_);
-    deps_ = std::make_unique<Deps>(Deps{config_, *store_, *writer_, *scheduler_, *calls_,
-                                        *inspections_, *predictors_, *reads_, *histories_,
-                                        *directory_, *remover_, *datasets_, validations_, bus_,
-                                        registry_, plans_, transfers_, budget_, engine_,
-                                        stopping_});
+    deps_ = std::make_unique<Deps>(Deps{
+        config_,   *store_,     *writer_,    *scheduler_, *calls_,    *inspections_, *predictors_,
+        *reads_,   *histories_, *directory_, *remover_,   *datasets_, validations_,  bus_,
+        registry_, plans_,      transfers_,  budget_,     engine_,    stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),

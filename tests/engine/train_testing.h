@@ -51,8 +51,8 @@ class Recorder final : public job::TrainingObserver {
   std::vector<tasks::Artifact> artifacts;
 };
 
-inline models::LayerDescription DenseLayer(
-    int64_t units, ActivationKind activation = ActivationKind::kNone) {
+inline models::LayerDescription DenseLayer(int64_t units,
+                                           ActivationKind activation = ActivationKind::kNone) {
   layers::DenseOptions dense;
   dense.units = units;
   dense.activation = activation;
