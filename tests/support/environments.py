@@ -12,6 +12,7 @@ ENVIRONMENTS = {
     "tensorboard": (["tensorboard"], "tensorboard"),
     "grpc": (["grpcio-tools"], "grpc, grpc_tools"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
+    "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "torch": (["torch", "numpy", "safetensors"], "torch, numpy, safetensors"),
 }
 
