@@ -80,11 +80,29 @@ absl::Status CheckTeam(int threads) {
                    " threads; OMP_THREAD_LIMIT, OMP_DYNAMIC or OMP_MAX_ACTIVE_LEVELS may be set"));
 }
 
-std::pair<int64_t, int64_t> Slice(int64_t count, int k, int n, int64_t grain) {
+std::pair<int64_t, int64_t> ShareOf(int64_t count, int k, int n, int64_t grain) {
   const int64_t grains = (count + grain - 1) / grain;
   const int64_t begin = grains * k / n * grain;
   const int64_t end = grains * (k + 1) / n * grain;
   return {std::min(begin, count), std::min(end, count)};
+}
+
+int PartsFor(int64_t elements, int threads) {
+  constexpr int64_t kGrain = 8192;
+  return static_cast<int>(
+      std::clamp<int64_t>((elements + kGrain - 1) / kGrain, 1, std::max(threads, 1)));
+}
+
+void ForShares(int64_t count, int parts, absl::FunctionRef<void(int64_t, int64_t)> body,
+               int64_t grain) {
+  RunTeam(parts, [&](int k) {
+    const auto [begin, end] = ShareOf(count, k, parts, grain);
+    body(begin, end);
+  });
+}
+
+void ForElements(int64_t count, int threads, absl::FunctionRef<void(int64_t, int64_t)> body) {
+  ForShares(count, PartsFor(count, threads), body, /*grain=*/64);
 }
 
 void Barrier::Wait() {

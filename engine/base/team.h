@@ -22,9 +22,22 @@ void RunTeam(int threads, absl::FunctionRef<void(int)> body);
 // Barrier would wait for ever for those that are missing, and so would oneDNN.
 absl::Status CheckTeam(int threads);
 
-// The part of [0, count) that is worker k's of n, in multiples of `grain`: contiguous, and the same
+// Worker k's share of [0, count) among n workers, in multiples of `grain`: contiguous, and the same
 // for the same arguments.
-std::pair<int64_t, int64_t> Slice(int64_t count, int k, int n, int64_t grain = 1);
+std::pair<int64_t, int64_t> ShareOf(int64_t count, int k, int n, int64_t grain = 1);
+
+// Among how many of `threads` threads it pays to share work on so many elements: each gets some
+// microseconds of it. At least 1.
+int PartsFor(int64_t elements, int threads);
+
+// body(begin, end) for each of `parts` shares of [0, count), each on a thread of its own. PartsFor
+// says how many parts pay.
+void ForShares(int64_t count, int parts, absl::FunctionRef<void(int64_t, int64_t)> body,
+               int64_t grain = 1);
+
+// The same for elements of flat memory: on as many of `threads` threads as pay, each share but the
+// last in multiples of 64 elements, so that threads seldom write one cache line.
+void ForElements(int64_t count, int threads, absl::FunctionRef<void(int64_t, int64_t)> body);
 
 // Where all workers of a team wait for each other. Spins, since waits are a few microseconds, then
 // sleeps.

@@ -81,7 +81,7 @@ class Subprogram {
 // - In place an op may read element i of that input only before it writes element i of the output.
 // - Memory that holds more than the elements (MemoryDesc::has_padding) is zero there and is left
 //   so: products run over it. Who writes such a layout keeps zero where the inputs are zero, or
-//   asks for another layout (FlatDesc in dims.h).
+//   asks for another layout (FlatDesc in flat_memory.h).
 // - A real output has the element type output_dtype(i); a plan in which it does not is INTERNAL.
 // - Every wanted output is given a place exactly once; one that is not wanted may be left out.
 class Lowering {

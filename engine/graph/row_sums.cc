@@ -5,17 +5,14 @@
 #include <tuple>
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
 #include "engine/kernels/arrays.h"
 
 namespace hone::engine {
 namespace {
 
 using onednn::MemoryDesc;
-
-bool AllBelow(const int32_t* index, int64_t count, int64_t rows) {
-  return std::all_of(index, index + count, [&](int32_t i) { return i >= 0 && i < rows; });
-}
 
 // Inputs: dy, index.
 class ScatterRowsOp final : public Op {
@@ -42,31 +39,36 @@ class ScatterRowsOp final : public Op {
     const Slot dtable = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
     const int64_t count = l.input_type(1).shape.elements(), rows = table_[0], width = table_[1];
     const int parts = PartsFor((count + rows) * width, l.threads());
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return [=, from = m.as<float>(dy), at = m.as<int32_t>(index),
-              to = m.as<float>(dtable)](const RunScalars&) {
-        if (!AllBelow(at, count, rows)) {
-          return false;
-        }
-        // Each worker has rows of the table, so that every sum is taken in the same order.
-        RunTeam(parts, [&](int k) {
-          const auto [begin, end] = Slice(rows, k, parts);
-          std::fill(to + begin * width, to + end * width, 0.0f);
-          for (int64_t i = 0; i < count; ++i) {
-            if (at[i] >= begin && at[i] < end) {
-              float* sum = to + at[i] * width;
-              kernels::AddArrays(DType::kF32, sum, from + i * width, sum, 0, width);
-            }
+    l.Emit(kind(), [=](const Memory& m, const RunScalars&) {
+      const auto* from = m.as<float>(dy);
+      const auto* at = m.as<int32_t>(index);
+      auto* to = m.as<float>(dtable);
+      if (!NamesRows(at, count, rows)) {
+        return false;
+      }
+      // Each worker has rows of the table, so that every sum is taken in the same order.
+      ForShares(rows, parts, [&](int64_t begin, int64_t end) {
+        std::fill(to + begin * width, to + end * width, 0.0f);
+        for (int64_t i = 0; i < count; ++i) {
+          if (at[i] >= begin && at[i] < end) {
+            float* sum = to + at[i] * width;
+            kernels::AddArrays(DType::kF32, sum, from + i * width, sum, 0, width);
           }
-        });
-        return true;
-      };
+        }
+      });
+      return true;
     });
     return absl::OkStatus();
   }
 
  private:
   Shape table_;
+};
+
+// A part of a table's gradient in memory, `count` indices long.
+struct PartSlots {
+  Slot dy, index;
+  int64_t count;
 };
 
 // Where an index came from: a place in dy, sorted behind its row.
@@ -124,12 +126,8 @@ class RowSumsOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    struct Input {
-      Slot dy, index;
-      int64_t count;
-    };
     const int64_t most = l.output_type(1).shape[0], width = table_[1], rows = table_[0];
-    std::vector<Input> inputs;
+    std::vector<PartSlots> inputs;
     int64_t total = 0;
     for (int part = 0; part < parts_; ++part) {
       HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(2 * part));
@@ -142,34 +140,28 @@ class RowSumsOp final : public Op {
     const Slot places = l.Scratch(total * static_cast<int64_t>(sizeof(Place)));
     const Slot begins = l.Scratch((most + 1) * static_cast<int64_t>(sizeof(int32_t)));
     const int workers = PartsFor(total * width, l.threads());
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      std::vector<const float*> dy;
-      std::vector<std::pair<const int32_t*, int64_t>> index;
-      for (const Input& input : inputs) {
-        dy.push_back(m.as<float>(input.dy));
-        index.emplace_back(m.as<int32_t>(input.index), input.count);
+    l.Emit(kind(), [=](const Memory& m, const RunScalars&) {
+      const auto* place = m.as<Place>(places);
+      const auto* begin = m.as<int32_t>(begins);
+      auto* row = m.as<int32_t>(found);
+      auto* to = m.as<float>(sums);
+      const int64_t n = Sort(m, inputs, rows, m.as<Place>(places), row, m.as<int32_t>(begins));
+      if (n < 0) {
+        return false;
       }
-      return [=, place = m.as<Place>(places), begin = m.as<int32_t>(begins),
-              row = m.as<int32_t>(found), to = m.as<float>(sums)](const RunScalars&) {
-        const int64_t n = Sort(index, rows, place, row, begin);
-        if (n < 0) {
-          return false;
-        }
-        std::fill(row + n, row + most, -1);
-        RunTeam(workers, [&](int k) {
-          const auto [first, last] = Slice(most, k, workers);
-          for (int64_t i = first; i < last; ++i) {
-            float* sum = to + i * width;
-            std::fill_n(sum, width, 0.0f);
-            for (int64_t p = i < n ? begin[i] : 0, end = i < n ? begin[i + 1] : 0; p < end; ++p) {
-              const float* more =
-                  dy[static_cast<size_t>(place[p].part)] + int64_t{place[p].position} * width;
-              kernels::AddArrays(DType::kF32, sum, more, sum, 0, width);
-            }
+      std::fill(row + n, row + most, -1);
+      ForShares(most, workers, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+          float* sum = to + i * width;
+          std::fill_n(sum, width, 0.0f);
+          for (int64_t p = i < n ? begin[i] : 0, end = i < n ? begin[i + 1] : 0; p < end; ++p) {
+            const float* dy = m.as<float>(inputs[static_cast<size_t>(place[p].part)].dy);
+            const float* more = dy + int64_t{place[p].position} * width;
+            kernels::AddArrays(DType::kF32, sum, more, sum, 0, width);
           }
-        });
-        return true;
-      };
+        }
+      });
+      return true;
     });
     return absl::OkStatus();
   }
@@ -177,15 +169,15 @@ class RowSumsOp final : public Op {
  private:
   // Puts the indices in order: `row` are the different ones, begin[i] the first place of row[i].
   // Returns their number; −1 if an index is out of range.
-  static int64_t Sort(std::span<const std::pair<const int32_t*, int64_t>> index, int64_t rows,
-                      Place* place, int32_t* row, int32_t* begin) {
+  static int64_t Sort(const Memory& m, std::span<const PartSlots> parts, int64_t rows, Place* place,
+                      int32_t* row, int32_t* begin) {
     int64_t total = 0;
-    for (size_t part = 0; part < index.size(); ++part) {
-      const auto [at, count] = index[part];
-      if (!AllBelow(at, count, rows)) {
+    for (size_t part = 0; part < parts.size(); ++part) {
+      const auto* at = m.as<int32_t>(parts[part].index);
+      if (!NamesRows(at, parts[part].count, rows)) {
         return -1;
       }
-      for (int64_t i = 0; i < count; ++i) {
+      for (int64_t i = 0; i < parts[part].count; ++i) {
         place[total++] = {at[i], static_cast<int32_t>(part), static_cast<int32_t>(i)};
       }
     }
@@ -221,6 +213,10 @@ Value RowSums(Graph& graph, const Shape& table, const std::vector<RowPart>& part
   }
   return graph.Add(std::make_shared<RowSumsOp>(table, static_cast<int>(parts.size())),
                    std::move(inputs));
+}
+
+bool NamesRows(const int32_t* index, int64_t count, int64_t rows) {
+  return std::all_of(index, index + count, [&](int32_t i) { return i >= 0 && i < rows; });
 }
 
 bool IsRowSums(const Graph& graph, Value value) {

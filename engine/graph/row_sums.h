@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "engine/graph/graph.h"
@@ -23,5 +24,8 @@ Value ScatterRows(Graph& graph, const Shape& table, const RowPart& part);
 // parts and of the index in each.
 Value RowSums(Graph& graph, const Shape& table, const std::vector<RowPart>& parts);
 bool IsRowSums(const Graph& graph, Value value);
+
+// Whether each of `count` indices names one of a table's rows.
+bool NamesRows(const int32_t* index, int64_t count, int64_t rows);
 
 }  // namespace hone::engine

@@ -1,7 +1,9 @@
 #include "engine/graph/sum.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
 #include "engine/kernels/arrays.h"
 
 namespace hone::engine {
@@ -47,7 +49,7 @@ class AddOp final : public Op {
       void* from_a = m[a];
       void* from_b = m[b];
       void* to = m[y];
-      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+      ForElements(n, threads, [&](int64_t begin, int64_t end) {
         kernels::AddArrays(dtype, from_a, from_b, to, begin, end);
       });
     });

@@ -167,6 +167,9 @@ absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::D
       statuses[0] = compute(0);
     }
     RunTeam(parts.threads, [&](int k) {
+      const auto share = [&](int64_t count) {
+        return ShareOf(count, k, parts.threads, ParameterStore::kAlignment);
+      };
       const auto add = [&](size_t part) {
         if (k == 0) {
           laps.Add(part);
@@ -186,10 +189,12 @@ absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::D
         }
         meet();
       }
-      parts.optimizer.Read(slabs, false, k, parts.threads);
+      const auto to_read = share(parts.optimizer.ReadFloats(false));
+      parts.optimizer.Read(slabs, false, to_read.first, to_read.second);
       add(read);
       meet();
-      parts.optimizer.Write(slabs, {.step = round + 1}, k, parts.threads);
+      const auto to_write = share(parts.optimizer.WriteFloats());
+      parts.optimizer.Write(slabs, {.step = round + 1}, to_write.first, to_write.second);
       add(write);
       meet();
       if (k == 0) {
@@ -197,7 +202,8 @@ absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::D
         parts.store.MarkChanged(replicas.program(0).updated());
       }
       meet();
-      parts.store.Refresh(k, parts.threads);
+      const auto to_refresh = share(parts.store.stale_bytes());
+      parts.store.Refresh(to_refresh.first, to_refresh.second);
       add(repack);
     });
     laps.Add(wait);
@@ -254,8 +260,7 @@ absl::StatusOr<MachineRates> MeasureRates(int threads, DType compute) {
   const double seconds = BestSeconds(8, [&] { product->run({}); });
   const Buffer a(kElements * 4), b(kElements * 4);
   const double copy_seconds = BestSeconds(5, [&] {
-    RunTeam(threads, [&](int k) {
-      const auto [begin, end] = Slice(kElements, k, threads, 64);
+    ForElements(kElements, threads, [&](int64_t begin, int64_t end) {
       kernels::ScaleArray(DType::kF32, 1.5f, a.data(), b.data(), begin, end);
     });
   });

@@ -1,9 +1,12 @@
 #include "engine/ops/conv2d.h"
 
+#include <tuple>
+
 #include "absl/strings/str_cat.h"
 #include "engine/layers/conv2d.h"
 #include "engine/layers/parameters.h"
 #include "engine/ops/pool2d.h"
+#include "engine/ops/windows.h"
 
 namespace hone::engine::layers {
 namespace {

@@ -1,7 +1,9 @@
 #include "engine/ops/activation.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
 #include "engine/kernels/activation.h"
 
 namespace hone::engine {
@@ -48,7 +50,7 @@ class ActivationOp final : public Op {
     l.Emit(kind(), [=, f = info, threads = l.threads()](const Memory& m) {
       void* from = m[x];
       void* to = m[y];
-      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+      ForElements(n, threads, [&](int64_t begin, int64_t end) {
         kernels::Activate(f.kind, f.slope, dtype, from, to, begin, end);
       });
     });
@@ -91,7 +93,7 @@ class ActivationGradientOp final : public Op {
       void* a = m[dy];
       void* b = m[from];
       void* to = m[dx];
-      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+      ForElements(n, threads, [&](int64_t begin, int64_t end) {
         kernels::ActivateGradient(f.kind, f.slope, dtype, a, b, to, begin, end);
       });
     });

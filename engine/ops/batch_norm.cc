@@ -6,7 +6,9 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/batch_norm.h"
 #include "engine/ops/moving_average.h"
 
@@ -56,7 +58,7 @@ struct Layout {
   template <typename Body>
   void ForParts(Body&& body) const {
     RunTeam(parts, [&](int k) {
-      const auto [begin, end] = Slice(view.batch, k, parts);
+      const auto [begin, end] = ShareOf(view.batch, k, parts);
       body(k, begin, end);
     });
   }

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/graph.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {

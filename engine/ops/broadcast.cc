@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
 #include "engine/graph/sum.h"
 #include "engine/kernels/arrays.h"
 #include "engine/ops/mul.h"
@@ -142,10 +144,10 @@ class SumToOp final : public Op {
       RunTeam(parts, [&](int k) {
         if (own_sums) {
           float* const mine = k == 0 ? to : sums + (k - 1) * count;
-          const auto [begin, end] = Slice(elements, k, parts, 16);
+          const auto [begin, end] = ShareOf(elements, k, parts, 16);
           broadcast.SumOfLarge(from, begin, end, mine);
         } else {
-          const auto [begin, end] = Slice(count, k, parts, 16);
+          const auto [begin, end] = ShareOf(count, k, parts, 16);
           broadcast.SumIntoSmall(from, begin, end, to);
         }
       });
@@ -219,8 +221,7 @@ class BroadcastOp final : public Op {
       void* to = m[y];
       auto* by = m.as<float>(b);
       void* row_of = m[same];
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = Slice(broadcast.rows(), k, parts);
+      ForShares(broadcast.rows(), parts, [&](int64_t begin, int64_t end) {
         const int64_t n = broadcast.run();
         for (int64_t row = begin; row < end; ++row) {
           const int64_t at = broadcast.offset(row);

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/flat_memory.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {

@@ -1,9 +1,13 @@
 #include "engine/ops/conv2d.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/conv_weight_gradient.h"
 #include "engine/ops/implementation.h"
+#include "engine/ops/windows.h"
 
 namespace hone::engine {
 namespace {
@@ -201,8 +205,9 @@ class ConvWeightGradientOp final : public Op {
       const auto bias = db < 0 ? nullptr : m.as<float>(db);
       const auto pairs = m.as<std::byte>(scratch);
       RunTeam(threads, [&](int k) {
-        const auto [begin, end] = Slice(kernels::BlockedConvUnits(conv), k, threads);
-        const auto [first, last] = Slice(bias == nullptr ? 0 : conv.out_channels / 16, k, threads);
+        const auto [begin, end] = ShareOf(kernels::BlockedConvUnits(conv), k, threads);
+        const auto [first, last] =
+            ShareOf(bias == nullptr ? 0 : conv.out_channels / 16, k, threads);
         if (dtype == DType::kBf16) {
           const auto *x16 = static_cast<const uint16_t*>(a),
                      *dy16 = static_cast<const uint16_t*>(b);
@@ -369,14 +374,6 @@ Value Conv2d(Graph& graph, Value x, Value weight, std::optional<Value> bias,
   const bool in_f32 = shape.rank() == 4 &&
                       ConvProductType(CpuInstructionSet(), DType::kBf16, shape[1]) == DType::kF32;
   return graph.Add(std::make_shared<ConvOp>(geometry, bias.has_value(), in_f32), std::move(inputs));
-}
-
-std::pair<int64_t, int64_t> SamePadding(int64_t size, int64_t kernel, int64_t stride,
-                                        int64_t dilation) {
-  const int64_t out = (size + stride - 1) / stride;
-  const int64_t total =
-      std::max<int64_t>(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - size);
-  return {total / 2, total - total / 2};
 }
 
 }  // namespace hone::engine

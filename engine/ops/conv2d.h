@@ -20,9 +20,4 @@ struct ConvGeometry {
 Value Conv2d(Graph& graph, Value x, Value weight, std::optional<Value> bias,
              const ConvGeometry& geometry);
 
-// How many rows of zeros "same" padding needs for one dimension, before and after; the odd one goes
-// after.
-std::pair<int64_t, int64_t> SamePadding(int64_t size, int64_t kernel, int64_t stride,
-                                        int64_t dilation);
-
 }  // namespace hone::engine

@@ -4,8 +4,11 @@
 #include <array>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/cross_entropy.h"
 #include "engine/ops/scale.h"
 
@@ -97,7 +100,7 @@ class CrossEntropyOp final : public Op {
              float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
              std::array<std::optional<kernels::LossSums>, kMostParts> of_part;
              RunTeam(parts, [&](int k) {
-               const auto [begin, end] = Slice(rows, k, parts);
+               const auto [begin, end] = ShareOf(rows, k, parts);
                of_part[static_cast<size_t>(k)] = kernels::SoftmaxCrossEntropy(
                    x, y, classes, options.label_smoothing, options.class_weights, dx, begin, end);
              });

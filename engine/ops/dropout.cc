@@ -1,8 +1,11 @@
 #include "engine/ops/dropout.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/dropout.h"
 
 namespace hone::engine {
@@ -95,12 +98,11 @@ class DropoutOp final : public Op {
                          At(from, dtype, at), At(to, dtype, at), begin, end);
       };
       if (count == 1) {
-        ForSlices(pieces.run, threads, [&](int64_t begin, int64_t end) { drop(0, begin, end); });
+        ForElements(pieces.run, threads, [&](int64_t begin, int64_t end) { drop(0, begin, end); });
         return true;
       }
       const int parts = PartsFor(count * pieces.run, threads);
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = Slice(count, k, parts);
+      ForShares(count, parts, [&](int64_t begin, int64_t end) {
         for (int64_t piece = begin; piece < end; ++piece) {
           drop(piece, 0, pieces.run);
         }

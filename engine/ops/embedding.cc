@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
+#include "engine/graph/row_sums.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {
 
 using onednn::MemoryDesc;
-
-bool AllBelow(const int32_t* index, int64_t count, int64_t rows) {
-  return std::all_of(index, index + count, [&](int32_t i) { return i >= 0 && i < rows; });
-}
 
 class EmbeddingOp final : public Op {
  public:
@@ -60,26 +60,25 @@ class EmbeddingOp final : public Op {
     const int64_t count = l.input_type(1).shape.elements();
     const int64_t rows = l.input_type(0).shape[0], width = l.input_type(0).shape[1];
     const int parts = PartsFor(count * width, l.threads());
-    l.Emit(kind(), [=](const Memory& m) -> absl::StatusOr<StepFunction> {
-      return
-          [=, from = m[table], at = m.as<int32_t>(index), to = m.as<float>(y)](const RunScalars&) {
-            if (!AllBelow(at, count, rows)) {
-              return false;
-            }
-            RunTeam(parts, [&](int k) {
-              const auto [begin, end] = Slice(count, k, parts);
-              for (int64_t i = begin; i < end; ++i) {
-                const void* row = At(from, kept, at[i] * width);
-                if (kept == DType::kF32) {
-                  std::memcpy(to + i * width, row, static_cast<size_t>(width) * sizeof(float));
-                } else {
-                  const auto* narrow = static_cast<const uint16_t*>(row);
-                  std::transform(narrow, narrow + width, to + i * width, FromBf16);
-                }
-              }
-            });
-            return true;
-          };
+    l.Emit(kind(), [=](const Memory& m, const RunScalars&) {
+      void* from = m[table];
+      const auto* at = m.as<int32_t>(index);
+      auto* to = m.as<float>(y);
+      if (!NamesRows(at, count, rows)) {
+        return false;
+      }
+      ForShares(count, parts, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const void* row = At(from, kept, at[i] * width);
+          if (kept == DType::kF32) {
+            std::memcpy(to + i * width, row, static_cast<size_t>(width) * sizeof(float));
+          } else {
+            const auto* narrow = static_cast<const uint16_t*>(row);
+            std::transform(narrow, narrow + width, to + i * width, FromBf16);
+          }
+        }
+      });
+      return true;
     });
     return absl::OkStatus();
   }

@@ -1,7 +1,8 @@
 #include "engine/ops/full.h"
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {

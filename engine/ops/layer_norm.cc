@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/arrays.h"
 #include "engine/kernels/layer_norm.h"
 
@@ -79,7 +81,7 @@ class LayerNormGradientOp final : public Op {
           nullptr, nullptr};
       std::memset(scratch, 0, static_cast<size_t>(parts * 2 * n) * sizeof(float));
       RunTeam(parts, [&](int k) {
-        const auto [begin, end] = Slice(rows, k, parts);
+        const auto [begin, end] = ShareOf(rows, k, parts);
         kernels::LayerNormGradientArrays part = all;
         part.dscale = scratch + k * 2 * n;
         part.dshift = part.dscale + n;
@@ -175,8 +177,7 @@ class LayerNormOp final : public Op {
       void* to = m[y];
       auto* means = m.as<float>(mean);
       auto* rstds = m.as<float>(rstd);
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = Slice(rows, k, parts);
+      ForShares(rows, parts, [&](int64_t begin, int64_t end) {
         kernels::LayerNorm(dtype, from, a, b, n, epsilon, to, means, rstds, begin, end);
       });
     });

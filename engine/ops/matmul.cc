@@ -1,8 +1,10 @@
 #include "engine/ops/matmul.h"
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {

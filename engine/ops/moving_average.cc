@@ -1,7 +1,9 @@
 #include "engine/ops/moving_average.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {

@@ -1,7 +1,10 @@
 #include "engine/ops/normalize.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/normalize.h"
 
 namespace hone::engine {
@@ -66,11 +69,7 @@ class NormalizePixelsOp final : public Op {
         }
       };
       const int64_t planes = shape[0] * channels;
-      const int used = planes * plane < 65536 ? 1 : threads;
-      RunTeam(used, [&](int k) {
-        const auto [begin, end] = Slice(planes, k, used);
-        convert(begin, end);
-      });
+      ForShares(planes, planes * plane < 65536 ? 1 : threads, convert);
     });
     return absl::OkStatus();
   }

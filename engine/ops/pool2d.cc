@@ -4,11 +4,15 @@
 #include <optional>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/pool2d.h"
 #include "engine/ops/implementation.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/windows.h"
 
 namespace hone::engine {
 namespace {
@@ -112,13 +116,10 @@ std::optional<kernels::Pool2d> InPlanes(const PoolGeometry& g, onednn::Pooling k
 }
 
 // body(begin, end) over the planes, shared by the threads where there is work for them.
-template <typename Body>
-void ForPlanes(const kernels::Pool2d& pool, int threads, Body&& body) {
+void ForPlanes(const kernels::Pool2d& pool, int threads,
+               absl::FunctionRef<void(int64_t, int64_t)> body) {
   const int used = pool.planes * pool.height * pool.width * pool.lanes < 65536 ? 1 : threads;
-  RunTeam(used, [&](int k) {
-    const auto [begin, end] = Slice(pool.planes, k, used);
-    body(begin, end);
-  });
+  ForShares(pool.planes, used, body);
 }
 
 // Inputs: dy, the pool's input (for its layout and the reference), the pool's workspace.

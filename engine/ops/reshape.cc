@@ -2,8 +2,10 @@
 
 #include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {

@@ -1,7 +1,9 @@
 #include "engine/ops/scale.h"
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/arrays.h"
 
 namespace hone::engine {
@@ -43,7 +45,7 @@ class ScaleOp final : public Op {
       void* from = m[x];
       auto* by = m.as<float>(factor);
       void* to = m[y];
-      ForSlices(n, threads, [&](int64_t begin, int64_t end) {
+      ForElements(n, threads, [&](int64_t begin, int64_t end) {
         kernels::ScaleArray(dtype, *by, from, to, begin, end);
       });
     });

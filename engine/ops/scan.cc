@@ -2,9 +2,10 @@
 
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
 #include "engine/graph/reference.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/ops/scan_op.h"
 
 namespace hone::engine {

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/kernels/softmax.h"
 
 namespace hone::engine {
@@ -48,8 +50,7 @@ class SoftmaxGradientOp final : public Op {
       auto* a = m.as<float>(y);
       auto* b = m.as<float>(dy);
       auto* to = m.as<float>(dx);
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = Slice(rows, k, parts);
+      ForShares(rows, parts, [&](int64_t begin, int64_t end) {
         kernels::SoftmaxGradient(a, b, n, to, begin, end);
       });
     });
@@ -101,10 +102,8 @@ class SoftmaxOp final : public Op {
     l.Emit(kind(), [=](const Memory& m) {
       auto* from = m.as<float>(x);
       auto* to = m.as<float>(y);
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = Slice(rows, k, parts);
-        kernels::Softmax(from, n, to, begin, end);
-      });
+      ForShares(rows, parts,
+                [&](int64_t begin, int64_t end) { kernels::Softmax(from, n, to, begin, end); });
     });
     return absl::OkStatus();
   }

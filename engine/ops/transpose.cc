@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 
 namespace hone::engine {
 namespace {

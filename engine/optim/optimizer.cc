@@ -7,18 +7,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/base/team.h"
 #include "engine/kernels/instruction_set.h"
 #include "engine/kernels/optimizer.h"
 #include "engine/optim/fields.h"
+#include "engine/optim/portion.h"
 
 namespace hone::engine::optim {
 namespace {
 
-constexpr int64_t kGrain = 16;  // floats; parameters start at multiples of it
 constexpr int64_t kBlock = 2048;
-
-int64_t RoundUp(int64_t count) { return (count + kGrain - 1) / kGrain * kGrain; }
 
 absl::Status Reject(absl::string_view field, absl::string_view rule, double got) {
   return RejectField(absl::StrCat("optimizer.", field), rule, got);
@@ -201,31 +198,22 @@ absl::StatusOr<Optimizer> Optimizer::Create(const OptimizerOptions& options,
   return optimizer;
 }
 
-std::pair<int64_t, int64_t> Optimizer::DenseSlice(int k, int n) const {
-  const auto [begin, end] = Slice(dense_end_ - begin_, k, n, kGrain);
-  return {begin_ + begin, begin_ + end};
+int64_t Optimizer::ReadFloats(bool with_weights) const {
+  int64_t floats = (with_weights ? end_ : dense_end_) - begin_;
+  for (const Table& table : tables_) {
+    floats += RowFloats(table);
+  }
+  return floats;
 }
 
-void Optimizer::Read(const Slabs& slabs, bool with_weights, int k, int n) {
-  const auto [first, last] = DenseSlice(k, n);
-  ReadBlocks(slabs, with_weights, first, last);
-  if (with_weights && has_tables()) {
-    const auto [begin, end] = Slice(end_ - dense_end_, k, n, kGrain);
-    ReadBlocks(slabs, with_weights, dense_end_ + begin, dense_end_ + end);
-  }
-  const UpdateStep plain;
-  alignas(64) float scratch[kBlock];
+void Optimizer::Read(const Slabs& slabs, bool with_weights, int64_t begin, int64_t end) {
+  Portion portion(begin, end);
+  const auto [first, last] = portion.Next((with_weights ? end_ : dense_end_) - begin_);
+  ReadBlocks(slabs, with_weights, begin_ + first, begin_ + last);
   for (Table& table : tables_) {
-    const int64_t width = ranges_[table.range].row_width;
-    const auto [begin, end] = Slice(static_cast<int64_t>(table.rows.size()), k, n);
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      table.squares[i] = 0;
-      for (int64_t from = 0; from < width; from += kBlock) {
-        const int64_t count = std::min(kBlock, width - from);
-        SumRow(table, i, from, count, plain, scratch);
-        table.squares[i] += kernels::SumOfSquares(scratch, RoundUp(count));
-      }
-    }
+    const auto [from, to] =
+        portion.NextRows(static_cast<int64_t>(table.rows.size()), ranges_[table.range].row_width);
+    ReadRows(table, from, to);
   }
 }
 
@@ -280,8 +268,20 @@ double Optimizer::SquaredWeightNorm(int i) const {
   return sum;
 }
 
-void Optimizer::Write(const Slabs& slabs, const UpdateStep& step, int k, int n) {
-  const auto [first, last] = DenseSlice(k, n);
+int64_t Optimizer::WriteFloats() const {
+  int64_t floats = dense_end_ - begin_;
+  for (const Table& table : tables_) {
+    const ParameterRange& range = ranges_[table.range];
+    floats += LeavesRowsAlone(range) ? RowFloats(table) : RoundUp(range.end - range.begin);
+  }
+  return floats;
+}
+
+void Optimizer::Write(const Slabs& slabs, const UpdateStep& step, int64_t begin, int64_t end) {
+  Portion portion(begin, end);
+  auto [first, last] = portion.Next(dense_end_ - begin_);
+  first += begin_;
+  last += begin_;
   auto range = std::lower_bound(
       ranges_.begin(), ranges_.end(), first,
       [](const ParameterRange& r, int64_t position) { return RoundUp(r.end) <= position; });
@@ -290,10 +290,14 @@ void Optimizer::Write(const Slabs& slabs, const UpdateStep& step, int k, int n) 
                std::min(RoundUp(range->end), last));
   }
   for (const Table& table : tables_) {
-    if (LeavesRowsAlone(ranges_[table.range])) {
-      WriteRows(slabs, step, table, k, n);
+    const ParameterRange& whole = ranges_[table.range];
+    if (LeavesRowsAlone(whole)) {
+      const auto [from, to] =
+          portion.NextRows(static_cast<int64_t>(table.rows.size()), whole.row_width);
+      WriteRows(slabs, step, table, from, to);
     } else {
-      WriteWholeTable(slabs, step, table, k, n);
+      const auto [from, to] = portion.Next(RoundUp(whole.end - whole.begin));
+      WriteWholeTable(slabs, step, table, from, to);
     }
   }
 }
@@ -363,8 +367,7 @@ int64_t Optimizer::state_bytes() const {
   return bytes;
 }
 
-void AccumulateGradient(const float* gradient, float* sum, int64_t count, int k, int n) {
-  const auto [begin, end] = Slice(count, k, n, kGrain);
+void AccumulateGradient(const float* gradient, float* sum, int64_t begin, int64_t end) {
   kernels::Accumulate(gradient + begin, sum + begin, end - begin);
 }
 

@@ -143,15 +143,17 @@ struct Slabs {
 
 // One optimizer over a group of ranges of a slab, with its state. Two passes for each update:
 //   0. Where there are tables: MergeRows(…) by one of the workers, all wait.
-//   1. Read(…, k, n) by workers k = 0 … n − 1, all join, Summary() by one of them: norm and
-//   finiteness, nothing is written.
+//   1. Read(…, begin, end) by each worker for its portion of [0, ReadFloats(…)), all join,
+//      Summary() by one of them: norm and finiteness, nothing is written.
 //      The caller decides: stop on a gradient that is not finite, clip.
-//   2. Write(…, k, n) by workers k = 0 … n − 1, all join: values and state are updated, in one pass
-//   over memory.
+//   2. Write(…, begin, end) by each worker for its portion of [0, WriteFloats()), all join: values
+//      and state are updated, in one pass over memory.
+// Portions are cut at multiples of 16 (ShareOf in base/team.h with that grain).
 // No pass allocates, but for the first ones over tables. Of a table, a lazy optimizer (and one
 // whose rows without gradient stay as they are anyway: SGD without momentum and decay) reads and
 // writes the rows with a gradient alone; weights' norms are of the whole table. Results do not
-// depend on n at all, on the number of shards only by rounding. Thread safe as described only.
+// depend on the portions at all, on the number of shards only by rounding. Thread safe as described
+// only.
 class Optimizer {
  public:
   // The state starts at zero. `ranges` ascend and do not overlap; what lies between them is not
@@ -165,17 +167,20 @@ class Optimizer {
   bool has_tables() const { return !tables_.empty(); }
   // Puts the rows of a table's parts together.
   void MergeRows(const Slabs& slabs);
-  // Worker k's part of the read pass. With weights, the squared norms of the values are taken too
-  // (for layer statistics).
-  void Read(const Slabs& slabs, bool with_weights, int k, int n);
+  // The read pass goes over so many floats, a multiple of 16; with tables, good from MergeRows to
+  // the next. With weights, the squared norms of the values are taken too (for layer statistics).
+  int64_t ReadFloats(bool with_weights) const;
+  // A portion of it.
+  void Read(const Slabs& slabs, bool with_weights, int64_t begin, int64_t end);
   // Puts the parts together. `scale` multiplies the summed gradient.
   GradientSummary Summary(double scale) const;
   // Squared norms of range i after Read; those of the values after a Read with weights.
   double SquaredGradientNorm(int i, double scale) const;
   double SquaredWeightNorm(int i) const;
 
-  // Worker k's part of the write pass.
-  void Write(const Slabs& slabs, const UpdateStep& step, int k, int n);
+  // The write pass, likewise.
+  int64_t WriteFloats() const;
+  void Write(const Slabs& slabs, const UpdateStep& step, int64_t begin, int64_t end);
 
   // The state, for checkpoints: slab s of StateNames() covers [state_begin(), state_begin() +
   // state(s).size()) of the slab, so range r's part is state(s).subspan(r.begin - state_begin(),
@@ -208,14 +213,19 @@ class Optimizer {
   };
 
   Optimizer() = default;
-  // A worker's part of the floats that are in no table, [first, last).
-  std::pair<int64_t, int64_t> DenseSlice(int k, int n) const;
+  // The blocks that begin in floats [first, last) of the slab.
   void ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first, int64_t last);
   void WriteRange(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
                   int64_t first, int64_t last);
-  void WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table, int k, int n);
-  void WriteWholeTable(const Slabs& slabs, const UpdateStep& step, const Table& table, int k,
-                       int n);
+  // How many floats the rows of the table's gradient have, rounded up.
+  int64_t RowFloats(const Table& table) const;
+  // Rows [first, last) of the table's gradient.
+  void ReadRows(Table& table, int64_t first, int64_t last);
+  void WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table, int64_t first,
+                 int64_t last);
+  // Floats [first, last) of the table.
+  void WriteWholeTable(const Slabs& slabs, const UpdateStep& step, const Table& table,
+                       int64_t first, int64_t last);
   // Columns [begin, begin + count) of the sum of row i's parts, scaled and clipped.
   void SumRow(const Table& table, size_t i, int64_t begin, int64_t count, const UpdateStep& step,
               float* sum) const;
@@ -236,8 +246,8 @@ class Optimizer {
   std::vector<Buffer> state_;
 };
 
-// Worker k's part of sum += gradient over the first `count` floats (a multiple of 16) of two slabs:
-// gradient accumulation.
-void AccumulateGradient(const float* gradient, float* sum, int64_t count, int k, int n);
+// sum += gradient over the floats [begin, end) of two slabs, multiples of 16: gradient
+// accumulation.
+void AccumulateGradient(const float* gradient, float* sum, int64_t begin, int64_t end);
 
 }  // namespace hone::engine::optim

@@ -1,14 +1,14 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/base/team.h"
+#include "engine/kernels/optimizer.h"
 #include "engine/optim/optimizer.h"
+#include "engine/optim/portion.h"
 
 // What an optimizer does with tables, whose gradients come as rows.
 namespace hone::engine::optim {
 namespace {
 
-constexpr int64_t kGrain = 16;
 constexpr int64_t kBlock = 2048;  // floats of a row that are in hand at once
 
 int64_t RowsIn(const RowGradient& part) {
@@ -77,7 +77,7 @@ void Optimizer::SumRow(const Table& table, size_t i, int64_t begin, int64_t coun
     const float g = sum[j] * scale;
     sum[j] = clip > 0 ? (g > clip ? clip : g < -clip ? -clip : g) : g;
   }
-  std::fill(sum + count, sum + (count + kGrain - 1) / kGrain * kGrain, 0.0f);
+  std::fill(sum + count, sum + RoundUp(count), 0.0f);
 }
 
 // With a gradient of zero nothing would move, or nothing shall.
@@ -92,11 +92,28 @@ bool Optimizer::LeavesRowsAlone(const ParameterRange& range) const {
   return sgd != nullptr && sgd->momentum == 0 && range.weight_decay == 0;
 }
 
-void Optimizer::WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table, int k,
-                          int n) {
+int64_t Optimizer::RowFloats(const Table& table) const {
+  return RoundUp(static_cast<int64_t>(table.rows.size()) * ranges_[table.range].row_width);
+}
+
+void Optimizer::ReadRows(Table& table, int64_t first, int64_t last) {
+  const int64_t width = ranges_[table.range].row_width;
+  const UpdateStep plain;
+  alignas(64) float scratch[kBlock];
+  for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
+    table.squares[i] = 0;
+    for (int64_t from = 0; from < width; from += kBlock) {
+      const int64_t count = std::min(kBlock, width - from);
+      SumRow(table, i, from, count, plain, scratch);
+      table.squares[i] += kernels::SumOfSquares(scratch, RoundUp(count));
+    }
+  }
+}
+
+void Optimizer::WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table,
+                          int64_t first, int64_t last) {
   const ParameterRange& range = ranges_[table.range];
   const int64_t width = range.row_width;
-  const auto [first, last] = Slice(static_cast<int64_t>(table.rows.size()), k, n);
   alignas(64) float gradient[kBlock], copies[4][kBlock];
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = range.begin + table.rows[static_cast<size_t>(i)] * width;
@@ -110,7 +127,7 @@ void Optimizer::WriteRows(const Slabs& slabs, const UpdateStep& step, const Tabl
         continue;
       }
       // Such a row is not aligned as the inner loops want it: it is moved as a copy that is.
-      const int64_t padded = (count + kGrain - 1) / kGrain * kGrain;
+      const int64_t padded = RoundUp(count);
       const auto bytes = static_cast<size_t>(count) * sizeof(float);
       std::array<float*, 4> there = {value, state[0], state[1], state[2]}, here = {};
       for (size_t a = 0; a < there.size(); ++a) {
@@ -132,11 +149,9 @@ void Optimizer::WriteRows(const Slabs& slabs, const UpdateStep& step, const Tabl
 
 // All rows, those without a gradient with one of zero.
 void Optimizer::WriteWholeTable(const Slabs& slabs, const UpdateStep& step, const Table& table,
-                                int k, int n) {
+                                int64_t first, int64_t last) {
   const ParameterRange& range = ranges_[table.range];
-  const int64_t width = range.row_width, size = range.end - range.begin;
-  const int64_t padded = (size + kGrain - 1) / kGrain * kGrain;
-  const auto [first, last] = Slice(padded, k, n, kGrain);
+  const int64_t width = range.row_width;
   alignas(64) float gradient[kBlock], row[kBlock];
   for (int64_t begin = first; begin < last; begin += kBlock) {
     const int64_t end = std::min(begin + kBlock, last);

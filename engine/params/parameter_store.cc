@@ -306,13 +306,10 @@ void ParameterStore::PlanRefresh() {
   }
 }
 
-// A copy belongs to the worker in whose equal part of the stale bytes its middle lies.
-void ParameterStore::Refresh(int k, int n) {
+void ParameterStore::Refresh(int64_t begin, int64_t end) {
   for (PackedCopy& copy : packed_) {
     const int64_t middle = copy.stale_before + copy.data.bytes() / 2;
-    const int64_t owner =
-        stale_bytes_ > 0 ? std::min<int64_t>(middle * n / stale_bytes_, n - 1) : 0;
-    if (owner == k && IsStale(copy)) {
+    if (begin <= middle && middle < end && IsStale(copy)) {
       copy.packer->Pack();
       copy.version = versions_[static_cast<size_t>(copy.parameter)];
     }

@@ -179,11 +179,12 @@ class ParameterStore {
   // Values have changed, all or those of some parameters: their packed copies are stale.
   void MarkChanged();
   void MarkChanged(std::span<const ParameterId> ids);
-  // Worker k of n brings its part of the stale copies up to date. All n must be called before a
-  // program runs.
-  void Refresh(int k, int n);
-  // Refresh(0, 1) with all copies.
-  void RefreshAll() { Refresh(0, 1); }
+  // Bytes of the stale copies, as of the last change.
+  int64_t stale_bytes() const { return stale_bytes_; }
+  // Brings those up to date whose middle lies in [begin, end) of the stale bytes. Workers share
+  // them out among themselves; all of them must be done before a program runs.
+  void Refresh(int64_t begin, int64_t end);
+  void RefreshAll() { Refresh(0, stale_bytes_); }
 
  private:
   struct PackedCopy {

@@ -22,7 +22,7 @@ absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t ba
   Replicas replicas;
   replicas.options_ = options;
   for (int k = 0; k < options.shards; ++k) {
-    const auto [begin, end] = Slice(batch, k, options.shards);
+    const auto [begin, end] = ShareOf(batch, k, options.shards);
     HONE_ASSIGN_OR_RETURN(const BuiltGraph built, build(end - begin));
     if (options.shards > 1 && built.request.update_buffers && NeedsWholeBatch(*built.graph)) {
       return absl::InternalError(absl::StrCat(

@@ -27,7 +27,7 @@ absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Example
   const auto count = static_cast<int64_t>(examples.rows.size());
   const int team = count * type.bytes() < kWorthATeam ? 1 : threads_;
   RunTeam(team, [&](int k) {
-    const auto [begin, end] = Slice(count, k, team);
+    const auto [begin, end] = ShareOf(count, k, team);
     uint8_t* out = reinterpret_cast<uint8_t*>(features.data()) + begin * type.bytes();
     const std::span<const int32_t> part =
         examples.rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));

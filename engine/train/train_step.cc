@@ -137,6 +137,9 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     ForwardBackward(0, replicas, request.scalars, fill);  // its ops wake the team themselves
   }
   RunTeam(threads_, [&](int k) {
+    const auto share = [&](int64_t count) {
+      return ShareOf(count, k, threads_, ParameterStore::kAlignment);
+    };
     if (sharded) {
       ForwardBackward(k, replicas, request.scalars, fill);
       barrier_.Wait();
@@ -153,19 +156,22 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     if (optimizer_.has_tables()) {
       Once(k, [&] { optimizer_.MergeRows(slabs); });
     }
-    optimizer_.Read(slabs, request.layer_norms, k, threads_);
+    const auto to_read = share(optimizer_.ReadFloats(request.layer_norms));
+    optimizer_.Read(slabs, request.layer_norms, to_read.first, to_read.second);
     barrier_.Wait();
     Once(k, decide);
     if (!result.finite) {
       return;
     }
-    optimizer_.Write(slabs, update, k, threads_);
+    const auto to_write = share(optimizer_.WriteFloats());
+    optimizer_.Write(slabs, update, to_write.first, to_write.second);
     barrier_.Wait();
     Once(k, [&] {
       store_.MarkChanged(moved_);
       MarkBuffers(replicas);
     });
-    store_.Refresh(k, threads_);
+    const auto to_refresh = share(store_.stale_bytes());
+    store_.Refresh(to_refresh.first, to_refresh.second);
   });
   HONE_RETURN_IF_ERROR(failure());
   pending_ = {};
@@ -194,13 +200,12 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
     if (!failure().ok()) {
       return;
     }
+    const auto [begin, end] = ShareOf(size, k, threads_, ParameterStore::kAlignment);
     if (!has_accumulated_) {
-      const auto [begin, end] = Slice(size, k, threads_, ParameterStore::kAlignment);
       std::fill(sum + begin, sum + end, 0.0f);
     }
-    barrier_.Wait();
     for (int shard = 0; shard < replicas.shards(); ++shard) {
-      optim::AccumulateGradient(store_.gradient_slab(shard), sum, size, k, threads_);
+      optim::AccumulateGradient(store_.gradient_slab(shard), sum, begin, end);
     }
   });
   HONE_RETURN_IF_ERROR(failure());

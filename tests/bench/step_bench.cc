@@ -203,13 +203,25 @@ class Trainer {
       gradients.push_back(store_.gradient_slab(k));
     }
     const optim::Slabs slabs = {store_.value_slab(), gradients};
-    sum += Alone(kThreads, [&](int k) { optimizer_->Read(slabs, false, k, kThreads); });
+    const auto share = [](int64_t count, int k) {
+      return ShareOf(count, k, kThreads, ParameterStore::kAlignment);
+    };
+    sum += Alone(kThreads, [&](int k) {
+      const auto [begin, end] = share(optimizer_->ReadFloats(false), k);
+      optimizer_->Read(slabs, false, begin, end);
+    });
     const optim::UpdateStep update = {
         .step = static_cast<int64_t>(steps_), .learning_rate = 1e-6, .scale = 1e-3};
-    sum += Alone(kThreads, [&](int k) { optimizer_->Write(slabs, update, k, kThreads); });
+    sum += Alone(kThreads, [&](int k) {
+      const auto [begin, end] = share(optimizer_->WriteFloats(), k);
+      optimizer_->Write(slabs, update, begin, end);
+    });
     return sum + MedianSeconds(100, 1, [&] {
              store_.MarkChanged();
-             RunTeam(kThreads, [&](int k) { store_.Refresh(k, kThreads); });
+             RunTeam(kThreads, [&](int k) {
+               const auto [begin, end] = share(store_.stale_bytes(), k);
+               store_.Refresh(begin, end);
+             });
            });
   }
 

@@ -124,15 +124,31 @@ TEST(CheckTeam, RefusesATeamThatTheRuntimeDoesNotGive) {
                                 HasSubstr("OpenMP gives this process 2 of 4 threads")));
 }
 
-TEST(Slice, CoversTheRangeOnceInWholeGrains) {
+TEST(ShareOf, CoversTheRangeOnceInWholeGrains) {
   int64_t covered = 0;
   for (int k = 0; k < 3; ++k) {
-    const auto [begin, end] = Slice(100, k, 3, 16);
+    const auto [begin, end] = ShareOf(100, k, 3, 16);
     EXPECT_EQ(begin, covered);
     EXPECT_TRUE(end % 16 == 0 || end == 100);
     covered = end;
   }
   EXPECT_EQ(covered, 100);
+}
+
+TEST(ForShares, GivesEachNumberToOneThread) {
+  std::vector<std::atomic<int>> seen(1000);
+  ForShares(1000, 3, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      ++seen[static_cast<size_t>(i)];
+    }
+  });
+  EXPECT_THAT(seen, ::testing::Each(::testing::Eq(1)));
+}
+
+TEST(ForElements, KeepsToOneThreadWhereMoreDoNotPay) {
+  std::atomic<int> calls = 0;
+  ForElements(4000, 4, [&](int64_t, int64_t) { ++calls; });
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(Files, AnAtomicWriteReplacesTheWholeFileAndLeavesNothingElse) {

@@ -135,11 +135,12 @@ void Train(Optimizer& optimizer, Fixture& fixture, int steps, int workers) {
   for (int step = 1; step <= steps; ++step) {
     fixture.MakeGradients(step);
     const Slabs slabs = fixture.slabs();
-    RunTeam(workers, [&](int k) {
-      optimizer.Write(slabs,
-                      {.step = step, .learning_rate = 0.01, .scale = 0.5, .clip_value = 0.75}, k,
-                      workers);
-    });
+    const UpdateStep update = {
+        .step = step, .learning_rate = 0.01, .scale = 0.5, .clip_value = 0.75};
+    ForShares(
+        optimizer.WriteFloats(), workers,
+        [&](int64_t begin, int64_t end) { optimizer.Write(slabs, update, begin, end); },
+        /*grain=*/16);
   }
 }
 
@@ -226,7 +227,9 @@ INSTANTIATE_TEST_SUITE_P(All, EachOptimizer, ::testing::Range(0, 9), [](const au
 // A read pass by `workers`.
 GradientSummary ReadAll(Optimizer& optimizer, Fixture& fixture, int workers, double scale) {
   const Slabs slabs = fixture.slabs();
-  RunTeam(workers, [&](int k) { optimizer.Read(slabs, true, k, workers); });
+  ForShares(
+      optimizer.ReadFloats(true), workers,
+      [&](int64_t begin, int64_t end) { optimizer.Read(slabs, true, begin, end); }, /*grain=*/16);
   return optimizer.Summary(scale);
 }
 
@@ -332,9 +335,10 @@ TEST(AccumulateGradient, AddsEveryElementOnceForAnyNumberOfWorkers) {
       gradient.as<float>()[i] = static_cast<float>(i);
       sum.as<float>()[i] = 1000;
     }
-    RunTeam(workers, [&](int k) {
-      AccumulateGradient(gradient.as<float>(), sum.as<float>(), 208, k, workers);
-    });
+    const auto add = [&](int64_t begin, int64_t end) {
+      AccumulateGradient(gradient.as<float>(), sum.as<float>(), begin, end);
+    };
+    ForShares(208, workers, add, /*grain=*/16);
     for (int i = 0; i < 208; ++i) {
       ASSERT_EQ(sum.as<float>()[i], static_cast<float>(1000 + i));
     }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/base/rng.h"
+#include "engine/base/team.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/row_accumulator.h"
 #include "tests/support/status_matchers.h"
@@ -72,12 +73,14 @@ class Slab {
     const Slabs all = {values_.as<float>(), slabs, tables};
     optimizer_->MergeRows(all);
     for (int k = 0; k < workers; ++k) {
-      optimizer_->Read(all, false, k, workers);
+      const auto [begin, end] = ShareOf(optimizer_->ReadFloats(false), k, workers, 16);
+      optimizer_->Read(all, false, begin, end);
     }
     summary_ = optimizer_->Summary(1);
+    const UpdateStep update = {.step = step, .learning_rate = 0.1, .scale = 0.5, .clip_value = 0.8};
     for (int k = 0; k < workers; ++k) {
-      optimizer_->Write(all, {.step = step, .learning_rate = 0.1, .scale = 0.5, .clip_value = 0.8},
-                        k, workers);
+      const auto [begin, end] = ShareOf(optimizer_->WriteFloats(), k, workers, 16);
+      optimizer_->Write(all, update, begin, end);
     }
   }
 
@@ -195,7 +198,7 @@ TEST(ATable, WithARowThatIsNotANumberIsFoundOut) {
   const float* gradient = zeros.as<float>();
   const Slabs all = {slab.values(), {&gradient, 1}, {&table, 1}};
   slab.optimizer().MergeRows(all);
-  slab.optimizer().Read(all, false, 0, 1);
+  slab.optimizer().Read(all, false, 0, slab.optimizer().ReadFloats(false));
   EXPECT_FALSE(slab.optimizer().Summary(1).finite);
 }
 

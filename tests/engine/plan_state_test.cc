@@ -348,15 +348,17 @@ TEST(PackedCopies, OfABlendedParameterAreStaleWhoeverReadsThem) {
 
 TEST(PackedCopies, AreSharedAmongWorkersByTheirBytes) {
   PackedPair pair(/*bytes_a=*/4096, /*bytes_b=*/64);
-  pair.store.Refresh(0, 2);
+  ASSERT_EQ(pair.store.stale_bytes(), 4096 + 64);
+  pair.store.Refresh(0, 2080);
   EXPECT_EQ(pair.packed_a, 1);  // the large one alone is more than half
   EXPECT_EQ(pair.packed_b, 0);
-  pair.store.Refresh(1, 2);
+  pair.store.Refresh(2080, 4160);
   EXPECT_EQ(pair.packed_b, 1);
   // Where only the small one is stale, all of the work is one worker's.
   pair.store.MarkChanged({&pair.b, 1});
-  pair.store.Refresh(0, 2);
-  pair.store.Refresh(1, 2);
+  ASSERT_EQ(pair.store.stale_bytes(), 64);
+  pair.store.Refresh(0, 32);
+  pair.store.Refresh(32, 64);
   EXPECT_EQ(pair.packed_a, 1);
   EXPECT_EQ(pair.packed_b, 2);
 }
