@@ -24,17 +24,10 @@ using ::testing::HasSubstr;
 constexpr int64_t kWidth = 8;
 constexpr int64_t kOffsets = 2;
 
-class NoScore final : public tasks::Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  tasks::Evaluation Finish() const override { return {}; }
-};
-
 // Learns classes from a row and from an offset that the task makes of the row's number.
-class TwoTexts final : public tasks::Task {
+class TwoTexts final : public LossTask {
  public:
   absl::string_view name() const override { return "two_texts"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
 
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
                                              const tasks::DataInfo& info, size_t,
@@ -51,13 +44,6 @@ class TwoTexts final : public tasks::Task {
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     return result;
   }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
-                                                   const tasks::DataInfo& info,
-                                                   const tasks::BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 0, shape));
-    result.built.request.fetch.push_back(result.model.output);
-    return result;
-  }
   absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
                           const tasks::TaskState*, const tasks::Inputs& inputs) const override {
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> labels, inputs.Find<int32_t>("labels"));
@@ -68,11 +54,6 @@ class TwoTexts final : public tasks::Task {
       offsets[2 * i + 1] = 1;
     }
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return std::make_unique<NoScore>();
   }
 
  private:
@@ -96,11 +77,9 @@ class TwoTexts final : public tasks::Task {
 class ParameterRules : public TaskTest {
  protected:
   ParameterRules() {
-    config_ = Points();
-    config_.data.validation_fraction = config_.data.test_fraction = 0;
+    config_ = AllPoints();
     config_.epochs = 0;
     config_.steps = 1;
-    config_.layer_statistics_every = 1;
     config_.optimizer = optim::Adam{.learning_rate = 0.01};
   }
   absl::StatusOr<EndReason> Train(std::vector<tasks::ParameterRule> rules) {

@@ -19,20 +19,13 @@ using ::testing::Pointwise;
 
 constexpr int64_t kWidth = 24;
 
-class NoScore final : public tasks::Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  tasks::Evaluation Finish() const override { return {}; }
-};
-
 // Words looked up twice in one table; the classes' table is read by a lookup and by the product
 // that gives the logits.
-class Words final : public tasks::Task {
+class Words final : public LossTask {
  public:
   explicit Words(bool sparse = true, int64_t rows = 400) : sparse_(sparse), rows_(rows) {}
 
   absl::string_view name() const override { return "words"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&,
                                              const tasks::DataInfo& info, size_t,
                                              const tasks::BatchShape& shape) const override {
@@ -62,11 +55,6 @@ class Words final : public tasks::Task {
         .graph = &graph, .fetch = {loss.sum, loss.weight, loss.correct}, .gradients = {}};
     return result;
   }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
-                                                   const tasks::DataInfo&,
-                                                   const tasks::BatchShape&) const override {
-    return absl::InternalError("nothing is held out");
-  }
   // Words are among the first 60 rows.
   absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
                           const tasks::TaskState*, const tasks::Inputs& inputs) const override {
@@ -83,11 +71,6 @@ class Words final : public tasks::Task {
     }
     return absl::OkStatus();
   }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return std::make_unique<NoScore>();
-  }
 
  private:
   bool sparse_;
@@ -97,11 +80,9 @@ class Words final : public tasks::Task {
 class SparseTraining : public TaskTest {
  protected:
   SparseTraining() {
-    config_ = Points();
-    config_.data.validation_fraction = config_.data.test_fraction = 0;
+    config_ = AllPoints();
     config_.epochs = 2;
     config_.optimizer = optim::Adam{.learning_rate = 0.02};
-    config_.layer_statistics_every = 1;
   }
   // The words after a whole run.
   std::vector<float> Trained(const Words& task) {

@@ -12,9 +12,41 @@
 
 namespace hone::engine::train {
 
+// What a task made up in a test has when it is about its losses alone: any data is right, and an
+// evaluation computes the first update's loss.
+class LossTask : public tasks::Task {
+ public:
+  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 0, shape));
+    result.built.request.fetch.push_back(result.built.request.fetch[0]);
+    return result;
+  }
+  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
+                                           const tasks::DataInfo&) const override {
+    class NoScore final : public tasks::Scorer {
+     public:
+      void Add(const float*, std::span<const int32_t>) override {}
+      tasks::Evaluation Finish() const override { return {}; }
+    };
+    return std::make_unique<NoScore>();
+  }
+};
+
 // Runs of the one loop with a task made up in the test.
 class TaskTest : public TrainTest {
  protected:
+  // Points() of which none is held out, with layer statistics at every step.
+  tasks::TrainingConfig AllPoints() const {
+    tasks::TrainingConfig config = Points();
+    config.data.validation_fraction = config.data.test_fraction = 0;
+    config.layer_statistics_every = 1;
+    return config;
+  }
+
   // One attempt of the run in `directory`; goes on from its newest checkpoint.
   absl::StatusOr<EndReason> Attempt(const tasks::Task& task, const std::string& directory) {
     config_.run_directory = directory;
@@ -39,15 +71,12 @@ class TaskTest : public TrainTest {
   }
 
   // A run stopped after every step, each attempt with objects of its own. Returns how many there
-  // were. Layer statistics are on at every step.
+  // were.
   int InPieces(const tasks::Task& task) {
-    recorder_.on_step = [this](int64_t) { stop_ = true; };
     const std::string directory = NewRun();
     int attempts = 1;
-    for (; Attempt(task, directory).value() == EndReason::kCancelled; ++attempts) {
-      stop_ = false;
+    for (stop_ = true; Attempt(task, directory).value() == EndReason::kCancelled; ++attempts) {
     }
-    recorder_.on_step = nullptr;
     stop_ = false;
     return attempts;
   }

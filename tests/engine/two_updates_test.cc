@@ -40,18 +40,11 @@ class FallingRate final : public tasks::TaskState {
   std::string steps_;
 };
 
-class NoScore final : public tasks::Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  tasks::Evaluation Finish() const override { return {}; }
-};
-
-class Duel final : public tasks::Task {
+class Duel final : public LossTask {
  public:
   explicit Duel(double generator_rate = 0.01) : generator_rate_(generator_rate) {}
 
   absl::string_view name() const override { return "duel"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
 
   std::vector<tasks::UpdateSpec> updates() const override {
     return {{.name = "discriminator", .parameters = "discriminator."},
@@ -81,14 +74,6 @@ class Duel final : public tasks::Task {
     return result;
   }
 
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
-                                                   const tasks::DataInfo& info,
-                                                   const tasks::BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 1, shape));
-    result.built.request.fetch.push_back(result.built.request.fetch[0]);
-    return result;
-  }
-
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<FallingRate>();
   }
@@ -98,12 +83,6 @@ class Duel final : public tasks::Task {
     HONE_ASSIGN_OR_RETURN(const std::span<float> rate, inputs.Find<float>("rate"));
     std::ranges::fill(rate, static_cast<const FallingRate*>(state)->rate());
     return absl::OkStatus();
-  }
-
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return std::make_unique<NoScore>();
   }
 
  private:
@@ -125,10 +104,8 @@ class Duel final : public tasks::Task {
 class TwoUpdates : public TaskTest {
  protected:
   TwoUpdates() {
-    config_ = Points();
-    config_.data.validation_fraction = config_.data.test_fraction = 0;
+    config_ = AllPoints();
     config_.epochs = 2;
-    config_.layer_statistics_every = 1;
   }
 };
 

@@ -18,12 +18,6 @@ namespace {
 
 constexpr int64_t kUnits = 16;
 
-class NoScore final : public tasks::Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  tasks::Evaluation Finish() const override { return {}; }
-};
-
 // A buffer that is full after some steps: until then the update 0 is not made.
 class Filling final : public tasks::TaskState {
  public:
@@ -47,13 +41,12 @@ class Filling final : public tasks::TaskState {
 };
 
 // Each update has a network of its name, one layer that learns to answer 1 through a dropout.
-class Networks final : public tasks::Task {
+class Networks final : public LossTask {
  public:
   explicit Networks(std::vector<tasks::UpdateSpec> updates, int64_t full_at = 0)
       : updates_(std::move(updates)), full_at_(full_at) {}
 
   absl::string_view name() const override { return "networks"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   std::vector<tasks::UpdateSpec> updates() const override { return updates_; }
 
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&,
@@ -76,24 +69,12 @@ class Networks final : public tasks::Task {
         .graph = &graph, .fetch = {loss.sum, loss.weight, graph.Constant(0)}, .gradients = {}};
     return result;
   }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
-                                                   const tasks::DataInfo& info,
-                                                   const tasks::BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, BuildLoss(config, info, 0, shape));
-    result.built.request.fetch.push_back(result.built.request.fetch[0]);
-    return result;
-  }
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Filling>(full_at_);
   }
   absl::Status FillInputs(const data::Dataset&, const tasks::Examples&, const tasks::TaskState*,
                           const tasks::Inputs&) const override {
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return std::make_unique<NoScore>();
   }
 
  private:
@@ -108,23 +89,12 @@ tasks::UpdateSpec Of(const std::string& network, int64_t every = 1) {
 class UpdateSchedule : public TaskTest {
  protected:
   UpdateSchedule() {
-    config_ = Points();
-    config_.data.validation_fraction = config_.data.test_fraction = 0;
-    config_.layer_statistics_every = 1;
+    config_ = AllPoints();
     config_.epochs = 0;
   }
   void Train(const tasks::Task& task, int64_t steps) {
     config_.steps = steps;
     ASSERT_EQ(Attempt(task, NewRun()).value(), EndReason::kCompleted);
-  }
-  // Each attempt with objects of its own. Returns how many there were.
-  int AStepAtATime(const tasks::Task& task) {
-    const std::string directory = NewRun();
-    int attempts = 1;
-    for (stop_ = true; Attempt(task, directory).value() == EndReason::kCancelled; ++attempts) {
-    }
-    stop_ = false;
-    return attempts;
   }
   // Everything that update u moves: weights and both of Adam's states.
   std::vector<float> Moved(size_t u, const std::string& network) {
@@ -169,7 +139,7 @@ TEST_F(UpdateSchedule, StoppedAtEveryStepAndResumedIsNeverStopped) {
   const Networks task({Of("policy"), Of("value", 2)}, /*full_at=*/3);
   Train(task, 7);
   const std::vector<float> policy = Moved(0, "policy"), value = Moved(1, "value");
-  EXPECT_EQ(AStepAtATime(task), 7);
+  EXPECT_EQ(InPieces(task), 7);
   EXPECT_EQ(Moved(0, "policy"), policy);
   EXPECT_EQ(Moved(1, "value"), value);
   EXPECT_EQ(state_.scalars.at("policy_updates"), 4);

@@ -12,19 +12,12 @@
 namespace hone::engine::train {
 namespace {
 
-class NoScore final : public tasks::Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  tasks::Evaluation Finish() const override { return {}; }
-};
-
 // Two nets that learn the same classes side by side; the second one normalises over its batch.
-class PlainAndNormalised final : public tasks::Task {
+class PlainAndNormalised final : public LossTask {
  public:
   explicit PlainAndNormalised(size_t normalised) : normalised_(normalised) {}
 
   absl::string_view name() const override { return "plain and normalised"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   std::vector<tasks::UpdateSpec> updates() const override {
     return {{.name = "first", .parameters = "first."}, {.name = "second", .parameters = "second."}};
   }
@@ -49,21 +42,11 @@ class PlainAndNormalised final : public tasks::Task {
         .graph = &graph, .fetch = {loss.sum, loss.weight, loss.correct}, .gradients = {}};
     return result;
   }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
-                                                   const tasks::DataInfo&,
-                                                   const tasks::BatchShape&) const override {
-    return absl::InternalError("nothing is held out");
-  }
   absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
                           const tasks::TaskState*, const tasks::Inputs& inputs) const override {
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> labels, inputs.Find<int32_t>("labels"));
     dataset.Gather(examples.rows, nullptr, labels.data());
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return std::make_unique<NoScore>();
   }
 
  private:
