@@ -3,7 +3,7 @@
 
 #include "engine/base/status.h"
 #include "engine/job/plan.h"
-#include "engine/train/evaluation.h"
+#include "engine/train/batch_filler.h"
 #include "engine/train/meter.h"
 #include "engine/train/programs.h"
 #include "engine/train/train_step.h"

@@ -1,52 +1,19 @@
 #include "engine/job/profile.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
-#include "engine/kernels/arrays.h"
-#include "engine/ops/linear.h"
+#include "engine/job/profile_tables.h"
 #include "engine/plan/program.h"
+#include "engine/train/batch_filler.h"
 #include "engine/train/table_gradients.h"
 
 namespace hone::engine::job {
 namespace {
 
 constexpr int kRounds = 30;
-
-// The best of a few runs: the rate is what the machine can do, not what it did.
-template <typename Body>
-double BestSeconds(int rounds, Body&& body) {
-  double best = 1e30;
-  for (int i = 0; i < rounds; ++i) {
-    const train::Clock::time_point begin = train::Clock::now();
-    body();
-    best = std::min(best, train::SecondsBetween(begin, train::Clock::now()));
-  }
-  return best;
-}
-
-// What takes time in a step: a step of the program, a pass of the optimizer, ….
-struct Row {
-  std::string layer = "";
-  std::string op = "";
-  std::string pass = "";
-  double seconds = 0;
-  Cost cost = {};
-  std::string implementation = "";
-  bool whole_machine = false;  // all threads work on it together, not each on its shard's
-};
-
-absl::string_view LimitOf(const Cost& cost, double seconds, const MachineRates& rates) {
-  const double compute = cost.flops / seconds / rates.flops_per_second;
-  const double memory = cost.bytes / seconds / rates.bytes_per_second;
-  if (std::max(compute, memory) < 0.5) {
-    return "overhead";
-  }
-  return compute >= memory ? "compute" : "memory";
-}
 
 // Seconds of the rounds. Their median is what counts: on a machine that does something else, too, a
 // round now and then waits for a core.
@@ -95,12 +62,12 @@ struct StepParts {
 
 // A row for each of these parts, in their order: the batch, the program's steps, the passes over
 // the weights, waiting.
-std::vector<Row> RowsOf(const StepParts& parts, const data::Dataset& dataset) {
+std::vector<ProfileRow> RowsOf(const StepParts& parts, const data::Dataset& dataset) {
   const Replicas& replicas = parts.replicas;
   const std::vector<Program::Step>& steps = replicas.program(0).steps();
   const double slab = 4.0 * static_cast<double>(parts.store.trainable_slab_size());
   const double gradients = replicas.shards() * slab;
-  std::vector<Row> rows = {
+  std::vector<ProfileRow> rows = {
       {.op = "fill the batch",
        .pass = "data",
        .cost = {.bytes = 2.0 * static_cast<double>(replicas.batch() * dataset.features().bytes())},
@@ -131,11 +98,12 @@ std::vector<Row> RowsOf(const StepParts& parts, const data::Dataset& dataset) {
 
 // Whole steps with a learning rate of 0, as TrainStep makes them, so that each part finds in the
 // caches what the part before it left there; how long the first thread is in each.
-absl::StatusOr<std::vector<Row>> TimeParts(const StepParts& parts, const data::Dataset& dataset) {
+absl::StatusOr<std::vector<ProfileRow>> TimeParts(const StepParts& parts,
+                                                  const data::Dataset& dataset) {
   const Replicas& replicas = parts.replicas;
   const std::vector<Program::Step>& steps = replicas.program(0).steps();
   const bool sharded = replicas.shards() > 1;
-  std::vector<Row> rows = RowsOf(parts, dataset);
+  std::vector<ProfileRow> rows = RowsOf(parts, dataset);
   const size_t read = 1 + steps.size(), write = read + 1, repack = read + 2, wait = read + 3;
   Laps laps(rows.size());
   const auto compute = [&](int k) -> absl::Status {
@@ -231,104 +199,8 @@ absl::StatusOr<double> TimeWhole(const StepParts& parts) {
   return Median(seconds);
 }
 
-}  // namespace
-
-absl::StatusOr<MachineRates> MeasureRates(int threads, DType compute) {
-  constexpr int64_t kSide = 1024, kElements = 8 << 20;
-  const ScopedThreads scoped(threads);
-  Graph graph;
-  ParameterStore store;
-  ParameterSpec spec{.name = "weight", .shape = {kSide, kSide}, .initializer = {}};
-  const Value x = graph.Input("x", {{kSide, kSide}, DType::kF32});
-  const Value y = Linear(graph, x, graph.Parameter(spec), std::nullopt);
-  HONE_RETURN_IF_ERROR(store.Declare(spec).status());
-  store.Allocate(1);
-  HONE_ASSIGN_OR_RETURN(Program program,
-                        Program::Compile({.graph = &graph, .fetch = {y}, .gradients = {}}, store,
-                                         {.threads = threads, .compute = compute}));
-  const Buffer arena(program.arena_bytes());
-  HONE_RETURN_IF_ERROR(program.Bind(arena.as<std::byte>()));
-  store.RefreshAll();
-  HONE_RETURN_IF_ERROR(program.Run({}));
-  const Program::Step* product = nullptr;
-  for (const Program::Step& step : program.steps()) {
-    product = step.cost.flops > 0 ? &step : product;
-  }
-  if (product == nullptr) {
-    return absl::InternalError("the product to be measured has no step");
-  }
-  const double seconds = BestSeconds(8, [&] { product->run({}); });
-  const Buffer a(kElements * 4), b(kElements * 4);
-  const double copy_seconds = BestSeconds(5, [&] {
-    ForElements(kElements, threads, [&](int64_t begin, int64_t end) {
-      kernels::ScaleArray(DType::kF32, 1.5f, a.data(), b.data(), begin, end);
-    });
-  });
-  return MachineRates{.flops_per_second = 2.0 * kSide * kSide * kSide / seconds,
-                      .bytes_per_second = 2.0 * kElements * 4 / copy_seconds};
-}
-
-namespace {
-
-// `shard` and `machine` are the rates of one shard and of all threads.
-struct Rates {
-  MachineRates machine;
-  MachineRates shard;
-};
-
-// Beside waiting, which has no limit but the slowest thread.
-std::string LimitAndRate(const Row& row, const Rates& rates) {
-  const MachineRates& of = row.whole_machine ? rates.machine : rates.shard;
-  if (row.cost.flops <= 0 && row.cost.bytes <= 0) {
-    return absl::StrFormat("%8s %7s %-8s", "", "", "");
-  }
-  const double rate = row.cost.flops / row.seconds;
-  return absl::StrFormat("%8.1f %6.0f%% %-8s", rate / 1e9, 100 * rate / of.flops_per_second,
-                         LimitOf(row.cost, row.seconds, of));
-}
-
-// Each row, then the same put together by op, the longest first.
-std::string Tables(const std::vector<Row>& rows, double whole, const Rates& rates) {
-  constexpr char kHead[] = "%-16s %-28s %-8s %9s %6s %8s %7s %-8s  %s\n";
-  std::string text = absl::StrFormat(kHead, "layer", "op", "pass", "µs", "share", "GFLOP/s",
-                                     "of max", "limit", "implementation");
-  std::vector<Row> by_op;
-  std::vector<int> steps;
-  const auto add = [&](const std::string& first, const Row& row, const std::string& last) {
-    absl::StrAppendFormat(&text, "%-16s %-28s %-8s %8.1f %5.1f%% %s  %s\n", first, row.op, row.pass,
-                          1e6 * row.seconds, 100 * row.seconds / whole, LimitAndRate(row, rates),
-                          last);
-  };
-  for (const Row& row : rows) {
-    add(row.layer, row, row.implementation);
-    const auto same = std::ranges::find_if(
-        by_op, [&](const Row& other) { return other.op == row.op && other.pass == row.pass; });
-    if (same == by_op.end()) {
-      by_op.push_back(row);
-      steps.push_back(1);
-      by_op.back().implementation.clear();
-      by_op.back().layer.clear();
-    } else {
-      same->seconds += row.seconds;
-      same->cost.flops += row.cost.flops;
-      same->cost.bytes += row.cost.bytes;
-      ++steps[static_cast<size_t>(same - by_op.begin())];
-    }
-  }
-  for (size_t i = 0; i < by_op.size(); ++i) {
-    by_op[i].layer = absl::StrCat(steps[i], steps[i] == 1 ? " step" : " steps");
-  }
-  std::ranges::sort(by_op, std::greater(), &Row::seconds);
-  absl::StrAppend(&text, "by op\n");
-  for (const Row& row : by_op) {
-    add(row.layer, row, "");
-  }
-  absl::StrAppendFormat(&text, "%-54s %8.1f 100.0%%", "the whole step", 1e6 * whole);
-  return text;
-}
-
 absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t update,
-                                          const Rates& rates) {
+                                          const ProfileRates& rates) {
   optim::Optimizer& optimizer = *parts.programs.updates()[update].optimizer;
   ParameterStore& store = parts.programs.store();
   const int threads = parts.config.threads;
@@ -363,16 +235,16 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   for (const train::TrainedParameter& trained : parts.programs.updates()[update].trained) {
     step.moved.push_back(trained.id);
   }
-  HONE_ASSIGN_OR_RETURN(std::vector<Row> timed, TimeParts(step, parts.data.dataset));
+  HONE_ASSIGN_OR_RETURN(std::vector<ProfileRow> timed, TimeParts(step, parts.data.dataset));
   HONE_ASSIGN_OR_RETURN(double whole, TimeWhole(step));
   double sum = 0;
-  for (const Row& row : timed) {
+  for (const ProfileRow& row : timed) {
     sum += row.seconds;
   }
   // Looking at the clock between the parts costs something, too: the whole may be less than they.
   whole = std::max(whole, sum);
   timed.push_back({.op = "not in these parts", .pass = "step", .seconds = whole - sum});
-  return Tables(timed, whole, rates);
+  return ProfileTables(timed, whole, rates);
 }
 
 }  // namespace
@@ -387,8 +259,8 @@ absl::StatusOr<std::string> ProfileTraining(const train::LoopParts& parts) {
       "in products, %.1f GB/s\n",
       batch, parts.config.threads, shards, machine.flops_per_second / 1e9,
       machine.bytes_per_second / 1e9);
-  const Rates rates = {machine,
-                       {machine.flops_per_second / shards, machine.bytes_per_second / shards}};
+  const ProfileRates rates = {
+      machine, {machine.flops_per_second / shards, machine.bytes_per_second / shards}};
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
     HONE_ASSIGN_OR_RETURN(const std::string part, ProfileUpdate(parts, u, rates));
     const std::string& name = parts.programs.updates()[u].spec.name;

@@ -16,6 +16,7 @@
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/table.h"
 #include "engine/train/checkpoints.h"
+#include "engine/train/run_progress.h"
 
 namespace hone::engine::job {
 namespace {

@@ -21,7 +21,7 @@ double SumOfSquares(const float* x, int64_t count);
 void Accumulate(const float* x, float* sum, int64_t count);
 
 // Rates and factors of one update, the schedule and the range's multiplier already in them.
-// Formulas: engine/optim/optimizer.h.
+// Formulas: engine/optim/options.h.
 struct SgdUpdate {
   float learning_rate = 0;
   float momentum = 0;

@@ -3,7 +3,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
-// What optimizer.cc and schedule.cc share: one visitor of several lambdas, and the message about a
+// What options.cc and schedule.cc share: one visitor of several lambdas, and the message about a
 // field.
 namespace hone::engine::optim {
 

@@ -7,11 +7,11 @@
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/run_state.h"
 #include "engine/data/batches.h"
-#include "engine/train/evaluation.h"
+#include "engine/train/batch_filler.h"
 #include "engine/train/layer_statistics.h"
 #include "engine/train/length.h"
 #include "engine/train/meter.h"
-#include "engine/train/train_step.h"
+#include "engine/train/running_update.h"
 
 namespace hone::engine::train {
 
@@ -59,28 +59,18 @@ class TrainingLoop {
  private:
   absl::StatusOr<EndReason> Train();
   absl::Status Step();
-  absl::Status EndEpoch();
+  bool Makes(size_t u, int64_t step) const;
+  double LearningRateFactor() const;
+  // True if the epoch's validation is the best so far.
+  absl::StatusOr<bool> EndEpoch();
   // Values with their prefix, and the loss where the task has one.
   absl::Status Validate(std::map<std::string, double>& values, std::optional<double>& loss);
-  absl::Status MaybeCheckpoint(bool ends_epoch, bool improved);
+  absl::Status MaybeCheckpoint(bool improved);
   absl::Status WriteCheckpoint(bool best);
-  // What the schedule, the best checkpoint and early stopping go by. A loss that is not finite is
-  // no improvement.
-  void ObserveValidation(double loss);
-  // The metrics of an update are named after it where there are several: "generator_loss".
-  std::string MetricName(size_t update, absl::string_view name) const;
   bool Finished() const { return state_.step >= length_.total_steps; }
-  bool StoppedEarly() const;
+  bool Ends() const;
   bool AskedToStop() const;  // by any rank
-  double LearningRate(size_t u) const;
-  bool Makes(size_t u, int64_t step) const;
-  absl::Status Update(size_t u, int64_t step);
-  // `first` of the batch's examples are computed by the ranks before this one.
-  RunScalars ScalarsOf(size_t u, const data::Batch& batch, int64_t first) const;
   Metrics MetricsNow();
-  void AddUpdateMetrics(size_t u, const tasks::Sums& sums,
-                        std::map<std::string, double>& values) const;
-  void AddToHistory(checkpoint::HistoryPoint point);
   // About four times a second, and at the end.
   void EmitMetrics();
   void EmitLayerStatistics();
@@ -93,24 +83,12 @@ class TrainingLoop {
   const Length length_;
   checkpoint::RunState state_;
   data::Batches batches_;
-  // An update of the step, and what it came to.
-  struct RunningUpdate {
-    RunningUpdate(ParameterStore& store, optim::Optimizer& optimizer, int threads, World* world)
-        : step(store, optimizer, threads, world) {}
-
-    TrainStep step;
-    int64_t made = 0;  // updates so far, over all attempts: fewer than steps where some are skipped
-    StepResult result = {};  // of the last one
-    bool measured = false;   // for the layer statistics that are due
-    double learning_rate = 0;
-    tasks::Sums epoch = {};  // of the running epoch
-  };
-  std::vector<std::unique_ptr<RunningUpdate>> updates_;
   std::unique_ptr<tasks::TaskState> task_state_;  // may be null
   BatchFiller filler_;
   std::vector<data::Batch> step_batches_;  // of the running step: several where gradients add up
   tasks::ArtifactSink artifacts_;
   LayerMonitor monitor_;
+  std::vector<std::unique_ptr<RunningUpdate>> updates_;  // of a step, in their order
   IntervalMeter meter_;
   double active_seconds_ = 0;
   std::map<std::string, double> of_epochs_;  // validation, since the last metrics were sent
@@ -122,11 +100,5 @@ class TrainingLoop {
   Clock::time_point mark_;       // where the next step's time begins
   Clock::time_point last_checkpoint_;
 };
-
-// The seed of an update's random numbers: the job's for the first, so that its updates draw others.
-uint64_t SeedOfUpdate(uint64_t seed, size_t update);
-
-// The run state of a job that has not begun.
-checkpoint::RunState InitialState(const tasks::TrainingConfig& config, const tasks::DataInfo& info);
 
 }  // namespace hone::engine::train

@@ -8,6 +8,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/loop.h"
+#include "engine/train/run_progress.h"
 #include "tests/engine/train_testing.h"
 
 namespace hone::engine::train {

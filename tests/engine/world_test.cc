@@ -10,6 +10,7 @@
 #include "engine/graph/sum.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/loop.h"
+#include "engine/train/run_progress.h"
 #include "tests/engine/train_testing.h"
 #include "tests/support/memory_world.h"
 #include "tests/support/status_matchers.h"

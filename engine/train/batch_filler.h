@@ -2,8 +2,9 @@
 
 #include <span>
 
-#include "absl/status/statusor.h"
-#include "engine/train/programs.h"
+#include "absl/status/status.h"
+#include "engine/data/augment.h"
+#include "engine/tasks/task.h"
 
 namespace hone::engine::train {
 

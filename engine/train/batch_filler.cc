@@ -1,0 +1,45 @@
+#include "engine/train/batch_filler.h"
+
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/data/augment.h"
+
+namespace hone::engine::train {
+namespace {
+
+// Bytes of a batch from which on waking a team costs less than it saves.
+constexpr int64_t kWorthATeam = 64 << 10;
+
+}  // namespace
+
+absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const {
+  HONE_RETURN_IF_ERROR(task_.FillInputs(dataset_, examples, state_, inputs));
+  if (dataset_.size() == 0 || dataset_.own() != nullptr) {
+    return absl::OkStatus();
+  }
+  const TensorType& type = dataset_.features();
+  HONE_ASSIGN_OR_RETURN(const std::span<std::byte> features,
+                        inputs.FindBytes(tasks::kFeaturesInput, type.dtype));
+  if (features.empty()) {
+    return absl::OkStatus();
+  }
+  const auto count = static_cast<int64_t>(examples.rows.size());
+  const int team = count * type.bytes() < kWorthATeam ? 1 : threads_;
+  ForShares(count, team, [&](int64_t begin, int64_t end) {
+    uint8_t* out = reinterpret_cast<uint8_t*>(features.data()) + begin * type.bytes();
+    const std::span<const int32_t> part =
+        examples.rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    if (!augmentation_.any()) {
+      dataset_.Gather(part, out, nullptr);
+      return;
+    }
+    for (const int32_t row : part) {
+      data::Augment(augmentation_, {.seed = seed_, .epoch = examples.epoch, .row = row},
+                    dataset_.example(row), type.shape, out);
+      out += type.bytes();
+    }
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace hone::engine::train
