@@ -34,24 +34,18 @@ class ScanOp::Backwards {
     size_t output = 0, carry = 0;
     for (size_t i = 0; i < forward_.carries(); ++i) {
       const Value gradient = result.carries[carry++];
-      g_.Accumulate(CarryInput(i), [&] { return gradient; });
+      g_.Accumulate(forward_.CarryInput(i), [&] { return gradient; });
     }
     for (size_t i = 0; i < forward_.sequences(); ++i) {
-      g_.Accumulate(SequenceInput(i), [&] { return result.outputs[output++]; });
+      g_.Accumulate(forward_.SequenceInput(i), [&] { return result.outputs[output++]; });
     }
     for (size_t i = 0; i < forward_.constants(); ++i) {
-      g_.Accumulate(ConstantInput(i), [&] { return result.carries[carry++]; });
+      g_.Accumulate(forward_.ConstantInput(i), [&] { return result.carries[carry++]; });
     }
   }
 
  private:
   const ScanStep& step() const { return forward_.body_.step; }
-  int CarryInput(size_t i) const { return static_cast<int>(i); }
-  int SequenceInput(size_t i) const { return static_cast<int>(forward_.carries() + i); }
-  int ConstantInput(size_t i) const {
-    return static_cast<int>(forward_.carries() + forward_.sequences() + i);
-  }
-
   Value AddInput(absl::string_view kind, Value like) {
     return BodyInputs(body_.graph).Add(kind, body_.graph.type(like));
   }
@@ -60,7 +54,7 @@ class ScanOp::Backwards {
   void TakeStates() {
     for (size_t i = 0; i < forward_.carries(); ++i) {
       const Value state = step().carries[i], dy = AddInput("d_carry", state);
-      const Value from_outside = g_.dy(static_cast<int>(i));
+      const Value from_outside = g_.dy(forward_.CarryOutput(i));
       body_.step.carries.push_back(dy);
       known_.emplace_back(forward_.body_.result.carries[i], dy);
       initial_.push_back(from_outside.valid() ? from_outside
@@ -74,8 +68,8 @@ class ScanOp::Backwards {
   void TakeSequences() {
     for (size_t i = 0; i < forward_.sequences(); ++i) {
       body_.step.sequences.push_back(step().sequences[i]);
-      sequences_.push_back(g_.input(SequenceInput(i)));
-      if (g_.Needs(SequenceInput(i))) {
+      sequences_.push_back(g_.input(forward_.SequenceInput(i)));
+      if (g_.Needs(forward_.SequenceInput(i))) {
         wanted_.push_back(step().sequences[i]);
       }
     }
@@ -83,7 +77,7 @@ class ScanOp::Backwards {
 
   void TakeGradientsOfOutputs() {
     for (size_t i = 0; i < forward_.outputs(); ++i) {
-      const Value from_outside = g_.dy(static_cast<int>(forward_.carries() + i));
+      const Value from_outside = g_.dy(forward_.CollectedOutput(i));
       if (from_outside.valid()) {
         const Value output = forward_.body_.result.outputs[i], dy = AddInput("d_output", output);
         body_.step.sequences.push_back(dy);
@@ -98,8 +92,8 @@ class ScanOp::Backwards {
     for (size_t i = 0; i < forward_.constants(); ++i) {
       const Value constant = step().constants[i];
       body_.step.constants.push_back(constant);
-      constants_.push_back(g_.input(ConstantInput(i)));
-      if (g_.Needs(ConstantInput(i))) {
+      constants_.push_back(g_.input(forward_.ConstantInput(i)));
+      if (g_.Needs(forward_.ConstantInput(i))) {
         sums_.push_back(AddInput("d_constant", constant));
         body_.step.carries.push_back(sums_.back());
         initial_.push_back(Full(g_.graph(), body_.graph.shape(constant), 0));
@@ -108,21 +102,24 @@ class ScanOp::Backwards {
     }
   }
 
-  // The step's results: gradients of states, of sequences, and the sums, in the order of `wanted_`.
+  // The step's results. `wanted_` are the states, then sequences, then the constants with a sum.
   void GiveGradients() {
     const std::vector<Value> gradients = engine::Differentiate(body_.graph, known_, wanted_);
-    const size_t first_sum = gradients.size() - sums_.size();
-    for (size_t i = 0; i < gradients.size(); ++i) {
-      if (i < first_sum) {
-        const Value given = gradients[i].valid()
-                                ? gradients[i]
-                                : Full(body_.graph, body_.graph.shape(wanted_[i]), 0);
-        (i < forward_.carries() ? body_.result.carries : body_.result.outputs).push_back(given);
-      } else {
-        const Value sum = sums_[i - first_sum];
-        body_.result.carries.push_back(gradients[i].valid() ? Sum(body_.graph, sum, gradients[i])
-                                                            : sum);
-      }
+    size_t next = 0;
+    const auto gradient_or_zeros = [&] {
+      const size_t i = next++;
+      return gradients[i].valid() ? gradients[i]
+                                  : Full(body_.graph, body_.graph.shape(wanted_[i]), 0);
+    };
+    for (size_t i = 0; i < forward_.carries(); ++i) {
+      body_.result.carries.push_back(gradient_or_zeros());
+    }
+    while (next < gradients.size() - sums_.size()) {
+      body_.result.outputs.push_back(gradient_or_zeros());
+    }
+    for (const Value sum : sums_) {
+      const Value more = gradients[next++];
+      body_.result.carries.push_back(more.valid() ? Sum(body_.graph, sum, more) : sum);
     }
   }
 

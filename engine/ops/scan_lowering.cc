@@ -54,31 +54,32 @@ struct Loop {
   }
 };
 
-// A value of the scan's node, row major: its slot, its bytes (of one step, if it goes over time),
-// and what it is called or where it is fetched in the body.
+// An input or output of the scan's node, row major.
 struct Part {
   Slot slot;
-  size_t bytes;
-  std::string input;
-  size_t fetched = 0;
+  size_t bytes;       // of one step, where it goes over time
+  std::string name;   // of the body's value
+  size_t number = 0;  // outputs: of the carry or of the body's output that it holds
 };
 
 size_t BytesOf(const TensorType& type) { return static_cast<size_t>(type.bytes()); }
 
 }  // namespace
 
-// What of the node's inputs and outputs goes where in the body.
+// The node's inputs and outputs, by what they are to the body.
 struct ScanOp::Parts {
-  std::vector<Part> first, sequences, constants;   // inputs
-  std::vector<Part> states, collected, histories;  // outputs; of the last two, what is read
-  Slot arena = -1;
+  // Inputs. `first`: the carries at the beginning.
+  std::vector<Part> first, sequences, constants;
+  // Outputs. `states`: the carries, which change there from step to step. Of the others, those that
+  // are read.
+  std::vector<Part> states, collected, histories;
+  Slot arena = -1;  // the body's
 };
 
 absl::StatusOr<std::shared_ptr<Subprogram>> ScanOp::PlanBody(Lowering& l) const {
   SubprogramRequest request = {.fetch = body_.result.outputs};
   for (size_t i = 0; i < constants(); ++i) {
-    request.constants.emplace_back(NameInBody(body_.step.constants[i]),
-                                   static_cast<int>(carries() + sequences() + i));
+    request.constants.emplace_back(NameInBody(body_.step.constants[i]), ConstantInput(i));
   }
   for (size_t i = 0; i < carries(); ++i) {
     request.carries.emplace_back(body_.step.carries[i], body_.result.carries[i]);
@@ -88,39 +89,37 @@ absl::StatusOr<std::shared_ptr<Subprogram>> ScanOp::PlanBody(Lowering& l) const 
 
 absl::StatusOr<ScanOp::Parts> ScanOp::PlaceParts(Lowering& l) const {
   Parts parts;
-  const auto input = [&](size_t i, Value in_body) -> absl::StatusOr<Part> {
-    const int at = static_cast<int>(i);
-    HONE_ASSIGN_OR_RETURN(const Slot slot, l.Input(at, MemoryDesc::Plain(l.input_type(at))));
+  const auto input = [&](int i, Value in_body) -> absl::StatusOr<Part> {
+    HONE_ASSIGN_OR_RETURN(const Slot slot, l.Input(i, MemoryDesc::Plain(l.input_type(i))));
     return Part{slot, BytesOf(body_.graph.type(in_body)), NameInBody(in_body)};
   };
-  const auto output = [&](size_t i, Value in_body, size_t fetched) {
-    const int at = static_cast<int>(i);
-    return Part{l.Output(at, MemoryDesc::Plain(l.output_type(at))),
-                BytesOf(body_.graph.type(in_body)), NameInBody(in_body), fetched};
+  const auto output = [&](int i, Value in_body, size_t number) {
+    return Part{l.Output(i, MemoryDesc::Plain(l.output_type(i))),
+                BytesOf(body_.graph.type(in_body)), NameInBody(in_body), number};
   };
+  const ScanStep& step = body_.step;
   for (size_t i = 0; i < carries(); ++i) {
-    HONE_ASSIGN_OR_RETURN(parts.first.emplace_back(), input(i, body_.step.carries[i]));
+    HONE_ASSIGN_OR_RETURN(parts.first.emplace_back(), input(CarryInput(i), step.carries[i]));
   }
   for (size_t i = 0; i < sequences(); ++i) {
     HONE_ASSIGN_OR_RETURN(parts.sequences.emplace_back(),
-                          input(carries() + i, body_.step.sequences[i]));
+                          input(SequenceInput(i), step.sequences[i]));
   }
   for (size_t i = 0; i < constants(); ++i) {
     HONE_ASSIGN_OR_RETURN(parts.constants.emplace_back(),
-                          input(carries() + sequences() + i, body_.step.constants[i]));
+                          input(ConstantInput(i), step.constants[i]));
   }
-  const auto wanted = [&](size_t i) { return l.wanted(static_cast<int>(i)); };
   for (size_t i = 0; i < carries(); ++i) {
-    parts.states.push_back(output(i, body_.step.carries[i], 0));
+    parts.states.push_back(output(CarryOutput(i), step.carries[i], i));
   }
   for (size_t i = 0; i < outputs(); ++i) {
-    if (wanted(carries() + i)) {
-      parts.collected.push_back(output(carries() + i, body_.result.outputs[i], i));
+    if (l.wanted(CollectedOutput(i))) {
+      parts.collected.push_back(output(CollectedOutput(i), body_.result.outputs[i], i));
     }
   }
   for (size_t i = 0; i < carries(); ++i) {
-    if (const size_t history = carries() + outputs() + i; wanted(history)) {
-      parts.histories.push_back(output(history, body_.step.carries[i], i));
+    if (l.wanted(HistoryOutput(i))) {
+      parts.histories.push_back(output(HistoryOutput(i), step.carries[i], i));
     }
   }
   return parts;
@@ -134,7 +133,7 @@ absl::Status ScanOp::Lower(Lowering& l) const {
     const auto at = [&](const Part& part) { return m.as<std::byte>(part.slot); };
     for (const std::vector<Part>& placed : {parts.constants, parts.states}) {
       for (const Part& part : placed) {
-        body->Place(part.input, m[part.slot]);
+        body->Place(part.name, m[part.slot]);
       }
     }
     HONE_RETURN_IF_ERROR(body->Bind(m.as<std::byte>(parts.arena)));
@@ -143,13 +142,13 @@ absl::Status ScanOp::Lower(Lowering& l) const {
       loop.begin.push_back({at(parts.first[i]), at(parts.states[i]), parts.states[i].bytes});
     }
     for (const Part& part : parts.histories) {
-      loop.before.push_back({.from = at(parts.states[part.fetched]),
+      loop.before.push_back({.from = at(parts.states[part.number]),
                              .to = at(part),
                              .bytes = part.bytes,
                              .advances_to = true});
     }
     for (const Part& part : parts.sequences) {
-      if (void* in_body = body->input(part.input); in_body != nullptr) {
+      if (void* in_body = body->input(part.name); in_body != nullptr) {
         loop.before.push_back({.from = at(part),
                                .to = static_cast<std::byte*>(in_body),
                                .bytes = part.bytes,
@@ -157,7 +156,7 @@ absl::Status ScanOp::Lower(Lowering& l) const {
       }
     }
     for (const Part& part : parts.collected) {
-      loop.after.push_back({.from = static_cast<const std::byte*>(body->fetched(part.fetched)),
+      loop.after.push_back({.from = static_cast<const std::byte*>(body->fetched(part.number)),
                             .to = at(part),
                             .bytes = part.bytes,
                             .advances_to = true});

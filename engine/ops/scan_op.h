@@ -70,7 +70,14 @@ class ScanOp final : public Op {
   absl::StatusOr<Parts> PlaceParts(Lowering& l) const;
 
   std::string NameInBody(Value value) const { return body_.graph.node(value.node).name; }
-  // The output that is carry i at the beginning of each step.
+  // Places among the node's inputs.
+  int CarryInput(size_t i) const { return static_cast<int>(i); }
+  int SequenceInput(size_t i) const { return static_cast<int>(carries() + i); }
+  int ConstantInput(size_t i) const { return static_cast<int>(carries() + sequences() + i); }
+  // Places among its outputs: a carry after the last step, what is collected over time, and a carry
+  // as it was at the beginning of each step.
+  int CarryOutput(size_t i) const { return static_cast<int>(i); }
+  int CollectedOutput(size_t i) const { return static_cast<int>(carries() + i); }
   int HistoryOutput(size_t i) const { return static_cast<int>(carries() + outputs() + i); }
   size_t carries() const { return body_.step.carries.size(); }
   size_t sequences() const { return body_.step.sequences.size(); }
