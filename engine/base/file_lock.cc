@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -16,11 +15,11 @@ namespace hone {
 
 absl::StatusOr<FileLock> FileLock::Take(const std::string& path, absl::FunctionRef<bool()> wait) {
   constexpr auto kPause = std::chrono::milliseconds(50);
-  FileLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (lock.fd_ < 0) {
+  OwnedFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!file.valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   }
-  while (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
+  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) {
       return ErrnoStatus(errno, absl::StrCat("cannot lock ", path));
     }
@@ -29,15 +28,7 @@ absl::StatusOr<FileLock> FileLock::Take(const std::string& path, absl::FunctionR
     }
     std::this_thread::sleep_for(kPause);
   }
-  return lock;
-}
-
-FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-  }
+  return FileLock(std::move(file));
 }
 
 }  // namespace hone

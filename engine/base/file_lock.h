@@ -1,9 +1,11 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "engine/base/owned_fd.h"
 
 namespace hone {
 
@@ -15,13 +17,9 @@ class FileLock {
   // UNAVAILABLE. Errors of opening the file as base/files.h has them.
   static absl::StatusOr<FileLock> Take(const std::string& path, absl::FunctionRef<bool()> wait);
 
-  FileLock(FileLock&& other) noexcept;
-  FileLock& operator=(FileLock&&) = delete;
-  ~FileLock();
-
  private:
-  explicit FileLock(int fd) : fd_(fd) {}
-  int fd_;
+  explicit FileLock(OwnedFd file) : file_(std::move(file)) {}
+  OwnedFd file_;
 };
 
 }  // namespace hone

@@ -14,26 +14,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/memory_error.h"
+#include "engine/base/owned_fd.h"
 #include "engine/base/status.h"
 
 namespace hone {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 absl::Status WriteAndSync(int fd, absl::string_view bytes, absl::string_view path) {
   while (!bytes.empty()) {
@@ -90,8 +75,8 @@ absl::Status ErrnoStatus(int error, absl::string_view context) {
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
+  const OwnedFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   }
   struct stat info {};
@@ -124,8 +109,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
 }
 
 absl::Status WriteFileDurably(const std::string& path, absl::string_view bytes) {
-  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (file.get() < 0) {
+  const OwnedFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file.valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot create ", path));
   }
   return WriteAndSync(file.get(), bytes, path);
@@ -146,8 +131,8 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view byte
 }
 
 absl::Status SyncDirectory(const std::string& path) {
-  const Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.get() < 0 || ::fsync(folder.get()) != 0) {
+  const OwnedFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid() || ::fsync(folder.get()) != 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot fsync folder ", path));
   }
   return absl::OkStatus();
@@ -165,8 +150,8 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path) {
 
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path,
                                          absl::FunctionRef<bool()> wanted) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
+  const OwnedFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   }
   const Digest digest = NewSha256();

@@ -10,21 +10,16 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/owned_fd.h"
 
 namespace hone::engine::checkpoint {
 
 struct DurableFile::Open {
   std::string path;
-  int fd = -1;
+  OwnedFd file;
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> digest{EVP_MD_CTX_new(),
                                                                  &EVP_MD_CTX_free};
   int64_t bytes = 0;
-
-  ~Open() {
-    if (fd >= 0) {
-      ::close(fd);
-    }
-  }
 };
 
 DurableFile::DurableFile(std::unique_ptr<Open> open) : open_(std::move(open)) {}
@@ -34,8 +29,8 @@ DurableFile::~DurableFile() = default;
 absl::StatusOr<DurableFile> DurableFile::Create(const std::string& path) {
   auto open = std::make_unique<Open>();
   open->path = path;
-  open->fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (open->fd < 0) {
+  open->file = OwnedFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!open->file.valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot create ", path));
   }
   EVP_DigestInit_ex(open->digest.get(), EVP_sha256(), nullptr);
@@ -47,7 +42,7 @@ absl::Status DurableFile::Append(std::span<const std::byte> bytes) {
   constexpr size_t kPiece = size_t{1} << 20;
   while (!bytes.empty()) {
     const std::span<const std::byte> piece = bytes.first(std::min(kPiece, bytes.size()));
-    const ssize_t written = ::write(open_->fd, piece.data(), piece.size());
+    const ssize_t written = ::write(open_->file.get(), piece.data(), piece.size());
     if (written < 0 && errno == EINTR) {
       continue;
     }
@@ -66,11 +61,10 @@ absl::Status DurableFile::Append(absl::string_view text) {
 }
 
 absl::StatusOr<WrittenFile> DurableFile::Finish() {
-  if (::fsync(open_->fd) != 0) {
+  if (::fsync(open_->file.get()) != 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot fsync ", open_->path));
   }
-  const int fd = std::exchange(open_->fd, -1);
-  if (::close(fd) != 0) {
+  if (::close(open_->file.Release()) != 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot close ", open_->path));
   }
   unsigned char sha[32];

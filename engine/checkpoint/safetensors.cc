@@ -19,44 +19,28 @@ namespace hone::engine::checkpoint {
 
 static_assert(std::endian::native == std::endian::little, "files are little endian");
 
-class SafetensorsFile::Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
-  // Fills all of `out` from the file's byte `offset` on.
-  absl::Status Read(int64_t offset, std::span<std::byte> out) const {
-    while (!out.empty()) {
-      const ssize_t got = ::pread(fd_, out.data(), out.size(), offset);
-      if (got < 0 && errno == EINTR) {
-        continue;
-      }
-      if (got < 0) {
-        return ErrnoStatus(errno, "cannot read");
-      }
-      if (got == 0) {
-        return absl::DataLossError(absl::StrCat("the file ends at byte ", offset));
-      }
-      offset += got;
-      out = out.subspan(static_cast<size_t>(got));
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  int fd_;
-};
-
 namespace {
 
 constexpr int64_t kLengthBytes = 8;
+
+// Fills all of `out` from the file's byte `offset` on.
+absl::Status ReadAt(const OwnedFd& file, int64_t offset, std::span<std::byte> out) {
+  while (!out.empty()) {
+    const ssize_t got = ::pread(file.get(), out.data(), out.size(), offset);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      return ErrnoStatus(errno, "cannot read");
+    }
+    if (got == 0) {
+      return absl::DataLossError(absl::StrCat("the file ends at byte ", offset));
+    }
+    offset += got;
+    out = out.subspan(static_cast<size_t>(got));
+  }
+  return absl::OkStatus();
+}
 
 // IEEE 754 binary16. Subnormals become normal floats; NaN keeps its payload.
 float FromF16(uint16_t half) {
@@ -120,8 +104,8 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": must be a regular file"));
   }
-  auto file = std::make_shared<const Descriptor>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file->get() < 0 || ::fstat(file->get(), &info) != 0) {
+  auto file = std::make_shared<const OwnedFd>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file->valid() || ::fstat(file->get(), &info) != 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   }
   const int64_t size = info.st_size;
@@ -131,7 +115,7 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   }
   uint64_t header_bytes = 0;
   HONE_RETURN_IF_ERROR(
-      Annotate(file->Read(0, std::as_writable_bytes(std::span(&header_bytes, 1))), path));
+      Annotate(ReadAt(*file, 0, std::as_writable_bytes(std::span(&header_bytes, 1))), path));
   if (header_bytes > static_cast<uint64_t>(kMaxHeaderBytes) ||
       header_bytes > static_cast<uint64_t>(size - kLengthBytes)) {
     return absl::InvalidArgumentError(
@@ -140,7 +124,7 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   }
   std::string json(header_bytes, '\0');
   HONE_RETURN_IF_ERROR(
-      Annotate(file->Read(kLengthBytes, std::as_writable_bytes(std::span(json))), path));
+      Annotate(ReadAt(*file, kLengthBytes, std::as_writable_bytes(std::span(json))), path));
   const int64_t data = kLengthBytes + static_cast<int64_t>(header_bytes);
   absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(json, size - data);
   HONE_RETURN_IF_ERROR(Annotate(header.status(), path));
@@ -186,7 +170,7 @@ absl::Status SafetensorsFile::Read(const FileTensor& tensor, std::span<float> ou
     const size_t count = std::min(piece.size() / size, out.size() - done);
     const std::span<std::byte> bytes(piece.data(), count * size);
     HONE_RETURN_IF_ERROR(
-        Annotate(file_->Read(tensor.begin + static_cast<int64_t>(done * size), bytes),
+        Annotate(ReadAt(*file_, tensor.begin + static_cast<int64_t>(done * size), bytes),
                  absl::StrCat(path_, ": tensor ", Shown(tensor.name))));
     ToFloats(tensor.dtype, bytes.data(), out.subspan(done, count));
     done += count;
@@ -227,7 +211,7 @@ absl::Status SafetensorsFile::ReadBytes(const FileTensor& tensor, std::span<std:
     return absl::InvalidArgumentError(absl::StrCat(path_, ": tensor ", Shown(tensor.name), " has ",
                                                    tensor.bytes, " bytes, not ", out.size()));
   }
-  return Annotate(file_->Read(tensor.begin, out),
+  return Annotate(ReadAt(*file_, tensor.begin, out),
                   absl::StrCat(path_, ": tensor ", Shown(tensor.name)));
 }
 

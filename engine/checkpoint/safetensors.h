@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/owned_fd.h"
 #include "engine/tensor/tensor.h"
 
 // The safetensors format (github.com/huggingface/safetensors, README "Format"): eight bytes of
@@ -63,9 +64,8 @@ class SafetensorsFile {
   absl::Status ReadBytes(const FileTensor& tensor, std::span<std::byte> out) const;
 
  private:
-  class Descriptor;
   std::string path_;
-  std::shared_ptr<const Descriptor> file_;
+  std::shared_ptr<const OwnedFd> file_;
   std::vector<FileTensor> tensors_;
   std::map<std::string, std::string> metadata_;
   absl::flat_hash_map<std::string, size_t> by_name_;

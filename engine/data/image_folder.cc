@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
@@ -165,7 +166,9 @@ absl::Status DecodeAll(const std::string& path, const Listing& listing, Examples
       if (!absl::IsInvalidArgument(picture.status())) {
         return picture.status();
       }
-      report.Drop(kDamagedPicture, picture.status().message());
+      absl::string_view why = picture.status().message();
+      absl::ConsumePrefix(&why, absl::StrCat(file.name, ": "));
+      report.Drop(kDamagedPicture, {.where = file.name, .why = std::string(why)});
       return Visit::kGoOn;
     }
     const int64_t row = rows.first + rows.done++;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace hone::engine::data {
 namespace {
@@ -14,7 +17,15 @@ nlohmann::json ToJson(const SplitReport& split) {
 
 }  // namespace
 
+std::string Dropped::Place::ToString() const {
+  return why.empty() ? where : absl::StrCat(where, ": ", why);
+}
+
 void DataReport::Drop(absl::string_view reason, absl::string_view where, int64_t count) {
+  Drop(reason, Dropped::Place{.where = std::string(where)}, count);
+}
+
+void DataReport::Drop(absl::string_view reason, Dropped::Place place, int64_t count) {
   auto found = std::find_if(dropped.begin(), dropped.end(),
                             [&](const Dropped& entry) { return entry.reason == reason; });
   if (found == dropped.end()) {
@@ -22,7 +33,7 @@ void DataReport::Drop(absl::string_view reason, absl::string_view where, int64_t
   }
   found->count += count;
   if (found->first.size() < kPlaces) {
-    found->first.emplace_back(where);
+    found->first.push_back(std::move(place));
   }
 }
 
@@ -37,7 +48,11 @@ int64_t DataReport::dropped_examples() const {
 nlohmann::json DataReport::ToJson() const {
   nlohmann::json drops = nlohmann::json::array();
   for (const Dropped& entry : dropped) {
-    drops.push_back({{"reason", entry.reason}, {"count", entry.count}, {"first", entry.first}});
+    nlohmann::json first = nlohmann::json::array();
+    for (const Dropped::Place& place : entry.first) {
+      first.push_back(place.ToString());
+    }
+    drops.push_back({{"reason", entry.reason}, {"count", entry.count}, {"first", first}});
   }
   return {{"source", source},
           {"format", format},

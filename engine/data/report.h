@@ -18,9 +18,14 @@ struct SplitReport {
 inline constexpr char kDamagedPicture[] = "damaged picture";
 
 struct Dropped {
+  struct Place {
+    std::string where;     // a file, a line
+    std::string why = {};  // what is wrong with it, where the reason does not say all
+    std::string ToString() const;
+  };
   std::string reason;  // "exact copy of an earlier example"
   int64_t count = 0;
-  std::vector<std::string> first;  // where the first few were: a file, a line
+  std::vector<Place> first;  // the first few
 };
 
 // What was read, what was left out and why, and how the rest was split.
@@ -42,6 +47,7 @@ struct DataReport {
 
   // Counts `count` more examples as dropped for `reason`; keeps the first 20 places.
   void Drop(absl::string_view reason, absl::string_view where, int64_t count = 1);
+  void Drop(absl::string_view reason, Dropped::Place place, int64_t count = 1);
   int64_t dropped_examples() const;
   nlohmann::json ToJson() const;
 };

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "engine/graph/lowering.h"
 
 // For lowerings of elementwise ops, which run over memory as one flat array whatever its layout is
@@ -23,13 +25,12 @@ inline onednn::MemoryDesc FlatDesc(const onednn::MemoryDesc& desc, DType dtype, 
   return onednn::MemoryDesc::Plain({desc.type().shape, dtype});
 }
 
-// Of two inputs of one shape, the one in whose layout an elementwise op of both works: the first
-// that has the result's element type already.
-inline int LeadingInput(const Lowering& l) {
-  return l.desc(0).type().dtype != l.output_dtype(0) && l.desc(1).type().dtype == l.output_dtype(0)
-             ? 1
-             : 0;
-}
+// Elements [begin, end) of y from a and b, arrays of one type. Zeros give a zero.
+using BinaryKernel = void (*)(DType dtype, const void* a, const void* b, void* y, int64_t begin,
+                              int64_t end);
+
+// Emits such an op of inputs 0 and 1, of one shape, into output 0.
+absl::Status LowerElementwise(Lowering& l, absl::string_view label, BinaryKernel kernel);
 
 // The address of an element.
 inline void* At(void* data, DType dtype, int64_t index) {

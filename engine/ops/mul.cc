@@ -1,8 +1,6 @@
 #include "engine/ops/mul.h"
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/status.h"
-#include "engine/base/team.h"
 #include "engine/graph/flat_memory.h"
 #include "engine/kernels/arrays.h"
 
@@ -39,22 +37,7 @@ class MulOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const DType dtype = l.output_dtype(0);
-    const int leader = LeadingInput(l);
-    const onednn::MemoryDesc desc = FlatDesc(l.desc(leader), dtype, true);
-    HONE_ASSIGN_OR_RETURN(const Slot a, l.Input(0, desc));
-    HONE_ASSIGN_OR_RETURN(const Slot b, l.Input(1, desc));
-    const Slot y = l.OutputInPlace(0, desc, leader);
-    const int64_t n = FlatElements(desc);
-    l.Emit(kind(), [=, threads = l.threads()](const Memory& m) {
-      void* from_a = m[a];
-      void* from_b = m[b];
-      void* to = m[y];
-      ForElements(n, threads, [&](int64_t begin, int64_t end) {
-        kernels::MultiplyArrays(dtype, from_a, from_b, to, begin, end);
-      });
-    });
-    return absl::OkStatus();
+    return LowerElementwise(l, kind(), &kernels::MultiplyArrays);
   }
 };
 

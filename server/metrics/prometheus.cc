@@ -62,7 +62,7 @@ std::string Response(absl::string_view status, absl::string_view type, absl::str
 }
 
 // What the connection's buffer takes within `most`; what it does not take is lost.
-void Send(const net::OwnedFd& connection, absl::string_view bytes, absl::Duration most) {
+void Send(const OwnedFd& connection, absl::string_view bytes, absl::Duration most) {
   const absl::Duration until = SteadyNow() + most;
   while (!bytes.empty()) {
     const ssize_t sent =
@@ -105,7 +105,7 @@ class Endpoint final : public HttpEndpoint {
          .most_waiting = kMostWaiting,
          .patience = kPatience,
          .look = LookAt,
-         .enter = [this](net::OwnedFd connection,
+         .enter = [this](OwnedFd connection,
                          const std::string& said) { Answer(std::move(connection), said); },
          .turned_away = [] {},
          .lost =
@@ -127,11 +127,11 @@ class Endpoint final : public HttpEndpoint {
 
  private:
   struct Waiting {
-    net::OwnedFd connection;
+    OwnedFd connection;
     bool head;
   };
 
-  void Answer(net::OwnedFd connection, const std::string& said) {
+  void Answer(OwnedFd connection, const std::string& said) {
     const Request request = ParseRequest(said);
     if (request.known && request.path == "/metrics") {
       const std::lock_guard lock(mutex_);

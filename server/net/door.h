@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "engine/base/owned_fd.h"
 #include "server/net/listen.h"
-#include "server/net/owned_fd.h"
 
 namespace hone::server::net {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/net/owned_fd.h"
+#include "engine/base/owned_fd.h"
 
 namespace hone::server::net {
 

@@ -52,7 +52,7 @@ absl::Status Connections::Begin(const std::string& address) {
        // No more than the greeting, so that gRPC's own threads read the first call.
        .most_said = kGreeting.size(),
        .look = LookAt,
-       .enter = [this](net::OwnedFd fd, const std::string& said) { Enter(std::move(fd), said); },
+       .enter = [this](OwnedFd fd, const std::string& said) { Enter(std::move(fd), said); },
        .turned_away = hooks_.refused,
        .lost = hooks_.lost});
   if (!door.ok()) {
@@ -62,7 +62,7 @@ absl::Status Connections::Begin(const std::string& address) {
   return absl::OkStatus();
 }
 
-void Connections::Enter(net::OwnedFd fd, const std::string& said) {
+void Connections::Enter(OwnedFd fd, const std::string& said) {
   {
     const std::lock_guard lock(mutex_);
     if (given_.size() >= limits_.open) {

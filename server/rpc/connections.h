@@ -56,7 +56,7 @@ class Connections {
     uint64_t socket;
   };
 
-  void Enter(net::OwnedFd fd, const std::string& said);
+  void Enter(OwnedFd fd, const std::string& said);
   void Forget() const;  // those that are closed; with mutex_ held
 
   const ConnectionLimits limits_;

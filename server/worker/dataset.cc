@@ -83,12 +83,11 @@ void AddDamaged(const data::DataReport& found, v1::DatasetReport& report) {
     if (dropped.reason != data::kDamagedPicture) {
       continue;
     }
-    for (const std::string& text : dropped.first) {
+    for (const data::Dropped::Place& place : dropped.first) {
       if (report.problems_size() < kMostProblems) {
         v1::DatasetProblem& problem = *report.add_problems();
-        const size_t end = text.find(": ");
-        problem.set_file(text.substr(0, end));
-        problem.set_text(end == std::string::npos ? "damaged picture" : text.substr(end + 2));
+        problem.set_file(place.where);
+        problem.set_text(place.why);
       }
     }
   }
@@ -98,8 +97,9 @@ void AddNotes(const data::DataReport& found, const std::string& path, const std:
               v1::DatasetReport& report) {
   for (const data::Dropped& dropped : found.dropped) {
     report.add_notes(absl::StrReplaceAll(
-        absl::StrCat(dropped.count, " left out: ", dropped.reason,
-                     dropped.first.empty() ? "" : absl::StrCat(" (", dropped.first.front(), ")")),
+        absl::StrCat(
+            dropped.count, " left out: ", dropped.reason,
+            dropped.first.empty() ? "" : absl::StrCat(" (", dropped.first.front().ToString(), ")")),
         {{path, id}}));
   }
   for (const std::string& note : found.notes) {

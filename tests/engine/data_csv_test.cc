@@ -142,7 +142,8 @@ TEST_F(Csv, DropsRowsWithoutATargetAndReportsTheirLines) {
   ASSERT_THAT(data, IsOk());
   EXPECT_THAT(data->splits.train, ElementsAre(0, 2));
   ASSERT_EQ(data->report.dropped.size(), 1u);
-  EXPECT_THAT(data->report.dropped[0].first, ElementsAre("line 3"));
+  EXPECT_THAT(data->report.dropped[0].first,
+              ElementsAre(::testing::Field(&Dropped::Place::where, "line 3")));
 }
 
 TEST_F(Csv, LeavesOutIgnoredColumns) {

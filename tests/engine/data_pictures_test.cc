@@ -19,6 +19,7 @@ using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -120,7 +121,8 @@ TEST_F(Pictures, DropsDamagedOnesAndReportsTheirNames) {
   ASSERT_EQ(data->report.dropped.size(), 1u);
   EXPECT_EQ(data->report.dropped[0].count, 2);
   EXPECT_THAT(data->report.dropped[0].first,
-              ElementsAre(HasSubstr("train/a/0.png"), HasSubstr("train/b/2.png")));
+              ElementsAre(Field(&Dropped::Place::where, HasSubstr("train/a/0.png")),
+                          Field(&Dropped::Place::where, HasSubstr("train/b/2.png"))));
   EXPECT_THAT(data->splits.test, ElementsAre(2));
   EXPECT_EQ(data->dataset.example(2)[0], 4);
 }

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace hone::server::net {
+namespace hone {
 
 // A file descriptor that is closed with its owner; -1: none.
 class OwnedFd {
@@ -33,4 +33,4 @@ class OwnedFd {
   int fd_;
 };
 
-}  // namespace hone::server::net
+}  // namespace hone
