@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   RaiseDescriptorLimit();
   std::atomic<bool> lost = false;
   auto server = hone::server::rpc::Server::Start(config, [&lost](const absl::Status& reason) {
-    log::Error("no client can come in any more; the server ends, to be started again",
+    log::Error("the server can no longer take connections of clients and stops; start it again",
                {{"error", reason.message()}});
     lost = true;
     ::kill(::getpid(), SIGTERM);

@@ -61,7 +61,7 @@ int List(const std::string& job, const Globals& globals) {
 absl::StatusOr<v1::JobArtifact> Get(Client& client, const std::string& job, const std::string& path,
                                     const std::string& folder) {
   if (!CheckBelow(path).ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("`", path, "` is no name of an artifact"));
+    return absl::InvalidArgumentError(absl::StrCat("`", path, "` is not a name of an artifact"));
   }
   const std::string target = absl::StrCat(folder, "/", path);
   const std::string part = absl::StrCat(target, ".part");
@@ -98,7 +98,7 @@ absl::StatusOr<v1::JobArtifact> Get(Client& client, const std::string& job, cons
 int GetAll(const ArtifactsOptions& options, const std::string& job, const Globals& globals) {
   if (options.words.front() != "get" || options.words.size() < 2) {
     return Fail(absl::InvalidArgumentError(
-                    "give `get` and the names of artifacts, or nothing for the list of them"),
+                    "give `get` and the names of artifacts to download, or nothing to list them"),
                 globals);
   }
   const std::unique_ptr<Client> client = globals.Connect();
@@ -123,13 +123,13 @@ void AddArtifacts(CLI::App& jobs, Globals& globals) {
   const auto options = std::make_shared<ArtifactsOptions>();
   CLI::App* command = AddCommand(
       jobs, globals, "artifacts",
-      "What a job has left beside its model; `get NAME…` brings files here.", [options, &globals] {
+      "What a job has left beside its model; `get NAME…` downloads files.", [options, &globals] {
         const std::string job = ResourceName("jobs", options->job);
         return options->words.empty() ? List(job, globals) : GetAll(*options, job, globals);
       });
   command->add_option("JOB", options->job, "jobs/<id>, or the id alone")->required();
-  command->add_option("WORDS", options->words, "`get` and names: bring these files here");
-  command->add_option("--to", options->folder, "the folder that they are put into")
+  command->add_option("WORDS", options->words, "`get` and names: download these files");
+  command->add_option("--to", options->folder, "the folder to put them into")
       ->capture_default_str();
 }
 

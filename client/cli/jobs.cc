@@ -241,9 +241,10 @@ int Update(const UpdateOptions& options, const Globals& globals) {
     }
   }
   if (request.update_mask().paths().empty()) {
-    return Fail(absl::InvalidArgumentError(
-                    "give --priority, --name, --label or --remove-label: nothing is to be changed"),
-                globals);
+    return Fail(
+        absl::InvalidArgumentError(
+            "give --priority, --name, --label or --remove-label; without one nothing would change"),
+        globals);
   }
   return PrintState(client->UpdateJob(request), globals);
 }
@@ -307,23 +308,24 @@ void AddJobs(CLI::App& app, Globals& globals) {
                  "A new job like one that failed or was cancelled, from its last checkpoint.",
                  [name, from_start, &globals] { return Retry(*name, *from_start, globals); });
   retry->add_option("JOB", *name, "jobs/<id>, or the id alone")->required();
-  retry->add_flag("--from-start", *from_start, "not from the last checkpoint");
+  retry->add_flag("--from-start", *from_start,
+                  "from the first step instead of the last checkpoint");
   AddArtifacts(*jobs, globals);
   const auto update = std::make_shared<UpdateOptions>();
   CLI::App* change =
       AddCommand(*jobs, globals, "update", "Change a job's priority, name or labels.",
                  [update, &globals] { return Update(*update, globals); });
   change->add_option("JOB", update->name, "jobs/<id>, or the id alone")->required();
-  change->add_option("--priority", update->priority, "those with a higher one start first")
+  change->add_option("--priority", update->priority, "jobs with a higher priority start first")
       ->check(CLI::Range(-100, 100));
-  change->add_option("--name", update->display_name, "the name to be read");
+  change->add_option("--name", update->display_name, "the new display name");
   change->add_option("--label", update->labels, "set this label; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  change->add_option("--remove-label", update->without, "take this label away; may be repeated")
+  change->add_option("--remove-label", update->without, "remove this label; may be repeated")
       ->type_name("KEY")
       ->allow_extra_args(false);
-  AddCommand(*jobs, globals, "delete", "Forget a job that has ended; its model stays.",
+  AddCommand(*jobs, globals, "delete", "Delete a job that has ended; its model stays.",
              [name, &globals] { return Delete(*name, globals); })
       ->add_option("JOB", *name, "jobs/<id>, or the id alone")
       ->required();

@@ -148,7 +148,7 @@ class LocalJob {
       return;
     }
     End(v1::Job::FAILED, v1::Job::CRASHED,
-        absl::StrCat("the worker ", exit.ToString(), " without a word",
+        absl::StrCat("the worker ", exit.ToString(), " without an answer",
                      pipe.ok() ? "" : absl::StrCat(" (", pipe.message(), ")"), "; see ", log,
                      TailOf(log)));
   }

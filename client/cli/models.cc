@@ -260,7 +260,7 @@ void AddModels(CLI::App& app, Globals& globals) {
   }
   const auto display_name = std::make_shared<std::string>();
   CLI::App* rename = AddCommand(
-      *models, globals, "rename", "Give a model another name to be read; its id stays.",
+      *models, globals, "rename", "Give a model another display name; its id stays.",
       [name, display_name, &globals] { return RenameModel(*name, *display_name, globals); });
   rename->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
   rename->add_option("NAME", *display_name, "the new name")->required();

@@ -170,7 +170,7 @@ int Predict(const PredictOptions& options, const Globals& globals) {
       std::filesystem::exists(absl::StrCat(folder, "/job.yaml"), error)) {
     return Fail(absl::FailedPreconditionError(
                     absl::StrCat(folder,
-                                 " is a run without a model yet; it goes on with: hone run "
+                                 " is a run that has no model yet; continue it with: hone run "
                                  "--resume ",
                                  folder)),
                 globals);
@@ -209,7 +209,7 @@ void AddPredict(CLI::App& app, Globals& globals) {
       ->required();
   command->add_option("PICTURE", options->pictures, "PNG or JPEG files");
   command->add_option("--csv", options->csv, "a table; its first line names the columns");
-  command->add_option("--top", options->top, "so many classes of each")
+  command->add_option("--top", options->top, "classes to print for each picture")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
 }

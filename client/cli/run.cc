@@ -64,7 +64,7 @@ absl::Status UseRunDirectory(const std::string& path) {
   }
   if (std::filesystem::exists(absl::StrCat(path, "/", kJobFile), error)) {
     return absl::AlreadyExistsError(
-        absl::StrCat(path, " holds an earlier run; go on with it by --resume ", path,
+        absl::StrCat(path, " holds an earlier run; continue it with --resume ", path,
                      " or choose another folder"));
   }
   return absl::OkStatus();
@@ -85,7 +85,7 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   const bool resume = !options.resume.empty();
   if (resume && (!options.file.empty() || !options.overrides.empty())) {
     return absl::InvalidArgumentError(
-        "--resume goes on with the job of its folder: give no job file and no --set");
+        "--resume continues the job in its folder; give no job file and no --set with it");
   }
   if (resume && !std::filesystem::is_directory(options.resume)) {
     return absl::NotFoundError(absl::StrCat("--resume: no folder ", options.resume));
@@ -144,7 +144,7 @@ void PrintNext(const v1::Job& job, const std::string& run_directory) {
              job.end_reason() == v1::Job::UNAVAILABLE ||
              job.end_reason() == v1::Job::OUT_OF_MEMORY) {
     // What the job itself made wrong would only come again.
-    std::printf("\n go on with it:  hone run --resume %s\n", run_directory.c_str());
+    std::printf("\n continue it:  hone run --resume %s\n", run_directory.c_str());
   }
 }
 
@@ -205,7 +205,7 @@ void AddRun(CLI::App& app, Globals& globals) {
           ->check(CLI::Range(1, 1024));
   command
       ->add_option("--resume", options->resume,
-                   "go on with the run in this folder, with the threads it began with")
+                   "continue the run in this folder, with the threads it began with")
       ->excludes(run_directory)
       ->excludes(threads);
   command->add_flag("--profile", options->profile,

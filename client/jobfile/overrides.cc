@@ -87,7 +87,7 @@ std::string CheckStep(const Step& step, const FieldDescriptor& field, bool last,
                       const Message& message) {
   if (step.index) {
     if (!field.is_repeated() || field.is_map()) {
-      return "is no list, so it takes no [index]";
+      return "is not a list, so it takes no [index]";
     }
     const int count = message.GetReflection()->FieldSize(message, &field);
     if (*step.index >= count) {

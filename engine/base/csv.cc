@@ -138,7 +138,7 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text) {
     table.text.erase(0, 3);
   }
   if (const size_t zero = table.text.find('\0'); zero != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("is no text: byte ", zero, " is zero"));
+    return absl::InvalidArgumentError(absl::StrCat("is not text: byte ", zero, " is zero"));
   }
   HONE_RETURN_IF_ERROR(CheckUtf8(table.text));
   table.delimiter = DetectDelimiter(table.text);

@@ -70,7 +70,7 @@ absl::StatusOr<BatchFiles> ListBatches(const std::string& path) {
     if (file.bytes == 0 || file.bytes % kRecord != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, "/", file.name, ": truncated: its ", file.bytes,
-                       " bytes are no multiple of a record's ", kRecord));
+                       " bytes are not a multiple of a record's ", kRecord));
     }
     auto& part = IsTrain(base) ? batches.train : batches.test;
     if (!part.emplace(base, file.bytes / kRecord).second) {

@@ -37,8 +37,8 @@ absl::StatusOr<const Format*> DetectFormat(const std::string& path) {
     }
     names.emplace_back(format.name);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": is in no known format; understood are ", absl::StrJoin(names, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": is in no known format; the known ones are ", absl::StrJoin(names, ", ")));
 }
 
 absl::StatusOr<int64_t> CheckedBytes(std::span<const int64_t> factors, int64_t max_bytes,

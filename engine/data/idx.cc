@@ -51,7 +51,7 @@ absl::StatusOr<IdxFile> OpenIdx(const std::string& path, int rank, int64_t max_b
   }
   if (header[0] != 0 || header[1] != 0 || header[2] != kUnsignedByte || header[3] != rank) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, ": is no IDX file of unsigned bytes with ", rank, " dimensions: it starts with ",
+        path, ": is not an IDX file of unsigned bytes with ", rank, " dimensions: it starts with ",
         absl::Hex(header[0], absl::kZeroPad2), " ", absl::Hex(header[1], absl::kZeroPad2), " ",
         absl::Hex(header[2], absl::kZeroPad2), " ", absl::Hex(header[3], absl::kZeroPad2),
         " instead of 00 00 08 0", rank));

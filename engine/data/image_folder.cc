@@ -123,7 +123,7 @@ absl::StatusOr<Listing> List(const std::string& path, const LoadOptions& options
   listing.test = static_cast<int64_t>(listing.test_labels.size());
   if (listing.train == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, ": the data set is empty: no PNG or JPEG stands in a folder named after its class"));
+        path, ": the data set is empty: no PNG or JPEG lies in a folder named after its class"));
   }
   if (listing.size.channels == 0 || listing.size.height == 0 || listing.size.width == 0) {
     return absl::InvalidArgumentError(
@@ -214,12 +214,12 @@ absl::StatusOr<Examples> ReadImageFolder(const std::string& path, const LoadOpti
   report.examples_read = parts.size;
   if (listing.no_pictures > 0) {
     report.notes.push_back(
-        absl::StrCat(listing.no_pictures, " files that are neither PNG nor JPEG were passed over"));
+        absl::StrCat(listing.no_pictures, " files that are neither PNG nor JPEG were skipped"));
   }
   if (listing.outside > 0) {
     report.notes.push_back(absl::StrCat(listing.outside, " pictures outside of ",
                                         listing.has_parts ? "train/ and test/" : "a class folder",
-                                        " were passed over"));
+                                        " were skipped"));
   }
   const int64_t factors[] = {parts.size, size.channels, size.height, size.width};
   HONE_ASSIGN_OR_RETURN(const int64_t bytes, CheckedBytes(factors, options.max_bytes, path));

@@ -357,7 +357,7 @@ absl::StatusOr<DataSummary> Inspect(const LoadOptions& options) {
     return InspectOrThrow(options);
   } catch (const std::bad_alloc&) {
     return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory to look at the data set"));
+        absl::StrCat(options.dataset, options.path, ": not enough memory to inspect the data set"));
   }
 }
 

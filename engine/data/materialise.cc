@@ -76,7 +76,7 @@ absl::StatusOr<std::vector<std::string>> Differences(const CatalogEntry& entry,
     if (sha256 != file.sha256) {
       notes.push_back(absl::StrCat(path, " is not the ", entry.name,
                                    " that the catalogue knows: its SHA-256 is ", sha256,
-                                   ", known is ", file.sha256));
+                                   ", the known one is ", file.sha256));
     }
   }
   return notes;
@@ -140,7 +140,7 @@ absl::Status DownloadMissing(const CatalogEntry& entry, const std::string& folde
   return absl::OkStatus();
 }
 
-// From the cache, after a download where that is needed and allowed. Nullopt: it is not to be had
+// From the cache, after a download where that is needed and allowed. Nullopt: it cannot be obtained
 // so; `tried` says why.
 absl::StatusOr<std::optional<Materialised>> FromCache(const CatalogEntry& entry,
                                                       const Sources& sources,
@@ -200,7 +200,7 @@ absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Source
         true};
   }
   const std::string why =
-      absl::StrCat("data set ", entry.name, " is not to be had: ", absl::StrJoin(tried, "; "));
+      absl::StrCat("data set ", entry.name, " cannot be obtained: ", absl::StrJoin(tried, "; "));
   if (cached.ok()) {
     return absl::NotFoundError(why);
   }

@@ -44,11 +44,11 @@ absl::Status LabelRows(const Table& table, TableTask& task) {
     }
     const double value = column.numbers[row];
     if (value != std::floor(value) || std::abs(value) > 1e15) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(table.path, ": line ", table.lines[row], ": target column '", column.name,
-                       "' has ", value,
-                       ", which is no class: classes are words or whole numbers; for other numbers "
-                       "the task is regression"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          table.path, ": line ", table.lines[row], ": target column '", column.name, "' has ",
+          value,
+          ", which is not a class: classes are words or whole numbers; for other numbers "
+          "the task is regression"));
     }
     label_of.emplace(value, 0);
   }

@@ -101,7 +101,7 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
     observer_.OnLog(
         train::Severity::kWarning,
         absl::StrCat("the job has ", config_.threads, " threads, this machine gives it ", there,
-                     ": the weights will be the same, the time will not"));
+                     ": the weights will be the same, but it may take longer"));
   }
   HONE_ASSIGN_OR_RETURN(const data::LoadedData data, tasks::LoadExamples(options, config_, *task));
   const tasks::DataInfo info = tasks::InfoOf(data, *task);
@@ -200,7 +200,7 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& pro
   for (const checkpoint::SkippedCheckpoint& skipped : latest->skipped) {
     observer_.OnLog(
         train::Severity::kWarning,
-        absl::StrCat("a newer checkpoint is damaged and left out: ", skipped.reason.message()));
+        absl::StrCat("a newer checkpoint is damaged and was skipped: ", skipped.reason.message()));
   }
   for (const char* name : {"batch_size", "train_examples"}) {
     const double was = latest->state.scalars[name], is = initial.scalars.at(name);

@@ -193,7 +193,7 @@ absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<
   const std::string where = absl::StrCat(list.where, ".preset (", list.preset.name, ")");
   const nlohmann::json json = nlohmann::json::parse(list.preset.options, nullptr, false);
   if (!json.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": its options are no JSON object"));
+    return absl::InvalidArgumentError(absl::StrCat(where, ": its options are not a JSON object"));
   }
   absl::StatusOr<Preset> preset = FindPreset(list.preset.name);
   HONE_RETURN_IF_ERROR(Annotate(preset.status(), where));

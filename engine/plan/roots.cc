@@ -20,9 +20,10 @@ absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& sto
     }
     const bool rows = IsRowSums(*request.graph, value);
     if (rows != store.gives_rows(id)) {
-      return absl::InternalError(absl::StrCat("the gradient of ", store.spec(id).name,
-                                              rows ? " comes as rows, the store has a slab for it"
-                                                   : " is no rows, and the store has no slab"));
+      return absl::InternalError(
+          absl::StrCat("the gradient of ", store.spec(id).name,
+                       rows ? " comes as rows, the store has a slab for it"
+                            : " does not come as rows, and the store has no slab"));
     }
     if (rows) {
       roots.row_gradients.push_back({value, {value.node, 1}, id});

@@ -58,7 +58,7 @@ std::string ToJson(const ModelFile& file) {
 absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text) {
   const json in = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!in.is_object()) {
-    return absl::InvalidArgumentError("model.json is no JSON object");
+    return absl::InvalidArgumentError("model.json is not a JSON object");
   }
   try {
     if (in.at("format") != "hone-model" || in.at("version") != kVersion) {

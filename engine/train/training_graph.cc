@@ -68,7 +68,7 @@ absl::StatusOr<tasks::TaskGraph> BuildTraining(const tasks::TrainingConfig& conf
     if (!gradients[i].valid()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "model.layers (", node.name, "): the loss does not depend on ", node.parameter.name,
-          ", it would never learn; let a later layer read this one, freeze it or leave it out"));
+          ", so it would never learn; let a later layer read this one, freeze it or leave it out"));
     }
     ParameterId id = -1;
     if (store != nullptr) {

@@ -339,7 +339,7 @@ absl::StatusOr<std::vector<v1::ModelFile>> DataDirectory::Publish(
   if (inside.empty() || inside == "." || inside.rfind("..", 0) == 0 ||
       !fs::is_directory(source, error)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the model \"", relative, "\" is no folder of the run"));
+        absl::StrCat("the model \"", relative, "\" is not a folder of the run"));
   }
   HONE_ASSIGN_OR_RETURN(std::vector<v1::ModelFile> files, ListFiles(source.string()));
   // Left by an attempt that published and died before that was stored.

@@ -64,11 +64,12 @@ void AddLimit(CLI::App& app, const std::string& flag, int64_t& value, const std:
 
 // What is kept, and for how long.
 void DeclareRetention(CLI::App& app, retention::Limits& keep) {
-  AddDays(app, "--keep-jobs-days", keep.jobs,
-          "Days after its end when a job and its history are forgotten, its model not; 0: never");
+  AddDays(
+      app, "--keep-jobs-days", keep.jobs,
+      "Days after its end when a job and its history, but not its model, are deleted; 0: never");
   AddLimit(app, "--keep-jobs", keep.jobs_at_most, "Jobs that have ended and are kept; 0: all");
   AddLimit(app, "--store-bytes", keep.store_bytes,
-           "Size of the store above which the jobs that ended first are forgotten; 0: none");
+           "Size of the store above which the jobs that ended first are deleted; 0: no limit");
   AddDays(app, "--keep-checkpoints-days", keep.checkpoints,
           "Days after its end when a job's checkpoints are removed; 0: never");
   AddDays(app, "--keep-models-days", keep.models,

@@ -61,7 +61,7 @@ absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
       .bytes = {.format = header.format(), .bytes = header.bytes(), .sha256 = sha256}};
 }
 
-absl::Status Taken() { return absl::AbortedError("a newer stream goes on with this upload"); }
+absl::Status Taken() { return absl::AbortedError("a newer stream has taken over this upload"); }
 
 }  // namespace
 
@@ -187,7 +187,7 @@ void Datasets::Sweep() {
   }
   const auto others = blobs_.Others(*bytes, *uploads);
   if (!others.ok()) {
-    log::Warning("data sets that nothing needs stay for now",
+    log::Warning("data sets that nothing needs were not removed this time",
                  {{"error", others.status().ToString()}});
     return;
   }

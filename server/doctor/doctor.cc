@@ -151,7 +151,7 @@ int Main(int argc, const char* const* argv) {
   app.add_option("--data-dir", data_directory, "The server's folder; no server may use it")
       ->envname("HONED_DATA_DIR")
       ->required();
-  app.add_flag("--mend", mend, "Put right what can be without a person's decision");
+  app.add_flag("--mend", mend, "Repair what needs no decision by a person");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

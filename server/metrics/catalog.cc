@@ -201,13 +201,13 @@ const std::array<MetricSpec, kMetricCount> kCatalog = {{
     {Metric::kConnections,
      "hone_connections",
      MetricType::kGauge,
-     "Connections of clients: those that are open, and those that wait because they have not "
-     "greeted yet.",
+     "Connections of clients: those that are open, and those that have sent nothing yet.",
      {"state"}},
     {Metric::kConnectionsRefused,
      "hone_connections_refused_total",
      MetricType::kCounter,
-     "Connections of clients that were closed: too many at a time, no greeting, another protocol.",
+     "Connections of clients that were closed: too many at a time, nothing sent in time, another "
+     "protocol.",
      {}},
     {Metric::kWatchStreams,
      "hone_watch_streams",

@@ -110,7 +110,7 @@ class Endpoint final : public HttpEndpoint {
          .turned_away = [] {},
          .lost =
              [](const absl::Status& reason) {
-               log::Error("/metrics, /healthz and /readyz answer no more",
+               log::Error("/metrics, /healthz and /readyz are no longer answered",
                           {{"error", reason.message()}});
              }});
     if (!door.ok()) {

@@ -123,7 +123,7 @@ class PollingDoor final : public Door {
         if (fds[next].revents != 0 && !TakeFrom(fds[next].fd)) {
           listeners_.sockets.clear();
           broken_since_ = SteadyNow();
-          log::Error("the port does not take connections any more; it is listened on again",
+          log::Error("the port no longer takes connections; it is opened again",
                      {{"address", options_.address}});
           break;
         }

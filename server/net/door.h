@@ -48,7 +48,8 @@ struct DoorOptions {
 // listening socket that fails is made anew.
 class Door {
  public:
-  // Lets connections in from now on. UNAVAILABLE: the address is taken or not of this machine.
+  // Lets connections in from now on. UNAVAILABLE: the address is in use or does not belong to this
+  // machine.
   static absl::StatusOr<std::unique_ptr<Door>> Open(DoorOptions options);
   // As Close.
   virtual ~Door() = default;

@@ -23,8 +23,8 @@ constexpr int kBacklog = 1024;
 using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
 absl::Status Refused(const std::string& address) {
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", address, ": the address is taken or not of this machine"));
+  return absl::UnavailableError(absl::StrCat(
+      "cannot listen on ", address, ": the address is in use or does not belong to this machine"));
 }
 
 void Enable(int fd, int level, int option, int value = 1) {

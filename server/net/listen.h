@@ -17,7 +17,8 @@ struct Listeners {
 
 // `address` is HOST:PORT; port 0 takes a free one. A name is listened on at each of its addresses,
 // 0.0.0.0 and [::] mean every address of the machine, of both families where it has both.
-// INVALID_ARGUMENT: not HOST:PORT. UNAVAILABLE: the address is taken or not of this machine.
+// INVALID_ARGUMENT: not HOST:PORT. UNAVAILABLE: the address is in use or does not belong to this
+// machine.
 absl::StatusOr<Listeners> Listen(const std::string& address);
 
 }  // namespace hone::server::net

@@ -302,7 +302,7 @@ bool ModelCache::Work(Seat& seat, std::deque<Call>& batch) {
   const auto late = std::stable_partition(batch.begin(), batch.end(),
                                           [&](const Call& call) { return call.deadline > now; });
   for (auto it = late; it != batch.end(); ++it) {
-    it->done(absl::DeadlineExceededError("other predictions took the time"));
+    it->done(absl::DeadlineExceededError("other predictions used up the time"));
   }
   batch.erase(late, batch.end());
   if (batch.empty()) {

@@ -55,7 +55,8 @@ bool Remover::Stopping() {
 void Remover::Loop() {
   while (!Stopping()) {
     if (const absl::Status status = RemoveAll(); !status.ok()) {
-      log::Warning("what is to be removed stays for now", {{"error", status.ToString()}});
+      log::Warning("what is to be removed could not be removed yet",
+                   {{"error", status.ToString()}});
     }
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, kAgainAfter, [this] { return woken_ || stopping_; });

@@ -118,7 +118,7 @@ absl::Status Retention::SweepCheckpoints(std::optional<absl::Time> now) {
   for (const std::string& id : runs) {
     const absl::StatusOr<CheckpointFiles> files = directory_.FindCheckpoints(id);
     if (!files.ok()) {
-      log::Warning("checkpoints cannot be looked at and stay",
+      log::Warning("checkpoints cannot be read and are kept",
                    {{"job", id}, {"error", files.status().ToString()}});
     }
     if (!files.ok() || *files == CheckpointFiles::kNone) {

@@ -27,7 +27,7 @@ absl::StatusOr<std::string> PathOfToken(const std::string& token) {
   }
   return jobs::WithReason(
       absl::InvalidArgumentError(
-          "page_token: must be next_page_token of the answer before, unchanged"),
+          "page_token: must be the next_page_token of the previous answer, unchanged"),
       jobs::reason::kInvalidPageToken);
 }
 
@@ -67,7 +67,7 @@ void ListArtifacts(const v1::ListArtifactsRequest& request, Deps& deps,
   if (!deps.reads.Submit([folder = *folder, after = *after, limit = *limit, done] {
         done(List(folder, after, limit));
       })) {
-    done(absl::ResourceExhaustedError("too many files are read; try again"));
+    done(absl::ResourceExhaustedError("too many files are being read; try again"));
   }
 }
 

@@ -131,7 +131,7 @@ class Download final : public grpc::ServerWriteReactor<Response>,
 
   void Next() {
     if (!deps_.reads.Submit([this] { ReadAndSend(); })) {
-      End(absl::ResourceExhaustedError("too many files are read; try again"));
+      End(absl::ResourceExhaustedError("too many files are being read; try again"));
     }
   }
 

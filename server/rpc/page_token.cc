@@ -33,7 +33,7 @@ absl::StatusOr<int64_t> ParsePageToken(const std::string& token) {
   }
   return jobs::WithReason(
       absl::InvalidArgumentError(
-          "page_token: must be next_page_token of the answer before, unchanged"),
+          "page_token: must be the next_page_token of the previous answer, unchanged"),
       jobs::reason::kInvalidPageToken);
 }
 

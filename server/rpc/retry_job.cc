@@ -38,7 +38,7 @@ absl::Status CheckDataset(const jobs::Job& old, const std::optional<store::Datas
     return jobs::WithReason(
         absl::FailedPreconditionError(
             absl::StrCat(name, " has other bytes now than those from which ", jobs::JobName(old.id),
-                         " learned, so its checkpoints do not fit; `from_start` begins anew with "
+                         " learned, so its checkpoints do not fit; `from_start` starts over with "
                          "those that are there now")),
         jobs::reason::kDatasetChanged);
   }
@@ -60,13 +60,13 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
     return jobs::WithReason(
         absl::FailedPreconditionError(
             absl::StrCat("the checkpoints of ", request.name(),
-                         ", with which it would begin, were removed; `from_start` begins anew")),
+                         ", with which it would begin, were removed; `from_start` starts over")),
         jobs::reason::kCheckpointsGone);
   }
   if (static_cast<int>(old.spec.training().threads()) > deps.config.threads) {
     return absl::FailedPreconditionError(absl::StrCat(
         request.name(), " asks for ", old.spec.training().threads(), " threads, this server has ",
-        deps.config.threads, "; submit it anew with a smaller training.threads"));
+        deps.config.threads, "; submit it again with a smaller training.threads"));
   }
   HONE_RETURN_IF_ERROR(CheckRoom(deps));
   HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset,

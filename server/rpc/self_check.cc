@@ -55,7 +55,7 @@ void SelfCheck::Check() {
       stub->Check(&context, grpc::health::v1::HealthCheckRequest(), &response);
   const bool answered = status.ok();
   if (answered_.exchange(answered) && !answered) {
-    log::Warning("not ready: a new connection to the own port is not answered",
+    log::Warning("not ready: a new connection to the server's own port is not answered",
                  {{"address", dialed_}, {"error", status.error_message()}});
   }
 }

@@ -180,7 +180,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
       stream->Pump();
     });
     if (!reading_) {
-      End(absl::ResourceExhaustedError("too many watchers read the log; try again"));
+      End(absl::ResourceExhaustedError("too many watchers are reading the log; try again"));
     }
   }
 
@@ -225,8 +225,8 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
       return new Refused(observed, absl::UnavailableError("the server is shutting down"));
     }
     if (streams_.size() >= kMaxStreams) {
-      return new Refused(observed,
-                         absl::ResourceExhaustedError("too many jobs are watched; try again"));
+      return new Refused(
+          observed, absl::ResourceExhaustedError("too many jobs are being watched; try again"));
     }
     streams_[stream.get()] = stream;
   }

@@ -122,10 +122,10 @@ Decision Decide(const Outcome& outcome, const Record& record, absl::Duration ret
   // ours for silence or nonsense on the pipe, are.
   if (outcome.exit.signal == SIGKILL && !outcome.exit.killed_by_us && !outcome.out_of_memory &&
       !outcome.hung && outcome.pipe.ok()) {
-    Decision again = Again(outcome.crowded_out
-                               ? "the machine had no memory left, and the worker was killed, which "
-                                 "held less than its share"
-                               : "the worker was killed from outside");
+    Decision again = Again(
+        outcome.crowded_out ? "the machine ran out of memory and the worker was killed, although "
+                              "it held less than its share"
+                            : "the worker was killed from outside");
     // Counted until the delay is at its longest: kills alone give no job up, nor bring it near.
     again.requeueing->retry = record.retries < kMostCountedKills;
     if (record.retries > 0) {

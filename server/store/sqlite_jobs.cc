@@ -185,7 +185,7 @@ absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
     if (old.job.checkpoints_removed) {
       return absl::FailedPreconditionError(
           absl::StrCat("the checkpoints of jobs/", job.retry_of,
-                       ", with which it would begin, were removed; `from_start` begins anew"));
+                       ", with which it would begin, were removed; `from_start` starts over"));
     }
     step = old.job.checkpoint_step;
   }

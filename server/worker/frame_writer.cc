@@ -147,8 +147,9 @@ void EventSender::OnEvaluation(const engine::tasks::Evaluation& evaluation) {
   writer_.SendEvent(std::move(event));
   if (!file.ok()) {
     OnLog(engine::train::Severity::kWarning,
-          absl::StrCat("the evaluation is told in short, and not whole in a file: ",
-                       file.status().message()));
+          absl::StrCat(
+              "the evaluation is told as a summary, and all of it could not be written to a file: ",
+              file.status().message()));
   } else if (file->has_value()) {
     v1::Event whole;
     *whole.mutable_artifact() = **file;

@@ -78,7 +78,7 @@ absl::StatusOr<std::optional<v1::WorkerFrame>> FrameDecoder::Next() {
   v1::WorkerFrame frame;
   if (!frame.ParseFromArray(buffer_.data() + taken_ + kLengthBytes, static_cast<int>(length))) {
     broken_ = absl::InvalidArgumentError(
-        absl::StrCat("the worker sent ", length, " bytes that are no WorkerFrame"));
+        absl::StrCat("the worker sent ", length, " bytes that are not a WorkerFrame"));
     return broken_;
   }
   taken_ += kLengthBytes + length;

@@ -29,7 +29,7 @@ class FrameDecoder {
   void Append(absl::string_view bytes);
 
   // The next whole frame; nullopt when more bytes are needed. INVALID_ARGUMENT: a length above
-  // kMaxFrameBytes, or bytes that are no WorkerFrame; every later call says the same.
+  // kMaxFrameBytes, or bytes that are not a WorkerFrame; every later call says the same.
   absl::StatusOr<std::optional<v1::WorkerFrame>> Next();
 
   // Bytes of a frame that is not whole.

@@ -298,7 +298,7 @@ absl::Status WorkerProcess::Write(const v1::WorkerFrame& frame, absl::Duration t
     } else if (errno == EAGAIN) {
       const absl::Duration left = deadline - SteadyNow();
       if (left <= absl::ZeroDuration()) {
-        return absl::DeadlineExceededError("the worker does not take its work");
+        return absl::DeadlineExceededError("the worker did not read its request");
       }
       pollfd wanted{.fd = alive_fd_, .events = POLLOUT, .revents = 0};
       poll(&wanted, 1,

@@ -35,11 +35,11 @@ TEST_F(SubmitCommand, DoesNotWaitForAServerThatIsBusyForLong) {
 
 TEST_F(SubmitCommand, AnUnavailableThatTheServerAnsweredIsNotCalledUnreachable) {
   google::rpc::Status details;
-  details.set_message("data set wine is not to be had");
+  details.set_message("data set wine cannot be obtained");
   training_.refuse = {grpc::StatusCode::UNAVAILABLE, details.message(),
                       details.SerializeAsString()};
   EXPECT_EQ(Hone({"submit", kExample}), 1);
-  EXPECT_EQ(output_, "hone: data set wine is not to be had\n");
+  EXPECT_EQ(output_, "hone: data set wine cannot be obtained\n");
   EXPECT_EQ(training_.created.size(), 1u);
 }
 

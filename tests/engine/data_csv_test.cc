@@ -106,7 +106,7 @@ TEST_F(Csv, RefusesEmptyFilesAndHeadersAlone) {
 
 TEST_F(Csv, RefusesBinaryData) {
   EXPECT_THAT(LoadText(std::string("a,y\n1\0,2\n", 9)),
-              StatusIs(kInvalid, HasSubstr("is no text")));
+              StatusIs(kInvalid, HasSubstr("is not text")));
 }
 
 TEST_F(Csv, RefusesOneColumn) {

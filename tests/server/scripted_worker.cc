@@ -280,7 +280,7 @@ int Plan(const v1::WorkerRequest& request) {
     return 0;
   }
   if (request.spec().display_name() == "no network") {
-    SendFailure("UNAVAILABLE", "data set mnist is not to be had", 14, /*infrastructure=*/true);
+    SendFailure("UNAVAILABLE", "data set mnist cannot be obtained", 14, /*infrastructure=*/true);
     return 1;
   }
   v1::WorkerFrame frame;
