@@ -6,6 +6,7 @@
 #include "engine/base/rng.h"
 #include "engine/base/team.h"
 #include "engine/optim/optimizer.h"
+#include "engine/optim/portion.h"
 #include "engine/optim/row_accumulator.h"
 #include "tests/support/status_matchers.h"
 
@@ -208,6 +209,22 @@ TEST(ATable, MustHoldWholeRowsAndStandBehindAllElse) {
   EXPECT_THAT(Optimizer::Create(
                   Adam{}, {{.begin = 0, .end = 18, .row_width = 3}, {.begin = 32, .end = 33}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("behind all other ranges")));
+}
+
+TEST(Portions, TogetherHaveEachRowOnceThatIsNotAMultipleOfTheGrain) {
+  constexpr int64_t kRows = 7, kWidth = 5;
+  for (const int workers : {1, 2, 3, 5}) {
+    int64_t next = 0;
+    for (int k = 0; k < workers; ++k) {
+      const auto [begin, end] = ShareOf(kDense + RoundUp(kRows * kWidth), k, workers, kGrain);
+      Portion portion(begin, end);
+      portion.Next(kDense);
+      const auto [first, last] = portion.NextRows(kRows, kWidth);
+      EXPECT_EQ(first, next);
+      next = last;
+    }
+    EXPECT_EQ(next, kRows);
+  }
 }
 
 TEST(ARowAccumulator, AddsUpAndBeginsAgain) {
