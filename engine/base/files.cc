@@ -35,6 +35,20 @@ absl::Status WriteAndSync(int fd, absl::string_view bytes, absl::string_view pat
                           : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
 }
 
+// The next bytes of the file, as many as there are room for at most; empty at its end.
+absl::StatusOr<absl::string_view> ReadChunk(const OwnedFd& file, std::vector<char>& buffer,
+                                            absl::string_view path) {
+  for (;;) {
+    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
+    if (got >= 0) {
+      return absl::string_view(buffer.data(), static_cast<size_t>(got));
+    }
+    if (errno != EINTR) {
+      return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+    }
+  }
+}
+
 using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
 
 Digest NewSha256() {
@@ -89,19 +103,13 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
         absl::StrCat(path, ": at most ", max_bytes, " bytes, got ", info.st_size));
   }
   bytes.reserve(static_cast<size_t>(info.st_size));
-  std::vector<char> chunk(1 << 16);
+  std::vector<char> buffer(1 << 16);
   for (;;) {
-    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got < 0) {
-      return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
-    }
-    if (got == 0) {
+    HONE_ASSIGN_OR_RETURN(const absl::string_view chunk, ReadChunk(file, buffer, path));
+    if (chunk.empty()) {
       return bytes;
     }
-    bytes.append(chunk.data(), static_cast<size_t>(got));
+    absl::StrAppend(&bytes, chunk);
     if (static_cast<int64_t>(bytes.size()) > max_bytes) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": more than ", max_bytes, " bytes"));
     }
@@ -155,19 +163,13 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path,
     return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   }
   const Digest digest = NewSha256();
-  std::vector<char> chunk(1 << 18);
+  std::vector<char> buffer(1 << 18);
   while (wanted()) {
-    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got < 0) {
-      return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
-    }
-    if (got == 0) {
+    HONE_ASSIGN_OR_RETURN(const absl::string_view chunk, ReadChunk(file, buffer, path));
+    if (chunk.empty()) {
       return Hex(digest);
     }
-    EVP_DigestUpdate(digest.get(), chunk.data(), static_cast<size_t>(got));
+    EVP_DigestUpdate(digest.get(), chunk.data(), chunk.size());
   }
   return absl::CancelledError(absl::StrCat(path, ": nobody waits for its SHA-256 any more"));
 }
