@@ -1,11 +1,13 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/tasks/classification.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/loop.h"
 #include "engine/train/run_progress.h"
@@ -35,6 +37,40 @@ class LossTask : public tasks::Task {
     };
     return std::make_unique<NoScore>();
   }
+};
+
+// A classification, of which a test changes a part.
+class ChangedClassification : public tasks::Task {
+ public:
+  absl::Status CheckData(const tasks::DataInfo& info) const override {
+    return task_->CheckData(info);
+  }
+  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
+                                             const tasks::DataInfo& info, size_t update,
+                                             const tasks::BatchShape& shape) const override {
+    return task_->BuildLoss(config, info, update, shape);
+  }
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    return task_->BuildEvaluation(config, info, shape);
+  }
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
+    return task_->FillInputs(dataset, examples, state, inputs);
+  }
+  void AddTrainingMetrics(const tasks::Sums& sums,
+                          std::map<std::string, double>& values) const override {
+    task_->AddTrainingMetrics(sums, values);
+  }
+  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset& dataset,
+                                           const tasks::DataInfo& info) const override {
+    return task_->NewScorer(dataset, info);
+  }
+
+ private:
+  std::unique_ptr<tasks::Task> task_ = tasks::MakeClassification({});
 };
 
 // Runs of the one loop with a task made up in the test.

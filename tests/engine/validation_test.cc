@@ -29,23 +29,16 @@ class StepsSeen final : public tasks::TaskState {
 };
 
 // Classification whose held-out loss is NaN up to a step; training does not notice.
-class SpoiledValidation final : public tasks::Task {
+class SpoiledValidation final : public ChangedClassification {
  public:
   explicit SpoiledValidation(int64_t until_step) : until_step_(until_step) {}
 
   absl::string_view name() const override { return "spoiled"; }
-  absl::Status CheckData(const tasks::DataInfo& info) const override {
-    return task_->CheckData(info);
-  }
-  absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
-                                             const tasks::DataInfo& info, size_t update,
-                                             const tasks::BatchShape& shape) const override {
-    return task_->BuildLoss(config, info, update, shape);
-  }
   absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
                                                    const tasks::DataInfo& info,
                                                    const tasks::BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, task_->BuildEvaluation(config, info, shape));
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result,
+                          ChangedClassification::BuildEvaluation(config, info, shape));
     Graph& graph = *result.built.graph;
     Value& loss = result.built.request.fetch[0];
     loss = Sum(graph, loss, graph.Input("spoil", {Shape{}, DType::kF32}));
@@ -62,15 +55,7 @@ class SpoiledValidation final : public tasks::Task {
       const bool spoiled = static_cast<const StepsSeen*>(state)->step() <= until_step_;
       spoil[0] = spoiled ? std::numeric_limits<float>::quiet_NaN() : 0;
     }
-    return task_->FillInputs(dataset, examples, state, inputs);
-  }
-  void AddTrainingMetrics(const tasks::Sums& sums,
-                          std::map<std::string, double>& values) const override {
-    task_->AddTrainingMetrics(sums, values);
-  }
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset& dataset,
-                                           const tasks::DataInfo& info) const override {
-    return task_->NewScorer(dataset, info);
+    return ChangedClassification::FillInputs(dataset, examples, state, inputs);
   }
 
  private:

@@ -11,7 +11,7 @@
 #include "engine/train/checkpoints.h"
 #include "engine/train/loop.h"
 #include "engine/train/run_progress.h"
-#include "tests/engine/train_testing.h"
+#include "tests/engine/task_testing.h"
 #include "tests/support/memory_world.h"
 #include "tests/support/status_matchers.h"
 
@@ -51,27 +51,20 @@ class StepOfFault final : public tasks::TaskState {
 };
 
 // Classification of a rank, with its fault.
-class Faulty final : public tasks::Task {
+class Faulty final : public ChangedClassification {
  public:
   explicit Faulty(Fault fault = {}) : fault_(std::move(fault)) {}
 
   absl::string_view name() const override { return "faulty"; }
-  absl::Status CheckData(const tasks::DataInfo& info) const override {
-    return task_->CheckData(info);
-  }
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
                                              const tasks::DataInfo& info, size_t update,
                                              const tasks::BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result, task_->BuildLoss(config, info, update, shape));
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result,
+                          ChangedClassification::BuildLoss(config, info, update, shape));
     Graph& graph = *result.built.graph;
     Value& loss = result.built.request.fetch[0];
     loss = Sum(graph, loss, graph.Input("spoil", {Shape{}, DType::kF32}));
     return result;
-  }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
-                                                   const tasks::DataInfo& info,
-                                                   const tasks::BatchShape& shape) const override {
-    return task_->BuildEvaluation(config, info, shape);
   }
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<StepOfFault>(fault_);
@@ -79,7 +72,7 @@ class Faulty final : public tasks::Task {
   absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
                           const tasks::TaskState* state,
                           const tasks::Inputs& inputs) const override {
-    HONE_RETURN_IF_ERROR(task_->FillInputs(dataset, examples, state, inputs));
+    HONE_RETURN_IF_ERROR(ChangedClassification::FillInputs(dataset, examples, state, inputs));
     HONE_ASSIGN_OR_RETURN(const std::span<float> spoil, inputs.Find<float>("spoil"));
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> labels, inputs.Find<int32_t>("targets"));
     if (spoil.empty()) {
@@ -91,14 +84,6 @@ class Faulty final : public tasks::Task {
       labels[0] = 1000;
     }
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(const tasks::Sums& sums,
-                          std::map<std::string, double>& values) const override {
-    task_->AddTrainingMetrics(sums, values);
-  }
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset& dataset,
-                                           const tasks::DataInfo& info) const override {
-    return task_->NewScorer(dataset, info);
   }
 
  private:
