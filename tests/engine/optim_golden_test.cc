@@ -41,7 +41,8 @@ TEST_P(TorchGolden, ThreeUpdatesGiveTheValuesOfTorch) {
     }
     const float* shards[] = {gradient};
     optimizer->Write({.values = values, .gradients = shards},
-                     {.step = step, .learning_rate = GetParam().learning_rate}, 0, 1);
+                     {.step = step, .learning_rate = GetParam().learning_rate}, 0,
+                     optimizer->WriteFloats());
   }
   for (int i = 0; i < 3; ++i) {
     EXPECT_NEAR(values[i], expected[static_cast<size_t>(i)], 1e-6) << "value " << i;

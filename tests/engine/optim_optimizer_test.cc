@@ -282,14 +282,14 @@ TEST(ReadPass, FindsANumberThatIsNotFiniteAtAnyPositionOfAnyShard) {
       for (int64_t i = range.begin; i < range.end; i += i < 200 ? 1 : 61) {
         for (size_t s = 0; s < 2; ++s) {
           const float before = std::exchange(fixture.gradient(s)[i], bad);
-          optimizer->Read(slabs, false, 0, 1);
+          optimizer->Read(slabs, false, 0, optimizer->ReadFloats(false));
           ASSERT_FALSE(optimizer->Summary(1).finite) << bad << " at " << i << " of shard " << s;
           fixture.gradient(s)[i] = before;
         }
       }
     }
   }
-  optimizer->Read(slabs, false, 0, 1);
+  optimizer->Read(slabs, false, 0, optimizer->ReadFloats(false));
   EXPECT_TRUE(optimizer->Summary(1).finite);
 }
 
