@@ -47,6 +47,14 @@ std::string Result(const v1::Evaluation& evaluation) {
       found != evaluation.metrics().end()) {
     return absl::StrCat("test R² ", Significant(found->second));
   }
+  if (const auto found = evaluation.metrics().find("test_hit_rate");
+      found != evaluation.metrics().end()) {
+    return absl::StrCat("test hit rate ", Percent(found->second));
+  }
+  if (const auto found = evaluation.metrics().find("test_rmse");
+      found != evaluation.metrics().end()) {
+    return absl::StrCat("test RMSE ", Significant(found->second));
+  }
   return "";
 }
 

@@ -26,8 +26,11 @@ struct PredictOptions {
   std::string model;
   std::vector<std::string> pictures;
   std::string csv;
-  int top = 5;
+  std::vector<std::string> users;
+  int top = 0;  // 0: not given
 };
+
+constexpr int kClassesShown = 5;
 
 struct Input {
   std::string label;
@@ -54,8 +57,14 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
       inputs.push_back(std::move(input));
     }
   }
+  for (const std::string& user : options.users) {
+    Input input{.label = absl::StrCat("user ", user), .input = {}};
+    input.input.mutable_user()->set_id(user);
+    input.input.mutable_user()->set_top(options.top);
+    inputs.push_back(std::move(input));
+  }
   if (inputs.empty()) {
-    return absl::InvalidArgumentError("give at least one picture, or --csv FILE");
+    return absl::InvalidArgumentError("give at least one picture, --csv FILE, or --user ID");
   }
   return inputs;
 }
@@ -132,6 +141,36 @@ absl::StatusOr<v1::PredictResponse> AskServer(Client& client, const std::string&
   });
 }
 
+// A user's list: what each item is called, the rating that is expected or the score.
+void PrintItems(const v1::Prediction::Recommendation& recommendation, const Screen& screen) {
+  int width = 0;
+  const auto name = [](const v1::Prediction::Item& item) {
+    return item.name().empty() ? item.id() : item.name();
+  };
+  for (const v1::Prediction::Item& item : recommendation.items()) {
+    width = std::max(width, Columns(name(item)));
+  }
+  if (recommendation.unknown_user()) {
+    const Line line = Line().Add("   not known: what others like best", Style::kDim);
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+  for (int i = 0; i < recommendation.items_size(); ++i) {
+    const v1::Prediction::Item& item = recommendation.items(i);
+    Line line;
+    line.Add(absl::StrFormat("  %3d ", i + 1), Style::kDim)
+        .Add(name(item), i == 0 ? Style::kBold : Style::kPlain)
+        .PadTo(width + 8)
+        .Add(absl::StrFormat("%7.3f", item.score()));
+    if (!item.name().empty()) {
+      line.Add(absl::StrCat("   ", item.id()), Style::kDim);
+    }
+    if (item.rated()) {
+      line.Add("   rated already", Style::kDim);
+    }
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
 void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
                      const Screen& screen) {
   const auto print = [&](const Line& line) {
@@ -153,6 +192,9 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
         .PadTo(width + bar + 6);
     line.Add(absl::StrFormat("%6.2f %%", 100 * entry.probability()));
     print(line);
+  }
+  if (prediction.has_recommendation()) {
+    PrintItems(prediction.recommendation(), screen);
   }
   for (const double value : prediction.regression().values()) {
     print(Line().Add("   ").Add(Significant(value), Style::kBold));
@@ -192,8 +234,8 @@ int Predict(const PredictOptions& options, const Globals& globals) {
   }
   const Screen screen = Screen::Of(stdout);
   for (int i = 0; i < response->predictions_size(); ++i) {
-    PrintPrediction((*inputs)[static_cast<size_t>(i)].label, response->predictions(i), options.top,
-                    screen);
+    PrintPrediction((*inputs)[static_cast<size_t>(i)].label, response->predictions(i),
+                    options.top == 0 ? kClassesShown : options.top, screen);
   }
   return kSuccess;
 }
@@ -209,9 +251,12 @@ void AddPredict(CLI::App& app, Globals& globals) {
       ->required();
   command->add_option("PICTURE", options->pictures, "PNG or JPEG files");
   command->add_option("--csv", options->csv, "a table; its first line names the columns");
-  command->add_option("--top", options->top, "classes to print for each picture")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  command->add_option("--user", options->users,
+                      "users by their ids: which items they would like, best first");
+  command
+      ->add_option("--top", options->top,
+                   "classes to print for each picture [5], or items for each user [10]")
+      ->check(CLI::Range(1, 1000));
 }
 
 }  // namespace hone::client::cli

@@ -42,7 +42,10 @@ Line Outcome(const v1::Job& job, const std::string& name) {
   return line;
 }
 
-bool IsShare(const std::string& name) { return absl::StrContains(name, "accuracy"); }
+bool IsShare(const std::string& name) {
+  return absl::StrContains(name, "accuracy") || absl::EndsWith(name, "hit_rate") ||
+         name == "pairs_in_order";
+}
 
 std::string Shown(const std::string& name, double value) {
   if (IsShare(name)) {
@@ -62,18 +65,26 @@ std::string Shown(const std::string& name, double value) {
 
 // "test_r2" → "test R²"
 std::string Label(const std::string& name) {
-  static const std::map<std::string, std::string> kLabels = {{"samples_per_second", "speed"},
-                                                             {"wall_seconds", "time"},
-                                                             {"peak_memory_bytes", "memory"},
-                                                             {"test_mse", "test MSE"},
-                                                             {"test_mae", "test MAE"},
-                                                             {"test_r2", "test R²"},
-                                                             {"validation_mse", "validation MSE"},
-                                                             {"validation_mae", "validation MAE"},
-                                                             {"validation_r2", "validation R²"},
-                                                             {"test_macro_f1", "test macro F1"},
-                                                             {"accuracy", "training accuracy"},
-                                                             {"loss", "training loss"}};
+  static const std::map<std::string, std::string> kLabels = {
+      {"samples_per_second", "speed"},
+      {"wall_seconds", "time"},
+      {"peak_memory_bytes", "memory"},
+      {"test_mse", "test MSE"},
+      {"test_mae", "test MAE"},
+      {"test_rmse", "test RMSE"},
+      {"test_hit_rate", "test hit rate at 10"},
+      {"test_ndcg", "test NDCG at 10"},
+      {"rmse_over_floor", "test RMSE over the floor"},
+      {"test_r2", "test R²"},
+      {"validation_mse", "validation MSE"},
+      {"validation_mae", "validation MAE"},
+      {"validation_rmse", "validation RMSE"},
+      {"validation_hit_rate", "validation hit rate at 10"},
+      {"validation_ndcg", "validation NDCG at 10"},
+      {"validation_r2", "validation R²"},
+      {"test_macro_f1", "test macro F1"},
+      {"accuracy", "training accuracy"},
+      {"loss", "training loss"}};
   const auto found = kLabels.find(name);
   return found != kLabels.end() ? found->second : absl::StrReplaceAll(name, {{"_", " "}});
 }

@@ -88,6 +88,16 @@ constexpr CatalogFile kHousing[] = {
      "b7051594afbb1d835f5e031af8664c4363878050/datasets/housing/housing.csv",
      "8a3727f4cf54ac1a327f69b1d5b4db54c5834ea81c6e4efc0d163300022a685e", 1423529}};
 
+// SHA-256 and sizes as TensorFlow Datasets has them (url_checksums/movielens.txt).
+#define HONE_MOVIELENS "https://files.grouplens.org/datasets/movielens/"
+constexpr CatalogFile kMovieLens100k[] = {
+    {"ml-100k.zip", "movielens/ml-100k.zip", HONE_MOVIELENS "ml-100k.zip",
+     "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229", 4924029}};
+constexpr CatalogFile kMovieLens1m[] = {
+    {"ml-1m.zip", "movielens/ml-1m.zip", HONE_MOVIELENS "ml-1m.zip",
+     "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20", 5917549}};
+#undef HONE_MOVIELENS
+
 constexpr const char* kDigits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
 constexpr const char* kClothes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                                     "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
@@ -188,6 +198,37 @@ constexpr CatalogEntry kCatalog[] = {
      Task::kRegression,
      {},
      false},
+    {"movielens-100k",
+     "100,000 ratings of 1,682 films by 943 people, 1997 and 1998",
+     "research only: no redistribution, no commercial use without permission (GroupLens)",
+     kMovieLens100k,
+     "movielens/ml-100k.zip",
+     "ml-100k.zip",
+     "",
+     Task::kRecommendation,
+     {},
+     false},
+    {"movielens-1m",
+     "1,000,209 ratings of 3,706 films by 6,040 people, 2000",
+     "research only: no redistribution, no commercial use without permission (GroupLens)",
+     kMovieLens1m,
+     "movielens/ml-1m.zip",
+     "ml-1m.zip",
+     "",
+     Task::kRecommendation,
+     {},
+     false},
+    {"generated-ratings",
+     "100,000 ratings of 400 items by 600 users, drawn by a program, with a floor that is known",
+     "none needed",
+     {},
+     "",
+     "",
+     "",
+     Task::kRecommendation,
+     {},
+     false,
+     true},
 };
 
 }  // namespace

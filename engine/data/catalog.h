@@ -33,6 +33,7 @@ struct CatalogEntry {
   Task task;
   std::span<const char* const> class_names;  // where the files only number them
   bool generated_fallback;  // with no other source, generated digits take its place
+  bool generated = false;   // there are no files: a program draws it
 };
 
 std::span<const CatalogEntry> Catalog();
@@ -40,7 +41,7 @@ std::span<const CatalogEntry> Catalog();
 absl::StatusOr<const CatalogEntry*> Find(absl::string_view name);
 
 struct Materialised {
-  std::string path;                // a file or folder for Load; "" when generated
+  std::string path;                // a file or folder for Load, or LoadRatings; "" when generated
   std::string source;              // a sentence for the report
   std::vector<std::string> notes;  // more of them: files of the mirror that are not the known ones
   bool generated = false;

@@ -87,14 +87,20 @@ absl::StatusOr<std::string> ReadEntry(const std::string& where, archive* reader,
   return contents;
 }
 
-absl::Status ForEachInArchive(const std::string& path, VisitFile visit) {
+enum class ArchiveKind { kTar, kZip };
+
+absl::Status ForEachInArchive(const std::string& path, ArchiveKind kind, VisitFile visit) {
   const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
                                                                       archive_read_free);
   if (reader == nullptr) {
     return OutOfMemoryError(absl::StrCat(path, ": no memory to read the archive"));
   }
-  archive_read_support_filter_gzip(reader.get());
-  archive_read_support_format_tar(reader.get());
+  if (kind == ArchiveKind::kZip) {
+    archive_read_support_format_zip_seekable(reader.get());
+  } else {
+    archive_read_support_filter_gzip(reader.get());
+    archive_read_support_format_tar(reader.get());
+  }
   if (archive_read_open_filename(reader.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) {
     return Damaged(path, reader.get());
   }
@@ -131,8 +137,23 @@ absl::Status ForEachInArchive(const std::string& path, VisitFile visit) {
 
 absl::Status ForEachFile(const std::string& path, VisitFile visit) {
   std::error_code error;
-  return std::filesystem::is_directory(path, error) ? ForEachInFolder(path, visit)
-                                                    : ForEachInArchive(path, visit);
+  return std::filesystem::is_directory(path, error)
+             ? ForEachInFolder(path, visit)
+             : ForEachInArchive(path, ArchiveKind::kTar, visit);
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ReadZip(const std::string& path,
+                                                           std::span<const std::string> wanted,
+                                                           int64_t max_bytes) {
+  std::map<std::string, std::string> found;
+  HONE_RETURN_IF_ERROR(
+      ForEachInArchive(path, ArchiveKind::kZip, [&](const TreeFile& file) -> absl::StatusOr<Visit> {
+        if (std::ranges::find(wanted, file.name) != wanted.end() && !found.contains(file.name)) {
+          HONE_ASSIGN_OR_RETURN(found[file.name], file.read(max_bytes));
+        }
+        return found.size() == wanted.size() ? Visit::kStop : Visit::kGoOn;
+      }));
+  return found;
 }
 
 bool IsArchiveName(const std::string& path) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <span>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -24,6 +26,13 @@ enum class Visit { kGoOn, kStop };
 // error ends it. Errors name the path; those of an archive the entry too.
 absl::Status ForEachFile(const std::string& path,
                          absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)> visit);
+
+// The contents of those files of a zip archive that are `wanted`, by name; what it does not hold is
+// not among them, and nothing else is read. INVALID_ARGUMENT where one is larger than max_bytes, or
+// the archive is damaged.
+absl::StatusOr<std::map<std::string, std::string>> ReadZip(const std::string& path,
+                                                           std::span<const std::string> wanted,
+                                                           int64_t max_bytes);
 
 // A name that ends in .tar, .tar.gz or .tgz.
 bool IsArchiveName(const std::string& path);

@@ -76,6 +76,10 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
     return ReadPath(std::move(options), std::move(source), depth);
   }
   HONE_ASSIGN_OR_RETURN(const CatalogEntry* entry, Find(options.dataset));
+  if (entry->task == Task::kRecommendation) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data set ", options.dataset, " holds ratings; the task for it is recommendation"));
+  }
   HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
   if (options.target.empty()) {
     options.target = entry->target;

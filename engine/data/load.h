@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@
 
 namespace hone::engine::data {
 
-enum class Task { kClassification, kRegression };
+enum class Task { kClassification, kRegression, kRecommendation };
 
 // Where named data sets come from.
 struct Sources {
@@ -28,6 +29,28 @@ struct Sources {
 // HONE_DATA_DIR as the mirror; HONE_CACHE_DIR, else XDG_CACHE_HOME/hone, else ~/.cache/hone as the
 // cache.
 Sources SourcesFromEnvironment();
+
+// Tables of ratings. Columns are named as the table's head does; "": by their place.
+struct RatingOptions {
+  enum class Ids {
+    kText,     // any text
+    kNumbers,  // whole numbers from 0; anything else is an error
+  };
+  enum class Split {
+    kRandom,
+    kByTime,       // the latest ratings are the test part, those before them validate
+    kLeaveOneOut,  // each user's latest rating, or one drawn with the seed where there are no times
+  };
+  std::string user = {};    // "": the first column
+  std::string item = {};    // "": the second
+  std::string rating = {};  // "": the third; a table of two columns has none, and each row counts 1
+  std::string time = {};    // a number, larger is later; "": none, or the archive's own
+  std::string name = {};    // what an item is called; "": none, or the archive's own
+  Ids ids = Ids::kText;
+  Split split = Split::kRandom;
+  std::optional<float> at_least = {};  // rows with lower ratings are left out
+  bool values_count = true;            // false: that a pair occurs is all that is learned
+};
 
 struct LoadOptions {
   // One of the two: a name of the catalogue, or a file or folder.
@@ -65,6 +88,8 @@ struct LoadOptions {
   bool standardize = true;
   bool standardize_target = true;
   std::vector<std::string> ignore;  // columns left out
+
+  RatingOptions ratings;
 
   int64_t max_bytes = int64_t{16} << 30;  // a data set that needs more memory is refused
 };

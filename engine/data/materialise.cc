@@ -174,6 +174,9 @@ absl::StatusOr<std::optional<Materialised>> FromCache(const CatalogEntry& entry,
 }  // namespace
 
 absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Sources& sources) {
+  if (entry.generated) {
+    return Materialised{"", absl::StrCat("drawn by a program: ", entry.name), {}, true};
+  }
   std::vector<std::string> tried;
   if (!sources.mirror_dir.empty()) {
     const std::string path = Join(sources.mirror_dir, entry.mirror_path);

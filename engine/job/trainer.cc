@@ -284,6 +284,7 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
     for (const auto& [name, value] : result.metrics) {
       named[absl::StrCat(split, "_", name)] = value;
     }
+    named.insert(result.own_metrics.begin(), result.own_metrics.end());
     result.metrics = std::move(named);
     result.split = split;
   }

@@ -15,6 +15,7 @@
 #include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/row_dot.h"
 
 namespace hone::engine::models {
 namespace {
@@ -130,6 +131,12 @@ class LayerBuilder {
     return layers::Activate(graph_, sum, Final(add.activation));
   }
   Value operator()(const Concat&) { return engine::Concat(graph_, inputs_); }
+  Value operator()(layers::EmbeddingOptions embedding) {
+    embedding.name.clear();
+    embedding.frozen = layer_.frozen;
+    return layers::Embedding(graph_, x(), embedding);
+  }
+  Value operator()(const Dot&) { return RowDot(graph_, inputs_[0], inputs_[1]); }
 
  private:
   Value x() const { return inputs_[0]; }

@@ -150,6 +150,10 @@ void Fields(Archive& a, T& kind) {
     a.Field("shape", kind.shape);
   } else if constexpr (std::is_same_v<Kind, Add>) {
     a.Field("activation", kind.activation);
+  } else if constexpr (std::is_same_v<Kind, layers::EmbeddingOptions>) {
+    a.Field("rows", kind.rows);
+    a.Field("width", kind.width);
+    a.Field("initializer", kind.initializer);
   }
 }
 

@@ -26,13 +26,20 @@ struct Names {
   absl::string_view operator()(const Reshape&) const { return "reshape"; }
   absl::string_view operator()(const Add&) const { return "add"; }
   absl::string_view operator()(const Concat&) const { return "concat"; }
+  absl::string_view operator()(const layers::EmbeddingOptions&) const { return "embedding"; }
+  absl::string_view operator()(const Dot&) const { return "dot"; }
 };
 
 // Inputs name layers above, one of them, or two and more for layers that join.
 absl::Status CheckInputs(const LayerDescription& layer, const std::vector<std::string>& inputs,
                          const absl::flat_hash_set<std::string>& above) {
-  const bool joins =
-      std::holds_alternative<Add>(layer.kind) || std::holds_alternative<Concat>(layer.kind);
+  if (std::holds_alternative<Dot>(layer.kind) && layer.inputs.size() != 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("inputs must name 2 layers, got ", layer.inputs.size()));
+  }
+  const bool joins = std::holds_alternative<Add>(layer.kind) ||
+                     std::holds_alternative<Concat>(layer.kind) ||
+                     std::holds_alternative<Dot>(layer.kind);
   if (joins ? layer.inputs.size() < 2 : layer.inputs.size() > 1) {
     return absl::InvalidArgumentError(absl::StrCat("inputs must name at ",
                                                    joins ? "least 2 layers" : "most 1 layer",

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "engine/layers/conv2d.h"
 #include "engine/layers/dense.h"
+#include "engine/layers/embedding.h"
 
 namespace hone::engine::models {
 
@@ -39,12 +40,15 @@ struct Add {
 };
 // Its inputs one after another along the first dimension of an example.
 struct Concat {};
+// The scalar product of its two inputs, which have one shape: of vectors a single number.
+struct Dot {};
 struct MaxPool2d : layers::Pool2dOptions {};
 struct AvgPool2d : layers::Pool2dOptions {};
 
-using LayerKind = std::variant<layers::DenseOptions, layers::Conv2dOptions, MaxPool2d, AvgPool2d,
-                               GlobalAvgPool2d, GlobalMaxPool2d, BatchNorm, LayerNorm, Dropout,
-                               Activation, Flatten, Reshape, Add, Concat>;
+using LayerKind =
+    std::variant<layers::DenseOptions, layers::Conv2dOptions, MaxPool2d, AvgPool2d, GlobalAvgPool2d,
+                 GlobalMaxPool2d, BatchNorm, LayerNorm, Dropout, Activation, Flatten, Reshape, Add,
+                 Concat, layers::EmbeddingOptions, Dot>;
 
 // As a job file spells them: "dense", "conv2d", ….
 absl::string_view NameOf(const LayerKind& kind);

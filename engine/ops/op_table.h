@@ -51,6 +51,8 @@ inline constexpr absl::string_view kOpTable[] = {
     "relu",
     "relu_gradient",
     "reshape",
+    "row_dot",
+    "row_dot_gradient",
     "row_sums",
     "scale",
     "scan",

@@ -30,6 +30,8 @@ struct Evaluation {
   };
   std::string split;  // "test" or "validation"
   std::map<std::string, double> metrics;
+  // Of no split, under names of their own: "variety".
+  std::map<std::string, double> own_metrics = {};
   std::vector<Class> classes;
   std::vector<int64_t> confusion;  // [class, taken for]
   std::string fit_verdict;         // "", "overfitting" or "underfitting"

@@ -19,6 +19,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const RegressionOptions& options) const {
     return MakeRegression(options);
   }
+  std::unique_ptr<Task> operator()(const RecommendationOptions& options) const {
+    return MakeRecommendation(options);
+  }
 };
 
 // … and its options of a model file.
@@ -33,6 +36,7 @@ struct KindOfTask {
 constexpr KindOfTask kKinds[] = {
     {"classification", OptionsFromJson<ClassificationFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
+    {"recommendation", OptionsFromJson<RecommendationFromJson>},
 };
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace hone::server::datasets {
 namespace {
 
 // As in engine/data/catalog.cc.
-constexpr std::array<absl::string_view, 11> kNames = {
+constexpr std::array<absl::string_view, 14> kNames = {
     "mnist",
     "fashion-mnist",
     "cifar-10",
@@ -19,6 +19,9 @@ constexpr std::array<absl::string_view, 11> kNames = {
     "winequality-red",
     "winequality-white",
     "california-housing",
+    "movielens-100k",
+    "movielens-1m",
+    "generated-ratings",
 };
 
 }  // namespace

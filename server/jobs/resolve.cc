@@ -11,6 +11,15 @@ namespace {
 
 constexpr float kValidationForEarlyStopping = 0.1f;
 
+void Resolve(v1::RatingOptions& ratings) {
+  if (ratings.ids() == v1::RatingOptions::IDS_UNSPECIFIED) {
+    ratings.set_ids(v1::RatingOptions::TEXT);
+  }
+  if (ratings.split() == v1::RatingOptions::SPLIT_UNSPECIFIED) {
+    ratings.set_split(v1::RatingOptions::RANDOM);
+  }
+}
+
 void ResolveTask(v1::JobSpec& spec) {
   if (spec.has_regression()) {
     v1::Regression& task = *spec.mutable_regression();
@@ -18,6 +27,16 @@ void ResolveTask(v1::JobSpec& spec) {
       task.set_loss(v1::Regression::MSE);
     }
     HONE_DEFAULT(task, huber_delta, 1);
+  }
+  if (spec.has_recommendation()) {
+    v1::Recommendation& task = *spec.mutable_recommendation();
+    if (task.feedback() == v1::Recommendation::FEEDBACK_UNSPECIFIED) {
+      task.set_feedback(v1::Recommendation::EXPLICIT);
+    }
+    HONE_DEFAULT(task, negatives, 1);
+  }
+  if (spec.has_recommendation() || spec.data().has_ratings()) {
+    Resolve(*spec.mutable_data()->mutable_ratings());
   }
 }
 
@@ -90,6 +109,14 @@ void Resolve(v1::Layer& layer) {
       return;
     case v1::Layer::kAdd:
       return ResolveActivation(*layer.mutable_add());
+    case v1::Layer::kEmbedding: {
+      v1::Initializer& initializer = *layer.mutable_embedding()->mutable_initializer();
+      if (initializer.kind() == v1::Initializer::KIND_UNSPECIFIED) {
+        initializer.set_kind(v1::Initializer::NORMAL);
+      }
+      return Resolve(initializer);
+    }
+    case v1::Layer::kDot:
     case v1::Layer::kGlobalAvgPool2D:
     case v1::Layer::kGlobalMaxPool2D:
     case v1::Layer::kDropout:

@@ -28,7 +28,7 @@ void CheckText(absl::string_view path, absl::string_view text, size_t longest,
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
-      errors.Add("task", "must be given: one of classification, regression");
+      errors.Add("task", "must be given: one of classification, regression, recommendation");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -43,6 +43,16 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       }
       return;
     }
+    case v1::JobSpec::kRecommendation: {
+      const v1::Recommendation& task = spec.recommendation();
+      if (!v1::Recommendation::Feedback_IsValid(task.feedback())) {
+        errors.Add("recommendation.feedback", "must be one of EXPLICIT, IMPLICIT");
+      }
+      if (task.has_negatives()) {
+        errors.CheckInt("recommendation.negatives", task.negatives(), 1, 1000);
+      }
+      return;
+    }
     case v1::JobSpec::kRegression: {
       const v1::Regression& task = spec.regression();
       if (!v1::Regression::Loss_IsValid(task.loss())) {
@@ -53,6 +63,27 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       }
       return;
     }
+  }
+}
+
+void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::RatingOptions& ratings = spec.data().ratings();
+  for (const auto& [path, column] : {std::pair{"data.ratings.user", &ratings.user()},
+                                     std::pair{"data.ratings.item", &ratings.item()},
+                                     std::pair{"data.ratings.rating", &ratings.rating()},
+                                     std::pair{"data.ratings.time", &ratings.time()},
+                                     std::pair{"data.ratings.name", &ratings.name()}}) {
+    CheckText(path, *column, 1024, errors);
+  }
+  if (!v1::RatingOptions::Ids_IsValid(ratings.ids())) {
+    errors.Add("data.ratings.ids", "must be one of TEXT, NUMBERS");
+  }
+  if (!v1::RatingOptions::Split_IsValid(ratings.split())) {
+    errors.Add("data.ratings.split", "must be one of RANDOM, BY_TIME, LEAVE_ONE_OUT");
+  }
+  errors.CheckFloat("data.ratings.at_least", ratings.at_least(), Closed(-1e30f, 1e30f));
+  if (spec.data().has_ratings() && !spec.has_recommendation()) {
+    errors.Add("data.ratings", "is read by the task recommendation alone");
   }
 }
 
@@ -106,6 +137,7 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   }
   errors.CheckInt("data.limit", data.limit(), 0, int64_t{1} << 40);
   CheckImage(data.image(), errors);
+  CheckRatings(spec, errors);
   CheckText("data.table.target", data.table().target(), 1024, errors);
   for (int i = 0; i < data.table().ignore_size(); ++i) {
     CheckText(absl::StrCat("data.table.ignore[", i, "]"), data.table().ignore(i), 1024, errors);
@@ -272,6 +304,14 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
                   kMaxSteps);
 }
 
+// What the first layers read.
+std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
+  if (spec.has_recommendation()) {
+    return {"user", "item"};
+  }
+  return {"input"};
+}
+
 }  // namespace
 
 FieldErrors CheckAttributes(const v1::JobSpec& spec) {
@@ -293,7 +333,7 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
   FieldErrors errors = CheckAttributes(spec);
   CheckTask(spec, errors);
   CheckData(spec, limits, errors);
-  CheckModel(spec.model(), limits.has_model, errors);
+  CheckModel(spec.model(), InputsOf(spec), limits.has_model, errors);
   CheckTraining(spec, limits, errors);
   return errors;
 }

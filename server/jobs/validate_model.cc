@@ -4,6 +4,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/utf8.h"
 #include "server/jobs/job.h"
 #include "server/jobs/validate.h"
@@ -125,15 +126,22 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return CheckReshape(at + ".reshape", layer.reshape(), errors);
     case v1::Layer::kAdd:
       return CheckActivation(at + ".add.activation", layer.add().activation(), errors);
+    case v1::Layer::kEmbedding:
+      errors.CheckInt(at + ".embedding.width", layer.embedding().width(), 1, kMaxUnits);
+      errors.CheckInt(at + ".embedding.rows", layer.embedding().rows(), 0, int64_t{1} << 31);
+      return CheckInitializer(at + ".embedding.initializer", layer.embedding().initializer(),
+                              errors);
     case v1::Layer::kGlobalAvgPool2D:
     case v1::Layer::kGlobalMaxPool2D:
     case v1::Layer::kFlatten:
     case v1::Layer::kConcat:
+    case v1::Layer::kDot:
       return;
   }
 }
 
-void CheckName(const std::string& at, const std::string& name, FieldErrors& errors) {
+void CheckName(const std::string& at, const std::string& name,
+               const std::vector<std::string>& inputs, FieldErrors& errors) {
   const bool fine = name.size() <= 64 &&
                     !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
                     std::all_of(name.begin(), name.end(),
@@ -144,8 +152,10 @@ void CheckName(const std::string& at, const std::string& name, FieldErrors& erro
                             "got \"",
                             CutUtf8(name, 80), "\""));
   }
-  if (name == "input") {
-    errors.Add(at + ".name", "\"input\" is the example itself; choose another name");
+  if (std::ranges::find(inputs, name) != inputs.end()) {
+    errors.Add(at + ".name", absl::StrCat("\"", name, "\" is ",
+                                          name == "input" ? "the example itself" : "an input",
+                                          "; choose another name"));
   }
 }
 
@@ -160,8 +170,12 @@ bool MayBeMadeName(const std::string& name) {
 }
 
 void CheckInputs(const std::string& at, const v1::Layer& layer,
+                 const std::vector<std::string>& model_inputs,
                  const absl::flat_hash_set<std::string>& known, FieldErrors& errors) {
-  const bool joins = layer.has_add() || layer.has_concat();
+  const bool joins = layer.has_add() || layer.has_concat() || layer.has_dot();
+  if (layer.has_dot() && layer.inputs_size() > 2) {
+    errors.Add(at + ".inputs", absl::StrCat("must name 2 layers, got ", layer.inputs_size()));
+  }
   if (joins && layer.inputs_size() < 2) {
     errors.Add(at + ".inputs",
                absl::StrCat("must name at least 2 layers, got ", layer.inputs_size()));
@@ -173,7 +187,8 @@ void CheckInputs(const std::string& at, const v1::Layer& layer,
   for (int i = 0; i < layer.inputs_size(); ++i) {
     if (!known.contains(layer.inputs(i)) && !MayBeMadeName(layer.inputs(i))) {
       errors.Add(absl::StrCat(at, ".inputs[", i, "]"),
-                 absl::StrCat("must be \"input\" or the name of a layer above, got \"",
+                 absl::StrCat("must be \"", absl::StrJoin(model_inputs, "\", \""),
+                              "\" or the name of a layer above, got \"",
                               CutUtf8(layer.inputs(i), 80), "\""));
     }
   }
@@ -198,7 +213,8 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErro
 
 }  // namespace
 
-void CheckModel(const v1::ModelSpec& model, bool has_model, FieldErrors& errors) {
+void CheckModel(const v1::ModelSpec& model, const std::vector<std::string>& inputs, bool has_model,
+                FieldErrors& errors) {
   const int least = model.has_pretrained() ? 0 : 1;
   if (model.layers_size() < least || model.layers_size() > kMaxLayers) {
     errors.Add("model.layers", absl::StrCat("must be ", least, " to ", kMaxLayers, " layers, got ",
@@ -208,7 +224,7 @@ void CheckModel(const v1::ModelSpec& model, bool has_model, FieldErrors& errors)
   if (model.has_pretrained()) {
     CheckPretrained(model.pretrained(), has_model, errors);
   }
-  absl::flat_hash_set<std::string> known = {"input"};
+  absl::flat_hash_set<std::string> known(inputs.begin(), inputs.end());
   for (int i = 0; i < model.layers_size(); ++i) {
     const v1::Layer& layer = model.layers(i);
     const std::string at = absl::StrCat("model.layers[", i, "]");
@@ -216,10 +232,11 @@ void CheckModel(const v1::ModelSpec& model, bool has_model, FieldErrors& errors)
       // The earlier model's layers are known to the worker only.
       known.insert(layer.inputs().begin(), layer.inputs().end());
     }
-    CheckInputs(at, layer, known, errors);
+    CheckInputs(at, layer, inputs, known, errors);
     if (!layer.name().empty()) {
-      CheckName(at, layer.name(), errors);
-      if (layer.name() != "input" && !known.insert(layer.name()).second) {
+      CheckName(at, layer.name(), inputs, errors);
+      if (std::ranges::find(inputs, layer.name()) == inputs.end() &&
+          !known.insert(layer.name()).second) {
         errors.Add(at + ".name", absl::StrCat("\"", layer.name(), "\" is taken by a layer above"));
       }
     }

@@ -47,11 +47,37 @@ tasks::TaskOptions ToTask(const v1::JobSpec& spec) {
     options.huber_delta = task.has_huber_delta() ? task.huber_delta() : 1;
     return options;
   }
+  if (spec.has_recommendation()) {
+    const v1::Recommendation& task = spec.recommendation();
+    using Feedback = tasks::RecommendationOptions::Feedback;
+    return tasks::RecommendationOptions{.feedback = task.feedback() == v1::Recommendation::IMPLICIT
+                                                        ? Feedback::kImplicit
+                                                        : Feedback::kExplicit,
+                                        .negatives = task.has_negatives() ? task.negatives() : 1};
+  }
   const v1::Classification& task = spec.classification();
   return tasks::ClassificationOptions{
       .label_smoothing = task.label_smoothing(),
       .class_weights = {task.class_weights().begin(), task.class_weights().end()},
       .binary = task.binary()};
+}
+
+data::RatingOptions ToRatingOptions(const v1::RatingOptions& in) {
+  using Split = data::RatingOptions::Split;
+  data::RatingOptions out{.user = in.user(),
+                          .item = in.item(),
+                          .rating = in.rating(),
+                          .time = in.time(),
+                          .name = in.name()};
+  out.ids = in.ids() == v1::RatingOptions::NUMBERS ? data::RatingOptions::Ids::kNumbers
+                                                   : data::RatingOptions::Ids::kText;
+  out.split = in.split() == v1::RatingOptions::BY_TIME         ? Split::kByTime
+              : in.split() == v1::RatingOptions::LEAVE_ONE_OUT ? Split::kLeaveOneOut
+                                                               : Split::kRandom;
+  if (in.at_least() != 0) {
+    out.at_least = AsWritten(in.at_least());
+  }
+  return out;
 }
 
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
@@ -66,7 +92,9 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   }
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
-  options.task = spec.has_regression() ? data::Task::kRegression : data::Task::kClassification;
+  options.task = spec.has_regression()       ? data::Task::kRegression
+                 : spec.has_recommendation() ? data::Task::kRecommendation
+                                             : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
   const bool stops = spec.training().has_early_stopping();
   options.validation_fraction = in.has_validation_fraction() ? Precise(in.validation_fraction())
@@ -88,6 +116,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.standardize = Or(table.has_standardize(), table.standardize(), true);
   options.standardize_target = Or(table.has_standardize_target(), table.standardize_target(), true);
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
+  options.ratings = ToRatingOptions(in.ratings());
   return options;
 }
 
@@ -244,8 +273,10 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   config.task = ToTask(spec);
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
-  HONE_ASSIGN_OR_RETURN(const engine::models::ModelDescription layers,
-                        ToModelDescription(spec.model()));
+  HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(spec.model()));
+  if (spec.has_recommendation()) {
+    layers.inputs = {"user", "item"};
+  }
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);
     HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, layers));

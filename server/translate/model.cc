@@ -99,6 +99,16 @@ Pool ToPool(const v1::Pool2d& pool) {
            .padding = ToPadding(pool.padding())}};
 }
 
+layers::EmbeddingOptions ToEmbedding(const v1::Embedding& embedding) {
+  layers::EmbeddingOptions result{.rows = embedding.rows(), .width = embedding.width()};
+  if (embedding.initializer().kind() != v1::Initializer::KIND_UNSPECIFIED) {
+    result.initializer = ToInitializer(embedding.initializer());
+  } else if (embedding.initializer().has_stddev()) {
+    result.initializer.stddev = embedding.initializer().stddev();
+  }
+  return result;
+}
+
 models::BatchNorm ToBatchNorm(const v1::BatchNorm& norm) {
   models::BatchNorm result{.activation = ToActivation(norm.activation())};
   if (norm.has_momentum()) {
@@ -156,6 +166,10 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return models::Add{ToActivation(layer.add().activation())};
     case v1::Layer::kConcat:
       return models::Concat{};
+    case v1::Layer::kEmbedding:
+      return ToEmbedding(layer.embedding());
+    case v1::Layer::kDot:
+      return models::Dot{};
     case v1::Layer::KIND_NOT_SET:
       break;
   }

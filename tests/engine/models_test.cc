@@ -100,6 +100,45 @@ TEST(BuildModel, AResidualBlockNamesItsInputs) {
   EXPECT_EQ(built->depth, 3);
 }
 
+// Two tables and the scalar product of their rows.
+ModelDescription Factors(int64_t item_width) {
+  layers::EmbeddingOptions users{.rows = 5, .width = 3}, items{.rows = 7, .width = item_width};
+  ModelDescription model{
+      {Of(users, "u", {"user"}), Of(items, "i", {"item"}), Of(Dot{}, "match", {"u", "i"})}};
+  model.inputs = {"user", "item"};
+  return model;
+}
+
+absl::StatusOr<BuiltModel> BuildFactors(const ModelDescription& model, DType dtype) {
+  Graph graph;
+  std::vector<NamedValue> inputs;
+  for (const std::string& name : model.inputs) {
+    inputs.push_back({name, graph.Input(name, {{4}, dtype})});
+  }
+  return BuildModel(graph, model, inputs, {});
+}
+
+TEST(BuildModel, RowsOfTwoTablesGiveOneNumberForEachPair) {
+  const auto built = BuildFactors(Factors(3), DType::kS32);
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->layers[2].weights, 15);
+  EXPECT_EQ(built->layers[3].kind, "embedding");
+  EXPECT_EQ(built->layers.back().output_shape, (Shape{1}));
+}
+
+TEST(BuildModel, TablesThatDoNotFitAreNamed) {
+  EXPECT_THAT(BuildFactors(Factors(4), DType::kS32),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("model.layers[2] (match)"), HasSubstr("[4, 4]"))));
+  EXPECT_THAT(BuildFactors(Factors(3), DType::kF32),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("model.layers[0] (u)"), HasSubstr("whole numbers"))));
+  ModelDescription three = Factors(3);
+  three.layers[2].inputs.push_back("u");
+  EXPECT_THAT(BuildFactors(three, DType::kS32),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must name 2 layers, got 3")));
+}
+
 TEST(BuildModel, ALayerThatDoesNotFitIsNamedWithItsPlace) {
   EXPECT_THAT(
       Build({{Conv(8), Conv(8, 30)}}, {1, 28, 28}),

@@ -7,6 +7,7 @@
 #include "engine/ops/linear.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/row_dot.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -49,6 +50,13 @@ OpCase MatMulCase(const std::string& name, const Shape& a, const Shape& b_shape,
   return {.name = absl::StrCat("matmul_", name), .build = [=](CaseBuilder& b) {
             const Value x = b.Input(a);
             return CaseOutputs{{MatMul(b.graph, x, b.Input(b_shape), options)}, {}};
+          }};
+}
+
+OpCase RowDotCase(const std::string& name, const Shape& shape) {
+  return {.name = absl::StrCat("row_dot_", name), .build = [=](CaseBuilder& b) {
+            const Value x = b.Input(shape);
+            return CaseOutputs{{RowDot(b.graph, x, b.Parameter(shape))}, {}};
           }};
 }
 
@@ -132,6 +140,10 @@ std::vector<OpCase> ProductCases() {
       MatMulCase("second_transposed", {2, 3, 16, 8}, {2, 3, 13, 8}, {.transpose_b = true}),
       MatMulCase("both_transposed", {5, 7, 3}, {5, 4, 7}, {true, true}),
       MatMulCase("batches", {5, 13, 7}, {5, 7, 16}, {}),
+      RowDotCase("of_one_number", {1, 1}),
+      RowDotCase("of_17", {5, 17}),
+      RowDotCase("of_a_large_batch", {300, 32}),
+      RowDotCase("over_sequences", {3, 5, 7}),
   };
   for (int i = static_cast<int>(ActivationKind::kRelu);
        i <= static_cast<int>(ActivationKind::kSilu); ++i) {

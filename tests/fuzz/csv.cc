@@ -1,6 +1,7 @@
-// A table: both tasks, with and without a header that can be believed.
+// A table, of examples and of ratings, with and without a header that can be believed.
 
 #include "engine/data/load.h"
+#include "engine/data/ratings.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -13,6 +14,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.task = task;
     options.deduplicate = task == engine::data::Task::kRegression;
     engine::data::Load(options).status().IgnoreError();
+  }
+  options.task = engine::data::Task::kRecommendation;
+  options.ratings.ids = engine::data::RatingOptions::Ids::kNumbers;
+  options.ratings.split = engine::data::RatingOptions::Split::kLeaveOneOut;
+  const auto ratings = engine::data::LoadRatings(options);
+  if (ratings.ok()) {
+    engine::data::RatingIndex::FromJson(ratings->preprocessing.own).status().IgnoreError();
   }
   return 0;
 }

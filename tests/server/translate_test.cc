@@ -135,6 +135,43 @@ TEST(ToTrainingConfig, TakesWhatIsGiven) {
   EXPECT_FALSE(std::get<engine::layers::DenseOptions>(config->model.layers[1].kind).use_bias);
 }
 
+constexpr char kTastes[] =
+    R"({"recommendation": {"feedback": "IMPLICIT", "negatives": "3"},
+        "data": {"dataset": "x", "ratings": {"user": "who", "item": "what", "rating": "stars",
+                 "time": "when", "name": "title", "ids": "NUMBERS", "split": "LEAVE_ONE_OUT",
+                 "at_least": 3.5}},
+        "training": {"epochs": 1},
+        "model": {"layers": [
+            {"name": "a", "inputs": ["user"], "embedding": {"width": 8}},
+            {"name": "b", "inputs": ["item"],
+             "embedding": {"width": 8, "rows": "70", "initializer": {"kind": "ZEROS"}}},
+            {"inputs": ["a", "b"], "dot": {}}]}})";
+
+TEST(ToTrainingConfig, TakesARecommendation) {
+  const auto config = ToTrainingConfig(RequestOf(kTastes));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::RecommendationOptions>(config->task);
+  EXPECT_EQ(task.feedback, tasks::RecommendationOptions::Feedback::kImplicit);
+  EXPECT_EQ(task.negatives, 3);
+  EXPECT_EQ(config->data.task, engine::data::Task::kRecommendation);
+  const engine::data::RatingOptions& ratings = config->data.ratings;
+  EXPECT_THAT((std::vector<std::string>{ratings.user, ratings.item, ratings.rating, ratings.time,
+                                        ratings.name}),
+              ElementsAre("who", "what", "stars", "when", "title"));
+  EXPECT_EQ(ratings.ids, engine::data::RatingOptions::Ids::kNumbers);
+  EXPECT_EQ(ratings.split, engine::data::RatingOptions::Split::kLeaveOneOut);
+  EXPECT_EQ(ratings.at_least, 3.5);
+  EXPECT_THAT(config->model.inputs, ElementsAre("user", "item"));
+  using engine::Initializer;
+  const auto& first = std::get<engine::layers::EmbeddingOptions>(config->model.layers[0].kind);
+  EXPECT_EQ(first.rows, 0);
+  EXPECT_EQ(first.initializer.kind, Initializer::Kind::kNormal);
+  EXPECT_EQ(first.initializer.stddev, 0.05f);
+  const auto& second = std::get<engine::layers::EmbeddingOptions>(config->model.layers[1].kind);
+  EXPECT_EQ(second.rows, 70);
+  EXPECT_EQ(second.initializer.kind, Initializer::Kind::kZeros);
+}
+
 constexpr char kEveryKindOfLayer[] =
     R"({"regression": {}, "data": {"dataset": "x"}, "training": {"epochs": 1, "schedule": SCHEDULE,
         "optimizer": OPTIMIZER, "early_stopping": {"patience": 2}},
@@ -197,6 +234,36 @@ TEST_P(Resolved, IsResolvedAlready) {
 TEST_P(Resolved, IsFoundRightWhereTheSpecWas) {
   EXPECT_THAT(jobs::Validate(Spec(), {.max_threads = 4}), ::hone::testing::IsOk());
   EXPECT_THAT(jobs::Validate(jobs::Resolve(Spec()), {.max_threads = 4}), ::hone::testing::IsOk());
+}
+
+TEST(ResolvedRecommendation, HasEveryDefaultWrittenOut) {
+  v1::JobSpec spec = RequestOf(kTastes).spec();
+  spec.mutable_recommendation()->Clear();
+  spec.mutable_data()->clear_ratings();
+  const v1::JobSpec resolved = jobs::Resolve(spec);
+  std::vector<std::string> left;
+  CollectDefaults(resolved, "", left);
+  EXPECT_THAT(left, ::testing::IsEmpty());
+  EXPECT_EQ(resolved.data().ratings().split(), v1::RatingOptions::RANDOM);
+  EXPECT_EQ(jobs::Resolve(resolved).SerializeAsString(), resolved.SerializeAsString());
+  EXPECT_THAT(jobs::Validate(resolved, {.max_threads = 4}), ::hone::testing::IsOk());
+}
+
+TEST(ResolvedRecommendation, TrainsAsTheSpec) {
+  v1::WorkerRequest request = RequestOf(kTastes);
+  const auto sent = ToTrainingConfig(request);
+  *request.mutable_spec() = jobs::Resolve(request.spec());
+  const auto resolved = ToTrainingConfig(request);
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  for (size_t i = 0; i < 2; ++i) {
+    const auto& was = std::get<engine::layers::EmbeddingOptions>(sent->model.layers[i].kind);
+    const auto& is = std::get<engine::layers::EmbeddingOptions>(resolved->model.layers[i].kind);
+    EXPECT_EQ(is.initializer.kind, was.initializer.kind);
+    EXPECT_EQ(is.initializer.stddev, was.initializer.stddev);
+    EXPECT_EQ(is.rows, was.rows);
+  }
+  EXPECT_EQ(std::get<tasks::RecommendationOptions>(resolved->task).negatives, 3);
 }
 
 using Numbers = std::vector<double>;

@@ -67,6 +67,48 @@ TEST(Validate, AllErrorsComeAtOnceWithTheirPaths) {
   EXPECT_EQ(details.field_violations(1).field(), "training.optimizer.adam.learning_rate");
 }
 
+// A recommendation with these fields merged in.
+v1::JobSpec Tastes(const std::string& text) {
+  v1::JobSpec spec = With(R"(recommendation {} model { layers {
+      name: "user_factors" inputs: "user" embedding { width: 4 } } })");
+  spec.mutable_model()->mutable_layers()->DeleteSubrange(0, 2);
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+TEST(Validate, LayersOfARecommendationReadUsersAndItems) {
+  EXPECT_THAT(Validate(Tastes(R"(model {
+        layers { name: "item_factors" inputs: "item" embedding { width: 4 rows: 100 } }
+        layers { inputs: "user_factors" inputs: "item_factors" dot {} } }
+      data { ratings { split: BY_TIME time: "when" at_least: 3 ids: NUMBERS } })"),
+                       kServer),
+              IsOk());
+  EXPECT_THAT(
+      Validate(Tastes(R"(model { layers { name: "item" inputs: "input" dense { units: 1 } } })"),
+               kServer),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               ::testing::AllOf(HasSubstr(R"(must be "user", "item" or the name)"),
+                                HasSubstr(R"("item" is an input)"))));
+}
+
+TEST(Validate, WhatARecommendationCannotBeIsNamed) {
+  EXPECT_THAT(
+      Paths(Tastes(R"(recommendation { feedback: 9 negatives: 0 }
+                              data { ratings { ids: 9 split: 9 } }
+                              model { layers { inputs: "user" dot {} }
+                                      layers { inputs: "item" embedding { rows: -1 } } })")),
+      ::testing::ElementsAre("recommendation.feedback", "recommendation.negatives",
+                             "data.ratings.ids", "data.ratings.split", "model.layers[1].inputs",
+                             "model.layers[2].embedding.width", "model.layers[2].embedding.rows"));
+}
+
+TEST(Validate, RatingsAreForRecommendationsAlone) {
+  EXPECT_THAT(Paths(With(R"(data { ratings { user: "who" } })")),
+              ::testing::ElementsAre("data.ratings"));
+}
+
 TEST(Validate, ADataSetNeedsNoNameWhereItIsGivenBesideTheSpec) {
   v1::JobSpec spec = Sound();
   spec.mutable_data()->clear_dataset();

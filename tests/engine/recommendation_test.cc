@@ -1,0 +1,260 @@
+#include "engine/tasks/recommendation.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "engine/data/ratings.h"
+#include "engine/tasks/ranking.h"
+#include "engine/tasks/table.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::engine::train {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Ge;
+using ::testing::HasSubstr;
+using ::testing::Lt;
+using Feedback = tasks::RecommendationOptions::Feedback;
+
+models::LayerDescription Table(const std::string& name, const std::string& input, int64_t width,
+                               layers::WeightInitializer initializer) {
+  layers::EmbeddingOptions table{.width = width, .initializer = initializer};
+  return {.name = name, .inputs = {input}, .kind = table};
+}
+
+// Factors and biases of both sides.
+models::ModelDescription Factorization(int64_t factors) {
+  const layers::WeightInitializer small = {.kind = Initializer::Kind::kNormal, .stddev = 0.1f};
+  const layers::WeightInitializer zeros = {.kind = Initializer::Kind::kZeros};
+  models::ModelDescription model;
+  model.inputs = {"user", "item"};
+  model.layers = {
+      Table("user_factors", "user", factors, small),
+      Table("item_factors", "item", factors, small),
+      {.name = "match", .inputs = {"user_factors", "item_factors"}, .kind = models::Dot()},
+      Table("user_bias", "user", 1, zeros),
+      Table("item_bias", "item", 1, zeros),
+      {.name = "rating", .inputs = {"match", "user_bias", "item_bias"}, .kind = models::Add()}};
+  return model;
+}
+
+// 40 users of two kinds and 30 items of two kinds: each likes the items of their own kind.
+class RecommendationTest : public TrainTest {
+ protected:
+  RecommendationTest() {
+    RandomStream random(3, "tastes");
+    std::string table = "user,item,stars\n";
+    for (int user = 0; user < 40; ++user) {
+      for (int item = 0; item < 30; ++item) {
+        if (random.NextUnit() < 0.5f) {
+          const bool likes = user % 2 == item % 2;
+          absl::StrAppend(&table, "u", user, ",", item, ",",
+                          (likes ? 4.0 : 2.0) + 0.2 * random.NextNormal(), "\n");
+        }
+      }
+    }
+    Write("ratings.csv", table);
+    config_.task = tasks::RecommendationOptions();
+    config_.data.path = Path("ratings.csv");
+    config_.data.task = data::Task::kRecommendation;
+    config_.model = Factorization(4);
+    config_.optimizer = optim::Adam{.learning_rate = 0.02, .lazy = true};
+    config_.epochs = 30;
+    config_.batch_size = 32;
+    config_.threads = 2;
+  }
+  std::map<std::string, double> Trained() {
+    config_.run_directory = NewRun();
+    EXPECT_THAT(Run(config_), IsOk());
+    return recorder_.evaluations.empty() ? std::map<std::string, double>()
+                                         : recorder_.evaluations.back().metrics;
+  }
+
+  tasks::TrainingConfig config_;
+};
+
+TEST_F(RecommendationTest, ByFactorsLearnsWhoLikesWhat) {
+  const auto metrics = Trained();
+  EXPECT_LT(metrics.at("test_rmse"), 0.4);
+  EXPECT_LT(metrics.at("test_mae"), metrics.at("test_rmse"));
+}
+
+TEST_F(RecommendationTest, ByDenseLayersLearnsWhoLikesWhat) {
+  const layers::WeightInitializer small = {.kind = Initializer::Kind::kNormal, .stddev = 0.1f};
+  config_.model.layers = {
+      Table("user_factors", "user", 8, small),
+      Table("item_factors", "item", 8, small),
+      {.name = "both", .inputs = {"user_factors", "item_factors"}, .kind = models::Concat()},
+      DenseLayer(16, kRelu),
+      DenseLayer(1)};
+  EXPECT_LT(Trained().at("test_rmse"), 0.5);
+}
+
+TEST_F(RecommendationTest, OfImplicitFeedbackPutsWhatWasTakenFirst) {
+  config_.task = tasks::RecommendationOptions{.feedback = Feedback::kImplicit};
+  config_.data.ratings.at_least = 3;  // each user took items of one kind alone
+  config_.data.ratings.split = data::RatingOptions::Split::kLeaveOneOut;
+  const auto metrics = Trained();
+  // About 22 items are left for each, 7 of the user's kind; by chance the rate is near a half.
+  EXPECT_GT(metrics.at("test_hit_rate"), 0.9);
+  EXPECT_GT(metrics.at("test_ndcg"), 0.3);
+  EXPECT_GT(metrics.at("pairs_in_order"), 0.9);
+}
+
+TEST_F(RecommendationTest, OfSeveralNegativesLearnsAsWell) {
+  config_.task = tasks::RecommendationOptions{.feedback = Feedback::kImplicit, .negatives = 3};
+  config_.data.ratings.at_least = 3;
+  config_.data.ratings.split = data::RatingOptions::Split::kLeaveOneOut;
+  EXPECT_GT(Trained().at("test_hit_rate"), 0.9);
+}
+
+TEST_F(RecommendationTest, StoppedAndResumedIsNeverStopped) {
+  config_.epochs = 2;
+  config_.layer_statistics_every = 1;
+  for (const Feedback feedback : {Feedback::kExplicit, Feedback::kImplicit}) {
+    config_.task = tasks::RecommendationOptions{.feedback = feedback};
+    Trained();
+    const std::string whole = ModelSha(config_);
+    config_.run_directory = NewRun();
+    config_.resume = true;
+    recorder_.on_step = [this](int64_t) { stop_ = true; };
+    int attempts = 1;
+    for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+      stop_ = false;
+    }
+    recorder_.on_step = nullptr;
+    stop_ = false;
+    config_.resume = false;
+    EXPECT_GT(attempts, 10);
+    EXPECT_EQ(ModelSha(config_), whole);
+  }
+}
+
+TEST_F(RecommendationTest, AnswersWhatItDoesNotKnowByTheMean) {
+  // The last rows alone have user x, and item y.
+  Write("ratings.csv",
+        "user,item,stars,when\na,1,1,1\nb,1,2,2\na,2,5,3\nb,2,5,4\na,3,2,5\nb,3,2,6\n"
+        "x,1,2,7\na,y,5,8\n");
+  config_.data.ratings = {.time = "when", .split = data::RatingOptions::Split::kByTime};
+  config_.data.test_fraction = 0.25;
+  config_.epochs = 1;
+  const auto metrics = Trained();
+  const double mean = 17.0 / 6, item = mean + (3 - 2 * mean) / 7, user = mean + (8 - 3 * mean) / 8;
+  EXPECT_NEAR(metrics.at("test_mae"), (std::abs(item - 2) + std::abs(user - 5)) / 2, 1e-5);
+}
+
+TEST_F(RecommendationTest, NeedsOneNumberForAPair) {
+  config_.model.layers.pop_back();
+  config_.model.layers.push_back(
+      {.name = "both", .inputs = {"user_factors", "item_factors"}, .kind = models::Concat()});
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("(both): the last layer must give one number")));
+}
+
+TEST_F(RecommendationTest, TablesHaveARowForEachIdAtLeast) {
+  std::get<layers::EmbeddingOptions>(config_.model.layers[1].kind).rows = 7;
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("(item_factors): rows must be at least 30")));
+}
+
+TEST_F(RecommendationTest, IsRefusedATableOfClasses) {
+  config_.data.path.clear();
+  config_.data.dataset = "iris";
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("iris holds no ratings")));
+}
+
+TEST_F(RecommendationTest, IsPlannedWithTablesAmongItsLayers) {
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_EQ(plan->parameters, (40 + 30) * 5);
+  EXPECT_EQ(plan->layers[2].name, "user_factors");
+  EXPECT_EQ(plan->layers[2].weights, 160);
+  EXPECT_GT(*plan->step_seconds, 0);
+}
+
+TEST_F(RecommendationTest, ComesBackFromItsModelFile) {
+  const tasks::TaskOptions was =
+      tasks::RecommendationOptions{.feedback = Feedback::kImplicit, .negatives = 4};
+  const nlohmann::json json = tasks::MakeTask(was)->ToJson();
+  EXPECT_EQ(tasks::MakeTask(tasks::TaskOptionsFromJson(json).value())->ToJson(), json);
+}
+
+// Three users and four items; who rated what in the training part.
+data::Ratings Few(std::vector<int32_t> users, std::vector<int32_t> items) {
+  data::Ratings::Parts parts;
+  parts.index.users = {"a", "b", "c"};
+  parts.index.items = {"0", "1", "2", "3"};
+  parts.index.rated_begin = {0, 1, 1, 1};
+  parts.index.rated = {0};
+  parts.values.assign(users.size(), 1);
+  parts.users = std::move(users);
+  parts.items = std::move(items);
+  return data::Ratings(std::move(parts));
+}
+
+TEST(RankHeldOut, RanksAmongWhatTheUserHasNotRated) {
+  // User a has rated item 0 before, and items 1 and 2 are held out: 3 is what they compete with.
+  const data::Ratings ratings = Few({0, 0}, {1, 2});
+  const auto score = [](std::span<const int32_t>, std::span<float> scores) {
+    const float of[] = {9, 1, 3, 2};
+    std::ranges::copy(of, scores.begin());
+    return absl::OkStatus();
+  };
+  const std::vector<int32_t> rows = {0, 1};
+  const auto quality = tasks::RankHeldOut(ratings, rows, 0, score);
+  ASSERT_THAT(quality, IsOk());
+  EXPECT_EQ(quality->hit_rate, 1);
+  EXPECT_NEAR(quality->ndcg, (1 / std::log2(3) + 1) / 2, 1e-9);
+}
+
+TEST(RankHeldOut, EqualScoresAndWhatIsNotKnownStandLast) {
+  data::Ratings::Parts parts;
+  for (int i = 0; i < 30; ++i) {
+    parts.index.items.push_back(absl::StrCat(i));
+  }
+  parts.index.users = {"a", "b"};
+  parts.users = {0, -1, 1};
+  parts.items = {29, 3, -1};
+  parts.values = {1, 1, 1};
+  const data::Ratings ratings(std::move(parts));
+  const std::vector<int32_t> rows = {0, 1, 2};
+  for (const float same : {1.0f, std::nanf("")}) {
+    const auto score = [&](std::span<const int32_t>, std::span<float> scores) {
+      std::ranges::fill(scores, same);
+      return absl::OkStatus();
+    };
+    const auto quality = tasks::RankHeldOut(ratings, rows, 0, score);
+    ASSERT_THAT(quality, IsOk());
+    EXPECT_EQ(quality->hit_rate, 0) << same;
+    EXPECT_EQ(quality->ratings, 3);
+  }
+}
+
+TEST(RankHeldOut, LooksAtSomeUsersWhereItMustNotTakeLong) {
+  const data::Ratings ratings = Few({0, 1, 2}, {1, 1, 1});
+  std::vector<int32_t> asked;
+  const auto score = [&](std::span<const int32_t> users, std::span<float> scores) {
+    asked.assign(users.begin(), users.end());
+    std::ranges::fill(scores, 0.0f);
+    return absl::OkStatus();
+  };
+  const std::vector<int32_t> rows = {0, 1, 2};
+  ASSERT_THAT(tasks::RankHeldOut(ratings, rows, 2, score), IsOk());
+  EXPECT_THAT(asked, ::testing::ElementsAre(0, 1));
+}
+
+}  // namespace
+}  // namespace hone::engine::train
