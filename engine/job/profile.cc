@@ -151,10 +151,9 @@ absl::StatusOr<std::vector<ProfileRow>> TimeParts(const StepParts& parts,
         statuses[static_cast<size_t>(k)] = compute(k);
       }
       meet();
-      if (parts.optimizer.has_tables()) {
-        if (k == 0) {
-          parts.optimizer.MergeRows(slabs);
-        }
+      if (const int64_t merged = parts.optimizer.tables(); merged > 0) {
+        const auto [begin, end] = ShareOf(merged, k, parts.threads);
+        parts.optimizer.MergeRows(slabs, begin, end);
         meet();
       }
       const auto to_read = share(parts.optimizer.ReadFloats(false));

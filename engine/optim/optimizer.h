@@ -73,7 +73,8 @@ struct Slabs {
 };
 
 // One optimizer over a group of ranges of a slab, with its state. Two passes for each update:
-//   0. Where there are tables: MergeRows(…) by one of the workers, all wait.
+//   0. Where there are tables: MergeRows(…, begin, end) by each worker for its share of them, all
+//      join.
 //   1. Read(…, begin, end) by each worker for its portion of [0, ReadFloats(…)), all join,
 //      Summary() by one of them: norm and finiteness, nothing is written.
 //      The caller decides: stop on a gradient that is not finite, clip.
@@ -95,9 +96,9 @@ class Optimizer {
   const OptimizerOptions& options() const { return options_; }
   std::span<const ParameterRange> ranges() const { return ranges_; }
 
-  bool has_tables() const { return !tables_.empty(); }
-  // Puts the rows of a table's parts together.
-  void MergeRows(const Slabs& slabs);
+  int64_t tables() const { return static_cast<int64_t>(tables_.size()); }
+  // Puts the rows of the parts together, of the tables [begin, end).
+  void MergeRows(const Slabs& slabs, int64_t begin, int64_t end);
   // The read pass goes over so many floats, a multiple of 16; with tables, good from MergeRows to
   // the next. With weights, the squared norms of the values are taken too (for layer statistics).
   int64_t ReadFloats(bool with_weights) const;
@@ -154,6 +155,8 @@ class Optimizer {
   void ReadRows(Table& table, int64_t first, int64_t last);
   void WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table, int64_t first,
                  int64_t last);
+  void WriteNarrowRows(const Slabs& slabs, const UpdateStep& step, const Table& table,
+                       int64_t first, int64_t last);
   // Floats [first, last) of the table.
   void WriteWholeTable(const Slabs& slabs, const UpdateStep& step, const Table& table,
                        int64_t first, int64_t last);

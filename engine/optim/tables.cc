@@ -9,7 +9,8 @@
 namespace hone::engine::optim {
 namespace {
 
-constexpr int64_t kBlock = 2048;  // floats of a row that are in hand at once
+constexpr int64_t kBlock = 2048;  // floats that are in hand at once
+constexpr int64_t kNarrow = 64;   // rows of so many floats are moved together
 
 int64_t RowsIn(const RowGradient& part) {
   const int32_t* end = std::partition_point(part.rows, part.rows + part.capacity,
@@ -20,8 +21,9 @@ int64_t RowsIn(const RowGradient& part) {
 }  // namespace
 
 // The parts' lists ascend, so that the smallest of their next rows is the next of all.
-void Optimizer::MergeRows(const Slabs& slabs) {
-  for (Table& table : tables_) {
+void Optimizer::MergeRows(const Slabs& slabs, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    Table& table = tables_[static_cast<size_t>(t)];
     const auto given =
         std::ranges::find(slabs.tables, static_cast<int>(table.range), &TableGradient::range);
     table.parts = given == slabs.tables.end() ? std::span<const RowGradient>() : given->parts;
@@ -102,6 +104,13 @@ void Optimizer::ReadRows(Table& table, int64_t first, int64_t last) {
   alignas(64) float scratch[kBlock];
   for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
     table.squares[i] = 0;
+    if (width < kGrain) {
+      SumRow(table, i, 0, width, plain, scratch);
+      for (int64_t j = 0; j < width; ++j) {
+        table.squares[i] += static_cast<double>(scratch[j]) * scratch[j];
+      }
+      continue;
+    }
     for (int64_t from = 0; from < width; from += kBlock) {
       const int64_t count = std::min(kBlock, width - from);
       SumRow(table, i, from, count, plain, scratch);
@@ -110,10 +119,49 @@ void Optimizer::ReadRows(Table& table, int64_t first, int64_t last) {
   }
 }
 
+// Rows as copies side by side, as many as fit into a block, aligned as the inner loops want them.
+void Optimizer::WriteNarrowRows(const Slabs& slabs, const UpdateStep& step, const Table& table,
+                                int64_t first, int64_t last) {
+  const ParameterRange& range = ranges_[table.range];
+  const int64_t width = range.row_width, together = kBlock / width;
+  const auto bytes = static_cast<size_t>(width) * sizeof(float);
+  alignas(64) float gradient[kBlock + kGrain], copies[4][kBlock];
+  const std::array<float*, 3> state = StateAt(range.begin);
+  const std::array<float*, 4> there = {slabs.values + range.begin, state[0], state[1], state[2]};
+  std::array<float*, 4> here = {};
+  for (size_t a = 0; a < there.size(); ++a) {
+    here[a] = there[a] == nullptr ? nullptr : copies[a];
+  }
+  for (int64_t i = first; i < last; i += together) {
+    const int64_t count = std::min(together, last - i), floats = count * width;
+    for (int64_t r = 0; r < count; ++r) {
+      SumRow(table, static_cast<size_t>(i + r), 0, width, step, gradient + r * width);
+    }
+    std::fill(gradient + floats, gradient + RoundUp(floats), 0.0f);
+    for (size_t a = 0; a < there.size() && there[a] != nullptr; ++a) {
+      for (int64_t r = 0; r < count; ++r) {
+        std::memcpy(here[a] + r * width,
+                    there[a] + int64_t{table.rows[static_cast<size_t>(i + r)]} * width, bytes);
+      }
+      std::fill(here[a] + floats, here[a] + RoundUp(floats), 0.0f);
+    }
+    Update(step, range, gradient, here[0], here.data() + 1, RoundUp(floats));
+    for (size_t a = 0; a < there.size() && there[a] != nullptr; ++a) {
+      for (int64_t r = 0; r < count; ++r) {
+        std::memcpy(there[a] + int64_t{table.rows[static_cast<size_t>(i + r)]} * width,
+                    here[a] + r * width, bytes);
+      }
+    }
+  }
+}
+
 void Optimizer::WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table,
                           int64_t first, int64_t last) {
   const ParameterRange& range = ranges_[table.range];
   const int64_t width = range.row_width;
+  if (width <= kNarrow) {
+    return WriteNarrowRows(slabs, step, table, first, last);
+  }
   alignas(64) float gradient[kBlock], copies[4][kBlock];
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = range.begin + table.rows[static_cast<size_t>(i)] * width;

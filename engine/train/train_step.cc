@@ -153,8 +153,10 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     if (!failure().ok()) {
       return;  // as all workers do
     }
-    if (optimizer_.has_tables()) {
-      Once(k, [&] { optimizer_.MergeRows(slabs); });
+    if (optimizer_.tables() > 0) {
+      const auto [begin, end] = ShareOf(optimizer_.tables(), k, threads_);
+      optimizer_.MergeRows(slabs, begin, end);
+      barrier_.Wait();
     }
     const auto to_read = share(optimizer_.ReadFloats(request.layer_norms));
     optimizer_.Read(slabs, request.layer_norms, to_read.first, to_read.second);

@@ -72,7 +72,7 @@ class Slab {
     const std::span<const TableGradient> tables =
         as_rows_ ? std::span(&table, 1) : std::span<const TableGradient>();
     const Slabs all = {values_.as<float>(), slabs, tables};
-    optimizer_->MergeRows(all);
+    optimizer_->MergeRows(all, 0, optimizer_->tables());
     for (int k = 0; k < workers; ++k) {
       const auto [begin, end] = ShareOf(optimizer_->ReadFloats(false), k, workers, 16);
       optimizer_->Read(all, false, begin, end);
@@ -111,7 +111,7 @@ TEST(ATable, IsUpdatedByItsRowsAsByASlabOfMostlyZeros) {
   const std::vector<OptimizerOptions> all = {Sgd{.learning_rate = 1}, Sgd{.momentum = 0.9}, Adam{},
                                              AdamW{}, RmsProp{.momentum = 0.5, .centered = true}};
   for (const OptimizerOptions& options : all) {
-    for (const int64_t width : {3, 16, 100}) {
+    for (const int64_t width : {1, 3, 12, 16, 64, 100}) {
       Slab rows(options, 90, width, true), slab(options, 90, width, false);
       for (int64_t step = 1; step <= 3; ++step) {
         const std::vector<std::vector<int32_t>> shards = {{0, 7, 40 + static_cast<int>(step)},
@@ -198,7 +198,7 @@ TEST(ATable, WithARowThatIsNotANumberIsFoundOut) {
   const Buffer zeros(kDense * 4);
   const float* gradient = zeros.as<float>();
   const Slabs all = {slab.values(), {&gradient, 1}, {&table, 1}};
-  slab.optimizer().MergeRows(all);
+  slab.optimizer().MergeRows(all, 0, slab.optimizer().tables());
   slab.optimizer().Read(all, false, 0, slab.optimizer().ReadFloats(false));
   EXPECT_FALSE(slab.optimizer().Summary(1).finite);
 }
