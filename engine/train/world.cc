@@ -6,7 +6,9 @@
 
 namespace hone::engine::train {
 
-std::pair<int64_t, int64_t> Place::PartOf(int64_t batch) const { return Slice(batch, rank, size); }
+std::pair<int64_t, int64_t> Place::PartOf(int64_t batch) const {
+  return ShareOf(batch, rank, size);
+}
 
 absl::Status Combine(std::span<const StepReport> of_ranks, StepReport& all) {
   for (size_t rank = 0; rank < of_ranks.size(); ++rank) {

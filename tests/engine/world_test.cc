@@ -312,7 +312,7 @@ TEST_F(TrainersTest, LeaveTheModelOfOneAndRankZeroAloneTells) {
     EXPECT_EQ(end.value(), EndReason::kCompleted);
   }
   EXPECT_EQ(ModelSha(config), ModelSha(alone));
-  EXPECT_EQ(recorders_[0].metrics.size(), recorder_.metrics.size());
+  EXPECT_THAT(recorders_[0].metrics, Not(IsEmpty()));
   EXPECT_THAT(recorders_[0].checkpoints, Not(IsEmpty()));
   EXPECT_THAT(recorders_[1].started, IsEmpty());
   EXPECT_THAT(recorders_[1].metrics, IsEmpty());
