@@ -77,6 +77,9 @@ Value Graph::Parameter(const ParameterSpec& spec) {
   const bool is_state = spec.role == ParameterRole::kTransient;
   node.types = {{spec.shape, is_state ? spec.dtype : DType::kF32}};
   node.parameter = spec;
+  if (buffers_ && !is_state && buffers_(spec.name)) {
+    node.parameter.role = ParameterRole::kBuffer;
+  }
   FreezeIf(frozen_, node.parameter);
   const Value value = Append(std::move(node));
   parameters_[spec.name] = value.node;

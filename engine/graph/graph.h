@@ -88,6 +88,12 @@ class Graph {
   // too.
   void Freeze(std::function<bool(absl::string_view name)> frozen);
 
+  // Weights declared from now on whose names `picks` picks are buffers: those of a network that
+  // follows another one (a target network, a mean over steps) and is moved by no gradient.
+  void DeclareAsBuffers(std::function<bool(absl::string_view name)> picks) {
+    buffers_ = std::move(picks);
+  }
+
   const TensorType& type(Value value) const {
     return nodes_[static_cast<size_t>(value.node)].types[static_cast<size_t>(value.output)];
   }
@@ -105,6 +111,7 @@ class Graph {
   std::string scope_;
   std::vector<Layer> layers_;
   std::function<bool(absl::string_view)> frozen_;
+  std::function<bool(absl::string_view)> buffers_;
   absl::Status status_;
 };
 

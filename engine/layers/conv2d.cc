@@ -1,11 +1,14 @@
 #include "engine/ops/conv2d.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 #include "engine/layers/conv2d.h"
 #include "engine/layers/parameters.h"
 #include "engine/ops/pool2d.h"
+#include "engine/ops/upsample2d.h"
 #include "engine/ops/windows.h"
 
 namespace hone::engine::layers {
@@ -38,6 +41,24 @@ void SetPadding(const Shape& picture, Padding padding, int64_t kernel, int64_t s
   }
 }
 
+// OK if the options of the layer whose scope the graph is in fit x.
+absl::Status CheckConv(const Graph& graph, Value x, const Conv2dOptions& options) {
+  HONE_RETURN_IF_ERROR(CheckPictures(graph, x, graph.scope()));
+  for (const auto& [field, value] :
+       {std::pair{"filters", options.filters}, std::pair{"kernel", options.kernel},
+        std::pair{"stride", options.stride}, std::pair{"dilation", options.dilation},
+        std::pair{"groups", options.groups}}) {
+    HONE_RETURN_IF_ERROR(CheckPositive(graph.scope(), field, value));
+  }
+  const int64_t channels = graph.shape(x)[1];
+  if (channels % options.groups != 0 || options.filters % options.groups != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(), ": groups must divide the ", channels, " channels of its input and the ",
+        options.filters, " filters, got ", options.groups));
+  }
+  return absl::OkStatus();
+}
+
 using PoolFunction = Value (*)(Graph&, Value, const PoolGeometry&);
 
 Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, absl::string_view kind,
@@ -59,22 +80,10 @@ Value Pool2d(Graph& graph, Value x, const Pool2dOptions& options, absl::string_v
 
 Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options) {
   Graph::Scope scope(graph, options.name, "conv2d");
-  absl::Status status = CheckPictures(graph, x, graph.scope());
-  for (const auto& [field, value] :
-       {std::pair{"filters", options.filters}, std::pair{"kernel", options.kernel},
-        std::pair{"stride", options.stride}, std::pair{"dilation", options.dilation},
-        std::pair{"groups", options.groups}}) {
-    status.Update(CheckPositive(graph.scope(), field, value));
-  }
-  if (!status.ok()) {
+  if (const absl::Status status = CheckConv(graph, x, options); !status.ok()) {
     return graph.Fail(status);
   }
   const Shape picture = graph.shape(x);
-  if (picture[1] % options.groups != 0 || options.filters % options.groups != 0) {
-    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
-        graph.scope(), ": groups must divide the ", picture[1], " channels of its input and the ",
-        options.filters, " filters, got ", options.groups)));
-  }
   const int64_t channels = picture[1] / options.groups, area = options.kernel * options.kernel;
   const LayerParameters parameters(graph, options.frozen);
   const Value weight = parameters.Weight(
@@ -87,6 +96,45 @@ Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options) {
              geometry.padding_before, geometry.padding_after);
   return scope.Gives(
       Activate(graph, engine::Conv2d(graph, x, weight, bias, geometry), options.activation));
+}
+
+Value Conv2dTranspose(Graph& graph, Value x, const Conv2dOptions& options) {
+  Graph::Scope scope(graph, options.name, "conv2d_transpose");
+  if (const absl::Status status = CheckConv(graph, x, options); !status.ok()) {
+    return graph.Fail(status);
+  }
+  const Shape picture = graph.shape(x);
+  const int64_t filters = options.filters / options.groups, area = options.kernel * options.kernel;
+  const LayerParameters parameters(graph, options.frozen);
+  const Value weight = parameters.Weight(
+      {picture[1], filters, options.kernel, options.kernel}, options.initializer,
+      {static_cast<double>(filters * area), static_cast<double>(picture[1] * area)});
+  const std::optional<Value> bias = parameters.Bias(options.use_bias, options.filters);
+  ConvGeometry geometry{
+      .stride = options.stride, .dilation = options.dilation, .groups = options.groups};
+  int64_t output_padding[2] = {0, 0};
+  if (options.padding == Padding::kSame) {
+    const Shape result{picture[0], options.filters, SaturatingProduct(picture[2], options.stride),
+                       SaturatingProduct(picture[3], options.stride)};
+    SetPadding(result, Padding::kSame, options.kernel, options.stride, options.dilation,
+               geometry.padding_before, geometry.padding_after);
+    // A window that is smaller than the stride leaves places behind the last one.
+    const int64_t window = options.dilation * (options.kernel - 1) + 1;
+    output_padding[0] = output_padding[1] = std::max<int64_t>(options.stride - window, 0);
+  }
+  return scope.Gives(
+      Activate(graph, engine::Conv2dTranspose(graph, x, weight, bias, geometry, output_padding),
+               options.activation));
+}
+
+Value Upsample2d(Graph& graph, Value x, absl::string_view name, int64_t factor) {
+  Graph::Scope scope(graph, name, "upsample2d");
+  absl::Status status = CheckPictures(graph, x, graph.scope());
+  status.Update(CheckPositive(graph.scope(), "factor", factor));
+  if (!status.ok()) {
+    return graph.Fail(status);
+  }
+  return scope.Gives(engine::Upsample2d(graph, x, factor));
 }
 
 Value MaxPool2d(Graph& graph, Value x, const Pool2dOptions& options) {

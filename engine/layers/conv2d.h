@@ -29,6 +29,14 @@ struct Conv2dOptions {
 // groups, kernel, kernel] and `NAME.bias` [filters].
 Value Conv2d(Graph& graph, Value x, const Conv2dOptions& options);
 
+// The way back from a Conv2d with these options: [batch, channels, height, width] → [batch,
+// filters, …], each extent (n − 1) · stride + dilation · (kernel − 1) + 1, or n · stride with
+// kSame. `NAME.weight` [channels, filters / groups, kernel, kernel] and `NAME.bias` [filters].
+Value Conv2dTranspose(Graph& graph, Value x, const Conv2dOptions& options);
+
+// Each place becomes a square of factor x factor places with its value.
+Value Upsample2d(Graph& graph, Value x, absl::string_view name, int64_t factor);
+
 struct Pool2dOptions {
   std::string name;
   int64_t size = 2;

@@ -63,6 +63,15 @@ class LayerBuilder {
     conv.activation = Final(conv.activation);
     return layers::Conv2d(graph_, x(), conv);
   }
+  Value operator()(Conv2dTranspose conv) {
+    conv.name.clear();
+    conv.frozen = layer_.frozen;
+    conv.activation = Final(conv.activation);
+    return layers::Conv2dTranspose(graph_, x(), conv);
+  }
+  Value operator()(const Upsample2d& upsample) {
+    return layers::Upsample2d(graph_, x(), "", upsample.factor);
+  }
   Value operator()(MaxPool2d pool) {
     pool.name.clear();
     return layers::MaxPool2d(graph_, x(), pool);

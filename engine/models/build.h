@@ -13,6 +13,8 @@ struct BuildOptions {
   bool training = false;  // dropout and batch statistics
   // Leaves out a softmax or sigmoid of the last layer: losses want logits.
   bool logits = false;
+  // [channels, height, width] of the pictures that a preset makes, or judges.
+  Shape picture = {};
 };
 
 struct BuiltModel {

@@ -121,7 +121,7 @@ void Fields(Archive& a, T& kind) {
     a.Field("activation", kind.activation);
     a.Field("use_bias", kind.use_bias);
     a.Field("initializer", kind.initializer);
-  } else if constexpr (std::is_same_v<Kind, layers::Conv2dOptions>) {
+  } else if constexpr (std::is_base_of_v<layers::Conv2dOptions, Kind>) {
     a.Field("filters", kind.filters);
     a.Field("kernel", kind.kernel);
     a.Field("stride", kind.stride);
@@ -131,6 +131,8 @@ void Fields(Archive& a, T& kind) {
     a.Field("activation", kind.activation);
     a.Field("use_bias", kind.use_bias);
     a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_same_v<Kind, Upsample2d>) {
+    a.Field("factor", kind.factor);
   } else if constexpr (std::is_base_of_v<layers::Pool2dOptions, Kind>) {
     a.Field("size", kind.size);
     a.Field("stride", kind.stride);

@@ -14,6 +14,8 @@ namespace {
 struct Names {
   absl::string_view operator()(const layers::DenseOptions&) const { return "dense"; }
   absl::string_view operator()(const layers::Conv2dOptions&) const { return "conv2d"; }
+  absl::string_view operator()(const Conv2dTranspose&) const { return "conv2d_transpose"; }
+  absl::string_view operator()(const Upsample2d&) const { return "upsample2d"; }
   absl::string_view operator()(const MaxPool2d&) const { return "max_pool2d"; }
   absl::string_view operator()(const AvgPool2d&) const { return "avg_pool2d"; }
   absl::string_view operator()(const GlobalAvgPool2d&) const { return "global_avg_pool2d"; }

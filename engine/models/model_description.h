@@ -42,13 +42,18 @@ struct Add {
 struct Concat {};
 // The scalar product of its two inputs, which have one shape: of vectors a single number.
 struct Dot {};
+struct Conv2dTranspose : layers::Conv2dOptions {};
+// Each place of a picture becomes a square of so many places to either side.
+struct Upsample2d {
+  int64_t factor = 2;
+};
 struct MaxPool2d : layers::Pool2dOptions {};
 struct AvgPool2d : layers::Pool2dOptions {};
 
 using LayerKind =
-    std::variant<layers::DenseOptions, layers::Conv2dOptions, MaxPool2d, AvgPool2d, GlobalAvgPool2d,
-                 GlobalMaxPool2d, BatchNorm, LayerNorm, Dropout, Activation, Flatten, Reshape, Add,
-                 Concat, layers::EmbeddingOptions, Dot>;
+    std::variant<layers::DenseOptions, layers::Conv2dOptions, Conv2dTranspose, Upsample2d,
+                 MaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, BatchNorm, LayerNorm,
+                 Dropout, Activation, Flatten, Reshape, Add, Concat, layers::EmbeddingOptions, Dot>;
 
 // As a job file spells them: "dense", "conv2d", ….
 absl::string_view NameOf(const LayerKind& kind);

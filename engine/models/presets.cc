@@ -20,6 +20,10 @@ struct NamedPreset {
 };
 // The preset table: one line for each.
 constexpr NamedPreset kPresets[] = {
+    {"dcgan_discriminator", DcganDiscriminator},
+    {"dcgan_generator", DcganGenerator},
+    {"gan_discriminator", GanDiscriminator},
+    {"gan_generator", GanGenerator},
     {"mlp", Mlp},
 };
 

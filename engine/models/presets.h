@@ -25,4 +25,29 @@ absl::StatusOr<Preset> FindPreset(absl::string_view name);
 absl::StatusOr<Value> Mlp(Graph& graph, const nlohmann::json& options,
                           const std::vector<NamedValue>& inputs, const BuildOptions& build);
 
+// The two networks of a GAN, for pictures of BuildOptions::picture. A generator reads [batch,
+// latent] and gives [batch, channels, height, width] between −1 and 1 (tanh); a discriminator reads
+// such pictures, whatever their channels, and gives a number for each, [batch, 1]. All hidden
+// layers are followed by one activation: ReLU, or leaky ReLU of slope 0.2 in the convolutional
+// ones.
+//
+// "gan_generator", "gan_discriminator": dense layers (Goodfellow et al. 2014).
+//   {"units": [128, 128, 128]}, {"units": [128, 128]}
+absl::StatusOr<Value> GanGenerator(Graph& graph, const nlohmann::json& options,
+                                   const std::vector<NamedValue>& inputs,
+                                   const BuildOptions& build);
+absl::StatusOr<Value> GanDiscriminator(Graph& graph, const nlohmann::json& options,
+                                       const std::vector<NamedValue>& inputs,
+                                       const BuildOptions& build);
+// "dcgan_generator", "dcgan_discriminator": convolutions (Radford, Metz, Chintala 2016).
+//   {"filters": [128, 64], "batch_norm": false}   a dense layer makes small pictures of the first
+//       number of channels, and for each number a transposed convolution, 4x4, doubles them
+//   {"filters": [32, 64]}   convolutions, 3x3, which halve them, then a dense layer
+absl::StatusOr<Value> DcganGenerator(Graph& graph, const nlohmann::json& options,
+                                     const std::vector<NamedValue>& inputs,
+                                     const BuildOptions& build);
+absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& options,
+                                         const std::vector<NamedValue>& inputs,
+                                         const BuildOptions& build);
+
 }  // namespace hone::engine::models

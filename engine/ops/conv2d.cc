@@ -6,6 +6,7 @@
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/conv_weight_gradient.h"
+#include "engine/ops/add_channels.h"
 #include "engine/ops/implementation.h"
 #include "engine/ops/windows.h"
 
@@ -86,19 +87,27 @@ void ForTaps(const ConvGeometry& g, const Shape& x, const Shape& w, const Shape&
   }
 }
 
-// Inputs: dy, w. dx = the transposed convolution of dy.
-class ConvDataGradientOp final : public Op {
+// Inputs: y, w. x = the transposed convolution of y: the gradient of a convolution of x with
+// respect to x, or an op in its own right, whose result has the convolution's input's shape.
+class TransposedConvOp final : public Op {
  public:
-  ConvDataGradientOp(const ConvGeometry& geometry, Shape x)
-      : geometry_(geometry), x_(std::move(x)) {}
+  // `in_f32`: also where the program computes in bf16.
+  TransposedConvOp(const ConvGeometry& geometry, Shape x, bool is_gradient, bool in_f32)
+      : geometry_(geometry), x_(std::move(x)), is_gradient_(is_gradient), in_f32_(in_f32) {}
 
-  absl::string_view kind() const override { return "conv2d_data_gradient"; }
+  absl::string_view kind() const override {
+    return is_gradient_ ? "conv2d_data_gradient" : "conv2d_transpose";
+  }
 
-  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+  Precision precision(int) const override {
+    return {in_f32_ ? Precision::Rule::kF32 : Precision::Rule::kComputed};
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     return std::vector<TensorType>{{x_, DType::kF32}};
   }
+
+  void Differentiate(Gradient& g) const override;
 
   Cost EstimateCost(std::span<const TensorType> in,
                     std::span<const TensorType> out) const override {
@@ -115,7 +124,7 @@ class ConvDataGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape& w = l.input_type(1).shape;
-    const DType dtype = l.compute_dtype();
+    const DType dtype = in_f32_ ? DType::kF32 : l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeConvolutionGradientOfData(Describe(geometry_, x_, w, l.input_type(0).shape,
@@ -133,6 +142,8 @@ class ConvDataGradientOp final : public Op {
  private:
   ConvGeometry geometry_;
   Shape x_;
+  bool is_gradient_;
+  bool in_f32_;
 };
 
 // Inputs: x, dy. dw[o, i, k] = Σ x · dy over the batch and the picture;  db[o] = Σ dy.
@@ -291,7 +302,7 @@ class ConvOp final : public Op {
   void Differentiate(Gradient& g) const override {
     const Shape x = g.graph().shape(g.input(0)), w = g.graph().shape(g.input(1));
     g.Accumulate(0, [&] {
-      return g.graph().Add(std::make_shared<ConvDataGradientOp>(geometry_, x),
+      return g.graph().Add(std::make_shared<TransposedConvOp>(geometry_, x, true, false),
                            {g.dy(), g.input(1)});
     });
     const bool bias = bias_ && g.Needs(2);
@@ -362,7 +373,65 @@ class ConvOp final : public Op {
   ActivationKind post_op_;
 };
 
+// Both are convolutions again: x is linear in y and in w.
+void TransposedConvOp::Differentiate(Gradient& g) const {
+  const Shape w = g.graph().shape(g.input(1));
+  g.Accumulate(0, [&] { return Conv2d(g.graph(), g.dy(), g.input(1), std::nullopt, geometry_); });
+  g.Accumulate(1, [&] {
+    return g.graph().Add(std::make_shared<ConvWeightGradientOp>(geometry_, w, false),
+                         {g.dy(), g.input(0)});
+  });
+}
+
+// INVALID_ARGUMENT where x and w are not those of a transposed convolution with this result.
+absl::Status CheckTransposed(const ConvGeometry& g, const Shape& x, const Shape& w,
+                             const int64_t (&output_padding)[2], const Shape& y) {
+  if (x.rank() != 4) {
+    return WrongShape("the input", "[batch, channels, height, width]", x);
+  }
+  HONE_RETURN_IF_ERROR(CheckNotEmpty("the input", x));
+  if (w.rank() != 4 || w[0] != x[1]) {
+    return WrongShape("the weight", absl::StrCat("[", x[1], ", filters / groups, kh, kw]"), w);
+  }
+  if (g.groups < 1 || x[1] % g.groups != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("groups must divide the ", x[1], " input channels, got ", g.groups));
+  }
+  for (const int64_t more : output_padding) {
+    if (more < 0 || more >= g.stride) {
+      return absl::InvalidArgumentError(absl::StrCat("output_padding must be 0 to ", g.stride - 1,
+                                                     ", less than the stride, got ", more));
+    }
+  }
+  if (y[2] < 1 || y[3] < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("padding leaves nothing of a picture of ", x[2], "x", x[3]));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+Value Conv2dTranspose(Graph& graph, Value x, Value weight, std::optional<Value> bias,
+                      const ConvGeometry& geometry, const int64_t (&output_padding)[2]) {
+  const Shape in = graph.shape(x), w = graph.shape(weight);
+  Shape out = {1, 1, 1, 1};
+  if (in.rank() == 4 && w.rank() == 4) {
+    const auto extent = [&](int d) {
+      return (in[2 + d] - 1) * geometry.stride + geometry.dilation * (w[2 + d] - 1) + 1 -
+             geometry.padding_before[d] - geometry.padding_after[d] + output_padding[d];
+    };
+    out = {in[0], SaturatingProduct(w[1], geometry.groups), extent(0), extent(1)};
+  }
+  const absl::Status status = CheckTransposed(geometry, in, w, output_padding, out);
+  if (!status.ok()) {
+    return graph.Fail(Annotate(status, graph.scope()));
+  }
+  const bool in_f32 = ConvProductType(CpuInstructionSet(), DType::kBf16, out[1]) == DType::kF32;
+  const Value y =
+      graph.Add(std::make_shared<TransposedConvOp>(geometry, out, false, in_f32), {x, weight});
+  return bias.has_value() ? AddToChannels(graph, y, *bias) : y;
+}
 
 Value Conv2d(Graph& graph, Value x, Value weight, std::optional<Value> bias,
              const ConvGeometry& geometry) {

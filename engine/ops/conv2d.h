@@ -20,4 +20,14 @@ struct ConvGeometry {
 Value Conv2d(Graph& graph, Value x, Value weight, std::optional<Value> bias,
              const ConvGeometry& geometry);
 
+// What Conv2d's gradient with respect to its input is, forwards (a "deconvolution"):
+// y[n, oc, …] = Σ x[n, ic, …] · w[ic, oc / groups, kh, kw] + b[oc], where each place of x is spread
+// over a window of y and windows that overlap add up. The geometry is that of the convolution that
+// leads back from y to x: padding is cut off, and
+//   oh = (h − 1) · stride + dilation · (kh − 1) + 1 − padding + output_padding,
+// the last below the stride: of the sizes from which the convolution leads back to h, it says
+// which.
+Value Conv2dTranspose(Graph& graph, Value x, Value weight, std::optional<Value> bias,
+                      const ConvGeometry& geometry, const int64_t (&output_padding)[2]);
+
 }  // namespace hone::engine

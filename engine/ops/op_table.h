@@ -9,6 +9,8 @@ namespace hone::engine {
 inline constexpr absl::string_view kOpTable[] = {
     "add",
     "add_broadcast",
+    "add_channels",
+    "adversarial_loss",
     "average_pool2d",
     "average_pool2d_gradient",
     "batch_norm",
@@ -17,9 +19,11 @@ inline constexpr absl::string_view kOpTable[] = {
     "batch_norm_with_gradient",
     "binary_cross_entropy",
     "cast",
+    "channel_sums",
     "concat",
     "conv2d",
     "conv2d_data_gradient",
+    "conv2d_transpose",
     "conv2d_weight_gradient",
     "cross_entropy",
     "dropout",
@@ -48,6 +52,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "mul",
     "mul_broadcast",
     "normalize_pixels",
+    "random_normal",
     "relu",
     "relu_gradient",
     "reshape",
@@ -68,6 +73,8 @@ inline constexpr absl::string_view kOpTable[] = {
     "tanh",
     "tanh_gradient",
     "transpose",
+    "upsample2d",
+    "upsample2d_gradient",
     "write_at",
 };
 

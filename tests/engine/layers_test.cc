@@ -72,6 +72,60 @@ TEST(Conv2d, CountsItsFansByTheKernelsArea) {
   EXPECT_EQ(Spec(graph, "c.weight").initializer.fan_out, 72);
 }
 
+// The picture that a transposed convolution makes of [1, 4, 5, 6].
+Shape TransposedShape(Padding padding, int64_t kernel, int64_t stride, int64_t dilation = 1) {
+  Graph graph;
+  Conv2dOptions options;
+  options.filters = 2;
+  options.kernel = kernel;
+  options.stride = stride;
+  options.padding = padding;
+  options.dilation = dilation;
+  const Value y = Conv2dTranspose(graph, graph.Input("x", {{1, 4, 5, 6}, DType::kF32}), options);
+  EXPECT_TRUE(graph.status().ok()) << graph.status();
+  return graph.shape(y);
+}
+
+TEST(Conv2dTranspose, MakesEachExtentThatOfTheWindowsSideBySide) {
+  EXPECT_EQ(TransposedShape(Padding::kValid, 3, 1), (Shape{1, 2, 7, 8}));
+  EXPECT_EQ(TransposedShape(Padding::kValid, 4, 2), (Shape{1, 2, 12, 14}));
+  EXPECT_EQ(TransposedShape(Padding::kValid, 3, 2, 2), (Shape{1, 2, 13, 15}));
+}
+
+TEST(Conv2dTranspose, SamePaddingMultipliesTheSizeByTheStride) {
+  for (const int64_t stride : {1, 2, 3}) {
+    for (const int64_t kernel : {1, 2, 3, 4, 5}) {
+      EXPECT_EQ(TransposedShape(Padding::kSame, kernel, stride),
+                (Shape{1, 2, 5 * stride, 6 * stride}))
+          << "a kernel of " << kernel << ", stride " << stride;
+    }
+  }
+}
+
+TEST(Conv2dTranspose, CountsItsFansByTheKernelsArea) {
+  Graph graph;
+  Conv2dOptions options;
+  options.name = "t";
+  options.filters = 8;
+  options.kernel = 3;
+  options.groups = 2;
+  Conv2dTranspose(graph, graph.Input("x", {{1, 4, 9, 9}, DType::kF32}), options);
+  EXPECT_EQ(Spec(graph, "t.weight").shape, (Shape{4, 4, 3, 3}));
+  EXPECT_EQ(Spec(graph, "t.weight").initializer.fan_in, 36);
+  EXPECT_EQ(Spec(graph, "t.weight").initializer.fan_out, 36);
+}
+
+TEST(Conv2dTranspose, RefusesGroupsThatDoNotDivideItsChannels) {
+  Graph graph;
+  Conv2dOptions options;
+  options.filters = 6;
+  options.kernel = 3;
+  options.groups = 3;
+  Conv2dTranspose(graph, graph.Input("x", {{1, 4, 9, 9}, DType::kF32}), options);
+  EXPECT_THAT(graph.status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("groups must divide the 4")));
+}
+
 TEST(Conv2d, SamePaddingKeepsTheSizeAtStrideOne) {
   Graph graph;
   Conv2dOptions options;

@@ -84,6 +84,91 @@ TEST(BuildModel, CountsTheGansNetsAsKerasDoes) {
   EXPECT_EQ(sums[1], 117'121);
 }
 
+// One of a preset's networks, for pictures of this shape.
+absl::StatusOr<BuiltModel> BuildPreset(const std::string& preset, const Shape& input,
+                                       const Shape& picture, const std::string& options = "{}") {
+  const ModelDescription model{.networks = {{.name = "net", .preset = {preset, options}}}};
+  Graph graph;
+  std::vector<int64_t> dims = {2};
+  dims.insert(dims.end(), input.dims().begin(), input.dims().end());
+  const Value x = graph.Input("features", {Shape(dims), DType::kF32});
+  absl::StatusOr<BuiltModel> built =
+      BuildNetwork(graph, model, "net", {{"input", x}}, {.training = true, .picture = picture});
+  if (built.ok()) {
+    CompleteLayers(graph, 2, *built);
+    dims = graph.shape(built->output).dims();
+    built->layers.back().output_shape = Shape({dims.begin() + 1, dims.end()});
+  }
+  return built;
+}
+
+int64_t CountOf(const BuiltModel& model) {
+  int64_t sum = 0;
+  for (const int64_t count : Parameters(model)) {
+    sum += count;
+  }
+  return sum;
+}
+
+TEST(GanPreset, IsTheCoursesNets) {
+  const auto generator = BuildPreset("gan_generator", {100}, {1, 28, 28});
+  const auto discriminator = BuildPreset("gan_discriminator", {1, 28, 28}, {1, 28, 28});
+  ASSERT_TRUE(generator.ok()) << generator.status();
+  ASSERT_TRUE(discriminator.ok()) << discriminator.status();
+  EXPECT_EQ(CountOf(*generator), 147'088);
+  EXPECT_EQ(generator->layers.back().output_shape, (Shape{1, 28, 28}));
+  EXPECT_EQ(CountOf(*discriminator), 117'121);
+  EXPECT_EQ(discriminator->layers.back().output_shape, (Shape{1}));
+}
+
+TEST(DcganPreset, DoublesSmallPicturesAndHalvesLargeOnes) {
+  const auto generator = BuildPreset("dcgan_generator", {100}, {1, 28, 28});
+  const auto discriminator = BuildPreset("dcgan_discriminator", {1, 28, 28}, {1, 28, 28});
+  ASSERT_TRUE(generator.ok()) << generator.status();
+  ASSERT_TRUE(discriminator.ok()) << discriminator.status();
+  EXPECT_THAT(Parameters(*generator),
+              ::testing::ElementsAre(101 * 6272, 128 * 64 * 16 + 64, 64 * 16 + 1));
+  EXPECT_EQ(generator->layers.back().output_shape, (Shape{1, 28, 28}));
+  EXPECT_THAT(Parameters(*discriminator),
+              ::testing::ElementsAre(9 * 32 + 32, 9 * 32 * 64 + 64, 7 * 7 * 64 + 1));
+}
+
+TEST(DcganPreset, NormalisesTheGeneratorsHiddenLayersWhereAskedTo) {
+  const auto generator = BuildPreset("dcgan_generator", {8}, {3, 32, 32},
+                                     R"({"batch_norm": true, "filters": [8, 4]})");
+  ASSERT_TRUE(generator.ok()) << generator.status();
+  EXPECT_THAT(Parameters(*generator),
+              ::testing::ElementsAre(9 * 8 * 64, 16, 8 * 4 * 16, 8, 4 * 3 * 16 + 3));
+}
+
+TEST(DcganPreset, RefusesPicturesThatCannotBeHalvedSoOften) {
+  EXPECT_THAT(BuildPreset("dcgan_generator", {8}, {1, 28, 30}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("multiples of 4"), HasSubstr("[1, 28, 30]"))));
+}
+
+TEST(Preset, OfPicturesRefusesAnOptionThatItDoesNotKnow) {
+  EXPECT_THAT(BuildPreset("gan_generator", {8}, {1, 28, 28}, R"({"colour": 1})"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("colour")));
+}
+
+TEST(BuildModel, CountsATransposedConvolutionsWeights) {
+  Conv2dTranspose doubled;
+  doubled.filters = 64;
+  doubled.kernel = 4;
+  doubled.stride = 2;
+  doubled.padding = layers::Padding::kSame;
+  const auto model = Build({{Of(doubled), Of(Upsample2d{})}}, {128, 7, 7});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->layers[1].name, "conv2d_transpose_1");
+  EXPECT_EQ(model->layers[1].weights, 128 * 64 * 16);
+  EXPECT_EQ(model->layers[1].biases, 64);
+  EXPECT_EQ(model->layers[1].output_shape, (Shape{64, 14, 14}));
+  // Each place of the input meets the whole kernel once.
+  EXPECT_NEAR(model->layers[1].forward_flops, 2.0 * 7 * 7 * 128 * 64 * 16, 1e5);
+  EXPECT_EQ(model->layers[2].output_shape, (Shape{64, 28, 28}));
+}
+
 TEST(BuildModel, CountsTheFlopsOfOneExample) {
   const auto model = Build({{Dense(5)}}, {7});
   ASSERT_TRUE(model.ok());
@@ -213,6 +298,12 @@ TEST(ModelDescription, SurvivesJson) {
   model.layers.push_back(Of(Dropout{0.5f}));
   model.layers.push_back(Of(GlobalMaxPool2d{}));
   model.layers.push_back(Of(Reshape{{3, -1}}));
+  model.layers.push_back(Of(Upsample2d{.factor = 3}));
+  Conv2dTranspose back_again;
+  back_again.filters = 2;
+  back_again.kernel = 4;
+  back_again.stride = 2;
+  model.layers.push_back(Of(back_again));
   const auto named = WithNames(model);
   ASSERT_TRUE(named.ok()) << named.status();
   const nlohmann::json json = ToJson(*named);

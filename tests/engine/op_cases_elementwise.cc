@@ -7,6 +7,7 @@
 #include "engine/ops/matmul.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/normalize.h"
+#include "engine/ops/random_normal.h"
 #include "engine/ops/scale.h"
 #include "tests/engine/op_case.h"
 
@@ -79,6 +80,13 @@ std::vector<OpCase> ElementwiseCases() {
                      const Value x = b.Input(Shape{3, 7});
                      return CaseOutputs{{Mul(b.graph, x, x)}, {}};
                    }});
+  for (const Shape& shape : {Shape{3, 7}, Shape{5, 3, 4, 4}, Shape{1, 1}}) {
+    cases.push_back(
+        {.name = absl::StrCat("random_normal_of_", shape.elements()), .build = [=](CaseBuilder& b) {
+           const Value noise = RandomNormal(b.graph, shape, 0.5f);
+           return CaseOutputs{{Sum(b.graph, b.Input(shape), noise)}, {}};
+         }});
+  }
   cases.push_back(AddOfConvolutions());
   cases.push_back(ResidualStream(DType::kF32));
   cases.push_back(ResidualStream(DType::kBf16));

@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "engine/ops/adversarial_loss.h"
 #include "engine/ops/binary_cross_entropy.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/regression_loss.h"
@@ -50,10 +51,34 @@ OpCase RegressionCase(const std::string& name, const Shape& shape, RegressionKin
           }};
 }
 
+OpCase Adversarial(const std::string& name, AdversarialKind kind, AdversarialSide side,
+                   float label_smoothing = 0, Fill fill = Fill::kSpread) {
+  return {.name = absl::StrCat("adversarial_loss_", name), .build = [=](CaseBuilder& b) {
+            const Loss loss = AdversarialLoss(b.graph, b.Input(Shape{7, 1}, fill), side,
+                                              {.kind = kind, .label_smoothing = label_smoothing});
+            return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
+          }};
+}
+
 }  // namespace
 
 std::vector<OpCase> LossCases() {
   return {
+      Adversarial("real", AdversarialKind::kNonSaturating, AdversarialSide::kReal),
+      Adversarial("real_smoothed", AdversarialKind::kNonSaturating, AdversarialSide::kReal, 0.1f),
+      Adversarial("drawn", AdversarialKind::kNonSaturating, AdversarialSide::kDrawn),
+      Adversarial("fooling", AdversarialKind::kNonSaturating, AdversarialSide::kFooling),
+      Adversarial("extreme", AdversarialKind::kNonSaturating, AdversarialSide::kReal, 0,
+                  Fill::kExtreme),
+      Adversarial("squares_real", AdversarialKind::kLeastSquares, AdversarialSide::kReal, 0.25f),
+      Adversarial("squares_drawn", AdversarialKind::kLeastSquares, AdversarialSide::kDrawn),
+      Adversarial("squares_fooling", AdversarialKind::kLeastSquares, AdversarialSide::kFooling),
+      Adversarial("hinge_real", AdversarialKind::kHinge, AdversarialSide::kReal),
+      Adversarial("hinge_drawn", AdversarialKind::kHinge, AdversarialSide::kDrawn),
+      Adversarial("hinge_fooling", AdversarialKind::kHinge, AdversarialSide::kFooling),
+      Adversarial("wasserstein_real", AdversarialKind::kWasserstein, AdversarialSide::kReal),
+      Adversarial("wasserstein_drawn", AdversarialKind::kWasserstein, AdversarialSide::kDrawn),
+      Adversarial("wasserstein_fooling", AdversarialKind::kWasserstein, AdversarialSide::kFooling),
       CrossEntropyCase("single", 1, 2, {}),
       CrossEntropyCase("10_classes", 5, 10, {}),
       CrossEntropyCase("17_classes", 3, 17, {}),

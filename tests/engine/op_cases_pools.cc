@@ -2,6 +2,7 @@
 #include "engine/ops/activation.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/pool2d.h"
+#include "engine/ops/upsample2d.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -66,6 +67,27 @@ std::vector<OpCase> PoolCases() {
                      .build = [shape = shape](CaseBuilder& b) {
                        return CaseOutputs{{GlobalMaxPool2d(b.graph, b.Input(shape))}, {}};
                      }});
+  }
+  for (const auto& [name, shape, factor] :
+       {std::tuple{"doubled", Shape{3, 3, 4, 5}, int64_t{2}},
+        std::tuple{"tripled_1x1", Shape{1, 1, 1, 1}, int64_t{3}},
+        std::tuple{"as_it_is", Shape{2, 5, 3, 3}, int64_t{1}}}) {
+    cases.push_back({.name = absl::StrCat("upsample2d_", name),
+                     .build = [shape = shape, factor = factor](CaseBuilder& b) {
+                       return CaseOutputs{{Upsample2d(b.graph, b.Input(shape), factor)}, {}};
+                     }});
+  }
+  // Behind a convolution, whose layout stays.
+  for (const int64_t filters : {16, 17}) {
+    cases.push_back({.name = absl::StrCat("conv2d_upsample2d_", filters),
+                     .build =
+                         [=](CaseBuilder& b) {
+                           const Value y =
+                               Conv2d(b.graph, b.Input(Shape{2, 1, 5, 5}),
+                                      b.Parameter(Shape{filters, 1, 1, 1}, Fill::kPowers), {}, {});
+                           return CaseOutputs{{Upsample2d(b.graph, y, 2)}, {}};
+                         },
+                     .bf16_tolerance = 2e-2});
   }
   return cases;
 }

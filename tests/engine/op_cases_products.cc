@@ -33,6 +33,29 @@ OpCase Conv(const ConvCase& c) {
           }};
 }
 
+struct TransposedCase {
+  std::string name;
+  Shape x;
+  int64_t filters;
+  int64_t kernel;
+  ConvGeometry geometry;
+  int64_t output_padding = 0;
+  bool bias = true;
+};
+
+OpCase Transposed(const TransposedCase& c) {
+  return {.name = absl::StrCat("conv2d_transpose_", c.name), .build = [c](CaseBuilder& b) {
+            const Value x = b.Input(c.x);
+            const Value w =
+                b.Parameter(Shape{c.x[1], c.filters / c.geometry.groups, c.kernel, c.kernel});
+            const std::optional<Value> bias =
+                c.bias ? std::optional(b.Parameter(Shape{c.filters})) : std::nullopt;
+            return CaseOutputs{{Conv2dTranspose(b.graph, x, w, bias, c.geometry,
+                                                {c.output_padding, c.output_padding})},
+                               {}};
+          }};
+}
+
 OpCase LinearCase(const std::string& name, const Shape& x, int64_t units, bool bias,
                   const LinearOptions& options = {}) {
   return {.name = absl::StrCat("linear_", name), .build = [=](CaseBuilder& b) {
@@ -122,6 +145,29 @@ std::vector<OpCase> ProductCases() {
             2,
             {.stride = 2, .padding_before = {0, 0}, .padding_after = {1, 1}}}),
       Conv({"kernel_3x1", {2, 4, 7, 5}, 6, 3, 1, {}}),
+      Transposed({"1x1_on_1x1", {1, 1, 1, 1}, 1, 1, {}}),
+      Transposed({"3x3", {2, 5, 4, 4}, 7, 3, {}}),
+      Transposed({"doubled",
+                  {3, 16, 4, 4},
+                  32,
+                  4,
+                  {.stride = 2, .padding_before = {1, 1}, .padding_after = {1, 1}}}),
+      Transposed({"doubled_to_grey",
+                  {2, 16, 5, 5},
+                  1,
+                  4,
+                  {.stride = 2, .padding_before = {1, 1}, .padding_after = {1, 1}}}),
+      Transposed({"to_17_without_bias", {1, 3, 5, 5}, 17, 3, {.stride = 3}, 0, false}),
+      Transposed({"stride_above_the_kernel", {2, 3, 4, 3}, 5, 2, {.stride = 3}, 1}),
+      Transposed({"padded_on_one_side",
+                  {2, 3, 4, 4},
+                  5,
+                  3,
+                  {.stride = 2, .padding_before = {0, 0}, .padding_after = {1, 1}},
+                  1}),
+      Transposed({"dilated", {1, 3, 6, 5}, 4, 3, {.dilation = 2}}),
+      Transposed({"grouped", {2, 8, 5, 5}, 16, 3, {.groups = 4}}),
+      Transposed({"depthwise", {2, 16, 4, 4}, 16, 4, {.stride = 2, .groups = 16}}),
       LinearCase("1_to_1", {1, 1}, 1, true),
       LinearCase("3_to_17", {5, 3}, 17, true),
       LinearCase("16_to_16_without_bias", {3, 16}, 16, false),
@@ -150,6 +196,21 @@ std::vector<OpCase> ProductCases() {
     cases.push_back(Fused(static_cast<ActivationKind>(i), true));
     cases.push_back(Fused(static_cast<ActivationKind>(i), false));
   }
+  // A generator's end: bias and ReLU in one pass, then tanh behind a grey plane.
+  cases.push_back({.name = "conv2d_transpose_twice",
+                   .build =
+                       [](CaseBuilder& b) {
+                         const ConvGeometry doubled = {
+                             .stride = 2, .padding_before = {1, 1}, .padding_after = {1, 1}};
+                         Value y = Conv2dTranspose(b.graph, b.Input(Shape{2, 5, 3, 3}),
+                                                   b.Parameter(Shape{5, 17, 4, 4}),
+                                                   b.Parameter(Shape{17}), doubled, {0, 0});
+                         y = Activation(b.graph, y, ActivationKind::kRelu);
+                         y = Conv2dTranspose(b.graph, y, b.Parameter(Shape{17, 1, 4, 4}),
+                                             b.Parameter(Shape{1}), doubled, {0, 0});
+                         return CaseOutputs{{Activation(b.graph, y, ActivationKind::kTanh)}, {}};
+                       },
+                   .bf16_tolerance = 6e-2});
   // Two layers: what lies between them stays blocked, with 17 channels padded.
   cases.push_back(
       {.name = "conv2d_twice", .build = [](CaseBuilder& b) {
