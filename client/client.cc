@@ -169,6 +169,13 @@ class GrpcClient final : public Client {
     return Call<v1::PredictResponse>(*models_, &v1::ModelService::Stub::Predict, request);
   }
 
+  absl::Status Generate(
+      const v1::GenerateRequest& request,
+      const std::function<absl::Status(const v1::GenerateResponse&)>& sink) override {
+    grpc::ClientContext context;
+    return Pour(*models_->Generate(&context, request), context, sink);
+  }
+
   absl::Status DownloadModel(
       const std::string& name,
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) override {

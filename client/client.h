@@ -73,6 +73,10 @@ class Client {
   virtual absl::Status DeleteModel(const std::string& name) = 0;
   virtual absl::StatusOr<v1::Model> UpdateModel(const v1::UpdateModelRequest& request) = 0;
   virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
+  // As DownloadModel.
+  virtual absl::Status Generate(
+      const v1::GenerateRequest& request,
+      const std::function<absl::Status(const v1::GenerateResponse&)>& sink) = 0;
 
   virtual absl::StatusOr<v1::BeginUploadResponse> BeginUpload(const v1::UploadHeader& header) = 0;
   // Sends what `next` puts into the empty chunk, until it leaves one empty; ends early with its

@@ -139,6 +139,7 @@ int Main(int argc, char** argv) {
   AddData(app, globals);
   AddModels(app, globals);
   AddPredict(app, globals);
+  AddGenerate(app, globals);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

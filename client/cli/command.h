@@ -46,6 +46,7 @@ void AddMetrics(CLI::App& app, Globals& globals);
 void AddData(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);
 void AddPredict(CLI::App& app, Globals& globals);
+void AddGenerate(CLI::App& app, Globals& globals);
 void AddArtifacts(CLI::App& jobs, Globals& globals);  // of `hone jobs`
 
 // Says what is wrong (on stderr; as a JSON object on stdout, too, with --output json) and returns

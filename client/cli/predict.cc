@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +9,7 @@
 #include "client/cli/csv.h"
 #include "client/cli/live_view.h"
 #include "client/cli/local_job.h"
+#include "client/cli/model_name.h"
 #include "client/cli/render.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
@@ -67,11 +67,6 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     return absl::InvalidArgumentError("give at least one picture, --csv FILE, or --user ID");
   }
   return inputs;
-}
-
-// A model's path on this machine has a slash and is no `models/<id>`.
-bool IsPath(absl::string_view model) {
-  return absl::StrContains(model, '/') && !absl::StartsWith(model, "models/");
 }
 
 // The error as the person who named the files reads it: their name instead of `inputs[i]`, which
@@ -206,25 +201,14 @@ int Predict(const PredictOptions& options, const Globals& globals) {
   if (!inputs.ok()) {
     return Fail(inputs.status(), globals);
   }
-  std::error_code error;
-  const std::string folder = ModelFolder(options.model);
-  if (folder == options.model &&
-      std::filesystem::exists(absl::StrCat(folder, "/job.yaml"), error)) {
-    return Fail(absl::FailedPreconditionError(
-                    absl::StrCat(folder,
-                                 " is a run that has no model yet; continue it with: hone run "
-                                 "--resume ",
-                                 folder)),
-                globals);
-  }
-  if (folder.empty() && IsPath(options.model)) {
-    return Fail(absl::NotFoundError(absl::StrCat("no folder ", options.model,
-                                                 "; give a model's folder, or models/<id>")),
-                globals);
+  const absl::StatusOr<std::string> folder = FindModelFolder(options.model);
+  if (!folder.ok()) {
+    return Fail(folder.status(), globals);
   }
   const absl::StatusOr<v1::PredictResponse> response =
-      folder.empty() ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
-                     : AskLocal(folder, *inputs, globals);
+      folder->empty()
+          ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
+          : AskLocal(*folder, *inputs, globals);
   if (!response.ok()) {
     return Fail(response.status(), globals);
   }

@@ -2,6 +2,7 @@
 
 #include "server/rpc/calls.h"
 #include "server/rpc/download_stream.h"
+#include "server/rpc/generate_stream.h"
 #include "server/rpc/unary.h"
 #include "server/rpc/upload_stream.h"
 
@@ -166,6 +167,11 @@ grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* con
       .Later([&](Done<v1::PredictResponse> done) {
         rpc::Predict(*request, TimeLeft(*context, kMostTime), deps_, std::move(done));
       });
+}
+
+grpc::ServerWriteReactor<v1::GenerateResponse>* ModelService::Generate(
+    grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
+  return OpenGeneration(context, *request, deps_);
 }
 
 grpc::ServerUnaryReactor* DatasetService::BeginUpload(grpc::CallbackServerContext* context,

@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
+#include "client/cli/live_view.h"
+#include "client/cli/local_job.h"
+#include "client/cli/model_name.h"
+#include "client/cli/picture.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "engine/image/image.h"
+
+namespace hone::client::cli {
+namespace {
+
+// What one process is asked at a time: its answer must fit a frame.
+constexpr int kTogether = 32;
+
+struct GenerateOptions {
+  std::string model;
+  int count = 0;
+  std::string class_name;
+  uint64_t seed = 1;
+  std::optional<uint64_t> to_seed;
+  std::string out = "drawings.png";
+  int columns = 0;
+};
+
+v1::GenerateRequest RequestOf(const GenerateOptions& options) {
+  v1::GenerateRequest request;
+  v1::GenerateRequest::Drawings& drawings = *request.mutable_drawings();
+  drawings.set_count(options.count);
+  drawings.set_seed(options.seed);
+  drawings.set_class_(options.class_name);
+  if (options.to_seed.has_value()) {
+    drawings.set_to_seed(*options.to_seed);
+  }
+  return request;
+}
+
+// PNG files, in their order.
+using Files = std::vector<std::string>;
+
+absl::StatusOr<Files> DrawLocal(const std::string& folder, const GenerateOptions& options,
+                                const Globals& globals) {
+  Files files;
+  while (static_cast<int>(files.size()) < options.count) {
+    v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PREDICT, 0, {});
+    request.set_model_directory(folder);
+    const auto first = static_cast<int>(files.size());
+    const int end = std::min(first + kTogether, options.count);
+    for (int i = first; i < end; ++i) {
+      v1::Drawing& drawing = *request.add_inputs()->mutable_drawing();
+      drawing.set_seed(options.seed);
+      drawing.set_class_(options.class_name);
+      if (options.to_seed.has_value()) {
+        drawing.set_to_seed(*options.to_seed);
+        drawing.set_share(options.count > 1 ? i / static_cast<double>(options.count - 1) : 0);
+      } else {
+        drawing.set_number(i);
+      }
+    }
+    HONE_ASSIGN_OR_RETURN(const v1::WorkerFrame frame,
+                          AskWorker(std::move(request), *globals.interrupts, nullptr));
+    for (const v1::Prediction& prediction : frame.predictions().predictions()) {
+      files.push_back(prediction.picture().png());
+    }
+    if (static_cast<int>(files.size()) != end) {
+      return absl::InternalError(absl::StrCat(end - first, " drawings were asked for, but ",
+                                              frame.predictions().predictions_size(), " came"));
+    }
+  }
+  return files;
+}
+
+absl::StatusOr<Files> DrawOnServer(const GenerateOptions& options, const Globals& globals) {
+  v1::GenerateRequest request = RequestOf(options);
+  request.set_name(ResourceName("models", options.model));
+  Files files;
+  HONE_RETURN_IF_ERROR(
+      globals.Connect()->Generate(request, [&](const v1::GenerateResponse& response) {
+        files.push_back(response.picture());
+        return absl::OkStatus();
+      }));
+  return files;
+}
+
+absl::StatusOr<std::string> GridOf(const Files& files, int columns) {
+  std::vector<engine::image::Image> pictures;
+  for (const std::string& file : files) {
+    HONE_ASSIGN_OR_RETURN(pictures.emplace_back(), engine::image::Decode(file, "a drawing"));
+  }
+  HONE_ASSIGN_OR_RETURN(const engine::image::Image grid, engine::image::Grid(pictures, columns));
+  return engine::image::EncodePng(grid);
+}
+
+// About as many rows as columns; the way from one drawing to another in one row.
+int ColumnsOf(const GenerateOptions& options) {
+  if (options.columns > 0) {
+    return options.columns;
+  }
+  int columns = 1;
+  while (columns * columns < options.count) {
+    ++columns;
+  }
+  return options.to_seed.has_value() ? options.count : columns;
+}
+
+int Generate(GenerateOptions options, const Globals& globals) {
+  constexpr int kPictures = 64, kStrip = 10;
+  if (options.count == 0) {
+    options.count = options.to_seed.has_value() ? kStrip : kPictures;
+  }
+  const absl::StatusOr<std::string> folder = FindModelFolder(options.model);
+  if (!folder.ok()) {
+    return Fail(folder.status(), globals);
+  }
+  const absl::StatusOr<Files> files =
+      folder->empty() ? DrawOnServer(options, globals) : DrawLocal(*folder, options, globals);
+  if (!files.ok()) {
+    return Fail(files.status(), globals);
+  }
+  const absl::StatusOr<std::string> grid = GridOf(*files, ColumnsOf(options));
+  const absl::Status written = grid.ok() ? WriteFileAtomically(options.out, *grid) : grid.status();
+  if (!written.ok()) {
+    return Fail(written, globals);
+  }
+  if (globals.json) {
+    v1::JobArtifact artifact;
+    artifact.set_path(options.out);
+    artifact.set_bytes(static_cast<int64_t>(grid->size()));
+    PrintJsonLine(artifact);
+    return kSuccess;
+  }
+  const Screen screen = Screen::Of(stdout);
+  if (screen.terminal) {
+    for (const Line& line : RenderPicture(*grid, screen.width() - 1, screen.height() - 4)) {
+      std::printf("%s\n", line.Render(screen.width(), screen.color).c_str());
+    }
+  }
+  std::printf("%s: %d %s\n", options.out.c_str(), options.count,
+              options.count == 1 ? "drawing" : "drawings");
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddGenerate(CLI::App& app, Globals& globals) {
+  const auto options = std::make_shared<GenerateOptions>();
+  CLI::App* command = AddCommand(app, globals, "generate", "Have a model draw pictures.",
+                                 [options, &globals] { return Generate(*options, globals); });
+  command
+      ->add_option("MODEL", options->model, "models/<id> of the server, or a model's folder here")
+      ->required();
+  command->add_option("--out", options->out, "the PNG file, a grid of all drawings")
+      ->capture_default_str();
+  command
+      ->add_option("--count", options->count, "so many drawings; default 64, or 10 with --to-seed")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--class", options->class_name,
+                      "all of this class, from a model that draws by class");
+  command->add_option("--seed", options->seed, "other drawings; the same seed gives the same ones")
+      ->capture_default_str();
+  command->add_option("--to-seed", options->to_seed,
+                      "the way from the first drawing of --seed to that of this one, as a strip");
+  command->add_option("--columns", options->columns, "drawings in a row of the grid")
+      ->check(CLI::Range(1, 4096));
+}
+
+}  // namespace hone::client::cli

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include "hone/v1/model_service.pb.h"
+#include "server/rpc/deps.h"
+
+namespace hone::server::rpc {
+
+// Has the model's process draw some pictures at a time and sends them one after another; the next
+// ones are drawn when the client has taken these. Errors of ModelService.Generate. Deletes itself
+// when done.
+grpc::ServerWriteReactor<v1::GenerateResponse>* OpenGeneration(grpc::CallbackServerContext* context,
+                                                               const v1::GenerateRequest& request,
+                                                               Deps& deps);
+
+}  // namespace hone::server::rpc
