@@ -150,16 +150,16 @@ void Curve::Add(double step, double value) {
   }
 }
 
-std::vector<Line> Plot(const Curve& train, const Curve& validation, const PlotOptions& options) {
+std::vector<Line> Plot(const Curve& first, const Curve& second, const PlotOptions& options) {
   const int columns = options.width - kLabelColumns - 3;
-  if (train.points().size() < 2 || columns < 10 || options.height < 2) {
+  if (first.points().size() < 2 || columns < 10 || options.height < 2) {
     return {};
   }
-  const Scale scale = ScaleOf(train, validation);
-  const double total = std::max({options.total_steps, train.points().back().step, 1.0});
+  const Scale scale = ScaleOf(first, second);
+  const double total = std::max({options.total_steps, first.points().back().step, 1.0});
   Canvas canvas(columns, options.height);
-  Draw(train, scale, total, Style::kTrain, canvas);
-  Draw(validation, scale, total, Style::kValidation, canvas);
+  Draw(first, scale, total, Style::kTrain, canvas);
+  Draw(second, scale, total, Style::kValidation, canvas);
   std::vector<Line> lines;
   for (int row = 0; row < options.height; ++row) {
     Line line;
@@ -179,9 +179,9 @@ std::vector<Line> Plot(const Curve& train, const Curve& validation, const PlotOp
   }
   lines.push_back(Line().PadTo(kLabelColumns + 1).Add(axis, Style::kDim));
   Line legend;
-  legend.PadTo(kLabelColumns + 2).Add("━ training loss", Style::kTrain);
-  if (!validation.points().empty()) {
-    legend.Add("   ").Add("━ validation loss", Style::kValidation);
+  legend.PadTo(kLabelColumns + 2).Add(absl::StrCat("━ ", options.first), Style::kTrain);
+  if (!second.points().empty()) {
+    legend.Add("   ").Add(absl::StrCat("━ ", options.second), Style::kValidation);
   }
   legend.Add(scale.logarithmic ? "   logarithmic" : "", Style::kDim);
   const std::string end = absl::StrCat(Count(std::llround(total)), " steps");

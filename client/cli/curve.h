@@ -31,11 +31,13 @@ struct PlotOptions {
   int width = 80;  // columns, the labels included
   int height = 8;  // rows of the plot itself
   double total_steps = 0;
+  const char* first = "training loss";  // what the curves are
+  const char* second = "validation loss";
 };
 
 // Both curves in one plot of braille dots, 2 × 4 to a character, with the axis at the left and
 // below. The scale is logarithmic where the values span more than a factor of 30. Empty with fewer
 // than two points.
-std::vector<Line> Plot(const Curve& train, const Curve& validation, const PlotOptions& options);
+std::vector<Line> Plot(const Curve& first, const Curve& second, const PlotOptions& options);
 
 }  // namespace hone::client::cli

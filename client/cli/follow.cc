@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/cli/interrupts.h"
 #include "client/cli/live_view.h"
@@ -15,6 +16,9 @@ namespace hone::client::cli {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Minutes(5);
+// Pictures of events no older than this are shown.
+constexpr absl::Duration kRecent = absl::Minutes(1);
+constexpr int64_t kMostPictureBytes = 4 << 20;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);
 
@@ -49,7 +53,8 @@ class Follower {
       : job_name_(job_name),
         globals_(globals),
         client_(globals.Connect()),
-        view_(Screen::Of(stdout)) {}
+        screen_(Screen::Of(stdout)),
+        view_(screen_) {}
 
   int Run() {
     CurrentStream current;
@@ -104,6 +109,7 @@ class Follower {
         break;
       case v1::WatchJobResponse::kEvent:
         story_.Apply(response.event());
+        FetchPicture(response.event());
         if (globals_.json) {
           PrintJsonLine(response.event());
         } else {
@@ -132,6 +138,29 @@ class Follower {
     }
     if (!globals_.json) {
       view_.Refresh(story_);
+    }
+  }
+
+  // A grid of drawings, to be shown; not those of a history that is played again.
+  void FetchPicture(const v1::Event& event) {
+    absl::string_view path = event.artifact().path();
+    const absl::Time time = absl::FromUnixSeconds(event.time().seconds());
+    if (globals_.json || !screen_.terminal || event.artifact().kind() != "samples" ||
+        event.artifact().bytes() > kMostPictureBytes || absl::Now() - time > kRecent ||
+        !absl::ConsumePrefix(&path, "artifacts/")) {
+      return;
+    }
+    v1::DownloadArtifactRequest request;
+    request.set_name(job_name_);
+    request.set_path(std::string(path));
+    std::string file;
+    const absl::Status status =
+        client_->DownloadArtifact(request, [&](const v1::DownloadArtifactResponse& chunk) {
+          file += chunk.data();
+          return absl::OkStatus();
+        });
+    if (status.ok()) {
+      story_.SetPicture(std::move(file));
     }
   }
 
@@ -170,6 +199,7 @@ class Follower {
   const std::string job_name_;
   const Globals& globals_;
   const std::unique_ptr<Client> client_;
+  const Screen screen_;
   LiveView view_;
   Story story_;
   std::string token_;

@@ -201,6 +201,11 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
                                                                   : "",
                        event.log().text()));
       break;
+    case v1::Event::kArtifact:
+      if (event.artifact().kind() != "model") {
+        Say(absl::StrCat(event.artifact().kind(), ": ", event.artifact().path()));
+      }
+      break;
     case v1::Event::kState:
       // Its end is told by the summary.
       if (event.state().end_reason() == v1::Job::END_REASON_UNSPECIFIED) {

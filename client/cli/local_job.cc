@@ -181,7 +181,8 @@ class LocalJob {
   void Draw(const v1::Event& event) {
     absl::Status status;
     if (event.has_started()) {
-      auto begun = EventFile::Begin(absl::StrCat(request_.run_directory(), "/tensorboard"), event);
+      auto begun = EventFile::Begin(absl::StrCat(request_.run_directory(), "/tensorboard"), event,
+                                    request_.run_directory());
       status = begun.status();
       curves_ = begun.ok() ? std::optional(*std::move(begun)) : std::nullopt;
     } else if (curves_.has_value()) {
@@ -223,6 +224,10 @@ v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads,
     const std::string folder = ModelFolder(file.paths.pretrained);
     // What is not there is the worker's to say.
     request.set_model_directory(folder.empty() ? file.paths.pretrained : folder);
+  }
+  if (!file.paths.classifier.empty()) {
+    const std::string folder = ModelFolder(file.paths.classifier);
+    request.set_classifier_directory(folder.empty() ? file.paths.classifier : folder);
   }
   const auto asked = static_cast<int>(file.spec.training().threads());
   request.set_threads(threads > 0 ? threads : asked > 0 ? asked : AvailableThreads());

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/cli/picture.h"
 
 namespace hone::client::cli {
 namespace {
@@ -91,8 +92,8 @@ Line ProgressBar(const Story& story, int width) {
 // A row of `label value` pairs; those that do not fit the width are left out, from the end.
 class NumberRow {
  public:
-  NumberRow(absl::string_view title, Style style, int width) : width_(width) {
-    line_.Add(title, style).PadTo(13);
+  NumberRow(absl::string_view title, Style style, int width, int indent = 13) : width_(width) {
+    line_.Add(title, style).PadTo(indent);
   }
 
   NumberRow& Add(absl::string_view label, const std::string& value, Style style,
@@ -122,7 +123,28 @@ class NumberRow {
   bool full_ = false;
 };
 
+// Of two networks that play against each other.
+std::vector<Line> NumbersOfAdversaries(const Story& story, int width) {
+  constexpr int kIndent = 17;
+  NumberRow generator(" generator", Style::kTrain, width, kIndent);
+  generator.AddMetric(story, "generator_loss", "loss", Style::kBold);
+  if (const auto speed = story.Value("samples_per_second")) {
+    generator.Add("", Count(std::llround(*speed)), Style::kPlain, " examples/s");
+  }
+  generator.AddMetric(story, "generator_gradient_norm", "gradient", Style::kPlain)
+      .AddMetric(story, "variety", "variety", Style::kPlain);
+  NumberRow discriminator(" discriminator", Style::kValidation, width, kIndent);
+  discriminator.AddMetric(story, "discriminator_loss", "loss", Style::kBold)
+      .AddMetric(story, "discriminator_accuracy_real", "knows real", Style::kPlain)
+      .AddMetric(story, "discriminator_accuracy_drawn", "drawn", Style::kPlain)
+      .AddMetric(story, "discriminator_gradient_norm", "gradient", Style::kPlain);
+  return {generator.Take(), discriminator.Take()};
+}
+
 std::vector<Line> Numbers(const Story& story, int width) {
+  if (story.has_adversaries()) {
+    return NumbersOfAdversaries(story, width);
+  }
   NumberRow train(" training", Style::kTrain, width);
   train.AddMetric(story, "loss", "loss", Style::kBold)
       .AddMetric(story, "accuracy", "accuracy", Style::kBold);
@@ -175,12 +197,21 @@ std::vector<Line> RenderLive(const Story& story, int width, int height) {
         Plot(story.train_loss(), story.validation_loss(),
              {.width = std::min(width, 120),
               .height = std::min(room, 10),
-              .total_steps = static_cast<double>(story.metrics().total_steps())});
+              .total_steps = static_cast<double>(story.metrics().total_steps()),
+              .first = story.has_adversaries() ? "generator's loss" : "training loss",
+              .second = story.has_adversaries() ? "discriminator's loss" : "validation loss"});
     if (!plot.empty()) {
       lines.emplace_back();
       lines.insert(lines.end(), plot.begin(), plot.end());
     }
-    const int left = height - static_cast<int>(lines.size() + below.size()) - 3;
+    int left = height - static_cast<int>(lines.size() + below.size()) - 3;
+    if (const std::vector<Line> picture =
+            RenderPicture(story.picture(), std::min(width - 1, 96), std::min(left, 12));
+        !picture.empty()) {
+      lines.emplace_back();
+      lines.insert(lines.end(), picture.begin(), picture.end());
+      left -= static_cast<int>(picture.size()) + 1;
+    }
     if (const std::vector<Line> layers = RenderLayers(story.layers(), left); !layers.empty()) {
       lines.emplace_back();
       lines.insert(lines.end(), layers.begin(), layers.end());
@@ -198,7 +229,8 @@ std::string ProgressLine(const Story& story, bool with_validation) {
   const v1::Metrics& metrics = story.metrics();
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
-  for (const char* name : {"loss", "accuracy", "validation_loss", "validation_accuracy"}) {
+  for (const char* name : {"loss", "accuracy", "validation_loss", "validation_accuracy",
+                           "generator_loss", "discriminator_loss", "variety"}) {
     if (const auto value = story.Value(name);
         value && (with_validation || !absl::StartsWith(name, "validation_"))) {
       absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",

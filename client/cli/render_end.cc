@@ -43,8 +43,8 @@ Line Outcome(const v1::Job& job, const std::string& name) {
 }
 
 bool IsShare(const std::string& name) {
-  return absl::StrContains(name, "accuracy") || absl::EndsWith(name, "hit_rate") ||
-         name == "pairs_in_order";
+  return absl::StrContains(name, "accuracy") || absl::StrContains(name, "share") ||
+         absl::EndsWith(name, "hit_rate") || name == "pairs_in_order";
 }
 
 std::string Shown(const std::string& name, double value) {

@@ -26,6 +26,9 @@ struct RunOptions {
   int threads = 0;
 };
 
+// Of a grid that is shown; a larger one is only kept.
+constexpr int64_t kMostPictureBytes = 4 << 20;
+
 // The file with the job, kept in the run's folder for --resume.
 constexpr char kJobFile[] = "job.yaml";
 
@@ -166,7 +169,16 @@ int Run(const RunOptions& options, const Globals& globals) {
   if (globals.json) {
     observer.on_event = [](const v1::Event& event) { PrintJsonLine(event); };
   } else {
-    observer.on_event = [&](const v1::Event& event) { view.Show(event, story); };
+    observer.on_event = [&](const v1::Event& event) {
+      if (event.artifact().kind() == "samples") {
+        const std::string path =
+            absl::StrCat(request->run_directory(), "/", event.artifact().path());
+        if (absl::StatusOr<std::string> file = ReadFile(path, kMostPictureBytes); file.ok()) {
+          story.SetPicture(*std::move(file));
+        }
+      }
+      view.Show(event, story);
+    };
     observer.on_change = [&] { view.Refresh(story); };
     observer.on_message = [&](const std::string& text) { view.Say(text); };
   }

@@ -120,12 +120,13 @@ void Story::ApplyMetrics(const v1::Metrics& metrics) {
     (*job_.mutable_metrics())[name] = value;
   }
   const auto step = static_cast<double>(metrics.step());
-  if (const auto loss = metrics.values().find("loss"); loss != metrics.values().end()) {
-    train_loss_.Add(step, loss->second);
-  }
-  if (const auto loss = metrics.values().find("validation_loss"); loss != metrics.values().end()) {
-    validation_loss_.Add(step, loss->second);
-  }
+  const auto add = [&](const char* name, Curve& curve) {
+    if (const auto value = metrics.values().find(name); value != metrics.values().end()) {
+      curve.Add(step, value->second);
+    }
+  };
+  add(has_adversaries() ? "generator_loss" : "loss", train_loss_);
+  add(has_adversaries() ? "discriminator_loss" : "validation_loss", validation_loss_);
   v1::JobProgress& progress = *job_.mutable_progress();
   progress.set_step(metrics.step());
   progress.set_total_steps(metrics.total_steps());

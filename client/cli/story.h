@@ -30,6 +30,9 @@ class Story {
   const std::string& phase() const { return phase_; }
   double phase_done() const { return phase_done_; }  // 0 to 1; -1: not known
   const v1::Metrics& metrics() const { return metrics_; }
+  // Two networks play against each other: the curves are the generator's and the discriminator's
+  // losses.
+  bool has_adversaries() const { return metrics_.values().contains("generator_loss"); }
   const Curve& train_loss() const { return train_loss_; }
   const Curve& validation_loss() const { return validation_loss_; }
   const std::optional<v1::DataReport>& data_report() const { return data_report_; }
@@ -39,6 +42,9 @@ class Story {
   // The latest verdicts in words, such as "vanishing gradients in dense_1, dense_2 and 9 more";
   // empty: sound.
   const std::vector<std::string>& verdicts() const { return verdicts_; }
+  // A picture of the job's own, the file's bytes, such as a grid of drawings; "": none yet.
+  const std::string& picture() const { return picture_; }
+  void SetPicture(std::string file) { picture_ = std::move(file); }
   // The latest value of a metric of the curves.
   std::optional<double> Value(const std::string& name) const;
 
@@ -57,6 +63,7 @@ class Story {
   std::deque<std::string> warnings_;
   v1::LayerStatistics layers_;
   std::vector<std::string> verdicts_;
+  std::string picture_;
 };
 
 // "vanishing gradients in dense_1, dense_2 and 9 more", one for each verdict found; empty when all

@@ -33,6 +33,18 @@ const char* Escape(Style style) {
   return "";
 }
 
+int Luminance(const Line::Pixel& p) { return (299 * p.red + 587 * p.green + 114 * p.blue) / 1000; }
+
+// Of the 256 colours that terminals have in common: a ramp of 24 greys, or a cube of 6 x 6 x 6.
+int PaletteOf(const Line::Pixel& p) {
+  constexpr int kGreys = 24, kFirstGrey = 232, kSides = 6, kFirstOfCube = 16;
+  if (p.red == p.green && p.green == p.blue) {
+    return kFirstGrey + p.red * (kGreys - 1) / 255;
+  }
+  const auto side = [](int value) { return (value * (kSides - 1) + 127) / 255; };
+  return kFirstOfCube + (side(p.red) * kSides + side(p.green)) * kSides + side(p.blue);
+}
+
 bool StartsCodePoint(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
 
 // A value with three digits and the unit whose factor is nearest below.
@@ -123,6 +135,16 @@ Line& Line::Add(absl::string_view text, Style style) {
   return *this;
 }
 
+Line& Line::AddPixels(const Pixel& upper, const Pixel& lower) {
+  static constexpr const char* kBlocks[] = {" ", "▄", "▀", "█"};
+  const size_t lit = (Luminance(upper) >= 128 ? 2 : 0) + (Luminance(lower) >= 128 ? 1 : 0);
+  columns_ += 1;
+  pieces_.push_back({.text = kBlocks[lit],
+                     .colored = absl::StrCat("\x1b[38;5;", PaletteOf(upper), ";48;5;",
+                                             PaletteOf(lower), "m▀\x1b[0m")});
+  return *this;
+}
+
 Line& Line::PadTo(int column) {
   if (column > columns_) {
     Add(std::string(static_cast<size_t>(column - columns_), ' '));
@@ -136,6 +158,13 @@ std::string Line::Render(int width, bool color) const {
   for (const Piece& piece : pieces_) {
     const std::string text = Cut(piece.text, left);
     left -= Columns(text);
+    if (color && !piece.colored.empty()) {
+      absl::StrAppend(&out, left >= 0 ? piece.colored : "");
+      if (left <= 0) {
+        break;
+      }
+      continue;
+    }
     const char* escape = color ? Escape(piece.style) : "";
     absl::StrAppend(&out, escape, text, *escape != '\0' ? "\x1b[0m" : "");
     if (left <= 0) {

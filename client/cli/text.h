@@ -23,6 +23,12 @@ enum class Style { kPlain, kBold, kDim, kTrain, kValidation, kGood, kWarning, kB
 class Line {
  public:
   Line& Add(absl::string_view text, Style style = Style::kPlain);
+  // One column with two pixels, the upper and the lower half of it; without colours bright ones are
+  // blocks.
+  struct Pixel {
+    uint8_t red, green, blue;
+  };
+  Line& AddPixels(const Pixel& upper, const Pixel& lower);
   // Spaces up to this column.
   Line& PadTo(int column);
   int columns() const { return columns_; }
@@ -32,7 +38,8 @@ class Line {
  private:
   struct Piece {
     std::string text;
-    Style style;
+    Style style = Style::kPlain;
+    std::string colored = {};  // instead of the text, where there are colours; "": the text
   };
   std::vector<Piece> pieces_;
   int columns_ = 0;

@@ -13,6 +13,9 @@ namespace hone::client::jobfile {
 struct LocalPaths {
   std::string data;        // `data.path`, a file or folder, instead of `data.dataset`
   std::string pretrained;  // `model.pretrained.path`, a folder, instead of `model.pretrained.model`
+  // `image_generation.evaluation.path`, a folder, instead of
+  // `image_generation.evaluation.classifier`
+  std::string classifier;
 
   // The value of the key `name` in a map that fills a message of this kind; null: there is no such
   // key.
@@ -20,9 +23,10 @@ struct LocalPaths {
     if (name != "path") {
       return nullptr;
     }
-    return message.full_name() == "hone.v1.DataSpec"     ? &data
-           : message.full_name() == "hone.v1.Pretrained" ? &pretrained
-                                                         : nullptr;
+    return message.full_name() == "hone.v1.DataSpec"            ? &data
+           : message.full_name() == "hone.v1.Pretrained"        ? &pretrained
+           : message.full_name() == "hone.v1.DrawingEvaluation" ? &classifier
+                                                                : nullptr;
   }
 };
 

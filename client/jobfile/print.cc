@@ -208,6 +208,9 @@ std::string PrintYaml(const Message& message, const LocalPaths& paths) {
   if (!paths.pretrained.empty()) {
     value["model"]["pretrained"]["path"] = paths.pretrained;
   }
+  if (!paths.classifier.empty()) {
+    value["image_generation"]["evaluation"]["path"] = paths.classifier;
+  }
   Block(value, 0, out);
   return out.empty() ? "{}\n" : out;
 }

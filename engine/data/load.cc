@@ -138,10 +138,10 @@ absl::Status Resize(const Shape& wanted, const LoadOptions& options, DatasetPart
 absl::StatusOr<Preprocessing> ForPictures(const DatasetParts& parts, const LoadOptions& options) {
   const auto channels = static_cast<size_t>(parts.features.shape[0]);
   for (const std::vector<float>* values : {&options.pixel_mean, &options.pixel_std}) {
-    if (!values->empty() && values->size() != channels) {
+    if (values->size() > 1 && values->size() != channels) {
       return absl::InvalidArgumentError(
-          absl::StrCat("image mean and std need one value for each channel: ", channels, ", got ",
-                       values->size()));
+          absl::StrCat("image mean and std need one value, or one for each channel: ", channels,
+                       ", got ", values->size()));
     }
   }
   for (const float std : options.pixel_std) {
@@ -153,8 +153,8 @@ absl::StatusOr<Preprocessing> ForPictures(const DatasetParts& parts, const LoadO
   Preprocessing preprocessing;
   preprocessing.input = Preprocessing::Input::kImage;
   preprocessing.image = parts.features.shape;
-  preprocessing.pixel_mean = options.pixel_mean;
-  preprocessing.pixel_std = options.pixel_std;
+  preprocessing.pixel_mean = ForChannels(options.pixel_mean, parts.features.shape[0]);
+  preprocessing.pixel_std = ForChannels(options.pixel_std, parts.features.shape[0]);
   preprocessing.class_names = parts.class_names;
   return preprocessing;
 }

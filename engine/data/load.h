@@ -73,7 +73,7 @@ struct LoadOptions {
   int64_t height = 0;
   int64_t width = 0;
   int64_t channels = 0;
-  std::vector<float> pixel_mean;  // one for each channel, or empty
+  std::vector<float> pixel_mean;  // one for all channels, one for each, or empty
   std::vector<float> pixel_std;
 
   // Names for formats that number their classes (IDX); a label beyond them is an error. Empty: as

@@ -81,4 +81,9 @@ struct Preprocessing {
   friend bool operator==(const Preprocessing&, const Preprocessing&) = default;
 };
 
+// One value counts for each of the channels.
+inline std::vector<float> ForChannels(std::vector<float> values, int64_t channels) {
+  return values.size() == 1 ? std::vector<float>(static_cast<size_t>(channels), values[0]) : values;
+}
+
 }  // namespace hone::engine::data

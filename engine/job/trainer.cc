@@ -48,7 +48,7 @@ train::FitNumbers NumbersOf(const checkpoint::RunState& state, const tasks::Data
   return numbers;
 }
 
-class DeafTrainingObserver final : public TrainingObserver {
+class DeafTrainingObserver : public TrainingObserver {
  public:
   void OnMetrics(const train::Metrics&) override {}
   void OnLayerStatistics(const train::LayerStatistics&) override {}
@@ -59,6 +59,28 @@ class DeafTrainingObserver final : public TrainingObserver {
   void OnDataReport(const data::DataReport&, const tasks::DataInfo&) override {}
   void OnStarted(const Started&) override {}
   void OnEvaluation(const tasks::Evaluation&) override {}
+};
+
+// Of a helper job is told how far it is, and what it came to.
+class HelperObserver final : public DeafTrainingObserver {
+ public:
+  HelperObserver(TrainingObserver& to, const std::string& name) : to_(to), name_(name) {}
+  void OnMetrics(const train::Metrics& metrics) override {
+    to_.OnProgress("evaluating",
+                   static_cast<double>(metrics.step) /
+                       static_cast<double>(std::max<int64_t>(metrics.total_steps, 1)));
+  }
+  void OnEvaluation(const tasks::Evaluation& evaluation) override {
+    const auto accuracy = evaluation.metrics.find("test_accuracy");
+    if (accuracy != evaluation.metrics.end()) {
+      to_.OnLog(train::Severity::kInfo,
+                absl::StrFormat("the %s: test accuracy %.2f %%", name_, 100 * accuracy->second));
+    }
+  }
+
+ private:
+  TrainingObserver& to_;
+  const std::string name_;
 };
 
 }  // namespace
@@ -91,6 +113,11 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   }
   const ScopedThreads threads(config_.threads);
   const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config_.task);
+  std::string helper_model;
+  HONE_ASSIGN_OR_RETURN(const train::EndReason helped, RunHelper(*task, helper_model));
+  if (helped == train::EndReason::kCancelled) {
+    return helped;
+  }
   data::LoadOptions options = config_.data;
   options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
     observer_.OnProgress("loading",
@@ -141,7 +168,7 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   }
   phase_ = Phase::kEvaluating;
   HONE_RETURN_IF_ERROR(RestoreBest(loop.state(), *programs));
-  HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation, Evaluate(parts, loop));
+  HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation, Evaluate(parts, loop, helper_model));
   phase_ = Phase::kPublishing;
   HONE_RETURN_IF_ERROR(Publish(parts, evaluation));
   observer_.OnEvaluation(evaluation);
@@ -259,8 +286,33 @@ absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, train::Prog
   return absl::OkStatus();
 }
 
+absl::StatusOr<train::EndReason> Trainer::RunHelper(const tasks::Task& task,
+                                                    std::string& model_directory) {
+  HONE_ASSIGN_OR_RETURN(std::optional<tasks::TrainingConfig> helper, task.HelperJob(config_));
+  if (!helper.has_value() || !place_.writes()) {
+    return train::EndReason::kCompleted;
+  }
+  helper->run_directory = absl::StrCat(config_.run_directory, "/helper");
+  model_directory = absl::StrCat(helper->run_directory, "/model");
+  std::error_code error;
+  if (std::filesystem::exists(absl::StrCat(model_directory, "/model.json"), error)) {
+    return train::EndReason::kCompleted;  // it appears whole, or not at all
+  }
+  helper->threads = config_.threads;
+  helper->resume = true;
+  helper->memory_bytes = config_.memory_bytes;
+  observer_.OnLog(train::Severity::kInfo, absl::StrCat("a ", helper->display_name,
+                                                       " is trained first, for the evaluation"));
+  HelperObserver quiet(observer_, helper->display_name);
+  Trainer trainer(*helper, stop_, quiet);
+  absl::StatusOr<train::EndReason> end = trainer.Run();
+  HONE_RETURN_IF_ERROR(Annotate(end.status(), helper->display_name));
+  return end;
+}
+
 absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& parts,
-                                                    const train::TrainingLoop& loop) {
+                                                    const train::TrainingLoop& loop,
+                                                    const std::string& helper_model) {
   const bool test = parts.info.test > 0;
   const bool any = test || parts.info.validation > 0 || parts.task.evaluates_without_rows();
   const std::string split = test ? "test" : "validation";
@@ -279,13 +331,19 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
                              .split = split,
                              .step = loop.state().step,
                              .artifacts = tasks::ArtifactSink(config_.run_directory, observer_),
-                             .progress = progress}));
+                             .progress = progress,
+                             .final = true,
+                             .helper_model = helper_model,
+                             .threads = config_.threads}));
     std::map<std::string, double> named;
     for (const auto& [name, value] : result.metrics) {
       named[absl::StrCat(split, "_", name)] = value;
     }
     named.insert(result.own_metrics.begin(), result.own_metrics.end());
     result.metrics = std::move(named);
+    for (const std::string& warning : result.warnings) {
+      observer_.OnLog(train::Severity::kWarning, warning);
+    }
     result.split = split;
   }
   const train::FitVerdict fit = train::JudgeFit(NumbersOf(loop.state(), parts.info, result, split));

@@ -48,8 +48,12 @@ class Trainer {
   // where its checkpoint cannot be read.
   absl::Status RestoreBest(const checkpoint::RunState& state, train::Programs& programs);
   absl::StatusOr<FileLock> LockFolder() const;
+  // Runs the task's helper job, if it has one, or finds its model in the run's folder; its end, and
+  // the folder of its model ("": none).
+  absl::StatusOr<train::EndReason> RunHelper(const tasks::Task& task, std::string& model_directory);
   absl::StatusOr<tasks::Evaluation> Evaluate(const train::LoopParts& parts,
-                                             const train::TrainingLoop& loop);
+                                             const train::TrainingLoop& loop,
+                                             const std::string& helper_model);
   absl::Status Publish(const train::LoopParts& parts, const tasks::Evaluation& evaluation);
 
   const tasks::TrainingConfig& config_;

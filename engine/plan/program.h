@@ -93,6 +93,7 @@ class Program {
   const TensorType* input_type(absl::string_view name) const;
   // The i-th fetched value, good until the next run of a program on the same arena.
   const void* fetched(int i) const;
+  int fetches() const { return static_cast<int>(fetched_.size()); }
   float fetched_scalar(int i) const { return *static_cast<const float*>(fetched(i)); }
 
   // Where a run leaves the gradient of a parameter that gives rows (graph/row_sums.h): good until

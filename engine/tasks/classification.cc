@@ -131,7 +131,8 @@ class Classification final : public SupervisedTask {
                            : CrossEntropy(graph, output, targets, options);
   }
 
-  void AddTrainingMetrics(const Sums& sums, std::map<std::string, double>& values) const override {
+  void AddTrainingMetrics(size_t, const Sums& sums,
+                          std::map<std::string, double>& values) const override {
     values["accuracy"] = sums.correct / static_cast<double>(std::max<int64_t>(sums.examples, 1));
   }
 

@@ -12,13 +12,15 @@
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "engine/tasks/classification.h"
+#include "engine/tasks/image_generation.h"
 #include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
 
 namespace hone::engine::tasks {
 
-using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, RecommendationOptions>;
+using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
+                                 RecommendationOptions>;
 
 // What of an earlier model a job begins with.
 struct PretrainedOptions {

@@ -26,8 +26,9 @@ DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& optio
       pictures ? data::Preprocessing::Input::kImage : data::Preprocessing::Input::kTable;
   if (pictures) {
     info.preprocessing.image = summary.features.shape;
-    info.preprocessing.pixel_mean = options.pixel_mean;
-    info.preprocessing.pixel_std = options.pixel_std;
+    const int64_t channels = summary.features.shape[0];
+    info.preprocessing.pixel_mean = data::ForChannels(options.pixel_mean, channels);
+    info.preprocessing.pixel_std = data::ForChannels(options.pixel_std, channels);
   }
   info.preprocessing.class_names = summary.class_names;
   info.preprocessing.target_names = summary.target_names;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct Evaluation {
   std::map<std::string, double> metrics;
   // Of no split, under names of their own: "variety".
   std::map<std::string, double> own_metrics = {};
+  std::vector<std::string> warnings = {};  // told in the log
   std::vector<Class> classes;
   std::vector<int64_t> confusion;  // [class, taken for]
   std::string fit_verdict;         // "", "overfitting" or "underfitting"
@@ -59,6 +61,9 @@ struct EvaluationContext {
   int64_t step = 0;               // of training, that the weights have come to
   const ArtifactSink& artifacts;
   absl::FunctionRef<void(double)> progress;  // called now and then with the share done, or -1
+  bool final = false;                        // after the training, not at an epoch's end
+  std::string helper_model = {};             // the folder of HelperJob's model, where there is one
+  int threads = 1;
 };
 
 // How a task is evaluated.
@@ -74,6 +79,13 @@ class TaskEvaluation {
   // Examples of a batch of the evaluation programs, one at least. Where outputs are large, so is
   // the memory that they take.
   virtual int64_t evaluation_batch(const TrainingConfig& config) const = 0;
+  // A job whose model the final evaluation needs: it is run before all else, in the folder helper/
+  // of the run; a run that is resumed goes on with it, or finds its model. Options of the run
+  // itself (threads, folder, resume) are not its own. None: no job is needed. Errors of
+  // InspectExamples.
+  virtual absl::StatusOr<std::optional<TrainingConfig>> HelperJob(const TrainingConfig&) const {
+    return std::nullopt;
+  }
   // Evaluate is called where nothing is held out, too.
   virtual bool evaluates_without_rows() const { return false; }
   // The dataset outlives the scorer.

@@ -32,7 +32,8 @@ struct UpdateSpec {
   std::string name;        // such as "generator"; "" where a task has only one
   std::string parameters;  // those whose names begin so are moved; "": all that are trainable
   std::optional<optim::OptimizerOptions> optimizer = {};  // else the job's
-  int64_t every = 1;  // it is made at the steps every, 2 · every, …, counted from 1
+  int64_t every = 1;        // it is made at the steps every, 2 · every, …, counted from 1
+  double clip_weights = 0;  // above 0: what it moves is cut to ± this after the update
 
   bool due(int64_t step) const { return step % every == 0; }
 };
@@ -60,6 +61,8 @@ inline constexpr int kFetchLossWeight = 1;
 inline constexpr int kFetchCorrect = 2;  // 0 for regression: the builder fetches a constant
 // An evaluation fetches the model's output behind them.
 inline constexpr int kFetchOutput = 3;
+// A loss may fetch a scalar of its own there, which is added up over a batch as the others are.
+inline constexpr int kFetchOwn = 3;
 
 inline constexpr char kFeaturesInput[] = "features";
 

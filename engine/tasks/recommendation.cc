@@ -182,7 +182,8 @@ class Recommendation final : public Task {
     return absl::OkStatus();
   }
 
-  void AddTrainingMetrics(const Sums& sums, std::map<std::string, double>& values) const override {
+  void AddTrainingMetrics(size_t, const Sums& sums,
+                          std::map<std::string, double>& values) const override {
     if (implicit() && sums.weight > 0) {
       values["pairs_in_order"] = sums.correct / sums.weight;
     }

@@ -117,7 +117,7 @@ class RegressionTask final : public SupervisedTask {
     return {};
   }
 
-  void AddTrainingMetrics(const Sums&, std::map<std::string, double>&) const override {}
+  void AddTrainingMetrics(size_t, const Sums&, std::map<std::string, double>&) const override {}
 
   std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset,
                                     const DataInfo& info) const override {

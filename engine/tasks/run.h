@@ -22,12 +22,14 @@ struct Sums {
   double weight = 0;
   double correct = 0;
   int64_t examples = 0;
+  double own = 0;  // of kFetchOwn
 
   void Add(const Sums& more) {
     loss += more.loss;
     weight += more.weight;
     correct += more.correct;
     examples += more.examples;
+    own += more.own;
   }
   double mean_loss() const { return weight > 0 ? loss / weight : 0; }
 };
@@ -84,7 +86,7 @@ class TaskRun {
                                   const TaskState* state, const Inputs& inputs) const = 0;
 
   // Metrics of an update's training batches beside the loss.
-  virtual void AddTrainingMetrics(const Sums& sums,
+  virtual void AddTrainingMetrics(size_t update, const Sums& sums,
                                   std::map<std::string, double>& values) const = 0;
 };
 

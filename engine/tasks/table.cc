@@ -19,6 +19,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const RegressionOptions& options) const {
     return MakeRegression(options);
   }
+  std::unique_ptr<Task> operator()(const ImageGenerationOptions& options) const {
+    return MakeImageGeneration(options);
+  }
   std::unique_ptr<Task> operator()(const RecommendationOptions& options) const {
     return MakeRecommendation(options);
   }
@@ -35,6 +38,7 @@ struct KindOfTask {
 };
 constexpr KindOfTask kKinds[] = {
     {"classification", OptionsFromJson<ClassificationFromJson>},
+    {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
 };

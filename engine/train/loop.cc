@@ -177,6 +177,10 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
   for (const auto& [name, value] : evaluation.metrics) {
     values[absl::StrCat("validation_", name)] = value;
   }
+  values.insert(evaluation.own_metrics.begin(), evaluation.own_metrics.end());
+  for (const std::string& warning : evaluation.warnings) {
+    observer_.OnLog(Severity::kWarning, warning);
+  }
   if (const auto found = evaluation.metrics.find("loss"); found != evaluation.metrics.end()) {
     loss = found->second;
   }

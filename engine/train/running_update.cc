@@ -25,7 +25,8 @@ RunningUpdate::RunningUpdate(const UpdateParts& parts, size_t index,
   epoch_ = {.loss = saved("epoch_loss", 0),
             .weight = saved("epoch_weight", 0),
             .correct = saved("epoch_correct", 0),
-            .examples = static_cast<int64_t>(saved("epoch_examples", 0))};
+            .examples = static_cast<int64_t>(saved("epoch_examples", 0)),
+            .own = saved("epoch_own", 0)};
 }
 
 void RunningUpdate::Save(checkpoint::RunState& state) const {
@@ -34,6 +35,7 @@ void RunningUpdate::Save(checkpoint::RunState& state) const {
   state.scalars[MetricName("epoch_weight")] = epoch_.weight;
   state.scalars[MetricName("epoch_correct")] = epoch_.correct;
   state.scalars[MetricName("epoch_examples")] = static_cast<double>(epoch_.examples);
+  state.scalars[MetricName("epoch_own")] = epoch_.own;
 }
 
 std::string RunningUpdate::MetricName(absl::string_view name) const {
@@ -69,6 +71,7 @@ absl::StatusOr<tasks::Sums> RunningUpdate::Make(const UpdateRequest& request) {
                                                 .learning_rate = learning_rate_,
                                                 .clip_norm = config.clip_norm,
                                                 .clip_value = config.clip_value,
+                                                .clip_weights = compiled().spec.clip_weights,
                                                 .layer_norms = wants_norms_,
                                                 .stop = request.stop},
                                                fill));
@@ -89,7 +92,7 @@ absl::StatusOr<tasks::Sums> RunningUpdate::Make(const UpdateRequest& request) {
   }
   ++made_;
   wants_norms_ = false;
-  const tasks::Sums sums = {result_.loss_sum, result_.weight, result_.correct, before};
+  const tasks::Sums sums = {result_.loss_sum, result_.weight, result_.correct, before, result_.own};
   epoch_.Add(sums);
   return sums;
 }
@@ -111,7 +114,7 @@ void RunningUpdate::AddMetrics(const tasks::Sums& sums,
     return;  // it was not made
   }
   std::map<std::string, double> own = {{"loss", sums.mean_loss()}};
-  parts_.task.AddTrainingMetrics(sums, own);
+  parts_.task.AddTrainingMetrics(index_, sums, own);
   for (const auto& [name, value] : own) {
     values[MetricName(name)] = value;
   }

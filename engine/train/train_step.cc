@@ -22,6 +22,16 @@ void AddSums(const Replicas& replicas, StepResult& result) {
   }
 }
 
+// Those of a loss: an evaluation fetches its output where a loss fetches a sum of its own.
+void AddLossSums(const Replicas& replicas, StepResult& result) {
+  AddSums(replicas, result);
+  for (int k = 0; k < replicas.shards(); ++k) {
+    const Program& program = replicas.program(k);
+    result.own +=
+        program.fetches() > tasks::kFetchOwn ? program.fetched_scalar(tasks::kFetchOwn) : 0;
+  }
+}
+
 }  // namespace
 
 TrainStep::TrainStep(ParameterStore& store, optim::Optimizer& optimizer, int threads, World* world)
@@ -80,6 +90,18 @@ void TrainStep::MarkBuffers(const Replicas& replicas) {
   }
 }
 
+// Worker k's part of what is moved.
+void TrainStep::ClipWeights(float most, int k) {
+  for (const SlabRange& range : ranges_) {
+    const auto [begin, end] =
+        ShareOf(range.end - range.begin, k, threads_, ParameterStore::kAlignment);
+    float* const values = store_.value_slab() + range.begin;
+    for (int64_t i = begin; i < end; ++i) {
+      values[i] = std::clamp(values[i], -most, most);
+    }
+  }
+}
+
 // Where this rank's gradient lies in parts, and where the optimizer finds the parts of the whole.
 optim::Slabs TrainStep::Gradients(const Replicas& replicas) {
   gradients_.clear();
@@ -103,7 +125,7 @@ optim::Slabs TrainStep::Gradients(const Replicas& replicas) {
 // Gradients and sums become those of all ranks, and so does a failure.
 void TrainStep::Share(const StepRequest& request, StepResult& result) {
   StepReport report = {.step = request.update_number,
-                       .sums = {result.loss_sum, result.weight, result.correct},
+                       .sums = {result.loss_sum, result.weight, result.correct, result.own},
                        .stop = request.stop,
                        .failure = failure()};
   statuses_[0] = world_->Exchange(report);
@@ -113,6 +135,7 @@ void TrainStep::Share(const StepRequest& request, StepResult& result) {
   result.loss_sum = report.sums.loss;
   result.weight = report.sums.weight;
   result.correct = report.sums.correct;
+  result.own = report.sums.own;
   result.stop = report.stop;
 }
 
@@ -145,7 +168,7 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
       barrier_.Wait();
     }
     if (k == 0) {
-      AddSums(replicas, result);
+      AddLossSums(replicas, result);
     }
     if (world_ != nullptr) {
       Once(k, [&] { Share(request, result); });
@@ -168,6 +191,10 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
     const auto to_write = share(optimizer_.WriteFloats());
     optimizer_.Write(slabs, update, to_write.first, to_write.second);
     barrier_.Wait();
+    if (request.clip_weights > 0) {
+      ClipWeights(static_cast<float>(request.clip_weights), k);
+      barrier_.Wait();
+    }
     Once(k, [&] {
       store_.MarkChanged(moved_);
       MarkBuffers(replicas);
@@ -211,7 +238,7 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
     }
   });
   HONE_RETURN_IF_ERROR(failure());
-  AddSums(replicas, pending_);
+  AddLossSums(replicas, pending_);
   tables_.Accumulate(replicas);
   has_accumulated_ = true;
   MarkBuffers(replicas);

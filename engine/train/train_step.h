@@ -18,8 +18,9 @@ struct StepRequest {
   RunScalars scalars;
   int64_t update_number = 1;  // of the optimizer, from 1
   double learning_rate = 0;
-  double clip_norm = 0;   // 0: off
-  double clip_value = 0;  // 0: off
+  double clip_norm = 0;     // 0: off
+  double clip_value = 0;    // 0: off
+  double clip_weights = 0;  // above 0: what is moved is cut to ± this afterwards
   bool layer_norms = false;
   bool stop = false;  // told to the other ranks
 };
@@ -28,6 +29,7 @@ struct StepResult {
   double loss_sum = 0;
   double weight = 0;
   double correct = 0;
+  double own = 0;            // of the task, where the loss fetches it (kFetchOwn)
   double gradient_norm = 0;  // of the mean loss, before clipping
   bool finite = true;        // loss and gradient; if not, nothing was updated
   bool stop = false;         // wanted by this rank or another
@@ -65,6 +67,7 @@ class TrainStep {
   void Once(int k, absl::FunctionRef<void()> work);
   void Share(const StepRequest& request, StepResult& result);
   void MarkBuffers(const Replicas& replicas);
+  void ClipWeights(float most, int k);
   optim::Slabs Gradients(const Replicas& replicas);
   absl::Status failure() const;  // of the first shard that has one
 

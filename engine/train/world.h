@@ -19,6 +19,7 @@ struct BatchSums {
   double loss = 0;
   double weight = 0;
   double correct = 0;
+  double own = 0;
 };
 
 // What a rank tells the others before they add up their gradients; then what all have told.

@@ -195,8 +195,12 @@ std::string DataDirectory::ModelDirectory(const std::string& model_id) const {
   return absl::StrCat(root_, "/models/", model_id);
 }
 
+std::string DataDirectory::AttemptDirectory(const std::string& job_id, int attempt) const {
+  return absl::StrCat(root_, "/runs/", job_id, "/", kAttemptPrefix, attempt);
+}
+
 std::string DataDirectory::ArtifactsDirectory(const std::string& job_id, int attempt) const {
-  return absl::StrCat(root_, "/runs/", job_id, "/", kAttemptPrefix, attempt, "/artifacts");
+  return absl::StrCat(AttemptDirectory(job_id, attempt), "/artifacts");
 }
 
 std::string DataDirectory::TensorBoardDirectory(const std::string& job_id) const {

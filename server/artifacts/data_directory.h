@@ -43,6 +43,7 @@ class DataDirectory {
   std::string uploads_directory() const { return root_ + "/uploads"; }
   std::string ModelDirectory(const std::string& model_id) const;
 
+  std::string AttemptDirectory(const std::string& job_id, int attempt) const;
   // What an attempt leaves beside its model: job_artifacts.h.
   std::string ArtifactsDirectory(const std::string& job_id, int attempt) const;
 

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "engine/base/files.h"
 #include "tensorboard/event.pb.h"
 
 namespace hone::server::event_files {
@@ -57,6 +58,37 @@ Values MeasuresOf(const v1::Evaluation& evaluation) {
   return measures;
 }
 
+uint32_t BigEndian(absl::string_view bytes) {
+  uint32_t value = 0;
+  for (const char c : bytes) {
+    value = value << 8 | static_cast<unsigned char>(c);
+  }
+  return value;
+}
+
+// Nothing of what is no PNG file, or gone.
+void AddPicture(const v1::Artifact& artifact, const std::string& run_directory,
+                ::tensorboard::Summary& summary) {
+  constexpr int64_t kMostBytes = 4 << 20;
+  constexpr absl::string_view kPng = "\x89PNG\r\n\x1a\n";
+  constexpr size_t kHeader = 26;  // to the colour type: PNG specification, 5.2 and 11.2.2
+  if (!absl::EndsWith(artifact.path(), ".png")) {
+    return;
+  }
+  absl::StatusOr<std::string> file =
+      ReadFile(absl::StrCat(run_directory, "/", artifact.path()), kMostBytes);
+  if (!file.ok() || file->size() < kHeader || !absl::StartsWith(*file, kPng)) {
+    return;
+  }
+  const absl::string_view bytes = *file;
+  ::tensorboard::Summary::Value& value = *summary.add_value();
+  value.set_tag(artifact.kind());
+  value.mutable_image()->set_width(static_cast<int32_t>(BigEndian(bytes.substr(16, 4))));
+  value.mutable_image()->set_height(static_cast<int32_t>(BigEndian(bytes.substr(20, 4))));
+  value.mutable_image()->set_colorspace(bytes[25] == 0 ? 1 : 3);
+  value.mutable_image()->set_encoded_image_string(*std::move(file));
+}
+
 void Write(std::ofstream& stream, const ::tensorboard::Event& event) {
   const std::string record = TfRecord(event.SerializeAsString());
   // At once, so that a curve can be watched.
@@ -83,10 +115,12 @@ std::string TfRecord(absl::string_view data) {
   return record;
 }
 
-absl::StatusOr<EventFile> EventFile::Begin(const std::string& directory, const v1::Event& begun) {
+absl::StatusOr<EventFile> EventFile::Begin(const std::string& directory, const v1::Event& begun,
+                                           const std::string& run_directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   EventFile file;
+  file.run_directory_ = run_directory;
   // TensorBoard reads the files in the order of their names.
   file.path_ = absl::StrFormat("%s/events.out.tfevents.%010d.attempt-%06d", directory,
                                begun.time().seconds(), begun.attempt());
@@ -112,10 +146,14 @@ absl::Status EventFile::Add(const v1::Event& event) {
   const Values values = event.has_metrics()      ? event.metrics().values()
                         : event.has_evaluation() ? MeasuresOf(event.evaluation())
                                                  : Values();
-  if (values.empty()) {
+  ::tensorboard::Event record;
+  if (event.has_artifact()) {
+    AddPicture(event.artifact(), run_directory_, *record.mutable_summary());
+  }
+  if (values.empty() && record.summary().value().empty()) {
     return absl::OkStatus();
   }
-  ::tensorboard::Event record;
+
   record.set_wall_time(UnixSeconds(event));
   record.set_step(step_);
   for (const auto& [name, number] : values) {

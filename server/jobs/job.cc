@@ -96,6 +96,19 @@ std::string TaskName(const v1::JobSpec& spec) {
   return field == nullptr ? "" : field->name();
 }
 
+std::vector<NamedModel> ModelsOf(const v1::JobSpec& spec) {
+  std::vector<NamedModel> models;
+  for (const auto& [field, name] :
+       {std::pair("model.pretrained.model", &spec.model().pretrained().model()),
+        std::pair("image_generation.evaluation.classifier",
+                  &spec.image_generation().evaluation().classifier())}) {
+    if (!name->empty()) {
+      models.push_back({field, *name});
+    }
+  }
+  return models;
+}
+
 std::vector<std::string> AllTaskNames() {
   const auto* oneof = v1::JobSpec::descriptor()->FindOneofByName("task");
   std::vector<std::string> names;

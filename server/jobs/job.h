@@ -52,6 +52,13 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time);
 
 // "classification": the name of the field that is set in the task's oneof; "" where none is.
 std::string TaskName(const v1::JobSpec& spec);
+
+// The models of this server that a job needs while it has not ended, and the fields that name them.
+struct NamedModel {
+  std::string field;  // "model.pretrained.model"
+  std::string name;   // models/<id>
+};
+std::vector<NamedModel> ModelsOf(const v1::JobSpec& spec);
 std::vector<std::string> AllTaskNames();
 // INVALID_ARGUMENT unless it is one of them, or "" for all.
 absl::Status CheckTaskName(absl::string_view task);

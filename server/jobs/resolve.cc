@@ -1,5 +1,7 @@
 #include "server/jobs/resolve.h"
 
+#include <initializer_list>
+
 namespace hone::server::jobs {
 namespace {
 
@@ -17,6 +19,28 @@ void Resolve(v1::RatingOptions& ratings) {
   }
   if (ratings.split() == v1::RatingOptions::SPLIT_UNSPECIFIED) {
     ratings.set_split(v1::RatingOptions::RANDOM);
+  }
+}
+
+void Resolve(v1::Optimizer& optimizer);
+
+void Resolve(v1::ImageGeneration& task, const v1::Optimizer& optimizer) {
+  HONE_DEFAULT(task, latent, 100);
+  if (task.loss() == v1::ImageGeneration::LOSS_UNSPECIFIED) {
+    task.set_loss(v1::ImageGeneration::NON_SATURATING);
+  }
+  HONE_DEFAULT(task, label_smoothing, 0);
+  HONE_DEFAULT(task, instance_noise, 0);
+  HONE_DEFAULT(task, discriminator_steps, 1);
+  HONE_DEFAULT(task, clip_weights, 0.01f);
+  HONE_DEFAULT(task, average_decay, 0.999f);
+  HONE_DEFAULT(*task.mutable_evaluation(), drawings, 10000);
+  for (v1::Optimizer* own :
+       {task.mutable_generator_optimizer(), task.mutable_discriminator_optimizer()}) {
+    if (own->kind_case() == v1::Optimizer::KIND_NOT_SET) {
+      *own = optimizer;
+    }
+    Resolve(*own);
   }
 }
 
@@ -38,12 +62,25 @@ void ResolveTask(v1::JobSpec& spec) {
   if (spec.has_recommendation() || spec.data().has_ratings()) {
     Resolve(*spec.mutable_data()->mutable_ratings());
   }
+  if (spec.has_image_generation()) {
+    Resolve(*spec.mutable_image_generation(), spec.training().optimizer());
+  }
 }
 
-void ResolveData(const v1::TrainingSpec& training, v1::DataSpec& data) {
+void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   HONE_DEFAULT(data, validation_fraction,
-               training.has_early_stopping() ? kValidationForEarlyStopping : 0);
+               spec.training().has_early_stopping() ? kValidationForEarlyStopping : 0);
   HONE_DEFAULT(data, test_fraction, 0.2f);
+  if (spec.has_image_generation()) {
+    // From −1 to 1, as tanh.
+    v1::ImageOptions& image = *data.mutable_image();
+    if (image.mean().empty()) {
+      image.add_mean(0.5f);
+    }
+    if (image.std().empty()) {
+      image.add_std(0.5f);
+    }
+  }
   v1::TableOptions& table = *data.mutable_table();
   HONE_DEFAULT(table, standardize, true);
   HONE_DEFAULT(table, standardize_target, true);
@@ -93,6 +130,11 @@ void Resolve(v1::Layer& layer) {
       return Resolve(*layer.mutable_dense()->mutable_initializer());
     case v1::Layer::kConv2D:
       return Resolve(*layer.mutable_conv2d());
+    case v1::Layer::kConv2DTranspose:
+      return Resolve(*layer.mutable_conv2d_transpose());
+    case v1::Layer::kUpsample2D:
+      HONE_DEFAULT(*layer.mutable_upsample2d(), factor, 2);
+      return;
     case v1::Layer::kMaxPool2D:
       return Resolve(*layer.mutable_max_pool2d());
     case v1::Layer::kAvgPool2D:
@@ -128,12 +170,45 @@ void Resolve(v1::Layer& layer) {
   }
 }
 
+template <typename Numbers>
+void ResolveNumbers(Numbers& numbers, std::initializer_list<int64_t> otherwise) {
+  if (numbers.empty()) {
+    numbers.Add(otherwise.begin(), otherwise.end());
+  }
+}
+
+void Resolve(v1::Preset& preset) {
+  switch (preset.kind_case()) {
+    case v1::Preset::kGan:
+      ResolveNumbers(*preset.mutable_gan()->mutable_generator_units(), {128, 128, 128});
+      ResolveNumbers(*preset.mutable_gan()->mutable_discriminator_units(), {128, 128});
+      return;
+    case v1::Preset::kDcgan:
+      ResolveNumbers(*preset.mutable_dcgan()->mutable_generator_filters(), {128, 64});
+      ResolveNumbers(*preset.mutable_dcgan()->mutable_discriminator_filters(), {32, 64});
+      return;
+    case v1::Preset::KIND_NOT_SET:
+      return;
+  }
+}
+
 void Resolve(v1::ModelSpec& model) {
   if (model.has_pretrained()) {
     HONE_DEFAULT(*model.mutable_pretrained(), drop_layers, model.layers_size() > 0 ? 1 : 0);
   }
   for (v1::Layer& layer : *model.mutable_layers()) {
     Resolve(layer);
+  }
+  for (v1::Network& network : *model.mutable_networks()) {
+    for (v1::Layer& layer : *network.mutable_layers()) {
+      Resolve(layer);
+    }
+    if (network.has_preset()) {
+      Resolve(*network.mutable_preset());
+    }
+  }
+  if (model.has_preset()) {
+    Resolve(*model.mutable_preset());
   }
 }
 
@@ -222,10 +297,10 @@ void Resolve(v1::TrainingSpec& training) {
 
 v1::JobSpec Resolve(const v1::JobSpec& spec) {
   v1::JobSpec resolved = spec;
-  ResolveTask(resolved);
-  ResolveData(resolved.training(), *resolved.mutable_data());
   Resolve(*resolved.mutable_model());
   Resolve(*resolved.mutable_training());
+  ResolveTask(resolved);
+  ResolveData(resolved, *resolved.mutable_data());
   return resolved;
 }
 

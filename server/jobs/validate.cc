@@ -14,6 +14,8 @@ namespace {
 constexpr float kMaxFloat = std::numeric_limits<float>::max();
 constexpr int64_t kMaxSteps = 1'000'000'000;
 
+void CheckOptimizer(const std::string& path, const v1::Optimizer& optimizer, FieldErrors& errors);
+
 void CheckText(absl::string_view path, absl::string_view text, size_t longest,
                FieldErrors& errors) {
   if (text.size() > longest) {
@@ -25,10 +27,58 @@ void CheckText(absl::string_view path, absl::string_view text, size_t longest,
   }
 }
 
+void CheckImageGeneration(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::ImageGeneration& task = spec.image_generation();
+  const std::string at = "image_generation";
+  if (task.has_latent()) {
+    errors.CheckInt(at + ".latent", task.latent(), 1, 65536);
+  }
+  if (!v1::ImageGeneration::Loss_IsValid(task.loss())) {
+    errors.Add(at + ".loss", "must be one of NON_SATURATING, LEAST_SQUARES, HINGE, WASSERSTEIN");
+  }
+  errors.CheckFloat(at + ".label_smoothing", task.label_smoothing(), UpTo(0, 1));
+  const bool smooths =
+      task.loss() != v1::ImageGeneration::HINGE && task.loss() != v1::ImageGeneration::WASSERSTEIN;
+  if (task.label_smoothing() > 0 && !smooths) {
+    errors.Add(at + ".label_smoothing",
+               "must be 0 with HINGE and WASSERSTEIN, which have no labels");
+  }
+  errors.CheckFloat(at + ".instance_noise", task.instance_noise(), Closed(0, 10));
+  errors.CheckInt(at + ".instance_noise_steps", task.instance_noise_steps(), 0, kMaxSteps);
+  if (task.has_discriminator_steps()) {
+    errors.CheckInt(at + ".discriminator_steps", task.discriminator_steps(), 1, 1000);
+  }
+  if (task.has_clip_weights()) {
+    errors.CheckFloat(at + ".clip_weights", task.clip_weights(), Above(0, 1e6));
+  }
+  errors.CheckFloat(at + ".average_decay", task.average_decay(), UpTo(0, 1));
+  const std::string& classifier = task.evaluation().classifier();
+  if (!classifier.empty() && !ModelId(classifier).ok()) {
+    errors.Add(at + ".evaluation.classifier",
+               absl::StrCat("must be models/<id>, got \"", CutUtf8(classifier, 80), "\""));
+  }
+  if (task.evaluation().drawings() != 0) {
+    errors.CheckInt(at + ".evaluation.drawings", task.evaluation().drawings(), 2, 1'000'000);
+  }
+  CheckOptimizer(at + ".generator_optimizer", task.generator_optimizer(), errors);
+  CheckOptimizer(at + ".discriminator_optimizer", task.discriminator_optimizer(), errors);
+  if (spec.training().has_early_stopping()) {
+    errors.Add("training.early_stopping",
+               "must not be given: two networks that play against each other have no validation "
+               "loss that falls");
+  }
+  if (spec.training().schedule().has_plateau()) {
+    errors.Add("training.schedule.plateau",
+               "must not be given: there is no validation loss that falls");
+  }
+}
+
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
-      errors.Add("task", "must be given: one of classification, regression, recommendation");
+      errors.Add("task",
+                 "must be given: one of classification, regression, image_generation, "
+                 "recommendation");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -63,6 +113,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       }
       return;
     }
+    case v1::JobSpec::kImageGeneration:
+      return CheckImageGeneration(spec, errors);
   }
 }
 
@@ -163,8 +215,7 @@ void CheckAdam(const std::string& path, const Kind& adam, FieldErrors& errors) {
   errors.CheckFloat(path + ".epsilon", adam.has_epsilon() ? adam.epsilon() : 1e-7f, Above(0, 1));
 }
 
-void CheckOptimizer(const v1::Optimizer& optimizer, FieldErrors& errors) {
-  const std::string path = "training.optimizer";
+void CheckOptimizer(const std::string& path, const v1::Optimizer& optimizer, FieldErrors& errors) {
   switch (optimizer.kind_case()) {
     case v1::Optimizer::KIND_NOT_SET:
       return;
@@ -281,7 +332,7 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   if (training.has_batch_size()) {
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
-  CheckOptimizer(training.optimizer(), errors);
+  CheckOptimizer("training.optimizer", training.optimizer(), errors);
   CheckSchedule(spec, spec.data().validation_fraction() > 0 || training.has_early_stopping(),
                 errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
@@ -333,7 +384,7 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
   FieldErrors errors = CheckAttributes(spec);
   CheckTask(spec, errors);
   CheckData(spec, limits, errors);
-  CheckModel(spec.model(), InputsOf(spec), limits.has_model, errors);
+  CheckModel(spec, InputsOf(spec), limits.has_model, errors);
   CheckTraining(spec, limits, errors);
   return errors;
 }

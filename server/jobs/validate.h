@@ -34,9 +34,10 @@ absl::Status Validate(const v1::JobSpec& spec, const Limits& limits);
 // 1 to 64 letters, digits, '-', '_' or '.', the first no '-' or '.'.
 bool IsDatasetName(absl::string_view name);
 
-// The part of CheckSpec for `model`, whose first layers read `inputs`.
-// With a pretrained model the layers may be none; whether they fit its own only a worker can say.
-void CheckModel(const v1::ModelSpec& model, const std::vector<std::string>& inputs, bool has_model,
+// The part of CheckSpec for `model`, whose first layers read `inputs`. Which of layers, networks
+// and presets there are, the task says. With a pretrained model the layers may be none; whether
+// they fit its own only a worker can say.
+void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs, bool has_model,
                 FieldErrors& errors);
 
 }  // namespace hone::server::jobs

@@ -97,6 +97,12 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return;
     case v1::Layer::kConv2D:
       return CheckConv2d(at + ".conv2d", layer.conv2d(), errors);
+    case v1::Layer::kConv2DTranspose:
+      return CheckConv2d(at + ".conv2d_transpose", layer.conv2d_transpose(), errors);
+    case v1::Layer::kUpsample2D:
+      errors.CheckInt(at + ".upsample2d.factor",
+                      layer.upsample2d().has_factor() ? layer.upsample2d().factor() : 2, 1, 64);
+      return;
     case v1::Layer::kMaxPool2D:
       return CheckPool2d(at + ".max_pool2d", layer.max_pool2d(), errors);
     case v1::Layer::kAvgPool2D:
@@ -211,24 +217,15 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErro
   }
 }
 
-}  // namespace
-
-void CheckModel(const v1::ModelSpec& model, const std::vector<std::string>& inputs, bool has_model,
-                FieldErrors& errors) {
-  const int least = model.has_pretrained() ? 0 : 1;
-  if (model.layers_size() < least || model.layers_size() > kMaxLayers) {
-    errors.Add("model.layers", absl::StrCat("must be ", least, " to ", kMaxLayers, " layers, got ",
-                                            model.layers_size()));
-    return;
-  }
-  if (model.has_pretrained()) {
-    CheckPretrained(model.pretrained(), has_model, errors);
-  }
+// `where` is "model", or a network's place.
+void CheckLayers(const std::string& where,
+                 const google::protobuf::RepeatedPtrField<v1::Layer>& layers,
+                 const std::vector<std::string>& inputs, bool has_earlier, FieldErrors& errors) {
   absl::flat_hash_set<std::string> known(inputs.begin(), inputs.end());
-  for (int i = 0; i < model.layers_size(); ++i) {
-    const v1::Layer& layer = model.layers(i);
-    const std::string at = absl::StrCat("model.layers[", i, "]");
-    if (model.has_pretrained()) {
+  for (int i = 0; i < layers.size(); ++i) {
+    const v1::Layer& layer = layers[i];
+    const std::string at = absl::StrCat(where, ".layers[", i, "]");
+    if (has_earlier) {
       // The earlier model's layers are known to the worker only.
       known.insert(layer.inputs().begin(), layer.inputs().end());
     }
@@ -242,6 +239,102 @@ void CheckModel(const v1::ModelSpec& model, const std::vector<std::string>& inpu
     }
     CheckKind(at, layer, errors);
   }
+}
+
+void CheckSizes(const std::string& at, const google::protobuf::RepeatedField<int64_t>& sizes,
+                int most, FieldErrors& errors) {
+  if (sizes.size() > most) {
+    errors.Add(at, absl::StrCat("must be at most ", most, " numbers, got ", sizes.size()));
+  }
+  for (int i = 0; i < sizes.size(); ++i) {
+    errors.CheckInt(absl::StrCat(at, "[", i, "]"), sizes[i], 1, kMaxUnits);
+  }
+}
+
+void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& errors) {
+  constexpr int kMostDense = 1000, kMostHalves = 12;
+  switch (preset.kind_case()) {
+    case v1::Preset::KIND_NOT_SET:
+      errors.Add(at, "must be one of gan, dcgan");
+      return;
+    case v1::Preset::kGan:
+      CheckSizes(at + ".gan.generator_units", preset.gan().generator_units(), kMostDense, errors);
+      CheckSizes(at + ".gan.discriminator_units", preset.gan().discriminator_units(), kMostDense,
+                 errors);
+      return;
+    case v1::Preset::kDcgan:
+      CheckSizes(at + ".dcgan.generator_filters", preset.dcgan().generator_filters(), kMostHalves,
+                 errors);
+      CheckSizes(at + ".dcgan.discriminator_filters", preset.dcgan().discriminator_filters(),
+                 kMostHalves, errors);
+      return;
+  }
+}
+
+void CheckNetworks(const v1::ModelSpec& model, FieldErrors& errors) {
+  constexpr int kMaxNetworks = 16;
+  if (model.networks_size() > kMaxNetworks) {
+    errors.Add("model.networks", absl::StrCat("must be at most ", kMaxNetworks, " networks, got ",
+                                              model.networks_size()));
+    return;
+  }
+  absl::flat_hash_set<std::string> names;
+  for (int i = 0; i < model.networks_size(); ++i) {
+    const v1::Network& network = model.networks(i);
+    const std::string at = absl::StrCat("model.networks[", i, "]");
+    if (network.name().empty()) {
+      errors.Add(at + ".name", "must be given, such as \"generator\"");
+    } else {
+      CheckName(at, network.name(), {"input"}, errors);
+      if (!names.insert(network.name()).second) {
+        errors.Add(at + ".name", absl::StrCat("\"", network.name(), "\" is taken by one above"));
+      }
+    }
+    if (network.has_preset()) {
+      if (network.layers_size() > 0) {
+        errors.Add(at, "must have either `layers` or `preset`, got both");
+      }
+      CheckPreset(at + ".preset", network.preset(), errors);
+    } else if (network.layers_size() < 1 || network.layers_size() > kMaxLayers) {
+      errors.Add(at + ".layers",
+                 absl::StrCat("must be 1 to ", kMaxLayers, " layers, got ", network.layers_size()));
+    } else {
+      CheckLayers(at, network.layers(), {"input"}, false, errors);
+    }
+  }
+}
+
+}  // namespace
+
+void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs, bool has_model,
+                FieldErrors& errors) {
+  const v1::ModelSpec& model = spec.model();
+  if (model.has_pretrained()) {
+    CheckPretrained(model.pretrained(), has_model, errors);
+  }
+  if (spec.has_image_generation()) {
+    if (model.layers_size() > 0 || model.has_preset() == (model.networks_size() > 0)) {
+      errors.Add("model",
+                 "must have either `preset` or `networks`, a generator and a discriminator, and no "
+                 "`layers`");
+    }
+    if (model.has_preset()) {
+      CheckPreset("model.preset", model.preset(), errors);
+    }
+    return CheckNetworks(model, errors);
+  }
+  if (model.has_preset() || model.networks_size() > 0) {
+    errors.Add(model.has_preset() ? "model.preset" : "model.networks",
+               "this task has one network: give `layers`");
+    return;
+  }
+  const int least = model.has_pretrained() ? 0 : 1;
+  if (model.layers_size() < least || model.layers_size() > kMaxLayers) {
+    errors.Add("model.layers", absl::StrCat("must be ", least, " to ", kMaxLayers, " layers, got ",
+                                            model.layers_size()));
+    return;
+  }
+  CheckLayers("model", model.layers(), inputs, model.has_pretrained(), errors);
 }
 
 }  // namespace hone::server::jobs

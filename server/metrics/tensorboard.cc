@@ -23,7 +23,8 @@ void TensorBoard::OnEvent(const store::LoggedEvent& logged) {
     return;
   }
   if (event.has_started()) {
-    auto begun = event_files::EventFile::Begin(directory_(logged.job_id), event);
+    auto begun = event_files::EventFile::Begin(directory_(logged.job_id), event,
+                                               run_(logged.job_id, event.attempt()));
     if (!begun.ok()) {
       return warn(begun.status());
     }

@@ -14,14 +14,16 @@ namespace hone::server::metrics {
 // written ends there and is said in the log; the job goes on. For one thread.
 class TensorBoard {
  public:
-  // `directory`: where a job's files go; it is made.
-  explicit TensorBoard(std::function<std::string(const std::string& job_id)> directory)
-      : directory_(std::move(directory)) {}
+  // `directory`: where a job's files go; it is made. `run`: where an attempt leaves its artifacts.
+  TensorBoard(std::function<std::string(const std::string& job_id)> directory,
+              std::function<std::string(const std::string& job_id, int attempt)> run)
+      : directory_(std::move(directory)), run_(std::move(run)) {}
 
   void OnEvent(const store::LoggedEvent& event);
 
  private:
   const std::function<std::string(const std::string&)> directory_;
+  const std::function<std::string(const std::string&, int)> run_;
   std::map<std::string, event_files::EventFile> files_;  // of jobs that run
 };
 

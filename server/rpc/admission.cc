@@ -115,13 +115,14 @@ absl::Status CheckRequestId(const std::string& request_id) {
 }
 
 absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const Deps& deps) {
-  const std::string& name = spec.model().pretrained().model();
-  if (name.empty()) {
-    return "";
+  std::string directory;
+  for (const auto& [field, name] : jobs::ModelsOf(spec)) {
+    HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(name));
+    HONE_RETURN_IF_ERROR(Annotate(deps.store.GetModel(id).status(), field));
+    directory =
+        name == spec.model().pretrained().model() ? deps.directory.ModelDirectory(id) : directory;
   }
-  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(name));
-  HONE_RETURN_IF_ERROR(Annotate(deps.store.GetModel(id).status(), "model.pretrained.model"));
-  return deps.directory.ModelDirectory(id);
+  return directory;
 }
 
 void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {

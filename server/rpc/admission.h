@@ -21,7 +21,8 @@ absl::Status CheckRoom(const Deps& deps);
 // At most 128 printable characters, no spaces.
 absl::Status CheckRequestId(const std::string& request_id);
 
-// The folder of the model that jobs of this spec begin with, or "". NOT_FOUND.
+// The folder of the model that jobs of this spec begin with, or "". NOT_FOUND: it, or another model
+// that the spec names, is not there.
 absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const Deps& deps);
 
 // Has a worker plan the net (whether the layers fit each other and the data), unless the same was

@@ -343,7 +343,10 @@ class HonedServer final : public Server {
   metrics::Registry registry_;
   metrics::JobMetrics job_metrics_;
   metrics::TensorBoard tensorboard_{
-      [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); }};
+      [this](const std::string& job_id) { return directory_->TensorBoardDirectory(job_id); },
+      [this](const std::string& job_id, int attempt) {
+        return directory_->AttemptDirectory(job_id, attempt);
+      }};
   metrics::Bus bus_;
   PlanCache plans_;
   datasets::Validations validations_;

@@ -47,6 +47,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_data_mirror(options.data_mirror);
   request.set_dataset_path(options.dataset_path);
   request.set_model_directory(options.model_directory);
+  request.set_classifier_directory(options.classifier_directory);
   if (job.plan.peak_memory_bytes() == 0) {
     request.set_memory_bytes(options.memory_bytes);
   }

@@ -143,16 +143,18 @@ absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) c
   if (options_.dataset_path) {
     HONE_ASSIGN_OR_RETURN(dataset_path, options_.dataset_path(job.id));
   }
-  std::string model_directory;
-  if (const std::string& model = job.spec.model().pretrained().model(); !model.empty()) {
+  std::string model_directory, classifier_directory;
+  for (const auto& [field, model] : jobs::ModelsOf(job.spec)) {
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
-    model_directory = directory_.ModelDirectory(id);
+    (model == job.spec.model().pretrained().model() ? model_directory : classifier_directory) =
+        directory_.ModelDirectory(id);
   }
   return AttemptOptions{.worker = options_.worker,
                         .run_directory = directory,
                         .cache_directory = directory_.cache_directory(),
                         .data_mirror = options_.data_mirror,
                         .model_directory = model_directory,
+                        .classifier_directory = classifier_directory,
                         .dataset_path = dataset_path,
                         .memory_bytes = options_.memory_bytes_per_job,
                         .grace = options_.grace,

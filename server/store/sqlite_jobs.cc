@@ -189,15 +189,13 @@ absl::StatusOr<int64_t> SqliteStore::CheckOrigins(const NewJob& job) {
     }
     step = old.job.checkpoint_step;
   }
-  const std::string& model = job.spec.model().pretrained().model();
-  if (model.empty()) {
-    return step;
-  }
-  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
-  HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
-  has_model_.Reset();
-  if (!found) {
-    return Annotate(jobs::ModelNotFound(id), "model.pretrained.model");
+  for (const auto& [field, model] : jobs::ModelsOf(job.spec)) {
+    HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
+    HONE_ASSIGN_OR_RETURN(const bool found, has_model_.Reset().Text(id).Step());
+    has_model_.Reset();
+    if (!found) {
+      return Annotate(jobs::ModelNotFound(id), field);
+    }
   }
   return step;
 }

@@ -199,13 +199,16 @@ absl::Status SqliteStore::CheckNobodyBeginsWith(const std::string& model_id) {
     }
     const absl::string_view bytes = beginner_.ColumnBytes(2);
     v1::JobSpec spec;
-    if (spec.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
-        spec.model().pretrained().model() == name) {
-      status = jobs::WithReason(
-          absl::FailedPreconditionError(absl::StrCat(
-              name, " is what jobs/", beginner_.ColumnBytes(0), " begins with, which is ",
-              beginner_.ColumnBytes(1), "; cancel the job first")),
-          jobs::reason::kModelInUse);
+    static_cast<void>(spec.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+    const std::vector<jobs::NamedModel> needed = jobs::ModelsOf(spec);
+    const auto found_at = std::ranges::find(needed, name, &jobs::NamedModel::name);
+    if (found_at != needed.end()) {
+      const bool begins = found_at->field == "model.pretrained.model";
+      status = jobs::WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                    name, " is what jobs/", beginner_.ColumnBytes(0),
+                                    begins ? " begins with" : " is evaluated by", ", which is ",
+                                    beginner_.ColumnBytes(1), "; cancel the job first")),
+                                jobs::reason::kModelInUse);
     }
   }
   beginner_.Reset();

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
@@ -37,7 +38,51 @@ T Or(bool has, U value, T otherwise) {
   return has ? static_cast<T>(value) : otherwise;
 }
 
+optim::OptimizerOptions ToOptimizer(const v1::Optimizer& in);
+
+tasks::ImageGenerationOptions ToImageGeneration(const v1::ImageGeneration& in) {
+  tasks::ImageGenerationOptions out;
+  out.latent = Or(in.has_latent(), in.latent(), out.latent);
+  switch (in.loss()) {
+    case v1::ImageGeneration::LEAST_SQUARES:
+      out.loss = engine::AdversarialKind::kLeastSquares;
+      break;
+    case v1::ImageGeneration::HINGE:
+      out.loss = engine::AdversarialKind::kHinge;
+      break;
+    case v1::ImageGeneration::WASSERSTEIN:
+      out.loss = engine::AdversarialKind::kWasserstein;
+      break;
+    default:
+      out.loss = engine::AdversarialKind::kNonSaturating;
+      break;
+  }
+  out.label_smoothing = in.label_smoothing();
+  out.instance_noise = in.instance_noise();
+  out.instance_noise_steps = in.instance_noise_steps();
+  out.discriminator_steps =
+      Or(in.has_discriminator_steps(), in.discriminator_steps(), out.discriminator_steps);
+  out.clip_weights = Or(in.has_clip_weights(), in.clip_weights(), out.clip_weights);
+  out.conditional = in.conditional();
+  if (in.has_average_decay()) {
+    out.average_decay = AsWritten(in.average_decay());
+  }
+  if (in.evaluation().has_drawings()) {
+    out.evaluation_drawings = in.evaluation().drawings();
+  }
+  if (in.generator_optimizer().kind_case() != v1::Optimizer::KIND_NOT_SET) {
+    out.generator_optimizer = ToOptimizer(in.generator_optimizer());
+  }
+  if (in.discriminator_optimizer().kind_case() != v1::Optimizer::KIND_NOT_SET) {
+    out.discriminator_optimizer = ToOptimizer(in.discriminator_optimizer());
+  }
+  return out;
+}
+
 tasks::TaskOptions ToTask(const v1::JobSpec& spec) {
+  if (spec.has_image_generation()) {
+    return ToImageGeneration(spec.image_generation());
+  }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
     tasks::RegressionOptions options;
@@ -111,6 +156,15 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.channels = in.image().channels();
   options.pixel_mean.assign(in.image().mean().begin(), in.image().mean().end());
   options.pixel_std.assign(in.image().std().begin(), in.image().std().end());
+  if (spec.has_image_generation()) {
+    // From −1 to 1, as the generator's tanh.
+    constexpr float kMiddle = 0.5f;
+    for (std::vector<float>* numbers : {&options.pixel_mean, &options.pixel_std}) {
+      if (numbers->empty()) {
+        numbers->push_back(kMiddle);
+      }
+    }
+  }
   const v1::TableOptions& table = in.table();
   options.target = table.target();
   options.standardize = Or(table.has_standardize(), table.standardize(), true);
@@ -254,8 +308,14 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
 absl::Status CheckExclusions(const tasks::TrainingConfig& config) {
   for (size_t i = 0; i < config.weight_decay_exclude.size(); ++i) {
     const std::string& name = config.weight_decay_exclude[i];
-    if (std::ranges::find(config.model.layers, name, &engine::models::LayerDescription::name) ==
-        config.model.layers.end()) {
+    const auto is_layer = [&](const engine::models::LayerDescription& layer) {
+      return layer.name == name;
+    };
+    const auto is_of_network = [&](const engine::models::NetworkDescription& network) {
+      return absl::StartsWith(name, absl::StrCat(network.name, "."));
+    };
+    if (std::ranges::none_of(config.model.layers, is_layer) &&
+        std::ranges::none_of(config.model.networks, is_of_network)) {
       return absl::InvalidArgumentError(
           absl::StrCat("training.weight_decay_exclude[", i,
                        "]: must be the name of a layer with weights, got \"", name, "\""));
@@ -271,6 +331,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   tasks::TrainingConfig config;
   config.display_name = spec.display_name();
   config.task = ToTask(spec);
+  if (auto* drawing = std::get_if<tasks::ImageGenerationOptions>(&config.task)) {
+    drawing->classifier_directory = request.classifier_directory();
+  }
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
   HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(spec.model()));
@@ -294,6 +357,13 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   config.profile = request.profile();
   HONE_RETURN_IF_ERROR(Annotate(optim::Validate(config.optimizer), "training"));
   HONE_RETURN_IF_ERROR(Annotate(optim::Validate(config.schedule), "training"));
+  if (const auto* drawing = std::get_if<tasks::ImageGenerationOptions>(&config.task)) {
+    for (const auto& own : {drawing->generator_optimizer, drawing->discriminator_optimizer}) {
+      if (own.has_value()) {
+        HONE_RETURN_IF_ERROR(Annotate(optim::Validate(*own), "image_generation"));
+      }
+    }
+  }
   return config;
 }
 

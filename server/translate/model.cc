@@ -1,4 +1,6 @@
+#include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -142,6 +144,10 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return ToDense(layer.dense());
     case v1::Layer::kConv2D:
       return ToConv2d(layer.conv2d());
+    case v1::Layer::kConv2DTranspose:
+      return models::Conv2dTranspose{ToConv2d(layer.conv2d_transpose())};
+    case v1::Layer::kUpsample2D:
+      return models::Upsample2d{layer.upsample2d().has_factor() ? layer.upsample2d().factor() : 2};
     case v1::Layer::kMaxPool2D:
       return ToPool<models::MaxPool2d>(layer.max_pool2d());
     case v1::Layer::kAvgPool2D:
@@ -176,20 +182,80 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
   return absl::InvalidArgumentError("must have a kind, such as `dense`");
 }
 
+absl::StatusOr<std::vector<models::LayerDescription>> ToLayers(
+    const google::protobuf::RepeatedPtrField<v1::Layer>& from, const std::string& where) {
+  std::vector<models::LayerDescription> layers;
+  for (int i = 0; i < from.size(); ++i) {
+    const v1::Layer& layer = from[i];
+    absl::StatusOr<models::LayerKind> kind = ToKind(layer);
+    if (!kind.ok()) {
+      return Annotate(kind.status(), absl::StrCat(where, ".layers[", i, "]"));
+    }
+    layers.push_back({.name = layer.name(),
+                      .inputs = {layer.inputs().begin(), layer.inputs().end()},
+                      .frozen = layer.frozen(),
+                      .kind = *std::move(kind)});
+  }
+  return layers;
+}
+
+// `numbers` as JSON under this name, where there are any.
+void SetNumbers(const char* name, const google::protobuf::RepeatedField<int64_t>& numbers,
+                nlohmann::json& options) {
+  if (!numbers.empty()) {
+    options[name] = std::vector<int64_t>(numbers.begin(), numbers.end());
+  }
+}
+
+// The part of a preset that is the network of this name.
+absl::StatusOr<models::PresetDescription> PresetOf(const v1::Preset& preset,
+                                                   const std::string& network) {
+  if (network != "generator" && network != "discriminator") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model.networks (", network, "): a preset has a generator and a discriminator"));
+  }
+  const bool generator = network == "generator";
+  nlohmann::json options = nlohmann::json::object();
+  std::string name;
+  if (preset.has_dcgan()) {
+    name = "dcgan_";
+    SetNumbers(
+        "filters",
+        generator ? preset.dcgan().generator_filters() : preset.dcgan().discriminator_filters(),
+        options);
+    if (generator) {
+      options["batch_norm"] = preset.dcgan().batch_norm();
+    }
+  } else {
+    name = "gan_";
+    SetNumbers("units",
+               generator ? preset.gan().generator_units() : preset.gan().discriminator_units(),
+               options);
+  }
+  return models::PresetDescription{.name = name + network, .options = options.dump()};
+}
+
 }  // namespace
 
 absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec& model) {
   models::ModelDescription description;
-  for (int i = 0; i < model.layers_size(); ++i) {
-    const v1::Layer& layer = model.layers(i);
-    absl::StatusOr<models::LayerKind> kind = ToKind(layer);
-    if (!kind.ok()) {
-      return Annotate(kind.status(), absl::StrCat("model.layers[", i, "]"));
+  HONE_ASSIGN_OR_RETURN(description.layers, ToLayers(model.layers(), "model"));
+  for (int i = 0; i < model.networks_size(); ++i) {
+    const v1::Network& network = model.networks(i);
+    models::NetworkDescription& to = description.networks.emplace_back();
+    to.name = network.name();
+    HONE_ASSIGN_OR_RETURN(to.layers,
+                          ToLayers(network.layers(), absl::StrCat("model.networks[", i, "]")));
+    if (network.has_preset()) {
+      HONE_ASSIGN_OR_RETURN(to.preset, PresetOf(network.preset(), network.name()));
     }
-    description.layers.push_back({.name = layer.name(),
-                                  .inputs = {layer.inputs().begin(), layer.inputs().end()},
-                                  .frozen = layer.frozen(),
-                                  .kind = *std::move(kind)});
+  }
+  if (model.has_preset()) {
+    for (const char* name : {"generator", "discriminator"}) {
+      models::NetworkDescription& to = description.networks.emplace_back();
+      to.name = name;
+      HONE_ASSIGN_OR_RETURN(to.preset, PresetOf(model.preset(), name));
+    }
   }
   return description;
 }

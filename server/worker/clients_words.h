@@ -22,6 +22,10 @@ class ClientsWords {
     if (!request.model_directory().empty() && request.spec().model().pretrained().model() != "") {
       names_.emplace_back(request.model_directory(), request.spec().model().pretrained().model());
     }
+    if (const std::string& name = request.spec().image_generation().evaluation().classifier();
+        !request.classifier_directory().empty() && !name.empty()) {
+      names_.emplace_back(request.classifier_directory(), name);
+    }
   }
 
   std::string Of(absl::string_view text) const { return absl::StrReplaceAll(text, names_); }

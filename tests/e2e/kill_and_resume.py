@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A run killed with SIGKILL at random moments and resumed each time ends with the same weights, bit by bit, as one that was left alone.
+"""A run killed with SIGKILL at random moments and resumed each time ends with the same weights and artifacts, bit by bit, as one that was
+left alone.
 
     kill_and_resume.py HONE [--kills N] [--seed S] [--job FILE] [--every-steps N]
 
@@ -80,6 +81,12 @@ def sha256(run_dir):
     return hashlib.sha256((run_dir / "model" / "model.safetensors").read_bytes()).hexdigest()
 
 
+def artifacts(run_dir):
+    """path → SHA-256 of what the run left beside its model."""
+    folder = run_dir / "artifacts"
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
 def finish(command, log):
     with open(log, "ab") as out:
         code = subprocess.run(command, stdout=out, stderr=out, timeout=600, check=False).returncode
@@ -144,6 +151,8 @@ def main():
               f"  {sha256(killed)} killed", flush=True)
         if sha256(whole) != sha256(killed):
             sys.exit("FAIL: the weights differ")
+        if artifacts(whole) != artifacts(killed):
+            sys.exit(f"FAIL: the artifacts differ: {artifacts(whole)}, {artifacts(killed)}")
         if kills < args.kills / 2:
             sys.exit("FAIL: too few kills hit a running job to show anything")
 

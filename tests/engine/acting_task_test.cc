@@ -182,7 +182,8 @@ class Corridor final : public tasks::Task {
     return fill("wanted", walker.wanted, kActions);
   }
 
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  void AddTrainingMetrics(size_t, const tasks::Sums&,
+                          std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {
     return nullptr;

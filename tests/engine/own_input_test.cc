@@ -71,7 +71,8 @@ class CountVowels final : public tasks::SupervisedTask {
     }
     return tasks::SupervisedTask::FillInputs(dataset, examples, state, inputs);
   }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  void AddTrainingMetrics(size_t, const tasks::Sums&,
+                          std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {
     class None final : public tasks::Scorer {

@@ -183,7 +183,8 @@ class Lengths final : public tasks::Task {
     }
     return absl::OkStatus();
   }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  void AddTrainingMetrics(size_t, const tasks::Sums&,
+                          std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {
     return std::make_unique<NoScore>();

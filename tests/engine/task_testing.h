@@ -27,7 +27,8 @@ class LossTask : public tasks::Task {
     result.built.request.fetch.push_back(result.built.request.fetch[0]);
     return result;
   }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  void AddTrainingMetrics(size_t, const tasks::Sums&,
+                          std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {
     class NoScore final : public tasks::Scorer {
@@ -60,9 +61,9 @@ class ChangedClassification : public tasks::Task {
                           const tasks::Inputs& inputs) const override {
     return task_->FillInputs(dataset, examples, state, inputs);
   }
-  void AddTrainingMetrics(const tasks::Sums& sums,
+  void AddTrainingMetrics(size_t update, const tasks::Sums& sums,
                           std::map<std::string, double>& values) const override {
-    task_->AddTrainingMetrics(sums, values);
+    task_->AddTrainingMetrics(update, sums, values);
   }
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset& dataset,
                                            const tasks::DataInfo& info) const override {

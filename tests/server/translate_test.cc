@@ -2,12 +2,14 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
 #include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/tasks/table.h"
 #include "google/protobuf/util/json_util.h"
 #include "server/jobs/resolve.h"
 #include "server/jobs/validate.h"
@@ -179,7 +181,21 @@ constexpr char kEveryKindOfLayer[] =
           {"max_pool2d": {"size": 2}}, {"avg_pool2d": {"size": 2}},
           {"activation": {"function": "LEAKY_RELU"}}, {"flatten": {}}, {"layer_norm": {}},
           {"dropout": {"rate": 0.5}}, {"dense": {"units": 4}},
+          {"conv2d_transpose": {"filters": 2, "kernel": 4}}, {"upsample2d": {}},
           {"name": "sum", "inputs": ["dense_1", "dense_1"], "add": {}}]}})";
+
+// The same of a job that draws pictures.
+constexpr char kDrawing[] =
+    R"({"image_generation": {}, "data": {"dataset": "mnist"}, "training": {"epochs": 1},
+        "model": MODEL})";
+constexpr const char* kDrawingModels[] = {
+    R"({"preset": {"gan": {}}})", R"({"preset": {"dcgan": {}}})",
+    R"({"networks": [{"name": "generator", "preset": {"dcgan": {}}},
+                     {"name": "discriminator", "layers": [{"flatten": {}}, {"dense": {"units": 1}}]}]})"};
+v1::JobSpec DrawingOf(const char* model) {
+  std::string text = kDrawing;
+  return RequestOf(text.replace(text.find("MODEL"), 5, model)).spec();
+}
 
 // Fields with presence that are not set, and enums at 0: by their paths.
 void CollectDefaults(const google::protobuf::Message& message, const std::string& path,
@@ -345,6 +361,62 @@ TEST_P(Resolved, TrainsWithTheSameNumbersAsTheSpec) {
             std::get<engine::models::Activation>(sent->model.layers[4].kind).negative_slope);
   EXPECT_EQ(std::get<engine::models::LayerNorm>(resolved->model.layers[6].kind).epsilon,
             std::get<engine::models::LayerNorm>(sent->model.layers[6].kind).epsilon);
+}
+
+class ResolvedDrawing : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ResolvedDrawing, HasEveryDefaultWrittenOutAndIsResolvedAlready) {
+  const v1::JobSpec once = jobs::Resolve(DrawingOf(GetParam()));
+  std::vector<std::string> left;
+  CollectDefaults(once, "", left);
+  EXPECT_THAT(left, ::testing::IsEmpty());
+  EXPECT_EQ(jobs::Resolve(once).SerializeAsString(), once.SerializeAsString());
+  EXPECT_THAT(jobs::Validate(once, {.max_threads = 4}), ::hone::testing::IsOk());
+}
+
+TEST_P(ResolvedDrawing, TrainsAsTheSpec) {
+  v1::WorkerRequest request;
+  *request.mutable_spec() = DrawingOf(GetParam());
+  const auto sent = ToTrainingConfig(request);
+  *request.mutable_spec() = jobs::Resolve(request.spec());
+  const auto resolved = ToTrainingConfig(request);
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  const auto& task = std::get<tasks::ImageGenerationOptions>(sent->task);
+  const auto& other = std::get<tasks::ImageGenerationOptions>(resolved->task);
+  EXPECT_EQ(tasks::MakeTask(other)->ToJson(), tasks::MakeTask(task)->ToJson());
+  EXPECT_EQ(NumbersOf(*resolved), NumbersOf(*sent));
+  EXPECT_EQ(resolved->data.pixel_mean, sent->data.pixel_mean);
+  EXPECT_EQ(resolved->data.pixel_std, sent->data.pixel_std);
+  ASSERT_EQ(resolved->model.networks.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(resolved->model.networks[i].name, sent->model.networks[i].name);
+    EXPECT_EQ(resolved->model.networks[i].preset.name, sent->model.networks[i].preset.name);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ResolvedDrawing, ::testing::ValuesIn(kDrawingModels));
+
+TEST(ToTrainingConfig, GivesPixelsFromMinusOneToOneToNetworksThatDraw) {
+  v1::WorkerRequest request;
+  *request.mutable_spec() = DrawingOf(kDrawingModels[0]);
+  EXPECT_THAT(ToTrainingConfig(request)->data.pixel_mean, ElementsAre(0.5f));
+  EXPECT_THAT(ToTrainingConfig(request)->data.pixel_std, ElementsAre(0.5f));
+}
+
+TEST(ToTrainingConfig, GivesEachNetworkTheOptimizerThatTheTaskNames) {
+  v1::WorkerRequest request;
+  *request.mutable_spec() = DrawingOf(kDrawingModels[0]);
+  request.mutable_spec()
+      ->mutable_image_generation()
+      ->mutable_generator_optimizer()
+      ->mutable_sgd()
+      ->set_learning_rate(0.5f);
+  const auto config = ToTrainingConfig(request);
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::ImageGenerationOptions>(config->task);
+  EXPECT_EQ(std::get<optim::Sgd>(*task.generator_optimizer).learning_rate, 0.5);
+  EXPECT_FALSE(task.discriminator_optimizer.has_value());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Resolved,

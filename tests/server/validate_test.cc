@@ -47,6 +47,21 @@ std::vector<std::string> Paths(const v1::JobSpec& spec) {
 
 TEST(Validate, ASoundSpecPasses) { EXPECT_THAT(Validate(Sound(), kServer), IsOk()); }
 
+TEST(Validate, ASoundImageGenerationPasses) {
+  v1::JobSpec spec = Sound();
+  spec.mutable_image_generation();
+  spec.clear_model();
+  spec.mutable_model()->mutable_preset()->mutable_dcgan();
+  EXPECT_THAT(Validate(spec, kServer), IsOk());
+  spec.clear_model();
+  for (const char* name : {"generator", "discriminator"}) {
+    v1::Network& network = *spec.mutable_model()->add_networks();
+    network.set_name(name);
+    network.add_layers()->mutable_flatten();
+  }
+  EXPECT_THAT(Validate(spec, kServer), IsOk());
+}
+
 TEST(Validate, AnEmptySpecNamesEverythingThatIsMissing) {
   EXPECT_THAT(Paths(v1::JobSpec()),
               ::testing::UnorderedElementsAre("task", "data.dataset", "model.layers", "training"));
@@ -175,6 +190,50 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"data { table { ignore: '\\t' } }", "data.table.ignore[0]"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    ImageGeneration, EveryField,
+    ::testing::Values(
+        WrongField{"image_generation { latent: 0 }", "image_generation.latent"},
+        WrongField{"image_generation { loss: 99 }", "image_generation.loss"},
+        WrongField{"image_generation { label_smoothing: 1 }", "image_generation.label_smoothing"},
+        WrongField{"image_generation { loss: HINGE label_smoothing: 0.1 }",
+                   "image_generation.label_smoothing"},
+        WrongField{"image_generation { instance_noise: -1 }", "image_generation.instance_noise"},
+        WrongField{"image_generation { instance_noise_steps: -1 }",
+                   "image_generation.instance_noise_steps"},
+        WrongField{"image_generation { discriminator_steps: 0 }",
+                   "image_generation.discriminator_steps"},
+        WrongField{"image_generation { clip_weights: 0 }", "image_generation.clip_weights"},
+        WrongField{"image_generation { average_decay: 1 }", "image_generation.average_decay"},
+        WrongField{"image_generation { generator_optimizer { adam { beta1: 1 } } }",
+                   "image_generation.generator_optimizer.adam.beta1"},
+        WrongField{"image_generation { discriminator_optimizer { sgd { momentum: 1 } } }",
+                   "image_generation.discriminator_optimizer.sgd.momentum"},
+        WrongField{"image_generation { evaluation { classifier: \"x\" } }",
+                   "image_generation.evaluation.classifier"},
+        WrongField{"image_generation { evaluation { drawings: 1 } }",
+                   "image_generation.evaluation.drawings"},
+        WrongField{"image_generation { } training { early_stopping { patience: 1 } }",
+                   "training.early_stopping"},
+        WrongField{"image_generation { } training { schedule { plateau { } } }",
+                   "training.schedule.plateau"},
+        WrongField{"image_generation { }", "model"},
+        WrongField{"image_generation { } model { preset { } }", "model.preset"},
+        WrongField{"image_generation { } model { preset { gan { generator_units: 0 } } }",
+                   "model.preset.gan.generator_units[0]"},
+        WrongField{"image_generation { } model { preset { dcgan { discriminator_filters: 0 } } }",
+                   "model.preset.dcgan.discriminator_filters[0]"},
+        WrongField{"image_generation { } model { networks { } }", "model.networks[0].name"},
+        WrongField{"image_generation { } model { networks { name: \"a\" } }",
+                   "model.networks[0].layers"},
+        WrongField{"image_generation { } model { networks { name: \"a\" layers { flatten { } } "
+                   "preset { gan { } } } }",
+                   "model.networks[0]"},
+        WrongField{"image_generation { } model { networks { name: \"a\" layers { dense { } } } }",
+                   "model.networks[0].layers[0].dense.units"},
+        WrongField{"model { preset { gan { } } }", "model.preset"},
+        WrongField{"model { networks { name: \"a\" } }", "model.networks"}));
+
+INSTANTIATE_TEST_SUITE_P(
     Training, EveryField,
     ::testing::Values(
         WrongField{"training { epochs: -1 }", "training.epochs"},
@@ -258,6 +317,10 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"model { layers { dense { units: 1 initializer { stddev: 0 } } } }",
                    "model.layers[2].dense.initializer.stddev"},
         WrongField{"model { layers { conv2d { kernel: 3 } } }", "model.layers[2].conv2d.filters"},
+        WrongField{"model { layers { conv2d_transpose { kernel: 3 } } }",
+                   "model.layers[2].conv2d_transpose.filters"},
+        WrongField{"model { layers { upsample2d { factor: 0 } } }",
+                   "model.layers[2].upsample2d.factor"},
         WrongField{"model { layers { conv2d { filters: 1 } } }", "model.layers[2].conv2d.kernel"},
         WrongField{"model { layers { conv2d { filters: 3 kernel: 1 stride: 0 } } }",
                    "model.layers[2].conv2d.stride"},
