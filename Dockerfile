@@ -5,7 +5,7 @@ COPY deploy/packages.txt deploy/install-packages deploy/
 RUN deploy/install-packages
 COPY . .
 ARG JOBS=2
-RUN cmake --preset release \
+RUN cmake --preset release -DHONE_TESTS=OFF \
  && cmake --build --preset release -j "$JOBS" --target hone honed hone-worker
 # The packages that hold the libraries which the programs load.
 RUN ldd build/release/bin/hone build/release/bin/honed build/release/bin/hone-worker \

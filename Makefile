@@ -30,7 +30,7 @@ load: build  ## what the server carries: a long queue, a long history, many watc
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS = csv frames idx job_file picture safetensors
-fuzz: setup  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for each of FUZZ_TARGETS; needs clang
+fuzz: setup setup-tests  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for each of FUZZ_TARGETS; needs clang
 	deploy/install-packages deploy/packages-fuzz.txt
 	cmake --preset fuzz
 	cmake --build --preset fuzz -j $(JOBS) --target $(addprefix fuzz_,$(FUZZ_TARGETS))
@@ -49,17 +49,17 @@ format: setup  ## clang-format over all sources
 asan:  ## all tests under the address and undefined-behaviour sanitizers
 	$(MAKE) test PRESET=asan-ubsan
 
-tsan: setup  ## the tests that share memory between threads, without gRPC, under the thread sanitizer
+tsan: setup setup-tests  ## the tests that share memory between threads, without gRPC, under the thread sanitizer
 	cmake --preset tsan
 	cmake --build --preset tsan -j $(JOBS) --target tsan_tests
 	ctest --preset tsan -j2 -L tsan
 
 programs: setup  ## build hone, honed and hone-worker into build/release/bin
-	cmake --preset $(PRESET)
+	cmake --preset $(PRESET) -DHONE_TESTS=OFF
 	cmake --build --preset $(PRESET) -j $(JOBS) --target hone honed hone-worker
 
 build: setup setup-tests  ## build everything into build/release
-	cmake --preset $(PRESET)
+	cmake --preset $(PRESET) -DHONE_TESTS=ON
 	cmake --build --preset $(PRESET) -j $(JOBS)
 
 setup:  ## the distribution's packages that are missing
