@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "hone/v1/dataset.pb.h"
+#include "hone/v1/dataset_service.pb.h"
 #include "server/store/job_store.h"
 
 namespace hone::server::store {
@@ -49,11 +50,14 @@ struct Begun {
 // The truth about data sets: part of a JobStore, with the same threads, transactions and errors.
 class DatasetStore {
  public:
+  static constexpr int64_t kMostDatasets = 10'000;
+
   virtual ~DatasetStore() = default;
 
   // The upload with this name and these bytes, a new one with upload.id if there is none. Where the
   // bytes are in the store already, a data set at once. ALREADY_EXISTS: the name has other bytes;
-  // RESOURCE_EXHAUSTED: all data sets and uploads together would be more than `quota` bytes.
+  // RESOURCE_EXHAUSTED: all data sets and uploads together would be more than `quota` bytes, or
+  // more than kMostDatasets.
   virtual absl::StatusOr<Begun> BeginUpload(const Upload& upload, int64_t quota,
                                             absl::Time now) = 0;
   // The upload becomes a data set. NOT_FOUND: there is no such upload; ALREADY_EXISTS as above.
@@ -71,6 +75,12 @@ class DatasetStore {
   virtual absl::Status DropUnused() = 0;
   // Forgets data sets that were made before then and that no job needed since.
   virtual absl::Status DropUnusedSince(absl::Time time) = 0;
+  // Keeps how the data set of that name, if it still has these bytes, was validated last; the
+  // oldest of others goes where there is no room: kMostValidations, kMostValidationBytes.
+  virtual absl::Status SaveValidation(const Dataset& dataset,
+                                      const v1::DatasetValidation& validation) = 0;
+  static constexpr int kMostValidations = 256;
+  static constexpr int64_t kMostValidationBytes = int64_t{16} << 20;
 
   virtual absl::StatusOr<Dataset> Get(const std::string& name) const = 0;
   virtual absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const = 0;
@@ -79,6 +89,9 @@ class DatasetStore {
   // All bytes that must be kept, and the ids of uploads whose part must be kept.
   virtual absl::StatusOr<std::vector<DatasetBytes>> AllBytes() const = 0;
   virtual absl::StatusOr<std::vector<std::string>> AllUploads() const = 0;
+  // Nothing where none is kept.
+  virtual absl::StatusOr<std::optional<v1::DatasetValidation>> FindValidation(
+      const Dataset& dataset) const = 0;
 };
 
 }  // namespace hone::server::store

@@ -60,6 +60,7 @@ struct Requeueing {
   bool retry = false;         // counts as a retry that costs nothing
   bool checkpointed = false;  // this attempt wrote a checkpoint: what was before it is forgiven
   absl::Duration delay = absl::ZeroDuration();  // not claimed before
+  bool held = false;                            // as by JobStore::Hold, for the same message
 };
 
 // A job may be what takes the server down with it. After so many recoveries since its newest

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
 
 namespace hone::server::store {
 
@@ -107,6 +108,9 @@ absl::Status Execute(sqlite3* connection, const std::string& sql) {
 
 namespace {
 
+// Of SQLite's machine, between looks at the time: some microseconds.
+constexpr int kStepsBetweenLooks = 1000;
+
 absl::StatusOr<Connection> Open(const std::string& path, int flags) {
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -138,5 +142,19 @@ absl::StatusOr<Connection> OpenReader(const std::string& path) {
       Execute(connection.get(), "PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;"));
   return connection;
 }
+
+absl::Status TimedConnection::Open(const std::string& path, absl::Duration most_time) {
+  most_time_ = most_time;
+  HONE_ASSIGN_OR_RETURN(connection_, OpenReader(path));
+  sqlite3_progress_handler(
+      connection_.get(), kStepsBetweenLooks,
+      [](void* self) {
+        return SteadyNow() > static_cast<const TimedConnection*>(self)->until_ ? 1 : 0;
+      },
+      this);
+  return absl::OkStatus();
+}
+
+void TimedConnection::BeginCall() { until_ = SteadyNow() + most_time_; }
 
 }  // namespace hone::server::store

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace hone::server::store {
 
@@ -73,5 +74,27 @@ absl::StatusOr<Connection> OpenWriter(const std::string& path);
 absl::StatusOr<Connection> OpenReader(const std::string& path);
 
 absl::Status Execute(sqlite3* connection, const std::string& sql);
+
+// A reader's connection, on which SQLite gives up what takes too long. For one thread at a time.
+class TimedConnection {
+ public:
+  // What one call may take before it is DEADLINE_EXCEEDED: others may wait for the connection.
+  static constexpr absl::Duration kMostTime = absl::Seconds(5);
+
+  TimedConnection() = default;
+  TimedConnection(const TimedConnection&) = delete;
+  TimedConnection& operator=(const TimedConnection&) = delete;
+
+  absl::Status Open(const std::string& path, absl::Duration most_time);
+  // At the beginning of each call: its time begins. Without it there is no limit.
+  void BeginCall();
+  void BeginCallWithoutLimit() { until_ = absl::InfiniteDuration(); }
+  sqlite3* get() const { return connection_.get(); }
+
+ private:
+  absl::Duration most_time_;
+  absl::Duration until_ = absl::InfiniteDuration();  // SteadyNow()
+  Connection connection_;
+};
 
 }  // namespace hone::server::store

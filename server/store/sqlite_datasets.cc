@@ -1,54 +1,29 @@
 #include "server/store/sqlite_datasets.h"
 
-#include <limits>
-#include <mutex>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
+#include "server/store/reader_pool.h"
+#include "server/store/sqlite_dataset_reader.h"
 #include "server/store/sqlite_rows.h"
 
 namespace hone::server::store {
 namespace {
 
-constexpr char kColumns[] =
-    "dataset.row, coalesce(name, ''), format, bytes, sha256, dataset.create_time";
 constexpr char kUsed[] =
     "EXISTS (SELECT 1 FROM dataset_use JOIN job ON job.row = job_row WHERE dataset_row = "
     "dataset.row AND job.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))";
 
-DatasetBytes ReadBytes(const Statement& statement, int first) {
-  return {.format = static_cast<v1::Dataset::Format>(statement.ColumnInt(first)),
-          .bytes = statement.ColumnInt(first + 1),
-          .sha256 = std::string(statement.ColumnBytes(first + 2))};
-}
-
-Dataset ReadDataset(const Statement& statement) {
-  return {.name = std::string(statement.ColumnBytes(1)),
-          .bytes = ReadBytes(statement, 2),
-          .create_time = FromNanos(statement.ColumnInt(5))};
-}
+// Two lists, a sweep, and one for what takes a moment.
+constexpr int kReaders = 4;
 
 bool Same(const DatasetBytes& a, const DatasetBytes& b) {
   return a.format == b.format && a.bytes == b.bytes && a.sha256 == b.sha256;
-}
-
-absl::Status NoDataset(const std::string& name) {
-  return jobs::WithReason(absl::NotFoundError(absl::StrCat("there is no data set datasets/", name)),
-                          jobs::reason::kDatasetNotFound);
-}
-
-// One row or none.
-absl::StatusOr<std::optional<Dataset>> One(Statement& statement) {
-  HONE_ASSIGN_OR_RETURN(const bool found, statement.Step());
-  std::optional<Dataset> dataset;
-  if (found) {
-    dataset = ReadDataset(statement);
-    statement.Reset();
-  }
-  return dataset;
 }
 
 class SqliteDatasets final : public DatasetStore {
@@ -71,14 +46,30 @@ class SqliteDatasets final : public DatasetStore {
     return drop_unused_since_.Reset().Int(ToNanos(time)).Run();
   }
 
-  absl::StatusOr<Dataset> Get(const std::string& name) const override;
-  absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const override;
-  absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const override;
-  absl::StatusOr<std::vector<DatasetBytes>> AllBytes() const override;
-  absl::StatusOr<std::vector<std::string>> AllUploads() const override;
+  absl::Status SaveValidation(const Dataset& dataset,
+                              const v1::DatasetValidation& validation) override;
+
+  absl::StatusOr<Dataset> Get(const std::string& name) const override {
+    return readers_->Take()->Get(name);
+  }
+  absl::StatusOr<Page<Dataset>> List(const ListDatasets& what) const override {
+    return readers_->Take()->List(what);
+  }
+  absl::StatusOr<std::optional<Dataset>> OfJob(const std::string& job_id) const override {
+    return readers_->Take()->OfJob(job_id);
+  }
+  absl::StatusOr<std::vector<DatasetBytes>> AllBytes() const override {
+    return readers_->Take()->AllBytes();
+  }
+  absl::StatusOr<std::vector<std::string>> AllUploads() const override {
+    return readers_->Take()->AllUploads();
+  }
+  absl::StatusOr<std::optional<v1::DatasetValidation>> FindValidation(
+      const Dataset& dataset) const override {
+    return readers_->Take()->FindValidation(dataset.name, dataset.bytes.sha256);
+  }
 
  private:
-  absl::Status PrepareReads();
   // The data set of that name; ALREADY_EXISTS if it has other bytes.
   absl::StatusOr<std::optional<Dataset>> Known(const Upload& upload);
   absl::StatusOr<std::optional<Upload>> FindUpload(Statement& statement);
@@ -89,15 +80,13 @@ class SqliteDatasets final : public DatasetStore {
   Statement load_, insert_, has_bytes_, load_upload_, find_upload_, insert_upload_, touch_upload_,
       drop_upload_, drop_old_, total_, delete_, detach_, user_, use_, remember_, drop_unused_,
       drop_unused_since_;
-
-  mutable std::mutex mutex_;  // guards all below
-  Connection reader_;
-  mutable Statement get_, list_, of_job_, all_bytes_, all_uploads_;
+  Statement save_validation_, thin_validations_;
+  std::unique_ptr<ReaderPool<SqliteDatasetReader>> readers_;
 };
 
 absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
   writer_ = writer;
-  const std::string select = absl::StrCat("SELECT ", kColumns, " FROM dataset ");
+  const std::string select = absl::StrCat("SELECT ", kDatasetColumns, " FROM dataset ");
   const std::string upload = "SELECT id, name, format, bytes, sha256 FROM upload ";
   for (const auto& [statement, sql] : std::vector<std::pair<Statement*, std::string>>{
            {&load_, select + "WHERE name = ?"},
@@ -113,7 +102,8 @@ absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
            {&drop_old_, "DELETE FROM upload WHERE touch_time < ?"},
            {&total_,
             "SELECT (SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, format, bytes "
-            "FROM dataset)) + (SELECT coalesce(sum(bytes), 0) FROM upload)"},
+            "FROM dataset)) + (SELECT coalesce(sum(bytes), 0) FROM upload), "
+            "(SELECT count(*) FROM dataset) + (SELECT count(*) FROM upload)"},
            {&delete_, "DELETE FROM dataset WHERE name = ?"},
            {&detach_, "UPDATE dataset SET name = NULL WHERE name = ?"},
            {&user_,
@@ -131,31 +121,24 @@ absl::Status SqliteDatasets::Open(sqlite3* writer, const std::string& path) {
             "DELETE FROM dataset WHERE create_time < ?1 AND NOT EXISTS (SELECT 1 FROM dataset_use "
             "JOIN job ON job.row = job_row WHERE dataset_row = dataset.row AND "
             "(end_time = 0 OR end_time >= ?1))"},
+           {&save_validation_,
+            "INSERT OR REPLACE INTO validation (name, sha256, payload) "
+            "SELECT name, sha256, ?3 FROM dataset WHERE name = ?1 AND sha256 = ?2"},
+           {&thin_validations_,
+            "DELETE FROM validation WHERE row IN (SELECT row FROM (SELECT row, "
+            "row_number() OVER (ORDER BY row DESC) AS age, "
+            "sum(length(payload)) OVER (ORDER BY row DESC) AS total FROM validation) "
+            "WHERE age > ?1 OR (age > 1 AND total > ?2))"},
        }) {
     HONE_RETURN_IF_ERROR(statement->Prepare(writer, sql));
   }
-  HONE_ASSIGN_OR_RETURN(reader_, OpenReader(path));
-  return PrepareReads();
-}
-
-absl::Status SqliteDatasets::PrepareReads() {
-  const std::string select = absl::StrCat("SELECT ", kColumns, " FROM dataset ");
-  HONE_RETURN_IF_ERROR(get_.Prepare(reader_.get(), select + "WHERE name = ?"));
-  HONE_RETURN_IF_ERROR(list_.Prepare(
-      reader_.get(),
-      select + "WHERE dataset.row < ?1 AND name IS NOT NULL AND (?2 = 0 OR (?2 >> format) & 1) AND "
-               "substr(name, 1, length(?3)) = ?3 AND (?4 = '' OR sha256 = ?4) "
-               "ORDER BY dataset.row DESC LIMIT ?5"));
-  HONE_RETURN_IF_ERROR(
-      of_job_.Prepare(reader_.get(), select + "JOIN dataset_use ON dataset_row = dataset.row "
-                                              "JOIN job ON job.row = job_row WHERE job.id = ?"));
-  HONE_RETURN_IF_ERROR(
-      all_bytes_.Prepare(reader_.get(), "SELECT DISTINCT format, bytes, sha256 FROM dataset"));
-  return all_uploads_.Prepare(reader_.get(), "SELECT id FROM upload");
+  HONE_ASSIGN_OR_RETURN(readers_, ReaderPool<SqliteDatasetReader>::Open(path, kReaders));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<Dataset>> SqliteDatasets::Known(const Upload& upload) {
-  HONE_ASSIGN_OR_RETURN(std::optional<Dataset> known, One(load_.Reset().Text(upload.name)));
+  HONE_ASSIGN_OR_RETURN(std::optional<Dataset> known,
+                        ReadOneDataset(load_.Reset().Text(upload.name)));
   if (known.has_value() && !Same(known->bytes, upload.bytes)) {
     return jobs::WithReason(
         absl::AlreadyExistsError(
@@ -172,7 +155,7 @@ absl::StatusOr<std::optional<Upload>> SqliteDatasets::FindUpload(Statement& stat
   if (found) {
     upload = Upload{.id = std::string(statement.ColumnBytes(0)),
                     .name = std::string(statement.ColumnBytes(1)),
-                    .bytes = ReadBytes(statement, 2)};
+                    .bytes = ReadDatasetBytes(statement, 2)};
     statement.Reset();
   }
   return upload;
@@ -192,16 +175,20 @@ absl::StatusOr<Dataset> SqliteDatasets::Insert(const Upload& upload, absl::Time 
 absl::Status SqliteDatasets::CheckQuota(int64_t more, int64_t quota) {
   HONE_RETURN_IF_ERROR(total_.Reset().Step().status());
   const int64_t total = total_.ColumnInt(0);
+  const int64_t number = total_.ColumnInt(1);
   total_.Reset();
-  return more <= quota - total
-             ? absl::OkStatus()
-             : jobs::WithReason(
-                   jobs::WithRetryDelay(
-                       absl::ResourceExhaustedError(absl::StrCat(
-                           "bytes: the data sets and uploads of this server have ", total,
-                           " of at most ", quota, " bytes; ", more, " more do not fit")),
-                       absl::Minutes(1)),
-                   jobs::reason::kQuotaExceeded);
+  const bool too_large = more > 0 && more > quota - total;
+  if (!too_large && number < kMostDatasets) {
+    return absl::OkStatus();
+  }
+  const std::string why =
+      too_large
+          ? absl::StrCat("bytes: the data sets and uploads of this server have ", total,
+                         " of at most ", quota, " bytes; ", more, " more do not fit")
+          : absl::StrCat("dataset_id: this server has ", number, " data sets and uploads, and at ",
+                         "most ", kMostDatasets, "; delete some first");
+  return jobs::WithReason(jobs::WithRetryDelay(absl::ResourceExhaustedError(why), absl::Minutes(1)),
+                          jobs::reason::kQuotaExceeded);
 }
 
 absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t quota,
@@ -214,8 +201,9 @@ absl::StatusOr<Begun> SqliteDatasets::BeginUpload(const Upload& upload, int64_t 
   const DatasetBytes& bytes = upload.bytes;
   HONE_ASSIGN_OR_RETURN(
       const std::optional<Dataset> twin,
-      One(has_bytes_.Reset().Text(bytes.sha256).Int(bytes.format).Int(bytes.bytes)));
+      ReadOneDataset(has_bytes_.Reset().Text(bytes.sha256).Int(bytes.format).Int(bytes.bytes)));
   if (twin.has_value()) {
+    HONE_RETURN_IF_ERROR(CheckQuota(0, quota));
     HONE_ASSIGN_OR_RETURN(begun.dataset, Insert(upload, now));
     return begun;
   }
@@ -257,9 +245,10 @@ absl::StatusOr<Dataset> SqliteDatasets::FinishUpload(const std::string& id, absl
 }
 
 absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
-  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, One(load_.Reset().Text(name)));
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known,
+                        ReadOneDataset(load_.Reset().Text(name)));
   if (!known.has_value()) {
-    return NoDataset(name);
+    return DatasetNotFound(name);
   }
   HONE_ASSIGN_OR_RETURN(const bool used, user_.Reset().Text(name).Step());
   if (!used) {
@@ -280,8 +269,9 @@ absl::Status SqliteDatasets::Delete(const std::string& name, bool force) {
 }
 
 absl::Status SqliteDatasets::Check(const std::string& name) {
-  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known, One(load_.Reset().Text(name)));
-  return known.has_value() ? absl::OkStatus() : NoDataset(name);
+  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> known,
+                        ReadOneDataset(load_.Reset().Text(name)));
+  return known.has_value() ? absl::OkStatus() : DatasetNotFound(name);
 }
 
 absl::Status SqliteDatasets::Use(const std::string& job_id, const std::string& name) {
@@ -289,73 +279,14 @@ absl::Status SqliteDatasets::Use(const std::string& job_id, const std::string& n
   return remember_.Reset().Text(job_id).Text(name).Run();
 }
 
-absl::StatusOr<Dataset> SqliteDatasets::Get(const std::string& name) const {
-  const std::lock_guard lock(mutex_);
-  HONE_ASSIGN_OR_RETURN(const std::optional<Dataset> found, One(get_.Reset().Text(name)));
-  if (!found.has_value()) {
-    return NoDataset(name);
-  }
-  return *found;
-}
-
-absl::StatusOr<Page<Dataset>> SqliteDatasets::List(const ListDatasets& what) const {
-  const std::lock_guard lock(mutex_);
-  Page<Dataset> page;
-  int64_t formats = 0;  // a bit for each
-  for (const v1::Dataset::Format format : what.formats) {
-    formats |= int64_t{1} << format;
-  }
-  list_.Reset()
-      .Int(what.before_row == 0 ? std::numeric_limits<int64_t>::max() : what.before_row)
-      .Int(formats)
-      .Text(what.name_prefix)
-      .Text(what.sha256)
-      .Int(what.limit + 1);
-  int64_t last = 0;
-  for (;;) {
-    HONE_ASSIGN_OR_RETURN(const bool row, list_.Step());
-    if (!row) {
-      return page;
-    }
-    if (static_cast<int>(page.items.size()) == what.limit) {
-      page.next_row = last;
-      list_.Reset();
-      return page;
-    }
-    page.items.push_back(ReadDataset(list_));
-    last = list_.ColumnInt(0);
-  }
-}
-
-absl::StatusOr<std::optional<Dataset>> SqliteDatasets::OfJob(const std::string& job_id) const {
-  const std::lock_guard lock(mutex_);
-  return One(of_job_.Reset().Text(job_id));
-}
-
-absl::StatusOr<std::vector<DatasetBytes>> SqliteDatasets::AllBytes() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<DatasetBytes> all;
-  all_bytes_.Reset();
-  for (;;) {
-    HONE_ASSIGN_OR_RETURN(const bool row, all_bytes_.Step());
-    if (!row) {
-      return all;
-    }
-    all.push_back(ReadBytes(all_bytes_, 0));
-  }
-}
-
-absl::StatusOr<std::vector<std::string>> SqliteDatasets::AllUploads() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> all;
-  all_uploads_.Reset();
-  for (;;) {
-    HONE_ASSIGN_OR_RETURN(const bool row, all_uploads_.Step());
-    if (!row) {
-      return all;
-    }
-    all.emplace_back(all_uploads_.ColumnBytes(0));
-  }
+absl::Status SqliteDatasets::SaveValidation(const Dataset& dataset,
+                                            const v1::DatasetValidation& validation) {
+  HONE_RETURN_IF_ERROR(save_validation_.Reset()
+                           .Text(dataset.name)
+                           .Text(dataset.bytes.sha256)
+                           .Blob(Serialize(validation))
+                           .Run());
+  return thin_validations_.Reset().Int(kMostValidations).Int(kMostValidationBytes).Run();
 }
 
 }  // namespace

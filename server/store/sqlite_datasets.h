@@ -9,7 +9,7 @@
 
 namespace hone::server::store {
 
-// Writes on `writer`, which outlives it; reads on a connection of its own to the same file.
+// Writes on `writer`, which outlives it; reads on connections of its own to the same file.
 absl::StatusOr<std::unique_ptr<DatasetStore>> OpenSqliteDatasets(sqlite3* writer,
                                                                  const std::string& path);
 

@@ -13,7 +13,9 @@
 #include "absl/time/time.h"
 #include "server/store/dataset_store.h"
 #include "server/store/job_store.h"
+#include "server/store/reader_pool.h"
 #include "server/store/sqlite.h"
+#include "server/store/sqlite_lists.h"
 #include "server/store/sqlite_reader.h"
 #include "server/store/sqlite_rows.h"
 
@@ -28,6 +30,7 @@ struct Change {
   int add_attempt = 0;
   v1::Job::EndReason reason = v1::Job::END_REASON_UNSPECIFIED;
   std::string message = "";
+  bool held = false;
   std::optional<std::string> owner = {};
   std::optional<int> failures = {};
   std::optional<int> retries = {};
@@ -39,9 +42,13 @@ struct Change {
   std::optional<std::string> model_id = {};
 };
 
-// The store of OpenSqliteStore. Its functions stand in five files: opening and committing in
-// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, wishes and deadlines in sqlite_wishes.cc,
-// what is removed in sqlite_removal.cc, names, labels and the like in sqlite_updates.cc.
+// What the user wished of a job that runs decides where it goes when its worker is gone.
+void FollowWish(jobs::JobState state, Change& change);
+
+// The store of OpenSqliteStore. Its functions stand in six files: opening and committing in
+// sqlite_store.cc, the life of jobs in sqlite_jobs.cc, the queue and claims in sqlite_queue.cc,
+// wishes and deadlines in sqlite_wishes.cc, what is removed in sqlite_removal.cc, names, labels and
+// the like in sqlite_updates.cc.
 class SqliteStore final : public JobStore {
  public:
   explicit SqliteStore(std::string owner) : owner_(std::move(owner)) {}
@@ -76,37 +83,39 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<int> Recover(absl::Time now) override;
   absl::Status RenewLeases(absl::Time now) override;
 
-  absl::StatusOr<jobs::Job> Get(const std::string& id) const override { return reader_->Get(id); }
+  absl::StatusOr<jobs::Job> Get(const std::string& id) const override {
+    return readers_->Take()->Get(id);
+  }
   absl::StatusOr<std::optional<jobs::Job>> FindRequest(
       const std::string& request_id) const override {
-    return reader_->FindRequest(request_id);
+    return readers_->Take()->FindRequest(request_id);
   }
   absl::StatusOr<bool> HasUnfinishedRetry(const std::string& id) const override {
-    return reader_->HasUnfinishedRetry(id);
+    return readers_->Take()->HasUnfinishedRetry(id);
   }
   absl::StatusOr<Page<jobs::Job>> List(const ListJobs& what) const override {
-    return reader_->List(what);
+    return lists_->Take()->List(what);
   }
   absl::StatusOr<std::vector<v1::Event>> ReadEvents(const std::string& id, int64_t after, int limit,
                                                     int64_t max_bytes) const override {
-    return reader_->ReadEvents(id, after, limit, max_bytes);
+    return readers_->Take()->ReadEvents(id, after, limit, max_bytes);
   }
-  absl::StatusOr<std::vector<JobCount>> Count() const override { return reader_->Count(); }
-  absl::StatusOr<int64_t> CountQueued() const override { return reader_->CountQueued(); }
+  absl::StatusOr<std::vector<JobCount>> Count() const override { return lists_->Take()->Count(); }
+  absl::StatusOr<int64_t> CountQueued() const override { return readers_->Take()->CountQueued(); }
   absl::StatusOr<std::optional<absl::Time>> OldestQueued() const override {
-    return reader_->OldestQueued();
+    return readers_->Take()->OldestQueued();
   }
   absl::StatusOr<std::vector<Folder>> FoldersToRemove(Folder::Kind kind, int limit) const override {
-    return reader_->FoldersToRemove(kind, limit);
+    return readers_->Take()->FoldersToRemove(kind, limit);
   }
   absl::StatusOr<v1::Model> GetModel(const std::string& id) const override {
-    return reader_->GetModel(id);
+    return readers_->Take()->GetModel(id);
   }
   absl::StatusOr<Page<v1::Model>> ListModels(const struct ListModels& what) const override {
-    return reader_->ListModels(what);
+    return lists_->Take()->ListModels(what);
   }
   absl::StatusOr<std::vector<std::string>> FindDamage() const override {
-    return reader_->FindDamage();
+    return lists_->Take()->FindDamage();
   }
   const std::string& generation() const override { return generation_; }
   DatasetStore& datasets() override { return *datasets_; }
@@ -118,6 +127,7 @@ class SqliteStore final : public JobStore {
   absl::Status CheckTables();
   absl::Status Prepare(std::initializer_list<std::pair<Statement*, std::string>> statements);
   absl::Status PrepareJobs();
+  absl::Status PrepareQueue();
   absl::Status PrepareRemoval();
   absl::Status PrepareUpdates();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
@@ -144,7 +154,8 @@ class SqliteStore final : public JobStore {
 
   const std::string owner_;
   Connection connection_;
-  std::unique_ptr<SqliteReader> reader_;
+  std::unique_ptr<ReaderPool<SqliteReader>> readers_;
+  std::unique_ptr<ReaderPool<SqliteLists>> lists_;
   std::unique_ptr<DatasetStore> datasets_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
@@ -152,11 +163,13 @@ class SqliteStore final : public JobStore {
   bool broken_ = false;              // SQLite has rolled the batch back
   absl::Status why_broken_;
   // PrepareJobs.
-  Statement insert_, label_;                       // a new job
-  Statement load_, load_request_, has_model_;      // what is there
-  Statement next_, hold_, release_, set_threads_;  // the queue
-  Statement change_, append_, event_, model_;      // what becomes of a job
-  Statement mine_, renew_, overdue_;               // jobs that are claimed; that are too late
+  Statement insert_, label_;                   // a new job
+  Statement load_, load_request_, has_model_;  // what is there
+  Statement change_, append_, event_, model_;  // what becomes of a job
+  // PrepareQueue.
+  Statement next_, hold_, release_, set_threads_;
+  Statement mine_, renew_;  // jobs that are claimed
+  Statement overdue_;       // that are too late
   // PrepareRemoval.
   Statement retry_, beginner_, forget_checkpoints_;         // who needs a job, a model
   Statement delete_, delete_labels_, to_garbage_;           // a job

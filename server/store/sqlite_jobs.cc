@@ -14,9 +14,6 @@ namespace {
 
 using jobs::JobState;
 
-// A job that is to wait longer was put back before the clock was: its time has come.
-constexpr absl::Duration kLongestDelay = absl::Hours(1);
-
 void BindOptional(Statement& statement, const std::optional<std::string>& value, bool blob) {
   if (!value.has_value()) {
     statement.Null();
@@ -40,7 +37,8 @@ std::optional<int64_t> CheckpointStep(const Report& report) {
   return step;
 }
 
-// What the user wished of a job that runs decides where it goes when its worker is gone.
+}  // namespace
+
 void FollowWish(JobState state, Change& change) {
   if (jobs::HasWorker(state)) {
     change.from = state;
@@ -55,8 +53,6 @@ void FollowWish(JobState state, Change& change) {
   }
 }
 
-}  // namespace
-
 absl::Status SqliteStore::PrepareJobs() {
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
   return Prepare({
@@ -67,25 +63,10 @@ absl::Status SqliteStore::PrepareJobs() {
       {&label_, "INSERT INTO job_label VALUES (?, ?)"},
       {&load_, select + "WHERE id = ?"},
       {&load_request_, select + "WHERE request_id = ?"},
-      {&next_, select + "WHERE state = 'QUEUED' AND held = 0 AND "
-                        "NOT (not_before BETWEEN ?1 AND ?2) ORDER BY priority DESC, row LIMIT 1"},
-      {&hold_,
-       "UPDATE job SET held = 1, message = ?, last_sequence = last_sequence + 1 "
-       "WHERE row = ? AND state = 'QUEUED'"},
-      {&release_, "UPDATE job SET held = 0, message = '' WHERE held = 1"},
-      {&set_threads_, "UPDATE job SET threads = ? WHERE id = ? AND state = 'QUEUED'"},
-      {&overdue_, select + "INDEXED BY job_by_deadline WHERE state IN ('QUEUED', 'PAUSED') AND "
-                           "deadline > 0 AND deadline <= ? LIMIT 1"},
       {&has_model_, "SELECT 1 FROM model WHERE id = ?"},
-      {&mine_,
-       select + "WHERE state IN ('RUNNING', 'CANCELLING', 'PAUSING') AND (owner = ? OR lease < ?) "
-                "LIMIT 1"},
-      {&renew_,
-       "UPDATE job SET lease = ? WHERE state IN "
-       "('RUNNING', 'CANCELLING', 'PAUSING') AND owner = ?"},
       {&change_,
        "UPDATE job SET state = ?, attempt = attempt + ?, end_reason = ?, end_time = ?, "
-       "message = ?, held = 0, owner = coalesce(?, owner), failures = coalesce(?, failures), "
+       "message = ?, held = ?, owner = coalesce(?, owner), failures = coalesce(?, failures), "
        "retries = coalesce(?, retries), recoveries = coalesce(?, recoveries), not_before = "
        "coalesce(?, not_before), "
        "lease = coalesce(?, lease), start_time = coalesce(?, start_time), "
@@ -147,7 +128,8 @@ absl::Status SqliteStore::Apply(const JobRow& row, const Change& change, absl::T
       .Int(change.add_attempt)
       .Int(ends ? change.reason : 0)
       .Int(ends ? ToNanos(now) : 0)
-      .Text(change.message);
+      .Text(change.message)
+      .Int(change.held && change.to == JobState::kQueued ? 1 : 0);
   BindOptional(change_, change.owner, false);
   const auto bind_number = [&](const std::optional<int64_t>& value) {
     value.has_value() ? change_.Int(*value) : change_.Null();
@@ -242,65 +224,6 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
   return std::move(row.job);
 }
 
-absl::StatusOr<JobRow> SqliteStore::LoadNext(absl::Time now) {
-  return LoadBy(next_.Reset().Int(ToNanos(now) + 1).Int(ToNanos(now + kLongestDelay)));
-}
-
-absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Next(absl::Time now) {
-  absl::StatusOr<JobRow> row = LoadNext(now);
-  if (absl::IsNotFound(row.status())) {
-    return std::nullopt;
-  }
-  HONE_RETURN_IF_ERROR(row.status());
-  return std::move(row->job);
-}
-
-absl::Status SqliteStore::Hold(const std::string& id, const std::string& reason, absl::Time now) {
-  return Atomically([&]() -> absl::Status {
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    HONE_RETURN_IF_ERROR(hold_.Reset().Text(reason).Int(row.row).Run());
-    if (sqlite3_changes(connection_.get()) != 1) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "job ", id, " is ", jobs::StateName(row.job.state), " and waits for nothing"));
-    }
-    v1::Event event;
-    event.mutable_state()->set_state(v1::Job::QUEUED);
-    event.mutable_state()->set_message(reason);
-    return Log(row, std::move(event), row.job.last_sequence + 1, row.job.attempt, now);
-  });
-}
-
-absl::Status SqliteStore::SetThreads(const std::string& id, int threads) {
-  return set_threads_.Reset().Int(threads).Text(id).Run();
-}
-
-absl::StatusOr<std::optional<jobs::Job>> SqliteStore::Claim(int threads, absl::Time now) {
-  const absl::StatusOr<JobRow> row = LoadNext(now);
-  if (absl::IsNotFound(row.status())) {
-    return std::nullopt;
-  }
-  HONE_RETURN_IF_ERROR(row.status());
-  // The first one waits for its threads; smaller ones do not overtake it, else it might wait for
-  // ever.
-  if (row->job.threads > threads) {
-    return std::nullopt;
-  }
-  HONE_RETURN_IF_ERROR(Atomically([&] {
-    return Apply(*row,
-                 {.from = JobState::kQueued,
-                  .attempt = row->job.attempt,
-                  .to = JobState::kRunning,
-                  .add_attempt = 1,
-                  .message = "",
-                  .owner = owner_,
-                  .lease = now + kLease,
-                  .start_time = now},
-                 now);
-  }));
-  HONE_ASSIGN_OR_RETURN(JobRow claimed, Load(row->job.id));
-  return std::move(claimed.job);
-}
-
 absl::Status SqliteStore::Append(const std::string& id, int attempt, const Report& report,
                                  absl::Time now) {
   return Atomically([&]() -> absl::Status {
@@ -365,56 +288,6 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
     }
     return Apply(row, change, now);
   });
-}
-
-absl::Status SqliteStore::Requeue(const std::string& id, int attempt, const Requeueing& how,
-                                  absl::Time now) {
-  return Atomically([&]() -> absl::Status {
-    HONE_ASSIGN_OR_RETURN(const JobRow row, Load(id));
-    const bool forgiven = how.checkpointed;
-    Change change{
-        .from = JobState::kRunning,
-        .attempt = attempt,
-        .to = JobState::kQueued,
-        .message = how.message,
-        .owner = "",
-        .failures = (forgiven ? 0 : row.job.failures) + (how.charged ? 1 : 0),
-        .retries = (forgiven ? 0 : row.job.retries) + (how.retry ? 1 : 0),
-        .recoveries = forgiven ? 0 : row.job.recoveries,
-        .not_before = now + how.delay,
-    };
-    FollowWish(row.job.state, change);
-    return Apply(row, change, now);
-  });
-}
-
-absl::StatusOr<int> SqliteStore::Recover(absl::Time now) {
-  // Another server than the one that held them may have room for them.
-  HONE_RETURN_IF_ERROR(release_.Reset().Run());
-  for (int recovered = 0;; ++recovered) {
-    const absl::StatusOr<JobRow> row = LoadBy(mine_.Reset().Text(owner_).Int(ToNanos(now)));
-    if (absl::IsNotFound(row.status())) {
-      return recovered;
-    }
-    HONE_RETURN_IF_ERROR(row.status());
-    Change change{.attempt = row->job.attempt,
-                  .to = JobState::kQueued,
-                  .message = "the server was started again",
-                  .owner = "",
-                  .recoveries = row->job.recoveries + 1};
-    if (*change.recoveries >= kMaxRecoveries) {
-      change.to = JobState::kFailed;
-      change.reason = v1::Job::POISON;
-      change.message = absl::StrCat("the server ended while the job ran, ", kMaxRecoveries,
-                                    " times without a newer checkpoint");
-    }
-    FollowWish(row->job.state, change);
-    HONE_RETURN_IF_ERROR(Atomically([&] { return Apply(*row, change, now); }));
-  }
-}
-
-absl::Status SqliteStore::RenewLeases(absl::Time now) {
-  return renew_.Reset().Int(ToNanos(now + kLease)).Text(owner_).Run();
 }
 
 }  // namespace hone::server::store

@@ -1,129 +1,41 @@
 #include "server/store/sqlite_reader.h"
 
-#include <algorithm>
-#include <limits>
-#include <set>
-
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/base/status.h"
-#include "engine/base/steady_clock.h"
 #include "server/store/sqlite_rows.h"
 
 namespace hone::server::store {
-namespace {
-
-int64_t OrNewest(int64_t before_row) {
-  return before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row;
-}
-
-absl::Duration ColumnMilliseconds(const Statement& statement, int column) {
-  return statement.IsNull(column) ? absl::InfiniteDuration()
-                                  : absl::Milliseconds(statement.ColumnInt(column));
-}
-
-// Of SQLite's machine, between looks at the time: some microseconds.
-constexpr int kStepsBetweenLooks = 1000;
-constexpr int64_t kMostPageBytes = int64_t{2} << 20;
-
-// Of what grows with the job, as it is sent.
-int64_t BytesOf(const jobs::Job& job) {
-  return static_cast<int64_t>(job.spec.ByteSizeLong() + job.plan.ByteSizeLong() +
-                              job.latest.ByteSizeLong() + job.evaluation.ByteSizeLong());
-}
-
-}  // namespace
-
-SqliteReader::Turn::Turn(SqliteReader& reader, absl::Duration most_time) : lock_(reader.mutex_) {
-  reader.until_ = SteadyNow() + most_time;
-}
-
-absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::string& path,
-                                                                 absl::Duration most_time) {
-  std::unique_ptr<SqliteReader> reader(new SqliteReader(most_time));
-  HONE_ASSIGN_OR_RETURN(reader->connection_, OpenReader(path));
-  sqlite3* const connection = reader->connection_.get();
-  reader->until_ = absl::InfiniteDuration();
-  sqlite3_progress_handler(
-      connection, kStepsBetweenLooks,
-      [](void* self) {
-        return SteadyNow() > static_cast<const SqliteReader*>(self)->until_ ? 1 : 0;
-      },
-      reader.get());
-  const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
-  HONE_RETURN_IF_ERROR(reader->get_.Prepare(
-      connection, absl::StrCat("SELECT ", kJobColumns, ", ", kQueuePosition, ", ", kQueuedBefore,
-                               " FROM job WHERE id = ?")));
-  HONE_RETURN_IF_ERROR(
-      reader->find_request_.Prepare(connection, absl::StrCat(select, "WHERE request_id = ?")));
-  HONE_RETURN_IF_ERROR(reader->retry_.Prepare(connection, kUnfinishedRetry));
-  HONE_RETURN_IF_ERROR(reader->PrepareLists());
-  HONE_RETURN_IF_ERROR(
-      reader->queue_.Prepare(connection,
-                             "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' AND held = 0 "
-                             "ORDER BY priority DESC, row"));
-  HONE_RETURN_IF_ERROR(reader->events_.Prepare(
-      connection,
-      "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
-      "AND sequence > ? ORDER BY sequence LIMIT ?"));
-  HONE_RETURN_IF_ERROR(reader->count_.Prepare(
-      connection, "SELECT state, task, count(*) FROM job GROUP BY state, task"));
-  HONE_RETURN_IF_ERROR(
-      reader->count_queued_.Prepare(connection, "SELECT count(*) FROM job WHERE state = 'QUEUED'"));
-  HONE_RETURN_IF_ERROR(reader->oldest_queued_.Prepare(
-      connection,
-      "SELECT create_time FROM job WHERE row = (SELECT min(row) FROM job WHERE state = 'QUEUED')"));
-  HONE_RETURN_IF_ERROR(reader->removals_.Prepare(
-      connection, "SELECT id FROM removal WHERE kind = ? ORDER BY id LIMIT ?"));
-  HONE_RETURN_IF_ERROR(
-      reader->get_model_.Prepare(connection, "SELECT payload FROM model WHERE id = ?"));
-  HONE_RETURN_IF_ERROR(reader->list_models_.Prepare(
-      connection,
-      "SELECT row, payload FROM model WHERE row < ?1 AND (?2 = '' OR display_name = ?2) AND "
-      "(?3 = '' OR task = ?3) AND (?4 = '' OR job_id = ?4) AND (?5 < 0 OR pinned = ?5) "
-      "ORDER BY row DESC LIMIT ?6"));
+absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::string& path) {
+  std::unique_ptr<SqliteReader> reader(new SqliteReader());
+  HONE_RETURN_IF_ERROR(reader->connection_.Open(path, TimedConnection::kMostTime));
+  HONE_RETURN_IF_ERROR(reader->Prepare());
   return reader;
 }
 
-absl::Status SqliteReader::PrepareLists() {
+absl::Status SqliteReader::Prepare() {
   const std::string select = absl::StrCat("SELECT ", kJobColumns, " FROM job ");
-  // The labels are ?6 and those after it, as many as ?5 says; the others are NULL, which is in no
-  // row.
-  std::string labels = "?6";
-  for (size_t i = 1; i < ListJobs::kMostLabels; ++i) {
-    absl::StrAppend(&labels, ", ?", 6 + i);
-  }
-  const std::string filter = absl::StrCat(
-      " AND (?3 = '' OR task = ?3) "
-      "AND (?5 = 0 OR ?5 = (SELECT count(*) FROM job_label AS has WHERE has.job_row = "
-      "job.row AND has.label IN (",
-      labels, "))) ORDER BY ");
-  const std::string of_state = select + "INDEXED BY job_by_state_in_order WHERE state = ?2 AND ";
-  // Walks over the jobs that have the first label, ?6.
-  const std::string of_label =
-      absl::StrCat("SELECT ", kJobColumns,
-                   " FROM job_label INDEXED BY job_label_by_label CROSS JOIN job ON job.row = "
-                   "job_label.job_row WHERE label = ?6 AND (?2 = '' OR state = ?2) AND ");
-  struct List {
-    Statement *newest, *oldest;
-    std::string select;
-    const char* row;
-  };
-  for (const List& list : {List{&list_, &list_oldest_, select + "WHERE ", "row"},
-                           List{&list_state_, &list_state_oldest_, of_state, "row"},
-                           List{&list_label_, &list_label_oldest_, of_label, "job_row"}}) {
-    HONE_RETURN_IF_ERROR(list.newest->Prepare(
-        connection_.get(),
-        absl::StrCat(list.select, list.row, " < ?1", filter, list.row, " DESC LIMIT ?4")));
-    HONE_RETURN_IF_ERROR(list.oldest->Prepare(
-        connection_.get(),
-        absl::StrCat(list.select, list.row, " > ?1", filter, list.row, " LIMIT ?4")));
+  for (const auto& [statement, sql] : std::vector<std::pair<Statement*, std::string>>{
+           {&get_, absl::StrCat("SELECT ", kJobColumns, ", ", kQueuePosition, ", ", kQueuedBefore,
+                                " FROM job WHERE id = ?")},
+           {&find_request_, select + "WHERE request_id = ?"},
+           {&retry_, kUnfinishedRetry},
+           {&events_,
+            "SELECT payload FROM event WHERE job_row = (SELECT row FROM job WHERE id = ?) "
+            "AND sequence > ? ORDER BY sequence LIMIT ?"},
+           {&count_queued_, "SELECT count(*) FROM job WHERE state = 'QUEUED'"},
+           {&oldest_queued_,
+            "SELECT create_time FROM job WHERE row = (SELECT min(row) FROM job WHERE state = "
+            "'QUEUED')"},
+           {&removals_, "SELECT id FROM removal WHERE kind = ? ORDER BY id LIMIT ?"},
+           {&get_model_, "SELECT payload FROM model WHERE id = ?"},
+       }) {
+    HONE_RETURN_IF_ERROR(statement->Prepare(connection_.get(), sql));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(get_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_.Reset().Text(id).Step());
   if (!found) {
@@ -136,7 +48,7 @@ absl::StatusOr<jobs::Job> SqliteReader::Get(const std::string& id) {
 }
 
 absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::string& request_id) {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(find_request_);
   HONE_ASSIGN_OR_RETURN(const bool found, find_request_.Reset().Text(request_id).Step());
   if (!found) {
@@ -147,108 +59,15 @@ absl::StatusOr<std::optional<jobs::Job>> SqliteReader::FindRequest(const std::st
 }
 
 absl::StatusOr<bool> SqliteReader::HasUnfinishedRetry(const std::string& id) {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(retry_);
   return retry_.Reset().Text(id).Step();
-}
-
-absl::Status SqliteReader::Collect(Statement& list, const ListJobs& what, absl::string_view state,
-                                   std::vector<JobRow>& rows) {
-  const Standing standing(list);
-  list.Reset()
-      .Int(what.oldest_first ? what.from_row : OrNewest(what.from_row))
-      .Text(state)
-      .Text(what.task)
-      .Int(what.limit + 1)
-      .Int(static_cast<int64_t>(what.labels.size()));
-  for (const std::string& label : what.labels) {
-    list.Text(label);
-  }
-  int64_t bytes = 0;
-  for (int count = 0; count < 2 || bytes <= what.max_bytes; ++count) {
-    HONE_ASSIGN_OR_RETURN(const bool found, list.Step());
-    if (!found) {
-      return absl::OkStatus();
-    }
-    HONE_ASSIGN_OR_RETURN(JobRow row, ReadJob(list));
-    row.job.plan.clear_layers();
-    row.job.evaluation.clear_confusion();
-    bytes += BytesOf(row.job);
-    rows.push_back(std::move(row));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Page<jobs::Job>> SqliteReader::List(const ListJobs& what) {
-  if (what.labels.size() > ListJobs::kMostLabels) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "labels: must be at most ", ListJobs::kMostLabels, ", got ", what.labels.size()));
-  }
-  const Turn turn(*this);
-  std::vector<JobRow> rows;
-  const auto in_order = [&](Statement& newest, Statement& oldest) -> Statement& {
-    return what.oldest_first ? oldest : newest;
-  };
-  const bool labelled = !what.labels.empty();
-  Statement& of_label = in_order(list_label_, list_label_oldest_);
-  if (what.states.empty()) {
-    HONE_RETURN_IF_ERROR(
-        Collect(labelled ? of_label : in_order(list_, list_oldest_), what, "", rows));
-  }
-  const std::set<jobs::JobState> states(what.states.begin(), what.states.end());
-  for (const jobs::JobState state : states) {
-    HONE_RETURN_IF_ERROR(Collect(labelled ? of_label : in_order(list_state_, list_state_oldest_),
-                                 what, jobs::StateName(state), rows));
-  }
-  std::sort(rows.begin(), rows.end(), [&](const JobRow& a, const JobRow& b) {
-    return what.oldest_first ? a.row < b.row : a.row > b.row;
-  });
-  Page<jobs::Job> page;
-  absl::flat_hash_map<int64_t, size_t> queued;  // row → item
-  int64_t bytes = 0, last = 0;
-  for (JobRow& row : rows) {
-    bytes += BytesOf(row.job);
-    const bool full = static_cast<int>(page.items.size()) == what.limit;
-    if (full || (!page.items.empty() && bytes > what.max_bytes)) {
-      page.next_row = last;
-      break;
-    }
-    last = row.row;
-    if (row.job.state == jobs::JobState::kQueued) {
-      row.job.queued_before = absl::InfiniteDuration();  // of one that is held
-      queued.emplace(row.row, page.items.size());
-    }
-    page.items.push_back(std::move(row.job));
-  }
-  HONE_RETURN_IF_ERROR(NumberQueued(queued, page.items));
-  return page;
-}
-
-// One walk over the queue for all jobs of a page.
-absl::Status SqliteReader::NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
-                                        std::vector<jobs::Job>& items) {
-  const Standing standing(queue_);
-  size_t numbered = 0;
-  absl::Duration before = absl::ZeroDuration();
-  for (int position = 1; numbered < queued.size(); ++position) {
-    HONE_ASSIGN_OR_RETURN(const bool found, queue_.Step());
-    if (!found) {
-      break;
-    }
-    if (const auto item = queued.find(queue_.ColumnInt(0)); item != queued.end()) {
-      items[item->second].queue_position = position;
-      items[item->second].queued_before = before;
-      ++numbered;
-    }
-    before += ColumnMilliseconds(queue_, 1);
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::string& id,
                                                                 int64_t after, int limit,
                                                                 int64_t max_bytes) {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(events_);
   events_.Reset().Text(id).Int(after).Int(limit);
   std::vector<v1::Event> events;
@@ -268,31 +87,15 @@ absl::StatusOr<std::vector<v1::Event>> SqliteReader::ReadEvents(const std::strin
   }
 }
 
-absl::StatusOr<std::vector<JobCount>> SqliteReader::Count() {
-  const Turn turn(*this);
-  const Standing standing(count_);
-  std::vector<JobCount> counts;
-  for (;;) {
-    HONE_ASSIGN_OR_RETURN(const bool found, count_.Step());
-    if (!found) {
-      return counts;
-    }
-    JobCount& count = counts.emplace_back();
-    HONE_ASSIGN_OR_RETURN(count.state, jobs::ParseState(count_.ColumnBytes(0)));
-    count.task = std::string(count_.ColumnBytes(1));
-    count.jobs = count_.ColumnInt(2);
-  }
-}
-
 absl::StatusOr<int64_t> SqliteReader::CountQueued() {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(count_queued_);
   HONE_RETURN_IF_ERROR(count_queued_.Reset().Step().status());
   return count_queued_.ColumnInt(0);
 }
 
 absl::StatusOr<std::optional<absl::Time>> SqliteReader::OldestQueued() {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(oldest_queued_);
   HONE_ASSIGN_OR_RETURN(const bool found, oldest_queued_.Reset().Step());
   if (!found) {
@@ -302,7 +105,7 @@ absl::StatusOr<std::optional<absl::Time>> SqliteReader::OldestQueued() {
 }
 
 absl::StatusOr<std::vector<Folder>> SqliteReader::FoldersToRemove(Folder::Kind kind, int limit) {
-  const std::lock_guard lock(mutex_);
+  connection_.BeginCallWithoutLimit();
   const Standing standing(removals_);
   removals_.Reset().Text(FolderKindName(kind)).Int(limit);
   std::vector<Folder> folders;
@@ -315,77 +118,14 @@ absl::StatusOr<std::vector<Folder>> SqliteReader::FoldersToRemove(Folder::Kind k
   }
 }
 
-absl::StatusOr<std::vector<std::string>> SqliteReader::FindDamage() {
-  const Turn turn(*this, absl::InfiniteDuration());
-  std::vector<std::string> damage;
-  for (const char* query :
-       {"PRAGMA integrity_check(20)",
-        "SELECT 'row ' || rowid || ' of ' || \"table\" || ' names a row of ' || parent || ' that "
-        "is not "
-        "there' FROM pragma_foreign_key_check",
-        "SELECT 'jobs/' || id || ': its log should have the events 1 to ' || last_sequence || ', "
-        "and "
-        "has ' || (SELECT count(*) FROM event WHERE job_row = job.row) || ' up to ' || "
-        "(SELECT coalesce(max(sequence), 0) FROM event WHERE job_row = job.row) FROM job "
-        "WHERE last_sequence != (SELECT count(*) FROM event WHERE job_row = job.row) "
-        "OR last_sequence != (SELECT max(sequence) FROM event WHERE job_row = job.row)"}) {
-    Statement statement;
-    HONE_RETURN_IF_ERROR(statement.Prepare(connection_.get(), query));
-    for (;;) {
-      const absl::StatusOr<bool> found = statement.Step();
-      if (!found.ok()) {
-        damage.push_back(std::string(found.status().message()));
-        break;
-      }
-      if (!*found) {
-        break;
-      }
-      if (statement.ColumnBytes(0) != "ok") {
-        damage.emplace_back(statement.ColumnBytes(0));
-      }
-    }
-  }
-  return damage;
-}
-
 absl::StatusOr<v1::Model> SqliteReader::GetModel(const std::string& id) {
-  const Turn turn(*this);
+  connection_.BeginCall();
   const Standing standing(get_model_);
   HONE_ASSIGN_OR_RETURN(const bool found, get_model_.Reset().Text(id).Step());
   if (!found) {
     return jobs::ModelNotFound(id);
   }
   return ReadModel(get_model_.ColumnBytes(0));
-}
-
-absl::StatusOr<Page<v1::Model>> SqliteReader::ListModels(const struct ListModels& what) {
-  const Turn turn(*this);
-  const Standing standing(list_models_);
-  list_models_.Reset()
-      .Int(OrNewest(what.before_row))
-      .Text(what.display_name)
-      .Text(what.task)
-      .Text(what.job_id)
-      .Int(what.pinned.has_value() ? (*what.pinned ? 1 : 0) : -1)
-      .Int(what.limit + 1);
-  Page<v1::Model> page;
-  for (int64_t last = 0, bytes = 0;;) {
-    HONE_ASSIGN_OR_RETURN(const bool found, list_models_.Step());
-    if (!found) {
-      return page;
-    }
-    HONE_ASSIGN_OR_RETURN(v1::Model model, ReadModel(list_models_.ColumnBytes(1)));
-    model.clear_plan();
-    model.mutable_evaluation()->clear_confusion();
-    bytes += static_cast<int64_t>(model.ByteSizeLong());
-    const bool full = static_cast<int>(page.items.size()) == what.limit;
-    if (full || (!page.items.empty() && bytes > kMostPageBytes)) {
-      page.next_row = last;
-      return page;
-    }
-    last = list_models_.ColumnInt(0);
-    page.items.push_back(std::move(model));
-  }
 }
 
 }  // namespace hone::server::store

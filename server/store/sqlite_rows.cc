@@ -36,6 +36,11 @@ void TakeNames(v1::StateChange& change) {
 
 }  // namespace
 
+absl::Duration ColumnMilliseconds(const Statement& statement, int column) {
+  return statement.IsNull(column) ? absl::InfiniteDuration()
+                                  : absl::Milliseconds(statement.ColumnInt(column));
+}
+
 int64_t ToNanos(absl::Time time) {
   return time == absl::InfinitePast() ? 0 : absl::ToUnixNanos(time);
 }

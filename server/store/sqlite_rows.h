@@ -58,6 +58,9 @@ absl::StatusOr<v1::Model> ReadModel(absl::string_view bytes);
 // names that it has.
 absl::StatusOr<v1::Event> ReadEvent(absl::string_view bytes);
 
+// InfiniteDuration where the column is NULL.
+absl::Duration ColumnMilliseconds(const Statement& statement, int column);
+
 int64_t ToNanos(absl::Time time);
 absl::Time FromNanos(int64_t nanos);
 

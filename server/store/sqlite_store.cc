@@ -13,6 +13,10 @@ namespace hone::server::store {
 namespace {
 
 constexpr int kSchemaVersion = static_cast<int>(kMigrations.size());
+// Calls of gRPC's threads, of watchers and of histories at a time.
+constexpr int kReaders = 4;
+// Lists at a time, and who counts for the metrics.
+constexpr int kListReaders = 3;
 
 absl::StatusOr<int64_t> VersionOf(sqlite3* connection) {
   Statement version;
@@ -30,9 +34,11 @@ absl::Status SqliteStore::Open(const std::string& path) {
   HONE_RETURN_IF_ERROR(Migrate());
   HONE_RETURN_IF_ERROR(CheckTables());
   HONE_RETURN_IF_ERROR(PrepareJobs());
+  HONE_RETURN_IF_ERROR(PrepareQueue());
   HONE_RETURN_IF_ERROR(PrepareRemoval());
   HONE_RETURN_IF_ERROR(PrepareUpdates());
-  HONE_ASSIGN_OR_RETURN(reader_, SqliteReader::Open(path));
+  HONE_ASSIGN_OR_RETURN(readers_, ReaderPool<SqliteReader>::Open(path, kReaders));
+  HONE_ASSIGN_OR_RETURN(lists_, ReaderPool<SqliteLists>::Open(path, kListReaders));
   HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), path));
   return absl::OkStatus();
 }
@@ -41,7 +47,7 @@ absl::Status SqliteStore::Open(const std::string& path) {
 // event that is damaged is found when it is read, and all of them by `PRAGMA integrity_check`.
 absl::Status SqliteStore::CheckTables() {
   for (const char* table : {"meta", "job", "job_label", "garbage", "model", "dataset",
-                            "dataset_use", "upload", "removal"}) {
+                            "dataset_use", "upload", "removal", "validation"}) {
     Statement check;
     HONE_RETURN_IF_ERROR(
         check.Prepare(connection_.get(), absl::StrCat("PRAGMA quick_check('", table, "')")));

@@ -9,7 +9,7 @@
 namespace hone::server::store {
 
 // A store in one SQLite file, which it makes if it is not there: write-ahead log, a sync at every
-// commit, one connection that writes and one that reads. Only one process may have it open (the
+// commit, one connection that writes and some that read. Only one process may have it open (the
 // data directory's lock sees to that). DATA_LOSS: the file is damaged. FAILED_PRECONDITION: it was
 // written by a newer version.
 //
