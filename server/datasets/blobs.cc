@@ -69,6 +69,17 @@ std::string Blobs::Path(const store::DatasetBytes& bytes) const {
   return absl::StrCat(datasets_, "/", bytes.sha256, Ending(bytes.format));
 }
 
+absl::StatusOr<bool> Blobs::Has(const store::DatasetBytes& bytes) const {
+  struct stat info = {};
+  if (::stat(Path(bytes).c_str(), &info) == 0) {
+    return true;
+  }
+  if (errno == ENOENT) {
+    return false;
+  }
+  return ErrnoStatus(errno, absl::StrCat("cannot look at ", Path(bytes)));
+}
+
 std::string Blobs::PartPath(const std::string& upload) const {
   return absl::StrCat(uploads_, "/", upload, kPart);
 }

@@ -23,6 +23,8 @@ class Blobs {
       : datasets_(std::move(datasets)), uploads_(std::move(uploads)) {}
 
   std::string Path(const store::DatasetBytes& bytes) const;
+  // Its file is there.
+  absl::StatusOr<bool> Has(const store::DatasetBytes& bytes) const;
 
   // 0 where nothing has arrived.
   absl::StatusOr<int64_t> PartBytes(const std::string& upload) const;

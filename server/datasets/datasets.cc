@@ -198,7 +198,16 @@ void Datasets::Sweep() {
 
 absl::StatusOr<std::string> Datasets::PathOfJob(const std::string& job_id) const {
   HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset, store_.OfJob(job_id));
-  return dataset.has_value() ? blobs_.Path(dataset->bytes) : "";
+  if (!dataset.has_value()) {
+    return "";
+  }
+  HONE_ASSIGN_OR_RETURN(const bool there, blobs_.Has(dataset->bytes));
+  if (!there) {
+    return absl::FailedPreconditionError(absl::StrCat("the bytes of its data set (SHA-256 ",
+                                                      dataset->bytes.sha256,
+                                                      ") are not on the server's disk any more"));
+  }
+  return blobs_.Path(dataset->bytes);
 }
 
 absl::StatusOr<std::string> Datasets::PathOf(const std::string& id) const {
@@ -234,7 +243,12 @@ absl::Status Session::Append(absl::string_view chunk) {
         absl::StrCat("chunk: must be at most ", kMaxChunk, " bytes, got ", bytes));
   }
   if (whole_.has_value()) {
-    return absl::OkStatus();  // the same bytes are in the store
+    // The same bytes are in the store.
+    known_ += bytes;
+    return known_ <= whole_->bytes.bytes
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError(
+                     absl::StrCat("bytes: ", whole_->bytes.bytes, " were declared, but more came"));
   }
   const std::lock_guard lock(turn_->mutex);
   if (number_ != turn_->newest) {

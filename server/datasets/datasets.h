@@ -71,6 +71,7 @@ class Session {
   int64_t offset_;
   int64_t checked_ = 0;  // where free disk was last looked at
   std::optional<store::Dataset> whole_;
+  int64_t known_ = 0;  // bytes that came although they are in the store
 };
 
 // Uploads, and the files of data sets. Its functions write files and wait for the store: call them
@@ -89,6 +90,7 @@ class Datasets {
   void Sweep();
 
   // The file that the job reads; "" where it names a data set of the catalogue.
+  // FAILED_PRECONDITION: the file is gone; UNAVAILABLE: the disk does not say.
   absl::StatusOr<std::string> PathOfJob(const std::string& job_id) const;
   // The same for a job that is not stored yet, by its data.dataset.
   absl::StatusOr<std::string> PathOf(const std::string& id) const;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/jobs/names.h"
+
 namespace hone::server::datasets {
 void Inspect(const std::string& id, const std::string& path, int rows, absl::Duration timeout,
              scheduler::WorkerCalls& calls,
@@ -17,6 +19,7 @@ void Inspect(const std::string& id, const std::string& path, int rows, absl::Dur
                  if (!frame.ok()) {
                    return done(frame.status());
                  }
+                 jobs::CutNames(*frame->mutable_dataset());
                  done(std::move(*frame->mutable_dataset()));
                });
 }
