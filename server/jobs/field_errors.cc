@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -25,6 +26,10 @@ std::string Words(const Range& range) {
 }  // namespace
 
 void FieldErrors::Add(absl::string_view path, absl::string_view text) {
+  if (errors_.size() == kMostKept) {
+    ++more_;
+    return;
+  }
   errors_.push_back({std::string(path), std::string(text)});
 }
 
@@ -42,6 +47,16 @@ void FieldErrors::CheckFloat(absl::string_view path, float value, const Range& r
   }
 }
 
+void FieldErrors::CheckText(absl::string_view path, absl::string_view text, size_t longest) {
+  if (text.size() > longest) {
+    Add(path, absl::StrCat("must be at most ", longest, " bytes, got ", text.size()));
+  }
+  if (std::any_of(text.begin(), text.end(),
+                  [](unsigned char c) { return absl::ascii_iscntrl(c); })) {
+    Add(path, "must not have control characters");
+  }
+}
+
 absl::Status FieldErrors::ToStatus() const {
   if (errors_.empty()) {
     return absl::OkStatus();
@@ -55,8 +70,8 @@ absl::Status FieldErrors::ToStatus() const {
     violation.set_field(errors_[i].path);
     violation.set_description(errors_[i].text);
   }
-  if (shown < errors_.size()) {
-    lines.push_back(absl::StrCat("and ", errors_.size() - shown, " more"));
+  if (const size_t left = errors_.size() + more_ - shown; left > 0) {
+    lines.push_back(absl::StrCat("and ", left, " more"));
   }
   absl::Status status = absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
   status.SetPayload(kBadRequestUrl, absl::Cord(details.SerializeAsString()));

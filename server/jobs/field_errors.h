@@ -30,15 +30,20 @@ inline constexpr Range Above(double low, double high) {
   return {low, high, true, false};
 }  // (low, high]
 
-// Collects all wrong fields of a spec. Values given as floats are printed as the user wrote them
-// (shortest form).
+// Collects the wrong fields of a spec; beyond kMostKept only their number. Values given as floats
+// are printed as the user wrote them (shortest form).
 class FieldErrors {
  public:
+  static constexpr size_t kMostKept = 100;
+
   void Add(absl::string_view path, absl::string_view text);
   // "must be between 1 and 65536, got 0"; a NaN is in no range.
   void CheckInt(absl::string_view path, int64_t value, int64_t low, int64_t high);
   void CheckFloat(absl::string_view path, float value, const Range& range);
+  // At most so many bytes, without control characters.
+  void CheckText(absl::string_view path, absl::string_view text, size_t longest);
 
+  // Those that are kept.
   const std::vector<FieldError>& all() const { return errors_; }
 
   // OK, or INVALID_ARGUMENT: one line for each field (at most 16), and a google.rpc.BadRequest as
@@ -47,6 +52,7 @@ class FieldErrors {
 
  private:
   std::vector<FieldError> errors_;
+  size_t more_ = 0;
 };
 
 // The payload's key, as in google.protobuf.Any.

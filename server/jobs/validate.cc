@@ -4,26 +4,33 @@
 #include <limits>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/utf8.h"
 #include "server/jobs/job.h"
+#include "server/jobs/names.h"
 
 namespace hone::server::jobs {
 namespace {
 
 constexpr float kMaxFloat = std::numeric_limits<float>::max();
 constexpr int64_t kMaxSteps = 1'000'000'000;
+constexpr size_t kMaxSpec = size_t{1} << 20;
+constexpr int kMaxClasses = 100'000;
+constexpr int kMaxColumns = 100'000;
+constexpr size_t kMaxColumn = 1024;  // of its name, in bytes
 
 void CheckOptimizer(const std::string& path, const v1::Optimizer& optimizer, FieldErrors& errors);
 
-void CheckText(absl::string_view path, absl::string_view text, size_t longest,
-               FieldErrors& errors) {
-  if (text.size() > longest) {
-    errors.Add(path, absl::StrCat("must be at most ", longest, " bytes, got ", text.size()));
+// Each of a list of names, and that there are at most so many.
+void CheckNames(const std::string& path, const google::protobuf::RepeatedPtrField<std::string>& all,
+                int most, size_t longest, FieldErrors& errors) {
+  if (all.size() > most) {
+    errors.Add(path, absl::StrCat("must be at most ", most, " names, got ", all.size()));
+    return;
   }
-  if (std::any_of(text.begin(), text.end(),
-                  [](unsigned char c) { return absl::ascii_iscntrl(c); })) {
-    errors.Add(path, "must not have control characters");
+  for (int i = 0; i < all.size(); ++i) {
+    errors.CheckText(absl::StrCat(path, "[", i, "]"), all.Get(i), longest);
   }
 }
 
@@ -125,7 +132,7 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
                                      std::pair{"data.ratings.rating", &ratings.rating()},
                                      std::pair{"data.ratings.time", &ratings.time()},
                                      std::pair{"data.ratings.name", &ratings.name()}}) {
-    CheckText(path, *column, 1024, errors);
+    errors.CheckText(path, *column, kMaxColumn);
   }
   if (!v1::RatingOptions::Ids_IsValid(ratings.ids())) {
     errors.Add("data.ratings.ids", "must be one of TEXT, NUMBERS");
@@ -190,10 +197,9 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   errors.CheckInt("data.limit", data.limit(), 0, int64_t{1} << 40);
   CheckImage(data.image(), errors);
   CheckRatings(spec, errors);
-  CheckText("data.table.target", data.table().target(), 1024, errors);
-  for (int i = 0; i < data.table().ignore_size(); ++i) {
-    CheckText(absl::StrCat("data.table.ignore[", i, "]"), data.table().ignore(i), 1024, errors);
-  }
+  CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
+  errors.CheckText("data.table.target", data.table().target(), kMaxColumn);
+  CheckNames("data.table.ignore", data.table().ignore(), kMaxColumns, kMaxColumn, errors);
 }
 
 // The fields that every kind of optimizer has under the same names.
@@ -346,10 +352,8 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   errors.CheckFloat("training.clip_value", training.clip_value(), Closed(0, kMaxFloat));
   errors.CheckInt("training.accumulate_batches", training.accumulate_batches(), 0, 65536);
   CheckStops(spec, errors);
-  if (training.weight_decay_exclude_size() > 2000) {
-    errors.Add("training.weight_decay_exclude", absl::StrCat("must be at most 2000 names, got ",
-                                                             training.weight_decay_exclude_size()));
-  }
+  CheckNames("training.weight_decay_exclude", training.weight_decay_exclude(), 2000, kMaxName,
+             errors);
   CheckRules(training, errors);
   errors.CheckInt("training.layer_statistics_every", training.layer_statistics_every(), 0,
                   kMaxSteps);
@@ -367,20 +371,28 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
 
 FieldErrors CheckAttributes(const v1::JobSpec& spec) {
   FieldErrors errors;
-  CheckText("display_name", spec.display_name(), 128, errors);
+  errors.CheckText("display_name", spec.display_name(), 128);
   errors.CheckInt("priority", spec.priority(), -100, 100);
   errors.CheckFloat("deadline_seconds", spec.deadline_seconds(), Closed(0, 1e9));
   if (spec.labels_size() > 64) {
     errors.Add("labels", absl::StrCat("must be at most 64, got ", spec.labels_size()));
   }
   for (const auto& [key, value] : spec.labels()) {
-    CheckText("labels", key, 64, errors);
-    CheckText("labels", value, 256, errors);
+    errors.CheckText("labels", key, 64);
+    if (absl::StrContains(key, '=')) {
+      errors.Add("labels", "must not have '=' in a key");
+    }
+    errors.CheckText("labels", value, 256);
   }
   return errors;
 }
 
 FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
+  if (const size_t bytes = spec.ByteSizeLong(); bytes > kMaxSpec) {
+    FieldErrors errors;
+    errors.Add("spec", absl::StrCat("must be at most ", kMaxSpec, " bytes, got ", bytes));
+    return errors;
+  }
   FieldErrors errors = CheckAttributes(spec);
   CheckTask(spec, errors);
   CheckData(spec, limits, errors);

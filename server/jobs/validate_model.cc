@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/utf8.h"
 #include "server/jobs/job.h"
+#include "server/jobs/names.h"
 #include "server/jobs/validate.h"
 
 namespace hone::server::jobs {
@@ -191,6 +192,7 @@ void CheckInputs(const std::string& at, const v1::Layer& layer,
                absl::StrCat("must name at most 1 layer, got ", layer.inputs_size()));
   }
   for (int i = 0; i < layer.inputs_size(); ++i) {
+    errors.CheckText(absl::StrCat(at, ".inputs[", i, "]"), layer.inputs(i), kMaxName);
     if (!known.contains(layer.inputs(i)) && !MayBeMadeName(layer.inputs(i))) {
       errors.Add(absl::StrCat(at, ".inputs[", i, "]"),
                  absl::StrCat("must be \"", absl::StrJoin(model_inputs, "\", \""),
@@ -214,6 +216,10 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErro
     errors.Add(
         absl::StrCat(kField, ".freeze"),
         absl::StrCat("must be at most ", kMaxLayers, " names, got ", pretrained.freeze_size()));
+    return;
+  }
+  for (int i = 0; i < pretrained.freeze_size(); ++i) {
+    errors.CheckText(absl::StrCat(kField, ".freeze[", i, "]"), pretrained.freeze(i), kMaxName);
   }
 }
 
