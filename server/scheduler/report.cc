@@ -7,23 +7,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/utf8.h"
+#include "server/jobs/names.h"
 
 namespace hone::server::scheduler {
 namespace {
 
+using jobs::kMaxName;
+
 constexpr int kMaxNames = 256;
-// Of a name, in bytes. One that is longer goes with its value: cut, two could become one.
-constexpr size_t kMaxName = 128;
 constexpr size_t kMaxText = 4096;
 
-void DropLongNames(google::protobuf::Map<std::string, double>& values) {
-  for (auto it = values.begin(); it != values.end();) {
-    it = it->first.size() > kMaxName ? values.erase(it) : std::next(it);
-  }
-}
-
 void Sanitize(v1::Metrics& metrics) {
-  DropLongNames(*metrics.mutable_values());
+  for (auto it = metrics.mutable_values()->begin(); it != metrics.mutable_values()->end();) {
+    it = it->first.size() > kMaxName ? metrics.mutable_values()->erase(it) : std::next(it);
+  }
   auto& non_finite = *metrics.mutable_non_finite();
   non_finite.erase(std::remove_if(non_finite.begin(), non_finite.end(),
                                   [](const std::string& name) { return name.size() > kMaxName; }),
@@ -43,6 +40,42 @@ void Sanitize(v1::Metrics& metrics) {
   }
   while (metrics.values_size() > kMaxNames) {
     metrics.mutable_values()->erase(metrics.values().begin()->first);
+  }
+}
+
+// What a worker calls things, and how long it talks.
+void BoundTexts(v1::Event& event) {
+  switch (event.kind_case()) {
+    case v1::Event::kStarted:
+      jobs::CutNames(*event.mutable_started()->mutable_plan());
+      event.mutable_started()->set_engine(CutUtf8(event.started().engine(), kMaxName));
+      return;
+    case v1::Event::kLayerStatistics:
+      return jobs::CutNames(*event.mutable_layer_statistics());
+    case v1::Event::kCheckpoint:
+      event.mutable_checkpoint()->set_path(CutUtf8(event.checkpoint().path(), kMaxText));
+      return;
+    case v1::Event::kLog:
+      event.mutable_log()->set_text(CutUtf8(event.log().text(), kMaxText));
+      return;
+    case v1::Event::kDataReport: {
+      v1::DataReport& report = *event.mutable_data_report();
+      jobs::CutNames(report);
+      report.set_source(CutUtf8(report.source(), kMaxText));
+      for (std::string& note : *report.mutable_notes()) {
+        note = CutUtf8(note, kMaxText);
+      }
+      return;
+    }
+    case v1::Event::kEvaluation: {
+      v1::Evaluation& evaluation = *event.mutable_evaluation();
+      jobs::CutNames(evaluation);
+      evaluation.set_fit_verdict(CutUtf8(evaluation.fit_verdict(), kMaxName));
+      evaluation.set_fit_reason(CutUtf8(evaluation.fit_reason(), kMaxText));
+      return;
+    }
+    default:
+      return;
   }
 }
 
@@ -122,6 +155,7 @@ void ReportBuffer::Add(v1::Event event, absl::Duration now) {
   event.clear_attempt();
   event.clear_time();
   changed_ = true;
+  BoundTexts(event);
   if (event.ByteSizeLong() > kMaxEventBytes) {
     v1::Event note;
     note.mutable_log()->set_severity(v1::Log::WARNING);
@@ -136,7 +170,6 @@ void ReportBuffer::Add(v1::Event event, absl::Duration now) {
     case v1::Event::kMetrics:
       return AddMetrics(std::move(event));
     case v1::Event::kLog:
-      event.mutable_log()->set_text(CutUtf8(event.log().text(), kMaxText));
       if (!AdmitLog(now)) {
         return;
       }
@@ -148,7 +181,6 @@ void ReportBuffer::Add(v1::Event event, absl::Duration now) {
       checkpointed_ = true;
       break;
     case v1::Event::kEvaluation:
-      DropLongNames(*event.mutable_evaluation()->mutable_metrics());
       evaluation_ = event.evaluation();
       break;
     case v1::Event::kArtifact:

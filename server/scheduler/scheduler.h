@@ -33,7 +33,8 @@ struct SchedulerOptions {
   absl::Duration stall = absl::Minutes(10);     // of one that makes no progress: the same
   absl::Duration retry_delay = absl::Seconds(2);
   absl::Duration slow_folder = absl::Seconds(5);  // of an attempt: after this the next one is begun
-  // The file of the uploaded data set that a job uses, or "". Empty: there are none.
+  // The file of the uploaded data set that a job uses, or ""; FAILED_PRECONDITION: it is gone, and
+  // the job is held. Empty: there are none.
   std::function<absl::StatusOr<std::string>(const std::string& job_id)> dataset_path = nullptr;
 };
 

@@ -182,6 +182,18 @@ void Scheduler::Launch(const Prepared& prepared, absl::Time now) {
   }
   log::Error("attempt cannot start",
              {{"job", job.id}, {"attempt", job.attempt}, {"error", attempt.status().ToString()}});
+  if (absl::IsFailedPrecondition(prepared.options.status())) {
+    unstarted_.push_back(
+        {job,
+         {.ending = {},
+          .requeueing = store::Requeueing{
+              .message = absl::StrCat("it cannot be started: ", attempt.status().message(),
+                                      "; when they are back, pause and resume the job, or restart "
+                                      "the server"),
+              .held = true}}});
+    Wake();
+    return;
+  }
   const std::string message =
       absl::StrCat("the worker cannot be started: ", attempt.status().message());
   starts_in_place_ = job.id == last_unstarted_ ? starts_in_place_ + 1 : 1;
