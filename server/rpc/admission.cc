@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "server/jobs/names.h"
 #include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
 
@@ -147,6 +148,7 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
                       if (!frame.ok()) {
                         return Planned(candidate, frame.status(), deps, done);
                       }
+                      jobs::CutNames(*frame->mutable_plan());
                       deps.plans.Put(key, frame->plan());
                       Planned(candidate, std::move(*frame->mutable_plan()), deps, done);
                     });

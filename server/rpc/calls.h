@@ -10,8 +10,8 @@
 namespace hone::server::rpc {
 
 // One plain function for each call; the services' protos say what they do
-// and how they fail. None blocks for longer than a short read of the store; what takes longer
-// answers through `done`.
+// and how they fail. None blocks for longer than a short read of the store, but for the lists,
+// which are read on threads of deps.lists; what else takes longer answers through `done`.
 
 void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> done);
 absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, Deps& deps);

@@ -45,6 +45,10 @@ absl::StatusOr<v1::Dataset> GetDataset(const v1::GetDatasetRequest& request, Dep
 absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequest& request,
                                                       Deps& deps) {
   store::ListDatasets what{.name_prefix = request.name_prefix(), .sha256 = request.sha256()};
+  if (request.name_prefix().size() > 64 || request.sha256().size() > 64) {
+    return absl::InvalidArgumentError(
+        "name_prefix, sha256: must be at most 64 characters, as names and SHA-256s are");
+  }
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
   HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
   for (const int number : request.formats()) {

@@ -14,7 +14,7 @@
 #include "server/metrics/registry.h"
 #include "server/predict/model_cache.h"
 #include "server/removal/remover.h"
-#include "server/rpc/call_budget.h"
+#include "server/rpc/byte_budget.h"
 #include "server/rpc/plan_cache.h"
 #include "server/rpc/transfers.h"
 #include "server/scheduler/executor.h"
@@ -53,6 +53,7 @@ struct Deps {
   predict::ModelCache& predictors;
   scheduler::Executor& reads;      // for a piece of the log or a file, which watchers wait for
   scheduler::Executor& histories;  // for whole logs
+  scheduler::Executor& lists;      // for pages of jobs, models and data sets
   artifacts::DataDirectory& directory;
   removal::Remover& remover;
   datasets::Datasets& datasets;
@@ -61,8 +62,9 @@ struct Deps {
   metrics::Registry& registry;
   PlanCache& plans;
   Transfers& transfers;
-  CallBudget& budget;
-  SharedText& engine;  // as the newest worker told; "" before the first one
+  ByteBudget& budget;        // of the requests and answers of calls
+  ByteBudget& watch_budget;  // of what watchers are to be sent
+  SharedText& engine;        // as the newest worker told; "" before the first one
   const std::atomic<bool>& stopping;
 };
 

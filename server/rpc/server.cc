@@ -37,6 +37,10 @@ namespace {
 using metrics::Metric;
 
 constexpr int kMaxMessageBytes = 4 << 20;
+// Of all calls' requests and answers; an answer is there until its client has taken it.
+constexpr int64_t kCallBytes = int64_t{128} << 20;
+// Of what all watchers are to be sent, beside what is small.
+constexpr int64_t kWatchBytes = int64_t{64} << 20;
 constexpr int64_t kStorageEverySeconds = 60;
 // Of an answer: a job of a thousand classes with its confusion matrix has a few.
 constexpr int kMaxAnswerBytes = 64 << 20;
@@ -90,6 +94,7 @@ class HonedServer final : public Server {
         datasets::Limits{.quota_bytes = config_.dataset_quota_bytes,
                          .disk_floor_bytes = config_.disk_floor_bytes},
         *directory_, store_->datasets(), *writer_);
+    validations_ = std::make_unique<datasets::Validations>(store_->datasets(), *writer_);
     scheduler_ = std::make_unique<scheduler::Scheduler>(
         scheduler::SchedulerOptions{
             .worker = config_.worker,
@@ -115,6 +120,7 @@ class HonedServer final : public Server {
                                                             *directory_, registry_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     histories_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
+    lists_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
     predictors_ = std::make_unique<predict::ModelCache>(
         predict::CacheOptions{
             .worker = config_.worker,
@@ -122,10 +128,11 @@ class HonedServer final : public Server {
             .process_bytes = std::max(config_.MemoryPerJob(), config_.predict_cache_bytes),
             .idle = config_.predict_idle},
         *directory_, registry_);
-    deps_ = std::make_unique<Deps>(Deps{
-        config_,   *store_,     *writer_,    *scheduler_, *calls_,    *inspections_, *predictors_,
-        *reads_,   *histories_, *directory_, *remover_,   *datasets_, validations_,  bus_,
-        registry_, plans_,      transfers_,  budget_,     engine_,    stopping_});
+    deps_ = std::make_unique<Deps>(
+        Deps{config_,      *store_,       *writer_,    *scheduler_, *calls_,     *inspections_,
+             *predictors_, *reads_,       *histories_, *lists_,     *directory_, *remover_,
+             *datasets_,   *validations_, bus_,        registry_,   plans_,      transfers_,
+             budget_,      watch_budget_, engine_,     stopping_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
@@ -183,6 +190,7 @@ class HonedServer final : public Server {
     streams_.reset();
     retention_.reset();  // which calls the predictors and the data sets
     histories_.reset();
+    lists_.reset();
     reads_.reset();
     predictors_.reset();
     calls_.reset();
@@ -286,6 +294,7 @@ class HonedServer final : public Server {
     registry.Add(Metric::kTasksRefused, {"store"}, 0);
     for (const auto& [name, queue] :
          {std::pair("reads", std::cref(*reads_)), std::pair("histories", std::cref(*histories_)),
+          std::pair("lists", std::cref(*lists_)),
           std::pair("datasets", std::cref(datasets_->executor())),
           std::pair("verifications", std::cref(datasets_->verifications())),
           std::pair("worker_calls", std::cref(calls_->executor())),
@@ -349,12 +358,13 @@ class HonedServer final : public Server {
       }};
   metrics::Bus bus_;
   PlanCache plans_;
-  datasets::Validations validations_;
   Transfers transfers_{config_.transfer_idle};
-  CallBudget budget_;
+  ByteBudget budget_{kCallBytes};
+  ByteBudget watch_budget_{kWatchBytes};
   SharedText engine_;
   std::unique_ptr<artifacts::DataDirectory> directory_;
   std::unique_ptr<store::JobStore> store_;
+  std::unique_ptr<datasets::Validations> validations_;  // the writer tells it what is stored
   std::unique_ptr<store::Writer> writer_;
   std::unique_ptr<removal::Remover> remover_;
   std::unique_ptr<datasets::Datasets> datasets_;
@@ -365,6 +375,7 @@ class HonedServer final : public Server {
   std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<scheduler::Executor> histories_;
+  std::unique_ptr<scheduler::Executor> lists_;
   std::unique_ptr<Deps> deps_;
   std::unique_ptr<WatchStreams> streams_;
   std::unique_ptr<metrics::HttpEndpoint> endpoint_;

@@ -27,9 +27,9 @@ grpc::ServerUnaryReactor* TrainingService::GetJob(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* TrainingService::ListJobs(grpc::CallbackServerContext* context,
                                                     const v1::ListJobsRequest* request,
                                                     v1::ListJobsResponse* reply) {
-  return Unary<v1::ListJobsResponse>(context, "ListJobs", deps_, reply).Reads(*request).Now([&] {
-    return rpc::ListJobs(*request, deps_);
-  });
+  return Unary<v1::ListJobsResponse>(context, "ListJobs", deps_, reply)
+      .Reads(*request)
+      .On(deps_.lists, [this, asked = *request] { return rpc::ListJobs(asked, deps_); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::CancelJob(grpc::CallbackServerContext* context,
@@ -125,7 +125,7 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
                                                    v1::ListModelsResponse* reply) {
   return Unary<v1::ListModelsResponse>(context, "ListModels", deps_, reply)
       .Reads(*request)
-      .Now([&] { return rpc::ListModels(*request, deps_); });
+      .On(deps_.lists, [this, asked = *request] { return rpc::ListModels(asked, deps_); });
 }
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
@@ -202,7 +202,7 @@ grpc::ServerUnaryReactor* DatasetService::ListDatasets(grpc::CallbackServerConte
                                                        v1::ListDatasetsResponse* reply) {
   return Unary<v1::ListDatasetsResponse>(context, "ListDatasets", deps_, reply)
       .Reads(*request)
-      .Now([&] { return rpc::ListDatasets(*request, deps_); });
+      .On(deps_.lists, [this, asked = *request] { return rpc::ListDatasets(asked, deps_); });
 }
 
 grpc::ServerUnaryReactor* DatasetService::DeleteDataset(grpc::CallbackServerContext* context,

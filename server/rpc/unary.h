@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/steady_clock.h"
+#include "google/protobuf/message.h"
 #include "hone/v1/job_resource.pb.h"
 #include "server/jobs/unknown_fields.h"
 #include "server/rpc/call_log.h"
@@ -33,13 +34,18 @@ inline absl::Duration TimeLeft(const grpc::CallbackServerContext& context, absl:
 // Of a call, where its client set no shorter deadline.
 inline constexpr absl::Duration kMostTime = absl::Seconds(60);
 
+// Of a message in memory.
+inline int64_t BytesOf(const google::protobuf::Message& message) {
+  return static_cast<int64_t>(message.SpaceUsedLong());
+}
+
 // The one wrapper around every unary call: counts, times and logs it, and turns its answer into
 // gRPC's.
 template <typename Reply>
 class Unary {
  public:
   Unary(grpc::CallbackServerContext* context, absl::string_view method, Deps& deps, Reply* reply)
-      : reactor_(context->DefaultReactor()),
+      : reactor_(new Reactor()),
         reply_(reply),
         registry_(deps.registry),
         budget_(deps.budget),
@@ -53,7 +59,7 @@ class Unary {
   template <typename Request>
   Unary& Reads(const Request& request) {
     asked_ = jobs::CheckFieldsAreKnown(request);
-    bytes_ = static_cast<int64_t>(request.SpaceUsedLong());
+    bytes_ = BytesOf(request);
     return *this;
   }
   template <typename Request>
@@ -81,33 +87,48 @@ class Unary {
   // For a call that answers at once: `call` returns the answer.
   template <typename Call>
   grpc::ServerUnaryReactor* Now(Call call) const {
-    return Finish(asked_.ok() ? call() : absl::StatusOr<Reply>(asked_));
+    const absl::Status taken = Begin();
+    return Finish(taken.ok() ? call() : absl::StatusOr<Reply>(taken));
+  }
+
+  // For one that may take longer than a moment: `call` returns the answer, on a thread of
+  // `executor`. It keeps what it needs of the request: the deadline may have come before.
+  template <typename Call>
+  grpc::ServerUnaryReactor* On(scheduler::Executor& executor, Call call) const {
+    return Later([&executor, call = std::move(call)](Done<Reply> done) mutable {
+      if (!executor.Submit([call = std::move(call), done] { done(call()); })) {
+        done(absl::ResourceExhaustedError("too many calls of this kind at a time; try again"));
+      }
+    });
   }
 
   // For one that answers later: `call` gets what it is to call then. What has not answered after
   // `most` is DEADLINE_EXCEEDED; its own answer then goes nowhere.
   template <typename Call>
   grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime) const {
-    if (!asked_.ok()) {
-      return Finish(asked_);
+    if (const absl::Status taken = Begin(); !taken.ok()) {
+      return Finish(taken);
     }
-    std::optional<CallBudget::Share> share = budget_.Take(bytes_);
-    if (!share.has_value()) {
-      return Finish(absl::ResourceExhaustedError("too many large requests at a time; try again"));
-    }
-    const auto pending = std::make_shared<Pending>(*this, *std::move(share));
+    const auto pending = std::make_shared<Pending>(*this);
     Pending::AnswerAfter(most, pending);
     call([pending](absl::StatusOr<Reply> result) { pending->Answer(std::move(result)); });
     return reactor_;
   }
 
  private:
+  // What gRPC knows of the call, to its end: so long its request and its answer are in memory.
+  class Reactor final : public grpc::ServerUnaryReactor {
+   public:
+    void OnDone() override { delete this; }
+
+    std::optional<ByteBudget::Share> request, answer;
+  };
+
   // A call that is under way. Its own answer and its deadline may come at the same time: the first
   // one counts. Whoever may still answer keeps it: the call, and the alarm.
   class Pending {
    public:
-    Pending(const Unary& unary, CallBudget::Share share)
-        : unary_(unary), share_(std::move(share)) {}
+    explicit Pending(const Unary& unary) : unary_(unary) {}
 
     static void AnswerAfter(absl::Duration most, std::shared_ptr<Pending> pending) {
       grpc::Alarm& alarm = pending->alarm_;
@@ -135,12 +156,42 @@ class Unary {
     }
 
     const Unary unary_;
-    const CallBudget::Share share_;
     std::atomic<bool> finished_ = false;
     grpc::Alarm alarm_;
   };
 
+  // Not OK: the call is refused for its request.
+  absl::Status Begin() const {
+    if (asked_.ok()) {
+      reactor_->request = budget_.Take(bytes_);
+      if (!reactor_->request.has_value()) {
+        return absl::ResourceExhaustedError("too many large requests at a time; try again");
+      }
+    }
+    return asked_;
+  }
+
+  // Not OK: there is no memory for this answer. What has changed something is answered all the
+  // same.
+  absl::Status Hold(const Reply& reply) const {
+    const int64_t bytes = BytesOf(reply) + static_cast<int64_t>(reply.ByteSizeLong());
+    if (call_.changes) {
+      reactor_->answer = budget_.Charge(bytes);
+      return absl::OkStatus();
+    }
+    reactor_->answer = budget_.Take(bytes);
+    return reactor_->answer.has_value()
+               ? absl::OkStatus()
+               : absl::ResourceExhaustedError(
+                     "too many large answers wait for their clients; try again");
+  }
+
   grpc::ServerUnaryReactor* Finish(absl::StatusOr<Reply> result) const {
+    if (result.ok()) {
+      if (const absl::Status held = Hold(*result); !held.ok()) {
+        result = held;
+      }
+    }
     const absl::Duration took = SteadyNow() - begin_;
     registry_.Observe(metrics::Metric::kRpcDuration,
                       {call_.method, absl::StatusCodeToString(result.status().code())},
@@ -163,10 +214,10 @@ class Unary {
     LogCall(call, result.status(), took);
   }
 
-  grpc::ServerUnaryReactor* reactor_;
+  Reactor* reactor_;  // its own until Finish
   Reply* reply_;
   metrics::Registry& registry_;
-  CallBudget& budget_;
+  ByteBudget& budget_;
   Call call_;
   absl::Duration begin_;
   absl::Status asked_;  // what is wrong with the request, whatever the call

@@ -12,12 +12,24 @@
 namespace hone::server::rpc {
 namespace {
 
+// Fields that a mask may name, more than once, too: each is read.
+constexpr int kMostPaths = 16;
+
 absl::Status NoSuchField(const std::string& path, absl::string_view known) {
   return absl::InvalidArgumentError(
       absl::StrCat("update_mask: must name some of ", known, ", got \"", CutUtf8(path, 80), "\""));
 }
 
+absl::Status CheckMask(const google::protobuf::FieldMask& mask, absl::string_view known) {
+  if (mask.paths_size() > kMostPaths) {
+    return absl::InvalidArgumentError(absl::StrCat("update_mask: must be at most ", kMostPaths,
+                                                   " paths, got ", mask.paths_size()));
+  }
+  return mask.paths().empty() ? NoSuchField("", known) : absl::OkStatus();
+}
+
 absl::StatusOr<store::JobUpdate> ToUpdate(const v1::UpdateJobRequest& request) {
+  HONE_RETURN_IF_ERROR(CheckMask(request.update_mask(), "display_name, labels, priority"));
   store::JobUpdate update;
   v1::JobSpec checked;
   for (const std::string& path : request.update_mask().paths()) {
@@ -34,14 +46,12 @@ absl::StatusOr<store::JobUpdate> ToUpdate(const v1::UpdateJobRequest& request) {
       return NoSuchField(path, "display_name, labels, priority");
     }
   }
-  if (request.update_mask().paths().empty()) {
-    return NoSuchField("", "display_name, labels, priority");
-  }
   HONE_RETURN_IF_ERROR(jobs::CheckAttributes(checked).ToStatus());
   return update;
 }
 
 absl::StatusOr<store::ModelUpdate> ToUpdate(const v1::UpdateModelRequest& request) {
+  HONE_RETURN_IF_ERROR(CheckMask(request.update_mask(), "display_name, pinned"));
   store::ModelUpdate update;
   v1::JobSpec checked;
   for (const std::string& path : request.update_mask().paths()) {
@@ -53,9 +63,6 @@ absl::StatusOr<store::ModelUpdate> ToUpdate(const v1::UpdateModelRequest& reques
     } else {
       return NoSuchField(path, "display_name, pinned");
     }
-  }
-  if (request.update_mask().paths().empty()) {
-    return NoSuchField("", "display_name, pinned");
   }
   HONE_RETURN_IF_ERROR(jobs::CheckAttributes(checked).ToStatus());
   return update;

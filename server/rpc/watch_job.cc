@@ -16,6 +16,10 @@ namespace {
 // What the bus holds stays the bus's: a watcher that is slow keeps one event of it alive.
 constexpr size_t kFromBus = 1;
 
+// Of a message in memory, by what it is when it is sent; and of both.
+int64_t InMemory(size_t sent) { return 2 * static_cast<int64_t>(sent); }
+int64_t AsAnswer(size_t sent) { return 3 * static_cast<int64_t>(sent); }
+
 // The token names the log, the job and the sequence.
 absl::StatusOr<int64_t> ParseToken(const std::string& token, const std::string& generation,
                                    const std::string& job_id, int64_t last_sequence) {
@@ -32,9 +36,10 @@ absl::StatusOr<int64_t> ParseToken(const std::string& token, const std::string& 
 }  // namespace
 
 absl::StatusOr<JobWatch> JobWatch::Open(const v1::WatchJobRequest& request,
-                                        const store::JobStore& store, const metrics::Bus& bus) {
+                                        const store::JobStore& store, const metrics::Bus& bus,
+                                        ByteBudget& budget) {
   HONE_RETURN_IF_ERROR(jobs::CheckFieldsAreKnown(request));
-  JobWatch watch(store.generation(), bus);
+  JobWatch watch(store.generation(), bus, budget);
   HONE_ASSIGN_OR_RETURN(watch.job_id_, jobs::JobId(request.name()));
   HONE_ASSIGN_OR_RETURN(const jobs::Job job, store.Get(watch.job_id_));
   if (!request.resume_token().empty() && request.live_only()) {
@@ -47,6 +52,10 @@ absl::StatusOr<JobWatch> JobWatch::Open(const v1::WatchJobRequest& request,
     watch.position_ = job.last_sequence;
   }
   watch.snapshot_ = jobs::ToProto(job);
+  watch.answer_share_ = budget.Take(AsAnswer(watch.snapshot_.ByteSizeLong()));
+  if (!watch.answer_share_.has_value()) {
+    return absl::ResourceExhaustedError("the watchers have too much to be sent; try again");
+  }
   watch.ended_ = jobs::IsEnd(job.state) && watch.position_ >= job.last_sequence;
   return watch;
 }
@@ -56,10 +65,23 @@ std::string JobWatch::ResumeToken() const {
 }
 
 void JobWatch::AddFromLog(std::vector<v1::Event> events) {
-  if (!events.empty()) {
-    log_is_read_ = false;
+  if (events.empty()) {
+    return;
   }
+  log_is_read_ = false;
+  int64_t bytes = 0;
+  for (const v1::Event& event : events) {
+    bytes += InMemory(event.ByteSizeLong());
+  }
+  next_share_ = budget_->Take(bytes);
   for (v1::Event& event : events) {
+    const int64_t more = InMemory(event.ByteSizeLong());
+    // Without a share what is small, and the rest when it is read again.
+    if (!next_share_.has_value() && next_bytes_ + more > ByteBudget::kSmall) {
+      lost_ = next_.empty() ? event.sequence() : 0;
+      return;
+    }
+    next_bytes_ += more;
     next_.push_back(std::make_shared<const v1::Event>(std::move(event)));
   }
 }
@@ -76,6 +98,12 @@ bool JobWatch::Ready() {
   return !next_.empty();
 }
 
+void JobWatch::AnswerGap(int64_t to_sequence, v1::WatchJobResponse& answer) {
+  answer.mutable_gap()->set_from_sequence(position_ + 1);
+  answer.mutable_gap()->set_to_sequence(to_sequence);
+  position_ = to_sequence;
+}
+
 JobWatch::Next JobWatch::Take(v1::WatchJobResponse& answer) {
   answer.Clear();
   if (!snapshot_sent_) {
@@ -84,26 +112,42 @@ JobWatch::Next JobWatch::Take(v1::WatchJobResponse& answer) {
     answer.set_resume_token(ResumeToken());
     return Next::kAnswer;
   }
+  answer_share_.reset();
   if (ended_) {
     return Next::kEnd;
   }
-  if (!Ready()) {
+  if (lost_ > position_) {
+    AnswerGap(lost_, answer);
+  } else if (!Ready()) {
     // From here on: what is published during the read is not in it, and Notified says so.
     return std::exchange(log_is_read_, true) ? Next::kWait : Next::kReadLog;
-  }
-  const int64_t sequence = next_.front()->sequence();
-  if (sequence > position_ + 1) {
-    answer.mutable_gap()->set_from_sequence(position_ + 1);
-    answer.mutable_gap()->set_to_sequence(sequence - 1);
-    position_ = sequence - 1;
   } else {
-    *answer.mutable_event() = *next_.front();
-    ended_ = jobs::EndsJob(*next_.front());
-    position_ = sequence;
-    next_.pop_front();
+    AnswerEvent(answer);
   }
   answer.set_resume_token(ResumeToken());
   return Next::kAnswer;
+}
+
+// next_ has something.
+void JobWatch::AnswerEvent(v1::WatchJobResponse& answer) {
+  if (next_.front()->sequence() > position_ + 1) {
+    return AnswerGap(next_.front()->sequence() - 1, answer);
+  }
+  const std::shared_ptr<const v1::Event> event = std::move(next_.front());
+  next_.pop_front();
+  const size_t sent = event->ByteSizeLong();
+  next_bytes_ = next_.empty() ? 0 : next_bytes_ - InMemory(sent);
+  if (next_bytes_ <= ByteBudget::kSmall) {
+    next_share_.reset();
+  }
+  ended_ = jobs::EndsJob(*event);
+  answer_share_ = budget_->Take(AsAnswer(sent));
+  if (answer_share_.has_value()) {
+    *answer.mutable_event() = *event;
+    position_ = event->sequence();
+  } else {
+    AnswerGap(event->sequence(), answer);
+  }
 }
 
 }  // namespace hone::server::rpc

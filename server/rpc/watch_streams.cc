@@ -214,7 +214,7 @@ WatchStreams::~WatchStreams() {
 grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
     const v1::WatchJobRequest& request, Deps& deps) {
   const ObservedStream observed({.method = "WatchJob", .resource = request.name()}, deps);
-  absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus);
+  absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus, deps.watch_budget);
   if (!watch.ok()) {
     return new Refused(observed, watch.status());
   }
