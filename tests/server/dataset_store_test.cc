@@ -160,5 +160,61 @@ TEST_P(DatasetStoreTest, WhatNoJobNeededForLongIsForgotten) {
   EXPECT_THAT(datasets().Get("needed"), IsOk());
 }
 
+v1::DatasetValidation Validation(size_t bytes = 10) {
+  v1::DatasetValidation validation;
+  validation.set_message(std::string(bytes, 'x'));
+  return validation;
+}
+
+TEST_P(DatasetStoreTest, AValidationIsOfANameWithItsBytesAndTheNewestCounts) {
+  Add("one");
+  Add("two");
+  const Dataset one = *datasets().Get("one"), two = *datasets().Get("two");
+  ASSERT_THAT(datasets().SaveValidation(one, Validation(10)), IsOk());
+  ASSERT_THAT(datasets().SaveValidation(one, Validation(20)), IsOk());
+  Open();
+  EXPECT_EQ((*datasets().FindValidation(one))->message().size(), 20u);
+  EXPECT_FALSE(datasets().FindValidation(two)->has_value());
+}
+
+TEST_P(DatasetStoreTest, AValidationOfADataSetThatIsGoneIsNotKept) {
+  Add("one");
+  const Dataset one = *datasets().Get("one");
+  ASSERT_THAT(datasets().SaveValidation(one, Validation()), IsOk());
+  ASSERT_THAT(datasets().Delete("one", false), IsOk());
+  EXPECT_FALSE(datasets().FindValidation(one)->has_value());
+  ASSERT_THAT(datasets().SaveValidation(one, Validation()), IsOk());
+  EXPECT_FALSE(datasets().FindValidation(one)->has_value());
+}
+
+TEST_P(DatasetStoreTest, TheOldestValidationsGoWhereThereIsNoRoomInBytes) {
+  Add("one");
+  Add("two");
+  Add("three");
+  const Dataset one = *datasets().Get("one"), two = *datasets().Get("two"),
+                three = *datasets().Get("three");
+  constexpr size_t kHalf = DatasetStore::kMostValidationBytes / 2;
+  ASSERT_THAT(datasets().SaveValidation(one, Validation(kHalf - 100)), IsOk());
+  ASSERT_THAT(datasets().SaveValidation(two, Validation(kHalf - 100)), IsOk());
+  EXPECT_TRUE(datasets().FindValidation(one)->has_value());
+  ASSERT_THAT(datasets().SaveValidation(three, Validation(1000)), IsOk());
+  EXPECT_FALSE(datasets().FindValidation(one)->has_value());
+  EXPECT_TRUE(datasets().FindValidation(two)->has_value());
+}
+
+TEST_P(DatasetStoreTest, MoreDataSetsThanThereMayBeAreRefusedHoweverSmall) {
+  Add("first");
+  const auto written = store_->Commit([&] {
+    for (int64_t i = 1; i < DatasetStore::kMostDatasets; ++i) {
+      EXPECT_THAT(datasets().BeginUpload(Uploading(absl::StrCat("d", i)), kQuota, kNow), IsOk());
+    }
+  });
+  ASSERT_THAT(written, IsOk());
+  EXPECT_THAT(datasets().BeginUpload(Uploading("last"), kQuota, kNow),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("10000 data sets")));
+  ASSERT_THAT(datasets().Delete("d1", false), IsOk());
+  EXPECT_THAT(datasets().BeginUpload(Uploading("last"), kQuota, kNow), IsOk());
+}
+
 }  // namespace
 }  // namespace hone::server::store

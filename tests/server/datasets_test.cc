@@ -268,6 +268,15 @@ TEST_F(DatasetServiceTest, KnownBytesUnderAnotherNameNeedNoSending) {
   EXPECT_EQ(Files("/datasets"), 1u);
 }
 
+TEST_F(DatasetServiceTest, MoreBytesThanDeclaredAreRefusedAlsoWhereTheyAreKnown) {
+  const std::string bytes = Table(1000);
+  ASSERT_TRUE(Send(Header("one", bytes), bytes).ok());
+  EXPECT_TRUE(Send(Header("one", bytes), bytes).ok());
+  const grpc::Status status = Send(Header("one", bytes), bytes + bytes);
+  EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("more came"));
+}
+
 TEST_F(DatasetServiceTest, TheQuotaCountsUploadsThatAreNotWholeAndSaysWhenToComeBack) {
   config_.dataset_quota_bytes = 1500;
   Start();

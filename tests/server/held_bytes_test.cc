@@ -15,9 +15,15 @@ namespace {
 using metrics::Bus;
 using scheduler::ReportBuffer;
 
+// Of so many bytes, and a few more.
 v1::Event Layers(size_t bytes) {
   v1::Event event;
-  event.mutable_layer_statistics()->add_layers()->set_name(std::string(bytes, 'x'));
+  v1::LayerStatistics& statistics = *event.mutable_layer_statistics();
+  constexpr size_t kEach = 104;  // as it is sent
+  for (size_t i = 0; i + 1 < bytes / kEach; ++i) {
+    statistics.add_layers()->set_name(std::string(100, 'x'));
+  }
+  statistics.add_layers()->set_name(std::string(bytes - event.ByteSizeLong(), 'x'));
   return event;
 }
 

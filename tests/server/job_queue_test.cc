@@ -37,6 +37,22 @@ TEST_P(JobQueueTest, AHeldJobIsPassedByThoseBehindIt) {
   EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
 }
 
+TEST_P(JobQueueTest, AJobThatGoesBackIntoTheQueueMayBeHeldThere) {
+  const std::string held = InsertAndClaim(), behind = Insert();
+  ASSERT_THAT(store_->Requeue(held, 1, {.message = "it waits", .held = true}, kNow), IsOk());
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, behind);
+  EXPECT_EQ(*store_->Claim(8, kNow), std::nullopt);
+  EXPECT_EQ(store_->Get(held)->message, "it waits");
+}
+
+TEST_P(JobQueueTest, AJobThatWasToBePausedIsNotHeldWhenItIsResumed) {
+  const std::string id = InsertAndClaim();
+  ASSERT_THAT(store_->RequestPause(id, kNow), IsOk());
+  ASSERT_THAT(store_->Requeue(id, 1, {.message = "it waits", .held = true}, kNow), IsOk());
+  ASSERT_THAT(store_->Resume(id, kNow), IsOk());
+  EXPECT_EQ((*store_->Claim(8, kNow))->id, id);
+}
+
 TEST_P(JobQueueTest, AHeldJobSaysWhyAndHasNoNumberAndNoTime) {
   const std::string held = Insert(), behind = Insert();
   ASSERT_THAT(store_->Hold(held, "it asks for too much", kNow), IsOk());

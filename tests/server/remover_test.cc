@@ -80,6 +80,13 @@ TEST_F(RemoverTest, AForgottenJobLeavesNoFilesAndItsModelStays) {
   EXPECT_TRUE(fs::exists(Run(other)));
 }
 
+// Nor does the store's writer, whom everybody waits for.
+TEST_F(RemoverTest, WhoForgetsAJobTouchesNoFile) {
+  const std::string id = EndedJob();
+  Delete(id);
+  EXPECT_TRUE(fs::exists(Run(id)));
+}
+
 TEST_F(RemoverTest, WhatAKilledServerForgotAndDidNotRemoveGoesAtTheNextStart) {
   const std::string id = EndedJob();
   Delete(id);

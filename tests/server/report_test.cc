@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "server/jobs/names.h"
+
 namespace hone::server::scheduler {
 namespace {
 
@@ -55,6 +57,35 @@ TEST(ReportBuffer, ANameThatIsTooLongGoesWithItsValue) {
   EXPECT_EQ(buffer.report().latest.values_size(), 1);
 }
 
+TEST(ReportBuffer, CutsNamesOfLayersAndClassesThatAreTooLong) {
+  ReportBuffer buffer{jobs::Job()};
+  const std::string name(100'000, 'n');
+  v1::Event started, statistics, evaluation, data;
+  started.mutable_started()->mutable_plan()->add_layers()->set_name(name);
+  started.mutable_started()->mutable_plan()->mutable_layers(0)->add_inputs(name);
+  statistics.mutable_layer_statistics()->add_layers()->set_name(name);
+  evaluation.mutable_evaluation()->add_classes()->set_name(name);
+  data.mutable_data_report()->add_splits()->set_name(name);
+  (*data.mutable_data_report()->mutable_splits(0)->mutable_classes())[name] = 7;
+  for (const v1::Event& event : {started, statistics, evaluation, data}) {
+    buffer.Add(event, absl::Seconds(100));
+  }
+  for (const v1::Event& event : buffer.report().events) {
+    EXPECT_LE(event.ByteSizeLong(), 2 * jobs::kMaxName + 20) << event.ShortDebugString();
+  }
+  EXPECT_EQ(buffer.evaluation().classes(0).name().size(), jobs::kMaxName);
+  EXPECT_EQ(buffer.plan().layers(0).name().size(), jobs::kMaxName);
+}
+
+TEST(ReportBuffer, CutsWhatIsSaidAboutDataThatIsTooLong) {
+  ReportBuffer buffer{jobs::Job()};
+  v1::Event event;
+  event.mutable_data_report()->add_notes(std::string(100'000, 'n'));
+  event.mutable_data_report()->set_source(std::string(100'000, 'n'));
+  buffer.Add(event, absl::Seconds(100));
+  EXPECT_LE(buffer.report().events.at(0).ByteSizeLong(), 10'000u);
+}
+
 TEST(ReportBuffer, KeepsCheckpointsHoweverMany) {
   ReportBuffer buffer{jobs::Job()};
   v1::Event checkpoint;
@@ -68,8 +99,8 @@ TEST(ReportBuffer, KeepsCheckpointsHoweverMany) {
 TEST(ReportBuffer, ReplacesAnEventThatNoClientCouldReceive) {
   ReportBuffer buffer{jobs::Job()};
   v1::Event event;
-  for (int i = 0; i < 2000; ++i) {
-    event.mutable_layer_statistics()->add_layers()->set_name(std::string(1000, 'n'));
+  for (int i = 0; i < 5000; ++i) {
+    event.mutable_layer_statistics()->add_layers()->set_name(std::string(250, 'n'));
   }
   buffer.Add(event, absl::Seconds(100));
   EXPECT_THAT(buffer.report().events.at(0).log().text(), HasSubstr("dropped"));

@@ -175,5 +175,16 @@ TEST_F(RpcUpdatesTest, EveryErrorHasAReasonForPrograms) {
   EXPECT_EQ(ReasonOf(training_->ListJobs(&fifth, list, &jobs)), "hone/INVALID_ARGUMENT");
 }
 
+TEST_F(RpcUpdatesTest, AMaskThatNamesAFieldAgainAndAgainIsRefused) {
+  v1::UpdateJobRequest request;
+  request.mutable_job()->set_name("jobs/a");
+  for (int i = 0; i < 17; ++i) {
+    request.mutable_update_mask()->add_paths("labels");
+  }
+  const grpc::Status status = Update(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("at most 16 paths, got 17"));
+}
+
 }  // namespace
 }  // namespace hone::server::rpc

@@ -92,6 +92,39 @@ TEST_F(RpcValidationTest, IsNotFoundWhereNobodyStartedIt) {
   EXPECT_THAT(status.error_message(), ::testing::HasSubstr("ValidateDataset"));
 }
 
+TEST_F(RpcValidationTest, ItsReportIsThereAfterARestart) {
+  Upload("table", "a,b\n1,2\n");
+  v1::DatasetValidation validation;
+  ASSERT_TRUE(Start("table", validation).ok());
+  const v1::DatasetValidation before = Ended("table", 7);
+  RpcTest::Start();
+  ASSERT_TRUE(Ask("table", validation, 7).ok());
+  EXPECT_EQ(validation.SerializeAsString(), before.SerializeAsString());
+}
+
+TEST_F(RpcValidationTest, OneThatTheServersEndBrokeOffSaysSoAndIsTriedAgain) {
+  Upload("slow", "a,b\n1,2\n");
+  v1::DatasetValidation validation;
+  ASSERT_TRUE(Start("slow", validation).ok());
+  RpcTest::Start();
+  ASSERT_TRUE(Ask("slow", validation).ok());
+  EXPECT_EQ(validation.state(), v1::DatasetValidation::FAILED);
+  EXPECT_THAT(validation.message(), ::testing::HasSubstr("shutting down"));
+  std::ofstream(root_ + "/datasets/go");
+  ASSERT_TRUE(Start("slow", validation).ok());
+  EXPECT_EQ(Ended("slow").state(), v1::DatasetValidation::DONE);
+}
+
+TEST_F(RpcValidationTest, GoesWithItsDataSet) {
+  Upload("table", "a,b\n1,2\n");
+  v1::DatasetValidation validation;
+  ASSERT_TRUE(Start("table", validation).ok());
+  Ended("table");
+  DeleteDataset("table");
+  Upload("table", "a,b\n1,2\n");
+  EXPECT_EQ(Ask("table", validation).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(RpcValidationTest, OtherBytesUnderTheSameNameAreReadAnew) {
   Upload("table", "a,b\n1,2\n");
   v1::DatasetValidation validation;

@@ -1,7 +1,13 @@
 #include "server/scheduler/scheduler.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <memory>
 #include <string>
 
 #include "absl/time/clock.h"
@@ -124,6 +130,27 @@ TEST_F(SchedulerTest, AJobThatNeedsMoreMemoryThanItsShareHoldsUpNoOther) {
   EXPECT_THAT(store_->Get("large")->message, ::testing::HasSubstr("101 MiB"));
 }
 
+TEST_F(SchedulerTest, AJobWhoseDataSetIsGoneIsHeldWithTheReasonAndHoldsUpNoOther) {
+  options_.concurrent_jobs = 1;
+  options_.dataset_path = [](const std::string& id) -> absl::StatusOr<std::string> {
+    if (id == "first") {
+      return absl::FailedPreconditionError("the bytes of its data set are gone");
+    }
+    return "";
+  };
+  store::NewJob first{.id = "first"};
+  first.spec.mutable_classification();
+  ASSERT_THAT(Store(first), IsOk());
+  const std::string second = Insert("");
+  Start();
+  EXPECT_EQ(AwaitEnd(second).state, JobState::kSucceeded);
+  const jobs::Job held = *store_->Get("first");
+  EXPECT_EQ(held.state, JobState::kQueued);
+  EXPECT_EQ(held.queue_position, 0);
+  EXPECT_EQ(held.attempt, 1);
+  EXPECT_THAT(held.message, HasSubstr("the bytes of its data set are gone"));
+}
+
 TEST_F(SchedulerTest, AJobThatNamesNoNumberOfThreadsRunsWithThoseThatThereAre) {
   store::NewJob large{.id = "large", .threads = 3};
   large.spec.mutable_classification();
@@ -220,6 +247,51 @@ TEST_F(SlowFolderTest, ADrainMeanwhilePutsTheJobBackIntoTheQueue) {
   scheduler_->Drain();
   EXPECT_EQ(store_->Get("slow")->state, JobState::kQueued);
   EXPECT_EQ(store_->Get("slow")->retries, 0);
+}
+
+// A file that nobody else can open while this lives: who tries waits.
+class Leased {
+ public:
+  explicit Leased(const std::string& path)
+      : was_(::signal(SIGIO, SIG_IGN)), fd_(::open(path.c_str(), O_RDWR | O_CLOEXEC)) {
+    held_ = ::fcntl(fd_, F_SETLEASE, F_WRLCK) == 0;
+  }
+  ~Leased() {
+    ::close(fd_);
+    ::signal(SIGIO, was_);
+  }
+  Leased(const Leased&) = delete;
+  Leased& operator=(const Leased&) = delete;
+
+  bool held() const { return held_; }
+  // Somebody waits.
+  bool IsWanted() const { return ::fcntl(fd_, F_GETLEASE) != F_WRLCK; }
+
+ private:
+  void (*was_)(int);
+  const int fd_;
+  bool held_ = false;
+};
+
+TEST_F(SchedulerTest, AModelThatIsPublishedSlowlyHoldsUpNoOtherJob) {
+  Start();
+  const std::string slow = Insert("publish when told");
+  Await(slow, [](const jobs::Job& job) { return job.evaluation.split() == "test"; });
+  const std::string run = *directory_->PrepareAttempt(slow, 1);
+  auto model = std::make_unique<Leased>(run + "/model/weights.bin");
+  if (!model->held()) {
+    GTEST_SKIP() << "the file system of " << run << " has no leases";
+  }
+  std::ofstream(run + "/go").close();
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (!model->IsWanted() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  EXPECT_TRUE(model->IsWanted());
+  EXPECT_EQ(AwaitEnd(Insert("succeed")).state, JobState::kSucceeded);
+  EXPECT_FALSE(jobs::IsEnd(store_->Get(slow)->state));
+  model.reset();
+  EXPECT_EQ(AwaitEnd(slow).state, JobState::kSucceeded);
 }
 
 TEST_F(SchedulerTest, NoMoreJobsRunThanTheLimitAllows) {

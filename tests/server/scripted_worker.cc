@@ -96,6 +96,17 @@ int Succeed(const v1::WorkerRequest& request) {
   return 0;
 }
 
+// Has its model, and ends when its folder has a file "go".
+int PublishWhenTold(const v1::WorkerRequest& request) {
+  SendStarted(request);
+  Publish(request);
+  while (!std::filesystem::exists(request.run_directory() + "/go")) {
+    usleep(2'000);
+  }
+  SendFinished("COMPLETED");
+  return 0;
+}
+
 // Trains for ever; SIGTERM: a checkpoint, then the end.
 int Wait(const v1::WorkerRequest& request) {
   SendStarted(request);
@@ -172,6 +183,9 @@ int Train(const v1::WorkerRequest& request) {
   }
   if (what == "wait") {
     return Wait(request);
+  }
+  if (what == "publish when told") {
+    return PublishWhenTold(request);
   }
   if (what == "wait once then succeed") {
     return request.attempt() == 1 ? Wait(request) : Succeed(request);

@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/store/dataset_store.h"
 #include "server/store/schema.h"
-#include "server/store/sqlite_reader.h"
+#include "server/store/sqlite_lists.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::store {
@@ -65,12 +65,12 @@ TEST_F(SqliteStoreTest, AReadThatTakesTooLongIsGivenUpAndTheNextOneIsNot) {
     }
   });
   ASSERT_THAT(written, IsOk());
-  const auto reader = SqliteReader::Open(path_, -absl::Seconds(1));
-  ASSERT_THAT(reader, IsOk());
+  const auto lists = SqliteLists::Open(path_, -absl::Seconds(1));
+  ASSERT_THAT(lists, IsOk());
   const ListJobs none{.task = "no task"};  // which looks at every job
-  EXPECT_THAT((*reader)->List(none),
+  EXPECT_THAT((*lists)->List(none),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("too long")));
-  EXPECT_THAT((*reader)->FindRequest("none"), IsOk());  // too short to be looked at
+  EXPECT_THAT((*lists)->ListModels({}), IsOk());  // too short to be looked at
 }
 
 TEST_F(SqliteStoreTest, ADamagedFileIsReportedAsDataLoss) {

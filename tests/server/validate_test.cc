@@ -355,5 +355,46 @@ TEST(Model, ANameThatTheServerMakesMayBeRead) {
       IsOk());
 }
 
+TEST(Validate, NamesOfLayersClassesAndColumnsHaveABound) {
+  const std::string name(257, 'n');
+  v1::JobSpec spec = Sound();
+  spec.mutable_data()->add_classes(name);
+  spec.mutable_data()->mutable_table()->add_ignore(std::string(1025, 'n'));
+  spec.mutable_model()->mutable_pretrained()->set_model("models/a");
+  spec.mutable_model()->mutable_pretrained()->add_freeze(name);
+  spec.mutable_model()->mutable_layers(1)->add_inputs(name);
+  spec.mutable_training()->add_weight_decay_exclude(name);
+  EXPECT_THAT(Paths(spec),
+              ::testing::UnorderedElementsAre(
+                  "data.classes[0]", "data.table.ignore[0]", "model.pretrained.freeze[0]",
+                  "model.layers[1].inputs[0]", "training.weight_decay_exclude[0]"));
+}
+
+TEST(Validate, ASpecHasABoundInBytes) {
+  v1::JobSpec spec = Sound();
+  for (int i = 0; i < 2000; ++i) {
+    spec.mutable_data()->mutable_table()->add_ignore(std::string(1000, 'n'));
+  }
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("spec"));
+}
+
+TEST(Validate, ALabelsKeyHasNoEqualsSign) {
+  v1::JobSpec spec = Sound();
+  (*spec.mutable_labels())["a=b"] = "c";
+  (*spec.mutable_labels())["a"] = "b=c";
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("labels"));
+}
+
+TEST(Validate, OfVeryManyWrongFieldsOnlyTheNumberIsKept) {
+  v1::JobSpec spec = Sound();
+  for (int i = 0; i < 100'000; ++i) {
+    spec.mutable_classification()->add_class_weights(-1);
+  }
+  const FieldErrors errors = CheckSpec(spec, kServer);
+  EXPECT_EQ(errors.all().size(), FieldErrors::kMostKept);
+  EXPECT_THAT(errors.ToStatus(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("and 99984 more")));
+}
+
 }  // namespace
 }  // namespace hone::server::jobs

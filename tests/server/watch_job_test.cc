@@ -32,6 +32,8 @@ std::vector<int64_t> Numbers(int64_t first, int64_t last) {
   return numbers;
 }
 
+constexpr int64_t kBudget = int64_t{4} << 20;
+
 // A running job in a store, whose commits reach the bus when the test says so.
 class JobWatchTest : public ::testing::Test {
  protected:
@@ -70,6 +72,15 @@ class JobWatchTest : public ::testing::Test {
     });
     last_ += lines;
   }
+  // An event of so many bytes.
+  void LogLarge(size_t bytes) {
+    Commit([&] {
+      store::Report report;
+      report.events.emplace_back().mutable_log()->set_text(std::string(bytes, 'x'));
+      EXPECT_THAT(store_->Append("job", 1, report, absl::Now()), IsOk());
+    });
+    ++last_;
+  }
   void End() {
     Commit([&] {
       EXPECT_THAT(
@@ -101,9 +112,16 @@ class JobWatchTest : public ::testing::Test {
     request.set_name("jobs/job");
     request.set_resume_token(token);
     request.set_live_only(live_only);
-    auto watch = JobWatch::Open(request, *store_, bus_);
+    auto watch = JobWatch::Open(request, *store_, bus_, budget_);
     EXPECT_THAT(watch, IsOk());
     return *std::move(watch);
+  }
+  // Of what is from now on; its snapshot is sent.
+  JobWatch Live() {
+    JobWatch watch = Open("", /*live_only=*/true);
+    v1::WatchJobResponse snapshot;
+    EXPECT_EQ(watch.Take(snapshot), Next::kAnswer);
+    return watch;
   }
   std::vector<v1::Event> ReadLog(const JobWatch& watch) const {
     return store_->ReadEvents("job", watch.position(), 256, int64_t{1} << 40).value();
@@ -133,6 +151,7 @@ class JobWatchTest : public ::testing::Test {
   const std::string folder_;
   std::unique_ptr<store::JobStore> store_;
   metrics::Bus bus_;
+  ByteBudget budget_{kBudget};
   std::vector<store::LoggedEvent> unpublished_;
   int64_t last_ = 0;
 };
@@ -170,7 +189,7 @@ TEST_F(JobWatchTest, ATokenOfAnotherLogIsRefused) {
   v1::WatchJobRequest request;
   request.set_name("jobs/job");
   request.set_resume_token("another.job.1");
-  EXPECT_THAT(JobWatch::Open(request, *store_, bus_),
+  EXPECT_THAT(JobWatch::Open(request, *store_, bus_, budget_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("resume_token")));
 }
 
@@ -225,6 +244,82 @@ TEST_F(JobWatchTest, ASlowWatcherKeepsNoMoreOfTheBusAliveThanOneEvent) {
   ForgetAll();
   EXPECT_TRUE(newest.expired());
   EXPECT_THAT(Drain(watch), SizeIs(2));
+}
+
+TEST_F(JobWatchTest, ALargeEventThatThereIsNoRoomForIsAGapUntilOthersHaveTakenTheirs) {
+  JobWatch slow = Live(), other = Live();
+  v1::WatchJobResponse answer;
+  LogLarge(1'000'000);
+  Publish(slow);
+  EXPECT_EQ(slow.Take(answer), Next::kAnswer);
+  EXPECT_TRUE(answer.has_event());
+  EXPECT_EQ(other.Take(answer), Next::kAnswer);
+  ASSERT_TRUE(answer.has_gap());
+  EXPECT_EQ(answer.gap().from_sequence(), last_);
+  EXPECT_EQ(answer.gap().to_sequence(), last_);
+  EXPECT_THAT(Drain(slow), SizeIs(0));  // what it had is sent
+  LogLarge(1'000'000);
+  Publish(other);
+  EXPECT_EQ(Drain(other), Numbers(last_, last_));
+}
+
+TEST_F(JobWatchTest, AThousandWatchersOfAMegabyteHoldNoMoreThanTheBudgetTogether) {
+  std::vector<JobWatch> watches;
+  for (int i = 0; i < 1000; ++i) {
+    watches.push_back(Live());
+  }
+  LogLarge(1 << 20);
+  Publish(watches.front());
+  int events = 0, gaps = 0;
+  for (JobWatch& watch : watches) {
+    v1::WatchJobResponse answer;
+    EXPECT_EQ(watch.Take(answer), Next::kAnswer);
+    events += answer.has_event() ? 1 : 0;
+    gaps += answer.has_gap() ? 1 : 0;
+  }
+  EXPECT_EQ(events, 1);
+  EXPECT_EQ(gaps, 999);
+  EXPECT_LE(budget_.taken(), kBudget);
+}
+
+TEST_F(JobWatchTest, ALargeEventOfTheLogThatThereIsNoRoomForIsAGap) {
+  LogLarge(1'000'000);
+  Log(2);
+  const ByteBudget::Share others = budget_.Charge(kBudget);
+  JobWatch watch = Open();
+  std::vector<int64_t> expected = Numbers(1, last_);
+  expected.erase(expected.end() - 3);
+  EXPECT_EQ(Drain(watch), expected);
+}
+
+TEST_F(JobWatchTest, SmallEventsComeAlsoWhereThereIsNoRoom) {
+  Log(3000);  // which are large together
+  const ByteBudget::Share others = budget_.Charge(kBudget);
+  JobWatch watch = Open();
+  EXPECT_EQ(Drain(watch), Numbers(1, last_));
+}
+
+TEST_F(JobWatchTest, WhoHasTakenEverythingHoldsNothing) {
+  LogLarge(1'000'000);
+  Log(3000);
+  JobWatch watch = Open();
+  EXPECT_EQ(Drain(watch), Numbers(1, last_));
+  EXPECT_EQ(budget_.taken(), 0);
+}
+
+TEST_F(JobWatchTest, ALargeJobThatThereIsNoRoomForIsToBeAskedForAgain) {
+  Commit([&] {
+    store::NewJob job{.id = "large"};
+    for (int i = 0; i < 2000; ++i) {
+      job.plan.add_layers()->set_name("a layer");
+    }
+    EXPECT_THAT(store_->Insert(job, absl::Now()), IsOk());
+  });
+  const ByteBudget::Share others = budget_.Charge(kBudget);
+  v1::WatchJobRequest request;
+  request.set_name("jobs/large");
+  EXPECT_THAT(JobWatch::Open(request, *store_, bus_, budget_),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("try again")));
 }
 
 }  // namespace

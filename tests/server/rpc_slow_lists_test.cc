@@ -1,0 +1,47 @@
+// Lists that take long, and the calls beside them.
+#include <vector>
+
+#include "tests/server/rpc_testing.h"
+#include "tests/server/sqlite_faults.h"
+
+namespace hone::server::rpc {
+namespace {
+
+// Sees the connections that the store opens, so it is a base that comes before the server.
+struct Connections {
+  store::OpenedConnections connections;
+};
+
+class SlowListsTest : private Connections, public RpcTest {
+ protected:
+  store::OpenedConnections& opened() { return connections; }
+};
+
+// More of them than gRPC has threads for handlers.
+TEST_F(SlowListsTest, HoldUpNoCallThatTakesAMoment) {
+  const std::string name = Create(Request("succeed")).name();
+  opened().Hold("WHERE row < ?1");
+  std::vector<std::thread> lists;
+  for (int i = 0; i < 16; ++i) {
+    lists.emplace_back([this] {
+      grpc::ClientContext context;
+      v1::ListJobsResponse response;
+      training_->ListJobs(&context, {}, &response);
+    });
+  }
+  opened().AwaitHeld(2);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  v1::GetJobRequest request;
+  request.set_name(name);
+  v1::Job job;
+  const grpc::Status status = training_->GetJob(&context, request, &job);
+  opened().LetGo();
+  for (std::thread& list : lists) {
+    list.join();
+  }
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+}  // namespace
+}  // namespace hone::server::rpc
