@@ -119,7 +119,7 @@ class Follower {
       case v1::WatchJobResponse::kGap:
         if (!globals_.json) {
           view_.Say(absl::StrCat("events ", response.gap().from_sequence(), " to ",
-                                 response.gap().to_sequence(), " are no longer kept"));
+                                 response.gap().to_sequence(), " were left out by the server"));
         }
         break;
       case v1::WatchJobResponse::kHeartbeat:

@@ -52,6 +52,13 @@ void BoundTexts(v1::Event& event) {
       return;
     case v1::Event::kLayerStatistics:
       return jobs::CutNames(*event.mutable_layer_statistics());
+    case v1::Event::kArtifact: {
+      v1::Artifact& artifact = *event.mutable_artifact();
+      artifact.set_kind(CutUtf8(artifact.kind(), kMaxName));
+      artifact.set_path(CutUtf8(artifact.path(), kMaxText));
+      artifact.set_sha256(CutUtf8(artifact.sha256(), kMaxName));
+      return;
+    }
     case v1::Event::kCheckpoint:
       event.mutable_checkpoint()->set_path(CutUtf8(event.checkpoint().path(), kMaxText));
       return;

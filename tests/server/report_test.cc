@@ -77,6 +77,16 @@ TEST(ReportBuffer, CutsNamesOfLayersAndClassesThatAreTooLong) {
   EXPECT_EQ(buffer.plan().layers(0).name().size(), jobs::kMaxName);
 }
 
+TEST(ReportBuffer, CutsWhereAnArtifactIsSaidToBe) {
+  ReportBuffer buffer{jobs::Job()};
+  v1::Event event;
+  event.mutable_artifact()->set_kind("model");
+  event.mutable_artifact()->set_path(std::string(100'000, 'n'));
+  buffer.Add(event, absl::Seconds(100));
+  EXPECT_LE(buffer.report().events.at(0).ByteSizeLong(), 5000u);
+  EXPECT_LE(buffer.model_path().size(), 4096u);
+}
+
 TEST(ReportBuffer, CutsWhatIsSaidAboutDataThatIsTooLong) {
   ReportBuffer buffer{jobs::Job()};
   v1::Event event;
