@@ -123,8 +123,10 @@ absl::StatusOr<v1::DatasetValidation> Validations::Start(const store::Dataset& d
     entries_.push_front(entry);
   }
   Inspect(dataset.name, path, kRows, kMostTimeToRead, calls,
-          [this, entry](absl::StatusOr<v1::DatasetReport> report) {
-            Finish(entry, std::move(report));
+          [this, entry, &calls](absl::StatusOr<v1::DatasetReport> report) {
+            if (report.ok() || !calls.stopping()) {
+              Finish(entry, std::move(report));
+            }
           });
   const std::lock_guard lock(mutex_);
   entry->starting = false;

@@ -16,7 +16,7 @@
 namespace hone::server::datasets {
 
 // Whole data sets being read, and what was found, for clients that start this and come back for the
-// report. Reports are kept in the store; what is being read when the server is killed is forgotten.
+// report. Reports are kept in the store; what is being read when the server ends is forgotten.
 // Any thread.
 class Validations {
  public:

@@ -33,6 +33,7 @@ class WorkerCalls {
 
   // What runs is killed and what waits is not begun; all are told UNAVAILABLE.
   void Stop() { stopping_ = true; }
+  bool stopping() const { return stopping_; }
 
   const Executor& executor() const { return executor_; }
 
