@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
@@ -276,7 +277,10 @@ class Leased {
 TEST_F(SchedulerTest, AModelThatIsPublishedSlowlyHoldsUpNoOtherJob) {
   Start();
   const std::string slow = Insert("publish when told");
-  Await(slow, [](const jobs::Job& job) { return job.evaluation.split() == "test"; });
+  Await(slow, [&](const jobs::Job&) {
+    const std::vector<v1::Event> events = Events(slow);
+    return std::ranges::any_of(events, [](const v1::Event& event) { return event.has_artifact(); });
+  });
   const std::string run = *directory_->PrepareAttempt(slow, 1);
   auto model = std::make_unique<Leased>(run + "/model/weights.bin");
   if (!model->held()) {
