@@ -202,19 +202,5 @@ TEST_P(DatasetStoreTest, TheOldestValidationsGoWhereThereIsNoRoomInBytes) {
   EXPECT_TRUE(datasets().FindValidation(two)->has_value());
 }
 
-TEST_P(DatasetStoreTest, MoreDataSetsThanThereMayBeAreRefusedHoweverSmall) {
-  Add("first");
-  const auto written = store_->Commit([&] {
-    for (int64_t i = 1; i < DatasetStore::kMostDatasets; ++i) {
-      EXPECT_THAT(datasets().BeginUpload(Uploading(absl::StrCat("d", i)), kQuota, kNow), IsOk());
-    }
-  });
-  ASSERT_THAT(written, IsOk());
-  EXPECT_THAT(datasets().BeginUpload(Uploading("last"), kQuota, kNow),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("10000 data sets")));
-  ASSERT_THAT(datasets().Delete("d1", false), IsOk());
-  EXPECT_THAT(datasets().BeginUpload(Uploading("last"), kQuota, kNow), IsOk());
-}
-
 }  // namespace
 }  // namespace hone::server::store

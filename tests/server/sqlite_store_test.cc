@@ -16,6 +16,7 @@
 #include "server/store/dataset_store.h"
 #include "server/store/schema.h"
 #include "server/store/sqlite_lists.h"
+#include "tests/server/sqlite_faults.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::store {
@@ -114,6 +115,23 @@ TEST_F(SqliteStoreTest, ADamagedEventIsFoundWhenItIsRead) {
   EXPECT_THAT(store_->Get(id), IsOk());
   EXPECT_THAT(store_->ReadEvents(id, 0, 10, int64_t{1} << 40).status(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store")));
+}
+
+TEST_F(SqliteStoreTest, MoreDataSetsThanThereMayBeAreRefusedHoweverSmall) {
+  OtherConnection(path_).Run(absl::StrCat(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ",
+      DatasetStore::kMostDatasets,
+      ") INSERT INTO dataset (name, format, bytes, sha256, create_time) SELECT 'd' || i, 1, 100, "
+      "printf('%064d', 0), 1 FROM n"));
+  constexpr int64_t kQuota = 1000;
+  const Upload more{
+      .id = jobs::NewId(),
+      .name = "one more",
+      .bytes = {.format = v1::Dataset::CSV, .bytes = 1, .sha256 = std::string(64, 'a')}};
+  EXPECT_THAT(store_->datasets().BeginUpload(more, kQuota, kNow),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("10000 data sets")));
+  ASSERT_THAT(store_->datasets().Delete("d1", false), IsOk());
+  EXPECT_THAT(store_->datasets().BeginUpload(more, kQuota, kNow), IsOk());
 }
 
 TEST_F(SqliteStoreTest, AChangeOfStateThatVersion01WroteByNameIsReadAsTheEnum) {
