@@ -86,6 +86,8 @@ class Program {
   // have changed. Nothing to do for a program without constants.
   absl::Status Start(const RunScalars& scalars) const { return RunSteps(scalars, /*once=*/true); }
 
+  // Those that the program reads.
+  const std::vector<Input>& inputs() const { return inputs_; }
   // Memory of the input with that name, to be filled before Run; null if the program does not read
   // it.
   void* input(absl::string_view name) const;

@@ -1,23 +1,17 @@
 #include "engine/predict/predictor.h"
 
 #include <algorithm>
-#include <cstring>
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/tasks/graphs.h"
+#include "engine/tasks/inputs.h"
 
 namespace hone::engine::predict {
 namespace {
 
 constexpr int64_t kLargestBatch = 32;
-
-Example BytesOf(const void* data, size_t bytes) {
-  const auto* begin = static_cast<const std::byte*>(data);
-  return Example(begin, begin + bytes);
-}
 
 tasks::DataInfo InfoOf(const tasks::ModelFile& file) {
   tasks::DataInfo info;
@@ -29,13 +23,17 @@ tasks::DataInfo InfoOf(const tasks::ModelFile& file) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& directory,
-                                                           int threads) {
+                                                           int threads, TaskMaker make) {
   HONE_ASSIGN_OR_RETURN(const checkpoint::Model model, checkpoint::LoadModel(directory));
   absl::StatusOr<tasks::ModelFile> file = tasks::ModelFileFromJson(model.model_json);
   if (!file.ok()) {
     return Annotate(file.status(), directory);
   }
-  std::unique_ptr<Predictor> p(new Predictor(*std::move(file)));
+  std::unique_ptr<Predictor> p(new Predictor(*std::move(file), make));
+  absl::StatusOr<std::unique_ptr<tasks::Answerer>> answerer =
+      p->task_->NewAnswerer(p->file_.preprocessing);
+  HONE_RETURN_IF_ERROR(Annotate(answerer.status(), directory));
+  p->answerer_ = *std::move(answerer);
   p->threads_ = threads;
   HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
@@ -72,70 +70,40 @@ absl::StatusOr<tasks::TaskGraph> Predictor::Build(int64_t batch) const {
 absl::Status Predictor::Compile(int64_t batch, int threads) {
   HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph forward, Build(batch));
   outputs_ = forward.built.graph->shape(forward.model.output).elements() / batch;
-  HONE_RETURN_IF_ERROR(task_->CheckOutputs(outputs_, file_.preprocessing));
+  HONE_RETURN_IF_ERROR(answerer_->CheckOutputs(outputs_));
   HONE_ASSIGN_OR_RETURN(Program program,
                         Program::Compile(forward.built.request, store_, {.threads = threads}));
   programs_.emplace_back(batch, std::move(program));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Example> Predictor::FromPicture(absl::string_view bytes,
-                                               absl::string_view name) const {
-  if (file_.preprocessing.input != data::Preprocessing::Input::kImage) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": the model takes rows of a table, not pictures"));
-  }
-  HONE_ASSIGN_OR_RETURN(const std::vector<uint8_t> pixels,
-                        file_.preprocessing.FromPicture(bytes, name));
-  return BytesOf(pixels.data(), pixels.size());
-}
-
-absl::StatusOr<Example> Predictor::FromRecord(
-    const std::map<std::string, std::string>& record) const {
-  if (file_.preprocessing.input != data::Preprocessing::Input::kTable) {
-    return absl::InvalidArgumentError("the model takes pictures, not rows of a table");
-  }
-  HONE_ASSIGN_OR_RETURN(const std::vector<float> features, file_.preprocessing.FromRecord(record));
-  return BytesOf(features.data(), features.size() * sizeof(float));
-}
-
 absl::StatusOr<std::vector<Prediction>> Predictor::Predict(std::span<const Example> examples) {
-  const ScopedThreads scoped(threads_);
-  std::vector<Prediction> predictions;
-  for (size_t i = 0; i < examples.size();) {
-    for (const auto& [batch, program] : programs_) {
-      const auto count = static_cast<size_t>(batch);
-      if (examples.size() - i >= count) {
-        HONE_RETURN_IF_ERROR(Run(program, examples.subspan(i, count), predictions));
-        i += count;
-        break;
-      }
-    }
+  if (examples.empty()) {
+    return std::vector<Prediction>();
   }
-  return predictions;
+  const ScopedThreads scoped(threads_);
+  return answerer_->Answer(examples, [&](std::span<const Example> run) { return Run(run); });
 }
 
-absl::Status Predictor::Run(const Program& program, std::span<const Example> examples,
-                            std::vector<Prediction>& predictions) {
-  const auto wanted = static_cast<size_t>(file_.preprocessing.features().bytes());
-  auto* to = static_cast<std::byte*>(program.input(tasks::kFeaturesInput));
-  for (size_t i = 0; i < examples.size(); ++i) {
-    if (examples[i].size() != wanted) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("an example has ", examples[i].size(), " bytes; the model takes ", wanted));
+absl::StatusOr<std::vector<std::vector<float>>> Predictor::Run(
+    std::span<const Example> examples) const {
+  std::vector<std::vector<float>> outputs;
+  outputs.reserve(examples.size());
+  while (!examples.empty()) {
+    const auto& [batch, program] = *std::ranges::find_if(programs_, [&](const auto& entry) {
+      return static_cast<size_t>(entry.first) <= examples.size();
+    });
+    const auto count = static_cast<size_t>(batch);
+    HONE_RETURN_IF_ERROR(
+        answerer_->Fill(examples.first(count), tasks::Inputs(program, {.batch = batch})));
+    HONE_RETURN_IF_ERROR(program.Run({}));
+    const auto* output = static_cast<const float*>(program.fetched(0));
+    for (size_t i = 0; i < count; ++i, output += outputs_) {
+      outputs.emplace_back(output, output + outputs_);
     }
-    if (to != nullptr) {
-      std::memcpy(to + i * wanted, examples[i].data(), wanted);
-    }
+    examples = examples.subspan(count);
   }
-  HONE_RETURN_IF_ERROR(program.Run({}));
-  const auto* output = static_cast<const float*>(program.fetched(0));
-  for (size_t i = 0; i < examples.size(); ++i) {
-    predictions.push_back(task_->ReadOutput(
-        {output + static_cast<int64_t>(i) * outputs_, static_cast<size_t>(outputs_)},
-        file_.preprocessing));
-  }
-  return absl::OkStatus();
+  return outputs;
 }
 
 }  // namespace hone::engine::predict

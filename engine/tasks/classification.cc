@@ -75,6 +75,48 @@ class ClassScorer final : public Scorer {
   std::vector<int64_t> confusion_;
 };
 
+class ClassAnswerer final : public FeaturesAnswerer {
+ public:
+  ClassAnswerer(const data::Preprocessing& preprocessing, bool binary)
+      : FeaturesAnswerer(preprocessing), binary_(binary) {}
+
+  absl::Status CheckOutputs(int64_t outputs) const override {
+    const auto classes = static_cast<int64_t>(preprocessing().class_names.size());
+    if (outputs == (binary_ ? 1 : classes) && (!binary_ || classes == 2)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model has ", outputs, " outputs for ", classes, " classes"));
+  }
+
+  Prediction ReadOutput(std::span<const float> output) const override {
+    std::vector<double> probabilities;
+    if (binary_) {
+      const double second = 1 / (1 + std::exp(-static_cast<double>(output[0])));
+      probabilities = {1 - second, second};
+    } else {
+      const double top = *std::ranges::max_element(output);
+      double sum = 0;
+      for (const float logit : output) {
+        probabilities.push_back(std::exp(logit - top));
+        sum += probabilities.back();
+      }
+      for (double& probability : probabilities) {
+        probability /= sum;
+      }
+    }
+    Prediction prediction;
+    for (size_t c = 0; c < probabilities.size(); ++c) {
+      prediction.classes.push_back({preprocessing().class_names[c], probabilities[c]});
+    }
+    std::ranges::stable_sort(prediction.classes, std::greater(), &Prediction::Class::probability);
+    return prediction;
+  }
+
+ private:
+  const bool binary_;
+};
+
 class Classification final : public SupervisedTask {
  public:
   explicit Classification(ClassificationOptions options) : options_(std::move(options)) {}
@@ -147,38 +189,9 @@ class Classification final : public SupervisedTask {
             {"binary", options_.binary}};
   }
 
-  absl::Status CheckOutputs(int64_t outputs, const data::Preprocessing& p) const override {
-    const auto classes = static_cast<int64_t>(p.class_names.size());
-    if (outputs == (options_.binary ? 1 : classes) && (!options_.binary || classes == 2)) {
-      return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError(
-        absl::StrCat("the model has ", outputs, " outputs for ", classes, " classes"));
-  }
-
-  Prediction ReadOutput(std::span<const float> output,
-                        const data::Preprocessing& p) const override {
-    std::vector<double> probabilities;
-    if (options_.binary) {
-      const double second = 1 / (1 + std::exp(-static_cast<double>(output[0])));
-      probabilities = {1 - second, second};
-    } else {
-      const double top = *std::ranges::max_element(output);
-      double sum = 0;
-      for (const float logit : output) {
-        probabilities.push_back(std::exp(logit - top));
-        sum += probabilities.back();
-      }
-      for (double& probability : probabilities) {
-        probability /= sum;
-      }
-    }
-    Prediction prediction;
-    for (size_t c = 0; c < probabilities.size(); ++c) {
-      prediction.classes.push_back({p.class_names[c], probabilities[c]});
-    }
-    std::ranges::stable_sort(prediction.classes, std::greater(), &Prediction::Class::probability);
-    return prediction;
+  absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
+      const data::Preprocessing& preprocessing) const override {
+    return std::make_unique<ClassAnswerer>(preprocessing, options_.binary);
   }
 
  private:

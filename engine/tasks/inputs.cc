@@ -4,6 +4,14 @@
 
 namespace hone::engine::tasks {
 
+std::vector<std::string> Inputs::names() const {
+  std::vector<std::string> names;
+  for (const Program::Input& input : program_.inputs()) {
+    names.push_back(input.name);
+  }
+  return names;
+}
+
 absl::StatusOr<std::span<std::byte>> Inputs::FindBytes(absl::string_view name, DType dtype) const {
   const TensorType* type = program_.input_type(name);
   if (type == nullptr) {

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -18,6 +20,9 @@ class Inputs {
   Inputs(const Program& program, const BatchShape& shape) : program_(program), shape_(shape) {}
 
   const BatchShape& shape() const { return shape_; }
+
+  // Of all inputs that the program reads.
+  std::vector<std::string> names() const;
 
   // All numbers of an input, row major; none where the program does not read it. INTERNAL where
   // they are of another type than T.

@@ -16,14 +16,9 @@ absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescript
   return result;
 }
 
-absl::Status TaskModel::CheckOutputs(int64_t, const data::Preprocessing&) const {
-  return absl::OkStatus();
-}
-
-Prediction TaskModel::ReadOutput(std::span<const float> output, const data::Preprocessing&) const {
-  Prediction prediction;
-  prediction.values.assign(output.begin(), output.end());
-  return prediction;
+absl::StatusOr<std::unique_ptr<Answerer>> TaskModel::NewAnswerer(
+    const data::Preprocessing& preprocessing) const {
+  return std::make_unique<FeaturesAnswerer>(preprocessing);
 }
 
 }  // namespace hone::engine::tasks

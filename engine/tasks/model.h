@@ -1,10 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
-#include <span>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/data/preprocessing.h"
 #include "engine/models/model_description.h"
@@ -22,16 +21,15 @@ class TaskModel {
 
   // What model.json holds under "task": {"kind": name(), …}; the task table reads it back.
   virtual nlohmann::json ToJson() const = 0;
-  // Forward only; fetches the model's output [batch, …] alone. As it stands here: the layers behind
-  // the input "features".
+  // Forward only, with whatever inputs the task's Answerer fills; fetches the model's output
+  // [batch, …] alone. As it stands here: the layers behind the input "features".
   virtual absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
                                                     const DataInfo& info, int64_t batch) const;
-  // INVALID_ARGUMENT where so many outputs for an example do not fit what the model file says.
-  virtual absl::Status CheckOutputs(int64_t outputs,
-                                    const data::Preprocessing& preprocessing) const;
-  // What the output for one example means. As it stands here: its numbers.
-  virtual Prediction ReadOutput(std::span<const float> output,
-                                const data::Preprocessing& preprocessing) const;
+  // For a model of that preprocessing, which outlives it. As it stands here: FeaturesAnswerer,
+  // whose answers are the outputs' numbers. INVALID_ARGUMENT where the task cannot read its own
+  // part of the preprocessing.
+  virtual absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
+      const data::Preprocessing& preprocessing) const;
 };
 
 }  // namespace hone::engine::tasks

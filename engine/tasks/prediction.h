@@ -1,9 +1,36 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/data/preprocessing.h"
+#include "engine/tasks/inputs.h"
+
 namespace hone::engine::tasks {
+
+// What a model is asked. A task says which of these it answers (Answerer::Read).
+struct PictureQuestion {
+  std::string bytes;  // a PNG or JPEG file
+};
+struct RecordQuestion {
+  std::map<std::string, std::string> cells;  // a row of a table by column name
+};
+using Question = std::variant<PictureQuestion, RecordQuestion>;
+absl::string_view NameOf(const Question& question);  // "a picture"
+
+// One example for a model: for each input of its prediction program, by name, the numbers of that
+// example, row major.
+using Numbers = std::variant<std::vector<float>, std::vector<int32_t>, std::vector<uint8_t>>;
+using Example = std::map<std::string, Numbers>;
 
 // What a model says of one example.
 struct Prediction {
@@ -13,6 +40,54 @@ struct Prediction {
   };
   std::vector<Class> classes;  // all of them, the most probable first
   std::vector<double> values;  // regression, in the targets' own units
+};
+
+// Runs the prediction program over any number of examples: the model's output for each, row major.
+using RunExamples =
+    absl::FunctionRef<absl::StatusOr<std::vector<std::vector<float>>>(std::span<const Example>)>;
+
+// Stands between a trained model and those who ask it: makes examples of questions and answers of
+// outputs. It is made once for a model file, so what it reads there (a vocabulary) it reads once.
+// Not thread safe.
+class Answerer {
+ public:
+  virtual ~Answerer() = default;
+
+  // INVALID_ARGUMENT where so many outputs for an example do not fit what the model file says.
+  virtual absl::Status CheckOutputs(int64_t outputs) const = 0;
+  // INVALID_ARGUMENT where the model does not answer such a question, or cannot read it; `name`
+  // tells an error's reader which of several questions it was.
+  virtual absl::StatusOr<Example> Read(const Question& question, absl::string_view name) const = 0;
+  // Fills all inputs of a program that was made for as many examples as these. As it stands here:
+  // with the numbers that each example has under the input's name. INVALID_ARGUMENT where it has
+  // too few or too many of them; INTERNAL where it has none, or of another type.
+  virtual absl::Status Fill(std::span<const Example> examples, const Inputs& inputs) const;
+  // One answer for each example, in their order. As it stands here: one run over all, and what
+  // ReadOutput makes of each output. A task may run several times (a path, step by step), with
+  // examples that it makes of those that it was given.
+  virtual absl::StatusOr<std::vector<Prediction>> Answer(std::span<const Example> examples,
+                                                         RunExamples run) const;
+
+ protected:
+  // As it stands here: the output's numbers as `values`.
+  virtual Prediction ReadOutput(std::span<const float> output) const;
+};
+
+// Answers questions about pictures or rows of a table, whichever the model was trained on, by the
+// input "features". What is left to say is what the outputs mean.
+class FeaturesAnswerer : public Answerer {
+ public:
+  // The preprocessing outlives it.
+  explicit FeaturesAnswerer(const data::Preprocessing& preprocessing)
+      : preprocessing_(preprocessing) {}
+  absl::Status CheckOutputs(int64_t outputs) const override;
+  absl::StatusOr<Example> Read(const Question& question, absl::string_view name) const final;
+
+ protected:
+  const data::Preprocessing& preprocessing() const { return preprocessing_; }
+
+ private:
+  const data::Preprocessing& preprocessing_;
 };
 
 }  // namespace hone::engine::tasks

@@ -68,6 +68,29 @@ class ErrorScorer final : public Scorer {
   std::vector<Target> targets_;
 };
 
+class ValueAnswerer final : public FeaturesAnswerer {
+ public:
+  using FeaturesAnswerer::FeaturesAnswerer;
+
+  absl::Status CheckOutputs(int64_t outputs) const override {
+    const size_t targets = preprocessing().target_names.size();
+    if (outputs == static_cast<int64_t>(targets)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model has ", outputs, " outputs for ", targets, " targets"));
+  }
+
+  Prediction ReadOutput(std::span<const float> output) const override {
+    Prediction prediction;
+    for (size_t t = 0; t < output.size(); ++t) {
+      prediction.values.push_back(output[t] * preprocessing().target_std[t] +
+                                  preprocessing().target_mean[t]);
+    }
+    return prediction;
+  }
+};
+
 class RegressionTask final : public SupervisedTask {
  public:
   explicit RegressionTask(const RegressionOptions& options) : options_(options) {}
@@ -130,21 +153,9 @@ class RegressionTask final : public SupervisedTask {
             {"huber_delta", options_.huber_delta}};
   }
 
-  absl::Status CheckOutputs(int64_t outputs, const data::Preprocessing& p) const override {
-    if (outputs == static_cast<int64_t>(p.target_names.size())) {
-      return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError(absl::StrCat("the model has ", outputs, " outputs for ",
-                                                   p.target_names.size(), " targets"));
-  }
-
-  Prediction ReadOutput(std::span<const float> output,
-                        const data::Preprocessing& p) const override {
-    Prediction prediction;
-    for (size_t t = 0; t < output.size(); ++t) {
-      prediction.values.push_back(output[t] * p.target_std[t] + p.target_mean[t]);
-    }
-    return prediction;
+  absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
+      const data::Preprocessing& preprocessing) const override {
+    return std::make_unique<ValueAnswerer>(preprocessing);
   }
 
  private:

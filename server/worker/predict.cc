@@ -31,8 +31,10 @@ absl::StatusOr<std::vector<Example>> ToExamples(
     const Predictor& predictor) {
   std::vector<Example> examples;
   for (int i = 0; i < inputs.size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(Example example, translate::ToExample(inputs[i], predictor,
-                                                                absl::StrCat("inputs[", i, "]")));
+    const std::string name = absl::StrCat("inputs[", i, "]");
+    HONE_ASSIGN_OR_RETURN(const engine::tasks::Question question,
+                          translate::ToQuestion(inputs[i], name));
+    HONE_ASSIGN_OR_RETURN(Example example, predictor.Read(question, name));
     examples.push_back(std::move(example));
   }
   return examples;

@@ -10,9 +10,16 @@ namespace hone::engine::predict {
 namespace {
 
 using ::hone::testing::StatusIs;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class PredictorTest : public train::TrainTest {};
+class PredictorTest : public train::TrainTest {
+ protected:
+  using Cells = std::map<std::string, std::string>;
+  static absl::StatusOr<Example> Read(const Predictor& predictor, const Cells& cells) {
+    return predictor.Read(tasks::RecordQuestion{cells}, "a row");
+  }
+};
 
 TEST_F(PredictorTest, ASavedModelKnowsItsPointsAgain) {
   tasks::TrainingConfig config = Points();
@@ -23,10 +30,8 @@ TEST_F(PredictorTest, ASavedModelKnowsItsPointsAgain) {
   ASSERT_TRUE(predictor.ok()) << predictor.status();
   std::vector<Example> examples;
   for (int i = 0; i < 40; ++i) {  // a batch of the large program and some of the small
-    const auto example =
-        (*predictor)
-            ->FromRecord(
-                {{"a", i % 2 == 0 ? "2" : "0"}, {"b", i % 2 == 0 ? "0" : "2"}, {"c", "0"}});
+    const auto example = Read(
+        **predictor, {{"a", i % 2 == 0 ? "2" : "0"}, {"b", i % 2 == 0 ? "0" : "2"}, {"c", "0"}});
     ASSERT_TRUE(example.ok()) << example.status();
     examples.push_back(*example);
   }
@@ -53,7 +58,7 @@ TEST_F(PredictorTest, AModelThatAPresetBuildsIsBuiltAgainFromItsFile) {
   ASSERT_TRUE(Run(config).ok());
   const auto predictor = Predictor::Load(config.run_directory + "/model", 1);
   ASSERT_TRUE(predictor.ok()) << predictor.status();
-  const auto example = (*predictor)->FromRecord({{"a", "2"}, {"b", "0"}, {"c", "0"}});
+  const auto example = Read(**predictor, {{"a", "2"}, {"b", "0"}, {"c", "0"}});
   ASSERT_TRUE(example.ok()) << example.status();
   const auto predictions = (*predictor)->Predict({&*example, 1});
   ASSERT_TRUE(predictions.ok()) << predictions.status();
@@ -95,7 +100,7 @@ TEST_F(PredictorTest, APictureIsBroughtToTheModelsSize) {
   }
   const auto png = image::EncodePng(picture);
   ASSERT_TRUE(png.ok());
-  const auto example = (*predictor)->FromPicture(*png, "left.png");
+  const auto example = (*predictor)->Read(tasks::PictureQuestion{*png}, "left.png");
   ASSERT_TRUE(example.ok()) << example.status();
   const auto predictions = (*predictor)->Predict({&*example, 1});
   ASSERT_TRUE(predictions.ok());
@@ -117,7 +122,7 @@ TEST_F(PredictorTest, RegressionAnswersInTheTargetsOwnUnit) {
   ASSERT_TRUE(Run(config).ok());
   const auto predictor = Predictor::Load(config.run_directory + "/model", 1);
   ASSERT_TRUE(predictor.ok()) << predictor.status();
-  const auto example = (*predictor)->FromRecord({{"x", "10"}});
+  const auto example = Read(**predictor, {{"x", "10"}});
   ASSERT_TRUE(example.ok()) << example.status();
   const auto predictions = (*predictor)->Predict({&*example, 1});
   ASSERT_TRUE(predictions.ok());
@@ -129,8 +134,19 @@ TEST_F(PredictorTest, AnUnknownColumnIsNamed) {
   ASSERT_TRUE(Run(config).ok());
   const auto predictor = Predictor::Load(config.run_directory + "/model", 1);
   ASSERT_TRUE(predictor.ok());
-  EXPECT_THAT((*predictor)->FromRecord({{"a", "1"}, {"b", "1"}, {"c", "1"}, {"colour", "1"}}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("colour")));
+  EXPECT_THAT(
+      Read(**predictor, {{"a", "1"}, {"b", "1"}, {"c", "1"}, {"colour", "1"}}),
+      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("a row"), HasSubstr("colour"))));
+}
+
+TEST_F(PredictorTest, AQuestionOfAnotherKindIsRefusedWithTheKindThatIsTaken) {
+  const tasks::TrainingConfig config = Points();
+  ASSERT_TRUE(Run(config).ok());
+  const auto predictor = Predictor::Load(config.run_directory + "/model", 1);
+  ASSERT_TRUE(predictor.ok());
+  EXPECT_THAT((*predictor)->Read(tasks::PictureQuestion{"no matter"}, "inputs[2]"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "inputs[2]: the model takes rows of a table, this is a picture"));
 }
 
 TEST_F(PredictorTest, AFolderWithoutAModelIsNamed) {
