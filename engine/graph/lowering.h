@@ -146,6 +146,14 @@ class Lowering {
   // The part of a slot that begins there: `bytes` from `offset` on.
   virtual Slot Inside(Slot whole, int64_t offset, int64_t bytes) = 0;
   virtual Slot Scratch(int64_t bytes) = 0;
+  // The slot `part` is what begins `offset` bytes behind the beginning of `whole`.
+  virtual bool Lies(Slot part, Slot whole, int64_t offset) const = 0;
+
+  // How output 0 would be laid out in a part of another tensor, into which its only reader would
+  // copy it; empty where there is none. And output 0 there: who has asked, and can write such a
+  // layout, saves the copy.
+  virtual onednn::MemoryDesc destination() const = 0;
+  virtual Slot OutputAtDestination() = 0;
 
   // Plans a graph of its own with the same threads and precision; `graph` is not needed afterwards.
   virtual absl::StatusOr<std::shared_ptr<Subprogram>> Plan(const Graph& graph,

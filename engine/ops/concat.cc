@@ -89,12 +89,29 @@ int64_t SpanBytes(const TensorType& type, const std::vector<int64_t>& strides) {
   return (last + 1) * SizeOf(type.dtype);
 }
 
-// A row major part is copied by rows; one with strides of its own by a primitive.
+// An index that is always 0 steps nowhere.
+bool SameStrides(const Shape& shape, const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+  for (size_t d = 0; d < a.size(); ++d) {
+    if (a[d] != b[d] && shape[static_cast<int>(d)] > 1) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A row major part is copied by rows; one with strides of its own by a primitive; one that is there
+// already is left.
 absl::Status EmitPart(Lowering& l, absl::string_view kind, const Part& part,
                       const TensorType& whole, int axis, Slot y) {
   const Matrix taken(part.shape, axis), all(whole.shape, axis);
   const DType dtype = whole.dtype;
   const int64_t first = part.begin * all.inner;
+  const std::vector<int64_t> strides = MemoryDesc::Plain(whole).strides();
+  const TensorType type = {part.shape, dtype};
+  if (l.Lies(part.x.slot, y, first * SizeOf(dtype)) &&
+      SameStrides(part.shape, part.x.desc.strides(), strides)) {
+    return absl::OkStatus();  // it was put there at once
+  }
   if (part.x.desc.is_plain()) {
     const Columns columns = {all.rows, taken.columns, all.columns, taken.columns};
     l.Emit(kind, [=, x = part.x.slot](const Memory& m) {
@@ -104,8 +121,6 @@ absl::Status EmitPart(Lowering& l, absl::string_view kind, const Part& part,
     });
     return absl::OkStatus();
   }
-  const TensorType type = {part.shape, dtype};
-  const std::vector<int64_t> strides = MemoryDesc::Plain(whole).strides();
   const MemoryDesc place = MemoryDesc::Strided(type, strides);
   HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(part.x.desc, place));
   const Slot to = l.Inside(y, first * SizeOf(dtype), SpanBytes(type, strides));
@@ -121,6 +136,9 @@ class SliceGradientOp final : public Op {
       : x_(std::move(x)), parts_(std::move(parts)), axis_(axis) {}
 
   absl::string_view kind() const override { return "slice_gradient"; }
+
+  int axis() const { return axis_; }
+  int64_t begin(int i) const { return parts_[static_cast<size_t>(i)].begin; }
 
   Precision precision(int) const override { return {Precision::Rule::kWidest}; }
 
@@ -285,6 +303,8 @@ class ConcatOp final : public Op {
 
   absl::string_view kind() const override { return "concat"; }
 
+  int axis() const { return axis_; }
+
   Precision precision(int) const override { return {Precision::Rule::kWidest}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
@@ -352,6 +372,21 @@ class ConcatOp final : public Op {
 };
 
 }  // namespace
+
+std::optional<PartPlace> PartOf(const Op& op, std::span<const TensorType> inputs, int i) {
+  if (const auto* gradient = dynamic_cast<const SliceGradientOp*>(&op)) {
+    return PartPlace{gradient->axis(), gradient->begin(i)};
+  }
+  const auto* concat = dynamic_cast<const ConcatOp*>(&op);
+  if (concat == nullptr) {
+    return std::nullopt;
+  }
+  PartPlace place = {.axis = concat->axis()};
+  for (int before = 0; before < i; ++before) {
+    place.begin += inputs[static_cast<size_t>(before)].shape[concat->axis()];
+  }
+  return place;
+}
 
 std::shared_ptr<const Op> JoinedGradientsOfSlices(const Op& a, const Op& b) {
   const auto* first = dynamic_cast<const SliceGradientOp*>(&a);

@@ -118,7 +118,8 @@ class MatMulOp final : public Op {
 
  private:
   // Where an input is a part of another tensor or has its dimensions in another order, the product
-  // reads it there. False where there is no such input, or no fast product of such strides.
+  // reads it there; where its result is to be such a part, it writes it there. False where there is
+  // neither, or no fast product of such strides.
   absl::StatusOr<bool> LowerViews(Lowering& l) const {
     const DType dtype = l.compute_dtype();
     if (l.desc(0).type().dtype != dtype || l.desc(1).type().dtype != dtype) {
@@ -126,18 +127,26 @@ class MatMulOp final : public Op {
     }
     HONE_ASSIGN_OR_RETURN(const Lowering::Strided a, l.View(0));
     HONE_ASSIGN_OR_RETURN(const Lowering::Strided b, l.View(1));
-    if ((a.desc.is_plain() && b.desc.is_plain()) || !HasRows(a.desc) || !HasRows(b.desc)) {
+    const bool plain = a.desc.is_plain() && b.desc.is_plain() && l.destination().empty();
+    if (plain || !HasRows(a.desc) || !HasRows(b.desc)) {
       return false;
     }
     const MemoryDesc y = MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)});
-    const auto primitive = onednn::MakeMatMul(AsSeen(a.desc, options_.transpose_a),
-                                              AsSeen(b.desc, options_.transpose_b), y);
-    if (!primitive.ok() || absl::StartsWith(primitive->implementation(), "ref")) {
-      return false;
+    const MemoryDesc part = l.destination();
+    for (const MemoryDesc& to : {part, y}) {
+      if (to.empty() || (to == part && !HasRows(part))) {
+        continue;
+      }
+      const auto primitive = onednn::MakeMatMul(AsSeen(a.desc, options_.transpose_a),
+                                                AsSeen(b.desc, options_.transpose_b), to);
+      if (primitive.ok() && !absl::StartsWith(primitive->implementation(), "ref")) {
+        const Slot place = to == part ? l.OutputAtDestination() : l.Output(0, y);
+        l.EmitPrimitive(*primitive,
+                        {{Arg::kSrc, a.slot}, {Arg::kWeights, b.slot}, {Arg::kDst, place}});
+        return true;
+      }
     }
-    l.EmitPrimitive(*primitive,
-                    {{Arg::kSrc, a.slot}, {Arg::kWeights, b.slot}, {Arg::kDst, l.Output(0, y)}});
-    return true;
+    return false;
   }
 
   // Elements of its rows or of its columns lie side by side.

@@ -1,7 +1,5 @@
 #include "engine/ops/reshape.h"
 
-#include <optional>
-
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/graph/lowering.h"
@@ -45,7 +43,7 @@ class ReshapeOp final : public Op {
     const DType dtype = l.output_dtype(0);
     if (l.desc(0).is_plain() && shape_.rank() > 0) {
       HONE_ASSIGN_OR_RETURN(const Lowering::Strided x, l.View(0));
-      const auto strides = StridesOf(x.desc.type().shape, x.desc.strides());
+      const auto strides = ReshapedStrides(x.desc.type().shape, x.desc.strides(), shape_);
       if (strides.has_value() && !x.desc.is_plain()) {
         l.OutputView(0, onednn::MemoryDesc::Strided({shape_, dtype}, *strides), x.slot);
         return absl::OkStatus();
@@ -60,44 +58,46 @@ class ReshapeOp final : public Op {
   bool shares_memory() const override { return true; }
 
  private:
-  // The strides with which the memory of a tensor `from` is seen in the new shape; none where the
-  // elements would have to be moved. Both shapes are split into the shortest runs of dimensions
-  // with as many elements; those of x must lie without gaps between them.
-  std::optional<std::vector<int64_t>> StridesOf(const Shape& from,
-                                                const std::vector<int64_t>& strides) const {
-    std::vector<int64_t> result(static_cast<size_t>(shape_.rank()));
-    int x_end = from.rank(), y_end = shape_.rank();
-    while (x_end > 0 || y_end > 0) {
-      int x = x_end, y = y_end;
-      int64_t of_x = x > 0 ? from[--x] : 1, of_y = y > 0 ? shape_[--y] : 1;
-      while (of_x != of_y) {
-        if (of_x < of_y) {
-          of_x *= from[--x];
-        } else {
-          of_y *= shape_[--y];
-        }
-      }
-      for (int d = x_end - 1; d > x; --d) {
-        const auto at = static_cast<size_t>(d);
-        if (strides[at - 1] != strides[at] * from[d]) {
-          return std::nullopt;
-        }
-      }
-      int64_t stride = x_end > 0 ? strides[static_cast<size_t>(x_end - 1)] : 1;
-      for (int d = y_end - 1; d >= y; --d) {
-        result[static_cast<size_t>(d)] = stride;
-        stride *= shape_[d];
-      }
-      x_end = x;
-      y_end = y;
-    }
-    return result;
-  }
-
   Shape shape_;
 };
 
 }  // namespace
+
+bool IsReshape(const Op& op) { return dynamic_cast<const ReshapeOp*>(&op) != nullptr; }
+
+// Both shapes are split into the shortest runs of dimensions with as many elements; those of x must
+// lie without gaps between them.
+std::optional<std::vector<int64_t>> ReshapedStrides(const Shape& from,
+                                                    const std::vector<int64_t>& strides,
+                                                    const Shape& to) {
+  std::vector<int64_t> result(static_cast<size_t>(to.rank()));
+  int x_end = from.rank(), y_end = to.rank();
+  while (x_end > 0 || y_end > 0) {
+    int x = x_end, y = y_end;
+    int64_t of_x = x > 0 ? from[--x] : 1, of_y = y > 0 ? to[--y] : 1;
+    while (of_x != of_y) {
+      if (of_x < of_y) {
+        of_x *= from[--x];
+      } else {
+        of_y *= to[--y];
+      }
+    }
+    for (int d = x_end - 1; d > x; --d) {
+      const auto at = static_cast<size_t>(d);
+      if (strides[at - 1] != strides[at] * from[d]) {
+        return std::nullopt;
+      }
+    }
+    int64_t stride = x_end > 0 ? strides[static_cast<size_t>(x_end - 1)] : 1;
+    for (int d = y_end - 1; d >= y; --d) {
+      result[static_cast<size_t>(d)] = stride;
+      stride *= to[d];
+    }
+    x_end = x;
+    y_end = y;
+  }
+  return result;
+}
 
 Value Reshape(Graph& graph, Value x, const Shape& shape) {
   if (graph.shape(x) == shape) {

@@ -73,6 +73,8 @@ class TransposeOp final : public Op {
 
   bool shares_memory() const override { return true; }
 
+  const std::vector<int>& axes() const { return axes_; }
+
  private:
   Shape Permuted(const Shape& x) const {
     std::vector<int64_t> dims;
@@ -98,6 +100,11 @@ class TransposeOp final : public Op {
 };
 
 }  // namespace
+
+const std::vector<int>* TransposedAxes(const Op& op) {
+  const auto* transpose = dynamic_cast<const TransposeOp*>(&op);
+  return transpose == nullptr ? nullptr : &transpose->axes();
+}
 
 Value Transpose(Graph& graph, Value x, const std::vector<int>& axes) {
   return graph.Add(std::make_shared<TransposeOp>(axes), {x});

@@ -10,4 +10,7 @@ namespace hone::engine {
 // of [batch, time, heads, …]. f32 or s32.
 Value Transpose(Graph& graph, Value x, const std::vector<int>& axes);
 
+// For the plan: the axes of such an op, else null.
+const std::vector<int>* TransposedAxes(const Op& op);
+
 }  // namespace hone::engine

@@ -145,10 +145,33 @@ absl::StatusOr<Slot> NodeLowering::PackedInput(int i, absl::string_view key, int
 
 Slot NodeLowering::Output(int i, const MemoryDesc& desc) {
   const Value value = {index_, i};
-  void* slab = SlabPlace(value, desc);
-  const Slot slot = slab != nullptr ? to_.placement.Fixed(slab) : to_.placement.New(desc.bytes());
+  const auto begun = to_.begun.find(KeyOf(value));
+  const Slot slot = begun != to_.begun.end() ? begun->second : NewHome(value, desc);
   SetHome(value, desc, slot);
   return to_.placement.Use(slot);
+}
+
+MemoryDesc NodeLowering::destination() const {
+  const auto found = to_.destinations.find(KeyOf({index_, 0}));
+  return found == to_.destinations.end() ? MemoryDesc() : found->second.desc;
+}
+
+Slot NodeLowering::OutputAtDestination() {
+  const Value value = {index_, 0};
+  const Destination& there = to_.destinations.at(KeyOf(value));
+  const auto [begun, fresh] = to_.begun.try_emplace(KeyOf(there.whole), Slot{-1});
+  if (fresh) {
+    begun->second = NewHome(
+        there.whole, MemoryDesc::Plain({to_.type(there.whole).shape, there.desc.type().dtype}));
+  }
+  const Slot part = Inside(begun->second, there.offset, there.bytes);
+  OutputView(0, there.desc, part);
+  return part;
+}
+
+Slot NodeLowering::NewHome(Value value, const MemoryDesc& desc) {
+  void* slab = SlabPlace(value, desc);
+  return slab != nullptr ? to_.placement.Fixed(slab) : to_.placement.New(desc.bytes());
 }
 
 Slot NodeLowering::OutputInPlace(int i, const MemoryDesc& desc, int in) {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/plan/destinations.h"
 #include "engine/plan/placement.h"
 #include "engine/plan/program.h"
 
@@ -31,7 +32,12 @@ struct Home {
 // What one node after another is lowered into: the steps so far, and where values are.
 struct Lowered {
   Lowered(const PlanGraph& graph, ParameterStore& s, const ProgramOptions& o)
-      : plan(graph), store(s), options(o), placement(graph), homes(graph.nodes.size()) {}
+      : plan(graph),
+        store(s),
+        options(o),
+        placement(graph),
+        homes(graph.nodes.size()),
+        destinations(FindDestinations(graph)) {}
 
   const Home& home(Value v) const {
     return homes[static_cast<size_t>(v.node)][static_cast<size_t>(v.output)];
@@ -52,6 +58,8 @@ struct Lowered {
   std::vector<Slot> carries;  // slots of inputs whose memory is given
   std::vector<Buffer> constants;
   int32_t first_backward = 0;  // nodes from here on belong to the gradient
+  absl::flat_hash_map<int64_t, Destination> destinations;  // of values that are to be parts
+  absl::flat_hash_map<int64_t, Slot> begun;  // memory of values some parts of which are there
   std::vector<ProgramRequest::Constant> known_constants = {};  // inputs
 };
 
@@ -102,6 +110,11 @@ class NodeLowering final : public Lowering {
     return to_.placement.Use(to_.placement.Inside(whole, offset, bytes));
   }
   Slot Scratch(int64_t bytes) override { return to_.placement.Use(to_.placement.New(bytes)); }
+  bool Lies(Slot part, Slot whole, int64_t offset) const override {
+    return to_.placement.whole(part) == whole && to_.placement.offset(part) == offset;
+  }
+  onednn::MemoryDesc destination() const override;
+  Slot OutputAtDestination() override;
   absl::StatusOr<std::shared_ptr<Subprogram>> Plan(const Graph& graph,
                                                    const SubprogramRequest& request) override;
   using Lowering::Emit;
@@ -126,6 +139,8 @@ class NodeLowering final : public Lowering {
   // The slot that has `value` in this layout already, or −1.
   Slot Converted(Value value, const onednn::MemoryDesc& wanted,
                  const onednn::MemoryDesc& seen_as) const;
+  // Memory for the value: in the slab if it is a gradient that may lie there, else in the arena.
+  Slot NewHome(Value value, const onednn::MemoryDesc& desc);
   // Where the gradient that this value is goes in the slab, if memory of this layout may lie there.
   void* SlabPlace(Value value, const onednn::MemoryDesc& desc) const;
   // INTERNAL where the op changes a buffer that takes its output and made a copy.
