@@ -51,6 +51,20 @@ void ScaleT(DType dtype, float factor, const void* x, void* y, int64_t begin, in
   });
 }
 
+bool HasNanT(DType dtype, const void* x, int64_t begin, int64_t end) {
+  bool found = false;
+  Dispatch(dtype, [&](auto tag) {
+    const auto* from = static_cast<const decltype(tag)*>(x);
+    const F f;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(f));
+    for (int64_t i = begin; i < end && !found; i += lanes) {
+      const V v = LoadSome(from + i, end - i, lanes);
+      found = !hn::AllFalse(f, hn::IsNaN(v));
+    }
+  });
+  return found;
+}
+
 #if HWY_TARGET != HWY_SCALAR
 
 double SumT(const float* x, int64_t begin, int64_t end) {
@@ -94,6 +108,7 @@ HWY_EXPORT(AddT);
 HWY_EXPORT(MultiplyT);
 HWY_EXPORT(ShiftT);
 HWY_EXPORT(ScaleT);
+HWY_EXPORT(HasNanT);
 HWY_EXPORT(SumT);
 
 void AddArrays(DType dtype, const void* a, const void* b, void* y, int64_t begin, int64_t end) {
@@ -108,6 +123,9 @@ void ShiftArray(DType dtype, float shift, const void* x, void* y, int64_t begin,
 }
 void ScaleArray(DType dtype, float factor, const void* x, void* y, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(ScaleT)(dtype, factor, x, y, begin, end);
+}
+bool HasNan(DType dtype, const void* x, int64_t begin, int64_t end) {
+  return HWY_DYNAMIC_DISPATCH(HasNanT)(dtype, x, begin, end);
 }
 double SumArray(const float* x, int64_t begin, int64_t end) {
   return HWY_DYNAMIC_DISPATCH(SumT)(x, begin, end);

@@ -20,6 +20,9 @@ void ShiftArray(DType dtype, float shift, const void* x, void* y, int64_t begin,
 // y = factor · x
 void ScaleArray(DType dtype, float factor, const void* x, void* y, int64_t begin, int64_t end);
 
+// Whether one of x is NaN.
+bool HasNan(DType dtype, const void* x, int64_t begin, int64_t end);
+
 // Σ x, in double.
 double SumArray(const float* x, int64_t begin, int64_t end);
 

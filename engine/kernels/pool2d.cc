@@ -34,6 +34,12 @@ HWY_INLINE Range OutputsOver(int64_t at, int64_t kernel, int64_t stride, int64_t
   return {from < 0 ? 0 : from / stride + 1, std::min((at + padding) / stride + 1, outputs)};
 }
 
+// Where v takes the place of the largest so far: it is larger, or a NaN, which stays to the end.
+template <class V>
+HWY_INLINE auto TakesPlace(V v, V best) {
+  return hn::Or(hn::Gt(v, best), hn::IsNaN(v));
+}
+
 template <class D, typename T>
 void MaxForward(D d, const Pool2d& p, const T* x, T* y, uint8_t* where, int64_t begin,
                 int64_t end) {
@@ -60,7 +66,7 @@ void MaxForward(D d, const Pool2d& p, const T* x, T* y, uint8_t* where, int64_t 
           for (int64_t i = rows.first; i < rows.last; ++i) {
             for (int64_t j = columns.first; j < columns.last; ++j) {
               const auto v = at(i, j);
-              const auto larger = hn::Gt(v, best);
+              const auto larger = TakesPlace(v, best);
               best = hn::IfThenElse(larger, v, best);
               number = hn::IfThenElse(hn::RebindMask(ints, larger),
                                       hn::Set(ints, static_cast<int32_t>(i * p.kernel_width + j)),
@@ -119,7 +125,7 @@ void MaxForwardSideBySide(D d, const Pool2d& p, const T* x, T* y, uint8_t* where
     auto number = hn::Zero(ints);
     for (int k = 1; k < kSide * kSide; ++k) {
       const auto v = LoadVector(d, x + corner + k / kSide * row + k % kSide * column);
-      const auto larger = hn::Gt(v, best);
+      const auto larger = TakesPlace(v, best);
       best = hn::IfThenElse(larger, v, best);
       number = hn::IfThenElse(hn::RebindMask(ints, larger), hn::Set(ints, k), number);
     }

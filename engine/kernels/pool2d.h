@@ -24,7 +24,7 @@ struct Pool2d {
 
 // All on planes [begin, end), with arrays of `dtype` (f32 or bf16), sums in f32. `where` is the
 // largest element's number in its window, row · kernel_width + column, the first of equals; it may
-// be null. Gradients write all of dx.
+// be null. Of a window that holds a NaN the largest is a NaN. Gradients write all of dx.
 void MaxPool(const Pool2d& pool, DType dtype, const void* x, void* y, uint8_t* where, int64_t begin,
              int64_t end);
 void MaxPoolGradient(const Pool2d& pool, DType dtype, const void* dy, const uint8_t* where,

@@ -1,6 +1,10 @@
 // One maker for each kind of primitive. oneDNN 2 has operation descs, oneDNN 3 has none: Describe
 // hides it.
 
+#include <immintrin.h>
+
+#include <limits>
+
 #include "engine/base/status.h"
 #include "engine/onednn/guard.h"
 #include "engine/onednn/types.h"
@@ -18,32 +22,23 @@ Dims Holes(const int64_t (&values)[2]) { return {values[0] - 1, values[1] - 1}; 
 
 const dnnl::memory::desc& Raw(const MemoryDesc& desc) { return desc.rep().desc; }
 
-// algorithm::undef for what is no post-op.
-algorithm AlgorithmOf(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::kRelu:
-      return algorithm::eltwise_relu;
-    case ActivationKind::kTanh:
-      return algorithm::eltwise_tanh;
-    case ActivationKind::kSigmoid:
-      return algorithm::eltwise_logistic;
-    default:
-      return algorithm::undef;
-  }
-}
+// oneDNN's ReLU is max(x, 0), which makes 0 of a NaN. With a slope for x < 0 it compares and
+// multiplies instead, and a NaN stays one. This slope, the smallest number there is, gives a zero:
+// it is one itself where denormal numbers are zero (base/team.h), and elsewhere what it gives is
+// smaller than any number that such an x could be told from.
+constexpr float kNoSlope = std::numeric_limits<float>::denorm_min();
 
 dnnl::primitive_attr Attributes(ActivationKind post_op = ActivationKind::kNone) {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  const algorithm kind = AlgorithmOf(post_op);
-  if (kind == algorithm::undef) {
+  if (!IsPostOp(post_op)) {
     return attributes;
   }
   dnnl::post_ops ops;
 #if DNNL_VERSION_MAJOR < 3
-  ops.append_eltwise(1.0f, kind, 0.0f, 0.0f);
+  ops.append_eltwise(1.0f, algorithm::eltwise_relu, kNoSlope, 0.0f);
 #else
-  ops.append_eltwise(kind, 0.0f, 0.0f);
+  ops.append_eltwise(algorithm::eltwise_relu, kNoSlope, 0.0f);
 #endif
   attributes.set_post_ops(ops);
   return attributes;
@@ -69,9 +64,24 @@ typename P::primitive_desc DescribeGradient(const Hint& hint, const A&... argume
 #endif
 }
 
+// While it lives, denormal numbers are what they are on this thread: oneDNN asks what it is given,
+// kNoSlope, whether it is zero.
+class WithDenormals {
+ public:
+  WithDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ & ~kFlush); }
+  ~WithDenormals() { _mm_setcsr(before_); }
+  WithDenormals(const WithDenormals&) = delete;
+  WithDenormals& operator=(const WithDenormals&) = delete;
+
+ private:
+  static constexpr uint32_t kFlush = 1 << 15 | 1 << 6;  // as base/team.cc sets them
+  uint32_t before_;
+};
+
 template <typename P, typename Body>
 absl::StatusOr<Primitive> Make(absl::string_view what, Body&& describe) {
   Primitive made;
+  const WithDenormals denormals;
   HONE_RETURN_IF_ERROR(Guard(what, [&] {
     const typename P::primitive_desc desc = describe();
     made = Primitive(
@@ -125,7 +135,7 @@ dnnl::pooling_forward::primitive_desc DescribePool(const Pool& p, bool training)
 
 }  // namespace
 
-bool IsPostOp(ActivationKind kind) { return AlgorithmOf(kind) != algorithm::undef; }
+bool IsPostOp(ActivationKind kind) { return kind == ActivationKind::kRelu; }
 
 absl::StatusOr<Primitive> MakeConvolution(const Convolution& c, ActivationKind post_op) {
   return Make<dnnl::convolution_forward>("convolution",

@@ -123,7 +123,7 @@ class Execution {
 bool InsideOneDnn();
 
 // Whether a product can compute the activation in the same pass: where its gradient needs the
-// output alone. oneDNN's ReLU, unlike ours, makes 0 of a NaN.
+// output alone and a NaN stays one: ReLU. oneDNN's tanh and sigmoid make numbers of a NaN.
 bool IsPostOp(ActivationKind kind);
 
 // All Make… functions: INVALID_ARGUMENT or UNIMPLEMENTED if oneDNN refuses the shapes,

@@ -1,5 +1,7 @@
 #include "engine/ops/pool2d.h"
 
+#include <atomic>
+#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -9,6 +11,7 @@
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/kernels/arrays.h"
 #include "engine/kernels/pool2d.h"
 #include "engine/ops/implementation.h"
 #include "engine/ops/reshape.h"
@@ -245,7 +248,7 @@ class PoolOp final : public Op {
                    for (int64_t w = w0; w < w1; ++w) {
                      const int64_t i = plane + h * x.shape[3] + w;
                      sum += x[i];
-                     if (x[i] > best) {
+                     if (x[i] > best || std::isnan(x[i])) {
                        best = x[i];
                        where = i;
                      }
@@ -269,16 +272,41 @@ class PoolOp final : public Op {
         const onednn::Primitive primitive,
         onednn::MakePool(Describe(geometry_, pooling_, src, l.output_type(0).shape), training));
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, src));
-    std::vector<std::pair<Arg, Slot>> arguments = {
-        {Arg::kSrc, x}, {Arg::kDst, l.Output(0, primitive.desc(Arg::kDst))}};
+    const Slot y = l.Output(0, primitive.desc(Arg::kDst));
+    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}, {Arg::kDst, y}};
     if (training) {
       arguments.emplace_back(Arg::kWorkspace, l.Output(1, primitive.desc(Arg::kWorkspace)));
     }
     l.EmitPrimitive(primitive, std::move(arguments));
+    if (is_max()) {
+      EmitNanCheck(l, src, x, y);
+    }
     return absl::OkStatus();
   }
 
  private:
+  // oneDNN's largest of a NaN and a number is the number. A NaN anywhere in x is put into y, so
+  // that the loss, or a gradient, tells of it.
+  static void EmitNanCheck(Lowering& l, const MemoryDesc& src, Slot x, Slot y) {
+    const DType dtype = src.type().dtype;
+    const int64_t elements = src.bytes() / SizeOf(dtype);
+    l.Emit("nan", [=, threads = l.threads()](const Memory& m) {
+      void* from = m[x];
+      void* to = m[y];
+      std::atomic<bool> found = false;
+      ForElements(elements, threads, [&](int64_t begin, int64_t end) {
+        if (kernels::HasNan(dtype, from, begin, end)) {
+          found = true;
+        }
+      });
+      if (found && dtype == DType::kBf16) {
+        *static_cast<uint16_t*>(to) = ToBf16(std::numeric_limits<float>::quiet_NaN());
+      } else if (found) {
+        *static_cast<float*>(to) = std::numeric_limits<float>::quiet_NaN();
+      }
+    });
+  }
+
   absl::Status LowerPlanes(Lowering& l, const MemoryDesc& src, const kernels::Pool2d& pool,
                            bool training) const {
     const DType dtype = src.type().dtype;
