@@ -62,13 +62,14 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
     return;
   }
   const int64_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
-  const int64_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* data = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(rounded));
-  if (data == nullptr) {
+  const int64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  void* data = nullptr;
+  if (::posix_memalign(&data, static_cast<size_t>(alignment), static_cast<size_t>(rounded)) != 0) {
     throw std::bad_alloc();
   }
   if (alignment == kHugePage) {
-    ::madvise(data, static_cast<size_t>(rounded), MADV_HUGEPAGE);
+    // Whole ones only: the rest of the last would be memory that nobody uses.
+    ::madvise(data, static_cast<size_t>(rounded / kHugePage * kHugePage), MADV_HUGEPAGE);
   }
   std::memset(data, 0, static_cast<size_t>(rounded));
   data_.reset(static_cast<std::byte*>(data));
