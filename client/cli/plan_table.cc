@@ -79,7 +79,11 @@ const std::vector<Fact>& Facts() {
        }},
       {"parameters in memory", [](const v1::Plan& p) { return OrNothing(p.parameter_bytes()); }},
       {"optimizer", [](const v1::Plan& p) { return OrNothing(p.optimizer_bytes()); }},
-      {"activations", [](const v1::Plan& p) { return OrNothing(p.arena_bytes()); }},
+      {"activations",
+       [](const v1::Plan& p) {
+         return absl::StrCat(OrNothing(p.arena_bytes()),
+                             p.recomputes() ? ", parts of them computed again backwards" : "");
+       }},
       {"data", [](const v1::Plan& p) { return OrNothing(p.dataset_bytes()); }},
       {"peak memory", [](const v1::Plan& p) { return OrNothing(p.peak_memory_bytes()); }},
       {"a checkpoint", [](const v1::Plan& p) { return OrNothing(p.checkpoint_bytes()); }},

@@ -229,4 +229,8 @@ absl::StatusOr<std::string> LoadModelJson(const std::string& directory) {
   return ReadFile(Join(directory, kModelJson));
 }
 
+absl::StatusOr<SafetensorsFile> OpenModelTensors(const std::string& directory) {
+  return SafetensorsFile::Open(Join(directory, kModelFile));
+}
+
 }  // namespace hone::engine::checkpoint

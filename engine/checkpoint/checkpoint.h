@@ -93,5 +93,8 @@ struct Model {
 absl::StatusOr<Model> LoadModel(const std::string& directory);
 // model.json alone; of the weights beside it only the size is looked at.
 absl::StatusOr<std::string> LoadModelJson(const std::string& directory);
+// model.safetensors alone, its header checked, its hash not. NOT_FOUND; errors of
+// SafetensorsFile::Open.
+absl::StatusOr<SafetensorsFile> OpenModelTensors(const std::string& directory);
 
 }  // namespace hone::engine::checkpoint

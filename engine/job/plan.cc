@@ -92,6 +92,7 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
             .threads = config.threads,
             .shards = store.shards(),
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
+            .recomputes = programs.recomputes(),
             .arena_bytes = programs.arena_bytes(),
             .parameter_bytes = store.SlabBytes(store.shards()) + store.packed_bytes() +
                                programs.accumulated_bytes(config),

@@ -53,6 +53,7 @@ struct Plan {
   int threads = 1;
   int shards = 1;
   std::string precision;
+  bool recomputes = false;  // the backward pass computes parts of the forward pass again
 
   int64_t arena_bytes = 0;
   int64_t parameter_bytes = 0;  // values, gradients, those that add up over batches, packed copies

@@ -1,8 +1,8 @@
 #include "engine/job/pretrained.h"
 
 #include <algorithm>
+#include <span>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
@@ -15,7 +15,8 @@ constexpr char kAll[] = "*";
 
 struct Earlier {
   tasks::ModelFile description;
-  std::vector<models::LayerDescription> kept;
+  std::vector<models::LayerDescription> kept;  // of its list of layers
+  std::vector<std::string> dropped;            // the names of the others
 };
 
 // Null where a program cannot read the type in place.
@@ -25,7 +26,7 @@ std::optional<DType> DTypeOf(checkpoint::FileDType type) {
                                                 : std::nullopt;
 }
 
-std::vector<std::string> NamesOf(const std::vector<models::LayerDescription>& layers) {
+std::vector<std::string> NamesOf(std::span<const models::LayerDescription> layers) {
   std::vector<std::string> names;
   for (const models::LayerDescription& layer : layers) {
     names.push_back(layer.name);
@@ -40,48 +41,133 @@ absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options) {
   Earlier earlier;
   HONE_ASSIGN_OR_RETURN(earlier.description, tasks::ModelFileFromJson(*json));
   const std::vector<models::LayerDescription>& layers = earlier.description.model.layers;
-  const auto count = static_cast<int64_t>(layers.size());
-  if (count == 0) {
-    return absl::InvalidArgumentError(
-        "model.pretrained: the earlier model is no list of layers, but a preset or networks");
+  if (layers.empty()) {
+    return earlier;
   }
+  const auto count = static_cast<int64_t>(layers.size());
   if (options.drop_layers < 0 || options.drop_layers >= count) {
     return absl::InvalidArgumentError(absl::StrCat(
         "model.pretrained.drop_layers: must leave one of the earlier model's ", count, " layers (",
         absl::StrJoin(NamesOf(layers), ", "), "), got ", options.drop_layers));
   }
-  earlier.kept.assign(layers.begin(), layers.end() - options.drop_layers);
+  const auto end = layers.end() - options.drop_layers;
+  earlier.kept.assign(layers.begin(), end);
+  earlier.dropped = NamesOf({end, layers.end()});
   return earlier;
+}
+
+// The tensors in the file that a job begins with.
+absl::StatusOr<std::vector<std::string>> Held(const tasks::PretrainedOptions& options,
+                                              const Earlier& earlier,
+                                              const checkpoint::SafetensorsFile& file) {
+  std::vector<bool> used(options.parameters.size());
+  std::vector<std::string> held;
+  for (const checkpoint::FileTensor& tensor : file.tensors()) {
+    const auto names = [&](const std::string& pattern) {
+      return tasks::RuleNames({.parameters = pattern}, tensor.name);
+    };
+    bool taken = options.parameters.empty();
+    for (size_t i = 0; i < options.parameters.size(); ++i) {
+      const bool named = names(options.parameters[i]);
+      used[i] = used[i] || named;
+      taken = taken || named;
+    }
+    if (taken && std::ranges::none_of(earlier.dropped, names)) {
+      held.push_back(tensor.name);
+    }
+  }
+  const auto unused = std::ranges::find(used, false);
+  if (unused != used.end()) {
+    const auto i = static_cast<size_t>(unused - used.begin());
+    return absl::InvalidArgumentError(absl::StrCat("model.pretrained.parameters[", i, "] (",
+                                                   options.parameters[i], "): names nothing in ",
+                                                   file.path()));
+  }
+  return held;
 }
 
 }  // namespace
 
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
-                                                        const models::ModelDescription& head) {
+                                                        const models::ModelDescription& own) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
-  const std::vector<std::string> names = NamesOf(earlier.kept);
-  for (const std::string& name : options.freeze) {
-    if (name != kAll && std::ranges::find(names, name) == names.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("model.pretrained.freeze: no layer is called ", name,
-                       "; those kept are: ", absl::StrJoin(names, ", ")));
+  const models::ModelDescription& was = earlier.description.model;
+  const bool goes_on = own.layers.empty() && own.preset.name.empty();
+  if (was.layers.empty() && goes_on && options.drop_layers > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model.pretrained.drop_layers: the earlier model is no list of layers, but ",
+        was.preset.name.empty() ? "networks" : absl::StrCat("the preset ", was.preset.name),
+        "; must be 0, got ", options.drop_layers));
+  }
+  models::ModelDescription whole = own;
+  if (!was.layers.empty() || goes_on) {
+    whole.layers = earlier.kept;
+    std::ranges::for_each(whole.layers, [](auto& layer) { layer.frozen = false; });
+    whole.layers.insert(whole.layers.end(), own.layers.begin(), own.layers.end());
+    whole.inputs = was.inputs;
+    whole.preset = own.preset.name.empty() ? was.preset : own.preset;
+    whole.networks = was.networks;
+    for (const models::NetworkDescription& network : own.networks) {
+      const auto place =
+          std::ranges::find(whole.networks, network.name, &models::NetworkDescription::name);
+      if (place != whole.networks.end()) {
+        *place = network;
+      } else {
+        whole.networks.push_back(network);
+      }
     }
   }
-  models::ModelDescription whole{.layers = earlier.kept,
-                                 .inputs = earlier.description.model.inputs};
-  for (models::LayerDescription& layer : whole.layers) {
-    layer.frozen = std::ranges::any_of(options.freeze, [&](const std::string& name) {
-      return name == kAll || name == layer.name;
-    });
-  }
-  whole.layers.insert(whole.layers.end(), head.layers.begin(), head.layers.end());
   return models::WithNames(std::move(whole));
+}
+
+absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
+    const tasks::PretrainedOptions& options, const std::vector<std::string>& freeze) {
+  std::vector<tasks::ParameterRule> rules;
+  if (freeze.empty()) {
+    return rules;
+  }
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  HONE_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file,
+                        checkpoint::OpenModelTensors(options.directory));
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, file));
+  const std::vector<std::string> kept = NamesOf(earlier.kept);
+  for (size_t i = 0; i < freeze.size(); ++i) {
+    const std::string field = absl::StrCat("model.pretrained.freeze[", i, "]");
+    const auto add = [&](const std::string& parameters, bool may_name_none) {
+      rules.push_back({.parameters = parameters,
+                       .freeze = true,
+                       .field = field,
+                       .may_name_none = may_name_none});
+    };
+    if (freeze[i] == kAll) {
+      // The job's own model may have only some of them.
+      std::ranges::for_each(held, [&](const std::string& name) { add(name, true); });
+      continue;
+    }
+    add(freeze[i], false);
+    const auto named = [&](const std::string& name) { return RuleNames(rules.back(), name); };
+    if (std::ranges::any_of(held, named)) {
+      continue;
+    }
+    if (std::ranges::find(kept, freeze[i]) != kept.end()) {
+      rules.back().may_name_none = true;  // a layer without weights
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, ": no layer and no parameter that is kept of the earlier model is called ",
+        freeze[i], kept.empty() ? "" : "; the layers kept are: ", absl::StrJoin(kept, ", ")));
+  }
+  return rules;
 }
 
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
   const data::Preprocessing& was = earlier.description.preprocessing;
+  using Input = data::Preprocessing::Input;
+  if (was.input == Input::kOwn || info.preprocessing.input == Input::kOwn) {
+    return absl::OkStatus();  // what these need of each other, their parameters' shapes say
+  }
   if (was.features() != info.features) {
     return absl::InvalidArgumentError(
         absl::StrCat("model.pretrained: the model was made for examples of ",
@@ -103,17 +189,13 @@ absl::StatusOr<Pretrained> Pretrained::Open(const tasks::PretrainedOptions& opti
     return pretrained;
   }
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
-  pretrained.layers_ = NamesOf(earlier.kept);
   absl::StatusOr<checkpoint::Model> files = checkpoint::LoadModel(options.directory);
   HONE_RETURN_IF_ERROR(Annotate(files.status(), "model.pretrained"));
   pretrained.files_ = *std::move(files);
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held,
+                        Held(options, earlier, pretrained.files_->tensors));
+  pretrained.held_.insert(held.begin(), held.end());
   return pretrained;
-}
-
-bool Pretrained::Holds(absl::string_view parameter) const {
-  return std::ranges::any_of(layers_, [&](const std::string& layer) {
-    return absl::StartsWith(parameter, absl::StrCat(layer, "."));
-  });
 }
 
 absl::Status Pretrained::LendTo(ParameterStore& store) const {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/checkpoint/checkpoint.h"
@@ -14,35 +15,46 @@
 
 namespace hone::engine::job {
 
-// The earlier model's layers but those dropped, then `head`; with names, frozen where asked for.
-// INVALID_ARGUMENT where more is dropped than there is, nothing is left to learn from it, or a name
-// in `freeze` is no kept layer's. Errors of LoadModel.
+// The model of a job that goes on from an earlier one, `own` being what the job itself describes;
+// with names. What an earlier model's list of layers leaves after those dropped comes first, then
+// `own.layers`. Of an earlier preset, or networks, it is `own` if there are layers or a preset in
+// it, else the earlier model; a network of the job takes the place of an earlier one of its name.
+// INVALID_ARGUMENT where more is dropped than there is, or layers are to be dropped where there is
+// no list of them. Errors of LoadModel.
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
-                                                        const models::ModelDescription& head);
+                                                        const models::ModelDescription& own);
 
-// INVALID_ARGUMENT where the earlier model was made for other examples: another shape, or pixels
-// brought to numbers in another way.
+// `model.pretrained.freeze` as rules, to stand before those of the job: each name is a kept layer,
+// or names parameters as ParameterRule::parameters does; "*" is all that begins with the earlier
+// model's values. INVALID_ARGUMENT: "model.pretrained.freeze[0]: …" where a name is none of these.
+absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
+    const tasks::PretrainedOptions& options, const std::vector<std::string>& freeze);
+
+// INVALID_ARGUMENT where the earlier model was made for other pictures or rows: of another shape,
+// or pixels brought to numbers in another way.
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info);
 
-// The earlier model's weights, verified once, for a store to begin with.
+// The earlier model's weights, verified once, for a store to begin with. They are found by name:
+// each tensor of the file that is of no dropped layer, or those that the options name.
 class Pretrained {
  public:
-  // Holds nothing where the options name no model. Errors of LoadModel.
+  // Holds nothing where the options name no model. INVALID_ARGUMENT:
+  // "model.pretrained.parameters[0]: …" where a pattern names nothing in the file. Errors of
+  // LoadModel.
   static absl::StatusOr<Pretrained> Open(const tasks::PretrainedOptions& options);
 
-  // The parameter, or buffer, is of a kept layer: Load, or the file itself, gives its values.
-  bool Holds(absl::string_view parameter) const;
+  // Load, or the file itself, gives the values of this parameter or buffer.
+  bool Holds(absl::string_view parameter) const { return held_.contains(parameter); }
   // Lends the store the frozen ones, so that nothing is copied; before its Allocate. What the file
   // holds in another type than f32 and bf16, or not at a multiple of its size, is left for Load.
-  // INVALID_ARGUMENT names one whose shape differs.
   absl::Status LendTo(ParameterStore& store) const;
-  // The others' values. INVALID_ARGUMENT as LendTo.
+  // The others' values. INVALID_ARGUMENT names one whose shape differs.
   absl::Status Load(ParameterStore& store) const;
 
  private:
   std::optional<checkpoint::Model> files_;
-  std::vector<std::string> layers_;  // those kept
+  absl::flat_hash_set<std::string> held_;
 };
 
 }  // namespace hone::engine::job

@@ -62,6 +62,12 @@ double WeightDecayOf(const OptimizerOptions& options) {
   return std::visit([](const auto& o) { return o.weight_decay; }, options);
 }
 
+bool IsLazy(const OptimizerOptions& options) {
+  const auto* adam = std::get_if<Adam>(&options);
+  const auto* adamw = std::get_if<AdamW>(&options);
+  return (adam != nullptr && adam->lazy) || (adamw != nullptr && adamw->lazy);
+}
+
 absl::Status Validate(const OptimizerOptions& options) {
   return std::visit(
       Overloaded{

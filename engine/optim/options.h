@@ -67,6 +67,8 @@ using OptimizerOptions = std::variant<Sgd, Adam, AdamW, RmsProp>;
 absl::string_view NameOf(const OptimizerOptions& options);  // "sgd", "adam", "adamw", "rmsprop"
 double LearningRateOf(const OptimizerOptions& options);
 double WeightDecayOf(const OptimizerOptions& options);
+// Of tables, only the rows that a batch read are moved.
+bool IsLazy(const OptimizerOptions& options);
 
 // INVALID_ARGUMENT naming the field: "optimizer.adam.beta1: must be at least 0 and below 1,
 // got 1.5".

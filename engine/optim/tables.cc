@@ -84,14 +84,8 @@ void Optimizer::SumRow(const Table& table, size_t i, int64_t begin, int64_t coun
 
 // With a gradient of zero nothing would move, or nothing shall.
 bool Optimizer::LeavesRowsAlone(const ParameterRange& range) const {
-  if (const Adam* adam = std::get_if<Adam>(&options_)) {
-    return adam->lazy;
-  }
-  if (const AdamW* adamw = std::get_if<AdamW>(&options_)) {
-    return adamw->lazy;
-  }
   const Sgd* sgd = std::get_if<Sgd>(&options_);
-  return sgd != nullptr && sgd->momentum == 0 && range.weight_decay == 0;
+  return IsLazy(options_) || (sgd != nullptr && sgd->momentum == 0 && range.weight_decay == 0);
 }
 
 int64_t Optimizer::RowFloats(const Table& table) const {

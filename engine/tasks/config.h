@@ -22,11 +22,13 @@ namespace hone::engine::tasks {
 using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
                                  RecommendationOptions>;
 
-// What of an earlier model a job begins with.
+// What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {
-  std::string directory;            // a published model; "": none
-  int64_t drop_layers = 0;          // of its last ones: the job's own layers take their place
-  std::vector<std::string> freeze;  // names of layers that keep their weights; "*": all kept ones
+  std::string directory;    // a published model; "": none
+  int64_t drop_layers = 0;  // of its list of layers, the last ones: the job's own take their place
+  // Those that begin with the earlier model's values, as ParameterRule::parameters names them;
+  // empty: all that both models have.
+  std::vector<std::string> parameters = {};
 };
 
 // Ends the run when the validation loss has not fallen by more than min_delta for `patience`
@@ -59,8 +61,7 @@ struct TrainingConfig {
   int64_t steps = 0;   // updates
   int64_t batch_size = 32;
   optim::OptimizerOptions optimizer = optim::Adam();
-  std::vector<std::string> weight_decay_exclude;  // layers whose weights do not decay
-  std::vector<ParameterRule> parameter_rules;
+  std::vector<ParameterRule> parameter_rules;  // what a job says in a short form stands first
   optim::Schedule schedule;
   uint64_t seed = 1;
   DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32

@@ -457,7 +457,7 @@ class ImageGeneration final : public Task {
             {"average_decay", options_.average_decay}};
   }
 
-  absl::Status CheckOutputs(int64_t, const data::Preprocessing&) const override {
+  absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(const data::Preprocessing&) const override {
     return absl::InvalidArgumentError(
         "the model draws pictures, it predicts nothing: use `hone generate`");
   }

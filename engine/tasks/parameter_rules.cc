@@ -36,7 +36,8 @@ std::string Problem(const ParameterRule& rule, const std::vector<std::string>& p
       return absl::StrCat(name, " must be 0 or more, got ", *value);
     }
   }
-  if (std::ranges::any_of(parameters, [&](const auto& name) { return RuleNames(rule, name); })) {
+  if (rule.may_name_none ||
+      std::ranges::any_of(parameters, [&](const auto& name) { return RuleNames(rule, name); })) {
     return "";
   }
   const auto end =
@@ -75,8 +76,11 @@ absl::Status CheckRules(const std::vector<ParameterRule>& rules,
                         const std::vector<std::string>& parameters) {
   for (size_t i = 0; i < rules.size(); ++i) {
     if (const std::string problem = Problem(rules[i], parameters); !problem.empty()) {
+      const std::string field = rules[i].field.empty()
+                                    ? absl::StrCat("training.parameter_rules[", i, "]")
+                                    : rules[i].field;
       return absl::InvalidArgumentError(
-          absl::StrCat("training.parameter_rules[", i, "] (", rules[i].parameters, "): ", problem));
+          absl::StrCat(field, " (", rules[i].parameters, "): ", problem));
     }
   }
   return absl::OkStatus();

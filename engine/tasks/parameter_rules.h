@@ -19,6 +19,9 @@ struct ParameterRule {
       {};  // they keep their values; those of a frozen layer do in any case
   std::optional<float> learning_rate_factor = {};
   std::optional<float> weight_decay = {};  // of those that decay at all: no bias, no normalisation
+
+  std::string field = {};      // where the job says so, for errors: "training.parameter_rules[0]"
+  bool may_name_none = false;  // it is no error where it names no parameter
 };
 
 bool RuleNames(const ParameterRule& rule, absl::string_view parameter);
@@ -28,8 +31,9 @@ float LearningRateFactor(const std::vector<ParameterRule>& rules, absl::string_v
 std::optional<float> WeightDecay(const std::vector<ParameterRule>& rules,
                                  absl::string_view parameter);
 
-// INVALID_ARGUMENT: "training.parameter_rules[0] (encodr.*): …" for a rule that says nothing, whose
-// numbers are negative or not finite, or that names none of the parameters there are.
+// INVALID_ARGUMENT: "training.parameter_rules[0] (encodr.*): …", or another field, for a rule that
+// says nothing, whose numbers are negative or not finite, or that names none of the parameters
+// there are.
 absl::Status CheckRules(const std::vector<ParameterRule>& rules,
                         const std::vector<std::string>& parameters);
 

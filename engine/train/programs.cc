@@ -3,56 +3,19 @@
 #include <algorithm>
 #include <numeric>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
-#include "engine/graph/row_sums.h"
+#include "engine/train/batch_shapes.h"
 #include "engine/train/training_graph.h"
 
 namespace hone::engine::train {
 namespace {
 
-constexpr int64_t kFloat = sizeof(float);
-
 std::string Describe(const tasks::BatchShape& shape) {
   return absl::StrCat(shape.batch, " examples in bucket ", shape.bucket);
-}
-
-// The batch sizes that occur when `examples` are taken `batch` at a time.
-std::vector<int64_t> BatchSizes(int64_t examples, int64_t batch) {
-  std::vector<int64_t> sizes;
-  if (examples >= batch) {
-    sizes.push_back(batch);
-  }
-  if (examples % batch != 0) {
-    sizes.push_back(examples % batch);
-  }
-  return sizes;
-}
-
-// The shapes that occur in an epoch over `examples`. Without rows by bucket (a task without
-// RowBuckets) any size may come in any of the buckets.
-std::vector<tasks::BatchShape> ShapesOf(int64_t examples,
-                                        std::span<const data::BucketRows> by_bucket, int64_t batch,
-                                        std::span<const int64_t> buckets) {
-  std::vector<tasks::BatchShape> shapes;
-  for (const data::BucketRows& rows : by_bucket) {
-    for (const int64_t size : BatchSizes(rows.rows, batch)) {
-      shapes.push_back({size, rows.bucket});
-    }
-  }
-  if (by_bucket.empty()) {
-    for (const int64_t size : BatchSizes(examples, batch)) {
-      for (const int64_t bucket : buckets) {
-        shapes.push_back({size, bucket});
-      }
-    }
-  }
-  return shapes;
 }
 
 }  // namespace
@@ -98,159 +61,6 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   }
   HONE_RETURN_IF_ERROR(fits);
   return p;
-}
-
-// What a graph holds, the same name once.
-absl::Status Programs::Declare(const Graph& graph, models::BuiltModel& model) {
-  for (models::LayerSummary& layer : model.layers) {
-    if (std::ranges::find(layers_, layer.name, &models::LayerSummary::name) == layers_.end()) {
-      layers_.push_back(std::move(layer));
-    }
-  }
-  depth_ = std::max(depth_, model.depth);
-  for (const Graph::Node& node : graph.nodes()) {
-    if (node.kind == Graph::Node::Kind::kParameter) {
-      HONE_RETURN_IF_ERROR(store_.Declare(node.parameter).status());
-    }
-  }
-  return absl::OkStatus();
-}
-
-// What all graphs hold; each parameter is moved by one update at most.
-absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
-                                         const tasks::DataInfo& info, const tasks::Task& task) {
-  const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
-  absl::flat_hash_set<ParameterId> moved;
-  bool all_need_whole_batch = true;
-  for (const tasks::UpdateSpec& spec : task.updates()) {
-    CompiledUpdate update{.spec = spec};
-    if (spec.every < 1) {
-      return absl::InternalError(absl::StrCat("the update \"", spec.name, "\" of ", task.name(),
-                                              " is made at every ", spec.every, ". step"));
-    }
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built,
-                          BuildTraining(config, info, task, updates_.size(), nullptr, shape,
-                                        {.rows = place_.size == 1}));
-    const Graph& graph = *built.built.graph;
-    HONE_RETURN_IF_ERROR(Declare(graph, built.model));
-    all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
-    if (place_.size > 1 && NeedsWholeBatch(graph)) {
-      return absl::InvalidArgumentError(
-          "model.layers: a model with layers that see the whole batch, such as batch "
-          "normalisation, cannot be trained on several hosts");
-    }
-    for (const Graph::Node& node : graph.nodes()) {
-      if (node.kind != Graph::Node::Kind::kParameter ||
-          node.parameter.role != ParameterRole::kTrainable ||
-          !absl::StartsWith(node.parameter.name, spec.parameters)) {
-        continue;
-      }
-      HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Find(node.parameter.name));
-      // A parameter that was declared in no scope stands in one named after it: CompleteLayers.
-      const int layer = models::RowOf(layers_, node.name.empty() ? node.parameter.name : node.name);
-      if (layer < 0) {
-        return absl::InternalError(absl::StrCat(node.parameter.name, " is in no layer"));
-      }
-      // The gradients stand in the order of their parameters.
-      if (IsRowSums(graph, built.built.request.gradients[update.trained.size()].first)) {
-        store_.GiveRows(id);
-      }
-      update.trained.push_back({id, layer});
-      if (!moved.insert(id).second) {
-        return absl::InternalError(
-            absl::StrCat(node.parameter.name, " is moved by two updates of ", task.name()));
-      }
-    }
-    if (update.trained.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("model.layers: nothing can be learned: no layer ",
-                       spec.name.empty() ? "" : absl::StrCat("of the ", spec.name, " "),
-                       "has weights that are not frozen"));
-    }
-    updates_.push_back(std::move(update));
-  }
-  for (const tasks::BatchShape& wanted :
-       ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
-    const auto [begin, end] = place_.PartOf(wanted.batch);
-    shards_ = std::max(shards_, ShardsFor(end - begin, config.threads, all_need_whole_batch,
-                                          gradient_slab_bytes()));
-  }
-  for (const tasks::ForwardSpec& spec : task.forwards(config)) {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
-    HONE_RETURN_IF_ERROR(built.built.graph->status());
-    tasks::FreezeByRules(config.parameter_rules, *built.built.graph);
-    models::CompleteLayers(*built.built.graph, std::max<int64_t>(spec.shape.batch, 1), built.model);
-    HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
-  }
-  std::vector<std::string> names;
-  for (ParameterId id = 0; id < store_.size(); ++id) {
-    const ParameterRole role = store_.spec(id).role;
-    if (role == ParameterRole::kTrainable || role == ParameterRole::kFrozen) {
-      names.push_back(store_.spec(id).name);
-    }
-  }
-  return tasks::CheckRules(config.parameter_rules, names);
-}
-
-// Before any of it is touched: a plan of a net that cannot be had must not be killed for it. The
-// arenas are known when all is compiled, so that it is asked twice.
-absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int64_t available) const {
-  // Saturating, as all these sums are.
-  int64_t bytes = SaturatingSum(SaturatingSum(store_.SlabBytes(shards_), store_.borrowed_bytes()),
-                                accumulated_bytes(config));
-  for (const CompiledUpdate& update : updates_) {
-    for (const TrainedParameter& trained : update.trained) {
-      const auto states = static_cast<int64_t>(optim::StateNames(update.options(config)).size());
-      bytes = SaturatingSum(bytes, SaturatingProduct(store_.spec(trained.id).shape.elements(),
-                                                     states * int64_t{sizeof(float)}));
-    }
-  }
-  const int64_t weights = bytes, values = SaturatingSum(arena_bytes(), store_.packed_bytes());
-  bytes = SaturatingSum(weights, values);
-  if (bytes <= available) {
-    return absl::OkStatus();
-  }
-  if (weights > available) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("model.layers: the weights, their gradients and the optimizer's state need ",
-                     (weights >> 20) + 1, " MiB of memory, there are ", available >> 20,
-                     " MiB; smaller layers, or an optimizer with less state (sgd), may help"));
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "training.batch_size: with ", config.batch_size, " examples, what lies between the layers ",
-      "needs ", (values >> 20) + 1, " MiB of memory beside ", (weights >> 20) + 1,
-      " MiB for the weights, their gradients and the optimizer's state; there are ",
-      available >> 20, " MiB; a smaller batch (with accumulate_batches, if it is to count as one) ",
-      "may help"));
-}
-
-absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
-  for (CompiledUpdate& update : updates_) {
-    const optim::OptimizerOptions& options = update.options(config);
-    const auto decay = static_cast<float>(optim::WeightDecayOf(options));
-    const auto excluded = [&](const TrainedParameter& parameter) {
-      return std::ranges::find(config.weight_decay_exclude,
-                               layers_[static_cast<size_t>(parameter.layer)].name) !=
-             config.weight_decay_exclude.end();
-    };
-    std::vector<optim::ParameterRange> ranges;
-    std::ranges::sort(update.trained, {},
-                      [&](const TrainedParameter& trained) { return store_.offset(trained.id); });
-    for (const TrainedParameter& parameter : update.trained) {
-      const ParameterSpec& spec = store_.spec(parameter.id);
-      const int64_t begin = store_.offset(parameter.id);
-      const float own_decay = tasks::WeightDecay(config.parameter_rules, spec.name)
-                                  .value_or(excluded(parameter) ? 0.0f : decay);
-      ranges.push_back(
-          {.begin = begin,
-           .end = begin + spec.shape.elements(),
-           .learning_rate_multiplier = tasks::LearningRateFactor(config.parameter_rules, spec.name),
-           .weight_decay = spec.decays ? own_decay : 0.0f,
-           .row_width = store_.gives_rows(parameter.id) ? spec.shape[1] : 0});
-    }
-    HONE_ASSIGN_OR_RETURN(update.optimizer, optim::Optimizer::Create(options, std::move(ranges)));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
@@ -352,19 +162,6 @@ std::vector<int64_t> Programs::ArenaSizes() const {
 int64_t Programs::arena_bytes() const {
   const std::vector<int64_t> sizes = ArenaSizes();
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-}
-
-int64_t Programs::accumulated_bytes(const tasks::TrainingConfig& config) const {
-  if (config.accumulate_batches <= 1) {
-    return 0;
-  }
-  int64_t tables = 0;
-  for (ParameterId id = 0; id < store_.size(); ++id) {
-    const Shape& shape = store_.spec(id).shape;
-    tables = SaturatingSum(tables, store_.gives_rows(id) ? shape.elements() * kFloat : 0);
-  }
-  return SaturatingSum(
-      tables, SaturatingProduct(gradient_slab_bytes(), static_cast<int64_t>(updates_.size())));
 }
 
 absl::Status Programs::Bind() {

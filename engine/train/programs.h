@@ -115,6 +115,7 @@ class Programs final : public tasks::TaskPrograms {
   Programs() = default;
   absl::Status DeclareParameters(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                                  const tasks::Task& task);
+  absl::Status CheckLazy(const tasks::TrainingConfig& config) const;
   absl::Status CheckMemory(const tasks::TrainingConfig& config, int64_t available) const;
   int64_t gradient_slab_bytes() const { return store_.SlabBytes(1) - store_.SlabBytes(0); }
   absl::Status MakeOptimizers(const tasks::TrainingConfig& config);

@@ -280,6 +280,9 @@ void Resolve(v1::TrainingSpec& training) {
   if (training.precision() == v1::TrainingSpec::PRECISION_UNSPECIFIED) {
     training.set_precision(v1::TrainingSpec::F32);
   }
+  if (training.recompute() == v1::TrainingSpec::RECOMPUTE_UNSPECIFIED) {
+    training.set_recompute(v1::TrainingSpec::WHEN_NEEDED);
+  }
   if (training.accumulate_batches() == 0) {
     training.set_accumulate_batches(1);
   }

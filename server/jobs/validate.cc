@@ -346,6 +346,9 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   } else if (training.precision() == v1::TrainingSpec::BF16 && !limits.bf16) {
     errors.Add("training.precision", "must be F32 here: this processor has no AVX512-BF16");
   }
+  if (!v1::TrainingSpec::Recompute_IsValid(training.recompute())) {
+    errors.Add("training.recompute", "must be one of WHEN_NEEDED, NEVER, ALWAYS");
+  }
   // 0: what one job is given.
   errors.CheckInt("training.threads", training.threads(), 0, limits.max_threads);
   errors.CheckFloat("training.clip_norm", training.clip_norm(), Closed(0, kMaxFloat));

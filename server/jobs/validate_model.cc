@@ -221,6 +221,18 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErro
   for (int i = 0; i < pretrained.freeze_size(); ++i) {
     errors.CheckText(absl::StrCat(kField, ".freeze[", i, "]"), pretrained.freeze(i), kMaxName);
   }
+  constexpr int kMostPatterns = 1000;
+  if (pretrained.parameters_size() > kMostPatterns) {
+    errors.Add(absl::StrCat(kField, ".parameters"),
+               absl::StrCat("must be at most ", kMostPatterns, " patterns, got ",
+                            pretrained.parameters_size()));
+    return;
+  }
+  for (int i = 0; i < pretrained.parameters_size(); ++i) {
+    if (pretrained.parameters(i).empty() || pretrained.parameters(i).size() > 1024) {
+      errors.Add(absl::StrCat(kField, ".parameters[", i, "]"), "must have 1 to 1024 characters");
+    }
+  }
 }
 
 // `where` is "model", or a network's place.

@@ -89,6 +89,7 @@ v1::Plan ToProto(const job::Plan& plan) {
   out.set_dataset_bytes(plan.dataset_bytes);
   out.set_peak_memory_bytes(plan.peak_memory_bytes);
   out.set_checkpoint_bytes(plan.checkpoint_bytes);
+  out.set_recomputes(plan.recomputes);
   if (plan.seconds) {
     out.set_seconds(*plan.seconds);
   }

@@ -180,7 +180,7 @@ tasks::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   return {
       .directory = request.model_directory(),
       .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
-      .freeze = {in.freeze().begin(), in.freeze().end()}};
+      .parameters = {in.parameters().begin(), in.parameters().end()}};
 }
 
 data::Augmentation ToAugmentation(const v1::Augmentation& in) {
@@ -215,6 +215,7 @@ optim::OptimizerOptions ToOptimizer(const v1::Optimizer& in) {
     HONE_TAKE(in.adamw(), beta2, out);
     HONE_TAKE(in.adamw(), epsilon, out);
     HONE_TAKE(in.adamw(), weight_decay, out);
+    out.lazy = in.adamw().lazy();
     return out;
   }
   if (in.has_rmsprop()) {
@@ -233,6 +234,7 @@ optim::OptimizerOptions ToOptimizer(const v1::Optimizer& in) {
   HONE_TAKE(in.adam(), beta2, out);
   HONE_TAKE(in.adam(), epsilon, out);
   HONE_TAKE(in.adam(), weight_decay, out);
+  out.lazy = in.adam().lazy();
   return out;
 }
 
@@ -267,6 +269,18 @@ optim::Schedule ToSchedule(const v1::Schedule& in) {
   }
   return out;
 }
+
+tasks::Recompute ToRecompute(v1::TrainingSpec::Recompute in) {
+  switch (in) {
+    case v1::TrainingSpec::NEVER:
+      return tasks::Recompute::kNever;
+    case v1::TrainingSpec::ALWAYS:
+      return tasks::Recompute::kAlways;
+    default:
+      return tasks::Recompute::kWhenNeeded;
+  }
+}
+
 void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.epochs = in.epochs();
   config.steps = in.steps();
@@ -276,6 +290,7 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.seed = Or(in.has_seed(), in.seed(), config.seed);
   config.compute =
       in.precision() == v1::TrainingSpec::BF16 ? engine::DType::kBf16 : engine::DType::kF32;
+  config.recompute = ToRecompute(in.recompute());
   config.clip_norm = in.clip_norm();
   config.clip_value = in.clip_value();
   config.accumulate_batches = std::max<int64_t>(1, in.accumulate_batches());
@@ -290,39 +305,35 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   }
   config.checkpoints.keep_latest =
       Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
-  config.weight_decay_exclude.assign(in.weight_decay_exclude().begin(),
-                                     in.weight_decay_exclude().end());
-  for (const v1::ParameterRule& rule : in.parameter_rules()) {
-    tasks::ParameterRule& out = config.parameter_rules.emplace_back();
-    out.parameters = rule.parameters();
-    HONE_TAKE(rule, freeze, out);
-    HONE_TAKE(rule, learning_rate_factor, out);
-    HONE_TAKE(rule, weight_decay, out);
-  }
   config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
                                      config.layer_statistics_every);
 }
 
-#undef HONE_TAKE
-
-absl::Status CheckExclusions(const tasks::TrainingConfig& config) {
-  for (size_t i = 0; i < config.weight_decay_exclude.size(); ++i) {
-    const std::string& name = config.weight_decay_exclude[i];
-    const auto is_layer = [&](const engine::models::LayerDescription& layer) {
-      return layer.name == name;
-    };
-    const auto is_of_network = [&](const engine::models::NetworkDescription& network) {
-      return absl::StartsWith(name, absl::StrCat(network.name, "."));
-    };
-    if (std::ranges::none_of(config.model.layers, is_layer) &&
-        std::ranges::none_of(config.model.networks, is_of_network)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("training.weight_decay_exclude[", i,
-                       "]: must be the name of a layer with weights, got \"", name, "\""));
-    }
+// The short forms first, so that the job's own rules count where both say something.
+absl::StatusOr<std::vector<tasks::ParameterRule>> ToRules(
+    const v1::JobSpec& spec, const tasks::PretrainedOptions& pretrained) {
+  const auto& freeze = spec.model().pretrained().freeze();
+  HONE_ASSIGN_OR_RETURN(std::vector<tasks::ParameterRule> rules,
+                        job::FreezeRules(pretrained, {freeze.begin(), freeze.end()}));
+  const v1::TrainingSpec& training = spec.training();
+  for (int i = 0; i < training.weight_decay_exclude_size(); ++i) {
+    rules.push_back({.parameters = training.weight_decay_exclude(i),
+                     .weight_decay = 0,
+                     .field = absl::StrCat("training.weight_decay_exclude[", i, "]")});
   }
-  return absl::OkStatus();
+  for (int i = 0; i < training.parameter_rules_size(); ++i) {
+    const v1::ParameterRule& rule = training.parameter_rules(i);
+    tasks::ParameterRule& out = rules.emplace_back();
+    out.parameters = rule.parameters();
+    out.field = absl::StrCat("training.parameter_rules[", i, "]");
+    HONE_TAKE(rule, freeze, out);
+    HONE_TAKE(rule, learning_rate_factor, out);
+    HONE_TAKE(rule, weight_decay, out);
+  }
+  return rules;
 }
+
+#undef HONE_TAKE
 
 }  // namespace
 
@@ -347,7 +358,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }
   SetTraining(spec.training(), config);
-  HONE_RETURN_IF_ERROR(CheckExclusions(config));
+  HONE_ASSIGN_OR_RETURN(config.parameter_rules, ToRules(spec, config.pretrained));
   config.threads = request.threads() > 0           ? request.threads()
                    : spec.training().threads() > 0 ? static_cast<int>(spec.training().threads())
                                                    : AvailableThreads();

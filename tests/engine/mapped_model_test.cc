@@ -74,10 +74,11 @@ class MappedModelTest : public TrainTest {
 
   tasks::TrainingConfig Job(const std::string& base, int64_t head) const {
     tasks::TrainingConfig config = Points();
-    config.pretrained = {.directory = base, .drop_layers = 1, .freeze = {"*"}};
+    config.pretrained = {.directory = base, .drop_layers = 1};
     config.model =
         job::WithPretrained(config.pretrained, {.layers = {DenseLayer(head, kRelu), DenseLayer(3)}})
             .value();
+    config.parameter_rules = job::FreezeRules(config.pretrained, {"*"}).value();
     config.compute = HasBf16() ? DType::kBf16 : DType::kF32;
     config.epochs = 0;
     config.steps = 3;
@@ -225,7 +226,7 @@ TEST_F(MappedModelTest, IsReadOnceToBeVerifiedAndOnceForWhatIsTaken) {
   }
   const std::string base = Base(700, 2);
   tasks::TrainingConfig config = Job(base, 8);
-  config.pretrained.freeze.clear();
+  config.parameter_rules.clear();
   config.model = job::WithPretrained(config.pretrained, {.layers = {DenseLayer(3)}}).value();
   config.optimizer = optim::Sgd{.learning_rate = 1e-4};
   const int64_t before = BytesRead();

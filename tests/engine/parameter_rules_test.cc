@@ -157,6 +157,16 @@ TEST(ParameterRule, ALaterRuleThawsWhatAnEarlierOneFroze) {
   EXPECT_FALSE(tasks::Freezes(rules, "dense_1.bias"));
 }
 
+TEST(ParameterRule, ThatNamesNothingIsToldByTheFieldItComesFrom) {
+  tasks::ParameterRule rule = {
+      .parameters = "dense_9", .weight_decay = 0.0f, .field = "training.weight_decay_exclude[0]"};
+  EXPECT_THAT(tasks::CheckRules({rule}, {"dense_1.weight"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("training.weight_decay_exclude[0] (dense_9): names no")));
+  rule.may_name_none = true;
+  EXPECT_TRUE(tasks::CheckRules({rule}, {"dense_1.weight"}).ok());
+}
+
 TEST(ParameterRule, MustSayWhatIsDifferent) {
   EXPECT_THAT(tasks::CheckRules({{.parameters = "*"}}, {"a"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must say freeze")));

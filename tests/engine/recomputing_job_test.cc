@@ -1,11 +1,13 @@
 #include <gmock/gmock.h>
 
 #include "tests/engine/train_testing.h"
+#include "tests/support/status_matchers.h"
 
 // A job whose backward pass computes parts of the forward pass again.
 namespace hone::engine::train {
 namespace {
 
+using ::hone::testing::StatusIs;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
@@ -23,6 +25,7 @@ TEST_F(TrainTest, AJobThatIsShortOfMemoryComputesAgainWithTheSameBits) {
   };
   const std::string kept = run(tasks::Recompute::kNever, 0);
   const job::Plan all = recorder_.started.back().plan;
+  EXPECT_FALSE(all.recomputes);
   EXPECT_EQ(run(tasks::Recompute::kAlways, 0), kept);
   const job::Plan less = recorder_.started.back().plan;
   EXPECT_LT(less.arena_bytes, all.arena_bytes);
@@ -31,7 +34,22 @@ TEST_F(TrainTest, AJobThatIsShortOfMemoryComputesAgainWithTheSameBits) {
   recorder_.infos.clear();
   EXPECT_EQ(run(tasks::Recompute::kWhenNeeded, between), kept);
   EXPECT_THAT(recorder_.infos, Contains(HasSubstr("memory is short")));
+  EXPECT_TRUE(recorder_.started.back().plan.recomputes);
   EXPECT_EQ(recorder_.started.back().plan.arena_bytes, less.arena_bytes);
+}
+
+TEST_F(TrainTest, AJobThatNeverComputesAgainIsToldThatItCould) {
+  tasks::TrainingConfig config = Points();
+  config.batch_size = 64;
+  config.model.layers.assign(16, DenseLayer(64, kRelu));
+  config.model.layers.push_back(DenseLayer(3));
+  ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  const job::Plan plan = recorder_.started.back().plan;
+  config.run_directory = NewRun();
+  config.recompute = tasks::Recompute::kNever;
+  config.memory_bytes = plan.parameter_bytes + plan.optimizer_bytes + plan.arena_bytes / 2;
+  EXPECT_THAT(Run(config), StatusIs(absl::StatusCode::kInvalidArgument,
+                                    HasSubstr("training.recompute=WHEN_NEEDED")));
 }
 
 }  // namespace

@@ -14,7 +14,9 @@
 namespace hone::engine::train {
 namespace {
 
+using ::hone::testing::StatusIs;
 using ::testing::FloatNear;
+using ::testing::HasSubstr;
 using ::testing::Pointwise;
 
 constexpr int64_t kWidth = 24;
@@ -128,6 +130,13 @@ TEST_F(SparseTraining, LazilyIsAnotherOptimizerThanExactly) {
   const std::vector<float> exact = Trained(Words());
   config_.optimizer = optim::Adam{.learning_rate = 0.02, .lazy = true};
   EXPECT_NE(Trained(Words()), exact);
+}
+
+TEST_F(SparseTraining, CannotBeLazyWhereNoTableGivesRows) {
+  config_.optimizer = optim::AdamW{.lazy = true};
+  EXPECT_THAT(Attempt(Words(false), NewRun()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("training.optimizer.adamw.lazy: must be false")));
 }
 
 TEST_F(SparseTraining, StoppedAtEveryStepAndResumedIsNeverStopped) {

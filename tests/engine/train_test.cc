@@ -88,7 +88,7 @@ TEST_F(TrainTest, AnExcludedLayersWeightsDoNotDecay) {
     config.optimizer = optim::AdamW{.learning_rate = 0.1, .weight_decay = 1};
     config.model.layers[0].name = "trunk";
     if (excluded) {
-      config.weight_decay_exclude = {"trunk"};
+      config.parameter_rules = {{.parameters = "trunk", .weight_decay = 0.0f}};
     }
     config.epochs = 20;
     ASSERT_EQ(Run(config).value(), EndReason::kCompleted);

@@ -98,21 +98,29 @@ TEST(ToTrainingConfig, TakesTheRarerOptions) {
   EXPECT_EQ(config->augmentation.contrast, 0.5f);
   EXPECT_TRUE(std::get<optim::RmsProp>(config->optimizer).centered);
   EXPECT_EQ(std::get<optim::Plateau>(config->schedule.kind).min_delta, 0.5);
-  EXPECT_THAT(config->weight_decay_exclude, ElementsAre("dense_1"));
-  ASSERT_EQ(config->parameter_rules.size(), 1u);
-  EXPECT_EQ(config->parameter_rules[0].parameters, "dense_*");
-  EXPECT_EQ(config->parameter_rules[0].freeze, false);
-  EXPECT_EQ(config->parameter_rules[0].learning_rate_factor, 0.5f);
-  EXPECT_FALSE(config->parameter_rules[0].weight_decay.has_value());
+  ASSERT_EQ(config->parameter_rules.size(), 2u);
+  EXPECT_EQ(config->parameter_rules[0].parameters, "dense_1");  // the short form stands first
+  EXPECT_EQ(config->parameter_rules[0].weight_decay, 0.0f);
+  EXPECT_EQ(config->parameter_rules[0].field, "training.weight_decay_exclude[0]");
+  EXPECT_EQ(config->parameter_rules[1].parameters, "dense_*");
+  EXPECT_EQ(config->parameter_rules[1].freeze, false);
+  EXPECT_EQ(config->parameter_rules[1].learning_rate_factor, 0.5f);
+  EXPECT_FALSE(config->parameter_rules[1].weight_decay.has_value());
 }
 
-TEST(ToTrainingConfig, AnExcludedLayerMustBeThere) {
-  EXPECT_THAT(ToTrainingConfig(RequestOf(
-                  R"({"classification": {}, "data": {"dataset": "mnist"},
-              "training": {"epochs": 5, "weight_decay_exclude": ["dense_9"]},
-              "model": {"layers": [{"dense": {"units": 10}}]}})")),
-              ::hone::testing::StatusIs(absl::StatusCode::kInvalidArgument,
-                                        ::testing::HasSubstr("weight_decay_exclude[0]")));
+TEST(ToTrainingConfig, TakesALazyOptimizerAndWhetherToRecompute) {
+  for (const auto& [name, expected] : {std::pair("WHEN_NEEDED", tasks::Recompute::kWhenNeeded),
+                                       std::pair("NEVER", tasks::Recompute::kNever),
+                                       std::pair("ALWAYS", tasks::Recompute::kAlways)}) {
+    std::string text = R"({"classification": {}, "data": {"dataset": "mnist"},
+          "training": {"epochs": 5, "recompute": "HOW", "optimizer": {"adamw": {"lazy": true}}},
+          "model": {"layers": [{"dense": {"units": 10}}]}})";
+    text.replace(text.find("HOW"), 3, name);
+    const auto config = ToTrainingConfig(RequestOf(text));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->recompute, expected) << name;
+    EXPECT_TRUE(std::get<optim::AdamW>(config->optimizer).lazy);
+  }
 }
 
 TEST(ToTrainingConfig, TakesWhatIsGiven) {
@@ -288,10 +296,12 @@ Numbers Of(const optim::Sgd& sgd) {
   return {sgd.learning_rate, sgd.momentum, sgd.nesterov ? 1.0 : 0.0, sgd.weight_decay};
 }
 Numbers Of(const optim::Adam& adam) {
-  return {adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, adam.weight_decay};
+  return {adam.learning_rate, adam.beta1,        adam.beta2,
+          adam.epsilon,       adam.weight_decay, adam.lazy ? 1.0 : 0.0};
 }
 Numbers Of(const optim::AdamW& adam) {
-  return {adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, adam.weight_decay};
+  return {adam.learning_rate, adam.beta1,        adam.beta2,
+          adam.epsilon,       adam.weight_decay, adam.lazy ? 1.0 : 0.0};
 }
 Numbers Of(const optim::RmsProp& prop) {
   return {prop.learning_rate, prop.decay, prop.epsilon, prop.momentum, prop.weight_decay};
@@ -337,6 +347,7 @@ TEST_P(Resolved, TrainsWithTheSameNumbersAsTheSpec) {
   EXPECT_EQ(resolved->batch_size, sent->batch_size);
   EXPECT_EQ(resolved->seed, sent->seed);
   EXPECT_EQ(resolved->compute, sent->compute);
+  EXPECT_EQ(resolved->recompute, sent->recompute);
   EXPECT_EQ(resolved->accumulate_batches, sent->accumulate_batches);
   EXPECT_EQ(resolved->early_stopping->min_delta, sent->early_stopping->min_delta);
   EXPECT_EQ(resolved->checkpoints.every_seconds, sent->checkpoints.every_seconds);

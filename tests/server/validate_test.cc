@@ -240,6 +240,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"training { steps: 5 }", "training"},
         WrongField{"training { threads: 5 }", "training.threads"},
         WrongField{"training { precision: 9 }", "training.precision"},
+        WrongField{"training { recompute: 9 }", "training.recompute"},
         WrongField{"training { clip_value: -1 }", "training.clip_value"},
         WrongField{"training { accumulate_batches: -1 }", "training.accumulate_batches"},
         WrongField{"training { parameter_rules { parameters: \"dense_1\" } }",

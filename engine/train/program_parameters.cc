@@ -1,0 +1,207 @@
+// What the graphs of a job declare: the store's parameters, who moves which, their memory and
+// their optimizers.
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/graph/row_sums.h"
+#include "engine/train/batch_shapes.h"
+#include "engine/train/programs.h"
+#include "engine/train/training_graph.h"
+
+namespace hone::engine::train {
+namespace {
+
+constexpr int64_t kFloat = sizeof(float);
+
+}  // namespace
+
+// What a graph holds, the same name once.
+absl::Status Programs::Declare(const Graph& graph, models::BuiltModel& model) {
+  for (models::LayerSummary& layer : model.layers) {
+    if (std::ranges::find(layers_, layer.name, &models::LayerSummary::name) == layers_.end()) {
+      layers_.push_back(std::move(layer));
+    }
+  }
+  depth_ = std::max(depth_, model.depth);
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter) {
+      HONE_RETURN_IF_ERROR(store_.Declare(node.parameter).status());
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What all graphs hold; each parameter is moved by one update at most.
+absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
+                                         const tasks::DataInfo& info, const tasks::Task& task) {
+  const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
+  absl::flat_hash_set<ParameterId> moved;
+  bool all_need_whole_batch = true;
+  for (const tasks::UpdateSpec& spec : task.updates()) {
+    CompiledUpdate update{.spec = spec};
+    if (spec.every < 1) {
+      return absl::InternalError(absl::StrCat("the update \"", spec.name, "\" of ", task.name(),
+                                              " is made at every ", spec.every, ". step"));
+    }
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built,
+                          BuildTraining(config, info, task, updates_.size(), nullptr, shape,
+                                        {.rows = place_.size == 1}));
+    const Graph& graph = *built.built.graph;
+    HONE_RETURN_IF_ERROR(Declare(graph, built.model));
+    all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
+    if (place_.size > 1 && NeedsWholeBatch(graph)) {
+      return absl::InvalidArgumentError(
+          "model.layers: a model with layers that see the whole batch, such as batch "
+          "normalisation, cannot be trained on several hosts: each computes a part of a batch "
+          "only, and its mean and variance would be of that part; layer normalisation, or batch "
+          "normalisation that is frozen, needs no other examples");
+    }
+    for (const Graph::Node& node : graph.nodes()) {
+      if (node.kind != Graph::Node::Kind::kParameter ||
+          node.parameter.role != ParameterRole::kTrainable ||
+          !absl::StartsWith(node.parameter.name, spec.parameters)) {
+        continue;
+      }
+      HONE_ASSIGN_OR_RETURN(const ParameterId id, store_.Find(node.parameter.name));
+      // A parameter that was declared in no scope stands in one named after it: CompleteLayers.
+      const int layer = models::RowOf(layers_, node.name.empty() ? node.parameter.name : node.name);
+      if (layer < 0) {
+        return absl::InternalError(absl::StrCat(node.parameter.name, " is in no layer"));
+      }
+      // The gradients stand in the order of their parameters.
+      if (IsRowSums(graph, built.built.request.gradients[update.trained.size()].first)) {
+        store_.GiveRows(id);
+      }
+      update.trained.push_back({id, layer});
+      if (!moved.insert(id).second) {
+        return absl::InternalError(
+            absl::StrCat(node.parameter.name, " is moved by two updates of ", task.name()));
+      }
+    }
+    if (update.trained.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model.layers: nothing can be learned: no layer ",
+                       spec.name.empty() ? "" : absl::StrCat("of the ", spec.name, " "),
+                       "has weights that are not frozen"));
+    }
+    updates_.push_back(std::move(update));
+  }
+  for (const tasks::BatchShape& wanted :
+       ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
+    const auto [begin, end] = place_.PartOf(wanted.batch);
+    shards_ = std::max(shards_, ShardsFor(end - begin, config.threads, all_need_whole_batch,
+                                          gradient_slab_bytes()));
+  }
+  for (const tasks::ForwardSpec& spec : task.forwards(config)) {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
+    HONE_RETURN_IF_ERROR(built.built.graph->status());
+    tasks::FreezeByRules(config.parameter_rules, *built.built.graph);
+    models::CompleteLayers(*built.built.graph, std::max<int64_t>(spec.shape.batch, 1), built.model);
+    HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
+  }
+  HONE_RETURN_IF_ERROR(CheckLazy(config));
+  std::vector<std::string> names;
+  for (ParameterId id = 0; id < store_.size(); ++id) {
+    const ParameterRole role = store_.spec(id).role;
+    if (role == ParameterRole::kTrainable || role == ParameterRole::kFrozen) {
+      names.push_back(store_.spec(id).name);
+    }
+  }
+  return tasks::CheckRules(config.parameter_rules, names);
+}
+
+// A lazy optimizer without a table to be lazy with is a mistake, or a table that is none any more.
+absl::Status Programs::CheckLazy(const tasks::TrainingConfig& config) const {
+  const auto has_table = [&](const CompiledUpdate& update) {
+    return std::ranges::any_of(update.trained, [&](const TrainedParameter& trained) {
+      return store_.gives_rows(trained.id);
+    });
+  };
+  if (!optim::IsLazy(config.optimizer) || std::ranges::any_of(updates_, has_table)) {
+    return absl::OkStatus();
+  }
+  const std::string field =
+      absl::StrCat("training.optimizer.", optim::NameOf(config.optimizer), ".lazy");
+  if (place_.size > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, ": must be false on several hosts, which add up the gradients of whole tables"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      field,
+      ": must be false where no table is sparse; the model has none that is declared so and "
+      "that lookups alone read"));
+}
+
+// Before any of it is touched: a plan of a net that cannot be had must not be killed for it. The
+// arenas are known when all is compiled, so that it is asked twice.
+absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int64_t available) const {
+  // Saturating, as all these sums are.
+  int64_t bytes = SaturatingSum(SaturatingSum(store_.SlabBytes(shards_), store_.borrowed_bytes()),
+                                accumulated_bytes(config));
+  for (const CompiledUpdate& update : updates_) {
+    for (const TrainedParameter& trained : update.trained) {
+      const auto states = static_cast<int64_t>(optim::StateNames(update.options(config)).size());
+      bytes = SaturatingSum(bytes, SaturatingProduct(store_.spec(trained.id).shape.elements(),
+                                                     states * int64_t{sizeof(float)}));
+    }
+  }
+  const int64_t weights = bytes, values = SaturatingSum(arena_bytes(), store_.packed_bytes());
+  bytes = SaturatingSum(weights, values);
+  if (bytes <= available) {
+    return absl::OkStatus();
+  }
+  if (weights > available) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.layers: the weights, their gradients and the optimizer's state need ",
+                     (weights >> 20) + 1, " MiB of memory, there are ", available >> 20,
+                     " MiB; smaller layers, or an optimizer with less state (sgd), may help"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "training.batch_size: with ", config.batch_size, " examples, what lies between the layers ",
+      "needs ", (values >> 20) + 1, " MiB of memory beside ", (weights >> 20) + 1,
+      " MiB for the weights, their gradients and the optimizer's state; there are ",
+      available >> 20, " MiB; a smaller batch (with accumulate_batches, if it is to count as one) ",
+      "may help",
+      config.recompute == tasks::Recompute::kNever ? ", or training.recompute=WHEN_NEEDED" : ""));
+}
+
+absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
+  for (CompiledUpdate& update : updates_) {
+    const optim::OptimizerOptions& options = update.options(config);
+    const auto decay = static_cast<float>(optim::WeightDecayOf(options));
+    std::vector<optim::ParameterRange> ranges;
+    std::ranges::sort(update.trained, {},
+                      [&](const TrainedParameter& trained) { return store_.offset(trained.id); });
+    for (const TrainedParameter& parameter : update.trained) {
+      const ParameterSpec& spec = store_.spec(parameter.id);
+      const int64_t begin = store_.offset(parameter.id);
+      const float own_decay = tasks::WeightDecay(config.parameter_rules, spec.name).value_or(decay);
+      ranges.push_back(
+          {.begin = begin,
+           .end = begin + spec.shape.elements(),
+           .learning_rate_multiplier = tasks::LearningRateFactor(config.parameter_rules, spec.name),
+           .weight_decay = spec.decays ? own_decay : 0.0f,
+           .row_width = store_.gives_rows(parameter.id) ? spec.shape[1] : 0});
+    }
+    HONE_ASSIGN_OR_RETURN(update.optimizer, optim::Optimizer::Create(options, std::move(ranges)));
+  }
+  return absl::OkStatus();
+}
+
+int64_t Programs::accumulated_bytes(const tasks::TrainingConfig& config) const {
+  if (config.accumulate_batches <= 1) {
+    return 0;
+  }
+  int64_t tables = 0;
+  for (ParameterId id = 0; id < store_.size(); ++id) {
+    const Shape& shape = store_.spec(id).shape;
+    tables = SaturatingSum(tables, store_.gives_rows(id) ? shape.elements() * kFloat : 0);
+  }
+  return SaturatingSum(
+      tables, SaturatingProduct(gradient_slab_bytes(), static_cast<int64_t>(updates_.size())));
+}
+
+}  // namespace hone::engine::train
