@@ -8,6 +8,7 @@
 #include "engine/optim/schedule.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/run_progress.h"
+#include "engine/train/same_job.h"
 
 namespace hone::engine::train {
 
@@ -53,6 +54,14 @@ absl::StatusOr<EndReason> TrainingLoop::Run() {
 absl::StatusOr<EndReason> TrainingLoop::Train() {
   if (task_state_ != nullptr && state_.step > 0) {
     HONE_RETURN_IF_ERROR(task_state_->Restore(state_));
+  }
+  if (parts_.world != nullptr) {
+    StepReport report = {
+        .step = state_.step,
+        .sums = {},
+        .failure = {},
+        .job = PartsOf(config_, parts_.task, parts_.data, parts_.programs.store())};
+    HONE_RETURN_IF_ERROR(parts_.world->Exchange(report));
   }
   while (!Ends()) {
     HONE_RETURN_IF_ERROR(Step());

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -22,12 +24,16 @@ struct BatchSums {
   double own = 0;
 };
 
+// What the ranks must have alike to train one model, by what it is called: {"training.seed", "7"}.
+using JobParts = std::vector<std::pair<std::string, std::string>>;
+
 // What a rank tells the others before they add up their gradients; then what all have told.
 struct StepReport {
   int64_t step = 0;  // number of the update, the same on all ranks
   BatchSums sums;
   bool stop = false;  // wanted after this step, by this rank; by any
   absl::Status failure;
+  JobParts job = {};  // at the first meeting, which is before the first step; else empty
 };
 
 // Which of so many hosts this is.
@@ -42,8 +48,9 @@ struct Place {
 };
 
 // The hosts ("ranks") that train one model together, seen from one of them. Each has the whole job,
-// data and weights, on processors of one kind, and computes its part of every batch. They meet in
-// each update, which leaves the same weights on all of them; so all of them decide alike.
+// data and weights, on processors of one kind, and computes its part of every batch. They meet
+// before the first step, where they compare their jobs (same_job.h), and in each update, which
+// leaves the same weights on all of them; so all of them decide alike.
 //
 // Exchange and Reduce are collective: all ranks call them in the same order, from one thread each,
 // and wait in them for each other. A rank that fails calls Exchange once more, with its failure,
@@ -55,8 +62,8 @@ class World {
   virtual Place place() const = 0;
 
   // Makes `report` that of all ranks, as Combine does. The first failure, if there is one, with the
-  // rank's name: "rank 1: …". INTERNAL where ranks are at different steps. UNAVAILABLE where a rank
-  // is gone.
+  // rank's name: "rank 1: …". INVALID_ARGUMENT names what is not alike in two ranks' jobs. INTERNAL
+  // where ranks are at different steps. UNAVAILABLE where a rank is gone.
   virtual absl::Status Exchange(StepReport& report) = 0;
 
   // `gradients` are slabs, one at least, whose sum is this rank's gradient. Afterwards gradients[0]

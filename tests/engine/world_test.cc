@@ -21,6 +21,7 @@ namespace {
 using ::hone::engine::testing::MemoryWorld;
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -263,7 +264,8 @@ TEST_F(WorldTest, RefusesAModelThatSeesTheWholeBatch) {
   const auto ranks = RunRanks(config, 2);
   for (const auto& rank : ranks) {
     EXPECT_THAT(rank->status,
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("on several hosts")));
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("on several hosts"), HasSubstr("a part of a batch"))));
   }
 }
 
@@ -312,7 +314,10 @@ TEST_F(TrainersTest, LeaveTheModelOfOneAndRankZeroAloneTells) {
     EXPECT_EQ(end.value(), EndReason::kCompleted);
   }
   EXPECT_EQ(ModelSha(config), ModelSha(alone));
-  EXPECT_THAT(recorders_[0].metrics, Not(IsEmpty()));
+  ASSERT_THAT(recorders_[0].metrics, Not(IsEmpty()));
+  // How many metrics there are on the way is the clock's matter.
+  EXPECT_EQ(recorders_[0].metrics.back().step, recorder_.metrics.back().step);
+  EXPECT_EQ(recorders_[0].statistics.size(), recorder_.statistics.size());
   EXPECT_THAT(recorders_[0].checkpoints, Not(IsEmpty()));
   EXPECT_THAT(recorders_[1].started, IsEmpty());
   EXPECT_THAT(recorders_[1].metrics, IsEmpty());
@@ -336,6 +341,36 @@ TEST_F(TrainersTest, StoppedAndResumedAreNeverStopped) {
     EXPECT_EQ(end.value(), EndReason::kCompleted);
   }
   EXPECT_EQ(ModelSha(config), ModelSha(alone));
+}
+
+TEST_F(TrainersTest, WithDifferentJobsEndBeforeTheFirstStepWithWhatIsDifferent) {
+  const auto expect = [&](const char* what, const tasks::TrainingConfig& other) {
+    std::vector<tasks::TrainingConfig> configs = OnTwoRanks(Job());
+    configs[1] = other;
+    configs[1].threads = other.threads == 2 ? 1 : other.threads;
+    configs[1].run_directory = configs[0].run_directory;
+    for (const absl::StatusOr<EndReason>& end : RunTrainers(configs)) {
+      EXPECT_THAT(end, StatusIs(absl::StatusCode::kInvalidArgument,
+                                AllOf(HasSubstr("different jobs: "), HasSubstr(what))));
+    }
+    EXPECT_THAT(recorders_[0].statistics, IsEmpty());
+  };
+  tasks::TrainingConfig other = Job();
+  other.seed = 9;
+  // The seed splits the data as well.
+  expect("on rank 1", other);
+  other = Job();
+  other.optimizer = optim::Adam{.learning_rate = 0.5};
+  expect("training.optimizer is adam 0.001", other);
+  other = Job();
+  other.model.layers[0] = DenseLayer(8);
+  expect("model is ", other);
+  other = Job();
+  other.threads = 3;
+  expect("training.threads is 1 on rank 0, 3 on rank 1", other);
+  other = Job();
+  other.early_stopping = tasks::EarlyStopping{};
+  expect("training.early_stopping is absent on rank 0", other);
 }
 
 TEST_F(TrainersTest, OfWhichOneFindsNoDataEndAll) {
