@@ -9,7 +9,8 @@
 namespace hone::engine::tasks {
 namespace {
 
-constexpr absl::string_view kQuestions[] = {"a picture", "a row of a table"};  // by Question
+// By Question.
+constexpr absl::string_view kQuestions[] = {"a picture", "a row of a table", "a user"};
 
 // The model takes questions of another kind.
 absl::Status Unanswerable(const Question& question, const data::Preprocessing& preprocessing,

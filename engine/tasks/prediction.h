@@ -24,7 +24,11 @@ struct PictureQuestion {
 struct RecordQuestion {
   std::map<std::string, std::string> cells;  // a row of a table by column name
 };
-using Question = std::variant<PictureQuestion, RecordQuestion>;
+struct UserQuestion {
+  std::string id;  // as the ratings had it
+  int top = 0;     // the best so many items; 0: as many as is usual
+};
+using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -40,6 +44,15 @@ struct Prediction {
   };
   std::vector<Class> classes;  // all of them, the most probable first
   std::vector<double> values;  // regression, in the targets' own units
+  // Recommendation: the best items, those that the user has rated behind all others.
+  struct Item {
+    std::string id;
+    std::string name;  // "": it has none
+    double score = 0;  // the rating that is expected, or larger for what is liked more
+    bool rated = false;
+  };
+  std::vector<Item> items;
+  bool unknown_user = false;  // the items are what others like best
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

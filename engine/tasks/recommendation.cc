@@ -15,6 +15,7 @@
 #include "engine/ops/regression_loss.h"
 #include "engine/ops/scale.h"
 #include "engine/tasks/ranking.h"
+#include "engine/tasks/rating_answers.h"
 #include "engine/tasks/task.h"
 #include "engine/tasks/task_programs.h"
 
@@ -215,6 +216,11 @@ class Recommendation final : public Task {
     return {{"kind", std::string(name())},
             {"feedback", std::string(kFeedback[static_cast<size_t>(options_.feedback)])},
             {"negatives", options_.negatives}};
+  }
+
+  absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
+      const data::Preprocessing& preprocessing) const override {
+    return NewRatingAnswerer(preprocessing, implicit());
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,

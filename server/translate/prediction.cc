@@ -12,10 +12,12 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
     case v1::PredictInput::kRecord:
       return engine::tasks::RecordQuestion{
           {input.record().cells().begin(), input.record().cells().end()}};
+    case v1::PredictInput::kUser:
+      return engine::tasks::UserQuestion{.id = input.user().id(), .top = input.user().top()};
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError(absl::StrCat(name, ": must be an image or a record"));
+  return absl::InvalidArgumentError(absl::StrCat(name, ": must be an image, a record or a user"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -24,6 +26,16 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
     v1::Prediction::Class& row = *out.mutable_classification()->add_classes();
     row.set_name(c.name);
     row.set_probability(c.probability);
+  }
+  for (const engine::tasks::Prediction::Item& item : prediction.items) {
+    v1::Prediction::Item& row = *out.mutable_recommendation()->add_items();
+    row.set_id(item.id);
+    row.set_name(item.name);
+    row.set_score(item.score);
+    row.set_rated(item.rated);
+  }
+  if (!prediction.items.empty()) {
+    out.mutable_recommendation()->set_unknown_user(prediction.unknown_user);
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),

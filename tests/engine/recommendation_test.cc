@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/data/ratings.h"
+#include "engine/predict/predictor.h"
 #include "engine/tasks/ranking.h"
 #include "engine/tasks/table.h"
 #include "tests/engine/task_testing.h"
@@ -190,6 +191,75 @@ TEST_F(RecommendationTest, ComesBackFromItsModelFile) {
       tasks::RecommendationOptions{.feedback = Feedback::kImplicit, .negatives = 4};
   const nlohmann::json json = tasks::MakeTask(was)->ToJson();
   EXPECT_EQ(tasks::MakeTask(tasks::TaskOptionsFromJson(json).value())->ToJson(), json);
+}
+
+tasks::RecordQuestion Pair(const std::string& user, const std::string& item) {
+  return {{{"user", user}, {"item", item}, {"stars", "?"}}};
+}
+
+class AskedRecommendation : public RecommendationTest {
+ protected:
+  // What the trained model says to each.
+  std::vector<tasks::Prediction> Ask(const std::vector<tasks::Question>& questions) {
+    Trained();
+    model_ = predict::Predictor::Load(config_.run_directory + "/model", 2).value();
+    std::vector<tasks::Example> examples;
+    for (const tasks::Question& question : questions) {
+      examples.push_back(model_->Read(question, "it").value());
+    }
+    return model_->Predict(examples).value();
+  }
+  std::unique_ptr<predict::Predictor> model_;
+};
+
+TEST_F(AskedRecommendation, ListsTheItemsThatTheUserHasNotRatedFirst) {
+  const auto answers = Ask({tasks::UserQuestion{.id = "u7", .top = 30}});
+  ASSERT_EQ(answers[0].items.size(), 30u);
+  EXPECT_FALSE(answers[0].unknown_user);
+  const auto& items = answers[0].items;
+  EXPECT_TRUE(std::ranges::is_sorted(items, {}, &tasks::Prediction::Item::rated));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(std::stoi(items[i].id) % 2, 1) << items[i].id;
+    EXPECT_NEAR(items[i].score, 4, 0.6);
+  }
+  EXPECT_TRUE(items.back().rated);
+}
+
+TEST_F(AskedRecommendation, AnswersManyQuestionsAtOnceAsOneByOne) {
+  const auto together =
+      Ask({tasks::UserQuestion{.id = "u7"}, Pair("u7", "1"), tasks::UserQuestion{.id = "nobody"},
+           Pair("u8", "1"), Pair("nobody", "1"), tasks::UserQuestion{.id = "u8"}});
+  EXPECT_EQ(together[0].items.size(), 10u);
+  EXPECT_NEAR(together[1].values[0], 4, 0.6);
+  EXPECT_NEAR(together[3].values[0], 2, 0.6);
+  EXPECT_NEAR(together[4].values[0], 3, 0.5);  // the item's mean
+  EXPECT_TRUE(together[2].unknown_user);
+  const auto alone = model_->Predict(
+      std::vector<tasks::Example>{model_->Read(tasks::UserQuestion{.id = "u8"}, "it").value()});
+  ASSERT_THAT(alone, IsOk());
+  for (size_t i = 0; i < 10; ++i) {
+    EXPECT_EQ((*alone)[0].items[i].id, together[5].items[i].id);
+    EXPECT_EQ((*alone)[0].items[i].score, together[5].items[i].score);
+  }
+}
+
+TEST_F(AskedRecommendation, OfImplicitFeedbackListsForAStrangerWhatIsTakenMost) {
+  config_.task = tasks::RecommendationOptions{.feedback = Feedback::kImplicit};
+  const auto answers = Ask({tasks::UserQuestion{.id = "nobody", .top = 2}});
+  EXPECT_GE(answers[0].items[0].score, answers[0].items[1].score);
+  EXPECT_GT(answers[0].items[0].score, 15);
+}
+
+TEST_F(AskedRecommendation, SaysWhatIsWrongWithAQuestion) {
+  Ask({});
+  const auto refused = [&](const tasks::Question& question, const std::string& why) {
+    EXPECT_THAT(model_->Read(question, "it"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                       AllOf(HasSubstr("it: "), HasSubstr(why))));
+  };
+  refused(tasks::UserQuestion{.id = "u1", .top = -1}, "1 to 1000 items, got -1");
+  refused(tasks::UserQuestion{}, "a user's id");
+  refused(tasks::RecordQuestion{{{"user", "u1"}}}, "the columns 'user' and 'item'");
+  refused(tasks::PictureQuestion{}, "it does not read a picture");
 }
 
 // Three users and four items; who rated what in the training part.
