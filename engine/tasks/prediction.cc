@@ -10,7 +10,8 @@ namespace hone::engine::tasks {
 namespace {
 
 // By Question.
-constexpr absl::string_view kQuestions[] = {"a picture", "a row of a table", "a user"};
+constexpr absl::string_view kQuestions[] = {"a picture", "a row of a table", "a user",
+                                            "a wish for a drawing"};
 
 // The model takes questions of another kind.
 absl::Status Unanswerable(const Question& question, const data::Preprocessing& preprocessing,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -13,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/preprocessing.h"
+#include "engine/image/image.h"
 #include "engine/tasks/inputs.h"
 
 namespace hone::engine::tasks {
@@ -28,7 +30,16 @@ struct UserQuestion {
   std::string id;  // as the ratings had it
   int top = 0;     // the best so many items; 0: as many as is usual
 };
-using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion>;
+// What a model that draws is asked: one drawing, the same for the same values.
+struct DrawingQuestion {
+  uint64_t seed = 1;
+  int64_t number = 0;      // of the seed's drawings
+  std::string class_name;  // of a model that draws by class; "": class `number`, counted round
+  // Instead, one that is `share` of the way from the seed's drawing to that of this seed.
+  std::optional<uint64_t> to_seed = {};
+  double share = 0;  // 0 to 1
+};
+using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -52,7 +63,8 @@ struct Prediction {
     bool rated = false;
   };
   std::vector<Item> items;
-  bool unknown_user = false;  // the items are what others like best
+  bool unknown_user = false;                 // the items are what others like best
+  std::optional<image::Image> picture = {};  // drawn
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

@@ -14,10 +14,21 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
           {input.record().cells().begin(), input.record().cells().end()}};
     case v1::PredictInput::kUser:
       return engine::tasks::UserQuestion{.id = input.user().id(), .top = input.user().top()};
+    case v1::PredictInput::kDrawing: {
+      const v1::Drawing& wish = input.drawing();
+      engine::tasks::DrawingQuestion question{
+          .number = wish.number(), .class_name = wish.class_(), .share = wish.share()};
+      question.seed = wish.has_seed() ? wish.seed() : question.seed;
+      if (wish.has_to_seed()) {
+        question.to_seed = wish.to_seed();
+      }
+      return question;
+    }
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError(absl::StrCat(name, ": must be an image, a record or a user"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": must be an image, a record, a user or a drawing"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -36,6 +47,11 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   }
   if (!prediction.items.empty()) {
     out.mutable_recommendation()->set_unknown_user(prediction.unknown_user);
+  }
+  if (prediction.picture.has_value()) {
+    // Of a picture that can be drawn there is always a file.
+    *out.mutable_picture()->mutable_png() =
+        engine::image::EncodePng(*prediction.picture).value_or("");
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),

@@ -9,7 +9,7 @@
 #include "engine/image/image.h"
 #include "engine/tasks/drawing.h"
 #include "engine/tasks/table.h"
-#include "tests/engine/task_testing.h"
+#include "tests/engine/generation_testing.h"
 #include "tests/support/status_matchers.h"
 
 // Pictures drawn by one network that learns from another one, as a job asks for it.
@@ -25,25 +25,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class ImageGeneration : public TaskTest {
+class ImageGeneration : public GenerationTest {
  protected:
-  // 70 grey pictures of 8×8 of two classes, in batches of 32, 32 and 6.
-  ImageGeneration() {
-    config_ = Pictures();
-    config_.augmentation = {};
-    config_.data.pixel_mean = config_.data.pixel_std = {0.5f};
-    config_.layer_statistics_every = 1;
-    config_.model.layers.clear();
-    config_.model.networks = {
-        {.name = "generator",
-         .layers = {DenseLayer(8, kRelu), DenseLayer(64, ActivationKind::kTanh),
-                    Of(models::Reshape{{1, 8, 8}})}},
-        {.name = "discriminator",
-         .layers = {Of(models::Flatten{}), DenseLayer(8, kRelu), DenseLayer(1)}}};
-    options_.latent = 4;
-    options_.evaluation_drawings = 0;
-  }
-
   absl::StatusOr<EndReason> Train(const std::string& directory) {
     config_.task = options_;
     return Attempt(*tasks::MakeTask(config_.task), directory);
@@ -61,8 +44,6 @@ class ImageGeneration : public TaskTest {
     }
     return values;
   }
-
-  tasks::ImageGenerationOptions options_;
 };
 
 TEST_F(ImageGeneration, StoppedAtEveryStepAndResumedIsNeverStopped) {
@@ -148,7 +129,6 @@ TEST_F(ImageGeneration, TrainsWithEveryLoss) {
        {AdversarialKind::kNonSaturating, AdversarialKind::kLeastSquares, AdversarialKind::kHinge,
         AdversarialKind::kWasserstein}) {
     options_.loss = loss;
-    const std::vector<float> before = {};
     ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
     const auto after = Values("generator.dense_1.weight");
     programs_->store().Initialize(config_.seed);
