@@ -314,7 +314,8 @@ TEST(WritePass, CutsGradientsByValueButLetsNaNThrough) {
     fixture.gradient(0)[32 + i] = gradients[i];
   }
   auto optimizer = Optimizer::Create(Sgd{}, ranges);
-  optimizer->Write(fixture.slabs(), {.learning_rate = 1, .clip_value = 2}, 0, 1);
+  optimizer->Write(fixture.slabs(), {.learning_rate = 1, .clip_value = 2}, 0,
+                   optimizer->WriteFloats());
   EXPECT_EQ(fixture.values()[32], -2);
   EXPECT_EQ(fixture.values()[33], 2);
   EXPECT_EQ(fixture.values()[34], -0.5f);
