@@ -18,6 +18,7 @@
 #include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 
 namespace hone::client {
@@ -85,7 +86,8 @@ class GrpcClient final : public Client {
       : channel_(channel),
         training_(v1::TrainingService::NewStub(channel)),
         models_(v1::ModelService::NewStub(channel)),
-        datasets_(v1::DatasetService::NewStub(channel)) {}
+        datasets_(v1::DatasetService::NewStub(channel)),
+        sweeps_(v1::SweepService::NewStub(channel)) {}
 
   void Wait(absl::Duration time) override {
     const absl::Duration until = SteadyNow() + time;
@@ -269,6 +271,29 @@ class GrpcClient final : public Client {
                                        request);
   }
 
+  absl::StatusOr<v1::Sweep> CreateSweep(const v1::CreateSweepRequest& request) override {
+    return Call<v1::Sweep>(*sweeps_, &v1::SweepService::Stub::CreateSweep, request);
+  }
+  absl::StatusOr<v1::Sweep> GetSweep(const std::string& name) override {
+    v1::GetSweepRequest request;
+    request.set_name(name);
+    return Call<v1::Sweep>(*sweeps_, &v1::SweepService::Stub::GetSweep, request);
+  }
+  absl::StatusOr<v1::ListSweepsResponse> ListSweeps(const v1::ListSweepsRequest& request) override {
+    return Call<v1::ListSweepsResponse>(*sweeps_, &v1::SweepService::Stub::ListSweeps, request);
+  }
+  absl::StatusOr<v1::Sweep> CancelSweep(const std::string& name) override {
+    v1::CancelSweepRequest request;
+    request.set_name(name);
+    return Call<v1::Sweep>(*sweeps_, &v1::SweepService::Stub::CancelSweep, request);
+  }
+  absl::Status DeleteSweep(const std::string& name) override {
+    v1::DeleteSweepRequest request;
+    request.set_name(name);
+    return Call<v1::DeleteSweepResponse>(*sweeps_, &v1::SweepService::Stub::DeleteSweep, request)
+        .status();
+  }
+
  private:
   // Every chunk of a stream into `sink`, until that refuses one.
   template <typename Chunk>
@@ -312,6 +337,7 @@ class GrpcClient final : public Client {
   const std::unique_ptr<v1::TrainingService::Stub> training_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
   const std::unique_ptr<v1::DatasetService::Stub> datasets_;
+  const std::unique_ptr<v1::SweepService::Stub> sweeps_;
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/job_resource.pb.h"
 #include "hone/v1/model_service.pb.h"
+#include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
 
 namespace hone::client {
@@ -92,6 +93,13 @@ class Client {
                                                                 int rows) = 0;
   virtual absl::StatusOr<v1::DatasetValidation> GetDatasetValidation(const std::string& name,
                                                                      int rows) = 0;
+
+  virtual absl::StatusOr<v1::Sweep> CreateSweep(const v1::CreateSweepRequest& request) = 0;
+  virtual absl::StatusOr<v1::Sweep> GetSweep(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListSweepsResponse> ListSweeps(
+      const v1::ListSweepsRequest& request) = 0;
+  virtual absl::StatusOr<v1::Sweep> CancelSweep(const std::string& name) = 0;
+  virtual absl::Status DeleteSweep(const std::string& name) = 0;
 };
 
 }  // namespace hone::client

@@ -140,6 +140,9 @@ int Main(int argc, char** argv) {
   AddModels(app, globals);
   AddPredict(app, globals);
   AddGenerate(app, globals);
+  AddEvaluate(app, globals);
+  AddSweep(app, globals);
+  AddSweeps(app, globals);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -46,16 +47,27 @@ class Canvas {
     }
   }
 
+  // Text of one column over the dots of a cell.
+  void Mark(int x, int y, const std::string& text, Style style) {
+    Cell& cell = cells_[static_cast<size_t>(y / 4 * columns_ + x / 2)];
+    cell.mark = text;
+    cell.style = style;
+  }
+
   void AppendRow(int row, Line& line) const {
     for (int i = 0; i < columns_; ++i) {
       const Cell& cell = cells_[static_cast<size_t>(row * columns_ + i)];
-      line.Add(cell.dots == 0 ? std::string(" ") : Utf8(cell.dots), cell.style);
+      line.Add(!cell.mark.empty() ? cell.mark
+               : cell.dots == 0   ? std::string(" ")
+                                  : Utf8(cell.dots),
+               cell.style);
     }
   }
 
  private:
   struct Cell {
     uint8_t dots = 0;
+    std::string mark = "";
     Style style = Style::kPlain;
   };
   const int columns_;
@@ -77,13 +89,7 @@ struct Scale {
   }
 };
 
-Scale ScaleOf(const Curve& train, const Curve& validation) {
-  std::vector<double> values;
-  for (const Curve* curve : {&train, &validation}) {
-    for (const Curve::Point& point : curve->points()) {
-      values.push_back(point.value);
-    }
-  }
+Scale ScaleOf(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   Scale scale;
   scale.low = values.front();
@@ -97,7 +103,8 @@ Scale ScaleOf(const Curve& train, const Curve& validation) {
 }
 
 // The mean of the points of each dot column, joined by lines.
-void Draw(const Curve& curve, const Scale& scale, double total_steps, Style style, Canvas& canvas) {
+void Draw(const NamedCurve& named, const Scale& scale, double total_steps, Canvas& canvas) {
+  const Curve& curve = *named.curve;
   const double last = canvas.dots_across() - 1;
   const auto y_of = [&](double value) {
     return (1 - scale.Share(value)) * (canvas.dots_down() - 1);
@@ -117,10 +124,43 @@ void Draw(const Curve& curve, const Scale& scale, double total_steps, Style styl
       ++i;
     }
     const double y = y_of(sum / static_cast<double>(count));
-    canvas.Segment(first ? x : x_before, first ? y : y_before, x, y, style);
+    canvas.Segment(first ? x : x_before, first ? y : y_before, x, y, named.style);
     x_before = x;
     y_before = y;
     first = false;
+  }
+  if (!first && !named.mark.empty()) {
+    canvas.Mark(static_cast<int>(x_before), static_cast<int>(y_before), named.mark, named.style);
+  }
+}
+
+// The canvas with labels at the left and an axis below.
+std::vector<Line> Framed(const Canvas& canvas, const Scale& scale, int columns, int height) {
+  std::vector<Line> lines;
+  for (int row = 0; row < height; ++row) {
+    Line line;
+    const bool labelled = row == 0 || row == height - 1 || row == height / 2;
+    if (labelled) {
+      const double share = 1 - static_cast<double>(row) / (height - 1);
+      const std::string label = Significant(scale.ValueAt(share));
+      line.PadTo(kLabelColumns - Columns(label)).Add(label, Style::kDim);
+    }
+    line.PadTo(kLabelColumns).Add(labelled ? " ┤" : " │", Style::kDim);
+    canvas.AppendRow(row, line);
+    lines.push_back(std::move(line));
+  }
+  std::string axis = "└";
+  for (int i = 0; i < columns; ++i) {
+    axis += "─";
+  }
+  lines.push_back(Line().PadTo(kLabelColumns + 1).Add(axis, Style::kDim));
+  return lines;
+}
+
+// `text` at the end of the line, where there is room.
+void AddAtEnd(const std::string& text, int width, Line& line) {
+  if (line.columns() + Columns(text) + 2 < width) {
+    line.PadTo(width - 1 - Columns(text)).Add(text, Style::kDim);
   }
 }
 
@@ -150,46 +190,80 @@ void Curve::Add(double step, double value) {
   }
 }
 
-std::vector<Line> Plot(const Curve& first, const Curve& second, const PlotOptions& options) {
+std::vector<Line> PlotCurves(std::span<const NamedCurve> curves, const PlotOptions& options) {
   const int columns = options.width - kLabelColumns - 3;
-  if (first.points().size() < 2 || columns < 10 || options.height < 2) {
+  std::vector<double> values;
+  double total = std::max(options.total_steps, 1.0);
+  bool drawable = false;
+  for (const NamedCurve& named : curves) {
+    for (const Curve::Point& point : named.curve->points()) {
+      values.push_back(point.value);
+      total = std::max(total, point.step);
+    }
+    drawable = drawable || named.curve->points().size() >= 2;
+  }
+  if (!drawable || columns < 10 || options.height < 2) {
     return {};
   }
-  const Scale scale = ScaleOf(first, second);
-  const double total = std::max({options.total_steps, first.points().back().step, 1.0});
+  const Scale scale = ScaleOf(std::move(values));
   Canvas canvas(columns, options.height);
-  Draw(first, scale, total, Style::kTrain, canvas);
-  Draw(second, scale, total, Style::kValidation, canvas);
-  std::vector<Line> lines;
-  for (int row = 0; row < options.height; ++row) {
-    Line line;
-    const bool labelled = row == 0 || row == options.height - 1 || row == options.height / 2;
-    if (labelled) {
-      const double share = 1 - static_cast<double>(row) / (options.height - 1);
-      const std::string label = Significant(scale.ValueAt(share));
-      line.PadTo(kLabelColumns - Columns(label)).Add(label, Style::kDim);
-    }
-    line.PadTo(kLabelColumns).Add(labelled ? " ┤" : " │", Style::kDim);
-    canvas.AppendRow(row, line);
-    lines.push_back(std::move(line));
-  }
-  std::string axis = "└";
-  for (int i = 0; i < columns; ++i) {
-    axis += "─";
-  }
-  lines.push_back(Line().PadTo(kLabelColumns + 1).Add(axis, Style::kDim));
   Line legend;
-  legend.PadTo(kLabelColumns + 2).Add(absl::StrCat("━ ", options.first), Style::kTrain);
-  if (!second.points().empty()) {
-    legend.Add("   ").Add(absl::StrCat("━ ", options.second), Style::kValidation);
+  legend.PadTo(kLabelColumns + 2);
+  bool first = true;
+  for (const NamedCurve& named : curves) {
+    if (!named.curve->points().empty()) {
+      Draw(named, scale, total, canvas);
+      legend.Add(first ? "" : "   ")
+          .Add(absl::StrCat(named.mark.empty() ? "━ " : absl::StrCat(named.mark, " "), named.name),
+               named.style);
+      first = false;
+    }
   }
+  std::vector<Line> lines = Framed(canvas, scale, columns, options.height);
   legend.Add(scale.logarithmic ? "   logarithmic" : "", Style::kDim);
-  const std::string end = absl::StrCat(Count(std::llround(total)), " steps");
-  if (legend.columns() + Columns(end) + 2 < options.width) {
-    legend.PadTo(options.width - 1 - Columns(end)).Add(end, Style::kDim);
-  }
+  AddAtEnd(absl::StrCat(Count(std::llround(total)), " steps"), options.width, legend);
   lines.push_back(std::move(legend));
   return lines;
+}
+
+std::vector<Line> PlotPoints(std::span<const MarkedPoint> points, const PlotOptions& options) {
+  const int columns = options.width - kLabelColumns - 3;
+  if (points.empty() || columns < 10 || options.height < 2) {
+    return {};
+  }
+  std::vector<double> x_values, y_values;
+  for (const MarkedPoint& point : points) {
+    x_values.push_back(point.x);
+    y_values.push_back(point.y);
+  }
+  const auto [left, right] = std::minmax_element(x_values.begin(), x_values.end());
+  const std::string from = Significant(*left), to = Significant(*right);
+  const Scale across = ScaleOf(x_values);
+  const Scale up = ScaleOf(std::move(y_values));
+  Canvas canvas(columns, options.height);
+  for (const MarkedPoint& point : points) {
+    canvas.Mark(static_cast<int>(std::lround(across.Share(point.x) * (canvas.dots_across() - 1))),
+                static_cast<int>(std::lround((1 - up.Share(point.y)) * (canvas.dots_down() - 1))),
+                point.mark, point.style);
+  }
+  std::vector<Line> lines = Framed(canvas, up, columns, options.height);
+  Line ends;
+  ends.PadTo(kLabelColumns + 2).Add(from, Style::kDim);
+  ends.Add(across.logarithmic ? "   logarithmic" : "", Style::kDim);
+  if (from != to) {
+    AddAtEnd(to, options.width, ends);
+  }
+  lines.push_back(std::move(ends));
+  return lines;
+}
+
+std::vector<Line> Plot(const Curve& first, const Curve& second, const PlotOptions& options) {
+  if (first.points().size() < 2) {
+    return {};
+  }
+  const NamedCurve curves[] = {{&first, options.first, Style::kTrain},
+                               {&second, options.second, Style::kValidation}};
+  return PlotCurves(curves, options);
 }
 
 }  // namespace hone::client::cli

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "client/cli/text.h"
@@ -34,6 +36,28 @@ struct PlotOptions {
   const char* first = "training loss";  // what the curves are
   const char* second = "validation loss";
 };
+
+// A curve with its name in the legend. Where there are several, `mark`, one column, stands at its
+// end.
+struct NamedCurve {
+  const Curve* curve;
+  std::string name;
+  Style style = Style::kTrain;
+  std::string mark = "";
+};
+
+// Curves over one another; otherwise as Plot. Empty where no curve has two points.
+std::vector<Line> PlotCurves(std::span<const NamedCurve> curves, const PlotOptions& options);
+
+// Single points, y over x, each with a mark of one column. Both scales are logarithmic as Plot's
+// is. Empty without points.
+struct MarkedPoint {
+  double x;
+  double y;
+  std::string mark = "•";
+  Style style = Style::kTrain;
+};
+std::vector<Line> PlotPoints(std::span<const MarkedPoint> points, const PlotOptions& options);
 
 // Both curves in one plot of braille dots, 2 × 4 to a character, with the axis at the left and
 // below. The scale is logarithmic where the values span more than a factor of 30. Empty with fewer

@@ -319,6 +319,7 @@ void AddJobs(CLI::App& app, Globals& globals) {
   retry->add_flag("--from-start", *from_start,
                   "from the first step instead of the last checkpoint");
   AddArtifacts(*jobs, globals);
+  AddCompare(*jobs, globals);
   const auto update = std::make_shared<UpdateOptions>();
   CLI::App* change =
       AddCommand(*jobs, globals, "update", "Change a job's priority, name or labels.",

@@ -32,6 +32,12 @@ std::vector<Line> RenderLayers(const v1::LayerStatistics& statistics, int most_l
 // the verdict.
 std::vector<Line> RenderEnd(const Story& story);
 
+// A final number: its name and its value as a person reads them, and the place of the name in a
+// list: the measure of success first, what it cost last.
+std::string MetricLabel(const std::string& name);
+std::string MetricText(const std::string& name, double value);
+int MetricRank(const std::string& name);
+
 // `share` of [0, 1] as a bar of `columns` columns.
 std::string Bar(double share, int columns);
 

@@ -23,7 +23,9 @@ Line Outcome(const v1::Job& job, const std::string& name) {
       absl::AsciiStrToLower(v1::Job::EndReason_Name(job.end_reason())), {{"_", " "}});
   switch (job.state()) {
     case v1::Job::SUCCEEDED:
-      line.Add("✓ ", Style::kGood).Add(name, Style::kBold).Add(" is trained");
+      line.Add("✓ ", Style::kGood)
+          .Add(name, Style::kBold)
+          .Add(job.spec().has_evaluation() ? " is done" : " is trained");
       if (job.end_reason() == v1::Job::EARLY_STOP) {
         line.Add("; stopped early, the best weights are kept");
       }
@@ -89,20 +91,21 @@ std::string Label(const std::string& name) {
   return found != kLabels.end() ? found->second : absl::StrReplaceAll(name, {{"_", " "}});
 }
 
+// The measure of success first, what it cost last, the rest by name.
+int Rank(const std::string& name) {
+  return absl::EndsWith(name, "_accuracy") ? 0
+         : absl::EndsWith(name, "_loss")   ? 1
+         : name == "samples_per_second"    ? 3
+         : name == "wall_seconds"          ? 4
+         : name == "peak_memory_bytes"     ? 5
+                                           : 2;
+}
+
 std::vector<Line> FinalNumbers(const v1::Evaluation& evaluation) {
-  // The measure of success first, what it cost last, the rest by name.
-  const auto rank = [](const std::string& name) {
-    return absl::EndsWith(name, "_accuracy") ? 0
-           : absl::EndsWith(name, "_loss")   ? 1
-           : name == "samples_per_second"    ? 3
-           : name == "wall_seconds"          ? 4
-           : name == "peak_memory_bytes"     ? 5
-                                             : 2;
-  };
   std::vector<std::pair<std::string, double>> values(evaluation.metrics().begin(),
                                                      evaluation.metrics().end());
-  std::sort(values.begin(), values.end(), [&](const auto& a, const auto& b) {
-    return std::pair(rank(a.first), a.first) < std::pair(rank(b.first), b.first);
+  std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) {
+    return std::pair(Rank(a.first), a.first) < std::pair(Rank(b.first), b.first);
   });
   int width = 0;
   for (const auto& [name, value] : values) {
@@ -112,7 +115,7 @@ std::vector<Line> FinalNumbers(const v1::Evaluation& evaluation) {
   for (const auto& [name, value] : values) {
     Line line;
     line.Add(absl::StrCat("   ", Label(name)), Style::kDim).PadTo(width + 6);
-    line.Add(Shown(name, value), rank(name) == 0 ? Style::kBold : Style::kPlain);
+    line.Add(Shown(name, value), Rank(name) == 0 ? Style::kBold : Style::kPlain);
     lines.push_back(std::move(line));
   }
   return lines;
@@ -177,6 +180,48 @@ std::vector<Line> Confusion(const v1::Evaluation& evaluation) {
   return Table(rows);
 }
 
+// Two models on the same examples.
+std::vector<Line> Comparison(const v1::Evaluation& evaluation) {
+  if (!evaluation.has_comparison()) {
+    return {};
+  }
+  const v1::ModelComparison& comparison = evaluation.comparison();
+  std::vector<std::vector<std::string>> rows = {{"", ">first", ">second"}};
+  std::map<int, std::vector<std::string>> names;  // by rank
+  for (const auto& [name, value] : comparison.other_metrics()) {
+    names[Rank(name)].push_back(name);
+  }
+  for (auto& [rank, of_rank] : names) {
+    std::sort(of_rank.begin(), of_rank.end());
+    for (const std::string& name : of_rank) {
+      const auto first = evaluation.metrics().find(name);
+      rows.push_back(
+          {Label(name),
+           first == evaluation.metrics().end() ? "" : absl::StrCat(">", Shown(name, first->second)),
+           absl::StrCat(">", Shown(name, comparison.other_metrics().at(name)))});
+    }
+  }
+  std::vector<Line> lines = Table(rows);
+  const auto add = [&lines](const std::string& text) {
+    lines.push_back(Line().Add("   ").Add(text));
+  };
+  lines.emplace_back();
+  if (comparison.has_p_value()) {
+    add(absl::StrCat("right: both ", Count(comparison.both_right()), ", only the first ",
+                     Count(comparison.only_first()), ", only the second ",
+                     Count(comparison.only_second()), ", neither ",
+                     Count(comparison.both_wrong())));
+    add(absl::StrCat("McNemar's test: p = ", Significant(comparison.p_value())));
+  }
+  const bool share = comparison.has_p_value();
+  const auto number = [&](double value) { return share ? Percent(value) : Significant(value); };
+  add(absl::StrCat("difference of the ", share ? "accuracies" : "mean squared errors", ": ",
+                   number(comparison.difference()), ", 95 % interval ", number(comparison.low()),
+                   " to ", number(comparison.high())));
+  lines.push_back(Line().Add("   ").Add(comparison.verdict(), Style::kBold));
+  return lines;
+}
+
 void Append(std::vector<Line> block, std::vector<Line>& lines) {
   if (!block.empty()) {
     lines.emplace_back();
@@ -185,6 +230,10 @@ void Append(std::vector<Line> block, std::vector<Line>& lines) {
 }
 
 }  // namespace
+
+std::string MetricLabel(const std::string& name) { return Label(name); }
+std::string MetricText(const std::string& name, double value) { return Shown(name, value); }
+int MetricRank(const std::string& name) { return Rank(name); }
 
 std::vector<Line> RenderEnd(const Story& story) {
   const v1::Job& job = story.job();
@@ -199,6 +248,7 @@ std::vector<Line> RenderEnd(const Story& story) {
   }
   const v1::Evaluation& evaluation = job.evaluation();
   Append(FinalNumbers(evaluation), lines);
+  Append(Comparison(evaluation), lines);
   if (evaluation.classes_size() > 0) {
     Append(Classes(evaluation), lines);
     Append(Confusion(evaluation), lines);

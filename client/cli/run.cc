@@ -1,14 +1,10 @@
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <filesystem>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
 #include "client/cli/local_job.h"
+#include "client/cli/run_folder.h"
 #include "client/jobfile/job_file.h"
 #include "engine/base/file_lock.h"
 #include "engine/base/files.h"
@@ -28,50 +24,6 @@ struct RunOptions {
 
 // Of a grid that is shown; a larger one is only kept.
 constexpr int64_t kMostPictureBytes = 4 << 20;
-
-// The file with the job, kept in the run's folder for --resume.
-constexpr char kJobFile[] = "job.yaml";
-
-// A folder name made of the job's: letters, digits, dot, dash, underscore.
-std::string FolderName(const std::string& display_name) {
-  std::string name;
-  for (const char c : display_name) {
-    name.push_back(absl::ascii_isalnum(c) || c == '.' || c == '_' ? c : '-');
-  }
-  return name.empty() || name[0] == '.' ? absl::StrCat("job", name) : name.substr(0, 100);
-}
-
-// hone-runs/<name>-<number>, the first number that is free.
-absl::StatusOr<std::string> MakeRunDirectory(const std::string& display_name) {
-  std::error_code error;
-  std::filesystem::create_directories("hone-runs", error);
-  for (int number = 1; number < 100'000; ++number) {
-    const std::string path = absl::StrCat("hone-runs/", FolderName(display_name), "-", number);
-    if (mkdir(path.c_str(), 0755) == 0) {
-      return path;
-    }
-    if (errno != EEXIST) {
-      return ErrnoStatus(errno, path);
-    }
-  }
-  return absl::ResourceExhaustedError("hone-runs has no free number left; remove old runs");
-}
-
-// A folder of the user's choice: made where it is missing, refused where an earlier run lives in
-// it.
-absl::Status UseRunDirectory(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) {
-    return ErrnoStatus(error.value(), path);
-  }
-  if (std::filesystem::exists(absl::StrCat(path, "/", kJobFile), error)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(path, " holds an earlier run; continue it with --resume ", path,
-                     " or choose another folder"));
-  }
-  return absl::OkStatus();
-}
 
 // The worker holds the lock while it runs; nothing of its folder may be written meanwhile.
 absl::Status CheckNotInUse(const std::string& path) {
@@ -113,7 +65,7 @@ absl::StatusOr<v1::WorkerRequest> MakeRequest(const RunOptions& options) {
   job.spec.mutable_training()->set_threads(request.threads());
   *request.mutable_spec() = job.spec;
   if (!options.run_directory.empty()) {
-    HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory));
+    HONE_RETURN_IF_ERROR(UseRunDirectory(options.run_directory, kJobFile));
     request.set_run_directory(options.run_directory);
   } else {
     HONE_ASSIGN_OR_RETURN(const std::string made, MakeRunDirectory(job.spec.display_name()));

@@ -23,8 +23,10 @@ std::vector<std::string> KnownKeys(const Descriptor& descriptor) {
   for (int i = 0; i < descriptor.field_count(); ++i) {
     known.push_back(descriptor.field(i)->name());
   }
-  if (LocalPaths().Find(descriptor, "path") != nullptr) {
-    known.emplace_back("path");
+  for (const char* local : {"path", "job_file"}) {
+    if (LocalPaths().Find(descriptor, local) != nullptr) {
+      known.emplace_back(local);
+    }
   }
   return known;
 }

@@ -8,18 +8,22 @@
 
 namespace hone::client::jobfile {
 
-// The keys of a job file that are places on this machine, beside those of hone.v1.JobSpec: no
-// server is told of them. "": not given.
+// The keys of a job file or sweep file that are places on this machine, beside those of
+// hone.v1.JobSpec and hone.v1.SweepSpec: no server is told of them. "": not given.
 struct LocalPaths {
   std::string data;        // `data.path`, a file or folder, instead of `data.dataset`
   std::string pretrained;  // `model.pretrained.path`, a folder, instead of `model.pretrained.model`
   // `image_generation.evaluation.path`, a folder, instead of
   // `image_generation.evaluation.classifier`
   std::string classifier;
+  std::string job_file;    // of a sweep file, instead of `job`
 
   // The value of the key `name` in a map that fills a message of this kind; null: there is no such
   // key.
   std::string* Find(const google::protobuf::Descriptor& message, absl::string_view name) {
+    if (name == "job_file") {
+      return message.full_name() == "hone.v1.SweepSpec" ? &job_file : nullptr;
+    }
     if (name != "path") {
       return nullptr;
     }

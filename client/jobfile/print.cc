@@ -202,11 +202,13 @@ std::string PrintJson(const Message& message) { return Dump(ToJson(message), -1)
 std::string PrintYaml(const Message& message, const LocalPaths& paths) {
   std::string out;
   Json value = ToJson(message);
+  const bool sweep = message.GetDescriptor()->full_name() == "hone.v1.SweepSpec";
+  Json& job = sweep ? value["job"] : value;
   if (!paths.data.empty()) {
-    value["data"]["path"] = paths.data;
+    job["data"]["path"] = paths.data;
   }
   if (!paths.pretrained.empty()) {
-    value["model"]["pretrained"]["path"] = paths.pretrained;
+    job["model"]["pretrained"]["path"] = paths.pretrained;
   }
   if (!paths.classifier.empty()) {
     value["image_generation"]["evaluation"]["path"] = paths.classifier;

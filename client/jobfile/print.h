@@ -14,7 +14,7 @@ namespace hone::client::jobfile {
 std::string PrintJson(const google::protobuf::Message& message);
 
 // The same as YAML, as a person would write a job file: messages of scalars alone in one line. Of a
-// JobSpec with the paths that are given.
+// JobSpec or SweepSpec with the paths that are given.
 std::string PrintYaml(const google::protobuf::Message& message, const LocalPaths& paths = {});
 
 }  // namespace hone::client::jobfile

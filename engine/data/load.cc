@@ -168,6 +168,44 @@ absl::StatusOr<Splits> SplitRows(const SplitRequest& request, const Opened& open
   return splits;
 }
 
+// The classes that are asked for: those of the model that reads the data, where they are others.
+absl::Status ChooseClasses(Opened& opened) {
+  const LoadOptions& options = opened.options;
+  std::vector<std::string> classes = options.classes;
+  if (options.as != nullptr && options.as->class_names != opened.examples.parts.class_names) {
+    classes = options.as->class_names;
+  }
+  return KeepClasses(classes, opened.examples, opened.report);
+}
+
+// As the model wants it; other sizes and values of pixels give way.
+absl::StatusOr<LoadOptions> OptionsAs(LoadOptions options) {
+  if (options.as == nullptr) {
+    return options;
+  }
+  const Preprocessing& model = *options.as;
+  if (model.input == Preprocessing::Input::kOwn) {
+    return absl::InvalidArgumentError("the model reads neither pictures nor a table");
+  }
+  if (model.input == Preprocessing::Input::kImage) {
+    options.channels = model.image[0];
+    options.height = model.image[1];
+    options.width = model.image[2];
+    options.pixel_mean = model.pixel_mean;
+    options.pixel_std = model.pixel_std;
+  }
+  return options;
+}
+
+// What a fold leaves out.
+void NoteFold(int64_t own_test_rows, const LoadOptions& options, DataReport& report) {
+  if (options.fold_count > 0 && own_test_rows > 0) {
+    report.notes.push_back(absl::StrCat("the data set's own test part, ", own_test_rows,
+                                        " examples, is left out: the test part is ", "fold ",
+                                        options.fold_index, " of ", options.fold_count));
+  }
+}
+
 // At least two classes to learn.
 absl::Status CheckClasses(const DataReport& report, const std::vector<std::string>& names) {
   const std::vector<int64_t>& counts = report.train.class_counts;
@@ -185,7 +223,11 @@ absl::Status CheckClasses(const DataReport& report, const std::vector<std::strin
 }
 
 absl::StatusOr<LoadedData> FinishPictures(Opened opened) {
-  HONE_RETURN_IF_ERROR(KeepClasses(opened.options.classes, opened.examples, opened.report));
+  if (opened.options.as != nullptr && opened.options.as->input != Preprocessing::Input::kImage) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(opened.report.source, ": holds pictures; the model reads a table"));
+  }
+  HONE_RETURN_IF_ERROR(ChooseClasses(opened));
   DatasetParts& parts = opened.examples.parts;
   if (opened.options.task != Task::kClassification) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -211,9 +253,14 @@ absl::StatusOr<LoadedData> FinishPictures(Opened opened) {
   HONE_ASSIGN_OR_RETURN(
       data.splits,
       SplitRows({parts.size, opened.examples.train_size, parts.labels, classes, &keep}, opened));
+  NoteFold(parts.size - opened.examples.train_size, opened.options, opened.report);
   CountSplits(data.splits, parts.labels, classes, opened.report);
-  HONE_RETURN_IF_ERROR(CheckClasses(opened.report, parts.class_names));
-  HONE_ASSIGN_OR_RETURN(data.preprocessing, ForPictures(parts, opened.options));
+  if (opened.options.as != nullptr) {
+    data.preprocessing = *opened.options.as;
+  } else {
+    HONE_RETURN_IF_ERROR(CheckClasses(opened.report, parts.class_names));
+    HONE_ASSIGN_OR_RETURN(data.preprocessing, ForPictures(parts, opened.options));
+  }
   HONE_ASSIGN_OR_RETURN(data.dataset, Dataset::Make(std::move(parts)));
   data.report = std::move(opened.report);
   return data;
@@ -252,7 +299,14 @@ absl::StatusOr<LoadedData> FinishTable(Opened opened) {
   }
   const Table& table = *opened.examples.table;
   DataReport& report = opened.report;
+  const Preprocessing* const as = opened.options.as.get();
+  if (as != nullptr && opened.options.target.empty() && !as->target_names.empty()) {
+    opened.options.target = as->target_names[0];
+  }
   HONE_ASSIGN_OR_RETURN(TableTask task, PlanTable(table, opened.options, report));
+  if (as != nullptr) {
+    HONE_RETURN_IF_ERROR(TakeAs(table, *as, task));
+  }
   const auto same_features = [&](int64_t a, int64_t b) {
     return std::all_of(task.features.begin(), task.features.end(),
                        [&](size_t c) { return SameCell(table.columns[c], a, b); });
@@ -269,13 +323,17 @@ absl::StatusOr<LoadedData> FinishTable(Opened opened) {
   HONE_ASSIGN_OR_RETURN(data.splits, SplitRows({table.rows, opened.examples.train_size, task.labels,
                                                 classes, &task.keep},
                                                opened));
+  NoteFold(table.rows - opened.examples.train_size, opened.options, report);
   CountSplits(data.splits, task.labels, classes, report);
-  if (classes > 0) {
+  if (as != nullptr) {
+    // It is not trained on: any rows will do.
+  } else if (classes > 0) {
     HONE_RETURN_IF_ERROR(CheckClasses(report, task.class_names));
   } else if (data.splits.train.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(report.source, ": no training example is left"));
   }
-  data.preprocessing = FitTable(table, task, data.splits.train, opened.options);
+  data.preprocessing =
+      as != nullptr ? *as : FitTable(table, task, data.splits.train, opened.options);
   HONE_ASSIGN_OR_RETURN(DatasetParts parts,
                         EncodeTable(table, task, data.preprocessing, opened.options));
   HONE_ASSIGN_OR_RETURN(data.dataset, Dataset::Make(std::move(parts)));
@@ -283,16 +341,18 @@ absl::StatusOr<LoadedData> FinishTable(Opened opened) {
   return data;
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(const LoadOptions& options) {
-  HONE_ASSIGN_OR_RETURN(Opened opened, Open(options, Depth::kAll));
+absl::StatusOr<LoadedData> LoadOrThrow(const LoadOptions& given) {
+  HONE_ASSIGN_OR_RETURN(LoadOptions options, OptionsAs(given));
+  HONE_ASSIGN_OR_RETURN(Opened opened, Open(std::move(options), Depth::kAll));
   HONE_ASSIGN_OR_RETURN(LoadedData data, opened.examples.table ? FinishTable(std::move(opened))
                                                                : FinishPictures(std::move(opened)));
   data.fingerprint = Fingerprint(data);
   return data;
 }
 
-absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {
-  HONE_ASSIGN_OR_RETURN(Opened opened, Open(options, Depth::kHeaders));
+absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& given) {
+  HONE_ASSIGN_OR_RETURN(LoadOptions options, OptionsAs(given));
+  HONE_ASSIGN_OR_RETURN(Opened opened, Open(std::move(options), Depth::kHeaders));
   DataSummary summary;
   summary.source = opened.report.source;
   summary.format = opened.report.format;
@@ -306,7 +366,7 @@ absl::StatusOr<DataSummary> InspectOrThrow(const LoadOptions& options) {
     summary.bytes = summary.loading_bytes = data.dataset.bytes();
     splits = std::move(data.splits);
   } else {
-    HONE_RETURN_IF_ERROR(KeepClasses(opened.options.classes, opened.examples, opened.report));
+    HONE_RETURN_IF_ERROR(ChooseClasses(opened));
     const DatasetParts& parts = opened.examples.parts;
     HONE_ASSIGN_OR_RETURN(const Shape shape, WantedShape(parts.features.shape, opened.options));
     summary.features = {shape, DType::kU8};

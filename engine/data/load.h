@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,11 @@ struct LoadOptions {
   double validation_fraction = 0;
   int64_t validation_count = 0;
   double test_fraction = 0.2;  // where the data set has no test part
-  bool deduplicate = false;    // drops exact copies of an earlier example
+  // Instead: the test part is part `fold_index`, from 1, of so many equal parts of the training
+  // part; the data set's own test part is left out. 0: no folds.
+  int64_t fold_count = 0;
+  int64_t fold_index = 0;
+  bool deduplicate = false;  // drops exact copies of an earlier example
   int64_t limit =
       0;  // at most so many examples of the training part (validation included), 0 for all
 
@@ -90,6 +95,9 @@ struct LoadOptions {
   std::vector<std::string> ignore;  // columns left out
 
   RatingOptions ratings;
+  // The data are read as a model reads them, by its preprocessing, not by one fitted to them: its
+  // size of pictures, its columns by name, its classes in its order. Null: no model does.
+  std::shared_ptr<const Preprocessing> as = nullptr;
 
   int64_t max_bytes = int64_t{16} << 30;  // a data set that needs more memory is refused
 };

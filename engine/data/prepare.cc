@@ -54,6 +54,32 @@ std::vector<int32_t> Take(std::vector<int32_t>& rows, int64_t count, const Split
   return taken;
 }
 
+// The rows of part `index`, from 1, of `count` parts; the others stay in `rows`. Both are
+// ascending. Parts differ by one row at most, in each class and together.
+std::vector<int32_t> TakeFold(std::vector<int32_t>& rows, int64_t index, int64_t count,
+                              const SplitRequest& request, RandomStream& stream) {
+  const int64_t groups = request.labels.empty() ? 1 : request.classes;
+  std::vector<std::vector<int32_t>> of_group(static_cast<size_t>(groups));
+  for (const int32_t row : rows) {
+    const int32_t group = request.labels.empty() ? 0 : request.labels[static_cast<size_t>(row)];
+    of_group[static_cast<size_t>(group)].push_back(row);
+  }
+  std::vector<int32_t> taken;
+  rows.clear();
+  int64_t dealt = 0;
+  for (std::vector<int32_t>& group : of_group) {
+    for (size_t i = group.size(); i > 1; --i) {
+      std::swap(group[i - 1], group[static_cast<size_t>(stream.NextBelow(i))]);
+    }
+    for (const int32_t row : group) {
+      (dealt++ % count + 1 == index ? taken : rows).push_back(row);
+    }
+  }
+  std::sort(rows.begin(), rows.end());
+  std::sort(taken.begin(), taken.end());
+  return taken;
+}
+
 absl::Status CheckShares(const LoadOptions& options) {
   const auto check = [](const char* name, double share) {
     return share >= 0 && share < 1
@@ -63,6 +89,12 @@ absl::Status CheckShares(const LoadOptions& options) {
   };
   HONE_RETURN_IF_ERROR(check("validation_fraction", options.validation_fraction));
   HONE_RETURN_IF_ERROR(check("test_fraction", options.test_fraction));
+  if (options.fold_count != 0 && (options.fold_count < 2 || options.fold_index < 1 ||
+                                  options.fold_index > options.fold_count)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("fold ", options.fold_index, " of ", options.fold_count,
+                     " cannot be; there must be 2 or more, numbered from 1"));
+  }
   if (options.validation_count < 0 || options.limit < 0) {
     return absl::InvalidArgumentError("validation_count and limit must not be negative");
   }
@@ -204,7 +236,15 @@ absl::StatusOr<Splits> Split(const SplitRequest& request, const LoadOptions& opt
   const auto share = [](double fraction, const std::vector<int32_t>& rows) {
     return static_cast<int64_t>(std::llround(fraction * static_cast<double>(rows.size())));
   };
-  if (request.train_size == request.size && !splits.train.empty()) {
+  if (options.fold_count > 0) {
+    if (static_cast<int64_t>(splits.train.size()) < options.fold_count) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("data.fold.count: must be at most the number of training examples, ",
+                       splits.train.size(), ", got ", options.fold_count));
+    }
+    RandomStream stream(options.seed, "split fold");
+    splits.test = TakeFold(splits.train, options.fold_index, options.fold_count, request, stream);
+  } else if (request.train_size == request.size && !splits.train.empty()) {
     RandomStream stream(options.seed, "split test");
     splits.test = Take(splits.train, share(options.test_fraction, splits.train), request, stream);
   }

@@ -46,8 +46,9 @@ struct SplitRequest {
 };
 
 // Rows of train, validation and test: test rows are taken from the training part if there is no
-// test part (test_fraction), then `limit` cuts it, then validation is taken from it. With labels
-// every class is divided in the same proportion. Depends only on the arguments and options.seed.
+// test part (test_fraction), or as one of fold_count parts that have each row of it once; then
+// `limit` cuts the training part, then validation is taken from it. With labels every class is
+// divided in the same proportion. Depends only on the arguments and options.seed.
 // INVALID_ARGUMENT where a share is out of range or nothing would be left to train on.
 absl::StatusOr<Splits> Split(const SplitRequest& request, const LoadOptions& options);
 

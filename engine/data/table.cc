@@ -139,13 +139,17 @@ void EncodeColumn(const Column& column, const ColumnPreprocessing& how, int64_t 
                   int64_t stride, float* out) {
   if (!how.is_category()) {
     for (int64_t row = 0; row < rows; ++row) {
-      double value = column.numbers[static_cast<size_t>(row)];
+      // A column without a single value has no numbers.
+      double value = column.is_category ? how.fill : column.numbers[static_cast<size_t>(row)];
       value = std::isnan(value) ? how.fill : value;
       out[row * stride] = static_cast<float>((value - how.mean) / how.std);
     }
     return;
   }
   const std::vector<int32_t> feature_of = MapCodes(column, how.categories);
+  if (column.codes.empty()) {
+    return;
+  }
   for (int64_t row = 0; row < rows; ++row) {
     const int32_t code = column.codes[static_cast<size_t>(row)];
     const int32_t feature = code < 0 ? -1 : feature_of[static_cast<size_t>(code)];
@@ -261,6 +265,44 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
     preprocessing.target_std = {moments.std};
   }
   return preprocessing;
+}
+
+absl::Status TakeAs(const Table& table, const Preprocessing& model, TableTask& task) {
+  if (model.input != Preprocessing::Input::kTable) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(table.path, ": is a table; the model reads pictures"));
+  }
+  task.features.clear();
+  for (const ColumnPreprocessing& how : model.columns) {
+    HONE_ASSIGN_OR_RETURN(const size_t c, FindColumn(table, how.name));
+    const Column& column = table.columns[c];
+    const bool empty = column.is_category && column.categories.empty();
+    if (column.is_category != how.is_category() && !empty) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          table.path, ": column '", how.name, "' holds ", column.is_category ? "words" : "numbers",
+          "; the model was trained with ", how.is_category() ? "words" : "numbers", " there"));
+    }
+    task.features.push_back(c);
+  }
+  if (task.class_names.empty() != model.class_names.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        table.path, ": the model predicts ", model.class_names.empty() ? "numbers" : "classes"));
+  }
+  std::vector<int32_t> label_of;
+  for (const std::string& name : task.class_names) {
+    const auto found = std::ranges::find(model.class_names, name);
+    if (found == model.class_names.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(table.path, ": the model does not know the class '", name, "'; it knows ",
+                       absl::StrJoin(model.class_names, ", ")));
+    }
+    label_of.push_back(static_cast<int32_t>(found - model.class_names.begin()));
+  }
+  for (size_t row = 0; row < task.labels.size() && !label_of.empty(); ++row) {
+    task.labels[row] = label_of[static_cast<size_t>(task.labels[row])];
+  }
+  task.class_names = model.class_names;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DatasetParts> EncodeTable(const Table& table, const TableTask& task,

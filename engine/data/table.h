@@ -49,6 +49,11 @@ absl::StatusOr<TableTask> PlanTable(const Table& table, const LoadOptions& optio
 Preprocessing FitTable(const Table& table, const TableTask& task, std::span<const int32_t> train,
                        const LoadOptions& options);
 
+// The features are the model's columns, in its order, and the classes its own. INVALID_ARGUMENT
+// names a column that the table does not have, or has as another kind, and a class that the model
+// does not know.
+absl::Status TakeAs(const Table& table, const Preprocessing& model, TableTask& task);
+
 // All rows as floats by that preprocessing.
 absl::StatusOr<DatasetParts> EncodeTable(const Table& table, const TableTask& task,
                                          const Preprocessing& preprocessing,

@@ -59,6 +59,7 @@ struct TrainingConfig {
 
   int64_t epochs = 0;  // the length: one of the two
   int64_t steps = 0;   // updates
+  int64_t stop_after = 0;  // the run ends here, in epochs or steps as its length; 0: at its length
   int64_t batch_size = 32;
   optim::OptimizerOptions optimizer = optim::Adam();
   std::vector<ParameterRule> parameter_rules;  // what a job says in a short form stands first

@@ -64,6 +64,7 @@ struct EvaluationContext {
   bool final = false;                        // after the training, not at an epoch's end
   std::string helper_model = {};             // the folder of HelperJob's model, where there is one
   int threads = 1;
+  Scorer* also = nullptr;  // is given the same outputs as the task's scorer; null: none
 };
 
 // How a task is evaluated.

@@ -34,9 +34,14 @@ absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
     sums.loss += result.loss_sum;
     sums.weight += result.weight;
     for (int k = 0; k < replicas.shards(); ++k) {
-      scorer->Add(static_cast<const float*>(replicas.program(k).fetched(tasks::kFetchOutput)),
-                  batch.subspan(static_cast<size_t>(replicas.begin(k)),
-                                static_cast<size_t>(replicas.examples(k))));
+      const auto* outputs =
+          static_cast<const float*>(replicas.program(k).fetched(tasks::kFetchOutput));
+      const std::span<const int32_t> part = batch.subspan(
+          static_cast<size_t>(replicas.begin(k)), static_cast<size_t>(replicas.examples(k)));
+      scorer->Add(outputs, part);
+      if (context.also != nullptr) {
+        context.also->Add(outputs, part);
+      }
     }
     done += count;
     context.progress(static_cast<double>(done) / static_cast<double>(rows.size()));

@@ -18,6 +18,9 @@ Length LengthOf(const tasks::TrainingConfig& config, const tasks::DataInfo& info
   Length length;
   length.steps_per_epoch = (batches + together - 1) / together;
   length.total_steps = config.steps > 0 ? config.steps : config.epochs * length.steps_per_epoch;
+  const int64_t stop =
+      config.steps > 0 ? config.stop_after : config.stop_after * length.steps_per_epoch;
+  length.last_step = stop > 0 ? std::min(stop, length.total_steps) : length.total_steps;
   return length;
 }
 

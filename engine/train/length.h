@@ -12,6 +12,7 @@ namespace hone::engine::train {
 struct Length {
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
+  int64_t last_step = 0;  // at which the run ends: before, where it is to stop there
 };
 Length LengthOf(const tasks::TrainingConfig& config, const tasks::DataInfo& info);
 

@@ -265,12 +265,12 @@ Metrics TrainingLoop::MetricsNow() {
                   .epoch = static_cast<double>(samples()) / static_cast<double>(parts_.info.train),
                   .samples = samples(),
                   .active_seconds = active_seconds_,
-                  .total_steps = length_.total_steps,
+                  .total_steps = length_.last_step,
                   .values = {}};
   const int64_t steps = std::max<int64_t>(meter_.steps(), 1);
   const double recent = meter_.seconds() / static_cast<double>(steps);
   const double step_time = recent > 0 ? (recent + step_seconds()) / 2 : step_seconds();
-  const auto left = static_cast<double>(length_.total_steps - state_.step);
+  const auto left = static_cast<double>(length_.last_step - state_.step);
   metrics.eta_seconds =
       left * (step_time + validation_seconds_ / static_cast<double>(length_.steps_per_epoch));
   return metrics;

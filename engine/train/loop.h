@@ -67,7 +67,7 @@ class TrainingLoop {
   absl::Status Validate(std::map<std::string, double>& values, std::optional<double>& loss);
   absl::Status MaybeCheckpoint(bool improved);
   absl::Status WriteCheckpoint(bool best);
-  bool Finished() const { return state_.step >= length_.total_steps; }
+  bool Finished() const { return state_.step >= length_.last_step; }
   bool Ends() const;
   bool AskedToStop() const;  // by any rank
   Metrics MetricsNow();

@@ -93,6 +93,10 @@ absl::Time Deadline(const v1::JobSpec& spec, absl::Time created) {
 std::string TaskName(const v1::JobSpec& spec) {
   const auto* oneof = v1::JobSpec::descriptor()->FindOneofByName("task");
   const auto* field = v1::JobSpec::GetReflection()->GetOneofFieldDescriptor(spec, oneof);
+  if (field == nullptr) {
+    field = v1::JobSpec::GetReflection()->GetOneofFieldDescriptor(
+        spec, v1::JobSpec::descriptor()->FindOneofByName("kind"));
+  }
   return field == nullptr ? "" : field->name();
 }
 
@@ -101,7 +105,9 @@ std::vector<NamedModel> ModelsOf(const v1::JobSpec& spec) {
   for (const auto& [field, name] :
        {std::pair("model.pretrained.model", &spec.model().pretrained().model()),
         std::pair("image_generation.evaluation.classifier",
-                  &spec.image_generation().evaluation().classifier())}) {
+                  &spec.image_generation().evaluation().classifier()),
+        std::pair("evaluation.model", &spec.evaluation().model()),
+        std::pair("evaluation.against", &spec.evaluation().against())}) {
     if (!name->empty()) {
       models.push_back({field, *name});
     }
@@ -110,12 +116,19 @@ std::vector<NamedModel> ModelsOf(const v1::JobSpec& spec) {
 }
 
 std::vector<std::string> AllTaskNames() {
-  const auto* oneof = v1::JobSpec::descriptor()->FindOneofByName("task");
   std::vector<std::string> names;
-  for (int i = 0; i < oneof->field_count(); ++i) {
-    names.push_back(oneof->field(i)->name());
+  for (const char* name : {"task", "kind"}) {
+    const auto* oneof = v1::JobSpec::descriptor()->FindOneofByName(name);
+    for (int i = 0; i < oneof->field_count(); ++i) {
+      names.push_back(oneof->field(i)->name());
+    }
   }
   return names;
+}
+
+int ThreadsOf(const v1::JobSpec& spec) {
+  return static_cast<int>(spec.has_evaluation() ? spec.evaluation().threads()
+                                                : spec.training().threads());
 }
 
 absl::Status CheckTaskName(absl::string_view task) {

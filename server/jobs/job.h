@@ -50,7 +50,8 @@ v1::Job ToProto(const Job& job);
 
 google::protobuf::Timestamp ToTimestamp(absl::Time time);
 
-// "classification": the name of the field that is set in the task's oneof; "" where none is.
+// "classification": the name of the field that is set in the oneof `task`, or in `kind`; "" where
+// none is.
 std::string TaskName(const v1::JobSpec& spec);
 
 // The models of this server that a job needs while it has not ended, and the fields that name them.
@@ -60,6 +61,8 @@ struct NamedModel {
 };
 std::vector<NamedModel> ModelsOf(const v1::JobSpec& spec);
 std::vector<std::string> AllTaskNames();
+// Those that a spec asks for; 0: it names no number.
+int ThreadsOf(const v1::JobSpec& spec);
 // INVALID_ARGUMENT unless it is one of them, or "" for all.
 absl::Status CheckTaskName(absl::string_view task);
 

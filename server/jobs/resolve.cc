@@ -70,7 +70,9 @@ void ResolveTask(v1::JobSpec& spec) {
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   HONE_DEFAULT(data, validation_fraction,
                spec.training().has_early_stopping() ? kValidationForEarlyStopping : 0);
-  HONE_DEFAULT(data, test_fraction, 0.2f);
+  if (!data.has_fold()) {
+    HONE_DEFAULT(data, test_fraction, 0.2f);
+  }
   if (spec.has_image_generation()) {
     // From −1 to 1, as tanh.
     v1::ImageOptions& image = *data.mutable_image();
@@ -122,6 +124,17 @@ void Resolve(v1::Pool2d& pool) {
   ResolvePadding(pool);
 }
 
+void Resolve(v1::Layer& layer);
+
+void Resolve(v1::Repeat& repeat) {
+  if (repeat.name().empty()) {
+    repeat.set_name("block");
+  }
+  for (v1::Layer& layer : *repeat.mutable_layers()) {
+    Resolve(layer);
+  }
+}
+
 void Resolve(v1::Layer& layer) {
   switch (layer.kind_case()) {
     case v1::Layer::kDense:
@@ -158,6 +171,8 @@ void Resolve(v1::Layer& layer) {
       }
       return Resolve(initializer);
     }
+    case v1::Layer::kRepeat:
+      return Resolve(*layer.mutable_repeat());
     case v1::Layer::kDot:
     case v1::Layer::kGlobalAvgPool2D:
     case v1::Layer::kGlobalMaxPool2D:
@@ -294,17 +309,23 @@ void Resolve(v1::TrainingSpec& training) {
   HONE_DEFAULT(training, layer_statistics_every, 50);
 }
 
-#undef HONE_DEFAULT
-
 }  // namespace
 
 v1::JobSpec Resolve(const v1::JobSpec& spec) {
   v1::JobSpec resolved = spec;
+  if (resolved.has_evaluation()) {
+    ResolveData(resolved, *resolved.mutable_data());
+    HONE_DEFAULT(*resolved.mutable_evaluation(), seed, 1);
+    HONE_DEFAULT(*resolved.mutable_evaluation(), batch_size, 32);
+    return resolved;
+  }
   Resolve(*resolved.mutable_model());
   Resolve(*resolved.mutable_training());
   ResolveTask(resolved);
   ResolveData(resolved, *resolved.mutable_data());
   return resolved;
 }
+
+#undef HONE_DEFAULT
 
 }  // namespace hone::server::jobs

@@ -195,6 +195,14 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
     errors.Add("data", "validation_fraction and test_fraction must be less than 1 together");
   }
   errors.CheckInt("data.limit", data.limit(), 0, int64_t{1} << 40);
+  if (data.has_fold()) {
+    errors.CheckInt("data.fold.count", data.fold().count(), 2, 1000);
+    errors.CheckInt("data.fold.index", data.fold().index(), 1,
+                    std::max<int64_t>(data.fold().count(), 2));
+    if (data.has_test_fraction()) {
+      errors.Add("data.test_fraction", "must not be given with data.fold, which is the test part");
+    }
+  }
   CheckImage(data.image(), errors);
   CheckRatings(spec, errors);
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
@@ -335,6 +343,10 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   } else if (training.epochs() != 0 && training.steps() != 0) {
     errors.Add("training", "must have either `epochs` or `steps`, got both");
   }
+  if (training.epochs() + training.steps() > 0) {
+    errors.CheckInt("training.stop_after", training.stop_after(), 0,
+                    std::max(training.epochs(), training.steps()));
+  }
   if (training.has_batch_size()) {
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
@@ -370,6 +382,40 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   return {"input"};
 }
 
+void CheckEvaluation(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
+  const v1::ModelEvaluation& evaluation = spec.evaluation();
+  for (const auto& [field, given] :
+       {std::pair("task", spec.task_case() != v1::JobSpec::TASK_NOT_SET),
+        std::pair("model", spec.has_model()), std::pair("training", spec.has_training()),
+        std::pair("data.image", spec.data().has_image()),
+        std::pair("data.classes", !spec.data().classes().empty()),
+        std::pair("data.limit", spec.data().limit() != 0)}) {
+    if (given) {
+      errors.Add(field, "must not be given with evaluation: the model decides it");
+    }
+  }
+  if (evaluation.model().empty() && !limits.has_model) {
+    errors.Add("evaluation.model", "must be given");
+  }
+  for (const auto& [field, name] : {std::pair("evaluation.model", &evaluation.model()),
+                                    std::pair("evaluation.against", &evaluation.against())}) {
+    if (!name->empty() && !ModelId(*name).ok()) {
+      errors.Add(field, absl::StrCat("must be models/<id>, got \"", CutUtf8(*name, 80), "\""));
+    }
+  }
+  if (!v1::ModelEvaluation::Part_IsValid(evaluation.part())) {
+    errors.Add("evaluation.part", "must be one of TEST, VALIDATION, TRAIN, ALL");
+  }
+  if (evaluation.part() == v1::ModelEvaluation::VALIDATION &&
+      spec.data().validation_fraction() == 0) {
+    errors.Add("evaluation.part", "VALIDATION needs data.validation_fraction above 0");
+  }
+  if (evaluation.has_batch_size()) {
+    errors.CheckInt("evaluation.batch_size", evaluation.batch_size(), 1, 65536);
+  }
+  errors.CheckInt("evaluation.threads", evaluation.threads(), 0, limits.max_threads);
+}
+
 }  // namespace
 
 FieldErrors CheckAttributes(const v1::JobSpec& spec) {
@@ -397,6 +443,11 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
     return errors;
   }
   FieldErrors errors = CheckAttributes(spec);
+  if (spec.has_evaluation()) {
+    CheckData(spec, limits, errors);
+    CheckEvaluation(spec, limits, errors);
+    return errors;
+  }
   CheckTask(spec, errors);
   CheckData(spec, limits, errors);
   CheckModel(spec, InputsOf(spec), limits.has_model, errors);

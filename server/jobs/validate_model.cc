@@ -16,6 +16,8 @@ namespace {
 constexpr int kMaxLayers = 2000;
 constexpr int64_t kMaxUnits = 1'000'000;
 constexpr int64_t kMaxWindow = 1024;
+constexpr int64_t kMaxCopies = 1000;
+constexpr int kMaxNesting = 4;
 
 void CheckActivation(const std::string& path, v1::Activation::Kind activation,
                      FieldErrors& errors) {
@@ -143,6 +145,7 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
     case v1::Layer::kFlatten:
     case v1::Layer::kConcat:
     case v1::Layer::kDot:
+    case v1::Layer::kRepeat:  // CheckRepeat
       return;
   }
 }
@@ -202,6 +205,98 @@ void CheckInputs(const std::string& at, const v1::Layer& layer,
   }
 }
 
+// How many layers there are when every `repeat` is written out; at most kMaxLayers + 1.
+int64_t CountLayers(const google::protobuf::RepeatedPtrField<v1::Layer>& layers) {
+  int64_t count = 0;
+  for (const v1::Layer& layer : layers) {
+    const int64_t copies =
+        layer.has_repeat() ? std::clamp<int64_t>(layer.repeat().times(), 1, kMaxCopies) : 1;
+    count += copies * (layer.has_repeat() ? CountLayers(layer.repeat().layers()) : 1);
+    if (count > kMaxLayers) {
+      return kMaxLayers + 1;
+    }
+  }
+  return count;
+}
+
+// Layers of one list: of the model, or within a `repeat`.
+class ListCheck {
+ public:
+  ListCheck(const std::vector<std::string>& inputs, bool open, FieldErrors& errors)
+      : inputs_(inputs), open_(open), errors_(errors) {}
+
+  // `known`: what layers of the list may read, from outside.
+  void Check(const std::string& path, const google::protobuf::RepeatedPtrField<v1::Layer>& layers,
+             absl::flat_hash_set<std::string> known, int nesting) {
+    absl::flat_hash_set<std::string> names;
+    for (int i = 0; i < layers.size(); ++i) {
+      const v1::Layer& layer = layers[i];
+      const std::string at = absl::StrCat(path, "[", i, "]");
+      if (open_) {
+        // The earlier model's layers are known to the worker only.
+        known.insert(layer.inputs().begin(), layer.inputs().end());
+      }
+      CheckInputs(at, layer, InputsOf(nesting), known, errors_);
+      if (!layer.name().empty()) {
+        CheckName(at, layer.name(), InputsOf(nesting), errors_);
+        Take(at, layer.name(), nesting, names);
+        known.insert(layer.name());
+      }
+      CheckKind(at, layer, errors_);
+      if (layer.has_repeat()) {
+        CheckRepeat(at, layer, known, names, nesting);
+      }
+    }
+  }
+
+ private:
+  // What the first layers of a list read: within a repeat, what its copy reads.
+  const std::vector<std::string>& InputsOf(int nesting) const {
+    static const auto& within = *new std::vector<std::string>{"input"};
+    return nesting == 0 ? inputs_ : within;
+  }
+
+  void Take(const std::string& at, const std::string& name, int nesting,
+            absl::flat_hash_set<std::string>& names) {
+    const std::vector<std::string>& inputs = InputsOf(nesting);
+    if (std::ranges::find(inputs, name) == inputs.end() && !names.insert(name).second) {
+      errors_.Add(at + ".name", absl::StrCat("\"", name, "\" is taken by a layer above"));
+    }
+  }
+
+  void CheckRepeat(const std::string& at, const v1::Layer& layer,
+                   absl::flat_hash_set<std::string>& known, absl::flat_hash_set<std::string>& names,
+                   int nesting) {
+    const v1::Repeat& repeat = layer.repeat();
+    const std::string inside = at + ".repeat";
+    errors_.CheckInt(inside + ".times", repeat.times(), 1, kMaxCopies);
+    if (!layer.name().empty()) {
+      errors_.Add(at + ".name", "must not be given: the copies are named by repeat.name");
+    }
+    const std::string name = repeat.name().empty() ? "block" : repeat.name();
+    CheckName(inside, name, InputsOf(nesting), errors_);
+    Take(inside, name, nesting, names);
+    for (int64_t copy = 1; copy <= std::min(repeat.times(), kMaxCopies); ++copy) {
+      Take(inside, absl::StrCat(name, "_", copy), nesting, names);
+    }
+    known.insert(name);
+    if (repeat.layers().empty()) {
+      errors_.Add(inside + ".layers", "must be 1 layer or more, got 0");
+    }
+    if (nesting == kMaxNesting) {
+      errors_.Add(inside, absl::StrCat("must not be within ", kMaxNesting, " others"));
+      return;
+    }
+    absl::flat_hash_set<std::string> within = known;
+    within.insert("input");
+    Check(inside + ".layers", repeat.layers(), within, nesting + 1);
+  }
+
+  const std::vector<std::string>& inputs_;  // of the network
+  const bool open_;                         // layers may be read that are not in the spec
+  FieldErrors& errors_;
+};
+
 void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErrors& errors) {
   constexpr char kField[] = "model.pretrained";
   if (pretrained.model().empty() && !has_model) {
@@ -239,24 +334,12 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErro
 void CheckLayers(const std::string& where,
                  const google::protobuf::RepeatedPtrField<v1::Layer>& layers,
                  const std::vector<std::string>& inputs, bool has_earlier, FieldErrors& errors) {
-  absl::flat_hash_set<std::string> known(inputs.begin(), inputs.end());
-  for (int i = 0; i < layers.size(); ++i) {
-    const v1::Layer& layer = layers[i];
-    const std::string at = absl::StrCat(where, ".layers[", i, "]");
-    if (has_earlier) {
-      // The earlier model's layers are known to the worker only.
-      known.insert(layer.inputs().begin(), layer.inputs().end());
-    }
-    CheckInputs(at, layer, inputs, known, errors);
-    if (!layer.name().empty()) {
-      CheckName(at, layer.name(), inputs, errors);
-      if (std::ranges::find(inputs, layer.name()) == inputs.end() &&
-          !known.insert(layer.name()).second) {
-        errors.Add(at + ".name", absl::StrCat("\"", layer.name(), "\" is taken by a layer above"));
-      }
-    }
-    CheckKind(at, layer, errors);
+  const std::string at = where + ".layers";
+  if (CountLayers(layers) > kMaxLayers) {
+    errors.Add(at,
+               absl::StrCat("must be at most ", kMaxLayers, " layers with all copies, got more"));
   }
+  ListCheck(inputs, has_earlier, errors).Check(at, layers, {inputs.begin(), inputs.end()}, 0);
 }
 
 void CheckSizes(const std::string& at, const google::protobuf::RepeatedField<int64_t>& sizes,

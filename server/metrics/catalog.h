@@ -13,6 +13,8 @@ enum class Metric {
   kBuildInfo,
   kJobs,
   kJobsFinished,
+  kSweeps,
+  kSweepTrials,
   kQueueDepth,
   kQueueOldestAge,
   kQueueWait,

@@ -80,7 +80,7 @@ void Planned(Candidate candidate, absl::StatusOr<v1::Plan> plan, Deps& deps, Don
   if (candidate.validate_only) {
     return done(Preview(candidate.job));
   }
-  StoreJob(std::move(candidate.job), !candidate.dataset_path.empty(), deps, std::move(done));
+  StoreJob(std::move(candidate), deps, std::move(done));
 }
 
 }  // namespace
@@ -115,15 +115,17 @@ absl::Status CheckRequestId(const std::string& request_id) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const Deps& deps) {
-  std::string directory;
-  for (const auto& [field, name] : jobs::ModelsOf(spec)) {
+absl::Status FindModels(const Deps& deps, Candidate& candidate) {
+  for (const auto& [field, name] : jobs::ModelsOf(candidate.job.spec)) {
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(name));
     HONE_RETURN_IF_ERROR(Annotate(deps.store.GetModel(id).status(), field));
-    directory =
-        name == spec.model().pretrained().model() ? deps.directory.ModelDirectory(id) : directory;
+    if (field == "model.pretrained.model" || field == "evaluation.model") {
+      candidate.model_directory = deps.directory.ModelDirectory(id);
+    } else if (field == "evaluation.against") {
+      candidate.other_model_directory = deps.directory.ModelDirectory(id);
+    }
   }
-  return directory;
+  return absl::OkStatus();
 }
 
 void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
@@ -140,8 +142,10 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done) {
   request.set_data_mirror(deps.config.data_mirror);
   request.set_dataset_path(candidate.dataset_path);
   request.set_model_directory(candidate.model_directory);
+  request.set_other_model_directory(candidate.other_model_directory);
   // Measured beside a running job the time would be wrong, and the job slower.
-  request.set_measure(candidate.validate_only && deps.scheduler.running() == 0);
+  request.set_measure(candidate.validate_only && candidate.measure &&
+                      deps.scheduler.running() == 0);
   deps.calls.Submit(std::move(request), kPlanTimeout,
                     [candidate = std::move(candidate), key, &deps,
                      done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
@@ -160,9 +164,15 @@ absl::StatusOr<v1::Job> AnswerKnown(const jobs::Job& known, const store::NewJob&
   return jobs::ToProto(known);
 }
 
-void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) {
+void StoreJob(Candidate candidate, Deps& deps, Done<v1::Job> done) {
   deps.writer.Submit<jobs::Job>(
-      [job = std::move(job), uploaded](store::JobStore& store) -> absl::StatusOr<jobs::Job> {
+      [candidate = std::move(candidate)](store::JobStore& store) -> absl::StatusOr<jobs::Job> {
+        const store::NewJob& job = candidate.job;
+        // The data set is one of this server's, else one of the catalogue.
+        const bool uploaded = !candidate.dataset_path.empty();
+        if (candidate.before != nullptr) {
+          HONE_RETURN_IF_ERROR(candidate.before(store));
+        }
         // All in one transaction, so that nobody deletes the data set in between.
         if (uploaded) {
           HONE_RETURN_IF_ERROR(store.datasets().Check(job.spec.data().dataset()));
@@ -170,6 +180,9 @@ void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done) 
         HONE_ASSIGN_OR_RETURN(jobs::Job stored, store.Insert(job, absl::Now()));
         if (uploaded) {
           HONE_RETURN_IF_ERROR(store.datasets().Use(stored.id, job.spec.data().dataset()));
+        }
+        if (candidate.after != nullptr) {
+          HONE_RETURN_IF_ERROR(candidate.after(store, stored));
         }
         return stored;
       },

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,9 +12,14 @@ namespace hone::server::rpc {
 // A job on its way into the queue, its spec found right.
 struct Candidate {
   store::NewJob job;
-  std::string model_directory = "";  // of the model it begins with; "": none
-  std::string dataset_path = "";     // "": of the catalogue
+  std::string model_directory = "";        // of the model it begins with; "": none
+  std::string other_model_directory = "";  // of the second one that it looks at; "": none
+  std::string dataset_path = "";           // "": of the catalogue
   bool validate_only = false;
+  bool measure = true;  // with validate_only: says how long it takes, where nothing else runs
+  // In the transaction that stores the job: before it, where an error stores nothing, and after it.
+  std::function<absl::Status(store::JobStore&)> before = nullptr;
+  std::function<absl::Status(store::JobStore&, const jobs::Job&)> after = nullptr;
 };
 
 // RESOURCE_EXHAUSTED, with a delay: the queue is full, or the disk nearly.
@@ -21,9 +27,8 @@ absl::Status CheckRoom(const Deps& deps);
 // At most 128 printable characters, no spaces.
 absl::Status CheckRequestId(const std::string& request_id);
 
-// The folder of the model that jobs of this spec begin with, or "". NOT_FOUND: it, or another model
-// that the spec names, is not there.
-absl::StatusOr<std::string> PretrainedDirectory(const v1::JobSpec& spec, const Deps& deps);
+// Finds the folders of the models that the candidate's job begins with or looks at. NOT_FOUND.
+absl::Status FindModels(const Deps& deps, Candidate& candidate);
 
 // Has a worker plan the net (whether the layers fit each other and the data), unless the same was
 // planned before; checks the memory, stores the job and wakes the scheduler. A job whose plan takes
@@ -37,8 +42,7 @@ void Admit(Candidate candidate, Deps& deps, Done<v1::Job> done);
 absl::StatusOr<v1::Job> AnswerKnown(const jobs::Job& known, const store::NewJob& job,
                                     const v1::JobSpec& spec);
 
-// Stores a job that was found right, or finds the one of its request_id. `uploaded`: the job's data
-// set is one of this server's, else one of the catalogue.
-void StoreJob(store::NewJob job, bool uploaded, Deps& deps, Done<v1::Job> done);
+// Stores a job that was found right, or finds the one of its request_id.
+void StoreJob(Candidate candidate, Deps& deps, Done<v1::Job> done);
 
 }  // namespace hone::server::rpc

@@ -4,6 +4,7 @@
 #include "absl/status/statusor.h"
 #include "hone/v1/dataset_service.pb.h"
 #include "hone/v1/model_service.pb.h"
+#include "hone/v1/sweep.pb.h"
 #include "hone/v1/training_service.pb.h"
 #include "server/rpc/deps.h"
 
@@ -46,6 +47,17 @@ void UpdateModel(const v1::UpdateModelRequest& request, Deps& deps, Done<v1::Mod
 // Those with a `timeout` may answer that the time was over when it is.
 void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,
              Done<v1::PredictResponse> done);
+
+void CreateSweep(const v1::CreateSweepRequest& request, Deps& deps, Done<v1::Sweep> done);
+// Reads a job for each trial that runs, on a thread of deps.reads.
+void GetSweep(const v1::GetSweepRequest& request, Deps& deps, Done<v1::Sweep> done);
+absl::StatusOr<v1::ListSweepsResponse> ListSweeps(const v1::ListSweepsRequest& request, Deps& deps);
+void CancelSweep(const v1::CancelSweepRequest& request, Deps& deps, Done<v1::Sweep> done);
+void DeleteSweep(const v1::DeleteSweepRequest& request, Deps& deps,
+                 Done<v1::DeleteSweepResponse> done);
+// Brings the job of a trial into the queue, as CreateJob does and RetryJob. `done` may be called at
+// once.
+void SubmitTrial(sweeps::Submission trial, Deps& deps, std::function<void(absl::Status)> done);
 
 // Those that write files or wait for the store run on deps.datasets.executor().
 void BeginUpload(const v1::BeginUploadRequest& request, Deps& deps,

@@ -25,7 +25,7 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   }
   store::NewJob job{.id = jobs::NewId(),
                     .spec = request.spec(),
-                    .threads = static_cast<int>(request.spec().training().threads()),
+                    .threads = jobs::ThreadsOf(request.spec()),
                     .request_id = request.request_id(),
                     .request = "create"};
   if (!request.validate_only() && !request.request_id().empty()) {
@@ -48,15 +48,12 @@ void CreateJob(const v1::CreateJobRequest& request, Deps& deps, Done<v1::Job> do
   if (!path.ok()) {
     return done(path.status());
   }
-  const absl::StatusOr<std::string> model = PretrainedDirectory(job.spec, deps);
-  if (!model.ok()) {
-    return done(model.status());
+  Candidate candidate{
+      .job = std::move(job), .dataset_path = *path, .validate_only = request.validate_only()};
+  if (const absl::Status status = FindModels(deps, candidate); !status.ok()) {
+    return done(status);
   }
-  Admit({.job = std::move(job),
-         .model_directory = *model,
-         .dataset_path = *path,
-         .validate_only = request.validate_only()},
-        deps, std::move(done));
+  Admit(std::move(candidate), deps, std::move(done));
 }
 
 }  // namespace hone::server::rpc

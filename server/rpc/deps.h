@@ -22,6 +22,7 @@
 #include "server/scheduler/worker_calls.h"
 #include "server/store/job_store.h"
 #include "server/store/writer.h"
+#include "server/sweeps/driver.h"
 
 namespace hone::server::rpc {
 
@@ -66,6 +67,7 @@ struct Deps {
   ByteBudget& watch_budget;  // of what watchers are to be sent
   SharedText& engine;        // as the newest worker told; "" before the first one
   const std::atomic<bool>& stopping;
+  sweeps::Driver& sweeps;
 };
 
 // Called once, on any thread, with a call's answer.

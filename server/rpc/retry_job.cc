@@ -63,9 +63,9 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
                          ", with which it would begin, were removed; `from_start` starts over")),
         jobs::reason::kCheckpointsGone);
   }
-  if (static_cast<int>(old.spec.training().threads()) > deps.config.threads) {
+  if (jobs::ThreadsOf(old.spec) > deps.config.threads) {
     return absl::FailedPreconditionError(absl::StrCat(
-        request.name(), " asks for ", old.spec.training().threads(), " threads, this server has ",
+        request.name(), " asks for ", jobs::ThreadsOf(old.spec), " threads, this server has ",
         deps.config.threads, "; submit it again with a smaller training.threads"));
   }
   HONE_RETURN_IF_ERROR(CheckRoom(deps));
@@ -76,7 +76,7 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
   job.threads = std::min(old.threads, deps.config.threads);
   job.resolved = old.resolved;
   Candidate candidate{.job = std::move(job)};
-  HONE_ASSIGN_OR_RETURN(candidate.model_directory, PretrainedDirectory(old.spec, deps));
+  HONE_RETURN_IF_ERROR(FindModels(deps, candidate));
   HONE_ASSIGN_OR_RETURN(candidate.dataset_path, deps.datasets.PathOf(old.spec.data().dataset()));
   return candidate;
 }

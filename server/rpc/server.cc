@@ -25,10 +25,12 @@
 #include "server/metrics/prometheus.h"
 #include "server/metrics/tensorboard.h"
 #include "server/retention/retention.h"
+#include "server/rpc/calls.h"
 #include "server/rpc/connections.h"
 #include "server/rpc/self_check.h"
 #include "server/rpc/services.h"
 #include "server/store/sqlite_store.h"
+#include "server/sweeps/driver.h"
 #include "server/worker_process/confinement.h"
 
 namespace hone::server::rpc {
@@ -88,6 +90,18 @@ class HonedServer final : public Server {
     }
     writer_ = std::make_unique<store::Writer>(
         *store_, [this](const store::LoggedEvent& event) { OnEvent(event); }, Observed());
+    sweeps_ = std::make_unique<sweeps::Driver>(
+        sweeps::DriverHooks{
+            .submit =
+                [this](sweeps::Submission trial, std::function<void(absl::Status)> done) {
+                  SubmitTrial(std::move(trial), *deps_, std::move(done));
+                },
+            .stop = [this](const std::string& job_id) { scheduler_->Stop(job_id); },
+            .trial_ended =
+                [this](v1::Trial::State state) {
+                  registry_.Add(Metric::kSweepTrials, {v1::Trial::State_Name(state)}, 1);
+                }},
+        *store_, *writer_);
     remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
     HONE_RETURN_IF_ERROR(remover_->Start());
     datasets_ = std::make_unique<datasets::Datasets>(
@@ -132,11 +146,11 @@ class HonedServer final : public Server {
         Deps{config_,      *store_,       *writer_,    *scheduler_, *calls_,     *inspections_,
              *predictors_, *reads_,       *histories_, *lists_,     *directory_, *remover_,
              *datasets_,   *validations_, bus_,        registry_,   plans_,      transfers_,
-             budget_,      watch_budget_, engine_,     stopping_});
+             budget_,      watch_budget_, engine_,     stopping_,   *sweeps_});
     streams_ = std::make_unique<WatchStreams>();
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
-          v1::DatasetService::service_full_name()}) {
+          v1::DatasetService::service_full_name(), v1::SweepService::service_full_name()}) {
       CountCallsOf(service);
     }
     registry_.Set(Metric::kWorkerConfinement, {"files"}, worker_process::LandlockAbi());
@@ -146,6 +160,7 @@ class HonedServer final : public Server {
                                                                   [this] { return IsReady(); }));
     HONE_RETURN_IF_ERROR(Listen());
     scheduler_->Start();
+    sweeps_->Start();
     retention_->Start();
     self_check_ = std::make_unique<SelfCheck>(connections_->dialed());
     ready_ = true;
@@ -165,6 +180,9 @@ class HonedServer final : public Server {
     // Workers write their checkpoints while the last calls end.
     if (scheduler_ != nullptr) {
       scheduler_->BeginDrain();
+    }
+    if (sweeps_ != nullptr) {
+      sweeps_->Stop();
     }
     if (self_check_ != nullptr) {
       self_check_->Stop();
@@ -199,6 +217,7 @@ class HonedServer final : public Server {
     datasets_.reset();
     remover_.reset();
     writer_.reset();
+    sweeps_.reset();  // which the writer's last answers still reach
     store_.reset();
   }
 
@@ -207,6 +226,7 @@ class HonedServer final : public Server {
     training_ = std::make_unique<TrainingService>(*deps_, *streams_);
     models_ = std::make_unique<ModelService>(*deps_);
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
+    sweep_service_ = std::make_unique<SweepService>(*deps_);
     grpc::EnableDefaultHealthCheckService(true);
     // Links the description of the service that gRPC answers by itself, for reflection.
     ::grpc::health::v1::HealthCheckRequest::descriptor();
@@ -222,6 +242,7 @@ class HonedServer final : public Server {
     builder.RegisterService(training_.get());
     builder.RegisterService(models_.get());
     builder.RegisterService(dataset_service_.get());
+    builder.RegisterService(sweep_service_.get());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAnswerBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -237,6 +258,7 @@ class HonedServer final : public Server {
     health.SetServingStatus(v1::TrainingService::service_full_name(), true);
     health.SetServingStatus(v1::ModelService::service_full_name(), true);
     health.SetServingStatus(v1::DatasetService::service_full_name(), true);
+    health.SetServingStatus(v1::SweepService::service_full_name(), true);
     return absl::OkStatus();
   }
 
@@ -258,6 +280,9 @@ class HonedServer final : public Server {
     job_metrics_.OnEvent(event);
     tensorboard_.OnEvent(event);
     bus_.Publish(event);
+    if (jobs::EndsJob(*event.event)) {
+      sweeps_->Wake();
+    }
   }
 
   store::Writer::Observer Observed() {
@@ -286,6 +311,7 @@ class HonedServer final : public Server {
     registry.Add(Metric::kConnectionsRefused, {}, 0);
     RefreshQueues(registry);
     RefreshJobs(registry);
+    RefreshSweeps(registry);
     MeasureStorage();
   }
 
@@ -333,6 +359,22 @@ class HonedServer final : public Server {
                  oldest->has_value() ? absl::ToDoubleSeconds(absl::Now() - **oldest) : 0);
   }
 
+  void RefreshSweeps(metrics::Registry& registry) {
+    const auto counts = store_->sweeps().Count();
+    if (!counts.ok()) {
+      return;
+    }
+    for (int state = v1::Sweep::RUNNING; state <= v1::Sweep::State_MAX; ++state) {
+      const auto count = std::ranges::find(*counts, static_cast<v1::Sweep::State>(state),
+                                           &std::pair<v1::Sweep::State, int64_t>::first);
+      registry.Set(Metric::kSweeps, {v1::Sweep::State_Name(static_cast<v1::Sweep::State>(state))},
+                   count == counts->end() ? 0 : static_cast<double>(count->second));
+    }
+    for (const v1::Trial::State state : {v1::Trial::SUCCEEDED, v1::Trial::FAILED}) {
+      registry.Add(Metric::kSweepTrials, {v1::Trial::State_Name(state)}, 0);
+    }
+  }
+
   // Not while somebody waits for the answer: the folder may hold many files.
   void MeasureStorage() {
     const int64_t now = absl::ToInt64Seconds(SteadyNow());
@@ -366,6 +408,7 @@ class HonedServer final : public Server {
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<datasets::Validations> validations_;  // the writer tells it what is stored
   std::unique_ptr<store::Writer> writer_;
+  std::unique_ptr<sweeps::Driver> sweeps_;
   std::unique_ptr<removal::Remover> remover_;
   std::unique_ptr<datasets::Datasets> datasets_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
@@ -382,6 +425,7 @@ class HonedServer final : public Server {
   std::unique_ptr<TrainingService> training_;
   std::unique_ptr<ModelService> models_;
   std::unique_ptr<DatasetService> dataset_service_;
+  std::unique_ptr<SweepService> sweep_service_;
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<SelfCheck> self_check_;

@@ -231,4 +231,46 @@ grpc::ServerUnaryReactor* DatasetService::GetDatasetValidation(
       .Now([&] { return rpc::GetDatasetValidation(*request, deps_); });
 }
 
+grpc::ServerUnaryReactor* SweepService::CreateSweep(grpc::CallbackServerContext* context,
+                                                    const v1::CreateSweepRequest* request,
+                                                    v1::Sweep* reply) {
+  return Unary<v1::Sweep>(context, "CreateSweep", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Sweep> done) { rpc::CreateSweep(*request, deps_, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* SweepService::GetSweep(grpc::CallbackServerContext* context,
+                                                 const v1::GetSweepRequest* request,
+                                                 v1::Sweep* reply) {
+  return Unary<v1::Sweep>(context, "GetSweep", deps_, reply)
+      .Reads(*request)
+      .Later([&](Done<v1::Sweep> done) { rpc::GetSweep(*request, deps_, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* SweepService::ListSweeps(grpc::CallbackServerContext* context,
+                                                   const v1::ListSweepsRequest* request,
+                                                   v1::ListSweepsResponse* reply) {
+  return Unary<v1::ListSweepsResponse>(context, "ListSweeps", deps_, reply)
+      .Reads(*request)
+      .Now([&] { return rpc::ListSweeps(*request, deps_); });
+}
+
+grpc::ServerUnaryReactor* SweepService::CancelSweep(grpc::CallbackServerContext* context,
+                                                    const v1::CancelSweepRequest* request,
+                                                    v1::Sweep* reply) {
+  return Unary<v1::Sweep>(context, "CancelSweep", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Sweep> done) { rpc::CancelSweep(*request, deps_, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* SweepService::DeleteSweep(grpc::CallbackServerContext* context,
+                                                    const v1::DeleteSweepRequest* request,
+                                                    v1::DeleteSweepResponse* reply) {
+  return Unary<v1::DeleteSweepResponse>(context, "DeleteSweep", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::DeleteSweepResponse> done) {
+        rpc::DeleteSweep(*request, deps_, std::move(done));
+      });
+}
+
 }  // namespace hone::server::rpc

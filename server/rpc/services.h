@@ -4,6 +4,7 @@
 
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
+#include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 #include "server/rpc/deps.h"
 #include "server/rpc/watch_streams.h"
@@ -105,6 +106,29 @@ class DatasetService final : public v1::DatasetService::CallbackService {
   grpc::ServerUnaryReactor* GetDatasetValidation(grpc::CallbackServerContext* context,
                                                  const v1::GetDatasetValidationRequest* request,
                                                  v1::DatasetValidation* reply) override;
+
+ private:
+  Deps& deps_;
+};
+
+class SweepService final : public v1::SweepService::CallbackService {
+ public:
+  explicit SweepService(Deps& deps) : deps_(deps) {}
+
+  grpc::ServerUnaryReactor* CreateSweep(grpc::CallbackServerContext* context,
+                                        const v1::CreateSweepRequest* request,
+                                        v1::Sweep* reply) override;
+  grpc::ServerUnaryReactor* GetSweep(grpc::CallbackServerContext* context,
+                                     const v1::GetSweepRequest* request, v1::Sweep* reply) override;
+  grpc::ServerUnaryReactor* ListSweeps(grpc::CallbackServerContext* context,
+                                       const v1::ListSweepsRequest* request,
+                                       v1::ListSweepsResponse* reply) override;
+  grpc::ServerUnaryReactor* CancelSweep(grpc::CallbackServerContext* context,
+                                        const v1::CancelSweepRequest* request,
+                                        v1::Sweep* reply) override;
+  grpc::ServerUnaryReactor* DeleteSweep(grpc::CallbackServerContext* context,
+                                        const v1::DeleteSweepRequest* request,
+                                        v1::DeleteSweepResponse* reply) override;
 
  private:
   Deps& deps_;

@@ -48,6 +48,7 @@ absl::StatusOr<std::unique_ptr<Attempt>> Attempt::Start(const jobs::Job& job,
   request.set_dataset_path(options.dataset_path);
   request.set_model_directory(options.model_directory);
   request.set_classifier_directory(options.classifier_directory);
+  request.set_other_model_directory(options.other_model_directory);
   if (job.plan.peak_memory_bytes() == 0) {
     request.set_memory_bytes(options.memory_bytes);
   }

@@ -19,6 +19,7 @@ struct AttemptOptions {
   std::string data_mirror;
   std::string model_directory = "";          // of the model that the job begins with; "": none
   std::string classifier_directory = "";     // of the one that the job is evaluated by; "": none
+  std::string other_model_directory = "";    // of the second one that it looks at; "": none
   std::string dataset_path = "";             // the uploaded data set that the job names; "": none
   int64_t memory_bytes = 0;                  // the job's share; 0: no limit
   absl::Duration grace = absl::Seconds(20);  // from SIGTERM to SIGKILL

@@ -1,5 +1,6 @@
 // How the scheduler gets a job from the queue into a worker process.
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -78,7 +79,7 @@ absl::StatusOr<std::optional<jobs::Job>> Scheduler::ClaimNext(absl::Time now) {
             return std::nullopt;
           }
           // Who named no number is content with what there is.
-          if (next->spec.training().threads() == 0 && next->threads > options_.threads) {
+          if (jobs::ThreadsOf(next->spec) == 0 && next->threads > options_.threads) {
             next->threads = options_.threads;
             HONE_RETURN_IF_ERROR(store.SetThreads(next->id, options_.threads));
           }
@@ -143,23 +144,25 @@ absl::StatusOr<AttemptOptions> Scheduler::PrepareAttempt(const jobs::Job& job) c
   if (options_.dataset_path) {
     HONE_ASSIGN_OR_RETURN(dataset_path, options_.dataset_path(job.id));
   }
-  std::string model_directory, classifier_directory;
+  std::map<std::string, std::string> models;  // folders, by the field that names the model
   for (const auto& [field, model] : jobs::ModelsOf(job.spec)) {
     HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model));
-    (model == job.spec.model().pretrained().model() ? model_directory : classifier_directory) =
-        directory_.ModelDirectory(id);
+    models[field] = directory_.ModelDirectory(id);
   }
-  return AttemptOptions{.worker = options_.worker,
-                        .run_directory = directory,
-                        .cache_directory = directory_.cache_directory(),
-                        .data_mirror = options_.data_mirror,
-                        .model_directory = model_directory,
-                        .classifier_directory = classifier_directory,
-                        .dataset_path = dataset_path,
-                        .memory_bytes = options_.memory_bytes_per_job,
-                        .grace = options_.grace,
-                        .silence = options_.silence,
-                        .stall = options_.stall};
+  return AttemptOptions{
+      .worker = options_.worker,
+      .run_directory = directory,
+      .cache_directory = directory_.cache_directory(),
+      .data_mirror = options_.data_mirror,
+      .model_directory =
+          models[job.spec.has_evaluation() ? "evaluation.model" : "model.pretrained.model"],
+      .classifier_directory = models["image_generation.evaluation.classifier"],
+      .other_model_directory = models["evaluation.against"],
+      .dataset_path = dataset_path,
+      .memory_bytes = options_.memory_bytes_per_job,
+      .grace = options_.grace,
+      .silence = options_.silence,
+      .stall = options_.stall};
 }
 
 // Not the job's fault: no memory, no processes, no space.

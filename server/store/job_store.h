@@ -145,6 +145,7 @@ struct Folder {
 };
 
 class DatasetStore;
+class SweepStore;
 
 // The truth about jobs, their events and models. Every change of a job's state is one guarded
 // statement: it names the state and the attempt that it expects, and a change that
@@ -261,6 +262,9 @@ class JobStore {
   // Data sets, in the same transactions. Lives as long as this.
   virtual DatasetStore& datasets() = 0;
   virtual const DatasetStore& datasets() const = 0;
+  // Sweeps, the same.
+  virtual SweepStore& sweeps() = 0;
+  virtual const SweepStore& sweeps() const = 0;
 };
 
 }  // namespace hone::server::store

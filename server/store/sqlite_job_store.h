@@ -18,6 +18,7 @@
 #include "server/store/sqlite_lists.h"
 #include "server/store/sqlite_reader.h"
 #include "server/store/sqlite_rows.h"
+#include "server/store/sweep_store.h"
 
 namespace hone::server::store {
 
@@ -120,6 +121,8 @@ class SqliteStore final : public JobStore {
   const std::string& generation() const override { return generation_; }
   DatasetStore& datasets() override { return *datasets_; }
   const DatasetStore& datasets() const override { return *datasets_; }
+  SweepStore& sweeps() override { return *sweeps_; }
+  const SweepStore& sweeps() const override { return *sweeps_; }
 
  private:
   void RefuseRestOfBrokenBatch();
@@ -157,6 +160,7 @@ class SqliteStore final : public JobStore {
   std::unique_ptr<ReaderPool<SqliteReader>> readers_;
   std::unique_ptr<ReaderPool<SqliteLists>> lists_;
   std::unique_ptr<DatasetStore> datasets_;
+  std::unique_ptr<SweepStore> sweeps_;
   std::string generation_;
   std::vector<LoggedEvent> logged_;  // in the transaction that is open
   bool in_batch_ = false;            // Commit is at its writes

@@ -8,6 +8,7 @@
 #include "server/store/sqlite_datasets.h"
 #include "server/store/sqlite_functions.h"
 #include "server/store/sqlite_job_store.h"
+#include "server/store/sqlite_sweeps.h"
 
 namespace hone::server::store {
 namespace {
@@ -40,6 +41,7 @@ absl::Status SqliteStore::Open(const std::string& path) {
   HONE_ASSIGN_OR_RETURN(readers_, ReaderPool<SqliteReader>::Open(path, kReaders));
   HONE_ASSIGN_OR_RETURN(lists_, ReaderPool<SqliteLists>::Open(path, kListReaders));
   HONE_ASSIGN_OR_RETURN(datasets_, OpenSqliteDatasets(connection_.get(), path));
+  HONE_ASSIGN_OR_RETURN(sweeps_, OpenSqliteSweeps(connection_.get(), path));
   return absl::OkStatus();
 }
 
@@ -47,7 +49,8 @@ absl::Status SqliteStore::Open(const std::string& path) {
 // event that is damaged is found when it is read, and all of them by `PRAGMA integrity_check`.
 absl::Status SqliteStore::CheckTables() {
   for (const char* table : {"meta", "job", "job_label", "garbage", "model", "dataset",
-                            "dataset_use", "upload", "removal", "validation"}) {
+                            "dataset_use", "upload", "removal", "validation", "sweep",
+                            "sweep_trial"}) {
     Statement check;
     HONE_RETURN_IF_ERROR(
         check.Prepare(connection_.get(), absl::StrCat("PRAGMA quick_check('", table, "')")));

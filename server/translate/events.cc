@@ -203,6 +203,33 @@ v1::Event ToEvent(const tasks::Evaluation& evaluation) {
   return event;
 }
 
+v1::Event ToEvent(const job::EvaluationResult& result) {
+  v1::Event event = ToEvent(result.evaluation);
+  if (!result.comparison.has_value()) {
+    return event;
+  }
+  const job::Comparison& comparison = *result.comparison;
+  v1::ModelComparison& out = *event.mutable_evaluation()->mutable_comparison();
+  for (const auto& [name, value] : comparison.other_metrics) {
+    if (std::isfinite(value)) {
+      (*out.mutable_other_metrics())[name] = value;
+    }
+  }
+  out.set_examples(comparison.examples);
+  out.set_both_right(comparison.both_right);
+  out.set_only_first(comparison.only_first);
+  out.set_only_second(comparison.only_second);
+  out.set_both_wrong(comparison.both_wrong);
+  if (comparison.p_value.has_value()) {
+    out.set_p_value(*comparison.p_value);
+  }
+  out.set_difference(comparison.difference);
+  out.set_low(comparison.low);
+  out.set_high(comparison.high);
+  out.set_verdict(comparison.verdict);
+  return event;
+}
+
 v1::Event ToEvent(const tasks::Artifact& artifact) {
   v1::Event event;
   v1::Artifact& out = *event.mutable_artifact();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/job/evaluator.h"
 #include "engine/job/observer.h"
 #include "hone/v1/event.pb.h"
 #include "hone/v1/plan.pb.h"
@@ -17,5 +18,7 @@ v1::Event ToEvent(engine::train::Severity severity, const std::string& text);
 v1::Event ToEvent(const engine::data::DataReport& report, const engine::tasks::DataInfo& info);
 v1::Event ToEvent(const engine::tasks::Evaluation& evaluation);
 v1::Event ToEvent(const engine::tasks::Artifact& artifact);
+// An evaluation with its comparison, if there is one.
+v1::Event ToEvent(const engine::job::EvaluationResult& result);
 
 }  // namespace hone::server::translate

@@ -148,6 +148,8 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   if (in.has_test_fraction()) {
     options.test_fraction = Precise(in.test_fraction());
   }
+  options.fold_count = in.fold().count();
+  options.fold_index = in.fold().index();
   options.deduplicate = in.deduplicate();
   options.classes.assign(in.classes().begin(), in.classes().end());
   options.limit = in.limit();
@@ -284,6 +286,7 @@ tasks::Recompute ToRecompute(v1::TrainingSpec::Recompute in) {
 void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.epochs = in.epochs();
   config.steps = in.steps();
+  config.stop_after = in.stop_after();
   config.batch_size = Or(in.has_batch_size(), in.batch_size(), config.batch_size);
   config.optimizer = ToOptimizer(in.optimizer());
   config.schedule = ToSchedule(in.schedule());
@@ -335,7 +338,41 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> ToRules(
 
 #undef HONE_TAKE
 
+job::EvaluationConfig::Part ToPart(v1::ModelEvaluation::Part part) {
+  using Part = job::EvaluationConfig::Part;
+  switch (part) {
+    case v1::ModelEvaluation::TEST:
+      return Part::kTest;
+    case v1::ModelEvaluation::VALIDATION:
+      return Part::kValidation;
+    case v1::ModelEvaluation::TRAIN:
+      return Part::kTrain;
+    case v1::ModelEvaluation::ALL:
+      return Part::kAll;
+    default:
+      return Part::kUnspecified;
+  }
+}
+
 }  // namespace
+
+job::EvaluationConfig ToEvaluationConfig(const v1::WorkerRequest& request) {
+  const v1::ModelEvaluation& evaluation = request.spec().evaluation();
+  job::EvaluationConfig config;
+  config.models = {request.model_directory()};
+  if (!request.other_model_directory().empty()) {
+    config.models.push_back(request.other_model_directory());
+  }
+  config.data = ToLoadOptions(request);
+  config.data.seed = evaluation.has_seed() ? evaluation.seed() : 1;
+  config.part = ToPart(evaluation.part());
+  config.batch_size = Or(evaluation.has_batch_size(), evaluation.batch_size(), config.batch_size);
+  config.threads = request.threads() > 0      ? request.threads()
+                   : evaluation.threads() > 0 ? static_cast<int>(evaluation.threads())
+                                              : AvailableThreads();
+  config.run_directory = request.run_directory();
+  return config;
+}
 
 absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& request) {
   const v1::JobSpec& spec = request.spec();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "engine/job/evaluator.h"
 #include "engine/tasks/config.h"
 #include "hone/v1/worker.pb.h"
 
@@ -12,5 +13,8 @@ absl::StatusOr<engine::models::ModelDescription> ToModelDescription(const v1::Mo
 // The job that a worker is asked to run or to plan, with every default of the job file filled in.
 // The spec has passed jobs::Validate. INVALID_ARGUMENT names the field.
 absl::StatusOr<engine::tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& request);
+
+// The same for a request whose spec is an evaluation.
+engine::job::EvaluationConfig ToEvaluationConfig(const v1::WorkerRequest& request);
 
 }  // namespace hone::server::translate

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "server/translate/job.h"
+#include "server/translate/repeat.h"
 
 namespace hone::server::translate {
 namespace {
@@ -176,6 +177,7 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return ToEmbedding(layer.embedding());
     case v1::Layer::kDot:
       return models::Dot{};
+    case v1::Layer::kRepeat:  // expanded before
     case v1::Layer::KIND_NOT_SET:
       break;
   }
@@ -183,10 +185,13 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
 }
 
 absl::StatusOr<std::vector<models::LayerDescription>> ToLayers(
-    const google::protobuf::RepeatedPtrField<v1::Layer>& from, const std::string& where) {
+    const google::protobuf::RepeatedPtrField<v1::Layer>& given, const std::string& where,
+    bool behind_others) {
+  absl::StatusOr<std::vector<v1::Layer>> from = ExpandRepeats(given, behind_others);
+  HONE_RETURN_IF_ERROR(Annotate(from.status(), where));
   std::vector<models::LayerDescription> layers;
-  for (int i = 0; i < from.size(); ++i) {
-    const v1::Layer& layer = from[i];
+  for (size_t i = 0; i < from->size(); ++i) {
+    const v1::Layer& layer = (*from)[i];
     absl::StatusOr<models::LayerKind> kind = ToKind(layer);
     if (!kind.ok()) {
       return Annotate(kind.status(), absl::StrCat(where, ".layers[", i, "]"));
@@ -239,13 +244,14 @@ absl::StatusOr<models::PresetDescription> PresetOf(const v1::Preset& preset,
 
 absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec& model) {
   models::ModelDescription description;
-  HONE_ASSIGN_OR_RETURN(description.layers, ToLayers(model.layers(), "model"));
+  HONE_ASSIGN_OR_RETURN(description.layers,
+                        ToLayers(model.layers(), "model", model.has_pretrained()));
   for (int i = 0; i < model.networks_size(); ++i) {
     const v1::Network& network = model.networks(i);
     models::NetworkDescription& to = description.networks.emplace_back();
     to.name = network.name();
-    HONE_ASSIGN_OR_RETURN(to.layers,
-                          ToLayers(network.layers(), absl::StrCat("model.networks[", i, "]")));
+    HONE_ASSIGN_OR_RETURN(
+        to.layers, ToLayers(network.layers(), absl::StrCat("model.networks[", i, "]"), false));
     if (network.has_preset()) {
       HONE_ASSIGN_OR_RETURN(to.preset, PresetOf(network.preset(), network.name()));
     }

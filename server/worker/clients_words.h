@@ -19,8 +19,14 @@ class ClientsWords {
     if (!request.dataset_path().empty() && !request.spec().data().dataset().empty()) {
       names_.emplace_back(request.dataset_path(), request.spec().data().dataset());
     }
-    if (!request.model_directory().empty() && request.spec().model().pretrained().model() != "") {
-      names_.emplace_back(request.model_directory(), request.spec().model().pretrained().model());
+    const v1::JobSpec& spec = request.spec();
+    for (const auto& [path, name] :
+         {std::pair(&request.model_directory(), &spec.model().pretrained().model()),
+          std::pair(&request.model_directory(), &spec.evaluation().model()),
+          std::pair(&request.other_model_directory(), &spec.evaluation().against())}) {
+      if (!path->empty() && !name->empty()) {
+        names_.emplace_back(*path, *name);
+      }
     }
     if (const std::string& name = request.spec().image_generation().evaluation().classifier();
         !request.classifier_directory().empty() && !name.empty()) {

@@ -141,7 +141,10 @@ void EventSender::OnLog(engine::train::Severity severity, const std::string& tex
 }
 
 void EventSender::OnEvaluation(const engine::tasks::Evaluation& evaluation) {
-  v1::Event event = ToEvent(evaluation);
+  SendEvaluation(ToEvent(evaluation));
+}
+
+void EventSender::SendEvaluation(v1::Event event) {
   const absl::StatusOr<std::optional<v1::Artifact>> file =
       Summarise(*event.mutable_evaluation(), run_directory_);
   writer_.SendEvent(std::move(event));

@@ -64,6 +64,8 @@ class EventSender final : public engine::job::TrainingObserver {
   void OnEvaluation(const engine::tasks::Evaluation& evaluation) override;
   void OnArtifact(const engine::tasks::Artifact& artifact) override;
   void OnProgress(const std::string& phase, double done) override;
+  // An event that has an evaluation; as OnEvaluation.
+  void SendEvaluation(v1::Event event);
 
  private:
   FrameWriter& writer_;

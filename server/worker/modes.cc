@@ -68,6 +68,9 @@ void SendFailure(const v1::Failure& failure, FrameWriter& writer) {
 }
 
 bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer) {
+  if (request.spec().has_evaluation()) {
+    return EvaluateModels(request, stop, writer);
+  }
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   if (!config.ok()) {
     SendFailure(ToFailure(ClientsWords(request).Of(config.status()), Phase::kPlanning, 0), writer);
@@ -94,6 +97,9 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
 }
 
 bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
+  if (request.spec().has_evaluation()) {
+    return PlanEvaluation(request, writer);
+  }
   const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
   Phase phase = Phase::kPlanning;
   if (!config.ok()) {

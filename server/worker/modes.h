@@ -11,6 +11,10 @@ namespace hone::server::worker {
 // well. `stop` asks a training for a checkpoint and an early end.
 bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, FrameWriter& writer);
 bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer);
+// Train and MakePlan of a spec that is an evaluation.
+bool EvaluateModels(const v1::WorkerRequest& request, const std::atomic<bool>& stop,
+                    FrameWriter& writer);
+bool PlanEvaluation(const v1::WorkerRequest& request, FrameWriter& writer);
 bool Predict(const v1::WorkerRequest& request, FrameWriter& writer);
 // Does not return once the model is loaded: the process ends with its parent.
 bool Serve(const v1::WorkerRequest& request, FrameWriter& writer);

@@ -59,6 +59,13 @@ EXPECTED = {
     "WatchJob": by_name("jobs", "jobs/nobody"),
     "GetServerInfo": {"empty": FINE, "huge field": NO_NAME, "huge message": TOO_LARGE, "not UTF-8": NO_NAME, "wrong state": NO_STATE,
                       "deleted": NO_NAME, "unknown name": NO_NAME},
+    "CreateSweep": {"empty": (Code.INVALID_ARGUMENT, "job: must be given"), "huge field": (Code.INVALID_ARGUMENT, "display_name"),
+                    "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "request_id"),
+                    "deleted": (Code.NOT_FOUND, "data.dataset"), "unknown name": (Code.NOT_FOUND, "data.dataset")},
+    "GetSweep": by_name("sweeps", "sweeps/nobody"),
+    "ListSweeps": page(),
+    "CancelSweep": by_name("sweeps", "sweeps/nobody", (Code.FAILED_PRECONDITION, "SUCCEEDED")),
+    "DeleteSweep": by_name("sweeps", "sweeps/nobody", (Code.FAILED_PRECONDITION, "RUNNING")),
     "ListModels": page(),
     "GetModel": by_name("models", "models/nobody"),
     "DownloadModel": by_name("models", "models/nobody"),
@@ -99,7 +106,10 @@ class Matrix(unittest.TestCase):
         cls.call("DeleteJob", cls.named("DeleteJobRequest", cls.deleted_job))
         cls.upload("gone")
         cls.call("DeleteDataset", cls.named("DeleteDatasetRequest", "datasets/gone"))
+        cls.ended_sweep, cls.deleted_sweep = cls.run_sweep("ended"), cls.run_sweep("deleted")
+        cls.call("DeleteSweep", cls.named("DeleteSweepRequest", cls.deleted_sweep))
         cls.running = cls.create("SLEEPS")
+        cls.running_sweep = cls.create_sweep("running").name
         cls.queued = cls.create("waits", dataset="table")
 
     @classmethod
@@ -146,6 +156,29 @@ class Matrix(unittest.TestCase):
         return job
 
     @classmethod
+    def sweep_spec(cls, name, dataset="wine"):
+        spec = cls.message("SweepSpec", display_name=name)
+        spec.job.CopyFrom(cls.spec("template", dataset))
+        spec.axes.add(field="training.seed", values=["1"])
+        spec.objective.metric = "test_accuracy"
+        return spec
+
+    @classmethod
+    def create_sweep(cls, name):
+        return cls.call("CreateSweep", cls.message("CreateSweepRequest", spec=cls.sweep_spec(name), request_id=name))
+
+    @classmethod
+    def run_sweep(cls, name):
+        sweep = cls.create_sweep(name)
+        deadline = time.monotonic() + 60
+        while Wire.enum_name(sweep, "state") != "SUCCEEDED":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{sweep} does not end")
+            time.sleep(0.05)
+            sweep = cls.call("GetSweep", cls.named("GetSweepRequest", sweep.name))
+        return sweep.name
+
+    @classmethod
     def model_of(cls, job):
         return cls.call("GetJob", cls.named("GetJobRequest", job)).model
 
@@ -172,15 +205,21 @@ class Matrix(unittest.TestCase):
             return wrap(request.SerializeToString() + b"\xfa\x3f" + b"\xc0\xc4\xb2\x02" + b"x" * 5_022_272)  # an unknown field of 5 MB
         if case == "not UTF-8":
             return wrap(NOT_UTF8[rpc]) if rpc in NOT_UTF8 else wrap(b"\x0a\x02\xff\xfe")
-        kind = {"TrainingService": "jobs", "ModelService": "models", "DatasetService": "datasets"}[method.containing_service.name]
-        deleted = {"jobs": self.deleted_job, "models": self.deleted_model, "datasets": "datasets/gone"}[kind]
+        kind = {"TrainingService": "jobs", "ModelService": "models", "DatasetService": "datasets",
+                "SweepService": "sweeps"}[method.containing_service.name]
+        deleted = {"jobs": self.deleted_job, "models": self.deleted_model, "datasets": "datasets/gone",
+                   "sweeps": self.deleted_sweep}[kind]
         name = {"huge field": f"{kind}/" + "a" * 1_000_000, "unknown name": f"{kind}/nobody", "deleted": deleted}.get(case)
         if case == "wrong state":
             name = {"jobs": self.queued if rpc == "DeleteJob" else self.ended, "models": self.model,
-                    "datasets": "datasets/table"}[kind]
+                    "datasets": "datasets/table", "sweeps": self.running_sweep if rpc == "DeleteSweep" else self.ended_sweep}[kind]
         if rpc == "CreateJob":
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
             request.spec.CopyFrom(self.spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
+            request.request_id = "ended" if case == "wrong state" else ""
+        elif rpc == "CreateSweep":
+            dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
+            request.spec.CopyFrom(self.sweep_spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
             request.request_id = "ended" if case == "wrong state" else ""
         elif rpc in ("BeginUpload", "UploadDataset"):
             # Bytes that are not here yet: those that are would need no upload.
@@ -239,6 +278,8 @@ NOT_UTF8 = {
     "CreateJob": b"\x12\x02\xff\xfe",      # request_id
     "UpdateJob": b"\x0a\x04\x0a\x02\xff\xfe",    # job.name
     "UpdateModel": b"\x0a\x04\x0a\x02\xff\xfe",  # model.name
+    "CreateSweep": b"\x12\x02\xff\xfe",     # request_id
+    "ListSweeps": b"\x12\x02\xff\xfe",      # page_token
     "ListJobs": b"\x12\x02\xff\xfe",       # page_token
     "ListModels": b"\x12\x02\xff\xfe",
     "ListDatasets": b"\x12\x02\xff\xfe",

@@ -95,6 +95,56 @@ TEST(Split, LimitsTheTrainingPartAndLeavesTheTest) {
   EXPECT_EQ(splits->test.size(), 20u);
 }
 
+TEST(Fold, EachExampleIsTestedOnInExactlyOne) {
+  const std::vector<int32_t> labels = Labels();
+  LoadOptions options;
+  options.fold_count = 3;
+  std::vector<int32_t> tested;
+  for (options.fold_index = 1; options.fold_index <= 3; ++options.fold_index) {
+    const auto splits = Split({110, 110, labels, 2, nullptr}, options);
+    ASSERT_THAT(splits, IsOk());
+    EXPECT_EQ(splits->train.size() + splits->test.size(), 110u);
+    tested.insert(tested.end(), splits->test.begin(), splits->test.end());
+  }
+  std::sort(tested.begin(), tested.end());
+  EXPECT_EQ(tested, Range(110));
+}
+
+TEST(Fold, HasEveryClassInTheSameProportion) {
+  const std::vector<int32_t> labels = Labels();
+  LoadOptions options;
+  options.fold_count = 5;
+  for (options.fold_index = 1; options.fold_index <= 5; ++options.fold_index) {
+    const auto splits = Split({110, 110, labels, 2, nullptr}, options);
+    ASSERT_THAT(splits, IsOk());
+    DataReport report;
+    CountSplits(*splits, labels, 2, report);
+    EXPECT_THAT(report.test.class_counts, ElementsAre(20, 2));
+  }
+}
+
+TEST(Fold, LeavesOutATestPartThatIsThere) {
+  LoadOptions options;
+  options.fold_count = 2;
+  options.fold_index = 1;
+  const auto splits = Split({10, 8, {}, 0, nullptr}, options);
+  ASSERT_THAT(splits, IsOk());
+  EXPECT_EQ(splits->test.size(), 4u);
+  EXPECT_EQ(splits->train.size(), 4u);
+  EXPECT_LT(splits->train.back(), 8);
+  EXPECT_LT(splits->test.back(), 8);
+}
+
+TEST(Fold, RefusesMoreThanThereAreExamples) {
+  LoadOptions options;
+  options.fold_count = 9;
+  options.fold_index = 1;
+  EXPECT_THAT(Split({8, 8, {}, 0, nullptr}, options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("data.fold.count: must be at most the number of training "
+                                 "examples, 8, got 9")));
+}
+
 TEST(Split, RefusesToLeaveNothingToTrainOn) {
   LoadOptions options;
   options.validation_count = 8;

@@ -46,6 +46,26 @@ TEST_F(TrainTest, StoppedAtEveryStepAndResumedIsNeverStopped) {
   }
 }
 
+TEST_F(TrainTest, ARunThatEndsBeforeItsLengthIsGoneOnWithToTheWeightsOfTheWhole) {
+  tasks::TrainingConfig whole = Points();
+  whole.schedule.kind = optim::CosineDecay();
+  tasks::TrainingConfig rungs = whole;
+  rungs.run_directory = NewRun();
+  ASSERT_EQ(Run(whole).value(), EndReason::kCompleted);
+  rungs.stop_after = 1;
+  ASSERT_EQ(Run(rungs).value(), EndReason::kCompleted);
+  EXPECT_EQ(recorder_.metrics.back().step, 5);  // of an epoch
+  EXPECT_EQ(recorder_.metrics.back().total_steps, 5);
+  EXPECT_NE(ModelSha(rungs), "no model");
+  EXPECT_NE(ModelSha(rungs), ModelSha(whole));
+  rungs.resume = true;
+  rungs.stop_after = 3;
+  ASSERT_EQ(Run(rungs).value(), EndReason::kCompleted);
+  rungs.stop_after = 0;
+  ASSERT_EQ(Run(rungs).value(), EndReason::kCompleted);
+  EXPECT_EQ(ModelSha(rungs), ModelSha(whole));
+}
+
 TEST_F(TrainTest, AccumulatedBatchesSurviveAResumeBitByBit) {
   tasks::TrainingConfig whole = Points();
   whole.accumulate_batches = 2;

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Kills honed and hone-worker, fills the disk and breaks fsync at counted events, sets the clock, stops workers, and counts what is left: every job that was
-acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, and every watcher saw every event once.
+acknowledged ends SUCCEEDED exactly once with the weights of an undisturbed run, every watcher saw every event once, and every sweep has each
+of its trials once.
 
     kill_and_count.py HONED HONE SHIM SOURCE_DIR [--seed 1] [--server-kills 200] [--worker-kills 200] [--full 20] [--broken 20]
-                      [--worker-disks 20] [--drains 20] [--clocks 20] [--stops 10] [--drain-seconds 25]
+                      [--worker-disks 20] [--drains 20] [--clocks 20] [--stops 10] [--sweep-kills 10] [--drain-seconds 25]
 
 The seed gives the list of faults (which process, which event, which count): the same seed, the same list. While it goes on, seven
 jobs are kept queued or running, two at a time; each is submitted with a request id until a server acknowledges it. `--watchers` of them (3) are watched
@@ -31,6 +32,18 @@ from honed import free_port, write_mirror  # noqa: E402
 UNFINISHED = 7
 UNREACHABLE = 3  # exit code of hone
 AT_ITS_EVENT = "server killed at its event"
+SWEEP = """
+job:
+  classification: {}
+  data: {dataset: wine}
+  model: {layers: [{dense: {units: 8, activation: RELU}}, {dense: {units: 3}}]}
+  training: {epochs: 40, threads: 1}
+axes:
+  - {field: "model.layers[0].dense.units", values: [8, 16, 24]}
+  - {field: training.optimizer.adam.learning_rate, log_range: {from: 0.001, to: 0.01, count: 3}}
+  - {field: training.seed, range: {from: 1, to: 3}}
+objective: {metric: test_accuracy}
+"""
 RECIPES = 4  # jobs differ by their seed; each seed has one right result
 # Five times what it takes where nothing else runs: what has not happened by then will not.
 MOST_SECONDS_TO_A_FAULT = 20
@@ -55,7 +68,7 @@ class Harness:
                                f'HONE_FAULT=$(cat "{self.worker_fault}") LD_PRELOAD="{options.shim}" '
                                f'exec "{pathlib.Path(options.honed).parent / "hone-worker"}" "$@"\n')
         self.worker.chmod(0o755)
-        self.server = None
+        self.server, self.data = None, folder / "data"
         self.log = open(folder / "honed.log", "ab")
         self.acknowledged = {}  # request id → job
         self.submitted = 0
@@ -72,7 +85,7 @@ class Harness:
         if fault or "HONE_CLOCK" in environment:
             environment.update(HONE_FAULT=fault, LD_PRELOAD=str(self.options.shim))
         self.server = subprocess.Popen(
-            [self.options.honed, "--data-dir", self.folder / "data", "--listen", self.address, "--metrics-listen", "127.0.0.1:0",
+            [self.options.honed, "--data-dir", self.data, "--listen", self.address, "--metrics-listen", "127.0.0.1:0",
              "--jobs", "2", "--worker", self.worker, *map(str, arguments)], stdout=self.log, stderr=self.log, env=environment)
 
     def recipe(self, number, run_directory=None):
@@ -135,11 +148,11 @@ class Harness:
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
 
-    def until_it_dies(self):
+    def until_it_dies(self, work):
         """Keeps the server busy until its fault; what has not died in time is killed."""
         end = time.monotonic() + MOST_SECONDS_TO_A_FAULT
         while self.server.poll() is None and time.monotonic() < end:
-            self.top_up()
+            work()
             time.sleep(0.02)
         in_time = self.server.poll() is not None
         if not in_time:
@@ -152,7 +165,61 @@ class Harness:
     def kill_server(self):
         event, most = self.random.choice([("sync", 25), ("write", 90), ("frame", 60), ("rename", 8)])
         self.start(f"kill@{event}:{self.random.randint(1, most)}")
-        self.until_it_dies()
+        self.until_it_dies(self.top_up)
+
+    def kill_during_sweeps(self):
+        """Servers of their own data, killed at counted events while a sweep goes on: each of its 27 trials is a job, made once."""
+        self.data = self.folder / "sweep-data"
+        file = self.folder / "sweep.yaml"
+        file.write_text(SWEEP, encoding="utf-8")
+        sweeps = {}  # request id → name
+
+        def keep_one_going():
+            if sweeps:
+                shown = self.hone("--output", "json", "sweeps", "show", list(sweeps.values())[-1])
+                if shown.returncode != 0 or json.loads(shown.stdout)["state"] in ("RUNNING", "STOPPING"):
+                    return
+            request = f"sweep-{len(sweeps)}"
+            done = self.hone("--output", "json", "sweep", file, "--request-id", request)
+            if done.returncode == 0:
+                sweeps[request] = json.loads(done.stdout.splitlines()[-1])["name"]
+
+        for _ in range(self.options.sweep_kills):
+            event, most = self.random.choice([("sync", 40), ("write", 150), ("frame", 60), ("rename", 8)])
+            self.start(f"kill@{event}:{self.random.randint(1, most)}")
+            self.until_it_dies(keep_one_going)
+        self.start()
+        end = time.monotonic() + MOST_SECONDS_TO_THE_END
+        while not sweeps and time.monotonic() < end:
+            keep_one_going()
+            time.sleep(0.2)
+        for name in sweeps.values():
+            self.check_sweep(name, end)
+        self.counts["sweep, each of its 27 trials once"] = len(sweeps)
+        self.stop("server stopped")
+        self.data = self.folder / "data"
+
+    def check_sweep(self, name, end):
+        while True:
+            shown = self.hone("--output", "json", "sweeps", "show", name)
+            sweep = json.loads(shown.stdout) if shown.returncode == 0 else {}
+            if sweep.get("state") not in (None, "RUNNING", "STOPPING"):
+                break
+            if time.monotonic() > end:
+                sys.exit(f"{name} does not end: {shown.stdout[-2000:]}{shown.stderr}")
+            time.sleep(0.2)
+        listed = self.hone("--output", "json", "jobs", "list", "--limit", 1000, "--label", f"sweep={name.removeprefix('sweeps/')}")
+        jobs = {job["name"]: job for job in json.loads(listed.stdout).get("jobs", [])}
+        trials = sweep["trials"]
+        wrong = [f"trial {t['number']}: {t['state']}, {t.get('message')}" for t in trials if t["state"] != "SUCCEEDED"]
+        if sweep["state"] != "SUCCEEDED" or len(trials) != 27 or len(jobs) != 27 or {t["job"] for t in trials} != jobs.keys():
+            wrong.append(f"{sweep['state']} ({sweep.get('message')}), {len(trials)} trials, {len(jobs)} jobs")
+        for trial in trials:
+            training = jobs.get(trial["job"], {}).get("spec", {}).get("training", {})
+            if str(training.get("seed")) != trial["settings"][2]:
+                wrong.append(f"trial {trial['number']} has seed {trial['settings'][2]}, its job {training.get('seed')}")
+        if wrong:
+            sys.exit(f"{name}: " + "\n".join(wrong))
 
     def log_size(self):
         return (self.folder / "honed.log").stat().st_size
@@ -293,6 +360,8 @@ class Harness:
             self.kill_server()
         if (hit := self.counts.get(AT_ITS_EVENT, 0)) < self.options.server_kills / 2:
             sys.exit(f"{hit} of {self.options.server_kills} servers died at their event: does {self.options.shim} do anything?")
+        if self.options.sweep_kills > 0:
+            self.kill_during_sweeps()
         for _ in range(self.options.full):
             self.fail_writes("full")
         for _ in range(self.options.broken):
@@ -356,7 +425,7 @@ def main():
     for name in ("honed", "hone", "shim", "source"):
         parser.add_argument(name)
     for name, default in (("seed", 1), ("server-kills", 200), ("worker-kills", 200), ("full", 20), ("broken", 20), ("worker-disks", 20),
-                          ("drains", 20), ("clocks", 20), ("stops", 10),
+                          ("drains", 20), ("clocks", 20), ("stops", 10), ("sweep-kills", 10),
                           ("epochs", 1500), ("watchers", 3), ("checked-logs", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--drain-seconds", type=float, default=25, help="what a server may take to end, at most")

@@ -148,6 +148,8 @@ class FailingStore final : public store::JobStore {
   const std::string& generation() const override { return store_.generation(); }
   store::DatasetStore& datasets() override { return store_.datasets(); }
   const store::DatasetStore& datasets() const override { return store_.datasets(); }
+  store::SweepStore& sweeps() override { return store_.sweeps(); }
+  const store::SweepStore& sweeps() const override { return store_.sweeps(); }
 
  private:
   absl::Status Try() {

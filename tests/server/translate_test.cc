@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/tasks/table.h"
 #include "google/protobuf/util/json_util.h"
 #include "server/jobs/resolve.h"
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
 #include "server/translate/job.h"
+#include "server/translate/repeat.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::translate {
@@ -123,6 +125,95 @@ TEST(ToTrainingConfig, TakesALazyOptimizerAndWhetherToRecompute) {
   }
 }
 
+// The layers of a model by name, each with what it reads: "block_1.a(input)".
+std::vector<std::string> LayersOf(const std::string& model) {
+  const auto config = ToTrainingConfig(
+      RequestOf(absl::StrCat(R"({"classification": {}, "data": {"dataset": "mnist"},
+                                 "training": {"epochs": 1}, "model": )",
+                             model, "}")));
+  EXPECT_TRUE(config.ok()) << config.status();
+  std::vector<std::string> layers;
+  for (const auto& layer : config->model.layers) {
+    layers.push_back(absl::StrCat(layer.name, layer.frozen ? "!" : "",
+                                  layer.inputs.empty() ? "" : "(", absl::StrJoin(layer.inputs, " "),
+                                  layer.inputs.empty() ? "" : ")"));
+  }
+  return layers;
+}
+
+TEST(Repeat, IsWrittenOutCopyBehindCopy) {
+  EXPECT_THAT(LayersOf(R"({"layers": [{"flatten": {}},
+                  {"repeat": {"times": 2, "layers": [{"dense": {"units": 4}}, {"dropout": {}}]}},
+                  {"dense": {"units": 2}}]})"),
+              ElementsAre("flatten_1", "block_1.dense_1", "block_1.dropout_1", "block_2.dense_1",
+                          "block_2.dropout_1", "dense_1"));
+}
+
+TEST(Repeat, ACopyReadsTheOneBeforeAndItsOwnLayers) {
+  EXPECT_THAT(
+      LayersOf(R"({"layers": [{"name": "stem", "dense": {"units": 4}},
+                  {"repeat": {"times": 2, "name": "stage", "layers": [
+                      {"name": "a", "dense": {"units": 4}},
+                      {"name": "sum", "inputs": ["a", "input"], "add": {}}]}},
+                  {"inputs": ["stage", "stem"], "add": {}}, {"dense": {"units": 2}}]})"),
+      ElementsAre("stem", "stage_1.a", "stage_1.sum(stage_1.a stem)", "stage_2.a",
+                  "stage_2.sum(stage_2.a stage_1.sum)", "add_1(stage_2.sum stem)", "dense_1"));
+}
+
+TEST(Repeat, ReadsWhatItsInputsName) {
+  EXPECT_THAT(LayersOf(R"({"layers": [{"name": "a", "dense": {"units": 4}},
+                  {"name": "b", "dense": {"units": 4}},
+                  {"inputs": ["a"], "repeat": {"times": 2, "layers": [{"dense": {"units": 4}}]}},
+                  {"dense": {"units": 2}}]})"),
+              ElementsAre("a", "b", "block_1.dense_1(a)", "block_2.dense_1", "dense_1"));
+}
+
+TEST(Repeat, StandsWithinAnother) {
+  EXPECT_THAT(
+      LayersOf(R"({"layers": [{"repeat": {"times": 2, "name": "stage", "layers": [
+                  {"repeat": {"times": 2, "layers": [{"dense": {"units": 4}},
+                      {"inputs": ["dense_1", "input"], "add": {}}]}}]}}]})"),
+      ElementsAre("stage_1.block_1.dense_1", "stage_1.block_1.add_1(stage_1.block_1.dense_1 input)",
+                  "stage_1.block_2.dense_1",
+                  "stage_1.block_2.add_1(stage_1.block_2.dense_1 stage_1.block_1.add_1)",
+                  "stage_2.block_1.dense_1",
+                  "stage_2.block_1.add_1(stage_2.block_1.dense_1 stage_1.block_2.add_1)",
+                  "stage_2.block_2.dense_1",
+                  "stage_2.block_2.add_1(stage_2.block_2.dense_1 stage_2.block_1.add_1)"));
+}
+
+TEST(Repeat, IsFrozenWhole) {
+  EXPECT_THAT(LayersOf(R"({"layers": [{"frozen": true, "repeat": {"times": 2, "layers":
+                  [{"dense": {"units": 4}}]}}, {"dense": {"units": 2}}]})"),
+              ElementsAre("block_1.dense_1!", "block_2.dense_1!", "dense_1"));
+}
+
+TEST(Repeat, BehindAPretrainedModelTheLayerThatItReadsNeedsAName) {
+  v1::ModelSpec model;
+  v1::Repeat& repeat = *model.add_layers()->mutable_repeat();
+  repeat.set_times(2);
+  repeat.add_layers()->mutable_dense();
+  EXPECT_THAT(ExpandRepeats(model.layers(), /*behind_others=*/true), ::hone::testing::IsOk());
+  v1::Layer& sum = *repeat.add_layers();
+  sum.mutable_add();
+  sum.add_inputs("dense_1");
+  sum.add_inputs("input");
+  EXPECT_THAT(ExpandRepeats(model.layers(), /*behind_others=*/true),
+              ::hone::testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                        ::testing::HasSubstr("needs a name")));
+  model.mutable_layers(0)->add_inputs("conv2d_2");
+  EXPECT_THAT(ExpandRepeats(model.layers(), /*behind_others=*/true), ::hone::testing::IsOk());
+}
+
+TEST(ToTrainingConfig, TakesAFold) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"classification": {}, "data": {"dataset": "wine", "fold": {"count": 5, "index": 2}},
+          "training": {"epochs": 5}, "model": {"layers": [{"dense": {"units": 3}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->data.fold_count, 5);
+  EXPECT_EQ(config->data.fold_index, 2);
+}
+
 TEST(ToTrainingConfig, TakesWhatIsGiven) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"regression": {"loss": "HUBER", "huber_delta": 2}, "data": {"dataset": "x"},
@@ -190,6 +281,7 @@ constexpr char kEveryKindOfLayer[] =
           {"activation": {"function": "LEAKY_RELU"}}, {"flatten": {}}, {"layer_norm": {}},
           {"dropout": {"rate": 0.5}}, {"dense": {"units": 4}},
           {"conv2d_transpose": {"filters": 2, "kernel": 4}}, {"upsample2d": {}},
+          {"repeat": {"times": 2, "layers": [{"dense": {"units": 4}}]}},
           {"name": "sum", "inputs": ["dense_1", "dense_1"], "add": {}}]}})";
 
 // The same of a job that draws pictures.
@@ -248,6 +340,40 @@ TEST_P(Resolved, HasEveryDefaultWrittenOut) {
   std::vector<std::string> left;
   CollectDefaults(jobs::Resolve(Spec()), "", left);
   EXPECT_THAT(left, ::testing::IsEmpty());
+}
+
+TEST(Resolve, AnEvaluationHasItsDefaultsAndNoTraining) {
+  v1::JobSpec spec;
+  spec.mutable_evaluation()->set_model("models/a");
+  spec.mutable_data()->set_dataset("wine");
+  const v1::JobSpec resolved = jobs::Resolve(spec);
+  EXPECT_EQ(resolved.evaluation().seed(), 1u);
+  EXPECT_EQ(resolved.evaluation().batch_size(), 32);
+  EXPECT_FALSE(resolved.has_training());
+  EXPECT_FALSE(resolved.has_model());
+  EXPECT_THAT(jobs::Validate(resolved, {.max_threads = 4}), ::hone::testing::IsOk());
+}
+
+TEST(ToEvaluationConfig, TakesWhatIsGiven) {
+  v1::WorkerRequest request = RequestOf(
+      R"({"data": {"dataset": "wine", "fold": {"count": 5, "index": 2}},
+          "evaluation": {"model": "models/a", "against": "models/b", "part": "TEST", "seed": 7,
+                         "batch_size": 64}})");
+  request.set_model_directory("/a");
+  request.set_other_model_directory("/b");
+  const job::EvaluationConfig config = ToEvaluationConfig(request);
+  EXPECT_THAT(config.models, ElementsAre("/a", "/b"));
+  EXPECT_EQ(config.part, job::EvaluationConfig::Part::kTest);
+  EXPECT_EQ(config.data.seed, 7u);
+  EXPECT_EQ(config.data.fold_index, 2);
+  EXPECT_EQ(config.batch_size, 64);
+  EXPECT_EQ(config.threads, 2);
+}
+
+TEST(Resolve, AFoldLeavesNoShareForTheTest) {
+  v1::JobSpec spec;
+  spec.mutable_data()->mutable_fold()->set_count(5);
+  EXPECT_FALSE(jobs::Resolve(spec).data().has_test_fraction());
 }
 
 TEST_P(Resolved, IsResolvedAlready) {

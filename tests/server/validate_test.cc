@@ -4,6 +4,7 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "tests/support/status_matchers.h"
 
@@ -138,6 +139,40 @@ TEST(Validate, AModelNeedsNoNameWhereItIsGivenBesideTheSpec) {
   EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_model = true}), IsOk());
 }
 
+v1::JobSpec Evaluation(const std::string& more = "") {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      absl::StrCat("data { dataset: 'wine' } evaluation { model: 'models/a' } ", more), &spec))
+      << more;
+  return spec;
+}
+
+TEST(Evaluation, NeedsAModelAndData) {
+  EXPECT_THAT(Validate(Evaluation(), kServer), IsOk());
+  v1::JobSpec spec;
+  spec.mutable_evaluation();
+  EXPECT_THAT(Paths(spec), ::testing::UnorderedElementsAre("data.dataset", "evaluation.model"));
+  EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_data = true, .has_model = true}), IsOk());
+}
+
+TEST(Evaluation, NamesWhatIsWrong) {
+  for (const auto& [more, path] : std::vector<std::pair<std::string, std::string>>{
+           {"classification {}", "task"},
+           {"model { layers { flatten {} } }", "model"},
+           {"training { epochs: 1 }", "training"},
+           {"data { image { height: 8 } }", "data.image"},
+           {"data { classes: 'a' }", "data.classes"},
+           {"data { limit: 5 }", "data.limit"},
+           {"evaluation { model: 'jobs/a' }", "evaluation.model"},
+           {"evaluation { against: 'x' }", "evaluation.against"},
+           {"evaluation { part: 9 }", "evaluation.part"},
+           {"evaluation { part: VALIDATION }", "evaluation.part"},
+           {"evaluation { batch_size: 0 }", "evaluation.batch_size"},
+           {"evaluation { threads: 5 }", "evaluation.threads"}}) {
+    EXPECT_THAT(Paths(Evaluation(more)), Contains(path)) << more;
+  }
+}
+
 TEST(Validate, Bf16WithoutTheProcessorNamesTheReason) {
   EXPECT_THAT(Validate(With("training { precision: BF16 }"), kServer),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("AVX512-BF16")));
@@ -173,6 +208,10 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"data { validation_fraction: 1 }", "data.validation_fraction"},
         WrongField{"data { test_fraction: -0.1 }", "data.test_fraction"},
         WrongField{"data { validation_fraction: 0.6 test_fraction: 0.5 }", "data"},
+        WrongField{"data { fold { count: 1 index: 1 } }", "data.fold.count"},
+        WrongField{"data { fold { count: 5 index: 6 } }", "data.fold.index"},
+        WrongField{"data { fold { count: 5 } }", "data.fold.index"},
+        WrongField{"data { fold { count: 5 index: 1 } test_fraction: 0.1 }", "data.test_fraction"},
         WrongField{"data { limit: -1 }", "data.limit"},
         WrongField{"data { image { height: -1 } }", "data.image.height"},
         WrongField{"data { image { width: 99999 } }", "data.image.width"},
@@ -238,6 +277,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         WrongField{"training { epochs: -1 }", "training.epochs"},
         WrongField{"training { steps: 5 }", "training"},
+        WrongField{"training { stop_after: 2 }", "training.stop_after"},
         WrongField{"training { threads: 5 }", "training.threads"},
         WrongField{"training { precision: 9 }", "training.precision"},
         WrongField{"training { recompute: 9 }", "training.recompute"},
@@ -349,6 +389,45 @@ INSTANTIATE_TEST_SUITE_P(
                    "model.layers[2].reshape.shape"},
         WrongField{"model { layers { reshape { shape: [0] } } }",
                    "model.layers[2].reshape.shape[0]"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Repeat, EveryField,
+    ::testing::Values(
+        WrongField{"model { layers { repeat { layers { flatten {} } } } }",
+                   "model.layers[2].repeat.times"},
+        WrongField{"model { layers { repeat { times: 1001 layers { flatten {} } } } }",
+                   "model.layers[2].repeat.times"},
+        WrongField{"model { layers { repeat { times: 2 } } }", "model.layers[2].repeat.layers"},
+        WrongField{"model { layers { repeat { times: 2 name: '2' layers { flatten {} } } } }",
+                   "model.layers[2].repeat.name"},
+        WrongField{"model { layers { name: 'a' repeat { times: 2 layers { flatten {} } } } }",
+                   "model.layers[2].name"},
+        WrongField{"model { layers { name: 'block_2' flatten {} } "
+                   "layers { repeat { times: 2 layers { flatten {} } } } }",
+                   "model.layers[3].repeat.name"},
+        WrongField{"model { layers { repeat { times: 2 layers { dense {} } } } }",
+                   "model.layers[2].repeat.layers[0].dense.units"},
+        WrongField{"model { layers { repeat { times: 2 layers { inputs: 'x' flatten {} } } } }",
+                   "model.layers[2].repeat.layers[0].inputs[0]"},
+        WrongField{"model { layers { repeat { times: 2 layers { name: 'a' flatten {} } } } "
+                   "layers { inputs: 'a' flatten {} } }",
+                   "model.layers[3].inputs[0]"},
+        WrongField{"model { layers { repeat { times: 1000 layers { repeat { times: 1000 "
+                   "layers { flatten {} } } } } } }",
+                   "model.layers"},
+        WrongField{"model { layers { repeat { times: 1 layers { repeat { times: 1 layers { repeat "
+                   "{ times: 1 layers { repeat { times: 1 layers { repeat { times: 1 layers { "
+                   "flatten {} } } } } } } } } } } } }",
+                   "model.layers[2].repeat.layers[0].repeat.layers[0].repeat.layers[0].repeat."
+                   "layers[0].repeat"}));
+
+TEST(Model, ACopysOutputIsReadByTheNameOfItsRepeat) {
+  EXPECT_THAT(Validate(With("model { layers { repeat { times: 2 name: 'stage' "
+                            "layers { name: 'a' flatten {} } layers { inputs: ['a', 'input'] "
+                            "add {} } } } layers { inputs: 'stage' flatten {} } }"),
+                       kServer),
+              IsOk());
+}
 
 TEST(Model, ANameThatTheServerMakesMayBeRead) {
   EXPECT_THAT(

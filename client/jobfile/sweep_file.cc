@@ -1,0 +1,71 @@
+#include "client/jobfile/sweep_file.h"
+
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "client/jobfile/document.h"
+#include "client/jobfile/filler.h"
+#include "client/jobfile/job_file.h"
+#include "client/jobfile/overrides.h"
+#include "client/jobfile/print.h"
+#include "client/jobfile/problems.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+
+namespace hone::client::jobfile {
+namespace {
+
+// What excludes each other, as in a job file.
+void MakeRoom(std::span<const std::string> overrides, SweepFile& file) {
+  v1::JobSpec& job = *file.spec.mutable_job();
+  for (const std::string& setting : overrides) {
+    if (absl::StartsWith(setting, "job.training.epochs=")) {
+      job.mutable_training()->clear_steps();
+    } else if (absl::StartsWith(setting, "job.training.steps=")) {
+      job.mutable_training()->clear_epochs();
+    } else if (absl::StartsWith(setting, "job.data.dataset=")) {
+      file.paths.data.clear();
+    } else if (absl::StartsWith(setting, "job.data.path=")) {
+      job.mutable_data()->clear_dataset();
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<SweepFile> LoadSweepFile(const std::string& path,
+                                        std::span<const std::string> overrides) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
+  if (!text.ok()) {
+    return absl::IsNotFound(text.status()) ? text.status()
+                                           : absl::InvalidArgumentError(text.status().message());
+  }
+  HONE_ASSIGN_OR_RETURN(const Node root, ReadDocument(*text, path));
+  SweepFile file;
+  Problems problems;
+  Filler(path, /*fixed=*/false, file.paths, problems).FillMessage(root, "", file.spec);
+  if (file.spec.has_job() && !file.paths.job_file.empty()) {
+    problems.Add({.where = path, .field = "job", .what = "must have either `job` or `job_file`"});
+  }
+  HONE_RETURN_IF_ERROR(problems.ToStatus());
+  if (!file.paths.job_file.empty()) {
+    const std::filesystem::path beside =
+        std::filesystem::path(path).parent_path() / file.paths.job_file;
+    HONE_ASSIGN_OR_RETURN(JobFile job, LoadJobFile(beside.string()));
+    *file.spec.mutable_job() = std::move(job.spec);
+    file.paths = std::move(job.paths);
+  }
+  MakeRoom(overrides, file);
+  for (const std::string& setting : overrides) {
+    ApplyOverride(setting, file.spec, file.paths, problems);
+  }
+  HONE_RETURN_IF_ERROR(problems.ToStatus());
+  if (file.spec.display_name().empty()) {
+    file.spec.set_display_name(std::filesystem::path(path).stem().string());
+  }
+  return file;
+}
+
+std::string PrintSweepFile(const SweepFile& file) { return PrintYaml(file.spec, file.paths); }
+
+}  // namespace hone::client::jobfile

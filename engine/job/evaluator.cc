@@ -1,0 +1,397 @@
+#include "engine/job/evaluator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/cpu.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/job/pretrained.h"
+#include "engine/job/process_memory.h"
+#include "engine/onednn/primitive.h"
+#include "engine/tasks/model_file.h"
+#include "engine/tasks/table.h"
+#include "engine/train/meter.h"
+#include "engine/train/programs.h"
+
+namespace hone::engine::job {
+namespace {
+
+using Part = EvaluationConfig::Part;
+
+// All outputs, and the rows that they are of.
+class OutputKeeper final : public tasks::Scorer {
+ public:
+  explicit OutputKeeper(int64_t width) : width_(static_cast<size_t>(width)) {}
+  void Add(const float* outputs, std::span<const int32_t> rows) override {
+    outputs_.insert(outputs_.end(), outputs, outputs + rows.size() * width_);
+    rows_.insert(rows_.end(), rows.begin(), rows.end());
+  }
+  tasks::Evaluation Finish() const override { return {}; }
+  std::span<const float> of(size_t place) const {
+    return std::span(outputs_).subspan(place * width_, width_);
+  }
+  const std::vector<int32_t>& rows() const { return rows_; }
+
+ private:
+  const size_t width_;
+  std::vector<float> outputs_;
+  std::vector<int32_t> rows_;
+};
+
+// A model with what is needed to run it.
+struct Opened {
+  tasks::ModelFile file;
+  tasks::TrainingConfig config;
+  std::unique_ptr<tasks::Task> task;
+  bool binary = false;
+};
+
+absl::StatusOr<Opened> Open(const EvaluationConfig& config, size_t index) {
+  const std::string& directory = config.models[index];
+  Opened model;
+  HONE_ASSIGN_OR_RETURN(const std::string json, checkpoint::LoadModelJson(directory));
+  HONE_ASSIGN_OR_RETURN(model.file, tasks::ModelFileFromJson(json));
+  const auto* classes = std::get_if<tasks::ClassificationOptions>(&model.file.task);
+  if (classes == nullptr && !std::holds_alternative<tasks::RegressionOptions>(model.file.task)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        directory, ": only models of classification and regression can be evaluated on data"));
+  }
+  model.binary = classes != nullptr && classes->binary;
+  model.config.display_name = model.file.display_name;
+  model.config.task = model.file.task;
+  model.config.data = config.data;
+  model.config.data.task =
+      classes != nullptr ? data::Task::kClassification : data::Task::kRegression;
+  model.config.data.as = std::make_shared<const data::Preprocessing>(model.file.preprocessing);
+  if (config.part == Part::kUnspecified) {
+    model.config.data.test_fraction = 0;
+  }
+  model.config.pretrained.directory = directory;
+  HONE_ASSIGN_OR_RETURN(model.config.model, WithPretrained(model.config.pretrained, {}));
+  model.config.epochs = 1;
+  model.config.batch_size = config.batch_size;
+  model.config.threads = config.threads;
+  model.config.layer_statistics_every = 0;
+  model.config.run_directory = config.run_directory;
+  model.task = tasks::MakeTask(model.config.task);
+  return model;
+}
+
+absl::Status CheckPair(const Opened& first, const Opened& second) {
+  if (first.task->name() != second.task->name()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the models cannot be compared: the first is one of ", first.task->name(),
+                     ", the second of ", second.task->name()));
+  }
+  std::vector<std::string> a = first.file.preprocessing.class_names;
+  std::vector<std::string> b = second.file.preprocessing.class_names;
+  std::ranges::sort(a);
+  std::ranges::sort(b);
+  if (a != b) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the models cannot be compared: the first knows the classes ",
+                     absl::StrJoin(a, ", "), ", the second ", absl::StrJoin(b, ", ")));
+  }
+  return absl::OkStatus();
+}
+
+// The rows that are measured, and what their part is called.
+std::pair<std::string, std::vector<int32_t>> RowsOf(Part part, const data::Splits& splits) {
+  switch (part) {
+    case Part::kTest:
+      return {"test", splits.test};
+    case Part::kValidation:
+      return {"validation", splits.validation};
+    case Part::kTrain:
+      return {"train", splits.train};
+    case Part::kUnspecified:
+      if (!splits.test.empty()) {
+        return {"test", splits.test};
+      }
+      break;
+    case Part::kAll:
+      break;
+  }
+  std::vector<int32_t> all = splits.train;
+  all.insert(all.end(), splits.validation.begin(), splits.validation.end());
+  all.insert(all.end(), splits.test.begin(), splits.test.end());
+  std::ranges::sort(all);
+  return {"all", std::move(all)};
+}
+
+// Compiled for a data set of so many examples, whichever part they are.
+tasks::DataInfo InfoFor(tasks::DataInfo info) {
+  const int64_t examples = info.train + info.validation + info.test;
+  info.train = std::max<int64_t>(examples, 1);
+  info.validation = info.test = examples;
+  return info;
+}
+
+absl::StatusOr<std::unique_ptr<train::Programs>> Compile(const Opened& model,
+                                                         const tasks::DataInfo& info,
+                                                         const Pretrained& weights) {
+  return CompileJob(model.config, info, *model.task, weights);
+}
+
+// What a model makes of each example, in a form that two models share: whether it is right, or its
+// error in the target's unit.
+struct Outcomes {
+  std::vector<bool> right;
+  std::vector<double> squared_error;
+};
+
+Outcomes Judge(const Opened& model, const data::Dataset& dataset, const OutputKeeper& outputs) {
+  Outcomes outcomes;
+  for (size_t i = 0; i < outputs.rows().size(); ++i) {
+    const std::span<const float> out = outputs.of(i);
+    const auto row = static_cast<size_t>(outputs.rows()[i]);
+    if (!model.file.preprocessing.class_names.empty()) {
+      const int64_t taken =
+          model.binary ? (out[0] > 0 ? 1 : 0) : std::ranges::max_element(out) - out.begin();
+      outcomes.right.push_back(taken == dataset.labels()[row]);
+      continue;
+    }
+    double error = 0;
+    for (size_t t = 0; t < out.size(); ++t) {
+      const double std = model.file.preprocessing.target_std[t];
+      const double difference = (out[t] - dataset.targets()[row * out.size() + t]) * std;
+      error += difference * difference / static_cast<double>(out.size());
+    }
+    outcomes.squared_error.push_back(error);
+  }
+  return outcomes;
+}
+
+struct Measured {
+  tasks::Evaluation evaluation;
+  Outcomes outcomes;
+};
+
+struct Run {
+  const EvaluationConfig& config;
+  const std::atomic<bool>& stop;
+  TrainingObserver& observer;
+  Phase& phase;
+  std::vector<int32_t> rows = {};  // those of the first model
+  std::string split = {};
+  int64_t size = 0;  // of the data set
+};
+
+absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
+  run.phase = Phase::kLoading;
+  run.observer.OnProgress("loading", -1);
+  HONE_ASSIGN_OR_RETURN(const data::LoadedData data,
+                        tasks::LoadExamples(model.config.data, model.config, *model.task));
+  const tasks::DataInfo counted = tasks::InfoOf(data, *model.task);
+  if (index == 0) {
+    run.observer.OnDataReport(data.report, counted);
+    std::tie(run.split, run.rows) = RowsOf(run.config.part, data.splits);
+    run.size = data.dataset.size();
+    if (run.rows.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(data.report.source, ": has no ", run.split, " part to evaluate"));
+    }
+  } else if (data.dataset.size() != run.size) {
+    return absl::InvalidArgumentError(absl::StrCat(data.report.source, ": the second model reads ",
+                                                   data.dataset.size(), " examples, the first ",
+                                                   run.size, ": they cannot be compared"));
+  }
+  run.phase = Phase::kPlanning;
+  run.observer.OnProgress("planning", -1);
+  const tasks::DataInfo info = InfoFor(counted);
+  HONE_ASSIGN_OR_RETURN(const Pretrained weights, Pretrained::Open(model.config.pretrained));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
+                        Compile(model, info, weights));
+  if (index == 0) {
+    Started started;
+    started.plan = MakePlan(model.config, info, *programs, /*data_in_memory=*/true);
+    started.plan.total_steps = 0;
+    started.plan.train_examples = started.plan.validation_examples = 0;
+    started.plan.test_examples = static_cast<int64_t>(run.rows.size());
+    started.engine = absl::StrCat(onednn::Description(), ", ", CpuDescription());
+    run.observer.OnStarted(started);
+  }
+  HONE_RETURN_IF_ERROR(programs->Bind());
+  ParameterStore& store = programs->store();
+  store.Initialize(1, [&](ParameterId id) { return !weights.Holds(store.spec(id).name); });
+  HONE_RETURN_IF_ERROR(weights.Load(store));
+  store.RefreshAll();
+  run.phase = Phase::kEvaluating;
+  const int64_t width = model.binary ? 1 : std::max(info.classes(), info.targets());
+  OutputKeeper outputs(width);
+  const auto progress = [&](double done) { run.observer.OnProgress("evaluating", done); };
+  Measured measured;
+  HONE_ASSIGN_OR_RETURN(measured.evaluation,
+                        model.task->Evaluate({.dataset = data.dataset,
+                                              .info = info,
+                                              .state = nullptr,
+                                              .programs = *programs,
+                                              .rows = run.rows,
+                                              .split = run.split,
+                                              .artifacts = tasks::ArtifactSink(
+                                                  run.config.run_directory, run.observer),
+                                              .progress = progress,
+                                              .also = &outputs}));
+  std::map<std::string, double> named;
+  for (const auto& [name, value] : measured.evaluation.metrics) {
+    named[absl::StrCat("test_", name)] = value;
+  }
+  measured.evaluation.metrics = std::move(named);
+  measured.evaluation.split = run.split;
+  measured.outcomes = Judge(model, data.dataset, outputs);
+  return measured;
+}
+
+// The 97.5 % quantile of Student's t. Source: Abramowitz, Stegun, "Handbook of Mathematical
+// Functions", 26.7.5.
+double StudentQuantile(double freedom) {
+  const double z = 1.959963984540054, z3 = z * z * z, z5 = z3 * z * z;
+  const double z7 = z5 * z * z;
+  return z + (z3 + z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom) +
+         (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom * freedom * freedom);
+}
+
+// Mean of paired differences and its 95 % interval.
+void SetInterval(const std::vector<double>& differences, Comparison& comparison) {
+  const auto n = static_cast<double>(differences.size());
+  double mean = 0, squares = 0;
+  for (const double d : differences) {
+    mean += d / n;
+  }
+  for (const double d : differences) {
+    squares += (d - mean) * (d - mean);
+  }
+  const double half = n > 1 ? StudentQuantile(n - 1) * std::sqrt(squares / (n - 1) / n) : 0;
+  comparison.difference = mean;
+  comparison.low = mean - half;
+  comparison.high = mean + half;
+}
+
+Comparison Compare(const Measured& first, const Measured& second) {
+  Comparison comparison;
+  comparison.other_metrics = second.evaluation.metrics;
+  std::vector<double> differences;
+  for (size_t i = 0; i < first.outcomes.right.size(); ++i) {
+    const bool a = first.outcomes.right[i], b = second.outcomes.right[i];
+    ++(a ? (b ? comparison.both_right : comparison.only_first)
+         : (b ? comparison.only_second : comparison.both_wrong));
+    differences.push_back(static_cast<double>(a) - static_cast<double>(b));
+  }
+  for (size_t i = 0; i < first.outcomes.squared_error.size(); ++i) {
+    differences.push_back(first.outcomes.squared_error[i] - second.outcomes.squared_error[i]);
+  }
+  comparison.examples = static_cast<int64_t>(differences.size());
+  SetInterval(differences, comparison);
+  constexpr double kLevel = 0.05;
+  bool differ = comparison.low > 0 || comparison.high < 0;
+  if (!first.outcomes.right.empty()) {
+    comparison.p_value = McNemar(comparison.only_first, comparison.only_second);
+    differ = *comparison.p_value < kLevel;
+    comparison.verdict = !differ ? "no difference that chance does not explain"
+                                 : (comparison.difference > 0 ? "the first model is better"
+                                                              : "the second model is better");
+  } else {
+    comparison.verdict = !differ ? "no difference that chance does not explain"
+                                 : (comparison.difference < 0 ? "the first model is better"
+                                                              : "the second model is better");
+  }
+  return comparison;
+}
+
+}  // namespace
+
+double McNemar(int64_t b, int64_t c) {
+  constexpr int64_t kExactBelow = 25;
+  const int64_t n = b + c;
+  if (n == 0) {
+    return 1;
+  }
+  if (n >= kExactBelow) {
+    const double distance = std::max(0.0, std::abs(static_cast<double>(b - c)) - 1);
+    return std::erfc(std::sqrt(distance * distance / static_cast<double>(n) / 2));
+  }
+  // 2 · P(X ≤ min(b, c)) for X binomial of n and 1/2.
+  double term = std::pow(0.5, static_cast<double>(n)), sum = 0;
+  for (int64_t k = 0; k <= std::min(b, c); ++k) {
+    sum += term;
+    term *= static_cast<double>(n - k) / static_cast<double>(k + 1);
+  }
+  return std::min(1.0, 2 * sum);
+}
+
+absl::StatusOr<EvaluationResult> Evaluate(const EvaluationConfig& config,
+                                          const std::atomic<bool>& stop, TrainingObserver& observer,
+                                          Phase& phase) {
+  phase = Phase::kLoading;
+  const train::Clock::time_point begin = train::Clock::now();
+  const ScopedThreads threads(config.threads);
+  std::vector<Opened> models;
+  for (size_t i = 0; i < config.models.size(); ++i) {
+    HONE_ASSIGN_OR_RETURN(Opened model, Open(config, i));
+    models.push_back(std::move(model));
+  }
+  if (models.empty() || models.size() > 2) {
+    return absl::InvalidArgumentError("an evaluation has one model or two");
+  }
+  if (models.size() == 2) {
+    HONE_RETURN_IF_ERROR(CheckPair(models[0], models[1]));
+  }
+  Run run{config, stop, observer, phase};
+  std::vector<Measured> measured;
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (stop.load(std::memory_order_relaxed)) {
+      return absl::CancelledError("asked to end");
+    }
+    HONE_ASSIGN_OR_RETURN(Measured one, MeasureModel(models[i], i, run));
+    measured.push_back(std::move(one));
+  }
+  EvaluationResult result{.evaluation = measured[0].evaluation, .comparison = {}};
+  if (measured.size() == 2) {
+    result.comparison = Compare(measured[0], measured[1]);
+  }
+  result.evaluation.metrics["wall_seconds"] = train::SecondsBetween(begin, train::Clock::now());
+  result.evaluation.metrics["peak_memory_bytes"] = static_cast<double>(PeakMemoryBytes());
+  return result;
+}
+
+absl::StatusOr<Plan> PlanEvaluation(const EvaluationConfig& config, Phase& phase) {
+  phase = Phase::kLoading;
+  const ScopedThreads threads(config.threads);
+  std::optional<Plan> plan;
+  for (size_t i = 0; i < config.models.size(); ++i) {
+    HONE_ASSIGN_OR_RETURN(const Opened model, Open(config, i));
+    HONE_ASSIGN_OR_RETURN(const tasks::DataInfo counted, model.task->InspectExamples(model.config));
+    phase = Phase::kPlanning;
+    const tasks::DataInfo info = InfoFor(counted);
+    HONE_ASSIGN_OR_RETURN(const Pretrained weights, Pretrained::Open(model.config.pretrained));
+    HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
+                          Compile(model, info, weights));
+    Plan one = MakePlan(model.config, info, *programs, /*data_in_memory=*/false);
+    one.train_examples = counted.train;
+    one.validation_examples = counted.validation;
+    one.test_examples = counted.test;
+    one.total_steps = 0;
+    if (!plan.has_value()) {
+      plan = std::move(one);
+    } else {
+      plan->peak_memory_bytes = std::max(plan->peak_memory_bytes, one.peak_memory_bytes);
+    }
+  }
+  if (!plan.has_value()) {
+    return absl::InvalidArgumentError("an evaluation has one model or two");
+  }
+  return *std::move(plan);
+}
+
+}  // namespace hone::engine::job

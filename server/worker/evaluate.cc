@@ -1,0 +1,98 @@
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/cpu.h"
+#include "engine/base/memory_error.h"
+#include "engine/base/status.h"
+#include "engine/data/catalog.h"
+#include "engine/job/evaluator.h"
+#include "server/jobs/validate.h"
+#include "server/translate/events.h"
+#include "server/translate/job.h"
+#include "server/worker/clients_words.h"
+#include "server/worker/failure.h"
+#include "server/worker/modes.h"
+
+namespace hone::server::worker {
+namespace {
+
+using engine::job::EvaluationConfig;
+using engine::job::Phase;
+
+absl::StatusOr<EvaluationConfig> ConfigOf(const v1::WorkerRequest& request) {
+  HONE_RETURN_IF_ERROR(jobs::Validate(
+      request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
+                       .bf16 = HasBf16(),
+                       .has_data = !request.dataset_path().empty(),
+                       .has_model = !request.model_directory().empty()}));
+  const std::string& name = request.spec().data().dataset();
+  if (!name.empty() && request.dataset_path().empty()) {
+    HONE_RETURN_IF_ERROR(engine::data::Find(name).status());
+  }
+  return translate::ToEvaluationConfig(request);
+}
+
+absl::StatusOr<engine::job::Plan> PlanOf(const v1::WorkerRequest& request, Phase& phase) {
+  HONE_ASSIGN_OR_RETURN(const EvaluationConfig config, ConfigOf(request));
+  return engine::job::PlanEvaluation(config, phase);
+}
+
+absl::StatusOr<engine::job::EvaluationResult> Measure(const v1::WorkerRequest& request,
+                                                      const std::atomic<bool>& stop,
+                                                      FrameWriter& writer, EventSender& events,
+                                                      Phase& phase) {
+  HONE_ASSIGN_OR_RETURN(const EvaluationConfig config, ConfigOf(request));
+  if (request.memory_bytes() > 0) {  // it was not planned before
+    writer.SetProgress("planning", -1);
+    HONE_ASSIGN_OR_RETURN(const engine::job::Plan plan, engine::job::PlanEvaluation(config, phase));
+    if (plan.peak_memory_bytes > request.memory_bytes()) {
+      return OutOfMemoryError(absl::StrCat(
+          "out of memory: the evaluation needs about ", (plan.peak_memory_bytes >> 20) + 1,
+          " MiB, this server gives each job ", (request.memory_bytes() >> 20) + 1, " MiB"));
+    }
+  }
+  return engine::job::Evaluate(config, stop, events, phase);
+}
+
+void Fail(const v1::WorkerRequest& request, const absl::Status& status, Phase phase,
+          FrameWriter& writer) {
+  SendFailure(ToFailure(ClientsWords(request).Of(status), phase, 0), writer);
+}
+
+}  // namespace
+
+bool EvaluateModels(const v1::WorkerRequest& request, const std::atomic<bool>& stop,
+                    FrameWriter& writer) {
+  Phase phase = Phase::kPlanning;
+  EventSender events(writer, ClientsWords(request), request.run_directory());
+  const absl::StatusOr<engine::job::EvaluationResult> result =
+      Measure(request, stop, writer, events, phase);
+  if (absl::IsCancelled(result.status())) {
+    writer.SendFinished("CANCELLED");
+    return true;
+  }
+  if (!result.ok()) {
+    Fail(request, result.status(), phase, writer);
+    return false;
+  }
+  events.SendEvaluation(translate::ToEvent(*result));
+  writer.SendFinished("COMPLETED");
+  return true;
+}
+
+bool PlanEvaluation(const v1::WorkerRequest& request, FrameWriter& writer) {
+  Phase phase = Phase::kPlanning;
+  writer.SetProgress("planning", -1);
+  const absl::StatusOr<engine::job::Plan> plan = PlanOf(request, phase);
+  if (!plan.ok()) {
+    Fail(request, plan.status(), phase, writer);
+    return false;
+  }
+  v1::WorkerFrame frame;
+  *frame.mutable_plan() = translate::ToProto(*plan);
+  writer.Send(frame);
+  writer.SendFinished("COMPLETED");
+  return true;
+}
+
+}  // namespace hone::server::worker

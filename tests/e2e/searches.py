@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Evaluations, comparisons and sweeps with the real programs, on a server and here.
+
+    searches.py HONED HONE
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import Honed, run_tests, write_mirror  # noqa: E402
+
+HONED, HONE = sys.argv[1], sys.argv[2]
+JOB = """
+classification: {}
+data: {dataset: wine}
+model: {layers: [{repeat: {times: 1, layers: [{dense: {units: 8, activation: RELU}}]}}, {dense: {units: 3}}]}
+training: {epochs: %d, threads: 1, seed: %d}
+"""
+SWEEP = """
+job_file: job.yaml
+axes:
+  - {field: "model.layers[0].repeat.layers[0].dense.units", values: [4, 8]}
+  - {field: "model.layers[0].repeat.times", range: {from: 1, to: 2}}
+  - {field: training.optimizer.adam.learning_rate, log_range: {from: 0.001, to: 0.01, count: 2}}
+objective: {metric: test_accuracy}
+"""
+SECONDS = 120
+
+
+class Searches(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="hone-searches-")
+        cls.addClassCleanup(cls.scratch.cleanup)
+        cls.folder = pathlib.Path(cls.scratch.name)
+        mirror = write_mirror(cls.folder / "mirror")
+        cls.server = Honed(HONED, cls.folder, "--data-mirror", mirror)
+        cls.addClassCleanup(cls.server.stop)
+        cls.environment = dict(os.environ, HONE_DATA_DIR=str(mirror), HONE_SERVER=cls.server.address)
+        (cls.folder / "job.yaml").write_text(JOB % (9, 1), encoding="utf-8")
+        (cls.folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
+
+    @classmethod
+    def hone(cls, *arguments, code=0):
+        done = subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS, check=False, cwd=cls.folder,
+                              env=cls.environment)
+        if done.returncode != code:
+            raise AssertionError(f"hone {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr}")
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    @classmethod
+    def json(cls, *arguments, code=0):
+        return json.loads(cls.hone("--output", "json", *arguments, code=code).splitlines()[-1])
+
+    def trained(self, epochs, seed=1):
+        file = self.folder / f"job-{epochs}-{seed}.yaml"
+        file.write_text(JOB % (epochs, seed), encoding="utf-8")
+        return self.json("submit", file, "--follow")
+
+    def test_an_evaluation_of_the_test_part_has_the_trainings_own_numbers(self):
+        job = self.trained(20)
+        again = self.json("evaluate", job["model"], "--data", "wine", "--part", "TEST")
+        self.assertEqual(again["state"], "SUCCEEDED")
+        for name in ("test_accuracy", "test_macro_f1"):
+            self.assertEqual(again["evaluation"]["metrics"][name], job["evaluation"]["metrics"][name])
+        self.assertAlmostEqual(again["evaluation"]["metrics"]["test_loss"], job["evaluation"]["metrics"]["test_loss"], places=5)
+        self.assertEqual(again["evaluation"]["confusion"], job["evaluation"]["confusion"])
+        self.assertNotIn("model", again)
+
+    def test_two_models_are_compared_on_the_same_rows_on_a_server_and_here(self):
+        good, bad = self.trained(60), self.trained(1)
+        there = self.json("evaluate", good["model"], "--data", "wine", "--against", bad["model"])["evaluation"]["comparison"]
+        self.assertEqual(sum(there.get(key, 0) for key in ("both_right", "only_first", "only_second", "both_wrong")), there["examples"])
+        self.assertLess(there["p_value"], 0.05)
+        self.assertEqual(there["verdict"], "the first model is better")
+        for name, job in (("good", good), ("bad", bad)):
+            self.hone("models", "export", job["model"], self.folder / name)
+        here = self.json("evaluate", "./good", "--data", "wine", "--against", "./bad")["evaluation"]["comparison"]
+        self.assertEqual({k: v for k, v in here.items() if k != "other_metrics"}, {k: v for k, v in there.items() if k != "other_metrics"})
+        self.assertIn("McNemar's test", self.hone("evaluate", "./good", "--data", "wine", "--against", "./bad"))
+
+    def test_data_that_the_model_cannot_read_and_models_that_are_not_there_are_refused(self):
+        model = self.trained(2)["model"]
+        text = self.hone("evaluate", model, "--data", "iris", code=2)
+        self.assertIn("there is no column", text)
+        self.assertIn("there is no model models/nobody", self.hone("evaluate", "models/nobody", "--data", "wine", code=2))
+        self.assertIn("nosuch", self.hone("evaluate", model, "--data", "nosuch", code=2))
+        self.assertIn("there is no such folder", self.hone("evaluate", "./nosuch", "--data", "wine", code=2))
+
+    def test_a_sweep_finds_the_same_best_trial_on_a_server_and_here(self):
+        there = self.json("sweep", "sweep.yaml", "--follow", "--set", "job.training.epochs=5")
+        here = self.json("sweep", "sweep.yaml", "--here", "--threads", 1, "--set", "job.training.epochs=5")
+        for sweep in (there, here):
+            self.assertEqual(sweep["state"], "SUCCEEDED", sweep)
+            self.assertEqual(len(sweep["trials"]), 8)
+        self.assertEqual(there["best_trial"], here["best_trial"])
+        self.assertEqual([t["objective"] for t in there["trials"]], [t["objective"] for t in here["trials"]])
+        shown = self.hone("sweeps", "show", there["name"])
+        self.assertIn("8 of 8 trials have ended", shown)
+        self.assertIn("test accuracy over learning_rate", shown)
+        compared = self.hone("jobs", "compare", there["trials"][0]["job"], there["trials"][1]["job"])
+        self.assertIn("training.optimizer.adam.learning_rate", compared)
+        self.assertIn(there["name"], self.hone("sweeps", "list"))
+
+    def test_halving_ends_with_the_weights_of_a_whole_run_and_takes_fewer_steps(self):
+        halved = self.json("sweep", "sweep.yaml", "--follow", "--set", "halving={keep_one_in: 3}")
+        best = next(t for t in halved["trials"] if t["number"] == halved["best_trial"])
+        job = self.json("jobs", "show", best["job"])
+        self.assertTrue(job["retry_of"])
+        settings = [part for field, value in zip(halved["spec"]["axes"], best["settings"]) for part in ("--set", f"{field['field']}={value}")]
+        self.hone("run", "job.yaml", *settings, "--run-dir", "whole")
+        whole = (self.folder / "whole" / "model" / "model.safetensors").read_bytes()
+        self.hone("models", "export", job["model"], self.folder / "halved")
+        self.assertEqual((self.folder / "halved" / "model.safetensors").read_bytes(), whole)
+        steps = sum(int(t.get("steps", 0)) for t in halved["trials"])
+        self.assertLess(steps, 0.5 * len(halved["trials"]) * int(best["steps"]))
+
+    def test_a_sweep_here_goes_on_after_it_was_killed(self):
+        command = [HONE, "--output", "json", "sweep", "sweep.yaml", "--here", "--threads", "1", "--run-dir", "killed", "--set", "job.training.epochs=200"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment) as process:
+            for _ in range(2):
+                process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.5)  # its worker notices
+        sweep = self.json("sweep", "--resume", "killed")
+        self.assertEqual(sweep["state"], "SUCCEEDED")
+        self.assertEqual([t["state"] for t in sweep["trials"]], ["SUCCEEDED"] * 8)
+
+    def test_a_wrong_sweep_is_refused(self):
+        for setting, words in (("axes[0].field=model.layers[0].dens", "there is no field model.layers[0].dens"),
+                               ("random={trials: 1000000}", "random.trials: must be between 1 and 1000"),
+                               ("axes[0].values=[4, x]", "must be a whole number"),
+                               ("job.data.dataset=nosuch", "nosuch")):
+            for where in ((), ("--here",)):
+                if where and "dataset" in setting:
+                    continue  # each trial says so
+                self.assertIn(words, self.hone("sweep", "sweep.yaml", *where, "--set", setting, code=2))
+        failed = self.hone("sweep", "sweep.yaml", "--follow", "--set", "objective.metric=tset_accuracy", "--set", "parallelism=1", code=1)
+        self.assertIn("reports no metric `tset_accuracy`", failed)
+        self.assertIn("test_accuracy", failed)
+
+    def test_five_folds_have_a_mean_and_a_deviation(self):
+        (self.folder / "folds.yaml").write_text("job_file: job.yaml\naxes: [{field: data.fold.index, range: {from: 1, to: 5}}]\n"
+                                                "objective: {metric: test_accuracy}\n", encoding="utf-8")
+        shown = self.hone("sweep", "folds.yaml", "--here", "--set", "job.data.fold={count: 5, index: 1}")
+        self.assertIn("mean test accuracy", shown)
+        self.assertIn("5 of 5 trials have ended", shown)
+
+
+run_tests(*sys.argv[3:])
