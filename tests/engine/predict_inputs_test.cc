@@ -79,7 +79,8 @@ class TastesTask final : public tasks::SupervisedTask {
   }
 
   absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
-  void AddTrainingMetrics(const tasks::Sums&, std::map<std::string, double>&) const override {}
+  void AddTrainingMetrics(size_t, const tasks::Sums&,
+                          std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {
     return nullptr;
