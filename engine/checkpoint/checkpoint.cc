@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/manifest.h"
@@ -25,8 +26,13 @@ constexpr char kStateFile[] = "state.json";
 constexpr char kModelJson[] = "model.json";
 constexpr const char* kCheckpointFiles[] = {kModelFile, kOptimizerFile, kStateFile};
 constexpr const char* kModelFiles[] = {kModelFile, kModelJson};
+constexpr char kSectionPrefix[] = "section-";
+constexpr char kSectionSuffix[] = ".bin";
 constexpr char kStepPrefix[] = "step-";
 constexpr char kTemporaryPrefix[] = ".tmp-";
+
+// What is larger has a file of its own instead of a place in the state's JSON.
+constexpr size_t kLargestInState = 16 << 10;
 
 std::string FolderName(int64_t step) { return absl::StrFormat("%s%08d", kStepPrefix, step); }
 
@@ -122,7 +128,13 @@ absl::StatusOr<WrittenCheckpoint> WriteCheckpoint(const std::string& root,
                         FolderWriter::Create(Join(root, absl::StrCat(kTemporaryPrefix, name))));
   HONE_RETURN_IF_ERROR(folder.AddTensors(kModelFile, contents.model, contents.model_metadata));
   HONE_RETURN_IF_ERROR(folder.AddTensors(kOptimizerFile, contents.optimizer, {}));
-  HONE_RETURN_IF_ERROR(folder.AddText(kStateFile, ToJson(contents.state)));
+  HONE_RETURN_IF_ERROR(folder.AddText(kStateFile, ToJson(contents.state, kLargestInState)));
+  for (const auto& [section, bytes] : contents.state.sections) {
+    if (bytes.size() > kLargestInState) {
+      HONE_RETURN_IF_ERROR(
+          folder.AddText(absl::StrCat(kSectionPrefix, section, kSectionSuffix), bytes));
+    }
+  }
   WrittenCheckpoint written{.directory = Join(root, name)};
   HONE_ASSIGN_OR_RETURN(written.bytes, std::move(folder).Publish(written.directory));
   return written;
@@ -140,6 +152,15 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& directory) {
   absl::StatusOr<RunState> state = RunStateFromJson(json);
   HONE_RETURN_IF_ERROR(Annotate(state.status(), path));
   checkpoint.state = *std::move(state);
+  HONE_ASSIGN_OR_RETURN(const auto files, ReadManifest(directory));
+  for (const auto& [file, unused] : files) {
+    absl::string_view section = file;
+    if (absl::ConsumePrefix(&section, kSectionPrefix) &&
+        absl::ConsumeSuffix(&section, kSectionSuffix)) {
+      HONE_ASSIGN_OR_RETURN(checkpoint.state.sections[std::string(section)],
+                            ReadFile(Join(directory, file)));
+    }
+  }
   return checkpoint;
 }
 

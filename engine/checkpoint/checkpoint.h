@@ -16,6 +16,7 @@
 //   step-00001234/model.safetensors      parameters and buffers
 //                 optimizer.safetensors  optimizer state
 //                 state.json             RunState
+//                 section-replay.bin     one of its sections, where that is large
 //                 manifest.json          {"version", "files": {name: {"bytes", "sha256"}}}
 // The manifest names the other files. The folder is written as .tmp-… beside its place, every file
 // fsynced, then renamed, then the root fsynced. One process writes to a root at a time.

@@ -241,7 +241,7 @@ absl::StatusOr<RunState> Read(const Json& json) {
 
 }  // namespace
 
-std::string ToJson(const RunState& state) {
+std::string ToJson(const RunState& state, size_t largest_section) {
   Json json = {{"version", kVersion},
                {"step", state.step},
                {"epoch", state.epoch},
@@ -272,7 +272,9 @@ std::string ToJson(const RunState& state) {
   }
   Json& sections = json["sections"] = Json::object();
   for (const auto& [name, bytes] : state.sections) {
-    sections[name] = absl::Base64Escape(bytes);
+    if (bytes.size() <= largest_section) {
+      sections[name] = absl::Base64Escape(bytes);
+    }
   }
   // Names that are not UTF-8 get U+FFFD where they are broken; everything else here is ASCII.
   return json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n";

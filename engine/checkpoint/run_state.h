@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -49,8 +51,10 @@ struct RunState {
 };
 
 // JSON with sorted keys; the same state gives the same bytes. Doubles come back bit by bit,
-// infinities and NaN too.
-std::string ToJson(const RunState& state);
+// infinities and NaN too. Sections of more than `largest_section` bytes are left out, for a file of
+// their own.
+std::string ToJson(const RunState& state,
+                   size_t largest_section = std::numeric_limits<size_t>::max());
 
 // INVALID_ARGUMENT names the field and what it should be. Keys that are not known are an error:
 // another version wrote it.

@@ -83,6 +83,23 @@ TEST(Checkpoint, ComesBackAsItWasWritten) {
                                                      "optimizer.safetensors", "state.json"));
 }
 
+TEST(Checkpoint, HasFilesOfTheirOwnForLargeSections) {
+  const Folder root;
+  CheckpointContents contents;
+  contents.state.step = 3;
+  contents.state.sections = {{"replay", std::string(100'000, '\xfe')}, {"small", "\x01"}};
+  const auto written = WriteCheckpoint(root.path(), contents);
+  ASSERT_THAT(written, IsOk());
+  EXPECT_THAT(Names(written->directory), ::testing::Contains("section-replay.bin"));
+  EXPECT_LT(Contents(written->directory + "/state.json").size(), 1000u);
+  const auto read = LoadCheckpoint(written->directory);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(read->state.sections, contents.state.sections);
+  Damage(written->directory + "/section-replay.bin");
+  EXPECT_THAT(LoadCheckpoint(written->directory),
+              StatusIs(kDataLoss, HasSubstr("section-replay.bin")));
+}
+
 TEST(Checkpoint, OfTheSameContentsIsTheSameBytes) {
   const Folder root;
   ASSERT_THAT(Write(root / "a", 5), IsOk());
