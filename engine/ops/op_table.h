@@ -7,6 +7,7 @@ namespace hone::engine {
 // Every kind of op, gradients included: what tests and documentation are made from. An op without a
 // test case fails the tests, and so does one that is missing here.
 inline constexpr absl::string_view kOpTable[] = {
+    "action_value_loss",
     "add",
     "add_broadcast",
     "add_channels",

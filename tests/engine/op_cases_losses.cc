@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "engine/ops/action_value_loss.h"
 #include "engine/ops/adversarial_loss.h"
 #include "engine/ops/binary_cross_entropy.h"
 #include "engine/ops/cross_entropy.h"
@@ -60,6 +61,18 @@ OpCase Adversarial(const std::string& name, AdversarialKind kind, AdversarialSid
           }};
 }
 
+OpCase ActionValueCase(const std::string& name, const Shape& values, ActionValueError error,
+                       float delta = 1) {
+  return {.name = absl::StrCat("action_value_loss_", name), .build = [=](CaseBuilder& b) {
+            const Shape rows = {values[0]};
+            const Value x = b.Input(values);
+            const ActionValueLossResult result = ActionValueLoss(
+                b.graph, x, b.Labels(values[0], values[1]), b.Buffer(rows, Fill::kPowers),
+                b.Buffer(rows, Fill::kPositive), error, delta);
+            return CaseOutputs{{result.loss.sum}, {result.loss.weight, result.errors}};
+          }};
+}
+
 }  // namespace
 
 std::vector<OpCase> LossCases() {
@@ -104,6 +117,10 @@ std::vector<OpCase> LossCases() {
       RegressionCase("huber", {5, 7}, RegressionKind::kHuber),
       RegressionCase("huber_wide", {5, 7}, RegressionKind::kHuber, 1.4f),
       RegressionCase("huber_extreme", {5, 7}, RegressionKind::kHuber, 1.4f, Fill::kExtreme),
+      ActionValueCase("squared", {5, 3}, ActionValueError::kSquared),
+      ActionValueCase("huber", {17, 4}, ActionValueError::kHuber),
+      ActionValueCase("huber_wide", {5, 2}, ActionValueError::kHuber, 1.4f),
+      ActionValueCase("single", {1, 1}, ActionValueError::kHuber),
   };
 }
 
