@@ -172,7 +172,8 @@ void LiveView::PlainEvent(const v1::Event& event, const Story& story) {
       const auto epoch = static_cast<int64_t>(std::floor(event.metrics().epoch() + 1e-9));
       // Where there is validation, its numbers mark the end of an epoch; they may come in an event
       // of their own.
-      const bool validated = event.metrics().values().contains("validation_loss");
+      const bool validated = event.metrics().values().contains("validation_loss") ||
+                             event.metrics().values().contains("validation_mean_return");
       const bool new_epoch =
           story.job().plan().validation_examples() == 0 && last_epoch_ >= 0 && epoch > last_epoch_;
       last_epoch_ = epoch;

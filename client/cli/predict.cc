@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "absl/strings/match.h"
@@ -18,6 +19,7 @@ namespace hone::client::cli {
 namespace {
 
 constexpr int64_t kMaxPictureBytes = 64 << 20;
+constexpr int64_t kMaxMazeBytes = 64 << 10;
 // What one call takes, and what fits a message beside its frame.
 constexpr int kInputsPerCall = 256;
 constexpr size_t kBytesPerCall = 3 << 20;
@@ -27,6 +29,7 @@ struct PredictOptions {
   std::vector<std::string> pictures;
   std::string csv;
   std::vector<std::string> users;
+  std::vector<std::string> mazes;
   int top = 0;  // 0: not given
 };
 
@@ -63,8 +66,15 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     input.input.mutable_user()->set_top(options.top);
     inputs.push_back(std::move(input));
   }
+  for (const std::string& path : options.mazes) {
+    HONE_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kMaxMazeBytes));
+    Input input{.label = path, .input = {}};
+    input.input.set_maze(std::move(text));
+    inputs.push_back(std::move(input));
+  }
   if (inputs.empty()) {
-    return absl::InvalidArgumentError("give at least one picture, --csv FILE, or --user ID");
+    return absl::InvalidArgumentError(
+        "give at least one picture, --csv FILE, --maze FILE, or --user ID");
   }
   return inputs;
 }
@@ -166,6 +176,40 @@ void PrintItems(const v1::Prediction::Recommendation& recommendation, const Scre
   }
 }
 
+// A maze with the value of every cell and, beside it, the arrow of the best move where the path
+// leads.
+void PrintPath(const v1::Prediction::Path& path, const Screen& screen) {
+  constexpr std::array<const char*, 4> kArrows = {"↑", "→", "↓", "←"};
+  const auto on_path = [&](int cell) {
+    return std::find(path.cells().begin(), path.cells().end(), cell) != path.cells().end();
+  };
+  for (int row = 0; row < path.rows_size(); ++row) {
+    Line line;
+    line.Add("   ");
+    for (int column = 0; column < static_cast<int>(path.rows(row).size()); ++column) {
+      const int cell = row * static_cast<int>(path.width()) + column;
+      const char kind = path.rows(row)[static_cast<size_t>(column)];
+      if (kind == '#') {
+        line.Add("███████", Style::kDim);
+      } else if (kind == 'G' || kind == 'T') {
+        line.Add(kind == 'G' ? "  goal " : "  trap ", kind == 'G' ? Style::kGood : Style::kBad);
+      } else if (cell < path.values_size() && cell < path.best_moves_size()) {
+        const auto move = static_cast<size_t>(path.best_moves(cell));
+        const char* arrow = on_path(cell) && move < kArrows.size() ? kArrows[move] : " ";
+        line.Add(absl::StrFormat("%s%5.2f ", arrow, path.values(cell)),
+                 on_path(cell) ? Style::kBold : Style::kDim);
+      }
+    }
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+  const int steps = path.cells_size() - 1;
+  std::printf("   %s\n", path.solved()
+                             ? absl::StrCat("the way has ", steps, " steps, the shortest way has ",
+                                            path.shortest())
+                                   .c_str()
+                             : "the way does not lead to the goal");
+}
+
 void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
                      const Screen& screen) {
   const auto print = [&](const Line& line) {
@@ -193,6 +237,9 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   }
   for (const double value : prediction.regression().values()) {
     print(Line().Add("   ").Add(Significant(value), Style::kBold));
+  }
+  if (prediction.has_path()) {
+    PrintPath(prediction.path(), screen);
   }
 }
 
@@ -235,6 +282,10 @@ void AddPredict(CLI::App& app, Globals& globals) {
       ->required();
   command->add_option("PICTURE", options->pictures, "PNG or JPEG files");
   command->add_option("--csv", options->csv, "a table; its first line names the columns");
+  command
+      ->add_option("--maze", options->mazes,
+                   "mazes as text: # wall, . free, S start, G goal, T trap")
+      ->allow_extra_args(false);
   command->add_option("--user", options->users,
                       "users by their ids: which items they would like, best first");
   command

@@ -20,7 +20,8 @@ std::string Name(const Story& story) {
 
 // A metric as its name asks for it: shares in per cent.
 std::string Value(const std::string& name, double value) {
-  return absl::StrContains(name, "accuracy") ? Percent(value) : Significant(value);
+  const bool share = absl::StrContains(name, "accuracy") || absl::StrContains(name, "success_rate");
+  return share ? Percent(value) : Significant(value);
 }
 
 // "1 of 5", or the epochs alone where the length is given in steps.
@@ -160,6 +161,25 @@ std::vector<Line> Numbers(const Story& story, int width) {
         .AddMetric(story, "validation_accuracy", "accuracy", Style::kBold);
     lines.push_back(validation.Take());
   }
+  // Of an agent: its last episodes, with what it tries out, and the last evaluation without.
+  if (story.Value("recent_return")) {
+    NumberRow episodes(" episodes", Style::kTrain, width);
+    episodes.AddMetric(story, "recent_return", "return", Style::kBold)
+        .AddMetric(story, "recent_success_rate", "solved", Style::kBold)
+        .AddMetric(story, "recent_length", "length", Style::kPlain)
+        .AddMetric(story, "epsilon", "epsilon", Style::kPlain)
+        .AddMetric(story, "mean_q", "Q", Style::kPlain)
+        .AddMetric(story, "environment_steps", "steps", Style::kPlain);
+    lines.push_back(episodes.Take());
+  }
+  if (story.Value("validation_mean_return")) {
+    NumberRow evaluation(" evaluation", Style::kValidation, width);
+    evaluation.AddMetric(story, "validation_mean_return", "return", Style::kBold)
+        .AddMetric(story, "validation_success_rate", "solved", Style::kBold)
+        .AddMetric(story, "validation_path_ratio", "path", Style::kPlain)
+        .AddMetric(story, "validation_episode_length", "length", Style::kPlain);
+    lines.push_back(evaluation.Take());
+  }
   return lines;
 }
 
@@ -230,7 +250,8 @@ std::string ProgressLine(const Story& story, bool with_validation) {
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
   for (const char* name : {"loss", "accuracy", "validation_loss", "validation_accuracy",
-                           "generator_loss", "discriminator_loss", "variety"}) {
+                           "generator_loss", "discriminator_loss", "variety", "recent_return",
+                           "epsilon", "validation_mean_return", "validation_success_rate"}) {
     if (const auto value = story.Value(name);
         value && (with_validation || !absl::StartsWith(name, "validation_"))) {
       absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",
@@ -271,7 +292,8 @@ std::vector<std::string> DataLines(const v1::DataReport& report) {
   for (const auto& split : report.splits()) {
     splits.push_back(absl::StrCat(Count(split.examples()), " ", split.name()));
   }
-  lines.push_back(absl::StrCat("data: ", report.source(), report.source().empty() ? "" : ": ",
+  lines.push_back(absl::StrCat("data: ", report.source(),
+                               report.source().empty() || splits.empty() ? "" : ": ",
                                absl::StrJoin(splits, ", ")));
   for (const auto& dropped : report.dropped()) {
     lines.push_back(absl::StrCat("data: ", Count(dropped.count()), " dropped: ", dropped.reason()));

@@ -46,7 +46,8 @@ Line Outcome(const v1::Job& job, const std::string& name) {
 
 bool IsShare(const std::string& name) {
   return absl::StrContains(name, "accuracy") || absl::StrContains(name, "share") ||
-         absl::EndsWith(name, "hit_rate") || name == "pairs_in_order";
+         absl::EndsWith(name, "hit_rate") || absl::EndsWith(name, "success_rate") ||
+         name == "pairs_in_order";
 }
 
 std::string Shown(const std::string& name, double value) {
@@ -93,7 +94,7 @@ std::string Label(const std::string& name) {
 
 // The measure of success first, what it cost last, the rest by name.
 int Rank(const std::string& name) {
-  return absl::EndsWith(name, "_accuracy") ? 0
+  return absl::EndsWith(name, "_accuracy") || name == "success_rate" ? 0
          : absl::EndsWith(name, "_loss")   ? 1
          : name == "samples_per_second"    ? 3
          : name == "wall_seconds"          ? 4

@@ -24,6 +24,9 @@ void MakeRoom(std::span<const std::string> overrides, JobFile& file) {
       spec.mutable_training()->clear_steps();
     } else if (absl::StartsWith(setting, "training.steps=")) {
       spec.mutable_training()->clear_epochs();
+      spec.mutable_training()->clear_episodes();
+    } else if (absl::StartsWith(setting, "training.episodes=")) {
+      spec.mutable_training()->clear_steps();
     } else if (absl::StartsWith(setting, "data.dataset=")) {
       file.paths.data.clear();
     } else if (absl::StartsWith(setting, "data.path=")) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "engine/base/cpu.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
@@ -270,19 +271,19 @@ absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, train::Prog
   const absl::StatusOr<checkpoint::Checkpoint> best = checkpoint::LoadCheckpoint(
       checkpoint::CheckpointDirectory(train::CheckpointRoot(config_), state.best->step));
   if (!best.ok()) {
-    observer_.OnLog(
-        train::Severity::kWarning,
-        absl::StrCat("the weights at the end are kept: those of step ", state.best->step,
-                     ", whose validation loss is the lowest, cannot "
-                     "be read: ",
-                     best.status().message()));
+    observer_.OnLog(train::Severity::kWarning,
+                    absl::StrCat("the weights at the end are kept: those of step ",
+                                 state.best->step, ", which were the best by ", state.best->name,
+                                 ", cannot be read: ", best.status().message()));
     return absl::OkStatus();
   }
   HONE_RETURN_IF_ERROR(tasks::ReadModel(best->model, programs.store()));
-  observer_.OnLog(train::Severity::kInfo,
-                  absl::StrFormat("the weights of step %d are kept: their validation loss of %.5g "
-                                  "is the lowest",
-                                  state.best->step, state.best->value));
+  observer_.OnLog(
+      train::Severity::kInfo,
+      absl::StrFormat("the weights of step %d are kept: their %s of %.5g is the %s",
+                      state.best->step, absl::StrReplaceAll(state.best->name, {{"_", " "}}),
+                      state.best->value,
+                      state.best->name == "validation_loss" ? "lowest" : "highest"));
   return absl::OkStatus();
 }
 
@@ -314,12 +315,14 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
                                                     const train::TrainingLoop& loop,
                                                     const std::string& helper_model) {
   const bool test = parts.info.test > 0;
-  const bool any = test || parts.info.validation > 0 || parts.task.evaluates_without_rows();
-  const std::string split = test ? "test" : "validation";
+  // Nothing is held out of what a task evaluates without rows: its last evaluation is the test.
+  const bool held_out = test || parts.info.validation > 0;
+  const bool without_rows = !held_out && parts.task.evaluates_without_rows();
+  const std::string split = test || without_rows ? "test" : "validation";
   const data::Splits& splits = parts.data.splits;
   tasks::Evaluation result;
   result.split = split;
-  if (any) {
+  if (held_out || without_rows) {
     const auto progress = [&](double done) { observer_.OnProgress("evaluating", done); };
     HONE_ASSIGN_OR_RETURN(
         result,
@@ -337,7 +340,7 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
                              .threads = config_.threads}));
     std::map<std::string, double> named;
     for (const auto& [name, value] : result.metrics) {
-      named[absl::StrCat(split, "_", name)] = value;
+      named[held_out ? absl::StrCat(split, "_", name) : name] = value;
     }
     named.insert(result.own_metrics.begin(), result.own_metrics.end());
     result.metrics = std::move(named);
@@ -345,6 +348,9 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
       observer_.OnLog(train::Severity::kWarning, warning);
     }
     result.split = split;
+    if (!result.note.empty()) {
+      observer_.OnLog(train::Severity::kInfo, result.note);
+    }
   }
   const train::FitVerdict fit = train::JudgeFit(NumbersOf(loop.state(), parts.info, result, split));
   result.fit_verdict = fit.verdict;

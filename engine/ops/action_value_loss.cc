@@ -5,7 +5,8 @@
 #include <cmath>
 
 #include "engine/base/status.h"
-#include "engine/graph/dims.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {

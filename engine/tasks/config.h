@@ -16,11 +16,12 @@
 #include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
+#include "engine/tasks/reinforcement_learning.h"
 
 namespace hone::engine::tasks {
 
 using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
-                                 RecommendationOptions>;
+                                 RecommendationOptions, ReinforcementLearningOptions>;
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {

@@ -38,6 +38,10 @@ struct Evaluation {
   std::vector<int64_t> confusion;  // [class, taken for]
   std::string fit_verdict;         // "", "overfitting" or "underfitting"
   std::string fit_reason;
+  // A metric, the higher the better, that early stopping, plateaus and the best checkpoint go by.
+  // "": the metric "loss", the lower the better, where there is one.
+  std::string best_by = {};
+  std::string note = {};  // for who watches, in one line or more; "": none
 };
 
 // Collects the outputs of a split, batch by batch.

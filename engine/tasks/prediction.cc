@@ -11,7 +11,7 @@ namespace {
 
 // By Question.
 constexpr absl::string_view kQuestions[] = {"a picture", "a row of a table", "a user",
-                                            "a wish for a drawing"};
+                                            "a wish for a drawing", "a maze"};
 
 // The model takes questions of another kind.
 absl::Status Unanswerable(const Question& question, const data::Preprocessing& preprocessing,

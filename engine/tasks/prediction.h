@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/preprocessing.h"
+#include "engine/environments/maze_path.h"
 #include "engine/image/image.h"
 #include "engine/tasks/inputs.h"
 
@@ -39,7 +40,11 @@ struct DrawingQuestion {
   std::optional<uint64_t> to_seed = {};
   double share = 0;  // 0 to 1
 };
-using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion>;
+struct MazeQuestion {
+  std::string text;  // as environments::ParseMaze reads it
+};
+using Question =
+    std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion, MazeQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -65,6 +70,7 @@ struct Prediction {
   std::vector<Item> items;
   bool unknown_user = false;                 // the items are what others like best
   std::optional<image::Image> picture = {};  // drawn
+  std::optional<environments::MazePath> path = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

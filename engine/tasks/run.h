@@ -50,6 +50,14 @@ struct StepContext {
   const ArtifactSink& artifacts;  // pictures, texts: now and then, each is a file
 };
 
+// What a shard's program has left of an update.
+struct UpdateOutcome {
+  size_t update = 0;
+  const Program& program;  // with what it fetched
+  int64_t first = 0;       // of its examples, counted over the whole batch
+  int64_t examples = 0;
+};
+
 // What a task carries from step to step beside the parameters: a replay buffer, an epsilon. Made
 // for one run, on the thread that trains.
 class TaskState {
@@ -64,6 +72,12 @@ class TaskState {
     static_cast<void>(update);
     return true;
   }
+  // After an update that was made, for each shard of the step's last batch in its order: what its
+  // program fetched beside the loss, such as errors by which a replay draws.
+  virtual void AfterUpdate(const UpdateOutcome&) {}
+  // Asked after each step: the training has come to its end before all its steps are made, such as
+  // one that lasts so many episodes. The answer is the same on all ranks.
+  virtual bool Finished() const { return false; }
   // Metrics of its own, such as "epsilon".
   virtual void AddMetrics(std::map<std::string, double>&) const {}
   // Into named sections and scalars of its own, and back.

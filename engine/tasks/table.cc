@@ -25,6 +25,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const RecommendationOptions& options) const {
     return MakeRecommendation(options);
   }
+  std::unique_ptr<Task> operator()(const ReinforcementLearningOptions& options) const {
+    return MakeReinforcementLearning(options);
+  }
 };
 
 // … and its options of a model file.
@@ -41,6 +44,7 @@ constexpr KindOfTask kKinds[] = {
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
+    {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},
 };
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include "engine/base/status.h"
 #include "engine/optim/schedule.h"
 #include "engine/train/checkpoints.h"
-#include "engine/train/run_progress.h"
 #include "engine/train/same_job.h"
 
 namespace hone::engine::train {
@@ -35,8 +34,8 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
   filler_.Share(config_.threads);
   active_seconds_ = state_.scalars["active_seconds"];
   step_batches_.reserve(static_cast<size_t>(std::max<int64_t>(config_.accumulate_batches, 1)));
-  const UpdateParts of_updates = {config_, parts.task, parts.programs,
-                                  filler_, monitor_,   parts.world};
+  const UpdateParts of_updates = {config_,  parts.task,  parts.programs,   filler_,
+                                  monitor_, parts.world, task_state_.get()};
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
     updates_.push_back(std::make_unique<RunningUpdate>(of_updates, u, state_));
   }
@@ -155,11 +154,11 @@ absl::StatusOr<bool> TrainingLoop::EndEpoch() {
   }
   bool improved = false;
   if (parts_.info.validation > 0 || parts_.task.evaluates_without_rows()) {
-    std::optional<double> loss;
-    HONE_RETURN_IF_ERROR(Validate(values, loss));
+    std::optional<Criterion> criterion;
+    HONE_RETURN_IF_ERROR(Validate(values, criterion));
     point.values.insert(values.begin(), values.end());
-    if (loss.has_value()) {
-      improved = ObserveValidation(config_, *loss, state_, observer_);
+    if (criterion.has_value()) {
+      improved = ObserveValidation(config_, *criterion, state_, observer_);
     }
   }
   for (const auto& [name, value] : values) {
@@ -170,7 +169,7 @@ absl::StatusOr<bool> TrainingLoop::EndEpoch() {
 }
 
 absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
-                                    std::optional<double>& loss) {
+                                    std::optional<Criterion>& criterion) {
   const Clock::time_point begin = Clock::now();
   const auto progress = [this](double) { observer_.OnProgress("training", -1); };
   HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation,
@@ -190,8 +189,14 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
   for (const std::string& warning : evaluation.warnings) {
     observer_.OnLog(Severity::kWarning, warning);
   }
-  if (const auto found = evaluation.metrics.find("loss"); found != evaluation.metrics.end()) {
-    loss = found->second;
+  const std::string by = evaluation.best_by.empty() ? "loss" : evaluation.best_by;
+  if (const auto found = evaluation.metrics.find(by); found != evaluation.metrics.end()) {
+    criterion = {.name = absl::StrCat("validation_", by),
+                 .value = found->second,
+                 .rises = !evaluation.best_by.empty()};
+  }
+  if (!evaluation.note.empty()) {
+    observer_.OnLog(Severity::kInfo, evaluation.note);
   }
   mark_ = Clock::now();
   validation_seconds_ = SecondsBetween(begin, mark_);

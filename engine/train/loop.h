@@ -11,6 +11,7 @@
 #include "engine/train/layer_statistics.h"
 #include "engine/train/length.h"
 #include "engine/train/meter.h"
+#include "engine/train/run_progress.h"
 #include "engine/train/running_update.h"
 
 namespace hone::engine::train {
@@ -63,11 +64,14 @@ class TrainingLoop {
   double LearningRateFactor() const;
   // True if the epoch's validation is the best so far.
   absl::StatusOr<bool> EndEpoch();
-  // Values with their prefix, and the loss where the task has one.
-  absl::Status Validate(std::map<std::string, double>& values, std::optional<double>& loss);
+  // Values with their prefix, and what the validation goes by, where there is anything.
+  absl::Status Validate(std::map<std::string, double>& values, std::optional<Criterion>& criterion);
   absl::Status MaybeCheckpoint(bool improved);
   absl::Status WriteCheckpoint(bool best);
-  bool Finished() const { return state_.step >= length_.last_step; }
+  bool Finished() const {
+    return state_.step >= length_.last_step ||
+           (task_state_ != nullptr && task_state_->Finished());
+  }
   bool Ends() const;
   bool AskedToStop() const;  // by any rank
   Metrics MetricsNow();

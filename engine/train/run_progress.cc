@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "engine/base/cpu.h"
 #include "engine/optim/schedule.h"
 
@@ -37,25 +38,26 @@ void AddToHistory(checkpoint::HistoryPoint point, checkpoint::RunState& state) {
   }
 }
 
-bool ObserveValidation(const tasks::TrainingConfig& config, double loss,
+bool ObserveValidation(const tasks::TrainingConfig& config, const Criterion& criterion,
                        checkpoint::RunState& state, LoopObserver& observer) {
-  if (optim::ObserveValidationLoss(config.schedule, loss, state.plateau)) {
-    observer.OnLog(
-        Severity::kInfo,
-        absl::StrFormat("the validation loss does not fall: learning rate × %g from here",
-                        state.plateau.factor));
+  const std::string words = absl::StrReplaceAll(criterion.name, {{"_", " "}});
+  // The lower the better, from here on.
+  const double sign = criterion.rises ? -1 : 1, cost = sign * criterion.value;
+  if (optim::ObserveValidationLoss(config.schedule, cost, state.plateau)) {
+    observer.OnLog(Severity::kInfo,
+                   absl::StrFormat("the %s does not %s: learning rate × %g from here", words,
+                                   criterion.rises ? "rise" : "fall", state.plateau.factor));
   }
   const double min_delta = config.early_stopping ? config.early_stopping->min_delta : 0;
-  if (!std::isfinite(loss)) {
+  if (!std::isfinite(cost)) {
     observer.OnLog(Severity::kWarning,
-                   absl::StrCat("step ", state.step,
-                                ": the validation loss is not finite; these weights are "
-                                "not taken for the best"));
+                   absl::StrCat("step ", state.step, ": the ", words,
+                                " is not finite; these weights are not taken for the best"));
   }
-  const bool improved =
-      std::isfinite(loss) && (!state.best.has_value() || loss < state.best->value - min_delta);
+  const bool improved = std::isfinite(cost) &&
+                        (!state.best.has_value() || cost < sign * state.best->value - min_delta);
   if (improved) {
-    state.best = {.name = "validation_loss", .value = loss, .step = state.step};
+    state.best = {.name = criterion.name, .value = criterion.value, .step = state.step};
     state.epochs_without_improvement = 0;
   } else {
     ++state.epochs_without_improvement;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "engine/checkpoint/run_state.h"
 #include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
@@ -15,10 +17,16 @@ checkpoint::RunState InitialState(const tasks::TrainingConfig& config, const tas
 // dropped, never the newest.
 void AddToHistory(checkpoint::HistoryPoint point, checkpoint::RunState& state);
 
-// The validation loss of the epoch that has just ended: what the schedule, the best checkpoint and
-// early stopping go by. True if it is the best so far, by min_delta at least; one that is not
-// finite never is, and the observer is told.
-bool ObserveValidation(const tasks::TrainingConfig& config, double loss,
+// What the schedule, the best checkpoint and early stopping go by.
+struct Criterion {
+  std::string name;  // "validation_loss"
+  double value = 0;
+  bool rises = false;  // the higher the better
+};
+
+// The criterion of the epoch that has just ended. True if it is the best so far, by min_delta at
+// least; one that is not finite never is, and the observer is told.
+bool ObserveValidation(const tasks::TrainingConfig& config, const Criterion& criterion,
                        checkpoint::RunState& state, LoopObserver& observer);
 
 // Early stopping is on and its patience is over.

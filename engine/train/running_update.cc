@@ -83,6 +83,12 @@ absl::StatusOr<tasks::Sums> RunningUpdate::Make(const UpdateRequest& request) {
                        " is not finite; the weights were left as they were. A smaller learning "
                        "rate, clip_norm or normalised data may help"));
     }
+    for (int k = 0; last && parts_.state != nullptr && k < replicas->shards(); ++k) {
+      parts_.state->AfterUpdate({.update = index_,
+                                 .program = replicas->program(k),
+                                 .first = before + begin + replicas->begin(k),
+                                 .examples = replicas->examples(k)});
+    }
     if (config.layer_statistics_every > 0) {
       // Of several ranks the first shard holds the sum of all.
       parts_.monitor.ObserveUpdate(index_,

@@ -24,7 +24,8 @@ struct UpdateParts {
   Programs& programs;
   const BatchFiller& filler;
   LayerMonitor& monitor;
-  World* world;  // null: this process trains alone
+  World* world;             // null: this process trains alone
+  tasks::TaskState* state;  // the task's, or null where it has none
 };
 
 // What is asked of an update at a step.

@@ -2,6 +2,8 @@
 
 #include <initializer_list>
 
+#include "server/jobs/reinforcement_learning.h"
+
 namespace hone::server::jobs {
 namespace {
 
@@ -64,6 +66,9 @@ void ResolveTask(v1::JobSpec& spec) {
   }
   if (spec.has_image_generation()) {
     Resolve(*spec.mutable_image_generation(), spec.training().optimizer());
+  }
+  if (spec.has_reinforcement_learning()) {
+    ResolveReinforcementLearning(spec.training(), *spec.mutable_reinforcement_learning());
   }
 }
 
@@ -322,7 +327,9 @@ v1::JobSpec Resolve(const v1::JobSpec& spec) {
   Resolve(*resolved.mutable_model());
   Resolve(*resolved.mutable_training());
   ResolveTask(resolved);
-  ResolveData(resolved, *resolved.mutable_data());
+  if (!resolved.has_reinforcement_learning()) {
+    ResolveData(resolved, *resolved.mutable_data());
+  }
   return resolved;
 }
 

@@ -9,6 +9,7 @@
 #include "engine/base/utf8.h"
 #include "server/jobs/job.h"
 #include "server/jobs/names.h"
+#include "server/jobs/reinforcement_learning.h"
 
 namespace hone::server::jobs {
 namespace {
@@ -85,7 +86,7 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add("task",
                  "must be given: one of classification, regression, image_generation, "
-                 "recommendation");
+                 "recommendation, reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -120,6 +121,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       }
       return;
     }
+    case v1::JobSpec::kReinforcementLearning:
+      return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
       return CheckImageGeneration(spec, errors);
   }
@@ -334,8 +337,7 @@ void CheckRules(const v1::TrainingSpec& training, FieldErrors& errors) {
   }
 }
 
-void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
-  const v1::TrainingSpec& training = spec.training();
+void CheckLength(const v1::TrainingSpec& training, FieldErrors& errors) {
   errors.CheckInt("training.epochs", training.epochs(), 0, 1'000'000);
   errors.CheckInt("training.steps", training.steps(), 0, kMaxSteps);
   if (training.epochs() == 0 && training.steps() == 0) {
@@ -347,12 +349,24 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.CheckInt("training.stop_after", training.stop_after(), 0,
                     std::max(training.epochs(), training.steps()));
   }
+  if (training.episodes() != 0) {
+    errors.Add("training.episodes", "must not be given: only reinforcement learning has episodes");
+  }
+}
+
+void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
+  const v1::TrainingSpec& training = spec.training();
+  const bool acts = spec.has_reinforcement_learning();
+  if (!acts) {
+    CheckLength(training, errors);
+  }
   if (training.has_batch_size()) {
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
   CheckOptimizer("training.optimizer", training.optimizer(), errors);
-  CheckSchedule(spec, spec.data().validation_fraction() > 0 || training.has_early_stopping(),
-                errors);
+  // An agent is always evaluated.
+  CheckSchedule(
+      spec, spec.data().validation_fraction() > 0 || training.has_early_stopping() || acts, errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");
   } else if (training.precision() == v1::TrainingSpec::BF16 && !limits.bf16) {
@@ -449,7 +463,11 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
     return errors;
   }
   CheckTask(spec, errors);
-  CheckData(spec, limits, errors);
+  if (!spec.has_reinforcement_learning()) {
+    CheckData(spec, limits, errors);
+  } else if (limits.has_data || !spec.data().dataset().empty()) {
+    errors.Add("data", "must not be given: an agent learns from its environment");
+  }
   CheckModel(spec, InputsOf(spec), limits.has_model, errors);
   CheckTraining(spec, limits, errors);
   return errors;

@@ -1,14 +1,15 @@
 #include "server/translate/job.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/job/pretrained.h"
+#include "server/translate/as_written.h"
+#include "server/translate/reinforcement_learning.h"
 
 namespace hone::server::translate {
 namespace {
@@ -20,18 +21,6 @@ namespace data = engine::data;
 
 // A share such as 0.1f as the double that a person wrote: 0.1.
 double Precise(float value) { return std::stod(std::to_string(value)); }
-
-// The same for any number: the shortest decimal that is this float, so that a default gives the
-// same double whether it is written out or not.
-double AsWritten(float value) {
-  char text[32];
-  *std::to_chars(text, text + sizeof(text) - 1, value).ptr = '\0';
-  return std::strtod(text, nullptr);
-}
-template <typename T>
-T AsWritten(T value) {
-  return value;
-}
 
 template <typename T, typename U>
 T Or(bool has, U value, T otherwise) {
@@ -79,7 +68,10 @@ tasks::ImageGenerationOptions ToImageGeneration(const v1::ImageGeneration& in) {
   return out;
 }
 
-tasks::TaskOptions ToTask(const v1::JobSpec& spec) {
+absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
+  if (spec.has_reinforcement_learning()) {
+    return ToReinforcementLearning(spec);
+  }
   if (spec.has_image_generation()) {
     return ToImageGeneration(spec.image_generation());
   }
@@ -378,7 +370,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   const v1::JobSpec& spec = request.spec();
   tasks::TrainingConfig config;
   config.display_name = spec.display_name();
-  config.task = ToTask(spec);
+  HONE_ASSIGN_OR_RETURN(config.task, ToTask(spec));
   if (auto* drawing = std::get_if<tasks::ImageGenerationOptions>(&config.task)) {
     drawing->classifier_directory = request.classifier_directory();
   }
@@ -395,6 +387,10 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }
   SetTraining(spec.training(), config);
+  if (const auto* agent = std::get_if<tasks::ReinforcementLearningOptions>(&config.task)) {
+    config.steps = tasks::LoopSteps(*agent);
+    config.stop_after = (config.stop_after + agent->steps_each() - 1) / agent->steps_each();
+  }
   HONE_ASSIGN_OR_RETURN(config.parameter_rules, ToRules(spec, config.pretrained));
   config.threads = request.threads() > 0           ? request.threads()
                    : spec.training().threads() > 0 ? static_cast<int>(spec.training().threads())

@@ -1,8 +1,28 @@
 #include "server/translate/prediction.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace hone::server::translate {
+namespace {
+
+v1::Prediction::Path ToProto(const engine::environments::MazePath& path) {
+  v1::Prediction::Path out;
+  out.set_height(path.maze.height);
+  out.set_width(path.maze.width);
+  for (const absl::string_view row :
+       absl::StrSplit(engine::environments::ToText(path.maze), '\n', absl::SkipEmpty())) {
+    out.add_rows(std::string(row));
+  }
+  out.mutable_values()->Add(path.values.begin(), path.values.end());
+  out.mutable_best_moves()->Add(path.moves.begin(), path.moves.end());
+  out.mutable_cells()->Add(path.cells.begin(), path.cells.end());
+  out.set_solved(path.solved);
+  out.set_shortest(path.fewest);
+  return out;
+}
+
+}  // namespace
 
 absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input,
                                                    const std::string& name) {
@@ -24,11 +44,13 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
       }
       return question;
     }
+    case v1::PredictInput::kMaze:
+      return engine::tasks::MazeQuestion{input.maze()};
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(name, ": must be an image, a record, a user or a drawing"));
+      absl::StrCat(name, ": must be an image, a record, a user, a drawing or a maze"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -52,6 +74,9 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
     // Of a picture that can be drawn there is always a file.
     *out.mutable_picture()->mutable_png() =
         engine::image::EncodePng(*prediction.picture).value_or("");
+  }
+  if (prediction.path.has_value()) {
+    *out.mutable_path() = ToProto(*prediction.path);
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),

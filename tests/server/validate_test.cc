@@ -273,6 +273,88 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"model { networks { name: \"a\" } }", "model.networks"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    ReinforcementLearning, EveryField,
+    ::testing::Values(
+        WrongField{"reinforcement_learning {}", "reinforcement_learning"},
+        WrongField{"reinforcement_learning { maze { height: 1 } }",
+                   "reinforcement_learning.maze.height"},
+        WrongField{"reinforcement_learning { maze { width: 33 } }",
+                   "reinforcement_learning.maze.width"},
+        WrongField{"reinforcement_learning { maze { width: 4 unseen: true } }",
+                   "reinforcement_learning.maze.width"},
+        WrongField{"reinforcement_learning { maze { text: 'SG' loops: 0.5 } }",
+                   "reinforcement_learning.maze.loops"},
+        WrongField{"reinforcement_learning { maze { loops: 2 } }",
+                   "reinforcement_learning.maze.loops"},
+        WrongField{"reinforcement_learning { maze { walls: -1 } }",
+                   "reinforcement_learning.maze.walls"},
+        WrongField{"reinforcement_learning { maze { traps: -1 } }",
+                   "reinforcement_learning.maze.traps"},
+        WrongField{"reinforcement_learning { maze { view: CELL unseen: true } }",
+                   "reinforcement_learning.maze.view"},
+        WrongField{"reinforcement_learning { maze { goal_reward: inf } }",
+                   "reinforcement_learning.maze.goal_reward"},
+        WrongField{"reinforcement_learning { maze { step_cost: nan } }",
+                   "reinforcement_learning.maze.step_cost"},
+        WrongField{"reinforcement_learning { maze { trap_cost: 1e9 } }",
+                   "reinforcement_learning.maze.trap_cost"},
+        WrongField{"reinforcement_learning { maze { most_steps: -1 } }",
+                   "reinforcement_learning.maze.most_steps"},
+        WrongField{"reinforcement_learning { cart_pole {} copies: 9999 }",
+                   "reinforcement_learning.copies"},
+        WrongField{"reinforcement_learning { cart_pole {} discount: 1.1 }",
+                   "reinforcement_learning.discount"},
+        WrongField{"reinforcement_learning { cart_pole {} train_every: -1 }",
+                   "reinforcement_learning.train_every"},
+        WrongField{"reinforcement_learning { cart_pole {} learning_starts: -1 }",
+                   "reinforcement_learning.learning_starts"},
+        WrongField{"reinforcement_learning { cart_pole {} replay { capacity: -1 } }",
+                   "reinforcement_learning.replay.capacity"},
+        WrongField{"reinforcement_learning { cart_pole {} replay { alpha: 2 } }",
+                   "reinforcement_learning.replay.alpha"},
+        WrongField{"reinforcement_learning { cart_pole {} replay { beta: -1 } }",
+                   "reinforcement_learning.replay.beta"},
+        WrongField{"reinforcement_learning { cart_pole {} target { copy_every: 5 rate: 0.1 } }",
+                   "reinforcement_learning.target"},
+        WrongField{"reinforcement_learning { cart_pole {} target { rate: 2 } }",
+                   "reinforcement_learning.target.rate"},
+        WrongField{"reinforcement_learning { cart_pole {} n_step: -1 }",
+                   "reinforcement_learning.n_step"},
+        WrongField{"reinforcement_learning { cart_pole {} loss: 99 }",
+                   "reinforcement_learning.loss"},
+        WrongField{"reinforcement_learning { cart_pole {} huber_delta: 0 }",
+                   "reinforcement_learning.huber_delta"},
+        WrongField{"reinforcement_learning { cart_pole {} reward_clip: -1 }",
+                   "reinforcement_learning.reward_clip"},
+        WrongField{"reinforcement_learning { cart_pole {} exploration { end: 2 } }",
+                   "reinforcement_learning.exploration.end"},
+        WrongField{"reinforcement_learning { cart_pole {} exploration { share: 1 decay: 0.9 } }",
+                   "reinforcement_learning.exploration"},
+        WrongField{"reinforcement_learning { cart_pole {} evaluate_every: -1 }",
+                   "reinforcement_learning.evaluate_every"},
+        WrongField{"reinforcement_learning { cart_pole {} evaluation_episodes: -1 }",
+                   "reinforcement_learning.evaluation_episodes"},
+        WrongField{"reinforcement_learning { cart_pole {} final_episodes: -1 }",
+                   "reinforcement_learning.final_episodes"},
+        WrongField{"reinforcement_learning { cart_pole {} } training { steps: 5 episodes: 5 }",
+                   "training.epochs"},
+        WrongField{"reinforcement_learning { cart_pole {} } training { accumulate_batches: 2 }",
+                   "training.accumulate_batches"},
+        WrongField{"reinforcement_learning { cart_pole {} } data { dataset: 'mnist' }", "data"},
+        WrongField{"training { episodes: 5 }", "training.episodes"}));
+
+TEST(Validate, AnAgentNeedsNoDataAndHasOneLength) {
+  v1::JobSpec spec;
+  spec.mutable_reinforcement_learning()->mutable_cart_pole();
+  spec.mutable_model()->add_layers()->mutable_dense()->set_units(2);
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("training"));
+  spec.mutable_training()->set_episodes(5);
+  EXPECT_THAT(Validate(spec, kServer), IsOk());
+  spec.mutable_training()->set_steps(5);
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("training"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
     Training, EveryField,
     ::testing::Values(
         WrongField{"training { epochs: -1 }", "training.epochs"},
