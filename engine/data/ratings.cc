@@ -425,6 +425,10 @@ absl::StatusOr<Splits> SplitRatings(const RatingRows& ratings, const std::vector
   if (kind == Kind::kRandom) {
     return Split(request, options);
   }
+  if (options.fold_count > 0) {
+    return absl::InvalidArgumentError(
+        "data.fold: divides the ratings at random; data.ratings.split must be RANDOM");
+  }
   if (kind == Kind::kByTime && ratings.times.empty()) {
     return absl::InvalidArgumentError(
         "data.ratings.split: BY_TIME needs times; data.ratings.time names their column");

@@ -144,6 +144,9 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.Add("data.ratings.split", "must be one of RANDOM, BY_TIME, LEAVE_ONE_OUT");
   }
   errors.CheckFloat("data.ratings.at_least", ratings.at_least(), Closed(-1e30f, 1e30f));
+  if (spec.data().has_fold() && ratings.split() > v1::RatingOptions::RANDOM) {
+    errors.Add("data.fold", "divides the ratings at random: data.ratings.split must be RANDOM");
+  }
   if (spec.data().has_ratings() && !spec.has_recommendation()) {
     errors.Add("data.ratings", "is read by the task recommendation alone");
   }

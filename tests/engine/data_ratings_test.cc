@@ -218,6 +218,20 @@ TEST_F(RatingsData, LeavingOneOutWithoutTimesFollowsTheSeed) {
   EXPECT_GT(tests.size(), 3u);
 }
 
+TEST_F(RatingsData, FiveFoldsTestEachRatingOnce) {
+  options_.dataset = "generated-ratings";
+  options_.fold_count = 5;
+  std::vector<int32_t> tested;
+  for (options_.fold_index = 1; options_.fold_index <= 5; ++options_.fold_index) {
+    const auto data = LoadRatings(options_);
+    ASSERT_THAT(data, IsOk());
+    tested.insert(tested.end(), data->splits.test.begin(), data->splits.test.end());
+  }
+  std::ranges::sort(tested);
+  EXPECT_EQ(tested.size(), 100000u);
+  EXPECT_TRUE(std::ranges::adjacent_find(tested) == tested.end());
+}
+
 TEST_F(RatingsData, AUserWithOneRatingKeepsItForTraining) {
   options_.ratings.split = Split::kLeaveOneOut;
   options_.test_fraction = 0.2;

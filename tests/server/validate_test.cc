@@ -120,6 +120,14 @@ TEST(Validate, WhatARecommendationCannotBeIsNamed) {
                              "model.layers[2].embedding.width", "model.layers[2].embedding.rows"));
 }
 
+TEST(Validate, FoldsOfRatingsAreDrawnAtRandom) {
+  EXPECT_THAT(Paths(Tastes(R"(data { fold { count: 5 index: 1 } ratings { split: BY_TIME } })")),
+              ::testing::ElementsAre("data.fold"));
+  EXPECT_THAT(
+      Validate(Tastes("data { fold { count: 5 index: 1 } ratings { split: RANDOM } }"), kServer),
+      IsOk());
+}
+
 TEST(Validate, RatingsAreForRecommendationsAlone) {
   EXPECT_THAT(Paths(With(R"(data { ratings { user: "who" } })")),
               ::testing::ElementsAre("data.ratings"));
