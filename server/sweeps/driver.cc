@@ -47,8 +47,8 @@ double Elapsed(const v1::Sweep& sweep, absl::Time now) {
 std::vector<int> Apply(const std::map<int, v1::Trial>& results, absl::Time now, v1::Sweep& sweep) {
   for (const auto& [number, result] : results) {
     v1::Trial* const trial = FindTrial(number, sweep);
-    if (trial != nullptr && trial->job() == result.job() && !IsEnd(trial->state()) &&
-        (trial->state() == v1::Trial::RUNNING || result.job().empty())) {
+    if (trial != nullptr && trial->job() == result.job() && trial->rung() == result.rung() &&
+        (trial->state() == v1::Trial::RUNNING || trial->state() == v1::Trial::WAITING)) {
       *trial = result;
     }
   }
