@@ -232,7 +232,10 @@ class TensorBoardTest : public ::testing::Test {
  protected:
   TensorBoardTest()
       : folder_(absl::StrCat(::testing::TempDir(), "/tensorboard-", ::getpid(), "-", counter_++)),
-        board_([this](const std::string& job) { return folder_ + "/" + job; }) {}
+        board_([this](const std::string& job) { return folder_ + "/" + job; },
+               [this](const std::string& job, int attempt) {
+                 return absl::StrCat(folder_, "/runs/", job, "/", attempt);
+               }) {}
   ~TensorBoardTest() override { std::filesystem::remove_all(folder_); }
 
   void Tell(v1::Event event, int attempt) {
