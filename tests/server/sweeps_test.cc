@@ -33,8 +33,10 @@ constexpr char kJob[] = R"(
   objective { metric: "test_accuracy" })";
 
 v1::SweepSpec Spec(const std::string& more) {
-  v1::SweepSpec spec;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(kJob + more, &spec)) << more;
+  v1::SweepSpec spec, change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(kJob, &spec));
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(more, &change)) << more;
+  spec.MergeFrom(change);
   return spec;
 }
 

@@ -148,10 +148,11 @@ TEST(Validate, AModelNeedsNoNameWhereItIsGivenBesideTheSpec) {
 }
 
 v1::JobSpec Evaluation(const std::string& more = "") {
-  v1::JobSpec spec;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      absl::StrCat("data { dataset: 'wine' } evaluation { model: 'models/a' } ", more), &spec))
-      << more;
+  v1::JobSpec spec, change;
+  spec.mutable_data()->set_dataset("wine");
+  spec.mutable_evaluation()->set_model("models/a");
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(more, &change)) << more;
+  spec.MergeFrom(change);
   return spec;
 }
 
