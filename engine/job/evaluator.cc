@@ -130,11 +130,11 @@ std::pair<std::string, std::vector<int32_t>> RowsOf(Part part, const data::Split
   return {"all", std::move(all)};
 }
 
-// Compiled for a data set of so many examples, whichever part they are.
-tasks::DataInfo InfoFor(tasks::DataInfo info) {
-  const int64_t examples = info.train + info.validation + info.test;
-  info.train = std::max<int64_t>(examples, 1);
-  info.validation = info.test = examples;
+// What programs for so many rows are compiled for.
+tasks::DataInfo InfoFor(tasks::DataInfo info, int64_t rows) {
+  info.train = std::max<int64_t>(rows, 1);
+  info.validation = 0;
+  info.test = rows;
   return info;
 }
 
@@ -209,7 +209,7 @@ absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
   }
   run.phase = Phase::kPlanning;
   run.observer.OnProgress("planning", -1);
-  const tasks::DataInfo info = InfoFor(counted);
+  const tasks::DataInfo info = InfoFor(counted, static_cast<int64_t>(run.rows.size()));
   HONE_ASSIGN_OR_RETURN(const Pretrained weights, Pretrained::Open(model.config.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                         Compile(model, info, weights));
@@ -373,7 +373,8 @@ absl::StatusOr<Plan> PlanEvaluation(const EvaluationConfig& config, Phase& phase
     HONE_ASSIGN_OR_RETURN(const Opened model, Open(config, i));
     HONE_ASSIGN_OR_RETURN(const tasks::DataInfo counted, model.task->InspectExamples(model.config));
     phase = Phase::kPlanning;
-    const tasks::DataInfo info = InfoFor(counted);
+    const tasks::DataInfo info =
+        InfoFor(counted, counted.train + counted.validation + counted.test);
     HONE_ASSIGN_OR_RETURN(const Pretrained weights, Pretrained::Open(model.config.pretrained));
     HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                           Compile(model, info, weights));

@@ -88,7 +88,8 @@ class Searches(unittest.TestCase):
 
     def test_data_that_the_model_cannot_read_and_models_that_are_not_there_are_refused(self):
         model = self.trained(2)["model"]
-        text = self.hone("evaluate", model, "--data", "iris", code=2)
+        (self.folder / "other.csv").write_text("a,kind\n1,x\n2,y\n", encoding="utf-8")
+        text = self.hone("evaluate", model, "--data", "other.csv", code=2)
         self.assertIn("there is no column", text)
         self.assertIn("there is no model models/nobody", self.hone("evaluate", "models/nobody", "--data", "wine", code=2))
         self.assertIn("nosuch", self.hone("evaluate", model, "--data", "nosuch", code=2))
