@@ -34,8 +34,8 @@ struct UserQuestion {
 // What a model that draws is asked: one drawing, the same for the same values.
 struct DrawingQuestion {
   uint64_t seed = 1;
-  int64_t number = 0;      // of the seed's drawings
-  std::string class_name;  // of a model that draws by class; "": class `number`, counted round
+  int64_t number = 0;           // of the seed's drawings
+  std::string class_name = {};  // of a model that draws by class; "": class `number`, counted round
   // Instead, one that is `share` of the way from the seed's drawing to that of this seed.
   std::optional<uint64_t> to_seed = {};
   double share = 0;  // 0 to 1
