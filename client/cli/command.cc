@@ -72,8 +72,11 @@ void PrintJsonLine(const google::protobuf::Message& message) {
 
 void PrintModel(const v1::Job& job) {
   const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
+  const char* question = job.spec().has_recommendation() ? "--user ID"
+                         : table                         ? "--csv FILE.csv"
+                                                         : "PICTURE.png";
   std::printf("\n model: %s\n next:  hone predict %s %s\n", job.model().c_str(),
-              job.model().c_str(), table ? "--csv FILE.csv" : "PICTURE.png");
+              job.model().c_str(), question);
 }
 
 std::string ResourceName(const std::string& collection, const std::string& given) {

@@ -125,7 +125,7 @@ class Ratings(unittest.TestCase):
         plan = hone("plan", JOB, "--no-measure", "--output", "json")
         self.assertEqual(plan.returncode, 0, plan.stderr)
         layers = {layer["name"]: layer for layer in json.loads(plan.stdout.splitlines()[-1])["layers"]}
-        self.assertEqual(int(layers["user_factors"]["weights"]), 16 * 600)
+        self.assertEqual(int(layers["user_factors"]["weights"]), 3 * 600)
         self.assertEqual(int(layers["item_bias"]["weights"]), 400)
 
     def test_bad_ratings_are_refused_with_what_is_wrong(self):
@@ -134,11 +134,11 @@ class Ratings(unittest.TestCase):
             "u,i,r\nann,1,3\nbob,2,3\n": "all 2 ratings are 3",
             "u,i,r\n1,1,3\n-4,2,5\n": "line 3, column 'u': '-4' is no id",
         }
-        for text, said in cases.items():
+        for number, (text, said) in enumerate(cases.items()):
             (self.folder / "bad.csv").write_text(text, encoding="utf-8")
             done = hone("run", JOB, "--set", "data.dataset=", "--set", f"data.path={self.folder / 'bad.csv'}",
                         "--set", "data.ratings.ids=NUMBERS" if "-4" in text else "data.ratings.ids=TEXT",
-                        "--run-dir", self.folder / "bad")
+                        "--run-dir", self.folder / f"bad-{number}")
             self.assertNotEqual(done.returncode, 0, text)
             self.assertIn(said, done.stdout + done.stderr)
         done = hone("run", JOB, "--set", "data.ratings.user=nobody", "--set", "data.dataset=", "--set",
@@ -152,7 +152,7 @@ class Ratings(unittest.TestCase):
                     "--set", "data.ratings.split=LEAVE_ONE_OUT", "--output", "json", "--run-dir", self.folder / "implicit")
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         final = json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]
-        self.assertGreater(final["test_hit_rate"], 0.9)
+        self.assertGreater(final["test_hit_rate"], 0.8)
         self.assertGreater(final["test_ndcg"], 0.3)
 
 

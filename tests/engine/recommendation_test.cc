@@ -105,7 +105,7 @@ TEST_F(RecommendationTest, OfImplicitFeedbackPutsWhatWasTakenFirst) {
   config_.data.ratings.split = data::RatingOptions::Split::kLeaveOneOut;
   const auto metrics = Trained();
   // About 22 items are left for each, 7 of the user's kind; by chance the rate is near a half.
-  EXPECT_GT(metrics.at("test_hit_rate"), 0.9);
+  EXPECT_GT(metrics.at("test_hit_rate"), 0.8);
   EXPECT_GT(metrics.at("test_ndcg"), 0.3);
   EXPECT_GT(metrics.at("pairs_in_order"), 0.9);
 }
@@ -114,7 +114,7 @@ TEST_F(RecommendationTest, OfSeveralNegativesLearnsAsWell) {
   config_.task = tasks::RecommendationOptions{.feedback = Feedback::kImplicit, .negatives = 3};
   config_.data.ratings.at_least = 3;
   config_.data.ratings.split = data::RatingOptions::Split::kLeaveOneOut;
-  EXPECT_GT(Trained().at("test_hit_rate"), 0.9);
+  EXPECT_GT(Trained().at("test_hit_rate"), 0.8);
 }
 
 TEST_F(RecommendationTest, StoppedAndResumedIsNeverStopped) {
