@@ -63,10 +63,10 @@ std::vector<std::string> Fields(const std::vector<Difference>& differences) {
 TEST(Differences, AreTheFieldsThatAreNotTheSameInAll) {
   const std::vector<Difference> differences = Differences({Job(kSmall), Job(kLarge)});
   EXPECT_THAT(Fields(differences),
-              ElementsAre("model.layers[0].dense.units", "training.optimizer.adam.learning_rate",
-                          "training.optimizer.sgd.learning_rate"));
+              ElementsAre("model.layers[0].dense.units", "training.optimizer.sgd.learning_rate",
+                          "training.optimizer.adam.learning_rate"));
   EXPECT_THAT(differences[0].values, ElementsAre("8", "16"));
-  EXPECT_THAT(differences[1].values, ElementsAre("0.1", ""));
+  EXPECT_THAT(differences[1].values, ElementsAre("", "0.1"));
 }
 
 TEST(Differences, AreNoneBetweenTheSame) {

@@ -67,7 +67,7 @@ TEST(SweepView, GivesMeanAndDeviationOverFolds) {
     trials { number: 2 settings: ["8", "2"] state: SUCCEEDED objective: 3 }
     trials { number: 3 settings: ["16", "1"] state: SUCCEEDED objective: 5 }
     trials { number: 4 settings: ["16", "2"] state: WAITING })");
-  EXPECT_THAT(Text(sweep), AllOf(HasSubstr("mean test rmse"), HasSubstr("deviation"),
+  EXPECT_THAT(Text(sweep), AllOf(HasSubstr("mean test RMSE"), HasSubstr("deviation"),
                                  HasSubstr("1.414"), Not(HasSubstr("over index"))));
 }
 

@@ -88,7 +88,8 @@ TEST_F(EvaluatorTest, WithoutATestPartAllExamplesAreMeasured) {
 }
 
 TEST_F(EvaluatorTest, ColumnsAreFoundByNameAndRowsOfOneClassWillDo) {
-  const tasks::TrainingConfig config = Points();
+  tasks::TrainingConfig config = Points();
+  config.epochs = 100;
   const std::string model = Trained(config);
   Write("other.csv", "more,c,b,kind,a\n9,2,0,z,0\n9,1.9,0.1,z,0.1\n");
   data::LoadOptions data;
