@@ -478,7 +478,7 @@ TEST_P(JobFiles, AreReadWithoutErrors) {
   ASSERT_THAT(file, IsOk());
   const v1::JobSpec* const spec = &file->spec;
   EXPECT_NE(spec->task_case(), v1::JobSpec::TASK_NOT_SET);
-  EXPECT_GT(spec->model().layers_size(), 0);
+  EXPECT_GT(spec->model().ByteSizeLong(), 0);
   EXPECT_EQ(spec->display_name(), std::filesystem::path(GetParam()).stem());
 }
 

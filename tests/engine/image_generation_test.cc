@@ -303,8 +303,8 @@ TEST(Drawing, IsTheWayBackFromPixels) {
   data::Preprocessing p;
   p.image = {1, 1, 4};
   p.pixel_mean = p.pixel_std = {0.5f};
-  const float drawing[] = {-1, 1, 0, 3};
-  EXPECT_THAT(tasks::PictureOf(drawing, p).pixels, ElementsAre(0, 255, 128, 255));
+  const float drawing[] = {-1, 1, 0.2f, 3};
+  EXPECT_THAT(tasks::PictureOf(drawing, p).pixels, ElementsAre(0, 255, 153, 255));
 }
 
 TEST(Drawing, BetweenTwoNoisesIsAsLongAsTheyAre) {
