@@ -124,10 +124,9 @@ class Walker final : public tasks::TaskState {
   std::vector<Transition> replay_;
 };
 
-class Corridor final : public tasks::Task {
+class Corridor final : public LossTask {
  public:
   absl::string_view name() const override { return "corridor"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   std::vector<tasks::UpdateSpec> updates() const override {
     return {{.name = "", .parameters = "online."}};
   }
@@ -145,11 +144,6 @@ class Corridor final : public tasks::Task {
                        graph.Input("wanted", actions), RegressionKind::kMeanSquaredError);
     result.built.request.fetch = {loss.sum, loss.weight, graph.Constant(0)};
     return result;
-  }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
-                                                   const tasks::DataInfo&,
-                                                   const tasks::BatchShape&) const override {
-    return absl::InternalError("nothing is held out");
   }
   std::vector<tasks::ForwardSpec> forwards(const tasks::TrainingConfig&) const override {
     return {{.name = "act", .shape = {.batch = 1}}, {.name = "target", .shape = {.batch = kBatch}}};
@@ -180,13 +174,6 @@ class Corridor final : public tasks::Task {
     HONE_RETURN_IF_ERROR(fill("cells", walker.cells, kCells));
     HONE_RETURN_IF_ERROR(fill("taken", walker.taken, kActions));
     return fill("wanted", walker.wanted, kActions);
-  }
-
-  void AddTrainingMetrics(size_t, const tasks::Sums&,
-                          std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return nullptr;
   }
 
  private:

@@ -27,10 +27,9 @@ class Diary final : public tasks::TaskState {
 };
 
 // Learns 2 x + 1 from numbers that it makes itself.
-class Doubling final : public tasks::Task {
+class Doubling final : public LossTask {
  public:
   absl::string_view name() const override { return "doubling"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   int64_t own_examples(const tasks::TrainingConfig&) const override { return 32; }
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&, const tasks::DataInfo&,
                                              size_t,
@@ -70,12 +69,6 @@ class Doubling final : public tasks::Task {
       wanted[i] = 2 * x[i] + 1;
     }
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(size_t, const tasks::Sums&,
-                          std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return nullptr;
   }
 
   bool evaluates_without_rows() const override { return true; }

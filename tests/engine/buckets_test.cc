@@ -42,12 +42,11 @@ class Lengths final : public tasks::TaskState {
   float scale_ = 1;
 };
 
-class MeanOverTime final : public tasks::Task {
+class MeanOverTime final : public LossTask {
  public:
   explicit MeanOverTime(int64_t odd = kShort) : odd_(odd) {}
 
   absl::string_view name() const override { return "mean over time"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   int64_t own_examples(const tasks::TrainingConfig&) const override { return 32; }
   std::vector<int64_t> buckets(const tasks::TrainingConfig&) const override {
     return {kLong, kShort};
@@ -79,11 +78,6 @@ class MeanOverTime final : public tasks::Task {
         .gradients = {}};
     return result;
   }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
-                                                   const tasks::DataInfo&,
-                                                   const tasks::BatchShape&) const override {
-    return absl::InternalError("nothing is held out");
-  }
   std::unique_ptr<tasks::TaskState> NewState(const tasks::TrainingConfig&) const override {
     return std::make_unique<Lengths>(odd_);
   }
@@ -108,12 +102,6 @@ class MeanOverTime final : public tasks::Task {
       wanted[i] = 2 * sum / static_cast<float>(inputs.shape().bucket) + 1;
     }
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(size_t, const tasks::Sums&,
-                          std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return nullptr;
   }
 
  private:

@@ -125,10 +125,9 @@ class NoScore final : public tasks::Scorer {
 };
 
 // Sequences of a row's own length around its own value; twice that value plus one is learned.
-class Lengths final : public tasks::Task {
+class Lengths final : public LossTask {
  public:
   absl::string_view name() const override { return "lengths"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   std::vector<int64_t> buckets(const tasks::TrainingConfig&) const override { return {10, 30}; }
   data::RowBucket RowBuckets(const data::Dataset& dataset) const override {
     return dataset.has_classes() ? LengthOfRow : [](int32_t) { return int64_t{30}; };
@@ -183,8 +182,6 @@ class Lengths final : public tasks::Task {
     }
     return absl::OkStatus();
   }
-  void AddTrainingMetrics(size_t, const tasks::Sums&,
-                          std::map<std::string, double>&) const override {}
   std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
                                            const tasks::DataInfo&) const override {
     return std::make_unique<NoScore>();

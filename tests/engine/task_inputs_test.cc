@@ -18,10 +18,9 @@ using ::testing::HasSubstr;
 
 // Learns y = 2x + 1 from rows that are numbers; fills its inputs as T.
 template <class T>
-class Line final : public tasks::Task {
+class Line final : public LossTask {
  public:
   absl::string_view name() const override { return "line"; }
-  absl::Status CheckData(const tasks::DataInfo&) const override { return absl::OkStatus(); }
   int64_t own_examples(const tasks::TrainingConfig&) const override { return 32; }
   int64_t evaluation_batch(const tasks::TrainingConfig&) const override { return 5; }
 
@@ -36,11 +35,6 @@ class Line final : public tasks::Task {
                        RegressionKind::kMeanSquaredError);
     result.built.request.fetch = {loss.sum, loss.weight, graph.Constant(0)};
     return result;
-  }
-  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig&,
-                                                   const tasks::DataInfo&,
-                                                   const tasks::BatchShape&) const override {
-    return absl::InternalError("nothing is held out");
   }
   std::vector<tasks::ForwardSpec> forwards(const tasks::TrainingConfig&) const override {
     return {{.name = "answer", .shape = {.batch = 1}}, {.name = "answer", .shape = {.batch = 7}}};
@@ -62,12 +56,6 @@ class Line final : public tasks::Task {
       wanted[i] = 2 * x[i] + 1;
     }
     return absl::OkStatus();
-  }
-  void AddTrainingMetrics(size_t, const tasks::Sums&,
-                          std::map<std::string, double>&) const override {}
-  std::unique_ptr<tasks::Scorer> NewScorer(const data::Dataset&,
-                                           const tasks::DataInfo&) const override {
-    return nullptr;
   }
 
  private:
