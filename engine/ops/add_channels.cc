@@ -4,39 +4,14 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
-#include "engine/kernels/batch_norm.h"
+#include "engine/ops/channel_layout.h"
 
 namespace hone::engine {
 namespace {
 
 using onednn::MemoryDesc;
-
-// Where x is and how its channels lie: as its producer left it, or row major.
-struct Layout {
-  Layout(const MemoryDesc& producer, DType dtype) {
-    const Shape& shape = producer.type().shape;
-    desc = producer.type().dtype == dtype && producer.channel_block() > 0
-               ? producer
-               : MemoryDesc::Plain({shape, dtype});
-    const int64_t lanes = desc.channel_block();
-    view = {.batch = shape[0],
-            .blocks = (shape[1] + lanes - 1) / lanes,
-            .plane = shape[2] * shape[3],
-            .lanes = lanes};
-  }
-  int64_t channels() const { return desc.type().shape[1]; }
-  // Of examples, among the threads.
-  int parts(int threads) const {
-    return static_cast<int>(
-        std::min<int64_t>(PartsFor(desc.type().shape.elements(), threads), view.batch));
-  }
-
-  MemoryDesc desc;
-  kernels::ChannelView view = {};
-};
 
 // Input: x [n, c, h, w]; output: its sum over all but the channels [c].
 class ChannelSumsOp final : public Op {
@@ -57,34 +32,24 @@ class ChannelSumsOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.desc(0).type().dtype);
+    const ChannelLayout layout(l.desc(0), l.desc(0).type().dtype, l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
     const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
-    const int parts = layout.parts(l.threads());
-    const int64_t padded = layout.view.padded_channels();
-    // Each part's sums, of the values and of their squares, which nobody asks for.
-    const Slot sums = l.Scratch(parts * 2 * padded * static_cast<int64_t>(sizeof(double)));
-    const Slot zeros = l.Scratch(padded * static_cast<int64_t>(sizeof(float)));
-    l.Emit(kind(), [=](const Memory& m) {
+    // Of the values and of their squares, which nobody asks for.
+    const Slot sums = l.Scratch(layout.sum_bytes());
+    const Slot zeros = l.Scratch(layout.row_bytes(1));
+    l.Emit(kind(), [=, channels = l.output_type(0).shape[0]](const Memory& m) {
       void* from = m[x];
       auto* to = m.as<float>(y);
-      auto* of_parts = m.as<double>(sums);
+      auto* sums_at = m.as<double>(sums);
       auto* center = m.as<float>(zeros);
-      std::fill_n(of_parts, parts * 2 * padded, 0.0);
-      std::fill_n(center, padded, 0.0f);
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = ShareOf(layout.view.batch, k, parts);
-        double* const mine = of_parts + k * 2 * padded;
-        kernels::ChannelMoments(layout.view, layout.desc.type().dtype, from, center, begin, end,
-                                mine, mine + padded);
+      std::memset(center, 0, static_cast<size_t>(layout.row_bytes(1)));
+      layout.Sum(sums_at, [&](int64_t begin, int64_t end, double* sum, double* squares) {
+        kernels::ChannelMoments(layout.view, layout.dtype(), from, center, begin, end, sum,
+                                squares);
       });
-      for (int64_t c = 0; c < layout.channels(); ++c) {
-        double sum = 0;
-        for (int k = 0; k < parts; ++k) {
-          sum += of_parts[k * 2 * padded + c];
-        }
-        to[c] = static_cast<float>(sum);
-      }
+      std::transform(sums_at, sums_at + channels, to,
+                     [](double sum) { return static_cast<float>(sum); });
     });
     return absl::OkStatus();
   }
@@ -126,27 +91,25 @@ class AddChannelsOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.output_dtype(0));
+    const ChannelLayout layout(l.desc(0), l.output_dtype(0), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot bias, l.PlainInput(1));
     const Slot y = l.OutputInPlace(0, layout.desc, 0);
-    const int parts = layout.parts(l.threads());
     const int64_t padded = layout.view.padded_channels();
     // For each channel what is taken away (0), the factor (1, 0 in the padding) and the bias.
-    const Slot rows = l.Scratch(3 * padded * static_cast<int64_t>(sizeof(float)));
-    l.Emit(kind(), [=, relu = relu_](const Memory& m) {
+    const Slot rows = l.Scratch(layout.row_bytes(3));
+    l.Emit(kind(), [=, relu = relu_, channels = l.input_type(1).shape[0]](const Memory& m) {
       void* from = m[x];
       void* to = m[y];
       auto* by = m.as<float>(bias);
       auto* const center = m.as<float>(rows);
       float *const factor = center + padded, *const offset = factor + padded;
       std::fill_n(center, 3 * padded, 0.0f);
-      std::fill_n(factor, layout.channels(), 1.0f);
-      std::copy_n(by, layout.channels(), offset);
-      RunTeam(parts, [&](int k) {
-        const auto [begin, end] = ShareOf(layout.view.batch, k, parts);
-        kernels::ChannelScale(layout.view, layout.desc.type().dtype, from, center, factor, offset,
-                              relu, begin, end, to);
+      std::fill_n(factor, channels, 1.0f);
+      std::copy_n(by, channels, offset);
+      layout.ForParts([&](int, int64_t begin, int64_t end) {
+        kernels::ChannelScale(layout.view, layout.dtype(), from, center, factor, offset, relu,
+                              begin, end, to);
       });
     });
     return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include "engine/base/status.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/ops/loss_terms.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {
@@ -37,56 +38,31 @@ class AdversarialLossOp final : public Op {
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
     for (int64_t i = 0; i < in[0]->shape[0]; ++i) {
-      const Term term = Of((*in[0])[i]);
+      const LossTerm term = Of((*in[0])[i]);
       out[0][0] += term.loss;
+      out[1][0] += term.weight;
       out[2][0] += term.correct;
       out[3][i] = term.gradient;
     }
-    out[1][0] = static_cast<double>(in[0]->shape[0]);
   }
 
   absl::Status Lower(Lowering& l) const override {
     HONE_ASSIGN_OR_RETURN(const Slot outputs, l.PlainInput(0));
-    const onednn::MemoryDesc scalar = onednn::MemoryDesc::Plain(l.output_type(0));
-    const Slot loss = l.Output(0, scalar), weight = l.Output(1, scalar);
-    const Slot correct = l.Output(2, scalar);
-    const Slot gradient =
-        l.wanted(3) ? l.Output(3, onednn::MemoryDesc::Plain(l.output_type(3))) : Slot{-1};
-    l.Emit(kind(), [=, op = *this, batch = l.input_type(0).shape[0]](const Memory& m) {
-      auto* x = m.as<float>(outputs);
-      auto* to_loss = m.as<float>(loss);
-      auto* to_weight = m.as<float>(weight);
-      auto* to_correct = m.as<float>(correct);
-      float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
-      Term sum;
-      for (int64_t i = 0; i < batch; ++i) {
-        const Term term = op.Of(x[i]);
-        sum.loss += term.loss;
-        sum.correct += term.correct;
-        if (dx != nullptr) {
-          dx[i] = static_cast<float>(term.gradient);
-        }
-      }
-      *to_loss = static_cast<float>(sum.loss);
-      *to_weight = static_cast<float>(batch);
-      *to_correct = static_cast<float>(sum.correct);
+    EmitLossTerms(l, kind(), l.input_type(0).shape[0], [=, op = *this](const Memory& m) {
+      return [&op, x = m.as<float>(outputs)](int64_t i) { return op.Of(x[i]); };
     });
     return absl::OkStatus();
   }
 
  private:
-  struct Term {
-    double loss = 0, gradient = 0, correct = 0;
-  };
-
-  Term Of(double x) const {
+  LossTerm Of(double x) const {
     const double border = options_.kind == AdversarialKind::kLeastSquares ? 0.5 : 0;
-    Term term = Lost(x);
+    LossTerm term = Lost(x);
     term.correct = side_ == AdversarialSide::kReal ? x > border : x <= border;
     return term;
   }
 
-  Term Lost(double x) const {
+  LossTerm Lost(double x) const {
     const bool real = side_ == AdversarialSide::kReal, drawn = side_ == AdversarialSide::kDrawn;
     const double target = drawn ? 0 : real ? 1 - double{options_.label_smoothing} : 1;
     switch (options_.kind) {
@@ -103,10 +79,10 @@ class AdversarialLossOp final : public Op {
           return {-x, -1};
         }
         // A NaN stays one.
-        return 1 + sign * x <= 0 ? Term{0, 0} : Term{1 + sign * x, sign};
+        return 1 + sign * x <= 0 ? LossTerm{0, 0} : LossTerm{1 + sign * x, sign};
       }
       case AdversarialKind::kWasserstein:
-        return drawn ? Term{x, 1} : Term{-x, -1};
+        return drawn ? LossTerm{x, 1} : LossTerm{-x, -1};
     }
     return {};
   }

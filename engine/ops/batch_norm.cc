@@ -6,16 +6,15 @@
 #include <cstring>
 
 #include "engine/base/status.h"
-#include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/batch_norm.h"
+#include "engine/ops/channel_layout.h"
 #include "engine/ops/moving_average.h"
 
 namespace hone::engine {
 namespace {
 
-using kernels::ChannelView;
 using onednn::MemoryDesc;
 
 // How often each channel's statistics see a value, and which channel an element belongs to.
@@ -32,53 +31,6 @@ float ValueAt(const void* x, DType dtype, int64_t i) {
              ? std::bit_cast<float>(uint32_t{static_cast<const uint16_t*>(x)[i]} << 16)
              : static_cast<const float*>(x)[i];
 }
-
-// Where x is and how batch norm walks over it: as its producer left it, or row major.
-struct Layout {
-  Layout(const MemoryDesc& producer, DType dtype, int threads) {
-    const Shape& shape = producer.type().shape;
-    const bool fits = producer.type().dtype == dtype && producer.channel_block() > 0;
-    desc = fits ? producer : MemoryDesc::Plain({shape, dtype});
-    const int64_t lanes = shape.rank() == 2 ? shape[1] : desc.channel_block();
-    view = {.batch = shape[0],
-            .blocks = (shape[1] + lanes - 1) / lanes,
-            .plane = shape.rank() == 2 ? 1 : shape[2] * shape[3],
-            .lanes = lanes};
-    parts = static_cast<int>(std::min<int64_t>(PartsFor(shape.elements(), threads), shape[0]));
-  }
-  DType dtype() const { return desc.type().dtype; }
-  // Of one part's two sums for each channel, and of all parts'.
-  int64_t sums() const { return 2 * view.padded_channels(); }
-  int64_t sum_bytes() const { return parts * sums() * static_cast<int64_t>(sizeof(double)); }
-  // Of `rows` rows of one number per channel.
-  int64_t row_bytes(int rows) const {
-    return rows * view.padded_channels() * static_cast<int64_t>(sizeof(float));
-  }
-  // body(k, begin, end) for each part of the examples, in parallel.
-  template <typename Body>
-  void ForParts(Body&& body) const {
-    RunTeam(parts, [&](int k) {
-      const auto [begin, end] = ShareOf(view.batch, k, parts);
-      body(k, begin, end);
-    });
-  }
-  // Σ over all parts, added in their order into the first: body(k, begin, end, sum, second sum).
-  template <typename Body>
-  void Sum(double* sums_of_parts, Body&& body) const {
-    std::memset(sums_of_parts, 0, static_cast<size_t>(sum_bytes()));
-    ForParts([&](int k, int64_t begin, int64_t end) {
-      double* const mine = sums_of_parts + k * sums();
-      body(begin, end, mine, mine + view.padded_channels());
-    });
-    for (int64_t i = sums(); i < parts * sums(); ++i) {
-      sums_of_parts[i % sums()] += sums_of_parts[i];
-    }
-  }
-
-  MemoryDesc desc;
-  ChannelView view = {};
-  int parts = 1;
-};
 
 // Inputs: x, dy, scale, mean, variance. With x̂ = (x − mean) · r, r = 1 / sqrt(variance + ε):
 //   dshift = Σ dy;  dscale = Σ dy · x̂;
@@ -122,7 +74,7 @@ class BatchNormGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.output_dtype(0), l.threads());
+    const ChannelLayout layout(l.desc(0), l.output_dtype(0), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(1, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot scale, l.PlainInput(2));
@@ -256,7 +208,7 @@ class BatchNormOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.output_dtype(0), l.threads());
+    const ChannelLayout layout(l.desc(0), l.output_dtype(0), l.threads());
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
     HONE_ASSIGN_OR_RETURN(const Slot scale, l.PlainInput(1));
     HONE_ASSIGN_OR_RETURN(const Slot shift, l.PlainInput(2));

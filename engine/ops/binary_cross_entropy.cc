@@ -8,6 +8,7 @@
 #include "engine/graph/graph.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/ops/loss_terms.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {
@@ -45,7 +46,7 @@ class BinaryCrossEntropyOp final : public Op {
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
     for (int64_t i = 0; i < in[0]->shape[0]; ++i) {
-      const Term term = Of((*in[0])[i], static_cast<int>((*in[1])[i]));
+      const LossTerm term = Of((*in[0])[i], static_cast<int>((*in[1])[i]));
       out[0][0] += term.loss;
       out[1][0] += term.weight;
       out[2][0] += term.correct;
@@ -56,44 +57,18 @@ class BinaryCrossEntropyOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     HONE_ASSIGN_OR_RETURN(const Slot logits, l.PlainInput(0));
     const Slot labels = l.Input(1);
-    const onednn::MemoryDesc scalar = onednn::MemoryDesc::Plain(l.output_type(0));
-    const Slot loss = l.Output(0, scalar), weight = l.Output(1, scalar);
-    const Slot correct = l.Output(2, scalar);
-    const Slot gradient =
-        l.wanted(3) ? l.Output(3, onednn::MemoryDesc::Plain(l.output_type(3))) : Slot{-1};
-    const int64_t batch = l.input_type(0).shape[0];
-    l.Emit(kind(), [=, op = *this](const Memory& m) {
-      auto* x = m.as<float>(logits);
-      auto* y = m.as<int32_t>(labels);
-      auto* to_loss = m.as<float>(loss);
-      auto* to_weight = m.as<float>(weight);
-      auto* to_correct = m.as<float>(correct);
-      float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
-      Term sum;
-      for (int64_t i = 0; i < batch; ++i) {
-        const Term term = op.Of(x[i], y[i]);
-        sum.loss += term.loss;
-        sum.weight += term.weight;
-        sum.correct += term.correct;
-        if (dx != nullptr) {
-          dx[i] = static_cast<float>(term.gradient);
-        }
-      }
-      *to_loss = static_cast<float>(sum.loss);
-      *to_weight = static_cast<float>(sum.weight);
-      *to_correct = static_cast<float>(sum.correct);
+    EmitLossTerms(l, kind(), l.input_type(0).shape[0], [=, op = *this](const Memory& m) {
+      return [&op, x = m.as<float>(logits), y = m.as<int32_t>(labels)](int64_t i) {
+        return op.Of(x[i], y[i]);
+      };
     });
     return absl::OkStatus();
   }
 
  private:
-  struct Term {
-    double loss = 0, weight = 0, correct = 0, gradient = 0;
-  };
-
-  Term Of(double x, int label) const {
+  LossTerm Of(double x, int label) const {
     if (label < 0) {
-      return {};
+      return {.weight = 0};
     }
     const double smoothing = options_.label_smoothing;
     const double target = (label > 0 ? 1 - smoothing : 0) + smoothing / 2;
@@ -101,8 +76,10 @@ class BinaryCrossEntropyOp final : public Op {
         options_.class_weights.empty() ? 1 : options_.class_weights[label > 0 ? 1 : 0];
     const double small = std::exp(-std::abs(x));  // never overflows
     const double probability = (x >= 0 ? 1 : small) / (1 + small);
-    return {weight * (std::max(x, 0.0) - x * target + std::log1p(small)), weight,
-            (x > 0) == (label > 0) ? 1.0 : 0.0, weight * (probability - target)};
+    return {.loss = weight * (std::max(x, 0.0) - x * target + std::log1p(small)),
+            .gradient = weight * (probability - target),
+            .correct = (x > 0) == (label > 0) ? 1.0 : 0.0,
+            .weight = weight};
   }
 
   CrossEntropyOptions options_;

@@ -1,12 +1,12 @@
 #include "engine/ops/dropout.h"
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/graph/flat_memory.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/dropout.h"
+#include "engine/ops/random_key.h"
 
 namespace hone::engine {
 namespace {
@@ -68,7 +68,7 @@ class DropoutOp final : public Op {
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars& scalars) const override {
-    const uint64_t key = Key(scalars);
+    const uint64_t key = RandomKey(scalars, layer_);
     const Pieces pieces(in[0]->shape, layout_);
     for (int64_t i = 0; i < in[0]->shape.elements(); ++i) {
       const uint64_t first = pieces.First(i / pieces.run, scalars.first_example);
@@ -91,7 +91,7 @@ class DropoutOp final : public Op {
                                                           const RunScalars& scalars) {
       void* from = m[x];
       void* to = m[y];
-      const uint64_t key = op.Key(scalars);
+      const uint64_t key = RandomKey(scalars, op.layer_);
       const auto drop = [&](int64_t piece, int64_t begin, int64_t end) {
         const int64_t at = piece * pieces.run;
         kernels::Dropout(dtype, op.rate_, key, pieces.First(piece, scalars.first_example),
@@ -113,14 +113,6 @@ class DropoutOp final : public Op {
   }
 
  private:
-  uint64_t Key(const RunScalars& scalars) const {
-    const auto words =
-        Philox({static_cast<uint32_t>(scalars.step), static_cast<uint32_t>(scalars.step >> 32),
-                static_cast<uint32_t>(layer_), static_cast<uint32_t>(layer_ >> 32)},
-               {static_cast<uint32_t>(scalars.seed), static_cast<uint32_t>(scalars.seed >> 32)});
-    return uint64_t{words[1]} << 32 | words[0];
-  }
-
   float rate_;
   uint64_t layer_;
   ExampleLayout layout_;
@@ -137,11 +129,7 @@ Value Dropout(Graph& graph, Value x, float rate, const ExampleLayout& layout) {
   if (rate == 0) {
     return x;
   }
-  int64_t before = 0;
-  for (const Graph::Node& node : graph.nodes()) {
-    before += node.op != nullptr && node.name == graph.scope() && node.op->kind() == "dropout";
-  }
-  const uint64_t layer = NameHash(absl::StrCat(graph.scope(), "/dropout", before));
+  const uint64_t layer = RandomLayer(graph, "dropout");
   return graph.Add(std::make_shared<DropoutOp>(rate, layer, layout, false), {x});
 }
 

@@ -1,12 +1,11 @@
 #include "engine/ops/random_normal.h"
 
-#include "absl/strings/str_cat.h"
-#include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/random_normal.h"
+#include "engine/ops/random_key.h"
 
 namespace hone::engine {
 namespace {
@@ -28,7 +27,7 @@ class RandomNormalOp final : public Op {
 
   void Reference(std::span<const DoubleTensor* const>, std::span<DoubleTensor> out,
                  const RunScalars& scalars) const override {
-    const uint64_t key = Key(scalars), first = First(scalars);
+    const uint64_t key = RandomKey(scalars, layer_), first = First(scalars);
     for (int64_t i = 0; i < shape_.elements(); ++i) {
       out[0][i] = double{stddev_} * kernels::NormalAt(key, first + static_cast<uint64_t>(i));
     }
@@ -39,7 +38,7 @@ class RandomNormalOp final : public Op {
     l.Emit(kind(),
            [=, op = *this, threads = l.threads()](const Memory& m, const RunScalars& scalars) {
              auto* to = m.as<float>(y);
-             const uint64_t key = op.Key(scalars), first = op.First(scalars);
+             const uint64_t key = RandomKey(scalars, op.layer_), first = op.First(scalars);
              ForElements(op.shape_.elements(), threads, [&](int64_t begin, int64_t end) {
                kernels::RandomNormal(key, op.stddev_, first + static_cast<uint64_t>(begin),
                                      end - begin, to + begin);
@@ -50,13 +49,6 @@ class RandomNormalOp final : public Op {
   }
 
  private:
-  uint64_t Key(const RunScalars& scalars) const {
-    const auto words =
-        Philox({static_cast<uint32_t>(scalars.step), static_cast<uint32_t>(scalars.step >> 32),
-                static_cast<uint32_t>(layer_), static_cast<uint32_t>(layer_ >> 32)},
-               {static_cast<uint32_t>(scalars.seed), static_cast<uint32_t>(scalars.seed >> 32)});
-    return uint64_t{words[1]} << 32 | words[0];
-  }
   uint64_t First(const RunScalars& scalars) const {
     return static_cast<uint64_t>(scalars.first_example * (shape_.elements() / shape_[0]));
   }
@@ -69,12 +61,7 @@ class RandomNormalOp final : public Op {
 }  // namespace
 
 Value RandomNormal(Graph& graph, const Shape& shape, float stddev) {
-  int64_t before = 0;
-  for (const Graph::Node& node : graph.nodes()) {
-    before +=
-        node.op != nullptr && node.name == graph.scope() && node.op->kind() == "random_normal";
-  }
-  const uint64_t layer = NameHash(absl::StrCat(graph.scope(), "/random_normal", before));
+  const uint64_t layer = RandomLayer(graph, "random_normal");
   return graph.Add(std::make_shared<RandomNormalOp>(shape, stddev, layer), {});
 }
 

@@ -8,25 +8,12 @@
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/upsample2d.h"
+#include "engine/ops/channel_layout.h"
 
 namespace hone::engine {
 namespace {
 
 using onednn::MemoryDesc;
-
-// How pictures of this shape are walked over where the other side of the op lies so: as it is, or
-// row major.
-struct Layout {
-  Layout(const MemoryDesc& producer, DType dtype) {
-    const Shape& shape = producer.type().shape;
-    desc = producer.type().dtype == dtype && producer.channel_block() > 0
-               ? producer
-               : MemoryDesc::Plain({shape, dtype});
-  }
-  MemoryDesc Of(const Shape& shape) const { return desc.WithType({shape, desc.type().dtype}); }
-
-  MemoryDesc desc;
-};
 
 kernels::Upsample2d Describe(const MemoryDesc& x, int64_t factor) {
   const Shape& shape = x.type().shape;
@@ -39,14 +26,11 @@ kernels::Upsample2d Describe(const MemoryDesc& x, int64_t factor) {
 }
 
 // body(begin, end) over the planes.
-template <typename Body>
-void ForPlanes(const kernels::Upsample2d& u, int threads, Body&& body) {
+void ForPlanes(const kernels::Upsample2d& u, int threads,
+               absl::FunctionRef<void(int64_t, int64_t)> body) {
   const int64_t elements = u.planes * u.height * u.width * u.lanes * u.factor * u.factor;
   const int used = static_cast<int>(std::min<int64_t>(PartsFor(elements, threads), u.planes));
-  RunTeam(used, [&](int k) {
-    const auto [begin, end] = ShareOf(u.planes, k, used);
-    body(begin, end);
-  });
+  ForShares(u.planes, used, body);
 }
 
 // Input: dy. dx = the sum over each square of it.
@@ -75,11 +59,11 @@ class UpsampleGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.output_dtype(0));
-    const MemoryDesc to = layout.Of(l.output_type(0).shape);
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, layout.desc));
-    const Slot dx = l.Output(0, to);
     const DType dtype = l.output_dtype(0);
+    const MemoryDesc from_desc = ChannelDesc(l.desc(0), dtype);
+    const MemoryDesc to = from_desc.WithType({l.output_type(0).shape, dtype});
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(0, from_desc));
+    const Slot dx = l.Output(0, to);
     l.Emit(kind(), [=, what = Describe(to, factor_), threads = l.threads()](const Memory& m) {
       void* from = m[dy];
       void* into = m[dx];
@@ -133,12 +117,12 @@ class UpsampleOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const Layout layout(l.desc(0), l.output_dtype(0));
-    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, layout.desc));
-    const Slot y = l.Output(0, layout.Of(l.output_type(0).shape));
     const DType dtype = l.output_dtype(0);
+    const MemoryDesc from_desc = ChannelDesc(l.desc(0), dtype);
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, from_desc));
+    const Slot y = l.Output(0, from_desc.WithType({l.output_type(0).shape, dtype}));
     l.Emit(kind(),
-           [=, what = Describe(layout.desc, factor_), threads = l.threads()](const Memory& m) {
+           [=, what = Describe(from_desc, factor_), threads = l.threads()](const Memory& m) {
              void* from = m[x];
              void* to = m[y];
              ForPlanes(what, threads, [&](int64_t begin, int64_t end) {
