@@ -85,7 +85,7 @@ absl::StatusOr<std::vector<Step>> Walk(const Message& root, absl::string_view pa
     }
     const auto& index = step->second;
     if (index.has_value() && !field->is_repeated()) {
-      return wrong(walked, " is no list");
+      return wrong(walked, " is not a list");
     }
     if (index.has_value()) {
       const int size =

@@ -134,7 +134,7 @@ TEST_F(Csv, RefusesWordsForRegressionAndFractionsForClassification) {
   EXPECT_THAT(LoadText("a,y\n1,x\n2,z\n", Task::kRegression),
               StatusIs(kInvalid, HasSubstr("regression needs numbers")));
   EXPECT_THAT(LoadText("a,y\n1,0.5\n2,1\n"),
-              StatusIs(kInvalid, AllOf(HasSubstr("line 2"), HasSubstr("no class"))));
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2"), HasSubstr("not a class"))));
 }
 
 TEST_F(Csv, DropsRowsWithoutATargetAndReportsTheirLines) {

@@ -82,7 +82,7 @@ TEST(Decide, WhoHeldLessThanItsShareIsNotChargedForAKillForLackOfMemory) {
   EXPECT_FALSE(outcome.out_of_memory);
   const Decision decision = Decide(outcome, {.failures = 2}, absl::Seconds(1));
   EXPECT_FALSE(decision.requeueing->charged);
-  EXPECT_THAT(decision.requeueing->message, ::testing::HasSubstr("no memory left"));
+  EXPECT_THAT(decision.requeueing->message, ::testing::HasSubstr("ran out of memory"));
 }
 
 TEST(Decide, AKillOfOursIsNotTheMemorys) {

@@ -137,7 +137,7 @@ TEST_F(SchedulerTest, AModelOutsideTheRunIsNotPublished) {
   Start();
   const jobs::Job job = AwaitEnd(Insert("escaping model"));
   EXPECT_EQ(job.state, JobState::kFailed);
-  EXPECT_THAT(job.message, HasSubstr("no folder of the run"));
+  EXPECT_THAT(job.message, HasSubstr("not a folder of the run"));
 }
 
 class BrokenPipe : public SchedulerTest, public ::testing::WithParamInterface<std::string> {};

@@ -199,7 +199,7 @@ TEST(FrameDecoder, KeepsSayingThatTheStreamIsBroken) {
   FrameDecoder decoder;
   decoder.Append(absl::string_view("\1\0\0\0\xff", 5));
   EXPECT_THAT(decoder.Next(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no WorkerFrame")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a WorkerFrame")));
   EXPECT_THAT(decoder.Next(), Not(IsOk()));
 }
 
