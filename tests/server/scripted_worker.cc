@@ -407,7 +407,8 @@ int Serve(const v1::WorkerRequest& request) {
 void ForgetTrial(v1::JobSpec& spec) {
   std::string& name = *spec.mutable_display_name();
   const size_t dash = name.rfind('-');
-  if (spec.labels().contains("trial") && dash != std::string::npos) {
+  if (dash != std::string::npos && name.size() == dash + 4 &&
+      name.find_first_not_of("0123456789", dash + 1) == std::string::npos) {
     name.resize(dash);
   }
 }
