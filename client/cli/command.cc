@@ -72,11 +72,14 @@ void PrintJsonLine(const google::protobuf::Message& message) {
 
 void PrintModel(const v1::Job& job) {
   const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
-  const char* question = job.spec().has_recommendation() ? "--user ID"
-                         : table                         ? "--csv FILE.csv"
-                                                         : "PICTURE.png";
-  std::printf("\n model: %s\n next:  hone predict %s %s\n", job.model().c_str(),
-              job.model().c_str(), question);
+  std::string next =
+      absl::StrCat("predict ", job.model(), table ? " --csv FILE.csv" : " PICTURE.png");
+  if (job.spec().has_image_generation()) {
+    next = absl::StrCat("generate ", job.model(), " --out FILE.png");
+  } else if (job.spec().has_recommendation()) {
+    next = absl::StrCat("predict ", job.model(), " --user ID");
+  }
+  std::printf("\n model: %s\n next:  hone %s\n", job.model().c_str(), next.c_str());
 }
 
 std::string ResourceName(const std::string& collection, const std::string& given) {

@@ -178,8 +178,9 @@ int ExportModel(const std::string& name, const std::string& folder, const Global
   if (globals.json) {
     PrintJsonLine(*model);
   } else {
-    std::printf("%s: %d files, %s\n next: hone predict %s …\n", folder.c_str(), model->files_size(),
-                Bytes(model->bytes()).c_str(), folder.c_str());
+    const bool draws = model->task() == "image_generation";
+    std::printf("%s: %d files, %s\n next: hone %s %s …\n", folder.c_str(), model->files_size(),
+                Bytes(model->bytes()).c_str(), draws ? "generate" : "predict", folder.c_str());
   }
   return kSuccess;
 }
