@@ -34,6 +34,7 @@ absl::StatusOr<double> StepSeconds(const std::string& net, int64_t batch, DType 
   info.features = {{1, 28, 28}, DType::kU8};
   info.preprocessing.image = info.features.shape;
   info.preprocessing.pixel_mean = info.preprocessing.pixel_std = {0.5f};
+  info.preprocessing.class_names = {"a", "b"};
   info.train = 1000 * batch;
   const ScopedThreads threads(config.threads);
   const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config.task);
