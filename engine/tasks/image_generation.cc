@@ -406,6 +406,13 @@ class ImageGeneration final : public Task {
                                          const ForwardSpec& spec) const override {
     TaskGraph result = NewTaskGraph(config);
     HONE_RETURN_IF_ERROR(AddDrawing(config.model, info, spec.shape.batch, result));
+    // The mean's layers are the generator's once more: the layer table has them once.
+    for (models::LayerSummary& layer : result.model.layers) {
+      absl::string_view rest = layer.name;
+      if (absl::ConsumePrefix(&rest, absl::StrCat(kGeneratorAverage, "."))) {
+        layer.name = absl::StrCat(kGenerator, ".", rest);
+      }
+    }
     return result;
   }
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,

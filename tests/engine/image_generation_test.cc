@@ -159,6 +159,9 @@ TEST_F(ImageGeneration, CountsNoParameterOfTheMeanAsOneOfTheModel) {
   const job::Plan& plan = recorder_.started.back().plan;
   EXPECT_EQ(plan.parameters, (4 * 8 + 8) + (8 * 64 + 64) + (64 * 8 + 8) + (8 + 1));
   EXPECT_EQ(plan.frozen_parameters, 0);
+  EXPECT_THAT(plan.layers,
+              Each(::testing::Field(&models::LayerSummary::name,
+                                    ::testing::Not(::testing::StartsWith("generator_average")))));
 }
 
 TEST_F(ImageGeneration, DrawnByClassReadsTheClassInBothNetworks) {
