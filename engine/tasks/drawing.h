@@ -40,9 +40,10 @@ absl::StatusOr<std::string> GridPng(std::span<const image::Image> pictures, int6
 // half of the mean squared distance of two of them. [count, size], row major.
 double VarianceOf(std::span<const float> pictures, int64_t count);
 
-// The rule by which a generator has collapsed: its drawings are less than kLeastVariety times as
-// different from each other as the data's pictures. Drawings as different as those have 1; those of
-// one class of digits among ten about 0.5; one picture over and over, 0.
-inline constexpr double kLeastVariety = 0.25;
+// The rule by which a generator has collapsed: at the end of the training its drawings are less
+// than kLeastVariety times as different from each other as the data's pictures, or at an epoch's
+// end less than kNoVariety times; early drawings are still alike. Drawings as different as those
+// have 1; those of one class of digits among ten about 0.5; one picture over and over, 0.
+inline constexpr double kLeastVariety = 0.25, kNoVariety = 0.05;
 
 }  // namespace hone::engine::tasks

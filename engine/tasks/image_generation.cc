@@ -473,12 +473,13 @@ class ImageGeneration final : public Task {
     Evaluation result;
     const double variety = VarietyOf(drawings, context);
     result.own_metrics["variety"] = variety;
-    if (variety < kLeastVariety) {
+    const double least = context.final ? kLeastVariety : kNoVariety;
+    if (variety < least) {
       result.warnings.push_back(absl::StrFormat(
           "step %d: the generator has collapsed: its drawings are only %.2f times as different "
           "from each other as the pictures of the data, %.2f is the least. A smaller learning "
           "rate of the generator, label_smoothing, instance_noise or another loss may help",
-          context.step, variety, kLeastVariety));
+          context.step, variety, least));
     }
     const std::string classifier = options_.classifier_directory.empty()
                                        ? context.helper_model
