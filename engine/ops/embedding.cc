@@ -1,7 +1,6 @@
 #include "engine/ops/embedding.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -9,6 +8,7 @@
 #include "engine/graph/flat_memory.h"
 #include "engine/graph/row_sums.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/kernels/rows.h"
 
 namespace hone::engine {
 namespace {
@@ -68,14 +68,12 @@ class EmbeddingOp final : public Op {
         return false;
       }
       ForShares(count, parts, [&](int64_t begin, int64_t end) {
+        if (kept == DType::kF32) {
+          return kernels::GatherRows(static_cast<const float*>(from), at, width, to, begin, end);
+        }
         for (int64_t i = begin; i < end; ++i) {
-          const void* row = At(from, kept, at[i] * width);
-          if (kept == DType::kF32) {
-            std::memcpy(to + i * width, row, static_cast<size_t>(width) * sizeof(float));
-          } else {
-            const auto* narrow = static_cast<const uint16_t*>(row);
-            std::transform(narrow, narrow + width, to + i * width, FromBf16);
-          }
+          const auto* narrow = static_cast<const uint16_t*>(At(from, kept, at[i] * width));
+          std::transform(narrow, narrow + width, to + i * width, FromBf16);
         }
       });
       return true;

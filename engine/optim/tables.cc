@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "engine/kernels/optimizer.h"
+#include "engine/kernels/rows.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/portion.h"
 
@@ -118,7 +119,6 @@ void Optimizer::WriteNarrowRows(const Slabs& slabs, const UpdateStep& step, cons
                                 int64_t first, int64_t last) {
   const ParameterRange& range = ranges_[table.range];
   const int64_t width = range.row_width, together = kBlock / width;
-  const auto bytes = static_cast<size_t>(width) * sizeof(float);
   alignas(64) float gradient[kBlock + kGrain], copies[4][kBlock];
   const std::array<float*, 3> state = StateAt(range.begin);
   const std::array<float*, 4> there = {slabs.values + range.begin, state[0], state[1], state[2]};
@@ -132,19 +132,14 @@ void Optimizer::WriteNarrowRows(const Slabs& slabs, const UpdateStep& step, cons
       SumRow(table, static_cast<size_t>(i + r), 0, width, step, gradient + r * width);
     }
     std::fill(gradient + floats, gradient + RoundUp(floats), 0.0f);
+    const int32_t* rows = table.rows.data() + i;
     for (size_t a = 0; a < there.size() && there[a] != nullptr; ++a) {
-      for (int64_t r = 0; r < count; ++r) {
-        std::memcpy(here[a] + r * width,
-                    there[a] + int64_t{table.rows[static_cast<size_t>(i + r)]} * width, bytes);
-      }
+      kernels::GatherRows(there[a], rows, width, here[a], 0, count);
       std::fill(here[a] + floats, here[a] + RoundUp(floats), 0.0f);
     }
     Update(step, range, gradient, here[0], here.data() + 1, RoundUp(floats));
     for (size_t a = 0; a < there.size() && there[a] != nullptr; ++a) {
-      for (int64_t r = 0; r < count; ++r) {
-        std::memcpy(there[a] + int64_t{table.rows[static_cast<size_t>(i + r)]} * width,
-                    here[a] + r * width, bytes);
-      }
+      kernels::ScatterRows(here[a], rows, width, there[a], 0, count);
     }
   }
 }
