@@ -51,7 +51,9 @@ tasks::ImageGenerationOptions ToImageGeneration(const v1::ImageGeneration& in) {
   out.instance_noise_steps = in.instance_noise_steps();
   out.discriminator_steps =
       Or(in.has_discriminator_steps(), in.discriminator_steps(), out.discriminator_steps);
-  out.clip_weights = Or(in.has_clip_weights(), in.clip_weights(), out.clip_weights);
+  if (in.has_clip_weights()) {
+    out.clip_weights = AsWritten(in.clip_weights());
+  }
   out.conditional = in.conditional();
   if (in.has_average_decay()) {
     out.average_decay = AsWritten(in.average_decay());
