@@ -80,8 +80,8 @@ absl::StatusOr<std::vector<std::string>> Held(const tasks::PretrainedOptions& op
   if (unused != used.end()) {
     const auto i = static_cast<size_t>(unused - used.begin());
     return absl::InvalidArgumentError(absl::StrCat("model.pretrained.parameters[", i, "] (",
-                                                   options.parameters[i], "): names nothing in ",
-                                                   file.path()));
+                                                   options.parameters[i],
+                                                   "): names nothing in the earlier model"));
   }
   return held;
 }
@@ -153,9 +153,11 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
       rules.back().may_name_none = true;  // a layer without weights
       continue;
     }
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ": no layer and no parameter that is kept of the earlier model is called ",
-        freeze[i], kept.empty() ? "" : "; the layers kept are: ", absl::StrJoin(kept, ", ")));
+    const std::string layers =
+        kept.empty() ? "" : absl::StrCat("; those kept are: ", absl::StrJoin(kept, ", "));
+    return absl::InvalidArgumentError(absl::StrCat(field, ": no layer is called ", freeze[i],
+                                                   layers,
+                                                   "; nor does it name a parameter that is kept"));
   }
   return rules;
 }
