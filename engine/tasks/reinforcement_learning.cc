@@ -55,8 +55,8 @@ nlohmann::json ToJson(const environments::EnvironmentOptions& options) {
   nlohmann::json json = {{"kind", "maze"},
                          {"view", std::string(kViews[static_cast<size_t>(maze.view)])},
                          {"unseen", maze.unseen},
-                         {"height", maze.shape.height},
-                         {"width", maze.shape.width}};
+                         {"height", maze.own ? maze.own->height : maze.shape.height},
+                         {"width", maze.own ? maze.own->width : maze.shape.width}};
   if (!maze.unseen) {
     json["maze"] = environments::ToText(environments::MazeOf(maze));
   }
