@@ -157,7 +157,7 @@ TEST(Repeat, ACopyReadsTheOneBeforeAndItsOwnLayers) {
                       {"name": "sum", "inputs": ["a", "input"], "add": {}}]}},
                   {"inputs": ["stage", "stem"], "add": {}}, {"dense": {"units": 2}}]})"),
       ElementsAre("stem", "stage_1.a", "stage_1.sum(stage_1.a stem)", "stage_2.a",
-                  "stage_2.sum(stage_2.a stage_1.sum)", "add_1(stage_2.sum stem)", "dense_1"));
+                  "stage_2.sum(stage_2.a stage_1.sum)", "add_1(stage_2.sum stem)", "dense_2"));
 }
 
 TEST(Repeat, ReadsWhatItsInputsName) {
@@ -165,7 +165,7 @@ TEST(Repeat, ReadsWhatItsInputsName) {
                   {"name": "b", "dense": {"units": 4}},
                   {"inputs": ["a"], "repeat": {"times": 2, "layers": [{"dense": {"units": 4}}]}},
                   {"dense": {"units": 2}}]})"),
-              ElementsAre("a", "b", "block_1.dense_1(a)", "block_2.dense_1", "dense_1"));
+              ElementsAre("a", "b", "block_1.dense_1(a)", "block_2.dense_1", "dense_3"));
 }
 
 TEST(Repeat, StandsWithinAnother) {
