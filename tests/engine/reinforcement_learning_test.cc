@@ -38,7 +38,6 @@ class Agent : public TaskTest {
     options_.target_every = 100;
     options_.evaluate_every = 1000;
     config_.batch_size = 16;
-    config_.threads = 2;  // two shards of 8
     config_.optimizer = optim::Adam{.learning_rate = 0.003};
     config_.layer_statistics_every = 0;
     config_.checkpoints.every_seconds = 0;
@@ -120,11 +119,11 @@ TEST_P(Variant, FindsTheWay) {
 TEST_P(Variant, StoppedAndResumedIsNeverStopped) {
   options_.steps = 400;
   options_.evaluate_every = 100;
-  config_.layer_statistics_every = 10;
+  config_.threads = 2;  // two shards of 8
   ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
   const checkpoint::RunState whole = state_;
   const auto online = Values("dense_1.weight"), target = Values("target.dense_1.weight");
-  EXPECT_EQ(InPieces(*task_), 10);
+  EXPECT_EQ(InPieces(*task_), 100);
   EXPECT_EQ(Values("dense_1.weight"), online);
   EXPECT_EQ(Values("target.dense_1.weight"), target);
   EXPECT_EQ(state_.sections, whole.sections);
@@ -135,6 +134,7 @@ INSTANTIATE_TEST_SUITE_P(All, Variant, ::testing::Range(0, 4));
 TEST_F(Agent, KilledBetweenCheckpointsItGoesOnAsIfItHadNotBeen) {
   options_.steps = 400;
   options_.replay.prioritized = true;
+  config_.threads = 2;
   ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
   const checkpoint::RunState whole = state_;
   const auto online = Values("dense_2.weight");
