@@ -5,18 +5,22 @@
 
 Without Prometheus its tests are skipped: exit code 77 where no others were asked for.
 """
+import io
 import json
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from honed import LONGEST_SECONDS, Honed, free_port, run_tests, wait_until  # noqa: E402
@@ -35,6 +39,28 @@ data: {dataset: board, validation_fraction: 0.2}
 model: {layers: [{dense: {units: 64, activation: RELU}}, {dense: {units: 1}}]}
 training: {epochs: 1000000, batch_size: 32, layer_statistics_every: 100, checkpoints: {every_seconds: 1}}
 """
+# Tells what only a generator tells.
+DRAWING_JOB = """
+display_name: drawings
+image_generation: {latent: 4, evaluation: {drawings: 0}}
+data: {dataset: drawings, test_fraction: 0.2}
+model: {preset: {gan: {generator_units: [8], discriminator_units: [8]}}}
+training: {epochs: 1000000, batch_size: 32}
+"""
+
+
+def write_pictures(path):
+    """A tar of 100 grey pictures of 8×8 in two classes."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    with tarfile.open(path, "w") as tar:
+        for i in range(100):
+            rows = b"".join(bytes([0] + [(40 * x + 7 * i if i % 2 else 40 * y + 5 * i) % 256 for x in range(8)]) for y in range(8))
+            png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)) +
+                   chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+            entry = tarfile.TarInfo(f"{'ab'[i % 2]}/{i}.png")
+            entry.size = len(png)
+            tar.addfile(entry, io.BytesIO(png))
 
 
 def board_expressions():
@@ -105,8 +131,10 @@ class Prometheus(unittest.TestCase):
         folder = pathlib.Path(cls.scratch.name)
         (folder / "table.csv").write_text("a,b,price\n" + "".join(f"{i % 7},{i % 11},{i % 7 + 2 * (i % 11)}\n" for i in range(500)),
                                             encoding="utf-8")
+        write_pictures(folder / "pictures.tar")
         (folder / "job.yaml").write_text(JOB, encoding="utf-8")
-        cls.server = Honed(HONED, folder)
+        (folder / "drawings.yaml").write_text(DRAWING_JOB, encoding="utf-8")
+        cls.server = Honed(HONED, folder, "--jobs", 2)
         cls.addClassCleanup(cls.server.stop)
         port = free_port()
         config = (DEPLOY / "prometheus" / "compose.yml").read_text(encoding="utf-8")
@@ -121,9 +149,13 @@ class Prometheus(unittest.TestCase):
         cls.api = f"http://127.0.0.1:{port}/api/v1/query?"
         wait_until("Prometheus is ready", lambda: cls.answers(f"http://127.0.0.1:{port}/-/ready"))
         hone = [HONE, "--server", cls.server.address, "--output", "json"]
-        subprocess.run([*hone, "data", "put", "board", folder / "table.csv"], capture_output=True, check=True)
-        job = subprocess.run([*hone, "submit", folder / "job.yaml"], capture_output=True, text=True, check=True)
-        cls.job = json.loads(job.stdout.splitlines()[-1])["name"].removeprefix("jobs/")
+        jobs = []
+        for data, file, job in (("board", "table.csv", "job.yaml"), ("drawings", "pictures.tar", "drawings.yaml")):
+            subprocess.run([*hone, "data", "put", data, folder / file], capture_output=True, check=True)
+            done = subprocess.run([*hone, "submit", folder / job], capture_output=True, text=True, check=True)
+            jobs.append(json.loads(done.stdout.splitlines()[-1])["name"].removeprefix("jobs/"))
+        cls.job, cls.drawing_job = jobs
+        wait_until("the generator is told of", lambda: 'metric="variety"' in cls.server.metrics())
 
     @staticmethod
     def answers(url):
@@ -169,7 +201,7 @@ class Prometheus(unittest.TestCase):
         for name, labels in fed:
             labels = {key: value for key, value in re.findall(r'(\w+)="([^"]*)"', labels) if key != "instance"}
             if "training_job" in labels:
-                labels["training_job"] = self.job
+                labels["training_job"] = self.drawing_job if labels.get("metric") == "variety" else self.job
             self.assertIn(labels, told[name], name)
 
     def test_promtool_finds_nothing_wrong_with_rules_and_configurations(self):
