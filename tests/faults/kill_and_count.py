@@ -168,8 +168,11 @@ class Harness:
         self.until_it_dies(self.top_up)
 
     def kill_during_sweeps(self):
-        """Servers of their own data, killed at counted events while a sweep goes on: each of its 27 trials is a job, made once."""
-        self.data = self.folder / "sweep-data"
+        """Servers of their own data and address, killed at counted events while a sweep goes on: each of its 27 trials is a job, made once.
+        Those who watch the other server's jobs wait for that one."""
+        others = self.data, self.address
+        self.data, self.address = self.folder / "sweep-data", f"127.0.0.1:{free_port()}"
+        self.environment["HONE_SERVER"] = self.address
         file = self.folder / "sweep.yaml"
         file.write_text(SWEEP, encoding="utf-8")
         sweeps = {}  # request id → name
@@ -197,7 +200,8 @@ class Harness:
             self.check_sweep(name, end)
         self.counts["sweep, each of its 27 trials once"] = len(sweeps)
         self.stop("server stopped")
-        self.data = self.folder / "data"
+        self.data, self.address = others
+        self.environment["HONE_SERVER"] = self.address
 
     def check_sweep(self, name, end):
         while True:
