@@ -1,5 +1,7 @@
 #include "engine/job/process_memory.h"
 
+#include <malloc.h>
+
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -27,5 +29,7 @@ int64_t StatusBytes(absl::string_view field) {
 int64_t ResidentMemoryBytes() { return StatusBytes("VmRSS:"); }
 
 int64_t PeakMemoryBytes() { return StatusBytes("VmHWM:"); }
+
+void ReleaseFreeMemory() { ::malloc_trim(0); }
 
 }  // namespace hone::engine::job

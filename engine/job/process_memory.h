@@ -8,4 +8,8 @@ namespace hone::engine::job {
 int64_t ResidentMemoryBytes();  // now
 int64_t PeakMemoryBytes();      // at most, since the start
 
+// Gives the system back what was allocated and is free again, such as all that planning made on its
+// way; else it stays with the process.
+void ReleaseFreeMemory();
+
 }  // namespace hone::engine::job

@@ -147,6 +147,7 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   }
   Started started;
   started.plan = MakePlan(config_, info, *programs, /*data_in_memory=*/true);
+  ReleaseFreeMemory();
   HONE_RETURN_IF_ERROR(programs->Bind());
   HONE_ASSIGN_OR_RETURN(checkpoint::RunState state,
                         StartOrResume(*programs, pretrained, info, data));
