@@ -16,7 +16,7 @@ struct LocalPaths {
   // `image_generation.evaluation.path`, a folder, instead of
   // `image_generation.evaluation.classifier`
   std::string classifier;
-  std::string job_file;    // of a sweep file, instead of `job`
+  std::string job_file;  // of a sweep file, instead of `job`
 
   // The value of the key `name` in a map that fills a message of this kind; null: there is no such
   // key.

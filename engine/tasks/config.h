@@ -58,8 +58,8 @@ struct TrainingConfig {
   models::ModelDescription model;  // with the layers of `pretrained`, if there is one
   PretrainedOptions pretrained;
 
-  int64_t epochs = 0;  // the length: one of the two
-  int64_t steps = 0;   // updates
+  int64_t epochs = 0;      // the length: one of the two
+  int64_t steps = 0;       // updates
   int64_t stop_after = 0;  // the run ends here, in epochs or steps as its length; 0: at its length
   int64_t batch_size = 32;
   optim::OptimizerOptions optimizer = optim::Adam();

@@ -69,8 +69,7 @@ class TrainingLoop {
   absl::Status MaybeCheckpoint(bool improved);
   absl::Status WriteCheckpoint(bool best);
   bool Finished() const {
-    return state_.step >= length_.last_step ||
-           (task_state_ != nullptr && task_state_->Finished());
+    return state_.step >= length_.last_step || (task_state_ != nullptr && task_state_->Finished());
   }
   bool Ends() const;
   bool AskedToStop() const;  // by any rank

@@ -48,9 +48,9 @@ absl::Status SqliteStore::Open(const std::string& path) {
 // All but the history of events, so that opening takes no longer the more was ever trained. An
 // event that is damaged is found when it is read, and all of them by `PRAGMA integrity_check`.
 absl::Status SqliteStore::CheckTables() {
-  for (const char* table : {"meta", "job", "job_label", "garbage", "model", "dataset",
-                            "dataset_use", "upload", "removal", "validation", "sweep",
-                            "sweep_trial"}) {
+  for (const char* table :
+       {"meta", "job", "job_label", "garbage", "model", "dataset", "dataset_use", "upload",
+        "removal", "validation", "sweep", "sweep_trial"}) {
     Statement check;
     HONE_RETURN_IF_ERROR(
         check.Prepare(connection_.get(), absl::StrCat("PRAGMA quick_check('", table, "')")));

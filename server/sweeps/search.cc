@@ -18,8 +18,8 @@
 namespace hone::server::sweeps {
 namespace {
 
-using ::google::protobuf::FieldDescriptor;
 using engine::RandomStream;
+using ::google::protobuf::FieldDescriptor;
 using jobs::FieldErrors;
 
 constexpr int kMostAxes = 16;

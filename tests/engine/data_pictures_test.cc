@@ -219,8 +219,9 @@ TEST_F(Cifar, ReadsAFolderWithTheKnownClassNames) {
 
 TEST_F(Cifar, RefusesATruncatedRecord) {
   Write("data_batch_1.bin", CifarBatch(0, 2).substr(0, 6000));
-  EXPECT_THAT(Load(Options()), StatusIs(kInvalid, AllOf(HasSubstr("data_batch_1.bin: truncated"),
-                                                        HasSubstr("6000 bytes are not a multiple"))));
+  EXPECT_THAT(Load(Options()),
+              StatusIs(kInvalid, AllOf(HasSubstr("data_batch_1.bin: truncated"),
+                                       HasSubstr("6000 bytes are not a multiple"))));
 }
 
 TEST_F(Cifar, NamesTheRecordOfALabelOutOfRange) {

@@ -114,7 +114,8 @@ TEST(Assign, RefusesWhatIsNotThereAndWhatDoesNotFit) {
               StatusIs(kInvalid, HasSubstr("the list has 2 items")));
   EXPECT_THAT(Assign("model.layers.dense.units", "1", job),
               StatusIs(kInvalid, HasSubstr("say which item")));
-  EXPECT_THAT(Assign("training.epochs[0]", "1", job), StatusIs(kInvalid, HasSubstr("is not a list")));
+  EXPECT_THAT(Assign("training.epochs[0]", "1", job),
+              StatusIs(kInvalid, HasSubstr("is not a list")));
   EXPECT_THAT(Assign("training.epochs.x", "1", job),
               StatusIs(kInvalid, HasSubstr("nothing below it")));
   EXPECT_THAT(Assign("training.epochs", "many", job),
