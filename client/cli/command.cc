@@ -70,16 +70,33 @@ void PrintJsonLine(const google::protobuf::Message& message) {
   std::fflush(stdout);
 }
 
-void PrintModel(const v1::Job& job) {
-  const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
-  std::string next =
-      absl::StrCat("predict ", job.model(), table ? " --csv FILE.csv" : " PICTURE.png");
-  if (job.spec().has_image_generation()) {
-    next = absl::StrCat("generate ", job.model(), " --out FILE.png");
-  } else if (job.spec().has_recommendation()) {
-    next = absl::StrCat("predict ", job.model(), " --user ID");
+namespace {
+
+// The command that tries the job's model; "": there is none.
+std::string NextCommand(const v1::Job& job) {
+  switch (job.spec().task_case()) {
+    case v1::JobSpec::kImageGeneration:
+      return absl::StrCat("generate ", job.model(), " --out FILE.png");
+    case v1::JobSpec::kRecommendation:
+      return absl::StrCat("predict ", job.model(), " --user ID");
+    case v1::JobSpec::kReinforcementLearning:
+      return job.spec().reinforcement_learning().has_maze()
+                 ? absl::StrCat("predict ", job.model(), " --maze FILE.txt")
+                 : "";
+    default:
+      break;
   }
-  std::printf("\n model: %s\n next:  hone %s\n", job.model().c_str(), next.c_str());
+  const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
+  return absl::StrCat("predict ", job.model(), table ? " --csv FILE.csv" : " PICTURE.png");
+}
+
+}  // namespace
+
+void PrintModel(const v1::Job& job) {
+  std::printf("\n model: %s\n", job.model().c_str());
+  if (const std::string next = NextCommand(job); !next.empty()) {
+    std::printf(" next:  hone %s\n", next.c_str());
+  }
 }
 
 std::string ResourceName(const std::string& collection, const std::string& given) {
