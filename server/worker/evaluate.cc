@@ -1,12 +1,7 @@
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
-#include "engine/base/cpu.h"
 #include "engine/base/memory_error.h"
 #include "engine/base/status.h"
-#include "engine/data/catalog.h"
 #include "engine/job/evaluator.h"
-#include "server/jobs/validate.h"
 #include "server/translate/events.h"
 #include "server/translate/job.h"
 #include "server/worker/clients_words.h"
@@ -20,15 +15,7 @@ using engine::job::EvaluationConfig;
 using engine::job::Phase;
 
 absl::StatusOr<EvaluationConfig> ConfigOf(const v1::WorkerRequest& request) {
-  HONE_RETURN_IF_ERROR(jobs::Validate(
-      request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
-                       .bf16 = HasBf16(),
-                       .has_data = !request.dataset_path().empty(),
-                       .has_model = !request.model_directory().empty()}));
-  const std::string& name = request.spec().data().dataset();
-  if (!name.empty() && request.dataset_path().empty()) {
-    HONE_RETURN_IF_ERROR(engine::data::Find(name).status());
-  }
+  HONE_RETURN_IF_ERROR(CheckSpec(request));
   return translate::ToEvaluationConfig(request);
 }
 

@@ -20,15 +20,7 @@ using engine::tasks::TrainingConfig;
 using engine::train::EndReason;
 
 absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
-  HONE_RETURN_IF_ERROR(jobs::Validate(
-      request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
-                       .bf16 = HasBf16(),
-                       .has_data = !request.dataset_path().empty(),
-                       .has_model = !request.model_directory().empty()}));
-  const std::string& name = request.spec().data().dataset();
-  if (!name.empty() && request.dataset_path().empty()) {
-    HONE_RETURN_IF_ERROR(engine::data::Find(name).status());
-  }
+  HONE_RETURN_IF_ERROR(CheckSpec(request));
   return translate::ToTrainingConfig(request);
 }
 
@@ -60,6 +52,17 @@ const char* NameOf(EndReason reason) {
 }
 
 }  // namespace
+
+absl::Status CheckSpec(const v1::WorkerRequest& request) {
+  HONE_RETURN_IF_ERROR(jobs::Validate(
+      request.spec(), {.max_threads = std::max(AvailableThreads(), request.threads()),
+                       .bf16 = HasBf16(),
+                       .has_data = !request.dataset_path().empty(),
+                       .has_model = !request.model_directory().empty()}));
+  const std::string& name = request.spec().data().dataset();
+  return name.empty() || !request.dataset_path().empty() ? absl::OkStatus()
+                                                         : engine::data::Find(name).status();
+}
 
 void SendFailure(const v1::Failure& failure, FrameWriter& writer) {
   v1::WorkerFrame frame;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "absl/status/status.h"
 #include "hone/v1/worker.pb.h"
 #include "server/worker/frame_writer.h"
 
@@ -21,6 +22,10 @@ bool Serve(const v1::WorkerRequest& request, FrameWriter& writer);
 // Reads the file at dataset_path whole. What is wrong with it is the answer, not a failure.
 bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer);
 
+// A spec is checked again where it is run: this machine and its catalogue may be others than those
+// of the server that took it. INVALID_ARGUMENT, or NOT_FOUND: a name that the catalogue does not
+// have.
+absl::Status CheckSpec(const v1::WorkerRequest& request);
 // Sends the failure as the last frame.
 void SendFailure(const v1::Failure& failure, FrameWriter& writer);
 
