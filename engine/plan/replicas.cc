@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/tensor/token_rows.h"
 
 namespace hone::engine {
 
@@ -15,7 +17,13 @@ int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradie
   return shards ? threads : 1;
 }
 
-bool NeedsWholeBatch(const Graph& graph) { return !graph.updates().empty(); }
+bool NeedsWholeBatch(const Graph& graph) {
+  return !graph.updates().empty() ||
+         std::ranges::any_of(graph.nodes(), [](const Graph::Node& node) {
+           return node.kind == Graph::Node::Kind::kInput &&
+                  absl::EndsWith(node.name, kOffsetsInput);
+         });
+}
 
 absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t batch,
                                            ParameterStore& store, const ReplicaOptions& options) {

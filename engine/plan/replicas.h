@@ -33,7 +33,9 @@ struct ReplicaOptions {
 // are at most 64 MiB together: each is written and read again by the update, which near the caches
 // is cheaper than joining the team at every product, and for large nets is not, and takes memory.
 int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes);
-// A graph that changes buffers: statistics are those of the whole batch, and shards would race.
+// A graph that changes buffers: statistics are those of the whole batch, and shards would race. And
+// one that reads offsets (tensor/token_rows.h): how many rows a part of the batch has is not
+// planned.
 bool NeedsWholeBatch(const Graph& graph);
 
 // The programs of one batch size. Shard k computes examples [begin(k), begin(k + 1)) of the batch.

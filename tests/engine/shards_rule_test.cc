@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/plan/replicas.h"
+#include "engine/tensor/token_rows.h"
 
 // When a batch is computed in parts side by side: a rule of shapes and threads.
 namespace hone::engine {
@@ -28,6 +29,15 @@ TEST(ShardsFor, CountsTheBytesOfAllSlabs) {
 
 TEST(ShardsFor, OfANetWithoutGradientsLooksAtTheBatchAlone) {
   EXPECT_EQ(ShardsFor(256, 2, false, 0), 2);
+}
+
+TEST(NeedsWholeBatch, IsSaidOfAGraphOfTokenRows) {
+  Graph rows, padded;
+  rows.Input(kTokensInput, {Shape{24}, DType::kS32});
+  rows.Input(kOffsetsInput, {Shape{5}, DType::kS32});
+  padded.Input(kTokensInput, {Shape{4, 6}, DType::kS32});
+  EXPECT_TRUE(NeedsWholeBatch(rows));
+  EXPECT_FALSE(NeedsWholeBatch(padded));
 }
 
 }  // namespace
