@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench interop faults load fuzz image try-image format asan tsan build programs setup setup-tests
+.PHONY: help demo test bench quality interop faults load fuzz image try-image format asan tsan build programs setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -16,6 +16,9 @@ test: build  ## build all and run all tests; HONE_DATA_DIR names a folder with r
 
 bench: build  ## our training step and PyTorch's side by side
 	tests/bench/run build/$(PRESET)/bin
+
+quality: programs  ## whole systems beside PyTorch's: runs what is not stored, prints the table; ROW=name one row, AGAIN=ours, pytorch or both
+	tests/bench/quality/run build/$(PRESET)/bin $(if $(ROW),--row $(ROW)) $(if $(AGAIN),--again $(AGAIN))
 
 interop: build  ## what we compute and write beside PyTorch and safetensors, live, in a Python environment of its own
 	tests/interop/run build/$(PRESET)/bin

@@ -3,8 +3,8 @@
 
     torch_gan.py NET BATCH PRECISION MODE [SECONDS]
 
-NET: dcgan or gan, layer for layer those of engine/models/gan_presets.cc; PRECISION: f32 or bf16 (autocast); MODE: eager, channels_last or
-compile. Two threads, Adam, made-up data; the losses are not read. Prints one line of JSON: the step's median in milliseconds.
+NET: dcgan or gan, those of gan_nets.py; PRECISION: f32 or bf16 (autocast); MODE: eager, channels_last or compile. Two threads, Adam,
+made-up data; the losses are not read. Prints one line of JSON: the step's median in milliseconds.
 """
 import json
 import resource
@@ -15,27 +15,7 @@ import time
 import torch
 from torch import nn
 
-LATENT = 100
-
-
-class SamePadding(nn.Module):
-    """TensorFlow's for a kernel of 3 and a stride of 2 on an even size: one row and one column behind."""
-    def forward(self, x):
-        return nn.functional.pad(x, (0, 1, 0, 1))
-
-
-def make_nets(name):
-    if name == "dcgan":
-        generator = nn.Sequential(
-            nn.Linear(LATENT, 128 * 49), nn.Unflatten(1, (128, 7, 7)), nn.LeakyReLU(0.2),
-            nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(64, 1, 4, 2, 1), nn.Tanh())
-        discriminator = nn.Sequential(
-            SamePadding(), nn.Conv2d(1, 32, 3, 2), nn.LeakyReLU(0.2), SamePadding(), nn.Conv2d(32, 64, 3, 2), nn.LeakyReLU(0.2),
-            nn.Flatten(), nn.Linear(64 * 49, 1))
-        return generator, discriminator
-    dense = lambda *units: [layer for a, b in zip(units, units[1:]) for layer in (nn.Linear(a, b), nn.ReLU())][:-1]  # noqa: E731
-    return (nn.Sequential(*dense(LATENT, 128, 128, 128, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))),
-            nn.Sequential(nn.Flatten(), *dense(784, 128, 128, 1)))
+from gan_nets import LATENT, make_nets
 
 
 def main():

@@ -1,0 +1,61 @@
+"""The rows of `make quality`: which job is run, what of it counts, what it must reach, and who trains the same in PyTorch."""
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Of the runs of our side: `of` (a metric) by `over` (mean, min or max of the seeds) must be at least, or at most, `value`."""
+    of: str
+    value: float
+    at_least: bool = True
+    over: str = "mean"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    job: str  # in client/examples
+    metric: str
+    scale: float = 1  # of the printed numbers: 100 for shares
+    unit: str = ""
+    lower_is_better: bool = False
+    margin: float = 1  # of the printed numbers, by which ours may be worse than PyTorch's
+    margin_share: float = 0  # instead: of PyTorch's
+    goals: tuple = ()
+    torch: str = ""  # the script, or none
+    features: str = ""  # the data set whose classifier judges the drawings
+    first: str = ""  # the job whose model this one goes on with
+    seeds: tuple = (1, 2, 3)
+    settings: tuple = ("training.seed={seed}",)  # --set of both sides; {seed} is the run's
+    peer: str = ""  # what is printed where no script trains the same
+    half_of: str = ""  # a row of whose mean ours must be less than half
+
+
+PICTURES = {"torch": "torch_pictures.py", "metric": "frechet_distance", "lower_is_better": True, "margin": 0, "margin_share": 0.1}
+SUPERVISED = {"torch": "torch_supervised.py", "metric": "test_accuracy", "scale": 100, "unit": "%"}
+AGENT = {"metric": "success_rate", "scale": 100, "unit": "%", "peer": "none"}
+
+ROWS = [
+    Row("dcgan-mnist", "mnist-dcgan.yaml", features="mnist", goals=(Goal("class_share_min", 0.05),), half_of="gan-mnist", **PICTURES),
+    Row("dcgan-fashion", "fashion-dcgan.yaml", features="fashion-mnist", goals=(Goal("class_share_min", 0.001),), **PICTURES),
+    Row("gan-mnist", "mnist-gan.yaml", features="mnist", goals=(Goal("class_share_min_confident", 0.01, over="min"),), **PICTURES),
+    Row("maze", "maze-dqn.yaml", goals=(Goal("success_rate", 0.95, over="min"), Goal("path_ratio", 1.1, at_least=False, over="max")), **AGENT),
+    # CleanRL's table has what its runs return while they still explore; ours is the best evaluated checkpoint without exploration.
+    Row("cart-pole", "cart-pole-dqn.yaml", "mean_return", seeds=(1, 2, 3, 4, 5),
+        goals=(Goal("mean_return", 475), Goal("mean_return", 400, over="min")),
+        peer="488.7 ± 16.1 (CleanRL's dqn.py, docs.cleanrl.dev/rl-algorithms/dqn)"),
+    Row("unseen-mazes", "unseen-mazes-dqn.yaml", goals=(Goal("success_rate", 0.8),), **AGENT),
+    Row("ratings", "ratings.yaml", "rmse_over_floor", lower_is_better=True, goals=(Goal("rmse_over_floor", 1.03, at_least=False),),
+        peer="1 (the floor)"),
+    # Five folds in place of five seeds.
+    Row("movielens-100k", "ratings.yaml", "test_rmse", lower_is_better=True, seeds=(1, 2, 3, 4, 5),
+        settings=("data={dataset: movielens-100k, fold: {{count: 5, index: {seed}}}}", "model.layers[0].embedding.width=16",
+                  "model.layers[1].embedding.width=16", "training.optimizer.adamw.weight_decay=0.3"),
+        goals=(Goal("test_rmse", 0.935, at_least=False),), peer="0.934 (Surprise's SVD, github.com/NicolasHug/Surprise)"),
+    Row("mnist-cnn", "mnist-cnn.yaml", goals=(Goal("test_accuracy", 0.99),), **SUPERVISED),
+    Row("fashion-cnn", "fashion-cnn.yaml", goals=(Goal("test_accuracy", 0.905),), **SUPERVISED),
+    Row("mnist-mlp", "mnist-mlp.yaml", goals=(Goal("test_accuracy", 0.98),), **SUPERVISED),
+    Row("digits-transfer", "digits-5-9-transfer.yaml", first="digits-0-4.yaml", goals=(Goal("test_accuracy", 0.99),), **SUPERVISED),
+    Row("wine", "wine-classification.yaml", **SUPERVISED),
+    Row("housing", "housing-regression.yaml", **{**SUPERVISED, "metric": "test_r2", "scale": 1, "unit": "", "margin": 0.01}),
+]
