@@ -595,6 +595,38 @@ void SayWhatIsCold(const Ratings& data, const std::vector<int32_t>& rows, absl::
   }
 }
 
+// Users and items by the numbers that the training part gives them.
+void NumberByTraining(const std::vector<int32_t>& train, RatingRows& rows, Ratings::Parts& parts) {
+  parts.users = Renumber(rows.users, rows.user_of, train, nullptr);
+  parts.items = Renumber(rows.items, rows.item_of, train, &rows.item_names);
+  parts.index.user_column = std::move(rows.user_column);
+  parts.index.item_column = std::move(rows.item_column);
+  parts.index.users = std::move(rows.users);
+  parts.index.items = std::move(rows.items);
+  parts.index.item_names = std::move(rows.item_names);
+  CountTraining(train, parts);
+}
+
+// Users and items by a model's numbers, ratings by its mean and deviation.
+absl::Status NumberByModel(const Preprocessing& model, const RatingRows& rows,
+                           Ratings::Parts& parts) {
+  HONE_ASSIGN_OR_RETURN(parts.index, RatingIndex::FromJson(model.own));
+  std::vector<int32_t> users, items;
+  for (const std::string& id : rows.users) {
+    users.push_back(parts.index.FindUser(id));
+  }
+  for (const std::string& id : rows.items) {
+    items.push_back(parts.index.FindItem(id));
+  }
+  for (size_t row = 0; row < rows.values.size(); ++row) {
+    parts.users.push_back(users[static_cast<size_t>(rows.user_of[row])]);
+    parts.items.push_back(items[static_cast<size_t>(rows.item_of[row])]);
+  }
+  parts.target_mean = model.target_mean.at(0);
+  parts.target_std = model.target_std.at(0);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<LoadedData> Finish(RatingRows rows, const LoadOptions& options, DataReport report) {
   const std::string source = report.source;
   if (rows.size() == 0) {
@@ -606,7 +638,9 @@ absl::StatusOr<LoadedData> Finish(RatingRows rows, const LoadOptions& options, D
     return absl::InvalidArgumentError(
         absl::StrCat(source, ": has ", rows.size(), " ratings; at most 2147483647 can be held"));
   }
-  HONE_RETURN_IF_ERROR(Annotate(CheckVariety(rows, options), source));
+  if (options.as == nullptr) {
+    HONE_RETURN_IF_ERROR(Annotate(CheckVariety(rows, options), source));
+  }
   const std::vector<bool> keep = DropCopies(rows, options.deduplicate, report);
   LoadedData data;
   absl::StatusOr<Splits> splits = SplitRatings(rows, keep, options);
@@ -619,16 +653,13 @@ absl::StatusOr<LoadedData> Finish(RatingRows rows, const LoadOptions& options, D
                      "validation_fraction set the others aside"));
   }
   Ratings::Parts parts;
-  parts.users = Renumber(rows.users, rows.user_of, data.splits.train, nullptr);
-  parts.items = Renumber(rows.items, rows.item_of, data.splits.train, &rows.item_names);
-  parts.index.user_column = std::move(rows.user_column);
-  parts.index.item_column = std::move(rows.item_column);
-  parts.index.users = std::move(rows.users);
-  parts.index.items = std::move(rows.items);
-  parts.index.item_names = std::move(rows.item_names);
   parts.values = std::move(rows.values);
   parts.noise = std::move(rows.noise);
-  CountTraining(data.splits.train, parts);
+  if (options.as != nullptr) {
+    HONE_RETURN_IF_ERROR(Annotate(NumberByModel(*options.as, rows, parts), source));
+  } else {
+    NumberByTraining(data.splits.train, rows, parts);
+  }
   parts.seed = options.seed;
   data.preprocessing.input = Preprocessing::Input::kOwn;
   data.preprocessing.own_features = {Shape{2}, DType::kS32};
@@ -638,6 +669,7 @@ absl::StatusOr<LoadedData> Finish(RatingRows rows, const LoadOptions& options, D
   data.preprocessing.target_std = {parts.target_std};
   const auto ratings = std::make_shared<const Ratings>(std::move(parts));
   CountSplits(data.splits, {}, 0, report);
+  SayWhatIsCold(*ratings, data.splits.train, "training", report);
   SayWhatIsCold(*ratings, data.splits.validation, "validation", report);
   SayWhatIsCold(*ratings, data.splits.test, "test", report);
   report.notes.push_back(absl::StrCat(ratings->index().users.size(), " users and ",

@@ -16,6 +16,7 @@
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/job/helper_job.h"
 #include "engine/job/pretrained.h"
 #include "engine/job/process_memory.h"
 #include "engine/onednn/primitive.h"
@@ -29,50 +30,43 @@ namespace {
 
 using Part = EvaluationConfig::Part;
 
-// All outputs, and the rows that they are of.
-class OutputKeeper final : public tasks::Scorer {
- public:
-  explicit OutputKeeper(int64_t width) : width_(static_cast<size_t>(width)) {}
-  void Add(const float* outputs, std::span<const int32_t> rows) override {
-    outputs_.insert(outputs_.end(), outputs, outputs + rows.size() * width_);
-    rows_.insert(rows_.end(), rows.begin(), rows.end());
-  }
-  tasks::Evaluation Finish() const override { return {}; }
-  std::span<const float> of(size_t place) const {
-    return std::span(outputs_).subspan(place * width_, width_);
-  }
-  const std::vector<int32_t>& rows() const { return rows_; }
-
- private:
-  const size_t width_;
-  std::vector<float> outputs_;
-  std::vector<int32_t> rows_;
-};
-
 // A model with what is needed to run it.
 struct Opened {
   tasks::ModelFile file;
   tasks::TrainingConfig config;
   std::unique_ptr<tasks::Task> task;
-  bool binary = false;
 };
+
+// How a task's data are read; nothing where it has none.
+std::optional<data::Task> DataTaskOf(const tasks::TaskOptions& task) {
+  if (std::holds_alternative<tasks::RegressionOptions>(task)) {
+    return data::Task::kRegression;
+  }
+  if (std::holds_alternative<tasks::RecommendationOptions>(task)) {
+    return data::Task::kRecommendation;
+  }
+  if (std::holds_alternative<tasks::ReinforcementLearningOptions>(task)) {
+    return std::nullopt;
+  }
+  return data::Task::kClassification;
+}
 
 absl::StatusOr<Opened> Open(const EvaluationConfig& config, size_t index) {
   const std::string& directory = config.models[index];
   Opened model;
   HONE_ASSIGN_OR_RETURN(const std::string json, checkpoint::LoadModelJson(directory));
   HONE_ASSIGN_OR_RETURN(model.file, tasks::ModelFileFromJson(json));
-  const auto* classes = std::get_if<tasks::ClassificationOptions>(&model.file.task);
-  if (classes == nullptr && !std::holds_alternative<tasks::RegressionOptions>(model.file.task)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        directory, ": only models of classification and regression can be evaluated on data"));
+  const std::optional<data::Task> data_task = DataTaskOf(model.file.task);
+  if (!data_task.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory,
+                     ": an agent cannot be evaluated on data: it acts in its environment, and its "
+                     "training has evaluated it there"));
   }
-  model.binary = classes != nullptr && classes->binary;
   model.config.display_name = model.file.display_name;
   model.config.task = model.file.task;
   model.config.data = config.data;
-  model.config.data.task =
-      classes != nullptr ? data::Task::kClassification : data::Task::kRegression;
+  model.config.data.task = *data_task;
   model.config.data.as = std::make_shared<const data::Preprocessing>(model.file.preprocessing);
   if (config.part == Part::kUnspecified) {
     model.config.data.test_fraction = 0;
@@ -93,6 +87,11 @@ absl::Status CheckPair(const Opened& first, const Opened& second) {
     return absl::InvalidArgumentError(
         absl::StrCat("the models cannot be compared: the first is one of ", first.task->name(),
                      ", the second of ", second.task->name()));
+  }
+  if (first.task->error_kind() == tasks::ErrorKind::kNone) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("models of ", first.task->name(),
+                     " cannot be compared example by example; evaluate each by itself"));
   }
   std::vector<std::string> a = first.file.preprocessing.class_names;
   std::vector<std::string> b = second.file.preprocessing.class_names;
@@ -144,38 +143,9 @@ absl::StatusOr<std::unique_ptr<train::Programs>> Compile(const Opened& model,
   return CompileJob(model.config, info, *model.task, weights);
 }
 
-// What a model makes of each example, in a form that two models share: whether it is right, or its
-// error in the target's unit.
-struct Outcomes {
-  std::vector<bool> right;
-  std::vector<double> squared_error;
-};
-
-Outcomes Judge(const Opened& model, const data::Dataset& dataset, const OutputKeeper& outputs) {
-  Outcomes outcomes;
-  for (size_t i = 0; i < outputs.rows().size(); ++i) {
-    const std::span<const float> out = outputs.of(i);
-    const auto row = static_cast<size_t>(outputs.rows()[i]);
-    if (!model.file.preprocessing.class_names.empty()) {
-      const int64_t taken =
-          model.binary ? (out[0] > 0 ? 1 : 0) : std::ranges::max_element(out) - out.begin();
-      outcomes.right.push_back(taken == dataset.labels()[row]);
-      continue;
-    }
-    double error = 0;
-    for (size_t t = 0; t < out.size(); ++t) {
-      const double std = model.file.preprocessing.target_std[t];
-      const double difference = (out[t] - dataset.targets()[row * out.size() + t]) * std;
-      error += difference * difference / static_cast<double>(out.size());
-    }
-    outcomes.squared_error.push_back(error);
-  }
-  return outcomes;
-}
-
 struct Measured {
   tasks::Evaluation evaluation;
-  Outcomes outcomes;
+  std::vector<tasks::ExampleError> errors;  // ascending by row; empty where the task has none
 };
 
 struct Run {
@@ -189,6 +159,14 @@ struct Run {
 };
 
 absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
+  run.phase = Phase::kEvaluating;
+  std::string helper_model;
+  HONE_ASSIGN_OR_RETURN(
+      const train::EndReason helped,
+      RunHelperJob(*model.task, model.config, run.stop, run.observer, helper_model));
+  if (helped == train::EndReason::kCancelled) {
+    return absl::CancelledError("asked to end");
+  }
   run.phase = Phase::kLoading;
   run.observer.OnProgress("loading", -1);
   HONE_ASSIGN_OR_RETURN(const data::LoadedData data,
@@ -228,8 +206,6 @@ absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
   HONE_RETURN_IF_ERROR(weights.Load(store));
   store.RefreshAll();
   run.phase = Phase::kEvaluating;
-  const int64_t width = model.binary ? 1 : std::max(info.classes(), info.targets());
-  OutputKeeper outputs(width);
   const auto progress = [&](double done) { run.observer.OnProgress("evaluating", done); };
   Measured measured;
   HONE_ASSIGN_OR_RETURN(measured.evaluation,
@@ -242,14 +218,21 @@ absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
                                               .artifacts = tasks::ArtifactSink(
                                                   run.config.run_directory, run.observer),
                                               .progress = progress,
-                                              .also = &outputs}));
+                                              .final = true,
+                                              .helper_model = helper_model,
+                                              .threads = run.config.threads,
+                                              .errors = &measured.errors}));
   std::map<std::string, double> named;
   for (const auto& [name, value] : measured.evaluation.metrics) {
     named[absl::StrCat("test_", name)] = value;
   }
+  named.insert(measured.evaluation.own_metrics.begin(), measured.evaluation.own_metrics.end());
   measured.evaluation.metrics = std::move(named);
   measured.evaluation.split = run.split;
-  measured.outcomes = Judge(model, data.dataset, outputs);
+  for (const std::string& warning : measured.evaluation.warnings) {
+    run.observer.OnLog(train::Severity::kWarning, warning);
+  }
+  std::ranges::sort(measured.errors, {}, &tasks::ExampleError::row);
   return measured;
 }
 
@@ -278,34 +261,31 @@ void SetInterval(const std::vector<double>& differences, Comparison& comparison)
   comparison.high = mean + half;
 }
 
-Comparison Compare(const Measured& first, const Measured& second) {
+Comparison Compare(tasks::ErrorKind kind, const Measured& first, const Measured& second) {
   Comparison comparison;
   comparison.other_metrics = second.evaluation.metrics;
+  const bool classes = kind == tasks::ErrorKind::kWrong;
   std::vector<double> differences;
-  for (size_t i = 0; i < first.outcomes.right.size(); ++i) {
-    const bool a = first.outcomes.right[i], b = second.outcomes.right[i];
-    ++(a ? (b ? comparison.both_right : comparison.only_first)
-         : (b ? comparison.only_second : comparison.both_wrong));
-    differences.push_back(static_cast<double>(a) - static_cast<double>(b));
-  }
-  for (size_t i = 0; i < first.outcomes.squared_error.size(); ++i) {
-    differences.push_back(first.outcomes.squared_error[i] - second.outcomes.squared_error[i]);
+  for (size_t i = 0; i < first.errors.size(); ++i) {
+    const double a = first.errors[i].value, b = second.errors[i].value;
+    if (classes) {
+      ++(a == 0 ? (b == 0 ? comparison.both_right : comparison.only_first)
+                : (b == 0 ? comparison.only_second : comparison.both_wrong));
+    }
+    differences.push_back(classes ? b - a : a - b);
   }
   comparison.examples = static_cast<int64_t>(differences.size());
   SetInterval(differences, comparison);
   constexpr double kLevel = 0.05;
   bool differ = comparison.low > 0 || comparison.high < 0;
-  if (!first.outcomes.right.empty()) {
+  if (classes) {
     comparison.p_value = McNemar(comparison.only_first, comparison.only_second);
     differ = *comparison.p_value < kLevel;
-    comparison.verdict = !differ ? "no difference that chance does not explain"
-                                 : (comparison.difference > 0 ? "the first model is better"
-                                                              : "the second model is better");
-  } else {
-    comparison.verdict = !differ ? "no difference that chance does not explain"
-                                 : (comparison.difference < 0 ? "the first model is better"
-                                                              : "the second model is better");
   }
+  const bool first_is_better = classes ? comparison.difference > 0 : comparison.difference < 0;
+  comparison.verdict =
+      !differ ? "no difference that chance does not explain"
+              : (first_is_better ? "the first model is better" : "the second model is better");
   return comparison;
 }
 
@@ -358,7 +338,7 @@ absl::StatusOr<EvaluationResult> Evaluate(const EvaluationConfig& config,
   }
   EvaluationResult result{.evaluation = measured[0].evaluation, .comparison = {}};
   if (measured.size() == 2) {
-    result.comparison = Compare(measured[0], measured[1]);
+    result.comparison = Compare(models[0].task->error_kind(), measured[0], measured[1]);
   }
   result.evaluation.metrics["wall_seconds"] = train::SecondsBetween(begin, train::Clock::now());
   result.evaluation.metrics["peak_memory_bytes"] = static_cast<double>(PeakMemoryBytes());

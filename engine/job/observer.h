@@ -24,4 +24,18 @@ class TrainingObserver : public train::LoopObserver {
   virtual void OnEvaluation(const tasks::Evaluation& evaluation) = 0;
 };
 
+// Tells nobody.
+class DeafTrainingObserver : public TrainingObserver {
+ public:
+  void OnMetrics(const train::Metrics&) override {}
+  void OnLayerStatistics(const train::LayerStatistics&) override {}
+  void OnCheckpoint(const train::CheckpointWritten&) override {}
+  void OnLog(train::Severity, const std::string&) override {}
+  void OnArtifact(const tasks::Artifact&) override {}
+  void OnProgress(const std::string&, double) override {}
+  void OnDataReport(const data::DataReport&, const tasks::DataInfo&) override {}
+  void OnStarted(const Started&) override {}
+  void OnEvaluation(const tasks::Evaluation&) override {}
+};
+
 }  // namespace hone::engine::job

@@ -11,6 +11,7 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/job/helper_job.h"
 #include "engine/job/process_memory.h"
 #include "engine/job/profile.h"
 #include "engine/onednn/primitive.h"
@@ -49,41 +50,6 @@ train::FitNumbers NumbersOf(const checkpoint::RunState& state, const tasks::Data
   return numbers;
 }
 
-class DeafTrainingObserver : public TrainingObserver {
- public:
-  void OnMetrics(const train::Metrics&) override {}
-  void OnLayerStatistics(const train::LayerStatistics&) override {}
-  void OnCheckpoint(const train::CheckpointWritten&) override {}
-  void OnLog(train::Severity, const std::string&) override {}
-  void OnArtifact(const tasks::Artifact&) override {}
-  void OnProgress(const std::string&, double) override {}
-  void OnDataReport(const data::DataReport&, const tasks::DataInfo&) override {}
-  void OnStarted(const Started&) override {}
-  void OnEvaluation(const tasks::Evaluation&) override {}
-};
-
-// Of a helper job is told how far it is, and what it came to.
-class HelperObserver final : public DeafTrainingObserver {
- public:
-  HelperObserver(TrainingObserver& to, const std::string& name) : to_(to), name_(name) {}
-  void OnMetrics(const train::Metrics& metrics) override {
-    to_.OnProgress("evaluating",
-                   static_cast<double>(metrics.step) /
-                       static_cast<double>(std::max<int64_t>(metrics.total_steps, 1)));
-  }
-  void OnEvaluation(const tasks::Evaluation& evaluation) override {
-    const auto accuracy = evaluation.metrics.find("test_accuracy");
-    if (accuracy != evaluation.metrics.end()) {
-      to_.OnLog(train::Severity::kInfo,
-                absl::StrFormat("the %s: test accuracy %.2f %%", name_, 100 * accuracy->second));
-    }
-  }
-
- private:
-  TrainingObserver& to_;
-  const std::string name_;
-};
-
 }  // namespace
 
 Trainer::Trainer(const tasks::TrainingConfig& config, const std::atomic<bool>& stop,
@@ -115,9 +81,12 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   const ScopedThreads threads(config_.threads);
   const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config_.task);
   std::string helper_model;
-  HONE_ASSIGN_OR_RETURN(const train::EndReason helped, RunHelper(*task, helper_model));
-  if (helped == train::EndReason::kCancelled) {
-    return helped;
+  if (place_.writes()) {
+    HONE_ASSIGN_OR_RETURN(const train::EndReason helped,
+                          RunHelperJob(*task, config_, stop_, observer_, helper_model));
+    if (helped == train::EndReason::kCancelled) {
+      return helped;
+    }
   }
   data::LoadOptions options = config_.data;
   options.sources.progress = [&](const std::string&, int64_t done, int64_t total) {
@@ -286,30 +255,6 @@ absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, train::Prog
                       state.best->value,
                       state.best->name == "validation_loss" ? "lowest" : "highest"));
   return absl::OkStatus();
-}
-
-absl::StatusOr<train::EndReason> Trainer::RunHelper(const tasks::Task& task,
-                                                    std::string& model_directory) {
-  HONE_ASSIGN_OR_RETURN(std::optional<tasks::TrainingConfig> helper, task.HelperJob(config_));
-  if (!helper.has_value() || !place_.writes()) {
-    return train::EndReason::kCompleted;
-  }
-  helper->run_directory = absl::StrCat(config_.run_directory, "/helper");
-  model_directory = absl::StrCat(helper->run_directory, "/model");
-  std::error_code error;
-  if (std::filesystem::exists(absl::StrCat(model_directory, "/model.json"), error)) {
-    return train::EndReason::kCompleted;  // it appears whole, or not at all
-  }
-  helper->threads = config_.threads;
-  helper->resume = true;
-  helper->memory_bytes = config_.memory_bytes;
-  observer_.OnLog(train::Severity::kInfo, absl::StrCat("a ", helper->display_name,
-                                                       " is trained first, for the evaluation"));
-  HelperObserver quiet(observer_, helper->display_name);
-  Trainer trainer(*helper, stop_, quiet);
-  absl::StatusOr<train::EndReason> end = trainer.Run();
-  HONE_RETURN_IF_ERROR(Annotate(end.status(), helper->display_name));
-  return end;
 }
 
 absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& parts,

@@ -48,9 +48,6 @@ class Trainer {
   // where its checkpoint cannot be read.
   absl::Status RestoreBest(const checkpoint::RunState& state, train::Programs& programs);
   absl::StatusOr<FileLock> LockFolder() const;
-  // Runs the task's helper job, if it has one, or finds its model in the run's folder; its end, and
-  // the folder of its model ("": none).
-  absl::StatusOr<train::EndReason> RunHelper(const tasks::Task& task, std::string& model_directory);
   absl::StatusOr<tasks::Evaluation> Evaluate(const train::LoopParts& parts,
                                              const train::TrainingLoop& loop,
                                              const std::string& helper_model);

@@ -22,13 +22,15 @@ class ClassScorer final : public Scorer {
         confusion_(static_cast<size_t>(dataset.classes() * dataset.classes())) {}
 
   void Add(const float* outputs, std::span<const int32_t> rows) override {
-    const int64_t classes = dataset_.classes(), width = binary_ ? 1 : classes;
     for (size_t i = 0; i < rows.size(); ++i) {
-      const float* out = outputs + static_cast<int64_t>(i) * width;
-      const int64_t taken =
-          binary_ ? (out[0] > 0 ? 1 : 0) : std::max_element(out, out + width) - out;
-      const int64_t truth = dataset_.labels()[static_cast<size_t>(rows[i])];
-      ++confusion_[static_cast<size_t>(truth * classes + taken)];
+      ++confusion_[static_cast<size_t>(Truth(rows[i]) * dataset_.classes() + Taken(outputs, i))];
+    }
+  }
+
+  void AddErrors(const float* outputs, std::span<const int32_t> rows,
+                 std::vector<ExampleError>& errors) const override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      errors.push_back({rows[i], Taken(outputs, i) == Truth(rows[i]) ? 0.0 : 1.0});
     }
   }
 
@@ -63,6 +65,13 @@ class ClassScorer final : public Scorer {
   }
 
  private:
+  int64_t Truth(int32_t row) const { return dataset_.labels()[static_cast<size_t>(row)]; }
+  // The class that row i of the outputs is for.
+  int64_t Taken(const float* outputs, size_t i) const {
+    const size_t width = binary_ ? 1 : static_cast<size_t>(dataset_.classes());
+    const float* out = outputs + i * width;
+    return binary_ ? (out[0] > 0 ? 1 : 0) : std::max_element(out, out + width) - out;
+  }
   int64_t At(int64_t truth, int64_t taken) const {
     return confusion_[static_cast<size_t>(truth * dataset_.classes() + taken)];
   }
@@ -181,6 +190,7 @@ class Classification final : public SupervisedTask {
   std::unique_ptr<Scorer> NewScorer(const data::Dataset& dataset, const DataInfo&) const override {
     return std::make_unique<ClassScorer>(dataset, options_.binary);
   }
+  ErrorKind error_kind() const override { return ErrorKind::kWrong; }
 
   nlohmann::json ToJson() const override {
     return {{"kind", "classification"},

@@ -44,6 +44,18 @@ struct Evaluation {
   std::string note = {};  // for who watches, in one line or more; "": none
 };
 
+// What the error of a single example is, by which two models are compared.
+enum class ErrorKind {
+  kNone,     // it has none: the model is not about single examples
+  kWrong,    // 1 where the model takes it for another class, else 0
+  kSquared,  // of a number, in its own unit; of several, their mean
+};
+
+struct ExampleError {
+  int32_t row = 0;  // of the data set
+  double value = 0;
+};
+
 // Collects the outputs of a split, batch by batch.
 class Scorer {
  public:
@@ -52,6 +64,9 @@ class Scorer {
   virtual void Add(const float* outputs, std::span<const int32_t> rows) = 0;
   // Metrics without a prefix, such as "accuracy"; the loss is added by the caller.
   virtual Evaluation Finish() const = 0;
+  // Puts the errors of these rows, by the task's error_kind, behind those that are there.
+  virtual void AddErrors(const float* /*outputs*/, std::span<const int32_t> /*rows*/,
+                         std::vector<ExampleError>& /*errors*/) const {}
 };
 
 // What an evaluation works on; all of it outlives it.
@@ -68,7 +83,9 @@ struct EvaluationContext {
   bool final = false;                        // after the training, not at an epoch's end
   std::string helper_model = {};             // the folder of HelperJob's model, where there is one
   int threads = 1;
-  Scorer* also = nullptr;  // is given the same outputs as the task's scorer; null: none
+  // Where the errors of single examples are put, in the order in which they are evaluated.
+  // Null: nobody asks for them.
+  std::vector<ExampleError>* errors = nullptr;
 };
 
 // How a task is evaluated.
@@ -91,6 +108,8 @@ class TaskEvaluation {
   virtual absl::StatusOr<std::optional<TrainingConfig>> HelperJob(const TrainingConfig&) const {
     return std::nullopt;
   }
+  // What errors Evaluate puts into its context.
+  virtual ErrorKind error_kind() const { return ErrorKind::kNone; }
   // Evaluate is called where nothing is held out, too.
   virtual bool evaluates_without_rows() const { return false; }
   // The dataset outlives the scorer.

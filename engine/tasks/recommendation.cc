@@ -50,14 +50,18 @@ class RatingScorer final : public Scorer {
   void Add(const float* outputs, std::span<const int32_t> rows) override {
     for (size_t i = 0; i < rows.size(); ++i) {
       const int32_t row = rows[i];
-      const double said = ratings_.is_cold(row)
-                              ? ratings_.index().Guess(ratings_.user(row), ratings_.item(row))
-                              : outputs[i] * std_ + mean_;
-      const double error = said - ratings_.value(row);
+      const double error = Error(outputs[i], row);
       squared_ += error * error;
       absolute_ += std::abs(error);
       noise_ += ratings_.knows_noise() ? std::pow(ratings_.noise(row), 2) : 0;
       ++count_;
+    }
+  }
+
+  void AddErrors(const float* outputs, std::span<const int32_t> rows,
+                 std::vector<ExampleError>& errors) const override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      errors.push_back({rows[i], std::pow(Error(outputs[i], rows[i]), 2)});
     }
   }
 
@@ -72,6 +76,13 @@ class RatingScorer final : public Scorer {
   }
 
  private:
+  double Error(float output, int32_t row) const {
+    const double said = ratings_.is_cold(row)
+                            ? ratings_.index().Guess(ratings_.user(row), ratings_.item(row))
+                            : output * std_ + mean_;
+    return said - ratings_.value(row);
+  }
+
   const Ratings& ratings_;
   const double mean_, std_;
   double squared_ = 0;
@@ -196,6 +207,9 @@ class Recommendation final : public Task {
       return std::make_unique<NoScorer>();
     }
     return std::make_unique<RatingScorer>(dataset, info);
+  }
+  ErrorKind error_kind() const override {
+    return implicit() ? ErrorKind::kNone : ErrorKind::kSquared;
   }
 
   absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {

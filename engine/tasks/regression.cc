@@ -23,10 +23,8 @@ class ErrorScorer final : public Scorer {
   void Add(const float* outputs, std::span<const int32_t> rows) override {
     for (size_t i = 0; i < rows.size(); ++i) {
       for (size_t t = 0; t < targets_.size(); ++t) {
-        const double std = info_.preprocessing.target_std[t];
-        const double truth =
-            dataset_.targets()[static_cast<size_t>(rows[i]) * targets_.size() + t] * std;
-        const double error = outputs[i * targets_.size() + t] * std - truth;
+        const double truth = Truth(rows[i], t);
+        const double error = outputs[i * targets_.size() + t] * Deviation(t) - truth;
         Target& target = targets_[t];
         target.absolute += std::abs(error);
         target.squared += error * error;
@@ -36,6 +34,18 @@ class ErrorScorer final : public Scorer {
         target.mean += delta / target.count;
         target.variance += delta * (truth - target.mean);
       }
+    }
+  }
+
+  void AddErrors(const float* outputs, std::span<const int32_t> rows,
+                 std::vector<ExampleError>& errors) const override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      double squared = 0;
+      for (size_t t = 0; t < targets_.size(); ++t) {
+        const double error = outputs[i * targets_.size() + t] * Deviation(t) - Truth(rows[i], t);
+        squared += error * error;
+      }
+      errors.push_back({rows[i], squared / static_cast<double>(targets_.size())});
     }
   }
 
@@ -62,6 +72,13 @@ class ErrorScorer final : public Scorer {
     double mean = 0;
     double variance = 0;  // times count
   };
+
+  double Deviation(size_t target) const { return info_.preprocessing.target_std[target]; }
+  // In its own unit, less the mean.
+  double Truth(int32_t row, size_t target) const {
+    return dataset_.targets()[static_cast<size_t>(row) * targets_.size() + target] *
+           Deviation(target);
+  }
 
   const data::Dataset& dataset_;
   const DataInfo& info_;
@@ -146,6 +163,7 @@ class RegressionTask final : public SupervisedTask {
                                     const DataInfo& info) const override {
     return std::make_unique<ErrorScorer>(dataset, info);
   }
+  ErrorKind error_kind() const override { return ErrorKind::kSquared; }
 
   nlohmann::json ToJson() const override {
     return {{"kind", "regression"},

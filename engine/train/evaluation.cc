@@ -39,8 +39,8 @@ absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
       const std::span<const int32_t> part = batch.subspan(
           static_cast<size_t>(replicas.begin(k)), static_cast<size_t>(replicas.examples(k)));
       scorer->Add(outputs, part);
-      if (context.also != nullptr) {
-        context.also->Add(outputs, part);
+      if (context.errors != nullptr) {
+        scorer->AddErrors(outputs, part, *context.errors);
       }
     }
     done += count;

@@ -147,7 +147,7 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
   if (spec.data().has_fold() && ratings.split() > v1::RatingOptions::RANDOM) {
     errors.Add("data.fold", "divides the ratings at random: data.ratings.split must be RANDOM");
   }
-  if (spec.data().has_ratings() && !spec.has_recommendation()) {
+  if (spec.data().has_ratings() && !spec.has_recommendation() && !spec.has_evaluation()) {
     errors.Add("data.ratings", "is read by the task recommendation alone");
   }
 }

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "engine/image/image.h"
+#include "engine/job/evaluator.h"
 #include "engine/tasks/drawing.h"
 #include "engine/tasks/table.h"
 #include "tests/engine/generation_testing.h"
@@ -268,6 +269,23 @@ TEST_F(ImageGeneration, IsEvaluatedByAClassifierThatIsTrainedOnceBefore) {
   EXPECT_THAT(recorder_.infos, ::testing::Not(Contains(HasSubstr("is trained first"))));
   EXPECT_EQ(recorder_.evaluations.back().metrics.at("frechet_distance"),
             metrics.at("frechet_distance"));
+}
+
+TEST_F(ImageGeneration, AnEarlierGeneratorIsMeasuredAgainOnItsData) {
+  options_.evaluation_drawings = 100;
+  config_.task = options_;
+  ASSERT_EQ(Run(config_).value(), EndReason::kCompleted);
+  job::EvaluationConfig again;
+  again.models = {config_.run_directory + "/model"};
+  again.data.path = config_.data.path;
+  again.threads = config_.threads;
+  again.run_directory = NewRun();
+  job::Phase phase;
+  const auto result = job::Evaluate(again, stop_, recorder_, phase);
+  ASSERT_THAT(result, ::hone::testing::IsOk());
+  for (const char* name : {"frechet_distance", "class_share_min", "variety"}) {
+    EXPECT_TRUE(result->evaluation.metrics.contains(name)) << name;
+  }
 }
 
 TEST_F(ImageGeneration, IsEvaluatedByAnEarlierModel) {

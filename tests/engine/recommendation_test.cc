@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/data/ratings.h"
+#include "engine/job/evaluator.h"
 #include "engine/predict/predictor.h"
 #include "engine/tasks/ranking.h"
 #include "engine/tasks/table.h"
@@ -115,6 +116,66 @@ TEST_F(RecommendationTest, OfSeveralNegativesLearnsAsWell) {
   config_.data.ratings.at_least = 3;
   config_.data.ratings.split = data::RatingOptions::Split::kLeaveOneOut;
   EXPECT_GT(Trained().at("test_hit_rate"), 0.8);
+}
+
+// Models measured again (job/evaluator.h).
+class RecommendationEvaluatedTest : public RecommendationTest {
+ protected:
+  absl::StatusOr<job::EvaluationResult> Measured(
+      const std::vector<std::string>& models, const std::string& path,
+      job::EvaluationConfig::Part part = job::EvaluationConfig::Part::kUnspecified) {
+    job::EvaluationConfig config;
+    config.models = models;
+    config.data.path = path;
+    config.part = part;
+    config.threads = 2;
+    config.run_directory = NewRun();
+    job::Phase phase;
+    return job::Evaluate(config, stop_, recorder_, phase);
+  }
+  std::string TrainedModel() {
+    Trained();
+    return config_.run_directory + "/model";
+  }
+};
+
+TEST_F(RecommendationEvaluatedTest, OnTheTestPartHasTheTrainingsNumbers) {
+  const std::string model = TrainedModel();
+  const auto result = Measured({model}, config_.data.path, job::EvaluationConfig::Part::kTest);
+  ASSERT_THAT(result, IsOk());
+  const auto& then = recorder_.evaluations.back().metrics;
+  for (const char* name : {"test_rmse", "test_mae"}) {
+    EXPECT_NEAR(result->evaluation.metrics.at(name), then.at(name), 1e-6) << name;
+  }
+}
+
+TEST_F(RecommendationEvaluatedTest, OfUsersThatItDoesNotKnowAnswersTheItemsMean) {
+  const std::string model = TrainedModel();
+  // Half of all users give an item about 4 stars, half about 2.
+  const auto result = Measured({model}, Write("strangers.csv", "user,item,stars\nx,3,3\ny,4,3\n"));
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->evaluation.split, "all");
+  EXPECT_LT(result->evaluation.metrics.at("test_mae"), 0.7);
+}
+
+TEST_F(RecommendationEvaluatedTest, BesideAnUntrainedModelIsBetter) {
+  const std::string good = TrainedModel();
+  config_.epochs = 0;
+  config_.steps = 1;
+  const auto result = Measured({good, TrainedModel()}, config_.data.path);
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->comparison->verdict, "the first model is better");
+}
+
+TEST_F(RecommendationEvaluatedTest, OfImplicitFeedbackIsMeasuredButNotCompared) {
+  config_.task = tasks::RecommendationOptions{.feedback = Feedback::kImplicit};
+  const std::string model = TrainedModel();
+  const auto result = Measured({model}, config_.data.path, job::EvaluationConfig::Part::kTest);
+  ASSERT_THAT(result, IsOk());
+  EXPECT_GT(result->evaluation.metrics.at("test_hit_rate"), 0);
+  EXPECT_THAT(Measured({model, model}, config_.data.path),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("cannot be compared example by example")));
 }
 
 TEST_F(RecommendationTest, StoppedAndResumedIsNeverStopped) {
