@@ -191,10 +191,20 @@ Value CaseBuilder::Labels(int64_t batch, int64_t classes, bool ignore_one) {
   return Keep(graph.Input(name, {Shape{batch}, DType::kS32}), name, std::move(values));
 }
 
+Value CaseBuilder::Offsets(const std::vector<int>& lengths) {
+  const std::string name = NextName("offsets");
+  std::vector<float> values = {0};
+  for (const int length : lengths) {
+    values.push_back(values.back() + static_cast<float>(length));
+  }
+  const auto count = static_cast<int64_t>(values.size());
+  return Keep(graph.Input(name, {Shape{count}, DType::kS32}), name, std::move(values));
+}
+
 std::vector<OpCase> AllCases() {
   std::vector<OpCase> all;
   for (const auto& part : {ProductCases(), PoolCases(), ElementwiseCases(), LossCases(),
-                           NormalizationCases(), ShapeCases(), ScanCases()}) {
+                           NormalizationCases(), ShapeCases(), ScanCases(), SequenceCases()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

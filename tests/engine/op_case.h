@@ -35,6 +35,8 @@ class CaseBuilder {
   Value Bytes(const Shape& shape);
   // One label in [0, classes) for each example; example 1 has −1 if asked for.
   Value Labels(int64_t batch, int64_t classes, bool ignore_one = false);
+  // Offsets of sequences of such lengths.
+  Value Offsets(const std::vector<int>& lengths);
 
   Graph& graph;
   std::map<std::string, std::vector<float>> numbers;  // by name of input or parameter
@@ -68,6 +70,7 @@ std::vector<OpCase> LossCases();
 std::vector<OpCase> NormalizationCases();
 std::vector<OpCase> ShapeCases();
 std::vector<OpCase> ScanCases();
+std::vector<OpCase> SequenceCases();
 std::vector<OpCase> AllCases();
 
 // A case built: its graph, the loss that all outputs are contracted to, and its gradients.

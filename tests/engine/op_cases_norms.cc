@@ -6,6 +6,7 @@
 #include "engine/ops/layer_norm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/moving_average.h"
+#include "engine/ops/rms_norm.h"
 #include "engine/ops/softmax.h"
 #include "tests/engine/op_case.h"
 
@@ -72,6 +73,16 @@ OpCase BatchNormWithRelu(int64_t channels) {
           .bf16_tolerance = 3e-2};
 }
 
+OpCase RmsNormCase(const std::string& name, const Shape& x) {
+  return {.name = absl::StrCat("rms_norm_", name),
+          .build =
+              [=](CaseBuilder& b) {
+                const Value in = b.Input(x);
+                return CaseOutputs{{RmsNorm(b.graph, in, b.Parameter(Shape{x.back()}))}, {}};
+              },
+          .f32_tolerance = 2e-5};
+}
+
 OpCase LayerNormCase(const std::string& name, const Shape& x) {
   return {.name = absl::StrCat("layer_norm_", name),
           .build =
@@ -132,6 +143,10 @@ std::vector<OpCase> NormalizationCases() {
                  {LayerNorm(b.graph, x, b.Parameter(Shape{33}), b.Parameter(Shape{33}))}, {}};
            },
        .f32_tolerance = 2e-5});
+  cases.push_back(RmsNormCase("1_feature", {5, 1}));
+  cases.push_back(RmsNormCase("17_features", {1, 17}));
+  cases.push_back(RmsNormCase("of_sequences", {3, 7, 65}));
+  cases.push_back(RmsNormCase("of_many_rows", {129, 3, 67}));
   cases.push_back(SoftmaxCase("1_class", {3, 1}));
   cases.push_back(SoftmaxCase("10_classes", {5, 10}));
   cases.push_back(SoftmaxCase("of_scores", {2, 3, 7, 17}));

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+// The steps of a recurrent layer over sequences that lie in rows of tokens (tensor/token_rows.h).
+// What a token gives to the gates is computed before, for all tokens at once; what is left is, step
+// by step, a product with the recurrent weight and the gates' functions. With h the state that the
+// step before has left, 0 before a sequence's first step, x a token's row of `gates` and U the
+// recurrent weight [units, gates · units], whose columns are the gates one after another:
+//
+//   kTanh   h' = tanh(x + h U)
+//   kLstm   (i, f, g, o) = x + h U
+//           c' = σ(f) c + σ(i) tanh(g);  h' = σ(o) tanh(c')
+//           (Hochreiter and Schmidhuber, 1997; Gers et al., 2000; the order is PyTorch's)
+//   kGru    (r, z, q) = h U + b, and of x the parts x_r, x_z, x_n
+//           n = tanh(x_n + σ(x_r + r) q);  h' = (1 − σ(x_z + z)) n + σ(x_z + z) h
+//           (Cho et al., 2014, with the reset after the product: what PyTorch computes, and Keras
+//           with reset_after)
+//
+// Sequences do not depend on each other: each thread takes some of them through all their steps and
+// waits for nobody. Within its part they are sorted, longest first, so that those that still go on
+// are always the first rows of a small matrix.
+namespace hone::engine::kernels {
+
+enum class Cell { kTanh, kLstm, kGru };
+
+// Blocks of `units` columns that the gates have, and that the backward pass wants kept of a token.
+int GatesOf(Cell cell);
+int KeptOf(Cell cell);
+
+struct Recurrence {
+  Cell cell = Cell::kLstm;
+  int64_t units = 0;
+  bool reverse = false;  // from each sequence's last token to its first
+};
+
+// The recurrent weight [units, gates · units] in the order in which the steps read it, forward and
+// backward; of so many floats. The layout is the processor's: it is named by its vectors' lanes.
+int64_t PackedForwardFloats(const Recurrence& r);
+void PackForward(const Recurrence& r, const float* weight, float* packed);
+int64_t PackedBackwardFloats(const Recurrence& r);
+void PackBackward(const Recurrence& r, const float* weight, float* packed);
+int64_t RecurrenceLanes();
+
+// The sequences numbered 0 … offsets.size() − 2, the longest first; equal ones as they were.
+void SortByLength(std::span<const int32_t> offsets, std::span<int32_t> order);
+
+// Every `parts`-th of the sorted sequences from the `part`-th on.
+struct SequencePart {
+  std::span<const int32_t> offsets;
+  std::span<const int32_t> order;
+  int part = 0;
+  int parts = 1;
+
+  int64_t count() const { return (static_cast<int64_t>(order.size()) - part + parts - 1) / parts; }
+};
+
+// Floats of scratch memory that either pass wants for a part of so many sequences.
+int64_t RecurrenceScratch(const Recurrence& r, int64_t sequences);
+
+// All arrays are row major, a row for each token. Those that may be null are computed nowhere then.
+struct RecurrenceArrays {
+  const float* gates;   // [rows, gates · units]
+  const float* packed;  // by PackForward
+  const float* bias;    // [gates · units] of kGru: b; else null
+  float* y;             // [rows, units]: the states
+  float* kept;          // [rows, kept · units], may be null; of kLstm it may be gates' memory
+  float* cell;          // [rows, units]: c of kLstm; may be null
+};
+void RunRecurrence(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
+                   float* scratch);
+
+struct RecurrenceGradientArrays {
+  const float* dy;      // [rows, units]
+  const float* y;       // what the forward pass has left
+  const float* kept;    // null of kTanh
+  const float* cell;    // of kLstm, else null
+  const float* packed;  // by PackBackward
+  float* dgates;        // [rows, gates · units]; of kLstm it may be kept's memory
+  float* dproduct;      // [rows, gates · units] of kGru: of h U + b; else null
+  float* before;        // [rows, units]: the state before each token; may be null
+};
+void RunRecurrenceGradient(const Recurrence& r, const SequencePart& part,
+                           const RecurrenceGradientArrays& arrays, float* scratch);
+
+}  // namespace hone::engine::kernels

@@ -1,0 +1,387 @@
+#include "engine/ops/recurrence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
+#include "engine/kernels/recurrence.h"
+#include "engine/ops/broadcast.h"
+#include "engine/ops/matmul.h"
+#include "engine/ops/segments.h"
+
+namespace hone::engine {
+namespace {
+
+using kernels::Cell;
+using kernels::Recurrence;
+using onednn::MemoryDesc;
+
+absl::string_view KindOf(Cell cell, bool gradient) {
+  switch (cell) {
+    case Cell::kLstm:
+      return gradient ? "lstm_gradient" : "lstm";
+    case Cell::kGru:
+      return gradient ? "gru_gradient" : "gru";
+    default:
+      return gradient ? "simple_rnn_gradient" : "simple_rnn";
+  }
+}
+
+double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// step(row of the token, row of the token before or −1) for each sequence's tokens in the order in
+// which they are read, or backwards.
+template <typename Step>
+void ForTokens(const DoubleTensor& offsets, bool reverse, bool backwards, Step&& step) {
+  for (int64_t i = 0; i + 1 < offsets.shape[0]; ++i) {
+    const auto first = static_cast<int64_t>(offsets[i]);
+    const int64_t count = static_cast<int64_t>(offsets[i + 1]) - first;
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t t = backwards ? count - 1 - k : k;
+      const int64_t row = first + (reverse ? count - 1 - t : t);
+      step(row, t == 0 ? -1 : reverse ? row + 1 : row - 1);
+    }
+  }
+}
+
+double FlopsOfSteps(const Shape& gates, int64_t units) {
+  return 2.0 * static_cast<double>(gates.elements()) * static_cast<double>(units);
+}
+
+// How a run shares the sequences out, and what memory it takes for that.
+struct Team {
+  int parts;
+  int64_t batch, rows, floats;
+  Slot order, scratch;
+
+  Team(Lowering& l, const Recurrence& r, const Shape& y, int64_t sequences)
+      : parts(static_cast<int>(std::min<int64_t>(
+            PartsFor(SaturatingProduct(y.elements(), r.units), l.threads()), sequences))),
+        batch(sequences),
+        rows(y[0]),
+        floats(kernels::RecurrenceScratch(r, (sequences + parts - 1) / parts)),
+        order(l.Scratch(sequences * static_cast<int64_t>(sizeof(int32_t)))),
+        scratch(l.Scratch(parts * floats * static_cast<int64_t>(sizeof(float)))) {}
+
+  // body(part, its scratch memory) on each thread.
+  template <typename Body>
+  void Run(const Memory& m, const int32_t* offsets, Body&& body) const {
+    const std::span<const int32_t> all(offsets, static_cast<size_t>(batch) + 1);
+    const std::span<int32_t> sorted(m.as<int32_t>(order), static_cast<size_t>(batch));
+    kernels::SortByLength(all, sorted);
+    RunTeam(parts, [&](int k) {
+      body(kernels::SequencePart{all, sorted, k, parts}, m.as<float>(scratch) + k * floats);
+    });
+  }
+  void ClearRest(const int32_t* offsets, float* data, int64_t width) const {
+    ClearRowsBehind(offsets, batch, rows, width, data);
+  }
+};
+
+using Pack = void (*)(const Recurrence&, const float*, float*);
+
+// The recurrent weight in the order of one of the passes.
+absl::StatusOr<Slot> PackedWeight(Lowering& l, int input, const Recurrence& r,
+                                  absl::string_view pass, int64_t floats, Pack pack) {
+  return l.PackedInput(
+      input, absl::StrCat(KindOf(r.cell, false), "_", pass, "_", kernels::RecurrenceLanes()),
+      floats * static_cast<int64_t>(sizeof(float)), [r, pack](const float* values, void* packed) {
+        pack(r, values, static_cast<float*>(packed));
+      });
+}
+
+// Inputs: dy, y, weight, offsets, and but for kTanh what the forward pass has kept: the gates, and
+// of kLstm the cells. Outputs: the gates' gradient; the state before each token; of kGru the
+// gradient of h U + b, which of the others is the gates'.
+class RecurrenceGradientOp final : public Op {
+ public:
+  explicit RecurrenceGradientOp(const Recurrence& recurrence) : r_(recurrence) {}
+
+  absl::string_view kind() const override { return KindOf(r_.cell, true); }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    const TensorType gates{Shape{in[0].shape[0], kernels::GatesOf(r_.cell) * r_.units},
+                           DType::kF32};
+    std::vector<TensorType> types = {gates, in[0]};
+    if (r_.cell == Cell::kGru) {
+      types.push_back(gates);
+    }
+    return types;
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = FlopsOfSteps(out[0].shape, r_.units);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const int64_t units = r_.units, columns = out[0].shape[1];
+    const DoubleTensor& y = *in[1];
+    const DoubleTensor& weight = *in[2];
+    DoubleTensor& dproduct = out[r_.cell == Cell::kGru ? 2 : 0];
+    // What the step behind gives to the state, and to what else is carried from step to step.
+    DoubleTensor dstate(Shape{in[0]->shape[0], units}), dcarry(Shape{in[0]->shape[0], units});
+    ForTokens(*in[3], r_.reverse, /*backwards=*/true, [&](int64_t row, int64_t before) {
+      for (int64_t j = 0; j < units; ++j) {
+        const double dh = (*in[0])[row * units + j] + dstate[row * units + j];
+        const double h = before < 0 ? 0 : y[before * units + j];
+        out[1][row * units + j] = h;
+        const auto kept = [&](int64_t block) { return (*in[4])[(row * 4 + block) * units + j]; };
+        const auto gate = [&](DoubleTensor& of, int64_t block) -> double& {
+          return of[row * columns + block * units + j];
+        };
+        double carry = 0;
+        if (r_.cell == Cell::kTanh) {
+          const double state = y[row * units + j];
+          gate(out[0], 0) = dh * (1 - state * state);
+        } else if (r_.cell == Cell::kLstm) {
+          const double i = kept(0), f = kept(1), g = kept(2), o = kept(3);
+          const double tanh = std::tanh((*in[5])[row * units + j]);
+          const double c = before < 0 ? 0 : (*in[5])[before * units + j];
+          const double dc = dh * o * (1 - tanh * tanh) + dcarry[row * units + j];
+          gate(out[0], 0) = dc * g * i * (1 - i);
+          gate(out[0], 1) = dc * c * f * (1 - f);
+          gate(out[0], 2) = dc * i * (1 - g * g);
+          gate(out[0], 3) = dh * tanh * o * (1 - o);
+          carry = dc * f;
+        } else {
+          const double r = kept(0), z = kept(1), n = kept(2), q = kept(3);
+          const double dn = dh * (1 - z) * (1 - n * n);
+          gate(out[0], 0) = gate(out[2], 0) = dn * q * r * (1 - r);
+          gate(out[0], 1) = gate(out[2], 1) = dh * (h - n) * z * (1 - z);
+          gate(out[0], 2) = dn;
+          gate(out[2], 2) = dn * r;
+          carry = dh * z;
+        }
+        if (before >= 0) {
+          (r_.cell == Cell::kGru ? dstate : dcarry)[before * units + j] += carry;
+        }
+      }
+      for (int64_t k = 0; before >= 0 && k < units; ++k) {
+        for (int64_t column = 0; column < columns; ++column) {
+          dstate[before * units + k] +=
+              dproduct[row * columns + column] * weight[k * columns + column];
+        }
+      }
+    });
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const bool keeps = r_.cell != Cell::kTanh, has_cells = r_.cell == Cell::kLstm;
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot y, l.PlainInput(1));
+    HONE_ASSIGN_OR_RETURN(const Slot weight,
+                          PackedWeight(l, 2, r_, "backward", kernels::PackedBackwardFloats(r_),
+                                       kernels::PackBackward));
+    const Slot offsets = l.Input(3);
+    HONE_ASSIGN_OR_RETURN(const Slot kept, keeps ? l.PlainInput(4) : Slot{-1});
+    HONE_ASSIGN_OR_RETURN(const Slot cells, has_cells ? l.PlainInput(5) : Slot{-1});
+    const MemoryDesc gates = MemoryDesc::Plain(l.output_type(0));
+    const Slot dgates = has_cells ? l.OutputInPlace(0, gates, 4) : l.Output(0, gates);
+    const Slot before = l.wanted(1) ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : Slot{-1};
+    const Slot dproduct = r_.cell == Cell::kGru ? l.Output(2, gates) : Slot{-1};
+    const Team team(l, r_, l.input_type(0).shape, l.input_type(3).shape[0] - 1);
+    l.Emit(kind(), [=, r = r_](const Memory& m) {
+      const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
+      const kernels::RecurrenceGradientArrays arrays = {
+          m.as<float>(dy),     m.as<float>(y), floats(kept),     floats(cells),
+          m.as<float>(weight), floats(dgates), floats(dproduct), floats(before)};
+      const auto* begins = m.as<int32_t>(offsets);
+      const int64_t columns = kernels::GatesOf(r.cell) * r.units;
+      team.Run(m, begins, [&](const kernels::SequencePart& part, float* scratch) {
+        kernels::RunRecurrenceGradient(r, part, arrays, scratch);
+      });
+      team.ClearRest(begins, arrays.dgates, columns);
+      if (arrays.dproduct != nullptr) {
+        team.ClearRest(begins, arrays.dproduct, columns);
+      }
+      if (arrays.before != nullptr) {
+        team.ClearRest(begins, arrays.before, r.units);
+      }
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  Recurrence r_;
+};
+
+// Inputs: gates, weight, offsets, of kGru the bias. Outputs: the states, and but for kTanh what the
+// gradient needs: the gates' values, and of kLstm the cells.
+class RecurrenceOp final : public Op {
+ public:
+  explicit RecurrenceOp(const Recurrence& recurrence) : r_(recurrence) {}
+
+  absl::string_view kind() const override { return KindOf(r_.cell, false); }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    HONE_RETURN_IF_ERROR(CheckTokenRows("the gates", in[0]));
+    HONE_RETURN_IF_ERROR(CheckOffsets(in[2]));
+    const Shape weight{r_.units, kernels::GatesOf(r_.cell) * r_.units};
+    if (in[1].shape != weight) {
+      return WrongShape("the recurrent weight", weight.ToString(), in[1].shape);
+    }
+    if (in[0].shape[1] != weight[1]) {
+      return WrongShape("the gates", absl::StrCat("[rows, ", weight[1], "]"), in[0].shape);
+    }
+    if (r_.cell == Cell::kGru && in[3].shape != Shape{weight[1]}) {
+      return WrongShape("the recurrent bias", Shape{weight[1]}.ToString(), in[3].shape);
+    }
+    const TensorType y{Shape{in[0].shape[0], r_.units}, DType::kF32};
+    std::vector<TensorType> types = {y};
+    if (const int64_t kept = kernels::KeptOf(r_.cell); kept > 0) {
+      types.push_back({Shape{in[0].shape[0], kept * r_.units}, DType::kF32});
+    }
+    if (r_.cell == Cell::kLstm) {
+      types.push_back(y);
+    }
+    return types;
+  }
+
+  void Differentiate(Gradient& g) const override {
+    Graph& graph = g.graph();
+    if (!g.dy(0).valid()) {
+      graph.Fail(absl::UnimplementedError(
+          absl::StrCat(kind(), ": what it keeps for its gradient has none itself")));
+      return;
+    }
+    std::vector<Value> inputs = {g.dy(0), g.output(0), g.input(1), g.input(2)};
+    for (int i = 1; i <= (r_.cell == Cell::kTanh ? 0 : r_.cell == Cell::kLstm ? 2 : 1); ++i) {
+      inputs.push_back(g.output(i));
+    }
+    const Value dgates = graph.Add(std::make_shared<RecurrenceGradientOp>(r_), std::move(inputs));
+    const Value before{dgates.node, 1};
+    const Value dproduct = r_.cell == Cell::kGru ? Value{dgates.node, 2} : dgates;
+    g.Accumulate(0, [&] { return dgates; });
+    g.Accumulate(1, [&] { return MatMul(graph, before, dproduct, {.transpose_a = true}); });
+    if (r_.cell == Cell::kGru) {
+      g.Accumulate(3, [&] { return SumTo(graph, dproduct, graph.shape(g.input(3))); });
+    }
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = FlopsOfSteps(in[0].shape, r_.units);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const int64_t units = r_.units, columns = in[0]->shape[1];
+    ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before) {
+      for (int64_t j = 0; j < units; ++j) {
+        const auto state = [&](int64_t k) { return before < 0 ? 0 : out[0][before * units + k]; };
+        // Of the gate's block: x, and h U + b.
+        const auto x = [&](int64_t block) { return (*in[0])[row * columns + block * units + j]; };
+        const auto product = [&](int64_t block) {
+          const int64_t column = block * units + j;
+          double sum = r_.cell == Cell::kGru ? (*in[3])[column] : 0;
+          for (int64_t k = 0; k < units; ++k) {
+            sum += state(k) * (*in[1])[k * columns + column];
+          }
+          return sum;
+        };
+        const auto keep = [&](int64_t block, double value) {
+          out[1][(row * 4 + block) * units + j] = value;
+          return value;
+        };
+        double& y = out[0][row * units + j];
+        if (r_.cell == Cell::kTanh) {
+          y = std::tanh(x(0) + product(0));
+        } else if (r_.cell == Cell::kLstm) {
+          const double i = keep(0, Sigmoid(x(0) + product(0)));
+          const double f = keep(1, Sigmoid(x(1) + product(1)));
+          const double g = keep(2, std::tanh(x(2) + product(2)));
+          const double o = keep(3, Sigmoid(x(3) + product(3)));
+          double& c = out[2][row * units + j];
+          c = f * (before < 0 ? 0 : out[2][before * units + j]) + i * g;
+          y = o * std::tanh(c);
+        } else {
+          const double r = keep(0, Sigmoid(x(0) + product(0)));
+          const double z = keep(1, Sigmoid(x(1) + product(1)));
+          const double q = keep(3, product(2));
+          const double n = keep(2, std::tanh(x(2) + r * q));
+          y = (1 - z) * n + z * state(j);
+        }
+      }
+    });
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const bool keeps = r_.cell != Cell::kTanh, has_cells = r_.cell == Cell::kLstm;
+    HONE_ASSIGN_OR_RETURN(const Slot gates, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(
+        const Slot weight,
+        PackedWeight(l, 1, r_, "forward", kernels::PackedForwardFloats(r_), kernels::PackForward));
+    const Slot offsets = l.Input(2);
+    HONE_ASSIGN_OR_RETURN(const Slot bias, r_.cell == Cell::kGru ? l.PlainInput(3) : Slot{-1});
+    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    Slot kept = -1, cells = -1;
+    if (keeps && l.wanted(1)) {
+      const MemoryDesc desc = MemoryDesc::Plain(l.output_type(1));
+      kept = has_cells ? l.OutputInPlace(1, desc, 0) : l.Output(1, desc);
+    }
+    if (has_cells && l.wanted(2)) {
+      cells = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
+    }
+    const Team team(l, r_, l.output_type(0).shape, l.input_type(2).shape[0] - 1);
+    l.Emit(kind(), [=, r = r_](const Memory& m, const RunScalars&) {
+      const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
+      const kernels::RecurrenceArrays arrays = {m.as<float>(gates), m.as<float>(weight),
+                                                floats(bias),       m.as<float>(y),
+                                                floats(kept),       floats(cells)};
+      const auto* begins = m.as<int32_t>(offsets);
+      if (!AreOffsets({begins, static_cast<size_t>(team.batch) + 1}, team.rows)) {
+        return false;
+      }
+      team.Run(m, begins, [&](const kernels::SequencePart& part, float* scratch) {
+        kernels::RunRecurrence(r, part, arrays, scratch);
+      });
+      team.ClearRest(begins, arrays.y, r.units);
+      return true;
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  Recurrence r_;
+};
+
+Value Recur(Graph& graph, Cell cell, std::vector<Value> inputs, const RecurrenceOptions& options) {
+  const Shape& weight = graph.shape(inputs[1]);
+  if (weight.rank() != 2) {
+    return graph.Fail(WrongShape(absl::StrCat(graph.scope(), ": the recurrent weight"),
+                                 "[units, gates * units]", weight));
+  }
+  return graph.Add(std::make_shared<RecurrenceOp>(Recurrence{cell, weight[0], options.reverse}),
+                   std::move(inputs));
+}
+
+}  // namespace
+
+Value SimpleRnn(Graph& graph, Value gates, Value weight, Value offsets,
+                const RecurrenceOptions& options) {
+  return Recur(graph, Cell::kTanh, {gates, weight, offsets}, options);
+}
+
+Value Lstm(Graph& graph, Value gates, Value weight, Value offsets,
+           const RecurrenceOptions& options) {
+  return Recur(graph, Cell::kLstm, {gates, weight, offsets}, options);
+}
+
+Value Gru(Graph& graph, Value gates, Value weight, Value bias, Value offsets,
+          const RecurrenceOptions& options) {
+  return Recur(graph, Cell::kGru, {gates, weight, offsets, bias}, options);
+}
+
+}  // namespace hone::engine

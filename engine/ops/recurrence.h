@@ -1,0 +1,31 @@
+#pragma once
+
+#include "engine/graph/graph.h"
+
+// Recurrent layers over sequences that lie in rows of tokens (tensor/token_rows.h). A caller gives
+// what each token adds to the gates, x W + b for all tokens in one product; the op is the rest, all
+// steps of all sequences. The formulas and the gates' order are in kernels/recurrence.h. A state is
+// 0 before a sequence's first token, and what a sequence's last token leaves is in that token's
+// row: rows behind the last sequence get zeros. A run fails where the offsets are none.
+namespace hone::engine {
+
+struct RecurrenceOptions {
+  bool reverse = false;  // from each sequence's last token to its first
+};
+
+// States [rows, units] from gates [rows, units], U [units, units]: h' = tanh(x + h U).
+Value SimpleRnn(Graph& graph, Value gates, Value weight, Value offsets,
+                const RecurrenceOptions& options = {});
+
+// States [rows, units] from gates [rows, 4 units] (in, forget, candidate, out) and U [units, 4
+// units]. Neither has a bias of its own here: Keras's one, and the sum of PyTorch's two, is in the
+// gates.
+Value Lstm(Graph& graph, Value gates, Value weight, Value offsets,
+           const RecurrenceOptions& options = {});
+
+// States [rows, units] from gates [rows, 3 units] (reset, update, candidate), U [units, 3 units]
+// and the bias [3 units] of h U, PyTorch's b_hh and the second row of Keras's.
+Value Gru(Graph& graph, Value gates, Value weight, Value bias, Value offsets,
+          const RecurrenceOptions& options = {});
+
+}  // namespace hone::engine

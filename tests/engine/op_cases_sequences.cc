@@ -1,0 +1,193 @@
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+#include "engine/ops/attention.h"
+#include "engine/ops/embedding.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/positions.h"
+#include "engine/ops/recurrence.h"
+#include "engine/ops/scale.h"
+#include "engine/ops/segment_pool.h"
+#include "engine/ops/token_windows.h"
+#include "tests/engine/op_case.h"
+
+// Ops that read offsets: sequences of one token and of none, and rows that belong to no sequence.
+namespace hone::engine {
+namespace {
+
+struct Sequences {
+  std::string name;
+  std::vector<int> lengths;
+  int behind;  // rows behind the last sequence
+
+  int64_t rows() const { return std::accumulate(lengths.begin(), lengths.end(), behind); }
+};
+
+const Sequences kSequences[] = {
+    {"one_token", {1}, 0},
+    {"odd_lengths", {3, 1, 7, 2, 5}, 6},
+    {"empty_ones", {0, 4, 0, 0, 1, 0}, 3},
+    {"all_empty", {0, 0}, 4},
+    {"for_two_threads", {130, 1, 55, 200, 90}, 4},
+};
+
+OpCase SegmentPoolCase(const std::string& name, const Sequences& sequences, int64_t width,
+                       SegmentPoolKind kind) {
+  return {.name = absl::StrCat("segment_", name, "_", sequences.name, "_", width),
+          .build = [=](CaseBuilder& b) {
+            const Value x = b.Input({sequences.rows(), width});
+            return CaseOutputs{{SegmentPool(b.graph, x, b.Offsets(sequences.lengths), kind)}, {}};
+          }};
+}
+
+OpCase RecurrenceCase(const std::string& name, const Sequences& sequences, int64_t units,
+                      bool reverse) {
+  return {
+      .name = absl::StrCat(name, reverse ? "_reverse_" : "_", sequences.name, "_", units),
+      .build = [=](CaseBuilder& b) {
+        const int64_t gates = units * (name == "lstm" ? 4 : name == "gru" ? 3 : 1);
+        const Value x = b.Input({sequences.rows(), gates});
+        Value weight = b.Parameter({units, gates});
+        if (units > 5) {  // small, so that the states do not saturate
+          weight = ScaleBy(b.graph, weight, b.graph.Constant(1 / static_cast<double>(units)));
+        }
+        const Value offsets = b.Offsets(sequences.lengths);
+        const RecurrenceOptions options = {.reverse = reverse};
+        if (name == "lstm") {
+          return CaseOutputs{{Lstm(b.graph, x, weight, offsets, options)}, {}};
+        }
+        if (name == "gru") {
+          return CaseOutputs{{Gru(b.graph, x, weight, b.Parameter({gates}), offsets, options)}, {}};
+        }
+        return CaseOutputs{{SimpleRnn(b.graph, x, weight, offsets, options)}, {}};
+      }};
+}
+
+OpCase AttentionCase(const std::string& name, const Sequences& sequences, int64_t dim,
+                     const AttentionOptions& options) {
+  return {.name = absl::StrCat("attention_", name, "_", sequences.name, "_", dim),
+          .build = [=](CaseBuilder& b) {
+            const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
+            const Value q = b.Input({sequences.rows(), options.heads * dim});
+            const Value k = b.Input({sequences.rows(), kv_heads * dim});
+            const Value v = b.Input({sequences.rows(), kv_heads * dim});
+            const Value offsets = b.Offsets(sequences.lengths);
+            return CaseOutputs{{Attention(b.graph, q, k, v, offsets, options)}, {}};
+          }};
+}
+
+// Queries of one text to the keys of another: more of them, fewer, and none.
+OpCase CrossAttentionCase(const std::string& name, const AttentionOptions& options) {
+  return {.name = absl::StrCat("attention_cross_", name), .build = [=](CaseBuilder& b) {
+            const int64_t width = options.heads * 9;
+            const Value q = b.Input({17, width}), k = b.Input({12, width});
+            const Value v = b.Input({12, width});
+            const Value offsets = b.Offsets({4, 1, 6, 0, 3}), keys = b.Offsets({2, 5, 0, 1, 3});
+            return CaseOutputs{{Attention(b.graph, q, k, v, offsets, keys, options)}, {}};
+          }};
+}
+
+// Rows of a table by the tokens' places.
+OpCase PlacesCase(const Sequences& sequences) {
+  return {.name = absl::StrCat("token_places_", sequences.name), .build = [=](CaseBuilder& b) {
+            const Value table = b.Parameter({200, 5});
+            const Value offsets = b.Offsets(sequences.lengths);
+            return CaseOutputs{
+                {Embedding(b.graph, table, TokenPlaces(b.graph, offsets, sequences.rows()))}, {}};
+          }};
+}
+
+OpCase SinusoidsCase(const Sequences& sequences, int64_t width) {
+  return {
+      .name = absl::StrCat("sinusoids_", sequences.name, "_", width), .build = [=](CaseBuilder& b) {
+        const Value places = TokenPlaces(b.graph, b.Offsets(sequences.lengths), sequences.rows());
+        return CaseOutputs{{}, {Sinusoids(b.graph, places, width)}};
+      }};
+}
+
+OpCase RotaryCase(const Sequences& sequences, int64_t heads, int64_t dim, float base = 10000) {
+  return {.name = absl::StrCat("rotary_", sequences.name, "_", heads, "_of_", dim),
+          .build = [=](CaseBuilder& b) {
+            const Value x = b.Input({sequences.rows(), heads * dim});
+            const Value places =
+                TokenPlaces(b.graph, b.Offsets(sequences.lengths), sequences.rows());
+            return CaseOutputs{{Rotary(b.graph, x, places, heads, base)}, {}};
+          }};
+}
+
+OpCase WindowsCase(const Sequences& sequences, int64_t width, int64_t before, int64_t after) {
+  return {.name = absl::StrCat("token_windows_", sequences.name, "_", before, "_", after),
+          .build = [=](CaseBuilder& b) {
+            const Value x = b.Input({sequences.rows(), width});
+            const Value offsets = b.Offsets(sequences.lengths);
+            return CaseOutputs{{TokenWindows(b.graph, x, offsets, before, after)}, {}};
+          }};
+}
+
+// Behind a product, whose result is bf16 where the program is.
+OpCase WindowsOfLinear() {
+  return {.name = "token_windows_of_linear", .build = [](CaseBuilder& b) {
+            const Value x =
+                Linear(b.graph, b.Input({9, 6}), b.Parameter({6, 5}, Fill::kPowers), std::nullopt);
+            return CaseOutputs{{TokenWindows(b.graph, x, b.Offsets({4, 0, 3}), 1, 1)}, {}};
+          }};
+}
+
+}  // namespace
+
+std::vector<OpCase> SequenceCases() {
+  std::vector<OpCase> cases;
+  for (const Sequences& sequences : kSequences) {
+    cases.push_back(WindowsCase(sequences, 3, 2, 1));
+  }
+  cases.push_back(WindowsCase(kSequences[1], 17, 0, 0));
+  cases.push_back(WindowsCase(kSequences[2], 5, 9, 0));
+  cases.push_back(WindowsOfLinear());
+  for (const Sequences& sequences : kSequences) {
+    cases.push_back(PlacesCase(sequences));
+  }
+  cases.push_back(SinusoidsCase(kSequences[1], 1));
+  cases.push_back(SinusoidsCase(kSequences[2], 7));
+  cases.push_back(SinusoidsCase(kSequences[4], 64));
+  cases.push_back(RotaryCase(kSequences[1], 1, 2));
+  cases.push_back(RotaryCase(kSequences[2], 3, 10, 500000));
+  cases.push_back(RotaryCase(kSequences[4], 2, 36));
+  for (const Sequences& sequences : kSequences) {
+    cases.push_back(AttentionCase("all", sequences, 8, {.heads = 2}));
+    cases.push_back(AttentionCase("causal", sequences, 5, {.heads = 1, .causal = true}));
+  }
+  const Sequences& odd = kSequences[1];
+  const Sequences& large = kSequences[4];
+  cases.push_back(AttentionCase("grouped", odd, 16, {.heads = 4, .kv_heads = 2, .causal = true}));
+  cases.push_back(AttentionCase("one_number", odd, 1, {.heads = 3}));
+  cases.push_back(AttentionCase("wide", odd, 70, {.heads = 1, .scale = 0.1f}));
+  cases.push_back(AttentionCase("window", odd, 4, {.heads = 2, .causal = true, .window = 2}));
+  cases.push_back(AttentionCase("window", large, 4, {.heads = 1, .causal = true, .window = 40}));
+  cases.push_back(AttentionCase("dropout", odd, 6, {.heads = 2, .dropout = 0.25f}));
+  cases.push_back(
+      AttentionCase("dropout_window", large, 4,
+                    {.heads = 2, .kv_heads = 1, .causal = true, .window = 70, .dropout = 0.5f}));
+  cases.push_back(CrossAttentionCase("all", {.heads = 2}));
+  cases.push_back(CrossAttentionCase("causal", {.heads = 1, .causal = true}));
+  for (const std::string name : {"lstm", "gru", "simple_rnn"}) {
+    for (const Sequences& sequences : kSequences) {
+      cases.push_back(RecurrenceCase(name, sequences, 5, false));
+      cases.push_back(RecurrenceCase(name, sequences, 20, true));
+    }
+    cases.push_back(RecurrenceCase(name, {"one_unit", {3, 1}, 1}, 1, false));
+    // More sequences than a tile has rows, and more units than a panel has.
+    cases.push_back(
+        RecurrenceCase(name, {"many", {2, 3, 1, 2, 2, 3, 1, 0, 2, 2, 1}, 2}, 70, false));
+  }
+  for (const Sequences& sequences : kSequences) {
+    for (const auto& [name, kind] :
+         {std::pair{"mean", SegmentPoolKind::kMean}, std::pair{"max", SegmentPoolKind::kMax},
+          std::pair{"first", SegmentPoolKind::kFirst}, std::pair{"last", SegmentPoolKind::kLast}}) {
+      cases.push_back(SegmentPoolCase(name, sequences, 1, kind));
+      cases.push_back(SegmentPoolCase(name, sequences, 37, kind));
+    }
+  }
+  return cases;
+}
+
+}  // namespace hone::engine
