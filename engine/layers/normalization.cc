@@ -5,6 +5,7 @@
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/layer_norm.h"
+#include "engine/ops/rms_norm.h"
 
 namespace hone::engine::layers {
 
@@ -45,6 +46,17 @@ Value LayerNorm(Graph& graph, Value x, const LayerNormOptions& options) {
   const Value scale = parameters.Vector("weight", size, Start::kOnes);
   const Value shift = parameters.Vector("bias", size, Start::kZeros);
   return scope.Gives(engine::LayerNorm(graph, x, scale, shift, options.epsilon));
+}
+
+Value RmsNorm(Graph& graph, Value x, const RmsNormOptions& options) {
+  Graph::Scope scope(graph, options.name, "rms_norm");
+  if (graph.shape(x).rank() < 2) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": its input must have a dimension beside the batch")));
+  }
+  const Value scale =
+      LayerParameters(graph, options.frozen).Vector("weight", graph.shape(x).back(), Start::kOnes);
+  return scope.Gives(engine::RmsNorm(graph, x, scale, options.epsilon));
 }
 
 Value Dropout(Graph& graph, Value x, const DropoutOptions& options, bool training) {

@@ -28,6 +28,16 @@ struct LayerNormOptions {
 // Normalises each example over its last dimension. `NAME.weight` and `NAME.bias` [that dimension].
 Value LayerNorm(Graph& graph, Value x, const LayerNormOptions& options);
 
+struct RmsNormOptions {
+  std::string name;
+  bool frozen = false;
+  float epsilon = 1e-6f;
+};
+
+// Divides each example by its root mean square over the last dimension. `NAME.weight` [that
+// dimension].
+Value RmsNorm(Graph& graph, Value x, const RmsNormOptions& options);
+
 struct DropoutOptions {
   std::string name;
   float rate = 0;  // share of the values set to zero, [0, 1)

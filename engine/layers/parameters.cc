@@ -16,7 +16,12 @@ Value LayerParameters::Declare(absl::string_view name, const Shape& shape,
 
 Value LayerParameters::Weight(const Shape& shape, const WeightInitializer& initializer,
                               const Fans& fans) const {
-  return Declare("weight", shape,
+  return NamedWeight("weight", shape, initializer, fans);
+}
+
+Value LayerParameters::NamedWeight(absl::string_view name, const Shape& shape,
+                                   const WeightInitializer& initializer, const Fans& fans) const {
+  return Declare(name, shape,
                  {.kind = initializer.kind,
                   .stddev = initializer.stddev,
                   .fan_in = fans.in,

@@ -20,9 +20,12 @@ class LayerParameters {
 
   // `SCOPE.weight`; weight decay applies.
   Value Weight(const Shape& shape, const WeightInitializer& initializer, const Fans& fans) const;
+  // Another one, `SCOPE.name`.
+  Value NamedWeight(absl::string_view name, const Shape& shape,
+                    const WeightInitializer& initializer, const Fans& fans) const;
   // `SCOPE.bias`, zeros, without weight decay; nothing where it is not used.
   std::optional<Value> Bias(bool used, int64_t size) const;
-  // A vector without weight decay, all zeros or ones: normalisation's.
+  // A vector without weight decay: normalisation's, and biases that do not start at zero.
   Value Vector(absl::string_view name, int64_t size, Initializer::Kind start) const;
   // A vector that is not learned: running statistics.
   Value BufferVector(absl::string_view name, int64_t size, Initializer::Kind start) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
@@ -16,6 +17,7 @@
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
 #include "engine/ops/row_dot.h"
+#include "engine/tensor/token_rows.h"
 
 namespace hone::engine::models {
 namespace {
@@ -40,11 +42,13 @@ bool IsFinalFunction(ActivationKind kind) {
 // Adds one layer of each kind.
 class LayerBuilder {
  public:
+  // `offsets` of the network's sequences, if these are what it reads.
   LayerBuilder(Graph& graph, const LayerDescription& layer, std::vector<Value> inputs,
-               const BuildOptions& options, bool last)
+               std::optional<Value> offsets, const BuildOptions& options, bool last)
       : graph_(graph),
         layer_(layer),
         inputs_(std::move(inputs)),
+        offsets_(offsets),
         options_(options),
         drop_final_(options.logits && last) {}
 
@@ -146,9 +150,66 @@ class LayerBuilder {
     return layers::Embedding(graph_, x(), embedding);
   }
   Value operator()(const Dot&) { return RowDot(graph_, inputs_[0], inputs_[1]); }
+  Value operator()(const SimpleRnn& rnn) {
+    return Recurrent(layers::RecurrentCell::kSimpleRnn, rnn);
+  }
+  Value operator()(const Lstm& lstm) { return Recurrent(layers::RecurrentCell::kLstm, lstm); }
+  Value operator()(const Gru& gru) { return Recurrent(layers::RecurrentCell::kGru, gru); }
+  Value operator()(layers::Conv1dOptions conv) {
+    conv.name.clear();
+    conv.frozen = layer_.frozen;
+    conv.activation = Final(conv.activation);
+    return ReadsOffsets() ? layers::Conv1d(graph_, x(), *offsets_, conv) : x();
+  }
+  Value operator()(layers::AttentionOptions attention) {
+    attention.name.clear();
+    attention.frozen = layer_.frozen;
+    return ReadsOffsets() ? layers::Attention(graph_, x(), *offsets_, attention, options_.training)
+                          : x();
+  }
+  Value operator()(layers::PositionsOptions positions) {
+    positions.name.clear();
+    positions.frozen = layer_.frozen;
+    return ReadsOffsets() ? layers::Positions(graph_, x(), *offsets_, positions) : x();
+  }
+  Value operator()(const RmsNorm& norm) {
+    return layers::RmsNorm(graph_, x(),
+                           {.name = "", .frozen = layer_.frozen, .epsilon = norm.epsilon});
+  }
+  Value operator()(layers::SequencePoolOptions pool) {
+    pool.name.clear();
+    return ReadsOffsets() ? layers::SequencePool(graph_, x(), *offsets_, pool) : x();
+  }
 
  private:
   Value x() const { return inputs_[0]; }
+
+  Value Recurrent(layers::RecurrentCell cell, layers::RecurrentOptions options) {
+    options.name.clear();
+    options.frozen = layer_.frozen;
+    return ReadsOffsets()
+               ? layers::Recurrent(graph_, cell, x(), *offsets_, options, options_.training)
+               : x();
+  }
+
+  // Whether x is a row for each token; fails the graph otherwise.
+  bool ReadsOffsets() {
+    if (!offsets_.has_value()) {
+      graph_.Fail(absl::InvalidArgumentError(absl::StrCat(
+          graph_.scope(), ": it reads sequences, which the task does not give: texts have them")));
+      return false;
+    }
+    const Shape& shape = graph_.shape(x());
+    if (shape.rank() != 2) {
+      graph_.Fail(absl::InvalidArgumentError(
+          absl::StrCat(graph_.scope(),
+                       ": its input must be a row of numbers for each token, as an embedding "
+                       "gives, got ",
+                       OfOneExample(shape).ToString(), " for each")));
+      return false;
+    }
+    return true;
+  }
   ActivationKind Final(ActivationKind kind) {
     return drop_final_ && IsFinalFunction(kind) ? ActivationKind::kNone : kind;
   }
@@ -156,6 +217,7 @@ class LayerBuilder {
   Graph& graph_;
   const LayerDescription& layer_;
   std::vector<Value> inputs_;
+  std::optional<Value> offsets_;
   const BuildOptions& options_;
   bool drop_final_;
   bool uses_batch_statistics_ = false;
@@ -203,6 +265,16 @@ absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
   return given;
 }
 
+// The first extent of the inputs; of sequences, which are rows of tokens, how many there are.
+int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs) {
+  for (const NamedValue& input : inputs) {
+    if (input.name == kOffsetsInput) {
+      return graph.shape(input.value)[0] - 1;
+    }
+  }
+  return graph.shape(inputs.front().value)[0];
+}
+
 // Where a preset stands instead of layers.
 absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<NamedValue>& inputs,
                          const BuildOptions& options, BuiltModel& built) {
@@ -221,7 +293,7 @@ absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<
     return absl::InvalidArgumentError(absl::StrCat(where, ": ", error.what()));
   }
   HONE_RETURN_IF_ERROR(Annotate(graph.status(), where));
-  LayerTable table = TableOf(graph, graph.shape(inputs.front().value)[0]);
+  LayerTable table = TableOf(graph, ExamplesOf(graph, inputs));
   for (LayerSummary& row : table.rows) {
     if (row.role != LayerRole::kInput && absl::StartsWith(row.name, list.path(""))) {
       built.layers.push_back(std::move(row));
@@ -238,7 +310,12 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
   HONE_ASSIGN_OR_RETURN(values, Given(list, inputs));
   BuiltModel built;
   const Graph::Scope network(graph, list.scope);
+  std::optional<Value> offsets;
   for (const NamedValue& input : inputs) {
+    if (input.name == kOffsetsInput) {
+      offsets = input.value;
+      continue;
+    }
     built.layers.push_back({.name = list.path(input.name),
                             .kind = "input",
                             .role = LayerRole::kInput,
@@ -248,7 +325,9 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
   if (!list.preset.name.empty()) {
     HONE_RETURN_IF_ERROR(BuildPreset(graph, list, inputs, options, built));
   }
-  std::string before = list.inputs.front();
+  // Of an example's inputs the first that layers read.
+  std::string before =
+      list.inputs[list.inputs.size() > 1 && list.inputs[0] == kOffsetsInput ? 1 : 0];
   for (size_t i = 0; i < list.layers.size(); ++i) {
     const LayerDescription& layer = list.layers[i];
     LayerSummary row;
@@ -261,7 +340,7 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
     }
     const bool last = i + 1 == list.layers.size();
     Graph::Scope scope(graph, layer.name, NameOf(layer.kind));
-    LayerBuilder builder(graph, layer, std::move(read), options, last);
+    LayerBuilder builder(graph, layer, std::move(read), offsets, options, last);
     built.output = scope.Gives(std::visit(builder, layer.kind));
     if (!graph.status().ok()) {
       return LayerError(graph.status(), list.where, i, layer.name, graph.scope());
@@ -272,7 +351,7 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
     row.role = last ? LayerRole::kOutput : LayerRole::kHidden;
     built.layers.push_back(std::move(row));
   }
-  const LayerTable table = TableOf(graph, graph.shape(inputs.front().value)[0]);
+  const LayerTable table = TableOf(graph, ExamplesOf(graph, inputs));
   for (LayerSummary& row : built.layers) {
     const auto known = std::ranges::find(table.rows, row.name, &LayerSummary::name);
     if (row.role != LayerRole::kInput && known != table.rows.end()) {

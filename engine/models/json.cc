@@ -21,6 +21,17 @@ constexpr std::pair<Initializer::Kind, const char*> kInitializers[] = {
     {Initializer::Kind::kOrthogonal, "orthogonal"},
 };
 
+constexpr std::pair<SegmentPoolKind, const char*> kSequencePools[] = {
+    {SegmentPoolKind::kMean, "mean"},
+    {SegmentPoolKind::kMax, "max"},
+    {SegmentPoolKind::kFirst, "first"},
+    {SegmentPoolKind::kLast, "last"},
+};
+constexpr std::pair<layers::PositionsOptions::Kind, const char*> kPositions[] = {
+    {layers::PositionsOptions::Kind::kLearned, "learned"},
+    {layers::PositionsOptions::Kind::kSinusoidal, "sinusoidal"},
+};
+
 // Goes over a layer's fields in one order, to write them or to read them: a kind's fields stand in
 // one place.
 class Writer {
@@ -37,6 +48,10 @@ class Writer {
   void Field(const char* name, const layers::Padding& value) {
     out_[name] = value == layers::Padding::kSame ? "same" : "valid";
   }
+  void Field(const char* name, const SegmentPoolKind& value) { Named(name, value, kSequencePools); }
+  void Field(const char* name, const layers::PositionsOptions::Kind& value) {
+    Named(name, value, kPositions);
+  }
   void Field(const char* name, const layers::WeightInitializer& value) {
     for (const auto& [kind, text] : kInitializers) {
       if (kind == value.kind) {
@@ -46,6 +61,15 @@ class Writer {
   }
 
  private:
+  template <typename Kind, size_t n>
+  void Named(const char* name, Kind value, const std::pair<Kind, const char*> (&names)[n]) {
+    for (const auto& [kind, text] : names) {
+      if (kind == value) {
+        out_[name] = text;
+      }
+    }
+  }
+
   json& out_;
 };
 
@@ -77,6 +101,10 @@ class Reader {
     }
     value = text == "same" ? layers::Padding::kSame : layers::Padding::kValid;
   }
+  void Field(const char* name, SegmentPoolKind& value) { Named(name, value, kSequencePools); }
+  void Field(const char* name, layers::PositionsOptions::Kind& value) {
+    Named(name, value, kPositions);
+  }
   void Field(const char* name, layers::WeightInitializer& value) {
     known_.insert(name);
     const auto text = in_.at(name).at("kind").get<std::string>();
@@ -104,6 +132,18 @@ class Reader {
   }
 
  private:
+  template <typename Kind, size_t n>
+  void Named(const char* name, Kind& value, const std::pair<Kind, const char*> (&names)[n]) {
+    known_.insert(name);
+    const auto text = in_.at(name).get<std::string>();
+    for (const auto& [kind, known] : names) {
+      if (known == text) {
+        value = kind;
+        return;
+      }
+    }
+    Wrong(name, text);
+  }
   void Wrong(const char* name, const std::string& text) {
     problem_ = absl::StrCat("`", name, "` cannot be \"", text, "\"");
   }
@@ -156,6 +196,38 @@ void Fields(Archive& a, T& kind) {
     a.Field("rows", kind.rows);
     a.Field("width", kind.width);
     a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_base_of_v<layers::RecurrentOptions, Kind>) {
+    a.Field("units", kind.units);
+    a.Field("layers", kind.layers);
+    a.Field("bidirectional", kind.bidirectional);
+    a.Field("return_sequences", kind.return_sequences);
+    a.Field("dropout", kind.dropout);
+    a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_same_v<Kind, layers::SequencePoolOptions>) {
+    a.Field("kind", kind.kind);
+  } else if constexpr (std::is_same_v<Kind, layers::AttentionOptions>) {
+    a.Field("heads", kind.heads);
+    a.Field("kv_heads", kind.kv_heads);
+    a.Field("causal", kind.causal);
+    a.Field("window", kind.window);
+    a.Field("dropout", kind.dropout);
+    a.Field("rotary", kind.rotary);
+    a.Field("rotary_base", kind.rotary_base);
+    a.Field("use_bias", kind.use_bias);
+    a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_same_v<Kind, layers::PositionsOptions>) {
+    a.Field("kind", kind.kind);
+    a.Field("length", kind.length);
+    a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_same_v<Kind, layers::Conv1dOptions>) {
+    a.Field("filters", kind.filters);
+    a.Field("kernel", kind.kernel);
+    a.Field("causal", kind.causal);
+    a.Field("activation", kind.activation);
+    a.Field("use_bias", kind.use_bias);
+    a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_same_v<Kind, RmsNorm>) {
+    a.Field("epsilon", kind.epsilon);
   }
 }
 

@@ -76,7 +76,7 @@ class Table {
     }
     if (IsParameter(node(i))) {
       const ParameterSpec& spec = node(i).parameter;
-      int64_t& count = absl::EndsWith(spec.name, ".bias") ? row(i).biases : row(i).weights;
+      int64_t& count = absl::EndsWith(spec.name, "bias") ? row(i).biases : row(i).weights;
       count = SaturatingSum(count, spec.shape.elements());
       row(i).trainable = row(i).trainable || spec.role == ParameterRole::kTrainable;
       return;

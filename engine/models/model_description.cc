@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/tensor/token_rows.h"
 
 namespace hone::engine::models {
 namespace {
@@ -30,9 +31,18 @@ struct Names {
   absl::string_view operator()(const Concat&) const { return "concat"; }
   absl::string_view operator()(const layers::EmbeddingOptions&) const { return "embedding"; }
   absl::string_view operator()(const Dot&) const { return "dot"; }
+  absl::string_view operator()(const SimpleRnn&) const { return "simple_rnn"; }
+  absl::string_view operator()(const Lstm&) const { return "lstm"; }
+  absl::string_view operator()(const Gru&) const { return "gru"; }
+  absl::string_view operator()(const layers::SequencePoolOptions&) const { return "sequence_pool"; }
+  absl::string_view operator()(const layers::AttentionOptions&) const { return "attention"; }
+  absl::string_view operator()(const layers::PositionsOptions&) const { return "positions"; }
+  absl::string_view operator()(const RmsNorm&) const { return "rms_norm"; }
+  absl::string_view operator()(const layers::Conv1dOptions&) const { return "conv1d"; }
 };
 
-// Inputs name layers above, one of them, or two and more for layers that join.
+// Inputs name layers above, one of them, or two and more for layers that join. `inputs` are those
+// of the network that layers read.
 absl::Status CheckInputs(const LayerDescription& layer, const std::vector<std::string>& inputs,
                          const absl::flat_hash_set<std::string>& above) {
   if (std::holds_alternative<Dot>(layer.kind) && layer.inputs.size() != 2) {
@@ -73,12 +83,14 @@ absl::Status NameLayers(const std::string& where, const std::vector<std::string>
     return absl::InvalidArgumentError(
         absl::StrCat(where, ".layers: must have at least 1 layer, got 0"));
   }
+  std::vector<std::string> read = inputs;
+  std::erase(read, kOffsetsInput);
   const absl::flat_hash_set<std::string> names(inputs.begin(), inputs.end());
-  if (inputs.empty() || names.size() != inputs.size() || names.contains("")) {
+  if (read.empty() || names.size() != inputs.size() || names.contains("")) {
     return absl::InvalidArgumentError(
         absl::StrCat(where, ".inputs: must be 1 or more names, each once"));
   }
-  absl::flat_hash_set<std::string> above = names;
+  absl::flat_hash_set<std::string> above(read.begin(), read.end());
   std::map<absl::string_view, int> counts;
   for (size_t i = 0; i < layers.size(); ++i) {
     LayerDescription& layer = layers[i];
@@ -88,10 +100,10 @@ absl::Status NameLayers(const std::string& where, const std::vector<std::string>
       layer.name = absl::StrCat(NameOf(layer.kind), "_", number);
     }
     const std::string at = absl::StrCat(where, ".layers[", i, "] (", layer.name, "): ");
-    if (const absl::Status status = CheckInputs(layer, inputs, above); !status.ok()) {
+    if (const absl::Status status = CheckInputs(layer, read, above); !status.ok()) {
       return absl::InvalidArgumentError(absl::StrCat(at, status.message()));
     }
-    if (!above.insert(layer.name).second) {
+    if (names.contains(layer.name) || !above.insert(layer.name).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(at, "the name is taken by a layer above; names must be unique"));
     }

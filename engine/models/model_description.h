@@ -9,6 +9,7 @@
 #include "engine/layers/conv2d.h"
 #include "engine/layers/dense.h"
 #include "engine/layers/embedding.h"
+#include "engine/layers/sequences.h"
 
 namespace hone::engine::models {
 
@@ -22,6 +23,9 @@ struct BatchNorm {
 };
 struct LayerNorm {
   float epsilon = 1e-5f;
+};
+struct RmsNorm {
+  float epsilon = 1e-6f;
 };
 struct Dropout {
   float rate = 0;  // share of the values set to zero, [0, 1)
@@ -49,11 +53,16 @@ struct Upsample2d {
 };
 struct MaxPool2d : layers::Pool2dOptions {};
 struct AvgPool2d : layers::Pool2dOptions {};
+struct SimpleRnn : layers::RecurrentOptions {};
+struct Lstm : layers::RecurrentOptions {};
+struct Gru : layers::RecurrentOptions {};
 
 using LayerKind =
     std::variant<layers::DenseOptions, layers::Conv2dOptions, Conv2dTranspose, Upsample2d,
                  MaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, BatchNorm, LayerNorm,
-                 Dropout, Activation, Flatten, Reshape, Add, Concat, layers::EmbeddingOptions, Dot>;
+                 Dropout, Activation, Flatten, Reshape, Add, Concat, layers::EmbeddingOptions, Dot,
+                 SimpleRnn, Lstm, Gru, layers::SequencePoolOptions, layers::AttentionOptions,
+                 layers::PositionsOptions, RmsNorm, layers::Conv1dOptions>;
 
 // As a job file spells them: "dense", "conv2d", ….
 absl::string_view NameOf(const LayerKind& kind);
@@ -82,10 +91,11 @@ struct NetworkDescription {
 };
 
 // What a model is made of: enough to build it again. Layers or a preset behind its inputs, networks
-// with names, or both.
+// with names, or both. A model whose inputs are "tokens" and "offsets" (tensor/token_rows.h) is one
+// of sequences: layers read the tokens, and those that need the offsets have them unasked.
 struct ModelDescription {
   std::vector<LayerDescription> layers = {};
-  std::vector<std::string> inputs = {"input"};  // "tokens", "offsets"; layers read them by name
+  std::vector<std::string> inputs = {"input"};
   std::vector<NetworkDescription> networks = {};
   PresetDescription preset = {};
 };

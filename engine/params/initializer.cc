@@ -77,6 +77,10 @@ void FillInitial(const ParameterSpec& spec, uint64_t seed, std::span<float> valu
       return normal(spec.initializer.stddev);
     case Kind::kOrthogonal:
       return FillOrthogonal(spec.shape, random, values);
+    case Kind::kForgetGate:
+      std::ranges::fill(values, 0.0f);
+      std::ranges::fill(values.subspan(values.size() / 4, values.size() / 4), 1.0f);
+      return;
   }
 }
 

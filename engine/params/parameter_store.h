@@ -30,6 +30,7 @@ struct Initializer {
     kNormal,          // deviation `stddev`
     kOrthogonal,  // Saxe et al. 2013: rows (or columns, whichever are fewer) of unit length and at
                   // right angles
+    kForgetGate,  // of an LSTM's bias: ones in the second quarter, else zeros
   };
   Kind kind = Kind::kZeros;
   float stddev = 0.05f;

@@ -129,6 +129,33 @@ void Resolve(v1::Pool2d& pool) {
   ResolvePadding(pool);
 }
 
+// Of a table, which starts NORMAL.
+void ResolveTable(v1::Initializer& initializer) {
+  if (initializer.kind() == v1::Initializer::KIND_UNSPECIFIED) {
+    initializer.set_kind(v1::Initializer::NORMAL);
+  }
+  Resolve(initializer);
+}
+
+void Resolve(v1::Attention& attention) {
+  HONE_DEFAULT(attention, kv_heads, attention.heads());
+  HONE_DEFAULT(attention, rotary_base, 10000);
+  HONE_DEFAULT(attention, use_bias, true);
+  Resolve(*attention.mutable_initializer());
+}
+
+void Resolve(v1::Positions& positions) {
+  if (positions.kind() == v1::Positions::KIND_UNSPECIFIED) {
+    positions.set_kind(v1::Positions::LEARNED);
+  }
+  ResolveTable(*positions.mutable_initializer());
+}
+
+void Resolve(v1::Recurrent& recurrent) {
+  HONE_DEFAULT(recurrent, layers, 1);
+  Resolve(*recurrent.mutable_initializer());
+}
+
 void Resolve(v1::Layer& layer);
 
 void Resolve(v1::Repeat& repeat) {
@@ -169,13 +196,30 @@ void Resolve(v1::Layer& layer) {
       return;
     case v1::Layer::kAdd:
       return ResolveActivation(*layer.mutable_add());
-    case v1::Layer::kEmbedding: {
-      v1::Initializer& initializer = *layer.mutable_embedding()->mutable_initializer();
-      if (initializer.kind() == v1::Initializer::KIND_UNSPECIFIED) {
-        initializer.set_kind(v1::Initializer::NORMAL);
+    case v1::Layer::kEmbedding:
+      return ResolveTable(*layer.mutable_embedding()->mutable_initializer());
+    case v1::Layer::kLstm:
+      return Resolve(*layer.mutable_lstm());
+    case v1::Layer::kGru:
+      return Resolve(*layer.mutable_gru());
+    case v1::Layer::kSimpleRnn:
+      return Resolve(*layer.mutable_simple_rnn());
+    case v1::Layer::kSequencePool:
+      if (layer.sequence_pool().kind() == v1::SequencePool::KIND_UNSPECIFIED) {
+        layer.mutable_sequence_pool()->set_kind(v1::SequencePool::MEAN);
       }
-      return Resolve(initializer);
-    }
+      return;
+    case v1::Layer::kConv1D:
+      HONE_DEFAULT(*layer.mutable_conv1d(), use_bias, true);
+      ResolveActivation(*layer.mutable_conv1d());
+      return Resolve(*layer.mutable_conv1d()->mutable_initializer());
+    case v1::Layer::kAttention:
+      return Resolve(*layer.mutable_attention());
+    case v1::Layer::kPositions:
+      return Resolve(*layer.mutable_positions());
+    case v1::Layer::kRmsNorm:
+      HONE_DEFAULT(*layer.mutable_rms_norm(), epsilon, 1e-6f);
+      return;
     case v1::Layer::kRepeat:
       return Resolve(*layer.mutable_repeat());
     case v1::Layer::kDot:

@@ -88,6 +88,38 @@ void CheckNormalization(const std::string& path, bool has_epsilon, float epsilon
   }
 }
 
+void CheckRecurrent(const std::string& path, const v1::Recurrent& recurrent, FieldErrors& errors) {
+  errors.CheckInt(path + ".units", recurrent.units(), 1, kMaxUnits);
+  errors.CheckInt(path + ".layers", recurrent.has_layers() ? recurrent.layers() : 1, 1, 100);
+  errors.CheckFloat(path + ".dropout", recurrent.dropout(), UpTo(0, 1));
+  CheckInitializer(path + ".initializer", recurrent.initializer(), errors);
+}
+
+void CheckAttention(const std::string& path, const v1::Attention& attention, FieldErrors& errors) {
+  errors.CheckInt(path + ".heads", attention.heads(), 1, 1024);
+  if (attention.has_kv_heads()) {
+    errors.CheckInt(path + ".kv_heads", attention.kv_heads(), 1, 1024);
+  }
+  errors.CheckInt(path + ".window", attention.window(), 0, int64_t{1} << 31);
+  if (attention.window() > 0 && !attention.causal()) {
+    errors.Add(path + ".window", "must be 0 where causal is false");
+  }
+  errors.CheckFloat(path + ".dropout", attention.dropout(), UpTo(0, 1));
+  if (attention.has_rotary_base()) {
+    errors.CheckFloat(path + ".rotary_base", attention.rotary_base(), Above(1, 1e9));
+  }
+  CheckInitializer(path + ".initializer", attention.initializer(), errors);
+}
+
+void CheckPositions(const std::string& path, const v1::Positions& positions, FieldErrors& errors) {
+  if (!v1::Positions::Kind_IsValid(positions.kind())) {
+    errors.Add(path + ".kind", "must be one of LEARNED, SINUSOIDAL");
+  } else if (positions.kind() != v1::Positions::SINUSOIDAL) {
+    errors.CheckInt(path + ".length", positions.length(), 1, int64_t{1} << 31);
+  }
+  CheckInitializer(path + ".initializer", positions.initializer(), errors);
+}
+
 void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& errors) {
   switch (layer.kind_case()) {
     case v1::Layer::KIND_NOT_SET:
@@ -140,6 +172,30 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       errors.CheckInt(at + ".embedding.rows", layer.embedding().rows(), 0, int64_t{1} << 31);
       return CheckInitializer(at + ".embedding.initializer", layer.embedding().initializer(),
                               errors);
+    case v1::Layer::kLstm:
+      return CheckRecurrent(at + ".lstm", layer.lstm(), errors);
+    case v1::Layer::kGru:
+      return CheckRecurrent(at + ".gru", layer.gru(), errors);
+    case v1::Layer::kSimpleRnn:
+      return CheckRecurrent(at + ".simple_rnn", layer.simple_rnn(), errors);
+    case v1::Layer::kSequencePool:
+      if (!v1::SequencePool::Kind_IsValid(layer.sequence_pool().kind())) {
+        errors.Add(at + ".sequence_pool.kind", "must be one of MEAN, MAX, FIRST, LAST");
+      }
+      return;
+    case v1::Layer::kConv1D:
+      errors.CheckInt(at + ".conv1d.filters", layer.conv1d().filters(), 1, kMaxUnits);
+      errors.CheckInt(at + ".conv1d.kernel", layer.conv1d().kernel(), 1, 1024);
+      CheckActivation(at + ".conv1d.activation", layer.conv1d().activation(), errors);
+      return CheckInitializer(at + ".conv1d.initializer", layer.conv1d().initializer(), errors);
+    case v1::Layer::kAttention:
+      return CheckAttention(at + ".attention", layer.attention(), errors);
+    case v1::Layer::kPositions:
+      return CheckPositions(at + ".positions", layer.positions(), errors);
+    case v1::Layer::kRmsNorm:
+      CheckNormalization(at + ".rms_norm", layer.rms_norm().has_epsilon(),
+                         layer.rms_norm().epsilon(), errors);
+      return;
     case v1::Layer::kGlobalAvgPool2D:
     case v1::Layer::kGlobalMaxPool2D:
     case v1::Layer::kFlatten:

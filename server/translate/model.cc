@@ -102,12 +102,77 @@ Pool ToPool(const v1::Pool2d& pool) {
            .padding = ToPadding(pool.padding())}};
 }
 
+// NORMAL where none is given.
+layers::WeightInitializer ToTableInitializer(v1::Initializer initializer) {
+  if (initializer.kind() == v1::Initializer::KIND_UNSPECIFIED) {
+    initializer.set_kind(v1::Initializer::NORMAL);
+  }
+  return ToInitializer(initializer);
+}
+
 layers::EmbeddingOptions ToEmbedding(const v1::Embedding& embedding) {
-  layers::EmbeddingOptions result{.rows = embedding.rows(), .width = embedding.width()};
-  if (embedding.initializer().kind() != v1::Initializer::KIND_UNSPECIFIED) {
-    result.initializer = ToInitializer(embedding.initializer());
-  } else if (embedding.initializer().has_stddev()) {
-    result.initializer.stddev = embedding.initializer().stddev();
+  return {.rows = embedding.rows(),
+          .width = embedding.width(),
+          .initializer = ToTableInitializer(embedding.initializer())};
+}
+
+template <typename Layer>
+Layer ToRecurrent(const v1::Recurrent& recurrent) {
+  return {{.units = recurrent.units(),
+           .layers = recurrent.has_layers() ? recurrent.layers() : 1,
+           .bidirectional = recurrent.bidirectional(),
+           .return_sequences = recurrent.return_sequences(),
+           .dropout = recurrent.dropout(),
+           .initializer = ToInitializer(recurrent.initializer())}};
+}
+
+layers::SequencePoolOptions ToSequencePool(const v1::SequencePool& pool) {
+  using engine::SegmentPoolKind;
+  switch (pool.kind()) {
+    case v1::SequencePool::MAX:
+      return {.kind = SegmentPoolKind::kMax};
+    case v1::SequencePool::FIRST:
+      return {.kind = SegmentPoolKind::kFirst};
+    case v1::SequencePool::LAST:
+      return {.kind = SegmentPoolKind::kLast};
+    default:
+      return {.kind = SegmentPoolKind::kMean};
+  }
+}
+
+layers::Conv1dOptions ToConv1d(const v1::Conv1d& conv) {
+  return {.filters = conv.filters(),
+          .kernel = conv.kernel(),
+          .causal = conv.causal(),
+          .activation = ToActivation(conv.activation()),
+          .use_bias = !conv.has_use_bias() || conv.use_bias(),
+          .initializer = ToInitializer(conv.initializer())};
+}
+
+layers::AttentionOptions ToAttention(const v1::Attention& attention) {
+  return {.heads = attention.heads(),
+          .kv_heads = attention.has_kv_heads() ? attention.kv_heads() : attention.heads(),
+          .causal = attention.causal(),
+          .window = attention.window(),
+          .dropout = attention.dropout(),
+          .rotary = attention.rotary(),
+          .rotary_base = attention.has_rotary_base() ? attention.rotary_base() : 10000,
+          .use_bias = !attention.has_use_bias() || attention.use_bias(),
+          .initializer = ToInitializer(attention.initializer())};
+}
+
+layers::PositionsOptions ToPositions(const v1::Positions& positions) {
+  using Kind = layers::PositionsOptions::Kind;
+  return {
+      .kind = positions.kind() == v1::Positions::SINUSOIDAL ? Kind::kSinusoidal : Kind::kLearned,
+      .length = positions.length(),
+      .initializer = ToTableInitializer(positions.initializer())};
+}
+
+models::RmsNorm ToRmsNorm(const v1::RmsNorm& norm) {
+  models::RmsNorm result;
+  if (norm.has_epsilon()) {
+    result.epsilon = norm.epsilon();
   }
   return result;
 }
@@ -177,6 +242,22 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return ToEmbedding(layer.embedding());
     case v1::Layer::kDot:
       return models::Dot{};
+    case v1::Layer::kLstm:
+      return ToRecurrent<models::Lstm>(layer.lstm());
+    case v1::Layer::kGru:
+      return ToRecurrent<models::Gru>(layer.gru());
+    case v1::Layer::kSimpleRnn:
+      return ToRecurrent<models::SimpleRnn>(layer.simple_rnn());
+    case v1::Layer::kSequencePool:
+      return ToSequencePool(layer.sequence_pool());
+    case v1::Layer::kConv1D:
+      return ToConv1d(layer.conv1d());
+    case v1::Layer::kAttention:
+      return ToAttention(layer.attention());
+    case v1::Layer::kPositions:
+      return ToPositions(layer.positions());
+    case v1::Layer::kRmsNorm:
+      return ToRmsNorm(layer.rms_norm());
     case v1::Layer::kRepeat:  // expanded before
     case v1::Layer::KIND_NOT_SET:
       break;

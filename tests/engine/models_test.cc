@@ -224,6 +224,88 @@ TEST(BuildModel, TablesThatDoNotFitAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must name 2 layers, got 3")));
 }
 
+// Embedding 64, LSTM 128, one unit, over a vocabulary of 10,000: the course's listing.
+ModelDescription TextClassifier() {
+  ModelDescription model{{Of(layers::EmbeddingOptions{.rows = 10000, .width = 64}),
+                          Of(Lstm{{.units = 128}}), Dense(1)}};
+  model.inputs = {"tokens", "offsets"};
+  return model;
+}
+
+// A batch of 3 sequences in 16 rows.
+absl::StatusOr<BuiltModel> BuildOfSequences(const ModelDescription& model) {
+  Graph graph;
+  return BuildModel(graph, model,
+                    {{"tokens", graph.Input("tokens", {{16}, DType::kS32})},
+                     {"offsets", graph.Input("offsets", {{4}, DType::kS32})}},
+                    {});
+}
+
+TEST(BuildModel, AnLstmHasAsManyParametersAsKerasCounts) {
+  const auto built = BuildOfSequences(TextClassifier());
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(Parameters(*built), (std::vector<int64_t>{640000, 98816, 129}));
+  EXPECT_EQ(built->layers[2].biases, 512);
+  EXPECT_EQ(built->layers.back().output_shape, Shape{1});
+  EXPECT_EQ(built->depth, 3);
+}
+
+TEST(BuildModel, CountsTheArithmeticOfAMeanSequence) {
+  const auto built = BuildOfSequences(TextClassifier());
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_NEAR(built->layers[2].forward_flops, 2.0 * (64 + 128) * 512 * 16 / 3, 1);
+}
+
+TEST(BuildModel, GivesBothDirectionsOfEachLayerParametersOfTheirOwn) {
+  ModelDescription model = TextClassifier();
+  model.layers[1] = Of(Gru{{.units = 5, .layers = 2, .bidirectional = true}}, "states");
+  const auto built = BuildOfSequences(model);
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->layers[2].weights + built->layers[2].biases,
+            2 * (15 * (64 + 5) + 30) + 2 * (15 * (10 + 5) + 30));
+  EXPECT_EQ(built->layers[2].output_shape, Shape{10});
+}
+
+TEST(BuildModel, AttentionHasTheWeightsOfItsFourProducts) {
+  ModelDescription model = TextClassifier();
+  model.layers[1] = Of(layers::AttentionOptions{.heads = 8, .kv_heads = 2, .causal = true});
+  const auto built = BuildOfSequences(model);
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->layers[2].kind, "attention");
+  EXPECT_EQ(built->layers[2].weights, 64 * 64 * 2 + 64 * 16 * 2);
+  EXPECT_EQ(built->layers[2].biases, 64 * 2 + 16 * 2);
+  EXPECT_EQ(built->layers[2].output_shape, Shape{64});
+  model.layers[1] = Of(layers::AttentionOptions{.heads = 7});
+  EXPECT_THAT(BuildOfSequences(model),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("model.layers[1] (attention_1)"), HasSubstr("64"))));
+}
+
+TEST(BuildModel, AConvolutionOfSequencesHasAWeightForEachTokenThatItSees) {
+  ModelDescription model = TextClassifier();
+  model.layers[1] = Of(layers::Conv1dOptions{.filters = 7, .kernel = 5});
+  const auto built = BuildOfSequences(model);
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->layers[2].weights, 5 * 64 * 7);
+  EXPECT_EQ(built->layers[2].biases, 7);
+  EXPECT_EQ(built->layers[2].output_shape, Shape{7});
+}
+
+TEST(BuildModel, LayersOfSequencesSayWhatIsMissing) {
+  EXPECT_THAT(Build({{Of(Lstm{{.units = 4}})}}, {8}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("model.layers[0] (lstm_1)"), HasSubstr("sequences"))));
+  ModelDescription model = TextClassifier();
+  model.layers.erase(model.layers.begin());
+  EXPECT_THAT(BuildOfSequences(model),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("model.layers[0] (lstm_1)"), HasSubstr("embedding"))));
+  model = TextClassifier();
+  model.layers[1].inputs = {"offsets"};
+  EXPECT_THAT(BuildOfSequences(model),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("got \"offsets\"")));
+}
+
 TEST(BuildModel, ALayerThatDoesNotFitIsNamedWithItsPlace) {
   EXPECT_THAT(
       Build({{Conv(8), Conv(8, 30)}}, {1, 28, 28}),
@@ -304,6 +386,25 @@ TEST(ModelDescription, SurvivesJson) {
   back_again.kernel = 4;
   back_again.stride = 2;
   model.layers.push_back(Of(back_again));
+  model.layers.push_back(Of(Lstm{{.units = 3,
+                                  .layers = 2,
+                                  .bidirectional = true,
+                                  .return_sequences = true,
+                                  .dropout = 0.25f}}));
+  model.layers.push_back(Of(layers::SequencePoolOptions{.kind = SegmentPoolKind::kMax}));
+  model.layers.push_back(Of(layers::AttentionOptions{.heads = 4,
+                                                     .kv_heads = 2,
+                                                     .causal = true,
+                                                     .window = 3,
+                                                     .dropout = 0.25f,
+                                                     .rotary = true,
+                                                     .rotary_base = 500,
+                                                     .use_bias = false}));
+  model.layers.push_back(Of(
+      layers::PositionsOptions{.kind = layers::PositionsOptions::Kind::kSinusoidal, .length = 5}));
+  model.layers.push_back(Of(RmsNorm{0.5f}));
+  model.layers.push_back(Of(layers::Conv1dOptions{
+      .filters = 3, .kernel = 5, .causal = true, .activation = ActivationKind::kRelu}));
   const auto named = WithNames(model);
   ASSERT_TRUE(named.ok()) << named.status();
   const nlohmann::json json = ToJson(*named);

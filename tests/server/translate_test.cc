@@ -273,6 +273,72 @@ TEST(ToTrainingConfig, TakesARecommendation) {
   EXPECT_EQ(second.initializer.kind, Initializer::Kind::kZeros);
 }
 
+TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"regression": {}, "data": {"dataset": "x"}, "training": {"epochs": 1}, "model": {"layers": [
+          {"lstm": {"units": "4", "layers": "2", "bidirectional": true, "return_sequences": true,
+                    "dropout": 0.25, "initializer": {"kind": "NORMAL", "stddev": 0.5}}},
+          {"gru": {"units": "5"}}, {"simple_rnn": {"units": "6"}},
+          {"sequence_pool": {"kind": "LAST"}}, {"sequence_pool": {}},
+          {"attention": {"heads": "4", "kv_heads": "2", "causal": true, "window": "7", "dropout": 0.5,
+                         "rotary": true, "rotary_base": 500, "use_bias": false,
+                         "initializer": {"kind": "ZEROS"}}},
+          {"attention": {"heads": "3"}},
+          {"positions": {"length": "9"}}, {"positions": {"kind": "SINUSOIDAL"}},
+          {"rms_norm": {"epsilon": 0.5}},
+          {"conv1d": {"filters": "7", "kernel": "3", "causal": true, "activation": "RELU",
+                      "use_bias": false, "initializer": {"kind": "ZEROS"}}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::vector<engine::models::LayerDescription>& layers = config->model.layers;
+  const auto& lstm = std::get<engine::models::Lstm>(layers[0].kind);
+  EXPECT_EQ(lstm.units, 4);
+  EXPECT_EQ(lstm.layers, 2);
+  EXPECT_TRUE(lstm.bidirectional);
+  EXPECT_TRUE(lstm.return_sequences);
+  EXPECT_EQ(lstm.dropout, 0.25f);
+  EXPECT_EQ(lstm.initializer.kind, engine::Initializer::Kind::kNormal);
+  EXPECT_EQ(lstm.initializer.stddev, 0.5f);
+  const auto& gru = std::get<engine::models::Gru>(layers[1].kind);
+  EXPECT_EQ(gru.units, 5);
+  EXPECT_EQ(gru.layers, 1);
+  EXPECT_FALSE(gru.bidirectional);
+  EXPECT_FALSE(gru.return_sequences);
+  EXPECT_EQ(gru.initializer.kind, engine::Initializer::Kind::kGlorotUniform);
+  EXPECT_EQ(std::get<engine::models::SimpleRnn>(layers[2].kind).units, 6);
+  using engine::layers::SequencePoolOptions;
+  EXPECT_EQ(std::get<SequencePoolOptions>(layers[3].kind).kind, engine::SegmentPoolKind::kLast);
+  EXPECT_EQ(std::get<SequencePoolOptions>(layers[4].kind).kind, engine::SegmentPoolKind::kMean);
+  const auto& attention = std::get<engine::layers::AttentionOptions>(layers[5].kind);
+  EXPECT_EQ(attention.heads, 4);
+  EXPECT_EQ(attention.kv_heads, 2);
+  EXPECT_TRUE(attention.causal);
+  EXPECT_EQ(attention.window, 7);
+  EXPECT_EQ(attention.dropout, 0.5f);
+  EXPECT_TRUE(attention.rotary);
+  EXPECT_EQ(attention.rotary_base, 500);
+  EXPECT_FALSE(attention.use_bias);
+  EXPECT_EQ(attention.initializer.kind, engine::Initializer::Kind::kZeros);
+  const auto& plain = std::get<engine::layers::AttentionOptions>(layers[6].kind);
+  EXPECT_EQ(plain.kv_heads, 3);
+  EXPECT_FALSE(plain.causal || plain.rotary);
+  EXPECT_TRUE(plain.use_bias);
+  EXPECT_EQ(plain.rotary_base, 10000);
+  using engine::layers::PositionsOptions;
+  const auto& learned = std::get<PositionsOptions>(layers[7].kind);
+  EXPECT_EQ(learned.kind, PositionsOptions::Kind::kLearned);
+  EXPECT_EQ(learned.length, 9);
+  EXPECT_EQ(learned.initializer.kind, engine::Initializer::Kind::kNormal);
+  EXPECT_EQ(std::get<PositionsOptions>(layers[8].kind).kind, PositionsOptions::Kind::kSinusoidal);
+  EXPECT_EQ(std::get<engine::models::RmsNorm>(layers[9].kind).epsilon, 0.5f);
+  const auto& conv = std::get<engine::layers::Conv1dOptions>(layers[10].kind);
+  EXPECT_EQ(conv.filters, 7);
+  EXPECT_EQ(conv.kernel, 3);
+  EXPECT_TRUE(conv.causal);
+  EXPECT_EQ(conv.activation, engine::ActivationKind::kRelu);
+  EXPECT_FALSE(conv.use_bias);
+  EXPECT_EQ(conv.initializer.kind, engine::Initializer::Kind::kZeros);
+}
+
 constexpr char kEveryKindOfLayer[] =
     R"({"regression": {}, "data": {"dataset": "x"}, "training": {"epochs": 1, "schedule": SCHEDULE,
         "optimizer": OPTIMIZER, "early_stopping": {"patience": 2}},
@@ -281,6 +347,9 @@ constexpr char kEveryKindOfLayer[] =
           {"activation": {"function": "LEAKY_RELU"}}, {"flatten": {}}, {"layer_norm": {}},
           {"dropout": {"rate": 0.5}}, {"dense": {"units": 4}},
           {"conv2d_transpose": {"filters": 2, "kernel": 4}}, {"upsample2d": {}},
+          {"lstm": {"units": 4}}, {"gru": {"units": 4}}, {"simple_rnn": {"units": 4}}, {"sequence_pool": {}},
+          {"attention": {"heads": 2}}, {"positions": {"length": 9}}, {"rms_norm": {}},
+          {"conv1d": {"filters": 2, "kernel": 3}},
           {"repeat": {"times": 2, "layers": [{"dense": {"units": 4}}]}},
           {"name": "sum", "inputs": ["dense_1", "dense_1"], "add": {}}]}})";
 

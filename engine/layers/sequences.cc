@@ -1,0 +1,190 @@
+#include "engine/layers/sequences.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/graph/sum.h"
+#include "engine/layers/parameters.h"
+#include "engine/ops/attention.h"
+#include "engine/ops/concat.h"
+#include "engine/ops/dropout.h"
+#include "engine/ops/embedding.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/positions.h"
+#include "engine/ops/recurrence.h"
+#include "engine/ops/token_windows.h"
+
+namespace hone::engine::layers {
+namespace {
+
+using Start = Initializer::Kind;
+
+absl::string_view NameOf(RecurrentCell cell) {
+  switch (cell) {
+    case RecurrentCell::kLstm:
+      return "lstm";
+    case RecurrentCell::kGru:
+      return "gru";
+    default:
+      return "simple_rnn";
+  }
+}
+
+int64_t GatesOf(RecurrentCell cell) {
+  return cell == RecurrentCell::kLstm ? 4 : cell == RecurrentCell::kGru ? 3 : 1;
+}
+
+// A layer in one direction, in the scope that the graph is in.
+Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                const RecurrentOptions& options, bool reverse) {
+  const int64_t in = graph.shape(x).back(), columns = GatesOf(cell) * options.units;
+  const LayerParameters parameters(graph, options.frozen);
+  const Value weight = parameters.Weight({in, columns}, options.initializer,
+                                         {static_cast<double>(in), static_cast<double>(columns)});
+  const Value recurrent = parameters.NamedWeight(
+      "recurrent_weight", {options.units, columns}, {.kind = Start::kOrthogonal},
+      {static_cast<double>(options.units), static_cast<double>(columns)});
+  const Value bias = parameters.Vector(
+      "bias", columns, cell == RecurrentCell::kLstm ? Start::kForgetGate : Start::kZeros);
+  const Value gates = Linear(graph, x, weight, bias);
+  if (cell == RecurrentCell::kLstm) {
+    return Lstm(graph, gates, recurrent, offsets, {.reverse = reverse});
+  }
+  if (cell == RecurrentCell::kGru) {
+    const Value of_states = parameters.Vector("recurrent_bias", columns, Start::kZeros);
+    return Gru(graph, gates, recurrent, of_states, offsets, {.reverse = reverse});
+  }
+  return SimpleRnn(graph, gates, recurrent, offsets, {.reverse = reverse});
+}
+
+}  // namespace
+
+Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                const RecurrentOptions& options, bool training) {
+  Graph::Scope scope(graph, options.name, NameOf(cell));
+  for (const auto& [field, value] :
+       {std::pair{"units", options.units}, std::pair{"layers", options.layers}}) {
+    if (value < 1) {
+      return graph.Fail(absl::InvalidArgumentError(
+          absl::StrCat(graph.scope(), ": ", field, " must be at least 1, got ", value)));
+    }
+  }
+  if (!(options.dropout >= 0 && options.dropout < 1)) {
+    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(), ": dropout must be at least 0 and below 1, got ", options.dropout)));
+  }
+  if (graph.shape(x).rank() != 2) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": its input must be a row of numbers for each token, got ",
+                     graph.shape(x).ToString())));
+  }
+  std::vector<Value> directions;
+  for (int64_t layer = 1; layer <= options.layers; ++layer) {
+    const Graph::Scope of_layer(graph, options.layers > 1 ? absl::StrCat("layer_", layer) : "");
+    if (layer > 1) {
+      x = directions.size() > 1 ? Concat(graph, directions) : directions[0];
+      x = training ? engine::Dropout(graph, x, options.dropout) : x;
+    }
+    directions.clear();
+    for (const bool reverse : {false, true}) {
+      if (!reverse || options.bidirectional) {
+        const Graph::Scope of_direction(graph, !options.bidirectional ? ""
+                                               : reverse              ? "backward"
+                                                                      : "forward");
+        directions.push_back(Direction(graph, cell, x, offsets, options, reverse));
+      }
+    }
+  }
+  if (!options.return_sequences) {
+    for (size_t i = 0; i < directions.size(); ++i) {
+      directions[i] = SegmentPool(graph, directions[i], offsets,
+                                  i == 0 ? SegmentPoolKind::kLast : SegmentPoolKind::kFirst);
+    }
+  }
+  return scope.Gives(directions.size() > 1 ? Concat(graph, directions) : directions[0]);
+}
+
+Value Conv1d(Graph& graph, Value x, Value offsets, const Conv1dOptions& options) {
+  Graph::Scope scope(graph, options.name, "conv1d");
+  for (const auto& [field, value] :
+       {std::pair{"filters", options.filters}, std::pair{"kernel", options.kernel}}) {
+    if (value < 1) {
+      return graph.Fail(absl::InvalidArgumentError(
+          absl::StrCat(graph.scope(), ": ", field, " must be at least 1, got ", value)));
+    }
+  }
+  const int64_t before = options.causal ? options.kernel - 1 : (options.kernel - 1) / 2;
+  const Value windows = TokenWindows(graph, x, offsets, before, options.kernel - 1 - before);
+  const int64_t in = graph.shape(windows).back();
+  const LayerParameters parameters(graph, options.frozen);
+  const Value weight = parameters.Weight(
+      {in, options.filters}, options.initializer,
+      {static_cast<double>(in), static_cast<double>(options.kernel * options.filters)});
+  const std::optional<Value> bias = parameters.Bias(options.use_bias, options.filters);
+  return scope.Gives(Activate(graph, Linear(graph, windows, weight, bias), options.activation));
+}
+
+Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& options,
+                bool training) {
+  Graph::Scope scope(graph, options.name, "attention");
+  const int64_t width = graph.shape(x).back();
+  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
+  if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0 ||
+      width % options.heads != 0) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": heads must divide its input's width ", width,
+                     ", and kv_heads must divide heads, got ", options.heads, " and ", kv_heads)));
+  }
+  const int64_t dim = width / options.heads;
+  if (options.rotary && dim % 2 != 0) {
+    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
+        width, " / ", options.heads)));
+  }
+  const auto project = [&](absl::string_view name, Value from, int64_t units) {
+    const Graph::Scope of_product(graph, name);
+    const LayerParameters parameters(graph, options.frozen);
+    const int64_t in = graph.shape(from).back();
+    const Value weight = parameters.Weight({in, units}, options.initializer,
+                                           {static_cast<double>(in), static_cast<double>(units)});
+    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
+  };
+  Value query = project("query", x, width);
+  Value key = project("key", x, kv_heads * dim);
+  const Value value = project("value", x, kv_heads * dim);
+  if (options.rotary) {
+    const Value places = TokenPlaces(graph, offsets, graph.shape(x)[0]);
+    query = Rotary(graph, query, places, options.heads, options.rotary_base);
+    key = Rotary(graph, key, places, kv_heads, options.rotary_base);
+  }
+  const Value all = engine::Attention(graph, query, key, value, offsets,
+                                      {.heads = options.heads,
+                                       .kv_heads = kv_heads,
+                                       .causal = options.causal,
+                                       .window = options.window,
+                                       .dropout = training ? options.dropout : 0});
+  return scope.Gives(project("output", all, width));
+}
+
+Value Positions(Graph& graph, Value x, Value offsets, const PositionsOptions& options) {
+  Graph::Scope scope(graph, options.name, "positions");
+  const int64_t rows = graph.shape(x)[0], width = graph.shape(x).back();
+  const Value places = TokenPlaces(graph, offsets, rows);
+  if (options.kind == PositionsOptions::Kind::kSinusoidal) {
+    return scope.Gives(Sum(graph, x, Sinusoids(graph, places, width)));
+  }
+  if (options.length < 1) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": length must be at least 1, got ", options.length)));
+  }
+  const Value table =
+      LayerParameters(graph, options.frozen)
+          .Weight({options.length, width}, options.initializer,
+                  {static_cast<double>(options.length), static_cast<double>(width)});
+  return scope.Gives(Sum(graph, x, engine::Embedding(graph, table, places)));
+}
+
+Value SequencePool(Graph& graph, Value x, Value offsets, const SequencePoolOptions& options) {
+  Graph::Scope scope(graph, options.name, "sequence_pool");
+  return scope.Gives(SegmentPool(graph, x, offsets, options.kind));
+}
+
+}  // namespace hone::engine::layers

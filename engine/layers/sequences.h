@@ -1,0 +1,95 @@
+#pragma once
+
+#include <string>
+
+#include "engine/layers/dense.h"
+#include "engine/ops/segment_pool.h"
+
+// Layers that read the offsets of sequences (tensor/token_rows.h).
+namespace hone::engine::layers {
+
+enum class RecurrentCell { kSimpleRnn, kLstm, kGru };
+
+struct RecurrentOptions {
+  std::string name = {};
+  bool frozen = false;
+  int64_t units = 0;
+  int64_t layers = 1;             // one on top of the other
+  bool bidirectional = false;     // each layer twice, the second from the last token to the first
+  bool return_sequences = false;  // a row for each token; else one for each sequence
+  float dropout = 0;              // share of what a layer gives to the next one that is set to zero
+  WeightInitializer initializer = {};  // of `weight`
+};
+
+// Token rows [rows, in] → [rows, n], or [batch, n] from the state that each direction ends with: n
+// is `units`, twice that if bidirectional (forward, then backward). A sequence without tokens ends
+// with zeros. Parameters of each layer and direction, with the gates' blocks in the order of
+// ops/recurrence.h:
+//   weight [in, gates · units]; recurrent_weight [units, gates · units], orthogonal at first;
+//   bias [gates · units], at first zeros, and of an LSTM's forget gate ones (Jozefowicz et al.,
+//   2015, "An Empirical Exploration of Recurrent Network Architectures");
+//   of kGru recurrent_bias [3 units], zeros at first.
+// Their names are NAME.weight, …; of several layers NAME.layer_2.weight, counted from 1; of two
+// directions NAME.forward.weight and NAME.backward.weight.
+Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                const RecurrentOptions& options, bool training);
+
+struct Conv1dOptions {
+  std::string name = {};
+  bool frozen = false;
+  int64_t filters = 0;
+  int64_t kernel = 0;  // tokens that a result sees
+  bool causal =
+      false;  // itself and those before it; else as many to either side, the odd one behind
+  ActivationKind activation = ActivationKind::kNone;
+  bool use_bias = true;
+  WeightInitializer initializer = {};
+};
+
+// Token rows [rows, in] → [rows, filters]: a convolution along each sequence, zeros around it.
+// `NAME.weight` [kernel · in, filters], the first token's rows first, and `NAME.bias` [filters].
+Value Conv1d(Graph& graph, Value x, Value offsets, const Conv1dOptions& options);
+
+struct AttentionOptions {
+  std::string name = {};
+  bool frozen = false;
+  int64_t heads = 1;
+  int64_t kv_heads = 0;  // 0: as many
+  bool causal = false;   // a token sees itself and those before it
+  int64_t window = 0;    // of a causal one: above 0, so many tokens at most, itself among them
+  float dropout = 0;     // share of the weights that are set to zero
+  bool rotary = false;   // queries and keys are turned by their places
+  float rotary_base = 10000;
+  bool use_bias = true;
+  WeightInitializer initializer = {};
+};
+
+// Each token of [rows, width] to those of its own sequence (ops/attention.h): queries, keys and
+// values are products of x, and so is the result of all heads together, [rows, width]. `NAME.query`
+// and `NAME.output` have `.weight` [width, width] and `.bias` [width], `NAME.key` and `NAME.value`
+// `.weight` [width, kv_heads · width / heads].
+Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& options,
+                bool training);
+
+struct PositionsOptions {
+  enum class Kind { kLearned, kSinusoidal };
+  std::string name = {};
+  bool frozen = false;
+  Kind kind = Kind::kLearned;
+  int64_t length = 0;  // of kLearned: a run fails where a sequence has more tokens
+  WeightInitializer initializer = {.kind = Initializer::Kind::kNormal, .stddev = 0.05f};
+};
+
+// x [rows, width] + what stands for each token's place in its sequence: a row of `NAME.weight`
+// [length, width], or sines and cosines (ops/positions.h).
+Value Positions(Graph& graph, Value x, Value offsets, const PositionsOptions& options);
+
+struct SequencePoolOptions {
+  std::string name = {};
+  SegmentPoolKind kind = SegmentPoolKind::kMean;
+};
+
+// Token rows [rows, width] → [batch, width].
+Value SequencePool(Graph& graph, Value x, Value offsets, const SequencePoolOptions& options);
+
+}  // namespace hone::engine::layers
