@@ -187,7 +187,12 @@ absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
   }
   run.phase = Phase::kPlanning;
   run.observer.OnProgress("planning", -1);
-  const tasks::DataInfo info = InfoFor(counted, static_cast<int64_t>(run.rows.size()));
+  tasks::DataInfo info = InfoFor(counted, static_cast<int64_t>(run.rows.size()));
+  if (model.task->buckets(model.config).empty()) {
+    info.train_shapes = info.test_shapes = tasks::ShapesInOrder(
+        data.dataset, run.rows, *model.task, model.task->evaluation_batch(model.config));
+    info.validation_shapes.clear();
+  }
   HONE_ASSIGN_OR_RETURN(const Pretrained weights, Pretrained::Open(model.config.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                         Compile(model, info, weights));

@@ -144,7 +144,7 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   HONE_ASSIGN_OR_RETURN(double step, TimeStep(trial, flops));
   if (programs.training_rows().size() > 1 && flops > 0) {
     // Steps of the other buckets are to this one as their arithmetic is.
-    const int64_t steps = data::BatchesPerEpoch(programs.training_rows(), config.batch_size);
+    const int64_t steps = plan.steps_per_epoch * std::max<int64_t>(1, config.accumulate_batches);
     step *= plan.training_flops_per_example * static_cast<double>(info.train) /
             static_cast<double>(steps) / flops;
   }

@@ -19,12 +19,14 @@ namespace {
 constexpr int64_t kRunBytes = int64_t{6} << 20;
 
 // Of all updates of a mean step; where there are row buckets, the mean over their examples.
-double FlopsPerExample(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
-                       const train::Programs& programs) {
-  double flops = 0;
+double FlopsPerExample(const tasks::TrainingConfig& config, const train::Programs& programs) {
+  double flops = 0, examples = 0;
+  for (const data::BucketRows& rows : programs.training_rows()) {
+    examples += static_cast<double>(rows.rows);
+  }
   for (const data::BucketRows& rows : programs.training_rows()) {
     const int64_t batch = std::min(config.batch_size, rows.rows);
-    const double share = static_cast<double>(rows.rows) / static_cast<double>(info.train);
+    const double share = static_cast<double>(rows.rows) / examples;
     for (size_t u = 0; u < programs.updates().size(); ++u) {
       flops += share * FlopsOf(**programs.training(u, {batch, rows.bucket})) /
                static_cast<double>(batch * programs.updates()[u].spec.every);
@@ -82,7 +84,7 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
   Plan plan{.display_name = config.display_name,
             .layers = programs.layers(),
             .depth = programs.depth(),
-            .training_flops_per_example = FlopsPerExample(config, info, programs),
+            .training_flops_per_example = FlopsPerExample(config, programs),
             .batch_size = config.batch_size,
             .steps_per_epoch = length.steps_per_epoch,
             .total_steps = length.last_step,

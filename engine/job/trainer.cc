@@ -101,7 +101,7 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
                      ": the weights will be the same, but it may take longer"));
   }
   HONE_ASSIGN_OR_RETURN(const data::LoadedData data, tasks::LoadExamples(options, config_, *task));
-  const tasks::DataInfo info = tasks::InfoOf(data, *task);
+  const tasks::DataInfo info = tasks::InfoOf(data, *task, config_, task->evaluation_batch(config_));
   observer_.OnDataReport(data.report, info);
 
   phase_ = Phase::kPlanning;

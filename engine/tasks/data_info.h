@@ -8,6 +8,25 @@
 
 namespace hone::engine::tasks {
 
+// What a program is compiled for: so many examples and, where their extents vary (sequences), a
+// bucket of the task, such as the rows of tokens that they have together, or the length that they
+// are padded to; 0 where they do not.
+struct BatchShape {
+  int64_t batch = 0;
+  int64_t bucket = 0;
+  friend auto operator<=>(const BatchShape&, const BatchShape&) = default;
+};
+
+// How many buckets a task may name: it gets a program for each, whether it comes or not.
+inline constexpr size_t kMostBuckets = 8;
+
+// A shape that occurs, in so many batches.
+struct ShapeCount {
+  BatchShape shape;
+  int64_t batches = 0;
+  friend bool operator==(const ShapeCount&, const ShapeCount&) = default;
+};
+
 // What the programs must know of a data set: shapes, names and counts, no examples.
 struct DataInfo {
   data::Preprocessing preprocessing;
@@ -22,6 +41,12 @@ struct DataInfo {
   std::vector<data::BucketRows> train_buckets = {};
   std::vector<data::BucketRows> validation_buckets = {};
   std::vector<data::BucketRows> test_buckets = {};
+
+  // Of a task that names no buckets: the shapes that occur, ascending; else empty. Those of the
+  // training are counted over all epochs of the run.
+  std::vector<ShapeCount> train_shapes = {};
+  std::vector<ShapeCount> validation_shapes = {};
+  std::vector<ShapeCount> test_shapes = {};
 
   int64_t classes() const { return static_cast<int64_t>(preprocessing.class_names.size()); }
   int64_t targets() const { return static_cast<int64_t>(preprocessing.target_names.size()); }

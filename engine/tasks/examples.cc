@@ -1,7 +1,9 @@
 #include "engine/tasks/examples.h"
 
 #include <limits>
+#include <map>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
@@ -39,7 +41,7 @@ absl::StatusOr<data::LoadedData> TaskExamples::MakeExamples(const data::LoadOpti
 absl::StatusOr<DataInfo> TaskExamples::InspectExamples(const TrainingConfig& config) const {
   if (own_examples(config) != 0) {
     HONE_ASSIGN_OR_RETURN(const data::LoadedData own, MakeExamples(config.data, config));
-    return InfoOf(own, *this);
+    return InfoOf(own, *this, config, config.batch_size);
   }
   HONE_ASSIGN_OR_RETURN(const data::DataSummary summary, data::Inspect(config.data));
   return InfoOf(summary, config.data);
@@ -89,6 +91,55 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task) {
     info.validation_buckets = data::CountBuckets(loaded.splits.validation, bucket_of);
     info.test_buckets = data::CountBuckets(loaded.splits.test, bucket_of);
   }
+  return info;
+}
+
+namespace {
+
+// Of so many batches.
+std::vector<ShapeCount> CountShapes(const data::Dataset& dataset, const TaskExamples& task,
+                                    data::Batches batches, int64_t count) {
+  std::map<BatchShape, int64_t> counts;
+  for (int64_t i = 0; i < count; ++i) {
+    const std::span<const int32_t> rows = batches.Next().rows;
+    ++counts[{static_cast<int64_t>(rows.size()), task.BucketOf(dataset, rows, nullptr)}];
+  }
+  std::vector<ShapeCount> shapes;
+  for (const auto& [shape, occurrences] : counts) {
+    shapes.push_back({shape, occurrences});
+  }
+  return shapes;
+}
+
+}  // namespace
+
+std::vector<ShapeCount> ShapesInOrder(const data::Dataset& dataset, std::span<const int32_t> rows,
+                                      const TaskExamples& task, int64_t batch) {
+  if (rows.empty()) {
+    return {};
+  }
+  data::Batches batches(rows, {.batch_size = batch, .shuffle = false});
+  const int64_t count = batches.batches_per_epoch();
+  return CountShapes(dataset, task, std::move(batches), count);
+}
+
+DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
+                const TrainingConfig& config, int64_t evaluation_batch) {
+  DataInfo info = InfoOf(loaded, task);
+  if (!task.buckets(config).empty() || info.train == 0) {
+    return info;
+  }
+  data::Batches batches(loaded.splits.train,
+                        {.batch_size = config.batch_size, .seed = config.seed});
+  const int64_t of_epoch = batches.batches_per_epoch();
+  const int64_t wanted = config.steps * std::max<int64_t>(config.accumulate_batches, 1);
+  const int64_t epochs =
+      config.steps > 0 ? (wanted + of_epoch - 1) / of_epoch : std::max<int64_t>(config.epochs, 1);
+  info.train_shapes =
+      CountShapes(loaded.dataset, task, std::move(batches), SaturatingProduct(epochs, of_epoch));
+  info.validation_shapes =
+      ShapesInOrder(loaded.dataset, loaded.splits.validation, task, evaluation_batch);
+  info.test_shapes = ShapesInOrder(loaded.dataset, loaded.splits.test, task, evaluation_batch);
   return info;
 }
 

@@ -39,7 +39,10 @@ class TaskExamples {
   // The task makes its examples itself, so many to an epoch, and there is no data set: their rows
   // are numbers from 0. 0: they are a data set's.
   virtual int64_t own_examples(const TrainingConfig&) const { return 0; }
-  // The buckets that batches come in, kMostBuckets of them at most; not empty.
+  // The buckets that batches come in, kMostBuckets of them at most. None: what occurs is found by
+  // going through the batches of the run, whose buckets follow from their rows alone (BucketOf
+  // without a state), and has a program, however many these are: counts of token rows
+  // (tensor/token_rows.h).
   virtual std::vector<int64_t> buckets(const TrainingConfig&) const { return {0}; }
   // Where a row's bucket follows from the row alone: batches are then made of rows of one bucket
   // each, and only the shapes that occur are compiled. Null: batches are made without regard to
@@ -57,5 +60,14 @@ absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
                                               const TaskExamples& task);
 // With the counts by bucket.
 DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task);
+// And with the shapes that occur in the job's run, and in its evaluations of `evaluation_batch`
+// examples at a time, where the task names no buckets.
+DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
+                const TrainingConfig& config, int64_t evaluation_batch);
+
+// The shapes of the batches that the rows make in their order, `batch` at a time; of a task that
+// names no buckets.
+std::vector<ShapeCount> ShapesInOrder(const data::Dataset& dataset, std::span<const int32_t> rows,
+                                      const TaskExamples& task, int64_t batch);
 
 }  // namespace hone::engine::tasks

@@ -15,17 +15,6 @@
 
 namespace hone::engine::tasks {
 
-// What a program is compiled for: so many examples and, where their extents vary (sequences), a
-// bucket of the task, such as the length that they are padded to; 0 where they do not.
-struct BatchShape {
-  int64_t batch = 0;
-  int64_t bucket = 0;
-  friend auto operator<=>(const BatchShape&, const BatchShape&) = default;
-};
-
-// Each costs a program.
-inline constexpr size_t kMostBuckets = 8;
-
 // One update within a step of training: a loss, and the parameters that an optimizer moves against
 // it. Most tasks have one; the two halves of a GAN have one each.
 struct UpdateSpec {

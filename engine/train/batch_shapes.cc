@@ -1,5 +1,7 @@
 #include "engine/train/batch_shapes.h"
 
+#include <algorithm>
+
 namespace hone::engine::train {
 namespace {
 
@@ -17,23 +19,62 @@ std::vector<int64_t> BatchSizes(int64_t examples, int64_t batch) {
 
 }  // namespace
 
-std::vector<tasks::BatchShape> ShapesOf(int64_t examples,
-                                        std::span<const data::BucketRows> by_bucket, int64_t batch,
+ExamplesInfo TrainingExamples(const tasks::DataInfo& info) {
+  return {info.train, info.train_buckets, info.train_shapes};
+}
+ExamplesInfo ValidationExamples(const tasks::DataInfo& info) {
+  return {info.validation, info.validation_buckets, info.validation_shapes};
+}
+ExamplesInfo TestExamples(const tasks::DataInfo& info) {
+  return {info.test, info.test_buckets, info.test_shapes};
+}
+
+std::vector<tasks::BatchShape> ShapesOf(const ExamplesInfo& info, int64_t batch,
                                         std::span<const int64_t> buckets) {
   std::vector<tasks::BatchShape> shapes;
-  for (const data::BucketRows& rows : by_bucket) {
+  for (const tasks::ShapeCount& counted : info.shapes) {
+    shapes.push_back(counted.shape);
+  }
+  if (!shapes.empty()) {
+    return shapes;
+  }
+  for (const data::BucketRows& rows : info.by_bucket) {
     for (const int64_t size : BatchSizes(rows.rows, batch)) {
       shapes.push_back({size, rows.bucket});
     }
   }
-  if (by_bucket.empty()) {
-    for (const int64_t size : BatchSizes(examples, batch)) {
+  if (info.by_bucket.empty()) {
+    for (const int64_t size : BatchSizes(info.examples, batch)) {
       for (const int64_t bucket : buckets) {
         shapes.push_back({size, bucket});
       }
     }
   }
   return shapes;
+}
+
+std::vector<data::BucketRows> RowsByBucket(const ExamplesInfo& info,
+                                           std::span<const int64_t> buckets) {
+  if (!info.by_bucket.empty()) {
+    return {info.by_bucket.begin(), info.by_bucket.end()};
+  }
+  if (info.shapes.empty()) {
+    return {{*std::ranges::max_element(buckets), info.examples}};
+  }
+  const int64_t whole = info.shapes.back().shape.batch;  // they ascend
+  int64_t batches = 0;
+  for (const tasks::ShapeCount& counted : info.shapes) {
+    batches += counted.shape.batch == whole ? counted.batches : 0;
+  }
+  std::vector<data::BucketRows> rows;
+  for (const tasks::ShapeCount& counted : info.shapes) {
+    if (counted.shape.batch == whole) {
+      const double share = static_cast<double>(counted.batches) / static_cast<double>(batches);
+      const auto examples = static_cast<int64_t>(share * static_cast<double>(info.examples));
+      rows.push_back({counted.shape.bucket, std::max(whole, examples)});
+    }
+  }
+  return rows;
 }
 
 }  // namespace hone::engine::train

@@ -5,15 +5,30 @@
 #include <vector>
 
 #include "engine/data/batches.h"
-#include "engine/tasks/graphs.h"
+#include "engine/tasks/data_info.h"
 
 namespace hone::engine::train {
 
-// The shapes of the batches that occur in an epoch over `examples`, `batch` at a time: whole ones
-// and the last short one, of each bucket. Without rows by bucket (a task without RowBuckets) any
-// size may come in any of `buckets`.
-std::vector<tasks::BatchShape> ShapesOf(int64_t examples,
-                                        std::span<const data::BucketRows> by_bucket, int64_t batch,
+// Examples that batches are made of, and what is known of these (tasks::DataInfo).
+struct ExamplesInfo {
+  int64_t examples = 0;
+  std::span<const data::BucketRows> by_bucket = {};
+  std::span<const tasks::ShapeCount> shapes = {};
+};
+ExamplesInfo TrainingExamples(const tasks::DataInfo& info);
+ExamplesInfo ValidationExamples(const tasks::DataInfo& info);
+ExamplesInfo TestExamples(const tasks::DataInfo& info);
+
+// The shapes of the batches that occur: those that were counted. Else, in an epoch of `batch`
+// examples at a time: whole ones and the last short one, of each bucket. Without rows by bucket (a
+// task without RowBuckets) any size may come in any of `buckets`.
+std::vector<tasks::BatchShape> ShapesOf(const ExamplesInfo& info, int64_t batch,
                                         std::span<const int64_t> buckets);
+
+// The examples of an epoch by bucket: by the row's, or as they are on the average of the run in the
+// whole batches that were counted (in the short ones where there are no others). Without either,
+// all of them are in the largest of `buckets`.
+std::vector<data::BucketRows> RowsByBucket(const ExamplesInfo& info,
+                                           std::span<const int64_t> buckets);
 
 }  // namespace hone::engine::train

@@ -90,7 +90,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     updates_.push_back(std::move(update));
   }
   for (const tasks::BatchShape& wanted :
-       ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_)) {
+       ShapesOf(TrainingExamples(info), config.batch_size, buckets_)) {
     const auto [begin, end] = place_.PartOf(wanted.batch);
     shards_ = std::max(shards_, ShardsFor(end - begin, config.threads, all_need_whole_batch,
                                           gradient_slab_bytes()));

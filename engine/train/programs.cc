@@ -32,15 +32,18 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   std::unique_ptr<Programs> p(new Programs);
   p->place_ = place;
   p->buckets_ = task.buckets(config);
+  if (p->buckets_.size() > tasks::kMostBuckets ||
+      (p->buckets_.empty() && info.train_shapes.empty())) {
+    return absl::InternalError(
+        absl::StrCat(task.name(), ": must name at most ", tasks::kMostBuckets,
+                     " buckets, or none where the shapes of the batches were counted, got ",
+                     p->buckets_.size()));
+  }
+  for (const tasks::ShapeCount& counted : info.train_shapes) {
+    p->buckets_.push_back(counted.shape.bucket);
+  }
   std::ranges::sort(p->buckets_);
-  if (p->buckets_.empty() || p->buckets_.size() > tasks::kMostBuckets) {
-    return absl::InternalError(absl::StrCat(task.name(), ": must have 1 to ", tasks::kMostBuckets,
-                                            " buckets, got ", p->buckets_.size()));
-  }
-  p->training_rows_ = info.train_buckets;
-  if (p->training_rows_.empty()) {
-    p->training_rows_ = {{p->buckets_.back(), info.train}};
-  }
+  p->training_rows_ = RowsByBucket(TrainingExamples(info), p->buckets_);
   HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
   const int64_t available = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemoryBytes();
   if (lend) {
@@ -91,7 +94,7 @@ absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const 
 absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
                                        const tasks::DataInfo& info, const tasks::Task& task) {
   const std::vector<tasks::BatchShape> wanted =
-      ShapesOf(info.train, info.train_buckets, config.batch_size, buckets_);
+      ShapesOf(TrainingExamples(info), config.batch_size, buckets_);
   for (size_t u = 0; u < updates_.size(); ++u) {
     updates_[u].shapes.clear();
     const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
@@ -111,9 +114,8 @@ absl::Status Programs::CompileEvaluation(const tasks::TrainingConfig& config,
         task.name(), ": a batch of an evaluation has at least 1 example, got ", evaluation_batch_));
   }
   std::vector<tasks::BatchShape> wanted =
-      ShapesOf(info.validation, info.validation_buckets, evaluation_batch_, buckets_);
-  for (const tasks::BatchShape& shape :
-       ShapesOf(info.test, info.test_buckets, evaluation_batch_, buckets_)) {
+      ShapesOf(ValidationExamples(info), evaluation_batch_, buckets_);
+  for (const tasks::BatchShape& shape : ShapesOf(TestExamples(info), evaluation_batch_, buckets_)) {
     wanted.push_back(shape);
   }
   std::ranges::sort(wanted);

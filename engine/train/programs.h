@@ -80,7 +80,7 @@ class Programs final : public tasks::TaskPrograms {
   std::vector<CompiledUpdate>& updates() { return updates_; }
   const std::vector<CompiledUpdate>& updates() const { return updates_; }
 
-  // The training examples by bucket; those of a task without RowBuckets all in its largest.
+  // The training examples by bucket (RowsByBucket).
   std::span<const data::BucketRows> training_rows() const { return training_rows_; }
 
   // For whole batches of exactly this shape, NOT_FOUND if it is none of those compiled; or of so
