@@ -1,6 +1,8 @@
 // The first training step of whole nets against PyTorch in float64: loss and every gradient. The
 // numbers, and how they judge a tensor without holding it, are explained in
 // tests/golden/first_step.py.
+#include "tests/support/golden.h"
+
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -19,44 +21,16 @@
 namespace hone::engine {
 namespace {
 
+using ::hone::engine::testing::FindParameter;
+using ::hone::engine::testing::kPatterns;
+using ::hone::engine::testing::Number;
+using ::hone::engine::testing::RelativeError;
+using ::hone::engine::testing::Start;
 using ::hone::testing::IsOk;
 using layers::Padding;
 using models::LayerDescription;
 
 constexpr uint64_t kPixels = 1, kLabels = 2;  // streams of numbers
-constexpr int kPatterns = 64;
-
-// splitmix64's last step.
-uint64_t Mix(uint64_t x) {
-  x += 0x9E3779B97F4A7C15;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
-
-uint64_t Number(uint64_t stream, int64_t i) {
-  return Mix((stream << 32) + static_cast<uint64_t>(i));
-}
-
-// ‖tensor − golden‖ ÷ ‖golden‖, estimated from sums under patterns of signs.
-template <typename T>
-double RelativeError(std::span<const T> tensor, const nlohmann::json& golden) {
-  double sums[kPatterns] = {};
-  for (size_t i = 0; i < tensor.size(); ++i) {
-    const uint64_t signs = Number(0, static_cast<int64_t>(i));
-    for (int k = 0; k < kPatterns; ++k) {
-      const auto value = static_cast<double>(tensor[i]);
-      sums[k] += (signs >> k) & 1 ? -value : value;
-    }
-  }
-  double squares = 0;
-  for (size_t k = 0; k < kPatterns; ++k) {
-    const double difference = sums[k] - golden["sums"][k].get<double>();
-    squares += difference * difference / kPatterns;
-  }
-  return std::sqrt(squares) / golden["norm"].get<double>();
-}
-
 // One net as this test sees it.
 struct Net {
   std::string name;  // in first_step.json
@@ -156,14 +130,6 @@ const nlohmann::json& Golden(const Net& net) {
   return (*kGolden)[net.name];
 }
 
-// The starting number i of a parameter.
-float Start(const nlohmann::json& parameter, int64_t i) {
-  const auto u =
-      static_cast<double>(Number(parameter["stream"].get<uint64_t>(), i) >> 40) / (1 << 23) - 1;
-  return static_cast<float>(parameter["offset"].get<double>() +
-                            parameter["scale"].get<double>() * u);
-}
-
 uint8_t Pixel(int64_t i) { return static_cast<uint8_t>(Number(kPixels, i) & 255); }
 int32_t Label(int64_t i) { return static_cast<int32_t>(Number(kLabels, i) % 10); }
 
@@ -211,15 +177,6 @@ struct Step {
   double loss_sum = 0;
   std::vector<std::vector<double>> gradients = {};  // in the order of the golden file
 };
-
-const nlohmann::json* FindParameter(const nlohmann::json& golden, const std::string& name) {
-  for (const nlohmann::json& parameter : golden["parameters"]) {
-    if (parameter["name"].get<std::string>() == name) {
-      return &parameter;
-    }
-  }
-  return nullptr;
-}
 
 absl::StatusOr<Step> ByReference(const Net& net) {
   const nlohmann::json& golden = Golden(net);

@@ -124,13 +124,7 @@ def first_step(build, batch, picture, mean=None, std=None, smoothing=0.0):
     return {"batch": batch, "loss_sum": loss.item(), "parameters": net.rows}
 
 
-def main():
-    torch.set_num_threads(2)
-    nets = {
-        "cnn": first_step(cnn, 16, (1, 28, 28)),
-        "mlp": first_step(mlp, 16, (1, 28, 28)),
-        "residual": first_step(residual, 6, (3, 32, 32), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262), smoothing=0.05),
-    }
+def write(nets):
     lines = []
     for name, net in nets.items():
         rows = ",\n".join("  " + json.dumps(row) for row in net.pop("parameters"))
@@ -138,4 +132,15 @@ def main():
     print("{" + ",\n".join(lines) + "}")
 
 
-main()
+def main():
+    torch.set_num_threads(2)
+    nets = {
+        "cnn": first_step(cnn, 16, (1, 28, 28)),
+        "mlp": first_step(mlp, 16, (1, 28, 28)),
+        "residual": first_step(residual, 6, (3, 32, 32), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262), smoothing=0.05),
+    }
+    write(nets)
+
+
+if __name__ == "__main__":
+    main()
