@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""A training step over sequences in PyTorch, timed: the peer of hone-bench-sequences, whose nets these are.
+
+    torch_sequences.py NET PRECISION MODE [SECONDS]
+
+NET: lstm, gru, gpt128, gpt256, minilm, minilm_lengths; PRECISION: f32 or bf16 (autocast); MODE: eager or compile. Sequences of one length are
+rectangles; those of several are padded to the longest and masked. Attention is scaled_dot_product_attention. Two threads, fused Adam, made-up
+tokens, the loss read at the end of the timing only. Prints one line of JSON: the step's median in milliseconds.
+"""
+import json
+import resource
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+LENGTHS = [7, 12, 15, 17, 19, 20, 22, 23, 25, 26, 28, 29, 31, 33, 36, 41]
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.embedding = nn.Embedding(10_000, 64)
+        self.recurrent = kind(64, 128, batch_first=True)
+        self.head = nn.Linear(128, 2)
+
+    def forward(self, tokens, mask):
+        return self.head(self.recurrent(self.embedding(tokens))[0][:, -1])
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads, causal, dropout):
+        super().__init__()
+        self.heads, self.causal, self.dropout = heads, causal, dropout
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def attention(self, x, mask):
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, 2))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout, is_causal=self.causal)
+        return F.dropout(self.output(y.transpose(1, 2).flatten(2)), self.dropout)
+
+    def dense(self, x):
+        return F.dropout(self.narrow(F.gelu(self.wide(x))), self.dropout)
+
+    def forward(self, x, mask):
+        if self.causal:
+            x = x + self.attention(self.norm1(x), mask)
+            return x + self.dense(self.norm2(x))
+        x = self.norm1(x + self.attention(x, mask))
+        return self.norm2(x + self.dense(x))
+
+
+class Transformer(nn.Module):
+    def __init__(self, layers, width, heads, tokens, vocabulary, causal, dropout):
+        super().__init__()
+        self.causal = causal
+        self.embedding, self.positions = nn.Embedding(vocabulary, width), nn.Parameter(torch.randn(tokens, width) * 0.05)
+        self.blocks = nn.ModuleList(Block(width, heads, causal, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width) if causal else nn.Identity()
+        self.head = nn.Linear(width, vocabulary if causal else 2)
+
+    def forward(self, tokens, mask):
+        x = self.embedding(tokens) + self.positions[:tokens.shape[1]]
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.norm(x)
+        return self.head(x).flatten(0, 1) if self.causal else self.head(x[:, 0])
+
+
+def make(name):
+    """The net, tokens, mask and labels."""
+    if name in ("lstm", "gru"):
+        return Recurrent(nn.LSTM if name == "lstm" else nn.GRU), torch.randint(0, 10_000, (32, 120)), None, torch.randint(0, 2, (32,))
+    if name.startswith("gpt"):
+        width, batch, tokens = (128, 12, 64) if name == "gpt128" else (256, 8, 256)
+        return (Transformer(4, width, 4, tokens, 65, True, 0.0), torch.randint(0, 65, (batch, tokens)), None,
+                torch.randint(0, 65, (batch * tokens,)))
+    net = Transformer(6, 384, 12, 128, 30_522, False, 0.1)
+    if name == "minilm":
+        return net, torch.randint(0, 30_522, (16, 128)), None, torch.randint(0, 2, (16,))
+    longest = max(LENGTHS)
+    mask = (torch.arange(longest)[None] < torch.tensor(LENGTHS)[:, None])[:, None, None]
+    return net, torch.randint(0, 30_522, (16, longest)), mask, torch.randint(0, 2, (16,))
+
+
+def main():
+    name, precision, mode = sys.argv[1:4]
+    seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 2.0
+    torch.set_num_threads(2)
+    torch.manual_seed(1)
+    net, tokens, mask, labels = make(name)
+    if mode == "compile":
+        net = torch.compile(net)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            loss = F.cross_entropy(net(tokens, mask), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step()
+    times, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        begin = time.perf_counter()
+        loss = step()
+        times.append(time.perf_counter() - begin)
+    print(json.dumps({"net": name, "mode": mode, "precision": precision, "step_ms": 1e3 * statistics.median(times), "loss": loss.item(),
+                      "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "torch": torch.__version__}))
+
+
+main()
