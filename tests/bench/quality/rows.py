@@ -49,7 +49,7 @@ ROWS = [
         peer="1 (the floor)"),
     # Five folds in place of five seeds.
     Row("movielens-100k", "ratings.yaml", "test_rmse", lower_is_better=True, seeds=(1, 2, 3, 4, 5),
-        settings=("data={dataset: movielens-100k, fold: {{count: 5, index: {seed}}}}", "model.layers[0].embedding.width=16",
+        settings=("data={{dataset: movielens-100k, fold: {{count: 5, index: {seed}}}}}", "model.layers[0].embedding.width=16",
                   "model.layers[1].embedding.width=16", "training.optimizer.adamw.weight_decay=0.3"),
         goals=(Goal("test_rmse", 0.935, at_least=False),), peer="0.934 (Surprise's SVD, github.com/NicolasHug/Surprise)"),
     Row("mnist-cnn", "mnist-cnn.yaml", goals=(Goal("test_accuracy", 0.99),), **SUPERVISED),
