@@ -14,12 +14,13 @@
 #include "client/cli/render.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 
 namespace hone::client::cli {
 namespace {
 
 constexpr int64_t kMaxPictureBytes = 64 << 20;
-constexpr int64_t kMaxMazeBytes = 64 << 10;
+constexpr int64_t kMaxMazeBytes = 16 << 10;
 // What one call takes, and what fits a message beside its frame.
 constexpr int kInputsPerCall = 256;
 constexpr size_t kBytesPerCall = 3 << 20;
@@ -67,9 +68,15 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     inputs.push_back(std::move(input));
   }
   for (const std::string& path : options.mazes) {
-    HONE_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kMaxMazeBytes));
+    absl::StatusOr<std::string> text = ReadFile(path, kMaxMazeBytes);
+    if (absl::IsInvalidArgument(text.status())) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          text.status().message(), "; a maze has at most 32 lines of 32 cells, one byte each"));
+    }
+    HONE_RETURN_IF_ERROR(text.status());
+    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(*text), path));
     Input input{.label = path, .input = {}};
-    input.input.set_maze(std::move(text));
+    input.input.set_maze(*std::move(text));
     inputs.push_back(std::move(input));
   }
   if (inputs.empty()) {

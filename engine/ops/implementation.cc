@@ -18,6 +18,14 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels) {
   return set >= InstructionSet::kAmx && in_channels == 1 ? DType::kF32 : compute;
 }
 
+Implementation LinearBy(InstructionSet set, DType compute, int64_t in, int64_t out) {
+  // Ours reads the weights where they lie, which must be near: 256 KiB.
+  constexpr int64_t kMostWeights = int64_t{1} << 16;
+  const bool ours = compute == DType::kF32 && set >= InstructionSet::kAvx512 &&
+                    SaturatingProduct(in, out) <= kMostWeights;
+  return ours ? Implementation::kOurs : Implementation::kOneDnn;
+}
+
 Implementation PoolBy(DType dtype, int64_t lanes, int64_t window, bool side_by_side,
                       bool onednn_has_code) {
   const bool able = (dtype == DType::kF32 || dtype == DType::kBf16) && lanes >= 8 &&

@@ -2,8 +2,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/kernels/small_product.h"
+#include "engine/ops/implementation.h"
 
 namespace hone::engine {
 namespace {
@@ -60,6 +63,44 @@ absl::StatusOr<Slot> RowsInput(Lowering& l, int i, DType dtype) {
   return l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype}));
 }
 
+bool IsOurs(const Lowering& l, const Sizes& s) {
+  return LinearBy(CpuInstructionSet(), l.compute_dtype(), s.in, s.out) == Implementation::kOurs;
+}
+
+// The weight in f32 as [out, in] or as [in, out], whichever way it is kept.
+absl::StatusOr<Slot> WeightAs(Lowering& l, const Sizes& s, bool transposed, bool wanted) {
+  if (transposed == wanted) {
+    return l.PlainInput(1);
+  }
+  const int64_t rows = transposed ? s.out : s.in, columns = transposed ? s.in : s.out;
+  return l.PackedInput(1, absl::StrCat("transposed ", rows, " x ", columns),
+                       rows * columns * SizeOf(DType::kF32), [=](const float* from, void* to) {
+                         kernels::Transpose(from, rows, columns, static_cast<float*>(to));
+                       });
+}
+
+// Where a product is. `bias` is −1 if there is none.
+struct ProductSlots {
+  Slot a, b, bias, c;
+};
+
+// A step on as many threads as pay, each with some of the rows.
+void EmitProduct(Lowering& l, const kernels::SmallProduct& product, const ProductSlots& at) {
+  constexpr int64_t kProductsPerElement = 32;  // take as long as one element of a pass
+  const int64_t products = SaturatingProduct(product.rows * product.inner, product.columns);
+  const int parts = PartsFor(products / kProductsPerElement, l.threads());
+  l.Emit("small", [=](const Memory& m) {
+    const auto* a = m.as<float>(at.a);
+    const auto* b = m.as<float>(at.b);
+    const auto* bias = at.bias < 0 ? nullptr : m.as<float>(at.bias);
+    auto* c = m.as<float>(at.c);
+    ForShares(
+        product.rows, parts,
+        [&](int64_t begin, int64_t end) { kernels::Multiply(product, a, b, bias, c, begin, end); },
+        /*grain=*/8);
+  });
+}
+
 // dx = dy · wᵀ
 class LinearDataGradientOp final : public Op {
  public:
@@ -97,6 +138,9 @@ class LinearDataGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Sizes s = SizesOf(l.output_type(0).shape, l.input_type(0).shape.back());
+    if (IsOurs(l, s)) {
+      return LowerSmall(l, s);
+    }
     const DType dtype = l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
@@ -113,6 +157,22 @@ class LinearDataGradientOp final : public Op {
   }
 
  private:
+  absl::Status LowerSmall(Lowering& l, const Sizes& s) const {
+    const bool dots = kernels::WantsDots(s.out, s.in);
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot w, WeightAs(l, s, transposed_, /*wanted=*/!dots));
+    const Slot dx = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    EmitProduct(l,
+                {.rows = s.rows,
+                 .inner = s.out,
+                 .columns = s.in,
+                 .a_row = s.out,
+                 .c_row = s.in,
+                 .dots = dots},
+                {.a = dy, .b = w, .bias = -1, .c = dx});
+    return absl::OkStatus();
+  }
+
   bool transposed_;
 };
 
@@ -159,6 +219,9 @@ class LinearWeightGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Sizes s = SizesOf(l.input_type(0).shape, l.input_type(1).shape.back());
+    if (IsOurs(l, s)) {
+      return LowerSmall(l, s);
+    }
     const DType dtype = l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
@@ -179,6 +242,31 @@ class LinearWeightGradientOp final : public Op {
   }
 
  private:
+  absl::Status LowerSmall(Lowering& l, const Sizes& s) const {
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(1));
+    const Slot dw = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot db = bias_ ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : -1;
+    // Vectors lie along the longer side of the weight, and what is not kept so is written apart.
+    const bool by_out = s.out >= 16 || s.out >= s.in;
+    const int64_t out_stride = transposed_ ? s.in : 1, in_stride = transposed_ ? 1 : s.out;
+    EmitProduct(l,
+                {.rows = by_out ? s.in : s.out,
+                 .inner = s.rows,
+                 .columns = by_out ? s.out : s.in,
+                 .a_row = 1,
+                 .a_inner = by_out ? s.in : s.out,
+                 .c_row = by_out ? in_stride : out_stride,
+                 .c_column = by_out ? out_stride : in_stride},
+                {.a = by_out ? x : dy, .b = by_out ? dy : x, .bias = -1, .c = dw});
+    if (bias_) {
+      l.Emit("small", [=](const Memory& m) {
+        kernels::SumRows(m.as<float>(dy), s.rows, s.out, m.as<float>(db));
+      });
+    }
+    return absl::OkStatus();
+  }
+
   bool bias_;
   bool transposed_;
 };
@@ -252,6 +340,9 @@ class LinearOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape.back());
+    if (IsOurs(l, s)) {
+      return LowerSmall(l, s);
+    }
     const DType dtype = l.compute_dtype();
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
@@ -283,6 +374,27 @@ class LinearOp final : public Op {
   }
 
  private:
+  absl::Status LowerSmall(Lowering& l, const Sizes& s) const {
+    const bool dots = kernels::WantsDots(s.in, s.out);
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot w, WeightAs(l, s, transposed_, /*wanted=*/dots));
+    Slot bias = -1;
+    if (bias_) {
+      HONE_ASSIGN_OR_RETURN(bias, l.PlainInput(2));
+    }
+    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    EmitProduct(l,
+                {.rows = s.rows,
+                 .inner = s.in,
+                 .columns = s.out,
+                 .a_row = s.in,
+                 .c_row = s.out,
+                 .dots = dots,
+                 .relu = post_op_ == ActivationKind::kRelu},
+                {.a = x, .b = w, .bias = bias, .c = y});
+    return absl::OkStatus();
+  }
+
   bool bias_;
   bool transposed_;
   ActivationKind post_op_;

@@ -1,6 +1,7 @@
 #include "engine/tasks/maze_answerer.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/tasks/graphs.h"
 
@@ -52,7 +53,7 @@ absl::StatusOr<Example> MazeAnswerer::Read(const Question& question, absl::strin
           absl::StrCat(name, ": line ", cell / maze.width + 1, ", column ", cell % maze.width + 1,
                        ": is another cell than in the maze that the model was trained on; it knows "
                        "no other:\n",
-                       environments::ToText(known_)));
+                       absl::StripSuffix(environments::ToText(known_), "\n")));
     }
   }
   return Example{{kMaze, ToNumbers(maze)}};

@@ -48,7 +48,7 @@ class Agent(unittest.TestCase):
 
     def predict(self, model, text=MAZE):
         file = self.folder / "asked.txt"
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
         return self.hone("--output", "json", "predict", model, "--maze", file)
 
     def test_a_job_without_a_data_set_ends_with_its_final_metrics(self):
@@ -90,7 +90,8 @@ class Agent(unittest.TestCase):
         for text, why in ((MAZE.replace("S", "."), "there is no start"),
                           ("S#\n#G\n", "line 1, column 1: there is no way"),
                           (MAZE.replace("...#.", "..\t#."), "line 3, column 3: a cell must be one of"),
-                          ("." * (10 << 20), "at most")):
+                          ("." * (10 << 20), "at most 32 lines of 32 cells"),
+                          (b"S.\n\xff.\n.G\n", "line 2 is not UTF-8")):
             asked = self.predict(self.job["model"], text)
             self.assertNotEqual(asked.returncode, 0)
             self.assertIn(why, asked.stdout + asked.stderr)

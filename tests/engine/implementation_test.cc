@@ -4,6 +4,7 @@
 
 #include "engine/graph/graph.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/linear.h"
 #include "engine/ops/pool2d.h"
 #include "engine/plan/program.h"
 #include "tests/support/bound_program.h"
@@ -47,6 +48,15 @@ TEST(TheRule, MultipliesOneGreyPlaneInF32WhereTilesWouldStandEmpty) {
   EXPECT_EQ(ConvProductType(kAmx, DType::kBf16, 3), DType::kBf16);
   EXPECT_EQ(ConvProductType(kAvx512Bf16, DType::kBf16, 1), DType::kBf16);
   EXPECT_EQ(ConvProductType(kAmx, DType::kF32, 3), DType::kF32);
+}
+
+TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(LinearBy(set, DType::kF32, 256, 256), set >= kAvx512 ? kOurs : kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kF32, 4, 128), set >= kAvx512 ? kOurs : kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kF32, 257, 256), kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kBf16, 64, 64), kOneDnn);
+  }
 }
 
 TEST(TheRule, PoolsWhereChannelsLieSideBySideAndSoDoWindows) {
@@ -107,6 +117,31 @@ TEST(APlan, FollowsTheRuleOfConvolutionGradients) {
   for (const DType compute : ComputeTypes()) {
     const bool ours = ConvWeightGradientBy(CpuInstructionSet(), compute, 32, 64, 1) == kOurs;
     EXPECT_EQ(PlannedOn("conv2d_weight_gradient", compute) == "blocked", ours) << NameOf(compute);
+  }
+}
+
+TEST(APlan, FollowsTheRuleOfDenseLayersInBothDirections) {
+  for (const int64_t units : {128, 1000}) {
+    Graph graph;
+    const Value x = graph.Input("x", {{4, 128}, DType::kF32});
+    const Value w = AddParameter(graph, "w", {128, units});
+    const Value y = Linear(graph, x, w, std::nullopt);
+    const Value dy = graph.Input("dy", {graph.shape(y), DType::kF32});
+    std::vector<Value> fetch = Differentiate(graph, {{y, dy}}, {x, w});
+    fetch.push_back(y);
+    ParameterStore store = *StoreOf(graph);
+    const auto program =
+        Program::Compile({.graph = &graph, .fetch = fetch, .gradients = {}}, store, {});
+    ASSERT_THAT(program, IsOk());
+    const bool ours = LinearBy(CpuInstructionSet(), DType::kF32, 128, units) == kOurs;
+    int products = 0;
+    for (const Program::Step& step : program->steps()) {
+      if (step.op.starts_with("linear")) {
+        EXPECT_EQ(step.implementation == "small", ours) << step.op << " to " << units;
+        ++products;
+      }
+    }
+    EXPECT_EQ(products, 3);
   }
 }
 

@@ -32,6 +32,7 @@ TEST(ParseMaze, ReadsWhatItWrites) {
 }
 
 TEST(ParseMaze, TakesTheLineEndsOfOtherSystemsAndEmptyLinesAtTheEnd) {
+  EXPECT_EQ(ParseMaze("\xef\xbb\xbfS.#G\n..T.\n....\n", "m.txt").value(), Small());
   EXPECT_EQ(ParseMaze("S.#G\r\n..T.\r\n....\r\n\r\n\n", "m.txt").value(), Small());
 }
 
