@@ -52,6 +52,7 @@ absl::StatusOr<train::EndReason> RunHelperJob(const tasks::Task& task,
     return train::EndReason::kCompleted;  // it appears whole, or not at all
   }
   helper->threads = config.threads;
+  helper->one_thread_if_small = config.one_thread_if_small;
   helper->resume = true;
   helper->memory_bytes = config.memory_bytes;
   observer.OnLog(train::Severity::kInfo,

@@ -53,7 +53,7 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
   std::vector<std::unique_ptr<train::TrainStep>> steps;
   for (train::CompiledUpdate& update : trial.programs.updates()) {
     steps.push_back(std::make_unique<train::TrainStep>(trial.programs.store(), *update.optimizer,
-                                                       trial.config.threads));
+                                                       trial.programs.threads()));
   }
   std::vector<double> times;
   train::Clock::time_point before = train::Clock::now();
@@ -137,7 +137,7 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   const std::unique_ptr<tasks::TaskState> state = task.NewState(config);
   train::BatchFiller filler(examples, task, state.get());
   filler.Augment(config.augmentation, config.seed);
-  filler.Share(config.threads);
+  filler.Share(programs.threads());
   const Trial trial = {config, programs, filler, state.get(), rows, batch};
 
   double flops = 0;

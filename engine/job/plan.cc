@@ -91,7 +91,7 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
             .train_examples = info.train,
             .validation_examples = info.validation,
             .test_examples = info.test,
-            .threads = config.threads,
+            .threads = programs.threads(),
             .shards = store.shards(),
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
             .recomputes = programs.recomputes(),
@@ -137,6 +137,7 @@ absl::StatusOr<Plan> PlanJob(const tasks::TrainingConfig& config, bool measure, 
   HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                         CompileJob(config, info, *task, pretrained));
+  const ScopedThreads working(programs->threads());
   Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);
   if (measure) {
     const double set_up_seconds = train::SecondsBetween(begin, train::Clock::now());

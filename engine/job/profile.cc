@@ -202,7 +202,7 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
                                           const ProfileRates& rates) {
   optim::Optimizer& optimizer = *parts.programs.updates()[update].optimizer;
   ParameterStore& store = parts.programs.store();
-  const int threads = parts.config.threads;
+  const int threads = parts.programs.threads();
   const std::unique_ptr<tasks::TaskState> state = parts.task.NewState(parts.config);
   train::BatchFiller filler(parts.data.dataset, parts.task, state.get());
   filler.Augment(parts.config.augmentation, parts.config.seed);
@@ -250,13 +250,13 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
 
 absl::StatusOr<std::string> ProfileTraining(const train::LoopParts& parts) {
   HONE_ASSIGN_OR_RETURN(const MachineRates machine,
-                        MeasureRates(parts.config.threads, parts.config.compute));
+                        MeasureRates(parts.programs.threads(), parts.config.compute));
   const int64_t batch = std::min(parts.config.batch_size, parts.info.train);
   const int shards = parts.programs.store().shards();
   std::string table = absl::StrFormat(
       "profile of one training step, batch %d: %d threads, %d shard(s); this machine: %.0f GFLOP/s "
       "in products, %.1f GB/s\n",
-      batch, parts.config.threads, shards, machine.flops_per_second / 1e9,
+      batch, parts.programs.threads(), shards, machine.flops_per_second / 1e9,
       machine.bytes_per_second / 1e9);
   const ProfileRates rates = {
       machine, {machine.flops_per_second / shards, machine.bytes_per_second / shards}};

@@ -109,6 +109,7 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config_.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                         CompileJob(config_, info, *task, pretrained, place_));
+  const ScopedThreads working(programs->threads());
   if (programs->recomputes() && config_.recompute == tasks::Recompute::kWhenNeeded) {
     observer_.OnLog(train::Severity::kInfo,
                     "memory is short: the backward pass computes parts of the forward pass again "

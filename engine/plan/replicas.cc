@@ -17,6 +17,30 @@ int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradie
   return shards ? threads : 1;
 }
 
+Cost CostOf(const Graph& graph) {
+  Cost sum;
+  std::vector<TensorType> in;
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind != Graph::Node::Kind::kOp) {
+      continue;
+    }
+    in.clear();
+    for (const Value input : node.inputs) {
+      in.push_back(graph.node(input.node).types[static_cast<size_t>(input.output)]);
+    }
+    const Cost cost = node.op->EstimateCost(in, node.types);
+    sum.flops += cost.flops;
+    sum.bytes += cost.bytes;
+  }
+  return sum;
+}
+
+bool IsWorthATeam(const Cost& step) {
+  constexpr double kFlopsPerByte = 4;  // that take as long: 100 GFLOP/s, 25 GB/s
+  constexpr double kLeastFlops = 1e6;
+  return step.flops + kFlopsPerByte * step.bytes >= kLeastFlops;
+}
+
 bool NeedsWholeBatch(const Graph& graph) {
   return !graph.updates().empty() ||
          std::ranges::any_of(graph.nodes(), [](const Graph::Node& node) {

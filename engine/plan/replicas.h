@@ -33,6 +33,13 @@ struct ReplicaOptions {
 // are at most 64 MiB together: each is written and read again by the update, which near the caches
 // is cheaper than joining the team at every product, and for large nets is not, and takes memory.
 int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes);
+// What all ops of a graph cost together.
+Cost CostOf(const Graph& graph);
+// Whether a step that costs so much is work for several threads. Waking a team, meeting half a
+// dozen times in an update and having the numbers in another core's cache takes some 10 µs, and a
+// hundred times that where others want the cores, too; so one thread does what takes it about as
+// long.
+bool IsWorthATeam(const Cost& step);
 // A graph that changes buffers: statistics are those of the whole batch, and shards would race. And
 // one that reads offsets (tensor/token_rows.h): how many rows a part of the batch has is not
 // planned.

@@ -68,8 +68,9 @@ struct TrainingConfig {
   uint64_t seed = 1;
   DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32
   int threads = 1;
-  double clip_norm = 0;   // 0: off
-  double clip_value = 0;  // 0: off
+  bool one_thread_if_small = false;  // of the threads, where a step pays for no team (IsWorthATeam)
+  double clip_norm = 0;              // 0: off
+  double clip_value = 0;             // 0: off
   int64_t accumulate_batches = 1;
   std::optional<EarlyStopping> early_stopping;
   CheckpointPolicy checkpoints;

@@ -39,7 +39,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
                                          const tasks::DataInfo& info, const tasks::Task& task) {
   const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
   absl::flat_hash_set<ParameterId> moved;
-  bool all_need_whole_batch = true;
+  bool all_need_whole_batch = true, worth_a_team = false;
   for (const tasks::UpdateSpec& spec : task.updates()) {
     CompiledUpdate update{.spec = spec};
     if (spec.every < 1) {
@@ -52,6 +52,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
     all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
+    worth_a_team = worth_a_team || IsWorthATeam(CostOf(graph));
     if (place_.size > 1 && NeedsWholeBatch(graph)) {
       return absl::InvalidArgumentError(
           "model.layers: a model with layers that see the whole batch, such as batch "
@@ -89,11 +90,12 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     }
     updates_.push_back(std::move(update));
   }
+  threads_ = config.one_thread_if_small && !worth_a_team ? 1 : config.threads;
   for (const tasks::BatchShape& wanted :
        ShapesOf(TrainingExamples(info), config.batch_size, buckets_)) {
     const auto [begin, end] = place_.PartOf(wanted.batch);
-    shards_ = std::max(shards_, ShardsFor(end - begin, config.threads, all_need_whole_batch,
-                                          gradient_slab_bytes()));
+    shards_ = std::max(
+        shards_, ShardsFor(end - begin, threads_, all_need_whole_batch, gradient_slab_bytes()));
   }
   for (const tasks::ForwardSpec& spec : task.forwards(config)) {
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));

@@ -76,16 +76,16 @@ absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const 
       continue;
     }
     HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build({end - begin, shape.bucket}));
-    const int shards = ShardsFor(end - begin, config.threads, NeedsWholeBatch(*whole.built.graph),
+    const int shards = ShardsFor(end - begin, threads_, NeedsWholeBatch(*whole.built.graph),
                                  whole.built.request.gradients.empty() ? 0 : gradient_slab_bytes());
     const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
       HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, build({n, shape.bucket}));
       return std::move(graph.built);
     };
-    HONE_ASSIGN_OR_RETURN(Replicas replicas, Replicas::Compile(part, end - begin, store_,
-                                                               {.threads = config.threads,
-                                                                .shards = shards,
-                                                                .compute = config.compute}));
+    HONE_ASSIGN_OR_RETURN(
+        Replicas replicas,
+        Replicas::Compile(part, end - begin, store_,
+                          {.threads = threads_, .shards = shards, .compute = config.compute}));
     shapes.push_back({shape, std::move(replicas)});
   }
   return absl::OkStatus();
@@ -133,7 +133,7 @@ absl::Status Programs::CompileForwards(const tasks::TrainingConfig& config,
     graph.built.request.update_buffers = !graph.built.graph->updates().empty();
     HONE_ASSIGN_OR_RETURN(Program program,
                           Program::Compile(graph.built.request, store_,
-                                           {.threads = config.threads, .compute = config.compute}));
+                                           {.threads = threads_, .compute = config.compute}));
     forwards_.push_back({spec, std::move(program)});
   }
   return absl::OkStatus();

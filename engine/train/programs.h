@@ -76,6 +76,8 @@ class Programs final : public tasks::TaskPrograms {
   const ParameterStore& store() const { return store_; }
   const std::vector<models::LayerSummary>& layers() const { return layers_; }
   int depth() const { return depth_; }
+  // That work: the job's, or one where that is enough (TrainingConfig::one_thread_if_small).
+  int threads() const { return threads_; }
   // At least one, in the order of a step.
   std::vector<CompiledUpdate>& updates() { return updates_; }
   const std::vector<CompiledUpdate>& updates() const { return updates_; }
@@ -138,6 +140,7 @@ class Programs final : public tasks::TaskPrograms {
   ParameterStore store_;
   std::vector<models::LayerSummary> layers_;
   int depth_ = 0;
+  int threads_ = 1;
   int shards_ = 1;  // gradient slabs: as many as the widest of the updates needs
   bool recomputes_ = false;
   std::vector<int64_t> buckets_;  // ascending

@@ -15,7 +15,7 @@ RunningUpdate::RunningUpdate(const UpdateParts& parts, size_t index,
       index_(index),
       place_(parts.world == nullptr ? Place() : parts.world->place()),
       step_(parts.programs.store(), *parts.programs.updates()[index].optimizer,
-            parts.config.threads, parts.world) {
+            parts.programs.threads(), parts.world) {
   // A checkpoint of a time when every update was made at every step does not say how many.
   const auto saved = [&](absl::string_view name, int64_t without) {
     const auto found = state.scalars.find(MetricName(name));

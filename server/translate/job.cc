@@ -397,6 +397,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   config.threads = request.threads() > 0           ? request.threads()
                    : spec.training().threads() > 0 ? static_cast<int>(spec.training().threads())
                                                    : AvailableThreads();
+  config.one_thread_if_small = true;
   config.run_directory = request.run_directory();
   config.resume = request.resume();
   config.known_checkpoint = request.checkpoint_step();

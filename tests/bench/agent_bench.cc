@@ -2,9 +2,10 @@
 //
 // "learn_ms": one update of deep Q-learning on a net of 4-128-128-2 with batches of 128: drawn from
 // the replay, valued by the target network, forward, backward, Adam; with it the one step of the
-// environment that comes before. "steps_per_second": steps of environments alone, with the network
-// that acts in them in batches of 32. One thread. Prints one line of JSON; tests/bench/run puts it
-// beside PyTorch's, which torch_agent.py gives.
+// environment that comes before, as a job with two threads makes it; "learn_one_thread_ms": the
+// same on one. "steps_per_second": steps of environments alone on one thread, with the network that
+// acts in them in batches of 32. Prints one line of JSON; tests/bench/run puts it beside PyTorch's,
+// which torch_agent.py gives.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -39,12 +40,14 @@ models::LayerDescription DenseLayer(int64_t units, ActivationKind activation) {
 class Agent {
  public:
   static absl::StatusOr<std::unique_ptr<Agent>> Make(const ReinforcementLearningOptions& options,
-                                                     int64_t batch) {
+                                                     int64_t batch, int threads) {
     auto agent = std::make_unique<Agent>();
     tasks::TrainingConfig& config = agent->config_;
     config.task = options;
     config.batch_size = batch;
     config.steps = 1'000'000;
+    config.threads = threads;
+    config.one_thread_if_small = true;
     const auto actions = static_cast<int64_t>(
         environments::MakeEnvironment(options.environment)->spec().actions.size());
     config.model.layers = {DenseLayer(128, ActivationKind::kRelu),
@@ -58,7 +61,8 @@ class Agent {
     agent->programs_->store().Initialize(config.seed);
     agent->programs_->store().RefreshAll();
     agent->state_ = agent->task_->NewState(config);
-    agent->step_.emplace(agent->programs_->store(), *agent->programs_->updates()[0].optimizer, 1);
+    agent->step_.emplace(agent->programs_->store(), *agent->programs_->updates()[0].optimizer,
+                         agent->programs_->threads());
     return agent;
   }
 
@@ -115,19 +119,21 @@ class Agent {
   int64_t steps_ = 0;
 };
 
-absl::StatusOr<double> LearnSeconds(double seconds) {
+absl::StatusOr<double> LearnSeconds(int threads, double seconds) {
+  const ScopedThreads scoped(threads);
   ReinforcementLearningOptions options;
   options.environment = environments::Control::kCartPole;
   options.steps = 1'000'000;
   options.train_every = 1;
   options.learning_starts = 0;
   options.exploration = {.start = 0, .end = 0, .share = 0, .decay = 0};
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Make(options, 128));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Make(options, 128, threads));
   return agent->Time(/*learns=*/true, seconds);
 }
 
 absl::StatusOr<double> StepsPerSecond(const environments::EnvironmentOptions& environment,
                                       double seconds) {
+  const ScopedThreads scoped(1);
   constexpr int64_t kCopies = 32;
   ReinforcementLearningOptions options;
   options.environment = environment;
@@ -136,23 +142,24 @@ absl::StatusOr<double> StepsPerSecond(const environments::EnvironmentOptions& en
   options.train_every = kCopies;
   options.learning_starts = int64_t{1} << 40;
   options.exploration = {.start = 0.1, .end = 0.1, .share = 0, .decay = 0};
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Make(options, kCopies));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Make(options, kCopies, 1));
   HONE_ASSIGN_OR_RETURN(const double step, agent->Time(/*learns=*/false, seconds));
   return kCopies / step;
 }
 
 absl::Status Run(double seconds) {
-  const ScopedThreads threads(1);
-  HONE_ASSIGN_OR_RETURN(const double learn, LearnSeconds(seconds));
+  HONE_ASSIGN_OR_RETURN(const double learn, LearnSeconds(2, seconds));
+  HONE_ASSIGN_OR_RETURN(const double alone, LearnSeconds(1, seconds));
   HONE_ASSIGN_OR_RETURN(const double maze, StepsPerSecond(environments::MazeOptions(), seconds));
   HONE_ASSIGN_OR_RETURN(const double cart_pole,
                         StepsPerSecond(environments::Control::kCartPole, seconds));
   HONE_ASSIGN_OR_RETURN(const double acrobot,
                         StepsPerSecond(environments::Control::kAcrobot, seconds));
   std::printf(
-      "{\"learn_ms\": %.5f, \"steps_per_second\": {\"maze\": %.0f, \"cart_pole\": %.0f, "
+      "{\"learn_ms\": %.5f, \"learn_one_thread_ms\": %.5f, \"steps_per_second\": {\"maze\": %.0f, "
+      "\"cart_pole\": %.0f, "
       "\"acrobot\": %.0f}}\n",
-      1e3 * learn, maze, cart_pole, acrobot);
+      1e3 * learn, 1e3 * alone, maze, cart_pole, acrobot);
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "engine/ops/linear.h"
 #include "engine/plan/replicas.h"
 #include "engine/tensor/token_rows.h"
 
@@ -29,6 +30,26 @@ TEST(ShardsFor, CountsTheBytesOfAllSlabs) {
 
 TEST(ShardsFor, OfANetWithoutGradientsLooksAtTheBatchAlone) {
   EXPECT_EQ(ShardsFor(256, 2, false, 0), 2);
+}
+
+// One dense layer of as many inputs as outputs.
+Cost Dense(int64_t rows, int64_t width) {
+  Graph graph;
+  const Value x = graph.Input("x", {{rows, width}, DType::kF32});
+  Linear(graph, x, graph.Input("w", {{width, width}, DType::kF32}), std::nullopt);
+  return CostOf(graph);
+}
+
+TEST(CostOf, AddsUpWhatTheOpsCost) {
+  const Cost one = Dense(32, 24);
+  EXPECT_EQ(one.flops, 2.0 * 32 * 24 * 24);
+  EXPECT_EQ(one.bytes, 4.0 * (32 * 24 + 24 * 24 + 32 * 24));
+}
+
+TEST(IsWorthATeam, IsSaidOfWhatTakesLongerThanATeamNeedsToMeet) {
+  EXPECT_TRUE(IsWorthATeam(Dense(128, 128)));
+  EXPECT_FALSE(IsWorthATeam(Dense(32, 24)));
+  EXPECT_TRUE(IsWorthATeam({.flops = 0, .bytes = 1e6})) << "memory takes time, too";
 }
 
 TEST(NeedsWholeBatch, IsSaidOfAGraphOfTokenRows) {

@@ -72,6 +72,24 @@ TEST_P(UpdateShards, HaveAGradientSlabEachWhicheverUpdateNeedsTheWholeBatch) {
   EXPECT_LT(recorder_.metrics.back().values.at("second_loss"), 0.5);
 }
 
+class SmallStep : public TaskTest {};
+
+TEST_F(SmallStep, IsMadeByOneThreadWhereTheJobLetsIt) {
+  config_ = Points();
+  config_.data.test_fraction = 0;
+  const PlainAndNormalised task(1);
+  const data::LoadedData data = tasks::LoadExamples(config_.data, config_, task).value();
+  for (const bool lets : {false, true}) {
+    config_.one_thread_if_small = lets;
+    const auto programs = Programs::Compile(config_, tasks::InfoOf(data), task);
+    ASSERT_TRUE(programs.ok()) << programs.status();
+    EXPECT_EQ((*programs)->threads(), lets ? 1 : 2);
+    EXPECT_EQ((*programs)->training(0, 16).shards(), lets ? 1 : 2);
+    EXPECT_EQ((*programs)->training(0, 16).threads(), lets ? 1 : 2);
+  }
+  EXPECT_EQ(Attempt(task, NewRun()).value(), EndReason::kCompleted);
+}
+
 INSTANTIATE_TEST_SUITE_P(TheFirstOrTheSecond, UpdateShards, ::testing::Values(0, 1));
 
 }  // namespace
