@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/kernels/small_product.h"
 
@@ -145,12 +147,12 @@ TEST_P(SmallProductKernel, Transposes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Extents, SmallProductKernel, ::testing::ValuesIn(kExtents),
-                         [](const auto& info) {
-                           const auto& [rows, inner, columns] = info.param;
-                           return std::to_string(rows) + "x" + std::to_string(inner) + "x" +
-                                  std::to_string(columns);
-                         });
+std::string Name(const ::testing::TestParamInfo<Extents>& tested) {
+  const Extents& extents = tested.param;
+  return absl::StrCat(extents.rows, "x", extents.inner, "x", extents.columns);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SmallProductKernel, ::testing::ValuesIn(kExtents), Name);
 
 }  // namespace
 }  // namespace hone::engine::kernels
