@@ -1,0 +1,69 @@
+#include "engine/text/tokenizer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "engine/text/character_tokenizer.h"
+#include "engine/text/sentence_piece_tokenizer.h"
+#include "engine/text/word_tokenizer.h"
+
+namespace hone::engine::text {
+namespace {
+
+using NewTokenizer = absl::StatusOr<std::unique_ptr<const Tokenizer>>;
+
+// The tokenizer table: what is trained with which options …
+struct Trainer {
+  NewTokenizer operator()(const WordTokens& options) const { return TrainWords(options, corpus); }
+  NewTokenizer operator()(const CharacterTokens&) const { return TrainCharacters(corpus); }
+  NewTokenizer operator()(const SentencePieceTokens& options) const {
+    return TrainSentencePieces(options, corpus);
+  }
+  const Corpus& corpus;
+};
+
+// … and read back of which kind.
+struct KindOfTokenizer {
+  absl::string_view name;
+  NewTokenizer (*from_json)(const nlohmann::json& json);
+};
+constexpr KindOfTokenizer kKinds[] = {
+    {"words", WordsFromJson},
+    {"characters", CharactersFromJson},
+    {"sentence_piece", SentencePiecesFromJson},
+};
+
+}  // namespace
+
+NewTokenizer TrainTokenizer(const TokenizerOptions& options, const Corpus& corpus) {
+  const auto has_words = [&] {
+    bool any = false;
+    for (int64_t i = 0; i < corpus.size && !any; ++i) {
+      ForEachWord(corpus.text(i), WordSplit::kSpaces, [&](absl::string_view) { any = true; });
+    }
+    return any;
+  };
+  if (!has_words()) {
+    return absl::InvalidArgumentError(absl::StrCat("there is nothing to make tokens of: the ",
+                                                   corpus.size, " training texts are empty"));
+  }
+  return std::visit(Trainer{corpus}, options);
+}
+
+NewTokenizer TokenizerFromJson(const nlohmann::json& json) {
+  try {
+    const auto kind =
+        std::ranges::find(kKinds, json.at("kind").get<std::string>(), &KindOfTokenizer::name);
+    if (kind == std::end(kKinds)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("`tokenizer.kind` is not known: ", json.at("kind").dump()));
+    }
+    return kind->from_json(json);
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("`tokenizer`: ", error.what()));
+  }
+}
+
+}  // namespace hone::engine::text

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/text/corpus.h"
+#include "engine/text/words.h"
+
+namespace hone::engine::text {
+
+// Tokens with a meaning of their own, by their ids; −1 where a tokenizer has none.
+struct SpecialTokens {
+  int32_t unknown = 0;  // what the vocabulary does not have
+  int32_t begin = 1;    // of a text
+  int32_t end = 2;
+};
+// How those are written, and what the first ids of the tokenizers that are trained here are.
+inline constexpr absl::string_view kSpecialTokens[] = {"<unk>", "<s>", "</s>"};
+
+// Turns a text into numbers and back. Immutable: any number of threads may use it. What a text is
+// cleaned by has happened before (cleaning.h).
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Ids are at least 0 and below it.
+  virtual int64_t size() const = 0;
+  virtual SpecialTokens special() const = 0;
+  // Appends the text's ids; no begin and no end among them. `utf8` is UTF-8.
+  virtual void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const = 0;
+  // The text of ids that the tokenizer has; of begin and end nothing.
+  virtual std::string Decode(std::span<const int32_t> ids) const = 0;
+  // {"kind": …} and all that TokenizerFromJson needs.
+  virtual nlohmann::json ToJson() const = 0;
+};
+
+// Every character of the texts, in the order of Unicode.
+struct CharacterTokens {};
+// The words that occur most often; of equally frequent ones those first in the order of their
+// bytes.
+struct WordTokens {
+  int64_t vocabulary = 10000;  // tokens at most, the special ones among them
+  int64_t min_count = 1;       // rarer words are left out
+  WordSplit split = WordSplit::kPunctuation;
+};
+// Pieces of words, by the library SentencePiece: Kudo and Richardson, "SentencePiece: A simple and
+// language independent subword tokenizer", 2018. A space belongs to the piece behind it. Texts are
+// not normalised again.
+struct SentencePieceTokens {
+  enum class Model { kUnigram, kBpe };
+  Model model = Model::kUnigram;
+  int64_t vocabulary =
+      8000;                  // tokens, the special ones among them; fewer where the texts have none
+  double coverage = 0.9995;  // share of the texts' characters that are tokens at least
+};
+using TokenizerOptions = std::variant<WordTokens, CharacterTokens, SentencePieceTokens>;
+
+// The same texts and options give the same tokenizer. INVALID_ARGUMENT where the texts have nothing
+// to make tokens of, or the vocabulary is too small for them.
+absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainTokenizer(const TokenizerOptions& options,
+                                                                const Corpus& corpus);
+// Of what ToJson gave. INVALID_ARGUMENT names the field that is missing or wrong.
+absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerFromJson(const nlohmann::json& json);
+
+}  // namespace hone::engine::text

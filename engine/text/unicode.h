@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace hone::engine::text {
+
+// All functions here take UTF-8 (base/utf8.h) and give UTF-8. What a character is, they have from
+// utf8proc's tables of the Unicode Character Database.
+
+// The normalization forms of Unicode's Standard Annex 15. kNfc composes letters with their accents;
+// kNfkc also replaces what only looks different (ﬁ, ², full width letters).
+enum class Normalization { kNone, kNfc, kNfkc };
+std::string Normalize(absl::string_view utf8, Normalization form);
+
+// Each character's lower case letter (the simple mapping: İ becomes i, and ß stays).
+std::string ToLower(absl::string_view utf8);
+
+// Latin-1 as UTF-8: each byte is the character of its number.
+std::string FromLatin1(absl::string_view latin1);
+
+// Removes the first character of `utf8`, which is not empty, and returns it.
+char32_t TakeCharacter(absl::string_view& utf8);
+void AppendCharacter(char32_t character, std::string& utf8);
+
+bool IsSpace(char32_t character);     // the property White_Space
+bool IsControl(char32_t character);   // category Cc but for white space, and the byte order mark
+bool IsWordPart(char32_t character);  // a letter, a mark that belongs to one, a number
+// Takes two columns, as the characters of Chinese, Japanese and Korean do, which stand without
+// spaces between words.
+bool IsWide(char32_t character);
+
+int64_t CountCharacters(absl::string_view utf8);
+
+}  // namespace hone::engine::text

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace hone::engine::text {
+
+// Tokens by their ids: kSpecialTokens, then those that were given. A text that spells a special
+// token is not taken for one.
+class Vocabulary {
+ public:
+  // INVALID_ARGUMENT: there are none, one is empty or no UTF-8, one comes twice, or they are over
+  // 2^24.
+  static absl::StatusOr<Vocabulary> Make(std::vector<std::string> tokens);
+
+  int64_t size() const;
+  // The id of a token that was given, else that of the unknown one.
+  int32_t Find(absl::string_view token) const;
+  // The text of an id: of the unknown one "<unk>", of begin and end "".
+  absl::string_view TextOf(int32_t id) const;
+  // Without the special ones.
+  const std::vector<std::string>& tokens() const { return tokens_; }
+
+ private:
+  explicit Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {}
+
+  std::vector<std::string> tokens_;
+  absl::flat_hash_map<std::string, int32_t> ids_;
+};
+
+}  // namespace hone::engine::text
