@@ -19,12 +19,16 @@ namespace {
 
 constexpr size_t kMostColumns = 100'000;
 
+bool HasQuotes(char delimiter, const CsvOptions& options) {
+  return delimiter != '\t' || options.quotes_between_tabs;
+}
+
 // The candidate that yields the most cells, equally many in most lines.
-char DetectDelimiter(absl::string_view text) {
+char DetectDelimiter(absl::string_view text, const CsvOptions& options) {
   char best = ',';
   size_t most = 1;
   for (const char candidate : {',', ';', '\t', '|'}) {
-    CsvReader reader(text, candidate);
+    CsvReader reader(text, candidate, HasQuotes(candidate, options));
     size_t first = 0;
     int agreeing = 0;
     int lines = 0;
@@ -44,8 +48,8 @@ char DetectDelimiter(absl::string_view text) {
   return best;
 }
 
-absl::StatusOr<bool> DetectHeader(absl::string_view text, char delimiter) {
-  CsvReader reader(text, delimiter);
+absl::StatusOr<bool> DetectHeader(const CsvTable& table) {
+  CsvReader reader(table.text, table.delimiter, table.quotes);
   HONE_ASSIGN_OR_RETURN(bool more, reader.Next());
   const std::vector<std::string> first = reader.cells();
   for (const std::string& cell : first) {
@@ -102,7 +106,7 @@ absl::StatusOr<bool> CsvReader::Next() {
       while (!rest_.empty() && rest_[0] == ' ' && delimiter_ != ' ') {
         rest_.remove_prefix(1);
       }
-      if (absl::StartsWith(rest_, "\"")) {
+      if (quotes_ && absl::StartsWith(rest_, "\"")) {
         quoted = true;
         HONE_RETURN_IF_ERROR(ReadQuoted(cell));
       }
@@ -131,7 +135,7 @@ absl::StatusOr<bool> CsvReader::Next() {
   return false;
 }
 
-absl::StatusOr<CsvTable> OpenCsv(std::string text) {
+absl::StatusOr<CsvTable> OpenCsv(std::string text, const CsvOptions& options) {
   CsvTable table;
   table.text = std::move(text);
   if (absl::StartsWith(table.text, "\xef\xbb\xbf")) {
@@ -141,8 +145,9 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text) {
     return absl::InvalidArgumentError(absl::StrCat("is not text: byte ", zero, " is zero"));
   }
   HONE_RETURN_IF_ERROR(CheckUtf8(table.text));
-  table.delimiter = DetectDelimiter(table.text);
-  CsvReader reader(table.text, table.delimiter);
+  table.delimiter = DetectDelimiter(table.text, options);
+  table.quotes = HasQuotes(table.delimiter, options);
+  CsvReader reader(table.text, table.delimiter, table.quotes);
   HONE_ASSIGN_OR_RETURN(const bool any, reader.Next());
   if (!any) {
     return absl::InvalidArgumentError("the table is empty: the file has no lines");
@@ -152,7 +157,7 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text) {
                      .text = absl::StrCat("line ", reader.line(), " has ", reader.cells().size(),
                                           " cells; at most ", kMostColumns, " are read")});
   }
-  HONE_ASSIGN_OR_RETURN(table.has_header, DetectHeader(table.text, table.delimiter));
+  HONE_ASSIGN_OR_RETURN(table.has_header, DetectHeader(table));
   table.names = reader.cells();
   for (size_t c = 0; !table.has_header && c < table.names.size(); ++c) {
     table.names[c] = absl::StrCat("column_", c + 1);
@@ -163,7 +168,7 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text) {
 absl::Status ForEachRecord(
     const CsvTable& table,
     absl::FunctionRef<void(const std::vector<std::string>& cells, int64_t line)> visit) {
-  CsvReader reader(table.text, table.delimiter);
+  CsvReader reader(table.text, table.delimiter, table.quotes);
   Complaints complaints;
   for (bool first = true;; first = false) {
     HONE_ASSIGN_OR_RETURN(const bool more, reader.Next());

@@ -1,4 +1,5 @@
-// Tables of text: comma, semicolon, tab or bar between cells; quotes as in RFC 4180; LF or CRLF.
+// Tables of text: comma, semicolon, tab or bar between cells; quotes as in RFC 4180, or none; LF or
+// CRLF.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,9 @@ namespace hone {
 // Goes through the records of a text. `text` must outlive it.
 class CsvReader {
  public:
-  CsvReader(absl::string_view text, char delimiter) : rest_(text), delimiter_(delimiter) {}
+  // Without `quotes` a quotation mark is a character like any other.
+  CsvReader(absl::string_view text, char delimiter, bool quotes = true)
+      : rest_(text), delimiter_(delimiter), quotes_(quotes) {}
 
   // The next record that is not blank, its cells unquoted and, outside quotes, stripped of spaces.
   // False at the end. INVALID_ARGUMENT for a quote that is never closed.
@@ -29,6 +32,7 @@ class CsvReader {
 
   absl::string_view rest_;
   char delimiter_;
+  bool quotes_;
   std::vector<std::string> cells_;
   int64_t line_ = 0;
   int64_t next_line_ = 1;
@@ -38,8 +42,15 @@ class CsvReader {
 struct CsvTable {
   std::string text;  // without a byte order mark
   char delimiter = ',';
+  bool quotes = true;
   bool has_header = false;
   std::vector<std::string> names;  // of the header; else column_1, column_2, …
+};
+
+// What is known of a table beforehand.
+struct CsvOptions {
+  // False: what tabs separate has no quotes, as is the custom for texts.
+  bool quotes_between_tabs = true;
 };
 
 // Finds the delimiter (comma, semicolon, tab or bar: the one that yields the most cells, equally
@@ -47,7 +58,7 @@ struct CsvTable {
 // number or missing, and below some column is one of numbers, or else no cell of it comes again.
 // INVALID_ARGUMENT: no lines, a zero byte, bytes that are not UTF-8, a quote that is never closed,
 // over 100,000 columns.
-absl::StatusOr<CsvTable> OpenCsv(std::string text);
+absl::StatusOr<CsvTable> OpenCsv(std::string text, const CsvOptions& options = {});
 
 // Calls visit(cells, line) for every record below the header. INVALID_ARGUMENT names the first 20
 // records of another width than the header's, or a quote that is never closed.

@@ -68,7 +68,7 @@ absl::Status CheckUtf8(absl::string_view text) {
       {.line = line,
        .text = absl::StrCat("line ", line, " is not UTF-8 (byte 0x",
                             absl::Hex(static_cast<unsigned char>(text[good]), absl::kZeroPad2),
-                            "): save the file as UTF-8")});
+                            " at offset ", good, "): save the file as UTF-8")});
 }
 
 std::string CutUtf8(absl::string_view utf8, size_t longest) {

@@ -11,7 +11,7 @@ namespace hone {
 // forms longer than need be): text.size() where all of it is UTF-8.
 size_t Utf8Prefix(absl::string_view text);
 
-// INVALID_ARGUMENT names the first line that is not UTF-8.
+// INVALID_ARGUMENT names the first line that is not UTF-8, and the byte by its offset.
 absl::Status CheckUtf8(absl::string_view text);
 
 // The begin of `utf8`, at most `longest` bytes, cut where a character begins.

@@ -98,6 +98,37 @@ constexpr CatalogFile kMovieLens1m[] = {
      "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20", 5917549}};
 #undef HONE_MOVIELENS
 
+// SHA-256 and size as TensorFlow Datasets has them (imdb_reviews/checksums.tsv).
+constexpr CatalogFile kImdb[] = {
+    {"aclImdb_v1.tar.gz", "imdb/aclImdb_v1.tar.gz",
+     "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+     "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe", 84125825}};
+
+// SHA-256 and sizes as Hugging Face has them (datasets/ag_news/dataset_infos.json).
+#define HONE_AG_NEWS                                           \
+  "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/" \
+  "555590db4219b1243abb1918effd6a7425a2d75f/data/ag_news_csv/"
+constexpr CatalogFile kAgNews[] = {
+    {"train.csv", "ag-news/train.csv", HONE_AG_NEWS "train.csv",
+     "76a0a2d2f92b286371fe4d4044640910a04a803fdd2538e0f3f29a5c6f6b672e", 29470338},
+    {"test.csv", "ag-news/test.csv", HONE_AG_NEWS "test.csv",
+     "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699", 1857427}};
+constexpr CatalogFile kAgNewsTest[] = {kAgNews[1]};
+#undef HONE_AG_NEWS
+
+constexpr CatalogFile kSst2[] = {
+    {"train.tsv", "sst2/train.tsv", "",
+     "48eac26399f8456935f81dd9e3a745c1430adb6c62e233ccfe22db4a0d15d1d1", 3806081},
+    {"dev.tsv", "sst2/dev.tsv", "",
+     "54a9c12c77e402fc14d6a66a506f24d999f596b0176eb777c972cccc2f9cc4b0", 94931},
+    {"test.tsv", "sst2/test.tsv", "",
+     "4c395e34c8ae196d76abc3724c42336f2e17ad6dab6977be7a690f4c36b140ca", 192982}};
+
+constexpr const char* kSentiments[] = {"negative", "positive"};
+constexpr const char* kSubjects[] = {"World", "Sports", "Business", "Sci/Tech"};
+constexpr const char* kSentence[] = {"sentence"};
+constexpr const char* kTitleAndStory[] = {"column_2", "column_3"};
+
 constexpr const char* kDigits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
 constexpr const char* kClothes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                                     "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
@@ -229,6 +260,59 @@ constexpr CatalogEntry kCatalog[] = {
      {},
      false,
      true},
+    {.name = "imdb",
+     .description = "film reviews of two sentiments, 25,000 + 25,000",
+     .licence = "none stated (Maas et al., 2011)",
+     .files = kImdb,
+     .mirror_path = "imdb/aclImdb_v1.tar.gz",
+     .cache_path = "aclImdb_v1.tar.gz",
+     .target = "",
+     .task = kClasses,
+     .texts = true},
+    {.name = "sst2",
+     .description =
+         "phrases and sentences of film reviews of two sentiments, 67,349 + 872 + 1,821; "
+         "local mirror only",
+     .licence = "none stated (Socher et al., 2013)",
+     .files = kSst2,
+     .mirror_path = "sst2",
+     .cache_path = "",
+     .target = "label",
+     .task = kClasses,
+     .class_names = kSentiments,
+     .texts = true,
+     .text_columns = kSentence},
+    {.name = "ag-news",
+     .description = "news of four subjects, title and beginning, 120,000 + 7,600",
+     .licence = "research and other non-commercial use (Gulli; Zhang et al., 2015)",
+     .files = kAgNews,
+     .mirror_path = "ag-news",
+     .cache_path = "",
+     .target = "column_1",
+     .task = kClasses,
+     .class_names = kSubjects,
+     .texts = true,
+     .text_columns = kTitleAndStory},
+    {.name = "ag-news-test",
+     .description = "the 7,600 of AG News' test part, which a job divides itself",
+     .licence = "research and other non-commercial use (Gulli; Zhang et al., 2015)",
+     .files = kAgNewsTest,
+     .mirror_path = "ag-news/test.csv",
+     .cache_path = "test.csv",
+     .target = "column_1",
+     .task = kClasses,
+     .class_names = kSubjects,
+     .texts = true,
+     .text_columns = kTitleAndStory},
+    {.name = "names",
+     .description = "20,050 family names of 18 languages; local mirror only",
+     .licence = "MIT (Robertson)",
+     .files = {},
+     .mirror_path = "names",
+     .cache_path = "",
+     .target = "",
+     .task = kClasses,
+     .texts = true},
 };
 
 }  // namespace

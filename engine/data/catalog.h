@@ -31,9 +31,11 @@ struct CatalogEntry {
   const char* cache_path;
   const char* target;  // a table's column to predict; "" for the last one
   Task task;
-  std::span<const char* const> class_names;  // where the files only number them
-  bool generated_fallback;  // with no other source, generated digits take its place
-  bool generated = false;   // there are no files: a program draws it
+  std::span<const char* const> class_names = {};  // where the files only number them
+  bool generated_fallback = false;  // with no other source, generated digits take its place
+  bool generated = false;           // there are no files: a program draws it
+  bool texts = false;
+  std::span<const char* const> text_columns = {};  // of a table of texts
 };
 
 std::span<const CatalogEntry> Catalog();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 
 namespace hone::engine::data {
 
@@ -21,6 +22,13 @@ absl::StatusOr<Dataset> Dataset::Make(DatasetParts parts) {
         absl::StrCat("the features are ", parts.feature_values.bytes(), " bytes; ", parts.size,
                      " examples of ", parts.features.ToString(), " need more"));
   }
+  HONE_RETURN_IF_ERROR(CheckTargets(parts));
+  Dataset dataset;
+  dataset.parts_ = std::move(parts);
+  return dataset;
+}
+
+absl::Status Dataset::CheckTargets(const DatasetParts& parts) {
   const auto size = static_cast<size_t>(parts.size);
   const int64_t classes = static_cast<int64_t>(parts.class_names.size());
   if (classes > 0) {
@@ -45,8 +53,15 @@ absl::StatusOr<Dataset> Dataset::Make(DatasetParts parts) {
                                                    size, " examples of ", parts.target_names.size(),
                                                    " targets"));
   }
-  Dataset dataset;
-  dataset.parts_ = std::move(parts);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Dataset> Dataset::Make(std::shared_ptr<const OwnExamples> own,
+                                      DatasetParts targets) {
+  Dataset dataset(std::move(own));
+  targets.size = dataset.size();
+  HONE_RETURN_IF_ERROR(CheckTargets(targets));
+  dataset.parts_ = std::move(targets);
   return dataset;
 }
 

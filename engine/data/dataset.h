@@ -23,7 +23,7 @@ struct DatasetParts {
   std::vector<float> targets;              // regression: [size, target_names]
 };
 
-// Examples in a form that only their task knows: sentences, pairs, mazes. Immutable.
+// Examples in a form that only their task knows: texts, pairs, mazes. Immutable.
 class OwnExamples {
  public:
   virtual ~OwnExamples() = default;
@@ -43,6 +43,9 @@ class Dataset {
   static absl::StatusOr<Dataset> Make(DatasetParts parts);
   // Examples of a task's own, which alone can read them: there are no features and no targets.
   explicit Dataset(std::shared_ptr<const OwnExamples> own);
+  // The same with classes or target values; of the parts only these count. INVALID_ARGUMENT where
+  // they do not agree with the examples.
+  static absl::StatusOr<Dataset> Make(std::shared_ptr<const OwnExamples> own, DatasetParts targets);
 
   int64_t size() const { return parts_.size; }
   // One example's features and target: s32[] for a class, f32[k] for values.
@@ -70,6 +73,8 @@ class Dataset {
   void Gather(std::span<const int32_t> rows, void* features, void* targets) const;
 
  private:
+  static absl::Status CheckTargets(const DatasetParts& parts);
+
   DatasetParts parts_;
   std::shared_ptr<const OwnExamples> own_;
 };

@@ -17,6 +17,7 @@
 #include "engine/data/generated_digits.h"
 #include "engine/data/prepare.h"
 #include "engine/data/table.h"
+#include "engine/data/texts.h"
 #include "engine/image/image.h"
 
 namespace hone::engine::data {
@@ -66,11 +67,7 @@ Opened Generated(LoadOptions options, std::string source, Depth depth) {
 }
 
 absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
-  if (options.dataset.empty() == options.path.empty()) {
-    return absl::InvalidArgumentError(
-        options.path.empty() ? "no data: give `dataset` (a name of the catalogue) or `path`"
-                             : "both `dataset` and `path` are given; give one of the two");
-  }
+  HONE_RETURN_IF_ERROR(CheckSource(options));
   if (options.dataset.empty()) {
     std::string source = options.path;
     return ReadPath(std::move(options), std::move(source), depth);
@@ -79,6 +76,11 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
   if (entry->task == Task::kRecommendation) {
     return absl::InvalidArgumentError(absl::StrCat(
         "data set ", options.dataset, " holds ratings; the task for it is recommendation"));
+  }
+  if (entry->texts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset,
+                     " holds texts; data.text says how they become tokens (`text: {}`: by words)"));
   }
   HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
   if (options.target.empty()) {
@@ -408,6 +410,10 @@ Sources SourcesFromEnvironment() {
 }
 
 absl::StatusOr<LoadedData> Load(const LoadOptions& options) {
+  if (options.text.has_value() ||
+      (options.as != nullptr && options.as->input == Preprocessing::Input::kText)) {
+    return LoadTexts(options);
+  }
   try {
     return LoadOrThrow(options);
   } catch (const std::bad_alloc&) {

@@ -11,6 +11,8 @@
 #include "engine/data/dataset.h"
 #include "engine/data/preprocessing.h"
 #include "engine/data/report.h"
+#include "engine/text/cleaning.h"
+#include "engine/text/tokenizer.h"
 
 namespace hone::engine::data {
 
@@ -53,6 +55,26 @@ struct RatingOptions {
   bool values_count = true;            // false: that a pair occurs is all that is learned
 };
 
+// Texts: where they stand in their files, and how they become tokens.
+struct TextOptions {
+  enum class Encoding { kUtf8, kLatin1 };
+  enum class Keep { kFirst, kLongest };
+
+  // Of a table, or keys of JSON objects; what several hold is joined by a space. Empty: the
+  // catalogue's, else "text" or "sentence".
+  std::vector<std::string> columns = {};
+  Encoding encoding = Encoding::kUtf8;
+  text::CleaningOptions cleaning = {};
+  // Cleaned texts with fewer characters, or with more, are left out. 0: none are.
+  int64_t min_characters = 0;
+  int64_t max_characters = 0;
+  // Of near copies (text/near_copies.h) with this similarity one stays. 0: all do.
+  double near_copies = 0;
+  Keep keep = Keep::kFirst;
+  text::TokenizerOptions tokenizer = {};
+  int64_t max_tokens = 0;  // of a text; what it has behind these is cut off. 0: nothing is
+};
+
 struct LoadOptions {
   // One of the two: a name of the catalogue, or a file or folder.
   std::string dataset;
@@ -89,12 +111,13 @@ struct LoadOptions {
   std::vector<std::string> classes;
 
   // Tables.
-  std::string target;  // a column; "": the catalogue's, else the last
+  std::string target;  // a column; "": the catalogue's, else the last; of texts, "label"
   bool standardize = true;
   bool standardize_target = true;
   std::vector<std::string> ignore;  // columns left out
 
   RatingOptions ratings;
+  std::optional<TextOptions> text;  // the examples are texts
   // The data are read as a model reads them, by its preprocessing, not by one fitted to them: its
   // size of pictures, its columns by name, its classes in its order. Null: no model does.
   std::shared_ptr<const Preprocessing> as = nullptr;

@@ -103,6 +103,15 @@ absl::Status CheckShares(const LoadOptions& options) {
 
 }  // namespace
 
+absl::Status CheckSource(const LoadOptions& options) {
+  if (options.dataset.empty() != options.path.empty()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      options.path.empty() ? "no data: give `dataset` (a name of the catalogue) or `path`"
+                           : "both `dataset` and `path` are given; give one of the two");
+}
+
 uint64_t ContentHash(const void* bytes, int64_t size) {
   constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;
   const auto mix = [](uint64_t hash, uint64_t word) {

@@ -13,6 +13,9 @@
 
 namespace hone::engine::data {
 
+// INVALID_ARGUMENT unless one of `dataset` and `path` is given.
+absl::Status CheckSource(const LoadOptions& options);
+
 // What finding copies needs to know of examples: rows [0, train_size) are the training part, the
 // others the test part.
 struct ExampleContents {

@@ -15,7 +15,7 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr const char* kInputs[] = {"image", "table", "own"};  // by Preprocessing::Input
+constexpr const char* kInputs[] = {"image", "table", "own", "text"};  // by Preprocessing::Input
 
 absl::Status AppendCell(const ColumnPreprocessing& column, absl::string_view cell,
                         std::vector<float>& features) {
@@ -51,6 +51,9 @@ TensorType Preprocessing::features() const {
   }
   if (input == Input::kOwn) {
     return own_features;
+  }
+  if (input == Input::kText) {
+    return {Shape{}, DType::kS32};
   }
   int64_t width = 0;
   for (const ColumnPreprocessing& column : columns) {
@@ -124,6 +127,8 @@ nlohmann::json Preprocessing::ToJson() const {
     json["features"] = own_features.shape.dims();
     json["dtype"] = own_features.dtype == DType::kS32 ? "s32" : "f32";
     json["own"] = nlohmann::json::parse(own, nullptr, /*allow_exceptions=*/false);
+  } else if (input == Input::kText) {
+    json["text"] = text->ToJson();
   } else {
     json["columns"] = nlohmann::json::array();
     for (const ColumnPreprocessing& column : columns) {
@@ -215,6 +220,8 @@ absl::StatusOr<Preprocessing> Preprocessing::FromJson(const nlohmann::json& json
       p.own_features = {Shape(json.at("features").get<std::vector<int64_t>>()),
                         dtype == "s32" ? DType::kS32 : DType::kF32};
       p.own = json.at("own").dump();
+    } else if (p.input == Input::kText) {
+      HONE_ASSIGN_OR_RETURN(p.text, TextPreprocessing::FromJson(json.at("text")));
     } else {
       for (const nlohmann::json& entry : json.at("columns")) {
         ColumnPreprocessing column;

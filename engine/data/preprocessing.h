@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/data/text_preprocessing.h"
 #include "engine/tensor/tensor.h"
 
 namespace hone::engine::data {
@@ -32,7 +34,7 @@ struct ColumnPreprocessing {
 // What turns a raw picture or record into what the model was trained on, and its output back into
 // names and units. Kept with the model.
 struct Preprocessing {
-  enum class Input { kImage, kTable, kOwn };
+  enum class Input { kImage, kTable, kOwn, kText };
 
   Input input = Input::kImage;
 
@@ -54,13 +56,16 @@ struct Preprocessing {
   TensorType own_features;
   std::string own = "{}";
 
+  // Texts; always there for them.
+  std::optional<TextPreprocessing> text;
+
   std::vector<std::string> class_names;  // classification
   std::vector<std::string>
       target_names;  // regression; a target's own unit is output * target_std + target_mean
   std::vector<double> target_mean;  // one for each target, 0 where it was not standardised
   std::vector<double> target_std;
 
-  // Of one example: u8[C, H, W], f32[features] or own_features.
+  // Of one example: u8[C, H, W], f32[features] or own_features; of texts, of one token: s32[].
   TensorType features() const;
 
   // Features of a record. INVALID_ARGUMENT names the column that is unknown, absent, no number, or

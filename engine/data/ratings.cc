@@ -682,11 +682,7 @@ absl::StatusOr<LoadedData> Finish(RatingRows rows, const LoadOptions& options, D
 }
 
 absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
-  if (options.dataset.empty() == options.path.empty()) {
-    return absl::InvalidArgumentError(
-        options.path.empty() ? "no data: give `dataset` (a name of the catalogue) or `path`"
-                             : "both `dataset` and `path` are given; give one of the two");
-  }
+  HONE_RETURN_IF_ERROR(CheckSource(options));
   DataReport report;
   report.format = "ratings";
   report.source = options.path;

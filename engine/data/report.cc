@@ -12,7 +12,16 @@ namespace {
 constexpr size_t kPlaces = 20;
 
 nlohmann::json ToJson(const SplitReport& split) {
-  return {{"examples", split.examples}, {"class_counts", split.class_counts}};
+  nlohmann::json json = {{"examples", split.examples}, {"class_counts", split.class_counts}};
+  if (split.tokens.has_value()) {
+    json["tokens"] = {{"tokens", split.tokens->tokens},
+                      {"unknown", split.tokens->unknown},
+                      {"cut", split.tokens->cut},
+                      {"longest", split.tokens->longest},
+                      {"longest_where", split.tokens->longest_where},
+                      {"lengths", split.tokens->lengths}};
+  }
+  return json;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,9 +10,20 @@
 
 namespace hone::engine::data {
 
+// The tokens that the texts of a part have become.
+struct TokenReport {
+  int64_t tokens = 0;
+  int64_t unknown = 0;           // of them
+  int64_t cut = 0;               // texts that had more tokens than are kept
+  int64_t longest = 0;           // tokens of a text, before it was cut
+  std::string longest_where;     // that text
+  std::vector<int64_t> lengths;  // texts of 1 token, of 2, of 3 to 4, of 5 to 8, …, as cut
+};
+
 struct SplitReport {
   int64_t examples = 0;
-  std::vector<int64_t> class_counts;  // in the order of the class names; empty for regression
+  std::vector<int64_t> class_counts;       // in the order of the class names; empty for regression
+  std::optional<TokenReport> tokens = {};  // texts
 };
 
 // A reason to drop an example.

@@ -7,7 +7,7 @@ namespace hone::server::datasets {
 namespace {
 
 // As in engine/data/catalog.cc.
-constexpr std::array<absl::string_view, 14> kNames = {
+constexpr std::array<absl::string_view, 19> kNames = {
     "mnist",
     "fashion-mnist",
     "cifar-10",
@@ -22,6 +22,11 @@ constexpr std::array<absl::string_view, 14> kNames = {
     "movielens-100k",
     "movielens-1m",
     "generated-ratings",
+    "imdb",
+    "sst2",
+    "ag-news",
+    "ag-news-test",
+    "names",
 };
 
 }  // namespace

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/data/text_rows.h"
+
+namespace hone::engine::data {
+
+// How texts stand in a file.
+enum class TextLayout { kTable, kJsonLines, kLines, kWhole };
+
+struct TextSource {
+  TextLayout layout = TextLayout::kTable;
+  Part part = Part::kTrain;
+  std::string label = {};  // of all texts of the file; "": each has its own
+};
+
+// The files that are read of a path, by their names below it ("" for a path that is a file), and
+// what they are: the layouts of text_rows.h.
+struct TextFiles {
+  std::string format;
+  std::map<std::string, TextSource> sources;
+  int64_t unlabelled = 0;  // files of texts that have no class
+};
+
+// NOT_FOUND: there is no such path. INVALID_ARGUMENT: it is in none of the layouts, or two files
+// are the same part.
+absl::StatusOr<TextFiles> FindTextFiles(const std::string& path);
+
+}  // namespace hone::engine::data

@@ -1,0 +1,79 @@
+#include "engine/data/text_preprocessing.h"
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace hone::engine::data {
+namespace {
+
+constexpr absl::string_view kNormalizations[] = {"none", "nfc", "nfkc"};  // by text::Normalization
+
+nlohmann::json ToJson(const text::CleaningOptions& options) {
+  return {
+      {"html", options.html},
+      {"normalization", std::string(kNormalizations[static_cast<size_t>(options.normalization)])},
+      {"lower_case", options.lower_case},
+      {"control_characters", options.control_characters},
+      {"white_space", options.white_space}};
+}
+
+absl::StatusOr<text::CleaningOptions> CleaningFromJson(const nlohmann::json& json) {
+  const auto form = std::ranges::find(kNormalizations, json.at("normalization").get<std::string>());
+  if (form == std::end(kNormalizations)) {
+    return absl::InvalidArgumentError("`text.cleaning.normalization` is none of none, nfc, nfkc");
+  }
+  return text::CleaningOptions{
+      .html = json.at("html").get<bool>(),
+      .normalization = static_cast<text::Normalization>(form - std::begin(kNormalizations)),
+      .lower_case = json.at("lower_case").get<bool>(),
+      .control_characters = json.at("control_characters").get<bool>(),
+      .white_space = json.at("white_space").get<bool>()};
+}
+
+}  // namespace
+
+std::vector<int32_t> TextPreprocessing::Encode(absl::string_view utf8) const {
+  std::vector<int32_t> ids = EncodeCleaned(text::Clean(utf8, cleaning, nullptr));
+  if (max_tokens > 0) {
+    ids.resize(std::min(ids.size(), static_cast<size_t>(max_tokens)));
+  }
+  return ids;
+}
+
+std::vector<int32_t> TextPreprocessing::EncodeCleaned(absl::string_view cleaned) const {
+  std::vector<int32_t> ids;
+  tokenizer->Encode(cleaned, ids);
+  if (ids.empty()) {
+    ids.push_back(std::max(tokenizer->special().unknown, 0));
+  }
+  return ids;
+}
+
+nlohmann::json TextPreprocessing::ToJson() const {
+  return {{"cleaning", data::ToJson(cleaning)},
+          {"tokenizer", tokenizer->ToJson()},
+          {"max_tokens", max_tokens}};
+}
+
+absl::StatusOr<TextPreprocessing> TextPreprocessing::FromJson(const nlohmann::json& json) {
+  TextPreprocessing text;
+  HONE_ASSIGN_OR_RETURN(text.cleaning, CleaningFromJson(json.at("cleaning")));
+  HONE_ASSIGN_OR_RETURN(text.tokenizer, text::TokenizerFromJson(json.at("tokenizer")));
+  text.max_tokens = json.at("max_tokens").get<int64_t>();
+  if (text.max_tokens < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`text.max_tokens` must be 0 or more, got ", text.max_tokens));
+  }
+  return text;
+}
+
+bool operator==(const TextPreprocessing& a, const TextPreprocessing& b) {
+  return a.ToJson() == b.ToJson();
+}
+
+}  // namespace hone::engine::data

@@ -1,0 +1,255 @@
+#include "engine/data/text_rows.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "engine/base/complaints.h"
+#include "engine/base/csv.h"
+#include "engine/base/status.h"
+#include "engine/base/utf8.h"
+#include "engine/data/byte_source.h"
+#include "engine/data/file_tree.h"
+#include "engine/data/text_files.h"
+#include "engine/text/unicode.h"
+
+namespace hone::engine::data {
+namespace {
+
+constexpr int64_t kMostFileBytes = int64_t{2} << 30;
+constexpr size_t kMostTextBytes = size_t{1} << 20;
+// What the columns are called where nobody says it.
+constexpr absl::string_view kTextColumns[] = {"text", "sentence"};
+constexpr absl::string_view kLabelColumn = "label";
+
+// A whole file as UTF-8, without a byte order mark.
+absl::StatusOr<std::string> Decode(std::string bytes, TextOptions::Encoding encoding) {
+  if (encoding == TextOptions::Encoding::kLatin1) {
+    return text::FromLatin1(bytes);
+  }
+  if (absl::StartsWith(bytes, "\xef\xbb\xbf")) {
+    bytes.erase(0, 3);
+  }
+  if (absl::Status utf8 = CheckUtf8(bytes); !utf8.ok()) {
+    return AsStatus({.line = ComplaintsIn(utf8)[0].line,
+                     .text = absl::StrCat(utf8.message(),
+                                          ", or say what it is in: data.text.encoding: LATIN1")});
+  }
+  return bytes;
+}
+
+// Where the columns of a table are.
+struct Columns {
+  std::vector<size_t> text;
+  size_t label = 0;
+};
+
+absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
+                                    const std::vector<std::string>& wanted_texts,
+                                    const std::string& wanted_label) {
+  const auto find = [&](absl::string_view name, absl::string_view field) -> absl::StatusOr<size_t> {
+    const auto found = std::ranges::find(names, name);
+    if (found == names.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("there is no column '", name, "' (", field,
+                                                     "); the columns are ",
+                                                     absl::StrJoin(names, ", ")));
+    }
+    return static_cast<size_t>(found - names.begin());
+  };
+  Columns columns;
+  for (const std::string& name : wanted_texts) {
+    HONE_ASSIGN_OR_RETURN(columns.text.emplace_back(), find(name, "data.text.columns"));
+  }
+  for (const absl::string_view name : kTextColumns) {
+    if (columns.text.empty() && std::ranges::find(names, name) != names.end()) {
+      HONE_ASSIGN_OR_RETURN(columns.text.emplace_back(), find(name, ""));
+    }
+  }
+  if (columns.text.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("which column is the text? data.text.columns says it; the columns are ",
+                     absl::StrJoin(names, ", ")));
+  }
+  HONE_ASSIGN_OR_RETURN(columns.label,
+                        find(wanted_label.empty() ? kLabelColumn : absl::string_view(wanted_label),
+                             "data.text.label"));
+  return columns;
+}
+
+// A JSON value as somebody would write it in a table; nothing for null, lists and objects.
+std::optional<std::string> CellOf(const nlohmann::json& value) {
+  if (value.is_string()) {
+    return value.get<std::string>();
+  }
+  return value.is_number() || value.is_boolean() ? std::optional(value.dump()) : std::nullopt;
+}
+
+// Makes rows of one file.
+class FileReader {
+ public:
+  FileReader(const TextSource& source, const LoadOptions& options, TextRows& rows)
+      : source_(source),
+        options_(options),
+        columns_(options.text->columns),
+        label_(options.target),
+        rows_(rows) {}
+
+  absl::Status Read(std::string bytes) {
+    HONE_ASSIGN_OR_RETURN(std::string contents, Decode(std::move(bytes), options_.text->encoding));
+    switch (source_.layout) {
+      case TextLayout::kTable:
+        HONE_RETURN_IF_ERROR(ReadTable(std::move(contents)));
+        break;
+      case TextLayout::kJsonLines:
+        ForEachLine(contents,
+                    [&](absl::string_view line, int64_t number) { ReadObject(line, number); });
+        break;
+      case TextLayout::kLines:
+        ForEachLine(contents, [&](absl::string_view line, int64_t number) {
+          Add(std::string(line), source_.label, number);
+        });
+        break;
+      case TextLayout::kWhole:
+        Add(std::move(contents), source_.label, 0);
+        break;
+    }
+    return complaints_.status();
+  }
+
+ private:
+  template <typename OnLine>
+  static void ForEachLine(absl::string_view contents, const OnLine& on_line) {
+    for (int64_t number = 1; !contents.empty(); ++number) {
+      const size_t end = std::min(contents.find('\n'), contents.size());
+      on_line(absl::StripSuffix(contents.substr(0, end), "\r"), number);
+      contents.remove_prefix(std::min(end + 1, contents.size()));
+    }
+  }
+
+  void Complain(int64_t line, absl::string_view what) {
+    complaints_.Add(
+        {.line = line,
+         .text = line > 0 ? absl::StrCat("line ", line, ": ", what) : std::string(what)});
+  }
+
+  void Add(std::string text, std::string label, int64_t line) {
+    if (text.size() > kMostTextBytes) {
+      return Complain(
+          line, absl::StrCat("the text has ", text.size(), " bytes; it may have ", kMostTextBytes));
+    }
+    if (IsMissing(label)) {
+      return Complain(line, "there is no label; each text must have one");
+    }
+    rows_.rows.push_back({.text = std::move(text),
+                          .label = std::move(label),
+                          .part = source_.part,
+                          .file = static_cast<int32_t>(rows_.files.size()) - 1,
+                          .line = line});
+  }
+
+  absl::Status ReadTable(std::string contents) {
+    HONE_ASSIGN_OR_RETURN(const CsvTable table,
+                          OpenCsv(std::move(contents), {.quotes_between_tabs = false}));
+    HONE_ASSIGN_OR_RETURN(const Columns columns, FindColumns(table.names, columns_, label_));
+    return ForEachRecord(table, [&](const std::vector<std::string>& cells, int64_t line) {
+      std::vector<absl::string_view> texts;
+      for (const size_t column : columns.text) {
+        texts.push_back(cells[column]);
+      }
+      Add(absl::StrJoin(texts, " "), cells[columns.label], line);
+    });
+  }
+
+  void ReadObject(absl::string_view line, int64_t number) {
+    nlohmann::json object;
+    try {
+      object = nlohmann::json::parse(line.begin(), line.end());
+    } catch (const nlohmann::json::parse_error& error) {
+      return Complain(number, absl::StrCat("is no JSON from its byte ", error.byte, " on"));
+    }
+    if (!object.is_object()) {
+      return Complain(number, "must be a JSON object, with a text and a label");
+    }
+    std::vector<std::string> keys = columns_;
+    for (const absl::string_view name : kTextColumns) {
+      if (keys.empty() && object.contains(std::string(name))) {
+        keys.emplace_back(name);
+      }
+    }
+    if (keys.empty()) {
+      return Complain(number,
+                      absl::StrCat("has none of the keys ", absl::StrJoin(kTextColumns, ", "),
+                                   "; data.text.columns names others"));
+    }
+    std::vector<std::string> texts;
+    for (const std::string& key : keys) {
+      const auto found = object.find(key);
+      if (found == object.end() || !found->is_string()) {
+        return Complain(number,
+                        absl::StrCat("must have a string under \"", key, "\" (data.text.columns)"));
+      }
+      texts.push_back(found->get<std::string>());
+    }
+    const auto label = object.find(label_.empty() ? std::string(kLabelColumn) : label_);
+    const std::optional<std::string> cell = label == object.end() ? std::nullopt : CellOf(*label);
+    Add(absl::StrJoin(texts, " "), cell.value_or(""), number);
+  }
+
+  const TextSource& source_;
+  const LoadOptions& options_;
+  const std::vector<std::string>& columns_;
+  const std::string& label_;
+  TextRows& rows_;
+  Complaints complaints_;
+};
+
+}  // namespace
+
+std::string TextRows::Where(const TextRow& row) const {
+  const std::string& file = files[static_cast<size_t>(row.file)];
+  return row.line == 0 ? file : absl::StrCat(file, " line ", row.line);
+}
+
+absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
+                                      DataReport& report) {
+  HONE_ASSIGN_OR_RETURN(const TextFiles files, FindTextFiles(path));
+  TextRows rows;
+  rows.format = files.format;
+  const auto read = [&](const std::string& name, const TextSource& source,
+                        absl::StatusOr<std::string> bytes) -> absl::Status {
+    HONE_RETURN_IF_ERROR(bytes.status());
+    const std::string where = name.empty() ? path : absl::StrCat(path, "/", name);
+    rows.files.push_back(name.empty() ? path : name);
+    FileReader reader(source, options, rows);
+    return Annotate(reader.Read(*std::move(bytes)), where);
+  };
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error) || files.sources.contains("")) {
+    for (const auto& [name, source] : files.sources) {
+      const std::string file = name.empty() ? path : absl::StrCat(path, "/", name);
+      HONE_RETURN_IF_ERROR(read(name, source, ReadText(file, kMostFileBytes)));
+    }
+  } else {
+    const auto visit = [&](const TreeFile& file) -> absl::StatusOr<Visit> {
+      if (const auto source = files.sources.find(file.name); source != files.sources.end()) {
+        HONE_RETURN_IF_ERROR(read(file.name, source->second, file.read(kMostFileBytes)));
+      }
+      return Visit::kGoOn;
+    };
+    HONE_RETURN_IF_ERROR(ForEachFile(path, visit));
+  }
+  std::ranges::stable_sort(rows.rows, {}, &TextRow::part);
+  report.examples_read = static_cast<int64_t>(rows.rows.size());
+  if (files.unlabelled > 0) {
+    report.Drop("of no class", "unsup", files.unlabelled);
+  }
+  return rows;
+}
+
+}  // namespace hone::engine::data

@@ -1,0 +1,507 @@
+#include "engine/data/texts.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/complaints.h"
+#include "engine/base/csv.h"
+#include "engine/base/memory_error.h"
+#include "engine/base/status.h"
+#include "engine/base/utf8.h"
+#include "engine/data/catalog.h"
+#include "engine/data/fingerprint.h"
+#include "engine/data/prepare.h"
+#include "engine/data/ratings.h"
+#include "engine/data/text_rows.h"
+#include "engine/text/cleaning.h"
+#include "engine/text/corpus.h"
+#include "engine/text/near_copies.h"
+#include "engine/text/unicode.h"
+#include "engine/text/words.h"
+
+namespace hone::engine::data {
+namespace {
+
+// On its way from a path to a data set. Rows are those of `rows`, of which `keep` says which are
+// still there.
+struct Loading {
+  const LoadOptions& options;
+  TextRows rows;
+  std::vector<bool> keep;
+  DatasetParts targets;
+  LoadedData data = {};
+
+  int64_t size() const { return static_cast<int64_t>(rows.rows.size()); }
+  const TextRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
+  const Preprocessing* as() const { return options.as.get(); }
+  int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &TextRow::part); }
+};
+
+bool HasWords(absl::string_view text) {
+  bool any = false;
+  while (!text.empty() && !any) {
+    any = !text::IsSpace(text::TakeCharacter(text));
+  }
+  return any;
+}
+
+// Cleans all texts and leaves out those that are too short or too long.
+absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
+  const TextOptions& options = *loading.options.text;
+  DataReport& report = loading.data.report;
+  text::CleaningCounts counts;
+  Complaints complaints;
+  for (size_t i = 0; i < loading.rows.rows.size(); ++i) {
+    TextRow& row = loading.rows.rows[i];
+    row.text = text::Clean(row.text, cleaning, &counts);
+    const bool empty = !HasWords(row.text);
+    const int64_t characters = empty ? 0 : text::CountCharacters(row.text);
+    if (characters < options.min_characters) {
+      report.Drop(absl::StrCat("shorter than ", options.min_characters, " characters"),
+                  loading.rows.Where(row));
+      loading.keep[i] = false;
+    } else if (options.max_characters > 0 && characters > options.max_characters) {
+      report.Drop(absl::StrCat("longer than ", options.max_characters, " characters"),
+                  loading.rows.Where(row));
+      loading.keep[i] = false;
+    } else if (empty) {
+      complaints.Add({.line = row.line,
+                      .text = absl::StrCat(loading.rows.Where(row),
+                                           ": the text is empty; data.text.min_characters: 1 "
+                                           "leaves such texts out")});
+    }
+  }
+  for (const text::CleaningCounts::Step& step : counts.steps) {
+    if (step.changed > 0) {
+      report.notes.push_back(
+          absl::StrCat("cleaning: ", step.name, " changed ", step.changed, " texts"));
+    }
+  }
+  return complaints.status();
+}
+
+// The labels' names: whole numbers by their size, then words by their letters, or as the options
+// call them in this order.
+absl::StatusOr<std::vector<std::string>> NameClasses(const std::vector<std::string>& labels,
+                                                     const LoadOptions& options) {
+  if (options.class_names.empty()) {
+    return labels;
+  }
+  if (options.class_names.size() != labels.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there are ", labels.size(), " labels (", absl::StrJoin(labels, ", "),
+                     ") for the classes ", absl::StrJoin(options.class_names, ", ")));
+  }
+  return options.class_names;
+}
+
+absl::Status SetClasses(Loading& loading) {
+  const auto before = [](const std::string& a, const std::string& b) { return IdIsBefore(a, b); };
+  std::set<std::string, decltype(before)> all(before);
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    if (loading.keep[static_cast<size_t>(i)]) {
+      all.insert(loading.row(i).label);
+    }
+  }
+  const std::vector<std::string> labels(all.begin(), all.end());
+  HONE_ASSIGN_OR_RETURN(std::vector<std::string> names, NameClasses(labels, loading.options));
+  std::vector<int32_t> codes;  // by label
+  for (size_t c = 0; c < names.size(); ++c) {
+    codes.push_back(static_cast<int32_t>(c));
+    if (loading.as() != nullptr) {
+      const std::vector<std::string>& known = loading.as()->class_names;
+      const auto found = std::ranges::find(known, names[c]);
+      if (found == known.end()) {
+        return absl::InvalidArgumentError(absl::StrCat("the model does not know the class '",
+                                                       names[c], "'; it knows ",
+                                                       absl::StrJoin(known, ", ")));
+      }
+      codes.back() = static_cast<int32_t>(found - known.begin());
+    }
+  }
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    const auto found = std::ranges::lower_bound(labels, loading.row(i).label, before);
+    const bool kept = loading.keep[static_cast<size_t>(i)];
+    loading.targets.labels.push_back(kept ? codes[static_cast<size_t>(found - labels.begin())] : 0);
+  }
+  loading.targets.class_names = loading.as() != nullptr ? loading.as()->class_names : names;
+  return absl::OkStatus();
+}
+
+absl::Status SetValues(Loading& loading) {
+  if (loading.as() != nullptr && loading.as()->target_names.size() != 1) {
+    return absl::InvalidArgumentError("the model predicts classes; this is regression");
+  }
+  Complaints complaints;
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    const TextRow& row = loading.row(i);
+    const std::optional<double> value = ToNumber(row.label);
+    if (!value) {
+      complaints.Add({.line = row.line,
+                      .text = absl::StrCat(loading.rows.Where(row), ": '", CutUtf8(row.label, 40),
+                                           "' is not a number, which regression needs")});
+    }
+    loading.targets.targets.push_back(static_cast<float>(value.value_or(0)));
+  }
+  loading.targets.target_names = {loading.options.target.empty() ? "label"
+                                                                 : loading.options.target};
+  return complaints.status();
+}
+
+absl::Status SetTargets(Loading& loading) {
+  switch (loading.options.task) {
+    case Task::kClassification:
+      return SetClasses(loading);
+    case Task::kRegression:
+      return SetValues(loading);
+    case Task::kRecommendation:
+      break;
+  }
+  return absl::InvalidArgumentError("holds texts, which classification and regression learn from");
+}
+
+void DropExactCopies(Loading& loading) {
+  const auto hash = [&](int64_t i) {
+    const std::string& text = loading.row(i).text;
+    return ContentHash(text.data(), static_cast<int64_t>(text.size()));
+  };
+  const auto same_text = [&](int64_t a, int64_t b) {
+    return loading.row(a).text == loading.row(b).text;
+  };
+  const auto same_label = [&](int64_t a, int64_t b) {
+    return loading.row(a).label == loading.row(b).label;
+  };
+  loading.keep = FindCopies(
+      {loading.size(), loading.CountOf(Part::kTrain), hash, same_text, same_label, &loading.keep},
+      loading.options.deduplicate, loading.data.report);
+}
+
+// One of each group of near copies stays: of the earliest part, and there the first or the longest.
+void DropNearCopies(Loading& loading) {
+  const TextOptions& options = *loading.options.text;
+  if (options.near_copies == 0) {
+    return;
+  }
+  std::vector<int32_t> kept;
+  for (int32_t i = 0; i < loading.size(); ++i) {
+    if (loading.keep[static_cast<size_t>(i)]) {
+      kept.push_back(i);
+    }
+  }
+  const auto text = [&](int64_t k) {
+    return absl::string_view(loading.row(kept[static_cast<size_t>(k)]).text);
+  };
+  const std::vector<int32_t> groups =
+      text::FindNearCopies({static_cast<int64_t>(kept.size()), text}, options.near_copies);
+  // By the first of its group, the one that stays.
+  std::vector<int32_t> stays = kept;
+  for (size_t k = 0; k < kept.size() && options.keep == TextOptions::Keep::kLongest; ++k) {
+    int32_t& best = stays[static_cast<size_t>(groups[k])];
+    const TextRow &row = loading.row(kept[k]), &other = loading.row(best);
+    if (row.part == other.part && row.text.size() > other.text.size()) {
+      best = kept[k];
+    }
+  }
+  for (size_t k = 0; k < kept.size(); ++k) {
+    if (const int32_t other = stays[static_cast<size_t>(groups[k])]; other != kept[k]) {
+      loading.keep[static_cast<size_t>(kept[k])] = false;
+      loading.data.report.Drop(
+          "near copy of another text",
+          {.where = loading.rows.Where(loading.row(kept[k])),
+           .why = absl::StrCat("as ", loading.rows.Where(loading.row(other)))});
+    }
+  }
+}
+
+// The data set's own parts, and what is drawn of its training part.
+absl::StatusOr<Splits> SplitTexts(Loading& loading) {
+  const int64_t train = loading.CountOf(Part::kTrain);
+  const int64_t validation = loading.CountOf(Part::kValidation);
+  std::vector<bool> drawn_from = loading.keep;
+  std::vector<int32_t> own_validation;
+  for (int64_t i = train; i < train + validation; ++i) {
+    if (loading.keep[static_cast<size_t>(i)]) {
+      own_validation.push_back(static_cast<int32_t>(i));
+    }
+    drawn_from[static_cast<size_t>(i)] = false;
+  }
+  const bool has_test = train + validation < loading.size();
+  LoadOptions options = loading.options;
+  if (validation > 0) {
+    options.validation_fraction = 0;
+    options.validation_count = 0;
+  }
+  HONE_ASSIGN_OR_RETURN(Splits splits,
+                        Split({.size = has_test ? loading.size() : train,
+                               .train_size = train,
+                               .labels = loading.targets.labels,
+                               .classes = static_cast<int64_t>(loading.targets.class_names.size()),
+                               .keep = &drawn_from},
+                              options));
+  if (validation > 0) {
+    splits.validation = std::move(own_validation);
+  }
+  return splits;
+}
+
+// Brings the target values to mean 0 and deviation 1 of the training part, where that is wanted.
+void Standardize(Loading& loading) {
+  Preprocessing& p = loading.data.preprocessing;
+  std::vector<float>& values = loading.targets.targets;
+  if (loading.as() == nullptr) {
+    double sum = 0, squares = 0;
+    const auto count = static_cast<double>(loading.data.splits.train.size());
+    for (const int32_t row : loading.data.splits.train) {
+      sum += values[static_cast<size_t>(row)];
+    }
+    for (const int32_t row : loading.data.splits.train) {
+      squares += std::pow(values[static_cast<size_t>(row)] - sum / count, 2);
+    }
+    const double std = std::sqrt(squares / count);
+    const bool wanted = loading.options.standardize_target;
+    p.target_names = loading.targets.target_names;
+    p.target_mean = {wanted ? sum / count : 0};
+    p.target_std = {wanted && std > 0 ? std : 1};
+  }
+  for (float& value : values) {
+    value = static_cast<float>((value - p.target_mean[0]) / p.target_std[0]);
+  }
+}
+
+// At least two classes to learn, and a text.
+absl::Status CheckTraining(const Loading& loading) {
+  if (loading.as() != nullptr) {
+    return absl::OkStatus();  // it is not trained on: any texts will do
+  }
+  if (loading.data.splits.train.empty()) {
+    return absl::InvalidArgumentError("no training text is left");
+  }
+  const std::vector<std::string>& classes = loading.targets.class_names;
+  if (classes.size() == 1) {
+    return absl::InvalidArgumentError(absl::StrCat("all ", loading.data.splits.train.size(),
+                                                   " training texts are of class '", classes[0],
+                                                   "'; classification needs at least two classes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
+  const std::vector<int32_t>& train = loading.data.splits.train;
+  const auto text = [&](int64_t i) {
+    return absl::string_view(loading.row(train[static_cast<size_t>(i)]).text);
+  };
+  const TextOptions& options = *loading.options.text;
+  TextPreprocessing result = {.cleaning = options.cleaning, .max_tokens = options.max_tokens};
+  HONE_ASSIGN_OR_RETURN(
+      result.tokenizer,
+      text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()), text}));
+  return result;
+}
+
+// Counts a text of `tokens`, of which the first `kept` stay.
+void Count(const std::vector<int32_t>& tokens, int64_t kept, int32_t unknown, std::string where,
+           TokenReport& report) {
+  const auto all = static_cast<int64_t>(tokens.size());
+  report.tokens += kept;
+  report.unknown += std::count(tokens.begin(), tokens.begin() + kept, unknown);
+  report.cut += kept < all ? 1 : 0;
+  if (all > report.longest) {
+    report.longest = all;
+    report.longest_where = std::move(where);
+  }
+  const auto bin = static_cast<size_t>(std::bit_width(static_cast<uint64_t>(kept - 1)));
+  report.lengths.resize(std::max(report.lengths.size(), bin + 1));
+  ++report.lengths[bin];
+}
+
+std::string Describe(absl::string_view part, const SplitReport& split, int64_t max_tokens) {
+  const TokenReport& tokens = *split.tokens;
+  const auto percent = [](int64_t share, int64_t whole) {
+    return absl::StrFormat("%.1f %%", 100.0 * static_cast<double>(share) /
+                                          static_cast<double>(std::max<int64_t>(whole, 1)));
+  };
+  std::vector<std::string> lengths;
+  for (size_t bin = 0; bin < tokens.lengths.size(); ++bin) {
+    if (tokens.lengths[bin] > 0) {
+      lengths.push_back(absl::StrCat("up to ", int64_t{1} << bin, " ",
+                                     percent(tokens.lengths[bin], split.examples)));
+    }
+  }
+  std::string text = absl::StrFormat(
+      "%s part: %d tokens, %.1f a text, %s of them unknown; the longest text has %d (%s); lengths: "
+      "%s",
+      part, tokens.tokens, static_cast<double>(tokens.tokens) / static_cast<double>(split.examples),
+      percent(tokens.unknown, tokens.tokens), tokens.longest, tokens.longest_where,
+      absl::StrJoin(lengths, ", "));
+  if (tokens.cut > 0) {
+    absl::StrAppend(&text, "; ", tokens.cut, " texts were cut to ", max_tokens, " tokens");
+  }
+  return text;
+}
+
+// All texts as tokens; those that are in no part have none.
+std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
+  const TextPreprocessing& how = *loading.data.preprocessing.text;
+  const int32_t unknown = how.tokenizer->special().unknown;
+  DataReport& report = loading.data.report;
+  std::vector<SplitReport*> split_of(loading.rows.rows.size());
+  for (const auto& [rows, split] : {std::pair(&loading.data.splits.train, &report.train),
+                                    std::pair(&loading.data.splits.validation, &report.validation),
+                                    std::pair(&loading.data.splits.test, &report.test)}) {
+    for (const int32_t row : *rows) {
+      split_of[static_cast<size_t>(row)] = split;
+      split->tokens.emplace();
+    }
+  }
+  const auto texts = std::make_shared<Texts>();
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    SplitReport* split = split_of[static_cast<size_t>(i)];
+    if (split == nullptr) {
+      texts->Add({});
+      continue;
+    }
+    const std::vector<int32_t> tokens = how.EncodeCleaned(loading.row(i).text);
+    const auto all = static_cast<int64_t>(tokens.size());
+    const int64_t kept = how.max_tokens > 0 ? std::min(all, how.max_tokens) : all;
+    texts->Add(std::span(tokens).first(static_cast<size_t>(kept)));
+    Count(tokens, kept, unknown, loading.rows.Where(loading.row(i)), *split->tokens);
+  }
+  report.notes.push_back(absl::StrCat("the vocabulary has ", how.tokenizer->size(), " tokens"));
+  for (const auto& [name, split] :
+       {std::pair("training", &report.train), std::pair("validation", &report.validation),
+        std::pair("test", &report.test)}) {
+    if (split->tokens.has_value()) {
+      report.notes.push_back(Describe(name, *split, how.max_tokens));
+    }
+  }
+  return texts;
+}
+
+absl::Status Finish(Loading& loading) {
+  LoadedData& data = loading.data;
+  data.preprocessing.input = Preprocessing::Input::kText;
+  HONE_RETURN_IF_ERROR(CleanAll(
+      loading.as() != nullptr ? loading.as()->text->cleaning : loading.options.text->cleaning,
+      loading));
+  HONE_RETURN_IF_ERROR(SetTargets(loading));
+  DropExactCopies(loading);
+  DropNearCopies(loading);
+  HONE_ASSIGN_OR_RETURN(data.splits, SplitTexts(loading));
+  HONE_RETURN_IF_ERROR(CheckTraining(loading));
+  CountSplits(data.splits, loading.targets.labels,
+              static_cast<int64_t>(loading.targets.class_names.size()), data.report);
+  if (loading.as() != nullptr) {
+    data.preprocessing = *loading.as();
+  } else {
+    HONE_ASSIGN_OR_RETURN(data.preprocessing.text, MakePreprocessing(loading));
+    data.preprocessing.class_names = loading.targets.class_names;
+  }
+  if (!loading.targets.targets.empty()) {
+    Standardize(loading);
+  }
+  HONE_ASSIGN_OR_RETURN(data.dataset,
+                        Dataset::Make(EncodeAll(loading), std::move(loading.targets)));
+  return absl::OkStatus();
+}
+
+// A path to read, and what the catalogue knows of it filled into the options.
+absl::Status FindTexts(LoadOptions& options, DataReport& report) {
+  HONE_RETURN_IF_ERROR(CheckSource(options));
+  report.source = options.path;
+  if (options.dataset.empty()) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const CatalogEntry* entry, Find(options.dataset));
+  if (!entry->texts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset, " holds no texts; data.text is not for it"));
+  }
+  HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
+  options.path = std::move(found.path);
+  report.source = std::move(found.source);
+  report.notes = std::move(found.notes);
+  if (options.target.empty()) {
+    options.target = entry->target;
+  }
+  if (options.class_names.empty()) {
+    options.class_names.assign(entry->class_names.begin(), entry->class_names.end());
+  }
+  if (options.text->columns.empty()) {
+    options.text->columns.assign(entry->text_columns.begin(), entry->text_columns.end());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+  if (options.as != nullptr && options.as->input != Preprocessing::Input::kText) {
+    return absl::InvalidArgumentError("the model reads no texts, as data.text asks for");
+  }
+  if (!options.classes.empty()) {
+    return absl::InvalidArgumentError(
+        "data.classes: only pictures can be chosen by class, these are texts");
+  }
+  if (!options.text.has_value()) {
+    options.text.emplace();
+  }
+  Loading loading{.options = options, .rows = {}, .keep = {}, .targets = {}};
+  DataReport& report = loading.data.report;
+  HONE_RETURN_IF_ERROR(FindTexts(options, report));
+  HONE_ASSIGN_OR_RETURN(loading.rows, ReadTextRows(options.path, options, report));
+  report.format = loading.rows.format;
+  loading.keep.assign(loading.rows.rows.size(), true);
+  if (loading.rows.rows.empty() || loading.size() > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat(report.source, ": has ", loading.size(),
+                                                   " texts; a data set has 1 to 2147483647"));
+  }
+  HONE_RETURN_IF_ERROR(Annotate(Finish(loading), report.source));
+  loading.data.fingerprint = Fingerprint(loading.data);
+  return std::move(loading.data);
+}
+
+}  // namespace
+
+void Texts::Add(std::span<const int32_t> tokens) {
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  begin_.push_back(static_cast<int64_t>(tokens_.size()));
+}
+
+int64_t Texts::bytes() const {
+  return static_cast<int64_t>(tokens_.size() * sizeof(int32_t) + begin_.size() * sizeof(int64_t));
+}
+
+uint64_t Texts::content_hash() const {
+  const uint64_t parts[] = {
+      ContentHash(tokens_.data(), static_cast<int64_t>(tokens_.size() * sizeof(int32_t))),
+      ContentHash(begin_.data(), static_cast<int64_t>(begin_.size() * sizeof(int64_t)))};
+  return ContentHash(parts, sizeof(parts));
+}
+
+int64_t Texts::CountTokens(std::span<const int32_t> rows) const {
+  int64_t count = 0;
+  for (const int32_t row : rows) {
+    count += static_cast<int64_t>(tokens(row).size());
+  }
+  return count;
+}
+
+absl::StatusOr<LoadedData> LoadTexts(const LoadOptions& options) {
+  try {
+    return LoadOrThrow(options);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemoryError(
+        absl::StrCat(options.dataset, options.path, ": not enough memory for the texts"));
+  }
+}
+
+}  // namespace hone::engine::data

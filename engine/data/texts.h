@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/data/dataset.h"
+#include "engine/data/load.h"
+
+namespace hone::engine::data {
+
+// Texts as tokens. Immutable, so any number of threads may read it.
+class Texts final : public OwnExamples {
+ public:
+  // No texts.
+  Texts() = default;
+  // Behind those that there are. Before it is shared.
+  void Add(std::span<const int32_t> tokens);
+
+  int64_t size() const override { return static_cast<int64_t>(begin_.size()) - 1; }
+  int64_t bytes() const override;
+  uint64_t content_hash() const override;
+
+  // Of a text; at least one where LoadTexts made it.
+  std::span<const int32_t> tokens(int32_t row) const {
+    const auto r = static_cast<size_t>(row);
+    return std::span(tokens_).subspan(static_cast<size_t>(begin_[r]),
+                                      static_cast<size_t>(begin_[r + 1] - begin_[r]));
+  }
+  // Of several texts together.
+  int64_t CountTokens(std::span<const int32_t> rows) const;
+
+ private:
+  std::vector<int32_t> tokens_;  // text behind text
+  std::vector<int64_t> begin_ = {0};
+};
+
+// Of a data set of texts.
+inline const Texts& TextsOf(const Dataset& dataset) {
+  return static_cast<const Texts&>(*dataset.own());
+}
+
+// Reads (text_rows.h), cleans and splits texts, makes a tokenizer of the training part alone, and
+// turns all of them into tokens, as options.text says. The result's dataset is Texts with classes
+// or target values, its preprocessing kText. A data set's own parts are kept: where it has a
+// validation part, nothing of the training part is set aside for that. Where a model reads the
+// texts (options.as), cleaning, tokenizer and length are the model's.
+//
+// The texts are in memory twice while they are read, then only as tokens. Errors of Load;
+// INVALID_ARGUMENT also for a text without words, by its place.
+absl::StatusOr<LoadedData> LoadTexts(const LoadOptions& options);
+
+}  // namespace hone::engine::data

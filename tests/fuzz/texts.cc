@@ -1,0 +1,30 @@
+// A table of texts, with and without quotes, in either encoding, cleaned by all steps; the same
+// bytes as the only text of a class.
+
+#include "engine/data/load.h"
+#include "tests/fuzz/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace hone;  // NOLINT
+  namespace text = engine::text;
+  static const fuzz::Folder folder;
+  engine::data::LoadOptions options;
+  options.text.emplace();
+  options.text->cleaning = {.html = true,
+                            .normalization = text::Normalization::kNfkc,
+                            .lower_case = true,
+                            .control_characters = true,
+                            .white_space = true};
+  options.text->min_characters = 1;
+  options.text->near_copies = 0.5;
+  options.text->max_tokens = 7;
+  for (const char* name : {"f.csv", "f.tsv"}) {
+    options.path = folder.Write(name, fuzz::Text(data, size));
+    engine::data::Load(options).status().IgnoreError();
+  }
+  options.text->encoding = engine::data::TextOptions::Encoding::kLatin1;
+  options.text->tokenizer = text::CharacterTokens();
+  options.task = engine::data::Task::kRegression;
+  engine::data::Load(options).status().IgnoreError();
+  return 0;
+}
