@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,12 +15,11 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
-#include "engine/base/steady_clock.h"
 #include "server/artifacts/job_artifacts.h"
 #include "server/jobs/job.h"
 #include "server/jobs/unknown_fields.h"
 #include "server/rpc/calls.h"
-#include "server/rpc/observed_stream.h"
+#include "server/rpc/transfer_stream.h"
 
 namespace hone::server::rpc {
 namespace {
@@ -41,59 +39,23 @@ struct Source {
   std::vector<File> files = {};
 };
 
-// A read, then its write, then the next read: never two at once, so no lock is held around the
-// file.
+// A read, then its write, then the next read.
 template <typename Response>
-class Download final : public grpc::ServerWriteReactor<Response>,
-                       public std::enable_shared_from_this<Download<Response>> {
+class Download final : public SendingStream<Response> {
  public:
   Download(grpc::CallbackServerContext* context, const std::string& method, Deps& deps)
-      : context_(context), deps_(deps), observed_({.method = method}, deps) {}
+      : SendingStream<Response>(context, {.method = method}, deps) {}
   ~Download() override { Close(); }
 
-  void Begin(absl::StatusOr<Source<Response>> source) {
-    self_ = this->shared_from_this();
-    if (!source.ok()) {
-      return End(source.status());
+  void Open(absl::StatusOr<Source<Response>> source) {
+    if (source.ok()) {
+      source_ = *std::move(source);
+      this->resource_ = source_.resource;
     }
-    source_ = *std::move(source);
-    transfer_ = deps_.transfers.Open(SteadyNow(), [weak = std::weak_ptr<Download>(self_)] {
-      if (const auto download = weak.lock()) {
-        download->EndIdle();
-      }
-    });
-    if (!transfer_.ok()) {
-      return End(transfer_.status());
-    }
-    Next();
-  }
-
-  void OnWriteDone(bool ok) override {
-    {
-      const std::lock_guard lock(mutex_);
-      writing_ = false;
-      if (ending_) {
-        return;
-      }
-    }
-    if (!ok) {
-      return End(absl::CancelledError("the client has left"));
-    }
-    deps_.transfers.Moved(*transfer_, SteadyNow());
-    Next();
-  }
-
-  void OnDone() override {
-    if (transfer_.ok()) {
-      deps_.transfers.Close(*transfer_);
-    }
-    // Others may hold it for a moment longer.
-    const std::shared_ptr<Download> last = std::move(self_);
+    this->Begin(source.status());
   }
 
  private:
-  void End(const absl::Status& status) { this->Finish(observed_.End(status, source_.resource)); }
-
   void Close() {
     if (fd_ >= 0) {
       ::close(fd_);
@@ -115,29 +77,15 @@ class Download final : public grpc::ServerWriteReactor<Response>,
     return absl::OkStatus();
   }
 
-  // While it waits for its client. A write that is under way holds up the status, so it is called
-  // off; until then nothing else may end the stream, whose context would go with it.
-  void EndIdle() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!writing_ || ending_) {
-        return;
-      }
-      ending_ = true;
-    }
-    context_->TryCancel();
-    End(absl::UnavailableError("nothing was read for too long while others wait"));
-  }
-
-  void Next() {
-    if (!deps_.reads.Submit([this] { ReadAndSend(); })) {
-      End(absl::ResourceExhaustedError("too many files are being read; try again"));
+  void Next() override {
+    if (!this->deps_.reads.Submit([this] { ReadAndSend(); })) {
+      this->End(absl::ResourceExhaustedError("too many files are being read; try again"));
     }
   }
 
   void ReadAndSend() {
     if (file_ == static_cast<int>(source_.files.size())) {
-      return End(absl::OkStatus());
+      return this->End(absl::OkStatus());
     }
     chunk_.Clear();
     chunk_.set_offset(offset_);
@@ -146,7 +94,7 @@ class Download final : public grpc::ServerWriteReactor<Response>,
       Close();
       const absl::StatusOr<int> opened = source_.open(file_);
       if (!opened.ok()) {
-        return End(opened.status());
+        return this->End(opened.status());
       }
       fd_ = *opened;
     }
@@ -154,31 +102,21 @@ class Download final : public grpc::ServerWriteReactor<Response>,
     std::string& data = *chunk_.mutable_data();
     data.resize(static_cast<size_t>(std::min(kChunk, bytes - offset_)));
     if (const absl::Status status = Fill(data); !status.ok()) {
-      return End(status);
+      return this->End(status);
     }
     offset_ += static_cast<int64_t>(data.size());
     if (offset_ >= bytes) {
       ++file_;
       offset_ = 0;
     }
-    const std::lock_guard lock(mutex_);
-    writing_ = true;
-    this->StartWrite(&chunk_);
+    this->Send(chunk_);
   }
 
-  grpc::CallbackServerContext* const context_;
-  Deps& deps_;
-  ObservedStream observed_;
-  std::shared_ptr<Download> self_;  // until OnDone
-  absl::StatusOr<int64_t> transfer_ = absl::UnknownError("not begun");
   Source<Response> source_;
   int file_ = 0;
   int64_t offset_ = 0;
   int fd_ = -1;
   Response chunk_;
-  std::mutex mutex_;
-  bool writing_ = false;  // guarded by mutex_
-  bool ending_ = false;   // by EndIdle; guarded by mutex_
 };
 
 using ModelSource = Source<v1::DownloadModelResponse>;
@@ -241,7 +179,7 @@ grpc::ServerWriteReactor<v1::DownloadModelResponse>* OpenDownload(
   const auto download =
       std::make_shared<Download<v1::DownloadModelResponse>>(context, "DownloadModel", deps);
   const absl::Status known = jobs::CheckFieldsAreKnown(request);
-  download->Begin(known.ok() ? FilesOf(request.name(), deps) : known);
+  download->Open(known.ok() ? FilesOf(request.name(), deps) : known);
   return download.get();
 }
 
@@ -250,7 +188,7 @@ grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* OpenDownload(
   const auto download =
       std::make_shared<Download<v1::DownloadArtifactResponse>>(context, "DownloadArtifact", deps);
   const absl::Status known = jobs::CheckFieldsAreKnown(request);
-  download->Begin(known.ok() ? ArtifactOf(request, deps) : known);
+  download->Open(known.ok() ? ArtifactOf(request, deps) : known);
   return download.get();
 }
 

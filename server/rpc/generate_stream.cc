@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +10,7 @@
 #include "engine/base/steady_clock.h"
 #include "server/jobs/job.h"
 #include "server/jobs/unknown_fields.h"
-#include "server/rpc/observed_stream.h"
+#include "server/rpc/transfer_stream.h"
 #include "server/rpc/unary.h"
 
 namespace hone::server::rpc {
@@ -55,99 +54,25 @@ absl::StatusOr<v1::Model> Check(const v1::GenerateRequest& request, const Deps& 
   return model;
 }
 
-// A question to the model, then its answers one by one, then the next question: never two things at
-// once, so only the end needs a lock.
-class Generation final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
-                         public std::enable_shared_from_this<Generation> {
+// A question to the model, then its answers one by one, then the next question.
+class Generation final : public SendingStream<v1::GenerateResponse> {
  public:
   Generation(grpc::CallbackServerContext* context, const v1::GenerateRequest& request, Deps& deps)
-      : context_(context),
-        deps_(deps),
+      : SendingStream(context, {.method = "Generate", .resource = request.name()}, deps),
         request_(request),
-        deadline_(SteadyNow() + TimeLeft(*context, kMostTime)),
-        observed_({.method = "Generate", .resource = request.name()}, deps) {}
+        deadline_(SteadyNow() + TimeLeft(*context, kMostTime)) {}
 
-  void Begin() {
-    self_ = shared_from_this();
+  void Open() {
     absl::StatusOr<v1::Model> model = Check(request_, deps_);
-    if (!model.ok()) {
-      return End(model.status());
+    if (model.ok()) {
+      model_ = *std::move(model);
     }
-    model_ = *std::move(model);
-    transfer_ = deps_.transfers.Open(SteadyNow(), [weak = std::weak_ptr<Generation>(self_)] {
-      if (const auto generation = weak.lock()) {
-        generation->EndIdle();
-      }
-    });
-    if (!transfer_.ok()) {
-      return End(transfer_.status());
-    }
-    Ask();
-  }
-
-  void OnWriteDone(bool ok) override {
-    {
-      const std::lock_guard lock(mutex_);
-      writing_ = false;
-      if (ending_) {
-        return;
-      }
-    }
-    if (!ok) {
-      return End(absl::CancelledError("the client has left"));
-    }
-    deps_.transfers.Moved(*transfer_, SteadyNow());
-    Next();
-  }
-
-  void OnDone() override {
-    if (transfer_.ok()) {
-      deps_.transfers.Close(*transfer_);
-    }
-    // Others may hold it for a moment longer.
-    const std::shared_ptr<Generation> last = std::move(self_);
+    Begin(model.status());
   }
 
  private:
-  void End(const absl::Status& status) { Finish(observed_.End(status)); }
-
-  // While it waits for its client: as a download (download_stream.cc).
-  void EndIdle() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!writing_ || ending_) {
-        return;
-      }
-      ending_ = true;
-    }
-    context_->TryCancel();
-    End(absl::UnavailableError("nothing was read for too long while others wait"));
-  }
-
-  void Ask() {
-    v1::PredictRequest question;
-    question.set_name(request_.name());
-    const Drawings& drawings = request_.drawings();
-    for (int i = sent_; i < std::min(drawings.count(), sent_ + kTogether); ++i) {
-      *question.add_inputs() = InputOf(drawings, i);
-    }
-    deps_.predictors.Predict(model_, question, deadline_ - SteadyNow(),
-                             [self = self_](absl::StatusOr<v1::PredictResponse> answer) {
-                               self->Take(std::move(answer));
-                             });
-  }
-
-  void Take(absl::StatusOr<v1::PredictResponse> answer) {
-    if (!answer.ok()) {
-      return End(answer.status());
-    }
-    answer_ = *std::move(answer);
-    taken_ = 0;
-    Next();
-  }
-
-  void Next() {
-    if (context_->IsCancelled()) {
+  void Next() override {
+    if (ClientHasLeft()) {
       return End(absl::CancelledError("the client has left"));
     }
     if (sent_ == request_.drawings().count()) {
@@ -159,26 +84,39 @@ class Generation final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
     response_.set_index(sent_++);
     response_.mutable_picture()->swap(
         *answer_.mutable_predictions(taken_++)->mutable_picture()->mutable_png());
-    const std::lock_guard lock(mutex_);
-    writing_ = true;
-    StartWrite(&response_);
+    Send(response_);
   }
 
-  grpc::CallbackServerContext* const context_;
-  Deps& deps_;
+  void Ask() {
+    v1::PredictRequest question;
+    question.set_name(request_.name());
+    const Drawings& drawings = request_.drawings();
+    for (int i = sent_; i < std::min(drawings.count(), sent_ + kTogether); ++i) {
+      *question.add_inputs() = InputOf(drawings, i);
+    }
+    deps_.predictors.Predict(
+        model_, question, deadline_ - SteadyNow(),
+        [this, self = shared_from_this()](absl::StatusOr<v1::PredictResponse> answer) {
+          Take(std::move(answer));
+        });
+  }
+
+  void Take(absl::StatusOr<v1::PredictResponse> answer) {
+    if (!answer.ok()) {
+      return End(answer.status());
+    }
+    answer_ = *std::move(answer);
+    taken_ = 0;
+    Next();
+  }
+
   const v1::GenerateRequest request_;
   const absl::Duration deadline_;  // SteadyNow()
-  ObservedStream observed_;
-  std::shared_ptr<Generation> self_;  // until OnDone
-  absl::StatusOr<int64_t> transfer_ = absl::UnknownError("not begun");
   v1::Model model_;
   v1::PredictResponse answer_;  // some pictures
   int taken_ = 0;               // of them
   int sent_ = 0;                // of all
   v1::GenerateResponse response_;
-  std::mutex mutex_;
-  bool writing_ = false;  // guarded by mutex_
-  bool ending_ = false;   // by EndIdle; guarded by mutex_
 };
 
 }  // namespace
@@ -187,7 +125,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* OpenGeneration(grpc::CallbackSer
                                                                const v1::GenerateRequest& request,
                                                                Deps& deps) {
   const auto generation = std::make_shared<Generation>(context, request, deps);
-  generation->Begin();
+  generation->Open();
   return generation.get();
 }
 

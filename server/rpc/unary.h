@@ -47,11 +47,10 @@ class Unary {
   Unary(grpc::CallbackServerContext* context, absl::string_view method, Deps& deps, Reply* reply)
       : reactor_(new Reactor()),
         reply_(reply),
-        registry_(deps.registry),
-        budget_(deps.budget),
+        deps_(deps),
         call_{.method = std::string(method), .peer = context->peer()},
         begin_(SteadyNow()) {
-    registry_.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
+    deps_.registry.Add(metrics::Metric::kRpcStarted, {call_.method}, 1);
   }
 
   // One of the two comes first: what the client asks is checked for fields that this server does
@@ -82,6 +81,23 @@ class Unary {
       call_.resource = absl::StrCat("datasets/", request.header().dataset_id());
     }
     return *this;
+  }
+
+  // The ways to answer that are below, by a plain function of calls.h.
+  template <typename Request>
+  grpc::ServerUnaryReactor* Now(const Request& request,
+                                absl::StatusOr<Reply> (*call)(const Request&, Deps&)) const {
+    return Now([&] { return call(request, deps_); });
+  }
+  template <typename Request>
+  grpc::ServerUnaryReactor* On(scheduler::Executor& executor, const Request& request,
+                               absl::StatusOr<Reply> (*call)(const Request&, Deps&)) const {
+    return On(executor, [call, asked = request, &deps = deps_] { return call(asked, deps); });
+  }
+  template <typename Request>
+  grpc::ServerUnaryReactor* Later(const Request& request,
+                                  void (*call)(const Request&, Deps&, Done<Reply>)) const {
+    return Later([&](Done<Reply> done) { call(request, deps_, std::move(done)); });
   }
 
   // For a call that answers at once: `call` returns the answer.
@@ -163,7 +179,7 @@ class Unary {
   // Not OK: the call is refused for its request.
   absl::Status Begin() const {
     if (asked_.ok()) {
-      reactor_->request = budget_.Take(bytes_);
+      reactor_->request = deps_.budget.Take(bytes_);
       if (!reactor_->request.has_value()) {
         return absl::ResourceExhaustedError("too many large requests at a time; try again");
       }
@@ -176,10 +192,10 @@ class Unary {
   absl::Status Hold(const Reply& reply) const {
     const int64_t bytes = BytesOf(reply) + static_cast<int64_t>(reply.ByteSizeLong());
     if (call_.changes) {
-      reactor_->answer = budget_.Charge(bytes);
+      reactor_->answer = deps_.budget.Charge(bytes);
       return absl::OkStatus();
     }
-    reactor_->answer = budget_.Take(bytes);
+    reactor_->answer = deps_.budget.Take(bytes);
     return reactor_->answer.has_value()
                ? absl::OkStatus()
                : absl::ResourceExhaustedError(
@@ -193,9 +209,9 @@ class Unary {
       }
     }
     const absl::Duration took = SteadyNow() - begin_;
-    registry_.Observe(metrics::Metric::kRpcDuration,
-                      {call_.method, absl::StatusCodeToString(result.status().code())},
-                      absl::ToDoubleSeconds(took));
+    deps_.registry.Observe(metrics::Metric::kRpcDuration,
+                           {call_.method, absl::StatusCodeToString(result.status().code())},
+                           absl::ToDoubleSeconds(took));
     Log(result, took);
     const grpc::Status status = ToGrpc(result.status());
     if (result.ok()) {
@@ -216,8 +232,7 @@ class Unary {
 
   Reactor* reactor_;  // its own until Finish
   Reply* reply_;
-  metrics::Registry& registry_;
-  ByteBudget& budget_;
+  Deps& deps_;
   Call call_;
   absl::Duration begin_;
   absl::Status asked_;  // what is wrong with the request, whatever the call
