@@ -50,10 +50,7 @@ TEST_F(RpcTest, TheSameRequestIdWithAnotherWishIsRefused) {
        {RetryOf(twin, false, "once"), RetryOf(old, true, "once")}) {
     EXPECT_EQ(Retry(other).error_code(), grpc::StatusCode::ALREADY_EXISTS);
   }
-  grpc::ClientContext context;
-  v1::Job job;
-  EXPECT_EQ(training_->CreateJob(&context, Named("bad data", "once"), &job).error_code(),
-            grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(TryToCreate(Named("bad data", "once")).error_code(), grpc::StatusCode::ALREADY_EXISTS);
 }
 
 TEST_F(RpcTest, ARetryIsAnsweredAlsoWhenTheOldJobIsNoMore) {
@@ -207,9 +204,7 @@ TEST_F(RpcTest, AHistoryOfFewerPointsThanItsCurvesNeedIsRefused) {
 }
 
 TEST_F(RpcTest, AWorkerThatAnswersWithGarbageIsNotTheClientsFault) {
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = training_->CreateJob(&context, Request("garbage plan"), &job);
+  const grpc::Status status = TryToCreate(Request("garbage plan"));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL) << status.error_message();
 }
 
@@ -227,19 +222,13 @@ int64_t DelayOf(const grpc::Status& status) {
 }
 
 TEST_F(RpcTest, WhoseDataCannotBeBroughtIsToldToComeBackInAMinute) {
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = training_->CreateJob(&context, Request("no network"), &job);
+  const grpc::Status status = TryToCreate(Request("no network"));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(DelayOf(status), 60);
 }
 
 TEST_F(RpcTest, WhoIsRefusedForTheDiskIsToldToComeBackLaterThanForAFullQueue) {
-  const auto delay = [this] {
-    grpc::ClientContext context;
-    v1::Job job;
-    return DelayOf(training_->CreateJob(&context, Request("succeed"), &job));
-  };
+  const auto delay = [this] { return DelayOf(TryToCreate(Request("succeed"))); };
   config_.max_queued_jobs = 0;
   Start();
   EXPECT_EQ(delay(), 5);

@@ -78,10 +78,7 @@ TEST_F(RpcTest, TheSameRequestIdMakesOneJob) {
   const std::string name = Create(request).name();
   EXPECT_EQ(Create(request).name(), name);
   request.mutable_spec()->mutable_training()->set_epochs(2);
-  grpc::ClientContext context;
-  v1::Job job;
-  EXPECT_EQ(training_->CreateJob(&context, request, &job).error_code(),
-            grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(TryToCreate(request).error_code(), grpc::StatusCode::ALREADY_EXISTS);
 }
 
 TEST_F(RpcTest, ValidateOnlyReturnsThePlanAndStoresNothing) {
@@ -116,9 +113,7 @@ TEST_F(RpcTest, AJobThatNeedsMoreMemoryThanItsShareIsRefusedBeforeItIsStored) {
   for (const bool validate_only : {true, false}) {
     v1::CreateJobRequest request = Request("succeed");
     request.set_validate_only(validate_only);
-    grpc::ClientContext context;
-    v1::Job job;
-    const grpc::Status status = training_->CreateJob(&context, request, &job);
+    const grpc::Status status = TryToCreate(request);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     EXPECT_THAT(status.error_message(), HasSubstr("gives each job 51 MiB"));
   }
@@ -127,9 +122,7 @@ TEST_F(RpcTest, AJobThatNeedsMoreMemoryThanItsShareIsRefusedBeforeItIsStored) {
 TEST_F(RpcTest, NoJobIsTakenWhenTheDiskIsNearlyFull) {
   config_.disk_floor_bytes = int64_t{1} << 50;
   Start();
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = training_->CreateJob(&context, Request("succeed"), &job);
+  const grpc::Status status = TryToCreate(Request("succeed"));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(status.error_message(), HasSubstr("disk is nearly full"));
 }
@@ -138,9 +131,7 @@ TEST_F(RpcTest, WrongFieldsComeBackInABadRequest) {
   v1::CreateJobRequest request = Request("succeed");
   request.mutable_spec()->mutable_training()->set_batch_size(0);
   request.mutable_spec()->mutable_data()->set_dataset("");
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = training_->CreateJob(&context, request, &job);
+  const grpc::Status status = TryToCreate(request);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   google::rpc::Status details;
   google::rpc::BadRequest bad;
@@ -156,16 +147,12 @@ TEST_F(RpcTest, HundredsOfWrongFieldsStillReachTheClient) {
   for (int i = 0; i < 500; ++i) {
     request.mutable_spec()->mutable_model()->add_layers()->set_name(std::string(60, '-'));
   }
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = training_->CreateJob(&context, request, &job);
+  const grpc::Status status = TryToCreate(request);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(RpcTest, LayersThatDoNotFitAreRefusedBeforeTheJobIsStored) {
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = training_->CreateJob(&context, Request("misfit"), &job);
+  const grpc::Status status = TryToCreate(Request("misfit"));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("does not fit"));
 }

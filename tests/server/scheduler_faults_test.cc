@@ -108,9 +108,7 @@ TEST_F(SchedulerFaultsTest, ACancellationIsToldAlsoWhereTheStoreFailedMeanwhile)
   Start();
   const std::string id = Insert("wait");
   AwaitFirstStep(id);
-  ASSERT_THAT(writer_->Run<jobs::Job>(
-                  [&](store::JobStore& store) { return store.RequestCancel(id, absl::Now()); }),
-              IsOk());
+  RequestCancel(id);
   other_->Run("BEGIN IMMEDIATE");
   scheduler_->Stop(id);
   AwaitFailedWrites(10);  // more than a turn has
@@ -165,9 +163,7 @@ TEST_F(SchedulerFaultsTest, TheLogSaysWhatBecameOfTheJobWhereAWishCameFirst) {
   Start();
   const std::string id = Insert("wait");
   AwaitFirstStep(id);
-  ASSERT_THAT(writer_->Run<jobs::Job>(
-                  [&](store::JobStore& store) { return store.RequestCancel(id, absl::Now()); }),
-              IsOk());
+  RequestCancel(id);
   ::testing::internal::CaptureStdout();
   kill(FindWorker(id), SIGKILL);
   AwaitEnd(id);

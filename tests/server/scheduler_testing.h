@@ -97,10 +97,14 @@ class SchedulerTest : public ::testing::Test {
   std::vector<v1::Event> Events(const std::string& id) {
     return store_->ReadEvents(id, 0, 10'000, int64_t{1} << 40).value();
   }
-  void Cancel(const std::string& id) {
+  // The wish, of which the scheduler is not told.
+  void RequestCancel(const std::string& id) {
     const auto job = writer_->Run<jobs::Job>(
         [&](store::JobStore& store) { return store.RequestCancel(id, absl::Now()); });
     ASSERT_THAT(job, IsOk());
+  }
+  void Cancel(const std::string& id) {
+    RequestCancel(id);
     scheduler_->Stop(id);
   }
 

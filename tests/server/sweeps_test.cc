@@ -21,6 +21,7 @@ using ::hone::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -72,14 +73,6 @@ v1::Job Succeeded(double accuracy, int64_t steps = 10) {
   return job;
 }
 
-// Begins a trial and ends it with this accuracy.
-void EndTrial(int number, double accuracy, v1::Sweep& sweep, int64_t steps = 10) {
-  v1::Trial& trial = *sweep.mutable_trials(number - 1);
-  ASSERT_EQ(trial.state(), v1::Trial::WAITING) << number;
-  trial.set_state(v1::Trial::RUNNING);
-  TakeResult(sweep.spec(), Succeeded(accuracy, steps), {}, trial);
-}
-
 constexpr char kThree[] = R"(
   axes { field: "model.layers[0].dense.units" values: ["4", "8", "16"] })";
 
@@ -107,29 +100,26 @@ TEST(Assign, SetsWhatThePathNames) {
 }
 
 TEST(Assign, RefusesWhatIsNotThereAndWhatDoesNotFit) {
+  struct Wrong {
+    const char *path, *value, *says;
+  };
   v1::JobSpec job = Spec("").job();
-  EXPECT_THAT(Assign("training.optimzer", "1", job),
-              StatusIs(kInvalid, HasSubstr("training has epochs")));
-  EXPECT_THAT(Assign("model.layers[2].dense", "{}", job),
-              StatusIs(kInvalid, HasSubstr("the list has 2 items")));
-  EXPECT_THAT(Assign("model.layers.dense.units", "1", job),
-              StatusIs(kInvalid, HasSubstr("say which item")));
-  EXPECT_THAT(Assign("training.epochs[0]", "1", job),
-              StatusIs(kInvalid, HasSubstr("is not a list")));
-  EXPECT_THAT(Assign("training.epochs.x", "1", job),
-              StatusIs(kInvalid, HasSubstr("nothing below it")));
-  EXPECT_THAT(Assign("training.epochs", "many", job),
-              StatusIs(kInvalid, HasSubstr("must be a whole number")));
-  EXPECT_THAT(Assign("training.clip_norm", "nan", job),
-              StatusIs(kInvalid, HasSubstr("must be a number")));
-  EXPECT_THAT(Assign("training.precision", "F16", job),
-              StatusIs(kInvalid, HasSubstr("one of F32, BF16")));
-  EXPECT_THAT(Assign("data.deduplicate", "yes", job),
-              StatusIs(kInvalid, HasSubstr("true or false")));
-  EXPECT_THAT(Assign("model.layers[0]", "{\"flaten\": {}}", job),
-              StatusIs(kInvalid, HasSubstr("")));
-  EXPECT_THAT(Assign("", "1", job), StatusIs(kInvalid, HasSubstr("")));
-  EXPECT_THAT(Assign("labels.x", "1", job), StatusIs(kInvalid, HasSubstr("")));
+  for (const auto& [path, value, says] : std::vector<Wrong>{
+           {"training.optimzer", "1", "training has epochs"},
+           {"model.layers[2].dense", "{}", "the list has 2 items"},
+           {"model.layers.dense.units", "1", "say which item"},
+           {"training.epochs[0]", "1", "is not a list"},
+           {"training.epochs.x", "1", "nothing below it"},
+           {"training.epochs", "many", "must be a whole number"},
+           {"training.clip_norm", "nan", "must be a number"},
+           {"training.precision", "F16", "one of F32, BF16"},
+           {"data.deduplicate", "yes", "true or false"},
+           {"model.layers[0]", R"({"flaten": {}})", ""},
+           {"", "1", ""},
+           {"labels.x", "1", ""},
+       }) {
+    EXPECT_THAT(Assign(path, value, job), StatusIs(kInvalid, HasSubstr(says))) << path;
+  }
 }
 
 TEST(Expand, AGridHasEveryCombinationTheLastAxisFirst) {
@@ -269,141 +259,176 @@ TEST(Resolve, WritesEveryDefaultOut) {
   EXPECT_EQ(Resolve(spec, 8).SerializeAsString(), spec.SerializeAsString());
 }
 
-TEST(Advance, BeginsAsManyAsAreAllowedAtATime) {
-  v1::Sweep sweep = New(kThree, 2);
-  EXPECT_THAT(Advance(sweep, 0), ElementsAre(1, 2));
-  sweep.mutable_trials(0)->set_state(v1::Trial::RUNNING);
-  EXPECT_THAT(Advance(sweep, 0), ElementsAre(2));
-  sweep.mutable_trials(1)->set_state(v1::Trial::RUNNING);
-  EXPECT_THAT(Advance(sweep, 0), IsEmpty());
+// One that goes on, with the trials of kThree and `more`.
+class SweepTest : public ::testing::Test {
+ protected:
+  void Make(const std::string& more = "", int parallelism = 1000) {
+    sweep_ = New(absl::StrCat(kThree, more), parallelism);
+  }
+  v1::Trial& Trial(int number) { return *sweep_.mutable_trials(number - 1); }
+  // The trials that begin or go on now.
+  std::vector<int> Next(double seconds = 0) { return Advance(sweep_, seconds); }
+  void Begin(int number) {
+    ASSERT_EQ(Trial(number).state(), v1::Trial::WAITING) << number;
+    Trial(number).set_state(v1::Trial::RUNNING);
+  }
+  // Ends one that runs as its job has.
+  void End(int number, const v1::Job& job) { TakeResult(sweep_.spec(), job, {}, Trial(number)); }
+  // Begins trials, the first one with `number`, and ends them with these accuracies.
+  void Succeed(int number, const std::vector<double>& accuracies, int64_t steps = 10) {
+    for (const double accuracy : accuracies) {
+      Begin(number);
+      End(number++, Succeeded(accuracy, steps));
+    }
+  }
+  // What the job of a trial would train for before it waits for others.
+  int64_t StopAfter(int number) {
+    return JobOf(sweep_.spec(), Trial(number))->training().stop_after();
+  }
+
+  v1::Sweep sweep_;
+};
+
+TEST_F(SweepTest, BeginsAsManyTrialsAsAreAllowedAtATime) {
+  Make("", 2);
+  EXPECT_THAT(Next(), ElementsAre(1, 2));
+  Begin(1);
+  EXPECT_THAT(Next(), ElementsAre(2));
+  Begin(2);
+  EXPECT_THAT(Next(), IsEmpty());
 }
 
-TEST(Advance, EndsWithTheBestTrialByItsGoal) {
+TEST_F(SweepTest, EndsWithTheBestTrialByItsGoal) {
   for (const bool minimize : {false, true}) {
-    v1::Sweep sweep = New(absl::StrCat(kThree, minimize ? "objective { goal: MINIMIZE }" : ""));
-    EndTrial(1, 0.5, sweep);
-    EndTrial(2, 0.9, sweep);
-    EndTrial(3, 0.7, sweep);
-    EXPECT_THAT(Advance(sweep, 0), IsEmpty());
-    EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
-    EXPECT_EQ(sweep.best_trial(), minimize ? 1 : 2);
-    EXPECT_EQ(sweep.trials_ended(), 3);
-    EXPECT_EQ(Ranked(sweep).front()->number(), sweep.best_trial());
+    Make(minimize ? "objective { goal: MINIMIZE }" : "");
+    Succeed(1, {0.5, 0.9, 0.7});
+    EXPECT_THAT(Next(), IsEmpty());
+    EXPECT_EQ(sweep_.state(), v1::Sweep::SUCCEEDED);
+    EXPECT_EQ(sweep_.best_trial(), minimize ? 1 : 2);
+    EXPECT_EQ(sweep_.trials_ended(), 3);
+    EXPECT_EQ(Ranked(sweep_).front()->number(), sweep_.best_trial());
   }
 }
 
-TEST(Advance, ATrialThatFailsLeavesTheOthersAlone) {
-  v1::Sweep sweep = New(kThree);
+TEST_F(SweepTest, ATrialThatFailsLeavesTheOthersAlone) {
+  Make();
   v1::Job failed;
   failed.set_state(v1::Job::FAILED);
   failed.set_message("the loss is not finite");
-  sweep.mutable_trials(0)->set_state(v1::Trial::RUNNING);
-  TakeResult(sweep.spec(), failed, {}, *sweep.mutable_trials(0));
-  EXPECT_THAT(Advance(sweep, 0), ElementsAre(2, 3));
-  EndTrial(2, 0.5, sweep);
-  EndTrial(3, 0.6, sweep);
-  Advance(sweep, 0);
-  EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
-  EXPECT_EQ(sweep.best_trial(), 3);
+  Begin(1);
+  End(1, failed);
+  EXPECT_THAT(Next(), ElementsAre(2, 3));
+  Succeed(2, {0.5, 0.6});
+  Next();
+  EXPECT_EQ(sweep_.state(), v1::Sweep::SUCCEEDED);
+  EXPECT_EQ(sweep_.best_trial(), 3);
 }
 
-TEST(Advance, WhereAllTrialsFailTheSweepDoesAndSaysWhy) {
-  v1::Sweep sweep = New(R"(axes { field: "training.batch_size" values: "8" })");
-  TakeLoss("layers do not fit", *sweep.mutable_trials(0));
-  Advance(sweep, 0);
-  EXPECT_EQ(sweep.state(), v1::Sweep::FAILED);
-  EXPECT_THAT(sweep.message(), HasSubstr("trial 1: layers do not fit"));
+TEST_F(SweepTest, FailsWhereAllItsTrialsDoAndSaysWhy) {
+  Make();
+  for (int number = 1; number <= 3; ++number) {
+    TakeLoss("layers do not fit", Trial(number));
+  }
+  Next();
+  EXPECT_EQ(sweep_.state(), v1::Sweep::FAILED);
+  EXPECT_THAT(sweep_.message(), HasSubstr("trial 1: layers do not fit"));
 }
 
-TEST(Advance, AnObjectiveThatNoTrialReportsEndsItWithTheNamesThereAre) {
-  v1::Sweep sweep = New(absl::StrCat(kThree, R"(objective { metric: "tset_accuracy" })"), 2);
-  sweep.mutable_trials(1)->set_state(v1::Trial::RUNNING);
-  EndTrial(1, 0.5, sweep);
-  EXPECT_THAT(Advance(sweep, 0), IsEmpty());
-  EXPECT_EQ(sweep.state(), v1::Sweep::STOPPING);
-  EXPECT_THAT(sweep.message(), HasSubstr("reports no metric `tset_accuracy`; it reports: "
-                                         "test_accuracy"));
-  TakeLoss("cancelled", *sweep.mutable_trials(1));
-  Advance(sweep, 0);
-  EXPECT_EQ(sweep.state(), v1::Sweep::FAILED);
+TEST_F(SweepTest, AnObjectiveThatNoTrialReportsEndsItWithTheNamesThereAre) {
+  Make(R"(objective { metric: "tset_accuracy" })", 2);
+  Begin(2);
+  Succeed(1, {0.5});
+  EXPECT_THAT(Next(), IsEmpty());
+  EXPECT_EQ(sweep_.state(), v1::Sweep::STOPPING);
+  EXPECT_THAT(sweep_.message(), HasSubstr("reports no metric `tset_accuracy`; it reports: "
+                                          "test_accuracy"));
+  TakeLoss("cancelled", Trial(2));
+  Next();
+  EXPECT_EQ(sweep_.state(), v1::Sweep::FAILED);
 }
 
-TEST(Advance, TheObjectiveMayBeTheLatestOfTheCurves) {
-  v1::Sweep sweep = New(absl::StrCat(kThree, R"(objective { metric: "mean_return" })"));
+TEST_F(SweepTest, TheObjectiveMayBeTheLatestOfTheCurves) {
+  Make(R"(objective { metric: "mean_return" })");
   v1::Job job = Succeeded(0.5);
   (*job.mutable_metrics())["mean_return"] = 475;
-  sweep.mutable_trials(0)->set_state(v1::Trial::RUNNING);
-  TakeResult(sweep.spec(), job, {}, *sweep.mutable_trials(0));
-  EXPECT_EQ(sweep.trials(0).objective(), 475);
+  Begin(1);
+  End(1, job);
+  EXPECT_EQ(Trial(1).objective(), 475);
 }
 
-TEST(Advance, StoppedItEndsWhenItsTrialsHave) {
-  v1::Sweep sweep = New(kThree, 1);
-  sweep.mutable_trials(0)->set_state(v1::Trial::RUNNING);
-  Stop(v1::Sweep::CANCELLED, "cancelled by the user", sweep);
-  EXPECT_THAT(Advance(sweep, 0), IsEmpty());
-  EXPECT_EQ(sweep.state(), v1::Sweep::STOPPING);
-  EXPECT_EQ(sweep.trials(1).state(), v1::Trial::CANCELLED);
-  v1::Job job;
-  job.set_state(v1::Job::CANCELLED);
-  TakeResult(sweep.spec(), job, {}, *sweep.mutable_trials(0));
-  Advance(sweep, 0);
-  EXPECT_EQ(sweep.state(), v1::Sweep::CANCELLED);
+TEST_F(SweepTest, StoppedItEndsWhenItsTrialsHave) {
+  Make("", 1);
+  Begin(1);
+  Stop(v1::Sweep::CANCELLED, "cancelled by the user", sweep_);
+  EXPECT_THAT(Next(), IsEmpty());
+  EXPECT_EQ(sweep_.state(), v1::Sweep::STOPPING);
+  EXPECT_EQ(Trial(2).state(), v1::Trial::CANCELLED);
+  v1::Job cancelled;
+  cancelled.set_state(v1::Job::CANCELLED);
+  End(1, cancelled);
+  Next();
+  EXPECT_EQ(sweep_.state(), v1::Sweep::CANCELLED);
 }
 
-TEST(Advance, BeyondTheBudgetNoTrialBegins) {
-  v1::Sweep sweep = New(absl::StrCat(kThree, "budget { steps: 10 }"), 1);
-  EndTrial(1, 0.5, sweep);
-  EXPECT_THAT(Advance(sweep, 0), IsEmpty());
-  EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
-  EXPECT_EQ(sweep.trials(1).state(), v1::Trial::STOPPED);
-  EXPECT_THAT(sweep.trials(1).message(), HasSubstr("budget of 10 steps"));
-  sweep = New(absl::StrCat(kThree, "budget { seconds: 60 }"), 1);
-  EXPECT_THAT(Advance(sweep, 59), ElementsAre(1));
-  EndTrial(1, 0.5, sweep);
-  EXPECT_THAT(Advance(sweep, 61), IsEmpty());
-  EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
+TEST_F(SweepTest, BeyondTheBudgetOfStepsNoTrialBegins) {
+  Make("budget { steps: 10 }", 1);
+  Succeed(1, {0.5});
+  EXPECT_THAT(Next(), IsEmpty());
+  EXPECT_EQ(sweep_.state(), v1::Sweep::SUCCEEDED);
+  EXPECT_EQ(Trial(2).state(), v1::Trial::STOPPED);
+  EXPECT_THAT(Trial(2).message(), HasSubstr("budget of 10 steps"));
+}
+
+TEST_F(SweepTest, BeyondTheBudgetOfSecondsNoTrialBegins) {
+  Make("budget { seconds: 60 }", 1);
+  EXPECT_THAT(Next(59), ElementsAre(1));
+  Succeed(1, {0.5});
+  EXPECT_THAT(Next(61), IsEmpty());
+  EXPECT_EQ(sweep_.state(), v1::Sweep::SUCCEEDED);
 }
 
 // Nine trials for one epoch, three for three, one for all nine.
-TEST(Halving, TheBestThirdGoesOn) {
-  const std::string axes = absl::StrCat(
-      kThree, R"(axes { field: "model.layers[1].repeat.times" range { from: 1 to: 3 } })");
-  v1::Sweep sweep = New(absl::StrCat(axes, "halving {}"));
-  EXPECT_THAT(Rungs(sweep.spec()), ElementsAre(1, 3, 9));
-  ASSERT_EQ(Advance(sweep, 0).size(), 9u);
-  for (int number = 1; number <= 9; ++number) {
-    EXPECT_EQ(JobOf(sweep.spec(), sweep.trials(number - 1))->training().stop_after(), 1);
-    EndTrial(number, 0.1 * number, sweep);
-    if (number == 8) {
-      EXPECT_THAT(Advance(sweep, 0), ElementsAre(9)) << "all others wait for the last one";
-    }
+class HalvingTest : public SweepTest {
+ protected:
+  HalvingTest() {
+    Make(R"(axes { field: "model.layers[1].repeat.times" range { from: 1 to: 3 } } halving {})");
   }
-  EXPECT_THAT(Advance(sweep, 0), ElementsAre(7, 8, 9));
-  EXPECT_EQ(sweep.trials(5).state(), v1::Trial::STOPPED);
-  EXPECT_EQ(JobOf(sweep.spec(), sweep.trials(8))->training().stop_after(), 3);
-  EndTrial(7, 0.99, sweep, 30);
-  EndTrial(8, 0.5, sweep, 30);
-  EndTrial(9, 0.6, sweep, 30);
-  EXPECT_THAT(Advance(sweep, 0), ElementsAre(7));
-  EXPECT_EQ(JobOf(sweep.spec(), sweep.trials(6))->training().stop_after(), 0);
-  EndTrial(7, 0.4, sweep, 90);
-  EXPECT_THAT(Advance(sweep, 0), IsEmpty());
-  EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
-  EXPECT_EQ(sweep.best_trial(), 7) << "that trained longest, whatever the others had before";
+};
+
+TEST_F(HalvingTest, AllTrainForTheFirstLengthAndWaitForTheLastOne) {
+  EXPECT_THAT(Rungs(sweep_.spec()), ElementsAre(1, 3, 9));
+  EXPECT_THAT(Next(), SizeIs(9));
+  EXPECT_EQ(StopAfter(1), 1);
+  Succeed(1, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8});
+  EXPECT_THAT(Next(), ElementsAre(9));
 }
 
-TEST(Halving, ATrialThatFailsMakesRoomForNobodyElse) {
-  v1::Sweep sweep = New(absl::StrCat(kThree, "halving {}"));
-  Advance(sweep, 0);
-  for (int number = 1; number <= 3; ++number) {
-    EndTrial(number, 0.1 * number, sweep);
-  }
-  EXPECT_THAT(Advance(sweep, 0), ElementsAre(3));
-  TakeLoss("lost", *sweep.mutable_trials(2));
-  EXPECT_THAT(Advance(sweep, 0), IsEmpty());
-  EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
-  EXPECT_EQ(sweep.best_trial(), 2);
+TEST_F(HalvingTest, TheBestThirdGoesOnAndThatWhichTrainedLongestIsTheBest) {
+  Next();
+  Succeed(1, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9});
+  EXPECT_THAT(Next(), ElementsAre(7, 8, 9));
+  EXPECT_EQ(Trial(6).state(), v1::Trial::STOPPED);
+  EXPECT_EQ(StopAfter(9), 3);
+  Succeed(7, {0.99, 0.5, 0.6}, 30);
+  EXPECT_THAT(Next(), ElementsAre(7));
+  EXPECT_EQ(StopAfter(7), 0);
+  Succeed(7, {0.4}, 90);
+  EXPECT_THAT(Next(), IsEmpty());
+  EXPECT_EQ(sweep_.state(), v1::Sweep::SUCCEEDED);
+  EXPECT_EQ(sweep_.best_trial(), 7) << "whatever the others had before";
+}
+
+TEST_F(HalvingTest, ATrialThatFailsMakesRoomForNobodyElse) {
+  Next();
+  Succeed(1, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9});
+  Next();
+  Succeed(7, {0.7, 0.8}, 30);
+  TakeLoss("lost", Trial(9));
+  EXPECT_THAT(Next(), ElementsAre(8));
+  TakeLoss("lost", Trial(8));
+  EXPECT_THAT(Next(), IsEmpty());
+  EXPECT_EQ(sweep_.state(), v1::Sweep::SUCCEEDED);
+  EXPECT_EQ(sweep_.best_trial(), 7);
 }
 
 TEST(TakeResult, CountsTheLayersByVerdict) {
