@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -43,9 +44,8 @@ class HonedTest : public ::testing::Test {
 
   void Spawn(std::vector<std::string> flags) {
     log_ = absl::StrCat(root_, "/log-", counter_++);
-    // Soft and hard: the server cannot raise it.
     const std::string limit =
-        descriptors_ > 0 ? absl::StrCat("ulimit -n ", descriptors_, " && ") : "";
+        descriptors_.empty() ? "" : absl::StrCat("ulimit ", descriptors_, " && ");
     flags.insert(flags.begin(), {"/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", HONE_HONED});
     std::vector<char*> argv;
     for (std::string& flag : flags) {
@@ -188,7 +188,8 @@ class HonedTest : public ::testing::Test {
   std::string log_format_ = "logfmt";
   const std::string root_;
   std::string log_;
-  int descriptors_ = 0;  // 0: as many as this process has
+  // As `ulimit` has it, "-n 64" or "-Sn 64", which may be raised; "": as many as this process has.
+  std::string descriptors_;
   int port_ = 0;
   int metrics_port_ = 0;
   pid_t pid_ = 0;
@@ -291,7 +292,7 @@ TEST_F(HonedTest, AClosedTerminalDrainsLikeSigterm) {
 }
 
 TEST_F(HonedTest, MoreSilentConnectionsThanDescriptorsKeepNoClientOut) {
-  descriptors_ = 256;
+  descriptors_ = "-n 256";
   Start();
   const std::vector<int> silent = ConnectSilently(port_, 400);
   EXPECT_TRUE(NewClientIsAnswered());
@@ -302,8 +303,16 @@ TEST_F(HonedTest, MoreSilentConnectionsThanDescriptorsKeepNoClientOut) {
   EXPECT_TRUE(NewClientIsAnswered());
 }
 
+TEST_F(HonedTest, TakesAsManyDescriptorsAsItMayHave) {
+  descriptors_ = "-Sn 64";
+  Start();
+  rlimit limit{};
+  ASSERT_EQ(::prlimit(pid_, RLIMIT_NOFILE, nullptr, &limit), 0);
+  EXPECT_GT(limit.rlim_cur, 64u);
+}
+
 TEST_F(HonedTest, MoreClientsThanThereMayBeAreSentAwayUntilOthersLeave) {
-  descriptors_ = 128;
+  descriptors_ = "-n 128";
   Start();
   std::vector<std::unique_ptr<v1::TrainingService::Stub>> clients;
   int answered = 0;
