@@ -49,6 +49,17 @@ std::string Examples(const v1::Plan& plan) {
   return text;
 }
 
+std::string Helper(const v1::Plan& plan) {
+  if (!plan.has_helper()) {
+    return "";
+  }
+  const v1::Plan::Helper& helper = plan.helper();
+  return absl::StrCat("a ", helper.display_name(),
+                      ", for the evaluation: ", Count(helper.parameters()), " parameters, ",
+                      Count(helper.total_steps()), " steps",
+                      helper.has_seconds() ? absl::StrCat(", ", Duration(helper.seconds())) : "");
+}
+
 std::string OrNothing(int64_t bytes) { return bytes > 0 ? Bytes(bytes) : ""; }
 
 const std::vector<Fact>& Facts() {
@@ -71,6 +82,7 @@ const std::vector<Fact>& Facts() {
          return absl::StrCat(Count(p.total_steps()), " of ", Count(p.batch_size()), ", ",
                              Count(p.steps_per_epoch()), " an epoch");
        }},
+      {"trained before it", Helper},
       {"threads",
        [](const v1::Plan& p) {
          return absl::StrCat(p.threads(),

@@ -73,6 +73,8 @@ absl::StatusOr<Opened> Open(const EvaluationConfig& config, size_t index) {
   }
   model.config.pretrained.directory = directory;
   HONE_ASSIGN_OR_RETURN(model.config.model, WithPretrained(model.config.pretrained, {}));
+  // So its weights are read where they lie, in the file.
+  HONE_ASSIGN_OR_RETURN(model.config.parameter_rules, FreezeRules(model.config.pretrained, {"*"}));
   model.config.epochs = 1;
   model.config.batch_size = config.batch_size;
   model.config.threads = config.threads;
@@ -140,7 +142,15 @@ tasks::DataInfo InfoFor(tasks::DataInfo info, int64_t rows) {
 absl::StatusOr<std::unique_ptr<train::Programs>> Compile(const Opened& model,
                                                          const tasks::DataInfo& info,
                                                          const Pretrained& weights) {
-  return CompileJob(model.config, info, *model.task, weights);
+  return CompileJob(model.config, info, *model.task, weights, {}, train::Purpose::kEvaluation);
+}
+
+// It trains for no step and writes no checkpoint.
+Plan PlanOf(const Opened& model, const tasks::DataInfo& info, const train::Programs& programs,
+            bool data_in_memory) {
+  Plan plan = MakePlan(model.config, info, programs, data_in_memory);
+  plan.total_steps = plan.checkpoint_bytes = 0;
+  return plan;
 }
 
 struct Measured {
@@ -198,8 +208,7 @@ absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
                         Compile(model, info, weights));
   if (index == 0) {
     Started started;
-    started.plan = MakePlan(model.config, info, *programs, /*data_in_memory=*/true);
-    started.plan.total_steps = 0;
+    started.plan = PlanOf(model, info, *programs, /*data_in_memory=*/true);
     started.plan.train_examples = started.plan.validation_examples = 0;
     started.plan.test_examples = static_cast<int64_t>(run.rows.size());
     started.engine = absl::StrCat(onednn::Description(), ", ", CpuDescription());
@@ -363,11 +372,11 @@ absl::StatusOr<Plan> PlanEvaluation(const EvaluationConfig& config, Phase& phase
     HONE_ASSIGN_OR_RETURN(const Pretrained weights, Pretrained::Open(model.config.pretrained));
     HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
                           Compile(model, info, weights));
-    Plan one = MakePlan(model.config, info, *programs, /*data_in_memory=*/false);
+    Plan one = PlanOf(model, info, *programs, /*data_in_memory=*/false);
     one.train_examples = counted.train;
     one.validation_examples = counted.validation;
     one.test_examples = counted.test;
-    one.total_steps = 0;
+    HONE_RETURN_IF_ERROR(AddHelper(model.config, *model.task, /*measure=*/false, &phase, one));
     if (!plan.has_value()) {
       plan = std::move(one);
     } else {

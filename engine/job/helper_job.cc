@@ -51,10 +51,7 @@ absl::StatusOr<train::EndReason> RunHelperJob(const tasks::Task& task,
   if (std::filesystem::exists(absl::StrCat(model_directory, "/model.json"), error)) {
     return train::EndReason::kCompleted;  // it appears whole, or not at all
   }
-  helper->threads = config.threads;
-  helper->one_thread_if_small = config.one_thread_if_small;
   helper->resume = true;
-  helper->memory_bytes = config.memory_bytes;
   observer.OnLog(train::Severity::kInfo,
                  absl::StrCat("a ", helper->display_name, " is trained first, for the evaluation"));
   HelperObserver quiet(observer, helper->display_name);

@@ -59,18 +59,17 @@ double FlopsOf(const Replicas& replicas) {
   return flops;
 }
 
-absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
-                                                            const tasks::DataInfo& info,
-                                                            const tasks::Task& task,
-                                                            const Pretrained& pretrained,
-                                                            const train::Place& place) {
+absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(
+    const tasks::TrainingConfig& config, const tasks::DataInfo& info, const tasks::Task& task,
+    const Pretrained& pretrained, const train::Place& place, train::Purpose purpose) {
   HONE_RETURN_IF_ERROR(train::CheckLength(config, info));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (!config.pretrained.directory.empty()) {
     HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }
   return train::Programs::Compile(
-      config, info, task, [&](ParameterStore& store) { return pretrained.LendTo(store); }, place);
+      config, info, task, [&](ParameterStore& store) { return pretrained.LendTo(store); }, place,
+      purpose);
 }
 
 Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
@@ -92,7 +91,7 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
             .validation_examples = info.validation,
             .test_examples = info.test,
             .threads = programs.threads(),
-            .shards = store.shards(),
+            .shards = std::max(store.shards(), 1),  // an evaluation has none
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",
             .recomputes = programs.recomputes(),
             .arena_bytes = programs.arena_bytes(),
@@ -102,7 +101,8 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
             .dataset_bytes = info.bytes,
             .checkpoint_bytes = train::CheckpointBytes(programs),
             .seconds = {},
-            .step_seconds = {}};
+            .step_seconds = {},
+            .helper = {}};
   for (ParameterId id = 0; id < store.size(); ++id) {
     const int64_t elements = store.spec(id).shape.elements();
     switch (store.spec(id).role) {
@@ -127,23 +127,55 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
   return plan;
 }
 
-absl::StatusOr<Plan> PlanJob(const tasks::TrainingConfig& config, bool measure, Phase* phase) {
+namespace {
+
+absl::StatusOr<Plan> PlanAlone(const tasks::TrainingConfig& config, const tasks::Task& task,
+                               bool measure, Phase* phase) {
   *phase = Phase::kLoading;
   const train::Clock::time_point begin = train::Clock::now();
-  const ScopedThreads threads(config.threads);
-  const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config.task);
-  HONE_ASSIGN_OR_RETURN(const tasks::DataInfo info, task->InspectExamples(config));
+  HONE_ASSIGN_OR_RETURN(const tasks::DataInfo info, task.InspectExamples(config));
   *phase = Phase::kPlanning;
   HONE_ASSIGN_OR_RETURN(const Pretrained pretrained, Pretrained::Open(config.pretrained));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<train::Programs> programs,
-                        CompileJob(config, info, *task, pretrained));
+                        CompileJob(config, info, task, pretrained));
   const ScopedThreads working(programs->threads());
   Plan plan = MakePlan(config, info, *programs, /*data_in_memory=*/false);
   if (measure) {
     const double set_up_seconds = train::SecondsBetween(begin, train::Clock::now());
-    HONE_RETURN_IF_ERROR(Measure(config, info, *task, *programs, plan));
+    HONE_RETURN_IF_ERROR(Measure(config, info, task, *programs, plan));
     *plan.seconds += set_up_seconds;
   }
+  return plan;
+}
+
+}  // namespace
+
+// They run one after the other, in the same process.
+absl::Status AddHelper(const tasks::TrainingConfig& config, const tasks::Task& task, bool measure,
+                       Phase* phase, Plan& plan) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<tasks::TrainingConfig> job, task.HelperJob(config));
+  if (!job.has_value()) {
+    return absl::OkStatus();
+  }
+  ReleaseFreeMemory();
+  const absl::StatusOr<Plan> helper = PlanJob(*job, measure, phase);
+  HONE_RETURN_IF_ERROR(Annotate(helper.status(), job->display_name));
+  plan.helper = HelperPlan{.display_name = helper->display_name,
+                           .parameters = helper->parameters,
+                           .total_steps = helper->total_steps,
+                           .seconds = helper->seconds};
+  plan.peak_memory_bytes = std::max(plan.peak_memory_bytes, helper->peak_memory_bytes);
+  if (plan.seconds.has_value() && helper->seconds.has_value()) {
+    *plan.seconds += *helper->seconds;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Plan> PlanJob(const tasks::TrainingConfig& config, bool measure, Phase* phase) {
+  const ScopedThreads threads(config.threads);
+  const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config.task);
+  HONE_ASSIGN_OR_RETURN(Plan plan, PlanAlone(config, *task, measure, phase));
+  HONE_RETURN_IF_ERROR(AddHelper(config, *task, measure, phase, plan));
   return plan;
 }
 

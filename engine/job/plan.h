@@ -10,7 +10,7 @@
 #include "engine/models/build.h"
 #include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
-#include "engine/train/world.h"
+#include "engine/train/programs.h"
 
 namespace hone::engine {
 class Replicas;
@@ -20,14 +20,18 @@ namespace hone::engine::tasks {
 class Task;
 }
 
-namespace hone::engine::train {
-class Programs;
-}
-
 namespace hone::engine::job {
 
 // What a job is doing; where it fails, this and the status say why.
 enum class Phase { kLoading, kPlanning, kTraining, kCheckpoint, kEvaluating, kPublishing };
+
+// A job that comes before another one, which needs its model for its final evaluation.
+struct HelperPlan {
+  std::string display_name;
+  int64_t parameters = 0;
+  int64_t total_steps = 0;
+  std::optional<double> seconds;  // of all of it
+};
 
 // What a job will cost, known before it runs.
 struct Plan {
@@ -64,15 +68,16 @@ struct Plan {
 
   std::optional<double> seconds;       // of the whole job
   std::optional<double> step_seconds;  // of one step
+
+  std::optional<HelperPlan> helper;  // whose time and memory are a part of those above
 };
 
 // The programs of a run; `pretrained` is the job's and lends them its frozen weights.
 // INVALID_ARGUMENT where job, data, task and an earlier model do not fit.
-absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(const tasks::TrainingConfig& config,
-                                                            const tasks::DataInfo& info,
-                                                            const tasks::Task& task,
-                                                            const Pretrained& pretrained,
-                                                            const train::Place& place = {});
+absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(
+    const tasks::TrainingConfig& config, const tasks::DataInfo& info, const tasks::Task& task,
+    const Pretrained& pretrained, const train::Place& place = {},
+    train::Purpose purpose = train::Purpose::kTraining);
 
 // Everything but the times. `programs` are compiled and not yet bound; the data set is in the
 // memory of this process already, or not.
@@ -86,6 +91,10 @@ double FlopsOf(const Replicas& replicas);
 // `step_seconds`. Binds `programs`; their parameters are changed.
 absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                      const tasks::Task& task, train::Programs& programs, Plan& plan);
+
+// Adds what the helper job of the task costs (TaskEvaluation::HelperJob), where it needs one.
+absl::Status AddHelper(const tasks::TrainingConfig& config, const tasks::Task& task, bool measure,
+                       Phase* phase, Plan& plan);
 
 // A plan without training anything: reads the data's headers, compiles, and with `measure` times
 // some steps. `phase` says what it was doing when it failed.

@@ -102,9 +102,9 @@ class TaskEvaluation {
   // the memory that they take.
   virtual int64_t evaluation_batch(const TrainingConfig& config) const = 0;
   // A job whose model the final evaluation needs: it is run before all else, in the folder helper/
-  // of the run; a run that is resumed goes on with it, or finds its model. Options of the run
-  // itself (threads, folder, resume) are not its own. None: no job is needed. Errors of
-  // InspectExamples.
+  // of the run; a run that is resumed goes on with it, or finds its model. It has the threads and
+  // the memory of the run; its folder and whether it resumes are not set. None: no job is needed.
+  // Errors of InspectExamples.
   virtual absl::StatusOr<std::optional<TrainingConfig>> HelperJob(const TrainingConfig&) const {
     return std::nullopt;
   }

@@ -512,6 +512,9 @@ class ImageGeneration final : public Task {
     helper.seed = config.seed;
     helper.compute = config.compute;
     helper.layer_statistics_every = 0;
+    helper.threads = config.threads;
+    helper.one_thread_if_small = config.one_thread_if_small;
+    helper.memory_bytes = config.memory_bytes;
     return std::optional(std::move(helper));
   }
   bool evaluates_without_rows() const override { return true; }

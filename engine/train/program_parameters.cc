@@ -34,9 +34,17 @@ absl::Status Programs::Declare(const Graph& graph, models::BuiltModel& model) {
   return absl::OkStatus();
 }
 
-// What all graphs hold; each parameter is moved by one update at most.
-absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
-                                         const tasks::DataInfo& info, const tasks::Task& task) {
+absl::Status Programs::DeclareGraph(const tasks::TrainingConfig& config, int64_t batch,
+                                    tasks::TaskGraph graph) {
+  HONE_RETURN_IF_ERROR(graph.built.graph->status());
+  tasks::FreezeByRules(config.parameter_rules, *graph.built.graph);
+  models::CompleteLayers(*graph.built.graph, batch, graph.model);
+  return Declare(*graph.built.graph, graph.model);
+}
+
+// What the updates hold; each parameter is moved by one of them at most.
+absl::Status Programs::DeclareUpdates(const tasks::TrainingConfig& config,
+                                      const tasks::DataInfo& info, const tasks::Task& task) {
   const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
   absl::flat_hash_set<ParameterId> moved;
   bool all_need_whole_batch = true, worth_a_team = false;
@@ -97,14 +105,28 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     shards_ = std::max(
         shards_, ShardsFor(end - begin, threads_, all_need_whole_batch, gradient_slab_bytes()));
   }
-  for (const tasks::ForwardSpec& spec : task.forwards(config)) {
-    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, task.BuildForward(config, info, spec));
-    HONE_RETURN_IF_ERROR(built.built.graph->status());
-    tasks::FreezeByRules(config.parameter_rules, *built.built.graph);
-    models::CompleteLayers(*built.built.graph, std::max<int64_t>(spec.shape.batch, 1), built.model);
-    HONE_RETURN_IF_ERROR(Declare(*built.built.graph, built.model));
+  return absl::OkStatus();
+}
+
+// What all graphs hold.
+absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
+                                         const tasks::DataInfo& info, const tasks::Task& task,
+                                         Purpose purpose) {
+  if (purpose == Purpose::kTraining) {
+    HONE_RETURN_IF_ERROR(DeclareUpdates(config, info, task));
+    HONE_RETURN_IF_ERROR(CheckLazy(config));
+  } else {
+    shards_ = 0;
+    const int64_t batch = task.evaluation_batch(config);
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph,
+                          task.BuildEvaluation(config, info, {batch, buckets_.back()}));
+    HONE_RETURN_IF_ERROR(DeclareGraph(config, batch, std::move(graph)));
   }
-  HONE_RETURN_IF_ERROR(CheckLazy(config));
+  for (const tasks::ForwardSpec& spec : task.forwards(config)) {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, task.BuildForward(config, info, spec));
+    HONE_RETURN_IF_ERROR(
+        DeclareGraph(config, std::max<int64_t>(spec.shape.batch, 1), std::move(graph)));
+  }
   std::vector<std::string> names;
   for (ParameterId id = 0; id < store_.size(); ++id) {
     const ParameterRole role = store_.spec(id).role;

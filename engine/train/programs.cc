@@ -23,7 +23,8 @@ std::string Describe(const tasks::BatchShape& shape) {
 absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::TrainingConfig& config,
                                                             const tasks::DataInfo& info,
                                                             const tasks::Task& task,
-                                                            const Lend& lend, const Place& place) {
+                                                            const Lend& lend, const Place& place,
+                                                            Purpose purpose) {
   HONE_RETURN_IF_ERROR(CheckTeam(config.threads));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
   if (info.train < 1) {
@@ -44,7 +45,7 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   }
   std::ranges::sort(p->buckets_);
   p->training_rows_ = RowsByBucket(TrainingExamples(info), p->buckets_);
-  HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task));
+  HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task, purpose));
   const int64_t available = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemoryBytes();
   if (lend) {
     HONE_RETURN_IF_ERROR(lend(p->store_));

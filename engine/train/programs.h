@@ -53,6 +53,12 @@ struct CompiledForward {
 // yet.
 using Lend = std::function<absl::Status(ParameterStore& store)>;
 
+// What the programs are for.
+enum class Purpose {
+  kTraining,
+  kEvaluation,  // no updates: neither gradients nor an optimizer's state take memory
+};
+
 // Everything compiled that a run needs, over one store: the parameters, the updates of a step, the
 // evaluation programs and those of the task; all of them share one arena for each shard. Points
 // into itself, so it is not moved. Not thread safe.
@@ -61,11 +67,9 @@ class Programs final : public tasks::TaskPrograms {
   // Compiles; nothing is bound to memory yet and the parameters have no values. INVALID_ARGUMENT
   // where model, task and data do not fit, or the model cannot be trained on several hosts.
   // FAILED_PRECONDITION of CheckTeam. Training programs are of the part that `place` computes.
-  static absl::StatusOr<std::unique_ptr<Programs>> Compile(const tasks::TrainingConfig& config,
-                                                           const tasks::DataInfo& info,
-                                                           const tasks::Task& task,
-                                                           const Lend& lend = {},
-                                                           const Place& place = {});
+  static absl::StatusOr<std::unique_ptr<Programs>> Compile(
+      const tasks::TrainingConfig& config, const tasks::DataInfo& info, const tasks::Task& task,
+      const Lend& lend = {}, const Place& place = {}, Purpose purpose = Purpose::kTraining);
   Programs(const Programs&) = delete;
   Programs& operator=(const Programs&) = delete;
 
@@ -78,7 +82,7 @@ class Programs final : public tasks::TaskPrograms {
   int depth() const { return depth_; }
   // That work: the job's, or one where that is enough (TrainingConfig::one_thread_if_small).
   int threads() const { return threads_; }
-  // At least one, in the order of a step.
+  // At least one, in the order of a step; none for an evaluation.
   std::vector<CompiledUpdate>& updates() { return updates_; }
   const std::vector<CompiledUpdate>& updates() const { return updates_; }
 
@@ -116,7 +120,11 @@ class Programs final : public tasks::TaskPrograms {
 
   Programs() = default;
   absl::Status DeclareParameters(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
-                                 const tasks::Task& task);
+                                 const tasks::Task& task, Purpose purpose);
+  absl::Status DeclareUpdates(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+                              const tasks::Task& task);
+  absl::Status DeclareGraph(const tasks::TrainingConfig& config, int64_t batch,
+                            tasks::TaskGraph graph);
   absl::Status CheckLazy(const tasks::TrainingConfig& config) const;
   absl::Status CheckMemory(const tasks::TrainingConfig& config, int64_t available) const;
   int64_t gradient_slab_bytes() const { return store_.SlabBytes(1) - store_.SlabBytes(0); }

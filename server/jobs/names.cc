@@ -31,6 +31,9 @@ void CutNames(v1::Plan& plan) {
       Cut(&input);
     }
   }
+  if (plan.has_helper()) {
+    Cut(plan.mutable_helper()->mutable_display_name());
+  }
 }
 
 void CutNames(v1::Evaluation& evaluation) {

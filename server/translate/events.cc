@@ -96,6 +96,15 @@ v1::Plan ToProto(const job::Plan& plan) {
   if (plan.step_seconds) {
     out.set_step_seconds(*plan.step_seconds);
   }
+  if (plan.helper) {
+    v1::Plan::Helper& helper = *out.mutable_helper();
+    helper.set_display_name(plan.helper->display_name);
+    helper.set_parameters(plan.helper->parameters);
+    helper.set_total_steps(plan.helper->total_steps);
+    if (plan.helper->seconds) {
+      helper.set_seconds(*plan.helper->seconds);
+    }
+  }
   return out;
 }
 

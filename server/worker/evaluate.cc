@@ -41,11 +41,6 @@ absl::StatusOr<engine::job::EvaluationResult> Measure(const v1::WorkerRequest& r
   return engine::job::Evaluate(config, stop, events, phase);
 }
 
-void Fail(const v1::WorkerRequest& request, const absl::Status& status, Phase phase,
-          FrameWriter& writer) {
-  SendFailure(ToFailure(ClientsWords(request).Of(status), phase, 0), writer);
-}
-
 }  // namespace
 
 bool EvaluateModels(const v1::WorkerRequest& request, const std::atomic<bool>& stop,
@@ -59,7 +54,7 @@ bool EvaluateModels(const v1::WorkerRequest& request, const std::atomic<bool>& s
     return true;
   }
   if (!result.ok()) {
-    Fail(request, result.status(), phase, writer);
+    SendFailure(ToFailure(ClientsWords(request).Of(result.status()), phase, 0), writer);
     return false;
   }
   events.SendEvaluation(translate::ToEvent(*result));
@@ -71,15 +66,7 @@ bool PlanEvaluation(const v1::WorkerRequest& request, FrameWriter& writer) {
   Phase phase = Phase::kPlanning;
   writer.SetProgress("planning", -1);
   const absl::StatusOr<engine::job::Plan> plan = PlanOf(request, phase);
-  if (!plan.ok()) {
-    Fail(request, plan.status(), phase, writer);
-    return false;
-  }
-  v1::WorkerFrame frame;
-  *frame.mutable_plan() = translate::ToProto(*plan);
-  writer.Send(frame);
-  writer.SendFinished("COMPLETED");
-  return true;
+  return SendPlan(plan, phase, request, writer);
 }
 
 }  // namespace hone::server::worker

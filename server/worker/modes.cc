@@ -24,6 +24,11 @@ absl::StatusOr<TrainingConfig> ConfigOf(const v1::WorkerRequest& request) {
   return translate::ToTrainingConfig(request);
 }
 
+absl::StatusOr<engine::job::Plan> PlanOf(const v1::WorkerRequest& request, Phase& phase) {
+  HONE_ASSIGN_OR_RETURN(const TrainingConfig config, ConfigOf(request));
+  return engine::job::PlanJob(config, request.measure(), &phase);
+}
+
 // What the server checks of a job that it has planned.
 absl::Status CheckMemory(const TrainingConfig& config, int64_t bytes, FrameWriter& writer,
                          Phase& phase) {
@@ -99,19 +104,8 @@ bool Train(const v1::WorkerRequest& request, const std::atomic<bool>& stop, Fram
   return true;
 }
 
-bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
-  if (request.spec().has_evaluation()) {
-    return PlanEvaluation(request, writer);
-  }
-  const absl::StatusOr<TrainingConfig> config = ConfigOf(request);
-  Phase phase = Phase::kPlanning;
-  if (!config.ok()) {
-    SendFailure(ToFailure(ClientsWords(request).Of(config.status()), phase, 0), writer);
-    return false;
-  }
-  writer.SetProgress("planning", -1);
-  const absl::StatusOr<engine::job::Plan> plan =
-      engine::job::PlanJob(*config, request.measure(), &phase);
+bool SendPlan(const absl::StatusOr<engine::job::Plan>& plan, Phase phase,
+              const v1::WorkerRequest& request, FrameWriter& writer) {
   if (!plan.ok()) {
     SendFailure(ToFailure(ClientsWords(request).Of(plan.status()), phase, 0), writer);
     return false;
@@ -121,6 +115,16 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   writer.Send(frame);
   writer.SendFinished("COMPLETED");
   return true;
+}
+
+bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
+  if (request.spec().has_evaluation()) {
+    return PlanEvaluation(request, writer);
+  }
+  Phase phase = Phase::kPlanning;
+  writer.SetProgress("planning", -1);
+  const absl::StatusOr<engine::job::Plan> plan = PlanOf(request, phase);
+  return SendPlan(plan, phase, request, writer);
 }
 
 }  // namespace hone::server::worker

@@ -3,6 +3,8 @@
 #include <atomic>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/job/plan.h"
 #include "hone/v1/worker.pb.h"
 #include "server/worker/frame_writer.h"
 
@@ -28,5 +30,8 @@ bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer);
 absl::Status CheckSpec(const v1::WorkerRequest& request);
 // Sends the failure as the last frame.
 void SendFailure(const v1::Failure& failure, FrameWriter& writer);
+// Sends the plan, or why there is none: what failed in that phase. True: there is one.
+bool SendPlan(const absl::StatusOr<engine::job::Plan>& plan, engine::job::Phase phase,
+              const v1::WorkerRequest& request, FrameWriter& writer);
 
 }  // namespace hone::server::worker

@@ -209,6 +209,8 @@ TEST_F(EvaluatorTest, ThePlanKnowsWhatItWillTake) {
   ASSERT_THAT(plan, IsOk());
   EXPECT_GT(plan->peak_memory_bytes, 0);
   EXPECT_EQ(plan->parameters, 4 * 8 + 9 * 3);
+  EXPECT_EQ(plan->optimizer_bytes, 0);
+  EXPECT_EQ(plan->trainable_parameters, 0) << "they have no gradients";
   data.path = Path("pictures");
   EXPECT_THAT(PlanEvaluation(Of({model}, data), phase), StatusIs(kInvalid, HasSubstr("")));
 }

@@ -8,6 +8,7 @@
 
 #include "engine/image/image.h"
 #include "engine/job/evaluator.h"
+#include "engine/job/plan.h"
 #include "engine/tasks/drawing.h"
 #include "engine/tasks/table.h"
 #include "tests/engine/generation_testing.h"
@@ -286,6 +287,18 @@ TEST_F(ImageGeneration, AnEarlierGeneratorIsMeasuredAgainOnItsData) {
   for (const char* name : {"frechet_distance", "class_share_min", "variety"}) {
     EXPECT_TRUE(result->evaluation.metrics.contains(name)) << name;
   }
+}
+
+TEST_F(ImageGeneration, IsPlannedWithTheClassifierThatIsTrainedBefore) {
+  options_.evaluation_drawings = 100;
+  config_.task = options_;
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/false, &phase);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  ASSERT_TRUE(plan->helper.has_value());
+  EXPECT_EQ(plan->helper->display_name, "classifier");
+  EXPECT_GT(plan->helper->parameters, 10'000);
+  EXPECT_GT(plan->helper->total_steps, 0);
 }
 
 TEST_F(ImageGeneration, IsEvaluatedByAnEarlierModel) {
