@@ -21,6 +21,7 @@ using Json = ::nlohmann::ordered_json;
 constexpr Style kStyles[] = {Style::kTrain,   Style::kValidation, Style::kGood,
                              Style::kWarning, Style::kBad,        Style::kPlain};
 constexpr int kPlotHeight = 10;
+constexpr char kTask[] = "task";
 
 // "A", "B", …, "Z", then "·".
 std::string Letter(size_t i) { return i < 26 ? std::string(1, static_cast<char>('A' + i)) : "·"; }
@@ -47,6 +48,24 @@ void Flatten(const Json& value, const std::string& path, std::vector<Flat>& out)
 std::string TextOf(const Json& value) {
   return value.is_string() ? value.get<std::string>()
                            : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// The field of the job file that says what a job does: "classification", "evaluation".
+std::string TaskOf(const v1::JobSpec& spec) {
+  for (const char* const group : {"task", "kind"}) {
+    const auto* const field = v1::JobSpec::GetReflection()->GetOneofFieldDescriptor(
+        spec, v1::JobSpec::descriptor()->FindOneofByName(group));
+    if (field != nullptr) {
+      return field->name();
+    }
+  }
+  return "";
+}
+
+bool SameTask(const std::vector<Compared>& jobs) {
+  return std::ranges::all_of(jobs, [&](const Compared& compared) {
+    return TaskOf(compared.job.spec()) == TaskOf(jobs.front().job.spec());
+  });
 }
 
 // A job's settings; the kinds of oneofs, such as `wine: {}`, are fields without a value.
@@ -152,14 +171,25 @@ void AppendPlot(const std::vector<Compared>& jobs, const std::string& metric, in
 std::vector<Difference> Differences(const std::vector<Compared>& jobs) {
   std::vector<std::map<std::string, std::string>> values;
   std::vector<std::string> fields;
+  const bool same_task = SameTask(jobs);
   for (const Compared& compared : jobs) {
     std::vector<std::string> names;
     auto& of_job = values.emplace_back();
+    const std::string task = TaskOf(compared.job.spec());
+    if (!same_task) {
+      of_job[kTask] = task;
+    }
     for (const Flat& flat : Settings(compared.job)) {
+      if (!same_task && (flat.path == task || absl::StartsWith(flat.path, task + "."))) {
+        continue;
+      }
       names.push_back(flat.path);
       of_job[flat.path] = TextOf(flat.value);
     }
     Merge(names, fields);
+  }
+  if (!same_task) {
+    fields.insert(fields.begin(), kTask);
   }
   std::vector<Difference> differences;
   for (const std::string& field : fields) {

@@ -22,7 +22,9 @@ struct Difference {
 };
 
 // The fields of the resolved job files whose values are not the same in all, in the files' order;
-// without name, labels and priority. Of a job without a resolved file the file as it was sent.
+// without name, labels and priority. Of a job without a resolved file the file as it was sent. Jobs
+// of different tasks differ in "task" first, and the fields of a task's own, which the others
+// cannot have, are left out.
 std::vector<Difference> Differences(const std::vector<Compared>& jobs);
 
 // A final number by name.

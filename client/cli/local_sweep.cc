@@ -47,6 +47,14 @@ bool HasRun(const std::string& folder) {
   return std::filesystem::exists(absl::StrCat(folder, "/", kJobFile), error);
 }
 
+// A disk or a network that fails is not the trial's fault, and would be the next one's lot, too.
+absl::Status CheckMachine(const v1::Job& job, const v1::Trial& trial) {
+  return job.end_reason() == v1::Job::STORAGE_FULL || job.end_reason() == v1::Job::UNAVAILABLE
+             ? absl::AbortedError(
+                   absl::StrCat("trial ", trial.number(), " cannot go on: ", job.message()))
+             : absl::OkStatus();
+}
+
 absl::StatusOr<v1::WorkerRequest> RequestFor(const v1::Sweep& sweep, const v1::Trial& trial,
                                              const jobfile::LocalPaths& paths,
                                              const std::string& folder) {
@@ -138,6 +146,7 @@ absl::StatusOr<v1::Sweep> RunLocalSweep(v1::Sweep sweep, const std::string& fold
     if (story.job().state() == v1::Job::CANCELLED) {
       return sweep;  // the trial still waits; its folder has its checkpoint
     }
+    HONE_RETURN_IF_ERROR(CheckMachine(story.job(), trial));
     sweeps::TakeResult(sweep.spec(), story.job(), story.layers(), trial);
     if (observer.on_end) {
       observer.on_end(sweep, trial);

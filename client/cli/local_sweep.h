@@ -27,7 +27,8 @@ absl::StatusOr<v1::Sweep> OpenLocalSweep(const std::string& folder);
 
 // Runs its trials one after another, each in a worker of its own, until it has ended or was
 // interrupted: then a trial that ran has written a checkpoint, and the sweep is still RUNNING. The
-// folder has the newest state at any time.
+// folder has the newest state at any time. RESOURCE_EXHAUSTED, ABORTED: the disk or the network
+// failed, not a trial, and the sweep can go on in its folder.
 absl::StatusOr<v1::Sweep> RunLocalSweep(v1::Sweep sweep, const std::string& folder,
                                         Interrupts& interrupts, const LocalSweepObserver& observer);
 

@@ -82,7 +82,14 @@ int RunHere(const SweepOptions& options, const Globals& globals) {
   }
   sweep = RunLocalSweep(*std::move(sweep), folder, *globals.interrupts, observer);
   if (!sweep.ok()) {
-    return Fail(sweep.status(), globals);
+    const int code = Fail(sweep.status(), globals);
+    const bool goes_on =
+        absl::IsAborted(sweep.status()) || absl::IsResourceExhausted(sweep.status());
+    if (goes_on && !globals.json) {
+      std::fprintf(stderr, "hone: when that is mended, go on with:  hone sweep --resume %s\n",
+                   folder.c_str());
+    }
+    return code;
   }
   if (!globals.json) {
     std::printf("\n");

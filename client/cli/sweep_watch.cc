@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "client/cli/live_view.h"
 #include "client/cli/sweep_view.h"
 #include "client/errors.h"
+#include "engine/base/steady_clock.h"
 #include "server/sweeps/advance.h"
 
 namespace hone::client::cli {
@@ -15,7 +18,8 @@ namespace {
 
 constexpr absl::Duration kEvery = absl::Seconds(1);
 constexpr absl::Duration kPiece = absl::Milliseconds(100);
-constexpr int kMostFailures = 60;  // one after another: the server is away for about a minute
+// With a server that was there and is away.
+constexpr absl::Duration kPatience = absl::Minutes(5);
 constexpr size_t kAll = 1000;
 
 // Draws over what it drew before.
@@ -54,13 +58,21 @@ int WatchSweep(Client& client, const std::string& name, const Globals& globals) 
   Picture picture(screen);
   const Interrupts::Handler interrupted(*globals.interrupts);
   std::set<int> told;
-  for (int failures = 0;;) {
+  std::optional<absl::Duration> seen;  // SteadyNow()
+  for (bool away = false;;) {
     const absl::StatusOr<v1::Sweep> sweep = client.GetSweep(name);
-    if (!sweep.ok() && (!IsLineError(sweep.status()) || ++failures > kMostFailures)) {
-      return Fail(sweep.status(), globals);
-    }
-    if (sweep.ok()) {
-      failures = 0;
+    if (!sweep.ok()) {
+      if (!IsLineError(sweep.status()) || !seen.has_value() || SteadyNow() - *seen > kPatience) {
+        return Fail(sweep.status(), globals);
+      }
+      if (!std::exchange(away, true) && !globals.json) {
+        picture.Erase();
+        std::printf("the server cannot be reached; trying again\n");
+        std::fflush(stdout);
+      }
+    } else {
+      seen = SteadyNow();
+      away = false;
       for (const v1::Trial& trial : sweep->trials()) {
         if (server::sweeps::IsEnd(trial.state()) && told.insert(trial.number()).second) {
           if (globals.json) {

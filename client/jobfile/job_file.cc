@@ -1,8 +1,10 @@
 #include "client/jobfile/job_file.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "client/jobfile/document.h"
 #include "client/jobfile/filler.h"
 #include "client/jobfile/overrides.h"
@@ -57,6 +59,10 @@ void CheckOneOfTwo(const JobFile& file, absl::string_view origin, Problems& prob
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
                                      std::span<const std::string> overrides) {
   HONE_ASSIGN_OR_RETURN(const Node root, ReadDocument(text, origin));
+  if (std::ranges::find(root.keys, "axes", &Node::text) != root.keys.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(origin, ": is a sweep file, since it has `axes`: `hone sweep` takes it"));
+  }
   JobFile file;
   Problems problems;
   Filler(std::string(origin), /*fixed=*/false, file.paths, problems)

@@ -69,6 +69,16 @@ TEST(Differences, AreTheFieldsThatAreNotTheSameInAll) {
   EXPECT_THAT(differences[1].values, ElementsAre("", "0.1"));
 }
 
+TEST(Differences, OfTasksAreTheirNamesWithoutWhatTheOthersCannotHave) {
+  const std::vector<Difference> differences =
+      Differences({Job("spec { classification { label_smoothing: 0.1 } training { epochs: 2 } }"),
+                   Job("spec { image_generation { latent: 8 } training { epochs: 3 } }"),
+                   Job("spec { evaluation { model: 'models/a' } }")});
+  EXPECT_THAT(Fields(differences), ElementsAre("task", "training.epochs"));
+  EXPECT_THAT(differences[0].values,
+              ElementsAre("classification", "image_generation", "evaluation"));
+}
+
 TEST(Differences, AreNoneBetweenTheSame) {
   EXPECT_THAT(Differences({Job(kSmall), Job(kSmall)}), IsEmpty());
 }

@@ -409,6 +409,10 @@ TEST(Paths, AreOneValueEachAndKnownToTheHints) {
   EXPECT_THAT(ErrorOf("model: {path: a}"), HasSubstr("there is pretrained.path"));
 }
 
+TEST(JobFile, ASweepFileIsToldFromOneWithUnknownKeys) {
+  EXPECT_THAT(ErrorOf("job: {}\naxes: []\n"), HasSubstr("job.yaml: is a sweep file"));
+}
+
 // A sweep file beside a job file.
 class SweepFiles : public ::testing::Test {
  protected:

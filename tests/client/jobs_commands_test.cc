@@ -21,8 +21,10 @@ TEST_F(JobsCommands, RetryComesAgainWhenTheLineBreaksWithTheSameRequestId) {
 }
 
 TEST_F(JobsCommands, AServerThatIsNotThereEndsWithThree) {
-  for (const std::vector<std::string>& command :
-       {std::vector<std::string>{"jobs", "list"}, {"watch", "1"}, {"models", "show", "1"}}) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"jobs", "list"},
+                                                  {"watch", "1"},
+                                                  {"models", "show", "1"},
+                                                  {"sweeps", "watch", "1"}}) {
     std::vector<std::string> arguments = {"--server", "127.0.0.1:1"};
     arguments.insert(arguments.end(), command.begin(), command.end());
     EXPECT_EQ(Hone(arguments), 3) << command[0];

@@ -1,4 +1,4 @@
-// `hone run`, `hone plan` and `hone predict` with a worker that plays a script.
+// `hone run`, `hone sweep --here`, `hone plan` and `hone predict` with a worker that plays a script.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -228,6 +228,19 @@ TEST_F(RunTest, AResumedRunTakesNoOtherJobAndItsFolderStaysAsItWas) {
   EXPECT_EQ(Hone({"run", kExample, "--resume", "mine"}), 2);
   EXPECT_THAT(output_, HasSubstr("no job file and no --set"));
   EXPECT_EQ(*ReadFile(folder_ + "/mine/job.yaml"), job);
+}
+
+TEST_F(RunTest, ASweepWaitsForADiskThatIsFullAndGoesOnWithTheSameTrial) {
+  const std::string sweep = HONE_SOURCE_DIR "/client/examples/mlp-sweep.yaml";
+  Script("failure { end_reason: 'STORAGE_FULL' message: 'No space left on device' code: 8 }\n");
+  EXPECT_EQ(Hone({"sweep", sweep, "--here", "--run-dir", "out"}), 1);
+  EXPECT_THAT(output_, AllOf(HasSubstr("trial 1 cannot go on: No space left on device"),
+                             HasSubstr("hone sweep --resume out")));
+  Script(
+      "event { evaluation { metrics { key: 'validation_accuracy' value: 0.9 } } }\n"
+      "finished { end_reason: 'COMPLETED' }\n");
+  EXPECT_EQ(Hone({"sweep", "--resume", "out"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("27 of 27 trials have ended"));
 }
 
 TEST_F(RunTest, DoesNotOverwriteAnEarlierRun) {
