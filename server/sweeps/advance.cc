@@ -6,12 +6,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/utf8.h"
 #include "server/sweeps/search.h"
 
 namespace hone::server::sweeps {
 namespace {
 
 constexpr size_t kMostMetrics = 64;
+constexpr size_t kMostMessage = 2000;  // bytes
 
 bool Better(const v1::SweepSpec& spec, const v1::Trial& a, const v1::Trial& b) {
   if (a.has_objective() != b.has_objective()) {
@@ -195,7 +197,7 @@ void TakeResult(const v1::SweepSpec& spec, const v1::Job& job,
       ++(*trial.mutable_verdicts())[layer.verdict()];
     }
   }
-  trial.set_message(job.message().substr(0, 2000));
+  trial.set_message(CutUtf8(job.message(), kMostMessage));
   if (job.state() != v1::Job::SUCCEEDED) {
     trial.clear_objective();
     trial.set_state(job.state() == v1::Job::CANCELLED ? v1::Trial::CANCELLED : v1::Trial::FAILED);
