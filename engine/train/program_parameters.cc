@@ -117,6 +117,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     HONE_RETURN_IF_ERROR(CheckLazy(config));
   } else {
     shards_ = 0;
+    threads_ = config.threads;
     const int64_t batch = task.evaluation_batch(config);
     HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph,
                           task.BuildEvaluation(config, info, {batch, buckets_.back()}));
