@@ -340,7 +340,8 @@ class LinearOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape.back());
-    if (IsOurs(l, s)) {
+    // Of a transposed weight, which may be a table of rows, no copy is kept.
+    if (IsOurs(l, s) && (!transposed_ || kernels::WantsDots(s.in, s.out))) {
       return LowerSmall(l, s);
     }
     const DType dtype = l.compute_dtype();
