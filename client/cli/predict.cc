@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/cli/command.h"
 #include "client/cli/csv.h"
 #include "client/cli/live_view.h"
@@ -21,6 +23,7 @@ namespace {
 
 constexpr int64_t kMaxPictureBytes = 64 << 20;
 constexpr int64_t kMaxMazeBytes = 16 << 10;
+constexpr int64_t kMaxTextBytes = 64 << 20;
 // What one call takes, and what fits a message beside its frame.
 constexpr int kInputsPerCall = 256;
 constexpr size_t kBytesPerCall = 3 << 20;
@@ -31,15 +34,34 @@ struct PredictOptions {
   std::string csv;
   std::vector<std::string> users;
   std::vector<std::string> mazes;
+  std::vector<std::string> texts;
+  std::string text_file;
   int top = 0;  // 0: not given
 };
 
 constexpr int kClassesShown = 5;
+constexpr size_t kTextShown = 120;  // bytes
 
 struct Input {
   std::string label;
   v1::PredictInput input;
 };
+
+// Those of the command line, then the lines of a file.
+absl::StatusOr<std::vector<std::string>> ReadTexts(const PredictOptions& options) {
+  std::vector<std::string> texts = options.texts;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(texts[i]), absl::StrCat("--text ", i + 1)));
+  }
+  if (!options.text_file.empty()) {
+    HONE_ASSIGN_OR_RETURN(const std::string file, ReadFile(options.text_file, kMaxTextBytes));
+    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(file), options.text_file));
+    for (const absl::string_view line : absl::StrSplit(file, '\n', absl::SkipWhitespace())) {
+      texts.emplace_back(absl::StripSuffix(line, "\r"));
+    }
+  }
+  return texts;
+}
 
 absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
   std::vector<Input> inputs;
@@ -79,9 +101,15 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     input.input.set_maze(*std::move(text));
     inputs.push_back(std::move(input));
   }
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> texts, ReadTexts(options));
+  for (const std::string& text : texts) {
+    Input input{.label = CutUtf8(text, kTextShown), .input = {}};
+    input.input.set_text(text);
+    inputs.push_back(std::move(input));
+  }
   if (inputs.empty()) {
     return absl::InvalidArgumentError(
-        "give at least one picture, --csv FILE, --maze FILE, or --user ID");
+        "give at least one picture, --text TEXT, --csv FILE, --maze FILE, or --user ID");
   }
   return inputs;
 }
@@ -293,6 +321,9 @@ void AddPredict(CLI::App& app, Globals& globals) {
       ->add_option("--maze", options->mazes,
                    "mazes as text: # wall, . free, S start, G goal, T trap")
       ->allow_extra_args(false);
+  command->add_option("--text", options->texts, "texts, such as \"one of the best\"")
+      ->allow_extra_args(false);
+  command->add_option("--text-file", options->text_file, "a file of texts, one a line");
   command->add_option("--user", options->users,
                       "users by their ids: which items they would like, best first");
   command

@@ -68,6 +68,9 @@ absl::StatusOr<Opened> Open(const EvaluationConfig& config, size_t index) {
   model.config.data = config.data;
   model.config.data.task = *data_task;
   model.config.data.as = std::make_shared<const data::Preprocessing>(model.file.preprocessing);
+  if (model.file.preprocessing.text.has_value() && !config.data.text.has_value()) {
+    model.config.data.text.emplace();
+  }
   if (config.part == Part::kUnspecified) {
     model.config.data.test_fraction = 0;
   }

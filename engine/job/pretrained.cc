@@ -176,6 +176,11 @@ absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                      was.features().ToString(), ", these are ", info.features.ToString()));
   }
   const data::Preprocessing& is = info.preprocessing;
+  if (was.text != is.text) {
+    return absl::InvalidArgumentError(
+        "data.text: the pretrained model was made for other tokens; it goes on with the texts and "
+        "the data.text that it was trained with");
+  }
   if (was.pixel_scale != is.pixel_scale || was.pixel_mean != is.pixel_mean ||
       was.pixel_std != is.pixel_std) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -12,6 +12,8 @@ namespace hone::engine::predict {
 namespace {
 
 constexpr int64_t kLargestBatch = 32;
+// Examples that together need a larger bucket are run one by one.
+constexpr int64_t kLargestBucketOfABatch = 1 << 14;
 
 tasks::DataInfo InfoOf(const tasks::ModelFile& file) {
   tasks::DataInfo info;
@@ -37,7 +39,8 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   p->threads_ = threads;
   HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
-  absl::StatusOr<tasks::TaskGraph> forward = p->Build(1);
+  const int64_t least_bucket = p->answerer_->BucketOf({});
+  absl::StatusOr<tasks::TaskGraph> forward = p->Build({1, least_bucket});
   HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
   for (const Graph::Node& node : forward->built.graph->nodes()) {
     if (node.kind == Graph::Node::Kind::kParameter) {
@@ -49,32 +52,37 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   }
   p->store_.Allocate(0);
   for (const int64_t batch : {kLargestBatch, int64_t{1}}) {
-    HONE_RETURN_IF_ERROR(p->Compile(batch, threads));
-  }
-  int64_t bytes = 64;
-  for (const auto& [batch, program] : p->programs_) {
-    bytes = std::max(bytes, program.arena_bytes());
-  }
-  p->arena_ = Buffer(bytes);
-  for (auto& [batch, program] : p->programs_) {
-    HONE_RETURN_IF_ERROR(program.Bind(p->arena_.as<std::byte>()));
+    HONE_RETURN_IF_ERROR(p->ProgramFor({batch, least_bucket}).status());
   }
   HONE_RETURN_IF_ERROR(tasks::ReadModel(model.tensors, p->store_));
   return p;
 }
 
-absl::StatusOr<tasks::TaskGraph> Predictor::Build(int64_t batch) const {
-  return task_->BuildPrediction(file_.model, InfoOf(file_), batch);
+absl::StatusOr<tasks::TaskGraph> Predictor::Build(const tasks::BatchShape& shape) const {
+  return task_->BuildPrediction(file_.model, InfoOf(file_), shape);
 }
 
-absl::Status Predictor::Compile(int64_t batch, int threads) {
-  HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph forward, Build(batch));
-  outputs_ = forward.built.graph->shape(forward.model.output).elements() / batch;
+absl::StatusOr<const Program*> Predictor::ProgramFor(const tasks::BatchShape& shape) {
+  if (const auto known = programs_.find(shape); known != programs_.end()) {
+    return &known->second;
+  }
+  HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph forward, Build(shape));
+  outputs_ = forward.built.graph->shape(forward.model.output).elements() / shape.batch;
   HONE_RETURN_IF_ERROR(answerer_->CheckOutputs(outputs_));
   HONE_ASSIGN_OR_RETURN(Program program,
-                        Program::Compile(forward.built.request, store_, {.threads = threads}));
-  programs_.emplace_back(batch, std::move(program));
-  return absl::OkStatus();
+                        Program::Compile(forward.built.request, store_, {.threads = threads_}));
+  const int64_t bytes = program.arena_bytes();
+  Program& kept = programs_.emplace(shape, std::move(program)).first->second;
+  if (bytes <= arena_.bytes()) {
+    HONE_RETURN_IF_ERROR(kept.Bind(arena_.as<std::byte>()));
+  } else {
+    arena_ = Buffer(std::max<int64_t>(bytes, 64));
+    for (auto& [other, moved] : programs_) {
+      HONE_RETURN_IF_ERROR(moved.Bind(arena_.as<std::byte>()));
+    }
+  }
+  store_.RefreshAll();  // packed copies that only this program reads
+  return &kept;
 }
 
 absl::StatusOr<std::vector<Prediction>> Predictor::Predict(std::span<const Example> examples) {
@@ -85,19 +93,26 @@ absl::StatusOr<std::vector<Prediction>> Predictor::Predict(std::span<const Examp
   return answerer_->Answer(examples, [&](std::span<const Example> run) { return Run(run); });
 }
 
-absl::StatusOr<std::vector<std::vector<float>>> Predictor::Run(
-    std::span<const Example> examples) const {
+tasks::BatchShape Predictor::ShapeOf(std::span<const Example> examples) const {
+  if (examples.size() >= static_cast<size_t>(kLargestBatch)) {
+    const int64_t bucket = answerer_->BucketOf(examples.first(static_cast<size_t>(kLargestBatch)));
+    if (bucket <= kLargestBucketOfABatch) {
+      return {kLargestBatch, bucket};
+    }
+  }
+  return {1, answerer_->BucketOf(examples.first(1))};
+}
+
+absl::StatusOr<std::vector<std::vector<float>>> Predictor::Run(std::span<const Example> examples) {
   std::vector<std::vector<float>> outputs;
   outputs.reserve(examples.size());
   while (!examples.empty()) {
-    const auto& [batch, program] = *std::ranges::find_if(programs_, [&](const auto& entry) {
-      return static_cast<size_t>(entry.first) <= examples.size();
-    });
-    const auto count = static_cast<size_t>(batch);
-    HONE_RETURN_IF_ERROR(
-        answerer_->Fill(examples.first(count), tasks::Inputs(program, {.batch = batch})));
-    HONE_RETURN_IF_ERROR(program.Run({}));
-    const auto* output = static_cast<const float*>(program.fetched(0));
+    const tasks::BatchShape shape = ShapeOf(examples);
+    HONE_ASSIGN_OR_RETURN(const Program* program, ProgramFor(shape));
+    const auto count = static_cast<size_t>(shape.batch);
+    HONE_RETURN_IF_ERROR(answerer_->Fill(examples.first(count), tasks::Inputs(*program, shape)));
+    HONE_RETURN_IF_ERROR(program->Run({}));
+    const auto* output = static_cast<const float*>(program->fetched(0));
     for (size_t i = 0; i < count; ++i, output += outputs_) {
       outputs.emplace_back(output, output + outputs_);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,8 +18,9 @@ using Prediction = tasks::Prediction;
 using Example = tasks::Example;
 
 // A model from a folder that a training left, with forward programs for one example and for
-// several. What its inputs are, and what its outputs mean, its task knows (tasks/prediction.h). Not
-// thread safe: several threads take turns, or have a predictor each.
+// several; where examples come in buckets, for each that has been asked for. What its inputs are,
+// and what its outputs mean, its task knows (tasks/prediction.h). Not thread safe: several threads
+// take turns, or have a predictor each.
 class Predictor {
  public:
   using TaskMaker = std::unique_ptr<tasks::Task> (*)(const tasks::TaskOptions& options);
@@ -43,10 +45,13 @@ class Predictor {
  private:
   Predictor(tasks::ModelFile file, TaskMaker make)
       : file_(std::move(file)), task_(make(file_.task)) {}
-  absl::StatusOr<tasks::TaskGraph> Build(int64_t batch) const;
-  absl::Status Compile(int64_t batch, int threads);
+  absl::StatusOr<tasks::TaskGraph> Build(const tasks::BatchShape& shape) const;
+  // Makes the program of that shape where it is not there yet, in an arena that is large enough.
+  absl::StatusOr<const Program*> ProgramFor(const tasks::BatchShape& shape);
+  // What the next of the examples are run in.
+  tasks::BatchShape ShapeOf(std::span<const Example> examples) const;
   // The model's outputs: as many examples at a time as the programs take.
-  absl::StatusOr<std::vector<std::vector<float>>> Run(std::span<const Example> examples) const;
+  absl::StatusOr<std::vector<std::vector<float>>> Run(std::span<const Example> examples);
 
   tasks::ModelFile file_;
   std::unique_ptr<tasks::Task> task_;
@@ -54,7 +59,7 @@ class Predictor {
   int threads_ = 1;
   ParameterStore store_;
   int64_t outputs_ = 0;
-  std::vector<std::pair<int64_t, Program>> programs_;  // by batch, the largest first
+  std::map<tasks::BatchShape, Program> programs_;
   Buffer arena_;
 };
 

@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 #include "engine/ops/normalize.h"
+#include "engine/tasks/text_inputs.h"
 
 namespace hone::engine::tasks {
 namespace {
@@ -42,6 +44,27 @@ Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch) {
                          {.scale = info.preprocessing.pixel_scale,
                           .mean = info.preprocessing.pixel_mean,
                           .std = info.preprocessing.pixel_std});
+}
+
+absl::StatusOr<models::BuiltModel> BuildModelOfExamples(Graph& graph,
+                                                        const models::ModelDescription& model,
+                                                        const DataInfo& info,
+                                                        const BatchShape& shape,
+                                                        const models::BuildOptions& options) {
+  if (!info.preprocessing.text.has_value()) {
+    return models::BuildModel(graph, model, FeaturesInput(graph, info, shape.batch), options);
+  }
+  HONE_ASSIGN_OR_RETURN(const models::ModelDescription sized,
+                        WithVocabulary(model, info.preprocessing));
+  HONE_ASSIGN_OR_RETURN(models::BuiltModel built,
+                        models::BuildModel(graph, sized, TextInputs(graph, shape), options));
+  if (graph.shape(built.output)[0] != shape.batch) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.layers (", built.layers.back().name,
+                     "): gives numbers for each token; one row must be made of each text, as "
+                     "sequence_pool or a recurrent layer does"));
+  }
+  return built;
 }
 
 absl::StatusOr<TaskGraph> TaskGraphs::BuildForward(const TrainingConfig&, const DataInfo&,

@@ -58,6 +58,14 @@ inline constexpr char kFeaturesInput[] = "features";
 // The input "features" [batch, …], pictures made numbers.
 Value FeaturesInput(Graph& graph, const DataInfo& info, int64_t batch);
 
+// The model behind a program's examples: the input "features", or, of texts, "tokens" and "offsets"
+// (text_inputs.h). Errors of models::BuildModel.
+absl::StatusOr<models::BuiltModel> BuildModelOfExamples(Graph& graph,
+                                                        const models::ModelDescription& model,
+                                                        const DataInfo& info,
+                                                        const BatchShape& shape,
+                                                        const models::BuildOptions& options);
+
 // A task's graphs: what a step trains, what an evaluation reads, what the task runs itself.
 class TaskGraphs {
  public:

@@ -416,11 +416,12 @@ class ImageGeneration final : public Task {
     return result;
   }
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
-                                            const DataInfo& info, int64_t batch) const override {
+                                            const DataInfo& info,
+                                            const BatchShape& shape) const override {
     TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     result.built.request.graph = result.built.graph.get();
-    HONE_RETURN_IF_ERROR(AddDrawing(model, info, batch, result));
+    HONE_RETURN_IF_ERROR(AddDrawing(model, info, shape.batch, result));
     return result;
   }
 

@@ -5,13 +5,13 @@
 namespace hone::engine::tasks {
 
 absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescription& model,
-                                                     const DataInfo& info, int64_t batch) const {
+                                                     const DataInfo& info,
+                                                     const BatchShape& shape) const {
   TaskGraph result;
   result.built.graph = std::make_unique<Graph>();
   Graph& graph = *result.built.graph;
-  const Value input = FeaturesInput(graph, info, batch);
-  HONE_ASSIGN_OR_RETURN(
-      result.model, models::BuildModel(graph, model, input, {.training = false, .logits = true}));
+  HONE_ASSIGN_OR_RETURN(result.model, BuildModelOfExamples(graph, model, info, shape,
+                                                           {.training = false, .logits = true}));
   result.built.request = {.graph = &graph, .fetch = {result.model.output}, .gradients = {}};
   return result;
 }

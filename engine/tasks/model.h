@@ -22,9 +22,11 @@ class TaskModel {
   // What model.json holds under "task": {"kind": name(), …}; the task table reads it back.
   virtual nlohmann::json ToJson() const = 0;
   // Forward only, with whatever inputs the task's Answerer fills; fetches the model's output
-  // [batch, …] alone. As it stands here: the layers behind the input "features".
+  // [batch, …] alone. As it stands here: the layers behind the input "features", or behind the
+  // tokens of texts. `shape` is for so many examples of the bucket that the Answerer says.
   virtual absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
-                                                    const DataInfo& info, int64_t batch) const;
+                                                    const DataInfo& info,
+                                                    const BatchShape& shape) const;
   // For a model of that preprocessing, which outlives it. As it stands here: FeaturesAnswerer,
   // whose answers are the outputs' numbers. INVALID_ARGUMENT where the task cannot read its own
   // part of the preprocessing.

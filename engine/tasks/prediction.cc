@@ -1,17 +1,24 @@
 #include "engine/tasks/prediction.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/tasks/graphs.h"
+#include "engine/tasks/text_inputs.h"
+#include "engine/tensor/token_rows.h"
 
 namespace hone::engine::tasks {
 namespace {
 
 // By Question.
-constexpr absl::string_view kQuestions[] = {"a picture", "a row of a table", "a user",
-                                            "a wish for a drawing", "a maze"};
+constexpr absl::string_view kQuestions[] = {
+    "a picture", "a row of a table", "a user", "a wish for a drawing", "a maze", "a text"};
+
+constexpr size_t kMostTokens = 1 << 16;  // of a text that is asked about
 
 // The model takes questions of another kind.
 absl::Status Unanswerable(const Question& question, const data::Preprocessing& preprocessing,
@@ -21,6 +28,8 @@ absl::Status Unanswerable(const Question& question, const data::Preprocessing& p
     taken = "pictures";
   } else if (preprocessing.input == data::Preprocessing::Input::kTable) {
     taken = "rows of a table";
+  } else if (preprocessing.input == data::Preprocessing::Input::kText) {
+    taken = "texts";
   }
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": the model takes ", taken, ", this is ", NameOf(question)));
@@ -49,6 +58,22 @@ struct FillWith {
   std::span<const Example> examples;
   const Inputs& inputs;
 };
+
+// Of a text's example.
+const std::vector<int32_t>& TokensOf(const Example& example) {
+  return std::get<std::vector<int32_t>>(example.at(std::string(kTokensInput)));
+}
+
+absl::StatusOr<Example> ReadText(const std::string& text, const data::TextPreprocessing& how,
+                                 absl::string_view name) {
+  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), name));
+  std::vector<int32_t> tokens = how.Encode(text);
+  if (tokens.size() > kMostTokens) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": the text has ", tokens.size(),
+                                                   " tokens; at most ", kMostTokens, " are read"));
+  }
+  return Example{{std::string(kTokensInput), std::move(tokens)}};
+}
 
 }  // namespace
 
@@ -99,7 +124,33 @@ absl::StatusOr<Example> FeaturesAnswerer::Read(const Question& question,
     HONE_RETURN_IF_ERROR(Annotate(features.status(), name));
     return Example{{kFeaturesInput, *std::move(features)}};
   }
+  if (const auto* text = std::get_if<TextQuestion>(&question);
+      text != nullptr && preprocessing_.input == Input::kText) {
+    return ReadText(text->text, *preprocessing_.text, name);
+  }
   return Unanswerable(question, preprocessing_, name);
+}
+
+int64_t FeaturesAnswerer::BucketOf(std::span<const Example> examples) const {
+  if (!preprocessing_.text.has_value()) {
+    return 0;
+  }
+  size_t tokens = 0;
+  for (const Example& example : examples) {
+    tokens += TokensOf(example).size();
+  }
+  return PlannedRows(static_cast<int64_t>(std::bit_ceil(std::max<size_t>(tokens, 1))));
+}
+
+absl::Status FeaturesAnswerer::Fill(std::span<const Example> examples, const Inputs& inputs) const {
+  if (!preprocessing_.text.has_value()) {
+    return Answerer::Fill(examples, inputs);
+  }
+  HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
+  for (const Example& example : examples) {
+    HONE_RETURN_IF_ERROR(filler.Add(TokensOf(example)));
+  }
+  return filler.Finish();
 }
 
 }  // namespace hone::engine::tasks

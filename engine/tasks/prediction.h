@@ -43,8 +43,11 @@ struct DrawingQuestion {
 struct MazeQuestion {
   std::string text;  // as environments::ParseMaze reads it
 };
-using Question =
-    std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion, MazeQuestion>;
+struct TextQuestion {
+  std::string text;  // UTF-8, as somebody wrote it
+};
+using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion,
+                              MazeQuestion, TextQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -89,9 +92,12 @@ class Answerer {
   // INVALID_ARGUMENT where the model does not answer such a question, or cannot read it; `name`
   // tells an error's reader which of several questions it was.
   virtual absl::StatusOr<Example> Read(const Question& question, absl::string_view name) const = 0;
-  // Fills all inputs of a program that was made for as many examples as these. As it stands here:
-  // with the numbers that each example has under the input's name. INVALID_ARGUMENT where it has
-  // too few or too many of them; INTERNAL where it has none, or of another type.
+  // The bucket of the program that these examples are run in (TaskModel::BuildPrediction); of none,
+  // the least one. As it stands here: there is one, 0.
+  virtual int64_t BucketOf(std::span<const Example>) const { return 0; }
+  // Fills all inputs of a program that was made for as many examples as these, and their bucket. As
+  // it stands here: with the numbers that each example has under the input's name. INVALID_ARGUMENT
+  // where it has too few or too many of them; INTERNAL where it has none, or of another type.
   virtual absl::Status Fill(std::span<const Example> examples, const Inputs& inputs) const;
   // One answer for each example, in their order. As it stands here: one run over all, and what
   // ReadOutput makes of each output. A task may run several times (a path, step by step), with
@@ -104,8 +110,8 @@ class Answerer {
   virtual Prediction ReadOutput(std::span<const float> output) const;
 };
 
-// Answers questions about pictures or rows of a table, whichever the model was trained on, by the
-// input "features". What is left to say is what the outputs mean.
+// Answers questions about pictures or rows of a table, by the input "features", or about texts, by
+// their tokens, whichever the model was trained on. What is left to say is what the outputs mean.
 class FeaturesAnswerer : public Answerer {
  public:
   // The preprocessing outlives it.
@@ -113,6 +119,9 @@ class FeaturesAnswerer : public Answerer {
       : preprocessing_(preprocessing) {}
   absl::Status CheckOutputs(int64_t outputs) const override;
   absl::StatusOr<Example> Read(const Question& question, absl::string_view name) const final;
+  // Of texts: the power of two that holds their tokens, so that there are few programs.
+  int64_t BucketOf(std::span<const Example> examples) const final;
+  absl::Status Fill(std::span<const Example> examples, const Inputs& inputs) const final;
 
  protected:
   const data::Preprocessing& preprocessing() const { return preprocessing_; }

@@ -238,11 +238,12 @@ class Recommendation final : public Task {
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
-                                            const DataInfo& info, int64_t batch) const override {
+                                            const DataInfo& info,
+                                            const BatchShape& shape) const override {
     TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     result.built.request.graph = result.built.graph.get();
-    HONE_RETURN_IF_ERROR(BuildScores(model, info, batch, false, result));
+    HONE_RETURN_IF_ERROR(BuildScores(model, info, shape.batch, false, result));
     result.built.request.fetch = {result.model.output};
     return result;
   }

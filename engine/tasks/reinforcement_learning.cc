@@ -222,12 +222,13 @@ class ReinforcementLearning final : public Task {
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
-                                            const DataInfo& info, int64_t batch) const override {
+                                            const DataInfo& info,
+                                            const BatchShape& shape) const override {
     TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
     HONE_ASSIGN_OR_RETURN(result.model.output,
-                          Values(graph, model, FeaturesInput(graph, info, batch),
+                          Values(graph, model, FeaturesInput(graph, info, shape.batch),
                                  /*training=*/false, result.model));
     result.built.request = {.graph = &graph, .fetch = {result.model.output}, .gradients = {}};
     return result;

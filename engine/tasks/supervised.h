@@ -5,10 +5,16 @@
 
 namespace hone::engine::tasks {
 
-// A task that learns a target for each example: one model, one loss, one update. What is left to
-// say is the targets and the loss.
+// A task that learns a target for each example, a picture, a row of a table or a text: one model,
+// one loss, one update. What is left to say is the targets and the loss.
 class SupervisedTask : public Task {
  public:
+  absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const override;
+  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
+                                               int64_t count, int64_t bucket) const override;
+  std::vector<int64_t> buckets(const TrainingConfig& config) const override;
+  int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
+                   const TaskState* state) const override;
   absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
                                       size_t update, const BatchShape& shape) const final;
   absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
@@ -31,8 +37,8 @@ class SupervisedTask : public Task {
   virtual Loss AddLoss(Graph& graph, Value output, Value targets) const = 0;
 
  private:
-  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info, int64_t batch,
-                                  bool training) const;
+  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
+                                  const BatchShape& shape, bool training) const;
 };
 
 }  // namespace hone::engine::tasks

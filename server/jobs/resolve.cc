@@ -24,6 +24,46 @@ void Resolve(v1::RatingOptions& ratings) {
   }
 }
 
+void Resolve(v1::Tokenizer& tokenizer) {
+  switch (tokenizer.kind_case()) {
+    case v1::Tokenizer::kCharacters:
+      return;
+    case v1::Tokenizer::kSentencePiece: {
+      v1::Tokenizer::SentencePiece& pieces = *tokenizer.mutable_sentence_piece();
+      if (pieces.model() == v1::Tokenizer::SentencePiece::MODEL_UNSPECIFIED) {
+        pieces.set_model(v1::Tokenizer::SentencePiece::UNIGRAM);
+      }
+      HONE_DEFAULT(pieces, vocabulary, 8000);
+      HONE_DEFAULT(pieces, coverage, 0.9995f);
+      return;
+    }
+    case v1::Tokenizer::kWords:
+    case v1::Tokenizer::KIND_NOT_SET: {
+      v1::Tokenizer::Words& words = *tokenizer.mutable_words();
+      HONE_DEFAULT(words, vocabulary, 10000);
+      HONE_DEFAULT(words, min_count, 1);
+      if (words.split() == v1::Tokenizer::Words::SPLIT_UNSPECIFIED) {
+        words.set_split(v1::Tokenizer::Words::PUNCTUATION);
+      }
+      return;
+    }
+  }
+}
+
+void Resolve(v1::TextOptions& text) {
+  if (text.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
+    text.set_encoding(v1::TextOptions::UTF8);
+  }
+  if (text.keep() == v1::TextOptions::KEEP_UNSPECIFIED) {
+    text.set_keep(v1::TextOptions::FIRST);
+  }
+  v1::TextCleaning& cleaning = *text.mutable_cleaning();
+  if (cleaning.normalization() == v1::TextCleaning::NORMALIZATION_UNSPECIFIED) {
+    cleaning.set_normalization(v1::TextCleaning::NONE);
+  }
+  Resolve(*text.mutable_tokenizer());
+}
+
 void Resolve(v1::Optimizer& optimizer);
 
 void Resolve(v1::ImageGeneration& task, const v1::Optimizer& optimizer) {
@@ -87,6 +127,9 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
     if (image.std().empty()) {
       image.add_std(0.5f);
     }
+  }
+  if (data.has_text()) {
+    Resolve(*data.mutable_text());
   }
   v1::TableOptions& table = *data.mutable_table();
   HONE_DEFAULT(table, standardize, true);

@@ -152,6 +152,66 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
+void CheckTokenizer(const v1::Tokenizer& tokenizer, FieldErrors& errors) {
+  constexpr int64_t kLeastVocabulary = 4, kMostVocabulary = 1 << 24;
+  const std::string at = "data.text.tokenizer";
+  if (tokenizer.has_words()) {
+    const v1::Tokenizer::Words& words = tokenizer.words();
+    if (words.has_vocabulary()) {
+      errors.CheckInt(at + ".words.vocabulary", words.vocabulary(), kLeastVocabulary,
+                      kMostVocabulary);
+    }
+    if (words.has_min_count()) {
+      errors.CheckInt(at + ".words.min_count", words.min_count(), 1, int64_t{1} << 40);
+    }
+    if (!v1::Tokenizer::Words::Split_IsValid(words.split())) {
+      errors.Add(at + ".words.split", "must be one of PUNCTUATION, SPACES");
+    }
+  }
+  if (tokenizer.has_sentence_piece()) {
+    const v1::Tokenizer::SentencePiece& pieces = tokenizer.sentence_piece();
+    if (!v1::Tokenizer::SentencePiece::Model_IsValid(pieces.model())) {
+      errors.Add(at + ".sentence_piece.model", "must be one of UNIGRAM, BPE");
+    }
+    if (pieces.has_vocabulary()) {
+      errors.CheckInt(at + ".sentence_piece.vocabulary", pieces.vocabulary(), kLeastVocabulary,
+                      kMostVocabulary);
+    }
+    if (pieces.has_coverage()) {
+      errors.CheckFloat(at + ".sentence_piece.coverage", pieces.coverage(), Closed(0.9, 1));
+    }
+  }
+}
+
+void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::TextOptions& text = spec.data().text();
+  CheckNames("data.text.columns", text.columns(), kMaxColumns, kMaxColumn, errors);
+  errors.CheckText("data.text.label", text.label(), kMaxColumn);
+  if (!v1::TextOptions::Encoding_IsValid(text.encoding())) {
+    errors.Add("data.text.encoding", "must be one of UTF8, LATIN1");
+  }
+  if (!v1::TextCleaning::Normalization_IsValid(text.cleaning().normalization())) {
+    errors.Add("data.text.cleaning.normalization", "must be one of NONE, NFC, NFKC");
+  }
+  errors.CheckInt("data.text.min_characters", text.min_characters(), 0, 1 << 20);
+  errors.CheckInt("data.text.max_characters", text.max_characters(), 0, 1 << 20);
+  if (text.max_characters() > 0 && text.max_characters() < text.min_characters()) {
+    errors.Add("data.text.max_characters",
+               absl::StrCat("must be at least data.text.min_characters, ", text.min_characters(),
+                            ", got ", text.max_characters()));
+  }
+  errors.CheckFloat("data.text.near_copies", text.near_copies(), Closed(0, 1));
+  if (!v1::TextOptions::Keep_IsValid(text.keep())) {
+    errors.Add("data.text.keep", "must be one of FIRST, LONGEST");
+  }
+  CheckTokenizer(text.tokenizer(), errors);
+  errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
+  if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
+      !spec.has_evaluation()) {
+    errors.Add("data.text", "is read by the tasks classification and regression alone");
+  }
+}
+
 void CheckImage(const v1::ImageOptions& image, FieldErrors& errors) {
   // 0: as the first picture has it.
   errors.CheckInt("data.image.height", image.height(), 0, 4096);
@@ -211,6 +271,7 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   }
   CheckImage(data.image(), errors);
   CheckRatings(spec, errors);
+  CheckTexts(spec, errors);
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
   errors.CheckText("data.table.target", data.table().target(), kMaxColumn);
   CheckNames("data.table.ignore", data.table().ignore(), kMaxColumns, kMaxColumn, errors);
@@ -395,6 +456,9 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
 std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   if (spec.has_recommendation()) {
     return {"user", "item"};
+  }
+  if (spec.data().has_text()) {
+    return {"tokens"};
   }
   return {"input"};
 }

@@ -8,6 +8,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/job/pretrained.h"
+#include "engine/tensor/token_rows.h"
 #include "server/translate/as_written.h"
 #include "server/translate/reinforcement_learning.h"
 
@@ -119,6 +120,56 @@ data::RatingOptions ToRatingOptions(const v1::RatingOptions& in) {
   return out;
 }
 
+engine::text::TokenizerOptions ToTokenizer(const v1::Tokenizer& in) {
+  namespace text = engine::text;
+  if (in.has_characters()) {
+    return text::CharacterTokens();
+  }
+  if (in.has_sentence_piece()) {
+    const v1::Tokenizer::SentencePiece& pieces = in.sentence_piece();
+    text::SentencePieceTokens out;
+    using Model = text::SentencePieceTokens::Model;
+    out.model = pieces.model() == v1::Tokenizer::SentencePiece::BPE ? Model::kBpe : Model::kUnigram;
+    out.vocabulary = Or(pieces.has_vocabulary(), pieces.vocabulary(), out.vocabulary);
+    if (pieces.has_coverage()) {
+      out.coverage = AsWritten(pieces.coverage());
+    }
+    return out;
+  }
+  const v1::Tokenizer::Words& words = in.words();
+  text::WordTokens out;
+  out.vocabulary = Or(words.has_vocabulary(), words.vocabulary(), out.vocabulary);
+  out.min_count = Or(words.has_min_count(), words.min_count(), out.min_count);
+  out.split = words.split() == v1::Tokenizer::Words::SPACES ? text::WordSplit::kSpaces
+                                                            : text::WordSplit::kPunctuation;
+  return out;
+}
+
+data::TextOptions ToTextOptions(const v1::TextOptions& in) {
+  using engine::text::Normalization;
+  const v1::TextCleaning& cleaning = in.cleaning();
+  data::TextOptions out;
+  out.columns.assign(in.columns().begin(), in.columns().end());
+  out.encoding = in.encoding() == v1::TextOptions::LATIN1 ? data::TextOptions::Encoding::kLatin1
+                                                          : data::TextOptions::Encoding::kUtf8;
+  out.cleaning = {
+      .html = cleaning.html(),
+      .normalization = cleaning.normalization() == v1::TextCleaning::NFC    ? Normalization::kNfc
+                       : cleaning.normalization() == v1::TextCleaning::NFKC ? Normalization::kNfkc
+                                                                            : Normalization::kNone,
+      .lower_case = cleaning.lower_case(),
+      .control_characters = cleaning.control_characters(),
+      .white_space = cleaning.white_space()};
+  out.min_characters = in.min_characters();
+  out.max_characters = in.max_characters();
+  out.near_copies = AsWritten(in.near_copies());
+  out.keep = in.keep() == v1::TextOptions::LONGEST ? data::TextOptions::Keep::kLongest
+                                                   : data::TextOptions::Keep::kFirst;
+  out.tokenizer = ToTokenizer(in.tokenizer());
+  out.max_tokens = in.max_tokens();
+  return out;
+}
+
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   constexpr double kValidationForEarlyStopping = 0.1;
   const v1::JobSpec& spec = request.spec();
@@ -167,6 +218,10 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.standardize_target = Or(table.has_standardize_target(), table.standardize_target(), true);
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
   options.ratings = ToRatingOptions(in.ratings());
+  if (in.has_text()) {
+    options.text = ToTextOptions(in.text());
+    options.target = in.text().label();
+  }
   return options;
 }
 
@@ -381,6 +436,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(spec.model()));
   if (spec.has_recommendation()) {
     layers.inputs = {"user", "item"};
+  }
+  if (spec.data().has_text()) {
+    layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
   }
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);

@@ -46,11 +46,13 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
     }
     case v1::PredictInput::kMaze:
       return engine::tasks::MazeQuestion{input.maze()};
+    case v1::PredictInput::kText:
+      return engine::tasks::TextQuestion{input.text()};
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(name, ": must be an image, a record, a user, a drawing or a maze"));
+      absl::StrCat(name, ": must be an image, a record, a user, a drawing, a maze or a text"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +11,8 @@
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/formats.h"
+#include "engine/data/text_files.h"
+#include "engine/data/text_rows.h"
 #include "server/worker/failure.h"
 #include "server/worker/modes.h"
 
@@ -77,6 +81,26 @@ void DescribePictures(const data::DatasetParts& parts, v1::DatasetReport& report
   }
 }
 
+// Texts with a class each; those of a table are looked at as a table.
+absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report) {
+  options.text.emplace();
+  data::DataReport found;
+  HONE_ASSIGN_OR_RETURN(const data::TextRows texts,
+                        data::ReadTextRows(options.path, options, found));
+  report.set_format(texts.format);
+  report.set_examples(static_cast<int64_t>(texts.rows.size()));
+  std::map<std::string, int64_t> classes;
+  for (const data::TextRow& row : texts.rows) {
+    ++classes[row.label];
+  }
+  for (const auto& [name, examples] : classes) {
+    v1::ClassCount& count = *report.add_classes();
+    count.set_name(name);
+    count.set_examples(examples);
+  }
+  return absl::OkStatus();
+}
+
 // A training leaves out what is damaged; who asks whether the data are right is told where it is.
 void AddDamaged(const data::DataReport& found, v1::DatasetReport& report) {
   for (const data::Dropped& dropped : found.dropped) {
@@ -112,10 +136,13 @@ absl::Status Describe(const std::string& path, const std::string& id, int rows,
   data::LoadOptions options;
   options.path = path;
   data::DataReport found;
-  HONE_ASSIGN_OR_RETURN(const data::Format* format, data::DetectFormat(path));
-  report.set_format(format->name);
+  const absl::StatusOr<const data::Format*> format = data::DetectFormat(path);
+  if (!format.ok()) {
+    return data::FindTextFiles(path).ok() ? DescribeTexts(options, report) : format.status();
+  }
+  report.set_format((*format)->name);
   HONE_ASSIGN_OR_RETURN(const data::Examples examples,
-                        format->read(path, options, data::Depth::kAll, found));
+                        (*format)->read(path, options, data::Depth::kAll, found));
   AddNotes(found, path, id, report);
   AddDamaged(found, report);
   report.set_examples(examples.size());

@@ -61,13 +61,13 @@ class TastesTask final : public tasks::SupervisedTask {
   absl::string_view name() const override { return "tastes"; }
   absl::StatusOr<tasks::TaskGraph> BuildPrediction(const models::ModelDescription&,
                                                    const tasks::DataInfo&,
-                                                   int64_t batch) const override {
+                                                   const tasks::BatchShape& shape) const override {
     tasks::TaskGraph result = tasks::NewTaskGraph(tasks::TrainingConfig());
     Graph& graph = *result.built.graph;
     const auto row = [&](const char* table, const char* input, int64_t rows) {
       return Embedding(graph,
                        graph.Parameter({.name = table, .shape = {rows, kWidth}, .initializer = {}}),
-                       graph.Input(input, {{batch}, DType::kS32}));
+                       graph.Input(input, {{shape.batch}, DType::kS32}));
     };
     result.model.output = Mul(graph, row("users", "user", kUsers), row("items", "item", kItems));
     result.built.request.fetch = {result.model.output};

@@ -273,6 +273,59 @@ TEST(ToTrainingConfig, TakesARecommendation) {
   EXPECT_EQ(second.initializer.kind, Initializer::Kind::kZeros);
 }
 
+constexpr char kTexts[] =
+    R"({"classification": {"binary": true},
+        "data": {"dataset": "x", "text": {"columns": ["title", "story"], "label": "subject",
+                 "encoding": "LATIN1", "min_characters": "3", "max_characters": "900",
+                 "near_copies": 0.8, "keep": "LONGEST", "max_tokens": "120",
+                 "cleaning": {"html": true, "normalization": "NFKC", "lower_case": true,
+                              "control_characters": true, "white_space": true},
+                 "tokenizer": TOKENIZER}},
+        "training": {"epochs": 1},
+        "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
+v1::WorkerRequest TextsBy(const std::string& tokenizer) {
+  std::string text = kTexts;
+  return RequestOf(text.replace(text.find("TOKENIZER"), 9, tokenizer));
+}
+
+TEST(ToTrainingConfig, TakesTexts) {
+  const auto config = ToTrainingConfig(
+      TextsBy(R"({"words": {"vocabulary": "500", "min_count": "2", "split": "SPACES"}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
+  EXPECT_EQ(config->data.target, "subject");
+  ASSERT_TRUE(config->data.text.has_value());
+  const engine::data::TextOptions& texts = *config->data.text;
+  EXPECT_THAT(texts.columns, ElementsAre("title", "story"));
+  EXPECT_EQ(texts.encoding, engine::data::TextOptions::Encoding::kLatin1);
+  EXPECT_EQ(texts.cleaning,
+            (engine::text::CleaningOptions{.html = true,
+                                           .normalization = engine::text::Normalization::kNfkc,
+                                           .lower_case = true,
+                                           .control_characters = true,
+                                           .white_space = true}));
+  EXPECT_EQ(texts.min_characters, 3);
+  EXPECT_EQ(texts.max_characters, 900);
+  EXPECT_EQ(texts.near_copies, 0.8);
+  EXPECT_EQ(texts.keep, engine::data::TextOptions::Keep::kLongest);
+  EXPECT_EQ(texts.max_tokens, 120);
+  const auto& words = std::get<engine::text::WordTokens>(texts.tokenizer);
+  EXPECT_EQ(words.vocabulary, 500);
+  EXPECT_EQ(words.min_count, 2);
+  EXPECT_EQ(words.split, engine::text::WordSplit::kSpaces);
+}
+
+TEST(ToTrainingConfig, TakesEachKindOfTokenizer) {
+  EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(
+      ToTrainingConfig(TextsBy(R"({"characters": {}})"))->data.text->tokenizer));
+  const auto config = ToTrainingConfig(
+      TextsBy(R"({"sentence_piece": {"model": "BPE", "vocabulary": "300", "coverage": 0.99}})"));
+  const auto& pieces = std::get<engine::text::SentencePieceTokens>(config->data.text->tokenizer);
+  EXPECT_EQ(pieces.model, engine::text::SentencePieceTokens::Model::kBpe);
+  EXPECT_EQ(pieces.vocabulary, 300);
+  EXPECT_EQ(pieces.coverage, 0.99);
+}
+
 TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"regression": {}, "data": {"dataset": "x"}, "training": {"epochs": 1}, "model": {"layers": [
@@ -483,6 +536,43 @@ TEST(ResolvedRecommendation, TrainsAsTheSpec) {
     EXPECT_EQ(is.rows, was.rows);
   }
   EXPECT_EQ(std::get<tasks::RecommendationOptions>(resolved->task).negatives, 3);
+}
+
+TEST(ResolvedTexts, HaveEveryDefaultWrittenOut) {
+  for (const char* tokenizer : {"{}", R"({"characters": {}})", R"({"sentence_piece": {}})"}) {
+    v1::JobSpec spec = TextsBy(tokenizer).spec();
+    v1::Tokenizer kind = spec.data().text().tokenizer();
+    *spec.mutable_data()->mutable_text() = v1::TextOptions();
+    *spec.mutable_data()->mutable_text()->mutable_tokenizer() = kind;
+    const v1::JobSpec resolved = jobs::Resolve(spec);
+    std::vector<std::string> left;
+    CollectDefaults(resolved, "", left);
+    EXPECT_THAT(left, ::testing::IsEmpty()) << tokenizer;
+    EXPECT_EQ(jobs::Resolve(resolved).SerializeAsString(), resolved.SerializeAsString());
+    EXPECT_THAT(jobs::Validate(resolved, {.max_threads = 4}), ::hone::testing::IsOk());
+  }
+}
+
+TEST(ResolvedTexts, TrainAsTheSpec) {
+  for (const char* tokenizer : {"{}", R"({"sentence_piece": {}})"}) {
+    v1::WorkerRequest request = TextsBy(tokenizer);
+    const auto sent = ToTrainingConfig(request);
+    *request.mutable_spec() = jobs::Resolve(request.spec());
+    const auto resolved = ToTrainingConfig(request);
+    ASSERT_TRUE(sent.ok()) << sent.status();
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    const auto& was = sent->data.text->tokenizer;
+    const auto& is = resolved->data.text->tokenizer;
+    ASSERT_EQ(is.index(), was.index());
+    if (const auto* words = std::get_if<engine::text::WordTokens>(&is)) {
+      EXPECT_EQ(words->vocabulary, std::get<engine::text::WordTokens>(was).vocabulary);
+      EXPECT_EQ(words->min_count, std::get<engine::text::WordTokens>(was).min_count);
+    }
+    if (const auto* pieces = std::get_if<engine::text::SentencePieceTokens>(&is)) {
+      EXPECT_EQ(pieces->vocabulary, std::get<engine::text::SentencePieceTokens>(was).vocabulary);
+      EXPECT_EQ(pieces->coverage, std::get<engine::text::SentencePieceTokens>(was).coverage);
+    }
+  }
 }
 
 using Numbers = std::vector<double>;

@@ -128,6 +128,46 @@ TEST(Validate, FoldsOfRatingsAreDrawnAtRandom) {
       IsOk());
 }
 
+// A classification of texts with these fields merged in.
+v1::JobSpec OfTexts(const std::string& text) {
+  v1::JobSpec spec = With("data { text {} } model { layers { embedding { width: 4 } } }");
+  spec.mutable_model()->mutable_layers()->DeleteSubrange(0, 2);
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+TEST(Validate, LayersOfTextsReadTokens) {
+  EXPECT_THAT(
+      Validate(OfTexts(R"(model { layers { inputs: "tokens" embedding { width: 2 } } })"), kServer),
+      IsOk());
+  EXPECT_THAT(
+      Validate(OfTexts(R"(model { layers { inputs: "input" dense { units: 1 } } })"), kServer),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens" or the name)")));
+}
+
+TEST(Validate, WhatTextsCannotBeIsNamed) {
+  EXPECT_THAT(Paths(OfTexts(
+                  R"(data { text { encoding: 9 cleaning { normalization: 9 } min_characters: 5
+                           max_characters: 4 near_copies: 1.5 keep: 9 max_tokens: -1
+                           tokenizer { words { vocabulary: 3 min_count: 0 split: 9 } } } })")),
+              ::testing::ElementsAre("data.text.encoding", "data.text.cleaning.normalization",
+                                     "data.text.max_characters", "data.text.near_copies",
+                                     "data.text.keep", "data.text.tokenizer.words.vocabulary",
+                                     "data.text.tokenizer.words.min_count",
+                                     "data.text.tokenizer.words.split", "data.text.max_tokens"));
+  EXPECT_THAT(Paths(OfTexts(R"(data { text { tokenizer { sentence_piece {
+                                model: 9 vocabulary: 1 coverage: 0.5 } } } })")),
+              ::testing::ElementsAre("data.text.tokenizer.sentence_piece.model",
+                                     "data.text.tokenizer.sentence_piece.vocabulary",
+                                     "data.text.tokenizer.sentence_piece.coverage"));
+}
+
+TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
+  EXPECT_THAT(Paths(Tastes("data { text {} }")), ::testing::Contains("data.text"));
+}
+
 TEST(Validate, RatingsAreForRecommendationsAlone) {
   EXPECT_THAT(Paths(With(R"(data { ratings { user: "who" } })")),
               ::testing::ElementsAre("data.ratings"));

@@ -1,0 +1,72 @@
+#include "engine/tasks/text_inputs.h"
+
+#include <algorithm>
+#include <string>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/tensor/token_rows.h"
+
+namespace hone::engine::tasks {
+
+std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape) {
+  const Graph::Scope scope(graph, "input");
+  return {{std::string(kTokensInput), graph.Input(kTokensInput, {{shape.bucket}, DType::kS32})},
+          {std::string(kOffsetsInput),
+           graph.Input(kOffsetsInput, {{shape.batch + 1}, DType::kS32})}};
+}
+
+absl::StatusOr<TextFiller> TextFiller::Begin(const Inputs& inputs) {
+  HONE_ASSIGN_OR_RETURN(const std::span<int32_t> tokens, inputs.Find<int32_t>(kTokensInput));
+  HONE_ASSIGN_OR_RETURN(const std::span<int32_t> offsets, inputs.Find<int32_t>(kOffsetsInput));
+  if (tokens.empty() || offsets.empty()) {
+    return absl::InternalError("the model does not read the tokens of texts, or where they begin");
+  }
+  offsets[0] = 0;
+  return TextFiller(tokens, offsets);
+}
+
+absl::Status TextFiller::Add(std::span<const int32_t> tokens) {
+  if (texts_ + 1 >= offsets_.size() ||
+      tokens.size() > tokens_.size() - static_cast<size_t>(offsets_[texts_])) {
+    return absl::InternalError(absl::StrCat("a program for ", offsets_.size() - 1, " texts with ",
+                                            tokens_.size(), " tokens was given more"));
+  }
+  std::ranges::copy(tokens, tokens_.begin() + offsets_[texts_]);
+  offsets_[texts_ + 1] = offsets_[texts_] + static_cast<int32_t>(tokens.size());
+  ++texts_;
+  return absl::OkStatus();
+}
+
+absl::Status TextFiller::Finish() {
+  if (texts_ + 1 != offsets_.size()) {
+    return absl::InternalError(absl::StrCat("a program for ", offsets_.size() - 1,
+                                            " texts was given ", texts_));
+  }
+  std::ranges::fill(tokens_.subspan(static_cast<size_t>(offsets_[texts_])), 0);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<models::ModelDescription> WithVocabulary(const models::ModelDescription& model,
+                                                        const data::Preprocessing& preprocessing) {
+  const int64_t vocabulary = preprocessing.text->tokenizer->size();
+  models::ModelDescription result = model;
+  for (models::LayerDescription& layer : result.layers) {
+    auto* embedding = std::get_if<layers::EmbeddingOptions>(&layer.kind);
+    const bool first = &layer == &result.layers.front() && layer.inputs.empty();
+    const bool reads_tokens = layer.inputs.size() == 1 && layer.inputs[0] == kTokensInput;
+    if (embedding == nullptr || (!first && !reads_tokens)) {
+      continue;
+    }
+    if (embedding->rows != 0 && embedding->rows < vocabulary) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model.layers (", layer.name, "): rows must be at least ", vocabulary,
+                       ", one for each token of the vocabulary, got ", embedding->rows));
+    }
+    embedding->rows = std::max(embedding->rows, vocabulary);
+  }
+  return result;
+}
+
+}  // namespace hone::engine::tasks

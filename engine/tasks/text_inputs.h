@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/data/texts.h"
+#include "engine/models/build.h"
+#include "engine/tasks/data_info.h"
+#include "engine/tasks/graphs.h"
+#include "engine/tasks/inputs.h"
+
+// Texts as a program's inputs "tokens" and "offsets" (tensor/token_rows.h); the bucket of a batch is
+// its planned count of rows.
+namespace hone::engine::tasks {
+
+std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape);
+
+// Fills both with texts, one after another, whose tokens the program has room for: INTERNAL
+// otherwise. Rows behind them are 0. Allocates nothing.
+class TextFiller {
+ public:
+  static absl::StatusOr<TextFiller> Begin(const Inputs& inputs);
+  absl::Status Add(std::span<const int32_t> tokens);
+  // When all texts of the batch were added.
+  absl::Status Finish();
+
+ private:
+  TextFiller(std::span<int32_t> tokens, std::span<int32_t> offsets)
+      : tokens_(tokens), offsets_(offsets) {}
+
+  std::span<int32_t> tokens_;
+  std::span<int32_t> offsets_;
+  size_t texts_ = 0;
+};
+
+// The model with a row for each token of the vocabulary in its tables of tokens. INVALID_ARGUMENT
+// names a layer that asks for fewer.
+absl::StatusOr<models::ModelDescription> WithVocabulary(const models::ModelDescription& model,
+                                                        const data::Preprocessing& preprocessing);
+
+}  // namespace hone::engine::tasks

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Texts as their users meet them: a table uploaded and learned by the server, a folder of files by class learned here, both asked for sentences.
+
+    texts.py HONED HONE SOURCE_DIR
+"""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import LONGEST_SECONDS, Honed  # noqa: E402
+
+HONED, HONE, SOURCE = sys.argv[1:4]
+JOB = pathlib.Path(SOURCE) / "client" / "examples" / "sst2-average.yaml"
+GOOD, BAD = ["good", "great", "moving"], ["bad", "dull", "empty"]
+OF_OWN = ["--set", "data.text.tokenizer.words.vocabulary=100", "--set", "training.epochs=20", "--set", "training.batch_size=16",
+          "--set", "training.optimizer.adam.learning_rate=0.01", "--set", "training.checkpoints.every_seconds=0"]
+
+
+def hone(*arguments):
+    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
+
+
+def reviews():
+    """160 of them, for and against in turn, one word of each says which."""
+    rng = random.Random(7)
+    for number in range(160):
+        liked = number % 2 == 0
+        words = [rng.choice(["the", "a", "film", "actor", "story", "with", "of"]) for _ in range(rng.randrange(1, 12))]
+        words.insert(rng.randrange(len(words) + 1), rng.choice(GOOD if liked else BAD))
+        yield "pos" if liked else "neg", " ".join(words)
+
+
+def here(folder):
+    return ["--set", "data.dataset=", "--set", f"data.path={folder}"]
+
+
+class Texts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.scratch.name)
+        rows = [f"{label}\t{text}" for label, text in reviews()]
+        (cls.folder / "reviews.tsv").write_text("label\tsentence\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        for number, (label, text) in enumerate(reviews()):
+            file = cls.folder / "reviews" / label / f"{number}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
+        cls.submitted = cls.at_server("--output", "json", "submit", JOB, "--follow", *here(cls.folder / "reviews.tsv"), *OF_OWN)
+        cls.job = json.loads(cls.submitted.stdout.splitlines()[-1]) if cls.submitted.returncode == 0 else None
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.scratch.cleanup()
+
+    @classmethod
+    def at_server(cls, *arguments):
+        return hone("--server", cls.server.address, *arguments)
+
+    def setUp(self):
+        self.assertEqual(self.submitted.returncode, 0, self.submitted.stdout[-2000:] + self.submitted.stderr)
+
+    def answers(self, answer):
+        self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
+        found = json.loads(answer.stdout.splitlines()[-1])["predictions"]
+        return [prediction["classification"]["classes"][0]["name"] for prediction in found]
+
+    def test_the_job_ends_with_its_accuracy(self):
+        self.assertGreater(self.job["evaluation"]["metrics"]["test_accuracy"], 0.9)
+
+    def test_the_model_is_asked_for_sentences(self):
+        answer = self.at_server("--output", "json", "predict", self.job["model"], "--text", "a great story", "--text", "dull film")
+        self.assertEqual(self.answers(answer), ["pos", "neg"])
+
+    def test_the_model_is_asked_for_the_lines_of_a_file(self):
+        lines = self.folder / "lines.txt"
+        lines.write_text("good actor\nempty\n\nmoving\n", encoding="utf-8")
+        answer = self.at_server("--output", "json", "predict", self.job["model"], "--text-file", lines)
+        self.assertEqual(self.answers(answer), ["pos", "neg", "pos"])
+
+    def test_a_folder_by_class_is_learned_here_and_answers_too(self):
+        done = hone("run", JOB, *here(self.folder / "reviews"), *OF_OWN, "--run-dir", self.folder / "run")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertEqual(self.answers(hone("--output", "json", "predict", self.folder / "run", "--text", "Bad film")), ["neg"])
+
+    def test_the_events_tell_what_the_texts_have_become(self):
+        done = hone("run", JOB, *here(self.folder / "reviews"), *OF_OWN, "--set", "training.epochs=1", "--run-dir", self.folder / "told")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertIn("the vocabulary has 16 tokens", done.stdout + done.stderr)
+
+    def test_the_plan_has_a_row_for_each_token(self):
+        plan = hone("plan", JOB, *here(self.folder / "reviews"), "--no-measure", "--output", "json")
+        self.assertEqual(plan.returncode, 0, plan.stderr)
+        layers = {layer["name"]: layer for layer in json.loads(plan.stdout.splitlines()[-1])["layers"]}
+        self.assertEqual(int(layers["embedding_1"]["weights"]), 16 * 64)
+
+    def test_an_upload_is_looked_at(self):
+        packed = self.folder / "reviews.tar.gz"
+        subprocess.run(["tar", "-czf", packed, "-C", self.folder, "reviews"], check=True)
+        put = self.at_server("data", "put", "reviews-packed", packed)
+        self.assertEqual(put.returncode, 0, put.stdout + put.stderr)
+        checked = self.at_server("data", "check", "reviews-packed")
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_bad_texts_are_refused_with_what_is_wrong(self):
+        cases = {
+            b"label\tsentence\npos\tgood\nneg\t \n": "line 3: the text is empty",
+            b"label\tsentence\npos\tgood\n\tbad\n": "line 3: there is no label",
+            b"label\tsentence\npos\tgood\npos\tbad\n": "two classes",
+            b"label\tsentence\npos\tcaf\xe9\n": "line 2 is not UTF-8",
+            b"label\treview\npos\tgood\nneg\tbad\n": "data.text.columns",
+        }
+        for number, (text, said) in enumerate(cases.items()):
+            (self.folder / "bad.tsv").write_bytes(text)
+            done = hone("run", JOB, *here(self.folder / "bad.tsv"), "--run-dir", self.folder / f"bad-{number}")
+            self.assertNotEqual(done.returncode, 0, text)
+            self.assertIn(said, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])

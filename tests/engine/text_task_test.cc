@@ -1,0 +1,250 @@
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/rng.h"
+#include "engine/data/texts.h"
+#include "engine/job/evaluator.h"
+#include "engine/job/plan.h"
+#include "engine/predict/predictor.h"
+#include "engine/tasks/text_inputs.h"
+#include "engine/tensor/token_rows.h"
+#include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
+
+// Classification and regression of texts, from files to answers.
+namespace hone::engine::train {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr int kTexts = 120;
+
+// Texts of 2 to 13 words, one of which says what is thought of it, and how many stars that is.
+class TextTask : public TrainTest {
+ protected:
+  TextTask() {
+    const std::vector<std::string> good = {"good", "great", "fine"}, bad = {"bad", "poor", "dull"};
+    RandomStream random(3, "texts");
+    std::string table = "text\tlabel\tstars\n";
+    for (int i = 0; i < kTexts; ++i) {
+      const bool liked = i % 2 == 0;
+      const auto length = static_cast<int>(1 + random.NextBelow(12));
+      const auto place = static_cast<int>(random.NextBelow(static_cast<uint64_t>(length)));
+      for (int w = 0; w < length; ++w) {
+        absl::StrAppend(&table, w == place ? (liked ? good : bad)[random.NextBelow(3)] + " " : "",
+                        "word", random.NextBelow(20), " ");
+      }
+      absl::StrAppend(&table, "\t", liked ? "liked" : "not liked", "\t", liked ? 4 : 2, "\n");
+    }
+    Write("texts.tsv", table);
+    config_.task =
+        tasks::ClassificationOptions{.label_smoothing = 0, .class_weights = {}, .binary = true};
+    config_.data.path = Path("texts.tsv");
+    config_.data.text.emplace();
+    config_.data.validation_fraction = 0.1;
+    config_.model = Averaged();
+    config_.optimizer = optim::Adam{.learning_rate = 0.02};
+    config_.epochs = 12;
+    config_.batch_size = 16;
+    config_.threads = 2;
+  }
+
+  // The mean of the words' rows, and one number made of it.
+  static models::ModelDescription Averaged() {
+    models::ModelDescription model;
+    model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
+    model.layers = {Of(layers::EmbeddingOptions{.width = 8}), Of(layers::SequencePoolOptions()),
+                    DenseLayer(1)};
+    return models::WithNames(model).value();
+  }
+
+  std::map<std::string, double> Trained() {
+    config_.run_directory = NewRun();
+    EXPECT_THAT(Run(config_), IsOk());
+    return recorder_.evaluations.empty() ? std::map<std::string, double>()
+                                         : recorder_.evaluations.back().metrics;
+  }
+  std::unique_ptr<predict::Predictor> Model() const {
+    return predict::Predictor::Load(config_.run_directory + "/model", 2).value();
+  }
+  static double ProbabilityOf(const tasks::Prediction& prediction, const std::string& name) {
+    return std::ranges::find(prediction.classes, name, &tasks::Prediction::Class::name)
+        ->probability;
+  }
+
+  tasks::TrainingConfig config_;
+};
+
+TEST_F(TextTask, OfClassesIsLearned) {
+  const auto metrics = Trained();
+  EXPECT_GT(metrics.at("test_accuracy"), 0.9);
+  EXPECT_GT(metrics.at("test_macro_f1"), 0.9);
+}
+
+TEST_F(TextTask, OfClassesByCharactersIsLearned) {
+  config_.data.text->tokenizer = text::CharacterTokens();
+  config_.epochs = 40;
+  EXPECT_GT(Trained().at("test_accuracy"), 0.7);
+}
+
+TEST_F(TextTask, OfClassesBySentencePiecesIsLearned) {
+  config_.data.text->tokenizer = text::SentencePieceTokens{.vocabulary = 120};
+  EXPECT_GT(Trained().at("test_accuracy"), 0.9);
+}
+
+TEST_F(TextTask, OfClassesByARecurrenceIsLearned) {
+  models::ModelDescription model = Averaged();
+  model.layers[1] = Of(models::Gru{{.units = 16}});
+  config_.model = models::WithNames(model).value();
+  config_.epochs = 20;
+  EXPECT_GT(Trained().at("test_accuracy"), 0.8);
+}
+
+TEST_F(TextTask, OfNumbersIsLearnedInTheirOwnUnit) {
+  config_.task = tasks::RegressionOptions();
+  config_.data.task = data::Task::kRegression;
+  config_.data.target = "stars";
+  EXPECT_LT(Trained().at("test_mae"), 0.5);
+}
+
+TEST_F(TextTask, StoppedAndResumedIsNeverStopped) {
+  config_.epochs = 2;
+  config_.layer_statistics_every = 1;
+  Trained();
+  const std::string whole = ModelSha(config_);
+  config_.run_directory = NewRun();
+  config_.resume = true;
+  recorder_.on_step = [this](int64_t) { stop_ = true; };
+  int attempts = 1;
+  for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+    stop_ = false;
+  }
+  EXPECT_GT(attempts, 5);
+  EXPECT_EQ(ModelSha(config_), whole);
+}
+
+TEST_F(TextTask, GivesATableARowForEachTokenOfTheVocabulary) {
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
+  ASSERT_THAT(plan, IsOk());
+  // 20 words, 6 of praise and blame, 3 special tokens.
+  EXPECT_EQ(plan->layers[1].weights, 29 * 8);
+  EXPECT_GT(*plan->step_seconds, 0);
+}
+
+TEST_F(TextTask, RefusesATableWithFewerRowsThanTokens) {
+  std::get<layers::EmbeddingOptions>(config_.model.layers[0].kind).rows = 10;
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, AllOf(HasSubstr("(embedding"), HasSubstr("29"))));
+}
+
+TEST_F(TextTask, WithoutALayerThatPoolsSaysWhatIsMissing) {
+  config_.model.layers.erase(config_.model.layers.begin() + 1);
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, HasSubstr("one row must be made of each text")));
+}
+
+TEST_F(TextTask, AnswersTextsOfAnyLengthAloneAsTogether) {
+  Trained();
+  const auto model = Model();
+  std::vector<tasks::Example> examples;
+  std::string text = "great";
+  for (int i = 0; i < 40; ++i) {
+    absl::StrAppend(&text, " word1", i % 7 == 0 ? " good good" : "");
+    examples.push_back(model->Read(tasks::TextQuestion{text}, "it").value());
+  }
+  const std::vector<tasks::Prediction> together = model->Predict(examples).value();
+  ASSERT_EQ(together.size(), examples.size());
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const auto alone = model->Predict(std::span(examples).subspan(i, 1));
+    ASSERT_THAT(alone, IsOk());
+    EXPECT_NEAR(ProbabilityOf((*alone)[0], "liked"), ProbabilityOf(together[i], "liked"), 1e-5);
+  }
+}
+
+TEST_F(TextTask, AnswersByWhatItHasLearned) {
+  Trained();
+  const auto model = Model();
+  const auto ask = [&](const std::string& text) {
+    const tasks::Example example = model->Read(tasks::TextQuestion{text}, "it").value();
+    return ProbabilityOf(model->Predict(std::span(&example, 1)).value()[0], "liked");
+  };
+  EXPECT_GT(ask("great and good"), 0.5);
+  EXPECT_LT(ask("dull, poor"), 0.5);
+}
+
+TEST_F(TextTask, TakesNoOtherQuestions) {
+  config_.epochs = 1;
+  Trained();
+  EXPECT_THAT(Model()->Read(tasks::PictureQuestion{"x"}, "it"),
+              StatusIs(kInvalid, HasSubstr("it: the model takes texts, this is a picture")));
+  EXPECT_THAT(Model()->Read(tasks::TextQuestion{"caf\xe9"}, "it"),
+              StatusIs(kInvalid, AllOf(HasSubstr("it: "), HasSubstr("UTF-8"))));
+}
+
+TEST_F(TextTask, IsEvaluatedOnOtherTextsWithTheTokensOfTheTraining) {
+  Trained();
+  Write("others.tsv",
+        "text\tlabel\ngreat word1\tliked\npoor word2 word3\tnot liked\n"
+        "unheard of\tliked\n");
+  job::EvaluationConfig evaluation;
+  evaluation.models = {config_.run_directory + "/model"};
+  evaluation.data.path = Path("others.tsv");
+  evaluation.threads = 2;
+  evaluation.run_directory = NewRun();
+  job::Phase phase;
+  const auto result = job::Evaluate(evaluation, stop_, recorder_, phase);
+  ASSERT_THAT(result, IsOk());
+  EXPECT_GE(result->evaluation.metrics.at("test_accuracy"), 0.6);
+}
+
+TEST_F(TextTask, GoesOnFromAModelOfTheSameTokensAlone) {
+  config_.epochs = 1;
+  Trained();
+  tasks::TrainingConfig next = config_;
+  next.pretrained.directory = config_.run_directory + "/model";
+  next.run_directory = NewRun();
+  EXPECT_THAT(Run(next), IsOk());
+  next.data.text->cleaning.lower_case = true;
+  next.run_directory = NewRun();
+  EXPECT_THAT(Run(next), StatusIs(kInvalid, HasSubstr("other tokens")));
+}
+
+TEST(TextFiller, PutsTextsOneBehindTheOtherAndZerosBehindThem) {
+  Graph graph;
+  const auto inputs = tasks::TextInputs(graph, {.batch = 2, .bucket = 8});
+  const Value value = layers::SequencePool(
+      graph, layers::Embedding(graph, inputs[0].value, {.name = "e", .rows = 9, .width = 1}),
+      inputs[1].value, {});
+  ParameterStore store;
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter) {
+      ASSERT_THAT(store.Declare(node.parameter), IsOk());
+    }
+  }
+  store.Allocate(0);
+  auto program = Program::Compile({.graph = &graph, .fetch = {value}, .gradients = {}}, store, {});
+  ASSERT_THAT(program, IsOk());
+  Buffer arena(std::max<int64_t>(program->arena_bytes(), 64));
+  ASSERT_THAT(program->Bind(arena.as<std::byte>()), IsOk());
+  const tasks::Inputs named(*program, {.batch = 2, .bucket = 8});
+  std::ranges::fill(*named.Find<int32_t>(kTokensInput), 7);
+  auto filler = tasks::TextFiller::Begin(named);
+  ASSERT_THAT(filler, IsOk());
+  EXPECT_THAT(filler->Add(std::vector<int32_t>{1, 2, 3}), IsOk());
+  EXPECT_THAT(filler->Finish(), StatusIs(absl::StatusCode::kInternal, HasSubstr("2 texts")));
+  EXPECT_THAT(filler->Add(std::vector<int32_t>(6, 1)),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("2 texts")));
+  EXPECT_THAT(filler->Add(std::vector<int32_t>{4, 5}), IsOk());
+  EXPECT_THAT(filler->Finish(), IsOk());
+  EXPECT_THAT(*named.Find<int32_t>(kTokensInput), ElementsAre(1, 2, 3, 4, 5, 0, 0, 0));
+  EXPECT_THAT(*named.Find<int32_t>(kOffsetsInput), ElementsAre(0, 3, 5));
+}
+
+}  // namespace
+}  // namespace hone::engine::train
