@@ -1,5 +1,6 @@
 #include "engine/base/rng.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -30,34 +31,25 @@ RandomStream::RandomStream(uint64_t seed, absl::string_view name, uint64_t index
   key_ = {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)};
 }
 
-uint32_t RandomStream::NextBits() {
-  if (used_ == 4) {
-    words_ = Philox({static_cast<uint32_t>(block_), static_cast<uint32_t>(block_ >> 32),
-                     static_cast<uint32_t>(index_), static_cast<uint32_t>(index_ >> 32)},
-                    key_);
-    ++block_;
-    used_ = 0;
+// One block at first, since many streams are asked for a few numbers alone; then several, which the
+// processor computes side by side.
+void RandomStream::Refill() {
+  const int blocks = block_ == 0 ? 1 : kBlocks;
+  for (int b = 0; b < blocks; ++b, ++block_) {
+    const std::array<uint32_t, 4> words =
+        Philox({static_cast<uint32_t>(block_), static_cast<uint32_t>(block_ >> 32),
+                static_cast<uint32_t>(index_), static_cast<uint32_t>(index_ >> 32)},
+               key_);
+    std::copy(words.begin(), words.end(), words_.begin() + 4 * b);
   }
-  return words_[used_++];
+  there_ = 4 * blocks;
+  used_ = 0;
 }
 
 float RandomStream::NextNormal() {
   const double u = (NextBits() + 0.5) * 0x1.0p-32;
   const double v = NextBits() * 0x1.0p-32;
   return static_cast<float>(std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v));
-}
-
-uint64_t RandomStream::NextBelow(uint64_t bound) {
-  const auto next = [this] {
-    const uint64_t high = NextBits();
-    return high << 32 | NextBits();
-  };
-  unsigned __int128 product = static_cast<unsigned __int128>(next()) * bound;
-  const uint64_t threshold = -bound % bound;
-  while (static_cast<uint64_t>(product) < threshold) {
-    product = static_cast<unsigned __int128>(next()) * bound;
-  }
-  return static_cast<uint64_t>(product >> 64);
 }
 
 }  // namespace hone::engine

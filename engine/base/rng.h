@@ -24,21 +24,45 @@ class RandomStream {
  public:
   RandomStream(uint64_t seed, absl::string_view name, uint64_t index = 0);
 
-  uint32_t NextBits();
+  uint32_t NextBits() {
+    if (used_ == there_) {
+      Refill();
+    }
+    return words_[static_cast<size_t>(used_++)];
+  }
   float NextUnit() { return ToUnitFloat(NextBits()); }
   // Uniform in [low, high).
   float NextUniform(float low, float high) { return low + (high - low) * NextUnit(); }
   // Standard normal, by Box and Muller.
   float NextNormal();
   // Uniform in [0, bound); bound must be positive. Without modulo bias (Lemire's method).
-  uint64_t NextBelow(uint64_t bound);
+  uint64_t NextBelow(uint64_t bound) {
+    unsigned __int128 product = static_cast<unsigned __int128>(NextWide()) * bound;
+    // The remainder is below the bound itself: seldom is there something to divide for.
+    if (static_cast<uint64_t>(product) < bound) {
+      const uint64_t threshold = -bound % bound;
+      while (static_cast<uint64_t>(product) < threshold) {
+        product = static_cast<unsigned __int128>(NextWide()) * bound;
+      }
+    }
+    return static_cast<uint64_t>(product >> 64);
+  }
 
  private:
+  void Refill();
+  uint64_t NextWide() {
+    const uint64_t high = NextBits();
+    return high << 32 | NextBits();
+  }
+
   std::array<uint32_t, 2> key_;
   uint64_t index_;
   uint64_t block_ = 0;
-  int used_ = 4;
-  std::array<uint32_t, 4> words_{};
+  // Words that are there, of several blocks, and those of them that were given out.
+  static constexpr int kBlocks = 4;
+  int there_ = 0;
+  int used_ = 0;
+  std::array<uint32_t, 4 * kBlocks> words_{};
 };
 
 }  // namespace hone::engine

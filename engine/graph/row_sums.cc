@@ -10,6 +10,7 @@
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/kernels/arrays.h"
+#include "engine/kernels/rows.h"
 
 namespace hone::engine {
 namespace {
@@ -67,137 +68,133 @@ class ScatterRowsOp final : public Op {
   Shape table_;
 };
 
-// A part of a table's gradient in memory, `count` indices long.
-struct PartSlots {
-  Slot dy, index;
-  int64_t count;
-};
-
-// Where an index came from: a place in dy, sorted behind its row.
-struct Place {
-  int32_t row;
-  int32_t part;
-  int32_t position;
-};
-
-// Inputs: dy, index, dy, index, …
-class RowSumsOp final : public Op {
+// Inputs: index, index, … Outputs: the rows, and where each index stands among them.
+class DistinctRowsOp final : public Op {
  public:
-  RowSumsOp(Shape table, int parts) : table_(std::move(table)), parts_(parts) {}
+  explicit DistinctRowsOp(int64_t rows) : rows_(rows) {}
 
-  absl::string_view kind() const override { return "row_sums"; }
+  int64_t rows() const { return rows_; }
+
+  absl::string_view kind() const override { return "distinct_rows"; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
-    int64_t most = 0;
-    for (size_t i = 1; i < in.size(); i += 2) {
-      most += in[i].shape.elements();
+    int64_t total = 0;
+    for (const TensorType& index : in) {
+      total += index.shape.elements();
     }
-    most = std::min(most, table_[0]);
-    return std::vector<TensorType>{{Shape{most, table_[1]}, DType::kF32},
-                                   {Shape{most}, DType::kS32}};
+    return std::vector<TensorType>{{Shape{std::min(total, rows_)}, DType::kS32},
+                                   {Shape{total}, DType::kS32}};
   }
 
-  Cost EstimateCost(std::span<const TensorType> in, std::span<const TensorType>) const override {
-    Cost cost;
-    for (size_t i = 0; i < in.size(); i += 2) {
-      cost.flops += static_cast<double>(in[i].shape.elements());
-      cost.bytes += 2.0 * static_cast<double>(in[i].bytes()) +  // dy is read, sums are written
-                    static_cast<double>(in[i + 1].bytes());
-    }
-    return cost;
+  Cost EstimateCost(std::span<const TensorType>, std::span<const TensorType> out) const override {
+    return {.flops = 0, .bytes = static_cast<double>(out[0].bytes() + 2 * out[1].bytes())};
   }
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
-    const int64_t width = table_[1];
-    std::map<int64_t, std::vector<double>> sums;
-    for (size_t part = 0; part < in.size(); part += 2) {
-      for (int64_t i = 0; i < in[part]->shape.elements(); ++i) {
-        std::vector<double>& sum = sums[static_cast<int64_t>((*in[part + 1])[i / width])];
-        sum.resize(static_cast<size_t>(width));
-        sum[static_cast<size_t>(i % width)] += (*in[part])[i];
+    std::map<double, int64_t> number_of;
+    for (const DoubleTensor* index : in) {
+      for (const double row : index->values) {
+        number_of[row] = 0;
       }
     }
-    std::ranges::fill(out[1].values, -1);
+    std::ranges::fill(out[0].values, -1);
     int64_t n = 0;
-    for (const auto& [row, sum] : sums) {
-      std::ranges::copy(sum, out[0].values.begin() + n * width);
-      out[1][n++] = static_cast<double>(row);
+    for (auto& [row, number] : number_of) {
+      out[0][n] = row;
+      number = n++;
+    }
+    int64_t position = 0;
+    for (const DoubleTensor* index : in) {
+      for (const double row : index->values) {
+        out[1][position++] = static_cast<double>(number_of[row]);
+      }
     }
   }
 
   absl::Status Lower(Lowering& l) const override {
-    const int64_t most = l.output_type(1).shape[0], width = table_[1], rows = table_[0];
-    std::vector<PartSlots> inputs;
-    int64_t total = 0;
-    for (int part = 0; part < parts_; ++part) {
-      HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(2 * part));
-      const int64_t count = l.input_type(2 * part + 1).shape.elements();
-      inputs.push_back({dy, l.Input(2 * part + 1), count});
-      total += count;
+    const int64_t most = l.output_type(0).shape[0], total = l.output_type(1).shape[0];
+    const int64_t rows = rows_;
+    std::vector<std::pair<Slot, int64_t>> lists;
+    for (int64_t i = 0, seen = 0; seen < total; ++i) {
+      const int64_t count = l.input_type(static_cast<int>(i)).shape.elements();
+      lists.emplace_back(l.Input(static_cast<int>(i)), count);
+      seen += count;
     }
-    const Slot sums = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
-    const Slot found = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
-    const Slot places = l.Scratch(2 * total * static_cast<int64_t>(sizeof(Place)));
-    const Slot begins = l.Scratch((most + 1) * static_cast<int64_t>(sizeof(int32_t)));
-    const int workers = PartsFor(total * width, l.threads());
-    const Slot counts = l.Scratch(kMostDigits * static_cast<int64_t>(sizeof(int32_t)));
+    const Slot found = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot places = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
+    const Slot names = l.Scratch(total * static_cast<int64_t>(sizeof(int32_t)));
+    const bool by_map = rows <= kMostRowsOfAMap * total;
+    const Slot work = l.Scratch(by_map ? MapBytes(rows) : 2 * total * int64_t{sizeof(Place)});
+    const Slot numbers = l.Scratch((by_map ? rows : kMostDigits) * int64_t{sizeof(int32_t)});
     l.Emit(kind(), [=](const Memory& m, const RunScalars&) {
-      const auto* begin = m.as<int32_t>(begins);
-      auto* row = m.as<int32_t>(found);
-      auto* to = m.as<float>(sums);
-      const Place* place = Sort(m, inputs, rows, m.as<Place>(places), total, m.as<int32_t>(counts));
-      if (place == nullptr) {
+      auto* name = m.as<int32_t>(names);
+      for (int64_t next = 0; const auto& [slot, count] : lists) {
+        std::copy_n(m.as<int32_t>(slot), count, name + next);
+        next += count;
+      }
+      if (!NamesRows(name, total, rows)) {
         return false;
       }
-      const int64_t n = FindRows(place, total, row, m.as<int32_t>(begins));
+      auto* row = m.as<int32_t>(found);
+      auto* place = m.as<int32_t>(places);
+      auto* number = m.as<int32_t>(numbers);
+      const int64_t n = by_map ? FindByMap({name, static_cast<size_t>(total)}, rows,
+                                           m.as<uint64_t>(work), number, row, place)
+                               : FindBySorting({name, static_cast<size_t>(total)}, rows,
+                                               m.as<Place>(work), number, row, place);
       std::fill(row + n, row + most, -1);
-      ForShares(most, workers, [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) {
-          float* sum = to + i * width;
-          if (i >= n) {
-            std::fill_n(sum, width, 0.0f);
-            continue;
-          }
-          for (int64_t p = begin[i], end = begin[i + 1]; p < end; ++p) {
-            const float* dy = m.as<float>(inputs[static_cast<size_t>(place[p].part)].dy);
-            const float* more = dy + int64_t{place[p].position} * width;
-            if (p == begin[i]) {
-              std::copy_n(more, width, sum);
-            } else {
-              for (int64_t j = 0; j < width; ++j) {
-                sum[j] += more[j];
-              }
-            }
-          }
-        }
-      });
       return true;
     });
     return absl::OkStatus();
   }
 
  private:
+  // A table of so many rows for each index, or fewer, is gone through by a map with a bit for each
+  // row: a word of it, then, for each index. Of a larger one the indices are sorted.
+  static constexpr int64_t kMostRowsOfAMap = 64;
   // Rows have so many values of a digit at most when they are sorted.
   static constexpr int64_t kMostDigits = int64_t{1} << 11;
 
-  // The places of all indices, those of a row together, ascending, in the order of the parts and of
-  // the index in each; in one half of `places`, which has room for twice as many. Null if an index
-  // is out of range. Sorted digit by digit, each pass a stable one: of a batch's thousand indices
-  // into a thousand rows in two passes over them.
-  static const Place* Sort(const Memory& m, std::span<const PartSlots> parts, int64_t rows,
-                           Place* places, int64_t total, int32_t* counts) {
+  struct Place {
+    int32_t row;
+    int32_t position;
+  };
+
+  static int64_t MapBytes(int64_t rows) {
+    return (rows + 63) / 64 * static_cast<int64_t>(sizeof(uint64_t));
+  }
+
+  // Both write the different rows, ascending, and where among them each index stands, and return
+  // how many there are. `number` has room for all rows of the table.
+  static int64_t FindByMap(std::span<const int32_t> index, int64_t rows, uint64_t* map,
+                           int32_t* number, int32_t* found, int32_t* place) {
+    const int64_t words = (rows + 63) / 64;
+    std::fill_n(map, words, 0);
+    for (const int32_t row : index) {
+      map[row / 64] |= uint64_t{1} << (row % 64);
+    }
+    int32_t n = 0;
+    for (int64_t w = 0; w < words; ++w) {
+      for (uint64_t left = map[w]; left != 0; left &= left - 1) {
+        const auto row = static_cast<int32_t>(w * 64 + std::countr_zero(left));
+        number[row] = n;
+        found[n++] = row;
+      }
+    }
+    std::ranges::transform(index, place, [&](int32_t row) { return number[row]; });
+    return n;
+  }
+
+  // Sorted digit by digit, each pass a stable one. `places` has room for twice as many as there are
+  // indices, `counts` for the values of a digit.
+  static int64_t FindBySorting(std::span<const int32_t> index, int64_t rows, Place* places,
+                               int32_t* counts, int32_t* found, int32_t* place) {
+    const auto total = static_cast<int64_t>(index.size());
     Place *from = places, *to = places + total;
-    int64_t next = 0;
-    for (size_t part = 0; part < parts.size(); ++part) {
-      const auto* at = m.as<int32_t>(parts[part].index);
-      if (!NamesRows(at, parts[part].count, rows)) {
-        return nullptr;
-      }
-      for (int64_t i = 0; i < parts[part].count; ++i) {
-        from[next++] = {at[i], static_cast<int32_t>(part), static_cast<int32_t>(i)};
-      }
+    for (int64_t i = 0; i < total; ++i) {
+      from[i] = {index[static_cast<size_t>(i)], static_cast<int32_t>(i)};
     }
     const int bits = std::bit_width(static_cast<uint64_t>(rows - 1));
     // Few indices are not worth a long list of counts.
@@ -214,26 +211,94 @@ class RowSumsOp final : public Op {
       }
       std::swap(from, to);
     }
-    return from;
-  }
-
-  // `row` are the different rows of the places, begin[i] the first place of row[i]; one more begin
-  // stands behind the last. Returns their number.
-  static int64_t FindRows(const Place* place, int64_t total, int32_t* row, int32_t* begin) {
-    int64_t n = 0;
+    int32_t n = 0;
     for (int64_t p = 0; p < total; ++p) {
-      if (p == 0 || place[p].row != place[p - 1].row) {
-        row[n] = place[p].row;
-        begin[n++] = static_cast<int32_t>(p);
+      if (p == 0 || from[p].row != from[p - 1].row) {
+        found[n++] = from[p].row;
       }
+      place[from[p].position] = n - 1;
     }
-    begin[n] = static_cast<int32_t>(total);
     return n;
   }
 
-  Shape table_;
-  int parts_;
+  int64_t rows_;
 };
+
+// Inputs: the outputs of a DistinctRows, and for each of its indices the dy.
+class RowSumsOp final : public Op {
+ public:
+  explicit RowSumsOp(int64_t width) : width_(width) {}
+
+  absl::string_view kind() const override { return "row_sums"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    return std::vector<TensorType>{{Shape{in[0].shape[0], width_}, DType::kF32}};
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in, std::span<const TensorType>) const override {
+    Cost cost = {.flops = 0, .bytes = static_cast<double>(in[1].bytes())};
+    for (const TensorType& dy : in.subspan(2)) {
+      cost.flops += static_cast<double>(dy.shape.elements());
+      cost.bytes += 2.0 * static_cast<double>(dy.bytes());  // dy is read, sums are written
+    }
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    int64_t position = 0;
+    for (const DoubleTensor* dy : in.subspan(2)) {
+      for (int64_t i = 0; i < dy->shape.elements(); ++i) {
+        const auto place = static_cast<int64_t>((*in[1])[position + i / width_]);
+        out[0][place * width_ + i % width_] += (*dy)[i];
+      }
+      position += dy->shape.elements() / width_;
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const int64_t most = l.output_type(0).shape[0], total = l.input_type(1).shape[0];
+    const int64_t width = width_;
+    const Slot places = l.Input(1);
+    std::vector<std::pair<Slot, int64_t>> parts;
+    for (int64_t part = 2, seen = 0; seen < total; ++part) {
+      HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(static_cast<int>(part)));
+      const int64_t count = l.input_type(static_cast<int>(part)).shape.elements() / width;
+      parts.emplace_back(dy, count);
+      seen += count;
+    }
+    const Slot sums = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const int workers = PartsFor(total * width, l.threads());
+    l.Emit(kind(), [=](const Memory& m) {
+      auto* to = m.as<float>(sums);
+      // Each worker has rows of the sums, so that every sum is taken in the same order.
+      ForShares(most, workers, [&](int64_t begin, int64_t end) {
+        std::fill(to + begin * width, to + end * width, 0.0f);
+        const auto* place = m.as<int32_t>(places);
+        for (const auto& [dy, count] : parts) {
+          kernels::AddToRows(m.as<float>(dy), place, count, width, to, begin, end);
+          place += count;
+        }
+      });
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  int64_t width_;
+};
+
+// The same values again where another table of as many rows is read by the same indices.
+Value DistinctRows(Graph& graph, int64_t rows, const std::vector<Value>& indices) {
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    const auto* op = dynamic_cast<const DistinctRowsOp*>(graph.nodes()[i].op.get());
+    if (op != nullptr && op->rows() == rows && graph.nodes()[i].inputs == indices) {
+      return {static_cast<int32_t>(i), 0};
+    }
+  }
+  return graph.Add(std::make_shared<DistinctRowsOp>(rows), indices);
+}
 
 }  // namespace
 
@@ -242,17 +307,26 @@ Value ScatterRows(Graph& graph, const Shape& table, const RowPart& part) {
 }
 
 Value RowSums(Graph& graph, const Shape& table, const std::vector<RowPart>& parts) {
-  std::vector<Value> inputs;
+  std::vector<Value> indices, inputs;
+  for (const RowPart& part : parts) {
+    indices.push_back(part.index);
+  }
+  const Value rows = DistinctRows(graph, table[0], indices);
+  inputs = {rows, {rows.node, 1}};
   for (const RowPart& part : parts) {
     inputs.push_back(part.dy);
-    inputs.push_back(part.index);
   }
-  return graph.Add(std::make_shared<RowSumsOp>(table, static_cast<int>(parts.size())),
-                   std::move(inputs));
+  return graph.Add(std::make_shared<RowSumsOp>(table[1]), std::move(inputs));
 }
 
+Value RowsOf(const Graph& graph, Value sums) { return graph.node(sums.node).inputs[0]; }
+
 bool NamesRows(const int32_t* index, int64_t count, int64_t rows) {
-  return std::all_of(index, index + count, [&](int32_t i) { return i >= 0 && i < rows; });
+  bool wrong = false;  // all are looked at: a loop that may end early is none of vectors
+  for (int64_t i = 0; i < count; ++i) {
+    wrong |= static_cast<uint32_t>(index[i]) >= static_cast<uint64_t>(rows);
+  }
+  return !wrong;
 }
 
 bool IsRowSums(const Graph& graph, Value value) {

@@ -151,9 +151,8 @@ absl::StatusOr<std::vector<ProfileRow>> TimeParts(const StepParts& parts,
         statuses[static_cast<size_t>(k)] = compute(k);
       }
       meet();
-      if (const int64_t merged = parts.optimizer.tables(); merged > 0) {
-        const auto [begin, end] = ShareOf(merged, k, parts.threads);
-        parts.optimizer.MergeRows(slabs, begin, end);
+      if (parts.optimizer.tables() > 0) {
+        parts.optimizer.MergeRows(slabs, k, parts.threads);
         meet();
       }
       const auto to_read = share(parts.optimizer.ReadFloats(false));

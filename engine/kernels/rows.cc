@@ -1,5 +1,7 @@
 #include "engine/kernels/rows.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/rows.cc"
 // foreach_target.h includes this file again, so it comes before the -inl files.
@@ -14,19 +16,33 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The empty asm keeps the compiler from making each loop a call of memcpy again.
-HWY_INLINE void CopyRow(const float* from, int64_t width, float* to) {
-  const hn::CappedTag<float, 8> d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+// body(tag, j) for the parts of a row of `width` floats: whole vectors, then vectors of four, then
+// single ones.
+template <class Body>
+HWY_INLINE void ForParts(int64_t width, const Body& body) {
+  const hn::ScalableTag<float> whole;
+  const hn::CappedTag<float, 4> four;
+  const hn::CappedTag<float, 1> one;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(whole));
+  const auto few = static_cast<int64_t>(hn::Lanes(four));
   int64_t j = 0;
   for (; j + lanes <= width; j += lanes) {
-    hn::StoreU(hn::LoadU(d, from + j), d, to + j);
-    asm volatile("");
+    body(whole, j);
+  }
+  for (; j + few <= width; j += few) {
+    body(four, j);
   }
   for (; j < width; ++j) {
-    to[j] = from[j];
-    asm volatile("");
+    body(one, j);
   }
+}
+
+// The empty asm keeps the compiler from making each loop a call of memcpy again.
+HWY_INLINE void CopyRow(const float* from, int64_t width, float* to) {
+  ForParts(width, [&](auto d, int64_t j) {
+    hn::StoreU(hn::LoadU(d, from + j), d, to + j);
+    asm volatile("");
+  });
 }
 
 void GatherRowsT(const float* from, const int32_t* rows, int64_t width, float* to, int64_t begin,
@@ -55,6 +71,58 @@ void ScatterRowsT(const float* from, const int32_t* rows, int64_t width, float* 
   }
 }
 
+void AddToRowsT(const float* x, const int32_t* rows, int64_t count, int64_t width, float* sums,
+                int64_t begin, int64_t end) {
+  if (width == 1) {
+    for (int64_t i = 0; i < count; ++i) {
+      if (rows[i] >= begin && rows[i] < end) {
+        sums[rows[i]] += x[i];
+      }
+    }
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    if (rows[i] < begin || rows[i] >= end) {
+      continue;
+    }
+    const float* more = x + i * width;
+    float* sum = sums + rows[i] * width;
+    ForParts(width, [&](auto d, int64_t j) {
+      hn::StoreU(hn::Add(hn::LoadU(d, sum + j), hn::LoadU(d, more + j)), d, sum + j);
+    });
+  }
+}
+
+void SumPartsT(std::span<const float* const> parts, const int32_t* places, const float* zeros,
+               int64_t width, float* to, int64_t begin, int64_t end) {
+  const auto count = static_cast<int64_t>(parts.size());
+  // Chosen without a jump: which parts have a row is chance.
+  const auto row = [&](int64_t i, int64_t p) {
+    const int64_t place = places[i * count + p];
+    const float* there = parts[static_cast<size_t>(p)] + std::max<int64_t>(place, 0) * width;
+    return place < 0 ? zeros : there;
+  };
+  for (int64_t i = begin; i < end; ++i) {
+    if (width == 1) {
+      float sum = 0;
+      for (int64_t p = 0; p < count; ++p) {
+        sum += *row(i, p);
+      }
+      to[i] = sum;
+      continue;
+    }
+    float* sum = to + i * width;
+    const float* so_far = row(i, 0);
+    for (int64_t p = 1; p < std::max<int64_t>(count, 2); ++p) {
+      const float* more = p < count ? row(i, p) : zeros;
+      ForParts(width, [&](auto d, int64_t j) {
+        hn::StoreU(hn::Add(hn::LoadU(d, so_far + j), hn::LoadU(d, more + j)), d, sum + j);
+      });
+      so_far = sum;
+    }
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace hone::engine::kernels
 HWY_AFTER_NAMESPACE();
@@ -63,6 +131,8 @@ HWY_AFTER_NAMESPACE();
 namespace hone::engine::kernels {
 HWY_EXPORT(GatherRowsT);
 HWY_EXPORT(ScatterRowsT);
+HWY_EXPORT(AddToRowsT);
+HWY_EXPORT(SumPartsT);
 
 void GatherRows(const float* from, const int32_t* rows, int64_t width, float* to, int64_t begin,
                 int64_t end) {
@@ -71,6 +141,14 @@ void GatherRows(const float* from, const int32_t* rows, int64_t width, float* to
 void ScatterRows(const float* from, const int32_t* rows, int64_t width, float* to, int64_t begin,
                  int64_t end) {
   HWY_DYNAMIC_DISPATCH(ScatterRowsT)(from, rows, width, to, begin, end);
+}
+void AddToRows(const float* x, const int32_t* rows, int64_t count, int64_t width, float* sums,
+               int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(AddToRowsT)(x, rows, count, width, sums, begin, end);
+}
+void SumParts(std::span<const float* const> parts, const int32_t* places, const float* zeros,
+              int64_t width, float* to, int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(SumPartsT)(parts, places, zeros, width, to, begin, end);
 }
 
 }  // namespace hone::engine::kernels

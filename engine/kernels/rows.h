@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 namespace hone::engine::kernels {
 
@@ -13,5 +14,14 @@ void GatherRows(const float* from, const int32_t* rows, int64_t width, float* to
 // to[rows[i]] = from[i] for i in [begin, end).
 void ScatterRows(const float* from, const int32_t* rows, int64_t width, float* to, int64_t begin,
                  int64_t end);
+
+// sums[rows[i]] += x[i] for i in [0, count), in this order, where rows[i] is in [begin, end).
+void AddToRows(const float* x, const int32_t* rows, int64_t count, int64_t width, float* sums,
+               int64_t begin, int64_t end);
+
+// to[i] = Σ parts[p][places[i, p]] over the p parts, in their order, for i in [begin, end). A place
+// of −1 counts as `zeros`, a row of zeros.
+void SumParts(std::span<const float* const> parts, const int32_t* places, const float* zeros,
+              int64_t width, float* to, int64_t begin, int64_t end);
 
 }  // namespace hone::engine::kernels

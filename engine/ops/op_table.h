@@ -29,6 +29,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "conv2d_transpose",
     "conv2d_weight_gradient",
     "cross_entropy",
+    "distinct_rows",
     "dropout",
     "dropout_gradient",
     "embedding",

@@ -1,5 +1,6 @@
 #include "engine/ops/regression_loss.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -73,23 +74,34 @@ class RegressionLossOp final : public Op {
         l.wanted(2) ? l.Output(2, onednn::MemoryDesc::Plain(l.output_type(2))) : Slot{-1};
     const Shape shape = l.input_type(0).shape;
     const double share = static_cast<double>(shape[0]) / static_cast<double>(shape.elements());
-    l.Emit(kind(), [=, op = *this, batch = shape[0], n = shape.elements()](const Memory& m) {
-      auto* x = m.as<float>(predictions);
-      auto* y = m.as<float>(targets);
-      auto* to_loss = m.as<float>(loss);
-      auto* to_weight = m.as<float>(weight);
-      float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
-      double sum = 0;
-      for (int64_t i = 0; i < n; ++i) {
-        const Term term = op.Of(double{x[i]} - y[i]);
-        sum += term.loss;
-        if (dx != nullptr) {
-          dx[i] = static_cast<float>(share * term.gradient);
+    const auto emit = [&](auto term_of) {
+      l.Emit(kind(), [=, batch = shape[0], n = shape.elements()](const Memory& m) {
+        auto* x = m.as<float>(predictions);
+        auto* y = m.as<float>(targets);
+        float* dx = gradient < 0 ? nullptr : m.as<float>(gradient);
+        double sum = 0;
+        for (int64_t i = 0; i < n; ++i) {
+          const Term term = term_of(double{x[i]} - y[i]);
+          sum += term.loss;
+          if (dx != nullptr) {
+            dx[i] = static_cast<float>(share * term.gradient);
+          }
         }
-      }
-      *to_loss = static_cast<float>(share * sum);
-      *to_weight = static_cast<float>(batch);
-    });
+        *m.as<float>(loss) = static_cast<float>(share * sum);
+        *m.as<float>(weight) = static_cast<float>(batch);
+      });
+    };
+    switch (kind_) {
+      case RegressionKind::kMeanSquaredError:
+        emit([](double d) { return Squared(d); });
+        break;
+      case RegressionKind::kMeanAbsoluteError:
+        emit([](double d) { return Absolute(d); });
+        break;
+      case RegressionKind::kHuber:
+        emit([delta = delta_](double d) { return Huber(d, delta); });
+        break;
+    }
     return absl::OkStatus();
   }
 
@@ -98,16 +110,23 @@ class RegressionLossOp final : public Op {
     double loss, gradient;
   };
 
+  // What a difference of d adds.
+  static Term Squared(double d) { return {d * d, 2 * d}; }
+  static Term Absolute(double d) {
+    return {std::abs(d), static_cast<double>(d > 0) - static_cast<double>(d < 0)};
+  }
+  static Term Huber(double d, double delta) {
+    const double inside = std::clamp(d, -delta, delta);
+    return {inside * (d - inside / 2), inside};
+  }
   Term Of(double d) const {
-    const double size = std::abs(d), sign = d > 0 ? 1 : d < 0 ? -1 : 0;
     switch (kind_) {
       case RegressionKind::kMeanSquaredError:
-        return {d * d, 2 * d};
+        return Squared(d);
       case RegressionKind::kMeanAbsoluteError:
-        return {size, sign};
+        return Absolute(d);
       case RegressionKind::kHuber:
-        return size <= delta_ ? Term{d * d / 2, d}
-                              : Term{delta_ * (size - delta_ / 2), delta_ * sign};
+        return Huber(d, delta_);
     }
     return {0, 0};
   }

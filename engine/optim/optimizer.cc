@@ -52,14 +52,17 @@ const float* Gradient(const Slabs& slabs, int64_t begin, int64_t count, float sc
   return scratch;
 }
 
-kernels::AdamUpdate MakeAdamUpdate(double rate, int64_t step, double beta1, double beta2,
-                                   double epsilon) {
-  const double t = static_cast<double>(step);
-  const double correction = std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
-  return {.rate = static_cast<float>(rate * correction),
-          .one_minus_beta1 = static_cast<float>(1 - beta1),
-          .one_minus_beta2 = static_cast<float>(1 - beta2),
-          .epsilon = static_cast<float>(epsilon)};
+// What brings the learning rate of an update to that of Adam's rule.
+double AdamCorrection(double step, double beta1, double beta2) {
+  return std::sqrt(1 - std::pow(beta2, step)) / (1 - std::pow(beta1, step));
+}
+
+template <class Options>
+kernels::AdamUpdate MakeAdamUpdate(double rate, const Options& options) {
+  return {.rate = static_cast<float>(rate),
+          .one_minus_beta1 = static_cast<float>(1 - options.beta1),
+          .one_minus_beta2 = static_cast<float>(1 - options.beta2),
+          .epsilon = static_cast<float>(options.epsilon)};
 }
 
 }  // namespace
@@ -117,8 +120,9 @@ void Optimizer::Read(const Slabs& slabs, bool with_weights, int64_t begin, int64
   const auto [first, last] = portion.Next((with_weights ? end_ : dense_end_) - begin_);
   ReadBlocks(slabs, with_weights, begin_ + first, begin_ + last);
   for (Table& table : tables_) {
+    const int64_t width = ranges_[table.range].row_width;
     const auto [from, to] =
-        portion.NextRows(static_cast<int64_t>(table.rows.size()), ranges_[table.range].row_width);
+        portion.NextRows(static_cast<int64_t>(table.rows.size()), width, BlockRows(width));
     ReadRows(table, from, to);
   }
 }
@@ -183,7 +187,16 @@ int64_t Optimizer::WriteFloats() const {
   return floats;
 }
 
-void Optimizer::Write(const Slabs& slabs, const UpdateStep& step, int64_t begin, int64_t end) {
+void Optimizer::Write(const Slabs& slabs, const UpdateStep& update, int64_t begin, int64_t end) {
+  PreparedStep step = {update};
+  std::visit(
+      [&](const auto& options) {
+        if constexpr (requires { options.beta1; }) {
+          step.correction =
+              AdamCorrection(static_cast<double>(update.step), options.beta1, options.beta2);
+        }
+      },
+      options_);
   Portion portion(begin, end);
   auto [first, last] = portion.Next(dense_end_ - begin_);
   first += begin_;
@@ -216,34 +229,35 @@ std::array<float*, 3> Optimizer::StateAt(int64_t position) const {
   return state;
 }
 
-void Optimizer::WriteRange(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
-                           int64_t first, int64_t last) {
+void Optimizer::WriteRange(const Slabs& slabs, const PreparedStep& step,
+                           const ParameterRange& range, int64_t first, int64_t last) {
   alignas(64) float scratch[kBlock];
   for (int64_t begin = first; begin < last; begin += kBlock) {
     const int64_t count = std::min(kBlock, last - begin);
-    const float* gradient = Gradient(slabs, begin, count, static_cast<float>(step.scale),
-                                     static_cast<float>(step.clip_value), scratch);
-    Update(step, range, gradient, slabs.values + begin, StateAt(begin).data(), count);
+    const float* gradient = Gradient(slabs, begin, count, static_cast<float>(step.step.scale),
+                                     static_cast<float>(step.step.clip_value), scratch);
+    Update(step, range, {.width = count}, gradient, slabs.values + begin, StateAt(begin).data());
   }
 }
 
-void Optimizer::Update(const UpdateStep& step, const ParameterRange& range, const float* gradient,
-                       float* value, float* const* state, int64_t count) {
-  const double rate = step.learning_rate * range.learning_rate_multiplier;
+void Optimizer::Update(const PreparedStep& step, const ParameterRange& range,
+                       const kernels::Moved& moved, const float* gradient, float* value,
+                       float* const* state) const {
+  const double rate = step.step.learning_rate * range.learning_rate_multiplier;
   if (const Sgd* sgd = std::get_if<Sgd>(&options_)) {
     const kernels::SgdUpdate update = {.learning_rate = static_cast<float>(rate),
                                        .momentum = static_cast<float>(sgd->momentum),
                                        .nesterov = sgd->nesterov,
                                        .l2 = range.weight_decay};
-    kernels::Update(update, gradient, value, state[0], count);
+    kernels::Update(update, moved, gradient, value, state[0]);
   } else if (const Adam* adam = std::get_if<Adam>(&options_)) {
-    auto update = MakeAdamUpdate(rate, step.step, adam->beta1, adam->beta2, adam->epsilon);
+    kernels::AdamUpdate update = MakeAdamUpdate(rate * step.correction, *adam);
     update.l2 = range.weight_decay;
-    kernels::Update(update, gradient, value, state[0], state[1], count);
+    kernels::Update(update, moved, gradient, value, state[0], state[1]);
   } else if (const AdamW* adamw = std::get_if<AdamW>(&options_)) {
-    auto update = MakeAdamUpdate(rate, step.step, adamw->beta1, adamw->beta2, adamw->epsilon);
+    kernels::AdamUpdate update = MakeAdamUpdate(rate * step.correction, *adamw);
     update.keep = static_cast<float>(1 - rate * range.weight_decay);
-    kernels::Update(update, gradient, value, state[0], state[1], count);
+    kernels::Update(update, moved, gradient, value, state[0], state[1]);
   } else if (const RmsProp* rmsprop = std::get_if<RmsProp>(&options_)) {
     const kernels::RmsPropUpdate update = {
         .learning_rate = static_cast<float>(rate),
@@ -253,7 +267,7 @@ void Optimizer::Update(const UpdateStep& step, const ParameterRange& range, cons
         .l2 = range.weight_decay};
     float* velocity = rmsprop->momentum != 0 ? state[1] : nullptr;
     float* mean = rmsprop->centered ? state[state_.size() - 1] : nullptr;
-    kernels::Update(update, gradient, value, state[0], velocity, mean, count);
+    kernels::Update(update, moved, gradient, value, state[0], velocity, mean);
   }
 }
 

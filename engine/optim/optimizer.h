@@ -10,6 +10,10 @@
 #include "engine/optim/options.h"
 #include "engine/tensor/tensor.h"
 
+namespace hone::engine::kernels {
+struct Moved;
+}
+
 // Optimizers over flat slabs; optim/options.h has their update rules.
 namespace hone::engine::optim {
 
@@ -73,19 +77,18 @@ struct Slabs {
 };
 
 // One optimizer over a group of ranges of a slab, with its state. Two passes for each update:
-//   0. Where there are tables: MergeRows(…, begin, end) by each worker for its share of them, all
-//      join.
+//   0. Where there are tables: MergeRows(…, k, workers) by each worker, all join.
 //   1. Read(…, begin, end) by each worker for its portion of [0, ReadFloats(…)), all join,
 //      Summary() by one of them: norm and finiteness, nothing is written.
 //      The caller decides: stop on a gradient that is not finite, clip.
 //   2. Write(…, begin, end) by each worker for its portion of [0, WriteFloats()), all join: values
 //      and state are updated, in one pass over memory.
 // Portions are cut at multiples of 16 (ShareOf in base/team.h with that grain).
-// No pass allocates, but for the first ones over tables. Of a table, a lazy optimizer (and one
-// whose rows without gradient stay as they are anyway: SGD without momentum and decay) reads and
-// writes the rows with a gradient alone; weights' norms are of the whole table. Results do not
-// depend on the portions at all, on the number of shards only by rounding. Thread safe as described
-// only.
+// Several may ask for the summary at a time. No pass allocates, but for the first ones over tables.
+// Of a table, a lazy optimizer (and one whose rows without gradient stay as they are anyway: SGD
+// without momentum and decay) reads and writes the rows with a gradient alone; weights' norms are
+// of the whole table. Results do not depend on the portions at all, on the number of shards only by
+// rounding. Thread safe as described only.
 class Optimizer {
  public:
   // The state starts at zero. `ranges` ascend and do not overlap; what lies between them is not
@@ -97,8 +100,9 @@ class Optimizer {
   std::span<const ParameterRange> ranges() const { return ranges_; }
 
   int64_t tables() const { return static_cast<int64_t>(tables_.size()); }
-  // Puts the rows of the parts together, of the tables [begin, end).
-  void MergeRows(const Slabs& slabs, int64_t begin, int64_t end);
+  // Puts the lists of rows of the tables' parts together, worker k's of so many workers. Tables
+  // whose parts have the very same lists have one together.
+  void MergeRows(const Slabs& slabs, int k, int workers);
   // The read pass goes over so many floats, a multiple of 16; with tables, good from MergeRows to
   // the next. With weights, the squared norms of the values are taken too (for layer statistics).
   int64_t ReadFloats(bool with_weights) const;
@@ -133,41 +137,65 @@ class Optimizer {
     double weight_squares = 0;
   };
 
+  // A list of rows put together of those of several parts.
+  struct RowList {
+    std::vector<int32_t> rows = {};
+    std::vector<int32_t> places = {};  // [rows, parts]: where a part has that row, or −1
+    // While rows are merged: of each part, its rows and the next of them.
+    std::vector<int64_t> counts = {}, next = {};
+  };
+
   // A table among the ranges, and the rows of it that have a gradient now, in their order.
   struct Table {
     size_t range = 0;
-    std::span<const RowGradient> parts = {};
-    std::vector<int32_t> rows = {};
-    std::vector<int32_t> places = {};  // [rows, parts]: where a part has that row, or −1
-    std::vector<double> squares = {};  // of each row's gradient
-    // While rows are merged: of each part, its rows and the next of them.
-    std::vector<int64_t> counts = {}, next = {};
+    std::vector<const float*> parts = {};  // their sums
+    std::span<const int32_t> rows = {};
+    const RowList* list = nullptr;  // of this table or another; null: `rows` are the only part's
+    const float* sums = nullptr;    // [rows, width], of all parts after the read pass
+    // Of blocks of BlockRows rows, the squares of the gradient.
+    std::vector<double> squares = {};
+    RowList own_list = {};
+    Buffer own_sums = {};
+    std::vector<float> zeros = {};  // a row of them
+  };
+
+  // An update with what is the same for all that it moves.
+  struct PreparedStep {
+    const UpdateStep& step;
+    double correction = 1;  // of Adam's rate
   };
 
   Optimizer() = default;
   // The blocks that begin in floats [first, last) of the slab.
   void ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first, int64_t last);
-  void WriteRange(const Slabs& slabs, const UpdateStep& step, const ParameterRange& range,
+  void WriteRange(const Slabs& slabs, const PreparedStep& step, const ParameterRange& range,
                   int64_t first, int64_t last);
   // How many floats the rows of the table's gradient have, rounded up.
   int64_t RowFloats(const Table& table) const;
-  // Rows [first, last) of the table's gradient.
+  // Puts the lists of the parts together, as the table's.
+  static void MergeLists(std::span<const RowGradient> given, Table& table);
+  // The table has the rows of `merged`, which may be the same.
+  void TakeRows(std::span<const RowGradient> parts, const Table& merged, Table& table);
+  // Rows [first, last) of the table's gradient, whole blocks of BlockRows.
   void ReadRows(Table& table, int64_t first, int64_t last);
-  void WriteRows(const Slabs& slabs, const UpdateStep& step, const Table& table, int64_t first,
+  void WriteRows(const Slabs& slabs, const PreparedStep& step, const Table& table, int64_t first,
                  int64_t last);
-  void WriteNarrowRows(const Slabs& slabs, const UpdateStep& step, const Table& table,
+  void WriteNarrowRows(const Slabs& slabs, const PreparedStep& step, const Table& table,
                        int64_t first, int64_t last);
+  void WriteWideRows(const Slabs& slabs, const PreparedStep& step, const Table& table,
+                     int64_t first, int64_t last);
   // Floats [first, last) of the table.
-  void WriteWholeTable(const Slabs& slabs, const UpdateStep& step, const Table& table,
+  void WriteWholeTable(const Slabs& slabs, const PreparedStep& step, const Table& table,
                        int64_t first, int64_t last);
-  // Columns [begin, begin + count) of the sum of row i's parts, scaled and clipped.
-  void SumRow(const Table& table, size_t i, int64_t begin, int64_t count, const UpdateStep& step,
-              float* sum) const;
+  // `count` floats of the sums, from the i-th row's column `column` on, scaled and clipped, and
+  // zeros behind them to a multiple of 16.
+  void ScaledSums(const Table& table, int64_t i, int64_t column, int64_t count,
+                  const PreparedStep& step, float* out) const;
   // The state's slabs at a position of the value slab; null behind the last.
   std::array<float*, 3> StateAt(int64_t position) const;
   bool LeavesRowsAlone(const ParameterRange& range) const;
-  void Update(const UpdateStep& step, const ParameterRange& range, const float* gradient,
-              float* value, float* const* state, int64_t count);
+  void Update(const PreparedStep& step, const ParameterRange& range, const kernels::Moved& moved,
+              const float* gradient, float* value, float* const* state) const;
 
   OptimizerOptions options_;
   std::vector<ParameterRange> ranges_;

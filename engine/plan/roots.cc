@@ -26,7 +26,7 @@ absl::StatusOr<Roots> RootsOf(const ProgramRequest& request, ParameterStore& sto
                             : " does not come as rows, and the store has no slab"));
     }
     if (rows) {
-      roots.row_gradients.push_back({value, {value.node, 1}, id});
+      roots.row_gradients.push_back({value, RowsOf(*request.graph, value), id});
     } else {
       roots.gradients.push_back({value, id});
     }

@@ -13,7 +13,7 @@ struct Roots {
     Value value;
     ParameterId id;
   };
-  // The outputs of a RowSums.
+  // A RowSums, and its rows, which several may share.
   struct RowGradient {
     Value sums;
     Value rows;

@@ -141,24 +141,14 @@ void TrainStep::Share(const StepRequest& request, StepResult& result) {
 
 absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRequest& request,
                                           FillInputs fill) {
-  const bool sharded = replicas.shards() > 1;
+  const bool sharded = replicas.shards() > 1, packed = store_.packed_bytes() > 0;
   const optim::Slabs slabs = Gradients(replicas);
-  StepResult result = pending_;
-  optim::UpdateStep update = {.step = request.update_number,
-                              .learning_rate = request.learning_rate,
-                              .scale = 1,
-                              .clip_value = request.clip_value};
-  const auto decide = [&] {
-    const double mean = result.weight > 0 ? 1 / result.weight : 0;
-    const optim::GradientSummary summary = optimizer_.Summary(mean);
-    result.gradient_norm = summary.norm();
-    result.finite = summary.finite && std::isfinite(result.loss_sum);
-    update.scale = mean * optim::ClipFactor(result.gradient_norm, request.clip_norm);
-  };
+  StepResult result;
   std::ranges::fill(statuses_, absl::OkStatus());
   if (!sharded) {
     ForwardBackward(0, replicas, request.scalars, fill);  // its ops wake the team themselves
   }
+  // Where all workers would wait for one of them, each does it: sums of a few numbers.
   RunTeam(threads_, [&](int k) {
     const auto share = [&](int64_t count) {
       return ShareOf(count, k, threads_, ParameterStore::kAlignment);
@@ -167,40 +157,55 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
       ForwardBackward(k, replicas, request.scalars, fill);
       barrier_.Wait();
     }
-    if (k == 0) {
-      AddLossSums(replicas, result);
-    }
+    StepResult own = pending_;
+    AddLossSums(replicas, own);
     if (world_ != nullptr) {
-      Once(k, [&] { Share(request, result); });
+      Once(k, [&] {
+        result = own;
+        Share(request, result);
+      });
+      own = result;
     }
     if (!failure().ok()) {
       return;  // as all workers do
     }
     if (optimizer_.tables() > 0) {
-      const auto [begin, end] = ShareOf(optimizer_.tables(), k, threads_);
-      optimizer_.MergeRows(slabs, begin, end);
+      optimizer_.MergeRows(slabs, k, threads_);
       barrier_.Wait();
     }
     const auto to_read = share(optimizer_.ReadFloats(request.layer_norms));
     optimizer_.Read(slabs, request.layer_norms, to_read.first, to_read.second);
     barrier_.Wait();
-    Once(k, decide);
-    if (!result.finite) {
+    const double mean = own.weight > 0 ? 1 / own.weight : 0;
+    const optim::GradientSummary summary = optimizer_.Summary(mean);
+    own.gradient_norm = summary.norm();
+    own.finite = summary.finite && std::isfinite(own.loss_sum);
+    if (k == 0) {
+      result = own;
+    }
+    if (!own.finite) {
       return;
     }
     const auto to_write = share(optimizer_.WriteFloats());
-    optimizer_.Write(slabs, update, to_write.first, to_write.second);
-    barrier_.Wait();
+    optimizer_.Write(slabs,
+                     {.step = request.update_number,
+                      .learning_rate = request.learning_rate,
+                      .scale = mean * optim::ClipFactor(own.gradient_norm, request.clip_norm),
+                      .clip_value = request.clip_value},
+                     to_write.first, to_write.second);
     if (request.clip_weights > 0) {
-      ClipWeights(static_cast<float>(request.clip_weights), k);
       barrier_.Wait();
+      ClipWeights(static_cast<float>(request.clip_weights), k);
     }
-    Once(k, [&] {
+    if (k == 0) {
       store_.MarkChanged(moved_);
       MarkBuffers(replicas);
-    });
-    const auto to_refresh = share(store_.stale_bytes());
-    store_.Refresh(to_refresh.first, to_refresh.second);
+    }
+    if (packed) {
+      barrier_.Wait();
+      const auto to_refresh = share(store_.stale_bytes());
+      store_.Refresh(to_refresh.first, to_refresh.second);
+    }
   });
   HONE_RETURN_IF_ERROR(failure());
   pending_ = {};

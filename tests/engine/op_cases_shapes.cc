@@ -217,6 +217,8 @@ std::vector<OpCase> ShapeCases() {
       EmbeddingCase("of_many", 130, 65, {5, 67}),
       RowSumsCase("of_few", 5, 3, 2, 4),
       RowSumsCase("of_many", 130, 65, 70, 200),
+      RowSumsCase("of_numbers", 40, 1, 30, 20),
+      RowSumsCase("of_a_table_too_large_for_a_map", 3000, 2, 3, 5),
       {.name = "integers_cut_and_joined", .build = CutIntegers},
       ConcatCase("examples", {{3, 5}, {1, 5}}, 0),
       ConcatCase("last_of_four", {{2, 3, 4, 5}, {2, 3, 4, 1}}, 3),

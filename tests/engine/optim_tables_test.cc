@@ -72,7 +72,9 @@ class Slab {
     const std::span<const TableGradient> tables =
         as_rows_ ? std::span(&table, 1) : std::span<const TableGradient>();
     const Slabs all = {values_.as<float>(), slabs, tables};
-    optimizer_->MergeRows(all, 0, optimizer_->tables());
+    for (int k = 0; k < workers; ++k) {
+      optimizer_->MergeRows(all, k, workers);
+    }
     for (int k = 0; k < workers; ++k) {
       const auto [begin, end] = ShareOf(optimizer_->ReadFloats(false), k, workers, 16);
       optimizer_->Read(all, false, begin, end);
@@ -198,7 +200,7 @@ TEST(ATable, WithARowThatIsNotANumberIsFoundOut) {
   const Buffer zeros(kDense * 4);
   const float* gradient = zeros.as<float>();
   const Slabs all = {slab.values(), {&gradient, 1}, {&table, 1}};
-  slab.optimizer().MergeRows(all, 0, slab.optimizer().tables());
+  slab.optimizer().MergeRows(all, 0, 1);
   slab.optimizer().Read(all, false, 0, slab.optimizer().ReadFloats(false));
   EXPECT_FALSE(slab.optimizer().Summary(1).finite);
 }
