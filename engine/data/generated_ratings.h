@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "engine/data/ratings.h"
+#include "engine/data/rating_rows.h"
 
 namespace hone::engine::data {
 

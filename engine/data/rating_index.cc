@@ -1,3 +1,5 @@
+#include "engine/data/rating_index.h"
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -5,8 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/data/prepare.h"
-#include "engine/data/ratings.h"
+#include "engine/data/rating_rows.h"
 
 namespace hone::engine::data {
 namespace {
@@ -87,6 +88,14 @@ nlohmann::json Rounded(const std::vector<float>& numbers) {
 
 }  // namespace
 
+bool IdIsBefore(absl::string_view a, absl::string_view b) {
+  const std::optional<uint64_t> m = IdNumber(a), n = IdNumber(b);
+  if (m && n && *m != *n) {
+    return *m < *n;
+  }
+  return m.has_value() != n.has_value() ? m.has_value() : a < b;
+}
+
 int32_t RatingIndex::Find(const std::vector<std::string>& ids, absl::string_view id) {
   const auto found = std::ranges::lower_bound(ids, id, IdIsBefore);
   return found != ids.end() && *found == id ? static_cast<int32_t>(found - ids.begin()) : -1;
@@ -119,9 +128,15 @@ std::string RatingIndex::ToJson() const {
                          {"items", items},
                          {"item_names", item_names},
                          {"mean", mean},
+                         {"lowest", lowest},
+                         {"highest", highest},
                          {"user_means", Rounded(user_means)},
                          {"item_means", Rounded(item_means)},
                          {"item_counts", item_counts}};
+  if (!std::isfinite(lowest)) {
+    json.erase("lowest");
+    json.erase("highest");
+  }
   if (!rated_begin.empty()) {
     json["rated"] = PackRated(*this);
   }
@@ -142,6 +157,10 @@ absl::StatusOr<RatingIndex> RatingIndex::FromJson(const std::string& text) {
     index.items = json.at("items").get<std::vector<std::string>>();
     index.item_names = json.at("item_names").get<std::vector<std::string>>();
     index.mean = json.at("mean").get<double>();
+    if (json.contains("lowest")) {
+      index.lowest = json.at("lowest").get<double>();
+      index.highest = json.at("highest").get<double>();
+    }
     index.user_means = json.at("user_means").get<std::vector<float>>();
     index.item_means = json.at("item_means").get<std::vector<float>>();
     index.item_counts = json.at("item_counts").get<std::vector<int32_t>>();
@@ -150,10 +169,12 @@ absl::StatusOr<RatingIndex> RatingIndex::FromJson(const std::string& text) {
         !std::ranges::is_sorted(index.items, IdIsBefore) ||
         index.user_means.size() != index.users.size() ||
         index.item_means.size() != index.items.size() ||
-        index.item_counts.size() != index.items.size() ||
+        index.item_counts.size() != index.items.size() || index.lowest > index.highest ||
         (!index.item_names.empty() && index.item_names.size() != index.items.size())) {
       return absl::InvalidArgumentError(
-          "ratings: users and items must be ids in their order, with a mean for each");
+          "ratings: users and items must be ids in their order, with a mean for each, and the "
+          "lowest rating "
+          "must not be above the highest");
     }
     if (json.contains("rated")) {
       HONE_RETURN_IF_ERROR(
@@ -177,29 +198,6 @@ absl::StatusOr<RatingIndex::Sizes> RatingIndex::SizesOf(const std::string& text)
     // Is no index.
   }
   return absl::InvalidArgumentError("recommendation: the data must be ratings of items by users");
-}
-
-Ratings::Ratings(Parts parts) : parts_(std::move(parts)) {
-  for (const float value : parts_.values) {
-    targets_.push_back(static_cast<float>((value - parts_.target_mean) / parts_.target_std));
-  }
-}
-
-int64_t Ratings::bytes() const {
-  const auto of_row = static_cast<int64_t>(2 * sizeof(int32_t) + 2 * sizeof(float) +
-                                           (knows_noise() ? sizeof(float) : 0));
-  const auto of_name = static_cast<int64_t>(sizeof(std::string));
-  const RatingIndex& index = parts_.index;
-  return size() * of_row + static_cast<int64_t>(index.rated.size() * sizeof(int32_t)) +
-         static_cast<int64_t>(index.users.size() + 2 * index.items.size()) * of_name;
-}
-
-uint64_t Ratings::content_hash() const {
-  const auto hash = [](const auto& values) {
-    return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(values[0])));
-  };
-  const uint64_t parts[] = {hash(parts_.users), hash(parts_.items), hash(parts_.values)};
-  return ContentHash(parts, sizeof(parts));
 }
 
 }  // namespace hone::engine::data

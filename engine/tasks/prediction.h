@@ -67,7 +67,9 @@ struct Prediction {
   struct Item {
     std::string id;
     std::string name;  // "": it has none
-    double score = 0;  // the rating that is expected, or larger for what is liked more
+    // The rating that is expected, on the scale of the ratings that the model has seen; of implicit
+    // feedback a number without a unit, larger for what is liked more.
+    double score = 0;
     bool rated = false;
   };
   std::vector<Item> items;

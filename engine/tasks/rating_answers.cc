@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/data/ratings.h"
+#include "engine/data/rating_index.h"
 
 namespace hone::engine::tasks {
 namespace {
@@ -89,7 +89,8 @@ class RatingAnswerer final : public Answerer {
       if (example.contains(kItem)) {
         const int32_t item = NumberIn(example, kItem);
         const bool known = user >= 0 && item >= 0;
-        predictions.emplace_back().values = {known ? Unit(outputs[next][0]) : Guess(user, item)};
+        predictions.emplace_back().values = {known ? OnScale(Unit(outputs[next][0]))
+                                                   : Guess(user, item)};
         next += known ? 1 : 0;
         continue;
       }
@@ -106,6 +107,10 @@ class RatingAnswerer final : public Answerer {
   static constexpr int kDefaultItems = 10;
 
   double Unit(float output) const { return implicit_ ? output : output * std_ + mean_; }
+  // No rating is beyond what ratings are: those of the training tell it.
+  double OnScale(double rating) const {
+    return implicit_ ? rating : std::clamp(rating, index_.lowest, index_.highest);
+  }
   // Without a rating to guess, how often an item was taken.
   double Guess(int32_t user, int32_t item) const {
     if (!implicit_) {
@@ -115,6 +120,7 @@ class RatingAnswerer final : public Answerer {
   }
 
   // What the user has rated stands behind all else; among equals the first in the index's order.
+  // What would be beyond the scale keeps its place among the others.
   Prediction Best(int32_t user, const std::vector<double>& scores, int top) const {
     std::vector<int32_t> order(scores.size());
     std::iota(order.begin(), order.end(), 0);
@@ -133,7 +139,7 @@ class RatingAnswerer final : public Answerer {
       const auto item = static_cast<size_t>(order[i]);
       prediction.items.push_back({.id = index_.items[item],
                                   .name = index_.item_names.empty() ? "" : index_.item_names[item],
-                                  .score = scores[item],
+                                  .score = OnScale(scores[item]),
                                   .rated = rated[item]});
     }
     return prediction;

@@ -39,7 +39,8 @@ const Ratings& RatingsOf(const data::Dataset& dataset) {
   return static_cast<const Ratings&>(*dataset.own());
 }
 
-// Errors in the ratings' own unit; what is not known of a row is guessed by the index.
+// Errors in the ratings' own unit, of what a model of them would answer: on their scale; what is
+// not known of a row is guessed by the index.
 class RatingScorer final : public Scorer {
  public:
   RatingScorer(const data::Dataset& dataset, const DataInfo& info)
@@ -77,9 +78,10 @@ class RatingScorer final : public Scorer {
 
  private:
   double Error(float output, int32_t row) const {
+    const data::RatingIndex& index = ratings_.index();
     const double said = ratings_.is_cold(row)
-                            ? ratings_.index().Guess(ratings_.user(row), ratings_.item(row))
-                            : output * std_ + mean_;
+                            ? index.Guess(ratings_.user(row), ratings_.item(row))
+                            : std::clamp(output * std_ + mean_, index.lowest, index.highest);
     return said - ratings_.value(row);
   }
 
@@ -165,16 +167,17 @@ class Recommendation final : public Task {
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> users, inputs.Find<int32_t>(kUser));
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> items, inputs.Find<int32_t>(kItem));
     const size_t count = examples.rows.size();
+    HONE_ASSIGN_OR_RETURN(const std::span<float> targets, inputs.Find<float>(kTargets));
     // What is not known is evaluated without the model; any number serves to run it.
     for (size_t i = 0; i < count; ++i) {
-      users[i] = std::max(ratings.user(examples.rows[i]), 0);
-      items[i] = std::max(ratings.item(examples.rows[i]), 0);
+      const Ratings::Row& row = ratings.row(examples.rows[i]);
+      users[i] = std::max(row.user, 0);
+      items[i] = std::max(row.item, 0);
+      if (!targets.empty()) {
+        targets[i] = row.target;
+      }
     }
     if (!implicit()) {
-      HONE_ASSIGN_OR_RETURN(const std::span<float> targets, inputs.Find<float>(kTargets));
-      for (size_t i = 0; i < count; ++i) {
-        targets[i] = ratings.target(examples.rows[i]);
-      }
       return absl::OkStatus();
     }
     // Each pair so many times; behind all of them as many pairs with drawn items.

@@ -10,6 +10,7 @@
 #include "engine/job/evaluator.h"
 #include "engine/predict/predictor.h"
 #include "engine/tasks/ranking.h"
+#include "engine/tasks/rating_answers.h"
 #include "engine/tasks/table.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/status_matchers.h"
@@ -321,6 +322,49 @@ TEST_F(AskedRecommendation, SaysWhatIsWrongWithAQuestion) {
   refused(tasks::UserQuestion{}, "a user's id");
   refused(tasks::RecordQuestion{{{"user", "u1"}}}, "the columns 'user' and 'item'");
   refused(tasks::PictureQuestion{}, "it does not read a picture");
+}
+
+// Asks a model of ratings from 1 to 5, with mean 3 and deviation 1, whose outputs for one user's
+// three items are 9, 0 and 7.
+std::vector<tasks::Prediction> AskOne(const tasks::Question& question, bool implicit) {
+  data::RatingIndex index = {
+      .user_column = "user", .item_column = "item", .users = {"a"}, .items = {"0", "1", "2"}};
+  index.mean = 3;
+  index.lowest = 1;
+  index.highest = 5;
+  index.user_means = {3};
+  index.item_means = {3, 3, 3};
+  index.item_counts = {1, 1, 1};
+  data::Preprocessing preprocessing;
+  preprocessing.own = index.ToJson();
+  preprocessing.target_mean = {3};
+  preprocessing.target_std = {1};
+  const auto answerer = tasks::NewRatingAnswerer(preprocessing, implicit).value();
+  const auto run = [](std::span<const tasks::Example> examples) {
+    const float outputs[] = {9, 0, 7};
+    std::vector<std::vector<float>> result;
+    for (const tasks::Example& example : examples) {
+      const int32_t item = std::get<std::vector<int32_t>>(example.at("item"))[0];
+      result.push_back({outputs[item]});
+    }
+    return absl::StatusOr<std::vector<std::vector<float>>>(result);
+  };
+  const std::vector<tasks::Example> examples = {answerer->Read(question, "it").value()};
+  return answerer->Answer(examples, run).value();
+}
+
+TEST(RatingAnswers, OfExplicitFeedbackAreNotBeyondTheScale) {
+  EXPECT_EQ(AskOne(Pair("a", "0"), false)[0].values[0], 5);
+  EXPECT_EQ(AskOne(Pair("a", "1"), false)[0].values[0], 3);
+  EXPECT_EQ(AskOne(Pair("a", "0"), true)[0].values[0], 9);
+}
+
+TEST(RatingAnswers, BeyondTheScaleKeepTheirOrder) {
+  const auto items = AskOne(tasks::UserQuestion{.id = "a", .top = 3}, false)[0].items;
+  ASSERT_EQ(items.size(), 3u);
+  EXPECT_EQ(items[0].id + items[1].id + items[2].id, "021");
+  EXPECT_EQ(items[0].score, 5);
+  EXPECT_EQ(items[1].score, 5);
 }
 
 // Three users and four items; who rated what in the training part.
