@@ -37,27 +37,6 @@ std::string When(const google::protobuf::Timestamp& time) {
                                 absl::LocalTimeZone());
 }
 
-// How good the model is, in one number.
-std::string Result(const v1::Evaluation& evaluation) {
-  if (const auto found = evaluation.metrics().find("test_accuracy");
-      found != evaluation.metrics().end()) {
-    return absl::StrCat("test accuracy ", Percent(found->second));
-  }
-  if (const auto found = evaluation.metrics().find("test_r2");
-      found != evaluation.metrics().end()) {
-    return absl::StrCat("test R² ", Significant(found->second));
-  }
-  if (const auto found = evaluation.metrics().find("test_hit_rate");
-      found != evaluation.metrics().end()) {
-    return absl::StrCat("test hit rate ", Percent(found->second));
-  }
-  if (const auto found = evaluation.metrics().find("test_rmse");
-      found != evaluation.metrics().end()) {
-    return absl::StrCat("test RMSE ", Significant(found->second));
-  }
-  return "";
-}
-
 // Each `KEY=VALUE`.
 absl::Status AddLabels(const std::vector<std::string>& given,
                        google::protobuf::Map<std::string, std::string>& labels) {
@@ -86,7 +65,7 @@ std::string Progress(const v1::Job& job) {
     return Lower(v1::Job::EndReason_Name(job.end_reason()));
   }
   if (job.state() == v1::Job::SUCCEEDED) {
-    return Result(job.evaluation());
+    return FinalResult(job.evaluation());
   }
   if (job.progress().total_steps() == 0) {
     return job.progress().phase();

@@ -33,12 +33,10 @@ int List(const Globals& globals) {
     PrintJsonLine(all);
     return kSuccess;
   }
-  std::vector<std::vector<std::string>> rows = {{"model", "name", "task", ">size", "test", ""}};
+  std::vector<std::vector<std::string>> rows = {{"model", "name", "task", ">size", "result", ""}};
   for (const v1::Model& model : all.models()) {
-    const auto accuracy = model.evaluation().metrics().find("test_accuracy");
     rows.push_back({model.name(), model.display_name(), model.task(),
-                    absl::StrCat(">", Bytes(model.bytes())),
-                    accuracy == model.evaluation().metrics().end() ? "" : Percent(accuracy->second),
+                    absl::StrCat(">", Bytes(model.bytes())), FinalResult(model.evaluation()),
                     model.pinned() ? "pinned" : ""});
   }
   if (all.models().empty()) {

@@ -37,6 +37,8 @@ std::vector<Line> RenderEnd(const Story& story);
 std::string MetricLabel(const std::string& name);
 std::string MetricText(const std::string& name, double value);
 int MetricRank(const std::string& name);
+// How good a model is, in its label and one number: "test accuracy 99.1 %"; "" where there is none.
+std::string FinalResult(const v1::Evaluation& evaluation);
 
 // `share` of [0, 1] as a bar of `columns` columns.
 std::string Bar(double share, int columns);

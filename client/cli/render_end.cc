@@ -236,6 +236,17 @@ std::string MetricLabel(const std::string& name) { return Label(name); }
 std::string MetricText(const std::string& name, double value) { return Shown(name, value); }
 int MetricRank(const std::string& name) { return Rank(name); }
 
+std::string FinalResult(const v1::Evaluation& evaluation) {
+  for (const char* name : {"test_accuracy", "test_r2", "test_hit_rate", "test_rmse", "success_rate",
+                           "mean_return", "frechet_distance"}) {
+    const auto found = evaluation.metrics().find(name);
+    if (found != evaluation.metrics().end()) {
+      return absl::StrCat(Label(name), " ", Shown(name, found->second));
+    }
+  }
+  return "";
+}
+
 std::vector<Line> RenderEnd(const Story& story) {
   const v1::Job& job = story.job();
   std::vector<Line> lines = {Line(), Outcome(job, job.display_name())};

@@ -8,6 +8,7 @@
 namespace hone::client::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 using ModelsCommands = ServerCommandsTest;
@@ -38,6 +39,13 @@ TEST_F(ModelsCommands, ExportDoesNotWriteOutsideItsFolder) {
 TEST_F(ModelsCommands, ExportDoesNotOverwrite) {
   std::filesystem::create_directory(folder_ + "/out");
   EXPECT_EQ(Hone({"models", "export", "1", "out"}), 2);
+}
+
+TEST_F(ModelsCommands, ListSaysHowGoodEachModelIs) {
+  models_.metrics = {{"test_accuracy", 0.991}, {"test_hit_rate", 0.5}, {"test_rmse", 0.87}};
+  EXPECT_EQ(Hone({"models", "list"}), 0) << output_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("test accuracy 99.1"), HasSubstr("test hit rate at 10 50"),
+                             HasSubstr("test RMSE 0.87")));
 }
 
 TEST_F(ModelsCommands, PredictAsksTheServer) {

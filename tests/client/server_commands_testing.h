@@ -195,6 +195,16 @@ class FakeTraining final : public v1::TrainingService::Service {
 
 class FakeModels final : public v1::ModelService::Service {
  public:
+  // One model for each metric: what its evaluation says.
+  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
+                          v1::ListModelsResponse* response) override {
+    for (const auto& [metric, value] : metrics) {
+      v1::Model& model = *response->add_models();
+      model.set_name("models/" + metric);
+      (*model.mutable_evaluation()->mutable_metrics())[metric] = value;
+    }
+    return grpc::Status::OK;
+  }
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
                         v1::Model* model) override {
     model->set_name(request->name());
@@ -224,6 +234,7 @@ class FakeModels final : public v1::ModelService::Service {
     }
     return grpc::Status::OK;
   }
+  std::map<std::string, double> metrics;
   std::string path = "weights/model.safetensors";
   std::string tail = "ghts";
 };
