@@ -224,13 +224,12 @@ class LayerBuilder {
 };
 
 // "model.layers[3] (conv2d_2): …", whatever the layer's own function put before.
-absl::Status LayerError(const absl::Status& status, const std::string& where, size_t index,
-                        absl::string_view name, absl::string_view path) {
+absl::Status LayerError(const absl::Status& status, absl::string_view place, absl::string_view name,
+                        absl::string_view path) {
   absl::string_view message = status.message();
   while (absl::ConsumePrefix(&message, absl::StrCat(path, ": "))) {
   }
-  return absl::Status(status.code(),
-                      absl::StrCat(where, ".layers[", index, "] (", name, "): ", message));
+  return absl::Status(status.code(), absl::StrCat(place, " (", name, "): ", message));
 }
 
 // The layers of the model, or of one of its networks.
@@ -343,7 +342,7 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
     LayerBuilder builder(graph, layer, std::move(read), offsets, options, last);
     built.output = scope.Gives(std::visit(builder, layer.kind));
     if (!graph.status().ok()) {
-      return LayerError(graph.status(), list.where, i, layer.name, graph.scope());
+      return LayerError(graph.status(), layer.PlaceIn(list.where, i), layer.name, graph.scope());
     }
     built.needs_batch_statistics = built.needs_batch_statistics || builder.uses_batch_statistics();
     values[layer.name] = built.output;

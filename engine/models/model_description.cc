@@ -99,7 +99,7 @@ absl::Status NameLayers(const std::string& where, const std::vector<std::string>
     if (layer.name.empty()) {
       layer.name = absl::StrCat(NameOf(layer.kind), "_", number);
     }
-    const std::string at = absl::StrCat(where, ".layers[", i, "] (", layer.name, "): ");
+    const std::string at = absl::StrCat(layer.PlaceIn(where, i), " (", layer.name, "): ");
     if (const absl::Status status = CheckInputs(layer, read, above); !status.ok()) {
       return absl::InvalidArgumentError(absl::StrCat(at, status.message()));
     }
@@ -114,6 +114,10 @@ absl::Status NameLayers(const std::string& where, const std::vector<std::string>
 }  // namespace
 
 absl::string_view NameOf(const LayerKind& kind) { return std::visit(Names{}, kind); }
+
+std::string LayerDescription::PlaceIn(const std::string& where, size_t index) const {
+  return place.empty() ? absl::StrCat(where, ".layers[", index, "]") : absl::StrCat(where, place);
+}
 
 absl::StatusOr<ModelDescription> WithNames(ModelDescription description) {
   if (!description.layers.empty() || !description.preset.name.empty() ||

@@ -73,6 +73,12 @@ struct LayerDescription {
   std::vector<std::string> inputs;  // names of layers above, or of inputs; empty: the layer before
   bool frozen = false;
   LayerKind kind;
+  // Where it stands in the model's description, for errors: ".layers[3].repeat.layers[0]". Empty:
+  // the place in this list.
+  std::string place = {};
+
+  // That place, of the layer at this index of the model or network `where`: "model.layers[3]".
+  std::string PlaceIn(const std::string& where, size_t index) const;
 };
 
 // An architecture that a function builds (presets.h), instead of a list of layers.

@@ -268,19 +268,19 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
 absl::StatusOr<std::vector<models::LayerDescription>> ToLayers(
     const google::protobuf::RepeatedPtrField<v1::Layer>& given, const std::string& where,
     bool behind_others) {
-  absl::StatusOr<std::vector<v1::Layer>> from = ExpandRepeats(given, behind_others);
+  const absl::StatusOr<std::vector<ExpandedLayer>> from = ExpandRepeats(given, behind_others);
   HONE_RETURN_IF_ERROR(Annotate(from.status(), where));
   std::vector<models::LayerDescription> layers;
-  for (size_t i = 0; i < from->size(); ++i) {
-    const v1::Layer& layer = (*from)[i];
+  for (const auto& [layer, place] : *from) {
     absl::StatusOr<models::LayerKind> kind = ToKind(layer);
     if (!kind.ok()) {
-      return Annotate(kind.status(), absl::StrCat(where, ".layers[", i, "]"));
+      return Annotate(kind.status(), where + place);
     }
     layers.push_back({.name = layer.name(),
                       .inputs = {layer.inputs().begin(), layer.inputs().end()},
                       .frozen = layer.frozen(),
-                      .kind = *std::move(kind)});
+                      .kind = *std::move(kind),
+                      .place = place});
   }
   return layers;
 }

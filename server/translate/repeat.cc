@@ -42,24 +42,28 @@ class Expansion {
  public:
   explicit Expansion(bool behind_others) : behind_others_(behind_others) {}
 
-  absl::StatusOr<std::vector<v1::Layer>> Expand(const Layers& layers) {
+  absl::StatusOr<std::vector<ExpandedLayer>> Expand(const Layers& layers) {
     Names names;
-    HONE_RETURN_IF_ERROR(List(layers, "", behind_others_ ? "" : kInput, false, names).status());
+    HONE_RETURN_IF_ERROR(List(layers, "", "", behind_others_ ? "" : kInput, false, names).status());
     return std::move(out_);
   }
 
  private:
-  // Adds a list of layers behind `before`; returns the full name of the last one.
-  absl::StatusOr<std::string> List(const Layers& layers, const std::string& prefix,
-                                   std::string before, bool frozen, Names& names) {
+  // Adds a list of layers, which stands at `where`, behind `before`; returns the full name of the
+  // last one.
+  absl::StatusOr<std::string> List(const Layers& layers, const std::string& where,
+                                   const std::string& prefix, std::string before, bool frozen,
+                                   Names& names) {
     std::map<std::string, int> counts;
-    for (const v1::Layer& layer : layers) {
+    for (int i = 0; i < layers.size(); ++i) {
+      const v1::Layer& layer = layers[i];
+      const std::string place = absl::StrCat(where, ".layers[", i, "]");
       if (layer.has_repeat()) {
-        HONE_ASSIGN_OR_RETURN(before, Copies(layer, prefix, before, frozen, names));
+        HONE_ASSIGN_OR_RETURN(before, Copies(layer, place, prefix, before, frozen, names));
         continue;
       }
       const int number = ++counts[KindOf(layer)];
-      v1::Layer& added = out_.emplace_back(layer);
+      v1::Layer& added = out_.emplace_back(ExpandedLayer{layer, place}).layer;
       if (layer.name().empty() && (!behind_others_ || !prefix.empty())) {
         added.set_name(absl::StrCat(KindOf(layer), "_", number));
       }
@@ -77,8 +81,9 @@ class Expansion {
     return before;
   }
 
-  absl::StatusOr<std::string> Copies(const v1::Layer& layer, const std::string& prefix,
-                                     const std::string& before, bool frozen, Names& names) {
+  absl::StatusOr<std::string> Copies(const v1::Layer& layer, const std::string& place,
+                                     const std::string& prefix, const std::string& before,
+                                     bool frozen, Names& names) {
     const v1::Repeat& repeat = layer.repeat();
     const std::string name = repeat.name().empty() ? "block" : repeat.name();
     std::string reads = before;
@@ -88,11 +93,12 @@ class Expansion {
     for (int64_t copy = 1; copy <= repeat.times(); ++copy) {
       Names within{.full = {{kInput, reads}}, .outer = &names};
       const size_t first = out_.size();
-      HONE_ASSIGN_OR_RETURN(reads, List(repeat.layers(), absl::StrCat(prefix, name, "_", copy, "."),
-                                        reads, frozen || layer.frozen(), within));
+      HONE_ASSIGN_OR_RETURN(reads, List(repeat.layers(), place + ".repeat",
+                                        absl::StrCat(prefix, name, "_", copy, "."), reads,
+                                        frozen || layer.frozen(), within));
       if (copy == 1 && layer.inputs_size() > 0 && first < out_.size() &&
-          out_[first].inputs_size() == 0) {
-        out_[first].add_inputs(within.full[kInput]);
+          out_[first].layer.inputs_size() == 0) {
+        out_[first].layer.add_inputs(within.full[kInput]);
       }
     }
     names.full[name] = reads;
@@ -110,14 +116,18 @@ class Expansion {
   }
 
   const bool behind_others_;
-  std::vector<v1::Layer> out_;
+  std::vector<ExpandedLayer> out_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::vector<v1::Layer>> ExpandRepeats(const Layers& layers, bool behind_others) {
+absl::StatusOr<std::vector<ExpandedLayer>> ExpandRepeats(const Layers& layers, bool behind_others) {
   if (std::ranges::none_of(layers, [](const v1::Layer& layer) { return layer.has_repeat(); })) {
-    return std::vector<v1::Layer>(layers.begin(), layers.end());
+    std::vector<ExpandedLayer> all;
+    for (int i = 0; i < layers.size(); ++i) {
+      all.push_back({layers[i], absl::StrCat(".layers[", i, "]")});
+    }
+    return all;
   }
   return Expansion(behind_others).Expand(layers);
 }

@@ -188,6 +188,21 @@ TEST(Repeat, IsFrozenWhole) {
               ElementsAre("block_1.dense_1!", "block_2.dense_1!", "dense_1"));
 }
 
+TEST(Repeat, SaysOfEachCopyWhereItsLayerStands) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"classification": {}, "data": {"dataset": "wine"}, "training": {"epochs": 5},
+          "model": {"layers": [{"dense": {"units": 8}}, {"repeat": {"times": 2, "layers":
+              [{"dense": {"units": 8}}, {"conv2d": {"filters": 4, "kernel_size": [3, 3]}}]}},
+              {"dense": {"units": 3}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& layers = config->model.layers;
+  ASSERT_EQ(layers.size(), 6u);
+  EXPECT_EQ(layers[0].PlaceIn("model", 0), "model.layers[0]");
+  EXPECT_EQ(layers[2].PlaceIn("model", 2), "model.layers[1].repeat.layers[1]");
+  EXPECT_EQ(layers[4].PlaceIn("model", 4), "model.layers[1].repeat.layers[1]");
+  EXPECT_EQ(layers[5].PlaceIn("model", 5), "model.layers[2]");
+}
+
 TEST(Repeat, BehindAPretrainedModelTheLayerThatItReadsNeedsAName) {
   v1::ModelSpec model;
   v1::Repeat& repeat = *model.add_layers()->mutable_repeat();
