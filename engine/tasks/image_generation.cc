@@ -8,18 +8,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/graph/sum.h"
-#include "engine/ops/broadcast.h"
-#include "engine/ops/concat.h"
-#include "engine/ops/full.h"
-#include "engine/ops/random_normal.h"
-#include "engine/ops/reshape.h"
-#include "engine/ops/scale.h"
+#include "engine/tasks/adversarial_networks.h"
+#include "engine/tasks/class_shares.h"
 #include "engine/tasks/drawing.h"
+#include "engine/tasks/drawing_answers.h"
 #include "engine/tasks/frechet_distance.h"
 #include "engine/tasks/picture_classifier.h"
 #include "engine/tasks/task.h"
@@ -28,314 +23,16 @@ namespace hone::engine::tasks {
 namespace {
 
 constexpr size_t kDiscriminatorUpdate = 0, kGeneratorUpdate = 1;
-constexpr char kDraw[] = "draw";                     // a forward program
-constexpr char kInstanceNoise[] = "instance_noise";  // a runtime scalar
+constexpr char kDraw[] = "draw";  // a forward program
 constexpr int64_t kGridColumns = 8, kGridPictures = 64;
 constexpr int64_t kVarietyPictures = 256;
 constexpr absl::string_view kLosses[] = {"non_saturating", "least_squares", "hinge",
                                          "wasserstein"};  // by AdversarialKind
 
-// [batch, …] of a tensor's shape.
-TensorType Batch(int64_t batch, const Shape& example) {
-  std::vector<int64_t> dims = {batch};
-  dims.insert(dims.end(), example.dims().begin(), example.dims().end());
-  return {Shape(std::move(dims)), DType::kF32};
-}
-
-// The networks, in one of the task's graphs.
-class Networks {
- public:
-  Networks(const ImageGenerationOptions& options, const models::ModelDescription& model,
-           const DataInfo& info, int64_t batch, bool training, TaskGraph& to)
-      : options_(options), model_(model), info_(info), batch_(batch), training_(training), to_(to) {
-    if (options_.conditional) {
-      classes_ = graph().Input(kClassesInput, {{batch, info.classes()}, DType::kF32});
-    }
-  }
-
-  Graph& graph() const { return *to_.built.graph; }
-  const Shape& picture() const { return info_.features.shape; }
-
-  // New random numbers in every run, instead of an input.
-  Value Latent() const {
-    const Graph::Scope scope(graph(), "latent");
-    return RandomNormal(graph(), {batch_, options_.latent});
-  }
-
-  // Pictures [batch, channels, height, width].
-  absl::StatusOr<Value> Draw(absl::string_view network, Value latent) {
-    const Value input =
-        options_.conditional ? Concat(graph(), {latent, classes_}, /*axis=*/1) : latent;
-    HONE_ASSIGN_OR_RETURN(const Value drawn, Add(network, input, /*logits=*/false));
-    if (graph().shape(drawn) != Batch(batch_, picture()).shape) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Place(network), ": must give pictures like those of the data, ",
-                       picture().ToString(), ", gives ", ShapeOfOne(drawn).ToString()));
-    }
-    return drawn;
-  }
-
-  // A number for each picture.
-  absl::StatusOr<Value> Judge(Value pictures) {
-    if (options_.instance_noise > 0 && training_) {
-      const Graph::Scope scope(graph(), kInstanceNoise);
-      const Value noise = RandomNormal(graph(), graph().shape(pictures));
-      const Value deviation = graph().Input(kInstanceNoise, {Shape{}, DType::kF32});
-      pictures = Sum(graph(), pictures, ScaleBy(graph(), noise, deviation));
-    }
-    if (options_.conditional) {
-      const Shape& shape = graph().shape(pictures);
-      const int64_t count = info_.classes();
-      const Value planes =
-          AddBroadcast(graph(), Full(graph(), {batch_, count, shape[2], shape[3]}, 0),
-                       Reshape(graph(), classes_, {batch_, count, 1, 1}));
-      pictures = Concat(graph(), {pictures, planes}, /*axis=*/1);
-    }
-    HONE_ASSIGN_OR_RETURN(const Value judged, Add(kDiscriminator, pictures, /*logits=*/true));
-    if (graph().shape(judged) != Shape{batch_, 1}) {
-      return absl::InvalidArgumentError(absl::StrCat(Place(kDiscriminator),
-                                                     ": must give one number for a picture, gives ",
-                                                     ShapeOfOne(judged).ToString()));
-    }
-    return judged;
-  }
-
- private:
-  absl::StatusOr<Value> Add(absl::string_view network, Value input, bool logits) {
-    HONE_ASSIGN_OR_RETURN(
-        models::BuiltModel built,
-        models::BuildNetwork(graph(), model_, network, {{"input", input}},
-                             {.training = training_, .logits = logits, .picture = picture()}));
-    HONE_RETURN_IF_ERROR(graph().status());
-    for (models::LayerSummary& layer : built.layers) {
-      // The discriminator is there twice in its own update.
-      const auto same =
-          std::ranges::find(to_.model.layers, layer.name, &models::LayerSummary::name);
-      if (same == to_.model.layers.end()) {
-        to_.model.layers.push_back(std::move(layer));
-      }
-    }
-    return built.output;
-  }
-
-  Shape ShapeOfOne(Value value) const {
-    const std::vector<int64_t>& dims = graph().shape(value).dims();
-    return Shape(std::vector<int64_t>(dims.begin() + 1, dims.end()));
-  }
-  std::string Place(absl::string_view network) const {
-    for (size_t i = 0; i < model_.networks.size(); ++i) {
-      if (model_.networks[i].name == network) {
-        return absl::StrCat("model.networks[", i, "] (", network, ")");
-      }
-    }
-    return std::string(network);
-  }
-
-  const ImageGenerationOptions& options_;
-  const models::ModelDescription& model_;
-  const DataInfo& info_;
-  const int64_t batch_;
-  const bool training_;
-  TaskGraph& to_;
-  Value classes_;
-};
-
-// The mean of the generator's weights, and the noise that falls.
-class PlayState final : public TaskState {
- public:
-  explicit PlayState(const ImageGenerationOptions& options) : options_(options) {}
-
-  float instance_noise() const { return instance_noise_; }
-
-  absl::Status BeginStep(const StepContext& context) override {
-    const int64_t before = context.step - 1;
-    if (options_.average_decay > 0 && before % options_.discriminator_steps == 0) {
-      HONE_RETURN_IF_ERROR(
-          Average(context.programs.store(), before / options_.discriminator_steps));
-    }
-    instance_noise_ = options_.instance_noise;
-    if (options_.instance_noise_steps > 0) {
-      const double done =
-          static_cast<double>(before) / static_cast<double>(options_.instance_noise_steps);
-      instance_noise_ *= static_cast<float>(std::max(0.0, 1 - done));
-    }
-    return absl::OkStatus();
-  }
-  void AddMetrics(std::map<std::string, double>& values) const override {
-    if (options_.instance_noise > 0) {
-      values["instance_noise"] = instance_noise_;
-    }
-  }
-  // All follows from the step and the weights.
-  void Save(checkpoint::RunState&) const override {}
-  absl::Status Restore(const checkpoint::RunState&) override { return absl::OkStatus(); }
-
- private:
-  // After so many updates of the generator, none at first: then the mean is the generator.
-  absl::Status Average(ParameterStore& store, int64_t updates) {
-    if (pairs_.empty()) {
-      HONE_RETURN_IF_ERROR(FindPairs(store));
-    }
-    const auto n = static_cast<double>(updates);
-    const double keep = updates == 0 ? 0 : std::min(options_.average_decay, (1 + n) / (10 + n));
-    for (const auto& [from, to] : pairs_) {
-      HONE_RETURN_IF_ERROR(store.Blend(from, to, static_cast<float>(1 - keep)));
-    }
-    return absl::OkStatus();
-  }
-  absl::Status FindPairs(const ParameterStore& store) {
-    const std::string average = absl::StrCat(kGeneratorAverage, ".");
-    for (ParameterId to = 0; to < store.size(); ++to) {
-      absl::string_view name = store.spec(to).name;
-      if (absl::ConsumePrefix(&name, average)) {
-        HONE_ASSIGN_OR_RETURN(const ParameterId from,
-                              store.Find(absl::StrCat(kGenerator, ".", name)));
-        pairs_.emplace_back(from, to);
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  const ImageGenerationOptions& options_;
-  float instance_noise_ = 0;
-  std::vector<std::pair<ParameterId, ParameterId>> pairs_;
-};
-
 class NoScore final : public Scorer {
  public:
   void Add(const float*, std::span<const int32_t>) override {}
   Evaluation Finish() const override { return {}; }
-};
-
-// Which classes drawings are taken for.
-class ClassShares {
- public:
-  explicit ClassShares(std::vector<std::string> names)
-      : names_(std::move(names)), drawn_(names_.size()), sure_(names_.size()) {}
-
-  // [drawings, classes]
-  void Add(std::span<const float> probabilities) {
-    for (size_t i = 0; i + names_.size() <= probabilities.size(); i += names_.size()) {
-      const std::span<const float> of_one = probabilities.subspan(i, names_.size());
-      const auto most = std::ranges::max_element(of_one);
-      const auto taken = static_cast<size_t>(most - of_one.begin());
-      ++drawn_[taken];
-      sure_[taken] += *most >= kSure ? 1 : 0;
-      confidence_ += *most;
-      ++count_;
-    }
-  }
-
-  void AddTo(Evaluation& result) const {
-    result.own_metrics["class_share_min"] = Share(*std::ranges::min_element(drawn_));
-    result.own_metrics["class_share_min_confident"] = Share(*std::ranges::min_element(sure_));
-    result.own_metrics["classifier_confidence"] = confidence_ / std::max(count_, 1.0);
-    std::vector<std::string> missed;
-    for (size_t c = 0; c < names_.size(); ++c) {
-      if (Share(drawn_[c]) * static_cast<double>(names_.size()) < kLeastShare) {
-        missed.push_back(absl::StrFormat("%s (%.2f %%)", names_[c], 100 * Share(drawn_[c])));
-      }
-    }
-    if (!missed.empty()) {
-      result.warnings.push_back(absl::StrCat(
-          "the generator leaves out classes, it has collapsed to the others: less than a tenth of "
-          "an even share of its drawings are taken for ",
-          absl::StrJoin(missed, ", ")));
-    }
-  }
-
-  std::string ToCsv() const {
-    std::string csv = "class,share,share_confident\n";
-    for (size_t c = 0; c < names_.size(); ++c) {
-      absl::StrAppend(&csv, QuoteCsv(names_[c]), ",", Share(drawn_[c]), ",", Share(sure_[c]), "\n");
-    }
-    return csv;
-  }
-
- private:
-  static constexpr float kSure = 0.9f;
-  // Of an even share: below it a class counts as left out.
-  static constexpr double kLeastShare = 0.1;
-
-  static std::string QuoteCsv(const std::string& text) {
-    if (text.find_first_of(",\"\n") == std::string::npos) {
-      return text;
-    }
-    return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
-  }
-  double Share(double count) const { return count / std::max(count_, 1.0); }
-
-  std::vector<std::string> names_;
-  std::vector<double> drawn_, sure_;  // by class
-  double count_ = 0;
-  double confidence_ = 0;
-};
-
-// Draws what it is asked for.
-class DrawingAnswerer final : public Answerer {
- public:
-  // The preprocessing outlives it.
-  DrawingAnswerer(const ImageGenerationOptions& options, const data::Preprocessing& preprocessing)
-      : latent_(options.latent), conditional_(options.conditional), preprocessing_(preprocessing) {}
-
-  absl::Status CheckOutputs(int64_t outputs) const override {
-    const int64_t wanted = preprocessing_.image.elements();
-    return outputs == wanted
-               ? absl::OkStatus()
-               : absl::InvalidArgumentError(absl::StrCat("the model draws ", outputs,
-                                                         " numbers, its pictures have ", wanted));
-  }
-
-  absl::StatusOr<Example> Read(const Question& question, absl::string_view name) const override {
-    const auto* wish = std::get_if<DrawingQuestion>(&question);
-    if (wish == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": the model draws pictures, this is ",
-                                                     NameOf(question), ": use `hone generate`"));
-    }
-    std::vector<float> noise(static_cast<size_t>(latent_));
-    FillNoise(wish->seed, wish->number, noise);
-    if (wish->to_seed.has_value()) {
-      std::vector<float> other(noise.size()), between(noise.size());
-      FillNoise(*wish->to_seed, wish->number, other);
-      Interpolate(noise, other, std::clamp(wish->share, 0.0, 1.0), between);
-      noise = std::move(between);
-    }
-    Example example = {{kNoiseInput, std::move(noise)}};
-    if (conditional_) {
-      HONE_ASSIGN_OR_RETURN(const int64_t which, ClassOf(*wish, name));
-      std::vector<float> classes(preprocessing_.class_names.size());
-      FillClass(which, classes);
-      example[kClassesInput] = std::move(classes);
-    } else if (!wish->class_name.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, ": the model does not draw by class, so it draws no ", wish->class_name, " alone"));
-    }
-    return example;
-  }
-
- private:
-  absl::StatusOr<int64_t> ClassOf(const DrawingQuestion& wish, absl::string_view name) const {
-    const std::vector<std::string>& known = preprocessing_.class_names;
-    if (wish.class_name.empty()) {
-      const auto count = static_cast<int64_t>(known.size());
-      return (wish.number % count + count) % count;
-    }
-    const auto found = std::ranges::find(known, wish.class_name);
-    if (found == known.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": there is no class ", wish.class_name,
-                                                     "; there are: ", absl::StrJoin(known, ", ")));
-    }
-    return found - known.begin();
-  }
-  Prediction ReadOutput(std::span<const float> output) const override {
-    Prediction drawn;
-    drawn.picture = PictureOf(output.data(), preprocessing_);
-    return drawn;
-  }
-
-  const int64_t latent_;
-  const bool conditional_;
-  const data::Preprocessing& preprocessing_;
 };
 
 class ImageGeneration final : public Task {
@@ -379,7 +76,7 @@ class ImageGeneration final : public Task {
       HONE_RETURN_IF_ERROR(AddJudgement(config, info, shape.batch, true, result).status());
       return result;
     }
-    Networks networks(options_, config.model, info, shape.batch, true, result);
+    AdversarialNetworks networks(options_, config.model, info, shape.batch, true, result);
     HONE_ASSIGN_OR_RETURN(const Value drawn, networks.Draw(kGenerator, networks.Latent()));
     HONE_ASSIGN_OR_RETURN(const Value judged, networks.Judge(drawn));
     const Loss loss = LossOf(networks.graph(), judged, AdversarialSide::kFooling);
@@ -538,7 +235,7 @@ class ImageGeneration final : public Task {
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
       const data::Preprocessing& preprocessing) const override {
-    return std::make_unique<DrawingAnswerer>(options_, preprocessing);
+    return NewDrawingAnswerer(options_, preprocessing);
   }
 
  private:
@@ -552,7 +249,7 @@ class ImageGeneration final : public Task {
   // Gives what it thinks of the real ones.
   absl::StatusOr<Value> AddJudgement(const TrainingConfig& config, const DataInfo& info,
                                      int64_t batch, bool training, TaskGraph& result) const {
-    Networks networks(options_, config.model, info, batch, training, result);
+    AdversarialNetworks networks(options_, config.model, info, batch, training, result);
     Graph& graph = networks.graph();
     const Value real = FeaturesInput(graph, info, batch);
     HONE_ASSIGN_OR_RETURN(const Value drawn, networks.Draw(kGenerator, networks.Latent()));
@@ -583,7 +280,7 @@ class ImageGeneration final : public Task {
             return absl::StartsWith(name, prefix);
           });
     }
-    Networks networks(options_, drawing, info, batch, /*training=*/false, result);
+    AdversarialNetworks networks(options_, drawing, info, batch, /*training=*/false, result);
     const Value noise =
         networks.graph().Input(kNoiseInput, {{batch, options_.latent}, DType::kF32});
     HONE_ASSIGN_OR_RETURN(result.model.output,
