@@ -35,6 +35,18 @@ constexpr int64_t kScoredPairs = 2048;
 constexpr int64_t kMostUsersInTraining = 1000;
 constexpr int kMostDraws = 100;
 
+// Whether a change of `input` could change `value`.
+bool DependsOn(const Graph& graph, Value value, Value input) {
+  std::vector<bool> changes(graph.nodes().size());
+  changes[static_cast<size_t>(input.node)] = true;
+  for (size_t i = static_cast<size_t>(input.node) + 1; i <= static_cast<size_t>(value.node); ++i) {
+    changes[i] = std::ranges::any_of(graph.nodes()[i].inputs, [&](Value read) {
+      return changes[static_cast<size_t>(read.node)];
+    });
+  }
+  return changes[static_cast<size_t>(value.node)];
+}
+
 const Ratings& RatingsOf(const data::Dataset& dataset) {
   return static_cast<const Ratings&>(*dataset.own());
 }
@@ -294,6 +306,14 @@ class Recommendation final : public Task {
     }
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs,
                                                            {.training = training, .logits = true}));
+    for (const models::NamedValue& input : inputs) {
+      if (graph.status().ok() && !DependsOn(graph, result.model.output, input.value)) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "model.layers (", result.model.layers.back().name, "): the last layer must give a ",
+            "number for a user and an item, and what it gives does not depend on the ",
+            input.name));
+      }
+    }
     const Shape& output = graph.shape(result.model.output);
     if (output != Shape{pairs, 1}) {
       const models::LayerSummary& last = result.model.layers.back();

@@ -223,6 +223,17 @@ TEST_F(RecommendationTest, NeedsOneNumberForAPair) {
                                      HasSubstr("(both): the last layer must give one number")));
 }
 
+TEST_F(RecommendationTest, NeedsANumberThatDependsOnBoth) {
+  config_.model.layers.pop_back();
+  config_.model.layers.push_back(
+      {.name = "rating", .inputs = {"user_bias", "user_bias"}, .kind = models::Add()});
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("(rating): the last layer must give a number for a "
+                                               "user and an item, and what it gives does not "
+                                               "depend on the item")));
+}
+
 TEST_F(RecommendationTest, TablesHaveARowForEachIdAtLeast) {
   std::get<layers::EmbeddingOptions>(config_.model.layers[1].kind).rows = 7;
   config_.run_directory = NewRun();
