@@ -338,8 +338,11 @@ TEST_F(AskedRecommendation, SaysWhatIsWrongWithAQuestion) {
 // Asks a model of ratings from 1 to 5, with mean 3 and deviation 1, whose outputs for one user's
 // three items are 9, 0 and 7.
 std::vector<tasks::Prediction> AskOne(const tasks::Question& question, bool implicit) {
-  data::RatingIndex index = {
-      .user_column = "user", .item_column = "item", .users = {"a"}, .items = {"0", "1", "2"}};
+  data::RatingIndex index;
+  index.user_column = "user";
+  index.item_column = "item";
+  index.users = {"a"};
+  index.items = {"0", "1", "2"};
   index.mean = 3;
   index.lowest = 1;
   index.highest = 5;
