@@ -187,7 +187,9 @@ void AddData(CLI::App& app, Globals& globals) {
                              "Upload a file; an interrupted upload continues where it stopped.",
                              [name, path, &globals] { return Put(*name, *path, globals); });
   put->add_option("NAME", *name, "what jobs call it: `data.dataset`")->required();
-  put->add_option("PATH", *path, "a table (.csv, .tsv, .data) or an archive (.tar), also gzipped")
+  put->add_option(
+         "PATH", *path,
+         "a table (.csv, .tsv, .data), JSON lines (.jsonl) or an archive (.tar), also gzipped")
       ->required()
       ->check(CLI::ExistingPath);
   AddCommand(*data, globals, "list", "The newest data sets first.",

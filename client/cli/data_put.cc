@@ -80,6 +80,10 @@ absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
                                        {".csv.gz", v1::Dataset::CSV_GZ},
                                        {".tsv.gz", v1::Dataset::CSV_GZ},
                                        {".data.gz", v1::Dataset::CSV_GZ},
+                                       {".jsonl.gz", v1::Dataset::JSONL_GZ},
+                                       {".ndjson.gz", v1::Dataset::JSONL_GZ},
+                                       {".jsonl", v1::Dataset::JSONL},
+                                       {".ndjson", v1::Dataset::JSONL},
                                        {".csv", v1::Dataset::CSV},
                                        {".tsv", v1::Dataset::CSV},
                                        {".data", v1::Dataset::CSV}}) {
@@ -89,8 +93,8 @@ absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       path,
-      ": the format follows from the name, which must end in .csv, .tsv, .data (or one of "
-      "them and .gz), .tar, .tar.gz or .tgz"));
+      ": the format follows from the name, which must end in .csv, .tsv, .data, .jsonl (or "
+      "one of them and .gz), .tar, .tar.gz or .tgz"));
 }
 
 absl::StatusOr<v1::Dataset> PutFile(

@@ -30,6 +30,10 @@ const char* Ending(v1::Dataset::Format format) {
       return ".tar";
     case v1::Dataset::TAR_GZ:
       return ".tar.gz";
+    case v1::Dataset::JSONL:
+      return ".jsonl";
+    case v1::Dataset::JSONL_GZ:
+      return ".jsonl.gz";
     default:
       return ".csv";
   }
@@ -45,7 +49,8 @@ absl::Status CheckFormat(const std::string& path, v1::Dataset::Format format) {
   const bool tar = bytes.size() >= 262 && bytes.substr(257, 5) == "ustar";
   const bool text = !gzip && !tar && !absl::StrContains(bytes, '\0');
   const char* const found = gzip ? "gzip" : tar ? "a tar" : text ? "text" : "something else";
-  const bool packed = format == v1::Dataset::CSV_GZ || format == v1::Dataset::TAR_GZ;
+  const bool packed = format == v1::Dataset::CSV_GZ || format == v1::Dataset::TAR_GZ ||
+                      format == v1::Dataset::JSONL_GZ;
   const bool fits = packed ? gzip : format == v1::Dataset::TAR ? tar : text;
   return fits
              ? absl::OkStatus()

@@ -13,7 +13,7 @@
 namespace hone::server::datasets {
 
 // The files of data sets in the data directory:
-//   datasets/<sha256>.csv  whole ones, named by what is in them (.csv, .csv.gz, .tar, .tar.gz)
+//   datasets/<sha256>.csv  whole ones, named by what is in them (.csv, .tar or .jsonl, also with .gz)
 //   uploads/<id>.part      what has arrived of those that are not whole yet
 // Errors are those of engine/base/files.h. Any thread, but one at a time for each upload.
 class Blobs {

@@ -81,13 +81,20 @@ void DescribePictures(const data::DatasetParts& parts, v1::DatasetReport& report
   }
 }
 
-// Texts with a class each; those of a table are looked at as a table.
+// Texts; a single table of them is looked at as a table.
 absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report) {
+  HONE_ASSIGN_OR_RETURN(const data::TextFiles files, data::FindTextFiles(options.path));
+  report.set_format(files.format);
+  const bool by_class = std::ranges::none_of(
+      files.sources, [](const auto& file) { return file.second.label.empty(); });
+  if (!by_class) {
+    report.add_notes("which columns or keys are the text and the label is the job's to say");
+    return absl::OkStatus();
+  }
   options.text.emplace();
   data::DataReport found;
   HONE_ASSIGN_OR_RETURN(const data::TextRows texts,
                         data::ReadTextRows(options.path, options, found));
-  report.set_format(texts.format);
   report.set_examples(static_cast<int64_t>(texts.rows.size()));
   std::map<std::string, int64_t> classes;
   for (const data::TextRow& row : texts.rows) {

@@ -109,6 +109,14 @@ class Texts(unittest.TestCase):
         checked = self.at_server("data", "check", "reviews-packed")
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
+    def test_json_lines_are_uploaded_and_learned(self):
+        lines = [json.dumps({"body": text, "kind": label}) for label, text in reviews()]
+        (self.folder / "reviews.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        done = self.at_server("--output", "json", "submit", JOB, "--follow", *here(self.folder / "reviews.jsonl"), *OF_OWN,
+                              "--set", "data.text.columns=[body]", "--set", "data.text.label=kind")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertGreater(json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]["test_accuracy"], 0.9)
+
     def test_bad_texts_are_refused_with_what_is_wrong(self):
         cases = {
             b"label\tsentence\npos\tgood\nneg\t \n": "line 3: the text is empty",
