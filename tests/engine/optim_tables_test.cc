@@ -191,6 +191,55 @@ TEST(ATable, UnderLazyAdamIsNotPassedOver) {
   EXPECT_TRUE(slab.summary().finite);
 }
 
+// Factors and biases of the same users, from two shards: as one list, or as lists of their own.
+std::vector<float> TwoTables(bool share, int workers) {
+  constexpr int64_t kRows = 40, kWidth = 16;
+  Buffer values((kRows * kWidth + RoundUp(kRows)) * 4);
+  const ParameterRange factors = {.begin = 0, .end = kRows * kWidth, .row_width = kWidth};
+  const ParameterRange biases = {
+      .begin = kRows * kWidth, .end = kRows * kWidth + kRows, .row_width = 1};
+  Optimizer optimizer = *Optimizer::Create(Adam{.lazy = true}, {factors, biases});
+  const std::vector<int32_t> lists[] = {{1, 3, 30, -1}, {3, 4, 39}};
+  const std::vector<int32_t> copies[] = {lists[0], lists[1]};
+  std::vector<std::vector<float>> sums;
+  std::vector<std::vector<RowGradient>> parts(2);
+  RandomStream random(1, "gradients");
+  for (size_t t = 0; t < 2; ++t) {
+    for (size_t shard = 0; shard < 2; ++shard) {
+      const std::vector<int32_t>& rows = (share || t == 0 ? lists : copies)[shard];
+      std::vector<float>& of_shard = sums.emplace_back(rows.size() * (t == 0 ? kWidth : 1));
+      std::ranges::generate(of_shard, [&] { return random.NextNormal(); });
+      parts[t].push_back({.rows = rows.data(),
+                          .capacity = static_cast<int64_t>(rows.size()),
+                          .sums = of_shard.data()});
+    }
+  }
+  const TableGradient tables[] = {{.range = 0, .parts = parts[0]}, {.range = 1, .parts = parts[1]}};
+  const Slabs slabs = {values.as<float>(), {}, tables};
+  const auto all = [&](int64_t floats, const auto& body) {
+    for (int k = 0; k < workers; ++k) {
+      const auto [begin, end] = ShareOf(floats, k, workers, kGrain);
+      body(begin, end);
+    }
+  };
+  for (int k = 0; k < workers; ++k) {
+    optimizer.MergeRows(slabs, k, workers);
+  }
+  all(optimizer.ReadFloats(false),
+      [&](int64_t begin, int64_t end) { optimizer.Read(slabs, false, begin, end); });
+  const UpdateStep step = {.learning_rate = 0.1, .scale = optimizer.Summary(1).norm()};
+  all(optimizer.WriteFloats(),
+      [&](int64_t begin, int64_t end) { optimizer.Write(slabs, step, begin, end); });
+  return {values.as<float>(), values.as<float>() + kRows * kWidth + kRows};
+}
+
+TEST(TwoTables, OfOneListOfRowsAreUpdatedAsByListsOfTheirOwn) {
+  for (const int workers : {1, 2, 3}) {
+    EXPECT_EQ(TwoTables(true, workers), TwoTables(false, workers)) << workers;
+  }
+  EXPECT_EQ(TwoTables(true, 1), TwoTables(true, 3));
+}
+
 TEST(ATable, WithARowThatIsNotANumberIsFoundOut) {
   Slab slab(Adam{}, 10, 16, true);
   const std::vector<int32_t> rows = {2};

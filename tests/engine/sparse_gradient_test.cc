@@ -123,6 +123,38 @@ TEST(SparseGradient, HasTheBitsOfTheDenseOne) {
   }
 }
 
+TEST(SparseGradient, OfTablesReadByTheSameIndicesHaveOneListOfRows) {
+  Graph graph;
+  const Value index = graph.Input("first", {Shape{kTokens}, DType::kS32});
+  std::vector<Value> tables;
+  std::vector<std::pair<Value, Value>> known;
+  for (const auto& [name, width] : {std::pair("factors", kWidth), std::pair("bias", int64_t{1})}) {
+    tables.push_back(graph.Parameter({.name = name,
+                                      .shape = {50, width},
+                                      .initializer = {.kind = Initializer::Kind::kZeros},
+                                      .sparse = true}));
+    known.emplace_back(Embedding(graph, tables.back(), index),
+                       graph.Input(absl::StrCat("d", name), {{kTokens, width}, DType::kF32}));
+  }
+  const std::vector<Value> gradients = Differentiate(graph, known, tables);
+  ParameterStore store;
+  for (const Value table : tables) {
+    store.GiveRows(*store.Declare(graph.node(table.node).parameter));
+  }
+  store.Allocate(1);
+  const auto bound = BoundProgram::Make(
+      {.graph = &graph, .fetch = {}, .gradients = {{gradients[0], 0}, {gradients[1], 1}}}, store);
+  ASSERT_THAT(bound, IsOk());
+  Give(bound->program, "first", std::vector<int32_t>{7, 49, 7, 0, 3, 7});
+  Give(bound->program, "dbias", std::vector<float>{1, 2, 3, 4, 5, 6});
+  Give(bound->program, "dfactors", RandomNumbers(kTokens * kWidth, 1));
+  ASSERT_THAT(bound->program.Run({}), IsOk());
+  const auto& rows = bound->program.row_gradients();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].rows, rows[1].rows);
+  EXPECT_THAT(std::vector<float>(rows[1].sums, rows[1].sums + 4), ElementsAre(4, 5, 10, 2));
+}
+
 TEST(SparseGradient, OfATableReadTwiceIsOneListOfRows) {
   Lookups lookups(50, 2);
   ParameterStore store = StoreOf(lookups.graph, true);
