@@ -48,7 +48,7 @@ OpCase RecurrenceCase(const std::string& name, const Sequences& sequences, int64
         const int64_t gates = units * (name == "lstm" ? 4 : name == "gru" ? 3 : 1);
         const Value x = b.Input({sequences.rows(), gates});
         Value weight = b.Parameter({units, gates});
-        if (units > 5) {  // small, so that the states do not saturate
+        if (units > 1) {  // small, so that rounding errors do not grow from step to step
           weight = ScaleBy(b.graph, weight, b.graph.Constant(1 / static_cast<double>(units)));
         }
         const Value offsets = b.Offsets(sequences.lengths);
