@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/text/character_tokenizer.h"
-#include "engine/text/sentence_piece_tokenizer.h"
 #include "engine/text/word_tokenizer.h"
 
 namespace hone::engine::text {
@@ -18,9 +17,6 @@ using NewTokenizer = absl::StatusOr<std::unique_ptr<const Tokenizer>>;
 struct Trainer {
   NewTokenizer operator()(const WordTokens& options) const { return TrainWords(options, corpus); }
   NewTokenizer operator()(const CharacterTokens&) const { return TrainCharacters(corpus); }
-  NewTokenizer operator()(const SentencePieceTokens& options) const {
-    return TrainSentencePieces(options, corpus);
-  }
   const Corpus& corpus;
 };
 
@@ -32,7 +28,6 @@ struct KindOfTokenizer {
 constexpr KindOfTokenizer kKinds[] = {
     {"words", WordsFromJson},
     {"characters", CharactersFromJson},
-    {"sentence_piece", SentencePiecesFromJson},
 };
 
 }  // namespace

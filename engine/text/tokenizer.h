@@ -50,17 +50,7 @@ struct WordTokens {
   int64_t min_count = 1;       // rarer words are left out
   WordSplit split = WordSplit::kPunctuation;
 };
-// Pieces of words, by the library SentencePiece: Kudo and Richardson, "SentencePiece: A simple and
-// language independent subword tokenizer", 2018. A space belongs to the piece behind it. Texts are
-// not normalised again.
-struct SentencePieceTokens {
-  enum class Model { kUnigram, kBpe };
-  Model model = Model::kUnigram;
-  int64_t vocabulary =
-      8000;                  // tokens, the special ones among them; fewer where the texts have none
-  double coverage = 0.9995;  // share of the texts' characters that are tokens at least
-};
-using TokenizerOptions = std::variant<WordTokens, CharacterTokens, SentencePieceTokens>;
+using TokenizerOptions = std::variant<WordTokens, CharacterTokens>;
 
 // The same texts and options give the same tokenizer. INVALID_ARGUMENT where the texts have nothing
 // to make tokens of, or the vocabulary is too small for them.

@@ -28,15 +28,6 @@ void Resolve(v1::Tokenizer& tokenizer) {
   switch (tokenizer.kind_case()) {
     case v1::Tokenizer::kCharacters:
       return;
-    case v1::Tokenizer::kSentencePiece: {
-      v1::Tokenizer::SentencePiece& pieces = *tokenizer.mutable_sentence_piece();
-      if (pieces.model() == v1::Tokenizer::SentencePiece::MODEL_UNSPECIFIED) {
-        pieces.set_model(v1::Tokenizer::SentencePiece::UNIGRAM);
-      }
-      HONE_DEFAULT(pieces, vocabulary, 8000);
-      HONE_DEFAULT(pieces, coverage, 0.9995f);
-      return;
-    }
     case v1::Tokenizer::kWords:
     case v1::Tokenizer::KIND_NOT_SET: {
       v1::Tokenizer::Words& words = *tokenizer.mutable_words();

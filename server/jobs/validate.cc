@@ -168,19 +168,6 @@ void CheckTokenizer(const v1::Tokenizer& tokenizer, FieldErrors& errors) {
       errors.Add(at + ".words.split", "must be one of PUNCTUATION, SPACES");
     }
   }
-  if (tokenizer.has_sentence_piece()) {
-    const v1::Tokenizer::SentencePiece& pieces = tokenizer.sentence_piece();
-    if (!v1::Tokenizer::SentencePiece::Model_IsValid(pieces.model())) {
-      errors.Add(at + ".sentence_piece.model", "must be one of UNIGRAM, BPE");
-    }
-    if (pieces.has_vocabulary()) {
-      errors.CheckInt(at + ".sentence_piece.vocabulary", pieces.vocabulary(), kLeastVocabulary,
-                      kMostVocabulary);
-    }
-    if (pieces.has_coverage()) {
-      errors.CheckFloat(at + ".sentence_piece.coverage", pieces.coverage(), Closed(0.9, 1));
-    }
-  }
 }
 
 void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {

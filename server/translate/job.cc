@@ -125,17 +125,6 @@ engine::text::TokenizerOptions ToTokenizer(const v1::Tokenizer& in) {
   if (in.has_characters()) {
     return text::CharacterTokens();
   }
-  if (in.has_sentence_piece()) {
-    const v1::Tokenizer::SentencePiece& pieces = in.sentence_piece();
-    text::SentencePieceTokens out;
-    using Model = text::SentencePieceTokens::Model;
-    out.model = pieces.model() == v1::Tokenizer::SentencePiece::BPE ? Model::kBpe : Model::kUnigram;
-    out.vocabulary = Or(pieces.has_vocabulary(), pieces.vocabulary(), out.vocabulary);
-    if (pieces.has_coverage()) {
-      out.coverage = AsWritten(pieces.coverage());
-    }
-    return out;
-  }
   const v1::Tokenizer::Words& words = in.words();
   text::WordTokens out;
   out.vocabulary = Or(words.has_vocabulary(), words.vocabulary(), out.vocabulary);

@@ -92,11 +92,6 @@ TEST_F(TextTask, OfClassesByCharactersIsLearned) {
   EXPECT_GT(Trained().at("test_accuracy"), 0.7);
 }
 
-TEST_F(TextTask, OfClassesBySentencePiecesIsLearned) {
-  config_.data.text->tokenizer = text::SentencePieceTokens{.vocabulary = 120};
-  EXPECT_GT(Trained().at("test_accuracy"), 0.9);
-}
-
 TEST_F(TextTask, OfClassesByARecurrenceIsLearned) {
   models::ModelDescription model = Averaged();
   model.layers[1] = Of(models::Gru{{.units = 16}});

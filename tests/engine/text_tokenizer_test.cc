@@ -134,32 +134,9 @@ TEST_P(EachTokenizer, RefusesTextsThatAreEmpty) {
   EXPECT_THAT(Train(GetParam(), {"", "  "}), StatusIs(kInvalid, HasSubstr("empty")));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, EachTokenizer,
-    ::testing::Values(WordTokens{}, CharacterTokens{}, SentencePieceTokens{.vocabulary = 80},
-                      SentencePieceTokens{.model = SentencePieceTokens::Model::kBpe,
-                                          .vocabulary = 80}));
-
-TEST(SentencePieces, SplitWordsThatTheyHaveNeverSeen) {
-  const auto pieces = Train(SentencePieceTokens{.vocabulary = 80}, Sentences());
-  const std::vector<int32_t> ids = Encode(**pieces, "catsister");
-  EXPECT_GT(ids.size(), 1u);
-  EXPECT_EQ((*pieces)->Decode(ids), "catsister");
-}
-
-TEST(SentencePieces, OfAVocabularyTooSmallForTheCharactersAreRefused) {
-  EXPECT_THAT(Train(SentencePieceTokens{.vocabulary = 5}, Sentences()),
-              StatusIs(kInvalid, HasSubstr("vocabulary of 5")));
-}
-
-TEST(SentencePieces, AreFewerWhereTheTextsHaveNoMore) {
-  for (const auto model :
-       {SentencePieceTokens::Model::kUnigram, SentencePieceTokens::Model::kBpe}) {
-    const auto pieces = Train(SentencePieceTokens{.model = model, .vocabulary = 8000}, Sentences());
-    ASSERT_TRUE(pieces.ok()) << pieces.status();
-    EXPECT_LT((*pieces)->size(), 8000);
-  }
-}
+INSTANTIATE_TEST_SUITE_P(All, EachTokenizer,
+                         ::testing::Values(TokenizerOptions(WordTokens{}),
+                                           TokenizerOptions(CharacterTokens{})));
 
 TEST(TokenizerFromJson, NamesWhatIsWrong) {
   EXPECT_THAT(TokenizerFromJson({{"kind", "runes"}}), StatusIs(kInvalid, HasSubstr("runes")));
@@ -167,8 +144,6 @@ TEST(TokenizerFromJson, NamesWhatIsWrong) {
               StatusIs(kInvalid, HasSubstr("tokens")));
   EXPECT_THAT(TokenizerFromJson({{"kind", "characters"}, {"tokens", {"a", "a"}}}),
               StatusIs(kInvalid, HasSubstr("twice")));
-  EXPECT_THAT(TokenizerFromJson({{"kind", "sentence_piece"}, {"model", "AAAA"}}),
-              StatusIs(kInvalid, HasSubstr("SentencePiece")));
 }
 
 }  // namespace

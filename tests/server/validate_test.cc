@@ -157,11 +157,6 @@ TEST(Validate, WhatTextsCannotBeIsNamed) {
                                      "data.text.keep", "data.text.tokenizer.words.vocabulary",
                                      "data.text.tokenizer.words.min_count",
                                      "data.text.tokenizer.words.split", "data.text.max_tokens"));
-  EXPECT_THAT(Paths(OfTexts(R"(data { text { tokenizer { sentence_piece {
-                                model: 9 vocabulary: 1 coverage: 0.5 } } } })")),
-              ::testing::ElementsAre("data.text.tokenizer.sentence_piece.model",
-                                     "data.text.tokenizer.sentence_piece.vocabulary",
-                                     "data.text.tokenizer.sentence_piece.coverage"));
 }
 
 TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
