@@ -28,7 +28,8 @@ class RandomStream {
     if (used_ == there_) {
       Refill();
     }
-    return words_[static_cast<size_t>(used_++)];
+    const uint32_t place = used_++;
+    return words_[place % 4 * kBlocks + place / 4];
   }
   float NextUnit() { return ToUnitFloat(NextBits()); }
   // Uniform in [low, high).
@@ -58,11 +59,12 @@ class RandomStream {
   std::array<uint32_t, 2> key_;
   uint64_t index_;
   uint64_t block_ = 0;
-  // Words that are there, of several blocks, and those of them that were given out.
-  static constexpr int kBlocks = 4;
-  int there_ = 0;
-  int used_ = 0;
-  std::array<uint32_t, 4 * kBlocks> words_{};
+  // Words of several blocks, [4, kBlocks]: how many there are, and how many were given out, block
+  // by block.
+  static constexpr uint32_t kBlocks = 16;
+  uint32_t there_ = 0;
+  uint32_t used_ = 0;
+  std::array<uint32_t, size_t{4} * kBlocks> words_;
 };
 
 }  // namespace hone::engine

@@ -17,6 +17,20 @@ TEST(RandomStream, DrawsTheSameNumbersBelowABoundOnEveryMachine) {
   EXPECT_EQ(stream.NextBelow(uint64_t{1} << 63), 6333078890709174651u);
 }
 
+// Its key follows from the seed and the name; the counter is the block's number and the index.
+TEST(RandomStream, IsPhiloxBlockByBlock) {
+  const uint64_t index = (uint64_t{9} << 32) + 5;
+  RandomStream stream(7, "below", index);
+  const uint64_t mixed = 7 * 0x9E3779B97F4A7C15 ^ NameHash("below");
+  for (uint32_t block = 0; block < 50; ++block) {
+    const std::array<uint32_t, 4> words = Philox(
+        {block, 0, 5, 9}, {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)});
+    for (const uint32_t word : words) {
+      ASSERT_EQ(stream.NextBits(), word) << block;
+    }
+  }
+}
+
 // Draws that would be biased are thrown away: half of them for this bound.
 TEST(RandomStream, DrawsAgainWhereABoundDoesNotDivideTheRange) {
   RandomStream stream(7, "below");
