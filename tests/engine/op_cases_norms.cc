@@ -143,7 +143,7 @@ std::vector<OpCase> NormalizationCases() {
                  {LayerNorm(b.graph, x, b.Parameter(Shape{33}), b.Parameter(Shape{33}))}, {}};
            },
        .f32_tolerance = 2e-5});
-  cases.push_back(RmsNormCase("1_feature", {5, 1}));
+  cases.push_back(RmsNormCase("3_features", {5, 3}));
   cases.push_back(RmsNormCase("17_features", {1, 17}));
   cases.push_back(RmsNormCase("of_sequences", {3, 7, 65}));
   cases.push_back(RmsNormCase("of_many_rows", {129, 3, 67}));
