@@ -187,7 +187,7 @@ absl::Status NumberByModel(const Preprocessing& model, const RatingRows& rows,
   for (const std::string& id : rows.items) {
     items.push_back(parts.index.FindItem(id));
   }
-  for (size_t row = 0; row < rows.values.size(); ++row) {
+  for (size_t row = 0; row < rows.user_of.size(); ++row) {
     parts.users.push_back(users[static_cast<size_t>(rows.user_of[row])]);
     parts.items.push_back(items[static_cast<size_t>(rows.item_of[row])]);
   }

@@ -192,7 +192,7 @@ TEST(Repeat, SaysOfEachCopyWhereItsLayerStands) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"classification": {}, "data": {"dataset": "wine"}, "training": {"epochs": 5},
           "model": {"layers": [{"dense": {"units": 8}}, {"repeat": {"times": 2, "layers":
-              [{"dense": {"units": 8}}, {"conv2d": {"filters": 4, "kernel_size": [3, 3]}}]}},
+              [{"dense": {"units": 8}}, {"dropout": {"rate": 0.1}}]}},
               {"dense": {"units": 3}}]}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   const auto& layers = config->model.layers;
