@@ -1,5 +1,4 @@
 // What the store takes long for, and the calls and probes beside it.
-#include <atomic>
 #include <vector>
 
 #include "tests/server/rpc_testing.h"
@@ -42,31 +41,6 @@ TEST_F(SlowListsTest, HoldUpNoCallThatTakesAMoment) {
     list.join();
   }
   EXPECT_TRUE(status.ok()) << status.error_message();
-}
-
-TEST_F(SlowListsTest, LargeRequestsThatHaveNoRoomTogetherAreRefused) {
-  opened().Hold("WHERE label = ?6");
-  v1::ListJobsRequest request;
-  (*request.mutable_labels())["key"] = std::string(3'500'000, 'x');
-  std::atomic<int> refused = 0;
-  std::vector<std::thread> lists;
-  for (int i = 0; i < 48; ++i) {  // 160 MiB
-    lists.emplace_back([&] {
-      grpc::ClientContext context;
-      v1::ListJobsResponse response;
-      const grpc::Status status = training_->ListJobs(&context, request, &response);
-      refused += status.error_message() == "too many large requests at a time; try again" ? 1 : 0;
-    });
-  }
-  opened().AwaitHeld(2);
-  for (int i = 0; i < 6000 && refused == 0; ++i) {
-    ::usleep(10'000);
-  }
-  opened().LetGo();
-  for (std::thread& list : lists) {
-    list.join();
-  }
-  EXPECT_GT(refused, 0);
 }
 
 // More of them than there are threads for them.
