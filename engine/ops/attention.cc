@@ -25,6 +25,14 @@ struct Settings {
   uint64_t layer = 0;  // of dropout's numbers
 };
 
+// Of the two products with keys and values, for sequences that are all as long as their mean.
+double FlopsOf(const kernels::Attention& a, const Shape& q, const Shape& k, const Shape& offsets) {
+  const double keys = static_cast<double>(k[0]) / static_cast<double>(offsets[0] - 1);
+  const double seen = a.causal ? keys / 2 : keys;
+  return 4 * static_cast<double>(q.elements()) *
+         (a.window > 0 ? std::min(seen, static_cast<double>(a.window)) : seen);
+}
+
 // The sequences and heads of a run, shared out among the threads as they come: each part writes
 // rows of its own.
 struct Parts {
@@ -130,6 +138,14 @@ class AttentionGradientOp final : public Op {
     return std::vector<TensorType>{in[0], in[1], in[2]};
   }
 
+  // The scores once more, the gradient of the weights, and those of q, k and v.
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = 2.5 * FlopsOf(settings_.attention, in[0].shape, in[1].shape, in[5].shape);
+    return cost;
+  }
+
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars& scalars) const override {
     const kernels::Attention& a = settings_.attention;
@@ -223,6 +239,13 @@ class AttentionOp final : public Op {
           absl::StrCat("the keys' offsets must be ", in[3].ToString(), ", got ", in[4].ToString()));
     }
     return std::vector<TensorType>{in[0], {Shape{in[0].shape[0], a.heads}, DType::kF32}};
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = FlopsOf(settings_.attention, in[0].shape, in[1].shape, in[3].shape);
+    return cost;
   }
 
   void Differentiate(Gradient& g) const override {

@@ -44,7 +44,7 @@ bool IsWorthATeam(const Cost& step) {
 bool NeedsWholeBatch(const Graph& graph) {
   return !graph.updates().empty() ||
          std::ranges::any_of(graph.nodes(), [](const Graph::Node& node) {
-           return node.kind == Graph::Node::Kind::kInput &&
+           return node.kind == Graph::Node::Kind::kInput && node.types[0].dtype == DType::kS32 &&
                   absl::EndsWith(node.name, kOffsetsInput);
          });
 }

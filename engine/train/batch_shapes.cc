@@ -62,16 +62,13 @@ std::vector<data::BucketRows> RowsByBucket(const ExamplesInfo& info,
     return {{*std::ranges::max_element(buckets), info.examples}};
   }
   const int64_t whole = info.shapes.back().shape.batch;  // they ascend
-  int64_t batches = 0;
-  for (const tasks::ShapeCount& counted : info.shapes) {
-    batches += counted.shape.batch == whole ? counted.batches : 0;
+  if (whole == info.examples) {                          // an epoch is one batch
+    return {{info.shapes.back().shape.bucket, info.examples}};
   }
   std::vector<data::BucketRows> rows;
   for (const tasks::ShapeCount& counted : info.shapes) {
     if (counted.shape.batch == whole) {
-      const double share = static_cast<double>(counted.batches) / static_cast<double>(batches);
-      const auto examples = static_cast<int64_t>(share * static_cast<double>(info.examples));
-      rows.push_back({counted.shape.bucket, std::max(whole, examples)});
+      rows.push_back({counted.shape.bucket, counted.batches * whole});
     }
   }
   return rows;

@@ -25,9 +25,8 @@ ExamplesInfo TestExamples(const tasks::DataInfo& info);
 std::vector<tasks::BatchShape> ShapesOf(const ExamplesInfo& info, int64_t batch,
                                         std::span<const int64_t> buckets);
 
-// The examples of an epoch by bucket: by the row's, or as they are on the average of the run in the
-// whole batches that were counted (in the short ones where there are no others). Without either,
-// all of them are in the largest of `buckets`.
+// The examples of an epoch by bucket, by the row's; of shapes that were counted, those of the whole
+// batches of the run. Without either, all of an epoch are in the largest of `buckets`.
 std::vector<data::BucketRows> RowsByBucket(const ExamplesInfo& info,
                                            std::span<const int64_t> buckets);
 

@@ -117,28 +117,28 @@ TEST(LayerTable, DepthCountsLayersWithWeightsAlongTheLongestPath) {
 // The class of a text, and where in it: both inputs have layers of their own.
 ModelDescription TwoInputs() {
   return {.layers = {DenseOf(3, "words", {"tokens"}),
-                     DenseOf(3, "places", {"offsets"}),
+                     DenseOf(3, "places", {"segments"}),
                      {.name = "sum", .inputs = {"words", "places"}, .kind = Add{}},
                      DenseOf(2, "answer")},
-          .inputs = {"tokens", "offsets"}};
+          .inputs = {"tokens", "segments"}};
 }
 
 TEST(BuildModel, AModelOfTwoInputsReadsEachByItsName) {
   Graph graph;
   const auto built =
       BuildModel(graph, TwoInputs(),
-                 {{"offsets", Input(graph, "offsets")}, {"tokens", Input(graph, "tokens")}}, {});
+                 {{"segments", Input(graph, "segments")}, {"tokens", Input(graph, "tokens")}}, {});
   ASSERT_TRUE(built.ok()) << built.status();
   EXPECT_THAT(Row(built->layers, "words").inputs, ElementsAre("tokens"));
-  EXPECT_THAT(Row(built->layers, "places").inputs, ElementsAre("offsets"));
-  EXPECT_EQ(Row(built->layers, "offsets").role, LayerRole::kInput);
+  EXPECT_THAT(Row(built->layers, "places").inputs, ElementsAre("segments"));
+  EXPECT_EQ(Row(built->layers, "segments").role, LayerRole::kInput);
   EXPECT_EQ(built->depth, 2);
 }
 
 TEST(BuildModel, AnInputThatTheTaskDoesNotGiveIsNamed) {
   Graph graph;
   EXPECT_THAT(BuildModel(graph, TwoInputs(), {{"tokens", Input(graph, "tokens")}}, {}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tokens, offsets")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tokens, segments")));
 }
 
 TEST(WithNames, TheFirstLayerOfSeveralInputsSaysWhichItReads) {
@@ -180,16 +180,16 @@ TEST(BuildNetwork, NamesTheNetworksThereAreAndTheLayerThatDoesNotFit) {
 }
 
 ModelDescription PresetOf(const std::string& options) {
-  return {.inputs = {"tokens", "offsets"}, .preset = {.name = "mlp", .options = options}};
+  return {.inputs = {"tokens", "segments"}, .preset = {.name = "mlp", .options = options}};
 }
 
 TEST(BuildModel, APresetIsAFunctionThatBuildsTheArchitecture) {
   Graph graph;
   const std::vector<NamedValue> inputs = {{"tokens", Input(graph, "tokens")},
-                                          {"offsets", Input(graph, "offsets")}};
+                                          {"segments", Input(graph, "segments")}};
   const auto built = BuildModel(graph, PresetOf(R"({"units": [5, 3]})"), inputs, {});
   ASSERT_TRUE(built.ok()) << built.status();
-  EXPECT_THAT(NamesOf(built->layers), ElementsAre("tokens", "offsets", "layer.0", "layer.1"));
+  EXPECT_THAT(NamesOf(built->layers), ElementsAre("tokens", "segments", "layer.0", "layer.1"));
   EXPECT_EQ(built->layers[2].weights, 2 * kWidth * 5);
   EXPECT_TRUE(built->layers[2].shows_dead_units);
   EXPECT_EQ(built->layers[3].role, LayerRole::kOutput);
@@ -200,7 +200,7 @@ TEST(BuildModel, APresetIsAFunctionThatBuildsTheArchitecture) {
 TEST(BuildModel, APresetsOptionThatIsNotKnownIsNamed) {
   Graph graph;
   const std::vector<NamedValue> inputs = {{"tokens", Input(graph, "tokens")},
-                                          {"offsets", Input(graph, "offsets")}};
+                                          {"segments", Input(graph, "segments")}};
   for (const auto& [options, problem] :
        {std::pair(R"({"units": [5], "unit": 1})", "`unit`"), {R"({})", "units"}, {"[", "JSON"}}) {
     EXPECT_THAT(BuildModel(graph, PresetOf(options), inputs, {}),

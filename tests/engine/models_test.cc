@@ -253,7 +253,8 @@ TEST(BuildModel, AnLstmHasAsManyParametersAsKerasCounts) {
 TEST(BuildModel, CountsTheArithmeticOfAMeanSequence) {
   const auto built = BuildOfSequences(TextClassifier());
   ASSERT_TRUE(built.ok()) << built.status();
-  EXPECT_NEAR(built->layers[2].forward_flops, 2.0 * (64 + 128) * 512 * 16 / 3, 1);
+  const double products = 2.0 * (64 + 128) * 512 * 16 / 3;
+  EXPECT_NEAR(built->layers[2].forward_flops, products, 1e-3 * products);
 }
 
 TEST(BuildModel, GivesBothDirectionsOfEachLayerParametersOfTheirOwn) {
@@ -275,6 +276,9 @@ TEST(BuildModel, AttentionHasTheWeightsOfItsFourProducts) {
   EXPECT_EQ(built->layers[2].weights, 64 * 64 * 2 + 64 * 16 * 2);
   EXPECT_EQ(built->layers[2].biases, 64 * 2 + 16 * 2);
   EXPECT_EQ(built->layers[2].output_shape, Shape{64});
+  // Four products of 16 rows, and a query's half of its sequence's 16 / 3 keys twice.
+  const double flops = (2.0 * 16 * 64 * (64 + 64 + 16 + 16) + 4.0 * 16 * 64 * 8 / 3) / 3;
+  EXPECT_NEAR(built->layers[2].forward_flops, flops, 1e-3 * flops);
   model.layers[1] = Of(layers::AttentionOptions{.heads = 7});
   EXPECT_THAT(BuildOfSequences(model),
               StatusIs(absl::StatusCode::kInvalidArgument,

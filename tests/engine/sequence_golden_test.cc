@@ -280,9 +280,10 @@ TEST_P(FirstStepOfSequences, HasPyTorchsLossAndGradients) {
   for (size_t i = 0; i < step->gradients.size(); ++i) {
     const nlohmann::json* const parameter = FindParameter(golden, training.name(i));
     ASSERT_NE(parameter, nullptr) << training.name(i);
-    // The bias of keys has the gradient 0, since it moves all scores of a query alike.
+    // The bias of keys has the gradient 0, since it moves all scores of a query alike: what
+    // rounding leaves of it is held against 0.1, which all others are larger than.
     const nlohmann::json& gradient = (*parameter)["gradient"];
-    const double norm = std::max(gradient["norm"].get<double>(), 1e-3);
+    const double norm = std::max(gradient["norm"].get<double>(), 0.1);
     EXPECT_LE(ErrorOf<double>(step->gradients[i], gradient), tolerance * norm) << training.name(i);
   }
 }

@@ -90,7 +90,7 @@ class TaskTest : public TrainTest {
     config_.run_directory = directory;
     HONE_ASSIGN_OR_RETURN(const data::LoadedData data,
                           tasks::LoadExamples(config_.data, config_, task));
-    const tasks::DataInfo info = tasks::InfoOf(data, task);
+    const tasks::DataInfo info = tasks::InfoOf(data, task, config_, task.evaluation_batch(config_));
     HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
     HONE_RETURN_IF_ERROR(programs_->Bind());
     programs_->store().Initialize(config_.seed);

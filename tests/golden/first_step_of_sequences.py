@@ -7,6 +7,7 @@ tests/engine/sequence_golden_test.cc. Numbers and measures are those of first_st
 PyTorch computes rectangles: the sequences are padded, and packed by their lengths. Hone computes rows of tokens; token i of all sequences one
 behind the other is number i of its stream. PyTorch's weights are [gates, in], Hone's transposed; an LSTM's second bias is zero.
 """
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -74,7 +75,9 @@ class Net(first_step.Net):
             seen = torch.ones(n, n, dtype=torch.bool)
             seen = seen.tril() if causal else seen
             seen = seen.triu(1 - window) if window else seen
-            rows.append(F.scaled_dot_product_attention(*(y.transpose(0, 1) for y in (queries, keys, values)), attn_mask=seen).transpose(0, 1))
+            scale = float(np.float32(1) / np.sqrt(np.float32(dim)))  # the float that Hone's is
+            rows.append(F.scaled_dot_product_attention(*(y.transpose(0, 1) for y in (queries, keys, values)), attn_mask=seen,
+                                                       scale=scale).transpose(0, 1))
         return self.dense(torch.cat(rows).flatten(1), f"{name}.output", WIDTH)
 
 
