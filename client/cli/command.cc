@@ -86,6 +86,9 @@ std::string NextCommand(const v1::Job& job) {
     default:
       break;
   }
+  if (job.spec().data().has_text()) {
+    return absl::StrCat("predict ", job.model(), " --text TEXT");
+  }
   const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
   return absl::StrCat("predict ", job.model(), table ? " --csv FILE.csv" : " PICTURE.png");
 }
