@@ -10,6 +10,7 @@
 #include "engine/base/complaints.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/data/file_tree.h"
 #include "engine/data/formats.h"
 #include "engine/data/text_files.h"
 #include "engine/data/text_rows.h"
@@ -148,8 +149,13 @@ absl::Status Describe(const std::string& path, const std::string& id, int rows,
     return data::FindTextFiles(path).ok() ? DescribeTexts(options, report) : format.status();
   }
   report.set_format((*format)->name);
-  HONE_ASSIGN_OR_RETURN(const data::Examples examples,
-                        (*format)->read(path, options, data::Depth::kAll, found));
+  const absl::StatusOr<data::Examples> read =
+      (*format)->read(path, options, data::Depth::kAll, found);
+  if (!read.ok()) {
+    const bool texts = data::IsArchiveName(path) && data::FindTextFiles(path).ok();
+    return texts ? DescribeTexts(options, report) : read.status();
+  }
+  const data::Examples& examples = *read;
   AddNotes(found, path, id, report);
   AddDamaged(found, report);
   report.set_examples(examples.size());
