@@ -37,7 +37,7 @@ Cost CostOf(const Graph& graph) {
 
 bool IsWorthATeam(const Cost& step) {
   constexpr double kFlopsPerByte = 4;  // that take as long: 100 GFLOP/s, 25 GB/s
-  constexpr double kLeastFlops = 1e6;
+  constexpr double kLeastFlops = 8e6;
   return step.flops + kFlopsPerByte * step.bytes >= kLeastFlops;
 }
 

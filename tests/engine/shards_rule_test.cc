@@ -47,9 +47,9 @@ TEST(CostOf, AddsUpWhatTheOpsCost) {
 }
 
 TEST(IsWorthATeam, IsSaidOfWhatTakesLongerThanATeamNeedsToMeet) {
-  EXPECT_TRUE(IsWorthATeam(Dense(128, 128)));
+  EXPECT_TRUE(IsWorthATeam(Dense(128, 256)));
   EXPECT_FALSE(IsWorthATeam(Dense(32, 24)));
-  EXPECT_TRUE(IsWorthATeam({.flops = 0, .bytes = 1e6})) << "memory takes time, too";
+  EXPECT_TRUE(IsWorthATeam({.flops = 0, .bytes = 2e6})) << "memory takes time, too";
 }
 
 TEST(NeedsWholeBatch, IsSaidOfAGraphOfTokenRows) {
