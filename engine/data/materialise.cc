@@ -146,7 +146,7 @@ absl::StatusOr<std::optional<Materialised>> FromCache(const CatalogEntry& entry,
                                                       const Sources& sources,
                                                       std::vector<std::string>& tried) {
   if (!CanDownload(entry)) {
-    tried.push_back("it cannot be downloaded");
+    tried.emplace_back("it cannot be downloaded");
     return std::nullopt;
   }
   if (sources.cache_dir.empty()) {
