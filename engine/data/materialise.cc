@@ -150,7 +150,7 @@ absl::StatusOr<std::optional<Materialised>> FromCache(const CatalogEntry& entry,
     return std::nullopt;
   }
   if (sources.cache_dir.empty()) {
-    tried.push_back("there is no cache folder to download into");
+    tried.emplace_back("there is no cache folder to download into");
     return std::nullopt;
   }
   const std::string folder = Join(sources.cache_dir, entry.name);
@@ -164,7 +164,7 @@ absl::StatusOr<std::optional<Materialised>> FromCache(const CatalogEntry& entry,
     tried.push_back(absl::StrCat(absl::StrJoin(damaged, ", "), " is damaged"));
   }
   if (sources.offline) {
-    tried.push_back("downloads are turned off");
+    tried.emplace_back("downloads are turned off");
     return std::nullopt;
   }
   HONE_RETURN_IF_ERROR(DownloadMissing(entry, folder, sources));
@@ -186,7 +186,7 @@ absl::StatusOr<Materialised> Materialise(const CatalogEntry& entry, const Source
     }
     tried.push_back(absl::StrCat("the local mirror does not have ", path));
   } else {
-    tried.push_back("HONE_DATA_DIR names no local mirror");
+    tried.emplace_back("HONE_DATA_DIR names no local mirror");
   }
   absl::StatusOr<std::optional<Materialised>> cached = FromCache(entry, sources, tried);
   if (cached.ok() && cached->has_value()) {
