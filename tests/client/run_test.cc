@@ -1,4 +1,5 @@
-// `hone run`, `hone sweep --here`, `hone plan` and `hone predict` with a worker that plays a script.
+// `hone run`, `hone sweep --here`, `hone plan` and `hone predict` with a worker that plays a
+// script.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -156,6 +157,12 @@ TEST_F(RunTest, AFailureEndsWithOneAndSaysWhy) {
   EXPECT_EQ(Hone({"run", kExample}), 1);
   EXPECT_THAT(output_,
               AllOf(HasSubstr("failed: non finite"), HasSubstr("the loss is not finite (step 7)")));
+}
+
+TEST_F(RunTest, ADataSetThatNobodyKnowsEndsWithTwo) {
+  Script("failure { end_reason: 'INVALID_SPEC' message: 'no data set minst' code: 5 }\n!exit 1\n");
+  EXPECT_EQ(Hone({"run", kExample}), 2);
+  EXPECT_THAT(output_, HasSubstr("no data set minst"));
 }
 
 TEST_F(RunTest, ACrashEndsWithOneAndNamesTheSignal) {

@@ -87,6 +87,18 @@ class HonedTest : public ::testing::Test {
     return v1::TrainingService::NewStub(grpc::CreateCustomChannel(
         absl::StrCat("127.0.0.1:", port_), grpc::InsecureChannelCredentials(), arguments));
   }
+  using Clients = std::vector<std::unique_ptr<v1::TrainingService::Stub>>;
+  // So many more clients, each of which keeps its connection; how many of them are answered.
+  int AskBy(int count, Clients& clients) const {
+    int answered = 0;
+    for (int i = 0; i < count; ++i) {
+      clients.push_back(NewStub());
+      grpc::ClientContext context;
+      v1::ServerInfo info;
+      answered += clients.back()->GetServerInfo(&context, v1::GetServerInfoRequest(), &info).ok();
+    }
+    return answered;
+  }
   bool NewClientIsAnswered() const {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
@@ -111,6 +123,15 @@ class HonedTest : public ::testing::Test {
     client.set_read_timeout(60);
     const auto response = client.Get(path);
     return response ? response->body : "";
+  }
+  // What /readyz says in the end.
+  std::string AwaitReadiness(const std::string& wanted) const {
+    std::string said = Http("/readyz");
+    for (const absl::Time deadline = absl::Now() + absl::Seconds(60);
+         said != wanted && absl::Now() < deadline; said = Http("/readyz")) {
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+    return said;
   }
   int End(int signal) {
     if (pid_ <= 0) {
@@ -314,18 +335,36 @@ TEST_F(HonedTest, TakesAsManyDescriptorsAsItMayHave) {
 TEST_F(HonedTest, MoreClientsThanThereMayBeAreSentAwayUntilOthersLeave) {
   descriptors_ = "-n 128";
   Start();
-  std::vector<std::unique_ptr<v1::TrainingService::Stub>> clients;
-  int answered = 0;
-  for (int i = 0; i < 80; ++i) {
-    clients.push_back(NewStub());
-    grpc::ClientContext context;
-    v1::ServerInfo info;
-    answered += clients.back()->GetServerInfo(&context, v1::GetServerInfoRequest(), &info).ok();
-  }
+  Clients clients;
+  const int answered = AskBy(80, clients);
   EXPECT_GT(answered, 40);
   EXPECT_LT(answered, 80);
   clients.clear();
   EXPECT_TRUE(NewClientIsAnswered());
+}
+
+TEST_F(HonedTest, ManyClientsLeaveTheServerTheDescriptorsThatItWorksWith) {
+  descriptors_ = "-n 160";
+  Start();
+  Create("succeed");  // so that this test's own connection is there before the others
+  Clients clients;
+  AskBy(160, clients);
+  EXPECT_EQ(Http("/healthz"), "ok\n");
+  const std::string name = Create("succeed");
+  ASSERT_NE(name, "");
+  Watch(name, "", [](const v1::Event&) { return false; });
+  EXPECT_EQ(Get(name).state(), v1::Job::SUCCEEDED);
+}
+
+TEST_F(HonedTest, WhereNoNewClientIsAnsweredItIsNotReady) {
+  descriptors_ = "-n 128";
+  Start();
+  EXPECT_EQ(AwaitReadiness("ready\n"), "ready\n");
+  Clients clients;
+  AskBy(80, clients);
+  EXPECT_EQ(AwaitReadiness("not ready\n"), "not ready\n");
+  clients.clear();
+  EXPECT_EQ(AwaitReadiness("ready\n"), "ready\n");
 }
 
 TEST_F(HonedTest, SilentConnectionsToTheMetricsPortHoldUpNoProbe) {

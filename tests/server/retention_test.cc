@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <future>
 
 #include "absl/strings/str_cat.h"
 #include "server/store/sqlite_store.h"
@@ -96,6 +97,19 @@ TEST_F(RetentionTest, NothingGoesByItsAgeWhileTheClockIsNotBelieved) {
   EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(ended));
   EXPECT_THAT(store_->Get(ended), IsOk());
   EXPECT_THAT(store_->GetModel(ended), IsOk());
+}
+
+TEST_F(RetentionTest, TheFirstRoundAfterAStartBelievesNoClock) {
+  const std::string ended = Job(true);  // years ago
+  std::promise<void> round;             // which can be kept once: the next one is in a minute
+  Retention retention({.jobs = absl::Hours(1), .models = absl::Hours(1)},
+                      {.datasets_removed = [&] { round.set_value(); }}, *store_, *writer_,
+                      *directory_, *remover_);
+  retention.Start();
+  round.get_future().wait();
+  EXPECT_THAT(store_->Get(ended), IsOk());
+  EXPECT_THAT(store_->GetModel(ended), IsOk());
+  EXPECT_THAT(WithCheckpoints(), ::testing::ElementsAre(ended));
 }
 
 TEST_F(RetentionTest, AForgottenJobTakesItsFolderAndLeavesItsModel) {

@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "server/worker_process/confinement.h"
 #include "tests/server/rpc_testing.h"
 
 namespace hone::server::rpc {
@@ -34,6 +35,11 @@ TEST_F(RpcMetricsTest, EveryBoundedQueueSaysWhatWaitsAndWhatItRefused) {
 TEST_F(RpcMetricsTest, EveryModeOfWorkersBeginsAtZero) {
   EXPECT_EQ(Values("hone_worker_starts_total"),
             (std::set<std::string>{"train", "plan", "dataset", "predict"}));
+}
+
+TEST_F(RpcMetricsTest, HowFarTheKernelConfinesWorkersIsSaid) {
+  EXPECT_THAT(Http("/metrics"), HasSubstr(absl::StrCat("hone_worker_confinement{what=\"files\"} ",
+                                                       worker_process::LandlockAbi(), "\n")));
 }
 
 TEST_F(RpcMetricsTest, AWatcherThatEndsIsTimed) {

@@ -1,4 +1,5 @@
 // What the store takes long for, and the calls and probes beside it.
+#include <atomic>
 #include <vector>
 
 #include "tests/server/rpc_testing.h"
@@ -41,6 +42,37 @@ TEST_F(SlowListsTest, HoldUpNoCallThatTakesAMoment) {
     list.join();
   }
   EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+// 144 MiB together.
+TEST_F(SlowListsTest, LargeRequestsThatWaitHaveABoundInBytes) {
+  opened().Hold("WHERE row < ?1");
+  std::vector<std::thread> calls;
+  std::atomic<int> refused = 0;
+  const auto list = [&](size_t bytes) {
+    calls.emplace_back([this, bytes, &refused] {
+      grpc::ClientContext context;
+      v1::ListJobsRequest request;
+      request.set_page_token(std::string(bytes, 'x'));
+      v1::ListJobsResponse response;
+      const grpc::Status status = training_->ListJobs(&context, request, &response);
+      refused += status.error_message().find("too many large requests") != std::string::npos;
+    });
+  };
+  list(0);
+  list(0);
+  opened().AwaitHeld(2);  // so that the others wait
+  for (int i = 0; i < 48; ++i) {
+    list(size_t{3} << 20);
+  }
+  for (int i = 0; i < 2000 && refused == 0; ++i) {
+    ::usleep(10'000);
+  }
+  opened().LetGo();
+  for (std::thread& call : calls) {
+    call.join();
+  }
+  EXPECT_GT(refused, 0);
 }
 
 // More of them than there are threads for them.

@@ -10,6 +10,7 @@
 #include "engine/base/steady_clock.h"
 #include "server/metrics/prometheus.h"
 #include "server/scheduler/report.h"
+#include "server/worker_process/worker_process.h"
 #include "tests/server/scheduler_testing.h"
 
 namespace hone::server::scheduler {
@@ -37,6 +38,13 @@ TEST_F(SchedulerTest, AWorkerIsToldOfTheNewestCheckpointOfItsJob) {
   const std::string id = Insert("checkpoint and crash, then say what it was told");
   Start();
   EXPECT_EQ(AwaitEnd(id).message, "told of step 7");
+}
+
+TEST_F(SchedulerTest, AJobsWorkerMayUseItsShareOfTheMemoryAndALittleToReserve) {
+  options_.memory_bytes_per_job = int64_t{1} << 30;
+  Start();
+  EXPECT_EQ(AwaitEnd(Insert("say its limit")).message,
+            absl::StrCat((int64_t{1} << 30) + worker_process::kUnusedBytes));
 }
 
 TEST_F(SchedulerTest, AJobThatAlwaysCrashesEndsAsPoisonAndOthersRun) {

@@ -64,6 +64,19 @@ TEST_F(SchedulerFaultsTest, AnEndThatTheStoreCannotTakeIsWrittenWhenItCan) {
   EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
+TEST_F(SchedulerFaultsTest, TheStoreKnowsAModelsFolderBeforeItKnowsTheEndOfTheJob) {
+  other_->Break("UPDATE OF state ON job WHEN NEW.state = 'SUCCEEDED'");
+  Start();
+  const std::string id = Insert("succeed");
+  AwaitFailedWrites(1);
+  const auto drafts = store_->FoldersToRemove(store::Folder::Kind::kDraft, -1);
+  ASSERT_THAT(drafts, IsOk());
+  ASSERT_EQ(drafts->size(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(directory_->ModelDirectory(drafts->front().id)));
+  other_->Run("DROP TRIGGER fault");
+  EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
+}
+
 TEST_F(SchedulerFaultsTest, EventsThatTheStoreCannotTakeCostTheJobNoAttempt) {
   other_->Break("UPDATE OF progress ON job");
   Start();

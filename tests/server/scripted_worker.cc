@@ -203,6 +203,10 @@ int Train(const v1::WorkerRequest& request) {
     SendFailure("BAD_DATA", "told of step " + std::to_string(request.checkpoint_step()), 3);
     return 1;
   }
+  if (what == "say its limit") {
+    SendFailure("BAD_DATA", std::to_string(request.memory_limit_bytes()), 3);
+    return 1;
+  }
   if (what == "killed four times" && request.attempt() <= 4) {
     std::raise(SIGKILL);
   }

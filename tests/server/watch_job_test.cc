@@ -282,6 +282,19 @@ TEST_F(JobWatchTest, AThousandWatchersOfAMegabyteHoldNoMoreThanTheBudgetTogether
   EXPECT_LE(budget_.taken(), kBudget);
 }
 
+TEST_F(JobWatchTest, WhatManyWatchersReadOfTheLogHasABoundTogether) {
+  LogLarge(1'000'000);
+  std::vector<JobWatch> watches;
+  for (int i = 0; i < 10; ++i) {
+    watches.push_back(Open());
+    v1::WatchJobResponse answer;
+    EXPECT_EQ(watches.back().Take(answer), Next::kAnswer);  // the snapshot
+    ASSERT_EQ(watches.back().Take(answer), Next::kReadLog);
+    watches.back().AddFromLog(ReadLog(watches.back()));
+  }
+  EXPECT_LE(budget_.taken(), kBudget);
+}
+
 TEST_F(JobWatchTest, ALargeEventOfTheLogThatThereIsNoRoomForIsAGap) {
   LogLarge(1'000'000);
   Log(2);
