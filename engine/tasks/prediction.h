@@ -81,11 +81,11 @@ struct Prediction {
   std::optional<environments::MazePath> path = {};
   // What comes next, in the target's own unit, behind the last points that are known.
   struct Forecast {
-    std::string target;                      // a column
-    std::vector<double> history;             // its last points
-    std::vector<std::string> history_times;  // of these, as they are written; empty: not known
-    std::vector<std::string> times;          // of `values`; empty: not known
-    std::vector<double> values;
+    std::string target;                           // a column
+    std::vector<double> history;                  // its last points
+    std::vector<std::string> history_times = {};  // of these, as they are written; empty: not known
+    std::vector<std::string> times = {};          // of `values`; empty: not known
+    std::vector<double> values = {};
   };
   std::optional<Forecast> forecast = {};
 };
