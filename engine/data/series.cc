@@ -36,9 +36,10 @@ absl::StatusOr<Cuts> CutsOf(int64_t points, const LoadOptions& options) {
     return absl::InvalidArgumentError(
         "validation_fraction and test_fraction must be at least 0 and below 1");
   }
-  if (options.fold_count > 0 || options.limit > 0) {
+  if (options.fold_count > 0 || options.limit > 0 || options.deduplicate) {
     return absl::InvalidArgumentError(
-        "a series is divided in the order of time: data.fold and data.limit must not be given");
+        "a series is divided in the order of time, whole: data.fold, data.limit and "
+        "data.deduplicate must not be given");
   }
   const auto share = [](double fraction, int64_t of) {
     return static_cast<int64_t>(std::llround(fraction * static_cast<double>(of)));

@@ -1,6 +1,7 @@
 #include "engine/tasks/forecast_answers.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,7 +23,7 @@ using data::SeriesFormat;
 using data::SeriesRows;
 
 // What an example holds beside the window, kPointsInput: what the model's numbers are added to, and
-// what an answer tells of the points before; times as lines.
+// what an answer tells of the points before, the values as the bytes of doubles, times as lines.
 constexpr char kBase[] = "base", kHistory[] = "history";
 constexpr char kTimes[] = "times", kNextTimes[] = "next_times";
 
@@ -32,6 +33,23 @@ int64_t PointsTold(const SeriesFormat& format, int64_t points) {
   const int64_t wanted =
       std::max({kLeast, 2 * format.window, 2 * format.period, 4 * format.horizon});
   return std::min({wanted, kMost, points});
+}
+
+std::vector<uint8_t> BytesOf(std::span<const double> values) {
+  std::vector<uint8_t> bytes(values.size_bytes());
+  if (!bytes.empty()) {
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+  }
+  return bytes;
+}
+
+std::vector<double> DoublesOf(const Example& example, const char* name) {
+  const auto& bytes = std::get<std::vector<uint8_t>>(example.at(name));
+  std::vector<double> values(bytes.size() / sizeof(double));
+  if (!values.empty()) {
+    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(double));
+  }
+  return values;
 }
 
 std::vector<uint8_t> Lines(std::span<const std::string> lines) {
@@ -105,9 +123,8 @@ class ForecastAnswerer final : public Answerer {
     for (size_t i = 0; i < examples.size(); ++i) {
       const Example& example = examples[i];
       const std::vector<float>& base = FloatsOf(example, kBase);
-      const std::vector<float>& history = FloatsOf(example, kHistory);
       Prediction::Forecast forecast = {.target = format_.columns[0],
-                                       .history = {history.begin(), history.end()},
+                                       .history = DoublesOf(example, kHistory),
                                        .history_times = LinesOf(example, kTimes),
                                        .times = LinesOf(example, kNextTimes)};
       for (size_t ahead = 0; ahead < outputs[i].size(); ++ahead) {
@@ -128,7 +145,8 @@ class ForecastAnswerer final : public Answerer {
     const auto scaled = [&](int64_t point, int64_t column) {
       return static_cast<float>(format_.Scale(static_cast<size_t>(column), value(point, column)));
     };
-    std::vector<float> window, base, history;
+    std::vector<float> window, base;
+    std::vector<double> history;
     for (int64_t point = points - format_.window; point < points; ++point) {
       for (int64_t column = 0; column < width; ++column) {
         window.push_back(scaled(point, column));
@@ -149,13 +167,13 @@ class ForecastAnswerer final : public Answerer {
     }
     const int64_t told = PointsTold(format_, points);
     for (int64_t point = points - told; point < points; ++point) {
-      history.push_back(static_cast<float>(value(point, 0)));
+      history.push_back(value(point, 0));
     }
     const auto times =
         std::span(rows.times).last(rows.times.empty() ? 0 : static_cast<size_t>(told));
     return {{std::string(kPointsInput), std::move(window)},
             {kBase, std::move(base)},
-            {kHistory, std::move(history)},
+            {kHistory, BytesOf(history)},
             {kTimes, Lines(times)},
             {kNextTimes, Lines(data::NextTimes(rows.times, format_.horizon))}};
   }
