@@ -78,8 +78,8 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
         "data set ", options.dataset, " holds ratings; the task for it is recommendation"));
   }
   if (entry->task == Task::kForecasting) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "data set ", options.dataset, " is a series; the task for it is forecasting"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset, " is a series; the task for it is forecasting"));
   }
   if (entry->texts) {
     return absl::InvalidArgumentError(

@@ -38,9 +38,9 @@ struct SeriesFormat {
   double Scale(size_t column, double value) const;
   double Unscale(double number) const;
 
-  // What naive forecasts say of the point `ahead` points behind the last one known, from 0, as its
-  // distance from the first unknown point: −1 is the last one known. The naive one repeats the last
-  // value, the seasonal one the last season.
+  // Whose value the naive forecasts repeat for the point `ahead` points behind the first unknown
+  // one, as its distance from that: −1 is the last known point, which the naive forecast takes; the
+  // seasonal one takes the same place of the last known season.
   static int64_t NaivePlace() { return -1; }
   int64_t SeasonalPlace(int64_t ahead) const { return ahead % period - period; }
 
