@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli/command.h"
 #include "client/cli/csv.h"
+#include "client/cli/forecast_view.h"
 #include "client/cli/live_view.h"
 #include "client/cli/local_job.h"
 #include "client/cli/model_name.h"
@@ -36,6 +37,7 @@ struct PredictOptions {
   std::vector<std::string> mazes;
   std::vector<std::string> texts;
   std::string text_file;
+  std::vector<std::string> series;
   int top = 0;  // 0: not given
 };
 
@@ -107,9 +109,17 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     input.input.set_text(text);
     inputs.push_back(std::move(input));
   }
+  for (const std::string& path : options.series) {
+    HONE_ASSIGN_OR_RETURN(std::string table, ReadFile(path, kBytesPerCall));
+    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(table), path));
+    Input input{.label = path, .input = {}};
+    input.input.set_series(std::move(table));
+    inputs.push_back(std::move(input));
+  }
   if (inputs.empty()) {
     return absl::InvalidArgumentError(
-        "give at least one picture, --text TEXT, --csv FILE, --maze FILE, or --user ID");
+        "give at least one picture, --text TEXT, --csv FILE, --series FILE, --maze FILE, or --user "
+        "ID");
   }
   return inputs;
 }
@@ -276,6 +286,9 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   if (prediction.has_path()) {
     PrintPath(prediction.path(), screen);
   }
+  for (const Line& forecast : ForecastLines(prediction.forecast(), screen.width())) {
+    print(forecast);
+  }
 }
 
 int Predict(const PredictOptions& options, const Globals& globals) {
@@ -324,6 +337,10 @@ void AddPredict(CLI::App& app, Globals& globals) {
   command->add_option("--text", options->texts, "texts, such as \"one of the best\"")
       ->allow_extra_args(false);
   command->add_option("--text-file", options->text_file, "a file of texts, one a line");
+  command
+      ->add_option("--series", options->series,
+                   "tables with a row for each point in time: what comes next")
+      ->allow_extra_args(false);
   command->add_option("--user", options->users,
                       "users by their ids: which items they would like, best first");
   command

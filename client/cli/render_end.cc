@@ -75,6 +75,13 @@ std::string Label(const std::string& name) {
       {"test_mse", "test MSE"},
       {"test_mae", "test MAE"},
       {"test_rmse", "test RMSE"},
+      {"test_mase", "test MASE"},
+      {"test_naive_mae", "test MAE, naive"},
+      {"test_naive_rmse", "test RMSE, naive"},
+      {"test_naive_mase", "test MASE, naive"},
+      {"test_seasonal_naive_mae", "test MAE, seasonal naive"},
+      {"test_seasonal_naive_rmse", "test RMSE, seasonal naive"},
+      {"test_seasonal_naive_mase", "test MASE, seasonal naive"},
       {"test_hit_rate", "test hit rate at 10"},
       {"test_ndcg", "test NDCG at 10"},
       {"rmse_over_floor", "test RMSE over the floor"},
@@ -237,8 +244,8 @@ std::string MetricText(const std::string& name, double value) { return Shown(nam
 int MetricRank(const std::string& name) { return Rank(name); }
 
 std::string FinalResult(const v1::Evaluation& evaluation) {
-  for (const char* name : {"test_accuracy", "test_r2", "test_hit_rate", "test_rmse", "success_rate",
-                           "mean_return", "frechet_distance"}) {
+  for (const char* name : {"test_accuracy", "test_r2", "test_hit_rate", "test_mase", "test_rmse",
+                           "success_rate", "mean_return", "frechet_distance"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {
       return absl::StrCat(Label(name), " ", Shown(name, found->second));

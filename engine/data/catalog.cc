@@ -81,6 +81,14 @@ constexpr CatalogFile kRed[] = {
 constexpr CatalogFile kWhite[] = {
     {"winequality-white.csv", "tabular/winequality-white.csv", HONE_TABLES "winequality-white.csv",
      "659d419fff887f225bf977d20520bb64a64cae203e460087f809721d4430ba27", 264255}};
+constexpr CatalogFile kAirline[] = {
+    {"airline-passengers.csv", "timeseries/airline-passengers.csv",
+     HONE_TABLES "airline-passengers.csv",
+     "8cb51be753a718d9be5d76d7e238cc224792754676adc21faa59e954b0201621", 2180}};
+constexpr CatalogFile kTemperatures[] = {
+    {"daily-min-temperatures.csv", "timeseries/daily-min-temperatures.csv",
+     HONE_TABLES "daily-min-temperatures.csv",
+     "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da", 67921}};
 #undef HONE_TABLES
 constexpr CatalogFile kHousing[] = {
     {"california_housing.csv", "tabular/california_housing.csv",
@@ -304,6 +312,22 @@ constexpr CatalogEntry kCatalog[] = {
      .class_names = kSubjects,
      .texts = true,
      .text_columns = kTitleAndStory},
+    {.name = "airline-passengers",
+     .description = "144 months of passengers of airlines, in thousands, 1949 to 1960",
+     .licence = "none stated (Box and Jenkins, 1976)",
+     .files = kAirline,
+     .mirror_path = "timeseries/airline-passengers.csv",
+     .cache_path = "airline-passengers.csv",
+     .target = "Passengers",
+     .task = Task::kForecasting},
+    {.name = "daily-min-temperatures",
+     .description = "3,650 days' lowest temperatures of Melbourne, in °C, 1981 to 1990",
+     .licence = "none stated (Australian Bureau of Meteorology)",
+     .files = kTemperatures,
+     .mirror_path = "timeseries/daily-min-temperatures.csv",
+     .cache_path = "daily-min-temperatures.csv",
+     .target = "Temp",
+     .task = Task::kForecasting},
     {.name = "names",
      .description = "20,050 family names of 18 languages; local mirror only",
      .licence = "MIT (Robertson)",

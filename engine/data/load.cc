@@ -77,6 +77,10 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
     return absl::InvalidArgumentError(absl::StrCat(
         "data set ", options.dataset, " holds ratings; the task for it is recommendation"));
   }
+  if (entry->task == Task::kForecasting) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset, " is a series; the task for it is forecasting"));
+  }
   if (entry->texts) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset,

@@ -16,7 +16,7 @@
 
 namespace hone::engine::data {
 
-enum class Task { kClassification, kRegression, kRecommendation };
+enum class Task { kClassification, kRegression, kRecommendation, kForecasting };
 
 // Where named data sets come from.
 struct Sources {
@@ -75,6 +75,27 @@ struct TextOptions {
   int64_t max_tokens = 0;  // of a text; what it has behind these is cut off. 0: nothing is
 };
 
+// Sequences of numbers: a row of a table is a point in time, rows stand in its order.
+struct SeriesOptions {
+  // What a model computes with: numbers brought to mean 0 and deviation 1, or their logarithms.
+  enum class Scaling { kStandard, kLogStandard, kUnscaled };
+  // What the model's numbers are added to, before they are brought back to the target's own unit.
+  enum class Base {
+    kZero,
+    kLast,      // the last value of the window
+    kSeasonal,  // the value one season before
+  };
+  std::string target = {};                // a column; "": the last one
+  std::vector<std::string> columns = {};  // what a window holds beside the target
+  std::string time = {};                  // a column; "": none
+  int64_t window = 0;                     // points that a forecast is made of
+  int64_t horizon = 1;                    // points that are forecast
+  int64_t step = 1;                       // points from one window to the next
+  int64_t period = 1;                     // points of a season; 1: there are none
+  Scaling scaling = Scaling::kStandard;
+  Base base = Base::kZero;
+};
+
 struct LoadOptions {
   // One of the two: a name of the catalogue, or a file or folder.
   std::string dataset;
@@ -117,6 +138,7 @@ struct LoadOptions {
   std::vector<std::string> ignore;  // columns left out
 
   RatingOptions ratings;
+  SeriesOptions series;
   std::optional<TextOptions> text;  // the examples are texts
   // The data are read as a model reads them, by its preprocessing, not by one fitted to them: its
   // size of pictures, its columns by name, its classes in its order. Null: no model does.

@@ -166,6 +166,7 @@ absl::Status SetTargets(Loading& loading) {
     case Task::kRegression:
       return SetValues(loading);
     case Task::kRecommendation:
+    case Task::kForecasting:
       break;
   }
   return absl::InvalidArgumentError("holds texts, which classification and regression learn from");

@@ -46,8 +46,11 @@ struct MazeQuestion {
 struct TextQuestion {
   std::string text;  // UTF-8, as somebody wrote it
 };
+struct SeriesQuestion {
+  std::string csv;  // a table with a row for each point, as the training had it, in its order
+};
 using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion,
-                              MazeQuestion, TextQuestion>;
+                              MazeQuestion, TextQuestion, SeriesQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -76,6 +79,15 @@ struct Prediction {
   bool unknown_user = false;                 // the items are what others like best
   std::optional<image::Image> picture = {};  // drawn
   std::optional<environments::MazePath> path = {};
+  // What comes next, in the target's own unit, behind the last points that are known.
+  struct Forecast {
+    std::string target;                           // a column
+    std::vector<double> history;                  // its last points
+    std::vector<std::string> history_times = {};  // of these, as they are written; empty: not known
+    std::vector<std::string> times = {};          // of `values`; empty: not known
+    std::vector<double> values = {};
+  };
+  std::optional<Forecast> forecast = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

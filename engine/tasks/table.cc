@@ -28,6 +28,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const ReinforcementLearningOptions& options) const {
     return MakeReinforcementLearning(options);
   }
+  std::unique_ptr<Task> operator()(const ForecastingOptions& options) const {
+    return MakeForecasting(options);
+  }
 };
 
 // … and its options of a model file.
@@ -41,6 +44,7 @@ struct KindOfTask {
 };
 constexpr KindOfTask kKinds[] = {
     {"classification", OptionsFromJson<ClassificationFromJson>},
+    {"forecasting", OptionsFromJson<ForecastingFromJson>},
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},

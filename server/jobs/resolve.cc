@@ -55,6 +55,18 @@ void Resolve(v1::TextOptions& text) {
   Resolve(*text.mutable_tokenizer());
 }
 
+void Resolve(v1::SeriesOptions& series) {
+  HONE_DEFAULT(series, horizon, 1);
+  HONE_DEFAULT(series, step, 1);
+  HONE_DEFAULT(series, period, 1);
+  if (series.scaling() == v1::SeriesOptions::SCALING_UNSPECIFIED) {
+    series.set_scaling(v1::SeriesOptions::STANDARD);
+  }
+  if (series.base() == v1::SeriesOptions::BASE_UNSPECIFIED) {
+    series.set_base(v1::SeriesOptions::ZERO);
+  }
+}
+
 void Resolve(v1::Optimizer& optimizer);
 
 void Resolve(v1::ImageGeneration& task, const v1::Optimizer& optimizer) {
@@ -91,6 +103,14 @@ void ResolveTask(v1::JobSpec& spec) {
       task.set_feedback(v1::Recommendation::EXPLICIT);
     }
     HONE_DEFAULT(task, negatives, 1);
+  }
+  if (spec.has_forecasting()) {
+    v1::Forecasting& task = *spec.mutable_forecasting();
+    if (task.loss() == v1::Forecasting::LOSS_UNSPECIFIED) {
+      task.set_loss(v1::Forecasting::MSE);
+    }
+    HONE_DEFAULT(task, huber_delta, 1);
+    Resolve(*spec.mutable_data()->mutable_series());
   }
   if (spec.has_recommendation() || spec.data().has_ratings()) {
     Resolve(*spec.mutable_data()->mutable_ratings());

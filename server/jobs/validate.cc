@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -86,7 +87,7 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add("task",
                  "must be given: one of classification, regression, image_generation, "
-                 "recommendation, reinforcement_learning");
+                 "recommendation, reinforcement_learning, forecasting");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -121,6 +122,16 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       }
       return;
     }
+    case v1::JobSpec::kForecasting: {
+      const v1::Forecasting& task = spec.forecasting();
+      if (!v1::Forecasting::Loss_IsValid(task.loss())) {
+        errors.Add("forecasting.loss", "must be one of MSE, MAE, HUBER");
+      }
+      if (task.has_huber_delta()) {
+        errors.CheckFloat("forecasting.huber_delta", task.huber_delta(), Above(0, 1e9));
+      }
+      return;
+    }
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -149,6 +160,46 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   if (spec.data().has_ratings() && !spec.has_recommendation() && !spec.has_evaluation()) {
     errors.Add("data.ratings", "is read by the task recommendation alone");
+  }
+}
+
+void CheckSeries(const v1::JobSpec& spec, FieldErrors& errors) {
+  constexpr int64_t kMostPoints = 1 << 20;
+  const v1::SeriesOptions& series = spec.data().series();
+  const std::string at = "data.series";
+  errors.CheckText(at + ".target", series.target(), kMaxColumn);
+  CheckNames(at + ".columns", series.columns(), kMaxColumns, kMaxColumn, errors);
+  errors.CheckText(at + ".time", series.time(), kMaxColumn);
+  // The model that is evaluated has a window of its own.
+  if (spec.has_forecasting() || series.window() != 0) {
+    errors.CheckInt(at + ".window", series.window(), 1, kMostPoints);
+  }
+  for (const auto& [field, given, points] :
+       {std::tuple(".horizon", series.has_horizon(), series.horizon()),
+        std::tuple(".step", series.has_step(), series.step()),
+        std::tuple(".period", series.has_period(), series.period())}) {
+    if (given) {
+      errors.CheckInt(at + field, points, 1, kMostPoints);
+    }
+  }
+  if (!v1::SeriesOptions::Scaling_IsValid(series.scaling())) {
+    errors.Add(at + ".scaling", "must be one of STANDARD, LOG_STANDARD, UNSCALED");
+  }
+  if (!v1::SeriesOptions::Base_IsValid(series.base())) {
+    errors.Add(at + ".base", "must be one of ZERO, LAST, SEASONAL");
+  }
+  if (series.base() == v1::SeriesOptions::SEASONAL && series.period() < 2) {
+    errors.Add(at + ".base", "SEASONAL needs data.series.period above 1, the points of a season");
+  }
+  if (spec.data().has_series() && !spec.has_forecasting() && !spec.has_evaluation()) {
+    errors.Add(at, "is read by the task forecasting alone");
+  }
+  for (const auto& [field, given] : {std::pair("data.fold", spec.data().has_fold()),
+                                     std::pair("data.limit", spec.data().limit() != 0),
+                                     std::pair("data.deduplicate", spec.data().deduplicate())}) {
+    if (given && spec.has_forecasting()) {
+      errors.Add(field, "must not be given: a series is divided in the order of time, whole");
+    }
   }
 }
 
@@ -259,6 +310,7 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   CheckImage(data.image(), errors);
   CheckRatings(spec, errors);
   CheckTexts(spec, errors);
+  CheckSeries(spec, errors);
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
   errors.CheckText("data.table.target", data.table().target(), kMaxColumn);
   CheckNames("data.table.ignore", data.table().ignore(), kMaxColumns, kMaxColumn, errors);
@@ -443,6 +495,9 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
 std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   if (spec.has_recommendation()) {
     return {"user", "item"};
+  }
+  if (spec.has_forecasting()) {
+    return {"points"};
   }
   if (spec.data().has_text()) {
     return {"tokens"};

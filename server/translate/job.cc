@@ -87,6 +87,15 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     options.huber_delta = task.has_huber_delta() ? task.huber_delta() : 1;
     return options;
   }
+  if (spec.has_forecasting()) {
+    const v1::Forecasting& task = spec.forecasting();
+    tasks::ForecastingOptions options;
+    options.loss = task.loss() == v1::Forecasting::MAE     ? tasks::RegressionOptions::Loss::kMae
+                   : task.loss() == v1::Forecasting::HUBER ? tasks::RegressionOptions::Loss::kHuber
+                                                           : tasks::RegressionOptions::Loss::kMse;
+    options.huber_delta = task.has_huber_delta() ? task.huber_delta() : 1;
+    return options;
+  }
   if (spec.has_recommendation()) {
     const v1::Recommendation& task = spec.recommendation();
     using Feedback = tasks::RecommendationOptions::Feedback;
@@ -117,6 +126,23 @@ data::RatingOptions ToRatingOptions(const v1::RatingOptions& in) {
   if (in.at_least() != 0) {
     out.at_least = AsWritten(in.at_least());
   }
+  return out;
+}
+
+data::SeriesOptions ToSeriesOptions(const v1::SeriesOptions& in) {
+  using Scaling = data::SeriesOptions::Scaling;
+  using Base = data::SeriesOptions::Base;
+  data::SeriesOptions out{.target = in.target(), .time = in.time(), .window = in.window()};
+  out.columns.assign(in.columns().begin(), in.columns().end());
+  out.horizon = Or(in.has_horizon(), in.horizon(), out.horizon);
+  out.step = Or(in.has_step(), in.step(), out.step);
+  out.period = Or(in.has_period(), in.period(), out.period);
+  out.scaling = in.scaling() == v1::SeriesOptions::LOG_STANDARD ? Scaling::kLogStandard
+                : in.scaling() == v1::SeriesOptions::UNSCALED   ? Scaling::kUnscaled
+                                                                : Scaling::kStandard;
+  out.base = in.base() == v1::SeriesOptions::LAST       ? Base::kLast
+             : in.base() == v1::SeriesOptions::SEASONAL ? Base::kSeasonal
+                                                        : Base::kZero;
   return out;
 }
 
@@ -173,6 +199,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.sources.cache_dir = request.cache_directory();
   options.task = spec.has_regression()       ? data::Task::kRegression
                  : spec.has_recommendation() ? data::Task::kRecommendation
+                 : spec.has_forecasting()    ? data::Task::kForecasting
                                              : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
   const bool stops = spec.training().has_early_stopping();
@@ -207,6 +234,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.standardize_target = Or(table.has_standardize_target(), table.standardize_target(), true);
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
   options.ratings = ToRatingOptions(in.ratings());
+  options.series = ToSeriesOptions(in.series());
   if (in.has_text()) {
     options.text = ToTextOptions(in.text());
     options.target = in.text().label();
@@ -425,6 +453,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(spec.model()));
   if (spec.has_recommendation()) {
     layers.inputs = {"user", "item"};
+  }
+  if (spec.has_forecasting()) {
+    layers.inputs = {std::string(tasks::kPointsInput), std::string(engine::kOffsetsInput)};
   }
   if (spec.data().has_text()) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};

@@ -22,6 +22,16 @@ v1::Prediction::Path ToProto(const engine::environments::MazePath& path) {
   return out;
 }
 
+v1::Prediction::Forecast ToProto(const engine::tasks::Prediction::Forecast& forecast) {
+  v1::Prediction::Forecast out;
+  out.set_target(forecast.target);
+  out.mutable_history()->Add(forecast.history.begin(), forecast.history.end());
+  out.mutable_history_times()->Add(forecast.history_times.begin(), forecast.history_times.end());
+  out.mutable_times()->Add(forecast.times.begin(), forecast.times.end());
+  out.mutable_values()->Add(forecast.values.begin(), forecast.values.end());
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input,
@@ -48,11 +58,13 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
       return engine::tasks::MazeQuestion{input.maze()};
     case v1::PredictInput::kText:
       return engine::tasks::TextQuestion{input.text()};
+    case v1::PredictInput::kSeries:
+      return engine::tasks::SeriesQuestion{input.series()};
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, ": must be an image, a record, a user, a drawing, a maze or a text"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, ": must be an image, a record, a user, a drawing, a maze, a text or a series"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -79,6 +91,9 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   }
   if (prediction.path.has_value()) {
     *out.mutable_path() = ToProto(*prediction.path);
+  }
+  if (prediction.forecast.has_value()) {
+    *out.mutable_forecast() = ToProto(*prediction.forecast);
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),

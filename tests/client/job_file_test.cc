@@ -66,6 +66,27 @@ TEST(JobFile, LeavesWhatIsNotGivenUnset) {
   EXPECT_FALSE(spec->training().optimizer().adam().has_beta1());
 }
 
+TEST(JobFile, ReadsAForecastOfASeries) {
+  const auto spec = Parse(R"(forecasting: {loss: HUBER}
+data:
+  path: sales.csv
+  series: {target: sold, columns: [rain, price], time: month, window: 24, horizon: 12, period: 12,
+           scaling: LOG_STANDARD, base: SEASONAL}
+model:
+  layers:
+    - gru: {units: 8}
+    - dense: {units: 12}
+training: {epochs: 5}
+)");
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->forecasting().loss(), v1::Forecasting::HUBER);
+  const v1::SeriesOptions& series = spec->data().series();
+  EXPECT_THAT(series.columns(), ElementsAre("rain", "price"));
+  EXPECT_EQ(series.horizon(), 12);
+  EXPECT_EQ(series.scaling(), v1::SeriesOptions::LOG_STANDARD);
+  EXPECT_FALSE(series.has_step());
+}
+
 TEST(JobFile, ReadsJson) {
   const auto spec = Parse(R"({"classification": {"label_smoothing": 0.1},
       "training": {"epochs": "3", "seed": 18446744073709551615}})");

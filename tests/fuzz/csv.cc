@@ -1,7 +1,8 @@
-// A table, of examples and of ratings, with and without a header that can be believed.
+// A table, of examples, of ratings and of a series, with and without a header that can be believed.
 
 #include "engine/data/load.h"
 #include "engine/data/ratings.h"
+#include "engine/data/series.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -21,6 +22,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto ratings = engine::data::LoadRatings(options);
   if (ratings.ok()) {
     engine::data::RatingIndex::FromJson(ratings->preprocessing.own).status().IgnoreError();
+  }
+  options.task = engine::data::Task::kForecasting;
+  options.deduplicate = false;
+  options.series = {.window = 2, .horizon = 1};
+  const auto series = engine::data::LoadSeries(options);
+  if (series.ok()) {
+    engine::data::SeriesFormat::FromJson(series->preprocessing.own).status().IgnoreError();
   }
   return 0;
 }

@@ -288,6 +288,32 @@ TEST(ToTrainingConfig, TakesARecommendation) {
   EXPECT_EQ(second.initializer.kind, Initializer::Kind::kZeros);
 }
 
+constexpr char kForecast[] =
+    R"({"forecasting": {"loss": "MAE", "huber_delta": 2},
+        "data": {"dataset": "x", "series": {"target": "sold", "columns": ["rain"], "time": "month",
+                 "window": "24", "horizon": "12", "step": "2", "period": "12",
+                 "scaling": "LOG_STANDARD", "base": "SEASONAL"}},
+        "training": {"epochs": 1},
+        "model": {"layers": [{"gru": {"units": 8}}, {"dense": {"units": 12}}]}})";
+
+TEST(ToTrainingConfig, TakesAForecast) {
+  const auto config = ToTrainingConfig(RequestOf(kForecast));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::ForecastingOptions>(config->task);
+  EXPECT_EQ(task.loss, tasks::RegressionOptions::Loss::kMae);
+  EXPECT_EQ(task.huber_delta, 2);
+  EXPECT_EQ(config->data.task, engine::data::Task::kForecasting);
+  const engine::data::SeriesOptions& series = config->data.series;
+  EXPECT_EQ(series.target, "sold");
+  EXPECT_THAT(series.columns, ElementsAre("rain"));
+  EXPECT_EQ(series.time, "month");
+  EXPECT_THAT((std::vector<int64_t>{series.window, series.horizon, series.step, series.period}),
+              ElementsAre(24, 12, 2, 12));
+  EXPECT_EQ(series.scaling, engine::data::SeriesOptions::Scaling::kLogStandard);
+  EXPECT_EQ(series.base, engine::data::SeriesOptions::Base::kSeasonal);
+  EXPECT_THAT(config->model.inputs, ElementsAre("points", "offsets"));
+}
+
 constexpr char kTexts[] =
     R"({"classification": {"binary": true},
         "data": {"dataset": "x", "text": {"columns": ["title", "story"], "label": "subject",
@@ -545,6 +571,24 @@ TEST(ResolvedRecommendation, TrainsAsTheSpec) {
     EXPECT_EQ(is.rows, was.rows);
   }
   EXPECT_EQ(std::get<tasks::RecommendationOptions>(resolved->task).negatives, 3);
+}
+
+TEST(ResolvedForecast, HasEveryDefaultWrittenOut) {
+  v1::JobSpec spec = RequestOf(kForecast).spec();
+  spec.mutable_forecasting()->Clear();
+  spec.mutable_data()->clear_series();
+  spec.mutable_data()->mutable_series()->set_window(24);
+  const v1::JobSpec resolved = jobs::Resolve(spec);
+  EXPECT_EQ(resolved.forecasting().loss(), v1::Forecasting::MSE);
+  EXPECT_EQ(resolved.forecasting().huber_delta(), 1);
+  const v1::SeriesOptions& series = resolved.data().series();
+  EXPECT_EQ(series.horizon(), 1);
+  EXPECT_EQ(series.step(), 1);
+  EXPECT_EQ(series.period(), 1);
+  EXPECT_EQ(series.scaling(), v1::SeriesOptions::STANDARD);
+  EXPECT_EQ(series.base(), v1::SeriesOptions::ZERO);
+  EXPECT_EQ(jobs::Resolve(resolved).SerializeAsString(), resolved.SerializeAsString());
+  EXPECT_THAT(jobs::Validate(resolved, {.max_threads = 4}), ::hone::testing::IsOk());
 }
 
 TEST(ResolvedTexts, HaveEveryDefaultWrittenOut) {

@@ -120,6 +120,49 @@ TEST(Validate, WhatARecommendationCannotBeIsNamed) {
                              "model.layers[2].embedding.width", "model.layers[2].embedding.rows"));
 }
 
+// A forecast with these fields merged in.
+v1::JobSpec Forecast(const std::string& text) {
+  v1::JobSpec spec = With(R"(forecasting {} data { series { window: 24 } }
+      model { layers { gru { units: 8 } } layers { dense { units: 12 } } })");
+  spec.mutable_model()->mutable_layers()->DeleteSubrange(0, 2);
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+TEST(Validate, AForecastIsOfASeries) {
+  EXPECT_THAT(Validate(Forecast(R"(data { series { target: "sold" columns: "rain" time: "month"
+                                    horizon: 12 step: 2 period: 12 scaling: LOG_STANDARD
+                                    base: SEASONAL } })"),
+                       kServer),
+              IsOk());
+}
+
+TEST(Validate, WhatAForecastCannotBeIsNamed) {
+  EXPECT_THAT(Paths(Forecast(R"(forecasting { loss: 9 huber_delta: 0 }
+                                data { limit: 5 deduplicate: true fold { count: 2 index: 1 }
+                                       series { window: -1 horizon: 0 step: 0 period: 0 scaling: 9
+                                                base: SEASONAL } })")),
+              ::testing::UnorderedElementsAre("forecasting.loss", "forecasting.huber_delta",
+                                              "data.series.window", "data.series.horizon",
+                                              "data.series.step", "data.series.period",
+                                              "data.series.scaling", "data.series.base",
+                                              "data.fold", "data.limit", "data.deduplicate"));
+}
+
+TEST(Validate, AForecastNeedsAWindow) {
+  v1::JobSpec spec = Forecast("");
+  spec.mutable_data()->clear_series();
+  EXPECT_THAT(Validate(spec, kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("data.series.window: must be between 1 and 1048576, got 0")));
+}
+
+TEST(Validate, ASeriesIsForForecastsAlone) {
+  EXPECT_THAT(Paths(With("data { series { window: 3 } }")), ::testing::ElementsAre("data.series"));
+}
+
 TEST(Validate, FoldsOfRatingsAreDrawnAtRandom) {
   EXPECT_THAT(Paths(Tastes(R"(data { fold { count: 5 index: 1 } ratings { split: BY_TIME } })")),
               ::testing::ElementsAre("data.fold"));

@@ -57,5 +57,9 @@ ROWS = [
     Row("mnist-mlp", "mnist-mlp.yaml", goals=(Goal("test_accuracy", 0.98),), **SUPERVISED),
     Row("digits-transfer", "digits-5-9-transfer.yaml", first="digits-0-4.yaml", goals=(Goal("test_accuracy", 0.99),), **SUPERVISED),
     Row("wine", "wine-classification.yaml", **SUPERVISED),
+    Row("airline", "airline-lstm.yaml", "test_mase", lower_is_better=True, goals=(Goal("test_mase", 1.59, at_least=False, over="max"),),
+        peer="1.590 (the seasonal naive forecast)"),
+    Row("temperatures", "temperatures-gru.yaml", "test_mae", lower_is_better=True, goals=(Goal("test_mae", 2.15, at_least=False, over="max"),),
+        peer="2.624 (the naive forecast)"),
     Row("housing", "housing-regression.yaml", **{**SUPERVISED, "metric": "test_r2", "scale": 1, "unit": "", "margin": 0.01}),
 ]
