@@ -17,6 +17,7 @@
 #include "engine/environments/maze_path.h"
 #include "engine/image/image.h"
 #include "engine/tasks/inputs.h"
+#include "engine/text/sampler.h"
 
 namespace hone::engine::tasks {
 
@@ -46,8 +47,24 @@ struct MazeQuestion {
 struct TextQuestion {
   std::string text;  // UTF-8, as somebody wrote it
 };
+// Where a text that is being written has come to: what the next question goes on from.
+struct WritingState {
+  std::vector<int32_t> tokens;  // the last ones, as many as the model sees
+  int64_t written = 0;          // tokens behind the prompt
+  std::string held = {};        // their last text that was not shown yet (text::GrowingText)
+};
+// What a model that writes is asked: to go on with a text. An answer is a piece of that, some
+// tokens; who wants more asks again, with the state that it ended in. The same wish gives the same
+// text, whatever else is asked at the same time.
+struct WritingQuestion {
+  std::string prompt = {};  // UTF-8; may be empty. Not read where there is a state
+  int64_t count = 0;        // of the whole text: tokens behind the prompt, at least 1
+  text::SamplingOptions sampling = {};
+  std::vector<std::string> stops = {};  // the text ends before the first of these
+  std::optional<WritingState> state = {};
+};
 using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion,
-                              MazeQuestion, TextQuestion>;
+                              MazeQuestion, TextQuestion, WritingQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -76,6 +93,13 @@ struct Prediction {
   bool unknown_user = false;                 // the items are what others like best
   std::optional<image::Image> picture = {};  // drawn
   std::optional<environments::MazePath> path = {};
+  struct Writing {
+    enum class End { kNone, kCount, kStop, kEndOfText };  // kNone: there is more to ask for
+    std::string text;                                     // behind what was answered before; UTF-8
+    End end = End::kNone;
+    WritingState state = {};
+  };
+  std::optional<Writing> writing = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.
