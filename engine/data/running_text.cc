@@ -1,6 +1,7 @@
 #include "engine/data/running_text.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <new>
@@ -164,7 +165,7 @@ absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options
   const RunningText::Windows how = {.length = windows.window,
                                     .drawn = options.as != nullptr ? 0 : batches * windows.batch,
                                     .seed = options.seed};
-  const auto text = std::make_shared<const RunningText>(parts, how);
+  const auto text = std::make_shared<const RunningText>(std::move(parts), how);
   if (text->size() < 1 || text->size() > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the text has ", text->size(), " windows of tokens; a data set has 1 to 2147483647"));
@@ -173,9 +174,9 @@ absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options
   data.report.notes.push_back(absl::StrCat("the vocabulary has ", tokenizer.size(), " tokens"));
   const size_t counts[] = {data.splits.train.size(), data.splits.validation.size(),
                            data.splits.test.size()};
-  for (size_t part = 0; part < parts.size(); ++part) {
-    Describe(parts[part], part, tokenizer.special().unknown, static_cast<int64_t>(counts[part]),
-             data.report);
+  for (size_t part = 0; part < std::size(counts); ++part) {
+    Describe(text->part(part), part, tokenizer.special().unknown,
+             static_cast<int64_t>(counts[part]), data.report);
   }
   data.report.examples_read = text->size();
   data.dataset = Dataset(text);

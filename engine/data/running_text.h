@@ -40,6 +40,7 @@ class RunningText final : public OwnExamples {
   int64_t bytes() const override;
   uint64_t content_hash() const override;
 
+  const PartTokens& part(size_t number) const { return parts_[number]; }
   // The rows of all parts.
   Splits splits() const;
   // How many tokens a window foretells.

@@ -15,6 +15,8 @@ struct BuildOptions {
   bool logits = false;
   // [channels, height, width] of the pictures that a preset makes, or judges.
   Shape picture = {};
+  // Tokens that there are, where a preset reads texts.
+  int64_t vocabulary = 0;
 };
 
 struct BuiltModel {
