@@ -78,24 +78,25 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
         graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
         width, " / ", options.heads)));
   }
-  const auto project = [&](absl::string_view name, Value from, int64_t units) {
+  const auto project = [&](absl::string_view name, Value from, int64_t units,
+                           const WeightInitializer& start) {
     const Graph::Scope of_product(graph, name);
     const LayerParameters parameters(graph, options.frozen);
     const int64_t in = graph.shape(from).back();
-    const Value weight = parameters.Weight({in, units}, options.initializer,
+    const Value weight = parameters.Weight({in, units}, start,
                                            {static_cast<double>(in), static_cast<double>(units)});
     return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
   };
-  Value query = project("query", x, width);
-  Value key = project("key", x, kv_heads * dim);
-  const Value value = project("value", x, kv_heads * dim);
+  Value query = project("query", x, width, options.initializer);
+  Value key = project("key", x, kv_heads * dim, options.initializer);
+  const Value value = project("value", x, kv_heads * dim, options.initializer);
   if (options.rotary) {
     const Value at = places();
     query = Rotary(graph, query, at, options.heads, options.rotary_base);
     key = Rotary(graph, key, at, kv_heads, options.rotary_base);
   }
   const Value all = mix(query, key, value, kv_heads);
-  return project("output", all, width);
+  return project("output", all, width, options.output_initializer.value_or(options.initializer));
 }
 
 Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& options) {

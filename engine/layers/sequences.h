@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/layers/dense.h"
@@ -62,6 +63,7 @@ struct AttentionOptions {
   float rotary_base = 10000;
   bool use_bias = true;
   WeightInitializer initializer = {};
+  std::optional<WeightInitializer> output_initializer = {};  // of the last product; else the same
 };
 
 // Each token of [rows, width] to those of its own sequence (ops/attention.h): queries, keys and

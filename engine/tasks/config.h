@@ -13,6 +13,7 @@
 #include "engine/optim/schedule.h"
 #include "engine/tasks/classification.h"
 #include "engine/tasks/image_generation.h"
+#include "engine/tasks/language_modeling.h"
 #include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
@@ -20,8 +21,9 @@
 
 namespace hone::engine::tasks {
 
-using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
-                                 RecommendationOptions, ReinforcementLearningOptions>;
+using TaskOptions =
+    std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
+                 RecommendationOptions, ReinforcementLearningOptions, LanguageModelingOptions>;
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {

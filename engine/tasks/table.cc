@@ -28,6 +28,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const ReinforcementLearningOptions& options) const {
     return MakeReinforcementLearning(options);
   }
+  std::unique_ptr<Task> operator()(const LanguageModelingOptions& options) const {
+    return MakeLanguageModeling(options);
+  }
 };
 
 // … and its options of a model file.
@@ -42,6 +45,7 @@ struct KindOfTask {
 constexpr KindOfTask kKinds[] = {
     {"classification", OptionsFromJson<ClassificationFromJson>},
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
+    {"language_modeling", OptionsFromJson<LanguageModelingFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
     {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},

@@ -10,7 +10,6 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "engine/base/utf8.h"
-#include "engine/ops/segment_pool.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tensor/token_rows.h"
 #include "engine/text/cleaning.h"
@@ -335,44 +334,6 @@ class WritingAnswerer final : public Answerer {
 };
 
 }  // namespace
-
-absl::StatusOr<TaskGraph> BuildNextToken(const models::ModelDescription& model,
-                                         const DataInfo& info, const BatchShape& shape) {
-  TaskGraph result;
-  result.built.graph = std::make_unique<Graph>();
-  Graph& graph = *result.built.graph;
-  HONE_ASSIGN_OR_RETURN(const models::ModelDescription whole,
-                        WithVocabulary(model, info.preprocessing));
-  const std::vector<models::NamedValue> inputs = TextInputs(graph, shape);
-  HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, whole, inputs, {.logits = true}));
-  result.model.output =
-      SegmentPool(graph, result.model.output, inputs[1].value, SegmentPoolKind::kLast);
-  HONE_RETURN_IF_ERROR(graph.status());
-  result.built.request = {.graph = &graph, .fetch = {result.model.output}, .gradients = {}};
-  return result;
-}
-
-absl::StatusOr<TaskGraph> BuildNextTokenStep(const models::ModelDescription& model,
-                                             const DataInfo& info, int64_t rows, int64_t window) {
-  TaskGraph result;
-  result.built.graph = std::make_unique<Graph>();
-  Graph& graph = *result.built.graph;
-  HONE_ASSIGN_OR_RETURN(const models::ModelDescription whole,
-                        WithVocabulary(model, info.preprocessing));
-  std::vector<models::NamedValue> inputs;
-  {
-    const Graph::Scope scope(graph, "input");
-    inputs = {{std::string(kTokensInput), graph.Input(kTokensInput, {{rows}, DType::kS32})},
-              {std::string(kOffsetsInput), graph.Input(kPlacesInput, {{rows}, DType::kS32})}};
-  }
-  HONE_ASSIGN_OR_RETURN(
-      result.model,
-      models::BuildModel(graph, whole, inputs, {.logits = true, .decode_window = window}));
-  HONE_RETURN_IF_ERROR(graph.status());
-  result.built.request = {
-      .graph = &graph, .fetch = {result.model.output}, .gradients = {}, .update_buffers = true};
-  return result;
-}
 
 std::unique_ptr<Answerer> NewWritingAnswerer(const data::Preprocessing& preprocessing,
                                              int64_t window) {

@@ -2,27 +2,16 @@
 
 #include <memory>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/preprocessing.h"
-#include "engine/models/model_description.h"
-#include "engine/tasks/data_info.h"
-#include "engine/tasks/graphs.h"
 #include "engine/tasks/prediction.h"
 
-// A language model that writes: how its task's TaskModel builds the programs and answers. The model
-// reads "tokens" and "offsets" and gives [rows, vocabulary], logits of what comes next.
+// A language model that writes. Its prediction program gives for each text the logits of what comes
+// behind its last token, [batch, vocabulary].
 namespace hone::engine::tasks {
 
+// Of TaskModel::BuildDecoding.
 inline constexpr absl::string_view kPlacesInput = "places";
-
-// TaskModel::BuildPrediction: of each text the logits of its last token, [batch, vocabulary].
-absl::StatusOr<TaskGraph> BuildNextToken(const models::ModelDescription& model,
-                                         const DataInfo& info, const BatchShape& shape);
-// TaskModel::BuildDecoding, for texts of at most `window` tokens. UNIMPLEMENTED names the layer
-// that reads all of a text.
-absl::StatusOr<TaskGraph> BuildNextTokenStep(const models::ModelDescription& model,
-                                             const DataInfo& info, int64_t rows, int64_t window);
 
 // Answers WritingQuestions.
 //

@@ -7,7 +7,7 @@ namespace hone::server::datasets {
 namespace {
 
 // As in engine/data/catalog.cc.
-constexpr std::array<absl::string_view, 19> kNames = {
+constexpr std::array<absl::string_view, 20> kNames = {
     "mnist",
     "fashion-mnist",
     "cifar-10",
@@ -26,6 +26,7 @@ constexpr std::array<absl::string_view, 19> kNames = {
     "sst2",
     "ag-news",
     "ag-news-test",
+    "tiny-shakespeare",
     "names",
 };
 
