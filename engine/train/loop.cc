@@ -69,8 +69,8 @@ absl::StatusOr<EndReason> TrainingLoop::Train() {
       EmitLayerStatistics();
     }
     bool improved = false;
-    // The last weights are judged wherever in an epoch they come to be: only who was judged can be
-    // the best. Where more steps follow in another run, it judges as if this one had not ended.
+    // The last weights are judged wherever in an epoch they come to be: those that were not cannot
+    // be the best. A run that stops before its length leaves that to the one that goes on.
     const bool last = Finished() && length_.last_step == length_.total_steps;
     if (ended_epoch_ || (last && parts_.info.validation > 0)) {
       HONE_ASSIGN_OR_RETURN(improved, EndEpoch());
