@@ -29,6 +29,9 @@ using ::testing::HasSubstr;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kWindow = 16;
 constexpr int64_t kVocabulary = 3 + 6;  // special tokens, letters
+// The loss of whoever looks at the last character alone: three of eight stand behind an a, which is
+// b, c or d, and all others are told.
+const double kLossOfPairs = 3.0 / 8 * std::log(3);
 
 class LanguageTask : public TrainTest {
  protected:
@@ -48,13 +51,13 @@ class LanguageTask : public TrainTest {
     config_.model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
     config_.model.preset = Gpt();
     config_.optimizer = optim::Adam{.learning_rate = 0.01};
-    config_.epochs = 12;
+    config_.epochs = 40;
     config_.batch_size = 8;
     config_.threads = 2;
   }
 
   static models::PresetDescription Gpt(nlohmann::json changes = nlohmann::json::object()) {
-    nlohmann::json options = {{"layers", 1}, {"heads", 2}, {"width", 16}, {"window", kWindow}};
+    nlohmann::json options = {{"layers", 1}, {"heads", 2}, {"width", 32}, {"window", kWindow}};
     options.update(changes);
     return {.name = "gpt", .options = options.dump()};
   }
@@ -90,34 +93,31 @@ TEST_F(LanguageTask, LearnsAPatternThatNeedsMoreThanTheLastCharacter) {
 TEST_F(LanguageTask, LearnsWithPositionsOfEachKind) {
   for (const char* positions : {"sinusoidal", "rotary"}) {
     config_.model.preset = Gpt({{"positions", positions}});
-    EXPECT_LT(Trained().at("validation_loss"), 0.3) << positions;
+    EXPECT_LT(Trained().at("validation_loss"), 0.9 * kLossOfPairs) << positions;
   }
 }
 
 TEST_F(LanguageTask, LearnsWithATableOfItsOwnForTheOutput) {
   config_.model.preset = Gpt({{"tied_embeddings", false}, {"use_bias", true}, {"dropout", 0.05}});
-  EXPECT_LT(Trained().at("validation_loss"), 0.4);
+  EXPECT_LT(Trained().at("validation_loss"), 0.9 * kLossOfPairs);
 }
 
 TEST_F(LanguageTask, LearnsByAListOfLayers) {
   UseLayers(kVocabulary);
-  EXPECT_LT(Trained().at("validation_loss"), 0.3);
+  EXPECT_LT(Trained().at("validation_loss"), 0.9 * kLossOfPairs);
 }
 
 TEST_F(LanguageTask, LearnsPairsWithoutALayerThatJoinsTokens) {
   UseLayers(kVocabulary);
   config_.model.layers.erase(config_.model.layers.begin() + 1);
-  const double loss = Trained().at("validation_loss");
-  // Half of the characters are told by the one before; of what follows an a there are three.
-  EXPECT_GT(loss, 0.3);
-  EXPECT_LT(loss, 0.7);
+  EXPECT_NEAR(Trained().at("validation_loss"), kLossOfPairs, 0.1);
 }
 
 TEST_F(LanguageTask, BeginsAsIfAllTokensWereEquallyLikely) {
   config_.epochs = 0;
   config_.steps = 1;
   config_.optimizer = optim::Sgd{.learning_rate = 1e-6};
-  EXPECT_NEAR(Trained().at("validation_loss"), std::log(kVocabulary), 0.05);
+  EXPECT_NEAR(Trained().at("validation_loss"), std::log(kVocabulary), 0.15);
 }
 
 TEST_F(LanguageTask, IsEvaluatedAsItsWindowsAreOneByOne) {
@@ -169,7 +169,7 @@ TEST_F(LanguageTask, IsEvaluatedAsItsWindowsAreOneByOne) {
       ++count;
     }
   }
-  EXPECT_EQ(count, text.part(1).tokens.size() - 1);
+  EXPECT_EQ(count + 1, static_cast<int64_t>(text.part(1).tokens.size()));
   EXPECT_NEAR(reported, sum / static_cast<double>(count), 1e-5);
 }
 
@@ -197,7 +197,7 @@ TEST_F(LanguageTask, IsPlannedAndTimed) {
   const auto table =
       std::ranges::find(plan->layers, "token_embedding", &models::LayerSummary::name);
   ASSERT_NE(table, plan->layers.end());
-  EXPECT_EQ(table->weights, kVocabulary * 16);
+  EXPECT_EQ(table->weights, kVocabulary * 32);
   EXPECT_GT(*plan->step_seconds, 0);
 }
 
