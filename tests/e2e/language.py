@@ -18,7 +18,7 @@ HONED, HONE, SOURCE = sys.argv[1:4]
 JOB = pathlib.Path(SOURCE) / "client" / "examples" / "shakespeare-gpt.yaml"
 RHYME = "to be, or not to be, that is the question. "
 SMALL = ["--set", "language_modeling.window=16", "--set", "model.preset.gpt.layers=1", "--set", "model.preset.gpt.width=32",
-         "--set", "training.steps=150", "--set", "training.optimizer.adamw.learning_rate=0.01", "--set", "training.schedule.warmup_steps=10",
+         "--set", "training.steps=300", "--set", "training.optimizer.adamw.learning_rate=0.01", "--set", "training.schedule.warmup_steps=10",
          "--set", "training.checkpoints.every_seconds=0"]
 
 
@@ -70,10 +70,11 @@ class Language(unittest.TestCase):
         self.assertEqual(int(layers["token_embedding"]["weights"]), (3 + len(set(RHYME))) * 32)
 
     def test_bad_texts_are_refused_with_what_is_wrong(self):
-        for text, said in {b"": "is empty", b"short": "language_modeling.window", b"aaaa" * 50: "nothing to learn",
-                           b"caf\xe9" * 50: "not UTF-8"}.items():
+        cases = {b"": "is empty", b"short": "language_modeling.window", b"aaaa" * 50: "nothing to learn",
+                 b"caf\xe9" * 50: "not UTF-8"}
+        for number, (text, said) in enumerate(cases.items()):
             (self.folder / "bad.txt").write_bytes(text)
-            done = hone("run", JOB, *here(self.folder / "bad.txt"), *SMALL, "--run-dir", self.folder / f"bad-{len(text)}")
+            done = hone("run", JOB, *here(self.folder / "bad.txt"), *SMALL, "--run-dir", self.folder / f"bad-{number}")
             self.assertNotEqual(done.returncode, 0, text)
             self.assertIn(said, done.stdout + done.stderr)
 
