@@ -79,6 +79,8 @@ std::string NextCommand(const v1::Job& job) {
       return absl::StrCat("generate ", job.model(), " --out FILE.png");
     case v1::JobSpec::kRecommendation:
       return absl::StrCat("predict ", job.model(), " --user ID");
+    case v1::JobSpec::kLanguageModeling:
+      return "";
     case v1::JobSpec::kReinforcementLearning:
       return job.spec().reinforcement_learning().has_maze()
                  ? absl::StrCat("predict ", job.model(), " --maze FILE.txt")

@@ -45,6 +45,9 @@ std::optional<data::Task> DataTaskOf(const tasks::TaskOptions& task) {
   if (std::holds_alternative<tasks::RecommendationOptions>(task)) {
     return data::Task::kRecommendation;
   }
+  if (std::holds_alternative<tasks::LanguageModelingOptions>(task)) {
+    return data::Task::kLanguageModeling;
+  }
   if (std::holds_alternative<tasks::ReinforcementLearningOptions>(task)) {
     return std::nullopt;
   }

@@ -152,21 +152,37 @@ class LanguageModeling final : public Task {
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                           const Inputs& inputs) const override {
     const data::RunningText& text = data::RunningTextOf(dataset);
-    HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
+    // A model may do without each of them.
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> tokens, inputs.Find<int32_t>(kTokensInput));
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> offsets, inputs.Find<int32_t>(kOffsetsInput));
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargets));
-    size_t row = 0;
-    for (const int32_t number : examples.rows) {
-      const std::span<const int32_t> window = text.window(number, examples.epoch);
-      const std::span<const int32_t> behind = window.subspan(1);
-      HONE_RETURN_IF_ERROR(filler.Add(window.first(behind.size())));
-      // There is room: the filler had it for as many tokens.
-      if (!targets.empty()) {
-        std::ranges::copy(behind, targets.begin() + static_cast<std::ptrdiff_t>(row));
-      }
-      row += behind.size();
+    const int64_t rows = inputs.shape().bucket;
+    if (text.CountTokens(examples.rows) > rows ||
+        (!offsets.empty() && offsets.size() != examples.rows.size() + 1)) {
+      return absl::InternalError(absl::StrCat("a program for ", inputs.shape().batch,
+                                              " windows with ", rows, " tokens was given others"));
     }
+    size_t row = 0;
+    if (!offsets.empty()) {
+      offsets[0] = 0;
+    }
+    for (size_t i = 0; i < examples.rows.size(); ++i) {
+      const std::span<const int32_t> window = text.window(examples.rows[i], examples.epoch);
+      const size_t count = window.size() - 1;
+      if (!tokens.empty()) {
+        std::ranges::copy(window.first(count), tokens.subspan(row).begin());
+      }
+      if (!targets.empty()) {
+        std::ranges::copy(window.subspan(1), targets.subspan(row).begin());
+      }
+      row += count;
+      if (!offsets.empty()) {
+        offsets[i + 1] = static_cast<int32_t>(row);
+      }
+    }
+    std::ranges::fill(tokens.subspan(std::min(row, tokens.size())), 0);
     std::ranges::fill(targets.subspan(std::min(row, targets.size())), -1);
-    return filler.Finish();
+    return absl::OkStatus();
   }
 
   void AddTrainingMetrics(size_t, const Sums& sums,
