@@ -81,6 +81,8 @@ std::string NextCommand(const v1::Job& job) {
       return absl::StrCat("predict ", job.model(), " --user ID");
     case v1::JobSpec::kForecasting:
       return absl::StrCat("predict ", job.model(), " --series FILE.csv");
+    case v1::JobSpec::kLanguageModeling:
+      return "";
     case v1::JobSpec::kReinforcementLearning:
       return job.spec().reinforcement_learning().has_maze()
                  ? absl::StrCat("predict ", job.model(), " --maze FILE.txt")

@@ -27,7 +27,12 @@ struct GenerateOptions {
   std::optional<uint64_t> to_seed;
   std::string out = "drawings.png";
   int columns = 0;
+  std::optional<std::string> prompt;  // a text is asked for
+  v1::Writing writing;                // its options
 };
+
+constexpr int kMostPictures = 4096;
+constexpr int kMostTokens = 1 << 20;
 
 v1::GenerateRequest RequestOf(const GenerateOptions& options) {
   v1::GenerateRequest request;
@@ -39,6 +44,75 @@ v1::GenerateRequest RequestOf(const GenerateOptions& options) {
     drawings.set_to_seed(*options.to_seed);
   }
   return request;
+}
+
+v1::Writing WritingOf(const GenerateOptions& options) {
+  constexpr int kTokens = 500;
+  v1::Writing wish = options.writing;
+  wish.set_prompt(*options.prompt);
+  wish.set_count(options.count > 0 ? options.count : kTokens);
+  wish.set_seed(options.seed);
+  return wish;
+}
+
+// A piece of a text, at once. CANCELLED where nobody reads on.
+absl::Status Show(const v1::GenerateResponse& piece, const Globals& globals) {
+  if (globals.json) {
+    PrintJsonLine(piece);
+  } else {
+    std::fwrite(piece.text().data(), 1, piece.text().size(), stdout);
+    std::fflush(stdout);
+  }
+  return std::ferror(stdout) == 0 ? absl::OkStatus()
+                                  : absl::CancelledError("what is written cannot be shown");
+}
+
+absl::Status WriteLocal(const std::string& folder, const GenerateOptions& options,
+                        const Globals& globals) {
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<LocalModel> model,
+                        LocalModel::Load(folder, *globals.interrupts));
+  std::vector<v1::PredictInput> question(1);
+  v1::Writing& wish = *question[0].mutable_writing();
+  wish = WritingOf(options);
+  v1::GenerateResponse piece;
+  while (piece.end() == v1::Writing::END_UNSPECIFIED) {
+    HONE_ASSIGN_OR_RETURN(v1::PredictResponse answer, model->Ask(question));
+    if (!answer.predictions(0).has_writing()) {
+      return absl::InternalError("the worker answered with no text");
+    }
+    v1::Prediction::Written& written = *answer.mutable_predictions(0)->mutable_writing();
+    wish.clear_prompt();  // it is in the state
+    wish.mutable_state()->Swap(written.mutable_state());
+    piece.set_text(written.text());
+    piece.set_end(written.end());
+    piece.set_tokens(wish.state().written());
+    if (!piece.text().empty() || piece.end() != v1::Writing::END_UNSPECIFIED) {
+      HONE_RETURN_IF_ERROR(Show(piece, globals));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteOnServer(const GenerateOptions& options, const Globals& globals) {
+  v1::GenerateRequest request;
+  request.set_name(ResourceName("models", options.model));
+  *request.mutable_text() = WritingOf(options);
+  return globals.Connect()->Generate(
+      request, [&](const v1::GenerateResponse& piece) { return Show(piece, globals); });
+}
+
+// The prompt and what the model makes of it, token by token.
+int Write(const std::string& folder, const GenerateOptions& options, const Globals& globals) {
+  if (!globals.json) {
+    std::fwrite(options.prompt->data(), 1, options.prompt->size(), stdout);
+    std::fflush(stdout);
+  }
+  const absl::Status status =
+      folder.empty() ? WriteOnServer(options, globals) : WriteLocal(folder, options, globals);
+  if (!globals.json) {
+    std::printf("\n");
+  }
+  return status.ok() ? kSuccess : Fail(status, globals);
 }
 
 // PNG files, in their order.
@@ -111,12 +185,20 @@ int ColumnsOf(const GenerateOptions& options) {
 
 int Generate(GenerateOptions options, const Globals& globals) {
   constexpr int kPictures = 64, kStrip = 10;
-  if (options.count == 0) {
-    options.count = options.to_seed.has_value() ? kStrip : kPictures;
-  }
   const absl::StatusOr<std::string> folder = FindModelFolder(options.model);
   if (!folder.ok()) {
     return Fail(folder.status(), globals);
+  }
+  if (options.prompt.has_value()) {
+    return Write(*folder, options, globals);
+  }
+  if (options.count > kMostPictures) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat("--count: must be 1 to ", kMostPictures,
+                                                        " drawings, got ", options.count)),
+                globals);
+  }
+  if (options.count == 0) {
+    options.count = options.to_seed.has_value() ? kStrip : kPictures;
   }
   const absl::StatusOr<Files> files =
       folder->empty() ? DrawOnServer(options, globals) : DrawLocal(*folder, options, globals);
@@ -150,24 +232,55 @@ int Generate(GenerateOptions options, const Globals& globals) {
 
 void AddGenerate(CLI::App& app, Globals& globals) {
   const auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = AddCommand(app, globals, "generate", "Have a model draw pictures.",
-                                 [options, &globals] { return Generate(*options, globals); });
+  CLI::App* command =
+      AddCommand(app, globals, "generate", "Have a model draw pictures, or write on from a prompt.",
+                 [options, &globals] { return Generate(*options, globals); });
   command
       ->add_option("MODEL", options->model, "models/<id> of the server, or a model's folder here")
       ->required();
   command->add_option("--out", options->out, "the PNG file, a grid of all drawings")
       ->capture_default_str();
   command
-      ->add_option("--count", options->count, "so many drawings; default 64, or 10 with --to-seed")
-      ->check(CLI::Range(1, 4096));
+      ->add_option("--count", options->count,
+                   "so many drawings; default 64, or 10 with --to-seed. With --prompt so many "
+                   "tokens; default 500")
+      ->check(CLI::Range(1, kMostTokens));
   command->add_option("--class", options->class_name,
                       "all of this class, from a model that draws by class");
-  command->add_option("--seed", options->seed, "other drawings; the same seed gives the same ones")
+  command
+      ->add_option("--seed", options->seed,
+                   "other drawings, another text; the same seed gives the same")
       ->capture_default_str();
   command->add_option("--to-seed", options->to_seed,
                       "the way from the first drawing of --seed to that of this one, as a strip");
   command->add_option("--columns", options->columns, "drawings in a row of the grid")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, kMostPictures));
+  CLI::Option* prompt =
+      command->add_option("--prompt", options->prompt,
+                          "of a language model: the text to go on from, which may be empty");
+  const auto add = [&](const std::string& name, const std::string& description, auto set) {
+    command->add_option_function<double>(name, set, description)->needs(prompt);
+  };
+  add("--temperature", "below 1 more probable tokens; 0: always the most probable one; default 1",
+      [options](double value) { options->writing.set_temperature(value); });
+  add("--top-p", "of the most probable tokens that together have this share; default 1",
+      [options](double value) { options->writing.set_top_p(value); });
+  add("--repetition-penalty", "above 1 fewer tokens that have been there; default 1",
+      [options](double value) { options->writing.set_repetition_penalty(value); });
+  command
+      ->add_option_function<int64_t>(
+          "--top-k", [options](int64_t value) { options->writing.set_top_k(value); },
+          "of so many most probable tokens; 0: of all")
+      ->needs(prompt);
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--stop",
+          [options](const std::vector<std::string>& stops) {
+            options->writing.mutable_stop()->Assign(stops.begin(), stops.end());
+          },
+          "the text ends before this one; may be given several times")
+      ->allow_extra_args(false)
+      ->needs(prompt);
 }
 
 }  // namespace hone::client::cli

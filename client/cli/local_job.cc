@@ -245,41 +245,124 @@ std::string ModelFolder(const std::string& path) {
   return std::filesystem::is_directory(path, error) ? path : "";
 }
 
+namespace {
+
+// Runs a worker until it has given the frame that is wanted from it, and again.
+class Asked {
+ public:
+  using Wanted = bool (*)(const v1::WorkerFrame&);
+
+  Asked(v1::WorkerRequest request, Interrupts& interrupts)
+      : request_(std::move(request)), interrupted_(interrupts) {
+    request_.set_run_directory(folder_.path());
+  }
+
+  absl::Status Start() {
+    HONE_ASSIGN_OR_RETURN(const std::string binary, FindWorkerBinary());
+    HONE_ASSIGN_OR_RETURN(
+        worker_,
+        WorkerProcess::Start(request_, {.binary = binary,
+                                        .request_path = absl::StrCat(folder_.path(), "/request"),
+                                        .output_path = Log()}));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<v1::WorkerFrame> Next(Wanted wanted,
+                                       const std::function<void(const std::string&)>& on_phase) {
+    while (interrupted_.count() == 0) {
+      HONE_ASSIGN_OR_RETURN(Received received, worker_->Read(kTick));
+      if (received.ended) {
+        return Ended();
+      }
+      if (!received.frame) {
+        continue;
+      }
+      if (wanted(*received.frame)) {
+        return *std::move(received.frame);
+      }
+      if (received.frame->has_failure()) {
+        const v1::Failure& failure = received.frame->failure();
+        return absl::Status(failure.code() > 0 ? static_cast<absl::StatusCode>(failure.code())
+                                               : absl::StatusCode::kInternal,
+                            failure.message());
+      }
+      if (received.frame->has_progress() && on_phase) {
+        on_phase(received.frame->progress().phase());
+      }
+    }
+    return absl::CancelledError("interrupted");
+  }
+
+  absl::Status Send(const v1::WorkerFrame& frame) {
+    constexpr absl::Duration kPatience = absl::Seconds(5);  // a worker takes it whatever it does
+    const absl::Status sent = worker_->Write(frame, kPatience);
+    return absl::IsUnavailable(sent) ? Ended() : sent;
+  }
+
+ private:
+  std::string Log() const { return absl::StrCat(folder_.path(), "/worker.log"); }
+  absl::Status Ended() {
+    return absl::InternalError(absl::StrCat("the worker ", worker_->Wait(kExitGrace).ToString(),
+                                            " without an answer", TailOf(Log())));
+  }
+
+  const TemporaryFolder folder_;
+  v1::WorkerRequest request_;
+  const Interrupts::Handler interrupted_;
+  std::unique_ptr<WorkerProcess> worker_;
+};
+
+class ServingModel final : public LocalModel {
+ public:
+  ServingModel(v1::WorkerRequest request, Interrupts& interrupts)
+      : asked_(std::move(request), interrupts) {}
+
+  absl::Status Start() {
+    HONE_RETURN_IF_ERROR(asked_.Start());
+    const auto is_ready = [](const v1::WorkerFrame& frame) {
+      return frame.has_progress() && frame.progress().phase() == "serving";
+    };
+    return asked_.Next(is_ready, nullptr).status();
+  }
+
+  absl::StatusOr<v1::PredictResponse> Ask(const std::vector<v1::PredictInput>& inputs) override {
+    v1::WorkerFrame question;
+    question.mutable_inputs()->mutable_inputs()->Add(inputs.begin(), inputs.end());
+    HONE_RETURN_IF_ERROR(asked_.Send(question));
+    const auto is_answer = [](const v1::WorkerFrame& frame) { return frame.has_predictions(); };
+    HONE_ASSIGN_OR_RETURN(v1::WorkerFrame frame, asked_.Next(is_answer, nullptr));
+    if (frame.predictions().predictions_size() != static_cast<int>(inputs.size())) {
+      return absl::InternalError(absl::StrCat("the worker answered ",
+                                              frame.predictions().predictions_size(), " of ",
+                                              inputs.size(), " inputs"));
+    }
+    v1::PredictResponse response;
+    response.mutable_predictions()->Swap(frame.mutable_predictions()->mutable_predictions());
+    return response;
+  }
+
+ private:
+  Asked asked_;
+};
+
+}  // namespace
+
 absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request, Interrupts& interrupts,
                                           const std::function<void(const std::string&)>& on_phase) {
-  HONE_ASSIGN_OR_RETURN(const std::string binary, FindWorkerBinary());
-  const TemporaryFolder folder;
-  const std::string log = absl::StrCat(folder.path(), "/worker.log");
-  request.set_run_directory(folder.path());
-  const Interrupts::Handler interrupted(interrupts);
-  HONE_ASSIGN_OR_RETURN(
-      const std::unique_ptr<WorkerProcess> worker,
-      WorkerProcess::Start(request, {.binary = binary,
-                                     .request_path = absl::StrCat(folder.path(), "/request"),
-                                     .output_path = log}));
-  while (interrupted.count() == 0) {
-    HONE_ASSIGN_OR_RETURN(Received received, worker->Read(kTick));
-    if (received.ended) {
-      return absl::InternalError(absl::StrCat("the worker ", worker->Wait(kExitGrace).ToString(),
-                                              " without an answer", TailOf(log)));
-    }
-    if (!received.frame) {
-      continue;
-    }
-    if (received.frame->has_plan() || received.frame->has_predictions()) {
-      return *std::move(received.frame);
-    }
-    if (received.frame->has_failure()) {
-      const v1::Failure& failure = received.frame->failure();
-      return absl::Status(failure.code() > 0 ? static_cast<absl::StatusCode>(failure.code())
-                                             : absl::StatusCode::kInternal,
-                          failure.message());
-    }
-    if (received.frame->has_progress() && on_phase) {
-      on_phase(received.frame->progress().phase());
-    }
-  }
-  return absl::CancelledError("interrupted");
+  Asked asked(std::move(request), interrupts);
+  HONE_RETURN_IF_ERROR(asked.Start());
+  return asked.Next(
+      [](const v1::WorkerFrame& frame) { return frame.has_plan() || frame.has_predictions(); },
+      on_phase);
+}
+
+absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(const std::string& folder,
+                                                             Interrupts& interrupts) {
+  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::SERVE, 0, {});
+  request.set_model_directory(folder);
+  auto model = std::make_unique<ServingModel>(std::move(request), interrupts);
+  HONE_RETURN_IF_ERROR(model->Start());
+  return model;
 }
 
 absl::Status RunLocalJob(v1::WorkerRequest request, Interrupts& interrupts,

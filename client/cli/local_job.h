@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "client/cli/interrupts.h"
 #include "client/cli/story.h"
 #include "client/jobfile/job_file.h"
+#include "hone/v1/model_service.pb.h"
 #include "hone/v1/worker.pb.h"
 
 namespace hone::client::cli {
@@ -28,6 +30,19 @@ std::string ModelFolder(const std::string& path);
 // what it wrote. CANCELLED after an interrupt.
 absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request, Interrupts& interrupts,
                                           const std::function<void(const std::string&)>& on_phase);
+
+// A worker that has loaded a model and answers one question after another. For one thread; the
+// interrupts outlive it.
+class LocalModel {
+ public:
+  // Of a folder. Errors of the worker where the model cannot be used; CANCELLED as Ask.
+  static absl::StatusOr<std::unique_ptr<LocalModel>> Load(const std::string& folder,
+                                                          Interrupts& interrupts);
+  virtual ~LocalModel() = default;
+  // The answer, one prediction for each input; errors as AskWorker's. CANCELLED after an interrupt
+  // since it was loaded.
+  virtual absl::StatusOr<v1::PredictResponse> Ask(const std::vector<v1::PredictInput>& inputs) = 0;
+};
 
 // Called while a local job runs; every function is optional.
 struct LocalJobObserver {

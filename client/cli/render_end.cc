@@ -244,8 +244,9 @@ std::string MetricText(const std::string& name, double value) { return Shown(nam
 int MetricRank(const std::string& name) { return Rank(name); }
 
 std::string FinalResult(const v1::Evaluation& evaluation) {
-  for (const char* name : {"test_accuracy", "test_r2", "test_hit_rate", "test_mase", "test_rmse",
-                           "success_rate", "mean_return", "frechet_distance"}) {
+  for (const char* name :
+       {"test_accuracy", "test_r2", "test_hit_rate", "test_mase", "test_rmse", "success_rate",
+        "mean_return", "frechet_distance", "test_perplexity", "validation_perplexity"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {
       return absl::StrCat(Label(name), " ", Shown(name, found->second));

@@ -106,6 +106,11 @@ constexpr CatalogFile kMovieLens1m[] = {
      "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20", 5917549}};
 #undef HONE_MOVIELENS
 
+constexpr CatalogFile kTinyShakespeare[] = {
+    {"input.txt", "tinyshakespeare/input.txt",
+     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+     "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1115394}};
+
 // SHA-256 and size as TensorFlow Datasets has them (imdb_reviews/checksums.tsv).
 constexpr CatalogFile kImdb[] = {
     {"aclImdb_v1.tar.gz", "imdb/aclImdb_v1.tar.gz",
@@ -328,6 +333,15 @@ constexpr CatalogEntry kCatalog[] = {
      .cache_path = "daily-min-temperatures.csv",
      .target = "Temp",
      .task = Task::kForecasting},
+    {.name = "tiny-shakespeare",
+     .description = "40,000 lines of Shakespeare's plays as one text, 1,115,394 characters",
+     .licence = "MIT (Karpathy); the plays are in the public domain",
+     .files = kTinyShakespeare,
+     .mirror_path = "tinyshakespeare/input.txt",
+     .cache_path = "input.txt",
+     .target = "",
+     .task = Task::kLanguageModeling,
+     .texts = true},
     {.name = "names",
      .description = "20,050 family names of 18 languages; local mirror only",
      .licence = "MIT (Robertson)",

@@ -81,6 +81,11 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset, " is a series; the task for it is forecasting"));
   }
+  if (entry->task == Task::kLanguageModeling) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset,
+                     " holds one running text; the task for it is language_modeling"));
+  }
   if (entry->texts) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset,

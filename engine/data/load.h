@@ -16,7 +16,13 @@
 
 namespace hone::engine::data {
 
-enum class Task { kClassification, kRegression, kRecommendation, kForecasting };
+enum class Task {
+  kClassification,
+  kRegression,
+  kRecommendation,
+  kForecasting,
+  kLanguageModeling
+};
 
 // Where named data sets come from.
 struct Sources {
@@ -55,7 +61,8 @@ struct RatingOptions {
   bool values_count = true;            // false: that a pair occurs is all that is learned
 };
 
-// Texts: where they stand in their files, and how they become tokens.
+// Texts: where they stand in their files, and how they become tokens. Of a running text
+// (running_text.h) encoding, cleaning and tokenizer count.
 struct TextOptions {
   enum class Encoding { kUtf8, kLatin1 };
   enum class Keep { kFirst, kLongest };

@@ -30,11 +30,6 @@ constexpr NamedPart kParts[] = {
     {"test", Part::kTest},
 };
 
-std::optional<Part> PartOf(absl::string_view name) {
-  const auto found = std::ranges::find(kParts, absl::AsciiStrToLower(name), &NamedPart::name);
-  return found != std::end(kParts) ? std::optional(found->part) : std::nullopt;
-}
-
 // A file's name: "data/train.tsv.gz" is {{"data"}, "train", ".tsv"}.
 struct Name {
   std::vector<std::string> folders;
@@ -160,6 +155,11 @@ absl::StatusOr<TextFiles> FindInFile(const std::string& path) {
 }
 
 }  // namespace
+
+std::optional<Part> PartOf(absl::string_view name) {
+  const auto found = std::ranges::find(kParts, absl::AsciiStrToLower(name), &NamedPart::name);
+  return found != std::end(kParts) ? std::optional(found->part) : std::nullopt;
+}
 
 absl::StatusOr<TextFiles> FindTextFiles(const std::string& path) {
   std::error_code error;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/data/text_rows.h"
 
 namespace hone::engine::data {
@@ -24,6 +26,9 @@ struct TextFiles {
   std::map<std::string, TextSource> sources;
   int64_t unlabelled = 0;  // files of texts that have no class
 };
+
+// The part that a file, or a folder, of this name (without extensions) is; nullopt: none.
+std::optional<Part> PartOf(absl::string_view name);
 
 // NOT_FOUND: there is no such path. INVALID_ARGUMENT: it is in none of the layouts, or two files
 // are the same part.

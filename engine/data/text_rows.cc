@@ -28,22 +28,6 @@ constexpr size_t kMostTextBytes = size_t{1} << 20;
 constexpr absl::string_view kTextColumns[] = {"text", "sentence"};
 constexpr absl::string_view kLabelColumn = "label";
 
-// A whole file as UTF-8, without a byte order mark.
-absl::StatusOr<std::string> Decode(std::string bytes, TextOptions::Encoding encoding) {
-  if (encoding == TextOptions::Encoding::kLatin1) {
-    return text::FromLatin1(bytes);
-  }
-  if (absl::StartsWith(bytes, "\xef\xbb\xbf")) {
-    bytes.erase(0, 3);
-  }
-  if (absl::Status utf8 = CheckUtf8(bytes); !utf8.ok()) {
-    return AsStatus({.line = ComplaintsIn(utf8)[0].line,
-                     .text = absl::StrCat(utf8.message(),
-                                          ", or say what it is in: data.text.encoding: LATIN1")});
-  }
-  return bytes;
-}
-
 // Where the columns of a table are.
 struct Columns {
   std::vector<size_t> text;
@@ -101,7 +85,8 @@ class FileReader {
         rows_(rows) {}
 
   absl::Status Read(std::string bytes) {
-    HONE_ASSIGN_OR_RETURN(std::string contents, Decode(std::move(bytes), options_.text->encoding));
+    HONE_ASSIGN_OR_RETURN(std::string contents,
+                          DecodeText(std::move(bytes), options_.text->encoding));
     switch (source_.layout) {
       case TextLayout::kTable:
         HONE_RETURN_IF_ERROR(ReadTable(std::move(contents)));
@@ -210,6 +195,21 @@ class FileReader {
 };
 
 }  // namespace
+
+absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding encoding) {
+  if (encoding == TextOptions::Encoding::kLatin1) {
+    return text::FromLatin1(bytes);
+  }
+  if (absl::StartsWith(bytes, "\xef\xbb\xbf")) {
+    bytes.erase(0, 3);
+  }
+  if (absl::Status utf8 = CheckUtf8(bytes); !utf8.ok()) {
+    return AsStatus({.line = ComplaintsIn(utf8)[0].line,
+                     .text = absl::StrCat(utf8.message(),
+                                          ", or say what it is in: data.text.encoding: LATIN1")});
+  }
+  return bytes;
+}
 
 std::string TextRows::Where(const TextRow& row) const {
   const std::string& file = files[static_cast<size_t>(row.file)];

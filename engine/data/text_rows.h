@@ -32,6 +32,10 @@ struct TextRows {
   std::string Where(const TextRow& row) const;
 };
 
+// The bytes of a whole file as UTF-8, without a byte order mark. INVALID_ARGUMENT names the line
+// and the byte that are not.
+absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding encoding);
+
 // Reads texts with labels. The path is a file, or a folder or tar archive of files:
 //
 //   a table         .csv, .tsv or .data; columns by name (LoadOptions::text, ::target). What tabs

@@ -167,6 +167,7 @@ absl::Status SetTargets(Loading& loading) {
       return SetValues(loading);
     case Task::kRecommendation:
     case Task::kForecasting:
+    case Task::kLanguageModeling:
       break;
   }
   return absl::InvalidArgumentError("holds texts, which classification and regression learn from");
@@ -427,6 +428,11 @@ absl::Status FindTexts(LoadOptions& options, DataReport& report) {
   if (!entry->texts) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset, " holds no texts; data.text is not for it"));
+  }
+  if (entry->task == Task::kLanguageModeling) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset,
+                     " holds one running text; the task for it is language_modeling"));
   }
   HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
   options.path = std::move(found.path);

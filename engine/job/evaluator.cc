@@ -48,6 +48,9 @@ std::optional<data::Task> DataTaskOf(const tasks::TaskOptions& task) {
   if (std::holds_alternative<tasks::ForecastingOptions>(task)) {
     return data::Task::kForecasting;
   }
+  if (std::holds_alternative<tasks::LanguageModelingOptions>(task)) {
+    return data::Task::kLanguageModeling;
+  }
   if (std::holds_alternative<tasks::ReinforcementLearningOptions>(task)) {
     return std::nullopt;
   }

@@ -4,6 +4,7 @@
 #include "engine/layers/parameters.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/dropout.h"
+#include "engine/ops/full.h"
 #include "engine/ops/layer_norm.h"
 #include "engine/ops/rms_norm.h"
 
@@ -44,7 +45,8 @@ Value LayerNorm(Graph& graph, Value x, const LayerNormOptions& options) {
   const int64_t size = graph.shape(x).back();
   const LayerParameters parameters(graph, options.frozen);
   const Value scale = parameters.Vector("weight", size, Start::kOnes);
-  const Value shift = parameters.Vector("bias", size, Start::kZeros);
+  const Value shift =
+      options.use_bias ? parameters.Vector("bias", size, Start::kZeros) : Full(graph, {size}, 0);
   return scope.Gives(engine::LayerNorm(graph, x, scale, shift, options.epsilon));
 }
 

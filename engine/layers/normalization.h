@@ -23,9 +23,11 @@ struct LayerNormOptions {
   std::string name;
   bool frozen = false;
   float epsilon = 1e-5f;
+  bool use_bias = true;
 };
 
-// Normalises each example over its last dimension. `NAME.weight` and `NAME.bias` [that dimension].
+// Normalises each example over its last dimension. `NAME.weight` and, if wanted, `NAME.bias` [that
+// dimension].
 Value LayerNorm(Graph& graph, Value x, const LayerNormOptions& options);
 
 struct RmsNormOptions {

@@ -4,13 +4,16 @@
 #include "engine/graph/sum.h"
 #include "engine/layers/parameters.h"
 #include "engine/ops/attention.h"
+#include "engine/ops/cached_attention.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/positions.h"
 #include "engine/ops/recurrence.h"
+#include "engine/ops/reshape.h"
 #include "engine/ops/token_windows.h"
+#include "engine/ops/write_at.h"
 
 namespace hone::engine::layers {
 namespace {
@@ -53,6 +56,63 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
     return Gru(graph, gates, recurrent, of_states, offsets, {.reverse = reverse});
   }
   return SimpleRnn(graph, gates, recurrent, offsets, {.reverse = reverse});
+}
+
+// What both of a layer's forms have in common, in the scope that the graph is in. `places` of the
+// tokens are made where positions are rotary; `mix` makes all heads of queries, keys, values and
+// the number of their heads.
+template <typename Places, typename Mix>
+Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places&& places,
+                  Mix&& mix) {
+  const int64_t width = graph.shape(x).back();
+  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
+  if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0 ||
+      width % options.heads != 0) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": heads must divide its input's width ", width,
+                     ", and kv_heads must divide heads, got ", options.heads, " and ", kv_heads)));
+  }
+  const int64_t dim = width / options.heads;
+  if (options.rotary && dim % 2 != 0) {
+    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
+        width, " / ", options.heads)));
+  }
+  const auto project = [&](absl::string_view name, Value from, int64_t units,
+                           const WeightInitializer& start) {
+    const Graph::Scope of_product(graph, name);
+    const LayerParameters parameters(graph, options.frozen);
+    const int64_t in = graph.shape(from).back();
+    const Value weight = parameters.Weight({in, units}, start,
+                                           {static_cast<double>(in), static_cast<double>(units)});
+    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
+  };
+  Value query = project("query", x, width, options.initializer);
+  Value key = project("key", x, kv_heads * dim, options.initializer);
+  const Value value = project("value", x, kv_heads * dim, options.initializer);
+  if (options.rotary) {
+    const Value at = places();
+    query = Rotary(graph, query, at, options.heads, options.rotary_base);
+    key = Rotary(graph, key, at, kv_heads, options.rotary_base);
+  }
+  const Value all = mix(query, key, value, kv_heads);
+  return project("output", all, width, options.output_initializer.value_or(options.initializer));
+}
+
+Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& options) {
+  const int64_t width = graph.shape(x).back();
+  if (options.kind == PositionsOptions::Kind::kSinusoidal) {
+    return Sum(graph, x, Sinusoids(graph, places, width));
+  }
+  if (options.length < 1) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": length must be at least 1, got ", options.length)));
+  }
+  const Value table =
+      LayerParameters(graph, options.frozen)
+          .Weight({options.length, width}, options.initializer,
+                  {static_cast<double>(options.length), static_cast<double>(width)});
+  return Sum(graph, x, engine::Embedding(graph, table, places));
 }
 
 }  // namespace
@@ -125,61 +185,57 @@ Value Conv1d(Graph& graph, Value x, Value offsets, const Conv1dOptions& options)
 Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& options,
                 bool training) {
   Graph::Scope scope(graph, options.name, "attention");
-  const int64_t width = graph.shape(x).back();
-  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
-  if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0 ||
-      width % options.heads != 0) {
-    return graph.Fail(absl::InvalidArgumentError(
-        absl::StrCat(graph.scope(), ": heads must divide its input's width ", width,
-                     ", and kv_heads must divide heads, got ", options.heads, " and ", kv_heads)));
+  const auto places = [&] { return TokenPlaces(graph, offsets, graph.shape(x)[0]); };
+  return scope.Gives(
+      AttentionOf(graph, x, options, places, [&](Value query, Value key, Value value, int64_t kv) {
+        return engine::Attention(graph, query, key, value, offsets,
+                                 {.heads = options.heads,
+                                  .kv_heads = kv,
+                                  .causal = options.causal,
+                                  .window = options.window,
+                                  .dropout = training ? options.dropout : 0});
+      }));
+}
+
+Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
+                    const AttentionOptions& options) {
+  Graph::Scope scope(graph, options.name, "attention");
+  if (!options.causal) {
+    return graph.Fail(absl::UnimplementedError(
+        absl::StrCat(graph.scope(), ": only causal attention goes on with a text token by token")));
   }
-  const int64_t dim = width / options.heads;
-  if (options.rotary && dim % 2 != 0) {
-    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
-        graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
-        width, " / ", options.heads)));
-  }
-  const auto project = [&](absl::string_view name, Value from, int64_t units) {
-    const Graph::Scope of_product(graph, name);
-    const LayerParameters parameters(graph, options.frozen);
-    const int64_t in = graph.shape(from).back();
-    const Value weight = parameters.Weight({in, units}, options.initializer,
-                                           {static_cast<double>(in), static_cast<double>(units)});
-    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
+  const auto mix = [&](Value query, Value key, Value value, int64_t kv_heads) {
+    const int64_t rows = graph.shape(key)[0], width = graph.shape(key)[1];
+    // The newest token's row goes to its place among those that are kept.
+    const auto keep = [&](absl::string_view name, Value row) {
+      const Value state =
+          graph.Parameter({.name = absl::StrCat(graph.scope(), ".", name, "_of_", rows),
+                           .shape = {rows, window, width},
+                           .initializer = {},
+                           .role = ParameterRole::kTransient});
+      const Value kept =
+          WriteAt(graph, state, Reshape(graph, row, {rows, 1, width}), places, /*axis=*/1);
+      graph.Update(state, kept);
+      return kept;
+    };
+    const Value keys = keep("keys", key), values = keep("values", value);
+    return CachedAttention(
+        graph, query, keys, values, places,
+        {.heads = options.heads, .kv_heads = kv_heads, .window = options.window});
   };
-  Value query = project("query", x, width);
-  Value key = project("key", x, kv_heads * dim);
-  const Value value = project("value", x, kv_heads * dim);
-  if (options.rotary) {
-    const Value places = TokenPlaces(graph, offsets, graph.shape(x)[0]);
-    query = Rotary(graph, query, places, options.heads, options.rotary_base);
-    key = Rotary(graph, key, places, kv_heads, options.rotary_base);
-  }
-  const Value all = engine::Attention(graph, query, key, value, offsets,
-                                      {.heads = options.heads,
-                                       .kv_heads = kv_heads,
-                                       .causal = options.causal,
-                                       .window = options.window,
-                                       .dropout = training ? options.dropout : 0});
-  return scope.Gives(project("output", all, width));
+  return scope.Gives(AttentionOf(
+      graph, x, options, [&] { return places; }, mix));
 }
 
 Value Positions(Graph& graph, Value x, Value offsets, const PositionsOptions& options) {
   Graph::Scope scope(graph, options.name, "positions");
-  const int64_t rows = graph.shape(x)[0], width = graph.shape(x).back();
-  const Value places = TokenPlaces(graph, offsets, rows);
-  if (options.kind == PositionsOptions::Kind::kSinusoidal) {
-    return scope.Gives(Sum(graph, x, Sinusoids(graph, places, width)));
-  }
-  if (options.length < 1) {
-    return graph.Fail(absl::InvalidArgumentError(
-        absl::StrCat(graph.scope(), ": length must be at least 1, got ", options.length)));
-  }
-  const Value table =
-      LayerParameters(graph, options.frozen)
-          .Weight({options.length, width}, options.initializer,
-                  {static_cast<double>(options.length), static_cast<double>(width)});
-  return scope.Gives(Sum(graph, x, engine::Embedding(graph, table, places)));
+  return scope.Gives(
+      PositionsOf(graph, x, TokenPlaces(graph, offsets, graph.shape(x)[0]), options));
+}
+
+Value PositionsStep(Graph& graph, Value x, Value places, const PositionsOptions& options) {
+  Graph::Scope scope(graph, options.name, "positions");
+  return scope.Gives(PositionsOf(graph, x, places, options));
 }
 
 Value SequencePool(Graph& graph, Value x, Value offsets, const SequencePoolOptions& options) {

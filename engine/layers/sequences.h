@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/layers/dense.h"
@@ -62,6 +63,7 @@ struct AttentionOptions {
   float rotary_base = 10000;
   bool use_bias = true;
   WeightInitializer initializer = {};
+  std::optional<WeightInitializer> output_initializer = {};  // of the last product; else the same
 };
 
 // Each token of [rows, width] to those of its own sequence (ops/attention.h): queries, keys and
@@ -70,6 +72,13 @@ struct AttentionOptions {
 // `.weight` [width, kv_heads · width / heads].
 Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& options,
                 bool training);
+// The same layer of texts that are written token by token: each row of x is the newest token of a
+// sequence of its own, at its `places` s32 [rows], and keys and values of those before it are kept
+// from run to run, in `NAME.keys` and `NAME.values` [rows, window, kv_heads · width / heads], which
+// are memory of that many rows (`NAME.keys_of_8`) and in no file. Causal attention only:
+// UNIMPLEMENTED otherwise.
+Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
+                    const AttentionOptions& options);
 
 struct PositionsOptions {
   enum class Kind { kLearned, kSinusoidal };
@@ -83,6 +92,8 @@ struct PositionsOptions {
 // x [rows, width] + what stands for each token's place in its sequence: a row of `NAME.weight`
 // [length, width], or sines and cosines (ops/positions.h).
 Value Positions(Graph& graph, Value x, Value offsets, const PositionsOptions& options);
+// The same where each row's place is given, s32 [rows].
+Value PositionsStep(Graph& graph, Value x, Value places, const PositionsOptions& options);
 
 struct SequencePoolOptions {
   std::string name = {};

@@ -159,18 +159,26 @@ class LayerBuilder {
     conv.name.clear();
     conv.frozen = layer_.frozen;
     conv.activation = Final(conv.activation);
-    return ReadsOffsets() ? layers::Conv1d(graph_, x(), *offsets_, conv) : x();
+    return ReadsSequences() ? layers::Conv1d(graph_, x(), *offsets_, conv) : x();
   }
   Value operator()(layers::AttentionOptions attention) {
     attention.name.clear();
     attention.frozen = layer_.frozen;
-    return ReadsOffsets() ? layers::Attention(graph_, x(), *offsets_, attention, options_.training)
-                          : x();
+    if (!ReadsOffsets()) {
+      return x();
+    }
+    return options_.decode_window > 0
+               ? layers::AttentionStep(graph_, x(), *offsets_, options_.decode_window, attention)
+               : layers::Attention(graph_, x(), *offsets_, attention, options_.training);
   }
   Value operator()(layers::PositionsOptions positions) {
     positions.name.clear();
     positions.frozen = layer_.frozen;
-    return ReadsOffsets() ? layers::Positions(graph_, x(), *offsets_, positions) : x();
+    if (!ReadsOffsets()) {
+      return x();
+    }
+    return options_.decode_window > 0 ? layers::PositionsStep(graph_, x(), *offsets_, positions)
+                                      : layers::Positions(graph_, x(), *offsets_, positions);
   }
   Value operator()(const RmsNorm& norm) {
     return layers::RmsNorm(graph_, x(),
@@ -178,7 +186,7 @@ class LayerBuilder {
   }
   Value operator()(layers::SequencePoolOptions pool) {
     pool.name.clear();
-    return ReadsOffsets() ? layers::SequencePool(graph_, x(), *offsets_, pool) : x();
+    return ReadsSequences() ? layers::SequencePool(graph_, x(), *offsets_, pool) : x();
   }
 
  private:
@@ -187,7 +195,7 @@ class LayerBuilder {
   Value Recurrent(layers::RecurrentCell cell, layers::RecurrentOptions options) {
     options.name.clear();
     options.frozen = layer_.frozen;
-    return ReadsOffsets()
+    return ReadsSequences()
                ? layers::Recurrent(graph_, cell, x(), *offsets_, options, options_.training)
                : x();
   }
@@ -209,6 +217,15 @@ class LayerBuilder {
       return false;
     }
     return true;
+  }
+  // The same of a layer that must have all tokens of a sequence.
+  bool ReadsSequences() {
+    if (options_.decode_window > 0) {
+      graph_.Fail(absl::UnimplementedError(absl::StrCat(
+          graph_.scope(), ": it does not go on with a text token by token: it reads all of it")));
+      return false;
+    }
+    return ReadsOffsets();
   }
   ActivationKind Final(ActivationKind kind) {
     return drop_final_ && IsFinalFunction(kind) ? ActivationKind::kNone : kind;
@@ -265,10 +282,11 @@ absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
 }
 
 // The first extent of the inputs; of sequences, which are rows of tokens, how many there are.
-int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs) {
+int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs,
+                   const BuildOptions& options) {
   for (const NamedValue& input : inputs) {
     if (input.name == kOffsetsInput) {
-      return graph.shape(input.value)[0] - 1;
+      return graph.shape(input.value)[0] - (options.decode_window > 0 ? 0 : 1);
     }
   }
   return graph.shape(inputs.front().value)[0];
@@ -292,7 +310,7 @@ absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<
     return absl::InvalidArgumentError(absl::StrCat(where, ": ", error.what()));
   }
   HONE_RETURN_IF_ERROR(Annotate(graph.status(), where));
-  LayerTable table = TableOf(graph, ExamplesOf(graph, inputs));
+  LayerTable table = TableOf(graph, ExamplesOf(graph, inputs, options));
   for (LayerSummary& row : table.rows) {
     if (row.role != LayerRole::kInput && absl::StartsWith(row.name, list.path(""))) {
       built.layers.push_back(std::move(row));
@@ -350,7 +368,7 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
     row.role = last ? LayerRole::kOutput : LayerRole::kHidden;
     built.layers.push_back(std::move(row));
   }
-  const LayerTable table = TableOf(graph, ExamplesOf(graph, inputs));
+  const LayerTable table = TableOf(graph, ExamplesOf(graph, inputs, options));
   for (LayerSummary& row : built.layers) {
     const auto known = std::ranges::find(table.rows, row.name, &LayerSummary::name);
     if (row.role != LayerRole::kInput && known != table.rows.end()) {

@@ -15,6 +15,14 @@ struct BuildOptions {
   bool logits = false;
   // [channels, height, width] of the pictures that a preset makes, or judges.
   Shape picture = {};
+  // Tokens that there are, where a preset reads texts.
+  int64_t vocabulary = 0;
+  // Above 0: a text is written token by token. Each row of tokens is the newest one of a sequence
+  // of its own, of at most so many; what stands for the offsets is each row's place in its
+  // sequence, s32 [rows], and layers keep what they need of the tokens before (layers::
+  // AttentionStep). UNIMPLEMENTED names a layer that needs more than that: recurrent ones,
+  // convolutions, pools.
+  int64_t decode_window = 0;
 };
 
 struct BuiltModel {

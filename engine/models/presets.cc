@@ -24,6 +24,7 @@ constexpr NamedPreset kPresets[] = {
     {"dcgan_generator", DcganGenerator},
     {"gan_discriminator", GanDiscriminator},
     {"gan_generator", GanGenerator},
+    {"gpt", Gpt},
     {"mlp", Mlp},
 };
 

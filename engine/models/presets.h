@@ -50,4 +50,19 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
                                          const std::vector<NamedValue>& inputs,
                                          const BuildOptions& build);
 
+// "gpt": a Transformer over token rows that looks at no token behind its own (Radford et al.,
+// "Language Models are Unsupervised Multitask Learners", 2019), with the norms first and exact
+// GELU, for texts of BuildOptions::vocabulary tokens: "tokens" and "offsets" → logits [rows,
+// vocabulary].
+//   {"layers": 4, "heads": 4, "width": 128, "window": 64, "dropout": 0, "positions": "learned",
+//    "tied_embeddings": true, "use_bias": false}   "window" is how many learned positions there
+//       are; others are "sinusoidal" and "rotary"
+// Its parameters: token_embedding.weight [vocabulary, width], positions.weight [window, width];
+// block_1.norm_1, block_1.attention.query, .key, .value, .output, block_1.norm_2, block_1.up,
+// block_1.down, …; norm; where the embeddings are not tied output.weight [width, vocabulary]. They
+// start normal with deviation 0.02, block_N.attention.output and block_N.down with 0.02 / sqrt(2 ·
+// layers).
+absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
+                          const std::vector<NamedValue>& inputs, const BuildOptions& build);
+
 }  // namespace hone::engine::models

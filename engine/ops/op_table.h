@@ -21,6 +21,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "batch_norm_with",
     "batch_norm_with_gradient",
     "binary_cross_entropy",
+    "cached_attention",
     "cast",
     "channel_sums",
     "concat",

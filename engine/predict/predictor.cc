@@ -7,6 +7,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/tasks/graphs.h"
 #include "engine/tasks/inputs.h"
+#include "engine/tensor/token_rows.h"
 
 namespace hone::engine::predict {
 namespace {
@@ -39,23 +40,46 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   p->threads_ = threads;
   HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
+  absl::StatusOr<std::unique_ptr<Decoder>> decoder = p->NewDecoder();
+  HONE_RETURN_IF_ERROR(Annotate(decoder.status(), directory));
+  p->decoder_ = *std::move(decoder);
   const int64_t least_bucket = p->answerer_->BucketOf({});
-  absl::StatusOr<tasks::TaskGraph> forward = p->Build({1, least_bucket});
-  HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
-  for (const Graph::Node& node : forward->built.graph->nodes()) {
+  if (p->decoder_ != nullptr) {
+    HONE_RETURN_IF_ERROR(p->answerer_->CheckOutputs(p->decoder_->outputs()));
+    for (const Graph* graph : p->decoder_->graphs()) {
+      HONE_RETURN_IF_ERROR(p->Declare(*graph));
+    }
+    p->store_.Allocate(0);
+    HONE_RETURN_IF_ERROR(p->decoder_->Compile(p->store_, threads));
+  } else {
+    absl::StatusOr<tasks::TaskGraph> forward = p->Build({1, least_bucket});
+    HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
+    HONE_RETURN_IF_ERROR(p->Declare(*forward->built.graph));
+    p->store_.Allocate(0);
+    for (const int64_t batch : {kLargestBatch, int64_t{1}}) {
+      HONE_RETURN_IF_ERROR(p->ProgramFor({batch, least_bucket}).status());
+    }
+  }
+  HONE_RETURN_IF_ERROR(tasks::ReadModel(model.tensors, p->store_));
+  return p;
+}
+
+absl::StatusOr<std::unique_ptr<Decoder>> Predictor::NewDecoder() const {
+  absl::StatusOr<std::unique_ptr<Decoder>> decoder = Decoder::Make(
+      [&](int64_t rows) { return task_->BuildDecoding(file_.model, InfoOf(file_), rows); });
+  return absl::IsUnimplemented(decoder.status()) ? std::unique_ptr<Decoder>() : std::move(decoder);
+}
+
+absl::Status Predictor::Declare(const Graph& graph) {
+  for (const Graph::Node& node : graph.nodes()) {
     if (node.kind == Graph::Node::Kind::kParameter) {
       ParameterSpec spec = node.parameter;
       // Nothing is trained here, so no gradients are kept.
       spec.role = spec.role == ParameterRole::kTrainable ? ParameterRole::kFrozen : spec.role;
-      HONE_RETURN_IF_ERROR(p->store_.Declare(spec).status());
+      HONE_RETURN_IF_ERROR(store_.Declare(spec).status());
     }
   }
-  p->store_.Allocate(0);
-  for (const int64_t batch : {kLargestBatch, int64_t{1}}) {
-    HONE_RETURN_IF_ERROR(p->ProgramFor({batch, least_bucket}).status());
-  }
-  HONE_RETURN_IF_ERROR(tasks::ReadModel(model.tensors, p->store_));
-  return p;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<tasks::TaskGraph> Predictor::Build(const tasks::BatchShape& shape) const {
@@ -104,6 +128,13 @@ tasks::BatchShape Predictor::ShapeOf(std::span<const Example> examples) const {
 }
 
 absl::StatusOr<std::vector<std::vector<float>>> Predictor::Run(std::span<const Example> examples) {
+  if (decoder_ != nullptr) {
+    std::vector<std::span<const int32_t>> texts;
+    for (const Example& example : examples) {
+      texts.emplace_back(std::get<std::vector<int32_t>>(example.at(std::string(kTokensInput))));
+    }
+    return decoder_->Run(texts);
+  }
   std::vector<std::vector<float>> outputs;
   outputs.reserve(examples.size());
   while (!examples.empty()) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/plan/program.h"
+#include "engine/predict/decoder.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/table.h"
 
@@ -18,9 +19,10 @@ using Prediction = tasks::Prediction;
 using Example = tasks::Example;
 
 // A model from a folder that a training left, with forward programs for one example and for
-// several; where examples come in buckets, for each that has been asked for. What its inputs are,
-// and what its outputs mean, its task knows (tasks/prediction.h). Not thread safe: several threads
-// take turns, or have a predictor each.
+// several; where examples come in buckets, for each that has been asked for. A model that writes
+// has a Decoder instead, if it can be run so. What its inputs are, and what its outputs mean, its
+// task knows (tasks/prediction.h). Not thread safe: several threads take turns, or have a predictor
+// each.
 class Predictor {
  public:
   using TaskMaker = std::unique_ptr<tasks::Task> (*)(const tasks::TaskOptions& options);
@@ -46,6 +48,10 @@ class Predictor {
   Predictor(tasks::ModelFile file, TaskMaker make)
       : file_(std::move(file)), task_(make(file_.task)) {}
   absl::StatusOr<tasks::TaskGraph> Build(const tasks::BatchShape& shape) const;
+  // The decoder, if the model is one that goes on with texts; null otherwise.
+  absl::StatusOr<std::unique_ptr<Decoder>> NewDecoder() const;
+  // Every parameter of the graph that is not there yet.
+  absl::Status Declare(const Graph& graph);
   // Makes the program of that shape where it is not there yet, in an arena that is large enough.
   absl::StatusOr<const Program*> ProgramFor(const tasks::BatchShape& shape);
   // What the next of the examples are run in.
@@ -59,6 +65,7 @@ class Predictor {
   int threads_ = 1;
   ParameterStore store_;
   int64_t outputs_ = 0;
+  std::unique_ptr<Decoder> decoder_;  // null: `programs_` answer
   std::map<tasks::BatchShape, Program> programs_;
   Buffer arena_;
 };

@@ -14,6 +14,7 @@
 #include "engine/tasks/classification.h"
 #include "engine/tasks/forecasting.h"
 #include "engine/tasks/image_generation.h"
+#include "engine/tasks/language_modeling.h"
 #include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
@@ -23,7 +24,8 @@ namespace hone::engine::tasks {
 
 using TaskOptions =
     std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
-                 RecommendationOptions, ReinforcementLearningOptions, ForecastingOptions>;
+                 RecommendationOptions, ReinforcementLearningOptions, ForecastingOptions,
+                 LanguageModelingOptions>;
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {

@@ -16,6 +16,11 @@ absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescript
   return result;
 }
 
+absl::StatusOr<TaskGraph> TaskModel::BuildDecoding(const models::ModelDescription&, const DataInfo&,
+                                                   int64_t) const {
+  return absl::UnimplementedError("the task does not go on with texts");
+}
+
 absl::StatusOr<std::unique_ptr<Answerer>> TaskModel::NewAnswerer(
     const data::Preprocessing& preprocessing) const {
   return std::make_unique<FeaturesAnswerer>(preprocessing);

@@ -27,6 +27,13 @@ class TaskModel {
   virtual absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
                                                     const DataInfo& info,
                                                     const BatchShape& shape) const;
+  // The same for a model that goes on with texts token by token: inputs "tokens" s32 [rows], the
+  // newest one of each of so many texts, and "places" s32 [rows], where in its text that stands;
+  // fetches what BuildPrediction's program gives for the text up to there. What the model needs of
+  // the tokens before is state of the store. UNIMPLEMENTED, as it stands here: then all of a text
+  // is run again for each token.
+  virtual absl::StatusOr<TaskGraph> BuildDecoding(const models::ModelDescription& model,
+                                                  const DataInfo& info, int64_t rows) const;
   // For a model of that preprocessing, which outlives it. As it stands here: FeaturesAnswerer,
   // whose answers are the outputs' numbers. INVALID_ARGUMENT where the task cannot read its own
   // part of the preprocessing.

@@ -16,8 +16,8 @@ namespace {
 
 // By Question.
 constexpr absl::string_view kQuestions[] = {
-    "a picture", "a row of a table", "a user",  "a wish for a drawing",
-    "a maze",    "a text",           "a series"};
+    "a picture", "a row of a table", "a user",   "a wish for a drawing",
+    "a maze",    "a text",           "a series", "a wish for a text"};
 
 constexpr size_t kMostTokens = 1 << 16;  // of a text that is asked about
 

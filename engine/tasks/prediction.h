@@ -17,6 +17,7 @@
 #include "engine/environments/maze_path.h"
 #include "engine/image/image.h"
 #include "engine/tasks/inputs.h"
+#include "engine/text/sampler.h"
 
 namespace hone::engine::tasks {
 
@@ -49,8 +50,24 @@ struct TextQuestion {
 struct SeriesQuestion {
   std::string csv;  // a table with a row for each point, as the training had it, in its order
 };
+// Where a text that is being written has come to: what the next question goes on from.
+struct WritingState {
+  std::vector<int32_t> tokens;  // the last ones, as many as the model sees
+  int64_t written = 0;          // tokens behind the prompt
+  std::string held = {};        // their last text that was not shown yet (text::GrowingText)
+};
+// What a model that writes is asked: to go on with a text. An answer is a piece of that, some
+// tokens; who wants more asks again, with the state that it ended in. The same wish gives the same
+// text, whatever else is asked at the same time.
+struct WritingQuestion {
+  std::string prompt = {};  // UTF-8; may be empty. Not read where there is a state
+  int64_t count = 0;        // of the whole text: tokens behind the prompt, at least 1
+  text::SamplingOptions sampling = {};
+  std::vector<std::string> stops = {};  // the text ends before the first of these
+  std::optional<WritingState> state = {};
+};
 using Question = std::variant<PictureQuestion, RecordQuestion, UserQuestion, DrawingQuestion,
-                              MazeQuestion, TextQuestion, SeriesQuestion>;
+                              MazeQuestion, TextQuestion, SeriesQuestion, WritingQuestion>;
 absl::string_view NameOf(const Question& question);  // "a picture"
 
 // One example for a model: for each input of its prediction program, by name, the numbers of that
@@ -88,6 +105,13 @@ struct Prediction {
     std::vector<double> values = {};
   };
   std::optional<Forecast> forecast = {};
+  struct Writing {
+    enum class End { kNone, kCount, kStop, kEndOfText };  // kNone: there is more to ask for
+    std::string text;                                     // behind what was answered before; UTF-8
+    End end = End::kNone;
+    WritingState state = {};
+  };
+  std::optional<Writing> writing = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

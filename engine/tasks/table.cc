@@ -31,6 +31,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const ForecastingOptions& options) const {
     return MakeForecasting(options);
   }
+  std::unique_ptr<Task> operator()(const LanguageModelingOptions& options) const {
+    return MakeLanguageModeling(options);
+  }
 };
 
 // … and its options of a model file.
@@ -46,6 +49,7 @@ constexpr KindOfTask kKinds[] = {
     {"classification", OptionsFromJson<ClassificationFromJson>},
     {"forecasting", OptionsFromJson<ForecastingFromJson>},
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
+    {"language_modeling", OptionsFromJson<LanguageModelingFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
     {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},

@@ -69,7 +69,10 @@ absl::StatusOr<EndReason> TrainingLoop::Train() {
       EmitLayerStatistics();
     }
     bool improved = false;
-    if (ended_epoch_) {
+    // The last weights are judged wherever in an epoch they come to be: those that were not cannot
+    // be the best. A run that stops before its length leaves that to the one that goes on.
+    const bool last = Finished() && length_.last_step == length_.total_steps;
+    if (ended_epoch_ || (last && parts_.info.validation > 0)) {
       HONE_ASSIGN_OR_RETURN(improved, EndEpoch());
     }
     if (Ends() || meter_.due(mark_, ended_epoch_)) {
@@ -148,7 +151,9 @@ double TrainingLoop::LearningRateFactor() const {
 absl::StatusOr<bool> TrainingLoop::EndEpoch() {
   std::map<std::string, double> values;
   checkpoint::HistoryPoint point{
-      .step = state_.step, .epoch = static_cast<double>(state_.epoch), .values = {}};
+      .step = state_.step,
+      .epoch = static_cast<double>(samples()) / static_cast<double>(parts_.info.train),
+      .values = {}};
   for (const auto& update : updates_) {
     update->AddMetrics(update->EndEpoch(), point.values);
   }

@@ -7,7 +7,7 @@ namespace hone::server::datasets {
 namespace {
 
 // As in engine/data/catalog.cc.
-constexpr std::array<absl::string_view, 21> kNames = {
+constexpr std::array<absl::string_view, 22> kNames = {
     "mnist",
     "fashion-mnist",
     "cifar-10",
@@ -28,6 +28,7 @@ constexpr std::array<absl::string_view, 21> kNames = {
     "ag-news-test",
     "airline-passengers",
     "daily-min-temperatures",
+    "tiny-shakespeare",
     "names",
 };
 

@@ -13,7 +13,7 @@ namespace {
     (message).set_##field(value);           \
   }
 
-constexpr float kValidationForEarlyStopping = 0.1f;
+constexpr float kValidation = 0.1f;  // with early stopping, and of a running text
 
 void Resolve(v1::RatingOptions& ratings) {
   if (ratings.ids() == v1::RatingOptions::IDS_UNSPECIFIED) {
@@ -115,6 +115,13 @@ void ResolveTask(v1::JobSpec& spec) {
   if (spec.has_recommendation() || spec.data().has_ratings()) {
     Resolve(*spec.mutable_data()->mutable_ratings());
   }
+  if (spec.has_language_modeling()) {
+    HONE_DEFAULT(*spec.mutable_language_modeling(), window, 128);
+    if (spec.model().preset().has_gpt()) {
+      HONE_DEFAULT(*spec.mutable_model()->mutable_preset()->mutable_gpt(), window,
+                   spec.language_modeling().window());
+    }
+  }
   if (spec.has_image_generation()) {
     Resolve(*spec.mutable_image_generation(), spec.training().optimizer());
   }
@@ -124,10 +131,11 @@ void ResolveTask(v1::JobSpec& spec) {
 }
 
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
+  const bool runs = spec.has_language_modeling();
   HONE_DEFAULT(data, validation_fraction,
-               spec.training().has_early_stopping() ? kValidationForEarlyStopping : 0);
+               spec.training().has_early_stopping() || runs ? kValidation : 0);
   if (!data.has_fold()) {
-    HONE_DEFAULT(data, test_fraction, 0.2f);
+    HONE_DEFAULT(data, test_fraction, runs ? 0 : 0.2f);
   }
   if (spec.has_image_generation()) {
     // From −1 to 1, as tanh.
@@ -138,6 +146,9 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
     if (image.std().empty()) {
       image.add_std(0.5f);
     }
+  }
+  if (runs && data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
+    data.mutable_text()->mutable_tokenizer()->mutable_characters();
   }
   if (data.has_text()) {
     Resolve(*data.mutable_text());
@@ -295,6 +306,16 @@ void ResolveNumbers(Numbers& numbers, std::initializer_list<int64_t> otherwise) 
   }
 }
 
+void Resolve(v1::Gpt& gpt) {
+  HONE_DEFAULT(gpt, layers, 4);
+  HONE_DEFAULT(gpt, heads, 4);
+  HONE_DEFAULT(gpt, width, 128);
+  HONE_DEFAULT(gpt, tied_embeddings, true);
+  if (gpt.positions() == v1::Gpt::POSITIONS_UNSPECIFIED) {
+    gpt.set_positions(v1::Gpt::LEARNED);
+  }
+}
+
 void Resolve(v1::Preset& preset) {
   switch (preset.kind_case()) {
     case v1::Preset::kGan:
@@ -305,6 +326,8 @@ void Resolve(v1::Preset& preset) {
       ResolveNumbers(*preset.mutable_dcgan()->mutable_generator_filters(), {128, 64});
       ResolveNumbers(*preset.mutable_dcgan()->mutable_discriminator_filters(), {32, 64});
       return;
+    case v1::Preset::kGpt:
+      return Resolve(*preset.mutable_gpt());
     case v1::Preset::KIND_NOT_SET:
       return;
   }

@@ -82,12 +82,35 @@ void CheckImageGeneration(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
+void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
+  constexpr int64_t kMostWindow = 1 << 20;
+  if (spec.language_modeling().has_window()) {
+    errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
+  }
+  const v1::DataSpec& data = spec.data();
+  const v1::TextOptions& text = data.text();
+  for (const auto& [field, given] :
+       {std::pair("data.text.columns", text.columns_size() > 0),
+        std::pair("data.text.label", !text.label().empty()),
+        std::pair("data.text.min_characters", text.min_characters() != 0),
+        std::pair("data.text.max_characters", text.max_characters() != 0),
+        std::pair("data.text.near_copies", text.near_copies() != 0),
+        std::pair("data.text.max_tokens", text.max_tokens() != 0),
+        std::pair("data.deduplicate", data.deduplicate()),
+        std::pair("data.limit", data.limit() != 0), std::pair("data.fold", data.has_fold()),
+        std::pair("data.classes", data.classes_size() > 0)}) {
+    if (given) {
+      errors.Add(field, "must not be given: language modeling reads one running text");
+    }
+  }
+}
+
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add("task",
-                 "must be given: one of classification, regression, image_generation, "
-                 "recommendation, reinforcement_learning, forecasting");
+                 "must be given: one of classification, regression, language_modeling, "
+                 "forecasting, image_generation, recommendation, reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -132,6 +155,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       }
       return;
     }
+    case v1::JobSpec::kLanguageModeling:
+      return CheckLanguageModeling(spec, errors);
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -245,8 +270,9 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   CheckTokenizer(text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
-      !spec.has_evaluation()) {
-    errors.Add("data.text", "is read by the tasks classification and regression alone");
+      !spec.has_language_modeling() && !spec.has_evaluation()) {
+    errors.Add("data.text",
+               "is read by the tasks classification, regression and language_modeling alone");
   }
 }
 
@@ -467,9 +493,10 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
   CheckOptimizer("training.optimizer", training.optimizer(), errors);
-  // An agent is always evaluated.
-  CheckSchedule(
-      spec, spec.data().validation_fraction() > 0 || training.has_early_stopping() || acts, errors);
+  // An agent is always evaluated, a language model where nobody says otherwise.
+  const bool validates = spec.data().validation_fraction() > 0 || training.has_early_stopping() ||
+                         (spec.has_language_modeling() && !spec.data().has_validation_fraction());
+  CheckSchedule(spec, validates || acts, errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");
   } else if (training.precision() == v1::TrainingSpec::BF16 && !limits.bf16) {
@@ -499,7 +526,7 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   if (spec.has_forecasting()) {
     return {"points"};
   }
-  if (spec.data().has_text()) {
+  if (spec.data().has_text() || spec.has_language_modeling()) {
     return {"tokens"};
   }
   return {"input"};

@@ -425,6 +425,34 @@ void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& e
       CheckSizes(at + ".dcgan.discriminator_filters", preset.dcgan().discriminator_filters(),
                  kMostHalves, errors);
       return;
+    case v1::Preset::kGpt:
+      errors.Add(at, "must be one of gan, dcgan: gpt is for language_modeling");
+      return;
+  }
+}
+
+// The preset of a language model.
+void CheckGpt(const v1::Preset& preset, FieldErrors& errors) {
+  const std::string at = "model.preset.gpt";
+  if (!preset.has_gpt()) {
+    errors.Add("model.preset", "must be gpt for language_modeling");
+    return;
+  }
+  const v1::Gpt& gpt = preset.gpt();
+  const int64_t heads = gpt.has_heads() ? gpt.heads() : 4;
+  const int64_t width = gpt.has_width() ? gpt.width() : 128;
+  errors.CheckInt(at + ".layers", gpt.has_layers() ? gpt.layers() : 4, 1, 1000);
+  errors.CheckInt(at + ".heads", heads, 1, 1024);
+  errors.CheckInt(at + ".width", width, 1, kMaxUnits);
+  if (heads > 0 && width > 0 && width % heads != 0) {
+    errors.Add(at + ".heads", absl::StrCat("must divide width=", width, ", got ", heads));
+  }
+  if (gpt.has_window()) {
+    errors.CheckInt(at + ".window", gpt.window(), 1, int64_t{1} << 20);
+  }
+  errors.CheckFloat(at + ".dropout", gpt.dropout(), UpTo(0, 1));
+  if (!v1::Gpt::Positions_IsValid(gpt.positions())) {
+    errors.Add(at + ".positions", "must be one of LEARNED, SINUSOIDAL, ROTARY");
   }
 }
 
@@ -479,6 +507,12 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
       CheckPreset("model.preset", model.preset(), errors);
     }
     return CheckNetworks(model, errors);
+  }
+  if (spec.has_language_modeling() && model.has_preset() && model.networks_size() == 0) {
+    if (model.layers_size() > 0) {
+      errors.Add("model", "must have either `layers` or `preset`, got both");
+    }
+    return CheckGpt(model.preset(), errors);
   }
   if (model.has_preset() || model.networks_size() > 0) {
     errors.Add(model.has_preset() ? "model.preset" : "model.networks",

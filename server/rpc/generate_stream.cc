@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
@@ -19,6 +20,8 @@ namespace {
 using Drawings = v1::GenerateRequest::Drawings;
 
 constexpr int kMostPictures = 4096;
+// A client that takes long to read is not waited for for ever.
+constexpr absl::Duration kMostWritingTime = absl::Hours(1);
 // Drawn at a time: what fits a frame of the worker's, if pictures are not very large.
 constexpr int kTogether = 32;
 
@@ -43,8 +46,14 @@ absl::StatusOr<v1::Model> Check(const v1::GenerateRequest& request, const Deps& 
   HONE_RETURN_IF_ERROR(jobs::CheckFieldsAreKnown(request));
   HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(request.name()));
   HONE_ASSIGN_OR_RETURN(v1::Model model, deps.store.GetModel(id));
+  if (request.has_text()) {
+    return request.text().has_state() ? absl::InvalidArgumentError(
+                                            "text.state: must not be given: all of a text is "
+                                            "written, from its prompt on")
+                                      : absl::StatusOr<v1::Model>(std::move(model));
+  }
   if (!request.has_drawings()) {
-    return absl::InvalidArgumentError("must have `drawings`");
+    return absl::InvalidArgumentError("must have `drawings` or `text`");
   }
   const int count = request.drawings().count();
   if (count < 1 || count > kMostPictures) {
@@ -54,13 +63,22 @@ absl::StatusOr<v1::Model> Check(const v1::GenerateRequest& request, const Deps& 
   return model;
 }
 
-// A question to the model, then its answers one by one, then the next question.
+// A question to the model, then its answers one by one, then the next question. A text is a
+// question for each of its pieces, which says where the one before ended: so a text whose client
+// has left, or does not read, takes nothing of the model's time, and those that are written at the
+// same time go to the model together (predict::ModelCache).
 class Generation final : public SendingStream<v1::GenerateResponse> {
  public:
   Generation(grpc::CallbackServerContext* context, const v1::GenerateRequest& request, Deps& deps)
       : SendingStream(context, {.method = "Generate", .resource = request.name()}, deps),
         request_(request),
-        deadline_(SteadyNow() + TimeLeft(*context, kMostTime)) {}
+        deadline_(SteadyNow() +
+                  TimeLeft(*context, request.has_text() ? kMostWritingTime : kMostTime)) {
+    *writing_.mutable_name() = request.name();
+    if (request.has_text()) {
+      *writing_.add_inputs()->mutable_writing() = request.text();
+    }
+  }
 
   void Open() {
     absl::StatusOr<v1::Model> model = Check(request_, deps_);
@@ -74,6 +92,9 @@ class Generation final : public SendingStream<v1::GenerateResponse> {
   void Next() override {
     if (ClientHasLeft()) {
       return End(absl::CancelledError("the client has left"));
+    }
+    if (request_.has_text()) {
+      return ended_ ? End(absl::OkStatus()) : AskForText();
     }
     if (sent_ == request_.drawings().count()) {
       return End(absl::OkStatus());
@@ -110,12 +131,45 @@ class Generation final : public SendingStream<v1::GenerateResponse> {
     Next();
   }
 
+  void AskForText() {
+    deps_.predictors.Predict(
+        model_, writing_, std::min(deadline_ - SteadyNow(), kMostTime),
+        [this, self = shared_from_this()](absl::StatusOr<v1::PredictResponse> answer) {
+          TakeText(std::move(answer));
+        });
+  }
+
+  void TakeText(absl::StatusOr<v1::PredictResponse> answer) {
+    if (!answer.ok()) {
+      return End(absl::Status(
+          answer.status().code(),
+          absl::StrReplaceAll(answer.status().message(), {{"inputs[0]: ", "text: "}})));
+    }
+    if (!answer->predictions(0).has_writing()) {
+      return End(absl::InternalError("the model's process answered with no text"));
+    }
+    v1::Prediction::Written& written = *answer->mutable_predictions(0)->mutable_writing();
+    v1::Writing& wish = *writing_.mutable_inputs(0)->mutable_writing();
+    wish.clear_prompt();  // it is in the state
+    wish.mutable_state()->Swap(written.mutable_state());
+    ended_ = written.end() != v1::Writing::END_UNSPECIFIED;
+    if (written.text().empty() && !ended_) {
+      return Next();
+    }
+    response_.mutable_text()->swap(*written.mutable_text());
+    response_.set_end(written.end());
+    response_.set_tokens(wish.state().written());
+    Send(response_);
+  }
+
   const v1::GenerateRequest request_;
   const absl::Duration deadline_;  // SteadyNow()
   v1::Model model_;
   v1::PredictResponse answer_;  // some pictures
   int taken_ = 0;               // of them
   int sent_ = 0;                // of all
+  v1::PredictRequest writing_;  // the next question for a text
+  bool ended_ = false;          // the text
   v1::GenerateResponse response_;
 };
 

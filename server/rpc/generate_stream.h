@@ -7,9 +7,9 @@
 
 namespace hone::server::rpc {
 
-// Has the model's process draw some pictures at a time and sends them one after another; the next
-// ones are drawn when the client has taken these. Errors of ModelService.Generate. Deletes itself
-// when done.
+// Has the model's process draw some pictures at a time, or write some tokens, and sends them one
+// after another; the next ones are made when the client has taken these. Errors of
+// ModelService.Generate. Deletes itself when done.
 grpc::ServerWriteReactor<v1::GenerateResponse>* OpenGeneration(grpc::CallbackServerContext* context,
                                                                const v1::GenerateRequest& request,
                                                                Deps& deps);

@@ -71,12 +71,21 @@ tasks::ImageGenerationOptions ToImageGeneration(const v1::ImageGeneration& in) {
   return out;
 }
 
+// Tokens that a language model sees at once.
+int64_t WindowOf(const v1::JobSpec& spec) {
+  const v1::LanguageModeling& task = spec.language_modeling();
+  return Or(task.has_window(), task.window(), tasks::LanguageModelingOptions().window);
+}
+
 absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
   if (spec.has_reinforcement_learning()) {
     return ToReinforcementLearning(spec);
   }
   if (spec.has_image_generation()) {
     return ToImageGeneration(spec.image_generation());
+  }
+  if (spec.has_language_modeling()) {
+    return tasks::LanguageModelingOptions{.window = WindowOf(spec)};
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
@@ -186,7 +195,8 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
 }
 
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
-  constexpr double kValidationForEarlyStopping = 0.1;
+  // With early stopping, and of a running text.
+  constexpr double kValidation = 0.1;
   const v1::JobSpec& spec = request.spec();
   const v1::DataSpec& in = spec.data();
   data::LoadOptions options;
@@ -197,17 +207,20 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   }
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
-  options.task = spec.has_regression()       ? data::Task::kRegression
-                 : spec.has_recommendation() ? data::Task::kRecommendation
-                 : spec.has_forecasting()    ? data::Task::kForecasting
-                                             : data::Task::kClassification;
+  options.task = spec.has_regression()          ? data::Task::kRegression
+                 : spec.has_recommendation()    ? data::Task::kRecommendation
+                 : spec.has_forecasting()       ? data::Task::kForecasting
+                 : spec.has_language_modeling() ? data::Task::kLanguageModeling
+                                                : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
-  const bool stops = spec.training().has_early_stopping();
+  const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling();
   options.validation_fraction = in.has_validation_fraction() ? Precise(in.validation_fraction())
-                                : stops                      ? kValidationForEarlyStopping
+                                : validates                  ? kValidation
                                                              : 0;
   if (in.has_test_fraction()) {
     options.test_fraction = Precise(in.test_fraction());
+  } else if (spec.has_language_modeling()) {
+    options.test_fraction = 0;
   }
   options.fold_count = in.fold().count();
   options.fold_index = in.fold().index();
@@ -235,9 +248,13 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
   options.ratings = ToRatingOptions(in.ratings());
   options.series = ToSeriesOptions(in.series());
-  if (in.has_text()) {
+  if (in.has_text() || spec.has_language_modeling()) {
     options.text = ToTextOptions(in.text());
     options.target = in.text().label();
+    if (spec.has_language_modeling() &&
+        in.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
+      options.text->tokenizer = engine::text::CharacterTokens();
+    }
   }
   return options;
 }
@@ -450,14 +467,18 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
-  HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(spec.model()));
+  v1::ModelSpec model = spec.model();
+  if (model.preset().has_gpt() && !model.preset().gpt().has_window()) {
+    model.mutable_preset()->mutable_gpt()->set_window(WindowOf(spec));
+  }
+  HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(model));
   if (spec.has_recommendation()) {
     layers.inputs = {"user", "item"};
   }
   if (spec.has_forecasting()) {
     layers.inputs = {std::string(tasks::kPointsInput), std::string(engine::kOffsetsInput)};
   }
-  if (spec.data().has_text()) {
+  if (spec.data().has_text() || spec.has_language_modeling()) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
   }
   if (spec.model().has_pretrained()) {

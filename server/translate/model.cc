@@ -321,6 +321,21 @@ absl::StatusOr<models::PresetDescription> PresetOf(const v1::Preset& preset,
   return models::PresetDescription{.name = name + network, .options = options.dump()};
 }
 
+models::PresetDescription GptOf(const v1::Gpt& gpt) {
+  const nlohmann::json options = {
+      {"layers", gpt.has_layers() ? gpt.layers() : 4},
+      {"heads", gpt.has_heads() ? gpt.heads() : 4},
+      {"width", gpt.has_width() ? gpt.width() : 128},
+      {"window", gpt.window()},
+      {"dropout", gpt.dropout()},
+      {"positions", gpt.positions() == v1::Gpt::SINUSOIDAL ? "sinusoidal"
+                    : gpt.positions() == v1::Gpt::ROTARY   ? "rotary"
+                                                           : "learned"},
+      {"tied_embeddings", !gpt.has_tied_embeddings() || gpt.tied_embeddings()},
+      {"use_bias", gpt.use_bias()}};
+  return {.name = "gpt", .options = options.dump()};
+}
+
 }  // namespace
 
 absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec& model) {
@@ -337,7 +352,9 @@ absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec&
       HONE_ASSIGN_OR_RETURN(to.preset, PresetOf(network.preset(), network.name()));
     }
   }
-  if (model.has_preset()) {
+  if (model.preset().has_gpt()) {
+    description.preset = GptOf(model.preset().gpt());
+  } else if (model.has_preset()) {
     for (const char* name : {"generator", "discriminator"}) {
       models::NetworkDescription& to = description.networks.emplace_back();
       to.name = name;

@@ -32,6 +32,47 @@ v1::Prediction::Forecast ToProto(const engine::tasks::Prediction::Forecast& fore
   return out;
 }
 
+engine::tasks::WritingQuestion ToQuestion(const v1::Writing& wish) {
+  engine::tasks::WritingQuestion question{.prompt = wish.prompt(),
+                                          .count = wish.count(),
+                                          .stops = {wish.stop().begin(), wish.stop().end()}};
+  engine::text::SamplingOptions& sampling = question.sampling;
+  sampling.top_k = wish.top_k();
+  if (wish.has_repetition_penalty()) {
+    sampling.repetition_penalty = wish.repetition_penalty();
+  }
+  if (wish.has_temperature()) {
+    sampling.temperature = wish.temperature();
+  }
+  if (wish.has_top_p()) {
+    sampling.top_p = wish.top_p();
+  }
+  if (wish.has_seed()) {
+    sampling.seed = wish.seed();
+  }
+  if (wish.has_state()) {
+    question.state = {.tokens = {wish.state().tokens().begin(), wish.state().tokens().end()},
+                      .written = wish.state().written(),
+                      .held = wish.state().held()};
+  }
+  return question;
+}
+
+v1::Writing::End ToProto(engine::tasks::Prediction::Writing::End end) {
+  using End = engine::tasks::Prediction::Writing::End;
+  switch (end) {
+    case End::kCount:
+      return v1::Writing::COUNT;
+    case End::kStop:
+      return v1::Writing::STOP;
+    case End::kEndOfText:
+      return v1::Writing::END_OF_TEXT;
+    case End::kNone:
+      break;
+  }
+  return v1::Writing::END_UNSPECIFIED;
+}
+
 }  // namespace
 
 absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input,
@@ -60,11 +101,14 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
       return engine::tasks::TextQuestion{input.text()};
     case v1::PredictInput::kSeries:
       return engine::tasks::SeriesQuestion{input.series()};
+    case v1::PredictInput::kWriting:
+      return ToQuestion(input.writing());
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      name, ": must be an image, a record, a user, a drawing, a maze, a text or a series"));
+      name,
+      ": must be an image, a record, a user, a drawing, a maze, a text, a series or a writing"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -94,6 +138,16 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   }
   if (prediction.forecast.has_value()) {
     *out.mutable_forecast() = ToProto(*prediction.forecast);
+  }
+  if (prediction.writing.has_value()) {
+    const engine::tasks::Prediction::Writing& writing = *prediction.writing;
+    v1::Prediction::Written& written = *out.mutable_writing();
+    written.set_text(writing.text);
+    written.set_end(ToProto(writing.end));
+    v1::WritingState& state = *written.mutable_state();
+    state.mutable_tokens()->Add(writing.state.tokens.begin(), writing.state.tokens.end());
+    state.set_written(writing.state.written);
+    state.set_held(writing.state.held);
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),

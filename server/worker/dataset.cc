@@ -12,6 +12,7 @@
 #include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/formats.h"
+#include "engine/data/running_text_files.h"
 #include "engine/data/text_files.h"
 #include "engine/data/text_rows.h"
 #include "server/worker/failure.h"
@@ -109,6 +110,14 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   return absl::OkStatus();
 }
 
+absl::Status DescribeRunningText(const std::string& path, v1::DatasetReport& report) {
+  HONE_ASSIGN_OR_RETURN(const data::RunningTextParts text,
+                        data::ReadRunningText(path, data::TextOptions::Encoding::kUtf8));
+  report.set_format(text.format);
+  report.set_examples(1);
+  return absl::OkStatus();
+}
+
 // A training leaves out what is damaged; who asks whether the data are right is told where it is.
 void AddDamaged(const data::DataReport& found, v1::DatasetReport& report) {
   for (const data::Dropped& dropped : found.dropped) {
@@ -145,8 +154,11 @@ absl::Status Describe(const std::string& path, const std::string& id, int rows,
   options.path = path;
   data::DataReport found;
   const absl::StatusOr<const data::Format*> format = data::DetectFormat(path);
+  if (!format.ok() && data::FindTextFiles(path).ok()) {
+    return DescribeTexts(options, report);
+  }
   if (!format.ok()) {
-    return data::FindTextFiles(path).ok() ? DescribeTexts(options, report) : format.status();
+    return data::IsTextFileName(path) ? DescribeRunningText(path, report) : format.status();
   }
   report.set_format((*format)->name);
   const absl::StatusOr<data::Examples> read =

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/ops/attention.h"
+#include "engine/ops/cached_attention.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/positions.h"
@@ -87,6 +88,22 @@ OpCase CrossAttentionCase(const std::string& name, const AttentionOptions& optio
           }};
 }
 
+// Each row's newest token is at another place, the first and the last among them.
+OpCase CachedAttentionCase(const std::string& name, int64_t rows, int64_t places, int64_t dim,
+                           const CachedAttentionOptions& options) {
+  return {.name = absl::StrCat("cached_attention_", name, "_", dim), .build = [=](CaseBuilder& b) {
+            const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
+            const Shape cache = {rows, places, kv_heads * dim};
+            const Value keys = b.Buffer(cache), values = b.Buffer(cache);
+            const Value q = b.graph.Input("queries", {{rows, options.heads * dim}, DType::kF32});
+            for (int64_t i = 0; i < rows * options.heads * dim; ++i) {
+              b.numbers["queries"].push_back(static_cast<float>(i * 37 % 64 - 32) / 32);
+            }
+            return CaseOutputs{
+                {}, {CachedAttention(b.graph, q, keys, values, b.Labels(rows, places), options)}};
+          }};
+}
+
 // Rows of a table by the tokens' places.
 OpCase PlacesCase(const Sequences& sequences) {
   return {.name = absl::StrCat("token_places_", sequences.name), .build = [=](CaseBuilder& b) {
@@ -169,6 +186,13 @@ std::vector<OpCase> SequenceCases() {
                     {.heads = 2, .kv_heads = 1, .causal = true, .window = 70, .dropout = 0.5f}));
   cases.push_back(CrossAttentionCase("all", {.heads = 2}));
   cases.push_back(CrossAttentionCase("causal", {.heads = 1, .causal = true}));
+  cases.push_back(CachedAttentionCase("one_row", 1, 4, 8, {.heads = 2}));
+  cases.push_back(CachedAttentionCase("one_place", 3, 1, 5, {.heads = 1}));
+  cases.push_back(CachedAttentionCase("rows", 9, 7, 5, {.heads = 3}));
+  cases.push_back(CachedAttentionCase("grouped", 5, 11, 33, {.heads = 4, .kv_heads = 2}));
+  cases.push_back(
+      CachedAttentionCase("window", 7, 7, 17, {.heads = 2, .window = 3, .scale = 0.1f}));
+  cases.push_back(CachedAttentionCase("for_two_threads", 8, 256, 32, {.heads = 6}));
   for (const std::string name : {"lstm", "gru", "simple_rnn"}) {
     for (const Sequences& sequences : kSequences) {
       cases.push_back(RecurrenceCase(name, sequences, 5, false));

@@ -121,6 +121,12 @@ std::vector<LayerDescription> Middle(const std::string& net, int64_t longest) {
 models::ModelDescription NetOf(const std::string& name, int64_t longest) {
   models::ModelDescription model;
   model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
+  if (name == "gpt_preset") {
+    const nlohmann::json options = {
+        {"layers", 2}, {"heads", kHeads}, {"width", kWidth}, {"window", longest}};
+    model.preset = {.name = "gpt", .options = options.dump()};
+    return model;
+  }
   model.layers = Middle(name, longest);
   model.layers.insert(model.layers.begin(),
                       Of(layers::EmbeddingOptions{.rows = kVocabulary, .width = kWidth}));
@@ -167,11 +173,12 @@ absl::Status Build(const std::string& net, Training& training) {
   const bool of_tokens = Golden(net)["of_tokens"].get<bool>();
   const Value labels =
       graph.Input("labels", {{of_tokens ? graph.shape(tokens)[0] : batch}, DType::kS32});
-  HONE_ASSIGN_OR_RETURN(const models::BuiltModel model,
-                        models::BuildModel(graph, NetOf(net, Longest(offsets)),
-                                           {{std::string(kTokensInput), tokens},
-                                            {std::string(kOffsetsInput), begins}},
-                                           {.training = true, .logits = true}));
+  HONE_ASSIGN_OR_RETURN(
+      const models::BuiltModel model,
+      models::BuildModel(
+          graph, NetOf(net, Longest(offsets)),
+          {{std::string(kTokensInput), tokens}, {std::string(kOffsetsInput), begins}},
+          {.training = true, .logits = true, .vocabulary = kVocabulary}));
   training.loss = CrossEntropy(graph, model.output, labels, {}).sum;
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     if (graph.nodes()[i].kind == Graph::Node::Kind::kParameter) {
@@ -296,8 +303,8 @@ std::string NameOfSetting(const ::testing::TestParamInfo<Setting>& info) {
 }
 INSTANTIATE_TEST_SUITE_P(All, FirstStepOfSequences,
                          ::testing::Combine(::testing::Values("lstm", "gru", "simple_rnn",
-                                                              "bidirectional", "gpt", "encoder",
-                                                              "rotary"),
+                                                              "bidirectional", "gpt", "gpt_preset",
+                                                              "encoder", "rotary"),
                                             ::testing::Values(0, 1, 2)),
                          NameOfSetting);
 

@@ -90,5 +90,22 @@ TEST_F(Validation, ThatIsNeverANumberHasNoBestAndStopsEarly) {
   EXPECT_EQ(state_.epoch, 3);
 }
 
+TEST_F(Validation, IsMadeOfTheLastWeightsWhereverInAnEpochTheyAre) {
+  config_.epochs = 0;
+  config_.steps = 6;  // an epoch has 4
+  ASSERT_EQ(Attempt(SpoiledValidation(0), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_EQ(state_.history.back().step, 6);
+  EXPECT_TRUE(state_.history.back().values.contains("validation_loss"));
+  EXPECT_NEAR(state_.history.back().epoch, 1.5, 0.2);
+}
+
+TEST_F(Validation, IsLeftToTheRunThatGoesOnWhereThisOneStopsBefore) {
+  config_.epochs = 0;
+  config_.steps = 12;
+  config_.stop_after = 6;
+  ASSERT_EQ(Attempt(SpoiledValidation(0), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_EQ(state_.history.back().step, 4);
+}
+
 }  // namespace
 }  // namespace hone::engine::train

@@ -1,7 +1,8 @@
 // A table of texts, with and without quotes, in either encoding, cleaned by all steps; the same
-// bytes as the only text of a class.
+// bytes as a running text.
 
 #include "engine/data/load.h"
+#include "engine/data/running_text.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -26,5 +27,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.text->tokenizer = text::CharacterTokens();
   options.task = engine::data::Task::kRegression;
   engine::data::Load(options).status().IgnoreError();
+  options.path = folder.Write("f.txt", fuzz::Text(data, size));
+  for (const auto encoding : {engine::data::TextOptions::Encoding::kUtf8,
+                              engine::data::TextOptions::Encoding::kLatin1}) {
+    options.text->encoding = encoding;
+    options.validation_fraction = 0.1;
+    engine::data::LoadRunningText(options, {.window = 3, .batch = 2}).status().IgnoreError();
+  }
   return 0;
 }

@@ -50,18 +50,23 @@ class Net(first_step.Net):
         last = torch.cat(list(ends[-2:] if bidirectional else ends[-1:]), 1)
         return torch.cat([rows[:n] for rows, n in zip(padded, lengths)]), last
 
-    def layer_norm(self, x, name):
+    def product(self, x, name, units):
+        return x @ self.parameter(f"{name}.weight", (x.shape[1], units), 0, (3 / x.shape[1]) ** 0.5)
+
+    def layer_norm(self, x, name, bias=True):
         scale = self.parameter(f"{name}.weight", (x.shape[1],), 1, 0.25)
-        return F.layer_norm(x, (x.shape[1],), scale, self.parameter(f"{name}.bias", (x.shape[1],), 0, 0.125), first_step.f32(1e-5))
+        shift = self.parameter(f"{name}.bias", (x.shape[1],), 0, 0.125) if bias else None
+        return F.layer_norm(x, (x.shape[1],), scale, shift, first_step.f32(1e-5))
 
     def rms_norm(self, x, name):
         return F.rms_norm(x, (x.shape[1],), self.parameter(f"{name}.weight", (x.shape[1],), 1, 0.25), first_step.f32(1e-6))
 
-    def attention(self, x, name, kv_heads=HEADS, causal=False, window=0, rotary=False):
+    def attention(self, x, name, kv_heads=HEADS, causal=False, window=0, rotary=False, bias=True):
         dim = WIDTH // HEADS
+        multiply = self.dense if bias else self.product
 
         def project(part, units):
-            return self.dense(x, f"{name}.{part}", units).unflatten(1, (-1, dim))
+            return multiply(x, f"{name}.{part}", units).unflatten(1, (-1, dim))
 
         q, k, v = project("query", WIDTH), project("key", kv_heads * dim), project("value", kv_heads * dim)
         if rotary:
@@ -78,7 +83,7 @@ class Net(first_step.Net):
             scale = float(np.float32(1) / np.sqrt(np.float32(dim)))  # the float that Hone's is
             rows.append(F.scaled_dot_product_attention(*(y.transpose(0, 1) for y in (queries, keys, values)), attn_mask=seen,
                                                        scale=scale).transpose(0, 1))
-        return self.dense(torch.cat(rows).flatten(1), f"{name}.output", WIDTH)
+        return multiply(torch.cat(rows).flatten(1), f"{name}.output", WIDTH)
 
 
 def places():
@@ -108,6 +113,18 @@ def gpt(net, tokens):
         y = F.gelu(net.dense(net.layer_norm(x, f"layer_norm_{i + 1}"), f"dense_{i}", 4 * WIDTH))
         x = x + net.dense(y, f"dense_{i + 1}", WIDTH)
     return net.dense(net.layer_norm(x, "layer_norm_5"), "dense_5", CLASSES)
+
+
+def gpt_preset(net, tokens):
+    """The preset: no biases, and the table of the tokens is the last product's weight."""
+    table = net.parameter("token_embedding.weight", (VOCABULARY, WIDTH), 0, 0.5)
+    x = table[tokens] + net.parameter("positions.weight", (max(LENGTHS), WIDTH), 0, 0.5)[places().long()]
+    for block in ("block_1", "block_2"):
+        y = net.layer_norm(x, f"{block}.norm_1", bias=False)
+        x = x + net.attention(y, f"{block}.attention", causal=True, bias=False)
+        y = F.gelu(net.product(net.layer_norm(x, f"{block}.norm_2", bias=False), f"{block}.up", 4 * WIDTH))
+        x = x + net.product(y, f"{block}.down", WIDTH)
+    return net.layer_norm(x, "norm", bias=False) @ table.T
 
 
 def encoder(net, tokens):
@@ -149,6 +166,7 @@ def main():
         "simple_rnn": first_step_of(last_state("simple_rnn")),
         "bidirectional": first_step_of(bidirectional),
         "gpt": first_step_of(gpt, of_tokens=True),
+        "gpt_preset": first_step_of(gpt_preset, of_tokens=True),
         "encoder": first_step_of(encoder),
         "rotary": first_step_of(rotary, of_tokens=True),
     })

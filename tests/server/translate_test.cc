@@ -314,6 +314,58 @@ TEST(ToTrainingConfig, TakesAForecast) {
   EXPECT_THAT(config->model.inputs, ElementsAre("points", "offsets"));
 }
 
+constexpr char kWritten[] =
+    R"({"language_modeling": {"window": "64"},
+        "data": {"dataset": "tiny-shakespeare", "validation_fraction": 0.2},
+        "training": {"steps": 10},
+        "model": {"preset": {"gpt": {"layers": "6", "heads": "8", "width": "64", "dropout": 0.25,
+                                     "positions": "ROTARY", "tied_embeddings": false,
+                                     "use_bias": true}}}})";
+
+TEST(ToTrainingConfig, TakesALanguageModel) {
+  const auto config = ToTrainingConfig(RequestOf(kWritten));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).window, 64);
+  EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
+  EXPECT_EQ(config->data.validation_fraction, 0.2);
+  EXPECT_EQ(config->data.test_fraction, 0);
+  EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(config->data.text->tokenizer));
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
+  EXPECT_EQ(config->model.preset.name, "gpt");
+  EXPECT_EQ(config->model.preset.options,
+            R"({"dropout":0.25,"heads":8,"layers":6,"positions":"rotary","tied_embeddings":false,)"
+            R"("use_bias":true,"width":64,"window":64})");
+}
+
+TEST(ResolvedLanguageModel, HasEveryDefaultWrittenOut) {
+  v1::JobSpec spec;
+  spec.mutable_language_modeling();
+  spec.mutable_model()->mutable_preset()->mutable_gpt();
+  const v1::JobSpec resolved = jobs::Resolve(spec);
+  EXPECT_EQ(resolved.language_modeling().window(), 128);
+  EXPECT_EQ(resolved.data().validation_fraction(), 0.1f);
+  EXPECT_TRUE(resolved.data().has_test_fraction());
+  EXPECT_EQ(resolved.data().test_fraction(), 0);
+  EXPECT_TRUE(resolved.data().text().tokenizer().has_characters());
+  const v1::Gpt& gpt = resolved.model().preset().gpt();
+  EXPECT_EQ(gpt.layers(), 4);
+  EXPECT_EQ(gpt.heads(), 4);
+  EXPECT_EQ(gpt.width(), 128);
+  EXPECT_EQ(gpt.window(), 128);
+  EXPECT_TRUE(gpt.tied_embeddings());
+  EXPECT_EQ(gpt.positions(), v1::Gpt::LEARNED);
+}
+
+TEST(ResolvedLanguageModel, TrainsAsTheSpec) {
+  v1::WorkerRequest request = RequestOf(kWritten);
+  const auto config = ToTrainingConfig(request);
+  *request.mutable_spec() = jobs::Resolve(request.spec());
+  const auto resolved = ToTrainingConfig(request);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->model.preset.options, config->model.preset.options);
+  EXPECT_EQ(resolved->data.test_fraction, config->data.test_fraction);
+}
+
 constexpr char kTexts[] =
     R"({"classification": {"binary": true},
         "data": {"dataset": "x", "text": {"columns": ["title", "story"], "label": "subject",

@@ -83,6 +83,41 @@ TEST(Validate, AllErrorsComeAtOnceWithTheirPaths) {
   EXPECT_EQ(details.field_violations(1).field(), "training.optimizer.adam.learning_rate");
 }
 
+// A language model with these fields merged in.
+v1::JobSpec Written(const std::string& text) {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      R"(language_modeling {} data { dataset: "x" } training { steps: 9 })", &spec));
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+TEST(Validate, ALanguageModelIsAPresetOrLayersThatReadTokens) {
+  EXPECT_THAT(Validate(Written("model { preset { gpt {} } }"), kServer), IsOk());
+  EXPECT_THAT(Validate(Written(R"(model {
+                  layers { inputs: "tokens" embedding { width: 4 } }
+                  layers { dense { units: 9 } } }
+                training { schedule { plateau {} } })"),
+                       kServer),
+              IsOk());
+  EXPECT_THAT(Paths(Written("model { preset { gan {} } }")),
+              ::testing::ElementsAre("model.preset"));
+  EXPECT_THAT(Paths(Written("model { preset { gpt {} } layers { dense { units: 9 } } }")),
+              ::testing::ElementsAre("model"));
+}
+
+TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
+  EXPECT_THAT(Paths(Written(R"(language_modeling { window: 0 }
+                       data { limit: 5 text { columns: "a" max_tokens: 3 } }
+                       model { preset { gpt { heads: 3 dropout: 1 positions: 9 layers: 0 } } })")),
+              ::testing::UnorderedElementsAre(
+                  "language_modeling.window", "data.text.columns", "data.text.max_tokens",
+                  "data.limit", "model.preset.gpt.layers", "model.preset.gpt.heads",
+                  "model.preset.gpt.dropout", "model.preset.gpt.positions"));
+}
+
 // A recommendation with these fields merged in.
 v1::JobSpec Tastes(const std::string& text) {
   v1::JobSpec spec = With(R"(recommendation {} model { layers {

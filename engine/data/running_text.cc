@@ -1,0 +1,333 @@
+#include "engine/data/running_text.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <new>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/memory_error.h"
+#include "engine/base/rng.h"
+#include "engine/base/status.h"
+#include "engine/data/catalog.h"
+#include "engine/data/fingerprint.h"
+#include "engine/data/prepare.h"
+#include "engine/data/running_text_files.h"
+#include "engine/text/cleaning.h"
+#include "engine/text/corpus.h"
+#include "engine/text/unicode.h"
+
+namespace hone::engine::data {
+namespace {
+
+constexpr auto kTrain = static_cast<size_t>(Part::kTrain);
+constexpr auto kValidation = static_cast<size_t>(Part::kValidation);
+constexpr auto kTest = static_cast<size_t>(Part::kTest);
+constexpr const char* kNames[] = {"training", "validation", "test"};  // by Part
+
+// Windows that stand one behind the other.
+int64_t WindowsIn(int64_t tokens, int64_t length) {
+  return tokens < 2 ? 0 : (tokens - 1 + length - 1) / length;
+}
+
+// Where the character of this number begins; the end where there are no more.
+size_t ByteOf(absl::string_view utf8, int64_t character) {
+  absl::string_view rest = utf8;
+  for (int64_t i = 0; i < character && !rest.empty(); ++i) {
+    text::TakeCharacter(rest);
+  }
+  return utf8.size() - rest.size();
+}
+
+absl::Status CheckShares(const LoadOptions& options) {
+  const double validation = options.validation_fraction, test = options.test_fraction;
+  if (!(validation >= 0 && test >= 0 && validation + test < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the shares for validation and test must be at least 0 and less than 1 "
+                     "together, got ",
+                     validation, " and ", test));
+  }
+  return absl::OkStatus();
+}
+
+// Cuts the end of the training part off for the parts that the data set has not.
+void Divide(const LoadOptions& options, std::array<std::string, 3>& texts) {
+  const double validation = texts[kValidation].empty() ? options.validation_fraction : 0;
+  const double test = texts[kTest].empty() ? options.test_fraction : 0;
+  const auto characters = static_cast<double>(text::CountCharacters(texts[kTrain]));
+  const auto cut_off = [&](double share_before) {
+    const size_t at = ByteOf(texts[kTrain], static_cast<int64_t>(characters * share_before));
+    std::string end = texts[kTrain].substr(at);
+    texts[kTrain].resize(at);
+    return end;
+  };
+  if (test > 0) {
+    texts[kTest] = cut_off(1 - test);
+  }
+  if (validation > 0) {
+    texts[kValidation] = cut_off(1 - validation - test);
+  }
+}
+
+void CleanAll(const text::CleaningOptions& cleaning, std::array<std::string, 3>& texts,
+              DataReport& report) {
+  text::CleaningCounts counts;
+  for (std::string& text : texts) {
+    text = text::Clean(text, cleaning, &counts);
+  }
+  for (const text::CleaningCounts::Step& step : counts.steps) {
+    if (step.changed > 0) {
+      report.notes.push_back(absl::StrCat("cleaning: ", step.name, " changed the text"));
+    }
+  }
+}
+
+absl::StatusOr<TextPreprocessing> MakePreprocessing(const TextOptions& options,
+                                                    const std::string& train) {
+  TextPreprocessing result = {.cleaning = options.cleaning};
+  HONE_ASSIGN_OR_RETURN(result.tokenizer,
+                        text::TrainTokenizer(options.tokenizer, {1, [&](int64_t) {
+                                                                   return absl::string_view(train);
+                                                                 }}));
+  return result;
+}
+
+absl::Status CheckPart(const std::vector<int32_t>& tokens, size_t part, const LoadOptions& options,
+                       int64_t window) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  if (count > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", kNames[part], " part has ", count, " tokens; it may have 2147483647"));
+  }
+  if (part == kTrain && options.as == nullptr) {
+    if (count <= window) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the training part has ", count, " tokens, which are not enough for one window of ",
+          window, " and the token behind it (language_modeling.window)"));
+    }
+    if (std::ranges::all_of(tokens, [&](int32_t token) { return token == tokens[0]; })) {
+      return absl::InvalidArgumentError(
+          "all tokens of the training part are the same one: there is nothing to learn");
+    }
+  }
+  if (count == 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", kNames[part], " part is one token alone: none stands behind it"));
+  }
+  return absl::OkStatus();
+}
+
+void Describe(const RunningText::PartTokens& tokens, size_t part, int32_t unknown, int64_t windows,
+              DataReport& report) {
+  SplitReport& split = part == kTrain        ? report.train
+                       : part == kValidation ? report.validation
+                                             : report.test;
+  split.examples = windows;
+  if (tokens.tokens.empty()) {
+    return;
+  }
+  TokenReport& counts = split.tokens.emplace();
+  counts.tokens = static_cast<int64_t>(tokens.tokens.size());
+  counts.unknown = std::ranges::count(tokens.tokens, unknown);
+  report.notes.push_back(absl::StrFormat(
+      "%s part: %d tokens of %d bytes, %.1f %% of them unknown", kNames[part], counts.tokens,
+      tokens.bytes,
+      100.0 * static_cast<double>(counts.unknown) / static_cast<double>(counts.tokens)));
+}
+
+absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options,
+                    const RunningTextOptions& windows, LoadedData& data) {
+  HONE_RETURN_IF_ERROR(CheckShares(options));
+  CleanAll(options.as != nullptr ? options.as->text->cleaning : options.text->cleaning, texts,
+           data.report);
+  Divide(options, texts);
+  if (options.as != nullptr) {
+    data.preprocessing = *options.as;
+  } else {
+    data.preprocessing.input = Preprocessing::Input::kText;
+    HONE_ASSIGN_OR_RETURN(data.preprocessing.text, MakePreprocessing(*options.text, texts[kTrain]));
+  }
+  const text::Tokenizer& tokenizer = *data.preprocessing.text->tokenizer;
+  std::array<RunningText::PartTokens, 3> parts;
+  for (size_t part = 0; part < parts.size(); ++part) {
+    tokenizer.Encode(texts[part], parts[part].tokens);
+    parts[part].bytes = static_cast<int64_t>(std::exchange(texts[part], {}).size());
+    HONE_RETURN_IF_ERROR(CheckPart(parts[part].tokens, part, options, windows.window));
+  }
+  const int64_t in_order =
+      WindowsIn(static_cast<int64_t>(parts[kTrain].tokens.size()), windows.window);
+  const int64_t batches = (in_order + windows.batch - 1) / windows.batch;
+  const RunningText::Windows how = {.length = windows.window,
+                                    .drawn = options.as != nullptr ? 0 : batches * windows.batch,
+                                    .seed = options.seed};
+  const auto text = std::make_shared<const RunningText>(std::move(parts), how);
+  if (text->size() < 1 || text->size() > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the text has ", text->size(), " windows of tokens; a data set has 1 to 2147483647"));
+  }
+  data.splits = text->splits();
+  data.report.notes.push_back(absl::StrCat("the vocabulary has ", tokenizer.size(), " tokens"));
+  const size_t counts[] = {data.splits.train.size(), data.splits.validation.size(),
+                           data.splits.test.size()};
+  for (size_t part = 0; part < std::size(counts); ++part) {
+    Describe(text->part(part), part, tokenizer.special().unknown,
+             static_cast<int64_t>(counts[part]), data.report);
+  }
+  data.report.examples_read = text->size();
+  data.dataset = Dataset(text);
+  return absl::OkStatus();
+}
+
+// A path to read, with what the catalogue knows of it.
+absl::Status FindText(LoadOptions& options, DataReport& report) {
+  HONE_RETURN_IF_ERROR(CheckSource(options));
+  report.source = options.path;
+  if (options.dataset.empty()) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const CatalogEntry* entry, Find(options.dataset));
+  if (entry->task != Task::kLanguageModeling) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set ", options.dataset,
+                     " holds no running text, which language modeling learns from"));
+  }
+  HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
+  options.path = std::move(found.path);
+  report.source = std::move(found.source);
+  report.notes = std::move(found.notes);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options, const RunningTextOptions& windows) {
+  if (options.as != nullptr && options.as->input != Preprocessing::Input::kText) {
+    return absl::InvalidArgumentError("the model reads no texts");
+  }
+  if (!options.text.has_value()) {
+    options.text.emplace();
+  }
+  LoadedData data;
+  HONE_RETURN_IF_ERROR(FindText(options, data.report));
+  HONE_ASSIGN_OR_RETURN(RunningTextParts read,
+                        ReadRunningText(options.path, options.text->encoding));
+  data.report.format = read.format;
+  if (read.files > 1) {
+    data.report.notes.push_back(absl::StrCat("the text is made of ", read.files, " files"));
+  }
+  if (read.files_left_out > 0) {
+    data.report.notes.push_back(
+        absl::StrCat(read.files_left_out, " other files are no part of the text"));
+  }
+  HONE_RETURN_IF_ERROR(
+      Annotate(Finish(std::move(read.texts), options, windows, data), data.report.source));
+  data.fingerprint = Fingerprint(data);
+  return data;
+}
+
+}  // namespace
+
+RunningText::RunningText(std::array<PartTokens, 3> parts, const Windows& windows)
+    : parts_(std::move(parts)), windows_(windows) {
+  for (size_t part = 0; part < parts_.size(); ++part) {
+    const int64_t count =
+        draws(part) ? windows_.drawn
+                    : WindowsIn(static_cast<int64_t>(parts_[part].tokens.size()), windows_.length);
+    first_rows_[part + 1] = first_rows_[part] + count;
+  }
+}
+
+int64_t RunningText::bytes() const {
+  int64_t tokens = 0;
+  for (const PartTokens& part : parts_) {
+    tokens += static_cast<int64_t>(part.tokens.size());
+  }
+  return tokens * static_cast<int64_t>(sizeof(int32_t));
+}
+
+uint64_t RunningText::content_hash() const {
+  std::vector<uint64_t> parts = {static_cast<uint64_t>(windows_.length)};
+  for (const PartTokens& part : parts_) {
+    parts.push_back(ContentHash(part.tokens.data(),
+                                static_cast<int64_t>(part.tokens.size() * sizeof(int32_t))));
+  }
+  return ContentHash(parts.data(), static_cast<int64_t>(parts.size() * sizeof(uint64_t)));
+}
+
+Splits RunningText::splits() const {
+  Splits splits;
+  std::vector<int32_t>* const lists[] = {&splits.train, &splits.validation, &splits.test};
+  for (size_t part = 0; part < parts_.size(); ++part) {
+    lists[part]->resize(static_cast<size_t>(first_rows_[part + 1] - first_rows_[part]));
+    std::iota(lists[part]->begin(), lists[part]->end(), static_cast<int32_t>(first_rows_[part]));
+  }
+  return splits;
+}
+
+size_t RunningText::PartOf(int32_t row) const {
+  size_t part = 0;
+  while (part + 1 < parts_.size() && row >= first_rows_[part + 1]) {
+    ++part;
+  }
+  return part;
+}
+
+int64_t RunningText::length(int32_t row) const {
+  const size_t part = PartOf(row);
+  if (draws(part)) {
+    return windows_.length;
+  }
+  const int64_t begin = (row - first_rows_[part]) * windows_.length;
+  return std::min(windows_.length, static_cast<int64_t>(parts_[part].tokens.size()) - 1 - begin);
+}
+
+std::span<const int32_t> RunningText::window(int32_t row, int64_t epoch) const {
+  const size_t part = PartOf(row);
+  const std::vector<int32_t>& tokens = parts_[part].tokens;
+  int64_t begin = (row - first_rows_[part]) * windows_.length;
+  if (draws(part)) {
+    const auto places =
+        static_cast<uint64_t>(static_cast<int64_t>(tokens.size()) - windows_.length);
+    const auto turn = static_cast<uint64_t>(epoch);
+    const uint32_t drawn = Philox(
+        {static_cast<uint32_t>(row), static_cast<uint32_t>(turn), static_cast<uint32_t>(turn >> 32),
+         0},
+        {static_cast<uint32_t>(windows_.seed), static_cast<uint32_t>(windows_.seed >> 32)})[0];
+    begin = static_cast<int64_t>(uint64_t{drawn} * places >> 32);
+  }
+  return std::span(tokens).subspan(static_cast<size_t>(begin),
+                                   static_cast<size_t>(length(row)) + 1);
+}
+
+int64_t RunningText::CountTokens(std::span<const int32_t> rows) const {
+  int64_t count = 0;
+  for (const int32_t row : rows) {
+    count += length(row);
+  }
+  return count;
+}
+
+double RunningText::CountBytes(std::span<const int32_t> rows) const {
+  double count = 0;
+  for (const int32_t row : rows) {
+    const PartTokens& part = parts_[PartOf(row)];
+    count += static_cast<double>(length(row)) * static_cast<double>(part.bytes) /
+             static_cast<double>(part.tokens.size());
+  }
+  return count;
+}
+
+absl::StatusOr<LoadedData> LoadRunningText(const LoadOptions& options,
+                                           const RunningTextOptions& windows) {
+  try {
+    return LoadOrThrow(options, windows);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemoryError(
+        absl::StrCat(options.dataset, options.path, ": not enough memory for the text"));
+  }
+}
+
+}  // namespace hone::engine::data

@@ -1,0 +1,149 @@
+#include "engine/ops/cached_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
+#include "engine/kernels/cached_attention.h"
+#include "engine/ops/segments.h"
+
+namespace hone::engine {
+namespace {
+
+using onednn::MemoryDesc;
+
+// Inputs: q, keys, values, places.
+class CachedAttentionOp final : public Op {
+ public:
+  explicit CachedAttentionOp(const kernels::CachedAttention& attention) : a_(attention) {}
+
+  absl::string_view kind() const override { return "cached_attention"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    HONE_RETURN_IF_ERROR(CheckTokenRows("the queries", in[0]));
+    const int64_t rows = in[0].shape[0], width = a_.kv_heads * a_.dim;
+    const Shape& keys = in[1].shape;
+    if (keys.rank() != 3 || keys[0] != rows || keys[1] < 1 || keys[2] != width) {
+      return WrongShape("the keys", absl::StrCat("[", rows, ", places, ", width, "]"), keys);
+    }
+    if (in[2].shape != keys) {
+      return WrongShape("the values", keys.ToString(), in[2].shape);
+    }
+    if (in[3] != TensorType{Shape{rows}, DType::kS32}) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the places must be s32[", rows, "], got ", in[3].ToString()));
+    }
+    return std::vector<TensorType>{{in[0].shape, DType::kF32}};
+  }
+
+  // Of sequences that fill half of the cache.
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    const double keys = static_cast<double>(in[1].shape[1]) / 2;
+    cost.flops = 4 * static_cast<double>(in[0].shape.elements()) *
+                 (a_.window > 0 ? std::min(keys, static_cast<double>(a_.window)) : keys);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const DoubleTensor &q = *in[0], &k = *in[1], &v = *in[2];
+    const int64_t place_count = k.shape[1], width = a_.kv_heads * a_.dim;
+    for (int64_t row = 0; row < q.shape[0]; ++row) {
+      const auto last = static_cast<int64_t>((*in[3])[row]);
+      const int64_t first = a_.window > 0 ? std::max<int64_t>(last + 1 - a_.window, 0) : 0;
+      for (int64_t head = 0; head < a_.heads; ++head) {
+        const int64_t query = (row * a_.heads + head) * a_.dim;
+        const auto key_at = [&](int64_t place) {
+          return (row * place_count + place) * width + head * a_.kv_heads / a_.heads * a_.dim;
+        };
+        std::vector<double> weights;
+        double sum = 0;
+        for (int64_t place = first; place <= last; ++place) {
+          double score = 0;
+          for (int64_t d = 0; d < a_.dim; ++d) {
+            score += q[query + d] * k[key_at(place) + d];
+          }
+          weights.push_back(std::exp(a_.scale * score));
+          sum += weights.back();
+        }
+        for (int64_t place = first; place <= last; ++place) {
+          for (int64_t d = 0; d < a_.dim; ++d) {
+            out[0][query + d] +=
+                weights[static_cast<size_t>(place - first)] / sum * v[key_at(place) + d];
+          }
+        }
+      }
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    HONE_ASSIGN_OR_RETURN(const Slot q, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot k, l.PlainInput(1));
+    HONE_ASSIGN_OR_RETURN(const Slot v, l.PlainInput(2));
+    const Slot places = l.Input(3);
+    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const int64_t rows = l.input_type(0).shape[0], place_count = l.input_type(1).shape[1];
+    const int64_t heads = rows * a_.heads;
+    const Slot scratch = l.Scratch(heads * place_count * static_cast<int64_t>(sizeof(float)));
+    const int parts = static_cast<int>(std::min<int64_t>(
+        PartsFor(SaturatingProduct(heads * a_.dim, place_count), l.threads()), heads));
+    l.Emit(kind(), [=, a = a_](const Memory& m, const RunScalars&) {
+      const auto* at = m.as<int32_t>(places);
+      if (!std::all_of(at, at + rows,
+                       [&](int32_t place) { return place >= 0 && place < place_count; })) {
+        return false;
+      }
+      const kernels::CachedAttentionArrays arrays = {m.as<float>(q), m.as<float>(k), m.as<float>(v),
+                                                     at, place_count};
+      ForShares(heads, parts, [&](int64_t begin, int64_t end) {
+        kernels::AttendCached(a, arrays, m.as<float>(y), m.as<float>(scratch), begin, end);
+      });
+      return true;
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  kernels::CachedAttention a_;
+};
+
+absl::Status Check(const CachedAttentionOptions& options, int64_t kv_heads, const Shape& q) {
+  if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("heads must be at least 1 and a multiple of kv_heads, got ", options.heads,
+                     " and ", kv_heads));
+  }
+  if (q.rank() != 2 || q[1] % options.heads != 0) {
+    return WrongShape("the queries", absl::StrCat("[rows, ", options.heads, " * n]"), q);
+  }
+  if (options.window < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("window must be at least 0, got ", options.window));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value places,
+                      const CachedAttentionOptions& options) {
+  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
+  const Shape& shape = graph.shape(q);
+  if (const absl::Status status = Check(options, kv_heads, shape); !status.ok()) {
+    return graph.Fail(Annotate(status, absl::StrCat("cached_attention ", graph.scope())));
+  }
+  const int64_t dim = shape[1] / options.heads;
+  const float scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(dim));
+  return graph.Add(std::make_shared<CachedAttentionOp>(kernels::CachedAttention{
+                       options.heads, kv_heads, dim, scale, options.window}),
+                   {q, keys, values, places});
+}
+
+}  // namespace hone::engine

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "engine/graph/graph.h"
+
+namespace hone::engine {
+
+struct CachedAttentionOptions {
+  int64_t heads = 1;
+  int64_t kv_heads = 0;  // heads of keys and values, a divisor of `heads`; 0: as many
+  int64_t window = 0;    // above 0: a query sees so many keys at most, that of its place among them
+  float scale = 0;       // of query · key; 0: 1 / sqrt(numbers of a head)
+};
+
+// Causal attention (ops/attention.h) of the newest token of each of several sequences: q is [rows,
+// heads · dim], keys and values [rows, places, kv_heads · dim] hold what the sequence of each row
+// has had at its places, and `places` s32 [rows] says which place is the newest token's own, the
+// last one that it sees. What lies behind it is not read. The result is as q. A run fails where a
+// place is none of the cache's. Nothing is learned of a text while it is written: not
+// differentiated.
+Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value places,
+                      const CachedAttentionOptions& options);
+
+}  // namespace hone::engine

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/strings/string_view.h"
+#include "engine/data/preprocessing.h"
+#include "engine/tasks/prediction.h"
+
+// A language model that writes. Its prediction program gives for each text the logits of what comes
+// behind its last token, [batch, vocabulary].
+namespace hone::engine::tasks {
+
+// Of TaskModel::BuildDecoding.
+inline constexpr absl::string_view kPlacesInput = "places";
+
+// Answers WritingQuestions.
+//
+// The model sees the last `window` tokens of prompt and text. When there are more, all but the last
+// window / 2 are forgotten, so that a cache is filled anew once in window / 2 tokens. A text whose
+// prompt is empty begins behind a line break, or behind the end of another text where the
+// vocabulary has no line break; neither is shown. It ends with `count` tokens, before a stop text,
+// or where the model ends it. The token for what is unknown is never written. A prompt is cleaned
+// as the training's texts were, but that space at its end stays.
+//
+// An answer has one token at first, so that somebody who waits sees it at once, then up to 8, fewer
+// where they take longer than a moment: which of them come together changes nothing but that.
+//
+// Read, INVALID_ARGUMENT: options that CheckSampling and CheckStops do not take, a count below 1, a
+// prompt with characters or words that the vocabulary does not have, by the first of them; a state
+// that is none of this model's. The preprocessing outlives the answerer.
+std::unique_ptr<Answerer> NewWritingAnswerer(const data::Preprocessing& preprocessing,
+                                             int64_t window);
+
+}  // namespace hone::engine::tasks
