@@ -36,7 +36,7 @@ endfunction()
 function(hone_use_precompiled_headers name suffix)
   set(headers hone_headers_base${suffix})
   foreach(dep IN LISTS ARGN)
-    if(dep STREQUAL OpenMP::OpenMP_CXX)
+    if(dep STREQUAL OpenMP::OpenMP_CXX OR (HONE_SANITIZE AND dep STREQUAL hone_computing))
       return()  # other flags than the headers'
     endif()
     if(TARGET ${dep})
