@@ -82,8 +82,10 @@ absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
                                        {".data.gz", v1::Dataset::CSV_GZ},
                                        {".jsonl.gz", v1::Dataset::JSONL_GZ},
                                        {".ndjson.gz", v1::Dataset::JSONL_GZ},
+                                       {".txt.gz", v1::Dataset::TEXT_GZ},
                                        {".jsonl", v1::Dataset::JSONL},
                                        {".ndjson", v1::Dataset::JSONL},
+                                       {".txt", v1::Dataset::TEXT},
                                        {".csv", v1::Dataset::CSV},
                                        {".tsv", v1::Dataset::CSV},
                                        {".data", v1::Dataset::CSV}}) {
@@ -93,8 +95,8 @@ absl::StatusOr<v1::Dataset::Format> FormatOf(const std::string& path) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       path,
-      ": the format follows from the name, which must end in .csv, .tsv, .data, .jsonl (or "
-      "one of them and .gz), .tar, .tar.gz or .tgz"));
+      ": the format follows from the name, which must end in .csv, .tsv, .data, .jsonl, "
+      ".txt (or one of them and .gz), .tar, .tar.gz or .tgz"));
 }
 
 absl::StatusOr<v1::Dataset> PutFile(

@@ -34,6 +34,10 @@ const char* Ending(v1::Dataset::Format format) {
       return ".jsonl";
     case v1::Dataset::JSONL_GZ:
       return ".jsonl.gz";
+    case v1::Dataset::TEXT:
+      return ".txt";
+    case v1::Dataset::TEXT_GZ:
+      return ".txt.gz";
     default:
       return ".csv";
   }
@@ -50,7 +54,7 @@ absl::Status CheckFormat(const std::string& path, v1::Dataset::Format format) {
   const bool text = !gzip && !tar && !absl::StrContains(bytes, '\0');
   const char* const found = gzip ? "gzip" : tar ? "a tar" : text ? "text" : "something else";
   const bool packed = format == v1::Dataset::CSV_GZ || format == v1::Dataset::TAR_GZ ||
-                      format == v1::Dataset::JSONL_GZ;
+                      format == v1::Dataset::JSONL_GZ || format == v1::Dataset::TEXT_GZ;
   const bool fits = packed ? gzip : format == v1::Dataset::TAR ? tar : text;
   return fits
              ? absl::OkStatus()

@@ -37,9 +37,9 @@ absl::StatusOr<store::Upload> ToUpload(const v1::UploadHeader& header) {
         absl::StrCat("dataset_id: must not be ", header.dataset_id(),
                      ", which is a data set of the catalogue; choose another name"));
   }
-  if (header.format() < v1::Dataset::CSV || header.format() > v1::Dataset::JSONL_GZ) {
+  if (header.format() < v1::Dataset::CSV || header.format() > v1::Dataset::TEXT_GZ) {
     return absl::InvalidArgumentError(
-        "format: must be CSV, CSV_GZ, TAR, TAR_GZ, JSONL or JSONL_GZ");
+        "format: must be CSV, CSV_GZ, TAR, TAR_GZ, JSONL, JSONL_GZ, TEXT or TEXT_GZ");
   }
   if (header.bytes() < 1 || header.bytes() > kMaxBytes) {
     return absl::InvalidArgumentError(

@@ -52,7 +52,7 @@ absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const v1::ListDatasetsRequ
   HONE_ASSIGN_OR_RETURN(what.limit, PageSize(request.page_size()));
   HONE_ASSIGN_OR_RETURN(what.before_row, ParsePageToken(request.page_token()));
   for (const int number : request.formats()) {
-    if (number < v1::Dataset::CSV || number > v1::Dataset::JSONL_GZ) {
+    if (number < v1::Dataset::CSV || number > v1::Dataset::TEXT_GZ) {
       return absl::InvalidArgumentError(absl::StrCat("formats: unknown format number ", number));
     }
     what.formats.push_back(static_cast<v1::Dataset::Format>(number));

@@ -94,6 +94,11 @@ class Language(unittest.TestCase):
             done = hone("generate", self.folder / "run", *arguments)
             self.assertNotEqual(done.returncode, 0, arguments)
             self.assertIn(said, done.stderr)
+    def test_an_upload_is_looked_at(self):
+        put = self.at_server("data", "put", "rhyme", self.text)
+        self.assertEqual(put.returncode, 0, put.stdout + put.stderr)
+        checked = self.at_server("data", "check", "rhyme")
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
     def test_the_plan_has_a_row_for_each_part_of_a_block(self):
         plan = hone("plan", JOB, *here(self.text), *SMALL, "--no-measure", "--output", "json")

@@ -58,4 +58,6 @@ ROWS = [
     Row("digits-transfer", "digits-5-9-transfer.yaml", first="digits-0-4.yaml", goals=(Goal("test_accuracy", 0.99),), **SUPERVISED),
     Row("wine", "wine-classification.yaml", **SUPERVISED),
     Row("housing", "housing-regression.yaml", **{**SUPERVISED, "metric": "test_r2", "scale": 1, "unit": "", "margin": 0.01}),
+    Row("shakespeare", "shakespeare-gpt.yaml", "validation_loss", lower_is_better=True, margin=0.01, torch="torch_language.py",
+        goals=(Goal("validation_loss", 1.91, at_least=False),)),
 ]
