@@ -94,6 +94,7 @@ class Language(unittest.TestCase):
             done = hone("generate", self.folder / "run", *arguments)
             self.assertNotEqual(done.returncode, 0, arguments)
             self.assertIn(said, done.stderr)
+
     def test_an_upload_is_looked_at(self):
         put = self.at_server("data", "put", "rhyme", self.text)
         self.assertEqual(put.returncode, 0, put.stdout + put.stderr)

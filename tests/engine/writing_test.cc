@@ -252,8 +252,8 @@ class WritingTask : public TrainTest {
     std::vector<std::string> pieces;
   };
   // All of the texts, asked for together, piece by piece.
-  static std::vector<Written> Write(predict::Predictor& model,
-                                    std::vector<tasks::WritingQuestion> wishes) {
+  static std::vector<Written> Continue(predict::Predictor& model,
+                                       std::vector<tasks::WritingQuestion> wishes) {
     std::vector<Written> written(wishes.size());
     for (bool goes_on = true; goes_on;) {
       goes_on = false;
@@ -279,8 +279,8 @@ class WritingTask : public TrainTest {
     return written;
   }
   using End = tasks::Prediction::Writing::End;
-  static Written Write(predict::Predictor& model, tasks::WritingQuestion wish) {
-    return Write(model, std::vector{std::move(wish)})[0];
+  static Written Continue(predict::Predictor& model, tasks::WritingQuestion wish) {
+    return Continue(model, std::vector{std::move(wish)})[0];
   }
   static absl::Status Refused(const predict::Predictor& model, tasks::WritingQuestion wish) {
     return model.Read(wish, "inputs[0]").status();
@@ -293,7 +293,8 @@ constexpr text::SamplingOptions kGreedy = {.temperature = 0};
 
 TEST_F(WritingTask, GoesOnFromAPromptBeyondItsWindow) {
   const auto model = Model();
-  const Written written = Write(*model, {.prompt = "abc", .count = 4 + 5 * 7, .sampling = kGreedy});
+  const Written written =
+      Continue(*model, {.prompt = "abc", .count = 4 + 5 * 7, .sampling = kGreedy});
   EXPECT_EQ(written.text, "def\nabcdef\nabcdef\nabcdef\nabcdef\nabcdef\n");
   EXPECT_EQ(written.end, End::kCount);
   EXPECT_EQ(written.pieces[0], "d");  // the first token comes by itself
@@ -304,19 +305,19 @@ TEST_F(WritingTask, ByWholeTextsWhereALayerReadsAllOfThem) {
       LayersOf({Of(layers::EmbeddingOptions{.width = 16}),
                 Of(models::Gru{{.units = 16, .return_sequences = true}}), DenseLayer(10)});
   const auto model = Model();
-  EXPECT_EQ(Write(*model, {.prompt = "abc", .count = 18, .sampling = kGreedy}).text,
+  EXPECT_EQ(Continue(*model, {.prompt = "abc", .count = 18, .sampling = kGreedy}).text,
             "def\nabcdef\nabcdef\n");
 }
 
 TEST_F(WritingTask, AnEmptyPromptIsALineBreakThatIsNotShown) {
   const auto model = Model();
-  EXPECT_EQ(Write(*model, {.count = 7, .sampling = kGreedy}).text, "abcdef\n");
+  EXPECT_EQ(Continue(*model, {.count = 7, .sampling = kGreedy}).text, "abcdef\n");
 }
 
 TEST_F(WritingTask, EndsBeforeAStopText) {
   const auto model = Model();
   const Written written =
-      Write(*model, {.prompt = "abc", .count = 50, .sampling = kGreedy, .stops = {"f\na"}});
+      Continue(*model, {.prompt = "abc", .count = 50, .sampling = kGreedy, .stops = {"f\na"}});
   EXPECT_EQ(written.text, "de");
   EXPECT_EQ(written.end, End::kStop);
 }
@@ -327,8 +328,8 @@ TEST_F(WritingTask, TheSameSeedWritesTheSameWhoeverElseAsks) {
       .prompt = "ab", .count = 40, .sampling = {.temperature = 5, .seed = 3}};
   tasks::WritingQuestion other = wish;
   other.sampling.seed = 4;
-  const std::string alone = Write(*model, wish).text;
-  const std::vector<Written> together = Write(*model, {other, wish, wish});
+  const std::string alone = Continue(*model, wish).text;
+  const std::vector<Written> together = Continue(*model, {other, wish, wish});
   EXPECT_EQ(together[1].text, alone);
   EXPECT_EQ(together[2].text, alone);
   EXPECT_NE(together[0].text, alone);
@@ -355,6 +356,11 @@ TEST_F(WritingTask, RefusesWhatItCannotRead) {
 }
 
 TEST_F(WritingTask, NamesAWordThatItDoesNotKnow) {
+  std::string text;
+  while (text.size() < 1400) {
+    text += "abcdef one two ";
+  }
+  Write("text.txt", text);
   config_.data.text->tokenizer = text::WordTokens{.vocabulary = 20};
   config_.epochs = 1;
   const auto model = Model();
