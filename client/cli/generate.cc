@@ -255,9 +255,9 @@ void AddGenerate(CLI::App& app, Globals& globals) {
                       "the way from the first drawing of --seed to that of this one, as a strip");
   command->add_option("--columns", options->columns, "drawings in a row of the grid")
       ->check(CLI::Range(1, kMostPictures));
-  CLI::Option* prompt =
-      command->add_option("--prompt", options->prompt,
-                          "of a language model: the text to go on from, which may be empty");
+  CLI::Option* prompt = command->add_option_function<std::string>(
+      "--prompt", [options](const std::string& text) { options->prompt = text; },
+      "of a language model: the text to go on from, which may be empty");
   const auto add = [&](const std::string& name, const std::string& description, auto set) {
     command->add_option_function<double>(name, set, description)->needs(prompt);
   };

@@ -62,6 +62,39 @@ class Language(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         self.assertLess(json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]["validation_loss"], 1)
 
+    def generate(self, *arguments, at=None):
+        done = (at or hone)("generate", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_a_model_writes_on_from_a_prompt_here(self):
+        wish = (self.folder / "run", "--prompt", "to be, or", "--count", 22, "--temperature", 0)
+        written = self.generate(*wish)
+        self.assertTrue(written.startswith("to be, or"))
+        self.assertEqual(len(written), len("to be, or") + 22 + 1)
+        self.assertEqual(self.generate(*wish), written)
+        stopped = self.generate(*wish, "--stop", written[15:18])
+        self.assertEqual(stopped, written[:written.index(written[15:18], len("to be, or"))] + "\n")
+        drawn = [self.generate(self.folder / "run", "--prompt", "", "--count", 60, "--temperature", 2, "--seed", seed) for seed in (1, 1, 2)]
+        self.assertEqual(drawn[0], drawn[1])
+        self.assertNotEqual(drawn[0], drawn[2])
+
+    def test_a_server_writes_what_is_written_here(self):
+        submitted = self.at_server("--output", "json", "submit", JOB, "--follow", *here(self.text), *SMALL)
+        model = json.loads(submitted.stdout.splitlines()[-1])["model"]
+        exported = self.folder / "exported"
+        self.assertEqual(self.at_server("models", "export", model, exported).returncode, 0)
+        options = ("--prompt", "that is", "--count", 50, "--seed", 3, "--top-k", 5, "--top-p", 0.9, "--repetition-penalty", 1.1)
+        self.assertEqual(self.generate(model, *options, at=self.at_server), self.generate(exported, *options))
+
+    def test_wishes_that_cannot_be_met_are_refused_with_what_is_wrong(self):
+        cases = [(["--prompt", "to \u20ac"], "\u20ac"), (["--prompt", "to", "--top-p", 0], "top_p"), (["--prompt", "to", "--stop", ""], "stop[0]"),
+                 (["--prompt", "to", "--temperature", -1], "temperature"), ([], "--prompt")]
+        for arguments, said in cases:
+            done = hone("generate", self.folder / "run", *arguments)
+            self.assertNotEqual(done.returncode, 0, arguments)
+            self.assertIn(said, done.stderr)
+
     def test_an_upload_is_looked_at(self):
         put = self.at_server("data", "put", "rhyme", self.text)
         self.assertEqual(put.returncode, 0, put.stdout + put.stderr)

@@ -72,7 +72,7 @@ EXPECTED = {
     "DeleteModel": by_name("models", "models/nobody"),
     "UpdateModel": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "update_mask")),
     "Predict": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "inputs: must be 1 to 256")),
-    "Generate": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "must have `drawings`")),
+    "Generate": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "must have `drawings` or `text`")),
     "BeginUpload": {"empty": (Code.INVALID_ARGUMENT, "dataset_id"), "huge field": (Code.INVALID_ARGUMENT, "dataset_id"),
                     "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.ALREADY_EXISTS, "table"),
                     "deleted": FINE, "unknown name": FINE},

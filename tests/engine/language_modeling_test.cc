@@ -136,7 +136,7 @@ TEST_F(LanguageTask, IsEvaluatedAsItsWindowsAreOneByOne) {
   for (const int32_t row : data.splits.validation) {
     const std::span<const int32_t> window = text.window(row, 0);
     const int64_t length = text.length(row), rows = PlannedRows(length);
-    const auto graph = task->BuildPrediction(file.model, info, {.batch = 1, .bucket = rows});
+    const auto graph = task->BuildEvaluation(config_, info, {.batch = 1, .bucket = rows});
     ASSERT_THAT(graph, IsOk());
     ParameterStore store;
     for (const Graph::Node& node : graph->built.graph->nodes()) {
@@ -154,11 +154,12 @@ TEST_F(LanguageTask, IsEvaluatedAsItsWindowsAreOneByOne) {
     const auto tokens = inputs.Find<int32_t>(kTokensInput).value();
     std::ranges::fill(tokens, 0);
     std::ranges::copy(window.first(static_cast<size_t>(length)), tokens.begin());
+    std::ranges::fill(inputs.Find<int32_t>("targets").value(), -1);
     const auto offsets = inputs.Find<int32_t>(kOffsetsInput).value();
     offsets[0] = 0;
     offsets[1] = static_cast<int32_t>(length);
     ASSERT_THAT(program->Run({}), IsOk());
-    const auto* const logits = static_cast<const float*>(program->fetched(0));
+    const auto* const logits = static_cast<const float*>(program->fetched(tasks::kFetchOutput));
     for (int64_t i = 0; i < length; ++i) {
       const float* const of = logits + i * kVocabulary;
       double exponentials = 0;

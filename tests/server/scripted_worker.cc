@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -312,11 +313,31 @@ int Plan(const v1::WorkerRequest& request) {
   return 0;
 }
 
-// The input says what becomes of it: "broken", "die", "die once", "hang", "slow" (until the model's
-// folder has a file "go"); else the class "seven" with this process's id as its probability.
+// Two tokens of the text that is asked for, "<1><2>", behind its prompt at first.
+void Write(const v1::Writing& wish, v1::Prediction::Written& written) {
+  int64_t done = wish.state().written();
+  std::string text = wish.has_state() ? "" : wish.prompt() + ":";
+  for (const int64_t end = std::min(done + 2, wish.count()); done < end;) {
+    text += "<" + std::to_string(++done) + ">";
+  }
+  written.set_text(text);
+  written.set_end(done == wish.count() ? v1::Writing::COUNT : v1::Writing::END_UNSPECIFIED);
+  written.mutable_state()->set_written(done);
+}
+
+// A writing is answered, but for those whose prompts are "broken" and "a class". The image says
+// what becomes of it: "broken", "die", "die once", "hang", "slow" (until the model's folder has a
+// file "go"); else the class "seven" with this process's id as its probability.
 void AnswerInputs(const v1::WorkerRequest& request, const v1::WorkerFrame& inputs) {
   v1::WorkerFrame frame;
   for (const v1::PredictInput& input : inputs.inputs().inputs()) {
+    if (input.has_writing() && input.writing().prompt() == "broken") {
+      return SendFailure("BAD_DATA", "inputs[0]: prompt: unknown", 3);
+    }
+    if (input.has_writing() && input.writing().prompt() != "a class") {
+      Write(input.writing(), *frame.mutable_predictions()->add_predictions()->mutable_writing());
+      continue;
+    }
     const std::string& what = input.image();
     const std::string died = request.model_directory() + "/died";
     if (what == "broken") {
