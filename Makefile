@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench quality interop faults load fuzz image try-image format asan tsan build programs setup setup-tests
+.PHONY: help demo test bench quality interop faults breakages load fuzz image try-image format asan tsan build programs setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -27,6 +27,10 @@ SEED ?= 1
 faults: build  ## kill server and workers, fill the disk, break fsync at counted events; SEED=N replays a list of faults
 	tests/faults/kill_and_count.py build/$(PRESET)/bin/honed build/$(PRESET)/bin/hone \
 	  build/$(PRESET)/tests/libfault_shim.so . --seed $(SEED)
+
+breakages: build  ## put mended faults of the server back, one by one: a test must fail for each
+	tests/breakages/breakages.py --clean
+	for batch in 1 2 3 4 5 6; do tests/breakages/breakages.py $$batch || exit 1; done
 
 load: build  ## what the server carries: a long queue, a long history, many watchers; each number with its goal
 	tests/load/load.py build/$(PRESET)/bin build/$(PRESET)/tests/hone.desc build/$(PRESET)/tests/fill_store
