@@ -82,7 +82,7 @@ std::string NextCommand(const v1::Job& job) {
     case v1::JobSpec::kForecasting:
       return absl::StrCat("predict ", job.model(), " --series FILE.csv");
     case v1::JobSpec::kLanguageModeling:
-      return "";
+      return absl::StrCat("generate ", job.model(), " --prompt TEXT");
     case v1::JobSpec::kReinforcementLearning:
       return job.spec().reinforcement_learning().has_maze()
                  ? absl::StrCat("predict ", job.model(), " --maze FILE.txt")

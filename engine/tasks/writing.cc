@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -29,6 +30,10 @@ constexpr size_t kMostStopBytes = 1024;
 // Of an answer that is not a text's first one.
 constexpr int64_t kTokensTogether = 8;
 constexpr absl::Duration kMoment = absl::Milliseconds(20);
+// So many texts come to the end of their answers before others begin: no more than those of which
+// what they have had is kept (predict::Decoder::kMostRows). Else each token of each of them would
+// cost the whole text.
+constexpr size_t kTextsTogether = 8;
 
 // A wish as an example's numbers, beside its tokens.
 constexpr char kCountsInput[] = "counts";      // 64 bits as two s32: WishOf
@@ -208,15 +213,30 @@ class WritingAnswerer final : public Answerer {
     return filler.Finish();
   }
 
-  // A token of each text at a time.
   absl::StatusOr<std::vector<Prediction>> Answer(std::span<const Example> examples,
                                                  RunExamples run) const override {
-    const absl::Duration begin = SteadyNow();
     std::vector<Writer> writers;
     writers.reserve(examples.size());
     for (const Example& example : examples) {
       writers.emplace_back(WishOf(example), tokenizer_, window_);
     }
+    for (std::span<Writer> left(writers); !left.empty();) {
+      const std::span<Writer> together = left.first(std::min(left.size(), kTextsTogether));
+      HONE_RETURN_IF_ERROR(Write(together, run));
+      left = left.subspan(together.size());
+    }
+    std::vector<Prediction> predictions;
+    for (Writer& writer : writers) {
+      predictions.push_back(std::move(writer).Result());
+    }
+    return predictions;
+  }
+
+ private:
+  // A token of each text at a time. What a text has had before may have to be run first, which is
+  // no reason to give one token of it alone.
+  static absl::Status Write(std::span<Writer> writers, const RunExamples& run) {
+    std::optional<absl::Duration> begin;
     do {
       std::vector<Example> asked;
       std::vector<Writer*> asking;
@@ -233,15 +253,11 @@ class WritingAnswerer final : public Answerer {
       for (size_t i = 0; i < asking.size(); ++i) {
         asking[i]->Add(logits[i]);
       }
-    } while (SteadyNow() - begin < kMoment);
-    std::vector<Prediction> predictions;
-    for (Writer& writer : writers) {
-      predictions.push_back(std::move(writer).Result());
-    }
-    return predictions;
+      begin = begin.value_or(SteadyNow());
+    } while (SteadyNow() - *begin < kMoment);
+    return absl::OkStatus();
   }
 
- private:
   static absl::Status Check(const WritingQuestion& wish) {
     if (wish.count < 1 || wish.count > kMostCount) {
       return absl::InvalidArgumentError(
@@ -270,8 +286,9 @@ class WritingAnswerer final : public Answerer {
     const bool known = std::ranges::all_of(
         state.tokens, [&](int32_t token) { return token >= 0 && token < vocabulary; });
     const auto count = static_cast<int64_t>(state.tokens.size());
-    if (!known || count < 1 || count > window_ || state.written < 0 ||
-        state.held.size() > kMostPromptBytes) {
+    // What is held back is the begin of a stop text and of a character.
+    if (!known || count < 1 || count > window_ || state.written < 0 || state.written > kMostCount ||
+        state.held.size() > 2 * kMostStopBytes) {
       return absl::InvalidArgumentError("state: it is none that this model's answers have");
     }
     return absl::OkStatus();

@@ -432,8 +432,9 @@ void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& e
 }
 
 // The preset of a language model.
-void CheckGpt(const v1::Preset& preset, FieldErrors& errors) {
+void CheckGpt(const v1::JobSpec& spec, FieldErrors& errors) {
   const std::string at = "model.preset.gpt";
+  const v1::Preset& preset = spec.model().preset();
   if (!preset.has_gpt()) {
     errors.Add("model.preset", "must be gpt for language_modeling");
     return;
@@ -448,7 +449,13 @@ void CheckGpt(const v1::Preset& preset, FieldErrors& errors) {
     errors.Add(at + ".heads", absl::StrCat("must divide width=", width, ", got ", heads));
   }
   if (gpt.has_window()) {
-    errors.CheckInt(at + ".window", gpt.window(), 1, int64_t{1} << 20);
+    constexpr int64_t kMost = int64_t{1} << 20;
+    const v1::LanguageModeling& task = spec.language_modeling();
+    const bool learned = gpt.positions() == v1::Gpt::POSITIONS_UNSPECIFIED ||
+                         gpt.positions() == v1::Gpt::LEARNED;
+    // Each token of a window has a learned place of its own.
+    const int64_t least = learned ? (task.has_window() ? task.window() : 128) : 1;
+    errors.CheckInt(at + ".window", gpt.window(), std::clamp<int64_t>(least, 1, kMost), kMost);
   }
   errors.CheckFloat(at + ".dropout", gpt.dropout(), UpTo(0, 1));
   if (!v1::Gpt::Positions_IsValid(gpt.positions())) {
@@ -512,7 +519,7 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
     if (model.layers_size() > 0) {
       errors.Add("model", "must have either `layers` or `preset`, got both");
     }
-    return CheckGpt(model.preset(), errors);
+    return CheckGpt(spec, errors);
   }
   if (model.has_preset() || model.networks_size() > 0) {
     errors.Add(model.has_preset() ? "model.preset" : "model.networks",

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -350,6 +351,10 @@ TEST_F(WritingTask, RefusesWhatItCannotRead) {
               StatusIs(kInvalid, HasSubstr("stop[0]: must not be empty")));
   EXPECT_THAT(
       Refused(*model, {.count = 1, .state = tasks::WritingState{.tokens = {99}, .written = 1}}),
+      StatusIs(kInvalid, HasSubstr("state")));
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  EXPECT_THAT(
+      Refused(*model, {.count = 1, .state = tasks::WritingState{.tokens = {3}, .written = kMost}}),
       StatusIs(kInvalid, HasSubstr("state")));
   EXPECT_THAT(model->Read(tasks::TextQuestion{"abc"}, "inputs[0]"),
               StatusIs(kInvalid, HasSubstr("--prompt")));

@@ -116,6 +116,10 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
                   "language_modeling.window", "data.text.columns", "data.text.max_tokens",
                   "data.limit", "model.preset.gpt.layers", "model.preset.gpt.heads",
                   "model.preset.gpt.dropout", "model.preset.gpt.positions"));
+  EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
+              ::testing::ElementsAre("model.preset.gpt.window"));
+  EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
+              ::testing::IsEmpty());
 }
 
 // A recommendation with these fields merged in.
