@@ -221,7 +221,9 @@ std::vector<Line> PlotCurves(std::span<const NamedCurve> curves, const PlotOptio
   }
   std::vector<Line> lines = Framed(canvas, scale, columns, options.height);
   legend.Add(scale.logarithmic ? "   logarithmic" : "", Style::kDim);
-  AddAtEnd(absl::StrCat(Count(std::llround(total)), " steps"), options.width, legend);
+  if (options.counts_steps) {
+    AddAtEnd(absl::StrCat(Count(std::llround(total)), " steps"), options.width, legend);
+  }
   lines.push_back(std::move(legend));
   return lines;
 }

@@ -35,6 +35,7 @@ struct PlotOptions {
   double total_steps = 0;
   const char* first = "training loss";  // what the curves are
   const char* second = "validation loss";
+  bool counts_steps = true;  // says below how many there are
 };
 
 // A curve with its name in the legend. Where there are several, `mark`, one column, stands at its

@@ -48,8 +48,10 @@ std::vector<Line> ForecastLines(const v1::Prediction::Forecast& forecast, int wi
   const NamedCurve curves[] = {
       {.curve = &history, .name = HistoryName(forecast), .style = Style::kDim},
       {.curve = &next, .name = "forecast", .style = Style::kTrain}};
-  std::vector<Line> lines = PlotCurves(
-      curves, {.width = std::min(width, kWidest), .height = 10, .total_steps = point - 1});
+  std::vector<Line> lines = PlotCurves(curves, {.width = std::min(width, kWidest),
+                                                .height = 10,
+                                                .total_steps = point - 1,
+                                                .counts_steps = false});
   const int shown = std::min(forecast.values_size(), kValuesShown);
   int longest = 0;
   for (int ahead = 0; ahead < shown; ++ahead) {

@@ -108,7 +108,8 @@ constexpr CatalogFile kMovieLens1m[] = {
 
 constexpr CatalogFile kTinyShakespeare[] = {
     {"input.txt", "tinyshakespeare/input.txt",
-     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+     "https://raw.githubusercontent.com/karpathy/char-rnn/"
+     "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
      "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1115394}};
 
 // SHA-256 and size as TensorFlow Datasets has them (imdb_reviews/checksums.tsv).

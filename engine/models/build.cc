@@ -204,7 +204,8 @@ class LayerBuilder {
   bool ReadsOffsets() {
     if (!offsets_.has_value()) {
       graph_.Fail(absl::InvalidArgumentError(absl::StrCat(
-          graph_.scope(), ": it reads sequences, which the task does not give: texts have them")));
+          graph_.scope(),
+          ": it reads sequences, which the task does not give: texts and series have them")));
       return false;
     }
     const Shape& shape = graph_.shape(x());

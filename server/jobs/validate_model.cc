@@ -451,8 +451,8 @@ void CheckGpt(const v1::JobSpec& spec, FieldErrors& errors) {
   if (gpt.has_window()) {
     constexpr int64_t kMost = int64_t{1} << 20;
     const v1::LanguageModeling& task = spec.language_modeling();
-    const bool learned = gpt.positions() == v1::Gpt::POSITIONS_UNSPECIFIED ||
-                         gpt.positions() == v1::Gpt::LEARNED;
+    const bool learned =
+        gpt.positions() == v1::Gpt::POSITIONS_UNSPECIFIED || gpt.positions() == v1::Gpt::LEARNED;
     // Each token of a window has a learned place of its own.
     const int64_t least = learned ? (task.has_window() ? task.window() : 128) : 1;
     errors.CheckInt(at + ".window", gpt.window(), std::clamp<int64_t>(least, 1, kMost), kMost);

@@ -18,8 +18,10 @@ absl::Status CheckInputs(const v1::PredictRequest& request) {
   }
   for (int i = 0; i < request.inputs_size(); ++i) {
     if (request.inputs(i).kind_case() == v1::PredictInput::KIND_NOT_SET) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("inputs[", i, "]: must have `image` or `record`"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "inputs[", i,
+          "]: must be an image, a record, a user, a drawing, a maze, a text, a series or a "
+          "writing"));
     }
   }
   return absl::OkStatus();

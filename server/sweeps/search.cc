@@ -299,8 +299,8 @@ v1::SweepSpec Resolve(const v1::SweepSpec& spec, int parallelism) {
   if (resolved.objective().goal() == v1::Objective::GOAL_UNSPECIFIED) {
     const std::string metric = absl::AsciiStrToLower(resolved.objective().metric());
     const bool less = std::ranges::any_of(
-        std::initializer_list<const char*>{"loss", "error", "mse", "mae", "distance", "seconds",
-                                           "perplexity", "ratio", "bytes", "bits"},
+        std::initializer_list<const char*>{"loss", "error", "mse", "mae", "mase", "distance",
+                                           "seconds", "perplexity", "ratio", "bytes", "bits"},
         [&](const char* word) { return absl::StrContains(metric, word); });
     resolved.mutable_objective()->set_goal(less ? v1::Objective::MINIMIZE
                                                 : v1::Objective::MAXIMIZE);

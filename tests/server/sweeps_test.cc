@@ -259,6 +259,14 @@ TEST(Resolve, WritesEveryDefaultOut) {
   EXPECT_EQ(Resolve(spec, 8).SerializeAsString(), spec.SerializeAsString());
 }
 
+TEST(Resolve, ErrorsAreMinimized) {
+  for (const char* metric : {"test_rmse", "test_mae", "test_mase", "validation_perplexity"}) {
+    v1::SweepSpec spec = Spec(kThree);
+    spec.mutable_objective()->set_metric(metric);
+    EXPECT_EQ(Resolve(spec, 3).objective().goal(), v1::Objective::MINIMIZE) << metric;
+  }
+}
+
 // One that goes on, with the trials of kThree and `more`.
 class SweepTest : public ::testing::Test {
  protected:
