@@ -60,7 +60,7 @@ TEST(GrowingText, ShowsWhatOnlyBeganLikeAStopText) {
 
 TEST(GrowingText, EndsAtTheFirstOfSeveralStopTexts) {
   EXPECT_EQ(Shown(Tokens(WordTokens{.vocabulary = 20}, "one two three"), {"ree", "wo th"}),
-            Pieces({"", " t", ""}));
+            Pieces({" t", "", ""}));
 }
 
 TEST(GrowingText, GoesOnWithWhatItHeld) {
