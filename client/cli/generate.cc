@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -55,20 +58,40 @@ v1::Writing WritingOf(const GenerateOptions& options) {
   return wish;
 }
 
-// A piece of a text, at once. CANCELLED where nobody reads on.
-absl::Status Show(const v1::GenerateResponse& piece, const Globals& globals) {
-  if (globals.json) {
-    PrintJsonLine(piece);
-  } else {
-    std::fwrite(piece.text().data(), 1, piece.text().size(), stdout);
-    std::fflush(stdout);
+// A text on its way to the terminal, or its pieces as JSON.
+class TextView {
+ public:
+  TextView(std::string prompt, const Globals& globals)
+      : prompt_(std::move(prompt)), globals_(globals) {}
+
+  // At once, behind the prompt. CANCELLED where nobody reads on.
+  absl::Status Show(const v1::GenerateResponse& piece) {
+    if (globals_.json) {
+      PrintJsonLine(piece);
+    } else {
+      const std::string text = begun_ ? piece.text() : absl::StrCat(prompt_, piece.text());
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+    }
+    begun_ = true;
+    return std::ferror(stdout) == 0 ? absl::OkStatus()
+                                    : absl::CancelledError("what is written cannot be shown");
   }
-  return std::ferror(stdout) == 0 ? absl::OkStatus()
-                                  : absl::CancelledError("what is written cannot be shown");
-}
+
+  void End() const {
+    if (begun_ && !globals_.json) {
+      std::printf("\n");
+    }
+  }
+
+ private:
+  const std::string prompt_;
+  const Globals& globals_;
+  bool begun_ = false;  // a refused wish shows nothing
+};
 
 absl::Status WriteLocal(const std::string& folder, const GenerateOptions& options,
-                        const Globals& globals) {
+                        const Globals& globals, TextView& view) {
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<LocalModel> model,
                         LocalModel::Load(folder, *globals.interrupts));
   std::vector<v1::PredictInput> question(1);
@@ -87,31 +110,26 @@ absl::Status WriteLocal(const std::string& folder, const GenerateOptions& option
     piece.set_end(written.end());
     piece.set_tokens(wish.state().written());
     if (!piece.text().empty() || piece.end() != v1::Writing::END_UNSPECIFIED) {
-      HONE_RETURN_IF_ERROR(Show(piece, globals));
+      HONE_RETURN_IF_ERROR(view.Show(piece));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status WriteOnServer(const GenerateOptions& options, const Globals& globals) {
+absl::Status WriteOnServer(const GenerateOptions& options, const Globals& globals, TextView& view) {
   v1::GenerateRequest request;
   request.set_name(ResourceName("models", options.model));
   *request.mutable_text() = WritingOf(options);
   return globals.Connect()->Generate(
-      request, [&](const v1::GenerateResponse& piece) { return Show(piece, globals); });
+      request, [&](const v1::GenerateResponse& piece) { return view.Show(piece); });
 }
 
 // The prompt and what the model makes of it, token by token.
 int Write(const std::string& folder, const GenerateOptions& options, const Globals& globals) {
-  if (!globals.json) {
-    std::fwrite(options.prompt->data(), 1, options.prompt->size(), stdout);
-    std::fflush(stdout);
-  }
-  const absl::Status status =
-      folder.empty() ? WriteOnServer(options, globals) : WriteLocal(folder, options, globals);
-  if (!globals.json) {
-    std::printf("\n");
-  }
+  TextView view(*options.prompt, globals);
+  const absl::Status status = folder.empty() ? WriteOnServer(options, globals, view)
+                                             : WriteLocal(folder, options, globals, view);
+  view.End();
   return status.ok() ? kSuccess : Fail(status, globals);
 }
 
