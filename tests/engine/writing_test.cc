@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -111,7 +113,11 @@ class Nets {
   void ExpectSame(const std::vector<Text>& texts) {
     const std::vector<Logits> cached = Cached(texts);
     for (size_t i = 0; i < texts.size(); ++i) {
-      EXPECT_THAT(cached[i], Pointwise(::testing::FloatNear(1e-5f), Whole(texts[i])))
+      const Logits whole = Whole(texts[i]);
+      const float largest = std::abs(
+          *std::ranges::max_element(whole, {}, [](float logit) { return std::abs(logit); }));
+      EXPECT_THAT(cached[i],
+                  Pointwise(::testing::FloatNear(1e-5f * std::max(1.0f, largest)), whole))
           << "text " << i << " of " << texts[i].size() << " tokens";
     }
   }
