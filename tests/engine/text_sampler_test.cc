@@ -101,15 +101,16 @@ TEST(Sampler, TheSameSeedAndNumberGiveTheSameTokenAndOthersDoNot) {
   const std::vector<float> logits(50, 0.0f);
   const auto tokens = [&](uint64_t seed) {
     Sampler sampler({.seed = seed}, {});
-    std::vector<int32_t> drawn;
+    std::vector<int32_t> result;
     for (int i = 0; i < 20; ++i) {
-      drawn.push_back(sampler.Next(logits, {}, i));
+      result.push_back(sampler.Next(logits, {}, i));
     }
-    return drawn;
+    return result;
   };
-  EXPECT_EQ(tokens(7), tokens(7));
-  EXPECT_NE(tokens(7), tokens(8));
-  EXPECT_GT(std::set<int32_t>(tokens(7).begin(), tokens(7).end()).size(), 1u);
+  const std::vector<int32_t> drawn = tokens(7);
+  EXPECT_EQ(tokens(7), drawn);
+  EXPECT_NE(tokens(8), drawn);
+  EXPECT_GT(std::set<int32_t>(drawn.begin(), drawn.end()).size(), 1u);
 }
 
 TEST(Sampler, NeverChoosesWhatItMustNot) {
