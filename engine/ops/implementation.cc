@@ -18,11 +18,15 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels) {
   return set >= InstructionSet::kAmx && in_channels == 1 ? DType::kF32 : compute;
 }
 
-Implementation LinearBy(InstructionSet set, DType compute, int64_t in, int64_t out) {
+Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out) {
   // Ours reads the weights where they lie, which must be near: 256 KiB.
   constexpr int64_t kMostWeights = int64_t{1} << 16;
+  // What ours saves of oneDNN's call and packing no longer counts in a larger product.
+  constexpr int64_t kMostMultiplications = int64_t{1} << 23;
+  const int64_t weights = SaturatingProduct(in, out);
   const bool ours = compute == DType::kF32 && set >= InstructionSet::kAvx512 &&
-                    SaturatingProduct(in, out) <= kMostWeights;
+                    weights <= kMostWeights &&
+                    SaturatingProduct(rows, weights) <= kMostMultiplications;
   return ours ? Implementation::kOurs : Implementation::kOneDnn;
 }
 

@@ -20,8 +20,8 @@ Implementation ConvWeightGradientBy(InstructionSet set, DType compute, int64_t i
 // program computes in `compute`: f32, or `compute` itself.
 DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
 
-// A dense layer's products, forward and backward, by weights of [in, out].
-Implementation LinearBy(InstructionSet set, DType compute, int64_t in, int64_t out);
+// A dense layer's products, forward and backward, of so many rows by weights of [in, out].
+Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out);
 
 // Pooling, forward and gradient, of a picture with so many channels side by side in memory and
 // windows of so many elements. `side_by_side`: windows touch, do not overlap and are not padded.

@@ -64,7 +64,8 @@ absl::StatusOr<Slot> RowsInput(Lowering& l, int i, DType dtype) {
 }
 
 bool IsOurs(const Lowering& l, const Sizes& s) {
-  return LinearBy(CpuInstructionSet(), l.compute_dtype(), s.in, s.out) == Implementation::kOurs;
+  return LinearBy(CpuInstructionSet(), l.compute_dtype(), s.rows, s.in, s.out) ==
+         Implementation::kOurs;
 }
 
 // The weight in f32 as [out, in] or as [in, out], whichever way it is kept.

@@ -52,10 +52,11 @@ TEST(TheRule, MultipliesOneGreyPlaneInF32WhereTilesWouldStandEmpty) {
 
 TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
   for (const InstructionSet set : kSets) {
-    EXPECT_EQ(LinearBy(set, DType::kF32, 256, 256), set >= kAvx512 ? kOurs : kOneDnn);
-    EXPECT_EQ(LinearBy(set, DType::kF32, 4, 128), set >= kAvx512 ? kOurs : kOneDnn);
-    EXPECT_EQ(LinearBy(set, DType::kF32, 257, 256), kOneDnn);
-    EXPECT_EQ(LinearBy(set, DType::kBf16, 64, 64), kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kF32, 128, 256, 256), set >= kAvx512 ? kOurs : kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kF32, 1024, 4, 128), set >= kAvx512 ? kOurs : kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kF32, 1, 257, 256), kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kF32, 129, 256, 256), kOneDnn);
+    EXPECT_EQ(LinearBy(set, DType::kBf16, 1, 64, 64), kOneDnn);
   }
 }
 
@@ -133,7 +134,7 @@ TEST(APlan, FollowsTheRuleOfDenseLayersInBothDirections) {
     const auto program =
         Program::Compile({.graph = &graph, .fetch = fetch, .gradients = {}}, store, {});
     ASSERT_THAT(program, IsOk());
-    const bool ours = LinearBy(CpuInstructionSet(), DType::kF32, 128, units) == kOurs;
+    const bool ours = LinearBy(CpuInstructionSet(), DType::kF32, 4, 128, units) == kOurs;
     int products = 0;
     for (const Program::Step& step : program->steps()) {
       if (step.op.starts_with("linear")) {
