@@ -18,7 +18,7 @@ class Task;
 // A batch is `batch_size` windows that begin anywhere in the training part, drawn for (seed, epoch,
 // row); an epoch has as many windows as stand there one behind another, rounded up to whole
 // batches. An evaluation has all of its part, in windows one behind another. Beside the loss it
-// gives "perplexity", e^loss, and "bits_per_byte", which do not depend on the tokenizer.
+// gives "perplexity", e^loss, and "bits_per_byte", which does not depend on the tokenizer.
 struct LanguageModelingOptions {
   int64_t window = 128;  // tokens that the model sees at once
 };

@@ -58,7 +58,7 @@ struct WritingState {
 };
 // What a model that writes is asked: to go on with a text. An answer is a piece of that, some
 // tokens; who wants more asks again, with the state that it ended in. The same wish gives the same
-// text, whatever else is asked at the same time.
+// text, but for rounding where others are written at the same time.
 struct WritingQuestion {
   std::string prompt = {};  // UTF-8; may be empty. Not read where there is a state
   int64_t count = 0;        // of the whole text: tokens behind the prompt, at least 1
