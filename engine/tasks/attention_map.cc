@@ -21,10 +21,10 @@ image::Image Draw(const AttentionMap& map) {
       if (y % kStep == 0 || x % kStep == 0) {
         continue;
       }
-      const float share =
-          map[static_cast<size_t>(y / kStep)][static_cast<size_t>(x / kStep)];
+      const float share = map[static_cast<size_t>(y / kStep)][static_cast<size_t>(x / kStep)];
+      const float dark = share > 0 ? std::min(share, 1.0f) : 0;
       picture.pixels[static_cast<size_t>(y * picture.width + x)] =
-          static_cast<uint8_t>(std::lround(255 * (1 - std::clamp(share, 0.0f, 1.0f))));
+          static_cast<uint8_t>(std::lround(255 * (1 - dark)));
     }
   }
   return picture;

@@ -122,8 +122,7 @@ class Translation final : public Task {
     RandomStream random(1, "made-up sentences");
     const auto draw = [&](int64_t length, int64_t vocabulary, std::vector<int32_t>& to) {
       for (int64_t t = 0; t < length; ++t) {
-        to.push_back(
-            static_cast<int32_t>(random.NextBelow(static_cast<uint64_t>(vocabulary))));
+        to.push_back(static_cast<int32_t>(random.NextBelow(static_cast<uint64_t>(vocabulary))));
       }
     };
     const auto pairs = std::make_shared<SentencePairs>();
@@ -265,10 +264,10 @@ class Translation final : public Task {
     std::vector<models::NamedValue> inputs;
     {
       const Graph::Scope scope(graph, "input");
-      for (const auto& [name, count] : {std::pair{models::kSourceTokensInput, rows.source},
-                                        std::pair{models::kSourceOffsetsInput, shape.batch + 1},
-                                        std::pair{kTokensInput, rows.target},
-                                        std::pair{kOffsetsInput, shape.batch + 1}}) {
+      for (const auto& [name, count] :
+           {std::pair{models::kSourceTokensInput, rows.source},
+            std::pair{models::kSourceOffsetsInput, shape.batch + 1},
+            std::pair{kTokensInput, rows.target}, std::pair{kOffsetsInput, shape.batch + 1}}) {
         inputs.push_back({std::string(name), graph.Input(name, {{count}, DType::kS32})});
       }
     }
@@ -277,17 +276,16 @@ class Translation final : public Task {
     options.translation.source_vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, config.model, inputs, options));
     if (graph.shape(result.model.output) != Shape{rows.target, options.vocabulary}) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model.preset: must be one that translates, and give ", options.vocabulary,
-          " numbers for each token of a translation, got output shape ",
-          graph.shape(result.model.output).ToString()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("model.preset: must be one that translates, and give ", options.vocabulary,
+                       " numbers for each token of a translation, got output shape ",
+                       graph.shape(result.model.output).ToString()));
     }
     const Value targets = graph.Input(kTargets, {{rows.target}, DType::kS32});
     graph.set_scope("loss");
-    const Loss loss =
-        CrossEntropy(graph, result.model.output, targets,
-                     {.label_smoothing = training ? options_.label_smoothing : 0.0f,
-                      .class_weights = {}});
+    const Loss loss = CrossEntropy(
+        graph, result.model.output, targets,
+        {.label_smoothing = training ? options_.label_smoothing : 0.0f, .class_weights = {}});
     HONE_RETURN_IF_ERROR(graph.status());
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     return result;
@@ -317,8 +315,8 @@ absl::StatusOr<TranslationOptions> TranslationFromJson(const nlohmann::json& jso
         absl::StrCat("`task.longest` must be 1 to ", kMostTokens, ", got ", options.longest));
   }
   if (!(options.length_penalty >= 0 && options.length_penalty <= 10)) {
-    return absl::InvalidArgumentError(absl::StrCat("`task.length_penalty` must be 0 to 10, got ",
-                                                   options.length_penalty));
+    return absl::InvalidArgumentError(
+        absl::StrCat("`task.length_penalty` must be 0 to 10, got ", options.length_penalty));
   }
   return options;
 }

@@ -16,11 +16,11 @@ class Task;
 // true ones (teacher forcing); the loss is their cross-entropy, in nats a token of the translation.
 //
 // An evaluation gives the loss of its part and "perplexity", e^loss. Then each sentence of the part
-// once, at the ends of epochs only the first `evaluation_sentences` of them, is translated by greedy
-// search and compared with all translations that the data have of it: "bleu" (text/bleu.h) and
-// "chrf" (text/chrf.h). Some are told as its note. After the training, where `beams` is above 1,
-// "beam_bleu" and "beam_chrf" are those of beam search; and what the model looked at for each word
-// is left as pictures, "attention/1.png", beside the words, "attention/1.txt".
+// once, at the ends of epochs only the first `evaluation_sentences` of them, is translated by
+// greedy search and compared with all translations that the data have of it: "bleu" (text/bleu.h)
+// and "chrf" (text/chrf.h). Some are told as its note. After the training, where `beams` is above
+// 1, "beam_bleu" and "beam_chrf" are those of beam search; and what the model looked at for each
+// word is left as pictures, "attention/1.png", beside the words, "attention/1.txt".
 struct TranslationOptions {
   float label_smoothing = 0;  // of the training's loss
   // How translations are looked for when nobody says otherwise (text::BeamOptions).

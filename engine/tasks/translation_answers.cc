@@ -42,10 +42,9 @@ class TranslationAnswerer final : public Answerer {
     }
     std::vector<int32_t> tokens = preprocessing_.text->Encode(text->text);
     if (static_cast<int64_t>(tokens.size()) > shape_.longest_sentence()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": the text has ", tokens.size(),
-                                                     " tokens; at most ",
-                                                     shape_.longest_sentence(),
-                                                     " are translated at once: give its sentences"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the text has ", tokens.size(), " tokens; at most ",
+                       shape_.longest_sentence(), " are translated at once: give its sentences"));
     }
     const auto beams = static_cast<int32_t>(text->beams == 0 ? options_.beams : text->beams);
     return Example{{std::string(models::kSourceTokensInput), std::move(tokens)},
