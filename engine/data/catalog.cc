@@ -373,7 +373,7 @@ constexpr CatalogEntry kCatalog[] = {
     {.name = "tatoeba-eng-fra",
      .description = "142,787 pairs of an English and a French sentence, 98,659 English ones; local "
                     "mirror only",
-     .licence = "CC BY 2.0 France (tatoeba.org, manythings.org/anki)",
+     .licence = "CC BY 2.0 (tatoeba.org, manythings.org/anki)",
      .files = kTatoeba,
      .mirror_path = "eng-fra/fra.txt.gz",
      .cache_path = "fra.txt.gz",
