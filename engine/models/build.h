@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "engine/models/layer_table.h"
 #include "engine/models/model_description.h"
+#include "engine/models/translation.h"
 
 namespace hone::engine::models {
 
@@ -23,6 +24,8 @@ struct BuildOptions {
   // AttentionStep). UNIMPLEMENTED names a layer that needs more than that: recurrent ones,
   // convolutions, pools.
   int64_t decode_window = 0;
+  // Of a preset that translates: its other language, and which part of it is wanted.
+  TranslationBuild translation = {};
 };
 
 struct BuiltModel {

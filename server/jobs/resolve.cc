@@ -134,6 +134,14 @@ void ResolveTask(v1::JobSpec& spec) {
                    spec.language_modeling().window());
     }
   }
+  if (spec.has_translation()) {
+    v1::Translation& task = *spec.mutable_translation();
+    HONE_DEFAULT(task, beams, 1);
+    HONE_DEFAULT(task, length_penalty, 1);
+    HONE_DEFAULT(task, longest, 100);
+    HONE_DEFAULT(task, evaluation_sentences, 200);
+    HONE_DEFAULT(task, attention_maps, 4);
+  }
   if (spec.has_image_generation()) {
     Resolve(*spec.mutable_image_generation(), spec.training().optimizer());
   }
@@ -165,7 +173,7 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   if (data.has_text()) {
     Resolve(*data.mutable_text());
   }
-  if (data.has_pairs()) {
+  if (data.has_pairs() || spec.has_translation()) {
     Resolve(*data.mutable_pairs());
   }
   v1::TableOptions& table = *data.mutable_table();

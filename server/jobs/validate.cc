@@ -105,12 +105,35 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
+void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::Translation& task = spec.translation();
+  errors.CheckFloat("translation.label_smoothing", task.label_smoothing(), UpTo(0, 1));
+  if (task.has_beams()) {
+    errors.CheckInt("translation.beams", task.beams(), 1, 16);
+  }
+  errors.CheckFloat("translation.length_penalty", task.length_penalty(), Closed(0, 10));
+  if (task.has_longest()) {
+    errors.CheckInt("translation.longest", task.longest(), 1, 1024);
+  }
+  errors.CheckInt("translation.evaluation_sentences", task.evaluation_sentences(), 0, 1'000'000);
+  errors.CheckInt("translation.attention_maps", task.attention_maps(), 0, 100);
+  const v1::DataSpec& data = spec.data();
+  for (const auto& [field, given] :
+       {std::pair("data.text", data.has_text()), std::pair("data.fold", data.has_fold()),
+        std::pair("data.classes", data.classes_size() > 0)}) {
+    if (given) {
+      errors.Add(field, "must not be given: translation reads data.pairs");
+    }
+  }
+}
+
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add("task",
                  "must be given: one of classification, regression, language_modeling, "
-                 "forecasting, image_generation, recommendation, reinforcement_learning");
+                 "translation, forecasting, image_generation, recommendation, "
+                 "reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -157,6 +180,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     }
     case v1::JobSpec::kLanguageModeling:
       return CheckLanguageModeling(spec, errors);
+    case v1::JobSpec::kTranslation:
+      return CheckTranslation(spec, errors);
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -296,6 +321,9 @@ void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
   errors.CheckInt(at + ".max_target_tokens", pairs.max_target_tokens(), 0, 1 << 20);
   CheckTokenizer(at + ".source_tokenizer", pairs.source_tokenizer(), errors);
   CheckTokenizer(at + ".target_tokenizer", pairs.target_tokenizer(), errors);
+  if (spec.data().has_pairs() && !spec.has_translation() && !spec.has_evaluation()) {
+    errors.Add(at, "is read by the task translation alone");
+  }
 }
 
 void CheckImage(const v1::ImageOptions& image, FieldErrors& errors) {
@@ -516,9 +544,11 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
   CheckOptimizer("training.optimizer", training.optimizer(), errors);
-  // An agent is always evaluated, a language model where nobody says otherwise.
+  // An agent is always evaluated, what reads running texts or translates where nobody says
+  // otherwise.
   const bool validates = spec.data().validation_fraction() > 0 || training.has_early_stopping() ||
-                         (spec.has_language_modeling() && !spec.data().has_validation_fraction());
+                         ((spec.has_language_modeling() || spec.has_translation()) &&
+                          !spec.data().has_validation_fraction());
   CheckSchedule(spec, validates || acts, errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");

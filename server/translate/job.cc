@@ -8,6 +8,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/job/pretrained.h"
+#include "engine/models/translation.h"
 #include "engine/tensor/token_rows.h"
 #include "server/translate/as_written.h"
 #include "server/translate/reinforcement_learning.h"
@@ -71,6 +72,20 @@ tasks::ImageGenerationOptions ToImageGeneration(const v1::ImageGeneration& in) {
   return out;
 }
 
+tasks::TranslationOptions ToTranslation(const v1::Translation& in) {
+  tasks::TranslationOptions out;
+  out.label_smoothing = in.label_smoothing();
+  out.beams = Or(in.has_beams(), in.beams(), out.beams);
+  if (in.has_length_penalty()) {
+    out.length_penalty = AsWritten(in.length_penalty());
+  }
+  out.longest = Or(in.has_longest(), in.longest(), out.longest);
+  out.evaluation_sentences =
+      Or(in.has_evaluation_sentences(), in.evaluation_sentences(), out.evaluation_sentences);
+  out.attention_maps = Or(in.has_attention_maps(), in.attention_maps(), out.attention_maps);
+  return out;
+}
+
 // Tokens that a language model sees at once.
 int64_t WindowOf(const v1::JobSpec& spec) {
   const v1::LanguageModeling& task = spec.language_modeling();
@@ -86,6 +101,9 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
   }
   if (spec.has_language_modeling()) {
     return tasks::LanguageModelingOptions{.window = WindowOf(spec)};
+  }
+  if (spec.has_translation()) {
+    return ToTranslation(spec.translation());
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
@@ -229,6 +247,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
                  : spec.has_recommendation()    ? data::Task::kRecommendation
                  : spec.has_forecasting()       ? data::Task::kForecasting
                  : spec.has_language_modeling() ? data::Task::kLanguageModeling
+                 : spec.has_translation()       ? data::Task::kTranslation
                                                 : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
   const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling();
@@ -499,6 +518,11 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   if (spec.data().has_text() || spec.has_language_modeling()) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
+  }
+  if (spec.has_translation()) {
+    layers.inputs = {std::string(engine::models::kSourceTokensInput),
+                     std::string(engine::models::kSourceOffsetsInput),
+                     std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
   }
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);
