@@ -41,6 +41,12 @@ void Resolve(v1::Tokenizer& tokenizer) {
   }
 }
 
+void Resolve(v1::TextCleaning& cleaning) {
+  if (cleaning.normalization() == v1::TextCleaning::NORMALIZATION_UNSPECIFIED) {
+    cleaning.set_normalization(v1::TextCleaning::NONE);
+  }
+}
+
 void Resolve(v1::TextOptions& text) {
   if (text.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
     text.set_encoding(v1::TextOptions::UTF8);
@@ -48,11 +54,17 @@ void Resolve(v1::TextOptions& text) {
   if (text.keep() == v1::TextOptions::KEEP_UNSPECIFIED) {
     text.set_keep(v1::TextOptions::FIRST);
   }
-  v1::TextCleaning& cleaning = *text.mutable_cleaning();
-  if (cleaning.normalization() == v1::TextCleaning::NORMALIZATION_UNSPECIFIED) {
-    cleaning.set_normalization(v1::TextCleaning::NONE);
-  }
+  Resolve(*text.mutable_cleaning());
   Resolve(*text.mutable_tokenizer());
+}
+
+void Resolve(v1::PairOptions& pairs) {
+  if (pairs.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
+    pairs.set_encoding(v1::TextOptions::UTF8);
+  }
+  Resolve(*pairs.mutable_cleaning());
+  Resolve(*pairs.mutable_source_tokenizer());
+  Resolve(*pairs.mutable_target_tokenizer());
 }
 
 void Resolve(v1::SeriesOptions& series) {
@@ -161,6 +173,9 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   }
   if (data.has_text()) {
     Resolve(*data.mutable_text());
+  }
+  if (data.has_pairs() || spec.has_translation()) {
+    Resolve(*data.mutable_pairs());
   }
   v1::TableOptions& table = *data.mutable_table();
   HONE_DEFAULT(table, standardize, true);

@@ -253,9 +253,8 @@ void CheckSeries(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
-void CheckTokenizer(const v1::Tokenizer& tokenizer, FieldErrors& errors) {
+void CheckTokenizer(const std::string& at, const v1::Tokenizer& tokenizer, FieldErrors& errors) {
   constexpr int64_t kLeastVocabulary = 4, kMostVocabulary = 1 << 24;
-  const std::string at = "data.text.tokenizer";
   if (tokenizer.has_words()) {
     const v1::Tokenizer::Words& words = tokenizer.words();
     if (words.has_vocabulary()) {
@@ -292,12 +291,38 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   if (!v1::TextOptions::Keep_IsValid(text.keep())) {
     errors.Add("data.text.keep", "must be one of FIRST, LONGEST");
   }
-  CheckTokenizer(text.tokenizer(), errors);
+  CheckTokenizer("data.text.tokenizer", text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
       !spec.has_language_modeling() && !spec.has_evaluation()) {
     errors.Add("data.text",
                "is read by the tasks classification, regression and language_modeling alone");
+  }
+}
+
+void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::PairOptions& pairs = spec.data().pairs();
+  const std::string at = "data.pairs";
+  errors.CheckText(at + ".source", pairs.source(), kMaxColumn);
+  errors.CheckText(at + ".target", pairs.target(), kMaxColumn);
+  if (!pairs.source().empty() && pairs.source() == pairs.target()) {
+    errors.Add(at + ".target", "must be another one than data.pairs.source");
+  } else if (pairs.source().empty() != pairs.target().empty()) {
+    errors.Add(at + (pairs.source().empty() ? ".source" : ".target"),
+               "must be given: data.pairs has the other side alone");
+  }
+  if (!v1::TextOptions::Encoding_IsValid(pairs.encoding())) {
+    errors.Add(at + ".encoding", "must be one of UTF8, LATIN1");
+  }
+  if (!v1::TextCleaning::Normalization_IsValid(pairs.cleaning().normalization())) {
+    errors.Add(at + ".cleaning.normalization", "must be one of NONE, NFC, NFKC");
+  }
+  errors.CheckInt(at + ".max_source_tokens", pairs.max_source_tokens(), 0, 1 << 20);
+  errors.CheckInt(at + ".max_target_tokens", pairs.max_target_tokens(), 0, 1 << 20);
+  CheckTokenizer(at + ".source_tokenizer", pairs.source_tokenizer(), errors);
+  CheckTokenizer(at + ".target_tokenizer", pairs.target_tokenizer(), errors);
+  if (spec.data().has_pairs() && !spec.has_translation() && !spec.has_evaluation()) {
+    errors.Add(at, "is read by the task translation alone");
   }
 }
 
@@ -361,6 +386,7 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   CheckImage(data.image(), errors);
   CheckRatings(spec, errors);
   CheckTexts(spec, errors);
+  CheckPairs(spec, errors);
   CheckSeries(spec, errors);
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
   errors.CheckText("data.table.target", data.table().target(), kMaxColumn);

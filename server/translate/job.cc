@@ -187,21 +187,27 @@ engine::text::TokenizerOptions ToTokenizer(const v1::Tokenizer& in) {
   return out;
 }
 
-data::TextOptions ToTextOptions(const v1::TextOptions& in) {
+engine::text::CleaningOptions ToCleaning(const v1::TextCleaning& in) {
   using engine::text::Normalization;
-  const v1::TextCleaning& cleaning = in.cleaning();
+  return {.html = in.html(),
+          .normalization = in.normalization() == v1::TextCleaning::NFC    ? Normalization::kNfc
+                           : in.normalization() == v1::TextCleaning::NFKC ? Normalization::kNfkc
+                                                                          : Normalization::kNone,
+          .lower_case = in.lower_case(),
+          .control_characters = in.control_characters(),
+          .white_space = in.white_space()};
+}
+
+data::TextOptions::Encoding ToEncoding(v1::TextOptions::Encoding in) {
+  return in == v1::TextOptions::LATIN1 ? data::TextOptions::Encoding::kLatin1
+                                       : data::TextOptions::Encoding::kUtf8;
+}
+
+data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   data::TextOptions out;
   out.columns.assign(in.columns().begin(), in.columns().end());
-  out.encoding = in.encoding() == v1::TextOptions::LATIN1 ? data::TextOptions::Encoding::kLatin1
-                                                          : data::TextOptions::Encoding::kUtf8;
-  out.cleaning = {
-      .html = cleaning.html(),
-      .normalization = cleaning.normalization() == v1::TextCleaning::NFC    ? Normalization::kNfc
-                       : cleaning.normalization() == v1::TextCleaning::NFKC ? Normalization::kNfkc
-                                                                            : Normalization::kNone,
-      .lower_case = cleaning.lower_case(),
-      .control_characters = cleaning.control_characters(),
-      .white_space = cleaning.white_space()};
+  out.encoding = ToEncoding(in.encoding());
+  out.cleaning = ToCleaning(in.cleaning());
   out.min_characters = in.min_characters();
   out.max_characters = in.max_characters();
   out.near_copies = AsWritten(in.near_copies());
@@ -210,6 +216,18 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
   return out;
+}
+
+data::PairOptions ToPairOptions(const v1::PairOptions& in) {
+  return {.source = in.source(),
+          .target = in.target(),
+          .encoding = ToEncoding(in.encoding()),
+          .cleaning = ToCleaning(in.cleaning()),
+          .drop_empty = in.drop_empty(),
+          .max_source_tokens = in.max_source_tokens(),
+          .max_target_tokens = in.max_target_tokens(),
+          .source_tokenizer = ToTokenizer(in.source_tokenizer()),
+          .target_tokenizer = ToTokenizer(in.target_tokenizer())};
 }
 
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
@@ -270,6 +288,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
   options.ratings = ToRatingOptions(in.ratings());
   options.series = ToSeriesOptions(in.series());
+  options.pairs = ToPairOptions(in.pairs());
   if (in.has_text() || spec.has_language_modeling()) {
     options.text = ToTextOptions(in.text());
     options.target = in.text().label();
