@@ -472,6 +472,9 @@ class RecurrentDecoderOp final : public Op {
     }
     const int32_t node =
         graph.Add(std::make_shared<RecurrentDecoderGradientOp>(d_), std::move(inputs)).node;
+    if (!graph.status().ok()) {
+      return;
+    }
     const Value dgates{node, kDGates}, before{node, kBefore}, further{node, kDProductOrCells};
     const Value dproduct = IsLstm(d_) ? dgates : further;
     const auto weight_gradient = [&](Value x, Value dx) {
