@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/data/series.h"
 #include "engine/job/evaluator.h"
+#include "engine/job/plan.h"
 #include "engine/predict/predictor.h"
 #include "engine/tasks/table.h"
 #include "engine/tensor/token_rows.h"
@@ -231,6 +232,15 @@ TEST_F(ForecastingTest, TheLastLayerMustHaveTheHorizonsUnits) {
   config_.model.layers.back() = DenseLayer(kHorizon + 1);
   config_.run_directory = NewRun();
   EXPECT_THAT(Run(config_), StatusIs(kInvalid, HasSubstr("must have 3 units")));
+}
+
+TEST_F(ForecastingTest, ByItsPlanFewerLearnedPositionsThanAWindowHasPointsAreRefused) {
+  config_.model =
+      Behind({Of(layers::PositionsOptions{.length = 19}), Of(models::Gru{{.units = 4}})});
+  config_.run_directory = NewRun();
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/false, &phase),
+              StatusIs(kInvalid, HasSubstr("length must be at least 20")));
 }
 
 TEST_F(ForecastingTest, ARowForEachPointIsNoForecast) {
