@@ -38,7 +38,8 @@ struct PredictOptions {
   std::vector<std::string> texts;
   std::string text_file;
   std::vector<std::string> series;
-  int top = 0;  // 0: not given
+  int top = 0;    // 0: not given
+  int beams = 0;  // 0: not given
 };
 
 constexpr int kClassesShown = 5;
@@ -107,6 +108,7 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
   for (const std::string& text : texts) {
     Input input{.label = CutUtf8(text, kTextShown), .input = {}};
     input.input.set_text(text);
+    input.input.set_beams(options.beams);
     inputs.push_back(std::move(input));
   }
   for (const std::string& path : options.series) {
@@ -255,6 +257,24 @@ void PrintPath(const v1::Prediction::Path& path, const Screen& screen) {
                              : "the way does not lead to the goal");
 }
 
+// The best translation, and others below it with their scores.
+void PrintTranslations(const v1::Prediction::Translated& translated, const Screen& screen) {
+  const bool several = translated.translations_size() > 1;
+  for (int i = 0; i < translated.translations_size(); ++i) {
+    const v1::Prediction::Translation& translation = translated.translations(i);
+    Line line;
+    line.Add("   ");
+    if (several) {
+      line.Add(absl::StrFormat("%7.3f  ", translation.score()), Style::kDim);
+    }
+    line.Add(translation.text(), i == 0 ? Style::kBold : Style::kPlain);
+    if (!translation.ended()) {
+      line.Add("   …", Style::kDim);
+    }
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
 void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
                      const Screen& screen) {
   const auto print = [&](const Line& line) {
@@ -286,6 +306,7 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   if (prediction.has_path()) {
     PrintPath(prediction.path(), screen);
   }
+  PrintTranslations(prediction.translated(), screen);
   for (const Line& forecast : ForecastLines(prediction.forecast(), screen.width())) {
     print(forecast);
   }
@@ -337,6 +358,11 @@ void AddPredict(CLI::App& app, Globals& globals) {
   command->add_option("--text", options->texts, "texts, such as \"one of the best\"")
       ->allow_extra_args(false);
   command->add_option("--text-file", options->text_file, "a file of texts, one a line");
+  command
+      ->add_option("--beams", options->beams,
+                   "translations that are kept at a time while one is looked for [as the model's "
+                   "job says]")
+      ->check(CLI::Range(1, 16));
   command
       ->add_option("--series", options->series,
                    "tables with a row for each point in time: what comes next")

@@ -177,6 +177,12 @@ class LayerBuilder {
     if (!ReadsOffsets()) {
       return x();
     }
+    const bool learned = positions.kind == layers::PositionsOptions::Kind::kLearned;
+    if (learned && positions.length >= 1 && positions.length < options_.longest) {
+      return graph_.Fail(absl::InvalidArgumentError(
+          absl::StrCat(graph_.scope(), ": length must be at least ", options_.longest,
+                       ", one for each place of the longest sequence, got ", positions.length)));
+    }
     return options_.decode_window > 0 ? layers::PositionsStep(graph_, x(), *offsets_, positions)
                                       : layers::Positions(graph_, x(), *offsets_, positions);
   }

@@ -98,7 +98,7 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
     case v1::PredictInput::kMaze:
       return engine::tasks::MazeQuestion{input.maze()};
     case v1::PredictInput::kText:
-      return engine::tasks::TextQuestion{input.text()};
+      return engine::tasks::TextQuestion{.text = input.text(), .beams = input.beams()};
     case v1::PredictInput::kSeries:
       return engine::tasks::SeriesQuestion{input.series()};
     case v1::PredictInput::kWriting:
@@ -148,6 +148,12 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
     state.mutable_tokens()->Add(writing.state.tokens.begin(), writing.state.tokens.end());
     state.set_written(writing.state.written);
     state.set_held(writing.state.held);
+  }
+  for (const engine::tasks::Prediction::Translation& translation : prediction.translations) {
+    v1::Prediction::Translation& row = *out.mutable_translated()->add_translations();
+    row.set_text(translation.text);
+    row.set_score(translation.score);
+    row.set_ended(translation.ended);
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),
