@@ -74,7 +74,8 @@ class Translation(unittest.TestCase):
         self.assertGreater(metrics["test_beam_bleu"], 50)
 
     def test_translations_are_shown_while_it_learns(self):
-        self.assertGreater(self.ran.stdout.count(" → "), 20)
+        shown = [json.dumps(json.loads(line), ensure_ascii=False) for line in self.ran.stdout.splitlines()]
+        self.assertGreater(sum(" → " in line for line in shown), 20)
 
     def test_what_was_looked_at_is_left_as_pictures(self):
         folder = self.folder / "run" / "artifacts" / "attention"
