@@ -14,6 +14,9 @@ struct BuildOptions {
   bool training = false;  // dropout and batch statistics
   // Leaves out a softmax or sigmoid of the last layer: losses want logits.
   bool logits = false;
+  // The most tokens, or points, that a sequence has, where that is known: learned positions must be
+  // as many. 0: a run finds it out.
+  int64_t longest = 0;
   // [channels, height, width] of the pictures that a preset makes, or judges.
   Shape picture = {};
   // Tokens that there are, where a preset reads texts.

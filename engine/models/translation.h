@@ -30,9 +30,11 @@
 // translation has no more tokens, the first one among them. Nothing is moved when beams change
 // places: row r of a run goes on from row ancestors[r, places[r] − 1] of the run before, and what
 // was written for its place p lies in row ancestors[r, p], which the caller copies along; of greedy
-// search it is r at all places. What stands from places[r] on is not read. Rows behind
-// offsets[sentences] are idle: their tokens, places and ancestors are valid numbers (0) and their
-// logits mean nothing. Both graphs have the same number of sentences and of source rows.
+// search it is r at all places. What stands from places[r] on is not read. All translations begin
+// together, and `places` is the same in all rows: what a row had at a place stays until it is there
+// again. Rows behind offsets[sentences] are idle: they have that place, too, some token and some
+// rows as ancestors (0), and their logits mean nothing. Both graphs have the same number of
+// sentences and of source rows.
 namespace hone::engine::models {
 
 inline constexpr absl::string_view kSourceTokensInput = "source_tokens";

@@ -53,6 +53,7 @@ class TranslationEvaluator {
                             Translate(translator, options_.beams));
       Judge(found, "beam_", result);
     }
+    absl::StrAppend(&result.note, "\n", rows_.size(), " sentences: ", signatures_);
     return DrawMaps(translator);
   }
 
@@ -79,14 +80,17 @@ class TranslationEvaluator {
     return texts;
   }
 
-  void Judge(const std::vector<std::string>& texts, const std::string& prefix,
-             Evaluation& result) const {
-    std::vector<std::vector<std::string>> references;
-    for (const int32_t row : rows_) {
-      references.push_back(pairs_.references(row));
+  // The figures of these translations, and which ones they are.
+  void Judge(const std::vector<std::string>& texts, const std::string& prefix, Evaluation& result) {
+    text::Bleu bleu;
+    text::Chrf chrf;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      bleu.Add(texts[i], pairs_.references(rows_[i]));
+      chrf.Add(texts[i], pairs_.references(rows_[i]));
     }
-    result.metrics[prefix + "bleu"] = text::Bleu(texts, references).score;
-    result.metrics[prefix + "chrf"] = text::Chrf(texts, references).score;
+    result.metrics[prefix + "bleu"] = bleu.score();
+    result.metrics[prefix + "chrf"] = chrf.score();
+    signatures_ = absl::StrCat("BLEU ", bleu.signature(), ", chrF ", chrf.signature());
   }
 
   // "i am cold . → j'ai froid .  (je suis froid .)", a line each.
@@ -149,6 +153,7 @@ class TranslationEvaluator {
   const text::Tokenizer& target_;
   const std::vector<int32_t> rows_;
   std::vector<std::span<const int32_t>> sentences_;  // of rows_
+  std::string signatures_;
 };
 
 }  // namespace

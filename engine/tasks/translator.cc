@@ -98,9 +98,9 @@ absl::StatusOr<TaskGraph> BuildTranslatorProgram(TaskGraph start,
                                             options.vocabulary, "] numbers, got ",
                                             graph.shape(result.model.output).ToString()));
   }
-  // What is read is another thing than what the training reads, and no part of the model.
+  // What is read and looked at is no part of the model that is trained; what has weights is.
   std::erase_if(result.model.layers, [](const models::LayerSummary& layer) {
-    return layer.role == models::LayerRole::kInput;
+    return layer.weights + layer.biases == 0;
   });
   std::vector<Value> fetch = {result.model.output};
   if (attends) {

@@ -153,9 +153,10 @@ void ResolveTask(v1::JobSpec& spec) {
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   const bool runs = spec.has_language_modeling();
   HONE_DEFAULT(data, validation_fraction,
-               spec.training().has_early_stopping() || runs ? kValidation : 0);
+               spec.training().has_early_stopping() || runs || spec.has_translation() ? kValidation
+                                                                                     : 0);
   if (!data.has_fold()) {
-    HONE_DEFAULT(data, test_fraction, runs ? 0 : 0.2f);
+    HONE_DEFAULT(data, test_fraction, runs ? 0 : spec.has_translation() ? 0.1f : 0.2f);
   }
   if (spec.has_image_generation()) {
     // From −1 to 1, as tanh.

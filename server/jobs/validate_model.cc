@@ -18,6 +18,7 @@ constexpr int64_t kMaxUnits = 1'000'000;
 constexpr int64_t kMaxWindow = 1024;
 constexpr int64_t kMaxCopies = 1000;
 constexpr int kMaxNesting = 4;
+constexpr int64_t kMostPlaces = int64_t{1} << 31;
 
 void CheckActivation(const std::string& path, v1::Activation::Kind activation,
                      FieldErrors& errors) {
@@ -115,7 +116,7 @@ void CheckPositions(const std::string& path, const v1::Positions& positions, Fie
   if (!v1::Positions::Kind_IsValid(positions.kind())) {
     errors.Add(path + ".kind", "must be one of LEARNED, SINUSOIDAL");
   } else if (positions.kind() != v1::Positions::SINUSOIDAL) {
-    errors.CheckInt(path + ".length", positions.length(), 1, int64_t{1} << 31);
+    errors.CheckInt(path + ".length", positions.length(), 1, kMostPlaces);
   }
   CheckInitializer(path + ".initializer", positions.initializer(), errors);
 }
@@ -496,6 +497,30 @@ void CheckNetworks(const v1::ModelSpec& model, FieldErrors& errors) {
   }
 }
 
+// Learned positions where sequences have so many tokens, or points.
+void CheckPlaces(const std::string& at, const google::protobuf::RepeatedPtrField<v1::Layer>& layers,
+                 int64_t window, FieldErrors& errors) {
+  for (int i = 0; i < layers.size(); ++i) {
+    const std::string layer = absl::StrCat(at, "[", i, "]");
+    const v1::Positions& positions = layers[i].positions();
+    // CheckPositions names those below 1.
+    if (layers[i].has_positions() && positions.kind() != v1::Positions::SINUSOIDAL &&
+        positions.length() >= 1) {
+      errors.CheckInt(layer + ".positions.length", positions.length(), window, kMostPlaces);
+    }
+    CheckPlaces(layer + ".repeat.layers", layers[i].repeat().layers(), window, errors);
+  }
+}
+
+// The tokens, or points, of a sequence where the job says how many there are; else 1.
+int64_t WindowOf(const v1::JobSpec& spec) {
+  const v1::LanguageModeling& task = spec.language_modeling();
+  const int64_t window = spec.has_language_modeling() ? (task.has_window() ? task.window() : 128)
+                         : spec.has_forecasting()     ? spec.data().series().window()
+                                                      : 1;
+  return std::clamp<int64_t>(window, 1, kMostPlaces);
+}
+
 }  // namespace
 
 void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs, bool has_model,
@@ -533,6 +558,7 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
     return;
   }
   CheckLayers("model", model.layers(), inputs, model.has_pretrained(), errors);
+  CheckPlaces("model.layers", model.layers(), WindowOf(spec), errors);
 }
 
 }  // namespace hone::server::jobs

@@ -231,8 +231,8 @@ data::PairOptions ToPairOptions(const v1::PairOptions& in) {
 }
 
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
-  // With early stopping, and of a running text.
-  constexpr double kValidation = 0.1;
+  // With early stopping, of a running text, and of pairs; their test part, too.
+  constexpr double kValidation = 0.1, kTranslationTest = 0.1;
   const v1::JobSpec& spec = request.spec();
   const v1::DataSpec& in = spec.data();
   data::LoadOptions options;
@@ -250,7 +250,8 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
                  : spec.has_translation()       ? data::Task::kTranslation
                                                 : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
-  const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling();
+  const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling() ||
+                         spec.has_translation();
   options.validation_fraction = in.has_validation_fraction() ? Precise(in.validation_fraction())
                                 : validates                  ? kValidation
                                                              : 0;
@@ -258,6 +259,8 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
     options.test_fraction = Precise(in.test_fraction());
   } else if (spec.has_language_modeling()) {
     options.test_fraction = 0;
+  } else if (spec.has_translation()) {
+    options.test_fraction = kTranslationTest;
   }
   options.fold_count = in.fold().count();
   options.fold_index = in.fold().index();

@@ -122,6 +122,21 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
               ::testing::IsEmpty());
 }
 
+TEST(Validate, LearnedPositionsAreAsManyAsTheWindowHasTokens) {
+  const auto written = [](const std::string& positions) {
+    return Paths(Written(absl::StrCat(R"(language_modeling { window: 64 } model {
+                    layers { inputs: "tokens" embedding { width: 4 } }
+                    layers { )",
+                                      positions, " } layers { dense { units: 9 } } }")));
+  };
+  EXPECT_THAT(written("positions { length: 63 }"),
+              ::testing::ElementsAre("model.layers[1].positions.length"));
+  EXPECT_THAT(written("repeat { times: 2 layers { positions { length: 63 } } }"),
+              ::testing::ElementsAre("model.layers[1].repeat.layers[0].positions.length"));
+  EXPECT_THAT(written("positions { length: 64 }"), ::testing::IsEmpty());
+  EXPECT_THAT(written("positions { kind: SINUSOIDAL }"), ::testing::IsEmpty());
+}
+
 // A recommendation with these fields merged in.
 v1::JobSpec Tastes(const std::string& text) {
   v1::JobSpec spec = With(R"(recommendation {} model { layers {
