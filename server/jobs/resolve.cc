@@ -152,9 +152,9 @@ void ResolveTask(v1::JobSpec& spec) {
 
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   const bool runs = spec.has_language_modeling();
-  HONE_DEFAULT(data, validation_fraction,
-               spec.training().has_early_stopping() || runs || spec.has_translation() ? kValidation
-                                                                                     : 0);
+  HONE_DEFAULT(
+      data, validation_fraction,
+      spec.training().has_early_stopping() || runs || spec.has_translation() ? kValidation : 0);
   if (!data.has_fold()) {
     HONE_DEFAULT(data, test_fraction, runs ? 0 : spec.has_translation() ? 0.1f : 0.2f);
   }
@@ -340,6 +340,26 @@ void Resolve(v1::Gpt& gpt) {
   }
 }
 
+void Resolve(v1::Seq2Seq& net) {
+  if (net.cell() == v1::Seq2Seq::CELL_UNSPECIFIED) {
+    net.set_cell(v1::Seq2Seq::GRU);
+  }
+  if (net.attention() == v1::Seq2Seq::ATTENTION_UNSPECIFIED) {
+    net.set_attention(v1::Seq2Seq::BAHDANAU);
+  }
+  HONE_DEFAULT(net, units, 256);
+  HONE_DEFAULT(net, embedding, net.units());
+  HONE_DEFAULT(net, dropout, 0.1f);
+}
+
+void Resolve(v1::TransformerTranslation& net) {
+  HONE_DEFAULT(net, layers, 3);
+  HONE_DEFAULT(net, heads, 8);
+  HONE_DEFAULT(net, width, 256);
+  HONE_DEFAULT(net, feed_forward, 4 * net.width());
+  HONE_DEFAULT(net, dropout, 0.1f);
+}
+
 void Resolve(v1::Preset& preset) {
   switch (preset.kind_case()) {
     case v1::Preset::kGan:
@@ -352,6 +372,10 @@ void Resolve(v1::Preset& preset) {
       return;
     case v1::Preset::kGpt:
       return Resolve(*preset.mutable_gpt());
+    case v1::Preset::kSeq2Seq:
+      return Resolve(*preset.mutable_seq2seq());
+    case v1::Preset::kTransformerTranslation:
+      return Resolve(*preset.mutable_transformer_translation());
     case v1::Preset::KIND_NOT_SET:
       return;
   }

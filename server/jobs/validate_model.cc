@@ -429,6 +429,12 @@ void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& e
     case v1::Preset::kGpt:
       errors.Add(at, "must be one of gan, dcgan: gpt is for language_modeling");
       return;
+    case v1::Preset::kSeq2Seq:
+    case v1::Preset::kTransformerTranslation:
+      errors.Add(at,
+                 "must be one of gan, dcgan: seq2seq and transformer_translation are for "
+                 "translation");
+      return;
   }
 }
 
@@ -461,6 +467,50 @@ void CheckGpt(const v1::JobSpec& spec, FieldErrors& errors) {
   errors.CheckFloat(at + ".dropout", gpt.dropout(), UpTo(0, 1));
   if (!v1::Gpt::Positions_IsValid(gpt.positions())) {
     errors.Add(at + ".positions", "must be one of LEARNED, SINUSOIDAL, ROTARY");
+  }
+}
+
+void CheckSeq2Seq(const std::string& at, const v1::Seq2Seq& net, FieldErrors& errors) {
+  if (!v1::Seq2Seq::Cell_IsValid(net.cell())) {
+    errors.Add(at + ".cell", "must be one of GRU, LSTM");
+  }
+  if (!v1::Seq2Seq::Attention_IsValid(net.attention())) {
+    errors.Add(at + ".attention", "must be one of BAHDANAU, LUONG");
+  }
+  errors.CheckInt(at + ".units", net.has_units() ? net.units() : 1, 1, kMaxUnits);
+  errors.CheckInt(at + ".embedding", net.has_embedding() ? net.embedding() : 1, 1, kMaxUnits);
+  errors.CheckFloat(at + ".dropout", net.dropout(), UpTo(0, 1));
+}
+
+void CheckTransformerTranslation(const std::string& at, const v1::TransformerTranslation& net,
+                                 FieldErrors& errors) {
+  const int64_t heads = net.has_heads() ? net.heads() : 8;
+  const int64_t width = net.has_width() ? net.width() : 256;
+  errors.CheckInt(at + ".layers", net.has_layers() ? net.layers() : 3, 1, 1000);
+  errors.CheckInt(at + ".heads", heads, 1, 1024);
+  errors.CheckInt(at + ".width", width, 1, kMaxUnits);
+  if (heads > 0 && width > 0 && width % heads != 0) {
+    errors.Add(at + ".heads", absl::StrCat("must divide width=", width, ", got ", heads));
+  }
+  errors.CheckInt(at + ".feed_forward", net.has_feed_forward() ? net.feed_forward() : 1, 1,
+                  kMaxUnits);
+  errors.CheckFloat(at + ".dropout", net.dropout(), UpTo(0, 1));
+}
+
+// The preset of a model that translates.
+void CheckTranslation(const v1::ModelSpec& model, FieldErrors& errors) {
+  const std::string at = "model.preset";
+  if (model.layers_size() > 0 || model.networks_size() > 0) {
+    errors.Add("model", "must have a `preset` alone for translation");
+  }
+  switch (model.preset().kind_case()) {
+    case v1::Preset::kSeq2Seq:
+      return CheckSeq2Seq(at + ".seq2seq", model.preset().seq2seq(), errors);
+    case v1::Preset::kTransformerTranslation:
+      return CheckTransformerTranslation(at + ".transformer_translation",
+                                         model.preset().transformer_translation(), errors);
+    default:
+      errors.Add(at, "must be one of seq2seq, transformer_translation for translation");
   }
 }
 
@@ -539,6 +589,10 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
       CheckPreset("model.preset", model.preset(), errors);
     }
     return CheckNetworks(model, errors);
+  }
+  // A model that goes on from an earlier one has its preset.
+  if (spec.has_translation() && (model.has_preset() || !model.has_pretrained())) {
+    return CheckTranslation(model, errors);
   }
   if (spec.has_language_modeling() && model.has_preset() && model.networks_size() == 0) {
     if (model.layers_size() > 0) {
