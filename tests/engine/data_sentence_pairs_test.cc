@@ -170,6 +170,15 @@ TEST_F(SentencePairsData, OfParallelFilesThatAreNoPartsAreAllRead) {
               ElementsAre("Go. = Va !", "Run! = Cours !"));
 }
 
+TEST_F(SentencePairsData, OfParallelFilesAreKnownByTheEndsOfTheirNames) {
+  const auto ends = ParallelEnds(Tar({{"c/train.fr", "Va !\n"}, {"c/train.en", "Go.\n"}}));
+  ASSERT_THAT(ends, IsOk());
+  EXPECT_THAT(*ends, ElementsAre("en", "fr"));
+  Write("other/a.txt", "x");
+  Write("other/b.md", "x");
+  EXPECT_THAT(ParallelEnds(Path("other")).value(), IsEmpty());
+}
+
 TEST_F(SentencePairsData, OfAFolderOfPartsKeepThem) {
   Write("train.tsv", "Go.\tVa !\nRun!\tCours !\n");
   Write("dev.jsonl", "{\"source\": \"Go.\", \"target\": \"Va !\"}\n");
