@@ -389,7 +389,7 @@ HWY_INLINE void AddScaled(float factor, const float* from, int64_t count, float*
   Map2(count, from, to, to, [&](V x, V y) { return hn::MulAdd(repeated, x, y); });
 }
 
-HWY_INLINE float Dot(const float* a, const float* b, int64_t count) {
+HWY_INLINE float ScalarProduct(const float* a, const float* b, int64_t count) {
   const F f;
   const int64_t lanes = Lanes();
   V sum = hn::Zero(f);
@@ -414,7 +414,7 @@ HWY_INLINE void LookBack(const RecurrentDecoder& d, const RecurrentDecoderGradie
   }
   float total = 0;
   for (int64_t k = 0; k < count; ++k) {
-    s.dweights[k] = Dot(dcontext, a.values + (first + k) * d.values, d.values);
+    s.dweights[k] = ScalarProduct(dcontext, a.values + (first + k) * d.values, d.values);
     total += s.weights[k] * s.dweights[k];
   }
   const V one = hn::Set(f, 1.0f);
