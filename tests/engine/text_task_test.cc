@@ -180,6 +180,8 @@ TEST_F(TextTask, TakesNoOtherQuestions) {
               StatusIs(kInvalid, HasSubstr("it: the model takes texts, this is a picture")));
   EXPECT_THAT(Model()->Read(tasks::TextQuestion{"caf\xe9"}, "it"),
               StatusIs(kInvalid, AllOf(HasSubstr("it: "), HasSubstr("UTF-8"))));
+  EXPECT_THAT(Model()->Read(tasks::TextQuestion{.text = "good", .beams = 2}, "it"),
+              StatusIs(kInvalid, HasSubstr("it: beams: must not be given")));
 }
 
 TEST_F(TextTask, IsEvaluatedOnOtherTextsWithTheTokensOfTheTraining) {
