@@ -111,7 +111,8 @@ class Definition {
   }
   // By what dropout multiplies a query's weight of its sequence's key j.
   double Kept(int64_t row, int64_t head, int64_t j) const {
-    const int64_t stride = (in_[1]->shape[0] + 3) / 4 * 4;
+    constexpr int64_t kBlock = kernels::kDropoutBlock;
+    const int64_t stride = (in_[1]->shape[0] + kBlock - 1) / kBlock * kBlock;
     const auto index = static_cast<uint64_t>((row * a_.heads + head) * stride + j);
     return a_.dropout == 0                                  ? 1
            : kernels::DropoutKeeps(a_.dropout, key_, index) ? 1 / (1 - double{a_.dropout})
