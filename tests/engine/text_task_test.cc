@@ -84,6 +84,7 @@ TEST_F(TextTask, OfClassesIsLearned) {
   const auto metrics = Trained();
   EXPECT_GT(metrics.at("test_accuracy"), 0.9);
   EXPECT_GT(metrics.at("test_macro_f1"), 0.9);
+  EXPECT_GT(metrics.at("test_auc"), 0.9);
 }
 
 TEST_F(TextTask, OfClassesByCharactersIsLearned) {
