@@ -11,6 +11,7 @@
 #include "engine/data/dataset.h"
 #include "engine/data/preprocessing.h"
 #include "engine/data/report.h"
+#include "engine/data/text_augment.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/tokenizer.h"
 
@@ -80,6 +81,7 @@ struct TextOptions {
   Keep keep = Keep::kFirst;
   text::TokenizerOptions tokenizer = {};
   int64_t max_tokens = 0;  // of a text; what it has behind these is cut off. 0: nothing is
+  TextAugmentation augmentation = {};  // of the training part, as it is trained on
 };
 
 // Sequences of numbers: a row of a table is a point in time, rows stand in its order.

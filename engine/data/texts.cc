@@ -390,6 +390,31 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
   return texts;
 }
 
+// Tells what the first epoch of the training will change.
+absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
+  const TextAugmentation& wanted = loading.options.text->augmentation;
+  if (!wanted.any() || loading.as() != nullptr) {
+    return absl::OkStatus();
+  }
+  const auto& tokenizer = loading.data.preprocessing.text->tokenizer;
+  if (wanted.unknown > 0 && tokenizer->special().unknown < 0) {
+    return absl::InvalidArgumentError(
+        "data.text.augmentation.unknown: the tokenizer has no token for what it does not know");
+  }
+  const TextAugmenter augmenter(wanted, tokenizer);
+  TextChanges changes;
+  std::vector<int32_t> changed;
+  for (const int32_t row : loading.data.splits.train) {
+    const std::span<const int32_t> tokens = texts.tokens(row);
+    changed.resize(tokens.size());
+    augmenter.Augment({.seed = loading.options.seed, .epoch = 0, .row = row}, tokens, changed,
+                      &changes);
+  }
+  loading.data.report.notes.push_back(
+      absl::StrCat("augmentation of the training part, in its first epoch: ", changes.ToString()));
+  return absl::OkStatus();
+}
+
 absl::Status Finish(Loading& loading) {
   LoadedData& data = loading.data;
   data.preprocessing.input = Preprocessing::Input::kText;
@@ -412,8 +437,9 @@ absl::Status Finish(Loading& loading) {
   if (!loading.targets.targets.empty()) {
     Standardize(loading);
   }
-  HONE_ASSIGN_OR_RETURN(data.dataset,
-                        Dataset::Make(EncodeAll(loading), std::move(loading.targets)));
+  const std::shared_ptr<const Texts> texts = EncodeAll(loading);
+  HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
+  HONE_ASSIGN_OR_RETURN(data.dataset, Dataset::Make(texts, std::move(loading.targets)));
   return absl::OkStatus();
 }
 

@@ -56,7 +56,15 @@ absl::Status SupervisedTask::FillInputs(const data::Dataset& dataset, const Exam
     const data::Texts& texts = data::TextsOf(dataset);
     HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
     for (const int32_t row : examples.rows) {
-      HONE_RETURN_IF_ERROR(filler.Add(texts.tokens(row)));
+      const std::span<const int32_t> tokens = texts.tokens(row);
+      if (examples.text_changes == nullptr) {
+        HONE_RETURN_IF_ERROR(filler.Add(tokens));
+        continue;
+      }
+      const data::AugmentKey key = {.seed = examples.seed, .epoch = examples.epoch, .row = row};
+      HONE_RETURN_IF_ERROR(filler.Add(tokens.size(), [&](std::span<int32_t> room) {
+        return examples.text_changes->Augment(key, tokens, room, nullptr);
+      }));
     }
     HONE_RETURN_IF_ERROR(filler.Finish());
   }

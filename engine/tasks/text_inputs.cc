@@ -12,9 +12,9 @@ namespace hone::engine::tasks {
 
 std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape) {
   const Graph::Scope scope(graph, "input");
-  return {{std::string(kTokensInput), graph.Input(kTokensInput, {{shape.bucket}, DType::kS32})},
-          {std::string(kOffsetsInput),
-           graph.Input(kOffsetsInput, {{shape.batch + 1}, DType::kS32})}};
+  return {
+      {std::string(kTokensInput), graph.Input(kTokensInput, {{shape.bucket}, DType::kS32})},
+      {std::string(kOffsetsInput), graph.Input(kOffsetsInput, {{shape.batch + 1}, DType::kS32})}};
 }
 
 absl::StatusOr<TextFiller> TextFiller::Begin(const Inputs& inputs) {
@@ -28,21 +28,29 @@ absl::StatusOr<TextFiller> TextFiller::Begin(const Inputs& inputs) {
 }
 
 absl::Status TextFiller::Add(std::span<const int32_t> tokens) {
+  return Add(tokens.size(), [&](std::span<int32_t> room) {
+    std::ranges::copy(tokens, room.begin());
+    return static_cast<int64_t>(tokens.size());
+  });
+}
+
+absl::Status TextFiller::Add(size_t most,
+                             absl::FunctionRef<int64_t(std::span<int32_t> room)> write) {
   if (texts_ + 1 >= offsets_.size() ||
-      tokens.size() > tokens_.size() - static_cast<size_t>(offsets_[texts_])) {
+      most > tokens_.size() - static_cast<size_t>(offsets_[texts_])) {
     return absl::InternalError(absl::StrCat("a program for ", offsets_.size() - 1, " texts with ",
                                             tokens_.size(), " tokens was given more"));
   }
-  std::ranges::copy(tokens, tokens_.begin() + offsets_[texts_]);
-  offsets_[texts_ + 1] = offsets_[texts_] + static_cast<int32_t>(tokens.size());
+  const int64_t written = write(tokens_.subspan(static_cast<size_t>(offsets_[texts_]), most));
+  offsets_[texts_ + 1] = offsets_[texts_] + static_cast<int32_t>(written);
   ++texts_;
   return absl::OkStatus();
 }
 
 absl::Status TextFiller::Finish() {
   if (texts_ + 1 != offsets_.size()) {
-    return absl::InternalError(absl::StrCat("a program for ", offsets_.size() - 1,
-                                            " texts was given ", texts_));
+    return absl::InternalError(
+        absl::StrCat("a program for ", offsets_.size() - 1, " texts was given ", texts_));
   }
   std::ranges::fill(tokens_.subspan(static_cast<size_t>(offsets_[texts_])), 0);
   return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/data/texts.h"
@@ -12,8 +13,8 @@
 #include "engine/tasks/graphs.h"
 #include "engine/tasks/inputs.h"
 
-// Texts as a program's inputs "tokens" and "offsets" (tensor/token_rows.h); the bucket of a batch is
-// its planned count of rows.
+// Texts as a program's inputs "tokens" and "offsets" (tensor/token_rows.h); the bucket of a batch
+// is its planned count of rows.
 namespace hone::engine::tasks {
 
 std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape);
@@ -24,6 +25,9 @@ class TextFiller {
  public:
   static absl::StatusOr<TextFiller> Begin(const Inputs& inputs);
   absl::Status Add(std::span<const int32_t> tokens);
+  // One of at most `most` tokens: `write` writes them into as much room and returns how many they
+  // are.
+  absl::Status Add(size_t most, absl::FunctionRef<int64_t(std::span<int32_t> room)> write);
   // When all texts of the batch were added.
   absl::Status Finish();
 

@@ -96,6 +96,7 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
         std::pair("data.text.max_characters", text.max_characters() != 0),
         std::pair("data.text.near_copies", text.near_copies() != 0),
         std::pair("data.text.max_tokens", text.max_tokens() != 0),
+        std::pair("data.text.augmentation", text.has_augmentation()),
         std::pair("data.deduplicate", data.deduplicate()),
         std::pair("data.limit", data.limit() != 0), std::pair("data.fold", data.has_fold()),
         std::pair("data.classes", data.classes_size() > 0)}) {
@@ -269,6 +270,13 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   CheckTokenizer(text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
+  const v1::TextAugmentation& changes = text.augmentation();
+  for (const auto& [field, share] :
+       {std::pair("character_noise", changes.character_noise()),
+        std::pair("word_dropout", changes.word_dropout()), std::pair("unknown", changes.unknown()),
+        std::pair("swap", changes.swap())}) {
+    errors.CheckFloat(absl::StrCat("data.text.augmentation.", field), share, UpTo(0, 1));
+  }
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
       !spec.has_language_modeling() && !spec.has_evaluation()) {
     errors.Add("data.text",

@@ -191,6 +191,11 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
                                                    : data::TextOptions::Keep::kFirst;
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
+  const v1::TextAugmentation& changes = in.augmentation();
+  out.augmentation = {.character_noise = changes.character_noise(),
+                      .word_dropout = changes.word_dropout(),
+                      .unknown = changes.unknown(),
+                      .swap = changes.swap()};
   return out;
 }
 

@@ -373,6 +373,8 @@ constexpr char kTexts[] =
                  "near_copies": 0.8, "keep": "LONGEST", "max_tokens": "120",
                  "cleaning": {"html": true, "normalization": "NFKC", "lower_case": true,
                               "control_characters": true, "white_space": true},
+                 "augmentation": {"character_noise": 0.25, "word_dropout": 0.5, "unknown": 0.125,
+                                  "swap": 0.75},
                  "tokenizer": TOKENIZER}},
         "training": {"epochs": 1},
         "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
@@ -402,6 +404,10 @@ TEST(ToTrainingConfig, TakesTexts) {
   EXPECT_EQ(texts.near_copies, 0.8);
   EXPECT_EQ(texts.keep, engine::data::TextOptions::Keep::kLongest);
   EXPECT_EQ(texts.max_tokens, 120);
+  EXPECT_EQ(texts.augmentation.character_noise, 0.25f);
+  EXPECT_EQ(texts.augmentation.word_dropout, 0.5f);
+  EXPECT_EQ(texts.augmentation.unknown, 0.125f);
+  EXPECT_EQ(texts.augmentation.swap, 0.75f);
   const auto& words = std::get<engine::text::WordTokens>(texts.tokenizer);
   EXPECT_EQ(words.vocabulary, 500);
   EXPECT_EQ(words.min_count, 2);

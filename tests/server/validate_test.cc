@@ -233,12 +233,15 @@ TEST(Validate, WhatTextsCannotBeIsNamed) {
   EXPECT_THAT(Paths(OfTexts(
                   R"(data { text { encoding: 9 cleaning { normalization: 9 } min_characters: 5
                            max_characters: 4 near_copies: 1.5 keep: 9 max_tokens: -1
+                           augmentation { character_noise: -0.1 word_dropout: 1 unknown: 2 swap: 1 }
                            tokenizer { words { vocabulary: 3 min_count: 0 split: 9 } } } })")),
-              ::testing::ElementsAre("data.text.encoding", "data.text.cleaning.normalization",
-                                     "data.text.max_characters", "data.text.near_copies",
-                                     "data.text.keep", "data.text.tokenizer.words.vocabulary",
-                                     "data.text.tokenizer.words.min_count",
-                                     "data.text.tokenizer.words.split", "data.text.max_tokens"));
+              ::testing::ElementsAre(
+                  "data.text.encoding", "data.text.cleaning.normalization",
+                  "data.text.max_characters", "data.text.near_copies", "data.text.keep",
+                  "data.text.tokenizer.words.vocabulary", "data.text.tokenizer.words.min_count",
+                  "data.text.tokenizer.words.split", "data.text.max_tokens",
+                  "data.text.augmentation.character_noise", "data.text.augmentation.word_dropout",
+                  "data.text.augmentation.unknown", "data.text.augmentation.swap"));
 }
 
 TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
