@@ -98,7 +98,8 @@ struct NetworkDescription {
 
 // What a model is made of: enough to build it again. Layers or a preset behind its inputs, networks
 // with names, or both. A model whose inputs are "tokens" and "offsets" (tensor/token_rows.h) is one
-// of sequences: layers read the tokens, and those that need the offsets have them unasked.
+// of sequences: layers read the tokens, and those that need the offsets have them unasked. Of pairs
+// of texts there are "segments", too.
 struct ModelDescription {
   std::vector<LayerDescription> layers = {};
   std::vector<std::string> inputs = {"input"};

@@ -97,6 +97,7 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
         std::pair("data.text.near_copies", text.near_copies() != 0),
         std::pair("data.text.max_tokens", text.max_tokens() != 0),
         std::pair("data.text.augmentation", text.has_augmentation()),
+        std::pair("data.text.second_columns", text.second_columns_size() > 0),
         std::pair("data.deduplicate", data.deduplicate()),
         std::pair("data.limit", data.limit() != 0), std::pair("data.fold", data.has_fold()),
         std::pair("data.classes", data.classes_size() > 0)}) {
@@ -250,6 +251,7 @@ void CheckTokenizer(const v1::Tokenizer& tokenizer, FieldErrors& errors) {
 void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   const v1::TextOptions& text = spec.data().text();
   CheckNames("data.text.columns", text.columns(), kMaxColumns, kMaxColumn, errors);
+  CheckNames("data.text.second_columns", text.second_columns(), kMaxColumns, kMaxColumn, errors);
   errors.CheckText("data.text.label", text.label(), kMaxColumn);
   if (!v1::TextOptions::Encoding_IsValid(text.encoding())) {
     errors.Add("data.text.encoding", "must be one of UTF8, LATIN1");
@@ -270,6 +272,12 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   CheckTokenizer(text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
+  constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
+  if (text.second_columns_size() > 0 && text.max_tokens() > 0 &&
+      text.max_tokens() < kLeastOfAPair) {
+    errors.Add("data.text.max_tokens", absl::StrCat("must be at least ", kLeastOfAPair,
+                                                    " of pairs of texts, got ", text.max_tokens()));
+  }
   const v1::TextAugmentation& changes = text.augmentation();
   for (const auto& [field, share] :
        {std::pair("character_noise", changes.character_noise()),
@@ -533,6 +541,9 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   }
   if (spec.has_forecasting()) {
     return {"points"};
+  }
+  if (spec.data().text().second_columns_size() > 0) {
+    return {"tokens", "segments"};
   }
   if (spec.data().has_text() || spec.has_language_modeling()) {
     return {"tokens"};

@@ -191,6 +191,7 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
                                                    : data::TextOptions::Keep::kFirst;
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
+  out.second_columns.assign(in.second_columns().begin(), in.second_columns().end());
   const v1::TextAugmentation& changes = in.augmentation();
   out.augmentation = {.character_noise = changes.character_noise(),
                       .word_dropout = changes.word_dropout(),
@@ -485,6 +486,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   if (spec.data().has_text() || spec.has_language_modeling()) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
+    if (spec.data().text().second_columns_size() > 0) {
+      layers.inputs.emplace_back(engine::kSegmentsInput);
+    }
   }
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);

@@ -414,6 +414,15 @@ TEST(ToTrainingConfig, TakesTexts) {
   EXPECT_EQ(words.split, engine::text::WordSplit::kSpaces);
 }
 
+TEST(ToTrainingConfig, TakesPairsOfTexts) {
+  v1::WorkerRequest request = TextsBy(R"({"characters": {}})");
+  request.mutable_spec()->mutable_data()->mutable_text()->add_second_columns("answer");
+  const auto config = ToTrainingConfig(request);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets", "segments"));
+  EXPECT_THAT(config->data.text->second_columns, ElementsAre("answer"));
+}
+
 TEST(ToTrainingConfig, TakesTextsByCharacters) {
   EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(
       ToTrainingConfig(TextsBy(R"({"characters": {}})"))->data.text->tokenizer));

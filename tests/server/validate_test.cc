@@ -229,6 +229,17 @@ TEST(Validate, LayersOfTextsReadTokens) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens" or the name)")));
 }
 
+TEST(Validate, LayersOfPairsOfTextsReadSegmentsToo) {
+  const std::string layer =
+      R"(model { layers { inputs: "segments" embedding { width: 2 rows: 2 } } })";
+  EXPECT_THAT(Validate(OfTexts("data { text { second_columns: \"b\" } } " + layer), kServer),
+              IsOk());
+  EXPECT_THAT(Validate(OfTexts(layer), kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens")")));
+  EXPECT_THAT(Paths(OfTexts(R"(data { text { second_columns: "b" max_tokens: 4 } })")),
+              ::testing::ElementsAre("data.text.max_tokens"));
+}
+
 TEST(Validate, WhatTextsCannotBeIsNamed) {
   EXPECT_THAT(Paths(OfTexts(
                   R"(data { text { encoding: 9 cleaning { normalization: 9 } min_characters: 5
