@@ -1,6 +1,7 @@
 #include "engine/kernels/attention.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "engine/kernels/dropout.h"
@@ -100,6 +101,16 @@ struct Walk {
     const int64_t begin = Seen(first).begin, end = Seen(first + count - 1).end;
     return {begin / Side() * Side(), RoundUp(end, Lanes())};
   }
+  // What ALiBi takes from the scores of query i, of the keys that it sees.
+  void AddDistances(int64_t i, int64_t head, const Range& seen, float* row) const {
+    if (a.alibi) {
+      const float slope = AlibiSlope(head, a.heads);
+      const auto own = static_cast<float>(i + keys() - queries());
+      for (int64_t j = seen.begin; j < seen.end; ++j) {
+        row[j] -= slope * std::abs(own - static_cast<float>(j));
+      }
+    }
+  }
   // rows[i][j] = row of `from` · panel's column j, for the keys of `range`.
   void Products(const float* from, int64_t from_row, const float* panels, int64_t count,
                 const Range& range, float* rows) const {
@@ -145,6 +156,7 @@ void AttendT(const Attention& a, const AttentionPart& part, const AttentionArray
         float* row = weights + i * w.pitch();
         float* log_sum = log_sums + (part.query_begin + first + i) * a.heads + head;
         *log_sum = 0;
+        w.AddDistances(first + i, head, seen, row);
         if (seen.begin < seen.end) {
           const int64_t n = seen.end - seen.begin;
           const float top = RowMax(row + seen.begin, n);
@@ -202,6 +214,7 @@ void AttendGradientT(const Attention& a, const AttentionPart& part, const Attent
         float* dp = dweights + i * w.pitch();
         const float* log_sum = gradient.log_sums + (part.query_begin + first + i) * a.heads + head;
         const auto shift = hn::Set(f, *log_sum);
+        w.AddDistances(first + i, head, seen, p);
         Map(n, p + seen.begin, p + seen.begin, [&](auto x) { return ExpOf(f, hn::Sub(x, shift)); });
         w.ClearOthers(seen, range, p);
         std::copy(p + range.begin, p + range.end, dropped + i * w.pitch() + range.begin);
@@ -249,6 +262,13 @@ namespace hone::engine::kernels {
 HWY_EXPORT(AttentionScratchT);
 HWY_EXPORT(AttendT);
 HWY_EXPORT(AttendGradientT);
+
+float AlibiSlope(int64_t head, int64_t heads) {
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(heads)));
+  const int64_t number = head < power ? head + 1 : 2 * (head - power) + 1;
+  const int64_t of = head < power ? power : 2 * power;
+  return std::exp2(-8 * static_cast<float>(number) / static_cast<float>(of));
+}
 
 int64_t AttentionScratch(const Attention& a, int64_t keys) {
   return HWY_DYNAMIC_DISPATCH(AttentionScratchT)(a, keys);

@@ -39,6 +39,7 @@ struct Names {
   absl::string_view operator()(const layers::PositionsOptions&) const { return "positions"; }
   absl::string_view operator()(const RmsNorm&) const { return "rms_norm"; }
   absl::string_view operator()(const layers::Conv1dOptions&) const { return "conv1d"; }
+  absl::string_view operator()(const layers::GluOptions&) const { return "glu"; }
 };
 
 // Inputs name layers above, one of them, or two and more for layers that join. `inputs` are those

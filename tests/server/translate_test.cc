@@ -442,7 +442,10 @@ TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
           {"positions": {"length": "9"}}, {"positions": {"kind": "SINUSOIDAL"}},
           {"rms_norm": {"epsilon": 0.5}},
           {"conv1d": {"filters": "7", "kernel": "3", "causal": true, "activation": "RELU",
-                      "use_bias": false, "initializer": {"kind": "ZEROS"}}}]}})"));
+                      "use_bias": false, "initializer": {"kind": "ZEROS"}}},
+          {"gru": {"units": "5", "reset_after": false}},
+          {"attention": {"heads": "3", "alibi": true}}, {"glu": {"units": "8"}},
+          {"glu": {"units": "9", "activation": "GELU", "use_bias": true}}]}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   const std::vector<engine::models::LayerDescription>& layers = config->model.layers;
   const auto& lstm = std::get<engine::models::Lstm>(layers[0].kind);
@@ -475,7 +478,7 @@ TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
   EXPECT_EQ(attention.initializer.kind, engine::Initializer::Kind::kZeros);
   const auto& plain = std::get<engine::layers::AttentionOptions>(layers[6].kind);
   EXPECT_EQ(plain.kv_heads, 3);
-  EXPECT_FALSE(plain.causal || plain.rotary);
+  EXPECT_FALSE(plain.causal || plain.rotary || plain.alibi);
   EXPECT_TRUE(plain.use_bias);
   EXPECT_EQ(plain.rotary_base, 10000);
   using engine::layers::PositionsOptions;
@@ -492,6 +495,16 @@ TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
   EXPECT_EQ(conv.activation, engine::ActivationKind::kRelu);
   EXPECT_FALSE(conv.use_bias);
   EXPECT_EQ(conv.initializer.kind, engine::Initializer::Kind::kZeros);
+  EXPECT_TRUE(gru.reset_after);
+  EXPECT_FALSE(std::get<engine::models::Gru>(layers[11].kind).reset_after);
+  EXPECT_TRUE(std::get<engine::layers::AttentionOptions>(layers[12].kind).alibi);
+  const auto& swiglu = std::get<engine::layers::GluOptions>(layers[13].kind);
+  EXPECT_EQ(swiglu.units, 8);
+  EXPECT_EQ(swiglu.activation, engine::ActivationKind::kSilu);
+  EXPECT_FALSE(swiglu.use_bias);
+  const auto& geglu = std::get<engine::layers::GluOptions>(layers[14].kind);
+  EXPECT_EQ(geglu.activation, engine::ActivationKind::kGelu);
+  EXPECT_TRUE(geglu.use_bias);
 }
 
 constexpr char kEveryKindOfLayer[] =
@@ -504,7 +517,7 @@ constexpr char kEveryKindOfLayer[] =
           {"conv2d_transpose": {"filters": 2, "kernel": 4}}, {"upsample2d": {}},
           {"lstm": {"units": 4}}, {"gru": {"units": 4}}, {"simple_rnn": {"units": 4}}, {"sequence_pool": {}},
           {"attention": {"heads": 2}}, {"positions": {"length": 9}}, {"rms_norm": {}},
-          {"conv1d": {"filters": 2, "kernel": 3}},
+          {"conv1d": {"filters": 2, "kernel": 3}}, {"glu": {"units": 3}},
           {"repeat": {"times": 2, "layers": [{"dense": {"units": 4}}]}},
           {"name": "sum", "inputs": ["dense_1", "dense_1"], "add": {}}]}})";
 
