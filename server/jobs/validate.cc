@@ -87,6 +87,7 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   if (spec.language_modeling().has_window()) {
     errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
   }
+  errors.CheckFloat("language_modeling.z_loss", spec.language_modeling().z_loss(), UpTo(0, 1));
   const v1::DataSpec& data = spec.data();
   const v1::TextOptions& text = data.text();
   for (const auto& [field, given] :

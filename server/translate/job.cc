@@ -85,7 +85,8 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     return ToImageGeneration(spec.image_generation());
   }
   if (spec.has_language_modeling()) {
-    return tasks::LanguageModelingOptions{.window = WindowOf(spec)};
+    return tasks::LanguageModelingOptions{.window = WindowOf(spec),
+                                          .z_loss = spec.language_modeling().z_loss()};
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
 #include "engine/data/texts.h"
+#include "engine/graph/sum.h"
 #include "engine/job/evaluator.h"
 #include "engine/job/plan.h"
 #include "engine/predict/predictor.h"
@@ -89,12 +90,10 @@ class TextTask : public TrainTest {
     models::ModelDescription model;
     model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput),
                     std::string(kSegmentsInput)};
-    layers::DenseOptions hidden{.units = 16};
-    hidden.activation = ActivationKind::kRelu;
     model.layers = {Of(layers::EmbeddingOptions{.width = 8}),
                     Of(layers::EmbeddingOptions{.width = 8}),
                     Of(models::Add()),
-                    Of(hidden),
+                    DenseLayer(16, ActivationKind::kRelu),
                     Of(layers::SequencePoolOptions()),
                     DenseLayer(1)};
     model.layers[1].inputs = {std::string(kSegmentsInput)};
@@ -305,8 +304,7 @@ TEST(TextFiller, SaysWhichTextOfAPairATokenIsOf) {
     return layers::Embedding(graph, inputs[input].value, {.name = name, .rows = 9, .width = 1});
   };
   const Value value = layers::SequencePool(
-      graph, engine::Add(graph, embedded(0, "tokens"), embedded(2, "segments")), inputs[1].value,
-      {});
+      graph, Sum(graph, embedded(0, "tokens"), embedded(2, "segments")), inputs[1].value, {});
   ParameterStore store;
   for (const Graph::Node& node : graph.nodes()) {
     if (node.kind == Graph::Node::Kind::kParameter) {

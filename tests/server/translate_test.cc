@@ -315,7 +315,7 @@ TEST(ToTrainingConfig, TakesAForecast) {
 }
 
 constexpr char kWritten[] =
-    R"({"language_modeling": {"window": "64"},
+    R"({"language_modeling": {"window": "64", "z_loss": 0.125},
         "data": {"dataset": "tiny-shakespeare", "validation_fraction": 0.2},
         "training": {"steps": 10},
         "model": {"preset": {"gpt": {"layers": "6", "heads": "8", "width": "64", "dropout": 0.25,
@@ -326,6 +326,7 @@ TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).window, 64);
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).z_loss, 0.125f);
   EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
   EXPECT_EQ(config->data.validation_fraction, 0.2);
   EXPECT_EQ(config->data.test_fraction, 0);

@@ -116,6 +116,8 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
                   "language_modeling.window", "data.text.columns", "data.text.max_tokens",
                   "data.limit", "model.preset.gpt.layers", "model.preset.gpt.heads",
                   "model.preset.gpt.dropout", "model.preset.gpt.positions"));
+  EXPECT_THAT(Paths(Written("language_modeling { z_loss: 1 }")),
+              ::testing::Contains("language_modeling.z_loss"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
               ::testing::ElementsAre("model.preset.gpt.window"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
