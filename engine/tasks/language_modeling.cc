@@ -14,8 +14,8 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/running_text.h"
-#include "engine/ops/cross_entropy.h"
 #include "engine/ops/segment_pool.h"
+#include "engine/ops/token_cross_entropy.h"
 #include "engine/tasks/task.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tasks/writing.h"
@@ -257,8 +257,10 @@ class LanguageModeling final : public Task {
                                   {.training = training, .logits = true}, result));
     const Value targets = graph.Input(kTargets, {{shape.bucket}, DType::kS32});
     graph.set_scope("loss");
-    const Loss loss = CrossEntropy(graph, result.model.output, targets,
-                                   {.class_weights = {}, .z_loss = training ? options_.z_loss : 0});
+    // An evaluation gives the logits, so that it has all of them.
+    const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
+                                                   {.class_weights = {}, .z_loss = options_.z_loss})
+                               : CrossEntropy(graph, result.model.output, targets, {});
     HONE_RETURN_IF_ERROR(graph.status());
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     return result;
