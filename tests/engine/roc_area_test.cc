@@ -8,8 +8,8 @@
 
 #include "engine/base/rng.h"
 
-// The figures are those of sklearn.metrics.roc_auc_score, of several classes with
-// multi_class="ovr", average="macro" and the softmax of the logits.
+// What sklearn.metrics.roc_auc_score means, of several classes with multi_class="ovr",
+// average="macro" and the softmax of the logits: the figures were counted pair by pair.
 namespace hone::engine::tasks {
 namespace {
 
