@@ -100,6 +100,8 @@ std::string Label(const std::string& name) {
       {"validation_ndcg", "validation NDCG at 10"},
       {"validation_r2", "validation R²"},
       {"test_macro_f1", "test macro F1"},
+      {"test_auc", "test AUC"},
+      {"validation_auc", "validation AUC"},
       {"accuracy", "training accuracy"},
       {"loss", "training loss"}};
   const auto found = kLabels.find(name);

@@ -18,8 +18,9 @@ struct TextRow {
   std::string text;   // UTF-8
   std::string label;  // as it is written; a number where regression is wanted
   Part part = Part::kTrain;
-  int32_t file = 0;  // index into TextRows::files
-  int64_t line = 0;  // from 1; 0: the file is the text
+  int32_t file = 0;         // index into TextRows::files
+  int64_t line = 0;         // from 1; 0: the file is the text
+  std::string second = {};  // of a pair
 };
 
 struct TextRows {
@@ -48,7 +49,8 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
 //                   out, and a class called unsup, which has no labels
 //   class files     a .txt file for each class, one text a line
 //
-// Any of them may be .gz, but not inside of an archive. NOT_FOUND: there is no such path.
+// Any of them may be .gz, but not inside of an archive. Pairs of texts are in tables and JSON lines
+// alone. NOT_FOUND: there is no such path.
 // INVALID_ARGUMENT names the file and the first 20 lines with what is wrong: no UTF-8 (with the
 // place), a column that there is not, no label, a text without words, one of more than 1 MiB, no
 // JSON. `report` is told what was read and left out.

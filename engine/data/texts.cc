@@ -45,6 +45,7 @@ struct Loading {
   int64_t size() const { return static_cast<int64_t>(rows.rows.size()); }
   const TextRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
   const Preprocessing* as() const { return options.as.get(); }
+  bool pairs() const { return !options.text->second_columns.empty(); }
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &TextRow::part); }
 };
 
@@ -56,7 +57,19 @@ bool HasWords(absl::string_view text) {
   return any;
 }
 
-// Cleans all texts and leaves out those that are too short or too long.
+// Why a cleaned text is left out; "": it is not.
+std::string LeftOut(absl::string_view text, const TextOptions& options) {
+  const int64_t characters = HasWords(text) ? text::CountCharacters(text) : 0;
+  if (characters < options.min_characters) {
+    return absl::StrCat("shorter than ", options.min_characters, " characters");
+  }
+  if (options.max_characters > 0 && characters > options.max_characters) {
+    return absl::StrCat("longer than ", options.max_characters, " characters");
+  }
+  return "";
+}
+
+// Cleans all texts and leaves out those that are too short or too long, and pairs with one that is.
 absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
   const TextOptions& options = *loading.options.text;
   DataReport& report = loading.data.report;
@@ -64,16 +77,19 @@ absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
   Complaints complaints;
   for (size_t i = 0; i < loading.rows.rows.size(); ++i) {
     TextRow& row = loading.rows.rows[i];
-    row.text = text::Clean(row.text, cleaning, &counts);
-    const bool empty = !HasWords(row.text);
-    const int64_t characters = empty ? 0 : text::CountCharacters(row.text);
-    if (characters < options.min_characters) {
-      report.Drop(absl::StrCat("shorter than ", options.min_characters, " characters"),
-                  loading.rows.Where(row));
-      loading.keep[i] = false;
-    } else if (options.max_characters > 0 && characters > options.max_characters) {
-      report.Drop(absl::StrCat("longer than ", options.max_characters, " characters"),
-                  loading.rows.Where(row));
+    std::string why;
+    bool empty = false;
+    const auto clean = [&](std::string& text) {
+      text = text::Clean(text, cleaning, &counts);
+      why = why.empty() ? LeftOut(text, options) : why;
+      empty = empty || !HasWords(text);
+    };
+    clean(row.text);
+    if (loading.pairs()) {
+      clean(row.second);
+    }
+    if (!why.empty()) {
+      report.Drop(why, loading.rows.Where(row));
       loading.keep[i] = false;
     } else if (empty) {
       complaints.Add({.line = row.line,
@@ -175,11 +191,15 @@ absl::Status SetTargets(Loading& loading) {
 
 void DropExactCopies(Loading& loading) {
   const auto hash = [&](int64_t i) {
-    const std::string& text = loading.row(i).text;
-    return ContentHash(text.data(), static_cast<int64_t>(text.size()));
+    const auto hash_of = [](const std::string& text) {
+      return ContentHash(text.data(), static_cast<int64_t>(text.size()));
+    };
+    const uint64_t parts[] = {hash_of(loading.row(i).text), hash_of(loading.row(i).second)};
+    return ContentHash(parts, sizeof(parts));
   };
   const auto same_text = [&](int64_t a, int64_t b) {
-    return loading.row(a).text == loading.row(b).text;
+    return loading.row(a).text == loading.row(b).text &&
+           loading.row(a).second == loading.row(b).second;
   };
   const auto same_label = [&](int64_t a, int64_t b) {
     return loading.row(a).label == loading.row(b).label;
@@ -201,8 +221,13 @@ void DropNearCopies(Loading& loading) {
       kept.push_back(i);
     }
   }
+  std::vector<std::string> pairs;
+  for (size_t k = 0; k < kept.size() && loading.pairs(); ++k) {
+    pairs.push_back(absl::StrCat(loading.row(kept[k]).text, "\n", loading.row(kept[k]).second));
+  }
   const auto text = [&](int64_t k) {
-    return absl::string_view(loading.row(kept[static_cast<size_t>(k)]).text);
+    const auto at = static_cast<size_t>(k);
+    return absl::string_view(loading.pairs() ? pairs[at] : loading.row(kept[at]).text);
   };
   const std::vector<int32_t> groups =
       text::FindNearCopies({static_cast<int64_t>(kept.size()), text}, options.near_copies);
@@ -211,7 +236,8 @@ void DropNearCopies(Loading& loading) {
   for (size_t k = 0; k < kept.size() && options.keep == TextOptions::Keep::kLongest; ++k) {
     int32_t& best = stays[static_cast<size_t>(groups[k])];
     const TextRow &row = loading.row(kept[k]), &other = loading.row(best);
-    if (row.part == other.part && row.text.size() > other.text.size()) {
+    if (row.part == other.part &&
+        row.text.size() + row.second.size() > other.text.size() + other.second.size()) {
       best = kept[k];
     }
   }
@@ -300,23 +326,30 @@ absl::Status CheckTraining(const Loading& loading) {
 
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   const std::vector<int32_t>& train = loading.data.splits.train;
+  const int64_t each = loading.pairs() ? 2 : 1;
   const auto text = [&](int64_t i) {
-    return absl::string_view(loading.row(train[static_cast<size_t>(i)]).text);
+    const TextRow& row = loading.row(train[static_cast<size_t>(i / each)]);
+    return absl::string_view(i % each == 0 ? row.text : row.second);
   };
   const TextOptions& options = *loading.options.text;
-  TextPreprocessing result = {.cleaning = options.cleaning, .max_tokens = options.max_tokens};
+  TextPreprocessing result = {
+      .cleaning = options.cleaning, .max_tokens = options.max_tokens, .pairs = loading.pairs()};
   HONE_ASSIGN_OR_RETURN(
       result.tokenizer,
-      text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()), text}));
+      text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()) * each, text}));
+  if (result.pairs && result.tokenizer->special().end < 0) {
+    return absl::InvalidArgumentError(
+        "data.text.second_columns: the tokenizer has no token that ends a text, which pairs need");
+  }
   return result;
 }
 
-// Counts a text of `tokens`, of which the first `kept` stay.
-void Count(const std::vector<int32_t>& tokens, int64_t kept, int32_t unknown, std::string where,
+// Counts a text of `tokens`, which were `all` before it was cut.
+void Count(const std::vector<int32_t>& tokens, int64_t all, int32_t unknown, std::string where,
            TokenReport& report) {
-  const auto all = static_cast<int64_t>(tokens.size());
+  const auto kept = static_cast<int64_t>(tokens.size());
   report.tokens += kept;
-  report.unknown += std::count(tokens.begin(), tokens.begin() + kept, unknown);
+  report.unknown += std::ranges::count(tokens, unknown);
   report.cut += kept < all ? 1 : 0;
   if (all > report.longest) {
     report.longest = all;
@@ -366,18 +399,20 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
       split->tokens.emplace();
     }
   }
-  const auto texts = std::make_shared<Texts>();
+  const auto texts = std::make_shared<Texts>(how.separator());
   for (int64_t i = 0; i < loading.size(); ++i) {
     SplitReport* split = split_of[static_cast<size_t>(i)];
     if (split == nullptr) {
       texts->Add({});
       continue;
     }
-    const std::vector<int32_t> tokens = how.EncodeCleaned(loading.row(i).text);
+    const TextRow& row = loading.row(i);
+    std::vector<int32_t> tokens =
+        how.pairs ? how.EncodeCleanedPair(row.text, row.second) : how.EncodeCleaned(row.text);
     const auto all = static_cast<int64_t>(tokens.size());
-    const int64_t kept = how.max_tokens > 0 ? std::min(all, how.max_tokens) : all;
-    texts->Add(std::span(tokens).first(static_cast<size_t>(kept)));
-    Count(tokens, kept, unknown, loading.rows.Where(loading.row(i)), *split->tokens);
+    how.Cut(tokens);
+    texts->Add(tokens);
+    Count(tokens, all, unknown, loading.rows.Where(row), *split->tokens);
   }
   report.notes.push_back(absl::StrCat("the vocabulary has ", how.tokenizer->size(), " tokens"));
   for (const auto& [name, split] :
@@ -388,6 +423,31 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
     }
   }
   return texts;
+}
+
+// Tells what the first epoch of the training will change.
+absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
+  const TextAugmentation& wanted = loading.options.text->augmentation;
+  if (!wanted.any() || loading.as() != nullptr) {
+    return absl::OkStatus();
+  }
+  const auto& tokenizer = loading.data.preprocessing.text->tokenizer;
+  if (wanted.unknown > 0 && tokenizer->special().unknown < 0) {
+    return absl::InvalidArgumentError(
+        "data.text.augmentation.unknown: the tokenizer has no token for what it does not know");
+  }
+  const TextAugmenter augmenter(wanted, tokenizer);
+  TextChanges changes;
+  std::vector<int32_t> changed;
+  for (const int32_t row : loading.data.splits.train) {
+    const std::span<const int32_t> tokens = texts.tokens(row);
+    changed.resize(tokens.size());
+    augmenter.Augment({.seed = loading.options.seed, .epoch = 0, .row = row}, tokens, changed,
+                      &changes);
+  }
+  loading.data.report.notes.push_back(
+      absl::StrCat("augmentation of the training part, in its first epoch: ", changes.ToString()));
+  return absl::OkStatus();
 }
 
 absl::Status Finish(Loading& loading) {
@@ -412,8 +472,9 @@ absl::Status Finish(Loading& loading) {
   if (!loading.targets.targets.empty()) {
     Standardize(loading);
   }
-  HONE_ASSIGN_OR_RETURN(data.dataset,
-                        Dataset::Make(EncodeAll(loading), std::move(loading.targets)));
+  const std::shared_ptr<const Texts> texts = EncodeAll(loading);
+  HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
+  HONE_ASSIGN_OR_RETURN(data.dataset, Dataset::Make(texts, std::move(loading.targets)));
   return absl::OkStatus();
 }
 
@@ -464,6 +525,18 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   Loading loading{.options = options, .rows = {}, .keep = {}, .targets = {}};
   DataReport& report = loading.data.report;
   HONE_RETURN_IF_ERROR(FindTexts(options, report));
+  if (loading.as() != nullptr && loading.as()->text->pairs != loading.pairs()) {
+    return absl::InvalidArgumentError(
+        loading.pairs() ? "data.text.second_columns: the model reads single texts, no pairs"
+                        : "the model reads pairs of texts; data.text.second_columns says where the "
+                          "second ones stand");
+  }
+  if (loading.as() == nullptr && loading.pairs() && options.text->max_tokens > 0 &&
+      options.text->max_tokens < TextPreprocessing::kLeastOfAPair) {
+    return absl::InvalidArgumentError(absl::StrCat("data.text.max_tokens: must be 0, or at least ",
+                                                   TextPreprocessing::kLeastOfAPair,
+                                                   " of pairs, got ", options.text->max_tokens));
+  }
   HONE_ASSIGN_OR_RETURN(loading.rows, ReadTextRows(options.path, options, report));
   report.format = loading.rows.format;
   loading.keep.assign(loading.rows.rows.size(), true);

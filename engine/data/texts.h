@@ -10,11 +10,12 @@
 
 namespace hone::engine::data {
 
-// Texts as tokens. Immutable, so any number of threads may read it.
+// Texts, or pairs of them, as tokens (text_preprocessing.h). Immutable, so any number of threads
+// may read it.
 class Texts final : public OwnExamples {
  public:
-  // No texts.
-  Texts() = default;
+  // No texts. Of pairs, the token that stands behind each text of one; −1: there are none.
+  explicit Texts(int32_t separator = -1) : separator_(separator) {}
   // Behind those that there are. Before it is shared.
   void Add(std::span<const int32_t> tokens);
 
@@ -28,10 +29,12 @@ class Texts final : public OwnExamples {
     return std::span(tokens_).subspan(static_cast<size_t>(begin_[r]),
                                       static_cast<size_t>(begin_[r + 1] - begin_[r]));
   }
+  int32_t separator() const { return separator_; }
   // Of several texts together.
   int64_t CountTokens(std::span<const int32_t> rows) const;
 
  private:
+  int32_t separator_;
   std::vector<int32_t> tokens_;  // text behind text
   std::vector<int64_t> begin_ = {0};
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 
 #include "engine/kernels/dropout.h"
@@ -132,6 +133,16 @@ struct Walk {
     const int64_t begin = Seen(first).begin, end = Seen(first + count - 1).end;
     return {begin / Side() * Side(), RoundUp(end, Lanes())};
   }
+  // What ALiBi takes from the scores of query i, of the keys that it sees.
+  void AddDistances(int64_t i, int64_t head, const Range& seen, float* row) const {
+    if (a.alibi) {
+      const float slope = AlibiSlope(head, a.heads);
+      const auto own = static_cast<float>(i + keys() - queries());
+      for (int64_t j = seen.begin; j < seen.end; ++j) {
+        row[j] -= slope * std::abs(own - static_cast<float>(j));
+      }
+    }
+  }
   // rows[i][j] = row of `from` · panel's column j, for the keys of `range`.
   void Products(const float* from, int64_t from_row, const float* panels, int64_t count,
                 const Range& range, float* rows) const {
@@ -218,8 +229,10 @@ void AttendT(const Attention& a, const AttentionPart& part, const AttentionArray
       w.Products(arrays.q + w.RowOf(first, head), w.q_row(), panels, count, range, weights);
       for (int64_t i = 0; i < count; ++i) {
         float* row = weights + i * w.pitch();
+        const Range seen = w.Seen(first + i);
+        w.AddDistances(first + i, head, seen, row);
         float top = 0;
-        const float sum = ExpOfSeen(w.Seen(first + i), range, row, top);
+        const float sum = ExpOfSeen(seen, range, row, top);
         shares[i] = sum == 0 ? 0 : 1 / sum;
         log_sums[(part.query_begin + first + i) * a.heads + head] =
             sum == 0 ? 0 : top + std::log(sum);
@@ -270,10 +283,12 @@ void AttendGradientT(const Attention& a, const AttentionPart& part, const Attent
         float* dp = dweights + i * w.pitch();
         const float* log_sum = gradient.log_sums + (part.query_begin + first + i) * a.heads + head;
         const auto shift = hn::Set(f, *log_sum);
+        const Range seen = w.Seen(first + i);
+        w.AddDistances(first + i, head, seen, p);
         w.Drop(first + i, head, range, dp);
         // Softmax's gradient: p (dp − Σ p dp).
         auto product = hn::Zero(f);
-        ForSeen(w.Seen(first + i), range, p, [&](int64_t j, auto mask) {
+        ForSeen(seen, range, p, [&](int64_t j, auto mask) {
           const auto e = hn::IfThenElseZero(mask, ExpOf(f, hn::Sub(hn::LoadU(f, p + j), shift)));
           hn::StoreU(e, f, p + j);
           product = hn::MulAdd(e, hn::LoadU(f, dp + j), product);
@@ -316,6 +331,13 @@ namespace hone::engine::kernels {
 HWY_EXPORT(AttentionScratchT);
 HWY_EXPORT(AttendT);
 HWY_EXPORT(AttendGradientT);
+
+float AlibiSlope(int64_t head, int64_t heads) {
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(heads)));
+  const int64_t number = head < power ? head + 1 : 2 * (head - power) + 1;
+  const int64_t of = head < power ? power : 2 * power;
+  return std::exp2(-8 * static_cast<float>(number) / static_cast<float>(of));
+}
 
 int64_t AttentionScratch(const Attention& a, int64_t keys) {
   return HWY_DYNAMIC_DISPATCH(AttentionScratchT)(a, keys);

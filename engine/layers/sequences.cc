@@ -51,6 +51,9 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
   if (cell == RecurrentCell::kLstm) {
     return Lstm(graph, gates, recurrent, offsets, {.reverse = reverse});
   }
+  if (cell == RecurrentCell::kGru && !options.reset_after) {
+    return GruResetFirst(graph, gates, recurrent, offsets, {.reverse = reverse});
+  }
   if (cell == RecurrentCell::kGru) {
     const Value of_states = parameters.Vector("recurrent_bias", columns, Start::kZeros);
     return Gru(graph, gates, recurrent, of_states, offsets, {.reverse = reverse});
@@ -77,6 +80,10 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
     return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
         graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
         width, " / ", options.heads)));
+  }
+  if (options.rotary && options.alibi) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": must have rotary or alibi, got both")));
   }
   const auto project = [&](absl::string_view name, Value from, int64_t units,
                            const WeightInitializer& start) {
@@ -193,7 +200,8 @@ Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& op
                                   .kv_heads = kv,
                                   .causal = options.causal,
                                   .window = options.window,
-                                  .dropout = training ? options.dropout : 0});
+                                  .dropout = training ? options.dropout : 0,
+                                  .alibi = options.alibi});
       }));
 }
 
@@ -219,9 +227,11 @@ Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
       return kept;
     };
     const Value keys = keep("keys", key), values = keep("values", value);
-    return CachedAttention(
-        graph, query, keys, values, places,
-        {.heads = options.heads, .kv_heads = kv_heads, .window = options.window});
+    return CachedAttention(graph, query, keys, values, places,
+                           {.heads = options.heads,
+                            .kv_heads = kv_heads,
+                            .window = options.window,
+                            .alibi = options.alibi});
   };
   return scope.Gives(AttentionOf(
       graph, x, options, [&] { return places; }, mix));

@@ -42,6 +42,8 @@ inline constexpr absl::string_view kOpTable[] = {
     "gelu_tanh_gradient",
     "gru",
     "gru_gradient",
+    "gru_reset_first",
+    "gru_reset_first_gradient",
     "huber",
     "layer_norm",
     "layer_norm_gradient",

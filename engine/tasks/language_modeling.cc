@@ -14,8 +14,8 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/running_text.h"
-#include "engine/ops/cross_entropy.h"
 #include "engine/ops/segment_pool.h"
+#include "engine/ops/token_cross_entropy.h"
 #include "engine/tasks/task.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tasks/writing.h"
@@ -213,7 +213,8 @@ class LanguageModeling final : public Task {
   }
 
   nlohmann::json ToJson() const override {
-    return {{"kind", std::string(name())}, {"window", options_.window}};
+    return {
+        {"kind", std::string(name())}, {"window", options_.window}, {"z_loss", options_.z_loss}};
   }
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
@@ -248,15 +249,18 @@ class LanguageModeling final : public Task {
     return graph.status();
   }
 
-  static absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
-                                         const BatchShape& shape, bool training) {
+  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
+                                  const BatchShape& shape, bool training) const {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
     HONE_RETURN_IF_ERROR(AddModel(config.model, info, TextInputs(graph, shape),
                                   {.training = training, .logits = true}, result));
     const Value targets = graph.Input(kTargets, {{shape.bucket}, DType::kS32});
     graph.set_scope("loss");
-    const Loss loss = CrossEntropy(graph, result.model.output, targets, {});
+    // An evaluation gives the logits, so that it has all of them.
+    const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
+                                                   {.class_weights = {}, .z_loss = options_.z_loss})
+                               : CrossEntropy(graph, result.model.output, targets, {});
     HONE_RETURN_IF_ERROR(graph.status());
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     return result;
@@ -272,7 +276,8 @@ std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& option
 }
 
 absl::StatusOr<LanguageModelingOptions> LanguageModelingFromJson(const nlohmann::json& json) {
-  const LanguageModelingOptions options{.window = json.at("window").get<int64_t>()};
+  const LanguageModelingOptions options{.window = json.at("window").get<int64_t>(),
+                                        .z_loss = json.value("z_loss", 0.0f)};
   if (options.window < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.window` must be at least 1, got ", options.window));

@@ -45,7 +45,8 @@ struct MazeQuestion {
   std::string text;  // as environments::ParseMaze reads it
 };
 struct TextQuestion {
-  std::string text;  // UTF-8, as somebody wrote it
+  std::string text;                        // UTF-8, as somebody wrote it
+  std::optional<std::string> second = {};  // of a model that reads pairs of texts
 };
 struct SeriesQuestion {
   std::string csv;  // a table with a row for each point, as the training had it, in its order

@@ -54,9 +54,17 @@ absl::Status SupervisedTask::FillInputs(const data::Dataset& dataset, const Exam
                                         const TaskState*, const Inputs& inputs) const {
   if (HoldsTexts(dataset)) {
     const data::Texts& texts = data::TextsOf(dataset);
-    HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
+    HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs, texts.separator()));
     for (const int32_t row : examples.rows) {
-      HONE_RETURN_IF_ERROR(filler.Add(texts.tokens(row)));
+      const std::span<const int32_t> tokens = texts.tokens(row);
+      if (examples.text_changes == nullptr) {
+        HONE_RETURN_IF_ERROR(filler.Add(tokens));
+        continue;
+      }
+      const data::AugmentKey key = {.seed = examples.seed, .epoch = examples.epoch, .row = row};
+      HONE_RETURN_IF_ERROR(filler.Add(tokens.size(), [&](std::span<int32_t> room) {
+        return examples.text_changes->Augment(key, tokens, room, nullptr);
+      }));
     }
     HONE_RETURN_IF_ERROR(filler.Finish());
   }
@@ -90,7 +98,8 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
   }
   // So many texts as a batch has come to the bucket's tokens.
   const int64_t batch = std::min(config.batch_size, info.train);
-  const auto texts = std::make_shared<data::Texts>();
+  const int32_t separator = info.preprocessing.text->separator();
+  const auto texts = std::make_shared<data::Texts>(separator);
   const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
   RandomStream random(1, "made-up texts");
   data::DatasetParts targets;
@@ -101,6 +110,9 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
     const int64_t length = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
     for (int64_t t = 0; t < length; ++t) {
       tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
+    }
+    if (separator >= 0 && !tokens.empty()) {
+      tokens[tokens.size() / 2] = tokens.back() = separator;
     }
     texts->Add(tokens);
     if (info.classes() > 0) {

@@ -266,6 +266,7 @@ void Resolve(v1::Layer& layer) {
     case v1::Layer::kLstm:
       return Resolve(*layer.mutable_lstm());
     case v1::Layer::kGru:
+      HONE_DEFAULT(*layer.mutable_gru(), reset_after, true);
       return Resolve(*layer.mutable_gru());
     case v1::Layer::kSimpleRnn:
       return Resolve(*layer.mutable_simple_rnn());
@@ -282,6 +283,12 @@ void Resolve(v1::Layer& layer) {
       return Resolve(*layer.mutable_attention());
     case v1::Layer::kPositions:
       return Resolve(*layer.mutable_positions());
+    case v1::Layer::kGlu:
+      HONE_DEFAULT(*layer.mutable_glu(), use_bias, false);
+      if (layer.glu().activation() == v1::Activation::ACTIVATION_UNSPECIFIED) {
+        layer.mutable_glu()->set_activation(v1::Activation::SILU);
+      }
+      return Resolve(*layer.mutable_glu()->mutable_initializer());
     case v1::Layer::kRmsNorm:
       HONE_DEFAULT(*layer.mutable_rms_norm(), epsilon, 1e-6f);
       return;

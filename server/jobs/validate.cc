@@ -87,6 +87,7 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   if (spec.language_modeling().has_window()) {
     errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
   }
+  errors.CheckFloat("language_modeling.z_loss", spec.language_modeling().z_loss(), UpTo(0, 1));
   const v1::DataSpec& data = spec.data();
   const v1::TextOptions& text = data.text();
   for (const auto& [field, given] :
@@ -96,6 +97,8 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
         std::pair("data.text.max_characters", text.max_characters() != 0),
         std::pair("data.text.near_copies", text.near_copies() != 0),
         std::pair("data.text.max_tokens", text.max_tokens() != 0),
+        std::pair("data.text.augmentation", text.has_augmentation()),
+        std::pair("data.text.second_columns", text.second_columns_size() > 0),
         std::pair("data.deduplicate", data.deduplicate()),
         std::pair("data.limit", data.limit() != 0), std::pair("data.fold", data.has_fold()),
         std::pair("data.classes", data.classes_size() > 0)}) {
@@ -249,6 +252,7 @@ void CheckTokenizer(const v1::Tokenizer& tokenizer, FieldErrors& errors) {
 void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   const v1::TextOptions& text = spec.data().text();
   CheckNames("data.text.columns", text.columns(), kMaxColumns, kMaxColumn, errors);
+  CheckNames("data.text.second_columns", text.second_columns(), kMaxColumns, kMaxColumn, errors);
   errors.CheckText("data.text.label", text.label(), kMaxColumn);
   if (!v1::TextOptions::Encoding_IsValid(text.encoding())) {
     errors.Add("data.text.encoding", "must be one of UTF8, LATIN1");
@@ -269,6 +273,19 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   CheckTokenizer(text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
+  constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
+  if (text.second_columns_size() > 0 && text.max_tokens() > 0 &&
+      text.max_tokens() < kLeastOfAPair) {
+    errors.Add("data.text.max_tokens", absl::StrCat("must be at least ", kLeastOfAPair,
+                                                    " of pairs of texts, got ", text.max_tokens()));
+  }
+  const v1::TextAugmentation& changes = text.augmentation();
+  for (const auto& [field, share] :
+       {std::pair("character_noise", changes.character_noise()),
+        std::pair("word_dropout", changes.word_dropout()), std::pair("unknown", changes.unknown()),
+        std::pair("swap", changes.swap())}) {
+    errors.CheckFloat(absl::StrCat("data.text.augmentation.", field), share, UpTo(0, 1));
+  }
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
       !spec.has_language_modeling() && !spec.has_evaluation()) {
     errors.Add("data.text",
@@ -525,6 +542,9 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   }
   if (spec.has_forecasting()) {
     return {"points"};
+  }
+  if (spec.data().text().second_columns_size() > 0) {
+    return {"tokens", "segments"};
   }
   if (spec.data().has_text() || spec.has_language_modeling()) {
     return {"tokens"};

@@ -95,6 +95,13 @@ void CheckRecurrent(const std::string& path, const v1::Recurrent& recurrent, Fie
   CheckInitializer(path + ".initializer", recurrent.initializer(), errors);
 }
 
+// Of what is no GRU.
+void CheckNoReset(const std::string& path, const v1::Recurrent& recurrent, FieldErrors& errors) {
+  if (recurrent.has_reset_after()) {
+    errors.Add(path + ".reset_after", "must not be given: only a gru has a reset");
+  }
+}
+
 void CheckAttention(const std::string& path, const v1::Attention& attention, FieldErrors& errors) {
   errors.CheckInt(path + ".heads", attention.heads(), 1, 1024);
   if (attention.has_kv_heads()) {
@@ -107,6 +114,9 @@ void CheckAttention(const std::string& path, const v1::Attention& attention, Fie
   errors.CheckFloat(path + ".dropout", attention.dropout(), UpTo(0, 1));
   if (attention.has_rotary_base()) {
     errors.CheckFloat(path + ".rotary_base", attention.rotary_base(), Above(1, 1e9));
+  }
+  if (attention.rotary() && attention.alibi()) {
+    errors.Add(path + ".alibi", "must be false where rotary is true");
   }
   CheckInitializer(path + ".initializer", attention.initializer(), errors);
 }
@@ -173,10 +183,12 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return CheckInitializer(at + ".embedding.initializer", layer.embedding().initializer(),
                               errors);
     case v1::Layer::kLstm:
+      CheckNoReset(at + ".lstm", layer.lstm(), errors);
       return CheckRecurrent(at + ".lstm", layer.lstm(), errors);
     case v1::Layer::kGru:
       return CheckRecurrent(at + ".gru", layer.gru(), errors);
     case v1::Layer::kSimpleRnn:
+      CheckNoReset(at + ".simple_rnn", layer.simple_rnn(), errors);
       return CheckRecurrent(at + ".simple_rnn", layer.simple_rnn(), errors);
     case v1::Layer::kSequencePool:
       if (!v1::SequencePool::Kind_IsValid(layer.sequence_pool().kind())) {
@@ -192,6 +204,10 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return CheckAttention(at + ".attention", layer.attention(), errors);
     case v1::Layer::kPositions:
       return CheckPositions(at + ".positions", layer.positions(), errors);
+    case v1::Layer::kGlu:
+      errors.CheckInt(at + ".glu.units", layer.glu().units(), 1, kMaxUnits);
+      CheckActivation(at + ".glu.activation", layer.glu().activation(), errors);
+      return CheckInitializer(at + ".glu.initializer", layer.glu().initializer(), errors);
     case v1::Layer::kRmsNorm:
       CheckNormalization(at + ".rms_norm", layer.rms_norm().has_epsilon(),
                          layer.rms_norm().epsilon(), errors);

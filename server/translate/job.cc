@@ -85,7 +85,8 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     return ToImageGeneration(spec.image_generation());
   }
   if (spec.has_language_modeling()) {
-    return tasks::LanguageModelingOptions{.window = WindowOf(spec)};
+    return tasks::LanguageModelingOptions{.window = WindowOf(spec),
+                                          .z_loss = spec.language_modeling().z_loss()};
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
@@ -191,6 +192,12 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
                                                    : data::TextOptions::Keep::kFirst;
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
+  out.second_columns.assign(in.second_columns().begin(), in.second_columns().end());
+  const v1::TextAugmentation& changes = in.augmentation();
+  out.augmentation = {.character_noise = changes.character_noise(),
+                      .word_dropout = changes.word_dropout(),
+                      .unknown = changes.unknown(),
+                      .swap = changes.swap()};
   return out;
 }
 
@@ -480,6 +487,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   if (spec.data().has_text() || spec.has_language_modeling()) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
+    if (spec.data().text().second_columns_size() > 0) {
+      layers.inputs.emplace_back(engine::kSegmentsInput);
+    }
   }
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);

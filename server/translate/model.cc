@@ -123,7 +123,8 @@ Layer ToRecurrent(const v1::Recurrent& recurrent) {
            .bidirectional = recurrent.bidirectional(),
            .return_sequences = recurrent.return_sequences(),
            .dropout = recurrent.dropout(),
-           .initializer = ToInitializer(recurrent.initializer())}};
+           .initializer = ToInitializer(recurrent.initializer()),
+           .reset_after = !recurrent.has_reset_after() || recurrent.reset_after()}};
 }
 
 layers::SequencePoolOptions ToSequencePool(const v1::SequencePool& pool) {
@@ -157,8 +158,18 @@ layers::AttentionOptions ToAttention(const v1::Attention& attention) {
           .dropout = attention.dropout(),
           .rotary = attention.rotary(),
           .rotary_base = attention.has_rotary_base() ? attention.rotary_base() : 10000,
+          .alibi = attention.alibi(),
           .use_bias = !attention.has_use_bias() || attention.use_bias(),
           .initializer = ToInitializer(attention.initializer())};
+}
+
+layers::GluOptions ToGlu(const v1::Glu& glu) {
+  return {.units = glu.units(),
+          .activation = glu.activation() == v1::Activation::ACTIVATION_UNSPECIFIED
+                            ? engine::ActivationKind::kSilu
+                            : ToActivation(glu.activation()),
+          .use_bias = glu.use_bias(),
+          .initializer = ToInitializer(glu.initializer())};
 }
 
 layers::PositionsOptions ToPositions(const v1::Positions& positions) {
@@ -258,6 +269,8 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return ToPositions(layer.positions());
     case v1::Layer::kRmsNorm:
       return ToRmsNorm(layer.rms_norm());
+    case v1::Layer::kGlu:
+      return ToGlu(layer.glu());
     case v1::Layer::kRepeat:  // expanded before
     case v1::Layer::KIND_NOT_SET:
       break;

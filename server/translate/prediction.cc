@@ -99,6 +99,8 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
       return engine::tasks::MazeQuestion{input.maze()};
     case v1::PredictInput::kText:
       return engine::tasks::TextQuestion{input.text()};
+    case v1::PredictInput::kTextPair:
+      return engine::tasks::TextQuestion{input.text_pair().text(), input.text_pair().second()};
     case v1::PredictInput::kSeries:
       return engine::tasks::SeriesQuestion{input.series()};
     case v1::PredictInput::kWriting:
@@ -108,7 +110,8 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
   }
   return absl::InvalidArgumentError(absl::StrCat(
       name,
-      ": must be an image, a record, a user, a drawing, a maze, a text, a series or a writing"));
+      ": must be an image, a record, a user, a drawing, a maze, a text, a pair of texts, a series or a "
+      "writing"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {

@@ -95,6 +95,26 @@ class Texts(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         self.assertIn("the vocabulary has 16 tokens", done.stdout + done.stderr)
 
+    def test_the_events_tell_how_much_is_changed_at_random(self):
+        done = hone("run", JOB, *here(self.folder / "reviews"), *OF_OWN, "--set", "training.epochs=1", "--set", "data.text.augmentation.word_dropout=0.1",
+                    "--run-dir", self.folder / "changed")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertIn("augmentation of the training part", done.stdout + done.stderr)
+
+    def test_pairs_are_learned_and_asked_for(self):
+        rows = [f"the film\t{text}\t{label}" for label, text in reviews()]
+        table, run = self.folder / "pairs.tsv", self.folder / "pairs"
+        table.write_text("sentence\tother\tlabel\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        done = hone("run", JOB, *here(table), *OF_OWN, "--set", "data.text.second_columns=[other]", "--run-dir", run)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        asked = hone("--output", "json", "predict", run, "--text", "the film", "--text2", "a great story", "--text", "the film", "--text2", "dull")
+        self.assertEqual(self.answers(asked), ["pos", "neg"])
+        alone = hone("predict", run, "--text", "a great story")
+        self.assertNotEqual(alone.returncode, 0)
+        self.assertIn("the model takes pairs of texts", alone.stdout + alone.stderr)
+        unequal = hone("predict", run, "--text", "a", "--text", "b", "--text2", "c")
+        self.assertIn("there are 2 texts and 1 second ones", unequal.stdout + unequal.stderr)
+
     def test_the_plan_has_a_row_for_each_token(self):
         plan = hone("plan", JOB, *here(self.folder / "reviews"), "--no-measure", "--output", "json")
         self.assertEqual(plan.returncode, 0, plan.stderr)

@@ -116,6 +116,8 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
                   "language_modeling.window", "data.text.columns", "data.text.max_tokens",
                   "data.limit", "model.preset.gpt.layers", "model.preset.gpt.heads",
                   "model.preset.gpt.dropout", "model.preset.gpt.positions"));
+  EXPECT_THAT(Paths(Written("language_modeling { z_loss: 1 }")),
+              ::testing::Contains("language_modeling.z_loss"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
               ::testing::ElementsAre("model.preset.gpt.window"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
@@ -229,16 +231,30 @@ TEST(Validate, LayersOfTextsReadTokens) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens" or the name)")));
 }
 
+TEST(Validate, LayersOfPairsOfTextsReadSegmentsToo) {
+  const std::string layer =
+      R"(model { layers { inputs: "segments" embedding { width: 2 rows: 2 } } })";
+  EXPECT_THAT(Validate(OfTexts("data { text { second_columns: \"b\" } } " + layer), kServer),
+              IsOk());
+  EXPECT_THAT(Validate(OfTexts(layer), kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens")")));
+  EXPECT_THAT(Paths(OfTexts(R"(data { text { second_columns: "b" max_tokens: 4 } })")),
+              ::testing::ElementsAre("data.text.max_tokens"));
+}
+
 TEST(Validate, WhatTextsCannotBeIsNamed) {
   EXPECT_THAT(Paths(OfTexts(
                   R"(data { text { encoding: 9 cleaning { normalization: 9 } min_characters: 5
                            max_characters: 4 near_copies: 1.5 keep: 9 max_tokens: -1
+                           augmentation { character_noise: -0.1 word_dropout: 1 unknown: 2 swap: 1 }
                            tokenizer { words { vocabulary: 3 min_count: 0 split: 9 } } } })")),
-              ::testing::ElementsAre("data.text.encoding", "data.text.cleaning.normalization",
-                                     "data.text.max_characters", "data.text.near_copies",
-                                     "data.text.keep", "data.text.tokenizer.words.vocabulary",
-                                     "data.text.tokenizer.words.min_count",
-                                     "data.text.tokenizer.words.split", "data.text.max_tokens"));
+              ::testing::ElementsAre(
+                  "data.text.encoding", "data.text.cleaning.normalization",
+                  "data.text.max_characters", "data.text.near_copies", "data.text.keep",
+                  "data.text.tokenizer.words.vocabulary", "data.text.tokenizer.words.min_count",
+                  "data.text.tokenizer.words.split", "data.text.max_tokens",
+                  "data.text.augmentation.character_noise", "data.text.augmentation.word_dropout",
+                  "data.text.augmentation.unknown", "data.text.augmentation.swap"));
 }
 
 TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
@@ -608,6 +624,13 @@ INSTANTIATE_TEST_SUITE_P(
                    "model.layers[2].attention.dropout"},
         WrongField{"model { layers { attention { heads: 2 rotary_base: 0 } } }",
                    "model.layers[2].attention.rotary_base"},
+        WrongField{"model { layers { attention { heads: 2 rotary: true alibi: true } } }",
+                   "model.layers[2].attention.alibi"},
+        WrongField{"model { layers { lstm { units: 2 reset_after: true } } }",
+                   "model.layers[2].lstm.reset_after"},
+        WrongField{"model { layers { glu {} } }", "model.layers[2].glu.units"},
+        WrongField{"model { layers { glu { units: 2 activation: 99 } } }",
+                   "model.layers[2].glu.activation"},
         WrongField{"model { layers { positions {} } }", "model.layers[2].positions.length"},
         WrongField{"model { layers { positions { kind: 9 } } }", "model.layers[2].positions.kind"},
         WrongField{"model { layers { rms_norm { epsilon: 0 } } }",
