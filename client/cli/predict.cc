@@ -41,7 +41,8 @@ struct PredictOptions {
   std::vector<std::string> seconds;  // of pairs, as many as there are texts
   std::string second_file;
   std::vector<std::string> series;
-  int top = 0;  // 0: not given
+  int top = 0;    // 0: not given
+  int beams = 0;  // 0: not given
 };
 
 constexpr int kClassesShown = 5;
@@ -100,6 +101,7 @@ absl::Status AddTexts(const PredictOptions& options, std::vector<Input>& inputs)
     } else {
       input.input.set_text(texts[i]);
     }
+    input.input.set_beams(options.beams);
     inputs.push_back(std::move(input));
   }
   return absl::OkStatus();
@@ -290,6 +292,24 @@ void PrintPath(const v1::Prediction::Path& path, const Screen& screen) {
                              : "the way does not lead to the goal");
 }
 
+// The best translation, and others below it with their scores.
+void PrintTranslations(const v1::Prediction::Translated& translated, const Screen& screen) {
+  const bool several = translated.translations_size() > 1;
+  for (int i = 0; i < translated.translations_size(); ++i) {
+    const v1::Prediction::Translation& translation = translated.translations(i);
+    Line line;
+    line.Add("   ");
+    if (several) {
+      line.Add(absl::StrFormat("%7.3f  ", translation.score()), Style::kDim);
+    }
+    line.Add(translation.text(), i == 0 ? Style::kBold : Style::kPlain);
+    if (!translation.ended()) {
+      line.Add("   …", Style::kDim);
+    }
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  }
+}
+
 void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
                      const Screen& screen) {
   const auto print = [&](const Line& line) {
@@ -321,6 +341,7 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   if (prediction.has_path()) {
     PrintPath(prediction.path(), screen);
   }
+  PrintTranslations(prediction.translated(), screen);
   for (const Line& forecast : ForecastLines(prediction.forecast(), screen.width())) {
     print(forecast);
   }
@@ -377,6 +398,11 @@ void AddPredict(CLI::App& app, Globals& globals) {
                    "of a model that reads pairs: the second text of each --text")
       ->allow_extra_args(false);
   command->add_option("--text2-file", options->second_file, "the second text of each line");
+  command
+      ->add_option("--beams", options->beams,
+                   "translations that are kept at a time while one is looked for [as the model's "
+                   "job says]")
+      ->check(CLI::Range(1, 16));
   command
       ->add_option("--series", options->series,
                    "tables with a row for each point in time: what comes next")

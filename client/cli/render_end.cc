@@ -86,6 +86,10 @@ std::string Label(const std::string& name) {
       {"test_ndcg", "test NDCG at 10"},
       {"rmse_over_floor", "test RMSE over the floor"},
       {"test_r2", "test R²"},
+      {"test_bleu", "test BLEU"},
+      {"test_chrf", "test chrF"},
+      {"test_beam_bleu", "test BLEU, beams"},
+      {"test_beam_chrf", "test chrF, beams"},
       {"validation_mse", "validation MSE"},
       {"validation_mae", "validation MAE"},
       {"validation_rmse", "validation RMSE"},
@@ -99,6 +103,10 @@ std::string Label(const std::string& name) {
       {"validation_hit_rate", "validation hit rate at 10"},
       {"validation_ndcg", "validation NDCG at 10"},
       {"validation_r2", "validation R²"},
+      {"validation_bleu", "validation BLEU"},
+      {"validation_chrf", "validation chrF"},
+      {"validation_beam_bleu", "validation BLEU, beams"},
+      {"validation_beam_chrf", "validation chrF, beams"},
       {"test_macro_f1", "test macro F1"},
       {"test_auc", "test AUC"},
       {"validation_auc", "validation AUC"},
@@ -253,9 +261,9 @@ std::string MetricText(const std::string& name, double value) { return Shown(nam
 int MetricRank(const std::string& name) { return Rank(name); }
 
 std::string FinalResult(const v1::Evaluation& evaluation) {
-  for (const char* name :
-       {"test_accuracy", "test_r2", "test_hit_rate", "test_mase", "test_rmse", "success_rate",
-        "mean_return", "frechet_distance", "test_perplexity", "validation_perplexity"}) {
+  for (const char* name : {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase",
+                           "test_rmse", "success_rate", "mean_return", "frechet_distance",
+                           "test_perplexity", "validation_perplexity"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {
       return absl::StrCat(Label(name), " ", Shown(name, found->second));

@@ -138,10 +138,37 @@ constexpr CatalogFile kSst2[] = {
     {"test.tsv", "sst2/test.tsv", "",
      "4c395e34c8ae196d76abc3724c42336f2e17ad6dab6977be7a690f4c36b140ca", 192982}};
 
+constexpr CatalogFile kTatoeba[] = {
+    {"fra.txt.gz", "eng-fra/fra.txt.gz", "",
+     "0b18e8738d744a3db9988bdd3546790101658824f67ec39d3d82dca2d741cc82", 2944757}};
+
+// SHA-256 and sizes of the files at this commit.
+#define HONE_MULTI30K                                   \
+  "https://raw.githubusercontent.com/multi30k/dataset/" \
+  "a3d2e0d26b56f3846f66a952536ffed4e401d05a/data/task1/raw/"
+constexpr CatalogFile kMulti30k[] = {
+    {"train.en.gz", "multi30k/train.en.gz", HONE_MULTI30K "train.en.gz",
+     "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f", 568929},
+    {"train.de.gz", "multi30k/train.de.gz", HONE_MULTI30K "train.de.gz",
+     "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6", 637044},
+    {"val.en.gz", "multi30k/val.en.gz", HONE_MULTI30K "val.en.gz",
+     "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28", 21650},
+    {"val.de.gz", "multi30k/val.de.gz", HONE_MULTI30K "val.de.gz",
+     "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a", 24681},
+    {"test_2016_flickr.en.gz", "multi30k/test_2016_flickr.en.gz",
+     HONE_MULTI30K "test_2016_flickr.en.gz",
+     "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9", 21077},
+    {"test_2016_flickr.de.gz", "multi30k/test_2016_flickr.de.gz",
+     HONE_MULTI30K "test_2016_flickr.de.gz",
+     "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8", 22890}};
+#undef HONE_MULTI30K
+
 constexpr const char* kSentiments[] = {"negative", "positive"};
 constexpr const char* kSubjects[] = {"World", "Sports", "Business", "Sci/Tech"};
 constexpr const char* kSentence[] = {"sentence"};
 constexpr const char* kTitleAndStory[] = {"column_2", "column_3"};
+constexpr const char* kEnglishAndFrench[] = {"column_1", "column_2"};
+constexpr const char* kEnglishAndGerman[] = {"en", "de"};
 
 constexpr const char* kDigits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
 constexpr const char* kClothes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -343,6 +370,27 @@ constexpr CatalogEntry kCatalog[] = {
      .target = "",
      .task = Task::kLanguageModeling,
      .texts = true},
+    {.name = "tatoeba-eng-fra",
+     .description = "142,787 pairs of an English and a French sentence, 98,659 English ones; local "
+                    "mirror only",
+     .licence = "CC BY 2.0 (tatoeba.org, manythings.org/anki)",
+     .files = kTatoeba,
+     .mirror_path = "eng-fra/fra.txt.gz",
+     .cache_path = "fra.txt.gz",
+     .target = "",
+     .task = Task::kTranslation,
+     .texts = true,
+     .text_columns = kEnglishAndFrench},
+    {.name = "multi30k",
+     .description = "what is seen in photos, in English and German, 29,000 + 1,014 + 1,000 pairs",
+     .licence = "none stated (Elliott et al., 2016)",
+     .files = kMulti30k,
+     .mirror_path = "multi30k",
+     .cache_path = "",
+     .target = "",
+     .task = Task::kTranslation,
+     .texts = true,
+     .text_columns = kEnglishAndGerman},
     {.name = "names",
      .description = "20,050 family names of 18 languages; local mirror only",
      .licence = "MIT (Robertson)",

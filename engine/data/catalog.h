@@ -35,7 +35,8 @@ struct CatalogEntry {
   bool generated_fallback = false;  // with no other source, generated digits take its place
   bool generated = false;           // there are no files: a program draws it
   bool texts = false;
-  std::span<const char* const> text_columns = {};  // of a table of texts
+  // Of a table of texts; of sentence pairs the source's and the target's (PairOptions).
+  std::span<const char* const> text_columns = {};
 };
 
 std::span<const CatalogEntry> Catalog();

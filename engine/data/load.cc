@@ -86,6 +86,10 @@ absl::StatusOr<Opened> Open(LoadOptions options, Depth depth) {
         absl::StrCat("data set ", options.dataset,
                      " holds one running text; the task for it is language_modeling"));
   }
+  if (entry->task == Task::kTranslation) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data set ", options.dataset, " holds sentence pairs; the task for it is translation"));
+  }
   if (entry->texts) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset,

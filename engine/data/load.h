@@ -22,7 +22,8 @@ enum class Task {
   kRegression,
   kRecommendation,
   kForecasting,
-  kLanguageModeling
+  kLanguageModeling,
+  kTranslation
 };
 
 // Where named data sets come from.
@@ -84,6 +85,22 @@ struct TextOptions {
   text::TokenizerOptions tokenizer = {};
   int64_t max_tokens = 0;  // TextPreprocessing::max_tokens
   TextAugmentation augmentation = {};  // of the training part, as it is trained on
+};
+
+// Sentences and their translations: where they stand in their files, and how they become tokens.
+struct PairOptions {
+  // Columns of a table, keys of JSON objects, or the ends of the names of files with a sentence a
+  // line (train.en). "": the catalogue's, else what pair_rows.h says.
+  std::string source = {};
+  std::string target = {};
+  TextOptions::Encoding encoding = TextOptions::Encoding::kUtf8;
+  text::CleaningOptions cleaning = {};  // of both sides
+  bool drop_empty = false;              // pairs with a side without words leave; else an error
+  // Pairs with more tokens than this on one side are left out. 0: none are.
+  int64_t max_source_tokens = 0;
+  int64_t max_target_tokens = 0;
+  text::TokenizerOptions source_tokenizer = {};
+  text::TokenizerOptions target_tokenizer = {};
 };
 
 // Sequences of numbers: a row of a table is a point in time, rows stand in its order.
@@ -151,6 +168,7 @@ struct LoadOptions {
   RatingOptions ratings;
   SeriesOptions series;
   std::optional<TextOptions> text;  // the examples are texts
+  PairOptions pairs;
   // The data are read as a model reads them, by its preprocessing, not by one fitted to them: its
   // size of pictures, its columns by name, its classes in its order. Null: no model does.
   std::shared_ptr<const Preprocessing> as = nullptr;

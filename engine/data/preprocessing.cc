@@ -129,6 +129,9 @@ nlohmann::json Preprocessing::ToJson() const {
     json["own"] = nlohmann::json::parse(own, nullptr, /*allow_exceptions=*/false);
   } else if (input == Input::kText) {
     json["text"] = text->ToJson();
+    if (target_text.has_value()) {
+      json["target_text"] = target_text->ToJson();
+    }
   } else {
     json["columns"] = nlohmann::json::array();
     for (const ColumnPreprocessing& column : columns) {
@@ -222,6 +225,9 @@ absl::StatusOr<Preprocessing> Preprocessing::FromJson(const nlohmann::json& json
       p.own = json.at("own").dump();
     } else if (p.input == Input::kText) {
       HONE_ASSIGN_OR_RETURN(p.text, TextPreprocessing::FromJson(json.at("text")));
+      if (json.contains("target_text")) {
+        HONE_ASSIGN_OR_RETURN(p.target_text, TextPreprocessing::FromJson(json.at("target_text")));
+      }
     } else {
       for (const nlohmann::json& entry : json.at("columns")) {
         ColumnPreprocessing column;

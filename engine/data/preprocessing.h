@@ -58,6 +58,8 @@ struct Preprocessing {
 
   // Texts; always there for them.
   std::optional<TextPreprocessing> text;
+  // Texts that are written of those that are read: translations.
+  std::optional<TextPreprocessing> target_text;
 
   std::vector<std::string> class_names;  // classification
   std::vector<std::string>

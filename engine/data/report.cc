@@ -11,15 +11,22 @@ namespace {
 
 constexpr size_t kPlaces = 20;
 
+nlohmann::json ToJson(const TokenReport& tokens) {
+  return {{"tokens", tokens.tokens},
+          {"unknown", tokens.unknown},
+          {"cut", tokens.cut},
+          {"longest", tokens.longest},
+          {"longest_where", tokens.longest_where},
+          {"lengths", tokens.lengths}};
+}
+
 nlohmann::json ToJson(const SplitReport& split) {
   nlohmann::json json = {{"examples", split.examples}, {"class_counts", split.class_counts}};
   if (split.tokens.has_value()) {
-    json["tokens"] = {{"tokens", split.tokens->tokens},
-                      {"unknown", split.tokens->unknown},
-                      {"cut", split.tokens->cut},
-                      {"longest", split.tokens->longest},
-                      {"longest_where", split.tokens->longest_where},
-                      {"lengths", split.tokens->lengths}};
+    json["tokens"] = ToJson(*split.tokens);
+  }
+  if (split.target_tokens.has_value()) {
+    json["target_tokens"] = ToJson(*split.target_tokens);
   }
   return json;
 }

@@ -23,7 +23,8 @@ struct TokenReport {
 struct SplitReport {
   int64_t examples = 0;
   std::vector<int64_t> class_counts;       // in the order of the class names; empty for regression
-  std::optional<TokenReport> tokens = {};  // texts
+  std::optional<TokenReport> tokens = {};  // texts; of pairs the sources
+  std::optional<TokenReport> target_tokens = {};  // pairs
 };
 
 // A reason to drop an example.

@@ -1,7 +1,6 @@
 #include "engine/data/texts.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -12,7 +11,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
@@ -24,6 +22,7 @@
 #include "engine/data/prepare.h"
 #include "engine/data/ratings.h"
 #include "engine/data/text_rows.h"
+#include "engine/data/token_report.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
 #include "engine/text/near_copies.h"
@@ -184,6 +183,7 @@ absl::Status SetTargets(Loading& loading) {
     case Task::kRecommendation:
     case Task::kForecasting:
     case Task::kLanguageModeling:
+    case Task::kTranslation:
       break;
   }
   return absl::InvalidArgumentError("holds texts, which classification and regression learn from");
@@ -344,47 +344,6 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   return result;
 }
 
-// Counts a text of `tokens`, which were `all` before it was cut.
-void Count(const std::vector<int32_t>& tokens, int64_t all, int32_t unknown, std::string where,
-           TokenReport& report) {
-  const auto kept = static_cast<int64_t>(tokens.size());
-  report.tokens += kept;
-  report.unknown += std::ranges::count(tokens, unknown);
-  report.cut += kept < all ? 1 : 0;
-  if (all > report.longest) {
-    report.longest = all;
-    report.longest_where = std::move(where);
-  }
-  const auto bin = static_cast<size_t>(std::bit_width(static_cast<uint64_t>(kept - 1)));
-  report.lengths.resize(std::max(report.lengths.size(), bin + 1));
-  ++report.lengths[bin];
-}
-
-std::string Describe(absl::string_view part, const SplitReport& split, int64_t max_tokens) {
-  const TokenReport& tokens = *split.tokens;
-  const auto percent = [](int64_t share, int64_t whole) {
-    return absl::StrFormat("%.1f %%", 100.0 * static_cast<double>(share) /
-                                          static_cast<double>(std::max<int64_t>(whole, 1)));
-  };
-  std::vector<std::string> lengths;
-  for (size_t bin = 0; bin < tokens.lengths.size(); ++bin) {
-    if (tokens.lengths[bin] > 0) {
-      lengths.push_back(absl::StrCat("up to ", int64_t{1} << bin, " ",
-                                     percent(tokens.lengths[bin], split.examples)));
-    }
-  }
-  std::string text = absl::StrFormat(
-      "%s part: %d tokens, %.1f a text, %s of them unknown; the longest text has %d (%s); lengths: "
-      "%s",
-      part, tokens.tokens, static_cast<double>(tokens.tokens) / static_cast<double>(split.examples),
-      percent(tokens.unknown, tokens.tokens), tokens.longest, tokens.longest_where,
-      absl::StrJoin(lengths, ", "));
-  if (tokens.cut > 0) {
-    absl::StrAppend(&text, "; ", tokens.cut, " texts were cut to ", max_tokens, " tokens");
-  }
-  return text;
-}
-
 // All texts as tokens; those that are in no part have none.
 std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
   const TextPreprocessing& how = *loading.data.preprocessing.text;
@@ -412,14 +371,14 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
     const auto all = static_cast<int64_t>(tokens.size());
     how.Cut(tokens);
     texts->Add(tokens);
-    Count(tokens, all, unknown, loading.rows.Where(row), *split->tokens);
+    CountText(tokens, all, unknown, loading.rows.Where(row), *split->tokens);
   }
   report.notes.push_back(absl::StrCat("the vocabulary has ", how.tokenizer->size(), " tokens"));
   for (const auto& [name, split] :
        {std::pair("training", &report.train), std::pair("validation", &report.validation),
         std::pair("test", &report.test)}) {
     if (split->tokens.has_value()) {
-      report.notes.push_back(Describe(name, *split, how.max_tokens));
+      report.notes.push_back(Describe(name, *split->tokens, how.max_tokens));
     }
   }
   return texts;
@@ -494,6 +453,10 @@ absl::Status FindTexts(LoadOptions& options, DataReport& report) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset,
                      " holds one running text; the task for it is language_modeling"));
+  }
+  if (entry->task == Task::kTranslation) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data set ", options.dataset, " holds sentence pairs; the task for it is translation"));
   }
   HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
   options.path = std::move(found.path);

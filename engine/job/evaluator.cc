@@ -51,6 +51,9 @@ std::optional<data::Task> DataTaskOf(const tasks::TaskOptions& task) {
   if (std::holds_alternative<tasks::LanguageModelingOptions>(task)) {
     return data::Task::kLanguageModeling;
   }
+  if (std::holds_alternative<tasks::TranslationOptions>(task)) {
+    return data::Task::kTranslation;
+  }
   if (std::holds_alternative<tasks::ReinforcementLearningOptions>(task)) {
     return std::nullopt;
   }

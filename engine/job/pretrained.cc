@@ -181,6 +181,11 @@ absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
         "data.text: the pretrained model was made for other tokens; it goes on with the texts and "
         "the data.text that it was trained with");
   }
+  if (was.target_text != is.target_text) {
+    return absl::InvalidArgumentError(
+        "data.pairs: the pretrained model was made for other target tokens; it goes on with the "
+        "pairs and the data.pairs that it was trained with");
+  }
   if (was.pixel_scale != is.pixel_scale || was.pixel_mean != is.pixel_mean ||
       was.pixel_std != is.pixel_std) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -46,22 +46,26 @@ void AttendCachedT(const CachedAttention& a, const CachedAttentionArrays& arrays
     const int64_t last = arrays.places[row];
     const int64_t first = a.window > 0 ? std::max<int64_t>(last + 1 - a.window, 0) : 0;
     const int64_t keys = last + 1 - first;
-    const int64_t at = (row * arrays.place_count + first) * kv_row + kv_head * a.dim;
+    // Where key j of those that are seen lies in the cache.
+    const int32_t* ancestors =
+        arrays.ancestors == nullptr ? nullptr : arrays.ancestors + row * arrays.place_count + first;
+    const auto at = [&](int64_t j) {
+      const int64_t owner = ancestors == nullptr || first + j == last ? row : ancestors[j];
+      return (owner * arrays.place_count + first + j) * kv_row + kv_head * a.dim;
+    };
     const float* query = arrays.q + i * a.dim;
-    const float* key = arrays.k + at;
     float* weights = scratch + i * arrays.place_count;
     const float slope = a.alibi ? AlibiSlope(i % a.heads, a.heads) : 0;
     for (int64_t j = 0; j < keys; ++j) {
       weights[j] =
-          a.scale * Dot(query, key + j * kv_row, a.dim) - slope * static_cast<float>(keys - 1 - j);
+          a.scale * Dot(query, arrays.k + at(j), a.dim) - slope * static_cast<float>(keys - 1 - j);
     }
     const float sum = RowExp(weights, keys, RowMax(weights, keys), weights);
     const auto share = hn::Set(f, 1 / sum);
     for (int64_t d = 0; d < a.dim; d += lanes) {
-      const float* value = arrays.v + at + d;
       auto mean = hn::Zero(f);
       for (int64_t j = 0; j < keys; ++j) {
-        mean = hn::MulAdd(hn::Set(f, weights[j]), LoadSome(value + j * kv_row, a.dim - d, lanes),
+        mean = hn::MulAdd(hn::Set(f, weights[j]), LoadSome(arrays.v + at(j) + d, a.dim - d, lanes),
                           mean);
       }
       StoreSome(hn::Mul(mean, share), y + i * a.dim + d, a.dim - d, lanes);

@@ -22,6 +22,9 @@ struct CachedAttentionArrays {
   const float* v;         // the same
   const int32_t* places;  // [rows], the query's own: it sees the keys up to that one
   int64_t place_count;    // of the cache
+  // [rows, places]: in which row of the cache lies what a row's sequence had at each place before
+  // its own; null: all of it in its own row.
+  const int32_t* ancestors = nullptr;
 };
 
 // Of the heads [begin, end) of all rows, counted row by row: y [rows, heads · dim]. Head i has

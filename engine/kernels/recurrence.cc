@@ -387,8 +387,10 @@ struct BackwardStep {
     const V candidate = Load(a.kept, token, 2, 4, unit), out = Load(a.kept, token, 3, 4, unit);
     const V one = hn::Set(f, 1.0f);
     const V tanh = StateTanh(Load(a.cell, token, 0, 1, unit));
-    const V dc =
-        hn::MulAdd(hn::Mul(dstate, out), hn::NegMulAdd(tanh, tanh, one), hn::LoadU(f, dcarry));
+    V dc = hn::MulAdd(hn::Mul(dstate, out), hn::NegMulAdd(tanh, tanh, one), hn::LoadU(f, dcarry));
+    if (a.dcell != nullptr) {
+      dc = hn::Add(dc, Load(a.dcell, token, 0, 1, unit));
+    }
     hn::StoreU(hn::Mul(dc, forget), f, dcarry);
     // Of σ: dy y (1 − y).
     const auto sigmoid = [&](V dy, V y) { return hn::Mul(hn::Mul(dy, y), hn::Sub(one, y)); };

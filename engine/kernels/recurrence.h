@@ -82,6 +82,7 @@ struct RecurrenceGradientArrays {
   const float* y;       // what the forward pass has left
   const float* kept;    // null of kTanh
   const float* cell;    // of kLstm, else null
+  const float* dcell;   // [rows, units] of kLstm: what comes back to c by itself; may be null
   const float* packed;  // by PackBackward
   float* dgates;        // [rows, gates · units]; of kLstm it may be kept's memory
   float* dproduct;      // [rows, gates · units] of kGru: of h U + b; else null

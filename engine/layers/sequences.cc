@@ -4,6 +4,7 @@
 #include "engine/graph/sum.h"
 #include "engine/layers/parameters.h"
 #include "engine/ops/attention.h"
+#include "engine/ops/attention_weights.h"
 #include "engine/ops/cached_attention.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/dropout.h"
@@ -61,21 +62,45 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
   return SimpleRnn(graph, gates, recurrent, offsets, {.reverse = reverse});
 }
 
+// One of attention's products, in the scope that the graph is in.
+Value Project(Graph& graph, const AttentionOptions& options, absl::string_view name, Value from,
+              int64_t units, const WeightInitializer& start) {
+  const Graph::Scope of_product(graph, name);
+  const LayerParameters parameters(graph, options.frozen);
+  const int64_t in = graph.shape(from).back();
+  const Value weight =
+      parameters.Weight({in, units}, start, {static_cast<double>(in), static_cast<double>(units)});
+  return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
+}
+
+int64_t KvHeads(const AttentionOptions& options) {
+  return options.kv_heads == 0 ? options.heads : options.kv_heads;
+}
+
+// Numbers of a head; 0, and the graph has failed, where heads do not divide what they must.
+int64_t HeadWidth(Graph& graph, int64_t width, const AttentionOptions& options) {
+  const int64_t kv_heads = KvHeads(options);
+  if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0 ||
+      width % options.heads != 0) {
+    graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": heads must divide its input's width ", width,
+                     ", and kv_heads must divide heads, got ", options.heads, " and ", kv_heads)));
+    return 0;
+  }
+  return width / options.heads;
+}
+
 // What both of a layer's forms have in common, in the scope that the graph is in. `places` of the
 // tokens are made where positions are rotary; `mix` makes all heads of queries, keys, values and
 // the number of their heads.
 template <typename Places, typename Mix>
 Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places&& places,
                   Mix&& mix) {
-  const int64_t width = graph.shape(x).back();
-  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
-  if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0 ||
-      width % options.heads != 0) {
-    return graph.Fail(absl::InvalidArgumentError(
-        absl::StrCat(graph.scope(), ": heads must divide its input's width ", width,
-                     ", and kv_heads must divide heads, got ", options.heads, " and ", kv_heads)));
+  const int64_t width = graph.shape(x).back(), kv_heads = KvHeads(options);
+  const int64_t dim = HeadWidth(graph, width, options);
+  if (dim == 0) {
+    return x;
   }
-  const int64_t dim = width / options.heads;
   if (options.rotary && dim % 2 != 0) {
     return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
         graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
@@ -85,25 +110,17 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
     return graph.Fail(absl::InvalidArgumentError(
         absl::StrCat(graph.scope(), ": must have rotary or alibi, got both")));
   }
-  const auto project = [&](absl::string_view name, Value from, int64_t units,
-                           const WeightInitializer& start) {
-    const Graph::Scope of_product(graph, name);
-    const LayerParameters parameters(graph, options.frozen);
-    const int64_t in = graph.shape(from).back();
-    const Value weight = parameters.Weight({in, units}, start,
-                                           {static_cast<double>(in), static_cast<double>(units)});
-    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
-  };
-  Value query = project("query", x, width, options.initializer);
-  Value key = project("key", x, kv_heads * dim, options.initializer);
-  const Value value = project("value", x, kv_heads * dim, options.initializer);
+  Value query = Project(graph, options, "query", x, width, options.initializer);
+  Value key = Project(graph, options, "key", x, kv_heads * dim, options.initializer);
+  const Value value = Project(graph, options, "value", x, kv_heads * dim, options.initializer);
   if (options.rotary) {
     const Value at = places();
     query = Rotary(graph, query, at, options.heads, options.rotary_base);
     key = Rotary(graph, key, at, kv_heads, options.rotary_base);
   }
   const Value all = mix(query, key, value, kv_heads);
-  return project("output", all, width, options.output_initializer.value_or(options.initializer));
+  return Project(graph, options, "output", all, width,
+                 options.output_initializer.value_or(options.initializer));
 }
 
 Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& options) {
@@ -122,26 +139,24 @@ Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& o
   return Sum(graph, x, engine::Embedding(graph, table, places));
 }
 
-}  // namespace
-
-Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
-                const RecurrentOptions& options, bool training) {
-  Graph::Scope scope(graph, options.name, NameOf(cell));
+// The states of the topmost layer, of each direction, in the scope that the graph is in.
+std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                              const RecurrentOptions& options, bool training) {
   for (const auto& [field, value] :
        {std::pair{"units", options.units}, std::pair{"layers", options.layers}}) {
     if (value < 1) {
-      return graph.Fail(absl::InvalidArgumentError(
-          absl::StrCat(graph.scope(), ": ", field, " must be at least 1, got ", value)));
+      return {graph.Fail(absl::InvalidArgumentError(
+          absl::StrCat(graph.scope(), ": ", field, " must be at least 1, got ", value)))};
     }
   }
   if (!(options.dropout >= 0 && options.dropout < 1)) {
-    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
-        graph.scope(), ": dropout must be at least 0 and below 1, got ", options.dropout)));
+    return {graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(), ": dropout must be at least 0 and below 1, got ", options.dropout)))};
   }
   if (graph.shape(x).rank() != 2) {
-    return graph.Fail(absl::InvalidArgumentError(
+    return {graph.Fail(absl::InvalidArgumentError(
         absl::StrCat(graph.scope(), ": its input must be a row of numbers for each token, got ",
-                     graph.shape(x).ToString())));
+                     graph.shape(x).ToString())))};
   }
   std::vector<Value> directions;
   for (int64_t layer = 1; layer <= options.layers; ++layer) {
@@ -160,13 +175,48 @@ Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
       }
     }
   }
-  if (!options.return_sequences) {
-    for (size_t i = 0; i < directions.size(); ++i) {
-      directions[i] = SegmentPool(graph, directions[i], offsets,
-                                  i == 0 ? SegmentPoolKind::kLast : SegmentPoolKind::kFirst);
-    }
+  return directions;
+}
+
+// Rows of both directions side by side.
+Value Joined(Graph& graph, const std::vector<Value>& directions) {
+  return directions.size() > 1 ? Concat(graph, directions) : directions[0];
+}
+
+// What each direction ends with.
+Value Ends(Graph& graph, std::vector<Value> directions, Value offsets) {
+  for (size_t i = 0; i < directions.size(); ++i) {
+    directions[i] = SegmentPool(graph, directions[i], offsets,
+                                i == 0 ? SegmentPoolKind::kLast : SegmentPoolKind::kFirst);
   }
-  return scope.Gives(directions.size() > 1 ? Concat(graph, directions) : directions[0]);
+  return Joined(graph, directions);
+}
+
+}  // namespace
+
+Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                const RecurrentOptions& options, bool training) {
+  Graph::Scope scope(graph, options.name, NameOf(cell));
+  const std::vector<Value> directions = Directions(graph, cell, x, offsets, options, training);
+  return scope.Gives(options.return_sequences ? Joined(graph, directions)
+                                              : Ends(graph, directions, offsets));
+}
+
+RecurrentStates RecurrentWithEnds(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                                  const RecurrentOptions& options, bool training) {
+  Graph::Scope scope(graph, options.name, NameOf(cell));
+  const std::vector<Value> directions = Directions(graph, cell, x, offsets, options, training);
+  RecurrentStates result = {.states = scope.Gives(Joined(graph, directions)),
+                            .last = Ends(graph, directions, offsets),
+                            .last_cells = {}};
+  if (cell == RecurrentCell::kLstm) {
+    std::vector<Value> cells;
+    for (const Value states : directions) {
+      cells.push_back(CellsOfLstm(graph, states));
+    }
+    result.last_cells = Ends(graph, cells, offsets);
+  }
+  return result;
 }
 
 Value Conv1d(Graph& graph, Value x, Value offsets, const Conv1dOptions& options) {
@@ -206,7 +256,7 @@ Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& op
 }
 
 Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
-                    const AttentionOptions& options) {
+                    const AttentionOptions& options, std::optional<Value> ancestors) {
   Graph::Scope scope(graph, options.name, "attention");
   if (!options.causal) {
     return graph.Fail(absl::UnimplementedError(
@@ -231,10 +281,43 @@ Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
                            {.heads = options.heads,
                             .kv_heads = kv_heads,
                             .window = options.window,
-                            .alibi = options.alibi});
+                            .alibi = options.alibi},
+                           ancestors);
   };
   return scope.Gives(AttentionOf(
       graph, x, options, [&] { return places; }, mix));
+}
+
+CrossKeys CrossAttentionKeys(Graph& graph, Value x, const AttentionOptions& options) {
+  const Graph::Scope scope(graph, options.name);
+  const int64_t width = KvHeads(options) * HeadWidth(graph, graph.shape(x).back(), options);
+  if (width == 0) {
+    return {x, x};
+  }
+  const Value keys = Project(graph, options, "key", x, width, options.initializer);
+  return {keys, Project(graph, options, "value", x, width, options.initializer)};
+}
+
+Value CrossAttention(Graph& graph, Value x, const CrossKeys& of_other, Value offsets,
+                     Value key_offsets, const AttentionOptions& options, bool training,
+                     int64_t longest) {
+  Graph::Scope scope(graph, options.name, "attention");
+  const int64_t width = graph.shape(x).back();
+  if (HeadWidth(graph, width, options) == 0) {
+    return x;
+  }
+  const Value query = Project(graph, options, "query", x, width, options.initializer);
+  const engine::AttentionOptions op = {.heads = options.heads,
+                                       .kv_heads = KvHeads(options),
+                                       .dropout = training ? options.dropout : 0};
+  if (longest > 0) {
+    Graph::Scope map(graph, "weights", kAttentionWeightsLayer);
+    map.Gives(AttentionWeights(graph, query, of_other.keys, offsets, key_offsets, longest, op));
+  }
+  const Value all =
+      engine::Attention(graph, query, of_other.keys, of_other.values, offsets, key_offsets, op);
+  return scope.Gives(Project(graph, options, "output", all, width,
+                             options.output_initializer.value_or(options.initializer)));
 }
 
 Value Positions(Graph& graph, Value x, Value offsets, const PositionsOptions& options) {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "engine/layers/dense.h"
 #include "engine/ops/segment_pool.h"
 
@@ -37,6 +38,14 @@ struct RecurrentOptions {
 // directions NAME.forward.weight and NAME.backward.weight.
 Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
                 const RecurrentOptions& options, bool training);
+// The same layer where both are wanted, as of an encoder.
+struct RecurrentStates {
+  Value states;      // [rows, n]
+  Value last;        // [batch, n]
+  Value last_cells;  // [batch, n]: an LSTM's c that belongs to `last`; else not valid
+};
+RecurrentStates RecurrentWithEnds(Graph& graph, RecurrentCell cell, Value x, Value offsets,
+                                  const RecurrentOptions& options, bool training);
 
 struct Conv1dOptions {
   std::string name = {};
@@ -81,9 +90,23 @@ Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& op
 // sequence of its own, at its `places` s32 [rows], and keys and values of those before it are kept
 // from run to run, in `NAME.keys` and `NAME.values` [rows, window, kv_heads · width / heads], which
 // are memory of that many rows (`NAME.keys_of_8`) and in no file. Causal attention only:
-// UNIMPLEMENTED otherwise.
+// UNIMPLEMENTED otherwise. `ancestors` as ops/cached_attention.h has them, where texts go on from
+// others.
 Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
-                    const AttentionOptions& options);
+                    const AttentionOptions& options, std::optional<Value> ancestors = std::nullopt);
+
+// Attention of a text's tokens to those of another one, with the parameters of Attention; `causal`,
+// `window` and `rotary` mean nothing. First the keys and values of the other text's [key rows,
+// width], then what the tokens of x [rows, width] see. Above 0, `longest` adds a layer
+// `NAME.weights` that nothing depends on, of kind kAttentionWeightsLayer: ops/attention_weights.h.
+struct CrossKeys {
+  Value keys, values;  // [key rows, kv_heads · width / heads]
+};
+inline constexpr absl::string_view kAttentionWeightsLayer = "attention_weights";
+CrossKeys CrossAttentionKeys(Graph& graph, Value x, const AttentionOptions& options);
+Value CrossAttention(Graph& graph, Value x, const CrossKeys& of_other, Value offsets,
+                     Value key_offsets, const AttentionOptions& options, bool training,
+                     int64_t longest = 0);
 
 struct PositionsOptions {
   enum class Kind { kLearned, kSinusoidal };

@@ -177,6 +177,12 @@ class LayerBuilder {
     if (!ReadsOffsets()) {
       return x();
     }
+    const bool learned = positions.kind == layers::PositionsOptions::Kind::kLearned;
+    if (learned && positions.length >= 1 && positions.length < options_.longest) {
+      return graph_.Fail(absl::InvalidArgumentError(
+          absl::StrCat(graph_.scope(), ": length must be at least ", options_.longest,
+                       ", one for each place of the longest sequence, got ", positions.length)));
+    }
     return options_.decode_window > 0 ? layers::PositionsStep(graph_, x(), *offsets_, positions)
                                       : layers::Positions(graph_, x(), *offsets_, positions);
   }
@@ -268,13 +274,19 @@ struct LayerList {
   }
 };
 
-absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
-    const LayerList& list, const std::vector<NamedValue>& inputs) {
+absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(const LayerList& list,
+                                                              const std::vector<NamedValue>& inputs,
+                                                              const BuildOptions& options) {
   absl::flat_hash_map<std::string, Value> given;
   for (const NamedValue& input : inputs) {
     given[input.name] = input.value;
   }
+  // A part of a preset that translates has inputs of its own, which it knows.
+  const bool whole = options.translation.part == TranslationBuild::Part::kWhole;
   for (const std::string& name : list.inputs) {
+    if (!whole) {
+      break;
+    }
     if (!given.contains(name) || given.size() != list.inputs.size()) {
       return absl::InvalidArgumentError(
           absl::StrCat(list.where, ".inputs: the model has ", absl::StrJoin(list.inputs, ", "),
@@ -287,12 +299,19 @@ absl::StatusOr<absl::flat_hash_map<std::string, Value>> Given(
   return given;
 }
 
+bool AreOffsets(absl::string_view input) {
+  return input == kOffsetsInput || input == kSourceOffsetsInput;
+}
+
 // The first extent of the inputs; of sequences, which are rows of tokens, how many there are.
 int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs,
                    const BuildOptions& options) {
   for (const NamedValue& input : inputs) {
-    if (input.name == kOffsetsInput) {
-      return graph.shape(input.value)[0] - (options.decode_window > 0 ? 0 : 1);
+    // Of texts that go on token by token: their places.
+    const bool of_places = options.decode_window > 0 && input.name == kOffsetsInput &&
+                           options.translation.part != TranslationBuild::Part::kStep;
+    if (AreOffsets(input.name)) {
+      return graph.shape(input.value)[0] - (of_places ? 0 : 1);
     }
   }
   return graph.shape(inputs.front().value)[0];
@@ -330,13 +349,13 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
                                  const BuildOptions& options) {
   HONE_RETURN_IF_ERROR(graph.status());
   absl::flat_hash_map<std::string, Value> values;
-  HONE_ASSIGN_OR_RETURN(values, Given(list, inputs));
+  HONE_ASSIGN_OR_RETURN(values, Given(list, inputs, options));
   BuiltModel built;
   const Graph::Scope network(graph, list.scope);
   std::optional<Value> offsets;
   for (const NamedValue& input : inputs) {
-    if (input.name == kOffsetsInput) {
-      offsets = input.value;
+    if (AreOffsets(input.name)) {
+      offsets = input.name == kOffsetsInput ? input.value : offsets;
       continue;
     }
     built.layers.push_back({.name = list.path(input.name),

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "engine/models/layer_table.h"
 #include "engine/models/model_description.h"
+#include "engine/models/translation.h"
 
 namespace hone::engine::models {
 
@@ -13,6 +14,9 @@ struct BuildOptions {
   bool training = false;  // dropout and batch statistics
   // Leaves out a softmax or sigmoid of the last layer: losses want logits.
   bool logits = false;
+  // The most tokens, or points, that a sequence has, where that is known: learned positions must be
+  // as many. 0: a run finds it out.
+  int64_t longest = 0;
   // [channels, height, width] of the pictures that a preset makes, or judges.
   Shape picture = {};
   // Tokens that there are, where a preset reads texts.
@@ -23,6 +27,8 @@ struct BuildOptions {
   // AttentionStep). UNIMPLEMENTED names a layer that needs more than that: recurrent ones,
   // convolutions, pools.
   int64_t decode_window = 0;
+  // Of a preset that translates: its other language, and which part of it is wanted.
+  TranslationBuild translation = {};
 };
 
 struct BuiltModel {

@@ -26,6 +26,8 @@ constexpr NamedPreset kPresets[] = {
     {"gan_generator", GanGenerator},
     {"gpt", Gpt},
     {"mlp", Mlp},
+    {"seq2seq", Seq2Seq},
+    {"transformer_translation", TransformerTranslation},
 };
 
 absl::StatusOr<ActivationKind> ActivationOf(const std::string& name) {

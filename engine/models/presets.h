@@ -65,4 +65,54 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
                           const std::vector<NamedValue>& inputs, const BuildOptions& build);
 
+// Two nets that translate; their inputs, and how a translation is written token by token, are in
+// models/translation.h. BuildOptions::vocabulary is of the language that is written.
+//
+// "seq2seq": a recurrent encoder, and a decoder that looks back at it.
+//   {"cell": "gru", "units": 256, "embedding": 256, "attention": "bahdanau", "dropout": 0.1,
+//    "bidirectional": false}   others are "lstm" and "luong"; "embedding" 0 is as many as units
+// With e a token's embedding after dropout, k the encoder's states and h the decoder's, which
+// begins with the encoder's last state (and cell, of an LSTM):
+//   bahdanau  what PyTorch's tutorial "NLP From Scratch: Translation with a Sequence to Sequence
+//             Network and Attention" computes (Bahdanau, Cho, Bengio, 2015):
+//             a = softmax over s of v · tanh(h_{t−1} W + k_s U + b);  c = Σ a_s k_s
+//             h_t = cell([e_t, c], h_{t−1});  logits = h_t O + o
+//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores, and no input that
+//   is
+//             fed back (Luong, Pham, Manning, 2015):
+//             h_t = cell(e_t, h_{t−1});  a = softmax over s of h_t W · k_s;  c = Σ a_s k_s
+//             logits = tanh([h_t, c] C + c') O + o
+//   Biases that change nothing are left out: those of v and of luong's W, and of bahdanau's W and U
+//   one of the two.
+//   bidirectional: k has both directions' states side by side, and the decoder begins with tanh of
+//   a dense layer of what they end with, side by side; of an LSTM its cell so, too, without tanh.
+// Its parameters: source_embedding.weight [source vocabulary, embedding]; encoder.weight,
+// .recurrent_weight, .bias, .recurrent_bias as a layer has them (layers/sequences.h: Recurrent);
+// bridge.weight, .bias, of an LSTM cell_bridge.weight, .bias; target_embedding.weight; with n the
+// width of k: decoder.weight [embedding, gates · units], of bahdanau decoder.context_weight [n,
+// gates · units], decoder.recurrent_weight, .bias, .recurrent_bias; of bahdanau
+// attention.query_weight [units, units], .key_weight [n, units], .bias [units], .score_weight
+// [units]; of luong attention.weight [units, n], combine.weight [units + n, units], .bias;
+// output.weight [units, vocabulary], .bias.
+absl::StatusOr<Value> Seq2Seq(Graph& graph, const nlohmann::json& options,
+                              const std::vector<NamedValue>& inputs, const BuildOptions& build);
+
+// "transformer_translation": the Transformer that translates (Vaswani et al., "Attention Is All You
+// Need", 2017), as PyTorch's tutorial "Language Translation with nn.Transformer and torchtext" has
+// it: nn.Transformer with ReLU, a last norm of encoder and decoder, biases everywhere.
+//   {"layers": 3, "heads": 8, "width": 256, "feed_forward": 1024, "dropout": 0.1,
+//    "norm_first": false, "tied_embeddings": false}   layers of encoder and decoder each;
+//       "feed_forward" 0 is 4 · width; tied: the last product's weight is the target's table
+// A token is its embedding · sqrt(width) + sinusoidal positions, then dropout. An encoder's layer
+// is x = norm_1(x + drop(attention(x))); x = norm_2(x + drop(down(drop(relu(up(x)))))); a decoder's
+// has cross_attention with norm_2 between, and so norm_3. norm_first: x = x + drop(f(norm(x))).
+// Dropout is also of the attention's weights.
+// Its parameters: source_embedding.weight, target_embedding.weight [vocabulary, width]; encoder_1.
+// attention.query, .key, .value, .output, encoder_1.norm_1, .up, .down, .norm_2, …; encoder_norm;
+// decoder_1.attention…, .norm_1, .cross_attention.query, .key, .value, .output, .norm_2, .up,
+// .down, .norm_3, …; decoder_norm; output.weight [width, vocabulary] unless tied, output.bias.
+absl::StatusOr<Value> TransformerTranslation(Graph& graph, const nlohmann::json& options,
+                                             const std::vector<NamedValue>& inputs,
+                                             const BuildOptions& build);
+
 }  // namespace hone::engine::models

@@ -17,10 +17,11 @@ namespace {
 
 using onednn::MemoryDesc;
 
-// Inputs: q, keys, values, places.
+// Inputs: q, keys, values, places and, if rows go on from others, ancestors.
 class CachedAttentionOp final : public Op {
  public:
-  explicit CachedAttentionOp(const kernels::CachedAttention& attention) : a_(attention) {}
+  CachedAttentionOp(const kernels::CachedAttention& attention, bool has_ancestors)
+      : a_(attention), has_ancestors_(has_ancestors) {}
 
   absl::string_view kind() const override { return "cached_attention"; }
 
@@ -38,6 +39,11 @@ class CachedAttentionOp final : public Op {
     if (in[3] != TensorType{Shape{rows}, DType::kS32}) {
       return absl::InvalidArgumentError(
           absl::StrCat("the places must be s32[", rows, "], got ", in[3].ToString()));
+    }
+    if (const TensorType wanted{Shape{rows, keys[1]}, DType::kS32};
+        in.size() > 4 && in[4] != wanted) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the ancestors must be ", wanted.ToString(), ", got ", in[4].ToString()));
     }
     return std::vector<TensorType>{{in[0].shape, DType::kF32}};
   }
@@ -62,7 +68,10 @@ class CachedAttentionOp final : public Op {
       for (int64_t head = 0; head < a_.heads; ++head) {
         const int64_t query = (row * a_.heads + head) * a_.dim;
         const auto key_at = [&](int64_t place) {
-          return (row * place_count + place) * width + head * a_.kv_heads / a_.heads * a_.dim;
+          const int64_t owner = in.size() > 4 && place != last
+                                    ? static_cast<int64_t>((*in[4])[row * place_count + place])
+                                    : row;
+          return (owner * place_count + place) * width + head * a_.kv_heads / a_.heads * a_.dim;
         };
         std::vector<double> weights;
         double sum = 0;
@@ -93,6 +102,7 @@ class CachedAttentionOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot k, l.PlainInput(1));
     HONE_ASSIGN_OR_RETURN(const Slot v, l.PlainInput(2));
     const Slot places = l.Input(3);
+    const Slot ancestors = has_ancestors_ ? l.Input(4) : Slot{-1};
     const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
     const int64_t rows = l.input_type(0).shape[0], place_count = l.input_type(1).shape[1];
     const int64_t heads = rows * a_.heads;
@@ -105,8 +115,16 @@ class CachedAttentionOp final : public Op {
                        [&](int32_t place) { return place >= 0 && place < place_count; })) {
         return false;
       }
-      const kernels::CachedAttentionArrays arrays = {m.as<float>(q), m.as<float>(k), m.as<float>(v),
-                                                     at, place_count};
+      const int32_t* from = ancestors < 0 ? nullptr : m.as<int32_t>(ancestors);
+      for (int64_t row = 0; from != nullptr && row < rows; ++row) {
+        const int32_t* const of_row = from + row * place_count;
+        if (!std::all_of(of_row, of_row + at[row],
+                         [&](int32_t owner) { return owner >= 0 && owner < rows; })) {
+          return false;
+        }
+      }
+      const kernels::CachedAttentionArrays arrays = {
+          m.as<float>(q), m.as<float>(k), m.as<float>(v), at, place_count, from};
       ForShares(heads, parts, [&](int64_t begin, int64_t end) {
         kernels::AttendCached(a, arrays, m.as<float>(y), m.as<float>(scratch), begin, end);
       });
@@ -117,6 +135,7 @@ class CachedAttentionOp final : public Op {
 
  private:
   kernels::CachedAttention a_;
+  bool has_ancestors_;
 };
 
 absl::Status Check(const CachedAttentionOptions& options, int64_t kv_heads, const Shape& q) {
@@ -138,7 +157,7 @@ absl::Status Check(const CachedAttentionOptions& options, int64_t kv_heads, cons
 }  // namespace
 
 Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value places,
-                      const CachedAttentionOptions& options) {
+                      const CachedAttentionOptions& options, std::optional<Value> ancestors) {
   const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
   const Shape& shape = graph.shape(q);
   if (const absl::Status status = Check(options, kv_heads, shape); !status.ok()) {
@@ -146,9 +165,15 @@ Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value pla
   }
   const int64_t dim = shape[1] / options.heads;
   const float scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(dim));
-  return graph.Add(std::make_shared<CachedAttentionOp>(kernels::CachedAttention{
-                       options.heads, kv_heads, dim, scale, options.window, options.alibi}),
-                   {q, keys, values, places});
+  std::vector<Value> inputs = {q, keys, values, places};
+  if (ancestors.has_value()) {
+    inputs.push_back(*ancestors);
+  }
+  return graph.Add(std::make_shared<CachedAttentionOp>(
+                       kernels::CachedAttention{options.heads, kv_heads, dim, scale, options.window,
+                                                options.alibi},
+                       ancestors.has_value()),
+                   std::move(inputs));
 }
 
 }  // namespace hone::engine

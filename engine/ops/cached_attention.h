@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "engine/graph/graph.h"
 
 namespace hone::engine {
@@ -15,10 +17,13 @@ struct CachedAttentionOptions {
 // Causal attention (ops/attention.h) of the newest token of each of several sequences: q is [rows,
 // heads · dim], keys and values [rows, places, kv_heads · dim] hold what the sequence of each row
 // has had at its places, and `places` s32 [rows] says which place is the newest token's own, the
-// last one that it sees. What lies behind it is not read. The result is as q. A run fails where a
-// place is none of the cache's. Nothing is learned of a text while it is written: not
-// differentiated.
+// last one that it sees. What lies behind it is not read. The result is as q. Where
+// several sequences go on from one, as beams do, `ancestors` s32 [rows, places] says in which row
+// lies what a row's sequence had at each place before that; else all of it is in its own row. A run
+// fails where a place or a row is none of the cache's. Nothing is learned of a text while it is
+// written: not differentiated.
 Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value places,
-                      const CachedAttentionOptions& options);
+                      const CachedAttentionOptions& options,
+                      std::optional<Value> ancestors = std::nullopt);
 
 }  // namespace hone::engine

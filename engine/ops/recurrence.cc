@@ -11,6 +11,7 @@
 #include "engine/kernels/recurrence.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
+#include "engine/ops/full.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/segments.h"
 
@@ -98,11 +99,12 @@ absl::StatusOr<Slot> PackedWeight(Lowering& l, int input, const Recurrence& r,
 }
 
 // Inputs: dy, y, weight, offsets, and but for kTanh what the forward pass has kept: the gates, and
-// of kLstm the cells. Outputs: the gates' gradient; the state before each token; of kGru the
-// gradient of h U + b, which of the others is the gates'.
+// of kLstm the cells and, where it is known, what comes back to them. Outputs: the gates' gradient;
+// the state before each token; of kGru the gradient of h U + b, which of the others is the gates'.
 class RecurrenceGradientOp final : public Op {
  public:
-  explicit RecurrenceGradientOp(const Recurrence& recurrence) : r_(recurrence) {}
+  RecurrenceGradientOp(const Recurrence& recurrence, bool of_cells)
+      : r_(recurrence), of_cells_(of_cells) {}
 
   absl::string_view kind() const override { return KindOf(r_.cell, true); }
 
@@ -152,7 +154,8 @@ class RecurrenceGradientOp final : public Op {
           const double i = kept(0), f = kept(1), g = kept(2), o = kept(3);
           const double tanh = std::tanh((*in[5])[row * units + j]);
           const double c = before < 0 ? 0 : (*in[5])[before * units + j];
-          const double dc = dh * o * (1 - tanh * tanh) + dcarry[row * units + j];
+          const double of_cell = in.size() > 6 ? (*in[6])[row * units + j] : 0;
+          const double dc = dh * o * (1 - tanh * tanh) + dcarry[row * units + j] + of_cell;
           gate(out[0], 0) = dc * g * i * (1 - i);
           gate(out[0], 1) = dc * c * f * (1 - f);
           gate(out[0], 2) = dc * i * (1 - g * g);
@@ -190,6 +193,7 @@ class RecurrenceGradientOp final : public Op {
     const Slot offsets = l.Input(3);
     HONE_ASSIGN_OR_RETURN(const Slot kept, keeps ? l.PlainInput(4) : Slot{-1});
     HONE_ASSIGN_OR_RETURN(const Slot cells, has_cells ? l.PlainInput(5) : Slot{-1});
+    HONE_ASSIGN_OR_RETURN(const Slot dcells, of_cells_ ? l.PlainInput(6) : Slot{-1});
     const MemoryDesc gates = MemoryDesc::Plain(l.output_type(0));
     const Slot dgates = has_cells ? l.OutputInPlace(0, gates, 4) : l.Output(0, gates);
     const Slot before = l.wanted(1) ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : Slot{-1};
@@ -198,7 +202,7 @@ class RecurrenceGradientOp final : public Op {
     l.Emit(kind(), [=, r = r_](const Memory& m) {
       const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
       const kernels::RecurrenceGradientArrays arrays = {
-          m.as<float>(dy),     m.as<float>(y), floats(kept),     floats(cells),
+          m.as<float>(dy),     m.as<float>(y), floats(kept),     floats(cells), floats(dcells),
           m.as<float>(weight), floats(dgates), floats(dproduct), floats(before)};
       const auto* begins = m.as<int32_t>(offsets);
       const int64_t columns = kernels::GatesOf(r.cell) * r.units;
@@ -261,6 +265,7 @@ class RecurrenceGradientOp final : public Op {
   }
 
   Recurrence r_;
+  bool of_cells_;
 };
 
 // Inputs: gates, weight, offsets, of kGru the bias. Outputs: the states, and but for kTanh what the
@@ -298,16 +303,22 @@ class RecurrenceOp final : public Op {
 
   void Differentiate(Gradient& g) const override {
     Graph& graph = g.graph();
-    if (!g.dy(0).valid()) {
+    const bool has_cells = r_.cell == Cell::kLstm, of_cells = has_cells && g.dy(2).valid();
+    if ((!g.dy(0).valid() && !of_cells) || (r_.cell != Cell::kTanh && g.dy(1).valid())) {
       graph.Fail(absl::UnimplementedError(
           absl::StrCat(kind(), ": what it keeps for its gradient has none itself")));
       return;
     }
-    std::vector<Value> inputs = {g.dy(0), g.output(0), g.input(1), g.input(2)};
+    const Value dy = g.dy(0).valid() ? g.dy(0) : Full(graph, graph.shape(g.output(0)), 0);
+    std::vector<Value> inputs = {dy, g.output(0), g.input(1), g.input(2)};
     for (int i = 1; i <= (r_.cell == Cell::kTanh ? 0 : r_.cell == Cell::kLstm ? 2 : 1); ++i) {
       inputs.push_back(g.output(i));
     }
-    const Value dgates = graph.Add(std::make_shared<RecurrenceGradientOp>(r_), std::move(inputs));
+    if (of_cells) {
+      inputs.push_back(g.dy(2));
+    }
+    const Value dgates =
+        graph.Add(std::make_shared<RecurrenceGradientOp>(r_, of_cells), std::move(inputs));
     const Value before{dgates.node, 1};
     const Value dproduct = r_.cell == Cell::kGru ? Value{dgates.node, 2} : dgates;
     g.Accumulate(0, [&] { return dgates; });
@@ -416,6 +427,9 @@ class RecurrenceOp final : public Op {
         // A product of the backward pass reads it, whose other factor is 0 there.
         team.ClearRest(begins, arrays.kept, kernels::KeptOf(r.cell) * r.units);
       }
+      if (arrays.cell != nullptr) {
+        team.ClearRest(begins, arrays.cell, r.units);
+      }
       return true;
     });
     return absl::OkStatus();
@@ -474,6 +488,10 @@ Value SimpleRnn(Graph& graph, Value gates, Value weight, Value offsets,
 Value Lstm(Graph& graph, Value gates, Value weight, Value offsets,
            const RecurrenceOptions& options) {
   return Recur(graph, Cell::kLstm, {gates, weight, offsets}, options);
+}
+
+Value CellsOfLstm(const Graph& graph, Value states) {
+  return graph.status().ok() ? Value{states.node, 2} : states;
 }
 
 Value Gru(Graph& graph, Value gates, Value weight, Value bias, Value offsets,

@@ -22,6 +22,8 @@ Value SimpleRnn(Graph& graph, Value gates, Value weight, Value offsets,
 // gates.
 Value Lstm(Graph& graph, Value gates, Value weight, Value offsets,
            const RecurrenceOptions& options = {});
+// Of what Lstm gives: the cells c' that belong to the states, [rows, units].
+Value CellsOfLstm(const Graph& graph, Value states);
 
 // States [rows, units] from gates [rows, 3 units] (reset, update, candidate), U [units, 3 units]
 // and the bias [3 units] of h U, PyTorch's b_hh and the second row of Keras's.

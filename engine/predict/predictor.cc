@@ -40,28 +40,46 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   p->threads_ = threads;
   HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
-  absl::StatusOr<std::unique_ptr<Decoder>> decoder = p->NewDecoder();
-  HONE_RETURN_IF_ERROR(Annotate(decoder.status(), directory));
-  p->decoder_ = *std::move(decoder);
-  const int64_t least_bucket = p->answerer_->BucketOf({});
-  if (p->decoder_ != nullptr) {
-    HONE_RETURN_IF_ERROR(p->answerer_->CheckOutputs(p->decoder_->outputs()));
-    for (const Graph* graph : p->decoder_->graphs()) {
-      HONE_RETURN_IF_ERROR(p->Declare(*graph));
-    }
-    p->store_.Allocate(0);
-    HONE_RETURN_IF_ERROR(p->decoder_->Compile(p->store_, threads));
-  } else {
-    absl::StatusOr<tasks::TaskGraph> forward = p->Build({1, least_bucket});
-    HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
-    HONE_RETURN_IF_ERROR(p->Declare(*forward->built.graph));
-    p->store_.Allocate(0);
-    for (const int64_t batch : {kLargestBatch, int64_t{1}}) {
-      HONE_RETURN_IF_ERROR(p->ProgramFor({batch, least_bucket}).status());
-    }
-  }
+  HONE_RETURN_IF_ERROR(p->MakePrograms(directory));
   HONE_RETURN_IF_ERROR(tasks::ReadModel(model.tensors, p->store_));
   return p;
+}
+
+absl::Status Predictor::MakePrograms(const std::string& directory) {
+  const tasks::DataInfo info = InfoOf(file_);
+  if (const std::vector<tasks::ForwardSpec> specs = task_->answering(info); !specs.empty()) {
+    absl::StatusOr<std::unique_ptr<OwnPrograms>> own =
+        OwnPrograms::Make(specs, [&](const tasks::ForwardSpec& spec) {
+          return task_->BuildAnswering(file_.model, info, spec);
+        });
+    HONE_RETURN_IF_ERROR(Annotate(own.status(), directory));
+    own_ = *std::move(own);
+    for (const Graph* graph : own_->graphs()) {
+      HONE_RETURN_IF_ERROR(Declare(*graph));
+    }
+    store_.Allocate(0);
+    return own_->Compile(store_, threads_);
+  }
+  absl::StatusOr<std::unique_ptr<Decoder>> decoder = NewDecoder();
+  HONE_RETURN_IF_ERROR(Annotate(decoder.status(), directory));
+  decoder_ = *std::move(decoder);
+  if (decoder_ != nullptr) {
+    HONE_RETURN_IF_ERROR(answerer_->CheckOutputs(decoder_->outputs()));
+    for (const Graph* graph : decoder_->graphs()) {
+      HONE_RETURN_IF_ERROR(Declare(*graph));
+    }
+    store_.Allocate(0);
+    return decoder_->Compile(store_, threads_);
+  }
+  const int64_t least_bucket = answerer_->BucketOf({});
+  absl::StatusOr<tasks::TaskGraph> forward = Build({1, least_bucket});
+  HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
+  HONE_RETURN_IF_ERROR(Declare(*forward->built.graph));
+  store_.Allocate(0);
+  for (const int64_t batch : {kLargestBatch, int64_t{1}}) {
+    HONE_RETURN_IF_ERROR(ProgramFor({batch, least_bucket}).status());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Decoder>> Predictor::NewDecoder() const {
@@ -114,6 +132,9 @@ absl::StatusOr<std::vector<Prediction>> Predictor::Predict(std::span<const Examp
     return std::vector<Prediction>();
   }
   const ScopedThreads scoped(threads_);
+  if (own_ != nullptr) {
+    return answerer_->AnswerBy(examples, *own_);
+  }
   return answerer_->Answer(examples, [&](std::span<const Example> run) { return Run(run); });
 }
 

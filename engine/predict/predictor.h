@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "engine/plan/program.h"
 #include "engine/predict/decoder.h"
+#include "engine/predict/own_programs.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/table.h"
 
@@ -20,8 +21,9 @@ using Example = tasks::Example;
 
 // A model from a folder that a training left, with forward programs for one example and for
 // several; where examples come in buckets, for each that has been asked for. A model that writes
-// has a Decoder instead, if it can be run so. What its inputs are, and what its outputs mean, its
-// task knows (tasks/prediction.h). Not thread safe: several threads take turns, or have a predictor
+// has a Decoder instead, if it can be run so, and one whose task has programs of its own to answer
+// with has those. What its inputs are, and what its outputs mean, its task knows
+// (tasks/prediction.h). Not thread safe: several threads take turns, or have a predictor
 // each.
 class Predictor {
  public:
@@ -50,6 +52,8 @@ class Predictor {
   absl::StatusOr<tasks::TaskGraph> Build(const tasks::BatchShape& shape) const;
   // The decoder, if the model is one that goes on with texts; null otherwise.
   absl::StatusOr<std::unique_ptr<Decoder>> NewDecoder() const;
+  // Makes the programs that answer, and allocates the store.
+  absl::Status MakePrograms(const std::string& directory);
   // Every parameter of the graph that is not there yet.
   absl::Status Declare(const Graph& graph);
   // Makes the program of that shape where it is not there yet, in an arena that is large enough.
@@ -65,7 +69,8 @@ class Predictor {
   int threads_ = 1;
   ParameterStore store_;
   int64_t outputs_ = 0;
-  std::unique_ptr<Decoder> decoder_;  // null: `programs_` answer
+  std::unique_ptr<OwnPrograms> own_;  // null: the task has none
+  std::unique_ptr<Decoder> decoder_;  // null, and no own ones: `programs_` answer
   std::map<tasks::BatchShape, Program> programs_;
   Buffer arena_;
 };

@@ -19,13 +19,13 @@
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
 #include "engine/tasks/reinforcement_learning.h"
+#include "engine/tasks/translation.h"
 
 namespace hone::engine::tasks {
 
-using TaskOptions =
-    std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
-                 RecommendationOptions, ReinforcementLearningOptions, ForecastingOptions,
-                 LanguageModelingOptions>;
+using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
+                                 RecommendationOptions, ReinforcementLearningOptions,
+                                 ForecastingOptions, LanguageModelingOptions, TranslationOptions>;
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {

@@ -235,8 +235,9 @@ class Forecasting final : public Task {
           {std::string(kPointsInput), graph.Input(kPointsInput, points)},
           {std::string(kOffsetsInput), graph.Input(kOffsetsInput, {{batch + 1}, DType::kS32})}};
     }
-    HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, model, inputs,
-                                                           {.training = training, .logits = true}));
+    const models::BuildOptions options = {
+        .training = training, .logits = true, .longest = format.window};
+    HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, model, inputs, options));
     const Shape& output = graph.shape(result.model.output);
     if (output == Shape{batch, format.horizon}) {
       return graph.status();

@@ -227,13 +227,14 @@ class LanguageModeling final : public Task {
 
  private:
   // Logits for each row of tokens, as result.model. `inputs`: tokens, then offsets or places.
-  static absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
-                               const std::vector<models::NamedValue>& inputs,
-                               models::BuildOptions options, TaskGraph& result) {
+  absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
+                        const std::vector<models::NamedValue>& inputs, models::BuildOptions options,
+                        TaskGraph& result) const {
     HONE_RETURN_IF_ERROR(CheckDirection(model));
     HONE_ASSIGN_OR_RETURN(const models::ModelDescription sized,
                           WithVocabulary(model, info.preprocessing));
     Graph& graph = *result.built.graph;
+    options.longest = options_.window;
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
     const Shape& output = graph.shape(result.model.output);

@@ -1,5 +1,6 @@
 #include "engine/tasks/model.h"
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::tasks {
@@ -19,6 +20,12 @@ absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescript
 absl::StatusOr<TaskGraph> TaskModel::BuildDecoding(const models::ModelDescription&, const DataInfo&,
                                                    int64_t) const {
   return absl::UnimplementedError("the task does not go on with texts");
+}
+
+absl::StatusOr<TaskGraph> TaskModel::BuildAnswering(const models::ModelDescription&,
+                                                    const DataInfo&,
+                                                    const ForwardSpec& spec) const {
+  return absl::InternalError(absl::StrCat("the task has no program ", spec.name));
 }
 
 absl::StatusOr<std::unique_ptr<Answerer>> TaskModel::NewAnswerer(

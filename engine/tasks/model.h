@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/data/preprocessing.h"
@@ -34,6 +35,12 @@ class TaskModel {
   // is run again for each token.
   virtual absl::StatusOr<TaskGraph> BuildDecoding(const models::ModelDescription& model,
                                                   const DataInfo& info, int64_t rows) const;
+  // Programs that the Answerer runs itself (Answerer::AnswerBy), in place of BuildPrediction's and
+  // BuildDecoding's; they share one store. None, as it stands here.
+  virtual std::vector<ForwardSpec> answering(const DataInfo&) const { return {}; }
+  virtual absl::StatusOr<TaskGraph> BuildAnswering(const models::ModelDescription& model,
+                                                   const DataInfo& info,
+                                                   const ForwardSpec& spec) const;
   // For a model of that preprocessing, which outlives it. As it stands here: FeaturesAnswerer,
   // whose answers are the outputs' numbers. INVALID_ARGUMENT where the task cannot read its own
   // part of the preprocessing.

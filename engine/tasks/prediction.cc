@@ -109,6 +109,11 @@ absl::StatusOr<std::vector<Prediction>> Answerer::Answer(std::span<const Example
   return predictions;
 }
 
+absl::StatusOr<std::vector<Prediction>> Answerer::AnswerBy(std::span<const Example>,
+                                                           ForwardPrograms&) const {
+  return absl::InternalError("the task has no programs of its own to answer with");
+}
+
 Prediction Answerer::ReadOutput(std::span<const float> output) const {
   Prediction prediction;
   prediction.values.assign(output.begin(), output.end());
@@ -134,6 +139,10 @@ absl::StatusOr<Example> FeaturesAnswerer::Read(const Question& question,
   }
   if (const auto* text = std::get_if<TextQuestion>(&question);
       text != nullptr && preprocessing_.input == Input::kText) {
+    if (text->beams != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": beams: must not be given: the model does not translate"));
+    }
     return ReadText(*text, *preprocessing_.text, name);
   }
   return Unanswerable(question, preprocessing_, name);

@@ -47,6 +47,7 @@ struct MazeQuestion {
 struct TextQuestion {
   std::string text;                        // UTF-8, as somebody wrote it
   std::optional<std::string> second = {};  // of a model that reads pairs of texts
+  int64_t beams = 0;  // of a model that translates: see text::BeamOptions; 0: as it was trained
 };
 struct SeriesQuestion {
   std::string csv;  // a table with a row for each point, as the training had it, in its order
@@ -113,11 +114,19 @@ struct Prediction {
     WritingState state = {};
   };
   std::optional<Writing> writing = {};
+  struct Translation {
+    std::string text;
+    double score = 0;    // text::BeamText
+    bool ended = false;  // else it came to the greatest length
+  };
+  std::vector<Translation> translations = {};  // the best first, as many as were found
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.
 using RunExamples =
     absl::FunctionRef<absl::StatusOr<std::vector<std::vector<float>>>(std::span<const Example>)>;
+
+class ForwardPrograms;  // task_programs.h
 
 // Stands between a trained model and those who ask it: makes examples of questions and answers of
 // outputs. It is made once for a model file, so what it reads there (a vocabulary) it reads once.
@@ -143,6 +152,10 @@ class Answerer {
   // examples that it makes of those that it was given.
   virtual absl::StatusOr<std::vector<Prediction>> Answer(std::span<const Example> examples,
                                                          RunExamples run) const;
+  // The same by the task's own programs (TaskModel::answering), where it has some: then Fill,
+  // BucketOf and Answer are not asked. As it stands here: INTERNAL.
+  virtual absl::StatusOr<std::vector<Prediction>> AnswerBy(std::span<const Example> examples,
+                                                           ForwardPrograms& programs) const;
 
  protected:
   // As it stands here: the output's numbers as `values`.

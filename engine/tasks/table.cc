@@ -34,6 +34,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const LanguageModelingOptions& options) const {
     return MakeLanguageModeling(options);
   }
+  std::unique_ptr<Task> operator()(const TranslationOptions& options) const {
+    return MakeTranslation(options);
+  }
 };
 
 // … and its options of a model file.
@@ -53,6 +56,7 @@ constexpr KindOfTask kKinds[] = {
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
     {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},
+    {"translation", OptionsFromJson<TranslationFromJson>},
 };
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace hone::server::datasets {
 namespace {
 
 // As in engine/data/catalog.cc.
-constexpr std::array<absl::string_view, 22> kNames = {
+constexpr std::array<absl::string_view, 24> kNames = {
     "mnist",
     "fashion-mnist",
     "cifar-10",
@@ -29,6 +29,8 @@ constexpr std::array<absl::string_view, 22> kNames = {
     "airline-passengers",
     "daily-min-temperatures",
     "tiny-shakespeare",
+    "tatoeba-eng-fra",
+    "multi30k",
     "names",
 };
 

@@ -41,6 +41,12 @@ void Resolve(v1::Tokenizer& tokenizer) {
   }
 }
 
+void Resolve(v1::TextCleaning& cleaning) {
+  if (cleaning.normalization() == v1::TextCleaning::NORMALIZATION_UNSPECIFIED) {
+    cleaning.set_normalization(v1::TextCleaning::NONE);
+  }
+}
+
 void Resolve(v1::TextOptions& text) {
   if (text.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
     text.set_encoding(v1::TextOptions::UTF8);
@@ -48,11 +54,17 @@ void Resolve(v1::TextOptions& text) {
   if (text.keep() == v1::TextOptions::KEEP_UNSPECIFIED) {
     text.set_keep(v1::TextOptions::FIRST);
   }
-  v1::TextCleaning& cleaning = *text.mutable_cleaning();
-  if (cleaning.normalization() == v1::TextCleaning::NORMALIZATION_UNSPECIFIED) {
-    cleaning.set_normalization(v1::TextCleaning::NONE);
-  }
+  Resolve(*text.mutable_cleaning());
   Resolve(*text.mutable_tokenizer());
+}
+
+void Resolve(v1::PairOptions& pairs) {
+  if (pairs.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
+    pairs.set_encoding(v1::TextOptions::UTF8);
+  }
+  Resolve(*pairs.mutable_cleaning());
+  Resolve(*pairs.mutable_source_tokenizer());
+  Resolve(*pairs.mutable_target_tokenizer());
 }
 
 void Resolve(v1::SeriesOptions& series) {
@@ -122,6 +134,14 @@ void ResolveTask(v1::JobSpec& spec) {
                    spec.language_modeling().window());
     }
   }
+  if (spec.has_translation()) {
+    v1::Translation& task = *spec.mutable_translation();
+    HONE_DEFAULT(task, beams, 1);
+    HONE_DEFAULT(task, length_penalty, 1);
+    HONE_DEFAULT(task, longest, 100);
+    HONE_DEFAULT(task, evaluation_sentences, 200);
+    HONE_DEFAULT(task, attention_maps, 4);
+  }
   if (spec.has_image_generation()) {
     Resolve(*spec.mutable_image_generation(), spec.training().optimizer());
   }
@@ -132,10 +152,11 @@ void ResolveTask(v1::JobSpec& spec) {
 
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   const bool runs = spec.has_language_modeling();
-  HONE_DEFAULT(data, validation_fraction,
-               spec.training().has_early_stopping() || runs ? kValidation : 0);
+  HONE_DEFAULT(
+      data, validation_fraction,
+      spec.training().has_early_stopping() || runs || spec.has_translation() ? kValidation : 0);
   if (!data.has_fold()) {
-    HONE_DEFAULT(data, test_fraction, runs ? 0 : 0.2f);
+    HONE_DEFAULT(data, test_fraction, runs ? 0 : spec.has_translation() ? 0.1f : 0.2f);
   }
   if (spec.has_image_generation()) {
     // From −1 to 1, as tanh.
@@ -152,6 +173,9 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   }
   if (data.has_text()) {
     Resolve(*data.mutable_text());
+  }
+  if (data.has_pairs() || spec.has_translation()) {
+    Resolve(*data.mutable_pairs());
   }
   v1::TableOptions& table = *data.mutable_table();
   HONE_DEFAULT(table, standardize, true);
@@ -323,6 +347,26 @@ void Resolve(v1::Gpt& gpt) {
   }
 }
 
+void Resolve(v1::Seq2Seq& net) {
+  if (net.cell() == v1::Seq2Seq::CELL_UNSPECIFIED) {
+    net.set_cell(v1::Seq2Seq::GRU);
+  }
+  if (net.attention() == v1::Seq2Seq::ATTENTION_UNSPECIFIED) {
+    net.set_attention(v1::Seq2Seq::BAHDANAU);
+  }
+  HONE_DEFAULT(net, units, 256);
+  HONE_DEFAULT(net, embedding, net.units());
+  HONE_DEFAULT(net, dropout, 0.1f);
+}
+
+void Resolve(v1::TransformerTranslation& net) {
+  HONE_DEFAULT(net, layers, 3);
+  HONE_DEFAULT(net, heads, 8);
+  HONE_DEFAULT(net, width, 256);
+  HONE_DEFAULT(net, feed_forward, 4 * net.width());
+  HONE_DEFAULT(net, dropout, 0.1f);
+}
+
 void Resolve(v1::Preset& preset) {
   switch (preset.kind_case()) {
     case v1::Preset::kGan:
@@ -335,6 +379,10 @@ void Resolve(v1::Preset& preset) {
       return;
     case v1::Preset::kGpt:
       return Resolve(*preset.mutable_gpt());
+    case v1::Preset::kSeq2Seq:
+      return Resolve(*preset.mutable_seq2seq());
+    case v1::Preset::kTransformerTranslation:
+      return Resolve(*preset.mutable_transformer_translation());
     case v1::Preset::KIND_NOT_SET:
       return;
   }

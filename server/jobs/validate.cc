@@ -108,12 +108,35 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
+void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::Translation& task = spec.translation();
+  errors.CheckFloat("translation.label_smoothing", task.label_smoothing(), UpTo(0, 1));
+  if (task.has_beams()) {
+    errors.CheckInt("translation.beams", task.beams(), 1, 16);
+  }
+  errors.CheckFloat("translation.length_penalty", task.length_penalty(), Closed(0, 10));
+  if (task.has_longest()) {
+    errors.CheckInt("translation.longest", task.longest(), 1, 1024);
+  }
+  errors.CheckInt("translation.evaluation_sentences", task.evaluation_sentences(), 0, 1'000'000);
+  errors.CheckInt("translation.attention_maps", task.attention_maps(), 0, 100);
+  const v1::DataSpec& data = spec.data();
+  for (const auto& [field, given] :
+       {std::pair("data.text", data.has_text()), std::pair("data.fold", data.has_fold()),
+        std::pair("data.classes", data.classes_size() > 0)}) {
+    if (given) {
+      errors.Add(field, "must not be given: translation reads data.pairs");
+    }
+  }
+}
+
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add("task",
                  "must be given: one of classification, regression, language_modeling, "
-                 "forecasting, image_generation, recommendation, reinforcement_learning");
+                 "translation, forecasting, image_generation, recommendation, "
+                 "reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -160,6 +183,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     }
     case v1::JobSpec::kLanguageModeling:
       return CheckLanguageModeling(spec, errors);
+    case v1::JobSpec::kTranslation:
+      return CheckTranslation(spec, errors);
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -231,9 +256,8 @@ void CheckSeries(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
-void CheckTokenizer(const v1::Tokenizer& tokenizer, FieldErrors& errors) {
+void CheckTokenizer(const std::string& at, const v1::Tokenizer& tokenizer, FieldErrors& errors) {
   constexpr int64_t kLeastVocabulary = 4, kMostVocabulary = 1 << 24;
-  const std::string at = "data.text.tokenizer";
   if (tokenizer.has_words()) {
     const v1::Tokenizer::Words& words = tokenizer.words();
     if (words.has_vocabulary()) {
@@ -271,7 +295,7 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   if (!v1::TextOptions::Keep_IsValid(text.keep())) {
     errors.Add("data.text.keep", "must be one of FIRST, LONGEST");
   }
-  CheckTokenizer(text.tokenizer(), errors);
+  CheckTokenizer("data.text.tokenizer", text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
   constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
   if (text.second_columns_size() > 0 && text.max_tokens() > 0 &&
@@ -290,6 +314,32 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
       !spec.has_language_modeling() && !spec.has_evaluation()) {
     errors.Add("data.text",
                "is read by the tasks classification, regression and language_modeling alone");
+  }
+}
+
+void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::PairOptions& pairs = spec.data().pairs();
+  const std::string at = "data.pairs";
+  errors.CheckText(at + ".source", pairs.source(), kMaxColumn);
+  errors.CheckText(at + ".target", pairs.target(), kMaxColumn);
+  if (!pairs.source().empty() && pairs.source() == pairs.target()) {
+    errors.Add(at + ".target", "must be another one than data.pairs.source");
+  } else if (pairs.source().empty() != pairs.target().empty()) {
+    errors.Add(at + (pairs.source().empty() ? ".source" : ".target"),
+               "must be given: data.pairs has the other side alone");
+  }
+  if (!v1::TextOptions::Encoding_IsValid(pairs.encoding())) {
+    errors.Add(at + ".encoding", "must be one of UTF8, LATIN1");
+  }
+  if (!v1::TextCleaning::Normalization_IsValid(pairs.cleaning().normalization())) {
+    errors.Add(at + ".cleaning.normalization", "must be one of NONE, NFC, NFKC");
+  }
+  errors.CheckInt(at + ".max_source_tokens", pairs.max_source_tokens(), 0, 1 << 20);
+  errors.CheckInt(at + ".max_target_tokens", pairs.max_target_tokens(), 0, 1 << 20);
+  CheckTokenizer(at + ".source_tokenizer", pairs.source_tokenizer(), errors);
+  CheckTokenizer(at + ".target_tokenizer", pairs.target_tokenizer(), errors);
+  if (spec.data().has_pairs() && !spec.has_translation() && !spec.has_evaluation()) {
+    errors.Add(at, "is read by the task translation alone");
   }
 }
 
@@ -353,6 +403,7 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   CheckImage(data.image(), errors);
   CheckRatings(spec, errors);
   CheckTexts(spec, errors);
+  CheckPairs(spec, errors);
   CheckSeries(spec, errors);
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
   errors.CheckText("data.table.target", data.table().target(), kMaxColumn);
@@ -510,9 +561,11 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
   CheckOptimizer("training.optimizer", training.optimizer(), errors);
-  // An agent is always evaluated, a language model where nobody says otherwise.
+  // An agent is always evaluated, what reads running texts or translates where nobody says
+  // otherwise.
   const bool validates = spec.data().validation_fraction() > 0 || training.has_early_stopping() ||
-                         (spec.has_language_modeling() && !spec.data().has_validation_fraction());
+                         ((spec.has_language_modeling() || spec.has_translation()) &&
+                          !spec.data().has_validation_fraction());
   CheckSchedule(spec, validates || acts, errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");

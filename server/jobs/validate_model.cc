@@ -18,6 +18,7 @@ constexpr int64_t kMaxUnits = 1'000'000;
 constexpr int64_t kMaxWindow = 1024;
 constexpr int64_t kMaxCopies = 1000;
 constexpr int kMaxNesting = 4;
+constexpr int64_t kMostPlaces = int64_t{1} << 31;
 
 void CheckActivation(const std::string& path, v1::Activation::Kind activation,
                      FieldErrors& errors) {
@@ -125,7 +126,7 @@ void CheckPositions(const std::string& path, const v1::Positions& positions, Fie
   if (!v1::Positions::Kind_IsValid(positions.kind())) {
     errors.Add(path + ".kind", "must be one of LEARNED, SINUSOIDAL");
   } else if (positions.kind() != v1::Positions::SINUSOIDAL) {
-    errors.CheckInt(path + ".length", positions.length(), 1, int64_t{1} << 31);
+    errors.CheckInt(path + ".length", positions.length(), 1, kMostPlaces);
   }
   CheckInitializer(path + ".initializer", positions.initializer(), errors);
 }
@@ -444,6 +445,12 @@ void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& e
     case v1::Preset::kGpt:
       errors.Add(at, "must be one of gan, dcgan: gpt is for language_modeling");
       return;
+    case v1::Preset::kSeq2Seq:
+    case v1::Preset::kTransformerTranslation:
+      errors.Add(at,
+                 "must be one of gan, dcgan: seq2seq and transformer_translation are for "
+                 "translation");
+      return;
   }
 }
 
@@ -476,6 +483,50 @@ void CheckGpt(const v1::JobSpec& spec, FieldErrors& errors) {
   errors.CheckFloat(at + ".dropout", gpt.dropout(), UpTo(0, 1));
   if (!v1::Gpt::Positions_IsValid(gpt.positions())) {
     errors.Add(at + ".positions", "must be one of LEARNED, SINUSOIDAL, ROTARY");
+  }
+}
+
+void CheckSeq2Seq(const std::string& at, const v1::Seq2Seq& net, FieldErrors& errors) {
+  if (!v1::Seq2Seq::Cell_IsValid(net.cell())) {
+    errors.Add(at + ".cell", "must be one of GRU, LSTM");
+  }
+  if (!v1::Seq2Seq::Attention_IsValid(net.attention())) {
+    errors.Add(at + ".attention", "must be one of BAHDANAU, LUONG");
+  }
+  errors.CheckInt(at + ".units", net.has_units() ? net.units() : 1, 1, kMaxUnits);
+  errors.CheckInt(at + ".embedding", net.has_embedding() ? net.embedding() : 1, 1, kMaxUnits);
+  errors.CheckFloat(at + ".dropout", net.dropout(), UpTo(0, 1));
+}
+
+void CheckTransformerTranslation(const std::string& at, const v1::TransformerTranslation& net,
+                                 FieldErrors& errors) {
+  const int64_t heads = net.has_heads() ? net.heads() : 8;
+  const int64_t width = net.has_width() ? net.width() : 256;
+  errors.CheckInt(at + ".layers", net.has_layers() ? net.layers() : 3, 1, 1000);
+  errors.CheckInt(at + ".heads", heads, 1, 1024);
+  errors.CheckInt(at + ".width", width, 1, kMaxUnits);
+  if (heads > 0 && width > 0 && width % heads != 0) {
+    errors.Add(at + ".heads", absl::StrCat("must divide width=", width, ", got ", heads));
+  }
+  errors.CheckInt(at + ".feed_forward", net.has_feed_forward() ? net.feed_forward() : 1, 1,
+                  kMaxUnits);
+  errors.CheckFloat(at + ".dropout", net.dropout(), UpTo(0, 1));
+}
+
+// The preset of a model that translates.
+void CheckTranslation(const v1::ModelSpec& model, FieldErrors& errors) {
+  const std::string at = "model.preset";
+  if (model.layers_size() > 0 || model.networks_size() > 0) {
+    errors.Add("model", "must have a `preset` alone for translation");
+  }
+  switch (model.preset().kind_case()) {
+    case v1::Preset::kSeq2Seq:
+      return CheckSeq2Seq(at + ".seq2seq", model.preset().seq2seq(), errors);
+    case v1::Preset::kTransformerTranslation:
+      return CheckTransformerTranslation(at + ".transformer_translation",
+                                         model.preset().transformer_translation(), errors);
+    default:
+      errors.Add(at, "must be one of seq2seq, transformer_translation for translation");
   }
 }
 
@@ -512,6 +563,30 @@ void CheckNetworks(const v1::ModelSpec& model, FieldErrors& errors) {
   }
 }
 
+// Learned positions where sequences have so many tokens, or points.
+void CheckPlaces(const std::string& at, const google::protobuf::RepeatedPtrField<v1::Layer>& layers,
+                 int64_t window, FieldErrors& errors) {
+  for (int i = 0; i < layers.size(); ++i) {
+    const std::string layer = absl::StrCat(at, "[", i, "]");
+    const v1::Positions& positions = layers[i].positions();
+    // CheckPositions names those below 1.
+    if (layers[i].has_positions() && positions.kind() != v1::Positions::SINUSOIDAL &&
+        positions.length() >= 1) {
+      errors.CheckInt(layer + ".positions.length", positions.length(), window, kMostPlaces);
+    }
+    CheckPlaces(layer + ".repeat.layers", layers[i].repeat().layers(), window, errors);
+  }
+}
+
+// The tokens, or points, of a sequence where the job says how many there are; else 1.
+int64_t WindowOf(const v1::JobSpec& spec) {
+  const v1::LanguageModeling& task = spec.language_modeling();
+  const int64_t window = spec.has_language_modeling() ? (task.has_window() ? task.window() : 128)
+                         : spec.has_forecasting()     ? spec.data().series().window()
+                                                      : 1;
+  return std::clamp<int64_t>(window, 1, kMostPlaces);
+}
+
 }  // namespace
 
 void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs, bool has_model,
@@ -531,6 +606,10 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
     }
     return CheckNetworks(model, errors);
   }
+  // A model that goes on from an earlier one has its preset.
+  if (spec.has_translation() && (model.has_preset() || !model.has_pretrained())) {
+    return CheckTranslation(model, errors);
+  }
   if (spec.has_language_modeling() && model.has_preset() && model.networks_size() == 0) {
     if (model.layers_size() > 0) {
       errors.Add("model", "must have either `layers` or `preset`, got both");
@@ -549,6 +628,7 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
     return;
   }
   CheckLayers("model", model.layers(), inputs, model.has_pretrained(), errors);
+  CheckPlaces("model.layers", model.layers(), WindowOf(spec), errors);
 }
 
 }  // namespace hone::server::jobs

@@ -8,6 +8,7 @@
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
 #include "engine/job/pretrained.h"
+#include "engine/models/translation.h"
 #include "engine/tensor/token_rows.h"
 #include "server/translate/as_written.h"
 #include "server/translate/reinforcement_learning.h"
@@ -71,6 +72,20 @@ tasks::ImageGenerationOptions ToImageGeneration(const v1::ImageGeneration& in) {
   return out;
 }
 
+tasks::TranslationOptions ToTranslation(const v1::Translation& in) {
+  tasks::TranslationOptions out;
+  out.label_smoothing = in.label_smoothing();
+  out.beams = Or(in.has_beams(), in.beams(), out.beams);
+  if (in.has_length_penalty()) {
+    out.length_penalty = AsWritten(in.length_penalty());
+  }
+  out.longest = Or(in.has_longest(), in.longest(), out.longest);
+  out.evaluation_sentences =
+      Or(in.has_evaluation_sentences(), in.evaluation_sentences(), out.evaluation_sentences);
+  out.attention_maps = Or(in.has_attention_maps(), in.attention_maps(), out.attention_maps);
+  return out;
+}
+
 // Tokens that a language model sees at once.
 int64_t WindowOf(const v1::JobSpec& spec) {
   const v1::LanguageModeling& task = spec.language_modeling();
@@ -87,6 +102,9 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
   if (spec.has_language_modeling()) {
     return tasks::LanguageModelingOptions{.window = WindowOf(spec),
                                           .z_loss = spec.language_modeling().z_loss()};
+  }
+  if (spec.has_translation()) {
+    return ToTranslation(spec.translation());
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
@@ -170,21 +188,27 @@ engine::text::TokenizerOptions ToTokenizer(const v1::Tokenizer& in) {
   return out;
 }
 
-data::TextOptions ToTextOptions(const v1::TextOptions& in) {
+engine::text::CleaningOptions ToCleaning(const v1::TextCleaning& in) {
   using engine::text::Normalization;
-  const v1::TextCleaning& cleaning = in.cleaning();
+  return {.html = in.html(),
+          .normalization = in.normalization() == v1::TextCleaning::NFC    ? Normalization::kNfc
+                           : in.normalization() == v1::TextCleaning::NFKC ? Normalization::kNfkc
+                                                                          : Normalization::kNone,
+          .lower_case = in.lower_case(),
+          .control_characters = in.control_characters(),
+          .white_space = in.white_space()};
+}
+
+data::TextOptions::Encoding ToEncoding(v1::TextOptions::Encoding in) {
+  return in == v1::TextOptions::LATIN1 ? data::TextOptions::Encoding::kLatin1
+                                       : data::TextOptions::Encoding::kUtf8;
+}
+
+data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   data::TextOptions out;
   out.columns.assign(in.columns().begin(), in.columns().end());
-  out.encoding = in.encoding() == v1::TextOptions::LATIN1 ? data::TextOptions::Encoding::kLatin1
-                                                          : data::TextOptions::Encoding::kUtf8;
-  out.cleaning = {
-      .html = cleaning.html(),
-      .normalization = cleaning.normalization() == v1::TextCleaning::NFC    ? Normalization::kNfc
-                       : cleaning.normalization() == v1::TextCleaning::NFKC ? Normalization::kNfkc
-                                                                            : Normalization::kNone,
-      .lower_case = cleaning.lower_case(),
-      .control_characters = cleaning.control_characters(),
-      .white_space = cleaning.white_space()};
+  out.encoding = ToEncoding(in.encoding());
+  out.cleaning = ToCleaning(in.cleaning());
   out.min_characters = in.min_characters();
   out.max_characters = in.max_characters();
   out.near_copies = AsWritten(in.near_copies());
@@ -201,9 +225,21 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   return out;
 }
 
+data::PairOptions ToPairOptions(const v1::PairOptions& in) {
+  return {.source = in.source(),
+          .target = in.target(),
+          .encoding = ToEncoding(in.encoding()),
+          .cleaning = ToCleaning(in.cleaning()),
+          .drop_empty = in.drop_empty(),
+          .max_source_tokens = in.max_source_tokens(),
+          .max_target_tokens = in.max_target_tokens(),
+          .source_tokenizer = ToTokenizer(in.source_tokenizer()),
+          .target_tokenizer = ToTokenizer(in.target_tokenizer())};
+}
+
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
-  // With early stopping, and of a running text.
-  constexpr double kValidation = 0.1;
+  // With early stopping, of a running text, and of pairs; their test part, too.
+  constexpr double kValidation = 0.1, kTranslationTest = 0.1;
   const v1::JobSpec& spec = request.spec();
   const v1::DataSpec& in = spec.data();
   data::LoadOptions options;
@@ -218,9 +254,11 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
                  : spec.has_recommendation()    ? data::Task::kRecommendation
                  : spec.has_forecasting()       ? data::Task::kForecasting
                  : spec.has_language_modeling() ? data::Task::kLanguageModeling
+                 : spec.has_translation()       ? data::Task::kTranslation
                                                 : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
-  const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling();
+  const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling() ||
+                         spec.has_translation();
   options.validation_fraction = in.has_validation_fraction() ? Precise(in.validation_fraction())
                                 : validates                  ? kValidation
                                                              : 0;
@@ -228,6 +266,8 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
     options.test_fraction = Precise(in.test_fraction());
   } else if (spec.has_language_modeling()) {
     options.test_fraction = 0;
+  } else if (spec.has_translation()) {
+    options.test_fraction = kTranslationTest;
   }
   options.fold_count = in.fold().count();
   options.fold_index = in.fold().index();
@@ -255,6 +295,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.ignore.assign(table.ignore().begin(), table.ignore().end());
   options.ratings = ToRatingOptions(in.ratings());
   options.series = ToSeriesOptions(in.series());
+  options.pairs = ToPairOptions(in.pairs());
   if (in.has_text() || spec.has_language_modeling()) {
     options.text = ToTextOptions(in.text());
     options.target = in.text().label();
@@ -490,6 +531,11 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     if (spec.data().text().second_columns_size() > 0) {
       layers.inputs.emplace_back(engine::kSegmentsInput);
     }
+  }
+  if (spec.has_translation()) {
+    layers.inputs = {std::string(engine::models::kSourceTokensInput),
+                     std::string(engine::models::kSourceOffsetsInput),
+                     std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
   }
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);

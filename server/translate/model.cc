@@ -334,6 +334,8 @@ absl::StatusOr<models::PresetDescription> PresetOf(const v1::Preset& preset,
   return models::PresetDescription{.name = name + network, .options = options.dump()};
 }
 
+constexpr float kTranslationDropout = 0.1f;
+
 models::PresetDescription GptOf(const v1::Gpt& gpt) {
   const nlohmann::json options = {
       {"layers", gpt.has_layers() ? gpt.layers() : 4},
@@ -347,6 +349,31 @@ models::PresetDescription GptOf(const v1::Gpt& gpt) {
       {"tied_embeddings", !gpt.has_tied_embeddings() || gpt.tied_embeddings()},
       {"use_bias", gpt.use_bias()}};
   return {.name = "gpt", .options = options.dump()};
+}
+
+models::PresetDescription Seq2SeqOf(const v1::Seq2Seq& net) {
+  const int64_t units = net.has_units() ? net.units() : 256;
+  const nlohmann::json options = {
+      {"cell", net.cell() == v1::Seq2Seq::LSTM ? "lstm" : "gru"},
+      {"units", units},
+      {"embedding", net.has_embedding() ? net.embedding() : units},
+      {"attention", net.attention() == v1::Seq2Seq::LUONG ? "luong" : "bahdanau"},
+      {"dropout", net.has_dropout() ? net.dropout() : kTranslationDropout},
+      {"bidirectional", net.bidirectional()}};
+  return {.name = "seq2seq", .options = options.dump()};
+}
+
+models::PresetDescription TransformerTranslationOf(const v1::TransformerTranslation& net) {
+  const int64_t width = net.has_width() ? net.width() : 256;
+  const nlohmann::json options = {
+      {"layers", net.has_layers() ? net.layers() : 3},
+      {"heads", net.has_heads() ? net.heads() : 8},
+      {"width", width},
+      {"feed_forward", net.has_feed_forward() ? net.feed_forward() : 4 * width},
+      {"dropout", net.has_dropout() ? net.dropout() : kTranslationDropout},
+      {"norm_first", net.norm_first()},
+      {"tied_embeddings", net.tied_embeddings()}};
+  return {.name = "transformer_translation", .options = options.dump()};
 }
 
 }  // namespace
@@ -367,6 +394,10 @@ absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec&
   }
   if (model.preset().has_gpt()) {
     description.preset = GptOf(model.preset().gpt());
+  } else if (model.preset().has_seq2seq()) {
+    description.preset = Seq2SeqOf(model.preset().seq2seq());
+  } else if (model.preset().has_transformer_translation()) {
+    description.preset = TransformerTranslationOf(model.preset().transformer_translation());
   } else if (model.has_preset()) {
     for (const char* name : {"generator", "discriminator"}) {
       models::NetworkDescription& to = description.networks.emplace_back();

@@ -98,9 +98,11 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
     case v1::PredictInput::kMaze:
       return engine::tasks::MazeQuestion{input.maze()};
     case v1::PredictInput::kText:
-      return engine::tasks::TextQuestion{input.text()};
+      return engine::tasks::TextQuestion{.text = input.text(), .beams = input.beams()};
     case v1::PredictInput::kTextPair:
-      return engine::tasks::TextQuestion{input.text_pair().text(), input.text_pair().second()};
+      return engine::tasks::TextQuestion{.text = input.text_pair().text(),
+                                         .second = input.text_pair().second(),
+                                         .beams = input.beams()};
     case v1::PredictInput::kSeries:
       return engine::tasks::SeriesQuestion{input.series()};
     case v1::PredictInput::kWriting:
@@ -108,10 +110,10 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      name,
-      ": must be an image, a record, a user, a drawing, a maze, a text, a pair of texts, a series or a "
-      "writing"));
+  return absl::InvalidArgumentError(absl::StrCat(name,
+                                                 ": must be an image, a record, a user, a drawing, "
+                                                 "a maze, a text, a pair of texts, a series or a "
+                                                 "writing"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -151,6 +153,12 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
     state.mutable_tokens()->Add(writing.state.tokens.begin(), writing.state.tokens.end());
     state.set_written(writing.state.written);
     state.set_held(writing.state.held);
+  }
+  for (const engine::tasks::Prediction::Translation& translation : prediction.translations) {
+    v1::Prediction::Translation& row = *out.mutable_translated()->add_translations();
+    row.set_text(translation.text);
+    row.set_score(translation.score);
+    row.set_ended(translation.ended);
   }
   if (!prediction.values.empty()) {
     out.mutable_regression()->mutable_values()->Add(prediction.values.begin(),

@@ -3,8 +3,10 @@
 // NET: lstm or gru (embedding 10,000 × 64, 128 units, the last state; 32 sequences of 120 tokens);
 // gpt128 (4 layers × 128, 4 heads, 12 sequences of 64 characters) or gpt256 (4 × 256, 8 of 256);
 // minilm (6 × 384, 12 heads, dropout 0.1, the first token's class; 16 sequences of 128 tokens) or
-// minilm_lengths (the same, 16 sequences of 7 to 41 tokens). PRECISION: f32 or bf16. Adam, two
-// threads. Prints one line of JSON; tests/bench/torch_sequences.py is its peer.
+// minilm_lengths (the same, 16 sequences of 7 to 41 tokens); seq2seq (GRU of 256 units, Bahdanau's
+// attention, dropout 0.1, vocabularies of 7,000 and 12,000; 64 pairs of 2 to 10 and 3 to 12
+// tokens). PRECISION: f32 or bf16. Adam, two threads. Prints one line of JSON;
+// tests/bench/torch_sequences.py is its peer.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -38,7 +40,14 @@ struct Net {
   int64_t vocabulary = 0;
   int64_t classes = 2;
   bool of_tokens = false;  // a label for each token, not for each sequence
+  // Of a net that translates: of the text that it reads.
+  std::vector<int32_t> source_lengths = {};
+  int64_t source_vocabulary = 0;
 
+  bool translates() const { return source_vocabulary > 0; }
+  int64_t source_tokens() const {
+    return std::accumulate(source_lengths.begin(), source_lengths.end(), int64_t{0});
+  }
   int64_t batch() const { return static_cast<int64_t>(lengths.size()); }
   int64_t tokens() const { return std::accumulate(lengths.begin(), lengths.end(), int64_t{0}); }
 
@@ -110,7 +119,23 @@ Net Transformer(const Sizes& s, bool causal, float dropout) {
   return net;
 }
 
+Net Seq2Seq() {
+  Net net;
+  net.source_vocabulary = 7000;
+  net.vocabulary = net.classes = 12000;
+  net.of_tokens = true;
+  for (int32_t i = 0; i < 64; ++i) {  // 6 and 7.5 tokens in the mean
+    net.source_lengths.push_back(2 + i % 9);
+    net.lengths.push_back(3 + i % 10);
+  }
+  net.model.preset = {.name = "seq2seq", .options = R"({"units": 256, "dropout": 0.1})"};
+  return net;
+}
+
 absl::StatusOr<Net> NetOf(const std::string& name) {
+  if (name == "seq2seq") {
+    return Seq2Seq();
+  }
   if (name == "lstm" || name == "gru") {
     return Recurrent(name == "gru");
   }
@@ -145,12 +170,23 @@ absl::StatusOr<BuiltGraph> Build(const Net& net, ParameterStore& store) {
   const Value offsets = graph.Input(kOffsetsInput, {{net.batch() + 1}, DType::kS32});
   const Value labels = graph.Input("labels", {{net.of_tokens ? rows : net.batch()}, DType::kS32});
   models::ModelDescription model = net.model;
-  model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
+  std::vector<models::NamedValue> inputs = {{std::string(kTokensInput), tokens},
+                                            {std::string(kOffsetsInput), offsets}};
+  models::BuildOptions options = {.training = true, .logits = true, .vocabulary = net.vocabulary};
+  if (net.translates()) {
+    const auto add = [&](absl::string_view name, int64_t count) {
+      inputs.push_back({std::string(name), graph.Input(name, {{count}, DType::kS32})});
+    };
+    add(models::kSourceTokensInput, PlannedRows(net.source_tokens()));
+    add(models::kSourceOffsetsInput, net.batch() + 1);
+    options.translation.source_vocabulary = net.source_vocabulary;
+  }
+  model.inputs.clear();
+  for (const models::NamedValue& input : inputs) {
+    model.inputs.push_back(input.name);
+  }
   HONE_ASSIGN_OR_RETURN(const models::BuiltModel output,
-                        models::BuildModel(graph, model,
-                                           {{std::string(kTokensInput), tokens},
-                                            {std::string(kOffsetsInput), offsets}},
-                                           {.training = true, .logits = true}));
+                        models::BuildModel(graph, model, inputs, options));
   const Loss loss = CrossEntropy(graph, output.output, labels, {});
   std::vector<Value> parameters;
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
@@ -187,6 +223,16 @@ void Fill(const Net& net, const Program& program) {
     tokens[i] = is_token ? static_cast<int32_t>(random() % net.vocabulary) : 0;
     if (net.of_tokens) {
       labels[i] = is_token ? static_cast<int32_t>(random() % net.classes) : -1;
+    }
+  }
+  if (net.translates()) {
+    auto* source = static_cast<int32_t*>(program.input(models::kSourceTokensInput));
+    auto* source_offsets = static_cast<int32_t*>(program.input(models::kSourceOffsetsInput));
+    source_offsets[0] = 0;
+    std::partial_sum(net.source_lengths.begin(), net.source_lengths.end(), source_offsets + 1);
+    for (int64_t i = 0; i < PlannedRows(net.source_tokens()); ++i) {
+      source[i] =
+          i < net.source_tokens() ? static_cast<int32_t>(random() % net.source_vocabulary) : 0;
     }
   }
   for (int64_t i = 0; !net.of_tokens && i < net.batch(); ++i) {

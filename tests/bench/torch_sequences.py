@@ -3,7 +3,7 @@
 
     torch_sequences.py NET PRECISION MODE [SECONDS]
 
-NET: lstm, gru, gpt128, gpt256, minilm, minilm_lengths; PRECISION: f32 or bf16 (autocast); MODE: eager or compile. Sequences of one length are
+NET: lstm, gru, gpt128, gpt256, minilm, minilm_lengths, seq2seq; PRECISION: f32 or bf16 (autocast); MODE: eager or compile. Sequences of one length are
 rectangles; those of several are padded to the longest and masked. Attention is scaled_dot_product_attention. Two threads, fused Adam, made-up
 tokens, the loss read at the end of the timing only. Prints one line of JSON: the step's median in milliseconds.
 """
@@ -72,8 +72,38 @@ class Transformer(nn.Module):
         return self.head(x).flatten(0, 1) if self.causal else self.head(x[:, 0])
 
 
+class Seq2Seq(nn.Module):
+    """That of PyTorch's tutorial, with a mask and over a whole batch; the last product over all steps at once."""
+
+    def __init__(self, units, source_vocabulary, vocabulary, dropout):
+        super().__init__()
+        self.source, self.target = nn.Embedding(source_vocabulary, units), nn.Embedding(vocabulary, units)
+        self.encoder, self.decoder = nn.GRU(units, units, batch_first=True), nn.GRUCell(2 * units, units)
+        self.query, self.key, self.score = nn.Linear(units, units), nn.Linear(units, units), nn.Linear(units, 1)
+        self.output, self.dropout = nn.Linear(units, vocabulary), nn.Dropout(dropout)
+
+    def forward(self, tokens, lengths):
+        source, target = tokens
+        memory, _ = self.encoder(self.dropout(self.source(source)))
+        hidden = memory[torch.arange(len(source)), lengths - 1]
+        keys, embedded = self.key(memory), self.dropout(self.target(target))
+        behind = torch.arange(source.shape[1])[None] >= lengths[:, None]
+        states = []
+        for t in range(target.shape[1]):
+            scores = self.score(torch.tanh(self.query(hidden)[:, None] + keys))[..., 0].masked_fill(behind, float("-inf"))
+            context = (scores.softmax(1)[:, None] @ memory)[:, 0]
+            hidden = self.decoder(torch.cat([embedded[:, t], context], 1), hidden)
+            states.append(hidden)
+        return self.output(torch.stack(states, 1)).flatten(0, 1)
+
+
 def make(name):
-    """The net, tokens, mask and labels."""
+    """The net, tokens, mask (of seq2seq lengths) and labels."""
+    if name == "seq2seq":
+        sources, targets = torch.arange(64) % 9 + 2, torch.arange(64) % 10 + 3
+        source, target = torch.randint(0, 7_000, (64, 10)), torch.randint(0, 12_000, (64, 12))
+        labels = torch.randint(0, 12_000, (64, 12)).masked_fill(torch.arange(12)[None] >= targets[:, None], -100)
+        return Seq2Seq(256, 7_000, 12_000, 0.1), (source, target), sources, labels.flatten()
     if name in ("lstm", "gru"):
         return Recurrent(nn.LSTM if name == "lstm" else nn.GRU), torch.randint(0, 10_000, (32, 120)), None, torch.randint(0, 2, (32,))
     if name.startswith("gpt"):

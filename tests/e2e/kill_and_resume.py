@@ -2,13 +2,15 @@
 """A run killed with SIGKILL at random moments and resumed each time ends with the same weights and artifacts, bit by bit, as one that was
 left alone.
 
-    kill_and_resume.py HONE [--kills N] [--seed S] [--job FILE] [--every-steps N]
+    kill_and_resume.py HONE [--kills N] [--seed S] [--of table|texts|language|series] [--job FILE] [--every-steps N]
 
-Without --job the data is a table made here, so that nothing is downloaded. Each kill hits the worker or `hone` itself.
+Without --job the data is made here, so that nothing is downloaded: of a table dense layers are trained, of texts an LSTM that classifies them, of
+one running text a language model, of a series a forecast. Each kill hits the worker or `hone` itself.
 """
 import argparse
 import hashlib
 import json
+import math
 import os
 import pathlib
 import random
@@ -29,15 +31,57 @@ def write_table(path, rng):
             out.write(",".join(f"{v:.4f}" for v in x) + f",{side}\n")
 
 
-def made_job(folder, rng):
-    table = folder / "table.csv"
-    write_table(table, rng)
-    layers = [{"dense": {"units": 64, "activation": "RELU"}}, {"batch_norm": {}}, {"dropout": {"rate": 0.1}},
-              {"dense": {"units": 4}}]
-    job = {"display_name": "killed", "classification": {}, "data": {"path": str(table), "validation_fraction": 0.1},
-           "model": {"layers": layers}, "training": {"epochs": 300, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}
+def write_texts(path, rng):
+    """Two classes by which of two words comes last; what stands around them is chance."""
+    others = [f"word{i}" for i in range(60)]
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("label\ttext\n")
+        for _ in range(600):
+            words = rng.choices(others, k=rng.randrange(1, 20)) + ["good", "bad"]
+            rng.shuffle(words)
+            out.write(f"{'for' if words.index('good') > words.index('bad') else 'against'}\t{' '.join(words)}\n")
+
+
+def write_language(path, rng):
+    """Words of a small language, one behind another."""
+    words = ["".join(rng.choices("abcdefgh", k=rng.randrange(2, 7))) for _ in range(40)]
+    path.write_text(" ".join(rng.choices(words, k=3000)), encoding="utf-8")
+
+
+def write_series(path, rng):
+    """A rise, a season of 12 and chance."""
+    rows = [f"{100 + 0.2 * i + 20 * math.sin(2 * math.pi * i / 12) + rng.gauss(0, 2):.3f}" for i in range(500)]
+    path.write_text("value\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+# What is made here: a writer, the file's name, and the job without its data's path.
+JOBS = {
+    "table": (write_table, "table.csv", {
+        "classification": {}, "data": {"validation_fraction": 0.1},
+        "model": {"layers": [{"dense": {"units": 64, "activation": "RELU"}}, {"batch_norm": {}}, {"dropout": {"rate": 0.1}},
+                             {"dense": {"units": 4}}]},
+        "training": {"epochs": 300, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
+    "texts": (write_texts, "texts.tsv", {
+        "classification": {"binary": True}, "data": {"validation_fraction": 0.1, "text": {}},
+        "model": {"layers": [{"embedding": {"width": 16}}, {"lstm": {"units": 24, "bidirectional": True}},
+                             {"dropout": {"rate": 0.1}}, {"dense": {"units": 1}}]},
+        "training": {"epochs": 100, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
+    "language": (write_language, "language.txt", {
+        "language_modeling": {"window": 32}, "data": {"text": {"tokenizer": {"characters": {}}}},
+        "model": {"preset": {"gpt": {"layers": 1, "heads": 2, "width": 32, "dropout": 0.1}}},
+        "training": {"steps": 1000, "batch_size": 8, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
+    "series": (write_series, "series.csv", {
+        "forecasting": {}, "data": {"validation_fraction": 0.1, "series": {"window": 24, "horizon": 6, "period": 12}},
+        "model": {"layers": [{"gru": {"units": 32}}, {"dropout": {"rate": 0.1}}, {"dense": {"units": 6}}]},
+        "training": {"epochs": 120, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
+}
+
+
+def made_job(folder, of, rng):
+    write, name, job = JOBS[of]
+    write(folder / name, rng)
     path = folder / "job.json"
-    path.write_text(json.dumps(job), encoding="utf-8")
+    path.write_text(json.dumps({"display_name": "killed", **job, "data": {"path": str(folder / name), **job["data"]}}), encoding="utf-8")
     return path
 
 
@@ -123,6 +167,7 @@ def main():
     parser.add_argument("hone")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--of", choices=JOBS, default="table")
     parser.add_argument("--job", type=pathlib.Path)
     parser.add_argument("--every-steps", type=int, default=500)
     args = parser.parse_args()
@@ -130,7 +175,7 @@ def main():
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        job = args.job or made_job(folder, random.Random(1))
+        job = args.job or made_job(folder, args.of, random.Random(1))
         log = folder / "log"
         options = ["--set", f"training.checkpoints.every_steps={args.every_steps}", "--threads", "2"]
         whole, killed = folder / "whole", folder / "killed"

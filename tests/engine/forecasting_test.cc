@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/data/series.h"
 #include "engine/job/evaluator.h"
+#include "engine/job/plan.h"
 #include "engine/predict/predictor.h"
 #include "engine/tasks/table.h"
 #include "engine/tensor/token_rows.h"
@@ -116,6 +117,23 @@ TEST_F(ForecastingTest, ByLogarithmsAndTheLastValueASineIsLearned) {
   EXPECT_LT(metrics.at("test_mae"), 0.3 * metrics.at("test_naive_mae"));
 }
 
+TEST_F(ForecastingTest, StoppedAndResumedIsNeverStopped) {
+  config_.data.validation_fraction = 0.1;
+  config_.epochs = 2;
+  config_.layer_statistics_every = 1;
+  Trained();
+  const std::string whole = ModelSha(config_);
+  config_.run_directory = NewRun();
+  config_.resume = true;
+  recorder_.on_step = [this](int64_t) { stop_ = true; };
+  int attempts = 1;
+  for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+    stop_ = false;
+  }
+  EXPECT_GT(attempts, 5);
+  EXPECT_EQ(ModelSha(config_), whole);
+}
+
 TEST_F(ForecastingTest, TheLogTellsHowItStandsBesideTheNaiveForecast) {
   config_.epochs = 1;
   Trained();
@@ -214,6 +232,15 @@ TEST_F(ForecastingTest, TheLastLayerMustHaveTheHorizonsUnits) {
   config_.model.layers.back() = DenseLayer(kHorizon + 1);
   config_.run_directory = NewRun();
   EXPECT_THAT(Run(config_), StatusIs(kInvalid, HasSubstr("must have 3 units")));
+}
+
+TEST_F(ForecastingTest, ByItsPlanFewerLearnedPositionsThanAWindowHasPointsAreRefused) {
+  config_.model =
+      Behind({Of(layers::PositionsOptions{.length = 19}), Of(models::Gru{{.units = 4}})});
+  config_.run_directory = NewRun();
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/false, &phase),
+              StatusIs(kInvalid, HasSubstr("length must be at least 20")));
 }
 
 TEST_F(ForecastingTest, ARowForEachPointIsNoForecast) {

@@ -220,6 +220,17 @@ TEST_F(LanguageTask, RefusesLayersThatShowATokenWhatIsBehindIt) {
                                                      HasSubstr("no token behind"))));
 }
 
+TEST_F(LanguageTask, ByItsPlanRefusesFewerLearnedPositionsThanTheWindowHasTokens) {
+  UseLayers(kVocabulary);
+  config_.model.layers.insert(config_.model.layers.begin() + 1,
+                              Of(layers::PositionsOptions{.length = kWindow - 1}));
+  config_.model = models::WithNames(config_.model).value();
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/false, &phase),
+              StatusIs(kInvalid, AllOf(HasSubstr("model.layers[1] (positions_1): length"),
+                                       HasSubstr(absl::StrCat("at least ", kWindow)))));
+}
+
 TEST_F(LanguageTask, RefusesAnOutputThatIsNotOneNumberForEachToken) {
   UseLayers(5);
   config_.run_directory = NewRun();

@@ -203,8 +203,9 @@ Value CaseBuilder::Offsets(const std::vector<int>& lengths) {
 
 std::vector<OpCase> AllCases() {
   std::vector<OpCase> all;
-  for (const auto& part : {ProductCases(), PoolCases(), ElementwiseCases(), LossCases(),
-                           NormalizationCases(), ShapeCases(), ScanCases(), SequenceCases()}) {
+  for (const auto& part :
+       {ProductCases(), PoolCases(), ElementwiseCases(), LossCases(), NormalizationCases(),
+        ShapeCases(), ScanCases(), SequenceCases(), DecoderCases()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

@@ -71,6 +71,7 @@ std::vector<OpCase> NormalizationCases();
 std::vector<OpCase> ShapeCases();
 std::vector<OpCase> ScanCases();
 std::vector<OpCase> SequenceCases();
+std::vector<OpCase> DecoderCases();
 std::vector<OpCase> AllCases();
 
 // A case built: its graph, the loss that all outputs are contracted to, and its gradients.

@@ -8,23 +8,18 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "engine/base/status.h"
-#include "engine/base/team.h"
-#include "engine/graph/reference.h"
 #include "engine/models/build.h"
 #include "engine/ops/cross_entropy.h"
-#include "engine/plan/program.h"
 #include "engine/tensor/token_rows.h"
-#include "tests/support/golden.h"
-#include "tests/support/status_matchers.h"
+#include "tests/engine/golden_step.h"
 
 namespace hone::engine {
 namespace {
 
-using ::hone::engine::testing::ErrorOf;
-using ::hone::engine::testing::FindParameter;
+using ::hone::engine::testing::ExpectGolden;
+using ::hone::engine::testing::GoldenStep;
+using ::hone::engine::testing::NameOfGolden;
 using ::hone::engine::testing::Number;
-using ::hone::engine::testing::Start;
 using ::hone::testing::IsOk;
 
 constexpr uint64_t kTokens = 1, kLabels = 2;  // streams of numbers
@@ -155,16 +150,7 @@ int64_t Longest(const std::vector<int32_t>& offsets) {
   return longest;
 }
 
-struct Training {
-  Graph graph;
-  Value loss;
-  std::vector<Value> parameters;
-  std::vector<Value> gradients;
-
-  const std::string& name(size_t i) const { return graph.node(parameters[i].node).parameter.name; }
-};
-
-absl::Status Build(const std::string& net, Training& training) {
+absl::Status Build(const std::string& net, GoldenStep& training) {
   const std::vector<int32_t> offsets = OffsetsOf(Golden(net));
   const auto batch = static_cast<int64_t>(offsets.size()) - 1;
   Graph& graph = training.graph;
@@ -180,13 +166,7 @@ absl::Status Build(const std::string& net, Training& training) {
           {{std::string(kTokensInput), tokens}, {std::string(kOffsetsInput), begins}},
           {.training = true, .logits = true, .vocabulary = kVocabulary}));
   training.loss = CrossEntropy(graph, model.output, labels, {}).sum;
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    if (graph.nodes()[i].kind == Graph::Node::Kind::kParameter) {
-      training.parameters.push_back({static_cast<int32_t>(i), 0});
-    }
-  }
-  training.gradients = Differentiate(graph, training.loss, training.parameters, {.rows = false});
-  return graph.status();
+  return training.Differentiate();
 }
 
 // Number i of an input; behind the last sequence tokens 0 and labels −1.
@@ -201,112 +181,26 @@ int32_t InputNumber(const std::string& name, const std::vector<int32_t>& offsets
   return behind ? -1 : static_cast<int32_t>(Number(kLabels, i) % kClasses);
 }
 
-struct Step {
-  double loss_sum = 0;
-  std::vector<std::vector<double>> gradients = {};  // of Training::parameters
-};
-
-absl::StatusOr<Step> ByReference(const std::string& net, const Training& training) {
-  std::vector<Value> fetch = {training.loss};
-  fetch.insert(fetch.end(), training.gradients.begin(), training.gradients.end());
-  const std::vector<int32_t> offsets = OffsetsOf(Golden(net));
-  const auto source = [&](const Graph::Node& node) {
-    DoubleTensor tensor(node.types[0].shape);
-    const nlohmann::json* parameter = FindParameter(Golden(net), node.parameter.name);
-    for (int64_t i = 0; i < tensor.shape.elements(); ++i) {
-      tensor[i] = parameter != nullptr ? Start(*parameter, i) : InputNumber(node.name, offsets, i);
-    }
-    return tensor;
-  };
-  HONE_ASSIGN_OR_RETURN(const std::vector<DoubleTensor> values,
-                        Interpret(training.graph, fetch, source));
-  Step step{.loss_sum = values[0][0]};
-  for (size_t i = 1; i < values.size(); ++i) {
-    step.gradients.push_back(values[i].values);
-  }
-  return step;
-}
-
-absl::StatusOr<Step> ByProgram(const std::string& net, const Training& training, int threads) {
-  ParameterStore store;
-  for (const Value parameter : training.parameters) {
-    HONE_RETURN_IF_ERROR(store.Declare(training.graph.node(parameter.node).parameter).status());
-  }
-  store.Allocate(1);
-  ProgramRequest request;
-  request.graph = &training.graph;
-  request.fetch = {training.loss};
-  for (size_t i = 0; i < training.parameters.size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(const ParameterId id, store.Find(training.name(i)));
-    request.gradients.emplace_back(training.gradients[i], id);
-    const std::span<float> values = store.mutable_values(id).f32();
-    for (size_t k = 0; k < values.size(); ++k) {
-      values[k] = Start(*FindParameter(Golden(net), training.name(i)), static_cast<int64_t>(k));
-    }
-  }
-  store.MarkChanged();
-  HONE_ASSIGN_OR_RETURN(Program program, Program::Compile(request, store, {.threads = threads}));
-  const Buffer arena(program.arena_bytes());
-  HONE_RETURN_IF_ERROR(program.Bind(arena.as<std::byte>()));
-  store.RefreshAll();
-  const std::vector<int32_t> offsets = OffsetsOf(Golden(net));
-  for (const Graph::Node& node : training.graph.nodes()) {
-    if (node.kind == Graph::Node::Kind::kInput) {
-      auto* const to = static_cast<int32_t*>(program.input(node.name));
-      for (int64_t i = 0; i < node.types[0].shape.elements(); ++i) {
-        to[i] = InputNumber(node.name, offsets, i);
-      }
-    }
-  }
-  const ScopedThreads scoped(threads);
-  HONE_RETURN_IF_ERROR(program.Run({}));
-  Step step{.loss_sum = program.fetched_scalar(0)};
-  for (size_t i = 0; i < training.parameters.size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(const ParameterId id, store.Find(training.name(i)));
-    const std::span<const float> gradient = store.gradients(id, 0);
-    step.gradients.emplace_back(gradient.begin(), gradient.end());
-  }
-  return step;
-}
-
 // Threads of the program, 0: the reference interpreter.
 using Setting = std::tuple<const char*, int>;
 class FirstStepOfSequences : public ::testing::TestWithParam<Setting> {};
 
 TEST_P(FirstStepOfSequences, HasPyTorchsLossAndGradients) {
   const auto [net, threads] = GetParam();
-  const nlohmann::json& golden = Golden(net);
-  Training training;
+  GoldenStep training;
   ASSERT_THAT(Build(net, training), IsOk());
-  ASSERT_EQ(training.parameters.size(), golden["parameters"].size());
-  const auto step = threads == 0 ? ByReference(net, training) : ByProgram(net, training, threads);
-  ASSERT_THAT(step, IsOk());
-  const double tolerance = threads == 0 ? 1e-9 : 1e-5;
-  const auto loss = golden["loss_sum"].get<double>();
-  EXPECT_NEAR(step->loss_sum, loss, tolerance * loss);
-  for (size_t i = 0; i < step->gradients.size(); ++i) {
-    const nlohmann::json* const parameter = FindParameter(golden, training.name(i));
-    ASSERT_NE(parameter, nullptr) << training.name(i);
-    // The bias of keys has the gradient 0, since it moves all scores of a query alike: what
-    // rounding leaves of it is held against 0.1, which all others are larger than.
-    const nlohmann::json& gradient = (*parameter)["gradient"];
-    const double norm = std::max(gradient["norm"].get<double>(), 0.1);
-    EXPECT_LE(ErrorOf<double>(step->gradients[i], gradient), tolerance * norm) << training.name(i);
-  }
+  const std::vector<int32_t> offsets = OffsetsOf(Golden(net));
+  ExpectGolden(
+      training, Golden(net),
+      [&](const std::string& input, int64_t i) { return InputNumber(input, offsets, i); }, threads);
 }
 
-std::string NameOfSetting(const ::testing::TestParamInfo<Setting>& info) {
-  const int threads = std::get<1>(info.param);
-  return std::string(std::get<0>(info.param)) + (threads == 0   ? "_Reference"
-                                                 : threads == 1 ? "_OneThread"
-                                                                : "_Team");
-}
 INSTANTIATE_TEST_SUITE_P(All, FirstStepOfSequences,
                          ::testing::Combine(::testing::Values("lstm", "gru", "simple_rnn",
                                                               "bidirectional", "gpt", "gpt_preset",
                                                               "encoder", "rotary"),
                                             ::testing::Values(0, 1, 2)),
-                         NameOfSetting);
+                         NameOfGolden);
 
 }  // namespace
 }  // namespace hone::engine

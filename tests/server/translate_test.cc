@@ -338,6 +338,49 @@ TEST(ToTrainingConfig, TakesALanguageModel) {
             R"("use_bias":true,"width":64,"window":64})");
 }
 
+// Of a job with the task translation and this preset.
+v1::WorkerRequest TranslatesWith(const std::string& preset) {
+  return RequestOf(absl::StrCat(
+      R"({"translation": {}, "data": {"dataset": "x"}, "training": {"epochs": 1},
+          "model": {"preset": )",
+      preset, "}}"));
+}
+
+TEST(ToTrainingConfig, TakesARecurrentNetThatTranslates) {
+  const auto config = ToTrainingConfig(TranslatesWith(
+      R"({"seq2seq": {"cell": "LSTM", "units": "64", "attention": "LUONG", "dropout": 0.25,
+                      "bidirectional": true}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->model.inputs,
+              ElementsAre("source_tokens", "source_offsets", "tokens", "offsets"));
+  EXPECT_EQ(config->model.preset.name, "seq2seq");
+  EXPECT_EQ(config->model.preset.options,
+            R"({"attention":"luong","bidirectional":true,"cell":"lstm","dropout":0.25,)"
+            R"("embedding":64,"units":64})");
+}
+
+TEST(ToTrainingConfig, TakesATransformerThatTranslates) {
+  const auto config = ToTrainingConfig(TranslatesWith(
+      R"({"transformer_translation": {"layers": "2", "width": "64", "dropout": 0.5,
+                                      "norm_first": true, "tied_embeddings": true}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model.preset.name, "transformer_translation");
+  EXPECT_EQ(config->model.preset.options,
+            R"({"dropout":0.5,"feed_forward":256,"heads":8,"layers":2,"norm_first":true,)"
+            R"("tied_embeddings":true,"width":64})");
+}
+
+TEST(ResolvedTranslation, TrainsAsTheSpec) {
+  for (const char* preset : {R"({"seq2seq": {}})", R"({"transformer_translation": {}})"}) {
+    v1::WorkerRequest request = TranslatesWith(preset);
+    const auto config = ToTrainingConfig(request);
+    *request.mutable_spec() = jobs::Resolve(request.spec());
+    const auto resolved = ToTrainingConfig(request);
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(resolved->model.preset.options, config->model.preset.options);
+  }
+}
+
 TEST(ResolvedLanguageModel, HasEveryDefaultWrittenOut) {
   v1::JobSpec spec;
   spec.mutable_language_modeling();

@@ -124,6 +124,56 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
               ::testing::IsEmpty());
 }
 
+// A model that translates, with these fields.
+v1::JobSpec Translating(const std::string& text) {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      absl::StrCat(R"(translation {} data { dataset: "x" } training { epochs: 1 } )", text), &spec))
+      << text;
+  return spec;
+}
+
+TEST(Validate, AModelThatTranslatesIsOneOfTwoPresets) {
+  EXPECT_THAT(Validate(Translating("model { preset { seq2seq {} } }"), kServer), IsOk());
+  EXPECT_THAT(Validate(Translating("model { preset { transformer_translation {} } }"), kServer),
+              IsOk());
+  EXPECT_THAT(Paths(Translating("model { preset { gpt {} } }")),
+              ::testing::ElementsAre("model.preset"));
+  EXPECT_THAT(Paths(Translating("model { layers { dense { units: 9 } } }")),
+              ::testing::ElementsAre("model", "model.preset"));
+  EXPECT_THAT(Paths(Written("model { preset { seq2seq {} } }")),
+              ::testing::ElementsAre("model.preset"));
+}
+
+TEST(Validate, WhatAModelThatTranslatesCannotBeIsNamed) {
+  EXPECT_THAT(Paths(Translating(R"(model { preset { seq2seq {
+                  cell: 9 attention: 9 units: 0 embedding: 0 dropout: 1 } } })")),
+              ::testing::ElementsAre("model.preset.seq2seq.cell", "model.preset.seq2seq.attention",
+                                     "model.preset.seq2seq.units", "model.preset.seq2seq.embedding",
+                                     "model.preset.seq2seq.dropout"));
+  EXPECT_THAT(Paths(Translating(R"(model { preset { transformer_translation {
+                  layers: 0 heads: 3 feed_forward: 0 dropout: 1 } } })")),
+              ::testing::ElementsAre("model.preset.transformer_translation.layers",
+                                     "model.preset.transformer_translation.heads",
+                                     "model.preset.transformer_translation.feed_forward",
+                                     "model.preset.transformer_translation.dropout"));
+}
+
+TEST(Validate, LearnedPositionsAreAsManyAsTheWindowHasTokens) {
+  const auto written = [](const std::string& positions) {
+    return Paths(Written(absl::StrCat(R"(language_modeling { window: 64 } model {
+                    layers { inputs: "tokens" embedding { width: 4 } }
+                    layers { )",
+                                      positions, " } layers { dense { units: 9 } } }")));
+  };
+  EXPECT_THAT(written("positions { length: 63 }"),
+              ::testing::ElementsAre("model.layers[1].positions.length"));
+  EXPECT_THAT(written("repeat { times: 2 layers { positions { length: 63 } } }"),
+              ::testing::ElementsAre("model.layers[1].repeat.layers[0].positions.length"));
+  EXPECT_THAT(written("positions { length: 64 }"), ::testing::IsEmpty());
+  EXPECT_THAT(written("positions { kind: SINUSOIDAL }"), ::testing::IsEmpty());
+}
+
 // A recommendation with these fields merged in.
 v1::JobSpec Tastes(const std::string& text) {
   v1::JobSpec spec = With(R"(recommendation {} model { layers {

@@ -21,9 +21,9 @@ SPECIAL = 3  # tokens beside the characters
 
 
 class Block(nn.Module):
-    def __init__(self, width, heads, layers):
+    def __init__(self, width, heads, layers, dropout):
         super().__init__()
-        self.heads = heads
+        self.heads, self.rate, self.dropout = heads, dropout, nn.Dropout(dropout)
         self.norm_1, self.norm_2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
         self.project = nn.Linear(width, 3 * width, bias=False)
         self.output, self.down = nn.Linear(width, width, bias=False), nn.Linear(4 * width, width, bias=False)
@@ -33,24 +33,27 @@ class Block(nn.Module):
 
     def forward(self, x):
         q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.project(self.norm_1(x)).chunk(3, 2))
-        x = x + self.output(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
-        return x + self.down(F.gelu(self.up(self.norm_2(x))))
+        seen = F.scaled_dot_product_attention(q, k, v, dropout_p=self.rate if self.training else 0.0, is_causal=True)
+        x = x + self.dropout(self.output(seen.transpose(1, 2).flatten(2)))
+        return x + self.dropout(self.down(F.gelu(self.up(self.norm_2(x)))))
 
 
 class Gpt(nn.Module):
     def __init__(self, given, vocabulary, window):
         super().__init__()
-        assert not set(given) - {"layers", "heads", "width"}, given
+        assert not set(given) - {"layers", "heads", "width", "dropout"}, given
         layers, width = given.get("layers", 4), given.get("width", 128)
         self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(window, width)
-        self.blocks = nn.Sequential(*(Block(width, given.get("heads", 4), layers) for _ in range(layers)))
+        dropout = given.get("dropout", 0.0)
+        self.blocks = nn.Sequential(*(Block(width, given.get("heads", 4), layers, dropout) for _ in range(layers)))
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width, bias=False)
         for table in (self.tokens, self.places):
             nn.init.normal_(table.weight, std=0.02)
 
     def forward(self, tokens):
         x = self.tokens(tokens) + self.places.weight[:tokens.shape[1]]
-        return self.norm(self.blocks(x)) @ self.tokens.weight.T
+        return self.norm(self.blocks(self.dropout(x))) @ self.tokens.weight.T
 
 
 def rate_factor(schedule, step, total):
@@ -87,6 +90,7 @@ def train(job, net, tokens, window):
 @torch.no_grad()
 def evaluate(net, tokens, window):
     """Nats a token, over all windows one behind the other; the last one is as short as it comes out."""
+    net.eval()
     total = 0
     for begin in range(0, len(tokens) - 1, window):
         part = tokens[begin:begin + window + 1]

@@ -1,0 +1,571 @@
+#include "engine/data/sentence_pairs.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/complaints.h"
+#include "engine/base/memory_error.h"
+#include "engine/base/rng.h"
+#include "engine/base/status.h"
+#include "engine/data/catalog.h"
+#include "engine/data/fingerprint.h"
+#include "engine/data/pair_rows.h"
+#include "engine/data/prepare.h"
+#include "engine/data/token_report.h"
+#include "engine/text/cleaning.h"
+#include "engine/text/corpus.h"
+#include "engine/text/unicode.h"
+#include "engine/text/words.h"
+
+namespace hone::engine::data {
+namespace {
+
+enum Side : size_t { kSource, kTarget };
+constexpr const char* kSides[] = {"source", "target"};
+
+// On its way from a path to a data set. `keep` says which of the rows are still there.
+struct Loading {
+  const LoadOptions& options;
+  PairRows rows;
+  std::vector<bool> keep;
+  // The source sentences that are left, those of the training part first, then those of the
+  // validation part, of the test part; how many pairs each has, and which one is a row's (−1: it
+  // is not left).
+  std::vector<int64_t> pairs_of = {};
+  std::vector<int32_t> sentence_of = {};
+  std::array<int64_t, 3> sentences_in = {};  // by Part
+  LoadedData data = {};
+
+  int64_t size() const { return static_cast<int64_t>(rows.rows.size()); }
+  const PairRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
+  const std::string& text(int64_t i, Side side) const {
+    return side == kSource ? row(i).source : row(i).target;
+  }
+  const Preprocessing* as() const { return options.as.get(); }
+  const PairOptions& pairs() const { return options.pairs; }
+  int64_t most_tokens(Side side) const {
+    return side == kSource ? pairs().max_source_tokens : pairs().max_target_tokens;
+  }
+  // How the model that reads the pairs does it.
+  const TextPreprocessing& model(Side side) const {
+    return side == kSource ? *as()->text : *as()->target_text;
+  }
+  int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &PairRow::part); }
+};
+
+bool HasWords(absl::string_view text) {
+  bool any = false;
+  while (!text.empty() && !any) {
+    any = !text::IsSpace(text::TakeCharacter(text));
+  }
+  return any;
+}
+
+absl::Status CleanAll(Loading& loading) {
+  DataReport& report = loading.data.report;
+  std::array<text::CleaningCounts, 2> counts;
+  Complaints complaints;
+  for (size_t i = 0; i < loading.rows.rows.size(); ++i) {
+    PairRow& row = loading.rows.rows[i];
+    for (const Side side : {kSource, kTarget}) {
+      const text::CleaningOptions& cleaning =
+          loading.as() != nullptr ? loading.model(side).cleaning : loading.pairs().cleaning;
+      std::string& text = side == kSource ? row.source : row.target;
+      text = text::Clean(text, cleaning, &counts[side]);
+      if (HasWords(text) || !loading.keep[i]) {
+        continue;
+      }
+      if (loading.pairs().drop_empty) {
+        report.Drop("without words on one side", loading.rows.Where(row));
+        loading.keep[i] = false;
+      } else {
+        complaints.Add({.line = row.line,
+                        .text = absl::StrCat(loading.rows.Where(row), ": the ", kSides[side],
+                                             " is empty; data.pairs.drop_empty: true leaves such "
+                                             "pairs out")});
+      }
+    }
+  }
+  for (const Side side : {kSource, kTarget}) {
+    for (const text::CleaningCounts::Step& step : counts[side].steps) {
+      if (step.changed > 0) {
+        report.notes.push_back(absl::StrCat("cleaning: ", step.name, " changed ", step.changed, " ",
+                                            kSides[side], "s"));
+      }
+    }
+  }
+  return complaints.status();
+}
+
+// Tokens of a cleaned text, before there is a tokenizer; nullopt where nobody can say that.
+std::optional<int64_t> CountTokens(const Loading& loading, absl::string_view text, Side side) {
+  if (loading.as() != nullptr) {
+    return static_cast<int64_t>(loading.model(side).EncodeCleaned(text).size());
+  }
+  const text::TokenizerOptions& options =
+      side == kSource ? loading.pairs().source_tokenizer : loading.pairs().target_tokenizer;
+  if (const auto* words = std::get_if<text::WordTokens>(&options)) {
+    int64_t count = 0;
+    text::ForEachWord(text, words->split, [&](absl::string_view) { ++count; });
+    return count;
+  }
+  return std::holds_alternative<text::CharacterTokens>(options)
+             ? std::optional(text::CountCharacters(text))
+             : std::nullopt;
+}
+
+void DropTooLong(const PairRow& row, Side side, int64_t most, Loading& loading) {
+  loading.data.report.Drop(
+      absl::StrCat("of more than ", most, " tokens on the side of the ", kSides[side]),
+      loading.rows.Where(row));
+}
+
+// Before anything is drawn, so that shares and limits are those of what is left.
+void DropLong(Loading& loading) {
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    for (const Side side : {kSource, kTarget}) {
+      const auto kept = loading.keep[static_cast<size_t>(i)];
+      const int64_t most = loading.most_tokens(side);
+      if (kept && most > 0 && CountTokens(loading, loading.text(i, side), side) > most) {
+        DropTooLong(loading.row(i), side, most, loading);
+        loading.keep[static_cast<size_t>(i)] = false;
+      }
+    }
+  }
+}
+
+void DropExactCopies(Loading& loading) {
+  const auto hash = [&](int64_t i) {
+    uint64_t sides[2];
+    for (const Side side : {kSource, kTarget}) {
+      const std::string& text = loading.text(i, side);
+      sides[side] = ContentHash(text.data(), static_cast<int64_t>(text.size()));
+    }
+    return ContentHash(sides, sizeof(sides));
+  };
+  const auto same = [&](int64_t a, int64_t b) {
+    return loading.row(a).source == loading.row(b).source &&
+           loading.row(a).target == loading.row(b).target;
+  };
+  // Another translation of the same sentence contradicts nothing.
+  const auto same_target = [](int64_t, int64_t) { return true; };
+  loading.keep = FindCopies(
+      {loading.size(), loading.CountOf(Part::kTrain), hash, same, same_target, &loading.keep},
+      loading.options.deduplicate, loading.data.report);
+}
+
+// Gives the source sentences of each part their numbers.
+void NumberSentences(Loading& loading) {
+  using Known = absl::flat_hash_map<absl::string_view, int32_t>;
+  std::array<Known, 3> known;  // by Part
+  const Known& training = known[static_cast<size_t>(Part::kTrain)];
+  int64_t seen = 0;
+  loading.sentence_of.assign(loading.rows.rows.size(), -1);
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    if (!loading.keep[static_cast<size_t>(i)]) {
+      continue;
+    }
+    const PairRow& row = loading.row(i);
+    const auto part = static_cast<size_t>(row.part);
+    const auto [place, is_new] =
+        known[part].try_emplace(row.source, static_cast<int32_t>(loading.pairs_of.size()));
+    if (is_new) {
+      loading.pairs_of.push_back(0);
+      ++loading.sentences_in[part];
+      seen += row.part != Part::kTrain && training.contains(row.source) ? 1 : 0;
+    }
+    ++loading.pairs_of[static_cast<size_t>(place->second)];
+    loading.sentence_of[static_cast<size_t>(i)] = place->second;
+  }
+  loading.data.report.notes.push_back(
+      absl::StrCat(loading.pairs_of.size(), " different source sentences have ",
+                   std::ranges::count(loading.keep, true), " translations"));
+  if (seen > 0) {
+    loading.data.report.notes.push_back(
+        absl::StrCat(seen, " source sentences of the other parts are in the training part, too"));
+  }
+}
+
+// Of these sentences as many, drawn, as have `limit` pairs together at most.
+std::vector<bool> Limit(const std::vector<int32_t>& sentences, const Loading& loading) {
+  std::vector<int32_t> order = sentences;
+  RandomStream stream(loading.options.seed, "split limit");
+  for (size_t i = order.size(); i > 1; --i) {
+    std::swap(order[i - 1], order[static_cast<size_t>(stream.NextBelow(i))]);
+  }
+  std::vector<bool> chosen(loading.pairs_of.size());
+  const int64_t limit = loading.options.limit;
+  int64_t left = limit > 0 ? limit : std::numeric_limits<int64_t>::max();
+  for (const int32_t sentence : order) {
+    const int64_t pairs = loading.pairs_of[static_cast<size_t>(sentence)];
+    if (pairs <= left) {
+      chosen[static_cast<size_t>(sentence)] = true;
+      left -= pairs;
+    }
+  }
+  return chosen;
+}
+
+// Sentences of each part: the data set's own parts, and what is drawn of its training part.
+absl::StatusOr<Splits> SplitSentences(const Loading& loading) {
+  const auto train = loading.sentences_in[static_cast<size_t>(Part::kTrain)];
+  const auto validation = loading.sentences_in[static_cast<size_t>(Part::kValidation)];
+  const auto all = static_cast<int64_t>(loading.pairs_of.size());
+  std::vector<bool> drawn_from(loading.pairs_of.size(), true);
+  std::vector<int32_t> own_validation;
+  for (int64_t i = train; i < train + validation; ++i) {
+    own_validation.push_back(static_cast<int32_t>(i));
+    drawn_from[static_cast<size_t>(i)] = false;
+  }
+  // First the test part, as if there were no limit, which counts pairs.
+  LoadOptions options = loading.options;
+  options.limit = 0;
+  options.validation_fraction = 0;
+  options.validation_count = 0;
+  const bool has_test = train + validation < all;
+  HONE_ASSIGN_OR_RETURN(
+      Splits splits,
+      Split(
+          {.size = has_test ? all : train, .train_size = train, .labels = {}, .keep = &drawn_from},
+          options));
+  const std::vector<bool> chosen = Limit(splits.train, loading);
+  options.validation_fraction = validation > 0 ? 0 : loading.options.validation_fraction;
+  options.validation_count = validation > 0 ? 0 : loading.options.validation_count;
+  options.test_fraction = 0;
+  options.fold_count = 0;
+  HONE_ASSIGN_OR_RETURN(
+      Splits rest,
+      Split({.size = train, .train_size = train, .labels = {}, .keep = &chosen}, options));
+  splits.train = std::move(rest.train);
+  splits.validation = validation > 0 ? std::move(own_validation) : std::move(rest.validation);
+  return splits;
+}
+
+// The part of each row; nullopt: it is in none.
+using RowParts = std::vector<std::optional<Part>>;
+
+RowParts PartsOf(const Splits& sentences, const Loading& loading) {
+  RowParts by_sentence(loading.pairs_of.size()), by_row(loading.rows.rows.size());
+  for (const auto& [list, part] : {std::pair(&sentences.train, Part::kTrain),
+                                   std::pair(&sentences.validation, Part::kValidation),
+                                   std::pair(&sentences.test, Part::kTest)}) {
+    for (const int32_t sentence : *list) {
+      by_sentence[static_cast<size_t>(sentence)] = part;
+    }
+  }
+  for (size_t i = 0; i < by_row.size(); ++i) {
+    const int32_t sentence = loading.sentence_of[i];
+    by_row[i] = sentence < 0 ? std::nullopt : by_sentence[static_cast<size_t>(sentence)];
+  }
+  return by_row;
+}
+
+absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading, const RowParts& parts,
+                                                    Side side) {
+  std::vector<int64_t> train;
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    if (parts[static_cast<size_t>(i)] == Part::kTrain) {
+      train.push_back(i);
+    }
+  }
+  const auto text = [&](int64_t i) {
+    return absl::string_view(loading.text(train[static_cast<size_t>(i)], side));
+  };
+  TextPreprocessing result = {.cleaning = loading.pairs().cleaning};
+  absl::StatusOr<std::unique_ptr<const text::Tokenizer>> tokenizer = text::TrainTokenizer(
+      side == kSource ? loading.pairs().source_tokenizer : loading.pairs().target_tokenizer,
+      {static_cast<int64_t>(train.size()), text});
+  HONE_RETURN_IF_ERROR(Annotate(tokenizer.status(), absl::StrCat("the ", kSides[side], " side")));
+  result.tokenizer = *std::move(tokenizer);
+  return result;
+}
+
+// A writer says where a text begins, and where it ends.
+absl::Status CheckTarget(const text::Tokenizer& tokenizer) {
+  const text::SpecialTokens special = tokenizer.special();
+  if (special.begin < 0 || special.end < 0) {
+    return absl::InvalidArgumentError(
+        "the tokenizer of the target side has no tokens for the begin and the end of a text");
+  }
+  return absl::OkStatus();
+}
+
+// Makes examples of the rows that are in a part.
+class Encoder {
+ public:
+  explicit Encoder(Loading& loading)
+      : loading_(loading),
+        how_{&*loading.data.preprocessing.text, &*loading.data.preprocessing.target_text},
+        pairs_(std::make_shared<SentencePairs>()) {}
+
+  std::shared_ptr<const SentencePairs> Encode(const RowParts& parts) {
+    CollectReferences(parts);
+    numbers_.assign(loading_.pairs_of.size(), -1);
+    for (int64_t i = 0; i < loading_.size(); ++i) {
+      if (const std::optional<Part> part = parts[static_cast<size_t>(i)]) {
+        Add(i, *part);
+      }
+    }
+    return pairs_;
+  }
+
+ private:
+  // Translations of each sentence that somebody may compare with, each once.
+  void CollectReferences(const RowParts& parts) {
+    references_.resize(loading_.pairs_of.size());
+    absl::flat_hash_set<std::pair<int32_t, absl::string_view>> seen;
+    for (int64_t i = 0; i < loading_.size(); ++i) {
+      const std::optional<Part> part = parts[static_cast<size_t>(i)];
+      if (!part || (*part == Part::kTrain && loading_.as() == nullptr)) {
+        continue;
+      }
+      const int32_t sentence = loading_.sentence_of[static_cast<size_t>(i)];
+      const std::string& target = loading_.text(i, kTarget);
+      if (seen.emplace(sentence, target).second) {
+        references_[static_cast<size_t>(sentence)].push_back(target);
+      }
+    }
+  }
+
+  void Add(int64_t i, Part part) {
+    const PairRow& row = loading_.row(i);
+    std::array<std::vector<int32_t>, 2> tokens;
+    for (const Side side : {kSource, kTarget}) {
+      tokens[side] = how_[side]->EncodeCleaned(loading_.text(i, side));
+      const int64_t most = loading_.most_tokens(side);
+      if (most > 0 && static_cast<int64_t>(tokens[side].size()) > most) {
+        return DropTooLong(row, side, most, loading_);
+      }
+    }
+    DataReport& report = loading_.data.report;
+    SplitReport& split = part == Part::kTrain        ? report.train
+                         : part == Part::kValidation ? report.validation
+                                                     : report.test;
+    if (!split.tokens.has_value()) {
+      split.tokens.emplace();
+      split.target_tokens.emplace();
+    }
+    for (const Side side : {kSource, kTarget}) {
+      CountText(tokens[side], static_cast<int64_t>(tokens[side].size()),
+                how_[side]->tokenizer->special().unknown, loading_.rows.Where(row),
+                side == kSource ? *split.tokens : *split.target_tokens);
+    }
+    const text::SpecialTokens special = how_[kTarget]->tokenizer->special();
+    tokens[kTarget].insert(tokens[kTarget].begin(), special.begin);
+    tokens[kTarget].push_back(special.end);
+    Splits& splits = loading_.data.splits;
+    std::vector<int32_t>& list = part == Part::kTrain        ? splits.train
+                                 : part == Part::kValidation ? splits.validation
+                                                             : splits.test;
+    list.push_back(static_cast<int32_t>(pairs_->size()));
+    pairs_->Add(NumberOf(loading_.sentence_of[static_cast<size_t>(i)]), tokens[kSource],
+                tokens[kTarget]);
+  }
+
+  // The number of a sentence among those that have a row.
+  int32_t NumberOf(int32_t sentence) {
+    int32_t& number = numbers_[static_cast<size_t>(sentence)];
+    if (number < 0) {
+      number = pairs_->AddSentence(std::move(references_[static_cast<size_t>(sentence)]));
+    }
+    return number;
+  }
+
+  Loading& loading_;
+  const std::array<const TextPreprocessing*, 2> how_;
+  const std::shared_ptr<SentencePairs> pairs_;
+  std::vector<std::vector<std::string>> references_;  // by the sentences of loading_
+  std::vector<int32_t> numbers_;                      // by the same
+};
+
+void Describe(Loading& loading) {
+  DataReport& report = loading.data.report;
+  const Preprocessing& how = loading.data.preprocessing;
+  report.notes.push_back(absl::StrCat("the vocabulary of the sources has ",
+                                      how.text->tokenizer->size(), " tokens, that of the targets ",
+                                      how.target_text->tokenizer->size()));
+  for (const auto& [name, split] :
+       {std::pair("training", &report.train), std::pair("validation", &report.validation),
+        std::pair("test", &report.test)}) {
+    if (split->tokens.has_value()) {
+      report.notes.push_back(absl::StrCat("sources, ", Describe(name, *split->tokens, 0)));
+      report.notes.push_back(absl::StrCat("targets, ", Describe(name, *split->target_tokens, 0)));
+    }
+  }
+}
+
+absl::Status Finish(Loading& loading) {
+  LoadedData& data = loading.data;
+  HONE_RETURN_IF_ERROR(CleanAll(loading));
+  DropLong(loading);
+  DropExactCopies(loading);
+  NumberSentences(loading);
+  HONE_ASSIGN_OR_RETURN(const Splits sentences, SplitSentences(loading));
+  const RowParts parts = PartsOf(sentences, loading);
+  if (loading.as() != nullptr) {
+    data.preprocessing = *loading.as();
+  } else {
+    data.preprocessing.input = Preprocessing::Input::kText;
+    HONE_ASSIGN_OR_RETURN(data.preprocessing.text, MakePreprocessing(loading, parts, kSource));
+    HONE_ASSIGN_OR_RETURN(data.preprocessing.target_text,
+                          MakePreprocessing(loading, parts, kTarget));
+  }
+  HONE_RETURN_IF_ERROR(CheckTarget(*data.preprocessing.target_text->tokenizer));
+  data.dataset = Dataset(Encoder(loading).Encode(parts));
+  if (data.splits.train.empty() && loading.as() == nullptr) {
+    return absl::InvalidArgumentError("no training pair is left");
+  }
+  CountSplits(data.splits, {}, 0, data.report);
+  Describe(loading);
+  return absl::OkStatus();
+}
+
+// A path to read, and what the catalogue knows of it filled into the options.
+absl::Status FindPairs(LoadOptions& options, DataReport& report) {
+  HONE_RETURN_IF_ERROR(CheckSource(options));
+  report.source = options.path;
+  if (options.dataset.empty()) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const CatalogEntry* entry, Find(options.dataset));
+  if (entry->task != Task::kTranslation) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data set ", options.dataset, " holds no sentence pairs, which translation learns from"));
+  }
+  HONE_ASSIGN_OR_RETURN(Materialised found, Materialise(*entry, options.sources));
+  options.path = std::move(found.path);
+  report.source = std::move(found.source);
+  report.notes = std::move(found.notes);
+  if (options.pairs.source.empty() && options.pairs.target.empty() &&
+      entry->text_columns.size() == 2) {
+    options.pairs.source = entry->text_columns[kSource];
+    options.pairs.target = entry->text_columns[kTarget];
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+  if (options.as != nullptr &&
+      (options.as->input != Preprocessing::Input::kText || !options.as->target_text.has_value())) {
+    return absl::InvalidArgumentError("the model does not translate");
+  }
+  Loading loading{.options = options, .rows = {}, .keep = {}};
+  DataReport& report = loading.data.report;
+  HONE_RETURN_IF_ERROR(FindPairs(options, report));
+  HONE_ASSIGN_OR_RETURN(loading.rows, ReadPairRows(options.path, options.pairs));
+  report.format = loading.rows.format;
+  report.examples_read = loading.size();
+  if (loading.rows.files_left_out > 0) {
+    report.notes.push_back(
+        absl::StrCat(loading.rows.files_left_out, " other files hold no pairs that are read"));
+  }
+  loading.keep.assign(loading.rows.rows.size(), true);
+  if (loading.rows.rows.empty() || loading.size() > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat(report.source, ": has ", loading.size(),
+                                                   " pairs; a data set has 1 to 2147483647"));
+  }
+  HONE_RETURN_IF_ERROR(Annotate(Finish(loading), report.source));
+  loading.data.fingerprint = Fingerprint(loading.data);
+  return std::move(loading.data);
+}
+
+template <typename T>
+uint64_t HashOf(const std::vector<T>& values) {
+  return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(T)));
+}
+
+}  // namespace
+
+void SentencePairs::Sequences::Add(std::span<const int32_t> sequence) {
+  tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+  begin.push_back(static_cast<int64_t>(tokens.size()));
+}
+
+int32_t SentencePairs::AddSentence(std::vector<std::string> references) {
+  references_.push_back(std::move(references));
+  return static_cast<int32_t>(references_.size()) - 1;
+}
+
+void SentencePairs::Add(int32_t sentence, std::span<const int32_t> source,
+                        std::span<const int32_t> target) {
+  sentence_.push_back(sentence);
+  source_.Add(source);
+  target_.Add(target);
+}
+
+int64_t SentencePairs::bytes() const {
+  size_t bytes = sentence_.size() * sizeof(int32_t);
+  for (const Sequences* side : {&source_, &target_}) {
+    bytes += side->tokens.size() * sizeof(int32_t) + side->begin.size() * sizeof(int64_t);
+  }
+  for (const std::vector<std::string>& references : references_) {
+    bytes += sizeof(references);
+    for (const std::string& reference : references) {
+      bytes += sizeof(reference) + reference.size();
+    }
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+uint64_t SentencePairs::content_hash() const {
+  std::vector<uint64_t> parts = {HashOf(source_.tokens), HashOf(source_.begin),
+                                 HashOf(target_.tokens), HashOf(target_.begin), HashOf(sentence_)};
+  for (const std::vector<std::string>& references : references_) {
+    parts.push_back(references.size());
+    for (const std::string& reference : references) {
+      parts.push_back(ContentHash(reference.data(), static_cast<int64_t>(reference.size())));
+    }
+  }
+  return HashOf(parts);
+}
+
+std::vector<int32_t> SentencePairs::FirstOfEach(std::span<const int32_t> rows,
+                                                int64_t limit) const {
+  absl::flat_hash_set<int32_t> seen;
+  std::vector<int32_t> first;
+  for (const int32_t row : rows) {
+    if (limit > 0 && static_cast<int64_t>(first.size()) == limit) {
+      break;
+    }
+    if (seen.insert(sentence(row)).second) {
+      first.push_back(row);
+    }
+  }
+  return first;
+}
+
+int64_t SentencePairs::CountSourceTokens(std::span<const int32_t> rows) const {
+  int64_t count = 0;
+  for (const int32_t row : rows) {
+    count += static_cast<int64_t>(source(row).size());
+  }
+  return count;
+}
+
+int64_t SentencePairs::CountTargetTokens(std::span<const int32_t> rows) const {
+  int64_t count = 0;
+  for (const int32_t row : rows) {
+    count += static_cast<int64_t>(target(row).size()) - 1;
+  }
+  return count;
+}
+
+absl::StatusOr<LoadedData> LoadSentencePairs(const LoadOptions& options) {
+  try {
+    return LoadOrThrow(options);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemoryError(
+        absl::StrCat(options.dataset, options.path, ": not enough memory for the pairs"));
+  }
+}
+
+}  // namespace hone::engine::data

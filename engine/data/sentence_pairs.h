@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/data/dataset.h"
+#include "engine/data/load.h"
+
+namespace hone::engine::data {
+
+// Sentences and their translations, both as tokens. A row is a pair. Several pairs may have one
+// source sentence: each of these has a number, and its translations are each other's references.
+// Immutable once it is shared, so any number of threads may read it.
+//
+// The source is its text's tokens alone, at least one. The target is the begin token, its text's
+// tokens, the end token: a decoder reads all but the last, and foretells all but the first, so that
+// it has a row for each of target(row).size() − 1 tokens.
+class SentencePairs final : public OwnExamples {
+ public:
+  // No pairs.
+  SentencePairs() = default;
+  // A source sentence; returns its number, which counts from 0. `references` are its translations
+  // as cleaned texts, each once; none where nobody is going to compare with them.
+  int32_t AddSentence(std::vector<std::string> references);
+  // Behind the pairs that there are. `target` with begin and end.
+  void Add(int32_t sentence, std::span<const int32_t> source, std::span<const int32_t> target);
+
+  int64_t size() const override { return static_cast<int64_t>(sentence_.size()); }
+  int64_t bytes() const override;
+  uint64_t content_hash() const override;
+
+  std::span<const int32_t> source(int32_t row) const { return source_.row(row); }
+  std::span<const int32_t> target(int32_t row) const { return target_.row(row); }
+  // The number of a row's source sentence. Rows of two parts never have the same one.
+  int32_t sentence(int32_t row) const { return sentence_[static_cast<size_t>(row)]; }
+  // All translations of a row's source sentence in its part, as cleaned texts. Rows of the training
+  // part have none.
+  const std::vector<std::string>& references(int32_t row) const {
+    return references_[static_cast<size_t>(sentence(row))];
+  }
+  // Of each source sentence among these rows the first row, in their order: what is translated to
+  // be compared with the references. At most `limit`; 0: all.
+  std::vector<int32_t> FirstOfEach(std::span<const int32_t> rows, int64_t limit) const;
+
+  // Tokens of several sources together, and rows of a decoder that learns their targets.
+  int64_t CountSourceTokens(std::span<const int32_t> rows) const;
+  int64_t CountTargetTokens(std::span<const int32_t> rows) const;  // those that are foretold
+
+ private:
+  // Sequences one behind the other.
+  struct Sequences {
+    std::vector<int32_t> tokens = {};
+    std::vector<int64_t> begin = {0};
+
+    void Add(std::span<const int32_t> sequence);
+    std::span<const int32_t> row(int32_t number) const {
+      const auto r = static_cast<size_t>(number);
+      return std::span(tokens).subspan(static_cast<size_t>(begin[r]),
+                                       static_cast<size_t>(begin[r + 1] - begin[r]));
+    }
+  };
+
+  Sequences source_;
+  Sequences target_;
+  std::vector<int32_t> sentence_;                     // by row
+  std::vector<std::vector<std::string>> references_;  // by sentence
+};
+
+// Of a data set that LoadSentencePairs made.
+inline const SentencePairs& SentencePairsOf(const Dataset& dataset) {
+  return static_cast<const SentencePairs&>(*dataset.own());
+}
+
+// Reads (pair_rows.h) and cleans pairs, leaves out those that are too long, splits the rest, makes
+// a tokenizer for each side of the training part alone, and turns all of them into tokens, as
+// options.pairs says. The result's dataset is SentencePairs; its preprocessing is kText, with
+// `text` for the source side, which a model reads, and `target_text` for the side that it writes.
+//
+// A split keeps all pairs of one source sentence (as it is when cleaned) in one part; shares are
+// those of source sentences, and `limit` counts pairs. A data set's own parts are kept: where it
+// has a validation part, nothing of the training part is set aside for that. Where a model reads
+// the pairs (options.as), cleaning and tokenizers are the model's.
+//
+// Errors of Load; INVALID_ARGUMENT also for a pair of which one side has no words, by its place.
+absl::StatusOr<LoadedData> LoadSentencePairs(const LoadOptions& options);
+
+}  // namespace hone::engine::data

@@ -1,0 +1,362 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/graph/sum.h"
+#include "engine/layers/dense.h"
+#include "engine/layers/embedding.h"
+#include "engine/layers/normalization.h"
+#include "engine/layers/parameters.h"
+#include "engine/layers/sequences.h"
+#include "engine/models/presets.h"
+#include "engine/models/translation_inputs.h"
+#include "engine/ops/activation.h"
+#include "engine/ops/additive_attention.h"
+#include "engine/ops/attention.h"
+#include "engine/ops/attention_weights.h"
+#include "engine/ops/concat.h"
+#include "engine/ops/continued_rows.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/mul.h"
+#include "engine/ops/recurrent_decoder.h"
+#include "engine/ops/scale.h"
+
+namespace hone::engine::models {
+namespace {
+
+using Part = TranslationBuild::Part;
+using Start = Initializer::Kind;
+
+struct Seq2SeqOptions {
+  std::string cell = "gru";
+  std::string attention = "bahdanau";
+  int64_t units = 256;
+  int64_t embedding = 0;  // 0: as many as units
+  float dropout = 0.1f;
+  bool bidirectional = false;
+};
+
+absl::Status CheckOneOf(absl::string_view name, const std::string& value, absl::string_view a,
+                        absl::string_view b) {
+  return value == a || value == b
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat("`", name, "` must be one of ", a, ", ", b,
+                                                       ", got \"", value, "\""));
+}
+
+absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
+  Seq2SeqOptions options;
+  for (const auto& [key, value] : json.items()) {
+    if (key == "cell") {
+      options.cell = value.get<std::string>();
+    } else if (key == "attention") {
+      options.attention = value.get<std::string>();
+    } else if (key == "units") {
+      options.units = value.get<int64_t>();
+    } else if (key == "embedding") {
+      options.embedding = value.get<int64_t>();
+    } else if (key == "dropout") {
+      options.dropout = value.get<float>();
+    } else if (key == "bidirectional") {
+      options.bidirectional = value.get<bool>();
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
+    }
+  }
+  HONE_RETURN_IF_ERROR(CheckOneOf("cell", options.cell, "gru", "lstm"));
+  HONE_RETURN_IF_ERROR(CheckOneOf("attention", options.attention, "bahdanau", "luong"));
+  if (options.units < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`units` must be at least 1, got ", options.units));
+  }
+  if (options.embedding < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`embedding` must be at least 0, got ", options.embedding));
+  }
+  if (!(options.dropout >= 0 && options.dropout < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`dropout` must be at least 0 and below 1, got ", options.dropout));
+  }
+  options.embedding = options.embedding == 0 ? options.units : options.embedding;
+  return options;
+}
+
+// Adds the network's parts to the graph.
+class Builder {
+ public:
+  Builder(Graph& graph, const Seq2SeqOptions& options, const TranslationInputs& inputs,
+          const BuildOptions& build)
+      : graph_(graph), options_(options), in_(inputs), build_(build), network_(graph.scope()) {}
+
+  Value Build() {
+    if (build_.translation.part == Part::kStep) {
+      return Step();
+    }
+    const Encoded encoded = Encode();
+    if (build_.translation.part == Part::kEncoder) {
+      Leave(encoded);
+      return encoded.states;
+    }
+    const Value e = Embed(in_.tokens, "target", build_.vocabulary);
+    const std::optional<DecoderAttention> attention = LookedAt(encoded);
+    Value states;
+    {
+      Graph::Scope scope(graph_, "decoder", options_.cell);
+      const Value gates = Linear(graph_, e, InputWeight(), Bias());
+      states = scope.Gives(lstm() ? LstmDecoder(graph_, gates, RecurrentWeight(), encoded.start,
+                                                encoded.start_cells, in_.offsets, attention)
+                                  : GruDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
+                                               encoded.start, in_.offsets, attention));
+    }
+    return Output(states, encoded.states);
+  }
+
+ private:
+  // What the decoder is given of the text that is read.
+  struct Encoded {
+    Value states;       // [source rows, memory()]
+    Value start;        // [sentences, units]
+    Value start_cells;  // the same, of an LSTM
+  };
+
+  bool lstm() const { return options_.cell == "lstm"; }
+  bool bahdanau() const { return options_.attention == "bahdanau"; }
+  int64_t memory() const { return options_.units * (options_.bidirectional ? 2 : 1); }
+  int64_t gates() const { return options_.units * (lstm() ? 4 : 3); }
+
+  Value Embed(Value tokens, const std::string& side, int64_t vocabulary) {
+    // As PyTorch's embedding starts.
+    const Value e = layers::Embedding(graph_, tokens,
+                                      {.name = side + "_embedding",
+                                       .rows = vocabulary,
+                                       .width = options_.embedding,
+                                       .initializer = {.kind = Start::kNormal, .stddev = 1}});
+    return options_.dropout == 0
+               ? e
+               : layers::Dropout(graph_, e, {.name = side + "_dropout", .rate = options_.dropout},
+                                 build_.training);
+  }
+
+  Value Dense(Value x, const std::string& name, int64_t units,
+              ActivationKind activation = ActivationKind::kNone) {
+    layers::DenseOptions dense;
+    dense.name = name;
+    dense.units = units;
+    dense.activation = activation;
+    return layers::Dense(graph_, x, dense);
+  }
+
+  Encoded Encode() {
+    const Value e = Embed(in_.source_tokens, "source", build_.translation.source_vocabulary);
+    const layers::RecurrentStates read = layers::RecurrentWithEnds(
+        graph_, lstm() ? layers::RecurrentCell::kLstm : layers::RecurrentCell::kGru, e,
+        in_.source_offsets,
+        {.name = "encoder", .units = options_.units, .bidirectional = options_.bidirectional},
+        build_.training);
+    Encoded encoded = {.states = read.states, .start = read.last, .start_cells = read.last_cells};
+    if (options_.bidirectional) {
+      encoded.start = Dense(read.last, "bridge", options_.units, ActivationKind::kTanh);
+      if (lstm()) {
+        encoded.start_cells = Dense(read.last_cells, "cell_bridge", options_.units);
+      }
+    }
+    return encoded;
+  }
+
+  // The decoder's parameters, and the attention's, each in the scope of its name.
+  Value Weight(absl::string_view name, int64_t in, int64_t out, double fan_in,
+               Start kind = Start::kGlorotUniform) {
+    return layers::LayerParameters(graph_, false)
+        .NamedWeight(name, {in, out}, {.kind = kind}, {fan_in, static_cast<double>(out)});
+  }
+  // Of both inputs of the cell, side by side.
+  double CellInputs() const {
+    return static_cast<double>(options_.embedding + (bahdanau() ? memory() : 0));
+  }
+  Value InputWeight() { return Weight("weight", options_.embedding, gates(), CellInputs()); }
+  Value ContextWeight() { return Weight("context_weight", memory(), gates(), CellInputs()); }
+  Value RecurrentWeight() {
+    return Weight("recurrent_weight", options_.units, gates(), static_cast<double>(options_.units),
+                  Start::kOrthogonal);
+  }
+  Value Bias() { return Vector("bias", gates(), lstm() ? Start::kForgetGate : Start::kZeros); }
+  Value RecurrentBias() { return Vector("recurrent_bias", gates(), Start::kZeros); }
+  Value Vector(absl::string_view name, int64_t size, Start start) {
+    return layers::LayerParameters(graph_, false).Vector(name, size, start);
+  }
+  Value QueryWeight() {
+    return Weight("query_weight", options_.units, options_.units,
+                  static_cast<double>(options_.units));
+  }
+  Value ScoreWeight() {
+    return layers::LayerParameters(graph_, false)
+        .NamedWeight("score_weight", {options_.units}, {},
+                     {static_cast<double>(options_.units), 1});
+  }
+  // What bahdanau's scores are made of, of each token that is looked at.
+  Value Keys(Value states) {
+    const Graph::Scope scope(graph_, "attention", "additive_attention");
+    const Value weight =
+        Weight("key_weight", memory(), options_.units, static_cast<double>(memory()));
+    return Linear(graph_, states, weight, Vector("bias", options_.units, Start::kZeros));
+  }
+
+  std::optional<DecoderAttention> LookedAt(const Encoded& encoded) {
+    if (!bahdanau()) {
+      return std::nullopt;
+    }
+    DecoderAttention attention;
+    attention.keys = Keys(encoded.states);
+    attention.values = encoded.states;
+    attention.offsets = in_.source_offsets;
+    {
+      const Graph::Scope scope(graph_, "attention", "additive_attention");
+      attention.query_weight = QueryWeight();
+      attention.score_weight = ScoreWeight();
+    }
+    const Graph::Scope scope(graph_, "decoder", options_.cell);
+    attention.context_weight = ContextWeight();
+    return attention;
+  }
+
+  // From the decoder's states to logits; luong looks at the other text here.
+  Value Output(Value states, Value source) {
+    if (!bahdanau()) {
+      Value context;
+      {
+        Graph::Scope scope(graph_, "attention", "attention");
+        const Value query =
+            Linear(graph_, states,
+                   Weight("weight", options_.units, memory(), static_cast<double>(options_.units)),
+                   std::nullopt);
+        if (build_.translation.longest_source > 0) {
+          Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
+          map.Gives(AttentionWeights(graph_, query, source, in_.offsets, in_.source_offsets,
+                                     build_.translation.longest_source, {.scale = 1}));
+        }
+        context = scope.Gives(Attention(graph_, query, source, source, in_.offsets,
+                                        in_.source_offsets, {.scale = 1}));
+      }
+      states = Dense(engine::Concat(graph_, {states, context}), "combine", options_.units,
+                     ActivationKind::kTanh);
+    }
+    return Dense(states, "output", build_.vocabulary);
+  }
+
+  // Memory of the store that the encoder's graph fills and steps read.
+  Value Memory(absl::string_view name, const Shape& shape) {
+    return graph_.Parameter({.name = absl::StrCat(network_, network_.empty() ? "" : ".", "decoder.",
+                                                  name, "_of_", shape[0]),
+                             .shape = shape,
+                             .initializer = {},
+                             .role = ParameterRole::kTransient});
+  }
+  int64_t sentences() const { return graph_.shape(in_.source_offsets)[0] - 1; }
+  Value SourceMemory(int64_t rows) { return Memory("memory", {rows, memory()}); }
+  Value KeysMemory(int64_t rows) { return Memory("keys", {rows, options_.units}); }
+  Value StartMemory() { return Memory("start", {sentences(), options_.units}); }
+  Value StartCellsMemory() { return Memory("start_cells", {sentences(), options_.units}); }
+
+  void Leave(const Encoded& encoded) {
+    const int64_t rows = graph_.shape(in_.source_tokens)[0];
+    graph_.Update(SourceMemory(rows), encoded.states);
+    graph_.Update(StartMemory(), encoded.start);
+    if (lstm()) {
+      graph_.Update(StartCellsMemory(), encoded.start_cells);
+    }
+    if (bahdanau()) {
+      graph_.Update(KeysMemory(rows), Keys(encoded.states));
+    }
+  }
+
+  // What each row goes on from.
+  Value Before(Value kept, Value start) {
+    return ContinuedRows(graph_, kept, start, in_.ancestors, in_.places, in_.offsets);
+  }
+
+  // One token of each row.
+  Value Step() {
+    const int64_t rows = graph_.shape(in_.tokens)[0], source_rows = build_.translation.source_rows;
+    const Value source = SourceMemory(source_rows);
+    const Value kept_state = Memory("state", {rows, options_.units});
+    const Value state = Before(kept_state, StartMemory());
+    const Value e = Embed(in_.tokens, "target", build_.vocabulary);
+    Value context;
+    if (bahdanau()) {
+      Graph::Scope scope(graph_, "attention", "additive_attention");
+      const Value query = Linear(graph_, state, QueryWeight(), std::nullopt);
+      const AttentionResult looked =
+          AdditiveAttention(graph_, query, KeysMemory(source_rows), source, ScoreWeight(),
+                            in_.offsets, in_.source_offsets, build_.translation.longest_source);
+      if (looked.weights.valid()) {
+        Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
+        map.Gives(looked.weights);
+      }
+      context = scope.Gives(looked.mixed);
+    }
+    Value next;
+    {
+      Graph::Scope scope(graph_, "decoder", options_.cell);
+      Value gates = Linear(graph_, e, InputWeight(), Bias());
+      if (bahdanau()) {
+        gates = Sum(graph_, gates, Linear(graph_, context, ContextWeight(), std::nullopt));
+      }
+      next = scope.Gives(lstm() ? LstmStep(gates, state, Memory("cells", {rows, options_.units}))
+                                : GruStep(gates, state));
+    }
+    graph_.Update(kept_state, next);
+    return Output(next, source);
+  }
+  Value Gate(Value all, int64_t gate) {
+    return Slice(graph_, all, gate * options_.units, (gate + 1) * options_.units);
+  }
+  Value Function(Value x, ActivationKind kind) { return engine::Activation(graph_, x, kind); }
+
+  // (1 − z) n + z h = n + z (h − n)
+  Value GruStep(Value gates, Value state) {
+    const Value product = Linear(graph_, state, RecurrentWeight(), RecurrentBias());
+    const auto sigmoid = [&](int64_t gate) {
+      return Function(Sum(graph_, Gate(gates, gate), Gate(product, gate)),
+                      ActivationKind::kSigmoid);
+    };
+    const Value reset = sigmoid(0), update = sigmoid(1);
+    const Value candidate = Function(
+        Sum(graph_, Gate(gates, 2), Mul(graph_, reset, Gate(product, 2))), ActivationKind::kTanh);
+    const Value difference = Sum(graph_, state, ScaleBy(graph_, candidate, graph_.Constant(-1)));
+    return Sum(graph_, candidate, Mul(graph_, update, difference));
+  }
+
+  // h' = σ(o) tanh(c'), c' = σ(f) c + σ(i) tanh(g)
+  Value LstmStep(Value gates, Value state, Value kept_cells) {
+    const Value cells = Before(kept_cells, StartCellsMemory());
+    const Value all = Sum(graph_, gates, Linear(graph_, state, RecurrentWeight(), std::nullopt));
+    const auto gate = [&](int64_t number, ActivationKind kind) {
+      return Function(Gate(all, number), kind);
+    };
+    const Value in = gate(0, ActivationKind::kSigmoid), forget = gate(1, ActivationKind::kSigmoid);
+    const Value candidate = gate(2, ActivationKind::kTanh);
+    const Value next = Sum(graph_, Mul(graph_, forget, cells), Mul(graph_, in, candidate));
+    graph_.Update(kept_cells, next);
+    return Mul(graph_, gate(3, ActivationKind::kSigmoid), Function(next, ActivationKind::kTanh));
+  }
+
+  Graph& graph_;
+  const Seq2SeqOptions& options_;
+  const TranslationInputs& in_;
+  const BuildOptions& build_;
+  const std::string network_;  // the scope around it
+};
+
+}  // namespace
+
+absl::StatusOr<Value> Seq2Seq(Graph& graph, const nlohmann::json& json,
+                              const std::vector<NamedValue>& inputs, const BuildOptions& build) {
+  HONE_ASSIGN_OR_RETURN(const Seq2SeqOptions options, Read(json));
+  HONE_ASSIGN_OR_RETURN(const TranslationInputs in, TranslationInputsOf(inputs, build));
+  return Builder(graph, options, in, build).Build();
+}
+
+}  // namespace hone::engine::models

@@ -1,0 +1,698 @@
+#include "engine/ops/recurrent_decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/team.h"
+#include "engine/graph/lowering.h"
+#include "engine/graph/shape_checks.h"
+#include "engine/kernels/recurrent_decoder.h"
+#include "engine/ops/broadcast.h"
+#include "engine/ops/matmul.h"
+#include "engine/ops/segments.h"
+
+namespace hone::engine {
+namespace {
+
+using kernels::Cell;
+using kernels::RecurrentDecoder;
+using onednn::MemoryDesc;
+
+// Inputs of the op: of kLstm the cells' start is where kGru has its bias. Those from kKeys on are
+// there where there is attention.
+enum Input : int {
+  kGates,
+  kWeight,
+  kStart,
+  kOffsets,
+  kBiasOrCells,
+  kKeys,
+  kValues,
+  kQueryWeight,
+  kScore,
+  kContextWeight,
+  kKeyOffsets,
+};
+// Its outputs, beside the states what the gradient needs; `CellsOf` is one more of kLstm, and those
+// of attention stand behind.
+constexpr int kStates = 0, kKept = 1;
+
+// Inputs of the gradient's op.
+enum GradientInput : int {
+  kDy,
+  kY,
+  kGradientKept,
+  kGradientWeight,
+  kGradientStart,
+  kGradientOffsets,
+  kFirstFurther,  // of kLstm the cells and their start; then of attention:
+};
+enum AttentionInput : int { kK, kV, kQ, kS, kC, kKOffsets, kQueries, kLogSums };
+// Its outputs.
+enum GradientOutput : int {
+  kDGates,
+  kBefore,
+  kDStart,
+  kDProductOrCells,  // of kGru the gradient of h U + b, of kLstm that of the cells' start
+  kDQueries,
+  kDKeys,
+  kDValues,
+  kDScore,
+};
+
+bool IsLstm(const RecurrentDecoder& d) { return d.cell == Cell::kLstm; }
+bool Looks(const RecurrentDecoder& d) { return d.keys > 0; }
+int FirstOfAttention(const RecurrentDecoder& d) { return kFirstFurther + (IsLstm(d) ? 2 : 0); }
+// The outputs contexts, queries and log_sums.
+int ContextsOf(const RecurrentDecoder& d) { return IsLstm(d) ? 3 : 2; }
+
+int64_t Columns(const RecurrentDecoder& d) { return kernels::GatesOf(d.cell) * d.units; }
+
+// Of all steps' products with weights, forward.
+double FlopsOf(const RecurrentDecoder& d, int64_t rows) {
+  return 2.0 * static_cast<double>(rows) *
+         static_cast<double>(d.units * Columns(d) + d.units * d.keys + d.values * Columns(d));
+}
+
+double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// A matrix of weights, as products run over it.
+absl::StatusOr<Slot> Panels(Lowering& l, int input, bool transposed) {
+  const int64_t rows = l.input_type(input).shape[0], columns = l.input_type(input).shape[1];
+  return l.PackedInput(
+      input, absl::StrCat("panels_", transposed ? "transposed_" : "", kernels::RecurrenceLanes()),
+      kernels::PanelFloats(rows, columns, transposed) * static_cast<int64_t>(sizeof(float)),
+      [=](const float* values, void* packed) {
+        kernels::PackPanels(values, rows, columns, transposed, static_cast<float*>(packed));
+      });
+}
+
+// How a run shares the sequences out, and what memory it takes for that.
+struct Team {
+  int parts;
+  int64_t batch, rows, key_rows, floats;
+  Slot order, scratch;
+
+  Team(Lowering& l, const RecurrentDecoder& d, int64_t row_count, int64_t sequences,
+       int64_t most_keys)
+      : parts(static_cast<int>(std::min<int64_t>(
+            PartsFor(SaturatingProduct(row_count * d.units, d.units), l.threads()), sequences))),
+        batch(sequences),
+        rows(row_count),
+        key_rows(most_keys),
+        floats(kernels::RecurrentDecoderScratch(d, (sequences + parts - 1) / parts, most_keys)),
+        order(l.Scratch(sequences * static_cast<int64_t>(sizeof(int32_t)))),
+        scratch(l.Scratch(parts * floats * static_cast<int64_t>(sizeof(float)))) {}
+
+  // body(part, its number, its scratch memory) on each thread.
+  template <typename Body>
+  void Run(const Memory& m, const int32_t* offsets, Body&& body) const {
+    const std::span<const int32_t> all(offsets, static_cast<size_t>(batch) + 1);
+    const std::span<int32_t> sorted(m.as<int32_t>(order), static_cast<size_t>(batch));
+    kernels::SortByLength(all, sorted);
+    RunTeam(parts, [&](int k) {
+      body(kernels::SequencePart{all, sorted, k, parts}, k, m.as<float>(scratch) + k * floats);
+    });
+  }
+  bool Fit(const int32_t* offsets, const int32_t* key_offsets) const {
+    const auto count = static_cast<size_t>(batch) + 1;
+    return AreOffsets({offsets, count}, rows) &&
+           (key_offsets == nullptr || AreOffsets({key_offsets, count}, key_rows));
+  }
+};
+
+const float* Floats(const Memory& m, Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); }
+float* Places(const Memory& m, Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); }
+
+// What a query of the definition looks at: weights and what they are made of, in double.
+struct LookOf {
+  std::vector<double> scores;   // of each key
+  std::vector<double> weights;  // their softmax
+  double log_sum = 0;
+
+  // `query(j)`: number j of the query.
+  template <typename Query>
+  LookOf(const RecurrentDecoder& d, Query&& query, const DoubleTensor& keys,
+         const DoubleTensor& score, int64_t begin, int64_t end) {
+    double sum = 0;
+    for (int64_t s = begin; s < end; ++s) {
+      double e = 0;
+      for (int64_t j = 0; j < d.keys; ++j) {
+        e += score[j] * std::tanh(query(j) + keys[s * d.keys + j]);
+      }
+      scores.push_back(e);
+      sum += std::exp(e);
+    }
+    log_sum = begin < end ? std::log(sum) : 0;
+    for (const double e : scores) {
+      weights.push_back(std::exp(e - log_sum));
+    }
+  }
+};
+
+class RecurrentDecoderGradientOp final : public Op {
+ public:
+  explicit RecurrentDecoderGradientOp(const RecurrentDecoder& decoder) : d_(decoder) {}
+
+  absl::string_view kind() const override {
+    return IsLstm(d_) ? "lstm_decoder_gradient" : "gru_decoder_gradient";
+  }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    const TensorType gates{Shape{in[kDy].shape[0], Columns(d_)}, DType::kF32};
+    std::vector<TensorType> types = {gates, in[kY], in[kGradientStart],
+                                     IsLstm(d_) ? in[kGradientStart] : gates};
+    if (Looks(d_)) {
+      const auto attention = in.subspan(static_cast<size_t>(FirstOfAttention(d_)));
+      types.push_back(attention[kQueries]);
+      types.push_back(attention[kK]);
+      types.push_back(attention[kV]);
+      types.push_back(attention[kS]);
+    }
+    return types;
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = FlopsOf(d_, in[kDy].shape[0]);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const DoubleTensor& offsets = *in[kGradientOffsets];
+    for (int64_t i = 0; i + 1 < offsets.shape[0]; ++i) {
+      const auto first = static_cast<int64_t>(offsets[i]);
+      const auto end = static_cast<int64_t>(offsets[i + 1]);
+      const auto units = static_cast<size_t>(d_.units);
+      std::vector<double> dstate(units), dcell(units);
+      for (int64_t row = end - 1; row >= first; --row) {
+        StepBack(in, out, i, row, row == first, dstate, dcell);
+      }
+      for (int64_t j = 0; j < d_.units; ++j) {
+        out[kDStart][i * d_.units + j] = dstate[static_cast<size_t>(j)];
+        if (IsLstm(d_)) {
+          out[kDProductOrCells][i * d_.units + j] = dcell[static_cast<size_t>(j)];
+        }
+      }
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    const int base = FirstOfAttention(d_);
+    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(kDy));
+    HONE_ASSIGN_OR_RETURN(const Slot y, l.PlainInput(kY));
+    HONE_ASSIGN_OR_RETURN(const Slot kept, l.PlainInput(kGradientKept));
+    HONE_ASSIGN_OR_RETURN(const Slot weight, Panels(l, kGradientWeight, true));
+    HONE_ASSIGN_OR_RETURN(const Slot start, l.PlainInput(kGradientStart));
+    const Slot offsets = l.Input(kGradientOffsets);
+    Slot cells = -1, start_cells = -1;
+    if (IsLstm(d_)) {
+      HONE_ASSIGN_OR_RETURN(cells, l.PlainInput(kFirstFurther));
+      HONE_ASSIGN_OR_RETURN(start_cells, l.PlainInput(kFirstFurther + 1));
+    }
+    Slot keys = -1, values = -1, query = -1, score = -1, context = -1, key_offsets = -1;
+    Slot queries = -1, log_sums = -1;
+    if (Looks(d_)) {
+      HONE_ASSIGN_OR_RETURN(keys, l.PlainInput(base + kK));
+      HONE_ASSIGN_OR_RETURN(values, l.PlainInput(base + kV));
+      HONE_ASSIGN_OR_RETURN(query, Panels(l, base + kQ, true));
+      HONE_ASSIGN_OR_RETURN(score, l.PlainInput(base + kS));
+      HONE_ASSIGN_OR_RETURN(context, Panels(l, base + kC, true));
+      key_offsets = l.Input(base + kKOffsets);
+      HONE_ASSIGN_OR_RETURN(queries, l.PlainInput(base + kQueries));
+      HONE_ASSIGN_OR_RETURN(log_sums, l.PlainInput(base + kLogSums));
+    }
+    std::vector<Slot> to;
+    for (int i = 0; i < (Looks(d_) ? 8 : 4); ++i) {
+      to.push_back(l.Output(i, MemoryDesc::Plain(l.output_type(i))));
+    }
+    to.resize(8, -1);
+    const int64_t rows = l.input_type(kDy).shape[0];
+    const int64_t key_rows = Looks(d_) ? l.input_type(base + kK).shape[0] : 0;
+    const Team team(l, d_, rows, l.input_type(kGradientOffsets).shape[0] - 1, key_rows);
+    // Of each part, which are added up.
+    const Slot scores =
+        l.Scratch(std::max<int64_t>(team.parts * d_.keys, 1) * static_cast<int64_t>(sizeof(float)));
+    l.Emit(kind(), [=, d = d_](const Memory& m) {
+      const bool lstm = IsLstm(d);
+      const auto* begins = m.as<int32_t>(offsets);
+      const auto* key_begins = Looks(d) ? m.as<int32_t>(key_offsets) : nullptr;
+      float* const dproduct = lstm ? nullptr : m.as<float>(to[kDProductOrCells]);
+      const kernels::RecurrentDecoderGradientArrays arrays = {
+          .dy = m.as<float>(dy),
+          .y = m.as<float>(y),
+          .kept = m.as<float>(kept),
+          .cells = Floats(m, cells),
+          .queries = Floats(m, queries),
+          .log_sums = Floats(m, log_sums),
+          .start = m.as<float>(start),
+          .start_cells = Floats(m, start_cells),
+          .keys = Floats(m, keys),
+          .values = Floats(m, values),
+          .score = Floats(m, score),
+          .key_offsets = key_begins,
+          .weight = m.as<float>(weight),
+          .query = Floats(m, query),
+          .context = Floats(m, context),
+          .dgates = m.as<float>(to[kDGates]),
+          .dproduct = dproduct,
+          .before = m.as<float>(to[kBefore]),
+          .dstart = m.as<float>(to[kDStart]),
+          .dstart_cells = lstm ? m.as<float>(to[kDProductOrCells]) : nullptr,
+          .dqueries = Places(m, to[kDQueries]),
+          .dkeys = Places(m, to[kDKeys]),
+          .dvalues = Places(m, to[kDValues]),
+          .dscore = nullptr,
+      };
+      auto* const partial = m.as<float>(scores);
+      team.Run(m, begins, [&](const kernels::SequencePart& part, int k, float* scratch) {
+        kernels::RecurrentDecoderGradientArrays own = arrays;
+        own.dscore = partial + k * d.keys;
+        kernels::RunRecurrentDecoderGradient(d, part, own, scratch);
+      });
+      const auto clear = [&](float* data, int64_t width) {
+        ClearRowsBehind(begins, team.batch, team.rows, width, data);
+      };
+      clear(arrays.dgates, Columns(d));
+      clear(arrays.before, d.units);
+      if (dproduct != nullptr) {
+        clear(dproduct, Columns(d));
+      }
+      if (Looks(d)) {
+        clear(arrays.dqueries, d.keys);
+        ClearRowsBehind(key_begins, team.batch, team.key_rows, d.keys, arrays.dkeys);
+        ClearRowsBehind(key_begins, team.batch, team.key_rows, d.values, arrays.dvalues);
+        auto* const dscore = m.as<float>(to[kDScore]);
+        std::copy_n(partial, d.keys, dscore);
+        for (int64_t i = d.keys; i < team.parts * d.keys; ++i) {
+          dscore[i % d.keys] += partial[i];
+        }
+      }
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  // One row of a sequence: dstate and dcell go from what it left to what it began with.
+  void StepBack(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                int64_t sequence, int64_t row, bool first, std::vector<double>& dstate,
+                std::vector<double>& dcell) const {
+    const int64_t units = d_.units, columns = Columns(d_);
+    const auto before = [&](int states, int start, int64_t j) {
+      return first ? (*in[static_cast<size_t>(start)])[sequence * units + j]
+                   : (*in[static_cast<size_t>(states)])[(row - 1) * units + j];
+    };
+    DoubleTensor& dproduct = out[IsLstm(d_) ? kDGates : kDProductOrCells];
+    std::vector<double> carry(static_cast<size_t>(units));
+    for (int64_t j = 0; j < units; ++j) {
+      const auto at = static_cast<size_t>(j);
+      const double dh = (*in[kDy])[row * units + j] + dstate[at];
+      const double h = before(kY, kGradientStart, j);
+      out[kBefore][row * units + j] = h;
+      const auto kept = [&](int64_t block) {
+        return (*in[kGradientKept])[(row * 4 + block) * units + j];
+      };
+      const auto gate = [&](DoubleTensor& of, int64_t block) -> double& {
+        return of[row * columns + block * units + j];
+      };
+      if (IsLstm(d_)) {
+        const double i = kept(0), f = kept(1), g = kept(2), o = kept(3);
+        const double tanh = std::tanh((*in[kFirstFurther])[row * units + j]);
+        const double dc = dh * o * (1 - tanh * tanh) + dcell[at];
+        gate(out[kDGates], 0) = dc * g * i * (1 - i);
+        gate(out[kDGates], 1) = dc * before(kFirstFurther, kFirstFurther + 1, j) * f * (1 - f);
+        gate(out[kDGates], 2) = dc * i * (1 - g * g);
+        gate(out[kDGates], 3) = dh * tanh * o * (1 - o);
+        dcell[at] = dc * f;
+      } else {
+        const double r = kept(0), z = kept(1), n = kept(2), q = kept(3);
+        const double dn = dh * (1 - z) * (1 - n * n);
+        gate(out[kDGates], 0) = gate(dproduct, 0) = dn * q * r * (1 - r);
+        gate(out[kDGates], 1) = gate(dproduct, 1) = dh * (h - n) * z * (1 - z);
+        gate(out[kDGates], 2) = dn;
+        gate(dproduct, 2) = dn * r;
+        carry[at] = dh * z;
+      }
+    }
+    for (int64_t k = 0; k < units; ++k) {
+      for (int64_t column = 0; column < columns; ++column) {
+        carry[static_cast<size_t>(k)] +=
+            dproduct[row * columns + column] * (*in[kGradientWeight])[k * columns + column];
+      }
+    }
+    if (Looks(d_)) {
+      LookBack(in.subspan(static_cast<size_t>(FirstOfAttention(d_))), out, sequence, row, carry);
+    }
+    dstate = std::move(carry);
+  }
+
+  // `in` are the inputs of attention.
+  void LookBack(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                int64_t sequence, int64_t row, std::vector<double>& dstate) const {
+    const int64_t n = d_.keys, columns = Columns(d_);
+    const auto begin = static_cast<int64_t>((*in[kKOffsets])[sequence]);
+    const auto end = static_cast<int64_t>((*in[kKOffsets])[sequence + 1]);
+    const auto query = [&](int64_t j) { return (*in[kQueries])[row * n + j]; };
+    const LookOf look(d_, query, *in[kK], *in[kS], begin, end);
+    std::vector<double> dcontext(static_cast<size_t>(d_.values));
+    for (int64_t k = 0; k < d_.values; ++k) {
+      for (int64_t column = 0; column < columns; ++column) {
+        dcontext[static_cast<size_t>(k)] +=
+            out[kDGates][row * columns + column] * (*in[kC])[k * columns + column];
+      }
+    }
+    std::vector<double> dweights;
+    double total = 0;
+    for (int64_t s = begin; s < end; ++s) {
+      const double weight = look.weights[static_cast<size_t>(s - begin)];
+      double dweight = 0;
+      for (int64_t k = 0; k < d_.values; ++k) {
+        dweight += dcontext[static_cast<size_t>(k)] * (*in[kV])[s * d_.values + k];
+        out[kDValues][s * d_.values + k] += weight * dcontext[static_cast<size_t>(k)];
+      }
+      dweights.push_back(dweight);
+      total += weight * dweight;
+    }
+    for (int64_t s = begin; s < end; ++s) {
+      const auto at = static_cast<size_t>(s - begin);
+      const double dscore = look.weights[at] * (dweights[at] - total);
+      for (int64_t j = 0; j < n; ++j) {
+        const double tanh = std::tanh(query(j) + (*in[kK])[s * n + j]);
+        const double dsum = dscore * (*in[kS])[j] * (1 - tanh * tanh);
+        out[kDScore][j] += dscore * tanh;
+        out[kDKeys][s * n + j] += dsum;
+        out[kDQueries][row * n + j] += dsum;
+      }
+    }
+    for (int64_t k = 0; k < d_.units; ++k) {
+      for (int64_t j = 0; j < n; ++j) {
+        dstate[static_cast<size_t>(k)] += out[kDQueries][row * n + j] * (*in[kQ])[k * n + j];
+      }
+    }
+  }
+
+  RecurrentDecoder d_;
+};
+
+class RecurrentDecoderOp final : public Op {
+ public:
+  explicit RecurrentDecoderOp(const RecurrentDecoder& decoder) : d_(decoder) {}
+
+  absl::string_view kind() const override { return IsLstm(d_) ? "lstm_decoder" : "gru_decoder"; }
+
+  absl::StatusOr<std::vector<TensorType>> InferTypes(
+      std::span<const TensorType> in) const override {
+    HONE_RETURN_IF_ERROR(CheckTokenRows("the gates", in[kGates]));
+    HONE_RETURN_IF_ERROR(CheckOffsets(in[kOffsets]));
+    const int64_t rows = in[kGates].shape[0], columns = Columns(d_);
+    const int64_t batch = in[kOffsets].shape[0] - 1;
+    const auto check = [](absl::string_view what, const TensorType& got, const Shape& wanted) {
+      return got.shape == wanted ? absl::OkStatus()
+                                 : WrongShape(what, wanted.ToString(), got.shape);
+    };
+    HONE_RETURN_IF_ERROR(check("the recurrent weight", in[kWeight], {d_.units, columns}));
+    HONE_RETURN_IF_ERROR(check("the gates", in[kGates], {rows, columns}));
+    HONE_RETURN_IF_ERROR(check("the start", in[kStart], {batch, d_.units}));
+    HONE_RETURN_IF_ERROR(IsLstm(d_) ? check("the cells' start", in[kBiasOrCells], {batch, d_.units})
+                                    : check("the recurrent bias", in[kBiasOrCells], {columns}));
+    const TensorType y{Shape{rows, d_.units}, DType::kF32};
+    std::vector<TensorType> types = {y, {Shape{rows, 4 * d_.units}, DType::kF32}};
+    if (IsLstm(d_)) {
+      types.push_back(y);
+    }
+    if (Looks(d_)) {
+      HONE_RETURN_IF_ERROR(CheckTokenRows("the keys", in[kKeys]));
+      HONE_RETURN_IF_ERROR(CheckTokenRows("the values", in[kValues]));
+      HONE_RETURN_IF_ERROR(
+          check("the values", in[kValues], {in[kKeys].shape[0], in[kValues].shape[1]}));
+      HONE_RETURN_IF_ERROR(check("the query weight", in[kQueryWeight], {d_.units, d_.keys}));
+      HONE_RETURN_IF_ERROR(check("the score weight", in[kScore], {d_.keys}));
+      HONE_RETURN_IF_ERROR(check("the context weight", in[kContextWeight], {d_.values, columns}));
+      if (in[kKeyOffsets] != in[kOffsets]) {
+        return absl::InvalidArgumentError(absl::StrCat("the keys' offsets must be ",
+                                                       in[kOffsets].ToString(), ", got ",
+                                                       in[kKeyOffsets].ToString()));
+      }
+      types.push_back({Shape{rows, d_.values}, DType::kF32});
+      types.push_back({Shape{rows, d_.keys}, DType::kF32});
+      types.push_back({Shape{rows, 1}, DType::kF32});
+    }
+    return types;
+  }
+
+  void Differentiate(Gradient& g) const override {
+    Graph& graph = g.graph();
+    bool known = g.dy(kStates).valid();
+    for (int i = 1; i < ContextsOf(d_) + (Looks(d_) ? 3 : 0); ++i) {
+      known = known && !g.dy(i).valid();
+    }
+    if (!known) {
+      graph.Fail(absl::UnimplementedError(
+          absl::StrCat(kind(), ": what it keeps for its gradient has none itself")));
+      return;
+    }
+    std::vector<Value> inputs = {g.dy(kStates),    g.output(kStates), g.output(kKept),
+                                 g.input(kWeight), g.input(kStart),   g.input(kOffsets)};
+    if (IsLstm(d_)) {
+      inputs.push_back(g.output(2));
+      inputs.push_back(g.input(kBiasOrCells));
+    }
+    const int contexts = ContextsOf(d_);
+    if (Looks(d_)) {
+      for (int i = kKeys; i <= kKeyOffsets; ++i) {
+        inputs.push_back(g.input(i));
+      }
+      inputs.push_back(g.output(contexts + 1));
+      inputs.push_back(g.output(contexts + 2));
+    }
+    const int32_t node =
+        graph.Add(std::make_shared<RecurrentDecoderGradientOp>(d_), std::move(inputs)).node;
+    if (!graph.status().ok()) {
+      return;
+    }
+    const Value dgates{node, kDGates}, before{node, kBefore}, further{node, kDProductOrCells};
+    const Value dproduct = IsLstm(d_) ? dgates : further;
+    const auto weight_gradient = [&](Value x, Value dx) {
+      return MatMul(graph, x, dx, {.transpose_a = true});
+    };
+    g.Accumulate(kGates, [&] { return dgates; });
+    g.Accumulate(kWeight, [&] { return weight_gradient(before, dproduct); });
+    g.Accumulate(kStart, [&] { return Value{node, kDStart}; });
+    g.Accumulate(kBiasOrCells, [&] {
+      return IsLstm(d_) ? further : SumTo(graph, dproduct, graph.shape(g.input(kBiasOrCells)));
+    });
+    if (Looks(d_)) {
+      const Value dqueries{node, kDQueries};
+      g.Accumulate(kKeys, [&] { return Value{node, kDKeys}; });
+      g.Accumulate(kValues, [&] { return Value{node, kDValues}; });
+      g.Accumulate(kQueryWeight, [&] { return weight_gradient(before, dqueries); });
+      g.Accumulate(kScore, [&] { return Value{node, kDScore}; });
+      g.Accumulate(kContextWeight, [&] { return weight_gradient(g.output(contexts), dgates); });
+    }
+  }
+
+  Cost EstimateCost(std::span<const TensorType> in,
+                    std::span<const TensorType> out) const override {
+    Cost cost = Op::EstimateCost(in, out);
+    cost.flops = FlopsOf(d_, in[kGates].shape[0]);
+    return cost;
+  }
+
+  void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
+                 const RunScalars&) const override {
+    const DoubleTensor& offsets = *in[kOffsets];
+    for (int64_t i = 0; i + 1 < offsets.shape[0]; ++i) {
+      const auto first = static_cast<int64_t>(offsets[i]);
+      for (int64_t row = first; row < static_cast<int64_t>(offsets[i + 1]); ++row) {
+        Step(in, out, i, row, row == first);
+      }
+    }
+  }
+
+  absl::Status Lower(Lowering& l) const override {
+    HONE_ASSIGN_OR_RETURN(const Slot gates, l.PlainInput(kGates));
+    HONE_ASSIGN_OR_RETURN(const Slot weight, Panels(l, kWeight, false));
+    HONE_ASSIGN_OR_RETURN(const Slot start, l.PlainInput(kStart));
+    const Slot offsets = l.Input(kOffsets);
+    HONE_ASSIGN_OR_RETURN(const Slot further, l.PlainInput(kBiasOrCells));
+    Slot keys = -1, values = -1, query = -1, score = -1, context = -1, key_offsets = -1;
+    if (Looks(d_)) {
+      HONE_ASSIGN_OR_RETURN(keys, l.PlainInput(kKeys));
+      HONE_ASSIGN_OR_RETURN(values, l.PlainInput(kValues));
+      HONE_ASSIGN_OR_RETURN(query, Panels(l, kQueryWeight, false));
+      HONE_ASSIGN_OR_RETURN(score, l.PlainInput(kScore));
+      HONE_ASSIGN_OR_RETURN(context, Panels(l, kContextWeight, false));
+      key_offsets = l.Input(kKeyOffsets);
+    }
+    const int contexts = ContextsOf(d_);
+    std::vector<Slot> to;
+    for (int i = 0; i < contexts + (Looks(d_) ? 3 : 0); ++i) {
+      to.push_back(l.wanted(i) ? l.Output(i, MemoryDesc::Plain(l.output_type(i))) : Slot{-1});
+    }
+    to.resize(static_cast<size_t>(contexts) + 3, -1);
+    const int64_t rows = l.input_type(kGates).shape[0];
+    const int64_t key_rows = Looks(d_) ? l.input_type(kKeys).shape[0] : 0;
+    const Team team(l, d_, rows, l.input_type(kOffsets).shape[0] - 1, key_rows);
+    // The states go somewhere, also where nobody reads them.
+    const Slot states = to[kStates] >= 0
+                            ? to[kStates]
+                            : l.Scratch(rows * d_.units * static_cast<int64_t>(sizeof(float)));
+    l.Emit(kind(), [=, d = d_](const Memory& m, const RunScalars&) {
+      const auto* begins = m.as<int32_t>(offsets);
+      const auto* key_begins = Looks(d) ? m.as<int32_t>(key_offsets) : nullptr;
+      if (!team.Fit(begins, key_begins)) {
+        return false;
+      }
+      const auto first = static_cast<size_t>(contexts);
+      const kernels::RecurrentDecoderArrays arrays = {
+          .gates = m.as<float>(gates),
+          .weight = m.as<float>(weight),
+          .bias = IsLstm(d) ? nullptr : m.as<float>(further),
+          .start = m.as<float>(start),
+          .start_cells = IsLstm(d) ? m.as<float>(further) : nullptr,
+          .keys = Floats(m, keys),
+          .values = Floats(m, values),
+          .query = Floats(m, query),
+          .score = Floats(m, score),
+          .context = Floats(m, context),
+          .key_offsets = key_begins,
+          .y = m.as<float>(states),
+          .kept = Places(m, to[kKept]),
+          .cells = IsLstm(d) ? Places(m, to[2]) : nullptr,
+          .contexts = Places(m, to[first]),
+          .queries = Places(m, to[first + 1]),
+          .log_sums = Places(m, to[first + 2]),
+      };
+      team.Run(m, begins, [&](const kernels::SequencePart& part, int, float* scratch) {
+        kernels::RunRecurrentDecoder(d, part, arrays, scratch);
+      });
+      const auto clear = [&](float* data, int64_t width) {
+        if (data != nullptr) {
+          ClearRowsBehind(begins, team.batch, team.rows, width, data);
+        }
+      };
+      clear(arrays.y, d.units);
+      clear(arrays.kept, 4 * d.units);
+      clear(arrays.cells, d.units);
+      clear(arrays.contexts, d.values);
+      clear(arrays.queries, d.keys);
+      clear(arrays.log_sums, 1);
+      return true;
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  // One row of a sequence.
+  void Step(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out, int64_t sequence,
+            int64_t row, bool first) const {
+    const int64_t units = d_.units, columns = Columns(d_);
+    const auto state = [&](int64_t k) {
+      return first ? (*in[kStart])[sequence * units + k] : out[kStates][(row - 1) * units + k];
+    };
+    const auto contexts = static_cast<size_t>(ContextsOf(d_));
+    if (Looks(d_)) {
+      DoubleTensor& query = out[contexts + 1];
+      for (int64_t j = 0; j < d_.keys; ++j) {
+        for (int64_t k = 0; k < units; ++k) {
+          query[row * d_.keys + j] += state(k) * (*in[kQueryWeight])[k * d_.keys + j];
+        }
+      }
+      const auto begin = static_cast<int64_t>((*in[kKeyOffsets])[sequence]);
+      const auto end = static_cast<int64_t>((*in[kKeyOffsets])[sequence + 1]);
+      const LookOf look(
+          d_, [&](int64_t j) { return query[row * d_.keys + j]; }, *in[kKeys], *in[kScore], begin,
+          end);
+      for (int64_t s = begin; s < end; ++s) {
+        for (int64_t k = 0; k < d_.values; ++k) {
+          out[contexts][row * d_.values + k] +=
+              look.weights[static_cast<size_t>(s - begin)] * (*in[kValues])[s * d_.values + k];
+        }
+      }
+      out[contexts + 2][row] = look.log_sum;
+    }
+    for (int64_t j = 0; j < units; ++j) {
+      // Of the gate's block: what the token and the context give, and h U + b.
+      const auto x = [&](int64_t block) {
+        const int64_t column = block * units + j;
+        double sum = (*in[kGates])[row * columns + column];
+        for (int64_t k = 0; k < d_.values; ++k) {
+          sum += out[contexts][row * d_.values + k] * (*in[kContextWeight])[k * columns + column];
+        }
+        return sum;
+      };
+      const auto product = [&](int64_t block) {
+        const int64_t column = block * units + j;
+        double sum = IsLstm(d_) ? 0 : (*in[kBiasOrCells])[column];
+        for (int64_t k = 0; k < units; ++k) {
+          sum += state(k) * (*in[kWeight])[k * columns + column];
+        }
+        return sum;
+      };
+      const auto keep = [&](int64_t block, double value) {
+        out[kKept][(row * 4 + block) * units + j] = value;
+        return value;
+      };
+      double& y = out[kStates][row * units + j];
+      if (IsLstm(d_)) {
+        const double i = keep(0, Sigmoid(x(0) + product(0)));
+        const double f = keep(1, Sigmoid(x(1) + product(1)));
+        const double g = keep(2, std::tanh(x(2) + product(2)));
+        const double o = keep(3, Sigmoid(x(3) + product(3)));
+        double& c = out[2][row * units + j];
+        c = f * (first ? (*in[kBiasOrCells])[sequence * units + j]
+                       : out[2][(row - 1) * units + j]) +
+            i * g;
+        y = o * std::tanh(c);
+      } else {
+        const double r = keep(0, Sigmoid(x(0) + product(0)));
+        const double z = keep(1, Sigmoid(x(1) + product(1)));
+        const double q = keep(3, product(2));
+        const double n = keep(2, std::tanh(x(2) + r * q));
+        y = (1 - z) * n + z * state(j);
+      }
+    }
+  }
+
+  RecurrentDecoder d_;
+};
+
+Value Decode(Graph& graph, Cell cell, std::vector<Value> inputs,
+             const std::optional<DecoderAttention>& attention) {
+  RecurrentDecoder decoder = {
+      .cell = cell,
+      .units = graph.shape(inputs[kWeight]).rank() == 2 ? graph.shape(inputs[kWeight])[0] : 0};
+  if (attention.has_value()) {
+    for (const auto& [what, value] :
+         {std::pair{"keys", attention->keys}, std::pair{"values", attention->values}}) {
+      if (const absl::Status status = CheckTokenRows(what, graph.type(value)); !status.ok()) {
+        return graph.Fail(Annotate(status, graph.scope()));
+      }
+    }
+    decoder.keys = graph.shape(attention->keys)[1];
+    decoder.values = graph.shape(attention->values)[1];
+    inputs.insert(inputs.end(),
+                  {attention->keys, attention->values, attention->query_weight,
+                   attention->score_weight, attention->context_weight, attention->offsets});
+  }
+  return graph.Add(std::make_shared<RecurrentDecoderOp>(decoder), std::move(inputs));
+}
+
+}  // namespace
+
+Value GruDecoder(Graph& graph, Value gates, Value weight, Value bias, Value start, Value offsets,
+                 const std::optional<DecoderAttention>& attention) {
+  return Decode(graph, Cell::kGru, {gates, weight, start, offsets, bias}, attention);
+}
+
+Value LstmDecoder(Graph& graph, Value gates, Value weight, Value start, Value start_cells,
+                  Value offsets, const std::optional<DecoderAttention>& attention) {
+  return Decode(graph, Cell::kLstm, {gates, weight, start, offsets, start_cells}, attention);
+}
+
+}  // namespace hone::engine
