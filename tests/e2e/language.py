@@ -101,6 +101,19 @@ class Language(unittest.TestCase):
         checked = self.at_server("data", "check", "rhyme")
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
+    def test_a_packed_running_text_is_known_for_one(self):
+        parts = self.folder / "parts"
+        parts.mkdir()
+        for name in ("train", "validation"):
+            (parts / f"{name}.txt").write_text(RHYME * 20, encoding="utf-8")
+        packed = self.folder / "parts.tar"
+        subprocess.run(["tar", "-cf", packed, "-C", parts, "train.txt", "validation.txt"], check=True)
+        put = self.at_server("data", "put", "rhyme-in-parts", packed)
+        self.assertEqual(put.returncode, 0, put.stdout + put.stderr)
+        checked = self.at_server("--output", "json", "data", "check", "rhyme-in-parts")
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        self.assertEqual(json.loads(checked.stdout.splitlines()[-1])["format"], "a running text in parts")
+
     def test_the_plan_has_a_row_for_each_part_of_a_block(self):
         plan = hone("plan", JOB, *here(self.text), *SMALL, "--no-measure", "--output", "json")
         self.assertEqual(plan.returncode, 0, plan.stderr)
