@@ -16,7 +16,7 @@
 #include "engine/data/running_text.h"
 #include "engine/ops/segment_pool.h"
 #include "engine/ops/token_cross_entropy.h"
-#include "engine/tasks/task.h"
+#include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tasks/writing.h"
 #include "engine/tensor/token_rows.h"
@@ -59,7 +59,7 @@ absl::Status CheckDirection(const models::ModelDescription& model) {
   return absl::OkStatus();
 }
 
-class LanguageModeling final : public Task {
+class LanguageModeling final : public OneGraphTask {
  public:
   explicit LanguageModeling(const LanguageModelingOptions& options) : options_(options) {}
 
@@ -102,18 +102,6 @@ class LanguageModeling final : public Task {
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
     return PlannedRows(data::RunningTextOf(dataset).CountTokens(rows));
-  }
-
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info, size_t,
-                                      const BatchShape& shape) const override {
-    return Build(config, info, shape, true);
-  }
-
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape, false));
-    result.built.request.fetch.push_back(result.model.output);
-    return result;
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
@@ -251,7 +239,7 @@ class LanguageModeling final : public Task {
   }
 
   absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
-                                  const BatchShape& shape, bool training) const {
+                                  const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
     HONE_RETURN_IF_ERROR(AddModel(config.model, info, TextInputs(graph, shape),

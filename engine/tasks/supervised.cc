@@ -36,20 +36,6 @@ absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, co
   return result;
 }
 
-absl::StatusOr<TaskGraph> SupervisedTask::BuildLoss(const TrainingConfig& config,
-                                                    const DataInfo& info, size_t,
-                                                    const BatchShape& shape) const {
-  return Build(config, info, shape, true);
-}
-
-absl::StatusOr<TaskGraph> SupervisedTask::BuildEvaluation(const TrainingConfig& config,
-                                                          const DataInfo& info,
-                                                          const BatchShape& shape) const {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape, false));
-  result.built.request.fetch.push_back(result.model.output);
-  return result;
-}
-
 absl::Status SupervisedTask::FillInputs(const data::Dataset& dataset, const Examples& examples,
                                         const TaskState*, const Inputs& inputs) const {
   if (HoldsTexts(dataset)) {
