@@ -116,27 +116,39 @@ absl::StatusOr<Plan> PlanParts(const std::vector<std::string>& names) {
   return plan;
 }
 
-absl::StatusOr<Plan> PlanParallel(const std::vector<std::string>& names,
-                                  const PairOptions& options) {
+// Files that are no pairs by themselves.
+struct Sides {
   std::map<std::string, std::map<std::string, std::string>> by_stem;  // file by end
-  std::set<std::string> ends;
+  std::set<std::string> ends;  // of those that have another one beside them
+};
+
+absl::StatusOr<Sides> FindSides(const std::vector<std::string>& names) {
+  Sides sides;
   for (const std::string& file : names) {
     const Name name = Parse(file);
-    if (!name.end.empty() && !LayoutOf(name)) {
-      if (const auto [other, is_new] = by_stem[name.before_end].try_emplace(name.end, file);
-          !is_new) {
-        return absl::InvalidArgumentError(absl::StrCat("both ", other->second, " and ", file,
-                                                       " are the same; one of them must go"));
-      }
+    if (name.end.empty() || LayoutOf(name)) {
+      continue;
+    }
+    const auto [other, is_new] = sides.by_stem[name.before_end].try_emplace(name.end, file);
+    if (!is_new) {
+      return absl::InvalidArgumentError(absl::StrCat("both ", other->second, " and ", file,
+                                                     " are the same; one of them must go"));
     }
   }
-  for (const auto& [stem, files] : by_stem) {
+  for (const auto& [stem, files] : sides.by_stem) {
     for (const auto& [end, file] : files) {
       if (files.size() > 1) {
-        ends.insert(end);
+        sides.ends.insert(end);
       }
     }
   }
+  return sides;
+}
+
+absl::StatusOr<Plan> PlanParallel(const std::vector<std::string>& names,
+                                  const PairOptions& options) {
+  HONE_ASSIGN_OR_RETURN(const Sides sides, FindSides(names));
+  const auto& [by_stem, ends] = sides;
   Plan plan = {.format = "sentence pairs in parallel files", .sources = {}};
   if (ends.empty()) {
     return plan;
@@ -437,6 +449,12 @@ absl::Status ReadFile(const std::string& path, const PairOptions& options, PairR
 
 std::string PairRows::Where(const PairRow& row) const {
   return absl::StrCat(files[static_cast<size_t>(row.file)], " line ", row.line);
+}
+
+absl::StatusOr<std::vector<std::string>> ParallelEnds(const std::string& path) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(path));
+  HONE_ASSIGN_OR_RETURN(const Sides sides, FindSides(names));
+  return std::vector<std::string>(sides.ends.begin(), sides.ends.end());
 }
 
 absl::StatusOr<PairRows> ReadPairRows(const std::string& path, const PairOptions& options) {

@@ -52,4 +52,8 @@ struct PairRows {
 // unequal lines, one without the other, two of the same part, no training part among them.
 absl::StatusOr<PairRows> ReadPairRows(const std::string& path, const PairOptions& options);
 
+// The ends of the names of those files of a folder or archive that could be parallel files, because
+// others beside them differ in their ends alone: "de", "en". Empty: there are none.
+absl::StatusOr<std::vector<std::string>> ParallelEnds(const std::string& path);
+
 }  // namespace hone::engine::data

@@ -216,9 +216,9 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
     bytes.erase(0, 3);
   }
   if (absl::Status utf8 = CheckUtf8(bytes); !utf8.ok()) {
-    return AsStatus({.line = ComplaintsIn(utf8)[0].line,
-                     .text = absl::StrCat(utf8.message(),
-                                          ", or say what it is in: data.text.encoding: LATIN1")});
+    return AsStatus(
+        {.line = ComplaintsIn(utf8)[0].line,
+         .text = absl::StrCat(utf8.message(), ", or say what it is in (`encoding: LATIN1`)")});
   }
   return bytes;
 }

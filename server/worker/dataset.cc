@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "engine/base/complaints.h"
@@ -13,6 +14,7 @@
 #include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/formats.h"
+#include "engine/data/pair_rows.h"
 #include "engine/data/running_text_files.h"
 #include "engine/data/text_files.h"
 #include "engine/data/text_rows.h"
@@ -139,6 +141,20 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   return absl::OkStatus();
 }
 
+// Whether it holds files with a sentence a line that may be each other's translations.
+bool DescribeParallelFiles(const std::string& path, v1::DatasetReport& report) {
+  const absl::StatusOr<std::vector<std::string>> ends = data::ParallelEnds(path);
+  if (!ends.ok() || ends->empty()) {
+    return false;
+  }
+  report.set_format("sentence pairs in parallel files");
+  report.add_notes(
+      absl::StrCat("which files are the sources is the job's to say (data.pairs); "
+                   "their names end in ",
+                   absl::StrJoin(*ends, ", ")));
+  return true;
+}
+
 // A training leaves out what is damaged; who asks whether the data are right is told where it is.
 void AddDamaged(const data::DataReport& found, v1::DatasetReport& report) {
   for (const data::Dropped& dropped : found.dropped) {
@@ -177,6 +193,9 @@ absl::Status Describe(const std::string& path, const std::string& id, int rows,
   const absl::StatusOr<const data::Format*> format = data::DetectFormat(path);
   if (!format.ok() && data::FindTextFiles(path).ok()) {
     return DescribeTexts(options, report);
+  }
+  if (!format.ok() && data::IsArchiveName(path) && DescribeParallelFiles(path, report)) {
+    return absl::OkStatus();
   }
   if (!format.ok()) {
     return data::IsTextFileName(path) ? DescribeRunningText(path, report) : format.status();

@@ -2,10 +2,10 @@
 """A run killed with SIGKILL at random moments and resumed each time ends with the same weights and artifacts, bit by bit, as one that was
 left alone.
 
-    kill_and_resume.py HONE [--kills N] [--seed S] [--of table|texts|language|series] [--job FILE] [--every-steps N]
+    kill_and_resume.py HONE [--kills N] [--seed S] [--of table|texts|language|series|translation] [--job FILE] [--every-steps N]
 
 Without --job the data is made here, so that nothing is downloaded: of a table dense layers are trained, of texts an LSTM that classifies them, of
-one running text a language model, of a series a forecast. Each kill hits the worker or `hone` itself.
+one running text a language model, of a series a forecast, of pairs of sentences a translation. Each kill hits the worker or `hone` itself.
 """
 import argparse
 import hashlib
@@ -54,6 +54,15 @@ def write_series(path, rng):
     path.write_text("value\n" + "\n".join(rows) + "\n", encoding="utf-8")
 
 
+def write_pairs(path, rng):
+    """Sentences of small numbers, said backwards in another language."""
+    words = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "six": "six", "seven": "sept"}
+    with open(path, "w", encoding="utf-8") as out:
+        for _ in range(500):
+            said = rng.choices(list(words), k=rng.randrange(1, 9))
+            out.write(f"{' '.join(said)}\t{' '.join(words[word] for word in reversed(said))}\n")
+
+
 # What is made here: a writer, the file's name, and the job without its data's path.
 JOBS = {
     "table": (write_table, "table.csv", {
@@ -74,6 +83,10 @@ JOBS = {
         "forecasting": {}, "data": {"validation_fraction": 0.1, "series": {"window": 24, "horizon": 6, "period": 12}},
         "model": {"layers": [{"gru": {"units": 32}}, {"dropout": {"rate": 0.1}}, {"dense": {"units": 6}}]},
         "training": {"epochs": 120, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
+    "translation": (write_pairs, "pairs.txt", {
+        "translation": {"longest": 12, "evaluation_sentences": 10}, "data": {"pairs": {}},
+        "model": {"preset": {"seq2seq": {"units": 32, "dropout": 0.1}}},
+        "training": {"epochs": 40, "batch_size": 16, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
 }
 
 

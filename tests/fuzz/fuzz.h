@@ -23,10 +23,11 @@ inline absl::string_view Text(const uint8_t* data, size_t size) {
 // A folder of this process in memory, for readers that want files.
 class Folder {
  public:
-  Folder()
+  // Each of a process has another name.
+  explicit Folder(const std::string& name = "")
       : path_((std::filesystem::is_directory("/dev/shm") ? std::filesystem::path("/dev/shm")
                                                          : std::filesystem::temp_directory_path()) /
-              ("hone-fuzz-" + std::to_string(::getpid()))) {
+              ("hone-fuzz-" + std::to_string(::getpid()) + name)) {
     std::filesystem::create_directories(path_);
   }
   ~Folder() {

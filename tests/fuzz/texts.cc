@@ -1,8 +1,9 @@
 // A table of texts, with and without quotes, in either encoding, cleaned by all steps; the same
-// bytes as a running text.
+// bytes as a running text, and as sentence pairs of a table, between tabs and in two files.
 
 #include "engine/data/load.h"
 #include "engine/data/running_text.h"
+#include "engine/data/sentence_pairs.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -28,11 +29,31 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.task = engine::data::Task::kRegression;
   engine::data::Load(options).status().IgnoreError();
   options.path = folder.Write("f.txt", fuzz::Text(data, size));
-  for (const auto encoding : {engine::data::TextOptions::Encoding::kUtf8,
-                              engine::data::TextOptions::Encoding::kLatin1}) {
+  for (const auto encoding :
+       {engine::data::TextOptions::Encoding::kUtf8, engine::data::TextOptions::Encoding::kLatin1}) {
     options.text->encoding = encoding;
     options.validation_fraction = 0.1;
     engine::data::LoadRunningText(options, {.window = 3, .batch = 2}).status().IgnoreError();
   }
+  options.test_fraction = 0.3;
+  options.limit = 5;
+  options.pairs = {.cleaning = options.text->cleaning,
+                   .drop_empty = true,
+                   .max_source_tokens = 7,
+                   .max_target_tokens = 20,
+                   .target_tokenizer = text::CharacterTokens()};
+  for (const char* name : {"f.csv", "f.tsv", "f.txt"}) {
+    options.path = folder.Write(name, fuzz::Text(data, size));
+    engine::data::LoadSentencePairs(options).status().IgnoreError();
+  }
+  // The two halves beside each other.
+  static const fuzz::Folder pair("pair");
+  pair.Write("train.a", fuzz::Text(data, size / 2));
+  pair.Write("train.b", fuzz::Text(data + size / 2, size - size / 2));
+  options.path = pair.path();
+  options.pairs.source = "a";
+  options.pairs.target = "b";
+  options.pairs.encoding = engine::data::TextOptions::Encoding::kLatin1;
+  engine::data::LoadSentencePairs(options).status().IgnoreError();
   return 0;
 }

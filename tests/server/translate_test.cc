@@ -467,6 +467,46 @@ TEST(ToTrainingConfig, TakesPairsOfTexts) {
   EXPECT_THAT(config->data.text->second_columns, ElementsAre("answer"));
 }
 
+constexpr char kPairs[] =
+    R"({"translation": {},
+        "data": {"dataset": "x", "limit": "9",
+                 "pairs": {"source": "en", "target": "fr", "encoding": "LATIN1",
+                           "cleaning": {"normalization": "NFC", "lower_case": true},
+                           "drop_empty": true, "max_source_tokens": "10", "max_target_tokens": "12",
+                           "source_tokenizer": {"words": {"vocabulary": "500"}},
+                           "target_tokenizer": {"characters": {}}}},
+        "training": {"epochs": 1},
+        "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 9}}]}})";
+
+TEST(ToTrainingConfig, TakesSentencePairs) {
+  const auto config = ToTrainingConfig(RequestOf(kPairs));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->data.task, engine::data::Task::kTranslation);
+  EXPECT_EQ(config->data.limit, 9);
+  const engine::data::PairOptions& pairs = config->data.pairs;
+  EXPECT_EQ(pairs.source, "en");
+  EXPECT_EQ(pairs.target, "fr");
+  EXPECT_EQ(pairs.encoding, engine::data::TextOptions::Encoding::kLatin1);
+  EXPECT_EQ(pairs.cleaning,
+            (engine::text::CleaningOptions{.normalization = engine::text::Normalization::kNfc,
+                                           .lower_case = true}));
+  EXPECT_TRUE(pairs.drop_empty);
+  EXPECT_EQ(pairs.max_source_tokens, 10);
+  EXPECT_EQ(pairs.max_target_tokens, 12);
+  EXPECT_EQ(std::get<engine::text::WordTokens>(pairs.source_tokenizer).vocabulary, 500);
+  EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(pairs.target_tokenizer));
+}
+
+TEST(ResolvedTranslation, HasEveryDefaultOfItsPairsWrittenOut) {
+  v1::JobSpec spec;
+  spec.mutable_translation();
+  const v1::PairOptions pairs = jobs::Resolve(spec).data().pairs();
+  EXPECT_EQ(pairs.encoding(), v1::TextOptions::UTF8);
+  EXPECT_EQ(pairs.cleaning().normalization(), v1::TextCleaning::NONE);
+  EXPECT_EQ(pairs.source_tokenizer().words().vocabulary(), 10000);
+  EXPECT_EQ(pairs.target_tokenizer().words().split(), v1::Tokenizer::Words::PUNCTUATION);
+}
+
 TEST(ToTrainingConfig, TakesTextsByCharacters) {
   EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(
       ToTrainingConfig(TextsBy(R"({"characters": {}})"))->data.text->tokenizer));

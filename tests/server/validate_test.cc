@@ -262,6 +262,30 @@ TEST(Validate, FoldsOfRatingsAreDrawnAtRandom) {
       IsOk());
 }
 
+TEST(Validate, WhatPairsCannotBeIsNamed) {
+  const auto paths = [](const std::string& pairs) {
+    return Paths(With(absl::StrCat("translation {} data { pairs { ", pairs, " } }")));
+  };
+  const std::vector<std::string> found = paths(R"(
+      source: "en" target: "en" encoding: 9 cleaning { normalization: 9 }
+      max_source_tokens: -1 max_target_tokens: 9999999
+      source_tokenizer { words { vocabulary: 3 } } target_tokenizer { words { split: 9 } })");
+  for (const char* path :
+       {"data.pairs.target", "data.pairs.encoding", "data.pairs.cleaning.normalization",
+        "data.pairs.max_source_tokens", "data.pairs.max_target_tokens",
+        "data.pairs.source_tokenizer.words.vocabulary",
+        "data.pairs.target_tokenizer.words.split"}) {
+    EXPECT_THAT(found, Contains(path));
+  }
+  EXPECT_THAT(paths(R"(source: "en")"), Contains("data.pairs.target"));
+  EXPECT_THAT(paths(R"(source: "en" target: "fr")"),
+              ::testing::Not(Contains(::testing::StartsWith("data.pairs"))));
+}
+
+TEST(Validate, PairsAreForTranslationAlone) {
+  EXPECT_THAT(Paths(With("data { pairs {} }")), ::testing::ElementsAre("data.pairs"));
+}
+
 // A classification of texts with these fields merged in.
 v1::JobSpec OfTexts(const std::string& text) {
   v1::JobSpec spec = With("data { text {} } model { layers { embedding { width: 4 } } }");
