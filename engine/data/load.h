@@ -80,6 +80,9 @@ struct TextOptions {
   Keep keep = Keep::kFirst;
   text::TokenizerOptions tokenizer = {};
   int64_t max_tokens = 0;  // of a text; what it has behind these is cut off. 0: nothing is
+  // Cleaning and tokenizer are these, of a model that is gone on with, and so is the length where
+  // max_tokens does not say another. Null: they are as said above.
+  std::shared_ptr<const TextPreprocessing> like = nullptr;
 };
 
 // Sequences of numbers: a row of a table is a point in time, rows stand in its order.

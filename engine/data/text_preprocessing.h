@@ -24,6 +24,9 @@ struct TextPreprocessing {
   // Of a text that has been cleaned, with what Encode would cut off.
   std::vector<int32_t> EncodeCleaned(absl::string_view cleaned) const;
 
+  // Any text has the same tokens here as there, but for the length.
+  bool HasTokensOf(const TextPreprocessing& other) const;
+
   nlohmann::json ToJson() const;
   // INVALID_ARGUMENT names what is wrong; throws nlohmann::json::exception where a field is missing
   // or of another type.
