@@ -26,6 +26,7 @@ constexpr NamedPreset kPresets[] = {
     {"gan_generator", GanGenerator},
     {"gpt", Gpt},
     {"mlp", Mlp},
+    {"transformer_encoder", TransformerEncoder},
 };
 
 absl::StatusOr<ActivationKind> ActivationOf(const std::string& name) {
