@@ -35,7 +35,10 @@ struct MaskedTexts::TextKey {
 };
 
 MaskedTexts::MaskedTexts(Dataset texts, const text::Tokenizer& tokenizer, uint64_t seed)
-    : texts_(std::move(texts)), mask_(tokenizer.special().mask), seed_(seed) {
+    : texts_(std::move(texts)),
+      running_(dynamic_cast<const RunningText*>(texts_.own())),
+      mask_(tokenizer.special().mask),
+      seed_(seed) {
   const text::SpecialTokens special = tokenizer.special();
   for (int32_t token = 0; token < static_cast<int32_t>(tokenizer.size()); ++token) {
     const bool is_special = special.Has(token);
@@ -54,8 +57,8 @@ int64_t MaskedTexts::bytes() const {
 uint64_t MaskedTexts::content_hash() const { return texts_.own()->content_hash(); }
 
 int64_t MaskedTexts::length(int32_t row) const {
-  if (const auto* running = dynamic_cast<const RunningText*>(texts_.own())) {
-    return running->length(row);
+  if (running_ != nullptr) {
+    return running_->length(row);
   }
   return static_cast<int64_t>(TextsOf(texts_).tokens(row).size());
 }
@@ -69,8 +72,8 @@ int64_t MaskedTexts::CountTokens(std::span<const int32_t> rows) const {
 }
 
 std::span<const int32_t> MaskedTexts::tokens(int32_t row, int64_t epoch) const {
-  if (const auto* running = dynamic_cast<const RunningText*>(texts_.own())) {
-    return running->window(row, epoch).first(static_cast<size_t>(running->length(row)));
+  if (running_ != nullptr) {
+    return running_->window(row, epoch).first(static_cast<size_t>(running_->length(row)));
   }
   return TextsOf(texts_).tokens(row);
 }

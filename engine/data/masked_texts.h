@@ -10,6 +10,8 @@
 
 namespace hone::engine::data {
 
+class RunningText;
+
 // Texts (texts.h), or windows of one running text (running_text.h), of which a model is shown a
 // part of the words as something else and has to say what they were (Devlin et al., "BERT:
 // Pre-training of Deep Bidirectional Transformers for Language Understanding", 2019). Immutable, so
@@ -61,6 +63,7 @@ class MaskedTexts final : public OwnExamples {
   static constexpr uint8_t kSpecial = 1, kGoesOn = 2;
 
   Dataset texts_;
+  const RunningText* running_;  // that is what texts_ is; else null
   int32_t mask_;
   uint64_t seed_;
   std::vector<uint8_t> kinds_;  // by token

@@ -112,6 +112,9 @@ struct Prediction {
     WritingState state = {};
   };
   std::optional<Writing> writing = {};
+  // Of each mask of a text, from the first to the last: the tokens that fit best, the most probable
+  // first.
+  std::vector<std::vector<Class>> fills = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

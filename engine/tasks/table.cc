@@ -34,6 +34,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const LanguageModelingOptions& options) const {
     return MakeLanguageModeling(options);
   }
+  std::unique_ptr<Task> operator()(const MaskedLanguageModelingOptions& options) const {
+    return MakeMaskedLanguageModeling(options);
+  }
 };
 
 // … and its options of a model file.
@@ -50,6 +53,7 @@ constexpr KindOfTask kKinds[] = {
     {"forecasting", OptionsFromJson<ForecastingFromJson>},
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
     {"language_modeling", OptionsFromJson<LanguageModelingFromJson>},
+    {"masked_language_modeling", OptionsFromJson<MaskedLanguageModelingFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
     {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},
