@@ -82,12 +82,10 @@ void CheckImageGeneration(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
-void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
-  constexpr int64_t kMostWindow = 1 << 20;
-  if (spec.language_modeling().has_window()) {
-    errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
-  }
-  const v1::DataSpec& data = spec.data();
+constexpr int64_t kMostWindow = 1 << 20;
+
+// Data that is one running text, for this task.
+void CheckRunningText(const v1::DataSpec& data, const std::string& task, FieldErrors& errors) {
   const v1::TextOptions& text = data.text();
   for (const auto& [field, given] :
        {std::pair("data.text.columns", text.columns_size() > 0),
@@ -100,8 +98,25 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
         std::pair("data.limit", data.limit() != 0), std::pair("data.fold", data.has_fold()),
         std::pair("data.classes", data.classes_size() > 0)}) {
     if (given) {
-      errors.Add(field, "must not be given: language modeling reads one running text");
+      errors.Add(field, absl::StrCat("must not be given: ", task, " reads one running text"));
     }
+  }
+}
+
+void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
+  if (spec.language_modeling().has_window()) {
+    errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
+  }
+  CheckRunningText(spec.data(), "language modeling", errors);
+}
+
+void CheckMaskedLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
+  const int64_t window = spec.masked_language_modeling().window();
+  errors.CheckInt("masked_language_modeling.window", window, 0, kMostWindow);
+  if (window != 0) {
+    CheckRunningText(spec.data(), "masked language modeling with a window", errors);
+  } else if (spec.data().classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
   }
 }
 
@@ -110,7 +125,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add("task",
                  "must be given: one of classification, regression, language_modeling, "
-                 "forecasting, image_generation, recommendation, reinforcement_learning");
+                 "masked_language_modeling, forecasting, image_generation, recommendation, "
+                 "reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -157,6 +173,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     }
     case v1::JobSpec::kLanguageModeling:
       return CheckLanguageModeling(spec, errors);
+    case v1::JobSpec::kMaskedLanguageModeling:
+      return CheckMaskedLanguageModeling(spec, errors);
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -270,9 +288,11 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   CheckTokenizer(text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
-      !spec.has_language_modeling() && !spec.has_evaluation()) {
+      !spec.has_language_modeling() && !spec.has_masked_language_modeling() &&
+      !spec.has_evaluation()) {
     errors.Add("data.text",
-               "is read by the tasks classification, regression and language_modeling alone");
+               "is read by the tasks classification, regression, language_modeling and "
+               "masked_language_modeling alone");
   }
 }
 
@@ -493,9 +513,10 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
   CheckOptimizer("training.optimizer", training.optimizer(), errors);
-  // An agent is always evaluated, a language model where nobody says otherwise.
+  // An agent is always evaluated, a model of texts themselves where nobody says otherwise.
+  const bool of_texts = spec.has_language_modeling() || spec.has_masked_language_modeling();
   const bool validates = spec.data().validation_fraction() > 0 || training.has_early_stopping() ||
-                         (spec.has_language_modeling() && !spec.data().has_validation_fraction());
+                         (of_texts && !spec.data().has_validation_fraction());
   CheckSchedule(spec, validates || acts, errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");
@@ -526,7 +547,8 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   if (spec.has_forecasting()) {
     return {"points"};
   }
-  if (spec.data().has_text() || spec.has_language_modeling()) {
+  if (spec.data().has_text() || spec.has_language_modeling() ||
+      spec.has_masked_language_modeling()) {
     return {"tokens"};
   }
   return {"input"};

@@ -336,6 +336,32 @@ models::PresetDescription GptOf(const v1::Gpt& gpt) {
   return {.name = "gpt", .options = options.dump()};
 }
 
+models::PresetDescription EncoderOf(const v1::TransformerEncoder& encoder) {
+  using Encoder = v1::TransformerEncoder;
+  nlohmann::json options = {{"layers", encoder.has_layers() ? encoder.layers() : 4},
+                            {"heads", encoder.has_heads() ? encoder.heads() : 4},
+                            {"width", encoder.has_width() ? encoder.width() : 128},
+                            {"hidden", encoder.hidden()},
+                            {"length", encoder.length()},
+                            {"positions", encoder.positions() == Encoder::SINUSOIDAL ? "sinusoidal"
+                                          : encoder.positions() == Encoder::ROTARY   ? "rotary"
+                                                                                     : "learned"},
+                            {"norm", encoder.norm() == Encoder::POST ? "post" : "pre"},
+                            {"embedding_norm", encoder.embedding_norm()},
+                            {"activation", encoder.activation() == Encoder::RELU ? "relu" : "gelu"},
+                            {"pooling", encoder.pooling() == Encoder::MAX     ? "max"
+                                        : encoder.pooling() == Encoder::FIRST ? "first"
+                                                                              : "mean"},
+                            {"pooler", encoder.pooler()}};
+  if (encoder.has_epsilon()) {
+    options["epsilon"] = encoder.epsilon();
+  }
+  if (encoder.has_dropout()) {
+    options["dropout"] = encoder.dropout();
+  }
+  return {.name = "transformer_encoder", .options = options.dump()};
+}
+
 }  // namespace
 
 absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec& model) {
@@ -354,6 +380,8 @@ absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec&
   }
   if (model.preset().has_gpt()) {
     description.preset = GptOf(model.preset().gpt());
+  } else if (model.preset().has_transformer_encoder()) {
+    description.preset = EncoderOf(model.preset().transformer_encoder());
   } else if (model.has_preset()) {
     for (const char* name : {"generator", "discriminator"}) {
       models::NetworkDescription& to = description.networks.emplace_back();
