@@ -338,27 +338,25 @@ models::PresetDescription GptOf(const v1::Gpt& gpt) {
 
 models::PresetDescription EncoderOf(const v1::TransformerEncoder& encoder) {
   using Encoder = v1::TransformerEncoder;
-  nlohmann::json options = {{"layers", encoder.has_layers() ? encoder.layers() : 4},
-                            {"heads", encoder.has_heads() ? encoder.heads() : 4},
-                            {"width", encoder.has_width() ? encoder.width() : 128},
-                            {"hidden", encoder.hidden()},
-                            {"length", encoder.length()},
-                            {"positions", encoder.positions() == Encoder::SINUSOIDAL ? "sinusoidal"
-                                          : encoder.positions() == Encoder::ROTARY   ? "rotary"
-                                                                                     : "learned"},
-                            {"norm", encoder.norm() == Encoder::POST ? "post" : "pre"},
-                            {"embedding_norm", encoder.embedding_norm()},
-                            {"activation", encoder.activation() == Encoder::RELU ? "relu" : "gelu"},
-                            {"pooling", encoder.pooling() == Encoder::MAX     ? "max"
-                                        : encoder.pooling() == Encoder::FIRST ? "first"
-                                                                              : "mean"},
-                            {"pooler", encoder.pooler()}};
-  if (encoder.has_epsilon()) {
-    options["epsilon"] = encoder.epsilon();
-  }
-  if (encoder.has_dropout()) {
-    options["dropout"] = encoder.dropout();
-  }
+  const int64_t width = encoder.has_width() ? encoder.width() : 128;
+  const nlohmann::json options = {
+      {"layers", encoder.has_layers() ? encoder.layers() : 4},
+      {"heads", encoder.has_heads() ? encoder.heads() : 4},
+      {"width", width},
+      {"hidden", encoder.has_hidden() ? encoder.hidden() : 4 * width},
+      {"length", encoder.length()},
+      {"positions", encoder.positions() == Encoder::SINUSOIDAL ? "sinusoidal"
+                    : encoder.positions() == Encoder::ROTARY   ? "rotary"
+                                                               : "learned"},
+      {"norm", encoder.norm() == Encoder::POST ? "post" : "pre"},
+      {"embedding_norm", encoder.embedding_norm()},
+      {"epsilon", encoder.has_epsilon() ? encoder.epsilon() : 1e-5f},
+      {"activation", encoder.activation() == Encoder::RELU ? "relu" : "gelu"},
+      {"dropout", encoder.has_dropout() ? encoder.dropout() : 0.1f},
+      {"pooling", encoder.pooling() == Encoder::MAX     ? "max"
+                  : encoder.pooling() == Encoder::FIRST ? "first"
+                                                        : "mean"},
+      {"pooler", encoder.pooler()}};
   return {.name = "transformer_encoder", .options = options.dump()};
 }
 
