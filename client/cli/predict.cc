@@ -310,14 +310,10 @@ void PrintTranslations(const v1::Prediction::Translated& translated, const Scree
   }
 }
 
-void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
-                     const Screen& screen) {
-  const auto print = [&](const Line& line) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  };
-  print(Line().Add(" ").Add(label, Style::kBold));
+// The most probable classes, or tokens, with bars.
+void PrintClasses(const google::protobuf::RepeatedPtrField<v1::Prediction::Class>& classes, int top,
+                  const Screen& screen) {
   int width = 0;
-  const auto& classes = prediction.classification().classes();
   const int shown = std::min(top, classes.size());
   for (int i = 0; i < shown; ++i) {
     width = std::max(width, Columns(classes[i].name()));
@@ -330,8 +326,29 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
     line.Add(Bar(entry.probability(), bar), i == 0 ? Style::kTrain : Style::kDim)
         .PadTo(width + bar + 6);
     line.Add(absl::StrFormat("%6.2f %%", 100 * entry.probability()));
-    print(line);
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
   }
+}
+
+// What stands at each mask of a text.
+void PrintFilled(const v1::Prediction::Filled& filled, int top, const Screen& screen) {
+  for (int i = 0; i < filled.masks_size(); ++i) {
+    if (filled.masks_size() > 1) {
+      const Line line = Line().Add(absl::StrCat("  mask ", i + 1), Style::kDim);
+      std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+    }
+    PrintClasses(filled.masks(i).tokens(), top, screen);
+  }
+}
+
+void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
+                     const Screen& screen) {
+  const auto print = [&](const Line& line) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  };
+  print(Line().Add(" ").Add(label, Style::kBold));
+  PrintClasses(prediction.classification().classes(), top, screen);
+  PrintFilled(prediction.filled(), top, screen);
   if (prediction.has_recommendation()) {
     PrintItems(prediction.recommendation(), screen);
   }
@@ -390,7 +407,10 @@ void AddPredict(CLI::App& app, Globals& globals) {
       ->add_option("--maze", options->mazes,
                    "mazes as text: # wall, . free, S start, G goal, T trap")
       ->allow_extra_args(false);
-  command->add_option("--text", options->texts, "texts, such as \"one of the best\"")
+  command
+      ->add_option("--text", options->texts,
+                   "texts, such as \"one of the best\"; [MASK] stands for a word that a model of "
+                   "masked_language_modeling finds")
       ->allow_extra_args(false);
   command->add_option("--text-file", options->text_file, "a file of texts, one a line");
   command
@@ -411,7 +431,8 @@ void AddPredict(CLI::App& app, Globals& globals) {
                       "users by their ids: which items they would like, best first");
   command
       ->add_option("--top", options->top,
-                   "classes to print for each picture [5], or items for each user [10]")
+                   "classes to print for each picture, or words for each [MASK] [5], or items for "
+                   "each user [10]")
       ->check(CLI::Range(1, 1000));
 }
 

@@ -84,6 +84,9 @@ struct TextOptions {
   Keep keep = Keep::kFirst;
   text::TokenizerOptions tokenizer = {};
   int64_t max_tokens = 0;  // TextPreprocessing::max_tokens
+  // Cleaning and tokenizer are these, of a model that is gone on with, and so is the length where
+  // max_tokens does not say another. Null: they are as said above.
+  std::shared_ptr<const TextPreprocessing> like = nullptr;
   TextAugmentation augmentation = {};  // of the training part, as it is trained on
 };
 

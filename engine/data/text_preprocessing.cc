@@ -96,6 +96,11 @@ std::vector<int32_t> TextPreprocessing::EncodeCleaned(absl::string_view cleaned)
   return ids;
 }
 
+bool TextPreprocessing::HasTokensOf(const TextPreprocessing& other) const {
+  return data::ToJson(cleaning) == data::ToJson(other.cleaning) &&
+         (tokenizer == other.tokenizer || tokenizer->ToJson() == other.tokenizer->ToJson());
+}
+
 nlohmann::json TextPreprocessing::ToJson() const {
   nlohmann::json json = {{"cleaning", data::ToJson(cleaning)},
                          {"tokenizer", tokenizer->ToJson()},

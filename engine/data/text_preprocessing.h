@@ -39,6 +39,9 @@ struct TextPreprocessing {
   // The least max_tokens of pairs: one of each text beside the special ones.
   static constexpr int64_t kLeastOfAPair = 5;
 
+  // Any text has the same tokens here as there, but for the length.
+  bool HasTokensOf(const TextPreprocessing& other) const;
+
   nlohmann::json ToJson() const;
   // INVALID_ARGUMENT names what is wrong; throws nlohmann::json::exception where a field is missing
   // or of another type.

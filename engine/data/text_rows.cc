@@ -29,15 +29,19 @@ constexpr size_t kMostTextBytes = size_t{1} << 20;
 constexpr absl::string_view kTextColumns[] = {"text", "sentence"};
 constexpr absl::string_view kLabelColumn = "label";
 
+// A language model learns of texts alone.
+bool NeedsLabels(const LoadOptions& options) { return options.task != Task::kLanguageModeling; }
+
 // Where the columns of a table are.
 struct Columns {
   std::vector<size_t> text;
-  std::vector<size_t> second;  // of pairs
-  size_t label = 0;
+  std::vector<size_t> second;        // of pairs
+  std::optional<size_t> label = {};  // none: there is no such column, and none is needed
 };
 
 absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
-                                    const TextOptions& wanted, const std::string& wanted_label) {
+                                    const TextOptions& wanted, const std::string& wanted_label,
+                                    bool labelled) {
   const auto find = [&](absl::string_view name, absl::string_view field) -> absl::StatusOr<size_t> {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) {
@@ -64,9 +68,13 @@ absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
         absl::StrCat("which column is the text? data.text.columns says it; the columns are ",
                      absl::StrJoin(names, ", ")));
   }
-  HONE_ASSIGN_OR_RETURN(columns.label,
-                        find(wanted_label.empty() ? kLabelColumn : absl::string_view(wanted_label),
-                             "data.text.label"));
+  const absl::StatusOr<size_t> label = find(
+      wanted_label.empty() ? kLabelColumn : absl::string_view(wanted_label), "data.text.label");
+  if (label.ok()) {
+    columns.label = *label;
+  } else if (labelled || !wanted_label.empty()) {
+    return label.status();
+  }
   return columns;
 }
 
@@ -82,7 +90,11 @@ std::optional<std::string> CellOf(const nlohmann::json& value) {
 class FileReader {
  public:
   FileReader(const TextSource& source, const LoadOptions& options, TextRows& rows)
-      : source_(source), options_(options), label_(options.target), rows_(rows) {}
+      : source_(source),
+        options_(options),
+        label_(options.target),
+        labelled_(NeedsLabels(options)),
+        rows_(rows) {}
 
   absl::Status Read(std::string bytes) {
     HONE_ASSIGN_OR_RETURN(std::string contents,
@@ -136,7 +148,7 @@ class FileReader {
       return Complain(
           line, absl::StrCat("the text has ", longest, " bytes; it may have ", kMostTextBytes));
     }
-    if (IsMissing(label)) {
+    if (labelled_ && IsMissing(label)) {
       return Complain(line, "there is no label; each text must have one");
     }
     rows_.rows.push_back({.text = std::move(text),
@@ -150,13 +162,15 @@ class FileReader {
   absl::Status ReadTable(std::string contents) {
     HONE_ASSIGN_OR_RETURN(const CsvTable table,
                           OpenCsv(std::move(contents), {.quotes_between_tabs = false}));
-    HONE_ASSIGN_OR_RETURN(const Columns columns, FindColumns(table.names, *options_.text, label_));
+    HONE_ASSIGN_OR_RETURN(const Columns columns,
+                          FindColumns(table.names, *options_.text, label_, labelled_));
     return ForEachRecord(table, [&](const std::vector<std::string>& cells, int64_t line) {
       const auto joined = [&](const std::vector<size_t>& of) {
         return absl::StrJoin(
             of, " ", [&](std::string* out, size_t column) { absl::StrAppend(out, cells[column]); });
       };
-      Add(joined(columns.text), joined(columns.second), cells[columns.label], line);
+      Add(joined(columns.text), joined(columns.second),
+          columns.label.has_value() ? cells[*columns.label] : "", line);
     });
   }
 
@@ -202,6 +216,7 @@ class FileReader {
   const TextSource& source_;
   const LoadOptions& options_;
   const std::string& label_;
+  const bool labelled_;
   TextRows& rows_;
   Complaints complaints_;
 };
@@ -230,7 +245,7 @@ std::string TextRows::Where(const TextRow& row) const {
 
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
                                       DataReport& report) {
-  HONE_ASSIGN_OR_RETURN(const TextFiles files, FindTextFiles(path));
+  HONE_ASSIGN_OR_RETURN(const TextFiles files, FindTextFiles(path, NeedsLabels(options)));
   TextRows rows;
   rows.format = files.format;
   const auto read = [&](const std::string& name, const TextSource& source,

@@ -37,7 +37,8 @@ struct TextRows {
 // and the byte that are not.
 absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding encoding);
 
-// Reads texts with labels. The path is a file, or a folder or tar archive of files:
+// Reads texts with labels; for language modeling a text need not have one. The path is a file, or a
+// folder or tar archive of files:
 //
 //   a table         .csv, .tsv or .data; columns by name (LoadOptions::text, ::target). What tabs
 //                   separate has no quotes
@@ -48,6 +49,7 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
 //                   the folders train and test, as in aclImdb, of which each other folder is left
 //                   out, and a class called unsup, which has no labels
 //   class files     a .txt file for each class, one text a line
+//   lines           where labels are not needed, a .txt file with a text a line, or such parts
 //
 // Any of them may be .gz, but not inside of an archive. Pairs of texts are in tables and JSON lines
 // alone. NOT_FOUND: there is no such path.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
@@ -106,6 +107,9 @@ absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
   return complaints.status();
 }
 
+// Texts of which nothing is learned but themselves.
+bool HasNoTargets(const LoadOptions& options) { return options.task == Task::kLanguageModeling; }
+
 // The labels' names: whole numbers by their size, then words by their letters, or as the options
 // call them in this order.
 absl::StatusOr<std::vector<std::string>> NameClasses(const std::vector<std::string>& labels,
@@ -121,15 +125,50 @@ absl::StatusOr<std::vector<std::string>> NameClasses(const std::vector<std::stri
   return options.class_names;
 }
 
-absl::Status SetClasses(Loading& loading) {
-  const auto before = [](const std::string& a, const std::string& b) { return IdIsBefore(a, b); };
-  std::set<std::string, decltype(before)> all(before);
+constexpr auto kIdIsBefore = [](const std::string& a, const std::string& b) {
+  return IdIsBefore(a, b);
+};
+
+// Those of the texts that are kept, in the order of their classes.
+std::vector<std::string> LabelsOf(const Loading& loading) {
+  std::set<std::string, decltype(kIdIsBefore)> all(kIdIsBefore);
   for (int64_t i = 0; i < loading.size(); ++i) {
     if (loading.keep[static_cast<size_t>(i)]) {
       all.insert(loading.row(i).label);
     }
   }
-  const std::vector<std::string> labels(all.begin(), all.end());
+  return {all.begin(), all.end()};
+}
+
+// Puts a class behind each text: of a label the code that stands at its place. Those that are not
+// kept have 0.
+void SetCodes(const std::vector<std::string>& labels, const std::vector<int32_t>& codes,
+              Loading& loading) {
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    const auto found = std::ranges::lower_bound(labels, loading.row(i).label, kIdIsBefore);
+    const bool kept = loading.keep[static_cast<size_t>(i)];
+    loading.targets.labels.push_back(kept ? codes[static_cast<size_t>(found - labels.begin())] : 0);
+  }
+}
+
+// Classes to divide texts by that nothing else is made of: their labels, where all have one. Where
+// there are almost as many as texts, they are no classes.
+void SetStrata(Loading& loading) {
+  constexpr size_t kTextsOfAClass = 10;
+  const std::vector<std::string> labels = LabelsOf(loading);
+  const auto missing = [](const std::string& label) { return IsMissing(label); };
+  if (labels.empty() || std::ranges::any_of(labels, missing) ||
+      labels.size() * kTextsOfAClass > loading.rows.rows.size()) {
+    return;
+  }
+  std::vector<int32_t> codes(labels.size());
+  std::iota(codes.begin(), codes.end(), 0);
+  SetCodes(labels, codes, loading);
+  loading.targets.class_names = labels;
+}
+
+absl::Status SetClasses(Loading& loading) {
+  const std::vector<std::string> labels = LabelsOf(loading);
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> names, NameClasses(labels, loading.options));
   std::vector<int32_t> codes;  // by label
   for (size_t c = 0; c < names.size(); ++c) {
@@ -145,11 +184,7 @@ absl::Status SetClasses(Loading& loading) {
       codes.back() = static_cast<int32_t>(found - known.begin());
     }
   }
-  for (int64_t i = 0; i < loading.size(); ++i) {
-    const auto found = std::ranges::lower_bound(labels, loading.row(i).label, before);
-    const bool kept = loading.keep[static_cast<size_t>(i)];
-    loading.targets.labels.push_back(kept ? codes[static_cast<size_t>(found - labels.begin())] : 0);
-  }
+  SetCodes(labels, codes, loading);
   loading.targets.class_names = loading.as() != nullptr ? loading.as()->class_names : names;
   return absl::OkStatus();
 }
@@ -182,9 +217,11 @@ absl::Status SetTargets(Loading& loading) {
       return SetValues(loading);
     case Task::kRecommendation:
     case Task::kForecasting:
-    case Task::kLanguageModeling:
     case Task::kTranslation:
       break;
+    case Task::kLanguageModeling:
+      SetStrata(loading);
+      return absl::OkStatus();
   }
   return absl::InvalidArgumentError("holds texts, which classification and regression learn from");
 }
@@ -332,11 +369,16 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
     return absl::string_view(i % each == 0 ? row.text : row.second);
   };
   const TextOptions& options = *loading.options.text;
-  TextPreprocessing result = {
-      .cleaning = options.cleaning, .max_tokens = options.max_tokens, .pairs = loading.pairs()};
-  HONE_ASSIGN_OR_RETURN(
-      result.tokenizer,
-      text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()) * each, text}));
+  TextPreprocessing result = {.cleaning = options.cleaning, .max_tokens = options.max_tokens};
+  if (options.like != nullptr) {
+    result = *options.like;
+    result.max_tokens = options.max_tokens > 0 ? options.max_tokens : result.max_tokens;
+  } else {
+    HONE_ASSIGN_OR_RETURN(
+        result.tokenizer,
+        text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()) * each, text}));
+  }
+  result.pairs = loading.pairs();
   if (result.pairs && result.tokenizer->special().end < 0) {
     return absl::InvalidArgumentError(
         "data.text.second_columns: the tokenizer has no token that ends a text, which pairs need");
@@ -412,13 +454,14 @@ absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
 absl::Status Finish(Loading& loading) {
   LoadedData& data = loading.data;
   data.preprocessing.input = Preprocessing::Input::kText;
-  HONE_RETURN_IF_ERROR(CleanAll(
-      loading.as() != nullptr ? loading.as()->text->cleaning : loading.options.text->cleaning,
-      loading));
+  HONE_RETURN_IF_ERROR(CleanAll(CleaningOf(loading.options), loading));
   HONE_RETURN_IF_ERROR(SetTargets(loading));
   DropExactCopies(loading);
   DropNearCopies(loading);
   HONE_ASSIGN_OR_RETURN(data.splits, SplitTexts(loading));
+  if (HasNoTargets(loading.options)) {
+    loading.targets = {};
+  }
   HONE_RETURN_IF_ERROR(CheckTraining(loading));
   CountSplits(data.splits, loading.targets.labels,
               static_cast<int64_t>(loading.targets.class_names.size()), data.report);
@@ -433,6 +476,10 @@ absl::Status Finish(Loading& loading) {
   }
   const std::shared_ptr<const Texts> texts = EncodeAll(loading);
   HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
+  if (HasNoTargets(loading.options)) {
+    data.dataset = Dataset(texts);
+    return absl::OkStatus();
+  }
   HONE_ASSIGN_OR_RETURN(data.dataset, Dataset::Make(texts, std::move(loading.targets)));
   return absl::OkStatus();
 }
@@ -452,7 +499,8 @@ absl::Status FindTexts(LoadOptions& options, DataReport& report) {
   if (entry->task == Task::kLanguageModeling) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset,
-                     " holds one running text; the task for it is language_modeling"));
+                     " holds one running text; the task for it is language_modeling, or "
+                     "masked_language_modeling with a window"));
   }
   if (entry->task == Task::kTranslation) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -513,6 +561,12 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
 }
 
 }  // namespace
+
+const text::CleaningOptions& CleaningOf(const LoadOptions& options) {
+  return options.as != nullptr           ? options.as->text->cleaning
+         : options.text->like != nullptr ? options.text->like->cleaning
+                                         : options.text->cleaning;
+}
 
 void Texts::Add(std::span<const int32_t> tokens) {
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());

@@ -160,9 +160,13 @@ class Classification final : public SupervisedTask {
     return absl::OkStatus();
   }
 
+  int64_t outputs(const DataInfo& info) const override {
+    return options_.binary ? 1 : info.classes();
+  }
+
   absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
                            const DataInfo& info) const override {
-    const int64_t wanted = options_.binary ? 1 : info.classes();
+    const int64_t wanted = outputs(info);
     if (output.rank() == 2 && output[1] == wanted) {
       return absl::OkStatus();
     }

@@ -47,6 +47,12 @@ struct LooksAhead {
 };
 
 absl::Status CheckDirection(const models::ModelDescription& model) {
+  if (model.preset.name == "transformer_encoder") {
+    return absl::InvalidArgumentError(
+        "model.preset (transformer_encoder): each of its tokens sees all of its text, so that "
+        "there "
+        "is nothing to foretell; must be gpt for a language model");
+  }
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const models::LayerDescription& layer = model.layers[i];
     if (std::visit(LooksAhead{}, layer.kind)) {

@@ -120,6 +120,9 @@ struct Prediction {
     bool ended = false;  // else it came to the greatest length
   };
   std::vector<Translation> translations = {};  // the best first, as many as were found
+  // Of each mask of a text, from the first to the last: the tokens that fit best, the most probable
+  // first.
+  std::vector<std::vector<Class>> fills = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

@@ -23,8 +23,10 @@ absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, co
                                                 const BatchShape& shape, bool training) const {
   TaskGraph result = NewTaskGraph(config);
   Graph& graph = *result.built.graph;
-  HONE_ASSIGN_OR_RETURN(result.model, BuildModelOfExamples(graph, config.model, info, shape,
-                                                           {.training = training, .logits = true}));
+  HONE_ASSIGN_OR_RETURN(
+      result.model,
+      BuildModelOfExamples(graph, config.model, info, shape,
+                           {.training = training, .logits = true, .outputs = outputs(info)}));
   const models::LayerSummary& last = result.model.layers.back();
   HONE_RETURN_IF_ERROR(CheckOutput(graph.shape(result.model.output), last, info));
   const Value target = graph.Input(kTargetsInput, targets(shape.batch, info));

@@ -144,6 +144,14 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   if (prediction.forecast.has_value()) {
     *out.mutable_forecast() = ToProto(*prediction.forecast);
   }
+  for (const std::vector<engine::tasks::Prediction::Class>& fills : prediction.fills) {
+    v1::Prediction::Mask& mask = *out.mutable_filled()->add_masks();
+    for (const engine::tasks::Prediction::Class& fill : fills) {
+      v1::Prediction::Class& row = *mask.add_tokens();
+      row.set_name(fill.name);
+      row.set_probability(fill.probability);
+    }
+  }
   if (prediction.writing.has_value()) {
     const engine::tasks::Prediction::Writing& writing = *prediction.writing;
     v1::Prediction::Written& written = *out.mutable_writing();

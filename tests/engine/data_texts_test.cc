@@ -515,5 +515,84 @@ TEST_F(TextsData, OfNamesAreReadByCharacters) {
   EXPECT_EQ(data->dataset.size(), 20050);
 }
 
+// Texts of which nothing else is learned.
+class TextsAlone : public TextsData {
+ protected:
+  TextsAlone() { options_.task = Task::kLanguageModeling; }
+  absl::StatusOr<LoadedData> LoadAlone(const std::string& name, const std::string& bytes) {
+    options_.path = Write(name, bytes);
+    return LoadTexts(options_);
+  }
+};
+
+TEST_F(TextsAlone, AreTheLinesOfAFile) {
+  const auto data = LoadAlone("lines.txt", "one film\r\ntwo films\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("one film", "two films"));
+  EXPECT_FALSE(data->dataset.has_classes());
+  EXPECT_THAT(LoadAlone("empty.txt", "one\n\ntwo\n"), StatusIs(kInvalid, HasSubstr("line 2")));
+}
+
+TEST_F(TextsAlone, OfATableNeedNoLabels) {
+  const auto data = LoadAlone("texts.tsv", "text\nred green\nblue\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("red green", "blue"));
+  const auto json = LoadAlone("texts.jsonl", "{\"text\": \"red\"}\n{\"text\": \"blue\"}\n");
+  ASSERT_THAT(json, IsOk());
+  EXPECT_THAT(TextsIn(*json, json->splits.train), ElementsAre("red", "blue"));
+}
+
+TEST_F(TextsAlone, OfATableWithoutTheColumnThatShallDivideThemAreRefused) {
+  options_.target = "subject";
+  EXPECT_THAT(LoadAlone("texts.tsv", "text\nred\nblue\n"),
+              StatusIs(kInvalid, HasSubstr("'subject'")));
+}
+
+TEST_F(TextsAlone, InPartsAreThoseOfTheDataSet) {
+  Write("parts/train.txt", "red\ngreen\n");
+  Write("parts/validation.txt", "blue\n");
+  options_.path = Path("parts");
+  const auto data = LoadTexts(options_);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("red", "green"));
+  EXPECT_THAT(data->splits.validation, SizeIs(1));
+}
+
+TEST_F(TextsAlone, WithLabelsAreDividedAsForClassification) {
+  std::string table = "text\tlabel\n";
+  for (int i = 0; i < 60; ++i) {
+    absl::StrAppend(&table, "word", i, "\t", i % 3 == 0 ? "rare" : "frequent", "\n");
+  }
+  options_.test_fraction = 0.2;
+  options_.validation_fraction = 0.1;
+  const auto alone = LoadAlone("texts.tsv", table);
+  ASSERT_THAT(alone, IsOk());
+  options_.task = Task::kClassification;
+  const auto classes = LoadFile("texts.tsv", table);
+  ASSERT_THAT(classes, IsOk());
+  EXPECT_EQ(alone->splits.test, classes->splits.test);
+  EXPECT_EQ(alone->splits.validation, classes->splits.validation);
+  EXPECT_FALSE(alone->dataset.has_classes());
+}
+
+TEST_F(TextsData, HaveTheTokensOfAModelThatIsGoneOnWith) {
+  options_.text->cleaning.lower_case = true;
+  options_.text->max_tokens = 2;
+  const auto first = LoadFile("first.tsv", "text\tlabel\nRed green\ta\nblue\tb\n");
+  ASSERT_THAT(first, IsOk());
+  options_.text->cleaning = {};
+  options_.text->max_tokens = 0;
+  options_.text->like = std::make_shared<const TextPreprocessing>(*first->preprocessing.text);
+  const std::string table = "text\tlabel\nBLUE red blue\ta\nblack\tb\n";
+  const auto next = LoadFile("next.tsv", table);
+  ASSERT_THAT(next, IsOk());
+  EXPECT_THAT(TextsIn(*next, next->splits.train), ElementsAre("blue red", "<unk>"));
+  EXPECT_TRUE(next->preprocessing.text == first->preprocessing.text);
+  options_.text->max_tokens = 3;
+  const auto longer = LoadFile("next.tsv", table);
+  EXPECT_THAT(TextsIn(*longer, longer->splits.train), ElementsAre("blue red blue", "<unk>"));
+  EXPECT_TRUE(longer->preprocessing.text->HasTokensOf(*first->preprocessing.text));
+}
+
 }  // namespace
 }  // namespace hone::engine::data

@@ -410,6 +410,58 @@ TEST(ResolvedLanguageModel, TrainsAsTheSpec) {
   EXPECT_EQ(resolved->data.test_fraction, config->data.test_fraction);
 }
 
+constexpr char kMaskedTexts[] =
+    R"({"masked_language_modeling": {}, "data": {"dataset": "x", "text": {"max_tokens": "40"}},
+        "training": {"steps": 10},
+        "model": {"preset": {"transformer_encoder": {"layers": "2", "heads": "8", "width": "64",
+            "norm": "POST", "embedding_norm": true, "epsilon": 0.5, "activation": "RELU",
+            "dropout": 0.25, "pooling": "FIRST", "pooler": true}}}})";
+
+TEST(ToTrainingConfig, TakesAModelOfMaskedWords) {
+  const auto config = ToTrainingConfig(RequestOf(kMaskedTexts));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::MaskedLanguageModelingOptions>(config->task).window, 0);
+  EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
+  EXPECT_EQ(config->data.validation_fraction, 0.1);
+  EXPECT_EQ(config->data.test_fraction, 0);
+  EXPECT_TRUE(std::holds_alternative<engine::text::WordTokens>(config->data.text->tokenizer));
+  EXPECT_EQ(config->data.text->like, nullptr);
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
+  EXPECT_EQ(config->model.preset.name, "transformer_encoder");
+  EXPECT_EQ(config->model.preset.options,
+            R"({"activation":"relu","dropout":0.25,"embedding_norm":true,"epsilon":0.5,"heads":8,)"
+            R"("hidden":256,"layers":2,"length":40,"norm":"post","pooler":true,"pooling":"first",)"
+            R"("positions":"learned","width":64})");
+}
+
+TEST(ResolvedModelOfMaskedWords, TrainsAsTheSpec) {
+  for (const char* window : {"0", "16"}) {
+    v1::WorkerRequest request =
+        RequestOf(absl::StrCat(R"({"masked_language_modeling": {"window": ")", window,
+                               R"("}, "data": {"dataset": "x"}, "training": {"steps": 10},
+            "model": {"preset": {"transformer_encoder": {"positions": "ROTARY"}}}})"));
+    const auto config = ToTrainingConfig(request);
+    ASSERT_TRUE(config.ok()) << config.status();
+    *request.mutable_spec() = jobs::Resolve(request.spec());
+    const auto resolved = ToTrainingConfig(request);
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(resolved->model.preset.options, config->model.preset.options);
+    EXPECT_EQ(resolved->data.test_fraction, config->data.test_fraction);
+    EXPECT_EQ(resolved->data.validation_fraction, config->data.validation_fraction);
+  }
+}
+
+TEST(ResolvedJob, DoesNotSayTheTokensThatAreThoseOfAnEarlierModel) {
+  v1::JobSpec spec;
+  spec.mutable_classification();
+  spec.mutable_data()->mutable_text()->set_max_tokens(9);
+  spec.mutable_model()->mutable_pretrained();
+  EXPECT_FALSE(jobs::Resolve(spec).data().text().has_tokenizer());
+  EXPECT_FALSE(jobs::Resolve(spec).data().text().has_cleaning());
+  spec.mutable_data()->mutable_text()->mutable_tokenizer()->mutable_characters();
+  EXPECT_TRUE(jobs::Resolve(spec).data().text().has_cleaning());
+}
+
 constexpr char kTexts[] =
     R"({"classification": {"binary": true},
         "data": {"dataset": "x", "text": {"columns": ["title", "story"], "label": "subject",

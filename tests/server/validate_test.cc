@@ -174,6 +174,51 @@ TEST(Validate, LearnedPositionsAreAsManyAsTheWindowHasTokens) {
   EXPECT_THAT(written("positions { kind: SINUSOIDAL }"), ::testing::IsEmpty());
 }
 
+// A job that finds masked words, with these fields merged in.
+v1::JobSpec Masked(const std::string& text) {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      R"(masked_language_modeling {} data { dataset: "x" } training { steps: 9 })", &spec));
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+TEST(Validate, AModelOfMaskedWordsIsAnEncoderOrLayersThatReadTokens) {
+  const std::string encoder = "model { preset { transformer_encoder {} } } ";
+  EXPECT_THAT(Paths(Masked(encoder + "data { text { columns: \"a\" max_tokens: 64 } limit: 5 }")),
+              ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Masked(encoder + "masked_language_modeling { window: 64 }")),
+              ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Masked("model { layers { embedding { width: 4 } } }")), ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Masked("model { preset { gpt {} } }")), ::testing::ElementsAre("model.preset"));
+}
+
+TEST(Validate, WhatAModelOfMaskedWordsCannotBeIsNamed) {
+  EXPECT_THAT(
+      Paths(Masked(R"(masked_language_modeling { window: 8 }
+                      data { deduplicate: true text { max_tokens: 3 } }
+                      model { preset { transformer_encoder { heads: 3 layers: 0 dropout: 1 hidden: 0
+                        length: 7 norm: 9 activation: 9 pooling: 9 epsilon: 0 } } })")),
+      ::testing::UnorderedElementsAre(
+          "data.deduplicate", "data.text.max_tokens", "model.preset.transformer_encoder.heads",
+          "model.preset.transformer_encoder.layers", "model.preset.transformer_encoder.dropout",
+          "model.preset.transformer_encoder.hidden", "model.preset.transformer_encoder.length",
+          "model.preset.transformer_encoder.norm", "model.preset.transformer_encoder.activation",
+          "model.preset.transformer_encoder.pooling", "model.preset.transformer_encoder.epsilon"));
+  EXPECT_THAT(Paths(Masked("masked_language_modeling { window: -1 } model { preset { "
+                           "transformer_encoder { positions: ROTARY } } }")),
+              ::testing::ElementsAre("masked_language_modeling.window"));
+}
+
+TEST(Validate, LearnedPlacesMustBeAsManyAsATextHasTokens) {
+  EXPECT_THAT(Paths(Masked("model { preset { transformer_encoder {} } }")),
+              ::testing::ElementsAre("model.preset.transformer_encoder.length"));
+  EXPECT_THAT(Paths(Masked("model { preset { transformer_encoder { positions: SINUSOIDAL } } }")),
+              ::testing::IsEmpty());
+}
+
 // A recommendation with these fields merged in.
 v1::JobSpec Tastes(const std::string& text) {
   v1::JobSpec spec = With(R"(recommendation {} model { layers {
@@ -314,6 +359,15 @@ TEST(Validate, LayersOfPairsOfTextsReadSegmentsToo) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens")")));
   EXPECT_THAT(Paths(OfTexts(R"(data { text { second_columns: "b" max_tokens: 4 } })")),
               ::testing::ElementsAre("data.text.max_tokens"));
+}
+
+TEST(Validate, ClassesOfTextsMayBeFoundByAnEncoder) {
+  v1::JobSpec spec = OfTexts("data { text { max_tokens: 50 } }");
+  spec.mutable_model()->clear_layers();
+  spec.mutable_model()->mutable_preset()->mutable_transformer_encoder();
+  EXPECT_THAT(Paths(spec), ::testing::IsEmpty());
+  spec.mutable_data()->clear_text();
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("model.preset"));
 }
 
 TEST(Validate, WhatTextsCannotBeIsNamed) {
