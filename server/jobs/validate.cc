@@ -145,12 +145,8 @@ void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   errors.CheckInt("translation.evaluation_sentences", task.evaluation_sentences(), 0, 1'000'000);
   errors.CheckInt("translation.attention_maps", task.attention_maps(), 0, 100);
-  const v1::DataSpec& data = spec.data();
-  for (const auto& [field, given] : {std::pair("data.text", data.has_text()),
-                                     std::pair("data.classes", data.classes_size() > 0)}) {
-    if (given) {
-      errors.Add(field, "must not be given: translation reads data.pairs");
-    }
+  if (spec.data().classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: translation reads data.pairs");
   }
 }
 

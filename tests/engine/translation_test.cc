@@ -54,7 +54,7 @@ class TranslationTask : public TrainTest {
                             std::string(kOffsetsInput)};
     config_.model.preset = Seq2Seq();
     config_.optimizer = optim::Adam{.learning_rate = 0.01};
-    config_.epochs = 25;
+    config_.epochs = 12;
     config_.batch_size = 16;
     config_.threads = 2;
   }
@@ -176,7 +176,7 @@ TEST_F(TranslationTask, LearnsALanguageWordByWord) {
 TEST_F(TranslationTask, LearnsByATransformer) {
   config_.model.preset = Transformer();
   config_.optimizer = optim::Adam{.learning_rate = 0.003};
-  config_.epochs = 40;
+  config_.epochs = 25;
   const auto metrics = Trained();
   EXPECT_LT(metrics.at("test_loss"), 0.8);
   EXPECT_GT(metrics.at("test_bleu"), 30);

@@ -16,6 +16,7 @@
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
 #include "server/translate/job.h"
+#include "server/translate/prediction.h"
 #include "server/translate/repeat.h"
 #include "tests/support/status_matchers.h"
 
@@ -368,6 +369,62 @@ TEST(ToTrainingConfig, TakesATransformerThatTranslates) {
   EXPECT_EQ(config->model.preset.options,
             R"({"dropout":0.5,"feed_forward":256,"heads":8,"layers":2,"norm_first":true,)"
             R"("tied_embeddings":true,"width":64})");
+}
+
+TEST(ToTrainingConfig, TakesHowItTranslates) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"translation": {"label_smoothing": 0.25, "beams": "4", "length_penalty": 0.6,
+                          "longest": "30", "evaluation_sentences": "0", "attention_maps": "7"},
+          "data": {"dataset": "x"}, "training": {"epochs": 1},
+          "model": {"preset": {"seq2seq": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::TranslationOptions>(config->task);
+  EXPECT_EQ(task.label_smoothing, 0.25f);
+  EXPECT_EQ(task.beams, 4);
+  EXPECT_EQ(task.length_penalty, 0.6);
+  EXPECT_EQ(task.longest, 30);
+  EXPECT_EQ(task.evaluation_sentences, 0);
+  EXPECT_EQ(task.attention_maps, 7);
+  EXPECT_EQ(config->data.task, engine::data::Task::kTranslation);
+  EXPECT_EQ(config->data.validation_fraction, 0.1);
+  EXPECT_EQ(config->data.test_fraction, 0.1);
+}
+
+TEST(ResolvedTranslation, HasEveryDefaultOfItsTaskWrittenOut) {
+  v1::JobSpec spec;
+  spec.mutable_translation();
+  const v1::JobSpec resolved = jobs::Resolve(spec);
+  const v1::Translation& task = resolved.translation();
+  const tasks::TranslationOptions defaults;
+  EXPECT_EQ(task.beams(), defaults.beams);
+  EXPECT_EQ(task.length_penalty(), static_cast<float>(defaults.length_penalty));
+  EXPECT_EQ(task.longest(), defaults.longest);
+  EXPECT_EQ(task.evaluation_sentences(), defaults.evaluation_sentences);
+  EXPECT_EQ(task.attention_maps(), defaults.attention_maps);
+  EXPECT_EQ(resolved.data().validation_fraction(), 0.1f);
+  EXPECT_EQ(resolved.data().test_fraction(), 0.1f);
+}
+
+TEST(ToQuestion, ATextBringsItsBeams) {
+  v1::PredictInput input;
+  input.set_text("one two");
+  input.set_beams(4);
+  const auto question = ToQuestion(input, "inputs[0]");
+  ASSERT_TRUE(question.ok()) << question.status();
+  EXPECT_EQ(std::get<tasks::TextQuestion>(*question).text, "one two");
+  EXPECT_EQ(std::get<tasks::TextQuestion>(*question).beams, 4);
+}
+
+TEST(ToProto, TranslationsKeepTheirOrderAndScores) {
+  tasks::Prediction prediction;
+  prediction.translations = {{.text = "un", .score = -0.5, .ended = true}, {.text = "deux"}};
+  const v1::Prediction::Translated translated = ToProto(prediction).translated();
+  ASSERT_EQ(translated.translations_size(), 2);
+  EXPECT_EQ(translated.translations(0).text(), "un");
+  EXPECT_EQ(translated.translations(0).score(), -0.5);
+  EXPECT_TRUE(translated.translations(0).ended());
+  EXPECT_EQ(translated.translations(1).text(), "deux");
+  EXPECT_FALSE(translated.translations(1).ended());
 }
 
 TEST(ResolvedTranslation, TrainsAsTheSpec) {

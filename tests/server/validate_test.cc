@@ -145,6 +145,23 @@ TEST(Validate, AModelThatTranslatesIsOneOfTwoPresets) {
               ::testing::ElementsAre("model.preset"));
 }
 
+TEST(Validate, HowSomethingCannotBeTranslatedIsNamed) {
+  v1::JobSpec spec = Translating("model { preset { seq2seq {} } }");
+  v1::Translation& task = *spec.mutable_translation();
+  task.set_label_smoothing(1);
+  task.set_beams(17);
+  task.set_length_penalty(-1);
+  task.set_longest(0);
+  task.set_evaluation_sentences(-1);
+  task.set_attention_maps(101);
+  spec.mutable_data()->add_classes("a");
+  EXPECT_THAT(Paths(spec),
+              ::testing::UnorderedElementsAre("translation.label_smoothing", "translation.beams",
+                                              "translation.length_penalty", "translation.longest",
+                                              "translation.evaluation_sentences",
+                                              "translation.attention_maps", "data.classes"));
+}
+
 TEST(Validate, WhatAModelThatTranslatesCannotBeIsNamed) {
   EXPECT_THAT(Paths(Translating(R"(model { preset { seq2seq {
                   cell: 9 attention: 9 units: 0 embedding: 0 dropout: 1 } } })")),

@@ -29,12 +29,15 @@ class Row:
     settings: tuple = ("training.seed={seed}",)  # --set of both sides; {seed} is the run's
     peer: str = ""  # what is printed where no script trains the same
     half_of: str = ""  # a row of whose mean ours must be less than half
+    above: str = ""  # a row whose mean ours must exceed
+    better: tuple = ()  # (metric, another one that its mean must exceed)
 
 
 PICTURES = {"torch": "torch_pictures.py", "metric": "frechet_distance", "lower_is_better": True, "margin": 0, "margin_share": 0.1}
 SUPERVISED = {"torch": "torch_supervised.py", "metric": "test_accuracy", "scale": 100, "unit": "%"}
 TEXTS = {**SUPERVISED, "torch": "torch_texts.py"}
 FORECAST = {"torch": "torch_forecast.py", "lower_is_better": True, "margin": 0, "margin_share": 0.02}
+TRANSLATION = {"torch": "torch_translation.py", "metric": "test_bleu", "better": (("test_beam_bleu", "test_bleu"),)}
 AGENT = {"metric": "success_rate", "scale": 100, "unit": "%", "peer": "none"}
 
 ROWS = [
@@ -70,6 +73,8 @@ ROWS = [
     Row("housing", "housing-regression.yaml", **{**SUPERVISED, "metric": "test_r2", "scale": 1, "unit": "", "margin": 0.01}),
     Row("shakespeare", "shakespeare-gpt.yaml", "validation_loss", lower_is_better=True, margin=0.01, torch="torch_language.py",
         goals=(Goal("validation_loss", 1.91, at_least=False),)),
+    Row("translation-gru", "translation-gru.yaml", goals=(Goal("test_bleu", 32),), **TRANSLATION),
+    Row("translation-transformer", "translation-transformer.yaml", above="translation-gru", **TRANSLATION),
     # The size that nanoGPT has for a GPU, for as many steps as a processor makes in half an hour.
     Row("shakespeare-longer", "shakespeare-gpt.yaml", "validation_loss", lower_is_better=True, margin=0.02, torch="torch_language.py", seeds=(1,),
         settings=("training.seed={seed}", "model.preset.gpt.layers=6", "model.preset.gpt.heads=6", "model.preset.gpt.width=384",

@@ -5,7 +5,6 @@
 
 The windows begin where PyTorch draws them. Prints one line of JSON.
 """
-import math
 import pathlib
 import sys
 
@@ -16,6 +15,7 @@ from torch import nn
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import job as jobs  # noqa: E402
 from data_files import find  # noqa: E402
+from schedule import rate_factor  # noqa: E402
 
 SPECIAL = 3  # tokens beside the characters
 
@@ -54,14 +54,6 @@ class Gpt(nn.Module):
     def forward(self, tokens):
         x = self.tokens(tokens) + self.places.weight[:tokens.shape[1]]
         return self.norm(self.blocks(self.dropout(x))) @ self.tokens.weight.T
-
-
-def rate_factor(schedule, step, total):
-    """engine/optim/schedule.cc."""
-    warmup, final = schedule.get("warmup_steps", 0), schedule["cosine"].get("final_factor", 0)
-    if step < warmup:
-        return (step + 1) / warmup
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup - 1, 1)))
 
 
 def read_text(job):
