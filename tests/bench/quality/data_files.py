@@ -5,7 +5,8 @@ import pathlib
 IDX = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 FILES = {**{name: [f"{name}/{file}" for file in IDX] for name in ("mnist", "fashion-mnist")},
          "wine": ["tabular/wine.csv"], "california-housing": ["tabular/california_housing.csv"],
-         "movielens-100k": ["movielens/ml-100k.zip"], "tiny-shakespeare": ["tinyshakespeare/input.txt"]}
+         "movielens-100k": ["movielens/ml-100k.zip"], "tiny-shakespeare": ["tinyshakespeare/input.txt"],
+         "ag-news-test": ["ag-news/test.csv"]}
 
 
 def find(name):
