@@ -85,6 +85,8 @@ std::string NextCommand(const v1::Job& job) {
       return absl::StrCat("generate ", job.model(), " --prompt TEXT");
     case v1::JobSpec::kTranslation:
       return absl::StrCat("predict ", job.model(), " --text TEXT");
+    case v1::JobSpec::kMaskedLanguageModeling:
+      return absl::StrCat("predict ", job.model(), " --text \"TEXT [MASK] TEXT\"");
     case v1::JobSpec::kReinforcementLearning:
       return job.spec().reinforcement_learning().has_maze()
                  ? absl::StrCat("predict ", job.model(), " --maze FILE.txt")

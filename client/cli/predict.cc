@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdio>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -37,6 +38,8 @@ struct PredictOptions {
   std::vector<std::string> mazes;
   std::vector<std::string> texts;
   std::string text_file;
+  std::vector<std::string> seconds;  // of pairs, as many as there are texts
+  std::string second_file;
   std::vector<std::string> series;
   int top = 0;    // 0: not given
   int beams = 0;  // 0: not given
@@ -50,20 +53,58 @@ struct Input {
   v1::PredictInput input;
 };
 
-// Those of the command line, then the lines of a file.
-absl::StatusOr<std::vector<std::string>> ReadTexts(const PredictOptions& options) {
-  std::vector<std::string> texts = options.texts;
+// Those of the command line, `option`, then the lines of a file. Empty lines are left out; of
+// pairs, whose lines belong together, they are errors.
+absl::StatusOr<std::vector<std::string>> ReadTexts(absl::string_view option,
+                                                   std::vector<std::string> texts,
+                                                   const std::string& path, bool pairs) {
   for (size_t i = 0; i < texts.size(); ++i) {
-    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(texts[i]), absl::StrCat("--text ", i + 1)));
+    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(texts[i]), absl::StrCat(option, " ", i + 1)));
   }
-  if (!options.text_file.empty()) {
-    HONE_ASSIGN_OR_RETURN(const std::string file, ReadFile(options.text_file, kMaxTextBytes));
-    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(file), options.text_file));
-    for (const absl::string_view line : absl::StrSplit(file, '\n', absl::SkipWhitespace())) {
-      texts.emplace_back(absl::StripSuffix(line, "\r"));
+  if (path.empty()) {
+    return texts;
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string file, ReadFile(path, kMaxTextBytes));
+  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(file), path));
+  int64_t number = 0;
+  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(file, "\n"), '\n')) {
+    ++number;
+    line = absl::StripSuffix(line, "\r");
+    if (!absl::StripAsciiWhitespace(line).empty()) {
+      texts.emplace_back(line);
+    } else if (pairs) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " line ", number, ": is empty; each line is a text of a pair"));
     }
   }
   return texts;
+}
+
+// Texts, or pairs of them where there are second ones.
+absl::Status AddTexts(const PredictOptions& options, std::vector<Input>& inputs) {
+  const bool pairs = !options.seconds.empty() || !options.second_file.empty();
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                        ReadTexts("--text", options.texts, options.text_file, pairs));
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> seconds,
+                        ReadTexts("--text2", options.seconds, options.second_file, pairs));
+  if (pairs && texts.size() != seconds.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--text2, --text2-file: each text needs its second one; there are ",
+                     texts.size(), " texts and ", seconds.size(), " second ones"));
+  }
+  for (size_t i = 0; i < texts.size(); ++i) {
+    Input input{.label = CutUtf8(texts[i], kTextShown), .input = {}};
+    if (pairs) {
+      absl::StrAppend(&input.label, " | ", CutUtf8(seconds[i], kTextShown));
+      input.input.mutable_text_pair()->set_text(texts[i]);
+      input.input.mutable_text_pair()->set_second(seconds[i]);
+    } else {
+      input.input.set_text(texts[i]);
+    }
+    input.input.set_beams(options.beams);
+    inputs.push_back(std::move(input));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
@@ -104,13 +145,7 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
     input.input.set_maze(*std::move(text));
     inputs.push_back(std::move(input));
   }
-  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> texts, ReadTexts(options));
-  for (const std::string& text : texts) {
-    Input input{.label = CutUtf8(text, kTextShown), .input = {}};
-    input.input.set_text(text);
-    input.input.set_beams(options.beams);
-    inputs.push_back(std::move(input));
-  }
+  HONE_RETURN_IF_ERROR(AddTexts(options, inputs));
   for (const std::string& path : options.series) {
     HONE_ASSIGN_OR_RETURN(std::string table, ReadFile(path, kBytesPerCall));
     HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(table), path));
@@ -275,14 +310,10 @@ void PrintTranslations(const v1::Prediction::Translated& translated, const Scree
   }
 }
 
-void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
-                     const Screen& screen) {
-  const auto print = [&](const Line& line) {
-    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
-  };
-  print(Line().Add(" ").Add(label, Style::kBold));
+// The most probable classes, or tokens, with bars.
+void PrintClasses(const google::protobuf::RepeatedPtrField<v1::Prediction::Class>& classes, int top,
+                  const Screen& screen) {
   int width = 0;
-  const auto& classes = prediction.classification().classes();
   const int shown = std::min(top, classes.size());
   for (int i = 0; i < shown; ++i) {
     width = std::max(width, Columns(classes[i].name()));
@@ -295,8 +326,29 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
     line.Add(Bar(entry.probability(), bar), i == 0 ? Style::kTrain : Style::kDim)
         .PadTo(width + bar + 6);
     line.Add(absl::StrFormat("%6.2f %%", 100 * entry.probability()));
-    print(line);
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
   }
+}
+
+// What stands at each mask of a text.
+void PrintFilled(const v1::Prediction::Filled& filled, int top, const Screen& screen) {
+  for (int i = 0; i < filled.masks_size(); ++i) {
+    if (filled.masks_size() > 1) {
+      const Line line = Line().Add(absl::StrCat("  mask ", i + 1), Style::kDim);
+      std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+    }
+    PrintClasses(filled.masks(i).tokens(), top, screen);
+  }
+}
+
+void PrintPrediction(const std::string& label, const v1::Prediction& prediction, int top,
+                     const Screen& screen) {
+  const auto print = [&](const Line& line) {
+    std::printf("%s\n", line.Render(1 << 20, screen.color).c_str());
+  };
+  print(Line().Add(" ").Add(label, Style::kBold));
+  PrintClasses(prediction.classification().classes(), top, screen);
+  PrintFilled(prediction.filled(), top, screen);
   if (prediction.has_recommendation()) {
     PrintItems(prediction.recommendation(), screen);
   }
@@ -355,9 +407,17 @@ void AddPredict(CLI::App& app, Globals& globals) {
       ->add_option("--maze", options->mazes,
                    "mazes as text: # wall, . free, S start, G goal, T trap")
       ->allow_extra_args(false);
-  command->add_option("--text", options->texts, "texts, such as \"one of the best\"")
+  command
+      ->add_option("--text", options->texts,
+                   "texts, such as \"one of the best\"; [MASK] stands for a word that a model of "
+                   "masked_language_modeling finds")
       ->allow_extra_args(false);
   command->add_option("--text-file", options->text_file, "a file of texts, one a line");
+  command
+      ->add_option("--text2", options->seconds,
+                   "of a model that reads pairs: the second text of each --text")
+      ->allow_extra_args(false);
+  command->add_option("--text2-file", options->second_file, "the second text of each line");
   command
       ->add_option("--beams", options->beams,
                    "translations that are kept at a time while one is looked for [as the model's "
@@ -371,7 +431,8 @@ void AddPredict(CLI::App& app, Globals& globals) {
                       "users by their ids: which items they would like, best first");
   command
       ->add_option("--top", options->top,
-                   "classes to print for each picture [5], or items for each user [10]")
+                   "classes to print for each picture, or words for each [MASK] [5], or items for "
+                   "each user [10]")
       ->check(CLI::Range(1, 1000));
 }
 

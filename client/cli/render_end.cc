@@ -108,6 +108,8 @@ std::string Label(const std::string& name) {
       {"validation_beam_bleu", "validation BLEU, beams"},
       {"validation_beam_chrf", "validation chrF, beams"},
       {"test_macro_f1", "test macro F1"},
+      {"test_auc", "test AUC"},
+      {"validation_auc", "validation AUC"},
       {"accuracy", "training accuracy"},
       {"loss", "training loss"}};
   const auto found = kLabels.find(name);

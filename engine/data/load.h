@@ -11,6 +11,7 @@
 #include "engine/data/dataset.h"
 #include "engine/data/preprocessing.h"
 #include "engine/data/report.h"
+#include "engine/data/text_augment.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/tokenizer.h"
 
@@ -71,6 +72,8 @@ struct TextOptions {
   // Of a table, or keys of JSON objects; what several hold is joined by a space. Empty: the
   // catalogue's, else "text" or "sentence".
   std::vector<std::string> columns = {};
+  // In the same way the second texts, of examples that are pairs. Empty: they are not.
+  std::vector<std::string> second_columns = {};
   Encoding encoding = Encoding::kUtf8;
   text::CleaningOptions cleaning = {};
   // Cleaned texts with fewer characters, or with more, are left out. 0: none are.
@@ -80,7 +83,11 @@ struct TextOptions {
   double near_copies = 0;
   Keep keep = Keep::kFirst;
   text::TokenizerOptions tokenizer = {};
-  int64_t max_tokens = 0;  // of a text; what it has behind these is cut off. 0: nothing is
+  int64_t max_tokens = 0;  // TextPreprocessing::max_tokens
+  // Cleaning and tokenizer are these, of a model that is gone on with, and so is the length where
+  // max_tokens does not say another. Null: they are as said above.
+  std::shared_ptr<const TextPreprocessing> like = nullptr;
+  TextAugmentation augmentation = {};  // of the training part, as it is trained on
 };
 
 // Sentences and their translations: where they stand in their files, and how they become tokens.

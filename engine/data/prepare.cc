@@ -80,15 +80,8 @@ std::vector<int32_t> TakeFold(std::vector<int32_t>& rows, int64_t index, int64_t
   return taken;
 }
 
-absl::Status CheckShares(const LoadOptions& options) {
-  const auto check = [](const char* name, double share) {
-    return share >= 0 && share < 1
-               ? absl::OkStatus()
-               : absl::InvalidArgumentError(
-                     absl::StrCat(name, " is ", share, "; it must be at least 0 and below 1"));
-  };
-  HONE_RETURN_IF_ERROR(check("validation_fraction", options.validation_fraction));
-  HONE_RETURN_IF_ERROR(check("test_fraction", options.test_fraction));
+absl::Status CheckOptions(const LoadOptions& options) {
+  HONE_RETURN_IF_ERROR(CheckFractions(options));
   if (options.fold_count != 0 && (options.fold_count < 2 || options.fold_index < 1 ||
                                   options.fold_index > options.fold_count)) {
     return absl::InvalidArgumentError(
@@ -110,6 +103,21 @@ absl::Status CheckSource(const LoadOptions& options) {
   return absl::InvalidArgumentError(
       options.path.empty() ? "no data: give `dataset` (a name of the catalogue) or `path`"
                            : "both `dataset` and `path` are given; give one of the two");
+}
+
+absl::Status CheckFractions(const LoadOptions& options) {
+  for (const auto& [name, share] : {std::pair("validation_fraction", options.validation_fraction),
+                                    std::pair("test_fraction", options.test_fraction)}) {
+    if (!(share >= 0 && share < 1)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " is ", share, "; it must be at least 0 and below 1"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+int64_t CountOfFraction(double fraction, int64_t all) {
+  return std::llround(fraction * static_cast<double>(all));
 }
 
 uint64_t ContentHash(const void* bytes, int64_t size) {
@@ -235,7 +243,7 @@ std::vector<bool> FindCopies(const ExampleContents& examples, bool drop, DataRep
 }
 
 absl::StatusOr<Splits> Split(const SplitRequest& request, const LoadOptions& options) {
-  HONE_RETURN_IF_ERROR(CheckShares(options));
+  HONE_RETURN_IF_ERROR(CheckOptions(options));
   Splits splits;
   for (int64_t row = 0; row < request.size; ++row) {
     if (request.keep == nullptr || (*request.keep)[static_cast<size_t>(row)]) {
@@ -243,7 +251,7 @@ absl::StatusOr<Splits> Split(const SplitRequest& request, const LoadOptions& opt
     }
   }
   const auto share = [](double fraction, const std::vector<int32_t>& rows) {
-    return static_cast<int64_t>(std::llround(fraction * static_cast<double>(rows.size())));
+    return CountOfFraction(fraction, static_cast<int64_t>(rows.size()));
   };
   if (options.fold_count > 0) {
     if (static_cast<int64_t>(splits.train.size()) < options.fold_count) {

@@ -16,6 +16,11 @@ namespace hone::engine::data {
 // INVALID_ARGUMENT unless one of `dataset` and `path` is given.
 absl::Status CheckSource(const LoadOptions& options);
 
+// INVALID_ARGUMENT where validation_fraction or test_fraction is none: 0 to below 1.
+absl::Status CheckFractions(const LoadOptions& options);
+// How many of all examples, points or ratings a fraction of them is: the nearest whole number.
+int64_t CountOfFraction(double fraction, int64_t all);
+
 // What finding copies needs to know of examples: rows [0, train_size) are the training part, the
 // others the test part.
 struct ExampleContents {

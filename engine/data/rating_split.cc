@@ -1,7 +1,6 @@
 #include "engine/data/rating_split.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
@@ -76,7 +75,8 @@ absl::StatusOr<Splits> SplitRatings(const RatingRows& ratings, const std::vector
     return absl::InvalidArgumentError(
         "data.ratings.split: BY_TIME needs times; data.ratings.time names their column");
   }
-  // The shares are checked, and the limit is kept, as for other splits.
+  HONE_RETURN_IF_ERROR(CheckFractions(options));
+  // The limit is kept as for other splits.
   LoadOptions rest = options;
   std::vector<int32_t> rows;
   for (int64_t row = 0; row < ratings.size(); ++row) {
@@ -84,13 +84,13 @@ absl::StatusOr<Splits> SplitRatings(const RatingRows& ratings, const std::vector
       rows.push_back(static_cast<int32_t>(row));
     }
   }
-  const auto share = [](double fraction, size_t count) {
-    return static_cast<int64_t>(std::llround(fraction * static_cast<double>(count)));
+  const auto share = [](double fraction, const std::vector<int32_t>& of) {
+    return CountOfFraction(fraction, static_cast<int64_t>(of.size()));
   };
   Splits splits;
   RandomStream test(options.seed, "split test"), validation(options.seed, "split validation");
   if (kind == Kind::kByTime) {
-    splits.test = TakeLatest(ratings, share(options.test_fraction, rows.size()), rows);
+    splits.test = TakeLatest(ratings, share(options.test_fraction, rows), rows);
   } else if (options.test_fraction > 0) {
     splits.test = TakeOneOfEach(ratings, test, rows);
   }
@@ -109,7 +109,7 @@ absl::StatusOr<Splits> SplitRatings(const RatingRows& ratings, const std::vector
   } else if (validates) {
     const int64_t count = options.validation_count > 0
                               ? options.validation_count
-                              : share(options.validation_fraction, splits.train.size());
+                              : share(options.validation_fraction, splits.train);
     if (count >= static_cast<int64_t>(splits.train.size())) {
       return absl::InvalidArgumentError(
           absl::StrCat("nothing is left to train on: the training part has ", splits.train.size(),

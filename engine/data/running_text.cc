@@ -18,6 +18,7 @@
 #include "engine/data/fingerprint.h"
 #include "engine/data/prepare.h"
 #include "engine/data/running_text_files.h"
+#include "engine/data/texts.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
 #include "engine/text/unicode.h"
@@ -89,6 +90,9 @@ void CleanAll(const text::CleaningOptions& cleaning, std::array<std::string, 3>&
 
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const TextOptions& options,
                                                     const std::string& train) {
+  if (options.like != nullptr) {
+    return *options.like;
+  }
   TextPreprocessing result = {.cleaning = options.cleaning};
   HONE_ASSIGN_OR_RETURN(result.tokenizer,
                         text::TrainTokenizer(options.tokenizer, {1, [&](int64_t) {
@@ -98,17 +102,17 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const TextOptions& options,
 }
 
 absl::Status CheckPart(const std::vector<int32_t>& tokens, size_t part, const LoadOptions& options,
-                       int64_t window) {
+                       const RunningTextOptions& windows) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (count > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the ", kNames[part], " part has ", count, " tokens; it may have 2147483647"));
   }
   if (part == kTrain && options.as == nullptr) {
-    if (count <= window) {
+    if (count <= windows.window) {
       return absl::InvalidArgumentError(absl::StrCat(
           "the training part has ", count, " tokens, which are not enough for one window of ",
-          window, " and the token behind it (language_modeling.window)"));
+          windows.window, " and the token behind it (", windows.task, ".window)"));
     }
     if (std::ranges::all_of(tokens, [&](int32_t token) { return token == tokens[0]; })) {
       return absl::InvalidArgumentError(
@@ -143,8 +147,7 @@ void Describe(const RunningText::PartTokens& tokens, size_t part, int32_t unknow
 absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options,
                     const RunningTextOptions& windows, LoadedData& data) {
   HONE_RETURN_IF_ERROR(CheckShares(options));
-  CleanAll(options.as != nullptr ? options.as->text->cleaning : options.text->cleaning, texts,
-           data.report);
+  CleanAll(CleaningOf(options), texts, data.report);
   Divide(options, texts);
   if (options.as != nullptr) {
     data.preprocessing = *options.as;
@@ -157,7 +160,7 @@ absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options
   for (size_t part = 0; part < parts.size(); ++part) {
     tokenizer.Encode(texts[part], parts[part].tokens);
     parts[part].bytes = static_cast<int64_t>(std::exchange(texts[part], {}).size());
-    HONE_RETURN_IF_ERROR(CheckPart(parts[part].tokens, part, options, windows.window));
+    HONE_RETURN_IF_ERROR(CheckPart(parts[part].tokens, part, options, windows));
   }
   const int64_t in_order =
       WindowsIn(static_cast<int64_t>(parts[kTrain].tokens.size()), windows.window);

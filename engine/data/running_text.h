@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/data/dataset.h"
 #include "engine/data/load.h"
 
@@ -68,7 +69,8 @@ inline const RunningText& RunningTextOf(const Dataset& dataset) {
 
 struct RunningTextOptions {
   int64_t window = 128;
-  int64_t batch = 1;  // an epoch has windows for so many whole batches
+  int64_t batch = 1;                             // an epoch has windows for so many whole batches
+  absl::string_view task = "language_modeling";  // whose window that is, for errors
 };
 
 // Reads (running_text_files.h), cleans and divides a text, makes a tokenizer of the training part

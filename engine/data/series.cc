@@ -31,24 +31,17 @@ struct Cuts {
 };
 
 absl::StatusOr<Cuts> CutsOf(int64_t points, const LoadOptions& options) {
-  const auto is_share = [](double share) { return share >= 0 && share < 1; };
-  if (!is_share(options.validation_fraction) || !is_share(options.test_fraction)) {
-    return absl::InvalidArgumentError(
-        "validation_fraction and test_fraction must be at least 0 and below 1");
-  }
+  HONE_RETURN_IF_ERROR(CheckFractions(options));
   if (options.fold_count > 0 || options.limit > 0 || options.deduplicate) {
     return absl::InvalidArgumentError(
         "a series is divided in the order of time, whole: data.fold, data.limit and "
         "data.deduplicate must not be given");
   }
-  const auto share = [](double fraction, int64_t of) {
-    return static_cast<int64_t>(std::llround(fraction * static_cast<double>(of)));
-  };
   Cuts cuts{.end = points};
-  cuts.test = points - share(options.test_fraction, points);
-  cuts.validation =
-      cuts.test - (options.validation_count > 0 ? std::min(options.validation_count, cuts.test)
-                                                : share(options.validation_fraction, cuts.test));
+  cuts.test = points - CountOfFraction(options.test_fraction, points);
+  cuts.validation = cuts.test - (options.validation_count > 0
+                                     ? std::min(options.validation_count, cuts.test)
+                                     : CountOfFraction(options.validation_fraction, cuts.test));
   return cuts;
 }
 

@@ -51,22 +51,25 @@ Name Parse(absl::string_view path) {
   return name;
 }
 
-// Of files that have examples with labels of their own.
-std::optional<TextLayout> LayoutOf(const Name& name) {
+// Of files that have examples with labels of their own, or, where they need none, without.
+std::optional<TextLayout> LayoutOf(const Name& name, bool labelled) {
   if (name.extension == ".csv" || name.extension == ".tsv" || name.extension == ".data") {
     return TextLayout::kTable;
   }
   if (name.extension == ".jsonl" || name.extension == ".ndjson") {
     return TextLayout::kJsonLines;
   }
+  if (name.extension == ".txt" && !labelled) {
+    return TextLayout::kLines;
+  }
   return std::nullopt;
 }
 
-absl::StatusOr<TextFiles> FindParts(const std::vector<std::string>& names) {
+absl::StatusOr<TextFiles> FindParts(const std::vector<std::string>& names, bool labelled) {
   TextFiles files = {.format = "texts in parts", .sources = {}};
   for (const std::string& path : names) {
     const Name name = Parse(path);
-    const std::optional<TextLayout> layout = LayoutOf(name);
+    const std::optional<TextLayout> layout = LayoutOf(name, labelled);
     const std::optional<Part> part = PartOf(name.stem);
     if (!layout || !part) {
       continue;
@@ -119,14 +122,16 @@ TextFiles FindClassFiles(const std::vector<std::string>& names) {
   return files;
 }
 
-absl::Status Unknown() {
-  return absl::InvalidArgumentError(
-      "holds no texts with labels; these are read: a table (.csv, .tsv) or JSON lines (.jsonl), a "
-      "folder or tar of them called train, validation and test, of a folder of .txt files for each "
-      "class, or of a .txt file for each class with a text a line");
+absl::Status Unknown(bool labelled) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "holds no texts", labelled ? " with labels" : "",
+      "; these are read: a table (.csv, .tsv) or JSON lines (.jsonl)",
+      labelled ? "" : " or a .txt file with a text a line",
+      ", a folder or tar of them called train, validation and test, of a folder of .txt files for "
+      "each class, or of a .txt file for each class with a text a line"));
 }
 
-absl::StatusOr<TextFiles> FindInTree(const std::string& path) {
+absl::StatusOr<TextFiles> FindInTree(const std::string& path, bool labelled) {
   const bool archive = IsArchiveName(path);
   std::vector<std::string> names;
   HONE_RETURN_IF_ERROR(ForEachFile(path, [&](const TreeFile& file) -> absl::StatusOr<Visit> {
@@ -135,7 +140,7 @@ absl::StatusOr<TextFiles> FindInTree(const std::string& path) {
     }
     return Visit::kGoOn;
   }));
-  HONE_ASSIGN_OR_RETURN(TextFiles files, FindParts(names));
+  HONE_ASSIGN_OR_RETURN(TextFiles files, FindParts(names, labelled));
   for (const auto find : {FindClassFolders, FindClassFiles}) {
     if (files.sources.empty()) {
       files = find(names);
@@ -144,14 +149,15 @@ absl::StatusOr<TextFiles> FindInTree(const std::string& path) {
   return files;
 }
 
-absl::StatusOr<TextFiles> FindInFile(const std::string& path) {
-  const std::optional<TextLayout> layout = LayoutOf(Parse(path));
+absl::StatusOr<TextFiles> FindInFile(const std::string& path, bool labelled) {
+  const std::optional<TextLayout> layout = LayoutOf(Parse(path), labelled);
   if (!layout) {
-    return Unknown();
+    return Unknown(labelled);
   }
-  return TextFiles{
-      .format = layout == TextLayout::kTable ? "a table of texts" : "texts as JSON lines",
-      .sources = {{"", {.layout = *layout}}}};
+  return TextFiles{.format = layout == TextLayout::kTable       ? "a table of texts"
+                             : layout == TextLayout::kJsonLines ? "texts as JSON lines"
+                                                                : "lines of text",
+                   .sources = {{"", {.layout = *layout}}}};
 }
 
 }  // namespace
@@ -161,15 +167,15 @@ std::optional<Part> PartOf(absl::string_view name) {
   return found != std::end(kParts) ? std::optional(found->part) : std::nullopt;
 }
 
-absl::StatusOr<TextFiles> FindTextFiles(const std::string& path) {
+absl::StatusOr<TextFiles> FindTextFiles(const std::string& path, bool labelled) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     return absl::NotFoundError(absl::StrCat(path, ": no such file or folder"));
   }
   const bool tree = std::filesystem::is_directory(path, error) || IsArchiveName(path);
-  absl::StatusOr<TextFiles> files = tree ? FindInTree(path) : FindInFile(path);
+  absl::StatusOr<TextFiles> files = tree ? FindInTree(path, labelled) : FindInFile(path, labelled);
   if (files.ok() && files->sources.empty()) {
-    files = Unknown();
+    files = Unknown(labelled);
   }
   HONE_RETURN_IF_ERROR(Annotate(files.status(), path));
   return files;

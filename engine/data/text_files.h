@@ -30,8 +30,9 @@ struct TextFiles {
 // The part that a file, or a folder, of this name (without extensions) is; nullopt: none.
 std::optional<Part> PartOf(absl::string_view name);
 
-// NOT_FOUND: there is no such path. INVALID_ARGUMENT: it is in none of the layouts, or two files
-// are the same part.
-absl::StatusOr<TextFiles> FindTextFiles(const std::string& path);
+// Where texts need no labels, a .txt file alone, or one that is called as a part is, has a text a
+// line. NOT_FOUND: there is no such path. INVALID_ARGUMENT: it is in none of the layouts, or two
+// files are the same part.
+absl::StatusOr<TextFiles> FindTextFiles(const std::string& path, bool labelled = true);
 
 }  // namespace hone::engine::data

@@ -39,10 +39,52 @@ absl::StatusOr<text::CleaningOptions> CleaningFromJson(const nlohmann::json& jso
 
 std::vector<int32_t> TextPreprocessing::Encode(absl::string_view utf8) const {
   std::vector<int32_t> ids = EncodeCleaned(text::Clean(utf8, cleaning, nullptr));
-  if (max_tokens > 0) {
-    ids.resize(std::min(ids.size(), static_cast<size_t>(max_tokens)));
+  Cut(ids);
+  return ids;
+}
+
+std::vector<int32_t> TextPreprocessing::EncodePair(absl::string_view first,
+                                                   absl::string_view second) const {
+  std::vector<int32_t> ids = EncodeCleanedPair(text::Clean(first, cleaning, nullptr),
+                                               text::Clean(second, cleaning, nullptr));
+  Cut(ids);
+  return ids;
+}
+
+std::vector<int32_t> TextPreprocessing::EncodeCleanedPair(absl::string_view first,
+                                                          absl::string_view second) const {
+  const text::SpecialTokens special = tokenizer->special();
+  std::vector<int32_t> ids;
+  if (special.begin >= 0) {
+    ids.push_back(special.begin);
+  }
+  for (const absl::string_view text : {first, second}) {
+    const std::vector<int32_t> of_text = EncodeCleaned(text);
+    ids.insert(ids.end(), of_text.begin(), of_text.end());
+    ids.push_back(special.end);
   }
   return ids;
+}
+
+void TextPreprocessing::Cut(std::vector<int32_t>& ids) const {
+  const auto most = static_cast<size_t>(max_tokens);
+  if (max_tokens == 0 || ids.size() <= most) {
+    return;
+  }
+  if (!pairs) {
+    ids.resize(most);
+    return;
+  }
+  const auto first_end = std::ranges::find(ids, separator());
+  const ptrdiff_t first_begin = tokenizer->special().begin >= 0 ? 1 : 0;
+  ptrdiff_t first = first_end - ids.begin() - first_begin;  // tokens that stay
+  ptrdiff_t second = ids.end() - first_end - 2;
+  for (size_t size = ids.size(); size > most; --size) {
+    --(first > second ? first : second);
+  }
+  const auto second_begin = first_end + 1;
+  ids.erase(second_begin + second, ids.end() - 1);
+  ids.erase(ids.begin() + first_begin + first, first_end);
 }
 
 std::vector<int32_t> TextPreprocessing::EncodeCleaned(absl::string_view cleaned) const {
@@ -54,10 +96,19 @@ std::vector<int32_t> TextPreprocessing::EncodeCleaned(absl::string_view cleaned)
   return ids;
 }
 
+bool TextPreprocessing::HasTokensOf(const TextPreprocessing& other) const {
+  return data::ToJson(cleaning) == data::ToJson(other.cleaning) &&
+         (tokenizer == other.tokenizer || tokenizer->ToJson() == other.tokenizer->ToJson());
+}
+
 nlohmann::json TextPreprocessing::ToJson() const {
-  return {{"cleaning", data::ToJson(cleaning)},
-          {"tokenizer", tokenizer->ToJson()},
-          {"max_tokens", max_tokens}};
+  nlohmann::json json = {{"cleaning", data::ToJson(cleaning)},
+                         {"tokenizer", tokenizer->ToJson()},
+                         {"max_tokens", max_tokens}};
+  if (pairs) {
+    json["pairs"] = true;
+  }
+  return json;
 }
 
 absl::StatusOr<TextPreprocessing> TextPreprocessing::FromJson(const nlohmann::json& json) {
@@ -68,6 +119,14 @@ absl::StatusOr<TextPreprocessing> TextPreprocessing::FromJson(const nlohmann::js
   if (text.max_tokens < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("`text.max_tokens` must be 0 or more, got ", text.max_tokens));
+  }
+  text.pairs = json.value("pairs", false);
+  if (text.pairs && (text.tokenizer->special().end < 0 ||
+                     (text.max_tokens > 0 && text.max_tokens < kLeastOfAPair))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`text.pairs` needs a tokenizer with a token that ends a text, and "
+                     "`text.max_tokens` 0 or at least ",
+                     kLeastOfAPair));
   }
   return text;
 }

@@ -14,15 +14,33 @@ namespace hone::engine::data {
 
 // What turns a text into the numbers that a model reads. Kept with the model, so that whoever asks
 // it has the same tokens as the training. Copies share the tokenizer.
+//
+// A pair of texts is one row of tokens: <s> first </s> second </s>, by the tokenizer's special
+// tokens; one without a token that begins texts leaves that out.
 struct TextPreprocessing {
   text::CleaningOptions cleaning = {};
   std::shared_ptr<const text::Tokenizer> tokenizer = nullptr;
-  int64_t max_tokens = 0;  // what a text has behind these is cut off; 0: nothing is
+  // What a text has behind these is cut off; of a pair that has more, the end of the longer one. 0:
+  // nothing is.
+  int64_t max_tokens = 0;
+  bool pairs = false;  // an example is a pair of texts
 
   // Of a text as somebody wrote it, in UTF-8. At least one: of a text without any, the unknown one.
   std::vector<int32_t> Encode(absl::string_view utf8) const;
-  // Of a text that has been cleaned, with what Encode would cut off.
+  std::vector<int32_t> EncodePair(absl::string_view first, absl::string_view second) const;
+  // Of a text that has been cleaned, and of a pair, with what would be cut off.
   std::vector<int32_t> EncodeCleaned(absl::string_view cleaned) const;
+  std::vector<int32_t> EncodeCleanedPair(absl::string_view first, absl::string_view second) const;
+  // Cuts off what is too long.
+  void Cut(std::vector<int32_t>& ids) const;
+  // What stands behind each text of a pair; −1 where there are no pairs.
+  int32_t separator() const { return pairs ? tokenizer->special().end : -1; }
+
+  // The least max_tokens of pairs: one of each text beside the special ones.
+  static constexpr int64_t kLeastOfAPair = 5;
+
+  // Any text has the same tokens here as there, but for the length.
+  bool HasTokensOf(const TextPreprocessing& other) const;
 
   nlohmann::json ToJson() const;
   // INVALID_ARGUMENT names what is wrong; throws nlohmann::json::exception where a field is missing

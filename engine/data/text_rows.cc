@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -28,15 +29,19 @@ constexpr size_t kMostTextBytes = size_t{1} << 20;
 constexpr absl::string_view kTextColumns[] = {"text", "sentence"};
 constexpr absl::string_view kLabelColumn = "label";
 
+// A language model learns of texts alone.
+bool NeedsLabels(const LoadOptions& options) { return options.task != Task::kLanguageModeling; }
+
 // Where the columns of a table are.
 struct Columns {
   std::vector<size_t> text;
-  size_t label = 0;
+  std::vector<size_t> second;        // of pairs
+  std::optional<size_t> label = {};  // none: there is no such column, and none is needed
 };
 
 absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
-                                    const std::vector<std::string>& wanted_texts,
-                                    const std::string& wanted_label) {
+                                    const TextOptions& wanted, const std::string& wanted_label,
+                                    bool labelled) {
   const auto find = [&](absl::string_view name, absl::string_view field) -> absl::StatusOr<size_t> {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) {
@@ -47,8 +52,11 @@ absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
     return static_cast<size_t>(found - names.begin());
   };
   Columns columns;
-  for (const std::string& name : wanted_texts) {
+  for (const std::string& name : wanted.columns) {
     HONE_ASSIGN_OR_RETURN(columns.text.emplace_back(), find(name, "data.text.columns"));
+  }
+  for (const std::string& name : wanted.second_columns) {
+    HONE_ASSIGN_OR_RETURN(columns.second.emplace_back(), find(name, "data.text.second_columns"));
   }
   for (const absl::string_view name : kTextColumns) {
     if (columns.text.empty() && std::ranges::find(names, name) != names.end()) {
@@ -60,9 +68,13 @@ absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
         absl::StrCat("which column is the text? data.text.columns says it; the columns are ",
                      absl::StrJoin(names, ", ")));
   }
-  HONE_ASSIGN_OR_RETURN(columns.label,
-                        find(wanted_label.empty() ? kLabelColumn : absl::string_view(wanted_label),
-                             "data.text.label"));
+  const absl::StatusOr<size_t> label = find(
+      wanted_label.empty() ? kLabelColumn : absl::string_view(wanted_label), "data.text.label");
+  if (label.ok()) {
+    columns.label = *label;
+  } else if (labelled || !wanted_label.empty()) {
+    return label.status();
+  }
   return columns;
 }
 
@@ -80,13 +92,20 @@ class FileReader {
   FileReader(const TextSource& source, const LoadOptions& options, TextRows& rows)
       : source_(source),
         options_(options),
-        columns_(options.text->columns),
         label_(options.target),
+        labelled_(NeedsLabels(options)),
         rows_(rows) {}
 
   absl::Status Read(std::string bytes) {
     HONE_ASSIGN_OR_RETURN(std::string contents,
                           DecodeText(std::move(bytes), options_.text->encoding));
+    const bool is_table =
+        source_.layout == TextLayout::kTable || source_.layout == TextLayout::kJsonLines;
+    if (!is_table && !options_.text->second_columns.empty()) {
+      return absl::InvalidArgumentError(
+          "has one text for each example; pairs (data.text.second_columns) are read from tables "
+          "and JSON lines");
+    }
     switch (source_.layout) {
       case TextLayout::kTable:
         HONE_RETURN_IF_ERROR(ReadTable(std::move(contents)));
@@ -97,11 +116,11 @@ class FileReader {
         break;
       case TextLayout::kLines:
         ForEachLine(contents, [&](absl::string_view line, int64_t number) {
-          Add(std::string(line), source_.label, number);
+          Add(std::string(line), "", source_.label, number);
         });
         break;
       case TextLayout::kWhole:
-        Add(std::move(contents), source_.label, 0);
+        Add(std::move(contents), "", source_.label, 0);
         break;
     }
     return complaints_.status();
@@ -123,31 +142,35 @@ class FileReader {
          .text = line > 0 ? absl::StrCat("line ", line, ": ", what) : std::string(what)});
   }
 
-  void Add(std::string text, std::string label, int64_t line) {
-    if (text.size() > kMostTextBytes) {
+  void Add(std::string text, std::string second, std::string label, int64_t line) {
+    const size_t longest = std::max(text.size(), second.size());
+    if (longest > kMostTextBytes) {
       return Complain(
-          line, absl::StrCat("the text has ", text.size(), " bytes; it may have ", kMostTextBytes));
+          line, absl::StrCat("the text has ", longest, " bytes; it may have ", kMostTextBytes));
     }
-    if (IsMissing(label)) {
+    if (labelled_ && IsMissing(label)) {
       return Complain(line, "there is no label; each text must have one");
     }
     rows_.rows.push_back({.text = std::move(text),
                           .label = std::move(label),
                           .part = source_.part,
                           .file = static_cast<int32_t>(rows_.files.size()) - 1,
-                          .line = line});
+                          .line = line,
+                          .second = std::move(second)});
   }
 
   absl::Status ReadTable(std::string contents) {
     HONE_ASSIGN_OR_RETURN(const CsvTable table,
                           OpenCsv(std::move(contents), {.quotes_between_tabs = false}));
-    HONE_ASSIGN_OR_RETURN(const Columns columns, FindColumns(table.names, columns_, label_));
+    HONE_ASSIGN_OR_RETURN(const Columns columns,
+                          FindColumns(table.names, *options_.text, label_, labelled_));
     return ForEachRecord(table, [&](const std::vector<std::string>& cells, int64_t line) {
-      std::vector<absl::string_view> texts;
-      for (const size_t column : columns.text) {
-        texts.push_back(cells[column]);
-      }
-      Add(absl::StrJoin(texts, " "), cells[columns.label], line);
+      const auto joined = [&](const std::vector<size_t>& of) {
+        return absl::StrJoin(
+            of, " ", [&](std::string* out, size_t column) { absl::StrAppend(out, cells[column]); });
+      };
+      Add(joined(columns.text), joined(columns.second),
+          columns.label.has_value() ? cells[*columns.label] : "", line);
     });
   }
 
@@ -161,7 +184,7 @@ class FileReader {
     if (!object.is_object()) {
       return Complain(number, "must be a JSON object, with a text and a label");
     }
-    std::vector<std::string> keys = columns_;
+    std::vector<std::string> keys = options_.text->columns;
     for (const absl::string_view name : kTextColumns) {
       if (keys.empty() && object.contains(std::string(name))) {
         keys.emplace_back(name);
@@ -172,7 +195,9 @@ class FileReader {
                       absl::StrCat("has none of the keys ", absl::StrJoin(kTextColumns, ", "),
                                    "; data.text.columns names others"));
     }
-    std::vector<std::string> texts;
+    std::vector<std::string> texts;  // those of the keys, then those of a pair's second text
+    keys.insert(keys.end(), options_.text->second_columns.begin(),
+                options_.text->second_columns.end());
     for (const std::string& key : keys) {
       const auto found = object.find(key);
       if (found == object.end() || !found->is_string()) {
@@ -181,15 +206,17 @@ class FileReader {
       }
       texts.push_back(found->get<std::string>());
     }
+    const auto first_end = texts.end() - std::ssize(options_.text->second_columns);
     const auto label = object.find(label_.empty() ? std::string(kLabelColumn) : label_);
     const std::optional<std::string> cell = label == object.end() ? std::nullopt : CellOf(*label);
-    Add(absl::StrJoin(texts, " "), cell.value_or(""), number);
+    Add(absl::StrJoin(texts.begin(), first_end, " "), absl::StrJoin(first_end, texts.end(), " "),
+        cell.value_or(""), number);
   }
 
   const TextSource& source_;
   const LoadOptions& options_;
-  const std::vector<std::string>& columns_;
   const std::string& label_;
+  const bool labelled_;
   TextRows& rows_;
   Complaints complaints_;
 };
@@ -218,7 +245,7 @@ std::string TextRows::Where(const TextRow& row) const {
 
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
                                       DataReport& report) {
-  HONE_ASSIGN_OR_RETURN(const TextFiles files, FindTextFiles(path));
+  HONE_ASSIGN_OR_RETURN(const TextFiles files, FindTextFiles(path, NeedsLabels(options)));
   TextRows rows;
   rows.format = files.format;
   const auto read = [&](const std::string& name, const TextSource& source,

@@ -18,8 +18,9 @@ struct TextRow {
   std::string text;   // UTF-8
   std::string label;  // as it is written; a number where regression is wanted
   Part part = Part::kTrain;
-  int32_t file = 0;  // index into TextRows::files
-  int64_t line = 0;  // from 1; 0: the file is the text
+  int32_t file = 0;         // index into TextRows::files
+  int64_t line = 0;         // from 1; 0: the file is the text
+  std::string second = {};  // of a pair
 };
 
 struct TextRows {
@@ -36,7 +37,8 @@ struct TextRows {
 // and the byte that are not.
 absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding encoding);
 
-// Reads texts with labels. The path is a file, or a folder or tar archive of files:
+// Reads texts with labels; for language modeling a text need not have one. The path is a file, or a
+// folder or tar archive of files:
 //
 //   a table         .csv, .tsv or .data; columns by name (LoadOptions::text, ::target). What tabs
 //                   separate has no quotes
@@ -47,8 +49,10 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
 //                   the folders train and test, as in aclImdb, of which each other folder is left
 //                   out, and a class called unsup, which has no labels
 //   class files     a .txt file for each class, one text a line
+//   lines           where labels are not needed, a .txt file with a text a line, or such parts
 //
-// Any of them may be .gz, but not inside of an archive. NOT_FOUND: there is no such path.
+// Any of them may be .gz, but not inside of an archive. Pairs of texts are in tables and JSON lines
+// alone. NOT_FOUND: there is no such path.
 // INVALID_ARGUMENT names the file and the first 20 lines with what is wrong: no UTF-8 (with the
 // place), a column that there is not, no label, a text without words, one of more than 1 MiB, no
 // JSON. `report` is told what was read and left out.

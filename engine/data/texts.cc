@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
@@ -44,6 +45,7 @@ struct Loading {
   int64_t size() const { return static_cast<int64_t>(rows.rows.size()); }
   const TextRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
   const Preprocessing* as() const { return options.as.get(); }
+  bool pairs() const { return !options.text->second_columns.empty(); }
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &TextRow::part); }
 };
 
@@ -55,7 +57,19 @@ bool HasWords(absl::string_view text) {
   return any;
 }
 
-// Cleans all texts and leaves out those that are too short or too long.
+// Why a cleaned text is left out; "": it is not.
+std::string LeftOut(absl::string_view text, const TextOptions& options) {
+  const int64_t characters = HasWords(text) ? text::CountCharacters(text) : 0;
+  if (characters < options.min_characters) {
+    return absl::StrCat("shorter than ", options.min_characters, " characters");
+  }
+  if (options.max_characters > 0 && characters > options.max_characters) {
+    return absl::StrCat("longer than ", options.max_characters, " characters");
+  }
+  return "";
+}
+
+// Cleans all texts and leaves out those that are too short or too long, and pairs with one that is.
 absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
   const TextOptions& options = *loading.options.text;
   DataReport& report = loading.data.report;
@@ -63,16 +77,19 @@ absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
   Complaints complaints;
   for (size_t i = 0; i < loading.rows.rows.size(); ++i) {
     TextRow& row = loading.rows.rows[i];
-    row.text = text::Clean(row.text, cleaning, &counts);
-    const bool empty = !HasWords(row.text);
-    const int64_t characters = empty ? 0 : text::CountCharacters(row.text);
-    if (characters < options.min_characters) {
-      report.Drop(absl::StrCat("shorter than ", options.min_characters, " characters"),
-                  loading.rows.Where(row));
-      loading.keep[i] = false;
-    } else if (options.max_characters > 0 && characters > options.max_characters) {
-      report.Drop(absl::StrCat("longer than ", options.max_characters, " characters"),
-                  loading.rows.Where(row));
+    std::string why;
+    bool empty = false;
+    const auto clean = [&](std::string& text) {
+      text = text::Clean(text, cleaning, &counts);
+      why = why.empty() ? LeftOut(text, options) : why;
+      empty = empty || !HasWords(text);
+    };
+    clean(row.text);
+    if (loading.pairs()) {
+      clean(row.second);
+    }
+    if (!why.empty()) {
+      report.Drop(why, loading.rows.Where(row));
       loading.keep[i] = false;
     } else if (empty) {
       complaints.Add({.line = row.line,
@@ -90,6 +107,9 @@ absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
   return complaints.status();
 }
 
+// Texts of which nothing is learned but themselves.
+bool HasNoTargets(const LoadOptions& options) { return options.task == Task::kLanguageModeling; }
+
 // The labels' names: whole numbers by their size, then words by their letters, or as the options
 // call them in this order.
 absl::StatusOr<std::vector<std::string>> NameClasses(const std::vector<std::string>& labels,
@@ -105,15 +125,50 @@ absl::StatusOr<std::vector<std::string>> NameClasses(const std::vector<std::stri
   return options.class_names;
 }
 
-absl::Status SetClasses(Loading& loading) {
-  const auto before = [](const std::string& a, const std::string& b) { return IdIsBefore(a, b); };
-  std::set<std::string, decltype(before)> all(before);
+constexpr auto kIdIsBefore = [](const std::string& a, const std::string& b) {
+  return IdIsBefore(a, b);
+};
+
+// Those of the texts that are kept, in the order of their classes.
+std::vector<std::string> LabelsOf(const Loading& loading) {
+  std::set<std::string, decltype(kIdIsBefore)> all(kIdIsBefore);
   for (int64_t i = 0; i < loading.size(); ++i) {
     if (loading.keep[static_cast<size_t>(i)]) {
       all.insert(loading.row(i).label);
     }
   }
-  const std::vector<std::string> labels(all.begin(), all.end());
+  return {all.begin(), all.end()};
+}
+
+// Puts a class behind each text: of a label the code that stands at its place. Those that are not
+// kept have 0.
+void SetCodes(const std::vector<std::string>& labels, const std::vector<int32_t>& codes,
+              Loading& loading) {
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    const auto found = std::ranges::lower_bound(labels, loading.row(i).label, kIdIsBefore);
+    const bool kept = loading.keep[static_cast<size_t>(i)];
+    loading.targets.labels.push_back(kept ? codes[static_cast<size_t>(found - labels.begin())] : 0);
+  }
+}
+
+// Classes to divide texts by that nothing else is made of: their labels, where all have one. Where
+// there are almost as many as texts, they are no classes.
+void SetStrata(Loading& loading) {
+  constexpr size_t kTextsOfAClass = 10;
+  const std::vector<std::string> labels = LabelsOf(loading);
+  const auto missing = [](const std::string& label) { return IsMissing(label); };
+  if (labels.empty() || std::ranges::any_of(labels, missing) ||
+      labels.size() * kTextsOfAClass > loading.rows.rows.size()) {
+    return;
+  }
+  std::vector<int32_t> codes(labels.size());
+  std::iota(codes.begin(), codes.end(), 0);
+  SetCodes(labels, codes, loading);
+  loading.targets.class_names = labels;
+}
+
+absl::Status SetClasses(Loading& loading) {
+  const std::vector<std::string> labels = LabelsOf(loading);
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> names, NameClasses(labels, loading.options));
   std::vector<int32_t> codes;  // by label
   for (size_t c = 0; c < names.size(); ++c) {
@@ -129,11 +184,7 @@ absl::Status SetClasses(Loading& loading) {
       codes.back() = static_cast<int32_t>(found - known.begin());
     }
   }
-  for (int64_t i = 0; i < loading.size(); ++i) {
-    const auto found = std::ranges::lower_bound(labels, loading.row(i).label, before);
-    const bool kept = loading.keep[static_cast<size_t>(i)];
-    loading.targets.labels.push_back(kept ? codes[static_cast<size_t>(found - labels.begin())] : 0);
-  }
+  SetCodes(labels, codes, loading);
   loading.targets.class_names = loading.as() != nullptr ? loading.as()->class_names : names;
   return absl::OkStatus();
 }
@@ -166,20 +217,26 @@ absl::Status SetTargets(Loading& loading) {
       return SetValues(loading);
     case Task::kRecommendation:
     case Task::kForecasting:
-    case Task::kLanguageModeling:
     case Task::kTranslation:
       break;
+    case Task::kLanguageModeling:
+      SetStrata(loading);
+      return absl::OkStatus();
   }
   return absl::InvalidArgumentError("holds texts, which classification and regression learn from");
 }
 
 void DropExactCopies(Loading& loading) {
   const auto hash = [&](int64_t i) {
-    const std::string& text = loading.row(i).text;
-    return ContentHash(text.data(), static_cast<int64_t>(text.size()));
+    const auto hash_of = [](const std::string& text) {
+      return ContentHash(text.data(), static_cast<int64_t>(text.size()));
+    };
+    const uint64_t parts[] = {hash_of(loading.row(i).text), hash_of(loading.row(i).second)};
+    return ContentHash(parts, sizeof(parts));
   };
   const auto same_text = [&](int64_t a, int64_t b) {
-    return loading.row(a).text == loading.row(b).text;
+    return loading.row(a).text == loading.row(b).text &&
+           loading.row(a).second == loading.row(b).second;
   };
   const auto same_label = [&](int64_t a, int64_t b) {
     return loading.row(a).label == loading.row(b).label;
@@ -201,8 +258,13 @@ void DropNearCopies(Loading& loading) {
       kept.push_back(i);
     }
   }
+  std::vector<std::string> pairs;
+  for (size_t k = 0; k < kept.size() && loading.pairs(); ++k) {
+    pairs.push_back(absl::StrCat(loading.row(kept[k]).text, "\n", loading.row(kept[k]).second));
+  }
   const auto text = [&](int64_t k) {
-    return absl::string_view(loading.row(kept[static_cast<size_t>(k)]).text);
+    const auto at = static_cast<size_t>(k);
+    return absl::string_view(loading.pairs() ? pairs[at] : loading.row(kept[at]).text);
   };
   const std::vector<int32_t> groups =
       text::FindNearCopies({static_cast<int64_t>(kept.size()), text}, options.near_copies);
@@ -211,7 +273,8 @@ void DropNearCopies(Loading& loading) {
   for (size_t k = 0; k < kept.size() && options.keep == TextOptions::Keep::kLongest; ++k) {
     int32_t& best = stays[static_cast<size_t>(groups[k])];
     const TextRow &row = loading.row(kept[k]), &other = loading.row(best);
-    if (row.part == other.part && row.text.size() > other.text.size()) {
+    if (row.part == other.part &&
+        row.text.size() + row.second.size() > other.text.size() + other.second.size()) {
       best = kept[k];
     }
   }
@@ -300,14 +363,26 @@ absl::Status CheckTraining(const Loading& loading) {
 
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   const std::vector<int32_t>& train = loading.data.splits.train;
+  const int64_t each = loading.pairs() ? 2 : 1;
   const auto text = [&](int64_t i) {
-    return absl::string_view(loading.row(train[static_cast<size_t>(i)]).text);
+    const TextRow& row = loading.row(train[static_cast<size_t>(i / each)]);
+    return absl::string_view(i % each == 0 ? row.text : row.second);
   };
   const TextOptions& options = *loading.options.text;
   TextPreprocessing result = {.cleaning = options.cleaning, .max_tokens = options.max_tokens};
-  HONE_ASSIGN_OR_RETURN(
-      result.tokenizer,
-      text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()), text}));
+  if (options.like != nullptr) {
+    result = *options.like;
+    result.max_tokens = options.max_tokens > 0 ? options.max_tokens : result.max_tokens;
+  } else {
+    HONE_ASSIGN_OR_RETURN(
+        result.tokenizer,
+        text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()) * each, text}));
+  }
+  result.pairs = loading.pairs();
+  if (result.pairs && result.tokenizer->special().end < 0) {
+    return absl::InvalidArgumentError(
+        "data.text.second_columns: the tokenizer has no token that ends a text, which pairs need");
+  }
   return result;
 }
 
@@ -325,18 +400,20 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
       split->tokens.emplace();
     }
   }
-  const auto texts = std::make_shared<Texts>();
+  const auto texts = std::make_shared<Texts>(how.separator());
   for (int64_t i = 0; i < loading.size(); ++i) {
     SplitReport* split = split_of[static_cast<size_t>(i)];
     if (split == nullptr) {
       texts->Add({});
       continue;
     }
-    const std::vector<int32_t> tokens = how.EncodeCleaned(loading.row(i).text);
+    const TextRow& row = loading.row(i);
+    std::vector<int32_t> tokens =
+        how.pairs ? how.EncodeCleanedPair(row.text, row.second) : how.EncodeCleaned(row.text);
     const auto all = static_cast<int64_t>(tokens.size());
-    const int64_t kept = how.max_tokens > 0 ? std::min(all, how.max_tokens) : all;
-    texts->Add(std::span(tokens).first(static_cast<size_t>(kept)));
-    CountText(tokens, kept, unknown, loading.rows.Where(loading.row(i)), *split->tokens);
+    how.Cut(tokens);
+    texts->Add(tokens);
+    CountText(tokens, all, unknown, loading.rows.Where(row), *split->tokens);
   }
   report.notes.push_back(absl::StrCat("the vocabulary has ", how.tokenizer->size(), " tokens"));
   for (const auto& [name, split] :
@@ -349,16 +426,42 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
   return texts;
 }
 
+// Tells what the first epoch of the training will change.
+absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
+  const TextAugmentation& wanted = loading.options.text->augmentation;
+  if (!wanted.any() || loading.as() != nullptr) {
+    return absl::OkStatus();
+  }
+  const auto& tokenizer = loading.data.preprocessing.text->tokenizer;
+  if (wanted.unknown > 0 && tokenizer->special().unknown < 0) {
+    return absl::InvalidArgumentError(
+        "data.text.augmentation.unknown: the tokenizer has no token for what it does not know");
+  }
+  const TextAugmenter augmenter(wanted, tokenizer);
+  TextChanges changes;
+  std::vector<int32_t> changed;
+  for (const int32_t row : loading.data.splits.train) {
+    const std::span<const int32_t> tokens = texts.tokens(row);
+    changed.resize(tokens.size());
+    augmenter.Augment({.seed = loading.options.seed, .epoch = 0, .row = row}, tokens, changed,
+                      &changes);
+  }
+  loading.data.report.notes.push_back(
+      absl::StrCat("augmentation of the training part, in its first epoch: ", changes.ToString()));
+  return absl::OkStatus();
+}
+
 absl::Status Finish(Loading& loading) {
   LoadedData& data = loading.data;
   data.preprocessing.input = Preprocessing::Input::kText;
-  HONE_RETURN_IF_ERROR(CleanAll(
-      loading.as() != nullptr ? loading.as()->text->cleaning : loading.options.text->cleaning,
-      loading));
+  HONE_RETURN_IF_ERROR(CleanAll(CleaningOf(loading.options), loading));
   HONE_RETURN_IF_ERROR(SetTargets(loading));
   DropExactCopies(loading);
   DropNearCopies(loading);
   HONE_ASSIGN_OR_RETURN(data.splits, SplitTexts(loading));
+  if (HasNoTargets(loading.options)) {
+    loading.targets = {};
+  }
   HONE_RETURN_IF_ERROR(CheckTraining(loading));
   CountSplits(data.splits, loading.targets.labels,
               static_cast<int64_t>(loading.targets.class_names.size()), data.report);
@@ -371,8 +474,13 @@ absl::Status Finish(Loading& loading) {
   if (!loading.targets.targets.empty()) {
     Standardize(loading);
   }
-  HONE_ASSIGN_OR_RETURN(data.dataset,
-                        Dataset::Make(EncodeAll(loading), std::move(loading.targets)));
+  const std::shared_ptr<const Texts> texts = EncodeAll(loading);
+  HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
+  if (HasNoTargets(loading.options)) {
+    data.dataset = Dataset(texts);
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(data.dataset, Dataset::Make(texts, std::move(loading.targets)));
   return absl::OkStatus();
 }
 
@@ -391,7 +499,8 @@ absl::Status FindTexts(LoadOptions& options, DataReport& report) {
   if (entry->task == Task::kLanguageModeling) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set ", options.dataset,
-                     " holds one running text; the task for it is language_modeling"));
+                     " holds one running text; the task for it is language_modeling, or "
+                     "masked_language_modeling with a window"));
   }
   if (entry->task == Task::kTranslation) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -427,6 +536,18 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   Loading loading{.options = options, .rows = {}, .keep = {}, .targets = {}};
   DataReport& report = loading.data.report;
   HONE_RETURN_IF_ERROR(FindTexts(options, report));
+  if (loading.as() != nullptr && loading.as()->text->pairs != loading.pairs()) {
+    return absl::InvalidArgumentError(
+        loading.pairs() ? "data.text.second_columns: the model reads single texts, no pairs"
+                        : "the model reads pairs of texts; data.text.second_columns says where the "
+                          "second ones stand");
+  }
+  if (loading.as() == nullptr && loading.pairs() && options.text->max_tokens > 0 &&
+      options.text->max_tokens < TextPreprocessing::kLeastOfAPair) {
+    return absl::InvalidArgumentError(absl::StrCat("data.text.max_tokens: must be 0, or at least ",
+                                                   TextPreprocessing::kLeastOfAPair,
+                                                   " of pairs, got ", options.text->max_tokens));
+  }
   HONE_ASSIGN_OR_RETURN(loading.rows, ReadTextRows(options.path, options, report));
   report.format = loading.rows.format;
   loading.keep.assign(loading.rows.rows.size(), true);
@@ -440,6 +561,12 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
 }
 
 }  // namespace
+
+const text::CleaningOptions& CleaningOf(const LoadOptions& options) {
+  return options.as != nullptr           ? options.as->text->cleaning
+         : options.text->like != nullptr ? options.text->like->cleaning
+                                         : options.text->cleaning;
+}
 
 void Texts::Add(std::span<const int32_t> tokens) {
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());

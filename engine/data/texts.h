@@ -10,11 +10,12 @@
 
 namespace hone::engine::data {
 
-// Texts as tokens. Immutable, so any number of threads may read it.
+// Texts, or pairs of them, as tokens (text_preprocessing.h). Immutable, so any number of threads
+// may read it.
 class Texts final : public OwnExamples {
  public:
-  // No texts.
-  Texts() = default;
+  // No texts. Of pairs, the token that stands behind each text of one; −1: there are none.
+  explicit Texts(int32_t separator = -1) : separator_(separator) {}
   // Behind those that there are. Before it is shared.
   void Add(std::span<const int32_t> tokens);
 
@@ -28,10 +29,12 @@ class Texts final : public OwnExamples {
     return std::span(tokens_).subspan(static_cast<size_t>(begin_[r]),
                                       static_cast<size_t>(begin_[r + 1] - begin_[r]));
   }
+  int32_t separator() const { return separator_; }
   // Of several texts together.
   int64_t CountTokens(std::span<const int32_t> rows) const;
 
  private:
+  int32_t separator_;
   std::vector<int32_t> tokens_;  // text behind text
   std::vector<int64_t> begin_ = {0};
 };
@@ -41,11 +44,21 @@ inline const Texts& TextsOf(const Dataset& dataset) {
   return static_cast<const Texts&>(*dataset.own());
 }
 
+// How texts are cleaned: as a model that reads them, or is gone on with, has it, else as
+// options.text says.
+const text::CleaningOptions& CleaningOf(const LoadOptions& options);
+
 // Reads (text_rows.h), cleans and splits texts, makes a tokenizer of the training part alone, and
 // turns all of them into tokens, as options.text says. The result's dataset is Texts with classes
 // or target values, its preprocessing kText. A data set's own parts are kept: where it has a
 // validation part, nothing of the training part is set aside for that. Where a model reads the
-// texts (options.as), cleaning, tokenizer and length are the model's.
+// texts (options.as), cleaning, tokenizer and length are the model's; where one is gone on with
+// (options.text->like), cleaning and tokenizer are.
+//
+// For language modeling nothing is learned of a text but itself, and the dataset is Texts alone.
+// Labels need not be there; where all texts have one, they are divided as they are for
+// classification: with the same seed and shares no text of one's test part is learned from by the
+// other.
 //
 // The texts are in memory twice while they are read, then only as tokens. Errors of Load;
 // INVALID_ARGUMENT also for a text without words, by its place.

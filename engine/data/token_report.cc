@@ -12,11 +12,11 @@
 
 namespace hone::engine::data {
 
-void CountText(std::span<const int32_t> tokens, int64_t kept, int32_t unknown, std::string where,
+void CountText(std::span<const int32_t> tokens, int64_t all, int32_t unknown, std::string where,
                TokenReport& report) {
-  const auto all = static_cast<int64_t>(tokens.size());
+  const auto kept = static_cast<int64_t>(tokens.size());
   report.tokens += kept;
-  report.unknown += std::count(tokens.begin(), tokens.begin() + kept, unknown);
+  report.unknown += std::ranges::count(tokens, unknown);
   report.cut += kept < all ? 1 : 0;
   if (all > report.longest) {
     report.longest = all;

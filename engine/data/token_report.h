@@ -9,8 +9,8 @@
 
 namespace hone::engine::data {
 
-// Counts a text of `tokens`, of which the first `kept`, at least one, stay. `where` is its place.
-void CountText(std::span<const int32_t> tokens, int64_t kept, int32_t unknown, std::string where,
+// Counts a text of `tokens`, at least one, which were `all` before it was cut. `where` is its place.
+void CountText(std::span<const int32_t> tokens, int64_t all, int32_t unknown, std::string where,
                TokenReport& report);
 
 // "training part: 5 tokens, 2.5 a text, 20.0 % of them unknown; …" of as many texts as were

@@ -48,7 +48,8 @@ std::optional<data::Task> DataTaskOf(const tasks::TaskOptions& task) {
   if (std::holds_alternative<tasks::ForecastingOptions>(task)) {
     return data::Task::kForecasting;
   }
-  if (std::holds_alternative<tasks::LanguageModelingOptions>(task)) {
+  if (std::holds_alternative<tasks::LanguageModelingOptions>(task) ||
+      std::holds_alternative<tasks::MaskedLanguageModelingOptions>(task)) {
     return data::Task::kLanguageModeling;
   }
   if (std::holds_alternative<tasks::TranslationOptions>(task)) {

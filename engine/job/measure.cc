@@ -136,7 +136,7 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   std::iota(rows.begin(), rows.end(), 0);
   const std::unique_ptr<tasks::TaskState> state = task.NewState(config);
   train::BatchFiller filler(examples, task, state.get());
-  filler.Augment(config.augmentation, config.seed);
+  filler.Augment(config, info.preprocessing);
   filler.Share(programs.threads());
   const Trial trial = {config, programs, filler, state.get(), rows, batch};
 

@@ -162,6 +162,13 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
   return rules;
 }
 
+absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
+    const tasks::PretrainedOptions& options) {
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  const std::optional<data::TextPreprocessing>& text = earlier.description.preprocessing.text;
+  return text.has_value() ? std::make_shared<const data::TextPreprocessing>(*text) : nullptr;
+}
+
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
@@ -170,16 +177,20 @@ absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
   if (was.input == Input::kOwn || info.preprocessing.input == Input::kOwn) {
     return absl::OkStatus();  // what these need of each other, their parameters' shapes say
   }
+  if (info.preprocessing.text.has_value() && !was.text.has_value()) {
+    return absl::InvalidArgumentError(
+        "model.pretrained: the model reads no texts: it has no vocabulary that these could have");
+  }
   if (was.features() != info.features) {
     return absl::InvalidArgumentError(
         absl::StrCat("model.pretrained: the model was made for examples of ",
                      was.features().ToString(), ", these are ", info.features.ToString()));
   }
   const data::Preprocessing& is = info.preprocessing;
-  if (was.text != is.text) {
+  if (was.text.has_value() && !was.text->HasTokensOf(*is.text)) {
     return absl::InvalidArgumentError(
-        "data.text: the pretrained model was made for other tokens; it goes on with the texts and "
-        "the data.text that it was trained with");
+        "data.text: the pretrained model was made for other tokens; without data.text.cleaning and "
+        "data.text.tokenizer its own are used");
   }
   if (was.target_text != is.target_text) {
     return absl::InvalidArgumentError(

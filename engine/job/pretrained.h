@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,8 +31,14 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
 absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
     const tasks::PretrainedOptions& options, const std::vector<std::string>& freeze);
 
+// How the earlier model makes tokens of texts: what a job on texts goes on with where it does not
+// say otherwise (data::TextOptions::like), since a vocabulary of its own would give other words to
+// the rows of the earlier tables. Null where the earlier model reads no texts. Errors of LoadModel.
+absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
+    const tasks::PretrainedOptions& options);
+
 // INVALID_ARGUMENT where the earlier model was made for other pictures or rows: of another shape,
-// or pixels brought to numbers in another way.
+// or pixels brought to numbers in another way; or for no texts, or other tokens.
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info);
 

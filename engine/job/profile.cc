@@ -204,7 +204,7 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   const int threads = parts.programs.threads();
   const std::unique_ptr<tasks::TaskState> state = parts.task.NewState(parts.config);
   train::BatchFiller filler(parts.data.dataset, parts.task, state.get());
-  filler.Augment(parts.config.augmentation, parts.config.seed);
+  filler.Augment(parts.config, parts.data.preprocessing);
   filler.Share(threads);
   data::Batches batches(
       parts.data.splits.train,

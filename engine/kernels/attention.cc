@@ -1,6 +1,8 @@
 #include "engine/kernels/attention.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 
 #include "engine/kernels/dropout.h"
@@ -38,9 +40,9 @@ HWY_INLINE int64_t QueryBlock(const Attention& a, int64_t keys) {
 
 int64_t AttentionScratchT(const Attention& a, int64_t keys) {
   const int64_t pitch = RoundUp(keys, Side()), padded = RoundUp(a.dim, Lanes());
-  // The backward pass: panels of keys and values, keys and two gradients; three matrices of weights
+  // The backward pass: panels of keys and values, keys and two gradients; two matrices of weights
   // and three of queries.
-  return pitch * (2 * a.dim + 3 * padded) + 3 * std::max(kWeights, kFewest * pitch) +
+  return pitch * (2 * a.dim + 3 * padded) + 2 * std::max(kWeights, kFewest * pitch) +
          3 * kMost * padded;
 }
 
@@ -53,14 +55,45 @@ HWY_INLINE void CopyRows(const float* from, int64_t from_row, int64_t rows, int6
   }
 }
 
+// to[j · to_row + i] = factor · from[i · from_row + j], i and j below 4.
+HWY_INLINE void Transpose4(const float* from, int64_t from_row, float factor, float* to,
+                           int64_t to_row) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < 16; ++i) {
+    to[i / 4 * to_row + i % 4] = factor * from[i % 4 * from_row + i / 4];
+  }
+#else
+  const hn::FixedTag<float, 4> four;
+  const auto f = hn::Set(four, factor);
+  const auto row = [&](int64_t i) { return hn::Mul(f, hn::LoadU(four, from + i * from_row)); };
+  const auto a = row(0), b = row(1), c = row(2), d = row(3);
+  const auto ab = hn::InterleaveLower(four, a, b), cd = hn::InterleaveLower(four, c, d);
+  hn::StoreU(hn::ConcatLowerLower(four, cd, ab), four, to);
+  hn::StoreU(hn::ConcatUpperUpper(four, cd, ab), four, to + to_row);
+  const auto ab_up = hn::InterleaveUpper(four, a, b), cd_up = hn::InterleaveUpper(four, c, d);
+  hn::StoreU(hn::ConcatLowerLower(four, cd_up, ab_up), four, to + 2 * to_row);
+  hn::StoreU(hn::ConcatUpperUpper(four, cd_up, ab_up), four, to + 3 * to_row);
+#endif
+}
+
 // The same transposed, in panels of Side() rows side by side, times `factor`.
 HWY_INLINE void PackPanels(const float* from, int64_t from_row, int64_t rows, int64_t dim,
                            float factor, float* to) {
-  for (int64_t first = 0; first < rows; first += Side()) {
-    for (int64_t d = 0; d < dim; ++d) {
-      for (int64_t r = first; r < first + Side(); ++r) {
-        *to++ = r < rows ? factor * from[r * from_row + d] : 0.0f;
+  const int64_t side = Side(), by_four = dim / 4 * 4;
+  for (int64_t first = 0; first < rows; first += side, to += dim * side) {
+    const int64_t count = std::min(side, rows - first), quads = count / 4 * 4;
+    const float* panel = from + first * from_row;
+    for (int64_t r = 0; r < quads; r += 4) {
+      for (int64_t d = 0; d < by_four; d += 4) {
+        Transpose4(panel + r * from_row + d, from_row, factor, to + d * side + r, side);
       }
+    }
+    for (int64_t d = 0; d < dim; ++d) {
+      float* row = to + d * side;
+      for (int64_t r = d < by_four ? quads : 0; r < count; ++r) {
+        row[r] = factor * panel[r * from_row + d];
+      }
+      std::fill(row + count, row + side, 0.0f);
     }
   }
 }
@@ -100,6 +133,16 @@ struct Walk {
     const int64_t begin = Seen(first).begin, end = Seen(first + count - 1).end;
     return {begin / Side() * Side(), RoundUp(end, Lanes())};
   }
+  // What ALiBi takes from the scores of query i, of the keys that it sees.
+  void AddDistances(int64_t i, int64_t head, const Range& seen, float* row) const {
+    if (a.alibi) {
+      const float slope = AlibiSlope(head, a.heads);
+      const auto own = static_cast<float>(i + keys() - queries());
+      for (int64_t j = seen.begin; j < seen.end; ++j) {
+        row[j] -= slope * std::abs(own - static_cast<float>(j));
+      }
+    }
+  }
   // rows[i][j] = row of `from` · panel's column j, for the keys of `range`.
   void Products(const float* from, int64_t from_row, const float* panels, int64_t count,
                 const Range& range, float* rows) const {
@@ -108,21 +151,64 @@ struct Walk {
                std::min(Side(), range.end - first), rows + first, pitch(), false);
     }
   }
-  // A row of weights, or of their gradients.
+  // A row of weights, or of their gradients: those behind the last key are zero.
   void Drop(int64_t i, int64_t head, const Range& block, float* row) const {
     if (a.dropout > 0) {
       const auto query = static_cast<uint64_t>((part.query_begin + i) * a.heads + head);
       Dropout(DType::kF32, a.dropout, arrays.key,
-              query * static_cast<uint64_t>(RoundUp(arrays.key_rows, 4)), row, row, block.begin,
-              std::min(block.end, keys()));
+              query * static_cast<uint64_t>(RoundUp(arrays.key_rows, kDropoutBlock)), row, row,
+              block.begin, block.end);
     }
   }
-  // Zeros where the query does not see what the block does.
-  static void ClearOthers(const Range& seen, const Range& block, float* row) {
-    std::fill(row + block.begin, row + seen.begin, 0.0f);
-    std::fill(row + seen.end, row + block.end, 0.0f);
-  }
 };
+
+// The lanes of the vector at `from` that lie in `seen`.
+HWY_INLINE hn::Mask<F> LanesSeen(const Range& seen, int64_t from) {
+  const F f;
+  const auto first = [&](int64_t n) {
+    return hn::FirstN(f, static_cast<size_t>(std::clamp<int64_t>(n, 0, Lanes())));
+  };
+  return hn::AndNot(first(seen.begin - from), first(seen.end - from));
+}
+
+// body(from, mask) for the vectors of a row that have numbers in `seen`, in the order of `block`;
+// zeros in the block's others.
+template <typename Body>
+HWY_INLINE void ForSeen(const Range& seen, const Range& block, float* row, Body&& body) {
+  const F f;
+  for (int64_t j = block.begin; j < block.end; j += Lanes()) {
+    if (j + Lanes() <= seen.begin || j >= seen.end) {
+      hn::StoreU(hn::Zero(f), f, row + j);
+    } else {
+      body(j, LanesSeen(seen, j));
+    }
+  }
+}
+
+// row = exp(row − its largest), zeros where the query does not see what the block does. Returns the
+// sum and the largest; 0 where nothing is seen.
+HWY_INLINE float ExpOfSeen(const Range& seen, const Range& block, float* row, float& largest) {
+  const F f;
+  largest = 0;
+  if (seen.begin >= seen.end) {
+    std::fill(row + block.begin, row + block.end, 0.0f);
+    return 0;
+  }
+  const auto lowest = hn::Set(f, hwy::LowestValue<float>());
+  auto top = lowest;
+  ForSeen(seen, block, row, [&](int64_t j, auto mask) {
+    top = hn::Max(top, hn::IfThenElse(mask, hn::LoadU(f, row + j), lowest));
+  });
+  largest = hn::GetLane(hn::MaxOfLanes(f, top));
+  const auto shift = hn::Set(f, largest);
+  auto sum = hn::Zero(f);
+  ForSeen(seen, block, row, [&](int64_t j, auto mask) {
+    const auto e = hn::IfThenElseZero(mask, ExpOf(f, hn::Sub(hn::LoadU(f, row + j), shift)));
+    hn::StoreU(e, f, row + j);
+    sum = hn::Add(sum, e);
+  });
+  return hn::GetLane(hn::SumOfLanes(f, sum));
+}
 
 void AttendT(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays, float* y,
              float* log_sums, float* scratch) {
@@ -132,6 +218,7 @@ void AttendT(const Attention& a, const AttentionPart& part, const AttentionArray
   float* values = panels + w.pitch() * a.dim;
   float* weights = values + w.pitch() * w.padded();
   float* sums = weights + block * w.pitch();
+  std::array<float, kMost> shares;  // 1 / the sum of a query's weights
   PackPanels(w.KvRows(arrays.k), w.kv_row(), w.keys(), a.dim, a.scale, panels);
   CopyRows(w.KvRows(arrays.v), w.kv_row(), w.keys(), a.dim, values);
   std::fill(values + w.keys() * w.padded(), values + w.pitch() * w.padded(), 0.0f);
@@ -141,25 +228,22 @@ void AttendT(const Attention& a, const AttentionPart& part, const AttentionArray
       const Range range = w.SeenByBlock(first, count);
       w.Products(arrays.q + w.RowOf(first, head), w.q_row(), panels, count, range, weights);
       for (int64_t i = 0; i < count; ++i) {
-        const Range seen = w.Seen(first + i);
         float* row = weights + i * w.pitch();
-        float* log_sum = log_sums + (part.query_begin + first + i) * a.heads + head;
-        *log_sum = 0;
-        if (seen.begin < seen.end) {
-          const int64_t n = seen.end - seen.begin;
-          const float top = RowMax(row + seen.begin, n);
-          const float sum = RowExp(row + seen.begin, n, top, row + seen.begin);
-          *log_sum = top + std::log(sum);
-          const auto share = hn::Set(F(), 1 / sum);
-          Map(n, row + seen.begin, row + seen.begin, [&](auto x) { return hn::Mul(x, share); });
-        }
-        w.ClearOthers(seen, range, row);
+        const Range seen = w.Seen(first + i);
+        w.AddDistances(first + i, head, seen, row);
+        float top = 0;
+        const float sum = ExpOfSeen(seen, range, row, top);
+        shares[i] = sum == 0 ? 0 : 1 / sum;
+        log_sums[(part.query_begin + first + i) * a.heads + head] =
+            sum == 0 ? 0 : top + std::log(sum);
         w.Drop(first + i, head, range, row);
       }
       Multiply({weights + range.begin, w.pitch()}, {values + range.begin * w.padded(), w.padded()},
                count, range.end - range.begin, w.padded(), sums, w.padded(), false);
       for (int64_t i = 0; i < count; ++i) {
-        std::copy_n(sums + i * w.padded(), a.dim, y + w.RowOf(first + i, head));
+        const auto share = hn::Set(F(), shares[i]);
+        Map(a.dim, sums + i * w.padded(), y + w.RowOf(first + i, head),
+            [&](auto x) { return hn::Mul(x, share); });
       }
     }
   }
@@ -177,8 +261,7 @@ void AttendGradientT(const Attention& a, const AttentionPart& part, const Attent
   float* dk = keys + of_keys;
   float* dv = dk + of_keys;
   float* weights = dv + of_keys;
-  float* dropped = weights + block * w.pitch();
-  float* dweights = dropped + block * w.pitch();
+  float* dweights = weights + block * w.pitch();
   float* queries = dweights + block * w.pitch();
   float* dy = queries + block * w.padded();
   float* dq = dy + block * w.padded();
@@ -196,33 +279,32 @@ void AttendGradientT(const Attention& a, const AttentionPart& part, const Attent
       w.Products(queries, w.padded(), key_panels, count, range, weights);
       w.Products(dy, w.padded(), value_panels, count, range, dweights);
       for (int64_t i = 0; i < count; ++i) {
-        const Range seen = w.Seen(first + i);
-        const int64_t n = seen.end - seen.begin;
         float* p = weights + i * w.pitch();
         float* dp = dweights + i * w.pitch();
         const float* log_sum = gradient.log_sums + (part.query_begin + first + i) * a.heads + head;
         const auto shift = hn::Set(f, *log_sum);
-        Map(n, p + seen.begin, p + seen.begin, [&](auto x) { return ExpOf(f, hn::Sub(x, shift)); });
-        w.ClearOthers(seen, range, p);
-        std::copy(p + range.begin, p + range.end, dropped + i * w.pitch() + range.begin);
-        w.Drop(first + i, head, range, dropped + i * w.pitch());
+        const Range seen = w.Seen(first + i);
+        w.AddDistances(first + i, head, seen, p);
         w.Drop(first + i, head, range, dp);
         // Softmax's gradient: p (dp − Σ p dp).
         auto product = hn::Zero(f);
-        for (int64_t j = range.begin; j < range.end; j += lanes) {
-          product = hn::MulAdd(hn::LoadU(f, p + j), hn::LoadU(f, dp + j), product);
-        }
+        ForSeen(seen, range, p, [&](int64_t j, auto mask) {
+          const auto e = hn::IfThenElseZero(mask, ExpOf(f, hn::Sub(hn::LoadU(f, p + j), shift)));
+          hn::StoreU(e, f, p + j);
+          product = hn::MulAdd(e, hn::LoadU(f, dp + j), product);
+        });
         const auto total = hn::SumOfLanes(f, product);
         const auto scale = hn::Set(f, a.scale);
         for (int64_t j = range.begin; j < range.end; j += lanes) {
           const auto d = hn::Sub(hn::LoadU(f, dp + j), total);
           hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(f, p + j), d), scale), f, dp + j);
         }
+        w.Drop(first + i, head, range, p);  // what the values were multiplied by
       }
       const int64_t seen = range.end - range.begin;
       const int64_t at = range.begin * w.padded();
       // Keys are rows of the transposed weights.
-      Multiply({dropped + range.begin, 1, w.pitch()}, {dy, w.padded()}, seen, count, w.padded(),
+      Multiply({weights + range.begin, 1, w.pitch()}, {dy, w.padded()}, seen, count, w.padded(),
                dv + at, w.padded(), true);
       Multiply({dweights + range.begin, 1, w.pitch()}, {queries, w.padded()}, seen, count,
                w.padded(), dk + at, w.padded(), true);
@@ -249,6 +331,13 @@ namespace hone::engine::kernels {
 HWY_EXPORT(AttentionScratchT);
 HWY_EXPORT(AttendT);
 HWY_EXPORT(AttendGradientT);
+
+float AlibiSlope(int64_t head, int64_t heads) {
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(heads)));
+  const int64_t number = head < power ? head + 1 : 2 * (head - power) + 1;
+  const int64_t of = head < power ? power : 2 * power;
+  return std::exp2(-8 * static_cast<float>(number) / static_cast<float>(of));
+}
 
 int64_t AttentionScratch(const Attention& a, int64_t keys) {
   return HWY_DYNAMIC_DISPATCH(AttentionScratchT)(a, keys);

@@ -17,7 +17,14 @@ struct Attention {
   bool causal = false;
   int64_t window = 0;  // of a causal one: above 0, no more than so many keys, up to that one
   float dropout = 0;   // share of the weights that are set to zero
+  // A key that is n tokens away from the query's own place counts n · AlibiSlope less, in scores.
+  bool alibi = false;
 };
+
+// Of a head, from 0 (Press et al., "Train Short, Test Long", 2022): 2^(−8 (head + 1) / n) where n =
+// `heads` is a power of two; else of the power below, and for the heads that are left every other
+// one, from the first, of twice that.
+float AlibiSlope(int64_t head, int64_t heads);
 
 // The queries and keys of one sequence, and one of its kv heads with the heads that read it.
 struct AttentionPart {
@@ -38,8 +45,8 @@ struct AttentionArrays {
 // Floats of scratch memory for parts of so many keys at most; for either pass.
 int64_t AttentionScratch(const Attention& a, int64_t keys);
 
-// y [rows, heads · dim] and log_sums [rows, heads]: the logarithm of the sum of exp(scale · query ·
-// key). Zeros where a query has no key.
+// y [rows, heads · dim] and log_sums [rows, heads]: the logarithm of the sum of exp(score), where a
+// score is scale · query · key, and with alibi less. Zeros where a query has no key.
 void Attend(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays, float* y,
             float* log_sums, float* scratch);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/kernels/attention.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/cached_attention.cc"
 // foreach_target.h includes this file again, so it comes before the -inl files.
@@ -53,8 +55,10 @@ void AttendCachedT(const CachedAttention& a, const CachedAttentionArrays& arrays
     };
     const float* query = arrays.q + i * a.dim;
     float* weights = scratch + i * arrays.place_count;
+    const float slope = a.alibi ? AlibiSlope(i % a.heads, a.heads) : 0;
     for (int64_t j = 0; j < keys; ++j) {
-      weights[j] = a.scale * Dot(query, arrays.k + at(j), a.dim);
+      weights[j] =
+          a.scale * Dot(query, arrays.k + at(j), a.dim) - slope * static_cast<float>(keys - 1 - j);
     }
     const float sum = RowExp(weights, keys, RowMax(weights, keys), weights);
     const auto share = hn::Set(f, 1 / sum);

@@ -12,6 +12,7 @@ struct CachedAttention {
   int64_t dim = 0;       // numbers of a head
   float scale = 1;       // of query · key
   int64_t window = 0;    // above 0: a query sees no more than so many keys
+  bool alibi = false;
 };
 
 // Row major arrays.

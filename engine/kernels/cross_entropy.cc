@@ -51,7 +51,7 @@ bool IsAnswer(const float* x, int32_t label, float top) {
 
 std::optional<LossSums> CrossEntropyT(const float* logits, const int32_t* labels, int64_t classes,
                                       float smoothing, const float* class_weights, float* gradient,
-                                      int64_t begin, int64_t end) {
+                                      int64_t begin, int64_t end, float z) {
   LossSums sums;
   const float spread = smoothing / static_cast<float>(classes);
   // Σ w: the same for all rows.
@@ -91,11 +91,13 @@ std::optional<LossSums> CrossEntropyT(const float* logits, const int32_t* labels
     if (smoothing > 0) {
       loss += spread * (total_weight * log_sum - weighted_logits);
     }
+    loss += static_cast<double>(z * weight) * log_sum * log_sum;
     sums.loss += loss;
     sums.weight += weight;
     if (g != nullptr) {
       const double spread_mass = smoothing > 0 ? spread * total_weight : 0;
-      const auto mass = (1 - smoothing) * weight + static_cast<float>(spread_mass);
+      const auto mass =
+          (1 - smoothing) * weight + static_cast<float>(spread_mass) + 2 * z * weight * log_sum;
       const V scale = hn::Set(F(), mass / sum), share = hn::Set(F(), spread);
       if (smoothing == 0) {
         Map(classes, g, g, [&](V v) { return hn::Mul(v, scale); });
@@ -122,10 +124,10 @@ HWY_EXPORT(CrossEntropyT);
 std::optional<LossSums> SoftmaxCrossEntropy(const float* logits, const int32_t* labels,
                                             int64_t classes, float smoothing,
                                             std::span<const float> class_weights, float* gradient,
-                                            int64_t begin, int64_t end) {
+                                            int64_t begin, int64_t end, float z) {
   return HWY_DYNAMIC_DISPATCH(CrossEntropyT)(logits, labels, classes, smoothing,
                                              class_weights.empty() ? nullptr : class_weights.data(),
-                                             gradient, begin, end);
+                                             gradient, begin, end, z);
 }
 
 }  // namespace hone::engine::kernels

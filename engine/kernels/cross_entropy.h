@@ -17,12 +17,14 @@ struct LossSums {
 // Softmax and cross-entropy of rows [begin, end) of logits in one pass. Of an example with label y
 // and class weights w (default 1):
 //   loss = (1 − ε) w[y] (−log p[y]) + ε / classes · Σc w[c] (−log p[c]),  weight = w[y]
-// as PyTorch's CrossEntropyLoss defines label smoothing ε. A negative label is ignored: no loss, no
-// weight, no gradient. `gradient`, unless null, gets d(loss) / d(logits); it may be the logits' own
-// memory. Nothing where a label is not below `classes`: then the gradient is not complete.
+// as PyTorch's CrossEntropyLoss defines label smoothing ε, and besides z w[y] (log Σc exp x[c])²,
+// which keeps logits from growing (de Brébisson and Vincent, 2016; PaLM's z-loss). A negative label
+// is ignored: no loss, no weight, no gradient. `gradient`, unless null, gets d(loss) / d(logits);
+// it may be the logits' own memory. Nothing where a label is not below `classes`: then the gradient
+// is not complete.
 std::optional<LossSums> SoftmaxCrossEntropy(const float* logits, const int32_t* labels,
                                             int64_t classes, float smoothing,
                                             std::span<const float> class_weights, float* gradient,
-                                            int64_t begin, int64_t end);
+                                            int64_t begin, int64_t end, float z = 0);
 
 }  // namespace hone::engine::kernels

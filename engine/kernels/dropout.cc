@@ -1,6 +1,7 @@
 #include "engine/kernels/dropout.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/base/rng.h"
 
@@ -14,50 +15,65 @@
 #include "engine/kernels/vector-inl.h"
 // clang-format on
 
+// How the elements of a run are chosen.
+#ifndef HONE_KERNELS_DROPOUT_CHOICE
+#define HONE_KERNELS_DROPOUT_CHOICE
+namespace hone::engine::kernels {
+struct Choice {
+  uint64_t key;
+  int32_t least_kept;  // of the numbers below 65536
+  float scale;         // of what is kept
+};
+}  // namespace hone::engine::kernels
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace hone::engine::kernels {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using U = hn::ScalableTag<uint32_t>;
 
 #if HWY_TARGET != HWY_SCALAR
 
 template <typename T>
-void DropBlocks(float rate, uint64_t key, uint64_t block, const T* x, T* y, int64_t n) {
+void DropBlocks(const Choice& choice, uint64_t block, const T* x, T* y, int64_t n) {
   const hn::ScalableTag<float> f;
   const hn::RebindToSigned<decltype(f)> s;
-  const U u;
+  const hn::Rebind<uint16_t, decltype(f)> half;
   const auto lanes = static_cast<int64_t>(hn::Lanes(f));
-  const auto scale = hn::Set(f, 1 / (1 - rate)), least = hn::Set(f, rate);
+  const auto scale = hn::Set(f, choice.scale);
+  const auto dropped = hn::Set(s, choice.least_kept - 1);
   HWY_ALIGN uint32_t words[4 * HWY_MAX_BYTES / sizeof(uint32_t)];
-  for (int64_t i = 0; i < n; i += 4 * lanes, block += static_cast<uint64_t>(lanes)) {
-    PhiloxBlocks(block, key, words);
-    for (int64_t k = 0; k < 4 * lanes; k += lanes) {
-      const auto bits = hn::ShiftRight<8>(hn::Load(u, words + k));
-      const auto unit = hn::Mul(hn::ConvertTo(f, hn::BitCast(s, bits)), hn::Set(f, 0x1.0p-24f));
-      const auto kept = hn::IfThenElseZero(hn::Ge(unit, least), scale);
-      StoreVector(f, hn::Mul(LoadVector(f, x + i + k), kept), y + i + k);
+  const auto* numbers = reinterpret_cast<const uint16_t*>(words);
+  for (int64_t i = 0; i < n; i += kDropoutBlock * lanes, block += static_cast<uint64_t>(lanes)) {
+    PhiloxBlocks(block, choice.key, words);
+    for (int64_t k = 0; k < std::min(kDropoutBlock * lanes, n - i); k += lanes) {
+      const auto number = hn::PromoteTo(s, hn::LoadU(half, numbers + k));
+      const auto kept = hn::IfThenElseZero(hn::RebindMask(f, hn::Gt(number, dropped)), scale);
+      const auto some = LoadSome(x + i + k, n - i - k, lanes);
+      StoreSome(hn::Mul(some, kept), y + i + k, n - i - k, lanes);
     }
   }
 }
 
-// `first` is a multiple of 4. Returns how many of the n elements it did: whole vectors of blocks.
-int64_t DropVectors(DType dtype, float rate, uint64_t key, uint64_t first, const void* x, void* y,
+// `first` is a multiple of kDropoutBlock. Returns how many of the n elements it did: all, but where
+// the upper half of the counter changes.
+int64_t DropVectors(DType dtype, const Choice& choice, uint64_t first, const void* x, void* y,
                     int64_t n) {
-  const int64_t step = 4 * static_cast<int64_t>(hn::Lanes(U()));
-  const uint64_t block = first / 4, last = (first + static_cast<uint64_t>(n)) / 4;
-  const int64_t done = block >> 32 == last >> 32 ? n / step * step : 0;
+  const uint64_t block = first / kDropoutBlock;
+  const uint64_t last =
+      block + static_cast<uint64_t>(n) / kDropoutBlock + hn::Lanes(hn::ScalableTag<float>());
+  const int64_t done = block >> 32 == last >> 32 ? n : 0;
   Dispatch(dtype, [&](auto type) {
     using T = decltype(type);
-    DropBlocks(rate, key, block, static_cast<const T*>(x), static_cast<T*>(y), done);
+    DropBlocks(choice, block, static_cast<const T*>(x), static_cast<T*>(y), done);
   });
   return done;
 }
 
 #else
 
-int64_t DropVectors(DType, float, uint64_t, uint64_t, const void*, void*, int64_t) { return 0; }
+int64_t DropVectors(DType, const Choice&, uint64_t, const void*, void*, int64_t) { return 0; }
 
 #endif
 
@@ -68,13 +84,25 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hone::engine::kernels {
 HWY_EXPORT(DropVectors);
+namespace {
 
-bool DropoutKeeps(float rate, uint64_t key, uint64_t index) {
-  const uint64_t block = index / 4;
+Choice ChoiceOf(float rate, uint64_t key) {
+  const auto least = static_cast<int32_t>(std::lround(double{rate} * 65536));
+  return {.key = key, .least_kept = least, .scale = 1 / (1 - rate)};
+}
+
+bool Keeps(const Choice& choice, uint64_t index) {
+  const uint64_t block = index / kDropoutBlock, place = index % kDropoutBlock;
   const auto words =
       Philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0},
-             {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});
-  return ToUnitFloat(words[index % 4]) >= rate;
+             {static_cast<uint32_t>(choice.key), static_cast<uint32_t>(choice.key >> 32)});
+  return static_cast<int32_t>(words[place / 2] >> (place % 2 * 16) & 0xffff) >= choice.least_kept;
+}
+
+}  // namespace
+
+bool DropoutKeeps(float rate, uint64_t key, uint64_t index) {
+  return Keeps(ChoiceOf(rate, key), index);
 }
 
 void Dropout(DType dtype, float rate, uint64_t key, uint64_t first, const void* x, void* y,
@@ -83,11 +111,10 @@ void Dropout(DType dtype, float rate, uint64_t key, uint64_t first, const void* 
   y = static_cast<char*>(y) + begin * SizeOf(dtype);
   first += static_cast<uint64_t>(begin);
   const int64_t n = end - begin;
-  const float factor = 1 / (1 - rate);
+  const Choice choice = ChoiceOf(rate, key);
   const auto one_by_one = [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
-      const bool kept = DropoutKeeps(rate, key, first + static_cast<uint64_t>(i));
-      const float scale = kept ? factor : 0.0f;
+      const float scale = Keeps(choice, first + static_cast<uint64_t>(i)) ? choice.scale : 0.0f;
       if (dtype == DType::kBf16) {
         static_cast<uint16_t*>(y)[i] = ToBf16(FromBf16(static_cast<const uint16_t*>(x)[i]) * scale);
       } else {
@@ -95,11 +122,11 @@ void Dropout(DType dtype, float rate, uint64_t key, uint64_t first, const void* 
       }
     }
   };
-  const auto head = std::min(n, static_cast<int64_t>(-first % 4));
+  const auto head = std::min(n, static_cast<int64_t>(-first % kDropoutBlock));
   one_by_one(0, head);
   const int64_t bytes = head * SizeOf(dtype);
   const int64_t vectors = HWY_DYNAMIC_DISPATCH(DropVectors)(
-      dtype, rate, key, first + static_cast<uint64_t>(head), static_cast<const char*>(x) + bytes,
+      dtype, choice, first + static_cast<uint64_t>(head), static_cast<const char*>(x) + bytes,
       static_cast<char*>(y) + bytes, n - head);
   one_by_one(head + vectors, n);
 }

@@ -30,6 +30,9 @@ HWY_INLINE int64_t RoundUp(int64_t n, int64_t grain) { return (n + grain - 1) / 
 // Floats from one row of a small matrix of states to the next.
 HWY_INLINE int64_t Pitch(const Recurrence& r) { return RoundUp(r.units, kPanel * Lanes()); }
 
+// Small matrices of states that a part takes.
+HWY_INLINE int64_t Matrices(const Recurrence& r) { return r.cell == Cell::kGruResetFirst ? 4 : 3; }
+
 // 2 σ(2x) − 1: within 1e-7 absolutely, which is what states of at most 1 need.
 HWY_INLINE V StateTanh(V x) {
   const F f;
@@ -72,7 +75,7 @@ void PackBackwardT(const Recurrence& r, const float* weight, float* packed) {
 int64_t RecurrenceLanesT() { return Lanes(); }
 
 int64_t RecurrenceScratchT(const Recurrence& r, int64_t sequences) {
-  return sequences * (3 * Pitch(r) + 2);
+  return sequences * (Matrices(r) * Pitch(r) + 2);
 }
 
 // The sequences of a part that still have a token at a step, and which rows of tokens these are.
@@ -136,14 +139,21 @@ struct ForwardStep {
   // sum += h U
   template <int kRows, int kGates>
   HWY_INLINE void AddStates(int64_t first_row, int64_t unit, V (&sum)[kRows][kGates]) const {
+    AddSome(states, 0, kGates, first_row, unit, sum);
+  }
+  // sum += `of` U, for kCount gates of all `gates`, from `gate` on; `of` is [sequences, pitch].
+  template <int kRows, int kCount>
+  HWY_INLINE void AddSome(const float* of, int gate, int gates, int64_t first_row, int64_t unit,
+                          V (&sum)[kRows][kCount]) const {
     if (first) {
       return;
     }
     const float* rows[kRows];
     for (int r = 0; r < kRows; ++r) {
-      rows[r] = states + (first_row + r) * pitch;
+      rows[r] = of + (first_row + r) * pitch;
     }
-    AddProduct(rows, 1, units, a.packed + unit * units * kGates, kGates * Lanes(), sum);
+    AddProduct(rows, 1, units, a.packed + unit * units * gates + gate * Lanes(), gates * Lanes(),
+               sum);
   }
 };
 
@@ -232,11 +242,90 @@ struct GruCell {
   }
 };
 
+// In two passes over the units: all of the reset is needed before a candidate.
+struct GruResetFirstCell {
+  static constexpr int kGates = 3;
+
+  // `reset_states` and `updates` [sequences, pitch] take r h and z.
+  template <int kRows>
+  static HWY_INLINE void Gates(const ForwardStep& s, float* reset_states, float* updates,
+                               int64_t first_row, int64_t unit) {
+    const F f;
+    V sum[kRows][2];
+    for (int r = 0; r < kRows; ++r) {
+      for (int g = 0; g < 2; ++g) {
+        sum[r][g] = s.Gate(r, first_row, g, kGates, unit);
+      }
+    }
+    s.AddSome(s.states, 0, kGates, first_row, unit, sum);
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t row = first_row + r, at = row * s.pitch + unit;
+      const V reset = SigmoidOf(f, sum[r][0]), update = SigmoidOf(f, sum[r][1]);
+      const V state = s.first ? hn::Zero(f) : hn::LoadU(f, s.states + at);
+      const V reset_state = hn::Mul(reset, state);
+      hn::StoreU(reset_state, f, reset_states + at);
+      hn::StoreU(update, f, updates + at);
+      if (s.a.kept != nullptr) {
+        s.Keep(row, 0, kGates + 1, unit, reset);
+        s.Keep(row, 1, kGates + 1, unit, update);
+        s.Keep(row, 3, kGates + 1, unit, reset_state);
+      }
+    }
+  }
+
+  template <int kRows>
+  static HWY_INLINE void Candidate(const ForwardStep& s, const float* reset_states,
+                                   const float* updates, int64_t first_row, int64_t unit) {
+    const F f;
+    V sum[kRows][1];
+    for (int r = 0; r < kRows; ++r) {
+      sum[r][0] = s.Gate(r, first_row, 2, kGates, unit);
+    }
+    s.AddSome(reset_states, 2, kGates, first_row, unit, sum);
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t row = first_row + r, at = row * s.pitch + unit;
+      const V candidate = StateTanh(sum[r][0]), update = hn::LoadU(f, updates + at);
+      const V state = s.first ? hn::Zero(f) : hn::LoadU(f, s.states + at);
+      s.Leave(row, unit, hn::MulAdd(update, hn::Sub(state, candidate), candidate));
+      if (s.a.kept != nullptr) {
+        s.Keep(row, 2, kGates + 1, unit, candidate);
+      }
+    }
+  }
+};
+
+void RunGruResetFirst(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
+                      float* scratch) {
+  const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
+  float* states = scratch;
+  float* new_states = scratch + matrix;
+  float* reset_states = scratch + 2 * matrix;
+  float* updates = scratch + 3 * matrix;
+  auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
+  Steps steps(part, r.reverse, token, token + part.count());
+  for (int64_t t = 0; t < steps.count(); ++t) {
+    const int64_t active = steps.Begin(t);
+    const ForwardStep step = {arrays, r.units, pitch, token, t == 0, states, new_states, nullptr};
+    for (int64_t unit = 0; unit < r.units; unit += lanes) {
+      ForTiles<RowsInRegisters(2)>(active, [&](auto rows, int64_t first) {
+        GruResetFirstCell::Gates<decltype(rows)::value>(step, reset_states, updates, first, unit);
+      });
+    }
+    for (int64_t unit = 0; unit < r.units; unit += lanes) {
+      ForTiles<RowsInRegisters(1)>(active, [&](auto rows, int64_t first) {
+        GruResetFirstCell::Candidate<decltype(rows)::value>(step, reset_states, updates, first,
+                                                            unit);
+      });
+    }
+    std::swap(states, new_states);
+  }
+}
+
 template <class Kind>
 void Run(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
          float* scratch) {
   const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
-  auto* token = reinterpret_cast<int32_t*>(scratch + 3 * matrix);
+  auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
   Steps steps(part, r.reverse, token, token + part.count());
   float* states = scratch;
   float* new_states = scratch + matrix;
@@ -262,12 +351,14 @@ void RunRecurrenceT(const Recurrence& r, const SequencePart& part, const Recurre
       return Run<LstmCell>(r, part, arrays, scratch);
     case Cell::kGru:
       return Run<GruCell>(r, part, arrays, scratch);
+    case Cell::kGruResetFirst:
+      return RunGruResetFirst(r, part, arrays, scratch);
   }
 }
 
 // What comes back to a token's gates, of a vector of units from `unit` on. `dstate` is the gradient
 // of the state that it left; dcarry, in place, of what else goes from step to step: c of kLstm, and
-// of kGru the share of h' that is h.
+// of the GRUs the share of h' that is h.
 struct BackwardStep {
   const RecurrenceGradientArrays& a;
   int64_t units;
@@ -327,11 +418,40 @@ struct BackwardStep {
     Store(dupdate, a.dproduct, 1, 3, unit);
     Store(hn::Mul(dcandidate, reset), a.dproduct, 2, 3, unit);
   }
+
+  // Of kGruResetFirst all but the reset, whose gradient comes through the candidates of all units.
+  void GruCandidate(V dstate, float* dcarry, int64_t unit) const {
+    const F f;
+    const V update = Load(a.kept, token, 1, 4, unit), candidate = Load(a.kept, token, 2, 4, unit);
+    const V one = hn::Set(f, 1.0f);
+    hn::StoreU(hn::Mul(dstate, update), f, dcarry);
+    Store(hn::Mul(hn::Mul(dstate, hn::Sub(Before(a.y, unit), candidate)),
+                  hn::Mul(update, hn::Sub(one, update))),
+          a.dgates, 1, 3, unit);
+    Store(hn::Mul(hn::Mul(dstate, hn::Sub(one, update)), hn::NegMulAdd(candidate, candidate, one)),
+          a.dgates, 2, 3, unit);
+  }
+  // `dreset_state` is the gradient of r h.
+  void GruReset(V dreset_state, float* dcarry, int64_t unit) const {
+    const F f;
+    const V reset = Load(a.kept, token, 0, 4, unit), one = hn::Set(f, 1.0f);
+    hn::StoreU(hn::MulAdd(dreset_state, reset, hn::LoadU(f, dcarry)), f, dcarry);
+    Store(hn::Mul(hn::Mul(dreset_state, Before(a.y, unit)), hn::Mul(reset, hn::Sub(one, reset))),
+          a.dgates, 0, 3, unit);
+  }
 };
 
-// dstates = dproduct Uᵀ for the first `active` sequences, and of kGru dcarry besides.
+// Columns of the recurrent weight.
+struct Columns {
+  int64_t begin;
+  int64_t end;
+};
+
+// to = dproduct Uᵀ for the first `active` sequences, over these columns, and `add` besides where it
+// is not null; both are [sequences, pitch].
 void StatesBefore(const Recurrence& r, const float* dproduct, const float* packed,
-                  const int32_t* token, int64_t active, const float* dcarry, float* dstates) {
+                  const int32_t* token, int64_t active, const Columns& columns, const float* add,
+                  float* to) {
   const F f;
   const int64_t lanes = Lanes(), pitch = Pitch(r), depth = GatesOf(r.cell) * r.units;
   for (int64_t unit = 0; unit < r.units; unit += kPanel * lanes) {
@@ -340,16 +460,17 @@ void StatesBefore(const Recurrence& r, const float* dproduct, const float* packe
       V sum[kRows][kPanel];
       const float* rows[kRows];
       for (int i = 0; i < kRows; ++i) {
-        rows[i] = dproduct + token[first + i] * depth;
+        rows[i] = dproduct + token[first + i] * depth + columns.begin;
         for (int c = 0; c < kPanel; ++c) {
           const int64_t at = (first + i) * pitch + unit + c * lanes;
-          sum[i][c] = r.cell == Cell::kGru ? hn::LoadU(f, dcarry + at) : hn::Zero(f);
+          sum[i][c] = add != nullptr ? hn::LoadU(f, add + at) : hn::Zero(f);
         }
       }
-      AddProduct(rows, 1, depth, packed + unit * depth, kPanel * lanes, sum);
+      AddProduct(rows, 1, columns.end - columns.begin,
+                 packed + unit * depth + columns.begin * kPanel * lanes, kPanel * lanes, sum);
       for (int i = 0; i < kRows; ++i) {
         for (int c = 0; c < kPanel; ++c) {
-          hn::StoreU(sum[i][c], f, dstates + (first + i) * pitch + unit + c * lanes);
+          hn::StoreU(sum[i][c], f, to + (first + i) * pitch + unit + c * lanes);
         }
       }
     });
@@ -362,7 +483,8 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
   const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
   float* dstates = scratch;
   float* dcarry = scratch + matrix;
-  auto* token = reinterpret_cast<int32_t*>(scratch + 3 * matrix);
+  float* dreset_states = scratch + 2 * matrix;  // of kGruResetFirst
+  auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
   int32_t* before = token + part.count();
   Steps steps(part, r.reverse, token, before);
   std::fill_n(scratch, 2 * matrix, 0.0f);
@@ -378,17 +500,34 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
           step.Tanh(dstate, unit);
         } else if (r.cell == Cell::kLstm) {
           step.Lstm(dstate, carry, unit);
-        } else {
+        } else if (r.cell == Cell::kGru) {
           step.Gru(dstate, carry, unit);
+        } else {
+          step.GruCandidate(dstate, carry, unit);
         }
         if (a.before != nullptr) {
           step.Store(step.Before(a.y, unit), a.before, 0, 1, unit);
         }
       }
     }
-    if (t > 0) {
-      StatesBefore(r, r.cell == Cell::kGru ? a.dproduct : a.dgates, a.packed, token, active, dcarry,
-                   dstates);
+    const int64_t columns = GatesOf(r.cell) * r.units;
+    if (r.cell == Cell::kGruResetFirst) {
+      const Columns of_candidate = {2 * r.units, columns}, of_others = {0, 2 * r.units};
+      StatesBefore(r, a.dgates, a.packed, token, active, of_candidate, nullptr, dreset_states);
+      for (int64_t i = 0; i < active; ++i) {
+        const BackwardStep step = {a, r.units, token[i], before[i]};
+        for (int64_t unit = 0; unit < r.units; unit += lanes) {
+          const int64_t at = i * pitch + unit;
+          step.GruReset(hn::LoadU(f, dreset_states + at), dcarry + at, unit);
+        }
+      }
+      if (t > 0) {
+        StatesBefore(r, a.dgates, a.packed, token, active, of_others, dcarry, dstates);
+      }
+    } else if (t > 0) {
+      const bool is_gru = r.cell == Cell::kGru;
+      StatesBefore(r, is_gru ? a.dproduct : a.dgates, a.packed, token, active, {0, columns},
+                   is_gru ? dcarry : nullptr, dstates);
     }
   }
 }

@@ -17,13 +17,17 @@
 //           n = tanh(x_n + σ(x_r + r) q);  h' = (1 − σ(x_z + z)) n + σ(x_z + z) h
 //           (Cho et al., 2014, with the reset after the product: what PyTorch computes, and Keras
 //           with reset_after)
+//   kGruResetFirst
+//           r, z = σ(x_r + h U_r), σ(x_z + h U_z)
+//           n = tanh(x_n + (r h) U_n);  h' = (1 − z) n + z h
+//           (Cho et al., 2014, as it stands there, and Keras without reset_after)
 //
 // Sequences do not depend on each other: each thread takes some of them through all their steps and
 // waits for nobody. Within its part they are sorted, longest first, so that those that still go on
 // are always the first rows of a small matrix.
 namespace hone::engine::kernels {
 
-enum class Cell { kTanh, kLstm, kGru };
+enum class Cell { kTanh, kLstm, kGru, kGruResetFirst };
 
 // Blocks of `units` columns that the gates have, and that the backward pass wants kept of a token.
 int GatesOf(Cell cell);
@@ -65,8 +69,10 @@ struct RecurrenceArrays {
   const float* packed;  // by PackForward
   const float* bias;    // [gates · units] of kGru: b; else null
   float* y;             // [rows, units]: the states
-  float* kept;          // [rows, kept · units], may be null; of kLstm it may be gates' memory
-  float* cell;          // [rows, units]: c of kLstm; may be null
+  // [rows, kept · units], may be null; of kLstm it may be gates' memory. Of kGru r, z, n and q, of
+  // kGruResetFirst r, z, n and r h.
+  float* kept;
+  float* cell;  // [rows, units]: c of kLstm; may be null
 };
 void RunRecurrence(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
                    float* scratch);

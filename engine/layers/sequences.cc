@@ -52,6 +52,9 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
   if (cell == RecurrentCell::kLstm) {
     return Lstm(graph, gates, recurrent, offsets, {.reverse = reverse});
   }
+  if (cell == RecurrentCell::kGru && !options.reset_after) {
+    return GruResetFirst(graph, gates, recurrent, offsets, {.reverse = reverse});
+  }
   if (cell == RecurrentCell::kGru) {
     const Value of_states = parameters.Vector("recurrent_bias", columns, Start::kZeros);
     return Gru(graph, gates, recurrent, of_states, offsets, {.reverse = reverse});
@@ -102,6 +105,10 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
     return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
         graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
         width, " / ", options.heads)));
+  }
+  if (options.rotary && options.alibi) {
+    return graph.Fail(absl::InvalidArgumentError(
+        absl::StrCat(graph.scope(), ": must have rotary or alibi, got both")));
   }
   Value query = Project(graph, options, "query", x, width, options.initializer);
   Value key = Project(graph, options, "key", x, kv_heads * dim, options.initializer);
@@ -243,7 +250,8 @@ Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& op
                                   .kv_heads = kv,
                                   .causal = options.causal,
                                   .window = options.window,
-                                  .dropout = training ? options.dropout : 0});
+                                  .dropout = training ? options.dropout : 0,
+                                  .alibi = options.alibi});
       }));
 }
 
@@ -270,7 +278,10 @@ Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
     };
     const Value keys = keep("keys", key), values = keep("values", value);
     return CachedAttention(graph, query, keys, values, places,
-                           {.heads = options.heads, .kv_heads = kv_heads, .window = options.window},
+                           {.heads = options.heads,
+                            .kv_heads = kv_heads,
+                            .window = options.window,
+                            .alibi = options.alibi},
                            ancestors);
   };
   return scope.Gives(AttentionOf(

@@ -21,6 +21,9 @@ struct RecurrentOptions {
   bool return_sequences = false;  // a row for each token; else one for each sequence
   float dropout = 0;              // share of what a layer gives to the next one that is set to zero
   WeightInitializer initializer = {};  // of `weight`
+  // Of kGru: the reset behind the product with the state, as PyTorch has it; else before it, as the
+  // first paper has it and old Keras models (ops/recurrence.h).
+  bool reset_after = true;
 };
 
 // Token rows [rows, in] → [rows, n], or [batch, n] from the state that each direction ends with: n
@@ -30,7 +33,7 @@ struct RecurrentOptions {
 //   weight [in, gates · units]; recurrent_weight [units, gates · units], orthogonal at first;
 //   bias [gates · units], at first zeros, and of an LSTM's forget gate ones (Jozefowicz et al.,
 //   2015, "An Empirical Exploration of Recurrent Network Architectures");
-//   of kGru recurrent_bias [3 units], zeros at first.
+//   of kGru with reset_after recurrent_bias [3 units], zeros at first.
 // Their names are NAME.weight, …; of several layers NAME.layer_2.weight, counted from 1; of two
 // directions NAME.forward.weight and NAME.backward.weight.
 Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
@@ -70,6 +73,8 @@ struct AttentionOptions {
   float dropout = 0;     // share of the weights that are set to zero
   bool rotary = false;   // queries and keys are turned by their places
   float rotary_base = 10000;
+  bool alibi =
+      false;  // instead: scores fall with the distance between two tokens (ops/attention.h)
   bool use_bias = true;
   WeightInitializer initializer = {};
   std::optional<WeightInitializer> output_initializer = {};  // of the last product; else the same

@@ -190,6 +190,11 @@ class LayerBuilder {
     return layers::RmsNorm(graph_, x(),
                            {.name = "", .frozen = layer_.frozen, .epsilon = norm.epsilon});
   }
+  Value operator()(layers::GluOptions glu) {
+    glu.name.clear();
+    glu.frozen = layer_.frozen;
+    return layers::Glu(graph_, x(), glu);
+  }
   Value operator()(layers::SequencePoolOptions pool) {
     pool.name.clear();
     return ReadsSequences() ? layers::SequencePool(graph_, x(), *offsets_, pool) : x();

@@ -21,6 +21,10 @@ struct BuildOptions {
   Shape picture = {};
   // Tokens that there are, where a preset reads texts.
   int64_t vocabulary = 0;
+  // Numbers that are made of each text, where a preset may do that; 0: it foretells tokens.
+  int64_t outputs = 0;
+  // Where a preset foretells tokens: of these rows of tokens alone, s32 [count]. Not valid: of all.
+  Value places = {};
   // Above 0: a text is written token by token. Each row of tokens is the newest one of a sequence
   // of its own, of at most so many; what stands for the offsets is each row's place in its
   // sequence, s32 [rows], and layers keep what they need of the tokens before (layers::

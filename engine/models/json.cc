@@ -38,6 +38,11 @@ class Writer {
  public:
   explicit Writer(json& out) : out_(out) {}
 
+  // One that models may be without: then it is as it stands.
+  template <typename T>
+  void LaterField(const char* name, const T& value) {
+    out_[name] = value;
+  }
   template <typename T>
   void Field(const char* name, const T& value) {
     out_[name] = value;
@@ -77,6 +82,11 @@ class Reader {
  public:
   explicit Reader(const json& in) : in_(in) {}
 
+  template <typename T>
+  void LaterField(const char* name, T& value) {
+    known_.insert(name);
+    value = in_.value(name, value);
+  }
   template <typename T>
   void Field(const char* name, T& value) {
     known_.insert(name);
@@ -203,6 +213,9 @@ void Fields(Archive& a, T& kind) {
     a.Field("return_sequences", kind.return_sequences);
     a.Field("dropout", kind.dropout);
     a.Field("initializer", kind.initializer);
+    if constexpr (std::is_same_v<Kind, Gru>) {
+      a.LaterField("reset_after", kind.reset_after);
+    }
   } else if constexpr (std::is_same_v<Kind, layers::SequencePoolOptions>) {
     a.Field("kind", kind.kind);
   } else if constexpr (std::is_same_v<Kind, layers::AttentionOptions>) {
@@ -213,6 +226,7 @@ void Fields(Archive& a, T& kind) {
     a.Field("dropout", kind.dropout);
     a.Field("rotary", kind.rotary);
     a.Field("rotary_base", kind.rotary_base);
+    a.LaterField("alibi", kind.alibi);
     a.Field("use_bias", kind.use_bias);
     a.Field("initializer", kind.initializer);
   } else if constexpr (std::is_same_v<Kind, layers::PositionsOptions>) {
@@ -223,6 +237,11 @@ void Fields(Archive& a, T& kind) {
     a.Field("filters", kind.filters);
     a.Field("kernel", kind.kernel);
     a.Field("causal", kind.causal);
+    a.Field("activation", kind.activation);
+    a.Field("use_bias", kind.use_bias);
+    a.Field("initializer", kind.initializer);
+  } else if constexpr (std::is_same_v<Kind, layers::GluOptions>) {
+    a.Field("units", kind.units);
     a.Field("activation", kind.activation);
     a.Field("use_bias", kind.use_bias);
     a.Field("initializer", kind.initializer);

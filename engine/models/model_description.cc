@@ -39,6 +39,7 @@ struct Names {
   absl::string_view operator()(const layers::PositionsOptions&) const { return "positions"; }
   absl::string_view operator()(const RmsNorm&) const { return "rms_norm"; }
   absl::string_view operator()(const layers::Conv1dOptions&) const { return "conv1d"; }
+  absl::string_view operator()(const layers::GluOptions&) const { return "glu"; }
 };
 
 // Inputs name layers above, one of them, or two and more for layers that join. `inputs` are those
@@ -57,7 +58,10 @@ absl::Status CheckInputs(const LayerDescription& layer, const std::vector<std::s
                                                    joins ? "least 2 layers" : "most 1 layer",
                                                    ", got ", layer.inputs.size()));
   }
-  if (layer.inputs.empty() && above.size() == inputs.size() && inputs.size() > 1) {
+  // Segments are read by their name alone.
+  const auto choices = std::ranges::count_if(
+      inputs, [](const std::string& input) { return input != kSegmentsInput; });
+  if (layer.inputs.empty() && above.size() == inputs.size() && choices > 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("the network has several inputs; inputs must say which one: ",
                      absl::StrJoin(inputs, ", ")));

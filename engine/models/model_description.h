@@ -9,6 +9,7 @@
 #include "engine/layers/conv2d.h"
 #include "engine/layers/dense.h"
 #include "engine/layers/embedding.h"
+#include "engine/layers/glu.h"
 #include "engine/layers/sequences.h"
 
 namespace hone::engine::models {
@@ -62,7 +63,7 @@ using LayerKind =
                  MaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, BatchNorm, LayerNorm,
                  Dropout, Activation, Flatten, Reshape, Add, Concat, layers::EmbeddingOptions, Dot,
                  SimpleRnn, Lstm, Gru, layers::SequencePoolOptions, layers::AttentionOptions,
-                 layers::PositionsOptions, RmsNorm, layers::Conv1dOptions>;
+                 layers::PositionsOptions, RmsNorm, layers::Conv1dOptions, layers::GluOptions>;
 
 // As a job file spells them: "dense", "conv2d", ….
 absl::string_view NameOf(const LayerKind& kind);
@@ -98,7 +99,8 @@ struct NetworkDescription {
 
 // What a model is made of: enough to build it again. Layers or a preset behind its inputs, networks
 // with names, or both. A model whose inputs are "tokens" and "offsets" (tensor/token_rows.h) is one
-// of sequences: layers read the tokens, and those that need the offsets have them unasked.
+// of sequences: layers read the tokens, and those that need the offsets have them unasked. Of pairs
+// of texts there are "segments", too.
 struct ModelDescription {
   std::vector<LayerDescription> layers = {};
   std::vector<std::string> inputs = {"input"};

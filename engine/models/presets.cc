@@ -28,6 +28,7 @@ constexpr NamedPreset kPresets[] = {
     {"mlp", Mlp},
     {"seq2seq", Seq2Seq},
     {"transformer_translation", TransformerTranslation},
+    {"transformer_encoder", TransformerEncoder},
 };
 
 absl::StatusOr<ActivationKind> ActivationOf(const std::string& name) {

@@ -115,4 +115,31 @@ absl::StatusOr<Value> TransformerTranslation(Graph& graph, const nlohmann::json&
                                              const std::vector<NamedValue>& inputs,
                                              const BuildOptions& build);
 
+// "transformer_encoder": a Transformer over token rows in which each token sees all of its text
+// (Vaswani et al., "Attention Is All You Need", 2017), for texts of BuildOptions::vocabulary
+// tokens. Of each text it makes BuildOptions::outputs numbers, [batch, outputs]; where these are 0,
+// it foretells tokens as BERT does (Devlin et al., 2019): logits [count, vocabulary] of the rows
+// BuildOptions::places, or [rows, vocabulary] of all.
+//   {"layers": 4, "heads": 4, "width": 128, "hidden": 0, "length": 0, "positions": "learned",
+//    "norm": "pre", "embedding_norm": false, "epsilon": 1e-5, "activation": "gelu", "dropout": 0.1,
+//    "pooling": "mean", "pooler": false}   "hidden" is the width between the two products of a
+//       block, 0: four times the width; "length" is how many learned positions there are, others
+//       are "sinusoidal" and "rotary"; "norm" is "post" as in the paper and in BERT, behind each
+//       sum, or "pre"; "activation" is "gelu" or "relu"; "pooling" is "mean", "max" or "first", of
+//       a text's tokens, and "pooler" puts a product of the width and tanh behind it
+// Its parameters, and in brackets what they are called in files of BERT:
+//   token_embedding.weight (embeddings.word_embeddings), positions.weight (position_embeddings, to
+//   which the row of the one token type is to be added), embedding_norm (embeddings.LayerNorm);
+//   block_N.attention.query, .key, .value (encoder.layer.{N-1}.attention.self), .attention.output
+//   (attention.output.dense), .norm_1, .up (intermediate.dense), .down (output.dense), .norm_2;
+//   with "post" norm_1 is attention.output.LayerNorm and norm_2 output.LayerNorm; with "pre" they
+//   stand before, and there is a last one, norm;
+//   of a text: pooler (pooler.dense), classifier;
+//   of tokens: transform, transform_norm (cls.predictions.transform), output.bias, and once more
+//   token_embedding.weight.
+// Weights start normal with deviation 0.02.
+absl::StatusOr<Value> TransformerEncoder(Graph& graph, const nlohmann::json& options,
+                                         const std::vector<NamedValue>& inputs,
+                                         const BuildOptions& build);
+
 }  // namespace hone::engine::models

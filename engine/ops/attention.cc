@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -78,7 +79,8 @@ class Definition {
         key_offsets_(*in[static_cast<size_t>(offsets) + 1]),
         key_(RandomKey(scalars, settings.layer)) {}
 
-  // query(its row, head, first key's row, keys, of which it sees [begin, end))
+  // query(its row, head, first key's row, the keys [begin, end) that it sees, its own place among
+  // the keys)
   template <typename Query>
   void ForQueries(Query&& query) const {
     for (int64_t s = 0; s + 1 < offsets_.shape[0]; ++s) {
@@ -93,7 +95,7 @@ class Definition {
           begin = a_.window > 0 ? std::max<int64_t>(end - a_.window, 0) : 0;
         }
         for (int64_t head = 0; head < a_.heads; ++head) {
-          query(first + i, head, first_key, begin, end);
+          query(first + i, head, first_key, begin, end, i + keys - count);
         }
       }
     }
@@ -109,9 +111,16 @@ class Definition {
     }
     return sum;
   }
+  // Of the key j behind the first one's row.
+  double Score(int64_t row, int64_t head, int64_t first, int64_t j, int64_t own) const {
+    const double distance = static_cast<double>(std::abs(own - j));
+    return a_.scale * Dot(*in_[0], QueryAt(row, head), *in_[1], KeyAt(first + j, head)) -
+           (a_.alibi ? kernels::AlibiSlope(head, a_.heads) * distance : 0);
+  }
   // By what dropout multiplies a query's weight of its sequence's key j.
   double Kept(int64_t row, int64_t head, int64_t j) const {
-    const int64_t stride = (in_[1]->shape[0] + 3) / 4 * 4;
+    constexpr int64_t kBlock = kernels::kDropoutBlock;
+    const int64_t stride = (in_[1]->shape[0] + kBlock - 1) / kBlock * kBlock;
     const auto index = static_cast<uint64_t>((row * a_.heads + head) * stride + j);
     return a_.dropout == 0                                  ? 1
            : kernels::DropoutKeeps(a_.dropout, key_, index) ? 1 / (1 - double{a_.dropout})
@@ -150,33 +159,33 @@ class AttentionGradientOp final : public Op {
                  const RunScalars& scalars) const override {
     const kernels::Attention& a = settings_.attention;
     const Definition definition(settings_, in, 5, scalars);
-    definition.ForQueries(
-        [&](int64_t row, int64_t head, int64_t first, int64_t begin, int64_t end) {
-          const int64_t query = definition.QueryAt(row, head);
-          // Softmax's gradient: p (dp − Σ p dp).
-          std::vector<double> weights, dweights;
-          double total = 0;
-          for (int64_t j = begin; j < end; ++j) {
-            const int64_t key = definition.KeyAt(first + j, head);
-            weights.push_back(std::exp(a.scale * definition.Dot(*in[0], query, *in[1], key) -
-                                       (*in[4])[row * a.heads + head]));
-            const double kept = definition.Kept(row, head, j);
-            dweights.push_back(kept * definition.Dot(*in[3], query, *in[2], key));
-            total += weights.back() * dweights.back();
-            for (int64_t d = 0; d < a.dim; ++d) {
-              out[2][key + d] += kept * weights.back() * (*in[3])[query + d];
-            }
-          }
-          for (int64_t j = begin; j < end; ++j) {
-            const int64_t key = definition.KeyAt(first + j, head);
-            const auto i = static_cast<size_t>(j - begin);
-            const double dscore = a.scale * weights[i] * (dweights[i] - total);
-            for (int64_t d = 0; d < a.dim; ++d) {
-              out[0][query + d] += dscore * (*in[1])[key + d];
-              out[1][key + d] += dscore * (*in[0])[query + d];
-            }
-          }
-        });
+    definition.ForQueries([&](int64_t row, int64_t head, int64_t first, int64_t begin, int64_t end,
+                              int64_t own) {
+      const int64_t query = definition.QueryAt(row, head);
+      // Softmax's gradient: p (dp − Σ p dp).
+      std::vector<double> weights, dweights;
+      double total = 0;
+      for (int64_t j = begin; j < end; ++j) {
+        const int64_t key = definition.KeyAt(first + j, head);
+        weights.push_back(
+            std::exp(definition.Score(row, head, first, j, own) - (*in[4])[row * a.heads + head]));
+        const double kept = definition.Kept(row, head, j);
+        dweights.push_back(kept * definition.Dot(*in[3], query, *in[2], key));
+        total += weights.back() * dweights.back();
+        for (int64_t d = 0; d < a.dim; ++d) {
+          out[2][key + d] += kept * weights.back() * (*in[3])[query + d];
+        }
+      }
+      for (int64_t j = begin; j < end; ++j) {
+        const int64_t key = definition.KeyAt(first + j, head);
+        const auto i = static_cast<size_t>(j - begin);
+        const double dscore = a.scale * weights[i] * (dweights[i] - total);
+        for (int64_t d = 0; d < a.dim; ++d) {
+          out[0][query + d] += dscore * (*in[1])[key + d];
+          out[1][key + d] += dscore * (*in[0])[query + d];
+        }
+      }
+    });
   }
 
   absl::Status Lower(Lowering& l) const override {
@@ -266,26 +275,24 @@ class AttentionOp final : public Op {
                  const RunScalars& scalars) const override {
     const kernels::Attention& a = settings_.attention;
     const Definition definition(settings_, in, 3, scalars);
-    definition.ForQueries([&](int64_t row, int64_t head, int64_t first, int64_t begin,
-                              int64_t end) {
-      const int64_t query = definition.QueryAt(row, head);
-      double sum = 0;
-      for (int64_t j = begin; j < end; ++j) {
-        sum += std::exp(a.scale *
-                        definition.Dot(*in[0], query, *in[1], definition.KeyAt(first + j, head)));
-      }
-      double& log_sum = out[1][row * a.heads + head];
-      log_sum = begin < end ? std::log(sum) : 0;
-      for (int64_t j = begin; j < end; ++j) {
-        const int64_t key = definition.KeyAt(first + j, head);
-        const double weight =
-            std::exp(a.scale * definition.Dot(*in[0], query, *in[1], key) - log_sum) *
-            definition.Kept(row, head, j);
-        for (int64_t d = 0; d < a.dim; ++d) {
-          out[0][query + d] += weight * (*in[2])[key + d];
-        }
-      }
-    });
+    definition.ForQueries(
+        [&](int64_t row, int64_t head, int64_t first, int64_t begin, int64_t end, int64_t own) {
+          const int64_t query = definition.QueryAt(row, head);
+          double sum = 0;
+          for (int64_t j = begin; j < end; ++j) {
+            sum += std::exp(definition.Score(row, head, first, j, own));
+          }
+          double& log_sum = out[1][row * a.heads + head];
+          log_sum = begin < end ? std::log(sum) : 0;
+          for (int64_t j = begin; j < end; ++j) {
+            const int64_t key = definition.KeyAt(first + j, head);
+            const double weight = std::exp(definition.Score(row, head, first, j, own) - log_sum) *
+                                  definition.Kept(row, head, j);
+            for (int64_t d = 0; d < a.dim; ++d) {
+              out[0][query + d] += weight * (*in[2])[key + d];
+            }
+          }
+        });
   }
 
   absl::Status Lower(Lowering& l) const override {
@@ -355,9 +362,9 @@ Value Attention(Graph& graph, Value q, Value k, Value v, Value offsets, Value ke
   const int64_t dim = shape[1] / options.heads;
   const float scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(dim));
   return graph.Add(
-      std::make_shared<AttentionOp>(Settings{
-          {options.heads, kv_heads, dim, scale, options.causal, options.window, options.dropout},
-          RandomLayer(graph, "attention")}),
+      std::make_shared<AttentionOp>(Settings{{options.heads, kv_heads, dim, scale, options.causal,
+                                              options.window, options.dropout, options.alibi},
+                                             RandomLayer(graph, "attention")}),
       {q, k, v, offsets, key_offsets});
 }
 

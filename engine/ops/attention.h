@@ -11,6 +11,8 @@ struct AttentionOptions {
   int64_t window = 0;   // of a causal one: above 0, so many keys at most, its own among them
   float dropout = 0;    // share of the weights that are set to zero, [0, 1)
   float scale = 0;      // of query · key; 0: 1 / sqrt(numbers of a head)
+  // Scores fall with the distance of a key from the query's own place (kernels/attention.h).
+  bool alibi = false;
 };
 
 // softmax(scale · q kᵀ) v for each head of each sequence (Vaswani et al., "Attention Is All You

@@ -8,6 +8,7 @@
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/kernels/attention.h"
 #include "engine/kernels/cached_attention.h"
 #include "engine/ops/segments.h"
 
@@ -79,7 +80,11 @@ class CachedAttentionOp final : public Op {
           for (int64_t d = 0; d < a_.dim; ++d) {
             score += q[query + d] * k[key_at(place) + d];
           }
-          weights.push_back(std::exp(a_.scale * score));
+          score *= a_.scale;
+          if (a_.alibi) {
+            score -= kernels::AlibiSlope(head, a_.heads) * static_cast<double>(last - place);
+          }
+          weights.push_back(std::exp(score));
           sum += weights.back();
         }
         for (int64_t place = first; place <= last; ++place) {
@@ -164,11 +169,11 @@ Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value pla
   if (ancestors.has_value()) {
     inputs.push_back(*ancestors);
   }
-  return graph.Add(
-      std::make_shared<CachedAttentionOp>(
-          kernels::CachedAttention{options.heads, kv_heads, dim, scale, options.window},
-          ancestors.has_value()),
-      std::move(inputs));
+  return graph.Add(std::make_shared<CachedAttentionOp>(
+                       kernels::CachedAttention{options.heads, kv_heads, dim, scale, options.window,
+                                                options.alibi},
+                       ancestors.has_value()),
+                   std::move(inputs));
 }
 
 }  // namespace hone::engine

@@ -11,6 +11,7 @@ struct CachedAttentionOptions {
   int64_t kv_heads = 0;  // heads of keys and values, a divisor of `heads`; 0: as many
   int64_t window = 0;    // above 0: a query sees so many keys at most, that of its place among them
   float scale = 0;       // of query · key; 0: 1 / sqrt(numbers of a head)
+  bool alibi = false;
 };
 
 // Causal attention (ops/attention.h) of the newest token of each of several sequences: q is [rows,

@@ -71,6 +71,9 @@ class CrossEntropyOp final : public Op {
         out[0][0] += target * (log_sum - x[c]);
         out[3][r * classes + c] -= target;
       }
+      const double z = options_.z_loss * Weight(label);
+      out[0][0] += z * log_sum * log_sum;
+      mass += 2 * z * log_sum;
       for (int64_t c = 0; c < classes; ++c) {
         out[3][r * classes + c] += mass * std::exp(x[c] - log_sum);
       }
@@ -102,7 +105,8 @@ class CrossEntropyOp final : public Op {
              RunTeam(parts, [&](int k) {
                const auto [begin, end] = ShareOf(rows, k, parts);
                of_part[static_cast<size_t>(k)] = kernels::SoftmaxCrossEntropy(
-                   x, y, classes, options.label_smoothing, options.class_weights, dx, begin, end);
+                   x, y, classes, options.label_smoothing, options.class_weights, dx, begin, end,
+                   options.z_loss);
              });
              kernels::LossSums total;
              for (int k = 0; k < parts; ++k) {

@@ -10,6 +10,7 @@ namespace hone::engine {
 struct CrossEntropyOptions {
   float label_smoothing = 0;
   std::vector<float> class_weights;  // empty: all 1
+  float z_loss = 0;                  // z of kernels/cross_entropy.h
 };
 
 // Softmax cross-entropy of logits [batch, …, classes] and labels s32 [batch, …], a row each

@@ -368,6 +368,16 @@ class LinearOp final : public Op {
     return absl::OkStatus();
   }
 
+  std::optional<LinearInputs> Inputs(const std::vector<Value>& inputs) const {
+    if (post_op_ != ActivationKind::kNone) {
+      return std::nullopt;
+    }
+    return LinearInputs{.x = inputs[0],
+                        .weight = inputs[1],
+                        .bias = bias_ ? std::optional(inputs[2]) : std::nullopt,
+                        .transposed = transposed_};
+  }
+
   std::shared_ptr<const Op> WithActivation(ActivationKind kind) const override {
     if (!onednn::IsPostOp(kind) || post_op_ != ActivationKind::kNone) {
       return nullptr;
@@ -412,6 +422,15 @@ Value Linear(Graph& graph, Value x, Value weight, std::optional<Value> bias,
   }
   return graph.Add(std::make_shared<LinearOp>(bias.has_value(), options.transposed),
                    std::move(inputs));
+}
+
+std::optional<LinearInputs> LinearBehind(const Graph& graph, Value y) {
+  if (!y.valid()) {
+    return std::nullopt;
+  }
+  const Graph::Node& node = graph.node(y.node);
+  const auto* linear = dynamic_cast<const LinearOp*>(node.op.get());
+  return linear == nullptr ? std::nullopt : linear->Inputs(node.inputs);
 }
 
 }  // namespace hone::engine

@@ -17,4 +17,14 @@ struct LinearOptions {
 Value Linear(Graph& graph, Value x, Value weight, std::optional<Value> bias,
              const LinearOptions& options = {});
 
+// What a Linear is made of.
+struct LinearInputs {
+  Value x;
+  Value weight;
+  std::optional<Value> bias;
+  bool transposed = false;
+};
+// Of the value that one gives; nullopt of any other.
+std::optional<LinearInputs> LinearBehind(const Graph& graph, Value y);
+
 }  // namespace hone::engine

@@ -47,6 +47,8 @@ inline constexpr absl::string_view kOpTable[] = {
     "gru_decoder",
     "gru_decoder_gradient",
     "gru_gradient",
+    "gru_reset_first",
+    "gru_reset_first_gradient",
     "huber",
     "layer_norm",
     "layer_norm_gradient",

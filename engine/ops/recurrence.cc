@@ -10,6 +10,7 @@
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/recurrence.h"
 #include "engine/ops/broadcast.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/full.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/segments.h"
@@ -27,6 +28,8 @@ absl::string_view KindOf(Cell cell, bool gradient) {
       return gradient ? "lstm_gradient" : "lstm";
     case Cell::kGru:
       return gradient ? "gru_gradient" : "gru";
+    case Cell::kGruResetFirst:
+      return gradient ? "gru_reset_first_gradient" : "gru_reset_first";
     default:
       return gradient ? "simple_rnn_gradient" : "simple_rnn";
   }
@@ -125,6 +128,9 @@ class RecurrenceGradientOp final : public Op {
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
+    if (r_.cell == Cell::kGruResetFirst) {
+      return GruResetFirstReference(in, out);
+    }
     const int64_t units = r_.units, columns = out[0].shape[1];
     const DoubleTensor& y = *in[1];
     const DoubleTensor& weight = *in[2];
@@ -215,6 +221,49 @@ class RecurrenceGradientOp final : public Op {
   }
 
  private:
+  void GruResetFirstReference(std::span<const DoubleTensor* const> in,
+                              std::span<DoubleTensor> out) const {
+    const int64_t units = r_.units, columns = 3 * units;
+    const DoubleTensor &y = *in[1], &weight = *in[2];
+    DoubleTensor dstate(Shape{in[0]->shape[0], units});  // that the step behind gives
+    ForTokens(*in[3], r_.reverse, /*backwards=*/true, [&](int64_t row, int64_t before) {
+      const auto state = [&](int64_t j) { return before < 0 ? 0 : y[before * units + j]; };
+      const auto kept = [&](int64_t block, int64_t j) {
+        return (*in[4])[(row * 4 + block) * units + j];
+      };
+      const auto dgate = [&](int64_t block, int64_t j) -> double& {
+        return out[0][row * columns + block * units + j];
+      };
+      for (int64_t j = 0; j < units; ++j) {
+        const double dh = (*in[0])[row * units + j] + dstate[row * units + j];
+        const double z = kept(1, j), n = kept(2, j);
+        out[1][row * units + j] = state(j);
+        dgate(1, j) = dh * (state(j) - n) * z * (1 - z);
+        dgate(2, j) = dh * (1 - z) * (1 - n * n);
+        if (before >= 0) {
+          dstate[before * units + j] += dh * z;
+        }
+      }
+      for (int64_t k = 0; k < units; ++k) {
+        double dreset_state = 0;
+        for (int64_t j = 0; j < units; ++j) {
+          dreset_state += dgate(2, j) * weight[k * columns + 2 * units + j];
+        }
+        const double r = kept(0, k);
+        dgate(0, k) = dreset_state * state(k) * r * (1 - r);
+        if (before >= 0) {
+          dstate[before * units + k] += dreset_state * r;
+        }
+      }
+      for (int64_t k = 0; before >= 0 && k < units; ++k) {
+        for (int64_t column = 0; column < 2 * units; ++column) {
+          dstate[before * units + k] +=
+              out[0][row * columns + column] * weight[k * columns + column];
+        }
+      }
+    });
+  }
+
   Recurrence r_;
   bool of_cells_;
 };
@@ -273,7 +322,19 @@ class RecurrenceOp final : public Op {
     const Value before{dgates.node, 1};
     const Value dproduct = r_.cell == Cell::kGru ? Value{dgates.node, 2} : dgates;
     g.Accumulate(0, [&] { return dgates; });
-    g.Accumulate(1, [&] { return MatMul(graph, before, dproduct, {.transpose_a = true}); });
+    g.Accumulate(1, [&] {
+      if (r_.cell != Cell::kGruResetFirst) {
+        return MatMul(graph, before, dproduct, {.transpose_a = true});
+      }
+      // What U multiplies is h, and of the candidate r h, which was kept.
+      const int64_t units = r_.units;
+      const Value reset_states = Slice(graph, g.output(1), 3 * units, 4 * units);
+      const Value of_gates =
+          MatMul(graph, before, Slice(graph, dgates, 0, 2 * units), {.transpose_a = true});
+      const Value of_candidate = MatMul(
+          graph, reset_states, Slice(graph, dgates, 2 * units, 3 * units), {.transpose_a = true});
+      return Concat(graph, {of_gates, of_candidate});
+    });
     if (r_.cell == Cell::kGru) {
       g.Accumulate(3, [&] { return SumTo(graph, dproduct, graph.shape(g.input(3))); });
     }
@@ -288,6 +349,9 @@ class RecurrenceOp final : public Op {
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
+    if (r_.cell == Cell::kGruResetFirst) {
+      return GruResetFirstReference(in, out);
+    }
     const int64_t units = r_.units, columns = in[0]->shape[1];
     ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before) {
       for (int64_t j = 0; j < units; ++j) {
@@ -359,6 +423,10 @@ class RecurrenceOp final : public Op {
         kernels::RunRecurrence(r, part, arrays, scratch);
       });
       team.ClearRest(begins, arrays.y, r.units);
+      if (arrays.kept != nullptr && r.cell == Cell::kGruResetFirst) {
+        // A product of the backward pass reads it, whose other factor is 0 there.
+        team.ClearRest(begins, arrays.kept, kernels::KeptOf(r.cell) * r.units);
+      }
       if (arrays.cell != nullptr) {
         team.ClearRest(begins, arrays.cell, r.units);
       }
@@ -368,6 +436,35 @@ class RecurrenceOp final : public Op {
   }
 
  private:
+  void GruResetFirstReference(std::span<const DoubleTensor* const> in,
+                              std::span<DoubleTensor> out) const {
+    const int64_t units = r_.units, columns = 3 * units;
+    ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before) {
+      const auto state = [&](int64_t k) { return before < 0 ? 0 : out[0][before * units + k]; };
+      const auto kept = [&](int64_t block, int64_t j) -> double& {
+        return out[1][(row * 4 + block) * units + j];
+      };
+      // x + v U of unit j of the gate's block.
+      const auto sum = [&](int64_t block, int64_t j, const auto& v) {
+        const int64_t column = block * units + j;
+        double total = (*in[0])[row * columns + column];
+        for (int64_t k = 0; k < units; ++k) {
+          total += v(k) * (*in[1])[k * columns + column];
+        }
+        return total;
+      };
+      for (int64_t j = 0; j < units; ++j) {
+        kept(0, j) = Sigmoid(sum(0, j, state));
+        kept(1, j) = Sigmoid(sum(1, j, state));
+        kept(3, j) = kept(0, j) * state(j);
+      }
+      for (int64_t j = 0; j < units; ++j) {
+        kept(2, j) = std::tanh(sum(2, j, [&](int64_t k) { return kept(3, k); }));
+        out[0][row * units + j] = (1 - kept(1, j)) * kept(2, j) + kept(1, j) * state(j);
+      }
+    });
+  }
+
   Recurrence r_;
 };
 
@@ -400,6 +497,11 @@ Value CellsOfLstm(const Graph& graph, Value states) {
 Value Gru(Graph& graph, Value gates, Value weight, Value bias, Value offsets,
           const RecurrenceOptions& options) {
   return Recur(graph, Cell::kGru, {gates, weight, offsets, bias}, options);
+}
+
+Value GruResetFirst(Graph& graph, Value gates, Value weight, Value offsets,
+                    const RecurrenceOptions& options) {
+  return Recur(graph, Cell::kGruResetFirst, {gates, weight, offsets}, options);
 }
 
 }  // namespace hone::engine

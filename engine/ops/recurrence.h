@@ -30,4 +30,9 @@ Value CellsOfLstm(const Graph& graph, Value states);
 Value Gru(Graph& graph, Value gates, Value weight, Value bias, Value offsets,
           const RecurrenceOptions& options = {});
 
+// The same with the reset before the product with U, as Keras has it without `reset_after`. There
+// is no bias of its own.
+Value GruResetFirst(Graph& graph, Value gates, Value weight, Value offsets,
+                    const RecurrenceOptions& options = {});
+
 }  // namespace hone::engine

@@ -4,10 +4,12 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/ops/binary_cross_entropy.h"
+#include "engine/tasks/roc_area.h"
 #include "engine/tasks/supervised.h"
 
 namespace hone::engine::tasks {
@@ -18,12 +20,14 @@ class ClassScorer final : public Scorer {
  public:
   ClassScorer(const data::Dataset& dataset, bool binary)
       : dataset_(dataset),
-        binary_(binary),
+        width_(binary ? 1 : static_cast<size_t>(dataset.classes())),
+        roc_area_(dataset.classes(), binary ? 1 : dataset.classes()),
         confusion_(static_cast<size_t>(dataset.classes() * dataset.classes())) {}
 
   void Add(const float* outputs, std::span<const int32_t> rows) override {
     for (size_t i = 0; i < rows.size(); ++i) {
       ++confusion_[static_cast<size_t>(Truth(rows[i]) * dataset_.classes() + Taken(outputs, i))];
+      roc_area_.Add(Of(outputs, i), Truth(rows[i]));
     }
   }
 
@@ -61,16 +65,21 @@ class ClassScorer final : public Scorer {
       f1 += c.f1 / static_cast<double>(classes);
     }
     result.metrics["macro_f1"] = f1;
+    if (const std::optional<double> area = roc_area_.Mean()) {
+      result.metrics["auc"] = *area;
+    }
     return result;
   }
 
  private:
   int64_t Truth(int32_t row) const { return dataset_.labels()[static_cast<size_t>(row)]; }
+  std::span<const float> Of(const float* outputs, size_t i) const {
+    return {outputs + i * width_, width_};
+  }
   // The class that row i of the outputs is for.
   int64_t Taken(const float* outputs, size_t i) const {
-    const size_t width = binary_ ? 1 : static_cast<size_t>(dataset_.classes());
-    const float* out = outputs + i * width;
-    return binary_ ? (out[0] > 0 ? 1 : 0) : std::max_element(out, out + width) - out;
+    const std::span<const float> out = Of(outputs, i);
+    return width_ == 1 ? (out[0] > 0 ? 1 : 0) : std::ranges::max_element(out) - out.begin();
   }
   int64_t At(int64_t truth, int64_t taken) const {
     return confusion_[static_cast<size_t>(truth * dataset_.classes() + taken)];
@@ -80,7 +89,8 @@ class ClassScorer final : public Scorer {
   }
 
   const data::Dataset& dataset_;
-  const bool binary_;
+  const size_t width_;  // numbers of an output
+  RocArea roc_area_;
   std::vector<int64_t> confusion_;
 };
 
@@ -150,9 +160,13 @@ class Classification final : public SupervisedTask {
     return absl::OkStatus();
   }
 
+  int64_t outputs(const DataInfo& info) const override {
+    return options_.binary ? 1 : info.classes();
+  }
+
   absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
                            const DataInfo& info) const override {
-    const int64_t wanted = options_.binary ? 1 : info.classes();
+    const int64_t wanted = outputs(info);
     if (output.rank() == 2 && output[1] == wanted) {
       return absl::OkStatus();
     }

@@ -15,6 +15,7 @@
 #include "engine/tasks/forecasting.h"
 #include "engine/tasks/image_generation.h"
 #include "engine/tasks/language_modeling.h"
+#include "engine/tasks/masked_language_modeling.h"
 #include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
@@ -25,7 +26,8 @@ namespace hone::engine::tasks {
 
 using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
                                  RecommendationOptions, ReinforcementLearningOptions,
-                                 ForecastingOptions, LanguageModelingOptions, TranslationOptions>;
+                                 ForecastingOptions, LanguageModelingOptions, TranslationOptions,
+                                 MaskedLanguageModelingOptions>;
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {

@@ -14,7 +14,7 @@
 #include "engine/data/series.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/tasks/forecast_answers.h"
-#include "engine/tasks/task.h"
+#include "engine/tasks/one_graph_task.h"
 #include "engine/tensor/token_rows.h"
 
 namespace hone::engine::tasks {
@@ -113,7 +113,7 @@ std::string Compare(const std::map<std::string, double>& metrics) {
   return said;
 }
 
-class Forecasting final : public Task {
+class Forecasting final : public OneGraphTask {
  public:
   explicit Forecasting(const ForecastingOptions& options) : options_(options) {}
 
@@ -150,17 +150,6 @@ class Forecasting final : public Task {
     return SeriesFormat::FromJson(info.preprocessing.own).status();
   }
 
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info, size_t,
-                                      const BatchShape& shape) const override {
-    return Build(config, info, shape.batch, true);
-  }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape.batch, false));
-    result.built.request.fetch.push_back(result.model.output);
-    return result;
-  }
-
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                           const Inputs& inputs) const override {
     const Series& series = SeriesOf(dataset);
@@ -188,6 +177,19 @@ class Forecasting final : public Task {
     return std::make_unique<ForecastScorer>(SeriesOf(dataset));
   }
   ErrorKind error_kind() const override { return ErrorKind::kSquared; }
+
+  // As of other tasks, but of long windows so many that a batch's points are not many.
+  int64_t evaluation_batch(const TrainingConfig& config) const override {
+    constexpr int64_t kPoints = 65536;
+    int64_t window = config.data.series.window;
+    if (config.data.as != nullptr) {
+      // A model that is evaluated has a window of its own.
+      const absl::StatusOr<SeriesFormat> format = SeriesFormat::FromJson(config.data.as->own);
+      window = format.ok() ? format->window : 1;
+    }
+    return std::clamp<int64_t>(kPoints / std::max<int64_t>(window, 1), 1,
+                               Task::evaluation_batch(config));
+  }
 
   absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {
     HONE_ASSIGN_OR_RETURN(Evaluation result, Task::Evaluate(context));
@@ -256,11 +258,11 @@ class Forecasting final : public Task {
                      ", got output shape ", last.output_shape.ToString()));
   }
 
-  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info, int64_t batch,
-                                  bool training) const {
+  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
+                                  const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
-    HONE_RETURN_IF_ERROR(BuildForecast(config.model, info, batch, training, result));
+    HONE_RETURN_IF_ERROR(BuildForecast(config.model, info, shape.batch, training, result));
     const Value output = result.model.output;
     const Value targets = graph.Input(kTargets, {graph.shape(output), DType::kF32});
     graph.set_scope("loss");

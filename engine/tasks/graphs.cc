@@ -56,8 +56,12 @@ absl::StatusOr<models::BuiltModel> BuildModelOfExamples(Graph& graph,
   }
   HONE_ASSIGN_OR_RETURN(const models::ModelDescription sized,
                         WithVocabulary(model, info.preprocessing));
-  HONE_ASSIGN_OR_RETURN(models::BuiltModel built,
-                        models::BuildModel(graph, sized, TextInputs(graph, shape), options));
+  models::BuildOptions of_texts = options;
+  of_texts.vocabulary = info.preprocessing.text->tokenizer->size();
+  HONE_ASSIGN_OR_RETURN(
+      models::BuiltModel built,
+      models::BuildModel(graph, sized, TextInputs(graph, shape, info.preprocessing.text->pairs),
+                         of_texts));
   if (graph.shape(built.output)[0] != shape.batch) {
     return absl::InvalidArgumentError(
         absl::StrCat("model.layers (", built.layers.back().name,

@@ -14,9 +14,9 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/running_text.h"
-#include "engine/ops/cross_entropy.h"
 #include "engine/ops/segment_pool.h"
-#include "engine/tasks/task.h"
+#include "engine/ops/token_cross_entropy.h"
+#include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tasks/writing.h"
 #include "engine/tensor/token_rows.h"
@@ -47,6 +47,12 @@ struct LooksAhead {
 };
 
 absl::Status CheckDirection(const models::ModelDescription& model) {
+  if (model.preset.name == "transformer_encoder") {
+    return absl::InvalidArgumentError(
+        "model.preset (transformer_encoder): each of its tokens sees all of its text, so that "
+        "there "
+        "is nothing to foretell; must be gpt for a language model");
+  }
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const models::LayerDescription& layer = model.layers[i];
     if (std::visit(LooksAhead{}, layer.kind)) {
@@ -59,7 +65,7 @@ absl::Status CheckDirection(const models::ModelDescription& model) {
   return absl::OkStatus();
 }
 
-class LanguageModeling final : public Task {
+class LanguageModeling final : public OneGraphTask {
  public:
   explicit LanguageModeling(const LanguageModelingOptions& options) : options_(options) {}
 
@@ -102,18 +108,6 @@ class LanguageModeling final : public Task {
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
     return PlannedRows(data::RunningTextOf(dataset).CountTokens(rows));
-  }
-
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info, size_t,
-                                      const BatchShape& shape) const override {
-    return Build(config, info, shape, true);
-  }
-
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape, false));
-    result.built.request.fetch.push_back(result.model.output);
-    return result;
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
@@ -213,7 +207,8 @@ class LanguageModeling final : public Task {
   }
 
   nlohmann::json ToJson() const override {
-    return {{"kind", std::string(name())}, {"window", options_.window}};
+    return {
+        {"kind", std::string(name())}, {"window", options_.window}, {"z_loss", options_.z_loss}};
   }
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
@@ -250,14 +245,17 @@ class LanguageModeling final : public Task {
   }
 
   absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
-                                  const BatchShape& shape, bool training) const {
+                                  const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
     HONE_RETURN_IF_ERROR(AddModel(config.model, info, TextInputs(graph, shape),
                                   {.training = training, .logits = true}, result));
     const Value targets = graph.Input(kTargets, {{shape.bucket}, DType::kS32});
     graph.set_scope("loss");
-    const Loss loss = CrossEntropy(graph, result.model.output, targets, {});
+    // An evaluation gives the logits, so that it has all of them.
+    const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
+                                                   {.class_weights = {}, .z_loss = options_.z_loss})
+                               : CrossEntropy(graph, result.model.output, targets, {});
     HONE_RETURN_IF_ERROR(graph.status());
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     return result;
@@ -273,7 +271,8 @@ std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& option
 }
 
 absl::StatusOr<LanguageModelingOptions> LanguageModelingFromJson(const nlohmann::json& json) {
-  const LanguageModelingOptions options{.window = json.at("window").get<int64_t>()};
+  const LanguageModelingOptions options{.window = json.at("window").get<int64_t>(),
+                                        .z_loss = json.value("z_loss", 0.0f)};
   if (options.window < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.window` must be at least 1, got ", options.window));

@@ -21,6 +21,7 @@ class Task;
 // gives "perplexity", e^loss, and "bits_per_byte", which does not depend on the tokenizer.
 struct LanguageModelingOptions {
   int64_t window = 128;  // tokens that the model sees at once
+  float z_loss = 0;      // of the training alone: CrossEntropyOptions::z_loss
 };
 
 std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& options);

@@ -11,8 +11,10 @@ absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescript
   TaskGraph result;
   result.built.graph = std::make_unique<Graph>();
   Graph& graph = *result.built.graph;
-  HONE_ASSIGN_OR_RETURN(result.model, BuildModelOfExamples(graph, model, info, shape,
-                                                           {.training = false, .logits = true}));
+  HONE_ASSIGN_OR_RETURN(
+      result.model,
+      BuildModelOfExamples(graph, model, info, shape,
+                           {.training = false, .logits = true, .outputs = outputs(info)}));
   result.built.request = {.graph = &graph, .fetch = {result.model.output}, .gradients = {}};
   return result;
 }

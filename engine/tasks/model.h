@@ -22,6 +22,9 @@ class TaskModel {
 
   // What model.json holds under "task": {"kind": name(), …}; the task table reads it back.
   virtual nlohmann::json ToJson() const = 0;
+  // How many numbers the model makes of an example, where a preset must be told
+  // (models::BuildOptions). 0, as it stands here: it follows from the rest.
+  virtual int64_t outputs(const DataInfo&) const { return 0; }
   // Forward only, with whatever inputs the task's Answerer fills; fetches the model's output
   // [batch, …] alone. As it stands here: the layers behind the input "features", or behind the
   // tokens of texts. `shape` is for so many examples of the bucket that the Answerer says.

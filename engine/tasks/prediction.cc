@@ -65,10 +65,17 @@ const std::vector<int32_t>& TokensOf(const Example& example) {
   return std::get<std::vector<int32_t>>(example.at(std::string(kTokensInput)));
 }
 
-absl::StatusOr<Example> ReadText(const std::string& text, const data::TextPreprocessing& how,
+absl::StatusOr<Example> ReadText(const TextQuestion& question, const data::TextPreprocessing& how,
                                  absl::string_view name) {
-  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), name));
-  std::vector<int32_t> tokens = how.Encode(text);
+  if (question.second.has_value() != how.pairs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, how.pairs ? ": the model takes pairs of texts; the second one is missing"
+                                     : ": the model takes single texts, this is a pair"));
+  }
+  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(question.text), name));
+  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(question.second.value_or("")), name));
+  std::vector<int32_t> tokens =
+      how.pairs ? how.EncodePair(question.text, *question.second) : how.Encode(question.text);
   if (tokens.size() > kMostTokens) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": the text has ", tokens.size(),
                                                    " tokens; at most ", kMostTokens, " are read"));
@@ -136,7 +143,7 @@ absl::StatusOr<Example> FeaturesAnswerer::Read(const Question& question,
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": beams: must not be given: the model does not translate"));
     }
-    return ReadText(text->text, *preprocessing_.text, name);
+    return ReadText(*text, *preprocessing_.text, name);
   }
   return Unanswerable(question, preprocessing_, name);
 }
@@ -156,7 +163,8 @@ absl::Status FeaturesAnswerer::Fill(std::span<const Example> examples, const Inp
   if (!preprocessing_.text.has_value()) {
     return Answerer::Fill(examples, inputs);
   }
-  HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
+  HONE_ASSIGN_OR_RETURN(TextFiller filler,
+                        TextFiller::Begin(inputs, preprocessing_.text->separator()));
   for (const Example& example : examples) {
     HONE_RETURN_IF_ERROR(filler.Add(TokensOf(example)));
   }

@@ -45,7 +45,8 @@ struct MazeQuestion {
   std::string text;  // as environments::ParseMaze reads it
 };
 struct TextQuestion {
-  std::string text;   // UTF-8, as somebody wrote it
+  std::string text;                        // UTF-8, as somebody wrote it
+  std::optional<std::string> second = {};  // of a model that reads pairs of texts
   int64_t beams = 0;  // of a model that translates: see text::BeamOptions; 0: as it was trained
 };
 struct SeriesQuestion {
@@ -119,6 +120,9 @@ struct Prediction {
     bool ended = false;  // else it came to the greatest length
   };
   std::vector<Translation> translations = {};  // the best first, as many as were found
+  // Of each mask of a text, from the first to the last: the tokens that fit best, the most probable
+  // first.
+  std::vector<std::vector<Class>> fills = {};
 };
 
 // Runs the prediction program over any number of examples: the model's output for each, row major.

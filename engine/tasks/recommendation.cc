@@ -14,9 +14,9 @@
 #include "engine/ops/concat.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/ops/scale.h"
+#include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/ranking.h"
 #include "engine/tasks/rating_answers.h"
-#include "engine/tasks/task.h"
 #include "engine/tasks/task_programs.h"
 
 namespace hone::engine::tasks {
@@ -112,7 +112,7 @@ class NoScorer final : public Scorer {
   Evaluation Finish() const override { return {}; }
 };
 
-class Recommendation final : public Task {
+class Recommendation final : public OneGraphTask {
  public:
   explicit Recommendation(const RecommendationOptions& options) : options_(options) {}
 
@@ -146,17 +146,6 @@ class Recommendation final : public Task {
 
   absl::Status CheckData(const DataInfo& info) const override {
     return RatingIndex::SizesOf(info.preprocessing.own).status();
-  }
-
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info, size_t,
-                                      const BatchShape& shape) const override {
-    return Build(config, info, shape.batch, true);
-  }
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape.batch, false));
-    result.built.request.fetch.push_back(result.model.output);
-    return result;
   }
 
   std::vector<ForwardSpec> forwards(const TrainingConfig&) const override {
@@ -326,12 +315,12 @@ class Recommendation final : public Task {
     return graph.status();
   }
 
-  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info, int64_t batch,
-                                  bool training) const {
+  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
+                                  const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
-    const int64_t half = batch * options_.negatives;
-    const int64_t pairs = implicit() ? 2 * half : batch;
+    const int64_t half = shape.batch * options_.negatives;
+    const int64_t pairs = implicit() ? 2 * half : shape.batch;
     HONE_RETURN_IF_ERROR(BuildScores(config.model, info, pairs, training, result));
     const Value scores = result.model.output;
     Loss loss;
@@ -343,7 +332,7 @@ class Recommendation final : public Task {
       const Value ahead = Sum(graph, rated, ScaleBy(graph, drawn, graph.Constant(-1)));
       loss = BinaryCrossEntropy(graph, ahead, ones, {});
     } else {
-      const Value targets = graph.Input(kTargets, {{batch, 1}, DType::kF32});
+      const Value targets = graph.Input(kTargets, {{shape.batch, 1}, DType::kF32});
       graph.set_scope("loss");
       loss = RegressionLoss(graph, scores, targets, RegressionKind::kMeanSquaredError);
     }

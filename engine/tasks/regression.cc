@@ -121,6 +121,8 @@ class RegressionTask final : public SupervisedTask {
                      "regression: the data must have a column of numbers to predict");
   }
 
+  int64_t outputs(const DataInfo& info) const override { return info.targets(); }
+
   absl::Status CheckOutput(const Shape& output, const models::LayerSummary& last,
                            const DataInfo& info) const override {
     if (output == Shape{output[0], info.targets()}) {

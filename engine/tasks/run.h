@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "engine/checkpoint/run_state.h"
 #include "engine/data/dataset.h"
+#include "engine/data/text_augment.h"
 #include "engine/tasks/artifacts.h"
 #include "engine/tasks/config.h"
 #include "engine/tasks/inputs.h"
@@ -39,6 +40,10 @@ struct Examples {
   std::span<const int32_t> rows;  // of the data set
   int64_t first = 0;              // of them, counted over all batches of the step
   int64_t epoch = 0;
+  // By what texts are changed, keyed by `seed`, epoch and row: those of the training, where the job
+  // wants that. Null: they are not.
+  const data::TextAugmenter* text_changes = nullptr;
+  uint64_t seed = 0;
 };
 
 // What a task's state works with at the beginning of a step.

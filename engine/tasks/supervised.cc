@@ -23,8 +23,10 @@ absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, co
                                                 const BatchShape& shape, bool training) const {
   TaskGraph result = NewTaskGraph(config);
   Graph& graph = *result.built.graph;
-  HONE_ASSIGN_OR_RETURN(result.model, BuildModelOfExamples(graph, config.model, info, shape,
-                                                           {.training = training, .logits = true}));
+  HONE_ASSIGN_OR_RETURN(
+      result.model,
+      BuildModelOfExamples(graph, config.model, info, shape,
+                           {.training = training, .logits = true, .outputs = outputs(info)}));
   const models::LayerSummary& last = result.model.layers.back();
   HONE_RETURN_IF_ERROR(CheckOutput(graph.shape(result.model.output), last, info));
   const Value target = graph.Input(kTargetsInput, targets(shape.batch, info));
@@ -36,27 +38,21 @@ absl::StatusOr<TaskGraph> SupervisedTask::Build(const TrainingConfig& config, co
   return result;
 }
 
-absl::StatusOr<TaskGraph> SupervisedTask::BuildLoss(const TrainingConfig& config,
-                                                    const DataInfo& info, size_t,
-                                                    const BatchShape& shape) const {
-  return Build(config, info, shape, true);
-}
-
-absl::StatusOr<TaskGraph> SupervisedTask::BuildEvaluation(const TrainingConfig& config,
-                                                          const DataInfo& info,
-                                                          const BatchShape& shape) const {
-  HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape, false));
-  result.built.request.fetch.push_back(result.model.output);
-  return result;
-}
-
 absl::Status SupervisedTask::FillInputs(const data::Dataset& dataset, const Examples& examples,
                                         const TaskState*, const Inputs& inputs) const {
   if (HoldsTexts(dataset)) {
     const data::Texts& texts = data::TextsOf(dataset);
-    HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
+    HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs, texts.separator()));
     for (const int32_t row : examples.rows) {
-      HONE_RETURN_IF_ERROR(filler.Add(texts.tokens(row)));
+      const std::span<const int32_t> tokens = texts.tokens(row);
+      if (examples.text_changes == nullptr) {
+        HONE_RETURN_IF_ERROR(filler.Add(tokens));
+        continue;
+      }
+      const data::AugmentKey key = {.seed = examples.seed, .epoch = examples.epoch, .row = row};
+      HONE_RETURN_IF_ERROR(filler.Add(tokens.size(), [&](std::span<int32_t> room) {
+        return examples.text_changes->Augment(key, tokens, room, nullptr);
+      }));
     }
     HONE_RETURN_IF_ERROR(filler.Finish());
   }
@@ -90,7 +86,8 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
   }
   // So many texts as a batch has come to the bucket's tokens.
   const int64_t batch = std::min(config.batch_size, info.train);
-  const auto texts = std::make_shared<data::Texts>();
+  const int32_t separator = info.preprocessing.text->separator();
+  const auto texts = std::make_shared<data::Texts>(separator);
   const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
   RandomStream random(1, "made-up texts");
   data::DatasetParts targets;
@@ -101,6 +98,9 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
     const int64_t length = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
     for (int64_t t = 0; t < length; ++t) {
       tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
+    }
+    if (separator >= 0 && !tokens.empty()) {
+      tokens[tokens.size() / 2] = tokens.back() = separator;
     }
     texts->Add(tokens);
     if (info.classes() > 0) {

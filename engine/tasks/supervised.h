@@ -1,13 +1,13 @@
 #pragma once
 
 #include "engine/ops/loss.h"
-#include "engine/tasks/task.h"
+#include "engine/tasks/one_graph_task.h"
 
 namespace hone::engine::tasks {
 
 // A task that learns a target for each example, a picture, a row of a table or a text: one model,
 // one loss, one update. What is left to say is the targets and the loss.
-class SupervisedTask : public Task {
+class SupervisedTask : public OneGraphTask {
  public:
   absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const override;
   absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
@@ -15,10 +15,6 @@ class SupervisedTask : public Task {
   std::vector<int64_t> buckets(const TrainingConfig& config) const override;
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState* state) const override;
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info,
-                                      size_t update, const BatchShape& shape) const final;
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const final;
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples,
                           const TaskState* state, const Inputs& inputs) const override;
 
@@ -38,7 +34,7 @@ class SupervisedTask : public Task {
 
  private:
   absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
-                                  const BatchShape& shape, bool training) const;
+                                  const BatchShape& shape, bool training) const final;
 };
 
 }  // namespace hone::engine::tasks

@@ -37,6 +37,9 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const TranslationOptions& options) const {
     return MakeTranslation(options);
   }
+  std::unique_ptr<Task> operator()(const MaskedLanguageModelingOptions& options) const {
+    return MakeMaskedLanguageModeling(options);
+  }
 };
 
 // … and its options of a model file.
@@ -53,6 +56,7 @@ constexpr KindOfTask kKinds[] = {
     {"forecasting", OptionsFromJson<ForecastingFromJson>},
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
     {"language_modeling", OptionsFromJson<LanguageModelingFromJson>},
+    {"masked_language_modeling", OptionsFromJson<MaskedLanguageModelingFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
     {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},

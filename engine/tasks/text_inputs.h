@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/data/texts.h"
@@ -12,32 +13,41 @@
 #include "engine/tasks/graphs.h"
 #include "engine/tasks/inputs.h"
 
-// Texts as a program's inputs "tokens" and "offsets" (tensor/token_rows.h); the bucket of a batch is
-// its planned count of rows.
+// Texts as a program's inputs "tokens" and "offsets" (tensor/token_rows.h); the bucket of a batch
+// is its planned count of rows.
 namespace hone::engine::tasks {
 
-std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape);
+// Of pairs "segments" is one of them.
+std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape,
+                                           bool pairs = false);
 
-// Fills both with texts, one after another, whose tokens the program has room for: INTERNAL
+// Fills them with texts, one after another, whose tokens the program has room for: INTERNAL
 // otherwise. Rows behind them are 0. Allocates nothing.
 class TextFiller {
  public:
-  static absl::StatusOr<TextFiller> Begin(const Inputs& inputs);
+  // `separator` ends the texts of a pair (data::Texts::separator).
+  static absl::StatusOr<TextFiller> Begin(const Inputs& inputs, int32_t separator = -1);
   absl::Status Add(std::span<const int32_t> tokens);
+  // One of at most `most` tokens: `write` writes them into as much room and returns how many they
+  // are.
+  absl::Status Add(size_t most, absl::FunctionRef<int64_t(std::span<int32_t> room)> write);
   // When all texts of the batch were added.
   absl::Status Finish();
 
  private:
-  TextFiller(std::span<int32_t> tokens, std::span<int32_t> offsets)
-      : tokens_(tokens), offsets_(offsets) {}
+  TextFiller(std::span<int32_t> tokens, std::span<int32_t> offsets, std::span<int32_t> segments,
+             int32_t separator)
+      : tokens_(tokens), offsets_(offsets), segments_(segments), separator_(separator) {}
 
   std::span<int32_t> tokens_;
   std::span<int32_t> offsets_;
+  std::span<int32_t> segments_;  // empty: nobody reads them
+  int32_t separator_;
   size_t texts_ = 0;
 };
 
-// The model with a row for each token of the vocabulary in its tables of tokens. INVALID_ARGUMENT
-// names a layer that asks for fewer.
+// The model with a row for each token of the vocabulary in its tables of tokens, and two in those
+// of segments. INVALID_ARGUMENT names a layer that asks for fewer tokens.
 absl::StatusOr<models::ModelDescription> WithVocabulary(const models::ModelDescription& model,
                                                         const data::Preprocessing& preprocessing);
 

@@ -22,6 +22,8 @@ namespace hone::engine {
 // own with the same rules, such as "target_tokens" and "target_offsets".
 inline constexpr absl::string_view kTokensInput = "tokens";
 inline constexpr absl::string_view kOffsetsInput = "offsets";
+// Of examples that are pairs of texts, s32 [rows]: 0 in the first, 1 in the second.
+inline constexpr absl::string_view kSegmentsInput = "segments";
 
 // The planned count for a batch of so many tokens, itself a planned count: the next multiple of 8,
 // above 256 of a 32nd of the power of two below. So at most 7 rows or 3.2 % are computed in vain,

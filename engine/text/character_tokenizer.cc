@@ -17,7 +17,7 @@ class CharacterTokenizer final : public Tokenizer {
   explicit CharacterTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {}
 
   int64_t size() const override { return vocabulary_.size(); }
-  SpecialTokens special() const override { return {}; }
+  SpecialTokens special() const override { return vocabulary_.special(); }
 
   void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const override {
     while (!utf8.empty()) {
@@ -36,21 +36,23 @@ class CharacterTokenizer final : public Tokenizer {
   }
 
   nlohmann::json ToJson() const override {
-    return {{"kind", "characters"}, {"tokens", vocabulary_.tokens()}};
+    return {
+        {"kind", "characters"}, {"mask", vocabulary_.has_mask()}, {"tokens", vocabulary_.tokens()}};
   }
 
  private:
   const Vocabulary vocabulary_;
 };
 
-absl::StatusOr<std::unique_ptr<const Tokenizer>> Make(std::vector<std::string> tokens) {
-  HONE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Make(std::move(tokens)));
+absl::StatusOr<std::unique_ptr<const Tokenizer>> Make(std::vector<std::string> tokens, bool mask) {
+  HONE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Make(std::move(tokens), mask));
   return std::make_unique<CharacterTokenizer>(std::move(vocabulary));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainCharacters(const Corpus& corpus) {
+absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainCharacters(const CharacterTokens& options,
+                                                                 const Corpus& corpus) {
   std::set<char32_t> characters;
   for (int64_t i = 0; i < corpus.size; ++i) {
     for (absl::string_view text = corpus.text(i); !text.empty();) {
@@ -61,11 +63,11 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainCharacters(const Corpus& c
   for (const char32_t character : characters) {
     AppendCharacter(character, tokens.emplace_back());
   }
-  return Make(std::move(tokens));
+  return Make(std::move(tokens), options.mask);
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> CharactersFromJson(const nlohmann::json& json) {
-  return Make(json.at("tokens").get<std::vector<std::string>>());
+  return Make(json.at("tokens").get<std::vector<std::string>>(), json.value("mask", false));
 }
 
 }  // namespace hone::engine::text

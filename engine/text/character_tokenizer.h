@@ -8,7 +8,8 @@
 
 namespace hone::engine::text {
 
-absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainCharacters(const Corpus& corpus);
+absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainCharacters(const CharacterTokens& options,
+                                                                 const Corpus& corpus);
 // Throws nlohmann::json::exception where a field is missing or of another type.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> CharactersFromJson(const nlohmann::json& json);
 

@@ -16,7 +16,9 @@ using NewTokenizer = absl::StatusOr<std::unique_ptr<const Tokenizer>>;
 // The tokenizer table: what is trained with which options …
 struct Trainer {
   NewTokenizer operator()(const WordTokens& options) const { return TrainWords(options, corpus); }
-  NewTokenizer operator()(const CharacterTokens&) const { return TrainCharacters(corpus); }
+  NewTokenizer operator()(const CharacterTokens& options) const {
+    return TrainCharacters(options, corpus);
+  }
   const Corpus& corpus;
 };
 

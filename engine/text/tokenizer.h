@@ -20,9 +20,15 @@ struct SpecialTokens {
   int32_t unknown = 0;  // what the vocabulary does not have
   int32_t begin = 1;    // of a text
   int32_t end = 2;
+  int32_t mask = -1;  // stands where a word shall be found
+
+  bool Has(int32_t id) const { return id == unknown || id == begin || id == end || id == mask; }
 };
 // How those are written, and what the first ids of the tokenizers that are trained here are.
 inline constexpr absl::string_view kSpecialTokens[] = {"<unk>", "<s>", "</s>"};
+// What stands behind these where a tokenizer is trained with one. It is no part of any text:
+// whoever reads it in one (tasks/filling.h) puts the id there.
+inline constexpr absl::string_view kMaskToken = "[MASK]";
 
 // Turns a text into numbers and back. Immutable: any number of threads may use it. What a text is
 // cleaned by has happened before (cleaning.h).
@@ -33,6 +39,9 @@ class Tokenizer {
   // Ids are at least 0 and below it.
   virtual int64_t size() const = 0;
   virtual SpecialTokens special() const = 0;
+  // The token goes on with the word that the token before it belongs to. As it stands here: each
+  // token is a word, or nothing is known of words.
+  virtual bool GoesOn(int32_t) const { return false; }
   // Appends the text's ids; no begin and no end among them. `utf8` is UTF-8.
   virtual void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const = 0;
   // The text of ids that the tokenizer has; of begin and end nothing.
@@ -42,13 +51,16 @@ class Tokenizer {
 };
 
 // Every character of the texts, in the order of Unicode.
-struct CharacterTokens {};
+struct CharacterTokens {
+  bool mask = false;  // there is a mask token
+};
 // The words that occur most often; of equally frequent ones those first in the order of their
 // bytes.
 struct WordTokens {
   int64_t vocabulary = 10000;  // tokens at most, the special ones among them
   int64_t min_count = 1;       // rarer words are left out
   WordSplit split = WordSplit::kPunctuation;
+  bool mask = false;  // there is a mask token
 };
 using TokenizerOptions = std::variant<WordTokens, CharacterTokens>;
 

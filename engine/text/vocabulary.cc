@@ -5,25 +5,24 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/utf8.h"
-#include "engine/text/tokenizer.h"
 
 namespace hone::engine::text {
 namespace {
 
-constexpr size_t kSpecial = std::size(kSpecialTokens);
 constexpr size_t kMostTokens = size_t{1} << 24;
 
 }  // namespace
 
-absl::StatusOr<Vocabulary> Vocabulary::Make(std::vector<std::string> tokens) {
+absl::StatusOr<Vocabulary> Vocabulary::Make(std::vector<std::string> tokens, bool mask) {
   if (tokens.empty() || tokens.size() > kMostTokens) {
     return absl::InvalidArgumentError(absl::StrCat("a vocabulary must have 1 to ", kMostTokens,
                                                    " tokens beside the special ones, got ",
                                                    tokens.size()));
   }
-  Vocabulary vocabulary(std::move(tokens));
+  Vocabulary vocabulary(std::move(tokens), mask);
   for (const std::string& token : vocabulary.tokens_) {
-    const auto id = static_cast<int32_t>(kSpecial + vocabulary.ids_.size());
+    const auto id =
+        static_cast<int32_t>(CountSpecial(mask)) + static_cast<int32_t>(vocabulary.ids_.size());
     if (token.empty() || Utf8Prefix(token) != token.size()) {
       return absl::InvalidArgumentError(
           absl::StrCat("token ", id, " is ", token.empty() ? "empty" : "no UTF-8"));
@@ -35,7 +34,21 @@ absl::StatusOr<Vocabulary> Vocabulary::Make(std::vector<std::string> tokens) {
   return vocabulary;
 }
 
-int64_t Vocabulary::size() const { return static_cast<int64_t>(kSpecial + tokens_.size()); }
+int64_t Vocabulary::CountSpecial(bool mask) {
+  return static_cast<int64_t>(std::size(kSpecialTokens)) + (mask ? 1 : 0);
+}
+
+int64_t Vocabulary::size() const {
+  return CountSpecial(mask_) + static_cast<int64_t>(tokens_.size());
+}
+
+SpecialTokens Vocabulary::special() const {
+  SpecialTokens special;
+  if (mask_) {
+    special.mask = static_cast<int32_t>(std::size(kSpecialTokens));
+  }
+  return special;
+}
 
 int32_t Vocabulary::Find(absl::string_view token) const {
   const auto found = ids_.find(token);
@@ -46,8 +59,11 @@ absl::string_view Vocabulary::TextOf(int32_t id) const {
   if (id == SpecialTokens().unknown) {
     return kSpecialTokens[0];
   }
-  const auto i = static_cast<size_t>(id);
-  return i < kSpecial ? absl::string_view() : absl::string_view(tokens_[i - kSpecial]);
+  if (mask_ && id == special().mask) {
+    return kMaskToken;
+  }
+  const int64_t i = id - CountSpecial(mask_);
+  return i < 0 ? absl::string_view() : absl::string_view(tokens_[static_cast<size_t>(i)]);
 }
 
 }  // namespace hone::engine::text

@@ -22,7 +22,7 @@ class WordTokenizer final : public Tokenizer {
       : split_(split), vocabulary_(std::move(vocabulary)) {}
 
   int64_t size() const override { return vocabulary_.size(); }
-  SpecialTokens special() const override { return {}; }
+  SpecialTokens special() const override { return vocabulary_.special(); }
 
   void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const override {
     ForEachWord(utf8, split_,
@@ -43,6 +43,7 @@ class WordTokenizer final : public Tokenizer {
   nlohmann::json ToJson() const override {
     return {{"kind", "words"},
             {"split", std::string(kSplits[static_cast<size_t>(split_)])},
+            {"mask", vocabulary_.has_mask()},
             {"tokens", vocabulary_.tokens()}};
   }
 
@@ -52,8 +53,8 @@ class WordTokenizer final : public Tokenizer {
 };
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Make(WordSplit split,
-                                                      std::vector<std::string> tokens) {
-  HONE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Make(std::move(tokens)));
+                                                      std::vector<std::string> tokens, bool mask) {
+  HONE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Make(std::move(tokens), mask));
   return std::make_unique<WordTokenizer>(split, std::move(vocabulary));
 }
 
@@ -61,7 +62,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Make(WordSplit split,
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainWords(const WordTokens& options,
                                                             const Corpus& corpus) {
-  const auto special = static_cast<int64_t>(std::size(kSpecialTokens));
+  const int64_t special = Vocabulary::CountSpecial(options.mask);
   if (options.vocabulary <= special) {
     return absl::InvalidArgumentError(absl::StrCat("a vocabulary of ", options.vocabulary,
                                                    " has no place for words: ", special,
@@ -83,7 +84,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainWords(const WordTokens& op
   for (auto& [count, word] : words) {
     tokens.push_back(std::move(word));
   }
-  return Make(options.split, std::move(tokens));
+  return Make(options.split, std::move(tokens), options.mask);
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> WordsFromJson(const nlohmann::json& json) {
@@ -92,7 +93,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> WordsFromJson(const nlohmann::j
     return absl::InvalidArgumentError("`split` is none of punctuation, spaces");
   }
   return Make(static_cast<WordSplit>(split - std::begin(kSplits)),
-              json.at("tokens").get<std::vector<std::string>>());
+              json.at("tokens").get<std::vector<std::string>>(), json.value("mask", false));
 }
 
 }  // namespace hone::engine::text

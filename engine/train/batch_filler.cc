@@ -12,8 +12,20 @@ constexpr int64_t kWorthATeam = 64 << 10;
 
 }  // namespace
 
+void BatchFiller::Augment(const tasks::TrainingConfig& config,
+                          const data::Preprocessing& preprocessing) {
+  Augment(config.augmentation, config.seed);
+  if (config.data.text.has_value() && config.data.text->augmentation.any() &&
+      preprocessing.text.has_value()) {
+    text_changes_.emplace(config.data.text->augmentation, preprocessing.text->tokenizer);
+  }
+}
+
 absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const {
-  HONE_RETURN_IF_ERROR(task_.FillInputs(dataset_, examples, state_, inputs));
+  tasks::Examples changed = examples;
+  changed.text_changes = text_changes_.has_value() ? &*text_changes_ : nullptr;
+  changed.seed = seed_;
+  HONE_RETURN_IF_ERROR(task_.FillInputs(dataset_, changed, state_, inputs));
   if (dataset_.size() == 0 || dataset_.own() != nullptr) {
     return absl::OkStatus();
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "absl/status/status.h"
@@ -8,7 +9,8 @@
 
 namespace hone::engine::train {
 
-// Puts rows of a data set into a program's inputs; for pictures of the training, changed at random.
+// Puts rows of a data set into a program's inputs; pictures and texts of the training changed at
+// random.
 class BatchFiller {
  public:
   // All outlive it. `state` is the run's, or null where the task has none.
@@ -25,11 +27,13 @@ class BatchFiller {
     augmentation_ = augmentation;
     seed_ = seed;
   }
+  // The same, and texts, as the job wants it. Of these the preprocessing has the tokenizer.
+  void Augment(const tasks::TrainingConfig& config, const data::Preprocessing& preprocessing);
   // A batch that is filled outside a team is shared by so many threads, where it is worth that.
   void Share(int threads) { threads_ = threads; }
 
-  // Safe from several threads at a time for different programs. Allocates nothing. After an error
-  // (FillInputs) the program must not run.
+  // Safe from several threads at a time for different programs. Allocates nothing, but for noise in
+  // the characters of texts. After an error (FillInputs) the program must not run.
   absl::Status Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const;
 
  private:
@@ -38,6 +42,7 @@ class BatchFiller {
   const tasks::TaskState* state_;
   data::RowBucket row_buckets_;
   data::Augmentation augmentation_;
+  std::optional<data::TextAugmenter> text_changes_;
   uint64_t seed_ = 0;
   int threads_ = 1;
 };

@@ -30,7 +30,7 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
       mark_(Clock::now()),
       last_checkpoint_(mark_) {
   batches_.Seek({state_.epoch, state_.data_position});
-  filler_.Augment(config_.augmentation, config_.seed);
+  filler_.Augment(config_, parts.data.preprocessing);
   filler_.Share(parts.programs.threads());
   active_seconds_ = state_.scalars["active_seconds"];
   step_batches_.reserve(static_cast<size_t>(std::max<int64_t>(config_.accumulate_batches, 1)));

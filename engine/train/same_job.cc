@@ -80,6 +80,8 @@ std::string OfValues(const ParameterStore& store) {
 JobParts PartsOf(const tasks::TrainingConfig& config, const tasks::Task& task,
                  const data::LoadedData& data, const ParameterStore& store) {
   const data::Augmentation& a = config.augmentation;
+  const data::TextAugmentation of_texts =
+      config.data.text.has_value() ? config.data.text->augmentation : data::TextAugmentation();
   JobParts parts = {
       {"model", Short(models::ToJson(config.model).dump())},
       {"model.pretrained", Short(absl::StrJoin(config.pretrained.parameters, "\n"))},
@@ -88,6 +90,8 @@ JobParts PartsOf(const tasks::TrainingConfig& config, const tasks::Task& task,
       {"data.image.augmentation",
        Exact(a.shift, a.horizontal_flip, a.rotate_degrees, a.crop_padding, a.erase_probability,
              a.brightness, a.contrast)},
+      {"data.text.augmentation",
+       Exact(of_texts.character_noise, of_texts.word_dropout, of_texts.unknown, of_texts.swap)},
       {"training.epochs", absl::StrCat(config.epochs)},
       {"training.steps", absl::StrCat(config.steps)},
       {"training.batch_size", absl::StrCat(config.batch_size)},

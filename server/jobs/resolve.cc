@@ -13,7 +13,7 @@ namespace {
     (message).set_##field(value);           \
   }
 
-constexpr float kValidation = 0.1f;  // with early stopping, and of a running text
+constexpr float kValidation = 0.1f;  // with early stopping, and where texts alone are learned
 
 void Resolve(v1::RatingOptions& ratings) {
   if (ratings.ids() == v1::RatingOptions::IDS_UNSPECIFIED) {
@@ -47,12 +47,17 @@ void Resolve(v1::TextCleaning& cleaning) {
   }
 }
 
-void Resolve(v1::TextOptions& text) {
+// Texts of a job that goes on from an earlier model: `keeps_tokens` where it has the earlier
+// model's.
+void Resolve(v1::TextOptions& text, bool keeps_tokens) {
   if (text.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
     text.set_encoding(v1::TextOptions::UTF8);
   }
   if (text.keep() == v1::TextOptions::KEEP_UNSPECIFIED) {
     text.set_keep(v1::TextOptions::FIRST);
+  }
+  if (keeps_tokens) {
+    return;
   }
   Resolve(*text.mutable_cleaning());
   Resolve(*text.mutable_tokenizer());
@@ -142,6 +147,14 @@ void ResolveTask(v1::JobSpec& spec) {
     HONE_DEFAULT(task, evaluation_sentences, 200);
     HONE_DEFAULT(task, attention_maps, 4);
   }
+  if (spec.model().preset().has_transformer_encoder()) {
+    v1::TransformerEncoder& encoder =
+        *spec.mutable_model()->mutable_preset()->mutable_transformer_encoder();
+    if (encoder.positions() == v1::TransformerEncoder::LEARNED) {
+      const int64_t window = spec.masked_language_modeling().window();
+      HONE_DEFAULT(encoder, length, window > 0 ? window : spec.data().text().max_tokens());
+    }
+  }
   if (spec.has_image_generation()) {
     Resolve(*spec.mutable_image_generation(), spec.training().optimizer());
   }
@@ -151,12 +164,12 @@ void ResolveTask(v1::JobSpec& spec) {
 }
 
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
-  const bool runs = spec.has_language_modeling();
-  HONE_DEFAULT(
-      data, validation_fraction,
-      spec.training().has_early_stopping() || runs || spec.has_translation() ? kValidation : 0);
+  // Nothing of the texts but themselves is learned.
+  const bool of_texts = spec.has_language_modeling() || spec.has_masked_language_modeling();
+  const bool validates = spec.training().has_early_stopping() || of_texts || spec.has_translation();
+  HONE_DEFAULT(data, validation_fraction, validates ? kValidation : 0);
   if (!data.has_fold()) {
-    HONE_DEFAULT(data, test_fraction, runs ? 0 : spec.has_translation() ? 0.1f : 0.2f);
+    HONE_DEFAULT(data, test_fraction, of_texts ? 0 : spec.has_translation() ? 0.1f : 0.2f);
   }
   if (spec.has_image_generation()) {
     // From −1 to 1, as tanh.
@@ -168,11 +181,14 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
       image.add_std(0.5f);
     }
   }
-  if (runs && data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
+  const bool keeps_tokens =
+      spec.model().has_pretrained() && !data.text().has_cleaning() && !data.text().has_tokenizer();
+  if (spec.has_language_modeling() && !keeps_tokens &&
+      data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
     data.mutable_text()->mutable_tokenizer()->mutable_characters();
   }
-  if (data.has_text()) {
-    Resolve(*data.mutable_text());
+  if (data.has_text() || of_texts) {
+    Resolve(*data.mutable_text(), keeps_tokens);
   }
   if (data.has_pairs() || spec.has_translation()) {
     Resolve(*data.mutable_pairs());
@@ -290,6 +306,7 @@ void Resolve(v1::Layer& layer) {
     case v1::Layer::kLstm:
       return Resolve(*layer.mutable_lstm());
     case v1::Layer::kGru:
+      HONE_DEFAULT(*layer.mutable_gru(), reset_after, true);
       return Resolve(*layer.mutable_gru());
     case v1::Layer::kSimpleRnn:
       return Resolve(*layer.mutable_simple_rnn());
@@ -306,6 +323,12 @@ void Resolve(v1::Layer& layer) {
       return Resolve(*layer.mutable_attention());
     case v1::Layer::kPositions:
       return Resolve(*layer.mutable_positions());
+    case v1::Layer::kGlu:
+      HONE_DEFAULT(*layer.mutable_glu(), use_bias, false);
+      if (layer.glu().activation() == v1::Activation::ACTIVATION_UNSPECIFIED) {
+        layer.mutable_glu()->set_activation(v1::Activation::SILU);
+      }
+      return Resolve(*layer.mutable_glu()->mutable_initializer());
     case v1::Layer::kRmsNorm:
       HONE_DEFAULT(*layer.mutable_rms_norm(), epsilon, 1e-6f);
       return;
@@ -360,6 +383,28 @@ void Resolve(v1::TransformerTranslation& net) {
   HONE_DEFAULT(net, dropout, 0.1f);
 }
 
+void Resolve(v1::TransformerEncoder& encoder) {
+  using Encoder = v1::TransformerEncoder;
+  HONE_DEFAULT(encoder, layers, 4);
+  HONE_DEFAULT(encoder, heads, 4);
+  HONE_DEFAULT(encoder, width, 128);
+  HONE_DEFAULT(encoder, hidden, 4 * encoder.width());
+  HONE_DEFAULT(encoder, epsilon, 1e-5f);
+  HONE_DEFAULT(encoder, dropout, 0.1f);
+  if (encoder.positions() == Encoder::POSITIONS_UNSPECIFIED) {
+    encoder.set_positions(Encoder::LEARNED);
+  }
+  if (encoder.norm() == Encoder::NORM_UNSPECIFIED) {
+    encoder.set_norm(Encoder::PRE);
+  }
+  if (encoder.activation() == Encoder::ACTIVATION_UNSPECIFIED) {
+    encoder.set_activation(Encoder::GELU);
+  }
+  if (encoder.pooling() == Encoder::POOLING_UNSPECIFIED) {
+    encoder.set_pooling(Encoder::MEAN);
+  }
+}
+
 void Resolve(v1::Preset& preset) {
   switch (preset.kind_case()) {
     case v1::Preset::kGan:
@@ -376,6 +421,8 @@ void Resolve(v1::Preset& preset) {
       return Resolve(*preset.mutable_seq2seq());
     case v1::Preset::kTransformerTranslation:
       return Resolve(*preset.mutable_transformer_translation());
+    case v1::Preset::kTransformerEncoder:
+      return Resolve(*preset.mutable_transformer_encoder());
     case v1::Preset::KIND_NOT_SET:
       return;
   }

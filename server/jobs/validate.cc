@@ -82,12 +82,10 @@ void CheckImageGeneration(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
-void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
-  constexpr int64_t kMostWindow = 1 << 20;
-  if (spec.language_modeling().has_window()) {
-    errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
-  }
-  const v1::DataSpec& data = spec.data();
+constexpr int64_t kMostWindow = 1 << 20;
+
+// Data that is one running text, for this task.
+void CheckRunningText(const v1::DataSpec& data, const std::string& task, FieldErrors& errors) {
   const v1::TextOptions& text = data.text();
   for (const auto& [field, given] :
        {std::pair("data.text.columns", text.columns_size() > 0),
@@ -96,12 +94,42 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
         std::pair("data.text.max_characters", text.max_characters() != 0),
         std::pair("data.text.near_copies", text.near_copies() != 0),
         std::pair("data.text.max_tokens", text.max_tokens() != 0),
+        std::pair("data.text.augmentation", text.has_augmentation()),
+        std::pair("data.text.second_columns", text.second_columns_size() > 0),
         std::pair("data.deduplicate", data.deduplicate()),
         std::pair("data.limit", data.limit() != 0), std::pair("data.fold", data.has_fold()),
         std::pair("data.classes", data.classes_size() > 0)}) {
     if (given) {
-      errors.Add(field, "must not be given: language modeling reads one running text");
+      errors.Add(field, absl::StrCat("must not be given: ", task, " reads one running text"));
     }
+  }
+}
+
+void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
+  if (spec.language_modeling().has_window()) {
+    errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
+  }
+  errors.CheckFloat("language_modeling.z_loss", spec.language_modeling().z_loss(), UpTo(0, 1));
+  CheckRunningText(spec.data(), "language modeling", errors);
+}
+
+void CheckMaskedLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
+  const int64_t window = spec.masked_language_modeling().window();
+  errors.CheckInt("masked_language_modeling.window", window, 0, kMostWindow);
+  if (window != 0) {
+    CheckRunningText(spec.data(), "masked language modeling with a window", errors);
+    return;
+  }
+  const v1::DataSpec& data = spec.data();
+  for (const auto& [field, given] :
+       {std::pair("data.text.second_columns", data.text().second_columns_size() > 0),
+        std::pair("data.text.augmentation", data.text().has_augmentation())}) {
+    if (given) {
+      errors.Add(field, "must not be given: words of single texts, as they are, are masked");
+    }
+  }
+  if (data.classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
   }
 }
 
@@ -125,10 +153,11 @@ void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
-      errors.Add("task",
-                 "must be given: one of classification, regression, language_modeling, "
-                 "translation, forecasting, image_generation, recommendation, "
-                 "reinforcement_learning");
+      errors.Add(
+          "task",
+          "must be given: one of classification, regression, language_modeling, "
+          "masked_language_modeling, translation, forecasting, image_generation, recommendation, "
+          "reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -177,6 +206,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       return CheckLanguageModeling(spec, errors);
     case v1::JobSpec::kTranslation:
       return CheckTranslation(spec, errors);
+    case v1::JobSpec::kMaskedLanguageModeling:
+      return CheckMaskedLanguageModeling(spec, errors);
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -268,6 +299,7 @@ void CheckTokenizer(const std::string& at, const v1::Tokenizer& tokenizer, Field
 void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   const v1::TextOptions& text = spec.data().text();
   CheckNames("data.text.columns", text.columns(), kMaxColumns, kMaxColumn, errors);
+  CheckNames("data.text.second_columns", text.second_columns(), kMaxColumns, kMaxColumn, errors);
   errors.CheckText("data.text.label", text.label(), kMaxColumn);
   if (!v1::TextOptions::Encoding_IsValid(text.encoding())) {
     errors.Add("data.text.encoding", "must be one of UTF8, LATIN1");
@@ -288,10 +320,25 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   CheckTokenizer("data.text.tokenizer", text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
+  constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
+  if (text.second_columns_size() > 0 && text.max_tokens() > 0 &&
+      text.max_tokens() < kLeastOfAPair) {
+    errors.Add("data.text.max_tokens", absl::StrCat("must be at least ", kLeastOfAPair,
+                                                    " of pairs of texts, got ", text.max_tokens()));
+  }
+  const v1::TextAugmentation& changes = text.augmentation();
+  for (const auto& [field, share] :
+       {std::pair("character_noise", changes.character_noise()),
+        std::pair("word_dropout", changes.word_dropout()), std::pair("unknown", changes.unknown()),
+        std::pair("swap", changes.swap())}) {
+    errors.CheckFloat(absl::StrCat("data.text.augmentation.", field), share, UpTo(0, 1));
+  }
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
-      !spec.has_language_modeling() && !spec.has_evaluation()) {
+      !spec.has_language_modeling() && !spec.has_masked_language_modeling() &&
+      !spec.has_evaluation()) {
     errors.Add("data.text",
-               "is read by the tasks classification, regression and language_modeling alone");
+               "is read by the tasks classification, regression, language_modeling and "
+               "masked_language_modeling alone");
   }
 }
 
@@ -539,11 +586,12 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
     errors.CheckInt("training.batch_size", training.batch_size(), 1, 65536);
   }
   CheckOptimizer("training.optimizer", training.optimizer(), errors);
-  // An agent is always evaluated, what reads running texts or translates where nobody says
-  // otherwise.
+  // An agent is always evaluated; a model of texts themselves, and what translates, where nobody
+  // says otherwise.
+  const bool of_texts =
+      spec.has_language_modeling() || spec.has_masked_language_modeling() || spec.has_translation();
   const bool validates = spec.data().validation_fraction() > 0 || training.has_early_stopping() ||
-                         ((spec.has_language_modeling() || spec.has_translation()) &&
-                          !spec.data().has_validation_fraction());
+                         (of_texts && !spec.data().has_validation_fraction());
   CheckSchedule(spec, validates || acts, errors);
   if (!v1::TrainingSpec::Precision_IsValid(training.precision())) {
     errors.Add("training.precision", "must be one of F32, BF16");
@@ -574,7 +622,11 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   if (spec.has_forecasting()) {
     return {"points"};
   }
-  if (spec.data().has_text() || spec.has_language_modeling()) {
+  if (spec.data().text().second_columns_size() > 0) {
+    return {"tokens", "segments"};
+  }
+  if (spec.data().has_text() || spec.has_language_modeling() ||
+      spec.has_masked_language_modeling()) {
     return {"tokens"};
   }
   return {"input"};

@@ -96,6 +96,13 @@ void CheckRecurrent(const std::string& path, const v1::Recurrent& recurrent, Fie
   CheckInitializer(path + ".initializer", recurrent.initializer(), errors);
 }
 
+// Of what is no GRU.
+void CheckNoReset(const std::string& path, const v1::Recurrent& recurrent, FieldErrors& errors) {
+  if (recurrent.has_reset_after()) {
+    errors.Add(path + ".reset_after", "must not be given: only a gru has a reset");
+  }
+}
+
 void CheckAttention(const std::string& path, const v1::Attention& attention, FieldErrors& errors) {
   errors.CheckInt(path + ".heads", attention.heads(), 1, 1024);
   if (attention.has_kv_heads()) {
@@ -108,6 +115,9 @@ void CheckAttention(const std::string& path, const v1::Attention& attention, Fie
   errors.CheckFloat(path + ".dropout", attention.dropout(), UpTo(0, 1));
   if (attention.has_rotary_base()) {
     errors.CheckFloat(path + ".rotary_base", attention.rotary_base(), Above(1, 1e9));
+  }
+  if (attention.rotary() && attention.alibi()) {
+    errors.Add(path + ".alibi", "must be false where rotary is true");
   }
   CheckInitializer(path + ".initializer", attention.initializer(), errors);
 }
@@ -174,10 +184,12 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return CheckInitializer(at + ".embedding.initializer", layer.embedding().initializer(),
                               errors);
     case v1::Layer::kLstm:
+      CheckNoReset(at + ".lstm", layer.lstm(), errors);
       return CheckRecurrent(at + ".lstm", layer.lstm(), errors);
     case v1::Layer::kGru:
       return CheckRecurrent(at + ".gru", layer.gru(), errors);
     case v1::Layer::kSimpleRnn:
+      CheckNoReset(at + ".simple_rnn", layer.simple_rnn(), errors);
       return CheckRecurrent(at + ".simple_rnn", layer.simple_rnn(), errors);
     case v1::Layer::kSequencePool:
       if (!v1::SequencePool::Kind_IsValid(layer.sequence_pool().kind())) {
@@ -193,6 +205,10 @@ void CheckKind(const std::string& at, const v1::Layer& layer, FieldErrors& error
       return CheckAttention(at + ".attention", layer.attention(), errors);
     case v1::Layer::kPositions:
       return CheckPositions(at + ".positions", layer.positions(), errors);
+    case v1::Layer::kGlu:
+      errors.CheckInt(at + ".glu.units", layer.glu().units(), 1, kMaxUnits);
+      CheckActivation(at + ".glu.activation", layer.glu().activation(), errors);
+      return CheckInitializer(at + ".glu.initializer", layer.glu().initializer(), errors);
     case v1::Layer::kRmsNorm:
       CheckNormalization(at + ".rms_norm", layer.rms_norm().has_epsilon(),
                          layer.rms_norm().epsilon(), errors);
@@ -435,6 +451,9 @@ void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& e
                  "must be one of gan, dcgan: seq2seq and transformer_translation are for "
                  "translation");
       return;
+    case v1::Preset::kTransformerEncoder:
+      errors.Add(at, "must be one of gan, dcgan: transformer_encoder is for texts");
+      return;
   }
 }
 
@@ -511,6 +530,63 @@ void CheckTranslation(const v1::ModelSpec& model, FieldErrors& errors) {
                                          model.preset().transformer_translation(), errors);
     default:
       errors.Add(at, "must be one of seq2seq, transformer_translation for translation");
+  }
+}
+
+// The tasks that it is for.
+bool MayBeEncoder(const v1::JobSpec& spec) {
+  return spec.has_masked_language_modeling() ||
+         (spec.data().has_text() && (spec.has_classification() || spec.has_regression()));
+}
+
+void CheckEncoder(const v1::JobSpec& spec, FieldErrors& errors) {
+  using Encoder = v1::TransformerEncoder;
+  const std::string at = "model.preset.transformer_encoder";
+  const v1::Preset& preset = spec.model().preset();
+  if (!preset.has_transformer_encoder()) {
+    errors.Add("model.preset", "must be transformer_encoder for this task");
+    return;
+  }
+  const Encoder& encoder = preset.transformer_encoder();
+  const int64_t heads = encoder.has_heads() ? encoder.heads() : 4;
+  const int64_t width = encoder.has_width() ? encoder.width() : 128;
+  errors.CheckInt(at + ".layers", encoder.has_layers() ? encoder.layers() : 4, 1, 1000);
+  errors.CheckInt(at + ".heads", heads, 1, 1024);
+  errors.CheckInt(at + ".width", width, 1, kMaxUnits);
+  if (heads > 0 && width > 0 && width % heads != 0) {
+    errors.Add(at + ".heads", absl::StrCat("must divide width=", width, ", got ", heads));
+  }
+  if (encoder.has_hidden()) {
+    errors.CheckInt(at + ".hidden", encoder.hidden(), 1, kMaxUnits);
+  }
+  if (!Encoder::Positions_IsValid(encoder.positions())) {
+    errors.Add(at + ".positions", "must be one of LEARNED, SINUSOIDAL, ROTARY");
+  } else if (encoder.positions() < Encoder::SINUSOIDAL) {
+    // Each token that a text may have has a learned place of its own.
+    constexpr int64_t kMost = int64_t{1} << 20;
+    const int64_t window = spec.masked_language_modeling().window();
+    const int64_t longest = window > 0 ? window : spec.data().text().max_tokens();
+    if (encoder.has_length()) {
+      errors.CheckInt(at + ".length", encoder.length(), std::clamp<int64_t>(longest, 1, kMost),
+                      kMost);
+    } else if (longest < 1) {
+      errors.Add(at + ".length",
+                 "must be given with LEARNED positions, or data.text.max_tokens: how many tokens "
+                 "the longest text may have");
+    }
+  }
+  if (!Encoder::Norm_IsValid(encoder.norm())) {
+    errors.Add(at + ".norm", "must be one of PRE, POST");
+  }
+  if (encoder.has_epsilon()) {
+    errors.CheckFloat(at + ".epsilon", encoder.epsilon(), Above(0, 1));
+  }
+  if (!Encoder::Activation_IsValid(encoder.activation())) {
+    errors.Add(at + ".activation", "must be one of GELU, RELU");
+  }
+  errors.CheckFloat(at + ".dropout", encoder.dropout(), UpTo(0, 1));
+  if (!Encoder::Pooling_IsValid(encoder.pooling())) {
+    errors.Add(at + ".pooling", "must be one of MEAN, MAX, FIRST");
   }
 }
 
@@ -599,6 +675,12 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
       errors.Add("model", "must have either `layers` or `preset`, got both");
     }
     return CheckGpt(spec, errors);
+  }
+  if (MayBeEncoder(spec) && model.has_preset() && model.networks_size() == 0) {
+    if (model.layers_size() > 0) {
+      errors.Add("model", "must have either `layers` or `preset`, got both");
+    }
+    return CheckEncoder(spec, errors);
   }
   if (model.has_preset() || model.networks_size() > 0) {
     errors.Add(model.has_preset() ? "model.preset" : "model.networks",

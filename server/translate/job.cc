@@ -92,6 +92,31 @@ int64_t WindowOf(const v1::JobSpec& spec) {
   return Or(task.has_window(), task.window(), tasks::LanguageModelingOptions().window);
 }
 
+// The job learns from texts, whether it says how they are read or not.
+bool ReadsTexts(const v1::JobSpec& spec) {
+  return spec.data().has_text() || spec.has_language_modeling() ||
+         spec.has_masked_language_modeling();
+}
+
+// Nothing of the texts but themselves is learned: a part of them validates where nobody says
+// otherwise.
+bool LearnsTexts(const v1::JobSpec& spec) {
+  return spec.has_language_modeling() || spec.has_masked_language_modeling();
+}
+
+// What a preset does not say and the rest of the job does.
+void CompletePreset(const v1::JobSpec& spec, v1::ModelSpec& model) {
+  if (model.preset().has_gpt() && !model.preset().gpt().has_window()) {
+    model.mutable_preset()->mutable_gpt()->set_window(WindowOf(spec));
+  }
+  if (model.preset().has_transformer_encoder() &&
+      !model.preset().transformer_encoder().has_length()) {
+    const int64_t window = spec.masked_language_modeling().window();
+    model.mutable_preset()->mutable_transformer_encoder()->set_length(
+        window > 0 ? window : spec.data().text().max_tokens());
+  }
+}
+
 absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
   if (spec.has_reinforcement_learning()) {
     return ToReinforcementLearning(spec);
@@ -100,10 +125,14 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     return ToImageGeneration(spec.image_generation());
   }
   if (spec.has_language_modeling()) {
-    return tasks::LanguageModelingOptions{.window = WindowOf(spec)};
+    return tasks::LanguageModelingOptions{.window = WindowOf(spec),
+                                          .z_loss = spec.language_modeling().z_loss()};
   }
   if (spec.has_translation()) {
     return ToTranslation(spec.translation());
+  }
+  if (spec.has_masked_language_modeling()) {
+    return tasks::MaskedLanguageModelingOptions{.window = spec.masked_language_modeling().window()};
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
@@ -215,6 +244,12 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
                                                    : data::TextOptions::Keep::kFirst;
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
+  out.second_columns.assign(in.second_columns().begin(), in.second_columns().end());
+  const v1::TextAugmentation& changes = in.augmentation();
+  out.augmentation = {.character_noise = changes.character_noise(),
+                      .word_dropout = changes.word_dropout(),
+                      .unknown = changes.unknown(),
+                      .swap = changes.swap()};
   return out;
 }
 
@@ -231,7 +266,8 @@ data::PairOptions ToPairOptions(const v1::PairOptions& in) {
 }
 
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
-  // With early stopping, of a running text, and of pairs; their test part, too.
+  // With early stopping, of texts of which nothing else is learned, and of pairs; the test part of
+  // these, too.
   constexpr double kValidation = 0.1, kTranslationTest = 0.1;
   const v1::JobSpec& spec = request.spec();
   const v1::DataSpec& in = spec.data();
@@ -243,21 +279,21 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   }
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
-  options.task = spec.has_regression()          ? data::Task::kRegression
-                 : spec.has_recommendation()    ? data::Task::kRecommendation
-                 : spec.has_forecasting()       ? data::Task::kForecasting
-                 : spec.has_language_modeling() ? data::Task::kLanguageModeling
-                 : spec.has_translation()       ? data::Task::kTranslation
-                                                : data::Task::kClassification;
+  options.task = spec.has_regression()       ? data::Task::kRegression
+                 : spec.has_recommendation() ? data::Task::kRecommendation
+                 : spec.has_forecasting()    ? data::Task::kForecasting
+                 : LearnsTexts(spec)         ? data::Task::kLanguageModeling
+                 : spec.has_translation()    ? data::Task::kTranslation
+                                             : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
-  const bool validates = spec.training().has_early_stopping() || spec.has_language_modeling() ||
-                         spec.has_translation();
+  const bool validates =
+      spec.training().has_early_stopping() || LearnsTexts(spec) || spec.has_translation();
   options.validation_fraction = in.has_validation_fraction() ? Precise(in.validation_fraction())
                                 : validates                  ? kValidation
                                                              : 0;
   if (in.has_test_fraction()) {
     options.test_fraction = Precise(in.test_fraction());
-  } else if (spec.has_language_modeling()) {
+  } else if (LearnsTexts(spec)) {
     options.test_fraction = 0;
   } else if (spec.has_translation()) {
     options.test_fraction = kTranslationTest;
@@ -289,7 +325,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.ratings = ToRatingOptions(in.ratings());
   options.series = ToSeriesOptions(in.series());
   options.pairs = ToPairOptions(in.pairs());
-  if (in.has_text() || spec.has_language_modeling()) {
+  if (ReadsTexts(spec)) {
     options.text = ToTextOptions(in.text());
     options.target = in.text().label();
     if (spec.has_language_modeling() &&
@@ -509,9 +545,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
   v1::ModelSpec model = spec.model();
-  if (model.preset().has_gpt() && !model.preset().gpt().has_window()) {
-    model.mutable_preset()->mutable_gpt()->set_window(WindowOf(spec));
-  }
+  CompletePreset(spec, model);
   HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(model));
   if (spec.has_recommendation()) {
     layers.inputs = {"user", "item"};
@@ -519,8 +553,11 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   if (spec.has_forecasting()) {
     layers.inputs = {std::string(tasks::kPointsInput), std::string(engine::kOffsetsInput)};
   }
-  if (spec.data().has_text() || spec.has_language_modeling()) {
+  if (ReadsTexts(spec)) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
+    if (spec.data().text().second_columns_size() > 0) {
+      layers.inputs.emplace_back(engine::kSegmentsInput);
+    }
   }
   if (spec.has_translation()) {
     layers.inputs = {std::string(engine::models::kSourceTokensInput),
@@ -530,6 +567,10 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   if (spec.model().has_pretrained()) {
     config.pretrained = ToPretrained(request);
     HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, layers));
+    const v1::TextOptions& text = spec.data().text();
+    if (ReadsTexts(spec) && !text.has_cleaning() && !text.has_tokenizer()) {
+      HONE_ASSIGN_OR_RETURN(config.data.text->like, job::PretrainedTokens(config.pretrained));
+    }
   } else {
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }

@@ -123,7 +123,8 @@ Layer ToRecurrent(const v1::Recurrent& recurrent) {
            .bidirectional = recurrent.bidirectional(),
            .return_sequences = recurrent.return_sequences(),
            .dropout = recurrent.dropout(),
-           .initializer = ToInitializer(recurrent.initializer())}};
+           .initializer = ToInitializer(recurrent.initializer()),
+           .reset_after = !recurrent.has_reset_after() || recurrent.reset_after()}};
 }
 
 layers::SequencePoolOptions ToSequencePool(const v1::SequencePool& pool) {
@@ -157,8 +158,18 @@ layers::AttentionOptions ToAttention(const v1::Attention& attention) {
           .dropout = attention.dropout(),
           .rotary = attention.rotary(),
           .rotary_base = attention.has_rotary_base() ? attention.rotary_base() : 10000,
+          .alibi = attention.alibi(),
           .use_bias = !attention.has_use_bias() || attention.use_bias(),
           .initializer = ToInitializer(attention.initializer())};
+}
+
+layers::GluOptions ToGlu(const v1::Glu& glu) {
+  return {.units = glu.units(),
+          .activation = glu.activation() == v1::Activation::ACTIVATION_UNSPECIFIED
+                            ? engine::ActivationKind::kSilu
+                            : ToActivation(glu.activation()),
+          .use_bias = glu.use_bias(),
+          .initializer = ToInitializer(glu.initializer())};
 }
 
 layers::PositionsOptions ToPositions(const v1::Positions& positions) {
@@ -258,6 +269,8 @@ absl::StatusOr<models::LayerKind> ToKind(const v1::Layer& layer) {
       return ToPositions(layer.positions());
     case v1::Layer::kRmsNorm:
       return ToRmsNorm(layer.rms_norm());
+    case v1::Layer::kGlu:
+      return ToGlu(layer.glu());
     case v1::Layer::kRepeat:  // expanded before
     case v1::Layer::KIND_NOT_SET:
       break;
@@ -363,6 +376,30 @@ models::PresetDescription TransformerTranslationOf(const v1::TransformerTranslat
   return {.name = "transformer_translation", .options = options.dump()};
 }
 
+models::PresetDescription EncoderOf(const v1::TransformerEncoder& encoder) {
+  using Encoder = v1::TransformerEncoder;
+  const int64_t width = encoder.has_width() ? encoder.width() : 128;
+  const nlohmann::json options = {
+      {"layers", encoder.has_layers() ? encoder.layers() : 4},
+      {"heads", encoder.has_heads() ? encoder.heads() : 4},
+      {"width", width},
+      {"hidden", encoder.has_hidden() ? encoder.hidden() : 4 * width},
+      {"length", encoder.length()},
+      {"positions", encoder.positions() == Encoder::SINUSOIDAL ? "sinusoidal"
+                    : encoder.positions() == Encoder::ROTARY   ? "rotary"
+                                                               : "learned"},
+      {"norm", encoder.norm() == Encoder::POST ? "post" : "pre"},
+      {"embedding_norm", encoder.embedding_norm()},
+      {"epsilon", encoder.has_epsilon() ? encoder.epsilon() : 1e-5f},
+      {"activation", encoder.activation() == Encoder::RELU ? "relu" : "gelu"},
+      {"dropout", encoder.has_dropout() ? encoder.dropout() : 0.1f},
+      {"pooling", encoder.pooling() == Encoder::MAX     ? "max"
+                  : encoder.pooling() == Encoder::FIRST ? "first"
+                                                        : "mean"},
+      {"pooler", encoder.pooler()}};
+  return {.name = "transformer_encoder", .options = options.dump()};
+}
+
 }  // namespace
 
 absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec& model) {
@@ -385,6 +422,8 @@ absl::StatusOr<models::ModelDescription> ToModelDescription(const v1::ModelSpec&
     description.preset = Seq2SeqOf(model.preset().seq2seq());
   } else if (model.preset().has_transformer_translation()) {
     description.preset = TransformerTranslationOf(model.preset().transformer_translation());
+  } else if (model.preset().has_transformer_encoder()) {
+    description.preset = EncoderOf(model.preset().transformer_encoder());
   } else if (model.has_preset()) {
     for (const char* name : {"generator", "discriminator"}) {
       models::NetworkDescription& to = description.networks.emplace_back();

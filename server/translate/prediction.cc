@@ -99,6 +99,10 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
       return engine::tasks::MazeQuestion{input.maze()};
     case v1::PredictInput::kText:
       return engine::tasks::TextQuestion{.text = input.text(), .beams = input.beams()};
+    case v1::PredictInput::kTextPair:
+      return engine::tasks::TextQuestion{.text = input.text_pair().text(),
+                                         .second = input.text_pair().second(),
+                                         .beams = input.beams()};
     case v1::PredictInput::kSeries:
       return engine::tasks::SeriesQuestion{input.series()};
     case v1::PredictInput::kWriting:
@@ -106,9 +110,10 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
     case v1::PredictInput::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      name,
-      ": must be an image, a record, a user, a drawing, a maze, a text, a series or a writing"));
+  return absl::InvalidArgumentError(absl::StrCat(name,
+                                                 ": must be an image, a record, a user, a drawing, "
+                                                 "a maze, a text, a pair of texts, a series or a "
+                                                 "writing"));
 }
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
@@ -138,6 +143,14 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   }
   if (prediction.forecast.has_value()) {
     *out.mutable_forecast() = ToProto(*prediction.forecast);
+  }
+  for (const std::vector<engine::tasks::Prediction::Class>& fills : prediction.fills) {
+    v1::Prediction::Mask& mask = *out.mutable_filled()->add_masks();
+    for (const engine::tasks::Prediction::Class& fill : fills) {
+      v1::Prediction::Class& row = *mask.add_tokens();
+      row.set_name(fill.name);
+      row.set_probability(fill.probability);
+    }
   }
   if (prediction.writing.has_value()) {
     const engine::tasks::Prediction::Writing& writing = *prediction.writing;

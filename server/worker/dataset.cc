@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,9 +86,36 @@ void DescribePictures(const data::DatasetParts& parts, v1::DatasetReport& report
   }
 }
 
+absl::Status DescribeRunningText(const std::string& path, v1::DatasetReport& report) {
+  HONE_ASSIGN_OR_RETURN(const data::RunningTextParts text,
+                        data::ReadRunningText(path, data::TextOptions::Encoding::kUtf8));
+  report.set_format(text.format);
+  report.set_examples(1);
+  return absl::OkStatus();
+}
+
+// Files of texts that can be no classes: there is one alone, or they are called as the parts of a
+// running text are.
+bool AreRunningText(const data::TextFiles& files) {
+  std::set<std::string> classes;
+  bool are_parts = true;
+  for (const auto& [name, source] : files.sources) {
+    if (source.label.empty()) {
+      return false;
+    }
+    classes.insert(source.label);
+    are_parts = are_parts && source.layout == data::TextLayout::kLines &&
+                data::PartOf(source.label).has_value();
+  }
+  return classes.size() == 1 || are_parts;
+}
+
 // Texts; a single table of them is looked at as a table.
 absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report) {
   HONE_ASSIGN_OR_RETURN(const data::TextFiles files, data::FindTextFiles(options.path));
+  if (AreRunningText(files)) {
+    return DescribeRunningText(options.path, report);
+  }
   report.set_format(files.format);
   const bool by_class = std::ranges::none_of(
       files.sources, [](const auto& file) { return file.second.label.empty(); });
@@ -95,6 +123,7 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
     report.add_notes("which columns or keys are the text and the label is the job's to say");
     return absl::OkStatus();
   }
+  report.add_notes("for language_modeling the files are one running text");
   options.text.emplace();
   data::DataReport found;
   HONE_ASSIGN_OR_RETURN(const data::TextRows texts,
@@ -109,14 +138,6 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
     count.set_name(name);
     count.set_examples(examples);
   }
-  return absl::OkStatus();
-}
-
-absl::Status DescribeRunningText(const std::string& path, v1::DatasetReport& report) {
-  HONE_ASSIGN_OR_RETURN(const data::RunningTextParts text,
-                        data::ReadRunningText(path, data::TextOptions::Encoding::kUtf8));
-  report.set_format(text.format);
-  report.set_examples(1);
   return absl::OkStatus();
 }
 

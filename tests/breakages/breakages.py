@@ -74,8 +74,8 @@ add(2, "emfile-for-ever", "seen 1: after EMFILE nobody is taken any more", DOOR,
 add(3, "listener-lost", "seen 1: a listener that is lost is not made again", DOOR,
     "        case Accepted::kBroken:\n          return false;", "        case Accepted::kBroken:\n          return true;",
     NET, "DoorTest.AListeningSocketThatFailsIsMadeAnew")
-add(4, "probes-behind-idle", "seen 2, 9: two idle connections keep /healthz waiting", DOOR,
-    "if (now >= pause_until_) {", "if (now >= pause_until_ && waiting_.size() < 2) {",
+add(4, "probes-behind-idle", "seen 2, 9: who probes is sent away while others are silent", DOOR,
+    "            CloseOldest();\n          }\n          break;", "            waiting_.pop_back();\n          }\n          break;",
     HONED, "HonedTest.SilentConnectionsToTheMetricsPortHoldUpNoProbe")
 add(3, "probes-behind-scrapes", "9 probes wait for scrapes", "server/metrics/prometheus.cc",
     'if (request.known && request.path == "/metrics") {', "if (request.known) {", RPC, "SlowListsTest.ScrapesHoldUpNoProbe")

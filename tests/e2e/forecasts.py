@@ -5,25 +5,17 @@
 """
 import json
 import math
-import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed  # noqa: E402
+from learned import EXAMPLES, AtServer, here, hone  # noqa: E402
 
-HONED, HONE, SOURCE = sys.argv[1:4]
-JOB = pathlib.Path(SOURCE) / "client" / "examples" / "airline-lstm.yaml"
+JOB = EXAMPLES / "airline-lstm.yaml"
 MONTHS = 180
 OF_OWN = ["--set", "data.series.target=sold", "--set", "data.series.time=month", "--set", "training.epochs=10",
           "--set", "training.optimizer.adam.learning_rate=0.01", "--set", "training.checkpoints.every_seconds=0"]
-
-
-def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
 
 
 def sold(month):
@@ -36,36 +28,15 @@ def table(months):
     return "month,sold\n" + "\n".join(rows) + "\n"
 
 
-def here(path):
-    return ["--set", "data.dataset=", "--set", f"data.path={path}"]
-
-
-class Forecasts(unittest.TestCase):
+class Forecasts(AtServer):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = pathlib.Path(cls.scratch.name)
+    def prepare(cls):
         cls.csv = cls.folder / "sales.csv"
         cls.csv.write_text(table(MONTHS), encoding="utf-8")
-        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
-        cls.submitted = cls.at_server("--output", "json", "submit", JOB, "--follow", *here(cls.csv), *OF_OWN)
-        cls.job = json.loads(cls.submitted.stdout.splitlines()[-1]) if cls.submitted.returncode == 0 else None
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-        cls.scratch.cleanup()
-
-    @classmethod
-    def at_server(cls, *arguments):
-        return hone("--server", cls.server.address, *arguments)
-
-    def setUp(self):
-        self.assertEqual(self.submitted.returncode, 0, self.submitted.stdout[-2000:] + self.submitted.stderr)
+        cls.job = cls.submit(JOB, *here(cls.csv), *OF_OWN)
 
     def forecast(self, answer):
-        self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
-        return json.loads(answer.stdout.splitlines()[-1])["predictions"][0]["forecast"]
+        return self.predictions(answer)[0]["forecast"]
 
     def test_the_job_ends_better_than_the_naive_forecasts(self):
         metrics = self.job["evaluation"]["metrics"]

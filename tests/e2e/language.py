@@ -4,52 +4,27 @@
     language.py HONED HONE SOURCE_DIR
 """
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed  # noqa: E402
+from learned import EXAMPLES, AtServer, here, hone  # noqa: E402
 
-HONED, HONE, SOURCE = sys.argv[1:4]
-JOB = pathlib.Path(SOURCE) / "client" / "examples" / "shakespeare-gpt.yaml"
+JOB = EXAMPLES / "shakespeare-gpt.yaml"
 RHYME = "to be, or not to be, that is the question. "
 SMALL = ["--set", "language_modeling.window=16", "--set", "model.preset.gpt.layers=1", "--set", "model.preset.gpt.width=32",
          "--set", "training.steps=300", "--set", "training.optimizer.adamw.learning_rate=0.01", "--set", "training.schedule.warmup_steps=10",
          "--set", "training.checkpoints.every_seconds=0"]
 
 
-def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
-
-
-def here(path):
-    return ["--set", "data.dataset=", "--set", f"data.path={path}"]
-
-
-class Language(unittest.TestCase):
+class Language(AtServer):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = pathlib.Path(cls.scratch.name)
+    def prepare(cls):
         cls.text = cls.folder / "rhyme.txt"
         cls.text.write_text(RHYME * 100, encoding="utf-8")
-        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
-        cls.ran = hone("--output", "json", "run", JOB, *here(cls.text), *SMALL, "--run-dir", cls.folder / "run")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-        cls.scratch.cleanup()
-
-    def setUp(self):
-        self.assertEqual(self.ran.returncode, 0, self.ran.stdout[-2000:] + self.ran.stderr)
-
-    def at_server(self, *arguments):
-        return hone("--server", self.server.address, *arguments)
+        cls.ran = cls.begin(hone("--output", "json", "run", JOB, *here(cls.text), *SMALL, "--run-dir", cls.folder / "run"))
 
     def test_a_text_is_learned_here(self):
         metrics = json.loads(self.ran.stdout.splitlines()[-1])["evaluation"]["metrics"]
@@ -100,6 +75,19 @@ class Language(unittest.TestCase):
         self.assertEqual(put.returncode, 0, put.stdout + put.stderr)
         checked = self.at_server("data", "check", "rhyme")
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_a_packed_running_text_is_known_for_one(self):
+        parts = self.folder / "parts"
+        parts.mkdir()
+        for name in ("train", "validation"):
+            (parts / f"{name}.txt").write_text(RHYME * 20, encoding="utf-8")
+        packed = self.folder / "parts.tar"
+        subprocess.run(["tar", "-cf", packed, "-C", parts, "train.txt", "validation.txt"], check=True)
+        put = self.at_server("data", "put", "rhyme-in-parts", packed)
+        self.assertEqual(put.returncode, 0, put.stdout + put.stderr)
+        checked = self.at_server("--output", "json", "data", "check", "rhyme-in-parts")
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        self.assertEqual(json.loads(checked.stdout.splitlines()[-1])["format"], "a running text in parts")
 
     def test_the_plan_has_a_row_for_each_part_of_a_block(self):
         plan = hone("plan", JOB, *here(self.text), *SMALL, "--no-measure", "--output", "json")

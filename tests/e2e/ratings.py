@@ -4,28 +4,20 @@
     ratings.py HONED HONE SOURCE_DIR
 """
 import json
-import os
 import pathlib
 import random
-import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed  # noqa: E402
+from learned import EXAMPLES, AtServer, hone  # noqa: E402
 
-HONED, HONE, SOURCE = sys.argv[1:4]
-JOB = pathlib.Path(SOURCE) / "client" / "examples" / "ratings.yaml"
+JOB = EXAMPLES / "ratings.yaml"
 USERS, ITEMS = 40, 30
 
 
 def likes(user, item):
     return user % 2 == item % 2
-
-
-def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
 
 
 def write_ratings(path):
@@ -44,33 +36,15 @@ OF_OWN = ["--set", "data.ratings.name=title", "--set", "training.epochs=40", "--
           "--set", "training.checkpoints.every_seconds=0"]
 
 
-class Ratings(unittest.TestCase):
+class Ratings(AtServer):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = pathlib.Path(cls.scratch.name)
+    def prepare(cls):
         write_ratings(cls.folder / "films.csv")
-        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
-        cls.put = cls.at_server("data", "put", "films", cls.folder / "films.csv")
-        cls.submitted = cls.at_server("--output", "json", "submit", JOB, "--follow", "--set", "data.dataset=films", *OF_OWN)
-        cls.job = json.loads(cls.submitted.stdout.splitlines()[-1]) if cls.submitted.returncode == 0 else None
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-        cls.scratch.cleanup()
-
-    @classmethod
-    def at_server(cls, *arguments):
-        return hone("--server", cls.server.address, *arguments)
-
-    def setUp(self):
-        self.assertEqual(self.put.returncode, 0, self.put.stdout + self.put.stderr)
-        self.assertEqual(self.submitted.returncode, 0, self.submitted.stdout[-2000:] + self.submitted.stderr)
+        cls.begin(cls.at_server("data", "put", "films", cls.folder / "films.csv"))
+        cls.job = cls.submit(JOB, "--set", "data.dataset=films", *OF_OWN)
 
     def list_of(self, answer):
-        self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
-        return json.loads(answer.stdout.splitlines()[-1])["predictions"][0]["recommendation"]
+        return self.predictions(answer)[0]["recommendation"]
 
     def test_the_job_ends_with_its_errors_in_stars(self):
         final = self.job["evaluation"]["metrics"]
@@ -103,7 +77,7 @@ class Ratings(unittest.TestCase):
         self.assertLess(abs(values[2] - 3), 0.7)
 
     def test_a_picture_is_none_of_its_questions(self):
-        answer = self.at_server("predict", self.job["model"], pathlib.Path(SOURCE) / "client" / "examples" / "seven.png")
+        answer = self.at_server("predict", self.job["model"], EXAMPLES / "seven.png")
         self.assertEqual(answer.returncode, 2, answer.stdout)
         self.assertIn("recommends items", answer.stderr)
 

@@ -4,26 +4,19 @@
     texts.py HONED HONE SOURCE_DIR
 """
 import json
-import os
 import pathlib
 import random
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed  # noqa: E402
+from learned import EXAMPLES, AtServer, here, hone  # noqa: E402
 
-HONED, HONE, SOURCE = sys.argv[1:4]
-JOB = pathlib.Path(SOURCE) / "client" / "examples" / "sst2-average.yaml"
+JOB = EXAMPLES / "sst2-average.yaml"
 GOOD, BAD = ["good", "great", "moving"], ["bad", "dull", "empty"]
 OF_OWN = ["--set", "data.text.tokenizer.words.vocabulary=100", "--set", "training.epochs=20", "--set", "training.batch_size=16",
           "--set", "training.optimizer.adam.learning_rate=0.01", "--set", "training.checkpoints.every_seconds=0"]
-
-
-def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
 
 
 def reviews():
@@ -36,41 +29,19 @@ def reviews():
         yield "pos" if liked else "neg", " ".join(words)
 
 
-def here(folder):
-    return ["--set", "data.dataset=", "--set", f"data.path={folder}"]
-
-
-class Texts(unittest.TestCase):
+class Texts(AtServer):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = pathlib.Path(cls.scratch.name)
+    def prepare(cls):
         rows = [f"{label}\t{text}" for label, text in reviews()]
         (cls.folder / "reviews.tsv").write_text("label\tsentence\n" + "\n".join(rows) + "\n", encoding="utf-8")
         for number, (label, text) in enumerate(reviews()):
             file = cls.folder / "reviews" / label / f"{number}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
-        cls.submitted = cls.at_server("--output", "json", "submit", JOB, "--follow", *here(cls.folder / "reviews.tsv"), *OF_OWN)
-        cls.job = json.loads(cls.submitted.stdout.splitlines()[-1]) if cls.submitted.returncode == 0 else None
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-        cls.scratch.cleanup()
-
-    @classmethod
-    def at_server(cls, *arguments):
-        return hone("--server", cls.server.address, *arguments)
-
-    def setUp(self):
-        self.assertEqual(self.submitted.returncode, 0, self.submitted.stdout[-2000:] + self.submitted.stderr)
+        cls.job = cls.submit(JOB, *here(cls.folder / "reviews.tsv"), *OF_OWN)
 
     def answers(self, answer):
-        self.assertEqual(answer.returncode, 0, answer.stdout + answer.stderr)
-        found = json.loads(answer.stdout.splitlines()[-1])["predictions"]
-        return [prediction["classification"]["classes"][0]["name"] for prediction in found]
+        return [prediction["classification"]["classes"][0]["name"] for prediction in self.predictions(answer)]
 
     def test_the_job_ends_with_its_accuracy(self):
         self.assertGreater(self.job["evaluation"]["metrics"]["test_accuracy"], 0.9)
@@ -94,6 +65,26 @@ class Texts(unittest.TestCase):
         done = hone("run", JOB, *here(self.folder / "reviews"), *OF_OWN, "--set", "training.epochs=1", "--run-dir", self.folder / "told")
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         self.assertIn("the vocabulary has 16 tokens", done.stdout + done.stderr)
+
+    def test_the_events_tell_how_much_is_changed_at_random(self):
+        done = hone("run", JOB, *here(self.folder / "reviews"), *OF_OWN, "--set", "training.epochs=1", "--set", "data.text.augmentation.word_dropout=0.1",
+                    "--run-dir", self.folder / "changed")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertIn("augmentation of the training part", done.stdout + done.stderr)
+
+    def test_pairs_are_learned_and_asked_for(self):
+        rows = [f"the film\t{text}\t{label}" for label, text in reviews()]
+        table, run = self.folder / "pairs.tsv", self.folder / "pairs"
+        table.write_text("sentence\tother\tlabel\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        done = hone("run", JOB, *here(table), *OF_OWN, "--set", "data.text.second_columns=[other]", "--run-dir", run)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        asked = hone("--output", "json", "predict", run, "--text", "the film", "--text2", "a great story", "--text", "the film", "--text2", "dull")
+        self.assertEqual(self.answers(asked), ["pos", "neg"])
+        alone = hone("predict", run, "--text", "a great story")
+        self.assertNotEqual(alone.returncode, 0)
+        self.assertIn("the model takes pairs of texts", alone.stdout + alone.stderr)
+        unequal = hone("predict", run, "--text", "a", "--text", "b", "--text2", "c")
+        self.assertIn("there are 2 texts and 1 second ones", unequal.stdout + unequal.stderr)
 
     def test_the_plan_has_a_row_for_each_token(self):
         plan = hone("plan", JOB, *here(self.folder / "reviews"), "--no-measure", "--output", "json")

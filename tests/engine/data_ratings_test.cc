@@ -218,6 +218,19 @@ TEST_F(RatingsData, LeavingOneOutWithoutTimesFollowsTheSeed) {
   EXPECT_GT(tests.size(), 3u);
 }
 
+TEST_F(RatingsData, AFractionThatIsNoneIsRefusedHoweverTheyAreDivided) {
+  options_.ratings.time = "when";
+  for (const Split split : {Split::kRandom, Split::kByTime, Split::kLeaveOneOut}) {
+    options_.ratings.split = split;
+    options_.test_fraction = 1.5;
+    options_.validation_fraction = 0;
+    EXPECT_THAT(LoadText(kFew), StatusIs(kInvalid, HasSubstr("test_fraction is 1.5")));
+    options_.test_fraction = 0;
+    options_.validation_fraction = -0.5;
+    EXPECT_THAT(LoadText(kFew), StatusIs(kInvalid, HasSubstr("validation_fraction is -0.5")));
+  }
+}
+
 TEST_F(RatingsData, FiveFoldsTestEachRatingOnce) {
   options_.dataset = "generated-ratings";
   options_.fold_count = 5;

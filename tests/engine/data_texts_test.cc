@@ -120,6 +120,90 @@ TEST_F(TextsData, OfJsonLinesAreFoundByTheirKeys) {
               ElementsAre("4: café", "true: b"));
 }
 
+// --- Pairs of them.
+
+TEST_F(TextsData, OfATableMayBePairs) {
+  options_.text->columns = {"question"};
+  options_.text->second_columns = {"title", "body"};
+  const auto rows = ReadFile("t.csv", "question,label,title,body\nwhy?,1,so,it is\n");
+  ASSERT_THAT(rows, IsOk());
+  EXPECT_EQ(rows->rows[0].text, "why?");
+  EXPECT_EQ(rows->rows[0].second, "so it is");
+}
+
+TEST_F(TextsData, OfJsonLinesMayBePairs) {
+  options_.text->columns = {"a"};
+  options_.text->second_columns = {"b"};
+  const auto rows = ReadFile("t.jsonl", R"({"a": "x", "b": "y", "label": 1})");
+  ASSERT_THAT(rows, IsOk());
+  EXPECT_EQ(rows->rows[0].second, "y");
+  EXPECT_THAT(ReadFile("u.jsonl", R"({"a": "x", "label": 1})"),
+              StatusIs(kInvalid, HasSubstr("must have a string under \"b\"")));
+}
+
+TEST_F(TextsData, WithoutColumnsAreNoPairs) {
+  options_.text->second_columns = {"b"};
+  Write("pos/1.txt", "good");
+  Write("neg/1.txt", "bad");
+  EXPECT_THAT(Read(folder_), StatusIs(kInvalid, HasSubstr("data.text.second_columns")));
+}
+
+TEST_F(TextsData, OfAPairAreOneRowOfTokensWithAnEndBehindEach) {
+  options_.text->second_columns = {"other"};
+  const auto data = LoadFile("t.csv", "text,other,label\na b,c,0\nb,c a,1\n");
+  ASSERT_THAT(data, IsOk());
+  const TextPreprocessing& how = *data->preprocessing.text;
+  EXPECT_TRUE(how.pairs);
+  const auto id = [&](const std::string& word) { return how.EncodeCleaned(word)[0]; };
+  EXPECT_THAT(TextsOf(data->dataset).tokens(0), ElementsAre(1, id("a"), id("b"), 2, id("c"), 2));
+  EXPECT_EQ(TextsOf(data->dataset).separator(), 2);
+  EXPECT_THAT(how.EncodePair("b", "new"), ElementsAre(1, id("b"), 2, 0, 2));
+  EXPECT_EQ(TextPreprocessing::FromJson(how.ToJson()).value(), how);
+}
+
+TEST_F(TextsData, OfAPairThatIsTooLongTheLongerOneIsCut) {
+  options_.text->second_columns = {"other"};
+  options_.text->max_tokens = 7;
+  const auto data =
+      LoadFile("t.csv", "text,other,label\na b c d e,x y,0\na,v w x y z,1\na b c,x y z,1\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, {0, 1, 2}), ElementsAre("a b x y", "a v w x", "a b x y"));
+  EXPECT_EQ(data->report.train.tokens->cut, 3);
+  EXPECT_EQ(data->report.train.tokens->longest, 10);
+  options_.text->max_tokens = 4;
+  EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("at least 5 of pairs")));
+}
+
+TEST_F(TextsData, OfPairsAreTheSameWhereBothAre) {
+  options_.text->second_columns = {"other"};
+  options_.deduplicate = true;
+  const auto data = LoadFile("t.csv", "text,other,label\na,b,0\na,c,1\na,b,0\nb,a,1\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->splits.train, ElementsAre(0, 1, 3));
+}
+
+TEST_F(TextsData, OfAPairMustBothHaveWords) {
+  options_.text->second_columns = {"other"};
+  EXPECT_THAT(LoadFile("t.csv", "text,other,label\na,b,0\na,\" \",1\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 3"), HasSubstr("the text is empty"))));
+}
+
+TEST_F(TextsData, AreReadAsPairsByAModelOfPairsAlone) {
+  options_.text->second_columns = {"other"};
+  const std::string table = "text,other,label\na,b,0\nb,a,1\n";
+  const auto pairs = LoadFile("t.csv", table);
+  ASSERT_THAT(pairs, IsOk());
+  options_.as = std::make_shared<const Preprocessing>(pairs->preprocessing);
+  EXPECT_THAT(Load(options_), IsOk());
+  options_.text->second_columns.clear();
+  EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("the model reads pairs of texts")));
+  options_.as = nullptr;
+  const auto single = Load(options_);
+  options_.as = std::make_shared<const Preprocessing>(single->preprocessing);
+  options_.text->second_columns = {"other"};
+  EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("the model reads single texts")));
+}
+
 TEST_F(TextsData, OfFoldersByClassAreOneAFile) {
   Write("txt_sentoken/pos/cv0.txt", "good\nfilm\n");
   Write("txt_sentoken/neg/cv1.txt", "bad");
@@ -429,6 +513,85 @@ TEST_F(TextsData, OfNamesAreReadByCharacters) {
   ASSERT_THAT(data, IsOk());
   EXPECT_THAT(data->dataset.class_names(), SizeIs(18));
   EXPECT_EQ(data->dataset.size(), 20050);
+}
+
+// Texts of which nothing else is learned.
+class TextsAlone : public TextsData {
+ protected:
+  TextsAlone() { options_.task = Task::kLanguageModeling; }
+  absl::StatusOr<LoadedData> LoadAlone(const std::string& name, const std::string& bytes) {
+    options_.path = Write(name, bytes);
+    return LoadTexts(options_);
+  }
+};
+
+TEST_F(TextsAlone, AreTheLinesOfAFile) {
+  const auto data = LoadAlone("lines.txt", "one film\r\ntwo films\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("one film", "two films"));
+  EXPECT_FALSE(data->dataset.has_classes());
+  EXPECT_THAT(LoadAlone("empty.txt", "one\n\ntwo\n"), StatusIs(kInvalid, HasSubstr("line 2")));
+}
+
+TEST_F(TextsAlone, OfATableNeedNoLabels) {
+  const auto data = LoadAlone("texts.tsv", "text\nred green\nblue\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("red green", "blue"));
+  const auto json = LoadAlone("texts.jsonl", "{\"text\": \"red\"}\n{\"text\": \"blue\"}\n");
+  ASSERT_THAT(json, IsOk());
+  EXPECT_THAT(TextsIn(*json, json->splits.train), ElementsAre("red", "blue"));
+}
+
+TEST_F(TextsAlone, OfATableWithoutTheColumnThatShallDivideThemAreRefused) {
+  options_.target = "subject";
+  EXPECT_THAT(LoadAlone("texts.tsv", "text\nred\nblue\n"),
+              StatusIs(kInvalid, HasSubstr("'subject'")));
+}
+
+TEST_F(TextsAlone, InPartsAreThoseOfTheDataSet) {
+  Write("parts/train.txt", "red\ngreen\n");
+  Write("parts/validation.txt", "blue\n");
+  options_.path = Path("parts");
+  const auto data = LoadTexts(options_);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("red", "green"));
+  EXPECT_THAT(data->splits.validation, SizeIs(1));
+}
+
+TEST_F(TextsAlone, WithLabelsAreDividedAsForClassification) {
+  std::string table = "text\tlabel\n";
+  for (int i = 0; i < 60; ++i) {
+    absl::StrAppend(&table, "word", i, "\t", i % 3 == 0 ? "rare" : "frequent", "\n");
+  }
+  options_.test_fraction = 0.2;
+  options_.validation_fraction = 0.1;
+  const auto alone = LoadAlone("texts.tsv", table);
+  ASSERT_THAT(alone, IsOk());
+  options_.task = Task::kClassification;
+  const auto classes = LoadFile("texts.tsv", table);
+  ASSERT_THAT(classes, IsOk());
+  EXPECT_EQ(alone->splits.test, classes->splits.test);
+  EXPECT_EQ(alone->splits.validation, classes->splits.validation);
+  EXPECT_FALSE(alone->dataset.has_classes());
+}
+
+TEST_F(TextsData, HaveTheTokensOfAModelThatIsGoneOnWith) {
+  options_.text->cleaning.lower_case = true;
+  options_.text->max_tokens = 2;
+  const auto first = LoadFile("first.tsv", "text\tlabel\nRed green\ta\nblue\tb\n");
+  ASSERT_THAT(first, IsOk());
+  options_.text->cleaning = {};
+  options_.text->max_tokens = 0;
+  options_.text->like = std::make_shared<const TextPreprocessing>(*first->preprocessing.text);
+  const std::string table = "text\tlabel\nBLUE red blue\ta\nblack\tb\n";
+  const auto next = LoadFile("next.tsv", table);
+  ASSERT_THAT(next, IsOk());
+  EXPECT_THAT(TextsIn(*next, next->splits.train), ElementsAre("blue red", "<unk>"));
+  EXPECT_TRUE(next->preprocessing.text == first->preprocessing.text);
+  options_.text->max_tokens = 3;
+  const auto longer = LoadFile("next.tsv", table);
+  EXPECT_THAT(TextsIn(*longer, longer->splits.train), ElementsAre("blue red blue", "<unk>"));
+  EXPECT_TRUE(longer->preprocessing.text->HasTokensOf(*first->preprocessing.text));
 }
 
 }  // namespace

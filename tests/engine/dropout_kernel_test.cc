@@ -8,12 +8,12 @@
 namespace hone::engine::kernels {
 namespace {
 
-// Starts within a block of four numbers, lengths around those of vectors, and a carry out of the
+// Starts within a block of eight numbers, lengths around those of vectors, and a carry out of the
 // lower half of the counter.
 TEST(Dropout, MakesTheSameMaskInVectorsAsOneElementAfterAnother) {
   constexpr float kRate = 0.3f;
   constexpr uint64_t kKey = 0x0123456789abcdef;
-  for (const uint64_t first : {0ull, 1ull, 6ull, 1000003ull, (1ull << 34) - 300, 1ull << 36}) {
+  for (const uint64_t first : {0ull, 1ull, 6ull, 1000003ull, (1ull << 35) - 300, 1ull << 36}) {
     for (const int64_t n : {1, 3, 15, 16, 64, 65, 1027}) {
       std::vector<float> x(static_cast<size_t>(n), -1.5f), y(x.size());
       std::vector<uint16_t> half(x.size(), ToBf16(-1.5f)), half_y(x.size());

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -264,6 +265,30 @@ TEST_F(ForecastingTest, OnTheTestPartAnEvaluationHasTheTrainingsNumbers) {
   for (const char* name : {"test_mae", "test_mase", "test_naive_rmse"}) {
     EXPECT_NEAR(result->evaluation.metrics.at(name), then.at(name), 1e-5) << name;
   }
+}
+
+TEST_F(ForecastingTest, OfLongWindowsAnEvaluationTakesFewerAtATime) {
+  const auto task = tasks::MakeTask(config_.task);
+  EXPECT_EQ(task->evaluation_batch(config_), 64);
+  config_.data.series.window = 1024;
+  EXPECT_EQ(task->evaluation_batch(config_), 64);
+  config_.data.series.window = 20000;
+  EXPECT_EQ(task->evaluation_batch(config_), 3);
+  config_.data.series.window = 1 << 20;
+  EXPECT_EQ(task->evaluation_batch(config_), 1);
+}
+
+TEST_F(ForecastingTest, OfAModelThatIsEvaluatedItsOwnWindowCounts) {
+  config_.data.series.window = 0;
+  data::SeriesFormat format;
+  format.columns = {"heat"};
+  format.window = 20000;
+  format.mean = {0};
+  format.std = {1};
+  data::Preprocessing known;
+  known.own = format.ToJson();
+  config_.data.as = std::make_shared<const data::Preprocessing>(known);
+  EXPECT_EQ(tasks::MakeTask(config_.task)->evaluation_batch(config_), 3);
 }
 
 TEST(ForecastingTask, ComesBackFromItsModelFile) {

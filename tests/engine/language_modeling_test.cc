@@ -120,6 +120,17 @@ TEST_F(LanguageTask, BeginsAsIfAllTokensWereEquallyLikely) {
   EXPECT_NEAR(Trained().at("validation_loss"), std::log(kVocabulary), 0.15);
 }
 
+// With z its loss is log n + z (log n + what all logits have in common)², where these are about 0.
+TEST_F(LanguageTask, AddsTheSquareOfTheSoftmaxsSumToTheTrainingAlone) {
+  config_.task = tasks::LanguageModelingOptions{.window = kWindow, .z_loss = 0.5f};
+  config_.epochs = 0;
+  config_.steps = 1;
+  config_.optimizer = optim::Sgd{.learning_rate = 1e-6};
+  EXPECT_NEAR(Trained().at("validation_loss"), std::log(kVocabulary), 0.15);
+  const double at_start = std::log(kVocabulary) + 0.5 * std::pow(std::log(kVocabulary), 2);
+  EXPECT_NEAR(recorder_.metrics.back().values.at("loss"), at_start, 0.5);
+}
+
 TEST_F(LanguageTask, IsEvaluatedAsItsWindowsAreOneByOne) {
   config_.epochs = 2;
   const double reported = Trained().at("validation_loss");

@@ -1,14 +1,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
+
+#include "engine/graph/reference.h"
 #include "engine/layers/conv2d.h"
 #include "engine/layers/dense.h"
+#include "engine/layers/glu.h"
 #include "engine/layers/normalization.h"
+#include "engine/layers/sequences.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::layers {
 namespace {
 
+using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
 
@@ -55,6 +62,53 @@ TEST(Dense, AFrozenLayersParametersAreFrozen) {
   Dense(graph, graph.Input("x", {{4, 6}, DType::kF32}), options);
   EXPECT_EQ(Spec(graph, "d.weight").role, ParameterRole::kFrozen);
   EXPECT_EQ(Spec(graph, "d.bias").role, ParameterRole::kFrozen);
+}
+
+TEST(Glu, HasThreeProductsAndKeepsTheWidth) {
+  Graph graph;
+  const Value x = graph.Input("x", {{4, 6}, DType::kF32});
+  const Value y = Glu(graph, x, {.name = "g", .units = 10, .use_bias = true});
+  EXPECT_EQ(graph.shape(y), (Shape{4, 6}));
+  EXPECT_EQ(Spec(graph, "g.gate.weight").shape, (Shape{6, 10}));
+  EXPECT_EQ(Spec(graph, "g.up.weight").shape, (Shape{6, 10}));
+  EXPECT_EQ(Spec(graph, "g.up.bias").shape, Shape{10});
+  EXPECT_EQ(Spec(graph, "g.down.weight").shape, (Shape{10, 6}));
+  EXPECT_EQ(Spec(graph, "g.down.weight").initializer.fan_in, 10);
+}
+
+// down · (silu(gate x) ⊙ up x), in double.
+TEST(Glu, IsAGateTimesAProduct) {
+  Graph graph;
+  const Value y = Glu(graph, graph.Input("x", {{1, 1}, DType::kF32}), {.name = "g", .units = 1});
+  EXPECT_THAT(graph.status(), IsOk());
+  const std::map<std::string, double> weights = {
+      {"g.gate.weight", 3}, {"g.up.weight", -2}, {"g.down.weight", 0.25}};
+  const auto source = [&](const Graph::Node& node) {
+    DoubleTensor number(Shape{1, 1});
+    const bool is_weight = node.kind == Graph::Node::Kind::kParameter;
+    number[0] = is_weight ? weights.at(node.parameter.name) : 0.5;
+    return number;
+  };
+  const auto values = Interpret(graph, {y}, source);
+  ASSERT_THAT(values, IsOk());
+  const double silu = 1.5 / (1 + std::exp(-1.5));
+  EXPECT_NEAR((*values)[0][0], silu * (-2 * 0.5) * 0.25, 1e-12);
+}
+
+TEST(Glu, RefusesNoUnits) {
+  Graph graph;
+  Glu(graph, graph.Input("x", {{4, 6}, DType::kF32}), {.name = "g"});
+  EXPECT_THAT(graph.status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("units must be at least 1")));
+}
+
+TEST(Attention, RefusesTwoKindsOfPositions) {
+  Graph graph;
+  const Value x = graph.Input("x", {{4, 6}, DType::kF32});
+  const Value offsets = graph.Input("offsets", {{3}, DType::kS32});
+  Attention(graph, x, offsets, {.name = "a", .heads = 3, .rotary = true, .alibi = true}, true);
+  EXPECT_THAT(graph.status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                       HasSubstr("must have rotary or alibi, got both")));
 }
 
 TEST(Conv2d, CountsItsFansByTheKernelsArea) {

@@ -409,6 +409,10 @@ TEST(ModelDescription, SurvivesJson) {
   model.layers.push_back(Of(RmsNorm{0.5f}));
   model.layers.push_back(Of(layers::Conv1dOptions{
       .filters = 3, .kernel = 5, .causal = true, .activation = ActivationKind::kRelu}));
+  model.layers.push_back(Of(Gru{{.units = 3, .reset_after = false}}));
+  model.layers.push_back(Of(layers::AttentionOptions{.heads = 2, .alibi = true}));
+  model.layers.push_back(
+      Of(layers::GluOptions{.units = 6, .activation = ActivationKind::kGelu, .use_bias = true}));
   const auto named = WithNames(model);
   ASSERT_TRUE(named.ok()) << named.status();
   const nlohmann::json json = ToJson(*named);
@@ -416,6 +420,16 @@ TEST(ModelDescription, SurvivesJson) {
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(ToJson(*back), json);
   EXPECT_TRUE(back->layers[7].frozen);
+}
+
+TEST(ModelDescription, AnAttentionThatSaysNothingOfAlibiHasNone) {
+  ModelDescription model;
+  model.layers.push_back(Of(layers::AttentionOptions{.heads = 2}));
+  nlohmann::json json = ToJson(*WithNames(model));
+  json["layers"][0]["attention"].erase("alibi");
+  const auto back = ModelDescriptionFromJson(json);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_FALSE(std::get<layers::AttentionOptions>(back->layers[0].kind).alibi);
 }
 
 TEST(ModelDescription, AnUnknownFieldOfAFileIsNamed) {

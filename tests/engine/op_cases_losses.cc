@@ -1,10 +1,14 @@
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 #include "engine/ops/action_value_loss.h"
 #include "engine/ops/adversarial_loss.h"
 #include "engine/ops/binary_cross_entropy.h"
 #include "engine/ops/cross_entropy.h"
+#include "engine/ops/linear.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/token_cross_entropy.h"
 #include "tests/engine/op_case.h"
 
 namespace hone::engine {
@@ -18,6 +22,28 @@ OpCase CrossEntropyCase(const std::string& name, int64_t batch, int64_t classes,
                                            b.Labels(batch, classes, ignore_one), options);
             return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
           }};
+}
+
+// Of logits that are made for so many numbers at a time.
+OpCase TokenCrossEntropyCase(const std::string& name, int64_t rows, int64_t classes,
+                             bool transposed, bool has_bias, const CrossEntropyOptions& options) {
+  return {.name = absl::StrCat("token_cross_entropy_", name),
+          .build =
+              [=](CaseBuilder& b) {
+                constexpr int64_t kWidth = 2;
+                constexpr Fill kFill = Fill::kPowers;  // so that logits are exact in bfloat16
+                const Value x = b.Input({rows, kWidth}, kFill);
+                const Value weight = b.Parameter(
+                    transposed ? Shape{classes, kWidth} : Shape{kWidth, classes}, kFill);
+                const std::optional<Value> bias =
+                    has_bias ? std::optional(b.Parameter({classes}, kFill)) : std::nullopt;
+                const Value logits = Linear(b.graph, x, weight, bias, {.transposed = transposed});
+                const Loss loss =
+                    TokenCrossEntropy(b.graph, logits, b.Labels(rows, classes, true), options,
+                                      {.most_logits = 0, .chunk_logits = 16 * classes});
+                return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
+              },
+          .bf16_tolerance = 4e-2};
 }
 
 // A label for each step of each sequence.
@@ -100,6 +126,13 @@ std::vector<OpCase> LossCases() {
       CrossEntropyCase("weighted", 5, 3, {.class_weights = {0.5f, 1, 2}}),
       CrossEntropyCase("smoothed_and_weighted", 5, 3,
                        {.label_smoothing = 0.2f, .class_weights = {0.5f, 1, 2}}),
+      TokenCrossEntropyCase("of_a_table", 48, 10, true, false, {}),
+      TokenCrossEntropyCase("with_a_bias_and_z", 32, 7, false, true,
+                            {.label_smoothing = 0.1f, .class_weights = {}, .z_loss = 0.05f}),
+      CrossEntropyCase("z", 5, 10, {.class_weights = {}, .z_loss = 0.1f}),
+      CrossEntropyCase("z_of_a_weighted_and_smoothed", 5, 3,
+                       {.label_smoothing = 0.2f, .class_weights = {0.5f, 1, 2}, .z_loss = 0.05f},
+                       true),
       CrossEntropyCase("with_an_ignored_example", 5, 10, {}, true),
       CrossEntropyOverTime("over_time", 3, 5, 7),
       CrossEntropyOverTime("over_long_time", 5, 67, 65),

@@ -46,7 +46,7 @@ OpCase RecurrenceCase(const std::string& name, const Sequences& sequences, int64
   return {
       .name = absl::StrCat(name, reverse ? "_reverse_" : "_", sequences.name, "_", units),
       .build = [=](CaseBuilder& b) {
-        const int64_t gates = units * (name == "lstm" ? 4 : name == "gru" ? 3 : 1);
+        const int64_t gates = units * (name == "lstm" ? 4 : name == "simple_rnn" ? 1 : 3);
         const Value x = b.Input({sequences.rows(), gates});
         Value weight = b.Parameter({units, gates});
         if (units > 1) {  // small, so that rounding errors do not grow from step to step
@@ -59,6 +59,9 @@ OpCase RecurrenceCase(const std::string& name, const Sequences& sequences, int64
         }
         if (name == "gru") {
           return CaseOutputs{{Gru(b.graph, x, weight, b.Parameter({gates}), offsets, options)}, {}};
+        }
+        if (name == "gru_reset_first") {
+          return CaseOutputs{{GruResetFirst(b.graph, x, weight, offsets, options)}, {}};
         }
         return CaseOutputs{{SimpleRnn(b.graph, x, weight, offsets, options)}, {}};
       }};
@@ -184,6 +187,13 @@ std::vector<OpCase> SequenceCases() {
   cases.push_back(
       AttentionCase("dropout_window", large, 4,
                     {.heads = 2, .kv_heads = 1, .causal = true, .window = 70, .dropout = 0.5f}));
+  cases.push_back(AttentionCase("alibi", odd, 6, {.heads = 4, .causal = true, .alibi = true}));
+  cases.push_back(AttentionCase("alibi_to_both_sides", odd, 5, {.heads = 3, .alibi = true}));
+  cases.push_back(AttentionCase(
+      "alibi_window", large, 4,
+      {.heads = 2, .kv_heads = 1, .causal = true, .window = 40, .dropout = 0.25f, .alibi = true}));
+  cases.push_back(CrossAttentionCase("alibi", {.heads = 2, .alibi = true}));
+  cases.push_back(CrossAttentionCase("alibi_causal", {.heads = 1, .causal = true, .alibi = true}));
   cases.push_back(CrossAttentionCase("all", {.heads = 2}));
   cases.push_back(CrossAttentionCase("causal", {.heads = 1, .causal = true}));
   cases.push_back(CachedAttentionCase("one_row", 1, 4, 8, {.heads = 2}));
@@ -192,8 +202,12 @@ std::vector<OpCase> SequenceCases() {
   cases.push_back(CachedAttentionCase("grouped", 5, 11, 33, {.heads = 4, .kv_heads = 2}));
   cases.push_back(
       CachedAttentionCase("window", 7, 7, 17, {.heads = 2, .window = 3, .scale = 0.1f}));
+  cases.push_back(
+      CachedAttentionCase("alibi", 5, 11, 9, {.heads = 6, .kv_heads = 2, .alibi = true}));
+  cases.push_back(
+      CachedAttentionCase("alibi_window", 7, 7, 5, {.heads = 2, .window = 3, .alibi = true}));
   cases.push_back(CachedAttentionCase("for_two_threads", 8, 256, 32, {.heads = 6}));
-  for (const std::string name : {"lstm", "gru", "simple_rnn"}) {
+  for (const std::string name : {"lstm", "gru", "gru_reset_first", "simple_rnn"}) {
     for (const Sequences& sequences : kSequences) {
       cases.push_back(RecurrenceCase(name, sequences, 5, false));
       cases.push_back(RecurrenceCase(name, sequences, 20, true));

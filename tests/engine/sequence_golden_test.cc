@@ -122,6 +122,22 @@ models::ModelDescription NetOf(const std::string& name, int64_t longest) {
     model.preset = {.name = "gpt", .options = options.dump()};
     return model;
   }
+  if (name == "encoder_preset" || name == "masked_preset") {
+    nlohmann::json options = {{"layers", 2}, {"heads", kHeads}, {"width", kWidth}, {"dropout", 0}};
+    if (name == "encoder_preset") {
+      options.update({{"hidden", 3 * kWidth},
+                      {"length", longest},
+                      {"norm", "post"},
+                      {"embedding_norm", true},
+                      {"epsilon", 1e-6},
+                      {"pooling", "first"},
+                      {"pooler", true}});
+    } else {
+      options["positions"] = "sinusoidal";
+    }
+    model.preset = {.name = "transformer_encoder", .options = options.dump()};
+    return model;
+  }
   model.layers = Middle(name, longest);
   model.layers.insert(model.layers.begin(),
                       Of(layers::EmbeddingOptions{.rows = kVocabulary, .width = kWidth}));
@@ -159,12 +175,14 @@ absl::Status Build(const std::string& net, GoldenStep& training) {
   const bool of_tokens = Golden(net)["of_tokens"].get<bool>();
   const Value labels =
       graph.Input("labels", {{of_tokens ? graph.shape(tokens)[0] : batch}, DType::kS32});
-  HONE_ASSIGN_OR_RETURN(
-      const models::BuiltModel model,
-      models::BuildModel(
-          graph, NetOf(net, Longest(offsets)),
-          {{std::string(kTokensInput), tokens}, {std::string(kOffsetsInput), begins}},
-          {.training = true, .logits = true, .vocabulary = kVocabulary}));
+  HONE_ASSIGN_OR_RETURN(const models::BuiltModel model,
+                        models::BuildModel(graph, NetOf(net, Longest(offsets)),
+                                           {{std::string(kTokensInput), tokens},
+                                            {std::string(kOffsetsInput), begins}},
+                                           {.training = true,
+                                            .logits = true,
+                                            .vocabulary = kVocabulary,
+                                            .outputs = of_tokens ? 0 : kClasses}));
   training.loss = CrossEntropy(graph, model.output, labels, {}).sum;
   return training.Differentiate();
 }
@@ -198,7 +216,8 @@ TEST_P(FirstStepOfSequences, HasPyTorchsLossAndGradients) {
 INSTANTIATE_TEST_SUITE_P(All, FirstStepOfSequences,
                          ::testing::Combine(::testing::Values("lstm", "gru", "simple_rnn",
                                                               "bidirectional", "gpt", "gpt_preset",
-                                                              "encoder", "rotary"),
+                                                              "encoder", "encoder_preset",
+                                                              "masked_preset", "rotary"),
                                             ::testing::Values(0, 1, 2)),
                          NameOfGolden);
 

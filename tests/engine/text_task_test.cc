@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
 #include "engine/data/texts.h"
+#include "engine/graph/sum.h"
 #include "engine/job/evaluator.h"
 #include "engine/job/plan.h"
 #include "engine/predict/predictor.h"
@@ -69,6 +70,53 @@ class TextTask : public TrainTest {
     return recorder_.evaluations.empty() ? std::map<std::string, double>()
                                          : recorder_.evaluations.back().metrics;
   }
+  // Pairs of texts that praise or blame, liked if the second one praises.
+  void MakePairs() {
+    const std::vector<std::string> good = {"good", "great", "fine"}, bad = {"bad", "poor", "dull"};
+    RandomStream random(5, "pairs");
+    std::string table = "text\tother\tlabel\n";
+    for (int i = 0; i < 2 * kTexts; ++i) {
+      const bool liked = i % 2 == 0;
+      const auto say = [&](bool praise) {
+        return absl::StrCat("word", random.NextBelow(20), " ",
+                            (praise ? good : bad)[random.NextBelow(3)]);
+      };
+      const std::string first = say(random.NextBelow(2) == 0);
+      absl::StrAppend(&table, first, "\t", say(liked), "\t", liked ? "liked" : "not liked", "\n");
+    }
+    Write("pairs.tsv", table);
+    config_.data.path = Path("pairs.tsv");
+    config_.data.text->second_columns = {"other"};
+    models::ModelDescription model;
+    model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput),
+                    std::string(kSegmentsInput)};
+    model.layers = {Of(layers::EmbeddingOptions{.width = 8}),
+                    Of(layers::EmbeddingOptions{.width = 8}),
+                    Of(models::Add()),
+                    DenseLayer(16, ActivationKind::kRelu),
+                    Of(layers::SequencePoolOptions()),
+                    DenseLayer(1)};
+    model.layers[1].inputs = {std::string(kSegmentsInput)};
+    model.layers[2].inputs = {"embedding_1", "embedding_2"};
+    config_.model = models::WithNames(model).value();
+    config_.epochs = 60;
+  }
+  // Stopped after each step and resumed, as in one piece.
+  void ExpectSameBitsInPieces() {
+    config_.epochs = 2;
+    config_.layer_statistics_every = 1;
+    Trained();
+    const std::string whole = ModelSha(config_);
+    config_.run_directory = NewRun();
+    config_.resume = true;
+    recorder_.on_step = [this](int64_t) { stop_ = true; };
+    int attempts = 1;
+    for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+      stop_ = false;
+    }
+    EXPECT_GT(attempts, 5);
+    EXPECT_EQ(ModelSha(config_), whole);
+  }
   std::unique_ptr<predict::Predictor> Model() const {
     return predict::Predictor::Load(config_.run_directory + "/model", 2).value();
   }
@@ -84,6 +132,7 @@ TEST_F(TextTask, OfClassesIsLearned) {
   const auto metrics = Trained();
   EXPECT_GT(metrics.at("test_accuracy"), 0.9);
   EXPECT_GT(metrics.at("test_macro_f1"), 0.9);
+  EXPECT_GT(metrics.at("test_auc"), 0.9);
 }
 
 TEST_F(TextTask, OfClassesByCharactersIsLearned) {
@@ -100,6 +149,40 @@ TEST_F(TextTask, OfClassesByARecurrenceIsLearned) {
   EXPECT_GT(Trained().at("test_accuracy"), 0.8);
 }
 
+// Only what the second text says counts, and which one a token is of the segments alone tell.
+TEST_F(TextTask, OfPairsIsLearned) {
+  MakePairs();
+  EXPECT_GT(Trained().at("test_accuracy"), 0.7);
+  const auto model = Model();
+  const auto ask = [&](const std::string& first, const std::string& second) {
+    const auto example = model->Read(tasks::TextQuestion{first, second}, "it").value();
+    return ProbabilityOf(model->Predict(std::span(&example, 1)).value()[0], "liked");
+  };
+  EXPECT_GT(ask("bad word1", "good word2"), ask("good word1", "bad word2"));
+}
+
+TEST_F(TextTask, OfPairsStoppedAndResumedIsNeverStopped) {
+  MakePairs();
+  config_.data.text->augmentation.word_dropout = 0.1f;
+  ExpectSameBitsInPieces();
+}
+
+TEST_F(TextTask, OfPairsIsPlanned) {
+  MakePairs();
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_GT(*plan->step_seconds, 0);
+}
+
+TEST_F(TextTask, OfPairsAsksForBothTexts) {
+  MakePairs();
+  config_.epochs = 1;
+  Trained();
+  EXPECT_THAT(Model()->Read(tasks::TextQuestion{"alone"}, "it"),
+              StatusIs(kInvalid, HasSubstr("it: the model takes pairs of texts")));
+}
+
 TEST_F(TextTask, OfNumbersIsLearnedInTheirOwnUnit) {
   config_.task = tasks::RegressionOptions();
   config_.data.task = data::Task::kRegression;
@@ -107,20 +190,21 @@ TEST_F(TextTask, OfNumbersIsLearnedInTheirOwnUnit) {
   EXPECT_LT(Trained().at("test_mae"), 0.5);
 }
 
-TEST_F(TextTask, StoppedAndResumedIsNeverStopped) {
-  config_.epochs = 2;
-  config_.layer_statistics_every = 1;
+TEST_F(TextTask, StoppedAndResumedIsNeverStopped) { ExpectSameBitsInPieces(); }
+
+TEST_F(TextTask, ChangedAtRandomStoppedAndResumedIsNeverStopped) {
+  config_.data.text->augmentation = {
+      .character_noise = 0.05f, .word_dropout = 0.1f, .unknown = 0.05f, .swap = 0.1f};
+  ExpectSameBitsInPieces();
+}
+
+TEST_F(TextTask, IsChangedAtRandomInTheTrainingAlone) {
+  // Hardly a word is left to learn from, but of the texts that are judged all are.
+  config_.data.text->augmentation.unknown = 0.6f;
+  config_.epochs = 40;
   Trained();
-  const std::string whole = ModelSha(config_);
-  config_.run_directory = NewRun();
-  config_.resume = true;
-  recorder_.on_step = [this](int64_t) { stop_ = true; };
-  int attempts = 1;
-  for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
-    stop_ = false;
-  }
-  EXPECT_GT(attempts, 5);
-  EXPECT_EQ(ModelSha(config_), whole);
+  EXPECT_GT(recorder_.evaluations.back().metrics.at("test_accuracy"), 0.75);
+  EXPECT_LT(recorder_.metrics.back().values.at("accuracy"), 0.95);
 }
 
 TEST_F(TextTask, GivesATableARowForEachTokenOfTheVocabulary) {
@@ -178,6 +262,8 @@ TEST_F(TextTask, TakesNoOtherQuestions) {
   Trained();
   EXPECT_THAT(Model()->Read(tasks::PictureQuestion{"x"}, "it"),
               StatusIs(kInvalid, HasSubstr("it: the model takes texts, this is a picture")));
+  EXPECT_THAT(Model()->Read(tasks::TextQuestion{"a", "b"}, "it"),
+              StatusIs(kInvalid, HasSubstr("it: the model takes single texts, this is a pair")));
   EXPECT_THAT(Model()->Read(tasks::TextQuestion{"caf\xe9"}, "it"),
               StatusIs(kInvalid, AllOf(HasSubstr("it: "), HasSubstr("UTF-8"))));
   EXPECT_THAT(Model()->Read(tasks::TextQuestion{.text = "good", .beams = 2}, "it"),
@@ -210,6 +296,36 @@ TEST_F(TextTask, GoesOnFromAModelOfTheSameTokensAlone) {
   next.data.text->cleaning.lower_case = true;
   next.run_directory = NewRun();
   EXPECT_THAT(Run(next), StatusIs(kInvalid, HasSubstr("other tokens")));
+}
+
+TEST(TextFiller, SaysWhichTextOfAPairATokenIsOf) {
+  Graph graph;
+  const auto inputs = tasks::TextInputs(graph, {.batch = 2, .bucket = 16}, /*pairs=*/true);
+  ASSERT_EQ(inputs.size(), 3u);
+  const auto embedded = [&](size_t input, const std::string& name) {
+    return layers::Embedding(graph, inputs[input].value, {.name = name, .rows = 9, .width = 1});
+  };
+  const Value value = layers::SequencePool(
+      graph, Sum(graph, embedded(0, "tokens"), embedded(2, "segments")), inputs[1].value, {});
+  ParameterStore store;
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter) {
+      ASSERT_THAT(store.Declare(node.parameter), IsOk());
+    }
+  }
+  store.Allocate(0);
+  auto program = Program::Compile({.graph = &graph, .fetch = {value}, .gradients = {}}, store, {});
+  ASSERT_THAT(program, IsOk());
+  Buffer arena(std::max<int64_t>(program->arena_bytes(), 64));
+  ASSERT_THAT(program->Bind(arena.as<std::byte>()), IsOk());
+  const tasks::Inputs named(*program, {.batch = 2, .bucket = 16});
+  auto filler = tasks::TextFiller::Begin(named, /*separator=*/2);
+  ASSERT_THAT(filler, IsOk());
+  EXPECT_THAT(filler->Add(std::vector<int32_t>{1, 5, 2, 6, 7, 2}), IsOk());
+  EXPECT_THAT(filler->Add(std::vector<int32_t>{1, 5, 6, 2, 7, 2}), IsOk());
+  EXPECT_THAT(filler->Finish(), IsOk());
+  EXPECT_THAT(*named.Find<int32_t>(kSegmentsInput),
+              ElementsAre(0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0));
 }
 
 TEST(TextFiller, PutsTextsOneBehindTheOtherAndZerosBehindThem) {

@@ -90,6 +90,16 @@ TEST(Characters, AreThoseOfTheTextsInTheirOrder) {
   EXPECT_THAT(Encode(**characters, " abéz"), ElementsAre(3, 4, 5, 6, 0));
 }
 
+TEST(Words, HaveAMaskTokenBehindTheSpecialOnesWhereOneIsWanted) {
+  const auto words = Train(WordTokens{.vocabulary = 6, .mask = true}, {"b a b c"});
+  ASSERT_TRUE(words.ok()) << words.status();
+  EXPECT_EQ((*words)->special().mask, 3);
+  EXPECT_EQ((*words)->size(), 6);
+  EXPECT_THAT(Encode(**words, "b a c"), ElementsAre(4, 5, 0));
+  EXPECT_EQ((*words)->Decode(std::vector<int32_t>{4, 3, 1}), "b [MASK]");
+  EXPECT_EQ((*Train(WordTokens{}, {"b"}))->special().mask, -1);
+}
+
 class EachTokenizer : public ::testing::TestWithParam<TokenizerOptions> {};
 
 TEST_P(EachTokenizer, GivesBackTheTextOfItsTokens) {
@@ -136,7 +146,9 @@ TEST_P(EachTokenizer, RefusesTextsThatAreEmpty) {
 
 INSTANTIATE_TEST_SUITE_P(All, EachTokenizer,
                          ::testing::Values(TokenizerOptions(WordTokens{}),
-                                           TokenizerOptions(CharacterTokens{})));
+                                           TokenizerOptions(WordTokens{.mask = true}),
+                                           TokenizerOptions(CharacterTokens{}),
+                                           TokenizerOptions(CharacterTokens{.mask = true})));
 
 TEST(TokenizerFromJson, NamesWhatIsWrong) {
   EXPECT_THAT(TokenizerFromJson({{"kind", "runes"}}), StatusIs(kInvalid, HasSubstr("runes")));

@@ -163,6 +163,15 @@ TEST(Decoder, GivesTheSameForAListOfLayersWithGroupedHeadsAndAWindow) {
   nets.ExpectSame({kLong, {5}, {8, 8, 8, 8}});
 }
 
+TEST(Decoder, GivesTheSameWithAlibiAndGatedLayers) {
+  Nets nets(LayersOf({Of(layers::EmbeddingOptions{.width = 16}),
+                      Of(layers::AttentionOptions{.heads = 4, .causal = true, .alibi = true}),
+                      Of(layers::GluOptions{.units = 24}), DenseLayer(9)}));
+  ASSERT_THAT(nets.Make(2), IsOk());
+  nets.ExpectSame({kLong});
+  nets.ExpectSame({kLong, {5}, {8, 8, 8, 8}});
+}
+
 TEST(Decoder, RunsSeveralTextsTogetherATokenOfEachAtATime) {
   Nets nets(GptOf());
   ASSERT_THAT(nets.Make(2), IsOk());

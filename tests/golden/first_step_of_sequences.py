@@ -53,10 +53,10 @@ class Net(first_step.Net):
     def product(self, x, name, units):
         return x @ self.parameter(f"{name}.weight", (x.shape[1], units), 0, (3 / x.shape[1]) ** 0.5)
 
-    def layer_norm(self, x, name, bias=True):
+    def layer_norm(self, x, name, bias=True, epsilon=1e-5):
         scale = self.parameter(f"{name}.weight", (x.shape[1],), 1, 0.25)
         shift = self.parameter(f"{name}.bias", (x.shape[1],), 0, 0.125) if bias else None
-        return F.layer_norm(x, (x.shape[1],), scale, shift, first_step.f32(1e-5))
+        return F.layer_norm(x, (x.shape[1],), scale, shift, first_step.f32(epsilon))
 
     def rms_norm(self, x, name):
         return F.rms_norm(x, (x.shape[1],), self.parameter(f"{name}.weight", (x.shape[1],), 1, 0.25), first_step.f32(1e-6))
@@ -88,6 +88,11 @@ class Net(first_step.Net):
 
 def places():
     return torch.cat([torch.arange(n) for n in LENGTHS]).double()
+
+
+def sinusoids():
+    angles = places()[:, None] * 10000.0**(-torch.arange(0, WIDTH, 2).double() / WIDTH)
+    return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
 
 
 def pooled(x):
@@ -129,13 +134,38 @@ def gpt_preset(net, tokens):
 
 def encoder(net, tokens):
     """Sinusoidal positions, the norms behind, a label for each sequence."""
-    frequencies = 10000.0**(-torch.arange(0, WIDTH, 2).double() / WIDTH)
-    angles = places()[:, None] * frequencies
-    x = net.embedding(tokens) + torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
+    x = net.embedding(tokens) + sinusoids()
     x = net.layer_norm(x + net.attention(x, "attention_1"), "layer_norm_1")
     y = F.relu(net.dense(x, "dense_1", 4 * WIDTH))
     x = net.layer_norm(x + net.dense(y, "dense_2", WIDTH), "layer_norm_2")
     return net.dense(pooled(x), "dense_3", CLASSES)
+
+
+def encoder_preset(net, tokens):
+    """The preset as BERT: learned positions, the norms behind, the first token of a text and what is made of it."""
+    def norm(x, name):
+        return net.layer_norm(x, name, epsilon=1e-6)
+
+    x = net.parameter("token_embedding.weight", (VOCABULARY, WIDTH), 0, 0.5)[tokens]
+    x = norm(x + net.parameter("positions.weight", (max(LENGTHS), WIDTH), 0, 0.5)[places().long()], "embedding_norm")
+    for block in ("block_1", "block_2"):
+        x = norm(x + net.attention(x, f"{block}.attention"), f"{block}.norm_1")
+        y = F.gelu(net.dense(x, f"{block}.up", 3 * WIDTH))
+        x = norm(x + net.dense(y, f"{block}.down", WIDTH), f"{block}.norm_2")
+    first = torch.stack([rows[0] for rows in x.split(LENGTHS)])
+    return net.dense(net.dense(first, "pooler", WIDTH).tanh(), "classifier", CLASSES)
+
+
+def masked_preset(net, tokens):
+    """The preset where it foretells tokens: sinusoidal positions, the norms first, and the table of the tokens for the last product."""
+    table = net.parameter("token_embedding.weight", (VOCABULARY, WIDTH), 0, 0.5)
+    x = table[tokens] * WIDTH**0.5 + sinusoids()
+    for block in ("block_1", "block_2"):
+        x = x + net.attention(net.layer_norm(x, f"{block}.norm_1"), f"{block}.attention")
+        y = F.gelu(net.dense(net.layer_norm(x, f"{block}.norm_2"), f"{block}.up", 4 * WIDTH))
+        x = x + net.dense(y, f"{block}.down", WIDTH)
+    x = F.gelu(net.dense(net.layer_norm(x, "norm"), "transform", WIDTH))
+    return net.layer_norm(x, "transform_norm") @ table.T + net.parameter("output.bias", (VOCABULARY,), 0, 0.125)
 
 
 def rotary(net, tokens):
@@ -168,6 +198,8 @@ def main():
         "gpt": first_step_of(gpt, of_tokens=True),
         "gpt_preset": first_step_of(gpt_preset, of_tokens=True),
         "encoder": first_step_of(encoder),
+        "encoder_preset": first_step_of(encoder_preset),
+        "masked_preset": first_step_of(masked_preset, of_tokens=True),
         "rotary": first_step_of(rotary, of_tokens=True),
     })
 

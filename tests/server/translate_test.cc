@@ -316,7 +316,7 @@ TEST(ToTrainingConfig, TakesAForecast) {
 }
 
 constexpr char kWritten[] =
-    R"({"language_modeling": {"window": "64"},
+    R"({"language_modeling": {"window": "64", "z_loss": 0.125},
         "data": {"dataset": "tiny-shakespeare", "validation_fraction": 0.2},
         "training": {"steps": 10},
         "model": {"preset": {"gpt": {"layers": "6", "heads": "8", "width": "64", "dropout": 0.25,
@@ -327,6 +327,7 @@ TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).window, 64);
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).z_loss, 0.125f);
   EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
   EXPECT_EQ(config->data.validation_fraction, 0.2);
   EXPECT_EQ(config->data.test_fraction, 0);
@@ -466,6 +467,58 @@ TEST(ResolvedLanguageModel, TrainsAsTheSpec) {
   EXPECT_EQ(resolved->data.test_fraction, config->data.test_fraction);
 }
 
+constexpr char kMaskedTexts[] =
+    R"({"masked_language_modeling": {}, "data": {"dataset": "x", "text": {"max_tokens": "40"}},
+        "training": {"steps": 10},
+        "model": {"preset": {"transformer_encoder": {"layers": "2", "heads": "8", "width": "64",
+            "norm": "POST", "embedding_norm": true, "epsilon": 0.5, "activation": "RELU",
+            "dropout": 0.25, "pooling": "FIRST", "pooler": true}}}})";
+
+TEST(ToTrainingConfig, TakesAModelOfMaskedWords) {
+  const auto config = ToTrainingConfig(RequestOf(kMaskedTexts));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::MaskedLanguageModelingOptions>(config->task).window, 0);
+  EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
+  EXPECT_EQ(config->data.validation_fraction, 0.1);
+  EXPECT_EQ(config->data.test_fraction, 0);
+  EXPECT_TRUE(std::holds_alternative<engine::text::WordTokens>(config->data.text->tokenizer));
+  EXPECT_EQ(config->data.text->like, nullptr);
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
+  EXPECT_EQ(config->model.preset.name, "transformer_encoder");
+  EXPECT_EQ(config->model.preset.options,
+            R"({"activation":"relu","dropout":0.25,"embedding_norm":true,"epsilon":0.5,"heads":8,)"
+            R"("hidden":256,"layers":2,"length":40,"norm":"post","pooler":true,"pooling":"first",)"
+            R"("positions":"learned","width":64})");
+}
+
+TEST(ResolvedModelOfMaskedWords, TrainsAsTheSpec) {
+  for (const char* window : {"0", "16"}) {
+    v1::WorkerRequest request =
+        RequestOf(absl::StrCat(R"({"masked_language_modeling": {"window": ")", window,
+                               R"("}, "data": {"dataset": "x"}, "training": {"steps": 10},
+            "model": {"preset": {"transformer_encoder": {"positions": "ROTARY"}}}})"));
+    const auto config = ToTrainingConfig(request);
+    ASSERT_TRUE(config.ok()) << config.status();
+    *request.mutable_spec() = jobs::Resolve(request.spec());
+    const auto resolved = ToTrainingConfig(request);
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(resolved->model.preset.options, config->model.preset.options);
+    EXPECT_EQ(resolved->data.test_fraction, config->data.test_fraction);
+    EXPECT_EQ(resolved->data.validation_fraction, config->data.validation_fraction);
+  }
+}
+
+TEST(ResolvedJob, DoesNotSayTheTokensThatAreThoseOfAnEarlierModel) {
+  v1::JobSpec spec;
+  spec.mutable_classification();
+  spec.mutable_data()->mutable_text()->set_max_tokens(9);
+  spec.mutable_model()->mutable_pretrained();
+  EXPECT_FALSE(jobs::Resolve(spec).data().text().has_tokenizer());
+  EXPECT_FALSE(jobs::Resolve(spec).data().text().has_cleaning());
+  spec.mutable_data()->mutable_text()->mutable_tokenizer()->mutable_characters();
+  EXPECT_TRUE(jobs::Resolve(spec).data().text().has_cleaning());
+}
+
 constexpr char kTexts[] =
     R"({"classification": {"binary": true},
         "data": {"dataset": "x", "text": {"columns": ["title", "story"], "label": "subject",
@@ -473,6 +526,8 @@ constexpr char kTexts[] =
                  "near_copies": 0.8, "keep": "LONGEST", "max_tokens": "120",
                  "cleaning": {"html": true, "normalization": "NFKC", "lower_case": true,
                               "control_characters": true, "white_space": true},
+                 "augmentation": {"character_noise": 0.25, "word_dropout": 0.5, "unknown": 0.125,
+                                  "swap": 0.75},
                  "tokenizer": TOKENIZER}},
         "training": {"epochs": 1},
         "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
@@ -502,10 +557,23 @@ TEST(ToTrainingConfig, TakesTexts) {
   EXPECT_EQ(texts.near_copies, 0.8);
   EXPECT_EQ(texts.keep, engine::data::TextOptions::Keep::kLongest);
   EXPECT_EQ(texts.max_tokens, 120);
+  EXPECT_EQ(texts.augmentation.character_noise, 0.25f);
+  EXPECT_EQ(texts.augmentation.word_dropout, 0.5f);
+  EXPECT_EQ(texts.augmentation.unknown, 0.125f);
+  EXPECT_EQ(texts.augmentation.swap, 0.75f);
   const auto& words = std::get<engine::text::WordTokens>(texts.tokenizer);
   EXPECT_EQ(words.vocabulary, 500);
   EXPECT_EQ(words.min_count, 2);
   EXPECT_EQ(words.split, engine::text::WordSplit::kSpaces);
+}
+
+TEST(ToTrainingConfig, TakesPairsOfTexts) {
+  v1::WorkerRequest request = TextsBy(R"({"characters": {}})");
+  request.mutable_spec()->mutable_data()->mutable_text()->add_second_columns("answer");
+  const auto config = ToTrainingConfig(request);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets", "segments"));
+  EXPECT_THAT(config->data.text->second_columns, ElementsAre("answer"));
 }
 
 constexpr char kPairs[] =
@@ -567,7 +635,10 @@ TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
           {"positions": {"length": "9"}}, {"positions": {"kind": "SINUSOIDAL"}},
           {"rms_norm": {"epsilon": 0.5}},
           {"conv1d": {"filters": "7", "kernel": "3", "causal": true, "activation": "RELU",
-                      "use_bias": false, "initializer": {"kind": "ZEROS"}}}]}})"));
+                      "use_bias": false, "initializer": {"kind": "ZEROS"}}},
+          {"gru": {"units": "5", "reset_after": false}},
+          {"attention": {"heads": "3", "alibi": true}}, {"glu": {"units": "8"}},
+          {"glu": {"units": "9", "activation": "GELU", "use_bias": true}}]}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   const std::vector<engine::models::LayerDescription>& layers = config->model.layers;
   const auto& lstm = std::get<engine::models::Lstm>(layers[0].kind);
@@ -600,7 +671,7 @@ TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
   EXPECT_EQ(attention.initializer.kind, engine::Initializer::Kind::kZeros);
   const auto& plain = std::get<engine::layers::AttentionOptions>(layers[6].kind);
   EXPECT_EQ(plain.kv_heads, 3);
-  EXPECT_FALSE(plain.causal || plain.rotary);
+  EXPECT_FALSE(plain.causal || plain.rotary || plain.alibi);
   EXPECT_TRUE(plain.use_bias);
   EXPECT_EQ(plain.rotary_base, 10000);
   using engine::layers::PositionsOptions;
@@ -617,6 +688,16 @@ TEST(ToTrainingConfig, TakesLayersOfSequencesAsTheyAreWritten) {
   EXPECT_EQ(conv.activation, engine::ActivationKind::kRelu);
   EXPECT_FALSE(conv.use_bias);
   EXPECT_EQ(conv.initializer.kind, engine::Initializer::Kind::kZeros);
+  EXPECT_TRUE(gru.reset_after);
+  EXPECT_FALSE(std::get<engine::models::Gru>(layers[11].kind).reset_after);
+  EXPECT_TRUE(std::get<engine::layers::AttentionOptions>(layers[12].kind).alibi);
+  const auto& swiglu = std::get<engine::layers::GluOptions>(layers[13].kind);
+  EXPECT_EQ(swiglu.units, 8);
+  EXPECT_EQ(swiglu.activation, engine::ActivationKind::kSilu);
+  EXPECT_FALSE(swiglu.use_bias);
+  const auto& geglu = std::get<engine::layers::GluOptions>(layers[14].kind);
+  EXPECT_EQ(geglu.activation, engine::ActivationKind::kGelu);
+  EXPECT_TRUE(geglu.use_bias);
 }
 
 constexpr char kEveryKindOfLayer[] =
@@ -629,7 +710,7 @@ constexpr char kEveryKindOfLayer[] =
           {"conv2d_transpose": {"filters": 2, "kernel": 4}}, {"upsample2d": {}},
           {"lstm": {"units": 4}}, {"gru": {"units": 4}}, {"simple_rnn": {"units": 4}}, {"sequence_pool": {}},
           {"attention": {"heads": 2}}, {"positions": {"length": 9}}, {"rms_norm": {}},
-          {"conv1d": {"filters": 2, "kernel": 3}},
+          {"conv1d": {"filters": 2, "kernel": 3}}, {"glu": {"units": 3}},
           {"repeat": {"times": 2, "layers": [{"dense": {"units": 4}}]}},
           {"name": "sum", "inputs": ["dense_1", "dense_1"], "add": {}}]}})";
 

@@ -116,6 +116,8 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
                   "language_modeling.window", "data.text.columns", "data.text.max_tokens",
                   "data.limit", "model.preset.gpt.layers", "model.preset.gpt.heads",
                   "model.preset.gpt.dropout", "model.preset.gpt.positions"));
+  EXPECT_THAT(Paths(Written("language_modeling { z_loss: 1 }")),
+              ::testing::Contains("language_modeling.z_loss"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
               ::testing::ElementsAre("model.preset.gpt.window"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
@@ -187,6 +189,51 @@ TEST(Validate, LearnedPositionsAreAsManyAsTheWindowHasTokens) {
               ::testing::ElementsAre("model.layers[1].repeat.layers[0].positions.length"));
   EXPECT_THAT(written("positions { length: 64 }"), ::testing::IsEmpty());
   EXPECT_THAT(written("positions { kind: SINUSOIDAL }"), ::testing::IsEmpty());
+}
+
+// A job that finds masked words, with these fields merged in.
+v1::JobSpec Masked(const std::string& text) {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      R"(masked_language_modeling {} data { dataset: "x" } training { steps: 9 })", &spec));
+  v1::JobSpec change;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
+  spec.MergeFrom(change);
+  return spec;
+}
+
+TEST(Validate, AModelOfMaskedWordsIsAnEncoderOrLayersThatReadTokens) {
+  const std::string encoder = "model { preset { transformer_encoder {} } } ";
+  EXPECT_THAT(Paths(Masked(encoder + "data { text { columns: \"a\" max_tokens: 64 } limit: 5 }")),
+              ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Masked(encoder + "masked_language_modeling { window: 64 }")),
+              ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Masked("model { layers { embedding { width: 4 } } }")), ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Masked("model { preset { gpt {} } }")), ::testing::ElementsAre("model.preset"));
+}
+
+TEST(Validate, WhatAModelOfMaskedWordsCannotBeIsNamed) {
+  EXPECT_THAT(
+      Paths(Masked(R"(masked_language_modeling { window: 8 }
+                      data { deduplicate: true text { max_tokens: 3 } }
+                      model { preset { transformer_encoder { heads: 3 layers: 0 dropout: 1 hidden: 0
+                        length: 7 norm: 9 activation: 9 pooling: 9 epsilon: 0 } } })")),
+      ::testing::UnorderedElementsAre(
+          "data.deduplicate", "data.text.max_tokens", "model.preset.transformer_encoder.heads",
+          "model.preset.transformer_encoder.layers", "model.preset.transformer_encoder.dropout",
+          "model.preset.transformer_encoder.hidden", "model.preset.transformer_encoder.length",
+          "model.preset.transformer_encoder.norm", "model.preset.transformer_encoder.activation",
+          "model.preset.transformer_encoder.pooling", "model.preset.transformer_encoder.epsilon"));
+  EXPECT_THAT(Paths(Masked("masked_language_modeling { window: -1 } model { preset { "
+                           "transformer_encoder { positions: ROTARY } } }")),
+              ::testing::ElementsAre("masked_language_modeling.window"));
+}
+
+TEST(Validate, LearnedPlacesMustBeAsManyAsATextHasTokens) {
+  EXPECT_THAT(Paths(Masked("model { preset { transformer_encoder {} } }")),
+              ::testing::ElementsAre("model.preset.transformer_encoder.length"));
+  EXPECT_THAT(Paths(Masked("model { preset { transformer_encoder { positions: SINUSOIDAL } } }")),
+              ::testing::IsEmpty());
 }
 
 // A recommendation with these fields merged in.
@@ -320,16 +367,39 @@ TEST(Validate, LayersOfTextsReadTokens) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens" or the name)")));
 }
 
+TEST(Validate, LayersOfPairsOfTextsReadSegmentsToo) {
+  const std::string layer =
+      R"(model { layers { inputs: "segments" embedding { width: 2 rows: 2 } } })";
+  EXPECT_THAT(Validate(OfTexts("data { text { second_columns: \"b\" } } " + layer), kServer),
+              IsOk());
+  EXPECT_THAT(Validate(OfTexts(layer), kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens")")));
+  EXPECT_THAT(Paths(OfTexts(R"(data { text { second_columns: "b" max_tokens: 4 } })")),
+              ::testing::ElementsAre("data.text.max_tokens"));
+}
+
+TEST(Validate, ClassesOfTextsMayBeFoundByAnEncoder) {
+  v1::JobSpec spec = OfTexts("data { text { max_tokens: 50 } }");
+  spec.mutable_model()->clear_layers();
+  spec.mutable_model()->mutable_preset()->mutable_transformer_encoder();
+  EXPECT_THAT(Paths(spec), ::testing::IsEmpty());
+  spec.mutable_data()->clear_text();
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("model.preset"));
+}
+
 TEST(Validate, WhatTextsCannotBeIsNamed) {
   EXPECT_THAT(Paths(OfTexts(
                   R"(data { text { encoding: 9 cleaning { normalization: 9 } min_characters: 5
                            max_characters: 4 near_copies: 1.5 keep: 9 max_tokens: -1
+                           augmentation { character_noise: -0.1 word_dropout: 1 unknown: 2 swap: 1 }
                            tokenizer { words { vocabulary: 3 min_count: 0 split: 9 } } } })")),
-              ::testing::ElementsAre("data.text.encoding", "data.text.cleaning.normalization",
-                                     "data.text.max_characters", "data.text.near_copies",
-                                     "data.text.keep", "data.text.tokenizer.words.vocabulary",
-                                     "data.text.tokenizer.words.min_count",
-                                     "data.text.tokenizer.words.split", "data.text.max_tokens"));
+              ::testing::ElementsAre(
+                  "data.text.encoding", "data.text.cleaning.normalization",
+                  "data.text.max_characters", "data.text.near_copies", "data.text.keep",
+                  "data.text.tokenizer.words.vocabulary", "data.text.tokenizer.words.min_count",
+                  "data.text.tokenizer.words.split", "data.text.max_tokens",
+                  "data.text.augmentation.character_noise", "data.text.augmentation.word_dropout",
+                  "data.text.augmentation.unknown", "data.text.augmentation.swap"));
 }
 
 TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
@@ -699,6 +769,13 @@ INSTANTIATE_TEST_SUITE_P(
                    "model.layers[2].attention.dropout"},
         WrongField{"model { layers { attention { heads: 2 rotary_base: 0 } } }",
                    "model.layers[2].attention.rotary_base"},
+        WrongField{"model { layers { attention { heads: 2 rotary: true alibi: true } } }",
+                   "model.layers[2].attention.alibi"},
+        WrongField{"model { layers { lstm { units: 2 reset_after: true } } }",
+                   "model.layers[2].lstm.reset_after"},
+        WrongField{"model { layers { glu {} } }", "model.layers[2].glu.units"},
+        WrongField{"model { layers { glu { units: 2 activation: 99 } } }",
+                   "model.layers[2].glu.activation"},
         WrongField{"model { layers { positions {} } }", "model.layers[2].positions.length"},
         WrongField{"model { layers { positions { kind: 9 } } }", "model.layers[2].positions.kind"},
         WrongField{"model { layers { rms_norm { epsilon: 0 } } }",

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 
 #include "server/worker_process/worker_process.h"
@@ -12,16 +13,23 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What the real worker says of a table, as honed reads it.
-v1::WorkerFrame Inspect(const std::string& text) {
+using Files = std::map<std::string, std::string>;
+
+// What the real worker says of one of these files, or of "data", the folder that they are in, as
+// honed reads it.
+v1::WorkerFrame InspectOf(const Files& files, const std::string& what) {
   std::string folder = ::testing::TempDir() + "/hone-text-XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) {
     return {};
   }
-  std::ofstream(folder + "/t.csv") << text;
+  for (const auto& [name, text] : files) {
+    const std::filesystem::path path = std::filesystem::path(folder) / "data" / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
   v1::WorkerRequest request;
   request.set_mode(v1::WorkerRequest::DATASET);
-  request.set_dataset_path(folder + "/t.csv");
+  request.set_dataset_path(folder + "/" + what);
   request.mutable_spec()->mutable_data()->set_dataset("t");
   request.set_preview_rows(1);
   request.set_threads(1);
@@ -39,6 +47,10 @@ v1::WorkerFrame Inspect(const std::string& text) {
   }
   std::filesystem::remove_all(folder);
   return answer;
+}
+
+v1::WorkerFrame Inspect(const std::string& table) {
+  return InspectOf({{"t.csv", table}}, "data/t.csv");
 }
 
 std::string Repeated(const std::string& text, int times) {
@@ -72,6 +84,34 @@ TEST(DatasetReport, CutsLongNamesAndCellsBetweenCharacters) {
   ASSERT_EQ(report.rows_size(), 1);
   EXPECT_EQ(report.columns(0), odd.substr(0, 199));
   EXPECT_EQ(report.rows(0).cells(0), odd.substr(0, 199));
+}
+
+TEST(DatasetReport, TextsThatAreCalledAsPartsAreARunningText) {
+  const v1::DatasetReport report =
+      InspectOf({{"train.txt", "to be\nor not"}, {"test.txt", "to be\n"}}, "data").dataset();
+  EXPECT_TRUE(report.valid());
+  EXPECT_EQ(report.format(), "a running text in parts");
+  EXPECT_EQ(report.examples(), 1);
+  EXPECT_EQ(report.classes_size(), 0);
+}
+
+TEST(DatasetReport, TextsOfOneClassAloneAreARunningText) {
+  for (const Files& files : {Files{{"plays.txt", "to be\nor not"}},
+                             Files{{"plays/hamlet.txt", "to be"}, {"plays/lear.txt", "nothing"}}}) {
+    const v1::DatasetReport report = InspectOf(files, "data").dataset();
+    EXPECT_EQ(report.format(), "a running text in files");
+    EXPECT_EQ(report.classes_size(), 0);
+  }
+}
+
+TEST(DatasetReport, TextsOfSeveralClassesMayBeARunningTextToo) {
+  const v1::DatasetReport report =
+      InspectOf({{"Dutch.txt", "Aalst\nAart\n"}, {"Irish.txt", "Adam\n"}}, "data").dataset();
+  EXPECT_EQ(report.format(), "texts in class files");
+  EXPECT_EQ(report.classes_size(), 2);
+  EXPECT_EQ(report.examples(), 3);
+  ASSERT_EQ(report.notes_size(), 1);
+  EXPECT_THAT(report.notes(0), HasSubstr("language_modeling"));
 }
 
 }  // namespace

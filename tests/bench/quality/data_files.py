@@ -7,7 +7,7 @@ LANGUAGES = ["Arabic", "Chinese", "Czech", "Dutch", "English", "French", "German
              "Portuguese", "Russian", "Scottish", "Spanish", "Vietnamese"]
 FILES = {**{name: [f"{name}/{file}" for file in IDX] for name in ("mnist", "fashion-mnist")},
          "wine": ["tabular/wine.csv"], "california-housing": ["tabular/california_housing.csv"],
-         "movielens-100k": ["movielens/ml-100k.zip"], "tiny-shakespeare": ["tinyshakespeare/input.txt"], "tatoeba-eng-fra": ["eng-fra/fra.txt.gz"],
+         "movielens-100k": ["movielens/ml-100k.zip"], "tiny-shakespeare": ["tinyshakespeare/input.txt"],
          "tatoeba-eng-fra": ["eng-fra/fra.txt.gz"],
          "sst2": [f"sst2/{part}.tsv" for part in ("train", "dev", "test")], "ag-news-test": ["ag-news/test.csv"],
          "names": [f"names/{language}.txt" for language in LANGUAGES],

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Masked words as their users meet them: a small net is pretrained here and by the server, fills masks, and serves a classification of texts; a
+pretraining that is killed and resumed ends with the same bits.
+
+    masking.py HONED HONE SOURCE_DIR
+"""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from honed import LONGEST_SECONDS, Honed  # noqa: E402
+
+HONED, HONE, SOURCE = sys.argv[1:4]
+EXAMPLES = pathlib.Path(SOURCE) / "client" / "examples"
+PRETRAIN, FINETUNE, LISTING = (EXAMPLES / name for name in ("bert-pretrain.yaml", "bert-finetune.yaml", "listing-transformer.yaml"))
+KINDS = [("dog", "barks", "yard"), ("bird", "sings", "tree"), ("fish", "swims", "pond")]
+NET = "model.preset.transformer_encoder"
+SMALL = ["--set", f"{NET}.layers=1", "--set", f"{NET}.heads=2", "--set", f"{NET}.width=32", "--set", f"{NET}.dropout=0",
+         "--set", "data.text.max_tokens=16", "--set", "training.epochs=40", "--set", "training.batch_size=16",
+         "--set", "training.optimizer.adamw.learning_rate=0.005", "--set", "training.schedule.warmup_steps=5",
+         "--set", "training.checkpoints.every_seconds=0"]
+QUICK = ["--set", "data.limit=0", "--set", "training.epochs=6", "--set", "training.optimizer.adamw.learning_rate=0.003",
+         "--set", "training.schedule.warmup_steps=5", "--set", "training.checkpoints.every_seconds=0"]
+
+
+def hone(*arguments):
+    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
+
+
+def here(path):
+    return ["--set", "data.dataset=", "--set", f"data.path={path}"]
+
+
+def texts():
+    """400 of three kinds: any of three words tells the other two."""
+    rng = random.Random(3)
+    for number in range(400):
+        kind = number % len(KINDS)
+        words = [word for told in KINDS[kind] for word in (told, rng.choice(["the", "a", "with", "of"]))]
+        yield "abc"[kind], " ".join(words)
+
+
+def last(done):
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Masking(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.scratch.name)
+        rows = list(texts())
+        cls.table, cls.lines = cls.folder / "texts.tsv", cls.folder / "lines.txt"
+        cls.table.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows), encoding="utf-8")
+        cls.lines.write_text("".join(f"{text}\n" for _, text in rows), encoding="utf-8")
+        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
+        cls.ran = hone("--output", "json", "run", PRETRAIN, *here(cls.table), *SMALL, "--run-dir", cls.folder / "bert")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.scratch.cleanup()
+
+    def setUp(self):
+        self.assertEqual(self.ran.returncode, 0, self.ran.stdout[-2000:] + self.ran.stderr)
+
+    def at_server(self, *arguments):
+        return hone("--server", self.server.address, *arguments)
+
+    def finished(self, done):
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        return last(done)
+
+    def fills(self, model, text, at=hone):
+        done = self.finished(at("--output", "json", "predict", model, "--text", text))
+        return [mask["tokens"][0]["name"] for mask in done["predictions"][0]["filled"]["masks"]]
+
+    def test_the_run_ends_with_how_well_masked_words_are_found(self):
+        metrics = last(self.ran)["evaluation"]["metrics"]
+        self.assertLess(metrics["test_loss"], 1.2)
+        self.assertGreater(metrics["test_perplexity"], 1)
+        self.assertGreater(metrics["test_masked_accuracy"], 0.35)
+
+    def test_masks_are_filled_here(self):
+        self.assertEqual(self.fills(self.folder / "bert", "dog the [MASK] a yard of"), ["barks"])
+        self.assertEqual(self.fills(self.folder / "bert", "[MASK] the swims a [MASK] of"), ["fish", "pond"])
+
+    def test_fills_are_printed_by_how_probable_they_are(self):
+        done = hone("predict", self.folder / "bert", "--text", "bird the [MASK] a tree of", "--top", 2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [line for line in done.stdout.splitlines() if "%" in line]
+        self.assertEqual(len(lines), 2, done.stdout)
+        self.assertIn("sings", lines[0])
+
+    def test_a_question_without_a_mask_is_refused(self):
+        done = hone("predict", self.folder / "bert", "--text", "a dog")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("[MASK]", done.stderr)
+
+    def test_a_classification_goes_on_from_it_with_its_vocabulary(self):
+        done = hone("--output", "json", "run", FINETUNE, *here(self.table), *QUICK, "--set", f"model.pretrained.path={self.folder / 'bert'}",
+                    "--run-dir", self.folder / "classes")
+        self.assertGreater(self.finished(done)["evaluation"]["metrics"]["test_accuracy"], 0.9)
+        answer = self.finished(hone("--output", "json", "predict", self.folder / "classes", "--text", "fish the swims a pond of"))
+        self.assertEqual(answer["predictions"][0]["classification"]["classes"][0]["name"], "c")
+
+    def test_a_server_pretrains_and_goes_on(self):
+        job = self.finished(self.at_server("--output", "json", "submit", PRETRAIN, "--follow", *here(self.table), *SMALL))
+        self.assertEqual(self.fills(job["model"], "dog the [MASK] a yard of", at=self.at_server), ["barks"])
+        classes = self.finished(self.at_server("--output", "json", "submit", FINETUNE, "--follow", *here(self.table), *QUICK,
+                                               "--set", f"model.pretrained.model={job['model']}"))
+        self.assertGreater(classes["evaluation"]["metrics"]["test_accuracy"], 0.9)
+
+    def test_lines_and_a_running_text_are_learned_too(self):
+        for name, settings in (("lines", []), ("running", ["--set", "masked_language_modeling.window=12", "--set", "data.text={}"])):
+            done = hone("--output", "json", "run", PRETRAIN, *here(self.lines), *SMALL, *settings, "--set", "training.epochs=15",
+                        "--run-dir", self.folder / name)
+            self.assertLess(self.finished(done)["evaluation"]["metrics"]["test_loss"], 2.7, name)
+
+    def test_other_tokens_than_the_earlier_models_are_refused(self):
+        done = hone("run", FINETUNE, *here(self.table), *QUICK, "--set", f"model.pretrained.path={self.folder / 'bert'}",
+                    "--set", "data.text.tokenizer.characters={}", "--run-dir", self.folder / "other")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("other tokens", done.stdout + done.stderr)
+
+    def test_an_earlier_model_without_a_mask_is_refused(self):
+        listing = hone("run", LISTING, *here(self.table), "--set", "classification.binary=false", "--set", "training.epochs=1",
+                       "--run-dir", self.folder / "listing")
+        self.assertEqual(listing.returncode, 0, listing.stdout[-2000:] + listing.stderr)
+        done = hone("run", PRETRAIN, *here(self.table), "--set", "data.text={}", "--set", f"model={{pretrained: {{path: {self.folder / 'listing'}}}}}",
+                    "--run-dir", self.folder / "unmasked")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("no mask token", done.stdout + done.stderr)
+
+    def test_killed_and_resumed_it_ends_with_the_same_bits(self):
+        job = {"display_name": "killed", "masked_language_modeling": {}, "data": {"path": str(self.table), "text": {"max_tokens": 16}},
+               "model": {"preset": {"transformer_encoder": {"layers": 1, "heads": 2, "width": 32}}},
+               "training": {"epochs": 150, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}
+        (self.folder / "killed.json").write_text(json.dumps(job), encoding="utf-8")
+        script = pathlib.Path(__file__).resolve().parent / "kill_and_resume.py"
+        done = subprocess.run([sys.executable, script, HONE, "--job", self.folder / "killed.json", "--kills", "4", "--every-steps", "50",
+                               "--seed", "11"], capture_output=True, text=True, timeout=6 * LONGEST_SECONDS, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
