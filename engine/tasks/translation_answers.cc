@@ -35,6 +35,10 @@ class TranslationAnswerer final : public Answerer {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": the model translates texts, this is ", NameOf(question)));
     }
+    if (text->second.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the model translates single texts, this is a pair"));
+    }
     HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text->text), name));
     if (text->beams < 0 || text->beams > kMostBeams) {
       return absl::InvalidArgumentError(

@@ -375,6 +375,8 @@ TEST_F(TranslationTask, RefusesQuestionsThatItCannotAnswer) {
               StatusIs(kInvalid, AllOf(HasSubstr("inputs[0]"), HasSubstr("translates texts"))));
   EXPECT_THAT(model->Read(tasks::TextQuestion{.text = "one", .beams = 17}, "inputs[0]").status(),
               StatusIs(kInvalid, AllOf(HasSubstr("beams"), HasSubstr("1 to 16, got 17"))));
+  EXPECT_THAT(model->Read(tasks::TextQuestion{.text = "one", .second = "two"}, "it").status(),
+              StatusIs(kInvalid, HasSubstr("this is a pair")));
   std::string long_text;
   for (int i = 0; i < 600; ++i) {
     long_text += "one ";
