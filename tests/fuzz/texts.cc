@@ -1,8 +1,9 @@
 // A table of texts, with and without quotes, in either encoding, cleaned by all steps; the same
-// bytes as a running text.
+// bytes as a running text, and as lines.
 
 #include "engine/data/load.h"
 #include "engine/data/running_text.h"
+#include "engine/data/texts.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -33,6 +34,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.text->encoding = encoding;
     options.validation_fraction = 0.1;
     engine::data::LoadRunningText(options, {.window = 3, .batch = 2}).status().IgnoreError();
+    options.task = engine::data::Task::kLanguageModeling;
+    engine::data::LoadTexts(options).status().IgnoreError();
   }
   return 0;
 }
