@@ -1,9 +1,10 @@
 // A table of texts, with and without quotes, in either encoding, cleaned by all steps; the same
 // bytes as a running text, and as lines.
 
+#include "engine/data/texts.h"
+
 #include "engine/data/load.h"
 #include "engine/data/running_text.h"
-#include "engine/data/texts.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -29,8 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.task = engine::data::Task::kRegression;
   engine::data::Load(options).status().IgnoreError();
   options.path = folder.Write("f.txt", fuzz::Text(data, size));
-  for (const auto encoding : {engine::data::TextOptions::Encoding::kUtf8,
-                              engine::data::TextOptions::Encoding::kLatin1}) {
+  for (const auto encoding :
+       {engine::data::TextOptions::Encoding::kUtf8, engine::data::TextOptions::Encoding::kLatin1}) {
     options.text->encoding = encoding;
     options.validation_fraction = 0.1;
     engine::data::LoadRunningText(options, {.window = 3, .batch = 2}).status().IgnoreError();
