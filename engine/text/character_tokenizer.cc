@@ -36,8 +36,7 @@ class CharacterTokenizer final : public Tokenizer {
   }
 
   nlohmann::json ToJson() const override {
-    return {
-        {"kind", "characters"}, {"mask", vocabulary_.has_mask()}, {"tokens", vocabulary_.tokens()}};
+    return WithMask({{"kind", "characters"}, {"tokens", vocabulary_.tokens()}}, vocabulary_);
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "engine/text/vocabulary.h"
 
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -64,6 +65,13 @@ absl::string_view Vocabulary::TextOf(int32_t id) const {
   }
   const int64_t i = id - CountSpecial(mask_);
   return i < 0 ? absl::string_view() : absl::string_view(tokens_[static_cast<size_t>(i)]);
+}
+
+nlohmann::json WithMask(nlohmann::json json, const Vocabulary& vocabulary) {
+  if (vocabulary.has_mask()) {
+    json["mask"] = true;
+  }
+  return json;
 }
 
 }  // namespace hone::engine::text

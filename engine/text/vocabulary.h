@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -39,5 +40,9 @@ class Vocabulary {
   bool mask_;
   absl::flat_hash_map<std::string, int32_t> ids_;
 };
+
+// A tokenizer's JSON, with "mask" where its vocabulary has one: that of others, by which runs know
+// their data again, stays as it is.
+nlohmann::json WithMask(nlohmann::json json, const Vocabulary& vocabulary);
 
 }  // namespace hone::engine::text

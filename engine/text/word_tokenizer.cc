@@ -41,10 +41,10 @@ class WordTokenizer final : public Tokenizer {
   }
 
   nlohmann::json ToJson() const override {
-    return {{"kind", "words"},
-            {"split", std::string(kSplits[static_cast<size_t>(split_)])},
-            {"mask", vocabulary_.has_mask()},
-            {"tokens", vocabulary_.tokens()}};
+    return WithMask({{"kind", "words"},
+                     {"split", std::string(kSplits[static_cast<size_t>(split_)])},
+                     {"tokens", vocabulary_.tokens()}},
+                    vocabulary_);
   }
 
  private:

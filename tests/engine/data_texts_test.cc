@@ -534,7 +534,7 @@ TEST_F(TextsAlone, AreTheLinesOfAFile) {
 }
 
 TEST_F(TextsAlone, OfATableNeedNoLabels) {
-  const auto data = LoadAlone("texts.tsv", "text\nred green\nblue\n");
+  const auto data = LoadAlone("texts.tsv", "id\ttext\n1\tred green\n2\tblue\n");
   ASSERT_THAT(data, IsOk());
   EXPECT_THAT(TextsIn(*data, data->splits.train), ElementsAre("red green", "blue"));
   const auto json = LoadAlone("texts.jsonl", "{\"text\": \"red\"}\n{\"text\": \"blue\"}\n");
@@ -544,7 +544,7 @@ TEST_F(TextsAlone, OfATableNeedNoLabels) {
 
 TEST_F(TextsAlone, OfATableWithoutTheColumnThatShallDivideThemAreRefused) {
   options_.target = "subject";
-  EXPECT_THAT(LoadAlone("texts.tsv", "text\nred\nblue\n"),
+  EXPECT_THAT(LoadAlone("texts.tsv", "id\ttext\n1\tred\n2\tblue\n"),
               StatusIs(kInvalid, HasSubstr("'subject'")));
 }
 

@@ -222,8 +222,7 @@ TEST_F(MaskedTask, AnswersWithTheWordsThatFit) {
   const auto model = Model();
   const std::vector<tasks::Example> examples = {
       model->Read(tasks::TextQuestion{"dog filler1 [MASK] filler2 yard filler3"}, "one").value(),
-      model->Read(tasks::TextQuestion{"[MASK] filler1 swims filler2 [MASK] filler0"}, "two")
-          .value()};
+      model->Read(tasks::TextQuestion{"[MASK] filler1 swims filler2 pond [MASK]"}, "two").value()};
   const auto answers = model->Predict(examples);
   ASSERT_THAT(answers, IsOk());
   ASSERT_THAT(*answers, SizeIs(2));
@@ -231,7 +230,7 @@ TEST_F(MaskedTask, AnswersWithTheWordsThatFit) {
   EXPECT_EQ((*answers)[0].fills[0][0].name, "barks");
   ASSERT_THAT((*answers)[1].fills, SizeIs(2));
   EXPECT_EQ((*answers)[1].fills[0][0].name, "fish");
-  EXPECT_EQ((*answers)[1].fills[1][0].name, "pond");
+  EXPECT_THAT((*answers)[1].fills[1][0].name, HasSubstr("filler"));
   double sum = 0;
   for (const tasks::Prediction::Class& fill : (*answers)[0].fills[0]) {
     sum += fill.probability;

@@ -183,6 +183,45 @@ TEST_F(TextTask, OfPairsAsksForBothTexts) {
               StatusIs(kInvalid, HasSubstr("it: the model takes pairs of texts")));
 }
 
+TEST_F(TextTask, OfClassesByAnEncoderIsLearned) {
+  config_.model.layers.clear();
+  config_.epochs = 30;
+  config_.optimizer = optim::Adam{.learning_rate = 0.005};
+  for (const char* pooling : {"mean", "max"}) {
+    config_.model.preset = {
+        .name = "transformer_encoder",
+        .options =
+            absl::StrCat(R"({"layers": 1, "heads": 2, "width": 16, "dropout": 0,)",
+                         R"("positions": "rotary", "pooler": true, "pooling": ")", pooling, "\"}")};
+    EXPECT_GT(Trained().at("test_accuracy"), 0.75) << pooling;
+  }
+  const std::vector<tasks::Example> examples = {
+      Model()->Read(tasks::TextQuestion{"great word1"}, "it").value()};
+  EXPECT_EQ((*Model()->Predict(examples))[0].classes.size(), 2);
+}
+
+TEST_F(TextTask, OfNumbersByAnEncoderIsLearned) {
+  config_.task = tasks::RegressionOptions();
+  config_.data.task = data::Task::kRegression;
+  config_.data.target = "stars";
+  config_.model.layers.clear();
+  config_.model.preset = {
+      .name = "transformer_encoder",
+      .options = R"({"layers": 1, "heads": 2, "width": 16, "length": 20, "dropout": 0})"};
+  config_.epochs = 30;
+  config_.optimizer = optim::Adam{.learning_rate = 0.005};
+  EXPECT_LT(Trained().at("test_mae"), 0.6);
+}
+
+TEST_F(TextTask, LongerThanTheLearnedPlacesEndsTheRun) {
+  config_.model.layers.clear();
+  config_.model.preset = {
+      .name = "transformer_encoder",
+      .options = R"({"layers": 1, "heads": 2, "width": 16, "length": 4, "dropout": 0})"};
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_).status(), ::testing::Not(IsOk()));
+}
+
 TEST_F(TextTask, OfNumbersIsLearnedInTheirOwnUnit) {
   config_.task = tasks::RegressionOptions();
   config_.data.task = data::Task::kRegression;

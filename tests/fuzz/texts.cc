@@ -1,5 +1,8 @@
 // A table of texts, with and without quotes, in either encoding, cleaned by all steps; the same
-// bytes as a running text, and as sentence pairs of a table, between tabs and in two files.
+// bytes as a running text, as lines, and as sentence pairs of a table, between tabs and in two
+// files.
+
+#include "engine/data/texts.h"
 
 #include "engine/data/load.h"
 #include "engine/data/running_text.h"
@@ -34,6 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.text->encoding = encoding;
     options.validation_fraction = 0.1;
     engine::data::LoadRunningText(options, {.window = 3, .batch = 2}).status().IgnoreError();
+    options.task = engine::data::Task::kLanguageModeling;
+    engine::data::LoadTexts(options).status().IgnoreError();
   }
   options.test_fraction = 0.3;
   options.limit = 5;
