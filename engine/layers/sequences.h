@@ -96,8 +96,8 @@ Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
                     const AttentionOptions& options, std::optional<Value> ancestors = std::nullopt);
 
 // Attention of a text's tokens to those of another one, with the parameters of Attention; `causal`,
-// `window` and `rotary` mean nothing. First the keys and values of the other text's [key rows,
-// width], then what the tokens of x [rows, width] see. Above 0, `longest` adds a layer
+// `window`, `rotary` and `alibi` mean nothing. First the keys and values of the other text's [key
+// rows, width], then what the tokens of x [rows, width] see. Above 0, `longest` adds a layer
 // `NAME.weights` that nothing depends on, of kind kAttentionWeightsLayer: ops/attention_weights.h.
 struct CrossKeys {
   Value keys, values;  // [key rows, kv_heads · width / heads]
