@@ -594,5 +594,19 @@ TEST_F(TextsData, HaveTheTokensOfAModelThatIsGoneOnWith) {
   EXPECT_TRUE(longer->preprocessing.text->HasTokensOf(*first->preprocessing.text));
 }
 
+TEST_F(TextsData, OfPairsHaveNoneOfTheLengthsThatAModelOfSingleTextsMayHave) {
+  options_.text->max_tokens = 2;
+  const auto first = LoadFile("first.tsv", "text\tlabel\nred green\ta\nblue\tb\n");
+  ASSERT_THAT(first, IsOk());
+  options_.text->like = std::make_shared<const TextPreprocessing>(*first->preprocessing.text);
+  options_.text->second_columns = {"other"};
+  options_.text->max_tokens = 0;
+  const std::string pairs = "text\tother\tlabel\nred green\tblue red green\ta\nblue\tred\tb\n";
+  EXPECT_THAT(LoadFile("pairs.tsv", pairs),
+              StatusIs(kInvalid, HasSubstr("must be at least 5 of pairs, got 2")));
+  options_.text->max_tokens = 5;
+  EXPECT_THAT(LoadFile("pairs.tsv", pairs), IsOk());
+}
+
 }  // namespace
 }  // namespace hone::engine::data
