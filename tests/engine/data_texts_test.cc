@@ -170,6 +170,7 @@ TEST_F(TextsData, OfAPairThatIsTooLongTheLongerOneIsCut) {
   EXPECT_THAT(TextsIn(*data, {0, 1, 2}), ElementsAre("a b x y", "a v w x", "a b x y"));
   EXPECT_EQ(data->report.train.tokens->cut, 3);
   EXPECT_EQ(data->report.train.tokens->longest, 10);
+  EXPECT_THAT(data->preprocessing.text->Encode("a b c d e a b c"), SizeIs(7));
   options_.text->max_tokens = 4;
   EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("at least 5 of pairs")));
 }
