@@ -38,7 +38,7 @@ class SentencePairs final : public OwnExamples {
   // The number of a row's source sentence. Rows of two parts never have the same one.
   int32_t sentence(int32_t row) const { return sentence_[static_cast<size_t>(row)]; }
   // All translations of a row's source sentence in its part, as cleaned texts. Rows of the training
-  // part have none.
+  // part have none, unless a model reads the pairs, which may be judged by any part.
   const std::vector<std::string>& references(int32_t row) const {
     return references_[static_cast<size_t>(sentence(row))];
   }

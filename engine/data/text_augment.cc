@@ -105,7 +105,7 @@ int64_t TextAugmenter::Augment(const AugmentKey& key, std::span<const int32_t> t
     }
     out[written++] = token;
   }
-  if (written == 0) {
+  if (written == 0 && !tokens.empty()) {
     out[written++] = tokens[random.NextBelow(tokens.size())];
     --counts.dropped;
   }

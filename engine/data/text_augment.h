@@ -45,10 +45,10 @@ class TextAugmenter {
                 std::shared_ptr<const text::Tokenizer> tokenizer)
       : augmentation_(augmentation), tokenizer_(std::move(tokenizer)) {}
 
-  // Writes a text's tokens as they are changed and returns how many these are: at least one and at
-  // most as many as there were, for which `out` has room; it must not overlap `tokens`. What `key`
-  // names decides, and nothing else. The tokens that begin and end texts stay as they are.
-  // Allocates for character noise alone. `changes`, if not null, is added to.
+  // Writes a text's tokens as they are changed and returns how many these are: at most as many as
+  // there were, for which `out` has room, and at least one of any; it must not overlap `tokens`.
+  // What `key` names decides, and nothing else. The tokens that begin and end texts stay as they
+  // are. Allocates for character noise alone. `changes`, if not null, is added to.
   int64_t Augment(const AugmentKey& key, std::span<const int32_t> tokens, std::span<int32_t> out,
                   TextChanges* changes) const;
 

@@ -71,11 +71,11 @@ void TextPreprocessing::Cut(std::vector<int32_t>& ids) const {
   if (max_tokens == 0 || ids.size() <= most) {
     return;
   }
-  if (!pairs) {
+  const auto first_end = pairs ? std::ranges::find(ids, separator()) : ids.end();
+  if (first_end == ids.end()) {
     ids.resize(most);
     return;
   }
-  const auto first_end = std::ranges::find(ids, separator());
   const ptrdiff_t first_begin = tokenizer->special().begin >= 0 ? 1 : 0;
   ptrdiff_t first = first_end - ids.begin() - first_begin;  // tokens that stay
   ptrdiff_t second = ids.end() - first_end - 2;

@@ -361,6 +361,12 @@ absl::Status CheckTraining(const Loading& loading) {
   return absl::OkStatus();
 }
 
+// Of a model that is gone on with the length is kept where no other is asked for.
+int64_t MaxTokensOf(const TextOptions& options) {
+  return options.like != nullptr && options.max_tokens == 0 ? options.like->max_tokens
+                                                            : options.max_tokens;
+}
+
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   const std::vector<int32_t>& train = loading.data.splits.train;
   const int64_t each = loading.pairs() ? 2 : 1;
@@ -369,15 +375,15 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
     return absl::string_view(i % each == 0 ? row.text : row.second);
   };
   const TextOptions& options = *loading.options.text;
-  TextPreprocessing result = {.cleaning = options.cleaning, .max_tokens = options.max_tokens};
+  TextPreprocessing result = {.cleaning = options.cleaning};
   if (options.like != nullptr) {
     result = *options.like;
-    result.max_tokens = options.max_tokens > 0 ? options.max_tokens : result.max_tokens;
   } else {
     HONE_ASSIGN_OR_RETURN(
         result.tokenizer,
         text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()) * each, text}));
   }
+  result.max_tokens = MaxTokensOf(options);
   result.pairs = loading.pairs();
   if (result.pairs && result.tokenizer->special().end < 0) {
     return absl::InvalidArgumentError(
@@ -542,11 +548,12 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
                         : "the model reads pairs of texts; data.text.second_columns says where the "
                           "second ones stand");
   }
-  if (loading.as() == nullptr && loading.pairs() && options.text->max_tokens > 0 &&
-      options.text->max_tokens < TextPreprocessing::kLeastOfAPair) {
-    return absl::InvalidArgumentError(absl::StrCat("data.text.max_tokens: must be 0, or at least ",
-                                                   TextPreprocessing::kLeastOfAPair,
-                                                   " of pairs, got ", options.text->max_tokens));
+  const int64_t most = MaxTokensOf(*options.text);
+  if (loading.as() == nullptr && loading.pairs() && most > 0 &&
+      most < TextPreprocessing::kLeastOfAPair) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data.text.max_tokens: must be ", options.text->like == nullptr ? "0, or " : "",
+        "at least ", TextPreprocessing::kLeastOfAPair, " of pairs, got ", most));
   }
   HONE_ASSIGN_OR_RETURN(loading.rows, ReadTextRows(options.path, options, report));
   report.format = loading.rows.format;

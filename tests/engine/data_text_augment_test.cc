@@ -89,6 +89,7 @@ TEST(TextAugment, LeavesAtLeastOneToken) {
     ASSERT_THAT(left, ::testing::Not(::testing::IsEmpty()));
     EXPECT_THAT(left, Each(::testing::AnyOf(5, 6)));
   }
+  EXPECT_EQ(Changed(Everything(), {}), Tokens());
 }
 
 TEST(TextAugment, MakesAShareOfTheWordsUnknown) {

@@ -170,6 +170,7 @@ TEST_F(TextsData, OfAPairThatIsTooLongTheLongerOneIsCut) {
   EXPECT_THAT(TextsIn(*data, {0, 1, 2}), ElementsAre("a b x y", "a v w x", "a b x y"));
   EXPECT_EQ(data->report.train.tokens->cut, 3);
   EXPECT_EQ(data->report.train.tokens->longest, 10);
+  EXPECT_THAT(data->preprocessing.text->Encode("a b c d e a b c"), SizeIs(7));
   options_.text->max_tokens = 4;
   EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("at least 5 of pairs")));
 }
@@ -592,6 +593,20 @@ TEST_F(TextsData, HaveTheTokensOfAModelThatIsGoneOnWith) {
   const auto longer = LoadFile("next.tsv", table);
   EXPECT_THAT(TextsIn(*longer, longer->splits.train), ElementsAre("blue red blue", "<unk>"));
   EXPECT_TRUE(longer->preprocessing.text->HasTokensOf(*first->preprocessing.text));
+}
+
+TEST_F(TextsData, OfPairsHaveNoneOfTheLengthsThatAModelOfSingleTextsMayHave) {
+  options_.text->max_tokens = 2;
+  const auto first = LoadFile("first.tsv", "text\tlabel\nred green\ta\nblue\tb\n");
+  ASSERT_THAT(first, IsOk());
+  options_.text->like = std::make_shared<const TextPreprocessing>(*first->preprocessing.text);
+  options_.text->second_columns = {"other"};
+  options_.text->max_tokens = 0;
+  const std::string pairs = "text\tother\tlabel\nred green\tblue red green\ta\nblue\tred\tb\n";
+  EXPECT_THAT(LoadFile("pairs.tsv", pairs),
+              StatusIs(kInvalid, HasSubstr("must be at least 5 of pairs, got 2")));
+  options_.text->max_tokens = 5;
+  EXPECT_THAT(LoadFile("pairs.tsv", pairs), IsOk());
 }
 
 }  // namespace
