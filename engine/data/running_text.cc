@@ -91,7 +91,8 @@ void CleanAll(const text::CleaningOptions& cleaning, std::array<std::string, 3>&
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const TextOptions& options,
                                                     const std::string& train) {
   if (options.like != nullptr) {
-    return *options.like;
+    return TextPreprocessing{.cleaning = options.like->cleaning,
+                             .tokenizer = options.like->tokenizer};
   }
   TextPreprocessing result = {.cleaning = options.cleaning};
   HONE_ASSIGN_OR_RETURN(result.tokenizer,
