@@ -95,7 +95,8 @@ std::string NextCommand(const v1::Job& job) {
       break;
   }
   if (job.spec().data().has_text()) {
-    return absl::StrCat("predict ", job.model(), " --text TEXT");
+    const bool pairs = job.spec().data().text().second_columns_size() > 0;
+    return absl::StrCat("predict ", job.model(), " --text TEXT", pairs ? " --text2 TEXT" : "");
   }
   const bool table = job.plan().layers_size() > 0 && job.plan().layers(0).output_shape_size() == 1;
   return absl::StrCat("predict ", job.model(), table ? " --csv FILE.csv" : " PICTURE.png");

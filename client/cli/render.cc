@@ -148,7 +148,8 @@ std::vector<Line> Numbers(const Story& story, int width) {
   }
   NumberRow train(" training", Style::kTrain, width);
   train.AddMetric(story, "loss", "loss", Style::kBold)
-      .AddMetric(story, "accuracy", "accuracy", Style::kBold);
+      .AddMetric(story, "accuracy", "accuracy", Style::kBold)
+      .AddMetric(story, "masked_accuracy", "found", Style::kBold);
   if (const auto speed = story.Value("samples_per_second")) {
     train.Add("", Count(std::llround(*speed)), Style::kPlain, " examples/s");
   }
@@ -158,7 +159,9 @@ std::vector<Line> Numbers(const Story& story, int width) {
   if (story.Value("validation_loss")) {
     NumberRow validation(" validation", Style::kValidation, width);
     validation.AddMetric(story, "validation_loss", "loss", Style::kBold)
-        .AddMetric(story, "validation_accuracy", "accuracy", Style::kBold);
+        .AddMetric(story, "validation_accuracy", "accuracy", Style::kBold)
+        .AddMetric(story, "validation_masked_accuracy", "found", Style::kBold)
+        .AddMetric(story, "validation_bleu", "BLEU", Style::kBold);
     lines.push_back(validation.Take());
   }
   // Of an agent: its last episodes, with what it tries out, and the last evaluation without.
@@ -249,7 +252,8 @@ std::string ProgressLine(const Story& story, bool with_validation) {
   const v1::Metrics& metrics = story.metrics();
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
-  for (const char* name : {"loss", "accuracy", "validation_loss", "validation_accuracy",
+  for (const char* name : {"loss", "accuracy", "masked_accuracy", "validation_loss",
+                           "validation_accuracy", "validation_masked_accuracy", "validation_bleu",
                            "generator_loss", "discriminator_loss", "variety", "recent_return",
                            "epsilon", "validation_mean_return", "validation_success_rate"}) {
     if (const auto value = story.Value(name);

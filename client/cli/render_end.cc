@@ -118,12 +118,14 @@ std::string Label(const std::string& name) {
 
 // The measure of success first, what it cost last, the rest by name.
 int Rank(const std::string& name) {
-  return absl::EndsWith(name, "_accuracy") || name == "success_rate" ? 0
-         : absl::EndsWith(name, "_loss")                             ? 1
-         : name == "samples_per_second"                              ? 3
-         : name == "wall_seconds"                                    ? 4
-         : name == "peak_memory_bytes"                               ? 5
-                                                                     : 2;
+  return absl::EndsWith(name, "_accuracy") || absl::EndsWith(name, "_bleu") ||
+                 name == "success_rate"
+             ? 0
+         : absl::EndsWith(name, "_loss") ? 1
+         : name == "samples_per_second"  ? 3
+         : name == "wall_seconds"        ? 4
+         : name == "peak_memory_bytes"   ? 5
+                                         : 2;
 }
 
 std::vector<Line> FinalNumbers(const v1::Evaluation& evaluation) {

@@ -547,6 +547,11 @@ void CheckEncoder(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.Add("model.preset", "must be transformer_encoder for this task");
     return;
   }
+  // Of masked words they are refused as such.
+  if (spec.data().text().second_columns_size() > 0 && !spec.has_masked_language_modeling()) {
+    errors.Add("data.text.second_columns",
+               "must not be given with transformer_encoder, which reads single texts");
+  }
   const Encoder& encoder = preset.transformer_encoder();
   const int64_t heads = encoder.has_heads() ? encoder.heads() : 4;
   const int64_t width = encoder.has_width() ? encoder.width() : 128;

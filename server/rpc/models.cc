@@ -20,8 +20,8 @@ absl::Status CheckInputs(const v1::PredictRequest& request) {
     if (request.inputs(i).kind_case() == v1::PredictInput::KIND_NOT_SET) {
       return absl::InvalidArgumentError(absl::StrCat(
           "inputs[", i,
-          "]: must be an image, a record, a user, a drawing, a maze, a text, a series or a "
-          "writing"));
+          "]: must be an image, a record, a user, a drawing, a maze, a text, a pair of texts, a "
+          "series or a writing"));
     }
   }
   return absl::OkStatus();

@@ -383,6 +383,8 @@ TEST(Validate, ClassesOfTextsMayBeFoundByAnEncoder) {
   spec.mutable_model()->clear_layers();
   spec.mutable_model()->mutable_preset()->mutable_transformer_encoder();
   EXPECT_THAT(Paths(spec), ::testing::IsEmpty());
+  spec.mutable_data()->mutable_text()->add_second_columns("b");
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("data.text.second_columns"));
   spec.mutable_data()->clear_text();
   EXPECT_THAT(Paths(spec), ::testing::ElementsAre("model.preset"));
 }
