@@ -75,7 +75,8 @@ class Translation(unittest.TestCase):
 
     def test_translations_are_shown_while_it_learns(self):
         shown = [json.dumps(json.loads(line), ensure_ascii=False) for line in self.ran.stdout.splitlines()]
-        self.assertGreater(sum(" → " in line for line in shown), 20)
+        # At the ends of 15 epochs and after the training.
+        self.assertGreaterEqual(sum(" → " in line for line in shown), 16)
 
     def test_what_was_looked_at_is_left_as_pictures(self):
         folder = self.folder / "run" / "artifacts" / "attention"
