@@ -47,6 +47,14 @@ class FillingAnswerer final : public Answerer {
       return absl::InvalidArgumentError(absl::StrCat(
           name, ": the model takes texts with ", text::kMaskToken, ", this is ", NameOf(question)));
     }
+    if (asked->second.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the model takes single texts, this is a pair"));
+    }
+    if (asked->beams != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": beams: must not be given: the model does not translate"));
+    }
     absl::StatusOr<std::vector<int32_t>> tokens = ReadMasked(asked->text, text_);
     HONE_RETURN_IF_ERROR(Annotate(tokens.status(), name));
     return Example{{std::string(kTokensInput), *std::move(tokens)}};
