@@ -47,6 +47,14 @@ class FillingAnswerer final : public Answerer {
       return absl::InvalidArgumentError(absl::StrCat(
           name, ": the model takes texts with ", text::kMaskToken, ", this is ", NameOf(question)));
     }
+    if (asked->second.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the model takes single texts, this is a pair"));
+    }
+    if (asked->beams != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": beams: must not be given: the model does not translate"));
+    }
     absl::StatusOr<std::vector<int32_t>> tokens = ReadMasked(asked->text, text_);
     HONE_RETURN_IF_ERROR(Annotate(tokens.status(), name));
     return Example{{std::string(kTokensInput), *std::move(tokens)}};
@@ -62,7 +70,7 @@ class FillingAnswerer final : public Answerer {
 
   absl::Status Fill(std::span<const Example> examples, const Inputs& inputs) const override {
     HONE_ASSIGN_OR_RETURN(TextFiller filler, TextFiller::Begin(inputs));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> places, inputs.Find<int32_t>(kPlacesInput));
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> places, inputs.Find<int32_t>(kMaskedInput));
     if (places.size() != examples.size()) {
       return absl::InternalError(absl::StrCat("a program that finds ", places.size(),
                                               " tokens was given ", examples.size(), " texts"));
@@ -71,7 +79,7 @@ class FillingAnswerer final : public Answerer {
     for (size_t i = 0; i < examples.size(); ++i) {
       const std::vector<int32_t>& tokens = TokensOf(examples[i]);
       HONE_RETURN_IF_ERROR(filler.Add(tokens));
-      places[i] = row + std::get<std::vector<int32_t>>(examples[i].at(kPlacesInput))[0];
+      places[i] = row + std::get<std::vector<int32_t>>(examples[i].at(kMaskedInput))[0];
       row += static_cast<int32_t>(tokens.size());
     }
     return filler.Finish();
@@ -86,7 +94,7 @@ class FillingAnswerer final : public Answerer {
       for (size_t place = 0; place < tokens.size(); ++place) {
         if (tokens[place] == special_.mask) {
           each.push_back(examples[i]);
-          each.back()[kPlacesInput] = std::vector<int32_t>{static_cast<int32_t>(place)};
+          each.back()[kMaskedInput] = std::vector<int32_t>{static_cast<int32_t>(place)};
           text_of.push_back(i);
         }
       }

@@ -14,7 +14,7 @@ namespace hone::engine::tasks {
 
 // Of a program: the row of tokens that is asked for of each of its texts, s32 [batch], or of all of
 // them together.
-inline constexpr char kPlacesInput[] = "masked";
+inline constexpr char kMaskedInput[] = "masked";
 
 // The most probable tokens that an answer has for each mask.
 inline constexpr size_t kFillsOfAMask = 100;
@@ -25,7 +25,7 @@ inline constexpr size_t kFillsOfAMask = 100;
 absl::StatusOr<std::vector<int32_t>> ReadMasked(absl::string_view text,
                                                 const data::TextPreprocessing& how);
 
-// Asks a program with the inputs "tokens", "offsets" and kPlacesInput, which gives one row of
+// Asks a program with the inputs "tokens", "offsets" and kMaskedInput, which gives one row of
 // logits for each text: once for each mask. The preprocessing outlives it. INVALID_ARGUMENT where
 // its tokenizer has no mask token.
 absl::StatusOr<std::unique_ptr<Answerer>> NewFillingAnswerer(

@@ -164,7 +164,7 @@ class MaskedLanguageModeling final : public Task {
                           const Inputs& inputs) const override {
     const data::MaskedTexts& texts = data::MaskedTextsOf(dataset);
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> tokens, inputs.Find<int32_t>(kTokensInput));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> places, inputs.Find<int32_t>(kPlacesInput));
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> places, inputs.Find<int32_t>(kMaskedInput));
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargets));
     // A model may do without them.
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> offsets, inputs.Find<int32_t>(kOffsetsInput));
@@ -248,7 +248,7 @@ class MaskedLanguageModeling final : public Task {
     const std::vector<models::NamedValue> inputs = TextInputs(graph, shape);
     {
       const Graph::Scope scope(graph, "input");
-      options.places = graph.Input(kPlacesInput, {{count}, DType::kS32});
+      options.places = graph.Input(kMaskedInput, {{count}, DType::kS32});
     }
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));

@@ -226,6 +226,7 @@ class Translation final : public Task {
 
   nlohmann::json ToJson() const override {
     return {{"kind", std::string(name())},
+            {"label_smoothing", options_.label_smoothing},
             {"beams", options_.beams},
             {"length_penalty", options_.length_penalty},
             {"longest", options_.longest}};
@@ -302,6 +303,7 @@ std::unique_ptr<Task> MakeTranslation(const TranslationOptions& options) {
 
 absl::StatusOr<TranslationOptions> TranslationFromJson(const nlohmann::json& json) {
   TranslationOptions options;
+  options.label_smoothing = json.value("label_smoothing", 0.0f);
   options.beams = json.at("beams").get<int64_t>();
   options.length_penalty = json.at("length_penalty").get<double>();
   options.longest = json.at("longest").get<int64_t>();

@@ -240,7 +240,7 @@ TEST_F(MaskedTask, AnswersWithTheWordsThatFit) {
   EXPECT_GT(sum, 0.9);
 }
 
-TEST_F(MaskedTask, RefusesQuestionsWithoutAMask) {
+TEST_F(MaskedTask, RefusesQuestionsThatItCannotAnswer) {
   config_.epochs = 1;
   Trained();
   const auto model = Model();
@@ -248,6 +248,10 @@ TEST_F(MaskedTask, RefusesQuestionsWithoutAMask) {
               StatusIs(kInvalid, AllOf(HasSubstr("it"), HasSubstr("[MASK]"))));
   EXPECT_THAT(model->Read(tasks::RecordQuestion(), "it"),
               StatusIs(kInvalid, HasSubstr("a row of a table")));
+  EXPECT_THAT(model->Read(tasks::TextQuestion{.text = "a [MASK]", .second = "b"}, "it"),
+              StatusIs(kInvalid, HasSubstr("it: the model takes single texts, this is a pair")));
+  EXPECT_THAT(model->Read(tasks::TextQuestion{.text = "a [MASK]", .beams = 2}, "it"),
+              StatusIs(kInvalid, HasSubstr("it: beams: must not be given")));
 }
 
 TEST_F(MaskedTask, RefusesATextWhoseMaskIsCutOff) {
