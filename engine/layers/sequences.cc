@@ -289,13 +289,14 @@ Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
 }
 
 CrossKeys CrossAttentionKeys(Graph& graph, Value x, const AttentionOptions& options) {
-  const Graph::Scope scope(graph, options.name);
+  Graph::Scope scope(graph, options.name, "attention");
   const int64_t width = KvHeads(options) * HeadWidth(graph, graph.shape(x).back(), options);
   if (width == 0) {
     return {x, x};
   }
   const Value keys = Project(graph, options, "key", x, width, options.initializer);
-  return {keys, Project(graph, options, "value", x, width, options.initializer)};
+  const Value values = Project(graph, options, "value", x, width, options.initializer);
+  return {scope.Gives(keys), values};
 }
 
 Value CrossAttention(Graph& graph, Value x, const CrossKeys& of_other, Value offsets,
