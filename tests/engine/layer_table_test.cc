@@ -143,9 +143,16 @@ TEST(BuildModel, AnInputThatTheTaskDoesNotGiveIsNamed) {
 
 TEST(WithNames, TheFirstLayerOfSeveralInputsSaysWhichItReads) {
   ModelDescription model = TwoInputs();
+  model.inputs = {"tokens", "points"};
   model.layers[0].inputs.clear();
   EXPECT_THAT(WithNames(model),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("several inputs")));
+}
+
+TEST(WithNames, SegmentsAreNotWhatTheFirstLayerReads) {
+  ModelDescription model = TwoInputs();
+  model.layers[0].inputs.clear();
+  EXPECT_TRUE(WithNames(model).ok());
 }
 
 ModelDescription TwoNetworks() {
