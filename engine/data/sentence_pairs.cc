@@ -281,9 +281,13 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading, cons
     return absl::string_view(loading.text(train[static_cast<size_t>(i)], side));
   };
   TextPreprocessing result = {.cleaning = loading.pairs().cleaning};
-  absl::StatusOr<std::unique_ptr<const text::Tokenizer>> tokenizer = text::TrainTokenizer(
-      side == kSource ? loading.pairs().source_tokenizer : loading.pairs().target_tokenizer,
-      {static_cast<int64_t>(train.size()), text});
+  text::TokenizerOptions options =
+      side == kSource ? loading.pairs().source_tokenizer : loading.pairs().target_tokenizer;
+  if (auto* words = std::get_if<text::WordTokens>(&options)) {
+    words->spacing = true;  // a translation is written as the references are
+  }
+  absl::StatusOr<std::unique_ptr<const text::Tokenizer>> tokenizer =
+      text::TrainTokenizer(options, {static_cast<int64_t>(train.size()), text});
   HONE_RETURN_IF_ERROR(Annotate(tokenizer.status(), absl::StrCat("the ", kSides[side], " side")));
   result.tokenizer = *std::move(tokenizer);
   return result;

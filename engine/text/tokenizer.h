@@ -61,6 +61,9 @@ struct WordTokens {
   int64_t min_count = 1;       // rarer words are left out
   WordSplit split = WordSplit::kPunctuation;
   bool mask = false;  // there is a mask token
+  // Of kPunctuation: a sign stands without a space beside a word where it mostly does so in these
+  // texts ("vivez-vous ?"); else Decode puts a space between any two words.
+  bool spacing = false;
 };
 using TokenizerOptions = std::variant<WordTokens, CharacterTokens>;
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/text/unicode.h"
 #include "engine/text/vocabulary.h"
 
 namespace hone::engine::text {
@@ -16,10 +19,21 @@ namespace {
 
 constexpr absl::string_view kSplits[] = {"punctuation", "spaces"};  // by WordSplit
 
+// Signs that stand without a space behind the word before them, and before the one behind them.
+struct Spacing {
+  std::vector<std::string> joins_left = {};
+  std::vector<std::string> joins_right = {};
+};
+
 class WordTokenizer final : public Tokenizer {
  public:
-  WordTokenizer(WordSplit split, Vocabulary vocabulary)
-      : split_(split), vocabulary_(std::move(vocabulary)) {}
+  WordTokenizer(WordSplit split, Vocabulary vocabulary, std::optional<Spacing> spacing)
+      : split_(split), vocabulary_(std::move(vocabulary)), spacing_(std::move(spacing)) {
+    if (spacing_.has_value()) {
+      joins_left_ = IdsOf(spacing_->joins_left);
+      joins_right_ = IdsOf(spacing_->joins_right);
+    }
+  }
 
   int64_t size() const override { return vocabulary_.size(); }
   SpecialTokens special() const override { return vocabulary_.special(); }
@@ -29,33 +43,103 @@ class WordTokenizer final : public Tokenizer {
                 [&](absl::string_view word) { ids.push_back(vocabulary_.Find(word)); });
   }
 
-  // With a space between any two words.
   std::string Decode(std::span<const int32_t> ids) const override {
-    std::vector<absl::string_view> words;
+    std::string text;
+    bool joined = true;  // no space behind what there is
     for (const int32_t id : ids) {
       if (const absl::string_view word = vocabulary_.TextOf(id); !word.empty()) {
-        words.push_back(word);
+        absl::StrAppend(&text, joined || joins_left_.contains(id) ? "" : " ", word);
+        joined = joins_right_.contains(id);
       }
     }
-    return absl::StrJoin(words, " ");
+    return text;
   }
 
   nlohmann::json ToJson() const override {
-    return WithMask({{"kind", "words"},
-                     {"split", std::string(kSplits[static_cast<size_t>(split_)])},
-                     {"tokens", vocabulary_.tokens()}},
-                    vocabulary_);
+    nlohmann::json json = {{"kind", "words"},
+                           {"split", std::string(kSplits[static_cast<size_t>(split_)])},
+                           {"tokens", vocabulary_.tokens()}};
+    if (spacing_.has_value()) {
+      json["joins_left"] = spacing_->joins_left;
+      json["joins_right"] = spacing_->joins_right;
+    }
+    return WithMask(std::move(json), vocabulary_);
   }
 
  private:
+  absl::flat_hash_set<int32_t> IdsOf(const std::vector<std::string>& words) const {
+    absl::flat_hash_set<int32_t> ids;
+    for (const std::string& word : words) {
+      ids.insert(vocabulary_.Find(word));
+    }
+    return ids;
+  }
+
   const WordSplit split_;
   const Vocabulary vocabulary_;
+  const std::optional<Spacing> spacing_;
+  absl::flat_hash_set<int32_t> joins_left_ = {};
+  absl::flat_hash_set<int32_t> joins_right_ = {};
 };
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Make(WordSplit split,
-                                                      std::vector<std::string> tokens, bool mask) {
+                                                      std::vector<std::string> tokens, bool mask,
+                                                      std::optional<Spacing> spacing) {
   HONE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Make(std::move(tokens), mask));
-  return std::make_unique<WordTokenizer>(split, std::move(vocabulary));
+  return std::make_unique<WordTokenizer>(split, std::move(vocabulary), std::move(spacing));
+}
+
+// A sign, which is no word with letters of its own beside others.
+bool IsSign(absl::string_view word) {
+  const char32_t first = TakeCharacter(word);
+  return !IsWordPart(first) || IsWide(first);
+}
+
+// How the signs among `tokens` stand in the texts.
+Spacing FindSpacing(const Corpus& corpus, const std::vector<std::string>& tokens) {
+  struct Side {
+    int64_t joined = 0, seen = 0;
+    void Count(bool joins) {
+      joined += joins ? 1 : 0;
+      ++seen;
+    }
+  };
+  struct Sides {
+    Side left = {}, right = {};
+  };
+  absl::flat_hash_map<absl::string_view, Sides> signs;
+  for (const std::string& token : tokens) {
+    if (IsSign(token)) {
+      signs.try_emplace(token);
+    }
+  }
+  for (int64_t i = 0; i < corpus.size; ++i) {
+    absl::string_view before;
+    ForEachWord(corpus.text(i), WordSplit::kPunctuation, [&](absl::string_view word) {
+      const bool joins = before.data() + before.size() == word.data();
+      const auto sign = signs.find(word), sign_before = signs.find(before);
+      if (!before.empty() && sign != signs.end()) {
+        sign->second.left.Count(joins);
+      }
+      if (!before.empty() && sign_before != signs.end()) {
+        sign_before->second.right.Count(joins);
+      }
+      before = word;
+    });
+  }
+  Spacing spacing;
+  for (const std::string& token : tokens) {  // in their order
+    if (const auto sign = signs.find(token); sign != signs.end()) {
+      const auto& [left, right] = sign->second;
+      if (2 * left.joined > left.seen) {
+        spacing.joins_left.push_back(token);
+      }
+      if (2 * right.joined > right.seen) {
+        spacing.joins_right.push_back(token);
+      }
+    }
+  }
+  return spacing;
 }
 
 }  // namespace
@@ -84,7 +168,11 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainWords(const WordTokens& op
   for (auto& [count, word] : words) {
     tokens.push_back(std::move(word));
   }
-  return Make(options.split, std::move(tokens), options.mask);
+  std::optional<Spacing> spacing;
+  if (options.spacing && options.split == WordSplit::kPunctuation) {
+    spacing = FindSpacing(corpus, tokens);
+  }
+  return Make(options.split, std::move(tokens), options.mask, std::move(spacing));
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> WordsFromJson(const nlohmann::json& json) {
@@ -92,8 +180,14 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> WordsFromJson(const nlohmann::j
   if (split == std::end(kSplits)) {
     return absl::InvalidArgumentError("`split` is none of punctuation, spaces");
   }
+  std::optional<Spacing> spacing;
+  if (json.contains("joins_left")) {
+    spacing = {.joins_left = json.at("joins_left").get<std::vector<std::string>>(),
+               .joins_right = json.at("joins_right").get<std::vector<std::string>>()};
+  }
   return Make(static_cast<WordSplit>(split - std::begin(kSplits)),
-              json.at("tokens").get<std::vector<std::string>>(), json.value("mask", false));
+              json.at("tokens").get<std::vector<std::string>>(), json.value("mask", false),
+              std::move(spacing));
 }
 
 }  // namespace hone::engine::text

@@ -100,6 +100,22 @@ TEST(Words, HaveAMaskTokenBehindTheSpecialOnesWhereOneIsWanted) {
   EXPECT_EQ((*Train(WordTokens{}, {"b"}))->special().mask, -1);
 }
 
+// "-" mostly has no space on either side, "?" one before it; letters always have one.
+TEST(Words, StandBesideSignsAsTheyMostlyDoInTheTexts) {
+  const std::vector<std::string> texts = {"où vivez-vous ?", "dis-moi (tout) !", "a - b",
+                                          "non, est-ce (vrai) ?"};
+  const auto words = Train(WordTokens{.spacing = true}, texts);
+  ASSERT_TRUE(words.ok()) << words.status();
+  const auto decoded = [](const Tokenizer& tokenizer, const std::string& text) {
+    return tokenizer.Decode(Encode(tokenizer, text));
+  };
+  EXPECT_EQ(decoded(**words, "dis - vous ( tout ) , où ?"), "dis-vous (tout), où ?");
+  const auto again = TokenizerFromJson((*words)->ToJson());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(decoded(**again, "( a )"), "(a)");
+  EXPECT_EQ(decoded(**Train(WordTokens{}, texts), "est-ce"), "est - ce");
+}
+
 class EachTokenizer : public ::testing::TestWithParam<TokenizerOptions> {};
 
 TEST_P(EachTokenizer, GivesBackTheTextOfItsTokens) {
