@@ -185,9 +185,9 @@ TEST_F(SentencePairsData, OfAFolderOfPartsKeepThem) {
   Write("test.txt", "Wow!\tÇa alors !\n");
   const auto data = LoadPath(folder_);
   ASSERT_THAT(data, IsOk());
-  EXPECT_THAT(SourcesIn(*data, data->splits.train), ElementsAre("Go .", "Run !"));
-  EXPECT_THAT(SourcesIn(*data, data->splits.validation), ElementsAre("Go ."));
-  EXPECT_THAT(SourcesIn(*data, data->splits.test), ElementsAre("<unk> !"));
+  EXPECT_THAT(SourcesIn(*data, data->splits.train), ElementsAre("Go.", "Run!"));
+  EXPECT_THAT(SourcesIn(*data, data->splits.validation), ElementsAre("Go."));
+  EXPECT_THAT(SourcesIn(*data, data->splits.test), ElementsAre("<unk>!"));
   EXPECT_THAT(data->report.notes,
               Contains("1 source sentences of the other parts are in the training part, too"));
 }
