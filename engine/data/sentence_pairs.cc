@@ -20,6 +20,7 @@
 #include "engine/data/fingerprint.h"
 #include "engine/data/pair_rows.h"
 #include "engine/data/prepare.h"
+#include "engine/data/text_rows.h"
 #include "engine/data/token_report.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
@@ -61,14 +62,6 @@ struct Loading {
   }
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &PairRow::part); }
 };
-
-bool HasWords(absl::string_view text) {
-  bool any = false;
-  while (!text.empty() && !any) {
-    any = !text::IsSpace(text::TakeCharacter(text));
-  }
-  return any;
-}
 
 absl::Status CleanAll(Loading& loading) {
   DataReport& report = loading.data.report;

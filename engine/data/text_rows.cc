@@ -279,4 +279,12 @@ absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions
   return rows;
 }
 
+bool HasWords(absl::string_view text) {
+  bool any = false;
+  while (!text.empty() && !any) {
+    any = !text::IsSpace(text::TakeCharacter(text));
+  }
+  return any;
+}
+
 }  // namespace hone::engine::data

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/data/load.h"
 #include "engine/data/report.h"
 
@@ -58,5 +59,8 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
 // JSON. `report` is told what was read and left out.
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
                                       DataReport& report);
+
+// It has characters that are no white space.
+bool HasWords(absl::string_view text);
 
 }  // namespace hone::engine::data

@@ -49,14 +49,6 @@ struct Loading {
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &TextRow::part); }
 };
 
-bool HasWords(absl::string_view text) {
-  bool any = false;
-  while (!text.empty() && !any) {
-    any = !text::IsSpace(text::TakeCharacter(text));
-  }
-  return any;
-}
-
 // Why a cleaned text is left out; "": it is not.
 std::string LeftOut(absl::string_view text, const TextOptions& options) {
   const int64_t characters = HasWords(text) ? text::CountCharacters(text) : 0;

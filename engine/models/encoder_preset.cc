@@ -4,13 +4,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/base/status.h"
 #include "engine/graph/sum.h"
 #include "engine/layers/dense.h"
 #include "engine/layers/normalization.h"
 #include "engine/layers/parameters.h"
 #include "engine/layers/sequences.h"
+#include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
@@ -19,8 +19,6 @@
 
 namespace hone::engine::models {
 namespace {
-
-using Words = std::vector<std::string>;
 
 constexpr float kDeviation = 0.02f;
 
@@ -42,32 +40,17 @@ struct EncoderOptions {
   bool post() const { return norm == "post"; }
 };
 
-absl::Status CheckWord(absl::string_view name, const std::string& value, const Words& all) {
-  return std::ranges::find(all, value) != all.end()
-             ? absl::OkStatus()
-             : absl::InvalidArgumentError(absl::StrCat("`", name, "` must be one of ",
-                                                       absl::StrJoin(all, ", "), ", got \"", value,
-                                                       "\""));
-}
-
 absl::Status Check(const EncoderOptions& options) {
-  for (const auto& [name, value, least] :
-       {std::tuple("layers", options.layers, 1), std::tuple("heads", options.heads, 1),
-        std::tuple("width", options.width, 1), std::tuple("hidden", options.hidden, 0)}) {
-    if (value < least) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("`", name, "` must be at least ", least, ", got ", value));
-    }
-  }
+  HONE_RETURN_IF_ERROR(CheckLeast("layers", options.layers, 1));
+  HONE_RETURN_IF_ERROR(CheckLeast("heads", options.heads, 1));
+  HONE_RETURN_IF_ERROR(CheckLeast("width", options.width, 1));
+  HONE_RETURN_IF_ERROR(CheckLeast("hidden", options.hidden, 0));
   HONE_RETURN_IF_ERROR(
       CheckWord("positions", options.positions, {"learned", "sinusoidal", "rotary"}));
   HONE_RETURN_IF_ERROR(CheckWord("norm", options.norm, {"pre", "post"}));
   HONE_RETURN_IF_ERROR(CheckWord("activation", options.activation, {"gelu", "relu"}));
   HONE_RETURN_IF_ERROR(CheckWord("pooling", options.pooling, {"mean", "max", "first"}));
-  if (!(options.dropout >= 0 && options.dropout < 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`dropout` must be at least 0 and below 1, got ", options.dropout));
-  }
+  HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
   if (!(options.epsilon > 0 && options.epsilon <= 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("`epsilon` must be above 0 and at most 1, got ", options.epsilon));

@@ -9,6 +9,7 @@
 #include "engine/layers/dense.h"
 #include "engine/layers/normalization.h"
 #include "engine/layers/sequences.h"
+#include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
@@ -17,7 +18,6 @@
 namespace hone::engine::models {
 namespace {
 
-constexpr const char* kPositions[] = {"learned", "sinusoidal", "rotary"};
 constexpr float kDeviation = 0.02f;
 
 struct GptOptions {
@@ -54,22 +54,12 @@ absl::StatusOr<GptOptions> Read(const nlohmann::json& json) {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
   }
-  for (const auto& [name, value] :
-       {std::pair("layers", options.layers), std::pair("heads", options.heads),
-        std::pair("width", options.width)}) {
-    if (value < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("`", name, "` must be at least 1, got ", value));
-    }
-  }
-  if (std::ranges::find(kPositions, options.positions) == std::end(kPositions)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "`positions` must be one of learned, sinusoidal, rotary, got \"", options.positions, "\""));
-  }
-  if (!(options.dropout >= 0 && options.dropout < 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`dropout` must be at least 0 and below 1, got ", options.dropout));
-  }
+  HONE_RETURN_IF_ERROR(CheckLeast("layers", options.layers, 1));
+  HONE_RETURN_IF_ERROR(CheckLeast("heads", options.heads, 1));
+  HONE_RETURN_IF_ERROR(CheckLeast("width", options.width, 1));
+  HONE_RETURN_IF_ERROR(
+      CheckWord("positions", options.positions, {"learned", "sinusoidal", "rotary"}));
+  HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
   return options;
 }
 

@@ -77,9 +77,8 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
 //             Network and Attention" computes (Bahdanau, Cho, Bengio, 2015):
 //             a = softmax over s of v · tanh(h_{t−1} W + k_s U + b);  c = Σ a_s k_s
 //             h_t = cell([e_t, c], h_{t−1});  logits = h_t O + o
-//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores, and no input that
-//   is
-//             fed back (Luong, Pham, Manning, 2015):
+//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores; nothing that is seen
+//             is fed back (Luong, Pham, Manning, 2015):
 //             h_t = cell(e_t, h_{t−1});  a = softmax over s of h_t W · k_s;  c = Σ a_s k_s
 //             logits = tanh([h_t, c] C + c') O + o
 //   Biases that change nothing are left out: those of v and of luong's W, and of bahdanau's W and U

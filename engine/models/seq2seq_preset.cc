@@ -11,6 +11,7 @@
 #include "engine/layers/normalization.h"
 #include "engine/layers/parameters.h"
 #include "engine/layers/sequences.h"
+#include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
 #include "engine/models/translation_inputs.h"
 #include "engine/ops/activation.h"
@@ -39,14 +40,6 @@ struct Seq2SeqOptions {
   bool bidirectional = false;
 };
 
-absl::Status CheckOneOf(absl::string_view name, const std::string& value, absl::string_view a,
-                        absl::string_view b) {
-  return value == a || value == b
-             ? absl::OkStatus()
-             : absl::InvalidArgumentError(absl::StrCat("`", name, "` must be one of ", a, ", ", b,
-                                                       ", got \"", value, "\""));
-}
-
 absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
   Seq2SeqOptions options;
   for (const auto& [key, value] : json.items()) {
@@ -66,20 +59,11 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
   }
-  HONE_RETURN_IF_ERROR(CheckOneOf("cell", options.cell, "gru", "lstm"));
-  HONE_RETURN_IF_ERROR(CheckOneOf("attention", options.attention, "bahdanau", "luong"));
-  if (options.units < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`units` must be at least 1, got ", options.units));
-  }
-  if (options.embedding < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`embedding` must be at least 0, got ", options.embedding));
-  }
-  if (!(options.dropout >= 0 && options.dropout < 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`dropout` must be at least 0 and below 1, got ", options.dropout));
-  }
+  HONE_RETURN_IF_ERROR(CheckWord("cell", options.cell, {"gru", "lstm"}));
+  HONE_RETURN_IF_ERROR(CheckWord("attention", options.attention, {"bahdanau", "luong"}));
+  HONE_RETURN_IF_ERROR(CheckLeast("units", options.units, 1));
+  HONE_RETURN_IF_ERROR(CheckLeast("embedding", options.embedding, 0));
+  HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
   options.embedding = options.embedding == 0 ? options.units : options.embedding;
   return options;
 }

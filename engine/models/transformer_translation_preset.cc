@@ -12,6 +12,7 @@
 #include "engine/layers/normalization.h"
 #include "engine/layers/parameters.h"
 #include "engine/layers/sequences.h"
+#include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
 #include "engine/models/translation_inputs.h"
 #include "engine/ops/embedding.h"
@@ -54,26 +55,10 @@ absl::StatusOr<TransformerOptions> Read(const nlohmann::json& json) {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
   }
-  for (const auto& [name, value] :
-       {std::pair("layers", options.layers), std::pair("heads", options.heads),
-        std::pair("width", options.width)}) {
-    if (value < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("`", name, "` must be at least 1, got ", value));
-    }
-  }
-  if (options.width % options.heads != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`heads` must divide `width`, got ", options.heads, " and ", options.width));
-  }
-  if (options.feed_forward < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`feed_forward` must be at least 0, got ", options.feed_forward));
-  }
-  if (!(options.dropout >= 0 && options.dropout < 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`dropout` must be at least 0 and below 1, got ", options.dropout));
-  }
+  HONE_RETURN_IF_ERROR(CheckLeast("layers", options.layers, 1));
+  HONE_RETURN_IF_ERROR(CheckHeads(options.heads, options.width));
+  HONE_RETURN_IF_ERROR(CheckLeast("feed_forward", options.feed_forward, 0));
+  HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
   options.feed_forward = options.feed_forward == 0 ? 4 * options.width : options.feed_forward;
   return options;
 }

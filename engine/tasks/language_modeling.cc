@@ -231,16 +231,8 @@ class LanguageModeling final : public OneGraphTask {
     options.longest = options_.window;
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
-    const Shape& output = graph.shape(result.model.output);
-    const int64_t rows = graph.shape(inputs[0].value)[0];
-    if (output != Shape{rows, options.vocabulary}) {
-      const models::LayerSummary& last = result.model.layers.back();
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model.layers (", last.name, "): the last layer must give ", options.vocabulary,
-          " numbers for each token, one for each token of the vocabulary, got output shape ",
-          last.output_shape.ToString(),
-          output.rank() > 0 && output[0] != rows ? " for each window" : ""));
-    }
+    HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, graph.shape(inputs[0].value)[0],
+                                          options.vocabulary, "window"));
     return graph.status();
   }
 

@@ -18,7 +18,7 @@
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/embedding.h"
 #include "engine/tasks/filling.h"
-#include "engine/tasks/task.h"
+#include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tensor/token_rows.h"
 
@@ -68,7 +68,7 @@ absl::Status CheckMask(const data::Preprocessing& preprocessing) {
                    "masked_language_modeling shows; it goes on with models of its own alone");
 }
 
-class MaskedLanguageModeling final : public Task {
+class MaskedLanguageModeling final : public OneGraphTask {
  public:
   explicit MaskedLanguageModeling(const MaskedLanguageModelingOptions& options)
       : options_(options) {}
@@ -135,18 +135,6 @@ class MaskedLanguageModeling final : public Task {
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
     return PlannedRows(data::MaskedTextsOf(dataset).CountTokens(rows));
-  }
-
-  absl::StatusOr<TaskGraph> BuildLoss(const TrainingConfig& config, const DataInfo& info, size_t,
-                                      const BatchShape& shape) const override {
-    return Build(config, info, shape, true);
-  }
-
-  absl::StatusOr<TaskGraph> BuildEvaluation(const TrainingConfig& config, const DataInfo& info,
-                                            const BatchShape& shape) const override {
-    HONE_ASSIGN_OR_RETURN(TaskGraph result, Build(config, info, shape, false));
-    result.built.request.fetch.push_back(result.model.output);
-    return result;
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
@@ -252,16 +240,8 @@ class MaskedLanguageModeling final : public Task {
     }
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
-    const Shape& output = graph.shape(result.model.output);
-    const int64_t rows = preset.empty() ? shape.bucket : count;
-    if (output != Shape{rows, options.vocabulary}) {
-      const models::LayerSummary& last = result.model.layers.back();
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model.layers (", last.name, "): the last layer must give ", options.vocabulary,
-          " numbers for each token, one for each token of the vocabulary, got output shape ",
-          last.output_shape.ToString(),
-          output.rank() > 0 && output[0] != rows ? " for each text" : ""));
-    }
+    HONE_RETURN_IF_ERROR(CheckTokenLogits(
+        graph, result.model, preset.empty() ? shape.bucket : count, options.vocabulary, "text"));
     if (preset.empty()) {
       const Graph::Scope scope(graph, "masked");
       result.model.output = engine::Embedding(graph, result.model.output, options.places);
@@ -269,8 +249,8 @@ class MaskedLanguageModeling final : public Task {
     return graph.status();
   }
 
-  static absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
-                                         const BatchShape& shape, bool training) {
+  absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
+                                  const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
     const int64_t count = data::MaskedTexts::MostDrawn(shape.bucket, shape.batch);

@@ -101,4 +101,18 @@ absl::StatusOr<models::ModelDescription> WithVocabulary(const models::ModelDescr
   return result;
 }
 
+absl::Status CheckTokenLogits(const Graph& graph, const models::BuiltModel& model, int64_t rows,
+                              int64_t vocabulary, absl::string_view each) {
+  const Shape& output = graph.shape(model.output);
+  if (output == Shape{rows, vocabulary}) {
+    return absl::OkStatus();
+  }
+  const models::LayerSummary& last = model.layers.back();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "model.layers (", last.name, "): the last layer must give ", vocabulary,
+      " numbers for each token, one for each token of the vocabulary, got output shape ",
+      last.output_shape.ToString(),
+      output.rank() > 0 && output[0] != rows ? absl::StrCat(" for each ", each) : ""));
+}
+
 }  // namespace hone::engine::tasks

@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/data/texts.h"
 #include "engine/models/build.h"
 #include "engine/tasks/data_info.h"
@@ -50,5 +51,10 @@ class TextFiller {
 // of segments. INVALID_ARGUMENT names a layer that asks for fewer tokens.
 absl::StatusOr<models::ModelDescription> WithVocabulary(const models::ModelDescription& model,
                                                         const data::Preprocessing& preprocessing);
+
+// OK where the model gives `rows` rows with a number for each token of the vocabulary; else
+// INVALID_ARGUMENT, which calls what a row too few stands for `each`.
+absl::Status CheckTokenLogits(const Graph& graph, const models::BuiltModel& model, int64_t rows,
+                              int64_t vocabulary, absl::string_view each);
 
 }  // namespace hone::engine::tasks

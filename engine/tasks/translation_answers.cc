@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/data/text_rows.h"
 #include "engine/models/translation.h"
 
 namespace hone::engine::tasks {
@@ -40,6 +41,9 @@ class TranslationAnswerer final : public Answerer {
           absl::StrCat(name, ": the model translates single texts, this is a pair"));
     }
     HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text->text), name));
+    if (!data::HasWords(text->text)) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": the text has no words to translate"));
+    }
     if (text->beams < 0 || text->beams > kMostBeams) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": beams: must be 1 to ", kMostBeams, ", got ", text->beams));

@@ -378,6 +378,8 @@ TEST_F(TranslationTask, RefusesQuestionsThatItCannotAnswer) {
               StatusIs(kInvalid, AllOf(HasSubstr("beams"), HasSubstr("1 to 16, got 17"))));
   EXPECT_THAT(model->Read(tasks::TextQuestion{.text = "one", .second = "two"}, "it").status(),
               StatusIs(kInvalid, HasSubstr("this is a pair")));
+  EXPECT_THAT(model->Read(tasks::TextQuestion{.text = " \n"}, "it").status(),
+              StatusIs(kInvalid, HasSubstr("it: the text has no words")));
   std::string long_text;
   for (int i = 0; i < 600; ++i) {
     long_text += "one ";
