@@ -100,10 +100,11 @@ TEST(Words, HaveAMaskTokenBehindTheSpecialOnesWhereOneIsWanted) {
   EXPECT_EQ((*Train(WordTokens{}, {"b"}))->special().mask, -1);
 }
 
-// "-" mostly has no space on either side, "?" one before it; letters always have one.
+// "-" mostly has no space on either side, "?" one before it and "," one behind it; letters always
+// have one.
 TEST(Words, StandBesideSignsAsTheyMostlyDoInTheTexts) {
-  const std::vector<std::string> texts = {"où vivez-vous ?", "dis-moi (tout) !", "a - b",
-                                          "non, est-ce (vrai) ?"};
+  const std::vector<std::string> texts = {
+      "où vivez-vous ?", "dis-moi (tout) !", "a - b", "non, est-ce (vrai) ?", "quoi?", "un,deux"};
   const auto words = Train(WordTokens{.spacing = true}, texts);
   ASSERT_TRUE(words.ok()) << words.status();
   const auto decoded = [](const Tokenizer& tokenizer, const std::string& text) {
