@@ -31,9 +31,10 @@
 // places: row r of a run goes on from row ancestors[r, places[r] − 1] of the run before, and what
 // was written for its place p lies in row ancestors[r, p], which the caller copies along; of greedy
 // search it is r at all places. What stands from places[r] on is not read. All translations begin
-// together, and `places` is the same in all rows: what a row had at a place stays until it is there
-// again. Rows behind offsets[sentences] are idle: they have that place, too, some token and some
-// rows as ancestors (0), and their logits mean nothing. Both graphs have the same number of
+// together, and `places` is the same in all rows of sentences that are still written: what a row
+// had at a place stays until it is there again. The rows of those that are done, and rows behind
+// offsets[sentences], are idle: they have place 0, some token and some rows as ancestors (0), and
+// their logits mean nothing. Both graphs have the same number of
 // sentences and of source rows.
 namespace hone::engine::models {
 
