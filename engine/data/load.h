@@ -104,6 +104,12 @@ struct PairOptions {
   int64_t max_target_tokens = 0;
   text::TokenizerOptions source_tokenizer = {};
   text::TokenizerOptions target_tokenizer = {};
+  // Of near copies (text/near_copies.h) with this similarity one stays. A pair is both its sides:
+  // two translations of one sentence that differ are no copies. 0: all stay.
+  double near_copies = 0;
+  TextOptions::Keep keep = TextOptions::Keep::kFirst;
+  // Of the sources of the training part, as it is trained on; what is to be written stays as it is.
+  TextAugmentation augmentation = {};
 };
 
 // Sequences of numbers: a row of a table is a point in time, rows stand in its order.
@@ -178,6 +184,13 @@ struct LoadOptions {
 
   int64_t max_bytes = int64_t{16} << 30;  // a data set that needs more memory is refused
 };
+
+// How the texts of the training part are changed: those that a model reads.
+inline const TextAugmentation& AugmentationOf(const LoadOptions& options) {
+  return options.task == Task::kTranslation || !options.text.has_value()
+             ? options.pairs.augmentation
+             : options.text->augmentation;
+}
 
 // Rows of the one data set, ascending; an example is in at most one list.
 struct Splits {

@@ -30,6 +30,7 @@ constexpr size_t kMostTextBytes = size_t{1} << 20;
 // What the sides are called where nobody says it.
 constexpr absl::string_view kSource = "source";
 constexpr absl::string_view kTarget = "target";
+constexpr absl::string_view kNoPair = "must be a sentence, a tab and its translation";
 
 enum class Layout { kTable, kJsonLines, kTabs, kParallel };
 
@@ -228,6 +229,14 @@ class FileReader {
       : source_(source), options_(options), rows_(rows) {}
 
   absl::Status Read(const std::string& contents, const std::string& beside) {
+    if (contents.empty() && beside.empty()) {
+      return absl::InvalidArgumentError(
+          source_.beside.empty()
+              ? "is empty; it must hold sentences and their translations"
+              : absl::StrCat("is empty, as ", source_.beside,
+                             " is; each line must be a sentence, with its translation in the same "
+                             "line of the other file"));
+    }
     switch (source_.layout) {
       case Layout::kTable:
         HONE_RETURN_IF_ERROR(ReadTable(contents));
@@ -295,10 +304,28 @@ class FileReader {
     });
   }
 
+  // A line without words, which is no pair, counts as one without words where these leave.
+  bool Blank(absl::string_view line, int64_t number) {
+    if (HasWords(line)) {
+      return false;
+    }
+    if (options_.drop_empty) {
+      Add("", "", number);
+    } else {
+      Complain(number, "is blank; data.pairs.drop_empty: true leaves such lines out");
+    }
+    return true;
+  }
+
   absl::Status ReadTabs(absl::string_view contents) {
-    const absl::string_view first =
-        absl::StripSuffix(contents.substr(0, std::min(contents.find('\n'), contents.size())), "\r");
-    std::vector<std::string> names = absl::StrSplit(first, '\t');
+    int64_t first_number = 0;  // of the first line with words
+    std::vector<std::string> names;
+    ForEachLine(contents, [&](absl::string_view line, int64_t number) {
+      if (first_number == 0 && HasWords(line)) {
+        first_number = number;
+        names = absl::StrSplit(line, '\t');
+      }
+    });
     const auto has = [&](absl::string_view name) {
       return std::ranges::find(names, name) != names.end();
     };
@@ -308,7 +335,12 @@ class FileReader {
       names[i] = absl::StrCat("column_", i + 1);
     }
     if (!headed && names.size() < 2) {
-      Complain(1, "must be a sentence, a tab and its translation");
+      if (first_number == 0) {
+        Complain(1,
+                 "is blank, as all lines are; each must be a sentence, a tab and its translation");
+      } else {
+        Complain(first_number, kNoPair);
+      }
       return absl::OkStatus();
     }
     HONE_ASSIGN_OR_RETURN(
@@ -318,12 +350,12 @@ class FileReader {
         const size_t target,
         Find(names, NameOr(options_.target, headed ? kTarget : "column_2"), kTarget));
     ForEachLine(contents, [&](absl::string_view line, int64_t number) {
-      if (headed && number == 1) {
+      if (Blank(line, number) || (headed && number == first_number)) {
         return;
       }
       const std::vector<absl::string_view> cells = absl::StrSplit(line, '\t');
       if (cells.size() <= std::max(source, target)) {
-        return Complain(number, "must be a sentence, a tab and its translation");
+        return Complain(number, kNoPair);
       }
       Add(cells[source], cells[target], number);
     });
@@ -331,6 +363,9 @@ class FileReader {
   }
 
   void ReadObject(absl::string_view line, int64_t number) {
+    if (Blank(line, number)) {
+      return;
+    }
     nlohmann::json object;
     try {
       object = nlohmann::json::parse(line.begin(), line.end());

@@ -17,6 +17,7 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/catalog.h"
+#include "engine/data/drop_near_copies.h"
 #include "engine/data/fingerprint.h"
 #include "engine/data/pair_rows.h"
 #include "engine/data/prepare.h"
@@ -154,6 +155,18 @@ void DropExactCopies(Loading& loading) {
   loading.keep = FindCopies(
       {loading.size(), loading.CountOf(Part::kTrain), hash, same, same_target, &loading.keep},
       loading.options.deduplicate, loading.data.report);
+}
+
+void DropNearCopies(Loading& loading) {
+  std::vector<std::string> both;
+  for (int64_t i = 0; i < loading.size() && loading.pairs().near_copies > 0; ++i) {
+    both.push_back(absl::StrCat(loading.row(i).source, "\n", loading.row(i).target));
+  }
+  const auto text = [&](int64_t i) { return absl::string_view(both[static_cast<size_t>(i)]); };
+  const auto part = [&](int64_t i) { return loading.row(i).part; };
+  const auto where = [&](int64_t i) { return loading.rows.Where(loading.row(i)); };
+  data::DropNearCopies({"pair", text, part, where}, loading.pairs().near_copies,
+                       loading.pairs().keep, loading.keep, loading.data.report);
 }
 
 // Gives the source sentences of each part their numbers.
@@ -400,11 +413,28 @@ void Describe(Loading& loading) {
   }
 }
 
+// Tells what the first epoch of the training will change.
+absl::Status ReportAugmentation(Loading& loading) {
+  if (loading.as() != nullptr) {
+    return absl::OkStatus();
+  }
+  const SentencePairs& pairs = SentencePairsOf(loading.data.dataset);
+  const auto source = [&](int32_t row) { return pairs.source(row); };
+  return data::ReportAugmentation({.field = "data.pairs.augmentation",
+                                   .augmentation = loading.pairs().augmentation,
+                                   .tokenizer = loading.data.preprocessing.text->tokenizer,
+                                   .seed = loading.options.seed,
+                                   .rows = loading.data.splits.train,
+                                   .tokens = source},
+                                  loading.data.report.notes);
+}
+
 absl::Status Finish(Loading& loading) {
   LoadedData& data = loading.data;
   HONE_RETURN_IF_ERROR(CleanAll(loading));
   DropLong(loading);
   DropExactCopies(loading);
+  DropNearCopies(loading);
   NumberSentences(loading);
   HONE_ASSIGN_OR_RETURN(const Splits sentences, SplitSentences(loading));
   const RowParts parts = PartsOf(sentences, loading);
@@ -423,7 +453,7 @@ absl::Status Finish(Loading& loading) {
   }
   CountSplits(data.splits, {}, 0, data.report);
   Describe(loading);
-  return absl::OkStatus();
+  return ReportAugmentation(loading);
 }
 
 // A path to read, and what the catalogue knows of it filled into the options.

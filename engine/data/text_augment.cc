@@ -126,4 +126,25 @@ int64_t TextAugmenter::Augment(const AugmentKey& key, std::span<const int32_t> t
   return static_cast<int64_t>(written);
 }
 
+absl::Status ReportAugmentation(const AugmentedTexts& texts, std::vector<std::string>& notes) {
+  if (!texts.augmentation.any()) {
+    return absl::OkStatus();
+  }
+  if (texts.augmentation.unknown > 0 && texts.tokenizer->special().unknown < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        texts.field, ".unknown: the tokenizer has no token for what it does not know"));
+  }
+  const TextAugmenter augmenter(texts.augmentation, texts.tokenizer);
+  TextChanges changes;
+  std::vector<int32_t> changed;
+  for (const int32_t row : texts.rows) {
+    const std::span<const int32_t> tokens = texts.tokens(row);
+    changed.resize(tokens.size());
+    augmenter.Augment({.seed = texts.seed, .epoch = 0, .row = row}, tokens, changed, &changes);
+  }
+  notes.push_back(
+      absl::StrCat("augmentation of the training part, in its first epoch: ", changes.ToString()));
+  return absl::OkStatus();
+}
+
 }  // namespace hone::engine::data

@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "engine/base/rng.h"
 #include "engine/data/augment.h"
 #include "engine/text/tokenizer.h"
@@ -63,5 +66,20 @@ class TextAugmenter {
   TextAugmentation augmentation_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
 };
+
+// Texts of a training part that are going to be changed.
+struct AugmentedTexts {
+  absl::string_view field;  // of the job: "data.text.augmentation"
+  const TextAugmentation& augmentation;
+  const std::shared_ptr<const text::Tokenizer>& tokenizer;
+  uint64_t seed;                  // of the training
+  std::span<const int32_t> rows;  // of the data set
+  absl::FunctionRef<std::span<const int32_t>(int32_t row)> tokens;
+};
+
+// Adds to `notes` what the first epoch will change; nothing where nothing is changed.
+// INVALID_ARGUMENT names the field where tokens are to become unknown ones and the tokenizer has
+// none.
+absl::Status ReportAugmentation(const AugmentedTexts& texts, std::vector<std::string>& notes);
 
 }  // namespace hone::engine::data

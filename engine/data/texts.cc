@@ -19,6 +19,7 @@
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/catalog.h"
+#include "engine/data/drop_near_copies.h"
 #include "engine/data/fingerprint.h"
 #include "engine/data/prepare.h"
 #include "engine/data/ratings.h"
@@ -26,7 +27,6 @@
 #include "engine/data/token_report.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
-#include "engine/text/near_copies.h"
 #include "engine/text/unicode.h"
 #include "engine/text/words.h"
 
@@ -238,47 +238,19 @@ void DropExactCopies(Loading& loading) {
       loading.options.deduplicate, loading.data.report);
 }
 
-// One of each group of near copies stays: of the earliest part, and there the first or the longest.
 void DropNearCopies(Loading& loading) {
   const TextOptions& options = *loading.options.text;
-  if (options.near_copies == 0) {
-    return;
-  }
-  std::vector<int32_t> kept;
-  for (int32_t i = 0; i < loading.size(); ++i) {
-    if (loading.keep[static_cast<size_t>(i)]) {
-      kept.push_back(i);
-    }
-  }
   std::vector<std::string> pairs;
-  for (size_t k = 0; k < kept.size() && loading.pairs(); ++k) {
-    pairs.push_back(absl::StrCat(loading.row(kept[k]).text, "\n", loading.row(kept[k]).second));
+  for (int64_t i = 0; i < loading.size() && loading.pairs() && options.near_copies > 0; ++i) {
+    pairs.push_back(absl::StrCat(loading.row(i).text, "\n", loading.row(i).second));
   }
-  const auto text = [&](int64_t k) {
-    const auto at = static_cast<size_t>(k);
-    return absl::string_view(loading.pairs() ? pairs[at] : loading.row(kept[at]).text);
+  const auto text = [&](int64_t i) {
+    return absl::string_view(loading.pairs() ? pairs[static_cast<size_t>(i)] : loading.row(i).text);
   };
-  const std::vector<int32_t> groups =
-      text::FindNearCopies({static_cast<int64_t>(kept.size()), text}, options.near_copies);
-  // By the first of its group, the one that stays.
-  std::vector<int32_t> stays = kept;
-  for (size_t k = 0; k < kept.size() && options.keep == TextOptions::Keep::kLongest; ++k) {
-    int32_t& best = stays[static_cast<size_t>(groups[k])];
-    const TextRow &row = loading.row(kept[k]), &other = loading.row(best);
-    if (row.part == other.part &&
-        row.text.size() + row.second.size() > other.text.size() + other.second.size()) {
-      best = kept[k];
-    }
-  }
-  for (size_t k = 0; k < kept.size(); ++k) {
-    if (const int32_t other = stays[static_cast<size_t>(groups[k])]; other != kept[k]) {
-      loading.keep[static_cast<size_t>(kept[k])] = false;
-      loading.data.report.Drop(
-          "near copy of another text",
-          {.where = loading.rows.Where(loading.row(kept[k])),
-           .why = absl::StrCat("as ", loading.rows.Where(loading.row(other)))});
-    }
-  }
+  const auto part = [&](int64_t i) { return loading.row(i).part; };
+  const auto where = [&](int64_t i) { return loading.rows.Where(loading.row(i)); };
+  data::DropNearCopies({"text", text, part, where}, options.near_copies, options.keep, loading.keep,
+                       loading.data.report);
 }
 
 // The data set's own parts, and what is drawn of its training part.
@@ -426,27 +398,17 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
 
 // Tells what the first epoch of the training will change.
 absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
-  const TextAugmentation& wanted = loading.options.text->augmentation;
-  if (!wanted.any() || loading.as() != nullptr) {
+  if (loading.as() != nullptr) {
     return absl::OkStatus();
   }
-  const auto& tokenizer = loading.data.preprocessing.text->tokenizer;
-  if (wanted.unknown > 0 && tokenizer->special().unknown < 0) {
-    return absl::InvalidArgumentError(
-        "data.text.augmentation.unknown: the tokenizer has no token for what it does not know");
-  }
-  const TextAugmenter augmenter(wanted, tokenizer);
-  TextChanges changes;
-  std::vector<int32_t> changed;
-  for (const int32_t row : loading.data.splits.train) {
-    const std::span<const int32_t> tokens = texts.tokens(row);
-    changed.resize(tokens.size());
-    augmenter.Augment({.seed = loading.options.seed, .epoch = 0, .row = row}, tokens, changed,
-                      &changes);
-  }
-  loading.data.report.notes.push_back(
-      absl::StrCat("augmentation of the training part, in its first epoch: ", changes.ToString()));
-  return absl::OkStatus();
+  const auto tokens = [&](int32_t row) { return texts.tokens(row); };
+  return data::ReportAugmentation({.field = "data.text.augmentation",
+                                   .augmentation = loading.options.text->augmentation,
+                                   .tokenizer = loading.data.preprocessing.text->tokenizer,
+                                   .seed = loading.options.seed,
+                                   .rows = loading.data.splits.train,
+                                   .tokens = tokens},
+                                  loading.data.report.notes);
 }
 
 absl::Status Finish(Loading& loading) {

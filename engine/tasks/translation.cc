@@ -67,11 +67,16 @@ class SideFiller {
     if (!tokens_.empty()) {
       std::ranges::copy(tokens, tokens_.subspan(row_).begin());
     }
-    row_ += tokens.size();
-    ++sequences_;
-    if (!offsets_.empty()) {
-      offsets_[sequences_] = static_cast<int32_t>(row_);
+    End(tokens.size());
+  }
+  // The same, changed as the training wants it.
+  void AddChanged(std::span<const int32_t> tokens, const data::TextAugmenter& changes,
+                  const data::AugmentKey& key) {
+    if (tokens_.empty()) {
+      return Add(tokens);
     }
+    const std::span<int32_t> room = tokens_.subspan(row_, tokens.size());
+    End(static_cast<size_t>(changes.Augment(key, tokens, room, nullptr)));
   }
   // What is behind all of them.
   void Finish(int32_t value) {
@@ -79,6 +84,15 @@ class SideFiller {
   }
 
  private:
+  // A sequence of so many tokens has been added.
+  void End(size_t tokens) {
+    row_ += tokens;
+    ++sequences_;
+    if (!offsets_.empty()) {
+      offsets_[sequences_] = static_cast<int32_t>(row_);
+    }
+  }
+
   std::span<int32_t> tokens_;
   std::span<int32_t> offsets_;
   size_t row_ = 0;
@@ -192,7 +206,12 @@ class Translation final : public Task {
         label(targets, std::span<int32_t>());
     for (const int32_t row : examples.rows) {
       const std::span<const int32_t> translation = pairs.target(row);
-      source.Add(pairs.source(row));
+      if (examples.text_changes == nullptr) {
+        source.Add(pairs.source(row));
+      } else {
+        source.AddChanged(pairs.source(row), *examples.text_changes,
+                          {.seed = examples.seed, .epoch = examples.epoch, .row = row});
+      }
       target.Add(translation.first(translation.size() - 1));
       label.Add(translation.subspan(1));
     }

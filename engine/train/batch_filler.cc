@@ -15,9 +15,9 @@ constexpr int64_t kWorthATeam = 64 << 10;
 void BatchFiller::Augment(const tasks::TrainingConfig& config,
                           const data::Preprocessing& preprocessing) {
   Augment(config.augmentation, config.seed);
-  if (config.data.text.has_value() && config.data.text->augmentation.any() &&
-      preprocessing.text.has_value()) {
-    text_changes_.emplace(config.data.text->augmentation, preprocessing.text->tokenizer);
+  const data::TextAugmentation& of_texts = data::AugmentationOf(config.data);
+  if (of_texts.any() && preprocessing.text.has_value()) {
+    text_changes_.emplace(of_texts, preprocessing.text->tokenizer);
   }
 }
 

@@ -80,8 +80,7 @@ std::string OfValues(const ParameterStore& store) {
 JobParts PartsOf(const tasks::TrainingConfig& config, const tasks::Task& task,
                  const data::LoadedData& data, const ParameterStore& store) {
   const data::Augmentation& a = config.augmentation;
-  const data::TextAugmentation of_texts =
-      config.data.text.has_value() ? config.data.text->augmentation : data::TextAugmentation();
+  const data::TextAugmentation& of_texts = data::AugmentationOf(config.data);
   JobParts parts = {
       {"model", Short(models::ToJson(config.model).dump())},
       {"model.pretrained", Short(absl::StrJoin(config.pretrained.parameters, "\n"))},
@@ -90,7 +89,7 @@ JobParts PartsOf(const tasks::TrainingConfig& config, const tasks::Task& task,
       {"data.image.augmentation",
        Exact(a.shift, a.horizontal_flip, a.rotate_degrees, a.crop_padding, a.erase_probability,
              a.brightness, a.contrast)},
-      {"data.text.augmentation",
+      {"the augmentation of texts",
        Exact(of_texts.character_noise, of_texts.word_dropout, of_texts.unknown, of_texts.swap)},
       {"training.epochs", absl::StrCat(config.epochs)},
       {"training.steps", absl::StrCat(config.steps)},

@@ -67,6 +67,9 @@ void Resolve(v1::PairOptions& pairs) {
   if (pairs.encoding() == v1::TextOptions::ENCODING_UNSPECIFIED) {
     pairs.set_encoding(v1::TextOptions::UTF8);
   }
+  if (pairs.keep() == v1::TextOptions::KEEP_UNSPECIFIED) {
+    pairs.set_keep(v1::TextOptions::FIRST);
+  }
   Resolve(*pairs.mutable_cleaning());
   Resolve(*pairs.mutable_source_tokenizer());
   Resolve(*pairs.mutable_target_tokenizer());

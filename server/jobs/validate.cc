@@ -296,6 +296,25 @@ void CheckTokenizer(const std::string& at, const v1::Tokenizer& tokenizer, Field
   }
 }
 
+void CheckAugmentation(const std::string& at, const v1::TextAugmentation& changes,
+                       FieldErrors& errors) {
+  for (const auto& [field, share] :
+       {std::pair(".character_noise", changes.character_noise()),
+        std::pair(".word_dropout", changes.word_dropout()),
+        std::pair(".unknown", changes.unknown()), std::pair(".swap", changes.swap())}) {
+    errors.CheckFloat(at + field, share, UpTo(0, 1));
+  }
+}
+
+// Of data.text or data.pairs.
+template <typename Options>
+void CheckNearCopies(const std::string& at, const Options& options, FieldErrors& errors) {
+  errors.CheckFloat(at + ".near_copies", options.near_copies(), Closed(0, 1));
+  if (!v1::TextOptions::Keep_IsValid(options.keep())) {
+    errors.Add(at + ".keep", "must be one of FIRST, LONGEST");
+  }
+}
+
 void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   const v1::TextOptions& text = spec.data().text();
   CheckNames("data.text.columns", text.columns(), kMaxColumns, kMaxColumn, errors);
@@ -314,10 +333,7 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
                absl::StrCat("must be at least data.text.min_characters, ", text.min_characters(),
                             ", got ", text.max_characters()));
   }
-  errors.CheckFloat("data.text.near_copies", text.near_copies(), Closed(0, 1));
-  if (!v1::TextOptions::Keep_IsValid(text.keep())) {
-    errors.Add("data.text.keep", "must be one of FIRST, LONGEST");
-  }
+  CheckNearCopies("data.text", text, errors);
   CheckTokenizer("data.text.tokenizer", text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
   constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
@@ -326,13 +342,7 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.Add("data.text.max_tokens", absl::StrCat("must be at least ", kLeastOfAPair,
                                                     " of pairs of texts, got ", text.max_tokens()));
   }
-  const v1::TextAugmentation& changes = text.augmentation();
-  for (const auto& [field, share] :
-       {std::pair("character_noise", changes.character_noise()),
-        std::pair("word_dropout", changes.word_dropout()), std::pair("unknown", changes.unknown()),
-        std::pair("swap", changes.swap())}) {
-    errors.CheckFloat(absl::StrCat("data.text.augmentation.", field), share, UpTo(0, 1));
-  }
+  CheckAugmentation("data.text.augmentation", text.augmentation(), errors);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
       !spec.has_language_modeling() && !spec.has_masked_language_modeling() &&
       !spec.has_evaluation()) {
@@ -363,6 +373,8 @@ void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
   errors.CheckInt(at + ".max_target_tokens", pairs.max_target_tokens(), 0, 1 << 20);
   CheckTokenizer(at + ".source_tokenizer", pairs.source_tokenizer(), errors);
   CheckTokenizer(at + ".target_tokenizer", pairs.target_tokenizer(), errors);
+  CheckNearCopies(at, pairs, errors);
+  CheckAugmentation(at + ".augmentation", pairs.augmentation(), errors);
   if (spec.data().has_pairs() && !spec.has_translation() && !spec.has_evaluation()) {
     errors.Add(at, "is read by the task translation alone");
   }

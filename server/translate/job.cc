@@ -232,6 +232,18 @@ data::TextOptions::Encoding ToEncoding(v1::TextOptions::Encoding in) {
                                        : data::TextOptions::Encoding::kUtf8;
 }
 
+data::TextOptions::Keep ToKeep(v1::TextOptions::Keep in) {
+  return in == v1::TextOptions::LONGEST ? data::TextOptions::Keep::kLongest
+                                        : data::TextOptions::Keep::kFirst;
+}
+
+data::TextAugmentation ToAugmentation(const v1::TextAugmentation& in) {
+  return {.character_noise = in.character_noise(),
+          .word_dropout = in.word_dropout(),
+          .unknown = in.unknown(),
+          .swap = in.swap()};
+}
+
 data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   data::TextOptions out;
   out.columns.assign(in.columns().begin(), in.columns().end());
@@ -240,16 +252,11 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   out.min_characters = in.min_characters();
   out.max_characters = in.max_characters();
   out.near_copies = AsWritten(in.near_copies());
-  out.keep = in.keep() == v1::TextOptions::LONGEST ? data::TextOptions::Keep::kLongest
-                                                   : data::TextOptions::Keep::kFirst;
+  out.keep = ToKeep(in.keep());
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
   out.second_columns.assign(in.second_columns().begin(), in.second_columns().end());
-  const v1::TextAugmentation& changes = in.augmentation();
-  out.augmentation = {.character_noise = changes.character_noise(),
-                      .word_dropout = changes.word_dropout(),
-                      .unknown = changes.unknown(),
-                      .swap = changes.swap()};
+  out.augmentation = ToAugmentation(in.augmentation());
   return out;
 }
 
@@ -262,7 +269,10 @@ data::PairOptions ToPairOptions(const v1::PairOptions& in) {
           .max_source_tokens = in.max_source_tokens(),
           .max_target_tokens = in.max_target_tokens(),
           .source_tokenizer = ToTokenizer(in.source_tokenizer()),
-          .target_tokenizer = ToTokenizer(in.target_tokenizer())};
+          .target_tokenizer = ToTokenizer(in.target_tokenizer()),
+          .near_copies = AsWritten(in.near_copies()),
+          .keep = ToKeep(in.keep()),
+          .augmentation = ToAugmentation(in.augmentation())};
 }
 
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {

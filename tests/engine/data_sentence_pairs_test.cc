@@ -212,6 +212,40 @@ TEST_F(SentencePairsData, ThatCannotBeReadSayWhere) {
   EXPECT_THAT(Read(Path("nowhere")), StatusIs(absl::StatusCode::kNotFound, HasSubstr("nowhere")));
 }
 
+TEST_F(SentencePairsData, OfAnEmptyFileSayThatItIs) {
+  for (const char* name : {"p.txt", "p.jsonl", "p.csv"}) {
+    EXPECT_THAT(ReadFile(name, ""),
+                StatusIs(kInvalid, AllOf(HasSubstr(name), HasSubstr("is empty"))));
+  }
+  options_.pairs.source = "en";
+  options_.pairs.target = "fr";
+  Write("both/train.en", "");
+  Write("both/train.fr", "");
+  EXPECT_THAT(Read(Path("both")),
+              StatusIs(kInvalid, AllOf(HasSubstr("train.en: is empty"), HasSubstr("train.fr"))));
+}
+
+TEST_F(SentencePairsData, ThatAreNoUtf8SayWhichByte) {
+  EXPECT_THAT(ReadFile("p.txt", "Go.\tVa !\nRun\tCours\xe9\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("p.txt"), HasSubstr("line 2"),
+                                       HasSubstr("0xe9 at offset 18"), HasSubstr("LATIN1"))));
+  options_.pairs.source = "en";
+  options_.pairs.target = "fr";
+  Write("train.en", "Go.\n");
+  Write("train.fr", "Va\xff\n");
+  EXPECT_THAT(Read(folder_),
+              StatusIs(kInvalid, AllOf(HasSubstr("train.fr"), HasSubstr("0xff at offset 2"))));
+}
+
+TEST_F(SentencePairsData, OfTwelveMegabytesInALineSayHowMuchItMayHave) {
+  const std::string line(12 << 20, 'x');
+  EXPECT_THAT(
+      ReadFile("p.txt", "Go.\tVa !\n" + line + "\ty\n"),
+      StatusIs(kInvalid, AllOf(HasSubstr("line 2"), HasSubstr("12582912"), HasSubstr("1048576"))));
+  EXPECT_THAT(ReadFile("p.txt", "Go.\tVa !\n" + line + "\n"),
+              StatusIs(kInvalid, HasSubstr("line 2: must be a sentence, a tab")));
+}
+
 TEST_F(SentencePairsData, OfFilesThatDoNotBelongTogetherSayWhich) {
   Write("open/train.en", "Go.\n");
   Write("open/train.fr", "Va !\n");
@@ -307,6 +341,30 @@ TEST_F(SentencePairsData, WithASideWithoutWordsAreAnErrorOrLeave) {
   EXPECT_THAT(data->splits.train, SizeIs(1));
   ASSERT_THAT(data->report.dropped, SizeIs(1));
   EXPECT_EQ(data->report.dropped[0].count, 2);
+}
+
+TEST_F(SentencePairsData, WithBlankLinesBetweenAreAnErrorOrTheseLeave) {
+  for (const auto& [name, bytes] : {std::pair("p.txt", "\na\tx\n \nb\ty\n\n"),
+                                    std::pair("p.jsonl",
+                                              "\n{\"source\": \"a\", \"target\": \"x\"}\n \n"
+                                              "{\"source\": \"b\", \"target\": \"y\"}\n\n")}) {
+    options_.pairs.drop_empty = false;
+    EXPECT_THAT(LoadFile(name, bytes),
+                StatusIs(kInvalid,
+                         AllOf(HasSubstr("3 errors"), HasSubstr("line 1: is blank"),
+                               HasSubstr("line 3: is blank"), HasSubstr("data.pairs.drop_empty"))));
+    options_.pairs.drop_empty = true;
+    const auto data = LoadFile(name, bytes);
+    ASSERT_THAT(data, IsOk());
+    EXPECT_THAT(SourcesIn(*data, data->splits.train), ElementsAre("a", "b"));
+    EXPECT_EQ(data->report.dropped_examples(), 3);
+  }
+  EXPECT_THAT(LoadFile("p.txt", "\n \n"), StatusIs(kInvalid, HasSubstr("as all lines are")));
+}
+
+TEST_F(SentencePairsData, WithAHeadBelowABlankLineAreFoundByIt) {
+  options_.pairs = {.source = "en", .target = "fr", .drop_empty = true};
+  EXPECT_THAT(Shown(ReadFile("p.tsv", "\nfr\ten\nVa !\tGo.\n")), ElementsAre(" = ", "Go. = Va !"));
 }
 
 TEST_F(SentencePairsData, ThatAreTooLongLeaveBeforeAnythingIsLearned) {

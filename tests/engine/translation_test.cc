@@ -96,6 +96,22 @@ class TranslationTask : public TrainTest {
     return recorder_.evaluations.empty() ? std::map<std::string, double>()
                                          : recorder_.evaluations.back().metrics;
   }
+  // A run of an epoch that is stopped after each step leaves the same weights as one that is not.
+  void ExpectSameBitsInPieces() {
+    config_.epochs = 1;
+    config_.layer_statistics_every = 1;
+    Trained();
+    const std::string whole = ModelSha(config_);
+    config_.run_directory = NewRun();
+    config_.resume = true;
+    recorder_.on_step = [this](int64_t) { stop_ = true; };
+    int attempts = 1;
+    for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+      stop_ = false;
+    }
+    EXPECT_GT(attempts, 5);
+    EXPECT_EQ(ModelSha(config_), whole);
+  }
   tasks::TranslationOptions& task() { return std::get<tasks::TranslationOptions>(config_.task); }
 
   std::unique_ptr<predict::Predictor> Model() {
@@ -120,6 +136,34 @@ class TranslationTask : public TrainTest {
     return answers;
   }
 
+  // An evaluation's program for one pair, bound to memory; its parameters have no values yet.
+  struct LossProgram {
+    std::optional<tasks::TaskGraph> graph;
+    ParameterStore store;
+    Buffer arena;
+    std::optional<Program> program;
+    tasks::BatchShape shape;
+
+    tasks::Inputs inputs() const { return tasks::Inputs(*program, shape); }
+  };
+  std::unique_ptr<LossProgram> Compiled(const tasks::Task& task, const tasks::DataInfo& info,
+                                        const data::Dataset& dataset) {
+    auto result = std::make_unique<LossProgram>();
+    const std::vector<int32_t> rows = {0};
+    result->shape = {1, task.BucketOf(dataset, rows, nullptr)};
+    result->graph = task.BuildEvaluation(config_, info, result->shape).value();
+    for (const Graph::Node& node : result->graph->built.graph->nodes()) {
+      if (node.kind == Graph::Node::Kind::kParameter) {
+        EXPECT_THAT(result->store.Declare(node.parameter), IsOk());
+      }
+    }
+    result->store.Allocate(0);
+    result->program = Program::Compile(result->graph->built.request, result->store, {}).value();
+    result->arena = Buffer(std::max<int64_t>(result->program->arena_bytes(), 64));
+    EXPECT_THAT(result->program->Bind(result->arena.as<std::byte>()), IsOk());
+    return result;
+  }
+
   // What the whole net gives for the logarithm of a translation's probability.
   double LogProbability(const tasks::ModelFile& file, const checkpoint::Model& model,
                         const std::string& text, const tasks::Prediction::Translation& said) {
@@ -136,27 +180,13 @@ class TranslationTask : public TrainTest {
     pairs->Add(pairs->AddSentence({}), info.preprocessing.text->Encode(text), target);
     const data::Dataset dataset{std::shared_ptr<const data::OwnExamples>(pairs)};
     const std::vector<int32_t> rows = {0};
-    const tasks::BatchShape shape = {1, task->BucketOf(dataset, rows, nullptr)};
-    const auto graph = task->BuildEvaluation(config_, info, shape);
-    EXPECT_THAT(graph, IsOk());
-    ParameterStore store;
-    for (const Graph::Node& node : graph->built.graph->nodes()) {
-      if (node.kind == Graph::Node::Kind::kParameter) {
-        EXPECT_THAT(store.Declare(node.parameter), IsOk());
-      }
-    }
-    store.Allocate(0);
-    auto program = Program::Compile(graph->built.request, store, {});
-    EXPECT_THAT(program, IsOk());
-    Buffer arena(std::max<int64_t>(program->arena_bytes(), 64));
-    EXPECT_THAT(program->Bind(arena.as<std::byte>()), IsOk());
-    EXPECT_THAT(tasks::ReadModel(model.tensors, store), IsOk());
-    EXPECT_THAT(task->FillInputs(dataset, {.rows = rows}, nullptr, tasks::Inputs(*program, shape)),
-                IsOk());
-    EXPECT_THAT(program->Run({}), IsOk());
-    EXPECT_EQ(program->fetched_scalar(tasks::kFetchLossWeight),
+    const auto compiled = Compiled(*task, info, dataset);
+    EXPECT_THAT(tasks::ReadModel(model.tensors, compiled->store), IsOk());
+    EXPECT_THAT(task->FillInputs(dataset, {.rows = rows}, nullptr, compiled->inputs()), IsOk());
+    EXPECT_THAT(compiled->program->Run({}), IsOk());
+    EXPECT_EQ(compiled->program->fetched_scalar(tasks::kFetchLossWeight),
               static_cast<double>(target.size() - 1));
-    return -program->fetched_scalar(tasks::kFetchLossSum);
+    return -compiled->program->fetched_scalar(tasks::kFetchLossSum);
   }
 
   tasks::TrainingConfig config_;
@@ -306,20 +336,49 @@ TEST_F(TranslationTask, SmoothedLabelsChangeTheTrainingAndNoEvaluation) {
 }
 
 TEST_F(TranslationTask, StoppedAndResumedIsNeverStopped) {
-  config_.epochs = 1;
   config_.model.preset = Seq2Seq({{"dropout", 0.1}});
-  config_.layer_statistics_every = 1;
-  Trained();
-  const std::string whole = ModelSha(config_);
-  config_.run_directory = NewRun();
-  config_.resume = true;
-  recorder_.on_step = [this](int64_t) { stop_ = true; };
-  int attempts = 1;
-  for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
-    stop_ = false;
+  ExpectSameBitsInPieces();
+}
+
+TEST_F(TranslationTask, ReadsChangedSentencesOfWhichItWritesTheTrueTranslations) {
+  Write("pairs.tsv", "one two three four five one\teins zwei drei\n");
+  config_.data.validation_fraction = config_.data.test_fraction = 0;
+  const auto task = tasks::MakeTask(config_.task);
+  const data::LoadedData loaded = tasks::LoadExamples(config_.data, config_, *task).value();
+  const auto compiled = Compiled(*task, tasks::InfoOf(loaded), loaded.dataset);
+  const auto filled = [&](const data::TextAugmenter* changes) {
+    const std::vector<int32_t> rows = {0};
+    EXPECT_THAT(task->FillInputs(loaded.dataset, {.rows = rows, .text_changes = changes, .seed = 1},
+                                 nullptr, compiled->inputs()),
+                IsOk());
+    std::map<std::string, std::vector<int32_t>> values;
+    for (const absl::string_view read :
+         {models::kSourceTokensInput, models::kSourceOffsetsInput, kTokensInput, kOffsetsInput,
+          absl::string_view("targets")}) {
+      const std::string name(read);
+      const std::span<const int32_t> input = compiled->inputs().Find<int32_t>(name).value();
+      values[name].assign(input.begin(), input.end());
+    }
+    return values;
+  };
+  const auto plain = filled(nullptr);
+  const data::TextAugmenter changes({.word_dropout = 0.9f}, loaded.preprocessing.text->tokenizer);
+  const auto changed = filled(&changes);
+  const std::string offsets(models::kSourceOffsetsInput), tokens(models::kSourceTokensInput);
+  EXPECT_EQ(plain.at(offsets)[1], 6);
+  EXPECT_LT(changed.at(offsets)[1], 6);
+  EXPECT_NE(changed.at(tokens), plain.at(tokens));
+  for (const auto& [name, values] : plain) {
+    if (name != tokens && name != offsets) {
+      EXPECT_EQ(changed.at(name), values) << name;
+    }
   }
-  EXPECT_GT(attempts, 5);
-  EXPECT_EQ(ModelSha(config_), whole);
+}
+
+TEST_F(TranslationTask, ReadingChangedSentencesStoppedAndResumedIsNeverStopped) {
+  config_.data.pairs.augmentation = {
+      .character_noise = 0.05f, .word_dropout = 0.1f, .unknown = 0.05f, .swap = 0.1f};
+  ExpectSameBitsInPieces();
 }
 
 TEST_F(TranslationTask, IsPlannedAndTimed) {

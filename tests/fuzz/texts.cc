@@ -46,7 +46,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                    .drop_empty = true,
                    .max_source_tokens = 7,
                    .max_target_tokens = 20,
-                   .target_tokenizer = text::CharacterTokens()};
+                   .target_tokenizer = text::CharacterTokens(),
+                   .near_copies = 0.5,
+                   .augmentation = {.character_noise = 0.3f, .word_dropout = 0.3f, .swap = 0.3f}};
   for (const char* name : {"f.csv", "f.tsv", "f.txt"}) {
     options.path = folder.Write(name, fuzz::Text(data, size));
     engine::data::LoadSentencePairs(options).status().IgnoreError();

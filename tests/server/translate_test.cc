@@ -583,7 +583,8 @@ constexpr char kPairs[] =
                            "cleaning": {"normalization": "NFC", "lower_case": true},
                            "drop_empty": true, "max_source_tokens": "10", "max_target_tokens": "12",
                            "source_tokenizer": {"words": {"vocabulary": "500"}},
-                           "target_tokenizer": {"characters": {}}}},
+                           "target_tokenizer": {"characters": {}}, "near_copies": 0.8,
+                           "keep": "LONGEST", "augmentation": {"swap": 0.25}}},
         "training": {"epochs": 1},
         "model": {"preset": {"seq2seq": {}}}})";
 
@@ -604,6 +605,9 @@ TEST(ToTrainingConfig, TakesSentencePairs) {
   EXPECT_EQ(pairs.max_target_tokens, 12);
   EXPECT_EQ(std::get<engine::text::WordTokens>(pairs.source_tokenizer).vocabulary, 500);
   EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(pairs.target_tokenizer));
+  EXPECT_EQ(pairs.near_copies, 0.8);
+  EXPECT_EQ(pairs.keep, engine::data::TextOptions::Keep::kLongest);
+  EXPECT_EQ(pairs.augmentation.swap, 0.25f);
 }
 
 TEST(ResolvedTranslation, HasEveryDefaultOfItsPairsWrittenOut) {
@@ -611,6 +615,7 @@ TEST(ResolvedTranslation, HasEveryDefaultOfItsPairsWrittenOut) {
   spec.mutable_translation();
   const v1::PairOptions pairs = jobs::Resolve(spec).data().pairs();
   EXPECT_EQ(pairs.encoding(), v1::TextOptions::UTF8);
+  EXPECT_EQ(pairs.keep(), v1::TextOptions::FIRST);
   EXPECT_EQ(pairs.cleaning().normalization(), v1::TextCleaning::NONE);
   EXPECT_EQ(pairs.source_tokenizer().words().vocabulary(), 10000);
   EXPECT_EQ(pairs.target_tokenizer().words().split(), v1::Tokenizer::Words::PUNCTUATION);
