@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
+#include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
@@ -178,10 +179,11 @@ class LayerBuilder {
       return x();
     }
     const bool learned = positions.kind == layers::PositionsOptions::Kind::kLearned;
-    if (learned && positions.length >= 1 && positions.length < options_.longest) {
-      return graph_.Fail(absl::InvalidArgumentError(
-          absl::StrCat(graph_.scope(), ": length must be at least ", options_.longest,
-                       ", one for each place of the longest sequence, got ", positions.length)));
+    if (learned && positions.length >= 1) {
+      if (const absl::Status enough = CheckPlaces("length", positions.length, options_);
+          !enough.ok()) {
+        return graph_.Fail(Annotate(enough, graph_.scope()));
+      }
     }
     return options_.decode_window > 0 ? layers::PositionsStep(graph_, x(), *offsets_, positions)
                                       : layers::Positions(graph_, x(), *offsets_, positions);

@@ -15,8 +15,9 @@ struct BuildOptions {
   // Leaves out a softmax or sigmoid of the last layer: losses want logits.
   bool logits = false;
   // The most tokens, or points, that a sequence has, where that is known: learned positions must be
-  // as many. 0: a run finds it out.
+  // as many. 0: a run finds it out. Where a field of the job makes sequences shorter, its name.
   int64_t longest = 0;
+  absl::string_view shortened_by = {};
   // [channels, height, width] of the pictures that a preset makes, or judges.
   Shape picture = {};
   // Tokens that there are, where a preset reads texts.

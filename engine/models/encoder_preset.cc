@@ -248,6 +248,9 @@ absl::StatusOr<Value> TransformerEncoder(Graph& graph, const nlohmann::json& jso
     return absl::InvalidArgumentError(
         "the network sees all of a text: it does not go on with one token by token");
   }
+  if (options.positions == "learned") {
+    HONE_RETURN_IF_ERROR(CheckPlaces("`length`", options.length, build));
+  }
   return Builder(graph, options, offsets->value, build).Build(tokens->value);
 }
 

@@ -186,6 +186,9 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& json,
     return absl::InvalidArgumentError(
         absl::StrCat("`window` must be at least 1 with learned positions, got ", options.window));
   }
+  if (options.positions == "learned") {
+    HONE_RETURN_IF_ERROR(CheckPlaces("`window`", options.window, build));
+  }
   return Builder(graph, options, offsets->value, build).Build(tokens->value);
 }
 

@@ -30,6 +30,18 @@ absl::Status CheckDropout(float dropout) {
                    absl::StrCat("`dropout` must be at least 0 and below 1, got ", dropout));
 }
 
+absl::Status CheckPlaces(absl::string_view name, int64_t places, const BuildOptions& build) {
+  if (places >= build.longest) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, " must be at least ", build.longest,
+      ", one for each place of the longest sequence, got ", places,
+      build.shortened_by.empty()
+          ? ""
+          : absl::StrCat("; ", build.shortened_by, ": ", places, " would cut longer ones")));
+}
+
 absl::Status CheckHeads(int64_t heads, int64_t width) {
   HONE_RETURN_IF_ERROR(CheckLeast("heads", heads, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("width", width, 1));

@@ -1,6 +1,22 @@
 #include "engine/tasks/data_info.h"
 
+#include <algorithm>
+
 namespace hone::engine::tasks {
+namespace {
+
+int64_t LongestOf(const data::LoadedData& loaded) {
+  int64_t longest = 0;
+  for (const data::SplitReport* part :
+       {&loaded.report.train, &loaded.report.validation, &loaded.report.test}) {
+    longest = std::max(longest, part->tokens.has_value() ? part->tokens->longest : 0);
+  }
+  const int64_t most =
+      loaded.preprocessing.text.has_value() ? loaded.preprocessing.text->max_tokens : 0;
+  return most > 0 ? std::min(longest, most) : longest;
+}
+
+}  // namespace
 
 DataInfo InfoOf(const data::LoadedData& loaded) {
   return {.preprocessing = loaded.preprocessing,
@@ -10,7 +26,8 @@ DataInfo InfoOf(const data::LoadedData& loaded) {
           .validation = static_cast<int64_t>(loaded.splits.validation.size()),
           .test = static_cast<int64_t>(loaded.splits.test.size()),
           .bytes = loaded.dataset.bytes(),
-          .loading_bytes = loaded.dataset.bytes()};
+          .loading_bytes = loaded.dataset.bytes(),
+          .longest = LongestOf(loaded)};
 }
 
 DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& options) {

@@ -37,6 +37,9 @@ struct DataInfo {
   int64_t bytes = 0;          // in memory
   int64_t loading_bytes = 0;  // at most while it is brought there
 
+  // Of texts: tokens of the longest one of any part, as cut. 0: not known.
+  int64_t longest = 0;
+
   // Of a task with RowBuckets: the examples by bucket; else empty.
   std::vector<data::BucketRows> train_buckets = {};
   std::vector<data::BucketRows> validation_buckets = {};

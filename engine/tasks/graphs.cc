@@ -58,6 +58,8 @@ absl::StatusOr<models::BuiltModel> BuildModelOfExamples(Graph& graph,
                         WithVocabulary(model, info.preprocessing));
   models::BuildOptions of_texts = options;
   of_texts.vocabulary = info.preprocessing.text->tokenizer->size();
+  of_texts.longest = info.longest;
+  of_texts.shortened_by = kMaxTokensField;
   HONE_ASSIGN_OR_RETURN(
       models::BuiltModel built,
       models::BuildModel(graph, sized, TextInputs(graph, shape, info.preprocessing.text->pairs),

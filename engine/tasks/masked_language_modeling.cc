@@ -222,9 +222,9 @@ class MaskedLanguageModeling final : public OneGraphTask {
 
  private:
   // Logits for each of `count` places, an input of the graph, as result.model.
-  static absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
-                               const BatchShape& shape, int64_t count, models::BuildOptions options,
-                               TaskGraph& result) {
+  absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
+                        const BatchShape& shape, int64_t count, models::BuildOptions options,
+                        TaskGraph& result) const {
     const std::string& preset = model.preset.name;
     if (!preset.empty() && preset != kEncoder) {
       return absl::InvalidArgumentError(absl::StrCat("model.preset (", preset, "): must be ",
@@ -239,6 +239,9 @@ class MaskedLanguageModeling final : public OneGraphTask {
       options.places = graph.Input(kMaskedInput, {{count}, DType::kS32});
     }
     options.vocabulary = info.preprocessing.text->tokenizer->size();
+    options.longest = options_.window > 0 ? options_.window : info.longest;
+    options.shortened_by =
+        options_.window > 0 ? "masked_language_modeling.window" : kMaxTokensField;
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
     HONE_RETURN_IF_ERROR(CheckTokenLogits(
         graph, result.model, preset.empty() ? shape.bucket : count, options.vocabulary, "text"));

@@ -18,6 +18,9 @@
 // is its planned count of rows.
 namespace hone::engine::tasks {
 
+// The job's field that cuts texts.
+inline constexpr absl::string_view kMaxTokensField = "data.text.max_tokens";
+
 // Of pairs "segments" is one of them.
 std::vector<models::NamedValue> TextInputs(Graph& graph, const BatchShape& shape,
                                            bool pairs = false);

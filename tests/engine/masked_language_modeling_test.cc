@@ -348,6 +348,20 @@ TEST_F(MaskedTask, RefusesAnOutputThatIsNotOneNumberForEachToken) {
               StatusIs(kInvalid, AllOf(HasSubstr("(dense"), HasSubstr("17 numbers"))));
 }
 
+TEST_F(MaskedTask, ByItsPlanRefusesFewerLearnedPositionsThanATextHasTokens) {
+  config_.model.preset = Encoder({{"length", 5}});
+  job::Phase phase;
+  EXPECT_THAT(
+      job::PlanJob(config_, /*measure=*/false, &phase),
+      StatusIs(kInvalid, AllOf(HasSubstr("(transformer_encoder): `length` must be at least 6"),
+                               HasSubstr("got 5; data.text.max_tokens: 5 would cut"))));
+  config_.task = tasks::MaskedLanguageModelingOptions{.window = 12};
+  config_.data.path = Path("lines.txt");
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/false, &phase),
+              StatusIs(kInvalid, AllOf(HasSubstr("`length` must be at least 12"),
+                                       HasSubstr("masked_language_modeling.window: 5"))));
+}
+
 TEST_F(MaskedTask, NamesWhatIsWrongWithTheNet) {
   const std::pair<nlohmann::json, const char*> cases[] = {
       {{{"layers", 0}}, "`layers` must be at least 1"},

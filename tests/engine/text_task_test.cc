@@ -213,13 +213,31 @@ TEST_F(TextTask, OfNumbersByAnEncoderIsLearned) {
   EXPECT_LT(Trained().at("test_mae"), 0.6);
 }
 
-TEST_F(TextTask, LongerThanTheLearnedPlacesEndsTheRun) {
+TEST_F(TextTask, LongerThanTheLearnedPlacesOfAnEncoderIsRefusedByItsPlan) {
   config_.model.layers.clear();
   config_.model.preset = {
       .name = "transformer_encoder",
       .options = R"({"layers": 1, "heads": 2, "width": 16, "length": 4, "dropout": 0})"};
-  config_.run_directory = NewRun();
-  EXPECT_THAT(Run(config_).status(), ::testing::Not(IsOk()));
+  job::Phase phase;
+  EXPECT_THAT(
+      job::PlanJob(config_, /*measure=*/false, &phase),
+      StatusIs(kInvalid, AllOf(HasSubstr("(transformer_encoder): `length` must be at least"),
+                               HasSubstr("longest sequence, got 4"),
+                               HasSubstr("data.text.max_tokens: 4 would cut"))));
+  config_.data.text->max_tokens = 4;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/false, &phase), IsOk());
+}
+
+TEST_F(TextTask, OfPairsLongerThanTheLearnedPlacesOfALayerIsRefusedByItsPlan) {
+  MakePairs();  // <s> word good </s> word bad </s>
+  config_.model.layers.insert(config_.model.layers.begin() + 3,
+                              Of(layers::PositionsOptions{.length = 6}));
+  config_.model = models::WithNames(config_.model).value();
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/false, &phase),
+              StatusIs(kInvalid, AllOf(HasSubstr("model.layers[3] (positions"),
+                                       HasSubstr("length must be at least 7"),
+                                       HasSubstr("got 6; data.text.max_tokens: 6 would cut"))));
 }
 
 TEST_F(TextTask, OfNumbersIsLearnedInTheirOwnUnit) {
