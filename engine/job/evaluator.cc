@@ -259,6 +259,13 @@ absl::StatusOr<Measured> MeasureModel(Opened& model, size_t index, Run& run) {
   for (const std::string& warning : measured.evaluation.warnings) {
     run.observer.OnLog(train::Severity::kWarning, warning);
   }
+  if (!measured.evaluation.note.empty()) {
+    const bool alone = run.config.models.size() == 1;
+    run.observer.OnLog(train::Severity::kInfo, absl::StrCat(alone        ? ""
+                                                            : index == 0 ? "the first model:\n"
+                                                                         : "the second model:\n",
+                                                            measured.evaluation.note));
+  }
   std::ranges::sort(measured.errors, {}, &tasks::ExampleError::row);
   return measured;
 }

@@ -142,6 +142,9 @@ class Translation(unittest.TestCase):
         done = hone("--output", "json", "evaluate", self.folder / "run", "--data", others)
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         self.assertIn("test_bleu", done.stdout)
+        shown = hone("evaluate", self.folder / "run", "--data", others)
+        self.assertEqual(shown.returncode, 0, shown.stdout[-2000:] + shown.stderr)
+        self.assertIn("2 sentences: BLEU ", shown.stdout)
 
     def test_questions_that_cannot_be_answered_are_refused_with_what_is_wrong(self):
         for arguments, said in (["--text", "one", "--beams", 17], "--beams"), (["--text", "one " * 600], "600 tokens"):

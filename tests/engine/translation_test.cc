@@ -29,6 +29,7 @@ namespace {
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -405,11 +406,14 @@ TEST_F(TranslationTask, IsEvaluatedOnOtherSentences) {
   evaluation.data.path = Path("others.tsv");
   evaluation.threads = 2;
   evaluation.run_directory = NewRun();
+  recorder_.infos.clear();
   job::Phase phase;
   const auto result = job::Evaluate(evaluation, stop_, recorder_, phase);
   ASSERT_THAT(result, IsOk());
   EXPECT_LT(result->evaluation.metrics.at("test_loss"), 1);
   EXPECT_GT(result->evaluation.metrics.at("test_bleu"), 10);
+  EXPECT_THAT(recorder_.infos,
+              Contains(AllOf(HasSubstr("four five → "), HasSubstr("2 sentences: BLEU nrefs:"))));
 }
 
 TEST_F(TranslationTask, IsKeptWithHowItTranslates) {
