@@ -149,6 +149,7 @@ std::vector<Line> Numbers(const Story& story, int width) {
   NumberRow train(" training", Style::kTrain, width);
   train.AddMetric(story, "loss", "loss", Style::kBold)
       .AddMetric(story, "accuracy", "accuracy", Style::kBold)
+      .AddMetric(story, "token_accuracy", "tokens right", Style::kBold)
       .AddMetric(story, "masked_accuracy", "found", Style::kBold);
   if (const auto speed = story.Value("samples_per_second")) {
     train.Add("", Count(std::llround(*speed)), Style::kPlain, " examples/s");
@@ -161,7 +162,10 @@ std::vector<Line> Numbers(const Story& story, int width) {
     validation.AddMetric(story, "validation_loss", "loss", Style::kBold)
         .AddMetric(story, "validation_accuracy", "accuracy", Style::kBold)
         .AddMetric(story, "validation_masked_accuracy", "found", Style::kBold)
-        .AddMetric(story, "validation_bleu", "BLEU", Style::kBold);
+        .AddMetric(story, "validation_bleu", "BLEU", Style::kBold)
+        .AddMetric(story, "validation_bits_per_byte", "bits per byte", Style::kBold)
+        .AddMetric(story, "validation_perplexity", "perplexity", Style::kPlain)
+        .AddMetric(story, "validation_chrf", "chrF", Style::kPlain);
     lines.push_back(validation.Take());
   }
   // Of an agent: its last episodes, with what it tries out, and the last evaluation without.
@@ -252,10 +256,11 @@ std::string ProgressLine(const Story& story, bool with_validation) {
   const v1::Metrics& metrics = story.metrics();
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
-  for (const char* name : {"loss", "accuracy", "masked_accuracy", "validation_loss",
-                           "validation_accuracy", "validation_masked_accuracy", "validation_bleu",
-                           "generator_loss", "discriminator_loss", "variety", "recent_return",
-                           "epsilon", "validation_mean_return", "validation_success_rate"}) {
+  for (const char* name :
+       {"loss", "accuracy", "token_accuracy", "masked_accuracy", "validation_loss",
+        "validation_accuracy", "validation_masked_accuracy", "validation_bleu",
+        "validation_bits_per_byte", "generator_loss", "discriminator_loss", "variety",
+        "recent_return", "epsilon", "validation_mean_return", "validation_success_rate"}) {
     if (const auto value = story.Value(name);
         value && (with_validation || !absl::StartsWith(name, "validation_"))) {
       absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",

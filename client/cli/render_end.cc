@@ -265,7 +265,8 @@ int MetricRank(const std::string& name) { return Rank(name); }
 std::string FinalResult(const v1::Evaluation& evaluation) {
   for (const char* name : {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase",
                            "test_rmse", "success_rate", "mean_return", "frechet_distance",
-                           "test_perplexity", "validation_perplexity"}) {
+                           "test_masked_accuracy", "validation_masked_accuracy", "test_perplexity",
+                           "validation_perplexity"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {
       return absl::StrCat(Label(name), " ", Shown(name, found->second));

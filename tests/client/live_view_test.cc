@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -131,6 +132,43 @@ TEST(RenderLive, ShowsBarNumbersCurvesAndWarnings) {
               AllOf(HasSubstr("step 5,064 of 5,064"), HasSubstr("100 %"), HasSubstr("loss 0.04090"),
                     HasSubstr("━ training loss   ━ validation loss"),
                     HasSubstr("⚠ vanishing gradients in dense_1, dense_2, dense_3 and 1 more")));
+}
+
+// A story of a training that has these numbers.
+Story WithNumbers(const std::map<std::string, double>& values) {
+  Story story = NewStory();
+  v1::Event event;
+  event.mutable_metrics()->set_step(10);
+  event.mutable_metrics()->set_total_steps(20);
+  event.mutable_metrics()->mutable_values()->insert(values.begin(), values.end());
+  story.Apply(event);
+  return story;
+}
+
+TEST(RenderLive, ShowsWhatALanguageModelIsJudgedBy) {
+  const Story story = WithNumbers({{"loss", 1.5},
+                                   {"token_accuracy", 0.5},
+                                   {"validation_loss", 1.75},
+                                   {"validation_perplexity", 5.75},
+                                   {"validation_bits_per_byte", 2.5}});
+  EXPECT_THAT(Text(RenderLive(story, 100, 40), 100),
+              AllOf(HasSubstr("loss 1.500   tokens right 50.00 %"),
+                    HasSubstr("loss 1.750   bits per byte 2.500   perplexity 5.750")));
+  EXPECT_THAT(
+      ProgressLine(story, /*with_validation=*/true),
+      AllOf(HasSubstr("token accuracy 50.00 %"), HasSubstr("validation bits per byte 2.500")));
+}
+
+TEST(RenderLive, ShowsWhatATranslationIsJudgedBy) {
+  const Story story = WithNumbers({{"loss", 1.5},
+                                   {"token_accuracy", 0.5},
+                                   {"validation_loss", 1.75},
+                                   {"validation_perplexity", 5.75},
+                                   {"validation_bleu", 31.25},
+                                   {"validation_chrf", 52.5}});
+  EXPECT_THAT(Text(RenderLive(story, 100, 40), 100),
+              AllOf(HasSubstr("tokens right 50.00 %"),
+                    HasSubstr("loss 1.750   BLEU 31.25   perplexity 5.750   chrF 52.50")));
 }
 
 TEST(RenderLive, ShowsTheNormsOfTheLayersWhereThereIsRoom) {
