@@ -86,6 +86,31 @@ absl::StatusOr<std::vector<std::string>> Held(const tasks::PretrainedOptions& op
   return held;
 }
 
+// How two ways to make tokens differ: "its vocabulary has 8000 tokens, that of these texts 5120".
+std::string Vocabularies(const data::TextPreprocessing& was, const data::TextPreprocessing& is,
+                         absl::string_view what) {
+  const int64_t before = was.tokenizer->size(), now = is.tokenizer->size();
+  return before == now ? absl::StrCat("the vocabularies of both have ", now,
+                                      " tokens, but not the same ones, or the ", what,
+                                      " are cleaned differently")
+                       : absl::StrCat("its vocabulary has ", before, " tokens, that of these ",
+                                      what, " ", now);
+}
+
+// Of two translations: both sides must have the same tokens.
+absl::Status CheckPairs(const data::Preprocessing& was, const data::Preprocessing& is) {
+  const bool sources = !was.text->HasTokensOf(*is.text);
+  if (!sources && was.target_text->HasTokensOf(*is.target_text)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("data.pairs: the pretrained model was made for other tokens (",
+                   sources ? Vocabularies(*was.text, *is.text, "sources")
+                           : Vocabularies(*was.target_text, *is.target_text, "targets"),
+                   "); it goes on with the pairs, the data.pairs and the training.seed that it was "
+                   "trained with; for others leave model.pretrained out"));
+}
+
 }  // namespace
 
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
@@ -187,15 +212,19 @@ absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                      was.features().ToString(), ", these are ", info.features.ToString()));
   }
   const data::Preprocessing& is = info.preprocessing;
-  if (was.text.has_value() && !was.text->HasTokensOf(*is.text)) {
+  if (was.target_text.has_value() != is.target_text.has_value()) {
     return absl::InvalidArgumentError(
-        "data.text: the pretrained model was made for other tokens; without data.text.cleaning and "
-        "data.text.tokenizer its own are used");
+        was.target_text.has_value()
+            ? "model.pretrained: the model translates; only a translation can go on from it"
+            : "model.pretrained: the model does not translate; a translation cannot go on from it");
   }
-  if (was.target_text != is.target_text) {
+  if (is.target_text.has_value()) {
+    HONE_RETURN_IF_ERROR(CheckPairs(was, is));
+  } else if (was.text.has_value() && !was.text->HasTokensOf(*is.text)) {
     return absl::InvalidArgumentError(
-        "data.pairs: the pretrained model was made for other target tokens; it goes on with the "
-        "pairs and the data.pairs that it was trained with");
+        absl::StrCat("data.text: the pretrained model was made for other tokens (",
+                     Vocabularies(*was.text, *is.text, "texts"),
+                     "); without data.text.cleaning and data.text.tokenizer its own are used"));
   }
   if (was.pixel_scale != is.pixel_scale || was.pixel_mean != is.pixel_mean ||
       was.pixel_std != is.pixel_std) {

@@ -38,7 +38,8 @@ absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
     const tasks::PretrainedOptions& options);
 
 // INVALID_ARGUMENT where the earlier model was made for other pictures or rows: of another shape,
-// or pixels brought to numbers in another way; or for no texts, or other tokens.
+// or pixels brought to numbers in another way; or for no texts, or other tokens, of which it tells
+// how many each side has; or where one of the two translates and the other does not.
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info);
 

@@ -416,6 +416,22 @@ TEST_F(TranslationTask, IsEvaluatedOnOtherSentences) {
               Contains(AllOf(HasSubstr("four five → "), HasSubstr("2 sentences: BLEU nrefs:"))));
 }
 
+TEST_F(TranslationTask, GoesOnFromAModelOfTheSamePairsAlone) {
+  config_.epochs = 1;
+  Trained();
+  tasks::TrainingConfig next = config_;
+  next.pretrained.directory = config_.run_directory + "/model";
+  next.run_directory = NewRun();
+  EXPECT_THAT(Run(next), IsOk());
+  Write("others.tsv", "six seven\tsechs sieben\nseven\tsieben\nsix\tsechs\n");
+  next.data.path = Path("others.tsv");
+  next.run_directory = NewRun();
+  EXPECT_THAT(Run(next),
+              StatusIs(kInvalid, AllOf(HasSubstr("data.pairs: the pretrained model"),
+                                       HasSubstr("has 8 tokens, that of these sources 5"),
+                                       HasSubstr("for others leave model.pretrained out"))));
+}
+
 TEST_F(TranslationTask, IsKeptWithHowItTranslates) {
   config_.epochs = 1;
   task().beams = 4;
