@@ -5,19 +5,16 @@ pretraining that is killed and resumed ends with the same bits.
     masking.py HONED HONE SOURCE_DIR
 """
 import json
-import os
 import pathlib
 import random
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed  # noqa: E402
+from honed import LONGEST_SECONDS  # noqa: E402
+from learned import EXAMPLES, HONE, AtServer, here, hone, last_json  # noqa: E402
 
-HONED, HONE, SOURCE = sys.argv[1:4]
-EXAMPLES = pathlib.Path(SOURCE) / "client" / "examples"
 PRETRAIN, FINETUNE, LISTING = (EXAMPLES / name for name in ("bert-pretrain.yaml", "bert-finetune.yaml", "listing-transformer.yaml"))
 KINDS = [("dog", "barks", "yard"), ("bird", "sings", "tree"), ("fish", "swims", "pond")]
 NET = "model.preset.transformer_encoder"
@@ -29,14 +26,6 @@ QUICK = ["--set", "data.limit=0", "--set", "training.epochs=6", "--set", "traini
          "--set", "training.schedule.warmup_steps=5", "--set", "training.checkpoints.every_seconds=0"]
 
 
-def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
-
-
-def here(path):
-    return ["--set", "data.dataset=", "--set", f"data.path={path}"]
-
-
 def texts():
     """400 of three kinds: any of three words tells the other two."""
     rng = random.Random(3)
@@ -46,43 +35,24 @@ def texts():
         yield "abc"[kind], " ".join(words)
 
 
-def last(done):
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-class Masking(unittest.TestCase):
+class Masking(AtServer):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = pathlib.Path(cls.scratch.name)
+    def prepare(cls):
         rows = list(texts())
         cls.table, cls.lines = cls.folder / "texts.tsv", cls.folder / "lines.txt"
         cls.table.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows), encoding="utf-8")
         cls.lines.write_text("".join(f"{text}\n" for _, text in rows), encoding="utf-8")
-        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
-        cls.ran = hone("--output", "json", "run", PRETRAIN, *here(cls.table), *SMALL, "--run-dir", cls.folder / "bert")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-        cls.scratch.cleanup()
-
-    def setUp(self):
-        self.assertEqual(self.ran.returncode, 0, self.ran.stdout[-2000:] + self.ran.stderr)
-
-    def at_server(self, *arguments):
-        return hone("--server", self.server.address, *arguments)
+        cls.ran = cls.begin(hone("--output", "json", "run", PRETRAIN, *here(cls.table), *SMALL, "--run-dir", cls.folder / "bert"))
 
     def finished(self, done):
-        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
-        return last(done)
+        return last_json(self.succeeds(done))
 
     def fills(self, model, text, at=hone):
-        done = self.finished(at("--output", "json", "predict", model, "--text", text))
-        return [mask["tokens"][0]["name"] for mask in done["predictions"][0]["filled"]["masks"]]
+        (answer,) = self.predictions(at("--output", "json", "predict", model, "--text", text))
+        return [mask["tokens"][0]["name"] for mask in answer["filled"]["masks"]]
 
     def test_the_run_ends_with_how_well_masked_words_are_found(self):
-        metrics = last(self.ran)["evaluation"]["metrics"]
+        metrics = last_json(self.ran)["evaluation"]["metrics"]
         self.assertLess(metrics["test_loss"], 1.2)
         self.assertGreater(metrics["test_perplexity"], 1)
         self.assertGreater(metrics["test_masked_accuracy"], 0.35)
@@ -94,8 +64,7 @@ class Masking(unittest.TestCase):
         self.assertIn(second, ["the", "a", "with", "of"])
 
     def test_fills_are_printed_by_how_probable_they_are(self):
-        done = hone("predict", self.folder / "bert", "--text", "bird the [MASK] a tree of", "--top", 2)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        done = self.succeeds(hone("predict", self.folder / "bert", "--text", "bird the [MASK] a tree of", "--top", 2))
         lines = [line for line in done.stdout.splitlines() if "%" in line]
         self.assertEqual(len(lines), 2, done.stdout)
         self.assertIn("sings", lines[0])
@@ -109,8 +78,8 @@ class Masking(unittest.TestCase):
         done = hone("--output", "json", "run", FINETUNE, *here(self.table), *QUICK, "--set", f"model.pretrained.path={self.folder / 'bert'}",
                     "--run-dir", self.folder / "classes")
         self.assertGreater(self.finished(done)["evaluation"]["metrics"]["test_accuracy"], 0.9)
-        answer = self.finished(hone("--output", "json", "predict", self.folder / "classes", "--text", "fish the swims a pond of"))
-        self.assertEqual(answer["predictions"][0]["classification"]["classes"][0]["name"], "c")
+        (answer,) = self.predictions(hone("--output", "json", "predict", self.folder / "classes", "--text", "fish the swims a pond of"))
+        self.assertEqual(answer["classification"]["classes"][0]["name"], "c")
 
     def test_a_server_pretrains_and_goes_on(self):
         job = self.finished(self.at_server("--output", "json", "submit", PRETRAIN, "--follow", *here(self.table), *SMALL))
@@ -132,9 +101,8 @@ class Masking(unittest.TestCase):
         self.assertIn("other tokens", done.stdout + done.stderr)
 
     def test_an_earlier_model_without_a_mask_is_refused(self):
-        listing = hone("run", LISTING, *here(self.table), "--set", "classification.binary=false", "--set", "training.epochs=1",
-                       "--run-dir", self.folder / "listing")
-        self.assertEqual(listing.returncode, 0, listing.stdout[-2000:] + listing.stderr)
+        self.succeeds(hone("run", LISTING, *here(self.table), "--set", "classification.binary=false", "--set", "training.epochs=1",
+                           "--run-dir", self.folder / "listing"))
         done = hone("run", PRETRAIN, *here(self.table), "--set", "data.text={}", "--set", f"model={{pretrained: {{path: {self.folder / 'listing'}}}}}",
                     "--run-dir", self.folder / "unmasked")
         self.assertNotEqual(done.returncode, 0)
@@ -146,9 +114,8 @@ class Masking(unittest.TestCase):
                "training": {"epochs": 150, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}
         (self.folder / "killed.json").write_text(json.dumps(job), encoding="utf-8")
         script = pathlib.Path(__file__).resolve().parent / "kill_and_resume.py"
-        done = subprocess.run([sys.executable, script, HONE, "--job", self.folder / "killed.json", "--kills", "4", "--every-steps", "50",
-                               "--seed", "11"], capture_output=True, text=True, timeout=6 * LONGEST_SECONDS, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.succeeds(subprocess.run([sys.executable, script, HONE, "--job", self.folder / "killed.json", "--kills", "4", "--every-steps", "50",
+                                      "--seed", "11"], capture_output=True, text=True, timeout=6 * LONGEST_SECONDS, check=False))
 
 
 if __name__ == "__main__":

@@ -4,19 +4,14 @@
     translation.py HONED HONE SOURCE_DIR
 """
 import json
-import os
 import pathlib
 import random
-import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import LONGEST_SECONDS, Honed  # noqa: E402
+from learned import EXAMPLES, AtServer, here, hone, last_json  # noqa: E402
 
-HONED, HONE, SOURCE = sys.argv[1:4]
-EXAMPLES = pathlib.Path(SOURCE) / "client" / "examples"
 JOB = EXAMPLES / "translation-gru.yaml"
 WORDS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq"}
 SMALL = [part for setting in (
@@ -26,48 +21,25 @@ SMALL = [part for setting in (
 SMALL_GRU = [*SMALL, "--set", "model.preset.seq2seq.units=32", "--set", "model.preset.seq2seq.dropout=0"]
 
 
-def hone(*arguments):
-    return subprocess.run([HONE, *map(str, arguments)], capture_output=True, text=True, timeout=3 * LONGEST_SECONDS, check=False)
-
-
-def here(path):
-    return ["--set", "data.dataset=", "--set", f"data.path={path}"]
-
-
 def translated(words):
     return " ".join(WORDS[word] for word in words)
 
 
-class Translation(unittest.TestCase):
+class Translation(AtServer):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = pathlib.Path(cls.scratch.name)
+    def prepare(cls):
         cls.pairs = cls.folder / "pairs.txt"
         rng = random.Random(4)
         sentences = [rng.choices(list(WORDS), k=rng.randrange(2, 5)) for _ in range(500)]
         cls.pairs.write_text("".join(f"{' '.join(words).capitalize()}\t{translated(words)}\n" for words in sentences), encoding="utf-8")
-        cls.server = Honed(HONED, cls.folder, environment=dict(os.environ))
-        cls.ran = hone("--output", "json", "run", JOB, *here(cls.pairs), *SMALL_GRU, "--run-dir", cls.folder / "run")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-        cls.scratch.cleanup()
-
-    def setUp(self):
-        self.assertEqual(self.ran.returncode, 0, self.ran.stdout[-2000:] + self.ran.stderr)
-
-    def at_server(self, *arguments):
-        return hone("--server", self.server.address, *arguments)
+        cls.ran = cls.begin(hone("--output", "json", "run", JOB, *here(cls.pairs), *SMALL_GRU, "--run-dir", cls.folder / "run"))
 
     def ask(self, model, *arguments, at=None):
-        done = (at or hone)("--output", "json", "predict", model, *arguments)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return [prediction["translated"]["translations"] for prediction in json.loads(done.stdout)["predictions"]]
+        answer = (at or hone)("--output", "json", "predict", model, *arguments)
+        return [prediction["translated"]["translations"] for prediction in self.predictions(answer)]
 
     def test_pairs_are_learned_here(self):
-        metrics = json.loads(self.ran.stdout.splitlines()[-1])["evaluation"]["metrics"]
+        metrics = last_json(self.ran)["evaluation"]["metrics"]
         self.assertLess(metrics["test_loss"], 0.5)
         self.assertGreater(metrics["test_bleu"], 50)
         self.assertGreater(metrics["test_chrf"], 50)
@@ -100,20 +72,17 @@ class Translation(unittest.TestCase):
     def test_the_lines_of_a_file_are_translated_and_printed(self):
         lines = self.folder / "lines.txt"
         lines.write_text("One two\nFour five\n", encoding="utf-8")
-        done = hone("predict", self.folder / "run", "--text-file", lines, "--beams", 1)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        done = self.succeeds(hone("predict", self.folder / "run", "--text-file", lines, "--beams", 1))
         self.assertIn("un deux", done.stdout)
         self.assertIn("quatre cinq", done.stdout)
 
     def test_a_server_learns_and_translates_as_it_is_done_here(self):
-        done = self.at_server("--output", "json", "submit", JOB, "--follow", *here(self.pairs), *SMALL_GRU)
-        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
-        job = json.loads(done.stdout.splitlines()[-1])
+        job = last_json(self.succeeds(self.at_server("--output", "json", "submit", JOB, "--follow", *here(self.pairs), *SMALL_GRU)))
         self.assertGreater(job["evaluation"]["metrics"]["test_bleu"], 50)
         listed = self.at_server("jobs", "artifacts", job["name"])
         self.assertIn("attention/1.png", listed.stdout)
         exported = self.folder / "exported"
-        self.assertEqual(self.at_server("models", "export", job["model"], exported).returncode, 0)
+        self.succeeds(self.at_server("models", "export", job["model"], exported))
         options = ("--text", "Five four", "--text", "One", "--beams", 2)
         self.assertEqual([[t["text"] for t in found] for found in self.ask(job["model"], *options, at=self.at_server)],
                          [[t["text"] for t in found] for found in self.ask(exported, *options)])
@@ -131,19 +100,16 @@ class Translation(unittest.TestCase):
                     "model.preset.transformer_translation.heads=2", "--set", "model.preset.transformer_translation.layers=1", "--set",
                     "training.schedule.warmup_steps=20", "--set", "training.optimizer.adam.learning_rate=0.003", "--run-dir",
                     self.folder / "transformer")
-        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
-        metrics = json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]
+        metrics = last_json(self.succeeds(done))["evaluation"]["metrics"]
         self.assertLess(metrics["test_loss"], 1.2)
         self.assertIn("test_beam_chrf", metrics)
 
     def test_a_model_is_measured_on_other_pairs(self):
         others = self.folder / "others.txt"
         others.write_text("one two\tun deux\nthree four\ttrois quatre\n", encoding="utf-8")
-        done = hone("--output", "json", "evaluate", self.folder / "run", "--data", others)
-        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        done = self.succeeds(hone("--output", "json", "evaluate", self.folder / "run", "--data", others))
         self.assertIn("test_bleu", done.stdout)
-        shown = hone("evaluate", self.folder / "run", "--data", others)
-        self.assertEqual(shown.returncode, 0, shown.stdout[-2000:] + shown.stderr)
+        shown = self.succeeds(hone("evaluate", self.folder / "run", "--data", others))
         self.assertIn("2 sentences: BLEU ", shown.stdout)
 
     def test_questions_that_cannot_be_answered_are_refused_with_what_is_wrong(self):
