@@ -69,6 +69,13 @@ class Scorer {
                          std::vector<ExampleError>& /*errors*/) const {}
 };
 
+// Of programs that give losses alone, or of outputs that the task scores by itself.
+class NoScorer final : public Scorer {
+ public:
+  void Add(const float*, std::span<const int32_t>) override {}
+  Evaluation Finish() const override { return {}; }
+};
+
 // What an evaluation works on; all of it outlives it.
 struct EvaluationContext {
   const data::Dataset& dataset;

@@ -26,13 +26,6 @@ namespace {
 
 constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
 
-// An evaluation adds up losses alone.
-class NoScorer final : public Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  Evaluation Finish() const override { return {}; }
-};
-
 // Layers that show a token those behind it, which are what it shall foretell.
 struct LooksAhead {
   bool operator()(const layers::AttentionOptions& attention) const { return !attention.causal; }

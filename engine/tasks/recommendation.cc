@@ -105,13 +105,6 @@ class RatingScorer final : public Scorer {
   int64_t count_ = 0;
 };
 
-// Of implicit feedback the outputs of the loss are no lists: those are scored by themselves.
-class NoScorer final : public Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  Evaluation Finish() const override { return {}; }
-};
-
 class Recommendation final : public OneGraphTask {
  public:
   explicit Recommendation(const RecommendationOptions& options) : options_(options) {}

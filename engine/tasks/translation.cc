@@ -99,13 +99,6 @@ class SideFiller {
   size_t sequences_ = 0;
 };
 
-// An evaluation's programs give losses alone.
-class NoScorer final : public Scorer {
- public:
-  void Add(const float*, std::span<const int32_t>) override {}
-  Evaluation Finish() const override { return {}; }
-};
-
 class Translation final : public Task {
  public:
   explicit Translation(const TranslationOptions& options) : options_(options) {}

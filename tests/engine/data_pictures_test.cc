@@ -1,5 +1,3 @@
-#include <archive.h>
-#include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +8,7 @@
 #include "engine/data/load.h"
 #include "engine/image/image.h"
 #include "tests/engine/data_testing.h"
+#include "tests/engine/tar_testing.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::data {
@@ -29,27 +28,6 @@ std::string Png(uint8_t value, int64_t channels = 1, int64_t size = 4) {
              {channels, size, size,
               std::vector<uint8_t>(static_cast<size_t>(channels * size * size), value)})
       .value();
-}
-
-using Files = std::vector<std::pair<std::string, std::string>>;
-
-std::string Tar(const std::string& path, const Files& files) {
-  archive* out = archive_write_new();
-  archive_write_add_filter_gzip(out);
-  archive_write_set_format_ustar(out);
-  archive_write_open_filename(out, path.c_str());
-  for (const auto& [name, bytes] : files) {
-    archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname(entry, name.c_str());
-    archive_entry_set_size(entry, static_cast<int64_t>(bytes.size()));
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    archive_write_header(out, entry);
-    archive_write_data(out, bytes.data(), bytes.size());
-    archive_entry_free(entry);
-  }
-  archive_write_free(out);
-  return path;
 }
 
 class Pictures : public DataTest {};

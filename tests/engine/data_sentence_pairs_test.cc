@@ -1,5 +1,3 @@
-#include <archive.h>
-#include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,6 +11,7 @@
 #include "engine/data/pair_rows.h"
 #include "engine/data/sentence_pairs.h"
 #include "tests/engine/data_testing.h"
+#include "tests/engine/tar_testing.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::data {
@@ -82,24 +81,6 @@ class SentencePairsData : public DataTest {
     }
     return lines;
   }
-  std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) const {
-    const std::string path = Path("archive.tar");
-    archive* out = archive_write_new();
-    archive_write_set_format_ustar(out);
-    EXPECT_EQ(archive_write_open_filename(out, path.c_str()), ARCHIVE_OK);
-    for (const auto& [name, bytes] : files) {
-      archive_entry* entry = archive_entry_new();
-      archive_entry_set_pathname(entry, name.c_str());
-      archive_entry_set_size(entry, static_cast<la_int64_t>(bytes.size()));
-      archive_entry_set_filetype(entry, AE_IFREG);
-      archive_entry_set_perm(entry, 0644);
-      archive_write_header(out, entry);
-      archive_write_data(out, bytes.data(), bytes.size());
-      archive_entry_free(entry);
-    }
-    archive_write_free(out);
-    return path;
-  }
 
   LoadOptions options_;
 };
@@ -162,16 +143,17 @@ TEST_F(SentencePairsData, OfParallelFilesStandInTheSameLine) {
 TEST_F(SentencePairsData, OfParallelFilesThatAreNoPartsAreAllRead) {
   options_.pairs.source = "en";
   options_.pairs.target = "fr";
-  EXPECT_THAT(Shown(Read(Tar({{"c/news.fr", "Va !\n"},
-                              {"c/news.en", "Go.\n"},
-                              {"c/talks.en", "Run!\n"},
-                              {"c/talks.fr", "Cours !\n"},
-                              {"c/alone.fr", "Seul.\n"}}))),
+  EXPECT_THAT(Shown(Read(Tar(Path("archive.tar"), {{"c/news.fr", "Va !\n"},
+                                                   {"c/news.en", "Go.\n"},
+                                                   {"c/talks.en", "Run!\n"},
+                                                   {"c/talks.fr", "Cours !\n"},
+                                                   {"c/alone.fr", "Seul.\n"}}))),
               ElementsAre("Go. = Va !", "Run! = Cours !"));
 }
 
 TEST_F(SentencePairsData, OfParallelFilesAreKnownByTheEndsOfTheirNames) {
-  const auto ends = ParallelEnds(Tar({{"c/train.fr", "Va !\n"}, {"c/train.en", "Go.\n"}}));
+  const auto ends =
+      ParallelEnds(Tar(Path("archive.tar"), {{"c/train.fr", "Va !\n"}, {"c/train.en", "Go.\n"}}));
   ASSERT_THAT(ends, IsOk());
   EXPECT_THAT(*ends, ElementsAre("en", "fr"));
   Write("other/a.txt", "x");

@@ -1,5 +1,3 @@
-#include <archive.h>
-#include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include "engine/data/load.h"
 #include "engine/image/image.h"
 #include "tests/engine/data_testing.h"
+#include "tests/engine/tar_testing.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::data {
@@ -72,21 +71,7 @@ TEST_F(TextOfData, AFolderOfPicturesWhoseNameIsNoUtf8IsRefusedByName) {
 }
 
 TEST_F(TextOfData, NamesOfAnArchiveInUtf8AreItsClasses) {
-  archive* out = archive_write_new();
-  archive_write_set_format_ustar(out);
-  archive_write_open_filename(out, Path("set.tar").c_str());
-  for (const std::string name : {"k\xc3\xa4tzchen/1.png", "dog/1.png"}) {
-    const std::string bytes = Png();
-    archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname(entry, name.c_str());
-    archive_entry_set_size(entry, static_cast<int64_t>(bytes.size()));
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    archive_write_header(out, entry);
-    archive_write_data(out, bytes.data(), bytes.size());
-    archive_entry_free(entry);
-  }
-  archive_write_free(out);
+  Tar(Path("set.tar"), {{"k\xc3\xa4tzchen/1.png", Png()}, {"dog/1.png", Png()}});
   LoadOptions options = Options("set.tar");
   options.test_fraction = 0;
   const auto data = Load(options);

@@ -1,5 +1,3 @@
-#include <archive.h>
-#include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,7 @@
 #include "engine/data/text_rows.h"
 #include "engine/data/texts.h"
 #include "tests/engine/data_testing.h"
+#include "tests/engine/tar_testing.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::data {
@@ -67,25 +66,6 @@ class TextsData : public DataTest {
           data.preprocessing.text->tokenizer->Decode(TextsOf(data.dataset).tokens(row)));
     }
     return texts;
-  }
-  std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) const {
-    const std::string path = Path("archive.tar.gz");
-    archive* out = archive_write_new();
-    archive_write_add_filter_gzip(out);
-    archive_write_set_format_ustar(out);
-    EXPECT_EQ(archive_write_open_filename(out, path.c_str()), ARCHIVE_OK);
-    for (const auto& [name, bytes] : files) {
-      archive_entry* entry = archive_entry_new();
-      archive_entry_set_pathname(entry, name.c_str());
-      archive_entry_set_size(entry, static_cast<la_int64_t>(bytes.size()));
-      archive_entry_set_filetype(entry, AE_IFREG);
-      archive_entry_set_perm(entry, 0644);
-      archive_write_header(out, entry);
-      archive_write_data(out, bytes.data(), bytes.size());
-      archive_entry_free(entry);
-    }
-    archive_write_free(out);
-    return path;
   }
 
   LoadOptions options_;
@@ -214,12 +194,13 @@ TEST_F(TextsData, OfFoldersByClassAreOneAFile) {
 }
 
 TEST_F(TextsData, OfAnArchiveInPartsByClassKeepTheirParts) {
-  const auto rows = Read(Tar({{"aclImdb/imdbEr.txt", "0.1"},
-                              {"aclImdb/train/urls_pos.txt", "http://x"},
-                              {"aclImdb/test/pos/0_9.txt", "tested"},
-                              {"aclImdb/train/pos/0_9.txt", "good"},
-                              {"aclImdb/train/neg/0_1.txt", "bad"},
-                              {"aclImdb/train/unsup/0_0.txt", "whatever"}}));
+  const auto rows =
+      Read(Tar(Path("archive.tar.gz"), {{"aclImdb/imdbEr.txt", "0.1"},
+                                        {"aclImdb/train/urls_pos.txt", "http://x"},
+                                        {"aclImdb/test/pos/0_9.txt", "tested"},
+                                        {"aclImdb/train/pos/0_9.txt", "good"},
+                                        {"aclImdb/train/neg/0_1.txt", "bad"},
+                                        {"aclImdb/train/unsup/0_0.txt", "whatever"}}));
   EXPECT_THAT(Shown(rows), ElementsAre("pos: good", "neg: bad", "pos: tested"));
   EXPECT_EQ(rows->rows[2].part, Part::kTest);
 }

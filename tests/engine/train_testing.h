@@ -147,6 +147,25 @@ class TrainTest : public data::DataTest {
     return Sha256OfFile(config.run_directory + "/model/model.safetensors").value_or("no model");
   }
 
+  // A run that is stopped after each step and resumed ends with the bits of one that is not.
+  void ExpectSameBitsInPieces(tasks::TrainingConfig config) {
+    config.layer_statistics_every = 1;
+    config.run_directory = NewRun();
+    EXPECT_EQ(Run(config).value(), EndReason::kCompleted);
+    const std::string whole = ModelSha(config);
+    config.run_directory = NewRun();
+    config.resume = true;
+    recorder_.on_step = [this](int64_t) { stop_ = true; };
+    int attempts = 1;
+    for (; Run(config).value() == EndReason::kCancelled; ++attempts) {
+      stop_ = false;
+    }
+    recorder_.on_step = nullptr;
+    stop_ = false;
+    EXPECT_GT(attempts, 5);
+    EXPECT_EQ(ModelSha(config), whole);
+  }
+
   std::atomic<bool> stop_ = false;
   Recorder recorder_;
   int64_t failed_step_ = 0;
