@@ -90,13 +90,13 @@ absl::Status CheckParts(const std::vector<Source>& sources) {
   std::map<Part, std::string> files;
   for (const Source& source : sources) {
     if (const auto [other, is_new] = files.try_emplace(source.part, source.file); !is_new) {
-      return absl::InvalidArgumentError(absl::StrCat("both ", other->second, " and ", source.file,
-                                                     " are the same part; one of them must go"));
+      return absl::InvalidArgumentError(absl::StrCat(other->second, " and ", source.file,
+                                                     " are the same part; remove one of them"));
     }
   }
   if (!files.contains(Part::kTrain)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "has ", files.begin()->second, ", but no training part, a file that is called train"));
+        "has ", files.begin()->second, ", but no training part: a file called train is missing"));
   }
   return absl::OkStatus();
 }
@@ -132,8 +132,9 @@ absl::StatusOr<Sides> FindSides(const std::vector<std::string>& names) {
     }
     const auto [other, is_new] = sides.by_stem[name.before_end].try_emplace(name.end, file);
     if (!is_new) {
-      return absl::InvalidArgumentError(absl::StrCat("both ", other->second, " and ", file,
-                                                     " are the same; one of them must go"));
+      return absl::InvalidArgumentError(absl::StrCat(other->second, " and ", file,
+                                                     " are the same file, one of them compressed; "
+                                                     "remove one of them"));
     }
   }
   for (const auto& [stem, files] : sides.by_stem) {
@@ -156,8 +157,8 @@ absl::StatusOr<Plan> PlanParallel(const std::vector<std::string>& names,
   }
   if (options.source.empty() || options.target.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("which files are the sources, and which their translations? "
-                     "data.pairs.source and data.pairs.target say how their names end: ",
+        absl::StrCat("which files are the sources, and which their translations? Set "
+                     "data.pairs.source and data.pairs.target to how their names end: ",
                      absl::StrJoin(ends, ", ")));
   }
   bool in_parts = false;
@@ -182,7 +183,7 @@ absl::StatusOr<Plan> PlanParallel(const std::vector<std::string>& names,
   if (plan.sources.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("has no two files beside each other that end in .", options.source, " and .",
-                     options.target, " (data.pairs.source, data.pairs.target); there are the ends ",
+                     options.target, " (data.pairs.source, data.pairs.target); the ends found are ",
                      absl::StrJoin(ends, ", ")));
   }
   if (in_parts) {

@@ -59,8 +59,8 @@ absl::StatusOr<std::map<Part, std::string>> PartNames(const FilesByName& files) 
   for (const auto& [name, text] : files) {
     const std::optional<Part> part = PartOf(StemOf(name));
     if (part.has_value() && !names.try_emplace(*part, name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("both ", names[*part], " and ", name,
-                                                     " are the same part; one of them must go"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(names[*part], " and ", name, " are the same part; remove one of them"));
     }
   }
   return names;
@@ -76,7 +76,7 @@ absl::StatusOr<RunningTextParts> JoinTree(FilesByName files, int64_t left_out) {
   if (!names.empty()) {
     if (!names.contains(Part::kTrain)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "has ", names.begin()->second, ", but no train.txt; the training part must be there"));
+          "has ", names.begin()->second, ", but no train.txt, which would be the training part"));
     }
     parts.format = "a running text in parts";
     for (const auto& [part, name] : names) {

@@ -118,9 +118,8 @@ std::optional<int64_t> CountTokens(const Loading& loading, absl::string_view tex
 }
 
 void DropTooLong(const PairRow& row, Side side, int64_t most, Loading& loading) {
-  loading.data.report.Drop(
-      absl::StrCat("of more than ", most, " tokens on the side of the ", kSides[side]),
-      loading.rows.Where(row));
+  loading.data.report.Drop(absl::StrCat("more than ", most, " tokens in the ", kSides[side]),
+                           loading.rows.Where(row));
 }
 
 // Before anything is drawn, so that shares and limits are those of what is left.
@@ -196,8 +195,8 @@ void NumberSentences(Loading& loading) {
       absl::StrCat(loading.pairs_of.size(), " different source sentences have ",
                    std::ranges::count(loading.keep, true), " translations"));
   if (seen > 0) {
-    loading.data.report.notes.push_back(
-        absl::StrCat(seen, " source sentences of the other parts are in the training part, too"));
+    loading.data.report.notes.push_back(absl::StrCat(
+        "source sentences of the other parts that the training part has, too: ", seen));
   }
 }
 
@@ -304,7 +303,7 @@ absl::Status CheckTarget(const text::Tokenizer& tokenizer) {
   const text::SpecialTokens special = tokenizer.special();
   if (special.begin < 0 || special.end < 0) {
     return absl::InvalidArgumentError(
-        "the tokenizer of the target side has no tokens for the begin and the end of a text");
+        "the tokenizer of the target side has no tokens for the beginning and the end of a text");
   }
   return absl::OkStatus();
 }
@@ -498,7 +497,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   loading.keep.assign(loading.rows.rows.size(), true);
   if (loading.rows.rows.empty() || loading.size() > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(report.source, ": has ", loading.size(),
-                                                   " pairs; a data set has 1 to 2147483647"));
+                                                   " pairs; it must have 1 to 2147483647"));
   }
   HONE_RETURN_IF_ERROR(Annotate(Finish(loading), report.source));
   loading.data.fingerprint = Fingerprint(loading.data);

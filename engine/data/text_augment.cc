@@ -47,7 +47,7 @@ std::string Noisy(absl::string_view utf8, float share, RandomStream& random, int
 
 std::string TextChanges::ToString() const {
   return absl::StrCat(
-      "of ", tokens, " tokens ", dropped, " are left out, ", unknown, " become unknown and ",
+      "of ", tokens, " tokens, ", dropped, " are left out, ", unknown, " become unknown and ",
       swapped, " change places with the next one; noise changes ", characters, " characters");
 }
 

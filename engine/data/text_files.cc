@@ -77,7 +77,7 @@ absl::StatusOr<TextFiles> FindParts(const std::vector<std::string>& names, bool 
     for (const auto& [other, source] : files.sources) {
       if (source.part == *part) {
         return absl::InvalidArgumentError(
-            absl::StrCat("both ", other, " and ", path, " are the same part; one of them must go"));
+            absl::StrCat(other, " and ", path, " are the same part; remove one of them"));
       }
     }
     files.sources[path] = {.layout = *layout, .part = *part};

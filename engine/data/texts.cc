@@ -498,7 +498,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   HONE_RETURN_IF_ERROR(FindTexts(options, report));
   if (loading.as() != nullptr && loading.as()->text->pairs != loading.pairs()) {
     return absl::InvalidArgumentError(
-        loading.pairs() ? "data.text.second_columns: the model reads single texts, no pairs"
+        loading.pairs() ? "data.text.second_columns: the model reads single texts, not pairs"
                         : "the model reads pairs of texts; data.text.second_columns says where the "
                           "second ones stand");
   }
@@ -507,14 +507,14 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
       most < TextPreprocessing::kLeastOfAPair) {
     return absl::InvalidArgumentError(absl::StrCat(
         "data.text.max_tokens: must be ", options.text->like == nullptr ? "0, or " : "",
-        "at least ", TextPreprocessing::kLeastOfAPair, " of pairs, got ", most));
+        "at least ", TextPreprocessing::kLeastOfAPair, " for pairs, got ", most));
   }
   HONE_ASSIGN_OR_RETURN(loading.rows, ReadTextRows(options.path, options, report));
   report.format = loading.rows.format;
   loading.keep.assign(loading.rows.rows.size(), true);
   if (loading.rows.rows.empty() || loading.size() > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(report.source, ": has ", loading.size(),
-                                                   " texts; a data set has 1 to 2147483647"));
+                                                   " texts; it must have 1 to 2147483647"));
   }
   HONE_RETURN_IF_ERROR(Annotate(Finish(loading), report.source));
   loading.data.fingerprint = Fingerprint(loading.data);

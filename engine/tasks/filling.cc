@@ -161,10 +161,10 @@ absl::StatusOr<std::vector<int32_t>> ReadMasked(absl::string_view text,
   const int64_t masks = std::ranges::count(tokens, mask);
   if (masks < 1 || masks > kMostMasks) {
     return absl::InvalidArgumentError(
-        absl::StrCat("must have 1 to ", kMostMasks, " times ", text::kMaskToken,
-                     ", where a word is sought, as in \"a ", text::kMaskToken, " film\"",
-                     cut ? ", among its first " : "", cut ? absl::StrCat(most, " tokens") : "",
-                     "; got ", masks));
+        absl::StrCat("must have ", text::kMaskToken, " 1 to ", kMostMasks,
+                     " times, each where a word is to be found, as in \"a ", text::kMaskToken,
+                     " film\"", cut ? ", among its first " : "",
+                     cut ? absl::StrCat(most, " tokens") : "", "; got ", masks));
   }
   return tokens;
 }

@@ -42,16 +42,15 @@ struct LooksAhead {
 absl::Status CheckDirection(const models::ModelDescription& model) {
   if (model.preset.name == "transformer_encoder") {
     return absl::InvalidArgumentError(
-        "model.preset (transformer_encoder): each of its tokens sees all of its text, so that "
-        "there "
-        "is nothing to foretell; must be gpt for a language model");
+        "model.preset (transformer_encoder): each token sees the whole text, so that nothing is "
+        "left to foretell; must be gpt for a language model");
   }
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const models::LayerDescription& layer = model.layers[i];
     if (std::visit(LooksAhead{}, layer.kind)) {
       return absl::InvalidArgumentError(absl::StrCat(
           layer.PlaceIn("model", i), " (", layer.name,
-          "): must look at no token behind its own: that is what a language model foretells; "
+          "): must look at no token behind its own, since that is what a language model foretells: "
           "attention and conv1d must be `causal`, recurrent layers not `bidirectional`"));
     }
   }

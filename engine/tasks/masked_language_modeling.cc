@@ -64,8 +64,8 @@ absl::Status CheckMask(const data::Preprocessing& preprocessing) {
   return preprocessing.text->tokenizer->special().mask >= 0
              ? absl::OkStatus()
              : absl::InvalidArgumentError(
-                   "model.pretrained: its vocabulary has no mask token, which "
-                   "masked_language_modeling shows; it goes on with models of its own alone");
+                   "model.pretrained: the model's vocabulary has no mask token; "
+                   "masked_language_modeling can go on only from models that it trained itself");
 }
 
 class MaskedLanguageModeling final : public OneGraphTask {

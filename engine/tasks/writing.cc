@@ -289,7 +289,7 @@ class WritingAnswerer final : public Answerer {
     // What is held back is the begin of a stop text and of a character.
     if (!known || count < 1 || count > window_ || state.written < 0 || state.written > kMostCount ||
         state.held.size() > 2 * kMostStopBytes) {
-      return absl::InvalidArgumentError("state: it is none that this model's answers have");
+      return absl::InvalidArgumentError("state: must be one that an answer of this model had");
     }
     return absl::OkStatus();
   }

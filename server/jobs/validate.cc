@@ -125,7 +125,7 @@ void CheckMaskedLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
        {std::pair("data.text.second_columns", data.text().second_columns_size() > 0),
         std::pair("data.text.augmentation", data.text().has_augmentation())}) {
     if (given) {
-      errors.Add(field, "must not be given: words of single texts, as they are, are masked");
+      errors.Add(field, "must not be given: single texts are read, and only masks change them");
     }
   }
   if (data.classes_size() > 0) {
@@ -339,8 +339,9 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
   if (text.second_columns_size() > 0 && text.max_tokens() > 0 &&
       text.max_tokens() < kLeastOfAPair) {
-    errors.Add("data.text.max_tokens", absl::StrCat("must be at least ", kLeastOfAPair,
-                                                    " of pairs of texts, got ", text.max_tokens()));
+    errors.Add("data.text.max_tokens",
+               absl::StrCat("must be at least ", kLeastOfAPair, " for pairs of texts, got ",
+                            text.max_tokens()));
   }
   CheckAugmentation("data.text.augmentation", text.augmentation(), errors);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
@@ -348,7 +349,7 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
       !spec.has_evaluation()) {
     errors.Add("data.text",
                "is read by the tasks classification, regression, language_modeling and "
-               "masked_language_modeling alone");
+               "masked_language_modeling only");
   }
 }
 
@@ -358,10 +359,10 @@ void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
   errors.CheckText(at + ".source", pairs.source(), kMaxColumn);
   errors.CheckText(at + ".target", pairs.target(), kMaxColumn);
   if (!pairs.source().empty() && pairs.source() == pairs.target()) {
-    errors.Add(at + ".target", "must be another one than data.pairs.source");
+    errors.Add(at + ".target", "must not be the same as data.pairs.source");
   } else if (pairs.source().empty() != pairs.target().empty()) {
     errors.Add(at + (pairs.source().empty() ? ".source" : ".target"),
-               "must be given: data.pairs has the other side alone");
+               "must be given, as data.pairs gives the other side");
   }
   if (!v1::TextOptions::Encoding_IsValid(pairs.encoding())) {
     errors.Add(at + ".encoding", "must be one of UTF8, LATIN1");
@@ -376,7 +377,7 @@ void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
   CheckNearCopies(at, pairs, errors);
   CheckAugmentation(at + ".augmentation", pairs.augmentation(), errors);
   if (spec.data().has_pairs() && !spec.has_translation() && !spec.has_evaluation()) {
-    errors.Add(at, "is read by the task translation alone");
+    errors.Add(at, "is read by the task translation only");
   }
 }
 

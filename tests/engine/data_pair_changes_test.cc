@@ -111,7 +111,7 @@ TEST_F(PairChanges, OfTheSourcesAreToldOfTheFirstEpoch) {
   ASSERT_THAT(data, IsOk());
   EXPECT_THAT(data->report.notes,
               Contains(AllOf(HasSubstr("augmentation of the training part, in its first epoch"),
-                             HasSubstr(" tokens 0 are left out"))));
+                             HasSubstr(" tokens, 0 are left out"))));
   // The data themselves are as they were.
   EXPECT_EQ(data->report.train.tokens->unknown, 0);
 }

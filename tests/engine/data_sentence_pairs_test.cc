@@ -171,7 +171,7 @@ TEST_F(SentencePairsData, OfAFolderOfPartsKeepThem) {
   EXPECT_THAT(SourcesIn(*data, data->splits.validation), ElementsAre("Go."));
   EXPECT_THAT(SourcesIn(*data, data->splits.test), ElementsAre("<unk>!"));
   EXPECT_THAT(data->report.notes,
-              Contains("1 source sentences of the other parts are in the training part, too"));
+              Contains("source sentences of the other parts that the training part has, too: 1"));
 }
 
 TEST_F(SentencePairsData, ThatCannotBeReadSayWhere) {
@@ -358,8 +358,8 @@ TEST_F(SentencePairsData, ThatAreTooLongLeaveBeforeAnythingIsLearned) {
   EXPECT_EQ(data->preprocessing.text->tokenizer->size(), 3 + 2);
   EXPECT_EQ(data->preprocessing.target_text->tokenizer->size(), 3 + 3);
   ASSERT_THAT(data->report.dropped, SizeIs(2));
-  EXPECT_EQ(data->report.dropped[0].reason, "of more than 2 tokens on the side of the source");
-  EXPECT_EQ(data->report.dropped[1].reason, "of more than 3 tokens on the side of the target");
+  EXPECT_EQ(data->report.dropped[0].reason, "more than 2 tokens in the source");
+  EXPECT_EQ(data->report.dropped[1].reason, "more than 3 tokens in the target");
   EXPECT_EQ(data->preprocessing.text->max_tokens, 0);
 }
 

@@ -174,7 +174,7 @@ TEST_F(TextAugmentData, IsCountedInTheReport) {
   ASSERT_THAT(loaded, IsOk());
   EXPECT_THAT(loaded->report.notes,
               Contains(::testing::AllOf(HasSubstr("augmentation of the training part"),
-                                        HasSubstr("of 1100 tokens 1"), HasSubstr(" are left out"),
+                                        HasSubstr("of 1100 tokens, 1"), HasSubstr(" are left out"),
                                         HasSubstr("0 become unknown"))));
   // What is stored is what was read: other changes are made in each epoch.
   EXPECT_EQ(loaded->fingerprint, plain->fingerprint);

@@ -152,7 +152,7 @@ TEST_F(TextsData, OfAPairThatIsTooLongTheLongerOneIsCut) {
   EXPECT_EQ(data->report.train.tokens->longest, 10);
   EXPECT_THAT(data->preprocessing.text->Encode("a b c d e a b c"), SizeIs(7));
   options_.text->max_tokens = 4;
-  EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("at least 5 of pairs")));
+  EXPECT_THAT(Load(options_), StatusIs(kInvalid, HasSubstr("at least 5 for pairs")));
 }
 
 TEST_F(TextsData, OfPairsAreTheSameWhereBothAre) {
@@ -585,7 +585,7 @@ TEST_F(TextsData, OfPairsHaveNoneOfTheLengthsThatAModelOfSingleTextsMayHave) {
   options_.text->max_tokens = 0;
   const std::string pairs = "text\tother\tlabel\nred green\tblue red green\ta\nblue\tred\tb\n";
   EXPECT_THAT(LoadFile("pairs.tsv", pairs),
-              StatusIs(kInvalid, HasSubstr("must be at least 5 of pairs, got 2")));
+              StatusIs(kInvalid, HasSubstr("must be at least 5 for pairs, got 2")));
   options_.text->max_tokens = 5;
   EXPECT_THAT(LoadFile("pairs.tsv", pairs), IsOk());
 }
