@@ -114,14 +114,17 @@ class MaskedLanguageModeling final : public OneGraphTask {
 
   absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
                                                int64_t count, int64_t bucket) const override {
-    // So many texts as a batch has come to the bucket's tokens.
+    // So many texts as a batch has come to the bucket's tokens, which are rounded: none is longer
+    // than the data's.
+    const int64_t longest = LongestOf(info);
     const int64_t batch = std::min(config.batch_size, info.train);
     const auto texts = std::make_shared<data::Texts>();
     const text::Tokenizer& tokenizer = *info.preprocessing.text->tokenizer;
     RandomStream random(1, "made-up texts");
     std::vector<int32_t> tokens;
     for (int64_t i = 0; i < count; ++i) {
-      tokens.resize(static_cast<size_t>(bucket / batch + (i % batch < bucket % batch ? 1 : 0)));
+      const int64_t length = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
+      tokens.resize(static_cast<size_t>(longest > 0 ? std::min(length, longest) : length));
       std::ranges::generate(tokens, [&] {
         return static_cast<int32_t>(random.NextBelow(static_cast<uint64_t>(tokenizer.size())));
       });
@@ -221,6 +224,10 @@ class MaskedLanguageModeling final : public OneGraphTask {
   }
 
  private:
+  // Tokens of the longest text; 0: not known.
+  int64_t LongestOf(const DataInfo& info) const {
+    return options_.window > 0 ? options_.window : info.longest;
+  }
   // Logits for each of `count` places, an input of the graph, as result.model.
   absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
                         const BatchShape& shape, int64_t count, models::BuildOptions options,
@@ -239,7 +246,7 @@ class MaskedLanguageModeling final : public OneGraphTask {
       options.places = graph.Input(kMaskedInput, {{count}, DType::kS32});
     }
     options.vocabulary = info.preprocessing.text->tokenizer->size();
-    options.longest = options_.window > 0 ? options_.window : info.longest;
+    options.longest = LongestOf(info);
     options.shortened_by =
         options_.window > 0 ? "masked_language_modeling.window" : kMaxTokensField;
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));

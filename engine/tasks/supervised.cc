@@ -84,7 +84,8 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
   if (!info.preprocessing.text.has_value()) {
     return Task::MakeUpExamples(config, info, count, bucket);
   }
-  // So many texts as a batch has come to the bucket's tokens.
+  // So many texts as a batch has come to the bucket's tokens, which are rounded: none is longer
+  // than the data's.
   const int64_t batch = std::min(config.batch_size, info.train);
   const int32_t separator = info.preprocessing.text->separator();
   const auto texts = std::make_shared<data::Texts>(separator);
@@ -95,7 +96,8 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
   targets.target_names = info.preprocessing.target_names;
   for (int64_t i = 0; i < count; ++i) {
     std::vector<int32_t> tokens;
-    const int64_t length = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
+    const int64_t share = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
+    const int64_t length = info.longest > 0 ? std::min(share, info.longest) : share;
     for (int64_t t = 0; t < length; ++t) {
       tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
     }

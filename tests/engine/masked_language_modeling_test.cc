@@ -196,6 +196,16 @@ TEST_F(MaskedTask, IsPlannedAndTimed) {
   EXPECT_GT(*plan->step_seconds, 0);
 }
 
+TEST_F(MaskedTask, IsTimedWhereAllTextsHaveAsManyTokensAsThereArePlaces) {
+  // 13 windows have 130 tokens, for which a step has 136 rows.
+  config_.task = tasks::MaskedLanguageModelingOptions{.window = 10};
+  config_.data.path = Path("lines.txt");
+  config_.batch_size = 13;
+  config_.model.preset = Encoder({{"length", 10}});
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/true, &phase), IsOk());
+}
+
 TEST_F(MaskedTask, ComputesLogitsOfTheDrawnPlacesAlone) {
   const auto task = tasks::MakeTask(config_.task);
   tasks::DataInfo info;
