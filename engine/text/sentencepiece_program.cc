@@ -30,7 +30,8 @@ constexpr size_t kSendAtOnce = size_t{1} << 16;
 absl::StatusOr<std::string> FindProgram() {
   if (const char* path = std::getenv(kVariable); path != nullptr && *path != '\0') {
     if (::access(path, X_OK) != 0) {
-      return ErrnoStatus(errno, absl::StrCat(kVariable, "=", path));
+      return absl::UnavailableError(
+          ErrnoStatus(errno, absl::StrCat(kVariable, "=", path)).message());
     }
     return std::string(path);
   }
@@ -42,7 +43,7 @@ absl::StatusOr<std::string> FindProgram() {
   self.resize(static_cast<size_t>(length));
   std::string path = absl::StrCat(self.substr(0, self.rfind('/') + 1), kName);
   if (::access(path.c_str(), X_OK) != 0) {
-    return absl::NotFoundError(
+    return absl::UnavailableError(
         absl::StrCat("SentencePiece's tokenizers are trained by the program ", path,
                      ", which is not there; build it, or name one in ", kVariable));
   }
@@ -118,7 +119,7 @@ absl::StatusOr<SentencePieceProgram::Answer> SentencePieceProgram::Train(const O
     return Ended();
   }
   if (outcome > kOutOfMemory || size > kMostAnswerBytes) {
-    return absl::UnavailableError(absl::StrCat(kName, " answers what is no answer"));
+    return absl::InternalError(absl::StrCat(kName, " answers what is no answer"));
   }
   Answer answer = {.trained = outcome == kTrained, .bytes = std::string(size, '\0')};
   if (!Receive(answer.bytes.data(), answer.bytes.size())) {
@@ -178,12 +179,14 @@ absl::Status SentencePieceProgram::Ended() {
     reaped = ::waitpid(pid_, &status, 0);
   } while (reaped < 0 && errno == EINTR);
   pid_ = 0;
+  const bool killed = reaped > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   const std::string how = reaped < 0 ? std::string("is gone")
                           : WIFSIGNALED(status)
                               ? absl::StrCat("was ended by signal ", WTERMSIG(status))
                               : absl::StrCat("exited with ", WEXITSTATUS(status));
-  return absl::UnavailableError(
-      absl::StrCat(kName, ", which trains the tokenizer, ", how, " before it was done"));
+  const std::string message =
+      absl::StrCat(kName, ", which trains the tokenizer, ", how, " before it was done");
+  return killed ? absl::UnavailableError(message) : absl::InternalError(message);
 }
 
 }  // namespace hone::engine::text

@@ -28,14 +28,15 @@ class SentencePieceProgram {
     std::string bytes;  // the model, or why there is none
   };
 
-  // NOT_FOUND says where the program was looked for, and how to name another.
+  // UNAVAILABLE says where the program was looked for, and how to name another.
   static absl::StatusOr<std::unique_ptr<SentencePieceProgram>> Start();
   ~SentencePieceProgram();
   SentencePieceProgram(const SentencePieceProgram&) = delete;
   SentencePieceProgram& operator=(const SentencePieceProgram&) = delete;
 
-  // UNAVAILABLE: the program has ended, or answered nonsense, and can be asked no more.
-  // RESOURCE_EXHAUSTED: its memory was not enough.
+  // UNAVAILABLE: somebody killed the program. INTERNAL: it ended by itself, or answered nonsense.
+  // RESOURCE_EXHAUSTED (memory_error.h): its memory was not enough. After the first two it can be
+  // asked no more.
   absl::StatusOr<Answer> Train(const Options& options, Sentences sentences);
 
   pid_t pid() const { return pid_; }

@@ -150,7 +150,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   // As the library's normalizer writes a text.
   std::string WithSpacesAsPieces(absl::string_view utf8, bool space_before) const {
     if (model_.single_spaces) {
-      while (absl::ConsumePrefix(&utf8, " ") || absl::ConsumeSuffix(&utf8, " ")) {
+      while (absl::ConsumePrefix(&utf8, " ")) {
       }
     }
     std::string text;
@@ -169,6 +169,9 @@ class SentencePieceTokenizer final : public Tokenizer {
         text.append(kSpacePiece.data(), kSpacePiece.size());
       }
       before = byte;
+    }
+    while (model_.single_spaces && absl::EndsWith(text, kSpacePiece)) {
+      text.resize(text.size() - kSpacePiece.size());
     }
     return text;
   }

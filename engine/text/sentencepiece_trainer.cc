@@ -156,7 +156,7 @@ absl::StatusOr<SentencePieceProgram::Answer> Ask(const SentencePieceProgram::Opt
       absl::StatusOr<SentencePieceProgram::Answer> answer =
           shared.program->Train(options, sentences);
       if (!answer.ok()) {
-        shared.program.reset();
+        shared.program.reset();  // the next training starts its own, where it may
       }
       return answer;
     }
