@@ -124,7 +124,7 @@ absl::Status InOurWords(absl::string_view message, const SentencePieceTokens& op
                                                    options.vocabulary, ": ", why));
   };
   if (const auto most = NumberBehind(message, "Please set it to a value <= ")) {
-    return error("at most", *most, "they have no more parts of words that come more than once");
+    return error("at most", *most, "they give no more parts of words");
   }
   if (absl::StrContains(message, "smaller than required_chars")) {
     if (const auto least =
