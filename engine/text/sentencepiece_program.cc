@@ -70,7 +70,7 @@ absl::StatusOr<pid_t> Spawn(const std::string& path, int socket) {
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
-    return ErrnoStatus(error, path);
+    return absl::UnavailableError(ErrnoStatus(error, path).message());
   }
   return pid;
 }

@@ -28,7 +28,7 @@ class SentencePieceProgram {
     std::string bytes;  // the model, or why there is none
   };
 
-  // UNAVAILABLE says where the program was looked for, and how to name another.
+  // UNAVAILABLE: there is none where it was looked for, or it cannot be started.
   static absl::StatusOr<std::unique_ptr<SentencePieceProgram>> Start();
   ~SentencePieceProgram();
   SentencePieceProgram(const SentencePieceProgram&) = delete;

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/text/sentencepiece_program.h"
@@ -155,7 +156,7 @@ absl::StatusOr<SentencePieceProgram::Answer> Ask(const SentencePieceProgram::Opt
     if (shared.program != nullptr) {
       absl::StatusOr<SentencePieceProgram::Answer> answer =
           shared.program->Train(options, sentences);
-      if (!answer.ok()) {
+      if (!answer.ok() && !IsOutOfMemory(answer.status())) {
         shared.program.reset();  // the next training starts its own, where it may
       }
       return answer;

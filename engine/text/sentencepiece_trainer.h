@@ -19,9 +19,9 @@ namespace hone::engine::text {
 // stretch is read, all over the texts, so that 64 MiB are not exceeded.
 //
 // INVALID_ARGUMENT: the vocabulary is too small or too large for the texts, with what would be
-// right. UNAVAILABLE: there is no such program, or somebody killed it. RESOURCE_EXHAUSTED
-// (memory_error.h): its memory was not enough. INTERNAL: it ended by itself, or answered nonsense,
-// and what else the library says.
+// right. UNAVAILABLE: there is no such program, it may not be started, or somebody killed it.
+// RESOURCE_EXHAUSTED (memory_error.h): its memory was not enough. INTERNAL: it ended by itself, or
+// answered nonsense, and what else the library says.
 absl::StatusOr<std::string> TrainSentencePieceModel(const SentencePieceTokens& options,
                                                     const Corpus& corpus);
 
