@@ -6,11 +6,11 @@ RUN deploy/install-packages
 COPY . .
 ARG JOBS=2
 RUN cmake --preset release -DHONE_TESTS=OFF \
- && cmake --build --preset release -j "$JOBS" --target hone honed hone-worker
+ && cmake --build --preset release -j "$JOBS" --target hone honed hone-worker hone-sentencepiece
 # The packages that hold the libraries which the programs load.
-RUN ldd build/release/bin/hone build/release/bin/honed build/release/bin/hone-worker \
+RUN cd build/release/bin && ldd hone honed hone-worker hone-sentencepiece \
   | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u | xargs readlink -f | xargs dpkg -S \
-  | cut -d: -f1 | sort -u > runtime-packages.txt
+  | cut -d: -f1 | sort -u > /src/runtime-packages.txt
 
 FROM debian:trixie-slim
 RUN --mount=type=bind,from=builder,source=/src/runtime-packages.txt,target=/tmp/runtime-packages.txt \
@@ -19,7 +19,8 @@ RUN --mount=type=bind,from=builder,source=/src/runtime-packages.txt,target=/tmp/
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin hone \
  && install -d -o hone -g hone /data
-COPY --from=builder /src/build/release/bin/hone /src/build/release/bin/honed /src/build/release/bin/hone-worker /usr/local/bin/
+COPY --from=builder /src/build/release/bin/hone /src/build/release/bin/honed /src/build/release/bin/hone-worker \
+  /src/build/release/bin/hone-sentencepiece /usr/local/bin/
 COPY --from=builder /src/client/examples /usr/share/hone/examples
 USER hone
 VOLUME /data

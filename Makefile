@@ -61,9 +61,9 @@ tsan: setup setup-tests  ## the tests that share memory between threads, without
 	cmake --build --preset tsan -j $(JOBS) --target tsan_tests
 	ctest --preset tsan -j2 -L tsan
 
-programs: setup  ## build hone, honed and hone-worker into build/release/bin
+programs: setup  ## build hone, honed, hone-worker and hone-sentencepiece into build/release/bin
 	cmake --preset $(PRESET) -DHONE_TESTS=OFF
-	cmake --build --preset $(PRESET) -j $(JOBS) --target hone honed hone-worker
+	cmake --build --preset $(PRESET) -j $(JOBS) --target hone honed hone-worker hone-sentencepiece
 
 build: setup setup-tests  ## build everything into build/release
 	cmake --preset $(PRESET) -DHONE_TESTS=ON

@@ -80,4 +80,18 @@ std::string CutUtf8(absl::string_view utf8, size_t longest) {
   return std::string(utf8.substr(0, longest));
 }
 
+std::string WholeUtf8(absl::string_view text) {
+  std::string whole;
+  while (!text.empty()) {
+    const size_t size = Utf8Prefix(text);
+    absl::StrAppend(&whole, text.substr(0, size));
+    text.remove_prefix(size);
+    if (!text.empty()) {
+      absl::StrAppend(&whole, "\xEF\xBF\xBD");
+      text.remove_prefix(1);
+    }
+  }
+  return whole;
+}
+
 }  // namespace hone

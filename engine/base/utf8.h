@@ -17,4 +17,7 @@ absl::Status CheckUtf8(absl::string_view text);
 // The begin of `utf8`, at most `longest` bytes, cut where a character begins.
 std::string CutUtf8(absl::string_view utf8, size_t longest);
 
+// The text with U+FFFD for each byte that is no part of a whole character.
+std::string WholeUtf8(absl::string_view text);
+
 }  // namespace hone

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/status.h"
@@ -150,8 +151,10 @@ absl::StatusOr<std::vector<int32_t>> ReadMasked(absl::string_view text,
     if (!first) {
       tokens.push_back(mask);
     }
+    const bool joined =
+        !first && !piece.empty() && !absl::ascii_isspace(static_cast<unsigned char>(piece[0]));
     first = false;
-    how.tokenizer->Encode(text::Clean(piece, how.cleaning, nullptr), tokens);
+    how.tokenizer->EncodeBesideMask(text::Clean(piece, how.cleaning, nullptr), joined, tokens);
   }
   const size_t most = how.max_tokens > 0 ? static_cast<size_t>(how.max_tokens) : kMostTokens;
   const bool cut = tokens.size() > most;

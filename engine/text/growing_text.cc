@@ -27,13 +27,13 @@ GrowingText::GrowingText(const Tokenizer& tokenizer, int32_t before, std::vector
     : tokenizer_(tokenizer), before_(before), stops_(std::move(stops)), held_(std::move(held)) {}
 
 bool GrowingText::Add(int32_t token) {
-  const std::string alone = tokenizer_.Decode({&before_, 1});
+  const std::string alone = tokenizer_.DecodeBytes({&before_, 1});
   const int32_t both[] = {before_, token};
-  const std::string text = tokenizer_.Decode(both);
+  const std::string text = tokenizer_.DecodeBytes(both);
   absl::string_view piece = text;
   // A token that changes what stands before it is taken for itself.
   if (!absl::ConsumePrefix(&piece, alone)) {
-    held_ += tokenizer_.Decode({&token, 1});
+    held_ += tokenizer_.DecodeBytes({&token, 1});
   } else {
     absl::StrAppend(&held_, piece);
   }
@@ -69,20 +69,6 @@ std::string GrowingText::Take() {
   return text;
 }
 
-std::string GrowingText::Finish() {
-  std::string text;
-  absl::string_view left = held_;
-  while (!left.empty()) {
-    const size_t whole = Utf8Prefix(left);
-    absl::StrAppend(&text, left.substr(0, whole));
-    left.remove_prefix(whole);
-    if (!left.empty()) {
-      absl::StrAppend(&text, "\xEF\xBF\xBD");
-      left.remove_prefix(1);
-    }
-  }
-  held_.clear();
-  return text;
-}
+std::string GrowingText::Finish() { return WholeUtf8(std::exchange(held_, {})); }
 
 }  // namespace hone::engine::text

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/text/character_tokenizer.h"
+#include "engine/text/sentencepiece_tokenizer.h"
 #include "engine/text/word_tokenizer.h"
 
 namespace hone::engine::text {
@@ -19,6 +20,9 @@ struct Trainer {
   NewTokenizer operator()(const CharacterTokens& options) const {
     return TrainCharacters(options, corpus);
   }
+  NewTokenizer operator()(const SentencePieceTokens& options) const {
+    return TrainSentencePieces(options, corpus);
+  }
   const Corpus& corpus;
 };
 
@@ -30,6 +34,7 @@ struct KindOfTokenizer {
 constexpr KindOfTokenizer kKinds[] = {
     {"words", WordsFromJson},
     {"characters", CharactersFromJson},
+    {"sentencepiece", SentencePiecesFromJson},
 };
 
 }  // namespace

@@ -44,8 +44,16 @@ class Tokenizer {
   virtual bool GoesOn(int32_t) const { return false; }
   // Appends the text's ids; no begin and no end among them. `utf8` is UTF-8.
   virtual void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const = 0;
-  // The text of ids that the tokenizer has; of begin and end nothing.
+  // The same for a part of a text that stands before or behind a mask token; `joined`: behind one,
+  // with no space between.
+  virtual void EncodeBesideMask(absl::string_view utf8, bool /*joined*/,
+                                std::vector<int32_t>& ids) const {
+    Encode(utf8, ids);
+  }
+  // The text of ids that the tokenizer has; of begin and end nothing. UTF-8.
   virtual std::string Decode(std::span<const int32_t> ids) const = 0;
+  // The same where tokens may be parts of characters: their bytes as they are.
+  virtual std::string DecodeBytes(std::span<const int32_t> ids) const { return Decode(ids); }
   // {"kind": …} and all that TokenizerFromJson needs.
   virtual nlohmann::json ToJson() const = 0;
 };
@@ -65,10 +73,22 @@ struct WordTokens {
   // texts ("vivez-vous ?"); else Decode puts a space between any two words.
   bool spacing = false;
 };
-using TokenizerOptions = std::variant<WordTokens, CharacterTokens>;
+// Parts of words, which the library SentencePiece finds in the texts. A line break and a tabulator
+// that the texts have are tokens by themselves; any text of known characters comes back as it was.
+struct SentencePieceTokens {
+  enum class Algorithm { kUnigram, kBpe };
+  Algorithm algorithm = Algorithm::kUnigram;
+  int64_t vocabulary = 8000;  // tokens, the special ones among them; no more and no fewer
+  // The share of the texts' characters that have tokens; the rarest ones beyond it are unknown.
+  double character_coverage = 0.9995;
+  bool byte_fallback = false;  // unknown characters become the tokens of their bytes, 256 more
+  bool mask = false;           // there is a mask token
+};
+using TokenizerOptions = std::variant<WordTokens, CharacterTokens, SentencePieceTokens>;
 
 // The same texts and options give the same tokenizer. INVALID_ARGUMENT where the texts have nothing
-// to make tokens of, or the vocabulary is too small for them.
+// to make tokens of, or the vocabulary is too small for them, or of SentencePieceTokens too large;
+// of these also the errors of TrainSentencePieceModel.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainTokenizer(const TokenizerOptions& options,
                                                                 const Corpus& corpus);
 // Of what ToJson gave. INVALID_ARGUMENT names the field that is missing or wrong.

@@ -28,6 +28,15 @@ void Resolve(v1::Tokenizer& tokenizer) {
   switch (tokenizer.kind_case()) {
     case v1::Tokenizer::kCharacters:
       return;
+    case v1::Tokenizer::kSentencepiece: {
+      v1::Tokenizer::SentencePiece& pieces = *tokenizer.mutable_sentencepiece();
+      if (pieces.model() == v1::Tokenizer::SentencePiece::MODEL_UNSPECIFIED) {
+        pieces.set_model(v1::Tokenizer::SentencePiece::UNIGRAM);
+      }
+      HONE_DEFAULT(pieces, vocabulary, 8000);
+      HONE_DEFAULT(pieces, character_coverage, 0.9995f);
+      return;
+    }
     case v1::Tokenizer::kWords:
     case v1::Tokenizer::KIND_NOT_SET: {
       v1::Tokenizer::Words& words = *tokenizer.mutable_words();

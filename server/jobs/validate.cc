@@ -294,6 +294,21 @@ void CheckTokenizer(const std::string& at, const v1::Tokenizer& tokenizer, Field
       errors.Add(at + ".words.split", "must be one of PUNCTUATION, SPACES");
     }
   }
+  if (tokenizer.has_sentencepiece()) {
+    const v1::Tokenizer::SentencePiece& pieces = tokenizer.sentencepiece();
+    if (!v1::Tokenizer::SentencePiece::Model_IsValid(pieces.model())) {
+      errors.Add(at + ".sentencepiece.model", "must be one of UNIGRAM, BPE");
+    }
+    if (pieces.has_vocabulary()) {
+      const int64_t least = kLeastVocabulary + (pieces.byte_fallback() ? 256 : 0);
+      errors.CheckInt(at + ".sentencepiece.vocabulary", pieces.vocabulary(), least,
+                      kMostVocabulary);
+    }
+    if (pieces.has_character_coverage()) {
+      errors.CheckFloat(at + ".sentencepiece.character_coverage", pieces.character_coverage(),
+                        Closed(0.5, 1));
+    }
+  }
 }
 
 void CheckAugmentation(const std::string& at, const v1::TextAugmentation& changes,

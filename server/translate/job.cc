@@ -207,6 +207,18 @@ engine::text::TokenizerOptions ToTokenizer(const v1::Tokenizer& in) {
   if (in.has_characters()) {
     return text::CharacterTokens();
   }
+  if (in.has_sentencepiece()) {
+    const v1::Tokenizer::SentencePiece& pieces = in.sentencepiece();
+    text::SentencePieceTokens out;
+    out.algorithm = pieces.model() == v1::Tokenizer::SentencePiece::BPE
+                        ? text::SentencePieceTokens::Algorithm::kBpe
+                        : text::SentencePieceTokens::Algorithm::kUnigram;
+    out.vocabulary = Or(pieces.has_vocabulary(), pieces.vocabulary(), out.vocabulary);
+    out.character_coverage = Or(pieces.has_character_coverage(),
+                                AsWritten(pieces.character_coverage()), out.character_coverage);
+    out.byte_fallback = pieces.byte_fallback();
+    return out;
+  }
   const v1::Tokenizer::Words& words = in.words();
   text::WordTokens out;
   out.vocabulary = Or(words.has_vocabulary(), words.vocabulary(), out.vocabulary);

@@ -18,9 +18,11 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/text/sentencepiece_trainer.h"
 #include "server/worker_process/confinement.h"
 
 namespace hone::server::worker {
@@ -63,14 +65,9 @@ absl::Status Allow(int ruleset, const std::string& path, uint64_t access) {
              : ErrnoStatus(errno, absl::StrCat("Landlock's rule for ", path));
 }
 
-absl::Status ConfineFiles(const std::vector<std::string>& folders) {
-  const int abi = worker_process::LandlockAbi();
-  if (abi < 1) {
-    return absl::OkStatus();
-  }
-  const RulesetAttributes attributes{.handled_access_fs = Writing(abi) | kExecute,
-                                     .handled_access_net = 0,
-                                     .scoped = abi >= 6 ? kScopes : 0};
+// Takes what the attributes handle, but for what `allow` gives back to the ruleset.
+absl::Status Restrict(const RulesetAttributes& attributes,
+                      absl::FunctionRef<absl::Status(int ruleset)> allow) {
   // An older kernel takes the longer struct, too: what it does not know is 0.
   const int ruleset =
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
@@ -78,16 +75,38 @@ absl::Status ConfineFiles(const std::vector<std::string>& folders) {
     return ErrnoStatus(errno, "Landlock");
   }
   const absl::Cleanup close = [ruleset] { ::close(ruleset); };
-  for (const std::string& folder : folders) {
-    HONE_RETURN_IF_ERROR(Allow(ruleset, folder, Writing(abi)));
-  }
-  HONE_RETURN_IF_ERROR(
-      Allow(ruleset, "/dev/null", kWriteFile | (abi >= 3 ? kTruncate : uint64_t{0})));
+  HONE_RETURN_IF_ERROR(allow(ruleset));
   return ::syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ? absl::OkStatus()
                                                                 : ErrnoStatus(errno, "Landlock");
 }
+
+absl::Status ConfineFiles(const std::vector<std::string>& folders) {
+  const int abi = worker_process::LandlockAbi();
+  if (abi < 1) {
+    return absl::OkStatus();
+  }
+  return Restrict({.handled_access_fs = Writing(abi),
+                   .handled_access_net = 0,
+                   .scoped = abi >= 6 ? kScopes : 0},
+                  [&](int ruleset) -> absl::Status {
+                    for (const std::string& folder : folders) {
+                      HONE_RETURN_IF_ERROR(Allow(ruleset, folder, Writing(abi)));
+                    }
+                    return Allow(ruleset, "/dev/null",
+                                 kWriteFile | (abi >= 3 ? kTruncate : uint64_t{0}));
+                  });
+}
+
+absl::Status ConfinePrograms() {
+  if (worker_process::LandlockAbi() < 1) {
+    return absl::OkStatus();
+  }
+  return Restrict({.handled_access_fs = kExecute, .handled_access_net = 0, .scoped = 0},
+                  [](int) { return absl::OkStatus(); });
+}
 #else
 absl::Status ConfineFiles(const std::vector<std::string>&) { return absl::OkStatus(); }
+absl::Status ConfinePrograms() { return absl::OkStatus(); }
 #endif
 
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -122,6 +141,16 @@ absl::Status ConfineNetwork() {
 absl::Status ConfineNetwork() { return absl::OkStatus(); }
 #endif
 
+// A tokenizer is trained by a program of its own.
+bool TrainsSentencePieces(const v1::WorkerRequest& request) {
+  const v1::DataSpec& data = request.spec().data();
+  return (request.mode() == v1::WorkerRequest::TRAIN ||
+          request.mode() == v1::WorkerRequest::PLAN) &&
+         (data.text().tokenizer().has_sentencepiece() ||
+          data.pairs().source_tokenizer().has_sentencepiece() ||
+          data.pairs().target_tokenizer().has_sentencepiece());
+}
+
 }  // namespace
 
 absl::Status Confine(const v1::WorkerRequest& request) {
@@ -138,7 +167,15 @@ absl::Status Confine(const v1::WorkerRequest& request) {
     }
   }
   HONE_RETURN_IF_ERROR(ConfineFiles(folders));
-  return network || !worker_process::HasSeccomp() ? absl::OkStatus() : ConfineNetwork();
+  if (!network && worker_process::HasSeccomp()) {
+    HONE_RETURN_IF_ERROR(ConfineNetwork());
+  }
+  if (TrainsSentencePieces(request)) {
+    // It is confined as this process is by now, and the last one that may be started. Where it is
+    // not there, the training of the tokenizer says so.
+    engine::text::StartSentencePieceProgram().IgnoreError();
+  }
+  return ConfinePrograms();
 }
 
 }  // namespace hone::server::worker

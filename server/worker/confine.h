@@ -10,6 +10,8 @@ namespace hone::server::worker {
 //   writing, making and removing files outside its run's folder, and the cache's where it may
 //   download; running programs; signals to processes outside;
 //   the network, where it downloads nothing.
+// A job that trains a tokenizer with SentencePiece has that program started before (confined in the
+// same way but for running programs), which the trainings of this process then use.
 // Files that are open stay so, and reading is free. To be called before a thread is started: the
 // threads that are there keep what they have. An error: the kernel can, and did not.
 absl::Status Confine(const v1::WorkerRequest& request);

@@ -220,7 +220,7 @@ def main():
     parser.add_argument("--programs", type=pathlib.Path)
     options = parser.parse_args()
     if options.programs:
-        programs = [options.programs / name for name in ("hone", "honed", "hone-worker")]
+        programs = [options.programs / name for name in ("hone", "honed", "hone-worker", "hone-sentencepiece")]
         with image_of(programs) as (options.image, options.runner, options.options):
             failures = try_image(options)
     else:

@@ -62,6 +62,14 @@ class Language(AtServer):
         options = ("--prompt", "that is", "--count", 50, "--seed", 3, "--top-k", 5, "--top-p", 0.9, "--repetition-penalty", 1.1)
         self.assertEqual(self.generate(model, *options, at=self.at_server), self.generate(exported, *options))
 
+    def test_parts_of_words_are_learned_and_written(self):
+        run = self.folder / "pieces"
+        done = hone("--output", "json", "run", JOB, *here(self.text), *SMALL, "--set", "data.text.tokenizer={sentencepiece: {model: BPE, vocabulary: 45}}",
+                    "--run-dir", run)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertLess(json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]["validation_bits_per_byte"], 1.5)
+        self.assertTrue(self.generate(run, "--prompt", "to be, or", "--count", 10, "--temperature", 0).startswith("to be, or not to be"))
+
     def test_wishes_that_cannot_be_met_are_refused_with_what_is_wrong(self):
         cases = [(["--prompt", "to \u20ac"], "\u20ac"), (["--prompt", "to", "--top-p", 0], "top_p"), (["--prompt", "to", "--stop", ""], "stop[0]"),
                  (["--prompt", "to", "--temperature", -1], "temperature"), ([], "--prompt")]

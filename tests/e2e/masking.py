@@ -94,6 +94,14 @@ class Masking(AtServer):
                         "--run-dir", self.folder / name)
             self.assertLess(self.finished(done)["evaluation"]["metrics"]["test_loss"], 2.7, name)
 
+    def test_parts_of_words_are_learned_and_filled_in(self):
+        run = self.folder / "pieces"
+        done = hone("--output", "json", "run", PRETRAIN, *here(self.table), *SMALL, "--set", "training.epochs=3", "--set",
+                    "data.text.tokenizer={sentencepiece: {model: BPE, vocabulary: 60}}", "--run-dir", run)
+        self.finished(done)
+        filled = hone("predict", run, "--text", "dog the [MASK], yard")
+        self.assertEqual(filled.returncode, 0, filled.stdout + filled.stderr)
+
     def test_other_tokens_than_the_earlier_models_are_refused(self):
         done = hone("run", FINETUNE, *here(self.table), *QUICK, "--set", f"model.pretrained.path={self.folder / 'bert'}",
                     "--set", "data.text.tokenizer.characters={}", "--run-dir", self.folder / "other")

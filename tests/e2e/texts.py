@@ -72,6 +72,24 @@ class Texts(AtServer):
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         self.assertIn("augmentation of the training part", done.stdout + done.stderr)
 
+    def test_parts_of_words_are_learned_by_the_server_and_kept_with_the_model(self):
+        pieces = "data.text.tokenizer={sentencepiece: {model: BPE, vocabulary: 60}}"
+        done = self.at_server("--output", "json", "submit", JOB, "--follow", *here(self.folder / "reviews.tsv"), "--set", pieces, *OF_OWN[2:])
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        job = json.loads(done.stdout.splitlines()[-1])
+        self.assertGreater(job["evaluation"]["metrics"]["test_accuracy"], 0.9)
+        exported = self.folder / "pieces"
+        self.assertEqual(self.at_server("models", "export", job["model"], exported).returncode, 0)
+        for ask in (lambda *question: self.at_server("--output", "json", "predict", job["model"], *question),
+                    lambda *question: hone("--output", "json", "predict", exported, *question)):
+            self.assertEqual(self.answers(ask("--text", "a great story", "--text", "dull film")), ["pos", "neg"])
+
+    def test_a_vocabulary_that_the_texts_cannot_have_is_refused_by_its_field(self):
+        done = hone("run", JOB, *here(self.folder / "reviews"), "--set", "data.text.tokenizer={sentencepiece: {vocabulary: 5000}}", "--run-dir",
+                    self.folder / "too-many")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("sentencepiece.vocabulary: must be at most", done.stdout + done.stderr)
+
     def test_pairs_are_learned_and_asked_for(self):
         rows = [f"the film\t{text}\t{label}" for label, text in reviews()]
         table, run = self.folder / "pairs.tsv", self.folder / "pairs"

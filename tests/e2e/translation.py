@@ -104,6 +104,16 @@ class Translation(AtServer):
         self.assertLess(metrics["test_loss"], 1.2)
         self.assertIn("test_beam_chrf", metrics)
 
+    def test_parts_of_words_are_learned_and_written_as_words(self):
+        run = self.folder / "pieces"
+        sides = [f"data.pairs.{side}_tokenizer={{sentencepiece: {{model: BPE, vocabulary: {size}}}}}" for side, size in (("source", 45), ("target", 55))]
+        done = hone("--output", "json", "run", JOB, *here(self.pairs), *SMALL_GRU, "--set", sides[0], "--set", sides[1], "--set",
+                    "translation.longest=20", "--set", "data.pairs.max_source_tokens=20", "--set", "data.pairs.max_target_tokens=20", "--run-dir", run)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertGreater(json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]["test_bleu"], 50)
+        (best,), = self.ask(run, "--text", "Two three one", "--beams", 1)
+        self.assertRegex(best["text"], r"^\w+( \w+)+$")
+
     def test_a_model_is_measured_on_other_pairs(self):
         others = self.folder / "others.txt"
         others.write_text("one two\tun deux\nthree four\ttrois quatre\n", encoding="utf-8")

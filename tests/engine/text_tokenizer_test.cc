@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/text/tokenizer.h"
+#include "tests/support/sentencepiece_program.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::text {
@@ -161,11 +162,15 @@ TEST_P(EachTokenizer, RefusesTextsThatAreEmpty) {
   EXPECT_THAT(Train(GetParam(), {"", "  "}), StatusIs(kInvalid, HasSubstr("empty")));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EachTokenizer,
-                         ::testing::Values(TokenizerOptions(WordTokens{}),
-                                           TokenizerOptions(WordTokens{.mask = true}),
-                                           TokenizerOptions(CharacterTokens{}),
-                                           TokenizerOptions(CharacterTokens{.mask = true})));
+INSTANTIATE_TEST_SUITE_P(
+    All, EachTokenizer,
+    ::testing::Values(TokenizerOptions(WordTokens{}), TokenizerOptions(WordTokens{.mask = true}),
+                      TokenizerOptions(CharacterTokens{}),
+                      TokenizerOptions(CharacterTokens{.mask = true}),
+                      TokenizerOptions(SentencePieceTokens{
+                          .algorithm = SentencePieceTokens::Algorithm::kBpe, .vocabulary = 80}),
+                      TokenizerOptions(SentencePieceTokens{.vocabulary = 30}),
+                      TokenizerOptions(SentencePieceTokens{.vocabulary = 31, .mask = true})));
 
 TEST(TokenizerFromJson, NamesWhatIsWrong) {
   EXPECT_THAT(TokenizerFromJson({{"kind", "runes"}}), StatusIs(kInvalid, HasSubstr("runes")));

@@ -1,17 +1,20 @@
-// A tokenizer of a model file: one that is read must give ids of its own, and be written as it was
-// read.
+// A tokenizer of a model file, or, where the bytes are no JSON, a model of SentencePiece: one that
+// is read must give ids of its own, and be written as it was read.
 
 #include "engine/text/tokenizer.h"
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "engine/text/sentencepiece_tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hone::engine::text;  // NOLINT
   const nlohmann::json json = nlohmann::json::parse(data, data + size, nullptr, false);
-  const auto tokenizer = TokenizerFromJson(json);
+  const auto tokenizer =
+      json.is_discarded() ? NewSentencePieceTokenizer({reinterpret_cast<const char*>(data), size})
+                          : TokenizerFromJson(json);
   if (!tokenizer.ok()) {
     return 0;
   }
@@ -22,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
     }
   }
+  (*tokenizer)->EncodeBesideMask(" a\n", /*joined=*/true, ids);
   (*tokenizer)->Decode(ids);
   const auto again = TokenizerFromJson((*tokenizer)->ToJson());
   if (!again.ok() || (*again)->size() != (*tokenizer)->size()) {

@@ -621,6 +621,25 @@ TEST(ResolvedTranslation, HasEveryDefaultOfItsPairsWrittenOut) {
   EXPECT_EQ(pairs.target_tokenizer().words().split(), v1::Tokenizer::Words::PUNCTUATION);
 }
 
+TEST(ToTrainingConfig, TakesTextsByPartsOfWords) {
+  using Pieces = engine::text::SentencePieceTokens;
+  const auto pieces = [](const std::string& tokenizer) {
+    return std::get<Pieces>(ToTrainingConfig(TextsBy(tokenizer))->data.text->tokenizer);
+  };
+  const Pieces given = pieces(
+      R"({"sentencepiece": {"model": "BPE", "vocabulary": "500", "character_coverage": 0.99,
+                            "byte_fallback": true}})");
+  EXPECT_EQ(given.algorithm, Pieces::Algorithm::kBpe);
+  EXPECT_EQ(given.vocabulary, 500);
+  EXPECT_EQ(given.character_coverage, 0.99);
+  EXPECT_TRUE(given.byte_fallback);
+  const Pieces defaults = pieces(R"({"sentencepiece": {}})");
+  EXPECT_EQ(defaults.algorithm, Pieces::Algorithm::kUnigram);
+  EXPECT_EQ(defaults.vocabulary, 8000);
+  EXPECT_EQ(defaults.character_coverage, 0.9995);
+  EXPECT_FALSE(defaults.byte_fallback);
+}
+
 TEST(ToTrainingConfig, TakesTextsByCharacters) {
   EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(
       ToTrainingConfig(TextsBy(R"({"characters": {}})"))->data.text->tokenizer));
@@ -872,7 +891,7 @@ TEST(ResolvedForecast, HasEveryDefaultWrittenOut) {
 }
 
 TEST(ResolvedTexts, HaveEveryDefaultWrittenOut) {
-  for (const char* tokenizer : {"{}", R"({"characters": {}})"}) {
+  for (const char* tokenizer : {"{}", R"({"characters": {}})", R"({"sentencepiece": {}})"}) {
     v1::JobSpec spec = TextsBy(tokenizer).spec();
     v1::Tokenizer kind = spec.data().text().tokenizer();
     *spec.mutable_data()->mutable_text() = v1::TextOptions();

@@ -406,6 +406,18 @@ TEST(Validate, WhatTextsCannotBeIsNamed) {
                   "data.text.augmentation.unknown", "data.text.augmentation.swap"));
 }
 
+TEST(Validate, WhatSentencePiecesCannotBeIsNamed) {
+  EXPECT_THAT(Paths(OfTexts(R"(data { text { tokenizer { sentencepiece {
+                  model: 9 vocabulary: 3 character_coverage: 1.5 } } } })")),
+              ::testing::ElementsAre("data.text.tokenizer.sentencepiece.model",
+                                     "data.text.tokenizer.sentencepiece.vocabulary",
+                                     "data.text.tokenizer.sentencepiece.character_coverage"));
+  // Each byte is a token.
+  EXPECT_THAT(Paths(OfTexts(R"(data { text { tokenizer { sentencepiece {
+                  vocabulary: 259 byte_fallback: true } } } })")),
+              ::testing::ElementsAre("data.text.tokenizer.sentencepiece.vocabulary"));
+}
+
 TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
   EXPECT_THAT(Paths(Tastes("data { text {} }")), ::testing::Contains("data.text"));
 }

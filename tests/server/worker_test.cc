@@ -159,6 +159,34 @@ TEST_F(WorkerTest, CannotWriteOutsideItsFolder) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/outside"));
 }
 
+// The program that trains it is started before the worker gives up starting any.
+TEST_F(WorkerTest, HasATokenizerTrainedByAnotherProgram) {
+  std::ofstream table(folder_ + "/texts.csv");
+  table << "text,label\n";
+  for (int i = 0; i < 60; ++i) {
+    table << "the film number " << i % 7 << (i % 2 == 0 ? " was great,yes\n" : " was dull,no\n");
+  }
+  table.close();
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::TRAIN);
+  const auto status = google::protobuf::util::JsonStringToMessage(
+      R"({"classification": {},
+          "data": {"text": {"tokenizer": {"sentencepiece": {"model": "BPE", "vocabulary": "40"}}}},
+          "training": {"epochs": 1},
+          "model": {"layers": [{"embedding": {"width": "4"}}, {"sequence_pool": {"kind": "MEAN"}},
+                               {"dense": {"units": 2}}]}})",
+      request.mutable_spec());
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  request.set_dataset_path(folder_ + "/texts.csv");
+  request.set_run_directory(folder_ + "/texts");
+  std::filesystem::create_directories(request.run_directory());
+  request.set_threads(1);
+  const auto frames = Run(request);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back().finished().end_reason(), "COMPLETED")
+      << frames.back().failure().message();
+}
+
 TEST_F(WorkerTest, HasNoNetworkWhereItDownloadsNothing) {
   if (!worker_process::HasSeccomp()) {
     GTEST_SKIP() << "the kernel filters no system calls";

@@ -13,6 +13,7 @@ ENVIRONMENTS = {
     "grpc": (["grpcio-tools"], "grpc, grpc_tools"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
+    "sentencepiece": (["sentencepiece"], "sentencepiece"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
 }
