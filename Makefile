@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench quality interop faults breakages load fuzz image try-image format asan tsan build programs setup setup-tests
+.PHONY: help demo test bench profile quality interop faults breakages load fuzz image try-image format asan tsan build programs setup setup-tests
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -14,8 +14,13 @@ demo: programs  ## a server, a job over gRPC with the live curve, a prediction
 test: build  ## build all and run all tests; HONE_DATA_DIR names a folder with real data sets
 	ctest --preset $(PRESET) -j2
 
-bench: build  ## our training step and PyTorch's side by side
-	tests/bench/run build/$(PRESET)/bin
+bench: build  ## our training step and PyTorch's side by side; ROWS="lstm,minilm*bf16" some rows, STORE=FILE keeps the table
+	tests/bench/run build/$(PRESET)/bin $(if $(ROWS),--rows "$(ROWS)") $(if $(STORE),--store "$(STORE)")
+
+NETS ?= gpt128,lstm,minilm
+PRECISION ?= f32
+profile: build  ## where the time of a step over sequences goes, by op and kind of work; NETS and PRECISION of the bench's rows
+	build/$(PRESET)/bin/hone-bench-sequences $(NETS) $(PRECISION) --profile
 
 quality: programs  ## whole systems beside PyTorch's: runs what is not stored, prints the table; ROW=name one row, AGAIN=ours, pytorch or both
 	tests/bench/quality/run build/$(PRESET)/bin $(if $(ROW),--row $(ROW)) $(if $(AGAIN),--again $(AGAIN))

@@ -165,6 +165,7 @@ absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, Paramete
   JoinGradientsOfSlices(plan);
   HONE_RETURN_IF_ERROR(OrderReadersOfState(plan));
   ChoosePrecision(options.compute, plan);
+  JoinSums(plan);
 
   Lowered lowered(plan, store, options);
   lowered.first_backward = FirstBackwardNode(request);

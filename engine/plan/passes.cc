@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/graph/sum.h"
 #include "engine/ops/activation.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/pool2d.h"
@@ -180,6 +181,51 @@ void JoinGradientsOfSlices(PlanGraph& plan) {
       sum.op = std::move(joined);
       sum.inputs = std::move(parts);
     }
+  }
+  RemoveDeadNodes(plan);
+}
+
+void JoinSums(PlanGraph& plan) {
+  constexpr size_t kMostTerms = 4;
+  const std::vector<int> readers = Readers(plan);
+  // What reads a state before it changes is known by name: it stays.
+  std::vector<bool> is_awaited(plan.nodes.size(), false);
+  for (const PlanGraph::Node& node : plan.nodes) {
+    for (const int32_t before : node.after) {
+      is_awaited[static_cast<size_t>(before)] = true;
+    }
+  }
+  const auto stored = [&](Value value) {
+    return At(plan, value).stored[static_cast<size_t>(value.output)];
+  };
+  const auto is_sum = [](const PlanGraph::Node& node) {
+    return node.live && node.op != nullptr && node.op->kind() == "add";
+  };
+  // Inner sums come before outer ones.
+  for (PlanGraph::Node& sum : plan.nodes) {
+    if (!is_sum(sum)) {
+      continue;
+    }
+    const DType dtype = sum.stored[0];
+    const auto joins = [&](Value term) {
+      const PlanGraph::Node& inner = At(plan, term);
+      return is_sum(inner) && inner.inputs.size() < kMostTerms &&
+             readers[static_cast<size_t>(term.node)] == 1 &&
+             !is_awaited[static_cast<size_t>(term.node)] && stored(term) == dtype &&
+             std::ranges::all_of(inner.inputs, [&](Value v) { return stored(v) == dtype; });
+    };
+    const bool of_one_type =
+        std::ranges::all_of(sum.inputs, [&](Value term) { return stored(term) == dtype; });
+    const auto inner = std::ranges::find_if(sum.inputs, joins);
+    if (!of_one_type || inner == sum.inputs.end()) {
+      continue;
+    }
+    // The inner sum first, as it was added up; of two, one is joined. x + y has the bits of y + x.
+    std::vector<Value> terms = At(plan, *inner).inputs;
+    const Value outer = sum.inputs[inner == sum.inputs.begin() ? 1 : 0];
+    terms.push_back(outer);
+    sum.inputs = std::move(terms);
+    sum.op = SumOf(static_cast<int>(sum.inputs.size()));
   }
   RemoveDeadNodes(plan);
 }

@@ -50,4 +50,11 @@ void MoveActivationGradientsBehindPools(PlanGraph& plan);
 //   slice'(a) + slice'(b) → slice'(a, b)
 void JoinGradientsOfSlices(PlanGraph& plan);
 
+// A sum that only another sum reads becomes part of it, where all are of one type in memory: one
+// pass instead of two, and the same bits. Of at most four terms, as many as come back to what
+// attention reads: all of them are kept until they are added. Behind ChoosePrecision, which knows
+// the types.
+//   (a + b) + c → a + b + c
+void JoinSums(PlanGraph& plan);
+
 }  // namespace hone::engine

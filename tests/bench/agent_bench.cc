@@ -7,7 +7,6 @@
 // acts in them in batches of 32. Prints one line of JSON; tests/bench/run puts it beside PyTorch's,
 // which torch_agent.py gives.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -19,15 +18,13 @@
 #include "engine/train/batch_filler.h"
 #include "engine/train/programs.h"
 #include "engine/train/train_step.h"
+#include "tests/bench/timing.h"
 
 namespace hone::engine {
 namespace {
 
+using bench::Now;
 using tasks::ReinforcementLearningOptions;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 models::LayerDescription DenseLayer(int64_t units, ActivationKind activation) {
   layers::DenseOptions dense;
@@ -104,9 +101,7 @@ class Agent {
       }
       chunks.push_back((Now() - begin) / 50);
     }
-    std::ranges::nth_element(chunks,
-                             chunks.begin() + static_cast<std::ptrdiff_t>(chunks.size() / 2));
-    return chunks[chunks.size() / 2];
+    return bench::Median(chunks);
   }
 
  private:

@@ -3,8 +3,6 @@
 //
 // NET: dcgan or gan, the presets on grey pictures of 28x28; PRECISION: f32 or bf16. Two threads,
 // Adam, made-up pictures. Prints one line of JSON; torch_gan.py is PyTorch's side.
-#include <sys/resource.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -15,6 +13,7 @@
 #include "engine/job/pretrained.h"
 #include "engine/tasks/table.h"
 #include "engine/train/programs.h"
+#include "tests/bench/timing.h"
 
 namespace hone::engine {
 namespace {
@@ -57,11 +56,9 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", seconds.status().ToString().c_str());
     return 1;
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   std::printf(
       "{\"net\": \"%s\", \"precision\": \"%s\", \"step_ms\": %.4f, \"peak_rss_mb\": %.1f}\n",
-      net.c_str(), precision.c_str(), 1e3 * *seconds, static_cast<double>(usage.ru_maxrss) / 1024);
+      net.c_str(), precision.c_str(), 1e3 * *seconds, bench::PeakRssMb());
   return 0;
 }
 

@@ -3,10 +3,7 @@
 // NET: s1 (the CNN of client/examples/mnist-cnn.yaml) or s9 (the MLP of mnist-mlp.yaml); PRECISION:
 // f32 or bf16. Two threads, Adam, made-up pictures. Prints one line of JSON; tests/bench/run puts
 // it beside PyTorch's, which torch_step.py gives.
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,9 +22,13 @@
 #include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
 #include "engine/train/train_step.h"
+#include "tests/bench/timing.h"
 
 namespace hone::engine {
 namespace {
+
+using bench::Median;
+using bench::Now;
 
 constexpr int kThreads = 2;
 constexpr int64_t kPixels = 28 * 28;
@@ -41,6 +42,7 @@ struct BenchOptions {
 };
 
 struct Measured {
+  bench::Timing timing;
   double step_ms = 0;  // median
   // oneDNN's best product of 2048 x 2048 matrices; 0 where the processor has no bf16.
   double f32_gflops = 0, bf16_gflops = 0;
@@ -50,16 +52,6 @@ struct Measured {
   double loss = 0;
   double peak_rss_mb = 0;
 };
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
 
 // Median seconds of one call of body(), which is called in chunks.
 template <typename Body>
@@ -322,12 +314,6 @@ absl::StatusOr<double> GemmFlopsPerSecond(DType dtype) {
   return best;
 }
 
-double PeakRssMb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
 // Measures the machine's rates again and keeps the best: they move.
 absl::Status RaiseRates(Measured& measured) {
   HONE_ASSIGN_OR_RETURN(const double f32, GemmFlopsPerSecond(DType::kF32));
@@ -356,11 +342,12 @@ absl::StatusOr<Measured> Measure(const BenchOptions& options) {
     for (int i = 0; i < 10; ++i) {
       HONE_RETURN_IF_ERROR(trainer.Step());
     }
-    chunks.push_back((Now() - begin) / 10);
+    chunks.push_back(Now() - begin);
   }
-  measured.step_ms = 1e3 * Median(std::move(chunks));
+  measured.timing = bench::TimingOf(chunks, /*kinds=*/1, /*steps_each=*/10);
+  measured.step_ms = 1e3 * measured.timing.seconds;
   measured.peak_rss_mb =
-      PeakRssMb();  // of the steps: the products below have matrices of their own
+      bench::PeakRssMb();  // of the steps: the products below have matrices of their own
   HONE_RETURN_IF_ERROR(RaiseRates(measured));
   measured.needed_gflop = trainer.NeededFlops() / 1e9;
   measured.primitives_ms = 1e3 * trainer.SumOfPrimitives();
@@ -375,14 +362,15 @@ void Print(const BenchOptions& options, const Measured& measured) {
   const double limit_ms = 1e3 * measured.needed_gflop / rate;
   std::printf(
       "{\"net\": \"%s\", \"batch\": %lld, \"precision\": \"%s\", \"shards\": %d, \"step_ms\": "
-      "%.4f, "
+      "%.4f, \"steps\": %lld, \"spread\": %.4f, "
       "\"f32_gflops\": %.1f, \"bf16_gflops\": %.1f, \"needed_gflop\": %.4f, \"mfu\": %.4f, "
       "\"sum_of_primitives_ms\": "
       "%.4f, \"step_over_sum\": %.4f, \"loss\": %.4f, \"peak_rss_mb\": %.1f, \"onednn\": \"%s\", "
       "\"instruction_sets\": \"%s\"}\n",
       options.net.c_str(), static_cast<long long>(options.batch),
       std::string(NameOf(options.compute)).c_str(), measured.shards, measured.step_ms,
-      measured.f32_gflops, measured.bf16_gflops, measured.needed_gflop, limit_ms / measured.step_ms,
+      static_cast<long long>(measured.timing.steps), measured.timing.spread, measured.f32_gflops,
+      measured.bf16_gflops, measured.needed_gflop, limit_ms / measured.step_ms,
       measured.primitives_ms, measured.step_ms / measured.primitives_ms, measured.loss,
       measured.peak_rss_mb, onednn::Description().c_str(), InstructionSets().c_str());
 }

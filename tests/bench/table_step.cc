@@ -5,7 +5,6 @@
 // reads other rows, from a list of 64 batches. Prints one line of JSON; tests/bench/run compares
 // tables of different sizes.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,18 +20,17 @@
 #include "engine/optim/optimizer.h"
 #include "engine/plan/replicas.h"
 #include "engine/train/train_step.h"
+#include "tests/bench/timing.h"
 
 namespace hone::engine {
 namespace {
+
+using bench::Now;
 
 constexpr int kThreads = 2;
 constexpr int64_t kTokens = 2000;
 constexpr int64_t kWidth = 256;
 constexpr size_t kBatches = 64;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 absl::StatusOr<BuiltGraph> BuildNet(int64_t rows, int64_t batch, ParameterStore& store) {
   BuiltGraph built;
@@ -136,9 +134,7 @@ absl::StatusOr<double> StepSeconds(int64_t rows, double seconds) {
                              .status());
     times.push_back(Now() - begin);
   }
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::ranges::nth_element(times, middle);
-  return *middle;
+  return bench::Median(times);
 }
 
 int Main(int argc, char** argv) {

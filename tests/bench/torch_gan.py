@@ -7,8 +7,6 @@ NET: dcgan or gan, those of gan_nets.py; PRECISION: f32 or bf16 (autocast); MODE
 made-up data; the losses are not read. Prints one line of JSON: the step's median in milliseconds.
 """
 import json
-import resource
-import statistics
 import sys
 import time
 
@@ -16,6 +14,7 @@ import torch
 from torch import nn
 
 from gan_nets import LATENT, make_nets
+from timing import peak_rss_mb, timing_of
 
 
 def main():
@@ -64,9 +63,9 @@ def main():
         begin = time.perf_counter()
         for _ in range(10):
             step()
-        chunks.append((time.perf_counter() - begin) / 10)
-    print(json.dumps({"net": name, "batch": batch, "precision": precision, "mode": mode, "step_ms": 1e3 * statistics.median(chunks),
-                      "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "torch": torch.__version__}))
+        chunks.append(time.perf_counter() - begin)
+    print(json.dumps({"net": name, "batch": batch, "precision": precision, "mode": mode, **timing_of(chunks, steps_each=10),
+                      "peak_rss_mb": peak_rss_mb(), "torch": torch.__version__}))
 
 
 main()

@@ -7,13 +7,13 @@ NET: s1 (the CNN) or s9 (the MLP); PRECISION: f32 or bf16 (autocast); MODE: eage
 data, the loss read at the end of the timing only. Prints one line of JSON: the step's median in milliseconds over chunks of steps.
 """
 import json
-import resource
-import statistics
 import sys
 import time
 
 import torch
 from torch import nn
+
+from timing import peak_rss_mb, timing_of
 
 
 def make_net(name):
@@ -57,11 +57,9 @@ def main():
         begin = time.perf_counter()
         for _ in range(10):
             loss = step()
-        chunks.append((time.perf_counter() - begin) / 10)
+        chunks.append(time.perf_counter() - begin)
     print(json.dumps({"net": net_name, "batch": batch, "precision": precision, "mode": mode,
-                      "step_ms": 1e3 * statistics.median(chunks), "loss": loss.item(),
-                      "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                      "torch": torch.__version__}))
+                      **timing_of(chunks, steps_each=10), "loss": loss.item(), "peak_rss_mb": peak_rss_mb(), "torch": torch.__version__}))
 
 
 main()
