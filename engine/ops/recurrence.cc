@@ -12,6 +12,7 @@
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/full.h"
+#include "engine/ops/implementation.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/segments.h"
 
@@ -98,21 +99,38 @@ struct Team {
       body(kernels::SequencePart{all, sorted, k, parts}, m.as<float>(scratch) + k * floats);
     });
   }
-  void ClearRest(const int32_t* offsets, float* data, int64_t width) const {
-    ClearRowsBehind(offsets, batch, rows, width, data);
+  // Zeros in the rows behind the last sequence; nothing where there is no such array.
+  void ClearRest(const int32_t* offsets, DType dtype, void* data, int64_t width) const {
+    if (data != nullptr) {
+      ClearRowsBehind(offsets, batch, rows, width, dtype, data);
+    }
   }
 };
+
+// How the recurrence is computed by this processor where its output 0 is as the plan says.
+Recurrence Lowered(const Lowering& l, Recurrence r) {
+  r.dtype = l.output_dtype(0);
+  r.pairs = MultipliesPairs(CpuInstructionSet(), r.dtype, r.units);
+  return r;
+}
+
+// Input i, row major, in the arrays' element type.
+absl::StatusOr<Slot> RowsIn(Lowering& l, int i, DType dtype) {
+  return l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype}));
+}
 
 using Pack = void (*)(const Recurrence&, const float*, float*);
 
 // The recurrent weight in the order of one of the passes.
 absl::StatusOr<Slot> PackedWeight(Lowering& l, int input, const Recurrence& r,
                                   absl::string_view pass, int64_t floats, Pack pack) {
-  return l.PackedInput(
-      input, absl::StrCat(KindOf(r.cell, false), "_", pass, "_", kernels::RecurrenceLanes()),
-      floats * static_cast<int64_t>(sizeof(float)), [r, pack](const float* values, void* packed) {
-        pack(r, values, static_cast<float*>(packed));
-      });
+  return l.PackedInput(input,
+                       absl::StrCat(KindOf(r.cell, false), "_", pass, "_",
+                                    r.pairs ? "pairs" : absl::StrCat(kernels::RecurrenceLanes())),
+                       floats * static_cast<int64_t>(sizeof(float)),
+                       [r, pack](const float* values, void* packed) {
+                         pack(r, values, static_cast<float*>(packed));
+                       });
 }
 
 // Inputs: dy, y, weight, offsets, and but for kTanh what the forward pass has kept: the gates, and
@@ -125,6 +143,8 @@ class RecurrenceGradientOp final : public Op {
       : r_(recurrence), of_cells_(of_cells), has_start_(has_start) {}
 
   absl::string_view kind() const override { return KindOf(r_.cell, true); }
+
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -206,11 +226,12 @@ class RecurrenceGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const bool keeps = r_.cell != Cell::kTanh, has_cells = r_.cell == Cell::kLstm;
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
-    HONE_ASSIGN_OR_RETURN(const Slot y, l.PlainInput(1));
-    HONE_ASSIGN_OR_RETURN(const Slot weight,
-                          PackedWeight(l, 2, r_, "backward", kernels::PackedBackwardFloats(r_),
-                                       kernels::PackBackward));
+    const Recurrence lowered = Lowered(l, r_);
+    HONE_ASSIGN_OR_RETURN(const Slot dy, RowsIn(l, 0, lowered.dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot y, RowsIn(l, 1, lowered.dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot weight, PackedWeight(l, 2, lowered, "backward",
+                                                          kernels::PackedBackwardFloats(lowered),
+                                                          kernels::PackBackward));
     const Slot offsets = l.Input(3);
     HONE_ASSIGN_OR_RETURN(const Slot kept, keeps ? l.PlainInput(4) : Slot{-1});
     HONE_ASSIGN_OR_RETURN(const Slot cells, has_cells ? l.PlainInput(5) : Slot{-1});
@@ -219,29 +240,30 @@ class RecurrenceGradientOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot start, has_start_ ? l.PlainInput(first_of_start) : Slot{-1});
     HONE_ASSIGN_OR_RETURN(const Slot start_cells,
                           has_start_&& has_cells ? l.PlainInput(first_of_start + 1) : Slot{-1});
-    const MemoryDesc gates = MemoryDesc::Plain(l.output_type(0));
-    const Slot dgates = has_cells ? l.OutputInPlace(0, gates, 4) : l.Output(0, gates);
-    const Slot before = l.wanted(1) ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : Slot{-1};
+    const auto as = [&](int i) {
+      return MemoryDesc::Plain({l.output_type(i).shape, lowered.dtype});
+    };
+    const MemoryDesc gates = as(0);
+    // What is kept is f32.
+    const bool in_place = has_cells && lowered.dtype == DType::kF32;
+    const Slot dgates = in_place ? l.OutputInPlace(0, gates, 4) : l.Output(0, gates);
+    const Slot before = l.wanted(1) ? l.Output(1, as(1)) : Slot{-1};
     const Slot dproduct = r_.cell == Cell::kGru ? l.Output(2, gates) : Slot{-1};
-    const Team team(l, r_, l.input_type(0).shape, l.input_type(3).shape[0] - 1);
-    l.Emit(kind(), [=, r = r_](const Memory& m) {
+    const Team team(l, lowered, l.input_type(0).shape, l.input_type(3).shape[0] - 1);
+    l.Emit(kind(), [=, r = lowered](const Memory& m) {
       const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
       const kernels::RecurrenceGradientArrays arrays = {
-          m.as<float>(dy), m.as<float>(y),      floats(kept),       floats(cells),
-          floats(dcells),  m.as<float>(weight), floats(dgates),     floats(dproduct),
-          floats(before),  floats(start),       floats(start_cells)};
+          m[dy],          m[y],           floats(kept),       floats(cells),
+          floats(dcells), floats(weight), floats(dgates),     floats(dproduct),
+          floats(before), floats(start),  floats(start_cells)};
       const auto* begins = m.as<int32_t>(offsets);
       const int64_t columns = kernels::GatesOf(r.cell) * r.units;
       team.Run(m, begins, [&](const kernels::SequencePart& part, float* scratch) {
         kernels::RunRecurrenceGradient(r, part, arrays, scratch);
       });
-      team.ClearRest(begins, arrays.dgates, columns);
-      if (arrays.dproduct != nullptr) {
-        team.ClearRest(begins, arrays.dproduct, columns);
-      }
-      if (arrays.before != nullptr) {
-        team.ClearRest(begins, arrays.before, r.units);
-      }
+      team.ClearRest(begins, r.dtype, arrays.dgates, columns);
+      team.ClearRest(begins, r.dtype, arrays.dproduct, columns);
+      team.ClearRest(begins, r.dtype, arrays.before, r.units);
     });
     return absl::OkStatus();
   }
@@ -310,6 +332,10 @@ class RecurrenceOp final : public Op {
       : r_(recurrence), has_start_(has_start) {}
 
   absl::string_view kind() const override { return KindOf(r_.cell, false); }
+
+  Precision precision(int output) const override {
+    return {output == 0 ? Precision::Rule::kComputed : Precision::Rule::kF32};
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -448,31 +474,33 @@ class RecurrenceOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const bool keeps = r_.cell != Cell::kTanh, has_cells = r_.cell == Cell::kLstm;
-    HONE_ASSIGN_OR_RETURN(const Slot gates, l.PlainInput(0));
-    HONE_ASSIGN_OR_RETURN(
-        const Slot weight,
-        PackedWeight(l, 1, r_, "forward", kernels::PackedForwardFloats(r_), kernels::PackForward));
+    const Recurrence lowered = Lowered(l, r_);
+    HONE_ASSIGN_OR_RETURN(const Slot gates, RowsIn(l, 0, lowered.dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot weight, PackedWeight(l, 1, lowered, "forward",
+                                                          kernels::PackedForwardFloats(lowered),
+                                                          kernels::PackForward));
     const Slot offsets = l.Input(2);
     HONE_ASSIGN_OR_RETURN(const Slot bias, r_.cell == Cell::kGru ? l.PlainInput(3) : Slot{-1});
     const auto first_of_start = static_cast<int>(StartInput());
     HONE_ASSIGN_OR_RETURN(const Slot start, has_start_ ? l.PlainInput(first_of_start) : Slot{-1});
     HONE_ASSIGN_OR_RETURN(const Slot start_cells,
                           has_start_&& has_cells ? l.PlainInput(first_of_start + 1) : Slot{-1});
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, lowered.dtype}));
     Slot kept = -1, cells = -1;
     if (keeps && l.wanted(1)) {
       const MemoryDesc desc = MemoryDesc::Plain(l.output_type(1));
-      kept = has_cells ? l.OutputInPlace(1, desc, 0) : l.Output(1, desc);
+      const bool in_place = has_cells && lowered.dtype == DType::kF32;
+      kept = in_place ? l.OutputInPlace(1, desc, 0) : l.Output(1, desc);
     }
     if (has_cells && l.wanted(2)) {
       cells = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
     }
-    const Team team(l, r_, l.output_type(0).shape, l.input_type(2).shape[0] - 1);
-    l.Emit(kind(), [=, r = r_](const Memory& m, const RunScalars&) {
+    const Team team(l, lowered, l.output_type(0).shape, l.input_type(2).shape[0] - 1);
+    l.Emit(kind(), [=, r = lowered](const Memory& m, const RunScalars&) {
       const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
-      const kernels::RecurrenceArrays arrays = {
-          m.as<float>(gates), m.as<float>(weight), floats(bias),  m.as<float>(y),
-          floats(kept),       floats(cells),       floats(start), floats(start_cells)};
+      const kernels::RecurrenceArrays arrays = {m[gates],      floats(weight),     floats(bias),
+                                                m[y],          floats(kept),       floats(cells),
+                                                floats(start), floats(start_cells)};
       const auto* begins = m.as<int32_t>(offsets);
       if (!AreOffsets({begins, static_cast<size_t>(team.batch) + 1}, team.rows)) {
         return false;
@@ -480,14 +508,12 @@ class RecurrenceOp final : public Op {
       team.Run(m, begins, [&](const kernels::SequencePart& part, float* scratch) {
         kernels::RunRecurrence(r, part, arrays, scratch);
       });
-      team.ClearRest(begins, arrays.y, r.units);
-      if (arrays.kept != nullptr && r.cell == Cell::kGruResetFirst) {
+      team.ClearRest(begins, r.dtype, arrays.y, r.units);
+      if (r.cell == Cell::kGruResetFirst) {
         // A product of the backward pass reads it, whose other factor is 0 there.
-        team.ClearRest(begins, arrays.kept, kernels::KeptOf(r.cell) * r.units);
+        team.ClearRest(begins, DType::kF32, arrays.kept, kernels::KeptOf(r.cell) * r.units);
       }
-      if (arrays.cell != nullptr) {
-        team.ClearRest(begins, arrays.cell, r.units);
-      }
+      team.ClearRest(begins, DType::kF32, arrays.cell, r.units);
       return true;
     });
     return absl::OkStatus();
