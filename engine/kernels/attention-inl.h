@@ -126,10 +126,9 @@ HWY_INLINE void ForSeen(const Range& seen, const Range& block, float* row, Body&
 }
 
 // row = exp(scale · row − the largest of that), zeros where the query does not see what the block
-// does; `exp` is of a vector. Returns the sum and the largest; 0 where nothing is seen.
-template <typename Exp>
+// does. Returns the sum and the largest; 0 where nothing is seen.
 HWY_INLINE float ExpOfSeen(const Range& seen, const Range& block, float scale, float* row,
-                           float& largest, Exp&& exp) {
+                           float& largest) {
   const F f;
   largest = 0;
   if (seen.begin >= seen.end) {
@@ -146,7 +145,7 @@ HWY_INLINE float ExpOfSeen(const Range& seen, const Range& block, float scale, f
   auto sum = hn::Zero(f);
   ForSeen(seen, block, row, [&](int64_t j, auto mask) {
     const auto score = hn::MulSub(hn::LoadU(f, row + j), factor, shift);
-    const auto e = hn::IfThenElseZero(mask, exp(score));
+    const auto e = hn::IfThenElseZero(mask, ExpOf(f, score));
     hn::StoreU(e, f, row + j);
     sum = hn::Add(sum, e);
   });

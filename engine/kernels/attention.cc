@@ -131,7 +131,7 @@ void AttendIn(const Attention& a, const AttentionPart& part, const AttentionArra
         const Range seen = w.Seen(first + i);
         w.AddDistances(first + i, head, seen, row);
         float top = 0;
-        const float sum = ExpOfSeen(seen, range, 1, row, top, [](auto x) { return ExpOf(F(), x); });
+        const float sum = ExpOfSeen(seen, range, 1, row, top);
         shares[i] = sum == 0 ? 0 : 1 / sum;
         log_sums[(part.query_begin + first + i) * a.heads + head] =
             sum == 0 ? 0 : top + std::log(sum);

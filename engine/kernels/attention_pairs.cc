@@ -24,25 +24,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Processors that multiply pairs have vectors of kPairLanes floats: for others nothing is compiled.
 #if HWY_TARGET <= HWY_AVX3
 
-// exp(x), of x above −87 within 3e-6 relatively, in a third of ExpOf's instructions: 2^n · 2^f,
-// where n + f is x / ln 2 and n whole, and 2^f is a polynomial through its values at Chebyshev's
-// points of [−1/2, 1/2] and, nearly, at 0. AVX-512 takes f of an infinite number as 0; a NaN stays
-// one.
-HWY_INLINE hn::Vec<F> QuickExp(hn::Vec<F> x) {
-  constexpr int kNearest = 0;
-  const F f;
-  const auto exponent = hn::Mul(x, hn::Set(f, 1.44269504f));
-  const hn::Vec<F> rest{_mm512_reduce_ps(exponent.raw, kNearest)};
-  const __m512 whole = _mm512_roundscale_ps(exponent.raw, kNearest);
-  auto power = hn::Set(f, 0.00133908633f);
-  power = hn::MulAdd(power, rest, hn::Set(f, 0.00967603177f));
-  power = hn::MulAdd(power, rest, hn::Set(f, 0.0555035695f));
-  power = hn::MulAdd(power, rest, hn::Set(f, 0.240221068f));
-  power = hn::MulAdd(power, rest, hn::Set(f, 0.693147182f));
-  power = hn::MulAdd(power, rest, hn::Set(f, 1.0f));
-  return hn::Vec<F>{_mm512_scalef_ps(power.raw, whole)};
-}
-
 // Rows of a head, transposed, in panels of Side() rows side by side: words of kPairLanes lanes that
 // are zero behind the last row.
 void PackPanels(const uint16_t* from, int64_t from_row, int64_t rows, int64_t dim, uint32_t* to) {
@@ -114,7 +95,7 @@ void AttendInPairsT(const Attention& a, const AttentionPart& part, const Attenti
         const Range seen = w.Seen(first + i);
         const float scale = ScaleWithDistances(w, first + i, head, seen, row);
         float top = 0;
-        const float sum = ExpOfSeen(seen, range, scale, row, top, QuickExp);
+        const float sum = ExpOfSeen(seen, range, scale, row, top);
         shares[i] = sum == 0 ? 0 : 1 / sum;
         log_sums[(part.query_begin + first + i) * a.heads + head] =
             sum == 0 ? 0 : top + std::log(sum);
@@ -147,7 +128,7 @@ void SoftmaxGradient(const Walk& w, int64_t i, int64_t head, float log_sum, cons
   const auto shift = hn::Set(f, log_sum);
   ForSeen(seen, range, p, [&](int64_t j, auto mask) {
     const auto score = hn::MulSub(hn::LoadU(f, p + j), factor, shift);
-    hn::StoreU(hn::IfThenElseZero(mask, QuickExp(score)), f, p + j);
+    hn::StoreU(hn::IfThenElseZero(mask, ExpOf(f, score)), f, p + j);
   });
   const bool drops = w.a.dropout > 0;
   float* kept = drops ? spare : p;
