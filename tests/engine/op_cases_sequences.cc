@@ -43,28 +43,31 @@ OpCase SegmentPoolCase(const std::string& name, const Sequences& sequences, int6
 
 OpCase RecurrenceCase(const std::string& name, const Sequences& sequences, int64_t units,
                       bool reverse) {
-  return {
-      .name = absl::StrCat(name, reverse ? "_reverse_" : "_", sequences.name, "_", units),
-      .build = [=](CaseBuilder& b) {
-        const int64_t gates = units * (name == "lstm" ? 4 : name == "simple_rnn" ? 1 : 3);
-        const Value x = b.Input({sequences.rows(), gates});
-        Value weight = b.Parameter({units, gates});
-        if (units > 1) {  // small, so that rounding errors do not grow from step to step
-          weight = ScaleBy(b.graph, weight, b.graph.Constant(1 / static_cast<double>(units)));
-        }
-        const Value offsets = b.Offsets(sequences.lengths);
-        const RecurrenceOptions options = {.reverse = reverse};
-        if (name == "lstm") {
-          return CaseOutputs{{Lstm(b.graph, x, weight, offsets, options)}, {}};
-        }
-        if (name == "gru") {
-          return CaseOutputs{{Gru(b.graph, x, weight, b.Parameter({gates}), offsets, options)}, {}};
-        }
-        if (name == "gru_reset_first") {
-          return CaseOutputs{{GruResetFirst(b.graph, x, weight, offsets, options)}, {}};
-        }
-        return CaseOutputs{{SimpleRnn(b.graph, x, weight, offsets, options)}, {}};
-      }};
+  return {.name = absl::StrCat(name, reverse ? "_reverse_" : "_", sequences.name, "_", units),
+          .build =
+              [=](CaseBuilder& b) {
+                const int64_t gates = units * (name == "lstm" ? 4 : name == "simple_rnn" ? 1 : 3);
+                const Value x = b.Input({sequences.rows(), gates});
+                Value weight = b.Parameter({units, gates});
+                if (units > 1) {  // small, so that rounding errors do not grow from step to step
+                  weight =
+                      ScaleBy(b.graph, weight, b.graph.Constant(1 / static_cast<double>(units)));
+                }
+                const Value offsets = b.Offsets(sequences.lengths);
+                const RecurrenceOptions options = {.reverse = reverse};
+                if (name == "lstm") {
+                  return CaseOutputs{{Lstm(b.graph, x, weight, offsets, options)}, {}};
+                }
+                if (name == "gru") {
+                  return CaseOutputs{
+                      {Gru(b.graph, x, weight, b.Parameter({gates}), offsets, options)}, {}};
+                }
+                if (name == "gru_reset_first") {
+                  return CaseOutputs{{GruResetFirst(b.graph, x, weight, offsets, options)}, {}};
+                }
+                return CaseOutputs{{SimpleRnn(b.graph, x, weight, offsets, options)}, {}};
+              },
+          .bf16_tolerance = 3e-2};  // rounding errors go from step to step
 }
 
 OpCase AttentionCase(const std::string& name, const Sequences& sequences, int64_t dim,
@@ -153,6 +156,35 @@ OpCase WindowsOfLinear() {
           }};
 }
 
+// The same of what follows its input, all ways of pooling side by side.
+OpCase PoolsOfLinear() {
+  return {.name = "segment_pool_of_linear",
+          .build =
+              [](CaseBuilder& b) {
+                const Value x = Linear(b.graph, b.Input({9, 6}),
+                                       b.Parameter({6, 19}, Fill::kPowers), std::nullopt);
+                const Value offsets = b.Offsets({4, 0, 3});
+                CaseOutputs outputs;
+                for (const SegmentPoolKind kind :
+                     {SegmentPoolKind::kMean, SegmentPoolKind::kFirst, SegmentPoolKind::kLast}) {
+                  outputs.outputs.push_back(SegmentPool(b.graph, x, offsets, kind));
+                }
+                return outputs;
+              },
+          .bf16_tolerance = 2e-2};
+}
+OpCase RotaryOfLinear() {
+  return {.name = "rotary_of_linear",
+          .build =
+              [](CaseBuilder& b) {
+                const Value x = Linear(b.graph, b.Input({9, 6}),
+                                       b.Parameter({6, 20}, Fill::kPowers), std::nullopt);
+                const Value places = TokenPlaces(b.graph, b.Offsets({4, 0, 3}), 9);
+                return CaseOutputs{{Rotary(b.graph, x, places, 2, 100)}, {}};
+              },
+          .bf16_tolerance = 2e-2};
+}
+
 }  // namespace
 
 std::vector<OpCase> SequenceCases() {
@@ -163,6 +195,8 @@ std::vector<OpCase> SequenceCases() {
   cases.push_back(WindowsCase(kSequences[1], 17, 0, 0));
   cases.push_back(WindowsCase(kSequences[2], 5, 9, 0));
   cases.push_back(WindowsOfLinear());
+  cases.push_back(PoolsOfLinear());
+  cases.push_back(RotaryOfLinear());
   for (const Sequences& sequences : kSequences) {
     cases.push_back(PlacesCase(sequences));
   }
