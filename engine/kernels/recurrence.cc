@@ -99,10 +99,12 @@ class Steps {
     return active;
   }
 
- private:
+  // Which sequence of all is the part's i-th.
   size_t Sequence(int64_t i) const {
     return static_cast<size_t>(part_.order[static_cast<size_t>(part_.part + i * part_.parts)]);
   }
+
+ private:
   int64_t Length(int64_t i) const {
     return part_.offsets[Sequence(i) + 1] - part_.offsets[Sequence(i)];
   }
@@ -112,6 +114,17 @@ class Steps {
   int32_t* token_;
   int32_t* before_;
 };
+
+// Rows of `start` [sequences, units] as the part's small matrix [count, pitch]; none where it is
+// null.
+void BeginWith(const Recurrence& r, const Steps& steps, int64_t count, const float* start,
+               float* to) {
+  for (int64_t i = 0; start != nullptr && i < count; ++i) {
+    float* row = to + i * Pitch(r);
+    std::fill(std::copy_n(start + static_cast<int64_t>(steps.Sequence(i)) * r.units, r.units, row),
+              row + Pitch(r), 0.0f);
+  }
+}
 
 // One step forward of some sequences, and of a vector of units from `unit` on.
 struct ForwardStep {
@@ -303,9 +316,12 @@ void RunGruResetFirst(const Recurrence& r, const SequencePart& part, const Recur
   float* updates = scratch + 3 * matrix;
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
   Steps steps(part, r.reverse, token, token + part.count());
+  BeginWith(r, steps, part.count(), arrays.start, states);
   for (int64_t t = 0; t < steps.count(); ++t) {
     const int64_t active = steps.Begin(t);
-    const ForwardStep step = {arrays, r.units, pitch, token, t == 0, states, new_states, nullptr};
+    const bool from_zero = t == 0 && arrays.start == nullptr;
+    const ForwardStep step = {arrays,    r.units, pitch,      token,
+                              from_zero, states,  new_states, nullptr};
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
       ForTiles<RowsInRegisters(2)>(active, [&](auto rows, int64_t first) {
         GruResetFirstCell::Gates<decltype(rows)::value>(step, reset_states, updates, first, unit);
@@ -329,10 +345,13 @@ void Run(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& 
   Steps steps(part, r.reverse, token, token + part.count());
   float* states = scratch;
   float* new_states = scratch + matrix;
+  float* cells = scratch + 2 * matrix;
+  BeginWith(r, steps, part.count(), arrays.start, states);
+  BeginWith(r, steps, part.count(), arrays.start_cell, cells);
   for (int64_t t = 0; t < steps.count(); ++t) {
     const int64_t active = steps.Begin(t);
-    const ForwardStep step = {arrays, r.units, pitch,      token,
-                              t == 0, states,  new_states, scratch + 2 * matrix};
+    const bool from_zero = t == 0 && arrays.start == nullptr;
+    const ForwardStep step = {arrays, r.units, pitch, token, from_zero, states, new_states, cells};
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
       ForTiles<RowsInRegisters(Kind::kGates)>(active, [&](auto rows, int64_t first) {
         Kind::template Step<decltype(rows)::value>(step, first, unit);
@@ -363,15 +382,20 @@ struct BackwardStep {
   const RecurrenceGradientArrays& a;
   int64_t units;
   int64_t token;
-  int64_t before;  // −1: none
+  int64_t before;  // −1: the sequence's `start`
+  int64_t sequence;
 
   int64_t left(int64_t unit) const { return units - unit; }
   HWY_INLINE V Load(const float* from, int64_t row, int block, int blocks, int64_t unit) const {
     return LoadSome(from + (row * blocks + block) * units + unit, left(unit), Lanes());
   }
-  HWY_INLINE V Before(const float* from, int64_t unit) const {
-    return before < 0 ? hn::Zero(F()) : Load(from, before, 0, 1, unit);
+  HWY_INLINE V Before(const float* from, const float* start, int64_t unit) const {
+    if (before >= 0) {
+      return Load(from, before, 0, 1, unit);
+    }
+    return start == nullptr ? hn::Zero(F()) : Load(start, sequence, 0, 1, unit);
   }
+  HWY_INLINE V StateBefore(int64_t unit) const { return Before(a.y, a.start, unit); }
   HWY_INLINE void Store(V v, float* to, int block, int blocks, int64_t unit) const {
     StoreSome(v, to + (token * blocks + block) * units + unit, left(unit), Lanes());
   }
@@ -395,7 +419,7 @@ struct BackwardStep {
     // Of σ: dy y (1 − y).
     const auto sigmoid = [&](V dy, V y) { return hn::Mul(hn::Mul(dy, y), hn::Sub(one, y)); };
     Store(sigmoid(hn::Mul(dc, candidate), in), a.dgates, 0, 4, unit);
-    Store(sigmoid(hn::Mul(dc, Before(a.cell, unit)), forget), a.dgates, 1, 4, unit);
+    Store(sigmoid(hn::Mul(dc, Before(a.cell, a.start_cell, unit)), forget), a.dgates, 1, 4, unit);
     Store(hn::Mul(hn::Mul(dc, in), hn::NegMulAdd(candidate, candidate, one)), a.dgates, 2, 4, unit);
     Store(sigmoid(hn::Mul(dstate, tanh), out), a.dgates, 3, 4, unit);
   }
@@ -409,7 +433,7 @@ struct BackwardStep {
     const V dcandidate =
         hn::Mul(hn::Mul(dstate, hn::Sub(one, update)), hn::NegMulAdd(candidate, candidate, one));
     const V dreset = hn::Mul(hn::Mul(dcandidate, product), hn::Mul(reset, hn::Sub(one, reset)));
-    const V dupdate = hn::Mul(hn::Mul(dstate, hn::Sub(Before(a.y, unit), candidate)),
+    const V dupdate = hn::Mul(hn::Mul(dstate, hn::Sub(StateBefore(unit), candidate)),
                               hn::Mul(update, hn::Sub(one, update)));
     Store(dreset, a.dgates, 0, 3, unit);
     Store(dupdate, a.dgates, 1, 3, unit);
@@ -425,7 +449,7 @@ struct BackwardStep {
     const V update = Load(a.kept, token, 1, 4, unit), candidate = Load(a.kept, token, 2, 4, unit);
     const V one = hn::Set(f, 1.0f);
     hn::StoreU(hn::Mul(dstate, update), f, dcarry);
-    Store(hn::Mul(hn::Mul(dstate, hn::Sub(Before(a.y, unit), candidate)),
+    Store(hn::Mul(hn::Mul(dstate, hn::Sub(StateBefore(unit), candidate)),
                   hn::Mul(update, hn::Sub(one, update))),
           a.dgates, 1, 3, unit);
     Store(hn::Mul(hn::Mul(dstate, hn::Sub(one, update)), hn::NegMulAdd(candidate, candidate, one)),
@@ -436,7 +460,7 @@ struct BackwardStep {
     const F f;
     const V reset = Load(a.kept, token, 0, 4, unit), one = hn::Set(f, 1.0f);
     hn::StoreU(hn::MulAdd(dreset_state, reset, hn::LoadU(f, dcarry)), f, dcarry);
-    Store(hn::Mul(hn::Mul(dreset_state, Before(a.y, unit)), hn::Mul(reset, hn::Sub(one, reset))),
+    Store(hn::Mul(hn::Mul(dreset_state, StateBefore(unit)), hn::Mul(reset, hn::Sub(one, reset))),
           a.dgates, 0, 3, unit);
   }
 };
@@ -491,7 +515,8 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
   for (int64_t t = steps.count() - 1; t >= 0; --t) {
     const int64_t active = steps.Begin(t);
     for (int64_t i = 0; i < active; ++i) {
-      const BackwardStep step = {a, r.units, token[i], before[i]};
+      const BackwardStep step = {a, r.units, token[i], before[i],
+                                 static_cast<int64_t>(steps.Sequence(i))};
       for (int64_t unit = 0; unit < r.units; unit += lanes) {
         const V dstate = hn::Add(step.Load(a.dy, token[i], 0, 1, unit),
                                  hn::LoadU(f, dstates + i * pitch + unit));
@@ -506,7 +531,7 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
           step.GruCandidate(dstate, carry, unit);
         }
         if (a.before != nullptr) {
-          step.Store(step.Before(a.y, unit), a.before, 0, 1, unit);
+          step.Store(step.StateBefore(unit), a.before, 0, 1, unit);
         }
       }
     }
@@ -515,7 +540,8 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
       const Columns of_candidate = {2 * r.units, columns}, of_others = {0, 2 * r.units};
       StatesBefore(r, a.dgates, a.packed, token, active, of_candidate, nullptr, dreset_states);
       for (int64_t i = 0; i < active; ++i) {
-        const BackwardStep step = {a, r.units, token[i], before[i]};
+        const BackwardStep step = {a, r.units, token[i], before[i],
+                                   static_cast<int64_t>(steps.Sequence(i))};
         for (int64_t unit = 0; unit < r.units; unit += lanes) {
           const int64_t at = i * pitch + unit;
           step.GruReset(hn::LoadU(f, dreset_states + at), dcarry + at, unit);

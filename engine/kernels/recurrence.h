@@ -6,8 +6,9 @@
 // The steps of a recurrent layer over sequences that lie in rows of tokens (tensor/token_rows.h).
 // What a token gives to the gates is computed before, for all tokens at once; what is left is, step
 // by step, a product with the recurrent weight and the gates' functions. With h the state that the
-// step before has left, 0 before a sequence's first step, x a token's row of `gates` and U the
-// recurrent weight [units, gates · units], whose columns are the gates one after another:
+// step before has left, 0 before a sequence's first step where none is given, x a token's row of
+// `gates` and U the recurrent weight [units, gates · units], whose columns are the gates one after
+// another:
 //
 //   kTanh   h' = tanh(x + h U)
 //   kLstm   (i, f, g, o) = x + h U
@@ -73,6 +74,9 @@ struct RecurrenceArrays {
   // kGruResetFirst r, z, n and r h.
   float* kept;
   float* cell;  // [rows, units]: c of kLstm; may be null
+  // [sequences, units]: h, and of kLstm c, before each sequence's first step; null: 0.
+  const float* start = nullptr;
+  const float* start_cell = nullptr;
 };
 void RunRecurrence(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
                    float* scratch);
@@ -87,6 +91,9 @@ struct RecurrenceGradientArrays {
   float* dgates;        // [rows, gates · units]; of kLstm it may be kept's memory
   float* dproduct;      // [rows, gates · units] of kGru: of h U + b; else null
   float* before;        // [rows, units]: the state before each token; may be null
+  // As the forward pass had them; nothing comes back to them.
+  const float* start = nullptr;
+  const float* start_cell = nullptr;
 };
 void RunRecurrenceGradient(const Recurrence& r, const SequencePart& part,
                            const RecurrenceGradientArrays& arrays, float* scratch);
