@@ -109,6 +109,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "upsample2d",
     "upsample2d_gradient",
     "write_at",
+    "write_tokens",
 };
 
 }  // namespace hone::engine

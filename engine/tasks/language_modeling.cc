@@ -126,18 +126,25 @@ class LanguageModeling final : public OneGraphTask {
   }
 
   absl::StatusOr<TaskGraph> BuildDecoding(const models::ModelDescription& model,
-                                          const DataInfo& info, int64_t rows) const override {
+                                          const DataInfo& info,
+                                          const DecodingShape& shape) const override {
     TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
-    std::vector<models::NamedValue> inputs;
+    const std::vector<models::NamedValue> inputs =
+        TextInputs(graph, {.batch = shape.texts, .bucket = shape.tokens});
+    models::BuildOptions options = {.logits = true};
     {
       const Graph::Scope scope(graph, "input");
-      inputs = {{std::string(kTokensInput), graph.Input(kTokensInput, {{rows}, DType::kS32})},
-                {std::string(kOffsetsInput), graph.Input(kPlacesInput, {{rows}, DType::kS32})}};
+      options.new_tokens = {.window = options_.window,
+                            .offsets = inputs[1].value,
+                            .places = graph.Input(kPlacesInput, {{shape.tokens}, DType::kS32})};
+      options.carried = {.goes_on = graph.Input(kGoesOnInput, {{shape.texts}, DType::kS32}),
+                         .rows = shape.texts,
+                         .role = ParameterRole::kTransient,
+                         .suffix = absl::StrCat("_of_", shape.texts)};
     }
-    HONE_RETURN_IF_ERROR(
-        AddModel(model, info, inputs, {.logits = true, .decode_window = options_.window}, result));
+    HONE_RETURN_IF_ERROR(AddModel(model, info, inputs, options, result));
     result.built.request = {
         .graph = &graph, .fetch = {result.model.output}, .gradients = {}, .update_buffers = true};
     return result;
@@ -220,7 +227,8 @@ class LanguageModeling final : public OneGraphTask {
   }
 
  private:
-  // Logits for each row of tokens, as result.model. `inputs`: tokens, then offsets or places.
+  // Logits for each row of tokens, as result.model; of texts that are written, for each text.
+  // `inputs`: tokens, then offsets.
   absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
                         const std::vector<models::NamedValue>& inputs, models::BuildOptions options,
                         TaskGraph& result) const {
@@ -231,8 +239,9 @@ class LanguageModeling final : public OneGraphTask {
     options.longest = options_.window;
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
-    HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, graph.shape(inputs[0].value)[0],
-                                          options.vocabulary, "window"));
+    const int64_t rows = options.new_tokens.offsets.valid() ? graph.shape(inputs[1].value)[0] - 1
+                                                            : graph.shape(inputs[0].value)[0];
+    HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, rows, options.vocabulary, "window"));
     return graph.status();
   }
 

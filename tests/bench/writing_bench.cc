@@ -45,20 +45,18 @@ class Net {
     for (int i = 0; i < kCharacters; ++i) {
       characters.push_back(static_cast<char>(' ' + i));
     }
-    tasks::DataInfo info;
-    info.preprocessing.input = data::Preprocessing::Input::kText;
-    info.preprocessing.text.emplace();
+    info_.preprocessing.input = data::Preprocessing::Input::kText;
+    info_.preprocessing.text.emplace();
     HONE_ASSIGN_OR_RETURN(
-        info.preprocessing.text->tokenizer,
+        info_.preprocessing.text->tokenizer,
         text::TrainTokenizer(text::CharacterTokens(),
                              {1, [&](int64_t) { return absl::string_view(characters); }}));
-    models::ModelDescription model;
-    model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
-    model.preset = {.name = "gpt",
-                    .options = R"({"layers": 4, "heads": 4, "width": 128, "window": 64})"};
-    const auto task = tasks::MakeLanguageModeling({.window = kWindow});
-    HONE_ASSIGN_OR_RETURN(decoder_, predict::Decoder::Make([&](int64_t rows) {
-                            return task->BuildDecoding(model, info, rows);
+    model_.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
+    model_.preset = {.name = "gpt",
+                     .options = R"({"layers": 4, "heads": 4, "width": 128, "window": 64})"};
+    HONE_ASSIGN_OR_RETURN(decoder_,
+                          predict::Decoder::Make([this](const tasks::DecodingShape& shape) {
+                            return task_->BuildDecoding(model_, info_, shape);
                           }));
     for (const Graph* graph : decoder_->graphs()) {
       for (const Graph::Node& node : graph->nodes()) {
@@ -98,6 +96,9 @@ class Net {
   }
 
  private:
+  const std::unique_ptr<tasks::Task> task_ = tasks::MakeLanguageModeling({.window = kWindow});
+  models::ModelDescription model_;
+  tasks::DataInfo info_;
   ParameterStore store_;
   std::unique_ptr<predict::Decoder> decoder_;
 };
