@@ -41,7 +41,7 @@ int64_t GatesOf(RecurrentCell cell) {
 // One of the states that a layer carries, in the scope that the graph is in.
 Value StateOf(Graph& graph, const CarriedState& carried, absl::string_view name, int64_t units) {
   return graph.Parameter({.name = absl::StrCat(graph.scope(), ".", name, carried.suffix),
-                          .shape = {carried.rows, units},
+                          .shape = {carried.count, units},
                           .initializer = {},
                           .role = carried.role});
 }
@@ -60,15 +60,15 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
       "bias", columns, cell == RecurrentCell::kLstm ? Start::kForgetGate : Start::kZeros);
   const Value gates = Linear(graph, x, weight, bias);
   RecurrenceOptions steps = {.reverse = reverse};
-  const bool has_cells = cell == RecurrentCell::kLstm, carries = carried.goes_on.valid();
+  const bool has_cells = cell == RecurrentCell::kLstm, carries = carried.rows.valid();
   Value state, cells;
   if (carries) {
     state = StateOf(graph, carried, "state", options.units);
-    steps.start = CarriedStart(graph, state, carried.goes_on);
+    steps.start = CarriedStart(graph, state, carried.rows);
   }
   if (carries && has_cells) {
     cells = StateOf(graph, carried, "cells", options.units);
-    steps.start_cells = CarriedStart(graph, cells, carried.goes_on);
+    steps.start_cells = CarriedStart(graph, cells, carried.rows);
   }
   Value states;
   if (has_cells) {
@@ -82,10 +82,11 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
     states = SimpleRnn(graph, gates, recurrent, offsets, steps);
   }
   if (carries) {
-    graph.Update(state, CarriedEnd(graph, state, states, offsets));
+    graph.Update(state, CarriedEnd(graph, state, states, offsets, carried.rows));
   }
   if (carries && has_cells) {
-    graph.Update(cells, CarriedEnd(graph, cells, CellsOfLstm(graph, states), offsets));
+    graph.Update(cells,
+                 CarriedEnd(graph, cells, CellsOfLstm(graph, states), offsets, carried.rows));
   }
   return states;
 }
@@ -225,7 +226,7 @@ std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value o
         absl::StrCat(graph.scope(), ": its input must be a row of numbers for each token, got ",
                      graph.shape(x).ToString())))};
   }
-  if (carried.goes_on.valid() && options.bidirectional) {
+  if (carried.rows.valid() && options.bidirectional) {
     return {graph.Fail(absl::InvalidArgumentError(absl::StrCat(
         graph.scope(),
         ": it is bidirectional, so that what it begins with is behind what it has read")))};

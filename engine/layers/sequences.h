@@ -12,13 +12,13 @@ namespace hone::engine::layers {
 
 enum class RecurrentCell { kSimpleRnn, kLstm, kGru };
 
-// Where a recurrent layer goes on from run to run (ops/new_tokens.h): sequence r of a run begins
-// with what row r of the layer's state holds, where goes_on[r] is not 0, and leaves there what it
-// ends with. The states are `NAME.stateSUFFIX` and, of an LSTM, `NAME.cellsSUFFIX` [rows, units],
+// Where a recurrent layer goes on from run to run: what sequences begin with, and where they leave
+// what they end with, is the row of the layer's state that `rows` says (ops/new_tokens.h,
+// StateRow). The states are `NAME.stateSUFFIX` and, of an LSTM, `NAME.cellsSUFFIX` [count, units],
 // of `role` (kTransient, or kBuffer for those that files keep). No gradient goes through them.
 struct CarriedState {
-  Value goes_on = {};  // s32 [sequences]; not valid: nothing is carried
-  int64_t rows = 0;    // of the states, at least as many as a run has sequences
+  Value rows = {};    // s32 [sequences]; not valid: nothing is carried
+  int64_t count = 0;  // rows of the states
   ParameterRole role = ParameterRole::kTransient;
   std::string suffix = {};
 };

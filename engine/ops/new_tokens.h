@@ -14,12 +14,18 @@ namespace hone::engine {
 // WriteAt, a buffer that takes the result has those rows alone written, in place.
 Value WriteTokens(Graph& graph, Value state, Value part, Value offsets, Value places);
 
-// What sequences begin with: the first rows of `state` [n, width], one for each of `goes_on` s32
-// [sequences], at most n; zeros where that is 0, whatever the state is there.
-Value CarriedStart(Graph& graph, Value state, Value goes_on);
+// The row of a state that a sequence has: r ≥ 0 where it goes on from there, ~r (−1 − r) where it
+// begins anew and leaves its end there. Of two sequences with one row the later leaves its end.
+inline int32_t StateRow(int64_t row, bool goes_on) {
+  return static_cast<int32_t>(goes_on ? row : ~row);
+}
+
+// What sequences begin with, [sequences, width]: the rows of `state` [n, width] that `rows` s32
+// [sequences] says, zeros where one begins anew. A run fails where the state has no such row.
+Value CarriedStart(Graph& graph, Value state, Value rows);
 
 // `state` [n, width] with what each sequence ends with in its row: the last of its rows of `states`
-// [rows, width]. The row of an empty sequence, and rows of no sequence, are as they were.
-Value CarriedEnd(Graph& graph, Value state, Value states, Value offsets);
+// [tokens, width]. The rows of empty sequences, and those of none, are as they were.
+Value CarriedEnd(Graph& graph, Value state, Value states, Value offsets, Value rows);
 
 }  // namespace hone::engine

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/ops/new_tokens.h"
 #include "engine/tasks/inputs.h"
 #include "engine/tasks/writing.h"
 #include "engine/tensor/token_rows.h"
@@ -119,7 +120,7 @@ absl::Status Decoder::Add(const tasks::TaskGraph& graph, int64_t tokens, Rows& r
       HONE_ASSIGN_OR_RETURN(compiled.tokens, inputs.Find<int32_t>(kTokensInput));
       HONE_ASSIGN_OR_RETURN(compiled.offsets, inputs.Find<int32_t>(kOffsetsInput));
       HONE_ASSIGN_OR_RETURN(compiled.places, inputs.Find<int32_t>(tasks::kPlacesInput));
-      HONE_ASSIGN_OR_RETURN(compiled.goes_on, inputs.Find<int32_t>(tasks::kGoesOnInput));
+      HONE_ASSIGN_OR_RETURN(compiled.state_rows, inputs.Find<int32_t>(tasks::kStateRowsInput));
       if (compiled.tokens.empty() || compiled.offsets.empty()) {
         return absl::InternalError("the model does not read the tokens of texts");
       }
@@ -193,8 +194,8 @@ absl::Status Decoder::RunNewTokens(const Compiled& compiled, Rows& rows, std::ve
       }
     }
     compiled.offsets[r + 1] = static_cast<int32_t>(at);
-    if (!compiled.goes_on.empty()) {
-      compiled.goes_on[r] = work.seen > 0 ? 1 : 0;
+    if (!compiled.state_rows.empty()) {
+      compiled.state_rows[r] = StateRow(static_cast<int64_t>(r), work.seen > 0);
     }
   }
   std::ranges::fill(compiled.tokens.subspan(at), 0);

@@ -64,7 +64,7 @@ class Decoder {
   // A program, and where its inputs lie.
   struct Compiled {
     Program program;
-    std::span<int32_t> tokens = {}, offsets = {}, places = {}, goes_on = {};
+    std::span<int32_t> tokens = {}, offsets = {}, places = {}, state_rows = {};
   };
   // So many rows of state, what they have seen, and the programs that work on them.
   struct Rows {

@@ -14,6 +14,7 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/running_text.h"
+#include "engine/ops/new_tokens.h"
 #include "engine/ops/segment_pool.h"
 #include "engine/ops/token_cross_entropy.h"
 #include "engine/tasks/one_graph_task.h"
@@ -23,6 +24,9 @@
 
 namespace hone::engine::tasks {
 namespace {
+
+// Of a part that is evaluated with carried state: each begins with zeros, so that few are better.
+constexpr int64_t kEvaluationStreams = 8;
 
 constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
 
@@ -65,6 +69,45 @@ absl::Status CheckDirection(const models::ModelDescription& model) {
   return absl::OkStatus();
 }
 
+// Layers that see other tokens otherwise than by a state that goes from one to the next.
+struct LooksBack {
+  bool operator()(const layers::AttentionOptions&) const { return true; }
+  bool operator()(const layers::PositionsOptions&) const { return true; }
+  bool operator()(const layers::Conv1dOptions&) const { return true; }
+  template <typename Other>
+  bool operator()(const Other&) const {
+    return false;
+  }
+};
+
+bool IsRecurrent(const models::LayerDescription& layer) {
+  return std::holds_alternative<models::Lstm>(layer.kind) ||
+         std::holds_alternative<models::Gru>(layer.kind) ||
+         std::holds_alternative<models::SimpleRnn>(layer.kind);
+}
+
+absl::Status CheckCarried(const models::ModelDescription& model) {
+  constexpr absl::string_view kField = "language_modeling.carry_state";
+  if (!model.preset.name.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kField, ": must be false with the preset ", model.preset.name,
+                     ", which has no recurrent layers whose state could be carried"));
+  }
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    const models::LayerDescription& layer = model.layers[i];
+    if (std::visit(LooksBack{}, layer.kind)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          kField, ": must be false with ", layer.PlaceIn("model", i), " (", layer.name,
+          "), which knows nothing of the tokens before its window: only recurrent layers do"));
+    }
+  }
+  if (std::ranges::none_of(model.layers, IsRecurrent)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kField, ": must be false for a model without recurrent layers"));
+  }
+  return absl::OkStatus();
+}
+
 class LanguageModeling final : public OneGraphTask {
  public:
   explicit LanguageModeling(const LanguageModelingOptions& options) : options_(options) {}
@@ -80,8 +123,12 @@ class LanguageModeling final : public OneGraphTask {
   absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
                                                 const TrainingConfig& config) const override {
     return data::LoadRunningText(
-        options, {.window = options_.window, .batch = std::max<int64_t>(config.batch_size, 1)});
+        options, {.window = options_.window,
+                  .batch = std::max<int64_t>(config.batch_size, 1),
+                  .evaluation_streams = options_.carry_state ? evaluation_batch(config) : 0});
   }
+
+  bool carries_state() const override { return options_.carry_state; }
 
   absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const override {
     // How many tokens the text has is only known when it has been read.
@@ -139,8 +186,8 @@ class LanguageModeling final : public OneGraphTask {
       options.new_tokens = {.window = options_.window,
                             .offsets = inputs[1].value,
                             .places = graph.Input(kPlacesInput, {{shape.tokens}, DType::kS32})};
-      options.carried = {.goes_on = graph.Input(kGoesOnInput, {{shape.texts}, DType::kS32}),
-                         .rows = shape.texts,
+      options.carried = {.rows = graph.Input(kStateRowsInput, {{shape.texts}, DType::kS32}),
+                         .count = shape.texts,
                          .role = ParameterRole::kTransient,
                          .suffix = absl::StrCat("_of_", shape.texts)};
     }
@@ -157,9 +204,12 @@ class LanguageModeling final : public OneGraphTask {
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> tokens, inputs.Find<int32_t>(kTokensInput));
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> offsets, inputs.Find<int32_t>(kOffsetsInput));
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargets));
+    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> state_rows,
+                          inputs.Find<int32_t>(kStateRowsInput));
     const int64_t rows = inputs.shape().bucket;
     if (text.CountTokens(examples.rows) > rows ||
-        (!offsets.empty() && offsets.size() != examples.rows.size() + 1)) {
+        (!offsets.empty() && offsets.size() != examples.rows.size() + 1) ||
+        (!state_rows.empty() && state_rows.size() != examples.rows.size())) {
       return absl::InternalError(absl::StrCat("a program for ", inputs.shape().batch,
                                               " windows with ", rows, " tokens was given others"));
     }
@@ -177,6 +227,10 @@ class LanguageModeling final : public OneGraphTask {
         std::ranges::copy(window.subspan(1), targets.subspan(row).begin());
       }
       row += count;
+      if (!state_rows.empty()) {
+        const data::TextStreams::Window place = text.place(examples.rows[i]);
+        state_rows[i] = StateRow(place.stream, place.goes_on);
+      }
       if (!offsets.empty()) {
         offsets[i + 1] = static_cast<int32_t>(row);
       }
@@ -195,7 +249,8 @@ class LanguageModeling final : public OneGraphTask {
   // So many windows that a batch's logits are not large.
   int64_t evaluation_batch(const TrainingConfig&) const override {
     constexpr int64_t kTokens = 4096;
-    return std::max<int64_t>(kTokens / options_.window, 1);
+    const int64_t windows = std::max<int64_t>(kTokens / options_.window, 1);
+    return options_.carry_state ? std::min(windows, kEvaluationStreams) : windows;
   }
 
   std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
@@ -214,8 +269,10 @@ class LanguageModeling final : public OneGraphTask {
   }
 
   nlohmann::json ToJson() const override {
-    return {
-        {"kind", std::string(name())}, {"window", options_.window}, {"z_loss", options_.z_loss}};
+    return {{"kind", std::string(name())},
+            {"window", options_.window},
+            {"z_loss", options_.z_loss},
+            {"carry_state", options_.carry_state}};
   }
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
@@ -249,8 +306,19 @@ class LanguageModeling final : public OneGraphTask {
                                   const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
-    HONE_RETURN_IF_ERROR(AddModel(config.model, info, TextInputs(graph, shape),
-                                  {.training = training, .logits = true}, result));
+    const std::vector<models::NamedValue> inputs = TextInputs(graph, shape);
+    models::BuildOptions options = {.training = training, .logits = true};
+    if (options_.carry_state) {
+      HONE_RETURN_IF_ERROR(CheckCarried(config.model));
+      const Graph::Scope scope(graph, "input");
+      const int64_t streams = training ? config.batch_size : evaluation_batch(config);
+      options.carried = {
+          .rows = graph.Input(kStateRowsInput, {{shape.batch}, DType::kS32}),
+          .count = streams,
+          .role = training ? ParameterRole::kBuffer : ParameterRole::kTransient,
+          .suffix = absl::StrCat(training ? "_of_training_" : "_of_evaluation_", streams)};
+    }
+    HONE_RETURN_IF_ERROR(AddModel(config.model, info, inputs, options, result));
     const Value targets = graph.Input(kTargets, {{shape.bucket}, DType::kS32});
     graph.set_scope("loss");
     // An evaluation gives the logits, so that it has all of them.
@@ -259,6 +327,8 @@ class LanguageModeling final : public OneGraphTask {
                                : CrossEntropy(graph, result.model.output, targets, {});
     HONE_RETURN_IF_ERROR(graph.status());
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
+    // Of a training, who adds the gradients says so.
+    result.built.request.update_buffers = !training && options_.carry_state;
     return result;
   }
 
@@ -273,7 +343,8 @@ std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& option
 
 absl::StatusOr<LanguageModelingOptions> LanguageModelingFromJson(const nlohmann::json& json) {
   const LanguageModelingOptions options{.window = json.at("window").get<int64_t>(),
-                                        .z_loss = json.value("z_loss", 0.0f)};
+                                        .z_loss = json.value("z_loss", 0.0f),
+                                        .carry_state = json.value("carry_state", false)};
   if (options.window < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.window` must be at least 1, got ", options.window));

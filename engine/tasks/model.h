@@ -39,11 +39,11 @@ class TaskModel {
                                                     const BatchShape& shape) const;
   // The same for a model that goes on with texts: inputs "tokens" s32 [tokens] and "offsets" s32
   // [texts + 1] (tensor/token_rows.h), the newest tokens of each of so many texts, of some maybe
-  // none; "places" s32 [tokens], where in its text each token stands; and "goes_on" s32 [texts], 0
-  // of a text that begins. Fetches what BuildPrediction's program gives for each text up to there;
-  // for one without new tokens it means nothing. What the model needs of the tokens before is
-  // state of the store, which programs for as many texts share. UNIMPLEMENTED, as it stands here:
-  // then all of a text is run again for each token.
+  // none; "places" s32 [tokens], where in its text each token stands; and "state_rows" s32 [texts],
+  // of text r StateRow(r, whether it goes on) (ops/new_tokens.h). Fetches what BuildPrediction's
+  // program gives for each text up to there; for one without new tokens it means nothing. What the
+  // model needs of the tokens before is state of the store, which programs for as many texts share.
+  // UNIMPLEMENTED, as it stands here: then all of a text is run again for each token.
   virtual absl::StatusOr<TaskGraph> BuildDecoding(const models::ModelDescription& model,
                                                   const DataInfo& info,
                                                   const DecodingShape& shape) const;

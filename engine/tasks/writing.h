@@ -12,7 +12,7 @@ namespace hone::engine::tasks {
 
 // Of TaskModel::BuildDecoding.
 inline constexpr absl::string_view kPlacesInput = "places";
-inline constexpr absl::string_view kGoesOnInput = "goes_on";
+inline constexpr absl::string_view kStateRowsInput = "state_rows";
 
 // Answers WritingQuestions.
 //

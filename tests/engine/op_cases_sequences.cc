@@ -171,17 +171,18 @@ OpCase WriteTokensCase() {
           }};
 }
 
-// Rows of state that more sequences could have: some go on, one begins, one is empty.
+// Rows of state of which not all have a sequence: two go on, one begins, one is empty.
 OpCase CarriedStateCase(bool end) {
-  return {
-      .name = end ? "carried_end" : "carried_start", .build = [=](CaseBuilder& b) {
-        const Value state = b.Buffer({6, 5});
-        if (end) {
-          return CaseOutputs{
-              {}, {CarriedEnd(b.graph, state, b.Buffer({9, 5}), b.Offsets({3, 0, 1, 4}))}};
-        }
-        return CaseOutputs{{}, {CarriedStart(b.graph, state, Numbers(b, "goes_on", {1, 0, 1, 1}))}};
-      }};
+  return {.name = end ? "carried_end" : "carried_start", .build = [=](CaseBuilder& b) {
+            const Value state = b.Buffer({6, 5});
+            const Value rows = Numbers(b, "rows", {4, -1, 2, 5});
+            if (end) {
+              return CaseOutputs{
+                  {},
+                  {CarriedEnd(b.graph, state, b.Buffer({9, 5}), b.Offsets({3, 2, 0, 3}), rows)}};
+            }
+            return CaseOutputs{{}, {CarriedStart(b.graph, state, rows)}};
+          }};
 }
 
 // Rows of a table by the tokens' places.
