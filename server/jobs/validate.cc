@@ -110,6 +110,11 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
   }
   errors.CheckFloat("language_modeling.z_loss", spec.language_modeling().z_loss(), UpTo(0, 1));
+  if (spec.language_modeling().carry_state() && spec.model().has_preset()) {
+    errors.Add("language_modeling.carry_state",
+               "must be false with a preset: none of those that write has recurrent layers, whose "
+               "state could be carried");
+  }
   CheckRunningText(spec.data(), "language modeling", errors);
 }
 

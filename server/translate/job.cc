@@ -126,7 +126,8 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
   }
   if (spec.has_language_modeling()) {
     return tasks::LanguageModelingOptions{.window = WindowOf(spec),
-                                          .z_loss = spec.language_modeling().z_loss()};
+                                          .z_loss = spec.language_modeling().z_loss(),
+                                          .carry_state = spec.language_modeling().carry_state()};
   }
   if (spec.has_translation()) {
     return ToTranslation(spec.translation());

@@ -323,11 +323,23 @@ constexpr char kWritten[] =
                                      "positions": "ROTARY", "tied_embeddings": false,
                                      "use_bias": true}}}})";
 
+TEST(ToTrainingConfig, TakesALanguageModelThatCarriesItsState) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"carry_state": true}, "data": {"dataset": "tiny-shakespeare"},
+          "training": {"steps": 10},
+          "model": {"layers": [{"embedding": {"width": 8}},
+                               {"lstm": {"units": 8, "return_sequences": true}},
+                               {"dense": {"units": 9}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
+}
+
 TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).window, 64);
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).z_loss, 0.125f);
+  EXPECT_FALSE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
   EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
   EXPECT_EQ(config->data.validation_fraction, 0.2);
   EXPECT_EQ(config->data.test_fraction, 0);

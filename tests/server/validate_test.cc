@@ -118,6 +118,8 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
                   "model.preset.gpt.dropout", "model.preset.gpt.positions"));
   EXPECT_THAT(Paths(Written("language_modeling { z_loss: 1 }")),
               ::testing::Contains("language_modeling.z_loss"));
+  EXPECT_THAT(Paths(Written("language_modeling { carry_state: true } model { preset { gpt {} } }")),
+              ::testing::ElementsAre("language_modeling.carry_state"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
               ::testing::ElementsAre("model.preset.gpt.window"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
