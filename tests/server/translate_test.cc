@@ -327,7 +327,7 @@ TEST(ToTrainingConfig, TakesALanguageModelThatCarriesItsState) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"language_modeling": {"carry_state": true}, "data": {"dataset": "tiny-shakespeare"},
           "training": {"steps": 10},
-          "model": {"layers": [{"embedding": {"width": 8}},
+          "model": {"layers": [{"inputs": ["tokens"], "embedding": {"width": 8}},
                                {"lstm": {"units": 8, "return_sequences": true}},
                                {"dense": {"units": 9}}]}})"));
   ASSERT_TRUE(config.ok()) << config.status();
@@ -542,7 +542,7 @@ constexpr char kTexts[] =
                                   "swap": 0.75},
                  "tokenizer": TOKENIZER}},
         "training": {"epochs": 1},
-        "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
+        "model": {"layers": [{"inputs": ["tokens"], "embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
 v1::WorkerRequest TextsBy(const std::string& tokenizer) {
   std::string text = kTexts;
   return RequestOf(text.replace(text.find("TOKENIZER"), 9, tokenizer));
