@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
+#include "engine/data/packed_documents.h"
 #include "engine/data/running_text.h"
 #include "engine/ops/new_tokens.h"
 #include "engine/ops/segment_pool.h"
@@ -27,6 +29,8 @@ namespace {
 
 // Of a part that is evaluated with carried state: each begins with zeros, so that few are better.
 constexpr int64_t kEvaluationStreams = 8;
+
+constexpr char kPackedName[] = "packed", kJoinedName[] = "joined";  // in model.json
 
 constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
 
@@ -108,6 +112,82 @@ absl::Status CheckCarried(const models::ModelDescription& model) {
   return absl::OkStatus();
 }
 
+// What a batch is planned for: rows of tokens, and the sequences that they belong to. In one
+// number, as buckets are; of a running text, which has a sequence for each window, the rows alone.
+struct PackedShape {
+  int64_t rows = 0;
+  int64_t sequences = 0;
+
+  static PackedShape Of(const BatchShape& shape, bool packed) {
+    return packed ? PackedShape{.rows = shape.bucket & kRows, .sequences = shape.bucket >> kBits}
+                  : PackedShape{.rows = shape.bucket, .sequences = shape.batch};
+  }
+  int64_t bucket() const { return sequences << kBits | rows; }
+
+  static constexpr int kBits = 31;
+  static constexpr int64_t kRows = (int64_t{1} << kBits) - 1;
+};
+
+// Puts sequences one behind another, and what each token foretells. A model may do without each of
+// the inputs.
+class Filler {
+ public:
+  static absl::StatusOr<Filler> Begin(const Inputs& inputs, const PackedShape& shape) {
+    Filler filler;
+    filler.shape_ = shape;
+    HONE_ASSIGN_OR_RETURN(filler.tokens_, inputs.Find<int32_t>(kTokensInput));
+    HONE_ASSIGN_OR_RETURN(filler.offsets_, inputs.Find<int32_t>(kOffsetsInput));
+    HONE_ASSIGN_OR_RETURN(filler.targets_, inputs.Find<int32_t>(kTargets));
+    HONE_ASSIGN_OR_RETURN(filler.state_rows_, inputs.Find<int32_t>(kStateRowsInput));
+    if (!filler.offsets_.empty()) {
+      filler.offsets_[0] = 0;
+    }
+    return filler;
+  }
+
+  // All but the last are read, all but the first are foretold.
+  absl::Status Add(std::span<const int32_t> sequence, int32_t state_row) {
+    const size_t count = sequence.size() - 1;
+    if (static_cast<int64_t>(row_ + count) > shape_.rows ||
+        static_cast<int64_t>(sequence_) >= shape_.sequences) {
+      return absl::InternalError(absl::StrCat("a program for ", shape_.sequences,
+                                              " sequences with ", shape_.rows,
+                                              " tokens was given others"));
+    }
+    if (!tokens_.empty()) {
+      std::ranges::copy(sequence.first(count), tokens_.subspan(row_).begin());
+    }
+    if (!targets_.empty()) {
+      std::ranges::copy(sequence.subspan(1), targets_.subspan(row_).begin());
+    }
+    if (!state_rows_.empty()) {
+      state_rows_[sequence_] = state_row;
+    }
+    row_ += count;
+    ++sequence_;
+    if (!offsets_.empty()) {
+      offsets_[sequence_] = static_cast<int32_t>(row_);
+    }
+    return absl::OkStatus();
+  }
+
+  // Sequences that are left are empty.
+  void Finish() {
+    std::ranges::fill(tokens_.subspan(std::min(row_, tokens_.size())), 0);
+    std::ranges::fill(targets_.subspan(std::min(row_, targets_.size())), -1);
+    std::ranges::fill(offsets_.subspan(std::min(sequence_ + 1, offsets_.size())),
+                      static_cast<int32_t>(row_));
+    std::ranges::fill(state_rows_.subspan(std::min(sequence_, state_rows_.size())),
+                      StateRow(0, false));
+  }
+
+ private:
+  PackedShape shape_;
+  std::span<int32_t> tokens_, offsets_, targets_, state_rows_;
+  size_t row_ = 0;
+  size_t sequence_ = 0;
+};
+
 class LanguageModeling final : public OneGraphTask {
  public:
   explicit LanguageModeling(const LanguageModelingOptions& options) : options_(options) {}
@@ -122,6 +202,19 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
                                                 const TrainingConfig& config) const override {
+    if (packs() && options_.carry_state) {
+      return absl::InvalidArgumentError(
+          "language_modeling.carry_state: must be false where documents are packed: none of them "
+          "goes on where another one ended");
+    }
+    if (packs()) {
+      data::LoadOptions documents = options;
+      documents.task = data::Task::kLanguageModeling;
+      if (!documents.text.has_value()) {
+        documents.text.emplace();
+      }
+      return data::LoadPackedDocuments(documents, options_.window);
+    }
     return data::LoadRunningText(
         options, {.window = options_.window,
                   .batch = std::max<int64_t>(config.batch_size, 1),
@@ -136,10 +229,32 @@ class LanguageModeling final : public OneGraphTask {
     return InfoOf(loaded, *this, config, evaluation_batch(config));
   }
 
-  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig&, const DataInfo& info,
-                                               int64_t count, int64_t) const override {
+  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
+                                               int64_t count, int64_t bucket) const override {
     const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
     RandomStream random(1, "made-up text");
+    if (packs()) {
+      // So many rows as a batch has come to the bucket's tokens and sequences.
+      const int64_t batch = std::min(config.batch_size, info.train);
+      const PackedShape whole = PackedShape::Of({.batch = batch, .bucket = bucket}, true);
+      const auto documents = std::make_shared<data::PackedDocuments>();
+      for (int64_t i = 0; i < count; ++i) {
+        const auto share = [](int64_t of, int64_t k, int64_t n) {
+          return of / n + (k % n < of % n ? 1 : 0);
+        };
+        const int64_t tokens = share(whole.rows, i, batch);
+        const int64_t pieces = std::clamp<int64_t>(share(whole.sequences, i, batch), 1, tokens);
+        std::vector<std::vector<int32_t>> row(static_cast<size_t>(pieces));
+        for (int64_t k = 0; k < pieces; ++k) {
+          std::vector<int32_t>& piece = row[static_cast<size_t>(k)];
+          piece.resize(static_cast<size_t>(share(tokens, k, pieces) + 1));
+          std::ranges::generate(piece,
+                                [&] { return static_cast<int32_t>(random.NextBelow(vocabulary)); });
+        }
+        documents->AddRow(row);
+      }
+      return data::Dataset(std::shared_ptr<const data::OwnExamples>(documents));
+    }
     std::array<data::RunningText::PartTokens, 3> parts;
     for (int64_t i = 0; i < 16 * options_.window; ++i) {
       parts[0].tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
@@ -154,7 +269,14 @@ class LanguageModeling final : public OneGraphTask {
   std::vector<int64_t> buckets(const TrainingConfig&) const override { return {}; }
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
-    return PlannedRows(data::RunningTextOf(dataset).CountTokens(rows));
+    if (!packs()) {
+      return PlannedRows(data::RunningTextOf(dataset).CountTokens(rows));
+    }
+    const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
+    const auto pieces = static_cast<uint64_t>(documents.CountPieces(rows));
+    return PackedShape{.rows = PlannedRows(documents.CountTokens(rows)),
+                       .sequences = static_cast<int64_t>(std::bit_ceil(pieces))}
+        .bucket();
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
@@ -199,44 +321,24 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                           const Inputs& inputs) const override {
-    const data::RunningText& text = data::RunningTextOf(dataset);
-    // A model may do without each of them.
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> tokens, inputs.Find<int32_t>(kTokensInput));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> offsets, inputs.Find<int32_t>(kOffsetsInput));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargets));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> state_rows,
-                          inputs.Find<int32_t>(kStateRowsInput));
-    const int64_t rows = inputs.shape().bucket;
-    if (text.CountTokens(examples.rows) > rows ||
-        (!offsets.empty() && offsets.size() != examples.rows.size() + 1) ||
-        (!state_rows.empty() && state_rows.size() != examples.rows.size())) {
-      return absl::InternalError(absl::StrCat("a program for ", inputs.shape().batch,
-                                              " windows with ", rows, " tokens was given others"));
-    }
-    size_t row = 0;
-    if (!offsets.empty()) {
-      offsets[0] = 0;
-    }
-    for (size_t i = 0; i < examples.rows.size(); ++i) {
-      const std::span<const int32_t> window = text.window(examples.rows[i], examples.epoch);
-      const size_t count = window.size() - 1;
-      if (!tokens.empty()) {
-        std::ranges::copy(window.first(count), tokens.subspan(row).begin());
+    HONE_ASSIGN_OR_RETURN(Filler filler,
+                          Filler::Begin(inputs, PackedShape::Of(inputs.shape(), packs())));
+    if (packs()) {
+      const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
+      for (const int32_t row : examples.rows) {
+        for (int64_t i = 0; i < documents.CountPieces(row); ++i) {
+          HONE_RETURN_IF_ERROR(filler.Add(documents.piece(row, i), 0));
+        }
       }
-      if (!targets.empty()) {
-        std::ranges::copy(window.subspan(1), targets.subspan(row).begin());
-      }
-      row += count;
-      if (!state_rows.empty()) {
-        const data::TextStreams::Window place = text.place(examples.rows[i]);
-        state_rows[i] = StateRow(place.stream, place.goes_on);
-      }
-      if (!offsets.empty()) {
-        offsets[i + 1] = static_cast<int32_t>(row);
+    } else {
+      const data::RunningText& text = data::RunningTextOf(dataset);
+      for (const int32_t row : examples.rows) {
+        const data::TextStreams::Window place = text.place(row);
+        HONE_RETURN_IF_ERROR(
+            filler.Add(text.window(row, examples.epoch), StateRow(place.stream, place.goes_on)));
       }
     }
-    std::ranges::fill(tokens.subspan(std::min(row, tokens.size())), 0);
-    std::ranges::fill(targets.subspan(std::min(row, targets.size())), -1);
+    filler.Finish();
     return absl::OkStatus();
   }
 
@@ -259,9 +361,12 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {
     HONE_ASSIGN_OR_RETURN(Evaluation result, Task::Evaluate(context));
-    const data::RunningText& text = data::RunningTextOf(context.dataset);
     const double loss = result.metrics.at("loss");
     result.metrics["perplexity"] = std::exp(loss);
+    if (packs()) {
+      return result;
+    }
+    const data::RunningText& text = data::RunningTextOf(context.dataset);
     result.metrics["bits_per_byte"] = loss / std::numbers::ln2 *
                                       static_cast<double>(text.CountTokens(context.rows)) /
                                       text.CountBytes(context.rows);
@@ -272,7 +377,8 @@ class LanguageModeling final : public OneGraphTask {
     return {{"kind", std::string(name())},
             {"window", options_.window},
             {"z_loss", options_.z_loss},
-            {"carry_state", options_.carry_state}};
+            {"carry_state", options_.carry_state},
+            {"documents", packs() ? kPackedName : kJoinedName}};
   }
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
@@ -280,10 +386,12 @@ class LanguageModeling final : public OneGraphTask {
     if (!preprocessing.text.has_value()) {
       return absl::InvalidArgumentError("a language model must have a tokenizer");
     }
-    return NewWritingAnswerer(preprocessing, options_.window);
+    return NewWritingAnswerer(preprocessing, options_.window, /*begins_texts=*/packs());
   }
 
  private:
+  bool packs() const { return options_.documents == Documents::kPacked; }
+
   // Logits for each row of tokens, as result.model; of texts that are written, for each text.
   // `inputs`: tokens, then offsets.
   absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
@@ -306,7 +414,9 @@ class LanguageModeling final : public OneGraphTask {
                                   const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
-    const std::vector<models::NamedValue> inputs = TextInputs(graph, shape);
+    const PackedShape planned = PackedShape::Of(shape, packs());
+    const std::vector<models::NamedValue> inputs =
+        TextInputs(graph, {.batch = planned.sequences, .bucket = planned.rows});
     models::BuildOptions options = {.training = training, .logits = true};
     if (options_.carry_state) {
       HONE_RETURN_IF_ERROR(CheckCarried(config.model));
@@ -319,7 +429,7 @@ class LanguageModeling final : public OneGraphTask {
           .suffix = absl::StrCat(training ? "_of_training_" : "_of_evaluation_", streams)};
     }
     HONE_RETURN_IF_ERROR(AddModel(config.model, info, inputs, options, result));
-    const Value targets = graph.Input(kTargets, {{shape.bucket}, DType::kS32});
+    const Value targets = graph.Input(kTargets, {{planned.rows}, DType::kS32});
     graph.set_scope("loss");
     // An evaluation gives the logits, so that it has all of them.
     const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
@@ -342,9 +452,16 @@ std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& option
 }
 
 absl::StatusOr<LanguageModelingOptions> LanguageModelingFromJson(const nlohmann::json& json) {
-  const LanguageModelingOptions options{.window = json.at("window").get<int64_t>(),
-                                        .z_loss = json.value("z_loss", 0.0f),
-                                        .carry_state = json.value("carry_state", false)};
+  const std::string documents = json.value("documents", kJoinedName);
+  const LanguageModelingOptions options{
+      .window = json.at("window").get<int64_t>(),
+      .z_loss = json.value("z_loss", 0.0f),
+      .carry_state = json.value("carry_state", false),
+      .documents = documents == kPackedName ? Documents::kPacked : Documents::kJoined};
+  if (documents != kPackedName && documents != kJoinedName) {
+    return absl::InvalidArgumentError(absl::StrCat("`task.documents` must be ", kJoinedName, " or ",
+                                                   kPackedName, ", got ", documents));
+  }
   if (options.window < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.window` must be at least 1, got ", options.window));

@@ -25,10 +25,17 @@ class Task;
 // batch is the next window of stream i. It begins with the state that the window before has left,
 // through which no gradient goes, and with zeros at an epoch's begin. The state is in checkpoints.
 // Evaluations read their part in the same way, in kEvaluationStreams streams at most.
+//
+// With kPacked the data is many documents (data/packed_documents.h) instead of one text: a batch is
+// `batch_size` rows of pieces of at most `window` tokens, which see nothing of each other. An epoch
+// has each row once, and so has an evaluation. A text that is written begins as a document does.
+enum class Documents { kJoined, kPacked };
+
 struct LanguageModelingOptions {
-  int64_t window = 128;  // tokens that the model sees at once
-  float z_loss = 0;      // of the training alone: CrossEntropyOptions::z_loss
-  bool carry_state = false;
+  int64_t window = 128;      // tokens that the model sees at once
+  float z_loss = 0;          // of the training alone: CrossEntropyOptions::z_loss
+  bool carry_state = false;  // not with kPacked
+  Documents documents = Documents::kJoined;
 };
 
 std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& options);

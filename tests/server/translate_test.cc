@@ -334,6 +334,15 @@ TEST(ToTrainingConfig, TakesALanguageModelThatCarriesItsState) {
   EXPECT_TRUE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
 }
 
+TEST(ToTrainingConfig, TakesALanguageModelOfPackedDocuments) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"documents": "PACKED"}, "data": {"dataset": "stories"},
+          "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).documents,
+            tasks::Documents::kPacked);
+}
+
 TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();
