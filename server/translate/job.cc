@@ -125,8 +125,13 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     return ToImageGeneration(spec.image_generation());
   }
   if (spec.has_language_modeling()) {
-    return tasks::LanguageModelingOptions{.window = WindowOf(spec),
-                                          .z_loss = spec.language_modeling().z_loss()};
+    return tasks::LanguageModelingOptions{
+        .window = WindowOf(spec),
+        .z_loss = spec.language_modeling().z_loss(),
+        .carry_state = spec.language_modeling().carry_state(),
+        .documents = spec.language_modeling().documents() == v1::LanguageModeling::PACKED
+                         ? tasks::Documents::kPacked
+                         : tasks::Documents::kJoined};
   }
   if (spec.has_translation()) {
     return ToTranslation(spec.translation());

@@ -323,11 +323,32 @@ constexpr char kWritten[] =
                                      "positions": "ROTARY", "tied_embeddings": false,
                                      "use_bias": true}}}})";
 
+TEST(ToTrainingConfig, TakesALanguageModelThatCarriesItsState) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"carry_state": true}, "data": {"dataset": "tiny-shakespeare"},
+          "training": {"steps": 10},
+          "model": {"layers": [{"inputs": ["tokens"], "embedding": {"width": 8}},
+                               {"lstm": {"units": 8, "return_sequences": true}},
+                               {"dense": {"units": 9}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
+}
+
+TEST(ToTrainingConfig, TakesALanguageModelOfPackedDocuments) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"documents": "PACKED"}, "data": {"dataset": "stories"},
+          "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).documents,
+            tasks::Documents::kPacked);
+}
+
 TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).window, 64);
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).z_loss, 0.125f);
+  EXPECT_FALSE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
   EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
   EXPECT_EQ(config->data.validation_fraction, 0.2);
   EXPECT_EQ(config->data.test_fraction, 0);
@@ -530,7 +551,7 @@ constexpr char kTexts[] =
                                   "swap": 0.75},
                  "tokenizer": TOKENIZER}},
         "training": {"epochs": 1},
-        "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
+        "model": {"layers": [{"inputs": ["tokens"], "embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
 v1::WorkerRequest TextsBy(const std::string& tokenizer) {
   std::string text = kTexts;
   return RequestOf(text.replace(text.find("TOKENIZER"), 9, tokenizer));
