@@ -26,6 +26,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "cached_attention",
     "cast",
     "channel_sums",
+    "clipped_policy_loss",
     "concat",
     "continued_rows",
     "conv2d",
