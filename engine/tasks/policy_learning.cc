@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -146,13 +147,7 @@ class PolicyLearning final : public AgentTask {
                        units == 1 ? " unit" : " units, one for each action", ", got output shape ",
                        built.layers.back().output_shape.ToString()));
     }
-    for (models::LayerSummary& layer : built.layers) {
-      // Both have the input.
-      if (std::ranges::find(to.model.layers, layer.name, &models::LayerSummary::name) ==
-          to.model.layers.end()) {
-        to.model.layers.push_back(std::move(layer));
-      }
-    }
+    std::ranges::move(built.layers, std::back_inserter(to.model.layers));
     to.model.depth = std::max(to.model.depth, built.depth);
     to.model.needs_batch_statistics =
         to.model.needs_batch_statistics || built.needs_batch_statistics;

@@ -146,9 +146,9 @@ TEST_F(Policy, KilledInTheMiddleOfARolloutItGoesOnAsIfItHadNotBeen) {
 
 TEST_F(Policy, EndsWithTheRolloutInWhichTheLastEpisodeEnds) {
   options_.steps = 0;
-  options_.episodes = 20;
+  options_.episodes = 60;
   ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
-  EXPECT_GE(recorder_.metrics.back().values.at("episodes"), 20);
+  EXPECT_GE(recorder_.metrics.back().values.at("episodes"), 60);
   EXPECT_EQ(state_.step % (4 * 256 / 64), 0);
   EXPECT_LT(state_.step, config_.steps);
 }
