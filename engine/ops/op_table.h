@@ -28,6 +28,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "carried_start",
     "cast",
     "channel_sums",
+    "clipped_policy_loss",
     "concat",
     "continued_attention",
     "continued_rows",

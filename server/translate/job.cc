@@ -602,9 +602,12 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }
   SetTraining(spec.training(), config);
-  if (const auto* agent = std::get_if<tasks::ReinforcementLearningOptions>(&config.task)) {
+  if (auto* agent = std::get_if<tasks::ReinforcementLearningOptions>(&config.task)) {
+    if (agent->policy.has_value()) {
+      agent->policy->minibatch = config.batch_size;
+    }
     config.steps = tasks::LoopSteps(*agent);
-    config.stop_after = (config.stop_after + agent->steps_each() - 1) / agent->steps_each();
+    config.stop_after = tasks::LoopStepsFor(*agent, config.stop_after);
   }
   HONE_ASSIGN_OR_RETURN(config.parameter_rules, ToRules(spec, config.pretrained));
   config.threads = request.threads() > 0           ? request.threads()

@@ -1186,6 +1186,47 @@ TEST(ToTrainingConfig, TakesWhatIsGivenForAnAgent) {
   EXPECT_EQ(task.final_episodes, 14);
 }
 
+TEST(ToTrainingConfig, TakesWhatIsGivenForAPolicy) {
+  v1::WorkerRequest request = RequestOf(
+      R"({"reinforcement_learning": {"cart_pole": {}, "copies": 3, "reward_clip": 5,
+            "ppo": {"rollout": 20, "epochs": 2, "clip": 0.3, "lambda": 0.8, "value_coefficient": 0.7,
+                    "entropy_coefficient": 0.02, "normalize_advantages": false}},
+          "training": {"steps": 100, "stop_after": 60, "batch_size": 15},
+          "model": {"networks": [{"name": "policy", "layers": [{"dense": {"units": 2}}]},
+                                 {"name": "value", "layers": [{"dense": {"units": 1}}]}]}})");
+  const auto config = ToTrainingConfig(request);
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::ReinforcementLearningOptions>(config->task);
+  ASSERT_TRUE(task.policy.has_value());
+  EXPECT_EQ(task.copies, 3);
+  EXPECT_EQ(task.reward_clip, 5);
+  EXPECT_EQ(task.policy->rollout, 20);
+  EXPECT_EQ(task.policy->epochs, 2);
+  EXPECT_EQ(task.policy->minibatch, 15);
+  EXPECT_EQ(task.policy->clip, 0.3f);
+  EXPECT_EQ(task.policy->lambda, 0.8);
+  EXPECT_EQ(task.policy->value_coefficient, 0.7f);
+  EXPECT_EQ(task.policy->entropy_coefficient, 0.02f);
+  EXPECT_FALSE(task.policy->normalize_advantages);
+  // Rollouts of 60 steps, each with 2 epochs of 4 updates.
+  EXPECT_EQ(config->steps, 16);
+  EXPECT_EQ(config->stop_after, 8);
+}
+
+TEST(Resolve, WritesTheDefaultsOfAPolicyAndNoneOfQLearning) {
+  const v1::JobSpec resolved = jobs::Resolve(
+      RequestOf(
+          R"({"reinforcement_learning": {"cart_pole": {}, "ppo": {}}, "training": {"steps": 5000},
+              "model": {"networks": [{"name": "policy", "layers": [{"dense": {"units": 2}}]},
+                                     {"name": "value", "layers": [{"dense": {"units": 1}}]}]}})")
+          .spec());
+  EXPECT_EQ(resolved.reinforcement_learning().copies(), 8);
+  EXPECT_EQ(resolved.reinforcement_learning().ppo().rollout(), 128);
+  EXPECT_TRUE(resolved.reinforcement_learning().ppo().normalize_advantages());
+  EXPECT_EQ(jobs::Resolve(resolved).SerializeAsString(), resolved.SerializeAsString());
+  EXPECT_THAT(jobs::Validate(resolved, {.max_threads = 4}), ::hone::testing::IsOk());
+}
+
 TEST(ToTrainingConfig, NamesTheLineAndTheColumnOfAMaze) {
   EXPECT_THAT(
       ToTrainingConfig(RequestOf(
