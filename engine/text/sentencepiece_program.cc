@@ -171,9 +171,12 @@ bool SentencePieceProgram::Receive(void* bytes, size_t size) {
 }
 
 absl::Status SentencePieceProgram::Ended() {
+  if (pid_ == 0) {
+    return absl::InternalError(absl::StrCat(kName, " has ended and can be asked no more"));
+  }
+  // Where it closed the stream and runs on; one that has ended keeps its status.
+  ::kill(pid_, SIGKILL);
   int status = 0;
-  ::kill(pid_,
-         SIGKILL);  // where it closed the stream and runs on; one that has ended keeps its status
   pid_t reaped;
   do {
     reaped = ::waitpid(pid_, &status, 0);
