@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -20,6 +21,7 @@
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/continued_rows.h"
+#include "engine/ops/dropout.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/recurrent_decoder.h"
@@ -34,6 +36,7 @@ using Start = Initializer::Kind;
 struct Seq2SeqOptions {
   std::string cell = "gru";
   std::string attention = "bahdanau";
+  int64_t layers = 1;
   int64_t units = 256;
   int64_t embedding = 0;  // 0: as many as units
   float dropout = 0.1f;
@@ -47,6 +50,8 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
       options.cell = value.get<std::string>();
     } else if (key == "attention") {
       options.attention = value.get<std::string>();
+    } else if (key == "layers") {
+      options.layers = value.get<int64_t>();
     } else if (key == "units") {
       options.units = value.get<int64_t>();
     } else if (key == "embedding") {
@@ -61,6 +66,7 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
   }
   HONE_RETURN_IF_ERROR(CheckWord("cell", options.cell, {"gru", "lstm"}));
   HONE_RETURN_IF_ERROR(CheckWord("attention", options.attention, {"bahdanau", "luong"}));
+  HONE_RETURN_IF_ERROR(CheckLeast("layers", options.layers, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("units", options.units, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("embedding", options.embedding, 0));
   HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
@@ -86,14 +92,20 @@ class Builder {
     }
     const Value e = Embed(in_.tokens, "target", build_.vocabulary);
     const std::optional<DecoderAttention> attention = LookedAt(encoded);
-    Value states;
+    Value states = e;
     {
       Graph::Scope scope(graph_, "decoder", options_.cell);
-      const Value gates = Linear(graph_, e, InputWeight(), Bias());
-      states = scope.Gives(lstm() ? LstmDecoder(graph_, gates, RecurrentWeight(), encoded.start,
-                                                encoded.start_cells, in_.offsets, attention)
-                                  : GruDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
-                                               encoded.start, in_.offsets, attention));
+      for (int64_t layer = 1; layer <= options_.layers; ++layer) {
+        const Graph::Scope of_layer(graph_, NameOf(layer));
+        const Value gates = Linear(graph_, Given(states, layer), InputWeight(layer), Bias());
+        const auto looked = layer == 1 ? attention : std::nullopt;
+        const auto at = static_cast<size_t>(layer) - 1;
+        states = lstm() ? LstmDecoder(graph_, gates, RecurrentWeight(), encoded.start[at],
+                                      encoded.start_cells[at], in_.offsets, looked)
+                        : GruDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
+                                     encoded.start[at], in_.offsets, looked);
+      }
+      scope.Gives(states);
     }
     return Output(states, encoded.states);
   }
@@ -101,15 +113,20 @@ class Builder {
  private:
   // What the decoder is given of the text that is read.
   struct Encoded {
-    Value states;       // [source rows, memory()]
-    Value start;        // [sentences, units]
-    Value start_cells;  // the same, of an LSTM
+    Value states;  // [source rows, memory()]
+    // Of each of its layers.
+    std::vector<Value> start;        // [sentences, units]
+    std::vector<Value> start_cells;  // the same, of an LSTM
   };
 
   bool lstm() const { return options_.cell == "lstm"; }
   bool bahdanau() const { return options_.attention == "bahdanau"; }
   int64_t memory() const { return options_.units * (options_.bidirectional ? 2 : 1); }
   int64_t gates() const { return options_.units * (lstm() ? 4 : 3); }
+  // Of a layer, counted from 1, in the scope of all of them.
+  std::string NameOf(int64_t layer) const {
+    return options_.layers == 1 ? "" : absl::StrCat("layer_", layer);
+  }
 
   Value Embed(Value tokens, const std::string& side, int64_t vocabulary) {
     // As PyTorch's embedding starts.
@@ -138,16 +155,26 @@ class Builder {
     const layers::RecurrentStates read = layers::RecurrentWithEnds(
         graph_, lstm() ? layers::RecurrentCell::kLstm : layers::RecurrentCell::kGru, e,
         in_.source_offsets,
-        {.name = "encoder", .units = options_.units, .bidirectional = options_.bidirectional},
+        {.name = "encoder",
+         .units = options_.units,
+         .layers = options_.layers,
+         .bidirectional = options_.bidirectional,
+         .dropout = options_.dropout},
         build_.training);
     Encoded encoded = {.states = read.states, .start = read.last, .start_cells = read.last_cells};
     if (options_.bidirectional) {
-      encoded.start = Dense(read.last, "bridge", options_.units, ActivationKind::kTanh);
-      if (lstm()) {
-        encoded.start_cells = Dense(read.last_cells, "cell_bridge", options_.units);
-      }
+      Bridge("bridge", ActivationKind::kTanh, encoded.start);
+      Bridge("cell_bridge", ActivationKind::kNone, encoded.start_cells);
     }
     return encoded;
+  }
+  // Makes of what both directions of each layer end with what the decoder's begins with.
+  void Bridge(const std::string& name, ActivationKind activation, std::vector<Value>& ends) {
+    for (size_t i = 0; i < ends.size(); ++i) {
+      const std::string layer = NameOf(static_cast<int64_t>(i) + 1);
+      const Graph::Scope scope(graph_, layer.empty() ? "" : name);
+      ends[i] = Dense(ends[i], layer.empty() ? name : layer, options_.units, activation);
+    }
   }
 
   // The decoder's parameters, and the attention's, each in the scope of its name.
@@ -156,11 +183,15 @@ class Builder {
     return layers::LayerParameters(graph_, false)
         .NamedWeight(name, {in, out}, {.kind = kind}, {fan_in, static_cast<double>(out)});
   }
-  // Of both inputs of the cell, side by side.
+  // Of both inputs of the first layer's cell, side by side.
   double CellInputs() const {
     return static_cast<double>(options_.embedding + (bahdanau() ? memory() : 0));
   }
-  Value InputWeight() { return Weight("weight", options_.embedding, gates(), CellInputs()); }
+  Value InputWeight(int64_t layer) {
+    return layer == 1
+               ? Weight("weight", options_.embedding, gates(), CellInputs())
+               : Weight("weight", options_.units, gates(), static_cast<double>(options_.units));
+  }
   Value ContextWeight() { return Weight("context_weight", memory(), gates(), CellInputs()); }
   Value RecurrentWeight() {
     return Weight("recurrent_weight", options_.units, gates(), static_cast<double>(options_.units),
@@ -179,6 +210,10 @@ class Builder {
     return layers::LayerParameters(graph_, false)
         .NamedWeight("score_weight", {options_.units}, {},
                      {static_cast<double>(options_.units), 1});
+  }
+  // What a decoder's layer is given of the one below.
+  Value Given(Value x, int64_t layer) {
+    return layer > 1 && build_.training ? engine::Dropout(graph_, x, options_.dropout) : x;
   }
   // What bahdanau's scores are made of, of each token that is looked at.
   Value Keys(Value states) {
@@ -202,6 +237,7 @@ class Builder {
       attention.score_weight = ScoreWeight();
     }
     const Graph::Scope scope(graph_, "decoder", options_.cell);
+    const Graph::Scope of_layer(graph_, NameOf(1));
     attention.context_weight = ContextWeight();
     return attention;
   }
@@ -241,58 +277,67 @@ class Builder {
   int64_t sentences() const { return graph_.shape(in_.source_offsets)[0] - 1; }
   Value SourceMemory(int64_t rows) { return Memory("memory", {rows, memory()}); }
   Value KeysMemory(int64_t rows) { return Memory("keys", {rows, options_.units}); }
-  Value StartMemory() { return Memory("start", {sentences(), options_.units}); }
-  Value StartCellsMemory() { return Memory("start_cells", {sentences(), options_.units}); }
+  // Of the decoder's layer of this name.
+  Value LayerMemory(const std::string& layer, const std::string& name, int64_t rows) {
+    return Memory(layer.empty() ? name : absl::StrCat(layer, ".", name), {rows, options_.units});
+  }
 
   void Leave(const Encoded& encoded) {
     const int64_t rows = graph_.shape(in_.source_tokens)[0];
     graph_.Update(SourceMemory(rows), encoded.states);
-    graph_.Update(StartMemory(), encoded.start);
-    if (lstm()) {
-      graph_.Update(StartCellsMemory(), encoded.start_cells);
+    for (size_t i = 0; i < encoded.start.size(); ++i) {
+      const std::string layer = NameOf(static_cast<int64_t>(i) + 1);
+      graph_.Update(LayerMemory(layer, "start", sentences()), encoded.start[i]);
+      if (lstm()) {
+        graph_.Update(LayerMemory(layer, "start_cells", sentences()), encoded.start_cells[i]);
+      }
     }
     if (bahdanau()) {
       graph_.Update(KeysMemory(rows), Keys(encoded.states));
     }
   }
 
-  // What each row goes on from.
-  Value Before(Value kept, Value start) {
-    return ContinuedRows(graph_, kept, start, in_.ancestors, in_.places, in_.offsets);
+  // What each row goes on from, of what a layer has kept.
+  Value Before(Value kept, const std::string& layer, const std::string& start) {
+    return ContinuedRows(graph_, kept, LayerMemory(layer, start, sentences()), in_.ancestors,
+                         in_.places, in_.offsets);
   }
 
   // One token of each row.
   Value Step() {
     const int64_t rows = graph_.shape(in_.tokens)[0], source_rows = build_.translation.source_rows;
     const Value source = SourceMemory(source_rows);
-    const Value kept_state = Memory("state", {rows, options_.units});
-    const Value state = Before(kept_state, StartMemory());
-    const Value e = Embed(in_.tokens, "target", build_.vocabulary);
-    Value context;
-    if (bahdanau()) {
-      Graph::Scope scope(graph_, "attention", "additive_attention");
-      const Value query = Linear(graph_, state, QueryWeight(), std::nullopt);
-      const AttentionResult looked =
-          AdditiveAttention(graph_, query, KeysMemory(source_rows), source, ScoreWeight(),
-                            in_.offsets, in_.source_offsets, build_.translation.longest_source);
-      if (looked.weights.valid()) {
-        Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
-        map.Gives(looked.weights);
-      }
-      context = scope.Gives(looked.mixed);
-    }
-    Value next;
-    {
+    Value x = Embed(in_.tokens, "target", build_.vocabulary);
+    for (int64_t i = 1; i <= options_.layers; ++i) {
+      const std::string layer = NameOf(i);
+      const Value kept_state = LayerMemory(layer, "state", rows);
+      const Value state = Before(kept_state, layer, "start");
+      const bool looks = bahdanau() && i == 1;
+      const Value context = looks ? LookOf(state, source) : Value{};
       Graph::Scope scope(graph_, "decoder", options_.cell);
-      Value gates = Linear(graph_, e, InputWeight(), Bias());
-      if (bahdanau()) {
+      const Graph::Scope of_layer(graph_, layer);
+      Value gates = Linear(graph_, Given(x, i), InputWeight(i), Bias());
+      if (looks) {
         gates = Sum(graph_, gates, Linear(graph_, context, ContextWeight(), std::nullopt));
       }
-      next = scope.Gives(lstm() ? LstmStep(gates, state, Memory("cells", {rows, options_.units}))
-                                : GruStep(gates, state));
+      x = scope.Gives(lstm() ? LstmStep(gates, state, layer) : GruStep(gates, state));
+      graph_.Update(kept_state, x);
     }
-    graph_.Update(kept_state, next);
-    return Output(next, source);
+    return Output(x, source);
+  }
+  // What a state of bahdanau's sees.
+  Value LookOf(Value state, Value source) {
+    const int64_t source_rows = build_.translation.source_rows;
+    Graph::Scope scope(graph_, "attention", "additive_attention");
+    const Value query = Linear(graph_, state, QueryWeight(), std::nullopt);
+    const AttentionResult looked =
+        AdditiveAttention(graph_, query, KeysMemory(source_rows), source, ScoreWeight(),
+                          in_.offsets, in_.source_offsets, build_.translation.longest_source);
+    if (looked.weights.valid()) {
+      Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
+      map.Gives(looked.weights);
+    }
+    return scope.Gives(looked.mixed);
   }
   Value Gate(Value all, int64_t gate) {
     return Slice(graph_, all, gate * options_.units, (gate + 1) * options_.units);
@@ -314,8 +359,9 @@ class Builder {
   }
 
   // h' = σ(o) tanh(c'), c' = σ(f) c + σ(i) tanh(g)
-  Value LstmStep(Value gates, Value state, Value kept_cells) {
-    const Value cells = Before(kept_cells, StartCellsMemory());
+  Value LstmStep(Value gates, Value state, const std::string& layer) {
+    const Value kept_cells = LayerMemory(layer, "cells", graph_.shape(state)[0]);
+    const Value cells = Before(kept_cells, layer, "start_cells");
     const Value all = Sum(graph_, gates, Linear(graph_, state, RecurrentWeight(), std::nullopt));
     const auto gate = [&](int64_t number, ActivationKind kind) {
       return Function(Gate(all, number), kind);

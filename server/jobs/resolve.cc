@@ -370,6 +370,7 @@ void Resolve(v1::Seq2Seq& net) {
   if (net.attention() == v1::Seq2Seq::ATTENTION_UNSPECIFIED) {
     net.set_attention(v1::Seq2Seq::BAHDANAU);
   }
+  HONE_DEFAULT(net, layers, 1);
   HONE_DEFAULT(net, units, 256);
   HONE_DEFAULT(net, embedding, net.units());
   HONE_DEFAULT(net, dropout, 0.1f);

@@ -87,7 +87,7 @@ class TranslationTask : public TrainTest {
   }
   std::vector<models::PresetDescription> AllPresets() const {
     return {Seq2Seq(), Seq2Seq({{"cell", "lstm"}, {"attention", "luong"}}),
-            Seq2Seq({{"bidirectional", true}}), Transformer()};
+            Seq2Seq({{"bidirectional", true}, {"layers", 2}}), Transformer()};
   }
 
   std::map<std::string, double> Trained() {
