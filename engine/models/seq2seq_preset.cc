@@ -22,6 +22,8 @@
 #include "engine/ops/concat.h"
 #include "engine/ops/continued_rows.h"
 #include "engine/ops/dropout.h"
+#include "engine/ops/feeding_decoder.h"
+#include "engine/ops/full.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/recurrent_decoder.h"
@@ -41,6 +43,7 @@ struct Seq2SeqOptions {
   int64_t embedding = 0;  // 0: as many as units
   float dropout = 0.1f;
   bool bidirectional = false;
+  bool input_feeding = false;
 };
 
 absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
@@ -60,6 +63,8 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
       options.dropout = value.get<float>();
     } else if (key == "bidirectional") {
       options.bidirectional = value.get<bool>();
+    } else if (key == "input_feeding") {
+      options.input_feeding = value.get<bool>();
     } else {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
@@ -70,6 +75,11 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
   HONE_RETURN_IF_ERROR(CheckLeast("units", options.units, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("embedding", options.embedding, 0));
   HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
+  if (options.input_feeding && (options.attention != "luong" || options.layers != 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`input_feeding` is of `attention` luong with one of `layers`, got ",
+                     options.attention, " and ", options.layers));
+  }
   options.embedding = options.embedding == 0 ? options.units : options.embedding;
   return options;
 }
@@ -91,6 +101,20 @@ class Builder {
       return encoded.states;
     }
     const Value e = Embed(in_.tokens, "target", build_.vocabulary);
+    return Output(options_.input_feeding ? Fed(e, encoded) : Decode(e, encoded));
+  }
+
+ private:
+  // What the decoder is given of the text that is read.
+  struct Encoded {
+    Value states;  // [source rows, memory()]
+    // Of each of its layers.
+    std::vector<Value> start;        // [sentences, units]
+    std::vector<Value> start_cells;  // the same, of an LSTM
+  };
+
+  // The decoder over whole texts: what the logits are made of.
+  Value Decode(Value e, const Encoded& encoded) {
     const std::optional<DecoderAttention> attention = LookedAt(encoded);
     Value states = e;
     {
@@ -107,17 +131,32 @@ class Builder {
       }
       scope.Gives(states);
     }
-    return Output(states, encoded.states);
+    return bahdanau() ? states : Attentional(states, encoded.states);
   }
-
- private:
-  // What the decoder is given of the text that is read.
-  struct Encoded {
-    Value states;  // [source rows, memory()]
-    // Of each of its layers.
-    std::vector<Value> start;        // [sentences, units]
-    std::vector<Value> start_cells;  // the same, of an LSTM
-  };
+  // The same where what luong's attention makes is fed to the next step.
+  Value Fed(Value e, const Encoded& encoded) {
+    FeedingAttention attention;
+    attention.values = encoded.states;
+    attention.offsets = in_.source_offsets;
+    {
+      const Graph::Scope scope(graph_, "attention", "attention");
+      attention.query_weight = GeneralWeight();
+    }
+    {
+      const Graph::Scope scope(graph_, "combine", "dense");
+      const int64_t seen = options_.units + memory();
+      attention.combine_weight = Weight("weight", seen, options_.units, static_cast<double>(seen));
+      attention.combine_bias = Vector("bias", options_.units, Start::kZeros);
+    }
+    Graph::Scope scope(graph_, "decoder", options_.cell);
+    attention.feed_weight = FeedWeight();
+    const Value gates = Linear(graph_, e, InputWeight(1), Bias());
+    return scope.Gives(lstm()
+                           ? LstmFeedingDecoder(graph_, gates, RecurrentWeight(), encoded.start[0],
+                                                encoded.start_cells[0], in_.offsets, attention)
+                           : GruFeedingDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
+                                               encoded.start[0], in_.offsets, attention));
+  }
 
   bool lstm() const { return options_.cell == "lstm"; }
   bool bahdanau() const { return options_.attention == "bahdanau"; }
@@ -183,15 +222,17 @@ class Builder {
     return layers::LayerParameters(graph_, false)
         .NamedWeight(name, {in, out}, {.kind = kind}, {fan_in, static_cast<double>(out)});
   }
-  // Of both inputs of the first layer's cell, side by side.
+  // Of all inputs of the first layer's cell, side by side.
   double CellInputs() const {
-    return static_cast<double>(options_.embedding + (bahdanau() ? memory() : 0));
+    const int64_t more = bahdanau() ? memory() : options_.input_feeding ? options_.units : 0;
+    return static_cast<double>(options_.embedding + more);
   }
   Value InputWeight(int64_t layer) {
     return layer == 1
                ? Weight("weight", options_.embedding, gates(), CellInputs())
                : Weight("weight", options_.units, gates(), static_cast<double>(options_.units));
   }
+  Value FeedWeight() { return Weight("feed_weight", options_.units, gates(), CellInputs()); }
   Value ContextWeight() { return Weight("context_weight", memory(), gates(), CellInputs()); }
   Value RecurrentWeight() {
     return Weight("recurrent_weight", options_.units, gates(), static_cast<double>(options_.units),
@@ -205,6 +246,9 @@ class Builder {
   Value QueryWeight() {
     return Weight("query_weight", options_.units, options_.units,
                   static_cast<double>(options_.units));
+  }
+  Value GeneralWeight() {
+    return Weight("weight", options_.units, memory(), static_cast<double>(options_.units));
   }
   Value ScoreWeight() {
     return layers::LayerParameters(graph_, false)
@@ -242,29 +286,25 @@ class Builder {
     return attention;
   }
 
-  // From the decoder's states to logits; luong looks at the other text here.
-  Value Output(Value states, Value source) {
-    if (!bahdanau()) {
-      Value context;
-      {
-        Graph::Scope scope(graph_, "attention", "attention");
-        const Value query =
-            Linear(graph_, states,
-                   Weight("weight", options_.units, memory(), static_cast<double>(options_.units)),
-                   std::nullopt);
-        if (build_.translation.longest_source > 0) {
-          Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
-          map.Gives(AttentionWeights(graph_, query, source, in_.offsets, in_.source_offsets,
-                                     build_.translation.longest_source, {.scale = 1}));
-        }
-        context = scope.Gives(Attention(graph_, query, source, source, in_.offsets,
-                                        in_.source_offsets, {.scale = 1}));
+  // What luong's attention makes of the decoder's states.
+  Value Attentional(Value states, Value source) {
+    Value context;
+    {
+      Graph::Scope scope(graph_, "attention", "attention");
+      const Value query = Linear(graph_, states, GeneralWeight(), std::nullopt);
+      if (build_.translation.longest_source > 0) {
+        Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
+        map.Gives(AttentionWeights(graph_, query, source, in_.offsets, in_.source_offsets,
+                                   build_.translation.longest_source, {.scale = 1}));
       }
-      states = Dense(engine::Concat(graph_, {states, context}), "combine", options_.units,
-                     ActivationKind::kTanh);
+      context = scope.Gives(
+          Attention(graph_, query, source, source, in_.offsets, in_.source_offsets, {.scale = 1}));
     }
-    return Dense(states, "output", build_.vocabulary);
+    return Dense(engine::Concat(graph_, {states, context}), "combine", options_.units,
+                 ActivationKind::kTanh);
   }
+
+  Value Output(Value x) { return Dense(x, "output", build_.vocabulary); }
 
   // Memory of the store that the encoder's graph fills and steps read.
   Value Memory(absl::string_view name, const Shape& shape) {
@@ -299,8 +339,10 @@ class Builder {
 
   // What each row goes on from, of what a layer has kept.
   Value Before(Value kept, const std::string& layer, const std::string& start) {
-    return ContinuedRows(graph_, kept, LayerMemory(layer, start, sentences()), in_.ancestors,
-                         in_.places, in_.offsets);
+    return Continued(kept, LayerMemory(layer, start, sentences()));
+  }
+  Value Continued(Value kept, Value start) {
+    return ContinuedRows(graph_, kept, start, in_.ancestors, in_.places, in_.offsets);
   }
 
   // One token of each row.
@@ -320,10 +362,21 @@ class Builder {
       if (looks) {
         gates = Sum(graph_, gates, Linear(graph_, context, ContextWeight(), std::nullopt));
       }
+      if (options_.input_feeding) {
+        const Value nothing = Full(graph_, {sentences(), options_.units}, 0);
+        const Value fed = Continued(LayerMemory(layer, "fed", rows), nothing);
+        gates = Sum(graph_, gates, Linear(graph_, fed, FeedWeight(), std::nullopt));
+      }
       x = scope.Gives(lstm() ? LstmStep(gates, state, layer) : GruStep(gates, state));
       graph_.Update(kept_state, x);
     }
-    return Output(x, source);
+    if (!bahdanau()) {
+      x = Attentional(x, source);
+    }
+    if (options_.input_feeding) {
+      graph_.Update(LayerMemory(NameOf(1), "fed", rows), x);
+    }
+    return Output(x);
   }
   // What a state of bahdanau's sees.
   Value LookOf(Value state, Value source) {

@@ -360,7 +360,8 @@ models::PresetDescription Seq2SeqOf(const v1::Seq2Seq& net) {
       {"embedding", net.has_embedding() ? net.embedding() : units},
       {"attention", net.attention() == v1::Seq2Seq::LUONG ? "luong" : "bahdanau"},
       {"dropout", net.has_dropout() ? net.dropout() : kTranslationDropout},
-      {"bidirectional", net.bidirectional()}};
+      {"bidirectional", net.bidirectional()},
+      {"input_feeding", net.input_feeding()}};
   return {.name = "seq2seq", .options = options.dump()};
 }
 

@@ -5,6 +5,7 @@
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/cached_attention.h"
 #include "engine/ops/continued_rows.h"
+#include "engine/ops/feeding_decoder.h"
 #include "engine/ops/recurrence.h"
 #include "engine/ops/recurrent_decoder.h"
 #include "engine/ops/scale.h"
@@ -70,6 +71,34 @@ OpCase DecoderCase(const std::string& name, const Pairs& pairs, const DecoderSiz
                                       b.Input({pairs.batch(), sizes.units}), offsets, attention)
                         : GruDecoder(b.graph, x, weight, b.Parameter({gates}), start, offsets,
                                      attention);
+                return CaseOutputs{{y}, {}};
+              },
+          .f32_tolerance = 2e-5};
+}
+
+OpCase FeedingDecoderCase(const std::string& name, const Pairs& pairs, int64_t units,
+                          int64_t values) {
+  return {.name = absl::StrCat(name, "_feeding_decoder_", pairs.name, "_", units, "_", values),
+          .build =
+              [=](CaseBuilder& b) {
+                const int64_t gates = units * (name == "lstm" ? 4 : 3);
+                const Value x = b.Input({pairs.rows(), gates});
+                const Value weight = Small(b, {units, gates});
+                const Value start = b.Input({pairs.batch(), units});
+                const Value offsets = b.Offsets(pairs.lengths);
+                const FeedingAttention attention = {
+                    .values = b.Input({pairs.key_rows(), values}),
+                    .query_weight = Small(b, {units, values}),
+                    .combine_weight = Small(b, {units + values, units}),
+                    .combine_bias = b.Parameter({units}),
+                    .feed_weight = Small(b, {units, gates}),
+                    .offsets = b.Offsets(pairs.keys)};
+                const Value y =
+                    name == "lstm"
+                        ? LstmFeedingDecoder(b.graph, x, weight, start,
+                                             b.Input({pairs.batch(), units}), offsets, attention)
+                        : GruFeedingDecoder(b.graph, x, weight, b.Parameter({gates}), start,
+                                            offsets, attention);
                 return CaseOutputs{{y}, {}};
               },
           .f32_tolerance = 2e-5};
@@ -158,9 +187,15 @@ std::vector<OpCase> DecoderCases() {
     cases.push_back(DecoderCase(name, kPairs[2], {.units = 20}));
     cases.push_back(DecoderCase(name, kPairs[4], {.units = 20, .keys = 9, .values = 18}));
     // More sequences than a tile has rows, and more columns than a panel has.
-    cases.push_back(DecoderCase(
-        name, {"many", {2, 3, 1, 2, 2, 3, 1, 0, 2, 2, 1}, {1, 2, 3, 0, 1, 2, 3, 2, 1, 2, 3}, 2},
-        {.units = 70, .keys = 33, .values = 66}));
+    const Pairs many = {
+        "many", {2, 3, 1, 2, 2, 3, 1, 0, 2, 2, 1}, {1, 2, 3, 0, 1, 2, 3, 2, 1, 2, 3}, 2};
+    cases.push_back(DecoderCase(name, many, {.units = 70, .keys = 33, .values = 66}));
+    for (const Pairs& pairs : kPairs) {
+      cases.push_back(FeedingDecoderCase(name, pairs, 5, 3));
+    }
+    cases.push_back(FeedingDecoderCase(name, kPairs[1], 1, 1));
+    cases.push_back(FeedingDecoderCase(name, kPairs[1], 16, 32));
+    cases.push_back(FeedingDecoderCase(name, many, 70, 66));
   }
   for (const bool reverse : {false, true}) {
     cases.push_back(CellsCase(false, reverse));

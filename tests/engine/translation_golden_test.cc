@@ -54,6 +54,7 @@ models::ModelDescription NetOf(const std::string& name) {
   if (absl::StrContains(name, "two_layers")) {
     options["layers"] = 2;
   }
+  options["input_feeding"] = absl::StrContains(name, "_fed");
   options["cell"] = absl::StartsWith(name, "lstm") ? "lstm" : "gru";
   options["attention"] = absl::StrContains(name, "luong") ? "luong" : "bahdanau";
   options["bidirectional"] = absl::StrContains(name, "bidirectional");
@@ -125,8 +126,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values("gru_bahdanau", "lstm_bahdanau_bidirectional",
                                          "gru_luong_bidirectional", "lstm_luong",
                                          "gru_luong_two_layers",
-                                         "lstm_bahdanau_bidirectional_two_layers", "transformer",
-                                         "transformer_norm_first_tied"),
+                                         "lstm_bahdanau_bidirectional_two_layers",
+                                         "gru_luong_bidirectional_fed", "lstm_luong_fed",
+                                         "transformer", "transformer_norm_first_tied"),
                        ::testing::Values(0, 1, 2)),
     NameOfGolden);
 

@@ -229,6 +229,15 @@ std::vector<Setting> Settings() {
       }
     }
   }
+  for (const std::string cell : {"gru", "lstm"}) {
+    settings.push_back(
+        {absl::StrCat(cell, "_fed"), NetOf("seq2seq", {{"cell", cell},
+                                                       {"attention", "luong"},
+                                                       {"units", 10},
+                                                       {"embedding", 6},
+                                                       {"bidirectional", cell == "gru"},
+                                                       {"input_feeding", true}})});
+  }
   const nlohmann::json transformer = {{"layers", 2}, {"heads", 3}, {"width", 12}};
   settings.push_back({"transformer", NetOf("transformer_translation", transformer)});
   nlohmann::json other = transformer;
@@ -326,6 +335,10 @@ TEST(TranslationPresets, RefuseOptionsThatTheyDoNotKnowOrThatDoNotFit) {
                                        HasSubstr("`heads` is not known"))));
   EXPECT_THAT(Refused("seq2seq", {{"layers", 0}}),
               StatusIs(kInvalid, HasSubstr("`layers` must be at least 1, got 0")));
+  EXPECT_THAT(Refused("seq2seq", {{"input_feeding", true}}),
+              StatusIs(kInvalid, HasSubstr("`input_feeding` is of `attention` luong")));
+  EXPECT_THAT(Refused("seq2seq", {{"input_feeding", true}, {"attention", "luong"}, {"layers", 2}}),
+              StatusIs(kInvalid, HasSubstr("one of `layers`, got luong and 2")));
   EXPECT_THAT(Refused("seq2seq", {{"cell", "rnn"}}),
               StatusIs(kInvalid, HasSubstr("`cell` must be one of gru, lstm, got \"rnn\"")));
   EXPECT_THAT(Refused("seq2seq", {{"attention", "dot"}}),

@@ -87,7 +87,8 @@ class TranslationTask : public TrainTest {
   }
   std::vector<models::PresetDescription> AllPresets() const {
     return {Seq2Seq(), Seq2Seq({{"cell", "lstm"}, {"attention", "luong"}}),
-            Seq2Seq({{"bidirectional", true}, {"layers", 2}}), Transformer()};
+            Seq2Seq({{"bidirectional", true}, {"layers", 2}}),
+            Seq2Seq({{"attention", "luong"}, {"input_feeding", true}}), Transformer()};
   }
 
   std::map<std::string, double> Trained() {

@@ -25,9 +25,9 @@ SOURCES, TARGETS = [5, 1, 9, 3, 4, 1], [4, 2, 7, 1, 5, 3]
 
 
 class Seq2Seq(first_step.Net):
-    def __init__(self, cell, attention, bidirectional, layers=1):
+    def __init__(self, cell, attention, bidirectional, layers=1, feeding=False):
         super().__init__()
-        self.cell, self.attention, self.bidirectional, self.layers = cell, attention, bidirectional, layers
+        self.cell, self.attention, self.bidirectional, self.layers, self.feeding = cell, attention, bidirectional, layers, feeding
         self.gates = {"lstm": 4, "gru": 3}[cell] * UNITS
         self.memory = UNITS * (1 + bidirectional)
 
@@ -85,6 +85,8 @@ class Seq2Seq(first_step.Net):
             general = self.parameter("attention.weight", (UNITS, self.memory), 0, 0.5)
             combine = self.parameter("combine.weight", (UNITS + self.memory, UNITS), 0, 0.3)
             combine_bias = self.parameter("combine.bias", (UNITS,), 0, 0.125)
+        if self.feeding:
+            weight = torch.cat([weight, self.parameter("decoder.feed_weight", (UNITS, self.gates), 0, 0.4)])
         layers = []
         for layer in range(self.layers):
             cell = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[self.cell](UNITS if layer else weight.shape[0], UNITS).double()
@@ -92,11 +94,14 @@ class Seq2Seq(first_step.Net):
         rows = []
         for (states, begin), sentence in zip(sentences, targets):
             state = [[end[layer][None] for end in begin] for layer in range(self.layers)]
+            h = torch.zeros(1, UNITS, dtype=torch.float64)
             for token in sentence:
                 x = table[token][None]
                 if self.attention == "bahdanau":
                     scores = torch.tanh(state[0][0] @ query + (states @ key + bias)) @ score
                     x = torch.cat([x, (scores.softmax(0) @ states)[None]], 1)
+                if self.feeding:
+                    x = torch.cat([x, h], 1)
                 for layer, (cell, given) in enumerate(layers):
                     out = torch.func.functional_call(cell, given, (x, tuple(state[layer]) if self.cell == "lstm" else state[layer][0]))
                     state[layer] = list(out) if self.cell == "lstm" else [out]
@@ -191,6 +196,8 @@ def main():
         "lstm_luong": first_step_of(Seq2Seq("lstm", "luong", False)),
         "gru_luong_two_layers": first_step_of(Seq2Seq("gru", "luong", False, layers=2)),
         "lstm_bahdanau_bidirectional_two_layers": first_step_of(Seq2Seq("lstm", "bahdanau", True, layers=2)),
+        "gru_luong_bidirectional_fed": first_step_of(Seq2Seq("gru", "luong", True, feeding=True)),
+        "lstm_luong_fed": first_step_of(Seq2Seq("lstm", "luong", False, feeding=True)),
         "transformer": first_step_of(Transformer()),
         "transformer_norm_first_tied": first_step_of(Transformer(norm_first=True, tied=True)),
     })

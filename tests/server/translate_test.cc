@@ -350,14 +350,14 @@ v1::WorkerRequest TranslatesWith(const std::string& preset) {
 TEST(ToTrainingConfig, TakesARecurrentNetThatTranslates) {
   const auto config = ToTrainingConfig(TranslatesWith(
       R"({"seq2seq": {"cell": "LSTM", "units": "64", "attention": "LUONG", "dropout": 0.25,
-                      "bidirectional": true, "layers": "3"}})"));
+                      "bidirectional": true, "layers": "3", "input_feeding": true}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_THAT(config->model.inputs,
               ElementsAre("source_tokens", "source_offsets", "tokens", "offsets"));
   EXPECT_EQ(config->model.preset.name, "seq2seq");
   EXPECT_EQ(config->model.preset.options,
             R"({"attention":"luong","bidirectional":true,"cell":"lstm","dropout":0.25,)"
-            R"("embedding":64,"layers":3,"units":64})");
+            R"("embedding":64,"input_feeding":true,"layers":3,"units":64})");
 }
 
 TEST(ToTrainingConfig, TakesATransformerThatTranslates) {

@@ -163,12 +163,17 @@ TEST(Validate, HowSomethingCannotBeTranslatedIsNamed) {
 }
 
 TEST(Validate, WhatAModelThatTranslatesCannotBeIsNamed) {
-  EXPECT_THAT(Paths(Translating(R"(model { preset { seq2seq {
+  EXPECT_THAT(
+      Paths(Translating(R"(model { preset { seq2seq {
                   cell: 9 attention: 9 layers: 0 units: 0 embedding: 0 dropout: 1 } } })")),
-              ::testing::ElementsAre("model.preset.seq2seq.cell", "model.preset.seq2seq.attention",
-                                     "model.preset.seq2seq.layers", "model.preset.seq2seq.units",
-                                     "model.preset.seq2seq.embedding",
-                                     "model.preset.seq2seq.dropout"));
+      ::testing::ElementsAre("model.preset.seq2seq.cell", "model.preset.seq2seq.attention",
+                             "model.preset.seq2seq.layers", "model.preset.seq2seq.units",
+                             "model.preset.seq2seq.embedding", "model.preset.seq2seq.dropout"));
+  EXPECT_THAT(Paths(Translating("model { preset { seq2seq { input_feeding: true } } }")),
+              ::testing::ElementsAre("model.preset.seq2seq.input_feeding"));
+  EXPECT_THAT(Paths(Translating(R"(model { preset { seq2seq {
+                  attention: LUONG input_feeding: true layers: 2 } } })")),
+              ::testing::ElementsAre("model.preset.seq2seq.input_feeding"));
   EXPECT_THAT(Paths(Translating(R"(model { preset { transformer_translation {
                   layers: 0 heads: 3 feed_forward: 0 dropout: 1 } } })")),
               ::testing::ElementsAre("model.preset.transformer_translation.layers",
