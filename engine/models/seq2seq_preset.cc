@@ -100,8 +100,10 @@ class Builder {
       Leave(encoded);
       return encoded.states;
     }
-    const Value e = Embed(in_.tokens, "target", build_.vocabulary);
-    return Output(options_.input_feeding ? Fed(e, encoded) : Decode(e, encoded));
+    return DecodeTokens(graph_, in_, build_, [&](Value tokens) {
+      const Value e = Embed(tokens, "target", build_.vocabulary);
+      return Output(options_.input_feeding ? Fed(e, encoded) : Decode(e, encoded));
+    });
   }
 
  private:

@@ -51,6 +51,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "gru_gradient",
     "gru_reset_first",
     "gru_reset_first_gradient",
+    "guessed_tokens",
     "huber",
     "layer_norm",
     "layer_norm_gradient",

@@ -5,7 +5,9 @@
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/cached_attention.h"
 #include "engine/ops/continued_rows.h"
+#include "engine/ops/embedding.h"
 #include "engine/ops/feeding_decoder.h"
+#include "engine/ops/guessed_tokens.h"
 #include "engine/ops/recurrence.h"
 #include "engine/ops/recurrent_decoder.h"
 #include "engine/ops/scale.h"
@@ -163,6 +165,18 @@ OpCase ContinuedRowsCase() {
           }};
 }
 
+// Read by a lookup; one sequence has no token, one has one, and two rows belong to none.
+OpCase GuessedTokensCase(const std::string& name, float share) {
+  return {.name = absl::StrCat("guessed_tokens_", name), .build = [=](CaseBuilder& b) {
+            const Value tokens = b.Labels(13, 9), logits = b.Buffer({13, 9});
+            const Value offsets = b.Offsets({4, 0, 1, 6});
+            const Value given = b.graph.Input("share", {Shape{}, DType::kF32});
+            b.numbers["share"] = {share};
+            const Value guessed = GuessedTokens(b.graph, tokens, logits, offsets, given);
+            return CaseOutputs{{Embedding(b.graph, b.Parameter({9, 3}), guessed)}, {}};
+          }};
+}
+
 OpCase CachedAttentionOfBeams(int64_t window) {
   return {.name = absl::StrCat("cached_attention_of_beams_", window), .build = [=](CaseBuilder& b) {
             const Value keys = b.Buffer({6, 7, 10}), values = b.Buffer({6, 7, 10});
@@ -206,6 +220,9 @@ std::vector<OpCase> DecoderCases() {
   cases.push_back(AttentionWeightsCase(1, 5, 0.5f));
   cases.push_back(AttentionWeightsCase(3, 8, 0));
   cases.push_back(ContinuedRowsCase());
+  cases.push_back(GuessedTokensCase("none", 0));
+  cases.push_back(GuessedTokensCase("some", 0.5f));
+  cases.push_back(GuessedTokensCase("all", 1));
   cases.push_back(CachedAttentionOfBeams(0));
   cases.push_back(CachedAttentionOfBeams(3));
   return cases;

@@ -154,12 +154,17 @@ TEST(Validate, HowSomethingCannotBeTranslatedIsNamed) {
   task.set_longest(0);
   task.set_evaluation_sentences(-1);
   task.set_attention_maps(101);
+  task.mutable_scheduled_sampling()->set_from(-1);
+  task.mutable_scheduled_sampling()->set_to(2);
+  task.mutable_scheduled_sampling()->set_steps(0);
   spec.mutable_data()->add_classes("a");
-  EXPECT_THAT(Paths(spec),
-              ::testing::UnorderedElementsAre("translation.label_smoothing", "translation.beams",
-                                              "translation.length_penalty", "translation.longest",
-                                              "translation.evaluation_sentences",
-                                              "translation.attention_maps", "data.classes"));
+  EXPECT_THAT(
+      Paths(spec),
+      ::testing::UnorderedElementsAre(
+          "translation.label_smoothing", "translation.beams", "translation.length_penalty",
+          "translation.longest", "translation.evaluation_sentences", "translation.attention_maps",
+          "translation.scheduled_sampling.from", "translation.scheduled_sampling.to",
+          "translation.scheduled_sampling.steps", "data.classes"));
 }
 
 TEST(Validate, WhatAModelThatTranslatesCannotBeIsNamed) {
