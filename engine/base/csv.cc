@@ -24,24 +24,48 @@ bool HasQuotes(char delimiter, const CsvOptions& options) {
   return delimiter != '\t' || options.quotes_between_tabs;
 }
 
-// More text might have made another record of the one that was read last.
+absl::Status RecordIsTooLong(int64_t line, int64_t bytes) {
+  return AsStatus(
+      {.line = line,
+       .text = absl::StrCat("line ", line, ": the record that begins here has ", bytes,
+                            " bytes or more, which are too many; is a quote opened in it that is "
+                            "never closed?")});
+}
+
+// Whether a record, which has just been read, may go on behind the text.
 bool MayGoOn(const CsvReader& reader, const absl::StatusOr<bool>& next) {
   return !next.ok() || reader.rest().empty();
 }
 
-// The candidate that yields the most cells, equally many in most lines. `may_change` is set where
-// more text might make it another one.
-char DetectDelimiter(absl::string_view text, const CsvOptions& options, bool& may_change) {
+// The begin of a table's text, or all of it. Of a begin, records that may go on behind it are not
+// looked at.
+struct Beginning {
+  absl::string_view text;
+  bool is_whole = true;
+  bool has_more = false;  // records behind it would have been looked at, too
+
+  // The next record, if there is one to be looked at.
+  absl::StatusOr<bool> Next(CsvReader& reader) {
+    const absl::StatusOr<bool> more = reader.Next();
+    if (!is_whole && MayGoOn(reader, more)) {
+      has_more = true;
+      return false;
+    }
+    return more;
+  }
+};
+
+// The candidate that yields the most cells, equally many in most lines.
+char DetectDelimiter(const CsvOptions& options, Beginning& begin) {
   char best = ',';
   size_t most = 1;
   for (const char candidate : {',', ';', '\t', '|'}) {
-    CsvReader reader(text, candidate, HasQuotes(candidate, options));
+    CsvReader reader(begin.text, candidate, HasQuotes(candidate, options));
     size_t first = 0;
     int agreeing = 0;
     int lines = 0;
     for (; lines < 20; ++lines) {
-      const absl::StatusOr<bool> more = reader.Next();
-      may_change = may_change || MayGoOn(reader, more);
+      const absl::StatusOr<bool> more = begin.Next(reader);
       if (!more.ok() || !*more) {
         break;
       }
@@ -56,14 +80,9 @@ char DetectDelimiter(absl::string_view text, const CsvOptions& options, bool& ma
   return best;
 }
 
-absl::StatusOr<bool> DetectHeader(absl::string_view text, const CsvHead& head, bool& may_change) {
-  CsvReader reader(text, head.delimiter, head.quotes);
-  const auto next = [&]() -> absl::StatusOr<bool> {
-    const absl::StatusOr<bool> more = reader.Next();
-    may_change = may_change || MayGoOn(reader, more);
-    return more;
-  };
-  HONE_ASSIGN_OR_RETURN(bool more, next());
+absl::StatusOr<bool> DetectHeader(const CsvHead& head, Beginning& begin) {
+  CsvReader reader(begin.text, head.delimiter, head.quotes);
+  HONE_ASSIGN_OR_RETURN(bool more, begin.Next(reader));
   const std::vector<std::string> first = reader.cells();
   for (const std::string& cell : first) {
     if (IsMissing(cell) || ToNumber(cell)) {
@@ -72,7 +91,7 @@ absl::StatusOr<bool> DetectHeader(absl::string_view text, const CsvHead& head, b
   }
   bool again = std::set<std::string>(first.begin(), first.end()).size() < first.size();
   for (int line = 0; more && line < 100; ++line) {
-    HONE_ASSIGN_OR_RETURN(more, next());
+    HONE_ASSIGN_OR_RETURN(more, begin.Next(reader));
     const std::vector<std::string>& cells = reader.cells();
     for (size_t c = 0; more && c < std::min(cells.size(), first.size()); ++c) {
       if (ToNumber(cells[c])) {
@@ -84,25 +103,22 @@ absl::StatusOr<bool> DetectHeader(absl::string_view text, const CsvHead& head, b
   return !again;
 }
 
-// `may_change` is set where more text might make it another one, or none of an error.
-absl::StatusOr<CsvHead> ReadHead(absl::string_view text, const CsvOptions& options,
-                                 bool& may_change) {
+absl::StatusOr<CsvHead> ReadHead(const CsvOptions& options, Beginning& begin) {
   CsvHead head;
-  head.delimiter = DetectDelimiter(text, options, may_change);
+  head.delimiter = DetectDelimiter(options, begin);
   head.quotes = HasQuotes(head.delimiter, options);
-  CsvReader reader(text, head.delimiter, head.quotes);
-  const absl::StatusOr<bool> any = reader.Next();
-  may_change = may_change || MayGoOn(reader, any);
-  HONE_RETURN_IF_ERROR(any.status());
-  if (!*any) {
-    return absl::InvalidArgumentError("the table is empty: the file has no lines");
+  CsvReader reader(begin.text, head.delimiter, head.quotes);
+  HONE_ASSIGN_OR_RETURN(const bool any, begin.Next(reader));
+  if (!any) {
+    return begin.is_whole ? absl::InvalidArgumentError("the table is empty: the file has no lines")
+                          : RecordIsTooLong(1, static_cast<int64_t>(begin.text.size()));
   }
   if (reader.cells().size() > kMostColumns) {
     return AsStatus({.line = reader.line(),
                      .text = absl::StrCat("line ", reader.line(), " has ", reader.cells().size(),
                                           " cells; at most ", kMostColumns, " are read")});
   }
-  HONE_ASSIGN_OR_RETURN(head.has_header, DetectHeader(text, head, may_change));
+  HONE_ASSIGN_OR_RETURN(head.has_header, DetectHeader(head, begin));
   head.names = reader.cells();
   for (size_t c = 0; !head.has_header && c < head.names.size(); ++c) {
     head.names[c] = absl::StrCat("column_", c + 1);
@@ -243,8 +259,8 @@ absl::StatusOr<CsvTable> OpenCsv(std::string text, const CsvOptions& options) {
     return IsNoText(static_cast<int64_t>(zero));
   }
   HONE_RETURN_IF_ERROR(CheckUtf8(table.text));
-  bool may_change = false;  // there is no more text
-  HONE_ASSIGN_OR_RETURN(static_cast<CsvHead&>(table), ReadHead(table.text, options, may_change));
+  Beginning whole = {.text = table.text};
+  HONE_ASSIGN_OR_RETURN(static_cast<CsvHead&>(table), ReadHead(options, whole));
   return table;
 }
 
@@ -275,15 +291,15 @@ absl::Status StreamCsv(
   HONE_RETURN_IF_ERROR(window.DropByteOrderMark());
   CsvHead found;
   for (bool known = false; !known;) {
-    bool may_change = false;
-    absl::StatusOr<CsvHead> read = ReadHead(window.text(), options, may_change);
-    known = !may_change || window.has_all() || window.size() > most_record_bytes;
-    if (!known) {
+    Beginning begin = {.text = window.text(), .is_whole = window.has_all()};
+    absl::StatusOr<CsvHead> read = ReadHead(options, begin);
+    known = !begin.has_more || window.size() > most_record_bytes;
+    if (known) {
+      HONE_RETURN_IF_ERROR(read.status());
+      found = *std::move(read);
+    } else {
       HONE_RETURN_IF_ERROR(window.Grow());
-      continue;
     }
-    HONE_RETURN_IF_ERROR(read.status());
-    found = *std::move(read);
   }
   HONE_RETURN_IF_ERROR(head(found));
   Complaints complaints;
@@ -308,11 +324,7 @@ absl::Status StreamCsv(
     }
     window.Drop(done);
     if (window.size() > most_record_bytes) {
-      return AsStatus(
-          {.line = line,
-           .text = absl::StrCat("line ", line, ": the record that begins here has more than ",
-                                most_record_bytes,
-                                " bytes; is a quote opened in it that is never closed?")});
+      return RecordIsTooLong(line, window.size());
     }
     HONE_RETURN_IF_ERROR(window.Grow());
   }

@@ -15,7 +15,7 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr size_t kWriteBytes = size_t{1} << 20;  // at a time, once there is a file
+constexpr int64_t kWriteBytes = int64_t{1} << 20;  // at a time, once there is a file
 
 }  // namespace
 
@@ -48,7 +48,7 @@ absl::Status Spool::Flush() {
   HONE_RETURN_IF_ERROR(
       WriteAll(file_.get(), absl::string_view(memory_.data(), memory_.size()), Where()));
   file_bytes_ += static_cast<int64_t>(memory_.size());
-  if (memory_.capacity() > 2 * kWriteBytes) {
+  if (static_cast<int64_t>(memory_.capacity()) > 2 * kWriteBytes) {
     memory_ = {};
   }
   memory_.clear();
@@ -56,11 +56,14 @@ absl::Status Spool::Flush() {
 }
 
 absl::Status Spool::Append(absl::string_view bytes) {
+  // Written before it grows, so that what is in memory is never copied into twice as much.
+  const int64_t most = file_.valid() ? kWriteBytes : options_.memory_bytes;
+  if (!options_.folder.empty() && static_cast<int64_t>(memory_.size() + bytes.size()) > most) {
+    HONE_RETURN_IF_ERROR(Flush());
+  }
   memory_.insert(memory_.end(), bytes.begin(), bytes.end());
   size_ += static_cast<int64_t>(bytes.size());
-  const bool flushes = file_.valid() ? memory_.size() >= kWriteBytes
-                                     : !options_.folder.empty() && size_ > options_.memory_bytes;
-  return flushes ? Flush() : absl::OkStatus();
+  return absl::OkStatus();
 }
 
 absl::Status Spool::Finish() {

@@ -17,7 +17,7 @@ struct StreamOptions {
   std::string folder = {};
   // What comes to more than this goes to a file, its begin too. The rule knows nothing of the
   // machine: the same data take the same way everywhere.
-  int64_t memory_bytes = int64_t{64} << 20;
+  int64_t memory_bytes = int64_t{32} << 20;
   // What is read, cleaned or made tokens at a time. No result depends on it.
   int64_t piece_bytes = int64_t{1} << 20;
 };
