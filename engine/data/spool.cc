@@ -49,7 +49,7 @@ absl::Status Spool::Flush() {
       WriteAll(file_.get(), absl::string_view(memory_.data(), memory_.size()), Where()));
   file_bytes_ += static_cast<int64_t>(memory_.size());
   if (static_cast<int64_t>(memory_.capacity()) > 2 * kWriteBytes) {
-    memory_ = {};
+    std::vector<char>().swap(memory_);  // an assignment would keep what it has
   }
   memory_.clear();
   return absl::OkStatus();
@@ -73,7 +73,7 @@ absl::Status Spool::Finish() {
     return absl::OkStatus();
   }
   HONE_RETURN_IF_ERROR(Flush());
-  memory_ = {};
+  std::vector<char>().swap(memory_);
   void* const mapped =
       ::mmap(nullptr, static_cast<size_t>(file_bytes_), PROT_READ, MAP_SHARED, file_.get(), 0);
   if (mapped == MAP_FAILED) {

@@ -24,14 +24,14 @@ using ::hone::testing::IsOk;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 constexpr int64_t kAllowed = int64_t{24} << 20;  // beside what the process has
-constexpr int64_t kTextBytes = 4 * kAllowed;
+constexpr int64_t kTextBytes = 3 * kAllowed;
 
 class LargeTexts : public DataTest {
  protected:
   LargeTexts() {
     options_.text.emplace();
     options_.text->tokenizer = text::WordTokens{.split = text::WordSplit::kSpaces};
-    options_.stream.memory_bytes = int64_t{4} << 20;
+    options_.stream.memory_bytes = int64_t{1} << 20;
     options_.stream.folder = folder_;
     options_.test_fraction = 0.1;
   }
@@ -90,7 +90,7 @@ TEST_F(LargeTexts, OfATableAreMadeReadyInLessMemoryThanTheyAre) {
 
 TEST_F(LargeTexts, ThatAreOneTextAreMadeReadyInLessMemoryThanItIs) {
   options_.task = Task::kLanguageModeling;
-  options_.text->cleaning = {.lower_case = true, .white_space = true};
+  options_.text->cleaning = {.white_space = true};
   options_.path = WriteLines("lines.txt", /*labelled=*/false);
   const auto data = WithinTheMemory([&] { return LoadRunningText(options_, {.window = 512}); });
   ASSERT_THAT(data, IsOk());
