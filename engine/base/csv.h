@@ -79,9 +79,9 @@ absl::Status ForEachRecord(
 // that ends with a whole character, and is false where there is no more. Calls head(…) once, then
 // visit(…) for every record below the header; what these return ends it, unless it is OK. Head and
 // records are those of the whole text. Errors of both, in the order of their places, and of `next`;
-// INVALID_ARGUMENT also names a record of more than `most_record_bytes`, which is where a quote that
-// is never closed is given up; where the first hundred records are more than that, fewer tell what
-// the head is.
+// INVALID_ARGUMENT also names a record of more than `most_record_bytes`, which is where a quote
+// that is never closed is given up; where the first hundred records are more than that, fewer tell
+// what the head is.
 absl::Status StreamCsv(
     absl::FunctionRef<absl::StatusOr<bool>(std::string& text)> next, const CsvOptions& options,
     int64_t most_record_bytes, absl::FunctionRef<absl::Status(const CsvHead& head)> head,
