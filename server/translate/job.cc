@@ -317,6 +317,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   }
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
+  options.stream.folder = request.run_directory();
   options.task = spec.has_regression()       ? data::Task::kRegression
                  : spec.has_recommendation() ? data::Task::kRecommendation
                  : spec.has_forecasting()    ? data::Task::kForecasting
