@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "engine/base/utf8.h"
 #include "engine/text/pretrained/byte_alphabet.h"
 #include "engine/text/pretrained/pattern.h"

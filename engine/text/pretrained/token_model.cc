@@ -1,5 +1,6 @@
 #include "engine/text/pretrained/token_model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,11 +12,13 @@ void ReadVocabulary(const JsonPart& json, std::vector<std::string>& written) {
     json.Fail("must be an object of tokens and their ids");
     return;
   }
+  // Few real vocabularies leave ids out, and none leaves out many.
+  const uint64_t end = std::min<uint64_t>(kMostTokens, json.value().size() + (uint64_t{1} << 16));
   std::vector<bool> taken;
   for (const auto& [token, id] : json.value().items()) {
-    if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(kMostTokens)) {
-      json.Fail(absl::StrCat("the id of `", token, "` must be a whole number below ", kMostTokens,
-                             ", got ", id.dump()));
+    if (!id.is_number_unsigned() || id.get<uint64_t>() >= end) {
+      json.Fail(absl::StrCat("the id of `", token, "` must be a whole number below ", end, ", got ",
+                             id.dump()));
       return;
     }
     const auto at = id.get<size_t>();
