@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/text/character_tokenizer.h"
+#include "engine/text/pretrained_tokenizer.h"
 #include "engine/text/sentencepiece_tokenizer.h"
 #include "engine/text/word_tokenizer.h"
 
@@ -35,6 +36,7 @@ constexpr KindOfTokenizer kKinds[] = {
     {"words", WordsFromJson},
     {"characters", CharactersFromJson},
     {"sentencepiece", SentencePiecesFromJson},
+    {"pretrained", PretrainedFromJson},
 };
 
 }  // namespace
