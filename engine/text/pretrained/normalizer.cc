@@ -88,16 +88,15 @@ class Strip final : public Normalizer {
 
 class Replace final : public Normalizer {
  public:
-  Replace(std::unique_ptr<const Pattern> pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  explicit Replace(Replacement replacement) : replacement_(std::move(replacement)) {}
 
   // What comes instead has the bytes of the match's last character.
   void Apply(AlignedText& text) const override {
     AlignedText::Rewriter rewriter(text);
     bool any = false;
-    pattern_->Divide(text.text(), [&](size_t begin, size_t end, bool matches) {
+    replacement_.pattern->Divide(text.text(), [&](size_t begin, size_t end, bool matches) {
       if (matches) {
-        rewriter.Put(content_, end - 1);
+        rewriter.Put(replacement_.content, end - 1);
         any = true;
       } else {
         rewriter.Copy(begin, end);
@@ -109,8 +108,7 @@ class Replace final : public Normalizer {
   }
 
  private:
-  const std::unique_ptr<const Pattern> pattern_;
-  const std::string content_;
+  const Replacement replacement_;
 };
 
 class Prepend final : public Normalizer {
@@ -140,7 +138,7 @@ class Sequence final : public Normalizer {
   const std::vector<std::unique_ptr<const Normalizer>> steps_;
 };
 
-std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest);
+std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest, double& growth);
 
 std::unique_ptr<const Normalizer> ReadBert(const JsonPart& json) {
   json.KnowsOnly({"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
@@ -151,7 +149,8 @@ std::unique_ptr<const Normalizer> ReadBert(const JsonPart& json) {
                             .lower_case = lower_case});
 }
 
-std::unique_ptr<const Normalizer> ReadSequence(const JsonPart& json, bool may_nest) {
+std::unique_ptr<const Normalizer> ReadSequence(const JsonPart& json, bool may_nest,
+                                               double& growth) {
   json.KnowsOnly({"type", "normalizers"});
   std::vector<std::unique_ptr<const Normalizer>> steps;
   if (!may_nest) {
@@ -159,7 +158,7 @@ std::unique_ptr<const Normalizer> ReadSequence(const JsonPart& json, bool may_ne
     return nullptr;
   }
   for (const JsonPart& step : json.At("normalizers").Items()) {
-    steps.push_back(ReadStep(step, false));
+    steps.push_back(ReadStep(step, false, growth));
     if (steps.back() == nullptr) {
       return nullptr;
     }
@@ -167,7 +166,7 @@ std::unique_ptr<const Normalizer> ReadSequence(const JsonPart& json, bool may_ne
   return std::make_unique<const Sequence>(std::move(steps));
 }
 
-std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest) {
+std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest, double& growth) {
   const size_t type =
       json.OneOf("type", {"BertNormalizer", "Bert", "NFC", "NFD", "NFKC", "NFKD", "Lowercase",
                           "StripAccents", "Strip", "Replace", "Prepend", "Sequence"});
@@ -194,21 +193,20 @@ std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest) 
       json.KnowsOnly({"type", "strip_left", "strip_right"});
       return std::make_unique<const Strip>(json.Bool("strip_left"), json.Bool("strip_right"));
     case 9:
-      json.KnowsOnly({"type", "pattern", "content"});
-      return std::make_unique<const Replace>(ReadPattern(json.At("pattern")),
-                                             json.String("content"));
+      return std::make_unique<const Replace>(ReadReplacement(json, growth));
     case 10:
       json.KnowsOnly({"type", "prepend"});
       return std::make_unique<const Prepend>(json.String("prepend"));
     default:
-      return ReadSequence(json, may_nest);
+      return ReadSequence(json, may_nest, growth);
   }
 }
 
 }  // namespace
 
 std::unique_ptr<const Normalizer> ReadNormalizer(const JsonPart& json) {
-  return json.value().is_null() ? nullptr : ReadStep(json, true);
+  double growth = 1;
+  return json.value().is_null() ? nullptr : ReadStep(json, true, growth);
 }
 
 }  // namespace hone::engine::text

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -159,6 +160,21 @@ std::unique_ptr<const Pattern> ReadPattern(const JsonPart& json) {
     json.At("Regex").Fail(regex.status().message());
   }
   return NewLiteral(json.Has("Regex") ? "" : json.String("String"));
+}
+
+Replacement ReadReplacement(const JsonPart& json, double& growth) {
+  json.KnowsOnly({"type", "pattern", "content"});
+  const JsonPart pattern = json.At("pattern");
+  Replacement out = {ReadPattern(pattern), json.String("content")};
+  const size_t shortest = pattern.Has("String") ? pattern.String("String").size() : 1;
+  growth *= std::max(1.0, static_cast<double>(out.content.size()) /
+                              static_cast<double>(std::max<size_t>(shortest, 1)));
+  constexpr double kMostGrowth = 4096;
+  if (growth > kMostGrowth) {
+    json.Fail(absl::StrCat("the replacements, one after the other, may make a text more than ",
+                           kMostGrowth, " times as long"));
+  }
+  return out;
 }
 
 }  // namespace hone::engine::text

@@ -34,4 +34,13 @@ std::unique_ptr<const Pattern> NewLiteral(std::string text);
 // Of {"String": …} or {"Regex": …}; never null.
 std::unique_ptr<const Pattern> ReadPattern(const JsonPart& json);
 
+// What stands in for each match of a pattern: the parts `Replace`.
+struct Replacement {
+  std::unique_ptr<const Pattern> pattern;  // never null
+  std::string content;
+};
+// Multiplies `growth`, by which all replacements of a tokenizer, one after the other, may make a
+// text longer, by its own; more than 4096 times is an error.
+Replacement ReadReplacement(const JsonPart& json, double& growth);
+
 }  // namespace hone::engine::text

@@ -160,14 +160,13 @@ class FuseDecoder final : public TokenDecoder {
 
 class ReplaceDecoder final : public TokenDecoder {
  public:
-  ReplaceDecoder(std::unique_ptr<const Pattern> pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  explicit ReplaceDecoder(Replacement replacement) : replacement_(std::move(replacement)) {}
 
   void Apply(bool, Tokens& tokens) const override {
     for (std::string& token : tokens) {
       std::string out;
-      pattern_->Divide(token, [&](size_t begin, size_t end, bool matches) {
-        absl::StrAppend(&out, matches ? absl::string_view(content_)
+      replacement_.pattern->Divide(token, [&](size_t begin, size_t end, bool matches) {
+        absl::StrAppend(&out, matches ? absl::string_view(replacement_.content)
                                       : absl::string_view(token).substr(begin, end - begin));
       });
       token = std::move(out);
@@ -175,8 +174,7 @@ class ReplaceDecoder final : public TokenDecoder {
   }
 
  private:
-  const std::unique_ptr<const Pattern> pattern_;
-  const std::string content_;
+  const Replacement replacement_;
 };
 
 class StripDecoder final : public TokenDecoder {
@@ -222,7 +220,7 @@ std::string ReadCharacter(const JsonPart& json, absl::string_view key) {
   return character;
 }
 
-std::unique_ptr<const TokenDecoder> ReadStep(const JsonPart& json, bool may_nest) {
+std::unique_ptr<const TokenDecoder> ReadStep(const JsonPart& json, bool may_nest, double& growth) {
   constexpr int64_t kMostCut = 1 << 20;
   switch (json.OneOf("type", {"WordPiece", "ByteLevel", "Metaspace", "ByteFallback", "Fuse",
                               "Replace", "Strip", "Sequence"})) {
@@ -247,9 +245,7 @@ std::unique_ptr<const TokenDecoder> ReadStep(const JsonPart& json, bool may_nest
       json.KnowsOnly({"type"});
       return std::make_unique<const FuseDecoder>();
     case 5:
-      json.KnowsOnly({"type", "pattern", "content"});
-      return std::make_unique<const ReplaceDecoder>(ReadPattern(json.At("pattern")),
-                                                    json.String("content"));
+      return std::make_unique<const ReplaceDecoder>(ReadReplacement(json, growth));
     case 6:
       json.KnowsOnly({"type", "content", "start", "stop"});
       return std::make_unique<const StripDecoder>(ReadCharacter(json, "content"),
@@ -265,7 +261,7 @@ std::unique_ptr<const TokenDecoder> ReadStep(const JsonPart& json, bool may_nest
   }
   std::vector<std::unique_ptr<const TokenDecoder>> steps;
   for (const JsonPart& step : json.At("decoders").Items()) {
-    steps.push_back(ReadStep(step, false));
+    steps.push_back(ReadStep(step, false, growth));
     if (steps.back() == nullptr) {
       return nullptr;
     }
@@ -276,7 +272,8 @@ std::unique_ptr<const TokenDecoder> ReadStep(const JsonPart& json, bool may_nest
 }  // namespace
 
 std::unique_ptr<const TokenDecoder> ReadTokenDecoder(const JsonPart& json) {
-  return json.value().is_null() ? nullptr : ReadStep(json, true);
+  double growth = 1;
+  return json.value().is_null() ? nullptr : ReadStep(json, true, growth);
 }
 
 }  // namespace hone::engine::text
