@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/text/character_tokenizer.h"
+#include "engine/text/pretrained_tokenizer.h"
 #include "engine/text/sentencepiece_tokenizer.h"
 #include "engine/text/word_tokenizer.h"
 
@@ -36,6 +37,7 @@ constexpr KindOfTokenizer kKinds[] = {
     {"words", WordsFromJson},
     {"characters", CharactersFromJson},
     {"sentencepiece", SentencePiecesFromJson},
+    {"pretrained", PretrainedFromJson},
 };
 
 }  // namespace

@@ -1,0 +1,211 @@
+#include "engine/text/pretrained/characters.h"
+
+#include <utf8proc.h>
+
+#include <memory>
+
+namespace hone::engine::text {
+namespace {
+
+struct Range {
+  char32_t first, last;
+};
+
+// Where utf8proc's tables are of a later Unicode than those that decide here: what the characters
+// were not yet, and two that were another thing then. Made by comparing both for every character.
+// clang-format off
+constexpr Range kNotNonspacing[] = {{0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8e1}, {0x9fe, 0x9fe}, {0xafa, 0xaff},
+    {0xb55, 0xb55}, {0xc04, 0xc04}, {0xc3c, 0xc3c}, {0xd00, 0xd00}, {0xd3b, 0xd3c}, {0xd81, 0xd81}, {0xeba, 0xeba},
+    {0xece, 0xece}, {0x180f, 0x180f}, {0x1885, 0x1886}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfb}, {0xa82c, 0xa82c}, {0xa8c5,
+    0xa8c5}, {0xa8ff, 0xa8ff}, {0xa9bd, 0xa9bd}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46,
+    0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x11073, 0x11074}, {0x110c2, 0x110c2}, {0x111c9, 0x111c9},
+    {0x111cf, 0x111cf}, {0x1123e, 0x1123e}, {0x11241, 0x11241}, {0x1133b, 0x1133b}, {0x11438, 0x1143f}, {0x11442,
+    0x11444}, {0x11446, 0x11446}, {0x1145e, 0x1145e}, {0x1182f, 0x11837}, {0x11839, 0x1183a}, {0x1193b, 0x1193c},
+    {0x1193e, 0x1193e}, {0x11943, 0x11943}, {0x119d4, 0x119d7}, {0x119da, 0x119db}, {0x119e0, 0x119e0}, {0x11a01,
+    0x11a0a}, {0x11a33, 0x11a38}, {0x11a3b, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a51, 0x11a56}, {0x11a59, 0x11a5b},
+    {0x11a8a, 0x11a96}, {0x11a98, 0x11a99}, {0x11c30, 0x11c36}, {0x11c38, 0x11c3d}, {0x11c3f, 0x11c3f}, {0x11c92,
+    0x11ca7}, {0x11caa, 0x11cb0}, {0x11cb2, 0x11cb3}, {0x11cb5, 0x11cb6}, {0x11d31, 0x11d36}, {0x11d3a, 0x11d3a},
+    {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d45}, {0x11d47, 0x11d47}, {0x11d90, 0x11d91}, {0x11d95, 0x11d95}, {0x11d97,
+    0x11d97}, {0x11ef3, 0x11ef4}, {0x11f00, 0x11f01}, {0x11f36, 0x11f3a}, {0x11f40, 0x11f40}, {0x11f42, 0x11f42},
+    {0x13440, 0x13440}, {0x13447, 0x13455}, {0x16f4f, 0x16f4f}, {0x16fe4, 0x16fe4}, {0x1cf00, 0x1cf2d}, {0x1cf30,
+    0x1cf46}, {0x1e000, 0x1e006}, {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024}, {0x1e026, 0x1e02a},
+    {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}, {0x1e944,
+    0x1e94a}};
+constexpr Range kNonspacingThen[] = {{0x1734, 0x1734}};
+constexpr Range kNotMarks[] = {{0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xafa, 0xaff},
+    {0xb55, 0xb55}, {0xc04, 0xc04}, {0xc3c, 0xc3c}, {0xcf3, 0xcf3}, {0xd00, 0xd00}, {0xd3b, 0xd3c}, {0xd81, 0xd81},
+    {0xeba, 0xeba}, {0xece, 0xece}, {0x1715, 0x1715}, {0x180f, 0x180f}, {0x1abf, 0x1ace}, {0x1cf7, 0x1cf7}, {0x1df6,
+    0x1dfa}, {0xa82c, 0xa82c}, {0xa8ff, 0xa8ff}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46,
+    0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x11073, 0x11074}, {0x110c2, 0x110c2}, {0x11145, 0x11146},
+    {0x111c9, 0x111c9}, {0x111ce, 0x111cf}, {0x11241, 0x11241}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x1182c,
+    0x1183a}, {0x11930, 0x11935}, {0x11937, 0x11938}, {0x1193b, 0x1193e}, {0x11940, 0x11940}, {0x11942, 0x11943},
+    {0x119d1, 0x119d7}, {0x119da, 0x119e0}, {0x119e4, 0x119e4}, {0x11a01, 0x11a0a}, {0x11a33, 0x11a39}, {0x11a3b,
+    0x11a3e}, {0x11a47, 0x11a47}, {0x11a51, 0x11a5b}, {0x11a8a, 0x11a99}, {0x11d31, 0x11d36}, {0x11d3a, 0x11d3a},
+    {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d45}, {0x11d47, 0x11d47}, {0x11d8a, 0x11d8e}, {0x11d90, 0x11d91}, {0x11d93,
+    0x11d97}, {0x11ef3, 0x11ef6}, {0x11f00, 0x11f01}, {0x11f03, 0x11f03}, {0x11f34, 0x11f3a}, {0x11f3e, 0x11f42},
+    {0x13440, 0x13440}, {0x13447, 0x13455}, {0x16f4f, 0x16f4f}, {0x16f7f, 0x16f87}, {0x16fe4, 0x16fe4}, {0x16ff0,
+    0x16ff1}, {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae},
+    {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}};
+constexpr Range kMarksThen[] = {{0x1cf2, 0x1cf3}};
+constexpr Range kNotPunctuation[] = {{0x61d, 0x61d}, {0x9fd, 0x9fd}, {0xa76, 0xa76}, {0xc77, 0xc77}, {0xc84, 0xc84},
+    {0x1b7d, 0x1b7e}, {0x2e43, 0x2e4f}, {0x2e52, 0x2e5d}, {0x10ead, 0x10ead}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89},
+    {0x1144b, 0x1144f}, {0x1145a, 0x1145b}, {0x1145d, 0x1145d}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1183b,
+    0x1183b}, {0x11944, 0x11946}, {0x119e2, 0x119e2}, {0x11a3f, 0x11a46}, {0x11a9a, 0x11a9c}, {0x11a9e, 0x11aa2},
+    {0x11b00, 0x11b09}, {0x11c41, 0x11c45}, {0x11c70, 0x11c71}, {0x11ef7, 0x11ef8}, {0x11f43, 0x11f4f}, {0x11fff,
+    0x11fff}, {0x12ff1, 0x12ff2}, {0x16e97, 0x16e9a}, {0x16fe2, 0x16fe2}, {0x1e95e, 0x1e95f}};
+constexpr Range kPunctuationThen[] = {{0x166d, 0x166d}, {0x111c9, 0x111c9}};
+constexpr Range kNotOther[] = {{0x890, 0x891}, {0x8e2, 0x8e2}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}};
+constexpr Range kNotInNormalForms[] = {{0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c,
+    0xc3c}, {0xd3b, 0xd3c}, {0xeba, 0xeba}, {0x1715, 0x1715}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0x32ff, 0x32ff},
+    {0xa7f2, 0xa7f4}, {0xa82c, 0xa82c}, {0xab69, 0xab69}, {0x10781, 0x10785}, {0x10787, 0x107b0}, {0x107b2, 0x107ba},
+    {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070,
+    0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11938, 0x11938}, {0x1193d, 0x1193e},
+    {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42,
+    0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d},
+    {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}, {0x1f16c,
+    0x1f16c}, {0x1fbf0, 0x1fbf9}};
+// clang-format on
+
+constexpr char32_t kCharacters = 0x110000;
+
+bool IsAsciiPunctuation(char32_t c) {
+  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+         (c >= '{' && c <= '~');
+}
+
+// The blocks of BERT's reference; Hangul, Hiragana and Katakana are none of them.
+bool IsChinese(char32_t c) {
+  constexpr Range kBlocks[] = {{0x4e00, 0x9fff},   {0x3400, 0x4dbf},   {0x20000, 0x2a6df},
+                               {0x2a700, 0x2b73f}, {0x2b740, 0x2b81f}, {0x2b920, 0x2ceaf},
+                               {0xf900, 0xfaff},   {0x2f800, 0x2fa1f}};
+  for (const Range& block : kBlocks) {
+    if (c >= block.first && c <= block.last) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Symbols that Unicode counts as alphabetic, so that a regular expression's \w has them.
+bool IsLetterLikeSymbol(char32_t c) {
+  return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
+         (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
+}
+
+bool Decomposes(char32_t c, int options) {
+  utf8proc_int32_t out[32];
+  int last_class = 0;
+  const utf8proc_ssize_t size =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), out, 32,
+                              static_cast<utf8proc_option_t>(options), &last_class);
+  return size != 1 || out[0] != static_cast<utf8proc_int32_t>(c);
+}
+
+uint16_t TraitsOf(char32_t c) {
+  const auto code = static_cast<utf8proc_int32_t>(c);
+  const utf8proc_property_t& property = *utf8proc_get_property(code);
+  uint32_t traits = 0;
+  switch (property.category) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+      traits |= kLetter | kWordCharacter;
+      break;
+    case UTF8PROC_CATEGORY_MN:
+      traits |= kNonspacing | kMark | kWordCharacter;
+      break;
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+      traits |= kMark | kWordCharacter;
+      break;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+      traits |= kNumber | kWordCharacter;
+      break;
+    case UTF8PROC_CATEGORY_NO:
+      traits |= kNumber;
+      break;
+    case UTF8PROC_CATEGORY_PC:
+      traits |= kPunctuation | kWordCharacter;
+      break;
+    case UTF8PROC_CATEGORY_PD:
+    case UTF8PROC_CATEGORY_PS:
+    case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PI:
+    case UTF8PROC_CATEGORY_PF:
+    case UTF8PROC_CATEGORY_PO:
+      traits |= kPunctuation;
+      break;
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+      traits |= kWhiteSpace;
+      break;
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CS:
+      traits |= kOther;
+      break;
+    default:
+      break;
+  }
+  constexpr char32_t kNextLine = 0x85, kNonJoiner = 0x200c, kJoiner = 0x200d;
+  traits |= (c >= '\t' && c <= '\r') || c == kNextLine ? kWhiteSpace : 0;
+  traits |= c == kNonJoiner || c == kJoiner || IsLetterLikeSymbol(c) ? kWordCharacter : 0;
+  traits |= IsAsciiPunctuation(c) ? kPunctuation : 0;
+  traits |= IsChinese(c) ? kChinese : 0;
+  traits |= property.combining_class != 0 ? kReordered : 0;
+  const LowerCase lower = LowerCaseOf(c);
+  traits |= lower.size != 1 || lower.characters[0] != c ? kHasLowerCase : 0;
+  if (c >= 0xa0) {
+    constexpr int kStable = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
+    traits |= Decomposes(c, kStable) ? kDecomposes : 0;
+    traits |= Decomposes(c, kStable | UTF8PROC_COMPAT) ? kDecomposesLoosely : 0;
+  }
+  return static_cast<uint16_t>(traits);
+}
+
+std::unique_ptr<const uint16_t[]> AllTraits() {
+  auto traits = std::make_unique<uint16_t[]>(kCharacters);
+  for (char32_t c = 0; c < kCharacters; ++c) {
+    traits[c] = TraitsOf(c);
+  }
+  const auto change = [&](auto& ranges, uint32_t without, uint32_t with) {
+    for (const Range& range : ranges) {
+      for (char32_t c = range.first; c <= range.last; ++c) {
+        traits[c] = static_cast<uint16_t>((traits[c] & ~without) | with);
+      }
+    }
+  };
+  change(kNotNonspacing, kNonspacing, 0);
+  change(kNonspacingThen, 0, kNonspacing);
+  change(kNotMarks, kMark, 0);
+  change(kMarksThen, 0, kMark);
+  change(kNotPunctuation, kPunctuation, 0);
+  change(kPunctuationThen, 0, kPunctuation);
+  change(kNotOther, kOther, 0);
+  change(kNotInNormalForms, kReordered | kDecomposes | kDecomposesLoosely, 0);
+  return traits;
+}
+
+}  // namespace
+
+const uint16_t* CharacterTraits() {
+  static const std::unique_ptr<const uint16_t[]>& traits =
+      *new std::unique_ptr<const uint16_t[]>(AllTraits());
+  return traits.get();
+}
+
+LowerCase LowerCaseOf(char32_t character) {
+  constexpr char32_t kDottedI = 0x130, kDotAbove = 0x307;
+  if (character == kDottedI) {
+    return {{U'i', kDotAbove}, 2};
+  }
+  return {{static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(character))), 0},
+          1};
+}
+
+}  // namespace hone::engine::text

@@ -1,0 +1,314 @@
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "engine/text/growing_text.h"
+#include "engine/text/pretrained_tokenizer.h"
+#include "engine/text/unicode.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::engine::text {
+namespace {
+
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+// Held against tests/golden/pretrained_tokens.json: what the Python package tokenizers makes of the
+// same texts by the same files (pretrained_tokens.py).
+const nlohmann::json& Golden() {
+  static const auto* const golden = new nlohmann::json([] {
+    std::ifstream file(HONE_SOURCE_DIR "/tests/golden/pretrained_tokens.json");
+    return nlohmann::json::parse(file);
+  }());
+  return *golden;
+}
+
+std::string GoldenJson(absl::string_view name) {
+  for (const nlohmann::json& one : Golden()["tokenizers"]) {
+    if (one["name"].get<std::string>() == name) {
+      return one["tokenizer"].get<std::string>();
+    }
+  }
+  return "";
+}
+
+std::unique_ptr<const PretrainedTokenizer> Parsed(const std::string& json,
+                                                  const TokenRoles* roles = nullptr) {
+  auto tokenizer = ParseTokenizerJson(json, roles);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
+}
+
+// The tokenizer of `name` with the part at `path` replaced.
+absl::Status ErrorOf(absl::string_view name, const std::string& path, const nlohmann::json& part) {
+  nlohmann::json json = nlohmann::json::parse(GoldenJson(name));
+  json[nlohmann::json::json_pointer(path)] = part;
+  return ParseTokenizerJson(json.dump()).status();
+}
+
+std::vector<int32_t> FlatBytes(const TokenizedText& text) {
+  std::vector<int32_t> flat;
+  for (const TokenizedText::Bytes& bytes : text.bytes) {
+    flat.push_back(static_cast<int32_t>(bytes.begin));
+    flat.push_back(static_cast<int32_t>(bytes.end));
+  }
+  return flat;
+}
+
+// A folder that is gone with the test.
+class PretrainedFolder : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = std::filesystem::path(::testing::TempDir()) /
+            ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::create_directories(path_);
+  }
+  void TearDown() override { std::filesystem::remove_all(path_); }
+  void Write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name, std::ios::binary) << text;
+  }
+  std::filesystem::path path_;
+};
+
+class GoldenTokens : public ::testing::TestWithParam<size_t> {
+ protected:
+  const nlohmann::json& golden() const { return Golden()["tokenizers"][GetParam()]; }
+  std::string text(size_t i) const { return Golden()["texts"][i].get<std::string>(); }
+};
+
+TEST_P(GoldenTokens, HaveTheIdsOfThePythonPackage) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  for (size_t i = 0; i < Golden()["texts"].size(); ++i) {
+    EXPECT_EQ(tokenizer->EncodeInTemplate(text(i)).ids,
+              golden()["ids"][i].get<std::vector<int32_t>>())
+        << text(i);
+  }
+}
+
+TEST_P(GoldenTokens, StandForTheBytesOfThePythonPackage) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  for (size_t i = 0; i < Golden()["texts"].size(); ++i) {
+    EXPECT_EQ(FlatBytes(tokenizer->EncodeInTemplate(text(i))),
+              golden()["bytes"][i].get<std::vector<int32_t>>())
+        << text(i);
+  }
+}
+
+TEST_P(GoldenTokens, ComeBackAsTheTextOfThePythonPackage) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  for (size_t i = 0; i < Golden()["texts"].size(); ++i) {
+    EXPECT_EQ(tokenizer->Decode(golden()["ids"][i].get<std::vector<int32_t>>()),
+              golden()["decoded"][i].get<std::string>())
+        << text(i);
+  }
+}
+
+TEST_P(GoldenTokens, OfAPairHaveTheIdsAndSegmentsOfThePythonPackage) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  const TokenizedText pair = tokenizer->EncodePairInTemplate(text(0), text(4));
+  EXPECT_EQ(pair.ids, golden()["pair"]["ids"].get<std::vector<int32_t>>());
+  EXPECT_EQ(pair.types, golden()["pair"]["types"].get<std::vector<int32_t>>());
+}
+
+TEST_P(GoldenTokens, AreTheSameWithAndWithoutBytes) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  for (size_t i = 0; i < Golden()["texts"].size(); ++i) {
+    std::vector<int32_t> ids;
+    tokenizer->Encode(text(i), ids);
+    EXPECT_EQ(ids, tokenizer->EncodeWithBytes(text(i)).ids) << text(i);
+  }
+}
+
+TEST_P(GoldenTokens, StayTheSameWhenTheTokenizerIsStoredAndReadBack) {
+  const TokenRoles roles = {.unknown = 1, .padding = 0, .begin = 2, .end = 3, .mask = 4};
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>(), &roles);
+  ASSERT_NE(tokenizer, nullptr);
+  const auto again = TokenizerFromJson(tokenizer->ToJson());
+  ASSERT_TRUE(again.ok()) << again.status();
+  std::vector<int32_t> before, behind;
+  tokenizer->Encode(text(0), before);
+  (*again)->Encode(text(0), behind);
+  EXPECT_EQ(before, behind);
+  EXPECT_EQ((*again)->special().mask, 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(OfEachKind, GoldenTokens,
+                         ::testing::Range(size_t{0}, Golden()["tokenizers"].size()));
+
+TEST(TokenizerJson, SaysThatItsTruncationAndPaddingAreNotUsed) {
+  nlohmann::json json = nlohmann::json::parse(GoldenJson("BERT in lower case"));
+  json["truncation"] = {{"max_length", 4}, {"strategy", "LongestFirst"}, {"stride", 0}};
+  json["padding"] = {{"strategy", {{"Fixed", 128}}}};
+  std::vector<std::string> said;
+  const auto tokenizer = ParseTokenizerJson(json.dump(), nullptr, &said);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_THAT(said, ElementsAre(HasSubstr("behind 4 tokens"), HasSubstr("padding")));
+  EXPECT_GT((*tokenizer)->EncodeInTemplate("the cat the cat").ids.size(), 4);
+}
+
+TEST(TokenizerJson, NamesAPartThatIsNotKnownByItsPath) {
+  EXPECT_THAT(ErrorOf("BERT in lower case", "/normalizer/type", "Nmt"),
+              StatusIs(kInvalid, AllOf(HasSubstr("normalizer.type"), HasSubstr("Nmt"),
+                                       HasSubstr("BertNormalizer"))));
+  EXPECT_THAT(ErrorOf("Llama 3", "/pre_tokenizer/pretokenizers/0/type", "Jieba"),
+              StatusIs(kInvalid, HasSubstr("pre_tokenizer.pretokenizers[0].type")));
+  EXPECT_THAT(ErrorOf("Llama 2", "/decoder/decoders/1/type", "CTC"),
+              StatusIs(kInvalid, HasSubstr("decoder.decoders[1].type")));
+  EXPECT_THAT(ErrorOf("Unigram", "/model/type", "WordLevel"),
+              StatusIs(kInvalid, HasSubstr("model.type")));
+  EXPECT_THAT(ErrorOf("GPT-2", "/post_processor/type", "Other"),
+              StatusIs(kInvalid, HasSubstr("post_processor.type")));
+}
+
+TEST(TokenizerJson, NamesASettingThatIsNotKnown) {
+  EXPECT_THAT(ErrorOf("GPT-2", "/model/vocab_hash", 1),
+              StatusIs(kInvalid, HasSubstr("model.vocab_hash: is not known here")));
+  EXPECT_THAT(ErrorOf("GPT-2", "/model/dropout", 0.1),
+              StatusIs(kInvalid, HasSubstr("model.dropout")));
+}
+
+TEST(TokenizerJson, RefusesAPatternThatExplodes) {
+  EXPECT_THAT(ErrorOf("Llama 3", "/pre_tokenizer/pretokenizers/0/pattern/Regex", "(a|a)+b"),
+              StatusIs(kInvalid, AllOf(HasSubstr("pretokenizers[0].pattern.Regex"),
+                                       HasSubstr("too many steps"))));
+}
+
+TEST(TokenizerJson, RefusesAPatternThatIsNone) {
+  EXPECT_THAT(ErrorOf("Llama 3", "/pre_tokenizer/pretokenizers/0/pattern/Regex", "(a"),
+              StatusIs(kInvalid, HasSubstr("no regular expression")));
+}
+
+TEST(TokenizerJson, RefusesAMergeOfATokenThatIsNotThere) {
+  EXPECT_THAT(ErrorOf("GPT-2", "/model/merges/0", {"t", "no such"}),
+              StatusIs(kInvalid, AllOf(HasSubstr("model.merges"), HasSubstr("no such"))));
+}
+
+TEST(TokenizerJson, RefusesTwoTokensOfOneId) {
+  EXPECT_THAT(ErrorOf("BERT in lower case", "/model/vocab/the", 5),
+              StatusIs(kInvalid, HasSubstr("the same id 5")));
+}
+
+TEST(TokenizerJson, RefusesATemplateWithATokenBeyondTheVocabulary) {
+  EXPECT_THAT(ErrorOf("BERT in lower case", "/post_processor/special_tokens/[CLS]/ids/0", 70000),
+              StatusIs(kInvalid, HasSubstr("special_tokens.[CLS].ids[0]")));
+}
+
+TEST(TokenizerJson, RefusesWhatIsCutShort) {
+  const std::string json = GoldenJson("GPT-2");
+  EXPECT_THAT(ParseTokenizerJson(json.substr(0, json.size() / 2)).status(),
+              StatusIs(kInvalid, HasSubstr("no JSON")));
+}
+
+TEST(PretrainedTokens, OfACharacterInSeveralPartsAreShownWhenItIsWhole) {
+  const auto tokenizer = Parsed(GoldenJson("GPT-2"));
+  ASSERT_NE(tokenizer, nullptr);
+  std::vector<int32_t> ids;
+  tokenizer->Encode("a 我 b", ids);
+  GrowingText text(*tokenizer, ids[0], {});
+  std::string shown;
+  for (size_t i = 1; i < ids.size(); ++i) {
+    text.Add(ids[i]);
+    const std::string more = text.Take();
+    EXPECT_EQ(CountCharacters(more) > 0, !more.empty());
+    EXPECT_THAT(more, ::testing::Not(HasSubstr("\xEF\xBF\xBD")));
+    shown += more;
+  }
+  EXPECT_EQ(shown + text.Finish(), " 我 b");
+}
+
+TEST(PretrainedTokens, ThatAreSpecialAreNoPartOfTheText) {
+  const auto tokenizer = Parsed(GoldenJson("BERT in lower case"));
+  ASSERT_NE(tokenizer, nullptr);
+  EXPECT_EQ(tokenizer->Decode(tokenizer->EncodeInTemplate("The cat").ids), "the cat");
+  EXPECT_TRUE(tokenizer->IsSpecial(tokenizer->IdOf("[SEP]")));
+  EXPECT_EQ(tokenizer->Written(tokenizer->IdOf("##fe")), "##fe");
+}
+
+TEST(PretrainedTokens, ThatGoOnWithAWordSaySo) {
+  const auto bert = Parsed(GoldenJson("BERT in lower case"));
+  EXPECT_TRUE(bert->GoesOn(bert->IdOf("##fe")));
+  EXPECT_FALSE(bert->GoesOn(bert->IdOf("the")));
+  const auto gpt = Parsed(GoldenJson("GPT-2"));
+  EXPECT_TRUE(gpt->GoesOn(gpt->IdOf("the")));
+  EXPECT_FALSE(gpt->GoesOn(gpt->IdOf("Ġthe")));
+}
+
+TEST_F(PretrainedFolder, HasRolesLengthAndChatTemplateOfTheFilesBesideTheTokenizer) {
+  Write("tokenizer.json", GoldenJson("BERT in lower case"));
+  Write(
+      "tokenizer_config.json",
+      R"({"unk_token":"[UNK]","pad_token":{"content":"[PAD]"},"cls_token":"[CLS]","sep_token":"[SEP]",
+            "mask_token":"[MASK]","model_max_length":512,"chat_template":"{{x}}"})");
+  const auto read = ReadPretrainedTokenizer(path_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->roles, (TokenRoles{.unknown = 1, .padding = 0, .begin = 2, .end = 3, .mask = 4}));
+  EXPECT_EQ(read->tokenizer->special().end, 3);
+  EXPECT_EQ(read->max_tokens, 512);
+  EXPECT_EQ(read->chat_template, "{{x}}");
+  EXPECT_THAT(read->overridden, IsEmpty());
+}
+
+TEST_F(PretrainedFolder, WithBertsVocabularyFileReadsItAsTheTokenizerJsonDoes) {
+  const nlohmann::json json = nlohmann::json::parse(GoldenJson("BERT in lower case"));
+  std::vector<std::string> lines(json["model"]["vocab"].size());
+  for (const auto& [token, id] : json["model"]["vocab"].items()) {
+    lines[id.get<size_t>()] = token;
+  }
+  std::string text;
+  for (const std::string& line : lines) {
+    absl::StrAppend(&text, line, "\n");
+  }
+  Write("vocab.txt", text);
+  const auto read = ReadPretrainedTokenizer(path_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  const auto same = Parsed(json.dump());
+  for (const nlohmann::json& line : Golden()["texts"]) {
+    const auto utf8 = line.get<std::string>();
+    EXPECT_EQ(read->tokenizer->EncodeInTemplate(utf8).ids, same->EncodeInTemplate(utf8).ids);
+  }
+}
+
+TEST_F(PretrainedFolder, WithGpt2sFilesReadsThemAsTheTokenizerJsonDoes) {
+  const nlohmann::json json = nlohmann::json::parse(GoldenJson("GPT-2"));
+  std::string merges = "#version: 0.2\n";
+  for (const nlohmann::json& merge : json["model"]["merges"]) {
+    absl::StrAppend(&merges, merge[0].get<std::string>(), " ", merge[1].get<std::string>(), "\n");
+  }
+  Write("vocab.json", json["model"]["vocab"].dump());
+  Write("merges.txt", merges);
+  const auto read = ReadPretrainedTokenizer(path_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->roles.end, 0);
+  const auto same = Parsed(json.dump());
+  for (const nlohmann::json& line : Golden()["texts"]) {
+    const auto utf8 = line.get<std::string>();
+    EXPECT_EQ(read->tokenizer->EncodeWithBytes(utf8).ids, same->EncodeWithBytes(utf8).ids);
+  }
+}
+
+TEST_F(PretrainedFolder, WithoutATokenizerIsNotFound) {
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("tokenizer.json")));
+}
+
+TEST_F(PretrainedFolder, NamesTheFileThatIsWrong) {
+  Write("tokenizer.json", "{}");
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(kInvalid, HasSubstr("tokenizer.json: model")));
+}
+
+}  // namespace
+}  // namespace hone::engine::text
