@@ -21,6 +21,11 @@ constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr int64_t kMostIndexBytes = 64 << 20;
 constexpr size_t kMostShards = 1000;
+constexpr absl::string_view kHowToConvert =
+    "Convert it in that folder, where Python has torch and safetensors: python3 -c \"import torch, "
+    "safetensors.torch as s; w = torch.load('pytorch_model.bin', weights_only=True); "
+    "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors', "
+    "{'format': 'pt'})\"";
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -55,11 +60,8 @@ absl::Status NoWeights(const std::string& directory) {
       Exists(absl::StrCat(directory, "/pytorch_model.bin.index.json"))) {
     return absl::NotFoundError(absl::StrCat(
         directory,
-        ": the weights are in pytorch_model.bin, a program's objects, which are not read here. "
-        "Convert it in that folder, where Python has torch and safetensors: python3 -c "import "
-        "torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', weights_only=True); "
-        "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors', "
-        "{'format': 'pt'})""));
+        ": the weights are in pytorch_model.bin, a program's objects, which are not read here. ",
+        kHowToConvert));
   }
   return absl::NotFoundError(absl::StrCat(directory, ": has neither ", kSingle, " nor ", kIndex));
 }

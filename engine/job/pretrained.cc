@@ -38,7 +38,8 @@ std::vector<std::string> NamesOf(std::span<const models::LayerDescription> layer
 
 // Of a checkpoint, which is a preset.
 absl::StatusOr<Earlier> DescribeCheckpoint(const std::string& directory, bool with_tokens) {
-  Earlier earlier{.is_checkpoint = true};
+  Earlier earlier;
+  earlier.is_checkpoint = true;
   HONE_ASSIGN_OR_RETURN(earlier.description.model, huggingface::DescribeModel(directory));
   if (with_tokens) {
     data::Preprocessing& preprocessing = earlier.description.preprocessing;

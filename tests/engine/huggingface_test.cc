@@ -1,0 +1,377 @@
+// Checkpoints in Hugging Face's form against what transformers computes with them
+// (tests/golden/huggingface.py), and what is said of those that are damaged.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "engine/huggingface/checkpoint.h"
+#include "engine/models/build.h"
+#include "engine/tensor/token_rows.h"
+#include "tests/engine/huggingface_testing.h"
+#include "tests/support/bound_program.h"
+
+namespace hone::engine {
+namespace {
+
+using ::hone::engine::huggingface::Weights;
+using ::hone::engine::testing::BoundProgram;
+using ::hone::engine::testing::CheckpointTensor;
+using ::hone::engine::testing::Give;
+using ::hone::engine::testing::GoldenCheckpoint;
+using ::hone::engine::testing::Number;
+using ::hone::engine::testing::RealCheckpoint;
+using ::hone::engine::testing::RelativeError;
+using ::hone::engine::testing::TensorsOf;
+using ::hone::engine::testing::WriteCheckpoint;
+using ::hone::engine::testing::WriteTensors;
+using ::hone::testing::Folder;
+using ::hone::testing::IsOk;
+using ::hone::testing::Put;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr uint64_t kTokens = 1;     // the stream of numbers
+constexpr int64_t kRowsBehind = 3;  // of no text
+
+// A net that is asked for so many numbers of each text, or 0: for one of each token of the
+// vocabulary behind each token.
+struct Question {
+  int64_t vocabulary = 0;
+  int64_t outputs = 0;
+  bool lent = false;  // weights are read where they lie in the file
+};
+
+absl::Status GiveWeights(const Weights& weights, bool lent, ParameterStore& store) {
+  for (ParameterId id = 0; id < store.size() && lent; ++id) {
+    if (weights.Holds(store.spec(id).name)) {
+      HONE_ASSIGN_OR_RETURN(std::optional<BorrowedValues> values,
+                            weights.InPlace(store.spec(id).name));
+      EXPECT_TRUE(values.has_value()) << store.spec(id).name;
+      HONE_RETURN_IF_ERROR(store.Borrow(id, *std::move(values)));
+    }
+  }
+  store.Allocate(1);
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const std::string& name = store.spec(id).name;
+    if (store.borrowed(id) != nullptr) {
+      continue;
+    }
+    if (weights.Holds(name)) {
+      EXPECT_EQ(weights.shape(name), store.spec(id).shape) << name;
+      HONE_RETURN_IF_ERROR(weights.Read(name, store.mutable_values(id).f32()));
+      continue;
+    }
+    // A head that the checkpoint has not: the numbers themselves.
+    EXPECT_THAT(name, ::testing::StartsWith("classifier."));
+    const std::span<float> values = store.mutable_values(id).f32();
+    const int64_t columns = store.spec(id).shape.back();
+    for (int64_t i = 0; store.spec(id).shape.rank() == 2 && i < columns; ++i) {
+      values[static_cast<size_t>(i * columns + i)] = 1;
+    }
+  }
+  store.MarkChanged();
+  return absl::OkStatus();
+}
+
+// The numbers of all texts of the golden case, or of their tokens.
+absl::StatusOr<std::vector<float>> Answers(const std::string& folder, const nlohmann::json& golden,
+                                           const Question& question) {
+  const auto lengths = golden["lengths"].get<std::vector<int32_t>>();
+  std::vector<int32_t> offsets(lengths.size() + 1);
+  std::partial_sum(lengths.begin(), lengths.end(), offsets.begin() + 1);
+  const int64_t rows = offsets.back() + kRowsBehind;
+  HONE_ASSIGN_OR_RETURN(models::ModelDescription model, huggingface::DescribeModel(folder));
+  Graph graph;
+  std::vector<models::NamedValue> inputs = {
+      {std::string(kTokensInput), graph.Input(kTokensInput, {{rows}, DType::kS32})},
+      {std::string(kOffsetsInput),
+       graph.Input(kOffsetsInput, {{static_cast<int64_t>(offsets.size())}, DType::kS32})}};
+  const bool pairs = golden["pairs"].get<bool>();
+  if (pairs) {
+    model.inputs.emplace_back(kSegmentsInput);
+    inputs.push_back(
+        {std::string(kSegmentsInput), graph.Input(kSegmentsInput, {{rows}, DType::kS32})});
+  }
+  HONE_ASSIGN_OR_RETURN(
+      const models::BuiltModel built,
+      models::BuildModel(graph, model, inputs,
+                         {.vocabulary = question.vocabulary, .outputs = question.outputs}));
+  ParameterStore store;
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter) {
+      ParameterSpec spec = node.parameter;
+      spec.role = question.lent ? ParameterRole::kFrozen : ParameterRole::kTrainable;
+      HONE_RETURN_IF_ERROR(store.Declare(spec).status());
+    }
+  }
+  HONE_ASSIGN_OR_RETURN(const Weights weights, Weights::Open(folder));
+  HONE_RETURN_IF_ERROR(GiveWeights(weights, question.lent, store));
+  ProgramRequest request;
+  request.graph = &graph;
+  request.fetch = {built.output};
+  HONE_ASSIGN_OR_RETURN(const BoundProgram bound, BoundProgram::Make(request, store, {}));
+  std::vector<int32_t> tokens(static_cast<size_t>(rows)), segments(static_cast<size_t>(rows));
+  for (size_t text = 0; text < lengths.size(); ++text) {
+    for (int32_t i = offsets[text]; i < offsets[text + 1]; ++i) {
+      const auto at = static_cast<size_t>(i);
+      tokens[at] = static_cast<int32_t>(
+          Number(kTokens, i) % static_cast<uint64_t>(question.vocabulary - 2) + 2);
+      segments[at] = i - offsets[text] >= (lengths[text] + 1) / 2 ? 1 : 0;
+    }
+  }
+  Give(bound.program, kTokensInput, tokens);
+  Give(bound.program, kOffsetsInput, offsets);
+  if (pairs) {
+    Give(bound.program, kSegmentsInput, segments);
+  }
+  HONE_RETURN_IF_ERROR(bound.program.Run({}));
+  const auto* const output = static_cast<const float*>(bound.program.fetched(0));
+  return std::vector<float>(output, output + golden["logits"]["count"].get<int64_t>());
+}
+
+Question QuestionOf(const std::string& name, bool lent) {
+  constexpr int64_t kVocabulary = 40, kClasses = 3;
+  return {.vocabulary = kVocabulary,
+          .outputs = absl::EndsWith(name, "_masked") ? 0 : kClasses,
+          .lent = lent};
+}
+
+class CheckpointAnswers : public ::testing::TestWithParam<std::tuple<const char*, bool>> {};
+
+TEST_P(CheckpointAnswers, AreThoseOfTransformers) {
+  const auto [name, lent] = GetParam();
+  const nlohmann::json& golden = GoldenCheckpoint(name);
+  const Folder folder;
+  WriteCheckpoint(folder.path(), golden["config"], TensorsOf(golden));
+  const auto answers = Answers(folder.path(), golden, QuestionOf(name, lent));
+  ASSERT_THAT(answers, IsOk());
+  EXPECT_LE(RelativeError<float>(*answers, golden["logits"]), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CheckpointAnswers,
+                         ::testing::Combine(::testing::Values("bert", "bert_pairs", "bert_masked",
+                                                              "distilbert", "distilbert_masked",
+                                                              "roberta", "roberta_masked"),
+                                            ::testing::Bool()),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param)) +
+                                  (std::get<1>(info.param) ? "_Lent" : "_Copied");
+                         });
+
+TEST(RealCheckpointAnswers, OfMiniLmArePooledAsTransformersDoes) {
+  const std::string folder = RealCheckpoint("minilm-l6");
+  if (folder.empty()) {
+    GTEST_SKIP() << "there is no checkpoint minilm-l6 (HONE_CHECKPOINT_DIR)";
+  }
+  constexpr int64_t kVocabulary = 30522, kWidth = 384;
+  const nlohmann::json& golden = GoldenCheckpoint("minilm");
+  const auto answers =
+      Answers(folder, golden, {.vocabulary = kVocabulary, .outputs = kWidth, .lent = false});
+  ASSERT_THAT(answers, IsOk());
+  EXPECT_LE(RelativeError<float>(*answers, golden["logits"]), 1e-4);
+}
+
+// A small BERT in a folder, to be damaged.
+class CheckpointTest : public ::testing::Test {
+ protected:
+  CheckpointTest() { Rewrite(); }
+
+  // Tensors and config as they are now.
+  void Rewrite() { WriteCheckpoint(folder_.path(), config_, tensors_); }
+  CheckpointTensor& Tensor(const std::string& name) {
+    return *std::ranges::find(tensors_, name, &CheckpointTensor::name);
+  }
+  absl::Status Open() const { return Weights::Open(folder_.path()).status(); }
+  absl::Status Configure(const std::string& key, const nlohmann::json& value) {
+    nlohmann::json config = config_;
+    config[key] = value;
+    return huggingface::ParseConfig(config.dump()).status();
+  }
+  // In two shards; the index names other ones for these tensors.
+  void Shard(const std::map<std::string, std::string>& changed = {}) {
+    const size_t half = tensors_.size() / 2;
+    const std::span<const CheckpointTensor> all(tensors_);
+    WriteTensors(folder_ / "model-00001-of-00002.safetensors", all.first(half));
+    WriteTensors(folder_ / "model-00002-of-00002.safetensors", all.subspan(half));
+    nlohmann::json shards;
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      shards[tensors_[i].name] =
+          absl::StrCat("model-0000", i < half ? 1 : 2, "-of-00002.safetensors");
+    }
+    for (const auto& [tensor, shard] : changed) {
+      shards[tensor] = shard;
+    }
+    Put(folder_ / "model.safetensors.index.json",
+        nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", shards}}.dump());
+    std::filesystem::remove(folder_ / "model.safetensors");
+  }
+  std::vector<float> Values(const std::string& ours) const {
+    const auto weights = Weights::Open(folder_.path());
+    EXPECT_THAT(weights, IsOk());
+    std::vector<float> values(static_cast<size_t>(weights->shape(ours).elements()));
+    EXPECT_THAT(weights->Read(ours, values), IsOk());
+    return values;
+  }
+
+  const Folder folder_;
+  nlohmann::json config_ = GoldenCheckpoint("bert")["config"];
+  std::vector<CheckpointTensor> tensors_ = TensorsOf(GoldenCheckpoint("bert"));
+};
+
+TEST_F(CheckpointTest, ShardsAreReadAsOneFileIs) {
+  const std::vector<float> first = Values("block_1.up.weight"), last = Values("pooler.weight");
+  Shard();
+  EXPECT_EQ(Values("block_1.up.weight"), first);
+  EXPECT_EQ(Values("pooler.weight"), last);
+}
+
+TEST_F(CheckpointTest, AShardThatIsMissingIsNamed) {
+  Shard();
+  std::filesystem::remove(folder_ / "model-00002-of-00002.safetensors");
+  EXPECT_THAT(Open(), StatusIs(kInvalid, AllOf(HasSubstr("model-00002-of-00002.safetensors"),
+                                               HasSubstr("not there"))));
+}
+
+TEST_F(CheckpointTest, AShardInAnotherFolderIsRefused) {
+  for (const char* path : {"../x.safetensors", "a/x.safetensors", "/x.safetensors", "x"}) {
+    Shard({{"bert.pooler.dense.bias", path}});
+    EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("of the same folder"))) << path;
+  }
+}
+
+TEST_F(CheckpointTest, ATensorThatItsShardDoesNotHaveIsNamed) {
+  Shard({{"bert.extra.weight", "model-00001-of-00002.safetensors"}});
+  EXPECT_THAT(Open(), StatusIs(kInvalid,
+                               AllOf(HasSubstr("has no tensor"), HasSubstr("bert.extra.weight"))));
+}
+
+TEST_F(CheckpointTest, EveryTensorThatIsMissingUnknownOrOfAnotherShapeIsNamed) {
+  Tensor("bert.embeddings.LayerNorm.bias").name = "bert.embeddings.LayerNorm.blas";
+  CheckpointTensor& up = Tensor("bert.encoder.layer.1.intermediate.dense.weight");
+  up.shape = {24, 56};
+  Rewrite();
+  EXPECT_THAT(Open(),
+              StatusIs(kInvalid, AllOf(HasSubstr("embeddings.LayerNorm.bias [24] is missing"),
+                                       HasSubstr("bert.embeddings.LayerNorm.blas"),
+                                       HasSubstr("layer.1.intermediate.dense.weight"),
+                                       HasSubstr("must be [56, 24], got [24, 56]"))));
+}
+
+TEST_F(CheckpointTest, ATensorOfWholeNumbersIsRefused) {
+  const std::vector<int32_t> numbers(24);
+  std::vector<checkpoint::TensorToWrite> written;
+  for (const CheckpointTensor& tensor : tensors_) {
+    const bool whole = tensor.name == "bert.pooler.dense.bias";
+    written.push_back(
+        {.name = tensor.name,
+         .shape = tensor.shape,
+         .data = whole ? static_cast<const void*>(numbers.data()) : tensor.values.data(),
+         .dtype = whole ? checkpoint::FileDType::kI32 : checkpoint::FileDType::kF32});
+  }
+  ASSERT_THAT(checkpoint::WriteSafetensors(folder_ / "model.safetensors", written), IsOk());
+  EXPECT_THAT(Open(), StatusIs(kInvalid, AllOf(HasSubstr("bert.pooler.dense.bias"),
+                                               HasSubstr("F16"), HasSubstr("I32"))));
+}
+
+TEST_F(CheckpointTest, HalvesAreReadExactlyAndWhereTheyLie) {
+  WriteTensors(folder_ / "model.safetensors", tensors_, checkpoint::FileDType::kBf16);
+  std::vector<float> rounded;
+  for (const float value : Tensor("bert.encoder.layer.0.output.dense.weight").values) {
+    rounded.push_back(FromBf16(ToBf16(value)));
+  }
+  EXPECT_EQ(Values("block_1.down.weight"), rounded);
+  const auto weights = Weights::Open(folder_.path());
+  ASSERT_THAT(weights, IsOk());
+  const auto values = weights->InPlace("block_1.down.weight");
+  ASSERT_THAT(values, IsOk());
+  ASSERT_TRUE(values->has_value());
+  EXPECT_EQ((*values)->dtype, DType::kBf16);
+  EXPECT_EQ(FromBf16(static_cast<const uint16_t*>((*values)->data)[5]), rounded[5]);
+}
+
+TEST_F(CheckpointTest, OldNamesOfLayerNormsAreKnown) {
+  const std::vector<float> scale = Values("embedding_norm.weight");
+  Tensor("bert.embeddings.LayerNorm.weight").name = "bert.embeddings.LayerNorm.gamma";
+  Tensor("bert.embeddings.LayerNorm.bias").name = "bert.embeddings.LayerNorm.beta";
+  Rewrite();
+  EXPECT_EQ(Values("embedding_norm.weight"), scale);
+}
+
+TEST_F(CheckpointTest, NamesWithoutThePrefixAreKnown) {
+  const std::vector<float> table = Values("token_embedding.weight");
+  for (CheckpointTensor& tensor : tensors_) {
+    tensor.name = std::string(absl::StripPrefix(tensor.name, "bert."));
+  }
+  Rewrite();
+  EXPECT_EQ(Values("token_embedding.weight"), table);
+}
+
+TEST_F(CheckpointTest, PlacesOfRobertaBeginBehindThePaddingTokens) {
+  const nlohmann::json& roberta = GoldenCheckpoint("roberta");
+  config_ = roberta["config"];
+  tensors_ = TensorsOf(roberta);
+  Rewrite();
+  const std::vector<float>& all = Tensor("roberta.embeddings.position_embeddings.weight").values;
+  EXPECT_EQ(Values("positions.weight"), std::vector<float>(all.begin() + 2 * 24, all.end()));
+}
+
+TEST_F(CheckpointTest, WeightsOfPytorchAloneAreToldHowToBeConverted) {
+  std::filesystem::rename(folder_ / "model.safetensors", folder_ / "pytorch_model.bin");
+  EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kNotFound,
+                               AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("save_file"))));
+}
+
+TEST_F(CheckpointTest, AFileThatIsCutOffIsRefused) {
+  const std::string path = folder_ / "model.safetensors";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 4);
+  EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("model.safetensors")));
+}
+
+TEST_F(CheckpointTest, AKeyThatNobodyKnowsIsRefusedUnlessItIsNull) {
+  EXPECT_THAT(Configure("attention_sinks", 4),
+              StatusIs(kInvalid, HasSubstr("`attention_sinks` is not known")));
+  EXPECT_THAT(Configure("attention_sinks", nullptr), IsOk());
+}
+
+TEST_F(CheckpointTest, AKeyThatChangesTheArithmeticHasOneValueOnly) {
+  EXPECT_THAT(Configure("position_embedding_type", "relative_key"),
+              StatusIs(kInvalid, HasSubstr("`position_embedding_type` must be \"absolute\"")));
+  EXPECT_THAT(Configure("is_decoder", true),
+              StatusIs(kInvalid, HasSubstr("`is_decoder` must be false, got true")));
+  EXPECT_THAT(Configure("hidden_act", "quick_gelu"),
+              StatusIs(kInvalid, AllOf(HasSubstr("`hidden_act` must be one of gelu, "),
+                                       HasSubstr("quick_gelu"))));
+}
+
+TEST_F(CheckpointTest, SizesThatNoCheckpointHasAreRefused) {
+  for (const nlohmann::json& count :
+       {nlohmann::json(1000000000000), nlohmann::json(18446744073709551615u), nlohmann::json(0),
+        nlohmann::json(-1), nlohmann::json(2.5), nlohmann::json("2")}) {
+    EXPECT_THAT(Configure("num_hidden_layers", count),
+                StatusIs(kInvalid, HasSubstr("`num_hidden_layers` must be a whole number")))
+        << count;
+  }
+}
+
+TEST_F(CheckpointTest, AFamilyThatIsNotKnownIsToldThoseThatAre) {
+  EXPECT_THAT(
+      Configure("model_type", "mamba"),
+      StatusIs(kInvalid, AllOf(HasSubstr("bert, distilbert, roberta"), HasSubstr("mamba"))));
+}
+
+TEST_F(CheckpointTest, AConfigThatIsNoJsonIsRefused) {
+  for (const char* text : {"", "{", "[]", "null", "{}", "{\"model_type\": 3}"}) {
+    EXPECT_THAT(huggingface::ParseConfig(text).status(),
+                StatusIs(kInvalid, HasSubstr("config.json")))
+        << text;
+  }
+}
+
+}  // namespace
+}  // namespace hone::engine
