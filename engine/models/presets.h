@@ -77,7 +77,8 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
 //             Network and Attention" computes (Bahdanau, Cho, Bengio, 2015):
 //             a = softmax over s of v · tanh(h_{t−1} W + k_s U + b);  c = Σ a_s k_s
 //             h_t = cell([e_t, c], h_{t−1});  logits = h_t O + o
-//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores; nothing that is seen
+//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores; nothing that is
+//   seen
 //             is fed back (Luong, Pham, Manning, 2015):
 //             h_t = cell(e_t, h_{t−1});  a = softmax over s of h_t W · k_s;  c = Σ a_s k_s
 //             logits = tanh([h_t, c] C + c') O + o
@@ -122,15 +123,16 @@ absl::StatusOr<Value> TransformerTranslation(Graph& graph, const nlohmann::json&
 //   {"layers": 4, "heads": 4, "width": 128, "hidden": 0, "length": 0, "positions": "learned",
 //    "norm": "pre", "embedding_norm": false, "epsilon": 1e-5, "activation": "gelu", "dropout": 0.1,
 //    "pooling": "mean", "pooler": false, "pooler_activation": "tanh", "token_types": 0,
-//    "table_rows": 0, "transposed": false, "attention_dropout": 0.1, "head_dropout": 0.1}   "hidden" is the width between the two products of a
-//       block, 0: four times the width; "length" is how many learned positions there are, others
-//       are "sinusoidal" and "rotary"; "norm" is "post" as in the paper and in BERT, behind each
-//       sum, or "pre"; "activation" is "gelu", "gelu_tanh" or "relu"; "pooling" is "mean", "max" or
-//       "first", of a text's tokens, and "pooler" puts a product of the width and tanh, or "relu",
-//       behind it; of "token_types" above 0 one is added to each token's row, the second to those
-//       of the second text of a pair; "table_rows" is how many rows the tokens' table has, where
-//       it has more than the vocabulary; "transposed" says that weights of products lie as [out,
-//       in]; the other two shares of dropout are "dropout" unless they are given
+//    "table_rows": 0, "transposed": false, "attention_dropout": 0.1, "head_dropout": 0.1}
+//       "hidden" is the width between the two products of a block, 0: four times the width;
+//       "length" is how many learned positions there are, others are "sinusoidal" and "rotary";
+//       "norm" is "post" as in the paper and in BERT, behind each sum, or "pre"; "activation" is
+//       "gelu", "gelu_tanh" or "relu"; "pooling" is "mean", "max" or "first", of a text's tokens,
+//       and "pooler" puts a product of the width and tanh, or "relu", behind it; of "token_types"
+//       above 0 one is added to each token's row, the second to those of the second text of a pair;
+//       "table_rows" is how many rows the tokens' table has, where it has more than the vocabulary;
+//       "transposed" says that weights of products lie as [out, in]; the other two shares of
+//       dropout are "dropout" unless they are given
 // Its parameters, and in brackets what they are called in files of BERT:
 //   token_embedding.weight (embeddings.word_embeddings), positions.weight (position_embeddings),
 //   token_types.weight (token_type_embeddings), embedding_norm (embeddings.LayerNorm);

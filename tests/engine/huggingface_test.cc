@@ -159,10 +159,7 @@ INSTANTIATE_TEST_SUITE_P(All, CheckpointAnswers,
                                                               "distilbert", "distilbert_masked",
                                                               "roberta", "roberta_masked"),
                                             ::testing::Bool()),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) +
-                                  (std::get<1>(info.param) ? "_Lent" : "_Copied");
-                         });
+                         NameOfSetting);
 
 TEST(RealCheckpointAnswers, OfMiniLmArePooledAsTransformersDoes) {
   const std::string folder = RealCheckpoint("minilm-l6");
