@@ -67,17 +67,19 @@ absl::Status ToAbsl(const grpc::Status& status) {
   return answer;
 }
 
-class GrpcWatchStream final : public WatchStream {
+template <typename Response>
+class GrpcServerStream final : public ServerStream<Response> {
  public:
-  GrpcWatchStream(v1::TrainingService::Stub& stub, const v1::WatchJobRequest& request)
-      : reader_(stub.WatchJob(&context_, request)) {}
-  bool Next(v1::WatchJobResponse& response) override { return reader_->Read(&response); }
+  // `open` calls the stub's method.
+  template <typename Open>
+  explicit GrpcServerStream(const Open& open) : reader_(open(&context_)) {}
+  bool Next(Response& response) override { return reader_->Read(&response); }
   absl::Status Finish() override { return ToAbsl(reader_->Finish()); }
   void Cancel() override { context_.TryCancel(); }
 
  private:
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::WatchJobResponse>> reader_;
+  std::unique_ptr<grpc::ClientReader<Response>> reader_;
 };
 
 class GrpcClient final : public Client {
@@ -144,7 +146,8 @@ class GrpcClient final : public Client {
                                    request);
   }
   std::unique_ptr<WatchStream> WatchJob(const v1::WatchJobRequest& request) override {
-    return std::make_unique<GrpcWatchStream>(*training_, request);
+    return std::make_unique<GrpcServerStream<v1::WatchJobResponse>>(
+        [&](grpc::ClientContext* context) { return training_->WatchJob(context, request); });
   }
   absl::StatusOr<v1::ServerInfo> GetServerInfo() override {
     return Call<v1::ServerInfo>(*training_, &v1::TrainingService::Stub::GetServerInfo,
@@ -292,6 +295,12 @@ class GrpcClient final : public Client {
     request.set_name(name);
     return Call<v1::DeleteSweepResponse>(*sweeps_, &v1::SweepService::Stub::DeleteSweep, request)
         .status();
+  }
+  std::unique_ptr<SweepWatchStream> WatchSweep(const std::string& name) override {
+    v1::WatchSweepRequest request;
+    request.set_name(name);
+    return std::make_unique<GrpcServerStream<v1::WatchSweepResponse>>(
+        [&](grpc::ClientContext* context) { return sweeps_->WatchSweep(context, request); });
   }
 
  private:

@@ -18,17 +18,20 @@
 
 namespace hone::client {
 
-// What WatchJob sends. Next for one thread; Cancel from any.
-class WatchStream {
+// What a watch sends. Next for one thread; Cancel from any.
+template <typename Response>
+class ServerStream {
  public:
-  virtual ~WatchStream() = default;
+  virtual ~ServerStream() = default;
   // Waits for the next answer; false: the stream has ended, see Finish.
-  virtual bool Next(v1::WatchJobResponse& response) = 0;
-  // After Next returned false. OK: the job has ended and everything was sent. CANCELLED: Cancel was
-  // called.
+  virtual bool Next(Response& response) = 0;
+  // After Next returned false. OK: what is watched has ended and everything was sent. CANCELLED:
+  // Cancel was called.
   virtual absl::Status Finish() = 0;
   virtual void Cancel() = 0;
 };
+using WatchStream = ServerStream<v1::WatchJobResponse>;
+using SweepWatchStream = ServerStream<v1::WatchSweepResponse>;
 
 // A typed client of one server. Errors carry the server's code and its words, one line for each
 // wrong field; client/errors.h tells a broken line from an answer. Calls of one answer are made
@@ -100,6 +103,7 @@ class Client {
       const v1::ListSweepsRequest& request) = 0;
   virtual absl::StatusOr<v1::Sweep> CancelSweep(const std::string& name) = 0;
   virtual absl::Status DeleteSweep(const std::string& name) = 0;
+  virtual std::unique_ptr<SweepWatchStream> WatchSweep(const std::string& name) = 0;
 };
 
 }  // namespace hone::client

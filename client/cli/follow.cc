@@ -1,51 +1,20 @@
 #include "client/cli/follow.h"
 
 #include <cstdio>
-#include <mutex>
-#include <optional>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
-#include "client/cli/interrupts.h"
 #include "client/cli/live_view.h"
-#include "client/errors.h"
-#include "engine/base/steady_clock.h"
+#include "client/cli/watching.h"
 
 namespace hone::client::cli {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Minutes(5);
 // Pictures of events no older than this are shown.
 constexpr absl::Duration kRecent = absl::Minutes(1);
 constexpr int64_t kMostPictureBytes = 4 << 20;
-constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
-constexpr absl::Duration kLongestPause = absl::Seconds(2);
-
-// The stream that an interrupt has to cancel: there is another one after each reconnection.
-class CurrentStream {
- public:
-  // nullptr: none. A stream that comes after an interrupt is cancelled at once.
-  void Set(WatchStream* stream) {
-    const std::lock_guard lock(mutex_);
-    stream_ = stream;
-    if (cancelled_ && stream_ != nullptr) {
-      stream_->Cancel();
-    }
-  }
-  void Cancel() {
-    const std::lock_guard lock(mutex_);
-    cancelled_ = true;
-    if (stream_ != nullptr) {
-      stream_->Cancel();
-    }
-  }
-
- private:
-  std::mutex mutex_;
-  WatchStream* stream_ = nullptr;
-  bool cancelled_ = false;
-};
 
 class Follower {
  public:
@@ -57,44 +26,27 @@ class Follower {
         view_(screen_) {}
 
   int Run() {
-    CurrentStream current;
-    const Interrupts::Handler interrupts(*globals_.interrupts, [&] { current.Cancel(); });
-    absl::Duration alive = SteadyNow();
-    absl::Duration pause = kFirstPause;
-    while (true) {
-      v1::WatchJobRequest request;
-      request.set_name(job_name_);
-      request.set_resume_token(token_);
-      const std::unique_ptr<WatchStream> stream = client_->WatchJob(request);
-      current.Set(stream.get());
-      v1::WatchJobResponse response;
-      while (stream->Next(response)) {
-        alive = SteadyNow();
-        pause = kFirstPause;
-        Handle(response);
-      }
-      current.Set(nullptr);
-      const absl::Status end = stream->Finish();
-      if (interrupts.count() > 0) {
-        return Leave();
-      }
-      if (end.ok() && !going_away_) {
-        return End();
-      }
-      const std::optional<absl::Duration> asked_for = RetryDelay(end);
-      const bool retry = asked_for || ((going_away_ || IsBrokenLine(end)) && !token_.empty());
-      if (!retry || SteadyNow() - alive > kPatience) {
-        return Fail(end.ok() ? LineError(absl::StatusCode::kUnavailable, "it has shut down") : end,
-                    globals_);
-      }
-      going_away_ = false;
-      if (!globals_.json && pause == kFirstPause) {
-        view_.Say(asked_for ? std::string(end.message())
-                            : "the server cannot be reached; trying again");
-      }
-      Pause(std::max(pause, asked_for.value_or(absl::ZeroDuration())), interrupts);
-      pause = std::min(pause * 2, kLongestPause);
+    Watching<v1::WatchJobResponse> watching(
+        *client_, *globals_.interrupts,
+        {.open =
+             [this] {
+               v1::WatchJobRequest request;
+               request.set_name(job_name_);
+               request.set_resume_token(token_);
+               return client_->WatchJob(request);
+             },
+         .handle = [this](const v1::WatchJobResponse& response) { Handle(response); },
+         .say =
+             [this](const std::string& text) {
+               if (!globals_.json) {
+                 view_.Say(text);
+               }
+             }});
+    const auto outcome = watching.Run();
+    if (outcome.interrupted) {
+      return Leave();
     }
+    return outcome.status.ok() ? End() : Fail(outcome.status, globals_);
   }
 
  private:
@@ -130,9 +82,6 @@ class Follower {
           }
         }
         break;
-      case v1::WatchJobResponse::kGoodbye:
-        going_away_ = true;
-        break;
       default:
         break;
     }
@@ -161,13 +110,6 @@ class Follower {
         });
     if (status.ok()) {
       story_.SetPicture(std::move(file));
-    }
-  }
-
-  void Pause(absl::Duration pause, const Interrupts::Handler& interrupts) {
-    const absl::Duration until = SteadyNow() + pause;
-    while (SteadyNow() < until && interrupts.count() == 0) {
-      client_->Wait(absl::Milliseconds(20));
     }
   }
 
@@ -203,7 +145,6 @@ class Follower {
   LiveView view_;
   Story story_;
   std::string token_;
-  bool going_away_ = false;
 };
 
 }  // namespace

@@ -23,6 +23,8 @@ namespace {
 
 constexpr int kPlotHeight = 6;
 constexpr int kPlotWidth = 72;
+// Trials that are shown before there is room for a plot.
+constexpr int kFewestTrials = 5;
 
 std::string Right(const std::string& text) { return absl::StrCat(">", text); }
 
@@ -251,6 +253,14 @@ void AppendAxis(const v1::Sweep& sweep, int axis, const std::string& name, int w
   }
 }
 
+std::vector<Line> Head(const v1::Sweep& sweep) {
+  std::vector<Line> lines = {Line().Add(" ").Add(SweepLine(sweep), Style::kBold)};
+  if (!sweep.message().empty()) {
+    lines.push_back(Line().Add(" ").Add(sweep.message()));
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::vector<std::string> AxisNames(const v1::SweepSpec& spec) {
@@ -311,10 +321,7 @@ std::string TrialLine(const v1::Sweep& sweep, const v1::Trial& trial) {
 }
 
 std::vector<Line> RenderSweep(const v1::Sweep& sweep, size_t most, int width) {
-  std::vector<Line> lines = {Line().Add(" ").Add(SweepLine(sweep), Style::kBold)};
-  if (!sweep.message().empty()) {
-    lines.push_back(Line().Add(" ").Add(sweep.message()));
-  }
+  std::vector<Line> lines = Head(sweep);
   Append(Trials(sweep, most), lines);
   Append(Averages(sweep), lines);
   const std::vector<std::string> names = AxisNames(sweep.spec());
@@ -323,6 +330,30 @@ std::vector<Line> RenderSweep(const v1::Sweep& sweep, size_t most, int width) {
       AppendAxis(sweep, a, names[static_cast<size_t>(a)], width, lines);
     }
   }
+  return lines;
+}
+
+std::vector<Line> RenderLiveSweep(const v1::Sweep& sweep, int width, int height) {
+  std::vector<Line> lines = Head(sweep);
+  // And a line that is empty, the table's head, and how many trials are left out.
+  const int fixed = static_cast<int>(lines.size()) + 3;
+  const int fewest = std::min(sweep.trials_size(), kFewestTrials);
+  const std::vector<std::string> names = AxisNames(sweep.spec());
+  std::vector<Line> plots;
+  for (int a = 0; a < sweep.spec().axes_size(); ++a) {
+    if (Repeats(sweep.spec().axes(a).field())) {
+      continue;
+    }
+    std::vector<Line> more = plots;
+    AppendAxis(sweep, a, names[static_cast<size_t>(a)], width, more);
+    if (fixed + fewest + static_cast<int>(more.size()) <= height) {
+      plots = std::move(more);
+    }
+  }
+  const int trials = std::max(height - fixed - static_cast<int>(plots.size()), 1);
+  Append(Trials(sweep, static_cast<size_t>(trials)), lines);
+  std::ranges::move(plots, std::back_inserter(lines));
+  lines.resize(std::min(lines.size(), static_cast<size_t>(std::max(height, 1))));
   return lines;
 }
 

@@ -13,6 +13,10 @@ namespace hone::client::cli {
 // the plots.
 std::vector<Line> RenderSweep(const v1::Sweep& sweep, size_t most, int width);
 
+// The same in at most `height` lines, while it goes on: of the axes' plots those that fit beside
+// the best trials.
+std::vector<Line> RenderLiveSweep(const v1::Sweep& sweep, int width, int height);
+
 // "mlp-sweep: running, 12 of 27 trials have ended, the best is trial 7: test accuracy 97.90 %"
 std::string SweepLine(const v1::Sweep& sweep);
 

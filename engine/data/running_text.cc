@@ -31,11 +31,6 @@ constexpr auto kValidation = static_cast<size_t>(Part::kValidation);
 constexpr auto kTest = static_cast<size_t>(Part::kTest);
 constexpr const char* kNames[] = {"training", "validation", "test"};  // by Part
 
-// Windows that stand one behind the other.
-int64_t WindowsIn(int64_t tokens, int64_t length) {
-  return tokens < 2 ? 0 : (tokens - 1 + length - 1) / length;
-}
-
 // Where the character of this number begins; the end where there are no more.
 size_t ByteOf(absl::string_view utf8, int64_t character) {
   absl::string_view rest = utf8;
@@ -115,6 +110,12 @@ absl::Status CheckPart(const std::vector<int32_t>& tokens, size_t part, const Lo
           "the training part has ", count, " tokens, which are not enough for one window of ",
           windows.window, " and the token behind it (", windows.task, ".window)"));
     }
+    if (windows.evaluation_streams > 0 && (count - 1) / windows.batch < windows.window) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the training part has ", count, " tokens, which are not enough for a window of ",
+          windows.window, " in each of ", windows.batch, " rows that carry their state (",
+          windows.task, ".window, training.batch_size)"));
+    }
     if (std::ranges::all_of(tokens, [&](int32_t token) { return token == tokens[0]; })) {
       return absl::InvalidArgumentError(
           "all tokens of the training part are the same one: there is nothing to learn");
@@ -163,12 +164,18 @@ absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options
     parts[part].bytes = static_cast<int64_t>(std::exchange(texts[part], {}).size());
     HONE_RETURN_IF_ERROR(CheckPart(parts[part].tokens, part, options, windows));
   }
-  const int64_t in_order =
-      WindowsIn(static_cast<int64_t>(parts[kTrain].tokens.size()), windows.window);
-  const int64_t batches = (in_order + windows.batch - 1) / windows.batch;
-  const RunningText::Windows how = {.length = windows.window,
-                                    .drawn = options.as != nullptr ? 0 : batches * windows.batch,
-                                    .seed = options.seed};
+  RunningText::Windows how = {.length = windows.window, .seed = options.seed};
+  const int64_t together = std::max<int64_t>(windows.evaluation_streams, 1);
+  how.streams = {together, together, together};
+  if (options.as == nullptr && windows.evaluation_streams > 0) {
+    how.streams[kTrain] = windows.batch;
+  } else if (options.as == nullptr) {
+    const int64_t in_order =
+        TextStreams{.tokens = static_cast<int64_t>(parts[kTrain].tokens.size()) - 1,
+                    .window = windows.window}
+            .windows();
+    how.drawn = (in_order + windows.batch - 1) / windows.batch * windows.batch;
+  }
   const auto text = std::make_shared<const RunningText>(std::move(parts), how);
   if (text->size() < 1 || text->size() > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -237,9 +244,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options, const RunningTextOpt
 RunningText::RunningText(std::array<PartTokens, 3> parts, const Windows& windows)
     : parts_(std::move(parts)), windows_(windows) {
   for (size_t part = 0; part < parts_.size(); ++part) {
-    const int64_t count =
-        draws(part) ? windows_.drawn
-                    : WindowsIn(static_cast<int64_t>(parts_[part].tokens.size()), windows_.length);
+    const int64_t count = draws(part) ? windows_.drawn : StreamsOf(part).windows();
     first_rows_[part + 1] = first_rows_[part] + count;
   }
 }
@@ -279,19 +284,26 @@ size_t RunningText::PartOf(int32_t row) const {
   return part;
 }
 
-int64_t RunningText::length(int32_t row) const {
-  const size_t part = PartOf(row);
-  if (draws(part)) {
-    return windows_.length;
-  }
-  const int64_t begin = (row - first_rows_[part]) * windows_.length;
-  return std::min(windows_.length, static_cast<int64_t>(parts_[part].tokens.size()) - 1 - begin);
+TextStreams RunningText::StreamsOf(size_t part) const {
+  const auto tokens = static_cast<int64_t>(parts_[part].tokens.size());
+  return {.tokens = std::max<int64_t>(tokens - 1, 0),
+          .streams = windows_.streams[part],
+          .window = windows_.length};
 }
+
+TextStreams::Window RunningText::place(int32_t row) const {
+  const size_t part = PartOf(row);
+  return draws(part) ? TextStreams::Window{.length = windows_.length}
+                     : StreamsOf(part).at(row - first_rows_[part]);
+}
+
+int64_t RunningText::length(int32_t row) const { return place(row).length; }
 
 std::span<const int32_t> RunningText::window(int32_t row, int64_t epoch) const {
   const size_t part = PartOf(row);
   const std::vector<int32_t>& tokens = parts_[part].tokens;
-  int64_t begin = (row - first_rows_[part]) * windows_.length;
+  const TextStreams::Window in_order = place(row);
+  int64_t begin = in_order.begin;
   if (draws(part)) {
     const auto places =
         static_cast<uint64_t>(static_cast<int64_t>(tokens.size()) - windows_.length);
@@ -303,7 +315,7 @@ std::span<const int32_t> RunningText::window(int32_t row, int64_t epoch) const {
     begin = static_cast<int64_t>(uint64_t{drawn} * places >> 32);
   }
   return std::span(tokens).subspan(static_cast<size_t>(begin),
-                                   static_cast<size_t>(length(row)) + 1);
+                                   static_cast<size_t>(in_order.length) + 1);
 }
 
 int64_t RunningText::CountTokens(std::span<const int32_t> rows) const {

@@ -86,6 +86,9 @@ struct Precision {
     kFollows,
     // f32 if any real input is, else bf16: the same whichever of two summands comes first.
     kWidest,
+    // bf16 where the program computes in it and products alone read the value, as it is or through
+    // ops that follow it: what they multiply is rounded anyway. Who fetches it does not count.
+    kForProducts,
     kCopied,  // as that input is, whatever the program computes in: the op moves elements
     kOwn,     // the op's own bytes, read by nothing but its gradient
   };
@@ -117,6 +120,10 @@ class Op {
 
   // Of output i, where its dtype is f32; integers stay what they are.
   virtual Precision precision(int output) const;
+
+  // Of an op whose results are f32: it reads real inputs as they lie, f32 or bf16, or multiplies
+  // them in the program's type.
+  virtual bool takes_bf16() const { return false; }
 
   // The input of which output 0 is a copy with a part changed, −1 if none. Where a buffer takes the
   // output, the part alone is written, in place, after all others have read the buffer.

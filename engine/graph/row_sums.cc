@@ -9,7 +9,6 @@
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
-#include "engine/kernels/arrays.h"
 #include "engine/kernels/rows.h"
 
 namespace hone::engine {
@@ -24,6 +23,8 @@ class ScatterRowsOp final : public Op {
 
   absl::string_view kind() const override { return "embedding_gradient"; }
 
+  bool takes_bf16() const override { return true; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     return std::vector<TensorType>{{table_, DType::kF32}};
   }
@@ -37,13 +38,15 @@ class ScatterRowsOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
+    const DType dtype = l.desc(0).type().dtype;
+    HONE_ASSIGN_OR_RETURN(const Slot dy,
+                          l.Input(0, MemoryDesc::Plain({l.input_type(0).shape, dtype})));
     const Slot index = l.Input(1);
     const Slot dtable = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
     const int64_t count = l.input_type(1).shape.elements(), rows = table_[0], width = table_[1];
     const int parts = PartsFor((count + rows) * width, l.threads());
     l.Emit(kind(), [=](const Memory& m, const RunScalars&) {
-      const auto* from = m.as<float>(dy);
+      const void* from = m[dy];
       const auto* at = m.as<int32_t>(index);
       auto* to = m.as<float>(dtable);
       if (!NamesRows(at, count, rows)) {
@@ -52,12 +55,7 @@ class ScatterRowsOp final : public Op {
       // Each worker has rows of the table, so that every sum is taken in the same order.
       ForShares(rows, parts, [&](int64_t begin, int64_t end) {
         std::fill(to + begin * width, to + end * width, 0.0f);
-        for (int64_t i = 0; i < count; ++i) {
-          if (at[i] >= begin && at[i] < end) {
-            float* sum = to + at[i] * width;
-            kernels::AddArrays(DType::kF32, sum, from + i * width, sum, 0, width);
-          }
-        }
+        kernels::AddToRows(dtype, from, at, count, width, to, begin, end);
       });
       return true;
     });
@@ -231,6 +229,8 @@ class RowSumsOp final : public Op {
 
   absl::string_view kind() const override { return "row_sums"; }
 
+  bool takes_bf16() const override { return true; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     return std::vector<TensorType>{{Shape{in[0].shape[0], width_}, DType::kF32}};
@@ -261,12 +261,19 @@ class RowSumsOp final : public Op {
     const int64_t most = l.output_type(0).shape[0], total = l.input_type(1).shape[0];
     const int64_t width = width_;
     const Slot places = l.Input(1);
-    std::vector<std::pair<Slot, int64_t>> parts;
+    struct Part {
+      Slot dy;
+      DType dtype;
+      int64_t count;
+    };
+    std::vector<Part> parts;
     for (int64_t part = 2, seen = 0; seen < total; ++part) {
-      HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(static_cast<int>(part)));
-      const int64_t count = l.input_type(static_cast<int>(part)).shape.elements() / width;
-      parts.emplace_back(dy, count);
-      seen += count;
+      const auto i = static_cast<int>(part);
+      const Shape& shape = l.input_type(i).shape;
+      const DType dtype = l.desc(i).type().dtype;
+      HONE_ASSIGN_OR_RETURN(const Slot dy, l.Input(i, MemoryDesc::Plain({shape, dtype})));
+      parts.push_back({dy, dtype, shape.elements() / width});
+      seen += parts.back().count;
     }
     const Slot sums = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
     const int workers = PartsFor(total * width, l.threads());
@@ -276,8 +283,8 @@ class RowSumsOp final : public Op {
       ForShares(most, workers, [&](int64_t begin, int64_t end) {
         std::fill(to + begin * width, to + end * width, 0.0f);
         const auto* place = m.as<int32_t>(places);
-        for (const auto& [dy, count] : parts) {
-          kernels::AddToRows(m.as<float>(dy), place, count, width, to, begin, end);
+        for (const auto& [dy, dtype, count] : parts) {
+          kernels::AddToRows(dtype, m[dy], place, count, width, to, begin, end);
           place += count;
         }
       });

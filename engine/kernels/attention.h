@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "engine/tensor/tensor.h"
+
 // Attention (Vaswani et al., 2017) of the queries of a sequence to its keys, head by head, forward
 // and backward. Nothing of the size of queries × keys is kept: the backward pass computes the
 // weights again from the sums of exponentials (as Dao et al., 2022, do), and dropout's choices from
@@ -33,13 +35,20 @@ struct AttentionPart {
   int64_t kv_head;
 };
 
-// Row major arrays: a row for each token, heads side by side.
+// Row major arrays: a row for each token, heads side by side. Those that are void*, of results and
+// gradients too, are all f32 or all bf16, as `dtype` says. Scores, weights, their sums and all
+// other sums are f32; bf16 is rounded to when a result is written.
 struct AttentionArrays {
-  const float* q;    // [rows, heads · dim]
-  const float* k;    // [key rows, kv_heads · dim]
-  const float* v;    // the same
+  const void* q;     // [rows, heads · dim]
+  const void* k;     // [key rows, kv_heads · dim]
+  const void* v;     // the same
   uint64_t key;      // of dropout's numbers
   int64_t key_rows;  // at most so many keys has a query: what those numbers are counted by
+  DType dtype = DType::kF32;
+  // Of bf16, whose products are dot products of pairs then: weights and their gradients are rounded
+  // to bf16, too, before they are multiplied. Else all is converted to f32 where it is read. Who
+  // calls has asked ops/implementation.h.
+  bool pairs = false;
 };
 
 // Floats of scratch memory for parts of so many keys at most; for either pass.
@@ -47,15 +56,15 @@ int64_t AttentionScratch(const Attention& a, int64_t keys);
 
 // y [rows, heads · dim] and log_sums [rows, heads]: the logarithm of the sum of exp(score), where a
 // score is scale · query · key, and with alibi less. Zeros where a query has no key.
-void Attend(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays, float* y,
+void Attend(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays, void* y,
             float* log_sums, float* scratch);
 
 struct AttentionGradientArrays {
-  const float* dy;
+  const void* dy;
   const float* log_sums;
-  float* dq;
-  float* dk;
-  float* dv;
+  void* dq;
+  void* dk;
+  void* dv;
 };
 // The part's rows of dq (of its heads), dk and dv (of its kv head).
 void AttendGradient(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays,

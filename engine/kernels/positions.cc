@@ -29,27 +29,39 @@ HWY_INLINE V Angles(int32_t place, int64_t i, float log_base, int64_t dim) {
   return hn::Mul(hn::Exp(f, exponent), hn::Set(f, static_cast<float>(place)));
 }
 
-void SinusoidsT(const int32_t* places, int64_t width, float base, float* y, int64_t begin,
-                int64_t end) {
+HWY_INLINE void Put(float x, float* to) { *to = x; }
+HWY_INLINE void Put(float x, uint16_t* to) { *to = ToBf16(x); }
+
+template <typename T>
+void SinusoidRows(const int32_t* places, int64_t width, float base, T* y, int64_t begin,
+                  int64_t end) {
   const F f;
   const auto lanes = static_cast<int64_t>(hn::Lanes(f));
   const float log_base = std::log(base);
   HWY_ALIGN float sine[HWY_MAX_BYTES / sizeof(float)], cosine[HWY_MAX_BYTES / sizeof(float)];
   for (int64_t row = begin; row < end; ++row) {
-    float* to = y + row * width;
+    T* to = y + row * width;
     for (int64_t i = 0; 2 * i < width; i += lanes) {
       const V angles = Angles(places[row], i, log_base, width);
       hn::Store(hn::Sin(f, angles), f, sine);
       hn::Store(hn::Cos(f, angles), f, cosine);
       for (int64_t k = 2 * i; k < width && k < 2 * (i + lanes); ++k) {
-        to[k] = (k % 2 == 0 ? sine : cosine)[k / 2 - i];
+        Put((k % 2 == 0 ? sine : cosine)[k / 2 - i], to + k);
       }
     }
   }
 }
 
-void RotateT(const Rotation& r, const int32_t* places, const float* x, float* y, int64_t begin,
-             int64_t end) {
+void SinusoidsT(DType dtype, const int32_t* places, int64_t width, float base, void* y,
+                int64_t begin, int64_t end) {
+  Dispatch(dtype, [&](auto type) {
+    SinusoidRows(places, width, base, static_cast<decltype(type)*>(y), begin, end);
+  });
+}
+
+template <typename T>
+void RotateRows(const Rotation& r, const int32_t* places, const T* x, T* y, int64_t begin,
+                int64_t end) {
   const F f;
   const auto lanes = static_cast<int64_t>(hn::Lanes(f));
   const int64_t half = r.dim / 2;
@@ -69,6 +81,14 @@ void RotateT(const Rotation& r, const int32_t* places, const float* x, float* y,
   }
 }
 
+void RotateT(DType dtype, const Rotation& r, const int32_t* places, const void* x, void* y,
+             int64_t begin, int64_t end) {
+  Dispatch(dtype, [&](auto type) {
+    using T = decltype(type);
+    RotateRows(r, places, static_cast<const T*>(x), static_cast<T*>(y), begin, end);
+  });
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace hone::engine::kernels
 HWY_AFTER_NAMESPACE();
@@ -78,13 +98,13 @@ namespace hone::engine::kernels {
 HWY_EXPORT(SinusoidsT);
 HWY_EXPORT(RotateT);
 
-void Sinusoids(const int32_t* places, int64_t width, float base, float* y, int64_t begin,
-               int64_t end) {
-  HWY_DYNAMIC_DISPATCH(SinusoidsT)(places, width, base, y, begin, end);
+void Sinusoids(DType dtype, const int32_t* places, int64_t width, float base, void* y,
+               int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(SinusoidsT)(dtype, places, width, base, y, begin, end);
 }
-void Rotate(const Rotation& rotation, const int32_t* places, const float* x, float* y,
+void Rotate(DType dtype, const Rotation& rotation, const int32_t* places, const void* x, void* y,
             int64_t begin, int64_t end) {
-  HWY_DYNAMIC_DISPATCH(RotateT)(rotation, places, x, y, begin, end);
+  HWY_DYNAMIC_DISPATCH(RotateT)(dtype, rotation, places, x, y, begin, end);
 }
 
 }  // namespace hone::engine::kernels

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/kernels/pair_product.h"
+#include "engine/kernels/recurrence_pairs.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels/recurrence.cc"
 // foreach_target.h includes this file again, so it comes before the -inl files.
@@ -74,8 +77,28 @@ void PackBackwardT(const Recurrence& r, const float* weight, float* packed) {
 
 int64_t RecurrenceLanesT() { return Lanes(); }
 
+// Floats that the steps want for each sequence besides: rounded states and products of pairs, or
+// backward rows of gradients.
+HWY_INLINE int64_t Spare(const Recurrence& r) {
+  const int64_t gates = GatesOf(r.cell);
+  return r.dtype == DType::kF32 ? 0 : std::max(Pitch(r) / 2 + gates * kPairLanes, gates * r.units);
+}
+
 int64_t RecurrenceScratchT(const Recurrence& r, int64_t sequences) {
-  return sequences * (Matrices(r) * Pitch(r) + 2);
+  return sequences * (Matrices(r) * Pitch(r) + 2 + Spare(r));
+}
+
+// A vector of an array of the type, from its number `at` on, of which there are `left`.
+HWY_INLINE V LoadOf(DType dtype, const void* from, int64_t at, int64_t left) {
+  return dtype == DType::kBf16 ? LoadSome(static_cast<const uint16_t*>(from) + at, left, Lanes())
+                               : LoadSome(static_cast<const float*>(from) + at, left, Lanes());
+}
+HWY_INLINE void StoreOf(DType dtype, V v, void* to, int64_t at, int64_t left) {
+  if (dtype == DType::kBf16) {
+    StoreSome(v, static_cast<uint16_t*>(to) + at, left, Lanes());
+  } else {
+    StoreSome(v, static_cast<float*>(to) + at, left, Lanes());
+  }
 }
 
 // The sequences of a part that still have a token at a step, and which rows of tokens these are.
@@ -99,10 +122,12 @@ class Steps {
     return active;
   }
 
- private:
+  // Which sequence of all is the part's i-th.
   size_t Sequence(int64_t i) const {
     return static_cast<size_t>(part_.order[static_cast<size_t>(part_.part + i * part_.parts)]);
   }
+
+ private:
   int64_t Length(int64_t i) const {
     return part_.offsets[Sequence(i) + 1] - part_.offsets[Sequence(i)];
   }
@@ -113,8 +138,20 @@ class Steps {
   int32_t* before_;
 };
 
+// Rows of `start` [sequences, units] as the part's small matrix [count, pitch]; none where it is
+// null.
+void BeginWith(const Recurrence& r, const Steps& steps, int64_t count, const float* start,
+               float* to) {
+  for (int64_t i = 0; start != nullptr && i < count; ++i) {
+    float* row = to + i * Pitch(r);
+    std::fill(std::copy_n(start + static_cast<int64_t>(steps.Sequence(i)) * r.units, r.units, row),
+              row + Pitch(r), 0.0f);
+  }
+}
+
 // One step forward of some sequences, and of a vector of units from `unit` on.
 struct ForwardStep {
+  const Recurrence& r;
   const RecurrenceArrays& a;
   int64_t units;
   int64_t pitch;
@@ -122,19 +159,35 @@ struct ForwardStep {
   bool first;           // there is no state yet
   const float* states;  // [sequences, pitch]: before the step
   float* new_states;
-  float* cells;  // [sequences, pitch] of kLstm, in place
+  float* cells;    // [sequences, pitch] of kLstm, in place
+  int64_t active;  // sequences
+  // Of pairs: the states rounded, and the products of one vector of units.
+  RoundedStates rounded;
+  float* products;
 
   int64_t left(int64_t unit) const { return units - unit; }
+  // Of pairs, before `of` is multiplied.
+  void Round(const float* of) const {
+    if (r.pairs && !first) {
+      RoundStates(of, units, active, rounded);
+    }
+  }
+  // Of pairs, before AddSome adds what is rounded times U, for these gates and units.
+  void Multiply(int gate, int count, int64_t unit) const {
+    if (r.pairs && !first) {
+      MultiplyStates(r, rounded, active, unit, gate, count, a.packed, products);
+    }
+  }
   HWY_INLINE V Gate(int row, int64_t first_row, int gate, int gates, int64_t unit) const {
-    return LoadSome(a.gates + (token[first_row + row] * gates + gate) * units + unit, left(unit),
-                    Lanes());
+    return LoadOf(r.dtype, a.gates, (token[first_row + row] * gates + gate) * units + unit,
+                  left(unit));
   }
   HWY_INLINE void Keep(int64_t row, int block, int blocks, int64_t unit, V v) const {
     StoreSome(v, a.kept + (token[row] * blocks + block) * units + unit, left(unit), Lanes());
   }
   HWY_INLINE void Leave(int64_t row, int64_t unit, V state) const {
     hn::StoreU(state, F(), new_states + row * pitch + unit);
-    StoreSome(state, a.y + token[row] * units + unit, left(unit), Lanes());
+    StoreOf(r.dtype, state, a.y, token[row] * units + unit, left(unit));
   }
   // sum += h U
   template <int kRows, int kGates>
@@ -148,9 +201,18 @@ struct ForwardStep {
     if (first) {
       return;
     }
+    if (r.pairs) {
+      for (int i = 0; i < kRows; ++i) {
+        const float* row = products + ((first_row + i) * gates + gate) * kPairLanes;
+        for (int g = 0; g < kCount; ++g) {
+          sum[i][g] = hn::Add(sum[i][g], hn::LoadU(F(), row + g * kPairLanes));
+        }
+      }
+      return;
+    }
     const float* rows[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      rows[r] = of + (first_row + r) * pitch;
+    for (int i = 0; i < kRows; ++i) {
+      rows[i] = of + (first_row + i) * pitch;
     }
     AddProduct(rows, 1, units, a.packed + unit * units * gates + gate * Lanes(), gates * Lanes(),
                sum);
@@ -302,16 +364,25 @@ void RunGruResetFirst(const Recurrence& r, const SequencePart& part, const Recur
   float* reset_states = scratch + 2 * matrix;
   float* updates = scratch + 3 * matrix;
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
+  float* spare = scratch + Matrices(r) * matrix + 2 * part.count();
+  const RoundedStates rounded = {reinterpret_cast<uint16_t*>(spare), pitch};
   Steps steps(part, r.reverse, token, token + part.count());
+  BeginWith(r, steps, part.count(), arrays.start, states);
   for (int64_t t = 0; t < steps.count(); ++t) {
     const int64_t active = steps.Begin(t);
-    const ForwardStep step = {arrays, r.units, pitch, token, t == 0, states, new_states, nullptr};
+    const bool from_zero = t == 0 && arrays.start == nullptr;
+    const ForwardStep step = {r,      arrays,     r.units, pitch,  token,   from_zero,
+                              states, new_states, nullptr, active, rounded, spare + matrix / 2};
+    step.Round(states);
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
+      step.Multiply(0, 2, unit);
       ForTiles<RowsInRegisters(2)>(active, [&](auto rows, int64_t first) {
         GruResetFirstCell::Gates<decltype(rows)::value>(step, reset_states, updates, first, unit);
       });
     }
+    step.Round(reset_states);
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
+      step.Multiply(2, 1, unit);
       ForTiles<RowsInRegisters(1)>(active, [&](auto rows, int64_t first) {
         GruResetFirstCell::Candidate<decltype(rows)::value>(step, reset_states, updates, first,
                                                             unit);
@@ -326,14 +397,22 @@ void Run(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& 
          float* scratch) {
   const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
+  float* spare = scratch + Matrices(r) * matrix + 2 * part.count();
+  const RoundedStates rounded = {reinterpret_cast<uint16_t*>(spare), pitch};
   Steps steps(part, r.reverse, token, token + part.count());
   float* states = scratch;
   float* new_states = scratch + matrix;
+  float* cells = scratch + 2 * matrix;
+  BeginWith(r, steps, part.count(), arrays.start, states);
+  BeginWith(r, steps, part.count(), arrays.start_cell, cells);
   for (int64_t t = 0; t < steps.count(); ++t) {
     const int64_t active = steps.Begin(t);
-    const ForwardStep step = {arrays, r.units, pitch,      token,
-                              t == 0, states,  new_states, scratch + 2 * matrix};
+    const bool from_zero = t == 0 && arrays.start == nullptr;
+    const ForwardStep step = {r,      arrays,     r.units, pitch,  token,   from_zero,
+                              states, new_states, cells,   active, rounded, spare + matrix / 2};
+    step.Round(states);
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
+      step.Multiply(0, Kind::kGates, unit);
       ForTiles<RowsInRegisters(Kind::kGates)>(active, [&](auto rows, int64_t first) {
         Kind::template Step<decltype(rows)::value>(step, first, unit);
       });
@@ -363,17 +442,27 @@ struct BackwardStep {
   const RecurrenceGradientArrays& a;
   int64_t units;
   int64_t token;
-  int64_t before;  // −1: none
+  int64_t before;  // −1: the sequence's `start`
+  int64_t sequence;
+  DType dtype;
 
   int64_t left(int64_t unit) const { return units - unit; }
   HWY_INLINE V Load(const float* from, int64_t row, int block, int blocks, int64_t unit) const {
     return LoadSome(from + (row * blocks + block) * units + unit, left(unit), Lanes());
   }
-  HWY_INLINE V Before(const float* from, int64_t unit) const {
-    return before < 0 ? hn::Zero(F()) : Load(from, before, 0, 1, unit);
+  HWY_INLINE V Load(const void* from, int64_t row, int block, int blocks, int64_t unit) const {
+    return LoadOf(dtype, from, (row * blocks + block) * units + unit, left(unit));
   }
-  HWY_INLINE void Store(V v, float* to, int block, int blocks, int64_t unit) const {
-    StoreSome(v, to + (token * blocks + block) * units + unit, left(unit), Lanes());
+  template <typename T>
+  HWY_INLINE V Before(const T* from, const float* start, int64_t unit) const {
+    if (before >= 0) {
+      return Load(from, before, 0, 1, unit);
+    }
+    return start == nullptr ? hn::Zero(F()) : Load(start, sequence, 0, 1, unit);
+  }
+  HWY_INLINE V StateBefore(int64_t unit) const { return Before(a.y, a.start, unit); }
+  HWY_INLINE void Store(V v, void* to, int block, int blocks, int64_t unit) const {
+    StoreOf(dtype, v, to, (token * blocks + block) * units + unit, left(unit));
   }
 
   void Tanh(V dstate, int64_t unit) const {
@@ -395,7 +484,7 @@ struct BackwardStep {
     // Of σ: dy y (1 − y).
     const auto sigmoid = [&](V dy, V y) { return hn::Mul(hn::Mul(dy, y), hn::Sub(one, y)); };
     Store(sigmoid(hn::Mul(dc, candidate), in), a.dgates, 0, 4, unit);
-    Store(sigmoid(hn::Mul(dc, Before(a.cell, unit)), forget), a.dgates, 1, 4, unit);
+    Store(sigmoid(hn::Mul(dc, Before(a.cell, a.start_cell, unit)), forget), a.dgates, 1, 4, unit);
     Store(hn::Mul(hn::Mul(dc, in), hn::NegMulAdd(candidate, candidate, one)), a.dgates, 2, 4, unit);
     Store(sigmoid(hn::Mul(dstate, tanh), out), a.dgates, 3, 4, unit);
   }
@@ -409,7 +498,7 @@ struct BackwardStep {
     const V dcandidate =
         hn::Mul(hn::Mul(dstate, hn::Sub(one, update)), hn::NegMulAdd(candidate, candidate, one));
     const V dreset = hn::Mul(hn::Mul(dcandidate, product), hn::Mul(reset, hn::Sub(one, reset)));
-    const V dupdate = hn::Mul(hn::Mul(dstate, hn::Sub(Before(a.y, unit), candidate)),
+    const V dupdate = hn::Mul(hn::Mul(dstate, hn::Sub(StateBefore(unit), candidate)),
                               hn::Mul(update, hn::Sub(one, update)));
     Store(dreset, a.dgates, 0, 3, unit);
     Store(dupdate, a.dgates, 1, 3, unit);
@@ -425,7 +514,7 @@ struct BackwardStep {
     const V update = Load(a.kept, token, 1, 4, unit), candidate = Load(a.kept, token, 2, 4, unit);
     const V one = hn::Set(f, 1.0f);
     hn::StoreU(hn::Mul(dstate, update), f, dcarry);
-    Store(hn::Mul(hn::Mul(dstate, hn::Sub(Before(a.y, unit), candidate)),
+    Store(hn::Mul(hn::Mul(dstate, hn::Sub(StateBefore(unit), candidate)),
                   hn::Mul(update, hn::Sub(one, update))),
           a.dgates, 1, 3, unit);
     Store(hn::Mul(hn::Mul(dstate, hn::Sub(one, update)), hn::NegMulAdd(candidate, candidate, one)),
@@ -436,7 +525,7 @@ struct BackwardStep {
     const F f;
     const V reset = Load(a.kept, token, 0, 4, unit), one = hn::Set(f, 1.0f);
     hn::StoreU(hn::MulAdd(dreset_state, reset, hn::LoadU(f, dcarry)), f, dcarry);
-    Store(hn::Mul(hn::Mul(dreset_state, Before(a.y, unit)), hn::Mul(reset, hn::Sub(one, reset))),
+    Store(hn::Mul(hn::Mul(dreset_state, StateBefore(unit)), hn::Mul(reset, hn::Sub(one, reset))),
           a.dgates, 0, 3, unit);
   }
 };
@@ -448,26 +537,47 @@ struct Columns {
 };
 
 // to = dproduct Uᵀ for the first `active` sequences, over these columns, and `add` besides where it
-// is not null; both are [sequences, pitch].
-void StatesBefore(const Recurrence& r, const float* dproduct, const float* packed,
+// is not null; both are [sequences, pitch]. `spare` takes rows that are bf16 in dproduct.
+void StatesBefore(const Recurrence& r, const void* dproduct, const float* packed,
                   const int32_t* token, int64_t active, const Columns& columns, const float* add,
-                  float* to) {
+                  float* spare, float* to) {
   const F f;
   const int64_t lanes = Lanes(), pitch = Pitch(r), depth = GatesOf(r.cell) * r.units;
+  const int64_t width = columns.end - columns.begin;
+  const auto at_row = [&](int64_t i) { return token[i] * depth + columns.begin; };
+  if (r.pairs) {
+    auto* rounded = reinterpret_cast<uint16_t*>(spare);
+    for (int64_t i = 0; i < active; ++i) {
+      std::copy_n(static_cast<const uint16_t*>(dproduct) + at_row(i), width, rounded + i * width);
+    }
+    if (add != nullptr) {
+      std::copy_n(add, active * pitch, to);
+    } else {
+      std::fill_n(to, active * pitch, 0.0f);
+    }
+    return MultiplyGateGradients(r, rounded, active, columns.begin, columns.end, packed, to, pitch);
+  }
+  for (int64_t i = 0; r.dtype == DType::kBf16 && i < active; ++i) {
+    for (int64_t k = 0; k < width; k += lanes) {
+      StoreSome(LoadOf(r.dtype, dproduct, at_row(i) + k, width - k), spare + i * width + k,
+                width - k, lanes);
+    }
+  }
   for (int64_t unit = 0; unit < r.units; unit += kPanel * lanes) {
     ForTiles<RowsInRegisters(kPanel)>(active, [&](auto constant, int64_t first) {
       constexpr int kRows = decltype(constant)::value;
       V sum[kRows][kPanel];
       const float* rows[kRows];
       for (int i = 0; i < kRows; ++i) {
-        rows[i] = dproduct + token[first + i] * depth + columns.begin;
+        rows[i] = r.dtype == DType::kBf16 ? spare + (first + i) * width
+                                          : static_cast<const float*>(dproduct) + at_row(first + i);
         for (int c = 0; c < kPanel; ++c) {
           const int64_t at = (first + i) * pitch + unit + c * lanes;
           sum[i][c] = add != nullptr ? hn::LoadU(f, add + at) : hn::Zero(f);
         }
       }
-      AddProduct(rows, 1, columns.end - columns.begin,
-                 packed + unit * depth + columns.begin * kPanel * lanes, kPanel * lanes, sum);
+      AddProduct(rows, 1, width, packed + unit * depth + columns.begin * kPanel * lanes,
+                 kPanel * lanes, sum);
       for (int i = 0; i < kRows; ++i) {
         for (int c = 0; c < kPanel; ++c) {
           hn::StoreU(sum[i][c], f, to + (first + i) * pitch + unit + c * lanes);
@@ -486,12 +596,14 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
   float* dreset_states = scratch + 2 * matrix;  // of kGruResetFirst
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
   int32_t* before = token + part.count();
+  float* spare = scratch + Matrices(r) * matrix + 2 * part.count();
   Steps steps(part, r.reverse, token, before);
   std::fill_n(scratch, 2 * matrix, 0.0f);
   for (int64_t t = steps.count() - 1; t >= 0; --t) {
     const int64_t active = steps.Begin(t);
     for (int64_t i = 0; i < active; ++i) {
-      const BackwardStep step = {a, r.units, token[i], before[i]};
+      const BackwardStep step = {
+          a, r.units, token[i], before[i], static_cast<int64_t>(steps.Sequence(i)), r.dtype};
       for (int64_t unit = 0; unit < r.units; unit += lanes) {
         const V dstate = hn::Add(step.Load(a.dy, token[i], 0, 1, unit),
                                  hn::LoadU(f, dstates + i * pitch + unit));
@@ -506,28 +618,30 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
           step.GruCandidate(dstate, carry, unit);
         }
         if (a.before != nullptr) {
-          step.Store(step.Before(a.y, unit), a.before, 0, 1, unit);
+          step.Store(step.StateBefore(unit), a.before, 0, 1, unit);
         }
       }
     }
     const int64_t columns = GatesOf(r.cell) * r.units;
     if (r.cell == Cell::kGruResetFirst) {
       const Columns of_candidate = {2 * r.units, columns}, of_others = {0, 2 * r.units};
-      StatesBefore(r, a.dgates, a.packed, token, active, of_candidate, nullptr, dreset_states);
+      StatesBefore(r, a.dgates, a.packed, token, active, of_candidate, nullptr, spare,
+                   dreset_states);
       for (int64_t i = 0; i < active; ++i) {
-        const BackwardStep step = {a, r.units, token[i], before[i]};
+        const BackwardStep step = {
+            a, r.units, token[i], before[i], static_cast<int64_t>(steps.Sequence(i)), r.dtype};
         for (int64_t unit = 0; unit < r.units; unit += lanes) {
           const int64_t at = i * pitch + unit;
           step.GruReset(hn::LoadU(f, dreset_states + at), dcarry + at, unit);
         }
       }
       if (t > 0) {
-        StatesBefore(r, a.dgates, a.packed, token, active, of_others, dcarry, dstates);
+        StatesBefore(r, a.dgates, a.packed, token, active, of_others, dcarry, spare, dstates);
       }
     } else if (t > 0) {
       const bool is_gru = r.cell == Cell::kGru;
       StatesBefore(r, is_gru ? a.dproduct : a.dgates, a.packed, token, active, {0, columns},
-                   is_gru ? dcarry : nullptr, dstates);
+                   is_gru ? dcarry : nullptr, spare, dstates);
     }
   }
 }
@@ -551,15 +665,21 @@ int GatesOf(Cell cell) { return cell == Cell::kTanh ? 1 : cell == Cell::kLstm ? 
 int KeptOf(Cell cell) { return cell == Cell::kTanh ? 0 : 4; }
 
 int64_t PackedForwardFloats(const Recurrence& r) {
-  return HWY_DYNAMIC_DISPATCH(PackedForwardFloatsT)(r);
+  return r.pairs ? PairedForwardFloats(r) : HWY_DYNAMIC_DISPATCH(PackedForwardFloatsT)(r);
 }
 void PackForward(const Recurrence& r, const float* weight, float* packed) {
+  if (r.pairs) {
+    return PackPairedForward(r, weight, packed);
+  }
   HWY_DYNAMIC_DISPATCH(PackForwardT)(r, weight, packed);
 }
 int64_t PackedBackwardFloats(const Recurrence& r) {
-  return HWY_DYNAMIC_DISPATCH(PackedBackwardFloatsT)(r);
+  return r.pairs ? PairedBackwardFloats(r) : HWY_DYNAMIC_DISPATCH(PackedBackwardFloatsT)(r);
 }
 void PackBackward(const Recurrence& r, const float* weight, float* packed) {
+  if (r.pairs) {
+    return PackPairedBackward(r, weight, packed);
+  }
   HWY_DYNAMIC_DISPATCH(PackBackwardT)(r, weight, packed);
 }
 int64_t RecurrenceLanes() { return HWY_DYNAMIC_DISPATCH(RecurrenceLanesT)(); }

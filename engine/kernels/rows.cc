@@ -8,6 +8,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "engine/kernels/vector-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -37,6 +38,9 @@ HWY_INLINE void ForParts(int64_t width, const Body& body) {
   }
 }
 
+HWY_INLINE float Widened(float x) { return x; }
+HWY_INLINE float Widened(uint16_t x) { return FromBf16(x); }
+
 // The empty asm keeps the compiler from making each loop a call of memcpy again.
 HWY_INLINE void CopyRow(const float* from, int64_t width, float* to) {
   ForParts(width, [&](auto d, int64_t j) {
@@ -58,6 +62,20 @@ void GatherRowsT(const float* from, const int32_t* rows, int64_t width, float* t
   }
 }
 
+void GatherRowsAsT(DType from_type, const void* from, const int32_t* rows, int64_t width,
+                   DType to_type, void* to, int64_t begin, int64_t end) {
+  Dispatch(from_type, [&](auto source) {
+    Dispatch(to_type, [&](auto target) {
+      for (int64_t i = begin; i < end; ++i) {
+        const auto* row = static_cast<const decltype(source)*>(from) + rows[i] * width;
+        auto* copy = static_cast<decltype(target)*>(to) + i * width;
+        ForParts(width,
+                 [&](auto d, int64_t j) { StoreVector(d, LoadVector(d, row + j), copy + j); });
+      }
+    });
+  });
+}
+
 void ScatterRowsT(const float* from, const int32_t* rows, int64_t width, float* to, int64_t begin,
                   int64_t end) {
   if (width == 1) {
@@ -71,12 +89,13 @@ void ScatterRowsT(const float* from, const int32_t* rows, int64_t width, float* 
   }
 }
 
-void AddToRowsT(const float* x, const int32_t* rows, int64_t count, int64_t width, float* sums,
-                int64_t begin, int64_t end) {
+template <typename T>
+void AddRowsOf(const T* x, const int32_t* rows, int64_t count, int64_t width, float* sums,
+               int64_t begin, int64_t end) {
   if (width == 1) {
     for (int64_t i = 0; i < count; ++i) {
       if (rows[i] >= begin && rows[i] < end) {
-        sums[rows[i]] += x[i];
+        sums[rows[i]] += Widened(x[i]);
       }
     }
     return;
@@ -85,12 +104,19 @@ void AddToRowsT(const float* x, const int32_t* rows, int64_t count, int64_t widt
     if (rows[i] < begin || rows[i] >= end) {
       continue;
     }
-    const float* more = x + i * width;
+    const T* more = x + i * width;
     float* sum = sums + rows[i] * width;
     ForParts(width, [&](auto d, int64_t j) {
-      hn::StoreU(hn::Add(hn::LoadU(d, sum + j), hn::LoadU(d, more + j)), d, sum + j);
+      hn::StoreU(hn::Add(hn::LoadU(d, sum + j), LoadVector(d, more + j)), d, sum + j);
     });
   }
+}
+
+void AddToRowsT(DType dtype, const void* x, const int32_t* rows, int64_t count, int64_t width,
+                float* sums, int64_t begin, int64_t end) {
+  Dispatch(dtype, [&](auto type) {
+    AddRowsOf(static_cast<const decltype(type)*>(x), rows, count, width, sums, begin, end);
+  });
 }
 
 void SumPartsT(std::span<const float* const> parts, const int32_t* places, const float* zeros,
@@ -130,6 +156,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hone::engine::kernels {
 HWY_EXPORT(GatherRowsT);
+HWY_EXPORT(GatherRowsAsT);
 HWY_EXPORT(ScatterRowsT);
 HWY_EXPORT(AddToRowsT);
 HWY_EXPORT(SumPartsT);
@@ -138,13 +165,17 @@ void GatherRows(const float* from, const int32_t* rows, int64_t width, float* to
                 int64_t end) {
   HWY_DYNAMIC_DISPATCH(GatherRowsT)(from, rows, width, to, begin, end);
 }
+void GatherRowsAs(DType from_type, const void* from, const int32_t* rows, int64_t width,
+                  DType to_type, void* to, int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(GatherRowsAsT)(from_type, from, rows, width, to_type, to, begin, end);
+}
 void ScatterRows(const float* from, const int32_t* rows, int64_t width, float* to, int64_t begin,
                  int64_t end) {
   HWY_DYNAMIC_DISPATCH(ScatterRowsT)(from, rows, width, to, begin, end);
 }
-void AddToRows(const float* x, const int32_t* rows, int64_t count, int64_t width, float* sums,
-               int64_t begin, int64_t end) {
-  HWY_DYNAMIC_DISPATCH(AddToRowsT)(x, rows, count, width, sums, begin, end);
+void AddToRows(DType dtype, const void* x, const int32_t* rows, int64_t count, int64_t width,
+               float* sums, int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(AddToRowsT)(dtype, x, rows, count, width, sums, begin, end);
 }
 void SumParts(std::span<const float* const> parts, const int32_t* places, const float* zeros,
               int64_t width, float* to, int64_t begin, int64_t end) {

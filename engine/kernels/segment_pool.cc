@@ -26,10 +26,11 @@ HWY_INLINE void ForColumns(int64_t width, Body&& body) {
   }
 }
 
-void SegmentMeanT(DType dtype, const void* x, const int32_t* offsets, int64_t width, float* y,
+void SegmentMeanT(DType dtype, const void* x, const int32_t* offsets, int64_t width, void* y,
                   int64_t begin, int64_t end) {
   Dispatch(dtype, [&](auto tag) {
     const auto* rows = static_cast<const decltype(tag)*>(x);
+    auto* to = static_cast<decltype(tag)*>(y);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = offsets[i], last = offsets[i + 1];
       const auto share = hn::Set(F(), first < last ? 1.0f / static_cast<float>(last - first) : 0);
@@ -38,27 +39,32 @@ void SegmentMeanT(DType dtype, const void* x, const int32_t* offsets, int64_t wi
         for (int64_t r = first; r < last; ++r) {
           sum = hn::Add(sum, LoadSome(rows + r * width + j, left, lanes));
         }
-        StoreSome(hn::Mul(sum, share), y + i * width + j, left, lanes);
+        StoreSome(hn::Mul(sum, share), to + i * width + j, left, lanes);
       });
     }
   });
 }
 
-void SegmentMeanGradientT(const float* dy, const int32_t* offsets, int64_t width, float* dx,
-                          int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t first = offsets[i], last = offsets[i + 1];
-    const auto share = hn::Set(F(), first < last ? 1.0f / static_cast<float>(last - first) : 0);
-    for (int64_t r = first; r < last; ++r) {
-      Map(width, dy + i * width, dx + r * width, [&](auto v) { return hn::Mul(v, share); });
+void SegmentMeanGradientT(DType dtype, const void* dy, const int32_t* offsets, int64_t width,
+                          void* dx, int64_t begin, int64_t end) {
+  Dispatch(dtype, [&](auto tag) {
+    const auto* from = static_cast<const decltype(tag)*>(dy);
+    auto* to = static_cast<decltype(tag)*>(dx);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = offsets[i], last = offsets[i + 1];
+      const auto share = hn::Set(F(), first < last ? 1.0f / static_cast<float>(last - first) : 0);
+      for (int64_t r = first; r < last; ++r) {
+        Map(width, from + i * width, to + r * width, [&](auto v) { return hn::Mul(v, share); });
+      }
     }
-  }
+  });
 }
 
-void SegmentMaxT(DType dtype, const void* x, const int32_t* offsets, int64_t width, float* y,
+void SegmentMaxT(DType dtype, const void* x, const int32_t* offsets, int64_t width, void* y,
                  int32_t* row, int64_t begin, int64_t end) {
   Dispatch(dtype, [&](auto tag) {
     const auto* rows = static_cast<const decltype(tag)*>(x);
+    auto* to = static_cast<decltype(tag)*>(y);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = offsets[i], last = offsets[i + 1];
       ForColumns(width, [&](int64_t j, int64_t left, int64_t lanes) {
@@ -72,7 +78,7 @@ void SegmentMaxT(DType dtype, const void* x, const int32_t* offsets, int64_t wid
           best = r == first ? v : hn::IfThenElse(better, v, best);
           best_row = r == first ? at : hn::IfThenElse(hn::RebindMask(I(), better), at, best_row);
         }
-        StoreSome(best, y + i * width + j, left, lanes);
+        StoreSome(best, to + i * width + j, left, lanes);
         HWY_ALIGN int32_t named[HWY_MAX_BYTES / sizeof(int32_t)];
         hn::Store(best_row, I(), named);
         for (int64_t k = 0; k < left && k < lanes; ++k) {
@@ -93,15 +99,15 @@ HWY_EXPORT(SegmentMeanT);
 HWY_EXPORT(SegmentMeanGradientT);
 HWY_EXPORT(SegmentMaxT);
 
-void SegmentMean(DType dtype, const void* x, const int32_t* offsets, int64_t width, float* y,
+void SegmentMean(DType dtype, const void* x, const int32_t* offsets, int64_t width, void* y,
                  int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(SegmentMeanT)(dtype, x, offsets, width, y, begin, end);
 }
-void SegmentMeanGradient(const float* dy, const int32_t* offsets, int64_t width, float* dx,
-                         int64_t begin, int64_t end) {
-  HWY_DYNAMIC_DISPATCH(SegmentMeanGradientT)(dy, offsets, width, dx, begin, end);
+void SegmentMeanGradient(DType dtype, const void* dy, const int32_t* offsets, int64_t width,
+                         void* dx, int64_t begin, int64_t end) {
+  HWY_DYNAMIC_DISPATCH(SegmentMeanGradientT)(dtype, dy, offsets, width, dx, begin, end);
 }
-void SegmentMax(DType dtype, const void* x, const int32_t* offsets, int64_t width, float* y,
+void SegmentMax(DType dtype, const void* x, const int32_t* offsets, int64_t width, void* y,
                 int32_t* row, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(SegmentMaxT)(dtype, x, offsets, width, y, row, begin, end);
 }

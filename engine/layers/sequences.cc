@@ -7,9 +7,11 @@
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/cached_attention.h"
 #include "engine/ops/concat.h"
+#include "engine/ops/continued_attention.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
+#include "engine/ops/new_tokens.h"
 #include "engine/ops/positions.h"
 #include "engine/ops/recurrence.h"
 #include "engine/ops/reshape.h"
@@ -36,9 +38,17 @@ int64_t GatesOf(RecurrentCell cell) {
   return cell == RecurrentCell::kLstm ? 4 : cell == RecurrentCell::kGru ? 3 : 1;
 }
 
+// One of the states that a layer carries, in the scope that the graph is in.
+Value StateOf(Graph& graph, const CarriedState& carried, absl::string_view name, int64_t units) {
+  return graph.Parameter({.name = absl::StrCat(graph.scope(), ".", name, carried.suffix),
+                          .shape = {carried.count, units},
+                          .initializer = {},
+                          .role = carried.role});
+}
+
 // A layer in one direction, in the scope that the graph is in.
 Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
-                const RecurrentOptions& options, bool reverse) {
+                const RecurrentOptions& options, bool reverse, const CarriedState& carried) {
   const int64_t in = graph.shape(x).back(), columns = GatesOf(cell) * options.units;
   const LayerParameters parameters(graph, options.frozen);
   const Value weight = parameters.Weight({in, columns}, options.initializer,
@@ -49,17 +59,36 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
   const Value bias = parameters.Vector(
       "bias", columns, cell == RecurrentCell::kLstm ? Start::kForgetGate : Start::kZeros);
   const Value gates = Linear(graph, x, weight, bias);
-  if (cell == RecurrentCell::kLstm) {
-    return Lstm(graph, gates, recurrent, offsets, {.reverse = reverse});
+  RecurrenceOptions steps = {.reverse = reverse};
+  const bool has_cells = cell == RecurrentCell::kLstm, carries = carried.rows.valid();
+  Value state, cells;
+  if (carries) {
+    state = StateOf(graph, carried, "state", options.units);
+    steps.start = CarriedStart(graph, state, carried.rows);
   }
-  if (cell == RecurrentCell::kGru && !options.reset_after) {
-    return GruResetFirst(graph, gates, recurrent, offsets, {.reverse = reverse});
+  if (carries && has_cells) {
+    cells = StateOf(graph, carried, "cells", options.units);
+    steps.start_cells = CarriedStart(graph, cells, carried.rows);
   }
-  if (cell == RecurrentCell::kGru) {
+  Value states;
+  if (has_cells) {
+    states = Lstm(graph, gates, recurrent, offsets, steps);
+  } else if (cell == RecurrentCell::kGru && !options.reset_after) {
+    states = GruResetFirst(graph, gates, recurrent, offsets, steps);
+  } else if (cell == RecurrentCell::kGru) {
     const Value of_states = parameters.Vector("recurrent_bias", columns, Start::kZeros);
-    return Gru(graph, gates, recurrent, of_states, offsets, {.reverse = reverse});
+    states = Gru(graph, gates, recurrent, of_states, offsets, steps);
+  } else {
+    states = SimpleRnn(graph, gates, recurrent, offsets, steps);
   }
-  return SimpleRnn(graph, gates, recurrent, offsets, {.reverse = reverse});
+  if (carries) {
+    graph.Update(state, CarriedEnd(graph, state, states, offsets, carried.rows));
+  }
+  if (carries && has_cells) {
+    graph.Update(cells,
+                 CarriedEnd(graph, cells, CellsOfLstm(graph, states), offsets, carried.rows));
+  }
+  return states;
 }
 
 // One of attention's products, in the scope that the graph is in.
@@ -123,6 +152,44 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
                  options.output_initializer.value_or(options.initializer));
 }
 
+// Texts that a cache has rows for, and the tokens of each.
+struct CacheSize {
+  int64_t texts;
+  int64_t window;
+};
+
+// Attention to what a cache holds. `keep` gives a state [texts, window, n] with the new rows [rows,
+// n] written into it, `attend` what queries see of keys and values.
+template <typename Keep, typename Attend>
+Value CachedAttentionLayer(Graph& graph, Value x, const CacheSize& size, Value places,
+                           const AttentionOptions& options, Keep&& keep, Attend&& attend) {
+  Graph::Scope scope(graph, options.name, "attention");
+  if (!options.causal) {
+    return graph.Fail(absl::UnimplementedError(
+        absl::StrCat(graph.scope(), ": only causal attention goes on with a text token by token")));
+  }
+  const auto mix = [&](Value query, Value key, Value value, int64_t kv_heads) {
+    const auto kept = [&](absl::string_view name, Value rows) {
+      const Value state =
+          graph.Parameter({.name = absl::StrCat(graph.scope(), ".", name, "_of_", size.texts),
+                           .shape = {size.texts, size.window, graph.shape(rows)[1]},
+                           .initializer = {},
+                           .role = ParameterRole::kTransient});
+      const Value written = keep(state, rows);
+      graph.Update(state, written);
+      return written;
+    };
+    const Value keys = kept("keys", key), values = kept("values", value);
+    return attend(query, keys, values,
+                  CachedAttentionOptions{.heads = options.heads,
+                                         .kv_heads = kv_heads,
+                                         .window = options.window,
+                                         .alibi = options.alibi});
+  };
+  return scope.Gives(AttentionOf(
+      graph, x, options, [&] { return places; }, mix));
+}
+
 Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& options) {
   const int64_t width = graph.shape(x).back();
   if (options.kind == PositionsOptions::Kind::kSinusoidal) {
@@ -141,7 +208,8 @@ Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& o
 
 // The states of the topmost layer, of each direction, in the scope that the graph is in.
 std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value offsets,
-                              const RecurrentOptions& options, bool training) {
+                              const RecurrentOptions& options, bool training,
+                              const CarriedState& carried) {
   for (const auto& [field, value] :
        {std::pair{"units", options.units}, std::pair{"layers", options.layers}}) {
     if (value < 1) {
@@ -158,6 +226,11 @@ std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value o
         absl::StrCat(graph.scope(), ": its input must be a row of numbers for each token, got ",
                      graph.shape(x).ToString())))};
   }
+  if (carried.rows.valid() && options.bidirectional) {
+    return {graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(),
+        ": it is bidirectional, so that what it begins with is behind what it has read")))};
+  }
   std::vector<Value> directions;
   for (int64_t layer = 1; layer <= options.layers; ++layer) {
     const Graph::Scope of_layer(graph, options.layers > 1 ? absl::StrCat("layer_", layer) : "");
@@ -171,7 +244,7 @@ std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value o
         const Graph::Scope of_direction(graph, !options.bidirectional ? ""
                                                : reverse              ? "backward"
                                                                       : "forward");
-        directions.push_back(Direction(graph, cell, x, offsets, options, reverse));
+        directions.push_back(Direction(graph, cell, x, offsets, options, reverse, carried));
       }
     }
   }
@@ -195,9 +268,10 @@ Value Ends(Graph& graph, std::vector<Value> directions, Value offsets) {
 }  // namespace
 
 Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
-                const RecurrentOptions& options, bool training) {
+                const RecurrentOptions& options, bool training, const CarriedState& carried) {
   Graph::Scope scope(graph, options.name, NameOf(cell));
-  const std::vector<Value> directions = Directions(graph, cell, x, offsets, options, training);
+  const std::vector<Value> directions =
+      Directions(graph, cell, x, offsets, options, training, carried);
   return scope.Gives(options.return_sequences ? Joined(graph, directions)
                                               : Ends(graph, directions, offsets));
 }
@@ -205,7 +279,7 @@ Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
 RecurrentStates RecurrentWithEnds(Graph& graph, RecurrentCell cell, Value x, Value offsets,
                                   const RecurrentOptions& options, bool training) {
   Graph::Scope scope(graph, options.name, NameOf(cell));
-  const std::vector<Value> directions = Directions(graph, cell, x, offsets, options, training);
+  const std::vector<Value> directions = Directions(graph, cell, x, offsets, options, training, {});
   RecurrentStates result = {.states = scope.Gives(Joined(graph, directions)),
                             .last = Ends(graph, directions, offsets),
                             .last_cells = {}};
@@ -257,35 +331,28 @@ Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& op
 
 Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
                     const AttentionOptions& options, std::optional<Value> ancestors) {
-  Graph::Scope scope(graph, options.name, "attention");
-  if (!options.causal) {
-    return graph.Fail(absl::UnimplementedError(
-        absl::StrCat(graph.scope(), ": only causal attention goes on with a text token by token")));
-  }
-  const auto mix = [&](Value query, Value key, Value value, int64_t kv_heads) {
-    const int64_t rows = graph.shape(key)[0], width = graph.shape(key)[1];
-    // The newest token's row goes to its place among those that are kept.
-    const auto keep = [&](absl::string_view name, Value row) {
-      const Value state =
-          graph.Parameter({.name = absl::StrCat(graph.scope(), ".", name, "_of_", rows),
-                           .shape = {rows, window, width},
-                           .initializer = {},
-                           .role = ParameterRole::kTransient});
-      const Value kept =
-          WriteAt(graph, state, Reshape(graph, row, {rows, 1, width}), places, /*axis=*/1);
-      graph.Update(state, kept);
-      return kept;
-    };
-    const Value keys = keep("keys", key), values = keep("values", value);
-    return CachedAttention(graph, query, keys, values, places,
-                           {.heads = options.heads,
-                            .kv_heads = kv_heads,
-                            .window = options.window,
-                            .alibi = options.alibi},
-                           ancestors);
+  const auto keep = [&](Value state, Value row) {
+    const Shape& shape = graph.shape(row);
+    return WriteAt(graph, state, Reshape(graph, row, {shape[0], 1, shape[1]}), places, /*axis=*/1);
   };
-  return scope.Gives(AttentionOf(
-      graph, x, options, [&] { return places; }, mix));
+  const auto attend = [&](Value query, Value keys, Value values,
+                          const CachedAttentionOptions& how) {
+    return CachedAttention(graph, query, keys, values, places, how, ancestors);
+  };
+  return CachedAttentionLayer(graph, x, {graph.shape(x)[0], window}, places, options, keep, attend);
+}
+
+Value AttentionOfNewTokens(Graph& graph, Value x, const NewTokens& tokens,
+                           const AttentionOptions& options) {
+  const auto keep = [&](Value state, Value rows) {
+    return WriteTokens(graph, state, rows, tokens.offsets, tokens.places);
+  };
+  const auto attend = [&](Value query, Value keys, Value values,
+                          const CachedAttentionOptions& how) {
+    return ContinuedAttention(graph, query, keys, values, tokens.offsets, tokens.places, how);
+  };
+  return CachedAttentionLayer(graph, x, {graph.shape(tokens.offsets)[0] - 1, tokens.window},
+                              tokens.places, options, keep, attend);
 }
 
 CrossKeys CrossAttentionKeys(Graph& graph, Value x, const AttentionOptions& options) {

@@ -12,6 +12,26 @@ namespace hone::engine::layers {
 
 enum class RecurrentCell { kSimpleRnn, kLstm, kGru };
 
+// Where a recurrent layer goes on from run to run: what sequences begin with, and where they leave
+// what they end with, is the row of the layer's state that `rows` says (ops/new_tokens.h,
+// StateRow). The states are `NAME.stateSUFFIX` and, of an LSTM, `NAME.cellsSUFFIX` [count, units],
+// of `role` (kTransient, or kBuffer for those that files keep). No gradient goes through them.
+struct CarriedState {
+  Value rows = {};    // s32 [sequences]; not valid: nothing is carried
+  int64_t count = 0;  // rows of the states
+  ParameterRole role = ParameterRole::kTransient;
+  std::string suffix = {};
+};
+
+// What a run has of texts that are written: the newest tokens of each, `offsets` s32 [texts + 1]
+// and the tokens' `places` s32 [rows] (ops/continued_attention.h). What was before is kept in rows
+// of state, a row for each text of at most `window` tokens, and in no file.
+struct NewTokens {
+  int64_t window = 0;
+  Value offsets = {};
+  Value places = {};
+};
+
 struct RecurrentOptions {
   std::string name = {};
   bool frozen = false;
@@ -36,8 +56,9 @@ struct RecurrentOptions {
 //   of kGru with reset_after recurrent_bias [3 units], zeros at first.
 // Their names are NAME.weight, …; of several layers NAME.layer_2.weight, counted from 1; of two
 // directions NAME.forward.weight and NAME.backward.weight.
+// Where state is carried: INVALID_ARGUMENT of a bidirectional layer.
 Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
-                const RecurrentOptions& options, bool training);
+                const RecurrentOptions& options, bool training, const CarriedState& carried = {});
 // The same layer where both are wanted, as of an encoder.
 struct RecurrentStates {
   Value states;      // [rows, n]
@@ -95,6 +116,9 @@ Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& op
 // others.
 Value AttentionStep(Graph& graph, Value x, Value places, int64_t window,
                     const AttentionOptions& options, std::optional<Value> ancestors = std::nullopt);
+// The same where a text has any number of new tokens, x [rows, width].
+Value AttentionOfNewTokens(Graph& graph, Value x, const NewTokens& tokens,
+                           const AttentionOptions& options);
 
 // Attention of a text's tokens to those of another one, with the parameters of Attention; `causal`,
 // `window`, `rotary` and `alibi` mean nothing. First the keys and values of the other text's [key

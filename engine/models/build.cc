@@ -18,6 +18,7 @@
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
 #include "engine/ops/row_dot.h"
+#include "engine/ops/segment_pool.h"
 #include "engine/tensor/token_rows.h"
 
 namespace hone::engine::models {
@@ -51,16 +52,23 @@ class LayerBuilder {
         inputs_(std::move(inputs)),
         offsets_(offsets),
         options_(options),
+        last_(last),
         drop_final_(options.logits && last) {}
 
   // The layer computes with statistics over the whole batch.
   bool uses_batch_statistics() const { return uses_batch_statistics_; }
 
+  // Of texts that are written, the last layer's output for the last token of each.
+  Value Last(Value output) {
+    return std::holds_alternative<layers::DenseOptions>(layer_.kind) ? output : LastTokens(output);
+  }
+
   Value operator()(layers::DenseOptions dense) {
     dense.name.clear();
     dense.frozen = layer_.frozen;
     dense.activation = Final(dense.activation);
-    return layers::Dense(graph_, x(), dense);
+    // Of texts that are written only the last tokens' outputs are wanted: here many may be spared.
+    return layers::Dense(graph_, writes() && last_ ? LastTokens(x()) : x(), dense);
   }
   Value operator()(layers::Conv2dOptions conv) {
     conv.name.clear();
@@ -168,9 +176,8 @@ class LayerBuilder {
     if (!ReadsOffsets()) {
       return x();
     }
-    return options_.decode_window > 0
-               ? layers::AttentionStep(graph_, x(), *offsets_, options_.decode_window, attention)
-               : layers::Attention(graph_, x(), *offsets_, attention, options_.training);
+    return writes() ? layers::AttentionOfNewTokens(graph_, x(), options_.new_tokens, attention)
+                    : layers::Attention(graph_, x(), *offsets_, attention, options_.training);
   }
   Value operator()(layers::PositionsOptions positions) {
     positions.name.clear();
@@ -185,8 +192,8 @@ class LayerBuilder {
         return graph_.Fail(Annotate(enough, graph_.scope()));
       }
     }
-    return options_.decode_window > 0 ? layers::PositionsStep(graph_, x(), *offsets_, positions)
-                                      : layers::Positions(graph_, x(), *offsets_, positions);
+    return writes() ? layers::PositionsStep(graph_, x(), options_.new_tokens.places, positions)
+                    : layers::Positions(graph_, x(), *offsets_, positions);
   }
   Value operator()(const RmsNorm& norm) {
     return layers::RmsNorm(graph_, x(),
@@ -204,13 +211,17 @@ class LayerBuilder {
 
  private:
   Value x() const { return inputs_[0]; }
+  bool writes() const { return options_.new_tokens.offsets.valid(); }
+  Value LastTokens(Value rows) {
+    return SegmentPool(graph_, rows, options_.new_tokens.offsets, SegmentPoolKind::kLast);
+  }
 
   Value Recurrent(layers::RecurrentCell cell, layers::RecurrentOptions options) {
     options.name.clear();
     options.frozen = layer_.frozen;
-    return ReadsSequences()
-               ? layers::Recurrent(graph_, cell, x(), *offsets_, options, options_.training)
-               : x();
+    return ReadsOffsets() ? layers::Recurrent(graph_, cell, x(), *offsets_, options,
+                                              options_.training, options_.carried)
+                          : x();
   }
 
   // Whether x is a row for each token; fails the graph otherwise.
@@ -234,7 +245,7 @@ class LayerBuilder {
   }
   // The same of a layer that must have all tokens of a sequence.
   bool ReadsSequences() {
-    if (options_.decode_window > 0) {
+    if (writes()) {
       graph_.Fail(absl::UnimplementedError(absl::StrCat(
           graph_.scope(), ": it does not go on with a text token by token: it reads all of it")));
       return false;
@@ -250,6 +261,7 @@ class LayerBuilder {
   std::vector<Value> inputs_;
   std::optional<Value> offsets_;
   const BuildOptions& options_;
+  bool last_;
   bool drop_final_;
   bool uses_batch_statistics_ = false;
 };
@@ -306,14 +318,10 @@ bool AreOffsets(absl::string_view input) {
 }
 
 // The first extent of the inputs; of sequences, which are rows of tokens, how many there are.
-int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs,
-                   const BuildOptions& options) {
+int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs) {
   for (const NamedValue& input : inputs) {
-    // Of texts that go on token by token: their places.
-    const bool of_places = options.decode_window > 0 && input.name == kOffsetsInput &&
-                           options.translation.part != TranslationBuild::Part::kStep;
     if (AreOffsets(input.name)) {
-      return graph.shape(input.value)[0] - (of_places ? 0 : 1);
+      return graph.shape(input.value)[0] - 1;
     }
   }
   return graph.shape(inputs.front().value)[0];
@@ -337,7 +345,7 @@ absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<
     return absl::InvalidArgumentError(absl::StrCat(where, ": ", error.what()));
   }
   HONE_RETURN_IF_ERROR(Annotate(graph.status(), where));
-  LayerTable table = TableOf(graph, ExamplesOf(graph, inputs, options));
+  LayerTable table = TableOf(graph, ExamplesOf(graph, inputs));
   for (LayerSummary& row : table.rows) {
     if (row.role != LayerRole::kInput && absl::StartsWith(row.name, list.path(""))) {
       built.layers.push_back(std::move(row));
@@ -385,7 +393,11 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
     const bool last = i + 1 == list.layers.size();
     Graph::Scope scope(graph, layer.name, NameOf(layer.kind));
     LayerBuilder builder(graph, layer, std::move(read), offsets, options, last);
-    built.output = scope.Gives(std::visit(builder, layer.kind));
+    Value output = std::visit(builder, layer.kind);
+    if (last && options.new_tokens.offsets.valid()) {
+      output = builder.Last(output);
+    }
+    built.output = scope.Gives(output);
     if (!graph.status().ok()) {
       return LayerError(graph.status(), layer.PlaceIn(list.where, i), layer.name, graph.scope());
     }
@@ -395,7 +407,7 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
     row.role = last ? LayerRole::kOutput : LayerRole::kHidden;
     built.layers.push_back(std::move(row));
   }
-  const LayerTable table = TableOf(graph, ExamplesOf(graph, inputs, options));
+  const LayerTable table = TableOf(graph, ExamplesOf(graph, inputs));
   for (LayerSummary& row : built.layers) {
     const auto known = std::ranges::find(table.rows, row.name, &LayerSummary::name);
     if (row.role != LayerRole::kInput && known != table.rows.end()) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/layers/sequences.h"
 #include "engine/models/layer_table.h"
 #include "engine/models/model_description.h"
 #include "engine/models/translation.h"
@@ -26,11 +27,16 @@ struct BuildOptions {
   int64_t outputs = 0;
   // Where a preset foretells tokens: of these rows of tokens alone, s32 [count]. Not valid: of all.
   Value places = {};
-  // Above 0: a text is written token by token. Each row of tokens is the newest one of a sequence
-  // of its own, of at most so many; what stands for the offsets is each row's place in its
-  // sequence, s32 [rows], and layers keep what they need of the tokens before (layers::
-  // AttentionStep). UNIMPLEMENTED names a layer that needs more than that: recurrent ones,
-  // convolutions, pools.
+  // Where its offsets are valid: texts are written, and what the model is given are the newest
+  // tokens of each of them. Layers keep what they need of the tokens before
+  // (layers::AttentionOfNewTokens; recurrent ones by `carried`), and the model's output is that of
+  // each text's last token alone, [texts, …]. UNIMPLEMENTED names a layer that needs more than
+  // that: convolutions, pools.
+  layers::NewTokens new_tokens = {};
+  // Recurrent layers go on from run to run.
+  layers::CarriedState carried = {};
+  // Of a preset that translates, whose decoder writes a token of each text in a run: the most
+  // tokens of a text.
   int64_t decode_window = 0;
   // Of a preset that translates: its other language, and which part of it is wanted.
   TranslationBuild translation = {};

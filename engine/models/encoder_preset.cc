@@ -307,7 +307,7 @@ absl::StatusOr<Value> TransformerEncoder(Graph& graph, const nlohmann::json& jso
       build.vocabulary < 1) {
     return absl::InvalidArgumentError("the network is one for texts");
   }
-  if (build.decode_window > 0) {
+  if (build.new_tokens.offsets.valid()) {
     return absl::InvalidArgumentError(
         "the network sees all of a text: it does not go on with one token by token");
   }

@@ -13,6 +13,7 @@
 #include "engine/models/presets.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
+#include "engine/ops/segment_pool.h"
 #include "engine/tensor/token_rows.h"
 
 namespace hone::engine::models {
@@ -88,12 +89,15 @@ class Builder {
           .kind = learned ? Kind::kLearned : Kind::kSinusoidal,
           .length = options_.window,
           .initializer = Normal(kDeviation)};
-      x = build_.decode_window > 0 ? layers::PositionsStep(graph_, x, offsets_, positions)
-                                   : layers::Positions(graph_, x, offsets_, positions);
+      x = writes() ? layers::PositionsStep(graph_, x, build_.new_tokens.places, positions)
+                   : layers::Positions(graph_, x, offsets_, positions);
     }
     x = Drop(x, "dropout");
     for (int64_t i = 1; i <= options_.layers; ++i) {
       x = Block(x, absl::StrCat("block_", i));
+    }
+    if (writes()) {
+      x = SegmentPool(graph_, x, offsets_, SegmentPoolKind::kLast);
     }
     x = Norm(x, "norm");
     if (!options_.tied_embeddings) {
@@ -104,6 +108,8 @@ class Builder {
   }
 
  private:
+  bool writes() const { return build_.new_tokens.offsets.valid(); }
+
   Value Embed(Value tokens, Value& table) {
     Graph::Scope scope(graph_, "token_embedding", "embedding");
     table = graph_.Parameter({.name = absl::StrCat(graph_.scope(), ".weight"),
@@ -129,9 +135,8 @@ class Builder {
                                                 .initializer = Normal(kDeviation),
                                                 .output_initializer = Normal(added_)};
     Value y = Norm(x, "norm_1");
-    y = build_.decode_window > 0
-            ? layers::AttentionStep(graph_, y, offsets_, build_.decode_window, attention)
-            : layers::Attention(graph_, y, offsets_, attention, build_.training);
+    y = writes() ? layers::AttentionOfNewTokens(graph_, y, build_.new_tokens, attention)
+                 : layers::Attention(graph_, y, offsets_, attention, build_.training);
     x = Sum(graph_, x, Drop(y, "dropout_1"));
     y = AddDense(Norm(x, "norm_2"), "up", 4 * options_.width, ActivationKind::kGelu, kDeviation,
                  options_.use_bias);
@@ -166,7 +171,7 @@ class Builder {
 
   Graph& graph_;
   const GptOptions& options_;
-  const Value offsets_;  // of a text that is written: places
+  const Value offsets_;
   const BuildOptions& build_;
   const float added_;  // deviation of the weights whose product is added to what they read
 };

@@ -12,6 +12,7 @@
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/attention.h"
 #include "engine/kernels/dropout.h"
+#include "engine/ops/implementation.h"
 #include "engine/ops/random_key.h"
 #include "engine/ops/segments.h"
 
@@ -38,12 +39,16 @@ double FlopsOf(const kernels::Attention& a, const Shape& q, const Shape& k, cons
 // rows of its own.
 struct Parts {
   kernels::Attention attention;
+  DType dtype;  // of queries, keys, values, results and their gradients
+  bool pairs;
   int64_t batch, rows, key_rows, floats;
   int threads;
   Slot scratch;
 
   Parts(Lowering& l, const kernels::Attention& a, int q, int k, int offsets)
       : attention(a),
+        dtype(l.output_dtype(0)),
+        pairs(MultipliesPairs(CpuInstructionSet(), dtype, a.dim)),
         batch(l.input_type(offsets).shape[0] - 1),
         rows(l.input_type(q).shape[0]),
         key_rows(l.input_type(k).shape[0]),
@@ -52,6 +57,10 @@ struct Parts {
             PartsFor(SaturatingProduct(l.input_type(q).shape.elements(), 64), l.threads()),
             batch * a.kv_heads))),
         scratch(l.Scratch(threads * floats * static_cast<int64_t>(sizeof(float)))) {}
+
+  kernels::AttentionArrays Arrays(const Memory& m, Slot q, Slot k, Slot v, uint64_t key) const {
+    return {m[q], m[k], m[v], key, key_rows, dtype, pairs};
+  }
 
   // body(part, scratch memory)
   template <typename Body>
@@ -142,6 +151,8 @@ class AttentionGradientOp final : public Op {
 
   absl::string_view kind() const override { return "attention_gradient"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     return std::vector<TensorType>{in[0], in[1], in[2]};
@@ -189,28 +200,31 @@ class AttentionGradientOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    Slot in[5] = {};
-    for (int i = 0; i < 5; ++i) {
-      HONE_ASSIGN_OR_RETURN(in[i], l.PlainInput(i));
+    const DType dtype = l.output_dtype(0);
+    Slot in[4] = {}, out[3] = {};
+    for (int i = 0; i < 4; ++i) {
+      HONE_ASSIGN_OR_RETURN(in[i], l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype})));
     }
-    const Slot q = in[0], k = in[1], v = in[2], dy = in[3], log_sums = in[4];
+    HONE_ASSIGN_OR_RETURN(const Slot log_sums, l.PlainInput(4));
+    const Slot q = in[0], k = in[1], v = in[2], dy = in[3];
     const Slot offsets = l.Input(5), key_offsets = l.Input(6);
-    const Slot dq = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
-    const Slot dk = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
-    const Slot dv = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
+    for (int i = 0; i < 3; ++i) {
+      out[i] = l.Output(i, MemoryDesc::Plain({l.output_type(i).shape, dtype}));
+    }
+    const Slot dq = out[0], dk = out[1], dv = out[2];
     const Parts parts(l, settings_.attention, 0, 1, 5);
     l.Emit(kind(), [=, settings = settings_](const Memory& m, const RunScalars& scalars) {
       const kernels::Attention& a = settings.attention;
       const auto* begins = m.as<int32_t>(offsets);
       const auto* key_begins = m.as<int32_t>(key_offsets);
-      const kernels::AttentionArrays arrays = {m.as<float>(q), m.as<float>(k), m.as<float>(v),
-                                               RandomKey(scalars, settings.layer), parts.key_rows};
-      const kernels::AttentionGradientArrays gradient = {m.as<float>(dy), m.as<float>(log_sums),
-                                                         m.as<float>(dq), m.as<float>(dk),
-                                                         m.as<float>(dv)};
-      ClearRowsBehind(begins, parts.batch, parts.rows, a.heads * a.dim, gradient.dq);
-      ClearRowsBehind(key_begins, parts.batch, parts.key_rows, a.kv_heads * a.dim, gradient.dk);
-      ClearRowsBehind(key_begins, parts.batch, parts.key_rows, a.kv_heads * a.dim, gradient.dv);
+      const kernels::AttentionArrays arrays =
+          parts.Arrays(m, q, k, v, RandomKey(scalars, settings.layer));
+      const kernels::AttentionGradientArrays gradient = {m[dy], m.as<float>(log_sums), m[dq], m[dk],
+                                                         m[dv]};
+      const int64_t width = a.heads * a.dim, kv_width = a.kv_heads * a.dim;
+      ClearRowsBehind(begins, parts.batch, parts.rows, width, parts.dtype, gradient.dq);
+      ClearRowsBehind(key_begins, parts.batch, parts.key_rows, kv_width, parts.dtype, gradient.dk);
+      ClearRowsBehind(key_begins, parts.batch, parts.key_rows, kv_width, parts.dtype, gradient.dv);
       parts.Run(m, begins, key_begins, [&](const AttentionPart& part, float* scratch) {
         kernels::AttendGradient(a, part, arrays, gradient, scratch);
       });
@@ -230,6 +244,10 @@ class AttentionOp final : public Op {
   explicit AttentionOp(const Settings& settings) : settings_(settings) {}
 
   absl::string_view kind() const override { return "attention"; }
+
+  Precision precision(int output) const override {
+    return {output == 0 ? Precision::Rule::kComputed : Precision::Rule::kF32};
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -296,11 +314,14 @@ class AttentionOp final : public Op {
   }
 
   absl::Status Lower(Lowering& l) const override {
-    HONE_ASSIGN_OR_RETURN(const Slot q, l.PlainInput(0));
-    HONE_ASSIGN_OR_RETURN(const Slot k, l.PlainInput(1));
-    HONE_ASSIGN_OR_RETURN(const Slot v, l.PlainInput(2));
+    const DType dtype = l.output_dtype(0);
+    Slot in[3] = {};
+    for (int i = 0; i < 3; ++i) {
+      HONE_ASSIGN_OR_RETURN(in[i], l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype})));
+    }
+    const Slot q = in[0], k = in[1], v = in[2];
     const Slot offsets = l.Input(3), key_offsets = l.Input(4);
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const Slot log_sums = l.Output(1, MemoryDesc::Plain(l.output_type(1)));
     const Parts parts(l, settings_.attention, 0, 1, 3);
     l.Emit(kind(), [=, settings = settings_](const Memory& m, const RunScalars& scalars) {
@@ -312,12 +333,12 @@ class AttentionOp final : public Op {
           !AreOffsets({key_begins, count}, parts.key_rows)) {
         return false;
       }
-      const kernels::AttentionArrays arrays = {m.as<float>(q), m.as<float>(k), m.as<float>(v),
-                                               RandomKey(scalars, settings.layer), parts.key_rows};
-      auto* to = m.as<float>(y);
+      const kernels::AttentionArrays arrays =
+          parts.Arrays(m, q, k, v, RandomKey(scalars, settings.layer));
+      void* to = m[y];
       auto* sums = m.as<float>(log_sums);
-      ClearRowsBehind(begins, parts.batch, parts.rows, a.heads * a.dim, to);
-      ClearRowsBehind(begins, parts.batch, parts.rows, a.heads, sums);
+      ClearRowsBehind(begins, parts.batch, parts.rows, a.heads * a.dim, parts.dtype, to);
+      ClearRowsBehind(begins, parts.batch, parts.rows, a.heads, DType::kF32, sums);
       parts.Run(m, begins, key_begins, [&](const AttentionPart& part, float* scratch) {
         kernels::Attend(a, part, arrays, to, sums, scratch);
       });

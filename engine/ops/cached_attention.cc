@@ -60,40 +60,17 @@ class CachedAttentionOp final : public Op {
 
   void Reference(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                  const RunScalars&) const override {
-    const DoubleTensor &q = *in[0], &k = *in[1], &v = *in[2];
-    const int64_t place_count = k.shape[1], width = a_.kv_heads * a_.dim;
-    for (int64_t row = 0; row < q.shape[0]; ++row) {
+    const int64_t place_count = in[1]->shape[1];
+    for (int64_t row = 0; row < in[0]->shape[0]; ++row) {
       const auto last = static_cast<int64_t>((*in[3])[row]);
-      const int64_t first = a_.window > 0 ? std::max<int64_t>(last + 1 - a_.window, 0) : 0;
-      for (int64_t head = 0; head < a_.heads; ++head) {
-        const int64_t query = (row * a_.heads + head) * a_.dim;
-        const auto key_at = [&](int64_t place) {
-          const int64_t owner = in.size() > 4 && place != last
-                                    ? static_cast<int64_t>((*in[4])[row * place_count + place])
-                                    : row;
-          return (owner * place_count + place) * width + head * a_.kv_heads / a_.heads * a_.dim;
-        };
-        std::vector<double> weights;
-        double sum = 0;
-        for (int64_t place = first; place <= last; ++place) {
-          double score = 0;
-          for (int64_t d = 0; d < a_.dim; ++d) {
-            score += q[query + d] * k[key_at(place) + d];
-          }
-          score *= a_.scale;
-          if (a_.alibi) {
-            score -= kernels::AlibiSlope(head, a_.heads) * static_cast<double>(last - place);
-          }
-          weights.push_back(std::exp(score));
-          sum += weights.back();
-        }
-        for (int64_t place = first; place <= last; ++place) {
-          for (int64_t d = 0; d < a_.dim; ++d) {
-            out[0][query + d] +=
-                weights[static_cast<size_t>(place - first)] / sum * v[key_at(place) + d];
-          }
-        }
-      }
+      AttendByDefinition(
+          a_, *in[0], *in[1], *in[2], row, last,
+          [&](int64_t place) {
+            return in.size() > 4 && place != last
+                       ? static_cast<int64_t>((*in[4])[row * place_count + place])
+                       : row;
+          },
+          out[0]);
     }
   }
 
@@ -138,41 +115,76 @@ class CachedAttentionOp final : public Op {
   bool has_ancestors_;
 };
 
-absl::Status Check(const CachedAttentionOptions& options, int64_t kv_heads, const Shape& q) {
+}  // namespace
+
+absl::StatusOr<kernels::CachedAttention> CachedAttentionOf(const CachedAttentionOptions& options,
+                                                           const Shape& queries) {
+  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
   if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("heads must be at least 1 and a multiple of kv_heads, got ", options.heads,
                      " and ", kv_heads));
   }
-  if (q.rank() != 2 || q[1] % options.heads != 0) {
-    return WrongShape("the queries", absl::StrCat("[rows, ", options.heads, " * n]"), q);
+  if (queries.rank() != 2 || queries[1] % options.heads != 0) {
+    return WrongShape("the queries", absl::StrCat("[rows, ", options.heads, " * n]"), queries);
   }
   if (options.window < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("window must be at least 0, got ", options.window));
   }
-  return absl::OkStatus();
+  const int64_t dim = queries[1] / options.heads;
+  const float scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(dim));
+  return kernels::CachedAttention{options.heads, kv_heads,       dim,
+                                  scale,         options.window, options.alibi};
 }
 
-}  // namespace
+void AttendByDefinition(const kernels::CachedAttention& a, const DoubleTensor& q,
+                        const DoubleTensor& keys, const DoubleTensor& values, int64_t row,
+                        int64_t last, absl::FunctionRef<int64_t(int64_t place)> row_of,
+                        DoubleTensor& y) {
+  const int64_t place_count = keys.shape[1], width = a.kv_heads * a.dim;
+  const int64_t first = a.window > 0 ? std::max<int64_t>(last + 1 - a.window, 0) : 0;
+  for (int64_t head = 0; head < a.heads; ++head) {
+    const int64_t query = (row * a.heads + head) * a.dim;
+    const auto key_at = [&](int64_t place) {
+      return (row_of(place) * place_count + place) * width + head * a.kv_heads / a.heads * a.dim;
+    };
+    std::vector<double> weights;
+    double sum = 0;
+    for (int64_t place = first; place <= last; ++place) {
+      double score = 0;
+      for (int64_t d = 0; d < a.dim; ++d) {
+        score += q[query + d] * keys[key_at(place) + d];
+      }
+      score *= a.scale;
+      if (a.alibi) {
+        score -= kernels::AlibiSlope(head, a.heads) * static_cast<double>(last - place);
+      }
+      weights.push_back(std::exp(score));
+      sum += weights.back();
+    }
+    for (int64_t place = first; place <= last; ++place) {
+      for (int64_t d = 0; d < a.dim; ++d) {
+        y[query + d] +=
+            weights[static_cast<size_t>(place - first)] / sum * values[key_at(place) + d];
+      }
+    }
+  }
+}
 
 Value CachedAttention(Graph& graph, Value q, Value keys, Value values, Value places,
                       const CachedAttentionOptions& options, std::optional<Value> ancestors) {
-  const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
-  const Shape& shape = graph.shape(q);
-  if (const absl::Status status = Check(options, kv_heads, shape); !status.ok()) {
-    return graph.Fail(Annotate(status, absl::StrCat("cached_attention ", graph.scope())));
+  const absl::StatusOr<kernels::CachedAttention> attention =
+      CachedAttentionOf(options, graph.shape(q));
+  if (!attention.ok()) {
+    return graph.Fail(
+        Annotate(attention.status(), absl::StrCat("cached_attention ", graph.scope())));
   }
-  const int64_t dim = shape[1] / options.heads;
-  const float scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(dim));
   std::vector<Value> inputs = {q, keys, values, places};
   if (ancestors.has_value()) {
     inputs.push_back(*ancestors);
   }
-  return graph.Add(std::make_shared<CachedAttentionOp>(
-                       kernels::CachedAttention{options.heads, kv_heads, dim, scale, options.window,
-                                                options.alibi},
-                       ancestors.has_value()),
+  return graph.Add(std::make_shared<CachedAttentionOp>(*attention, ancestors.has_value()),
                    std::move(inputs));
 }
 

@@ -2,7 +2,10 @@
 
 #include <optional>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 #include "engine/graph/graph.h"
+#include "engine/kernels/cached_attention.h"
 
 namespace hone::engine {
 
@@ -13,6 +16,17 @@ struct CachedAttentionOptions {
   float scale = 0;       // of query · key; 0: 1 / sqrt(numbers of a head)
   bool alibi = false;
 };
+
+// What the kernels want of them, for queries of that shape; INVALID_ARGUMENT where they do not fit.
+absl::StatusOr<kernels::CachedAttention> CachedAttentionOf(const CachedAttentionOptions& options,
+                                                           const Shape& queries);
+
+// The definition: adds to y what the query in row `row` of q sees of the places up to `last`, whose
+// keys and values lie in the cache's row row_of(place).
+void AttendByDefinition(const kernels::CachedAttention& attention, const DoubleTensor& q,
+                        const DoubleTensor& keys, const DoubleTensor& values, int64_t row,
+                        int64_t last, absl::FunctionRef<int64_t(int64_t place)> row_of,
+                        DoubleTensor& y);
 
 // Causal attention (ops/attention.h) of the newest token of each of several sequences: q is [rows,
 // heads · dim], keys and values [rows, places, kv_heads · dim] hold what the sequence of each row

@@ -154,6 +154,8 @@ class ConvWeightGradientOp final : public Op {
 
   absl::string_view kind() const override { return "conv2d_weight_gradient"; }
 
+  bool takes_bf16() const override { return true; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     std::vector<TensorType> types = {{w_, DType::kF32}};
     if (bias_) {

@@ -1,11 +1,9 @@
 #include "engine/ops/embedding.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
-#include "engine/graph/flat_memory.h"
+#include "engine/graph/lowering.h"
 #include "engine/graph/row_sums.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/rows.h"
@@ -18,6 +16,8 @@ using onednn::MemoryDesc;
 class EmbeddingOp final : public Op {
  public:
   absl::string_view kind() const override { return "embedding"; }
+
+  Precision precision(int) const override { return {Precision::Rule::kForProducts}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -56,25 +56,24 @@ class EmbeddingOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot table,
                           l.Input(0, MemoryDesc::Plain({l.input_type(0).shape, kept})));
     const Slot index = l.Input(1);
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const DType dtype = l.output_dtype(0);
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const int64_t count = l.input_type(1).shape.elements();
     const int64_t rows = l.input_type(0).shape[0], width = l.input_type(0).shape[1];
     const int parts = PartsFor(count * width, l.threads());
     l.Emit(kind(), [=](const Memory& m, const RunScalars&) {
       void* from = m[table];
       const auto* at = m.as<int32_t>(index);
-      auto* to = m.as<float>(y);
+      void* to = m[y];
       if (!NamesRows(at, count, rows)) {
         return false;
       }
       ForShares(count, parts, [&](int64_t begin, int64_t end) {
-        if (kept == DType::kF32) {
-          return kernels::GatherRows(static_cast<const float*>(from), at, width, to, begin, end);
+        if (kept == DType::kF32 && dtype == DType::kF32) {
+          return kernels::GatherRows(static_cast<const float*>(from), at, width,
+                                     static_cast<float*>(to), begin, end);
         }
-        for (int64_t i = begin; i < end; ++i) {
-          const auto* narrow = static_cast<const uint16_t*>(At(from, kept, at[i] * width));
-          std::transform(narrow, narrow + width, to + i * width, FromBf16);
-        }
+        kernels::GatherRowsAs(kept, from, at, width, dtype, to, begin, end);
       });
       return true;
     });

@@ -30,6 +30,10 @@ Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t
   return ours ? Implementation::kOurs : Implementation::kOneDnn;
 }
 
+bool MultipliesPairs(InstructionSet set, DType dtype, int64_t inner) {
+  return dtype == DType::kBf16 && set >= InstructionSet::kAvx512Bf16 && inner % 2 == 0;
+}
+
 Implementation PoolBy(DType dtype, int64_t lanes, int64_t window, bool side_by_side,
                       bool onednn_has_code) {
   const bool able = (dtype == DType::kF32 || dtype == DType::kBf16) && lanes >= 8 &&

@@ -23,6 +23,11 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
 // A dense layer's products, forward and backward, of so many rows by weights of [in, out].
 Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out);
 
+// Whether our kernels over sequences, which read and leave arrays of `dtype`, multiply bfloat16
+// numbers in pairs: AVX512-BF16's dot products (kernels/pair_product.h). A row of `inner` numbers,
+// along which they are summed, must be whole pairs. Else they convert to f32 what they read.
+bool MultipliesPairs(InstructionSet set, DType dtype, int64_t inner);
+
 // Pooling, forward and gradient, of a picture with so many channels side by side in memory and
 // windows of so many elements. `side_by_side`: windows touch, do not overlap and are not padded.
 // `onednn_has_code`: its implementation for this layout is not its reference, which is hundreds of

@@ -184,6 +184,8 @@ class LinearWeightGradientOp final : public Op {
 
   absl::string_view kind() const override { return "linear_weight_gradient"; }
 
+  bool takes_bf16() const override { return true; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     const int64_t out = in[1].shape.back();

@@ -24,9 +24,13 @@ inline constexpr absl::string_view kOpTable[] = {
     "batch_norm_with_gradient",
     "binary_cross_entropy",
     "cached_attention",
+    "carried_end",
+    "carried_start",
     "cast",
     "channel_sums",
+    "clipped_policy_loss",
     "concat",
+    "continued_attention",
     "continued_rows",
     "conv2d",
     "conv2d_data_gradient",
@@ -106,6 +110,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "upsample2d",
     "upsample2d_gradient",
     "write_at",
+    "write_tokens",
 };
 
 }  // namespace hone::engine

@@ -80,6 +80,8 @@ class SinusoidsOp final : public Op {
 
   absl::string_view kind() const override { return "sinusoids"; }
 
+  Precision precision(int) const override { return {Precision::Rule::kForProducts}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
     if (in[0].shape.rank() != 1 || width_ < 1) {
@@ -103,11 +105,12 @@ class SinusoidsOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const int64_t rows = l.input_type(0).shape[0];
     const Slot places = l.Input(0);
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const DType dtype = l.output_dtype(0);
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const int parts = PartsFor(SaturatingProduct(rows, width_ * 16), l.threads());
     l.Emit(kind(), [=, width = width_, base = base_](const Memory& m) {
       ForShares(rows, parts, [&](int64_t begin, int64_t end) {
-        kernels::Sinusoids(m.as<int32_t>(places), width, base, m.as<float>(y), begin, end);
+        kernels::Sinusoids(dtype, m.as<int32_t>(places), width, base, m[y], begin, end);
       });
     });
     return absl::OkStatus();
@@ -124,6 +127,8 @@ class RotaryOp final : public Op {
   RotaryOp(int64_t heads, float base, bool back) : heads_(heads), base_(base), back_(back) {}
 
   absl::string_view kind() const override { return back_ ? "rotary_gradient" : "rotary"; }
+
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -157,15 +162,15 @@ class RotaryOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
-    HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
+    const DType dtype = l.output_dtype(0);
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
     const Slot places = l.Input(1);
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot y = l.Output(0, MemoryDesc::Plain({shape, dtype}));
     const kernels::Rotation rotation = {heads_, shape[1] / heads_, base_, back_};
     const int parts = PartsFor(shape.elements() * 4, l.threads());
     l.Emit(kind(), [=](const Memory& m) {
       ForShares(shape[0], parts, [&](int64_t begin, int64_t end) {
-        kernels::Rotate(rotation, m.as<int32_t>(places), m.as<float>(x), m.as<float>(y), begin,
-                        end);
+        kernels::Rotate(dtype, rotation, m.as<int32_t>(places), m[x], m[y], begin, end);
       });
     });
     return absl::OkStatus();

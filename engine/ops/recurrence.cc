@@ -12,6 +12,7 @@
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/full.h"
+#include "engine/ops/implementation.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/segments.h"
 
@@ -37,8 +38,8 @@ absl::string_view KindOf(Cell cell, bool gradient) {
 
 double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-// step(row of the token, row of the token before or −1) for each sequence's tokens in the order in
-// which they are read, or backwards.
+// step(row of the token, row of the token before or −1, sequence) for each sequence's tokens in the
+// order in which they are read, or backwards.
 template <typename Step>
 void ForTokens(const DoubleTensor& offsets, bool reverse, bool backwards, Step&& step) {
   for (int64_t i = 0; i + 1 < offsets.shape[0]; ++i) {
@@ -47,9 +48,26 @@ void ForTokens(const DoubleTensor& offsets, bool reverse, bool backwards, Step&&
     for (int64_t k = 0; k < count; ++k) {
       const int64_t t = backwards ? count - 1 - k : k;
       const int64_t row = first + (reverse ? count - 1 - t : t);
-      step(row, t == 0 ? -1 : reverse ? row + 1 : row - 1);
+      step(row, t == 0 ? -1 : reverse ? row + 1 : row - 1, i);
     }
   }
+}
+
+// Unit j of what is before a token: of `states` in the row before, or of the sequence's `start`.
+double BeforeOf(const DoubleTensor& states, const DoubleTensor* start, int64_t before,
+                int64_t sequence, int64_t units, int64_t j) {
+  if (before >= 0) {
+    return states[before * units + j];
+  }
+  return start == nullptr ? 0 : (*start)[sequence * units + j];
+}
+
+// [batch, units] of what sequences begin with.
+absl::Status CheckStart(absl::string_view what, const TensorType& start, const TensorType& offsets,
+                        int64_t units) {
+  const Shape wanted{offsets.shape[0] - 1, units};
+  return start.shape == wanted ? absl::OkStatus()
+                               : WrongShape(what, wanted.ToString(), start.shape);
 }
 
 double FlopsOfSteps(const Shape& gates, int64_t units) {
@@ -81,32 +99,52 @@ struct Team {
       body(kernels::SequencePart{all, sorted, k, parts}, m.as<float>(scratch) + k * floats);
     });
   }
-  void ClearRest(const int32_t* offsets, float* data, int64_t width) const {
-    ClearRowsBehind(offsets, batch, rows, width, data);
+  // Zeros in the rows behind the last sequence; nothing where there is no such array.
+  void ClearRest(const int32_t* offsets, DType dtype, void* data, int64_t width) const {
+    if (data != nullptr) {
+      ClearRowsBehind(offsets, batch, rows, width, dtype, data);
+    }
   }
 };
+
+// How the recurrence is computed by this processor where its output 0 is as the plan says.
+Recurrence Lowered(const Lowering& l, Recurrence r) {
+  r.dtype = l.output_dtype(0);
+  r.pairs = MultipliesPairs(CpuInstructionSet(), r.dtype, r.units);
+  return r;
+}
+
+// Input i, row major, in the arrays' element type.
+absl::StatusOr<Slot> RowsIn(Lowering& l, int i, DType dtype) {
+  return l.Input(i, MemoryDesc::Plain({l.input_type(i).shape, dtype}));
+}
 
 using Pack = void (*)(const Recurrence&, const float*, float*);
 
 // The recurrent weight in the order of one of the passes.
 absl::StatusOr<Slot> PackedWeight(Lowering& l, int input, const Recurrence& r,
                                   absl::string_view pass, int64_t floats, Pack pack) {
-  return l.PackedInput(
-      input, absl::StrCat(KindOf(r.cell, false), "_", pass, "_", kernels::RecurrenceLanes()),
-      floats * static_cast<int64_t>(sizeof(float)), [r, pack](const float* values, void* packed) {
-        pack(r, values, static_cast<float*>(packed));
-      });
+  return l.PackedInput(input,
+                       absl::StrCat(KindOf(r.cell, false), "_", pass, "_",
+                                    r.pairs ? "pairs" : absl::StrCat(kernels::RecurrenceLanes())),
+                       floats * static_cast<int64_t>(sizeof(float)),
+                       [r, pack](const float* values, void* packed) {
+                         pack(r, values, static_cast<float*>(packed));
+                       });
 }
 
 // Inputs: dy, y, weight, offsets, and but for kTanh what the forward pass has kept: the gates, and
-// of kLstm the cells and, where it is known, what comes back to them. Outputs: the gates' gradient;
+// of kLstm the cells and, where it is known, what comes back to them; then what the forward pass
+// began with, if it did with anything. Outputs: the gates' gradient;
 // the state before each token; of kGru the gradient of h U + b, which of the others is the gates'.
 class RecurrenceGradientOp final : public Op {
  public:
-  RecurrenceGradientOp(const Recurrence& recurrence, bool of_cells)
-      : r_(recurrence), of_cells_(of_cells) {}
+  RecurrenceGradientOp(const Recurrence& recurrence, bool of_cells, bool has_start)
+      : r_(recurrence), of_cells_(of_cells), has_start_(has_start) {}
 
   absl::string_view kind() const override { return KindOf(r_.cell, true); }
+
+  Precision precision(int) const override { return {Precision::Rule::kComputed}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -135,12 +173,15 @@ class RecurrenceGradientOp final : public Op {
     const DoubleTensor& y = *in[1];
     const DoubleTensor& weight = *in[2];
     DoubleTensor& dproduct = out[r_.cell == Cell::kGru ? 2 : 0];
+    const DoubleTensor* start = has_start_ ? in[StartInput()] : nullptr;
+    const DoubleTensor* start_cells =
+        has_start_ && r_.cell == Cell::kLstm ? in[StartInput() + 1] : nullptr;
     // What the step behind gives to the state, and to what else is carried from step to step.
     DoubleTensor dstate(Shape{in[0]->shape[0], units}), dcarry(Shape{in[0]->shape[0], units});
-    ForTokens(*in[3], r_.reverse, /*backwards=*/true, [&](int64_t row, int64_t before) {
+    ForTokens(*in[3], r_.reverse, /*backwards=*/true, [&](int64_t row, int64_t before, int64_t i) {
       for (int64_t j = 0; j < units; ++j) {
         const double dh = (*in[0])[row * units + j] + dstate[row * units + j];
-        const double h = before < 0 ? 0 : y[before * units + j];
+        const double h = BeforeOf(y, start, before, i, units, j);
         out[1][row * units + j] = h;
         const auto kept = [&](int64_t block) { return (*in[4])[(row * 4 + block) * units + j]; };
         const auto gate = [&](DoubleTensor& of, int64_t block) -> double& {
@@ -151,14 +192,14 @@ class RecurrenceGradientOp final : public Op {
           const double state = y[row * units + j];
           gate(out[0], 0) = dh * (1 - state * state);
         } else if (r_.cell == Cell::kLstm) {
-          const double i = kept(0), f = kept(1), g = kept(2), o = kept(3);
+          const double in_gate = kept(0), f = kept(1), g = kept(2), o = kept(3);
           const double tanh = std::tanh((*in[5])[row * units + j]);
-          const double c = before < 0 ? 0 : (*in[5])[before * units + j];
-          const double of_cell = in.size() > 6 ? (*in[6])[row * units + j] : 0;
+          const double c = BeforeOf(*in[5], start_cells, before, i, units, j);
+          const double of_cell = of_cells_ ? (*in[6])[row * units + j] : 0;
           const double dc = dh * o * (1 - tanh * tanh) + dcarry[row * units + j] + of_cell;
-          gate(out[0], 0) = dc * g * i * (1 - i);
+          gate(out[0], 0) = dc * g * in_gate * (1 - in_gate);
           gate(out[0], 1) = dc * c * f * (1 - f);
-          gate(out[0], 2) = dc * i * (1 - g * g);
+          gate(out[0], 2) = dc * in_gate * (1 - g * g);
           gate(out[0], 3) = dh * tanh * o * (1 - o);
           carry = dc * f;
         } else {
@@ -185,49 +226,62 @@ class RecurrenceGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const bool keeps = r_.cell != Cell::kTanh, has_cells = r_.cell == Cell::kLstm;
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
-    HONE_ASSIGN_OR_RETURN(const Slot y, l.PlainInput(1));
-    HONE_ASSIGN_OR_RETURN(const Slot weight,
-                          PackedWeight(l, 2, r_, "backward", kernels::PackedBackwardFloats(r_),
-                                       kernels::PackBackward));
+    const Recurrence lowered = Lowered(l, r_);
+    HONE_ASSIGN_OR_RETURN(const Slot dy, RowsIn(l, 0, lowered.dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot y, RowsIn(l, 1, lowered.dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot weight, PackedWeight(l, 2, lowered, "backward",
+                                                          kernels::PackedBackwardFloats(lowered),
+                                                          kernels::PackBackward));
     const Slot offsets = l.Input(3);
     HONE_ASSIGN_OR_RETURN(const Slot kept, keeps ? l.PlainInput(4) : Slot{-1});
     HONE_ASSIGN_OR_RETURN(const Slot cells, has_cells ? l.PlainInput(5) : Slot{-1});
     HONE_ASSIGN_OR_RETURN(const Slot dcells, of_cells_ ? l.PlainInput(6) : Slot{-1});
-    const MemoryDesc gates = MemoryDesc::Plain(l.output_type(0));
-    const Slot dgates = has_cells ? l.OutputInPlace(0, gates, 4) : l.Output(0, gates);
-    const Slot before = l.wanted(1) ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : Slot{-1};
+    const auto first_of_start = static_cast<int>(StartInput());
+    HONE_ASSIGN_OR_RETURN(const Slot start, has_start_ ? l.PlainInput(first_of_start) : Slot{-1});
+    HONE_ASSIGN_OR_RETURN(const Slot start_cells,
+                          has_start_&& has_cells ? l.PlainInput(first_of_start + 1) : Slot{-1});
+    const auto as = [&](int i) {
+      return MemoryDesc::Plain({l.output_type(i).shape, lowered.dtype});
+    };
+    const MemoryDesc gates = as(0);
+    // What is kept is f32.
+    const bool in_place = has_cells && lowered.dtype == DType::kF32;
+    const Slot dgates = in_place ? l.OutputInPlace(0, gates, 4) : l.Output(0, gates);
+    const Slot before = l.wanted(1) ? l.Output(1, as(1)) : Slot{-1};
     const Slot dproduct = r_.cell == Cell::kGru ? l.Output(2, gates) : Slot{-1};
-    const Team team(l, r_, l.input_type(0).shape, l.input_type(3).shape[0] - 1);
-    l.Emit(kind(), [=, r = r_](const Memory& m) {
+    const Team team(l, lowered, l.input_type(0).shape, l.input_type(3).shape[0] - 1);
+    l.Emit(kind(), [=, r = lowered](const Memory& m) {
       const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
       const kernels::RecurrenceGradientArrays arrays = {
-          m.as<float>(dy),     m.as<float>(y), floats(kept),     floats(cells), floats(dcells),
-          m.as<float>(weight), floats(dgates), floats(dproduct), floats(before)};
+          m[dy],          m[y],           floats(kept),       floats(cells),
+          floats(dcells), floats(weight), floats(dgates),     floats(dproduct),
+          floats(before), floats(start),  floats(start_cells)};
       const auto* begins = m.as<int32_t>(offsets);
       const int64_t columns = kernels::GatesOf(r.cell) * r.units;
       team.Run(m, begins, [&](const kernels::SequencePart& part, float* scratch) {
         kernels::RunRecurrenceGradient(r, part, arrays, scratch);
       });
-      team.ClearRest(begins, arrays.dgates, columns);
-      if (arrays.dproduct != nullptr) {
-        team.ClearRest(begins, arrays.dproduct, columns);
-      }
-      if (arrays.before != nullptr) {
-        team.ClearRest(begins, arrays.before, r.units);
-      }
+      team.ClearRest(begins, r.dtype, arrays.dgates, columns);
+      team.ClearRest(begins, r.dtype, arrays.dproduct, columns);
+      team.ClearRest(begins, r.dtype, arrays.before, r.units);
     });
     return absl::OkStatus();
   }
 
  private:
+  // The first input of what the forward pass began with.
+  size_t StartInput() const {
+    const size_t kept = r_.cell == Cell::kTanh ? 0 : r_.cell == Cell::kLstm ? 2 : 1;
+    return 4 + kept + (of_cells_ ? 1 : 0);
+  }
   void GruResetFirstReference(std::span<const DoubleTensor* const> in,
                               std::span<DoubleTensor> out) const {
     const int64_t units = r_.units, columns = 3 * units;
     const DoubleTensor &y = *in[1], &weight = *in[2];
+    const DoubleTensor* start = has_start_ ? in[StartInput()] : nullptr;
     DoubleTensor dstate(Shape{in[0]->shape[0], units});  // that the step behind gives
-    ForTokens(*in[3], r_.reverse, /*backwards=*/true, [&](int64_t row, int64_t before) {
-      const auto state = [&](int64_t j) { return before < 0 ? 0 : y[before * units + j]; };
+    ForTokens(*in[3], r_.reverse, /*backwards=*/true, [&](int64_t row, int64_t before, int64_t i) {
+      const auto state = [&](int64_t j) { return BeforeOf(y, start, before, i, units, j); };
       const auto kept = [&](int64_t block, int64_t j) {
         return (*in[4])[(row * 4 + block) * units + j];
       };
@@ -266,15 +320,22 @@ class RecurrenceGradientOp final : public Op {
 
   Recurrence r_;
   bool of_cells_;
+  bool has_start_;
 };
 
-// Inputs: gates, weight, offsets, of kGru the bias. Outputs: the states, and but for kTanh what the
+// Inputs: gates, weight, offsets, of kGru the bias; then, where there is any, what the sequences
+// begin with: states, and of kLstm cells. Outputs: the states, and but for kTanh what the
 // gradient needs: the gates' values, and of kLstm the cells.
 class RecurrenceOp final : public Op {
  public:
-  explicit RecurrenceOp(const Recurrence& recurrence) : r_(recurrence) {}
+  RecurrenceOp(const Recurrence& recurrence, bool has_start)
+      : r_(recurrence), has_start_(has_start) {}
 
   absl::string_view kind() const override { return KindOf(r_.cell, false); }
+
+  Precision precision(int output) const override {
+    return {output == 0 ? Precision::Rule::kComputed : Precision::Rule::kF32};
+  }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -289,6 +350,12 @@ class RecurrenceOp final : public Op {
     }
     if (r_.cell == Cell::kGru && in[3].shape != Shape{weight[1]}) {
       return WrongShape("the recurrent bias", Shape{weight[1]}.ToString(), in[3].shape);
+    }
+    if (has_start_) {
+      HONE_RETURN_IF_ERROR(CheckStart("the first states", in[StartInput()], in[2], r_.units));
+    }
+    if (has_start_ && r_.cell == Cell::kLstm) {
+      HONE_RETURN_IF_ERROR(CheckStart("the first cells", in[StartInput() + 1], in[2], r_.units));
     }
     const TensorType y{Shape{in[0].shape[0], r_.units}, DType::kF32};
     std::vector<TensorType> types = {y};
@@ -309,6 +376,13 @@ class RecurrenceOp final : public Op {
           absl::StrCat(kind(), ": what it keeps for its gradient has none itself")));
       return;
     }
+    for (auto i = static_cast<int>(StartInput()); i < g.input_count(); ++i) {
+      if (g.Needs(i)) {
+        graph.Fail(absl::UnimplementedError(
+            absl::StrCat(kind(), ": what its sequences begin with gets no gradient")));
+        return;
+      }
+    }
     const Value dy = g.dy(0).valid() ? g.dy(0) : Full(graph, graph.shape(g.output(0)), 0);
     std::vector<Value> inputs = {dy, g.output(0), g.input(1), g.input(2)};
     for (int i = 1; i <= (r_.cell == Cell::kTanh ? 0 : r_.cell == Cell::kLstm ? 2 : 1); ++i) {
@@ -317,8 +391,11 @@ class RecurrenceOp final : public Op {
     if (of_cells) {
       inputs.push_back(g.dy(2));
     }
-    const Value dgates =
-        graph.Add(std::make_shared<RecurrenceGradientOp>(r_, of_cells), std::move(inputs));
+    for (auto i = static_cast<int>(StartInput()); i < g.input_count(); ++i) {
+      inputs.push_back(g.input(i));
+    }
+    const Value dgates = graph.Add(std::make_shared<RecurrenceGradientOp>(r_, of_cells, has_start_),
+                                   std::move(inputs));
     const Value before{dgates.node, 1};
     const Value dproduct = r_.cell == Cell::kGru ? Value{dgates.node, 2} : dgates;
     g.Accumulate(0, [&] { return dgates; });
@@ -353,9 +430,12 @@ class RecurrenceOp final : public Op {
       return GruResetFirstReference(in, out);
     }
     const int64_t units = r_.units, columns = in[0]->shape[1];
-    ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before) {
+    const DoubleTensor* start = has_start_ ? in[StartInput()] : nullptr;
+    const DoubleTensor* start_cells =
+        has_start_ && r_.cell == Cell::kLstm ? in[StartInput() + 1] : nullptr;
+    ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before, int64_t s) {
       for (int64_t j = 0; j < units; ++j) {
-        const auto state = [&](int64_t k) { return before < 0 ? 0 : out[0][before * units + k]; };
+        const auto state = [&](int64_t k) { return BeforeOf(out[0], start, before, s, units, k); };
         // Of the gate's block: x, and h U + b.
         const auto x = [&](int64_t block) { return (*in[0])[row * columns + block * units + j]; };
         const auto product = [&](int64_t block) {
@@ -379,7 +459,7 @@ class RecurrenceOp final : public Op {
           const double g = keep(2, std::tanh(x(2) + product(2)));
           const double o = keep(3, Sigmoid(x(3) + product(3)));
           double& c = out[2][row * units + j];
-          c = f * (before < 0 ? 0 : out[2][before * units + j]) + i * g;
+          c = f * BeforeOf(out[2], start_cells, before, s, units, j) + i * g;
           y = o * std::tanh(c);
         } else {
           const double r = keep(0, Sigmoid(x(0) + product(0)));
@@ -394,27 +474,33 @@ class RecurrenceOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const bool keeps = r_.cell != Cell::kTanh, has_cells = r_.cell == Cell::kLstm;
-    HONE_ASSIGN_OR_RETURN(const Slot gates, l.PlainInput(0));
-    HONE_ASSIGN_OR_RETURN(
-        const Slot weight,
-        PackedWeight(l, 1, r_, "forward", kernels::PackedForwardFloats(r_), kernels::PackForward));
+    const Recurrence lowered = Lowered(l, r_);
+    HONE_ASSIGN_OR_RETURN(const Slot gates, RowsIn(l, 0, lowered.dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot weight, PackedWeight(l, 1, lowered, "forward",
+                                                          kernels::PackedForwardFloats(lowered),
+                                                          kernels::PackForward));
     const Slot offsets = l.Input(2);
     HONE_ASSIGN_OR_RETURN(const Slot bias, r_.cell == Cell::kGru ? l.PlainInput(3) : Slot{-1});
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const auto first_of_start = static_cast<int>(StartInput());
+    HONE_ASSIGN_OR_RETURN(const Slot start, has_start_ ? l.PlainInput(first_of_start) : Slot{-1});
+    HONE_ASSIGN_OR_RETURN(const Slot start_cells,
+                          has_start_&& has_cells ? l.PlainInput(first_of_start + 1) : Slot{-1});
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, lowered.dtype}));
     Slot kept = -1, cells = -1;
     if (keeps && l.wanted(1)) {
       const MemoryDesc desc = MemoryDesc::Plain(l.output_type(1));
-      kept = has_cells ? l.OutputInPlace(1, desc, 0) : l.Output(1, desc);
+      const bool in_place = has_cells && lowered.dtype == DType::kF32;
+      kept = in_place ? l.OutputInPlace(1, desc, 0) : l.Output(1, desc);
     }
     if (has_cells && l.wanted(2)) {
       cells = l.Output(2, MemoryDesc::Plain(l.output_type(2)));
     }
-    const Team team(l, r_, l.output_type(0).shape, l.input_type(2).shape[0] - 1);
-    l.Emit(kind(), [=, r = r_](const Memory& m, const RunScalars&) {
+    const Team team(l, lowered, l.output_type(0).shape, l.input_type(2).shape[0] - 1);
+    l.Emit(kind(), [=, r = lowered](const Memory& m, const RunScalars&) {
       const auto floats = [&](Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); };
-      const kernels::RecurrenceArrays arrays = {m.as<float>(gates), m.as<float>(weight),
-                                                floats(bias),       m.as<float>(y),
-                                                floats(kept),       floats(cells)};
+      const kernels::RecurrenceArrays arrays = {m[gates],      floats(weight),     floats(bias),
+                                                m[y],          floats(kept),       floats(cells),
+                                                floats(start), floats(start_cells)};
       const auto* begins = m.as<int32_t>(offsets);
       if (!AreOffsets({begins, static_cast<size_t>(team.batch) + 1}, team.rows)) {
         return false;
@@ -422,25 +508,26 @@ class RecurrenceOp final : public Op {
       team.Run(m, begins, [&](const kernels::SequencePart& part, float* scratch) {
         kernels::RunRecurrence(r, part, arrays, scratch);
       });
-      team.ClearRest(begins, arrays.y, r.units);
-      if (arrays.kept != nullptr && r.cell == Cell::kGruResetFirst) {
+      team.ClearRest(begins, r.dtype, arrays.y, r.units);
+      if (r.cell == Cell::kGruResetFirst) {
         // A product of the backward pass reads it, whose other factor is 0 there.
-        team.ClearRest(begins, arrays.kept, kernels::KeptOf(r.cell) * r.units);
+        team.ClearRest(begins, DType::kF32, arrays.kept, kernels::KeptOf(r.cell) * r.units);
       }
-      if (arrays.cell != nullptr) {
-        team.ClearRest(begins, arrays.cell, r.units);
-      }
+      team.ClearRest(begins, DType::kF32, arrays.cell, r.units);
       return true;
     });
     return absl::OkStatus();
   }
 
  private:
+  // The first input of what the sequences begin with.
+  size_t StartInput() const { return r_.cell == Cell::kGru ? 4 : 3; }
   void GruResetFirstReference(std::span<const DoubleTensor* const> in,
                               std::span<DoubleTensor> out) const {
     const int64_t units = r_.units, columns = 3 * units;
-    ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before) {
-      const auto state = [&](int64_t k) { return before < 0 ? 0 : out[0][before * units + k]; };
+    const DoubleTensor* start = has_start_ ? in[StartInput()] : nullptr;
+    ForTokens(*in[2], r_.reverse, /*backwards=*/false, [&](int64_t row, int64_t before, int64_t s) {
+      const auto state = [&](int64_t k) { return BeforeOf(out[0], start, before, s, units, k); };
       const auto kept = [&](int64_t block, int64_t j) -> double& {
         return out[1][(row * 4 + block) * units + j];
       };
@@ -466,6 +553,7 @@ class RecurrenceOp final : public Op {
   }
 
   Recurrence r_;
+  bool has_start_;
 };
 
 Value Recur(Graph& graph, Cell cell, std::vector<Value> inputs, const RecurrenceOptions& options) {
@@ -474,7 +562,18 @@ Value Recur(Graph& graph, Cell cell, std::vector<Value> inputs, const Recurrence
     return graph.Fail(WrongShape(absl::StrCat(graph.scope(), ": the recurrent weight"),
                                  "[units, gates * units]", weight));
   }
-  return graph.Add(std::make_shared<RecurrenceOp>(Recurrence{cell, weight[0], options.reverse}),
+  if (options.start.has_value()) {
+    inputs.push_back(*options.start);
+  }
+  if (options.start_cells.has_value()) {
+    inputs.push_back(*options.start_cells);
+  }
+  if (options.start_cells.has_value() != (options.start.has_value() && cell == Cell::kLstm)) {
+    return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
+        graph.scope(), ": an LSTM begins with states and cells, others with states alone")));
+  }
+  return graph.Add(std::make_shared<RecurrenceOp>(Recurrence{cell, weight[0], options.reverse},
+                                                  options.start.has_value()),
                    std::move(inputs));
 }
 

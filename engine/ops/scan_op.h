@@ -54,6 +54,9 @@ class ScanOp final : public Op {
 
   absl::string_view kind() const override { return "scan"; }
 
+  // Its body decides for itself; where it is large, it multiplies.
+  bool takes_bf16() const override { return true; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType> in) const override;
   void Differentiate(Gradient& g) const override;
 

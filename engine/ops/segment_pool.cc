@@ -4,6 +4,7 @@
 
 #include "engine/base/status.h"
 #include "engine/base/team.h"
+#include "engine/graph/flat_memory.h"
 #include "engine/graph/lowering.h"
 #include "engine/kernels/segment_pool.h"
 #include "engine/ops/segments.h"
@@ -27,6 +28,8 @@ class SegmentPoolGradientOp final : public Op {
   SegmentPoolGradientOp(SegmentPoolKind kind, int64_t rows) : kind_(kind), rows_(rows) {}
 
   absl::string_view kind() const override { return "segment_pool_gradient"; }
+
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -54,27 +57,36 @@ class SegmentPoolGradientOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const int64_t batch = l.input_type(0).shape[0], width = l.input_type(0).shape[1];
-    HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(0));
+    const DType dtype = l.output_dtype(0);
+    HONE_ASSIGN_OR_RETURN(const Slot dy,
+                          l.Input(0, MemoryDesc::Plain({l.input_type(0).shape, dtype})));
     const Slot offsets = l.Input(1);
     const Slot picked = kind_ == SegmentPoolKind::kMax ? l.Input(2) : Slot{-1};
-    const Slot dx = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot dx = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const int parts = PartsFor(rows_ * width, l.threads());
     l.Emit(kind(), [=, kind = kind_, rows = rows_](const Memory& m) {
-      const auto* from = m.as<float>(dy);
+      const void* from = m[dy];
       const auto* begins = m.as<int32_t>(offsets);
       const auto* row = picked < 0 ? nullptr : m.as<int32_t>(picked);
-      auto* to = m.as<float>(dx);
-      ClearRowsBehind(begins, batch, rows, width, to);
+      void* to = m[dx];
+      ClearRowsBehind(begins, batch, rows, width, dtype, to);
       ForShares(batch, parts, [&](int64_t begin, int64_t end) {
         if (kind == SegmentPoolKind::kMean) {
-          return kernels::SegmentMeanGradient(from, begins, width, to, begin, end);
+          return kernels::SegmentMeanGradient(dtype, from, begins, width, to, begin, end);
         }
-        std::fill(to + begins[begin] * width, to + begins[end] * width, 0.0f);
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t end_row = EndRow(kind, begins[i], begins[i + 1]);
-          for (int64_t at = i * width; end_row >= 0 && at < (i + 1) * width; ++at) {
-            to[(row != nullptr ? row[at] : end_row) * width + at % width] = from[at];
+        const auto scatter = [&](const auto* of_sequences, auto* of_rows) {
+          std::fill(of_rows + begins[begin] * width, of_rows + begins[end] * width, 0);
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t end_row = EndRow(kind, begins[i], begins[i + 1]);
+            for (int64_t at = i * width; end_row >= 0 && at < (i + 1) * width; ++at) {
+              of_rows[(row != nullptr ? row[at] : end_row) * width + at % width] = of_sequences[at];
+            }
           }
+        };
+        if (dtype == DType::kBf16) {
+          scatter(static_cast<const uint16_t*>(from), static_cast<uint16_t*>(to));
+        } else {
+          scatter(static_cast<const float*>(from), static_cast<float*>(to));
         }
       });
     });
@@ -92,6 +104,8 @@ class SegmentPoolOp final : public Op {
   explicit SegmentPoolOp(SegmentPoolKind kind) : kind_(kind) {}
 
   absl::string_view kind() const override { return "segment_pool"; }
+
+  Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
       std::span<const TensorType> in) const override {
@@ -142,10 +156,10 @@ class SegmentPoolOp final : public Op {
   absl::Status Lower(Lowering& l) const override {
     const Shape shape = l.input_type(0).shape;
     const int64_t rows = shape[0], width = shape[1], batch = l.output_type(0).shape[0];
-    const DType dtype = l.desc(0).type().dtype;
+    const DType dtype = l.output_dtype(0);
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
     const Slot offsets = l.Input(1);
-    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, dtype}));
     const Slot picked = kind_ == SegmentPoolKind::kMax
                             ? l.Output(1, MemoryDesc::Plain(l.output_type(1)))
                             : Slot{-1};
@@ -153,7 +167,7 @@ class SegmentPoolOp final : public Op {
     l.Emit(kind(), [=, kind = kind_](const Memory& m, const RunScalars&) {
       void* from = m[x];
       const auto* begins = m.as<int32_t>(offsets);
-      auto* to = m.as<float>(y);
+      void* to = m[y];
       auto* row_of = picked < 0 ? nullptr : m.as<int32_t>(picked);
       if (!AreOffsets({begins, static_cast<size_t>(batch) + 1}, rows)) {
         return false;
@@ -169,7 +183,7 @@ class SegmentPoolOp final : public Op {
           // The mean of one row, or of none.
           const auto row = static_cast<int32_t>(EndRow(kind, begins[i], begins[i + 1]));
           const int32_t alone[] = {std::max(row, 0), row + 1};
-          kernels::SegmentMean(dtype, from, alone, width, to + i * width, 0, 1);
+          kernels::SegmentMean(dtype, from, alone, width, At(to, dtype, i * width), 0, 1);
         }
       });
       return true;

@@ -27,10 +27,16 @@ inline absl::Status CheckOffsets(const TensorType& offsets) {
   return absl::OkStatus();
 }
 
-// Zeros in the rows, `width` numbers each, that belong to none of `batch` sequences.
+// Zeros in the rows, `width` numbers of `dtype` each, that belong to none of `batch` sequences.
+inline void ClearRowsBehind(const int32_t* offsets, int64_t batch, int64_t rows, int64_t width,
+                            DType dtype, void* data) {
+  const int64_t row = width * SizeOf(dtype);
+  auto* bytes = static_cast<char*>(data);
+  std::fill(bytes + offsets[batch] * row, bytes + rows * row, '\0');
+}
 inline void ClearRowsBehind(const int32_t* offsets, int64_t batch, int64_t rows, int64_t width,
                             float* data) {
-  std::fill(data + offsets[batch] * width, data + rows * width, 0.0f);
+  ClearRowsBehind(offsets, batch, rows, width, DType::kF32, data);
 }
 
 }  // namespace hone::engine

@@ -83,8 +83,10 @@ absl::Status Predictor::MakePrograms(const std::string& directory) {
 }
 
 absl::StatusOr<std::unique_ptr<Decoder>> Predictor::NewDecoder() const {
-  absl::StatusOr<std::unique_ptr<Decoder>> decoder = Decoder::Make(
-      [&](int64_t rows) { return task_->BuildDecoding(file_.model, InfoOf(file_), rows); });
+  absl::StatusOr<std::unique_ptr<Decoder>> decoder =
+      Decoder::Make([this](const tasks::DecodingShape& shape) {
+        return task_->BuildDecoding(file_.model, InfoOf(file_), shape);
+      });
   return absl::IsUnimplemented(decoder.status()) ? std::unique_ptr<Decoder>() : std::move(decoder);
 }
 

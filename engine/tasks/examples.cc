@@ -129,8 +129,9 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
   if (!task.buckets(config).empty() || info.train == 0) {
     return info;
   }
-  data::Batches batches(loaded.splits.train,
-                        {.batch_size = config.batch_size, .seed = config.seed});
+  data::Batches batches(
+      loaded.splits.train,
+      {.batch_size = config.batch_size, .seed = config.seed, .shuffle = !task.carries_state()});
   const int64_t of_epoch = batches.batches_per_epoch();
   const int64_t wanted = config.steps * std::max<int64_t>(config.accumulate_batches, 1);
   const int64_t epochs =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -13,7 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
+#include "engine/data/packed_documents.h"
 #include "engine/data/running_text.h"
+#include "engine/ops/new_tokens.h"
 #include "engine/ops/segment_pool.h"
 #include "engine/ops/token_cross_entropy.h"
 #include "engine/tasks/one_graph_task.h"
@@ -23,6 +26,11 @@
 
 namespace hone::engine::tasks {
 namespace {
+
+// Of a part that is evaluated with carried state: each begins with zeros, so that few are better.
+constexpr int64_t kEvaluationStreams = 8;
+
+constexpr char kPackedName[] = "packed", kJoinedName[] = "joined";  // in model.json
 
 constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
 
@@ -57,6 +65,121 @@ absl::Status CheckDirection(const models::ModelDescription& model) {
   return absl::OkStatus();
 }
 
+// Layers that see other tokens otherwise than by a state that goes from one to the next.
+struct LooksBack {
+  bool operator()(const layers::AttentionOptions&) const { return true; }
+  bool operator()(const layers::PositionsOptions&) const { return true; }
+  bool operator()(const layers::Conv1dOptions&) const { return true; }
+  template <typename Other>
+  bool operator()(const Other&) const {
+    return false;
+  }
+};
+
+bool IsRecurrent(const models::LayerDescription& layer) {
+  return std::holds_alternative<models::Lstm>(layer.kind) ||
+         std::holds_alternative<models::Gru>(layer.kind) ||
+         std::holds_alternative<models::SimpleRnn>(layer.kind);
+}
+
+absl::Status CheckCarried(const models::ModelDescription& model) {
+  constexpr absl::string_view kField = "language_modeling.carry_state";
+  if (!model.preset.name.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kField, ": must be false with the preset ", model.preset.name,
+                     ", which has no recurrent layers whose state could be carried"));
+  }
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    const models::LayerDescription& layer = model.layers[i];
+    if (std::visit(LooksBack{}, layer.kind)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          kField, ": must be false with ", layer.PlaceIn("model", i), " (", layer.name,
+          "), which knows nothing of the tokens before its window: only recurrent layers do"));
+    }
+  }
+  if (std::ranges::none_of(model.layers, IsRecurrent)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kField, ": must be false for a model without recurrent layers"));
+  }
+  return absl::OkStatus();
+}
+
+// What a batch is planned for: rows of tokens, and the sequences that they belong to. In one
+// number, as buckets are; of a running text, which has a sequence for each window, the rows alone.
+struct PackedShape {
+  int64_t rows = 0;
+  int64_t sequences = 0;
+
+  static PackedShape Of(const BatchShape& shape, bool packed) {
+    return packed ? PackedShape{.rows = shape.bucket & kRows, .sequences = shape.bucket >> kBits}
+                  : PackedShape{.rows = shape.bucket, .sequences = shape.batch};
+  }
+  int64_t bucket() const { return sequences << kBits | rows; }
+
+  static constexpr int kBits = 31;
+  static constexpr int64_t kRows = (int64_t{1} << kBits) - 1;
+};
+
+// Puts sequences one behind another, and what each token foretells. A model may do without each of
+// the inputs.
+class Filler {
+ public:
+  static absl::StatusOr<Filler> Begin(const Inputs& inputs, const PackedShape& shape) {
+    Filler filler;
+    filler.shape_ = shape;
+    HONE_ASSIGN_OR_RETURN(filler.tokens_, inputs.Find<int32_t>(kTokensInput));
+    HONE_ASSIGN_OR_RETURN(filler.offsets_, inputs.Find<int32_t>(kOffsetsInput));
+    HONE_ASSIGN_OR_RETURN(filler.targets_, inputs.Find<int32_t>(kTargets));
+    HONE_ASSIGN_OR_RETURN(filler.state_rows_, inputs.Find<int32_t>(kStateRowsInput));
+    if (!filler.offsets_.empty()) {
+      filler.offsets_[0] = 0;
+    }
+    return filler;
+  }
+
+  // All but the last are read, all but the first are foretold.
+  absl::Status Add(std::span<const int32_t> sequence, int32_t state_row) {
+    const size_t count = sequence.size() - 1;
+    if (static_cast<int64_t>(row_ + count) > shape_.rows ||
+        static_cast<int64_t>(sequence_) >= shape_.sequences) {
+      return absl::InternalError(absl::StrCat("a program for ", shape_.sequences,
+                                              " sequences with ", shape_.rows,
+                                              " tokens was given others"));
+    }
+    if (!tokens_.empty()) {
+      std::ranges::copy(sequence.first(count), tokens_.subspan(row_).begin());
+    }
+    if (!targets_.empty()) {
+      std::ranges::copy(sequence.subspan(1), targets_.subspan(row_).begin());
+    }
+    if (!state_rows_.empty()) {
+      state_rows_[sequence_] = state_row;
+    }
+    row_ += count;
+    ++sequence_;
+    if (!offsets_.empty()) {
+      offsets_[sequence_] = static_cast<int32_t>(row_);
+    }
+    return absl::OkStatus();
+  }
+
+  // Sequences that are left are empty.
+  void Finish() {
+    std::ranges::fill(tokens_.subspan(std::min(row_, tokens_.size())), 0);
+    std::ranges::fill(targets_.subspan(std::min(row_, targets_.size())), -1);
+    std::ranges::fill(offsets_.subspan(std::min(sequence_ + 1, offsets_.size())),
+                      static_cast<int32_t>(row_));
+    std::ranges::fill(state_rows_.subspan(std::min(sequence_, state_rows_.size())),
+                      StateRow(0, false));
+  }
+
+ private:
+  PackedShape shape_;
+  std::span<int32_t> tokens_, offsets_, targets_, state_rows_;
+  size_t row_ = 0;
+  size_t sequence_ = 0;
+};
+
 class LanguageModeling final : public OneGraphTask {
  public:
   explicit LanguageModeling(const LanguageModelingOptions& options) : options_(options) {}
@@ -71,9 +194,26 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
                                                 const TrainingConfig& config) const override {
+    if (packs() && options_.carry_state) {
+      return absl::InvalidArgumentError(
+          "language_modeling.carry_state: must be false where documents are packed: none of them "
+          "goes on where another one ended");
+    }
+    if (packs()) {
+      data::LoadOptions documents = options;
+      documents.task = data::Task::kLanguageModeling;
+      if (!documents.text.has_value()) {
+        documents.text.emplace();
+      }
+      return data::LoadPackedDocuments(documents, options_.window);
+    }
     return data::LoadRunningText(
-        options, {.window = options_.window, .batch = std::max<int64_t>(config.batch_size, 1)});
+        options, {.window = options_.window,
+                  .batch = std::max<int64_t>(config.batch_size, 1),
+                  .evaluation_streams = options_.carry_state ? evaluation_batch(config) : 0});
   }
+
+  bool carries_state() const override { return options_.carry_state; }
 
   absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const override {
     // How many tokens the text has is only known when it has been read.
@@ -81,10 +221,32 @@ class LanguageModeling final : public OneGraphTask {
     return InfoOf(loaded, *this, config, evaluation_batch(config));
   }
 
-  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig&, const DataInfo& info,
-                                               int64_t count, int64_t) const override {
+  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
+                                               int64_t count, int64_t bucket) const override {
     const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
     RandomStream random(1, "made-up text");
+    if (packs()) {
+      // So many rows as a batch has come to the bucket's tokens and sequences.
+      const int64_t batch = std::min(config.batch_size, info.train);
+      const PackedShape whole = PackedShape::Of({.batch = batch, .bucket = bucket}, true);
+      const auto documents = std::make_shared<data::PackedDocuments>();
+      for (int64_t i = 0; i < count; ++i) {
+        const auto share = [](int64_t of, int64_t k, int64_t n) {
+          return of / n + (k % n < of % n ? 1 : 0);
+        };
+        const int64_t tokens = share(whole.rows, i, batch);
+        const int64_t pieces = std::clamp<int64_t>(share(whole.sequences, i, batch), 1, tokens);
+        std::vector<std::vector<int32_t>> row(static_cast<size_t>(pieces));
+        for (int64_t k = 0; k < pieces; ++k) {
+          std::vector<int32_t>& piece = row[static_cast<size_t>(k)];
+          piece.resize(static_cast<size_t>(share(tokens, k, pieces) + 1));
+          std::ranges::generate(piece,
+                                [&] { return static_cast<int32_t>(random.NextBelow(vocabulary)); });
+        }
+        documents->AddRow(row);
+      }
+      return data::Dataset(std::shared_ptr<const data::OwnExamples>(documents));
+    }
     std::array<data::RunningText::PartTokens, 3> parts;
     for (int64_t i = 0; i < 16 * options_.window; ++i) {
       parts[0].tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
@@ -99,7 +261,14 @@ class LanguageModeling final : public OneGraphTask {
   std::vector<int64_t> buckets(const TrainingConfig&) const override { return {}; }
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
-    return PlannedRows(data::RunningTextOf(dataset).CountTokens(rows));
+    if (!packs()) {
+      return PlannedRows(data::RunningTextOf(dataset).CountTokens(rows));
+    }
+    const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
+    const auto pieces = static_cast<uint64_t>(documents.CountPieces(rows));
+    return PackedShape{.rows = PlannedRows(documents.CountTokens(rows)),
+                       .sequences = static_cast<int64_t>(std::bit_ceil(pieces))}
+        .bucket();
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
@@ -118,18 +287,25 @@ class LanguageModeling final : public OneGraphTask {
   }
 
   absl::StatusOr<TaskGraph> BuildDecoding(const models::ModelDescription& model,
-                                          const DataInfo& info, int64_t rows) const override {
+                                          const DataInfo& info,
+                                          const DecodingShape& shape) const override {
     TaskGraph result;
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
-    std::vector<models::NamedValue> inputs;
+    const std::vector<models::NamedValue> inputs =
+        TextInputs(graph, {.batch = shape.texts, .bucket = shape.tokens});
+    models::BuildOptions options = {.logits = true};
     {
       const Graph::Scope scope(graph, "input");
-      inputs = {{std::string(kTokensInput), graph.Input(kTokensInput, {{rows}, DType::kS32})},
-                {std::string(kOffsetsInput), graph.Input(kPlacesInput, {{rows}, DType::kS32})}};
+      options.new_tokens = {.window = options_.window,
+                            .offsets = inputs[1].value,
+                            .places = graph.Input(kPlacesInput, {{shape.tokens}, DType::kS32})};
+      options.carried = {.rows = graph.Input(kStateRowsInput, {{shape.texts}, DType::kS32}),
+                         .count = shape.texts,
+                         .role = ParameterRole::kTransient,
+                         .suffix = absl::StrCat("_of_", shape.texts)};
     }
-    HONE_RETURN_IF_ERROR(
-        AddModel(model, info, inputs, {.logits = true, .decode_window = options_.window}, result));
+    HONE_RETURN_IF_ERROR(AddModel(model, info, inputs, options, result));
     result.built.request = {
         .graph = &graph, .fetch = {result.model.output}, .gradients = {}, .update_buffers = true};
     return result;
@@ -137,37 +313,24 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                           const Inputs& inputs) const override {
-    const data::RunningText& text = data::RunningTextOf(dataset);
-    // A model may do without each of them.
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> tokens, inputs.Find<int32_t>(kTokensInput));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> offsets, inputs.Find<int32_t>(kOffsetsInput));
-    HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargets));
-    const int64_t rows = inputs.shape().bucket;
-    if (text.CountTokens(examples.rows) > rows ||
-        (!offsets.empty() && offsets.size() != examples.rows.size() + 1)) {
-      return absl::InternalError(absl::StrCat("a program for ", inputs.shape().batch,
-                                              " windows with ", rows, " tokens was given others"));
-    }
-    size_t row = 0;
-    if (!offsets.empty()) {
-      offsets[0] = 0;
-    }
-    for (size_t i = 0; i < examples.rows.size(); ++i) {
-      const std::span<const int32_t> window = text.window(examples.rows[i], examples.epoch);
-      const size_t count = window.size() - 1;
-      if (!tokens.empty()) {
-        std::ranges::copy(window.first(count), tokens.subspan(row).begin());
+    HONE_ASSIGN_OR_RETURN(Filler filler,
+                          Filler::Begin(inputs, PackedShape::Of(inputs.shape(), packs())));
+    if (packs()) {
+      const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
+      for (const int32_t row : examples.rows) {
+        for (int64_t i = 0; i < documents.CountPieces(row); ++i) {
+          HONE_RETURN_IF_ERROR(filler.Add(documents.piece(row, i), 0));
+        }
       }
-      if (!targets.empty()) {
-        std::ranges::copy(window.subspan(1), targets.subspan(row).begin());
-      }
-      row += count;
-      if (!offsets.empty()) {
-        offsets[i + 1] = static_cast<int32_t>(row);
+    } else {
+      const data::RunningText& text = data::RunningTextOf(dataset);
+      for (const int32_t row : examples.rows) {
+        const data::TextStreams::Window place = text.place(row);
+        HONE_RETURN_IF_ERROR(
+            filler.Add(text.window(row, examples.epoch), StateRow(place.stream, place.goes_on)));
       }
     }
-    std::ranges::fill(tokens.subspan(std::min(row, tokens.size())), 0);
-    std::ranges::fill(targets.subspan(std::min(row, targets.size())), -1);
+    filler.Finish();
     return absl::OkStatus();
   }
 
@@ -180,7 +343,8 @@ class LanguageModeling final : public OneGraphTask {
   // So many windows that a batch's logits are not large.
   int64_t evaluation_batch(const TrainingConfig&) const override {
     constexpr int64_t kTokens = 4096;
-    return std::max<int64_t>(kTokens / options_.window, 1);
+    const int64_t windows = std::max<int64_t>(kTokens / options_.window, 1);
+    return options_.carry_state ? std::min(windows, kEvaluationStreams) : windows;
   }
 
   std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
@@ -189,9 +353,12 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {
     HONE_ASSIGN_OR_RETURN(Evaluation result, Task::Evaluate(context));
-    const data::RunningText& text = data::RunningTextOf(context.dataset);
     const double loss = result.metrics.at("loss");
     result.metrics["perplexity"] = std::exp(loss);
+    if (packs()) {
+      return result;
+    }
+    const data::RunningText& text = data::RunningTextOf(context.dataset);
     result.metrics["bits_per_byte"] = loss / std::numbers::ln2 *
                                       static_cast<double>(text.CountTokens(context.rows)) /
                                       text.CountBytes(context.rows);
@@ -199,8 +366,11 @@ class LanguageModeling final : public OneGraphTask {
   }
 
   nlohmann::json ToJson() const override {
-    return {
-        {"kind", std::string(name())}, {"window", options_.window}, {"z_loss", options_.z_loss}};
+    return {{"kind", std::string(name())},
+            {"window", options_.window},
+            {"z_loss", options_.z_loss},
+            {"carry_state", options_.carry_state},
+            {"documents", packs() ? kPackedName : kJoinedName}};
   }
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
@@ -208,11 +378,14 @@ class LanguageModeling final : public OneGraphTask {
     if (!preprocessing.text.has_value()) {
       return absl::InvalidArgumentError("a language model must have a tokenizer");
     }
-    return NewWritingAnswerer(preprocessing, options_.window);
+    return NewWritingAnswerer(preprocessing, options_.window, /*begins_texts=*/packs());
   }
 
  private:
-  // Logits for each row of tokens, as result.model. `inputs`: tokens, then offsets or places.
+  bool packs() const { return options_.documents == Documents::kPacked; }
+
+  // Logits for each row of tokens, as result.model; of texts that are written, for each text.
+  // `inputs`: tokens, then offsets.
   absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
                         const std::vector<models::NamedValue>& inputs, models::BuildOptions options,
                         TaskGraph& result) const {
@@ -223,8 +396,9 @@ class LanguageModeling final : public OneGraphTask {
     options.longest = options_.window;
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
-    HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, graph.shape(inputs[0].value)[0],
-                                          options.vocabulary, "window"));
+    const int64_t rows = options.new_tokens.offsets.valid() ? graph.shape(inputs[1].value)[0] - 1
+                                                            : graph.shape(inputs[0].value)[0];
+    HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, rows, options.vocabulary, "window"));
     return graph.status();
   }
 
@@ -232,9 +406,22 @@ class LanguageModeling final : public OneGraphTask {
                                   const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
-    HONE_RETURN_IF_ERROR(AddModel(config.model, info, TextInputs(graph, shape),
-                                  {.training = training, .logits = true}, result));
-    const Value targets = graph.Input(kTargets, {{shape.bucket}, DType::kS32});
+    const PackedShape planned = PackedShape::Of(shape, packs());
+    const std::vector<models::NamedValue> inputs =
+        TextInputs(graph, {.batch = planned.sequences, .bucket = planned.rows});
+    models::BuildOptions options = {.training = training, .logits = true};
+    if (options_.carry_state) {
+      HONE_RETURN_IF_ERROR(CheckCarried(config.model));
+      const Graph::Scope scope(graph, "input");
+      const int64_t streams = training ? config.batch_size : evaluation_batch(config);
+      options.carried = {
+          .rows = graph.Input(kStateRowsInput, {{shape.batch}, DType::kS32}),
+          .count = streams,
+          .role = training ? ParameterRole::kBuffer : ParameterRole::kTransient,
+          .suffix = absl::StrCat(training ? "_of_training_" : "_of_evaluation_", streams)};
+    }
+    HONE_RETURN_IF_ERROR(AddModel(config.model, info, inputs, options, result));
+    const Value targets = graph.Input(kTargets, {{planned.rows}, DType::kS32});
     graph.set_scope("loss");
     // An evaluation gives the logits, so that it has all of them.
     const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
@@ -242,6 +429,8 @@ class LanguageModeling final : public OneGraphTask {
                                : CrossEntropy(graph, result.model.output, targets, {});
     HONE_RETURN_IF_ERROR(graph.status());
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
+    // Of a training, who adds the gradients says so.
+    result.built.request.update_buffers = !training && options_.carry_state;
     return result;
   }
 
@@ -255,8 +444,16 @@ std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& option
 }
 
 absl::StatusOr<LanguageModelingOptions> LanguageModelingFromJson(const nlohmann::json& json) {
-  const LanguageModelingOptions options{.window = json.at("window").get<int64_t>(),
-                                        .z_loss = json.value("z_loss", 0.0f)};
+  const std::string documents = json.value("documents", kJoinedName);
+  const LanguageModelingOptions options{
+      .window = json.at("window").get<int64_t>(),
+      .z_loss = json.value("z_loss", 0.0f),
+      .carry_state = json.value("carry_state", false),
+      .documents = documents == kPackedName ? Documents::kPacked : Documents::kJoined};
+  if (documents != kPackedName && documents != kJoinedName) {
+    return absl::InvalidArgumentError(absl::StrCat("`task.documents` must be ", kJoinedName, " or ",
+                                                   kPackedName, ", got ", documents));
+  }
   if (options.window < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.window` must be at least 1, got ", options.window));

@@ -19,9 +19,23 @@ class Task;
 // row); an epoch has as many windows as stand there one behind another, rounded up to whole
 // batches. An evaluation has all of its part, in windows one behind another. Beside the loss it
 // gives "perplexity", e^loss, and "bits_per_byte", which does not depend on the tokenizer.
+//
+// With `carry_state`, of a model of recurrent layers alone (Werbos, "Backpropagation through time",
+// 1990, cut at the windows): the training part is cut into `batch_size` streams, and row i of a
+// batch is the next window of stream i. It begins with the state that the window before has left,
+// through which no gradient goes, and with zeros at an epoch's begin. The state is in checkpoints.
+// Evaluations read their part in the same way, in kEvaluationStreams streams at most.
+//
+// With kPacked the data is many documents (data/packed_documents.h) instead of one text: a batch is
+// `batch_size` rows of pieces of at most `window` tokens, which see nothing of each other. An epoch
+// has each row once, and so has an evaluation. A text that is written begins as a document does.
+enum class Documents { kJoined, kPacked };
+
 struct LanguageModelingOptions {
-  int64_t window = 128;  // tokens that the model sees at once
-  float z_loss = 0;      // of the training alone: CrossEntropyOptions::z_loss
+  int64_t window = 128;      // tokens that the model sees at once
+  float z_loss = 0;          // of the training alone: CrossEntropyOptions::z_loss
+  bool carry_state = false;  // not with kPacked
+  Documents documents = Documents::kJoined;
 };
 
 std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& options);

@@ -20,7 +20,7 @@ absl::StatusOr<TaskGraph> TaskModel::BuildPrediction(const models::ModelDescript
 }
 
 absl::StatusOr<TaskGraph> TaskModel::BuildDecoding(const models::ModelDescription&, const DataInfo&,
-                                                   int64_t) const {
+                                                   const DecodingShape&) const {
   return absl::UnimplementedError("the task does not go on with texts");
 }
 

@@ -14,6 +14,12 @@
 
 namespace hone::engine::tasks {
 
+// What a program that goes on with texts has room for in a run.
+struct DecodingShape {
+  int64_t texts = 1;
+  int64_t tokens = 1;  // new ones, of all texts together
+};
+
 // A task's model once it is trained: what model_file.h keeps of the task, and what a predictor
 // asks.
 class TaskModel {
@@ -31,13 +37,16 @@ class TaskModel {
   virtual absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
                                                     const DataInfo& info,
                                                     const BatchShape& shape) const;
-  // The same for a model that goes on with texts token by token: inputs "tokens" s32 [rows], the
-  // newest one of each of so many texts, and "places" s32 [rows], where in its text that stands;
-  // fetches what BuildPrediction's program gives for the text up to there. What the model needs of
-  // the tokens before is state of the store. UNIMPLEMENTED, as it stands here: then all of a text
-  // is run again for each token.
+  // The same for a model that goes on with texts: inputs "tokens" s32 [tokens] and "offsets" s32
+  // [texts + 1] (tensor/token_rows.h), the newest tokens of each of so many texts, of some maybe
+  // none; "places" s32 [tokens], where in its text each token stands; and "state_rows" s32 [texts],
+  // of text r StateRow(r, whether it goes on) (ops/new_tokens.h). Fetches what BuildPrediction's
+  // program gives for each text up to there; for one without new tokens it means nothing. What the
+  // model needs of the tokens before is state of the store, which programs for as many texts share.
+  // UNIMPLEMENTED, as it stands here: then all of a text is run again for each token.
   virtual absl::StatusOr<TaskGraph> BuildDecoding(const models::ModelDescription& model,
-                                                  const DataInfo& info, int64_t rows) const;
+                                                  const DataInfo& info,
+                                                  const DecodingShape& shape) const;
   // Programs that the Answerer runs itself (Answerer::AnswerBy), in place of BuildPrediction's and
   // BuildDecoding's; they share one store. None, as it stands here.
   virtual std::vector<ForwardSpec> answering(const DataInfo&) const { return {}; }

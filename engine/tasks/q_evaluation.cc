@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "engine/environments/maze_path.h"
-#include "engine/tasks/q_learner.h"
+#include "engine/tasks/agent.h"
 #include "engine/tasks/task_programs.h"
 
 namespace hone::engine::tasks {

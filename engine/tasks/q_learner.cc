@@ -1,8 +1,6 @@
 #include "engine/tasks/q_learner.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -12,105 +10,37 @@
 namespace hone::engine::tasks {
 namespace {
 
-constexpr int64_t kRecentEpisodes = 100;
-
 int64_t BestOf(const float* values, int64_t actions) {
   return std::max_element(values, values + actions) - values;
 }
-
-// Numbers and texts one after another.
-class Writer {
- public:
-  template <class T>
-  void Add(T value) {
-    out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  }
-  void AddBytes(const void* bytes, size_t size) {
-    Add(static_cast<int64_t>(size));
-    out_.append(static_cast<const char*>(bytes), size);
-  }
-  std::string Take() { return std::move(out_); }
-
- private:
-  std::string out_;
-};
-
-class Reader {
- public:
-  explicit Reader(const std::string& in) : in_(in) {}
-
-  template <class T>
-  void Take(T& value) {
-    if (!Has(sizeof(value))) {
-      return;
-    }
-    std::memcpy(&value, in_.data() + at_, sizeof(value));
-    at_ += sizeof(value);
-  }
-  std::string TakeBytes() {
-    int64_t size = 0;
-    Take(size);
-    if (size < 0 || !Has(static_cast<size_t>(size))) {
-      ok_ = false;
-      return "";
-    }
-    at_ += static_cast<size_t>(size);
-    return in_.substr(at_ - static_cast<size_t>(size), static_cast<size_t>(size));
-  }
-  // As many as it has.
-  void TakeBytes(std::vector<std::byte>& into) {
-    const std::string bytes = TakeBytes();
-    ok_ = ok_ && bytes.size() == into.size();
-    if (ok_) {
-      std::memcpy(into.data(), bytes.data(), bytes.size());
-    }
-  }
-  bool ok() const { return ok_; }
-  bool done() const { return ok_ && at_ == in_.size(); }
-
- private:
-  bool Has(size_t size) {
-    ok_ = ok_ && in_.size() - at_ >= size;
-    return ok_;
-  }
-
-  const std::string& in_;
-  size_t at_ = 0;
-  bool ok_ = true;
-};
 
 }  // namespace
 
 QLearner::QLearner(const ReinforcementLearningOptions& options, uint64_t seed, int64_t batch_size)
     : options_(options),
       seed_(seed),
-      replay_(options.replay,
-              environments::MakeEnvironment(options.environment)->spec().record_bytes),
-      copies_(static_cast<size_t>(options.copies)),
+      episodes_(options.environment, options.copies, seed),
+      replay_(options.replay, static_cast<int64_t>(episodes_.record_bytes())),
+      waiting_(static_cast<size_t>(options.copies)),
+      actions_(episodes_.actions()),
+      observation_(episodes_.observation_size()),
       places_(static_cast<size_t>(batch_size)),
       taken_(static_cast<size_t>(batch_size)),
       wanted_(static_cast<size_t>(batch_size)),
       weights_(static_cast<size_t>(batch_size), 1.0f),
       chosen_(static_cast<size_t>(options.copies)) {
-  recent_.reserve(kRecentEpisodes);
-  for (Copy& copy : copies_) {
-    copy.environment = environments::MakeEnvironment(options_.environment);
-    const environments::EnvironmentSpec& spec = copy.environment->spec();
-    copy.state.resize(static_cast<size_t>(spec.record_bytes));
+  for (Waiting& copy : waiting_) {
     copy.steps.resize(static_cast<size_t>(options_.n_step));
-    for (Copy::Step& step : copy.steps) {
-      step.before.resize(copy.state.size());
+    for (Waiting::Step& step : copy.steps) {
+      step.before.resize(episodes_.record_bytes());
     }
-    actions_ = static_cast<int64_t>(spec.actions.size());
-    observation_ = static_cast<size_t>(spec.observation_size());
-    Begin(copy);
   }
 }
 
 double QLearner::progress() const {
   return options_.episodes > 0
-             ? static_cast<double>(episodes_) / static_cast<double>(options_.episodes)
-             : static_cast<double>(steps_) / static_cast<double>(options_.steps);
+             ? static_cast<double>(episodes_.ended()) / static_cast<double>(options_.episodes)
+             : static_cast<double>(episodes_.steps()) / static_cast<double>(options_.steps);
 }
 
 double QLearner::epsilon() const {
@@ -121,13 +51,15 @@ double QLearner::epsilon() const {
   return start + (end - start) * (share > 0 ? std::min(1.0, progress() / share) : 1);
 }
 
-bool QLearner::Finished() const { return options_.episodes > 0 && episodes_ >= options_.episodes; }
+bool QLearner::Finished() const {
+  return options_.episodes > 0 && episodes_.ended() >= options_.episodes;
+}
 
 absl::Status QLearner::BeginStep(const StepContext& context) {
   for (int64_t i = 0; i < options_.steps_each(); i += options_.copies) {
     HONE_RETURN_IF_ERROR(Act(context.programs));
   }
-  learns_ = steps_ >= options_.learning_starts;
+  learns_ = episodes_.steps() >= options_.learning_starts;
   if (!learns_) {
     return absl::OkStatus();
   }
@@ -137,7 +69,7 @@ absl::Status QLearner::BeginStep(const StepContext& context) {
 
 // One step of every copy, with one run of the network for all.
 absl::Status QLearner::Act(TaskPrograms& programs) {
-  RandomStream random(seed_, "act", static_cast<uint64_t>(steps_));
+  RandomStream random(seed_, "act", static_cast<uint64_t>(episodes_.steps()));
   const double explored = epsilon();
   bool asks = false;
   for (int32_t& action : chosen_) {
@@ -151,8 +83,9 @@ absl::Status QLearner::Act(TaskPrograms& programs) {
       HONE_ASSIGN_OR_RETURN(act_, programs.forward(kActProgram, {.batch = options_.copies}));
     }
     auto* seen = static_cast<float*>(act_->input(kFeaturesInput));
-    for (size_t i = 0; i < copies_.size(); ++i) {
-      copies_[i].environment->Observe(copies_[i].state, {seen + i * observation_, observation_});
+    for (size_t i = 0; i < chosen_.size(); ++i) {
+      episodes_.Observe(episodes_.state(static_cast<int64_t>(i)),
+                        {seen + i * observation_, observation_});
     }
     HONE_RETURN_IF_ERROR(programs.Run(*act_, {}));
     const auto* values = static_cast<const float*>(act_->fetched(0));
@@ -163,68 +96,48 @@ absl::Status QLearner::Act(TaskPrograms& programs) {
       }
     }
   }
-  for (size_t i = 0; i < copies_.size(); ++i) {
-    Take(copies_[i], chosen_[i]);
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    Take(static_cast<int64_t>(i), chosen_[i]);
   }
   return absl::OkStatus();
 }
 
-void QLearner::Take(Copy& copy, int32_t action) {
-  const environments::Outcome outcome = copy.environment->Step(action);
+void QLearner::Take(int64_t copy, int32_t action) {
+  Waiting& waiting = waiting_[static_cast<size_t>(copy)];
+  Waiting::Step& last =
+      waiting.steps[static_cast<size_t>((waiting.first + waiting.count) % options_.n_step)];
+  std::ranges::copy(episodes_.state(copy), last.before.begin());
+  const environments::Outcome outcome = episodes_.Step(copy, action);
   const float clip = options_.reward_clip;
-  const auto last = static_cast<size_t>((copy.first + copy.waiting) % options_.n_step);
-  copy.steps[last].before = copy.state;
-  copy.steps[last].action = action;
-  copy.steps[last].reward = clip > 0 ? std::clamp(outcome.reward, -clip, clip) : outcome.reward;
-  ++copy.waiting;
-  copy.environment->Record(copy.state);
-  copy.sum += double{outcome.reward};
-  ++copy.length;
-  ++steps_;
+  last.action = action;
+  last.reward = clip > 0 ? std::clamp(outcome.reward, -clip, clip) : outcome.reward;
+  ++waiting.count;
   const bool ends = outcome.terminated || outcome.truncated;
-  while (copy.waiting > 0 && (ends || copy.waiting == options_.n_step)) {
-    Remember(copy, outcome.terminated);
+  while (waiting.count > 0 && (ends || waiting.count == options_.n_step)) {
+    Remember(waiting, episodes_.state(copy), outcome.terminated);
   }
   if (ends) {
-    const Episode episode = {.sum = copy.sum,
-                             .length = static_cast<double>(copy.length),
-                             .solved = outcome.solved ? 1.0 : 0.0};
-    if (static_cast<int64_t>(recent_.size()) < kRecentEpisodes) {
-      recent_.push_back(episode);
-    } else {
-      recent_[static_cast<size_t>(episodes_ % kRecentEpisodes)] = episode;
-    }
-    ++episodes_;
     decayed_ *= options_.exploration.decay > 0 ? options_.exploration.decay : 1;
-    Begin(copy);
+    episodes_.Begin(copy);
   }
 }
 
 // The oldest step that waits, with the rewards of all that do.
-void QLearner::Remember(Copy& copy, bool terminated) {
+void QLearner::Remember(Waiting& waiting, std::span<const std::byte> after, bool terminated) {
   float reward = 0, discount = 1;
-  for (int64_t i = 0; i < copy.waiting; ++i) {
-    const auto place = static_cast<size_t>((copy.first + i) % options_.n_step);
-    reward += discount * copy.steps[place].reward;
+  for (int64_t i = 0; i < waiting.count; ++i) {
+    const auto place = static_cast<size_t>((waiting.first + i) % options_.n_step);
+    reward += discount * waiting.steps[place].reward;
     discount *= options_.discount;
   }
-  const Copy::Step& step = copy.steps[static_cast<size_t>(copy.first)];
+  const Waiting::Step& step = waiting.steps[static_cast<size_t>(waiting.first)];
   replay_.Add({.before = step.before,
-               .after = copy.state,
+               .after = after,
                .action = step.action,
                .reward = reward,
                .discount = terminated ? 0 : discount});
-  copy.first = (copy.first + 1) % options_.n_step;
-  --copy.waiting;
-}
-
-void QLearner::Begin(Copy& copy) {
-  RandomStream random(seed_, "episode", static_cast<uint64_t>(begun_++));
-  const uint64_t high = random.NextBits();
-  copy.environment->Reset(high << 32 | random.NextBits());
-  copy.environment->Record(copy.state);
-  copy.sum = 0;
-  copy.length = 0;
+  waiting.first = (waiting.first + 1) % options_.n_step;
+  --waiting.count;
 }
 
 absl::Status QLearner::MoveTarget(ParameterStore& store) {
@@ -240,13 +153,13 @@ absl::Status QLearner::MoveTarget(ParameterStore& store) {
   }
   const bool first = copied_ < 0;
   const float rate = first ? 1 : options_.target_rate;
-  if (rate == 0 && steps_ - copied_ < options_.target_every) {
+  if (rate == 0 && episodes_.steps() - copied_ < options_.target_every) {
     return absl::OkStatus();
   }
   for (const auto& [online, target] : networks_) {
     HONE_RETURN_IF_ERROR(store.Blend(online, target, rate == 0 ? 1 : rate));
   }
-  copied_ = steps_;
+  copied_ = episodes_.steps();
   return absl::OkStatus();
 }
 
@@ -259,10 +172,9 @@ absl::Status QLearner::MakeBatch(const StepContext& context) {
         after_,
         context.programs.forward(kAfterProgram, {.batch = static_cast<int64_t>(places_.size())}));
   }
-  const environments::Environment& environment = *copies_.front().environment;
   auto* seen = static_cast<float*>(after_->input(kFeaturesInput));
   for (size_t i = 0; i < places_.size(); ++i) {
-    environment.Observe(replay_.at(places_[i]).after, {seen + i * observation_, observation_});
+    episodes_.Observe(replay_.at(places_[i]).after, {seen + i * observation_, observation_});
   }
   HONE_RETURN_IF_ERROR(context.programs.Run(*after_, {}));
   const auto* values = static_cast<const float*>(after_->fetched(0));
@@ -282,10 +194,9 @@ absl::Status QLearner::MakeBatch(const StepContext& context) {
 absl::Status QLearner::Fill(const Examples& examples, const Inputs& inputs) const {
   const auto first = static_cast<size_t>(examples.first), count = examples.rows.size();
   HONE_ASSIGN_OR_RETURN(const std::span<float> seen, inputs.Find<float>(kFeaturesInput));
-  const environments::Environment& environment = *copies_.front().environment;
   for (size_t i = 0; i < count && !seen.empty(); ++i) {
-    environment.Observe(replay_.at(places_[first + i]).before,
-                        seen.subspan(i * observation_, observation_));
+    episodes_.Observe(replay_.at(places_[first + i]).before,
+                      seen.subspan(i * observation_, observation_));
   }
   HONE_ASSIGN_OR_RETURN(const std::span<int32_t> taken, inputs.Find<int32_t>(kTakenInput));
   HONE_ASSIGN_OR_RETURN(const std::span<float> wanted, inputs.Find<float>(kWantedInput));
@@ -313,45 +224,25 @@ void QLearner::AfterUpdate(const UpdateOutcome& outcome) {
 
 void QLearner::AddMetrics(std::map<std::string, double>& values) const {
   values["epsilon"] = epsilon();
-  values["environment_steps"] = static_cast<double>(steps_);
-  values["episodes"] = static_cast<double>(episodes_);
   if (q_count_ > 0) {
     values["mean_q"] = q_sum_ / static_cast<double>(q_count_);
   }
-  if (recent_.empty()) {
-    return;
-  }
-  Episode sum;
-  for (const Episode& episode : recent_) {
-    sum.sum += episode.sum;
-    sum.length += episode.length;
-    sum.solved += episode.solved;
-  }
-  const auto count = static_cast<double>(recent_.size());
-  values["recent_return"] = sum.sum / count;
-  values["recent_length"] = sum.length / count;
-  values["recent_success_rate"] = sum.solved / count;
+  episodes_.AddMetrics(values);
 }
 
 void QLearner::Save(checkpoint::RunState& state) const {
   state.sections["replay"] = replay_.Save();
-  Writer out;
-  for (const int64_t number : {steps_, episodes_, begun_, copied_, q_count_}) {
-    out.Add(number);
-  }
+  StateWriter out;
+  episodes_.Save(out);
+  out.Add(copied_);
   out.Add(decayed_);
   out.Add(q_sum_);
-  out.AddBytes(recent_.data(), recent_.size() * sizeof(Episode));
-  for (const Copy& copy : copies_) {
-    const std::string saved = copy.environment->Save();
-    out.AddBytes(saved.data(), saved.size());
-    out.AddBytes(copy.state.data(), copy.state.size());
-    out.Add(copy.sum);
-    out.Add(copy.length);
-    out.Add(copy.first);
-    out.Add(copy.waiting);
-    for (const Copy::Step& step : copy.steps) {
-      out.AddBytes(step.before.data(), step.before.size());
+  out.Add(q_count_);
+  for (const Waiting& waiting : waiting_) {
+    out.Add(waiting.first);
+    out.Add(waiting.count);
+    for (const Waiting::Step& step : waiting.steps) {
+      out.AddAll(step.before);
       out.Add(step.action);
       out.Add(step.reward);
     }
@@ -367,29 +258,22 @@ absl::Status QLearner::Restore(const checkpoint::RunState& state) {
     }
   }
   HONE_RETURN_IF_ERROR(replay_.Restore(state.sections.at("replay")));
-  Reader in(state.sections.at("episodes"));
-  for (int64_t* number : {&steps_, &episodes_, &begun_, &copied_, &q_count_}) {
-    in.Take(*number);
-  }
+  StateReader in(state.sections.at("episodes"));
+  HONE_RETURN_IF_ERROR(episodes_.Restore(in));
+  in.Take(copied_);
   in.Take(decayed_);
   in.Take(q_sum_);
-  const std::string recent = in.TakeBytes();
-  recent_.resize(std::min<size_t>(recent.size() / sizeof(Episode), kRecentEpisodes));
-  std::memcpy(recent_.data(), recent.data(), recent_.size() * sizeof(Episode));
-  for (Copy& copy : copies_) {
-    HONE_RETURN_IF_ERROR(copy.environment->Restore(in.TakeBytes()));
-    in.TakeBytes(copy.state);
-    in.Take(copy.sum);
-    in.Take(copy.length);
-    in.Take(copy.first);
-    in.Take(copy.waiting);
-    for (Copy::Step& step : copy.steps) {
-      in.TakeBytes(step.before);
+  in.Take(q_count_);
+  for (Waiting& waiting : waiting_) {
+    in.Take(waiting.first);
+    in.Take(waiting.count);
+    for (Waiting::Step& step : waiting.steps) {
+      in.TakeAll(step.before);
       in.Take(step.action);
       in.Take(step.reward);
     }
-    if (!in.ok() || copy.first < 0 || copy.first >= options_.n_step || copy.waiting < 0 ||
-        copy.waiting >= options_.n_step) {
+    if (!in.ok() || waiting.first < 0 || waiting.first >= options_.n_step || waiting.count < 0 ||
+        waiting.count >= options_.n_step) {
       return absl::InvalidArgumentError("the checkpoint's episodes are not of this job");
     }
   }

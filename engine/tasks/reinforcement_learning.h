@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "engine/environments/table.h"
@@ -11,6 +12,25 @@
 namespace hone::engine::tasks {
 
 class Task;
+
+// Proximal policy optimisation: Schulman et al., "Proximal Policy Optimization Algorithms", 2017.
+// All copies act for a while with the policy as it is, at random by its probabilities; what they
+// have met is learned from in several epochs, in minibatches, and then forgotten. Advantages are
+// those of Schulman et al., "High-dimensional continuous control using generalized advantage
+// estimation", 2016. An episode that was cut short counts what the value network says of its end.
+struct PolicyOptions {
+  int64_t rollout = 128;  // steps of each copy before it is learned from
+  int64_t epochs = 4;
+  int64_t minibatch = 32;  // the job's batch size; divides rollout · copies
+  float clip = 0.2f;
+  double lambda = 0.95;
+  float value_coefficient = 0.5f;  // of the squared error of the values
+  float entropy_coefficient = 0.01f;
+  bool normalize_advantages = true;  // in each minibatch to mean 0 and deviation 1
+
+  // Of a rollout: steps of the loop.
+  int64_t updates(int64_t copies) const { return rollout * copies / minibatch * epochs; }
+};
 
 // Deep Q-learning: Mnih et al., "Human-level control through deep reinforcement learning", 2015.
 // All lengths are steps of the environment, over all copies of it that act side by side. A step of
@@ -55,6 +75,10 @@ struct ReinforcementLearningOptions {
   };
   Exploration exploration;
 
+  // Instead of Q-learning; what stands between `copies` and here is then not used, but for discount
+  // and reward_clip. A step of the loop is an update, of which a rollout makes several.
+  std::optional<PolicyOptions> policy;
+
   int64_t evaluate_every = 10'000;
   int64_t evaluation_episodes = 100;  // of one maze with any start: each start once
   int64_t final_episodes = 0;         // after the training; 0: as many as above
@@ -65,9 +89,15 @@ struct ReinforcementLearningOptions {
 // Steps of the loop: of as many steps of the environment as there may be. `most_steps` is that of
 // an episode.
 int64_t LoopSteps(const ReinforcementLearningOptions& options);
+// In which so many steps of the environment are made, at least; and those that are wholly within
+// them, but for one round that always is.
+int64_t LoopStepsFor(const ReinforcementLearningOptions& options, int64_t steps);
+int64_t LoopStepsWithin(const ReinforcementLearningOptions& options, int64_t steps);
 
-// Without a data set. The model is the network: it is given what is seen and says what each action
-// is worth. The target network's parameters are named behind "target.".
+// Without a data set. Of Q-learning the model is the network: it is given what is seen and says
+// what each action is worth; the target network's parameters are named behind "target.". Of a
+// policy the model has two networks, "policy" with a logit for each action and "value" with one
+// number.
 std::unique_ptr<Task> MakeReinforcementLearning(const ReinforcementLearningOptions& options);
 // Of what Task::ToJson gave: see table.h.
 absl::StatusOr<ReinforcementLearningOptions> ReinforcementLearningFromJson(

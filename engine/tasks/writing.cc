@@ -167,8 +167,11 @@ class Writer {
 
 class WritingAnswerer final : public Answerer {
  public:
-  WritingAnswerer(const data::Preprocessing& preprocessing, int64_t window)
-      : how_(*preprocessing.text), tokenizer_(*how_.tokenizer), window_(window) {}
+  WritingAnswerer(const data::Preprocessing& preprocessing, int64_t window, bool begins_texts)
+      : how_(*preprocessing.text),
+        tokenizer_(*how_.tokenizer),
+        window_(window),
+        begins_texts_(begins_texts) {}
 
   absl::Status CheckOutputs(int64_t outputs) const override {
     return outputs == tokenizer_.size()
@@ -305,6 +308,9 @@ class WritingAnswerer final : public Answerer {
     if (std::ranges::find(tokens, tokenizer_.special().unknown) != tokens.end()) {
       return Unknown(cleaned, tokens);
     }
+    if (begins_texts_) {
+      tokens.insert(tokens.begin(), tokenizer_.special().begin);
+    }
     if (tokens.empty()) {
       tokenizer_.Encode("\n", tokens);
       if (tokens.size() != 1 || tokens[0] == tokenizer_.special().unknown) {
@@ -348,13 +354,14 @@ class WritingAnswerer final : public Answerer {
   const data::TextPreprocessing& how_;
   const text::Tokenizer& tokenizer_;
   const int64_t window_;
+  const bool begins_texts_;
 };
 
 }  // namespace
 
 std::unique_ptr<Answerer> NewWritingAnswerer(const data::Preprocessing& preprocessing,
-                                             int64_t window) {
-  return std::make_unique<WritingAnswerer>(preprocessing, window);
+                                             int64_t window, bool begins_texts) {
+  return std::make_unique<WritingAnswerer>(preprocessing, window, begins_texts);
 }
 
 }  // namespace hone::engine::tasks

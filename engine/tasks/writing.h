@@ -12,6 +12,7 @@ namespace hone::engine::tasks {
 
 // Of TaskModel::BuildDecoding.
 inline constexpr absl::string_view kPlacesInput = "places";
+inline constexpr absl::string_view kStateRowsInput = "state_rows";
 
 // Answers WritingQuestions.
 //
@@ -28,7 +29,9 @@ inline constexpr absl::string_view kPlacesInput = "places";
 // Read, INVALID_ARGUMENT: options that CheckSampling and CheckStops do not take, a count below 1, a
 // prompt with characters or words that the vocabulary does not have, by the first of them; a state
 // that is none of this model's. The preprocessing outlives the answerer.
+//
+// With `begins_texts` the model knows how a text begins: a prompt stands behind the token for that.
 std::unique_ptr<Answerer> NewWritingAnswerer(const data::Preprocessing& preprocessing,
-                                             int64_t window);
+                                             int64_t window, bool begins_texts = false);
 
 }  // namespace hone::engine::tasks

@@ -84,18 +84,11 @@ int32_t Sampler::Next(std::span<const float> logits, std::span<const int32_t> se
     }
   }
   Narrow(*best);
-  double sum = 0;
-  const auto weight = [&](const Candidate& candidate) {
-    return std::exp((double{candidate.first} - *best) / options_.temperature);
-  };
-  for (const Candidate& candidate : candidates_) {
-    sum += weight(candidate);
-  }
-  double left = Unit(options_.seed, number) * sum;
-  for (const Candidate& candidate : candidates_) {
-    left -= weight(candidate);
+  double left = Unit(options_.seed, number) * Weigh(*best);
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    left -= weights_[i];
     if (left < 0) {
-      return candidate.second;
+      return candidates_[i].second;
     }
   }
   return most_probable;  // rounding has left a little
@@ -116,23 +109,33 @@ void Sampler::Narrow(float top) {
                              before);
     candidates_.resize(most);
   }
-  std::ranges::sort(candidates_, before);
   if (options_.top_p == 1) {
+    std::ranges::sort(candidates_, before);
     return;
   }
-  const auto weight = [&](const Candidate& candidate) {
-    return std::exp((double{candidate.first} - top) / options_.temperature);
-  };
+  const double wanted = options_.top_p * Weigh(top);
+  // As a rule few of a large vocabulary are kept: no more of it is brought into order.
+  const auto behind = [&](const Candidate& a, const Candidate& b) { return before(b, a); };
+  std::ranges::make_heap(candidates_, behind);
+  double share = 0;
+  auto end = candidates_.end();
+  while (end != candidates_.begin() && share < wanted) {
+    share += std::exp((double{candidates_.front().first} - top) / options_.temperature);
+    std::ranges::pop_heap(candidates_.begin(), end, behind);
+    --end;
+  }
+  // Those that were taken from the heap stand behind it, the most probable one last.
+  candidates_.erase(candidates_.begin(), end);
+  std::ranges::reverse(candidates_);
+}
+
+double Sampler::Weigh(float top) {
+  weights_.clear();
   double sum = 0;
   for (const Candidate& candidate : candidates_) {
-    sum += weight(candidate);
+    sum += weights_.emplace_back(std::exp((double{candidate.first} - top) / options_.temperature));
   }
-  double share = 0;
-  size_t kept = 0;
-  while (kept < candidates_.size() && share < options_.top_p * sum) {
-    share += weight(candidates_[kept++]);
-  }
-  candidates_.resize(std::max<size_t>(kept, 1));
+  return sum;
 }
 
 }  // namespace hone::engine::text

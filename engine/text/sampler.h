@@ -43,11 +43,14 @@ class Sampler {
 
   // The candidates that top_k and top_p leave, in the first places.
   void Narrow(float top);
+  // Fills weights_, of each candidate e^((logit − top) / temperature); their sum.
+  double Weigh(float top);
 
   const SamplingOptions options_;
   const std::vector<int32_t> never_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
+  std::vector<double> weights_;
 };
 
 }  // namespace hone::engine::text

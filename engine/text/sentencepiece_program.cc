@@ -27,6 +27,10 @@ constexpr char kName[] = "hone-sentencepiece";
 constexpr char kVariable[] = "HONE_SENTENCEPIECE";
 constexpr size_t kSendAtOnce = size_t{1} << 16;
 
+absl::Status TooLittleMemory() {
+  return OutOfMemoryError("the training of SentencePiece needs more memory than there is");
+}
+
 absl::StatusOr<std::string> FindProgram() {
   if (const char* path = std::getenv(kVariable); path != nullptr && *path != '\0') {
     if (::access(path, X_OK) != 0) {
@@ -119,6 +123,7 @@ absl::StatusOr<SentencePieceProgram::Answer> SentencePieceProgram::Train(const O
     return Ended();
   }
   if (outcome > kOutOfMemory || size > kMostAnswerBytes) {
+    Ended().IgnoreError();  // what it says next is not to be read as an answer
     return absl::InternalError(absl::StrCat(kName, " answers what is no answer"));
   }
   Answer answer = {.trained = outcome == kTrained, .bytes = std::string(size, '\0')};
@@ -126,7 +131,7 @@ absl::StatusOr<SentencePieceProgram::Answer> SentencePieceProgram::Train(const O
     return Ended();
   }
   if (outcome == kOutOfMemory) {
-    return OutOfMemoryError("the training of SentencePiece needs more memory than there is");
+    return TooLittleMemory();
   }
   return answer;
 }
@@ -171,14 +176,20 @@ bool SentencePieceProgram::Receive(void* bytes, size_t size) {
 }
 
 absl::Status SentencePieceProgram::Ended() {
+  if (pid_ == 0) {
+    return absl::InternalError(absl::StrCat(kName, " has ended and can be asked no more"));
+  }
+  // Where it closed the stream and runs on; one that has ended keeps its status.
+  ::kill(pid_, SIGKILL);
   int status = 0;
-  ::kill(pid_,
-         SIGKILL);  // where it closed the stream and runs on; one that has ended keeps its status
   pid_t reaped;
   do {
     reaped = ::waitpid(pid_, &status, 0);
   } while (reaped < 0 && errno == EINTR);
   pid_ = 0;
+  if (reaped > 0 && WIFEXITED(status) && WEXITSTATUS(status) == kExitOutOfMemory) {
+    return TooLittleMemory();
+  }
   const bool killed = reaped > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   const std::string how = reaped < 0 ? std::string("is gone")
                           : WIFSIGNALED(status)

@@ -35,11 +35,12 @@ class SentencePieceProgram {
   SentencePieceProgram& operator=(const SentencePieceProgram&) = delete;
 
   // UNAVAILABLE: somebody killed the program. INTERNAL: it ended by itself, or answered nonsense.
-  // RESOURCE_EXHAUSTED (memory_error.h): its memory was not enough. After the first two it can be
-  // asked no more.
+  // RESOURCE_EXHAUSTED (memory_error.h): its memory was not enough. After an error `ended()` says
+  // whether it can be asked again.
   absl::StatusOr<Answer> Train(const Options& options, Sentences sentences);
 
-  pid_t pid() const { return pid_; }
+  bool ended() const { return pid_ == 0; }
+  pid_t pid() const { return pid_; }  // 0: it has ended
 
  private:
   SentencePieceProgram(pid_t pid, int socket) : pid_(pid), socket_(socket) {}

@@ -12,7 +12,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/text/sentencepiece_program.h"
@@ -156,7 +155,7 @@ absl::StatusOr<SentencePieceProgram::Answer> Ask(const SentencePieceProgram::Opt
     if (shared.program != nullptr) {
       absl::StatusOr<SentencePieceProgram::Answer> answer =
           shared.program->Train(options, sentences);
-      if (!answer.ok() && !IsOutOfMemory(answer.status())) {
+      if (shared.program->ended()) {
         shared.program.reset();  // the next training starts its own, where it may
       }
       return answer;

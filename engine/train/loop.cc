@@ -20,6 +20,7 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
       state_(std::move(state)),
       batches_(parts.data.splits.train, {.batch_size = parts.config.batch_size,
                                          .seed = parts.config.seed,
+                                         .shuffle = !parts.task.carries_state(),
                                          .bucket_of = parts.task.RowBuckets(parts.data.dataset)}),
       task_state_(parts.task.NewState(parts.config)),
       filler_(parts.data.dataset, parts.task, task_state_.get()),

@@ -108,6 +108,22 @@ absl::Status Programs::DeclareUpdates(const tasks::TrainingConfig& config,
   return absl::OkStatus();
 }
 
+// Of an evaluation beside a training whose graphs have all else.
+absl::Status Programs::DeclareEvaluationState(const tasks::TrainingConfig& config,
+                                              const tasks::DataInfo& info,
+                                              const tasks::Task& task) {
+  HONE_ASSIGN_OR_RETURN(
+      const tasks::TaskGraph graph,
+      task.BuildEvaluation(config, info, {task.evaluation_batch(config), buckets_.back()}));
+  for (const Graph::Node& node : graph.built.graph->nodes()) {
+    if (node.kind == Graph::Node::Kind::kParameter &&
+        node.parameter.role == ParameterRole::kTransient) {
+      HONE_RETURN_IF_ERROR(store_.Declare(node.parameter).status());
+    }
+  }
+  return absl::OkStatus();
+}
+
 // What all graphs hold.
 absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
                                          const tasks::DataInfo& info, const tasks::Task& task,
@@ -115,6 +131,9 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   if (purpose == Purpose::kTraining) {
     HONE_RETURN_IF_ERROR(DeclareUpdates(config, info, task));
     HONE_RETURN_IF_ERROR(CheckLazy(config));
+    if (task.carries_state()) {
+      HONE_RETURN_IF_ERROR(DeclareEvaluationState(config, info, task));
+    }
   } else {
     shards_ = 0;
     threads_ = config.threads;

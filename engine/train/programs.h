@@ -123,6 +123,8 @@ class Programs final : public tasks::TaskPrograms {
                                  const tasks::Task& task, Purpose purpose);
   absl::Status DeclareUpdates(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                               const tasks::Task& task);
+  absl::Status DeclareEvaluationState(const tasks::TrainingConfig& config,
+                                      const tasks::DataInfo& info, const tasks::Task& task);
   absl::Status DeclareGraph(const tasks::TrainingConfig& config, int64_t batch,
                             tasks::TaskGraph graph);
   absl::Status CheckLazy(const tasks::TrainingConfig& config) const;

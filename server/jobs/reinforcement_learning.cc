@@ -71,6 +71,58 @@ void CheckLength(const v1::TrainingSpec& training, FieldErrors& errors) {
   }
 }
 
+// Of Q-learning, which must not be given beside `ppo`.
+void CheckNothingOfQLearning(const v1::ReinforcementLearning& task, FieldErrors& errors) {
+  for (const auto& [name, given] :
+       {std::pair{"train_every", task.train_every() != 0},
+        {"learning_starts", task.has_learning_starts()},
+        {"replay", task.has_replay()},
+        {"target", task.has_target()},
+        {"double_q", task.double_q()},
+        {"dueling", task.dueling()},
+        {"n_step", task.n_step() != 0},
+        {"loss", task.loss() != v1::ReinforcementLearning::LOSS_UNSPECIFIED},
+        {"huber_delta", task.has_huber_delta()},
+        {"exploration", task.has_exploration()}}) {
+    if (given) {
+      errors.Add(absl::StrCat("reinforcement_learning.", name),
+                 "must not be given beside `ppo`: it is of Q-learning");
+    }
+  }
+}
+
+void CheckPolicy(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::ReinforcementLearning& task = spec.reinforcement_learning();
+  const v1::ReinforcementLearning::ProximalPolicy& policy = task.ppo();
+  const std::string path = "reinforcement_learning.ppo";
+  CheckNothingOfQLearning(task, errors);
+  constexpr int64_t kMostRollout = 100'000, kMostCopies = 1024;
+  errors.CheckInt(path + ".rollout", policy.rollout(), 0, kMostRollout);
+  errors.CheckInt(path + ".epochs", policy.epochs(), 0, 1000);
+  if (policy.has_clip()) {
+    errors.CheckFloat(path + ".clip", policy.clip(), Above(0, 1e3));
+  }
+  errors.CheckFloat(path + ".lambda", policy.lambda(), Closed(0, 1));
+  errors.CheckFloat(path + ".value_coefficient", policy.value_coefficient(), Closed(0, 1e6));
+  errors.CheckFloat(path + ".entropy_coefficient", policy.entropy_coefficient(), Closed(0, 1e6));
+  // As they are with their defaults.
+  v1::ReinforcementLearning resolved = task;
+  ResolveReinforcementLearning(spec.training(), resolved);
+  const int64_t batch = spec.training().has_batch_size() ? spec.training().batch_size() : 32;
+  const int64_t copies = resolved.copies(), rollout = resolved.ppo().rollout();
+  if (rollout < 1 || rollout > kMostRollout || copies < 1 || copies > kMostCopies) {
+    return;  // is told
+  }
+  if (rollout * copies > kMostTransitions) {
+    errors.Add(path + ".rollout",
+               absl::StrCat("must be at most ", kMostTransitions,
+                            " steps of all copies together, got ", rollout * copies));
+  } else if (batch > 0 && rollout * copies % batch != 0) {
+    errors.Add("training.batch_size", absl::StrCat("must divide the steps of a rollout, ", rollout,
+                                                   " of each of ", copies, " copies, got ", batch));
+  }
+}
+
 }  // namespace
 
 void CheckReinforcementLearning(const v1::JobSpec& spec, FieldErrors& errors) {
@@ -82,6 +134,9 @@ void CheckReinforcementLearning(const v1::JobSpec& spec, FieldErrors& errors) {
     CheckMaze(task.maze(), errors);
   }
   errors.CheckInt(path + ".copies", task.copies(), 0, 1024);
+  if (task.has_ppo()) {
+    CheckPolicy(spec, errors);
+  }
   if (task.has_discount()) {
     errors.CheckFloat(path + ".discount", task.discount(), Closed(0, 1));
   }
@@ -146,8 +201,23 @@ void ResolveReinforcementLearning(const v1::TrainingSpec& training,
     HONE_OPTIONAL_DEFAULT(maze, step_cost, 0.01f);
     HONE_OPTIONAL_DEFAULT(maze, trap_cost, 1);
   }
-  HONE_DEFAULT(task, copies, 1);
+  HONE_DEFAULT(task, copies, task.has_ppo() ? 8 : 1);
   HONE_OPTIONAL_DEFAULT(task, discount, 0.99f);
+  HONE_DEFAULT(task, evaluate_every,
+               training.steps() > 0 ? std::max<int64_t>(1, training.steps() / 20) : 10'000);
+  HONE_DEFAULT(task, evaluation_episodes, 100);
+  HONE_DEFAULT(task, final_episodes, task.evaluation_episodes());
+  if (task.has_ppo()) {
+    v1::ReinforcementLearning::ProximalPolicy& policy = *task.mutable_ppo();
+    HONE_DEFAULT(policy, rollout, 128);
+    HONE_DEFAULT(policy, epochs, 4);
+    HONE_OPTIONAL_DEFAULT(policy, clip, 0.2f);
+    HONE_OPTIONAL_DEFAULT(policy, lambda, 0.95f);
+    HONE_OPTIONAL_DEFAULT(policy, value_coefficient, 0.5f);
+    HONE_OPTIONAL_DEFAULT(policy, entropy_coefficient, 0.01f);
+    HONE_OPTIONAL_DEFAULT(policy, normalize_advantages, true);
+    return;
+  }
   HONE_DEFAULT(task, train_every, 4);
   HONE_OPTIONAL_DEFAULT(task, learning_starts, 1000);
   v1::ReinforcementLearning::Replay& replay = *task.mutable_replay();
@@ -167,10 +237,6 @@ void ResolveReinforcementLearning(const v1::TrainingSpec& training,
   if (exploration.decay() == 0) {
     HONE_OPTIONAL_DEFAULT(exploration, share, 0.5f);
   }
-  HONE_DEFAULT(task, evaluate_every,
-               training.steps() > 0 ? std::max<int64_t>(1, training.steps() / 20) : 10'000);
-  HONE_DEFAULT(task, evaluation_episodes, 100);
-  HONE_DEFAULT(task, final_episodes, task.evaluation_episodes());
 #undef HONE_OPTIONAL_DEFAULT
 #undef HONE_DEFAULT
 }

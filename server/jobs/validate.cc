@@ -105,12 +105,48 @@ void CheckRunningText(const v1::DataSpec& data, const std::string& task, FieldEr
   }
 }
 
+// Data of texts without labels, of which nothing is learned but themselves.
+void CheckTextsAlone(const v1::DataSpec& data, absl::string_view why, FieldErrors& errors) {
+  for (const auto& [field, given] :
+       {std::pair("data.text.second_columns", data.text().second_columns_size() > 0),
+        std::pair("data.text.augmentation", data.text().has_augmentation())}) {
+    if (given) {
+      errors.Add(field, absl::StrCat("must not be given: ", why));
+    }
+  }
+  if (data.classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
+  }
+}
+
 void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   if (spec.language_modeling().has_window()) {
     errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
   }
   errors.CheckFloat("language_modeling.z_loss", spec.language_modeling().z_loss(), UpTo(0, 1));
-  CheckRunningText(spec.data(), "language modeling", errors);
+  if (spec.language_modeling().carry_state() && spec.model().has_preset()) {
+    errors.Add("language_modeling.carry_state",
+               "must be false with a preset: none of those that write has recurrent layers, whose "
+               "state could be carried");
+  }
+  const v1::LanguageModeling& task = spec.language_modeling();
+  if (!v1::LanguageModeling::Documents_IsValid(task.documents())) {
+    errors.Add("language_modeling.documents", "must be JOINED or PACKED");
+  }
+  if (task.documents() != v1::LanguageModeling::PACKED) {
+    return CheckRunningText(spec.data(), "language modeling", errors);
+  }
+  if (task.carry_state()) {
+    errors.Add("language_modeling.carry_state",
+               "must be false where documents are PACKED: none of them goes on where another one "
+               "ended");
+  }
+  CheckTextsAlone(spec.data(), "documents are foretold as they are", errors);
+  if (spec.data().text().max_tokens() != 0) {
+    errors.Add("data.text.max_tokens",
+               "must not be given: a document that is longer than language_modeling.window is cut "
+               "into pieces");
+  }
 }
 
 void CheckMaskedLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
@@ -120,17 +156,7 @@ void CheckMaskedLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
     CheckRunningText(spec.data(), "masked language modeling with a window", errors);
     return;
   }
-  const v1::DataSpec& data = spec.data();
-  for (const auto& [field, given] :
-       {std::pair("data.text.second_columns", data.text().second_columns_size() > 0),
-        std::pair("data.text.augmentation", data.text().has_augmentation())}) {
-    if (given) {
-      errors.Add(field, "must not be given: single texts are read, and only masks change them");
-    }
-  }
-  if (data.classes_size() > 0) {
-    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
-  }
+  CheckTextsAlone(spec.data(), "words of single texts, as they are, are masked", errors);
 }
 
 void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {

@@ -671,6 +671,14 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
     }
     return CheckNetworks(model, errors);
   }
+  if (spec.reinforcement_learning().has_ppo()) {
+    if (model.layers_size() > 0 || model.has_preset() ||
+        (model.networks_size() == 0 && !model.has_pretrained())) {
+      errors.Add("model",
+                 "must have `networks`, a policy and a value, and neither `layers` nor `preset`");
+    }
+    return CheckNetworks(model, errors);
+  }
   // A model that goes on from an earlier one has its preset.
   if (spec.has_translation() && (model.has_preset() || !model.has_pretrained())) {
     return CheckTranslation(model, errors);

@@ -222,7 +222,7 @@ const std::array<MetricSpec, kMetricCount> kCatalog = {{
     {Metric::kWatchStreams,
      "hone_watch_streams",
      MetricType::kGauge,
-     "Clients that watch a job now.",
+     "Clients that watch a job or a sweep now.",
      {}},
     {Metric::kWatchEventsDropped,
      "hone_watch_events_dropped_total",

@@ -51,6 +51,8 @@ void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& de
 void CreateSweep(const v1::CreateSweepRequest& request, Deps& deps, Done<v1::Sweep> done);
 // Reads a job for each trial that runs, on a thread of deps.reads.
 void GetSweep(const v1::GetSweepRequest& request, Deps& deps, Done<v1::Sweep> done);
+// What GetSweep answers.
+absl::StatusOr<v1::Sweep> ReadSweep(const std::string& id, const Deps& deps);
 absl::StatusOr<v1::ListSweepsResponse> ListSweeps(const v1::ListSweepsRequest& request, Deps& deps);
 void CancelSweep(const v1::CancelSweepRequest& request, Deps& deps, Done<v1::Sweep> done);
 void DeleteSweep(const v1::DeleteSweepRequest& request, Deps& deps,

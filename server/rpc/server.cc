@@ -48,7 +48,8 @@ constexpr int64_t kStorageEverySeconds = 60;
 constexpr int kMaxAnswerBytes = 64 << 20;
 constexpr int kMaxMetadataBytes = 8 << 10;
 // Of one connection: all watchers there may be, and calls beside them.
-constexpr int kMaxStreamsOfConnection = static_cast<int>(WatchStreams::kMaxStreams) + 128;
+constexpr int kMaxStreamsOfConnection =
+    static_cast<int>(WatchStreams::kMaxStreams + SweepStreams::kMaxStreams) + 128;
 
 // Of all connections' buffers: a message is looked at, and refused for its length, when it is
 // whole. Beyond this the streams that hold the most are ended.
@@ -100,7 +101,8 @@ class HonedServer final : public Server {
             .trial_ended =
                 [this](v1::Trial::State state) {
                   registry_.Add(Metric::kSweepTrials, {v1::Trial::State_Name(state)}, 1);
-                }},
+                },
+            .looked = [this] { sweep_streams_->Wake(); }},
         *store_, *writer_);
     remover_ = std::make_unique<removal::Remover>(*store_, *writer_, *directory_);
     HONE_RETURN_IF_ERROR(remover_->Start());
@@ -148,6 +150,7 @@ class HonedServer final : public Server {
              *datasets_,   *validations_, bus_,        registry_,   plans_,      transfers_,
              budget_,      watch_budget_, engine_,     stopping_,   *sweeps_});
     streams_ = std::make_unique<WatchStreams>();
+    sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const auto* service :
          {v1::TrainingService::service_full_name(), v1::ModelService::service_full_name(),
           v1::DatasetService::service_full_name(), v1::SweepService::service_full_name()}) {
@@ -176,6 +179,7 @@ class HonedServer final : public Server {
     if (server_ != nullptr) {
       server_->GetHealthCheckService()->SetServingStatus(false);
       streams_->Goodbye();
+      sweep_streams_->Goodbye();
     }
     // Workers write their checkpoints while the last calls end.
     if (scheduler_ != nullptr) {
@@ -206,6 +210,7 @@ class HonedServer final : public Server {
     self_check_.reset();
     connections_.reset();
     streams_.reset();
+    sweep_streams_.reset();
     retention_.reset();  // which calls the predictors and the data sets
     histories_.reset();
     lists_.reset();
@@ -226,7 +231,7 @@ class HonedServer final : public Server {
     training_ = std::make_unique<TrainingService>(*deps_, *streams_);
     models_ = std::make_unique<ModelService>(*deps_);
     dataset_service_ = std::make_unique<DatasetService>(*deps_);
-    sweep_service_ = std::make_unique<SweepService>(*deps_);
+    sweep_service_ = std::make_unique<SweepService>(*deps_, *sweep_streams_);
     grpc::EnableDefaultHealthCheckService(true);
     // Links the description of the service that gRPC answers by itself, for reflection.
     ::grpc::health::v1::HealthCheckRequest::descriptor();
@@ -303,7 +308,8 @@ class HonedServer final : public Server {
     registry.Set(Metric::kCpuQuotaCores, {}, CpuQuotaCores());
     registry.Set(Metric::kCpuThrottledSeconds, {}, CpuThrottledSeconds());
     registry.Set(Metric::kStorageFreeBytes, {}, static_cast<double>(directory_->FreeBytes()));
-    registry.Set(Metric::kWatchStreams, {}, static_cast<double>(streams_->size()));
+    registry.Set(Metric::kWatchStreams, {},
+                 static_cast<double>(streams_->size() + sweep_streams_->size()));
     if (ready_) {
       registry.Set(Metric::kConnections, {"open"}, static_cast<double>(connections_->open()));
       registry.Set(Metric::kConnections, {"waiting"}, static_cast<double>(connections_->waiting()));
@@ -421,6 +427,7 @@ class HonedServer final : public Server {
   std::unique_ptr<scheduler::Executor> lists_;
   std::unique_ptr<Deps> deps_;
   std::unique_ptr<WatchStreams> streams_;
+  std::unique_ptr<SweepStreams> sweep_streams_;
   std::unique_ptr<metrics::HttpEndpoint> endpoint_;
   std::unique_ptr<TrainingService> training_;
   std::unique_ptr<ModelService> models_;

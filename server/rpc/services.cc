@@ -247,4 +247,9 @@ grpc::ServerUnaryReactor* SweepService::DeleteSweep(grpc::CallbackServerContext*
       .Later(*request, rpc::DeleteSweep);
 }
 
+grpc::ServerWriteReactor<v1::WatchSweepResponse>* SweepService::WatchSweep(
+    grpc::CallbackServerContext*, const v1::WatchSweepRequest* request) {
+  return streams_.Open(*request);
+}
+
 }  // namespace hone::server::rpc

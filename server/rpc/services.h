@@ -7,6 +7,7 @@
 #include "hone/v1/sweep.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 #include "server/rpc/deps.h"
+#include "server/rpc/sweep_streams.h"
 #include "server/rpc/watch_streams.h"
 
 namespace hone::server::rpc {
@@ -113,7 +114,7 @@ class DatasetService final : public v1::DatasetService::CallbackService {
 
 class SweepService final : public v1::SweepService::CallbackService {
  public:
-  explicit SweepService(Deps& deps) : deps_(deps) {}
+  SweepService(Deps& deps, SweepStreams& streams) : deps_(deps), streams_(streams) {}
 
   grpc::ServerUnaryReactor* CreateSweep(grpc::CallbackServerContext* context,
                                         const v1::CreateSweepRequest* request,
@@ -129,9 +130,12 @@ class SweepService final : public v1::SweepService::CallbackService {
   grpc::ServerUnaryReactor* DeleteSweep(grpc::CallbackServerContext* context,
                                         const v1::DeleteSweepRequest* request,
                                         v1::DeleteSweepResponse* reply) override;
+  grpc::ServerWriteReactor<v1::WatchSweepResponse>* WatchSweep(
+      grpc::CallbackServerContext* context, const v1::WatchSweepRequest* request) override;
 
  private:
   Deps& deps_;
+  SweepStreams& streams_;
 };
 
 }  // namespace hone::server::rpc

@@ -135,20 +135,20 @@ void GetSweep(const v1::GetSweepRequest& request, Deps& deps, Done<v1::Sweep> do
   if (!id.ok()) {
     return done(id.status());
   }
-  const bool taken = deps.reads.Submit([id = *id, &deps, done] {
-    absl::StatusOr<v1::Sweep> sweep = deps.store.sweeps().Get(id);
-    if (sweep.ok()) {
-      for (v1::Trial& trial : *sweep->mutable_trials()) {
-        if (trial.state() == v1::Trial::RUNNING) {
-          AddProgress(deps, trial);
-        }
-      }
-    }
-    done(std::move(sweep));
-  });
+  const bool taken = deps.reads.Submit([id = *id, &deps, done] { done(ReadSweep(id, deps)); });
   if (!taken) {
     done(absl::ResourceExhaustedError("too many reads at a time; try again"));
   }
+}
+
+absl::StatusOr<v1::Sweep> ReadSweep(const std::string& id, const Deps& deps) {
+  HONE_ASSIGN_OR_RETURN(v1::Sweep sweep, deps.store.sweeps().Get(id));
+  for (v1::Trial& trial : *sweep.mutable_trials()) {
+    if (trial.state() == v1::Trial::RUNNING) {
+      AddProgress(deps, trial);
+    }
+  }
+  return sweep;
 }
 
 absl::StatusOr<v1::ListSweepsResponse> ListSweeps(const v1::ListSweepsRequest& request,

@@ -1,9 +1,8 @@
 #include "server/rpc/watch_streams.h"
 
 #include <chrono>
-#include <optional>
+#include <memory>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "engine/base/steady_clock.h"
@@ -13,41 +12,27 @@
 namespace hone::server::rpc {
 namespace {
 
-constexpr absl::Duration kHeartbeatEvery = absl::Seconds(15);
 // What one watcher reads of the log at a time: so many events, and bytes beside the first.
 constexpr int kFromLog = 256;
 constexpr int64_t kBytesFromLog = int64_t{64} << 10;
 
-class Refused final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
- public:
-  Refused(ObservedStream observed, const absl::Status& status) { Finish(observed.End(status)); }
-  void OnDone() override { delete this; }
-};
-
 }  // namespace
 
-// One watcher. One write is in flight at most; it waits in between for the bus, the log or its
-// client.
-class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
-                          public std::enable_shared_from_this<WatchStream> {
+// One watcher of a job; waits for the bus, the log or its client.
+class WatchStream final : public Watcher<v1::WatchJobResponse> {
  public:
   WatchStream(JobWatch watch, const ObservedStream& observed, Deps& deps, WatchStreams& streams)
-      : deps_(deps),
-        streams_(streams),
-        watch_(std::move(watch)),
-        observed_(observed),
-        last_write_(SteadyNow()) {}
+      : Watcher(observed), deps_(deps), streams_(streams), watch_(std::move(watch)) {}
 
   // Joins the bus before the first look at the log, so that nothing falls between them.
   void Begin() {
-    self_ = shared_from_this();
-    std::weak_ptr<WatchStream> weak = self_;
-    subscription_ = deps_.bus.Subscribe(watch_.job_id(), [weak] {
+    Hold();
+    const auto keep = std::static_pointer_cast<WatchStream>(shared_from_this());
+    subscription_ = deps_.bus.Subscribe(watch_.job_id(), [weak = std::weak_ptr<WatchStream>(keep)] {
       if (const auto stream = weak.lock()) {
         stream->OnPublished();
       }
     });
-    const auto keep = shared_from_this();
     const std::lock_guard lock(mutex_);
     Pump();
   }
@@ -60,15 +45,14 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
 
   void Tick(absl::Duration now) {
     std::unique_lock lock(mutex_);
-    const auto due = [&] { return idle() && now - last_write_ >= kHeartbeatEvery; };
-    if (!due()) {
+    if (!HeartbeatIsDue(now)) {
       return;
     }
     // Without the lock, which the store's writer waits for when it has published.
     lock.unlock();
     const absl::Status there = deps_.store.Get(watch_.job_id()).status();
     lock.lock();
-    if (!due()) {
+    if (!HeartbeatIsDue(now)) {
       return;
     }
     if (absl::IsNotFound(there)) {
@@ -77,75 +61,17 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
     Heartbeat();
   }
 
-  void Goodbye() {
-    const std::lock_guard lock(mutex_);
-    goodbye_ = Farewell::kWanted;
-    Pump();
-  }
-
-  void OnWriteDone(bool ok) override {
-    const auto keep = shared_from_this();
-    const std::lock_guard lock(mutex_);
-    writing_ = false;
-    cancelled_ = cancelled_ || !ok;
-    Pump();
-  }
-
-  void OnCancel() override {
-    const auto keep = shared_from_this();
-    const std::lock_guard lock(mutex_);
-    cancelled_ = true;
-    Pump();
-  }
-
-  void OnDone() override {
-    deps_.bus.Unsubscribe(watch_.job_id(), subscription_);
-    streams_.Remove(this);
-    // Others may hold it for a moment longer.
-    const std::shared_ptr<WatchStream> last = std::move(self_);
-  }
-
  private:
-  enum class Farewell { kNone, kWanted, kSent };
-
-  bool idle() const { return !writing_ && !reading_ && !finished_; }
-
-  void End(const absl::Status& status) {
-    finished_ = true;
-    Finish(observed_.End(status));
+  void Left() override {
+    deps_.bus.Unsubscribe(watch_.job_id(), subscription_);
+    streams_.open_.Remove(this);
   }
 
-  void Heartbeat() {
-    response_.Clear();
-    response_.mutable_heartbeat();
-    Send();
+  void Complete(v1::WatchJobResponse& response) const override {
+    response.set_resume_token(watch_.ResumeToken());
   }
 
-  void Send() {
-    response_.set_resume_token(watch_.ResumeToken());
-    writing_ = true;
-    last_write_ = SteadyNow();
-    StartWrite(&response_);
-  }
-
-  // Does the next thing, if nothing is under way. With mutex_ held.
-  void Pump() {
-    if (!idle()) {
-      return;
-    }
-    if (cancelled_) {
-      return End(absl::CancelledError("the watcher has left"));
-    }
-    if (goodbye_ == Farewell::kSent) {
-      return End(
-          absl::UnavailableError("the server is shutting down; come back with the resume token"));
-    }
-    if (goodbye_ == Farewell::kWanted) {
-      goodbye_ = Farewell::kSent;
-      response_.Clear();
-      response_.mutable_goodbye();
-      return Send();
-    }
+  void Next() override {
     switch (watch_.Take(response_)) {
       case JobWatch::Next::kAnswer:
         CountGap();
@@ -168,36 +94,25 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse>,
   }
 
   void ReadLog() {
-    reading_ = deps_.reads.Submit([stream = shared_from_this(), position = watch_.position()] {
-      auto events = stream->deps_.store.ReadEvents(stream->watch_.job_id(), position, kFromLog,
-                                                   kBytesFromLog);
-      const std::lock_guard lock(stream->mutex_);
-      stream->reading_ = false;
+    working_ = deps_.reads.Submit([this, keep = shared_from_this(), position = watch_.position()] {
+      auto events = deps_.store.ReadEvents(watch_.job_id(), position, kFromLog, kBytesFromLog);
+      const std::lock_guard lock(mutex_);
+      working_ = false;
       if (!events.ok()) {
-        return stream->End(events.status());
+        return End(events.status());
       }
-      stream->watch_.AddFromLog(*std::move(events));
-      stream->Pump();
+      watch_.AddFromLog(*std::move(events));
+      Pump();
     });
-    if (!reading_) {
+    if (!working_) {
       End(absl::ResourceExhaustedError("too many watchers are reading the log; try again"));
     }
   }
 
   Deps& deps_;
   WatchStreams& streams_;
-  std::shared_ptr<WatchStream> self_;  // until OnDone
   int64_t subscription_ = 0;
-  std::mutex mutex_;  // guards all below
-  JobWatch watch_;
-  v1::WatchJobResponse response_;
-  ObservedStream observed_;
-  absl::Duration last_write_;
-  bool writing_ = false;
-  bool reading_ = false;
-  bool cancelled_ = false;
-  bool finished_ = false;
-  Farewell goodbye_ = Farewell::kNone;
+  JobWatch watch_;  // guarded by mutex_
 };
 
 WatchStreams::WatchStreams() : ticker_([this] { Loop(); }) {}
@@ -213,57 +128,23 @@ WatchStreams::~WatchStreams() {
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchStreams::Open(
     const v1::WatchJobRequest& request, Deps& deps) {
+  using Refused = RefusedWatch<v1::WatchJobResponse>;
   const ObservedStream observed({.method = "WatchJob", .resource = request.name()}, deps);
   absl::StatusOr<JobWatch> watch = JobWatch::Open(request, deps.store, deps.bus, deps.watch_budget);
   if (!watch.ok()) {
     return new Refused(observed, watch.status());
   }
   const auto stream = std::make_shared<WatchStream>(*std::move(watch), observed, deps, *this);
-  {
-    const std::lock_guard lock(mutex_);
-    if (goodbye_) {
-      return new Refused(observed, absl::UnavailableError("the server is shutting down"));
-    }
-    if (streams_.size() >= kMaxStreams) {
-      return new Refused(
-          observed, absl::ResourceExhaustedError("too many jobs are being watched; try again"));
-    }
-    streams_[stream.get()] = stream;
+  if (const absl::Status added = open_.Add(stream); !added.ok()) {
+    return new Refused(observed, added);
   }
   stream->Begin();
   return stream.get();
 }
 
-void WatchStreams::Remove(WatchStream* stream) {
-  const std::lock_guard lock(mutex_);
-  streams_.erase(stream);
-}
+void WatchStreams::Goodbye() { open_.Goodbye(); }
 
-std::vector<std::shared_ptr<WatchStream>> WatchStreams::All() const {
-  std::vector<std::shared_ptr<WatchStream>> all;
-  const std::lock_guard lock(mutex_);
-  for (const auto& [key, weak] : streams_) {
-    if (auto stream = weak.lock()) {
-      all.push_back(std::move(stream));
-    }
-  }
-  return all;
-}
-
-void WatchStreams::Goodbye() {
-  {
-    const std::lock_guard lock(mutex_);
-    goodbye_ = true;
-  }
-  for (const auto& stream : All()) {
-    stream->Goodbye();
-  }
-}
-
-size_t WatchStreams::size() const {
-  const std::lock_guard lock(mutex_);
-  return streams_.size();
-}
+size_t WatchStreams::size() const { return open_.size(); }
 
 void WatchStreams::Loop() {
   std::unique_lock lock(mutex_);
@@ -274,7 +155,7 @@ void WatchStreams::Loop() {
     }
     lock.unlock();
     const absl::Duration now = SteadyNow();
-    for (const auto& stream : All()) {
+    for (const auto& stream : open_.All()) {
       stream->Tick(now);
     }
     lock.lock();

@@ -3,13 +3,12 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <condition_variable>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <thread>
 
 #include "hone/v1/training_service.pb.h"
 #include "server/rpc/deps.h"
+#include "server/rpc/watcher.h"
 
 namespace hone::server::rpc {
 
@@ -37,15 +36,12 @@ class WatchStreams {
  private:
   friend class WatchStream;
 
-  void Remove(WatchStream* stream);
-  std::vector<std::shared_ptr<WatchStream>> All() const;
   void Loop();
 
-  mutable std::mutex mutex_;
+  OpenWatches<WatchStream> open_{kMaxStreams};
+  std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<WatchStream*, std::weak_ptr<WatchStream>> streams_;  // guarded by mutex_
-  bool goodbye_ = false;                                        // guarded by mutex_
-  bool stopping_ = false;                                       // guarded by mutex_
+  bool stopping_ = false;  // guarded by mutex_
   std::thread ticker_;
 };
 

@@ -111,6 +111,7 @@ bool Driver::Tick(absl::Time now) {
       log::Warning("a sweep cannot go on just now", {{"sweep", id}, {"error", status.ToString()}});
     }
   }
+  hooks_.looked();
   return !ids->empty();
 }
 

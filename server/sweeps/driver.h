@@ -37,6 +37,8 @@ struct DriverHooks {
   // The store says that the job is to be cancelled: tell its worker, if there is one.
   std::function<void(const std::string& job_id)> stop;
   std::function<void(v1::Trial::State)> trial_ended = [](v1::Trial::State) {};
+  // After each look at all sweeps; on the thread of Tick.
+  std::function<void()> looked = [] {};
 };
 
 // Carries the sweeps of the store on: looks at the jobs of their trials, takes over what they came

@@ -125,8 +125,13 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     return ToImageGeneration(spec.image_generation());
   }
   if (spec.has_language_modeling()) {
-    return tasks::LanguageModelingOptions{.window = WindowOf(spec),
-                                          .z_loss = spec.language_modeling().z_loss()};
+    return tasks::LanguageModelingOptions{
+        .window = WindowOf(spec),
+        .z_loss = spec.language_modeling().z_loss(),
+        .carry_state = spec.language_modeling().carry_state(),
+        .documents = spec.language_modeling().documents() == v1::LanguageModeling::PACKED
+                         ? tasks::Documents::kPacked
+                         : tasks::Documents::kJoined};
   }
   if (spec.has_translation()) {
     return ToTranslation(spec.translation());
@@ -597,9 +602,12 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }
   SetTraining(spec.training(), config);
-  if (const auto* agent = std::get_if<tasks::ReinforcementLearningOptions>(&config.task)) {
+  if (auto* agent = std::get_if<tasks::ReinforcementLearningOptions>(&config.task)) {
+    if (agent->policy.has_value()) {
+      agent->policy->minibatch = config.batch_size;
+    }
     config.steps = tasks::LoopSteps(*agent);
-    config.stop_after = (config.stop_after + agent->steps_each() - 1) / agent->steps_each();
+    config.stop_after = tasks::LoopStepsFor(*agent, config.stop_after);
   }
   HONE_ASSIGN_OR_RETURN(config.parameter_rules, ToRules(spec, config.pretrained));
   config.threads = request.threads() > 0           ? request.threads()

@@ -65,6 +65,22 @@ absl::StatusOr<ReinforcementLearningOptions> ToReinforcementLearning(const v1::J
   options.episodes = spec.training().episodes();
   options.copies = task.copies();
   options.discount = task.discount();
+  options.reward_clip = task.reward_clip();
+  options.evaluate_every = task.evaluate_every();
+  options.evaluation_episodes = task.evaluation_episodes();
+  options.final_episodes = task.final_episodes();
+  if (task.has_ppo()) {
+    const v1::ReinforcementLearning::ProximalPolicy& policy = task.ppo();
+    options.policy =
+        engine::tasks::PolicyOptions{.rollout = policy.rollout(),
+                                     .epochs = policy.epochs(),
+                                     .clip = policy.clip(),
+                                     .lambda = AsWritten(policy.lambda()),
+                                     .value_coefficient = policy.value_coefficient(),
+                                     .entropy_coefficient = policy.entropy_coefficient(),
+                                     .normalize_advantages = policy.normalize_advantages()};
+    return options;
+  }
   options.train_every = task.train_every();
   options.learning_starts = task.learning_starts();
   options.replay = {.capacity = task.replay().capacity(),
@@ -80,14 +96,10 @@ absl::StatusOr<ReinforcementLearningOptions> ToReinforcementLearning(const v1::J
                      ? ReinforcementLearningOptions::Loss::kSquared
                      : ReinforcementLearningOptions::Loss::kHuber;
   options.huber_delta = task.huber_delta();
-  options.reward_clip = task.reward_clip();
   options.exploration = {.start = AsWritten(task.exploration().start()),
                          .end = AsWritten(task.exploration().end()),
                          .share = AsWritten(task.exploration().share()),
                          .decay = AsWritten(task.exploration().decay())};
-  options.evaluate_every = task.evaluate_every();
-  options.evaluation_episodes = task.evaluation_episodes();
-  options.final_episodes = task.final_episodes();
   return options;
 }
 

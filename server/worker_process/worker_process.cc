@@ -161,6 +161,15 @@ bool Inherited(absl::string_view name, bool network) {
   return false;
 }
 
+// Those of a group whose leader has been reaped. They are ours where this is the first process of a
+// container, in which nobody else reaps them.
+void ReapOrphans(pid_t group) {
+  pid_t reaped;
+  do {
+    reaped = waitpid(-group, nullptr, 0);
+  } while (reaped > 0 || (reaped < 0 && errno == EINTR));
+}
+
 }  // namespace
 
 const char* ModeName(v1::WorkerRequest::Mode mode) {
@@ -332,10 +341,18 @@ void WorkerProcess::Signal(int signal) {
 std::optional<ExitStatus> WorkerProcess::Reap(absl::Duration patience) {
   const absl::Duration deadline = SteadyNow() + patience;
   while (!exit_) {
-    int status = 0;
-    rusage used = {};
-    const pid_t reaped = wait4(pid_, &status, WNOHANG, &used);
-    if (reaped != 0) {
+    siginfo_t ended = {};
+    if (waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        ended.si_pid != 0) {
+      // What it started ends with it. The worker itself is not reaped yet, so that the number of
+      // its group is nobody else's.
+      if (ended.si_pid == pid_) {
+        kill(-pid_, SIGKILL);
+      }
+      int status = 0;
+      rusage used = {};
+      wait4(pid_, &status, 0, &used);
+      ReapOrphans(pid_);
       exit_ = WIFSIGNALED(status) ? ExitStatus{.signal = WTERMSIG(status), .killed_by_us = killed_}
                                   : ExitStatus{.code = WEXITSTATUS(status)};
       exit_->peak_resident_bytes = int64_t{used.ru_maxrss} << 10;

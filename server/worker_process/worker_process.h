@@ -87,7 +87,7 @@ class WorkerProcess {
   // To the worker's process group. Nothing once it was reaped.
   void Signal(int signal);
 
-  // Waits at most `patience` for the end.
+  // Waits at most `patience` for the end. What the worker started and left running is killed then.
   std::optional<ExitStatus> Reap(absl::Duration patience);
   // Waits for the end; kills it when `grace` is over, and waits on for however long it takes to die
   // (a disk that does not answer holds it up).

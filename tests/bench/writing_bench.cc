@@ -2,8 +2,9 @@
 //
 // The net of shakespeare-gpt.yaml with its first weights (gpt of 4 layers × 128, 4 heads, window
 // 64, 65 characters), TEXTS texts at once, a token of each at a time, chosen with temperature 1.
-// Texts of 64 tokens: one that is given, 63 that are written; then the next ones. Prints one line
-// of JSON; tests/bench/torch_writing.py is its peer.
+// Texts of 64 tokens: one that is given, 63 that are written; then the next ones. Afterwards as
+// many prompts of 64 tokens are read. Prints one line of JSON; tests/bench/torch_writing.py is its
+// peer.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -45,20 +46,18 @@ class Net {
     for (int i = 0; i < kCharacters; ++i) {
       characters.push_back(static_cast<char>(' ' + i));
     }
-    tasks::DataInfo info;
-    info.preprocessing.input = data::Preprocessing::Input::kText;
-    info.preprocessing.text.emplace();
+    info_.preprocessing.input = data::Preprocessing::Input::kText;
+    info_.preprocessing.text.emplace();
     HONE_ASSIGN_OR_RETURN(
-        info.preprocessing.text->tokenizer,
+        info_.preprocessing.text->tokenizer,
         text::TrainTokenizer(text::CharacterTokens(),
                              {1, [&](int64_t) { return absl::string_view(characters); }}));
-    models::ModelDescription model;
-    model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
-    model.preset = {.name = "gpt",
-                    .options = R"({"layers": 4, "heads": 4, "width": 128, "window": 64})"};
-    const auto task = tasks::MakeLanguageModeling({.window = kWindow});
-    HONE_ASSIGN_OR_RETURN(decoder_, predict::Decoder::Make([&](int64_t rows) {
-                            return task->BuildDecoding(model, info, rows);
+    model_.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
+    model_.preset = {.name = "gpt",
+                     .options = R"({"layers": 4, "heads": 4, "width": 128, "window": 64})"};
+    HONE_ASSIGN_OR_RETURN(decoder_,
+                          predict::Decoder::Make([this](const tasks::DecodingShape& shape) {
+                            return task_->BuildDecoding(model_, info_, shape);
                           }));
     for (const Graph* graph : decoder_->graphs()) {
       for (const Graph::Node& node : graph->nodes()) {
@@ -97,22 +96,55 @@ class Net {
     return absl::OkStatus();
   }
 
+  // Reads so many prompts as long as the window, other ones in each round.
+  absl::Status Read(int64_t texts, int64_t round) {
+    std::vector<std::vector<int32_t>> prompts(static_cast<size_t>(texts));
+    for (size_t t = 0; t < prompts.size(); ++t) {
+      for (int64_t i = 0; i < kWindow; ++i) {
+        const int64_t number = (round * texts + static_cast<int64_t>(t)) * 7 + i * (i + round);
+        prompts[t].push_back(kFirstCharacter + static_cast<int32_t>(number % kCharacters));
+      }
+    }
+    return decoder_->Run(std::vector<std::span<const int32_t>>(prompts.begin(), prompts.end()))
+        .status();
+  }
+
  private:
+  const std::unique_ptr<tasks::Task> task_ = tasks::MakeLanguageModeling({.window = kWindow});
+  models::ModelDescription model_;
+  tasks::DataInfo info_;
   ParameterStore store_;
   std::unique_ptr<predict::Decoder> decoder_;
 };
 
-absl::StatusOr<double> TokensPerSecond(int64_t texts, int threads, double seconds) {
+struct Rates {
+  double written;
+  double read;
+};
+
+// Tokens a second.
+absl::StatusOr<Rates> Measure(int64_t texts, int threads, double seconds) {
   Net net;
   HONE_RETURN_IF_ERROR(net.Make(threads));
   text::Sampler sampler({}, {0, 1, 2});
   HONE_RETURN_IF_ERROR(net.Write(texts, 0, sampler));
-  const Clock::time_point begin = Clock::now();
+  Clock::time_point begin = Clock::now();
   int64_t rounds = 0;
   do {
     HONE_RETURN_IF_ERROR(net.Write(texts, ++rounds, sampler));
   } while (SecondsSince(begin) < seconds);
-  return static_cast<double>(rounds * texts * (kWindow - 1)) / SecondsSince(begin);
+  Rates rates = {
+      .written = static_cast<double>(rounds * texts * (kWindow - 1)) / SecondsSince(begin),
+      .read = 0};
+  HONE_RETURN_IF_ERROR(net.Read(texts, ++rounds));  // its program is made
+  begin = Clock::now();
+  int64_t read = 0;
+  do {
+    HONE_RETURN_IF_ERROR(net.Read(texts, ++rounds));
+    ++read;
+  } while (SecondsSince(begin) < seconds / 4);
+  rates.read = static_cast<double>(read * texts * kWindow) / SecondsSince(begin);
+  return rates;
 }
 
 int Main(int argc, char** argv) {
@@ -122,17 +154,18 @@ int Main(int argc, char** argv) {
     std::fputs("usage: hone-bench-writing TEXTS [THREADS] [SECONDS]\n", stderr);
     return 2;
   }
-  const absl::StatusOr<double> rate =
-      TokensPerSecond(texts, threads, argc > 3 ? std::atof(argv[3]) : 2);
-  if (!rate.ok()) {
-    std::fprintf(stderr, "hone-bench-writing: %s\n", rate.status().ToString().c_str());
+  const absl::StatusOr<Rates> rates = Measure(texts, threads, argc > 3 ? std::atof(argv[3]) : 2);
+  if (!rates.ok()) {
+    std::fprintf(stderr, "hone-bench-writing: %s\n", rates.status().ToString().c_str());
     return 1;
   }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   std::printf(
-      "{\"texts\": %lld, \"threads\": %d, \"tokens_per_second\": %.1f, \"peak_rss_mb\": %.1f}\n",
-      static_cast<long long>(texts), threads, *rate, static_cast<double>(usage.ru_maxrss) / 1024);
+      "{\"texts\": %lld, \"threads\": %d, \"tokens_per_second\": %.1f, "
+      "\"read_per_second\": %.1f, \"peak_rss_mb\": %.1f}\n",
+      static_cast<long long>(texts), threads, rates->written, rates->read,
+      static_cast<double>(usage.ru_maxrss) / 1024);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 //   !keep request FILE the same in a file
 //   !show environment  a log event with the environment, one variable a line
 //   !show descriptors  a log event with the open descriptors
+//   !start a child     that waits until it is killed; a log event with its number
 #include <google/protobuf/text_format.h>
 #include <unistd.h>
 
@@ -89,6 +90,12 @@ void Control(const std::string& line, const std::string& request_path) {
     ShowEnvironment();
   } else if (line == "!show descriptors") {
     ShowDescriptors();
+  } else if (line == "!start a child") {
+    const pid_t child = fork();
+    while (child == 0) {
+      pause();
+    }
+    Say(std::to_string(child));
   } else {
     std::cerr << "unknown line of the script: " << line << "\n";
     _exit(97);

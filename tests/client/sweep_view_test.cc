@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/sweep_watch.h"
 
 namespace hone::client::cli {
 namespace {
@@ -73,6 +74,40 @@ TEST(SweepView, GivesMeanAndDeviationOverFolds) {
 
 TEST(SweepView, SaysHowManyTrialsItLeavesOut) {
   EXPECT_THAT(Text(Parsed(kSweep), 1), HasSubstr("and 2 more"));
+}
+
+std::string LiveText(const v1::Sweep& sweep, int height) {
+  std::string text;
+  const std::vector<Line> lines = RenderLiveSweep(sweep, /*width=*/80, height);
+  EXPECT_LE(static_cast<int>(lines.size()), height);
+  for (const Line& line : lines) {
+    absl::StrAppend(&text, line.Render(200, /*color=*/false), "\n");
+  }
+  return text;
+}
+
+TEST(SweepView, HasAPlotBesideTheTrialsWhereAScreenHasRoom) {
+  EXPECT_THAT(LiveText(Parsed(kSweep), 24),
+              AllOf(HasSubstr("90.00 %"), HasSubstr("test accuracy over units"), HasSubstr("★")));
+}
+
+TEST(SweepView, HasTheBestTrialsAloneOnAScreenWithoutRoom) {
+  EXPECT_THAT(LiveText(Parsed(kSweep), 5),
+              AllOf(HasSubstr("90.00 %"), HasSubstr("and 2 more"), Not(HasSubstr("over units"))));
+}
+
+TEST(SweepChange, TakesThePlaceOfItsTrialsAndLeavesTheOthers) {
+  v1::Sweep sweep = Parsed(kSweep);
+  ApplyChange(Parsed(R"(
+    display_name: "s" state: SUCCEEDED trials_total: 3 trials_ended: 3 best_trial: 3 best_objective: 0.95
+    trials { number: 3 settings: "16" state: SUCCEEDED objective: 0.95 })"),
+              sweep);
+  EXPECT_EQ(sweep.state(), v1::Sweep::SUCCEEDED);
+  EXPECT_EQ(sweep.best_trial(), 3);
+  EXPECT_EQ(sweep.spec().objective().metric(), "test_accuracy");
+  ASSERT_EQ(sweep.trials_size(), 3);
+  EXPECT_EQ(sweep.trials(1).objective(), 0.9);
+  EXPECT_EQ(sweep.trials(2).state(), v1::Trial::SUCCEEDED);
 }
 
 TEST(AxisNames, AreAsShortAsTheyCanBe) {

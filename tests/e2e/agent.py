@@ -112,7 +112,7 @@ class Agent(unittest.TestCase):
         self.assertIn("an agent learns from its environment", refused.stdout + refused.stderr)
 
     def test_the_plan_of_each_example_is_known_before_it_runs(self):
-        files = [EXAMPLES / f"{name}.yaml" for name in ("maze-dqn", "listing-dqn", "cart-pole-dqn", "unseen-mazes-dqn")]
+        files = [EXAMPLES / f"{name}.yaml" for name in ("maze-dqn", "listing-dqn", "cart-pole-dqn", "cart-pole-ppo", "unseen-mazes-dqn")]
         plan = self.hone("plan", "--no-measure", *files)
         self.assertEqual(plan.returncode, 0, plan.stderr)
         self.assertIn("target.dense_1", plan.stdout)
@@ -126,6 +126,21 @@ class Agent(unittest.TestCase):
         asked = self.hone("--output", "json", "predict", self.folder / "pole", "--csv", rows)
         self.assertEqual(asked.returncode, 0, asked.stderr)
         self.assertEqual(len(json.loads(asked.stdout)["predictions"][0]["regression"]["values"]), 2)
+
+    def test_a_policy_is_learned_on_the_server_and_says_how_probable_each_action_is(self):
+        submitted = self.hone("--output", "json", "submit", EXAMPLES / "cart-pole-ppo.yaml", "--follow", "--set", "training.steps=4096",
+                              "--set", "reinforcement_learning.evaluate_every=2048", "--set", "reinforcement_learning.evaluation_episodes=10")
+        self.assertEqual(submitted.returncode, 0, submitted.stdout[-2000:] + submitted.stderr)
+        job = json.loads(submitted.stdout.splitlines()[-1])
+        self.assertGreater(job["evaluation"]["metrics"]["mean_return"], 0)
+        heads = self.hone("metrics", job["name"], "--csv").stdout.splitlines()[0]
+        for name in ("entropy", "policy_divergence", "clipped_share", "value_error", "recent_return"):
+            self.assertIn(name, heads)
+        rows = self.folder / "poles.csv"
+        rows.write_text("position,velocity,angle,angular_velocity\n0.1,0,0.05,-0.2\n", encoding="utf-8")
+        asked = self.hone("--output", "json", "predict", job["model"], "--csv", rows)
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        self.assertAlmostEqual(sum(json.loads(asked.stdout)["predictions"][0]["regression"]["values"]), 1, places=5)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ EXPECTED = {
     "ListSweeps": page(),
     "CancelSweep": by_name("sweeps", "sweeps/nobody", (Code.FAILED_PRECONDITION, "SUCCEEDED")),
     "DeleteSweep": by_name("sweeps", "sweeps/nobody", (Code.FAILED_PRECONDITION, "RUNNING")),
+    "WatchSweep": by_name("sweeps", "sweeps/nobody"),
     "ListModels": page(),
     "GetModel": by_name("models", "models/nobody"),
     "DownloadModel": by_name("models", "models/nobody"),

@@ -16,7 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from honed import Honed, run_tests, write_mirror  # noqa: E402
+from honed import Honed, free_port, run_tests, write_mirror  # noqa: E402
 
 HONED, HONE = sys.argv[1], sys.argv[2]
 JOB = """
@@ -171,6 +171,26 @@ class Searches(unittest.TestCase):
         sweep = self.json("sweep", "--resume", "killed")
         self.assertEqual(sweep["state"], "SUCCEEDED")
         self.assertEqual([t["state"] for t in sweep["trials"]], ["SUCCEEDED"] * 8)
+
+    def test_a_sweep_is_watched_to_its_end_although_the_server_is_killed(self):
+        address = f"127.0.0.1:{free_port()}"
+
+        def start():
+            started = Honed(HONED, self.folder / "watched", "--data-mirror", self.folder / "mirror", listen=address)
+            self.addCleanup(started.stop)
+            return started
+
+        server = start()
+        command = [HONE, "--server", address, "--output", "json", "sweep", "sweep.yaml", "--follow", "--set", "job.training.epochs=200"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment) as process:
+            lines = [process.stdout.readline() for _ in range(2)]
+            server.stop(signal.SIGKILL)
+            start()
+            lines += process.stdout.read().splitlines()
+            self.assertEqual(process.wait(timeout=SECONDS), 0)
+        *trials, sweep = map(json.loads, lines)
+        self.assertEqual(sweep["state"], "SUCCEEDED")
+        self.assertEqual(sorted(trial["number"] for trial in trials), list(range(1, 9)))
 
     def test_a_wrong_sweep_is_refused(self):
         for setting, words in (("axes[0].field=model.layers[0].dens", "there is no field model.layers[0].dens"),

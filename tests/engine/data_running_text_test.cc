@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "engine/data/running_text.h"
@@ -71,6 +73,37 @@ TEST_F(RunningTextData, ForetellsEachCharacterOfItsEndOnceToValidate) {
   EXPECT_EQ(text.length(data->splits.validation.back()), 19 - 2 * kWindow);
   EXPECT_EQ(text.CountTokens(data->splits.validation), 19);
   EXPECT_DOUBLE_EQ(text.CountBytes(data->splits.validation), 19);
+}
+
+TEST_F(RunningTextData, InStreamsForetellsEachCharacterOnceEachBehindTheOneBefore) {
+  options_.path = Write("text.txt", Letters());
+  const auto data =
+      LoadRunningText(options_, {.window = kWindow, .batch = 7, .evaluation_streams = 3});
+  ASSERT_THAT(data, IsOk());
+  const RunningText& text = RunningTextOf(data->dataset);
+  for (const auto& [part, rows, streams] :
+       {std::tuple(0, data->splits.train, 7), std::tuple(1, data->splits.validation, 3)}) {
+    EXPECT_EQ(text.CountTokens(rows),
+              static_cast<int64_t>(text.part(static_cast<size_t>(part)).tokens.size()) - 1);
+    std::map<int64_t, const int32_t*> ends;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto window = text.window(rows[i], /*epoch=*/3);
+      const TextStreams::Window place = text.place(rows[i]);
+      // Row i of a batch is stream i, and goes on where row i of the batch before ended.
+      EXPECT_EQ(place.stream, static_cast<int64_t>(i) % streams);
+      EXPECT_EQ(place.goes_on, ends.contains(place.stream));
+      if (place.goes_on) {
+        EXPECT_EQ(window.data(), ends[place.stream]);
+      }
+      ends[place.stream] = &window.back();
+    }
+  }
+}
+
+TEST_F(RunningTextData, RefusesMoreStreamsThanTheTextHasWindows) {
+  options_.path = Write("text.txt", Letters());
+  EXPECT_THAT(LoadRunningText(options_, {.window = 20, .batch = 9, .evaluation_streams = 1}),
+              StatusIs(kInvalid, HasSubstr("training.batch_size")));
 }
 
 TEST_F(RunningTextData, OfUnequalBytesCountsThoseOfTheText) {

@@ -15,7 +15,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/status_matchers.h"
 
-// A first training step of a net whose inputs are whole numbers, held against a golden one
+// A first training step of a net, held against a golden one
 // (tests/golden/): by the reference interpreter and by programs.
 namespace hone::engine::testing {
 
@@ -40,7 +40,7 @@ struct GoldenStep {
 };
 
 // Number i of an input.
-using NumberOfInput = std::function<int32_t(const std::string& input, int64_t i)>;
+using NumberOfInput = std::function<double(const std::string& input, int64_t i)>;
 
 struct StepResult {
   double loss_sum = 0;
@@ -93,9 +93,13 @@ inline absl::StatusOr<StepResult> ByProgram(const GoldenStep& step, const nlohma
   store.RefreshAll();
   for (const Graph::Node& node : step.graph.nodes()) {
     if (node.kind == Graph::Node::Kind::kInput) {
-      auto* const to = static_cast<int32_t*>(program.input(node.name));
+      void* const to = program.input(node.name);
       for (int64_t i = 0; i < node.types[0].shape.elements(); ++i) {
-        to[i] = number(node.name, i);
+        if (node.types[0].dtype == DType::kF32) {
+          static_cast<float*>(to)[i] = static_cast<float>(number(node.name, i));
+        } else {
+          static_cast<int32_t*>(to)[i] = static_cast<int32_t>(number(node.name, i));
+        }
       }
     }
   }

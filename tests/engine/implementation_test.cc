@@ -60,6 +60,14 @@ TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
   }
 }
 
+TEST(TheRule, MultipliesPairsOfSequencesWhereTheProcessorDoesAndRowsAreWholePairs) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(MultipliesPairs(set, DType::kBf16, 64), set >= kAvx512Bf16);
+    EXPECT_FALSE(MultipliesPairs(set, DType::kBf16, 63));
+    EXPECT_FALSE(MultipliesPairs(set, DType::kF32, 64));
+  }
+}
+
 TEST(TheRule, PoolsWhereChannelsLieSideBySideAndSoDoWindows) {
   for (const DType dtype : {DType::kF32, DType::kBf16}) {
     for (const int64_t lanes : {8, 16, 32, 64}) {

@@ -191,6 +191,68 @@ TEST_F(LanguageTask, StoppedAndResumedIsNeverStopped) {
   ExpectSameBitsInPieces(config_);
 }
 
+// With windows of one token nothing but the state tells what stood before.
+TEST_F(LanguageTask, CarriesItsStateFromWindowToWindow) {
+  UseLayers(kVocabulary);
+  config_.epochs = 15;
+  config_.task = tasks::LanguageModelingOptions{.window = 1, .carry_state = true};
+  EXPECT_LT(Trained().at("validation_loss"), 0.5 * kLossOfPairs);
+  config_.epochs = 5;
+  config_.task = tasks::LanguageModelingOptions{.window = 1};
+  EXPECT_GT(Trained().at("validation_loss"), 0.9 * kLossOfPairs);
+}
+
+TEST_F(LanguageTask, StoppedAndResumedCarriesItsStateOn) {
+  UseLayers(kVocabulary);
+  config_.task = tasks::LanguageModelingOptions{.window = kWindow, .carry_state = true};
+  config_.epochs = 2;
+  Trained();
+  const std::string whole = ModelSha(config_);
+  config_.run_directory = NewRun();
+  config_.resume = true;
+  recorder_.on_step = [this](int64_t) { stop_ = true; };
+  int attempts = 1;
+  for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+    stop_ = false;
+  }
+  EXPECT_GT(attempts, 5);
+  EXPECT_EQ(ModelSha(config_), whole);
+}
+
+TEST_F(LanguageTask, WithCarriedStateIsPlannedAndTimed) {
+  UseLayers(kVocabulary);
+  config_.task = tasks::LanguageModelingOptions{.window = kWindow, .carry_state = true};
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
+  ASSERT_THAT(plan, IsOk());
+  // Eight rows of the training, eight of an evaluation, sixteen units.
+  EXPECT_EQ(plan->buffer_values, 2 * 8 * 16);
+  EXPECT_GT(*plan->step_seconds, 0);
+}
+
+TEST_F(LanguageTask, RefusesToCarryTheStateOfLayersThatHaveNone) {
+  config_.task = tasks::LanguageModelingOptions{.window = kWindow, .carry_state = true};
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, AllOf(HasSubstr("language_modeling.carry_state"),
+                                                     HasSubstr("preset gpt"))));
+  UseLayers(kVocabulary);
+  config_.model.layers.insert(config_.model.layers.begin() + 1,
+                              Of(layers::AttentionOptions{.heads = 2, .causal = true}));
+  config_.model = models::WithNames(config_.model).value();
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, AllOf(HasSubstr("language_modeling.carry_state"),
+                                                     HasSubstr("(attention_1)"))));
+}
+
+TEST_F(LanguageTask, RefusesMoreRowsThatCarryTheirStateThanTheTextHasWindows) {
+  UseLayers(kVocabulary);
+  config_.task = tasks::LanguageModelingOptions{.window = kWindow, .carry_state = true};
+  config_.batch_size = 100;
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, AllOf(HasSubstr("in each of 100 rows"),
+                                                     HasSubstr("training.batch_size"))));
+}
+
 TEST_F(LanguageTask, IsPlannedAndTimed) {
   job::Phase phase;
   const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);

@@ -4,6 +4,7 @@
 #include "engine/ops/action_value_loss.h"
 #include "engine/ops/adversarial_loss.h"
 #include "engine/ops/binary_cross_entropy.h"
+#include "engine/ops/clipped_policy_loss.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/regression_loss.h"
@@ -99,6 +100,21 @@ OpCase ActionValueCase(const std::string& name, const Shape& values, ActionValue
           }};
 }
 
+OpCase ClippedPolicyCase(const std::string& name, const Shape& logits,
+                         const ClippedPolicyOptions& options, Fill fill = Fill::kSpread) {
+  return {.name = absl::StrCat("clipped_policy_loss_", name), .build = [=](CaseBuilder& b) {
+            const Shape rows = {logits[0]};
+            const Value x = b.Input(logits, fill);
+            // Log probabilities above 0 are as good as others here: ratios on both sides of 1.
+            const ClippedPolicyResult result = ClippedPolicyLoss(
+                b.graph, x, b.Labels(logits[0], logits[1]), b.Buffer(rows, Fill::kSpread),
+                b.Buffer(rows, Fill::kPowers), options);
+            return CaseOutputs{
+                {result.loss.sum},
+                {result.loss.weight, result.entropy, result.divergence, result.clipped}};
+          }};
+}
+
 }  // namespace
 
 std::vector<OpCase> LossCases() {
@@ -154,6 +170,12 @@ std::vector<OpCase> LossCases() {
       ActionValueCase("huber", {17, 4}, ActionValueError::kHuber),
       ActionValueCase("huber_wide", {5, 2}, ActionValueError::kHuber, 1.4f),
       ActionValueCase("single", {1, 1}, ActionValueError::kHuber),
+      ClippedPolicyCase("two_actions", {17, 2}, {.clip = 0.2f, .entropy = 0.01f}),
+      ClippedPolicyCase("wide", {33, 5}, {.clip = 0.7f, .entropy = 0.1f}),
+      ClippedPolicyCase("without_entropy", {17, 3}, {.clip = 0.2f, .entropy = 0}),
+      ClippedPolicyCase("much_entropy", {5, 4}, {.clip = 0.2f, .entropy = 3}),
+      ClippedPolicyCase("extreme", {5, 4}, {.clip = 0.2f, .entropy = 0.01f}, Fill::kExtreme),
+      ClippedPolicyCase("single", {1, 1}, {.clip = 0.2f, .entropy = 0.01f}),
   };
 }
 

@@ -3,8 +3,10 @@
 #include "absl/strings/str_cat.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/cached_attention.h"
+#include "engine/ops/continued_attention.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
+#include "engine/ops/new_tokens.h"
 #include "engine/ops/positions.h"
 #include "engine/ops/recurrence.h"
 #include "engine/ops/scale.h"
@@ -42,29 +44,40 @@ OpCase SegmentPoolCase(const std::string& name, const Sequences& sequences, int6
 }
 
 OpCase RecurrenceCase(const std::string& name, const Sequences& sequences, int64_t units,
-                      bool reverse) {
-  return {
-      .name = absl::StrCat(name, reverse ? "_reverse_" : "_", sequences.name, "_", units),
-      .build = [=](CaseBuilder& b) {
-        const int64_t gates = units * (name == "lstm" ? 4 : name == "simple_rnn" ? 1 : 3);
-        const Value x = b.Input({sequences.rows(), gates});
-        Value weight = b.Parameter({units, gates});
-        if (units > 1) {  // small, so that rounding errors do not grow from step to step
-          weight = ScaleBy(b.graph, weight, b.graph.Constant(1 / static_cast<double>(units)));
-        }
-        const Value offsets = b.Offsets(sequences.lengths);
-        const RecurrenceOptions options = {.reverse = reverse};
-        if (name == "lstm") {
-          return CaseOutputs{{Lstm(b.graph, x, weight, offsets, options)}, {}};
-        }
-        if (name == "gru") {
-          return CaseOutputs{{Gru(b.graph, x, weight, b.Parameter({gates}), offsets, options)}, {}};
-        }
-        if (name == "gru_reset_first") {
-          return CaseOutputs{{GruResetFirst(b.graph, x, weight, offsets, options)}, {}};
-        }
-        return CaseOutputs{{SimpleRnn(b.graph, x, weight, offsets, options)}, {}};
-      }};
+                      bool reverse, bool starts = false) {
+  return {.name = absl::StrCat(name, starts ? "_that_goes_on" : "", reverse ? "_reverse_" : "_",
+                               sequences.name, "_", units),
+          .build =
+              [=](CaseBuilder& b) {
+                const int64_t gates = units * (name == "lstm" ? 4 : name == "simple_rnn" ? 1 : 3);
+                const Value x = b.Input({sequences.rows(), gates});
+                Value weight = b.Parameter({units, gates});
+                if (units > 1) {  // small, so that rounding errors do not grow from step to step
+                  weight =
+                      ScaleBy(b.graph, weight, b.graph.Constant(1 / static_cast<double>(units)));
+                }
+                const Value offsets = b.Offsets(sequences.lengths);
+                RecurrenceOptions options = {.reverse = reverse};
+                const auto batch = static_cast<int64_t>(sequences.lengths.size());
+                if (starts) {
+                  options.start = b.Buffer({batch, units});
+                }
+                if (starts && name == "lstm") {
+                  options.start_cells = b.Buffer({batch, units});
+                }
+                if (name == "lstm") {
+                  return CaseOutputs{{Lstm(b.graph, x, weight, offsets, options)}, {}};
+                }
+                if (name == "gru") {
+                  return CaseOutputs{
+                      {Gru(b.graph, x, weight, b.Parameter({gates}), offsets, options)}, {}};
+                }
+                if (name == "gru_reset_first") {
+                  return CaseOutputs{{GruResetFirst(b.graph, x, weight, offsets, options)}, {}};
+                }
+                return CaseOutputs{{SimpleRnn(b.graph, x, weight, offsets, options)}, {}};
+              },
+          .bf16_tolerance = 3e-2};  // rounding errors go from step to step
 }
 
 OpCase AttentionCase(const std::string& name, const Sequences& sequences, int64_t dim,
@@ -104,6 +117,74 @@ OpCase CachedAttentionCase(const std::string& name, int64_t rows, int64_t places
             }
             return CaseOutputs{
                 {}, {CachedAttention(b.graph, q, keys, values, b.Labels(rows, places), options)}};
+          }};
+}
+
+// An s32 input of such numbers.
+Value Numbers(CaseBuilder& b, const std::string& name, const std::vector<float>& numbers) {
+  b.numbers[name] = numbers;
+  return b.graph.Input(name, {{static_cast<int64_t>(numbers.size())}, DType::kS32});
+}
+
+// What is new of texts: of one all, of one nothing, of one a token behind others, of one some.
+struct NewTokens {
+  std::vector<int> lengths = {5, 0, 1, 4};
+  std::vector<float> places = {0, 1, 2, 3, 4, 6, 2, 3, 4, 5, 0, 0};  // two rows of no text
+  int64_t texts = 4, place_count = 7, rows = 12;
+};
+
+OpCase ContinuedAttentionCase(const std::string& name, int64_t dim,
+                              const CachedAttentionOptions& options) {
+  return {
+      .name = absl::StrCat("continued_attention_", name, "_", dim), .build = [=](CaseBuilder& b) {
+        const NewTokens tokens;
+        const int64_t kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads;
+        const Shape cache = {tokens.texts, tokens.place_count, kv_heads * dim};
+        const Value keys = b.Buffer(cache), values = b.Buffer(cache);
+        const Value q = b.Buffer({tokens.rows, options.heads * dim});
+        return CaseOutputs{{},
+                           {ContinuedAttention(b.graph, q, keys, values, b.Offsets(tokens.lengths),
+                                               Numbers(b, "places", tokens.places), options)}};
+      }};
+}
+
+// All of a prompt that two threads share, and one token behind as many.
+OpCase ContinuedAttentionOfAPrompt() {
+  return {.name = "continued_attention_of_a_prompt", .build = [](CaseBuilder& b) {
+            std::vector<float> places(130);
+            std::iota(places.begin(), places.end(), 0.0f);
+            places.push_back(130);
+            const Shape cache = {2, 140, 4 * 16};
+            const Value keys = b.Buffer(cache), values = b.Buffer(cache);
+            const Value q = b.Buffer({131, 4 * 16});
+            return CaseOutputs{{},
+                               {ContinuedAttention(b.graph, q, keys, values, b.Offsets({130, 1}),
+                                                   Numbers(b, "places", places), {.heads = 4})}};
+          }};
+}
+
+OpCase WriteTokensCase() {
+  return {.name = "write_tokens", .build = [](CaseBuilder& b) {
+            const NewTokens tokens;
+            const Value state = b.Buffer({tokens.texts, tokens.place_count, 5});
+            const Value part = b.Buffer({tokens.rows, 5});
+            return CaseOutputs{{},
+                               {WriteTokens(b.graph, state, part, b.Offsets(tokens.lengths),
+                                            Numbers(b, "places", tokens.places))}};
+          }};
+}
+
+// Rows of state of which not all have a sequence: two go on, one begins, one is empty.
+OpCase CarriedStateCase(bool end) {
+  return {.name = end ? "carried_end" : "carried_start", .build = [=](CaseBuilder& b) {
+            const Value state = b.Buffer({6, 5});
+            const Value rows = Numbers(b, "rows", {4, -1, 2, 5});
+            if (end) {
+              return CaseOutputs{
+                  {},
+                  {CarriedEnd(b.graph, state, b.Buffer({9, 5}), b.Offsets({3, 2, 0, 3}), rows)}};
+            }
+            return CaseOutputs{{}, {CarriedStart(b.graph, state, rows)}};
           }};
 }
 
@@ -153,6 +234,35 @@ OpCase WindowsOfLinear() {
           }};
 }
 
+// The same of what follows its input, all ways of pooling side by side.
+OpCase PoolsOfLinear() {
+  return {.name = "segment_pool_of_linear",
+          .build =
+              [](CaseBuilder& b) {
+                const Value x = Linear(b.graph, b.Input({9, 6}),
+                                       b.Parameter({6, 19}, Fill::kPowers), std::nullopt);
+                const Value offsets = b.Offsets({4, 0, 3});
+                CaseOutputs outputs;
+                for (const SegmentPoolKind kind :
+                     {SegmentPoolKind::kMean, SegmentPoolKind::kFirst, SegmentPoolKind::kLast}) {
+                  outputs.outputs.push_back(SegmentPool(b.graph, x, offsets, kind));
+                }
+                return outputs;
+              },
+          .bf16_tolerance = 2e-2};
+}
+OpCase RotaryOfLinear() {
+  return {.name = "rotary_of_linear",
+          .build =
+              [](CaseBuilder& b) {
+                const Value x = Linear(b.graph, b.Input({9, 6}),
+                                       b.Parameter({6, 20}, Fill::kPowers), std::nullopt);
+                const Value places = TokenPlaces(b.graph, b.Offsets({4, 0, 3}), 9);
+                return CaseOutputs{{Rotary(b.graph, x, places, 2, 100)}, {}};
+              },
+          .bf16_tolerance = 2e-2};
+}
+
 }  // namespace
 
 std::vector<OpCase> SequenceCases() {
@@ -163,6 +273,8 @@ std::vector<OpCase> SequenceCases() {
   cases.push_back(WindowsCase(kSequences[1], 17, 0, 0));
   cases.push_back(WindowsCase(kSequences[2], 5, 9, 0));
   cases.push_back(WindowsOfLinear());
+  cases.push_back(PoolsOfLinear());
+  cases.push_back(RotaryOfLinear());
   for (const Sequences& sequences : kSequences) {
     cases.push_back(PlacesCase(sequences));
   }
@@ -207,11 +319,24 @@ std::vector<OpCase> SequenceCases() {
   cases.push_back(
       CachedAttentionCase("alibi_window", 7, 7, 5, {.heads = 2, .window = 3, .alibi = true}));
   cases.push_back(CachedAttentionCase("for_two_threads", 8, 256, 32, {.heads = 6}));
+  cases.push_back(ContinuedAttentionCase("one_head", 8, {.heads = 1}));
+  cases.push_back(ContinuedAttentionCase("grouped", 33, {.heads = 4, .kv_heads = 2}));
+  cases.push_back(ContinuedAttentionCase("window", 5, {.heads = 2, .window = 3, .scale = 0.1f}));
+  cases.push_back(ContinuedAttentionCase("alibi", 9, {.heads = 6, .kv_heads = 2, .alibi = true}));
+  cases.push_back(ContinuedAttentionOfAPrompt());
+  cases.push_back(WriteTokensCase());
+  cases.push_back(CarriedStateCase(false));
+  cases.push_back(CarriedStateCase(true));
   for (const std::string name : {"lstm", "gru", "gru_reset_first", "simple_rnn"}) {
     for (const Sequences& sequences : kSequences) {
       cases.push_back(RecurrenceCase(name, sequences, 5, false));
       cases.push_back(RecurrenceCase(name, sequences, 20, true));
     }
+    for (const size_t i : {0, 1, 2}) {
+      cases.push_back(RecurrenceCase(name, kSequences[i], 5, false, /*starts=*/true));
+      cases.push_back(RecurrenceCase(name, kSequences[i], 20, true, /*starts=*/true));
+    }
+    cases.push_back(RecurrenceCase(name, kSequences[4], 7, false, /*starts=*/true));
     cases.push_back(RecurrenceCase(name, {"one_unit", {3, 1}, 1}, 1, false));
     // More sequences than a tile has rows, and more units than a panel has.
     cases.push_back(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "engine/base/cpu.h"
 #include "engine/graph/sum.h"
 #include "engine/ops/activation.h"
 #include "engine/ops/linear.h"
@@ -120,6 +121,33 @@ TEST(Sums, OfDifferentTypesAreNotJoined) {
   const Value sum = Sum(graph, products, x);
   EXPECT_THAT(TermsOf(graph, {sum}, DType::kBf16), UnorderedElementsAre(2, 2));
   EXPECT_THAT(TermsOf(graph, {sum}, DType::kF32), ElementsAre(3));
+}
+
+// Each sum is rounded on its own, as where somebody else reads the inner one.
+TEST(Sums, OfSumsInBf16AreRoundedOneAfterTheOther) {
+  if (!HasBf16()) {
+    GTEST_SKIP() << "this processor does not multiply bfloat16 numbers";
+  }
+  constexpr int64_t kRows = 64, kWidth = 48;
+  Graph graph;
+  const Value x = graph.Input("x", {{kRows, kWidth}, DType::kF32});
+  const auto product = [&](const char* name) {
+    return Linear(graph, x, AddParameter(graph, name, {kWidth, kWidth}), std::nullopt);
+  };
+  const Value a = product("a"), b = product("b"), c = product("c");
+  const Value inner = Sum(graph, a, b), sum = Sum(graph, inner, c);
+  EXPECT_THAT(TermsOf(graph, {sum}, DType::kBf16), ElementsAre(3));
+  const auto computed = [&](const std::vector<Value>& fetch) -> std::vector<float> {
+    ParameterStore store = *StoreOf(graph);
+    const auto bound = BoundProgram::Make({.graph = &graph, .fetch = fetch, .gradients = {}}, store,
+                                          {.compute = DType::kBf16});
+    EXPECT_THAT(bound, IsOk());
+    Give(bound->program, "x", RandomNumbers(kRows * kWidth, 1));
+    EXPECT_THAT(bound->program.Run({}), IsOk());
+    const auto* values = static_cast<const float*>(bound->program.fetched(0));
+    return {values, values + kRows * kWidth};
+  };
+  EXPECT_EQ(computed({sum}), computed({sum, inner}));
 }
 
 }  // namespace

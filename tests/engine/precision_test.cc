@@ -76,9 +76,13 @@ std::map<std::string, std::set<Rule>> RulesOfTheOps() {
 // The same as the table in engine/README.md has it.
 std::map<std::string, std::set<Rule>> RulesOfTheTable() {
   const std::map<std::string, std::set<Rule>, std::less<>> names = {
-      {"`kF32`", {Rule::kF32}},         {"`kComputed`", {Rule::kComputed}},
-      {"`kFollows`", {Rule::kFollows}}, {"`kWidest`", {Rule::kWidest}},
-      {"`kCopied`", {Rule::kCopied}},   {"declared", {Rule::kF32, Rule::kComputed}}};
+      {"`kF32`", {Rule::kF32}},
+      {"`kComputed`", {Rule::kComputed}},
+      {"`kFollows`", {Rule::kFollows}},
+      {"`kWidest`", {Rule::kWidest}},
+      {"`kForProducts`", {Rule::kForProducts}},
+      {"`kCopied`", {Rule::kCopied}},
+      {"declared", {Rule::kF32, Rule::kComputed}}};
   std::map<std::string, std::set<Rule>> rules;
   const auto text = ReadFile(std::string(HONE_SOURCE_DIR) + "/engine/README.md");
   EXPECT_THAT(text, IsOk());
@@ -137,6 +141,32 @@ TEST(Precision, OfAResidualStreamIsDeclaredWhereItStarts) {
     x = Sum(graph, Linear(graph, x, w, std::nullopt), x);
     EXPECT_THAT(Stored(graph, {x}), ElementsAre(declared));
   }
+}
+
+// Rows of a table that go to a product through a sum and, if `read`, to who wants them as they are.
+std::vector<DType> StoredOfRows(bool read) {
+  Graph graph;
+  const Value rows = Embedding(graph, AddParameter(graph, "table", {5, 6}),
+                               graph.Input("index", {{4}, DType::kS32}));
+  const Value sum = Sum(graph, rows, rows);
+  std::vector<Value> values = {rows, sum,
+                               Linear(graph, sum, AddParameter(graph, "w", {6, 6}), std::nullopt)};
+  if (read) {
+    values.push_back(Cast(graph, sum, DType::kF32));
+  }
+  return Stored(graph, values);
+}
+
+TEST(Precision, OfRowsOfATableIsThatOfProductsWhereThoseAloneReadThem) {
+  EXPECT_THAT(StoredOfRows(false), ElementsAre(DType::kBf16, DType::kBf16, DType::kBf16));
+  EXPECT_THAT(StoredOfRows(true), ElementsAre(DType::kF32, DType::kF32, DType::kBf16, DType::kF32));
+}
+
+TEST(Precision, OfRowsOfATableThatAreFetchedAloneIsF32) {
+  Graph graph;
+  const Value rows = Embedding(graph, AddParameter(graph, "table", {5, 6}),
+                               graph.Input("index", {{4}, DType::kS32}));
+  EXPECT_THAT(Stored(graph, {rows}), ElementsAre(DType::kF32));
 }
 
 TEST(Precision, IsF32EverywhereInAProgramThatComputesInF32) {

@@ -24,7 +24,7 @@ std::vector<ProfileRow> Rows() {
   return {Row("", "fill the batch", "data", 1e-6),
           Row("dense_1", "linear", "forward", 2e-6),
           Row("dense_2", "linear", "forward", 3e-6),
-          Row("dense_2", "linear_data_gradient", "backward", 5e-6),
+          Row("dense_2", "linear_data_gradient", "backward", 4.5e-6),
           Row("", "read the gradients", "update", 10e-6),
           Row("", "write the weights", "update", 20e-6),
           Row("", "wait for other threads", "step", 4e-6)};

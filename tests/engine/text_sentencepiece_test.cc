@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
 #include "engine/text/growing_text.h"
 #include "engine/text/sentencepiece_model.h"
 #include "engine/text/sentencepiece_program.h"
@@ -317,6 +319,22 @@ TEST(TrainSentencePieces, SaysWhereTheProgramEndsOrAnswersNonsense) {
   const OtherProgram echo("/bin/cat");
   EXPECT_THAT(Train({.vocabulary = 30}, Pairs()),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("no answer")));
+}
+
+// Its library makes threads, of which each has a stack of 8 MiB, and one that fails cannot say so.
+TEST(TrainSentencePieces, SaysWhereItsMemoryIsNotEnough) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "under sanitizers memory is no measure";
+#endif
+  const std::string script = ::testing::TempDir() + "/little-memory";
+  for (const char* begin :
+       {"ulimit -s 8192\nulimit -d 20000\nexec " HONE_SENTENCEPIECE_BINARY, "exit 3",
+        "ulimit -s 8192\nulimit -d 6000\nexec " HONE_SENTENCEPIECE_BINARY}) {
+    std::ofstream(script) << "#!/bin/sh\n" << begin << "\n";
+    std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+    const OtherProgram with_little(script);
+    EXPECT_TRUE(IsOutOfMemory(Train({.vocabulary = 20}, Pairs()).status())) << begin;
+  }
 }
 
 TEST(SentencePieceProgram, ThatIsKilledIsAnErrorThatAnotherTryMayNotHave) {

@@ -53,7 +53,9 @@ models::ModelDescription LayersOf(std::vector<models::LayerDescription> layers) 
 // A model with its first weights, run with a cache and without.
 class Nets {
  public:
-  explicit Nets(models::ModelDescription model) : model_(std::move(model)) {
+  // First weights times `scale`: tokens differ then, and positions matter.
+  explicit Nets(models::ModelDescription model, float scale = 8)
+      : model_(std::move(model)), scale_(scale) {
     const std::string letters = "abcdef";
     info_.preprocessing.input = data::Preprocessing::Input::kText;
     info_.preprocessing.text = data::TextPreprocessing{
@@ -63,8 +65,9 @@ class Nets {
   }
 
   absl::Status Make(int threads = 1) {
-    HONE_ASSIGN_OR_RETURN(decoder, predict::Decoder::Make([&](int64_t rows) {
-                            return task_->BuildDecoding(model_, info_, rows);
+    HONE_ASSIGN_OR_RETURN(decoder,
+                          predict::Decoder::Make([this](const tasks::DecodingShape& shape) {
+                            return task_->BuildDecoding(model_, info_, shape);
                           }));
     for (const Graph* graph : decoder->graphs()) {
       for (const Graph::Node& node : graph->nodes()) {
@@ -75,11 +78,10 @@ class Nets {
     }
     store_.Allocate(0);
     store_.Initialize(5);
-    // Larger than the first weights, so that tokens differ, and positions matter.
     for (ParameterId id = 0; id < store_.size(); ++id) {
       if (store_.spec(id).role == ParameterRole::kTrainable) {
         for (float& value : store_.mutable_values(id).f32()) {
-          value *= 8;
+          value *= scale_;
         }
       }
     }
@@ -128,6 +130,7 @@ class Nets {
   const std::unique_ptr<tasks::Task> task_ =
       tasks::MakeLanguageModeling(tasks::LanguageModelingOptions{.window = kWindow});
   const models::ModelDescription model_;
+  const float scale_;
   tasks::DataInfo info_;
   ParameterStore store_;
 };
@@ -172,6 +175,36 @@ TEST(Decoder, GivesTheSameWithAlibiAndGatedLayers) {
   nets.ExpectSame({kLong, {5}, {8, 8, 8, 8}});
 }
 
+TEST(Decoder, ReadsAPromptInOneRun) {
+  for (const char* positions : {"learned", "rotary"}) {
+    Nets nets(GptOf({{"positions", positions}}));
+    ASSERT_THAT(nets.Make(2), IsOk());
+    nets.ExpectSame({kLong});
+    EXPECT_EQ(nets.decoder->runs(), 1);
+  }
+}
+
+TEST(Decoder, GoesOnBehindAPromptThatWasReadInOneRun) {
+  Nets nets(GptOf());
+  ASSERT_THAT(nets.Make(), IsOk());
+  nets.ExpectSame({Text(kLong.begin(), kLong.begin() + 5)});
+  nets.ExpectSame({Text(kLong.begin(), kLong.begin() + 6)});
+  // Two tokens of the twelve are known, then another six.
+  nets.ExpectSame({{3, 4, 8, 8, 7, 3, 3, 6}});
+  nets.ExpectSame({kLong});
+  EXPECT_EQ(nets.decoder->runs(), 4);
+}
+
+TEST(Decoder, ReadsPromptsOfSeveralTextsSideBySide) {
+  Nets nets(GptOf());
+  ASSERT_THAT(nets.Make(2), IsOk());
+  nets.ExpectSame({kLong, {5}, {8, 8, 8, 8}, {3, 4, 5, 6, 7, 8, 8}});
+  EXPECT_EQ(nets.decoder->runs(), 1);
+  // One goes on, one begins, and one is asked once more.
+  nets.ExpectSame({{5, 6}, {8, 7, 6, 5, 4, 3, 3, 3, 4}, kLong});
+  EXPECT_EQ(nets.decoder->runs(), 2);
+}
+
 TEST(Decoder, RunsSeveralTextsTogetherATokenOfEachAtATime) {
   Nets nets(GptOf());
   ASSERT_THAT(nets.Make(2), IsOk());
@@ -180,12 +213,12 @@ TEST(Decoder, RunsSeveralTextsTogetherATokenOfEachAtATime) {
     texts.push_back({3 + i, 4, 5});
   }
   nets.ExpectSame(texts);
-  EXPECT_EQ(nets.decoder->runs(), 3);
+  EXPECT_EQ(nets.decoder->runs(), 1);
   for (Text& text : texts) {
     text.push_back(text[0]);
   }
   nets.ExpectSame(texts);
-  EXPECT_EQ(nets.decoder->runs(), 4);
+  EXPECT_EQ(nets.decoder->runs(), 2);
 }
 
 TEST(Decoder, RunsMoreTextsThanItHasRows) {
@@ -218,10 +251,54 @@ TEST(Decoder, ATextThatIsAskedAgainOrShorterGivesTheSameOnceMore) {
   nets.ExpectSame({{3, 4, 8, 8, 8}});
 }
 
+// Of recurrent weights: larger ones let rounding errors grow from token to token.
+constexpr float kStable = 1;
+
+// Recurrent models of two layers, of each kind.
+models::ModelDescription RecurrentOf(const std::string& cell) {
+  const layers::RecurrentOptions options = {.units = 12, .layers = 2, .return_sequences = true};
+  models::LayerDescription layer = cell == "lstm"  ? Of(models::Lstm{options})
+                                   : cell == "gru" ? Of(models::Gru{options})
+                                                   : Of(models::SimpleRnn{options});
+  return LayersOf({Of(layers::EmbeddingOptions{.width = 10}), layer, DenseLayer(9)});
+}
+
+TEST(Decoder, GivesWhatARecurrentModelGivesOfTheWholeText) {
+  for (const char* cell : {"lstm", "gru", "simple_rnn"}) {
+    SCOPED_TRACE(cell);
+    Nets nets(RecurrentOf(cell), kStable);
+    ASSERT_THAT(nets.Make(), IsOk());
+    nets.ExpectSame({Text(kLong.begin(), kLong.begin() + 4)});
+    for (size_t n = 5; n <= kLong.size(); ++n) {
+      nets.ExpectSame({Text(kLong.begin(), kLong.begin() + static_cast<std::ptrdiff_t>(n))});
+    }
+    EXPECT_EQ(nets.decoder->runs(), static_cast<int64_t>(kLong.size()) - 3);
+  }
+}
+
+TEST(Decoder, ARecurrentTextThatDiffersFromItsRowsIsRunFromItsBeginning) {
+  Nets nets(RecurrentOf("lstm"), kStable);
+  ASSERT_THAT(nets.Make(), IsOk());
+  nets.ExpectSame({kLong});
+  nets.ExpectSame({kLong});
+  EXPECT_EQ(nets.decoder->runs(), 1);  // the outputs are kept
+  nets.ExpectSame({Text(kLong.begin(), kLong.begin() + 5)});
+  nets.ExpectSame({{3, 4, 5, 6, 8, 8}});
+}
+
+TEST(Decoder, RecurrentTextsThatRunTogetherDoNotDisturbEachOther) {
+  Nets nets(RecurrentOf("gru"), kStable);
+  ASSERT_THAT(nets.Make(2), IsOk());
+  nets.ExpectSame({{3, 4, 5}, {6}, kLong});
+  nets.ExpectSame({{6, 7}});
+  nets.ExpectSame({{3, 4, 5, 8}, {7, 7, 7, 7}, kLong, {6, 7, 8}});
+}
+
 TEST(Decoder, RefusesLayersThatReadAllOfAText) {
   Nets nets(LayersOf({Of(layers::EmbeddingOptions{.width = 8}),
-                      Of(models::Gru{{.units = 8, .return_sequences = true}}), DenseLayer(9)}));
-  EXPECT_THAT(nets.Make(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("gru")));
+                      Of(layers::Conv1dOptions{.filters = 8, .kernel = 2, .causal = true}),
+                      DenseLayer(9)}));
+  EXPECT_THAT(nets.Make(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("conv1d")));
 }
 
 TEST(Decoder, RefusesATextThatHasNoRoom) {
@@ -317,12 +394,21 @@ TEST_F(WritingTask, GoesOnFromAPromptBeyondItsWindow) {
 }
 
 TEST_F(WritingTask, ByWholeTextsWhereALayerReadsAllOfThem) {
+  config_.model = LayersOf({Of(layers::EmbeddingOptions{.width = 16}),
+                            Of(layers::Conv1dOptions{.filters = 16, .kernel = 2, .causal = true}),
+                            DenseLayer(10)});
+  const auto model = Model();
+  EXPECT_EQ(Continue(*model, {.prompt = "abc", .count = 18, .sampling = kGreedy}).text,
+            "def\nabcdef\nabcdef\n");
+}
+
+TEST_F(WritingTask, WithTheStateOfARecurrentModel) {
   config_.model =
       LayersOf({Of(layers::EmbeddingOptions{.width = 16}),
                 Of(models::Gru{{.units = 16, .return_sequences = true}}), DenseLayer(10)});
   const auto model = Model();
-  EXPECT_EQ(Continue(*model, {.prompt = "abc", .count = 18, .sampling = kGreedy}).text,
-            "def\nabcdef\nabcdef\n");
+  EXPECT_EQ(Continue(*model, {.prompt = "abc", .count = 4 + 3 * 7, .sampling = kGreedy}).text,
+            "def\nabcdef\nabcdef\nabcdef\n");
 }
 
 TEST_F(WritingTask, AnEmptyPromptIsALineBreakThatIsNotShown) {

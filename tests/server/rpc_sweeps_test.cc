@@ -73,6 +73,29 @@ class RpcSweepsTest : public RpcTest {
     v1::Sweep sweep;
     return Stub()->CancelSweep(&context, request, &sweep);
   }
+  struct WatchedSweep {
+    std::vector<v1::WatchSweepResponse> answers;
+    grpc::Status status;
+  };
+  // To the end; `after_first` is called when the first answer is there.
+  WatchedSweep WatchSweep(
+      const std::string& name, const std::function<void()>& after_first = [] {}) {
+    grpc::ClientContext context;
+    v1::WatchSweepRequest request;
+    request.set_name(name);
+    const auto stub = Stub();
+    const auto reader = stub->WatchSweep(&context, request);
+    WatchedSweep watched;
+    v1::WatchSweepResponse answer;
+    while (reader->Read(&answer)) {
+      watched.answers.push_back(answer);
+      if (watched.answers.size() == 1) {
+        after_first();
+      }
+    }
+    watched.status = reader->Finish();
+    return watched;
+  }
   std::vector<v1::Job> JobsOf(const v1::Sweep& sweep) {
     grpc::ClientContext context;
     v1::ListJobsRequest request;
@@ -164,6 +187,53 @@ TEST_F(RpcSweepsTest, CancelledItCancelsItsTrialsAndBeginsNoMore) {
   EXPECT_EQ(Get(sweep.trials(0).job()).state(), v1::Job::CANCELLED);
   const grpc::Status again = CancelSweep(name);
   EXPECT_EQ(again.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(RpcSweepsTest, AWatchTellsTheEndOfEachTrialOnceAndEndsWithTheSweep) {
+  const WatchedSweep watched = WatchSweep(CreateSweep(Sweep("succeed")).name());
+  EXPECT_TRUE(watched.status.ok()) << watched.status.error_message();
+  ASSERT_FALSE(watched.answers.empty());
+  EXPECT_EQ(watched.answers.front().snapshot().trials_size(), 3);
+  std::map<int, int> ends;
+  v1::Sweep last;
+  for (const v1::WatchSweepResponse& answer : watched.answers) {
+    last = answer.has_snapshot() ? answer.snapshot() : answer.change();
+    for (const v1::Trial& trial : last.trials()) {
+      ends[trial.number()] += trial.state() == v1::Trial::SUCCEEDED ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(ends, (std::map<int, int>{{1, 1}, {2, 1}, {3, 1}}));
+  EXPECT_EQ(last.state(), v1::Sweep::SUCCEEDED);
+  EXPECT_EQ(last.best_trial(), 2);
+}
+
+TEST_F(RpcSweepsTest, WhoWatchesASweepThatHasEndedIsToldSoAndIsDone) {
+  const v1::Sweep sweep = AwaitEnd(CreateSweep(Sweep("succeed")).name());
+  const WatchedSweep watched = WatchSweep(sweep.name());
+  EXPECT_TRUE(watched.status.ok()) << watched.status.error_message();
+  ASSERT_EQ(watched.answers.size(), 1u);
+  EXPECT_EQ(watched.answers[0].snapshot().state(), v1::Sweep::SUCCEEDED);
+}
+
+TEST_F(RpcSweepsTest, AWatchTellsThatTheSweepWasCancelled) {
+  const std::string name = CreateSweep(Sweep("wait")).name();
+  const WatchedSweep watched = WatchSweep(name, [&] { EXPECT_TRUE(CancelSweep(name).ok()); });
+  EXPECT_TRUE(watched.status.ok()) << watched.status.error_message();
+  ASSERT_GE(watched.answers.size(), 2u);
+  EXPECT_EQ(watched.answers.back().change().state(), v1::Sweep::CANCELLED);
+}
+
+TEST_F(RpcSweepsTest, AShutdownSaysGoodbyeToWhoWatchesASweep) {
+  const std::string name = CreateSweep(Sweep("wait")).name();
+  const WatchedSweep watched = WatchSweep(name, [&] { server_->Shutdown(); });
+  ASSERT_FALSE(watched.answers.empty());
+  EXPECT_TRUE(watched.answers.back().has_goodbye());
+  EXPECT_EQ(watched.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  server_.reset();
+}
+
+TEST_F(RpcSweepsTest, AWatchOfASweepThatIsNotThereIsRefused) {
+  EXPECT_EQ(WatchSweep("sweeps/nobody").status.error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(RpcSweepsTest, AWrongSweepIsRefusedAndNothingIsStored) {

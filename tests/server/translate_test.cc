@@ -323,11 +323,32 @@ constexpr char kWritten[] =
                                      "positions": "ROTARY", "tied_embeddings": false,
                                      "use_bias": true}}}})";
 
+TEST(ToTrainingConfig, TakesALanguageModelThatCarriesItsState) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"carry_state": true}, "data": {"dataset": "tiny-shakespeare"},
+          "training": {"steps": 10},
+          "model": {"layers": [{"inputs": ["tokens"], "embedding": {"width": 8}},
+                               {"lstm": {"units": 8, "return_sequences": true}},
+                               {"dense": {"units": 9}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
+}
+
+TEST(ToTrainingConfig, TakesALanguageModelOfPackedDocuments) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"documents": "PACKED"}, "data": {"dataset": "stories"},
+          "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).documents,
+            tasks::Documents::kPacked);
+}
+
 TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).window, 64);
   EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).z_loss, 0.125f);
+  EXPECT_FALSE(std::get<tasks::LanguageModelingOptions>(config->task).carry_state);
   EXPECT_EQ(config->data.task, engine::data::Task::kLanguageModeling);
   EXPECT_EQ(config->data.validation_fraction, 0.2);
   EXPECT_EQ(config->data.test_fraction, 0);
@@ -530,7 +551,7 @@ constexpr char kTexts[] =
                                   "swap": 0.75},
                  "tokenizer": TOKENIZER}},
         "training": {"epochs": 1},
-        "model": {"layers": [{"embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
+        "model": {"layers": [{"inputs": ["tokens"], "embedding": {"width": 8}}, {"dense": {"units": 1}}]}})";
 v1::WorkerRequest TextsBy(const std::string& tokenizer) {
   std::string text = kTexts;
   return RequestOf(text.replace(text.find("TOKENIZER"), 9, tokenizer));
@@ -1163,6 +1184,47 @@ TEST(ToTrainingConfig, TakesWhatIsGivenForAnAgent) {
   EXPECT_EQ(task.evaluate_every, 12);
   EXPECT_EQ(task.evaluation_episodes, 13);
   EXPECT_EQ(task.final_episodes, 14);
+}
+
+TEST(ToTrainingConfig, TakesWhatIsGivenForAPolicy) {
+  v1::WorkerRequest request = RequestOf(
+      R"({"reinforcement_learning": {"cart_pole": {}, "copies": 3, "reward_clip": 5,
+            "ppo": {"rollout": 20, "epochs": 2, "clip": 0.3, "lambda": 0.8, "value_coefficient": 0.7,
+                    "entropy_coefficient": 0.02, "normalize_advantages": false}},
+          "training": {"steps": 100, "stop_after": 60, "batch_size": 15},
+          "model": {"networks": [{"name": "policy", "layers": [{"dense": {"units": 2}}]},
+                                 {"name": "value", "layers": [{"dense": {"units": 1}}]}]}})");
+  const auto config = ToTrainingConfig(request);
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::ReinforcementLearningOptions>(config->task);
+  ASSERT_TRUE(task.policy.has_value());
+  EXPECT_EQ(task.copies, 3);
+  EXPECT_EQ(task.reward_clip, 5);
+  EXPECT_EQ(task.policy->rollout, 20);
+  EXPECT_EQ(task.policy->epochs, 2);
+  EXPECT_EQ(task.policy->minibatch, 15);
+  EXPECT_EQ(task.policy->clip, 0.3f);
+  EXPECT_EQ(task.policy->lambda, 0.8);
+  EXPECT_EQ(task.policy->value_coefficient, 0.7f);
+  EXPECT_EQ(task.policy->entropy_coefficient, 0.02f);
+  EXPECT_FALSE(task.policy->normalize_advantages);
+  // Rollouts of 60 steps, each with 2 epochs of 4 updates.
+  EXPECT_EQ(config->steps, 16);
+  EXPECT_EQ(config->stop_after, 8);
+}
+
+TEST(Resolve, WritesTheDefaultsOfAPolicyAndNoneOfQLearning) {
+  const v1::JobSpec resolved = jobs::Resolve(
+      RequestOf(
+          R"({"reinforcement_learning": {"cart_pole": {}, "ppo": {}}, "training": {"steps": 5000},
+              "model": {"networks": [{"name": "policy", "layers": [{"dense": {"units": 2}}]},
+                                     {"name": "value", "layers": [{"dense": {"units": 1}}]}]}})")
+          .spec());
+  EXPECT_EQ(resolved.reinforcement_learning().copies(), 8);
+  EXPECT_EQ(resolved.reinforcement_learning().ppo().rollout(), 128);
+  EXPECT_TRUE(resolved.reinforcement_learning().ppo().normalize_advantages());
+  EXPECT_EQ(jobs::Resolve(resolved).SerializeAsString(), resolved.SerializeAsString());
+  EXPECT_THAT(jobs::Validate(resolved, {.max_threads = 4}), ::hone::testing::IsOk());
 }
 
 TEST(ToTrainingConfig, NamesTheLineAndTheColumnOfAMaze) {

@@ -108,6 +108,22 @@ TEST(Validate, ALanguageModelIsAPresetOrLayersThatReadTokens) {
               ::testing::ElementsAre("model"));
 }
 
+TEST(Validate, ALanguageModelOfPackedDocumentsReadsTexts) {
+  const std::string gpt = "model { preset { gpt {} } } ";
+  EXPECT_THAT(Validate(Written(gpt + R"(language_modeling { documents: PACKED }
+                               data { text { columns: "story" min_characters: 5 } })"),
+                       kServer),
+              IsOk());
+  EXPECT_THAT(
+      Paths(Written(R"(language_modeling { documents: PACKED carry_state: true }
+                       data { text { max_tokens: 9 } }
+                       model { layers { inputs: "tokens" embedding { width: 4 } }
+                               layers { dense { units: 9 } } })")),
+      ::testing::UnorderedElementsAre("language_modeling.carry_state", "data.text.max_tokens"));
+  EXPECT_THAT(Paths(Written(gpt + "language_modeling { documents: 7 }")),
+              ::testing::ElementsAre("language_modeling.documents"));
+}
+
 TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
   EXPECT_THAT(Paths(Written(R"(language_modeling { window: 0 }
                        data { limit: 5 text { columns: "a" max_tokens: 3 } }
@@ -118,6 +134,8 @@ TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
                   "model.preset.gpt.dropout", "model.preset.gpt.positions"));
   EXPECT_THAT(Paths(Written("language_modeling { z_loss: 1 }")),
               ::testing::Contains("language_modeling.z_loss"));
+  EXPECT_THAT(Paths(Written("language_modeling { carry_state: true } model { preset { gpt {} } }")),
+              ::testing::ElementsAre("language_modeling.carry_state"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
               ::testing::ElementsAre("model.preset.gpt.window"));
   EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
@@ -639,6 +657,27 @@ INSTANTIATE_TEST_SUITE_P(
                    "reinforcement_learning.evaluation_episodes"},
         WrongField{"reinforcement_learning { cart_pole {} final_episodes: -1 }",
                    "reinforcement_learning.final_episodes"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo {} n_step: 2 }",
+                   "reinforcement_learning.n_step"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo {} replay {} }",
+                   "reinforcement_learning.replay"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { rollout: -1 } }",
+                   "reinforcement_learning.ppo.rollout"},
+        WrongField{"reinforcement_learning { cart_pole {} copies: 1024 ppo { rollout: 100000 } }",
+                   "reinforcement_learning.ppo.rollout"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { epochs: -1 } }",
+                   "reinforcement_learning.ppo.epochs"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { clip: 0 } }",
+                   "reinforcement_learning.ppo.clip"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { lambda: 2 } }",
+                   "reinforcement_learning.ppo.lambda"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { value_coefficient: -1 } }",
+                   "reinforcement_learning.ppo.value_coefficient"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { entropy_coefficient: inf } }",
+                   "reinforcement_learning.ppo.entropy_coefficient"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo { rollout: 5 } }",
+                   "training.batch_size"},
+        WrongField{"reinforcement_learning { cart_pole {} ppo {} }", "model"},
         WrongField{"reinforcement_learning { cart_pole {} } training { steps: 5 episodes: 5 }",
                    "training.epochs"},
         WrongField{"reinforcement_learning { cart_pole {} } training { accumulate_batches: 2 }",

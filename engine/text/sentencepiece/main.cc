@@ -9,9 +9,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -105,6 +108,30 @@ class Sentences final : public sentencepiece::SentenceIterator {
   std::string sentence_;
 };
 
+// No room for an object, or for the stack of a thread.
+bool IsOutOfMemory(const std::exception& error) {
+  const auto* const system = dynamic_cast<const std::system_error*>(&error);
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+         (system != nullptr && (system->code() == std::errc::resource_unavailable_try_again ||
+                                system->code() == std::errc::not_enough_memory));
+}
+
+// What a thread threw and nobody caught.
+[[noreturn]] void EndOfUncaught() {
+  if (const std::exception_ptr thrown = std::current_exception(); thrown != nullptr) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& error) {
+      if (IsOutOfMemory(error)) {
+        End(kExitOutOfMemory);
+      }
+      std::fprintf(stderr, "hone-sentencepiece: %s\n", error.what());
+    } catch (...) {
+    }
+  }
+  std::abort();
+}
+
 void Answer(Outcome outcome, const std::string& bytes) {
   const uint8_t kind = outcome;
   const uint64_t size = bytes.size();
@@ -132,11 +159,10 @@ void Serve() {
     if (!status.ok()) {
       answer = status.ToString();
     }
-  } catch (const std::bad_alloc&) {
-    outcome = kOutOfMemory;
-    answer.clear();
   } catch (const std::exception& error) {
-    answer = error.what();
+    const bool memory = IsOutOfMemory(error);
+    outcome = memory ? kOutOfMemory : kFailed;
+    answer = memory ? "" : error.what();
   }
   sentences.Skip();
   Answer(outcome, answer);
@@ -161,6 +187,7 @@ int main() {
   std::signal(SIGTERM, SIG_IGN);
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
+  std::set_terminate(EndOfUncaught);
   WatchPeer();
   while (true) {
     Serve();

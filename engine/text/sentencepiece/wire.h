@@ -19,4 +19,8 @@ inline constexpr uint64_t kMostAnswerBytes = uint64_t{1} << 30;
 
 enum Outcome : uint8_t { kFailed = 0, kTrained = 1, kOutOfMemory = 2 };
 
+// What the program exits with where the library lacks memory in a thread of its own, from which
+// there is no way back to an answer.
+inline constexpr int kExitOutOfMemory = 3;
+
 }  // namespace hone::engine::text::sentencepiece_wire

@@ -54,6 +54,8 @@ ROWS = [
     Row("cart-pole", "cart-pole-dqn.yaml", "mean_return", seeds=(1, 2, 3, 4, 5),
         goals=(Goal("mean_return", 475), Goal("mean_return", 400, over="min")),
         peer="488.7 ± 16.1 (CleanRL's dqn.py, docs.cleanrl.dev/rl-algorithms/dqn)"),
+    Row("cart-pole-ppo", "cart-pole-ppo.yaml", "mean_return", seeds=(1, 2, 3, 4, 5),
+        goals=(Goal("mean_return", 475), Goal("mean_return", 400, over="min")), peer="none"),
     Row("unseen-mazes", "unseen-mazes-dqn.yaml", goals=(Goal("success_rate", 0.8),), **AGENT),
     Row("ratings", "ratings.yaml", "rmse_over_floor", lower_is_better=True, goals=(Goal("rmse_over_floor", 1.03, at_least=False),),
         peer="1 (the floor)"),

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -136,6 +137,16 @@ TEST_F(WorkerProcessTest, TheWorkerSeesThatItsParentIsGone) {
   EXPECT_EQ(waitpid(parent, &status, 0), parent);
   EXPECT_EQ(waitpid(worker, &status, 0), worker);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << status;
+  prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+TEST_F(WorkerProcessTest, LeavesNoChildOfTheWorkerBehind) {
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);  // as the first process of a container is
+  const auto worker = Play("!start a child\n!exit 5\n");
+  const pid_t child = std::stoi(LogText(*worker));
+  EXPECT_EQ(worker->Wait(kLongest).code, 5);
+  EXPECT_NE(kill(child, 0), 0);
+  EXPECT_EQ(errno, ESRCH);
   prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
