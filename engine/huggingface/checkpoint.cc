@@ -144,6 +144,10 @@ class Weights::Matcher {
     const std::string ours = absl::StrCat(OfBlock(rule.ours, block), ".", kind);
     const Shape wanted = WantedShape(shape, config_.sizes);
     const auto found = by_name_.find(theirs);
+    if (rule.untied && config_.options.value("tied_embeddings", true)) {
+      read_.insert(theirs);
+      return;
+    }
     if (found == by_name_.end()) {
       if (!rule.optional) {
         Complain(theirs, " ", Extents(wanted), " is missing");
@@ -183,6 +187,9 @@ class Weights::Matcher {
       const int64_t before = config_.sizes.at('O');
       result.shape[0] -= before;
       result.first = before * whole.back();
+    } else if (part == Part::kTransposed) {
+      result.shape = {whole[1], whole[0]};
+      result.transposed = true;
     } else if (part != Part::kAll) {
       const int64_t third = whole.back() / 3;
       result.shape[whole.rank() - 1] = third;
@@ -240,7 +247,8 @@ absl::StatusOr<std::optional<BorrowedValues>> Weights::InPlace(absl::string_view
   const checkpoint::FileTensor& tensor = parameter.tensor;
   const int64_t size = checkpoint::SizeOf(tensor.dtype);
   const bool rows_touch = parameter.shape.rank() < 2 || parameter.stride == parameter.shape.back();
-  if (tensor.dtype == FileDType::kF16 || tensor.begin % size != 0 || !rows_touch) {
+  if (parameter.transposed || tensor.dtype == FileDType::kF16 || tensor.begin % size != 0 ||
+      !rows_touch) {
     return std::nullopt;
   }
   const checkpoint::SafetensorsFile& file = files_.file(parameter.file);
@@ -262,16 +270,41 @@ absl::StatusOr<std::optional<BorrowedValues>> Weights::InPlace(absl::string_view
 absl::Status Weights::Read(absl::string_view name, std::span<float> out) const {
   const Parameter& parameter = At(name);
   const checkpoint::SafetensorsFile& file = files_.file(parameter.file);
-  if (parameter.shape == parameter.tensor.shape) {
+  if (!parameter.transposed && parameter.shape == parameter.tensor.shape) {
     return file.Read(parameter.tensor, out);
   }
   std::vector<float> whole(static_cast<size_t>(parameter.tensor.shape.elements()));
   HONE_RETURN_IF_ERROR(file.Read(parameter.tensor, whole));
   const int64_t columns = parameter.shape.back();
+  if (parameter.transposed) {
+    for (size_t i = 0; i < whole.size(); ++i) {
+      const int64_t row = static_cast<int64_t>(i) / columns;
+      const int64_t column = static_cast<int64_t>(i) % columns;
+      out[i] = whole[static_cast<size_t>(column * parameter.stride + row)];
+    }
+    return absl::OkStatus();
+  }
   for (int64_t row = 0; row * columns < static_cast<int64_t>(out.size()); ++row) {
     const auto* const from = whole.data() + parameter.first + row * parameter.stride;
     std::copy_n(from, columns, out.data() + row * columns);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Weights::ReadInto(ParameterStore& store, ParameterId id) const {
+  const std::string& name = store.spec(id).name;
+  const ParameterView values = store.mutable_values(id);
+  if (shape(name) != values.shape) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": the checkpoint's ", TheirName(name), " has the shape ", shape(name).ToString(),
+        ", this job needs ", values.shape.ToString(), "; `parameters` can name all but this one"));
+  }
+  if (values.dtype == DType::kF32) {
+    return Read(name, values.f32());
+  }
+  std::vector<float> wide(static_cast<size_t>(values.shape.elements()));
+  HONE_RETURN_IF_ERROR(Read(name, wide));
+  values.CopyFrom(wide);
   return absl::OkStatus();
 }
 

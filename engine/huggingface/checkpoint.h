@@ -51,10 +51,14 @@ class Weights {
   // several threads at once.
   absl::StatusOr<std::optional<BorrowedValues>> InPlace(absl::string_view name) const;
   // The values as floats; out.size() == shape(name).elements(). Errors of SafetensorsFile::Read.
+  // ReadInto puts them into a parameter of that name, rounded where it is kept in bf16;
+  // INVALID_ARGUMENT where its shape is another.
   absl::Status Read(absl::string_view name, std::span<float> out) const;
+  absl::Status ReadInto(ParameterStore& store, ParameterId id) const;
 
  private:
-  // A block of one of their tensors: our row r is the elements from first + r · stride on.
+  // A block of one of their tensors: our row r is the elements from first + r · stride on; all of
+  // it, if transposed.
   struct Parameter {
     std::string theirs;
     size_t file = 0;
@@ -62,6 +66,7 @@ class Weights {
     Shape shape;  // ours
     int64_t first = 0;
     int64_t stride = 0;
+    bool transposed = false;
   };
   struct MappedFile {
     std::shared_ptr<const std::byte> memory;

@@ -41,12 +41,14 @@ constexpr absl::string_view kWithoutEffect[] = {
     "gradient_checkpointing",
     "id2label",
     "initializer_range",
+    "is_llama_config",
     "label2id",
     "language",
     "mask_token_id",
     "max_length",
     "min_length",
     "model_type",
+    "n_ctx",
     "name",
     "num_labels",
     "output_attentions",
@@ -62,9 +64,15 @@ constexpr absl::string_view kWithoutEffect[] = {
     "problem_type",
     "qa_dropout",
     "remove_invalid_values",
+    "reorder_and_upcast_attn",
     "return_dict",
     "sep_token_id",
     "sinusoidal_pos_embds",  // the table is in the file either way
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
     "task_specific_params",
     "tie_weights_",
     "tokenizer_class",
@@ -126,6 +134,9 @@ class Reader {
   }
 
   void ReadKey(const ConfigKey& key) {
+    if (key.for_complete) {
+      return;
+    }
     const json* value = Find(key.key);
     if (!key.only.empty()) {
       CheckOnly(key.key, key.only, value);
@@ -143,8 +154,11 @@ class Reader {
       ReadSize(key, taken);
     } else if (!key.words.empty()) {
       ReadWord(key, taken);
-    } else if (!taken.is_number()) {
-      wrong_.push_back(absl::StrCat("`", key.key, "` must be a number, got ", Shown(taken)));
+    } else if (const bool yes_or_no = Parsed(key.otherwise).is_boolean();
+               yes_or_no ? !taken.is_boolean() : !taken.is_number()) {
+      wrong_.push_back(absl::StrCat("`", key.key, "` must be ",
+                                    yes_or_no ? "true or false" : "a number", ", got ",
+                                    Shown(taken)));
     } else {
       out_.options[std::string(key.option)] = taken;
     }

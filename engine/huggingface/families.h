@@ -11,6 +11,10 @@ const Family& Bert();        // and MiniLM
 const Family& DistilBert();  // no token types; a head with ReLU
 const Family& Roberta();     // places begin behind the padding token's number
 
+// Language models, as "gpt".
+const Family& Gpt2();
+const Family& Llama();  // SmolLM, TinyLlama
+
 // The family of a model_type. INVALID_ARGUMENT names those there are.
 absl::StatusOr<const Family*> FindFamily(absl::string_view model_type);
 

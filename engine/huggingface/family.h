@@ -34,11 +34,12 @@ struct ConfigKey {
                                      // "null": the preset's own default
   std::vector<Word> words = {};      // the only values, where it is a word
   absl::string_view only = {};       // the only value; an absent key has it
+  bool for_complete = false;         // Family::complete reads it
 };
 
 // Which part of its tensor a parameter is: all of it, the rows behind the first O, or one of the
-// thirds of its last dimension.
-enum class Part : uint8_t { kAll, kPlaces, kQuery, kKey, kValue };
+// thirds of its last dimension; or rows for columns.
+enum class Part : uint8_t { kAll, kPlaces, kQuery, kKey, kValue, kTransposed };
 
 // `theirs`.weight and `theirs`.bias are `ours`.weight and `ours`.bias. In the names {i} is the
 // block's number from 0, {n} the same from 1.
@@ -50,6 +51,9 @@ struct ModuleRule {
   // Of a head, or of another task: it need not be there, nor have a parameter in the job's model.
   bool optional = false;
   Part part = Part::kAll;
+  // The last product's: where the option tied_embeddings is true, a copy of the table that is not
+  // read.
+  bool untied = false;
 };
 
 struct Family {

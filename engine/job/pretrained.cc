@@ -381,24 +381,9 @@ absl::Status Pretrained::Load(ParameterStore& store) const {
 }
 
 absl::Status Pretrained::Read(ParameterStore& store, ParameterId id) const {
-  const std::string& name = store.spec(id).name;
-  if (!checkpoint_.has_value()) {
-    return tasks::ReadParameter(files_->tensors, name, store, id);
-  }
-  const ParameterView values = store.mutable_values(id);
-  if (checkpoint_->shape(name) != values.shape) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": the checkpoint's ", checkpoint_->TheirName(name), " has the shape ",
-                     checkpoint_->shape(name).ToString(), ", this job needs ",
-                     values.shape.ToString(), "; `parameters` can name all but this one"));
-  }
-  if (values.dtype == DType::kF32) {
-    return checkpoint_->Read(name, values.f32());
-  }
-  std::vector<float> wide(static_cast<size_t>(values.shape.elements()));
-  HONE_RETURN_IF_ERROR(checkpoint_->Read(name, wide));
-  values.CopyFrom(wide);
-  return absl::OkStatus();
+  return checkpoint_.has_value()
+             ? checkpoint_->ReadInto(store, id)
+             : tasks::ReadParameter(files_->tensors, store.spec(id).name, store, id);
 }
 
 }  // namespace hone::engine::job

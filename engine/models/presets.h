@@ -55,13 +55,19 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 // GELU, for texts of BuildOptions::vocabulary tokens: "tokens" and "offsets" → logits [rows,
 // vocabulary].
 //   {"layers": 4, "heads": 4, "width": 128, "window": 64, "dropout": 0, "positions": "learned",
-//    "tied_embeddings": true, "use_bias": false}   "window" is how many learned positions there
-//       are; others are "sinusoidal" and "rotary"
+//    "tied_embeddings": true, "use_bias": false, "kv_heads": 0, "hidden": 0, "norm": "layer",
+//    "epsilon": 1e-5, "activation": "gelu", "gated": false, "rotary_base": 10000, "longest": 0,
+//    "attention_dropout": 0, "embedding_dropout": 0, "table_rows": 0, "transposed": false}
+//       "window" is how many learned positions there are; others are "sinusoidal" and "rotary", of
+//       which "longest" above 0 is the most tokens of a sequence; "hidden" 0 is four times the
+//       width; "norm" "rms" is the root mean square alone; "activation" may be "gelu_tanh", "relu"
+//       or "silu"; "gated" multiplies its values by those of another product (layers/glu.h); the
+//       last four are those of "transformer_encoder"
 // Its parameters: token_embedding.weight [vocabulary, width], positions.weight [window, width];
 // block_1.norm_1, block_1.attention.query, .key, .value, .output, block_1.norm_2, block_1.up,
-// block_1.down, …; norm; where the embeddings are not tied output.weight [width, vocabulary]. They
-// start normal with deviation 0.02, block_N.attention.output and block_N.down with 0.02 / sqrt(2 ·
-// layers).
+// block_1.down, …, or gated block_1.feed_forward.gate, .up, .down; norm; where the embeddings are
+// not tied output.weight [width, vocabulary]. They start normal with deviation 0.02,
+// block_N.attention.output and block_N.down with 0.02 / sqrt(2 · layers).
 absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
                           const std::vector<NamedValue>& inputs, const BuildOptions& build);
 

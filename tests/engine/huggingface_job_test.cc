@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/job/plan.h"
 #include "engine/job/pretrained.h"

@@ -25,6 +25,9 @@ CLASSES = 3
 ENCODER = {"vocab_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 24, "intermediate_size": 56,
            "max_position_embeddings": 20, "num_labels": CLASSES}
 DISTILBERT = {"vocab_size": 40, "n_layers": 2, "n_heads": 4, "dim": 24, "hidden_dim": 56, "max_position_embeddings": 20, "num_labels": CLASSES}
+GPT2 = {"vocab_size": 40, "n_layer": 2, "n_head": 4, "n_embd": 24, "n_positions": 20}
+LLAMA = {"vocab_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 24, "intermediate_size": 56,
+         "max_position_embeddings": 20, "rms_norm_eps": 1e-5, "rope_parameters": {"rope_theta": 5000.0, "rope_type": "default"}}
 # Of each: the configuration, the model, and what else a text is given with.
 CASES = {
     "bert": (transformers.BertConfig(**ENCODER), transformers.BertForSequenceClassification, {}),
@@ -35,17 +38,22 @@ CASES = {
     "roberta": (transformers.RobertaConfig(**ENCODER | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}),
                 transformers.RobertaForSequenceClassification, {}),
     "roberta_masked": (transformers.RobertaConfig(**ENCODER | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}), transformers.RobertaForMaskedLM, {}),
+    "gpt2": (transformers.GPT2Config(**GPT2), transformers.GPT2LMHeadModel, {}),
+    "gpt2_untied": (transformers.GPT2Config(**GPT2, n_inner=56, tie_word_embeddings=False), transformers.GPT2LMHeadModel, {}),
+    "llama": (transformers.LlamaConfig(**LLAMA), transformers.LlamaForCausalLM, {}),
+    "llama_tied": (transformers.LlamaConfig(**LLAMA, tie_word_embeddings=True), transformers.LlamaForCausalLM, {}),
 }
 
 
 def fill(model):
     """Gives every tensor its numbers; the rows that tell of them. Tensors that share memory are one, as in a file."""
     rows, seen = [], set()
-    for name, tensor in sorted(model.state_dict().items()):
+    # Of a tied weight the file has the table of the embeddings.
+    for name, tensor in sorted(model.state_dict().items(), key=lambda item: (item[0].startswith("lm_head"), item[0])):
         if tensor.data_ptr() in seen or not tensor.is_floating_point():
             continue
         seen.add(tensor.data_ptr())
-        norm = tensor.dim() == 1 and "norm" in name.lower() and name.endswith("weight")
+        norm = tensor.dim() == 1 and name.endswith("weight")
         offset, scale = (1, 0.25) if norm else (0, 0.125) if tensor.dim() == 1 else (0, (3 / tensor.shape[1]) ** 0.5)
         row = {"name": name, "shape": list(tensor.shape), "stream": 3 + len(rows), "offset": offset, "scale": scale}
         u = (first_step.stream(row["stream"], tensor.numel()) >> np.uint64(40)).astype(np.float64) / 2**23 - 1
@@ -77,7 +85,7 @@ def answers(config, architecture, pairs=False):
             logits.append(model(input_ids=text[None], **more).logits.flatten())
     config.architectures = [architecture.__name__]
     return {"config": json.loads(config.to_json_string(use_diff=False)), "parameters": rows, "lengths": LENGTHS, "pairs": pairs,
-            "logits": measured(logits)}
+            "of_tokens": len(logits[0]) == LENGTHS[0] * config.vocab_size, "logits": measured(logits)}
 
 
 def minilm():
