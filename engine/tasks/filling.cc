@@ -166,7 +166,9 @@ absl::StatusOr<std::vector<int32_t>> ReadMasked(absl::string_view text,
   }
   const bool cut = tokens.size() > most;
   if (cut) {
+    const int32_t last = how.in_template && special.end >= 0 ? special.end : tokens[most - 1];
     tokens.resize(most);
+    tokens.back() = last;
   }
   const int64_t masks = std::ranges::count(tokens, mask);
   if (masks < 1 || masks > kMostMasks) {

@@ -96,9 +96,23 @@ def minilm():
     return {"lengths": LENGTHS, "pairs": False, "logits": measured(pooled)}
 
 
+def smollm2():
+    """Another one: what it makes of a question, token by token, by the largest logit in f32; `logits` are those behind all of these tokens."""
+    folder = CHECKPOINTS / "smollm2-135m"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    text = tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.no_grad():
+        written = model.generate(text, attention_mask=torch.ones_like(text), max_new_tokens=30, do_sample=False)
+        logits = model.double()(input_ids=written).logits
+    top = logits[0].topk(2).values
+    return {"lengths": [written.shape[1]], "pairs": False, "tokens": written[0].tolist(), "prompt": text.shape[1],
+            "margin": float((top[:, 0] - top[:, 1])[text.shape[1] - 1:].min()), "logits": measured([logits.flatten()])}
+
+
 def main():
     cases = {name: answers(config, architecture, **more) for name, (config, architecture, more) in CASES.items()}
-    print(json.dumps(cases | {"minilm": minilm()}))
+    print(json.dumps(cases | {"minilm": minilm(), "smollm2": smollm2()}))
 
 
 main()
