@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/engine/data_testing.h"
 #include "tests/engine/huggingface_answers.h"
@@ -140,7 +141,7 @@ TEST(RealCheckpoints, OfStories260kTellTheirStory) {
   WriteCheckpoint(folder.path(), config, tensors);
   const auto tokens = theirs["greedy_token_ids"].get<std::vector<int32_t>>();
   const nlohmann::json question = {
-      {"lengths", {tokens.size()}}, {"pairs", false}, {"tokens", tokens}};
+      {"lengths", nlohmann::json::array({tokens.size()})}, {"pairs", false}, {"tokens", tokens}};
   const auto answers =
       Answers(folder.path(), question, {.vocabulary = 512, .outputs = 0, .lent = true});
   ASSERT_THAT(answers, IsOk());
@@ -166,10 +167,11 @@ TEST(RealCheckpoints, OfGptNanoSortHaveTheLogitsOfItsAuthors) {
   const Folder folder;
   WriteCheckpoint(folder.path(), config, tensors);
   std::map<std::string, CheckpointTensor> partials = ReadAll(data + "/partials.safetensors");
-  const std::vector<float>& ids = partials.at("idx").values;
-  const nlohmann::json question = {{"lengths", {11, 11, 11}},
-                                   {"pairs", false},
-                                   {"tokens", std::vector<int32_t>(ids.begin(), ids.end())}};
+  std::vector<int32_t> ids;
+  for (const float id : partials.at("idx").values) {
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  const nlohmann::json question = {{"lengths", {11, 11, 11}}, {"pairs", false}, {"tokens", ids}};
   const auto answers =
       Answers(folder.path(), question, {.vocabulary = 3, .outputs = 0, .lent = false});
   ASSERT_THAT(answers, IsOk());

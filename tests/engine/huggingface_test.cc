@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -48,6 +49,11 @@ TEST_P(CheckpointAnswers, AreThoseOfTransformers) {
   const auto answers = Answers(folder.path(), golden, QuestionOf(name, lent));
   ASSERT_THAT(answers, IsOk());
   EXPECT_LE(RelativeError<float>(*answers, golden["logits"]), 1e-5);
+}
+
+std::string NameOfSetting(const ::testing::TestParamInfo<std::tuple<const char*, bool>>& setting) {
+  return std::string(std::get<0>(setting.param)) +
+         (std::get<1>(setting.param) ? "_Lent" : "_Copied");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CheckpointAnswers,
