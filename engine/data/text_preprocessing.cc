@@ -114,7 +114,6 @@ std::vector<int32_t> TextPreprocessing::EncodeCleaned(absl::string_view cleaned)
 
 bool TextPreprocessing::HasTokensOf(const TextPreprocessing& other) const {
   return data::ToJson(cleaning) == data::ToJson(other.cleaning) &&
-         in_template == other.in_template &&
          (tokenizer == other.tokenizer || tokenizer->ToJson() == other.tokenizer->ToJson());
 }
 

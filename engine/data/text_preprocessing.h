@@ -44,7 +44,8 @@ struct TextPreprocessing {
   // Of a text in a template, likewise.
   static constexpr int64_t kLeastInTemplate = 3;
 
-  // Any text has the same tokens here as there, but for the length.
+  // Any text has the same tokens here as there, but for the length, and for what stands around it
+  // in a template, which a running text does without.
   bool HasTokensOf(const TextPreprocessing& other) const;
 
   nlohmann::json ToJson() const;
