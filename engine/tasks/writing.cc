@@ -312,7 +312,15 @@ class WritingAnswerer final : public Answerer {
       cleaned.push_back(' ');
     }
     std::vector<int32_t> tokens;
-    tokenizer_.Encode(cleaned, tokens);
+    if (how_.in_template && !cleaned.empty()) {
+      // What begins a text stands before it, and what would end it does not.
+      tokens = how_.EncodeCleaned(cleaned);
+      if (tokens.size() > 1 && tokens.back() == tokenizer_.special().end) {
+        tokens.pop_back();
+      }
+    } else {
+      tokenizer_.Encode(cleaned, tokens);
+    }
     if (std::ranges::find(tokens, tokenizer_.special().unknown) != tokens.end()) {
       return Unknown(cleaned, tokens);
     }

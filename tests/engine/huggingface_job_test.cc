@@ -165,5 +165,67 @@ TEST_F(CheckpointJob, AVocabularyThatTheTableHasNoRowsForIsRefused) {
   EXPECT_THAT(Job(), StatusIs(kInvalid, AllOf(HasSubstr("41 tokens"), HasSubstr("`vocab_size`"))));
 }
 
+// Checkpoints that answer as they are.
+class CheckpointAnswerer : public CheckpointJob {
+ protected:
+  std::string CheckpointOf(const std::string& name) const {
+    const nlohmann::json& golden = GoldenCheckpoint(name);
+    WriteCheckpoint(Path(name), golden["config"], TensorsOf(golden));
+    return Path(name);
+  }
+};
+
+TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
+  // The end, a space, letters, and letters behind a space: 40 tokens.
+  std::vector<std::string> written = {"", " "};
+  nlohmann::json vocabulary = {{"<|endoftext|>", 0}, {"Ġ", 1}};
+  std::string merges = "#version: 0.2\n";
+  for (int i = 0; i < 38; ++i) {
+    const std::string letter(1, static_cast<char>('a' + i % 26));
+    vocabulary[(i < 26 ? "" : "Ġ") + letter] = i + 2;
+    written.push_back((i < 26 ? "" : " ") + letter);
+    merges += i < 26 ? "" : "Ġ " + letter + "\n";
+  }
+  Write("gpt2/vocab.json", vocabulary.dump());
+  Write("gpt2/merges.txt", merges);
+  const auto model = predict::Predictor::Load(CheckpointOf("gpt2"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto tokens = GoldenCheckpoint("gpt2")["written"].get<std::vector<int32_t>>();
+  std::string expected;
+  for (size_t i = 2; i < tokens.size() && tokens[i] != 0; ++i) {
+    expected += written[static_cast<size_t>(tokens[i])];
+  }
+  tasks::WritingQuestion wish = {.prompt = "c d", .count = 8, .sampling = {.temperature = 0}};
+  std::string text;
+  auto end = tasks::Prediction::Writing::End::kNone;
+  while (end == tasks::Prediction::Writing::End::kNone) {
+    const auto example = (*model)->Read(wish, "wish");
+    ASSERT_THAT(example, IsOk());
+    const auto answer = (*model)->Predict({&*example, 1});
+    ASSERT_THAT(answer, IsOk());
+    text += answer->front().writing->text;
+    end = answer->front().writing->end;
+    wish.state = answer->front().writing->state;
+  }
+  EXPECT_EQ(text, expected);
+}
+
+TEST_F(CheckpointAnswerer, FillsMasksWhereItHasTheHead) {
+  Write("bert_masked/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")));
+  const auto model = predict::Predictor::Load(CheckpointOf("bert_masked"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"good [MASK] bad"}, "it");
+  ASSERT_THAT(example, IsOk());
+  const auto answer = (*model)->Predict({&*example, 1});
+  ASSERT_THAT(answer, IsOk());
+  ASSERT_EQ(answer->front().fills.size(), 1u);
+  EXPECT_FALSE(answer->front().fills[0].empty());
+}
+
+TEST_F(CheckpointAnswerer, WithoutAHeadItSaysThatItMustBeTrained) {
+  EXPECT_THAT(predict::Predictor::Load(Path("bert"), 2),
+              StatusIs(kInvalid, HasSubstr("model.pretrained.path")));
+}
+
 }  // namespace
 }  // namespace hone::engine::train

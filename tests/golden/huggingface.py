@@ -5,7 +5,8 @@
 
 The environment is made by `python3 tests/support/environments.py transformers`. The weights are not stored: number i of a tensor is that of its
 stream, as first_step.py explains. Names, shapes and config.json are as transformers writes them. Token i of all texts, one behind the other, is
-number i of stream 1. `logits` are all numbers of the answers, text behind text (of a model that foretells tokens, token behind token), as their norm
+number i of stream 1. `written` begins with two tokens
+and goes on with the likeliest ones. `logits` are all numbers of the answers, text behind text (of a model that foretells tokens, token behind token), as their norm
 and their sums under patterns of signs.
 """
 import json
@@ -20,6 +21,7 @@ import first_step
 
 CHECKPOINTS = pathlib.Path(os.environ.get("HONE_CHECKPOINT_DIR") or
                            pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hone" / "checkpoints")
+PROMPT = [4, 31]
 LENGTHS = [5, 1, 9, 3]
 CLASSES = 3
 ENCODER = {"vocab_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 24, "intermediate_size": 56,
@@ -83,10 +85,14 @@ def answers(config, architecture, pairs=False):
             if pairs:  # the second half is the second text
                 more["token_type_ids"] = (torch.arange(len(text)) >= (len(text) + 1) // 2).long()[None]
             logits.append(model(input_ids=text[None], **more).logits.flatten())
+        of_tokens = len(logits[0]) == LENGTHS[0] * config.vocab_size
+        written = list(PROMPT)
+        while of_tokens and len(written) < len(PROMPT) + 8:
+            written.append(int(model(input_ids=torch.tensor([written])).logits[0, -1].argmax()))
     config.architectures = [architecture.__name__]
     written = json.loads(config.to_json_string(use_diff=False)) | {"transformers_version": "5"}
     return {"config": written, "parameters": rows, "lengths": LENGTHS, "pairs": pairs,
-            "of_tokens": len(logits[0]) == LENGTHS[0] * config.vocab_size, "logits": measured(logits)}
+            "of_tokens": of_tokens, "written": written, "logits": measured(logits)}
 
 
 def minilm():
