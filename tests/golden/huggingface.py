@@ -5,9 +5,8 @@
 
 The environment is made by `python3 tests/support/environments.py transformers`. The weights are not stored: number i of a tensor is that of its
 stream, as first_step.py explains. Names, shapes and config.json are as transformers writes them. Token i of all texts, one behind the other, is
-number i of stream 1. `written` begins with two tokens
-and goes on with the likeliest ones. `logits` are all numbers of the answers, text behind text (of a model that foretells tokens, token behind token), as their norm
-and their sums under patterns of signs.
+number i of stream 1. `written` begins with two tokens and goes on with the likeliest ones. `logits` are all numbers of the answers, text behind text
+(of a model that foretells tokens, token behind token), as their norm and their sums under patterns of signs.
 """
 import json
 import os
