@@ -21,16 +21,7 @@ namespace hone {
 namespace {
 
 absl::Status WriteAndSync(int fd, absl::string_view bytes, absl::string_view path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return ErrnoStatus(errno, absl::StrCat("cannot write ", path));
-    }
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
+  HONE_RETURN_IF_ERROR(WriteAll(fd, bytes, absl::StrCat("cannot write ", path)));
   return ::fsync(fd) == 0 ? absl::OkStatus()
                           : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
 }
@@ -114,6 +105,20 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
       return absl::InvalidArgumentError(absl::StrCat(path, ": more than ", max_bytes, " bytes"));
     }
   }
+}
+
+absl::Status WriteAll(int fd, absl::string_view bytes, absl::string_view context) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return ErrnoStatus(errno, context);
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WriteFileDurably(const std::string& path, absl::string_view bytes) {

@@ -25,6 +25,9 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view byte
 // Writes a new file and fsyncs it. For files of a folder that is itself renamed into place.
 absl::Status WriteFileDurably(const std::string& path, absl::string_view bytes);
 
+// Writes all bytes, however many calls that takes; errors begin with `context`.
+absl::Status WriteAll(int fd, absl::string_view bytes, absl::string_view context);
+
 // Makes a folder's entries durable (what was created, renamed or removed in it).
 absl::Status SyncDirectory(const std::string& path);
 

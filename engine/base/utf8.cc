@@ -58,17 +58,18 @@ size_t Utf8Prefix(absl::string_view text) {
   return at;
 }
 
-absl::Status CheckUtf8(absl::string_view text) {
+absl::Status CheckUtf8(absl::string_view text, int64_t line, int64_t offset) {
   const size_t good = Utf8Prefix(text);
   if (good == text.size()) {
     return absl::OkStatus();
   }
-  const int64_t line = 1 + std::count(text.begin(), text.begin() + good, '\n');
+  line += std::count(text.begin(), text.begin() + good, '\n');
   return AsStatus(
       {.line = line,
        .text = absl::StrCat("line ", line, " is not UTF-8 (byte 0x",
                             absl::Hex(static_cast<unsigned char>(text[good]), absl::kZeroPad2),
-                            " at offset ", good, "): save the file as UTF-8")});
+                            " at offset ", offset + static_cast<int64_t>(good),
+                            "): save the file as UTF-8")});
 }
 
 std::string CutUtf8(absl::string_view utf8, size_t longest) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,8 +12,9 @@ namespace hone {
 // forms longer than need be): text.size() where all of it is UTF-8.
 size_t Utf8Prefix(absl::string_view text);
 
-// INVALID_ARGUMENT names the first line that is not UTF-8, and the byte by its offset.
-absl::Status CheckUtf8(absl::string_view text);
+// INVALID_ARGUMENT names the first line that is not UTF-8, and the byte by its offset. `line` and
+// `offset` are where `text` begins in a longer one.
+absl::Status CheckUtf8(absl::string_view text, int64_t line = 1, int64_t offset = 0);
 
 // The begin of `utf8`, at most `longest` bytes, cut where a character begins.
 std::string CutUtf8(absl::string_view utf8, size_t longest);

@@ -2,10 +2,14 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -13,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/memory_error.h"
+#include "engine/base/owned_fd.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::data {
@@ -22,6 +27,38 @@ using VisitFile = absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)>
 
 constexpr int kDeepest = 8;  // folders below the first
 constexpr int64_t kMostFiles = 20000000;
+
+// Reads a file of a folder from its begin, opened when it is first asked.
+class FileReader {
+ public:
+  explicit FileReader(std::string path) : path_(std::move(path)) {}
+
+  absl::StatusOr<int64_t> Read(char* out, int64_t size) {
+    if (!file_.valid()) {
+      file_ = OwnedFd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!file_.valid()) {
+        return ErrnoStatus(errno, absl::StrCat("cannot open ", path_));
+      }
+    }
+    int64_t done = 0;
+    while (done < size) {
+      const ssize_t got = ::read(file_.get(), out + done, static_cast<size_t>(size - done));
+      if (got == 0) {
+        break;
+      }
+      if (got > 0) {
+        done += got;
+      } else if (errno != EINTR) {
+        return ErrnoStatus(errno, absl::StrCat("cannot read ", path_));
+      }
+    }
+    return done;
+  }
+
+ private:
+  std::string path_;
+  OwnedFd file_;
+};
 
 absl::Status ForEachInFolder(const std::string& path, VisitFile visit) {
   namespace fs = std::filesystem;
@@ -47,10 +84,12 @@ absl::Status ForEachInFolder(const std::string& path, VisitFile visit) {
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     const auto read = [&](int64_t max_bytes) { return ReadFile(file.string(), max_bytes); };
+    FileReader reader(file.string());
+    const auto read_some = [&](char* out, int64_t size) { return reader.Read(out, size); };
     const auto bytes = static_cast<int64_t>(fs::file_size(file, error));
-    HONE_ASSIGN_OR_RETURN(
-        const Visit next,
-        visit({fs::path(file).lexically_relative(path).generic_string(), error ? 0 : bytes, read}));
+    HONE_ASSIGN_OR_RETURN(const Visit next,
+                          visit({fs::path(file).lexically_relative(path).generic_string(),
+                                 error ? 0 : bytes, read, read_some}));
     if (next == Visit::kStop) {
       break;
     }
@@ -64,28 +103,46 @@ absl::Status Damaged(const std::string& path, archive* reader) {
       absl::StrCat(path, ": damaged or truncated archive: ", why == nullptr ? "unknown" : why));
 }
 
-absl::StatusOr<std::string> ReadEntry(const std::string& where, archive* reader, int64_t bytes,
-                                      int64_t max_bytes) {
-  if (bytes < 0 || bytes > max_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, ": is ", bytes, " bytes; at most ", max_bytes, " are read"));
-  }
-  std::string contents(static_cast<size_t>(bytes), '\0');
-  int64_t done = 0;
-  while (done < bytes) {
-    const auto got =
-        archive_read_data(reader, contents.data() + done, static_cast<size_t>(bytes - done));
-    if (got < 0) {
-      return Damaged(where, reader);
+// Reads an entry of an archive, at which its reader stands, from its begin.
+class EntryReader {
+ public:
+  EntryReader(std::string where, archive* reader, int64_t bytes)
+      : where_(std::move(where)), reader_(reader), bytes_(bytes) {}
+
+  absl::StatusOr<int64_t> Read(char* out, int64_t size) {
+    int64_t done = 0;
+    while (done < size && done_ < bytes_) {
+      const auto got = archive_read_data(
+          reader_, out + done, static_cast<size_t>(std::min(size - done, bytes_ - done_)));
+      if (got < 0) {
+        return Damaged(where_, reader_);
+      }
+      if (got == 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(where_, ": truncated: ", done_, " of ", bytes_, " bytes are there"));
+      }
+      done += got;
+      done_ += got;
     }
-    if (got == 0) {
+    return done;
+  }
+
+  absl::StatusOr<std::string> ReadAll(int64_t max_bytes) {
+    if (bytes_ < 0 || bytes_ > max_bytes) {
       return absl::InvalidArgumentError(
-          absl::StrCat(where, ": truncated: ", done, " of ", bytes, " bytes are there"));
+          absl::StrCat(where_, ": is ", bytes_, " bytes; at most ", max_bytes, " are read"));
     }
-    done += got;
+    std::string contents(static_cast<size_t>(bytes_), '\0');
+    HONE_RETURN_IF_ERROR(Read(contents.data(), bytes_).status());
+    return contents;
   }
-  return contents;
-}
+
+ private:
+  std::string where_;
+  archive* reader_;
+  int64_t bytes_;
+  int64_t done_ = 0;
+};
 
 enum class ArchiveKind { kTar, kZip };
 
@@ -123,10 +180,10 @@ absl::Status ForEachInArchive(const std::string& path, ArchiveKind kind, VisitFi
     }
     const std::string clean = std::filesystem::path(name).lexically_normal().generic_string();
     const int64_t bytes = archive_entry_size(entry);
-    const auto read = [&](int64_t max_bytes) {
-      return ReadEntry(absl::StrCat(path, "/", clean), reader.get(), bytes, max_bytes);
-    };
-    HONE_ASSIGN_OR_RETURN(const Visit next, visit({clean, bytes, read}));
+    EntryReader entry_reader(absl::StrCat(path, "/", clean), reader.get(), bytes);
+    const auto read = [&](int64_t max_bytes) { return entry_reader.ReadAll(max_bytes); };
+    const auto read_some = [&](char* out, int64_t size) { return entry_reader.Read(out, size); };
+    HONE_ASSIGN_OR_RETURN(const Visit next, visit({clean, bytes, read, read_some}));
     if (next == Visit::kStop) {
       return absl::OkStatus();
     }

@@ -17,6 +17,8 @@ struct TreeFile {
   int64_t bytes = 0;
   // Its contents, once, while the visit lasts; INVALID_ARGUMENT beyond max_bytes.
   absl::FunctionRef<absl::StatusOr<std::string>(int64_t max_bytes)> read;
+  // Instead: the next of its bytes, at most `size`, while the visit lasts; fewer only at its end.
+  absl::FunctionRef<absl::StatusOr<int64_t>(char* out, int64_t size)> read_some;
 };
 
 enum class Visit { kGoOn, kStop };

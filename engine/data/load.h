@@ -11,6 +11,7 @@
 #include "engine/data/dataset.h"
 #include "engine/data/preprocessing.h"
 #include "engine/data/report.h"
+#include "engine/data/spool.h"
 #include "engine/data/text_augment.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/tokenizer.h"
@@ -183,6 +184,7 @@ struct LoadOptions {
   std::shared_ptr<const Preprocessing> as = nullptr;
 
   int64_t max_bytes = int64_t{16} << 30;  // a data set that needs more memory is refused
+  StreamOptions stream;                   // texts that may be larger than memory
 };
 
 // How the texts of the training part are changed: those that a model reads.

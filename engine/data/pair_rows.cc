@@ -21,6 +21,7 @@
 #include "engine/data/byte_source.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/text_files.h"
+#include "engine/data/text_stream.h"
 
 namespace hone::engine::data {
 namespace {

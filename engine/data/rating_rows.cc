@@ -291,10 +291,9 @@ absl::StatusOr<RatingRows> ReadMovieLens(const std::string& path, const RatingOp
     if (ratings == files.end()) {
       continue;
     }
-    const CsvTable table = {.text = absl::StrReplaceAll(ratings->second, {{known.between, "\t"}}),
-                            .delimiter = '\t',
-                            .has_header = false,
-                            .names = {"user", "item", "rating", "time"}};
+    const CsvHead head = {
+        .delimiter = '\t', .has_header = false, .names = {"user", "item", "rating", "time"}};
+    const CsvTable table = {head, absl::StrReplaceAll(ratings->second, {{known.between, "\t"}})};
     HONE_ASSIGN_OR_RETURN(RatingRows rows,
                           ReadTable(absl::StrCat(path, "/", known.ratings), table, options,
                                     {.user = 0, .item = 1, .rating = 2, .time = 3}, report));

@@ -18,6 +18,7 @@
 #include "engine/data/fingerprint.h"
 #include "engine/data/prepare.h"
 #include "engine/data/running_text_files.h"
+#include "engine/data/spool.h"
 #include "engine/data/texts.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
@@ -51,15 +52,21 @@ absl::Status CheckShares(const LoadOptions& options) {
   return absl::OkStatus();
 }
 
+// A text in its parts, which lie in `spool`.
+struct SpooledParts {
+  std::array<absl::string_view, 3> texts = {};
+  std::shared_ptr<const Spool> spool = nullptr;
+};
+
 // Cuts the end of the training part off for the parts that the data set has not.
-void Divide(const LoadOptions& options, std::array<std::string, 3>& texts) {
+void Divide(const LoadOptions& options, std::array<absl::string_view, 3>& texts) {
   const double validation = texts[kValidation].empty() ? options.validation_fraction : 0;
   const double test = texts[kTest].empty() ? options.test_fraction : 0;
   const auto characters = static_cast<double>(text::CountCharacters(texts[kTrain]));
   const auto cut_off = [&](double share_before) {
     const size_t at = ByteOf(texts[kTrain], static_cast<int64_t>(characters * share_before));
-    std::string end = texts[kTrain].substr(at);
-    texts[kTrain].resize(at);
+    const absl::string_view end = texts[kTrain].substr(at);
+    texts[kTrain] = texts[kTrain].substr(0, at);
     return end;
   };
   if (test > 0) {
@@ -70,34 +77,58 @@ void Divide(const LoadOptions& options, std::array<std::string, 3>& texts) {
   }
 }
 
-void CleanAll(const text::CleaningOptions& cleaning, std::array<std::string, 3>& texts,
-              DataReport& report) {
+absl::StatusOr<SpooledParts> CleanAll(const SpooledParts& read, const LoadOptions& options,
+                                      DataReport& report) {
+  const text::CleaningOptions& cleaning = CleaningOf(options);
+  if (cleaning == text::CleaningOptions()) {
+    return read;
+  }
+  const auto spool = std::make_shared<Spool>(options.stream, "the cleaned text");
   text::CleaningCounts counts;
-  for (std::string& text : texts) {
-    text = text::Clean(text, cleaning, &counts);
+  std::array<int64_t, 4> begins = {};  // of each part; the last is where all of them end
+  for (size_t part = 0; part < read.texts.size(); ++part) {
+    HONE_RETURN_IF_ERROR(text::CleanInPieces(
+        read.texts[part], cleaning, static_cast<size_t>(options.stream.piece_bytes), &counts,
+        [&](absl::string_view piece) { return spool->Append(piece); }));
+    begins[part + 1] = spool->size();
+  }
+  HONE_RETURN_IF_ERROR(spool->Finish());
+  SpooledParts cleaned = {.spool = spool};
+  for (size_t part = 0; part < cleaned.texts.size(); ++part) {
+    cleaned.texts[part] = spool->bytes().substr(
+        static_cast<size_t>(begins[part]), static_cast<size_t>(begins[part + 1] - begins[part]));
   }
   for (const text::CleaningCounts::Step& step : counts.steps) {
     if (step.changed > 0) {
       report.notes.push_back(absl::StrCat("cleaning: ", step.name, " changed the text"));
     }
   }
+  return cleaned;
 }
 
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const TextOptions& options,
-                                                    const std::string& train) {
+                                                    absl::string_view train) {
   if (options.like != nullptr) {
     return TextPreprocessing{.cleaning = options.like->cleaning,
                              .tokenizer = options.like->tokenizer};
   }
   TextPreprocessing result = {.cleaning = options.cleaning};
-  HONE_ASSIGN_OR_RETURN(result.tokenizer,
-                        text::TrainTokenizer(options.tokenizer, {1, [&](int64_t) {
-                                                                   return absl::string_view(train);
-                                                                 }}));
+  const auto text = [&](int64_t) { return train; };
+  HONE_ASSIGN_OR_RETURN(result.tokenizer, text::TrainTokenizer(options.tokenizer, {1, text}));
   return result;
 }
 
-absl::Status CheckPart(const std::vector<int32_t>& tokens, size_t part, const LoadOptions& options,
+absl::StatusOr<Tokens> Encode(absl::string_view text, const text::Tokenizer& tokenizer,
+                              const StreamOptions& options) {
+  const auto spool = std::make_shared<Spool>(options, "the text's tokens");
+  HONE_RETURN_IF_ERROR(text::EncodeInPieces(
+      tokenizer, text, static_cast<size_t>(options.piece_bytes),
+      [&](std::span<const int32_t> ids) { return spool->Append(BytesOf(ids)); }));
+  HONE_RETURN_IF_ERROR(spool->Finish());
+  return Tokens(spool);
+}
+
+absl::Status CheckPart(std::span<const int32_t> tokens, size_t part, const LoadOptions& options,
                        const RunningTextOptions& windows) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (count > std::numeric_limits<int32_t>::max()) {
@@ -146,10 +177,12 @@ void Describe(const RunningText::PartTokens& tokens, size_t part, int32_t unknow
       100.0 * static_cast<double>(counts.unknown) / static_cast<double>(counts.tokens)));
 }
 
-absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options,
+absl::Status Finish(SpooledParts read, const LoadOptions& options,
                     const RunningTextOptions& windows, LoadedData& data) {
   HONE_RETURN_IF_ERROR(CheckShares(options));
-  CleanAll(CleaningOf(options), texts, data.report);
+  HONE_ASSIGN_OR_RETURN(SpooledParts cleaned, CleanAll(read, options, data.report));
+  read = {};  // no longer needed, whether in memory or on the disk
+  std::array<absl::string_view, 3>& texts = cleaned.texts;
   Divide(options, texts);
   if (options.as != nullptr) {
     data.preprocessing = *options.as;
@@ -160,8 +193,8 @@ absl::Status Finish(std::array<std::string, 3> texts, const LoadOptions& options
   const text::Tokenizer& tokenizer = *data.preprocessing.text->tokenizer;
   std::array<RunningText::PartTokens, 3> parts;
   for (size_t part = 0; part < parts.size(); ++part) {
-    tokenizer.Encode(texts[part], parts[part].tokens);
-    parts[part].bytes = static_cast<int64_t>(std::exchange(texts[part], {}).size());
+    HONE_ASSIGN_OR_RETURN(parts[part].tokens, Encode(texts[part], tokenizer, options.stream));
+    parts[part].bytes = static_cast<int64_t>(texts[part].size());
     HONE_RETURN_IF_ERROR(CheckPart(parts[part].tokens, part, options, windows));
   }
   RunningText::Windows how = {.length = windows.window, .seed = options.seed};
@@ -224,7 +257,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options, const RunningTextOpt
   LoadedData data;
   HONE_RETURN_IF_ERROR(FindText(options, data.report));
   HONE_ASSIGN_OR_RETURN(RunningTextParts read,
-                        ReadRunningText(options.path, options.text->encoding));
+                        ReadRunningText(options.path, options.text->encoding, options.stream));
   data.report.format = read.format;
   if (read.files > 1) {
     data.report.notes.push_back(absl::StrCat("the text is made of ", read.files, " files"));
@@ -233,8 +266,8 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options, const RunningTextOpt
     data.report.notes.push_back(
         absl::StrCat(read.files_left_out, " other files are no part of the text"));
   }
-  HONE_RETURN_IF_ERROR(
-      Annotate(Finish(std::move(read.texts), options, windows, data), data.report.source));
+  HONE_RETURN_IF_ERROR(Annotate(Finish({read.texts, std::move(read.spool)}, options, windows, data),
+                                data.report.source));
   data.fingerprint = Fingerprint(data);
   return data;
 }
@@ -250,11 +283,11 @@ RunningText::RunningText(std::array<PartTokens, 3> parts, const Windows& windows
 }
 
 int64_t RunningText::bytes() const {
-  int64_t tokens = 0;
+  int64_t bytes = 0;
   for (const PartTokens& part : parts_) {
-    tokens += static_cast<int64_t>(part.tokens.size());
+    bytes += part.tokens.memory_bytes();
   }
-  return tokens * static_cast<int64_t>(sizeof(int32_t));
+  return bytes;
 }
 
 uint64_t RunningText::content_hash() const {
@@ -301,7 +334,7 @@ int64_t RunningText::length(int32_t row) const { return place(row).length; }
 
 std::span<const int32_t> RunningText::window(int32_t row, int64_t epoch) const {
   const size_t part = PartOf(row);
-  const std::vector<int32_t>& tokens = parts_[part].tokens;
+  const Tokens& tokens = parts_[part].tokens;
   const TextStreams::Window in_order = place(row);
   int64_t begin = in_order.begin;
   if (draws(part)) {
@@ -314,8 +347,7 @@ std::span<const int32_t> RunningText::window(int32_t row, int64_t epoch) const {
         {static_cast<uint32_t>(windows_.seed), static_cast<uint32_t>(windows_.seed >> 32)})[0];
     begin = static_cast<int64_t>(uint64_t{drawn} * places >> 32);
   }
-  return std::span(tokens).subspan(static_cast<size_t>(begin),
-                                   static_cast<size_t>(in_order.length) + 1);
+  return tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(in_order.length) + 1);
 }
 
 int64_t RunningText::CountTokens(std::span<const int32_t> rows) const {

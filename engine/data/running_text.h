@@ -3,13 +3,13 @@
 #include <array>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/dataset.h"
 #include "engine/data/load.h"
 #include "engine/data/text_streams.h"
+#include "engine/data/tokens.h"
 
 namespace hone::engine::data {
 
@@ -24,7 +24,7 @@ namespace hone::engine::data {
 class RunningText final : public OwnExamples {
  public:
   struct PartTokens {
-    std::vector<int32_t> tokens = {};
+    Tokens tokens = {};
     int64_t bytes = 0;  // of the cleaned text that they are made of
   };
   struct Windows {
@@ -93,9 +93,13 @@ struct RunningTextOptions {
 // batches, drawn, or as many as its streams have. Where a model reads the text (options.as),
 // cleaning and tokenizer are the model's, and all windows are in order.
 //
-// Errors of Load; INVALID_ARGUMENT also where a part is too short for a window (of the training
-// part, of each of its streams), or for one token behind another, or where the training part has
-// one token alone.
+// Files are read once. The text as it is read, then as it is cleaned, then the tokens are in memory
+// up to options.stream.memory_bytes each, else in files of options.stream.folder that nobody else
+// sees. Where they lie, and in which pieces they are made, changes nothing of the result.
+//
+// Errors of Load and of Spool; INVALID_ARGUMENT also where a part is too short for a window (of the
+// training part, of each of its streams), or for one token behind another, or where the training
+// part has one token alone.
 absl::StatusOr<LoadedData> LoadRunningText(const LoadOptions& options,
                                            const RunningTextOptions& windows);
 

@@ -7,23 +7,20 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
 #include "engine/base/status.h"
-#include "engine/base/utf8.h"
 #include "engine/data/byte_source.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/text_files.h"
+#include "engine/data/text_stream.h"
 #include "engine/text/unicode.h"
 
 namespace hone::engine::data {
 namespace {
 
-constexpr int64_t kMostFileBytes = int64_t{2} << 30;
 constexpr size_t kMostTextBytes = size_t{1} << 20;
 // What the columns are called where nobody says it.
 constexpr absl::string_view kTextColumns[] = {"text", "sentence"};
@@ -89,16 +86,17 @@ std::optional<std::string> CellOf(const nlohmann::json& value) {
 // Makes rows of one file.
 class FileReader {
  public:
-  FileReader(const TextSource& source, const LoadOptions& options, TextRows& rows)
+  FileReader(const TextSource& source, const LoadOptions& options, TextVisit visit, TextRows& rows,
+             Spool& spool)
       : source_(source),
         options_(options),
         label_(options.target),
         labelled_(NeedsLabels(options)),
-        rows_(rows) {}
+        visit_(visit),
+        rows_(rows),
+        spool_(spool) {}
 
-  absl::Status Read(std::string bytes) {
-    HONE_ASSIGN_OR_RETURN(std::string contents,
-                          DecodeText(std::move(bytes), options_.text->encoding));
+  absl::Status Read(TextStream& stream) {
     const bool is_table =
         source_.layout == TextLayout::kTable || source_.layout == TextLayout::kJsonLines;
     if (!is_table && !options_.text->second_columns.empty()) {
@@ -108,41 +106,39 @@ class FileReader {
     }
     switch (source_.layout) {
       case TextLayout::kTable:
-        HONE_RETURN_IF_ERROR(ReadTable(std::move(contents)));
+        HONE_RETURN_IF_ERROR(ReadTable(stream));
         break;
       case TextLayout::kJsonLines:
-        ForEachLine(contents,
-                    [&](absl::string_view line, int64_t number) { ReadObject(line, number); });
+        HONE_RETURN_IF_ERROR(
+            ForEachLine(stream, [&](absl::string_view line, int64_t number) -> absl::Status {
+              return ReadObject(line, number);
+            }));
         break;
       case TextLayout::kLines:
-        ForEachLine(contents, [&](absl::string_view line, int64_t number) {
-          Add(std::string(line), "", source_.label, number);
-        });
+        HONE_RETURN_IF_ERROR(
+            ForEachLine(stream, [&](absl::string_view line, int64_t number) -> absl::Status {
+              return Add(std::string(line), "", source_.label, number);
+            }));
         break;
-      case TextLayout::kWhole:
-        Add(std::move(contents), "", source_.label, 0);
+      case TextLayout::kWhole: {
+        HONE_ASSIGN_OR_RETURN(std::string text, ReadAll(stream, kMostRecordBytes));
+        HONE_RETURN_IF_ERROR(Add(std::move(text), "", source_.label, 0));
         break;
+      }
     }
     return complaints_.status();
   }
 
  private:
-  template <typename OnLine>
-  static void ForEachLine(absl::string_view contents, const OnLine& on_line) {
-    for (int64_t number = 1; !contents.empty(); ++number) {
-      const size_t end = std::min(contents.find('\n'), contents.size());
-      on_line(absl::StripSuffix(contents.substr(0, end), "\r"), number);
-      contents.remove_prefix(std::min(end + 1, contents.size()));
-    }
-  }
-
-  void Complain(int64_t line, absl::string_view what) {
+  // The line is left out, and the others are looked at.
+  absl::Status Complain(int64_t line, absl::string_view what) {
     complaints_.Add(
         {.line = line,
          .text = line > 0 ? absl::StrCat("line ", line, ": ", what) : std::string(what)});
+    return absl::OkStatus();
   }
 
-  void Add(std::string text, std::string second, std::string label, int64_t line) {
+  absl::Status Add(std::string text, std::string second, absl::string_view label, int64_t line) {
     const size_t longest = std::max(text.size(), second.size());
     if (longest > kMostTextBytes) {
       return Complain(
@@ -151,30 +147,45 @@ class FileReader {
     if (labelled_ && IsMissing(label)) {
       return Complain(line, "there is no label; each text must have one");
     }
-    rows_.rows.push_back({.text = std::move(text),
-                          .label = std::move(label),
-                          .part = source_.part,
-                          .file = static_cast<int32_t>(rows_.files.size()) - 1,
-                          .line = line,
-                          .second = std::move(second)});
+    TextRow& row = rows_.rows.emplace_back();
+    row.begin = spool_.size();
+    row.file = static_cast<int32_t>(rows_.files.size()) - 1;
+    row.line = line;
+    row.part = source_.part;
+    visit_(row, text, second);
+    row.label_bytes = static_cast<uint32_t>(label.size());
+    row.text_bytes = static_cast<uint32_t>(text.size());
+    row.second_bytes = static_cast<uint32_t>(second.size());
+    for (const absl::string_view bytes :
+         {label, absl::string_view(text), absl::string_view("\n"), absl::string_view(second)}) {
+      HONE_RETURN_IF_ERROR(spool_.Append(bytes));
+    }
+    return absl::OkStatus();
   }
 
-  absl::Status ReadTable(std::string contents) {
-    HONE_ASSIGN_OR_RETURN(const CsvTable table,
-                          OpenCsv(std::move(contents), {.quotes_between_tabs = false}));
-    HONE_ASSIGN_OR_RETURN(const Columns columns,
-                          FindColumns(table.names, *options_.text, label_, labelled_));
-    return ForEachRecord(table, [&](const std::vector<std::string>& cells, int64_t line) {
-      const auto joined = [&](const std::vector<size_t>& of) {
-        return absl::StrJoin(
-            of, " ", [&](std::string* out, size_t column) { absl::StrAppend(out, cells[column]); });
-      };
-      Add(joined(columns.text), joined(columns.second),
-          columns.label.has_value() ? cells[*columns.label] : "", line);
-    });
+  absl::Status ReadTable(TextStream& stream) {
+    Columns columns;
+    return StreamCsv(
+        [&](std::string& text) { return stream.Append(text); }, {.quotes_between_tabs = false},
+        kMostRecordBytes,
+        [&](const CsvHead& head) -> absl::Status {
+          HONE_ASSIGN_OR_RETURN(columns,
+                                FindColumns(head.names, *options_.text, label_, labelled_));
+          return absl::OkStatus();
+        },
+        [&](const std::vector<std::string>& cells, int64_t line) -> absl::Status {
+          const auto joined = [&](const std::vector<size_t>& of) {
+            return absl::StrJoin(of, " ", [&](std::string* out, size_t column) {
+              absl::StrAppend(out, cells[column]);
+            });
+          };
+          return Add(joined(columns.text), joined(columns.second),
+                     columns.label.has_value() ? absl::string_view(cells[*columns.label]) : "",
+                     line);
+        });
   }
 
-  void ReadObject(absl::string_view line, int64_t number) {
+  absl::Status ReadObject(absl::string_view line, int64_t number) {
     nlohmann::json object;
     try {
       object = nlohmann::json::parse(line.begin(), line.end());
@@ -209,34 +220,21 @@ class FileReader {
     const auto first_end = texts.end() - std::ssize(options_.text->second_columns);
     const auto label = object.find(label_.empty() ? std::string(kLabelColumn) : label_);
     const std::optional<std::string> cell = label == object.end() ? std::nullopt : CellOf(*label);
-    Add(absl::StrJoin(texts.begin(), first_end, " "), absl::StrJoin(first_end, texts.end(), " "),
-        cell.value_or(""), number);
+    return Add(absl::StrJoin(texts.begin(), first_end, " "),
+               absl::StrJoin(first_end, texts.end(), " "), cell.value_or(""), number);
   }
 
   const TextSource& source_;
   const LoadOptions& options_;
   const std::string& label_;
   const bool labelled_;
+  TextVisit visit_;
   TextRows& rows_;
+  Spool& spool_;
   Complaints complaints_;
 };
 
 }  // namespace
-
-absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding encoding) {
-  if (encoding == TextOptions::Encoding::kLatin1) {
-    return text::FromLatin1(bytes);
-  }
-  if (absl::StartsWith(bytes, "\xef\xbb\xbf")) {
-    bytes.erase(0, 3);
-  }
-  if (absl::Status utf8 = CheckUtf8(bytes); !utf8.ok()) {
-    return AsStatus(
-        {.line = ComplaintsIn(utf8)[0].line,
-         .text = absl::StrCat(utf8.message(), ", or say what it is in (`encoding: LATIN1`)")});
-  }
-  return bytes;
-}
 
 std::string TextRows::Where(const TextRow& row) const {
   const std::string& file = files[static_cast<size_t>(row.file)];
@@ -244,34 +242,41 @@ std::string TextRows::Where(const TextRow& row) const {
 }
 
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
-                                      DataReport& report) {
+                                      TextVisit visit, DataReport& report) {
   HONE_ASSIGN_OR_RETURN(const TextFiles files, FindTextFiles(path, NeedsLabels(options)));
   TextRows rows;
   rows.format = files.format;
+  const auto spool = std::make_shared<Spool>(options.stream, "the texts");
   const auto read = [&](const std::string& name, const TextSource& source,
-                        absl::StatusOr<std::string> bytes) -> absl::Status {
-    HONE_RETURN_IF_ERROR(bytes.status());
-    const std::string where = name.empty() ? path : absl::StrCat(path, "/", name);
+                        ByteReader bytes) -> absl::Status {
     rows.files.push_back(name.empty() ? path : name);
-    FileReader reader(source, options, rows);
-    return Annotate(reader.Read(*std::move(bytes)), where);
+    TextStream stream(bytes, options.text->encoding, options.stream.piece_bytes);
+    FileReader reader(source, options, visit, rows, *spool);
+    return stream.Annotated(reader.Read(stream),
+                            name.empty() ? path : absl::StrCat(path, "/", name));
   };
   std::error_code error;
   if (std::filesystem::is_directory(path, error) || files.sources.contains("")) {
     for (const auto& [name, source] : files.sources) {
-      const std::string file = name.empty() ? path : absl::StrCat(path, "/", name);
-      HONE_RETURN_IF_ERROR(read(name, source, ReadText(file, kMostFileBytes)));
+      HONE_ASSIGN_OR_RETURN(ByteSource file,
+                            ByteSource::Open(name.empty() ? path : absl::StrCat(path, "/", name)));
+      const auto bytes = [&](char* out, int64_t size) { return file.Read(out, size); };
+      HONE_RETURN_IF_ERROR(read(name, source, bytes));
     }
   } else {
-    const auto visit = [&](const TreeFile& file) -> absl::StatusOr<Visit> {
+    const auto read_entry = [&](const TreeFile& file) -> absl::StatusOr<Visit> {
       if (const auto source = files.sources.find(file.name); source != files.sources.end()) {
-        HONE_RETURN_IF_ERROR(read(file.name, source->second, file.read(kMostFileBytes)));
+        HONE_RETURN_IF_ERROR(read(file.name, source->second, file.read_some));
       }
       return Visit::kGoOn;
     };
-    HONE_RETURN_IF_ERROR(ForEachFile(path, visit));
+    HONE_RETURN_IF_ERROR(ForEachFile(path, read_entry));
   }
-  std::ranges::stable_sort(rows.rows, {}, &TextRow::part);
+  HONE_RETURN_IF_ERROR(spool->Finish());
+  rows.spool = spool;
+  if (!std::ranges::is_sorted(rows.rows, {}, &TextRow::part)) {
+    std::ranges::stable_sort(rows.rows, {}, &TextRow::part);
+  }
   report.examples_read = static_cast<int64_t>(rows.rows.size());
   if (files.unlabelled > 0) {
     report.Drop("of no class", "unsup", files.unlabelled);

@@ -1,27 +1,32 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/load.h"
 #include "engine/data/report.h"
+#include "engine/data/spool.h"
 
 namespace hone::engine::data {
 
 // Where a data set itself says that an example belongs.
 enum class Part { kTrain, kValidation, kTest };
 
-// An example as it was read: nothing is cleaned yet.
+// Where an example stands in TextRows.
 struct TextRow {
-  std::string text;   // UTF-8
-  std::string label;  // as it is written; a number where regression is wanted
+  int64_t begin = 0;  // in TextRows::spool: label, text, a line feed, second text
+  uint32_t label_bytes = 0;
+  uint32_t text_bytes = 0;
+  uint32_t second_bytes = 0;
+  int32_t file = 0;  // index into TextRows::files
+  int64_t line = 0;  // from 1; 0: the file is the text
   Part part = Part::kTrain;
-  int32_t file = 0;         // index into TextRows::files
-  int64_t line = 0;         // from 1; 0: the file is the text
-  std::string second = {};  // of a pair
+  uint8_t mark = 0;  // whatever a TextVisit has to say of it
 };
 
 struct TextRows {
@@ -29,14 +34,33 @@ struct TextRows {
   std::vector<std::string> files;  // as somebody would look for them
   std::vector<TextRow>
       rows;  // those of the training part, of the validation part, of the test part
+  std::shared_ptr<const Spool> spool;
 
+  absl::string_view label(const TextRow& row) const {  // as it is written
+    return Bytes(row.begin, row.label_bytes);
+  }
+  absl::string_view text(const TextRow& row) const {
+    return Bytes(row.begin + row.label_bytes, row.text_bytes);
+  }
+  absl::string_view second(const TextRow& row) const {  // of a pair; else ""
+    return Bytes(row.begin + row.label_bytes + row.text_bytes + 1, row.second_bytes);
+  }
+  // Both with a line feed between them.
+  absl::string_view both(const TextRow& row) const {
+    return Bytes(row.begin + row.label_bytes, row.text_bytes + 1 + row.second_bytes);
+  }
   // For errors and reports: "train.tsv line 7".
   std::string Where(const TextRow& row) const;
+
+ private:
+  absl::string_view Bytes(int64_t begin, int64_t size) const {
+    return spool->bytes().substr(static_cast<size_t>(begin), static_cast<size_t>(size));
+  }
 };
 
-// The bytes of a whole file as UTF-8, without a byte order mark. INVALID_ARGUMENT names the line
-// and the byte that are not.
-absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding encoding);
+// Told of each example as it is read, and may change its texts, in UTF-8, before they are kept. The
+// row's sizes are not yet known.
+using TextVisit = absl::FunctionRef<void(TextRow& row, std::string& text, std::string& second)>;
 
 // Reads texts with labels; for language modeling a text need not have one. The path is a file, or a
 // folder or tar archive of files:
@@ -53,12 +77,15 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
 //   lines           where labels are not needed, a .txt file with a text a line, or such parts
 //
 // Any of them may be .gz, but not inside of an archive. Pairs of texts are in tables and JSON lines
-// alone. NOT_FOUND: there is no such path.
-// INVALID_ARGUMENT names the file and the first 20 lines with what is wrong: no UTF-8 (with the
-// place), a column that there is not, no label, a text without words, one of more than 1 MiB, no
-// JSON. `report` is told what was read and left out.
+// alone. Files are read once, and piece by piece: what stays of a text in memory is its row, where
+// options.stream says that texts may go to a file.
+//
+// NOT_FOUND: there is no such path. INVALID_ARGUMENT names the file and the first 20 lines with
+// what is wrong: no UTF-8 (with the place), a column that there is not, no label, a text of more
+// than 1 MiB, no JSON; or the line of more than kMostRecordBytes (text_stream.h). Errors of Spool.
+// `report` is told what was read and left out.
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
-                                      DataReport& report);
+                                      TextVisit visit, DataReport& report);
 
 // It has characters that are no white space.
 bool HasWords(absl::string_view text);

@@ -23,8 +23,10 @@
 #include "engine/data/fingerprint.h"
 #include "engine/data/prepare.h"
 #include "engine/data/ratings.h"
+#include "engine/data/spool.h"
 #include "engine/data/text_rows.h"
 #include "engine/data/token_report.h"
+#include "engine/data/tokens.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
 #include "engine/text/unicode.h"
@@ -46,54 +48,88 @@ struct Loading {
   const TextRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
   const Preprocessing* as() const { return options.as.get(); }
   bool pairs() const { return !options.text->second_columns.empty(); }
+  absl::string_view text(int64_t i) const { return rows.text(row(i)); }
+  absl::string_view second(int64_t i) const { return rows.second(row(i)); }
+  absl::string_view label(int64_t i) const { return rows.label(row(i)); }
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &TextRow::part); }
 };
 
-// Why a cleaned text is left out; "": it is not.
-std::string LeftOut(absl::string_view text, const TextOptions& options) {
-  const int64_t characters = HasWords(text) ? text::CountCharacters(text) : 0;
+// What becomes of a cleaned text, as TextRow::mark.
+enum class Fate : uint8_t { kStays, kTooShort, kTooLong, kEmpty };
+
+Fate FateOf(absl::string_view text, const TextOptions& options) {
+  const bool has_words = HasWords(text);
+  const int64_t characters = has_words ? text::CountCharacters(text) : 0;
   if (characters < options.min_characters) {
-    return absl::StrCat("shorter than ", options.min_characters, " characters");
+    return Fate::kTooShort;
   }
   if (options.max_characters > 0 && characters > options.max_characters) {
-    return absl::StrCat("longer than ", options.max_characters, " characters");
+    return Fate::kTooLong;
   }
-  return "";
+  return has_words ? Fate::kStays : Fate::kEmpty;
 }
 
-// Cleans all texts and leaves out those that are too short or too long, and pairs with one that is.
-absl::Status CleanAll(const text::CleaningOptions& cleaning, Loading& loading) {
-  const TextOptions& options = *loading.options.text;
-  DataReport& report = loading.data.report;
-  text::CleaningCounts counts;
-  Complaints complaints;
-  for (size_t i = 0; i < loading.rows.rows.size(); ++i) {
-    TextRow& row = loading.rows.rows[i];
-    std::string why;
-    bool empty = false;
-    const auto clean = [&](std::string& text) {
-      text = text::Clean(text, cleaning, &counts);
-      why = why.empty() ? LeftOut(text, options) : why;
-      empty = empty || !HasWords(text);
-    };
-    clean(row.text);
-    if (loading.pairs()) {
-      clean(row.second);
-    }
-    if (!why.empty()) {
-      report.Drop(why, loading.rows.Where(row));
-      loading.keep[i] = false;
-    } else if (empty) {
-      complaints.Add({.line = row.line,
-                      .text = absl::StrCat(loading.rows.Where(row),
-                                           ": the text is empty; data.text.min_characters: 1 "
-                                           "leaves such texts out")});
+// Of a pair: it leaves where one of its texts does, for the reason of the first that does.
+Fate FateOfPair(Fate first, Fate second) {
+  for (const Fate fate : {first, second}) {
+    if (fate == Fate::kTooShort || fate == Fate::kTooLong) {
+      return fate;
     }
   }
+  return first == Fate::kEmpty ? first : second;
+}
+
+// Reads all texts, cleaned, and says of each what becomes of it.
+absl::Status ReadAndClean(Loading& loading) {
+  const TextOptions& options = *loading.options.text;
+  const text::CleaningOptions& cleaning = CleaningOf(loading.options);
+  DataReport& report = loading.data.report;
+  text::CleaningCounts counts;
+  const auto clean = [&](TextRow& row, std::string& text, std::string& second) {
+    text = text::Clean(text, cleaning, &counts);
+    Fate fate = FateOf(text, options);
+    if (loading.pairs()) {
+      second = text::Clean(second, cleaning, &counts);
+      fate = FateOfPair(fate, FateOf(second, options));
+    }
+    row.mark = static_cast<uint8_t>(fate);
+  };
+  HONE_ASSIGN_OR_RETURN(loading.rows,
+                        ReadTextRows(loading.options.path, loading.options, clean, report));
   for (const text::CleaningCounts::Step& step : counts.steps) {
     if (step.changed > 0) {
       report.notes.push_back(
           absl::StrCat("cleaning: ", step.name, " changed ", step.changed, " texts"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Leaves out texts that are too short or too long, and pairs with one that is.
+absl::Status LeaveOut(Loading& loading) {
+  const TextOptions& options = *loading.options.text;
+  DataReport& report = loading.data.report;
+  const std::string too_short =
+      absl::StrCat("shorter than ", options.min_characters, " characters");
+  const std::string too_long = absl::StrCat("longer than ", options.max_characters, " characters");
+  Complaints complaints;
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    const TextRow& row = loading.row(i);
+    switch (static_cast<Fate>(row.mark)) {
+      case Fate::kStays:
+        break;
+      case Fate::kTooShort:
+      case Fate::kTooLong:
+        report.Drop(static_cast<Fate>(row.mark) == Fate::kTooShort ? too_short : too_long,
+                    loading.rows.Where(row));
+        loading.keep[static_cast<size_t>(i)] = false;
+        break;
+      case Fate::kEmpty:
+        complaints.Add({.line = row.line,
+                        .text = absl::StrCat(loading.rows.Where(row),
+                                             ": the text is empty; data.text.min_characters: 1 "
+                                             "leaves such texts out")});
+        break;
     }
   }
   return complaints.status();
@@ -126,7 +162,7 @@ std::vector<std::string> LabelsOf(const Loading& loading) {
   std::set<std::string, decltype(kIdIsBefore)> all(kIdIsBefore);
   for (int64_t i = 0; i < loading.size(); ++i) {
     if (loading.keep[static_cast<size_t>(i)]) {
-      all.insert(loading.row(i).label);
+      all.emplace(loading.label(i));
     }
   }
   return {all.begin(), all.end()};
@@ -137,7 +173,7 @@ std::vector<std::string> LabelsOf(const Loading& loading) {
 void SetCodes(const std::vector<std::string>& labels, const std::vector<int32_t>& codes,
               Loading& loading) {
   for (int64_t i = 0; i < loading.size(); ++i) {
-    const auto found = std::ranges::lower_bound(labels, loading.row(i).label, kIdIsBefore);
+    const auto found = std::ranges::lower_bound(labels, std::string(loading.label(i)), kIdIsBefore);
     const bool kept = loading.keep[static_cast<size_t>(i)];
     loading.targets.labels.push_back(kept ? codes[static_cast<size_t>(found - labels.begin())] : 0);
   }
@@ -188,11 +224,12 @@ absl::Status SetValues(Loading& loading) {
   Complaints complaints;
   for (int64_t i = 0; i < loading.size(); ++i) {
     const TextRow& row = loading.row(i);
-    const std::optional<double> value = ToNumber(row.label);
+    const std::optional<double> value = ToNumber(loading.label(i));
     if (!value) {
-      complaints.Add({.line = row.line,
-                      .text = absl::StrCat(loading.rows.Where(row), ": '", CutUtf8(row.label, 40),
-                                           "' is not a number, which regression needs")});
+      complaints.Add(
+          {.line = row.line,
+           .text = absl::StrCat(loading.rows.Where(row), ": '", CutUtf8(loading.label(i), 40),
+                                "' is not a number, which regression needs")});
     }
     loading.targets.targets.push_back(static_cast<float>(value.value_or(0)));
   }
@@ -220,18 +257,17 @@ absl::Status SetTargets(Loading& loading) {
 
 void DropExactCopies(Loading& loading) {
   const auto hash = [&](int64_t i) {
-    const auto hash_of = [](const std::string& text) {
+    const auto hash_of = [](absl::string_view text) {
       return ContentHash(text.data(), static_cast<int64_t>(text.size()));
     };
-    const uint64_t parts[] = {hash_of(loading.row(i).text), hash_of(loading.row(i).second)};
+    const uint64_t parts[] = {hash_of(loading.text(i)), hash_of(loading.second(i))};
     return ContentHash(parts, sizeof(parts));
   };
   const auto same_text = [&](int64_t a, int64_t b) {
-    return loading.row(a).text == loading.row(b).text &&
-           loading.row(a).second == loading.row(b).second;
+    return loading.text(a) == loading.text(b) && loading.second(a) == loading.second(b);
   };
   const auto same_label = [&](int64_t a, int64_t b) {
-    return loading.row(a).label == loading.row(b).label;
+    return loading.label(a) == loading.label(b);
   };
   loading.keep = FindCopies(
       {loading.size(), loading.CountOf(Part::kTrain), hash, same_text, same_label, &loading.keep},
@@ -240,12 +276,9 @@ void DropExactCopies(Loading& loading) {
 
 void DropNearCopies(Loading& loading) {
   const TextOptions& options = *loading.options.text;
-  std::vector<std::string> pairs;
-  for (int64_t i = 0; i < loading.size() && loading.pairs() && options.near_copies > 0; ++i) {
-    pairs.push_back(absl::StrCat(loading.row(i).text, "\n", loading.row(i).second));
-  }
   const auto text = [&](int64_t i) {
-    return absl::string_view(loading.pairs() ? pairs[static_cast<size_t>(i)] : loading.row(i).text);
+    const TextRow& row = loading.row(i);
+    return loading.pairs() ? loading.rows.both(row) : loading.rows.text(row);
   };
   const auto part = [&](int64_t i) { return loading.row(i).part; };
   const auto where = [&](int64_t i) { return loading.rows.Where(loading.row(i)); };
@@ -335,8 +368,8 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   const std::vector<int32_t>& train = loading.data.splits.train;
   const int64_t each = loading.pairs() ? 2 : 1;
   const auto text = [&](int64_t i) {
-    const TextRow& row = loading.row(train[static_cast<size_t>(i / each)]);
-    return absl::string_view(i % each == 0 ? row.text : row.second);
+    const int32_t row = train[static_cast<size_t>(i / each)];
+    return i % each == 0 ? loading.text(row) : loading.second(row);
   };
   const TextOptions& options = *loading.options.text;
   TextPreprocessing result = {.cleaning = options.cleaning};
@@ -357,7 +390,7 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
 }
 
 // All texts as tokens; those that are in no part have none.
-std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
+absl::StatusOr<std::shared_ptr<const Texts>> EncodeAll(Loading& loading) {
   const TextPreprocessing& how = *loading.data.preprocessing.text;
   const int32_t unknown = how.tokenizer->special().unknown;
   DataReport& report = loading.data.report;
@@ -370,21 +403,22 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
       split->tokens.emplace();
     }
   }
-  const auto texts = std::make_shared<Texts>(how.separator());
+  const auto spool = std::make_shared<Spool>(loading.options.stream, "the texts' tokens");
+  std::vector<int64_t> begin = {0};
+  begin.reserve(loading.rows.rows.size() + 1);
   for (int64_t i = 0; i < loading.size(); ++i) {
-    SplitReport* split = split_of[static_cast<size_t>(i)];
-    if (split == nullptr) {
-      texts->Add({});
-      continue;
+    if (SplitReport* const split = split_of[static_cast<size_t>(i)]; split != nullptr) {
+      std::vector<int32_t> tokens = how.pairs
+                                        ? how.EncodeCleanedPair(loading.text(i), loading.second(i))
+                                        : how.EncodeCleaned(loading.text(i));
+      const auto all = static_cast<int64_t>(tokens.size());
+      how.Cut(tokens);
+      HONE_RETURN_IF_ERROR(spool->Append(BytesOf(tokens)));
+      CountText(tokens, all, unknown, loading.rows.Where(loading.row(i)), *split->tokens);
     }
-    const TextRow& row = loading.row(i);
-    std::vector<int32_t> tokens =
-        how.pairs ? how.EncodeCleanedPair(row.text, row.second) : how.EncodeCleaned(row.text);
-    const auto all = static_cast<int64_t>(tokens.size());
-    how.Cut(tokens);
-    texts->Add(tokens);
-    CountText(tokens, all, unknown, loading.rows.Where(row), *split->tokens);
+    begin.push_back(spool->size() / static_cast<int64_t>(sizeof(int32_t)));
   }
+  HONE_RETURN_IF_ERROR(spool->Finish());
   report.notes.push_back(absl::StrCat("the vocabulary has ", how.tokenizer->size(), " tokens"));
   for (const auto& [name, split] :
        {std::pair("training", &report.train), std::pair("validation", &report.validation),
@@ -393,7 +427,7 @@ std::shared_ptr<const Texts> EncodeAll(Loading& loading) {
       report.notes.push_back(Describe(name, *split->tokens, how.max_tokens));
     }
   }
-  return texts;
+  return std::make_shared<const Texts>(how.separator(), Tokens(spool), std::move(begin));
 }
 
 // Tells what the first epoch of the training will change.
@@ -414,7 +448,7 @@ absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
 absl::Status Finish(Loading& loading) {
   LoadedData& data = loading.data;
   data.preprocessing.input = Preprocessing::Input::kText;
-  HONE_RETURN_IF_ERROR(CleanAll(CleaningOf(loading.options), loading));
+  HONE_RETURN_IF_ERROR(LeaveOut(loading));
   HONE_RETURN_IF_ERROR(SetTargets(loading));
   DropExactCopies(loading);
   DropNearCopies(loading);
@@ -434,7 +468,7 @@ absl::Status Finish(Loading& loading) {
   if (!loading.targets.targets.empty()) {
     Standardize(loading);
   }
-  const std::shared_ptr<const Texts> texts = EncodeAll(loading);
+  HONE_ASSIGN_OR_RETURN(const std::shared_ptr<const Texts> texts, EncodeAll(loading));
   HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
   if (HasNoTargets(loading.options)) {
     data.dataset = Dataset(texts);
@@ -516,7 +550,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
         absl::StrCat("data.text.max_tokens: must be at least ", TextPreprocessing::kLeastInTemplate,
                      ", of which two stand around a text for this checkpoint, got ", most));
   }
-  HONE_ASSIGN_OR_RETURN(loading.rows, ReadTextRows(options.path, options, report));
+  HONE_RETURN_IF_ERROR(ReadAndClean(loading));
   report.format = loading.rows.format;
   loading.keep.assign(loading.rows.rows.size(), true);
   if (loading.rows.rows.empty() || loading.size() > std::numeric_limits<int32_t>::max()) {
@@ -537,17 +571,19 @@ const text::CleaningOptions& CleaningOf(const LoadOptions& options) {
 }
 
 void Texts::Add(std::span<const int32_t> tokens) {
-  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  begin_.push_back(static_cast<int64_t>(tokens_.size()));
+  added_.insert(added_.end(), tokens.begin(), tokens.end());
+  begin_.push_back(static_cast<int64_t>(added_.size()));
 }
 
 int64_t Texts::bytes() const {
-  return static_cast<int64_t>(tokens_.size() * sizeof(int32_t) + begin_.size() * sizeof(int64_t));
+  return tokens_.memory_bytes() +
+         static_cast<int64_t>(added_.size() * sizeof(int32_t) + begin_.size() * sizeof(int64_t));
 }
 
 uint64_t Texts::content_hash() const {
+  const absl::string_view tokens = BytesOf(all());
   const uint64_t parts[] = {
-      ContentHash(tokens_.data(), static_cast<int64_t>(tokens_.size() * sizeof(int32_t))),
+      ContentHash(tokens.data(), static_cast<int64_t>(tokens.size())),
       ContentHash(begin_.data(), static_cast<int64_t>(begin_.size() * sizeof(int64_t)))};
   return ContentHash(parts, sizeof(parts));
 }

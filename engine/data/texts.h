@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/data/dataset.h"
 #include "engine/data/load.h"
+#include "engine/data/tokens.h"
 
 namespace hone::engine::data {
 
@@ -16,7 +18,10 @@ class Texts final : public OwnExamples {
  public:
   // No texts. Of pairs, the token that stands behind each text of one; −1: there are none.
   explicit Texts(int32_t separator = -1) : separator_(separator) {}
-  // Behind those that there are. Before it is shared.
+  // Text after text; where each begins, and where the last one ends.
+  Texts(int32_t separator, Tokens tokens, std::vector<int64_t> begin)
+      : separator_(separator), tokens_(std::move(tokens)), begin_(std::move(begin)) {}
+  // Behind those that there are, in memory. Before it is shared.
   void Add(std::span<const int32_t> tokens);
 
   int64_t size() const override { return static_cast<int64_t>(begin_.size()) - 1; }
@@ -26,16 +31,22 @@ class Texts final : public OwnExamples {
   // Of a text; at least one where LoadTexts made it.
   std::span<const int32_t> tokens(int32_t row) const {
     const auto r = static_cast<size_t>(row);
-    return std::span(tokens_).subspan(static_cast<size_t>(begin_[r]),
-                                      static_cast<size_t>(begin_[r + 1] - begin_[r]));
+    return all().subspan(static_cast<size_t>(begin_[r]),
+                         static_cast<size_t>(begin_[r + 1] - begin_[r]));
   }
   int32_t separator() const { return separator_; }
   // Of several texts together.
   int64_t CountTokens(std::span<const int32_t> rows) const;
 
  private:
+  // Text behind text.
+  std::span<const int32_t> all() const {
+    return added_.empty() ? std::span<const int32_t>(tokens_) : added_;
+  }
+
   int32_t separator_;
-  std::vector<int32_t> tokens_;  // text behind text
+  Tokens tokens_;
+  std::vector<int32_t> added_;  // instead
   std::vector<int64_t> begin_ = {0};
 };
 
@@ -60,8 +71,11 @@ const text::CleaningOptions& CleaningOf(const LoadOptions& options);
 // classification: with the same seed and shares no text of one's test part is learned from by the
 // other.
 //
-// The texts are in memory twice while they are read, then only as tokens. Errors of Load;
-// INVALID_ARGUMENT also for a text without words, by its place.
+// Files are read once, and each text is cleaned as it comes. Texts that are cleaned, and then
+// tokens, are in memory up to options.stream.memory_bytes each, else in files of
+// options.stream.folder that nobody else sees; of each text there stay about a hundred bytes. Where
+// the texts lie changes nothing of the result. Errors of Load and of Spool; INVALID_ARGUMENT also
+// for a text without words, by its place.
 absl::StatusOr<LoadedData> LoadTexts(const LoadOptions& options);
 
 }  // namespace hone::engine::data

@@ -1,5 +1,7 @@
 #include "engine/layers/sequences.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/graph/sum.h"
 #include "engine/layers/parameters.h"
@@ -206,39 +208,45 @@ Value PositionsOf(Graph& graph, Value x, Value places, const PositionsOptions& o
   return Sum(graph, x, engine::Embedding(graph, table, places));
 }
 
-// The states of the topmost layer, of each direction, in the scope that the graph is in.
-std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value offsets,
-                              const RecurrentOptions& options, bool training,
-                              const CarriedState& carried) {
+// Rows of both directions side by side.
+Value Joined(Graph& graph, const std::vector<Value>& directions) {
+  return directions.size() > 1 ? Concat(graph, directions) : directions[0];
+}
+
+// The states of each layer, the lowest first, of each direction, in the scope that the graph is in.
+std::vector<std::vector<Value>> StatesOfLayers(Graph& graph, RecurrentCell cell, Value x,
+                                               Value offsets, const RecurrentOptions& options,
+                                               bool training, const CarriedState& carried) {
+  const auto failed = [&](const std::string& what) {
+    const Value none =
+        graph.Fail(absl::InvalidArgumentError(absl::StrCat(graph.scope(), ": ", what)));
+    return std::vector(static_cast<size_t>(std::max<int64_t>(options.layers, 1)),
+                       std::vector<Value>(1, none));
+  };
   for (const auto& [field, value] :
        {std::pair{"units", options.units}, std::pair{"layers", options.layers}}) {
     if (value < 1) {
-      return {graph.Fail(absl::InvalidArgumentError(
-          absl::StrCat(graph.scope(), ": ", field, " must be at least 1, got ", value)))};
+      return failed(absl::StrCat(field, " must be at least 1, got ", value));
     }
   }
   if (!(options.dropout >= 0 && options.dropout < 1)) {
-    return {graph.Fail(absl::InvalidArgumentError(absl::StrCat(
-        graph.scope(), ": dropout must be at least 0 and below 1, got ", options.dropout)))};
+    return failed(absl::StrCat("dropout must be at least 0 and below 1, got ", options.dropout));
   }
   if (graph.shape(x).rank() != 2) {
-    return {graph.Fail(absl::InvalidArgumentError(
-        absl::StrCat(graph.scope(), ": its input must be a row of numbers for each token, got ",
-                     graph.shape(x).ToString())))};
+    return failed(absl::StrCat("its input must be a row of numbers for each token, got ",
+                               graph.shape(x).ToString()));
   }
   if (carried.rows.valid() && options.bidirectional) {
-    return {graph.Fail(absl::InvalidArgumentError(absl::StrCat(
-        graph.scope(),
-        ": it is bidirectional, so that what it begins with is behind what it has read")))};
+    return failed("it is bidirectional, so that what it begins with is behind what it has read");
   }
-  std::vector<Value> directions;
+  std::vector<std::vector<Value>> layers;
   for (int64_t layer = 1; layer <= options.layers; ++layer) {
     const Graph::Scope of_layer(graph, options.layers > 1 ? absl::StrCat("layer_", layer) : "");
     if (layer > 1) {
-      x = directions.size() > 1 ? Concat(graph, directions) : directions[0];
+      x = Joined(graph, layers.back());
       x = training ? engine::Dropout(graph, x, options.dropout) : x;
     }
-    directions.clear();
+    std::vector<Value>& directions = layers.emplace_back();
     for (const bool reverse : {false, true}) {
       if (!reverse || options.bidirectional) {
         const Graph::Scope of_direction(graph, !options.bidirectional ? ""
@@ -248,12 +256,7 @@ std::vector<Value> Directions(Graph& graph, RecurrentCell cell, Value x, Value o
       }
     }
   }
-  return directions;
-}
-
-// Rows of both directions side by side.
-Value Joined(Graph& graph, const std::vector<Value>& directions) {
-  return directions.size() > 1 ? Concat(graph, directions) : directions[0];
+  return layers;
 }
 
 // What each direction ends with.
@@ -271,7 +274,7 @@ Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
                 const RecurrentOptions& options, bool training, const CarriedState& carried) {
   Graph::Scope scope(graph, options.name, NameOf(cell));
   const std::vector<Value> directions =
-      Directions(graph, cell, x, offsets, options, training, carried);
+      StatesOfLayers(graph, cell, x, offsets, options, training, carried).back();
   return scope.Gives(options.return_sequences ? Joined(graph, directions)
                                               : Ends(graph, directions, offsets));
 }
@@ -279,16 +282,19 @@ Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
 RecurrentStates RecurrentWithEnds(Graph& graph, RecurrentCell cell, Value x, Value offsets,
                                   const RecurrentOptions& options, bool training) {
   Graph::Scope scope(graph, options.name, NameOf(cell));
-  const std::vector<Value> directions = Directions(graph, cell, x, offsets, options, training, {});
-  RecurrentStates result = {.states = scope.Gives(Joined(graph, directions)),
-                            .last = Ends(graph, directions, offsets),
-                            .last_cells = {}};
-  if (cell == RecurrentCell::kLstm) {
-    std::vector<Value> cells;
-    for (const Value states : directions) {
-      cells.push_back(CellsOfLstm(graph, states));
+  const std::vector<std::vector<Value>> layers =
+      StatesOfLayers(graph, cell, x, offsets, options, training, {});
+  RecurrentStates result = {
+      .states = scope.Gives(Joined(graph, layers.back())), .last = {}, .last_cells = {}};
+  for (const std::vector<Value>& directions : layers) {
+    result.last.push_back(Ends(graph, directions, offsets));
+    if (cell == RecurrentCell::kLstm) {
+      std::vector<Value> cells;
+      for (const Value states : directions) {
+        cells.push_back(CellsOfLstm(graph, states));
+      }
+      result.last_cells.push_back(Ends(graph, cells, offsets));
     }
-    result.last_cells = Ends(graph, cells, offsets);
   }
   return result;
 }

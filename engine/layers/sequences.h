@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "engine/layers/dense.h"
@@ -61,9 +62,10 @@ Value Recurrent(Graph& graph, RecurrentCell cell, Value x, Value offsets,
                 const RecurrentOptions& options, bool training, const CarriedState& carried = {});
 // The same layer where both are wanted, as of an encoder.
 struct RecurrentStates {
-  Value states;      // [rows, n]
-  Value last;        // [batch, n]
-  Value last_cells;  // [batch, n]: an LSTM's c that belongs to `last`; else not valid
+  Value states;  // [rows, n]
+  // Of each layer, the lowest first.
+  std::vector<Value> last;        // [batch, n]
+  std::vector<Value> last_cells;  // [batch, n]: an LSTM's c that belongs to `last`; else none
 };
 RecurrentStates RecurrentWithEnds(Graph& graph, RecurrentCell cell, Value x, Value offsets,
                                   const RecurrentOptions& options, bool training);

@@ -108,6 +108,10 @@ class Table {
         sources[i] = {-1 - static_cast<int>(i)};
       }
       for (const Value value : node(i).inputs) {
+        // Tokens that a net chooses by its own numbers are made by none of its layers.
+        if (node(i).types[0].dtype == DType::kS32 && graph_.type(value).dtype != DType::kS32) {
+          continue;
+        }
         const auto from = static_cast<size_t>(value.node);
         sources[i].insert(sources[from].begin(), sources[from].end());
         if (node(from).kind != Node::Kind::kParameter && row_of_[from] != row_of_[i]) {

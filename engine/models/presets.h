@@ -75,23 +75,30 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
 // models/translation.h. BuildOptions::vocabulary is of the language that is written.
 //
 // "seq2seq": a recurrent encoder, and a decoder that looks back at it.
-//   {"cell": "gru", "units": 256, "embedding": 256, "attention": "bahdanau", "dropout": 0.1,
-//    "bidirectional": false}   others are "lstm" and "luong"; "embedding" 0 is as many as units
+//   {"cell": "gru", "layers": 1, "units": 256, "embedding": 256, "attention": "bahdanau",
+//    "dropout": 0.1, "bidirectional": false, "input_feeding": false}   others are "lstm" and
+//       "luong"; "embedding" 0 is as many as units; layers of encoder and decoder each
 // With e a token's embedding after dropout, k the encoder's states and h the decoder's, which
-// begins with the encoder's last state (and cell, of an LSTM):
+// begins with the encoder's last state (and cell, of an LSTM), of one layer:
 //   bahdanau  what PyTorch's tutorial "NLP From Scratch: Translation with a Sequence to Sequence
 //             Network and Attention" computes (Bahdanau, Cho, Bengio, 2015):
 //             a = softmax over s of v · tanh(h_{t−1} W + k_s U + b);  c = Σ a_s k_s
 //             h_t = cell([e_t, c], h_{t−1});  logits = h_t O + o
-//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores; nothing that is
-//   seen
-//             is fed back (Luong, Pham, Manning, 2015):
+//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores (Luong, Pham, Manning,
+//             2015):
 //             h_t = cell(e_t, h_{t−1});  a = softmax over s of h_t W · k_s;  c = Σ a_s k_s
-//             logits = tanh([h_t, c] C + c') O + o
+//             f_t = tanh([h_t, c] C + c');  logits = f_t O + o
+//             With input_feeding h_t = cell([e_t, f_{t−1}], h_{t−1}), f before the first token zeros
+//             (the same paper, section 3.3): of one layer alone.
 //   Biases that change nothing are left out: those of v and of luong's W, and of bahdanau's W and U
 //   one of the two.
 //   bidirectional: k has both directions' states side by side, and the decoder begins with tanh of
 //   a dense layer of what they end with, side by side; of an LSTM its cell so, too, without tanh.
+//   layers: each reads the states of the one below, after dropout, and k and h are those of the
+//   topmost. Each layer of the decoder begins with the last state of the encoder's. Bahdanau's
+//   attention is in the decoder's first layer (Wu et al., "Google's Neural Machine Translation
+//   System", 2016, section 3), which alone reads c; luong's is behind the last (Luong, Pham,
+//   Manning, 2015, section 3).
 // Its parameters: source_embedding.weight [source vocabulary, embedding]; encoder.weight,
 // .recurrent_weight, .bias, .recurrent_bias as a layer has them (layers/sequences.h: Recurrent);
 // bridge.weight, .bias, of an LSTM cell_bridge.weight, .bias; target_embedding.weight; with n the
@@ -99,7 +106,9 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
 // gates · units], decoder.recurrent_weight, .bias, .recurrent_bias; of bahdanau
 // attention.query_weight [units, units], .key_weight [n, units], .bias [units], .score_weight
 // [units]; of luong attention.weight [units, n], combine.weight [units + n, units], .bias;
-// output.weight [units, vocabulary], .bias.
+// output.weight [units, vocabulary], .bias. Of several layers encoder.layer_1.weight, …,
+// bridge.layer_1.weight, …, and decoder.layer_1.weight, … (of a further layer [units, gates ·
+// units], and no context_weight); with input_feeding decoder.feed_weight [units, gates · units].
 absl::StatusOr<Value> Seq2Seq(Graph& graph, const nlohmann::json& options,
                               const std::vector<NamedValue>& inputs, const BuildOptions& build);
 

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -20,6 +21,9 @@
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/continued_rows.h"
+#include "engine/ops/dropout.h"
+#include "engine/ops/feeding_decoder.h"
+#include "engine/ops/full.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/mul.h"
 #include "engine/ops/recurrent_decoder.h"
@@ -34,10 +38,12 @@ using Start = Initializer::Kind;
 struct Seq2SeqOptions {
   std::string cell = "gru";
   std::string attention = "bahdanau";
+  int64_t layers = 1;
   int64_t units = 256;
   int64_t embedding = 0;  // 0: as many as units
   float dropout = 0.1f;
   bool bidirectional = false;
+  bool input_feeding = false;
 };
 
 absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
@@ -47,6 +53,8 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
       options.cell = value.get<std::string>();
     } else if (key == "attention") {
       options.attention = value.get<std::string>();
+    } else if (key == "layers") {
+      options.layers = value.get<int64_t>();
     } else if (key == "units") {
       options.units = value.get<int64_t>();
     } else if (key == "embedding") {
@@ -55,15 +63,23 @@ absl::StatusOr<Seq2SeqOptions> Read(const nlohmann::json& json) {
       options.dropout = value.get<float>();
     } else if (key == "bidirectional") {
       options.bidirectional = value.get<bool>();
+    } else if (key == "input_feeding") {
+      options.input_feeding = value.get<bool>();
     } else {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
   }
   HONE_RETURN_IF_ERROR(CheckWord("cell", options.cell, {"gru", "lstm"}));
   HONE_RETURN_IF_ERROR(CheckWord("attention", options.attention, {"bahdanau", "luong"}));
+  HONE_RETURN_IF_ERROR(CheckLeast("layers", options.layers, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("units", options.units, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("embedding", options.embedding, 0));
   HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
+  if (options.input_feeding && (options.attention != "luong" || options.layers != 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`input_feeding` is of `attention` luong with one of `layers`, got ",
+                     options.attention, " and ", options.layers));
+  }
   options.embedding = options.embedding == 0 ? options.units : options.embedding;
   return options;
 }
@@ -84,32 +100,74 @@ class Builder {
       Leave(encoded);
       return encoded.states;
     }
-    const Value e = Embed(in_.tokens, "target", build_.vocabulary);
-    const std::optional<DecoderAttention> attention = LookedAt(encoded);
-    Value states;
-    {
-      Graph::Scope scope(graph_, "decoder", options_.cell);
-      const Value gates = Linear(graph_, e, InputWeight(), Bias());
-      states = scope.Gives(lstm() ? LstmDecoder(graph_, gates, RecurrentWeight(), encoded.start,
-                                                encoded.start_cells, in_.offsets, attention)
-                                  : GruDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
-                                               encoded.start, in_.offsets, attention));
-    }
-    return Output(states, encoded.states);
+    return DecodeTokens(graph_, in_, build_, [&](Value tokens) {
+      const Value e = Embed(tokens, "target", build_.vocabulary);
+      return Output(options_.input_feeding ? Fed(e, encoded) : Decode(e, encoded));
+    });
   }
 
  private:
   // What the decoder is given of the text that is read.
   struct Encoded {
-    Value states;       // [source rows, memory()]
-    Value start;        // [sentences, units]
-    Value start_cells;  // the same, of an LSTM
+    Value states;  // [source rows, memory()]
+    // Of each of its layers.
+    std::vector<Value> start;        // [sentences, units]
+    std::vector<Value> start_cells;  // the same, of an LSTM
   };
+
+  // The decoder over whole texts: what the logits are made of.
+  Value Decode(Value e, const Encoded& encoded) {
+    const std::optional<DecoderAttention> attention = LookedAt(encoded);
+    Value states = e;
+    {
+      Graph::Scope scope(graph_, "decoder", options_.cell);
+      for (int64_t layer = 1; layer <= options_.layers; ++layer) {
+        const Graph::Scope of_layer(graph_, NameOf(layer));
+        const Value gates = Linear(graph_, Given(states, layer), InputWeight(layer), Bias());
+        const auto looked = layer == 1 ? attention : std::nullopt;
+        const auto at = static_cast<size_t>(layer) - 1;
+        states = lstm() ? LstmDecoder(graph_, gates, RecurrentWeight(), encoded.start[at],
+                                      encoded.start_cells[at], in_.offsets, looked)
+                        : GruDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
+                                     encoded.start[at], in_.offsets, looked);
+      }
+      scope.Gives(states);
+    }
+    return bahdanau() ? states : Attentional(states, encoded.states);
+  }
+  // The same where what luong's attention makes is fed to the next step.
+  Value Fed(Value e, const Encoded& encoded) {
+    FeedingAttention attention;
+    attention.values = encoded.states;
+    attention.offsets = in_.source_offsets;
+    {
+      const Graph::Scope scope(graph_, "attention", "attention");
+      attention.query_weight = GeneralWeight();
+    }
+    {
+      const Graph::Scope scope(graph_, "combine", "dense");
+      const int64_t seen = options_.units + memory();
+      attention.combine_weight = Weight("weight", seen, options_.units, static_cast<double>(seen));
+      attention.combine_bias = Vector("bias", options_.units, Start::kZeros);
+    }
+    Graph::Scope scope(graph_, "decoder", options_.cell);
+    attention.feed_weight = FeedWeight();
+    const Value gates = Linear(graph_, e, InputWeight(1), Bias());
+    return scope.Gives(lstm()
+                           ? LstmFeedingDecoder(graph_, gates, RecurrentWeight(), encoded.start[0],
+                                                encoded.start_cells[0], in_.offsets, attention)
+                           : GruFeedingDecoder(graph_, gates, RecurrentWeight(), RecurrentBias(),
+                                               encoded.start[0], in_.offsets, attention));
+  }
 
   bool lstm() const { return options_.cell == "lstm"; }
   bool bahdanau() const { return options_.attention == "bahdanau"; }
   int64_t memory() const { return options_.units * (options_.bidirectional ? 2 : 1); }
   int64_t gates() const { return options_.units * (lstm() ? 4 : 3); }
+  // Of a layer, counted from 1, in the scope of all of them.
+  std::string NameOf(int64_t layer) const {
+    return options_.layers == 1 ? "" : absl::StrCat("layer_", layer);
+  }
 
   Value Embed(Value tokens, const std::string& side, int64_t vocabulary) {
     // As PyTorch's embedding starts.
@@ -138,16 +196,26 @@ class Builder {
     const layers::RecurrentStates read = layers::RecurrentWithEnds(
         graph_, lstm() ? layers::RecurrentCell::kLstm : layers::RecurrentCell::kGru, e,
         in_.source_offsets,
-        {.name = "encoder", .units = options_.units, .bidirectional = options_.bidirectional},
+        {.name = "encoder",
+         .units = options_.units,
+         .layers = options_.layers,
+         .bidirectional = options_.bidirectional,
+         .dropout = options_.dropout},
         build_.training);
     Encoded encoded = {.states = read.states, .start = read.last, .start_cells = read.last_cells};
     if (options_.bidirectional) {
-      encoded.start = Dense(read.last, "bridge", options_.units, ActivationKind::kTanh);
-      if (lstm()) {
-        encoded.start_cells = Dense(read.last_cells, "cell_bridge", options_.units);
-      }
+      Bridge("bridge", ActivationKind::kTanh, encoded.start);
+      Bridge("cell_bridge", ActivationKind::kNone, encoded.start_cells);
     }
     return encoded;
+  }
+  // Makes of what both directions of each layer end with what the decoder's begins with.
+  void Bridge(const std::string& name, ActivationKind activation, std::vector<Value>& ends) {
+    for (size_t i = 0; i < ends.size(); ++i) {
+      const std::string layer = NameOf(static_cast<int64_t>(i) + 1);
+      const Graph::Scope scope(graph_, layer.empty() ? "" : name);
+      ends[i] = Dense(ends[i], layer.empty() ? name : layer, options_.units, activation);
+    }
   }
 
   // The decoder's parameters, and the attention's, each in the scope of its name.
@@ -156,11 +224,17 @@ class Builder {
     return layers::LayerParameters(graph_, false)
         .NamedWeight(name, {in, out}, {.kind = kind}, {fan_in, static_cast<double>(out)});
   }
-  // Of both inputs of the cell, side by side.
+  // Of all inputs of the first layer's cell, side by side.
   double CellInputs() const {
-    return static_cast<double>(options_.embedding + (bahdanau() ? memory() : 0));
+    const int64_t more = bahdanau() ? memory() : options_.input_feeding ? options_.units : 0;
+    return static_cast<double>(options_.embedding + more);
   }
-  Value InputWeight() { return Weight("weight", options_.embedding, gates(), CellInputs()); }
+  Value InputWeight(int64_t layer) {
+    return layer == 1
+               ? Weight("weight", options_.embedding, gates(), CellInputs())
+               : Weight("weight", options_.units, gates(), static_cast<double>(options_.units));
+  }
+  Value FeedWeight() { return Weight("feed_weight", options_.units, gates(), CellInputs()); }
   Value ContextWeight() { return Weight("context_weight", memory(), gates(), CellInputs()); }
   Value RecurrentWeight() {
     return Weight("recurrent_weight", options_.units, gates(), static_cast<double>(options_.units),
@@ -175,10 +249,17 @@ class Builder {
     return Weight("query_weight", options_.units, options_.units,
                   static_cast<double>(options_.units));
   }
+  Value GeneralWeight() {
+    return Weight("weight", options_.units, memory(), static_cast<double>(options_.units));
+  }
   Value ScoreWeight() {
     return layers::LayerParameters(graph_, false)
         .NamedWeight("score_weight", {options_.units}, {},
                      {static_cast<double>(options_.units), 1});
+  }
+  // What a decoder's layer is given of the one below.
+  Value Given(Value x, int64_t layer) {
+    return layer > 1 && build_.training ? engine::Dropout(graph_, x, options_.dropout) : x;
   }
   // What bahdanau's scores are made of, of each token that is looked at.
   Value Keys(Value states) {
@@ -202,33 +283,30 @@ class Builder {
       attention.score_weight = ScoreWeight();
     }
     const Graph::Scope scope(graph_, "decoder", options_.cell);
+    const Graph::Scope of_layer(graph_, NameOf(1));
     attention.context_weight = ContextWeight();
     return attention;
   }
 
-  // From the decoder's states to logits; luong looks at the other text here.
-  Value Output(Value states, Value source) {
-    if (!bahdanau()) {
-      Value context;
-      {
-        Graph::Scope scope(graph_, "attention", "attention");
-        const Value query =
-            Linear(graph_, states,
-                   Weight("weight", options_.units, memory(), static_cast<double>(options_.units)),
-                   std::nullopt);
-        if (build_.translation.longest_source > 0) {
-          Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
-          map.Gives(AttentionWeights(graph_, query, source, in_.offsets, in_.source_offsets,
-                                     build_.translation.longest_source, {.scale = 1}));
-        }
-        context = scope.Gives(Attention(graph_, query, source, source, in_.offsets,
-                                        in_.source_offsets, {.scale = 1}));
+  // What luong's attention makes of the decoder's states.
+  Value Attentional(Value states, Value source) {
+    Value context;
+    {
+      Graph::Scope scope(graph_, "attention", "attention");
+      const Value query = Linear(graph_, states, GeneralWeight(), std::nullopt);
+      if (build_.translation.longest_source > 0) {
+        Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
+        map.Gives(AttentionWeights(graph_, query, source, in_.offsets, in_.source_offsets,
+                                   build_.translation.longest_source, {.scale = 1}));
       }
-      states = Dense(engine::Concat(graph_, {states, context}), "combine", options_.units,
-                     ActivationKind::kTanh);
+      context = scope.Gives(
+          Attention(graph_, query, source, source, in_.offsets, in_.source_offsets, {.scale = 1}));
     }
-    return Dense(states, "output", build_.vocabulary);
+    return Dense(engine::Concat(graph_, {states, context}), "combine", options_.units,
+                 ActivationKind::kTanh);
   }
+
+  Value Output(Value x) { return Dense(x, "output", build_.vocabulary); }
 
   // Memory of the store that the encoder's graph fills and steps read.
   Value Memory(absl::string_view name, const Shape& shape) {
@@ -241,23 +319,31 @@ class Builder {
   int64_t sentences() const { return graph_.shape(in_.source_offsets)[0] - 1; }
   Value SourceMemory(int64_t rows) { return Memory("memory", {rows, memory()}); }
   Value KeysMemory(int64_t rows) { return Memory("keys", {rows, options_.units}); }
-  Value StartMemory() { return Memory("start", {sentences(), options_.units}); }
-  Value StartCellsMemory() { return Memory("start_cells", {sentences(), options_.units}); }
+  // Of the decoder's layer of this name.
+  Value LayerMemory(const std::string& layer, const std::string& name, int64_t rows) {
+    return Memory(layer.empty() ? name : absl::StrCat(layer, ".", name), {rows, options_.units});
+  }
 
   void Leave(const Encoded& encoded) {
     const int64_t rows = graph_.shape(in_.source_tokens)[0];
     graph_.Update(SourceMemory(rows), encoded.states);
-    graph_.Update(StartMemory(), encoded.start);
-    if (lstm()) {
-      graph_.Update(StartCellsMemory(), encoded.start_cells);
+    for (size_t i = 0; i < encoded.start.size(); ++i) {
+      const std::string layer = NameOf(static_cast<int64_t>(i) + 1);
+      graph_.Update(LayerMemory(layer, "start", sentences()), encoded.start[i]);
+      if (lstm()) {
+        graph_.Update(LayerMemory(layer, "start_cells", sentences()), encoded.start_cells[i]);
+      }
     }
     if (bahdanau()) {
       graph_.Update(KeysMemory(rows), Keys(encoded.states));
     }
   }
 
-  // What each row goes on from.
-  Value Before(Value kept, Value start) {
+  // What each row goes on from, of what a layer has kept.
+  Value Before(Value kept, const std::string& layer, const std::string& start) {
+    return Continued(kept, LayerMemory(layer, start, sentences()));
+  }
+  Value Continued(Value kept, Value start) {
     return ContinuedRows(graph_, kept, start, in_.ancestors, in_.places, in_.offsets);
   }
 
@@ -265,34 +351,48 @@ class Builder {
   Value Step() {
     const int64_t rows = graph_.shape(in_.tokens)[0], source_rows = build_.translation.source_rows;
     const Value source = SourceMemory(source_rows);
-    const Value kept_state = Memory("state", {rows, options_.units});
-    const Value state = Before(kept_state, StartMemory());
-    const Value e = Embed(in_.tokens, "target", build_.vocabulary);
-    Value context;
-    if (bahdanau()) {
-      Graph::Scope scope(graph_, "attention", "additive_attention");
-      const Value query = Linear(graph_, state, QueryWeight(), std::nullopt);
-      const AttentionResult looked =
-          AdditiveAttention(graph_, query, KeysMemory(source_rows), source, ScoreWeight(),
-                            in_.offsets, in_.source_offsets, build_.translation.longest_source);
-      if (looked.weights.valid()) {
-        Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
-        map.Gives(looked.weights);
-      }
-      context = scope.Gives(looked.mixed);
-    }
-    Value next;
-    {
+    Value x = Embed(in_.tokens, "target", build_.vocabulary);
+    for (int64_t i = 1; i <= options_.layers; ++i) {
+      const std::string layer = NameOf(i);
+      const Value kept_state = LayerMemory(layer, "state", rows);
+      const Value state = Before(kept_state, layer, "start");
+      const bool looks = bahdanau() && i == 1;
+      const Value context = looks ? LookOf(state, source) : Value{};
       Graph::Scope scope(graph_, "decoder", options_.cell);
-      Value gates = Linear(graph_, e, InputWeight(), Bias());
-      if (bahdanau()) {
+      const Graph::Scope of_layer(graph_, layer);
+      Value gates = Linear(graph_, Given(x, i), InputWeight(i), Bias());
+      if (looks) {
         gates = Sum(graph_, gates, Linear(graph_, context, ContextWeight(), std::nullopt));
       }
-      next = scope.Gives(lstm() ? LstmStep(gates, state, Memory("cells", {rows, options_.units}))
-                                : GruStep(gates, state));
+      if (options_.input_feeding) {
+        const Value nothing = Full(graph_, {sentences(), options_.units}, 0);
+        const Value fed = Continued(LayerMemory(layer, "fed", rows), nothing);
+        gates = Sum(graph_, gates, Linear(graph_, fed, FeedWeight(), std::nullopt));
+      }
+      x = scope.Gives(lstm() ? LstmStep(gates, state, layer) : GruStep(gates, state));
+      graph_.Update(kept_state, x);
     }
-    graph_.Update(kept_state, next);
-    return Output(next, source);
+    if (!bahdanau()) {
+      x = Attentional(x, source);
+    }
+    if (options_.input_feeding) {
+      graph_.Update(LayerMemory(NameOf(1), "fed", rows), x);
+    }
+    return Output(x);
+  }
+  // What a state of bahdanau's sees.
+  Value LookOf(Value state, Value source) {
+    const int64_t source_rows = build_.translation.source_rows;
+    Graph::Scope scope(graph_, "attention", "additive_attention");
+    const Value query = Linear(graph_, state, QueryWeight(), std::nullopt);
+    const AttentionResult looked =
+        AdditiveAttention(graph_, query, KeysMemory(source_rows), source, ScoreWeight(),
+                          in_.offsets, in_.source_offsets, build_.translation.longest_source);
+    if (looked.weights.valid()) {
+      Graph::Scope map(graph_, "weights", layers::kAttentionWeightsLayer);
+      map.Gives(looked.weights);
+    }
+    return scope.Gives(looked.mixed);
   }
   Value Gate(Value all, int64_t gate) {
     return Slice(graph_, all, gate * options_.units, (gate + 1) * options_.units);
@@ -314,8 +414,9 @@ class Builder {
   }
 
   // h' = σ(o) tanh(c'), c' = σ(f) c + σ(i) tanh(g)
-  Value LstmStep(Value gates, Value state, Value kept_cells) {
-    const Value cells = Before(kept_cells, StartCellsMemory());
+  Value LstmStep(Value gates, Value state, const std::string& layer) {
+    const Value kept_cells = LayerMemory(layer, "cells", graph_.shape(state)[0]);
+    const Value cells = Before(kept_cells, layer, "start_cells");
     const Value all = Sum(graph_, gates, Linear(graph_, state, RecurrentWeight(), std::nullopt));
     const auto gate = [&](int64_t number, ActivationKind kind) {
       return Function(Gate(all, number), kind);

@@ -72,11 +72,12 @@ class Builder {
 
   Value Build() {
     if (step()) {
-      return Decode({});
+      return Decode({}, in_.tokens);
     }
     const Value memory = Encode();
     if (build_.translation.part == Part::kWhole) {
-      return Decode(memory);
+      return DecodeTokens(graph_, in_, build_,
+                          [&](Value tokens) { return Decode(memory, tokens); });
     }
     for (int64_t i = 1; i <= options_.layers; ++i) {
       const Graph::Scope layer(graph_, absl::StrCat("decoder_", i));
@@ -120,9 +121,9 @@ class Builder {
   }
 
   // `memory` is the encoder's output; a step has what was left of it.
-  Value Decode(Value memory) {
+  Value Decode(Value memory, Value tokens) {
     Value table;
-    Value x = Embed(in_.tokens, in_.offsets, "target", build_.vocabulary, step(), table);
+    Value x = Embed(tokens, in_.offsets, "target", build_.vocabulary, step(), table);
     for (int64_t i = 1; i <= options_.layers; ++i) {
       const Graph::Scope layer(graph_, absl::StrCat("decoder_", i));
       x = Residual(x, "1", [&](Value y) { return SelfAttention(y); });

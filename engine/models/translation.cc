@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/layers/sequences.h"
 #include "engine/models/translation_inputs.h"
+#include "engine/ops/guessed_tokens.h"
 #include "engine/tensor/token_rows.h"
 
 namespace hone::engine::models {
@@ -65,6 +66,21 @@ absl::StatusOr<TranslationInputs> TranslationInputsOf(const std::vector<NamedVal
                      build.decode_window, " and ", build.translation.source_rows));
   }
   return found;
+}
+
+Value DecodeTokens(Graph& graph, const TranslationInputs& inputs, const BuildOptions& build,
+                   const std::function<Value(Value tokens)>& decode) {
+  const Value share = build.translation.sampling;
+  if (!share.valid()) {
+    return decode(inputs.tokens);
+  }
+  const Value logits = decode(inputs.tokens);
+  Value tokens;
+  {
+    const Graph::Scope scope(graph, "sampling");
+    tokens = GuessedTokens(graph, inputs.tokens, logits, inputs.offsets, share);
+  }
+  return decode(tokens);
 }
 
 }  // namespace hone::engine::models

@@ -14,7 +14,10 @@
 //   source_offsets  s32 [batch + 1]
 //   tokens          s32 [rows]          the translation, a token that begins it before
 //   offsets         s32 [batch + 1]
-// and gives logits [rows, vocabulary]: of each token's row what follows it.
+// and gives logits [rows, vocabulary]: of each token's row what follows it. With
+// TranslationBuild::sampling the decoder is computed twice: the second time some of the tokens that
+// it reads are guesses that the first one made from the true ones (ops/guessed_tokens.h), and its
+// logits are the graph's.
 //
 // A translation is written by two graphs over one store. The first (kEncoder) reads the sentences,
 // inputs source_tokens and source_offsets, and leaves what is needed of them in memory of the store
@@ -48,6 +51,9 @@ struct TranslationBuild {
   Part part = Part::kWhole;
   int64_t source_vocabulary = 0;  // tokens that there are in the language that is read
   int64_t source_rows = 0;        // of kStep: of the first graph
+  // Of kWhole: where it is valid, f32 [], the share of the tokens that the decoder is given as its
+  // own guesses.
+  Value sampling = {};
   // Of kStep: above 0, there are attention weights to fetch, of so many tokens of a sentence.
   int64_t longest_source = 0;
 };

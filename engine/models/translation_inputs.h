@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,5 +19,10 @@ struct TranslationInputs {
 // what the part needs.
 absl::StatusOr<TranslationInputs> TranslationInputsOf(const std::vector<NamedValue>& inputs,
                                                       const BuildOptions& build);
+
+// The logits of the decoder, which `decode` makes of the tokens that it reads: once, or twice where
+// the build samples.
+Value DecodeTokens(Graph& graph, const TranslationInputs& inputs, const BuildOptions& build,
+                   const std::function<Value(Value tokens)>& decode);
 
 }  // namespace hone::engine::models

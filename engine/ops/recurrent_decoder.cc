@@ -5,17 +5,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/recurrent_decoder.h"
 #include "engine/ops/broadcast.h"
+#include "engine/ops/decoder_steps.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/segments.h"
 
 namespace hone::engine {
 namespace {
 
+using decoder::Columns;
+using decoder::Floats;
+using decoder::IsLstm;
+using decoder::Panels;
+using decoder::Team;
 using kernels::Cell;
 using kernels::RecurrentDecoder;
 using onednn::MemoryDesc;
@@ -62,69 +67,16 @@ enum GradientOutput : int {
   kDScore,
 };
 
-bool IsLstm(const RecurrentDecoder& d) { return d.cell == Cell::kLstm; }
 bool Looks(const RecurrentDecoder& d) { return d.keys > 0; }
 int FirstOfAttention(const RecurrentDecoder& d) { return kFirstFurther + (IsLstm(d) ? 2 : 0); }
 // The outputs contexts, queries and log_sums.
 int ContextsOf(const RecurrentDecoder& d) { return IsLstm(d) ? 3 : 2; }
-
-int64_t Columns(const RecurrentDecoder& d) { return kernels::GatesOf(d.cell) * d.units; }
 
 // Of all steps' products with weights, forward.
 double FlopsOf(const RecurrentDecoder& d, int64_t rows) {
   return 2.0 * static_cast<double>(rows) *
          static_cast<double>(d.units * Columns(d) + d.units * d.keys + d.values * Columns(d));
 }
-
-double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-
-// A matrix of weights, as products run over it.
-absl::StatusOr<Slot> Panels(Lowering& l, int input, bool transposed) {
-  const int64_t rows = l.input_type(input).shape[0], columns = l.input_type(input).shape[1];
-  return l.PackedInput(
-      input, absl::StrCat("panels_", transposed ? "transposed_" : "", kernels::RecurrenceLanes()),
-      kernels::PanelFloats(rows, columns, transposed) * static_cast<int64_t>(sizeof(float)),
-      [=](const float* values, void* packed) {
-        kernels::PackPanels(values, rows, columns, transposed, static_cast<float*>(packed));
-      });
-}
-
-// How a run shares the sequences out, and what memory it takes for that.
-struct Team {
-  int parts;
-  int64_t batch, rows, key_rows, floats;
-  Slot order, scratch;
-
-  Team(Lowering& l, const RecurrentDecoder& d, int64_t row_count, int64_t sequences,
-       int64_t most_keys)
-      : parts(static_cast<int>(std::min<int64_t>(
-            PartsFor(SaturatingProduct(row_count * d.units, d.units), l.threads()), sequences))),
-        batch(sequences),
-        rows(row_count),
-        key_rows(most_keys),
-        floats(kernels::RecurrentDecoderScratch(d, (sequences + parts - 1) / parts, most_keys)),
-        order(l.Scratch(sequences * static_cast<int64_t>(sizeof(int32_t)))),
-        scratch(l.Scratch(parts * floats * static_cast<int64_t>(sizeof(float)))) {}
-
-  // body(part, its number, its scratch memory) on each thread.
-  template <typename Body>
-  void Run(const Memory& m, const int32_t* offsets, Body&& body) const {
-    const std::span<const int32_t> all(offsets, static_cast<size_t>(batch) + 1);
-    const std::span<int32_t> sorted(m.as<int32_t>(order), static_cast<size_t>(batch));
-    kernels::SortByLength(all, sorted);
-    RunTeam(parts, [&](int k) {
-      body(kernels::SequencePart{all, sorted, k, parts}, k, m.as<float>(scratch) + k * floats);
-    });
-  }
-  bool Fit(const int32_t* offsets, const int32_t* key_offsets) const {
-    const auto count = static_cast<size_t>(batch) + 1;
-    return AreOffsets({offsets, count}, rows) &&
-           (key_offsets == nullptr || AreOffsets({key_offsets, count}, key_rows));
-  }
-};
-
-const float* Floats(const Memory& m, Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); }
-float* Places(const Memory& m, Slot slot) { return slot < 0 ? nullptr : m.as<float>(slot); }
 
 // What a query of the definition looks at: weights and what they are made of, in double.
 struct LookOf {
@@ -234,7 +186,8 @@ class RecurrentDecoderGradientOp final : public Op {
     to.resize(8, -1);
     const int64_t rows = l.input_type(kDy).shape[0];
     const int64_t key_rows = Looks(d_) ? l.input_type(base + kK).shape[0] : 0;
-    const Team team(l, d_, rows, l.input_type(kGradientOffsets).shape[0] - 1, key_rows);
+    const Team team(l, d_, rows, l.input_type(kGradientOffsets).shape[0] - 1, key_rows,
+                    kernels::RecurrentDecoderScratch);
     // Of each part, which are added up.
     const Slot scores =
         l.Scratch(std::max<int64_t>(team.parts * d_.keys, 1) * static_cast<int64_t>(sizeof(float)));
@@ -264,9 +217,9 @@ class RecurrentDecoderGradientOp final : public Op {
           .before = m.as<float>(to[kBefore]),
           .dstart = m.as<float>(to[kDStart]),
           .dstart_cells = lstm ? m.as<float>(to[kDProductOrCells]) : nullptr,
-          .dqueries = Places(m, to[kDQueries]),
-          .dkeys = Places(m, to[kDKeys]),
-          .dvalues = Places(m, to[kDValues]),
+          .dqueries = Floats(m, to[kDQueries]),
+          .dkeys = Floats(m, to[kDKeys]),
+          .dvalues = Floats(m, to[kDValues]),
           .dscore = nullptr,
       };
       auto* const partial = m.as<float>(scores);
@@ -302,53 +255,23 @@ class RecurrentDecoderGradientOp final : public Op {
   void StepBack(std::span<const DoubleTensor* const> in, std::span<DoubleTensor> out,
                 int64_t sequence, int64_t row, bool first, std::vector<double>& dstate,
                 std::vector<double>& dcell) const {
-    const int64_t units = d_.units, columns = Columns(d_);
+    const int64_t units = d_.units;
     const auto before = [&](int states, int start, int64_t j) {
       return first ? (*in[static_cast<size_t>(start)])[sequence * units + j]
                    : (*in[static_cast<size_t>(states)])[(row - 1) * units + j];
     };
-    DoubleTensor& dproduct = out[IsLstm(d_) ? kDGates : kDProductOrCells];
-    std::vector<double> carry(static_cast<size_t>(units));
+    const auto state = [&](int64_t j) { return before(kY, kGradientStart, j); };
     for (int64_t j = 0; j < units; ++j) {
-      const auto at = static_cast<size_t>(j);
-      const double dh = (*in[kDy])[row * units + j] + dstate[at];
-      const double h = before(kY, kGradientStart, j);
-      out[kBefore][row * units + j] = h;
-      const auto kept = [&](int64_t block) {
-        return (*in[kGradientKept])[(row * 4 + block) * units + j];
-      };
-      const auto gate = [&](DoubleTensor& of, int64_t block) -> double& {
-        return of[row * columns + block * units + j];
-      };
-      if (IsLstm(d_)) {
-        const double i = kept(0), f = kept(1), g = kept(2), o = kept(3);
-        const double tanh = std::tanh((*in[kFirstFurther])[row * units + j]);
-        const double dc = dh * o * (1 - tanh * tanh) + dcell[at];
-        gate(out[kDGates], 0) = dc * g * i * (1 - i);
-        gate(out[kDGates], 1) = dc * before(kFirstFurther, kFirstFurther + 1, j) * f * (1 - f);
-        gate(out[kDGates], 2) = dc * i * (1 - g * g);
-        gate(out[kDGates], 3) = dh * tanh * o * (1 - o);
-        dcell[at] = dc * f;
-      } else {
-        const double r = kept(0), z = kept(1), n = kept(2), q = kept(3);
-        const double dn = dh * (1 - z) * (1 - n * n);
-        gate(out[kDGates], 0) = gate(dproduct, 0) = dn * q * r * (1 - r);
-        gate(out[kDGates], 1) = gate(dproduct, 1) = dh * (h - n) * z * (1 - z);
-        gate(out[kDGates], 2) = dn;
-        gate(dproduct, 2) = dn * r;
-        carry[at] = dh * z;
-      }
+      dstate[static_cast<size_t>(j)] += (*in[kDy])[row * units + j];
+      out[kBefore][row * units + j] = state(j);
     }
-    for (int64_t k = 0; k < units; ++k) {
-      for (int64_t column = 0; column < columns; ++column) {
-        carry[static_cast<size_t>(k)] +=
-            dproduct[row * columns + column] * (*in[kGradientWeight])[k * columns + column];
-      }
-    }
+    decoder::CellBackByDefinition(
+        d_, row, state, [&](int64_t j) { return before(kFirstFurther, kFirstFurther + 1, j); },
+        *in[kGradientKept], IsLstm(d_) ? in[kFirstFurther] : nullptr, *in[kGradientWeight],
+        out[kDGates], out[IsLstm(d_) ? kDGates : kDProductOrCells], dstate, dcell);
     if (Looks(d_)) {
-      LookBack(in.subspan(static_cast<size_t>(FirstOfAttention(d_))), out, sequence, row, carry);
+      LookBack(in.subspan(static_cast<size_t>(FirstOfAttention(d_))), out, sequence, row, dstate);
     }
-    dstate = std::move(carry);
   }
 
   // `in` are the inputs of attention.
@@ -537,7 +460,8 @@ class RecurrentDecoderOp final : public Op {
     to.resize(static_cast<size_t>(contexts) + 3, -1);
     const int64_t rows = l.input_type(kGates).shape[0];
     const int64_t key_rows = Looks(d_) ? l.input_type(kKeys).shape[0] : 0;
-    const Team team(l, d_, rows, l.input_type(kOffsets).shape[0] - 1, key_rows);
+    const Team team(l, d_, rows, l.input_type(kOffsets).shape[0] - 1, key_rows,
+                    kernels::RecurrentDecoderScratch);
     // The states go somewhere, also where nobody reads them.
     const Slot states = to[kStates] >= 0
                             ? to[kStates]
@@ -562,11 +486,11 @@ class RecurrentDecoderOp final : public Op {
           .context = Floats(m, context),
           .key_offsets = key_begins,
           .y = m.as<float>(states),
-          .kept = Places(m, to[kKept]),
-          .cells = IsLstm(d) ? Places(m, to[2]) : nullptr,
-          .contexts = Places(m, to[first]),
-          .queries = Places(m, to[first + 1]),
-          .log_sums = Places(m, to[first + 2]),
+          .kept = Floats(m, to[kKept]),
+          .cells = IsLstm(d) ? Floats(m, to[2]) : nullptr,
+          .contexts = Floats(m, to[first]),
+          .queries = Floats(m, to[first + 1]),
+          .log_sums = Floats(m, to[first + 2]),
       };
       team.Run(m, begins, [&](const kernels::SequencePart& part, int, float* scratch) {
         kernels::RunRecurrentDecoder(d, part, arrays, scratch);
@@ -616,47 +540,28 @@ class RecurrentDecoderOp final : public Op {
       }
       out[contexts + 2][row] = look.log_sum;
     }
-    for (int64_t j = 0; j < units; ++j) {
-      // Of the gate's block: what the token and the context give, and h U + b.
-      const auto x = [&](int64_t block) {
-        const int64_t column = block * units + j;
-        double sum = (*in[kGates])[row * columns + column];
-        for (int64_t k = 0; k < d_.values; ++k) {
-          sum += out[contexts][row * d_.values + k] * (*in[kContextWeight])[k * columns + column];
-        }
-        return sum;
-      };
-      const auto product = [&](int64_t block) {
-        const int64_t column = block * units + j;
-        double sum = IsLstm(d_) ? 0 : (*in[kBiasOrCells])[column];
-        for (int64_t k = 0; k < units; ++k) {
-          sum += state(k) * (*in[kWeight])[k * columns + column];
-        }
-        return sum;
-      };
-      const auto keep = [&](int64_t block, double value) {
-        out[kKept][(row * 4 + block) * units + j] = value;
-        return value;
-      };
-      double& y = out[kStates][row * units + j];
-      if (IsLstm(d_)) {
-        const double i = keep(0, Sigmoid(x(0) + product(0)));
-        const double f = keep(1, Sigmoid(x(1) + product(1)));
-        const double g = keep(2, std::tanh(x(2) + product(2)));
-        const double o = keep(3, Sigmoid(x(3) + product(3)));
-        double& c = out[2][row * units + j];
-        c = f * (first ? (*in[kBiasOrCells])[sequence * units + j]
-                       : out[2][(row - 1) * units + j]) +
-            i * g;
-        y = o * std::tanh(c);
-      } else {
-        const double r = keep(0, Sigmoid(x(0) + product(0)));
-        const double z = keep(1, Sigmoid(x(1) + product(1)));
-        const double q = keep(3, product(2));
-        const double n = keep(2, std::tanh(x(2) + r * q));
-        y = (1 - z) * n + z * state(j);
+    // What the token and the context give, and h U + b.
+    const auto x = [&](int64_t column) {
+      double sum = (*in[kGates])[row * columns + column];
+      for (int64_t k = 0; k < d_.values; ++k) {
+        sum += out[contexts][row * d_.values + k] * (*in[kContextWeight])[k * columns + column];
       }
-    }
+      return sum;
+    };
+    const auto product = [&](int64_t column) {
+      double sum = IsLstm(d_) ? 0 : (*in[kBiasOrCells])[column];
+      for (int64_t k = 0; k < units; ++k) {
+        sum += state(k) * (*in[kWeight])[k * columns + column];
+      }
+      return sum;
+    };
+    const auto cell = [&](int64_t j) {
+      return first ? (*in[kBiasOrCells])[sequence * units + j] : out[2][(row - 1) * units + j];
+    };
+    decoder::CellByDefinition(
+        d_, row, x, product, state, cell,
+        [&](int64_t j) -> double& { return out[kStates][row * units + j]; }, out[kKept],
+        IsLstm(d_) ? &out[2] : nullptr);
   }
 
   RecurrentDecoder d_;

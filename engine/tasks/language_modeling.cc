@@ -247,12 +247,13 @@ class LanguageModeling final : public OneGraphTask {
       }
       return data::Dataset(std::shared_ptr<const data::OwnExamples>(documents));
     }
-    std::array<data::RunningText::PartTokens, 3> parts;
+    std::vector<int32_t> tokens;
     for (int64_t i = 0; i < 16 * options_.window; ++i) {
-      parts[0].tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
+      tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));
     }
-    parts[0].tokens.push_back(0);
-    parts[0].bytes = static_cast<int64_t>(parts[0].tokens.size());
+    tokens.push_back(0);
+    std::array<data::RunningText::PartTokens, 3> parts;
+    parts[0] = {.tokens = tokens, .bytes = static_cast<int64_t>(tokens.size())};
     return data::Dataset(std::make_shared<const data::RunningText>(
         std::move(parts),
         data::RunningText::Windows{.length = options_.window, .drawn = count, .seed = 1}));

@@ -28,6 +28,7 @@ using data::SentencePairs;
 using data::SentencePairsOf;
 
 constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
+constexpr char kSampling[] = "sampling";  // f32 []: the share of tokens that are guesses
 
 // The planned count for so many tokens of one side: as PlannedRows, but above 256 the next multiple
 // of a 16th of the power of two below. Each two counts that meet are a program of their own.
@@ -97,6 +98,29 @@ class SideFiller {
   std::span<int32_t> offsets_;
   size_t row_ = 0;
   size_t sequences_ = 0;
+};
+
+// The share of guesses at the step that is made. All of it follows from the step's number.
+class SamplingState final : public TaskState {
+ public:
+  explicit SamplingState(const ScheduledSampling& sampling)
+      : sampling_(sampling), share_(sampling.ShareAt(1)) {}
+
+  absl::Status BeginStep(const StepContext& context) override {
+    share_ = sampling_.ShareAt(context.step);
+    return absl::OkStatus();
+  }
+  void AddMetrics(std::map<std::string, double>& values) const override {
+    values["sampled_share"] = share_;
+  }
+  void Save(checkpoint::RunState&) const override {}
+  absl::Status Restore(const checkpoint::RunState&) override { return absl::OkStatus(); }
+
+  double share() const { return share_; }
+
+ private:
+  ScheduledSampling sampling_;
+  double share_;
 };
 
 class Translation final : public Task {
@@ -174,8 +198,20 @@ class Translation final : public Task {
                                   EvaluationShape(options_), spec);
   }
 
-  absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
-                          const Inputs& inputs) const override {
+  std::unique_ptr<TaskState> NewState(const TrainingConfig&) const override {
+    return options_.sampling.has_value() ? std::make_unique<SamplingState>(*options_.sampling)
+                                         : nullptr;
+  }
+
+  absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples,
+                          const TaskState* state, const Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> share, inputs.Find<float>(kSampling));
+    if (!share.empty()) {
+      if (state == nullptr) {
+        return absl::InternalError("a program that samples is run without the task's state");
+      }
+      share[0] = static_cast<float>(static_cast<const SamplingState*>(state)->share());
+    }
     const SentencePairs& pairs = SentencePairsOf(dataset);
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> source_tokens,
                           inputs.Find<int32_t>(models::kSourceTokensInput));
@@ -237,11 +273,16 @@ class Translation final : public Task {
   }
 
   nlohmann::json ToJson() const override {
-    return {{"kind", std::string(name())},
-            {"label_smoothing", options_.label_smoothing},
-            {"beams", options_.beams},
-            {"length_penalty", options_.length_penalty},
-            {"longest", options_.longest}};
+    nlohmann::json json = {{"kind", std::string(name())},
+                           {"label_smoothing", options_.label_smoothing},
+                           {"beams", options_.beams},
+                           {"length_penalty", options_.length_penalty},
+                           {"longest", options_.longest}};
+    if (const auto& sampling = options_.sampling; sampling.has_value()) {
+      json["scheduled_sampling"] = {
+          {"from", sampling->from}, {"to", sampling->to}, {"steps", sampling->steps}};
+    }
+    return json;
   }
 
   std::vector<ForwardSpec> answering(const DataInfo&) const override {
@@ -285,6 +326,9 @@ class Translation final : public Task {
       }
     }
     models::BuildOptions options = {.training = training, .logits = true};
+    if (training && options_.sampling.has_value()) {
+      options.translation.sampling = graph.Input(kSampling, {Shape{}, DType::kF32});
+    }
     options.vocabulary = info.preprocessing.target_text->tokenizer->size();
     options.translation.source_vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, config.model, inputs, options));
@@ -309,6 +353,11 @@ class Translation final : public Task {
 
 }  // namespace
 
+double ScheduledSampling::ShareAt(int64_t step) const {
+  return from +
+         (to - from) * std::min(1.0, static_cast<double>(step - 1) / static_cast<double>(steps));
+}
+
 std::unique_ptr<Task> MakeTranslation(const TranslationOptions& options) {
   return std::make_unique<Translation>(options);
 }
@@ -319,6 +368,18 @@ absl::StatusOr<TranslationOptions> TranslationFromJson(const nlohmann::json& jso
   options.beams = json.at("beams").get<int64_t>();
   options.length_penalty = json.at("length_penalty").get<double>();
   options.longest = json.at("longest").get<int64_t>();
+  if (const auto found = json.find("scheduled_sampling"); found != json.end()) {
+    options.sampling = {.from = found->at("from").get<double>(),
+                        .to = found->at("to").get<double>(),
+                        .steps = found->at("steps").get<int64_t>()};
+    const ScheduledSampling& sampling = *options.sampling;
+    if (!(sampling.from >= 0 && sampling.from <= 1 && sampling.to >= 0 && sampling.to <= 1 &&
+          sampling.steps >= 1)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "`task.scheduled_sampling` must go from 0 to 1 at most, in 1 step at least, got ",
+          found->dump()));
+    }
+  }
   if (options.beams < 1 || options.beams > kMostBeams) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.beams` must be 1 to ", kMostBeams, ", got ", options.beams));

@@ -27,6 +27,13 @@ class CharacterTokenizer final : public Tokenizer {
     }
   }
 
+  size_t CutBefore(absl::string_view utf8, size_t most) const override {
+    while (most > 0 && ContinuesCharacter(utf8[most])) {
+      --most;
+    }
+    return most;
+  }
+
   std::string Decode(std::span<const int32_t> ids) const override {
     std::string text;
     for (const int32_t id : ids) {

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/text/unicode.h"
 
@@ -33,5 +36,13 @@ struct CleaningCounts {
 // The text after the steps that are wanted; `counts`, unless it is null, is told which of them
 // changed it. `utf8` is UTF-8, and so is the result.
 std::string Clean(absl::string_view utf8, const CleaningOptions& options, CleaningCounts* counts);
+
+// The same of a text whose result need not be in memory at once: visit(piece) for each piece of it,
+// of about `piece_bytes` of the text, one behind the other; none is cut within a character. A
+// visit's error ends it. Where characters are normalized, pieces end before one of ASCII, so that a
+// text without any is one piece.
+absl::Status CleanInPieces(absl::string_view utf8, const CleaningOptions& options,
+                           size_t piece_bytes, CleaningCounts* counts,
+                           absl::FunctionRef<absl::Status(absl::string_view piece)> visit);
 
 }  // namespace hone::engine::text

@@ -68,108 +68,109 @@ std::optional<char32_t> NamedCharacter(absl::string_view name) {
   return found != std::end(kNames) ? std::optional(found->second) : std::nullopt;
 }
 
-// Goes once through the text: every step looks at a bounded piece of it, or removes what it looks
-// at.
-class HtmlStripper {
- public:
-  explicit HtmlStripper(absl::string_view html) : html_(html) {
-    const size_t last = html.rfind('>');
-    last_close_ = last == absl::string_view::npos ? nullptr : html.data() + last;
-    out_.reserve(html.size());
-  }
-
-  std::string Strip() && {
-    while (!html_.empty()) {
-      const size_t plain = std::min(html_.find_first_of("<&"), html_.size());
-      out_.append(html_.data(), plain);
-      html_.remove_prefix(plain);
-      if (absl::StartsWith(html_, "<")) {
-        TakeTag();
-      } else if (absl::StartsWith(html_, "&")) {
-        TakeReference();
-      }
-    }
-    return std::move(out_);
-  }
-
- private:
-  // There is a '>' behind the '<' at which the text stands.
-  bool IsClosed() const { return last_close_ != nullptr && last_close_ > html_.data(); }
-
-  void RemoveThrough(absl::string_view end) {
-    const size_t at = html_.find(end);
-    html_.remove_prefix(at == absl::string_view::npos ? html_.size() : at + end.size());
-  }
-
-  // Of a tag that begins with '<': "br", "/p"; "" where this is no tag.
-  std::string TagName() const {
-    const size_t first = absl::StartsWith(html_, "</") ? 2 : 1;
-    size_t end = first;
-    while (end < std::min(html_.size(), kLongestName) &&
-           absl::ascii_isalnum(static_cast<unsigned char>(html_[end]))) {
-      ++end;
-    }
-    const bool named = end > first && absl::ascii_isalpha(static_cast<unsigned char>(html_[first]));
-    return named && IsClosed() ? absl::AsciiStrToLower(html_.substr(1, end - 1)) : std::string();
-  }
-
-  // A tag or a comment, which begins with '<', or the '<' alone where it begins none.
-  void TakeTag() {
-    if (absl::StartsWith(html_, "<!--")) {
-      return RemoveThrough("-->");
-    }
-    if (absl::StartsWith(html_, "<!") && IsClosed()) {
-      return RemoveThrough(">");
-    }
-    const std::string tag = TagName();
-    if (tag.empty()) {
-      return TakeOne();
-    }
-    RemoveThrough(">");
-    if (tag == "script" || tag == "style") {
-      RemoveContents(tag);
-    }
-    if (std::ranges::find(kBreaks, absl::StripPrefix(tag, "/")) != std::end(kBreaks)) {
-      out_.push_back(' ');
-    }
-  }
-
-  // Script or style up to its closing tag, or to the end where there is none.
-  void RemoveContents(const std::string& tag) {
-    const std::string end = absl::StrCat("/", tag);
-    while (!html_.empty() && TagName() != end) {
-      html_.remove_prefix(std::min(html_.find('<', 1), html_.size()));
-    }
-  }
-
-  // A reference, which begins with '&', or the '&' alone where it begins none.
-  void TakeReference() {
-    const size_t end = html_.substr(0, kLongestName).find(';');
-    if (end == absl::string_view::npos) {
-      return TakeOne();
-    }
-    const absl::string_view name = html_.substr(1, end - 1);
-    const std::optional<char32_t> character =
-        absl::StartsWith(name, "#") ? NumberedCharacter(name.substr(1)) : NamedCharacter(name);
-    if (!character) {
-      return TakeOne();
-    }
-    AppendCharacter(*character, out_);
-    html_.remove_prefix(end + 1);
-  }
-
-  void TakeOne() {
-    out_.push_back(html_[0]);
-    html_.remove_prefix(1);
-  }
-
-  absl::string_view html_;  // what is left
-  const char* last_close_;  // the last '>', or null
-  std::string out_;
-};
-
 }  // namespace
 
-std::string StripHtml(absl::string_view html) { return HtmlStripper(html).Strip(); }
+// Goes once through the text: every step looks at a bounded piece of it, or removes what it looks
+// at.
+HtmlStripper::HtmlStripper(absl::string_view html) : html_(html) {
+  const size_t last = html.rfind('>');
+  last_close_ = last == absl::string_view::npos ? nullptr : html.data() + last;
+}
+
+bool HtmlStripper::Next(size_t bytes, std::string& out) {
+  const size_t wanted = html_.size() - std::min(html_.size(), bytes);  // that is still left then
+  while (!html_.empty() && html_.size() > wanted) {
+    const absl::string_view near = html_.substr(0, html_.size() - wanted);
+    size_t plain = std::min(near.find_first_of("<&"), near.size());
+    while (plain < html_.size() && ContinuesCharacter(html_[plain])) {
+      ++plain;
+    }
+    out.append(html_.data(), plain);
+    html_.remove_prefix(plain);
+    if (absl::StartsWith(html_, "<")) {
+      TakeTag(out);
+    } else if (absl::StartsWith(html_, "&")) {
+      TakeReference(out);
+    }
+  }
+  return !html_.empty();
+}
+
+// There is a '>' behind the '<' at which the text stands.
+bool HtmlStripper::IsClosed() const { return last_close_ != nullptr && last_close_ > html_.data(); }
+
+void HtmlStripper::RemoveThrough(absl::string_view end) {
+  const size_t at = html_.find(end);
+  html_.remove_prefix(at == absl::string_view::npos ? html_.size() : at + end.size());
+}
+
+// Of a tag that begins with '<': "br", "/p"; "" where this is no tag.
+std::string HtmlStripper::TagName() const {
+  const size_t first = absl::StartsWith(html_, "</") ? 2 : 1;
+  size_t end = first;
+  while (end < std::min(html_.size(), kLongestName) &&
+         absl::ascii_isalnum(static_cast<unsigned char>(html_[end]))) {
+    ++end;
+  }
+  const bool named = end > first && absl::ascii_isalpha(static_cast<unsigned char>(html_[first]));
+  return named && IsClosed() ? absl::AsciiStrToLower(html_.substr(1, end - 1)) : std::string();
+}
+
+// A tag or a comment, which begins with '<', or the '<' alone where it begins none.
+void HtmlStripper::TakeTag(std::string& out) {
+  if (absl::StartsWith(html_, "<!--")) {
+    return RemoveThrough("-->");
+  }
+  if (absl::StartsWith(html_, "<!") && IsClosed()) {
+    return RemoveThrough(">");
+  }
+  const std::string tag = TagName();
+  if (tag.empty()) {
+    return TakeOne(out);
+  }
+  RemoveThrough(">");
+  if (tag == "script" || tag == "style") {
+    RemoveContents(tag);
+  }
+  if (std::ranges::find(kBreaks, absl::StripPrefix(tag, "/")) != std::end(kBreaks)) {
+    out.push_back(' ');
+  }
+}
+
+// Script or style up to its closing tag, or to the end where there is none.
+void HtmlStripper::RemoveContents(const std::string& tag) {
+  const std::string end = absl::StrCat("/", tag);
+  while (!html_.empty() && TagName() != end) {
+    html_.remove_prefix(std::min(html_.find('<', 1), html_.size()));
+  }
+}
+
+// A reference, which begins with '&', or the '&' alone where it begins none.
+void HtmlStripper::TakeReference(std::string& out) {
+  const size_t end = html_.substr(0, kLongestName).find(';');
+  if (end == absl::string_view::npos) {
+    return TakeOne(out);
+  }
+  const absl::string_view name = html_.substr(1, end - 1);
+  const std::optional<char32_t> character =
+      absl::StartsWith(name, "#") ? NumberedCharacter(name.substr(1)) : NamedCharacter(name);
+  if (!character) {
+    return TakeOne(out);
+  }
+  AppendCharacter(*character, out);
+  html_.remove_prefix(end + 1);
+}
+
+void HtmlStripper::TakeOne(std::string& out) {
+  out.push_back(html_[0]);
+  html_.remove_prefix(1);
+}
+
+std::string StripHtml(absl::string_view html) {
+  std::string out;
+  out.reserve(html.size());
+  HtmlStripper(html).Next(html.size(), out);
+  return out;
+}
 
 }  // namespace hone::engine::text

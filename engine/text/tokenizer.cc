@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 #include "engine/text/character_tokenizer.h"
 #include "engine/text/sentencepiece_tokenizer.h"
 #include "engine/text/word_tokenizer.h"
@@ -52,6 +53,22 @@ NewTokenizer TrainTokenizer(const TokenizerOptions& options, const Corpus& corpu
                                                    corpus.size, " training texts are empty"));
   }
   return std::visit(Trainer{corpus}, options);
+}
+
+absl::Status EncodeInPieces(const Tokenizer& tokenizer, absl::string_view utf8, size_t piece_bytes,
+                            absl::FunctionRef<absl::Status(std::span<const int32_t> ids)> visit) {
+  std::vector<int32_t> ids;
+  while (!utf8.empty()) {
+    size_t cut = 0;
+    for (size_t most = piece_bytes; cut == 0; most *= 2) {
+      cut = most < utf8.size() ? tokenizer.CutBefore(utf8, most) : utf8.size();
+    }
+    ids.clear();
+    tokenizer.Encode(utf8.substr(0, cut), ids);
+    HONE_RETURN_IF_ERROR(visit(ids));
+    utf8.remove_prefix(cut);
+  }
+  return absl::OkStatus();
 }
 
 NewTokenizer TokenizerFromJson(const nlohmann::json& json) {

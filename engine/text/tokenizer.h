@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -8,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/text/corpus.h"
@@ -44,6 +47,9 @@ class Tokenizer {
   virtual bool GoesOn(int32_t) const { return false; }
   // Appends the text's ids; no begin and no end among them. `utf8` is UTF-8.
   virtual void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const = 0;
+  // Where a text may be cut so that its two parts have the ids of the whole: the last such place
+  // before or at `most`, in bytes. 0: none is known, as it stands here.
+  virtual size_t CutBefore(absl::string_view, size_t) const { return 0; }
   // The same for a part of a text that stands before or behind a mask token; `joined`: behind one,
   // with no space between.
   virtual void EncodeBesideMask(absl::string_view utf8, bool /*joined*/,
@@ -91,6 +97,11 @@ using TokenizerOptions = std::variant<WordTokens, CharacterTokens, SentencePiece
 // of these also the errors of TrainSentencePieceModel.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainTokenizer(const TokenizerOptions& options,
                                                                 const Corpus& corpus);
+// What Encode gives, piece by piece: visit(ids) for about as many as `piece_bytes` of the text
+// have. Where the tokenizer does not say where it may be cut, it is one piece. A visit's error ends
+// it.
+absl::Status EncodeInPieces(const Tokenizer& tokenizer, absl::string_view utf8, size_t piece_bytes,
+                            absl::FunctionRef<absl::Status(std::span<const int32_t> ids)> visit);
 // Of what ToJson gave. INVALID_ARGUMENT names the field that is missing or wrong.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerFromJson(const nlohmann::json& json);
 

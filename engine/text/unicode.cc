@@ -124,8 +124,7 @@ bool IsWide(char32_t character) {
 
 int64_t CountCharacters(absl::string_view utf8) {
   // Each character has one byte that does not continue another one.
-  return std::ranges::count_if(
-      utf8, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+  return std::ranges::count_if(utf8, [](char byte) { return !ContinuesCharacter(byte); });
 }
 
 }  // namespace hone::engine::text

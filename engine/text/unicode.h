@@ -32,6 +32,11 @@ bool IsWordPart(char32_t character);  // a letter, a mark that belongs to one, a
 // spaces between words.
 bool IsWide(char32_t character);
 
+// The byte belongs to a character that begins before it.
+inline bool ContinuesCharacter(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+}
+
 int64_t CountCharacters(absl::string_view utf8);
 
 }  // namespace hone::engine::text

@@ -43,6 +43,12 @@ class WordTokenizer final : public Tokenizer {
                 [&](absl::string_view word) { ids.push_back(vocabulary_.Find(word)); });
   }
 
+  // Before white space: no word has any, and none reaches beyond it for what it is.
+  size_t CutBefore(absl::string_view utf8, size_t most) const override {
+    const size_t space = utf8.substr(0, most + 1).find_last_of(" \n\t\r");
+    return space == absl::string_view::npos ? 0 : space;
+  }
+
   std::string Decode(std::span<const int32_t> ids) const override {
     std::string text;
     bool joined = true;  // no space behind what there is

@@ -158,6 +158,12 @@ void ResolveTask(v1::JobSpec& spec) {
     HONE_DEFAULT(task, longest, 100);
     HONE_DEFAULT(task, evaluation_sentences, 200);
     HONE_DEFAULT(task, attention_maps, 4);
+    if (task.has_scheduled_sampling()) {
+      v1::ScheduledSampling& sampling = *task.mutable_scheduled_sampling();
+      HONE_DEFAULT(sampling, from, 0);
+      HONE_DEFAULT(sampling, to, 0.25f);
+      HONE_DEFAULT(sampling, steps, 10000);
+    }
   }
   if (spec.model().preset().has_transformer_encoder()) {
     v1::TransformerEncoder& encoder =
@@ -382,6 +388,7 @@ void Resolve(v1::Seq2Seq& net) {
   if (net.attention() == v1::Seq2Seq::ATTENTION_UNSPECIFIED) {
     net.set_attention(v1::Seq2Seq::BAHDANAU);
   }
+  HONE_DEFAULT(net, layers, 1);
   HONE_DEFAULT(net, units, 256);
   HONE_DEFAULT(net, embedding, net.units());
   HONE_DEFAULT(net, dropout, 0.1f);

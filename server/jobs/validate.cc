@@ -171,6 +171,13 @@ void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   errors.CheckInt("translation.evaluation_sentences", task.evaluation_sentences(), 0, 1'000'000);
   errors.CheckInt("translation.attention_maps", task.attention_maps(), 0, 100);
+  if (task.has_scheduled_sampling()) {
+    const v1::ScheduledSampling& sampling = task.scheduled_sampling();
+    const std::string at = "translation.scheduled_sampling";
+    errors.CheckFloat(at + ".from", sampling.from(), Closed(0, 1));
+    errors.CheckFloat(at + ".to", sampling.to(), Closed(0, 1));
+    errors.CheckInt(at + ".steps", sampling.has_steps() ? sampling.steps() : 1, 1, 1'000'000'000);
+  }
   if (spec.data().classes_size() > 0) {
     errors.Add("data.classes", "must not be given: translation reads data.pairs");
   }

@@ -496,6 +496,13 @@ void CheckSeq2Seq(const std::string& at, const v1::Seq2Seq& net, FieldErrors& er
   if (!v1::Seq2Seq::Attention_IsValid(net.attention())) {
     errors.Add(at + ".attention", "must be one of BAHDANAU, LUONG");
   }
+  errors.CheckInt(at + ".layers", net.has_layers() ? net.layers() : 1, 1, 1000);
+  if (net.input_feeding() && net.attention() != v1::Seq2Seq::LUONG) {
+    errors.Add(at + ".input_feeding", "must be false unless attention is LUONG");
+  } else if (net.input_feeding() && net.layers() > 1) {
+    errors.Add(at + ".input_feeding",
+               absl::StrCat("must be false with several layers, got ", net.layers(), " layers"));
+  }
   errors.CheckInt(at + ".units", net.has_units() ? net.units() : 1, 1, kMaxUnits);
   errors.CheckInt(at + ".embedding", net.has_embedding() ? net.embedding() : 1, 1, kMaxUnits);
   errors.CheckFloat(at + ".dropout", net.dropout(), UpTo(0, 1));

@@ -50,13 +50,15 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
   }
 }
 
-absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(const v1::WorkerRequest& request,
+absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
                                                   absl::Duration deadline) {
   if (stopping_) {
     return absl::UnavailableError("the server is shutting down");
   }
   HONE_ASSIGN_OR_RETURN(const std::string folder, directory_.MakeTemporary());
   const absl::Cleanup remove = [&folder] { artifacts::DataDirectory::Remove(folder); };
+  // For texts that are larger than memory.
+  request.set_run_directory(folder);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
                         WorkerProcess::Start(request, {.binary = worker_,
                                                        .request_path = folder + "/request.pb",

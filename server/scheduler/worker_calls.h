@@ -38,7 +38,7 @@ class WorkerCalls {
   const Executor& executor() const { return executor_; }
 
  private:
-  absl::StatusOr<v1::WorkerFrame> Call(const v1::WorkerRequest& request,
+  absl::StatusOr<v1::WorkerFrame> Call(v1::WorkerRequest request,
                                        absl::Duration deadline);  // SteadyNow()
 
   const std::string worker_;

@@ -83,6 +83,17 @@ tasks::TranslationOptions ToTranslation(const v1::Translation& in) {
   out.evaluation_sentences =
       Or(in.has_evaluation_sentences(), in.evaluation_sentences(), out.evaluation_sentences);
   out.attention_maps = Or(in.has_attention_maps(), in.attention_maps(), out.attention_maps);
+  if (in.has_scheduled_sampling()) {
+    const v1::ScheduledSampling& sampling = in.scheduled_sampling();
+    tasks::ScheduledSampling& to = out.sampling.emplace();
+    if (sampling.has_from()) {
+      to.from = AsWritten(sampling.from());
+    }
+    if (sampling.has_to()) {
+      to.to = AsWritten(sampling.to());
+    }
+    to.steps = Or(sampling.has_steps(), sampling.steps(), to.steps);
+  }
   return out;
 }
 
@@ -306,6 +317,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   }
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
+  options.stream.folder = request.run_directory();
   options.task = spec.has_regression()       ? data::Task::kRegression
                  : spec.has_recommendation() ? data::Task::kRecommendation
                  : spec.has_forecasting()    ? data::Task::kForecasting

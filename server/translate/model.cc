@@ -355,11 +355,13 @@ models::PresetDescription Seq2SeqOf(const v1::Seq2Seq& net) {
   const int64_t units = net.has_units() ? net.units() : 256;
   const nlohmann::json options = {
       {"cell", net.cell() == v1::Seq2Seq::LSTM ? "lstm" : "gru"},
+      {"layers", net.has_layers() ? net.layers() : 1},
       {"units", units},
       {"embedding", net.has_embedding() ? net.embedding() : units},
       {"attention", net.attention() == v1::Seq2Seq::LUONG ? "luong" : "bahdanau"},
       {"dropout", net.has_dropout() ? net.dropout() : kTranslationDropout},
-      {"bidirectional", net.bidirectional()}};
+      {"bidirectional", net.bidirectional()},
+      {"input_feeding", net.input_feeding()}};
   return {.name = "seq2seq", .options = options.dump()};
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -88,7 +89,7 @@ void DescribePictures(const data::DatasetParts& parts, v1::DatasetReport& report
 
 absl::Status DescribeRunningText(const std::string& path, v1::DatasetReport& report) {
   HONE_ASSIGN_OR_RETURN(const data::RunningTextParts text,
-                        data::ReadRunningText(path, data::TextOptions::Encoding::kUtf8));
+                        data::InspectRunningText(path, data::TextOptions::Encoding::kUtf8));
   report.set_format(text.format);
   report.set_examples(1);
   return absl::OkStatus();
@@ -126,12 +127,22 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   report.add_notes("for language_modeling the files are one running text");
   options.text.emplace();
   data::DataReport found;
+  // Labels are all that is asked for.
+  const auto forget = [](data::TextRow&, std::string& text, std::string& second) {
+    text.clear();
+    second.clear();
+  };
   HONE_ASSIGN_OR_RETURN(const data::TextRows texts,
-                        data::ReadTextRows(options.path, options, found));
+                        data::ReadTextRows(options.path, options, forget, found));
   report.set_examples(static_cast<int64_t>(texts.rows.size()));
-  std::map<std::string, int64_t> classes;
+  std::map<std::string, int64_t, std::less<>> classes;
   for (const data::TextRow& row : texts.rows) {
-    ++classes[row.label];
+    const absl::string_view label = texts.label(row);
+    if (const auto known = classes.find(label); known != classes.end()) {
+      ++known->second;
+    } else {
+      classes.emplace(label, 1);
+    }
   }
   for (const auto& [name, examples] : classes) {
     v1::ClassCount& count = *report.add_classes();

@@ -84,7 +84,7 @@ JOBS = {
         "model": {"layers": [{"gru": {"units": 32}}, {"dropout": {"rate": 0.1}}, {"dense": {"units": 6}}]},
         "training": {"epochs": 120, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
     "translation": (write_pairs, "pairs.txt", {
-        "translation": {"longest": 12, "evaluation_sentences": 10}, "data": {"pairs": {}},
+        "translation": {"longest": 12, "evaluation_sentences": 10, "scheduled_sampling": {"to": 0.5, "steps": 500}}, "data": {"pairs": {}},
         "model": {"preset": {"seq2seq": {"units": 32, "dropout": 0.1}}},
         "training": {"epochs": 40, "batch_size": 16, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
 }

@@ -37,7 +37,8 @@ class TextsData : public DataTest {
   absl::StatusOr<TextRows> Read(const std::string& path) {
     options_.path = path;
     DataReport report;
-    return ReadTextRows(path, options_, report);
+    const auto keep = [](TextRow&, std::string&, std::string&) {};
+    return ReadTextRows(path, options_, keep, report);
   }
   absl::StatusOr<TextRows> ReadFile(const std::string& name, const std::string& bytes) {
     return Read(Write(name, bytes));
@@ -53,7 +54,7 @@ class TextsData : public DataTest {
       return {std::string(rows.status().message())};
     }
     for (const TextRow& row : rows->rows) {
-      shown.push_back(absl::StrCat(row.label, ": ", row.text));
+      shown.push_back(absl::StrCat(rows->label(row), ": ", rows->text(row)));
     }
     return shown;
   }
@@ -107,8 +108,8 @@ TEST_F(TextsData, OfATableMayBePairs) {
   options_.text->second_columns = {"title", "body"};
   const auto rows = ReadFile("t.csv", "question,label,title,body\nwhy?,1,so,it is\n");
   ASSERT_THAT(rows, IsOk());
-  EXPECT_EQ(rows->rows[0].text, "why?");
-  EXPECT_EQ(rows->rows[0].second, "so it is");
+  EXPECT_EQ(rows->text(rows->rows[0]), "why?");
+  EXPECT_EQ(rows->second(rows->rows[0]), "so it is");
 }
 
 TEST_F(TextsData, OfJsonLinesMayBePairs) {
@@ -116,7 +117,7 @@ TEST_F(TextsData, OfJsonLinesMayBePairs) {
   options_.text->second_columns = {"b"};
   const auto rows = ReadFile("t.jsonl", R"({"a": "x", "b": "y", "label": 1})");
   ASSERT_THAT(rows, IsOk());
-  EXPECT_EQ(rows->rows[0].second, "y");
+  EXPECT_EQ(rows->second(rows->rows[0]), "y");
   EXPECT_THAT(ReadFile("u.jsonl", R"({"a": "x", "label": 1})"),
               StatusIs(kInvalid, HasSubstr("must have a string under \"b\"")));
 }

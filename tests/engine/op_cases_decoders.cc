@@ -5,6 +5,9 @@
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/cached_attention.h"
 #include "engine/ops/continued_rows.h"
+#include "engine/ops/embedding.h"
+#include "engine/ops/feeding_decoder.h"
+#include "engine/ops/guessed_tokens.h"
 #include "engine/ops/recurrence.h"
 #include "engine/ops/recurrent_decoder.h"
 #include "engine/ops/scale.h"
@@ -75,6 +78,34 @@ OpCase DecoderCase(const std::string& name, const Pairs& pairs, const DecoderSiz
           .f32_tolerance = 2e-5};
 }
 
+OpCase FeedingDecoderCase(const std::string& name, const Pairs& pairs, int64_t units,
+                          int64_t values) {
+  return {.name = absl::StrCat(name, "_feeding_decoder_", pairs.name, "_", units, "_", values),
+          .build =
+              [=](CaseBuilder& b) {
+                const int64_t gates = units * (name == "lstm" ? 4 : 3);
+                const Value x = b.Input({pairs.rows(), gates});
+                const Value weight = Small(b, {units, gates});
+                const Value start = b.Input({pairs.batch(), units});
+                const Value offsets = b.Offsets(pairs.lengths);
+                const FeedingAttention attention = {
+                    .values = b.Input({pairs.key_rows(), values}),
+                    .query_weight = Small(b, {units, values}),
+                    .combine_weight = Small(b, {units + values, units}),
+                    .combine_bias = b.Parameter({units}),
+                    .feed_weight = Small(b, {units, gates}),
+                    .offsets = b.Offsets(pairs.keys)};
+                const Value y =
+                    name == "lstm"
+                        ? LstmFeedingDecoder(b.graph, x, weight, start,
+                                             b.Input({pairs.batch(), units}), offsets, attention)
+                        : GruFeedingDecoder(b.graph, x, weight, b.Parameter({gates}), start,
+                                            offsets, attention);
+                return CaseOutputs{{y}, {}};
+              },
+          .f32_tolerance = 2e-5};
+}
+
 // The cells of an LSTM, beside its states or alone.
 OpCase CellsCase(bool alone, bool reverse) {
   return {.name = absl::StrCat("lstm_cells", alone ? "_alone" : "", reverse ? "_reverse" : ""),
@@ -134,6 +165,18 @@ OpCase ContinuedRowsCase() {
           }};
 }
 
+// Read by a lookup; one sequence has no token, one has one, and two rows belong to none.
+OpCase GuessedTokensCase(const std::string& name, float share) {
+  return {.name = absl::StrCat("guessed_tokens_", name), .build = [=](CaseBuilder& b) {
+            const Value tokens = b.Labels(13, 9), logits = b.Buffer({13, 9});
+            const Value offsets = b.Offsets({4, 0, 1, 6});
+            const Value given = b.graph.Input("share", {Shape{}, DType::kF32});
+            b.numbers["share"] = {share};
+            const Value guessed = GuessedTokens(b.graph, tokens, logits, offsets, given);
+            return CaseOutputs{{Embedding(b.graph, b.Parameter({9, 3}), guessed)}, {}};
+          }};
+}
+
 OpCase CachedAttentionOfBeams(int64_t window) {
   return {.name = absl::StrCat("cached_attention_of_beams_", window), .build = [=](CaseBuilder& b) {
             const Value keys = b.Buffer({6, 7, 10}), values = b.Buffer({6, 7, 10});
@@ -158,9 +201,15 @@ std::vector<OpCase> DecoderCases() {
     cases.push_back(DecoderCase(name, kPairs[2], {.units = 20}));
     cases.push_back(DecoderCase(name, kPairs[4], {.units = 20, .keys = 9, .values = 18}));
     // More sequences than a tile has rows, and more columns than a panel has.
-    cases.push_back(DecoderCase(
-        name, {"many", {2, 3, 1, 2, 2, 3, 1, 0, 2, 2, 1}, {1, 2, 3, 0, 1, 2, 3, 2, 1, 2, 3}, 2},
-        {.units = 70, .keys = 33, .values = 66}));
+    const Pairs many = {
+        "many", {2, 3, 1, 2, 2, 3, 1, 0, 2, 2, 1}, {1, 2, 3, 0, 1, 2, 3, 2, 1, 2, 3}, 2};
+    cases.push_back(DecoderCase(name, many, {.units = 70, .keys = 33, .values = 66}));
+    for (const Pairs& pairs : kPairs) {
+      cases.push_back(FeedingDecoderCase(name, pairs, 5, 3));
+    }
+    cases.push_back(FeedingDecoderCase(name, kPairs[1], 1, 1));
+    cases.push_back(FeedingDecoderCase(name, kPairs[1], 16, 32));
+    cases.push_back(FeedingDecoderCase(name, many, 70, 66));
   }
   for (const bool reverse : {false, true}) {
     cases.push_back(CellsCase(false, reverse));
@@ -171,6 +220,9 @@ std::vector<OpCase> DecoderCases() {
   cases.push_back(AttentionWeightsCase(1, 5, 0.5f));
   cases.push_back(AttentionWeightsCase(3, 8, 0));
   cases.push_back(ContinuedRowsCase());
+  cases.push_back(GuessedTokensCase("none", 0));
+  cases.push_back(GuessedTokensCase("some", 0.5f));
+  cases.push_back(GuessedTokensCase("all", 1));
   cases.push_back(CachedAttentionOfBeams(0));
   cases.push_back(CachedAttentionOfBeams(3));
   return cases;

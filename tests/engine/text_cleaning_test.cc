@@ -78,5 +78,57 @@ TEST(Clean, CountsTheTextsThatEachStepHasChanged) {
   }
 }
 
+// All combinations of what may be done to a text.
+std::vector<CleaningOptions> AllCleanings() {
+  std::vector<CleaningOptions> all;
+  for (int bits = 0; bits < 16; ++bits) {
+    for (const Normalization form :
+         {Normalization::kNone, Normalization::kNfc, Normalization::kNfkc}) {
+      all.push_back({.html = (bits & 1) != 0,
+                     .normalization = form,
+                     .lower_case = (bits & 2) != 0,
+                     .control_characters = (bits & 4) != 0,
+                     .white_space = (bits & 8) != 0});
+    }
+  }
+  return all;
+}
+
+TEST(CleanInPieces, GivesTheTextAndTheCountsOfClean) {
+  const std::string texts[] = {
+      "",
+      "plain text, as it is",
+      " \t two  spaces \n",
+      "end ",
+      "\u00a0",
+      "e\u0301te\u0301 \ufb01n \u00b2 E\u0301\u0301",
+      "\u0301e\u1100\u1161\u11a8 \u6211\u7231\u4f60\u3002a\u0308",
+      "Good.<br /><br />Very <b>good</b>ness &amp; caf&eacute; &#39;x&#x27; a < b && c <3",
+      "<script>x < y</script>A<!-- b --> C <p\n>D<i> never closed <",
+      "a\x01\u0085b\ufeff C\u00c9\u0130",
+  };
+  for (const CleaningOptions& options : AllCleanings()) {
+    for (const std::string& text : texts) {
+      CleaningCounts wanted_counts;
+      const std::string wanted = Clean(text, options, &wanted_counts);
+      for (size_t piece_bytes = 1; piece_bytes < 12; ++piece_bytes) {
+        std::string cleaned;
+        CleaningCounts counts;
+        const absl::Status status =
+            CleanInPieces(text, options, piece_bytes, &counts, [&](absl::string_view piece) {
+              cleaned.append(piece.data(), piece.size());
+              return absl::OkStatus();
+            });
+        ASSERT_TRUE(status.ok()) << status;
+        ASSERT_EQ(cleaned, wanted) << "in pieces of " << piece_bytes << " bytes: " << text;
+        for (size_t step = 0; step < counts.steps.size(); ++step) {
+          ASSERT_EQ(counts.steps[step].changed, wanted_counts.steps[step].changed)
+              << counts.steps[step].name << " in pieces of " << piece_bytes << " bytes: " << text;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hone::engine::text

@@ -152,6 +152,22 @@ TEST_P(EachTokenizer, GivesIdsWithinItsVocabularyAndUnknownForWhatItHasNever) {
   EXPECT_EQ(ids.back(), (*tokenizer)->special().unknown);
 }
 
+TEST_P(EachTokenizer, GivesTheSameIdsInPieces) {
+  const auto tokenizer = Train(GetParam(), Sentences());
+  const std::string text =
+      "The cat's  my friend\n\n, painted\u3000the l'été old house ? don' t don't";
+  for (size_t piece_bytes = 1; piece_bytes < 20; ++piece_bytes) {
+    std::vector<int32_t> ids;
+    const absl::Status status =
+        EncodeInPieces(**tokenizer, text, piece_bytes, [&](std::span<const int32_t> piece) {
+          ids.insert(ids.end(), piece.begin(), piece.end());
+          return absl::OkStatus();
+        });
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(ids, Encode(**tokenizer, text)) << piece_bytes;
+  }
+}
+
 TEST_P(EachTokenizer, HasTheSpecialTokensFirst) {
   const auto tokenizer = Train(GetParam(), Sentences());
   const SpecialTokens special = (*tokenizer)->special();

@@ -51,6 +51,10 @@ models::ModelDescription NetOf(const std::string& name) {
     return model;
   }
   options = {{"units", 20}, {"embedding", 24}, {"dropout", 0}};
+  if (absl::StrContains(name, "two_layers")) {
+    options["layers"] = 2;
+  }
+  options["input_feeding"] = absl::StrContains(name, "_fed");
   options["cell"] = absl::StartsWith(name, "lstm") ? "lstm" : "gru";
   options["attention"] = absl::StrContains(name, "luong") ? "luong" : "bahdanau";
   options["bidirectional"] = absl::StrContains(name, "bidirectional");
@@ -120,8 +124,11 @@ TEST_P(FirstStepOfTranslation, HasPyTorchsLossAndGradients) {
 INSTANTIATE_TEST_SUITE_P(
     All, FirstStepOfTranslation,
     ::testing::Combine(::testing::Values("gru_bahdanau", "lstm_bahdanau_bidirectional",
-                                         "gru_luong_bidirectional", "lstm_luong", "transformer",
-                                         "transformer_norm_first_tied"),
+                                         "gru_luong_bidirectional", "lstm_luong",
+                                         "gru_luong_two_layers",
+                                         "lstm_bahdanau_bidirectional_two_layers",
+                                         "gru_luong_bidirectional_fed", "lstm_luong_fed",
+                                         "transformer", "transformer_norm_first_tied"),
                        ::testing::Values(0, 1, 2)),
     NameOfGolden);
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "engine/models/build.h"
@@ -214,15 +215,28 @@ std::vector<Setting> Settings() {
   std::vector<Setting> settings;
   for (const std::string cell : {"gru", "lstm"}) {
     for (const std::string attention : {"bahdanau", "luong"}) {
-      for (const bool bidirectional : {false, true}) {
-        settings.push_back({absl::StrCat(cell, "_", attention, bidirectional ? "_both" : ""),
+      for (const auto& [end, bidirectional, layers] : {std::tuple{"", false, 1},
+                                                       {"_both", true, 1},
+                                                       {"_two", false, 2},
+                                                       {"_both_three", true, 3}}) {
+        settings.push_back({absl::StrCat(cell, "_", attention, end),
                             NetOf("seq2seq", {{"cell", cell},
                                               {"attention", attention},
+                                              {"layers", layers},
                                               {"units", 10},
                                               {"embedding", 6},
                                               {"bidirectional", bidirectional}})});
       }
     }
+  }
+  for (const std::string cell : {"gru", "lstm"}) {
+    settings.push_back(
+        {absl::StrCat(cell, "_fed"), NetOf("seq2seq", {{"cell", cell},
+                                                       {"attention", "luong"},
+                                                       {"units", 10},
+                                                       {"embedding", 6},
+                                                       {"bidirectional", cell == "gru"},
+                                                       {"input_feeding", true}})});
   }
   const nlohmann::json transformer = {{"layers", 2}, {"heads", 3}, {"width", 12}};
   settings.push_back({"transformer", NetOf("transformer_translation", transformer)});
@@ -316,9 +330,15 @@ absl::Status Refused(const std::string& preset, const nlohmann::json& options) {
 }
 
 TEST(TranslationPresets, RefuseOptionsThatTheyDoNotKnowOrThatDoNotFit) {
-  EXPECT_THAT(Refused("seq2seq", {{"layers", 2}}),
+  EXPECT_THAT(Refused("seq2seq", {{"heads", 2}}),
               StatusIs(kInvalid, AllOf(HasSubstr("model.preset (seq2seq)"),
-                                       HasSubstr("`layers` is not known"))));
+                                       HasSubstr("`heads` is not known"))));
+  EXPECT_THAT(Refused("seq2seq", {{"layers", 0}}),
+              StatusIs(kInvalid, HasSubstr("`layers` must be at least 1, got 0")));
+  EXPECT_THAT(Refused("seq2seq", {{"input_feeding", true}}),
+              StatusIs(kInvalid, HasSubstr("`input_feeding` is of `attention` luong")));
+  EXPECT_THAT(Refused("seq2seq", {{"input_feeding", true}, {"attention", "luong"}, {"layers", 2}}),
+              StatusIs(kInvalid, HasSubstr("one of `layers`, got luong and 2")));
   EXPECT_THAT(Refused("seq2seq", {{"cell", "rnn"}}),
               StatusIs(kInvalid, HasSubstr("`cell` must be one of gru, lstm, got \"rnn\"")));
   EXPECT_THAT(Refused("seq2seq", {{"attention", "dot"}}),
@@ -351,16 +371,21 @@ TEST(TranslationPresets, RefuseInputsOfATextAlone) {
       StatusIs(kInvalid, AllOf(HasSubstr("the network translates"), HasSubstr("source_tokens"))));
 }
 
-TEST(TranslationPresets, NameTheirLayersAndCountTheirWeights) {
+// Names and shapes of the parameters of a net.
+std::vector<std::string> ParametersOf(const nlohmann::json& options) {
   Net net;
-  ASSERT_THAT(Build(NetOf("seq2seq", {{"units", 4}, {"embedding", 3}}), Part::kWhole, 8, 8, 2, net),
-              IsOk());
+  EXPECT_THAT(Build(NetOf("seq2seq", options), Part::kWhole, 8, 8, 2, net), IsOk());
   std::vector<std::string> names;
   for (const Graph::Node& node : net.graph.nodes()) {
     if (node.kind == Graph::Node::Kind::kParameter) {
       names.push_back(absl::StrCat(node.parameter.name, " ", node.parameter.shape.ToString()));
     }
   }
+  return names;
+}
+
+TEST(TranslationPresets, NameTheirLayersAndCountTheirWeights) {
+  const std::vector<std::string> names = ParametersOf({{"units", 4}, {"embedding", 3}});
   EXPECT_THAT(names, ::testing::UnorderedElementsAre(
                          "source_embedding.weight [9, 3]", "encoder.weight [3, 12]",
                          "encoder.recurrent_weight [4, 12]", "encoder.bias [12]",
@@ -370,6 +395,19 @@ TEST(TranslationPresets, NameTheirLayersAndCountTheirWeights) {
                          "decoder.recurrent_bias [12]", "attention.query_weight [4, 4]",
                          "attention.key_weight [4, 4]", "attention.bias [4]",
                          "attention.score_weight [4]", "output.weight [4, 7]", "output.bias [7]"));
+}
+
+TEST(TranslationPresets, NameEachOfSeveralLayers) {
+  const std::vector<std::string> names =
+      ParametersOf({{"units", 4}, {"embedding", 3}, {"layers", 2}, {"bidirectional", true}});
+  EXPECT_THAT(
+      names,
+      ::testing::IsSupersetOf(
+          {"encoder.layer_1.forward.weight [3, 12]", "encoder.layer_2.backward.weight [8, 12]",
+           "bridge.layer_1.weight [8, 4]", "bridge.layer_2.bias [4]",
+           "decoder.layer_1.weight [3, 12]", "decoder.layer_1.context_weight [8, 12]",
+           "decoder.layer_2.weight [4, 12]", "decoder.layer_2.recurrent_weight [4, 12]"}));
+  EXPECT_THAT(names, ::testing::Not(::testing::Contains(HasSubstr("layer_2.context_weight"))));
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ class TranslationTask : public TrainTest {
   }
   std::vector<models::PresetDescription> AllPresets() const {
     return {Seq2Seq(), Seq2Seq({{"cell", "lstm"}, {"attention", "luong"}}),
-            Seq2Seq({{"bidirectional", true}}), Transformer()};
+            Seq2Seq({{"bidirectional", true}, {"layers", 2}}),
+            Seq2Seq({{"attention", "luong"}, {"input_feeding", true}}), Transformer()};
   }
 
   std::map<std::string, double> Trained() {
@@ -368,6 +369,76 @@ TEST_F(TranslationTask, ReadingChangedSentencesStoppedAndResumedIsNeverStopped) 
   ExpectSameBitsInPieces(config_);
 }
 
+TEST_F(TranslationTask, GuessesThatAreNotTakenChangeNothing) {
+  config_.epochs = 1;
+  config_.threads = 1;
+  for (const models::PresetDescription& preset : AllPresets()) {
+    config_.model.preset = preset;
+    task().sampling = std::nullopt;
+    Trained();
+    const std::string plain = ModelSha(config_);
+    task().sampling = {.from = 0, .to = 0, .steps = 1};
+    Trained();
+    EXPECT_EQ(ModelSha(config_), plain) << preset.options;
+    task().sampling->to = 0.5;
+    Trained();
+    EXPECT_NE(ModelSha(config_), plain) << preset.options;
+  }
+}
+
+TEST_F(TranslationTask, LearnsFromItsOwnGuesses) {
+  task().sampling = {.from = 0, .to = 0.5, .steps = 200};
+  const auto metrics = Trained();
+  EXPECT_GT(metrics.at("test_bleu"), 40);
+}
+
+TEST_F(TranslationTask, TellsTheShareOfGuesses) {
+  config_.epochs = 2;  // of 30 steps
+  task().sampling = {.from = 0.25, .to = 0.5, .steps = 40};
+  Trained();
+  std::vector<double> shares;
+  for (const Metrics& told : recorder_.metrics) {
+    if (const auto share = told.values.find("sampled_share"); share != told.values.end()) {
+      shares.push_back(share->second);
+    }
+  }
+  ASSERT_FALSE(shares.empty());
+  EXPECT_EQ(shares.back(), 0.5);
+  EXPECT_TRUE(std::ranges::is_sorted(shares));
+}
+
+TEST_F(TranslationTask, StoppedAndResumedTakesTheSameGuesses) {
+  config_.epochs = 1;
+  config_.model.preset = Seq2Seq({{"dropout", 0.1}});
+  task().sampling = {.from = 0, .to = 1, .steps = 20};
+  Trained();
+  const std::string whole = ModelSha(config_);
+  config_.run_directory = NewRun();
+  config_.resume = true;
+  recorder_.on_step = [this](int64_t step) { stop_ = step % 7 == 0; };
+  int attempts = 1;
+  for (; Run(config_).value() == EndReason::kCancelled; ++attempts) {
+    stop_ = false;
+  }
+  EXPECT_GT(attempts, 1);
+  EXPECT_EQ(ModelSha(config_), whole);
+}
+
+TEST_F(TranslationTask, IsPlannedAsItIsWithoutGuesses) {
+  job::Phase phase;
+  const auto plain = job::PlanJob(config_, /*measure=*/false, &phase);
+  ASSERT_THAT(plain, IsOk());
+  task().sampling.emplace();
+  const auto sampled = job::PlanJob(config_, /*measure=*/true, &phase);
+  ASSERT_THAT(sampled, IsOk());
+  EXPECT_EQ(sampled->depth, plain->depth);
+  ASSERT_EQ(sampled->layers.size(), plain->layers.size());
+  for (size_t i = 0; i < plain->layers.size(); ++i) {
+    EXPECT_EQ(sampled->layers[i].name, plain->layers[i].name);
+    EXPECT_EQ(sampled->layers[i].role, plain->layers[i].role) << plain->layers[i].name;
+  }
+}
+
 TEST_F(TranslationTask, IsPlannedAndTimed) {
   job::Phase phase;
   const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
@@ -458,6 +529,11 @@ TEST_F(TranslationTask, RefusesOptionsThatAreNone) {
   json["beams"] = 0;
   EXPECT_THAT(tasks::TranslationFromJson(json).status(),
               StatusIs(kInvalid, HasSubstr("`task.beams` must be 1 to 16, got 0")));
+  json = tasks::MakeTranslation({.sampling = tasks::ScheduledSampling()})->ToJson();
+  EXPECT_THAT(tasks::TranslationFromJson(json), IsOk());
+  json["scheduled_sampling"]["to"] = 2;
+  EXPECT_THAT(tasks::TranslationFromJson(json).status(),
+              StatusIs(kInvalid, HasSubstr("`task.scheduled_sampling` must go from 0 to 1")));
 }
 
 }  // namespace

@@ -57,6 +57,12 @@ TEST(Utf8, CheckNamesTheLineAndWhatToDo) {
                              HasSubstr("save the file as UTF-8"))));
 }
 
+TEST(Utf8, CheckOfTheRestOfATextCountsFromItsBegin) {
+  EXPECT_THAT(CheckUtf8("b\nm\xe4nnlich\n", /*line=*/7, /*offset=*/100),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("line 8 is not UTF-8"), HasSubstr("at offset 103"))));
+}
+
 TEST(Utf8, IsCutWhereACharacterBegins) {
   const std::string text = "a\xc3\xa4\xe2\x82\xac";  // 1, 2 and 3 bytes
   const size_t wanted[] = {0, 1, 1, 3, 3, 3, 6, 6};

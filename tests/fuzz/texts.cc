@@ -32,6 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.task = engine::data::Task::kRegression;
   engine::data::Load(options).status().IgnoreError();
   options.path = folder.Write("f.txt", fuzz::Text(data, size));
+  options.stream = {.folder = folder.path(), .memory_bytes = 16, .piece_bytes = 5};
   for (const auto encoding :
        {engine::data::TextOptions::Encoding::kUtf8, engine::data::TextOptions::Encoding::kLatin1}) {
     options.text->encoding = encoding;

@@ -25,11 +25,14 @@ SOURCES, TARGETS = [5, 1, 9, 3, 4, 1], [4, 2, 7, 1, 5, 3]
 
 
 class Seq2Seq(first_step.Net):
-    def __init__(self, cell, attention, bidirectional):
+    def __init__(self, cell, attention, bidirectional, layers=1, feeding=False):
         super().__init__()
-        self.cell, self.attention, self.bidirectional = cell, attention, bidirectional
+        self.cell, self.attention, self.bidirectional, self.layers, self.feeding = cell, attention, bidirectional, layers, feeding
         self.gates = {"lstm": 4, "gru": 3}[cell] * UNITS
         self.memory = UNITS * (1 + bidirectional)
+
+    def layer_of(self, scope, layer):
+        return scope if self.layers == 1 else f"{scope}.layer_{layer + 1}"
 
     def recurrent(self, scope, end, rows):
         """PyTorch's parameters of a layer whose input's weight is given, or of `rows` rows."""
@@ -43,33 +46,37 @@ class Seq2Seq(first_step.Net):
         }
 
     def encode(self, tokens):
-        """For each sentence its states, [tokens, memory], and what the decoder begins with, [1, units] each."""
+        """For each sentence its states, [tokens, memory], and what the decoder begins with, of an LSTM states and cells: [layers, units] each."""
         table = self.parameter("source_embedding.weight", (SOURCE_VOCABULARY, EMBEDDING), 0, 1)
-        module = {"lstm": nn.LSTM, "gru": nn.GRU}[self.cell](EMBEDDING, UNITS, bidirectional=self.bidirectional).double()
-        scopes = ["encoder.forward", "encoder.backward"] if self.bidirectional else ["encoder"]
+        module = {"lstm": nn.LSTM, "gru": nn.GRU}[self.cell](EMBEDDING, UNITS, self.layers, bidirectional=self.bidirectional).double()
+        directions = [(".forward", ""), (".backward", "_reverse")] if self.bidirectional else [("", "")]
         given = {}
-        for scope, end in zip(scopes, ("_l0", "_l0_reverse")):
-            given |= self.recurrent(scope, end, EMBEDDING)
+        for layer in range(self.layers):
+            for scope, end in directions:
+                given |= self.recurrent(self.layer_of("encoder", layer) + scope, f"_l{layer}{end}", EMBEDDING if layer == 0 else self.memory)
         sentences = []
         for sentence in tokens:
             states, ends = torch.func.functional_call(module, given, (table[sentence],))
             ends = ends if self.cell == "lstm" else (ends,)
-            sentences.append((states, [end.flatten()[None] for end in ends]))
+            sentences.append((states, [end.reshape(self.layers, self.memory) for end in ends]))
         if self.bidirectional:
             names = ["bridge", "cell_bridge"][:len(sentences[0][1])]
-            bridges = [(self.parameter(f"{name}.weight", (2 * UNITS, UNITS), 0, 0.3), self.parameter(f"{name}.bias", (UNITS,), 0, 0.125))
+            bridges = [[(self.parameter(f"{self.layer_of(name, layer)}.weight", (2 * UNITS, UNITS), 0, 0.3),
+                         self.parameter(f"{self.layer_of(name, layer)}.bias", (UNITS,), 0, 0.125)) for layer in range(self.layers)]
                        for name in names]
             for _, ends in sentences:
-                ends[:] = [end @ weight + bias for end, (weight, bias) in zip(ends, bridges)]
+                ends[:] = [torch.stack([row @ weight + bias for row, (weight, bias) in zip(end, of_layers)])
+                           for end, of_layers in zip(ends, bridges)]
                 ends[0] = ends[0].tanh()
         return sentences
 
     def __call__(self, sources, targets):
         sentences = self.encode(sources)
         table = self.parameter("target_embedding.weight", (VOCABULARY, EMBEDDING), 0, 1)
-        weight = self.parameter("decoder.weight", (EMBEDDING, self.gates), 0, 0.4)
+        first = self.layer_of("decoder", 0)
+        weight = self.parameter(f"{first}.weight", (EMBEDDING, self.gates), 0, 0.4)
         if self.attention == "bahdanau":
-            weight = torch.cat([weight, self.parameter("decoder.context_weight", (self.memory, self.gates), 0, 0.4)])
+            weight = torch.cat([weight, self.parameter(f"{first}.context_weight", (self.memory, self.gates), 0, 0.4)])
             query = self.parameter("attention.query_weight", (UNITS, UNITS), 0, 0.5)
             key = self.parameter("attention.key_weight", (self.memory, UNITS), 0, 0.5)
             bias = self.parameter("attention.bias", (UNITS,), 0, 0.25)
@@ -78,19 +85,28 @@ class Seq2Seq(first_step.Net):
             general = self.parameter("attention.weight", (UNITS, self.memory), 0, 0.5)
             combine = self.parameter("combine.weight", (UNITS + self.memory, UNITS), 0, 0.3)
             combine_bias = self.parameter("combine.bias", (UNITS,), 0, 0.125)
-        cell = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[self.cell](weight.shape[0], UNITS).double()
-        given = self.recurrent("decoder", "", weight)
+        if self.feeding:
+            weight = torch.cat([weight, self.parameter("decoder.feed_weight", (UNITS, self.gates), 0, 0.4)])
+        layers = []
+        for layer in range(self.layers):
+            cell = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[self.cell](UNITS if layer else weight.shape[0], UNITS).double()
+            layers.append((cell, self.recurrent(self.layer_of("decoder", layer), "", UNITS if layer else weight)))
         rows = []
         for (states, begin), sentence in zip(sentences, targets):
-            state = begin
+            state = [[end[layer][None] for end in begin] for layer in range(self.layers)]
+            h = torch.zeros(1, UNITS, dtype=torch.float64)
             for token in sentence:
                 x = table[token][None]
                 if self.attention == "bahdanau":
-                    scores = torch.tanh(state[0] @ query + (states @ key + bias)) @ score
+                    scores = torch.tanh(state[0][0] @ query + (states @ key + bias)) @ score
                     x = torch.cat([x, (scores.softmax(0) @ states)[None]], 1)
-                out = torch.func.functional_call(cell, given, (x, tuple(state) if self.cell == "lstm" else state[0]))
-                state = list(out) if self.cell == "lstm" else [out]
-                h = state[0]
+                if self.feeding:
+                    x = torch.cat([x, h], 1)
+                for layer, (cell, given) in enumerate(layers):
+                    out = torch.func.functional_call(cell, given, (x, tuple(state[layer]) if self.cell == "lstm" else state[layer][0]))
+                    state[layer] = list(out) if self.cell == "lstm" else [out]
+                    x = state[layer][0]
+                h = x
                 if self.attention == "luong":
                     context = ((h @ general) @ states.T).softmax(1) @ states
                     h = torch.tanh(torch.cat([h, context], 1) @ combine + combine_bias)
@@ -178,6 +194,10 @@ def main():
         "lstm_bahdanau_bidirectional": first_step_of(Seq2Seq("lstm", "bahdanau", True)),
         "gru_luong_bidirectional": first_step_of(Seq2Seq("gru", "luong", True)),
         "lstm_luong": first_step_of(Seq2Seq("lstm", "luong", False)),
+        "gru_luong_two_layers": first_step_of(Seq2Seq("gru", "luong", False, layers=2)),
+        "lstm_bahdanau_bidirectional_two_layers": first_step_of(Seq2Seq("lstm", "bahdanau", True, layers=2)),
+        "gru_luong_bidirectional_fed": first_step_of(Seq2Seq("gru", "luong", True, feeding=True)),
+        "lstm_luong_fed": first_step_of(Seq2Seq("lstm", "luong", False, feeding=True)),
         "transformer": first_step_of(Transformer()),
         "transformer_norm_first_tied": first_step_of(Transformer(norm_first=True, tied=True)),
     })

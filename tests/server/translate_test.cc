@@ -371,14 +371,14 @@ v1::WorkerRequest TranslatesWith(const std::string& preset) {
 TEST(ToTrainingConfig, TakesARecurrentNetThatTranslates) {
   const auto config = ToTrainingConfig(TranslatesWith(
       R"({"seq2seq": {"cell": "LSTM", "units": "64", "attention": "LUONG", "dropout": 0.25,
-                      "bidirectional": true}})"));
+                      "bidirectional": true, "layers": "3", "input_feeding": true}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_THAT(config->model.inputs,
               ElementsAre("source_tokens", "source_offsets", "tokens", "offsets"));
   EXPECT_EQ(config->model.preset.name, "seq2seq");
   EXPECT_EQ(config->model.preset.options,
             R"({"attention":"luong","bidirectional":true,"cell":"lstm","dropout":0.25,)"
-            R"("embedding":64,"units":64})");
+            R"("embedding":64,"input_feeding":true,"layers":3,"units":64})");
 }
 
 TEST(ToTrainingConfig, TakesATransformerThatTranslates) {
@@ -395,7 +395,8 @@ TEST(ToTrainingConfig, TakesATransformerThatTranslates) {
 TEST(ToTrainingConfig, TakesHowItTranslates) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"translation": {"label_smoothing": 0.25, "beams": "4", "length_penalty": 0.6,
-                          "longest": "30", "evaluation_sentences": "0", "attention_maps": "7"},
+                          "longest": "30", "evaluation_sentences": "0", "attention_maps": "7",
+                          "scheduled_sampling": {"to": 0.4, "steps": "300"}},
           "data": {"dataset": "x"}, "training": {"epochs": 1},
           "model": {"preset": {"seq2seq": {}}}})"));
   ASSERT_TRUE(config.ok()) << config.status();
@@ -406,6 +407,9 @@ TEST(ToTrainingConfig, TakesHowItTranslates) {
   EXPECT_EQ(task.longest, 30);
   EXPECT_EQ(task.evaluation_sentences, 0);
   EXPECT_EQ(task.attention_maps, 7);
+  EXPECT_EQ(task.sampling->from, 0);
+  EXPECT_EQ(task.sampling->to, 0.4);
+  EXPECT_EQ(task.sampling->steps, 300);
   EXPECT_EQ(config->data.task, engine::data::Task::kTranslation);
   EXPECT_EQ(config->data.validation_fraction, 0.1);
   EXPECT_EQ(config->data.test_fraction, 0.1);
@@ -413,7 +417,7 @@ TEST(ToTrainingConfig, TakesHowItTranslates) {
 
 TEST(ResolvedTranslation, HasEveryDefaultOfItsTaskWrittenOut) {
   v1::JobSpec spec;
-  spec.mutable_translation();
+  spec.mutable_translation()->mutable_scheduled_sampling();
   const v1::JobSpec resolved = jobs::Resolve(spec);
   const v1::Translation& task = resolved.translation();
   const tasks::TranslationOptions defaults;
@@ -422,6 +426,10 @@ TEST(ResolvedTranslation, HasEveryDefaultOfItsTaskWrittenOut) {
   EXPECT_EQ(task.longest(), defaults.longest);
   EXPECT_EQ(task.evaluation_sentences(), defaults.evaluation_sentences);
   EXPECT_EQ(task.attention_maps(), defaults.attention_maps);
+  const tasks::ScheduledSampling sampling;
+  EXPECT_EQ(task.scheduled_sampling().from(), static_cast<float>(sampling.from));
+  EXPECT_EQ(task.scheduled_sampling().to(), static_cast<float>(sampling.to));
+  EXPECT_EQ(task.scheduled_sampling().steps(), sampling.steps);
   EXPECT_EQ(resolved.data().validation_fraction(), 0.1f);
   EXPECT_EQ(resolved.data().test_fraction(), 0.1f);
 }

@@ -172,20 +172,31 @@ TEST(Validate, HowSomethingCannotBeTranslatedIsNamed) {
   task.set_longest(0);
   task.set_evaluation_sentences(-1);
   task.set_attention_maps(101);
+  task.mutable_scheduled_sampling()->set_from(-1);
+  task.mutable_scheduled_sampling()->set_to(2);
+  task.mutable_scheduled_sampling()->set_steps(0);
   spec.mutable_data()->add_classes("a");
-  EXPECT_THAT(Paths(spec),
-              ::testing::UnorderedElementsAre("translation.label_smoothing", "translation.beams",
-                                              "translation.length_penalty", "translation.longest",
-                                              "translation.evaluation_sentences",
-                                              "translation.attention_maps", "data.classes"));
+  EXPECT_THAT(
+      Paths(spec),
+      ::testing::UnorderedElementsAre(
+          "translation.label_smoothing", "translation.beams", "translation.length_penalty",
+          "translation.longest", "translation.evaluation_sentences", "translation.attention_maps",
+          "translation.scheduled_sampling.from", "translation.scheduled_sampling.to",
+          "translation.scheduled_sampling.steps", "data.classes"));
 }
 
 TEST(Validate, WhatAModelThatTranslatesCannotBeIsNamed) {
+  EXPECT_THAT(
+      Paths(Translating(R"(model { preset { seq2seq {
+                  cell: 9 attention: 9 layers: 0 units: 0 embedding: 0 dropout: 1 } } })")),
+      ::testing::ElementsAre("model.preset.seq2seq.cell", "model.preset.seq2seq.attention",
+                             "model.preset.seq2seq.layers", "model.preset.seq2seq.units",
+                             "model.preset.seq2seq.embedding", "model.preset.seq2seq.dropout"));
+  EXPECT_THAT(Paths(Translating("model { preset { seq2seq { input_feeding: true } } }")),
+              ::testing::ElementsAre("model.preset.seq2seq.input_feeding"));
   EXPECT_THAT(Paths(Translating(R"(model { preset { seq2seq {
-                  cell: 9 attention: 9 units: 0 embedding: 0 dropout: 1 } } })")),
-              ::testing::ElementsAre("model.preset.seq2seq.cell", "model.preset.seq2seq.attention",
-                                     "model.preset.seq2seq.units", "model.preset.seq2seq.embedding",
-                                     "model.preset.seq2seq.dropout"));
+                  attention: LUONG input_feeding: true layers: 2 } } })")),
+              ::testing::ElementsAre("model.preset.seq2seq.input_feeding"));
   EXPECT_THAT(Paths(Translating(R"(model { preset { transformer_translation {
                   layers: 0 heads: 3 feed_forward: 0 dropout: 1 } } })")),
               ::testing::ElementsAre("model.preset.transformer_translation.layers",

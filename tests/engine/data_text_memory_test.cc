@@ -1,0 +1,110 @@
+// Texts that are several times as large as the memory that a process may have.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/memory_error.h"
+#include "engine/data/running_text.h"
+#include "engine/data/texts.h"
+#include "tests/engine/data_testing.h"
+#include "tests/support/status_matchers.h"
+
+namespace hone::engine::data {
+namespace {
+
+using ::hone::testing::IsOk;
+
+// What sanitizers add to a process is no measure.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+constexpr int64_t kAllowed = int64_t{24} << 20;  // beside what the process has
+constexpr int64_t kTextBytes = 3 * kAllowed;
+
+class LargeTexts : public DataTest {
+ protected:
+  LargeTexts() {
+    options_.text.emplace();
+    options_.text->tokenizer = text::WordTokens{.split = text::WordSplit::kSpaces};
+    options_.stream.memory_bytes = int64_t{1} << 20;
+    options_.stream.folder = folder_;
+    options_.test_fraction = 0.1;
+  }
+
+  // Lines of 2 KB, each with a label where that is wanted.
+  std::string WriteLines(const std::string& name, bool labelled) const {
+    std::ofstream file(Path(name), std::ios::binary);
+    file << (labelled ? "label\ttext\n" : "");
+    for (int64_t line = 0, written = 0; written < kTextBytes; ++line) {
+      std::string text = labelled ? absl::StrCat(line % 2 == 0 ? "even" : "odd", "\t") : "";
+      for (int64_t word = line; text.size() < 2000; word = word * 31 % 4999 + 1) {
+        absl::StrAppend(&text, "thing", word % 4999, " ");
+      }
+      text.back() = '\n';
+      file << text;
+      written += static_cast<int64_t>(text.size());
+    }
+    return Path(name);
+  }
+
+  template <typename Load>
+  static absl::StatusOr<LoadedData> WithinTheMemory(const Load& load) {
+    ::malloc_trim(0);
+    rlimit before{};
+    ::getrlimit(RLIMIT_DATA, &before);
+    const rlimit limit{.rlim_cur = static_cast<rlim_t>(DataBytes() + kAllowed),
+                       .rlim_max = before.rlim_max};
+    ::setrlimit(RLIMIT_DATA, &limit);
+    absl::StatusOr<LoadedData> data = load();
+    ::setrlimit(RLIMIT_DATA, &before);
+    return data;
+  }
+
+  LoadOptions options_;
+
+ private:
+  // VmData of this process: what RLIMIT_DATA limits.
+  static int64_t DataBytes() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+      long long kilobytes = 0;
+      if (std::sscanf(line.c_str(), "VmData: %lld kB", &kilobytes) == 1) {
+        return int64_t{kilobytes} << 10;
+      }
+    }
+    return 0;
+  }
+};
+
+TEST_F(LargeTexts, OfATableAreMadeReadyInLessMemoryThanTheyAre) {
+  options_.path = WriteLines("lines.tsv", /*labelled=*/true);
+  const auto data = WithinTheMemory([&] { return LoadTexts(options_); });
+  ASSERT_THAT(data, IsOk());
+  EXPECT_GT(data->report.train.tokens->tokens, 0);
+}
+
+TEST_F(LargeTexts, ThatAreOneTextAreMadeReadyInLessMemoryThanItIs) {
+  options_.task = Task::kLanguageModeling;
+  options_.text->cleaning = {.white_space = true};
+  options_.path = WriteLines("lines.txt", /*labelled=*/false);
+  const auto data = WithinTheMemory([&] { return LoadRunningText(options_, {.window = 512}); });
+  ASSERT_THAT(data, IsOk());
+  EXPECT_GT(data->report.train.tokens->tokens, 0);
+}
+
+TEST_F(LargeTexts, WithoutAFolderAreMoreThanTheMemory) {
+  options_.path = WriteLines("lines.tsv", /*labelled=*/true);
+  options_.stream.folder = "";
+  const auto data = WithinTheMemory([&] { return LoadTexts(options_); });
+  EXPECT_TRUE(IsOutOfMemory(data.status())) << data.status();
+}
+
+#endif
+
+}  // namespace
+}  // namespace hone::engine::data
