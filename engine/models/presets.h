@@ -61,8 +61,9 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 //       "window" is how many learned positions there are; others are "sinusoidal" and "rotary", of
 //       which "longest" above 0 is the most tokens of a sequence; "hidden" 0 is four times the
 //       width; "norm" "rms" is the root mean square alone; "activation" may be "gelu_tanh", "relu"
-//       or "silu"; "gated" multiplies its values by those of another product (layers/glu.h); the
-//       last four are those of "transformer_encoder"
+//       or "silu"; "gated" multiplies its values by those of another product (layers/glu.h); two
+//       further shares of dropout are "dropout" unless they are given; "table_rows" and
+//       "transposed" are those of "transformer_encoder"
 // Its parameters: token_embedding.weight [vocabulary, width], positions.weight [window, width];
 // block_1.norm_1, block_1.attention.query, .key, .value, .output, block_1.norm_2, block_1.up,
 // block_1.down, …, or gated block_1.feed_forward.gate, .up, .down; norm; where the embeddings are
