@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -15,6 +15,7 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/safetensors_header.h"
+#include "engine/huggingface/config.h"
 #include "engine/tensor/token_rows.h"
 #include "engine/text/pretrained_tokenizer.h"
 

@@ -4,13 +4,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/text_preprocessing.h"
-#include "engine/huggingface/config.h"
 #include "engine/huggingface/tensor_files.h"
 #include "engine/models/model_description.h"
 #include "engine/params/parameter_store.h"

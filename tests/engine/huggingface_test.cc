@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/huggingface/checkpoint.h"
+#include "engine/huggingface/config.h"
 #include "tests/engine/huggingface_answers.h"
 #include "tests/engine/huggingface_testing.h"
 
