@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/text/pretrained_tokenizer.h"
 
 namespace hone::engine::data {
 namespace {
@@ -35,6 +36,11 @@ absl::StatusOr<text::CleaningOptions> CleaningFromJson(const nlohmann::json& jso
       .white_space = json.at("white_space").get<bool>()};
 }
 
+// Who tokenizes texts in a template.
+const text::PretrainedTokenizer* OfTemplate(const text::Tokenizer& tokenizer) {
+  return dynamic_cast<const text::PretrainedTokenizer*>(&tokenizer);
+}
+
 }  // namespace
 
 std::vector<int32_t> TextPreprocessing::Encode(absl::string_view utf8) const {
@@ -53,6 +59,9 @@ std::vector<int32_t> TextPreprocessing::EncodePair(absl::string_view first,
 
 std::vector<int32_t> TextPreprocessing::EncodeCleanedPair(absl::string_view first,
                                                           absl::string_view second) const {
+  if (in_template) {
+    return OfTemplate(*tokenizer)->EncodePairInTemplate(first, second).ids;
+  }
   const text::SpecialTokens special = tokenizer->special();
   std::vector<int32_t> ids;
   if (special.begin >= 0) {
@@ -73,7 +82,10 @@ void TextPreprocessing::Cut(std::vector<int32_t>& ids) const {
   }
   const auto first_end = pairs ? std::ranges::find(ids, separator()) : ids.end();
   if (first_end == ids.end()) {
+    // What a template puts behind a text stays.
+    const bool ends = in_template && ids.back() == tokenizer->special().end;
     ids.resize(most);
+    ids.back() = ends ? tokenizer->special().end : ids.back();
     return;
   }
   const ptrdiff_t first_begin = tokenizer->special().begin >= 0 ? 1 : 0;
@@ -89,7 +101,11 @@ void TextPreprocessing::Cut(std::vector<int32_t>& ids) const {
 
 std::vector<int32_t> TextPreprocessing::EncodeCleaned(absl::string_view cleaned) const {
   std::vector<int32_t> ids;
-  tokenizer->Encode(cleaned, ids);
+  if (in_template) {
+    ids = OfTemplate(*tokenizer)->EncodeInTemplate(cleaned).ids;
+  } else {
+    tokenizer->Encode(cleaned, ids);
+  }
   if (ids.empty()) {
     ids.push_back(std::max(tokenizer->special().unknown, 0));
   }
@@ -107,6 +123,9 @@ nlohmann::json TextPreprocessing::ToJson() const {
                          {"max_tokens", max_tokens}};
   if (pairs) {
     json["pairs"] = true;
+  }
+  if (in_template) {
+    json["in_template"] = true;
   }
   return json;
 }
@@ -127,6 +146,14 @@ absl::StatusOr<TextPreprocessing> TextPreprocessing::FromJson(const nlohmann::js
         absl::StrCat("`text.pairs` needs a tokenizer with a token that ends a text, and "
                      "`text.max_tokens` 0 or at least ",
                      kLeastOfAPair));
+  }
+  text.in_template = json.value("in_template", false);
+  if (text.in_template && (OfTemplate(*text.tokenizer) == nullptr ||
+                           (text.max_tokens > 0 && text.max_tokens < kLeastInTemplate))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`text.in_template` needs the tokenizer of a checkpoint, and "
+                     "`text.max_tokens` 0 or at least ",
+                     kLeastInTemplate));
   }
   return text;
 }

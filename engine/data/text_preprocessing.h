@@ -24,6 +24,9 @@ struct TextPreprocessing {
   // nothing is.
   int64_t max_tokens = 0;
   bool pairs = false;  // an example is a pair of texts
+  // Around a text, or a pair, stand the tokens that the template of the tokenizer's checkpoint
+  // puts there ("[CLS] text [SEP]"): the tokenizer is a text::PretrainedTokenizer.
+  bool in_template = false;
 
   // Of a text as somebody wrote it, in UTF-8. At least one: of a text without any, the unknown one.
   std::vector<int32_t> Encode(absl::string_view utf8) const;
@@ -38,8 +41,11 @@ struct TextPreprocessing {
 
   // The least max_tokens of pairs: one of each text beside the special ones.
   static constexpr int64_t kLeastOfAPair = 5;
+  // Of a text in a template, likewise.
+  static constexpr int64_t kLeastInTemplate = 3;
 
-  // Any text has the same tokens here as there, but for the length.
+  // Any text has the same tokens here as there, but for the length, and for what stands around it
+  // in a template, which a running text does without.
   bool HasTokensOf(const TextPreprocessing& other) const;
 
   nlohmann::json ToJson() const;

@@ -543,6 +543,13 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
         "data.text.max_tokens: must be ", options.text->like == nullptr ? "0, or " : "",
         "at least ", TextPreprocessing::kLeastOfAPair, " for pairs, got ", most));
   }
+  const TextPreprocessing* like = options.text->like.get();
+  if (like != nullptr && like->in_template && most > 0 &&
+      most < TextPreprocessing::kLeastInTemplate) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.text.max_tokens: must be at least ", TextPreprocessing::kLeastInTemplate,
+                     ", of which two stand around a text for this checkpoint, got ", most));
+  }
   HONE_RETURN_IF_ERROR(ReadAndClean(loading));
   report.format = loading.rows.format;
   loading.keep.assign(loading.rows.rows.size(), true);

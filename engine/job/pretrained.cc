@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
 #include "engine/tasks/model_file.h"
+#include "engine/tensor/token_rows.h"
 
 namespace hone::engine::job {
 namespace {
@@ -14,7 +15,8 @@ namespace {
 constexpr char kAll[] = "*";
 
 struct Earlier {
-  tasks::ModelFile description;
+  tasks::ModelFile description;  // of a checkpoint: model, and preprocessing if that was asked for
+  bool is_checkpoint = false;
   std::vector<models::LayerDescription> kept;  // of its list of layers
   std::vector<std::string> dropped;            // the names of the others
 };
@@ -34,8 +36,28 @@ std::vector<std::string> NamesOf(std::span<const models::LayerDescription> layer
   return names;
 }
 
-// What model.json tells; the weights are not read.
-absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options) {
+// Of a checkpoint, which is a preset.
+absl::StatusOr<Earlier> DescribeCheckpoint(const std::string& directory, bool with_tokens) {
+  Earlier earlier;
+  earlier.is_checkpoint = true;
+  HONE_ASSIGN_OR_RETURN(earlier.description.model, huggingface::DescribeModel(directory));
+  if (with_tokens) {
+    data::Preprocessing& preprocessing = earlier.description.preprocessing;
+    preprocessing.input = data::Preprocessing::Input::kText;
+    HONE_ASSIGN_OR_RETURN(preprocessing.text, huggingface::ReadTokens(directory));
+  }
+  return earlier;
+}
+
+// What model.json tells, or config.json and the tokenizer's files of a checkpoint; the weights are
+// not read.
+absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options,
+                                 bool with_tokens = false) {
+  if (huggingface::IsCheckpoint(options.directory)) {
+    absl::StatusOr<Earlier> checkpoint = DescribeCheckpoint(options.directory, with_tokens);
+    HONE_RETURN_IF_ERROR(Annotate(checkpoint.status(), "model.pretrained"));
+    return checkpoint;
+  }
   const absl::StatusOr<std::string> json = checkpoint::LoadModelJson(options.directory);
   HONE_RETURN_IF_ERROR(Annotate(json.status(), "model.pretrained"));
   Earlier earlier;
@@ -56,15 +78,23 @@ absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options) {
   return earlier;
 }
 
-// The tensors in the file that a job begins with.
+std::vector<std::string> NamesIn(const checkpoint::SafetensorsFile& file) {
+  std::vector<std::string> names;
+  for (const checkpoint::FileTensor& tensor : file.tensors()) {
+    names.push_back(tensor.name);
+  }
+  return names;
+}
+
+// Those of all parameters with values that a job begins with.
 absl::StatusOr<std::vector<std::string>> Held(const tasks::PretrainedOptions& options,
                                               const Earlier& earlier,
-                                              const checkpoint::SafetensorsFile& file) {
+                                              const std::vector<std::string>& all) {
   std::vector<bool> used(options.parameters.size());
   std::vector<std::string> held;
-  for (const checkpoint::FileTensor& tensor : file.tensors()) {
+  for (const std::string& name : all) {
     const auto names = [&](const std::string& pattern) {
-      return tasks::RuleNames({.parameters = pattern}, tensor.name);
+      return tasks::RuleNames({.parameters = pattern}, name);
     };
     bool taken = options.parameters.empty();
     for (size_t i = 0; i < options.parameters.size(); ++i) {
@@ -73,7 +103,7 @@ absl::StatusOr<std::vector<std::string>> Held(const tasks::PretrainedOptions& op
       taken = taken || named;
     }
     if (taken && std::ranges::none_of(earlier.dropped, names)) {
-      held.push_back(tensor.name);
+      held.push_back(name);
     }
   }
   const auto unused = std::ranges::find(used, false);
@@ -84,6 +114,40 @@ absl::StatusOr<std::vector<std::string>> Held(const tasks::PretrainedOptions& op
                                                    "): names nothing in the earlier model"));
   }
   return held;
+}
+
+// The names of all parameters that the earlier model has values of.
+absl::StatusOr<std::vector<std::string>> ParametersOf(const tasks::PretrainedOptions& options,
+                                                      const Earlier& earlier) {
+  if (earlier.is_checkpoint) {
+    const absl::StatusOr<huggingface::Weights> weights =
+        huggingface::Weights::Open(options.directory);
+    HONE_RETURN_IF_ERROR(Annotate(weights.status(), "model.pretrained"));
+    return weights->names();
+  }
+  HONE_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file,
+                        checkpoint::OpenModelTensors(options.directory));
+  return NamesIn(file);
+}
+
+// The checkpoint's net for a job whose inputs are those of `own`.
+absl::StatusOr<models::ModelDescription> OfCheckpoint(models::ModelDescription net,
+                                                      const models::ModelDescription& own,
+                                                      int64_t drop_layers) {
+  if (!own.layers.empty() || !own.preset.name.empty() || !own.networks.empty()) {
+    return absl::InvalidArgumentError(
+        "model: a checkpoint brings its whole net, and a head that is new where it has none; "
+        "`pretrained` must stand alone");
+  }
+  if (drop_layers > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model.pretrained.drop_layers: a checkpoint is no list of layers; must be 0, got ",
+        drop_layers));
+  }
+  if (std::ranges::find(own.inputs, kSegmentsInput) != own.inputs.end()) {
+    net.inputs.emplace_back(kSegmentsInput);
+  }
+  return models::WithNames(std::move(net));
 }
 
 // How two ways to make tokens differ: "its vocabulary has 8000 tokens, that of these texts 5120".
@@ -117,6 +181,9 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
                                                         const models::ModelDescription& own) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
   const models::ModelDescription& was = earlier.description.model;
+  if (earlier.is_checkpoint) {
+    return OfCheckpoint(was, own, options.drop_layers);
+  }
   const bool goes_on = own.layers.empty() && own.preset.name.empty();
   if (was.layers.empty() && goes_on && options.drop_layers > 0) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -152,9 +219,8 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
     return rules;
   }
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
-  HONE_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file,
-                        checkpoint::OpenModelTensors(options.directory));
-  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, file));
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
   const std::vector<std::string> kept = NamesOf(earlier.kept);
   for (size_t i = 0; i < freeze.size(); ++i) {
     const std::string field = absl::StrCat("model.pretrained.freeze[", i, "]");
@@ -189,14 +255,14 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
 
 absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
     const tasks::PretrainedOptions& options) {
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options, /*with_tokens=*/true));
   const std::optional<data::TextPreprocessing>& text = earlier.description.preprocessing.text;
   return text.has_value() ? std::make_shared<const data::TextPreprocessing>(*text) : nullptr;
 }
 
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info) {
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options, /*with_tokens=*/true));
   const data::Preprocessing& was = earlier.description.preprocessing;
   using Input = data::Preprocessing::Input;
   if (was.input == Input::kOwn || info.preprocessing.input == Input::kOwn) {
@@ -241,50 +307,83 @@ absl::StatusOr<Pretrained> Pretrained::Open(const tasks::PretrainedOptions& opti
     return pretrained;
   }
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
-  absl::StatusOr<checkpoint::Model> files = checkpoint::LoadModel(options.directory);
-  HONE_RETURN_IF_ERROR(Annotate(files.status(), "model.pretrained"));
-  pretrained.files_ = *std::move(files);
-  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held,
-                        Held(options, earlier, pretrained.files_->tensors));
+  std::vector<std::string> all;
+  if (earlier.is_checkpoint) {
+    absl::StatusOr<huggingface::Weights> weights = huggingface::Weights::Open(options.directory);
+    HONE_RETURN_IF_ERROR(Annotate(weights.status(), "model.pretrained"));
+    pretrained.checkpoint_ = *std::move(weights);
+    all = pretrained.checkpoint_->names();
+  } else {
+    absl::StatusOr<checkpoint::Model> files = checkpoint::LoadModel(options.directory);
+    HONE_RETURN_IF_ERROR(Annotate(files.status(), "model.pretrained"));
+    pretrained.files_ = *std::move(files);
+    all = NamesIn(pretrained.files_->tensors);
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
   pretrained.held_.insert(held.begin(), held.end());
   return pretrained;
 }
 
 absl::Status Pretrained::LendTo(ParameterStore& store) const {
+  return checkpoint_.has_value() ? LendTo(store, *checkpoint_)
+         : files_.has_value()    ? LendTo(store, *files_)
+                                 : absl::OkStatus();
+}
+
+absl::Status Pretrained::LendTo(ParameterStore& store, const huggingface::Weights& weights) const {
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const ParameterSpec& spec = store.spec(id);
+    if (spec.role != ParameterRole::kFrozen || !Holds(spec.name) ||
+        weights.shape(spec.name) != spec.shape) {
+      continue;  // Load says what is wrong with a shape
+    }
+    HONE_ASSIGN_OR_RETURN(std::optional<BorrowedValues> values, weights.InPlace(spec.name));
+    if (values.has_value()) {
+      HONE_RETURN_IF_ERROR(store.Borrow(id, *std::move(values)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Pretrained::LendTo(ParameterStore& store, const checkpoint::Model& model) const {
   std::shared_ptr<const std::byte> mapped;
   for (ParameterId id = 0; id < store.size(); ++id) {
     const ParameterSpec& spec = store.spec(id);
     if (spec.role != ParameterRole::kFrozen || !Holds(spec.name)) {
       continue;
     }
-    HONE_ASSIGN_OR_RETURN(const checkpoint::FileTensor* tensor, files_->tensors.Find(spec.name));
+    HONE_ASSIGN_OR_RETURN(const checkpoint::FileTensor* tensor, model.tensors.Find(spec.name));
     const std::optional<DType> dtype = DTypeOf(tensor->dtype);
     if (tensor->shape != spec.shape || !dtype.has_value() ||
         tensor->begin % checkpoint::SizeOf(tensor->dtype) != 0) {
       continue;  // Load says what is wrong with a shape
     }
     if (mapped == nullptr) {
-      HONE_ASSIGN_OR_RETURN(mapped, files_->tensors.Map());
+      HONE_ASSIGN_OR_RETURN(mapped, model.tensors.Map());
     }
     HONE_RETURN_IF_ERROR(store.Borrow(id, {.dtype = *dtype,
                                            .data = mapped.get() + tensor->begin,
                                            .memory = mapped,
-                                           .sha256 = files_->tensors_sha256,
-                                           .path = files_->tensors.path()}));
+                                           .sha256 = model.tensors_sha256,
+                                           .path = model.tensors.path()}));
   }
   return absl::OkStatus();
 }
 
 absl::Status Pretrained::Load(ParameterStore& store) const {
   for (ParameterId id = 0; id < store.size(); ++id) {
-    const std::string& name = store.spec(id).name;
-    if (Holds(name) && store.borrowed(id) == nullptr) {
-      HONE_RETURN_IF_ERROR(
-          Annotate(tasks::ReadParameter(files_->tensors, name, store, id), "model.pretrained"));
+    if (Holds(store.spec(id).name) && store.borrowed(id) == nullptr) {
+      HONE_RETURN_IF_ERROR(Annotate(Read(store, id), "model.pretrained"));
     }
   }
   store.MarkChanged();
   return absl::OkStatus();
+}
+
+absl::Status Pretrained::Read(ParameterStore& store, ParameterId id) const {
+  return checkpoint_.has_value()
+             ? checkpoint_->ReadInto(store, id)
+             : tasks::ReadParameter(files_->tensors, store.spec(id).name, store, id);
 }
 
 }  // namespace hone::engine::job

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/huggingface/checkpoint.h"
 #include "engine/models/model_description.h"
 #include "engine/params/parameter_store.h"
 #include "engine/tasks/config.h"
@@ -20,8 +21,10 @@ namespace hone::engine::job {
 // with names. What an earlier model's list of layers leaves after those dropped comes first, then
 // `own.layers`. Of an earlier preset, or networks, it is `own` if there are layers or a preset in
 // it, else the earlier model; a network of the job takes the place of an earlier one of its name.
+// Of a checkpoint in Hugging Face's form it is the checkpoint's net, behind the inputs of `own`.
 // INVALID_ARGUMENT where more is dropped than there is, or layers are to be dropped where there is
-// no list of them. Errors of LoadModel.
+// no list of them; where `own` describes a net beside a checkpoint. Errors of LoadModel, or of
+// huggingface::DescribeModel.
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
                                                         const models::ModelDescription& own);
 
@@ -44,12 +47,13 @@ absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
                                  const tasks::DataInfo& info);
 
 // The earlier model's weights, verified once, for a store to begin with. They are found by name:
-// each tensor of the file that is of no dropped layer, or those that the options name.
+// each tensor of the file that is of no dropped layer, or those that the options name. Of a
+// checkpoint in Hugging Face's form they have the names of our parameters.
 class Pretrained {
  public:
   // Holds nothing where the options name no model. INVALID_ARGUMENT:
   // "model.pretrained.parameters[0]: …" where a pattern names nothing in the file. Errors of
-  // LoadModel.
+  // LoadModel, or of huggingface::Weights::Open.
   static absl::StatusOr<Pretrained> Open(const tasks::PretrainedOptions& options);
 
   // Load, or the file itself, gives the values of this parameter or buffer.
@@ -61,7 +65,13 @@ class Pretrained {
   absl::Status Load(ParameterStore& store) const;
 
  private:
+  absl::Status LendTo(ParameterStore& store, const checkpoint::Model& model) const;
+  absl::Status LendTo(ParameterStore& store, const huggingface::Weights& weights) const;
+  absl::Status Read(ParameterStore& store, ParameterId id) const;
+
+  // One of the two, or none.
   std::optional<checkpoint::Model> files_;
+  std::optional<huggingface::Weights> checkpoint_;
   absl::flat_hash_set<std::string> held_;
 };
 

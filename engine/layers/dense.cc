@@ -20,10 +20,10 @@ Value Dense(Graph& graph, Value x, const DenseOptions& options) {
   const int64_t in = graph.shape(x).back();
   const LayerParameters parameters(graph, options.frozen);
   const Value weight =
-      parameters.Weight({in, options.units}, options.initializer,
-                        {static_cast<double>(in), static_cast<double>(options.units)});
+      parameters.ProductWeight(in, options.units, options.transposed, options.initializer);
   const std::optional<Value> bias = parameters.Bias(options.use_bias, options.units);
-  return scope.Gives(Activate(graph, Linear(graph, x, weight, bias), options.activation));
+  const Value y = Linear(graph, x, weight, bias, {.transposed = options.transposed});
+  return scope.Gives(Activate(graph, y, options.activation));
 }
 
 }  // namespace hone::engine::layers

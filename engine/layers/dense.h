@@ -19,6 +19,7 @@ struct DenseOptions {
   ActivationKind activation = ActivationKind::kNone;
   bool use_bias = true;
   WeightInitializer initializer;
+  bool transposed = false;  // the weight is [units, in], as in Hugging Face's files
 };
 
 // [batch, …, in] → [batch, …, units]: f(x · weight + bias), `NAME.weight` [in, units] and

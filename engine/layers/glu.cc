@@ -22,10 +22,10 @@ Value Glu(Graph& graph, Value x, const GluOptions& options) {
   const auto product = [&](absl::string_view name, Value from, int64_t units) {
     const Graph::Scope of_product(graph, name);
     const LayerParameters parameters(graph, options.frozen);
-    const int64_t in = graph.shape(from).back();
-    const Value weight = parameters.Weight({in, units}, options.initializer,
-                                           {static_cast<double>(in), static_cast<double>(units)});
-    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
+    const Value weight = parameters.ProductWeight(graph.shape(from).back(), units,
+                                                  options.transposed, options.initializer);
+    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units),
+                  {.transposed = options.transposed});
   };
   const Value gate = Activate(graph, product("gate", x, options.units), options.activation);
   const Value up = product("up", x, options.units);

@@ -15,6 +15,7 @@ struct GluOptions {
   ActivationKind activation = ActivationKind::kSilu;
   bool use_bias = false;
   WeightInitializer initializer = {};
+  bool transposed = false;  // the weights are [out, in], as in Hugging Face's files
 };
 
 // [batch, …, width] → the same: (f(x · gate) ⊙ (x · up)) · down. `NAME.gate` and `NAME.up` have

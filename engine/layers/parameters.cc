@@ -19,6 +19,12 @@ Value LayerParameters::Weight(const Shape& shape, const WeightInitializer& initi
   return NamedWeight("weight", shape, initializer, fans);
 }
 
+Value LayerParameters::ProductWeight(int64_t in, int64_t units, bool transposed,
+                                     const WeightInitializer& initializer) const {
+  return Weight(transposed ? Shape{units, in} : Shape{in, units}, initializer,
+                {static_cast<double>(in), static_cast<double>(units)});
+}
+
 Value LayerParameters::NamedWeight(absl::string_view name, const Shape& shape,
                                    const WeightInitializer& initializer, const Fans& fans) const {
   return Declare(name, shape,

@@ -20,6 +20,9 @@ class LayerParameters {
 
   // `SCOPE.weight`; weight decay applies.
   Value Weight(const Shape& shape, const WeightInitializer& initializer, const Fans& fans) const;
+  // That of a product, [in, units] or, where it lies transposed, [units, in].
+  Value ProductWeight(int64_t in, int64_t units, bool transposed,
+                      const WeightInitializer& initializer) const;
   // Another one, `SCOPE.name`.
   Value NamedWeight(absl::string_view name, const Shape& shape,
                     const WeightInitializer& initializer, const Fans& fans) const;

@@ -98,10 +98,10 @@ Value Project(Graph& graph, const AttentionOptions& options, absl::string_view n
               int64_t units, const WeightInitializer& start) {
   const Graph::Scope of_product(graph, name);
   const LayerParameters parameters(graph, options.frozen);
-  const int64_t in = graph.shape(from).back();
   const Value weight =
-      parameters.Weight({in, units}, start, {static_cast<double>(in), static_cast<double>(units)});
-  return Linear(graph, from, weight, parameters.Bias(options.use_bias, units));
+      parameters.ProductWeight(graph.shape(from).back(), units, options.transposed, start);
+  return Linear(graph, from, weight, parameters.Bias(options.use_bias, units),
+                {.transposed = options.transposed});
 }
 
 int64_t KvHeads(const AttentionOptions& options) {

@@ -101,6 +101,7 @@ struct AttentionOptions {
   bool use_bias = true;
   WeightInitializer initializer = {};
   std::optional<WeightInitializer> output_initializer = {};  // of the last product; else the same
+  bool transposed = false;  // the weights are [out, in], as in Hugging Face's files
 };
 
 // Each token of [rows, width] to those of its own sequence (ops/attention.h): queries, keys and

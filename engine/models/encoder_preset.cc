@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@
 #include "engine/layers/sequences.h"
 #include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
+#include "engine/ops/broadcast.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale.h"
@@ -34,8 +37,14 @@ struct EncoderOptions {
   float epsilon = 1e-5f;
   std::string activation = "gelu";
   float dropout = 0.1f;
+  std::optional<float> attention_dropout = {};
+  std::optional<float> head_dropout = {};
   std::string pooling = "mean";
   bool pooler = false;
+  std::string pooler_activation = "tanh";
+  int64_t token_types = 0;
+  int64_t table_rows = 0;
+  bool transposed = false;
 
   bool post() const { return norm == "post"; }
 };
@@ -48,9 +57,15 @@ absl::Status Check(const EncoderOptions& options) {
   HONE_RETURN_IF_ERROR(
       CheckWord("positions", options.positions, {"learned", "sinusoidal", "rotary"}));
   HONE_RETURN_IF_ERROR(CheckWord("norm", options.norm, {"pre", "post"}));
-  HONE_RETURN_IF_ERROR(CheckWord("activation", options.activation, {"gelu", "relu"}));
+  HONE_RETURN_IF_ERROR(CheckWord("activation", options.activation, {"gelu", "gelu_tanh", "relu"}));
+  HONE_RETURN_IF_ERROR(CheckWord("pooler_activation", options.pooler_activation, {"tanh", "relu"}));
+  HONE_RETURN_IF_ERROR(CheckLeast("token_types", options.token_types, 0));
+  HONE_RETURN_IF_ERROR(CheckLeast("table_rows", options.table_rows, 0));
   HONE_RETURN_IF_ERROR(CheckWord("pooling", options.pooling, {"mean", "max", "first"}));
-  HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
+  for (const float share :
+       {options.dropout, options.attention_dropout.value_or(0), options.head_dropout.value_or(0)}) {
+    HONE_RETURN_IF_ERROR(CheckDropout(share));
+  }
   if (!(options.epsilon > 0 && options.epsilon <= 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("`epsilon` must be above 0 and at most 1, got ", options.epsilon));
@@ -87,10 +102,22 @@ absl::StatusOr<EncoderOptions> Read(const nlohmann::json& json) {
       value.get_to(options.activation);
     } else if (key == "dropout") {
       value.get_to(options.dropout);
+    } else if (key == "attention_dropout") {
+      options.attention_dropout = value.get<float>();
+    } else if (key == "head_dropout") {
+      options.head_dropout = value.get<float>();
     } else if (key == "pooling") {
       value.get_to(options.pooling);
     } else if (key == "pooler") {
       value.get_to(options.pooler);
+    } else if (key == "pooler_activation") {
+      value.get_to(options.pooler_activation);
+    } else if (key == "token_types") {
+      value.get_to(options.token_types);
+    } else if (key == "table_rows") {
+      value.get_to(options.table_rows);
+    } else if (key == "transposed") {
+      value.get_to(options.transposed);
     } else {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
@@ -106,8 +133,15 @@ layers::WeightInitializer Normal() {
 // Adds the network's parts to the graph.
 class Builder {
  public:
-  Builder(Graph& graph, const EncoderOptions& options, Value offsets, const BuildOptions& build)
-      : graph_(graph), options_(options), offsets_(offsets), build_(build) {}
+  // `segments` only where the examples are pairs.
+  Builder(Graph& graph, const EncoderOptions& options, Value offsets, std::optional<Value> segments,
+          const BuildOptions& build)
+      : graph_(graph),
+        options_(options),
+        offsets_(offsets),
+        segments_(segments),
+        build_(build),
+        table_rows_(std::max(options.table_rows, build.vocabulary)) {}
 
   Value Build(Value tokens) {
     Value table;
@@ -130,16 +164,19 @@ class Builder {
                              .length = options_.length,
                              .initializer = Normal()});
     }
+    if (options_.token_types > 0) {
+      x = AddTypes(x);
+    }
     return Drop(options_.embedding_norm ? Norm(x, "embedding_norm") : x, "dropout");
   }
 
   Value Lookup(Value tokens, Value& table) {
     Graph::Scope scope(graph_, "token_embedding", "embedding");
     table = graph_.Parameter({.name = absl::StrCat(graph_.scope(), ".weight"),
-                              .shape = {build_.vocabulary, options_.width},
+                              .shape = {table_rows_, options_.width},
                               .initializer = {.kind = Initializer::Kind::kNormal,
                                               .stddev = kDeviation,
-                                              .fan_in = static_cast<double>(build_.vocabulary),
+                                              .fan_in = static_cast<double>(table_rows_),
                                               .fan_out = static_cast<double>(options_.width)},
                               .role = ParameterRole::kTrainable,
                               .decays = true,
@@ -152,13 +189,28 @@ class Builder {
     return scope.Gives(x);
   }
 
+  // What stands for the text of a pair that a token belongs to; without pairs for the first.
+  Value AddTypes(Value x) {
+    Graph::Scope scope(graph_, "token_types", "embedding");
+    const Value table = layers::LayerParameters(graph_, false)
+                            .Weight({options_.token_types, options_.width}, Normal(),
+                                    {static_cast<double>(options_.token_types),
+                                     static_cast<double>(options_.width)});
+    if (segments_.has_value() && options_.token_types > 1) {
+      return scope.Gives(Sum(graph_, x, engine::Embedding(graph_, table, *segments_)));
+    }
+    return scope.Gives(AddBroadcast(graph_, x, Slice(graph_, table, 0, 1, /*axis=*/0)));
+  }
+
   Value Block(Value x, const std::string& name) {
     const Graph::Scope scope(graph_, name);
-    const layers::AttentionOptions attention = {.name = "attention",
-                                                .heads = options_.heads,
-                                                .dropout = options_.dropout,
-                                                .rotary = options_.positions == "rotary",
-                                                .initializer = Normal()};
+    const layers::AttentionOptions attention = {
+        .name = "attention",
+        .heads = options_.heads,
+        .dropout = options_.attention_dropout.value_or(options_.dropout),
+        .rotary = options_.positions == "rotary",
+        .initializer = Normal(),
+        .transposed = options_.transposed};
     Value y = options_.post() ? x : Norm(x, "norm_1");
     y = layers::Attention(graph_, y, offsets_, attention, build_.training);
     x = Added(x, Drop(y, "dropout_1"), "norm_1");
@@ -180,10 +232,12 @@ class Builder {
                                                                : SegmentPoolKind::kMean;
     x = layers::SequencePool(graph_, x, offsets_, {.name = "pool", .kind = kind});
     if (options_.pooler) {
-      x = AddDense(x, "pooler", options_.width, ActivationKind::kTanh);
+      x = AddDense(
+          x, "pooler", options_.width,
+          options_.pooler_activation == "relu" ? ActivationKind::kRelu : ActivationKind::kTanh);
     }
-    return AddDense(Drop(x, "dropout_of_text"), "classifier", build_.outputs,
-                    ActivationKind::kNone);
+    x = Drop(x, "dropout_of_text", options_.head_dropout.value_or(options_.dropout));
+    return AddDense(x, "classifier", build_.outputs, ActivationKind::kNone);
   }
 
   Value OfTokens(Value x, Value table) {
@@ -195,12 +249,17 @@ class Builder {
     x = Norm(AddDense(x, "transform", options_.width, Activation()), "transform_norm");
     Graph::Scope scope(graph_, "output", "dense");
     const std::optional<Value> bias =
-        layers::LayerParameters(graph_, false).Bias(true, build_.vocabulary);
-    return scope.Gives(Linear(graph_, x, table, bias, {.transposed = true}));
+        layers::LayerParameters(graph_, false).Bias(true, table_rows_);
+    const Value logits = Linear(graph_, x, table, bias, {.transposed = true});
+    // Rows behind the vocabulary are of no token.
+    return scope.Gives(
+        table_rows_ == build_.vocabulary ? logits : Slice(graph_, logits, 0, build_.vocabulary));
   }
 
   ActivationKind Activation() const {
-    return options_.activation == "relu" ? ActivationKind::kRelu : ActivationKind::kGelu;
+    return options_.activation == "relu"        ? ActivationKind::kRelu
+           : options_.activation == "gelu_tanh" ? ActivationKind::kGeluTanh
+                                                : ActivationKind::kGelu;
   }
 
   Value Norm(Value x, const std::string& name) {
@@ -216,20 +275,22 @@ class Builder {
     dense.units = units;
     dense.activation = activation;
     dense.initializer = Normal();
+    dense.transposed = options_.transposed;
     return layers::Dense(graph_, x, dense);
   }
 
-  Value Drop(Value x, const std::string& name) {
-    return options_.dropout == 0
-               ? x
-               : layers::Dropout(graph_, x, {.name = name, .rate = options_.dropout},
-                                 build_.training);
+  Value Drop(Value x, const std::string& name) { return Drop(x, name, options_.dropout); }
+  Value Drop(Value x, const std::string& name, float rate) {
+    return rate == 0 ? x
+                     : layers::Dropout(graph_, x, {.name = name, .rate = rate}, build_.training);
   }
 
   Graph& graph_;
   const EncoderOptions& options_;
   const Value offsets_;
+  const std::optional<Value> segments_;
   const BuildOptions& build_;
+  const int64_t table_rows_;  // of the tokens; at least the vocabulary
 };
 
 }  // namespace
@@ -240,7 +301,9 @@ absl::StatusOr<Value> TransformerEncoder(Graph& graph, const nlohmann::json& jso
   HONE_ASSIGN_OR_RETURN(const EncoderOptions options, Read(json));
   const auto tokens = std::ranges::find(inputs, kTokensInput, &NamedValue::name);
   const auto offsets = std::ranges::find(inputs, kOffsetsInput, &NamedValue::name);
-  if (inputs.size() != 2 || tokens == inputs.end() || offsets == inputs.end() ||
+  const auto segments = std::ranges::find(inputs, kSegmentsInput, &NamedValue::name);
+  const bool pairs = segments != inputs.end() && options.token_types > 0;
+  if (inputs.size() != (pairs ? 3 : 2) || tokens == inputs.end() || offsets == inputs.end() ||
       build.vocabulary < 1) {
     return absl::InvalidArgumentError("the network is one for texts");
   }
@@ -251,7 +314,14 @@ absl::StatusOr<Value> TransformerEncoder(Graph& graph, const nlohmann::json& jso
   if (options.positions == "learned") {
     HONE_RETURN_IF_ERROR(CheckPlaces("`length`", options.length, build));
   }
-  return Builder(graph, options, offsets->value, build).Build(tokens->value);
+  if (options.table_rows > 0 && options.table_rows < build.vocabulary) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`table_rows` must be at least ", build.vocabulary,
+                     ", one for each token of the vocabulary, got ", options.table_rows));
+  }
+  return Builder(graph, options, offsets->value,
+                 pairs ? std::optional(segments->value) : std::nullopt, build)
+      .Build(tokens->value);
 }
 
 }  // namespace hone::engine::models

@@ -1,16 +1,20 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/graph/sum.h"
 #include "engine/layers/dense.h"
+#include "engine/layers/glu.h"
 #include "engine/layers/normalization.h"
 #include "engine/layers/sequences.h"
 #include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/embedding.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/segment_pool.h"
@@ -30,7 +34,44 @@ struct GptOptions {
   std::string positions = "learned";
   bool tied_embeddings = true;
   bool use_bias = false;
+  int64_t kv_heads = 0;
+  int64_t hidden = 0;
+  std::string norm = "layer";
+  float epsilon = 1e-5f;
+  std::string activation = "gelu";
+  bool gated = false;
+  float rotary_base = 10000;
+  int64_t longest = 0;
+  std::optional<float> attention_dropout = {};
+  std::optional<float> embedding_dropout = {};
+  int64_t table_rows = 0;
+  bool transposed = false;
 };
+
+// Of the options that checkpoints of others have.
+absl::Status Check(const GptOptions& options) {
+  for (const auto& [name, value] :
+       {std::pair{"kv_heads", options.kv_heads}, std::pair{"hidden", options.hidden},
+        std::pair{"longest", options.longest}, std::pair{"table_rows", options.table_rows}}) {
+    HONE_RETURN_IF_ERROR(CheckLeast(name, value, 0));
+  }
+  HONE_RETURN_IF_ERROR(CheckWord("norm", options.norm, {"layer", "rms"}));
+  HONE_RETURN_IF_ERROR(
+      CheckWord("activation", options.activation, {"gelu", "gelu_tanh", "relu", "silu"}));
+  for (const float share : {options.dropout, options.attention_dropout.value_or(0),
+                            options.embedding_dropout.value_or(0)}) {
+    HONE_RETURN_IF_ERROR(CheckDropout(share));
+  }
+  if (!(options.epsilon > 0 && options.epsilon <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`epsilon` must be above 0 and at most 1, got ", options.epsilon));
+  }
+  if (!(options.rotary_base > 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`rotary_base` must be above 1, got ", options.rotary_base));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<GptOptions> Read(const nlohmann::json& json) {
   GptOptions options;
@@ -51,6 +92,30 @@ absl::StatusOr<GptOptions> Read(const nlohmann::json& json) {
       options.tied_embeddings = value.get<bool>();
     } else if (key == "use_bias") {
       options.use_bias = value.get<bool>();
+    } else if (key == "kv_heads") {
+      options.kv_heads = value.get<int64_t>();
+    } else if (key == "hidden") {
+      options.hidden = value.get<int64_t>();
+    } else if (key == "norm") {
+      options.norm = value.get<std::string>();
+    } else if (key == "epsilon") {
+      options.epsilon = value.get<float>();
+    } else if (key == "activation") {
+      options.activation = value.get<std::string>();
+    } else if (key == "gated") {
+      options.gated = value.get<bool>();
+    } else if (key == "rotary_base") {
+      options.rotary_base = value.get<float>();
+    } else if (key == "longest") {
+      options.longest = value.get<int64_t>();
+    } else if (key == "attention_dropout") {
+      options.attention_dropout = value.get<float>();
+    } else if (key == "embedding_dropout") {
+      options.embedding_dropout = value.get<float>();
+    } else if (key == "table_rows") {
+      options.table_rows = value.get<int64_t>();
+    } else if (key == "transposed") {
+      options.transposed = value.get<bool>();
     } else {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
@@ -60,7 +125,7 @@ absl::StatusOr<GptOptions> Read(const nlohmann::json& json) {
   HONE_RETURN_IF_ERROR(CheckLeast("width", options.width, 1));
   HONE_RETURN_IF_ERROR(
       CheckWord("positions", options.positions, {"learned", "sinusoidal", "rotary"}));
-  HONE_RETURN_IF_ERROR(CheckDropout(options.dropout));
+  HONE_RETURN_IF_ERROR(Check(options));
   return options;
 }
 
@@ -76,6 +141,7 @@ class Builder {
         options_(options),
         offsets_(offsets),
         build_(build),
+        table_rows_(std::max(options.table_rows, build.vocabulary)),
         added_(kDeviation / std::sqrt(2 * static_cast<float>(options.layers))) {}
 
   Value Build(Value tokens) {
@@ -92,7 +158,7 @@ class Builder {
       x = writes() ? layers::PositionsStep(graph_, x, build_.new_tokens.places, positions)
                    : layers::Positions(graph_, x, offsets_, positions);
     }
-    x = Drop(x, "dropout");
+    x = Drop(x, "dropout", options_.embedding_dropout.value_or(options_.dropout));
     for (int64_t i = 1; i <= options_.layers; ++i) {
       x = Block(x, absl::StrCat("block_", i));
     }
@@ -100,10 +166,14 @@ class Builder {
       x = SegmentPool(graph_, x, offsets_, SegmentPoolKind::kLast);
     }
     x = Norm(x, "norm");
+    // Rows behind the vocabulary are of no token.
+    const bool spare = table_rows_ > build_.vocabulary;
     if (!options_.tied_embeddings) {
-      return AddDense(x, "output", build_.vocabulary, ActivationKind::kNone, kDeviation, false);
+      x = AddDense(x, "output", table_rows_, ActivationKind::kNone, kDeviation, false);
+      return spare ? Slice(graph_, x, 0, build_.vocabulary) : x;
     }
     Graph::Scope scope(graph_, "output", "dense");
+    table = spare ? Slice(graph_, table, 0, build_.vocabulary, /*axis=*/0) : table;
     return scope.Gives(Linear(graph_, x, table, std::nullopt, {.transposed = true}));
   }
 
@@ -113,10 +183,10 @@ class Builder {
   Value Embed(Value tokens, Value& table) {
     Graph::Scope scope(graph_, "token_embedding", "embedding");
     table = graph_.Parameter({.name = absl::StrCat(graph_.scope(), ".weight"),
-                              .shape = {build_.vocabulary, options_.width},
+                              .shape = {table_rows_, options_.width},
                               .initializer = {.kind = Initializer::Kind::kNormal,
                                               .stddev = kDeviation,
-                                              .fan_in = static_cast<double>(build_.vocabulary),
+                                              .fan_in = static_cast<double>(table_rows_),
                                               .fan_out = static_cast<double>(options_.width)},
                               .role = ParameterRole::kTrainable,
                               .decays = true,
@@ -126,27 +196,54 @@ class Builder {
 
   Value Block(Value x, const std::string& name) {
     const Graph::Scope scope(graph_, name);
-    const layers::AttentionOptions attention = {.name = "attention",
-                                                .heads = options_.heads,
-                                                .causal = true,
-                                                .dropout = options_.dropout,
-                                                .rotary = options_.positions == "rotary",
-                                                .use_bias = options_.use_bias,
-                                                .initializer = Normal(kDeviation),
-                                                .output_initializer = Normal(added_)};
+    const layers::AttentionOptions attention = {
+        .name = "attention",
+        .heads = options_.heads,
+        .kv_heads = options_.kv_heads,
+        .causal = true,
+        .dropout = options_.attention_dropout.value_or(options_.dropout),
+        .rotary = options_.positions == "rotary",
+        .rotary_base = options_.rotary_base,
+        .use_bias = options_.use_bias,
+        .initializer = Normal(kDeviation),
+        .output_initializer = Normal(added_),
+        .transposed = options_.transposed};
     Value y = Norm(x, "norm_1");
     y = writes() ? layers::AttentionOfNewTokens(graph_, y, build_.new_tokens, attention)
                  : layers::Attention(graph_, y, offsets_, attention, build_.training);
     x = Sum(graph_, x, Drop(y, "dropout_1"));
-    y = AddDense(Norm(x, "norm_2"), "up", 4 * options_.width, ActivationKind::kGelu, kDeviation,
-                 options_.use_bias);
-    y = AddDense(y, "down", options_.width, ActivationKind::kNone, added_, options_.use_bias);
-    return Sum(graph_, x, Drop(y, "dropout_2"));
+    return Sum(graph_, x, Drop(FeedForward(Norm(x, "norm_2")), "dropout_2"));
+  }
+
+  Value FeedForward(Value x) {
+    const int64_t hidden = options_.hidden > 0 ? options_.hidden : 4 * options_.width;
+    if (options_.gated) {
+      return layers::Glu(graph_, x,
+                         {.name = "feed_forward",
+                          .units = hidden,
+                          .activation = Activation(),
+                          .use_bias = options_.use_bias,
+                          .initializer = Normal(kDeviation),
+                          .transposed = options_.transposed});
+    }
+    x = AddDense(x, "up", hidden, Activation(), kDeviation, options_.use_bias);
+    return AddDense(x, "down", options_.width, ActivationKind::kNone, added_, options_.use_bias);
+  }
+
+  ActivationKind Activation() const {
+    return options_.activation == "relu"        ? ActivationKind::kRelu
+           : options_.activation == "silu"      ? ActivationKind::kSilu
+           : options_.activation == "gelu_tanh" ? ActivationKind::kGeluTanh
+                                                : ActivationKind::kGelu;
   }
 
   Value Norm(Value x, const std::string& name) {
+    if (options_.norm == "rms") {
+      return layers::RmsNorm(graph_, x, {.name = name, .epsilon = options_.epsilon});
+    }
     layers::LayerNormOptions norm;
     norm.name = name;
+    norm.epsilon = options_.epsilon;
     norm.use_bias = options_.use_bias;
     return layers::LayerNorm(graph_, x, norm);
   }
@@ -159,21 +256,22 @@ class Builder {
     dense.activation = activation;
     dense.use_bias = use_bias;
     dense.initializer = Normal(deviation);
+    dense.transposed = options_.transposed;
     return layers::Dense(graph_, x, dense);
   }
 
-  Value Drop(Value x, const std::string& name) {
-    return options_.dropout == 0
-               ? x
-               : layers::Dropout(graph_, x, {.name = name, .rate = options_.dropout},
-                                 build_.training);
+  Value Drop(Value x, const std::string& name) { return Drop(x, name, options_.dropout); }
+  Value Drop(Value x, const std::string& name, float rate) {
+    return rate == 0 ? x
+                     : layers::Dropout(graph_, x, {.name = name, .rate = rate}, build_.training);
   }
 
   Graph& graph_;
   const GptOptions& options_;
   const Value offsets_;
   const BuildOptions& build_;
-  const float added_;  // deviation of the weights whose product is added to what they read
+  const int64_t table_rows_;  // of the tokens; at least the vocabulary
+  const float added_;         // deviation of the weights whose product is added to what they read
 };
 
 }  // namespace
@@ -193,6 +291,14 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& json,
   }
   if (options.positions == "learned") {
     HONE_RETURN_IF_ERROR(CheckPlaces("`window`", options.window, build));
+  }
+  if (options.longest > 0) {
+    HONE_RETURN_IF_ERROR(CheckPlaces("`longest`", options.longest, build));
+  }
+  if (options.table_rows > 0 && options.table_rows < build.vocabulary) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`table_rows` must be at least ", build.vocabulary,
+                     ", one for each token of the vocabulary, got ", options.table_rows));
   }
   return Builder(graph, options, offsets->value, build).Build(tokens->value);
 }

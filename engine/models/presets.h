@@ -55,13 +55,20 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 // GELU, for texts of BuildOptions::vocabulary tokens: "tokens" and "offsets" → logits [rows,
 // vocabulary].
 //   {"layers": 4, "heads": 4, "width": 128, "window": 64, "dropout": 0, "positions": "learned",
-//    "tied_embeddings": true, "use_bias": false}   "window" is how many learned positions there
-//       are; others are "sinusoidal" and "rotary"
+//    "tied_embeddings": true, "use_bias": false, "kv_heads": 0, "hidden": 0, "norm": "layer",
+//    "epsilon": 1e-5, "activation": "gelu", "gated": false, "rotary_base": 10000, "longest": 0,
+//    "attention_dropout": 0, "embedding_dropout": 0, "table_rows": 0, "transposed": false}
+//       "window" is how many learned positions there are; others are "sinusoidal" and "rotary", of
+//       which "longest" above 0 is the most tokens of a sequence; "hidden" 0 is four times the
+//       width; "norm" "rms" is the root mean square alone; "activation" may be "gelu_tanh", "relu"
+//       or "silu"; "gated" multiplies its values by those of another product (layers/glu.h); two
+//       further shares of dropout are "dropout" unless they are given; "table_rows" and
+//       "transposed" are those of "transformer_encoder"
 // Its parameters: token_embedding.weight [vocabulary, width], positions.weight [window, width];
 // block_1.norm_1, block_1.attention.query, .key, .value, .output, block_1.norm_2, block_1.up,
-// block_1.down, …; norm; where the embeddings are not tied output.weight [width, vocabulary]. They
-// start normal with deviation 0.02, block_N.attention.output and block_N.down with 0.02 / sqrt(2 ·
-// layers).
+// block_1.down, …, or gated block_1.feed_forward.gate, .up, .down; norm; where the embeddings are
+// not tied output.weight [width, vocabulary]. They start normal with deviation 0.02,
+// block_N.attention.output and block_N.down with 0.02 / sqrt(2 · layers).
 absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
                           const std::vector<NamedValue>& inputs, const BuildOptions& build);
 
@@ -131,14 +138,20 @@ absl::StatusOr<Value> TransformerTranslation(Graph& graph, const nlohmann::json&
 // BuildOptions::places, or [rows, vocabulary] of all.
 //   {"layers": 4, "heads": 4, "width": 128, "hidden": 0, "length": 0, "positions": "learned",
 //    "norm": "pre", "embedding_norm": false, "epsilon": 1e-5, "activation": "gelu", "dropout": 0.1,
-//    "pooling": "mean", "pooler": false}   "hidden" is the width between the two products of a
-//       block, 0: four times the width; "length" is how many learned positions there are, others
-//       are "sinusoidal" and "rotary"; "norm" is "post" as in the paper and in BERT, behind each
-//       sum, or "pre"; "activation" is "gelu" or "relu"; "pooling" is "mean", "max" or "first", of
-//       a text's tokens, and "pooler" puts a product of the width and tanh behind it
+//    "pooling": "mean", "pooler": false, "pooler_activation": "tanh", "token_types": 0,
+//    "table_rows": 0, "transposed": false, "attention_dropout": 0.1, "head_dropout": 0.1}
+//       "hidden" is the width between the two products of a block, 0: four times the width;
+//       "length" is how many learned positions there are, others are "sinusoidal" and "rotary";
+//       "norm" is "post" as in the paper and in BERT, behind each sum, or "pre"; "activation" is
+//       "gelu", "gelu_tanh" or "relu"; "pooling" is "mean", "max" or "first", of a text's tokens,
+//       and "pooler" puts a product of the width and tanh, or "relu", behind it; of "token_types"
+//       above 0 one is added to each token's row, the second to those of the second text of a pair;
+//       "table_rows" is how many rows the tokens' table has, where it has more than the vocabulary;
+//       "transposed" says that weights of products lie as [out, in]; the other two shares of
+//       dropout are "dropout" unless they are given
 // Its parameters, and in brackets what they are called in files of BERT:
-//   token_embedding.weight (embeddings.word_embeddings), positions.weight (position_embeddings, to
-//   which the row of the one token type is to be added), embedding_norm (embeddings.LayerNorm);
+//   token_embedding.weight (embeddings.word_embeddings), positions.weight (position_embeddings),
+//   token_types.weight (token_type_embeddings), embedding_norm (embeddings.LayerNorm);
 //   block_N.attention.query, .key, .value (encoder.layer.{N-1}.attention.self), .attention.output
 //   (attention.output.dense), .norm_1, .up (intermediate.dense), .down (output.dense), .norm_2;
 //   with "post" norm_1 is attention.output.LayerNorm and norm_2 output.LayerNorm; with "pre" they

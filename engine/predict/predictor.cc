@@ -5,6 +5,8 @@
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/huggingface/checkpoint.h"
+#include "engine/predict/checkpoint_model.h"
 #include "engine/tasks/graphs.h"
 #include "engine/tasks/inputs.h"
 #include "engine/tensor/token_rows.h"
@@ -27,12 +29,24 @@ tasks::DataInfo InfoOf(const tasks::ModelFile& file) {
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& directory,
                                                            int threads, TaskMaker make) {
+  if (huggingface::IsCheckpoint(directory)) {
+    HONE_ASSIGN_OR_RETURN(const huggingface::Weights weights,
+                          huggingface::Weights::Open(directory));
+    HONE_ASSIGN_OR_RETURN(tasks::ModelFile file, CheckpointModel(directory, weights));
+    return Make(std::move(file), directory, threads, make,
+                [&](ParameterStore& store) { return ReadCheckpoint(weights, store); });
+  }
   HONE_ASSIGN_OR_RETURN(const checkpoint::Model model, checkpoint::LoadModel(directory));
   absl::StatusOr<tasks::ModelFile> file = tasks::ModelFileFromJson(model.model_json);
-  if (!file.ok()) {
-    return Annotate(file.status(), directory);
-  }
-  std::unique_ptr<Predictor> p(new Predictor(*std::move(file), make));
+  HONE_RETURN_IF_ERROR(Annotate(file.status(), directory));
+  return Make(*std::move(file), directory, threads, make,
+              [&](ParameterStore& store) { return tasks::ReadModel(model.tensors, store); });
+}
+
+absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Make(
+    tasks::ModelFile file, const std::string& directory, int threads, TaskMaker make,
+    absl::FunctionRef<absl::Status(ParameterStore&)> read) {
+  std::unique_ptr<Predictor> p(new Predictor(std::move(file), make));
   absl::StatusOr<std::unique_ptr<tasks::Answerer>> answerer =
       p->task_->NewAnswerer(p->file_.preprocessing);
   HONE_RETURN_IF_ERROR(Annotate(answerer.status(), directory));
@@ -41,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
   HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
   HONE_RETURN_IF_ERROR(p->MakePrograms(directory));
-  HONE_RETURN_IF_ERROR(tasks::ReadModel(model.tensors, p->store_));
+  HONE_RETURN_IF_ERROR(read(p->store_));
   return p;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "engine/plan/program.h"
 #include "engine/predict/decoder.h"
@@ -29,7 +30,8 @@ class Predictor {
  public:
   using TaskMaker = std::unique_ptr<tasks::Task> (*)(const tasks::TaskOptions& options);
 
-  // `make` gives the task of the model file's options. NOT_FOUND, DATA_LOSS where the folder is not
+  // The folder may be a checkpoint in Hugging Face's form (predict/checkpoint_model.h). `make`
+  // gives the task of the model file's options. NOT_FOUND, DATA_LOSS where the folder is not
   // whole; INVALID_ARGUMENT where weights and description do not fit each other.
   static absl::StatusOr<std::unique_ptr<Predictor>> Load(const std::string& directory, int threads,
                                                          TaskMaker make = tasks::MakeTask);
@@ -49,6 +51,10 @@ class Predictor {
  private:
   Predictor(tasks::ModelFile file, TaskMaker make)
       : file_(std::move(file)), task_(make(file_.task)) {}
+  // `read` fills the store.
+  static absl::StatusOr<std::unique_ptr<Predictor>> Make(
+      tasks::ModelFile file, const std::string& directory, int threads, TaskMaker make,
+      absl::FunctionRef<absl::Status(ParameterStore&)> read);
   absl::StatusOr<tasks::TaskGraph> Build(const tasks::BatchShape& shape) const;
   // The decoder, if the model is one that goes on with texts; null otherwise.
   absl::StatusOr<std::unique_ptr<Decoder>> NewDecoder() const;

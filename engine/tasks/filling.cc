@@ -145,7 +145,11 @@ absl::StatusOr<std::vector<int32_t>> ReadMasked(absl::string_view text,
                                                 const data::TextPreprocessing& how) {
   HONE_RETURN_IF_ERROR(CheckUtf8(text));
   const int32_t mask = how.tokenizer->special().mask;
+  const text::SpecialTokens special = how.tokenizer->special();
   std::vector<int32_t> tokens;
+  if (how.in_template && special.begin >= 0) {
+    tokens.push_back(special.begin);
+  }
   bool first = true;
   for (const absl::string_view piece : absl::StrSplit(text, std::string(text::kMaskToken))) {
     if (!first) {
@@ -157,9 +161,14 @@ absl::StatusOr<std::vector<int32_t>> ReadMasked(absl::string_view text,
     how.tokenizer->EncodeBesideMask(text::Clean(piece, how.cleaning, nullptr), joined, tokens);
   }
   const size_t most = how.max_tokens > 0 ? static_cast<size_t>(how.max_tokens) : kMostTokens;
+  if (how.in_template && special.end >= 0) {
+    tokens.push_back(special.end);
+  }
   const bool cut = tokens.size() > most;
   if (cut) {
+    const int32_t last = how.in_template && special.end >= 0 ? special.end : tokens[most - 1];
     tokens.resize(most);
+    tokens.back() = last;
   }
   const int64_t masks = std::ranges::count(tokens, mask);
   if (masks < 1 || masks > kMostMasks) {

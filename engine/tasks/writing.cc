@@ -105,6 +105,14 @@ WritingQuestion WishOf(const Example& example) {
   return wish;
 }
 
+// Neither belongs into a text, but for a token that also ends one, as checkpoints of others have
+// it.
+std::vector<int32_t> NeverWritten(const text::SpecialTokens& special) {
+  std::vector<int32_t> never = {special.unknown, special.begin};
+  std::erase(never, special.end);
+  return never;
+}
+
 // A text that is being written, for one answer.
 class Writer {
  public:
@@ -114,7 +122,7 @@ class Writer {
         window_(static_cast<size_t>(window)),
         most_(wish.state->written == 0 ? 1 : kTokensTogether),
         state_(std::move(*wish.state)),
-        sampler_(wish.sampling, {tokenizer.special().unknown, tokenizer.special().begin}),
+        sampler_(wish.sampling, NeverWritten(tokenizer.special())),
         text_(tokenizer, state_.tokens.back(), std::move(wish.stops), std::move(state_.held)) {}
 
   bool wants_more() const { return end_ == End::kNone && added_ < most_; }
@@ -304,7 +312,15 @@ class WritingAnswerer final : public Answerer {
       cleaned.push_back(' ');
     }
     std::vector<int32_t> tokens;
-    tokenizer_.Encode(cleaned, tokens);
+    if (how_.in_template && !cleaned.empty()) {
+      // What begins a text stands before it, and what would end it does not.
+      tokens = how_.EncodeCleaned(cleaned);
+      if (tokens.size() > 1 && tokens.back() == tokenizer_.special().end) {
+        tokens.pop_back();
+      }
+    } else {
+      tokenizer_.Encode(cleaned, tokens);
+    }
     if (std::ranges::find(tokens, tokenizer_.special().unknown) != tokens.end()) {
       return Unknown(cleaned, tokens);
     }

@@ -15,6 +15,7 @@ ENVIRONMENTS = {
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
+    "transformers": (["torch", "numpy", "transformers"], "torch, numpy, transformers"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
 }
 

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/data/text_preprocessing.h"
+#include "engine/huggingface/tensor_files.h"
+#include "engine/models/model_description.h"
+#include "engine/params/parameter_store.h"
+
+// Checkpoints in folders as Hugging Face's transformers writes them: config.json, weights as
+// safetensors, tokenizer files. Such a folder is seen as one of our models: a preset with its
+// options, its parameters by our names, and how it makes tokens of texts.
+namespace hone::engine::huggingface {
+
+// The folder has a config.json, and is no model of ours.
+bool IsCheckpoint(const std::string& directory);
+
+// The net, behind "tokens" and "offsets". Reads config.json alone; errors of ReadConfig.
+absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& directory);
+
+// How the checkpoint makes tokens of texts: those of its template around each, and no more tokens
+// than the net has places. INVALID_ARGUMENT where the tokenizer has more tokens than the table of
+// embeddings has rows. Errors of ReadConfig and text::ReadPretrainedTokenizer.
+absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory);
+
+// The weights, by the names and in the shapes of our parameters. Opening reads headers only.
+class Weights {
+ public:
+  // INVALID_ARGUMENT with every tensor that is missing, that nobody reads, that has another shape
+  // than config.json says or holds no floating-point numbers of 16 or 32 bits. Errors of ReadConfig
+  // and TensorFiles::Open.
+  static absl::StatusOr<Weights> Open(const std::string& directory);
+
+  // Our names, in the order of the family's table.
+  const std::vector<std::string>& names() const { return names_; }
+  bool Holds(absl::string_view name) const { return parameters_.contains(name); }
+
+  // The name is held; so in all below. In the checkpoint, for messages.
+  const std::string& TheirName(absl::string_view name) const { return At(name).theirs; }
+  const Shape& shape(absl::string_view name) const { return At(name).shape; }
+  // Where the values can be read as they lie: f32 or bf16, aligned, row behind row. nullopt
+  // otherwise. A file that is asked for the first time is mapped and its SHA-256 taken. Not for
+  // several threads at once.
+  absl::StatusOr<std::optional<BorrowedValues>> InPlace(absl::string_view name) const;
+  // The values as floats; out.size() == shape(name).elements(). Errors of SafetensorsFile::Read.
+  // ReadInto puts them into a parameter of that name, rounded where it is kept in bf16;
+  // INVALID_ARGUMENT where its shape is another.
+  absl::Status Read(absl::string_view name, std::span<float> out) const;
+  absl::Status ReadInto(ParameterStore& store, ParameterId id) const;
+
+ private:
+  // A block of one of their tensors: our row r is the elements from first + r · stride on; all of
+  // it, if transposed.
+  struct Parameter {
+    std::string theirs;
+    size_t file = 0;
+    checkpoint::FileTensor tensor;
+    Shape shape;  // ours
+    int64_t first = 0;
+    int64_t stride = 0;
+    bool transposed = false;
+  };
+  struct MappedFile {
+    std::shared_ptr<const std::byte> memory;
+    std::string sha256;
+  };
+  class Matcher;
+
+  explicit Weights(TensorFiles files) : files_(std::move(files)), mapped_(files_.files()) {}
+  const Parameter& At(absl::string_view name) const { return parameters_.find(name)->second; }
+
+  TensorFiles files_;
+  std::vector<std::string> names_;
+  absl::flat_hash_map<std::string, Parameter> parameters_;
+  mutable std::vector<std::optional<MappedFile>> mapped_;  // by file
+};
+
+}  // namespace hone::engine::huggingface

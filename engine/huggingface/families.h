@@ -1,0 +1,21 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/huggingface/family.h"
+
+namespace hone::engine::huggingface {
+
+// Encoders, as "transformer_encoder".
+const Family& Bert();        // and MiniLM
+const Family& DistilBert();  // no token types; a head with ReLU
+const Family& Roberta();     // places begin behind the padding token's number
+
+// Language models, as "gpt".
+const Family& Gpt2();
+const Family& Llama();  // SmolLM, TinyLlama
+
+// The family of a model_type. INVALID_ARGUMENT names those there are.
+absl::StatusOr<const Family*> FindFamily(absl::string_view model_type);
+
+}  // namespace hone::engine::huggingface

@@ -1,0 +1,231 @@
+#include <gmock/gmock.h>
+
+#include "engine/base/status.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/job/plan.h"
+#include "engine/job/pretrained.h"
+#include "engine/predict/predictor.h"
+#include "engine/tasks/text_inputs.h"
+#include "engine/tensor/token_rows.h"
+#include "tests/engine/huggingface_testing.h"
+#include "tests/engine/train_testing.h"
+#include "tests/support/status_matchers.h"
+
+// Jobs on texts that begin with a checkpoint in Hugging Face's form.
+namespace hone::engine::train {
+namespace {
+
+using ::hone::engine::testing::CheckpointTensor;
+using ::hone::engine::testing::GoldenCheckpoint;
+using ::hone::engine::testing::TensorsOf;
+using ::hone::engine::testing::WriteCheckpoint;
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+// A small BERT whose 40 tokens are those of five and of 35 words, and texts of these words.
+class CheckpointJob : public TrainTest {
+ protected:
+  CheckpointJob() {
+    std::string words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\n";
+    for (int i = 0; i < 33; ++i) {
+      words += "word" + std::to_string(i) + "\n";
+    }
+    Write("bert/vocab.txt", words);
+    std::string table = "text\tlabel\n";
+    for (int i = 0; i < 96; ++i) {
+      const bool liked = i % 2 == 0;
+      table += "word" + std::to_string(i % 33) + (liked ? " good" : " bad") + " word" +
+               std::to_string(i * 7 % 33) + "\t" + (liked ? "liked" : "not liked") + "\n";
+    }
+    Write("texts.tsv", table);
+    std::erase_if(tensors_, [](const CheckpointTensor& tensor) {
+      return tensor.name == "classifier.weight" || tensor.name == "classifier.bias";
+    });
+    WriteCheckpoint(Path("bert"), golden_["config"], tensors_);
+  }
+
+  absl::StatusOr<tasks::TrainingConfig> Job(const std::vector<std::string>& freeze = {}) const {
+    tasks::TrainingConfig config;
+    config.task =
+        tasks::ClassificationOptions{.label_smoothing = 0, .class_weights = {}, .binary = true};
+    config.data.path = Path("texts.tsv");
+    config.data.text.emplace();
+    config.pretrained.directory = Path("bert");
+    HONE_ASSIGN_OR_RETURN(config.data.text->like, job::PretrainedTokens(config.pretrained));
+    HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, {}));
+    HONE_ASSIGN_OR_RETURN(config.parameter_rules, job::FreezeRules(config.pretrained, freeze));
+    config.optimizer = optim::Adam{.learning_rate = 0.002};
+    config.epochs = 2;
+    config.batch_size = 16;
+    config.threads = 2;
+    config.run_directory = NewRun();
+    return config;
+  }
+
+  static std::vector<float> Weights(const tasks::TrainingConfig& config, const std::string& name) {
+    const auto model = checkpoint::LoadModel(config.run_directory + "/model");
+    const checkpoint::FileTensor* tensor = model->tensors.Find(name).value();
+    std::vector<float> values(static_cast<size_t>(tensor->shape.elements()));
+    EXPECT_THAT(model->tensors.Read(*tensor, values), IsOk());
+    return values;
+  }
+  const std::vector<float>& Theirs(const std::string& name) const {
+    return std::ranges::find(tensors_, name, &CheckpointTensor::name)->values;
+  }
+
+  const nlohmann::json& golden_ = GoldenCheckpoint("bert");
+  std::vector<CheckpointTensor> tensors_ = TensorsOf(golden_);
+};
+
+TEST_F(CheckpointJob, IsFineTunedAndItsModelAnswers) {
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  ASSERT_THAT(Run(*config), IsOk());
+  EXPECT_NE(Weights(*config, "block_1.up.weight"),
+            Theirs("bert.encoder.layer.0.intermediate.dense.weight"));
+  const auto model = predict::Predictor::Load(config->run_directory + "/model", 2);
+  ASSERT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"word1 good"}, "it");
+  ASSERT_THAT(example, IsOk());
+  const auto answer = (*model)->Predict(std::span(&*example, 1));
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ((*answer)[0].classes.size(), 2u);
+}
+
+TEST_F(CheckpointJob, BeginsWithTheCheckpointsWeights) {
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->epochs = 0;
+  config->steps = 1;
+  config->optimizer = optim::Sgd{.learning_rate = 1e-7};
+  ASSERT_THAT(Run(*config), IsOk());
+  EXPECT_THAT(Weights(*config, "block_2.attention.query.weight"),
+              ::testing::Pointwise(::testing::FloatNear(1e-4f),
+                                   Theirs("bert.encoder.layer.1.attention.self.query.weight")));
+}
+
+TEST_F(CheckpointJob, WhatIsFrozenKeepsItsBits) {
+  const auto config = Job({"*"});
+  ASSERT_THAT(config, IsOk());
+  ASSERT_THAT(Run(*config), IsOk());
+  EXPECT_EQ(Weights(*config, "block_1.up.weight"),
+            Theirs("bert.encoder.layer.0.intermediate.dense.weight"));
+  EXPECT_EQ(Weights(*config, "token_embedding.weight"),
+            Theirs("bert.embeddings.word_embeddings.weight"));
+}
+
+TEST_F(CheckpointJob, IsPlannedWithItsNet) {
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(*config, /*measure=*/false, &phase), IsOk());
+}
+
+TEST_F(CheckpointJob, ATextStandsBetweenTheTokensOfTheTemplate) {
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  // [CLS] good bad [SEP]
+  EXPECT_THAT(config->data.text->like->Encode("good BAD"), ::testing::ElementsAre(2, 5, 6, 3));
+  data::TextPreprocessing three = *config->data.text->like;
+  three.max_tokens = 3;
+  EXPECT_THAT(three.Encode("good bad"), ::testing::ElementsAre(2, 5, 3));
+}
+
+TEST_F(CheckpointJob, PairsAreToldApartByTheirSegments) {
+  models::ModelDescription own;
+  own.inputs = {std::string(kTokensInput), std::string(kOffsetsInput), std::string(kSegmentsInput)};
+  const auto model = job::WithPretrained({.directory = Path("bert")}, own);
+  ASSERT_THAT(model, IsOk());
+  EXPECT_THAT(model->inputs, Contains(std::string(kSegmentsInput)));
+}
+
+TEST_F(CheckpointJob, ANetBesideTheCheckpointIsRefused) {
+  EXPECT_THAT(job::WithPretrained({.directory = Path("bert")}, {.layers = {DenseLayer(2)}}),
+              StatusIs(kInvalid, HasSubstr("`pretrained` must stand alone")));
+  EXPECT_THAT(job::WithPretrained({.directory = Path("bert"), .drop_layers = 1}, {}),
+              StatusIs(kInvalid, HasSubstr("model.pretrained.drop_layers")));
+}
+
+TEST_F(CheckpointJob, AHeadOfOtherClassesIsRefusedByName) {
+  WriteCheckpoint(Path("bert"), golden_["config"], TensorsOf(golden_));
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  EXPECT_THAT(Run(*config),
+              StatusIs(kInvalid, AllOf(HasSubstr("model.pretrained: classifier.weight"),
+                                       HasSubstr("[3, 24]"), HasSubstr("[1, 24]"))));
+}
+
+TEST_F(CheckpointJob, AVocabularyThatTheTableHasNoRowsForIsRefused) {
+  Write("bert/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")) + "more\n");
+  EXPECT_THAT(Job(), StatusIs(kInvalid, AllOf(HasSubstr("41 tokens"), HasSubstr("`vocab_size`"))));
+}
+
+// Checkpoints that answer as they are.
+class CheckpointAnswerer : public CheckpointJob {
+ protected:
+  std::string CheckpointOf(const std::string& name) const {
+    const nlohmann::json& golden = GoldenCheckpoint(name);
+    WriteCheckpoint(Path(name), golden["config"], TensorsOf(golden));
+    return Path(name);
+  }
+};
+
+TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
+  // The end, a space, letters, and letters behind a space: 40 tokens.
+  std::vector<std::string> written = {"", " "};
+  nlohmann::json vocabulary = {{"<|endoftext|>", 0}, {"Ġ", 1}};
+  std::string merges = "#version: 0.2\n";
+  for (int i = 0; i < 38; ++i) {
+    const std::string letter(1, static_cast<char>('a' + i % 26));
+    vocabulary[(i < 26 ? "" : "Ġ") + letter] = i + 2;
+    written.push_back((i < 26 ? "" : " ") + letter);
+    merges += i < 26 ? "" : "Ġ " + letter + "\n";
+  }
+  Write("gpt2/vocab.json", vocabulary.dump());
+  Write("gpt2/merges.txt", merges);
+  const auto model = predict::Predictor::Load(CheckpointOf("gpt2"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto tokens = GoldenCheckpoint("gpt2")["written"].get<std::vector<int32_t>>();
+  std::string expected;
+  for (size_t i = 2; i < tokens.size() && tokens[i] != 0; ++i) {
+    expected += written[static_cast<size_t>(tokens[i])];
+  }
+  tasks::WritingQuestion wish = {.prompt = "c d", .count = 8, .sampling = {.temperature = 0}};
+  std::string text;
+  auto end = tasks::Prediction::Writing::End::kNone;
+  while (end == tasks::Prediction::Writing::End::kNone) {
+    const auto example = (*model)->Read(wish, "wish");
+    ASSERT_THAT(example, IsOk());
+    const auto answer = (*model)->Predict({&*example, 1});
+    ASSERT_THAT(answer, IsOk());
+    text += answer->front().writing->text;
+    end = answer->front().writing->end;
+    wish.state = answer->front().writing->state;
+  }
+  EXPECT_EQ(text, expected);
+}
+
+TEST_F(CheckpointAnswerer, FillsMasksWhereItHasTheHead) {
+  Write("bert_masked/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")));
+  const auto model = predict::Predictor::Load(CheckpointOf("bert_masked"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"good [MASK] bad"}, "it");
+  ASSERT_THAT(example, IsOk());
+  const auto answer = (*model)->Predict({&*example, 1});
+  ASSERT_THAT(answer, IsOk());
+  ASSERT_EQ(answer->front().fills.size(), 1u);
+  EXPECT_FALSE(answer->front().fills[0].empty());
+}
+
+TEST_F(CheckpointAnswerer, WithoutAHeadItSaysThatItMustBeTrained) {
+  EXPECT_THAT(predict::Predictor::Load(Path("bert"), 2),
+              StatusIs(kInvalid, HasSubstr("model.pretrained.path")));
+}
+
+}  // namespace
+}  // namespace hone::engine::train

@@ -1,0 +1,303 @@
+// Checkpoints in Hugging Face's form against what transformers computes with them
+// (tests/golden/huggingface.py), and what is said of those that are damaged.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "engine/huggingface/checkpoint.h"
+#include "engine/huggingface/config.h"
+#include "tests/engine/huggingface_answers.h"
+#include "tests/engine/huggingface_testing.h"
+
+namespace hone::engine {
+namespace {
+
+using ::hone::engine::huggingface::Weights;
+using ::hone::engine::testing::Answers;
+using ::hone::engine::testing::CheckpointTensor;
+using ::hone::engine::testing::GoldenCheckpoint;
+using ::hone::engine::testing::Question;
+using ::hone::engine::testing::RelativeError;
+using ::hone::engine::testing::TensorsOf;
+using ::hone::engine::testing::WriteCheckpoint;
+using ::hone::engine::testing::WriteTensors;
+using ::hone::testing::Folder;
+using ::hone::testing::IsOk;
+using ::hone::testing::Put;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+Question QuestionOf(const std::string& name, bool lent) {
+  constexpr int64_t kVocabulary = 40, kClasses = 3;
+  return {.vocabulary = kVocabulary,
+          .outputs = GoldenCheckpoint(name)["of_tokens"].get<bool>() ? 0 : kClasses,
+          .lent = lent};
+}
+
+class CheckpointAnswers : public ::testing::TestWithParam<std::tuple<const char*, bool>> {};
+
+TEST_P(CheckpointAnswers, AreThoseOfTransformers) {
+  const auto [name, lent] = GetParam();
+  const nlohmann::json& golden = GoldenCheckpoint(name);
+  const Folder folder;
+  WriteCheckpoint(folder.path(), golden["config"], TensorsOf(golden));
+  const auto answers = Answers(folder.path(), golden, QuestionOf(name, lent));
+  ASSERT_THAT(answers, IsOk());
+  EXPECT_LE(RelativeError<float>(*answers, golden["logits"]), 1e-5);
+}
+
+std::string NameOfSetting(const ::testing::TestParamInfo<std::tuple<const char*, bool>>& setting) {
+  return std::string(std::get<0>(setting.param)) +
+         (std::get<1>(setting.param) ? "_Lent" : "_Copied");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CheckpointAnswers,
+                         ::testing::Combine(::testing::Values("bert", "bert_pairs", "bert_masked",
+                                                              "distilbert", "distilbert_masked",
+                                                              "roberta", "roberta_masked", "gpt2",
+                                                              "gpt2_untied", "llama", "llama_tied"),
+                                            ::testing::Bool()),
+                         NameOfSetting);
+
+// A small BERT in a folder, to be damaged.
+class CheckpointTest : public ::testing::Test {
+ protected:
+  CheckpointTest() { Rewrite(); }
+
+  // Tensors and config as they are now.
+  void Rewrite() { WriteCheckpoint(folder_.path(), config_, tensors_); }
+  CheckpointTensor& Tensor(const std::string& name) {
+    return *std::ranges::find(tensors_, name, &CheckpointTensor::name);
+  }
+  absl::Status Open() const { return Weights::Open(folder_.path()).status(); }
+  absl::Status Configure(const std::string& key, const nlohmann::json& value) {
+    nlohmann::json config = config_;
+    config[key] = value;
+    return huggingface::ParseConfig(config.dump()).status();
+  }
+  // In two shards; the index names other ones for these tensors.
+  void Shard(const std::map<std::string, std::string>& changed = {}) {
+    const size_t half = tensors_.size() / 2;
+    const std::span<const CheckpointTensor> all(tensors_);
+    WriteTensors(folder_ / "model-00001-of-00002.safetensors", all.first(half));
+    WriteTensors(folder_ / "model-00002-of-00002.safetensors", all.subspan(half));
+    nlohmann::json shards;
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      shards[tensors_[i].name] =
+          absl::StrCat("model-0000", i < half ? 1 : 2, "-of-00002.safetensors");
+    }
+    for (const auto& [tensor, shard] : changed) {
+      shards[tensor] = shard;
+    }
+    Put(folder_ / "model.safetensors.index.json",
+        nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", shards}}.dump());
+    std::filesystem::remove(folder_ / "model.safetensors");
+  }
+  std::vector<float> Values(const std::string& ours) const {
+    const auto weights = Weights::Open(folder_.path());
+    EXPECT_THAT(weights, IsOk());
+    std::vector<float> values(static_cast<size_t>(weights->shape(ours).elements()));
+    EXPECT_THAT(weights->Read(ours, values), IsOk());
+    return values;
+  }
+
+  const Folder folder_;
+  nlohmann::json config_ = GoldenCheckpoint("bert")["config"];
+  std::vector<CheckpointTensor> tensors_ = TensorsOf(GoldenCheckpoint("bert"));
+};
+
+TEST_F(CheckpointTest, EveryTensorOfLinearLayersIsReadWhereItLies) {
+  const auto weights = Weights::Open(folder_.path());
+  ASSERT_THAT(weights, IsOk());
+  for (const std::string& name : weights->names()) {
+    const auto values = weights->InPlace(name);
+    ASSERT_THAT(values, IsOk());
+    EXPECT_TRUE(values->has_value()) << name;
+  }
+}
+
+TEST_F(CheckpointTest, ShardsAreReadAsOneFileIs) {
+  const std::vector<float> first = Values("block_1.up.weight"), last = Values("pooler.weight");
+  Shard();
+  EXPECT_EQ(Values("block_1.up.weight"), first);
+  EXPECT_EQ(Values("pooler.weight"), last);
+}
+
+TEST_F(CheckpointTest, AShardThatIsMissingIsNamed) {
+  Shard();
+  std::filesystem::remove(folder_ / "model-00002-of-00002.safetensors");
+  EXPECT_THAT(Open(), StatusIs(kInvalid, AllOf(HasSubstr("model-00002-of-00002.safetensors"),
+                                               HasSubstr("not there"))));
+}
+
+TEST_F(CheckpointTest, AShardInAnotherFolderIsRefused) {
+  for (const char* path : {"../x.safetensors", "a/x.safetensors", "/x.safetensors", "x"}) {
+    Shard({{"bert.pooler.dense.bias", path}});
+    EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("of the same folder"))) << path;
+  }
+}
+
+TEST_F(CheckpointTest, ATensorThatItsShardDoesNotHaveIsNamed) {
+  Shard({{"bert.extra.weight", "model-00001-of-00002.safetensors"}});
+  EXPECT_THAT(Open(), StatusIs(kInvalid,
+                               AllOf(HasSubstr("has no tensor"), HasSubstr("bert.extra.weight"))));
+}
+
+TEST_F(CheckpointTest, EveryTensorThatIsMissingUnknownOrOfAnotherShapeIsNamed) {
+  Tensor("bert.embeddings.LayerNorm.bias").name = "bert.embeddings.LayerNorm.blas";
+  CheckpointTensor& up = Tensor("bert.encoder.layer.1.intermediate.dense.weight");
+  up.shape = {24, 56};
+  Rewrite();
+  EXPECT_THAT(Open(),
+              StatusIs(kInvalid, AllOf(HasSubstr("embeddings.LayerNorm.bias [24] is missing"),
+                                       HasSubstr("bert.embeddings.LayerNorm.blas"),
+                                       HasSubstr("layer.1.intermediate.dense.weight"),
+                                       HasSubstr("must be [56, 24], got [24, 56]"))));
+}
+
+TEST_F(CheckpointTest, ATensorOfWholeNumbersIsRefused) {
+  const std::vector<int32_t> numbers(24);
+  std::vector<checkpoint::TensorToWrite> written;
+  for (const CheckpointTensor& tensor : tensors_) {
+    const bool whole = tensor.name == "bert.pooler.dense.bias";
+    written.push_back(
+        {.name = tensor.name,
+         .shape = tensor.shape,
+         .data = whole ? static_cast<const void*>(numbers.data()) : tensor.values.data(),
+         .dtype = whole ? checkpoint::FileDType::kI32 : checkpoint::FileDType::kF32});
+  }
+  ASSERT_THAT(checkpoint::WriteSafetensors(folder_ / "model.safetensors", written), IsOk());
+  EXPECT_THAT(Open(), StatusIs(kInvalid, AllOf(HasSubstr("bert.pooler.dense.bias"),
+                                               HasSubstr("F16"), HasSubstr("I32"))));
+}
+
+TEST_F(CheckpointTest, HalvesAreReadExactlyAndWhereTheyLie) {
+  WriteTensors(folder_ / "model.safetensors", tensors_, checkpoint::FileDType::kBf16);
+  std::vector<float> rounded;
+  for (const float value : Tensor("bert.encoder.layer.0.output.dense.weight").values) {
+    rounded.push_back(FromBf16(ToBf16(value)));
+  }
+  EXPECT_EQ(Values("block_1.down.weight"), rounded);
+  const auto weights = Weights::Open(folder_.path());
+  ASSERT_THAT(weights, IsOk());
+  const auto values = weights->InPlace("block_1.down.weight");
+  ASSERT_THAT(values, IsOk());
+  ASSERT_TRUE(values->has_value());
+  EXPECT_EQ((*values)->dtype, DType::kBf16);
+  EXPECT_EQ(FromBf16(static_cast<const uint16_t*>((*values)->data)[5]), rounded[5]);
+}
+
+TEST_F(CheckpointTest, OldNamesOfLayerNormsAreKnown) {
+  const std::vector<float> scale = Values("embedding_norm.weight");
+  Tensor("bert.embeddings.LayerNorm.weight").name = "bert.embeddings.LayerNorm.gamma";
+  Tensor("bert.embeddings.LayerNorm.bias").name = "bert.embeddings.LayerNorm.beta";
+  Rewrite();
+  EXPECT_EQ(Values("embedding_norm.weight"), scale);
+}
+
+TEST_F(CheckpointTest, NamesWithoutThePrefixAreKnown) {
+  const std::vector<float> table = Values("token_embedding.weight");
+  for (CheckpointTensor& tensor : tensors_) {
+    tensor.name = std::string(absl::StripPrefix(tensor.name, "bert."));
+  }
+  Rewrite();
+  EXPECT_EQ(Values("token_embedding.weight"), table);
+}
+
+TEST_F(CheckpointTest, PlacesOfRobertaBeginBehindThePaddingTokens) {
+  const nlohmann::json& roberta = GoldenCheckpoint("roberta");
+  config_ = roberta["config"];
+  tensors_ = TensorsOf(roberta);
+  Rewrite();
+  const std::vector<float>& all = Tensor("roberta.embeddings.position_embeddings.weight").values;
+  EXPECT_EQ(Values("positions.weight"), std::vector<float>(all.begin() + 2 * 24, all.end()));
+}
+
+TEST_F(CheckpointTest, QueriesKeysAndValuesOfGpt2AreThirdsOfOneTensor) {
+  config_ = GoldenCheckpoint("gpt2")["config"];
+  tensors_ = TensorsOf(GoldenCheckpoint("gpt2"));
+  Rewrite();
+  const std::vector<float>& all = Tensor("transformer.h.1.attn.c_attn.weight").values;
+  const std::vector<float> keys = Values("block_2.attention.key.weight");
+  ASSERT_EQ(keys.size(), 24u * 24u);
+  EXPECT_EQ(keys[0], all[24]);
+  EXPECT_EQ(keys[24 * 7 + 5], all[72 * 7 + 24 + 5]);
+}
+
+TEST_F(CheckpointTest, AnUntiedModelWithoutItsLastProductIsRefused) {
+  config_ = GoldenCheckpoint("llama")["config"];
+  tensors_ = TensorsOf(GoldenCheckpoint("llama"));
+  std::erase_if(tensors_, [](const auto& tensor) { return tensor.name == "lm_head.weight"; });
+  Rewrite();
+  EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("lm_head.weight [40, 24] is missing")));
+}
+
+TEST_F(CheckpointTest, PlacesThatAreStretchedAreRefused) {
+  config_ = GoldenCheckpoint("llama")["config"];
+  EXPECT_THAT(Configure("rope_parameters", {{"rope_theta", 10000}, {"rope_type", "yarn"}}),
+              StatusIs(kInvalid, AllOf(HasSubstr("`rope_parameters`"), HasSubstr("yarn"))));
+  EXPECT_THAT(Configure("rope_scaling", {{"type", "linear"}, {"factor", 2}}),
+              StatusIs(kInvalid, HasSubstr("`rope_scaling` must be null")));
+  EXPECT_THAT(Configure("head_dim", 8), StatusIs(kInvalid, HasSubstr("`head_dim` must be")));
+}
+
+TEST_F(CheckpointTest, WeightsOfPytorchAloneAreToldHowToBeConverted) {
+  std::filesystem::rename(folder_ / "model.safetensors", folder_ / "pytorch_model.bin");
+  EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kNotFound,
+                               AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("save_file"))));
+}
+
+TEST_F(CheckpointTest, AFileThatIsCutOffIsRefused) {
+  const std::string path = folder_ / "model.safetensors";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 4);
+  EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("model.safetensors")));
+}
+
+TEST_F(CheckpointTest, AKeyThatNobodyKnowsIsRefusedUnlessItIsNull) {
+  EXPECT_THAT(Configure("attention_sinks", 4),
+              StatusIs(kInvalid, HasSubstr("`attention_sinks` is not known")));
+  EXPECT_THAT(Configure("attention_sinks", nullptr), IsOk());
+}
+
+TEST_F(CheckpointTest, AKeyThatChangesTheArithmeticHasOneValueOnly) {
+  EXPECT_THAT(Configure("position_embedding_type", "relative_key"),
+              StatusIs(kInvalid, HasSubstr("`position_embedding_type` must be \"absolute\"")));
+  EXPECT_THAT(Configure("is_decoder", true),
+              StatusIs(kInvalid, HasSubstr("`is_decoder` must be false, got true")));
+  EXPECT_THAT(Configure("hidden_act", "quick_gelu"),
+              StatusIs(kInvalid, AllOf(HasSubstr("`hidden_act` must be one of gelu, "),
+                                       HasSubstr("quick_gelu"))));
+}
+
+TEST_F(CheckpointTest, SizesThatNoCheckpointHasAreRefused) {
+  for (const nlohmann::json& count :
+       {nlohmann::json(1000000000000), nlohmann::json(18446744073709551615u), nlohmann::json(0),
+        nlohmann::json(-1), nlohmann::json(2.5), nlohmann::json("2")}) {
+    EXPECT_THAT(Configure("num_hidden_layers", count),
+                StatusIs(kInvalid, HasSubstr("`num_hidden_layers` must be a whole number")))
+        << count;
+  }
+}
+
+TEST_F(CheckpointTest, AFamilyThatIsNotKnownIsToldThoseThatAre) {
+  EXPECT_THAT(Configure("model_type", "mamba"),
+              StatusIs(kInvalid, AllOf(HasSubstr("bert, distilbert, gpt2, llama, roberta"),
+                                       HasSubstr("mamba"))));
+}
+
+TEST_F(CheckpointTest, AConfigThatIsNoJsonIsRefused) {
+  for (const char* text : {"", "{", "[]", "null", "{}", "{\"model_type\": 3}"}) {
+    EXPECT_THAT(huggingface::ParseConfig(text).status(),
+                StatusIs(kInvalid, HasSubstr("config.json")))
+        << text;
+  }
+}
+
+}  // namespace
+}  // namespace hone::engine
