@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "engine/text/unicode.h"
 
 namespace hone::engine::text {
 
@@ -57,9 +58,6 @@ inline NextCharacter FirstOf(absl::string_view utf8) {
   }
   return {0xfffd, 1};
 }
-
-// Continues a character of several bytes.
-inline bool ContinuesCharacter(char byte) { return (static_cast<uint8_t>(byte) & 0xc0) == 0x80; }
 
 // The lower case of one character, one or two: İ becomes i and a dot above.
 struct LowerCase {
