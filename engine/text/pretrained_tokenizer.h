@@ -76,13 +76,14 @@ struct ReadTokenizer {
 };
 
 // Reads the tokenizer of a checkpoint's folder: tokenizer.json, else vocab.txt (WordPiece of BERT),
-// else vocab.json with merges.txt (byte-level BPE of GPT-2), else tokenizer.model or spiece.model
-// (SentencePiece). Roles are those of special_tokens_map.json and tokenizer_config.json, else
-// tokens that are written as the family writes them ("[CLS]", "<s>", "<|endoftext|>").
+// else vocab.json with merges.txt (byte-level BPE of GPT-2 and RoBERTa). Roles are those of
+// tokenizer_config.json and special_tokens_map.json, else tokens that are written as the families
+// write them ("[CLS]", "<s>", "<|endoftext|>").
 //
 // NOT_FOUND: the folder has none of these. INVALID_ARGUMENT names the file and in a JSON the path
 // to what is missing, wrong or not known: "tokenizer.json: pre_tokenizer.pretokenizers[1].type:
-// \"Jieba\" is not known; known are …". Nothing that the crate does is silently left out.
+// \"Jieba\" is not known here; known are …"; also of a folder that has a model of SentencePiece
+// alone.
 absl::StatusOr<ReadTokenizer> ReadPretrainedTokenizer(const std::string& directory);
 
 // The tokenizer that a tokenizer.json describes, given by its text; its truncation and padding are

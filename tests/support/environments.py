@@ -14,6 +14,7 @@ ENVIRONMENTS = {
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
+    "tokenizers": (["tokenizers"], "tokenizers"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
     "transformers": (["torch", "numpy", "transformers"], "torch, numpy, transformers"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
