@@ -119,7 +119,15 @@ int64_t PackedDocuments::CountTokens(std::span<const int32_t> rows) const {
 }
 
 absl::StatusOr<LoadedData> LoadPackedDocuments(const LoadOptions& options, int64_t window) {
-  HONE_ASSIGN_OR_RETURN(LoadedData loaded, LoadTexts(options));
+  LoadOptions bare = options;
+  if (options.text.has_value() && options.text->like != nullptr) {
+    // Packing puts its own tokens around a document, and cuts long ones into pieces.
+    TextPreprocessing like = *options.text->like;
+    like.in_template = false;
+    like.max_tokens = 0;
+    bare.text->like = std::make_shared<const TextPreprocessing>(std::move(like));
+  }
+  HONE_ASSIGN_OR_RETURN(LoadedData loaded, LoadTexts(bare));
   const text::SpecialTokens special = loaded.preprocessing.text->tokenizer->special();
   if (special.begin < 0 || special.end < 0) {
     return absl::InvalidArgumentError(

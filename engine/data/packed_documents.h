@@ -70,8 +70,9 @@ inline const PackedDocuments& PackedDocumentsOf(const Dataset& dataset) {
   return static_cast<const PackedDocuments&>(*dataset.own());
 }
 
-// Texts (LoadTexts) as packed documents. Errors of LoadTexts; INVALID_ARGUMENT where the tokenizer
-// has no token for the begin or the end of a text.
+// Texts (LoadTexts) as packed documents. Of TextOptions::like neither the template nor the length
+// counts. Errors of LoadTexts; INVALID_ARGUMENT where the tokenizer has no token for the begin or
+// the end of a text.
 absl::StatusOr<LoadedData> LoadPackedDocuments(const LoadOptions& options, int64_t window);
 
 }  // namespace hone::engine::data

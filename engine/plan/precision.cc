@@ -13,8 +13,16 @@ bool IsReal(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBf16;
 // that would change what rounding them means.
 std::vector<bool> OnTheWayToAGradient(const PlanGraph& plan) {
   std::vector<bool> marked(plan.nodes.size(), false);
+  // A result that is f32 anyway, such as a norm's sums over examples, says nothing of the node's
+  // others.
+  const auto mark = [&](Value value) {
+    const PlanGraph::Node& node = plan.nodes[static_cast<size_t>(value.node)];
+    if (node.op == nullptr || node.op->precision(value.output).rule != Rule::kF32) {
+      marked[static_cast<size_t>(value.node)] = true;
+    }
+  };
   for (const Roots::Gradient& gradient : plan.roots.gradients) {
-    marked[static_cast<size_t>(gradient.value.node)] = true;
+    mark(gradient.value);
   }
   for (auto index = plan.order.rbegin(); index != plan.order.rend(); ++index) {
     const PlanGraph::Node& node = plan.nodes[static_cast<size_t>(*index)];
@@ -22,7 +30,6 @@ std::vector<bool> OnTheWayToAGradient(const PlanGraph& plan) {
       continue;
     }
     const Precision precision = node.op->precision(0);
-    const auto mark = [&](Value value) { marked[static_cast<size_t>(value.node)] = true; };
     if (precision.rule == Rule::kWidest) {
       std::ranges::for_each(node.inputs, mark);
     } else if (precision.rule == Rule::kFollows || precision.rule == Rule::kCopied) {

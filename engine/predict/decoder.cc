@@ -218,6 +218,12 @@ absl::Status Decoder::RunTogether(std::span<const Text> texts, Rows& rows,
   std::vector<size_t> row_of;
   std::vector<Work> works = Assign(texts, rows, row_of);
   ++turn_;
+  // What a run that fails has left in a row is not known.
+  for (size_t r = 0; r < works.size(); ++r) {
+    if (works[r].seen < works[r].text.size()) {
+      rows.rows[r].tokens.clear();
+    }
+  }
   const auto left = [&] {
     size_t tokens = 0;
     for (const Work& work : works) {
@@ -226,15 +232,8 @@ absl::Status Decoder::RunTogether(std::span<const Text> texts, Rows& rows,
     return static_cast<int64_t>(tokens);
   };
   for (int64_t tokens = left(); tokens > 0; tokens = left()) {
-    absl::StatusOr<const Compiled*> compiled = ProgramFor(rows, tokens);
-    const absl::Status ran =
-        compiled.ok() ? RunNewTokens(**compiled, rows, works) : compiled.status();
-    if (!ran.ok()) {
-      for (Rows::Row& row : rows.rows) {
-        row.tokens.clear();
-      }
-      return ran;
-    }
+    HONE_ASSIGN_OR_RETURN(const Compiled* compiled, ProgramFor(rows, tokens));
+    HONE_RETURN_IF_ERROR(RunNewTokens(*compiled, rows, works));
   }
   for (size_t t = 0; t < texts.size(); ++t) {
     Rows::Row& row = rows.rows[row_of[t]];

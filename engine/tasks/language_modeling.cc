@@ -234,7 +234,8 @@ class LanguageModeling final : public OneGraphTask {
         const auto share = [](int64_t of, int64_t k, int64_t n) {
           return of / n + (k % n < of % n ? 1 : 0);
         };
-        const int64_t tokens = share(whole.rows, i, batch);
+        // The bucket is rounded up, beyond what rows may hold.
+        const int64_t tokens = std::min(share(whole.rows, i, batch), options_.window);
         const int64_t pieces = std::clamp<int64_t>(share(whole.sequences, i, batch), 1, tokens);
         std::vector<std::vector<int32_t>> row(static_cast<size_t>(pieces));
         for (int64_t k = 0; k < pieces; ++k) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -260,6 +261,35 @@ TEST_F(PackedTask, IsPlannedAndTimed) {
   const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
   ASSERT_THAT(plan, IsOk());
   EXPECT_GT(*plan->step_seconds, 0);
+}
+
+// Three rows of ten tokens are planned as 32.
+TEST_F(PackedTask, IsPlannedAndTimedWhereAFullBatchDoesNotFillItsBucket) {
+  config_.task =
+      tasks::LanguageModelingOptions{.window = 10, .documents = tasks::Documents::kPacked};
+  config_.model.preset.options = R"({"layers": 1, "heads": 2, "width": 32, "window": 10})";
+  config_.batch_size = 3;
+  config_.epochs = 1;
+  job::Phase phase;
+  EXPECT_THAT(job::PlanJob(config_, /*measure=*/true, &phase), IsOk());
+}
+
+TEST_F(PackedTask, HasWholeDocumentsWhereAnEarlierModelHadTheirBegins) {
+  const std::string letters = "xabc";
+  const data::TextPreprocessing like = {
+      .tokenizer = text::TrainTokenizer(text::CharacterTokens(),
+                                        {1, [&](int64_t) { return absl::string_view(letters); }})
+                       .value(),
+      .max_tokens = 5};
+  config_.data.text->like = std::make_shared<const data::TextPreprocessing>(like);
+  const auto loaded = data::LoadPackedDocuments(config_.data, kWindow);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->preprocessing.text->max_tokens, 0);
+  const data::PackedDocuments& documents = data::PackedDocumentsOf(loaded->dataset);
+  // Lines of 4 to 63 characters, and the end of each.
+  EXPECT_EQ(documents.CountTokens(loaded->splits.train) +
+                documents.CountTokens(loaded->splits.validation),
+            60 * (5 + 64) / 2);
 }
 
 TEST_F(PackedTask, IsEvaluatedOnOtherDocuments) {

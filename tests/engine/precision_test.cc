@@ -14,6 +14,7 @@
 #include "engine/graph/sum.h"
 #include "engine/ops/cast.h"
 #include "engine/ops/embedding.h"
+#include "engine/ops/layer_norm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/matmul.h"
 #include "engine/ops/mul.h"
@@ -201,6 +202,17 @@ TEST(Precision, OfAParametersGradientIsF32ThoughAProductMakesIt) {
   ASSERT_EQ(sum.op->kind(), "add");
   EXPECT_THAT(Stored(net.graph, roots, {net.gradient, sum.inputs[0], sum.inputs[1], net.of_x}),
               ElementsAre(DType::kF32, DType::kF32, DType::kF32, DType::kBf16));
+}
+
+// The norm's gradient is a node that gives the scale's gradient, a sum over examples, too.
+TEST(Precision, OfAProductThatANormReadsIsBf16ThoughTheNormLearns) {
+  Branch b;
+  const Value scale = AddParameter(b.graph, "scale", {6});
+  const Value y = LayerNorm(b.graph, b.f, scale, AddParameter(b.graph, "shift", {6}), 1e-5f);
+  const Value dy = b.graph.Input("dy", {{4, 6}, DType::kF32});
+  const Value gradient = Differentiate(b.graph, {{y, dy}}, {scale})[0];
+  const Roots roots = {.fetch = {}, .gradients = {{gradient, 0}}, .updates = {}};
+  EXPECT_THAT(Stored(b.graph, roots, {b.f, gradient}), ElementsAre(DType::kBf16, DType::kF32));
 }
 
 TEST(Precision, OfAParametersGradientIsNotRoundedToBf16OnTheWay) {
