@@ -409,6 +409,7 @@ TEST_F(TranslationTask, TellsTheShareOfGuesses) {
 
 TEST_F(TranslationTask, StoppedAndResumedTakesTheSameGuesses) {
   config_.epochs = 1;
+  config_.layer_statistics_every = 1;
   config_.model.preset = Seq2Seq({{"dropout", 0.1}});
   task().sampling = {.from = 0, .to = 1, .steps = 20};
   Trained();
