@@ -440,6 +440,16 @@ TEST_F(TranslationTask, IsPlannedAsItIsWithoutGuesses) {
   }
 }
 
+TEST_F(TranslationTask, FedWhatItsAttentionMakesHasItsOutputAloneForAnOutput) {
+  config_.model.preset = Seq2Seq({{"attention", "luong"}, {"input_feeding", true}});
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/false, &phase);
+  ASSERT_THAT(plan, IsOk());
+  for (const models::LayerSummary& layer : plan->layers) {
+    EXPECT_EQ(layer.role == models::LayerRole::kOutput, layer.name == "output") << layer.name;
+  }
+}
+
 TEST_F(TranslationTask, IsPlannedAndTimed) {
   job::Phase phase;
   const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
