@@ -167,7 +167,9 @@ class Table {
       }
     }
     for (size_t r = 0; r < rows_.size(); ++r) {
-      rows_[r].role = read.contains(static_cast<int>(r)) ? LayerRole::kHidden : LayerRole::kOutput;
+      // A row of weights alone, which an op of another one uses, gives nothing.
+      const bool gives_output = outputs_[r].valid() && !read.contains(static_cast<int>(r));
+      rows_[r].role = gives_output ? LayerRole::kOutput : LayerRole::kHidden;
       if (outputs_[r].valid()) {
         rows_[r].output_shape = OfOneExample(graph_.shape(outputs_[r]));
       }

@@ -30,8 +30,8 @@ struct LayerSummary {
 struct LayerTable {
   // First the graph's inputs that a layer reads, then its layers (Graph::layers), and then each
   // scope that declares parameters and lies in no layer. A row has what is in its scope and in no
-  // row within. The output rows are those that no other row reads. Numbers by which tokens are
-  // chosen are not read.
+  // row within. The output rows are those that give something and that no other row reads. Numbers
+  // by which tokens are chosen are not read.
   std::vector<LayerSummary> rows;
   // By node: rows with weights from the inputs to here, along the longest path.
   std::vector<int> depths;

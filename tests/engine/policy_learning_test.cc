@@ -132,6 +132,7 @@ TEST_F(Policy, KilledInTheMiddleOfARolloutItGoesOnAsIfItHadNotBeen) {
   const checkpoint::RunState whole = state_;
   const auto policy = Values("policy.dense_2.weight");
   config_.checkpoints.every_steps = 10;
+  config_.layer_statistics_every = 1;
   recorder_.on_step = [this](int64_t step) { stop_ = step == 25; };
   const std::string killed = NewRun();
   ASSERT_EQ(Train(killed).value(), EndReason::kCancelled);

@@ -409,6 +409,7 @@ TEST_F(TranslationTask, TellsTheShareOfGuesses) {
 
 TEST_F(TranslationTask, StoppedAndResumedTakesTheSameGuesses) {
   config_.epochs = 1;
+  config_.layer_statistics_every = 1;
   config_.model.preset = Seq2Seq({{"dropout", 0.1}});
   task().sampling = {.from = 0, .to = 1, .steps = 20};
   Trained();
@@ -436,6 +437,16 @@ TEST_F(TranslationTask, IsPlannedAsItIsWithoutGuesses) {
   for (size_t i = 0; i < plain->layers.size(); ++i) {
     EXPECT_EQ(sampled->layers[i].name, plain->layers[i].name);
     EXPECT_EQ(sampled->layers[i].role, plain->layers[i].role) << plain->layers[i].name;
+  }
+}
+
+TEST_F(TranslationTask, FedWhatItsAttentionMakesHasItsOutputAloneForAnOutput) {
+  config_.model.preset = Seq2Seq({{"attention", "luong"}, {"input_feeding", true}});
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/false, &phase);
+  ASSERT_THAT(plan, IsOk());
+  for (const models::LayerSummary& layer : plan->layers) {
+    EXPECT_EQ(layer.role == models::LayerRole::kOutput, layer.name == "output") << layer.name;
   }
 }
 
