@@ -24,6 +24,7 @@ constexpr size_t kMostShown = 80;          // bytes of a value
 // Keys of any family that change nothing of what the net computes from tokens.
 constexpr absl::string_view kWithoutEffect[] = {
     "_attn_implementation_autoset",
+    "_model_name_or_path",
     "_name_or_path",
     "architectures",
     "attn_implementation",
@@ -80,6 +81,7 @@ constexpr absl::string_view kWithoutEffect[] = {
     "torchscript",
     "transformers.js_config",
     "transformers_version",
+    "unk_token_id",
     "use_bfloat16",
     "use_cache",
 };

@@ -9,6 +9,22 @@
 #include "engine/base/status.h"
 
 namespace hone::engine::tasks {
+namespace {
+
+// What WriteFileAtomically had not yet given its name when this run's process was killed.
+void RemoveHalfWritten(const std::filesystem::path& place) {
+  const std::string prefix = absl::StrCat(place.filename().string(), ".tmp.");
+  std::error_code error;
+  std::filesystem::directory_iterator entry(place.parent_path(), error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().starts_with(prefix)) {
+      std::error_code ignored;
+      std::filesystem::remove(entry->path(), ignored);
+    }
+  }
+}
+
+}  // namespace
 
 absl::Status ArtifactSink::Write(const std::string& kind, const std::string& path,
                                  absl::string_view bytes) const {
@@ -29,6 +45,7 @@ absl::Status ArtifactSink::Write(const std::string& kind, const std::string& pat
   if (error) {
     return ErrnoStatus(error.value(), absl::StrCat("cannot make ", place.parent_path().string()));
   }
+  RemoveHalfWritten(place);
   HONE_RETURN_IF_ERROR(WriteFileAtomically(place.string(), bytes));
   observer_->OnArtifact({.kind = kind,
                          .path = relative,

@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "engine/layers/dense.h"
 #include "engine/ops/regression_loss.h"
@@ -128,6 +130,16 @@ TEST_F(SelfEvaluating, TaskLeavesFilesThatAreToldWithTheirSum) {
   EXPECT_EQ(ReadFile(run + "/artifacts/diary.txt").value(), "two steps");
   EXPECT_EQ(recorder_.artifacts[1].kind, "answer");
   EXPECT_THAT(recorder_.artifacts[2].path, "artifacts/answers/step-4.txt");
+}
+
+TEST_F(SelfEvaluating, TaskReplacesWhatAKilledRunHadWrittenByHalf) {
+  config_.epochs = 1;
+  const std::string run = NewRun();
+  std::filesystem::create_directories(run + "/artifacts");
+  const std::string half = run + "/artifacts/diary.txt.tmp.4328";
+  ASSERT_THAT(WriteFileDurably(half, "two st"), IsOk());
+  ASSERT_EQ(Attempt(Doubling(), run).value(), EndReason::kCompleted);
+  EXPECT_FALSE(std::filesystem::exists(half));
 }
 
 TEST(ArtifactSink, RefusesPathsThatLeadOutOfTheRun) {

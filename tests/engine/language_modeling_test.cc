@@ -206,6 +206,7 @@ TEST_F(LanguageTask, StoppedAndResumedCarriesItsStateOn) {
   UseLayers(kVocabulary);
   config_.task = tasks::LanguageModelingOptions{.window = kWindow, .carry_state = true};
   config_.epochs = 2;
+  config_.layer_statistics_every = 1;
   Trained();
   const std::string whole = ModelSha(config_);
   config_.run_directory = NewRun();

@@ -243,6 +243,7 @@ TEST_F(PackedTask, LearnsWhereDocumentsEndAndWritesToTheirEnd) {
 
 TEST_F(PackedTask, StoppedAndResumedIsNeverStopped) {
   config_.epochs = 1;
+  config_.layer_statistics_every = 1;
   EXPECT_THAT(Run(config_), IsOk());
   const std::string whole = ModelSha(config_);
   config_.run_directory = NewRun();
