@@ -559,12 +559,16 @@ std::vector<int32_t> SentencePairs::FirstOfEach(std::span<const int32_t> rows,
   absl::flat_hash_set<int32_t> seen;
   std::vector<int32_t> first;
   for (const int32_t row : rows) {
-    if (limit > 0 && static_cast<int64_t>(first.size()) == limit) {
-      break;
-    }
     if (seen.insert(sentence(row)).second) {
       first.push_back(row);
     }
+  }
+  const auto count = static_cast<int64_t>(first.size());
+  if (limit > 0 && count > limit) {
+    for (int64_t i = 0; i < limit; ++i) {
+      first[static_cast<size_t>(i)] = first[static_cast<size_t>(i * count / limit)];
+    }
+    first.resize(static_cast<size_t>(limit));
   }
   return first;
 }

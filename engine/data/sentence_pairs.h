@@ -43,7 +43,8 @@ class SentencePairs final : public OwnExamples {
     return references_[static_cast<size_t>(sentence(row))];
   }
   // Of each source sentence among these rows the first row, in their order: what is translated to
-  // be compared with the references. At most `limit`; 0: all.
+  // be compared with the references. At most `limit`, spread evenly over them, because many data
+  // sets begin with short sentences; 0: all.
   std::vector<int32_t> FirstOfEach(std::span<const int32_t> rows, int64_t limit) const;
 
   // Tokens of several sources together, and rows of a decoder that learns their targets.

@@ -32,7 +32,7 @@ struct ScheduledSampling {
 // cross-entropy, in nats a token of the translation.
 //
 // An evaluation gives the loss of its part and "perplexity", e^loss. Then each sentence of the part
-// once, at the ends of epochs only the first `evaluation_sentences` of them, is translated by
+// once, at the ends of epochs only `evaluation_sentences` of them, spread evenly, is translated by
 // greedy search and compared with all translations that the data have of it: "bleu" (text/bleu.h)
 // and "chrf" (text/chrf.h). Some are told as its note. After the training, where `beams` is above
 // 1, "beam_bleu" and "beam_chrf" are those of beam search; and what the model looked at for each

@@ -389,7 +389,9 @@ TEST_F(SentencePairsData, OfOneSourceSentenceAreInOnePart) {
   EXPECT_THAT(parts, SizeIs(60));
   EXPECT_TRUE(std::ranges::all_of(parts, [](const auto& of) { return of.second.size() == 1; }));
   const SentencePairs& pairs = SentencePairsOf(data->dataset);
-  EXPECT_THAT(pairs.FirstOfEach(data->splits.test, 0), SizeIs(15));
+  const std::vector<int32_t> first = pairs.FirstOfEach(data->splits.test, 0);
+  ASSERT_THAT(first, SizeIs(15));
+  EXPECT_THAT(pairs.FirstOfEach(data->splits.test, 3), ElementsAre(first[0], first[5], first[10]));
   EXPECT_THAT(pairs.FirstOfEach(data->splits.validation, 0), SizeIs(9));
   EXPECT_EQ(data->splits.train.size() + data->splits.validation.size() + data->splits.test.size(),
             120u);
