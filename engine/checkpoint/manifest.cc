@@ -180,7 +180,11 @@ absl::StatusOr<std::map<std::string, WrittenFile>> ReadManifest(const std::strin
   }
   const std::string path = absl::StrCat(directory, "/", kManifest);
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxManifestBytes);
-  if (absl::IsNotFound(text.status()) || absl::IsInvalidArgument(text.status())) {
+  if (absl::IsNotFound(text.status())) {
+    return absl::DataLossError(absl::StrCat(
+        text.status().message(), "; every folder of a model that Hone has written holds one"));
+  }
+  if (absl::IsInvalidArgument(text.status())) {
     return absl::DataLossError(text.status().message());
   }
   HONE_RETURN_IF_ERROR(text.status());

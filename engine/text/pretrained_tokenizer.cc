@@ -252,10 +252,8 @@ absl::StatusOr<Source> ReadSource(const Folder& folder, const Settings& settings
           "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"));
     }
   }
-  return absl::NotFoundError(absl::StrCat(
-      directory,
-      ": there is no tokenizer: none of tokenizer.json, vocab.txt, and vocab.json with "
-      "merges.txt"));
+  return absl::NotFoundError(
+      "there is no tokenizer: none of tokenizer.json, vocab.txt, and vocab.json with merges.txt");
 }
 
 }  // namespace
