@@ -225,8 +225,7 @@ struct Source {
   std::string file;
 };
 
-absl::StatusOr<Source> ReadSource(const Folder& folder, const Settings& settings,
-                                  const std::string& directory) {
+absl::StatusOr<Source> ReadSource(const Folder& folder, const Settings& settings) {
   if (folder.Has("tokenizer.json")) {
     HONE_ASSIGN_OR_RETURN(std::string json, folder.Read("tokenizer.json"));
     return Source{std::move(json), "tokenizer.json"};
@@ -263,7 +262,7 @@ absl::StatusOr<ReadTokenizer> ReadPretrainedTokenizer(const std::string& directo
   Settings settings;
   HONE_ASSIGN_OR_RETURN(settings.config, folder.ReadObject("tokenizer_config.json"));
   HONE_ASSIGN_OR_RETURN(settings.special, folder.ReadObject("special_tokens_map.json"));
-  HONE_ASSIGN_OR_RETURN(const Source source, ReadSource(folder, settings, directory));
+  HONE_ASSIGN_OR_RETURN(const Source source, ReadSource(folder, settings));
   ReadTokenizer read;
   read.file = source.file;
   const auto parse = [&](const TokenRoles* roles, std::vector<std::string>* overridden)
