@@ -20,7 +20,8 @@ json Golden() {
 // Every step of Gymnasium's, each from the state that its own steps before have led to.
 template <class Equations>
 void ExpectGoldenSteps(const std::string& name) {
-  for (const json& episode : Golden().at(name)) {
+  const json golden = Golden();
+  for (const json& episode : golden.at(name)) {
     auto state = episode.at("start").get<typename Equations::State>();
     for (const json& step : episode.at("steps")) {
       state = Equations::Advance(state, step.at("action").get<int64_t>());
