@@ -43,6 +43,25 @@ class TextStream {
   int64_t offset_ = 0;
 };
 
+// The lines of a stream, one after another, as ForEachLine has them.
+class LineReader {
+ public:
+  explicit LineReader(TextStream& stream) : stream_(stream) {}
+
+  // False: there is no more. Errors of ForEachLine.
+  absl::StatusOr<bool> Next();
+  absl::string_view line() const { return line_; }  // until Next is called again
+  int64_t number() const { return number_; }        // from 1; of lines so far, 0: of none
+
+ private:
+  TextStream& stream_;
+  std::string text_;  // from where the last piece began, or a line that goes on in it
+  size_t begin_ = 0;  // of what has not been given yet
+  bool more_ = true;
+  absl::string_view line_;
+  int64_t number_ = 0;
+};
+
 // Calls visit(line, number) for each line, without its line feed and a carriage return before it,
 // numbered from 1. A visit's error ends it. INVALID_ARGUMENT: a line has more than
 // kMostRecordBytes.

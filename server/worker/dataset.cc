@@ -15,7 +15,7 @@
 #include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/formats.h"
-#include "engine/data/pair_rows.h"
+#include "engine/data/pair_files.h"
 #include "engine/data/running_text_files.h"
 #include "engine/data/text_files.h"
 #include "engine/data/text_rows.h"
