@@ -57,7 +57,8 @@ absl::StatusOr<bool> TextStream::Append(std::string& text) {
   const size_t good = Utf8Prefix(piece);
   if (good < piece.size()) {
     if (ended_ || piece.size() - good >= kLongestCharacter) {
-      return NotUtf8(CheckUtf8(piece, line_, offset_));
+      const absl::Status utf8 = CheckUtf8(piece, line_, offset_);
+      return encoding_.has_value() ? NotUtf8(utf8) : utf8;
     }
     cut_ = piece.substr(good);
     piece.resize(good);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -21,8 +22,8 @@ inline constexpr int64_t kMostRecordBytes = int64_t{64} << 20;
 // A file as text, piece by piece: UTF-8 without a byte order mark, cut between two characters.
 class TextStream {
  public:
-  // `read` must outlive it.
-  TextStream(ByteReader read, TextOptions::Encoding encoding, int64_t piece_bytes)
+  // `read` must outlive it. Without an encoding it is UTF-8, and nobody can say otherwise.
+  TextStream(ByteReader read, std::optional<TextOptions::Encoding> encoding, int64_t piece_bytes)
       : read_(read), encoding_(encoding), piece_bytes_(piece_bytes) {}
 
   // Appends some more; false: there is no more. INVALID_ARGUMENT names the line and the byte that
@@ -33,7 +34,7 @@ class TextStream {
 
  private:
   ByteReader read_;
-  TextOptions::Encoding encoding_;
+  std::optional<TextOptions::Encoding> encoding_;
   int64_t piece_bytes_;
   bool begun_ = false;  // the place of a byte order mark has been passed
   bool ended_ = false;

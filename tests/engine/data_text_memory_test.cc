@@ -1,4 +1,4 @@
-// Texts that are several times as large as the memory that a process may have.
+// Texts and tables that are several times as large as the memory that a process may have.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -121,6 +121,35 @@ TEST_F(LargeTexts, ThatArePairsAreMadeReadyInLessMemoryThanTheyAre) {
   const auto data = WithinTheMemory([&] { return LoadSentencePairs(options_); });
   ASSERT_THAT(data, IsOk());
   EXPECT_GT(data->report.train.target_tokens->tokens, 0);
+}
+
+class LargeTables : public LargeTexts {
+ protected:
+  LargeTables() { options_.text.reset(); }
+  // 200 columns of numbers, of which the last one is foretold.
+  std::string WriteNumbers(const std::string& name) const {
+    std::ofstream file(Path(name), std::ios::binary);
+    int64_t number = 1;
+    for (int64_t written = 0; written < kTextBytes;) {
+      std::string line;
+      for (int column = 0; column < 200; ++column) {
+        number = number * 48271 % 2147483647;
+        absl::StrAppend(&line, column == 0 ? "" : ",", number % 1000, ".", number % 89 + 10);
+      }
+      file << line << '\n';
+      written += static_cast<int64_t>(line.size()) + 1;
+    }
+    return Path(name);
+  }
+};
+
+TEST_F(LargeTables, OfNumbersAreMadeReadyInLessMemoryThanTheyAre) {
+  options_.task = Task::kRegression;
+  options_.path = WriteNumbers("numbers.csv");
+  const auto data = WithinTheMemory([&] { return Load(options_); });
+  ASSERT_THAT(data, IsOk());
+  EXPECT_EQ(data->dataset.features().shape, Shape{199});
+  EXPECT_LT(data->dataset.bytes(), kAllowed);
 }
 
 TEST_F(LargeTexts, WithoutAFolderAreMoreThanTheMemory) {
