@@ -4,46 +4,40 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/byte_source.h"
+#include "engine/data/table_cells.h"
+#include "engine/data/text_stream.h"
 
 namespace hone::engine::data {
 namespace {
 
-constexpr int64_t kMostTextBytes = int64_t{2} << 30;
 // A column is taken for numbers with slips, not for words, when at least this share of its cells
 // are numbers.
 constexpr double kNumbersShare = 0.9;
 
-struct Source {
-  std::string path;
-  CsvTable table;
-};
-
-absl::StatusOr<Source> Open(const std::string& path) {
-  HONE_ASSIGN_OR_RETURN(std::string text, ReadText(path, kMostTextBytes));
-  absl::StatusOr<CsvTable> table = OpenCsv(std::move(text));
-  if (!table.ok()) {
-    return Annotate(table.status(), path);
-  }
-  if (table->names.size() < 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path,
-                     ": has one column; a table needs at least two columns, separated by comma, "
-                     "semicolon, tab or bar"));
-  }
-  return Source{.path = path, .table = *std::move(table)};
+// Reads a file as a table, piece by piece.
+absl::Status Read(
+    const std::string& path, const StreamOptions& options,
+    absl::FunctionRef<absl::Status(const CsvHead& head)> head,
+    absl::FunctionRef<absl::Status(const std::vector<std::string>& cells, int64_t)> record) {
+  HONE_ASSIGN_OR_RETURN(ByteSource file, ByteSource::Open(path));
+  const auto bytes = [&](char* out, int64_t size) { return file.Read(out, size); };
+  TextStream stream(bytes, std::nullopt, options.piece_bytes);
+  const auto next = [&](std::string& text) { return stream.Append(text); };
+  return stream.Annotated(StreamCsv(next, {}, kMostRecordBytes, head, record), path);
 }
 
 struct Counts {
@@ -51,91 +45,139 @@ struct Counts {
   int64_t words = 0;
 };
 
-// Numbers where all cells that are there are numbers; words else.
-absl::StatusOr<std::vector<Column>> TypeColumns(const std::vector<Source>& sources, int64_t& rows) {
-  std::vector<std::string> names = sources[0].table.names;
-  std::vector<Counts> counts(names.size());
-  for (const Source& source : sources) {
+// What the first of two passes over the files finds: their columns, and how many of the cells that
+// are there are numbers.
+struct Found {
+  CsvHead head;  // of all files
+  std::vector<Counts> counts;
+  int64_t rows = 0;
+};
+
+absl::Status CheckHead(const CsvHead& head, const std::string& first, Found& found) {
+  if (head.names.size() < 2) {
+    return absl::InvalidArgumentError(
+        "has one column; a table needs at least two columns, separated by comma, semicolon, tab or "
+        "bar");
+  }
+  if (found.counts.empty()) {
+    found.head = head;
+    found.counts.resize(head.names.size());
+  }
+  if (head.has_header != found.head.has_header || head.names != found.head.names) {
+    return absl::InvalidArgumentError(absl::StrCat("its columns are not those of ", first));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Found> Count(const std::vector<std::string>& paths, const StreamOptions& options) {
+  Found found;
+  for (const std::string& path : paths) {
+    const auto check = [&](const CsvHead& head) { return CheckHead(head, paths[0], found); };
     const auto count = [&](const std::vector<std::string>& cells, int64_t) {
-      ++rows;
+      ++found.rows;
       for (size_t c = 0; c < cells.size(); ++c) {
         if (!IsMissing(cells[c])) {
-          ++(ToNumber(cells[c]) ? counts[c].numbers : counts[c].words);
+          ++(ToNumber(cells[c]) ? found.counts[c].numbers : found.counts[c].words);
         }
       }
+      return absl::OkStatus();
     };
-    HONE_RETURN_IF_ERROR(Annotate(ForEachRecord(source.table, count), source.path));
+    HONE_RETURN_IF_ERROR(Read(path, options, check, count));
   }
+  return found;
+}
+
+// Numbers where almost all cells that are there are numbers; words else.
+absl::StatusOr<std::vector<Column>> TypeColumns(const Found& found, const std::string& first) {
   std::set<std::string> seen;
   std::vector<Column> columns;
-  for (size_t c = 0; c < counts.size(); ++c) {
-    if (!seen.insert(names[c]).second) {
+  for (size_t c = 0; c < found.counts.size(); ++c) {
+    const auto& [numbers, words] = found.counts[c];
+    const std::string& name = found.head.names[c];
+    if (!seen.insert(name).second) {
       return Annotate(
           AsStatus(
-              {.line = 1, .text = absl::StrCat("line 1: two columns are called '", names[c], "'")}),
-          sources[0].path);
+              {.line = 1, .text = absl::StrCat("line 1: two columns are called '", name, "'")}),
+          first);
     }
     Column column;
-    column.name = std::move(names[c]);
-    const auto present = static_cast<double>(counts[c].numbers + counts[c].words);
-    column.is_category =
-        present == 0 || static_cast<double>(counts[c].numbers) < kNumbersShare * present;
+    column.name = name;
+    const auto present = static_cast<double>(numbers + words);
+    column.is_category = present == 0 || static_cast<double>(numbers) < kNumbersShare * present;
     columns.push_back(std::move(column));
   }
   return columns;
 }
 
-void SortCategories(std::map<std::string, int32_t>& code_of, Column& column) {
-  std::vector<int32_t> sorted(code_of.size());
-  for (auto& [word, code] : code_of) {
-    sorted[static_cast<size_t>(code)] = static_cast<int32_t>(column.categories.size());
-    column.categories.push_back(word);
-  }
-  for (int32_t& code : column.codes) {
-    code = code < 0 ? -1 : sorted[static_cast<size_t>(code)];
-  }
-}
+// Puts the cells of the second pass into a table whose columns are known.
+class Filler {
+ public:
+  Filler(Table& table, const StreamOptions& options)
+      : table_(table),
+        options_(options),
+        cells_(std::make_shared<TableCells>(table.columns.size(), options)),
+        found_(table.columns.size()),
+        row_(table.columns.size()) {}
 
-absl::Status Fill(const std::vector<Source>& sources, Table& table, int64_t& train_size) {
-  std::vector<std::map<std::string, int32_t>> codes(table.columns.size());
-  for (size_t s = 0; s < sources.size(); ++s) {
-    Complaints complaints;
+  absl::Status Fill(const std::string& path, Found& found, const std::string& first) {
+    complaints_ = {};
+    const auto check = [&](const CsvHead& head) { return CheckHead(head, first, found); };
     const auto add = [&](const std::vector<std::string>& cells, int64_t line) {
-      ++table.rows;
-      table.lines.push_back(line);
-      for (size_t c = 0; c < cells.size(); ++c) {
-        Column& column = table.columns[c];
-        const bool missing = IsMissing(cells[c]);
-        if (column.is_category) {
-          column.codes.push_back(missing
-                                     ? -1
-                                     : codes[c]
-                                           .emplace(cells[c], static_cast<int32_t>(codes[c].size()))
-                                           .first->second);
-          continue;
-        }
-        const std::optional<double> value =
-            missing ? std::numeric_limits<double>::quiet_NaN() : ToNumber(cells[c]);
-        if (!value) {
-          complaints.Add({.line = line,
-                          .text = absl::StrCat("line ", line, ", column '", column.name, "': '",
-                                               CutUtf8(cells[c], 40),
-                                               "' is not a number, as the others there are")});
-        }
-        column.numbers.push_back(value.value_or(0));
-      }
+      return Add(cells, line);
     };
-    HONE_RETURN_IF_ERROR(Annotate(ForEachRecord(sources[s].table, add), sources[s].path));
-    HONE_RETURN_IF_ERROR(Annotate(complaints.status(), sources[s].path));
-    if (s == 0) {
-      train_size = table.rows;
+    HONE_RETURN_IF_ERROR(Read(path, options_, check, add));
+    return Annotate(complaints_.status(), path);
+  }
+
+  absl::Status Finish() {
+    for (size_t c = 0; c < found_.size(); ++c) {
+      Column& column = table_.columns[c];
+      column.code_of.resize(found_[c].size());
+      for (const auto& [word, number] : found_[c]) {
+        column.code_of[static_cast<size_t>(number)] =
+            static_cast<int32_t>(column.categories.size());
+        column.categories.push_back(word);
+      }
     }
+    table_.cells = cells_;
+    return cells_->Finish();
   }
-  for (size_t c = 0; c < table.columns.size(); ++c) {
-    SortCategories(codes[c], table.columns[c]);
+
+ private:
+  absl::Status Add(const std::vector<std::string>& cells, int64_t line) {
+    ++table_.rows;
+    table_.lines.push_back(line);
+    for (size_t c = 0; c < cells.size(); ++c) {
+      const Column& column = table_.columns[c];
+      const bool missing = IsMissing(cells[c]);
+      if (column.is_category) {
+        std::map<std::string, int32_t>& words = found_[c];
+        row_[c] = missing
+                      ? -1
+                      : words.emplace(cells[c], static_cast<int32_t>(words.size())).first->second;
+        continue;
+      }
+      const std::optional<double> value =
+          missing ? std::numeric_limits<double>::quiet_NaN() : ToNumber(cells[c]);
+      if (!value) {
+        complaints_.Add({.line = line,
+                         .text = absl::StrCat("line ", line, ", column '", column.name, "': '",
+                                              CutUtf8(cells[c], 40),
+                                              "' is not a number, as the others there are")});
+      }
+      row_[c] = value.value_or(0);
+    }
+    return cells_->Add(row_);
   }
-  return absl::OkStatus();
-}
+
+  Table& table_;
+  const StreamOptions& options_;
+  const std::shared_ptr<TableCells> cells_;
+  std::vector<std::map<std::string, int32_t>>
+      found_;  // words of each column, numbered as they come
+  std::vector<double> row_;
+  Complaints complaints_;
+};
 
 absl::string_view WithoutGz(absl::string_view path) {
   return absl::EndsWith(path, ".gz") ? path.substr(0, path.size() - 3) : path;
@@ -176,35 +218,32 @@ bool IsCsv(const std::string& path) {
                                                     : HasTableName(path);
 }
 
-absl::StatusOr<Examples> ReadCsv(const std::string& path, const LoadOptions&, Depth,
+absl::StatusOr<Examples> ReadCsv(const std::string& path, const LoadOptions& options, Depth,
                                  DataReport& report) {
   std::error_code error;
   std::vector<std::string> paths = {path};
   if (std::filesystem::is_directory(path, error)) {
     paths = PartsOfFolder(path);
   }
-  std::vector<Source> sources;
-  for (const std::string& part : paths) {
-    HONE_ASSIGN_OR_RETURN(Source source, Open(part));
-    sources.push_back(std::move(source));
-    const CsvTable& first = sources[0].table;
-    const CsvTable& last = sources.back().table;
-    if (last.has_header != first.has_header || last.names != first.names) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(part, ": its columns are not those of ", sources[0].path));
-    }
-  }
+  HONE_ASSIGN_OR_RETURN(Found found, Count(paths, options.stream));
   Examples examples;
-  examples.table.emplace();
-  examples.table->path = path;
-  int64_t rows = 0;
-  HONE_ASSIGN_OR_RETURN(examples.table->columns, TypeColumns(sources, rows));
-  if (rows == 0) {
+  Table& table = examples.table.emplace();
+  table.path = path;
+  HONE_ASSIGN_OR_RETURN(table.columns, TypeColumns(found, paths[0]));
+  if (found.rows == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": the data set is empty: there is a header and no row"));
   }
-  HONE_RETURN_IF_ERROR(Fill(sources, *examples.table, examples.train_size));
-  report.examples_read = rows;
+  Filler filler(table, options.stream);
+  for (const std::string& part : paths) {
+    HONE_RETURN_IF_ERROR(filler.Fill(part, found, paths[0]));
+    examples.train_size = part == paths[0] ? table.rows : examples.train_size;
+  }
+  HONE_RETURN_IF_ERROR(filler.Finish());
+  if (table.rows != found.rows) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": changed while it was read"));
+  }
+  report.examples_read = table.rows;
   return examples;
 }
 

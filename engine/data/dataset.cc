@@ -17,10 +17,12 @@ absl::StatusOr<Dataset> Dataset::Make(DatasetParts parts) {
     return absl::InvalidArgumentError(
         absl::StrCat("the data set has ", parts.size, " examples; at most 2147483647 can be held"));
   }
-  if (parts.feature_values.bytes() < parts.size * parts.features.bytes()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the features are ", parts.feature_values.bytes(), " bytes; ", parts.size,
-                     " examples of ", parts.features.ToString(), " need more"));
+  const int64_t bytes =
+      parts.spooled_values != nullptr ? parts.spooled_values->size() : parts.feature_values.bytes();
+  if (bytes < parts.size * parts.features.bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat("the features are ", bytes, " bytes; ",
+                                                   parts.size, " examples of ",
+                                                   parts.features.ToString(), " need more"));
   }
   HONE_RETURN_IF_ERROR(CheckTargets(parts));
   Dataset dataset;
@@ -78,6 +80,7 @@ TensorType Dataset::target() const {
 
 int64_t Dataset::bytes() const {
   return (own_ == nullptr ? 0 : own_->bytes()) + parts_.feature_values.bytes() +
+         (parts_.spooled_values == nullptr ? 0 : parts_.spooled_values->memory_bytes()) +
          static_cast<int64_t>(parts_.labels.size() * sizeof(int32_t)) +
          static_cast<int64_t>(parts_.targets.size() * sizeof(float));
 }

@@ -7,15 +7,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/data/spool.h"
 #include "engine/tensor/tensor.h"
 
 namespace hone::engine::data {
 
 // What a data set is made of, before Dataset::Make has checked it.
 struct DatasetParts {
-  int64_t size = 0;                        // examples
-  TensorType features;                     // of one example: u8[C, H, W] or f32[features]
-  Buffer feature_values;                   // [size, features], row major
+  int64_t size = 0;       // examples
+  TensorType features;    // of one example: u8[C, H, W] or f32[features]
+  Buffer feature_values;  // [size, features], row major
+  std::shared_ptr<const Spool> spooled_values = nullptr;  // instead: the same in a spool
   std::vector<std::string> feature_names;  // tables: one for each feature; else empty
   std::vector<std::string> class_names;    // classification: at least two; else empty
   std::vector<int32_t> labels;             // classification: [size], each below class_names.size()
@@ -32,9 +34,9 @@ class OwnExamples {
   virtual uint64_t content_hash() const = 0;
 };
 
-// Examples in memory, once: pictures as bytes, tables as floats, each with a class or with target
-// values. Immutable, so any number of threads may read it. Splits and batches are lists of its
-// rows, never copies.
+// Examples, once: pictures as bytes in memory, tables as floats in memory or in a mapped file, each
+// with a class or with target values. Immutable, so any number of threads may read it. Splits and
+// batches are lists of its rows, never copies.
 class Dataset {
  public:
   Dataset() = default;
@@ -59,7 +61,11 @@ class Dataset {
 
   // The features of one row, features().bytes() long.
   const uint8_t* example(int64_t row) const {
-    return parts_.feature_values.as<uint8_t>() + row * parts_.features.bytes();
+    const uint8_t* const values =
+        parts_.spooled_values != nullptr
+            ? reinterpret_cast<const uint8_t*>(parts_.spooled_values->bytes().data())
+            : parts_.feature_values.as<uint8_t>();
+    return values + row * parts_.features.bytes();
   }
   std::span<const int32_t> labels() const { return parts_.labels; }  // [size] or empty
   std::span<const float> targets() const { return parts_.targets; }  // [size, k] or empty

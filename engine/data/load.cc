@@ -284,10 +284,9 @@ absl::StatusOr<LoadedData> FinishPictures(Opened opened) {
 uint64_t HashRow(const Table& table, const TableTask& task, int64_t row) {
   uint64_t hash = 0;
   for (const size_t c : task.features) {
-    const Column& column = table.columns[c];
-    const auto i = static_cast<size_t>(row);
     // Minus zero equals zero, and every missing cell equals every other one.
-    const double value = column.is_category ? column.codes[i] : column.numbers[i] + 0.0;
+    const double value =
+        table.columns[c].is_category ? table.code(c, row) : table.number(c, row) + 0.0;
     const double parts[] = {static_cast<double>(hash >> 32), static_cast<double>(hash & 0xffffffff),
                             value == value ? value : -1e300};
     hash = ContentHash(parts, sizeof(parts));
@@ -295,14 +294,12 @@ uint64_t HashRow(const Table& table, const TableTask& task, int64_t row) {
   return hash;
 }
 
-bool SameCell(const Column& column, int64_t a, int64_t b) {
-  const auto i = static_cast<size_t>(a);
-  const auto j = static_cast<size_t>(b);
-  if (column.is_category) {
-    return column.codes[i] == column.codes[j];
+bool SameCell(const Table& table, size_t column, int64_t a, int64_t b) {
+  if (table.columns[column].is_category) {
+    return table.code(column, a) == table.code(column, b);
   }
-  const double x = column.numbers[i];
-  const double y = column.numbers[j];
+  const double x = table.number(column, a);
+  const double y = table.number(column, b);
   return x == y || (x != x && y != y);
 }
 
@@ -324,11 +321,9 @@ absl::StatusOr<LoadedData> FinishTable(Opened opened) {
   }
   const auto same_features = [&](int64_t a, int64_t b) {
     return std::all_of(task.features.begin(), task.features.end(),
-                       [&](size_t c) { return SameCell(table.columns[c], a, b); });
+                       [&](size_t c) { return SameCell(table, c, a, b); });
   };
-  const auto same_target = [&](int64_t a, int64_t b) {
-    return SameCell(table.columns[task.target], a, b);
-  };
+  const auto same_target = [&](int64_t a, int64_t b) { return SameCell(table, task.target, a, b); };
   const auto hash = [&](int64_t row) { return HashRow(table, task, row); };
   task.keep = FindCopies(
       {table.rows, opened.examples.train_size, hash, same_features, same_target, &task.keep},

@@ -183,8 +183,8 @@ struct LoadOptions {
   // size of pictures, its columns by name, its classes in its order. Null: no model does.
   std::shared_ptr<const Preprocessing> as = nullptr;
 
-  int64_t max_bytes = int64_t{16} << 30;  // a data set that needs more memory is refused
-  StreamOptions stream;                   // texts that may be larger than memory
+  int64_t max_bytes = int64_t{16} << 30;  // pictures and features of more are refused
+  StreamOptions stream;                   // texts, pairs and tables that may be larger than memory
 };
 
 // How the texts of the training part are changed: those that a model reads.

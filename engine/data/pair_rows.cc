@@ -1,260 +1,161 @@
 #include "engine/data/pair_rows.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/byte_source.h"
 #include "engine/data/file_tree.h"
-#include "engine/data/text_files.h"
+#include "engine/data/pair_files.h"
 #include "engine/data/text_stream.h"
 
 namespace hone::engine::data {
 namespace {
 
-constexpr int64_t kMostFileBytes = int64_t{2} << 30;
 constexpr size_t kMostTextBytes = size_t{1} << 20;
 // What the sides are called where nobody says it.
 constexpr absl::string_view kSource = "source";
 constexpr absl::string_view kTarget = "target";
 constexpr absl::string_view kNoPair = "must be a sentence, a tab and its translation";
 
-enum class Layout { kTable, kJsonLines, kTabs, kParallel };
+// Gives the next bytes of a file, as a ByteReader does.
+using FileBytes = std::function<absl::StatusOr<int64_t>(char* out, int64_t size)>;
 
-// A file's name: "data/train.lc.en.gz" is "data/train.lc", "train.lc" and "en".
-struct Name {
-  std::string before_end;
-  std::string stem;
-  std::string end;
-};
-
-Name Parse(absl::string_view path) {
-  if (absl::EndsWithIgnoreCase(path, ".gz")) {
-    path.remove_suffix(3);
-  }
-  const size_t slash = path.rfind('/');
-  const size_t begin = slash == absl::string_view::npos ? 0 : slash + 1;
-  const size_t dot = path.rfind('.');
-  const size_t end = dot == absl::string_view::npos || dot < begin ? path.size() : dot;
-  return {.before_end = std::string(path.substr(0, end)),
-          .stem = std::string(path.substr(begin, end - begin)),
-          .end = std::string(absl::StripPrefix(path.substr(end), "."))};
-}
-
-// The part that a stem begins with: "test" of "test_2016_flickr".
-std::optional<Part> PartIn(absl::string_view stem) {
-  return PartOf(stem.substr(0, stem.find_first_of("._-")));
-}
-
-// The layout of a file that has pairs; nullopt where its name says nothing.
-std::optional<Layout> LayoutOf(const Name& name) {
-  const std::string end = absl::AsciiStrToLower(name.end);
-  if (end == "csv") {
-    return Layout::kTable;
-  }
-  if (end == "jsonl" || end == "ndjson") {
-    return Layout::kJsonLines;
-  }
-  if (end == "tsv" || end == "txt") {
-    return Layout::kTabs;
-  }
-  return std::nullopt;
-}
-
-struct Source {
-  Layout layout = Layout::kTabs;
-  Part part = Part::kTrain;
-  std::string file;    // of both sides, or of the source
-  std::string beside;  // of the target
-};
-
-struct Plan {
-  std::string format;
-  std::vector<Source> sources;
-};
-
-absl::Status CheckParts(const std::vector<Source>& sources) {
-  std::map<Part, std::string> files;
-  for (const Source& source : sources) {
-    if (const auto [other, is_new] = files.try_emplace(source.part, source.file); !is_new) {
-      return absl::InvalidArgumentError(absl::StrCat(other->second, " and ", source.file,
-                                                     " are the same part; remove one of them"));
+// The files that are read of a path, each from its begin as often as somebody asks.
+class OpenPath {
+ public:
+  static absl::StatusOr<OpenPath> Open(const std::string& path, const PairFiles& files,
+                                       const StreamOptions& stream) {
+    OpenPath open(path);
+    if (IsArchiveName(path)) {
+      HONE_RETURN_IF_ERROR(open.SpoolEntries(files, stream));
     }
+    return open;
   }
-  if (!files.contains(Part::kTrain)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "has ", files.begin()->second, ", but no training part: a file called train is missing"));
-  }
-  return absl::OkStatus();
-}
 
-absl::StatusOr<Plan> PlanParts(const std::vector<std::string>& names) {
-  Plan plan = {.format = "sentence pairs in parts", .sources = {}};
-  for (const std::string& file : names) {
-    const Name name = Parse(file);
-    const std::optional<Layout> layout = LayoutOf(name);
-    const std::optional<Part> part = PartIn(name.stem);
-    if (layout && part) {
-      plan.sources.push_back({.layout = *layout, .part = *part, .file = file, .beside = ""});
-    }
+  std::string Where(const std::string& name) const {
+    return name.empty() ? path_ : absl::StrCat(path_, "/", name);
   }
-  if (!plan.sources.empty()) {
-    HONE_RETURN_IF_ERROR(CheckParts(plan.sources));
-  }
-  return plan;
-}
 
-// Files that are no pairs by themselves.
-struct Sides {
-  std::map<std::string, std::map<std::string, std::string>> by_stem;  // file by end
-  std::set<std::string> ends;  // of those that have another one beside them
-};
-
-absl::StatusOr<Sides> FindSides(const std::vector<std::string>& names) {
-  Sides sides;
-  for (const std::string& file : names) {
-    const Name name = Parse(file);
-    if (name.end.empty() || LayoutOf(name)) {
-      continue;
+  absl::StatusOr<FileBytes> Read(const std::string& name) const {
+    if (spool_ != nullptr) {
+      const Entry& entry = entries_.at(name);
+      absl::string_view rest = spool_->bytes().substr(static_cast<size_t>(entry.begin),
+                                                      static_cast<size_t>(entry.bytes));
+      return FileBytes([rest](char* out, int64_t size) mutable -> absl::StatusOr<int64_t> {
+        const absl::string_view piece = rest.substr(0, static_cast<size_t>(size));
+        std::ranges::copy(piece, out);
+        rest.remove_prefix(piece.size());
+        return static_cast<int64_t>(piece.size());
+      });
     }
-    const auto [other, is_new] = sides.by_stem[name.before_end].try_emplace(name.end, file);
-    if (!is_new) {
-      return absl::InvalidArgumentError(absl::StrCat(other->second, " and ", file,
-                                                     " are the same file, one of them compressed; "
-                                                     "remove one of them"));
-    }
+    HONE_ASSIGN_OR_RETURN(ByteSource source, ByteSource::Open(Where(name)));
+    const auto file = std::make_shared<ByteSource>(std::move(source));
+    return FileBytes([file](char* out, int64_t size) { return file->Read(out, size); });
   }
-  for (const auto& [stem, files] : sides.by_stem) {
-    for (const auto& [end, file] : files) {
-      if (files.size() > 1) {
-        sides.ends.insert(end);
+
+ private:
+  struct Entry {  // of an archive, in spool_
+    int64_t begin = 0;
+    int64_t bytes = 0;
+  };
+
+  explicit OpenPath(std::string path) : path_(std::move(path)) {}
+
+  absl::Status SpoolEntries(const PairFiles& files, const StreamOptions& stream) {
+    for (const PairSource& source : files.sources) {
+      entries_[source.file];
+      if (!source.beside.empty()) {
+        entries_[source.beside];
       }
     }
-  }
-  return sides;
-}
-
-absl::StatusOr<Plan> PlanParallel(const std::vector<std::string>& names,
-                                  const PairOptions& options) {
-  HONE_ASSIGN_OR_RETURN(const Sides sides, FindSides(names));
-  const auto& [by_stem, ends] = sides;
-  Plan plan = {.format = "sentence pairs in parallel files", .sources = {}};
-  if (ends.empty()) {
-    return plan;
-  }
-  if (options.source.empty() || options.target.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("which files are the sources, and which their translations? Set "
-                     "data.pairs.source and data.pairs.target to how their names end: ",
-                     absl::StrJoin(ends, ", ")));
-  }
-  bool in_parts = false;
-  for (const auto& [stem, files] : by_stem) {
-    const auto source = files.find(options.source), target = files.find(options.target);
-    const std::optional<Part> part = PartIn(Parse(stem + ".x").stem);
-    if (source == files.end() || target == files.end()) {
-      if (part && (source != files.end() || target != files.end())) {
-        const bool lacks_source = source == files.end();
-        return absl::InvalidArgumentError(absl::StrCat(
-            lacks_source ? target->second : source->second, " stands alone; ", stem, ".",
-            lacks_source ? options.source : options.target, " is missing beside it"));
+    const auto spool = std::make_shared<Spool>(stream, "the archive's files");
+    std::string piece(static_cast<size_t>(stream.piece_bytes), '\0');
+    const auto keep = [&](const TreeFile& file) -> absl::StatusOr<Visit> {
+      const auto wanted = entries_.find(file.name);
+      if (wanted == entries_.end()) {
+        return Visit::kGoOn;
       }
-      continue;
-    }
-    in_parts |= part.has_value();
-    plan.sources.push_back({.layout = Layout::kParallel,
-                            .part = part.value_or(Part::kTrain),
-                            .file = source->second,
-                            .beside = target->second});
+      wanted->second.begin = spool->size();
+      for (int64_t got = stream.piece_bytes; got == stream.piece_bytes;) {
+        HONE_ASSIGN_OR_RETURN(got, file.read_some(piece.data(), stream.piece_bytes));
+        HONE_RETURN_IF_ERROR(
+            spool->Append(absl::string_view(piece).substr(0, static_cast<size_t>(got))));
+      }
+      wanted->second.bytes = spool->size() - wanted->second.begin;
+      return Visit::kGoOn;
+    };
+    HONE_RETURN_IF_ERROR(ForEachFile(path_, keep));
+    HONE_RETURN_IF_ERROR(spool->Finish());
+    spool_ = spool;
+    return absl::OkStatus();
   }
-  if (plan.sources.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("has no two files beside each other that end in .", options.source, " and .",
-                     options.target, " (data.pairs.source, data.pairs.target); the ends found are ",
-                     absl::StrJoin(ends, ", ")));
-  }
-  if (in_parts) {
-    std::erase_if(plan.sources,
-                  [](const Source& source) { return !PartIn(Parse(source.file).stem); });
-    HONE_RETURN_IF_ERROR(CheckParts(plan.sources));
-  }
-  return plan;
-}
 
-absl::StatusOr<Plan> PlanTree(const std::vector<std::string>& names, const PairOptions& options) {
-  HONE_ASSIGN_OR_RETURN(Plan plan, PlanParts(names));
-  if (plan.sources.empty()) {
-    HONE_ASSIGN_OR_RETURN(plan, PlanParallel(names, options));
-  }
-  if (plan.sources.empty()) {
-    return absl::InvalidArgumentError(
-        "holds no sentence pairs; these are read: a file with a pair a line and a tab between its "
-        "sides, a table (.csv) or JSON lines (.jsonl), a folder or tar of them called train, "
-        "validation and test, or of files beside each other, as train.en and train.fr");
-  }
-  return plan;
-}
+  std::string path_;
+  std::map<std::string, Entry> entries_;
+  std::shared_ptr<const Spool> spool_;
+};
 
-template <typename OnLine>
-void ForEachLine(absl::string_view contents, const OnLine& on_line) {
-  for (int64_t number = 1; !contents.empty(); ++number) {
-    const size_t end = std::min(contents.find('\n'), contents.size());
-    on_line(absl::StripSuffix(contents.substr(0, end), "\r"), number);
-    contents.remove_prefix(std::min(end + 1, contents.size()));
-  }
-}
+// A file as text, and what it is called in errors.
+class TextFile {
+ public:
+  TextFile(std::string where, FileBytes bytes, const PairOptions& options,
+           const StreamOptions& stream)
+      : where_(std::move(where)),
+        bytes_(std::move(bytes)),
+        stream_(bytes_, options.encoding, stream.piece_bytes) {}
+  TextFile(const TextFile&) = delete;
+  TextFile& operator=(const TextFile&) = delete;
 
-std::vector<absl::string_view> LinesOf(absl::string_view contents) {
-  std::vector<absl::string_view> lines;
-  ForEachLine(contents, [&](absl::string_view line, int64_t) { lines.push_back(line); });
-  return lines;
-}
+  TextStream& stream() { return stream_; }
+  absl::Status Annotated(const absl::Status& status) const {
+    return stream_.Annotated(status, where_);
+  }
+
+ private:
+  std::string where_;
+  FileBytes bytes_;
+  TextStream stream_;
+};
 
 // Makes rows of one file, or of two.
 class FileReader {
  public:
-  FileReader(const Source& source, const PairOptions& options, PairRows& rows)
-      : source_(source), options_(options), rows_(rows) {}
+  FileReader(const PairSource& source, const PairOptions& options, PairVisit visit, PairRows& rows,
+             Spool& spool)
+      : source_(source), options_(options), visit_(visit), rows_(rows), spool_(spool) {}
 
-  absl::Status Read(const std::string& contents, const std::string& beside) {
-    if (contents.empty() && beside.empty()) {
-      return absl::InvalidArgumentError(
-          source_.beside.empty()
-              ? "is empty; it must hold sentences and their translations"
-              : absl::StrCat("is empty, as ", source_.beside,
-                             " is; each line must be a sentence, with its translation in the same "
-                             "line of the other file"));
+  // Errors name the file.
+  absl::Status Read(TextFile& file) { return file.Annotated(ReadAlone(file.stream())); }
+
+  absl::Status ReadParallel(TextFile& file, TextFile& beside) {
+    LineReader sources(file.stream()), targets(beside.stream());
+    for (bool source = true, target = true; source || target;) {
+      if (source) {
+        const absl::StatusOr<bool> any = sources.Next();
+        HONE_RETURN_IF_ERROR(file.Annotated(any.status()));
+        source = *any;
+      }
+      if (target) {
+        const absl::StatusOr<bool> any = targets.Next();
+        HONE_RETURN_IF_ERROR(beside.Annotated(any.status()));
+        target = *any;
+      }
+      if (source && target) {
+        HONE_RETURN_IF_ERROR(Add(sources.line(), targets.line(), sources.number()));
+      }
     }
-    switch (source_.layout) {
-      case Layout::kTable:
-        HONE_RETURN_IF_ERROR(ReadTable(contents));
-        break;
-      case Layout::kJsonLines:
-        ForEachLine(contents,
-                    [&](absl::string_view line, int64_t number) { ReadObject(line, number); });
-        break;
-      case Layout::kTabs:
-        HONE_RETURN_IF_ERROR(ReadTabs(contents));
-        break;
-      case Layout::kParallel:
-        HONE_RETURN_IF_ERROR(ReadParallel(contents, beside));
-        break;
-    }
-    return complaints_.status();
+    return file.Annotated(CheckLines(sources.number(), targets.number()));
   }
 
  private:
@@ -262,22 +163,50 @@ class FileReader {
     return name.empty() ? std::string(otherwise) : name;
   }
 
-  void Complain(int64_t line, absl::string_view what) {
+  // The line is left out, and the others are looked at.
+  absl::Status Complain(int64_t line, absl::string_view what) {
     complaints_.Add({.line = line, .text = absl::StrCat("line ", line, ": ", what)});
+    return absl::OkStatus();
   }
 
-  void Add(absl::string_view source, absl::string_view target, int64_t line) {
+  static absl::Status IsEmpty() {
+    return absl::InvalidArgumentError("is empty; it must hold sentences and their translations");
+  }
+
+  absl::Status Add(absl::string_view source, absl::string_view target, int64_t line) {
     for (const absl::string_view side : {source, target}) {
       if (side.size() > kMostTextBytes) {
         return Complain(line, absl::StrCat("a sentence has ", side.size(), " bytes; it may have ",
                                            kMostTextBytes));
       }
     }
-    rows_.rows.push_back({.source = std::string(source),
-                          .target = std::string(target),
-                          .part = source_.part,
-                          .file = static_cast<int32_t>(rows_.files.size()) - 1,
-                          .line = line});
+    std::string sides[] = {std::string(source), std::string(target)};
+    PairRow& row = rows_.rows.emplace_back();
+    row.begin = spool_.size();
+    row.file = static_cast<int32_t>(rows_.files.size()) - 1;
+    row.line = line;
+    row.part = source_.part;
+    visit_(row, sides[0], sides[1]);
+    row.source_bytes = static_cast<uint32_t>(sides[0].size());
+    row.target_bytes = static_cast<uint32_t>(sides[1].size());
+    for (const absl::string_view bytes :
+         {absl::string_view(sides[0]), absl::string_view("\n"), absl::string_view(sides[1])}) {
+      HONE_RETURN_IF_ERROR(spool_.Append(bytes));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadAlone(TextStream& stream) {
+    if (source_.layout == PairLayout::kTable) {
+      HONE_RETURN_IF_ERROR(ReadTable(stream));
+    } else if (source_.layout == PairLayout::kJsonLines) {
+      HONE_RETURN_IF_ERROR(ReadLines(stream, [&](absl::string_view line, int64_t number) {
+        return ReadObject(line, number);
+      }));
+    } else {
+      HONE_RETURN_IF_ERROR(ReadTabs(stream));
+    }
+    return complaints_.status();
   }
 
   template <typename Names>
@@ -292,81 +221,119 @@ class FileReader {
     return static_cast<size_t>(found - names.begin());
   }
 
-  absl::Status ReadTable(const std::string& contents) {
-    HONE_ASSIGN_OR_RETURN(const CsvTable table, OpenCsv(contents, {.quotes_between_tabs = false}));
-    const bool numbered = !table.has_header;
-    HONE_ASSIGN_OR_RETURN(
-        const size_t source,
-        Find(table.names, NameOr(options_.source, numbered ? "column_1" : kSource), kSource));
-    HONE_ASSIGN_OR_RETURN(
-        const size_t target,
-        Find(table.names, NameOr(options_.target, numbered ? "column_2" : kTarget), kTarget));
-    return ForEachRecord(table, [&](const std::vector<std::string>& cells, int64_t line) {
-      Add(cells[source], cells[target], line);
-    });
+  absl::Status ReadTable(TextStream& stream) {
+    bool any = false, ended = false;
+    const auto next = [&](std::string& text) -> absl::StatusOr<bool> {
+      const size_t before = text.size();
+      const absl::StatusOr<bool> more = stream.Append(text);
+      any = any || text.size() > before;
+      ended = more.ok() && !*more;
+      return more;
+    };
+    size_t source = 0, target = 0;
+    const auto find = [&](const CsvHead& head) -> absl::Status {
+      const bool numbered = !head.has_header;
+      HONE_ASSIGN_OR_RETURN(
+          source,
+          Find(head.names, NameOr(options_.source, numbered ? "column_1" : kSource), kSource));
+      HONE_ASSIGN_OR_RETURN(
+          target,
+          Find(head.names, NameOr(options_.target, numbered ? "column_2" : kTarget), kTarget));
+      return absl::OkStatus();
+    };
+    const auto add = [&](const std::vector<std::string>& cells, int64_t line) {
+      return Add(cells[source], cells[target], line);
+    };
+    const absl::Status read =
+        StreamCsv(next, {.quotes_between_tabs = false}, kMostRecordBytes, find, add);
+    return ended && !any ? IsEmpty() : read;
+  }
+
+  absl::Status ReadLines(
+      TextStream& stream,
+      absl::FunctionRef<absl::Status(absl::string_view line, int64_t number)> visit) {
+    bool any = false;
+    HONE_RETURN_IF_ERROR(ForEachLine(stream, [&](absl::string_view line, int64_t number) {
+      any = true;
+      return visit(line, number);
+    }));
+    return any ? absl::OkStatus() : IsEmpty();
   }
 
   // A line without words, which is no pair, counts as one without words where these leave.
-  bool Blank(absl::string_view line, int64_t number) {
-    if (HasWords(line)) {
-      return false;
-    }
-    if (options_.drop_empty) {
-      Add("", "", number);
-    } else {
-      Complain(number, "is blank; data.pairs.drop_empty: true leaves such lines out");
-    }
-    return true;
+  absl::Status Blank(int64_t number) {
+    return options_.drop_empty
+               ? Add("", "", number)
+               : Complain(number, "is blank; data.pairs.drop_empty: true leaves such lines out");
   }
 
-  absl::Status ReadTabs(absl::string_view contents) {
-    int64_t first_number = 0;  // of the first line with words
-    std::vector<std::string> names;
-    ForEachLine(contents, [&](absl::string_view line, int64_t number) {
-      if (first_number == 0 && HasWords(line)) {
-        first_number = number;
-        names = absl::StrSplit(line, '\t');
-      }
-    });
+  // Where the sides stand in a line.
+  struct Tabs {
+    bool headed = false;  // the first line with words has the columns' names
+    size_t source = 0;
+    size_t target = 0;
+  };
+
+  absl::StatusOr<Tabs> FindTabs(absl::string_view first_line, int64_t number) {
+    std::vector<std::string> names = absl::StrSplit(first_line, '\t');
     const auto has = [&](absl::string_view name) {
       return std::ranges::find(names, name) != names.end();
     };
-    const bool headed =
-        has(NameOr(options_.source, kSource)) && has(NameOr(options_.target, kTarget));
-    for (size_t i = 0; i < names.size() && !headed; ++i) {
+    Tabs tabs;
+    tabs.headed = has(NameOr(options_.source, kSource)) && has(NameOr(options_.target, kTarget));
+    if (!tabs.headed && names.size() < 2) {
+      HONE_RETURN_IF_ERROR(Complain(number, kNoPair));
+      return complaints_.status();
+    }
+    for (size_t i = 0; i < names.size() && !tabs.headed; ++i) {
       names[i] = absl::StrCat("column_", i + 1);
     }
-    if (!headed && names.size() < 2) {
-      if (first_number == 0) {
-        Complain(1,
-                 "is blank, as all lines are; each must be a sentence, a tab and its translation");
-      } else {
-        Complain(first_number, kNoPair);
-      }
-      return absl::OkStatus();
-    }
     HONE_ASSIGN_OR_RETURN(
-        const size_t source,
-        Find(names, NameOr(options_.source, headed ? kSource : "column_1"), kSource));
+        tabs.source,
+        Find(names, NameOr(options_.source, tabs.headed ? kSource : "column_1"), kSource));
     HONE_ASSIGN_OR_RETURN(
-        const size_t target,
-        Find(names, NameOr(options_.target, headed ? kTarget : "column_2"), kTarget));
-    ForEachLine(contents, [&](absl::string_view line, int64_t number) {
-      if (Blank(line, number) || (headed && number == first_number)) {
-        return;
-      }
-      const std::vector<absl::string_view> cells = absl::StrSplit(line, '\t');
-      if (cells.size() <= std::max(source, target)) {
-        return Complain(number, kNoPair);
-      }
-      Add(cells[source], cells[target], number);
-    });
-    return absl::OkStatus();
+        tabs.target,
+        Find(names, NameOr(options_.target, tabs.headed ? kTarget : "column_2"), kTarget));
+    return tabs;
   }
 
-  void ReadObject(absl::string_view line, int64_t number) {
-    if (Blank(line, number)) {
-      return;
+  absl::Status ReadTabs(TextStream& stream) {
+    std::optional<Tabs> tabs;  // by the first line with words
+    int64_t blank = 0;         // lines before it
+    const auto read = [&](absl::string_view line, int64_t number) -> absl::Status {
+      const bool has_words = HasWords(line);
+      if (!tabs.has_value()) {
+        if (!has_words) {
+          ++blank;
+          return absl::OkStatus();
+        }
+        HONE_ASSIGN_OR_RETURN(tabs, FindTabs(line, number));
+        for (int64_t before = 1; before <= blank; ++before) {
+          HONE_RETURN_IF_ERROR(Blank(before));
+        }
+        if (tabs->headed) {
+          return absl::OkStatus();
+        }
+      }
+      if (!has_words) {
+        return Blank(number);
+      }
+      const std::vector<absl::string_view> cells = absl::StrSplit(line, '\t');
+      if (cells.size() <= std::max(tabs->source, tabs->target)) {
+        return Complain(number, kNoPair);
+      }
+      return Add(cells[tabs->source], cells[tabs->target], number);
+    };
+    HONE_RETURN_IF_ERROR(ReadLines(stream, read));
+    return tabs.has_value() ? absl::OkStatus()
+                            : Complain(1,
+                                       "is blank, as all lines are; each must be a sentence, a tab "
+                                       "and its translation");
+  }
+
+  absl::Status ReadObject(absl::string_view line, int64_t number) {
+    if (!HasWords(line)) {
+      return Blank(number);
     }
     nlohmann::json object;
     try {
@@ -390,97 +357,32 @@ class FileReader {
       }
       sides[side] = found->get<std::string>();
     }
-    Add(sides[0], sides[1], number);
+    return Add(sides[0], sides[1], number);
   }
 
-  absl::Status ReadParallel(absl::string_view contents, absl::string_view beside) {
-    const std::vector<absl::string_view> sources = LinesOf(contents), targets = LinesOf(beside);
-    if (sources.size() != targets.size()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "has ", sources.size(), " lines, and ", source_.beside, " has ", targets.size(),
-          "; each line must have its translation in the same line of the other file"));
+  // What is to be said of two parallel files once they have been read.
+  absl::Status CheckLines(int64_t sources, int64_t targets) const {
+    if (sources == 0 && targets == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("is empty, as ", source_.beside,
+                       " is; each line must be a sentence, with its translation in the same line "
+                       "of the other file"));
     }
-    for (size_t i = 0; i < sources.size(); ++i) {
-      Add(sources[i], targets[i], static_cast<int64_t>(i) + 1);
+    if (sources != targets) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("has ", sources, " lines, and ", source_.beside, " has ", targets,
+                       "; each line must have its translation in the same line of the other file"));
     }
-    return absl::OkStatus();
+    return complaints_.status();
   }
 
-  const Source& source_;
+  const PairSource& source_;
   const PairOptions& options_;
+  PairVisit visit_;
   PairRows& rows_;
+  Spool& spool_;
   Complaints complaints_;
 };
-
-// The files of a tree by their names, those of an archive only where they are wanted.
-absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& path) {
-  const bool archive = IsArchiveName(path);
-  std::vector<std::string> names;
-  HONE_RETURN_IF_ERROR(ForEachFile(path, [&](const TreeFile& file) -> absl::StatusOr<Visit> {
-    if (!archive || !absl::EndsWithIgnoreCase(file.name, ".gz")) {
-      names.push_back(file.name);
-    }
-    return Visit::kGoOn;
-  }));
-  std::ranges::sort(names);
-  return names;
-}
-
-absl::Status ReadTree(const std::string& path, const PairOptions& options, PairRows& rows) {
-  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(path));
-  absl::StatusOr<Plan> plan = PlanTree(names, options);
-  HONE_RETURN_IF_ERROR(Annotate(plan.status(), path));
-  std::map<std::string, std::string> contents;
-  for (const Source& source : plan->sources) {
-    contents[source.file];
-    if (!source.beside.empty()) {
-      contents[source.beside];
-    }
-  }
-  const bool archive = IsArchiveName(path);
-  const auto visit = [&](const TreeFile& file) -> absl::StatusOr<Visit> {
-    const auto wanted = contents.find(file.name);
-    if (wanted == contents.end()) {
-      return Visit::kGoOn;
-    }
-    const std::string where = absl::StrCat(path, "/", file.name);
-    absl::StatusOr<std::string> bytes =
-        archive ? file.read(kMostFileBytes) : ReadText(where, kMostFileBytes);
-    HONE_RETURN_IF_ERROR(bytes.status());
-    absl::StatusOr<std::string> text = DecodeText(*std::move(bytes), options.encoding);
-    // Of an archive the visit's errors name the path and the entry.
-    HONE_RETURN_IF_ERROR(archive ? text.status() : Annotate(text.status(), where));
-    wanted->second = *std::move(text);
-    return Visit::kGoOn;
-  };
-  HONE_RETURN_IF_ERROR(ForEachFile(path, visit));
-  for (const Source& source : plan->sources) {
-    rows.files.push_back(source.file);
-    FileReader reader(source, options, rows);
-    HONE_RETURN_IF_ERROR(Annotate(
-        reader.Read(contents[source.file], source.beside.empty() ? "" : contents[source.beside]),
-        absl::StrCat(path, "/", source.file)));
-  }
-  rows.format = plan->format;
-  rows.files_left_out = static_cast<int64_t>(names.size() - contents.size());
-  return absl::OkStatus();
-}
-
-absl::Status ReadFile(const std::string& path, const PairOptions& options, PairRows& rows) {
-  HONE_ASSIGN_OR_RETURN(std::string bytes, ReadText(path, kMostFileBytes));
-  absl::StatusOr<std::string> text = DecodeText(std::move(bytes), options.encoding);
-  HONE_RETURN_IF_ERROR(Annotate(text.status(), path));
-  const Source source = {.layout = LayoutOf(Parse(path)).value_or(Layout::kTabs),
-                         .part = Part::kTrain,
-                         .file = path,
-                         .beside = ""};
-  rows.format = source.layout == Layout::kTable       ? "a table of sentence pairs"
-                : source.layout == Layout::kJsonLines ? "sentence pairs as JSON lines"
-                                                      : "sentence pairs between tabs";
-  rows.files.push_back(path);
-  FileReader reader(source, options, rows);
-  return Annotate(reader.Read(*text, ""), path);
-}
 
 }  // namespace
 
@@ -488,25 +390,32 @@ std::string PairRows::Where(const PairRow& row) const {
   return absl::StrCat(files[static_cast<size_t>(row.file)], " line ", row.line);
 }
 
-absl::StatusOr<std::vector<std::string>> ParallelEnds(const std::string& path) {
-  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(path));
-  HONE_ASSIGN_OR_RETURN(const Sides sides, FindSides(names));
-  return std::vector<std::string>(sides.ends.begin(), sides.ends.end());
-}
-
-absl::StatusOr<PairRows> ReadPairRows(const std::string& path, const PairOptions& options) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
-    return absl::NotFoundError(absl::StrCat(path, ": no such file or folder"));
-  }
-  if (!options.source.empty() && options.source == options.target) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data.pairs: source and target are both '", options.source, "'"));
-  }
+absl::StatusOr<PairRows> ReadPairRows(const std::string& path, const PairOptions& options,
+                                      const StreamOptions& stream, PairVisit visit) {
+  HONE_ASSIGN_OR_RETURN(const PairFiles files, FindPairFiles(path, options));
+  HONE_ASSIGN_OR_RETURN(const OpenPath open, OpenPath::Open(path, files, stream));
   PairRows rows;
-  const bool tree = std::filesystem::is_directory(path, error) || IsArchiveName(path);
-  HONE_RETURN_IF_ERROR(tree ? ReadTree(path, options, rows) : ReadFile(path, options, rows));
-  std::ranges::stable_sort(rows.rows, {}, &PairRow::part);
+  rows.format = files.format;
+  rows.files_left_out = files.left_out;
+  const auto spool = std::make_shared<Spool>(stream, "the pairs");
+  for (const PairSource& source : files.sources) {
+    rows.files.push_back(source.file.empty() ? path : source.file);
+    FileReader reader(source, options, visit, rows, *spool);
+    HONE_ASSIGN_OR_RETURN(FileBytes bytes, open.Read(source.file));
+    TextFile file(open.Where(source.file), std::move(bytes), options, stream);
+    if (source.layout != PairLayout::kParallel) {
+      HONE_RETURN_IF_ERROR(reader.Read(file));
+      continue;
+    }
+    HONE_ASSIGN_OR_RETURN(FileBytes bytes_beside, open.Read(source.beside));
+    TextFile beside(open.Where(source.beside), std::move(bytes_beside), options, stream);
+    HONE_RETURN_IF_ERROR(reader.ReadParallel(file, beside));
+  }
+  HONE_RETURN_IF_ERROR(spool->Finish());
+  rows.spool = spool;
+  if (!std::ranges::is_sorted(rows.rows, {}, &PairRow::part)) {
+    std::ranges::stable_sort(rows.rows, {}, &PairRow::part);
+  }
   return rows;
 }
 

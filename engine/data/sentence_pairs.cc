@@ -21,8 +21,10 @@
 #include "engine/data/fingerprint.h"
 #include "engine/data/pair_rows.h"
 #include "engine/data/prepare.h"
+#include "engine/data/spool.h"
 #include "engine/data/text_rows.h"
 #include "engine/data/token_report.h"
+#include "engine/data/tokens.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/corpus.h"
 #include "engine/text/unicode.h"
@@ -44,13 +46,14 @@ struct Loading {
   // is not left).
   std::vector<int64_t> pairs_of = {};
   std::vector<int32_t> sentence_of = {};
-  std::array<int64_t, 3> sentences_in = {};  // by Part
+  std::array<int64_t, 3> sentences_in = {};          // by Part
+  std::array<text::CleaningCounts, 2> cleaned = {};  // by Side
   LoadedData data = {};
 
   int64_t size() const { return static_cast<int64_t>(rows.rows.size()); }
   const PairRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
-  const std::string& text(int64_t i, Side side) const {
-    return side == kSource ? row(i).source : row(i).target;
+  absl::string_view text(int64_t i, Side side) const {
+    return side == kSource ? rows.source(row(i)) : rows.target(row(i));
   }
   const Preprocessing* as() const { return options.as.get(); }
   const PairOptions& pairs() const { return options.pairs; }
@@ -64,23 +67,37 @@ struct Loading {
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &PairRow::part); }
 };
 
-absl::Status CleanAll(Loading& loading) {
-  DataReport& report = loading.data.report;
-  std::array<text::CleaningCounts, 2> counts;
-  Complaints complaints;
-  for (size_t i = 0; i < loading.rows.rows.size(); ++i) {
-    PairRow& row = loading.rows.rows[i];
+// What a cleaned pair lacks, as PairRow::mark: a bit for each side without words.
+constexpr uint8_t LacksWords(Side side) { return static_cast<uint8_t>(1U << side); }
+
+// Reads all pairs, cleaned, and says of each side whether it has words.
+absl::Status ReadAndClean(Loading& loading) {
+  const auto clean = [&](PairRow& row, std::string& source, std::string& target) {
     for (const Side side : {kSource, kTarget}) {
       const text::CleaningOptions& cleaning =
           loading.as() != nullptr ? loading.model(side).cleaning : loading.pairs().cleaning;
-      std::string& text = side == kSource ? row.source : row.target;
-      text = text::Clean(text, cleaning, &counts[side]);
-      if (HasWords(text) || !loading.keep[i]) {
+      std::string& text = side == kSource ? source : target;
+      text = text::Clean(text, cleaning, &loading.cleaned[side]);
+      row.mark |= HasWords(text) ? 0 : LacksWords(side);
+    }
+  };
+  HONE_ASSIGN_OR_RETURN(loading.rows, ReadPairRows(loading.options.path, loading.pairs(),
+                                                   loading.options.stream, clean));
+  return absl::OkStatus();
+}
+
+// Leaves out pairs of which one side has no words, or complains of them.
+absl::Status LeaveOutEmpty(Loading& loading) {
+  Complaints complaints;
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    const PairRow& row = loading.row(i);
+    for (const Side side : {kSource, kTarget}) {
+      if ((row.mark & LacksWords(side)) == 0 || !loading.keep[static_cast<size_t>(i)]) {
         continue;
       }
       if (loading.pairs().drop_empty) {
-        report.Drop("without words on one side", loading.rows.Where(row));
-        loading.keep[i] = false;
+        loading.data.report.Drop("without words on one side", loading.rows.Where(row));
+        loading.keep[static_cast<size_t>(i)] = false;
       } else {
         complaints.Add({.line = row.line,
                         .text = absl::StrCat(loading.rows.Where(row), ": the ", kSides[side],
@@ -89,15 +106,18 @@ absl::Status CleanAll(Loading& loading) {
       }
     }
   }
+  return complaints.status();
+}
+
+void DescribeCleaning(Loading& loading) {
   for (const Side side : {kSource, kTarget}) {
-    for (const text::CleaningCounts::Step& step : counts[side].steps) {
+    for (const text::CleaningCounts::Step& step : loading.cleaned[side].steps) {
       if (step.changed > 0) {
-        report.notes.push_back(absl::StrCat("cleaning: ", step.name, " changed ", step.changed, " ",
-                                            kSides[side], "s"));
+        loading.data.report.notes.push_back(absl::StrCat("cleaning: ", step.name, " changed ",
+                                                         step.changed, " ", kSides[side], "s"));
       }
     }
   }
-  return complaints.status();
 }
 
 // Tokens of a cleaned text, before there is a tokenizer; nullopt where nobody can say that.
@@ -140,14 +160,14 @@ void DropExactCopies(Loading& loading) {
   const auto hash = [&](int64_t i) {
     uint64_t sides[2];
     for (const Side side : {kSource, kTarget}) {
-      const std::string& text = loading.text(i, side);
+      const absl::string_view text = loading.text(i, side);
       sides[side] = ContentHash(text.data(), static_cast<int64_t>(text.size()));
     }
     return ContentHash(sides, sizeof(sides));
   };
   const auto same = [&](int64_t a, int64_t b) {
-    return loading.row(a).source == loading.row(b).source &&
-           loading.row(a).target == loading.row(b).target;
+    return loading.text(a, kSource) == loading.text(b, kSource) &&
+           loading.text(a, kTarget) == loading.text(b, kTarget);
   };
   // Another translation of the same sentence contradicts nothing.
   const auto same_target = [](int64_t, int64_t) { return true; };
@@ -157,11 +177,7 @@ void DropExactCopies(Loading& loading) {
 }
 
 void DropNearCopies(Loading& loading) {
-  std::vector<std::string> both;
-  for (int64_t i = 0; i < loading.size() && loading.pairs().near_copies > 0; ++i) {
-    both.push_back(absl::StrCat(loading.row(i).source, "\n", loading.row(i).target));
-  }
-  const auto text = [&](int64_t i) { return absl::string_view(both[static_cast<size_t>(i)]); };
+  const auto text = [&](int64_t i) { return loading.rows.both(loading.row(i)); };
   const auto part = [&](int64_t i) { return loading.row(i).part; };
   const auto where = [&](int64_t i) { return loading.rows.Where(loading.row(i)); };
   data::DropNearCopies({"pair", text, part, where}, loading.pairs().near_copies,
@@ -181,12 +197,12 @@ void NumberSentences(Loading& loading) {
     }
     const PairRow& row = loading.row(i);
     const auto part = static_cast<size_t>(row.part);
-    const auto [place, is_new] =
-        known[part].try_emplace(row.source, static_cast<int32_t>(loading.pairs_of.size()));
+    const auto [place, is_new] = known[part].try_emplace(
+        loading.rows.source(row), static_cast<int32_t>(loading.pairs_of.size()));
     if (is_new) {
       loading.pairs_of.push_back(0);
       ++loading.sentences_in[part];
-      seen += row.part != Part::kTrain && training.contains(row.source) ? 1 : 0;
+      seen += row.part != Part::kTrain && training.contains(loading.rows.source(row)) ? 1 : 0;
     }
     ++loading.pairs_of[static_cast<size_t>(place->second)];
     loading.sentence_of[static_cast<size_t>(i)] = place->second;
@@ -282,9 +298,7 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading, cons
       train.push_back(i);
     }
   }
-  const auto text = [&](int64_t i) {
-    return absl::string_view(loading.text(train[static_cast<size_t>(i)], side));
-  };
+  const auto text = [&](int64_t i) { return loading.text(train[static_cast<size_t>(i)], side); };
   TextPreprocessing result = {.cleaning = loading.pairs().cleaning};
   text::TokenizerOptions options =
       side == kSource ? loading.pairs().source_tokenizer : loading.pairs().target_tokenizer;
@@ -314,23 +328,37 @@ class Encoder {
   explicit Encoder(Loading& loading)
       : loading_(loading),
         how_{&*loading.data.preprocessing.text, &*loading.data.preprocessing.target_text},
-        pairs_(std::make_shared<SentencePairs>()) {}
+        tokens_{SpoolOf("the sources' tokens"), SpoolOf("the targets' tokens")},
+        references_(SpoolOf("the references")) {}
 
-  std::shared_ptr<const SentencePairs> Encode(const RowParts& parts) {
+  absl::StatusOr<std::shared_ptr<const SentencePairs>> Encode(const RowParts& parts) {
     CollectReferences(parts);
     numbers_.assign(loading_.pairs_of.size(), -1);
     for (int64_t i = 0; i < loading_.size(); ++i) {
       if (const std::optional<Part> part = parts[static_cast<size_t>(i)]) {
-        Add(i, *part);
+        HONE_RETURN_IF_ERROR(Add(i, *part));
       }
     }
-    return pairs_;
+    for (const auto& spool : {tokens_[kSource], tokens_[kTarget], references_}) {
+      HONE_RETURN_IF_ERROR(spool->Finish());
+    }
+    for (const Side side : {kSource, kTarget}) {
+      sequences_[side].tokens = Tokens(tokens_[side]);
+    }
+    texts_.texts = references_;
+    return std::make_shared<const SentencePairs>(std::move(sequences_[kSource]),
+                                                 std::move(sequences_[kTarget]),
+                                                 std::move(sentences_), std::move(texts_));
   }
 
  private:
-  // Translations of each sentence that somebody may compare with, each once.
+  std::shared_ptr<Spool> SpoolOf(const char* what) const {
+    return std::make_shared<Spool>(loading_.options.stream, what);
+  }
+
+  // Translations of each sentence that somebody may compare with, each once, by their rows.
   void CollectReferences(const RowParts& parts) {
-    references_.resize(loading_.pairs_of.size());
+    rows_.resize(loading_.pairs_of.size());
     absl::flat_hash_set<std::pair<int32_t, absl::string_view>> seen;
     for (int64_t i = 0; i < loading_.size(); ++i) {
       const std::optional<Part> part = parts[static_cast<size_t>(i)];
@@ -338,21 +366,21 @@ class Encoder {
         continue;
       }
       const int32_t sentence = loading_.sentence_of[static_cast<size_t>(i)];
-      const std::string& target = loading_.text(i, kTarget);
-      if (seen.emplace(sentence, target).second) {
-        references_[static_cast<size_t>(sentence)].push_back(target);
+      if (seen.emplace(sentence, loading_.text(i, kTarget)).second) {
+        rows_[static_cast<size_t>(sentence)].push_back(static_cast<int32_t>(i));
       }
     }
   }
 
-  void Add(int64_t i, Part part) {
+  absl::Status Add(int64_t i, Part part) {
     const PairRow& row = loading_.row(i);
     std::array<std::vector<int32_t>, 2> tokens;
     for (const Side side : {kSource, kTarget}) {
       tokens[side] = how_[side]->EncodeCleaned(loading_.text(i, side));
       const int64_t most = loading_.most_tokens(side);
       if (most > 0 && static_cast<int64_t>(tokens[side].size()) > most) {
-        return DropTooLong(row, side, most, loading_);
+        DropTooLong(row, side, most, loading_);
+        return absl::OkStatus();
       }
     }
     DataReport& report = loading_.data.report;
@@ -375,25 +403,39 @@ class Encoder {
     std::vector<int32_t>& list = part == Part::kTrain        ? splits.train
                                  : part == Part::kValidation ? splits.validation
                                                              : splits.test;
-    list.push_back(static_cast<int32_t>(pairs_->size()));
-    pairs_->Add(NumberOf(loading_.sentence_of[static_cast<size_t>(i)]), tokens[kSource],
-                tokens[kTarget]);
+    list.push_back(static_cast<int32_t>(sentences_.size()));
+    for (const Side side : {kSource, kTarget}) {
+      HONE_RETURN_IF_ERROR(tokens_[side]->Append(BytesOf(tokens[side])));
+      sequences_[side].begin.push_back(tokens_[side]->size() /
+                                       static_cast<int64_t>(sizeof(int32_t)));
+    }
+    return AddSentence(loading_.sentence_of[static_cast<size_t>(i)]);
   }
 
-  // The number of a sentence among those that have a row.
-  int32_t NumberOf(int32_t sentence) {
+  // Of the row that is added: its number among the sentences that have one.
+  absl::Status AddSentence(int32_t sentence) {
     int32_t& number = numbers_[static_cast<size_t>(sentence)];
     if (number < 0) {
-      number = pairs_->AddSentence(std::move(references_[static_cast<size_t>(sentence)]));
+      number = static_cast<int32_t>(texts_.first.size()) - 1;
+      for (const int32_t row : rows_[static_cast<size_t>(sentence)]) {
+        HONE_RETURN_IF_ERROR(references_->Append(loading_.text(row, kTarget)));
+        texts_.begin.push_back(references_->size());
+      }
+      texts_.first.push_back(static_cast<int64_t>(texts_.begin.size()) - 1);
     }
-    return number;
+    sentences_.push_back(number);
+    return absl::OkStatus();
   }
 
   Loading& loading_;
   const std::array<const TextPreprocessing*, 2> how_;
-  const std::shared_ptr<SentencePairs> pairs_;
-  std::vector<std::vector<std::string>> references_;  // by the sentences of loading_
-  std::vector<int32_t> numbers_;                      // by the same
+  const std::array<std::shared_ptr<Spool>, 2> tokens_;  // by Side
+  const std::shared_ptr<Spool> references_;
+  std::array<SentencePairs::Sequences, 2> sequences_ = {};
+  SentencePairs::References texts_ = {};
+  std::vector<int32_t> sentences_;          // by the rows that were added
+  std::vector<std::vector<int32_t>> rows_;  // with a sentence's references, by those of loading_
+  std::vector<int32_t> numbers_;            // by the same
 };
 
 void Describe(Loading& loading) {
@@ -430,7 +472,8 @@ absl::Status ReportAugmentation(Loading& loading) {
 
 absl::Status Finish(Loading& loading) {
   LoadedData& data = loading.data;
-  HONE_RETURN_IF_ERROR(CleanAll(loading));
+  DescribeCleaning(loading);
+  HONE_RETURN_IF_ERROR(LeaveOutEmpty(loading));
   DropLong(loading);
   DropExactCopies(loading);
   DropNearCopies(loading);
@@ -446,7 +489,9 @@ absl::Status Finish(Loading& loading) {
                           MakePreprocessing(loading, parts, kTarget));
   }
   HONE_RETURN_IF_ERROR(CheckTarget(*data.preprocessing.target_text->tokenizer));
-  data.dataset = Dataset(Encoder(loading).Encode(parts));
+  HONE_ASSIGN_OR_RETURN(const std::shared_ptr<const SentencePairs> pairs,
+                        Encoder(loading).Encode(parts));
+  data.dataset = Dataset(pairs);
   if (data.splits.train.empty() && loading.as() == nullptr) {
     return absl::InvalidArgumentError("no training pair is left");
   }
@@ -487,7 +532,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   Loading loading{.options = options, .rows = {}, .keep = {}};
   DataReport& report = loading.data.report;
   HONE_RETURN_IF_ERROR(FindPairs(options, report));
-  HONE_ASSIGN_OR_RETURN(loading.rows, ReadPairRows(options.path, options.pairs));
+  HONE_RETURN_IF_ERROR(ReadAndClean(loading));
   report.format = loading.rows.format;
   report.examples_read = loading.size();
   if (loading.rows.files_left_out > 0) {
@@ -509,46 +554,61 @@ uint64_t HashOf(const std::vector<T>& values) {
   return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(T)));
 }
 
-}  // namespace
-
-void SentencePairs::Sequences::Add(std::span<const int32_t> sequence) {
-  tokens.insert(tokens.end(), sequence.begin(), sequence.end());
-  begin.push_back(static_cast<int64_t>(tokens.size()));
+uint64_t HashOf(absl::string_view bytes) {
+  return ContentHash(bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 
-int32_t SentencePairs::AddSentence(std::vector<std::string> references) {
-  references_.push_back(std::move(references));
-  return static_cast<int32_t>(references_.size()) - 1;
+}  // namespace
+
+int32_t SentencePairs::AddSentence() {
+  references_.first.push_back(references_.first.back());
+  return static_cast<int32_t>(references_.first.size()) - 2;
 }
 
 void SentencePairs::Add(int32_t sentence, std::span<const int32_t> source,
                         std::span<const int32_t> target) {
   sentence_.push_back(sentence);
-  source_.Add(source);
-  target_.Add(target);
+  for (const auto& [side, sequence] : {std::pair(&source_, source), std::pair(&target_, target)}) {
+    side->added.insert(side->added.end(), sequence.begin(), sequence.end());
+    side->begin.push_back(static_cast<int64_t>(side->added.size()));
+  }
+}
+
+absl::string_view SentencePairs::References::text(int64_t index) const {
+  const auto i = static_cast<size_t>(index);
+  return texts->bytes().substr(static_cast<size_t>(begin[i]),
+                               static_cast<size_t>(begin[i + 1] - begin[i]));
+}
+
+std::vector<std::string> SentencePairs::references(int32_t row) const {
+  const auto s = static_cast<size_t>(sentence(row));
+  std::vector<std::string> texts;
+  for (int64_t i = references_.first[s]; i < references_.first[s + 1]; ++i) {
+    texts.emplace_back(references_.text(i));
+  }
+  return texts;
 }
 
 int64_t SentencePairs::bytes() const {
   size_t bytes = sentence_.size() * sizeof(int32_t);
   for (const Sequences* side : {&source_, &target_}) {
-    bytes += side->tokens.size() * sizeof(int32_t) + side->begin.size() * sizeof(int64_t);
+    bytes += static_cast<size_t>(side->tokens.memory_bytes()) +
+             side->added.size() * sizeof(int32_t) + side->begin.size() * sizeof(int64_t);
   }
-  for (const std::vector<std::string>& references : references_) {
-    bytes += sizeof(references);
-    for (const std::string& reference : references) {
-      bytes += sizeof(reference) + reference.size();
-    }
-  }
-  return static_cast<int64_t>(bytes);
+  bytes += (references_.begin.size() + references_.first.size()) * sizeof(int64_t);
+  return static_cast<int64_t>(bytes) +
+         (references_.texts == nullptr ? 0 : references_.texts->memory_bytes());
 }
 
 uint64_t SentencePairs::content_hash() const {
-  std::vector<uint64_t> parts = {HashOf(source_.tokens), HashOf(source_.begin),
-                                 HashOf(target_.tokens), HashOf(target_.begin), HashOf(sentence_)};
-  for (const std::vector<std::string>& references : references_) {
-    parts.push_back(references.size());
-    for (const std::string& reference : references) {
-      parts.push_back(ContentHash(reference.data(), static_cast<int64_t>(reference.size())));
+  std::vector<uint64_t> parts = {HashOf(BytesOf(source_.all())), HashOf(source_.begin),
+                                 HashOf(BytesOf(target_.all())), HashOf(target_.begin),
+                                 HashOf(sentence_)};
+  for (size_t s = 0; s + 1 < references_.first.size(); ++s) {
+    const int64_t begin = references_.first[s], end = references_.first[s + 1];
+    parts.push_back(static_cast<uint64_t>(end - begin));
+    for (int64_t i = begin; i < end; ++i) {
+      parts.push_back(HashOf(references_.text(i)));
     }
   }
   return HashOf(parts);

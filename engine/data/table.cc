@@ -29,8 +29,9 @@ absl::StatusOr<size_t> FindColumn(const Table& table, const std::string& name) {
                                                  absl::StrJoin(names, ", ")));
 }
 
-bool Missing(const Column& column, size_t row) {
-  return column.is_category ? column.codes[row] < 0 : std::isnan(column.numbers[row]);
+bool Missing(const Table& table, size_t column, int64_t row) {
+  return table.columns[column].is_category ? table.code(column, row) < 0
+                                           : std::isnan(table.number(column, row));
 }
 
 // Classes of a target column: categories as they are, whole numbers in their order.
@@ -42,7 +43,7 @@ absl::Status LabelRows(const Table& table, TableTask& task) {
     if (!task.keep[row] || column.is_category) {
       continue;
     }
-    const double value = column.numbers[row];
+    const double value = table.number(task.target, static_cast<int64_t>(row));
     if (value != std::floor(value) || std::abs(value) > 1e15) {
       return absl::InvalidArgumentError(absl::StrCat(
           table.path, ": line ", table.lines[row], ": target column '", column.name, "' has ",
@@ -68,7 +69,9 @@ absl::Status LabelRows(const Table& table, TableTask& task) {
   }
   for (size_t row = 0; row < task.keep.size(); ++row) {
     if (task.keep[row]) {
-      task.labels[row] = column.is_category ? column.codes[row] : label_of.at(column.numbers[row]);
+      const auto r = static_cast<int64_t>(row);
+      task.labels[row] = column.is_category ? table.code(task.target, r)
+                                            : label_of.at(table.number(task.target, r));
     }
   }
   return absl::OkStatus();
@@ -80,11 +83,11 @@ struct Moments {
 };
 
 // Of the numbers that are there; deviation 1 where they are all the same.
-Moments Measure(const std::vector<double>& numbers, std::span<const int32_t> rows) {
+Moments Measure(const Table& table, size_t column, std::span<const int32_t> rows) {
   double sum = 0;
   int64_t count = 0;
   for (const int32_t row : rows) {
-    const double value = numbers[static_cast<size_t>(row)];
+    const double value = table.number(column, row);
     if (!std::isnan(value)) {
       sum += value;
       ++count;
@@ -96,7 +99,7 @@ Moments Measure(const std::vector<double>& numbers, std::span<const int32_t> row
   const double mean = sum / static_cast<double>(count);
   double squares = 0;
   for (const int32_t row : rows) {
-    const double value = numbers[static_cast<size_t>(row)];
+    const double value = table.number(column, row);
     if (!std::isnan(value)) {
       squares += (value - mean) * (value - mean);
     }
@@ -105,10 +108,11 @@ Moments Measure(const std::vector<double>& numbers, std::span<const int32_t> row
   return {mean, std > 1e-12 * std::abs(mean) && std > 0 ? std : 1};
 }
 
-double Median(const std::vector<double>& numbers, std::span<const int32_t> rows) {
+double Median(const Table& table, size_t column, std::span<const int32_t> rows) {
   std::vector<double> present;
+  present.reserve(rows.size());
   for (const int32_t row : rows) {
-    if (const double value = numbers[static_cast<size_t>(row)]; !std::isnan(value)) {
+    if (const double value = table.number(column, row); !std::isnan(value)) {
       present.push_back(value);
     }
   }
@@ -134,27 +138,32 @@ std::vector<int32_t> MapCodes(const Column& column, const std::vector<std::strin
   return map;
 }
 
-// One column of the features, `stride` floats from row to row.
-void EncodeColumn(const Column& column, const ColumnPreprocessing& how, int64_t rows,
-                  int64_t stride, float* out) {
-  if (!how.is_category()) {
-    for (int64_t row = 0; row < rows; ++row) {
+// How the cells of a column become features.
+struct EncodedColumn {
+  size_t column = 0;
+  const ColumnPreprocessing* how = nullptr;
+  std::vector<int32_t> feature_of = {};  // by code; −1: none
+};
+
+// The features of one row.
+void EncodeRow(const Table& table, int64_t row, std::span<const EncodedColumn> columns,
+               std::vector<float>& out) {
+  out.clear();
+  for (const auto& [c, how, feature_of] : columns) {
+    const bool is_category = table.columns[c].is_category;
+    if (!how->is_category()) {
       // A column without a single value has no numbers.
-      double value = column.is_category ? how.fill : column.numbers[static_cast<size_t>(row)];
-      value = std::isnan(value) ? how.fill : value;
-      out[row * stride] = static_cast<float>((value - how.mean) / how.std);
+      double value = is_category ? how->fill : table.number(c, row);
+      value = std::isnan(value) ? how->fill : value;
+      out.push_back(static_cast<float>((value - how->mean) / how->std));
+      continue;
     }
-    return;
-  }
-  const std::vector<int32_t> feature_of = MapCodes(column, how.categories);
-  if (column.codes.empty()) {
-    return;
-  }
-  for (int64_t row = 0; row < rows; ++row) {
-    const int32_t code = column.codes[static_cast<size_t>(row)];
+    const size_t begin = out.size();
+    out.resize(begin + static_cast<size_t>(how->features()));
+    const int32_t code = is_category ? table.code(c, row) : -1;
     const int32_t feature = code < 0 ? -1 : feature_of[static_cast<size_t>(code)];
     if (feature >= 0) {
-      out[row * stride + feature] = 1;
+      out[begin + static_cast<size_t>(feature)] = 1;
     }
   }
 }
@@ -190,8 +199,8 @@ absl::StatusOr<TableTask> PlanTable(const Table& table, const LoadOptions& optio
       continue;
     }
     task.features.push_back(c);
-    for (size_t row = 0; row < static_cast<size_t>(table.rows); ++row) {
-      report.missing_cells += Missing(column, row);
+    for (int64_t row = 0; row < table.rows; ++row) {
+      report.missing_cells += Missing(table, c, row);
     }
   }
   if (task.features.empty()) {
@@ -206,7 +215,7 @@ absl::StatusOr<TableTask> PlanTable(const Table& table, const LoadOptions& optio
   }
   task.keep.assign(static_cast<size_t>(table.rows), true);
   for (size_t row = 0; row < task.keep.size(); ++row) {
-    if (Missing(target, row)) {
+    if (Missing(table, task.target, static_cast<int64_t>(row))) {
       task.keep[row] = false;
       report.Drop("the target is missing", absl::StrCat("line ", table.lines[row]));
     }
@@ -233,7 +242,7 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
     if (column.is_category) {
       std::vector<bool> used(column.categories.size());
       for (const int32_t row : train) {
-        if (const int32_t code = column.codes[static_cast<size_t>(row)]; code >= 0) {
+        if (const int32_t code = table.code(c, row); code >= 0) {
           used[static_cast<size_t>(code)] = true;
         }
       }
@@ -247,9 +256,9 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
         continue;  // no training example has a value there
       }
     } else {
-      how.fill = Median(column.numbers, train);
+      how.fill = Median(table, c, train);
       if (options.standardize) {
-        const Moments moments = Measure(column.numbers, train);
+        const Moments moments = Measure(table, c, train);
         how.mean = moments.mean;
         how.std = moments.std;
       }
@@ -258,9 +267,9 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
   }
   preprocessing.class_names = task.class_names;
   if (task.class_names.empty()) {
-    const Column& target = table.columns[task.target];
-    const Moments moments = options.standardize_target ? Measure(target.numbers, train) : Moments{};
-    preprocessing.target_names = {target.name};
+    const Moments moments =
+        options.standardize_target ? Measure(table, task.target, train) : Moments{};
+    preprocessing.target_names = {table.columns[task.target].name};
     preprocessing.target_mean = {moments.mean};
     preprocessing.target_std = {moments.std};
   }
@@ -313,30 +322,38 @@ absl::StatusOr<DatasetParts> EncodeTable(const Table& table, const TableTask& ta
   parts.features = preprocessing.features();
   const int64_t width = parts.features.shape.elements();
   const int64_t factors[] = {table.rows, width, SizeOf(DType::kF32)};
-  HONE_ASSIGN_OR_RETURN(const int64_t bytes, CheckedBytes(factors, options.max_bytes, table.path));
-  parts.feature_values = Buffer(bytes);
-  float* out = parts.feature_values.as<float>();
+  HONE_RETURN_IF_ERROR(CheckedBytes(factors, options.max_bytes, table.path).status());
+  std::vector<EncodedColumn> columns;
   auto how = preprocessing.columns.begin();
   for (const size_t c : task.features) {
     const Column& column = table.columns[c];
     if (how == preprocessing.columns.end() || how->name != column.name) {
       continue;  // FitTable left it out
     }
-    EncodeColumn(column, *how, table.rows, width, out);
+    columns.push_back({.column = c, .how = &*how, .feature_of = MapCodes(column, how->categories)});
     for (const std::string& category : how->categories) {
       parts.feature_names.push_back(absl::StrCat(how->name, "=", category));
     }
     if (!how->is_category()) {
       parts.feature_names.push_back(how->name);
     }
-    out += how->features();
     ++how;
   }
+  const auto spool = std::make_shared<Spool>(options.stream, "the table's features");
+  std::vector<float> features;
+  for (int64_t row = 0; row < table.rows; ++row) {
+    EncodeRow(table, row, columns, features);
+    HONE_RETURN_IF_ERROR(spool->Append(absl::string_view(
+        reinterpret_cast<const char*>(features.data()), features.size() * sizeof(float))));
+  }
+  HONE_RETURN_IF_ERROR(spool->Finish());
+  parts.spooled_values = spool;
   parts.class_names = task.class_names;
   parts.labels = task.labels;
   if (task.class_names.empty()) {
     parts.target_names = preprocessing.target_names;
-    for (const double value : table.columns[task.target].numbers) {
+    for (int64_t row = 0; row < table.rows; ++row) {
+      const double value = table.number(task.target, row);
       const double known = std::isnan(value) ? preprocessing.target_mean[0] : value;
       parts.targets.push_back(
           static_cast<float>((known - preprocessing.target_mean[0]) / preprocessing.target_std[0]));

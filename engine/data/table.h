@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,17 +13,16 @@
 #include "engine/data/load.h"
 #include "engine/data/preprocessing.h"
 #include "engine/data/report.h"
+#include "engine/data/table_cells.h"
 
 namespace hone::engine::data {
 
-// A column as it was read: all numbers (NaN where the cell is missing) or all categories (-1 where
-// it is missing).
+// A column as it was read: all numbers or all categories.
 struct Column {
   std::string name;
   bool is_category = false;
-  std::vector<double> numbers;          // [rows], or empty
-  std::vector<int32_t> codes;           // [rows] into categories, or empty
   std::vector<std::string> categories;  // ascending
+  std::vector<int32_t> code_of = {};    // of each category, in the order in which they were found
 };
 
 struct Table {
@@ -29,6 +30,16 @@ struct Table {
   int64_t rows = 0;
   std::vector<Column> columns;
   std::vector<int64_t> lines;  // [rows], where each row begins in its file
+  // Of a category the number of those that were found before it.
+  std::shared_ptr<const TableCells> cells;
+
+  // Of a column of numbers; NaN where the cell is missing.
+  double number(size_t column, int64_t row) const { return cells->at(column, row); }
+  // Of a column of categories, the index of the cell's own; −1 where it is missing.
+  int32_t code(size_t column, int64_t row) const {
+    const double found = cells->at(column, row);
+    return found < 0 ? -1 : columns[column].code_of[static_cast<size_t>(found)];
+  }
 };
 
 // A table on its way to a data set: which column is the target, and what rows have a target at all.
@@ -54,7 +65,8 @@ Preprocessing FitTable(const Table& table, const TableTask& task, std::span<cons
 // does not know.
 absl::Status TakeAs(const Table& table, const Preprocessing& model, TableTask& task);
 
-// All rows as floats by that preprocessing.
+// All rows as floats by that preprocessing, in a spool. INVALID_ARGUMENT: they come to more than
+// options.max_bytes, wherever they lie. Errors of Spool.
 absl::StatusOr<DatasetParts> EncodeTable(const Table& table, const TableTask& task,
                                          const Preprocessing& preprocessing,
                                          const LoadOptions& options);

@@ -57,7 +57,8 @@ absl::StatusOr<bool> TextStream::Append(std::string& text) {
   const size_t good = Utf8Prefix(piece);
   if (good < piece.size()) {
     if (ended_ || piece.size() - good >= kLongestCharacter) {
-      return NotUtf8(CheckUtf8(piece, line_, offset_));
+      const absl::Status utf8 = CheckUtf8(piece, line_, offset_);
+      return encoding_.has_value() ? NotUtf8(utf8) : utf8;
     }
     cut_ = piece.substr(good);
     piece.resize(good);
@@ -72,28 +73,42 @@ absl::Status TextStream::Annotated(const absl::Status& status, absl::string_view
   return failed_ ? status : Annotate(status, file);
 }
 
+absl::StatusOr<bool> LineReader::Next() {
+  size_t end = text_.find('\n', begin_);
+  while (end == std::string::npos && more_) {
+    text_.erase(0, std::exchange(begin_, 0));
+    const size_t looked_at = text_.size();
+    HONE_ASSIGN_OR_RETURN(more_, stream_.Append(text_));
+    end = text_.find('\n', looked_at);
+    if (end == std::string::npos && static_cast<int64_t>(text_.size()) > kMostRecordBytes) {
+      return AsStatus({.line = number_ + 1,
+                       .text = absl::StrCat("line ", number_ + 1, " has more than ",
+                                            kMostRecordBytes, " bytes; a line may have as many")});
+    }
+  }
+  if (end == std::string::npos) {
+    if (begin_ == text_.size()) {
+      return false;
+    }
+    end = text_.size();
+  }
+  line_ = absl::StripSuffix(absl::string_view(text_).substr(begin_, end - begin_), "\r");
+  begin_ = std::min(end + 1, text_.size());
+  ++number_;
+  return true;
+}
+
 absl::Status ForEachLine(
     TextStream& stream,
     absl::FunctionRef<absl::Status(absl::string_view line, int64_t number)> visit) {
-  std::string text;
-  int64_t number = 1;
-  for (bool more = true; more;) {
-    const size_t looked_at = text.size();
-    HONE_ASSIGN_OR_RETURN(more, stream.Append(text));
-    size_t begin = 0;
-    for (size_t end; (end = text.find('\n', std::max(begin, looked_at))) != std::string::npos;
-         begin = end + 1, ++number) {
-      const auto line = absl::string_view(text).substr(begin, end - begin);
-      HONE_RETURN_IF_ERROR(visit(absl::StripSuffix(line, "\r"), number));
+  LineReader lines(stream);
+  while (true) {
+    HONE_ASSIGN_OR_RETURN(const bool any, lines.Next());
+    if (!any) {
+      return absl::OkStatus();
     }
-    text.erase(0, begin);
-    if (static_cast<int64_t>(text.size()) > kMostRecordBytes) {
-      return AsStatus({.line = number,
-                       .text = absl::StrCat("line ", number, " has more than ", kMostRecordBytes,
-                                            " bytes; a line may have as many")});
-    }
+    HONE_RETURN_IF_ERROR(visit(lines.line(), lines.number()));
   }
-  return text.empty() ? absl::OkStatus() : visit(absl::StripSuffix(text, "\r"), number);
 }
 
 absl::StatusOr<std::string> ReadAll(TextStream& stream, int64_t max_bytes) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -21,8 +22,8 @@ inline constexpr int64_t kMostRecordBytes = int64_t{64} << 20;
 // A file as text, piece by piece: UTF-8 without a byte order mark, cut between two characters.
 class TextStream {
  public:
-  // `read` must outlive it.
-  TextStream(ByteReader read, TextOptions::Encoding encoding, int64_t piece_bytes)
+  // `read` must outlive it. Without an encoding it is UTF-8, and nobody can say otherwise.
+  TextStream(ByteReader read, std::optional<TextOptions::Encoding> encoding, int64_t piece_bytes)
       : read_(read), encoding_(encoding), piece_bytes_(piece_bytes) {}
 
   // Appends some more; false: there is no more. INVALID_ARGUMENT names the line and the byte that
@@ -33,7 +34,7 @@ class TextStream {
 
  private:
   ByteReader read_;
-  TextOptions::Encoding encoding_;
+  std::optional<TextOptions::Encoding> encoding_;
   int64_t piece_bytes_;
   bool begun_ = false;  // the place of a byte order mark has been passed
   bool ended_ = false;
@@ -41,6 +42,25 @@ class TextStream {
   std::string cut_;      // the begin of what goes on in the next piece
   int64_t line_ = 1;
   int64_t offset_ = 0;
+};
+
+// The lines of a stream, one after another, as ForEachLine has them.
+class LineReader {
+ public:
+  explicit LineReader(TextStream& stream) : stream_(stream) {}
+
+  // False: there is no more. Errors of ForEachLine.
+  absl::StatusOr<bool> Next();
+  absl::string_view line() const { return line_; }  // until Next is called again
+  int64_t number() const { return number_; }        // from 1; of lines so far, 0: of none
+
+ private:
+  TextStream& stream_;
+  std::string text_;  // from where the last piece began, or a line that goes on in it
+  size_t begin_ = 0;  // of what has not been given yet
+  bool more_ = true;
+  absl::string_view line_;
+  int64_t number_ = 0;
 };
 
 // Calls visit(line, number) for each line, without its line feed and a carriage return before it,

@@ -162,7 +162,7 @@ class Translation final : public Task {
       std::vector<int32_t> source, target = {target_tokens.special().begin};
       draw(share(rows.source), info.preprocessing.text->tokenizer->size(), source);
       draw(share(rows.target), target_tokens.size(), target);
-      pairs->Add(pairs->AddSentence({}), source, target);
+      pairs->Add(pairs->AddSentence(), source, target);
     }
     return data::Dataset(std::shared_ptr<const data::OwnExamples>(pairs));
   }

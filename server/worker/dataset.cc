@@ -15,7 +15,7 @@
 #include "engine/base/utf8.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/formats.h"
-#include "engine/data/pair_rows.h"
+#include "engine/data/pair_files.h"
 #include "engine/data/running_text_files.h"
 #include "engine/data/text_files.h"
 #include "engine/data/text_rows.h"
@@ -50,12 +50,14 @@ void AddProblems(const absl::Status& status, const std::string& path, const std:
   }
 }
 
-std::string Cell(const data::Column& column, size_t row) {
-  if (column.is_category) {
-    const int32_t code = column.codes[row];
-    return code < 0 ? "" : CutUtf8(column.categories[static_cast<size_t>(code)], kMostCellBytes);
+std::string Cell(const data::Table& table, size_t column, int64_t row) {
+  const data::Column& of = table.columns[column];
+  if (of.is_category) {
+    const int32_t code = table.code(column, row);
+    return code < 0 ? "" : CutUtf8(of.categories[static_cast<size_t>(code)], kMostCellBytes);
   }
-  return std::isnan(column.numbers[row]) ? "" : absl::StrCat(column.numbers[row]);
+  const double number = table.number(column, row);
+  return std::isnan(number) ? "" : absl::StrCat(number);
 }
 
 void DescribeTable(const data::Table& table, int rows, v1::DatasetReport& report) {
@@ -67,7 +69,7 @@ void DescribeTable(const data::Table& table, int rows, v1::DatasetReport& report
   for (int64_t row = 0; row < std::min<int64_t>(rows, table.rows); ++row) {
     v1::DatasetReport::Row& out = *report.add_rows();
     for (size_t i = 0; i < columns; ++i) {
-      out.add_cells(Cell(table.columns[i], static_cast<size_t>(row)));
+      out.add_cells(Cell(table, i, row));
     }
   }
 }

@@ -22,6 +22,7 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "server/worker_process/confinement.h"
+#include "server/worker_process/orphans.h"
 
 extern char** environ;
 
@@ -161,14 +162,8 @@ bool Inherited(absl::string_view name, bool network) {
   return false;
 }
 
-// Those of a group whose leader has been reaped. They are ours where this is the first process of a
-// container, in which nobody else reaps them.
-void ReapOrphans(pid_t group) {
-  pid_t reaped;
-  do {
-    reaped = waitpid(-group, nullptr, 0);
-  } while (reaped > 0 || (reaped < 0 && errno == EINTR));
-}
+// What was killed is gone within milliseconds, unless something holds it up.
+constexpr absl::Duration kPatienceWithOrphans = absl::Seconds(1);
 
 }  // namespace
 
@@ -352,7 +347,7 @@ std::optional<ExitStatus> WorkerProcess::Reap(absl::Duration patience) {
       int status = 0;
       rusage used = {};
       wait4(pid_, &status, 0, &used);
-      ReapOrphans(pid_);
+      Orphans::OfThisProcess().Reap(pid_, kPatienceWithOrphans);
       exit_ = WIFSIGNALED(status) ? ExitStatus{.signal = WTERMSIG(status), .killed_by_us = killed_}
                                   : ExitStatus{.code = WEXITSTATUS(status)};
       exit_->peak_resident_bytes = int64_t{used.ru_maxrss} << 10;

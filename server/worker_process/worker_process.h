@@ -87,7 +87,8 @@ class WorkerProcess {
   // To the worker's process group. Nothing once it was reaped.
   void Signal(int signal);
 
-  // Waits at most `patience` for the end. What the worker started and left running is killed then.
+  // Waits at most `patience` for the end. What the worker started and left running is killed then;
+  // what of it takes longer than a second to die is not waited for (orphans.h).
   std::optional<ExitStatus> Reap(absl::Duration patience);
   // Waits for the end; kills it when `grace` is over, and waits on for however long it takes to die
   // (a disk that does not answer holds it up).

@@ -67,6 +67,14 @@ SEQUENCE_RIVALS = {"f32": ["f32"], "bf16": ["f32", "bf16"]}
 MOST_ROWS_OVER_TOKENS = 1.05
 MOST_SEQUENCE_RSS = 0.25  # of PyTorch's
 
+# Attention alone, forward and backward, beside oneDNN's products with softmax between them and PyTorch's.
+ATTENTION_SHAPES = ["gpt128", "gpt256", "minilm"]
+
+
+def attention_row(shape, precision):
+    return f"attention {shape} {precision}"
+
+
 # Tokens written a second: of one text to PyTorch's, and of eight texts at once to one.
 LEAST_WRITING_RATIO, LEAST_EIGHT_OVER_ONE = 10, 4
 MOST_LARGE_OVER_SMALL_TABLE = 1.2

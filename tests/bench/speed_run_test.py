@@ -31,13 +31,17 @@ class Runs(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         stand_in(self.folder / "bin" / "hone-bench", f"print(json.dumps({BENCH!r}))")
         stand_in(self.folder / "bin" / "hone-bench-sequences", f"print(json.dumps({SEQUENCES!r}))")
+        # Three times as long by products as by ours: a fifth of it forward.
+        stand_in(self.folder / "bin" / "hone-bench-attention",
+                 "step = 15.0 if a[2] == 'products' else 5.0\n"
+                 "print(json.dumps({'step_ms': step, 'steps': 10, 'spread': 0.1, 'forward_ms': step / 5, 'backward_ms': 4 * step / 5, 'gflops': 100}))")
         self.pytorch_has(100)
 
     def pytorch_has(self, tokens):
         # The interpreter, which is asked for pip and torch first; then torch_sequences.py NET PRECISION MODE SECONDS.
         answer = (f"if a[0] in ('-m', '-c'): sys.exit(0)\ntimes = {PYTORCHS!r}\n"
                   f"print(json.dumps({{'step_ms': times[a[2], a[3]], 'steps': 5, 'spread': 0.2, 'tokens': {tokens}, 'rows_over_tokens': 1.7,"
-                  "'peak_rss_mb': 1000.0, 'torch': '0.0'}))")
+                  "'peak_rss_mb': 1000.0, 'forward_ms': 2.0, 'torch': '0.0'}))")
         stand_in(self.folder / "venv" / "bin" / "python", answer)
 
     def run_bench(self, *arguments):
@@ -63,6 +67,12 @@ class Runs(unittest.TestCase):
         f32, bf16 = self.stored("--rows", "lstm")["rows"]
         self.assertEqual(f32["goals"][0], {"what": "ratio", "value": 3.0, "goal": 1.4, "least": True, "reached": True})
         self.assertNotIn("ratio", [goal["what"] for goal in bf16["goals"]])
+
+    def test_attention_stands_beside_pytorchs_and_the_products(self):
+        rows = self.stored("--rows", "attention minilm*")["rows"]
+        self.assertEqual([(row["name"], row["way"], row["ratio"]) for row in rows],
+                         [("attention minilm f32", "compile f32", 6.0), ("attention minilm bf16", "eager bf16", 4.0)])
+        self.assertEqual([(row["besides"]["× oneDNN's products"], row["besides"]["forward ms"]) for row in rows], [(3.0, 1.0), (3.0, 1.0)])
 
     def test_sides_with_different_tokens_are_not_compared(self):
         self.pytorch_has(101)

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/complaints.h"
+#include "engine/data/pair_files.h"
 #include "engine/data/pair_rows.h"
 #include "engine/data/sentence_pairs.h"
 #include "tests/engine/data_testing.h"
@@ -38,7 +39,8 @@ class SentencePairsData : public DataTest {
   }
 
   absl::StatusOr<PairRows> Read(const std::string& path) {
-    return ReadPairRows(path, options_.pairs);
+    return ReadPairRows(path, options_.pairs, options_.stream,
+                        [](PairRow&, std::string&, std::string&) {});
   }
   absl::StatusOr<PairRows> ReadFile(const std::string& name, const std::string& bytes) {
     return Read(Write(name, bytes));
@@ -57,7 +59,7 @@ class SentencePairsData : public DataTest {
     }
     std::vector<std::string> shown;
     for (const PairRow& row : rows->rows) {
-      shown.push_back(absl::StrCat(row.source, " = ", row.target));
+      shown.push_back(absl::StrCat(rows->source(row), " = ", rows->target(row)));
     }
     return shown;
   }

@@ -1,4 +1,4 @@
-// Texts that are several times as large as the memory that a process may have.
+// Texts and tables that are several times as large as the memory that a process may have.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/memory_error.h"
 #include "engine/data/running_text.h"
+#include "engine/data/sentence_pairs.h"
 #include "engine/data/texts.h"
 #include "tests/engine/data_testing.h"
 #include "tests/support/status_matchers.h"
@@ -41,13 +42,21 @@ class LargeTexts : public DataTest {
     std::ofstream file(Path(name), std::ios::binary);
     file << (labelled ? "label\ttext\n" : "");
     for (int64_t line = 0, written = 0; written < kTextBytes; ++line) {
-      std::string text = labelled ? absl::StrCat(line % 2 == 0 ? "even" : "odd", "\t") : "";
-      for (int64_t word = line; text.size() < 2000; word = word * 31 % 4999 + 1) {
-        absl::StrAppend(&text, "thing", word % 4999, " ");
-      }
-      text.back() = '\n';
-      file << text;
-      written += static_cast<int64_t>(text.size());
+      const std::string text =
+          absl::StrCat(labelled ? (line % 2 == 0 ? "even\t" : "odd\t") : "", Words(line, 2000));
+      file << text << '\n';
+      written += static_cast<int64_t>(text.size()) + 1;
+    }
+    return Path(name);
+  }
+
+  // Pairs of 2 KB between tabs.
+  std::string WritePairs(const std::string& name) const {
+    std::ofstream file(Path(name), std::ios::binary);
+    for (int64_t line = 0, written = 0; written < kTextBytes; ++line) {
+      const std::string pair = absl::StrCat(Words(line, 1000), "\t", Words(line / 2, 1000));
+      file << pair << '\n';
+      written += static_cast<int64_t>(pair.size()) + 1;
     }
     return Path(name);
   }
@@ -68,6 +77,14 @@ class LargeTexts : public DataTest {
   LoadOptions options_;
 
  private:
+  // Words that a few thousand are taken of, of so many bytes or a few more.
+  static std::string Words(int64_t first, size_t bytes) {
+    std::string text;
+    for (int64_t word = first; text.size() < bytes; word = word * 31 % 4999 + 1) {
+      absl::StrAppend(&text, text.empty() ? "" : " ", "thing", word % 4999);
+    }
+    return text;
+  }
   // VmData of this process: what RLIMIT_DATA limits.
   static int64_t DataBytes() {
     std::ifstream status("/proc/self/status");
@@ -95,6 +112,44 @@ TEST_F(LargeTexts, ThatAreOneTextAreMadeReadyInLessMemoryThanItIs) {
   const auto data = WithinTheMemory([&] { return LoadRunningText(options_, {.window = 512}); });
   ASSERT_THAT(data, IsOk());
   EXPECT_GT(data->report.train.tokens->tokens, 0);
+}
+
+TEST_F(LargeTexts, ThatArePairsAreMadeReadyInLessMemoryThanTheyAre) {
+  options_.task = Task::kTranslation;
+  options_.pairs.source_tokenizer = options_.pairs.target_tokenizer = options_.text->tokenizer;
+  options_.path = WritePairs("pairs.txt");
+  const auto data = WithinTheMemory([&] { return LoadSentencePairs(options_); });
+  ASSERT_THAT(data, IsOk());
+  EXPECT_GT(data->report.train.target_tokens->tokens, 0);
+}
+
+class LargeTables : public LargeTexts {
+ protected:
+  LargeTables() { options_.text.reset(); }
+  // 200 columns of numbers, of which the last one is foretold.
+  std::string WriteNumbers(const std::string& name) const {
+    std::ofstream file(Path(name), std::ios::binary);
+    int64_t number = 1;
+    for (int64_t written = 0; written < kTextBytes;) {
+      std::string line;
+      for (int column = 0; column < 200; ++column) {
+        number = number * 48271 % 2147483647;
+        absl::StrAppend(&line, column == 0 ? "" : ",", number % 1000, ".", number % 89 + 10);
+      }
+      file << line << '\n';
+      written += static_cast<int64_t>(line.size()) + 1;
+    }
+    return Path(name);
+  }
+};
+
+TEST_F(LargeTables, OfNumbersAreMadeReadyInLessMemoryThanTheyAre) {
+  options_.task = Task::kRegression;
+  options_.path = WriteNumbers("numbers.csv");
+  const auto data = WithinTheMemory([&] { return Load(options_); });
+  ASSERT_THAT(data, IsOk());
+  EXPECT_EQ(data->dataset.features().shape, Shape{199});
+  EXPECT_LT(data->dataset.bytes(), kAllowed);
 }
 
 TEST_F(LargeTexts, WithoutAFolderAreMoreThanTheMemory) {

@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "engine/data/running_text.h"
+#include "engine/data/sentence_pairs.h"
 #include "engine/data/text_stream.h"
 #include "engine/data/texts.h"
 #include "tests/engine/data_testing.h"
+#include "tests/engine/tar_testing.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::engine::data {
@@ -239,6 +242,94 @@ TEST_F(StreamedRunningText, InPartsIsTheSame) {
   Write("set/valid.txt", text_ + "<p>end");
   options_.path = Path("set");
   ExpectTheSameInPieces();
+}
+
+class StreamedPairs : public StreamedTexts {
+ protected:
+  StreamedPairs() {
+    options_.task = Task::kTranslation;
+    options_.pairs.cleaning = options_.text->cleaning;
+    options_.pairs.max_target_tokens = 16;
+    options_.pairs.near_copies = 0.9;
+    options_.deduplicate = true;
+    options_.text.reset();
+  }
+  // Sentences that come again with other translations, and lines without words.
+  static std::string Source(int i) { return absl::StrCat("Sentence ", i % 40, " caf\xc3\xa9"); }
+  static std::string Target(int i) {
+    std::string text = "<i>Phrase</i>";
+    for (int word = 0; word <= i % 17; ++word) {
+      absl::StrAppend(&text, " mot", i + word);
+    }
+    return text;
+  }
+  static std::string Lines(std::string (*side)(int)) {
+    std::string lines;
+    for (int i = 0; i < 120; ++i) {
+      absl::StrAppend(&lines, side(i), "\r\n");
+    }
+    return lines;
+  }
+};
+
+TEST_F(StreamedPairs, BetweenTabsAreTheSame) {
+  options_.pairs.drop_empty = true;
+  std::string lines = "\n \n";
+  for (int i = 0; i < 120; ++i) {
+    absl::StrAppend(&lines, Source(i), "\t", i % 30 == 0 ? " " : Target(i), "\tCC-BY\n",
+                    i % 50 == 0 ? "\n" : "");
+  }
+  options_.path = Write("p.txt.gz", Gzip(lines));
+  ExpectTheSameInPieces(LoadSentencePairs);
+}
+
+TEST_F(StreamedPairs, OfATableAndJsonLinesAreTheSame) {
+  std::string table = "n,target,source\n", lines;
+  for (int i = 0; i < 120; ++i) {
+    absl::StrAppend(&table, i, ",\"", Target(i), "\n\",\"", Source(i), "\"\n");
+    absl::StrAppend(&lines, nlohmann::json({{"source", Source(i)}, {"target", Target(i)}}).dump(),
+                    "\n");
+  }
+  Write("set/train.csv", table);
+  Write("set/test.jsonl", lines);
+  options_.path = Path("set");
+  ExpectTheSameInPieces(LoadSentencePairs);
+}
+
+TEST_F(StreamedPairs, OfParallelFilesAreTheSameInAFolderAndInAnArchive) {
+  options_.pairs.source = "en";
+  options_.pairs.target = "fr";
+  // Of an archive neither the parts nor their sides stand in the order in which they are read.
+  const std::vector<std::pair<std::string, std::string>> files = {{"val.fr", Target(3)},
+                                                                  {"train.fr", Lines(Target)},
+                                                                  {"train.en", Lines(Source)},
+                                                                  {"val.en", Source(3)},
+                                                                  {"README.md", "no part of it"}};
+  for (const auto& [name, text] : files) {
+    Write(absl::StrCat("set/", name), text);
+  }
+  options_.path = Path("set");
+  ExpectTheSameInPieces(LoadSentencePairs);
+  const std::string of_folder = LoadSentencePairs(options_).value().fingerprint;
+  options_.path = Tar(Path("set.tar"), files);
+  ExpectTheSameInPieces(LoadSentencePairs);
+  EXPECT_EQ(LoadSentencePairs(options_).value().fingerprint, of_folder);
+}
+
+TEST_F(StreamedPairs, ThatAModelReadsHaveTheSameReferences) {
+  options_.validation_fraction = options_.test_fraction = 0;
+  options_.deduplicate = false;
+  options_.pairs.near_copies = 0;
+  options_.path = Write("p.tsv", "a b\tx y\nb\ty\n");
+  options_.as = std::make_shared<const Preprocessing>(LoadSentencePairs(options_)->preprocessing);
+  options_.path = Write("q.tsv", "a\tx\nb\ty y\na\ty\nb\ty y\na\tx\n");
+  options_.stream = {.folder = folder_, .memory_bytes = 0, .piece_bytes = 3};
+  const auto data = LoadSentencePairs(options_);
+  ASSERT_THAT(data, IsOk());
+  const SentencePairs& pairs = SentencePairsOf(data->dataset);
+  EXPECT_THAT(pairs.references(0), ElementsAre("x", "y"));
+  EXPECT_THAT(pairs.references(1), ElementsAre("y y"));
+  EXPECT_THAT(pairs.references(4), ElementsAre("x", "y"));
 }
 
 }  // namespace

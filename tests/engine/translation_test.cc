@@ -163,7 +163,7 @@ class TranslationTask : public TrainTest {
       target.push_back(special.end);
     }
     const auto pairs = std::make_shared<data::SentencePairs>();
-    pairs->Add(pairs->AddSentence({}), info.preprocessing.text->Encode(text), target);
+    pairs->Add(pairs->AddSentence(), info.preprocessing.text->Encode(text), target);
     const data::Dataset dataset{std::shared_ptr<const data::OwnExamples>(pairs)};
     const std::vector<int32_t> rows = {0};
     const auto compiled = Compiled(*task, info, dataset);

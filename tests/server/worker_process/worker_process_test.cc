@@ -13,6 +13,7 @@
 #include <fstream>
 
 #include "server/worker_process/confinement.h"
+#include "server/worker_process/orphans.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::worker_process {
@@ -148,6 +149,34 @@ TEST_F(WorkerProcessTest, LeavesNoChildOfTheWorkerBehind) {
   EXPECT_NE(kill(child, 0), 0);
   EXPECT_EQ(errno, ESRCH);
   prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+// A process of a group of its own, which waits for a signal.
+pid_t StartGroup() {
+  const pid_t child = fork();
+  if (child == 0) {
+    while (true) {
+      pause();
+    }
+  }
+  setpgid(child, child);
+  return child;
+}
+
+TEST(Orphans, ThatTakeLongToDieAreLeftToALaterCall) {
+  Orphans orphans;
+  const pid_t slow = StartGroup(), other = StartGroup();
+  orphans.Reap(slow, absl::Milliseconds(5));
+  EXPECT_EQ(kill(slow, 0), 0);
+  kill(slow, SIGKILL);
+  siginfo_t ended = {};
+  EXPECT_EQ(waitid(P_PID, static_cast<id_t>(slow), &ended, WEXITED | WNOWAIT), 0);
+  kill(other, SIGKILL);
+  orphans.Reap(other, kLongest);
+  for (const pid_t child : {slow, other}) {
+    EXPECT_NE(kill(child, 0), 0);
+    EXPECT_EQ(errno, ESRCH);
+  }
 }
 
 TEST_F(WorkerProcessTest, ReturnsWithoutAFrameWhenTheTimeIsOver) {
