@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 
@@ -40,10 +41,8 @@ class Folder {
       return nlohmann::json::object();
     }
     HONE_ASSIGN_OR_RETURN(const std::string text, Read(name));
-    nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": no object of JSON"));
-    }
+    absl::StatusOr<nlohmann::json> json = ParseJsonObject(text);
+    HONE_RETURN_IF_ERROR(Annotate(json.status(), name));
     return json;
   }
 

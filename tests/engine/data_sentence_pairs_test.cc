@@ -186,6 +186,8 @@ TEST_F(SentencePairsData, ThatCannotBeReadSayWhere) {
               StatusIs(kInvalid, AllOf(HasSubstr("line 1: must have a string under \"target\""),
                                        HasSubstr("line 2: must be a JSON object"),
                                        HasSubstr("line 3: is no JSON"))));
+  EXPECT_THAT(ReadFile("g.jsonl", std::string(1 << 20, '[')),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("within each other"))));
   EXPECT_THAT(ReadFile("e.txt", "Go.\t" + std::string((size_t{1} << 20) + 1, 'x') + "\n"),
               StatusIs(kInvalid, HasSubstr("line 1: a sentence has 1048577 bytes")));
   EXPECT_THAT(ReadFile("f.csv", "one,two,three\n1,b,c\n2,d,e\n"),

@@ -303,6 +303,16 @@ TEST_F(TextsData, OfJsonThatIsBrokenAreNamedByLineAndByte) {
                                HasSubstr("line 4: is no JSON from its byte 13"))));
 }
 
+TEST_F(TextsData, OfJsonThatNestsTooDeeplyAreNamed) {
+  EXPECT_THAT(ReadFile("t.jsonl", "{\"text\": " + std::string(1 << 20, '[') + "\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("within each other"))));
+}
+
+TEST_F(TextsData, OfJsonWithANumberThatIsTooLargeAreNamed) {
+  EXPECT_THAT(ReadFile("t.jsonl", "{\"text\": \"a\", \"label\": 1e999}\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("too large"))));
+}
+
 TEST_F(TextsData, ThatAreNoStringsOfJsonAreNamed) {
   EXPECT_THAT(ReadFile("t.jsonl", "{\"text\": [\"a\"], \"label\": 0}\n"),
               StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("\"text\""))));

@@ -214,6 +214,11 @@ TEST(TokenizerJson, RefusesWhatIsCutShort) {
               StatusIs(kInvalid, HasSubstr("no JSON")));
 }
 
+TEST(TokenizerJson, RefusesWhatNestsTooDeeply) {
+  EXPECT_THAT(ParseTokenizerJson("{\"model\": " + std::string(1 << 20, '[')).status(),
+              StatusIs(kInvalid, HasSubstr("within each other")));
+}
+
 TEST(PretrainedTokens, OfACharacterInSeveralPartsAreShownWhenItIsWhole) {
   const auto tokenizer = Parsed(GoldenJson("GPT-2"));
   ASSERT_NE(tokenizer, nullptr);
