@@ -88,6 +88,8 @@ struct TextOptions {
   // Cleaning and tokenizer are these, of a model that is gone on with, and so is the length where
   // max_tokens does not say another. Null: they are as said above.
   std::shared_ptr<const TextPreprocessing> like = nullptr;
+  // Sentences about `like` for the report: what its files say and is not done here.
+  std::vector<std::string> like_notes = {};
   TextAugmentation augmentation = {};  // of the training part, as it is trained on
 };
 

@@ -58,7 +58,8 @@ class TaskExamples {
   }
 };
 
-// Task::MakeExamples, with the fingerprint of a task's own examples.
+// Task::MakeExamples, with the fingerprint of a task's own examples, and with what is said of an
+// earlier model's tokens (TextOptions::like_notes) in the report.
 absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
                                               const TrainingConfig& config,
                                               const TaskExamples& task);

@@ -608,7 +608,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, layers));
     const v1::TextOptions& text = spec.data().text();
     if (ReadsTexts(spec) && !text.has_cleaning() && !text.has_tokenizer()) {
-      HONE_ASSIGN_OR_RETURN(config.data.text->like, job::PretrainedTokens(config.pretrained));
+      HONE_ASSIGN_OR_RETURN(
+          config.data.text->like,
+          job::PretrainedTokens(config.pretrained, &config.data.text->like_notes));
     }
   } else {
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
