@@ -105,6 +105,9 @@ struct PairOptions {
   // Pairs with more tokens than this on one side are left out. 0: none are.
   int64_t max_source_tokens = 0;
   int64_t max_target_tokens = 0;
+  // Of the training part's pairs that are left by then only so many are taken, in the order of
+  // their files and lines. 0: all are.
+  int64_t first = 0;
   text::TokenizerOptions source_tokenizer = {};
   text::TokenizerOptions target_tokenizer = {};
   // Of near copies (text/near_copies.h) with this similarity one stays. A pair is both its sides:

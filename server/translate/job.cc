@@ -296,6 +296,7 @@ data::PairOptions ToPairOptions(const v1::PairOptions& in) {
           .drop_empty = in.drop_empty(),
           .max_source_tokens = in.max_source_tokens(),
           .max_target_tokens = in.max_target_tokens(),
+          .first = in.first(),
           .source_tokenizer = ToTokenizer(in.source_tokenizer()),
           .target_tokenizer = ToTokenizer(in.target_tokenizer()),
           .near_copies = AsWritten(in.near_copies()),
