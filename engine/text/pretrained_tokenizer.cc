@@ -27,9 +27,10 @@ class Folder {
   }
   // Errors name the file.
   absl::StatusOr<std::string> Read(const std::string& name) const {
-    HONE_ASSIGN_OR_RETURN(std::string text,
+    HONE_ASSIGN_OR_RETURN(std::string bytes,
                           ReadFile(std::filesystem::path(path_) / name, kLargestFile));
-    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), name));
+    absl::StatusOr<std::string> text = FromUtf8(std::move(bytes));
+    HONE_RETURN_IF_ERROR(Annotate(text.status(), name));
     return text;
   }
   // An empty object where it is not there.
