@@ -498,8 +498,8 @@ absl::Status Finish(Loading& loading) {
     Standardize(loading);
   }
   HONE_ASSIGN_OR_RETURN(const std::shared_ptr<const Texts> texts, EncodeAll(loading));
-  HONE_RETURN_IF_ERROR(CheckTokens(*texts, loading));
   HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
+  HONE_RETURN_IF_ERROR(CheckTokens(*texts, loading));
   if (HasNoTargets(loading.options)) {
     data.dataset = Dataset(texts);
     return absl::OkStatus();
