@@ -10,8 +10,15 @@ target_compile_options(hone_options INTERFACE
   # Clang finds what GCC's own headers deprecate.
   $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>)
 target_include_directories(hone_options INTERFACE ${PROJECT_SOURCE_DIR})
+# A report ends the program, so that its test fails. Not one of `vptr`, which is only printed: that check asks the system through a pipe whether
+# an object's memory can be read, and takes good objects for bad ones where no descriptors are left, as server_net_test makes it.
+set(HONE_SANITIZE_OPTIONS)
 if(HONE_SANITIZE)
-  target_compile_options(hone_options INTERFACE -fsanitize=${HONE_SANITIZE} -fno-omit-frame-pointer)
+  set(HONE_SANITIZE_OPTIONS -fsanitize=${HONE_SANITIZE})
+  if(HONE_SANITIZE MATCHES undefined)
+    list(APPEND HONE_SANITIZE_OPTIONS -fno-sanitize-recover=undefined -fsanitize-recover=vptr)
+  endif()
+  target_compile_options(hone_options INTERFACE ${HONE_SANITIZE_OPTIONS} -fno-omit-frame-pointer)
   target_link_options(hone_options INTERFACE -fsanitize=${HONE_SANITIZE})
 endif()
 
@@ -124,6 +131,6 @@ function(hone_proto name)
   target_precompile_headers(${name} PRIVATE <grpcpp/grpcpp.h> <google/protobuf/message.h>)
   set_target_properties(${name} PROPERTIES HONE_WIRE ON)
   if(HONE_SANITIZE)
-    target_compile_options(${name} PRIVATE -fsanitize=${HONE_SANITIZE})
+    target_compile_options(${name} PRIVATE ${HONE_SANITIZE_OPTIONS})
   endif()
 endfunction()

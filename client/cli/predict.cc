@@ -64,10 +64,11 @@ absl::StatusOr<std::vector<std::string>> ReadTexts(absl::string_view option,
   if (path.empty()) {
     return texts;
   }
-  HONE_ASSIGN_OR_RETURN(const std::string file, ReadFile(path, kMaxTextBytes));
-  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(file), path));
+  HONE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kMaxTextBytes));
+  const absl::StatusOr<std::string> file = FromUtf8(std::move(bytes));
+  HONE_RETURN_IF_ERROR(Annotate(file.status(), path));
   int64_t number = 0;
-  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(file, "\n"), '\n')) {
+  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(*file, "\n"), '\n')) {
     ++number;
     line = absl::StripSuffix(line, "\r");
     if (!absl::StripAsciiWhitespace(line).empty()) {
@@ -140,17 +141,19 @@ absl::StatusOr<std::vector<Input>> ReadInputs(const PredictOptions& options) {
           text.status().message(), "; a maze has at most 32 lines of 32 cells, one byte each"));
     }
     HONE_RETURN_IF_ERROR(text.status());
-    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(*text), path));
+    text = FromUtf8(*std::move(text));
+    HONE_RETURN_IF_ERROR(Annotate(text.status(), path));
     Input input{.label = path, .input = {}};
     input.input.set_maze(*std::move(text));
     inputs.push_back(std::move(input));
   }
   HONE_RETURN_IF_ERROR(AddTexts(options, inputs));
   for (const std::string& path : options.series) {
-    HONE_ASSIGN_OR_RETURN(std::string table, ReadFile(path, kBytesPerCall));
-    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(table), path));
+    HONE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kBytesPerCall));
+    absl::StatusOr<std::string> table = FromUtf8(std::move(bytes));
+    HONE_RETURN_IF_ERROR(Annotate(table.status(), path));
     Input input{.label = path, .input = {}};
-    input.input.set_series(std::move(table));
+    input.input.set_series(*std::move(table));
     inputs.push_back(std::move(input));
   }
   if (inputs.empty()) {

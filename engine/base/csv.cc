@@ -18,7 +18,6 @@ namespace hone {
 namespace {
 
 constexpr size_t kMostColumns = 100'000;
-constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 bool HasQuotes(char delimiter, const CsvOptions& options) {
   return delimiter != '\t' || options.quotes_between_tabs;
@@ -161,7 +160,7 @@ class TextWindow {
       HONE_RETURN_IF_ERROR(Grow());
     }
     if (absl::StartsWith(text_, kByteOrderMark)) {
-      text_.erase(0, kByteOrderMark.size());
+      Drop(kByteOrderMark.size());
     }
     return absl::OkStatus();
   }
@@ -250,15 +249,11 @@ absl::StatusOr<bool> CsvReader::Next() {
 }
 
 absl::StatusOr<CsvTable> OpenCsv(std::string text, const CsvOptions& options) {
-  CsvTable table;
-  table.text = std::move(text);
-  if (absl::StartsWith(table.text, kByteOrderMark)) {
-    table.text.erase(0, kByteOrderMark.size());
-  }
-  if (const size_t zero = table.text.find('\0'); zero != std::string::npos) {
+  if (const size_t zero = text.find('\0'); zero != std::string::npos) {
     return IsNoText(static_cast<int64_t>(zero));
   }
-  HONE_RETURN_IF_ERROR(CheckUtf8(table.text));
+  CsvTable table;
+  HONE_ASSIGN_OR_RETURN(table.text, FromUtf8(std::move(text)));
   Beginning whole = {.text = table.text};
   HONE_ASSIGN_OR_RETURN(static_cast<CsvHead&>(table), ReadHead(options, whole));
   return table;

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/complaints.h"
+#include "engine/base/status.h"
 
 namespace hone {
 namespace {
@@ -70,6 +72,16 @@ absl::Status CheckUtf8(absl::string_view text, int64_t line, int64_t offset) {
                             absl::Hex(static_cast<unsigned char>(text[good]), absl::kZeroPad2),
                             " at offset ", offset + static_cast<int64_t>(good),
                             "): save the file as UTF-8")});
+}
+
+absl::StatusOr<std::string> FromUtf8(std::string bytes) {
+  size_t mark = 0;
+  if (absl::StartsWith(bytes, kByteOrderMark)) {
+    mark = kByteOrderMark.size();
+    bytes.erase(0, mark);
+  }
+  HONE_RETURN_IF_ERROR(CheckUtf8(bytes, /*line=*/1, static_cast<int64_t>(mark)));
+  return bytes;
 }
 
 std::string CutUtf8(absl::string_view utf8, size_t longest) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/durable_file.h"
 #include "engine/checkpoint/safetensors_header.h"
@@ -70,9 +71,15 @@ absl::StatusOr<WrittenFile> ParseEntry(const nlohmann::json& entry) {
 }
 
 absl::StatusOr<std::map<std::string, WrittenFile>> ParseManifest(const std::string& text) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("files") || !json["files"].is_object()) {
-    return absl::DataLossError("the manifest is damaged");
+  const absl::StatusOr<nlohmann::json> parsed = ParseJsonObject(text);
+  if (absl::IsInvalidArgument(parsed.status())) {
+    return absl::DataLossError(
+        absl::StrCat("the manifest is damaged: ", parsed.status().message()));
+  }
+  HONE_RETURN_IF_ERROR(parsed.status());
+  const nlohmann::json& json = *parsed;
+  if (!json.contains("files") || !json["files"].is_object()) {
+    return absl::DataLossError("the manifest is damaged: `files` must be an object");
   }
   if (!json.contains("version") || json["version"] != kVersion) {
     return absl::DataLossError(

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/json.h"
 #include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 
@@ -282,11 +283,9 @@ std::string ToJson(const RunState& state, size_t largest_section) {
 
 absl::StatusOr<RunState> RunStateFromJson(absl::string_view text) {
   try {
-    const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded()) {
-      return absl::InvalidArgumentError("the run state: must be JSON and is not");
-    }
-    return Read(json);
+    const absl::StatusOr<Json> json = ParseJson(text);
+    HONE_RETURN_IF_ERROR(Annotate(json.status(), "the run state"));
+    return Read(*json);
   } catch (const std::bad_alloc&) {
     return OutOfMemoryError("the run state: out of memory");
   } catch (const std::exception& error) {

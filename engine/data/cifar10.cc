@@ -43,9 +43,10 @@ struct BatchFiles {
 };
 
 absl::Status ReadNames(const TreeFile& file, std::vector<std::string>& names) {
-  HONE_ASSIGN_OR_RETURN(const std::string text, file.read(kMostNames));
-  HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), file.name));
-  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+  HONE_ASSIGN_OR_RETURN(std::string bytes, file.read(kMostNames));
+  const absl::StatusOr<std::string> text = FromUtf8(std::move(bytes));
+  HONE_RETURN_IF_ERROR(Annotate(text.status(), file.name));
+  for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
     if (const absl::string_view name = absl::StripAsciiWhitespace(line); !name.empty()) {
       names.emplace_back(name);
     }

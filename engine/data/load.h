@@ -88,6 +88,8 @@ struct TextOptions {
   // Cleaning and tokenizer are these, of a model that is gone on with, and so is the length where
   // max_tokens does not say another. Null: they are as said above.
   std::shared_ptr<const TextPreprocessing> like = nullptr;
+  // Sentences about `like` for the report: what its files say and is not done here.
+  std::vector<std::string> like_notes = {};
   TextAugmentation augmentation = {};  // of the training part, as it is trained on
 };
 
@@ -103,6 +105,9 @@ struct PairOptions {
   // Pairs with more tokens than this on one side are left out. 0: none are.
   int64_t max_source_tokens = 0;
   int64_t max_target_tokens = 0;
+  // Of the training part's pairs that are left by then only so many are taken, in the order of
+  // their files and lines. 0: all are.
+  int64_t first = 0;
   text::TokenizerOptions source_tokenizer = {};
   text::TokenizerOptions target_tokenizer = {};
   // Of near copies (text/near_copies.h) with this similarity one stays. A pair is both its sides:

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/byte_source.h"
@@ -335,12 +336,11 @@ class FileReader {
     if (!HasWords(line)) {
       return Blank(number);
     }
-    nlohmann::json object;
-    try {
-      object = nlohmann::json::parse(line.begin(), line.end());
-    } catch (const nlohmann::json::parse_error& error) {
-      return Complain(number, absl::StrCat("is no JSON from its byte ", error.byte, " on"));
+    const absl::StatusOr<nlohmann::json> parsed = ParseJson(line);
+    if (!parsed.ok()) {
+      return Complain(number, parsed.status().message());
     }
+    const nlohmann::json& object = *parsed;
     if (!object.is_object()) {
       return Complain(number, "must be a JSON object, with a sentence and its translation");
     }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/data/rating_rows.h"
 
@@ -146,7 +147,9 @@ std::string RatingIndex::ToJson() const {
 absl::StatusOr<RatingIndex> RatingIndex::FromJson(const std::string& text) {
   RatingIndex index;
   try {
-    const nlohmann::json json = nlohmann::json::parse(text);
+    const absl::StatusOr<nlohmann::json> parsed = ParseJson(text);
+    HONE_RETURN_IF_ERROR(Annotate(parsed.status(), "ratings"));
+    const nlohmann::json& json = *parsed;
     if (json.at("version") != kVersion) {
       return absl::InvalidArgumentError(
           absl::StrCat("ratings: the index must be of version ", kVersion));
@@ -188,11 +191,12 @@ absl::StatusOr<RatingIndex> RatingIndex::FromJson(const std::string& text) {
 
 absl::StatusOr<RatingIndex::Sizes> RatingIndex::SizesOf(const std::string& text) {
   try {
-    const nlohmann::json json = nlohmann::json::parse(text);
-    const Sizes sizes = {.users = static_cast<int64_t>(json.at("users").size()),
-                         .items = static_cast<int64_t>(json.at("items").size())};
-    if (sizes.users > 0 && sizes.items > 0) {
-      return sizes;
+    if (const absl::StatusOr<nlohmann::json> json = ParseJson(text); json.ok()) {
+      const Sizes sizes = {.users = static_cast<int64_t>(json->at("users").size()),
+                           .items = static_cast<int64_t>(json->at("items").size())};
+      if (sizes.users > 0 && sizes.items > 0) {
+        return sizes;
+      }
     }
   } catch (const nlohmann::json::exception&) {
     // Is no index.

@@ -156,6 +156,23 @@ void DropLong(Loading& loading) {
   }
 }
 
+// What stands behind is left before pairs are compared with each other.
+void TakeFirst(Loading& loading) {
+  const int64_t most = loading.pairs().first;
+  int64_t seen = 0;
+  for (int64_t i = 0; i < loading.size() && most > 0; ++i) {
+    const auto at = static_cast<size_t>(i);
+    if (loading.keep[at] && loading.row(i).part == Part::kTrain) {
+      ++seen;
+      loading.keep[at] = seen <= most;
+    }
+  }
+  if (seen > most) {
+    loading.data.report.notes.push_back(
+        absl::StrCat("the first ", most, " of ", seen, " pairs are taken (data.pairs.first)"));
+  }
+}
+
 void DropExactCopies(Loading& loading) {
   const auto hash = [&](int64_t i) {
     uint64_t sides[2];
@@ -475,6 +492,7 @@ absl::Status Finish(Loading& loading) {
   DescribeCleaning(loading);
   HONE_RETURN_IF_ERROR(LeaveOutEmpty(loading));
   DropLong(loading);
+  TakeFirst(loading);
   DropExactCopies(loading);
   DropNearCopies(loading);
   NumberSentences(loading);

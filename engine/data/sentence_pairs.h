@@ -95,11 +95,11 @@ inline const SentencePairs& SentencePairsOf(const Dataset& dataset) {
   return static_cast<const SentencePairs&>(*dataset.own());
 }
 
-// Reads (pair_rows.h) and cleans pairs, leaves out those that are too long and copies of others
-// (drop_near_copies.h), splits the rest, makes a tokenizer for each side of the training part
-// alone, and turns all of them into tokens, as options.pairs says. The result's dataset is
-// SentencePairs; its preprocessing is kText, with `text` for the source side, which a model reads,
-// and `target_text` for the side that it writes.
+// Reads (pair_rows.h) and cleans pairs, leaves out those that are too long, those behind the first
+// so many (options.pairs.first) and copies of others (drop_near_copies.h), splits the rest, makes a
+// tokenizer for each side of the training part alone, and turns all of them into tokens, as
+// options.pairs says. The result's dataset is SentencePairs; its preprocessing is kText, with
+// `text` for the source side, which a model reads, and `target_text` for the side that it writes.
 //
 // A split keeps all pairs of one source sentence (as it is when cleaned) in one part; shares are
 // those of source sentences, and `limit` counts pairs. A data set's own parts are kept: where it

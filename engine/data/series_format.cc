@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/json.h"
+#include "engine/base/status.h"
 
 namespace hone::engine::data {
 namespace {
@@ -67,7 +69,9 @@ std::string SeriesFormat::ToJson() const {
 absl::StatusOr<SeriesFormat> SeriesFormat::FromJson(const std::string& text) {
   SeriesFormat format;
   try {
-    const nlohmann::json json = nlohmann::json::parse(text);
+    const absl::StatusOr<nlohmann::json> parsed = ParseJson(text);
+    HONE_RETURN_IF_ERROR(Annotate(parsed.status(), "series"));
+    const nlohmann::json& json = *parsed;
     json.at("columns").get_to(format.columns);
     json.at("time").get_to(format.time);
     json.at("window").get_to(format.window);

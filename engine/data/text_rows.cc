@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/data/byte_source.h"
 #include "engine/data/file_tree.h"
@@ -186,12 +187,11 @@ class FileReader {
   }
 
   absl::Status ReadObject(absl::string_view line, int64_t number) {
-    nlohmann::json object;
-    try {
-      object = nlohmann::json::parse(line.begin(), line.end());
-    } catch (const nlohmann::json::parse_error& error) {
-      return Complain(number, absl::StrCat("is no JSON from its byte ", error.byte, " on"));
+    const absl::StatusOr<nlohmann::json> parsed = ParseJson(line);
+    if (!parsed.ok()) {
+      return Complain(number, parsed.status().message());
     }
+    const nlohmann::json& object = *parsed;
     if (!object.is_object()) {
       return Complain(number, "must be a JSON object, with a text and a label");
     }

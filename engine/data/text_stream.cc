@@ -14,7 +14,6 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr size_t kLongestCharacter = 4;
 
 // What CheckUtf8 says, with the other way out.
@@ -52,6 +51,7 @@ absl::StatusOr<bool> TextStream::Append(std::string& text) {
     begun_ = true;
     if (absl::StartsWith(piece, kByteOrderMark)) {
       piece.erase(0, kByteOrderMark.size());
+      offset_ = static_cast<int64_t>(kByteOrderMark.size());
     }
   }
   const size_t good = Utf8Prefix(piece);
@@ -127,13 +127,11 @@ absl::StatusOr<std::string> DecodeText(std::string bytes, TextOptions::Encoding 
   if (encoding == TextOptions::Encoding::kLatin1) {
     return text::FromLatin1(bytes);
   }
-  if (absl::StartsWith(bytes, kByteOrderMark)) {
-    bytes.erase(0, kByteOrderMark.size());
+  absl::StatusOr<std::string> text = FromUtf8(std::move(bytes));
+  if (!text.ok()) {
+    return NotUtf8(text.status());
   }
-  if (const absl::Status utf8 = CheckUtf8(bytes); !utf8.ok()) {
-    return NotUtf8(utf8);
-  }
-  return bytes;
+  return text;
 }
 
 }  // namespace hone::engine::data

@@ -430,6 +430,35 @@ absl::StatusOr<std::shared_ptr<const Texts>> EncodeAll(Loading& loading) {
   return std::make_shared<const Texts>(how.separator(), Tokens(spool), std::move(begin));
 }
 
+// Texts that are one token again and again say nothing: a vocabulary of one, or of no word at all.
+absl::Status CheckTokens(const Texts& texts, const Loading& loading) {
+  if (loading.as() != nullptr) {
+    return absl::OkStatus();
+  }
+  const text::Tokenizer& tokenizer = *loading.data.preprocessing.text->tokenizer;
+  const text::SpecialTokens special = tokenizer.special();
+  std::optional<int32_t> only;
+  for (const int32_t row : loading.data.splits.train) {
+    for (const int32_t token : texts.tokens(row)) {
+      if (token == special.begin || token == special.end) {
+        continue;  // stand around every text
+      }
+      if (only.has_value() && token != *only) {
+        return absl::OkStatus();
+      }
+      only = token;
+    }
+  }
+  if (only.value_or(special.unknown) == special.unknown) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.text.tokenizer: its vocabulary of ", tokenizer.size(),
+                     " tokens has none of the training texts' words; there is nothing to learn"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("all tokens of the training texts are the same one, '",
+                   tokenizer.Decode(std::span(&*only, 1)), "'; there is nothing to learn"));
+}
+
 // Tells what the first epoch of the training will change.
 absl::Status ReportAugmentation(const Texts& texts, Loading& loading) {
   if (loading.as() != nullptr) {
@@ -470,6 +499,7 @@ absl::Status Finish(Loading& loading) {
   }
   HONE_ASSIGN_OR_RETURN(const std::shared_ptr<const Texts> texts, EncodeAll(loading));
   HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
+  HONE_RETURN_IF_ERROR(CheckTokens(*texts, loading));
   if (HasNoTargets(loading.options)) {
     data.dataset = Dataset(texts);
     return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/rng.h"
+#include "engine/base/utf8.h"
 
 namespace hone::engine::environments {
 namespace {
@@ -33,7 +34,7 @@ absl::StatusOr<std::vector<absl::string_view>> Rows(absl::string_view text) {
         "must have at most ", kMostBytes, " bytes, got ", text.size(), "; a maze has at most ",
         kMostMazeSide, " lines of ", kMostMazeSide, " cells"));
   }
-  absl::ConsumePrefix(&text, "\xef\xbb\xbf");  // a byte order mark, as editors on Windows write it
+  absl::ConsumePrefix(&text, kByteOrderMark);
   std::vector<absl::string_view> rows = absl::StrSplit(text, '\n');
   for (absl::string_view& row : rows) {
     absl::ConsumeSuffix(&row, "\r");

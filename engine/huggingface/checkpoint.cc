@@ -220,7 +220,8 @@ absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& direct
   return model;
 }
 
-absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory) {
+absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
+                                                   std::vector<std::string>* notes) {
   HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(directory));
   absl::StatusOr<text::ReadTokenizer> read = text::ReadPretrainedTokenizer(directory);
   HONE_RETURN_IF_ERROR(Annotate(read.status(), directory));
@@ -229,6 +230,9 @@ absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory)
     return absl::InvalidArgumentError(absl::StrCat(
         directory, ": ", read->file, " has ", tokens, " tokens, config.json's `vocab_size` is ",
         rows, ": some tokens have no row in the table of embeddings"));
+  }
+  if (notes != nullptr) {
+    notes->insert(notes->end(), read->overridden.begin(), read->overridden.end());
   }
   return data::TextPreprocessing{.tokenizer = read->tokenizer,
                                  .max_tokens = config.options.value("length", int64_t{0}),

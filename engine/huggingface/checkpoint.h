@@ -28,8 +28,11 @@ absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& direct
 
 // How the checkpoint makes tokens of texts: those of its template around each, and no more tokens
 // than the net has places. INVALID_ARGUMENT where the tokenizer has more tokens than the table of
-// embeddings has rows. Errors of ReadConfig and text::ReadPretrainedTokenizer.
-absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory);
+// embeddings has rows. Errors of ReadConfig and text::ReadPretrainedTokenizer. What the tokenizer's
+// files say and is not done (text::ReadTokenizer::overridden) is added to `notes` where it is not
+// null.
+absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
+                                                   std::vector<std::string>* notes = nullptr);
 
 // The weights, by the names and in the shapes of our parameters. Opening reads headers only.
 class Weights {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/huggingface/families.h"
 
@@ -227,10 +228,9 @@ class Reader {
 
 absl::StatusOr<Config> ParseConfig(absl::string_view text) {
   constexpr char kFile[] = "config.json";
-  const json in = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!in.is_object()) {
-    return absl::InvalidArgumentError("config.json: must be a JSON object");
-  }
+  const absl::StatusOr<json> parsed = ParseJsonObject(text);
+  HONE_RETURN_IF_ERROR(Annotate(parsed.status(), kFile));
+  const json& in = *parsed;
   const auto type = in.find("model_type");
   if (type == in.end() || !type->is_string()) {
     return absl::InvalidArgumentError(

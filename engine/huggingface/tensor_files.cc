@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/safetensors_header.h"
 
@@ -36,13 +37,15 @@ bool Exists(const std::string& path) {
 absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& directory) {
   HONE_ASSIGN_OR_RETURN(const std::string text,
                         ReadFile(absl::StrCat(directory, "/", kIndex), kMostIndexBytes));
-  const auto index = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+  const absl::StatusOr<nlohmann::json> index = ParseJson(text);
+  HONE_RETURN_IF_ERROR(Annotate(index.status(), kIndex));
+  if (!index->is_object() || !index->contains("weight_map") ||
+      !(*index)["weight_map"].is_object()) {
     return absl::InvalidArgumentError(absl::StrCat(
         kIndex, ": must be a JSON object with `weight_map`, the shard of each tensor"));
   }
   std::map<std::string, std::string> shard_of;
-  for (const auto& [tensor, shard] : index["weight_map"].items()) {
+  for (const auto& [tensor, shard] : (*index)["weight_map"].items()) {
     const std::string name = shard.is_string() ? shard.get<std::string>() : "";
     if (!absl::EndsWith(name, ".safetensors") || absl::StartsWith(name, ".") ||
         name.find_first_of("/\\") != std::string::npos || absl::StrContains(name, '\0')) {

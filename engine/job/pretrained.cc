@@ -19,6 +19,7 @@ struct Earlier {
   bool is_checkpoint = false;
   std::vector<models::LayerDescription> kept;  // of its list of layers
   std::vector<std::string> dropped;            // the names of the others
+  std::vector<std::string> notes;              // on its tokens
 };
 
 // Null where a program cannot read the type in place.
@@ -44,7 +45,7 @@ absl::StatusOr<Earlier> DescribeCheckpoint(const std::string& directory, bool wi
   if (with_tokens) {
     data::Preprocessing& preprocessing = earlier.description.preprocessing;
     preprocessing.input = data::Preprocessing::Input::kText;
-    HONE_ASSIGN_OR_RETURN(preprocessing.text, huggingface::ReadTokens(directory));
+    HONE_ASSIGN_OR_RETURN(preprocessing.text, huggingface::ReadTokens(directory, &earlier.notes));
   }
   return earlier;
 }
@@ -254,8 +255,11 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
 }
 
 absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
-    const tasks::PretrainedOptions& options) {
+    const tasks::PretrainedOptions& options, std::vector<std::string>* notes) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options, /*with_tokens=*/true));
+  if (notes != nullptr) {
+    notes->insert(notes->end(), earlier.notes.begin(), earlier.notes.end());
+  }
   const std::optional<data::TextPreprocessing>& text = earlier.description.preprocessing.text;
   return text.has_value() ? std::make_shared<const data::TextPreprocessing>(*text) : nullptr;
 }

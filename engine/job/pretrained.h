@@ -37,8 +37,10 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
 // How the earlier model makes tokens of texts: what a job on texts goes on with where it does not
 // say otherwise (data::TextOptions::like), since a vocabulary of its own would give other words to
 // the rows of the earlier tables. Null where the earlier model reads no texts. Errors of LoadModel.
+// What a checkpoint's files say and is not done here is added to `notes` where it is not null
+// (data::TextOptions::like_notes).
 absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
-    const tasks::PretrainedOptions& options);
+    const tasks::PretrainedOptions& options, std::vector<std::string>* notes = nullptr);
 
 // INVALID_ARGUMENT where the earlier model was made for other pictures or rows: of another shape,
 // or pixels brought to numbers in another way; or for no texts, or other tokens, of which it tells

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
 #include "engine/models/preset_options.h"
@@ -331,14 +332,12 @@ int64_t ExamplesOf(const Graph& graph, const std::vector<NamedValue>& inputs) {
 absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<NamedValue>& inputs,
                          const BuildOptions& options, BuiltModel& built) {
   const std::string where = absl::StrCat(list.where, ".preset (", list.preset.name, ")");
-  const nlohmann::json json = nlohmann::json::parse(list.preset.options, nullptr, false);
-  if (!json.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": its options are not a JSON object"));
-  }
+  const absl::StatusOr<nlohmann::json> json = ParseJsonObject(list.preset.options);
+  HONE_RETURN_IF_ERROR(Annotate(json.status(), absl::StrCat(where, ": its options")));
   absl::StatusOr<Preset> preset = FindPreset(list.preset.name);
   HONE_RETURN_IF_ERROR(Annotate(preset.status(), where));
   try {
-    absl::StatusOr<Value> output = (*preset)(graph, json, inputs, options);
+    absl::StatusOr<Value> output = (*preset)(graph, *json, inputs, options);
     HONE_RETURN_IF_ERROR(Annotate(output.status(), where));
     built.output = *output;
   } catch (const nlohmann::json::exception& error) {

@@ -19,6 +19,10 @@ absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
   if (data.fingerprint.empty() && data.dataset.own() != nullptr) {
     data.fingerprint = data::Fingerprint(data);
   }
+  if (options.text.has_value()) {
+    const std::vector<std::string>& notes = options.text->like_notes;
+    data.report.notes.insert(data.report.notes.end(), notes.begin(), notes.end());
+  }
   return data;
 }
 

@@ -49,8 +49,8 @@ class TaskExamples {
   // buckets, and BucketOf says which one a batch is in. The data set outlives the function.
   virtual data::RowBucket RowBuckets(const data::Dataset&) const { return nullptr; }
   // Rows of a batch go on where those of the batch before ended. The training's batches are then
-  // made of its rows in their order, in every epoch, and evaluation programs may have state of their
-  // own (role kTransient) beside the training's.
+  // made of its rows in their order, in every epoch, and evaluation programs may have state of
+  // their own (role kTransient) beside the training's.
   virtual bool carries_state() const { return false; }
   // That of a batch, where there are no RowBuckets. `state` is what NewState made, or null.
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
@@ -58,7 +58,8 @@ class TaskExamples {
   }
 };
 
-// Task::MakeExamples, with the fingerprint of a task's own examples.
+// Task::MakeExamples, with the fingerprint of a task's own examples, and with what is said of an
+// earlier model's tokens (TextOptions::like_notes) in the report.
 absl::StatusOr<data::LoadedData> LoadExamples(const data::LoadOptions& options,
                                               const TrainingConfig& config,
                                               const TaskExamples& task);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/tasks/table.h"
 
@@ -56,10 +57,9 @@ std::string ToJson(const ModelFile& file) {
 }
 
 absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text) {
-  const json in = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!in.is_object()) {
-    return absl::InvalidArgumentError("model.json is not a JSON object");
-  }
+  const absl::StatusOr<json> parsed = ParseJsonObject(text);
+  HONE_RETURN_IF_ERROR(Annotate(parsed.status(), "model.json"));
+  const json& in = *parsed;
   try {
     if (in.at("format") != "hone-model" || in.at("version") != kVersion) {
       return absl::InvalidArgumentError(

@@ -5,14 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/text/pretrained/vocabulary_files.h"
 
 namespace hone::engine::text {
 namespace {
@@ -29,9 +27,10 @@ class Folder {
   }
   // Errors name the file.
   absl::StatusOr<std::string> Read(const std::string& name) const {
-    HONE_ASSIGN_OR_RETURN(std::string text,
+    HONE_ASSIGN_OR_RETURN(std::string bytes,
                           ReadFile(std::filesystem::path(path_) / name, kLargestFile));
-    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), name));
+    absl::StatusOr<std::string> text = FromUtf8(std::move(bytes));
+    HONE_RETURN_IF_ERROR(Annotate(text.status(), name));
     return text;
   }
   // An empty object where it is not there.
@@ -40,10 +39,8 @@ class Folder {
       return nlohmann::json::object();
     }
     HONE_ASSIGN_OR_RETURN(const std::string text, Read(name));
-    nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": no object of JSON"));
-    }
+    absl::StatusOr<nlohmann::json> json = ParseJsonObject(text);
+    HONE_RETURN_IF_ERROR(Annotate(json.status(), name));
     return json;
   }
 
@@ -51,36 +48,9 @@ class Folder {
   const std::string path_;
 };
 
-// What the files beside the tokenizer say of it.
-struct Settings {
-  nlohmann::json config;   // tokenizer_config.json
-  nlohmann::json special;  // special_tokens_map.json
-
-  // "[CLS]" of "cls_token", which may be an object with its content; empty: nothing is said.
-  std::string Token(const std::string& key) const {
-    for (const nlohmann::json* file : {&config, &special}) {
-      const auto found = file->find(key);
-      if (found == file->end()) {
-        continue;
-      }
-      if (found->is_string()) {
-        return found->get<std::string>();
-      }
-      if (found->is_object() && found->contains("content") && (*found)["content"].is_string()) {
-        return (*found)["content"].get<std::string>();
-      }
-    }
-    return "";
-  }
-  bool Flag(const std::string& key, bool otherwise) const {
-    const auto found = config.find(key);
-    return found != config.end() && found->is_boolean() ? found->get<bool>() : otherwise;
-  }
-};
-
 // The first of the tokens that the vocabulary has: those that the files name, else how families
 // write it.
-int32_t FirstId(const PretrainedTokenizer& tokenizer, const Settings& settings,
+int32_t FirstId(const PretrainedTokenizer& tokenizer, const TokenizerSettings& settings,
                 std::initializer_list<const char*> keys,
                 std::initializer_list<absl::string_view> usual) {
   for (const char* key : keys) {
@@ -98,7 +68,7 @@ int32_t FirstId(const PretrainedTokenizer& tokenizer, const Settings& settings,
   return -1;
 }
 
-TokenRoles RolesOf(const PretrainedTokenizer& tokenizer, const Settings& settings) {
+TokenRoles RolesOf(const PretrainedTokenizer& tokenizer, const TokenizerSettings& settings) {
   TokenRoles roles;
   roles.unknown = FirstId(tokenizer, settings, {"unk_token"}, {"[UNK]", "<unk>"});
   if (roles.unknown < 0) {
@@ -112,120 +82,13 @@ TokenRoles RolesOf(const PretrainedTokenizer& tokenizer, const Settings& setting
   return roles;
 }
 
-// One token as tokenizer.json has it among added_tokens.
-nlohmann::json Added(int64_t id, absl::string_view content) {
-  return {{"id", id},           {"content", std::string(content)},
-          {"special", true},    {"single_word", false},
-          {"lstrip", false},    {"rstrip", false},
-          {"normalized", false}};
-}
-
-// vocab.txt of BERT, as a tokenizer.json.
-absl::StatusOr<nlohmann::json> FromVocabularyFile(const std::string& text,
-                                                  const Settings& settings) {
-  nlohmann::json vocabulary = nlohmann::json::object();
-  int64_t id = 0;
-  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n')) {
-    const std::string token(absl::StripTrailingAsciiWhitespace(line));
-    if (!vocabulary.emplace(token, id).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("vocab.txt: line ", id + 1, " has `", token, "` for the second time"));
-    }
-    ++id;
-  }
-  const auto name = [&](const char* key, const char* usual) {
-    const std::string said = settings.Token(key);
-    return said.empty() ? std::string(usual) : said;
-  };
-  const std::string unknown = name("unk_token", "[UNK]"), begin = name("cls_token", "[CLS]"),
-                    end = name("sep_token", "[SEP]");
-  nlohmann::json added = nlohmann::json::array();
-  for (const std::string& token :
-       {name("pad_token", "[PAD]"), unknown, begin, end, name("mask_token", "[MASK]")}) {
-    if (vocabulary.contains(token)) {
-      added.push_back(Added(vocabulary[token].get<int64_t>(), token));
-    }
-  }
-  for (const std::string& token : {unknown, begin, end}) {
-    if (!vocabulary.contains(token)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("vocab.txt: the special token `", token, "` is not there"));
-    }
-  }
-  const bool lower_case = settings.Flag("do_lower_case", true);
-  const auto pair = [&](const std::string& token) {
-    return nlohmann::json::array({token, vocabulary[token]});
-  };
-  return nlohmann::json{
-      {"version", "1.0"},
-      {"added_tokens", added},
-      {"normalizer",
-       {{"type", "BertNormalizer"},
-        {"clean_text", true},
-        {"handle_chinese_chars", settings.Flag("tokenize_chinese_chars", true)},
-        {"strip_accents", settings.Flag("strip_accents", lower_case)},
-        {"lowercase", lower_case}}},
-      {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-      {"post_processor", {{"type", "BertProcessing"}, {"sep", pair(end)}, {"cls", pair(begin)}}},
-      {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
-      {"model",
-       {{"type", "WordPiece"},
-        {"unk_token", unknown},
-        {"continuing_subword_prefix", "##"},
-        {"max_input_chars_per_word", 100},
-        {"vocab", std::move(vocabulary)}}}};
-}
-
-// vocab.json and merges.txt of GPT-2 and RoBERTa, as a tokenizer.json.
-absl::StatusOr<nlohmann::json> FromMergesFile(nlohmann::json vocabulary, const std::string& text,
-                                              const Settings& settings) {
-  nlohmann::json merges = nlohmann::json::array();
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    line = absl::StripSuffix(line, "\r");
-    if (!line.empty() && !absl::StartsWith(line, "#version")) {
-      merges.push_back(std::string(line));
-    }
-  }
-  const bool prefix_space = settings.Flag("add_prefix_space", false);
-  nlohmann::json added = nlohmann::json::array();
-  for (const char* token : {"<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>"}) {
-    if (const auto found = vocabulary.find(token);
-        found != vocabulary.end() && found->is_number_unsigned()) {
-      added.push_back(Added(found->get<int64_t>(), token));
-      added.back()["lstrip"] = absl::string_view(token) == "<mask>";
-    }
-  }
-  const nlohmann::json byte_level = {{"type", "ByteLevel"},
-                                     {"add_prefix_space", prefix_space},
-                                     {"trim_offsets", true},
-                                     {"use_regex", true}};
-  // RoBERTa's vocabulary begins with its special tokens.
-  nlohmann::json around = byte_level;
-  if (vocabulary.value("<s>", nlohmann::json()) == 0 && vocabulary.contains("</s>")) {
-    around = {{"type", "RobertaProcessing"},
-              {"sep", nlohmann::json::array({"</s>", vocabulary["</s>"]})},
-              {"cls", nlohmann::json::array({"<s>", vocabulary["<s>"]})},
-              {"trim_offsets", true},
-              {"add_prefix_space", prefix_space}};
-  }
-  return nlohmann::json{
-      {"version", "1.0"},
-      {"added_tokens", added},
-      {"normalizer", nullptr},
-      {"pre_tokenizer", byte_level},
-      {"post_processor", around},
-      {"decoder", byte_level},
-      {"model",
-       {{"type", "BPE"}, {"vocab", std::move(vocabulary)}, {"merges", std::move(merges)}}}};
-}
-
 // The text of a tokenizer.json, and the file that it is of.
 struct Source {
   std::string json;
   std::string file;
 };
 
-absl::StatusOr<Source> ReadSource(const Folder& folder, const Settings& settings) {
+absl::StatusOr<Source> ReadSource(const Folder& folder, const TokenizerSettings& settings) {
   if (folder.Has("tokenizer.json")) {
     HONE_ASSIGN_OR_RETURN(std::string json, folder.Read("tokenizer.json"));
     return Source{std::move(json), "tokenizer.json"};
@@ -259,7 +122,7 @@ absl::StatusOr<Source> ReadSource(const Folder& folder, const Settings& settings
 
 absl::StatusOr<ReadTokenizer> ReadPretrainedTokenizer(const std::string& directory) {
   const Folder folder(directory);
-  Settings settings;
+  TokenizerSettings settings;
   HONE_ASSIGN_OR_RETURN(settings.config, folder.ReadObject("tokenizer_config.json"));
   HONE_ASSIGN_OR_RETURN(settings.special, folder.ReadObject("special_tokens_map.json"));
   HONE_ASSIGN_OR_RETURN(const Source source, ReadSource(folder, settings));

@@ -83,7 +83,7 @@ struct ReadTokenizer {
 // NOT_FOUND: the folder has none of these. INVALID_ARGUMENT names the file and in a JSON the path
 // to what is missing, wrong or not known: "tokenizer.json: pre_tokenizer.pretokenizers[1].type:
 // \"Jieba\" is not known here; known are …"; also of a folder that has a model of SentencePiece
-// alone.
+// alone. Of vocab.txt and merges.txt it names the line.
 absl::StatusOr<ReadTokenizer> ReadPretrainedTokenizer(const std::string& directory);
 
 // The tokenizer that a tokenizer.json describes, given by its text; its truncation and padding are

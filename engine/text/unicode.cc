@@ -57,20 +57,6 @@ std::string FromLatin1(absl::string_view latin1) {
   return utf8;
 }
 
-char32_t TakeCharacter(absl::string_view& utf8) {
-  const auto first = static_cast<unsigned char>(utf8[0]);
-  if (first < 0x80) {
-    utf8.remove_prefix(1);
-    return first;
-  }
-  utf8proc_int32_t character = 0;
-  const utf8proc_ssize_t bytes =
-      utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(utf8.data()),
-                       static_cast<utf8proc_ssize_t>(utf8.size()), &character);
-  utf8.remove_prefix(static_cast<size_t>(std::max<utf8proc_ssize_t>(bytes, 1)));
-  return static_cast<char32_t>(character);
-}
-
 void AppendCharacter(char32_t character, std::string& utf8) {
   utf8proc_uint8_t bytes[4];
   const utf8proc_ssize_t size =

@@ -163,10 +163,19 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TrainWords(const WordTokens& op
     ForEachWord(corpus.text(i), options.split, [&](absl::string_view word) { ++counts[word]; });
   }
   std::vector<std::pair<int64_t, std::string>> words;  // negated counts: frequent words first
+  int64_t most = 0;
   for (const auto& [word, count] : counts) {
+    most = std::max(most, count);
     if (count >= options.min_count) {
       words.emplace_back(-count, word);
     }
+  }
+  if (words.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no word comes ", options.min_count,
+                     " times in the training texts, so that a vocabulary has none; min_count must "
+                     "be at most ",
+                     most, ", as often as the most frequent word comes"));
   }
   std::ranges::sort(words);
   words.resize(std::min(words.size(), static_cast<size_t>(options.vocabulary - special)));

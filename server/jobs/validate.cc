@@ -420,6 +420,7 @@ void CheckPairs(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   errors.CheckInt(at + ".max_source_tokens", pairs.max_source_tokens(), 0, 1 << 20);
   errors.CheckInt(at + ".max_target_tokens", pairs.max_target_tokens(), 0, 1 << 20);
+  errors.CheckInt(at + ".first", pairs.first(), 0, std::numeric_limits<int32_t>::max());
   CheckTokenizer(at + ".source_tokenizer", pairs.source_tokenizer(), errors);
   CheckTokenizer(at + ".target_tokenizer", pairs.target_tokenizer(), errors);
   CheckNearCopies(at, pairs, errors);

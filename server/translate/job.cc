@@ -296,6 +296,7 @@ data::PairOptions ToPairOptions(const v1::PairOptions& in) {
           .drop_empty = in.drop_empty(),
           .max_source_tokens = in.max_source_tokens(),
           .max_target_tokens = in.max_target_tokens(),
+          .first = in.first(),
           .source_tokenizer = ToTokenizer(in.source_tokenizer()),
           .target_tokenizer = ToTokenizer(in.target_tokenizer()),
           .near_copies = AsWritten(in.near_copies()),
@@ -608,7 +609,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, layers));
     const v1::TextOptions& text = spec.data().text();
     if (ReadsTexts(spec) && !text.has_cleaning() && !text.has_tokenizer()) {
-      HONE_ASSIGN_OR_RETURN(config.data.text->like, job::PretrainedTokens(config.pretrained));
+      HONE_ASSIGN_OR_RETURN(
+          config.data.text->like,
+          job::PretrainedTokens(config.pretrained, &config.data.text->like_notes));
     }
   } else {
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));

@@ -15,7 +15,7 @@ from learned import EXAMPLES, AtServer, here, hone, last_json  # noqa: E402
 JOB = EXAMPLES / "translation-gru.yaml"
 WORDS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq"}
 SMALL = [part for setting in (
-    "translation.evaluation_sentences=20", "translation.attention_maps=2", "translation.longest=10", "data.limit=0",
+    "translation.evaluation_sentences=20", "translation.attention_maps=2", "translation.longest=10",
     "data.validation_fraction=0.1", "data.test_fraction=0.1", "training.epochs=15", "training.batch_size=16",
     "training.optimizer.adam.learning_rate=0.01", "training.checkpoints.every_seconds=0") for part in ("--set", setting)]
 SMALL_GRU = [*SMALL, "--set", "model.preset.seq2seq.units=32", "--set", "model.preset.seq2seq.dropout=0"]

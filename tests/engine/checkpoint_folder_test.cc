@@ -291,6 +291,16 @@ TEST(ModelFolder, GivesItsDescriptionWithoutReadingTheWeights) {
   EXPECT_THAT(LoadModelJson(root / "net"), StatusIs(kDataLoss, HasSubstr("model.safetensors")));
 }
 
+TEST(ModelFolder, WithAManifestThatNestsTooDeeplyIsDamaged) {
+  const Folder root;
+  const float data[1] = {3};
+  const TensorToWrite tensors[] = {{"w", {1}, data}};
+  ASSERT_THAT(WriteModel(root / "net", tensors, {}, "{}"), IsOk());
+  Put(root / "net/manifest.json", std::string(100000, '['));
+  EXPECT_THAT(LoadModel(root / "net"), StatusIs(kDataLoss, AllOf(HasSubstr("manifest.json"),
+                                                                 HasSubstr("within each other"))));
+}
+
 TEST(ModelFolder, NamesItsWeightsByTheirHash) {
   const Folder root;
   const float data[1] = {3};

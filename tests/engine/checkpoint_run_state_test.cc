@@ -15,6 +15,7 @@ namespace {
 
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 RunState Full() {
@@ -82,6 +83,12 @@ TEST(RunState, NamesTheFieldThatIsWrong) {
               StatusIs(invalid, HasSubstr("sections.empty: must be base64")));
   EXPECT_THAT(Changed("\"plateau\": {", "\"plateau\": 5, \"p\": {"),
               StatusIs(invalid, HasSubstr("plateau: must be an object")));
+}
+
+TEST(RunState, RefusesTextThatNestsTooDeeply) {
+  EXPECT_THAT(RunStateFromJson(std::string(1 << 20, '[')),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("the run state"), HasSubstr("within each other"))));
 }
 
 TEST(RunState, RefusesTextCutAnywhere) {

@@ -130,6 +130,9 @@ TEST(Csv, InPiecesIsTheTableOfTheWholeText) {
       "a,b\n1,\"2\n3,4\n",
       "a,b\n1,2\n3\n4,5\n6,7,8\n",
       std::string("a,b\n1,2\0\n", 9),
+      std::string("\xef\xbb\xbf"
+                  "a,b\n1,2\0\n",
+                  12),
       "red,near\nblue,far\nred,far\n",
       "4,near\n5,far",
       "",
@@ -160,6 +163,18 @@ TEST(Csv, InPiecesARecordThatIsTooLongIsNamedByTheLineThatItBeginsOn) {
   const std::string text = "a,b\n1,2\n3,\"" + std::string(1000, 'x') + "\"\n";
   EXPECT_THAT(ToldInPieces(text, {}, 10, /*most_record_bytes=*/200),
               AllOf(HasSubstr("line 3"), HasSubstr("too many"), HasSubstr("quote")));
+}
+
+TEST(Csv, BehindAByteOrderMarkNamesBytesByTheirOffsetsInTheFile) {
+  EXPECT_THAT(ToldWhole("\xef\xbb\xbf"
+                        "a,b\ncaf\xe9,1\n",
+                        {}),
+              HasSubstr("offset 10"));
+  EXPECT_THAT(ToldWhole(std::string("\xef\xbb\xbf"
+                                    "a,b\n1,2\0\n",
+                                    12),
+                        {}),
+              HasSubstr("byte 10 is zero"));
 }
 
 }  // namespace

@@ -188,6 +188,8 @@ TEST_F(SentencePairsData, ThatCannotBeReadSayWhere) {
               StatusIs(kInvalid, AllOf(HasSubstr("line 1: must have a string under \"target\""),
                                        HasSubstr("line 2: must be a JSON object"),
                                        HasSubstr("line 3: is no JSON"))));
+  EXPECT_THAT(ReadFile("g.jsonl", std::string(1 << 20, '[')),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("within each other"))));
   EXPECT_THAT(ReadFile("e.txt", "Go.\t" + std::string((size_t{1} << 20) + 1, 'x') + "\n"),
               StatusIs(kInvalid, HasSubstr("line 1: a sentence has 1048577 bytes")));
   EXPECT_THAT(ReadFile("f.csv", "one,two,three\n1,b,c\n2,d,e\n"),
@@ -373,6 +375,25 @@ TEST_F(SentencePairsData, ThatAreTooLongAreCountedInCharactersWhereTheseAreTheTo
   EXPECT_THAT(SourcesIn(*data, data->splits.train), ElementsAre("été"));
 }
 
+TEST_F(SentencePairsData, BehindTheFirstShortOnesAreNotTakenWhereSoManyAreAsked) {
+  options_.pairs.max_source_tokens = 2;
+  options_.pairs.first = 2;
+  const auto data = LoadFile("p.txt", "a\tx\na b c\tx\nb\ty\nc\tz\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(SourcesIn(*data, data->splits.train), ElementsAre("a", "b"));
+  EXPECT_THAT(data->report.notes, Contains("the first 2 of 3 pairs are taken (data.pairs.first)"));
+}
+
+TEST_F(SentencePairsData, OfOtherPartsAreAllTakenWhereTheFirstOnesAreAsked) {
+  options_.pairs.first = 1;
+  Write("train.txt", "a\tx\nb\ty\n");
+  Write("test.txt", "a\tx\na b\tx y\n");
+  const auto data = LoadPath(folder_);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->splits.train, SizeIs(1));
+  EXPECT_THAT(data->splits.test, SizeIs(2));
+}
+
 TEST_F(SentencePairsData, OfOneSourceSentenceAreInOnePart) {
   options_.validation_fraction = 0.2;
   options_.test_fraction = 0.25;
@@ -510,6 +531,27 @@ TEST_F(SentencePairsData, OfTatoebaAreTheKnownOnes) {
   EXPECT_THAT(data->splits.train, SizeIs(2000));
   EXPECT_LE(data->report.train.tokens->longest, 10);
   EXPECT_LE(data->report.test.target_tokens->longest, 12);
+}
+
+// The setting of client/examples/translation-gru.yaml.
+TEST_F(SentencePairsData, OfTatoebaTheFirstOnesHave800SentencesToTest) {
+  const std::string path = RealData("eng-fra/fra.txt.gz");
+  HONE_NEEDS_REAL_DATA(path);
+  options_.dataset = "tatoeba-eng-fra";
+  options_.sources = SourcesFromEnvironment();
+  options_.sources.cache_dir.clear();
+  options_.validation_fraction = 0.02;
+  options_.test_fraction = 0.0318;
+  options_.pairs.cleaning = {
+      .normalization = text::Normalization::kNfc, .lower_case = true, .white_space = true};
+  options_.pairs.max_source_tokens = 10;
+  options_.pairs.max_target_tokens = 12;
+  options_.pairs.first = 40000;
+  const auto data = LoadSentencePairs(options_);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_EQ(data->splits.train.size() + data->splits.validation.size() + data->splits.test.size(),
+            40'000u);
+  EXPECT_THAT(SentencePairsOf(data->dataset).FirstOfEach(data->splits.test, 0), SizeIs(800));
 }
 
 }  // namespace

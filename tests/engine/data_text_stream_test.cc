@@ -57,7 +57,9 @@ TEST(TextStream, GivesTheTextOfTheWholeWhereverItIsCut) {
 
 TEST(TextStream, NamesTheLineAndTheByteOfTheFileThatAreNoUtf8) {
   for (const absl::string_view text :
-       {"fine\nm\xe4nnlich\n", "fine\n\xf0\x9f\x98", "\xe2\x82 a", "a\xc3"}) {
+       {"fine\nm\xe4nnlich\n", "fine\n\xf0\x9f\x98", "\xe2\x82 a", "a\xc3",
+        "\xef\xbb\xbf"
+        "fine\nm\xe4nnlich\n"}) {
     const std::string wanted(DecodeText(std::string(text), Encoding::kUtf8).status().message());
     for (int64_t piece_bytes = 1; piece_bytes < 8; ++piece_bytes) {
       EXPECT_THAT(Decoded(text, Encoding::kUtf8, piece_bytes), StatusIs(kInvalid, wanted));

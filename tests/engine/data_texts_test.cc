@@ -291,6 +291,49 @@ TEST_F(TextsData, OfTenMegabytesInALineAreAnError) {
       StatusIs(kInvalid, AllOf(HasSubstr("line 3"), HasSubstr("10485760"), HasSubstr("1048576"))));
 }
 
+TEST_F(TextsData, OfTenMegabytesInALineOfJsonAreAnError) {
+  EXPECT_THAT(
+      ReadFile("t.jsonl", "{\"text\": \"" + std::string(10 << 20, 'x') + "\", \"label\": 1}\n"),
+      StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("10485760"))));
+}
+
+TEST_F(TextsData, OfJsonWithoutALabelAreNamedByTheirLines) {
+  EXPECT_THAT(
+      ReadFile("t.jsonl",
+               "{\"text\": \"a\", \"label\": 0}\n{\"text\": \"b\"}\n"
+               "{\"text\": \"c\", \"label\": null}\n"),
+      StatusIs(kInvalid, AllOf(HasSubstr("line 2: there is no label"), HasSubstr("line 3"))));
+}
+
+TEST_F(TextsData, OfFilesByClassWithAnEmptyLineAreAnErrorThatNamesIt) {
+  Write("pos.txt", "good\n\nfine\n");
+  Write("neg.txt", "bad\n");
+  options_.path = folder_;
+  EXPECT_THAT(Load(options_), StatusIs(kInvalid, AllOf(HasSubstr("pos.txt line 2"),
+                                                       HasSubstr("the text is empty"))));
+}
+
+TEST_F(TextsData, OfOneWordAloneAreAnErrorThatNamesIt) {
+  EXPECT_THAT(
+      LoadFile("t.csv", "text,label\nword,0\nword word,1\n"),
+      StatusIs(kInvalid, AllOf(HasSubstr("the same one, 'word'"), HasSubstr("nothing to learn"))));
+}
+
+TEST_F(TextsData, OfWordsThatAreAllTooRareSayHowOftenTheyCome) {
+  options_.text->tokenizer = text::WordTokens{.min_count = 5};
+  EXPECT_THAT(LoadFile("t.csv", "text,label\na b,0\nc a,1\n"),
+              StatusIs(kInvalid, HasSubstr("min_count must be at most 2")));
+}
+
+TEST_F(TextsData, OfNoWordThatTheEarlierModelKnowsAreAnError) {
+  const auto first = LoadFile("first.csv", "text,label\nred,0\ngreen,1\n");
+  ASSERT_THAT(first, IsOk());
+  options_.text->like = std::make_shared<const TextPreprocessing>(*first->preprocessing.text);
+  EXPECT_THAT(LoadFile("next.csv", "text,label\nrouge,0\nvert,1\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("data.text.tokenizer"), HasSubstr("5 tokens"),
+                                       HasSubstr("none of the training texts' words"))));
+}
+
 TEST_F(TextsData, OfOneClassAreAnErrorThatNamesIt) {
   EXPECT_THAT(LoadFile("t.csv", "text,label\na,good\nb,good\n"),
               StatusIs(kInvalid, AllOf(HasSubstr("'good'"), HasSubstr("two classes"))));
@@ -301,6 +344,16 @@ TEST_F(TextsData, OfJsonThatIsBrokenAreNamedByLineAndByte) {
       ReadFile("t.jsonl", "{\"text\": \"a\", \"label\": 0}\n\n[1]\n{\"text\": \"b\"\n"),
       StatusIs(kInvalid, AllOf(HasSubstr("line 2: is no JSON"), HasSubstr("line 3: must be"),
                                HasSubstr("line 4: is no JSON from its byte 13"))));
+}
+
+TEST_F(TextsData, OfJsonThatNestsTooDeeplyAreNamed) {
+  EXPECT_THAT(ReadFile("t.jsonl", "{\"text\": " + std::string(1 << 20, '[') + "\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("within each other"))));
+}
+
+TEST_F(TextsData, OfJsonWithANumberThatIsTooLargeAreNamed) {
+  EXPECT_THAT(ReadFile("t.jsonl", "{\"text\": \"a\", \"label\": 1e999}\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1"), HasSubstr("too large"))));
 }
 
 TEST_F(TextsData, ThatAreNoStringsOfJsonAreNamed) {

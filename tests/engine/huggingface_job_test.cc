@@ -56,7 +56,8 @@ class CheckpointJob : public TrainTest {
     config.data.path = Path("texts.tsv");
     config.data.text.emplace();
     config.pretrained.directory = Path("bert");
-    HONE_ASSIGN_OR_RETURN(config.data.text->like, job::PretrainedTokens(config.pretrained));
+    HONE_ASSIGN_OR_RETURN(config.data.text->like,
+                          job::PretrainedTokens(config.pretrained, &config.data.text->like_notes));
     HONE_ASSIGN_OR_RETURN(config.model, job::WithPretrained(config.pretrained, {}));
     HONE_ASSIGN_OR_RETURN(config.parameter_rules, job::FreezeRules(config.pretrained, freeze));
     config.optimizer = optim::Adam{.learning_rate = 0.002};
@@ -134,6 +135,23 @@ TEST_F(CheckpointJob, ATextStandsBetweenTheTokensOfTheTemplate) {
   data::TextPreprocessing three = *config->data.text->like;
   three.max_tokens = 3;
   EXPECT_THAT(three.Encode("good bad"), ::testing::ElementsAre(2, 5, 3));
+}
+
+TEST_F(CheckpointJob, WhatItsTokenizerSaysAndIsNotDoneStandsInTheDataReport) {
+  const auto told = Job();
+  ASSERT_THAT(told, IsOk());
+  nlohmann::json json = nlohmann::json::parse(
+      told->data.text->like->tokenizer->ToJson()["tokenizer_json"].get<std::string>());
+  json["truncation"] = {{"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}};
+  json["padding"] = {{"strategy", {{"Fixed", 128}}}};
+  Write("bert/tokenizer.json", json.dump());
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  const auto data = tasks::LoadExamples(config->data, *config, *tasks::MakeTask(config->task));
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->report.notes,
+              AllOf(Contains(HasSubstr("tokenizer.json cuts texts off behind 2 tokens")),
+                    Contains(HasSubstr("tokenizer.json fills short texts up with padding"))));
 }
 
 TEST_F(CheckpointJob, PairsAreToldApartByTheirSegments) {

@@ -291,6 +291,20 @@ TEST_F(CheckpointTest, AFamilyThatIsNotKnownIsToldThoseThatAre) {
                                        HasSubstr("mamba"))));
 }
 
+TEST_F(CheckpointTest, AConfigThatNestsTooDeeplyIsRefused) {
+  EXPECT_THAT(huggingface::ParseConfig("{\"model_type\": " + std::string(1 << 20, '[')).status(),
+              StatusIs(kInvalid, AllOf(HasSubstr("config.json"), HasSubstr("within each other"))));
+}
+
+TEST_F(CheckpointTest, AnIndexThatIsNoJsonIsNamedWithThePlace) {
+  Shard();
+  Put(folder_ / "model.safetensors.index.json", "{\n\"weight_map\": {]}");
+  EXPECT_THAT(Open(), StatusIs(kInvalid, AllOf(HasSubstr("model.safetensors.index.json"),
+                                               HasSubstr("line 2, byte 16"))));
+  Put(folder_ / "model.safetensors.index.json", std::string(1 << 20, '['));
+  EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("within each other")));
+}
+
 TEST_F(CheckpointTest, AConfigThatIsNoJsonIsRefused) {
   for (const char* text : {"", "{", "[]", "null", "{}", "{\"model_type\": 3}"}) {
     EXPECT_THAT(huggingface::ParseConfig(text).status(),

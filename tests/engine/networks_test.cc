@@ -133,5 +133,12 @@ TEST_F(NamedNetworks, ComeBackFromTheModelFile) {
   EXPECT_EQ(models::ToJson(back->model), models::ToJson(file.model));
 }
 
+TEST(ModelFile, ThatNestsTooDeeplyIsRefused) {
+  const absl::Status status =
+      tasks::ModelFileFromJson("{\"model\": " + std::string(1 << 20, '[')).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("model.json: has lists"));
+}
+
 }  // namespace
 }  // namespace hone::engine::train

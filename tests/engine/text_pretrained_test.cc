@@ -214,6 +214,11 @@ TEST(TokenizerJson, RefusesWhatIsCutShort) {
               StatusIs(kInvalid, HasSubstr("no JSON")));
 }
 
+TEST(TokenizerJson, RefusesWhatNestsTooDeeply) {
+  EXPECT_THAT(ParseTokenizerJson("{\"model\": " + std::string(1 << 20, '[')).status(),
+              StatusIs(kInvalid, HasSubstr("within each other")));
+}
+
 TEST(PretrainedTokens, OfACharacterInSeveralPartsAreShownWhenItIsWhole) {
   const auto tokenizer = Parsed(GoldenJson("GPT-2"));
   ASSERT_NE(tokenizer, nullptr);
@@ -299,6 +304,49 @@ TEST_F(PretrainedFolder, WithGpt2sFilesReadsThemAsTheTokenizerJsonDoes) {
     const auto utf8 = line.get<std::string>();
     EXPECT_EQ(read->tokenizer->EncodeWithBytes(utf8).ids, same->EncodeWithBytes(utf8).ids);
   }
+}
+
+TEST_F(PretrainedFolder, NamesTheLineOfBertsVocabularyThatComesTwice) {
+  Write("vocab.txt", "[UNK]\n[CLS]\n[SEP]\nthe\n[CLS]\n");
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(kInvalid,
+                       "vocab.txt: line 5: has `[CLS]`, as line 2 has; each line must be "
+                       "another token"));
+}
+
+TEST_F(PretrainedFolder, NamesTheSpecialTokenThatBertsVocabularyLacks) {
+  Write("vocab.txt", "[UNK]\n[CLS]\nthe\n");
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(kInvalid, AllOf(HasSubstr("vocab.txt: none of its 3 lines"),
+                                       HasSubstr("`[SEP]`"), HasSubstr("sep_token"))));
+}
+
+TEST_F(PretrainedFolder, NamesTheLineOfMergesThatIsNotTwoTokens) {
+  Write("vocab.json", R"({"t": 0, "h": 1, "th": 2})");
+  for (const char* line : {"th", "t h e", "t  h", " t", "t\th"}) {
+    Write("merges.txt", absl::StrCat("#version: 0.2\nt h\n", line, "\n"));
+    EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+                StatusIs(kInvalid, AllOf(HasSubstr("merges.txt: line 3: must be two tokens"),
+                                         HasSubstr(line))))
+        << line;
+  }
+}
+
+TEST_F(PretrainedFolder, NamesTheLineOfMergesWithATokenThatTheVocabularyLacks) {
+  Write("vocab.json", R"({"t": 0, "h": 1, "th": 2})");
+  Write("merges.txt", "t h\nth e\n");
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(kInvalid, HasSubstr("merges.txt: line 2: joins `e`, which must be in")));
+  Write("merges.txt", "t h\n\nh t\n");
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(kInvalid, HasSubstr("merges.txt: line 3: makes `ht`, which must be in")));
+}
+
+TEST_F(PretrainedFolder, NamesTheTokenOfAVocabularyWhoseIdIsNoNumber) {
+  Write("vocab.json", R"({"t": 0, "h": "1"})");
+  Write("merges.txt", "");
+  EXPECT_THAT(ReadPretrainedTokenizer(path_).status(),
+              StatusIs(kInvalid, HasSubstr("vocab.json: the id of `h` must be a whole number")));
 }
 
 TEST_F(PretrainedFolder, WithoutATokenizerIsNotFound) {

@@ -63,6 +63,21 @@ TEST(Utf8, CheckOfTheRestOfATextCountsFromItsBegin) {
                        AllOf(HasSubstr("line 8 is not UTF-8"), HasSubstr("at offset 103"))));
 }
 
+TEST(Utf8, OfAFileIsReadWithoutItsByteOrderMark) {
+  const auto text = FromUtf8(
+      "\xef\xbb\xbf"
+      "caf\xc3\xa9");
+  ASSERT_THAT(text, IsOk());
+  EXPECT_EQ(*text, "caf\xc3\xa9");
+}
+
+TEST(Utf8, OffsetsBehindAByteOrderMarkAreThoseOfTheFile) {
+  EXPECT_THAT(FromUtf8("\xef\xbb\xbf"
+                       "m\xe4nnlich\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("line 1 is not UTF-8"), HasSubstr("at offset 4"))));
+}
+
 TEST(Utf8, IsCutWhereACharacterBegins) {
   const std::string text = "a\xc3\xa4\xe2\x82\xac";  // 1, 2 and 3 bytes
   const size_t wanted[] = {0, 1, 1, 3, 3, 3, 6, 6};

@@ -6,15 +6,15 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "engine/base/json.h"
 #include "engine/text/sentencepiece_tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hone::engine::text;  // NOLINT
-  const nlohmann::json json = nlohmann::json::parse(data, data + size, nullptr, false);
-  const auto tokenizer =
-      json.is_discarded() ? NewSentencePieceTokenizer({reinterpret_cast<const char*>(data), size})
-                          : TokenizerFromJson(json);
+  const auto json = hone::ParseJson(hone::fuzz::Text(data, size));
+  const auto tokenizer = json.ok() ? TokenizerFromJson(*json)
+                                   : NewSentencePieceTokenizer(hone::fuzz::Text(data, size));
   if (!tokenizer.ok()) {
     return 0;
   }

@@ -611,6 +611,7 @@ constexpr char kPairs[] =
                  "pairs": {"source": "en", "target": "fr", "encoding": "LATIN1",
                            "cleaning": {"normalization": "NFC", "lower_case": true},
                            "drop_empty": true, "max_source_tokens": "10", "max_target_tokens": "12",
+                           "first": "40000",
                            "source_tokenizer": {"words": {"vocabulary": "500"}},
                            "target_tokenizer": {"characters": {}}, "near_copies": 0.8,
                            "keep": "LONGEST", "augmentation": {"swap": 0.25}}},
@@ -632,6 +633,7 @@ TEST(ToTrainingConfig, TakesSentencePairs) {
   EXPECT_TRUE(pairs.drop_empty);
   EXPECT_EQ(pairs.max_source_tokens, 10);
   EXPECT_EQ(pairs.max_target_tokens, 12);
+  EXPECT_EQ(pairs.first, 40000);
   EXPECT_EQ(std::get<engine::text::WordTokens>(pairs.source_tokenizer).vocabulary, 500);
   EXPECT_TRUE(std::holds_alternative<engine::text::CharacterTokens>(pairs.target_tokenizer));
   EXPECT_EQ(pairs.near_copies, 0.8);

@@ -359,12 +359,12 @@ TEST(Validate, WhatPairsCannotBeIsNamed) {
   };
   const std::vector<std::string> found = paths(R"(
       source: "en" target: "en" encoding: 9 cleaning { normalization: 9 }
-      max_source_tokens: -1 max_target_tokens: 9999999
+      max_source_tokens: -1 max_target_tokens: 9999999 first: -1
       source_tokenizer { words { vocabulary: 3 } } target_tokenizer { words { split: 9 } }
       near_copies: 1.5 keep: 9 augmentation { word_dropout: 1 swap: -1 })");
   for (const char* path :
        {"data.pairs.target", "data.pairs.encoding", "data.pairs.cleaning.normalization",
-        "data.pairs.max_source_tokens", "data.pairs.max_target_tokens",
+        "data.pairs.max_source_tokens", "data.pairs.max_target_tokens", "data.pairs.first",
         "data.pairs.source_tokenizer.words.vocabulary", "data.pairs.target_tokenizer.words.split",
         "data.pairs.near_copies", "data.pairs.keep", "data.pairs.augmentation.word_dropout",
         "data.pairs.augmentation.swap"}) {

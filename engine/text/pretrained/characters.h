@@ -31,34 +31,6 @@ enum CharacterTrait : uint16_t {
 // The traits of all characters by their numbers, 0x110000 of them; made when first asked for.
 const uint16_t* CharacterTraits();
 
-// The first character of a text that is not empty, and how many bytes it has. A byte that begins no
-// character is U+FFFD of one byte.
-struct NextCharacter {
-  char32_t character;
-  uint32_t size;
-};
-inline NextCharacter FirstOf(absl::string_view utf8) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(utf8[i]); };
-  const auto more = [&](size_t i) { return char32_t{byte(i)} & 0x3f; };
-  const uint8_t first = byte(0);
-  if (first < 0x80) {
-    return {first, 1};
-  }
-  if (first >= 0xc2 && first < 0xe0 && utf8.size() >= 2) {
-    return {(char32_t{first} & 0x1f) << 6 | more(1), 2};
-  }
-  if (first >= 0xe0 && first < 0xf0 && utf8.size() >= 3) {
-    return {(char32_t{first} & 0xf) << 12 | more(1) << 6 | more(2), 3};
-  }
-  if (first >= 0xf0 && first < 0xf4 && utf8.size() >= 4) {
-    return {(char32_t{first} & 7) << 18 | more(1) << 12 | more(2) << 6 | more(3), 4};
-  }
-  if (first == 0xf4 && utf8.size() >= 4 && byte(1) < 0x90) {
-    return {char32_t{0x100000} | more(1) << 12 | more(2) << 6 | more(3), 4};
-  }
-  return {0xfffd, 1};
-}
-
 // The lower case of one character, one or two: İ becomes i and a dot above.
 struct LowerCase {
   char32_t characters[2];

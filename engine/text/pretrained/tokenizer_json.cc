@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/text/pretrained/added_tokens.h"
@@ -344,11 +345,7 @@ void SayOverridden(const JsonPart& json, std::vector<std::string>& said) {
 
 absl::StatusOr<std::unique_ptr<const PretrainedTokenizer>> ParseTokenizerJson(
     absl::string_view text, const TokenRoles* roles, std::vector<std::string>* overridden) {
-  const nlohmann::json document =
-      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (document.is_discarded()) {
-    return absl::InvalidArgumentError("no JSON, or it ends too early");
-  }
+  HONE_ASSIGN_OR_RETURN(const nlohmann::json document, ParseJson(text));
   absl::Status error;
   const JsonPart json(document, "", error);
   json.KnowsOnly({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",

@@ -50,7 +50,7 @@ def divide(sentences, pairs_of, spec, seed):
 def read(spec, seed):
     given = spec["pairs"]
     assert not set(spec) - {"dataset", "pairs", "limit", "test_fraction", "validation_fraction"}, spec
-    assert not set(given) - {"cleaning", "max_source_tokens", "max_target_tokens", "source_tokenizer", "target_tokenizer"}, given
+    assert not set(given) - {"cleaning", "first", "max_source_tokens", "max_target_tokens", "source_tokenizer", "target_tokenizer"}, given
     tokenizers = [given.get(side, {"words": {}}) for side in ("source_tokenizer", "target_tokenizer")]
     split = [texts.splitter(tokenizer)[0] for tokenizer in tokenizers]
     most = [given.get(f"max_{side}_tokens") or float("inf") for side in ("source", "target")]
@@ -60,6 +60,8 @@ def read(spec, seed):
             sides = [clean(text, given.get("cleaning", {})) for text in line.rstrip("\r\n").split("\t")[:2]]
             if any(len(cut(text)) > longest for cut, text, longest in zip(split, sides, most)):
                 continue
+            if len(rows) == given.get("first"):
+                break
             number = numbers.setdefault(sides[0], len(numbers))
             pairs_of += [0] * (len(numbers) - len(pairs_of))
             pairs_of[number] += 1

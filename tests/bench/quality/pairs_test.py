@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
-"""Sentence pairs are cleaned here as Hone cleans them, and the rate of a step is Hone's."""
+"""Sentence pairs are cleaned and taken here as Hone does it, and the rate of a step is Hone's."""
+import gzip
+import pathlib
+import tempfile
 import unittest
+from unittest import mock
 
 import pairs
 from schedule import rate_factor
@@ -12,6 +16,19 @@ class Cleaning(unittest.TestCase):
 
     def test_nothing_is_changed_unasked(self):
         self.assertEqual(pairs.clean(" A  b ", {}), " A  b ")
+
+
+class Reading(unittest.TestCase):
+    def test_the_first_pairs_that_are_short_enough_are_taken(self):
+        lines = "a\tx\na b c\tx\nb\ty\nc\tz\n"
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "p.txt.gz"
+            path.write_bytes(gzip.compress(lines.encode()))
+            with mock.patch.object(pairs, "find", lambda _: [path]), \
+                    mock.patch.object(pairs, "divide", lambda count, *_: (list(range(count)), [], [])):
+                read = pairs.read({"dataset": "p", "pairs": {"first": 2, "max_source_tokens": 2}}, 1)
+        self.assertEqual(len(read.train), 2)
+        self.assertEqual(sorted(read.vocabularies[0]), ["a", "b"])
 
 
 class Rate(unittest.TestCase):
