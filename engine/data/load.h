@@ -24,7 +24,10 @@ enum class Task {
   kRecommendation,
   kForecasting,
   kLanguageModeling,
-  kTranslation
+  kTranslation,
+  kTextPairs,     // pairs of texts, each read by itself, without labels
+  kTokenTagging,  // a tag for each word
+  kMultiLabel     // any number of classes for a text
 };
 
 // Where named data sets come from.
@@ -89,6 +92,7 @@ struct TextOptions {
   // max_tokens does not say another. Null: they are as said above.
   std::shared_ptr<const TextPreprocessing> like = nullptr;
   TextAugmentation augmentation = {};  // of the training part, as it is trained on
+  std::string separator = ",";  // between the names of a label, where a text may have several
 };
 
 // Sentences and their translations: where they stand in their files, and how they become tokens.
