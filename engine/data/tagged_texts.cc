@@ -191,6 +191,12 @@ absl::Status Finish(const TaggedRows& rows, const LoadOptions& options, LoadedDa
   }
   data.preprocessing.input = Preprocessing::Input::kText;
   data.preprocessing.class_names = TagsOf(rows);
+  const std::vector<std::string>& head = options.head_classes;
+  if (!head.empty() && std::ranges::all_of(data.preprocessing.class_names, [&](const auto& tag) {
+        return std::ranges::find(head, tag) != head.end();
+      })) {
+    data.preprocessing.class_names = head;
+  }
   if (data.preprocessing.class_names.size() < 2) {
     return absl::InvalidArgumentError(absl::StrCat("all words have the tag '",
                                                    data.preprocessing.class_names.front(),

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -202,10 +203,31 @@ void SetStrata(Loading& loading) {
   loading.targets.class_names = labels;
 }
 
+// The place of a name among those of a checkpoint's head; their end where it is not there.
+std::vector<std::string>::const_iterator FindInHead(const std::vector<std::string>& head,
+                                                    const std::string& name) {
+  const auto found = std::ranges::find(head, name);
+  return found != head.end() ? found : std::ranges::find_if(head, [&](const std::string& other) {
+    return absl::EqualsIgnoreCase(other, name);
+  });
+}
+
 absl::Status SetClasses(Loading& loading) {
   const std::vector<std::string> labels = LabelsOf(loading);
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> names, NameClasses(labels, loading.options));
+  const std::vector<std::string>& head = loading.options.head_classes;
+  const auto in_head = [&](const std::string& name) {
+    return FindInHead(head, name) != head.end();
+  };
   std::vector<int32_t> codes;  // by label
+  if (loading.as() == nullptr && !head.empty() && std::ranges::all_of(names, in_head)) {
+    for (const std::string& name : names) {
+      codes.push_back(static_cast<int32_t>(FindInHead(head, name) - head.begin()));
+    }
+    SetCodes(labels, codes, loading);
+    loading.targets.class_names = head;
+    return absl::OkStatus();
+  }
   for (size_t c = 0; c < names.size(); ++c) {
     codes.push_back(static_cast<int32_t>(c));
     if (loading.as() != nullptr) {

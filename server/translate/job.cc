@@ -633,6 +633,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
     if (ReadsTexts(spec) && !text.has_cleaning() && !text.has_tokenizer()) {
       HONE_ASSIGN_OR_RETURN(config.data.text->like, job::PretrainedTokens(config.pretrained));
     }
+    if (spec.has_classification() || spec.has_token_tagging()) {
+      HONE_ASSIGN_OR_RETURN(config.data.head_classes, job::PretrainedClasses(config.pretrained));
+    }
   } else {
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));
   }
