@@ -195,6 +195,12 @@ absl::Status ReadParts(const std::string& path, const LoadOptions& options, Tagg
 
 }  // namespace
 
+bool IsTaggedFileName(const std::string& name) {
+  constexpr absl::string_view kEnds[] = {".conll", ".bio", ".iob", ".iob2"};
+  return std::ranges::any_of(
+      kEnds, [&](absl::string_view end) { return absl::EndsWithIgnoreCase(WithoutGz(name), end); });
+}
+
 std::string TaggedRows::Where(const TaggedRow& row) const {
   return absl::StrCat(files[static_cast<size_t>(row.file)], " line ", row.line);
 }

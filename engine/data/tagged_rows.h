@@ -41,4 +41,7 @@ struct TaggedRows {
 // INVALID_ARGUMENT names the file and the first 20 lines with what is wrong.
 absl::StatusOr<TaggedRows> ReadTaggedRows(const std::string& path, const LoadOptions& options);
 
+// A name that says so by itself: .conll, .bio, .iob or .iob2, also with .gz behind.
+bool IsTaggedFileName(const std::string& name);
+
 }  // namespace hone::engine::data

@@ -42,6 +42,12 @@ TEST_F(TaggedTextsTest, ColumnsBetweenWordAndTagAreNotRead) {
   EXPECT_EQ(rows->rows[1].line, 7);
 }
 
+TEST_F(TaggedTextsTest, SomeNamesSayThatWordsHaveTags) {
+  EXPECT_TRUE(IsTaggedFileName("set/train.conll.gz"));
+  EXPECT_TRUE(IsTaggedFileName("a.BIO"));
+  EXPECT_FALSE(IsTaggedFileName("a.txt"));
+}
+
 TEST_F(TaggedTextsTest, JsonLinesHaveLists) {
   Write("a.jsonl",
         "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\", \"B-X\"]}\n"
