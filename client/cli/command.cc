@@ -85,6 +85,10 @@ std::string NextCommand(const v1::Job& job) {
       return absl::StrCat("generate ", job.model(), " --prompt TEXT");
     case v1::JobSpec::kTranslation:
       return absl::StrCat("predict ", job.model(), " --text TEXT");
+    case v1::JobSpec::kTextEmbedding:
+      return absl::StrCat("predict ", job.model(), " --text TEXT --nearest FILE.txt");
+    case v1::JobSpec::kTokenTagging:
+      return absl::StrCat("predict ", job.model(), " --text TEXT");
     case v1::JobSpec::kMaskedLanguageModeling:
       return absl::StrCat("predict ", job.model(), " --text \"TEXT [MASK] TEXT\"");
     case v1::JobSpec::kReinforcementLearning:

@@ -16,6 +16,7 @@
 #include "client/cli/local_job.h"
 #include "client/cli/model_name.h"
 #include "client/cli/render.h"
+#include "client/cli/text_view.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
@@ -41,8 +42,9 @@ struct PredictOptions {
   std::vector<std::string> seconds;  // of pairs, as many as there are texts
   std::string second_file;
   std::vector<std::string> series;
-  int top = 0;    // 0: not given
-  int beams = 0;  // 0: not given
+  std::string nearest;  // a file of texts, of which those nearest to each text are shown
+  int top = 0;          // 0: not given
+  int beams = 0;        // 0: not given
 };
 
 constexpr int kClassesShown = 5;
@@ -351,7 +353,14 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   };
   print(Line().Add(" ").Add(label, Style::kBold));
   PrintClasses(prediction.classification().classes(), top, screen);
+  PrintClasses(prediction.labelled().classes(), top, screen);
   PrintFilled(prediction.filled(), top, screen);
+  for (const Line& line : EmbeddedLines(prediction.embedded())) {
+    print(line);
+  }
+  for (const Line& line : TaggedLines(prediction.tagged())) {
+    print(line);
+  }
   if (prediction.has_recommendation()) {
     PrintItems(prediction.recommendation(), screen);
   }
@@ -367,21 +376,71 @@ void PrintPrediction(const std::string& label, const v1::Prediction& prediction,
   }
 }
 
+// Puts the texts that others are looked for among behind the inputs; returns how many there are.
+absl::StatusOr<int> AddCandidates(const PredictOptions& options, std::vector<Input>& inputs) {
+  if (options.nearest.empty()) {
+    return 0;
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                        ReadTexts("--nearest", {}, options.nearest, /*pairs=*/false));
+  if (texts.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(options.nearest, ": holds no texts"));
+  }
+  for (const std::string& text : texts) {
+    Input& input = inputs.emplace_back();
+    input.label = text;
+    input.input.set_text(text);
+  }
+  return static_cast<int>(texts.size());
+}
+
+// Takes the last `count` predictions away and says for each of the others which of these are
+// nearest.
+absl::Status FindNearest(const std::vector<Input>& inputs, int count, int shown,
+                         v1::PredictResponse& response) {
+  const int questions = response.predictions_size() - count;
+  std::vector<Candidate> candidates;
+  for (int i = questions; i < response.predictions_size(); ++i) {
+    if (!response.predictions(i).has_embedded()) {
+      return absl::InvalidArgumentError(
+          "--nearest: the model gives no vectors, as one of text_embedding does");
+    }
+    candidates.push_back(
+        {inputs[static_cast<size_t>(i)].label, &response.predictions(i).embedded()});
+  }
+  for (int i = 0; i < questions; ++i) {
+    AddNearest(candidates, shown, *response.mutable_predictions(i)->mutable_embedded());
+  }
+  response.mutable_predictions()->DeleteSubrange(questions, count);
+  return absl::OkStatus();
+}
+
 int Predict(const PredictOptions& options, const Globals& globals) {
-  const absl::StatusOr<std::vector<Input>> inputs = ReadInputs(options);
+  absl::StatusOr<std::vector<Input>> inputs = ReadInputs(options);
   if (!inputs.ok()) {
     return Fail(inputs.status(), globals);
+  }
+  const absl::StatusOr<int> candidates = AddCandidates(options, *inputs);
+  if (!candidates.ok()) {
+    return Fail(candidates.status(), globals);
   }
   const absl::StatusOr<std::string> folder = FindModelFolder(options.model);
   if (!folder.ok()) {
     return Fail(folder.status(), globals);
   }
-  const absl::StatusOr<v1::PredictResponse> response =
+  absl::StatusOr<v1::PredictResponse> response =
       folder->empty()
           ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
           : AskLocal(*folder, *inputs, globals);
   if (!response.ok()) {
     return Fail(response.status(), globals);
+  }
+  const int top = options.top == 0 ? kClassesShown : options.top;
+  if (*candidates > 0) {
+    const absl::Status found = FindNearest(*inputs, *candidates, top, *response);
+    if (!found.ok()) {
+      return Fail(found, globals);
+    }
   }
   if (globals.json) {
     PrintJsonLine(*response);
@@ -389,8 +448,7 @@ int Predict(const PredictOptions& options, const Globals& globals) {
   }
   const Screen screen = Screen::Of(stdout);
   for (int i = 0; i < response->predictions_size(); ++i) {
-    PrintPrediction((*inputs)[static_cast<size_t>(i)].label, response->predictions(i),
-                    options.top == 0 ? kClassesShown : options.top, screen);
+    PrintPrediction((*inputs)[static_cast<size_t>(i)].label, response->predictions(i), top, screen);
   }
   return kSuccess;
 }
@@ -418,9 +476,13 @@ void AddPredict(CLI::App& app, Globals& globals) {
   command->add_option("--text-file", options->text_file, "a file of texts, one a line");
   command
       ->add_option("--text2", options->seconds,
-                   "of a model that reads pairs: the second text of each --text")
+                   "of a model that reads pairs, or of text_embedding, which says how similar both "
+                   "are: the second text of each --text")
       ->allow_extra_args(false);
   command->add_option("--text2-file", options->second_file, "the second text of each line");
+  command->add_option("--nearest", options->nearest,
+                      "of a model of text_embedding: a file of texts, one a line; those nearest to "
+                      "each --text");
   command
       ->add_option("--beams", options->beams,
                    "translations that are kept at a time while one is looked for [as the model's "
@@ -434,8 +496,8 @@ void AddPredict(CLI::App& app, Globals& globals) {
                       "users by their ids: which items they would like, best first");
   command
       ->add_option("--top", options->top,
-                   "classes to print for each picture, or words for each [MASK] [5], or items for "
-                   "each user [10]")
+                   "classes to print for each picture, or words for each [MASK], or texts that are "
+                   "nearest [5], or items for each user [10]")
       ->check(CLI::Range(1, 1000));
 }
 

@@ -108,6 +108,15 @@ std::string Label(const std::string& name) {
       {"validation_beam_bleu", "validation BLEU, beams"},
       {"validation_beam_chrf", "validation chrF, beams"},
       {"test_macro_f1", "test macro F1"},
+      {"test_micro_f1", "test micro F1"},
+      {"recall_at_1", "recall at 1"},
+      {"mrr", "mean reciprocal rank"},
+      {"start_recall_at_1", "recall at 1 before the training"},
+      {"start_mrr", "mean reciprocal rank before the training"},
+      {"start_loss", "loss before the training"},
+      {"entity_f1", "F1 of entities"},
+      {"entity_precision", "precision of entities"},
+      {"entity_recall", "recall of entities"},
       {"test_auc", "test AUC"},
       {"validation_auc", "validation AUC"},
       {"accuracy", "training accuracy"},
@@ -119,7 +128,7 @@ std::string Label(const std::string& name) {
 // The measure of success first, what it cost last, the rest by name.
 int Rank(const std::string& name) {
   return absl::EndsWith(name, "_accuracy") || absl::EndsWith(name, "_bleu") ||
-                 name == "success_rate"
+                 name == "success_rate" || name == "recall_at_1" || name == "entity_f1"
              ? 0
          : absl::EndsWith(name, "_loss") ? 1
          : name == "samples_per_second"  ? 3
@@ -263,10 +272,11 @@ std::string MetricText(const std::string& name, double value) { return Shown(nam
 int MetricRank(const std::string& name) { return Rank(name); }
 
 std::string FinalResult(const v1::Evaluation& evaluation) {
-  for (const char* name : {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase",
-                           "test_rmse", "success_rate", "mean_return", "frechet_distance",
-                           "test_masked_accuracy", "validation_masked_accuracy", "test_perplexity",
-                           "validation_perplexity"}) {
+  for (const char* name :
+       {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase", "test_rmse",
+        "entity_f1", "recall_at_1", "test_micro_f1", "success_rate", "mean_return",
+        "frechet_distance", "test_masked_accuracy", "validation_masked_accuracy", "test_perplexity",
+        "validation_perplexity"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {
       return absl::StrCat(Label(name), " ", Shown(name, found->second));

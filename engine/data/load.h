@@ -24,7 +24,10 @@ enum class Task {
   kRecommendation,
   kForecasting,
   kLanguageModeling,
-  kTranslation
+  kTranslation,
+  kTextPairs,     // pairs of texts, each read by itself, without labels
+  kTokenTagging,  // a tag for each word
+  kMultiLabel     // any number of classes for a text
 };
 
 // Where named data sets come from.
@@ -91,6 +94,7 @@ struct TextOptions {
   // Sentences about `like` for the report: what its files say and is not done here.
   std::vector<std::string> like_notes = {};
   TextAugmentation augmentation = {};  // of the training part, as it is trained on
+  std::string separator = ",";  // between the names of a label, where a text may have several
 };
 
 // Sentences and their translations: where they stand in their files, and how they become tokens.
@@ -170,6 +174,10 @@ struct LoadOptions {
   // Names for formats that number their classes (IDX); a label beyond them is an error. Empty: as
   // many as there are labels.
   std::vector<std::string> class_names;
+
+  // Texts: where all labels, or tags, are among these names, whatever their case, classes are these
+  // in this order, that of the head of a checkpoint. Empty: no checkpoint brings one.
+  std::vector<std::string> head_classes = {};
 
   // Pictures: only those of these classes, which become the classes 0, 1, …; empty: all.
   std::vector<std::string> classes;

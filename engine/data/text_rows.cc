@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/complaints.h"
@@ -27,8 +28,10 @@ constexpr size_t kMostTextBytes = size_t{1} << 20;
 constexpr absl::string_view kTextColumns[] = {"text", "sentence"};
 constexpr absl::string_view kLabelColumn = "label";
 
-// A language model learns of texts alone.
-bool NeedsLabels(const LoadOptions& options) { return options.task != Task::kLanguageModeling; }
+// A language model learns of texts alone, and so does one of pairs.
+bool NeedsLabels(const LoadOptions& options) {
+  return options.task != Task::kLanguageModeling && options.task != Task::kTextPairs;
+}
 
 // Where the columns of a table are.
 struct Columns {
@@ -93,6 +96,7 @@ class FileReader {
         options_(options),
         label_(options.target),
         labelled_(NeedsLabels(options)),
+        several_(options.task == Task::kMultiLabel),
         visit_(visit),
         rows_(rows),
         spool_(spool) {}
@@ -145,7 +149,7 @@ class FileReader {
       return Complain(
           line, absl::StrCat("the text has ", longest, " bytes; it may have ", kMostTextBytes));
     }
-    if (labelled_ && IsMissing(label)) {
+    if (labelled_ && !several_ && IsMissing(label)) {
       return Complain(line, "there is no label; each text must have one");
     }
     TextRow& row = rows_.rows.emplace_back();
@@ -219,15 +223,33 @@ class FileReader {
     }
     const auto first_end = texts.end() - std::ssize(options_.text->second_columns);
     const auto label = object.find(label_.empty() ? std::string(kLabelColumn) : label_);
+    if (several_) {
+      if (label == object.end() || !IsListOfNames(*label)) {
+        return Complain(
+            number, absl::StrCat("must have a list of strings without '", options_.text->separator,
+                                 "' under \"", label_.empty() ? kLabelColumn : label_, "\""));
+      }
+      return Add(
+          absl::StrJoin(texts.begin(), first_end, " "), absl::StrJoin(first_end, texts.end(), " "),
+          absl::StrJoin(label->get<std::vector<std::string>>(), options_.text->separator), number);
+    }
     const std::optional<std::string> cell = label == object.end() ? std::nullopt : CellOf(*label);
     return Add(absl::StrJoin(texts.begin(), first_end, " "),
                absl::StrJoin(first_end, texts.end(), " "), cell.value_or(""), number);
+  }
+
+  bool IsListOfNames(const nlohmann::json& label) const {
+    return label.is_array() && std::ranges::all_of(label, [&](const nlohmann::json& name) {
+             return name.is_string() && !absl::StrContains(name.get_ref<const std::string&>(),
+                                                           options_.text->separator);
+           });
   }
 
   const TextSource& source_;
   const LoadOptions& options_;
   const std::string& label_;
   const bool labelled_;
+  const bool several_;  // a text may have any number of labels
   TextVisit visit_;
   TextRows& rows_;
   Spool& spool_;

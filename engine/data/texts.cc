@@ -11,8 +11,11 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
 #include "engine/base/memory_error.h"
@@ -24,6 +27,7 @@
 #include "engine/data/prepare.h"
 #include "engine/data/ratings.h"
 #include "engine/data/spool.h"
+#include "engine/data/text_pairs.h"
 #include "engine/data/text_rows.h"
 #include "engine/data/token_report.h"
 #include "engine/data/tokens.h"
@@ -48,6 +52,8 @@ struct Loading {
   const TextRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
   const Preprocessing* as() const { return options.as.get(); }
   bool pairs() const { return !options.text->second_columns.empty(); }
+  // The texts of a pair are rows of tokens of their own.
+  bool apart() const { return options.task == Task::kTextPairs; }
   absl::string_view text(int64_t i) const { return rows.text(row(i)); }
   absl::string_view second(int64_t i) const { return rows.second(row(i)); }
   absl::string_view label(int64_t i) const { return rows.label(row(i)); }
@@ -136,7 +142,9 @@ absl::Status LeaveOut(Loading& loading) {
 }
 
 // Texts of which nothing is learned but themselves.
-bool HasNoTargets(const LoadOptions& options) { return options.task == Task::kLanguageModeling; }
+bool HasNoTargets(const LoadOptions& options) {
+  return options.task == Task::kLanguageModeling || options.task == Task::kTextPairs;
+}
 
 // The labels' names: whole numbers by their size, then words by their letters, or as the options
 // call them in this order.
@@ -195,10 +203,31 @@ void SetStrata(Loading& loading) {
   loading.targets.class_names = labels;
 }
 
+// The place of a name among those of a checkpoint's head; their end where it is not there.
+std::vector<std::string>::const_iterator FindInHead(const std::vector<std::string>& head,
+                                                    const std::string& name) {
+  const auto found = std::ranges::find(head, name);
+  return found != head.end() ? found : std::ranges::find_if(head, [&](const std::string& other) {
+    return absl::EqualsIgnoreCase(other, name);
+  });
+}
+
 absl::Status SetClasses(Loading& loading) {
   const std::vector<std::string> labels = LabelsOf(loading);
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> names, NameClasses(labels, loading.options));
+  const std::vector<std::string>& head = loading.options.head_classes;
+  const auto in_head = [&](const std::string& name) {
+    return FindInHead(head, name) != head.end();
+  };
   std::vector<int32_t> codes;  // by label
+  if (loading.as() == nullptr && !head.empty() && std::ranges::all_of(names, in_head)) {
+    for (const std::string& name : names) {
+      codes.push_back(static_cast<int32_t>(FindInHead(head, name) - head.begin()));
+    }
+    SetCodes(labels, codes, loading);
+    loading.targets.class_names = head;
+    return absl::OkStatus();
+  }
   for (size_t c = 0; c < names.size(); ++c) {
     codes.push_back(static_cast<int32_t>(c));
     if (loading.as() != nullptr) {
@@ -238,6 +267,56 @@ absl::Status SetValues(Loading& loading) {
   return complaints.status();
 }
 
+// The names in a label, each once.
+std::vector<std::string> NamesIn(absl::string_view label, const std::string& separator) {
+  std::vector<std::string> names;
+  for (const absl::string_view part : absl::StrSplit(label, separator)) {
+    std::string name(absl::StripAsciiWhitespace(part));
+    if (!name.empty() && std::ranges::find(names, name) == names.end()) {
+      names.push_back(std::move(name));
+    }
+  }
+  return names;
+}
+
+// Of each class whether a text has it, 1 or 0, as values whose names are the classes'.
+absl::Status SetSeveralClasses(Loading& loading) {
+  const std::string& separator = loading.options.text->separator;
+  std::vector<std::vector<std::string>> names_of(static_cast<size_t>(loading.size()));
+  std::set<std::string, decltype(kIdIsBefore)> all(kIdIsBefore);
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    if (loading.keep[static_cast<size_t>(i)]) {
+      names_of[static_cast<size_t>(i)] = NamesIn(loading.label(i), separator);
+      const std::vector<std::string>& names = names_of[static_cast<size_t>(i)];
+      all.insert(names.begin(), names.end());
+    }
+  }
+  std::vector<std::string>& classes = loading.targets.target_names;
+  classes.assign(all.begin(), all.end());
+  if (loading.as() != nullptr) {
+    classes = loading.as()->target_names;
+  }
+  if (classes.empty()) {
+    return absl::InvalidArgumentError(
+        "no text has a label; multi_label_classification needs at least one class");
+  }
+  loading.targets.targets.assign(names_of.size() * classes.size(), 0);
+  for (size_t i = 0; i < names_of.size(); ++i) {
+    for (const std::string& name : names_of[i]) {
+      const auto found = std::ranges::find(classes, name);
+      if (found == classes.end()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(loading.rows.Where(loading.row(static_cast<int64_t>(i))),
+                         ": the model does not know the class '", CutUtf8(name, 80), "'; it knows ",
+                         absl::StrJoin(classes, ", ")));
+      }
+      loading.targets.targets[i * classes.size() + static_cast<size_t>(found - classes.begin())] =
+          1;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetTargets(Loading& loading) {
   switch (loading.options.task) {
     case Task::kClassification:
@@ -247,7 +326,12 @@ absl::Status SetTargets(Loading& loading) {
     case Task::kRecommendation:
     case Task::kForecasting:
     case Task::kTranslation:
+    case Task::kTokenTagging:
       break;
+    case Task::kMultiLabel:
+      return SetSeveralClasses(loading);
+    case Task::kTextPairs:
+      return absl::OkStatus();
     case Task::kLanguageModeling:
       SetStrata(loading);
       return absl::OkStatus();
@@ -317,9 +401,16 @@ absl::StatusOr<Splits> SplitTexts(Loading& loading) {
   return splits;
 }
 
-// Brings the target values to mean 0 and deviation 1 of the training part, where that is wanted.
+// Brings the target values to mean 0 and deviation 1 of the training part, where that is wanted;
+// whether a text has a class stays 1 or 0.
 void Standardize(Loading& loading) {
   Preprocessing& p = loading.data.preprocessing;
+  if (loading.options.task == Task::kMultiLabel) {
+    p.target_names = loading.targets.target_names;
+    p.target_mean.assign(p.target_names.size(), 0);
+    p.target_std.assign(p.target_names.size(), 1);
+    return;
+  }
   std::vector<float>& values = loading.targets.targets;
   if (loading.as() == nullptr) {
     double sum = 0, squares = 0;
@@ -381,7 +472,7 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
         text::TrainTokenizer(options.tokenizer, {static_cast<int64_t>(train.size()) * each, text}));
   }
   result.max_tokens = MaxTokensOf(options);
-  result.pairs = loading.pairs();
+  result.pairs = loading.pairs() && !loading.apart();
   if (result.pairs && result.tokenizer->special().end < 0) {
     return absl::InvalidArgumentError(
         "data.text.second_columns: the tokenizer has no token that ends a text, which pairs need");
@@ -389,7 +480,8 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   return result;
 }
 
-// All texts as tokens; those that are in no part have none.
+// All texts as tokens, of pairs that are read apart one behind the other; those that are in no part
+// have none.
 absl::StatusOr<std::shared_ptr<const Texts>> EncodeAll(Loading& loading) {
   const TextPreprocessing& how = *loading.data.preprocessing.text;
   const int32_t unknown = how.tokenizer->special().unknown;
@@ -405,12 +497,14 @@ absl::StatusOr<std::shared_ptr<const Texts>> EncodeAll(Loading& loading) {
   }
   const auto spool = std::make_shared<Spool>(loading.options.stream, "the texts' tokens");
   std::vector<int64_t> begin = {0};
-  begin.reserve(loading.rows.rows.size() + 1);
-  for (int64_t i = 0; i < loading.size(); ++i) {
+  const int64_t each = loading.apart() ? 2 : 1;
+  begin.reserve(loading.rows.rows.size() * static_cast<size_t>(each) + 1);
+  for (int64_t t = 0; t < loading.size() * each; ++t) {
+    const int64_t i = t / each;
     if (SplitReport* const split = split_of[static_cast<size_t>(i)]; split != nullptr) {
-      std::vector<int32_t> tokens = how.pairs
-                                        ? how.EncodeCleanedPair(loading.text(i), loading.second(i))
-                                        : how.EncodeCleaned(loading.text(i));
+      std::vector<int32_t> tokens =
+          how.pairs ? how.EncodeCleanedPair(loading.text(i), loading.second(i))
+                    : how.EncodeCleaned(t % each == 0 ? loading.text(i) : loading.second(i));
       const auto all = static_cast<int64_t>(tokens.size());
       how.Cut(tokens);
       HONE_RETURN_IF_ERROR(spool->Append(BytesOf(tokens)));
@@ -498,6 +592,10 @@ absl::Status Finish(Loading& loading) {
     Standardize(loading);
   }
   HONE_ASSIGN_OR_RETURN(const std::shared_ptr<const Texts> texts, EncodeAll(loading));
+  if (loading.apart()) {
+    data.dataset = Dataset(std::make_shared<const TextPairs>(texts));
+    return absl::OkStatus();
+  }
   HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
   HONE_RETURN_IF_ERROR(CheckTokens(*texts, loading));
   if (HasNoTargets(loading.options)) {
@@ -560,15 +658,19 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   Loading loading{.options = options, .rows = {}, .keep = {}, .targets = {}};
   DataReport& report = loading.data.report;
   HONE_RETURN_IF_ERROR(FindTexts(options, report));
-  if (loading.as() != nullptr && loading.as()->text->pairs != loading.pairs()) {
+  if (loading.apart() && !loading.pairs()) {
     return absl::InvalidArgumentError(
-        loading.pairs() ? "data.text.second_columns: the model reads single texts, not pairs"
-                        : "the model reads pairs of texts; data.text.second_columns says where the "
-                          "second ones stand");
+        "data.text.second_columns: must say where the second text of each pair stands");
+  }
+  const bool joined = loading.pairs() && !loading.apart();
+  if (loading.as() != nullptr && loading.as()->text->pairs != joined) {
+    return absl::InvalidArgumentError(
+        joined ? "data.text.second_columns: the model reads single texts, not pairs"
+               : "the model reads pairs of texts; data.text.second_columns says where the "
+                 "second ones stand");
   }
   const int64_t most = MaxTokensOf(*options.text);
-  if (loading.as() == nullptr && loading.pairs() && most > 0 &&
-      most < TextPreprocessing::kLeastOfAPair) {
+  if (loading.as() == nullptr && joined && most > 0 && most < TextPreprocessing::kLeastOfAPair) {
     return absl::InvalidArgumentError(absl::StrCat(
         "data.text.max_tokens: must be ", options.text->like == nullptr ? "0, or " : "",
         "at least ", TextPreprocessing::kLeastOfAPair, " for pairs, got ", most));

@@ -71,6 +71,9 @@ const text::CleaningOptions& CleaningOf(const LoadOptions& options);
 // classification: with the same seed and shares no text of one's test part is learned from by the
 // other.
 //
+// For pairs whose texts are read apart (Task::kTextPairs) it is TextPairs (text_pairs.h), and no
+// label is read.
+//
 // Files are read once, and each text is cleaned as it comes. Texts that are cleaned, and then
 // tokens, are in memory up to options.stream.memory_bytes each, else in files of
 // options.stream.folder that nobody else sees; of each text there stay about a hundred bytes. Where

@@ -145,6 +145,7 @@ const Family& Roberta() {
                             Head("classifier.dense", "pooler", "D D", "D"),
                             Head("pooler.dense", "pooler", "D D", "D"),
                             Head("classifier.out_proj", "classifier", "* D", "*"),
+                            Head("classifier", "classifier", "* D", "*"),  // of tokens
                             Head("lm_head.dense", "transform", "D D", "D"),
                             Head("lm_head.layer_norm", "transform_norm", "D", "D"),
                             Head("lm_head", "output", "", "V"),

@@ -55,6 +55,15 @@ std::optional<data::Task> DataTaskOf(const tasks::TaskOptions& task) {
   if (std::holds_alternative<tasks::TranslationOptions>(task)) {
     return data::Task::kTranslation;
   }
+  if (std::holds_alternative<tasks::TextEmbeddingOptions>(task)) {
+    return data::Task::kTextPairs;
+  }
+  if (std::holds_alternative<tasks::TokenTaggingOptions>(task)) {
+    return data::Task::kTokenTagging;
+  }
+  if (std::holds_alternative<tasks::MultiLabelClassificationOptions>(task)) {
+    return data::Task::kMultiLabel;
+  }
   if (std::holds_alternative<tasks::ReinforcementLearningOptions>(task)) {
     return std::nullopt;
   }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/huggingface/head.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tensor/token_rows.h"
 
@@ -252,6 +253,24 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
                                                    "; nor does it name a parameter that is kept"));
   }
   return rules;
+}
+
+absl::StatusOr<std::vector<std::string>> PretrainedClasses(
+    const tasks::PretrainedOptions& options) {
+  constexpr char kHead[] = "classifier.weight";
+  if (!huggingface::IsCheckpoint(options.directory)) {
+    return std::vector<std::string>();
+  }
+  const absl::StatusOr<huggingface::Weights> weights =
+      huggingface::Weights::Open(options.directory);
+  HONE_RETURN_IF_ERROR(Annotate(weights.status(), "model.pretrained"));
+  if (!weights->Holds(kHead)) {
+    return std::vector<std::string>();
+  }
+  absl::StatusOr<huggingface::Head> head =
+      huggingface::ReadHead(options.directory, weights->shape(kHead)[0]);
+  HONE_RETURN_IF_ERROR(Annotate(head.status(), "model.pretrained"));
+  return head->named ? std::move(head->names) : std::vector<std::string>();
 }
 
 absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(

@@ -42,6 +42,12 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
 absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
     const tasks::PretrainedOptions& options, std::vector<std::string>* notes = nullptr);
 
+// The names of the outputs of the head that a checkpoint brings, where its config.json has names:
+// what data that have these classes give their numbers by (data::LoadOptions::head_classes), since
+// the head's weights are in that order. Empty otherwise. Errors of huggingface::Weights::Open and
+// huggingface::ReadHead.
+absl::StatusOr<std::vector<std::string>> PretrainedClasses(const tasks::PretrainedOptions& options);
+
 // INVALID_ARGUMENT where the earlier model was made for other pictures or rows: of another shape,
 // or pixels brought to numbers in another way; or for no texts, or other tokens, of which it tells
 // how many each side has; or where one of the two translates and the other does not.

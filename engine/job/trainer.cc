@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -22,6 +23,9 @@
 
 namespace hone::engine::job {
 namespace {
+
+// Metrics of the weights that a run begins with.
+constexpr absl::string_view kStart = "start_";
 
 // Numbers of the clock and the machine: not part of a model, which is the same wherever it is made.
 bool IsOfTheMachine(absl::string_view name) {
@@ -127,6 +131,9 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
 
   phase_ = Phase::kTraining;
   const train::LoopParts parts{config_, data, info, *task, *programs, stop_, observer_, world_};
+  if (state.step == 0) {
+    HONE_RETURN_IF_ERROR(EvaluateStart(parts, state));
+  }
   train::TrainingLoop loop(parts, std::move(state));
   const absl::StatusOr<train::EndReason> end = loop.Run();
   step_ = loop.state().step;
@@ -258,6 +265,37 @@ absl::Status Trainer::RestoreBest(const checkpoint::RunState& state, train::Prog
   return absl::OkStatus();
 }
 
+absl::Status Trainer::EvaluateStart(const train::LoopParts& parts, checkpoint::RunState& state) {
+  const bool test = parts.info.test > 0;
+  if (!parts.task.evaluates_the_start() || (!test && parts.info.validation == 0)) {
+    return absl::OkStatus();
+  }
+  const data::Splits& splits = parts.data.splits;
+  const auto progress = [&](double done) { observer_.OnProgress("evaluating", done); };
+  HONE_ASSIGN_OR_RETURN(
+      const tasks::Evaluation start,
+      parts.task.Evaluate({.dataset = parts.data.dataset,
+                           .info = parts.info,
+                           .state = nullptr,
+                           .programs = parts.programs,
+                           .rows = test ? splits.test : splits.validation,
+                           .split = test ? "test" : "validation",
+                           .artifacts = tasks::ArtifactSink(config_.run_directory, observer_),
+                           .progress = progress,
+                           .final = true,
+                           .threads = config_.threads}));
+  std::string told;
+  for (const auto* metrics : {&start.own_metrics, &start.metrics}) {
+    for (const auto& [name, value] : *metrics) {
+      state.scalars[absl::StrCat(kStart, name)] = value;
+      absl::StrAppendFormat(&told, "%s %s %.4g", told.empty() ? "" : ",",
+                            absl::StrReplaceAll(name, {{"_", " "}}), value);
+    }
+  }
+  observer_.OnLog(train::Severity::kInfo, absl::StrCat("before the training:", told));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& parts,
                                                     const train::TrainingLoop& loop,
                                                     const std::string& helper_model) {
@@ -305,6 +343,11 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
   if (!loop.state().history.empty()) {
     for (const auto& [name, value] : loop.state().history.back().values) {
       result.metrics.try_emplace(name, value);
+    }
+  }
+  for (const auto& [name, value] : loop.state().scalars) {
+    if (absl::StartsWith(name, kStart)) {
+      result.metrics[name] = value;
     }
   }
   result.metrics["samples_per_second"] =

@@ -48,6 +48,9 @@ class Trainer {
   // where its checkpoint cannot be read.
   absl::Status RestoreBest(const checkpoint::RunState& state, train::Programs& programs);
   absl::StatusOr<FileLock> LockFolder() const;
+  // Puts what the task's evaluation says of the weights that the run begins with into the state's
+  // scalars, where the task wants that; so a run that is resumed knows it, too.
+  absl::Status EvaluateStart(const train::LoopParts& parts, checkpoint::RunState& state);
   absl::StatusOr<tasks::Evaluation> Evaluate(const train::LoopParts& parts,
                                              const train::TrainingLoop& loop,
                                              const std::string& helper_model);

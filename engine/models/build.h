@@ -25,6 +25,9 @@ struct BuildOptions {
   int64_t vocabulary = 0;
   // Numbers that are made of each text, where a preset may do that; 0: it foretells tokens.
   int64_t outputs = 0;
+  // Instead, where a preset may do that, `outputs` numbers for each token, [rows, outputs]; of 0
+  // what the token has become, [rows, width].
+  bool of_tokens = false;
   // Where a preset foretells tokens: of these rows of tokens alone, s32 [count]. Not valid: of all.
   Value places = {};
   // Where its offsets are valid: texts are written, and what the model is given are the newest

@@ -149,6 +149,9 @@ class Builder {
     for (int64_t i = 1; i <= options_.layers; ++i) {
       x = Block(x, absl::StrCat("block_", i));
     }
+    if (build_.of_tokens) {
+      return OfRows(x);
+    }
     return build_.outputs > 0 ? OfTexts(x) : OfTokens(x, table);
   }
 
@@ -237,6 +240,16 @@ class Builder {
           options_.pooler_activation == "relu" ? ActivationKind::kRelu : ActivationKind::kTanh);
     }
     x = Drop(x, "dropout_of_text", options_.head_dropout.value_or(options_.dropout));
+    return AddDense(x, "classifier", build_.outputs, ActivationKind::kNone);
+  }
+
+  // What each token has become, or numbers of that.
+  Value OfRows(Value x) {
+    x = options_.post() ? x : Norm(x, "norm");
+    if (build_.outputs == 0) {
+      return x;
+    }
+    x = Drop(x, "dropout_of_token", options_.head_dropout.value_or(options_.dropout));
     return AddDense(x, "classifier", build_.outputs, ActivationKind::kNone);
   }
 

@@ -85,12 +85,13 @@ absl::StatusOr<Value> Gpt(Graph& graph, const nlohmann::json& options,
 //             Network and Attention" computes (Bahdanau, Cho, Bengio, 2015):
 //             a = softmax over s of v · tanh(h_{t−1} W + k_s U + b);  c = Σ a_s k_s
 //             h_t = cell([e_t, c], h_{t−1});  logits = h_t O + o
-//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores (Luong, Pham, Manning,
+//   luong     what PyTorch's "Chatbot Tutorial" computes with "general" scores (Luong, Pham,
+//   Manning,
 //             2015):
 //             h_t = cell(e_t, h_{t−1});  a = softmax over s of h_t W · k_s;  c = Σ a_s k_s
 //             f_t = tanh([h_t, c] C + c');  logits = f_t O + o
-//             With input_feeding h_t = cell([e_t, f_{t−1}], h_{t−1}), f before the first token zeros
-//             (the same paper, section 3.3): of one layer alone.
+//             With input_feeding h_t = cell([e_t, f_{t−1}], h_{t−1}), f before the first token
+//             zeros (the same paper, section 3.3): of one layer alone.
 //   Biases that change nothing are left out: those of v and of luong's W, and of bahdanau's W and U
 //   one of the two.
 //   bidirectional: k has both directions' states side by side, and the decoder begins with tanh of
@@ -135,7 +136,8 @@ absl::StatusOr<Value> TransformerTranslation(Graph& graph, const nlohmann::json&
 // (Vaswani et al., "Attention Is All You Need", 2017), for texts of BuildOptions::vocabulary
 // tokens. Of each text it makes BuildOptions::outputs numbers, [batch, outputs]; where these are 0,
 // it foretells tokens as BERT does (Devlin et al., 2019): logits [count, vocabulary] of the rows
-// BuildOptions::places, or [rows, vocabulary] of all.
+// BuildOptions::places, or [rows, vocabulary] of all. With BuildOptions::of_tokens it makes
+// outputs of each token instead, [rows, outputs], or, of 0, gives the last block's rows.
 //   {"layers": 4, "heads": 4, "width": 128, "hidden": 0, "length": 0, "positions": "learned",
 //    "norm": "pre", "embedding_norm": false, "epsilon": 1e-5, "activation": "gelu", "dropout": 0.1,
 //    "pooling": "mean", "pooler": false, "pooler_activation": "tanh", "token_types": 0,
@@ -156,7 +158,7 @@ absl::StatusOr<Value> TransformerTranslation(Graph& graph, const nlohmann::json&
 //   (attention.output.dense), .norm_1, .up (intermediate.dense), .down (output.dense), .norm_2;
 //   with "post" norm_1 is attention.output.LayerNorm and norm_2 output.LayerNorm; with "pre" they
 //   stand before, and there is a last one, norm;
-//   of a text: pooler (pooler.dense), classifier;
+//   of a text: pooler (pooler.dense), classifier; of each token: classifier;
 //   of tokens: transform, transform_norm (cls.predictions.transform), output.bias, and once more
 //   token_embedding.weight.
 // Weights start normal with deviation 0.02.

@@ -176,6 +176,9 @@ absl::StatusOr<Program> Program::Compile(const ProgramRequest& request, Paramete
     HONE_RETURN_IF_ERROR(NodeLowering(lowered, index).Lower());
   }
   HONE_RETURN_IF_ERROR(RootLowering(lowered).Lower(program.fetched_));
+  for (const Value value : request.fetch) {
+    program.fetched_shapes_.push_back(request.graph->shape(value));
+  }
   for (const auto& [sums, rows, id] : plan.roots.row_gradients) {
     const Slot at = lowered.home(sums).slot, names = lowered.home(rows).slot;
     lowered.placement.Pin(at);

@@ -95,6 +95,7 @@ class Program {
   const TensorType* input_type(absl::string_view name) const;
   // The i-th fetched value, good until the next run of a program on the same arena.
   const void* fetched(int i) const;
+  const Shape& fetched_shape(int i) const { return fetched_shapes_[static_cast<size_t>(i)]; }
   int fetches() const { return static_cast<int>(fetched_.size()); }
   float fetched_scalar(int i) const { return *static_cast<const float*>(fetched(i)); }
 
@@ -140,6 +141,7 @@ class Program {
   std::vector<void*> addresses_;
   std::vector<Input> inputs_;
   std::vector<Slot> fetched_;
+  std::vector<Shape> fetched_shapes_;
   struct RowSlots {
     ParameterId id;
     Slot rows, sums;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/huggingface/head.h"
 #include "engine/tasks/language_modeling.h"
 #include "engine/tasks/masked_language_modeling.h"
 
@@ -14,6 +15,33 @@ namespace {
 
 // Tokens of a text whose keys and values are kept: some checkpoints have places for very many.
 constexpr int64_t kMostWindow = 2048;
+
+// What a head says of texts, with its names.
+void SetTask(const huggingface::Head& head, tasks::ModelFile& file) {
+  using Kind = huggingface::Head::Kind;
+  data::Preprocessing& preprocessing = file.preprocessing;
+  if (head.kind == Kind::kClasses || head.kind == Kind::kTags) {
+    preprocessing.class_names = head.names;
+  } else {
+    preprocessing.target_names = head.names;
+    preprocessing.target_mean.assign(head.names.size(), 0);
+    preprocessing.target_std.assign(head.names.size(), 1);
+  }
+  switch (head.kind) {
+    case Kind::kClasses:
+      file.task = tasks::ClassificationOptions{};
+      return;
+    case Kind::kSeveralClasses:
+      file.task = tasks::MultiLabelClassificationOptions{};
+      return;
+    case Kind::kValues:
+      file.task = tasks::RegressionOptions{};
+      return;
+    case Kind::kTags:
+      file.task = tasks::TokenTaggingOptions{};
+      return;
+  }
+}
 
 }  // namespace
 
@@ -30,11 +58,18 @@ absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
     file.task = tasks::LanguageModelingOptions{.window = std::min(places, kMostWindow)};
     return file;
   }
+  if (weights.Holds("classifier.weight")) {
+    const int64_t outputs = weights.shape("classifier.weight")[0];
+    absl::StatusOr<huggingface::Head> head = huggingface::ReadHead(directory, outputs);
+    HONE_RETURN_IF_ERROR(Annotate(head.status(), directory));
+    SetTask(*head, file);
+    return file;
+  }
   if (!weights.Holds("transform.weight")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        directory,
-        ": the checkpoint answers nothing by itself: it has no head that finds masked words. Train "
-        "one that begins with it: model.pretrained.path"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory,
+                     ": the checkpoint answers nothing by itself: it has no head. Train "
+                     "one that begins with it: model.pretrained.path"));
   }
   file.task = tasks::MaskedLanguageModelingOptions{};
   return file;

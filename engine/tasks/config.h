@@ -16,18 +16,22 @@
 #include "engine/tasks/image_generation.h"
 #include "engine/tasks/language_modeling.h"
 #include "engine/tasks/masked_language_modeling.h"
+#include "engine/tasks/multi_label_classification.h"
 #include "engine/tasks/parameter_rules.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
 #include "engine/tasks/reinforcement_learning.h"
+#include "engine/tasks/text_embedding.h"
+#include "engine/tasks/token_tagging.h"
 #include "engine/tasks/translation.h"
 
 namespace hone::engine::tasks {
 
-using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
-                                 RecommendationOptions, ReinforcementLearningOptions,
-                                 ForecastingOptions, LanguageModelingOptions, TranslationOptions,
-                                 MaskedLanguageModelingOptions>;
+using TaskOptions =
+    std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
+                 RecommendationOptions, ReinforcementLearningOptions, ForecastingOptions,
+                 LanguageModelingOptions, TranslationOptions, MaskedLanguageModelingOptions,
+                 TextEmbeddingOptions, TokenTaggingOptions, MultiLabelClassificationOptions>;
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {

@@ -60,8 +60,11 @@ struct ExampleError {
 class Scorer {
  public:
   virtual ~Scorer() = default;
-  // `outputs` [rows, outputs] are the model's, row major; `rows` are those of the data set.
+  // `outputs` [rows, outputs] are the model's, row major; `rows` are those of the data set. Of a
+  // task whose model gives something for each token, or for each text of a pair, they are that.
   virtual void Add(const float* outputs, std::span<const int32_t> rows) = 0;
+  // Told before each Add: the shape of these outputs, where their number is not known otherwise.
+  virtual void Expect(const Shape& /*outputs*/) {}
   // Metrics without a prefix, such as "accuracy"; the loss is added by the caller.
   virtual Evaluation Finish() const = 0;
   // Puts the errors of these rows, by the task's error_kind, behind those that are there.
@@ -117,6 +120,8 @@ class TaskEvaluation {
   }
   // What errors Evaluate puts into its context.
   virtual ErrorKind error_kind() const { return ErrorKind::kNone; }
+  // What the training begins with is evaluated as its model will be; the metrics are "start_…".
+  virtual bool evaluates_the_start() const { return false; }
   // Evaluate is called where nothing is held out, too.
   virtual bool evaluates_without_rows() const { return false; }
   // The dataset outlives the scorer.

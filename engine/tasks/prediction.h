@@ -120,6 +120,22 @@ struct Prediction {
     bool ended = false;  // else it came to the greatest length
   };
   std::vector<Translation> translations = {};  // the best first, as many as were found
+  // Of a text: a vector of length 1. Of a pair also the cosine of the angle between its vectors.
+  struct Embedding {
+    std::vector<float> values;
+    std::optional<double> similarity = {};
+  };
+  std::optional<Embedding> embedding = {};
+  // The words of a text in their order, each with its most probable tag.
+  struct Word {
+    std::string text;
+    std::string tag;
+    double probability = 0;
+  };
+  std::vector<Word> words = {};
+  // `classes` are independent of each other: the example has those whose probability is at least
+  // this.
+  std::optional<double> threshold = {};
   // Of each mask of a text, from the first to the last: the tokens that fit best, the most probable
   // first.
   std::vector<std::vector<Class>> fills = {};

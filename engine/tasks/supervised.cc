@@ -107,7 +107,8 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
     texts->Add(tokens);
     if (info.classes() > 0) {
       targets.labels.push_back(static_cast<int32_t>(i % info.classes()));
-    } else {
+    }
+    for (int64_t t = 0; info.classes() == 0 && t < info.targets(); ++t) {
       targets.targets.push_back(random.NextUniform(-1, 1));
     }
   }

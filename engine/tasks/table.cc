@@ -40,6 +40,15 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const MaskedLanguageModelingOptions& options) const {
     return MakeMaskedLanguageModeling(options);
   }
+  std::unique_ptr<Task> operator()(const TextEmbeddingOptions& options) const {
+    return MakeTextEmbedding(options);
+  }
+  std::unique_ptr<Task> operator()(const TokenTaggingOptions& options) const {
+    return MakeTokenTagging(options);
+  }
+  std::unique_ptr<Task> operator()(const MultiLabelClassificationOptions& options) const {
+    return MakeMultiLabelClassification(options);
+  }
 };
 
 // … and its options of a model file.
@@ -57,9 +66,12 @@ constexpr KindOfTask kKinds[] = {
     {"image_generation", OptionsFromJson<ImageGenerationFromJson>},
     {"language_modeling", OptionsFromJson<LanguageModelingFromJson>},
     {"masked_language_modeling", OptionsFromJson<MaskedLanguageModelingFromJson>},
+    {"multi_label_classification", OptionsFromJson<MultiLabelClassificationFromJson>},
     {"regression", OptionsFromJson<RegressionFromJson>},
     {"recommendation", OptionsFromJson<RecommendationFromJson>},
     {"reinforcement_learning", OptionsFromJson<ReinforcementLearningFromJson>},
+    {"text_embedding", OptionsFromJson<TextEmbeddingFromJson>},
+    {"token_tagging", OptionsFromJson<TokenTaggingFromJson>},
     {"translation", OptionsFromJson<TranslationFromJson>},
 };
 

@@ -38,6 +38,7 @@ absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
           static_cast<const float*>(replicas.program(k).fetched(tasks::kFetchOutput));
       const std::span<const int32_t> part = batch.subspan(
           static_cast<size_t>(replicas.begin(k)), static_cast<size_t>(replicas.examples(k)));
+      scorer->Expect(replicas.program(k).fetched_shape(tasks::kFetchOutput));
       scorer->Add(outputs, part);
       if (context.errors != nullptr) {
         scorer->AddErrors(outputs, part, *context.errors);

@@ -165,6 +165,20 @@ void ResolveTask(v1::JobSpec& spec) {
       HONE_DEFAULT(sampling, steps, 10000);
     }
   }
+  if (spec.has_text_embedding()) {
+    v1::TextEmbedding& task = *spec.mutable_text_embedding();
+    if (task.pooling() == v1::TextEmbedding::POOLING_UNSPECIFIED) {
+      task.set_pooling(v1::TextEmbedding::MEAN);
+    }
+    HONE_DEFAULT(task, scale, 20);
+  }
+  if (spec.has_multi_label_classification()) {
+    v1::MultiLabelClassification& task = *spec.mutable_multi_label_classification();
+    if (task.separator().empty()) {
+      task.set_separator(",");
+    }
+    HONE_DEFAULT(task, threshold, 0.5f);
+  }
   if (spec.model().preset().has_transformer_encoder()) {
     v1::TransformerEncoder& encoder =
         *spec.mutable_model()->mutable_preset()->mutable_transformer_encoder();
@@ -205,7 +219,7 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
       data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
     data.mutable_text()->mutable_tokenizer()->mutable_characters();
   }
-  if (data.has_text() || of_texts) {
+  if (data.has_text() || of_texts || spec.has_token_tagging()) {
     Resolve(*data.mutable_text(), keeps_tokens);
   }
   if (data.has_pairs() || spec.has_translation()) {

@@ -183,14 +183,69 @@ void CheckTranslation(const v1::JobSpec& spec, FieldErrors& errors) {
   }
 }
 
+void CheckTextEmbedding(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::TextEmbedding& task = spec.text_embedding();
+  if (!v1::TextEmbedding::Pooling_IsValid(task.pooling())) {
+    errors.Add("text_embedding.pooling", "must be MEAN or FIRST");
+  }
+  if (task.has_scale()) {
+    errors.CheckFloat("text_embedding.scale", task.scale(), Above(0, 1000));
+  }
+  if (spec.data().text().second_columns_size() == 0) {
+    errors.Add("data.text.second_columns",
+               "must be given: the column of the text that belongs to that of data.text.columns");
+  }
+  for (const auto& [field, given] :
+       {std::pair("data.text.augmentation", spec.data().text().has_augmentation()),
+        std::pair("data.text.label", !spec.data().text().label().empty()),
+        std::pair("data.classes", spec.data().classes_size() > 0)}) {
+    if (given) {
+      errors.Add(field, "must not be given: pairs of texts are learned as they are");
+    }
+  }
+}
+
+void CheckTokenTagging(const v1::DataSpec& data, FieldErrors& errors) {
+  const v1::TextOptions& text = data.text();
+  for (const auto& [field, given] :
+       {std::pair("data.text.second_columns", text.second_columns_size() > 0),
+        std::pair("data.text.min_characters", text.min_characters() != 0),
+        std::pair("data.text.max_characters", text.max_characters() != 0),
+        std::pair("data.text.near_copies", text.near_copies() != 0),
+        std::pair("data.text.augmentation", text.has_augmentation()),
+        std::pair("data.deduplicate", data.deduplicate()),
+        std::pair("data.classes", data.classes_size() > 0)}) {
+    if (given) {
+      errors.Add(field, "must not be given: the words of whole sentences are tagged");
+    }
+  }
+  if (text.columns_size() > 1) {
+    errors.Add("data.text.columns", "must be one key, of the list of words");
+  }
+}
+
+void CheckMultiLabel(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::MultiLabelClassification& task = spec.multi_label_classification();
+  errors.CheckText("multi_label_classification.separator", task.separator(), 16);
+  if (task.has_threshold()) {
+    errors.CheckFloat("multi_label_classification.threshold", task.threshold(), Above(0, 0.999999));
+  }
+  if (!spec.data().has_text()) {
+    errors.Add("data.text", "must be given: multi_label_classification reads texts");
+  }
+  if (spec.data().classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
+  }
+}
+
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
       errors.Add(
           "task",
-          "must be given: one of classification, regression, language_modeling, "
-          "masked_language_modeling, translation, forecasting, image_generation, recommendation, "
-          "reinforcement_learning");
+          "must be given: one of classification, multi_label_classification, regression, "
+          "token_tagging, text_embedding, language_modeling, masked_language_modeling, "
+          "translation, forecasting, image_generation, recommendation, reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -241,6 +296,12 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
       return CheckTranslation(spec, errors);
     case v1::JobSpec::kMaskedLanguageModeling:
       return CheckMaskedLanguageModeling(spec, errors);
+    case v1::JobSpec::kTextEmbedding:
+      return CheckTextEmbedding(spec, errors);
+    case v1::JobSpec::kTokenTagging:
+      return CheckTokenTagging(spec.data(), errors);
+    case v1::JobSpec::kMultiLabelClassification:
+      return CheckMultiLabel(spec, errors);
     case v1::JobSpec::kReinforcementLearning:
       return CheckReinforcementLearning(spec, errors);
     case v1::JobSpec::kImageGeneration:
@@ -385,7 +446,7 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   CheckTokenizer("data.text.tokenizer", text.tokenizer(), errors);
   errors.CheckInt("data.text.max_tokens", text.max_tokens(), 0, 1 << 20);
   constexpr int64_t kLeastOfAPair = 5;  // a token of each text beside three special ones
-  if (text.second_columns_size() > 0 && text.max_tokens() > 0 &&
+  if (text.second_columns_size() > 0 && !spec.has_text_embedding() && text.max_tokens() > 0 &&
       text.max_tokens() < kLeastOfAPair) {
     errors.Add("data.text.max_tokens",
                absl::StrCat("must be at least ", kLeastOfAPair, " for pairs of texts, got ",
@@ -394,10 +455,12 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   CheckAugmentation("data.text.augmentation", text.augmentation(), errors);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
       !spec.has_language_modeling() && !spec.has_masked_language_modeling() &&
-      !spec.has_evaluation()) {
+      !spec.has_text_embedding() && !spec.has_token_tagging() &&
+      !spec.has_multi_label_classification() && !spec.has_evaluation()) {
     errors.Add("data.text",
-               "is read by the tasks classification, regression, language_modeling and "
-               "masked_language_modeling only");
+               "is read by the tasks classification, multi_label_classification, regression, "
+               "token_tagging, text_embedding, language_modeling and masked_language_modeling "
+               "only");
   }
 }
 
@@ -684,11 +747,11 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   if (spec.has_forecasting()) {
     return {"points"};
   }
-  if (spec.data().text().second_columns_size() > 0) {
+  if (spec.data().text().second_columns_size() > 0 && !spec.has_text_embedding()) {
     return {"tokens", "segments"};
   }
   if (spec.data().has_text() || spec.has_language_modeling() ||
-      spec.has_masked_language_modeling()) {
+      spec.has_masked_language_modeling() || spec.has_token_tagging()) {
     return {"tokens"};
   }
   return {"input"};

@@ -542,7 +542,8 @@ void CheckTranslation(const v1::ModelSpec& model, FieldErrors& errors) {
 
 // The tasks that it is for.
 bool MayBeEncoder(const v1::JobSpec& spec) {
-  return spec.has_masked_language_modeling() ||
+  return spec.has_masked_language_modeling() || spec.has_text_embedding() ||
+         spec.has_token_tagging() || spec.has_multi_label_classification() ||
          (spec.data().has_text() && (spec.has_classification() || spec.has_regression()));
 }
 
@@ -555,7 +556,8 @@ void CheckEncoder(const v1::JobSpec& spec, FieldErrors& errors) {
     return;
   }
   // Of masked words they are refused as such.
-  if (spec.data().text().second_columns_size() > 0 && !spec.has_masked_language_modeling()) {
+  if (spec.data().text().second_columns_size() > 0 && !spec.has_masked_language_modeling() &&
+      !spec.has_text_embedding()) {
     errors.Add("data.text.second_columns",
                "must not be given with transformer_encoder, which reads single texts");
   }

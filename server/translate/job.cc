@@ -106,7 +106,8 @@ int64_t WindowOf(const v1::JobSpec& spec) {
 // The job learns from texts, whether it says how they are read or not.
 bool ReadsTexts(const v1::JobSpec& spec) {
   return spec.data().has_text() || spec.has_language_modeling() ||
-         spec.has_masked_language_modeling();
+         spec.has_masked_language_modeling() || spec.has_text_embedding() ||
+         spec.has_token_tagging() || spec.has_multi_label_classification();
 }
 
 // Nothing of the texts but themselves is learned: a part of them validates where nobody says
@@ -149,6 +150,25 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
   }
   if (spec.has_masked_language_modeling()) {
     return tasks::MaskedLanguageModelingOptions{.window = spec.masked_language_modeling().window()};
+  }
+  if (spec.has_text_embedding()) {
+    const v1::TextEmbedding& task = spec.text_embedding();
+    tasks::TextEmbeddingOptions options;
+    if (task.pooling() == v1::TextEmbedding::FIRST) {
+      options.pooling = tasks::TextEmbeddingOptions::Pooling::kFirst;
+    }
+    options.scale = Or(task.has_scale(), task.scale(), options.scale);
+    return options;
+  }
+  if (spec.has_token_tagging()) {
+    return tasks::TokenTaggingOptions{};
+  }
+  if (spec.has_multi_label_classification()) {
+    const v1::MultiLabelClassification& task = spec.multi_label_classification();
+    tasks::MultiLabelClassificationOptions options;
+    options.separator = Or(!task.separator().empty(), task.separator(), options.separator);
+    options.threshold = Or(task.has_threshold(), task.threshold(), options.threshold);
+    return options;
   }
   if (spec.has_regression()) {
     const v1::Regression& task = spec.regression();
@@ -319,12 +339,15 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.sources.mirror_dir = request.data_mirror();
   options.sources.cache_dir = request.cache_directory();
   options.stream.folder = request.run_directory();
-  options.task = spec.has_regression()       ? data::Task::kRegression
-                 : spec.has_recommendation() ? data::Task::kRecommendation
-                 : spec.has_forecasting()    ? data::Task::kForecasting
-                 : LearnsTexts(spec)         ? data::Task::kLanguageModeling
-                 : spec.has_translation()    ? data::Task::kTranslation
-                                             : data::Task::kClassification;
+  options.task = spec.has_regression()                   ? data::Task::kRegression
+                 : spec.has_recommendation()             ? data::Task::kRecommendation
+                 : spec.has_forecasting()                ? data::Task::kForecasting
+                 : LearnsTexts(spec)                     ? data::Task::kLanguageModeling
+                 : spec.has_translation()                ? data::Task::kTranslation
+                 : spec.has_text_embedding()             ? data::Task::kTextPairs
+                 : spec.has_token_tagging()              ? data::Task::kTokenTagging
+                 : spec.has_multi_label_classification() ? data::Task::kMultiLabel
+                                                         : data::Task::kClassification;
   options.seed = spec.training().has_seed() ? spec.training().seed() : 1;
   const bool validates =
       spec.training().has_early_stopping() || LearnsTexts(spec) || spec.has_translation();
@@ -595,7 +618,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   if (ReadsTexts(spec)) {
     layers.inputs = {std::string(engine::kTokensInput), std::string(engine::kOffsetsInput)};
-    if (spec.data().text().second_columns_size() > 0) {
+    if (spec.data().text().second_columns_size() > 0 && !spec.has_text_embedding()) {
       layers.inputs.emplace_back(engine::kSegmentsInput);
     }
   }
@@ -612,6 +635,9 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
       HONE_ASSIGN_OR_RETURN(
           config.data.text->like,
           job::PretrainedTokens(config.pretrained, &config.data.text->like_notes));
+    }
+    if (spec.has_classification() || spec.has_token_tagging()) {
+      HONE_ASSIGN_OR_RETURN(config.data.head_classes, job::PretrainedClasses(config.pretrained));
     }
   } else {
     HONE_ASSIGN_OR_RETURN(config.model, engine::models::WithNames(layers));

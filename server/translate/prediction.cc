@@ -118,8 +118,13 @@ absl::StatusOr<engine::tasks::Question> ToQuestion(const v1::PredictInput& input
 
 v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   v1::Prediction out;
+  if (prediction.threshold.has_value()) {
+    out.mutable_labelled()->set_threshold(*prediction.threshold);
+  }
   for (const engine::tasks::Prediction::Class& c : prediction.classes) {
-    v1::Prediction::Class& row = *out.mutable_classification()->add_classes();
+    v1::Prediction::Class& row = prediction.threshold.has_value()
+                                     ? *out.mutable_labelled()->add_classes()
+                                     : *out.mutable_classification()->add_classes();
     row.set_name(c.name);
     row.set_probability(c.probability);
   }
@@ -143,6 +148,20 @@ v1::Prediction ToProto(const engine::tasks::Prediction& prediction) {
   }
   if (prediction.forecast.has_value()) {
     *out.mutable_forecast() = ToProto(*prediction.forecast);
+  }
+  if (prediction.embedding.has_value()) {
+    v1::Prediction::Embedded& embedded = *out.mutable_embedded();
+    embedded.mutable_values()->Add(prediction.embedding->values.begin(),
+                                   prediction.embedding->values.end());
+    if (prediction.embedding->similarity.has_value()) {
+      embedded.set_similarity(*prediction.embedding->similarity);
+    }
+  }
+  for (const engine::tasks::Prediction::Word& word : prediction.words) {
+    v1::Prediction::Word& row = *out.mutable_tagged()->add_words();
+    row.set_text(word.text);
+    row.set_tag(word.tag);
+    row.set_probability(word.probability);
   }
   for (const std::vector<engine::tasks::Prediction::Class>& fills : prediction.fills) {
     v1::Prediction::Mask& mask = *out.mutable_filled()->add_masks();

@@ -17,6 +17,7 @@
 #include "engine/data/formats.h"
 #include "engine/data/pair_files.h"
 #include "engine/data/running_text_files.h"
+#include "engine/data/tagged_rows.h"
 #include "engine/data/text_files.h"
 #include "engine/data/text_rows.h"
 #include "server/worker/failure.h"
@@ -154,6 +155,29 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   return absl::OkStatus();
 }
 
+// Sentences whose words have tags, which are the classes.
+absl::Status DescribeTagged(data::LoadOptions options, v1::DatasetReport& report) {
+  options.text.emplace();
+  HONE_ASSIGN_OR_RETURN(const data::TaggedRows tagged, data::ReadTaggedRows(options.path, options));
+  report.set_format(tagged.format);
+  report.set_examples(static_cast<int64_t>(tagged.rows.size()));
+  std::map<std::string, int64_t> tags;
+  for (const data::TaggedRow& row : tagged.rows) {
+    for (const std::string& tag : row.tags) {
+      ++tags[tag];
+    }
+  }
+  for (const auto& [name, words] : tags) {
+    v1::ClassCount& count = *report.add_classes();
+    count.set_name(name);
+    count.set_examples(words);
+  }
+  if (tagged.rows.empty()) {
+    return absl::InvalidArgumentError("the data set is empty: it needs at least one sentence");
+  }
+  return absl::OkStatus();
+}
+
 // Whether it holds files with a sentence a line that may be each other's translations.
 bool DescribeParallelFiles(const std::string& path, v1::DatasetReport& report) {
   const absl::StatusOr<std::vector<std::string>> ends = data::ParallelEnds(path);
@@ -204,6 +228,10 @@ absl::Status Describe(const std::string& path, const std::string& id, int rows,
   options.path = path;
   data::DataReport found;
   const absl::StatusOr<const data::Format*> format = data::DetectFormat(path);
+  if (data::IsTaggedFileName(path) ||
+      (data::IsArchiveName(path) && data::HasFile(path, data::IsTaggedFileName))) {
+    return DescribeTagged(options, report);
+  }
   if (!format.ok() && data::FindTextFiles(path).ok()) {
     return DescribeTexts(options, report);
   }

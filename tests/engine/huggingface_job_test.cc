@@ -178,6 +178,119 @@ TEST_F(CheckpointJob, AHeadOfOtherClassesIsRefusedByName) {
                                        HasSubstr("[3, 24]"), HasSubstr("[1, 24]"))));
 }
 
+// The checkpoint with its head, whose outputs have these names.
+class CheckpointWithHead : public CheckpointJob {
+ protected:
+  CheckpointWithHead() { Write({"NOT LIKED", "LIKED", "NEITHER"}); }
+  void Write(const std::vector<std::string>& names, const nlohmann::json& more = {}) const {
+    nlohmann::json config = golden_["config"];
+    config["id2label"] = nlohmann::json::object();
+    for (size_t i = 0; i < names.size(); ++i) {
+      config["id2label"][std::to_string(i)] = names[i];
+    }
+    if (!more.is_null()) {
+      config.update(more);
+    }
+    WriteCheckpoint(Path("bert"), config, TensorsOf(golden_));
+  }
+};
+
+TEST_F(CheckpointWithHead, GivesClassesOfTheDataTheirNumbersByItsNames) {
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->task = tasks::ClassificationOptions();
+  config->data.head_classes = job::PretrainedClasses(config->pretrained).value();
+  ASSERT_THAT(Run(*config), IsOk());
+  const auto model = predict::Predictor::Load(config->run_directory + "/model", 2);
+  ASSERT_THAT(model, IsOk());
+  EXPECT_THAT((*model)->file().preprocessing.class_names,
+              ::testing::ElementsAre("NOT LIKED", "LIKED", "NEITHER"));
+}
+
+TEST_F(CheckpointWithHead, AnswersAsItIsWithTheNamesOfItsClasses) {
+  const auto model = predict::Predictor::Load(Path("bert"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"word1 good"}, "it");
+  ASSERT_THAT(example, IsOk());
+  const auto answer = (*model)->Predict({&*example, 1});
+  ASSERT_THAT(answer, IsOk());
+  std::vector<std::string> names;
+  for (const tasks::Prediction::Class& c : answer->front().classes) {
+    names.push_back(c.name);
+  }
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("NOT LIKED", "LIKED", "NEITHER"));
+}
+
+TEST_F(CheckpointWithHead, AnswersWithSeveralClassesWhereItWasTrainedSo) {
+  Write({"a", "b", "c"}, {{"problem_type", "multi_label_classification"}});
+  const auto model = predict::Predictor::Load(Path("bert"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"word1 good"}, "it");
+  const auto answer = (*model)->Predict({&*example, 1});
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->front().classes.size(), 3u);
+  EXPECT_TRUE(answer->front().threshold.has_value());
+}
+
+TEST_F(CheckpointWithHead, TagsWordsWhereItWasTrainedSo) {
+  Write({"O", "B-X", "I-X"}, {{"architectures", {"BertForTokenClassification"}}});
+  const auto model = predict::Predictor::Load(Path("bert"), 2);
+  ASSERT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"word1 good word2"}, "it");
+  ASSERT_THAT(example, IsOk());
+  const auto answer = (*model)->Predict({&*example, 1});
+  ASSERT_THAT(answer, IsOk());
+  ASSERT_EQ(answer->front().words.size(), 3u);
+  EXPECT_EQ(answer->front().words[1].text, "good");
+}
+
+TEST_F(CheckpointWithHead, NamesForAnotherNumberOfOutputsAreRefused) {
+  Write({"a", "b"});
+  EXPECT_THAT(predict::Predictor::Load(Path("bert"), 2),
+              StatusIs(kInvalid, AllOf(HasSubstr("`id2label`"), HasSubstr("3 outputs"))));
+}
+
+// Vectors of texts that begin with the checkpoint.
+TEST_F(CheckpointJob, MakesVectorsOfItsTokensWithoutItsHeads) {
+  Write("pairs.tsv",
+        "a\tb\nword1 good\tword2 good\nword3 bad\tword4 bad\n"
+        "word5 good\tword6 bad\nword7 bad\tword8 good\nword9\tword10\n");
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->task = tasks::TextEmbeddingOptions();
+  config->data.task = data::Task::kTextPairs;
+  config->data.path = Path("pairs.tsv");
+  config->data.text->columns = {"a"};
+  config->data.text->second_columns = {"b"};
+  config->epochs = 1;
+  ASSERT_THAT(Run(*config), IsOk());
+  const auto model = checkpoint::LoadModel(config->run_directory + "/model");
+  EXPECT_FALSE(model->tensors.Find("pooler.weight").ok());
+  const auto answerer = predict::Predictor::Load(config->run_directory + "/model", 2);
+  ASSERT_THAT(answerer, IsOk());
+  const auto example = (*answerer)->Read(tasks::TextQuestion{"word1 good"}, "it");
+  const auto answer = (*answerer)->Predict({&*example, 1});
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->front().embedding->values.size(), 24u);
+}
+
+TEST_F(CheckpointJob, TagsWordsByTheirFirstPieces) {
+  std::string sentences;
+  for (int i = 0; i < 24; ++i) {
+    sentences += "word" + std::to_string(i) + " O\nGOOD B-X\nbad I-X\n\n";
+  }
+  Write("tags.conll", sentences);
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->task = tasks::TokenTaggingOptions();
+  config->data.task = data::Task::kTokenTagging;
+  config->data.path = Path("tags.conll");
+  config->optimizer = optim::Adam{.learning_rate = 0.005};
+  config->epochs = 40;
+  ASSERT_THAT(Run(*config), IsOk());
+  EXPECT_GT(recorder_.evaluations.back().metrics.at("entity_f1"), 0.9);
+}
+
 TEST_F(CheckpointJob, AVocabularyThatTheTableHasNoRowsForIsRefused) {
   Write("bert/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")) + "more\n");
   EXPECT_THAT(Job(), StatusIs(kInvalid, AllOf(HasSubstr("41 tokens"), HasSubstr("`vocab_size`"))));

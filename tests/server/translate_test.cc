@@ -496,6 +496,41 @@ TEST(ResolvedLanguageModel, TrainsAsTheSpec) {
   EXPECT_EQ(resolved->data.test_fraction, config->data.test_fraction);
 }
 
+TEST(ToTrainingConfig, TakesVectorsOfPairsOfTexts) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"text_embedding": {"pooling": "FIRST", "scale": 10}, "training": {"steps": 10},
+          "data": {"dataset": "x", "text": {"second_columns": ["b"], "max_tokens": "40"}},
+          "model": {"preset": {"transformer_encoder": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::TextEmbeddingOptions>(config->task);
+  EXPECT_EQ(task.pooling, tasks::TextEmbeddingOptions::Pooling::kFirst);
+  EXPECT_EQ(task.scale, 10);
+  EXPECT_EQ(config->data.task, engine::data::Task::kTextPairs);
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
+}
+
+TEST(ToTrainingConfig, TakesTagsOfWords) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"token_tagging": {}, "training": {"steps": 10}, "data": {"dataset": "x"},
+          "model": {"preset": {"transformer_encoder": {"length": "64"}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(std::holds_alternative<tasks::TokenTaggingOptions>(config->task));
+  EXPECT_EQ(config->data.task, engine::data::Task::kTokenTagging);
+  EXPECT_TRUE(config->data.text.has_value());
+}
+
+TEST(ToTrainingConfig, TakesSeveralClassesOfAText) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"multi_label_classification": {"separator": "|", "threshold": 0.25},
+          "training": {"steps": 10}, "data": {"dataset": "x", "text": {"max_tokens": "40"}},
+          "model": {"preset": {"transformer_encoder": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::MultiLabelClassificationOptions>(config->task);
+  EXPECT_EQ(task.separator, "|");
+  EXPECT_EQ(task.threshold, 0.25f);
+  EXPECT_EQ(config->data.task, engine::data::Task::kMultiLabel);
+}
+
 constexpr char kMaskedTexts[] =
     R"({"masked_language_modeling": {}, "data": {"dataset": "x", "text": {"max_tokens": "40"}},
         "training": {"steps": 10},

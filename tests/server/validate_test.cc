@@ -220,6 +220,45 @@ TEST(Validate, LearnedPositionsAreAsManyAsTheWindowHasTokens) {
   EXPECT_THAT(written("positions { kind: SINUSOIDAL }"), ::testing::IsEmpty());
 }
 
+v1::JobSpec Parsed(const std::string& text) {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
+  return spec;
+}
+const std::string kEncoderOfTexts =
+    R"( training { epochs: 1 } model { preset { transformer_encoder { length: 64 } } })";
+
+TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
+  const std::string data = R"(data { dataset: "x" text { second_columns: "b" max_tokens: 4 } })";
+  EXPECT_THAT(Validate(Parsed("text_embedding {}" + data + kEncoderOfTexts), kServer), IsOk());
+  EXPECT_THAT(
+      Paths(Parsed(R"(text_embedding { pooling: 9 scale: -1 } data { dataset: "x" text {} })" +
+                   kEncoderOfTexts)),
+      ::testing::UnorderedElementsAre("text_embedding.pooling", "text_embedding.scale",
+                                      "data.text.second_columns"));
+}
+
+TEST(Validate, TagsAreOfSingleSentences) {
+  const std::string task = "token_tagging {} ";
+  EXPECT_THAT(Validate(Parsed(task + R"(data { dataset: "x" })" + kEncoderOfTexts), kServer),
+              IsOk());
+  EXPECT_THAT(Paths(Parsed(task + R"(data { dataset: "x" deduplicate: true
+                                            text { near_copies: 0.5 columns: "a" columns: "b" } })" +
+                           kEncoderOfTexts)),
+              ::testing::UnorderedElementsAre("data.deduplicate", "data.text.near_copies",
+                                              "data.text.columns"));
+}
+
+TEST(Validate, SeveralClassesAreOfTexts) {
+  EXPECT_THAT(Validate(Parsed(R"(multi_label_classification {} data { dataset: "x" text {} })" +
+                              kEncoderOfTexts),
+                       kServer),
+              IsOk());
+  EXPECT_THAT(Paths(Parsed(R"(multi_label_classification { threshold: 1 } data { dataset: "x" })" +
+                           kEncoderOfTexts)),
+              ::testing::UnorderedElementsAre("multi_label_classification.threshold", "data.text"));
+}
+
 // A job that finds masked words, with these fields merged in.
 v1::JobSpec Masked(const std::string& text) {
   v1::JobSpec spec;

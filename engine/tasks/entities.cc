@@ -1,0 +1,46 @@
+#include "engine/tasks/entities.h"
+
+namespace hone::engine::tasks {
+namespace {
+
+// "B-PER" is B and PER; O is O without a type; a tag without a prefix is S, and its own type.
+struct Tag {
+  char prefix = 'O';
+  absl::string_view type = {};
+};
+
+Tag Parse(absl::string_view tag) {
+  constexpr absl::string_view kPrefixes = "BIES";
+  if (tag == "O") {
+    return {};
+  }
+  if (tag.size() > 2 && tag[1] == '-' && kPrefixes.find(tag[0]) != absl::string_view::npos) {
+    return {.prefix = tag[0], .type = tag.substr(2)};
+  }
+  return {.prefix = 'S', .type = tag};
+}
+
+}  // namespace
+
+std::vector<Entity> EntitiesOf(std::span<const absl::string_view> tags) {
+  std::vector<Entity> entities;
+  bool open = false;  // the last entity may go on
+  Tag before;
+  for (size_t i = 0; i < tags.size(); ++i) {
+    const Tag tag = Parse(tags[i]);
+    open = open && (tag.prefix == 'I' || tag.prefix == 'E') && tag.type == before.type &&
+           before.prefix != 'E' && before.prefix != 'S';
+    if (tag.prefix != 'O') {
+      const auto word = static_cast<int64_t>(i);
+      if (!open) {
+        entities.push_back({.begin = word, .end = word, .type = std::string(tag.type)});
+      }
+      entities.back().end = word + 1;
+      open = true;
+    }
+    before = tag;
+  }
+  return entities;
+}
+
+}  // namespace hone::engine::tasks

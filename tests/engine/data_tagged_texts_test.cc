@@ -1,0 +1,145 @@
+#include <gmock/gmock.h>
+
+#include "engine/data/tagged_rows.h"
+#include "engine/data/tagged_texts.h"
+#include "engine/data/word_pieces.h"
+#include "tests/engine/data_testing.h"
+#include "tests/support/status_matchers.h"
+
+// Sentences with a tag for each word, from files to tokens.
+namespace hone::engine::data {
+namespace {
+
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+class TaggedTextsTest : public DataTest {
+ protected:
+  LoadOptions Of(const std::string& name) const {
+    LoadOptions options = Options(name);
+    options.task = Task::kTokenTagging;
+    options.text.emplace();
+    options.test_fraction = 0;
+    return options;
+  }
+};
+
+TEST_F(TaggedTextsTest, ColumnsBetweenWordAndTagAreNotRead) {
+  Write("a.conll",
+        "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\n\n\nPeter\tNNP\tB-PER\r\nsmiles VBZ O");
+  const auto rows = ReadTaggedRows(Path("a.conll"), Of("a.conll"));
+  ASSERT_THAT(rows, IsOk());
+  ASSERT_THAT(rows->rows, SizeIs(2));
+  EXPECT_THAT(rows->rows[0].words, ElementsAre("EU", "rejects"));
+  EXPECT_THAT(rows->rows[0].tags, ElementsAre("B-ORG", "O"));
+  EXPECT_THAT(rows->rows[1].words, ElementsAre("Peter", "smiles"));
+  EXPECT_EQ(rows->rows[1].line, 7);
+}
+
+TEST_F(TaggedTextsTest, SomeNamesSayThatWordsHaveTags) {
+  EXPECT_TRUE(IsTaggedFileName("set/train.conll.gz"));
+  EXPECT_TRUE(IsTaggedFileName("a.BIO"));
+  EXPECT_FALSE(IsTaggedFileName("a.txt"));
+}
+
+TEST_F(TaggedTextsTest, JsonLinesHaveLists) {
+  Write("a.jsonl",
+        "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\", \"B-X\"]}\n"
+        "{\"tokens\": [\"c\"], \"tags\": [3]}\n");
+  const auto rows = ReadTaggedRows(Path("a.jsonl"), Of("a.jsonl"));
+  ASSERT_THAT(rows, IsOk());
+  EXPECT_THAT(rows->rows[0].tags, ElementsAre("O", "B-X"));
+  EXPECT_THAT(rows->rows[1].tags, ElementsAre("3"));
+}
+
+TEST_F(TaggedTextsTest, JsonLinesMayHaveOtherKeys) {
+  Write("a.jsonl", "{\"words\": [\"a\"], \"ner\": [\"O\"]}\n");
+  LoadOptions options = Of("a.jsonl");
+  options.text->columns = {"words"};
+  options.target = "ner";
+  EXPECT_THAT(ReadTaggedRows(Path("a.jsonl"), options), IsOk());
+}
+
+TEST_F(TaggedTextsTest, NamesEveryWrongLine) {
+  Write("a.conll", "EU B-ORG\nalone\n\nPeter B-PER\nwithout\n");
+  EXPECT_THAT(ReadTaggedRows(Path("a.conll"), Of("a.conll")),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2"), HasSubstr("line 5"),
+                                       HasSubstr("a word and its tag"))));
+  Write("a.jsonl", "{\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\"]}\n{\"tokens\": [\"a\"]}\nno\n");
+  EXPECT_THAT(ReadTaggedRows(Path("a.jsonl"), Of("a.jsonl")),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 1: has 2 words and 1 tags"),
+                                       HasSubstr("line 2: must have a list of strings under "
+                                                 "\"tags\""),
+                                       HasSubstr("line 3"))));
+}
+
+TEST_F(TaggedTextsTest, PartsAreKept) {
+  Write("set/train.conll", "a B-X\nb O\n\nb O\na B-X\n");
+  Write("set/valid.conll", "a B-X\nc O\n");
+  Write("set/test.conll", "c O\n");
+  Write("set/README.md", "nothing");
+  const auto loaded = LoadTaggedTexts(Of("set"));
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(loaded->splits.train, ElementsAre(0, 1));
+  EXPECT_THAT(loaded->splits.validation, ElementsAre(2));
+  EXPECT_THAT(loaded->splits.test, ElementsAre(3));
+  EXPECT_THAT(loaded->preprocessing.class_names, ElementsAre("O", "B-X"));
+}
+
+TEST_F(TaggedTextsTest, TheFirstTokenOfAWordHasItsTag) {
+  // A word of two tokens: a sign is one by itself.
+  Write("a.conll", "o'clock O\nU.S B-LOC\nhere O\n");
+  const auto loaded = LoadTaggedTexts(Of("a.conll"));
+  ASSERT_THAT(loaded, IsOk());
+  const TaggedTexts& texts = TaggedTextsOf(loaded->dataset);
+  EXPECT_THAT(texts.tokens(0), SizeIs(5));  // o'clock U . S here
+  EXPECT_THAT(texts.words(0), ElementsAre(TaggedTexts::Word{.first = 0, .tag = 0},
+                                          TaggedTexts::Word{.first = 1, .tag = 1},
+                                          TaggedTexts::Word{.first = 4, .tag = 0}));
+}
+
+TEST_F(TaggedTextsTest, WordsThatAreCutOffHaveNoToken) {
+  Write("a.conll", "a O\nb B-X\nc O\n");
+  LoadOptions options = Of("a.conll");
+  options.text->max_tokens = 2;
+  const auto loaded = LoadTaggedTexts(options);
+  ASSERT_THAT(loaded, IsOk());
+  const TaggedTexts& texts = TaggedTextsOf(loaded->dataset);
+  EXPECT_THAT(texts.tokens(0), SizeIs(2));
+  EXPECT_EQ(texts.words(0)[1].first, 1);
+  EXPECT_EQ(texts.words(0)[2].first, -1);
+}
+
+TEST_F(TaggedTextsTest, TagsOfACheckpointsHeadKeepItsOrder) {
+  Write("a.conll", "a B-X\nb O\n");
+  LoadOptions options = Of("a.conll");
+  options.head_classes = {"B-X", "I-X", "O"};
+  EXPECT_THAT(LoadTaggedTexts(options)->preprocessing.class_names, ElementsAre("B-X", "I-X", "O"));
+  options.head_classes = {"B-Y", "O"};
+  EXPECT_THAT(LoadTaggedTexts(options)->preprocessing.class_names, ElementsAre("O", "B-X"));
+}
+
+TEST_F(TaggedTextsTest, RefusesTagsThatAModelDoesNotKnow) {
+  Write("a.conll", "a B-X\nb O\n");
+  LoadOptions options = Of("a.conll");
+  options.as = std::make_shared<const Preprocessing>(LoadTaggedTexts(options)->preprocessing);
+  EXPECT_THAT(LoadTaggedTexts(options), IsOk());
+  Write("b.conll", "a B-Z\n");
+  options.path = Path("b.conll");
+  EXPECT_THAT(LoadTaggedTexts(options),
+              StatusIs(kInvalid, AllOf(HasSubstr("'B-Z'"), HasSubstr("O, B-X"))));
+}
+
+TEST_F(TaggedTextsTest, OneTagAloneIsNothingToLearn) {
+  Write("a.conll", "a O\nb O\n");
+  EXPECT_THAT(LoadTaggedTexts(Of("a.conll")), StatusIs(kInvalid, HasSubstr("at least two tags")));
+}
+
+}  // namespace
+}  // namespace hone::engine::data
