@@ -24,10 +24,20 @@
 
 namespace hone::engine::tasks {
 
-using TaskOptions = std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
-                                 RecommendationOptions, ReinforcementLearningOptions,
-                                 ForecastingOptions, LanguageModelingOptions, TranslationOptions,
-                                 MaskedLanguageModelingOptions>;
+using TaskOptions =
+    std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
+                 RecommendationOptions, ReinforcementLearningOptions, ForecastingOptions,
+                 LanguageModelingOptions, TranslationOptions, MaskedLanguageModelingOptions>;
+
+// Adapters that a job learns in the earlier model's place (models/lora.h). What is not said is that
+// of adapters that the earlier model has, else the default of models::LoraDescription.
+struct LoraOptions {
+  std::optional<int64_t> rank = {};
+  std::optional<double> alpha = {};
+  std::optional<bool> rslora = {};
+  float dropout = 0;
+  std::vector<std::string> targets = {};
+};
 
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {
@@ -36,6 +46,7 @@ struct PretrainedOptions {
   // Those that begin with the earlier model's values, as ParameterRule::parameters names them;
   // empty: all that both models have.
   std::vector<std::string> parameters = {};
+  std::optional<LoraOptions> lora = {};
 };
 
 // Ends the run when the validation loss has not fallen by more than min_delta for `patience`

@@ -375,13 +375,32 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   return options;
 }
 
+tasks::LoraOptions ToLora(const v1::Lora& in) {
+  tasks::LoraOptions lora = {.dropout = in.dropout(),
+                             .targets = {in.targets().begin(), in.targets().end()}};
+  if (in.has_rank()) {
+    lora.rank = in.rank();
+  }
+  if (in.has_alpha()) {
+    lora.alpha = AsWritten(in.alpha());
+  }
+  if (in.has_rslora()) {
+    lora.rslora = in.rslora();
+  }
+  return lora;
+}
+
 tasks::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   const v1::ModelSpec& model = request.spec().model();
   const v1::Pretrained& in = model.pretrained();
-  return {
+  tasks::PretrainedOptions options = {
       .directory = request.model_directory(),
       .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
       .parameters = {in.parameters().begin(), in.parameters().end()}};
+  if (in.has_lora()) {
+    options.lora = ToLora(in.lora());
+  }
+  return options;
 }
 
 data::Augmentation ToAugmentation(const v1::Augmentation& in) {
