@@ -107,7 +107,8 @@ absl::StatusOr<std::map<std::string, double>> ReadPattern(const json& config, co
   }
   for (const auto& [module, value] : given.items()) {
     const double number = value.is_number() ? value.get<double>() : 0;
-    if (!(number > 0 && number < 1e6) || module.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
+    if (!(number > 0 && number < 1e6) ||
+        module.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
       return Wrong(key, kMust, given);
     }
     pattern[module] = number;
@@ -125,6 +126,11 @@ absl::StatusOr<double> ReadNumber(const json& config, const char* key, double ot
                            : Wrong(key, "a number", value);
 }
 
+// "query" and "attention.query" are ends of "block_1.attention.query".
+bool EndsWith(absl::string_view name, absl::string_view end) {
+  return absl::ConsumeSuffix(&name, end) && (name.empty() || name.back() == '.');
+}
+
 // What the tensors are read with.
 struct Settings {
   models::LoraDescription lora;
@@ -133,8 +139,8 @@ struct Settings {
   models::LoraModule Of(absl::string_view module) const {
     const auto found = [&](const std::map<std::string, double>& pattern, double otherwise) {
       for (const auto& [name, value] : pattern) {
-        absl::string_view before = module;
-        if (absl::ConsumeSuffix(&before, name) && (before.empty() || before.back() == '.')) {
+        // peft's names have the prefix that `module` is without.
+        if (EndsWith(module, name) || EndsWith(name, module)) {
           return value;
         }
       }
