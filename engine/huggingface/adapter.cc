@@ -127,7 +127,7 @@ absl::StatusOr<double> ReadNumber(const json& config, const char* key, double ot
 }
 
 // "query" and "attention.query" are ends of "block_1.attention.query".
-bool EndsWith(absl::string_view name, absl::string_view end) {
+bool HasEnd(absl::string_view name, absl::string_view end) {
   return absl::ConsumeSuffix(&name, end) && (name.empty() || name.back() == '.');
 }
 
@@ -140,7 +140,7 @@ struct Settings {
     const auto found = [&](const std::map<std::string, double>& pattern, double otherwise) {
       for (const auto& [name, value] : pattern) {
         // peft's names have the prefix that `module` is without.
-        if (EndsWith(module, name) || EndsWith(name, module)) {
+        if (HasEnd(module, name) || HasEnd(name, module)) {
           return value;
         }
       }
