@@ -110,6 +110,10 @@ class Graph {
     return adapters_ ? adapters_(product) : std::nullopt;
   }
 
+  // How much noise a training adds to rows that stand for tokens (ops/embedding_noise.h).
+  void set_embedding_noise(float alpha) { embedding_noise_ = alpha; }
+  float embedding_noise() const { return embedding_noise_; }
+
   const TensorType& type(Value value) const {
     return nodes_[static_cast<size_t>(value.node)].types[static_cast<size_t>(value.output)];
   }
@@ -129,6 +133,7 @@ class Graph {
   std::function<bool(absl::string_view)> frozen_;
   std::function<bool(absl::string_view)> buffers_;
   LowRankOf adapters_;
+  float embedding_noise_ = 0;
   absl::Status status_;
 };
 

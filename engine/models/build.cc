@@ -16,6 +16,7 @@
 #include "engine/models/presets.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
+#include "engine/ops/embedding_noise.h"
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
 #include "engine/ops/row_dot.h"
@@ -157,7 +158,11 @@ class LayerBuilder {
   Value operator()(layers::EmbeddingOptions embedding) {
     embedding.name.clear();
     embedding.frozen = layer_.frozen;
-    return layers::Embedding(graph_, x(), embedding);
+    const Value rows = layers::Embedding(graph_, x(), embedding);
+    const bool of_tokens = offsets_.has_value() && graph_.shape(rows).rank() == 2;
+    return options_.training && of_tokens
+               ? EmbeddingNoise(graph_, rows, *offsets_, graph_.embedding_noise())
+               : rows;
   }
   Value operator()(const Dot&) { return RowDot(graph_, inputs_[0], inputs_[1]); }
   Value operator()(const SimpleRnn& rnn) {

@@ -16,6 +16,7 @@
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/embedding.h"
+#include "engine/ops/embedding_noise.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale.h"
 #include "engine/tensor/token_rows.h"
@@ -182,6 +183,9 @@ class Builder {
                               .decays = true,
                               .sparse = true});
     Value x = engine::Embedding(graph_, table, tokens);
+    if (build_.training) {
+      x = EmbeddingNoise(graph_, x, offsets_, graph_.embedding_noise());
+    }
     if (options_.positions == "sinusoidal") {
       // So that places, which are numbers from −1 to 1, do not drown the tokens: 3.4 in the paper.
       x = ScaleBy(graph_, x, graph_.Constant(std::sqrt(static_cast<double>(options_.width))));

@@ -82,6 +82,11 @@ struct TrainingConfig {
   optim::OptimizerOptions optimizer = optim::Adam();
   std::vector<ParameterRule> parameter_rules;  // what a job says in a short form stands first
   optim::Schedule schedule;
+  // The learning rate of each layer is so many times that of the layer behind it
+  // (LayersBehind, parameter_rules.h). 1: all have the same.
+  double layer_decay = 1;
+  // Above 0: noise on the rows that stand for tokens (ops/embedding_noise.h).
+  float neftune_alpha = 0;
   uint64_t seed = 1;
   DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32
   int threads = 1;
