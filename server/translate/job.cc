@@ -526,6 +526,10 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   }
   config.checkpoints.keep_latest =
       Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
+  if (in.has_layer_decay()) {
+    config.layer_decay = Precise(in.layer_decay());
+  }
+  config.neftune_alpha = in.neftune_alpha();
   config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
                                      config.layer_statistics_every);
 }
@@ -550,6 +554,9 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> ToRules(
     HONE_TAKE(rule, freeze, out);
     HONE_TAKE(rule, learning_rate_factor, out);
     HONE_TAKE(rule, weight_decay, out);
+    if (rule.has_freeze_until_step()) {
+      out.freeze_until_step = rule.freeze_until_step();
+    }
   }
   return rules;
 }
