@@ -257,5 +257,15 @@ TEST_F(LoraJobTest, ARankThatIsNoneIsRefused) {
   EXPECT_THAT(Job({.rank = 0}), StatusIs(kInvalid, HasSubstr("model.pretrained.lora: rank")));
 }
 
+TEST_F(LoraJobTest, NoiseAndThawedLayersAreTheSameWhenResumed) {
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->neftune_alpha = 5;
+  config->layer_decay = 0.8;
+  config->parameter_rules.push_back(
+      {.parameters = "block_2.up", .freeze = false, .freeze_until_step = 4});
+  ExpectSameBitsInPieces(*config);
+}
+
 }  // namespace
 }  // namespace hone::engine::train

@@ -245,5 +245,21 @@ TEST(Lora, IsMergedIntoWeightsOfEitherLayout) {
   EXPECT_THAT(weight, ElementsAre(2.5f, 4, 5.5f, 3, 5, 7));
 }
 
+TEST(EmbeddingNoise, IsOfTrainingsAlone) {
+  models::ModelDescription model;
+  model.inputs = {"tokens", "offsets"};
+  model.preset = {.name = "gpt", .options = R"({"layers": 1, "width": 8, "window": 16})"};
+  for (const bool training : {true, false}) {
+    Graph graph;
+    graph.set_embedding_noise(5);
+    const std::vector<models::NamedValue> inputs = {
+        {"tokens", graph.Input("tokens", {{12}, DType::kS32})},
+        {"offsets", graph.Input("offsets", {{3}, DType::kS32})}};
+    ASSERT_THAT(models::BuildModel(graph, model, inputs, {.training = training, .vocabulary = 9}),
+                IsOk());
+    EXPECT_EQ(Count(graph, "embedding_noise"), training ? 1 : 0);
+  }
+}
+
 }  // namespace
 }  // namespace hone::engine

@@ -470,6 +470,22 @@ TEST(Validate, AModelNeedsNoNameWhereItIsGivenBesideTheSpec) {
   EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_model = true}), IsOk());
 }
 
+TEST(Validate, NamesWhatIsWrongOfAdapters) {
+  v1::JobSpec spec = Sound();
+  v1::Pretrained& pretrained = *spec.mutable_model()->mutable_pretrained();
+  pretrained.set_model("models/a");
+  v1::Lora& lora = *pretrained.mutable_lora();
+  EXPECT_THAT(Validate(spec, {.max_threads = 4}), IsOk());
+  lora.set_rank(0);
+  lora.set_alpha(-1);
+  lora.set_dropout(1);
+  lora.add_targets("");
+  EXPECT_THAT(Paths(spec), ::testing::UnorderedElementsAre("model.pretrained.lora.rank",
+                                                           "model.pretrained.lora.alpha",
+                                                           "model.pretrained.lora.dropout",
+                                                           "model.pretrained.lora.targets[0]"));
+}
+
 v1::JobSpec Evaluation(const std::string& more = "") {
   v1::JobSpec spec, change;
   spec.mutable_data()->set_dataset("wine");
