@@ -85,6 +85,9 @@ struct TrainingConfig {
   // The learning rate of each layer is so many times that of the layer behind it
   // (LayersBehind, parameter_rules.h). 1: all have the same.
   double layer_decay = 1;
+  // Above 0: the weights that are evaluated and published are a mean over the updates
+  // (train/weight_average.h). Of jobs with one update.
+  double average_decay = 0;
   // Above 0: noise on the rows that stand for tokens (ops/embedding_noise.h).
   float neftune_alpha = 0;
   uint64_t seed = 1;

@@ -11,6 +11,7 @@
 #include "engine/train/batch_shapes.h"
 #include "engine/train/programs.h"
 #include "engine/train/training_graph.h"
+#include "engine/train/weight_average.h"
 
 namespace hone::engine::train {
 namespace {
@@ -132,6 +133,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   if (purpose == Purpose::kTraining) {
     HONE_RETURN_IF_ERROR(DeclareUpdates(config, info, task));
     HONE_RETURN_IF_ERROR(CheckLazy(config));
+    HONE_RETURN_IF_ERROR(DeclareAverages(config));
     if (task.carries_state()) {
       HONE_RETURN_IF_ERROR(DeclareEvaluationState(config, info, task));
     }
@@ -156,6 +158,21 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     }
   }
   return tasks::CheckRules(config.parameter_rules, names);
+}
+
+absl::Status Programs::DeclareAverages(const tasks::TrainingConfig& config) {
+  if (config.average_decay == 0) {
+    return absl::OkStatus();
+  }
+  if (updates_.size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "training.average_decay: must be 0 where a step makes ", updates_.size(), " updates"));
+  }
+  std::vector<ParameterId> trained;
+  for (const TrainedParameter& parameter : updates_[0].trained) {
+    trained.push_back(parameter.id);
+  }
+  return WeightAverage::Declare(trained, store_);
 }
 
 // A lazy optimizer without a table to be lazy with is a mistake, or a table that is none any more.

@@ -677,6 +677,11 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   if (training.has_layer_decay()) {
     errors.CheckFloat("training.layer_decay", training.layer_decay(), Above(0, 1));
   }
+  errors.CheckFloat("training.average_decay", training.average_decay(), UpTo(0, 1));
+  if (training.average_decay() > 0 && (acts || spec.has_image_generation())) {
+    errors.Add("training.average_decay",
+               "must be 0 here: image generation has its own, and agents learn by themselves");
+  }
   errors.CheckFloat("training.neftune_alpha", training.neftune_alpha(), Closed(0, 1e6));
   errors.CheckInt("training.layer_statistics_every", training.layer_statistics_every(), 0,
                   kMaxSteps);

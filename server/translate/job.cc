@@ -530,6 +530,7 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
     config.layer_decay = Precise(in.layer_decay());
   }
   config.neftune_alpha = in.neftune_alpha();
+  config.average_decay = AsWritten(in.average_decay());
   config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
                                      config.layer_statistics_every);
 }

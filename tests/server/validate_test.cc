@@ -744,6 +744,7 @@ INSTANTIATE_TEST_SUITE_P(
                    "training.parameter_rules[0].freeze_until_step"},
         WrongField{"training { layer_decay: 0 }", "training.layer_decay"},
         WrongField{"training { layer_decay: 1.5 }", "training.layer_decay"},
+        WrongField{"training { average_decay: 1 }", "training.average_decay"},
         WrongField{"training { neftune_alpha: -1 }", "training.neftune_alpha"},
         WrongField{"training { neftune_alpha: 5 }", "training.neftune_alpha"},
         WrongField{"training { layer_statistics_every: -1 }", "training.layer_statistics_every"},
