@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,13 @@
 #include "engine/params/parameter_store.h"
 
 namespace hone::engine {
+
+// A product that is learned beside the weight of another one (layers/product.h).
+struct LowRank {
+  int64_t rank = 0;
+  double scale = 1;   // of what it adds
+  float dropout = 0;  // share of its input that is set to zero
+};
 
 // A computation over tensors of fixed shapes: inputs, parameters, and ops in the order in which
 // they can run. It is only a description; plan/ makes a Program of it, reference.h interprets it.
@@ -94,6 +102,18 @@ class Graph {
     buffers_ = std::move(picks);
   }
 
+  // Products added from now on ask here, by the path of their weight without ".weight", what is to
+  // be learned beside it. An empty function: nothing.
+  using LowRankOf = std::function<std::optional<LowRank>(absl::string_view product)>;
+  void Adapt(LowRankOf adapters) { adapters_ = std::move(adapters); }
+  std::optional<LowRank> AdapterOf(absl::string_view product) const {
+    return adapters_ ? adapters_(product) : std::nullopt;
+  }
+
+  // How much noise a training adds to rows that stand for tokens (ops/embedding_noise.h).
+  void set_embedding_noise(float alpha) { embedding_noise_ = alpha; }
+  float embedding_noise() const { return embedding_noise_; }
+
   const TensorType& type(Value value) const {
     return nodes_[static_cast<size_t>(value.node)].types[static_cast<size_t>(value.output)];
   }
@@ -112,6 +132,8 @@ class Graph {
   std::vector<Layer> layers_;
   std::function<bool(absl::string_view)> frozen_;
   std::function<bool(absl::string_view)> buffers_;
+  LowRankOf adapters_;
+  float embedding_noise_ = 0;
   absl::Status status_;
 };
 

@@ -33,16 +33,6 @@ bool Exists(const std::string& path) {
   return std::filesystem::exists(path, error);
 }
 
-// A name of a rule with the block's number, from 0, in its place.
-std::string OfBlock(absl::string_view name, int64_t block) {
-  return absl::StrReplaceAll(name,
-                             {{"{i}", absl::StrCat(block)}, {"{n}", absl::StrCat(block + 1)}});
-}
-
-int64_t BlocksOf(absl::string_view name, const Sizes& sizes) {
-  return absl::StrContains(name, "{i}") ? sizes.at('L') : 1;
-}
-
 // Layer norms had other names in files of 2019.
 std::string ModernName(absl::string_view name) {
   if (absl::ConsumeSuffix(&name, "LayerNorm.gamma")) {
@@ -54,23 +44,9 @@ std::string ModernName(absl::string_view name) {
   return std::string(name);
 }
 
-// The extents that a rule's shape has: "3D *" → [3 · width, −1]; −1 is any.
-Shape WantedShape(absl::string_view shape, const Sizes& sizes) {
-  std::vector<int64_t> dims;
-  for (absl::string_view extent : absl::StrSplit(shape, ' ')) {
-    int64_t times = 1;
-    if (absl::ascii_isdigit(static_cast<unsigned char>(extent[0]))) {
-      times = extent[0] - '0';
-      extent.remove_prefix(1);
-    }
-    dims.push_back(extent == "*" ? -1 : times * (extent.empty() ? 1 : sizes.at(extent[0])));
-  }
-  return Shape(std::move(dims));
-}
-
-bool Fits(const Shape& shape, const Shape& wanted) {
-  return std::ranges::equal(shape.dims(), wanted.dims(),
-                            [](int64_t is, int64_t want) { return want == -1 || is == want; });
+// Where the net is described: of an adapter the folder of its base.
+absl::StatusOr<std::string> FolderOfNet(const std::string& directory) {
+  return IsAdapter(directory) ? BaseOf(directory) : directory;
 }
 
 }  // namespace
@@ -173,10 +149,6 @@ class Weights::Matcher {
     out_.parameters_.emplace(ours, BlockOf(rule.part, *found->second));
   }
 
-  static std::string Extents(const Shape& wanted) {
-    return absl::StrReplaceAll(wanted.ToString(), {{"-1", "any"}});
-  }
-
   Parameter BlockOf(Part part, const TensorFiles::Place& place) const {
     const Shape& whole = place.tensor.shape;
     Parameter result = {.theirs = place.tensor.name,
@@ -208,22 +180,55 @@ class Weights::Matcher {
 };
 
 bool IsCheckpoint(const std::string& directory) {
-  return Exists(absl::StrCat(directory, "/config.json")) &&
+  return (Exists(absl::StrCat(directory, "/config.json")) || IsAdapter(directory)) &&
          !Exists(absl::StrCat(directory, "/model.json"));
 }
 
 absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& directory) {
-  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(directory));
+  HONE_ASSIGN_OR_RETURN(const std::string base, FolderOfNet(directory));
+  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(base));
   models::ModelDescription model;
   model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
   model.preset = {.name = std::string(config.family->preset), .options = config.options.dump()};
+  if (IsAdapter(directory)) {
+    HONE_ASSIGN_OR_RETURN(const Adapter adapter, ReadAdapter(directory, config));
+    model.lora = adapter.lora;
+  }
   return model;
+}
+
+absl::StatusOr<std::vector<std::string>> OurProducts(const std::string& directory,
+                                                     const std::vector<std::string>& targets) {
+  HONE_ASSIGN_OR_RETURN(const std::string base, FolderOfNet(directory));
+  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(base));
+  std::vector<std::string> ours;
+  for (const std::string& target : targets) {
+    // A head's products are there for some tasks only: they are taken where nothing else is meant.
+    std::vector<std::string> of_blocks, of_heads;
+    for (const ModuleRule& rule : config.family->modules) {
+      absl::string_view before = rule.theirs;
+      if (absl::StrContains(rule.weight, ' ') && !target.empty() &&
+          absl::ConsumeSuffix(&before, target) && (before.empty() || before.back() == '.')) {
+        (rule.optional ? of_heads : of_blocks)
+            .push_back(absl::StrReplaceAll(rule.ours, {{"{n}", "*"}}));
+      }
+    }
+    const std::vector<std::string>& found = of_blocks.empty() ? of_heads : of_blocks;
+    ours.insert(ours.end(), found.begin(), found.end());
+    if (found.empty()) {
+      ours.push_back(target);
+    }
+  }
+  return ours;
 }
 
 absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
                                                    std::vector<std::string>* notes) {
-  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(directory));
-  absl::StatusOr<text::ReadTokenizer> read = text::ReadPretrainedTokenizer(directory);
+  HONE_ASSIGN_OR_RETURN(const std::string base, FolderOfNet(directory));
+  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(base));
+  const bool has_own = Exists(absl::StrCat(directory, "/tokenizer.json"));
+  absl::StatusOr<text::ReadTokenizer> read =
+      text::ReadPretrainedTokenizer(has_own ? directory : base);
   HONE_RETURN_IF_ERROR(Annotate(read.status(), directory));
   const int64_t rows = config.sizes.at('V'), tokens = read->tokenizer->size();
   if (tokens > rows) {
@@ -240,11 +245,35 @@ absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
 }
 
 absl::StatusOr<Weights> Weights::Open(const std::string& directory) {
-  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(directory));
-  HONE_ASSIGN_OR_RETURN(TensorFiles files, TensorFiles::Open(directory));
+  HONE_ASSIGN_OR_RETURN(const std::string base, FolderOfNet(directory));
+  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(base));
+  HONE_ASSIGN_OR_RETURN(TensorFiles files, TensorFiles::Open(base));
   Weights weights(std::move(files));
-  HONE_RETURN_IF_ERROR(Annotate(Matcher(config, weights).Match(), directory));
+  HONE_RETURN_IF_ERROR(Annotate(Matcher(config, weights).Match(), base));
+  if (IsAdapter(directory)) {
+    HONE_ASSIGN_OR_RETURN(Adapter adapter, ReadAdapter(directory, config));
+    HONE_RETURN_IF_ERROR(weights.Add(std::move(adapter)));
+  }
   return weights;
+}
+
+absl::Status Weights::Add(Adapter adapter) {
+  const size_t file = files_.files();
+  HONE_RETURN_IF_ERROR(files_.Add(std::move(adapter.file)));
+  mapped_.resize(files_.files());
+  for (AdapterParameter& added : adapter.parameters) {
+    if (!Holds(added.ours)) {
+      names_.push_back(added.ours);
+    }
+    parameters_[added.ours] = {.theirs = added.tensor.name,
+                               .file = file,
+                               .tensor = std::move(added.tensor),
+                               .shape = std::move(added.shape),
+                               .first = added.first,
+                               .stride = added.stride,
+                               .transposed = added.transposed};
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<BorrowedValues>> Weights::InPlace(absl::string_view name) const {

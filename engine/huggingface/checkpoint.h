@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/data/text_preprocessing.h"
+#include "engine/huggingface/adapter.h"
 #include "engine/huggingface/tensor_files.h"
 #include "engine/models/model_description.h"
 #include "engine/params/parameter_store.h"
@@ -20,17 +21,24 @@
 // options, its parameters by our names, and how it makes tokens of texts.
 namespace hone::engine::huggingface {
 
-// The folder has a config.json, and is no model of ours.
+// The folder has a config.json, or is an adapter (adapter.h), and is no model of ours. In all below
+// an adapter's folder is its base with the adapter: its net, its weights.
 bool IsCheckpoint(const std::string& directory);
 
-// The net, behind "tokens" and "offsets". Reads config.json alone; errors of ReadConfig.
+// The net, behind "tokens" and "offsets". Reads config.json alone, and of an adapter what it has;
+// errors of ReadConfig and ReadAdapter.
 absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& directory);
 
+// The products here that a job may call by the checkpoint's names, or by ours: "q_proj" → all
+// "block_*.attention.query". What is neither stays as it is. Errors of ReadConfig.
+absl::StatusOr<std::vector<std::string>> OurProducts(const std::string& directory,
+                                                     const std::vector<std::string>& targets);
+
 // How the checkpoint makes tokens of texts: those of its template around each, and no more tokens
-// than the net has places. INVALID_ARGUMENT where the tokenizer has more tokens than the table of
-// embeddings has rows. Errors of ReadConfig and text::ReadPretrainedTokenizer. What the tokenizer's
-// files say and is not done (text::ReadTokenizer::overridden) is added to `notes` where it is not
-// null.
+// than the net has places. An adapter may have a tokenizer.json of its own. INVALID_ARGUMENT where
+// the tokenizer has more tokens than the table of embeddings has rows. Errors of ReadConfig and
+// text::ReadPretrainedTokenizer. What the tokenizer's files say and is not done
+// (text::ReadTokenizer::overridden) is added to `notes` where it is not null.
 absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
                                                    std::vector<std::string>* notes = nullptr);
 
@@ -78,6 +86,7 @@ class Weights {
   class Matcher;
 
   explicit Weights(TensorFiles files) : files_(std::move(files)), mapped_(files_.files()) {}
+  absl::Status Add(Adapter adapter);
   const Parameter& At(absl::string_view name) const { return parameters_.find(name)->second; }
 
   TensorFiles files_;

@@ -103,6 +103,7 @@ absl::Status CompleteRoberta(const nlohmann::json& config, Sizes& sizes, nlohman
     return absl::InvalidArgumentError(
         absl::StrCat("`max_position_embeddings` must be at least 3, got ", sizes['P']));
   }
+  options["pooler_dropout"] = true;
   sizes['O'] = number + 1;
   options["length"] = sizes['P'] - sizes['O'];
   return absl::OkStatus();

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "engine/tensor/tensor.h"
 
 // What is known of a family of checkpoints, as a table: how its config.json becomes options of one
 // of our presets (models/presets.h), and which of its tensors is which parameter. A family is one
@@ -69,5 +70,16 @@ struct Family {
   // Names of tensors, with {i}, that hold nothing of the model's: masks, copies of tied weights.
   std::vector<absl::string_view> unread;
 };
+
+// A name of a rule with the block's number, from 0, in its place.
+std::string OfBlock(absl::string_view name, int64_t block);
+// How many modules the rule of that name stands for.
+int64_t BlocksOf(absl::string_view name, const Sizes& sizes);
+
+// The extents that a rule's shape has: "3D *" → [3 · width, −1]; −1 is any.
+Shape WantedShape(absl::string_view shape, const Sizes& sizes);
+bool Fits(const Shape& shape, const Shape& wanted);
+// "[1152, any]"
+std::string Extents(const Shape& wanted);
 
 }  // namespace hone::engine::huggingface

@@ -27,10 +27,10 @@ class TensorFiles {
   const std::map<std::string, Place>& tensors() const { return tensors_; }
   const checkpoint::SafetensorsFile& file(size_t i) const { return files_[i]; }
   size_t files() const { return files_.size(); }
-
- private:
+  // A further file. INVALID_ARGUMENT where a name is in another one, too.
   absl::Status Add(checkpoint::SafetensorsFile file);
 
+ private:
   std::vector<checkpoint::SafetensorsFile> files_;
   std::map<std::string, Place> tensors_;
 };

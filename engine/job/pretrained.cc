@@ -14,6 +14,8 @@ namespace hone::engine::job {
 namespace {
 
 constexpr char kAll[] = "*";
+// The head of texts' presets, which fine-tuning by adapters learns as a whole, as peft does.
+constexpr char kClassifier[] = "classifier";
 
 struct Earlier {
   tasks::ModelFile description;  // of a checkpoint: model, and preprocessing if that was asked for
@@ -177,11 +179,10 @@ absl::Status CheckPairs(const data::Preprocessing& was, const data::Preprocessin
                    "trained with; for others leave model.pretrained out"));
 }
 
-}  // namespace
-
-absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
-                                                        const models::ModelDescription& own) {
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+// The job's net, without what is said of adapters.
+absl::StatusOr<models::ModelDescription> NetOf(const tasks::PretrainedOptions& options,
+                                               const Earlier& earlier,
+                                               const models::ModelDescription& own) {
   const models::ModelDescription& was = earlier.description.model;
   if (earlier.is_checkpoint) {
     return OfCheckpoint(was, own, options.drop_layers);
@@ -214,15 +215,100 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
   return models::WithNames(std::move(whole));
 }
 
+// The adapters that the net has: the job's, which go on from those of the earlier model.
+absl::StatusOr<std::optional<models::LoraDescription>> AdaptersOf(
+    const tasks::PretrainedOptions& options, const Earlier& earlier) {
+  const std::optional<models::LoraDescription>& was = earlier.description.model.lora;
+  if (!options.lora.has_value()) {
+    return was;
+  }
+  const tasks::LoraOptions& wanted = *options.lora;
+  models::LoraDescription lora = was.value_or(models::LoraDescription());
+  lora.rank = wanted.rank.value_or(lora.rank);
+  lora.alpha = wanted.alpha.value_or(lora.alpha);
+  lora.rslora = wanted.rslora.value_or(lora.rslora);
+  lora.dropout = wanted.dropout;
+  if (!wanted.targets.empty()) {
+    lora.targets = wanted.targets;
+  }
+  HONE_RETURN_IF_ERROR(Annotate(models::CheckLora(lora), "model.pretrained.lora"));
+  if (was.has_value()) {
+    models::LoraDescription same = lora;
+    same.dropout = was->dropout;
+    if (!(same == *was)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model.pretrained.lora: the earlier model has adapters of rank ", was->rank, ", alpha ",
+          was->alpha, " and targets ", absl::StrJoin(was->targets, ", "),
+          ", which are gone on with; leave rank, alpha, rslora and targets out, or give the same"));
+    }
+    return lora;
+  }
+  if (earlier.is_checkpoint) {
+    HONE_ASSIGN_OR_RETURN(lora.targets, huggingface::OurProducts(options.directory, lora.targets));
+  }
+  return lora;
+}
+
+// What is frozen where adapters are learned.
+void AddRulesOfAdapters(const std::vector<std::string>& held,
+                        std::vector<tasks::ParameterRule>& rules) {
+  const auto add = [&](const std::string& parameters, bool freeze) {
+    rules.push_back({.parameters = parameters,
+                     .freeze = freeze,
+                     .field = "model.pretrained.lora",
+                     .may_name_none = true});
+  };
+  for (const std::string& name : held) {
+    if (models::ProductOfFactor(name).empty()) {
+      add(name, true);
+    }
+  }
+  add(kClassifier, false);
+}
+
+// Layers that are learned as a whole have no adapters: the last one, and those behind the `kept`
+// ones of a list.
+void ExceptHeads(models::ModelDescription& whole, size_t kept) {
+  std::vector<std::string>& except = whole.lora->except;
+  const auto add = [&](const std::string& layer) {
+    if (std::ranges::find(except, layer) == except.end()) {
+      except.push_back(layer);
+    }
+  };
+  add(std::string(kClassifier));
+  add("output");
+  if (!whole.layers.empty()) {
+    for (size_t i = std::min(kept, whole.layers.size() - 1); i < whole.layers.size(); ++i) {
+      add(whole.layers[i].name);
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
+                                                        const models::ModelDescription& own) {
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  HONE_ASSIGN_OR_RETURN(models::ModelDescription whole, NetOf(options, earlier, own));
+  HONE_ASSIGN_OR_RETURN(whole.lora, AdaptersOf(options, earlier));
+  if (whole.lora.has_value()) {
+    ExceptHeads(whole, earlier.kept.size());
+  }
+  return whole;
+}
+
 absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
     const tasks::PretrainedOptions& options, const std::vector<std::string>& freeze) {
   std::vector<tasks::ParameterRule> rules;
-  if (freeze.empty()) {
+  if (freeze.empty() && !options.lora.has_value()) {
     return rules;
   }
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
+  if (options.lora.has_value()) {
+    AddRulesOfAdapters(held, rules);
+  }
   const std::vector<std::string> kept = NamesOf(earlier.kept);
   for (size_t i = 0; i < freeze.size(); ++i) {
     const std::string field = absl::StrCat("model.pretrained.freeze[", i, "]");

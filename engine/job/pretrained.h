@@ -21,16 +21,19 @@ namespace hone::engine::job {
 // with names. What an earlier model's list of layers leaves after those dropped comes first, then
 // `own.layers`. Of an earlier preset, or networks, it is `own` if there are layers or a preset in
 // it, else the earlier model; a network of the job takes the place of an earlier one of its name.
-// Of a checkpoint in Hugging Face's form it is the checkpoint's net, behind the inputs of `own`.
-// INVALID_ARGUMENT where more is dropped than there is, or layers are to be dropped where there is
-// no list of them; where `own` describes a net beside a checkpoint. Errors of LoadModel, or of
-// huggingface::DescribeModel.
+// Of a checkpoint in Hugging Face's form it is the checkpoint's net, behind the inputs of `own`. It
+// has the adapters of `options.lora`, whose targets may also be called as the checkpoint calls
+// them, or those of the earlier model, which must be alike. INVALID_ARGUMENT where more is dropped
+// than there is, or layers are to be dropped where there is no list of them; where `own` describes
+// a net beside a checkpoint. Errors of LoadModel, or of huggingface::DescribeModel.
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
                                                         const models::ModelDescription& own);
 
 // `model.pretrained.freeze` as rules, to stand before those of the job: each name is a kept layer,
 // or names parameters as ParameterRule::parameters does; "*" is all that begins with the earlier
-// model's values. INVALID_ARGUMENT: "model.pretrained.freeze[0]: …" where a name is none of these.
+// model's values. Before them, where the job learns adapters, stand those that freeze all of the
+// earlier model but its adapters and a layer `classifier`. INVALID_ARGUMENT:
+// "model.pretrained.freeze[0]: …" where a name is none of these.
 absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
     const tasks::PretrainedOptions& options, const std::vector<std::string>& freeze);
 

@@ -20,6 +20,7 @@
 #include "engine/tasks/table.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/run_progress.h"
+#include "engine/train/weight_average.h"
 
 namespace hone::engine::job {
 namespace {
@@ -147,6 +148,9 @@ absl::StatusOr<train::EndReason> Trainer::RunJob() {
   }
   phase_ = Phase::kEvaluating;
   HONE_RETURN_IF_ERROR(RestoreBest(loop.state(), *programs));
+  if (config_.average_decay > 0) {
+    train::WeightAverage(programs->store()).Exchange();
+  }
   HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation, Evaluate(parts, loop, helper_model));
   phase_ = Phase::kPublishing;
   HONE_RETURN_IF_ERROR(Publish(parts, evaluation));
@@ -179,6 +183,9 @@ absl::Status Trainer::Start(train::Programs& programs, const Pretrained& pretrai
   store.Initialize(config_.seed,
                    [&](ParameterId id) { return !pretrained.Holds(store.spec(id).name); });
   HONE_RETURN_IF_ERROR(pretrained.Load(store));
+  if (config_.average_decay > 0) {
+    train::WeightAverage(store).Begin();
+  }
   store.RefreshAll();
   return absl::OkStatus();
 }
@@ -372,10 +379,12 @@ absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evalua
   }
   const std::string directory = absl::StrCat(config_.run_directory, "/model");
   const std::string json = ToJson(file);
-  HONE_ASSIGN_OR_RETURN(
-      const checkpoint::WrittenFile written,
-      checkpoint::WriteModel(directory, tasks::ModelTensors(parts.programs.store()),
-                             {{"producer", "hone"}}, json));
+  std::vector<checkpoint::TensorToWrite> tensors = tasks::ModelTensors(parts.programs.store());
+  std::erase_if(tensors, [](const checkpoint::TensorToWrite& tensor) {
+    return train::WeightAverage::Holds(tensor.name);
+  });
+  HONE_ASSIGN_OR_RETURN(const checkpoint::WrittenFile written,
+                        checkpoint::WriteModel(directory, tensors, {{"producer", "hone"}}, json));
   observer_.OnArtifact({.kind = "model",
                         .path = "model",
                         .bytes = written.bytes + static_cast<int64_t>(json.size()),

@@ -1,8 +1,7 @@
 #include "engine/layers/dense.h"
 
 #include "absl/strings/str_cat.h"
-#include "engine/layers/parameters.h"
-#include "engine/ops/linear.h"
+#include "engine/layers/product.h"
 
 namespace hone::engine::layers {
 
@@ -17,12 +16,12 @@ Value Dense(Graph& graph, Value x, const DenseOptions& options) {
         absl::StrCat(graph.scope(), ": its input must have a dimension beside the batch, got ",
                      graph.shape(x).ToString())));
   }
-  const int64_t in = graph.shape(x).back();
-  const LayerParameters parameters(graph, options.frozen);
-  const Value weight =
-      parameters.ProductWeight(in, options.units, options.transposed, options.initializer);
-  const std::optional<Value> bias = parameters.Bias(options.use_bias, options.units);
-  const Value y = Linear(graph, x, weight, bias, {.transposed = options.transposed});
+  const Value y = Product(graph, x,
+                          {.units = options.units,
+                           .use_bias = options.use_bias,
+                           .initializer = options.initializer,
+                           .transposed = options.transposed,
+                           .frozen = options.frozen});
   return scope.Gives(Activate(graph, y, options.activation));
 }
 

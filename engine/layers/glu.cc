@@ -2,8 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/layers/activation.h"
-#include "engine/layers/parameters.h"
-#include "engine/ops/linear.h"
+#include "engine/layers/product.h"
 #include "engine/ops/mul.h"
 
 namespace hone::engine::layers {
@@ -19,17 +18,19 @@ Value Glu(Graph& graph, Value x, const GluOptions& options) {
         absl::StrCat(graph.scope(), ": its input must have a dimension beside the batch, got ",
                      graph.shape(x).ToString())));
   }
-  const auto product = [&](absl::string_view name, Value from, int64_t units) {
-    const Graph::Scope of_product(graph, name);
-    const LayerParameters parameters(graph, options.frozen);
-    const Value weight = parameters.ProductWeight(graph.shape(from).back(), units,
-                                                  options.transposed, options.initializer);
-    return Linear(graph, from, weight, parameters.Bias(options.use_bias, units),
-                  {.transposed = options.transposed});
+  const auto product = [&](absl::string_view name, int64_t units) -> ProductOptions {
+    return {.name = std::string(name),
+            .units = units,
+            .use_bias = options.use_bias,
+            .initializer = options.initializer,
+            .transposed = options.transposed,
+            .frozen = options.frozen};
   };
-  const Value gate = Activate(graph, product("gate", x, options.units), options.activation);
-  const Value up = product("up", x, options.units);
-  return scope.Gives(product("down", Mul(graph, gate, up), graph.shape(x).back()));
+  const std::vector<Value> both =
+      Products(graph, x, {product("gate", options.units), product("up", options.units)});
+  const Value gate = Activate(graph, both[0], options.activation);
+  return scope.Gives(
+      Product(graph, Mul(graph, gate, both[1]), product("down", graph.shape(x).back())));
 }
 
 }  // namespace hone::engine::layers

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/graph/sum.h"
 #include "engine/layers/parameters.h"
+#include "engine/layers/product.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/attention_weights.h"
 #include "engine/ops/cached_attention.h"
@@ -93,15 +94,21 @@ Value Direction(Graph& graph, RecurrentCell cell, Value x, Value offsets,
   return states;
 }
 
-// One of attention's products, in the scope that the graph is in.
-Value Project(Graph& graph, const AttentionOptions& options, absl::string_view name, Value from,
-              int64_t units, const WeightInitializer& start) {
-  const Graph::Scope of_product(graph, name);
-  const LayerParameters parameters(graph, options.frozen);
-  const Value weight =
-      parameters.ProductWeight(graph.shape(from).back(), units, options.transposed, start);
-  return Linear(graph, from, weight, parameters.Bias(options.use_bias, units),
-                {.transposed = options.transposed});
+// One of attention's products.
+ProductOptions Projection(const AttentionOptions& options, absl::string_view name, int64_t units) {
+  return {.name = std::string(name),
+          .units = units,
+          .use_bias = options.use_bias,
+          .initializer = options.initializer,
+          .transposed = options.transposed,
+          .frozen = options.frozen};
+}
+
+// The last one, of what the heads saw.
+Value Output(Graph& graph, const AttentionOptions& options, Value all, int64_t width) {
+  ProductOptions output = Projection(options, "output", width);
+  output.initializer = options.output_initializer.value_or(options.initializer);
+  return Product(graph, all, output);
 }
 
 int64_t KvHeads(const AttentionOptions& options) {
@@ -141,17 +148,19 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
     return graph.Fail(absl::InvalidArgumentError(
         absl::StrCat(graph.scope(), ": must have rotary or alibi, got both")));
   }
-  Value query = Project(graph, options, "query", x, width, options.initializer);
-  Value key = Project(graph, options, "key", x, kv_heads * dim, options.initializer);
-  const Value value = Project(graph, options, "value", x, kv_heads * dim, options.initializer);
+  const std::vector<Value> products =
+      Products(graph, x,
+               {Projection(options, "query", width), Projection(options, "key", kv_heads * dim),
+                Projection(options, "value", kv_heads * dim)});
+  Value query = products[0], key = products[1];
+  const Value value = products[2];
   if (options.rotary) {
     const Value at = places();
     query = Rotary(graph, query, at, options.heads, options.rotary_base);
     key = Rotary(graph, key, at, kv_heads, options.rotary_base);
   }
   const Value all = mix(query, key, value, kv_heads);
-  return Project(graph, options, "output", all, width,
-                 options.output_initializer.value_or(options.initializer));
+  return Output(graph, options, all, width);
 }
 
 // Texts that a cache has rows for, and the tokens of each.
@@ -367,9 +376,9 @@ CrossKeys CrossAttentionKeys(Graph& graph, Value x, const AttentionOptions& opti
   if (width == 0) {
     return {x, x};
   }
-  const Value keys = Project(graph, options, "key", x, width, options.initializer);
-  const Value values = Project(graph, options, "value", x, width, options.initializer);
-  return {scope.Gives(keys), values};
+  const std::vector<Value> products =
+      Products(graph, x, {Projection(options, "key", width), Projection(options, "value", width)});
+  return {scope.Gives(products[0]), products[1]};
 }
 
 Value CrossAttention(Graph& graph, Value x, const CrossKeys& of_other, Value offsets,
@@ -380,7 +389,7 @@ Value CrossAttention(Graph& graph, Value x, const CrossKeys& of_other, Value off
   if (HeadWidth(graph, width, options) == 0) {
     return x;
   }
-  const Value query = Project(graph, options, "query", x, width, options.initializer);
+  const Value query = Product(graph, x, Projection(options, "query", width));
   const engine::AttentionOptions op = {.heads = options.heads,
                                        .kv_heads = KvHeads(options),
                                        .dropout = training ? options.dropout : 0};
@@ -390,8 +399,7 @@ Value CrossAttention(Graph& graph, Value x, const CrossKeys& of_other, Value off
   }
   const Value all =
       engine::Attention(graph, query, of_other.keys, of_other.values, offsets, key_offsets, op);
-  return scope.Gives(Project(graph, options, "output", all, width,
-                             options.output_initializer.value_or(options.initializer)));
+  return scope.Gives(Output(graph, options, all, width));
 }
 
 Value Positions(Graph& graph, Value x, Value offsets, const PositionsOptions& options) {

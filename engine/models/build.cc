@@ -12,10 +12,12 @@
 #include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/layers/normalization.h"
+#include "engine/layers/product.h"
 #include "engine/models/preset_options.h"
 #include "engine/models/presets.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
+#include "engine/ops/embedding_noise.h"
 #include "engine/ops/pool2d.h"
 #include "engine/ops/reshape.h"
 #include "engine/ops/row_dot.h"
@@ -157,7 +159,11 @@ class LayerBuilder {
   Value operator()(layers::EmbeddingOptions embedding) {
     embedding.name.clear();
     embedding.frozen = layer_.frozen;
-    return layers::Embedding(graph_, x(), embedding);
+    const Value rows = layers::Embedding(graph_, x(), embedding);
+    const bool of_tokens = offsets_.has_value() && graph_.shape(rows).rank() == 2;
+    return options_.training && of_tokens
+               ? EmbeddingNoise(graph_, rows, *offsets_, graph_.embedding_noise())
+               : rows;
   }
   Value operator()(const Dot&) { return RowDot(graph_, inputs_[0], inputs_[1]); }
   Value operator()(const SimpleRnn& rnn) {
@@ -353,6 +359,21 @@ absl::Status BuildPreset(Graph& graph, const LayerList& list, const std::vector<
   return absl::OkStatus();
 }
 
+// Adapters lie within the layers of a list, but have rows of their own, behind the layer's.
+void AddAdapters(const LayerTable& table, std::vector<LayerSummary>& rows) {
+  for (const LayerSummary& row : table.rows) {
+    const int layer = row.kind == layers::kLora ? RowOf(rows, row.name) : -1;
+    if (layer < 0 || rows[static_cast<size_t>(layer)].name == row.name) {
+      continue;
+    }
+    auto behind = rows.begin() + layer + 1;
+    while (behind != rows.end() && behind->kind == layers::kLora) {
+      ++behind;
+    }
+    rows.insert(behind, row);
+  }
+}
+
 absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
                                  const std::vector<NamedValue>& inputs,
                                  const BuildOptions& options) {
@@ -417,8 +438,25 @@ absl::StatusOr<BuiltModel> Build(Graph& graph, const LayerList& list,
       row.inputs = std::move(read);
     }
   }
+  AddAdapters(table, built.layers);
   SetShares(built.layers);
   built.depth = table.depths[static_cast<size_t>(built.output.node)];
+  return built;
+}
+
+// With the model's adapters. Whether all of their targets are there is known where the whole model
+// is built: for a training, and of one that is no several networks.
+absl::StatusOr<BuiltModel> BuildAdapted(Graph& graph, const ModelDescription& model,
+                                        const LayerList& list,
+                                        const std::vector<NamedValue>& inputs,
+                                        const BuildOptions& options) {
+  const AdaptedGraph adapted(graph, model.lora.has_value() ? &*model.lora : nullptr,
+                             options.training);
+  HONE_ASSIGN_OR_RETURN(BuiltModel built, Build(graph, list, inputs, options));
+  const absl::Status targets = adapted.CheckTargets();
+  if (options.training && list.scope.empty() && !targets.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("model.pretrained.lora.", targets.message()));
+  }
   return built;
 }
 
@@ -437,7 +475,8 @@ absl::StatusOr<BuiltModel> BuildModel(Graph& graph, const ModelDescription& desc
   if (model.layers.empty() && model.preset.name.empty()) {
     return absl::InvalidArgumentError("model.layers: must have at least 1 layer, got 0");
   }
-  return Build(graph, {"model", "", model.layers, model.inputs, model.preset}, inputs, options);
+  return BuildAdapted(graph, model, {"model", "", model.layers, model.inputs, model.preset}, inputs,
+                      options);
 }
 
 absl::StatusOr<BuiltModel> BuildNetwork(Graph& graph, const ModelDescription& description,
@@ -449,10 +488,10 @@ absl::StatusOr<BuiltModel> BuildNetwork(Graph& graph, const ModelDescription& de
   for (size_t i = 0; i < model.networks.size(); ++i) {
     const NetworkDescription& one = model.networks[i];
     if (one.name == network) {
-      return Build(graph,
-                   {absl::StrCat("model.networks[", i, "] (", one.name, ")"), one.name, one.layers,
-                    one.inputs, one.preset},
-                   inputs, options);
+      return BuildAdapted(graph, model,
+                          {absl::StrCat("model.networks[", i, "] (", one.name, ")"), one.name,
+                           one.layers, one.inputs, one.preset},
+                          inputs, options);
     }
     known.push_back(one.name);
   }

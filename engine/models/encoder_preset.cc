@@ -16,6 +16,7 @@
 #include "engine/ops/broadcast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/embedding.h"
+#include "engine/ops/embedding_noise.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale.h"
 #include "engine/tensor/token_rows.h"
@@ -42,6 +43,7 @@ struct EncoderOptions {
   std::string pooling = "mean";
   bool pooler = false;
   std::string pooler_activation = "tanh";
+  bool pooler_dropout = false;  // of what the pooler reads, as RoBERTa has it
   int64_t token_types = 0;
   int64_t table_rows = 0;
   bool transposed = false;
@@ -112,6 +114,8 @@ absl::StatusOr<EncoderOptions> Read(const nlohmann::json& json) {
       value.get_to(options.pooler);
     } else if (key == "pooler_activation") {
       value.get_to(options.pooler_activation);
+    } else if (key == "pooler_dropout") {
+      value.get_to(options.pooler_dropout);
     } else if (key == "token_types") {
       value.get_to(options.token_types);
     } else if (key == "table_rows") {
@@ -185,6 +189,9 @@ class Builder {
                               .decays = true,
                               .sparse = true});
     Value x = engine::Embedding(graph_, table, tokens);
+    if (build_.training) {
+      x = EmbeddingNoise(graph_, x, offsets_, graph_.embedding_noise());
+    }
     if (options_.positions == "sinusoidal") {
       // So that places, which are numbers from −1 to 1, do not drown the tokens: 3.4 in the paper.
       x = ScaleBy(graph_, x, graph_.Constant(std::sqrt(static_cast<double>(options_.width))));
@@ -234,12 +241,14 @@ class Builder {
                                  : options_.pooling == "first" ? SegmentPoolKind::kFirst
                                                                : SegmentPoolKind::kMean;
     x = layers::SequencePool(graph_, x, offsets_, {.name = "pool", .kind = kind});
+    const float dropout = options_.head_dropout.value_or(options_.dropout);
     if (options_.pooler) {
+      x = options_.pooler_dropout ? Drop(x, "dropout_of_pooled", dropout) : x;
       x = AddDense(
           x, "pooler", options_.width,
           options_.pooler_activation == "relu" ? ActivationKind::kRelu : ActivationKind::kTanh);
     }
-    x = Drop(x, "dropout_of_text", options_.head_dropout.value_or(options_.dropout));
+    x = Drop(x, "dropout_of_text", dropout);
     return AddDense(x, "classifier", build_.outputs, ActivationKind::kNone);
   }
 

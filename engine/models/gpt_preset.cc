@@ -16,6 +16,7 @@
 #include "engine/models/presets.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/embedding.h"
+#include "engine/ops/embedding_noise.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/segment_pool.h"
 #include "engine/tensor/token_rows.h"
@@ -191,7 +192,9 @@ class Builder {
                               .role = ParameterRole::kTrainable,
                               .decays = true,
                               .sparse = true});
-    return scope.Gives(engine::Embedding(graph_, table, tokens));
+    const Value x = engine::Embedding(graph_, table, tokens);
+    return scope.Gives(
+        build_.training ? EmbeddingNoise(graph_, x, offsets_, graph_.embedding_noise()) : x);
   }
 
   Value Block(Value x, const std::string& name) {

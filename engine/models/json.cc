@@ -335,6 +335,9 @@ json ToJson(const ModelDescription& description) {
     WriteNetwork(network, one);
     out["networks"].push_back(std::move(one));
   }
+  if (description.lora.has_value()) {
+    out["lora"] = ToJson(*description.lora);
+  }
   return out;
 }
 
@@ -349,6 +352,14 @@ absl::StatusOr<ModelDescription> ModelDescriptionFromJson(const json& in) {
     }
   } catch (const json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("networks: ", error.what()));
+  }
+  try {
+    if (const auto lora = in.find("lora"); lora != in.end()) {
+      description.lora = LoraFromJson(*lora);
+      HONE_RETURN_IF_ERROR(Annotate(CheckLora(*description.lora), "lora"));
+    }
+  } catch (const json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("lora: ", error.what()));
   }
   return WithNames(std::move(description));
 }

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/layers/product.h"
 
 namespace hone::engine::models {
 namespace {
@@ -123,7 +124,9 @@ class Table {
       }
       const auto r = static_cast<size_t>(row_of_[i]);
       depth_of_row[r] = std::max(depth_of_row[r], depths_[i]);
-      depths_[i] = depth_of_row[r] + (rows_[r].weights > 0 ? 1 : 0);
+      // An adapter lies beside a layer's own weights, not before them.
+      const bool counts = rows_[r].weights > 0 && rows_[r].kind != layers::kLora;
+      depths_[i] = depth_of_row[r] + (counts ? 1 : 0);
       sources[i].erase(row_of_[i]);
       read_[r].insert(sources[i].begin(), sources[i].end());
       sources[i] = {row_of_[i]};

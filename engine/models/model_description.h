@@ -1,6 +1,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "engine/layers/embedding.h"
 #include "engine/layers/glu.h"
 #include "engine/layers/sequences.h"
+#include "engine/models/lora.h"
 
 namespace hone::engine::models {
 
@@ -106,6 +108,8 @@ struct ModelDescription {
   std::vector<std::string> inputs = {"input"};
   std::vector<NetworkDescription> networks = {};
   PresetDescription preset = {};
+  // Products of any of these have adapters beside their weights.
+  std::optional<LoraDescription> lora = {};
 };
 
 // Gives every layer without a name its own, and checks that names are unique and that inputs name

@@ -42,6 +42,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "dropout_gradient",
     "embedding",
     "embedding_gradient",
+    "embedding_noise",
     "full",
     "gelu",
     "gelu_gradient",

@@ -25,6 +25,10 @@ absl::Status CheckRanges(std::span<const ParameterRange> ranges) {
           absl::StrCat("range ", i, " of the optimizer: must begin at a multiple of 16 from ", from,
                        " on and not be empty, got [", range.begin, ", ", range.end, ")"));
     }
+    if (range.rests < 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "range ", i, " of the optimizer: must rest for 0 updates or more, got ", range.rests));
+    }
     const int64_t size = range.end - range.begin;
     if (range.row_width < 0 || (range.row_width > 0 && size % range.row_width != 0) ||
         (range.row_width == 0 && i > 0 && ranges[i - 1].row_width > 0)) {
@@ -103,6 +107,8 @@ absl::StatusOr<Optimizer> Optimizer::Create(const OptimizerOptions& options,
     optimizer.state_.emplace_back((optimizer.end_ - optimizer.begin_) *
                                   static_cast<int64_t>(sizeof(float)));
   }
+  optimizer.any_rests_ =
+      std::ranges::any_of(ranges, [](const ParameterRange& range) { return range.rests > 0; });
   optimizer.ranges_ = std::move(ranges);
   return optimizer;
 }
@@ -134,7 +140,10 @@ void Optimizer::ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first,
   alignas(64) float scratch[kBlock];
   for (; block != blocks_.end() && block->begin < last; ++block) {
     const int64_t count = block->end - block->begin;
-    if (block->begin < dense_end_) {
+    const auto number = static_cast<size_t>(block - blocks_.begin());
+    if (any_rests_ && RestsNow(RangeOf(number))) {
+      block->gradient_squares = 0;
+    } else if (block->begin < dense_end_) {
       const float* gradient = Gradient(slabs, block->begin, count, 1, 0, scratch);
       block->gradient_squares = kernels::SumOfSquares(gradient, count);
     }
@@ -142,6 +151,11 @@ void Optimizer::ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first,
       block->weight_squares = kernels::SumOfSquares(slabs.values + block->begin, count);
     }
   }
+}
+
+const ParameterRange& Optimizer::RangeOf(size_t block) const {
+  const auto next = std::ranges::upper_bound(first_block_, block);
+  return ranges_[static_cast<size_t>(next - first_block_.begin()) - 1];
 }
 
 GradientSummary Optimizer::Summary(double scale) const {
@@ -187,16 +201,22 @@ int64_t Optimizer::WriteFloats() const {
   return floats;
 }
 
-void Optimizer::Write(const Slabs& slabs, const UpdateStep& update, int64_t begin, int64_t end) {
-  PreparedStep step = {update};
-  std::visit(
+double Optimizer::CorrectionAt(int64_t number) const {
+  return std::visit(
       [&](const auto& options) {
         if constexpr (requires { options.beta1; }) {
-          step.correction =
-              AdamCorrection(static_cast<double>(update.step), options.beta1, options.beta2);
+          return AdamCorrection(static_cast<double>(number), options.beta1, options.beta2);
         }
+        return 1.0;
       },
       options_);
+}
+
+void Optimizer::Write(const Slabs& slabs, const UpdateStep& update, int64_t begin, int64_t end) {
+  const PreparedStep usual = {update, CorrectionAt(update.step)};
+  const auto prepared = [&](const ParameterRange& of) {
+    return of.rests == 0 ? usual : PreparedStep{update, CorrectionAt(update.step - of.rests)};
+  };
   Portion portion(begin, end);
   auto [first, last] = portion.Next(dense_end_ - begin_);
   first += begin_;
@@ -205,18 +225,20 @@ void Optimizer::Write(const Slabs& slabs, const UpdateStep& update, int64_t begi
       ranges_.begin(), ranges_.end(), first,
       [](const ParameterRange& r, int64_t position) { return RoundUp(r.end) <= position; });
   for (; range != ranges_.end() && range->begin < last; ++range) {
-    WriteRange(slabs, step, *range, std::max(range->begin, first),
-               std::min(RoundUp(range->end), last));
+    if (update.step > range->rests) {
+      WriteRange(slabs, prepared(*range), *range, std::max(range->begin, first),
+                 std::min(RoundUp(range->end), last));
+    }
   }
   for (const Table& table : tables_) {
     const ParameterRange& whole = ranges_[table.range];
     if (LeavesRowsAlone(whole)) {
       const auto [from, to] =
           portion.NextRows(static_cast<int64_t>(table.rows.size()), whole.row_width);
-      WriteRows(slabs, step, table, from, to);
-    } else {
-      const auto [from, to] = portion.Next(RoundUp(whole.end - whole.begin));
-      WriteWholeTable(slabs, step, table, from, to);
+      WriteRows(slabs, prepared(whole), table, from, to);
+    } else if (const auto [from, to] = portion.Next(RoundUp(whole.end - whole.begin));
+               update.step > whole.rests) {
+      WriteWholeTable(slabs, prepared(whole), table, from, to);
     }
   }
 }

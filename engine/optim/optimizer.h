@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -26,6 +27,9 @@ struct ParameterRange {
   float learning_rate_multiplier = 1;
   float weight_decay =
       0;  // λ itself; usually WeightDecayOf(options), or 0 for biases and normalisation
+  // In the first so many updates it is as if it were not there: its gradient is not looked at, and
+  // value and state stay. Its own updates are counted from then on.
+  int64_t rests = 0;
   // Above 0: a table of rows of so many floats, whose gradient comes as rows (TableGradient) and
   // not in the slabs. Tables stand behind all other ranges.
   int64_t row_width = 0;
@@ -77,7 +81,8 @@ struct Slabs {
 };
 
 // One optimizer over a group of ranges of a slab, with its state. Two passes for each update:
-//   0. Where there are tables: MergeRows(…, k, workers) by each worker, all join.
+//   0. Where ranges rest at first, BeginUpdate(t). Where there are tables, MergeRows(…, k, workers)
+//      by each worker, all join.
 //   1. Read(…, begin, end) by each worker for its portion of [0, ReadFloats(…)), all join,
 //      Summary() by one of them: norm and finiteness, nothing is written.
 //      The caller decides: stop on a gradient that is not finite, clip.
@@ -98,6 +103,12 @@ class Optimizer {
 
   const OptimizerOptions& options() const { return options_; }
   std::span<const ParameterRange> ranges() const { return ranges_; }
+
+  // The passes from here on are of the update with this number; without it no range rests in Read.
+  void BeginUpdate(int64_t number) { update_ = number; }
+
+  // Range i rests in that update.
+  bool Rests(int i) const { return RestsNow(ranges_[static_cast<size_t>(i)]); }
 
   int64_t tables() const { return static_cast<int64_t>(tables_.size()); }
   // Puts the lists of rows of the tables' parts together, worker k's of so many workers. Tables
@@ -166,6 +177,13 @@ class Optimizer {
   };
 
   Optimizer() = default;
+  bool RestsNow(const ParameterRange& range) const { return update_ <= range.rests; }
+  // The range that a block belongs to.
+  const ParameterRange& RangeOf(size_t block) const;
+  // What brings the rate of a range's update with that number to its rule: Adam's.
+  double CorrectionAt(int64_t number) const;
+  // A table that rests has no rows.
+  void ForgetRows(Table& table) const;
   // The blocks that begin in floats [first, last) of the slab.
   void ReadBlocks(const Slabs& slabs, bool with_weights, int64_t first, int64_t last);
   void WriteRange(const Slabs& slabs, const PreparedStep& step, const ParameterRange& range,
@@ -199,6 +217,8 @@ class Optimizer {
 
   OptimizerOptions options_;
   std::vector<ParameterRange> ranges_;
+  int64_t update_ = std::numeric_limits<int64_t>::max();  // that is being made
+  bool any_rests_ = false;
   std::vector<Block> blocks_;
   std::vector<size_t> first_block_;  // of each range, and one past the last
   std::vector<Table> tables_;

@@ -53,8 +53,17 @@ void Optimizer::MergeRows(const Slabs& slabs, int k, int workers) {
     for (size_t later = t + 1; later < tables_.size(); ++later) {
       if (has_it(later)) {
         TakeRows(PartsOf(slabs, tables_[later].range), tables_[t], tables_[later]);
+        ForgetRows(tables_[later]);
       }
     }
+    ForgetRows(tables_[t]);
+  }
+}
+
+void Optimizer::ForgetRows(Table& table) const {
+  if (RestsNow(ranges_[table.range])) {
+    table.rows = {};
+    table.squares.clear();
   }
 }
 

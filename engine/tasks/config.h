@@ -33,6 +33,16 @@ using TaskOptions =
                  LanguageModelingOptions, TranslationOptions, MaskedLanguageModelingOptions,
                  TextEmbeddingOptions, TokenTaggingOptions, MultiLabelClassificationOptions>;
 
+// Adapters that a job learns in the earlier model's place (models/lora.h). What is not said is that
+// of adapters that the earlier model has, else the default of models::LoraDescription.
+struct LoraOptions {
+  std::optional<int64_t> rank = {};
+  std::optional<double> alpha = {};
+  std::optional<bool> rslora = {};
+  float dropout = 0;
+  std::vector<std::string> targets = {};
+};
+
 // What of an earlier model a job begins with (job/pretrained.h).
 struct PretrainedOptions {
   std::string directory;    // a published model; "": none
@@ -40,6 +50,7 @@ struct PretrainedOptions {
   // Those that begin with the earlier model's values, as ParameterRule::parameters names them;
   // empty: all that both models have.
   std::vector<std::string> parameters = {};
+  std::optional<LoraOptions> lora = {};
 };
 
 // Ends the run when the validation loss has not fallen by more than min_delta for `patience`
@@ -75,6 +86,14 @@ struct TrainingConfig {
   optim::OptimizerOptions optimizer = optim::Adam();
   std::vector<ParameterRule> parameter_rules;  // what a job says in a short form stands first
   optim::Schedule schedule;
+  // The learning rate of each layer is so many times that of the layer behind it
+  // (LayersBehind, parameter_rules.h). 1: all have the same.
+  double layer_decay = 1;
+  // Above 0: the weights that are evaluated and published are a mean over the updates
+  // (train/weight_average.h). Of jobs with one update.
+  double average_decay = 0;
+  // Above 0: noise on the rows that stand for tokens (ops/embedding_noise.h).
+  float neftune_alpha = 0;
   uint64_t seed = 1;
   DType compute = DType::kF32;  // kBf16: products in bfloat16, master weights in f32
   int threads = 1;

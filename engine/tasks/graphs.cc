@@ -24,6 +24,7 @@ TaskGraph NewTaskGraph(const TrainingConfig& config) {
   result.built.graph = std::make_unique<Graph>();
   result.built.request.graph = result.built.graph.get();
   FreezeByRules(config.parameter_rules, *result.built.graph);
+  result.built.graph->set_embedding_noise(config.neftune_alpha);
   return result;
 }
 

@@ -71,6 +71,8 @@ LayerStatistics LayerMonitor::Collect(int64_t step, absl::FunctionRef<double(siz
                                .gradient_norm = std::sqrt(gradient),
                                .weight_norm = std::sqrt(weights),
                                .verdict = ""};
+    row.rests =
+        std::ranges::all_of(layer.ranges, [&](int range) { return optimizer.Rests(range); });
     if (!layer.alive.empty()) {
       const auto dead = std::ranges::count(layer.alive, 0);
       row.dead_share = static_cast<double>(dead) / static_cast<double>(layer.alive.size());

@@ -8,6 +8,7 @@
 #include "engine/optim/schedule.h"
 #include "engine/train/checkpoints.h"
 #include "engine/train/same_job.h"
+#include "engine/train/weight_average.h"
 
 namespace hone::engine::train {
 
@@ -178,16 +179,24 @@ absl::Status TrainingLoop::Validate(std::map<std::string, double>& values,
                                     std::optional<Criterion>& criterion) {
   const Clock::time_point begin = Clock::now();
   const auto progress = [this](double) { observer_.OnProgress("training", -1); };
-  HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation,
-                        parts_.task.Evaluate({.dataset = parts_.data.dataset,
-                                              .info = parts_.info,
-                                              .state = task_state_.get(),
-                                              .programs = parts_.programs,
-                                              .rows = parts_.data.splits.validation,
-                                              .split = "validation",
-                                              .step = state_.step,
-                                              .artifacts = artifacts_,
-                                              .progress = progress}));
+  WeightAverage average(parts_.programs.store());
+  if (config_.average_decay > 0) {
+    average.Exchange();
+  }
+  absl::StatusOr<tasks::Evaluation> evaluated =
+      parts_.task.Evaluate({.dataset = parts_.data.dataset,
+                            .info = parts_.info,
+                            .state = task_state_.get(),
+                            .programs = parts_.programs,
+                            .rows = parts_.data.splits.validation,
+                            .split = "validation",
+                            .step = state_.step,
+                            .artifacts = artifacts_,
+                            .progress = progress});
+  if (config_.average_decay > 0) {
+    average.Exchange();
+  }
+  HONE_ASSIGN_OR_RETURN(const tasks::Evaluation evaluation, std::move(evaluated));
   for (const auto& [name, value] : evaluation.metrics) {
     values[absl::StrCat("validation_", name)] = value;
   }

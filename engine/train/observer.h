@@ -27,6 +27,7 @@ struct LayerStatistics {
     double weight_norm = 0;
     double dead_share = -1;  // of the units without any gradient since the last statistics
     std::string verdict;     // "", "vanishing", "exploding" or "dead"
+    bool rests = false;      // its gradients are not looked at yet: then the norm is 0
   };
   int64_t step = 0;
   std::vector<Layer> layers;  // those with something to learn

@@ -1,6 +1,7 @@
 // What the graphs of a job declare: the store's parameters, who moves which, their memory and
 // their optimizers.
 #include <algorithm>
+#include <cmath>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
@@ -10,6 +11,7 @@
 #include "engine/train/batch_shapes.h"
 #include "engine/train/programs.h"
 #include "engine/train/training_graph.h"
+#include "engine/train/weight_average.h"
 
 namespace hone::engine::train {
 namespace {
@@ -131,6 +133,7 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
   if (purpose == Purpose::kTraining) {
     HONE_RETURN_IF_ERROR(DeclareUpdates(config, info, task));
     HONE_RETURN_IF_ERROR(CheckLazy(config));
+    HONE_RETURN_IF_ERROR(DeclareAverages(config));
     if (task.carries_state()) {
       HONE_RETURN_IF_ERROR(DeclareEvaluationState(config, info, task));
     }
@@ -155,6 +158,21 @@ absl::Status Programs::DeclareParameters(const tasks::TrainingConfig& config,
     }
   }
   return tasks::CheckRules(config.parameter_rules, names);
+}
+
+absl::Status Programs::DeclareAverages(const tasks::TrainingConfig& config) {
+  if (config.average_decay == 0) {
+    return absl::OkStatus();
+  }
+  if (updates_.size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "training.average_decay: must be 0 where a step makes ", updates_.size(), " updates"));
+  }
+  std::vector<ParameterId> trained;
+  for (const TrainedParameter& parameter : updates_[0].trained) {
+    trained.push_back(parameter.id);
+  }
+  return WeightAverage::Declare(trained, store_);
 }
 
 // A lazy optimizer without a table to be lazy with is a mistake, or a table that is none any more.
@@ -213,6 +231,23 @@ absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int64_t 
 }
 
 absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
+  // What layers that are frozen have is counted, too, so that thawing one changes no other's rate.
+  std::vector<std::string> names;
+  std::vector<ParameterId> ids;
+  for (ParameterId id = 0; id < store_.size(); ++id) {
+    const ParameterRole role = store_.spec(id).role;
+    if (role == ParameterRole::kTrainable || role == ParameterRole::kFrozen) {
+      names.push_back(store_.spec(id).name);
+      ids.push_back(id);
+    }
+  }
+  const std::vector<int> behind = tasks::LayersBehind(names);
+  std::vector<float> factors(static_cast<size_t>(store_.size()), 1.0f);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    factors[static_cast<size_t>(ids[i])] =
+        static_cast<float>(std::pow(config.layer_decay, behind[i])) *
+        tasks::LearningRateFactor(config.parameter_rules, names[i]);
+  }
   for (CompiledUpdate& update : updates_) {
     const optim::OptimizerOptions& options = update.options(config);
     const auto decay = static_cast<float>(optim::WeightDecayOf(options));
@@ -223,12 +258,12 @@ absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
       const ParameterSpec& spec = store_.spec(parameter.id);
       const int64_t begin = store_.offset(parameter.id);
       const float own_decay = tasks::WeightDecay(config.parameter_rules, spec.name).value_or(decay);
-      ranges.push_back(
-          {.begin = begin,
-           .end = begin + spec.shape.elements(),
-           .learning_rate_multiplier = tasks::LearningRateFactor(config.parameter_rules, spec.name),
-           .weight_decay = spec.decays ? own_decay : 0.0f,
-           .row_width = store_.gives_rows(parameter.id) ? spec.shape[1] : 0});
+      ranges.push_back({.begin = begin,
+                        .end = begin + spec.shape.elements(),
+                        .learning_rate_multiplier = factors[static_cast<size_t>(parameter.id)],
+                        .weight_decay = spec.decays ? own_decay : 0.0f,
+                        .rests = tasks::FrozenUpdates(config.parameter_rules, spec.name),
+                        .row_width = store_.gives_rows(parameter.id) ? spec.shape[1] : 0});
     }
     HONE_ASSIGN_OR_RETURN(update.optimizer, optim::Optimizer::Create(options, std::move(ranges)));
   }

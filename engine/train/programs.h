@@ -127,6 +127,7 @@ class Programs final : public tasks::TaskPrograms {
                                       const tasks::DataInfo& info, const tasks::Task& task);
   absl::Status DeclareGraph(const tasks::TrainingConfig& config, int64_t batch,
                             tasks::TaskGraph graph);
+  absl::Status DeclareAverages(const tasks::TrainingConfig& config);
   absl::Status CheckLazy(const tasks::TrainingConfig& config) const;
   absl::Status CheckMemory(const tasks::TrainingConfig& config, int64_t available) const;
   int64_t gradient_slab_bytes() const { return store_.SlabBytes(1) - store_.SlabBytes(0); }

@@ -15,7 +15,8 @@ RunningUpdate::RunningUpdate(const UpdateParts& parts, size_t index,
       index_(index),
       place_(parts.world == nullptr ? Place() : parts.world->place()),
       step_(parts.programs.store(), *parts.programs.updates()[index].optimizer,
-            parts.programs.threads(), parts.world) {
+            parts.programs.threads(), parts.world),
+      average_(parts.programs.store()) {
   // A checkpoint of a time when every update was made at every step does not say how many.
   const auto saved = [&](absl::string_view name, int64_t without) {
     const auto found = state.scalars.find(MetricName(name));
@@ -97,6 +98,9 @@ absl::StatusOr<tasks::Sums> RunningUpdate::Make(const UpdateRequest& request) {
     before += size;
   }
   ++made_;
+  if (config.average_decay > 0) {
+    average_.Follow(config.average_decay, made_, parts_.programs.threads());
+  }
   wants_norms_ = false;
   const tasks::Sums sums = {result_.loss_sum, result_.weight, result_.correct, before, result_.own};
   epoch_.Add(sums);

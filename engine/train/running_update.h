@@ -13,6 +13,7 @@
 #include "engine/train/layer_statistics.h"
 #include "engine/train/programs.h"
 #include "engine/train/train_step.h"
+#include "engine/train/weight_average.h"
 #include "engine/train/world.h"
 
 namespace hone::engine::train {
@@ -72,6 +73,7 @@ class RunningUpdate {
   const size_t index_;
   const Place place_;
   TrainStep step_;
+  WeightAverage average_;
   // Updates so far, over all attempts: fewer than steps where some are skipped.
   int64_t made_ = 0;
   bool wants_norms_ = false;

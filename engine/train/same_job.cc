@@ -54,9 +54,11 @@ struct OfSchedule {
 std::string OfRules(const std::vector<tasks::ParameterRule>& rules) {
   std::string text;
   for (const tasks::ParameterRule& rule : rules) {
-    absl::StrAppend(
-        &text, rule.parameters, "\n", rule.freeze.has_value(), rule.freeze.value_or(false), " ",
-        Exact(rule.learning_rate_factor.value_or(-1), rule.weight_decay.value_or(-1)), "\n");
+    absl::StrAppend(&text, rule.parameters, "\n", rule.freeze.has_value(),
+                    rule.freeze.value_or(false), " ",
+                    Exact(rule.learning_rate_factor.value_or(-1), rule.weight_decay.value_or(-1),
+                          rule.freeze_until_step.value_or(-1)),
+                    "\n");
   }
   return text;
 }
@@ -100,6 +102,9 @@ JobParts PartsOf(const tasks::TrainingConfig& config, const tasks::Task& task,
        absl::StrCat(config.schedule.kind.index(), " ", config.schedule.warmup_steps, " ",
                     std::visit(OfSchedule(), config.schedule.kind))},
       {"training.parameter_rules", Short(OfRules(config.parameter_rules))},
+      {"training.layer_decay", Exact(config.layer_decay)},
+      {"training.average_decay", Exact(config.average_decay)},
+      {"training.neftune_alpha", Exact(config.neftune_alpha)},
       {"training.seed", absl::StrCat(config.seed)},
       {"training.precision", std::string(NameOf(config.compute))},
       {"training.threads", absl::StrCat(config.threads)},

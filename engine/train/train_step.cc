@@ -144,6 +144,7 @@ absl::StatusOr<StepResult> TrainStep::Run(const Replicas& replicas, const StepRe
   const bool sharded = replicas.shards() > 1, packed = store_.packed_bytes() > 0;
   const optim::Slabs slabs = Gradients(replicas);
   StepResult result;
+  optimizer_.BeginUpdate(request.update_number);
   std::ranges::fill(statuses_, absl::OkStatus());
   if (!sharded) {
     ForwardBackward(0, replicas, request.scalars, fill);  // its ops wake the team themselves

@@ -12,6 +12,9 @@ double GradientRatio(const LayerStatistics::Layer& layer) {
 }
 
 std::string Looks(const LayerStatistics::Layer& layer, double last_ratio, bool is_last) {
+  if (layer.rests) {
+    return "";
+  }
   // Dead units have no gradient, which is no sign of a vanishing one.
   if (layer.dead_share > kDeadShare) {
     return "dead";

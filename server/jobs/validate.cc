@@ -675,9 +675,12 @@ void CheckRules(const v1::TrainingSpec& training, FieldErrors& errors) {
     if (rule.parameters().empty() || rule.parameters().size() > 1024) {
       errors.Add(absl::StrCat(at, ".parameters"), "must have 1 to 1024 characters");
     }
-    if (!rule.has_freeze() && !rule.has_learning_rate_factor() && !rule.has_weight_decay()) {
-      errors.Add(at, "must say `freeze`, `learning_rate_factor` or `weight_decay`");
+    if (!rule.has_freeze() && !rule.has_learning_rate_factor() && !rule.has_weight_decay() &&
+        !rule.has_freeze_until_step()) {
+      errors.Add(
+          at, "must say `freeze`, `freeze_until_step`, `learning_rate_factor` or `weight_decay`");
     }
+    errors.CheckInt(absl::StrCat(at, ".freeze_until_step"), rule.freeze_until_step(), 0, kMaxSteps);
     errors.CheckFloat(absl::StrCat(at, ".learning_rate_factor"), rule.learning_rate_factor(),
                       Closed(0, 1e6));
     errors.CheckFloat(absl::StrCat(at, ".weight_decay"), rule.weight_decay(), Closed(0, 1e6));
@@ -735,6 +738,15 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   CheckNames("training.weight_decay_exclude", training.weight_decay_exclude(), 2000, kMaxName,
              errors);
   CheckRules(training, errors);
+  if (training.has_layer_decay()) {
+    errors.CheckFloat("training.layer_decay", training.layer_decay(), Above(0, 1));
+  }
+  errors.CheckFloat("training.average_decay", training.average_decay(), UpTo(0, 1));
+  if (training.average_decay() > 0 && (acts || spec.has_image_generation())) {
+    errors.Add("training.average_decay",
+               "must be 0 here: image generation has its own, and agents learn by themselves");
+  }
+  errors.CheckFloat("training.neftune_alpha", training.neftune_alpha(), Closed(0, 1e6));
   errors.CheckInt("training.layer_statistics_every", training.layer_statistics_every(), 0,
                   kMaxSteps);
 }
@@ -755,6 +767,14 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
     return {"tokens"};
   }
   return {"input"};
+}
+
+void CheckNoise(const v1::JobSpec& spec, FieldErrors& errors) {
+  const bool of_texts = InputsOf(spec).front() == "tokens";
+  if (spec.training().neftune_alpha() > 0 && !of_texts) {
+    errors.Add("training.neftune_alpha",
+               "must be 0: the noise is on tokens, and no texts are read");
+  }
 }
 
 void CheckEvaluation(const v1::JobSpec& spec, const Limits& limits, FieldErrors& errors) {
@@ -831,6 +851,7 @@ FieldErrors CheckSpec(const v1::JobSpec& spec, const Limits& limits) {
   }
   CheckModel(spec, InputsOf(spec), limits.has_model, errors);
   CheckTraining(spec, limits, errors);
+  CheckNoise(spec, errors);
   return errors;
 }
 

@@ -370,6 +370,29 @@ class ListCheck {
   FieldErrors& errors_;
 };
 
+void CheckLora(const v1::Lora& lora, FieldErrors& errors) {
+  constexpr char kField[] = "model.pretrained.lora";
+  constexpr int kMostTargets = 1000;
+  constexpr int64_t kMostRank = 4096;
+  if (lora.has_rank()) {
+    errors.CheckInt(absl::StrCat(kField, ".rank"), lora.rank(), 1, kMostRank);
+  }
+  if (lora.has_alpha()) {
+    errors.CheckFloat(absl::StrCat(kField, ".alpha"), lora.alpha(), Above(0, 1e6));
+  }
+  errors.CheckFloat(absl::StrCat(kField, ".dropout"), lora.dropout(), UpTo(0, 1));
+  if (lora.targets_size() > kMostTargets) {
+    errors.Add(absl::StrCat(kField, ".targets"),
+               absl::StrCat("must be at most ", kMostTargets, " names, got ", lora.targets_size()));
+    return;
+  }
+  for (int i = 0; i < lora.targets_size(); ++i) {
+    if (lora.targets(i).empty() || lora.targets(i).size() > 1024) {
+      errors.Add(absl::StrCat(kField, ".targets[", i, "]"), "must have 1 to 1024 characters");
+    }
+  }
+}
+
 void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErrors& errors) {
   constexpr char kField[] = "model.pretrained";
   if (pretrained.model().empty() && !has_model) {
@@ -380,6 +403,9 @@ void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErro
                absl::StrCat("must be models/<id>, got \"", CutUtf8(pretrained.model(), 80), "\""));
   }
   errors.CheckInt(absl::StrCat(kField, ".drop_layers"), pretrained.drop_layers(), 0, kMaxLayers);
+  if (pretrained.has_lora()) {
+    CheckLora(pretrained.lora(), errors);
+  }
   if (pretrained.freeze_size() > kMaxLayers) {
     errors.Add(
         absl::StrCat(kField, ".freeze"),

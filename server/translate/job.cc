@@ -399,13 +399,32 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   return options;
 }
 
+tasks::LoraOptions ToLora(const v1::Lora& in) {
+  tasks::LoraOptions lora = {.dropout = in.dropout(),
+                             .targets = {in.targets().begin(), in.targets().end()}};
+  if (in.has_rank()) {
+    lora.rank = in.rank();
+  }
+  if (in.has_alpha()) {
+    lora.alpha = AsWritten(in.alpha());
+  }
+  if (in.has_rslora()) {
+    lora.rslora = in.rslora();
+  }
+  return lora;
+}
+
 tasks::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   const v1::ModelSpec& model = request.spec().model();
   const v1::Pretrained& in = model.pretrained();
-  return {
+  tasks::PretrainedOptions options = {
       .directory = request.model_directory(),
       .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
       .parameters = {in.parameters().begin(), in.parameters().end()}};
+  if (in.has_lora()) {
+    options.lora = ToLora(in.lora());
+  }
+  return options;
 }
 
 data::Augmentation ToAugmentation(const v1::Augmentation& in) {
@@ -531,6 +550,11 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   }
   config.checkpoints.keep_latest =
       Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
+  if (in.has_layer_decay()) {
+    config.layer_decay = Precise(in.layer_decay());
+  }
+  config.neftune_alpha = in.neftune_alpha();
+  config.average_decay = AsWritten(in.average_decay());
   config.layer_statistics_every = Or(in.has_layer_statistics_every(), in.layer_statistics_every(),
                                      config.layer_statistics_every);
 }
@@ -555,6 +579,9 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> ToRules(
     HONE_TAKE(rule, freeze, out);
     HONE_TAKE(rule, learning_rate_factor, out);
     HONE_TAKE(rule, weight_decay, out);
+    if (rule.has_freeze_until_step()) {
+      out.freeze_until_step = rule.freeze_until_step();
+    }
   }
   return rules;
 }

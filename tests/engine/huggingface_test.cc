@@ -6,6 +6,7 @@
 #include <map>
 #include <tuple>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/huggingface/checkpoint.h"
@@ -311,6 +312,31 @@ TEST_F(CheckpointTest, AConfigThatIsNoJsonIsRefused) {
                 StatusIs(kInvalid, HasSubstr("config.json")))
         << text;
   }
+}
+
+// How many layers of dropout a training's net has whose name ends so.
+int64_t DropoutsOf(const std::string& checkpoint, absl::string_view end) {
+  const nlohmann::json& golden = GoldenCheckpoint(checkpoint);
+  const Folder folder;
+  WriteCheckpoint(folder.path(), golden["config"], TensorsOf(golden));
+  const auto model = huggingface::DescribeModel(folder.path());
+  EXPECT_THAT(model, IsOk());
+  Graph graph;
+  const std::vector<models::NamedValue> inputs = {
+      {std::string(kTokensInput), graph.Input(kTokensInput, {{12}, DType::kS32})},
+      {std::string(kOffsetsInput), graph.Input(kOffsetsInput, {{3}, DType::kS32})}};
+  EXPECT_THAT(
+      models::BuildModel(graph, *model, inputs, {.training = true, .vocabulary = 40, .outputs = 3}),
+      IsOk());
+  return std::ranges::count_if(graph.nodes(), [&](const Graph::Node& node) {
+    return node.op != nullptr && node.op->kind() == "dropout" && absl::EndsWith(node.name, end);
+  });
+}
+
+TEST(HeadDropout, IsBeforeThePoolerInRobertaAlone) {
+  EXPECT_EQ(DropoutsOf("roberta", "dropout_of_pooled"), 1);
+  EXPECT_EQ(DropoutsOf("bert", "dropout_of_pooled"), 0);
+  EXPECT_EQ(DropoutsOf("bert", "dropout_of_text"), 1);
 }
 
 }  // namespace

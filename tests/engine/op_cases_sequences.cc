@@ -5,6 +5,7 @@
 #include "engine/ops/cached_attention.h"
 #include "engine/ops/continued_attention.h"
 #include "engine/ops/embedding.h"
+#include "engine/ops/embedding_noise.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/new_tokens.h"
 #include "engine/ops/positions.h"
@@ -225,6 +226,22 @@ OpCase WindowsCase(const Sequences& sequences, int64_t width, int64_t before, in
           }};
 }
 
+OpCase NoiseCase(const Sequences& sequences, int64_t width) {
+  return {.name = absl::StrCat("embedding_noise_", sequences.name), .build = [=](CaseBuilder& b) {
+            const Value x = b.Input({sequences.rows(), width});
+            const Value offsets = b.Offsets(sequences.lengths);
+            return CaseOutputs{{EmbeddingNoise(b.graph, x, offsets, 3)}, {}};
+          }};
+}
+
+OpCase NoiseOfLinear() {
+  return {.name = "embedding_noise_of_linear", .build = [](CaseBuilder& b) {
+            const Value x =
+                Linear(b.graph, b.Input({9, 6}), b.Parameter({6, 5}, Fill::kPowers), std::nullopt);
+            return CaseOutputs{{EmbeddingNoise(b.graph, x, b.Offsets({4, 0, 3}), 3)}, {}};
+          }};
+}
+
 // Behind a product, whose result is bf16 where the program is.
 OpCase WindowsOfLinear() {
   return {.name = "token_windows_of_linear", .build = [](CaseBuilder& b) {
@@ -288,6 +305,10 @@ std::vector<OpCase> SequenceCases() {
     cases.push_back(AttentionCase("all", sequences, 8, {.heads = 2}));
     cases.push_back(AttentionCase("causal", sequences, 5, {.heads = 1, .causal = true}));
   }
+  for (const Sequences& sequences : kSequences) {
+    cases.push_back(NoiseCase(sequences, 5));
+  }
+  cases.push_back(NoiseOfLinear());
   const Sequences& odd = kSequences[1];
   const Sequences& large = kSequences[4];
   cases.push_back(AttentionCase("grouped", odd, 16, {.heads = 4, .kv_heads = 2, .causal = true}));

@@ -376,5 +376,32 @@ TEST(StateNames, SayWhatEachSlabHolds) {
               ElementsAre("square", "velocity", "mean"));
 }
 
+TEST(Optimizer, ARangeRestsInItsFirstUpdatesAndThenBeginsAtItsFirst) {
+  constexpr int kRests = 2;
+  const std::vector<ParameterRange> ranges = {{.begin = 32, .end = 48},
+                                              {.begin = 48, .end = 64, .rests = kRests}};
+  Fixture fixture(ranges, 1);
+  auto optimizer = Optimizer::Create(Adam{.learning_rate = 0.01}, ranges);
+  ASSERT_THAT(optimizer, IsOk());
+  for (int step = 1; step <= 3; ++step) {
+    fixture.MakeGradients(step);
+    const std::vector<float> before(fixture.values() + 48, fixture.values() + 64);
+    optimizer->BeginUpdate(step);
+    EXPECT_EQ(optimizer->Rests(1), step <= kRests);
+    optimizer->Read(fixture.slabs(), false, 0, optimizer->ReadFloats(false));
+    double squares = 0;
+    for (int64_t i = 32; i < (step <= kRests ? 48 : 64); ++i) {
+      squares += double{fixture.gradient(0)[i]} * double{fixture.gradient(0)[i]};
+    }
+    EXPECT_NEAR(optimizer->Summary(1).squared_norm, squares, 1e-5 * squares);
+    optimizer->Write(fixture.slabs(), {.step = step, .learning_rate = 0.01}, 0,
+                     optimizer->WriteFloats());
+    for (size_t i = 0; i < before.size(); ++i) {
+      // Adam's first step is the learning rate.
+      EXPECT_NEAR(std::abs(fixture.values()[48 + i] - before[i]), step <= kRests ? 0 : 0.01, 1e-4);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hone::engine::optim

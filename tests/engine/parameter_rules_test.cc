@@ -184,5 +184,35 @@ TEST_F(ParameterRules, AFrozenNormalisationKeepsItsStatistics) {
   EXPECT_THAT(Values("batch_norm_1.running_mean"), ::testing::Each(0));
 }
 
+TEST_F(ParameterRules, AParameterIsFrozenUntilAStep) {
+  config_.steps = 2;
+  ASSERT_TRUE(Train({{.parameters = "encoder.layer.0", .freeze_until_step = 2}}).ok());
+  EXPECT_EQ(Moved("encoder.layer.0.query.weight"), 0);
+  EXPECT_GT(Moved("encoder.layer.1.query.weight"), 0);
+  ASSERT_TRUE(Train({{.parameters = "encoder.layer.0", .freeze_until_step = 1}}).ok());
+  EXPECT_NEAR(Moved("encoder.layer.0.query.weight"), 0.01, 1e-3);
+}
+
+TEST_F(ParameterRules, LayersInFrontLearnMoreSlowlyByTheDecay) {
+  config_.layer_decay = 0.5;
+  ASSERT_TRUE(Train({}).ok());
+  EXPECT_NEAR(Moved("encoder.layer.0.query.weight"), 0.005, 5e-4);
+  EXPECT_NEAR(Moved("answer.weight"), 0.01, 1e-3);
+}
+
+TEST(LayersBehind, CountsBlocksAndWhatStandsAroundThem) {
+  EXPECT_THAT(tasks::LayersBehind(
+                  {"token_embedding.weight", "positions.weight", "block_1.attention.query.weight",
+                   "block_1.norm.weight", "block_2.attention.query.weight",
+                   "block_2.attention.query.lora_A.weight", "norm.weight", "classifier.weight"}),
+              ::testing::ElementsAre(3, 3, 2, 2, 1, 1, 0, 0));
+}
+
+TEST(LayersBehind, CountsTheLayersOfAList) {
+  EXPECT_THAT(tasks::LayersBehind({"conv2d_1.weight", "conv2d_1.bias", "conv2d_2.weight",
+                                   "dense_1.weight", "dense_1.lora_A.weight", "dense_2.weight"}),
+              ::testing::ElementsAre(3, 3, 2, 1, 1, 0));
+}
+
 }  // namespace
 }  // namespace hone::engine::train

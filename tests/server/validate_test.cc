@@ -509,6 +509,22 @@ TEST(Validate, AModelNeedsNoNameWhereItIsGivenBesideTheSpec) {
   EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_model = true}), IsOk());
 }
 
+TEST(Validate, NamesWhatIsWrongOfAdapters) {
+  v1::JobSpec spec = Sound();
+  v1::Pretrained& pretrained = *spec.mutable_model()->mutable_pretrained();
+  pretrained.set_model("models/a");
+  v1::Lora& lora = *pretrained.mutable_lora();
+  EXPECT_THAT(Validate(spec, {.max_threads = 4}), IsOk());
+  lora.set_rank(0);
+  lora.set_alpha(-1);
+  lora.set_dropout(1);
+  lora.add_targets("");
+  EXPECT_THAT(Paths(spec), ::testing::UnorderedElementsAre("model.pretrained.lora.rank",
+                                                           "model.pretrained.lora.alpha",
+                                                           "model.pretrained.lora.dropout",
+                                                           "model.pretrained.lora.targets[0]"));
+}
+
 v1::JobSpec Evaluation(const std::string& more = "") {
   v1::JobSpec spec, change;
   spec.mutable_data()->set_dataset("wine");
@@ -763,6 +779,13 @@ INSTANTIATE_TEST_SUITE_P(
                    "training.parameter_rules[0].parameters"},
         WrongField{"training { parameter_rules { parameters: \"*\" weight_decay: -1 } }",
                    "training.parameter_rules[0].weight_decay"},
+        WrongField{"training { parameter_rules { parameters: \"*\" freeze_until_step: -1 } }",
+                   "training.parameter_rules[0].freeze_until_step"},
+        WrongField{"training { layer_decay: 0 }", "training.layer_decay"},
+        WrongField{"training { layer_decay: 1.5 }", "training.layer_decay"},
+        WrongField{"training { average_decay: 1 }", "training.average_decay"},
+        WrongField{"training { neftune_alpha: -1 }", "training.neftune_alpha"},
+        WrongField{"training { neftune_alpha: 5 }", "training.neftune_alpha"},
         WrongField{"training { layer_statistics_every: -1 }", "training.layer_statistics_every"},
         WrongField{"training { early_stopping { patience: 0 } }",
                    "training.early_stopping.patience"},

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/safetensors.h"
+#include "engine/huggingface/config.h"
+#include "engine/models/lora.h"
+
+// Adapters in folders as the Python package peft writes them: adapter_config.json beside
+// adapter_model.safetensors, with `base_model.model.MODULE.lora_A.weight` [rank, in] and
+// `.lora_B.weight` [out, rank] for each module that has one, and whole modules that were saved.
+namespace hone::engine::huggingface {
+
+bool IsAdapter(const std::string& directory);
+
+// A parameter of ours in the adapter's file: row r is the elements from first + r · stride on.
+struct AdapterParameter {
+  std::string ours;
+  checkpoint::FileTensor tensor;
+  Shape shape = {};
+  int64_t first = 0;
+  int64_t stride = 0;
+  bool transposed = false;  // rows and columns change places
+};
+
+struct Adapter {
+  checkpoint::SafetensorsFile file;
+  models::LoraDescription lora;
+  std::vector<AdapterParameter> parameters;
+};
+
+// The folder of the checkpoint that the adapter stands on: the same one where it has a config.json,
+// that which `base_model_name_or_path` says, from the root or from the adapter's folder on, or
+// `base` in it. INVALID_ARGUMENT says how to name it where there is none.
+absl::StatusOr<std::string> BaseOf(const std::string& directory);
+
+// The adapter for a base of that configuration. INVALID_ARGUMENT names what of adapter_config.json
+// is not known here (another `peft_type`, `use_dora`, a base that was changed at the start), and
+// every tensor that is of no module of the base, has no partner or another shape than the base
+// needs. Errors of SafetensorsFile::Open.
+absl::StatusOr<Adapter> ReadAdapter(const std::string& directory, const Config& base);
+
+}  // namespace hone::engine::huggingface

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/graph/graph.h"
+
+// Low-rank adaptation of a model (layers/product.h): which of its products have adapters.
+namespace hone::engine::models {
+
+inline constexpr absl::string_view kAllLinear = "all-linear";
+
+// Rank and scale of one product's adapter.
+struct LoraModule {
+  int64_t rank = 0;
+  double alpha = 0;
+};
+
+struct LoraDescription {
+  int64_t rank = 8;
+  double alpha = 8;     // what an adapter adds is multiplied by alpha / rank
+  bool rslora = false;  // by alpha / √rank (Kalajdzievski, 2023)
+  float dropout = 0;    // of what adapters read, while they are trained
+  // The products that have one: their names ("block_1.attention.query"), what these end with behind
+  // a dot ("query"), globs over whole names, in which * stands for dots, too; or "all-linear".
+  std::vector<std::string> targets = {"query", "value"};
+  // Layers, or products, that have none in any case: those that are new, and the last one.
+  std::vector<std::string> except = {};
+  // Products by their names whose adapters have another rank or alpha.
+  std::map<std::string, LoraModule> own = {};
+
+  double ScaleOf(const LoraModule& module) const;
+  // The rank and alpha of this product's adapter, where it has one.
+  LoraModule ModuleOf(absl::string_view product) const;
+};
+
+bool operator==(const LoraDescription& a, const LoraDescription& b);
+
+// INVALID_ARGUMENT: "rank: must be between 1 and 4096, got 0".
+absl::Status CheckLora(const LoraDescription& lora);
+
+nlohmann::json ToJson(const LoraDescription& lora);
+// Throws nlohmann::json::exception.
+LoraDescription LoraFromJson(const nlohmann::json& json);
+
+// Adapters of the products that a graph adds while this lives.
+class AdaptedGraph {
+ public:
+  // `lora` may be null; it and the graph outlive this.
+  AdaptedGraph(Graph& graph, const LoraDescription* lora, bool training);
+  ~AdaptedGraph();
+  AdaptedGraph(const AdaptedGraph&) = delete;
+  AdaptedGraph& operator=(const AdaptedGraph&) = delete;
+
+  // INVALID_ARGUMENT: "targets[0] (qery): names no product; there are: …".
+  absl::Status CheckTargets() const;
+
+ private:
+  std::optional<LowRank> Adapt(absl::string_view product);
+
+  Graph& graph_;
+  const LoraDescription* lora_;
+  const bool training_;
+  std::vector<bool> used_;             // by target
+  std::vector<std::string> products_;  // that might have had one
+};
+
+// "block_1.attention.query" of "block_1.attention.query.lora_A.weight" and of that of lora_B; empty
+// for what is no factor of an adapter.
+absl::string_view ProductOfFactor(absl::string_view parameter);
+std::string FactorA(absl::string_view product);
+std::string FactorB(absl::string_view product);
+
+// weight += scale · (B · A)ᵀ, the weight [in, units]; or scale · B · A where it is [units, in], if
+// `transposed`. In f32, summed in double; a [rank, in], b [units, rank].
+void AddLowRank(std::span<const float> a, std::span<const float> b, int64_t rank, double scale,
+                bool transposed, std::span<float> weight);
+
+}  // namespace hone::engine::models

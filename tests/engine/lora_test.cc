@@ -1,0 +1,265 @@
+#include "engine/models/lora.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/layers/product.h"
+#include "engine/models/build.h"
+#include "engine/ops/cross_entropy.h"
+#include "tests/engine/golden_step.h"
+
+// Low-rank adapters beside the weights of products.
+namespace hone::engine {
+namespace {
+
+using ::hone::engine::testing::ExpectGolden;
+using ::hone::engine::testing::GoldenStep;
+using ::hone::engine::testing::Number;
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr int64_t kRows = 6, kWidth = 10, kHidden = 14, kClasses = 5;
+constexpr uint64_t kPixels = 1, kLabels = 2;  // streams of numbers
+
+const nlohmann::json& Golden() {
+  static const auto* const kGolden = new nlohmann::json(
+      nlohmann::json::parse(std::ifstream(HONE_SOURCE_DIR "/tests/golden/lora_step.json")));
+  return *kGolden;
+}
+
+// The adapters of lora_step.py.
+models::LoraDescription AdaptersOf(bool rslora) {
+  return {.rank = 3,
+          .alpha = 6,
+          .rslora = rslora,
+          .targets = {"gate", "up", "down"},
+          .own = {{"feed_forward.up", {.rank = 2, .alpha = 5}}}};
+}
+
+// And its net.
+GoldenStep Step(const models::LoraDescription& lora, bool training = false) {
+  GoldenStep step;
+  Graph& graph = step.graph;
+  const models::AdaptedGraph adapted(graph, &lora, training);
+  const Value x = graph.Input("x", {{kRows, kWidth}, DType::kF32});
+  const Value labels = graph.Input("labels", {{kRows}, DType::kS32});
+  const Value y = layers::Glu(
+      graph, x, {.name = "feed_forward", .units = kHidden, .use_bias = true, .transposed = true});
+  layers::DenseOptions head;
+  head.name = "head";
+  head.units = kClasses;
+  head.transposed = true;
+  step.loss = CrossEntropy(graph, layers::Dense(graph, y, head), labels, {}).sum;
+  return step;
+}
+
+double InputNumber(const std::string& input, int64_t i) {
+  return input == "labels" ? static_cast<double>(Number(kLabels, i) % kClasses)
+                           : static_cast<double>(Number(kPixels, i) % 256) / 128 - 1;
+}
+
+class LoraGoldenTest : public ::testing::TestWithParam<std::tuple<const char*, int>> {};
+
+TEST_P(LoraGoldenTest, FirstStepIsThatOfPeftsArithmetic) {
+  const auto& [name, threads] = GetParam();
+  GoldenStep step = Step(AdaptersOf(std::string(name) == "rslora"));
+  ASSERT_THAT(step.Differentiate(), IsOk());
+  ExpectGolden(step, Golden()[name], InputNumber, threads);
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, LoraGoldenTest,
+                         ::testing::Combine(::testing::Values("lora", "rslora"),
+                                            ::testing::Values(0, 1, 2)),
+                         testing::NameOfGolden);
+
+// A number of a parameter or an input; B is not zero, so that A has a gradient.
+DoubleTensor NumbersOf(const Graph::Node& node, const std::string& moved, int64_t at, double by) {
+  DoubleTensor tensor(node.types[0].shape);
+  const uint64_t stream = 3 + std::hash<std::string>{}(node.parameter.name) % 1000;
+  for (int64_t i = 0; i < tensor.shape.elements(); ++i) {
+    const bool input = node.kind == Graph::Node::Kind::kInput;
+    tensor[i] = input ? InputNumber(node.name, i)
+                      : static_cast<double>(Number(stream, i) % 1000) / 1000 - 0.5;
+  }
+  if (!moved.empty() && node.parameter.name == moved) {
+    tensor[at] += by;
+  }
+  return tensor;
+}
+
+TEST(Lora, GradientsWithDropoutAreThoseOfFiniteDifferences) {
+  constexpr double kBy = 1e-5;
+  const RunScalars scalars = {.seed = 4, .step = 7};
+  models::LoraDescription lora = AdaptersOf(false);
+  lora.dropout = 0.4f;
+  GoldenStep step = Step(lora, /*training=*/true);
+  ASSERT_THAT(step.Differentiate(), IsOk());
+  const auto loss = [&](const std::string& name, int64_t at, double by) {
+    const auto source = [&](const Graph::Node& node) { return NumbersOf(node, name, at, by); };
+    return Interpret(step.graph, {step.loss}, source, scalars).value()[0][0];
+  };
+  const auto source = [](const Graph::Node& node) { return NumbersOf(node, "", 0, 0); };
+  const auto gradients = Interpret(step.graph, step.gradients, source, scalars);
+  ASSERT_THAT(gradients, IsOk());
+  int checked = 0;
+  for (size_t p = 0; p < step.parameters.size(); ++p) {
+    if (models::ProductOfFactor(step.name(p)).empty()) {
+      continue;
+    }
+    const std::vector<double>& values = (*gradients)[p].values;
+    for (int64_t at = 0; at < static_cast<int64_t>(values.size()); at += 3, ++checked) {
+      const double by_difference =
+          (loss(step.name(p), at, kBy) - loss(step.name(p), at, -kBy)) / (2 * kBy);
+      EXPECT_NEAR(values[static_cast<size_t>(at)], by_difference, 1e-6) << step.name(p) << at;
+    }
+  }
+  EXPECT_GT(checked, 30);
+}
+
+// How many ops of that kind the graph has.
+int64_t Count(const Graph& graph, absl::string_view kind) {
+  return std::ranges::count_if(graph.nodes(), [&](const Graph::Node& node) {
+    return node.op != nullptr && node.op->kind() == kind;
+  });
+}
+
+TEST(Lora, AdaptersOfOneInputShareTheirFirstProduct) {
+  const GoldenStep step = Step(AdaptersOf(false));
+  // Three weights and the head; A of gate and up together, and of down; three times B.
+  EXPECT_EQ(Count(step.graph, "linear"), 4 + 2 + 3);
+}
+
+TEST(Lora, NothingIsDroppedOutsideOfTraining) {
+  models::LoraDescription lora = AdaptersOf(false);
+  lora.dropout = 0.5f;
+  EXPECT_EQ(Count(Step(lora, /*training=*/false).graph, "dropout"), 0);
+  EXPECT_EQ(Count(Step(lora, /*training=*/true).graph, "dropout"), 2);
+}
+
+TEST(Lora, FactorsBeginAsThoseOfPeft) {
+  const GoldenStep step = Step(AdaptersOf(false));
+  int seen = 0;
+  for (const Graph::Node& node : step.graph.nodes()) {
+    if (node.parameter.name != "feed_forward.gate.lora_A.weight" &&
+        node.parameter.name != "feed_forward.gate.lora_B.weight") {
+      continue;
+    }
+    ++seen;
+    std::vector<float> values(static_cast<size_t>(node.parameter.shape.elements()));
+    FillInitial(node.parameter, 1, values);
+    const float most = *std::ranges::max_element(values, {}, [](float v) { return std::abs(v); });
+    const bool is_a = node.parameter.name.ends_with("lora_A.weight");
+    const double bound = 1 / std::sqrt(static_cast<double>(kWidth));
+    EXPECT_LE(std::abs(most), is_a ? bound : 0);
+    EXPECT_GE(std::abs(most), is_a ? 0.7 * bound : 0);
+  }
+  EXPECT_EQ(seen, 2);
+}
+
+// A list of layers: two dense ones, of which the first one has an adapter.
+class LoraOfLayersTest : public ::testing::Test {
+ protected:
+  LoraOfLayersTest() {
+    for (const int64_t units : {8, 3}) {
+      layers::DenseOptions dense;
+      dense.units = units;
+      model_.layers.push_back({.name = "", .inputs = {}, .kind = dense});
+    }
+    model_.lora = {.rank = 2, .alpha = 4, .targets = {"dense_1"}};
+  }
+
+  absl::StatusOr<models::BuiltModel> Build(bool training = true) {
+    const Value x = graph_.Input("features", {{4, 6}, DType::kF32});
+    return models::BuildModel(graph_, model_, x, {.training = training});
+  }
+
+  Graph graph_;
+  models::ModelDescription model_;
+};
+
+TEST_F(LoraOfLayersTest, AdaptersHaveRowsOfTheirOwn) {
+  const auto built = Build();
+  ASSERT_THAT(built, IsOk());
+  std::vector<std::string> names;
+  for (const models::LayerSummary& row : built->layers) {
+    names.push_back(row.name);
+  }
+  EXPECT_THAT(names, ElementsAre("input", "dense_1", "dense_1.lora", "dense_2"));
+  EXPECT_EQ(built->layers[1].weights, 6 * 8);
+  EXPECT_EQ(built->layers[2].weights, 2 * (6 + 8));
+  EXPECT_EQ(built->layers[2].kind, "lora");
+  EXPECT_EQ(built->depth, 2);
+}
+
+TEST_F(LoraOfLayersTest, ATargetThatNamesNothingIsRefusedWithWhatThereIs) {
+  model_.lora->targets = {"dense_1", "query"};
+  EXPECT_THAT(Build(), StatusIs(kInvalid, AllOf(HasSubstr("model.pretrained.lora.targets[1]"),
+                                                HasSubstr("query"), HasSubstr("dense_2"))));
+}
+
+TEST_F(LoraOfLayersTest, AllLinearLeavesOutWhatIsExcepted) {
+  model_.lora->targets = {std::string(models::kAllLinear)};
+  model_.lora->except = {"dense_2"};
+  ASSERT_THAT(Build(), IsOk());
+  std::vector<std::string> names;
+  for (const Graph::Node& node : graph_.nodes()) {
+    names.push_back(node.parameter.name);
+  }
+  EXPECT_THAT(names, Contains("dense_1.lora_A.weight"));
+  EXPECT_THAT(names, Not(Contains("dense_2.lora_A.weight")));
+}
+
+TEST_F(LoraOfLayersTest, AreKeptInTheModelsDescription) {
+  model_.lora->own["dense_1"] = {.rank = 5, .alpha = 1};
+  const auto named = models::WithNames(model_);
+  const auto read = models::ModelDescriptionFromJson(models::ToJson(*named));
+  ASSERT_THAT(read, IsOk());
+  ASSERT_TRUE(read->lora.has_value());
+  EXPECT_TRUE(*read->lora == *named->lora);
+}
+
+TEST_F(LoraOfLayersTest, ARankOfZeroInAFileIsRefused) {
+  nlohmann::json json = models::ToJson(models::WithNames(model_).value());
+  json["lora"]["rank"] = 0;
+  EXPECT_THAT(models::ModelDescriptionFromJson(json),
+              StatusIs(kInvalid, HasSubstr("lora: rank: must be between 1")));
+}
+
+TEST(Lora, IsMergedIntoWeightsOfEitherLayout) {
+  // B · A = [[3, 4], [6, 8], [9, 12]], [units, in].
+  const std::vector<float> a = {3, 4}, b = {1, 2, 3};
+  std::vector<float> weight(6, 1);
+  models::AddLowRank(a, b, 1, 0.5, /*transposed=*/true, weight);
+  EXPECT_THAT(weight, ElementsAre(2.5f, 3, 4, 5, 5.5f, 7));
+  weight.assign(6, 1);
+  models::AddLowRank(a, b, 1, 0.5, /*transposed=*/false, weight);
+  EXPECT_THAT(weight, ElementsAre(2.5f, 4, 5.5f, 3, 5, 7));
+}
+
+TEST(EmbeddingNoise, IsOfTrainingsAlone) {
+  models::ModelDescription model;
+  model.inputs = {"tokens", "offsets"};
+  model.preset = {.name = "gpt", .options = R"({"layers": 1, "width": 8, "window": 16})"};
+  for (const bool training : {true, false}) {
+    Graph graph;
+    graph.set_embedding_noise(5);
+    const std::vector<models::NamedValue> inputs = {
+        {"tokens", graph.Input("tokens", {{12}, DType::kS32})},
+        {"offsets", graph.Input("offsets", {{3}, DType::kS32})}};
+    ASSERT_THAT(models::BuildModel(graph, model, inputs, {.training = training, .vocabulary = 9}),
+                IsOk());
+    EXPECT_EQ(Count(graph, "embedding_noise"), training ? 1 : 0);
+  }
+}
+
+}  // namespace
+}  // namespace hone::engine
