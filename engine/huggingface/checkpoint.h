@@ -27,7 +27,8 @@ bool IsCheckpoint(const std::string& directory);
 absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& directory);
 
 // How the checkpoint makes tokens of texts: those of its template around each, and no more tokens
-// than the net has places. INVALID_ARGUMENT where the tokenizer has more tokens than the table of
+// than the net has places. How it writes conversations, where its chat template is known
+// (text/chat_template.h). INVALID_ARGUMENT where the tokenizer has more tokens than the table of
 // embeddings has rows. Errors of ReadConfig and text::ReadPretrainedTokenizer.
 absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory);
 

@@ -49,12 +49,16 @@ class TaskExamples {
   // buckets, and BucketOf says which one a batch is in. The data set outlives the function.
   virtual data::RowBucket RowBuckets(const data::Dataset&) const { return nullptr; }
   // Rows of a batch go on where those of the batch before ended. The training's batches are then
-  // made of its rows in their order, in every epoch, and evaluation programs may have state of their
-  // own (role kTransient) beside the training's.
+  // made of its rows in their order, in every epoch, and evaluation programs may have state of
+  // their own (role kTransient) beside the training's.
   virtual bool carries_state() const { return false; }
   // That of a batch, where there are no RowBuckets. `state` is what NewState made, or null.
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
     return 0;
+  }
+  // The tokens of these rows, true ones alone, where a run is measured by them.
+  virtual TokenCounts CountTokens(const data::Dataset&, std::span<const int32_t>) const {
+    return {};
   }
 };
 
