@@ -63,6 +63,9 @@ std::string Shown(const std::string& name, double value) {
   if (name == "samples_per_second") {
     return absl::StrCat(Count(std::llround(value)), " examples/s");
   }
+  if (name == "tokens_per_second") {
+    return absl::StrCat(Count(std::llround(value)), " tokens/s");
+  }
   return Significant(value);
 }
 
@@ -70,6 +73,7 @@ std::string Shown(const std::string& name, double value) {
 std::string Label(const std::string& name) {
   static const std::map<std::string, std::string> kLabels = {
       {"samples_per_second", "speed"},
+      {"tokens_per_second", "speed in tokens"},
       {"wall_seconds", "time"},
       {"peak_memory_bytes", "memory"},
       {"test_mse", "test MSE"},
@@ -121,11 +125,11 @@ int Rank(const std::string& name) {
   return absl::EndsWith(name, "_accuracy") || absl::EndsWith(name, "_bleu") ||
                  name == "success_rate"
              ? 0
-         : absl::EndsWith(name, "_loss") ? 1
-         : name == "samples_per_second"  ? 3
-         : name == "wall_seconds"        ? 4
-         : name == "peak_memory_bytes"   ? 5
-                                         : 2;
+         : absl::EndsWith(name, "_loss")                               ? 1
+         : name == "samples_per_second" || name == "tokens_per_second" ? 3
+         : name == "wall_seconds"                                      ? 4
+         : name == "peak_memory_bytes"                                 ? 5
+                                                                       : 2;
 }
 
 std::vector<Line> FinalNumbers(const v1::Evaluation& evaluation) {
@@ -263,10 +267,10 @@ std::string MetricText(const std::string& name, double value) { return Shown(nam
 int MetricRank(const std::string& name) { return Rank(name); }
 
 std::string FinalResult(const v1::Evaluation& evaluation) {
-  for (const char* name : {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase",
-                           "test_rmse", "success_rate", "mean_return", "frechet_distance",
-                           "test_masked_accuracy", "validation_masked_accuracy", "test_perplexity",
-                           "validation_perplexity"}) {
+  for (const char* name :
+       {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase", "test_rmse",
+        "success_rate", "mean_return", "frechet_distance", "test_masked_accuracy",
+        "validation_masked_accuracy", "test_perplexity", "validation_perplexity"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {
       return absl::StrCat(Label(name), " ", Shown(name, found->second));

@@ -25,6 +25,7 @@
 #include "engine/ops/token_cross_entropy.h"
 #include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/text_inputs.h"
+#include "engine/tasks/window_filler.h"
 #include "engine/tasks/writing.h"
 #include "engine/tensor/token_rows.h"
 
@@ -36,11 +37,6 @@ constexpr int64_t kEvaluationStreams = 8;
 
 // By Documents, in model.json.
 constexpr absl::string_view kDocuments[] = {"joined", "packed", "chats", "packed_chats"};
-
-constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
-// s32: the rows whose tokens foretell one that is learned, where others are not; the targets are
-// theirs.
-constexpr char kLearnedInput[] = "learned";
 
 // Layers that show a token those behind it, which are what it shall foretell.
 struct LooksAhead {
@@ -111,120 +107,6 @@ absl::Status CheckCarried(const models::ModelDescription& model) {
   }
   return absl::OkStatus();
 }
-
-// What a batch is planned for: rows of tokens, the sequences that they belong to, and how many of
-// the rows are learned, in eighths; 0: all may be. In one number, as buckets are; of a running
-// text, which has a sequence for each window, the rows alone.
-struct PackedShape {
-  int64_t rows = 0;
-  int64_t sequences = 0;
-  int64_t eighths = 0;
-
-  static PackedShape Of(const BatchShape& shape, bool packed) {
-    return packed ? PackedShape{.rows = shape.bucket & kMost,
-                                .sequences = shape.bucket >> kBits & kMostSequences,
-                                .eighths = shape.bucket >> (kBits + kSequenceBits)}
-                  : PackedShape{.rows = shape.bucket, .sequences = shape.batch};
-  }
-  int64_t bucket() const { return eighths << (kBits + kSequenceBits) | sequences << kBits | rows; }
-  // Rows that are learned at most; 0: all.
-  int64_t learned() const { return PlannedRows((rows * eighths + 7) / 8); }
-  // The least number of eighths of the rows that holds so many.
-  static int64_t EighthsFor(int64_t learned, int64_t rows) {
-    const int64_t eighths = rows > 0 ? (8 * learned + rows - 1) / rows : 0;
-    return eighths < 8 ? eighths : 0;
-  }
-
-  static constexpr int kBits = 31, kSequenceBits = 27;
-  static constexpr int64_t kMost = (int64_t{1} << kBits) - 1;
-  static constexpr int64_t kMostSequences = (int64_t{1} << kSequenceBits) - 1;
-};
-
-// Puts sequences one behind another, and what each token foretells. A model may do without each of
-// the inputs.
-class Filler {
- public:
-  static absl::StatusOr<Filler> Begin(const Inputs& inputs, const PackedShape& shape) {
-    Filler filler;
-    filler.shape_ = shape;
-    HONE_ASSIGN_OR_RETURN(filler.tokens_, inputs.Find<int32_t>(kTokensInput));
-    HONE_ASSIGN_OR_RETURN(filler.offsets_, inputs.Find<int32_t>(kOffsetsInput));
-    HONE_ASSIGN_OR_RETURN(filler.targets_, inputs.Find<int32_t>(kTargets));
-    HONE_ASSIGN_OR_RETURN(filler.learned_, inputs.Find<int32_t>(kLearnedInput));
-    HONE_ASSIGN_OR_RETURN(filler.state_rows_, inputs.Find<int32_t>(kStateRowsInput));
-    if (!filler.offsets_.empty()) {
-      filler.offsets_[0] = 0;
-    }
-    return filler;
-  }
-
-  // All but the last are read, all but the first are foretold: those that are learned, of each of
-  // the sequence's tokens, or all where this is empty.
-  absl::Status Add(std::span<const int32_t> sequence, std::span<const uint8_t> learned,
-                   int32_t state_row) {
-    const size_t count = sequence.size() - 1;
-    if (static_cast<int64_t>(row_ + count) > shape_.rows ||
-        static_cast<int64_t>(sequence_) >= shape_.sequences) {
-      return absl::InternalError(absl::StrCat("a program for ", shape_.sequences,
-                                              " sequences with ", shape_.rows,
-                                              " tokens was given others"));
-    }
-    if (!tokens_.empty()) {
-      std::ranges::copy(sequence.first(count), tokens_.subspan(row_).begin());
-    }
-    if (!learned_.empty()) {
-      HONE_RETURN_IF_ERROR(AddLearned(sequence, learned));
-    } else if (!targets_.empty()) {
-      for (size_t i = 0; i < count; ++i) {
-        targets_[row_ + i] = learned.empty() || learned[i + 1] != 0 ? sequence[i + 1] : -1;
-      }
-    }
-    if (!state_rows_.empty()) {
-      state_rows_[sequence_] = state_row;
-    }
-    row_ += count;
-    ++sequence_;
-    if (!offsets_.empty()) {
-      offsets_[sequence_] = static_cast<int32_t>(row_);
-    }
-    return absl::OkStatus();
-  }
-
-  // Sequences that are left are empty.
-  void Finish() {
-    std::ranges::fill(tokens_.subspan(std::min(row_, tokens_.size())), 0);
-    std::ranges::fill(learned_.subspan(std::min(target_, learned_.size())), 0);
-    std::ranges::fill(
-        targets_.subspan(std::min(learned_.empty() ? row_ : target_, targets_.size())), -1);
-    std::ranges::fill(offsets_.subspan(std::min(sequence_ + 1, offsets_.size())),
-                      static_cast<int32_t>(row_));
-    std::ranges::fill(state_rows_.subspan(std::min(sequence_, state_rows_.size())),
-                      StateRow(0, false));
-  }
-
- private:
-  // The rows of a sequence, which begins at row_, whose next token is learned.
-  absl::Status AddLearned(std::span<const int32_t> sequence, std::span<const uint8_t> learned) {
-    for (size_t i = 0; i + 1 < sequence.size(); ++i) {
-      if (!learned.empty() && learned[i + 1] == 0) {
-        continue;
-      }
-      if (target_ == learned_.size() || target_ == targets_.size()) {
-        return absl::InternalError(absl::StrCat("a program for ", learned_.size(),
-                                                " learned tokens was given more of them"));
-      }
-      learned_[target_] = static_cast<int32_t>(row_ + i);
-      targets_[target_++] = sequence[i + 1];
-    }
-    return absl::OkStatus();
-  }
-
-  PackedShape shape_;
-  std::span<int32_t> tokens_, offsets_, targets_, learned_, state_rows_;
-  size_t row_ = 0;
-  size_t target_ = 0;  // of those that are learned
-  size_t sequence_ = 0;
-};
 
 class LanguageModeling final : public OneGraphTask {
  public:
@@ -387,8 +269,8 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                           const Inputs& inputs) const override {
-    HONE_ASSIGN_OR_RETURN(Filler filler,
-                          Filler::Begin(inputs, PackedShape::Of(inputs.shape(), packs())));
+    HONE_ASSIGN_OR_RETURN(WindowFiller filler,
+                          WindowFiller::Begin(inputs, PackedShape::Of(inputs.shape(), packs())));
     if (packs()) {
       const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
       for (const int32_t row : examples.rows) {
@@ -512,7 +394,7 @@ class LanguageModeling final : public OneGraphTask {
     }
     HONE_RETURN_IF_ERROR(AddModel(config.model, info, inputs, options, result));
     const Value targets = graph.Input(
-        kTargets, {{planned.eighths > 0 ? planned.learned() : planned.rows}, DType::kS32});
+        kTargetsInput, {{planned.eighths > 0 ? planned.learned() : planned.rows}, DType::kS32});
     graph.set_scope("loss");
     // An evaluation gives the logits, so that it has all of them.
     const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
