@@ -320,13 +320,17 @@ absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path)
     }
     line.clear();
   };
-  HONE_ASSIGN_OR_RETURN(const TextRows rows, ReadTextRows(path, ForLines(options), look, report));
+  const absl::StatusOr<TextRows> rows = ReadTextRows(path, ForLines(options), look, report);
+  if (!are_chats) {
+    return std::nullopt;  // lines of another kind are not ours to complain of
+  }
+  HONE_RETURN_IF_ERROR(rows.status());
   Complaints complaints;
   for (const auto& [row, what] : wrong) {
-    complaints.Add({.line = row.line, .text = absl::StrCat(rows.Where(row), ": ", what)});
+    complaints.Add({.line = row.line, .text = absl::StrCat(rows->Where(row), ": ", what)});
   }
   HONE_RETURN_IF_ERROR(complaints.status());
-  return are_chats && summary.chats > 0 ? std::optional(summary) : std::nullopt;
+  return summary.chats > 0 ? std::optional(summary) : std::nullopt;
 }
 
 }  // namespace hone::engine::data
