@@ -82,7 +82,8 @@ std::string NextCommand(const v1::Job& job) {
     case v1::JobSpec::kForecasting:
       return absl::StrCat("predict ", job.model(), " --series FILE.csv");
     case v1::JobSpec::kLanguageModeling:
-      return absl::StrCat("generate ", job.model(), " --prompt TEXT");
+      return absl::StrCat("generate ", job.model(),
+                          job.spec().data().has_chat() ? " --chat" : " --prompt TEXT");
     case v1::JobSpec::kTranslation:
       return absl::StrCat("predict ", job.model(), " --text TEXT");
     case v1::JobSpec::kTextEmbedding:

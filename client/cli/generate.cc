@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/chat.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
 #include "client/cli/local_job.h"
 #include "client/cli/model_name.h"
 #include "client/cli/picture.h"
+#include "client/cli/write_text.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/image/image.h"
@@ -30,8 +32,12 @@ struct GenerateOptions {
   std::optional<uint64_t> to_seed;
   std::string out = "drawings.png";
   int columns = 0;
-  std::optional<std::string> prompt;  // a text is asked for
-  v1::Writing writing;                // its options
+  std::optional<std::string> prompt;    // a text is asked for
+  std::optional<std::string> question;  // an answer is; "": to questions that are read
+  std::string system;
+  v1::Writing writing;  // how a text, or an answer, is written
+
+  bool writes() const { return prompt.has_value() || question.has_value(); }
 };
 
 constexpr int kMostPictures = 4096;
@@ -52,83 +58,28 @@ v1::GenerateRequest RequestOf(const GenerateOptions& options) {
 v1::Writing WritingOf(const GenerateOptions& options) {
   constexpr int kTokens = 500;
   v1::Writing wish = options.writing;
-  wish.set_prompt(*options.prompt);
+  wish.set_prompt(options.prompt.value_or(""));
   wish.set_count(options.count > 0 ? options.count : kTokens);
   wish.set_seed(options.seed);
   return wish;
 }
 
-// A text on its way to the terminal, or its pieces as JSON.
-class TextView {
- public:
-  TextView(std::string prompt, const Globals& globals)
-      : prompt_(std::move(prompt)), globals_(globals) {}
-
-  // At once, behind the prompt. CANCELLED where nobody reads on.
-  absl::Status Show(const v1::GenerateResponse& piece) {
-    if (globals_.json) {
-      PrintJsonLine(piece);
-    } else {
-      const std::string text = begun_ ? piece.text() : absl::StrCat(prompt_, piece.text());
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      std::fflush(stdout);
-    }
-    begun_ = true;
-    return std::ferror(stdout) == 0 ? absl::OkStatus()
-                                    : absl::CancelledError("what is written cannot be shown");
-  }
-
-  void End() const {
-    if (begun_ && !globals_.json) {
-      std::printf("\n");
-    }
-  }
-
- private:
-  const std::string prompt_;
-  const Globals& globals_;
-  bool begun_ = false;  // a refused wish shows nothing
-};
-
-absl::Status WriteLocal(const std::string& folder, const GenerateOptions& options,
-                        const Globals& globals, TextView& view) {
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<LocalModel> model,
-                        LocalModel::Load(folder, *globals.interrupts));
-  std::vector<v1::PredictInput> question(1);
-  v1::Writing& wish = *question[0].mutable_writing();
-  wish = WritingOf(options);
-  v1::GenerateResponse piece;
-  while (piece.end() == v1::Writing::END_UNSPECIFIED) {
-    HONE_ASSIGN_OR_RETURN(v1::PredictResponse answer, model->Ask(question));
-    if (!answer.predictions(0).has_writing()) {
-      return absl::InternalError("the worker answered with no text");
-    }
-    v1::Prediction::Written& written = *answer.mutable_predictions(0)->mutable_writing();
-    wish.clear_prompt();  // it is in the state
-    wish.mutable_state()->Swap(written.mutable_state());
-    piece.set_text(written.text());
-    piece.set_end(written.end());
-    piece.set_tokens(wish.state().written());
-    if (!piece.text().empty() || piece.end() != v1::Writing::END_UNSPECIFIED) {
-      HONE_RETURN_IF_ERROR(view.Show(piece));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status WriteOnServer(const GenerateOptions& options, const Globals& globals, TextView& view) {
-  v1::GenerateRequest request;
-  request.set_name(ResourceName("models", options.model));
-  *request.mutable_text() = WritingOf(options);
-  return globals.Connect()->Generate(
-      request, [&](const v1::GenerateResponse& piece) { return view.Show(piece); });
-}
-
-// The prompt and what the model makes of it, token by token.
+// The prompt and what the model makes of it, token by token, or answers to questions.
 int Write(const std::string& folder, const GenerateOptions& options, const Globals& globals) {
+  const absl::StatusOr<std::unique_ptr<TextWriter>> writer =
+      TextWriter::Open(folder, options.model, globals);
+  if (!writer.ok()) {
+    return Fail(writer.status(), globals);
+  }
+  if (options.question.has_value()) {
+    return RunChat(
+        **writer,
+        {.question = *options.question, .system = options.system, .options = WritingOf(options)},
+        globals);
+  }
   TextView view(*options.prompt, globals);
-  const absl::Status status = folder.empty() ? WriteOnServer(options, globals, view)
-                                             : WriteLocal(folder, options, globals, view);
+  const absl::Status status = (*writer)->Write(
+      WritingOf(options), [&](const v1::GenerateResponse& piece) { return view.Show(piece); });
   view.End();
   return status.ok() ? kSuccess : Fail(status, globals);
 }
@@ -207,7 +158,7 @@ int Generate(GenerateOptions options, const Globals& globals) {
   if (!folder.ok()) {
     return Fail(folder.status(), globals);
   }
-  if (options.prompt.has_value()) {
+  if (options.writes()) {
     return Write(*folder, options, globals);
   }
   if (options.count > kMostPictures) {
@@ -250,9 +201,17 @@ int Generate(GenerateOptions options, const Globals& globals) {
 
 void AddGenerate(CLI::App& app, Globals& globals) {
   const auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command =
-      AddCommand(app, globals, "generate", "Have a model draw pictures, or write on from a prompt.",
-                 [options, &globals] { return Generate(*options, globals); });
+  const auto writing = std::make_shared<std::vector<CLI::Option*>>();
+  CLI::App* command = AddCommand(
+      app, globals, "generate", "Have a model draw pictures, write on from a prompt, or chat.",
+      [options, writing, &globals] {
+        for (const CLI::Option* option : *writing) {
+          if (option->count() > 0 && !options->writes()) {
+            throw CLI::RequiresError(option->get_name(), "--prompt or --chat");
+          }
+        }
+        return Generate(*options, globals);
+      });
   command
       ->add_option("MODEL", options->model, "models/<id> of the server, or a model's folder here")
       ->required();
@@ -260,8 +219,8 @@ void AddGenerate(CLI::App& app, Globals& globals) {
       ->capture_default_str();
   command
       ->add_option("--count", options->count,
-                   "so many drawings; default 64, or 10 with --to-seed. With --prompt so many "
-                   "tokens; default 500")
+                   "so many drawings; default 64, or 10 with --to-seed. With --prompt and --chat "
+                   "so many tokens; default 500")
       ->check(CLI::Range(1, kMostTokens));
   command->add_option("--class", options->class_name,
                       "all of this class, from a model that draws by class");
@@ -276,8 +235,25 @@ void AddGenerate(CLI::App& app, Globals& globals) {
   CLI::Option* prompt = command->add_option_function<std::string>(
       "--prompt", [options](const std::string& text) { options->prompt = text; },
       "of a language model: the text to go on from, which may be empty");
+  CLI::Option* chat =
+      command
+          ->add_option_function<std::string>(
+              "--chat", [options](const std::string& text) { options->question = text; },
+              "of a model that chats: a question; without one, behind MODEL, a "
+              "conversation whose questions are read line by line")
+          ->expected(0, 1)
+          ->excludes(prompt);
+  command
+      ->add_option("--system", options->system,
+                   "with --chat: what the model is told first; default: its own text")
+      ->needs(chat);
+  // Each says how a text is written.
+  const auto of_texts = [&](CLI::Option* option) {
+    writing->push_back(option);
+    return option;
+  };
   const auto add = [&](const std::string& name, const std::string& description, auto set) {
-    command->add_option_function<double>(name, set, description)->needs(prompt);
+    of_texts(command->add_option_function<double>(name, set, description));
   };
   add("--temperature", "below 1 more probable tokens; 0: always the most probable one; default 1",
       [options](double value) { options->writing.set_temperature(value); });
@@ -285,20 +261,17 @@ void AddGenerate(CLI::App& app, Globals& globals) {
       [options](double value) { options->writing.set_top_p(value); });
   add("--repetition-penalty", "above 1 fewer tokens that have been there; default 1",
       [options](double value) { options->writing.set_repetition_penalty(value); });
-  command
-      ->add_option_function<int64_t>(
-          "--top-k", [options](int64_t value) { options->writing.set_top_k(value); },
-          "of so many most probable tokens; 0: of all")
-      ->needs(prompt);
-  command
-      ->add_option_function<std::vector<std::string>>(
-          "--stop",
-          [options](const std::vector<std::string>& stops) {
-            options->writing.mutable_stop()->Assign(stops.begin(), stops.end());
-          },
-          "the text ends before this one; may be given several times")
-      ->allow_extra_args(false)
-      ->needs(prompt);
+  of_texts(command->add_option_function<int64_t>(
+      "--top-k", [options](int64_t value) { options->writing.set_top_k(value); },
+      "of so many most probable tokens; 0: of all"));
+  of_texts(command
+               ->add_option_function<std::vector<std::string>>(
+                   "--stop",
+                   [options](const std::vector<std::string>& stops) {
+                     options->writing.mutable_stop()->Assign(stops.begin(), stops.end());
+                   },
+                   "the text ends before this one; may be given several times")
+               ->allow_extra_args(false));
 }
 
 }  // namespace hone::client::cli

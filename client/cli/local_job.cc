@@ -299,6 +299,8 @@ class Asked {
     return absl::IsUnavailable(sent) ? Ended() : sent;
   }
 
+  bool interrupted() const { return interrupted_.count() > 0; }
+
  private:
   std::string Log() const { return absl::StrCat(folder_.path(), "/worker.log"); }
   absl::Status Ended() {
@@ -340,6 +342,8 @@ class ServingModel final : public LocalModel {
     response.mutable_predictions()->Swap(frame.mutable_predictions()->mutable_predictions());
     return response;
   }
+
+  bool interrupted() const override { return asked_.interrupted(); }
 
  private:
   Asked asked_;

@@ -42,6 +42,8 @@ class LocalModel {
   // The answer, one prediction for each input; errors as AskWorker's. CANCELLED after an interrupt
   // since it was loaded.
   virtual absl::StatusOr<v1::PredictResponse> Ask(const std::vector<v1::PredictInput>& inputs) = 0;
+  // Since it was loaded.
+  virtual bool interrupted() const = 0;
 };
 
 // Called while a local job runs; every function is optional.

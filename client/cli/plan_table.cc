@@ -49,6 +49,20 @@ std::string Examples(const v1::Plan& plan) {
   return text;
 }
 
+// Of language models; how many are learned, where that are not all.
+std::string Tokens(const v1::Plan& plan) {
+  if (plan.train_tokens() == 0) {
+    return "";
+  }
+  const double share =
+      static_cast<double>(plan.learned_tokens()) / static_cast<double>(plan.train_tokens());
+  return absl::StrCat(Count(plan.train_tokens()), " training",
+                      plan.learned_tokens() == plan.train_tokens()
+                          ? ""
+                          : absl::StrCat(", ", Count(plan.learned_tokens()), " of them learned (",
+                                         absl::StrFormat("%.1f %%", 100 * share), ")"));
+}
+
 std::string Helper(const v1::Plan& plan) {
   if (!plan.has_helper()) {
     return "";
@@ -77,6 +91,7 @@ const std::vector<Fact>& Facts() {
          return absl::StrCat(Flops(p.training_flops_per_example()), " for one example");
        }},
       {"examples", Examples},
+      {"tokens", Tokens},
       {"steps",
        [](const v1::Plan& p) {
          return absl::StrCat(Count(p.total_steps()), " of ", Count(p.batch_size()), ", ",

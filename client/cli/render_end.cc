@@ -63,6 +63,9 @@ std::string Shown(const std::string& name, double value) {
   if (name == "samples_per_second") {
     return absl::StrCat(Count(std::llround(value)), " examples/s");
   }
+  if (name == "tokens_per_second") {
+    return absl::StrCat(Count(std::llround(value)), " tokens/s");
+  }
   return Significant(value);
 }
 
@@ -70,6 +73,7 @@ std::string Shown(const std::string& name, double value) {
 std::string Label(const std::string& name) {
   static const std::map<std::string, std::string> kLabels = {
       {"samples_per_second", "speed"},
+      {"tokens_per_second", "speed in tokens"},
       {"wall_seconds", "time"},
       {"peak_memory_bytes", "memory"},
       {"test_mse", "test MSE"},
@@ -130,11 +134,11 @@ int Rank(const std::string& name) {
   return absl::EndsWith(name, "_accuracy") || absl::EndsWith(name, "_bleu") ||
                  name == "success_rate" || name == "recall_at_1" || name == "entity_f1"
              ? 0
-         : absl::EndsWith(name, "_loss") ? 1
-         : name == "samples_per_second"  ? 3
-         : name == "wall_seconds"        ? 4
-         : name == "peak_memory_bytes"   ? 5
-                                         : 2;
+         : absl::EndsWith(name, "_loss")                               ? 1
+         : name == "samples_per_second" || name == "tokens_per_second" ? 3
+         : name == "wall_seconds"                                      ? 4
+         : name == "peak_memory_bytes"                                 ? 5
+                                                                       : 2;
 }
 
 std::vector<Line> FinalNumbers(const v1::Evaluation& evaluation) {

@@ -13,6 +13,7 @@
 #include "engine/data/report.h"
 #include "engine/data/spool.h"
 #include "engine/data/text_augment.h"
+#include "engine/text/chat.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/tokenizer.h"
 
@@ -143,6 +144,17 @@ struct SeriesOptions {
   Base base = Base::kZero;
 };
 
+// Conversations (chats.h).
+struct ChatOptions {
+  // How they are written; none: as the checkpoint says.
+  std::optional<text::ChatTemplate::Kind> kind = {};
+  // The system turn of those that have none, "" for none; not given: the template's own.
+  std::optional<std::string> system = {};
+  bool learn_all = false;  // every token is learned, not the answers alone
+  // What a conversation has behind these is cut off. 0: what has no place in a window.
+  int64_t max_tokens = 0;
+};
+
 struct LoadOptions {
   // One of the two: a name of the catalogue, or a file or folder.
   std::string dataset;
@@ -191,6 +203,7 @@ struct LoadOptions {
   RatingOptions ratings;
   SeriesOptions series;
   std::optional<TextOptions> text;  // the examples are texts
+  std::optional<ChatOptions> chat;  // or conversations, which `text` then says the tokenizer of
   PairOptions pairs;
   // The data are read as a model reads them, by its preprocessing, not by one fitted to them: its
   // size of pictures, its columns by name, its classes in its order. Null: no model does.

@@ -37,7 +37,32 @@ PackedDocuments::PackedDocuments(const Dataset& texts, const Splits& parts, cons
   }
 }
 
-void PackedDocuments::AddRow(std::span<const std::vector<int32_t>> pieces) {
+PackedDocuments::PackedDocuments(Masked documents, const Splits& parts, int64_t window,
+                                 bool together)
+    : tokens_(std::move(documents.tokens)), learned_(std::move(documents.learned)) {
+  for (const auto& [from, to] :
+       {std::pair(&parts.train, &splits_.train), std::pair(&parts.validation, &splits_.validation),
+        std::pair(&parts.test, &splits_.test)}) {
+    std::vector<Piece> pieces;
+    for (const int32_t row : *from) {
+      const int64_t begin = documents.begin[At(row)];
+      pieces.push_back({.begin = begin, .length = documents.begin[At(row) + 1] - begin - 1});
+      if (!together) {
+        const std::vector<int32_t> alone = Pack({pieces.back()}, window);
+        to->push_back(alone.front());
+      }
+    }
+    if (together) {
+      *to = Pack(pieces, window);
+    }
+  }
+}
+
+void PackedDocuments::AddRow(std::span<const std::vector<int32_t>> pieces,
+                             std::span<const std::vector<uint8_t>> learned) {
+  for (const std::vector<uint8_t>& of_piece : learned) {
+    learned_.insert(learned_.end(), of_piece.begin(), of_piece.end());
+  }
   for (const std::vector<int32_t>& tokens : pieces) {
     pieces_.push_back({.begin = static_cast<int64_t>(tokens_.size()),
                        .length = static_cast<int64_t>(tokens.size()) - 1});
@@ -82,7 +107,8 @@ std::vector<int32_t> PackedDocuments::Pack(const std::vector<Piece>& pieces, int
 }
 
 int64_t PackedDocuments::bytes() const {
-  return static_cast<int64_t>(tokens_.size() * sizeof(int32_t) + pieces_.size() * sizeof(Piece) +
+  return static_cast<int64_t>(tokens_.size() * sizeof(int32_t) + learned_.size() +
+                              pieces_.size() * sizeof(Piece) +
                               row_begins_.size() * sizeof(int64_t));
 }
 
@@ -91,13 +117,28 @@ uint64_t PackedDocuments::content_hash() const {
       ContentHash(tokens_.data(), static_cast<int64_t>(tokens_.size() * sizeof(int32_t))),
       ContentHash(pieces_.data(), static_cast<int64_t>(pieces_.size() * sizeof(Piece))),
       ContentHash(row_begins_.data(), static_cast<int64_t>(row_begins_.size() * sizeof(int64_t)))};
-  return ContentHash(parts, sizeof(parts));
+  const uint64_t hash = ContentHash(parts, sizeof(parts));
+  if (!masked()) {
+    return hash;
+  }
+  const uint64_t both[] = {hash,
+                           ContentHash(learned_.data(), static_cast<int64_t>(learned_.size()))};
+  return ContentHash(both, sizeof(both));
 }
 
 std::span<const int32_t> PackedDocuments::piece(int32_t row, int64_t number) const {
-  const Piece& piece = pieces_[static_cast<size_t>(row_begins_[At(row)] + number)];
+  const Piece& piece = At(row, number);
   return std::span(tokens_).subspan(static_cast<size_t>(piece.begin),
                                     static_cast<size_t>(piece.length) + 1);
+}
+
+std::span<const uint8_t> PackedDocuments::learned(int32_t row, int64_t number) const {
+  if (!masked()) {
+    return {};
+  }
+  const Piece& piece = At(row, number);
+  return std::span(learned_).subspan(static_cast<size_t>(piece.begin),
+                                     static_cast<size_t>(piece.length) + 1);
 }
 
 int64_t PackedDocuments::CountPieces(std::span<const int32_t> rows) const {
@@ -113,6 +154,19 @@ int64_t PackedDocuments::CountTokens(std::span<const int32_t> rows) const {
   for (const int32_t row : rows) {
     for (int64_t i = 0; i < CountPieces(row); ++i) {
       count += static_cast<int64_t>(piece(row, i).size()) - 1;
+    }
+  }
+  return count;
+}
+
+int64_t PackedDocuments::CountLearned(std::span<const int32_t> rows) const {
+  if (!masked()) {
+    return CountTokens(rows);
+  }
+  int64_t count = 0;
+  for (const int32_t row : rows) {
+    for (int64_t i = 0; i < CountPieces(row); ++i) {
+      count += std::ranges::count(learned(row, i).subspan(1), 1);
     }
   }
   return count;

@@ -28,13 +28,25 @@ class PackedDocuments final : public OwnExamples {
     int32_t end;
   };
 
+  // Whole documents, one behind the other, and of each token whether it is learned.
+  struct Masked {
+    std::vector<int32_t> tokens = {};
+    std::vector<uint8_t> learned = {};
+    std::vector<int64_t> begin = {0};  // of each, and behind the last one
+  };
+
   // No rows.
   PackedDocuments() = default;
-  // A row of such pieces, of at least two tokens each, of no part. Before it is shared.
-  void AddRow(std::span<const std::vector<int32_t>> pieces);
+  // A row of such pieces, of at least two tokens each, of no part. Before it is shared. `learned`:
+  // of each token of each piece, in all rows or in none.
+  void AddRow(std::span<const std::vector<int32_t>> pieces,
+              std::span<const std::vector<uint8_t>> learned = {});
   // `texts` is a data set of Texts, `parts` are its rows. `window` is at least 1.
   PackedDocuments(const Dataset& texts, const Splits& parts, const Special& special,
                   int64_t window);
+  // `parts` are numbers of documents, each of two to window + 1 tokens; several of them share a
+  // row, or, not `together`, each has a row of its own.
+  PackedDocuments(Masked documents, const Splits& parts, int64_t window, bool together);
 
   int64_t size() const override { return static_cast<int64_t>(row_begins_.size()) - 1; }
   int64_t bytes() const override;
@@ -49,6 +61,11 @@ class PackedDocuments final : public OwnExamples {
   std::span<const int32_t> piece(int32_t row, int64_t number) const;
   // Tokens that several rows foretell.
   int64_t CountTokens(std::span<const int32_t> rows) const;
+  // Of a piece's tokens, whether each is learned; empty: all are.
+  std::span<const uint8_t> learned(int32_t row, int64_t number) const;
+  bool masked() const { return !learned_.empty(); }
+  // Tokens that several rows foretell and that are learned.
+  int64_t CountLearned(std::span<const int32_t> rows) const;
 
  private:
   struct Piece {
@@ -56,11 +73,15 @@ class PackedDocuments final : public OwnExamples {
     int64_t length = 0;  // tokens that it reads
   };
   static size_t At(int32_t row) { return static_cast<size_t>(row); }
+  const Piece& At(int32_t row, int64_t number) const {
+    return pieces_[static_cast<size_t>(row_begins_[At(row)] + number)];
+  }
   // Rows of the pieces, behind those that there are; their numbers.
   std::vector<int32_t> Pack(const std::vector<Piece>& pieces, int64_t window);
 
-  std::vector<int32_t> tokens_;  // document behind document
-  std::vector<Piece> pieces_;    // row by row
+  std::vector<int32_t> tokens_;   // document behind document
+  std::vector<uint8_t> learned_;  // of each token; empty: all are
+  std::vector<Piece> pieces_;     // row by row
   std::vector<int64_t> row_begins_ = {0};
   Splits splits_;
 };

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/text/chat_template.h"
 #include "engine/text/pretrained_tokenizer.h"
 
 namespace hone::engine::data {
@@ -127,6 +128,12 @@ nlohmann::json TextPreprocessing::ToJson() const {
   if (in_template) {
     json["in_template"] = true;
   }
+  if (chat.has_value()) {
+    json["chat"] = text::ToJson(*chat);
+  }
+  if (!chat_template.empty()) {
+    json["chat_template"] = chat_template;
+  }
   return json;
 }
 
@@ -155,6 +162,10 @@ absl::StatusOr<TextPreprocessing> TextPreprocessing::FromJson(const nlohmann::js
                      "`text.max_tokens` 0 or at least ",
                      kLeastInTemplate));
   }
+  if (const auto chat = json.find("chat"); chat != json.end()) {
+    HONE_ASSIGN_OR_RETURN(text.chat, text::ChatTemplateFromJson(*chat));
+  }
+  text.chat_template = json.value("chat_template", "");
   return text;
 }
 

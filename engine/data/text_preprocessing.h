@@ -3,10 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/text/chat.h"
 #include "engine/text/cleaning.h"
 #include "engine/text/tokenizer.h"
 
@@ -27,6 +30,10 @@ struct TextPreprocessing {
   // Around a text, or a pair, stand the tokens that the template of the tokenizer's checkpoint
   // puts there ("[CLS] text [SEP]"): the tokenizer is a text::PretrainedTokenizer.
   bool in_template = false;
+  // How conversations are written, of a model that answers them.
+  std::optional<text::ChatTemplate> chat = {};
+  // The template of the model's checkpoint, as its folder has it: a text in Jinja; empty: none.
+  std::string chat_template = {};
 
   // Of a text as somebody wrote it, in UTF-8. At least one: of a text without any, the unknown one.
   std::vector<int32_t> Encode(absl::string_view utf8) const;

@@ -109,6 +109,10 @@ class FileReader {
           "has one text for each example; pairs (data.text.second_columns) are read from tables "
           "and JSON lines");
     }
+    if (options_.chat.has_value() && source_.layout != TextLayout::kJsonLines) {
+      return absl::InvalidArgumentError(
+          "conversations (data.chat) are read from JSON lines (.jsonl)");
+    }
     switch (source_.layout) {
       case TextLayout::kTable:
         HONE_RETURN_IF_ERROR(ReadTable(stream));
@@ -191,6 +195,9 @@ class FileReader {
   }
 
   absl::Status ReadObject(absl::string_view line, int64_t number) {
+    if (options_.chat.has_value()) {
+      return Add(std::string(line), "", "", number);
+    }
     const absl::StatusOr<nlohmann::json> parsed = ParseJson(line);
     if (!parsed.ok()) {
       return Complain(number, parsed.status().message());

@@ -76,6 +76,8 @@ using TextVisit = absl::FunctionRef<void(TextRow& row, std::string& text, std::s
 //   class files     a .txt file for each class, one text a line
 //   lines           where labels are not needed, a .txt file with a text a line, or such parts
 //
+// Of conversations (options.chat), which are JSON lines alone, the text is the line as it stands.
+//
 // Any of them may be .gz, but not inside of an archive. Pairs of texts are in tables and JSON lines
 // alone. Files are read once, and piece by piece: what stays of a text in memory is its row, where
 // options.stream says that texts may go to a file.

@@ -17,6 +17,7 @@
 #include "engine/checkpoint/safetensors_header.h"
 #include "engine/huggingface/config.h"
 #include "engine/tensor/token_rows.h"
+#include "engine/text/chat_template.h"
 #include "engine/text/pretrained_tokenizer.h"
 
 namespace hone::engine::huggingface {
@@ -239,9 +240,15 @@ absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
   if (notes != nullptr) {
     notes->insert(notes->end(), read->overridden.begin(), read->overridden.end());
   }
-  return data::TextPreprocessing{.tokenizer = read->tokenizer,
+  data::TextPreprocessing how = {.tokenizer = read->tokenizer,
                                  .max_tokens = config.options.value("length", int64_t{0}),
-                                 .in_template = true};
+                                 .in_template = true,
+                                 .chat_template = read->chat_template};
+  // One that is not known matters to who wants to chat alone, and is told them.
+  if (const auto chat = text::RecogniseChatTemplate(how.chat_template); chat.ok()) {
+    how.chat = *chat;
+  }
+  return how;
 }
 
 absl::StatusOr<Weights> Weights::Open(const std::string& directory) {

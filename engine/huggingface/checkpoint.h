@@ -35,9 +35,10 @@ absl::StatusOr<std::vector<std::string>> OurProducts(const std::string& director
                                                      const std::vector<std::string>& targets);
 
 // How the checkpoint makes tokens of texts: those of its template around each, and no more tokens
-// than the net has places. An adapter may have a tokenizer.json of its own. INVALID_ARGUMENT where
-// the tokenizer has more tokens than the table of embeddings has rows. Errors of ReadConfig and
-// text::ReadPretrainedTokenizer. What the tokenizer's files say and is not done
+// than the net has places. An adapter may have a tokenizer.json of its own. How the checkpoint
+// writes conversations, where its chat template is known (text/chat_template.h). INVALID_ARGUMENT
+// where the tokenizer has more tokens than the table of embeddings has rows. Errors of ReadConfig
+// and text::ReadPretrainedTokenizer. What the tokenizer's files say and is not done
 // (text::ReadTokenizer::overridden) is added to `notes` where it is not null.
 absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,
                                                    std::vector<std::string>* notes = nullptr);

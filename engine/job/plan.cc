@@ -90,6 +90,8 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
             .train_examples = info.train,
             .validation_examples = info.validation,
             .test_examples = info.test,
+            .train_tokens = info.train_tokens.read,
+            .learned_tokens = info.train_tokens.learned,
             .threads = programs.threads(),
             .shards = std::max(store.shards(), 1),  // an evaluation has none
             .precision = config.compute == DType::kBf16 ? "bf16" : "f32",

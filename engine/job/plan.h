@@ -53,6 +53,9 @@ struct Plan {
   int64_t train_examples = 0;
   int64_t validation_examples = 0;
   int64_t test_examples = 0;
+  // Of language models: tokens of the training part, and those of them that are learned.
+  int64_t train_tokens = 0;
+  int64_t learned_tokens = 0;
 
   int threads = 1;
   int shards = 1;

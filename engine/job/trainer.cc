@@ -30,7 +30,8 @@ constexpr absl::string_view kStart = "start_";
 
 // Numbers of the clock and the machine: not part of a model, which is the same wherever it is made.
 bool IsOfTheMachine(absl::string_view name) {
-  return name == "samples_per_second" || name == "wall_seconds" || name == "peak_memory_bytes";
+  return name == "samples_per_second" || name == "tokens_per_second" || name == "wall_seconds" ||
+         name == "peak_memory_bytes";
 }
 
 train::FitNumbers NumbersOf(const checkpoint::RunState& state, const tasks::DataInfo& info,
@@ -359,6 +360,9 @@ absl::StatusOr<tasks::Evaluation> Trainer::Evaluate(const train::LoopParts& part
   }
   result.metrics["samples_per_second"] =
       loop.active_seconds() > 0 ? static_cast<double>(loop.samples()) / loop.active_seconds() : 0;
+  if (loop.tokens_per_second() > 0) {
+    result.metrics["tokens_per_second"] = loop.tokens_per_second();
+  }
   result.metrics["wall_seconds"] = train::SecondsBetween(begin_, train::Clock::now());
   result.metrics["peak_memory_bytes"] = static_cast<double>(PeakMemoryBytes());
   return result;

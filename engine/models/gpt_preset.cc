@@ -166,6 +166,10 @@ class Builder {
     if (writes()) {
       x = SegmentPool(graph_, x, offsets_, SegmentPoolKind::kLast);
     }
+    if (build_.places.valid()) {
+      Graph::Scope scope(graph_, "learned");
+      x = engine::Embedding(graph_, x, build_.places);  // these rows of x
+    }
     x = Norm(x, "norm");
     // Rows behind the vocabulary are of no token.
     const bool spare = table_rows_ > build_.vocabulary;

@@ -53,7 +53,7 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 // "gpt": a Transformer over token rows that looks at no token behind its own (Radford et al.,
 // "Language Models are Unsupervised Multitask Learners", 2019), with the norms first and exact
 // GELU, for texts of BuildOptions::vocabulary tokens: "tokens" and "offsets" → logits [rows,
-// vocabulary].
+// vocabulary], or [count, vocabulary] of the rows BuildOptions::places.
 //   {"layers": 4, "heads": 4, "width": 128, "window": 64, "dropout": 0, "positions": "learned",
 //    "tied_embeddings": true, "use_bias": false, "kv_heads": 0, "hidden": 0, "norm": "layer",
 //    "epsilon": 1e-5, "activation": "gelu", "gated": false, "rotary_base": 10000, "longest": 0,

@@ -27,6 +27,14 @@ struct ShapeCount {
   friend bool operator==(const ShapeCount&, const ShapeCount&) = default;
 };
 
+// Tokens of a language model's examples; 0: they have none.
+struct TokenCounts {
+  int64_t read = 0;
+  int64_t learned = 0;  // of these, those whose next token is learned
+
+  friend bool operator==(const TokenCounts&, const TokenCounts&) = default;
+};
+
 // What the programs must know of a data set: shapes, names and counts, no examples.
 struct DataInfo {
   data::Preprocessing preprocessing;
@@ -39,6 +47,8 @@ struct DataInfo {
 
   // Of texts: tokens of the longest one of any part, as cut. 0: not known.
   int64_t longest = 0;
+  // Of the training part, as TaskExamples::CountTokens has them.
+  TokenCounts train_tokens = {};
 
   // Of a task with RowBuckets: the examples by bucket; else empty.
   std::vector<data::BucketRows> train_buckets = {};

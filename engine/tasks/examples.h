@@ -56,6 +56,10 @@ class TaskExamples {
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
     return 0;
   }
+  // The tokens of these rows, true ones alone, where a run is measured by them.
+  virtual TokenCounts CountTokens(const data::Dataset&, std::span<const int32_t>) const {
+    return {};
+  }
 };
 
 // Task::MakeExamples, with the fingerprint of a task's own examples, and with what is said of an

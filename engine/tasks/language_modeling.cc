@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <span>
@@ -12,15 +13,19 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
+#include "engine/data/chats.h"
 #include "engine/data/packed_documents.h"
 #include "engine/data/running_text.h"
+#include "engine/ops/embedding.h"
 #include "engine/ops/new_tokens.h"
 #include "engine/ops/segment_pool.h"
 #include "engine/ops/token_cross_entropy.h"
 #include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/text_inputs.h"
+#include "engine/tasks/window_filler.h"
 #include "engine/tasks/writing.h"
 #include "engine/tensor/token_rows.h"
 
@@ -30,9 +35,8 @@ namespace {
 // Of a part that is evaluated with carried state: each begins with zeros, so that few are better.
 constexpr int64_t kEvaluationStreams = 8;
 
-constexpr char kPackedName[] = "packed", kJoinedName[] = "joined";  // in model.json
-
-constexpr char kTargets[] = "targets";  // s32 [rows]: the token behind each one, −1 where none is
+// By Documents, in model.json.
+constexpr absl::string_view kDocuments[] = {"joined", "packed", "chats", "packed_chats"};
 
 // Layers that show a token those behind it, which are what it shall foretell.
 struct LooksAhead {
@@ -104,82 +108,6 @@ absl::Status CheckCarried(const models::ModelDescription& model) {
   return absl::OkStatus();
 }
 
-// What a batch is planned for: rows of tokens, and the sequences that they belong to. In one
-// number, as buckets are; of a running text, which has a sequence for each window, the rows alone.
-struct PackedShape {
-  int64_t rows = 0;
-  int64_t sequences = 0;
-
-  static PackedShape Of(const BatchShape& shape, bool packed) {
-    return packed ? PackedShape{.rows = shape.bucket & kRows, .sequences = shape.bucket >> kBits}
-                  : PackedShape{.rows = shape.bucket, .sequences = shape.batch};
-  }
-  int64_t bucket() const { return sequences << kBits | rows; }
-
-  static constexpr int kBits = 31;
-  static constexpr int64_t kRows = (int64_t{1} << kBits) - 1;
-};
-
-// Puts sequences one behind another, and what each token foretells. A model may do without each of
-// the inputs.
-class Filler {
- public:
-  static absl::StatusOr<Filler> Begin(const Inputs& inputs, const PackedShape& shape) {
-    Filler filler;
-    filler.shape_ = shape;
-    HONE_ASSIGN_OR_RETURN(filler.tokens_, inputs.Find<int32_t>(kTokensInput));
-    HONE_ASSIGN_OR_RETURN(filler.offsets_, inputs.Find<int32_t>(kOffsetsInput));
-    HONE_ASSIGN_OR_RETURN(filler.targets_, inputs.Find<int32_t>(kTargets));
-    HONE_ASSIGN_OR_RETURN(filler.state_rows_, inputs.Find<int32_t>(kStateRowsInput));
-    if (!filler.offsets_.empty()) {
-      filler.offsets_[0] = 0;
-    }
-    return filler;
-  }
-
-  // All but the last are read, all but the first are foretold.
-  absl::Status Add(std::span<const int32_t> sequence, int32_t state_row) {
-    const size_t count = sequence.size() - 1;
-    if (static_cast<int64_t>(row_ + count) > shape_.rows ||
-        static_cast<int64_t>(sequence_) >= shape_.sequences) {
-      return absl::InternalError(absl::StrCat("a program for ", shape_.sequences,
-                                              " sequences with ", shape_.rows,
-                                              " tokens was given others"));
-    }
-    if (!tokens_.empty()) {
-      std::ranges::copy(sequence.first(count), tokens_.subspan(row_).begin());
-    }
-    if (!targets_.empty()) {
-      std::ranges::copy(sequence.subspan(1), targets_.subspan(row_).begin());
-    }
-    if (!state_rows_.empty()) {
-      state_rows_[sequence_] = state_row;
-    }
-    row_ += count;
-    ++sequence_;
-    if (!offsets_.empty()) {
-      offsets_[sequence_] = static_cast<int32_t>(row_);
-    }
-    return absl::OkStatus();
-  }
-
-  // Sequences that are left are empty.
-  void Finish() {
-    std::ranges::fill(tokens_.subspan(std::min(row_, tokens_.size())), 0);
-    std::ranges::fill(targets_.subspan(std::min(row_, targets_.size())), -1);
-    std::ranges::fill(offsets_.subspan(std::min(sequence_ + 1, offsets_.size())),
-                      static_cast<int32_t>(row_));
-    std::ranges::fill(state_rows_.subspan(std::min(sequence_, state_rows_.size())),
-                      StateRow(0, false));
-  }
-
- private:
-  PackedShape shape_;
-  std::span<int32_t> tokens_, offsets_, targets_, state_rows_;
-  size_t row_ = 0;
-  size_t sequence_ = 0;
-};
-
 class LanguageModeling final : public OneGraphTask {
  public:
   explicit LanguageModeling(const LanguageModelingOptions& options) : options_(options) {}
@@ -198,6 +126,10 @@ class LanguageModeling final : public OneGraphTask {
       return absl::InvalidArgumentError(
           "language_modeling.carry_state: must be false where documents are packed: none of them "
           "goes on where another one ended");
+    }
+    if (chats()) {
+      return data::LoadChats(options, {.window = options_.window,
+                                       .together = options_.documents == Documents::kPackedChats});
     }
     if (packs()) {
       data::LoadOptions documents = options;
@@ -238,13 +170,21 @@ class LanguageModeling final : public OneGraphTask {
         const int64_t tokens = std::min(share(whole.rows, i, batch), options_.window);
         const int64_t pieces = std::clamp<int64_t>(share(whole.sequences, i, batch), 1, tokens);
         std::vector<std::vector<int32_t>> row(static_cast<size_t>(pieces));
+        std::vector<std::vector<uint8_t>> learned(chats() ? row.size() : 0);
         for (int64_t k = 0; k < pieces; ++k) {
           std::vector<int32_t>& piece = row[static_cast<size_t>(k)];
           piece.resize(static_cast<size_t>(share(tokens, k, pieces) + 1));
           std::ranges::generate(piece,
                                 [&] { return static_cast<int32_t>(random.NextBelow(vocabulary)); });
+          if (chats()) {
+            // The last ones, no more than the bucket has room for.
+            std::vector<uint8_t>& of_piece = learned[static_cast<size_t>(k)];
+            const int64_t few = (std::ssize(piece) - 1) * whole.eighths / 8;
+            of_piece.assign(piece.size(), whole.eighths == 0 ? 1 : 0);
+            std::fill_n(of_piece.rbegin(), few, uint8_t{1});
+          }
         }
-        documents->AddRow(row);
+        documents->AddRow(row, learned);
       }
       return data::Dataset(std::shared_ptr<const data::OwnExamples>(documents));
     }
@@ -268,9 +208,23 @@ class LanguageModeling final : public OneGraphTask {
     }
     const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
     const auto pieces = static_cast<uint64_t>(documents.CountPieces(rows));
-    return PackedShape{.rows = PlannedRows(documents.CountTokens(rows)),
-                       .sequences = static_cast<int64_t>(std::bit_ceil(pieces))}
+    const int64_t planned = PlannedRows(documents.CountTokens(rows));
+    return PackedShape{
+        .rows = planned,
+        .sequences = static_cast<int64_t>(std::bit_ceil(pieces)),
+        .eighths =
+            documents.masked() ? PackedShape::EighthsFor(documents.CountLearned(rows), planned) : 0}
         .bucket();
+  }
+
+  TokenCounts CountTokens(const data::Dataset& dataset,
+                          std::span<const int32_t> rows) const override {
+    if (!packs()) {
+      const int64_t tokens = data::RunningTextOf(dataset).CountTokens(rows);
+      return {.read = tokens, .learned = tokens};
+    }
+    const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
+    return {.read = documents.CountTokens(rows), .learned = documents.CountLearned(rows)};
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,
@@ -315,21 +269,21 @@ class LanguageModeling final : public OneGraphTask {
 
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,
                           const Inputs& inputs) const override {
-    HONE_ASSIGN_OR_RETURN(Filler filler,
-                          Filler::Begin(inputs, PackedShape::Of(inputs.shape(), packs())));
+    HONE_ASSIGN_OR_RETURN(WindowFiller filler,
+                          WindowFiller::Begin(inputs, PackedShape::Of(inputs.shape(), packs())));
     if (packs()) {
       const data::PackedDocuments& documents = data::PackedDocumentsOf(dataset);
       for (const int32_t row : examples.rows) {
         for (int64_t i = 0; i < documents.CountPieces(row); ++i) {
-          HONE_RETURN_IF_ERROR(filler.Add(documents.piece(row, i), 0));
+          HONE_RETURN_IF_ERROR(filler.Add(documents.piece(row, i), documents.learned(row, i), 0));
         }
       }
     } else {
       const data::RunningText& text = data::RunningTextOf(dataset);
       for (const int32_t row : examples.rows) {
         const data::TextStreams::Window place = text.place(row);
-        HONE_RETURN_IF_ERROR(
-            filler.Add(text.window(row, examples.epoch), StateRow(place.stream, place.goes_on)));
+        HONE_RETURN_IF_ERROR(filler.Add(text.window(row, examples.epoch), {},
+                                        StateRow(place.stream, place.goes_on)));
       }
     }
     filler.Finish();
@@ -344,8 +298,9 @@ class LanguageModeling final : public OneGraphTask {
 
   // So many windows that a batch's logits are not large.
   int64_t evaluation_batch(const TrainingConfig&) const override {
-    constexpr int64_t kTokens = 4096;
-    const int64_t windows = std::max<int64_t>(kTokens / options_.window, 1);
+    // The vocabularies of chat models are large.
+    const int64_t tokens = chats() ? 1024 : 4096;
+    const int64_t windows = std::max<int64_t>(tokens / options_.window, 1);
     return options_.carry_state ? std::min(windows, kEvaluationStreams) : windows;
   }
 
@@ -372,7 +327,7 @@ class LanguageModeling final : public OneGraphTask {
             {"window", options_.window},
             {"z_loss", options_.z_loss},
             {"carry_state", options_.carry_state},
-            {"documents", packs() ? kPackedName : kJoinedName}};
+            {"documents", std::string(kDocuments[static_cast<size_t>(options_.documents)])}};
   }
 
   absl::StatusOr<std::unique_ptr<Answerer>> NewAnswerer(
@@ -380,14 +335,18 @@ class LanguageModeling final : public OneGraphTask {
     if (!preprocessing.text.has_value()) {
       return absl::InvalidArgumentError("a language model must have a tokenizer");
     }
-    return NewWritingAnswerer(preprocessing, options_.window, /*begins_texts=*/packs());
+    return NewWritingAnswerer(preprocessing, options_.window,
+                              /*begins_texts=*/options_.documents == Documents::kPacked);
   }
 
  private:
-  bool packs() const { return options_.documents == Documents::kPacked; }
+  bool packs() const { return options_.documents != Documents::kJoined; }
+  bool chats() const {
+    return options_.documents == Documents::kChats || options_.documents == Documents::kPackedChats;
+  }
 
-  // Logits for each row of tokens, as result.model; of texts that are written, for each text.
-  // `inputs`: tokens, then offsets.
+  // Logits for each row of tokens, as result.model; of texts that are written, for each text; where
+  // options.places are there, for each of these rows. `inputs`: tokens, then offsets.
   absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
                         const std::vector<models::NamedValue>& inputs, models::BuildOptions options,
                         TaskGraph& result) const {
@@ -398,9 +357,16 @@ class LanguageModeling final : public OneGraphTask {
     options.longest = options_.window;
     options.vocabulary = info.preprocessing.text->tokenizer->size();
     HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
+    // A preset leaves out the others before its last product.
+    const bool by_preset = options.places.valid() && !sized.preset.name.empty();
     const int64_t rows = options.new_tokens.offsets.valid() ? graph.shape(inputs[1].value)[0] - 1
+                         : by_preset                        ? graph.shape(options.places)[0]
                                                             : graph.shape(inputs[0].value)[0];
     HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, rows, options.vocabulary, "window"));
+    if (options.places.valid() && !by_preset) {
+      const Graph::Scope scope(graph, "learned");
+      result.model.output = Embedding(graph, result.model.output, options.places);
+    }
     return graph.status();
   }
 
@@ -422,8 +388,13 @@ class LanguageModeling final : public OneGraphTask {
           .role = training ? ParameterRole::kBuffer : ParameterRole::kTransient,
           .suffix = absl::StrCat(training ? "_of_training_" : "_of_evaluation_", streams)};
     }
+    if (planned.eighths > 0) {
+      const Graph::Scope scope(graph, "input");
+      options.places = graph.Input(kLearnedInput, {{planned.learned()}, DType::kS32});
+    }
     HONE_RETURN_IF_ERROR(AddModel(config.model, info, inputs, options, result));
-    const Value targets = graph.Input(kTargets, {{planned.rows}, DType::kS32});
+    const Value targets = graph.Input(
+        kTargetsInput, {{planned.eighths > 0 ? planned.learned() : planned.rows}, DType::kS32});
     graph.set_scope("loss");
     // An evaluation gives the logits, so that it has all of them.
     const Loss loss = training ? TokenCrossEntropy(graph, result.model.output, targets,
@@ -446,16 +417,17 @@ std::unique_ptr<Task> MakeLanguageModeling(const LanguageModelingOptions& option
 }
 
 absl::StatusOr<LanguageModelingOptions> LanguageModelingFromJson(const nlohmann::json& json) {
-  const std::string documents = json.value("documents", kJoinedName);
+  const auto name = json.value("documents", std::string(kDocuments[0]));
+  const auto* const documents = std::ranges::find(kDocuments, name);
+  if (documents == std::end(kDocuments)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "`task.documents` must be one of ", absl::StrJoin(kDocuments, ", "), ", got ", name));
+  }
   const LanguageModelingOptions options{
       .window = json.at("window").get<int64_t>(),
       .z_loss = json.value("z_loss", 0.0f),
       .carry_state = json.value("carry_state", false),
-      .documents = documents == kPackedName ? Documents::kPacked : Documents::kJoined};
-  if (documents != kPackedName && documents != kJoinedName) {
-    return absl::InvalidArgumentError(absl::StrCat("`task.documents` must be ", kJoinedName, " or ",
-                                                   kPackedName, ", got ", documents));
-  }
+      .documents = static_cast<Documents>(documents - std::begin(kDocuments))};
   if (options.window < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("`task.window` must be at least 1, got ", options.window));

@@ -29,12 +29,16 @@ class Task;
 // With kPacked the data is many documents (data/packed_documents.h) instead of one text: a batch is
 // `batch_size` rows of pieces of at most `window` tokens, which see nothing of each other. An epoch
 // has each row once, and so has an evaluation. A text that is written begins as a document does.
-enum class Documents { kJoined, kPacked };
+//
+// With kChats the documents are conversations (data/chats.h), a row each, with kPackedChats several
+// to a row. Of their tokens only the answers' are foretold: losses are means over these, also where
+// batches are added up, and the model's last product is of their rows alone.
+enum class Documents { kJoined, kPacked, kChats, kPackedChats };
 
 struct LanguageModelingOptions {
   int64_t window = 128;      // tokens that the model sees at once
   float z_loss = 0;          // of the training alone: CrossEntropyOptions::z_loss
-  bool carry_state = false;  // not with kPacked
+  bool carry_state = false;  // with kJoined alone
   Documents documents = Documents::kJoined;
 };
 

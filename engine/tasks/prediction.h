@@ -62,8 +62,14 @@ struct WritingState {
 // tokens; who wants more asks again, with the state that it ended in. The same wish gives the same
 // text, but for rounding where others are written at the same time.
 struct WritingQuestion {
+  struct Message {
+    std::string role;  // as text::ChatRoleOf knows it
+    std::string content;
+  };
   std::string prompt = {};  // UTF-8; may be empty. Not read where there is a state
-  int64_t count = 0;        // of the whole text: tokens behind the prompt, at least 1
+  // Instead, of a model that chats: a conversation, whose last turn is the user's. Nor is it.
+  std::vector<Message> messages = {};
+  int64_t count = 0;  // of the whole text: tokens behind the prompt, at least 1
   text::SamplingOptions sampling = {};
   std::vector<std::string> stops = {};  // the text ends before the first of these
   std::optional<WritingState> state = {};

@@ -11,6 +11,7 @@
 #include "engine/base/status.h"
 #include "engine/base/steady_clock.h"
 #include "engine/base/utf8.h"
+#include "engine/tasks/chat_reader.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tensor/token_rows.h"
 #include "engine/text/cleaning.h"
@@ -23,7 +24,6 @@ namespace {
 
 using End = Prediction::Writing::End;
 
-constexpr size_t kMostPromptBytes = size_t{1} << 20;
 constexpr int64_t kMostCount = 1 << 20;
 constexpr size_t kMostStops = 16;
 constexpr size_t kMostStopBytes = 1024;
@@ -105,24 +105,28 @@ WritingQuestion WishOf(const Example& example) {
   return wish;
 }
 
-// Neither belongs into a text, but for a token that also ends one, as checkpoints of others have
-// it.
-std::vector<int32_t> NeverWritten(const text::SpecialTokens& special) {
+// Neither belongs into a text, but for a token that also ends one, or a turn, as checkpoints of
+// others have it.
+std::vector<int32_t> NeverWritten(const text::SpecialTokens& special, int32_t end_of_turn) {
   std::vector<int32_t> never = {special.unknown, special.begin};
   std::erase(never, special.end);
+  std::erase(never, end_of_turn);
   return never;
 }
 
 // A text that is being written, for one answer.
 class Writer {
  public:
-  Writer(WritingQuestion wish, const text::Tokenizer& tokenizer, int64_t window)
+  // `end_of_turn` ends the text, too; −1: there is none.
+  Writer(WritingQuestion wish, const text::Tokenizer& tokenizer, int32_t end_of_turn,
+         int64_t window)
       : count_(wish.count),
         end_of_text_(tokenizer.special().end),
+        end_of_turn_(end_of_turn),
         window_(static_cast<size_t>(window)),
         most_(wish.state->written == 0 ? 1 : kTokensTogether),
         state_(std::move(*wish.state)),
-        sampler_(wish.sampling, NeverWritten(tokenizer.special())),
+        sampler_(wish.sampling, NeverWritten(tokenizer.special(), end_of_turn)),
         text_(tokenizer, state_.tokens.back(), std::move(wish.stops), std::move(state_.held)) {}
 
   bool wants_more() const { return end_ == End::kNone && added_ < most_; }
@@ -132,7 +136,7 @@ class Writer {
     const int32_t token = sampler_.Next(logits, state_.tokens, state_.written);
     ++added_;
     ++state_.written;
-    if (token == end_of_text_) {
+    if (token == end_of_text_ || token == end_of_turn_) {
       end_ = End::kEndOfText;
       return;
     }
@@ -164,6 +168,7 @@ class Writer {
  private:
   const int64_t count_;
   const int32_t end_of_text_;
+  const int32_t end_of_turn_;
   const size_t window_;
   const int64_t most_;
   WritingState state_;
@@ -179,7 +184,8 @@ class WritingAnswerer final : public Answerer {
       : how_(*preprocessing.text),
         tokenizer_(*how_.tokenizer),
         window_(window),
-        begins_texts_(begins_texts) {}
+        begins_texts_(begins_texts),
+        chat_(ChatReader::Make(how_)) {}
 
   absl::Status CheckOutputs(int64_t outputs) const override {
     return outputs == tokenizer_.size()
@@ -202,7 +208,8 @@ class WritingAnswerer final : public Answerer {
       HONE_RETURN_IF_ERROR(Annotate(Check(*wish->state), name));
       return ToExample(*wish, *wish->state);
     }
-    absl::StatusOr<std::vector<int32_t>> tokens = TokensOfPrompt(wish->prompt);
+    absl::StatusOr<std::vector<int32_t>> tokens =
+        wish->messages.empty() ? TokensOfPrompt(wish->prompt) : TokensOfMessages(*wish);
     HONE_RETURN_IF_ERROR(Annotate(tokens.status(), name));
     return ToExample(*wish, {.tokens = *std::move(tokens)});
   }
@@ -229,7 +236,8 @@ class WritingAnswerer final : public Answerer {
     std::vector<Writer> writers;
     writers.reserve(examples.size());
     for (const Example& example : examples) {
-      writers.emplace_back(WishOf(example), tokenizer_, window_);
+      writers.emplace_back(WishOf(example), tokenizer_, chat_.ok() ? chat_->end_of_turn() : -1,
+                           window_);
     }
     for (std::span<Writer> left(writers); !left.empty();) {
       const std::span<Writer> together = left.first(std::min(left.size(), kTextsTogether));
@@ -339,6 +347,11 @@ class WritingAnswerer final : public Answerer {
     return tokens;
   }
 
+  absl::StatusOr<std::vector<int32_t>> TokensOfMessages(const WritingQuestion& wish) const {
+    HONE_RETURN_IF_ERROR(Annotate(chat_.status(), "messages"));
+    return chat_->Read(wish, window_);
+  }
+
   // Names the first character that the vocabulary does not have, or the first word where its tokens
   // are longer.
   absl::Status Unknown(absl::string_view prompt, const std::vector<int32_t>& tokens) const {
@@ -371,6 +384,7 @@ class WritingAnswerer final : public Answerer {
   const text::Tokenizer& tokenizer_;
   const int64_t window_;
   const bool begins_texts_;
+  const absl::StatusOr<ChatReader> chat_;  // why not, where conversations are not answered
 };
 
 }  // namespace

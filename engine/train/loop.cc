@@ -133,6 +133,10 @@ absl::Status TrainingLoop::Step() {
   const double seconds = SecondsBetween(mark_, now);
   mark_ = now;
   active_seconds_ += seconds;
+  for (const data::Batch& batch : step_batches_) {
+    tokens_ += parts_.task.CountTokens(parts_.data.dataset, batch.rows).read;
+  }
+  seconds_of_tokens_ += seconds;
   meter_.AddStep(examples, seconds);
   return absl::OkStatus();
 }

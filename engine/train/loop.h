@@ -54,6 +54,11 @@ class TrainingLoop {
   const tasks::TaskState* task_state() const { return task_state_.get(); }
   int64_t samples() const;
   double active_seconds() const { return state_.scalars.at("active_seconds"); }
+  // Of steps of this attempt, as the task counts tokens (TaskExamples::CountTokens); 0: it has
+  // none.
+  double tokens_per_second() const {
+    return seconds_of_tokens_ > 0 ? static_cast<double>(tokens_) / seconds_of_tokens_ : 0;
+  }
   // Mean time of one step over all attempts.
   double step_seconds() const;
 
@@ -94,6 +99,8 @@ class TrainingLoop {
   std::vector<std::unique_ptr<RunningUpdate>> updates_;  // of a step, in their order
   IntervalMeter meter_;
   double active_seconds_ = 0;
+  int64_t tokens_ = 0;  // of this attempt, and the time of its steps
+  double seconds_of_tokens_ = 0;
   std::map<std::string, double> of_epochs_;  // validation, since the last metrics were sent
   double validation_seconds_ = 0;            // the last validation's
   double checkpoint_seconds_ = 0;            // the last checkpoint's

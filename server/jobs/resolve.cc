@@ -215,11 +215,16 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   }
   const bool keeps_tokens =
       spec.model().has_pretrained() && !data.text().has_cleaning() && !data.text().has_tokenizer();
-  if (spec.has_language_modeling() && !keeps_tokens &&
-      data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
+  if (data.has_chat()) {
+    v1::ChatOptions& chat = *data.mutable_chat();
+    if (chat.learn() == v1::ChatOptions::LEARN_UNSPECIFIED) {
+      chat.set_learn(v1::ChatOptions::ANSWERS);
+    }
+  } else if (spec.has_language_modeling() && !keeps_tokens &&
+             data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
     data.mutable_text()->mutable_tokenizer()->mutable_characters();
   }
-  if (data.has_text() || of_texts || spec.has_token_tagging()) {
+  if (data.has_text() || (of_texts && !data.has_chat()) || spec.has_token_tagging()) {
     Resolve(*data.mutable_text(), keeps_tokens);
   }
   if (data.has_pairs() || spec.has_translation()) {

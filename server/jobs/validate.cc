@@ -119,6 +119,54 @@ void CheckTextsAlone(const v1::DataSpec& data, absl::string_view why, FieldError
   }
 }
 
+// Conversations, of a model that goes on from a checkpoint.
+void CheckChat(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::ChatOptions& chat = spec.data().chat();
+  constexpr size_t kMostSystem = size_t{1} << 16;
+  const std::string at = "data.chat";
+  if (!v1::ChatOptions::Template_IsValid(chat.template_())) {
+    errors.Add(at + ".template", "must be one of CHATML, LLAMA3, ALPACA, PLAIN");
+  }
+  if (!v1::ChatOptions::Learn_IsValid(chat.learn())) {
+    errors.Add(at + ".learn", "must be ANSWERS or ALL");
+  }
+  if (chat.system().size() > kMostSystem) {
+    errors.Add(at + ".system",
+               absl::StrCat("must be at most ", kMostSystem, " bytes, got ", chat.system().size()));
+  }
+  errors.CheckInt(at + ".max_tokens", chat.max_tokens(), 0, kMostWindow);
+  if (chat.max_tokens() == 1) {
+    errors.Add(at + ".max_tokens", "must be at least 2, of which the second one is foretold");
+  }
+  if (!spec.has_language_modeling() && !spec.has_evaluation()) {
+    errors.Add(at, "is read by the task language_modeling only");
+  }
+}
+
+// A language model of conversations.
+void CheckChatTask(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::LanguageModeling& task = spec.language_modeling();
+  if (task.documents() == v1::LanguageModeling::JOINED) {
+    errors.Add("language_modeling.documents",
+               "must be PACKED, or not be given, with data.chat: no conversation goes on where "
+               "another one ended");
+  }
+  if (task.carry_state()) {
+    errors.Add("language_modeling.carry_state",
+               "must be false with data.chat: no conversation goes on where another one ended");
+  }
+  if (!spec.model().has_pretrained()) {
+    errors.Add("model.pretrained",
+               "must be given with data.chat: conversations are made of a checkpoint's tokens");
+  }
+  if (spec.data().has_text()) {
+    errors.Add("data.text", "must not be given with data.chat, which says how texts are made");
+  }
+  if (spec.data().classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
+  }
+}
+
 void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   if (spec.language_modeling().has_window()) {
     errors.CheckInt("language_modeling.window", spec.language_modeling().window(), 1, kMostWindow);
@@ -132,6 +180,9 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
   const v1::LanguageModeling& task = spec.language_modeling();
   if (!v1::LanguageModeling::Documents_IsValid(task.documents())) {
     errors.Add("language_modeling.documents", "must be JOINED or PACKED");
+  }
+  if (spec.data().has_chat()) {
+    return CheckChatTask(spec, errors);
   }
   if (task.documents() != v1::LanguageModeling::PACKED) {
     return CheckRunningText(spec.data(), "language modeling", errors);
@@ -554,6 +605,9 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   CheckRatings(spec, errors);
   CheckTexts(spec, errors);
   CheckPairs(spec, errors);
+  if (data.has_chat()) {
+    CheckChat(spec, errors);
+  }
   CheckSeries(spec, errors);
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
   errors.CheckText("data.table.target", data.table().target(), kMaxColumn);

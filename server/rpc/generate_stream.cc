@@ -150,7 +150,8 @@ class Generation final : public SendingStream<v1::GenerateResponse> {
     }
     v1::Prediction::Written& written = *answer->mutable_predictions(0)->mutable_writing();
     v1::Writing& wish = *writing_.mutable_inputs(0)->mutable_writing();
-    wish.clear_prompt();  // it is in the state
+    wish.clear_prompt();  // it is in the state, and so are they
+    wish.clear_messages();
     wish.mutable_state()->Swap(written.mutable_state());
     ended_ = written.end() != v1::Writing::END_UNSPECIFIED;
     if (written.text().empty() && !ended_) {

@@ -80,6 +80,8 @@ v1::Plan ToProto(const job::Plan& plan) {
   out.set_train_examples(plan.train_examples);
   out.set_validation_examples(plan.validation_examples);
   out.set_test_examples(plan.test_examples);
+  out.set_train_tokens(plan.train_tokens);
+  out.set_learned_tokens(plan.learned_tokens);
   out.set_threads(plan.threads);
   out.set_shards(plan.shards);
   out.set_precision(plan.precision);

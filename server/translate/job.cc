@@ -103,6 +103,14 @@ int64_t WindowOf(const v1::JobSpec& spec) {
   return Or(task.has_window(), task.window(), tasks::LanguageModelingOptions().window);
 }
 
+tasks::Documents DocumentsOf(const v1::JobSpec& spec) {
+  const bool packed = spec.language_modeling().documents() == v1::LanguageModeling::PACKED;
+  if (spec.data().has_chat()) {
+    return packed ? tasks::Documents::kPackedChats : tasks::Documents::kChats;
+  }
+  return packed ? tasks::Documents::kPacked : tasks::Documents::kJoined;
+}
+
 // The job learns from texts, whether it says how they are read or not.
 bool ReadsTexts(const v1::JobSpec& spec) {
   return spec.data().has_text() || spec.has_language_modeling() ||
@@ -137,13 +145,10 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
     return ToImageGeneration(spec.image_generation());
   }
   if (spec.has_language_modeling()) {
-    return tasks::LanguageModelingOptions{
-        .window = WindowOf(spec),
-        .z_loss = spec.language_modeling().z_loss(),
-        .carry_state = spec.language_modeling().carry_state(),
-        .documents = spec.language_modeling().documents() == v1::LanguageModeling::PACKED
-                         ? tasks::Documents::kPacked
-                         : tasks::Documents::kJoined};
+    return tasks::LanguageModelingOptions{.window = WindowOf(spec),
+                                          .z_loss = spec.language_modeling().z_loss(),
+                                          .carry_state = spec.language_modeling().carry_state(),
+                                          .documents = DocumentsOf(spec)};
   }
   if (spec.has_translation()) {
     return ToTranslation(spec.translation());
@@ -324,6 +329,33 @@ data::PairOptions ToPairOptions(const v1::PairOptions& in) {
           .augmentation = ToAugmentation(in.augmentation())};
 }
 
+data::ChatOptions ToChatOptions(const v1::ChatOptions& in) {
+  using Kind = engine::text::ChatTemplate::Kind;
+  data::ChatOptions out;
+  switch (in.template_()) {
+    case v1::ChatOptions::CHATML:
+      out.kind = Kind::kChatMl;
+      break;
+    case v1::ChatOptions::LLAMA3:
+      out.kind = Kind::kLlama3;
+      break;
+    case v1::ChatOptions::ALPACA:
+      out.kind = Kind::kAlpaca;
+      break;
+    case v1::ChatOptions::PLAIN:
+      out.kind = Kind::kPlain;
+      break;
+    default:
+      break;
+  }
+  if (in.has_system()) {
+    out.system = in.system();
+  }
+  out.learn_all = in.learn() == v1::ChatOptions::ALL;
+  out.max_tokens = in.max_tokens();
+  return out;
+}
+
 data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   // With early stopping, of texts of which nothing else is learned, and of pairs; the test part of
   // these, too.
@@ -388,6 +420,9 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.ratings = ToRatingOptions(in.ratings());
   options.series = ToSeriesOptions(in.series());
   options.pairs = ToPairOptions(in.pairs());
+  if (in.has_chat()) {
+    options.chat = ToChatOptions(in.chat());
+  }
   if (ReadsTexts(spec)) {
     options.text = ToTextOptions(in.text());
     options.target = in.text().label();

@@ -36,6 +36,9 @@ engine::tasks::WritingQuestion ToQuestion(const v1::Writing& wish) {
   engine::tasks::WritingQuestion question{.prompt = wish.prompt(),
                                           .count = wish.count(),
                                           .stops = {wish.stop().begin(), wish.stop().end()}};
+  for (const v1::Writing::Message& message : wish.messages()) {
+    question.messages.push_back({.role = message.role(), .content = message.content()});
+  }
   engine::text::SamplingOptions& sampling = question.sampling;
   sampling.top_k = wish.top_k();
   if (wish.has_repetition_penalty()) {

@@ -2,17 +2,20 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "engine/base/complaints.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/data/chats.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/formats.h"
 #include "engine/data/pair_files.h"
@@ -114,11 +117,40 @@ bool AreRunningText(const data::TextFiles& files) {
   return classes.size() == 1 || are_parts;
 }
 
+// Conversations, all of whose lines are looked at. False: the files are none.
+absl::StatusOr<bool> DescribeChats(const std::string& path, const data::TextFiles& files,
+                                   v1::DatasetReport& report) {
+  const bool are_json = std::ranges::all_of(files.sources, [](const auto& file) {
+    return file.second.layout == data::TextLayout::kJsonLines;
+  });
+  if (!are_json) {
+    return false;
+  }
+  HONE_ASSIGN_OR_RETURN(const std::optional<data::ChatSummary> found, data::InspectChats(path));
+  if (!found.has_value()) {
+    return false;
+  }
+  report.set_format("conversations as JSON lines");
+  report.set_examples(found->chats);
+  const double share = static_cast<double>(found->answer_characters) /
+                       static_cast<double>(std::max<int64_t>(found->characters, 1));
+  report.add_notes(absl::StrCat(
+      found->turns, " turns, of which ", found->answers,
+      " are answers: ", absl::StrFormat("%.1f %%", 100 * share),
+      " of the characters, which is what a job with data.chat learns; the share of the tokens, "
+      "which depends on the checkpoint, `hone plan` says"));
+  return true;
+}
+
 // Texts; a single table of them is looked at as a table.
 absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report) {
   HONE_ASSIGN_OR_RETURN(const data::TextFiles files, data::FindTextFiles(options.path));
   if (AreRunningText(files)) {
     return DescribeRunningText(options.path, report);
+  }
+  HONE_ASSIGN_OR_RETURN(const bool are_chats, DescribeChats(options.path, files, report));
+  if (are_chats) {
+    return absl::OkStatus();
   }
   report.set_format(files.format);
   const bool by_class = std::ranges::none_of(

@@ -343,6 +343,33 @@ TEST(ToTrainingConfig, TakesALanguageModelOfPackedDocuments) {
             tasks::Documents::kPacked);
 }
 
+TEST(ToLoadOptions, TakesConversations) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"language_modeling": {"documents": "PACKED"},
+          "data": {"dataset": "chats", "chat": {"template": "ALPACA", "system": "", "learn": "ALL",
+                                                "max_tokens": 9}},
+          "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).documents,
+            tasks::Documents::kPackedChats);
+  ASSERT_TRUE(config->data.chat.has_value());
+  EXPECT_EQ(config->data.chat->kind, engine::text::ChatTemplate::Kind::kAlpaca);
+  EXPECT_EQ(config->data.chat->system, "");
+  EXPECT_TRUE(config->data.chat->learn_all);
+  EXPECT_EQ(config->data.chat->max_tokens, 9);
+}
+
+TEST(ToTrainingConfig, TakesConversationsAsTheCheckpointHasThem) {
+  const auto config = ToTrainingConfig(
+      RequestOf(R"({"language_modeling": {}, "data": {"dataset": "chats", "chat": {}},
+                    "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(std::get<tasks::LanguageModelingOptions>(config->task).documents,
+            tasks::Documents::kChats);
+  EXPECT_FALSE(config->data.chat->kind.has_value());
+  EXPECT_FALSE(config->data.chat->system.has_value());
+}
+
 TEST(ToTrainingConfig, TakesALanguageModel) {
   const auto config = ToTrainingConfig(RequestOf(kWritten));
   ASSERT_TRUE(config.ok()) << config.status();

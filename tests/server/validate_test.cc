@@ -124,6 +124,30 @@ TEST(Validate, ALanguageModelOfPackedDocumentsReadsTexts) {
               ::testing::ElementsAre("language_modeling.documents"));
 }
 
+TEST(Validate, ALanguageModelOfConversationsGoesOnFromACheckpoint) {
+  const std::string pretrained = R"(model { pretrained { model: "models/a" } } )";
+  EXPECT_THAT(
+      Validate(Written(pretrained + R"(data { chat { template: CHATML system: "Be\nkind." } })"),
+               kServer),
+      IsOk());
+  EXPECT_THAT(Validate(Written(pretrained + R"(language_modeling { documents: PACKED }
+                               data { chat { learn: ALL max_tokens: 60 } })"),
+                       kServer),
+              IsOk());
+  EXPECT_THAT(Paths(Written("model { preset { gpt {} } } data { chat {} }")),
+              ::testing::ElementsAre("model.pretrained"));
+}
+
+TEST(Validate, WhatConversationsCannotBeIsNamed) {
+  EXPECT_THAT(Paths(Written(R"(model { pretrained { model: "models/a" } }
+                       language_modeling { documents: JOINED carry_state: true }
+                       data { text { min_characters: 1 }
+                              chat { template: 9 learn: 9 max_tokens: 1 } })")),
+              ::testing::UnorderedElementsAre(
+                  "language_modeling.documents", "language_modeling.carry_state", "data.text",
+                  "data.chat.template", "data.chat.learn", "data.chat.max_tokens"));
+}
+
 TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
   EXPECT_THAT(Paths(Written(R"(language_modeling { window: 0 }
                        data { limit: 5 text { columns: "a" max_tokens: 3 } }

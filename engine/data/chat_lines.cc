@@ -1,0 +1,244 @@
+#include "engine/data/chat_lines.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/utf8.h"
+#include "engine/data/text_rows.h"
+
+namespace hone::engine::data {
+namespace {
+
+using Role = text::ChatMessage::Role;
+using nlohmann::json;
+
+constexpr size_t kShown = 40;  // bytes of somebody's words in an error
+
+absl::Status Wrong(absl::string_view where, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("`", where, "` ", what));
+}
+
+// A text with words in it.
+absl::StatusOr<std::string> TextOf(const json& object, const char* key, absl::string_view where) {
+  const auto found = object.find(key);
+  if (found == object.end()) {
+    return Wrong(where, "is missing");
+  }
+  if (!found->is_string()) {
+    return Wrong(where, "must be a text");
+  }
+  auto text = found->get<std::string>();
+  return HasWords(text) ? absl::StatusOr<std::string>(std::move(text)) : Wrong(where, "is empty");
+}
+
+// One that may be missing, null or empty: "".
+absl::StatusOr<std::string> OptionalText(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) {
+    return "";
+  }
+  if (!found->is_string()) {
+    return Wrong(key, "must be a text");
+  }
+  auto text = found->get<std::string>();
+  return HasWords(text) ? std::move(text) : "";
+}
+
+bool IsGiven(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && !found->is_null() && !(found->is_array() && found->empty());
+}
+
+// Where a turn has its role and its words.
+struct TurnKeys {
+  const char* role;
+  const char* content;
+};
+constexpr TurnKeys kOpenAi = {"role", "content"};
+constexpr TurnKeys kShareGpt = {"from", "value"};
+
+absl::StatusOr<text::ChatMessage> TurnOf(const json& turn, const TurnKeys& keys,
+                                         const std::string& at) {
+  if (!turn.is_object()) {
+    return Wrong(at,
+                 absl::StrCat("must be an object with `", keys.role, "` and `", keys.content, "`"));
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string name,
+                        TextOf(turn, keys.role, absl::StrCat(at, ".", keys.role)));
+  const std::optional<Role> role = text::ChatRoleOf(name);
+  if (!role.has_value()) {
+    return Wrong(absl::StrCat(at, ".", keys.role),
+                 absl::StrCat("is not known: \"", CutUtf8(name, kShown),
+                              "\"; known are system, user (human) and assistant (gpt)"));
+  }
+  if (IsGiven(turn, "tool_calls")) {
+    return Wrong(absl::StrCat(at, ".tool_calls"), "is not known: no tool calls are learned here");
+  }
+  text::ChatMessage message = {.role = *role};
+  HONE_ASSIGN_OR_RETURN(message.content,
+                        TextOf(turn, keys.content, absl::StrCat(at, ".", keys.content)));
+  if (const auto weight = turn.find("weight"); weight != turn.end()) {
+    if (!weight->is_number() || (*weight != 0 && *weight != 1)) {
+      return Wrong(absl::StrCat(at, ".weight"), "must be 0 or 1");
+    }
+    message.learned = *weight != 0;
+  }
+  return message;
+}
+
+absl::Status AddTurns(const json& object, const char* key, const TurnKeys& keys, bool learned,
+                      text::Chat& chat) {
+  const json& turns = object.at(key);
+  if (!turns.is_array() || turns.empty()) {
+    return Wrong(key, "must be a list of turns");
+  }
+  for (size_t i = 0; i < turns.size(); ++i) {
+    HONE_ASSIGN_OR_RETURN(text::ChatMessage message,
+                          TurnOf(turns[i], keys, absl::StrCat(key, "[", i, "]")));
+    message.learned = message.learned && learned;
+    chat.messages.push_back(std::move(message));
+  }
+  return absl::OkStatus();
+}
+
+// The turn of the system, where there is one beside the others.
+absl::Status AddSystem(const json& object, text::Chat& chat) {
+  HONE_ASSIGN_OR_RETURN(std::string system, OptionalText(object, "system"));
+  if (!system.empty()) {
+    chat.messages.push_back({.role = Role::kSystem, .content = std::move(system)});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddPromptAndCompletion(const json& object, text::Chat& chat) {
+  for (const auto& [key, role] :
+       {std::pair("prompt", Role::kUser), std::pair("completion", Role::kAssistant)}) {
+    if (object.at(key).is_array()) {
+      HONE_RETURN_IF_ERROR(AddTurns(object, key, kOpenAi, role == Role::kAssistant, chat));
+    } else {
+      HONE_ASSIGN_OR_RETURN(std::string content, TextOf(object, key, key));
+      chat.messages.push_back({.role = role, .content = std::move(content)});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddHistory(const json& object, text::Chat& chat) {
+  if (!IsGiven(object, "history")) {
+    return absl::OkStatus();
+  }
+  const json& history = object.at("history");
+  if (!history.is_array()) {
+    return Wrong("history", "must be a list of pairs, of what the user and the assistant said");
+  }
+  for (size_t i = 0; i < history.size(); ++i) {
+    const json& pair = history[i];
+    const std::string at = absl::StrCat("history[", i, "]");
+    const bool texts =
+        pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_string();
+    if (!texts) {
+      return Wrong(at, "must be a pair of texts, of the user and of the assistant");
+    }
+    for (const auto& [place, role] : {std::pair(0, Role::kUser), std::pair(1, Role::kAssistant)}) {
+      auto content = pair[static_cast<size_t>(place)].get<std::string>();
+      if (!HasWords(content)) {
+        return Wrong(absl::StrCat(at, "[", place, "]"), "is empty");
+      }
+      chat.messages.push_back({.role = role, .content = std::move(content)});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddInstruction(const json& object, text::Chat& chat) {
+  HONE_RETURN_IF_ERROR(AddSystem(object, chat));
+  HONE_RETURN_IF_ERROR(AddHistory(object, chat));
+  text::ChatMessage user = {.role = Role::kUser};
+  HONE_ASSIGN_OR_RETURN(user.content, TextOf(object, "instruction", "instruction"));
+  HONE_ASSIGN_OR_RETURN(user.input, OptionalText(object, "input"));
+  text::ChatMessage assistant = {.role = Role::kAssistant};
+  HONE_ASSIGN_OR_RETURN(assistant.content, TextOf(object, "output", "output"));
+  chat.messages.push_back(std::move(user));
+  chat.messages.push_back(std::move(assistant));
+  return absl::OkStatus();
+}
+
+absl::Status CheckTurns(const text::Chat& chat) {
+  for (size_t i = 1; i < chat.messages.size(); ++i) {
+    if (chat.messages[i].role == Role::kSystem) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("turn ", i + 1, " is one of the system, which must be the first"));
+    }
+  }
+  const auto is_learned = [](const text::ChatMessage& message) {
+    return message.role == Role::kAssistant && message.learned;
+  };
+  if (std::ranges::none_of(chat.messages, is_learned)) {
+    return absl::InvalidArgumentError("has no turn of the assistant that could be learned");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<text::Chat> ChatOf(const json& object) {
+  if (object.contains("chosen")) {
+    return absl::InvalidArgumentError(
+        "holds a preference (`chosen`, `rejected`), which is not learned here");
+  }
+  text::Chat chat;
+  if (object.contains("messages")) {
+    if (IsGiven(object, "tools")) {
+      return Wrong("tools", "is not known: no tool calls are learned here");
+    }
+    HONE_RETURN_IF_ERROR(AddTurns(object, "messages", kOpenAi, true, chat));
+  } else if (object.contains("conversations")) {
+    HONE_RETURN_IF_ERROR(AddSystem(object, chat));
+    HONE_RETURN_IF_ERROR(AddTurns(object, "conversations", kShareGpt, true, chat));
+  } else if (object.contains("prompt") && object.contains("completion")) {
+    if (object.contains("label")) {
+      return absl::InvalidArgumentError(
+          "holds a judged answer (`prompt`, `completion`, `label`), which is not learned here");
+    }
+    HONE_RETURN_IF_ERROR(AddPromptAndCompletion(object, chat));
+  } else if (object.contains("instruction")) {
+    HONE_RETURN_IF_ERROR(AddInstruction(object, chat));
+  } else if (object.contains("text")) {
+    HONE_ASSIGN_OR_RETURN(chat.text, TextOf(object, "text", "text"));
+    return chat;
+  } else {
+    return absl::InvalidArgumentError(
+        "has none of the keys of a conversation: `messages`, `conversations`, `prompt` and "
+        "`completion`, `instruction` and `output`, or `text`");
+  }
+  HONE_RETURN_IF_ERROR(CheckTurns(chat));
+  return chat;
+}
+
+}  // namespace
+
+absl::StatusOr<text::Chat> ParseChat(absl::string_view line) {
+  json object;
+  try {
+    object = json::parse(line.begin(), line.end());
+  } catch (const json::parse_error& error) {
+    return absl::InvalidArgumentError(absl::StrCat("is no JSON from its byte ", error.byte, " on"));
+  }
+  if (!object.is_object()) {
+    return absl::InvalidArgumentError("must be a JSON object, with a conversation");
+  }
+  return ChatOf(object);
+}
+
+bool LooksLikeChat(absl::string_view line) {
+  const json object = json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
+  const auto has = [&](const char* key) { return object.contains(key); };
+  return object.is_object() &&
+         (has("messages") || has("conversations") || (has("prompt") && has("completion")) ||
+          (has("instruction") && has("output")));
+}
+
+}  // namespace hone::engine::data

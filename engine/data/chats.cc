@@ -1,0 +1,336 @@
+#include "engine/data/chats.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/complaints.h"
+#include "engine/base/memory_error.h"
+#include "engine/base/status.h"
+#include "engine/data/chat_lines.h"
+#include "engine/data/fingerprint.h"
+#include "engine/data/packed_documents.h"
+#include "engine/data/prepare.h"
+#include "engine/data/text_rows.h"
+#include "engine/data/token_report.h"
+#include "engine/text/chat_encoder.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/unicode.h"
+
+namespace hone::engine::data {
+namespace {
+
+// Options by which lines are read as conversations.
+LoadOptions ForLines(LoadOptions options) {
+  options.task = Task::kLanguageModeling;
+  options.text = options.text.value_or(TextOptions());
+  options.chat = options.chat.value_or(ChatOptions());
+  return options;
+}
+
+// Tells of all lines that are no conversations.
+absl::Status CheckLines(const TextRows& rows) {
+  Complaints complaints;
+  for (const TextRow& row : rows.rows) {
+    const absl::StatusOr<text::Chat> chat = ParseChat(rows.text(row));
+    if (!chat.ok()) {
+      complaints.Add(
+          {.line = row.line, .text = absl::StrCat(rows.Where(row), ": ", chat.status().message())});
+    }
+  }
+  return complaints.status();
+}
+
+// How the conversations become tokens.
+absl::StatusOr<TextPreprocessing> PreprocessingOf(const LoadOptions& options) {
+  if (options.as != nullptr) {
+    if (!options.as->text.has_value() || !options.as->text->chat.has_value()) {
+      return absl::InvalidArgumentError(
+          "the model answers no conversations, as data.chat has them");
+    }
+    return *options.as->text;
+  }
+  if (options.text->like == nullptr) {
+    return absl::InvalidArgumentError(
+        "data.chat: model.pretrained must name the checkpoint whose tokens and chat template these "
+        "conversations are written with");
+  }
+  TextPreprocessing how = *options.text->like;
+  how.max_tokens = 0;
+  how.pairs = false;
+  if (options.chat->kind.has_value()) {
+    how.chat = text::DefaultChatTemplate(*options.chat->kind);
+  } else if (!how.chat.has_value() && how.chat_template.empty()) {
+    return absl::InvalidArgumentError(
+        "data.chat.template: must be given, since the checkpoint has no chat template: CHATML, "
+        "LLAMA3, ALPACA or PLAIN");
+  } else if (!how.chat.has_value()) {
+    HONE_ASSIGN_OR_RETURN(how.chat, text::RecogniseChatTemplate(how.chat_template));
+  }
+  if (options.chat->system.has_value()) {
+    how.chat->system = *options.chat->system;
+  }
+  return how;
+}
+
+void Count(const text::Chat& chat, ChatSummary& summary) {
+  const auto add = [&](int64_t characters, bool learned) {
+    ++summary.turns;
+    summary.answers += learned ? 1 : 0;
+    summary.characters += characters;
+    summary.answer_characters += learned ? characters : 0;
+  };
+  if (!chat.text.empty()) {
+    add(text::CountCharacters(chat.text), true);
+  }
+  for (const text::ChatMessage& message : chat.messages) {
+    add(text::CountCharacters(message.content) + text::CountCharacters(message.input),
+        message.role == text::ChatMessage::Role::kAssistant && message.learned);
+  }
+}
+
+class Loader {
+ public:
+  Loader(const LoadOptions& options, const ChatLoad& load) : options_(options), load_(load) {}
+
+  absl::StatusOr<LoadedData> Load() {
+    HONE_RETURN_IF_ERROR(CheckSource(options_));
+    if (options_.path.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "data set ", options_.dataset, " holds no conversations, which data.chat asks for"));
+    }
+    report().source = options_.path;
+    HONE_ASSIGN_OR_RETURN(TextPreprocessing how, PreprocessingOf(options_));
+    HONE_ASSIGN_OR_RETURN(const text::ChatEncoder encoder,
+                          text::ChatEncoder::Make(*how.chat, how.tokenizer));
+    const auto as_it_stands = [](TextRow&, std::string&, std::string&) {};
+    HONE_ASSIGN_OR_RETURN(rows_, ReadTextRows(options_.path, options_, as_it_stands, report()));
+    report().format = "conversations as JSON lines";
+    if (rows_.rows.empty() || size() > std::numeric_limits<int32_t>::max()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          options_.path, ": has ", size(), " conversations; it must have 1 to 2147483647"));
+    }
+    HONE_RETURN_IF_ERROR(CheckLines(rows_));
+    FindExactCopies();
+    const absl::StatusOr<Splits> parts = SplitChats();
+    HONE_RETURN_IF_ERROR(Annotate(parts.status(), options_.path));
+    HONE_RETURN_IF_ERROR(Annotate(Encode(how, encoder, *parts), options_.path));
+    if (options_.as != nullptr) {
+      data_.preprocessing = *options_.as;
+    } else {
+      data_.preprocessing.input = Preprocessing::Input::kText;
+      data_.preprocessing.text = std::move(how);
+    }
+    data_.fingerprint = Fingerprint(data_);
+    return std::move(data_);
+  }
+
+ private:
+  DataReport& report() { return data_.report; }
+  int64_t size() const { return static_cast<int64_t>(rows_.rows.size()); }
+  const TextRow& row(int64_t i) const { return rows_.rows[static_cast<size_t>(i)]; }
+  int64_t CountOf(Part part) const { return std::ranges::count(rows_.rows, part, &TextRow::part); }
+
+  void FindExactCopies() {
+    const std::vector<bool> all(rows_.rows.size(), true);
+    const auto text = [&](int64_t i) { return rows_.text(row(i)); };
+    const auto hash = [&](int64_t i) {
+      return ContentHash(text(i).data(), static_cast<int64_t>(text(i).size()));
+    };
+    const auto same = [&](int64_t a, int64_t b) { return text(a) == text(b); };
+    const auto same_target = [](int64_t, int64_t) { return true; };
+    keep_ = FindCopies({size(), CountOf(Part::kTrain), hash, same, same_target, &all},
+                       options_.deduplicate, report());
+  }
+
+  // The data set's own parts, and what is drawn of its training part.
+  absl::StatusOr<Splits> SplitChats() const {
+    const int64_t train = CountOf(Part::kTrain), validation = CountOf(Part::kValidation);
+    std::vector<bool> drawn_from = keep_;
+    std::vector<int32_t> own_validation;
+    for (int64_t i = train; i < train + validation; ++i) {
+      if (keep_[static_cast<size_t>(i)]) {
+        own_validation.push_back(static_cast<int32_t>(i));
+      }
+      drawn_from[static_cast<size_t>(i)] = false;
+    }
+    LoadOptions options = options_;
+    if (validation > 0) {
+      options.validation_fraction = 0;
+      options.validation_count = 0;
+    }
+    const bool has_test = train + validation < size();
+    HONE_ASSIGN_OR_RETURN(Splits splits, Split({.size = has_test ? size() : train,
+                                                .train_size = train,
+                                                .labels = {},
+                                                .keep = &drawn_from},
+                                               options));
+    if (validation > 0) {
+      splits.validation = std::move(own_validation);
+    }
+    return splits;
+  }
+
+  // Tokens of a conversation at most: all but the last are read.
+  int64_t MostTokens() const {
+    const int64_t of_window = load_.window + 1;
+    const int64_t asked = options_.chat->max_tokens;
+    return asked > 0 ? std::min(asked, of_window) : of_window;
+  }
+
+  // Puts a conversation behind the others; false: it has nothing to learn.
+  absl::StatusOr<bool> Add(const text::ChatEncoder& encoder, int32_t i,
+                           PackedDocuments::Masked& all, SplitReport& split) {
+    HONE_ASSIGN_OR_RETURN(const text::Chat chat, ParseChat(rows_.text(row(i))));
+    text::ChatTokens tokens = encoder.Encode(chat);
+    const auto whole = static_cast<int64_t>(tokens.ids.size());
+    if (options_.chat->learn_all) {
+      std::ranges::fill(tokens.learned, uint8_t{1});
+    }
+    if (whole > MostTokens()) {
+      tokens.ids.resize(static_cast<size_t>(MostTokens()));
+      tokens.learned.resize(tokens.ids.size());
+    }
+    const auto kept = static_cast<int64_t>(tokens.ids.size());
+    // What stands behind the last answer is read by nobody; the first token is never foretold.
+    while (!tokens.learned.empty() && tokens.learned.back() == 0) {
+      tokens.learned.pop_back();
+    }
+    tokens.ids.resize(tokens.learned.size());
+    if (tokens.ids.size() < 2) {
+      report().Drop(absl::StrCat("no answer within ", MostTokens(), " tokens"),
+                    rows_.Where(row(i)));
+      return false;
+    }
+    if (!split.tokens.has_value()) {
+      split.tokens.emplace();
+    }
+    CountText(tokens.ids, kept < whole ? whole : static_cast<int64_t>(tokens.ids.size()), -1,
+              rows_.Where(row(i)), *split.tokens);
+    all.tokens.insert(all.tokens.end(), tokens.ids.begin(), tokens.ids.end());
+    all.learned.insert(all.learned.end(), tokens.learned.begin(), tokens.learned.end());
+    all.begin.push_back(static_cast<int64_t>(all.tokens.size()));
+    return true;
+  }
+
+  absl::Status Encode(const TextPreprocessing& how, const text::ChatEncoder& encoder,
+                      const Splits& parts) {
+    PackedDocuments::Masked all;
+    Splits numbers;  // of those that are left
+    for (const auto& [from, to, split] :
+         {std::tuple(&parts.train, &numbers.train, &report().train),
+          std::tuple(&parts.validation, &numbers.validation, &report().validation),
+          std::tuple(&parts.test, &numbers.test, &report().test)}) {
+      for (const int32_t i : *from) {
+        const auto number = static_cast<int32_t>(all.begin.size()) - 1;
+        HONE_ASSIGN_OR_RETURN(const bool added, Add(encoder, i, all, *split));
+        if (added) {
+          to->push_back(number);
+        }
+      }
+    }
+    if (options_.as == nullptr && numbers.train.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "no conversation of the training part has a token of an answer among its first ",
+          MostTokens(),
+          " tokens; a larger language_modeling.window, or data.chat.max_tokens, "
+          "reads more of them"));
+    }
+    CountSplits(numbers, {}, 0, report());
+    const auto packed = std::make_shared<const PackedDocuments>(std::move(all), numbers,
+                                                                load_.window, load_.together);
+    data_.splits = packed->splits();
+    data_.dataset = Dataset(packed);
+    Tell(how, *packed);
+    return absl::OkStatus();
+  }
+
+  void Tell(const TextPreprocessing& how, const PackedDocuments& packed) {
+    std::vector<std::string>& notes = report().notes;
+    notes.push_back(absl::StrCat(
+        "conversations are written as ", text::NameOf(how.chat->kind), " has it",
+        how.chat->system.empty()
+            ? ""
+            : absl::StrCat(", where they have no system text with \"", how.chat->system, "\"")));
+    for (const auto& [name, rows, split] :
+         {std::tuple("training", &data_.splits.train, &report().train),
+          std::tuple("validation", &data_.splits.validation, &report().validation),
+          std::tuple("test", &data_.splits.test, &report().test)}) {
+      if (!split->tokens.has_value()) {
+        continue;
+      }
+      notes.push_back(Describe(name, *split->tokens, MostTokens()));
+      const int64_t learned = packed.CountLearned(*rows), foretold = packed.CountTokens(*rows);
+      notes.push_back(absl::StrFormat(
+          "%s part: %d tokens are learned, %.1f %% of those that are read%s", name, learned,
+          100.0 * static_cast<double>(learned) /
+              static_cast<double>(std::max<int64_t>(foretold, 1)),
+          options_.chat->learn_all ? "" : ": the answers"));
+    }
+    if (load_.together) {
+      notes.push_back(absl::StrCat("they are packed into ", packed.size(), " rows of at most ",
+                                   load_.window, " tokens"));
+    }
+  }
+
+  const LoadOptions& options_;
+  const ChatLoad& load_;
+  TextRows rows_;
+  std::vector<bool> keep_;
+  LoadedData data_;
+};
+
+}  // namespace
+
+absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load) {
+  try {
+    const LoadOptions lines = ForLines(options);
+    return Loader(lines, load).Load();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemoryError(
+        absl::StrCat(options.dataset, options.path, ": not enough memory for the conversations"));
+  }
+}
+
+absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path) {
+  LoadOptions options;
+  options.path = path;
+  DataReport report;
+  bool are_chats = true;
+  ChatSummary summary;
+  std::vector<std::pair<TextRow, std::string>> wrong;
+  // Nothing of a line stays in memory.
+  const auto look = [&](TextRow& row, std::string& line, std::string&) {
+    are_chats = are_chats && (summary.chats > 0 || LooksLikeChat(line));
+    ++summary.chats;
+    if (are_chats) {
+      if (const absl::StatusOr<text::Chat> chat = ParseChat(line); chat.ok()) {
+        Count(*chat, summary);
+      } else {
+        wrong.emplace_back(row, chat.status().message());
+      }
+    }
+    line.clear();
+  };
+  const absl::StatusOr<TextRows> rows = ReadTextRows(path, ForLines(options), look, report);
+  if (!are_chats) {
+    return std::nullopt;  // lines of another kind are not ours to complain of
+  }
+  HONE_RETURN_IF_ERROR(rows.status());
+  Complaints complaints;
+  for (const auto& [row, what] : wrong) {
+    complaints.Add({.line = row.line, .text = absl::StrCat(rows->Where(row), ": ", what)});
+  }
+  HONE_RETURN_IF_ERROR(complaints.status());
+  return summary.chats > 0 ? std::optional(summary) : std::nullopt;
+}
+
+}  // namespace hone::engine::data

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/data/load.h"
+
+namespace hone::engine::data {
+
+struct ChatLoad {
+  int64_t window = 128;   // tokens of a row at most, and of a conversation
+  bool together = false;  // several conversations share a row (packed_documents.h)
+};
+
+// Conversations (chat_lines.h) of JSON lines, as packed documents of which the answers are learned
+// (options.chat). Files and parts are those of texts (text_rows.h). How they are written as one
+// text is what the options say, else what the checkpoint has of which options.text->like is; of a
+// model that reads them (options.as) all is the model's. The result's preprocessing says how
+// conversations are written.
+//
+// What a conversation has behind options.chat->max_tokens, or behind what a window reads, is cut
+// off and counted; one that has nothing left to learn is left out and counted. Shares are counted
+// in conversations, `deduplicate` and `limit` as for texts.
+//
+// INVALID_ARGUMENT: with the file and the first 20 lines that are no conversations; there is no
+// tokenizer of a checkpoint; its chat template is not known, or there is none and the options name
+// none (text/chat_template.h, text/chat_encoder.h); nothing is left to learn in the training part.
+// Errors of ReadTextRows and Split.
+absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load);
+
+// What is in a file, or folder, of conversations, without a tokenizer.
+struct ChatSummary {
+  int64_t chats = 0;
+  int64_t turns = 0;
+  int64_t answers = 0;            // turns that are learned
+  int64_t characters = 0;         // of all turns
+  int64_t answer_characters = 0;  // of those that are learned
+};
+// nullopt: the first line is no conversation. INVALID_ARGUMENT as LoadChats has it of lines. Errors
+// of ReadTextRows.
+absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path);
+
+}  // namespace hone::engine::data

@@ -1,0 +1,370 @@
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/data/chat_lines.h"
+#include "engine/data/chats.h"
+#include "engine/data/packed_documents.h"
+#include "tests/engine/chat_tokenizer.h"
+#include "tests/engine/data_testing.h"
+#include "tests/support/status_matchers.h"
+
+// Conversations of JSON lines: their layouts, what is wrong with them, and what of them is learned.
+namespace hone::engine::data {
+namespace {
+
+using ::hone::engine::testing::ChatTokenizer;
+using ::hone::testing::IsOk;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Role = text::ChatMessage::Role;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+// "user: a | assistant: b", with "(read)" behind an answer that is not learned.
+std::string Turns(const absl::StatusOr<text::Chat>& chat) {
+  if (!chat.ok()) {
+    return chat.status().ToString();
+  }
+  std::string turns = chat->text;
+  for (const text::ChatMessage& message : chat->messages) {
+    absl::StrAppend(&turns, turns.empty() ? "" : " | ",
+                    message.role == Role::kSystem ? "system"
+                    : message.role == Role::kUser ? "user"
+                                                  : "assistant",
+                    ": ", message.content, message.input.empty() ? "" : " + ", message.input,
+                    message.learned || message.role != Role::kAssistant ? "" : " (read)");
+  }
+  return turns;
+}
+
+TEST(ParseChat, ReadsMessages) {
+  EXPECT_EQ(Turns(ParseChat(R"({"messages": [{"role": "system", "content": "s"},
+      {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0},
+      {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]})")),
+            "system: s | user: a | assistant: b (read) | user: c | assistant: d");
+}
+
+TEST(ParseChat, ReadsConversations) {
+  EXPECT_EQ(Turns(ParseChat(R"({"id": 7, "system": "s", "conversations":
+      [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]})")),
+            "system: s | user: a | assistant: b");
+}
+
+TEST(ParseChat, ReadsPromptAndCompletionAsTexts) {
+  EXPECT_EQ(Turns(ParseChat(R"({"prompt": "a", "completion": "b"})")), "user: a | assistant: b");
+}
+
+TEST(ParseChat, ReadsPromptAndCompletionAsMessagesOfWhichTheCompletionIsLearned) {
+  EXPECT_EQ(Turns(ParseChat(R"({"prompt": [{"role": "user", "content": "a"},
+      {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
+      "completion": [{"role": "assistant", "content": "d"}]})")),
+            "user: a | assistant: b (read) | user: c | assistant: d");
+}
+
+TEST(ParseChat, ReadsInstructions) {
+  EXPECT_EQ(Turns(ParseChat(R"({"instruction": "c", "input": "i", "output": "d", "system": "s",
+      "history": [["a", "b"]]})")),
+            "system: s | user: a | assistant: b | user: c + i | assistant: d");
+  EXPECT_EQ(Turns(ParseChat(R"({"instruction": "a", "input": "", "output": "b", "history": []})")),
+            "user: a | assistant: b");
+}
+
+TEST(ParseChat, ReadsTexts) { EXPECT_EQ(Turns(ParseChat(R"({"text": "once"})")), "once"); }
+
+TEST(ParseChat, SaysWhatIsWrong) {
+  const auto wrong = [](const char* line, const char* what) {
+    EXPECT_THAT(ParseChat(line), StatusIs(kInvalid, HasSubstr(what))) << line;
+  };
+  wrong("", "is no JSON from its byte");
+  wrong(R"({"messages": [)", "is no JSON from its byte");
+  wrong(R"({"text": "\ud800"})", "is no JSON from its byte");
+  wrong("[1]", "must be a JSON object");
+  wrong(R"({"question": "a", "answer": "b"})", "has none of the keys");
+  wrong(R"({"messages": []})", "`messages` must be a list of turns");
+  wrong(R"({"messages": {"role": "user"}})", "`messages` must be a list of turns");
+  wrong(R"({"messages": ["a"]})", "`messages[0]` must be an object");
+  wrong(R"({"messages": [{"content": "a"}]})", "`messages[0].role` is missing");
+  wrong(R"({"messages": [{"role": "tool", "content": "a"}]})",
+        "`messages[0].role` is not known: \"tool\"");
+  wrong(R"({"messages": [{"role": "user", "content": " \n"}]})", "`messages[0].content` is empty");
+  wrong(R"({"messages": [{"role": "user", "content": ["a"]}]})", "must be a text");
+  wrong(R"({"messages": [{"role": "user", "content": "a"}]})", "no turn of the assistant");
+  wrong(R"({"messages": [{"role": "assistant", "content": "a", "weight": 0}]})",
+        "no turn of the assistant");
+  wrong(R"({"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]})",
+        "`messages[0].weight` must be 0 or 1");
+  wrong(R"({"messages": [{"role": "assistant", "content": "a", "tool_calls": [{}]}]})",
+        "no tool calls");
+  wrong(R"({"messages": [{"role": "user", "content": "a"}], "tools": [{}]})", "no tool calls");
+  wrong(R"({"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "s"},
+      {"role": "assistant", "content": "b"}]})",
+        "turn 2 is one of the system");
+  wrong(R"({"prompt": "a", "completion": ""})", "`completion` is empty");
+  wrong(R"({"prompt": "a", "completion": "b", "label": true})", "judged answer");
+  wrong(R"({"prompt": "a", "chosen": "b", "rejected": "c"})", "preference");
+  wrong(R"({"instruction": "a"})", "`output` is missing");
+  wrong(R"({"instruction": "a", "output": "b", "history": [["a"]]})", "`history[0]`");
+  wrong(R"({"text": 7})", "`text` must be a text");
+}
+
+class Chats : public DataTest {
+ protected:
+  // A conversation of each question, with "yes" for an answer.
+  static std::string Lines(const std::vector<std::string>& questions) {
+    std::string lines;
+    for (const std::string& question : questions) {
+      absl::StrAppend(&lines, R"({"prompt": ")", question, R"(", "completion": "yes"})", "\n");
+    }
+    return lines;
+  }
+  // To be read by a checkpoint whose template is ChatML without a system text.
+  LoadOptions ForChats(const std::string& name) const {
+    LoadOptions options = Options(name);
+    TextPreprocessing like = {.tokenizer = tokenizer_};
+    like.chat = text::ChatTemplate{};
+    options.text.emplace().like = std::make_shared<const TextPreprocessing>(like);
+    options.chat.emplace();
+    options.test_fraction = 0;
+    return options;
+  }
+  LoadOptions With(TextPreprocessing like) const {
+    LoadOptions options = ForChats("chats.jsonl");
+    options.text->like = std::make_shared<const TextPreprocessing>(std::move(like));
+    return options;
+  }
+  std::string TextOf(const LoadedData& loaded, int32_t row) const {
+    return ShownOf(PackedDocumentsOf(loaded.dataset).piece(row, 0), {});
+  }
+  std::string LearnedOf(const LoadedData& loaded, int32_t row) const {
+    const PackedDocuments& chats = PackedDocumentsOf(loaded.dataset);
+    return ShownOf(chats.piece(row, 0), chats.learned(row, 0));
+  }
+
+  const std::shared_ptr<const text::PretrainedTokenizer> tokenizer_ = ChatTokenizer();
+
+ private:
+  // As the tokens are written, with a space for what stands for it.
+  std::string ShownOf(std::span<const int32_t> ids, std::span<const uint8_t> learned) const {
+    std::string text;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (learned.empty() || learned[i] != 0) {
+        const std::string written = tokenizer_->Written(ids[i]);
+        absl::StrAppend(&text, written == "\xc4\x8a"   ? "\n"
+                               : written == "\xc4\xa0" ? " "
+                                                       : written);
+      }
+    }
+    return text;
+  }
+};
+
+TEST_F(Chats, AreARowEachOfWhichTheAnswerIsLearned) {
+  Write("chats.jsonl", Lines({"hi", "no"}));
+  const auto loaded = LoadChats(ForChats("chats.jsonl"), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->dataset.size(), 2);
+  EXPECT_THAT(loaded->splits.train, ElementsAre(0, 1));
+  EXPECT_EQ(TextOf(*loaded, 0),
+            "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n");
+  EXPECT_EQ(LearnedOf(*loaded, 0), "yes<|im_end|>\n");
+}
+
+TEST_F(Chats, ShareRowsWhereTheyArePacked) {
+  Write("chats.jsonl", Lines({"hi", "no", "what"}));
+  // They are read in 25, 25 and 27 tokens.
+  const auto loaded = LoadChats(ForChats("chats.jsonl"), {.window = 60, .together = true});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->dataset.size(), 2);
+  EXPECT_EQ(PackedDocumentsOf(loaded->dataset).CountPieces(loaded->splits.train), 3);
+}
+
+TEST_F(Chats, TellTheShareThatIsLearned) {
+  Write("chats.jsonl", Lines({"hi", "no"}));
+  const auto loaded = LoadChats(ForChats("chats.jsonl"), {});
+  ASSERT_THAT(loaded, IsOk());
+  const PackedDocuments& chats = PackedDocumentsOf(loaded->dataset);
+  EXPECT_EQ(chats.CountLearned(loaded->splits.train), 2 * 5);  // y e s, the end, a line feed
+  const double share = 100.0 * 10 / static_cast<double>(chats.CountTokens(loaded->splits.train));
+  EXPECT_THAT(loaded->report.notes,
+              Contains(AllOf(HasSubstr("training part: 10 tokens are learned"),
+                             HasSubstr(absl::StrFormat("%.1f %%", share)))));
+}
+
+TEST_F(Chats, AreLearnedAsAWholeWhereThatIsAskedFor) {
+  Write("chats.jsonl", Lines({"hi"}));
+  LoadOptions options = ForChats("chats.jsonl");
+  options.chat->learn_all = true;
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(LearnedOf(*loaded, 0), TextOf(*loaded, 0));
+}
+
+TEST_F(Chats, EndWithTheirLastAnswer) {
+  std::string line(R"({"messages": [{"role": "user", "content": "a"}, )");
+  line += R"({"role": "assistant", "content": "b"}, {"role": "user", "content": "thanks"}]})";
+  Write("chats.jsonl", line);
+  const auto loaded = LoadChats(ForChats("chats.jsonl"), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(TextOf(*loaded, 0), Not(HasSubstr("thanks")));
+}
+
+TEST_F(Chats, AreCutAndCountedWhereTheyAreLong) {
+  Write("chats.jsonl", Lines({"hi", "no"}) + R"({"prompt": "hi", "completion": "yesyesyes"})");
+  LoadOptions options = ForChats("chats.jsonl");
+  options.chat->max_tokens = 30;
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(PackedDocumentsOf(loaded->dataset).piece(2, 0).size(), 30u);
+  EXPECT_THAT(loaded->report.notes, Contains(HasSubstr("1 texts were cut to 30 tokens")));
+}
+
+TEST_F(Chats, AreLeftOutAndCountedWhereNothingOfTheirAnswersIsLeft) {
+  Write("chats.jsonl", Lines({"hi", std::string(100, 'x')}));
+  const auto loaded = LoadChats(ForChats("chats.jsonl"), {.window = 40});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->splits.train.size(), 1u);
+  ASSERT_EQ(loaded->report.dropped.size(), 1u);
+  EXPECT_EQ(loaded->report.dropped[0].reason, "no answer within 41 tokens");
+}
+
+TEST_F(Chats, AreAnErrorWhereNothingIsLeftToLearn) {
+  Write("chats.jsonl", Lines({"hi", "no"}));
+  EXPECT_THAT(LoadChats(ForChats("chats.jsonl"), {.window = 10}),
+              StatusIs(kInvalid, AllOf(HasSubstr("no conversation of the training part"),
+                                       HasSubstr("language_modeling.window"))));
+}
+
+TEST_F(Chats, KeepTheirOwnParts) {
+  Write("parts/train.jsonl", Lines({"a", "b", "c"}));
+  Write("parts/validation.jsonl", Lines({"d"}));
+  Write("parts/test.jsonl", Lines({"e", "f"}));
+  const auto loaded = LoadChats(ForChats("parts"), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->splits.train.size(), 3u);
+  ASSERT_EQ(loaded->splits.validation.size(), 1u);
+  EXPECT_EQ(loaded->splits.test.size(), 2u);
+  EXPECT_THAT(TextOf(*loaded, loaded->splits.validation[0]), HasSubstr("user\nd<|im_end|>"));
+}
+
+TEST_F(Chats, AreNamedByLineWhereTheyAreNone) {
+  Write("chats.jsonl", Lines({"hi"}) + "{\"messages\": 7}\n" + Lines({"no"}) + "oh\n");
+  EXPECT_THAT(LoadChats(ForChats("chats.jsonl"), {}),
+              StatusIs(kInvalid, AllOf(HasSubstr("chats.jsonl line 2: `messages` must be a list"),
+                                       HasSubstr("chats.jsonl line 4: is no JSON"))));
+}
+
+TEST_F(Chats, MayNotHaveTenMegabytes) {
+  Write("chats.jsonl", Lines({"hi", std::string(size_t{10} << 20, 'x')}));
+  EXPECT_THAT(LoadChats(ForChats("chats.jsonl"), {}),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2"), HasSubstr("bytes; it may have"))));
+}
+
+TEST_F(Chats, AreReadFromJsonLinesAlone) {
+  Write("chats.csv", "prompt,completion\na,b\n");
+  EXPECT_THAT(LoadChats(ForChats("chats.csv"), {}),
+              StatusIs(kInvalid, HasSubstr("JSON lines (.jsonl)")));
+}
+
+TEST_F(Chats, NeedTheTokensOfACheckpoint) {
+  Write("chats.jsonl", Lines({"hi"}));
+  LoadOptions options = ForChats("chats.jsonl");
+  options.text->like = nullptr;
+  EXPECT_THAT(LoadChats(options, {}), StatusIs(kInvalid, HasSubstr("model.pretrained")));
+}
+
+TEST_F(Chats, NeedATemplateWhereTheCheckpointHasNone) {
+  Write("chats.jsonl", Lines({"hi"}));
+  LoadOptions options = With({.tokenizer = tokenizer_});
+  EXPECT_THAT(LoadChats(options, {}), StatusIs(kInvalid, HasSubstr("data.chat.template")));
+  options.chat->kind = text::ChatTemplate::Kind::kPlain;
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(TextOf(*loaded, 0), "hiyes<|im_end|>");
+  EXPECT_EQ(loaded->preprocessing.text->chat->kind, text::ChatTemplate::Kind::kPlain);
+}
+
+TEST_F(Chats, AreRefusedWithTheNameOfATemplateThatIsNotKnown) {
+  Write("chats.jsonl", Lines({"hi"}));
+  TextPreprocessing like = {.tokenizer = tokenizer_};
+  like.chat_template = "{{ '[INST]' }}";
+  EXPECT_THAT(LoadChats(With(like), {}), StatusIs(kInvalid, HasSubstr("Llama 2 or Mistral")));
+}
+
+TEST_F(Chats, HaveAnotherSystemTextWhereTheJobHasOne) {
+  Write("chats.jsonl", Lines({"hi"}));
+  LoadOptions options = ForChats("chats.jsonl");
+  options.chat->system = "be nice";
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(TextOf(*loaded, 0),
+              ::testing::StartsWith("<|im_start|>system\nbe nice<|im_end|>\n<|im_start|>user"));
+}
+
+TEST_F(Chats, AreWrittenAsTheModelHasItThatReadsThem) {
+  Write("chats.jsonl", Lines({"hi"}));
+  Preprocessing as;
+  as.input = Preprocessing::Input::kText;
+  as.text = TextPreprocessing{.tokenizer = tokenizer_};
+  as.text->chat = text::ChatTemplate{.kind = text::ChatTemplate::Kind::kPlain};
+  LoadOptions options = Options("chats.jsonl");
+  options.as = std::make_shared<const Preprocessing>(as);
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(TextOf(*loaded, 0), "hiyes<|im_end|>");
+}
+
+TEST_F(Chats, LoseTheirCopies) {
+  Write("chats.jsonl", Lines({"hi", "no", "hi"}));
+  LoadOptions options = ForChats("chats.jsonl");
+  options.deduplicate = true;
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->splits.train.size(), 2u);
+}
+
+TEST_F(Chats, HaveAFingerprintOfWhatIsLearned) {
+  Write("chats.jsonl", Lines({"hi", "no"}));
+  LoadOptions options = ForChats("chats.jsonl");
+  const auto answers = LoadChats(options, {});
+  options.chat->learn_all = true;
+  const auto all = LoadChats(options, {});
+  ASSERT_THAT(answers, IsOk());
+  ASSERT_THAT(all, IsOk());
+  EXPECT_NE(answers->fingerprint, all->fingerprint);
+}
+
+TEST_F(Chats, AreCountedWithoutATokenizer) {
+  Write("chats.jsonl", Lines({"hello", "oh"}));
+  const auto summary = InspectChats(Path("chats.jsonl"));
+  ASSERT_THAT(summary, IsOk());
+  ASSERT_TRUE(summary->has_value());
+  EXPECT_EQ((*summary)->chats, 2);
+  EXPECT_EQ((*summary)->turns, 4);
+  EXPECT_EQ((*summary)->answers, 2);
+  EXPECT_EQ((*summary)->characters, 5 + 2 + 3 + 3);
+  EXPECT_EQ((*summary)->answer_characters, 3 + 3);
+}
+
+TEST_F(Chats, AreToldFromTexts) {
+  Write("texts.jsonl", "{\"text\": \"good\", \"label\": 1}\nno JSON\n");
+  const auto summary = InspectChats(Path("texts.jsonl"));
+  ASSERT_THAT(summary, IsOk());
+  EXPECT_FALSE(summary->has_value());
+}
+
+TEST_F(Chats, AreCheckedWithTheirLines) {
+  Write("chats.jsonl", Lines({"hello"}) + R"({"prompt": "a", "completion": " "})");
+  EXPECT_THAT(InspectChats(Path("chats.jsonl")),
+              StatusIs(kInvalid, HasSubstr("line 2: `completion` is empty")));
+}
+
+}  // namespace
+}  // namespace hone::engine::data
