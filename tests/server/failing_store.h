@@ -86,6 +86,7 @@ class FailingStore final : public store::JobStore {
     HONE_RETURN_IF_ERROR(Try());
     return store_.DraftModel(id);
   }
+  absl::Status AddModel(const v1::Model& model) override { return store_.AddModel(model); }
   absl::Status FolderIsRemoved(const store::Folder& folder) override {
     return store_.FolderIsRemoved(folder);
   }
