@@ -85,7 +85,9 @@ class Weights::Matcher {
     for (const ModuleRule& rule : config_.family->modules) {
       for (int64_t block = 0; block < BlocksOf(rule.theirs, config_.sizes); ++block) {
         Take(rule, block, kWeight, rule.weight);
-        Take(rule, block, kBias, rule.bias);
+        if (rule.biased_if.empty() || config_.options.value(std::string(rule.biased_if), false)) {
+          Take(rule, block, kBias, rule.bias);
+        }
       }
     }
     for (const absl::string_view name : config_.family->unread) {

@@ -175,7 +175,11 @@ class CheckpointAnswerer : public CheckpointJob {
   }
 };
 
-TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
+class CheckpointWriter : public CheckpointAnswerer,
+                         public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(CheckpointWriter, WritesWhatTransformersWrites) {
+  const std::string name = GetParam();
   // The end, a space, letters, and letters behind a space: 40 tokens.
   std::vector<std::string> written = {"", " "};
   nlohmann::json vocabulary = {{"<|endoftext|>", 0}, {"Ġ", 1}};
@@ -186,11 +190,11 @@ TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
     written.push_back((i < 26 ? "" : " ") + letter);
     merges += i < 26 ? "" : "Ġ " + letter + "\n";
   }
-  Write("gpt2/vocab.json", vocabulary.dump());
-  Write("gpt2/merges.txt", merges);
-  const auto model = predict::Predictor::Load(CheckpointOf("gpt2"), 2);
+  Write(name + "/vocab.json", vocabulary.dump());
+  Write(name + "/merges.txt", merges);
+  const auto model = predict::Predictor::Load(CheckpointOf(name), 2);
   ASSERT_THAT(model, IsOk());
-  const auto tokens = GoldenCheckpoint("gpt2")["written"].get<std::vector<int32_t>>();
+  const auto tokens = GoldenCheckpoint(name)["written"].get<std::vector<int32_t>>();
   std::string expected;
   for (size_t i = 2; i < tokens.size() && tokens[i] != 0; ++i) {
     expected += written[static_cast<size_t>(tokens[i])];
@@ -209,6 +213,11 @@ TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
   }
   EXPECT_EQ(text, expected);
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, CheckpointWriter,
+                         ::testing::Values("gpt2", "llama", "llama_biased", "llama_scaled", "qwen2",
+                                           "qwen3", "qwen3_tied"),
+                         [](const auto& name) { return std::string(name.param); });
 
 TEST_F(CheckpointAnswerer, FillsMasksWhereItHasTheHead) {
   Write("bert_masked/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")));
