@@ -5,6 +5,7 @@
 #include "engine/job/plan.h"
 #include "engine/job/pretrained.h"
 #include "engine/predict/predictor.h"
+#include "engine/tasks/model_file.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tensor/token_rows.h"
 #include "tests/engine/huggingface_testing.h"
@@ -163,6 +164,55 @@ TEST_F(CheckpointJob, AHeadOfOtherClassesIsRefusedByName) {
 TEST_F(CheckpointJob, AVocabularyThatTheTableHasNoRowsForIsRefused) {
   Write("bert/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")) + "more\n");
   EXPECT_THAT(Job(), StatusIs(kInvalid, AllOf(HasSubstr("41 tokens"), HasSubstr("`vocab_size`"))));
+}
+
+// Frozen parameters of these names and shapes, and one that is trained.
+ParameterStore StoreOf(const std::vector<CheckpointTensor>& wanted) {
+  ParameterStore store;
+  for (const CheckpointTensor& tensor : wanted) {
+    EXPECT_THAT(store
+                    .Declare({.name = tensor.name,
+                              .shape = tensor.shape,
+                              .initializer = {},
+                              .role = ParameterRole::kFrozen})
+                    .status(),
+                IsOk());
+  }
+  EXPECT_THAT(store.Declare({.name = "norm.weight", .shape = {24}, .initializer = {}}).status(),
+              IsOk());
+  return store;
+}
+
+TEST_F(CheckpointJob, LendsWhatIsFrozenAndNothingElse) {
+  const auto weights = huggingface::Weights::Open(Path("bert"));
+  ASSERT_THAT(weights, IsOk());
+  ParameterStore store = StoreOf({{"block_1.up.weight", {56, 24}, {}},
+                                  {"block_1.up.bias", {55}, {}},
+                                  {"another.weight", {3}, {}}});
+  ASSERT_THAT(weights->LendTo(store), IsOk());
+  store.Allocate(0);
+  ASSERT_NE(store.borrowed(0), nullptr);
+  EXPECT_EQ(store.borrowed(1), nullptr) << "of another shape";
+  EXPECT_EQ(store.borrowed(2), nullptr) << "of no such name";
+  EXPECT_EQ(store.borrowed(3), nullptr) << "trained";
+  std::vector<float> values(56 * 24);
+  store.values(0).CopyTo(values);
+  EXPECT_EQ(values, Theirs("bert.encoder.layer.0.intermediate.dense.weight"));
+}
+
+TEST_F(CheckpointJob, AModelOfOursIsLentAsItLies) {
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  ASSERT_THAT(Run(*config), IsOk());
+  const auto model = checkpoint::LoadModel(config->run_directory + "/model");
+  ASSERT_THAT(model, IsOk());
+  ParameterStore store = StoreOf({{"block_1.up.weight", {56, 24}, {}}});
+  ASSERT_THAT(tasks::LendModel(*model, store), IsOk());
+  store.Allocate(0);
+  ASSERT_NE(store.borrowed(0), nullptr);
+  std::vector<float> values(56 * 24);
+  store.values(0).CopyTo(values);
+  EXPECT_EQ(values, Weights(*config, "block_1.up.weight"));
 }
 
 // Checkpoints that answer as they are.
