@@ -32,16 +32,8 @@ class WorkerImportTest : public ::testing::Test {
               {"vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\n"}};
   }
 
-  // The last frame but Finished.
-  v1::WorkerFrame Import() {
-    v1::WorkerRequest request;
-    request.set_mode(v1::WorkerRequest::IMPORT);
-    request.mutable_spec()->mutable_data()->set_dataset("net");
-    request.set_dataset_path(Tar(folder_ / "net.tar", files_));
-    request.set_run_directory(folder_ / "run");
-    std::filesystem::create_directory(request.run_directory());
-    request.set_most_bytes(1 << 30);
-    request.set_threads(1);
+  // What the worker answers.
+  v1::WorkerFrame Ask(const v1::WorkerRequest& request) {
     v1::WorkerFrame answer;
     auto worker =
         worker_process::WorkerProcess::Start(request, {.binary = HONE_WORKER_BINARY,
@@ -51,12 +43,23 @@ class WorkerImportTest : public ::testing::Test {
     for (bool ended = !worker.ok(); !ended;) {
       const auto received = (*worker)->Read(absl::Seconds(60));
       ended = !received.ok() || received->ended;
-      if (!ended && received->frame.has_value() &&
-          (received->frame->has_imported() || received->frame->has_failure())) {
+      if (!ended && received->frame.has_value() && !received->frame->has_progress() &&
+          !received->frame->has_finished()) {
         answer = *received->frame;
       }
     }
     return answer;
+  }
+  v1::WorkerFrame Import() {
+    v1::WorkerRequest request;
+    request.set_mode(v1::WorkerRequest::IMPORT);
+    request.mutable_spec()->mutable_data()->set_dataset("net");
+    request.set_dataset_path(Tar(folder_ / "net.tar", files_));
+    request.set_run_directory(folder_ / "run");
+    std::filesystem::create_directory(request.run_directory());
+    request.set_most_bytes(1 << 30);
+    request.set_threads(1);
+    return Ask(request);
   }
 
   const Folder folder_;
@@ -83,6 +86,19 @@ TEST_F(WorkerImportTest, ATokenizerThatDoesNotFitIsRefused) {
     files_[2].second += "word" + std::to_string(i) + "\n";
   }
   EXPECT_THAT(Import().failure().message(), HasSubstr("vocab_size"));
+}
+
+TEST_F(WorkerImportTest, PlansACheckpointWithoutAJob) {
+  hone::testing::Put(folder_ / "written/vocab.txt", files_[2].second);
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PLAN);
+  request.set_model_directory(folder_ / "written");
+  request.set_threads(1);
+  const v1::WorkerFrame frame = Ask(request);
+  ASSERT_TRUE(frame.has_plan()) << frame.failure().message();
+  EXPECT_EQ(frame.plan().display_name(), "written");
+  EXPECT_GT(frame.plan().peak_memory_bytes(), frame.plan().parameter_bytes());
+  EXPECT_EQ(frame.plan().total_steps(), 0);
 }
 
 }  // namespace
