@@ -68,9 +68,9 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 //       further shares of dropout are "dropout" unless they are given; "table_rows" and
 //       "transposed" are those of "transformer_encoder"; "head_width" 0 is width / heads;
 //       "head_norm" divides each head of queries and keys by its root mean square; three parts have
-//       biases as "use_bias" says unless that is given: queries, keys and values, attention's output
-//       and the feed-forward part; "rotary_scaling" "linear" or "llama3" stretches the angles, by
-//       the four numbers of ops/positions.h
+//       biases as "use_bias" says unless that is given: queries, keys and values, the output of
+//       attention, and the feed-forward part; "rotary_scaling" "linear" or "llama3" stretches the
+//       angles, by the four numbers of ops/positions.h
 // Its parameters: token_embedding.weight [vocabulary, width], positions.weight [window, width];
 // block_1.norm_1, block_1.attention.query, .key, .value, .output, block_1.norm_2, block_1.up,
 // block_1.down, …, or gated block_1.feed_forward.gate, .up, .down; norm; where the embeddings are
