@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kDefaultPort = 50051;
 constexpr auto kUnaryDeadline = std::chrono::seconds(60);
+constexpr auto kImportDeadline = std::chrono::seconds(660);  // the server's own is shorter
 // For which a call is tried again while the server says that it is too busy.
 constexpr absl::Duration kMostRetrying = absl::Seconds(30);
 // Of one wait for the connection, so that a clock that is set does no harm.
@@ -169,6 +170,10 @@ class GrpcClient final : public Client {
   }
   absl::StatusOr<v1::Model> UpdateModel(const v1::UpdateModelRequest& request) override {
     return Call<v1::Model>(*models_, &v1::ModelService::Stub::UpdateModel, request);
+  }
+  absl::StatusOr<v1::Model> ImportModel(const v1::ImportModelRequest& request) override {
+    return Call<v1::Model>(*models_, &v1::ModelService::Stub::ImportModel, request,
+                           kImportDeadline);
   }
   absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) override {
     return Call<v1::PredictResponse>(*models_, &v1::ModelService::Stub::Predict, request);

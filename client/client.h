@@ -76,6 +76,8 @@ class Client {
       const std::function<absl::Status(const v1::DownloadModelResponse&)>& sink) = 0;
   virtual absl::Status DeleteModel(const std::string& name) = 0;
   virtual absl::StatusOr<v1::Model> UpdateModel(const v1::UpdateModelRequest& request) = 0;
+  // Answers when the checkpoint was read, after up to 10 minutes.
+  virtual absl::StatusOr<v1::Model> ImportModel(const v1::ImportModelRequest& request) = 0;
   virtual absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request) = 0;
   // As DownloadModel.
   virtual absl::Status Generate(

@@ -50,8 +50,9 @@ void AddGenerate(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
 void AddSweep(CLI::App& app, Globals& globals);
 void AddSweeps(CLI::App& app, Globals& globals);
-void AddArtifacts(CLI::App& jobs, Globals& globals);  // of `hone jobs`
-void AddCompare(CLI::App& jobs, Globals& globals);    // of `hone jobs`
+void AddModelImport(CLI::App& models, Globals& globals);  // of `hone models`
+void AddArtifacts(CLI::App& jobs, Globals& globals);      // of `hone jobs`
+void AddCompare(CLI::App& jobs, Globals& globals);        // of `hone jobs`
 
 // Says what is wrong (on stderr; as a JSON object on stdout, too, with --output json) and returns
 // the exit code for it.

@@ -39,8 +39,8 @@ class FileReader {
     stream_.seekg(offset);
   }
 
+  // As many as the chunk has room for; shortened at the end.
   absl::Status Read(std::string& chunk) {
-    chunk.resize(kChunk);
     stream_.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
     chunk.resize(static_cast<size_t>(stream_.gcount()));
     return stream_.bad() || (stream_.fail() && !stream_.eof())
@@ -110,7 +110,9 @@ absl::StatusOr<v1::Dataset> PutFile(
     HONE_ASSIGN_OR_RETURN(*header.mutable_sha256(), Sha256OfFile(options.path));
   }
   std::error_code error;
-  header.set_bytes(static_cast<int64_t>(std::filesystem::file_size(options.path, error)));
+  header.set_bytes(options.read != nullptr
+                       ? options.bytes
+                       : static_cast<int64_t>(std::filesystem::file_size(options.path, error)));
   if (error) {
     return ErrnoStatus(error.value(), options.path);
   }
@@ -140,7 +142,9 @@ absl::StatusOr<v1::Dataset> PutFile(
       const absl::StatusOr<v1::Dataset> dataset =
           client.UploadDataset(header, [&](std::string& chunk) {
             progress(sent, header.bytes(), cuts);
-            const absl::Status read = file.Read(chunk);
+            chunk.resize(kChunk);
+            const absl::Status read =
+                options.read != nullptr ? options.read(sent, chunk) : file.Read(chunk);
             sent += static_cast<int64_t>(chunk.size());
             return read;
           });

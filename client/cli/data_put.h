@@ -20,6 +20,10 @@ struct PutOptions {
   v1::Dataset::Format format = v1::Dataset::FORMAT_UNSPECIFIED;
   absl::Duration patience = absl::Minutes(1);
   std::string sha256 = "";  // of the file; "": PutFile looks
+  // Instead of the file at `path`: fills the chunk with the bytes from `offset` on, of `bytes`, and
+  // shortens it at their end. Then the SHA-256 must be given.
+  std::function<absl::Status(int64_t offset, std::string& chunk)> read = nullptr;
+  int64_t bytes = 0;
 };
 
 // Sends a file, a chunk at a time. After a cut it asks how far the server got and goes on from

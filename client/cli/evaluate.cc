@@ -9,6 +9,7 @@
 #include "client/cli/follow.h"
 #include "client/cli/live_view.h"
 #include "client/cli/local_job.h"
+#include "client/cli/model_name.h"
 #include "client/cli/once.h"
 #include "client/jobfile/overrides.h"
 #include "client/jobfile/problems.h"
@@ -151,9 +152,14 @@ int OnServer(const EvaluateOptions& options, jobfile::JobFile file, const Global
   v1::CreateJobRequest request;
   *request.mutable_spec() = file.spec;
   v1::ModelEvaluation& evaluation = *request.mutable_spec()->mutable_evaluation();
-  evaluation.set_model(ResourceName("models", options.model));
-  if (!options.against.empty()) {
-    evaluation.set_against(ResourceName("models", options.against));
+  for (const auto& [given, name] : {std::pair(&options.model, evaluation.mutable_model()),
+                                    std::pair(&options.against, evaluation.mutable_against())}) {
+    absl::StatusOr<std::string> found =
+        given->empty() ? absl::StatusOr<std::string>("") : FindServerModel(*client, *given);
+    if (!found.ok()) {
+      return Fail(found.status(), globals);
+    }
+    *name = *std::move(found);
   }
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
   const absl::StatusOr<v1::Job> job = TryAgain(*client, [&] { return client->CreateJob(request); });

@@ -120,14 +120,14 @@ absl::StatusOr<Files> DrawLocal(const std::string& folder, const GenerateOptions
 }
 
 absl::StatusOr<Files> DrawOnServer(const GenerateOptions& options, const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
   v1::GenerateRequest request = RequestOf(options);
-  request.set_name(ResourceName("models", options.model));
+  HONE_ASSIGN_OR_RETURN(*request.mutable_name(), FindServerModel(*client, options.model));
   Files files;
-  HONE_RETURN_IF_ERROR(
-      globals.Connect()->Generate(request, [&](const v1::GenerateResponse& response) {
-        files.push_back(response.picture());
-        return absl::OkStatus();
-      }));
+  HONE_RETURN_IF_ERROR(client->Generate(request, [&](const v1::GenerateResponse& response) {
+    files.push_back(response.picture());
+    return absl::OkStatus();
+  }));
   return files;
 }
 

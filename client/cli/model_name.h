@@ -2,7 +2,10 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/client.h"
+#include "hone/v1/job.pb.h"
 
 namespace hone::client::cli {
 
@@ -10,5 +13,12 @@ namespace hone::client::cli {
 // of the server's. NOT_FOUND: it is a path where nothing is. FAILED_PRECONDITION: a run without a
 // model yet.
 absl::StatusOr<std::string> FindModelFolder(const std::string& model);
+
+// `models/<id>` of the server's model that a person names so: by that, by its id, or by its display
+// name, of which the newest is meant. NOT_FOUND: there is none.
+absl::StatusOr<std::string> FindServerModel(Client& client, const std::string& model);
+
+// Puts `models/<id>` in the place of a name that the job's `model.pretrained.model` gives.
+absl::Status NamePretrained(Client& client, v1::JobSpec& spec);
 
 }  // namespace hone::client::cli

@@ -8,6 +8,7 @@
 #include "client/cli/below.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
+#include "client/cli/model_name.h"
 #include "client/cli/plan_table.h"
 #include "client/cli/render.h"
 #include "engine/base/files.h"
@@ -48,7 +49,10 @@ int List(const Globals& globals) {
 }
 
 int Show(const std::string& name, const Globals& globals) {
-  const absl::StatusOr<v1::Model> model = globals.Connect()->GetModel(ResourceName("models", name));
+  const std::unique_ptr<Client> client = globals.Connect();
+  const absl::StatusOr<std::string> found = FindServerModel(*client, name);
+  const absl::StatusOr<v1::Model> model =
+      found.ok() ? client->GetModel(*found) : absl::StatusOr<v1::Model>(found.status());
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -62,7 +66,11 @@ int Show(const std::string& name, const Globals& globals) {
   };
   add("model", absl::StrCat(model->name(), "  ", model->display_name()));
   add("task", model->task());
-  add("made by", model->job());
+  if (model->archive_sha256().empty()) {
+    add("made by", model->job());
+  } else {
+    add("imported", absl::StrCat("from an archive with SHA-256 ", model->archive_sha256()));
+  }
   if (model->pinned()) {
     add("pinned", "the server's limits do not remove it");
   }
@@ -268,6 +276,7 @@ void AddModels(CLI::App& app, Globals& globals) {
                  [name, folder, &globals] { return ExportModel(*name, *folder, globals); });
   command->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
   command->add_option("DIR", *folder, "the folder to make")->required();
+  AddModelImport(*models, globals);
 }
 
 }  // namespace hone::client::cli

@@ -1,4 +1,6 @@
 #include <cstdio>
+#include <filesystem>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
@@ -18,8 +20,31 @@ struct PlanOptions {
   bool no_measure = false;
 };
 
+// A checkpoint's folder: it is planned as it is, with nothing to train.
+bool IsCheckpoint(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(absl::StrCat(path, "/config.json"), error) &&
+         !std::filesystem::exists(absl::StrCat(path, "/model.json"), error);
+}
+
+absl::StatusOr<v1::Plan> PlanOfCheckpoint(const std::string& folder, const PlanOptions& options,
+                                          const Globals& globals) {
+  if (!options.overrides.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--set: changes a field of a job file, and ", folder, " is a checkpoint"));
+  }
+  v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PLAN, options.threads, {});
+  request.set_model_directory(folder);
+  HONE_ASSIGN_OR_RETURN(v1::WorkerFrame frame,
+                        AskWorker(std::move(request), *globals.interrupts, nullptr));
+  return std::move(*frame.mutable_plan());
+}
+
 absl::StatusOr<v1::Plan> PlanOf(const std::string& file, const PlanOptions& options,
                                 const Globals& globals) {
+  if (IsCheckpoint(file)) {
+    return PlanOfCheckpoint(file, options, globals);
+  }
   HONE_ASSIGN_OR_RETURN(const jobfile::JobFile job, jobfile::LoadJobFile(file, options.overrides));
   v1::WorkerRequest request = LocalRequest(v1::WorkerRequest::PLAN, options.threads, job);
   request.set_measure(!options.no_measure);
@@ -78,7 +103,9 @@ void AddPlan(CLI::App& app, Globals& globals) {
   CLI::App* command = AddCommand(app, globals, "plan",
                                  "Show the layers and the cost of a job before it is trained.",
                                  [options, &globals] { return RunPlan(*options, globals); });
-  command->add_option("FILE", options->files, "job files; several are shown side by side")
+  command
+      ->add_option("FILE", options->files,
+                   "job files, or checkpoints' folders; several are shown side by side")
       ->required();
   command->add_option("--set", options->overrides, "change a field: training.epochs=1")
       ->type_name("PATH=VALUE")

@@ -19,6 +19,12 @@ std::string Role(v1::LayerSummary::Role role) {
              : absl::AsciiStrToLower(v1::LayerSummary::Role_Name(role));
 }
 
+// Of a checkpoint as it is: no data, and nothing to train.
+bool OfCheckpoint(const v1::Plan& plan) {
+  return plan.total_steps() == 0 && plan.train_examples() == 0 && plan.validation_examples() == 0 &&
+         plan.test_examples() == 0;
+}
+
 std::string Right(const std::string& text) { return absl::StrCat(">", text); }
 
 std::string OrDash(int64_t count) { return Right(count == 0 ? "–" : Count(count)); }
@@ -39,6 +45,9 @@ std::string Parameters(const v1::Plan& plan) {
 }
 
 std::string Examples(const v1::Plan& plan) {
+  if (OfCheckpoint(plan)) {
+    return "";
+  }
   std::string text = absl::StrCat(Count(plan.train_examples()), " training");
   if (plan.validation_examples() > 0) {
     absl::StrAppend(&text, ", ", Count(plan.validation_examples()), " validation");
@@ -88,12 +97,17 @@ const std::vector<Fact>& Facts() {
        }},
       {"training",
        [](const v1::Plan& p) {
-         return absl::StrCat(Flops(p.training_flops_per_example()), " for one example");
+         return p.training_flops_per_example() > 0
+                    ? absl::StrCat(Flops(p.training_flops_per_example()), " for one example")
+                    : "";
        }},
       {"examples", Examples},
       {"tokens", Tokens},
       {"steps",
        [](const v1::Plan& p) {
+         if (OfCheckpoint(p)) {
+           return std::string();
+         }
          return absl::StrCat(Count(p.total_steps()), " of ", Count(p.batch_size()), ", ",
                              Count(p.steps_per_epoch()), " an epoch");
        }},
@@ -119,7 +133,9 @@ const std::vector<Fact>& Facts() {
          return p.has_step_seconds() ? absl::StrFormat("%.3g ms", 1e3 * p.step_seconds()) : "";
        }},
       {"time", [](const v1::Plan& p) {
-         return p.has_seconds() ? absl::StrCat("about ", Duration(p.seconds())) : "not measured";
+         return p.has_seconds()   ? absl::StrCat("about ", Duration(p.seconds()))
+                : OfCheckpoint(p) ? std::string()
+                                  : "not measured";
        }}};
   return facts;
 }

@@ -225,9 +225,10 @@ absl::StatusOr<v1::PredictResponse> AskLocal(const std::string& folder,
 
 absl::StatusOr<v1::PredictResponse> AskServer(Client& client, const std::string& model,
                                               const std::vector<Input>& inputs) {
+  HONE_ASSIGN_OR_RETURN(const std::string name, FindServerModel(client, model));
   return InBatches(inputs, [&](const std::vector<v1::PredictInput>& batch) {
     v1::PredictRequest request;
-    request.set_name(model);
+    request.set_name(name);
     request.mutable_inputs()->Assign(batch.begin(), batch.end());
     return client.Predict(request);
   });
@@ -429,9 +430,8 @@ int Predict(const PredictOptions& options, const Globals& globals) {
     return Fail(folder.status(), globals);
   }
   absl::StatusOr<v1::PredictResponse> response =
-      folder->empty()
-          ? AskServer(*globals.Connect(), ResourceName("models", options.model), *inputs)
-          : AskLocal(*folder, *inputs, globals);
+      folder->empty() ? AskServer(*globals.Connect(), options.model, *inputs)
+                      : AskLocal(*folder, *inputs, globals);
   if (!response.ok()) {
     return Fail(response.status(), globals);
   }

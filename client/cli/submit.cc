@@ -3,6 +3,7 @@
 #include "client/cli/command.h"
 #include "client/cli/data_put.h"
 #include "client/cli/follow.h"
+#include "client/cli/model_name.h"
 #include "client/cli/once.h"
 #include "client/jobfile/job_file.h"
 #include "engine/base/status.h"
@@ -27,6 +28,7 @@ absl::StatusOr<v1::JobSpec> SpecFor(Client& client, const SubmitOptions& options
         "model.pretrained.path: is a folder of this machine; a server takes "
         "`model.pretrained.model`, one of its own");
   }
+  HONE_RETURN_IF_ERROR(NamePretrained(client, file.spec));
   if (!file.paths.data.empty()) {
     HONE_ASSIGN_OR_RETURN(const std::string name,
                           FindOrPut(client, file.paths.data, !globals.json));

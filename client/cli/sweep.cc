@@ -8,6 +8,7 @@
 #include "client/cli/data_put.h"
 #include "client/cli/live_view.h"
 #include "client/cli/local_sweep.h"
+#include "client/cli/model_name.h"
 #include "client/cli/once.h"
 #include "client/cli/run_folder.h"
 #include "client/cli/sweep_view.h"
@@ -112,6 +113,9 @@ absl::StatusOr<v1::SweepSpec> SpecFor(Client& client, const SweepOptions& option
     return absl::InvalidArgumentError(
         "job.model.pretrained.path: is a folder of this machine; a server takes "
         "`model.pretrained.model`, one of its own");
+  }
+  if (file.spec.has_job()) {
+    HONE_RETURN_IF_ERROR(NamePretrained(client, *file.spec.mutable_job()));
   }
   if (!file.paths.data.empty()) {
     HONE_ASSIGN_OR_RETURN(const std::string name,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/model_name.h"
 #include "engine/base/status.h"
 
 namespace hone::client::cli {
@@ -23,10 +24,11 @@ absl::Status TextWriter::Write(const v1::Writing& wish, const Show& show) {
   if (local_ != nullptr) {
     return WriteLocal(wish, show);
   }
+  const std::unique_ptr<Client> client = globals_.Connect();
   v1::GenerateRequest request;
-  request.set_name(ResourceName("models", model_));
+  HONE_ASSIGN_OR_RETURN(*request.mutable_name(), FindServerModel(*client, model_));
   *request.mutable_text() = wish;
-  return globals_.Connect()->Generate(request, show);
+  return client->Generate(request, show);
 }
 
 absl::Status TextWriter::WriteLocal(v1::Writing first, const Show& show) {

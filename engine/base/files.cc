@@ -179,4 +179,12 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path,
   return absl::CancelledError(absl::StrCat(path, ": nobody waits for its SHA-256 any more"));
 }
 
+Sha256OfPieces::Sha256OfPieces() : digest_(NewSha256().release(), &EVP_MD_CTX_free) {}
+
+void Sha256OfPieces::Add(absl::string_view bytes) {
+  EVP_DigestUpdate(digest_.get(), bytes.data(), bytes.size());
+}
+
+std::string Sha256OfPieces::Finish() { return Hex(digest_); }
+
 }  // namespace hone

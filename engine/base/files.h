@@ -1,11 +1,14 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
+struct evp_md_ctx_st;  // of OpenSSL
 
 namespace hone {
 
@@ -36,5 +39,17 @@ std::string Sha256(absl::string_view bytes);
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
 // Ends with CANCELLED as soon as `wanted`, asked again and again, says no.
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path, absl::FunctionRef<bool()> wanted);
+
+// The same of bytes that come piece by piece.
+class Sha256OfPieces {
+ public:
+  Sha256OfPieces();
+  void Add(absl::string_view bytes);
+  // After the last piece, once.
+  std::string Finish();
+
+ private:
+  std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> digest_;
+};
 
 }  // namespace hone

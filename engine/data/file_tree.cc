@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
@@ -144,7 +145,29 @@ class EntryReader {
   int64_t done_ = 0;
 };
 
-enum class ArchiveKind { kTar, kZip };
+enum class ArchiveKind { kTar, kTarToUnpack, kZip };
+
+// What is safe to write under a folder by its name in the archive.
+absl::Status CheckEntry(const std::string& path, archive_entry* entry) {
+  const char* const name = archive_entry_pathname(entry);
+  const auto wrong = [&](const auto&... words) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": the entry \"", absl::CHexEscape(name == nullptr ? "" : name), "\" ", words...));
+  };
+  const auto type = archive_entry_filetype(entry);
+  if (name == nullptr || *name == '\0') {
+    return wrong("has no name");
+  }
+  if (archive_entry_hardlink(entry) != nullptr || archive_entry_symlink(entry) != nullptr ||
+      (type != AE_IFREG && type != AE_IFDIR)) {
+    return wrong("must be a file or a folder, not a link or a device");
+  }
+  const std::filesystem::path parts(name);
+  if (parts.is_absolute() || std::ranges::find(parts, "..") != parts.end()) {
+    return wrong("leads out of the archive's folder");
+  }
+  return absl::OkStatus();
+}
 
 absl::Status ForEachInArchive(const std::string& path, ArchiveKind kind, VisitFile visit) {
   const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
@@ -174,6 +197,9 @@ absl::Status ForEachInArchive(const std::string& path, ArchiveKind kind, VisitFi
       return absl::InvalidArgumentError(
           absl::StrCat(path, ": has more than ", kMostFiles, " files"));
     }
+    if (kind == ArchiveKind::kTarToUnpack) {
+      HONE_RETURN_IF_ERROR(CheckEntry(path, entry));
+    }
     const char* name = archive_entry_pathname(entry);
     if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) {
       continue;
@@ -197,6 +223,10 @@ absl::Status ForEachFile(const std::string& path, VisitFile visit) {
   return std::filesystem::is_directory(path, error)
              ? ForEachInFolder(path, visit)
              : ForEachInArchive(path, ArchiveKind::kTar, visit);
+}
+
+absl::Status ForEachFileToUnpack(const std::string& path, VisitFile visit) {
+  return ForEachInArchive(path, ArchiveKind::kTarToUnpack, visit);
 }
 
 absl::StatusOr<std::map<std::string, std::string>> ReadZip(const std::string& path,

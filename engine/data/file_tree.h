@@ -29,6 +29,12 @@ enum class Visit { kGoOn, kStop };
 absl::Status ForEachFile(const std::string& path,
                          absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)> visit);
 
+// The same for a tar archive, plain or gzip, that is to be unpacked. INVALID_ARGUMENT also for an
+// entry whose name leads out of the archive's folder (it begins with / or has the part ..), and for
+// one that is neither a file nor a folder: a link, a device.
+absl::Status ForEachFileToUnpack(
+    const std::string& path, absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)> visit);
+
 // The contents of those files of a zip archive that are `wanted`, by name; what it does not hold is
 // not among them, and nothing else is read. INVALID_ARGUMENT where one is larger than max_bytes, or
 // the archive is damaged.

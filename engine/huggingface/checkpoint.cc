@@ -62,7 +62,9 @@ class Weights::Matcher {
     for (const ModuleRule& rule : config_.family->modules) {
       for (int64_t block = 0; block < BlocksOf(rule.theirs, config_.sizes); ++block) {
         Take(rule, block, kWeight, rule.weight);
-        Take(rule, block, kBias, rule.bias);
+        if (rule.biased_if.empty() || config_.options.value(std::string(rule.biased_if), false)) {
+          Take(rule, block, kBias, rule.bias);
+        }
       }
     }
     for (const absl::string_view name : config_.family->unread) {
@@ -283,7 +285,20 @@ absl::Status Weights::Add(Adapter adapter) {
   return absl::OkStatus();
 }
 
+int64_t Weights::bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [name, place] : files_.tensors()) {
+    bytes += place.tensor.bytes;
+  }
+  return bytes;
+}
+
 absl::StatusOr<std::optional<BorrowedValues>> Weights::InPlace(absl::string_view name) const {
+  return Borrowed(name, /*named=*/true);
+}
+
+absl::StatusOr<std::optional<BorrowedValues>> Weights::Borrowed(absl::string_view name,
+                                                                bool named) const {
   const Parameter& parameter = At(name);
   const checkpoint::FileTensor& tensor = parameter.tensor;
   const int64_t size = checkpoint::SizeOf(tensor.dtype);
@@ -296,16 +311,34 @@ absl::StatusOr<std::optional<BorrowedValues>> Weights::InPlace(absl::string_view
   std::optional<MappedFile>& mapped = mapped_[parameter.file];
   if (!mapped.has_value()) {
     HONE_ASSIGN_OR_RETURN(std::shared_ptr<const std::byte> memory, file.Map());
+    mapped = MappedFile{.memory = std::move(memory), .sha256 = ""};
+  }
+  if (named && mapped->sha256.empty()) {
     const checkpoint::FileTensor& last = file.tensors().back();
-    const auto* const bytes = reinterpret_cast<const char*>(memory.get());
-    std::string sha256 = Sha256({bytes, static_cast<size_t>(last.begin + last.bytes)});
-    mapped = MappedFile{.memory = std::move(memory), .sha256 = std::move(sha256)};
+    const auto* const bytes = reinterpret_cast<const char*>(mapped->memory.get());
+    mapped->sha256 = Sha256({bytes, static_cast<size_t>(last.begin + last.bytes)});
   }
   return BorrowedValues{.dtype = tensor.dtype == FileDType::kBf16 ? DType::kBf16 : DType::kF32,
                         .data = mapped->memory.get() + tensor.begin + parameter.first * size,
                         .memory = mapped->memory,
                         .sha256 = mapped->sha256,
                         .path = file.path()};
+}
+
+absl::Status Weights::LendTo(ParameterStore& store) const {
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const ParameterSpec& spec = store.spec(id);
+    if (spec.role != ParameterRole::kFrozen || !Holds(spec.name) ||
+        shape(spec.name) != spec.shape) {
+      continue;
+    }
+    HONE_ASSIGN_OR_RETURN(std::optional<BorrowedValues> values,
+                          Borrowed(spec.name, /*named=*/false));
+    if (values.has_value()) {
+      HONE_RETURN_IF_ERROR(store.Borrow(id, *std::move(values)));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Weights::Read(absl::string_view name, std::span<float> out) const {

@@ -53,6 +53,8 @@ class Weights {
 
   // Our names, in the order of the family's table.
   const std::vector<std::string>& names() const { return names_; }
+  // Of all tensors in the files.
+  int64_t bytes() const;
   bool Holds(absl::string_view name) const { return parameters_.contains(name); }
 
   // The name is held; so in all below. In the checkpoint, for messages.
@@ -62,6 +64,10 @@ class Weights {
   // otherwise. A file that is asked for the first time is mapped and its SHA-256 taken. Not for
   // several threads at once.
   absl::StatusOr<std::optional<BorrowedValues>> InPlace(absl::string_view name) const;
+  // Lends the store those of its frozen parameters, of the same names and shapes, that can be read
+  // as they lie; before its Allocate. Checkpoints of the store cannot name the files, whose SHA-256
+  // is not taken.
+  absl::Status LendTo(ParameterStore& store) const;
   // The values as floats; out.size() == shape(name).elements(). Errors of SafetensorsFile::Read.
   // ReadInto puts them into a parameter of that name, rounded where it is kept in bf16;
   // INVALID_ARGUMENT where its shape is another.
@@ -82,13 +88,15 @@ class Weights {
   };
   struct MappedFile {
     std::shared_ptr<const std::byte> memory;
-    std::string sha256;
+    std::string sha256;  // "": not taken yet
   };
   class Matcher;
 
   explicit Weights(TensorFiles files) : files_(std::move(files)), mapped_(files_.files()) {}
   absl::Status Add(Adapter adapter);
   const Parameter& At(absl::string_view name) const { return parameters_.find(name)->second; }
+  // `named`: with the SHA-256 of its file.
+  absl::StatusOr<std::optional<BorrowedValues>> Borrowed(absl::string_view name, bool named) const;
 
   TensorFiles files_;
   std::vector<std::string> names_;

@@ -12,7 +12,7 @@ namespace hone::engine::huggingface {
 namespace {
 
 // The family table: one line for each.
-constexpr const Family& (*kFamilies[])() = {Bert, DistilBert, Gpt2, Llama, Roberta};
+constexpr const Family& (*kFamilies[])() = {Bert, DistilBert, Gpt2, Llama, Qwen2, Qwen3, Roberta};
 
 }  // namespace
 

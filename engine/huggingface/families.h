@@ -14,6 +14,8 @@ const Family& Roberta();     // places begin behind the padding token's number
 // Language models, as "gpt".
 const Family& Gpt2();
 const Family& Llama();  // SmolLM, TinyLlama
+const Family& Qwen2();  // biases of queries, keys and values
+const Family& Qwen3();  // norms of each head of queries and keys
 
 // The family of a model_type. INVALID_ARGUMENT names those there are.
 absl::StatusOr<const Family*> FindFamily(absl::string_view model_type);

@@ -17,7 +17,8 @@ namespace hone::engine::huggingface {
 
 // Sizes by the letters that shapes of tensors are written with: V tokens, D width, F between the
 // two products of a block, P places, T token types, L blocks, H heads; G heads of keys and values,
-// K the numbers of all these heads; O places that stand before that of a text's first token.
+// K the numbers of all these heads, E those of one, A those of all heads of queries; O places that
+// stand before that of a text's first token.
 using Sizes = std::map<char, int64_t>;
 
 // A word of config.json, and what the preset calls it.
@@ -52,6 +53,8 @@ struct ModuleRule {
   // Of a head, or of another task: it need not be there, nor have a parameter in the job's model.
   bool optional = false;
   Part part = Part::kAll;
+  // The bias is there where this option of the preset is true; empty: always.
+  absl::string_view biased_if = {};
   // The last product's: where the option tied_embeddings is true, a copy of the table that is not
   // read.
   bool untied = false;

@@ -58,18 +58,18 @@ absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& 
   return shard_of;
 }
 
-absl::Status NoWeights(const std::string& directory) {
-  if (Exists(absl::StrCat(directory, "/pytorch_model.bin")) ||
-      Exists(absl::StrCat(directory, "/pytorch_model.bin.index.json"))) {
-    return absl::NotFoundError(absl::StrCat(
-        directory,
-        ": the weights are in pytorch_model.bin, a program's objects, which are not read here. ",
-        kHowToConvert));
-  }
-  return absl::NotFoundError(absl::StrCat(directory, ": has neither ", kSingle, " nor ", kIndex));
-}
-
 }  // namespace
+
+absl::Status NoWeights(absl::string_view where, bool pickled) {
+  return absl::NotFoundError(
+      pickled
+          ? absl::StrCat(
+                where,
+                ": the weights are in pytorch_model.bin, a program's objects, which are not read "
+                "here. ",
+                kHowToConvert)
+          : absl::StrCat(where, ": has neither ", kSingle, " nor ", kIndex));
+}
 
 absl::Status TensorFiles::Add(checkpoint::SafetensorsFile file) {
   for (const checkpoint::FileTensor& tensor : file.tensors()) {
@@ -92,7 +92,9 @@ absl::StatusOr<TensorFiles> TensorFiles::Open(const std::string& directory) {
     return files;
   }
   if (!Exists(absl::StrCat(directory, "/", kIndex))) {
-    return NoWeights(directory);
+    return NoWeights(directory,
+                     Exists(absl::StrCat(directory, "/pytorch_model.bin")) ||
+                         Exists(absl::StrCat(directory, "/pytorch_model.bin.index.json")));
   }
   const absl::StatusOr<std::map<std::string, std::string>> shard_of = ReadIndex(directory);
   HONE_RETURN_IF_ERROR(Annotate(shard_of.status(), directory));

@@ -4,10 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/checkpoint/safetensors.h"
 
 namespace hone::engine::huggingface {
+
+// NOT_FOUND: there are no weights at `where`; where they are in pytorch_model.bin, `pickled`, it
+// says how to convert them.
+absl::Status NoWeights(absl::string_view where, bool pickled);
 
 // The weights of a folder: model.safetensors, or the shards that model.safetensors.index.json names
 // ({"metadata": {…}, "weight_map": {tensor: "model-00001-of-00002.safetensors"}}).

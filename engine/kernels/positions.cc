@@ -68,9 +68,12 @@ void RotateRows(const Rotation& r, const int32_t* places, const T* x, T* y, int6
   const float log_base = std::log(r.base);
   for (int64_t row = begin; row < end; ++row) {
     for (int64_t i = 0; i < half; i += lanes) {
-      const V angles = Angles(r.back ? -places[row] : places[row], i, log_base, r.dim);
-      const V sine = hn::Sin(f, angles), cosine = hn::Cos(f, angles);
+      const int32_t place = r.back ? -places[row] : places[row];
       const int64_t left = half - i;
+      const V angles = r.frequencies == nullptr ? Angles(place, i, log_base, r.dim)
+                                                : hn::Mul(LoadSome(r.frequencies + i, left, lanes),
+                                                          hn::Set(f, static_cast<float>(place)));
+      const V sine = hn::Sin(f, angles), cosine = hn::Cos(f, angles);
       for (int64_t head = 0; head < r.heads; ++head) {
         const int64_t at = (row * r.heads + head) * r.dim + i;
         const V a = LoadSome(x + at, left, lanes), b = LoadSome(x + at + half, left, lanes);

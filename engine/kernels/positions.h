@@ -22,6 +22,8 @@ struct Rotation {
   int64_t dim;
   float base;
   bool back;
+  // Instead of the base: angle i of place p is p · frequencies[i], for i in [0, dim / 2).
+  const float* frequencies = nullptr;
 };
 void Rotate(DType dtype, const Rotation& rotation, const int32_t* places, const void* x, void* y,
             int64_t begin, int64_t end);

@@ -18,6 +18,7 @@
 #include "engine/ops/positions.h"
 #include "engine/ops/recurrence.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/rms_norm.h"
 #include "engine/ops/token_windows.h"
 #include "engine/ops/write_at.h"
 
@@ -107,6 +108,7 @@ ProductOptions Projection(const AttentionOptions& options, absl::string_view nam
 // The last one, of what the heads saw.
 Value Output(Graph& graph, const AttentionOptions& options, Value all, int64_t width) {
   ProductOptions output = Projection(options, "output", width);
+  output.use_bias = options.output_bias.value_or(options.use_bias);
   output.initializer = options.output_initializer.value_or(options.initializer);
   return Product(graph, all, output);
 }
@@ -119,13 +121,24 @@ int64_t KvHeads(const AttentionOptions& options) {
 int64_t HeadWidth(Graph& graph, int64_t width, const AttentionOptions& options) {
   const int64_t kv_heads = KvHeads(options);
   if (options.heads < 1 || kv_heads < 1 || options.heads % kv_heads != 0 ||
-      width % options.heads != 0) {
+      (options.head_width == 0 && width % options.heads != 0)) {
     graph.Fail(absl::InvalidArgumentError(
         absl::StrCat(graph.scope(), ": heads must divide its input's width ", width,
                      ", and kv_heads must divide heads, got ", options.heads, " and ", kv_heads)));
     return 0;
   }
-  return width / options.heads;
+  return options.head_width > 0 ? options.head_width : width / options.heads;
+}
+
+// Each head's numbers by their root mean square, of queries or keys [rows, heads · dim].
+Value NormOfHeads(Graph& graph, const AttentionOptions& options, absl::string_view name, Value x,
+                  int64_t dim) {
+  const Graph::Scope of_norm(graph, name);
+  const Shape shape = graph.shape(x);
+  const Value scale =
+      LayerParameters(graph, options.frozen).Vector("weight", dim, Initializer::Kind::kOnes);
+  const Value heads = Reshape(graph, x, Shape({shape.elements() / dim, dim}));
+  return Reshape(graph, engine::RmsNorm(graph, heads, scale, options.head_norm_epsilon), shape);
 }
 
 // What both of a layer's forms have in common, in the scope that the graph is in. `places` of the
@@ -142,22 +155,26 @@ Value AttentionOf(Graph& graph, Value x, const AttentionOptions& options, Places
   if (options.rotary && dim % 2 != 0) {
     return graph.Fail(absl::InvalidArgumentError(absl::StrCat(
         graph.scope(), ": with rotary positions a head must have an even count of numbers, got ",
-        width, " / ", options.heads)));
+        dim)));
   }
   if (options.rotary && options.alibi) {
     return graph.Fail(absl::InvalidArgumentError(
         absl::StrCat(graph.scope(), ": must have rotary or alibi, got both")));
   }
-  const std::vector<Value> products =
-      Products(graph, x,
-               {Projection(options, "query", width), Projection(options, "key", kv_heads * dim),
-                Projection(options, "value", kv_heads * dim)});
+  const std::vector<Value> products = Products(
+      graph, x,
+      {Projection(options, "query", options.heads * dim),
+       Projection(options, "key", kv_heads * dim), Projection(options, "value", kv_heads * dim)});
   Value query = products[0], key = products[1];
   const Value value = products[2];
+  if (options.head_norm_epsilon > 0) {
+    query = NormOfHeads(graph, options, "query_norm", query, dim);
+    key = NormOfHeads(graph, options, "key_norm", key, dim);
+  }
   if (options.rotary) {
     const Value at = places();
-    query = Rotary(graph, query, at, options.heads, options.rotary_base);
-    key = Rotary(graph, key, at, kv_heads, options.rotary_base);
+    query = Rotary(graph, query, at, options.heads, options.rotary_base, options.rotary_scaling);
+    key = Rotary(graph, key, at, kv_heads, options.rotary_base, options.rotary_scaling);
   }
   const Value all = mix(query, key, value, kv_heads);
   return Output(graph, options, all, width);

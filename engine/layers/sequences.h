@@ -6,6 +6,7 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/layers/dense.h"
+#include "engine/ops/positions.h"
 #include "engine/ops/segment_pool.h"
 
 // Layers that read the offsets of sequences (tensor/token_rows.h).
@@ -96,18 +97,26 @@ struct AttentionOptions {
   float dropout = 0;     // share of the weights that are set to zero
   bool rotary = false;   // queries and keys are turned by their places
   float rotary_base = 10000;
+  RotaryScaling rotary_scaling = {};
   bool alibi =
       false;  // instead: scores fall with the distance between two tokens (ops/attention.h)
   bool use_bias = true;
+  std::optional<bool> output_bias = {};  // of the last product; else the same
   WeightInitializer initializer = {};
   std::optional<WeightInitializer> output_initializer = {};  // of the last product; else the same
   bool transposed = false;  // the weights are [out, in], as in Hugging Face's files
+  int64_t head_width = 0;   // numbers of a head; 0: width / heads
+  // Above 0: the numbers of each head of queries and keys are divided by their root mean square
+  // before they are turned, with this under the root, and have a scale each.
+  float head_norm_epsilon = 0;
 };
 
 // Each token of [rows, width] to those of its own sequence (ops/attention.h): queries, keys and
 // values are products of x, and so is the result of all heads together, [rows, width]. `NAME.query`
 // and `NAME.output` have `.weight` [width, width] and `.bias` [width], `NAME.key` and `NAME.value`
-// `.weight` [width, kv_heads · width / heads].
+// `.weight` [width, kv_heads · width / heads]; with a head_width that takes the place of width /
+// heads, so that the heads together may be wider than x. With head_norm_epsilon there are
+// `NAME.query_norm.weight` and `NAME.key_norm.weight` [width of a head].
 Value Attention(Graph& graph, Value x, Value offsets, const AttentionOptions& options,
                 bool training);
 // The same layer of texts that are written token by token: each row of x is the newest token of a

@@ -47,13 +47,47 @@ struct GptOptions {
   std::optional<float> embedding_dropout = {};
   int64_t table_rows = 0;
   bool transposed = false;
+  int64_t head_width = 0;
+  bool head_norm = false;
+  std::optional<bool> query_bias = {};
+  std::optional<bool> output_bias = {};
+  std::optional<bool> feed_forward_bias = {};
+  std::string rotary_scaling = "none";
+  RotaryScaling scaling = {};  // but for its kind
 };
+
+using Scaling = RotaryScaling::Kind;
+
+Scaling ScalingOf(const std::string& word) {
+  return word == "linear" ? Scaling::kLinear : word == "llama3" ? Scaling::kLlama3 : Scaling::kNone;
+}
+
+absl::Status CheckScaling(const GptOptions& options) {
+  HONE_RETURN_IF_ERROR(
+      CheckWord("rotary_scaling", options.rotary_scaling, {"none", "linear", "llama3"}));
+  const RotaryScaling& scaling = options.scaling;
+  if (!(scaling.factor >= 1 && scaling.factor <= 1e6)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`rotary_factor` must be between 1 and 1e6, got ", scaling.factor));
+  }
+  if (!(scaling.low > 0 && scaling.low < scaling.high && scaling.high <= 1e6)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`rotary_low` must be above 0 and below `rotary_high`, got ", scaling.low,
+                     " and ", scaling.high));
+  }
+  if (!(scaling.original >= 1 && scaling.original <= 1e9)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`rotary_original` must be between 1 and 1e9, got ", scaling.original));
+  }
+  return absl::OkStatus();
+}
 
 // Of the options that checkpoints of others have.
 absl::Status Check(const GptOptions& options) {
   for (const auto& [name, value] :
        {std::pair{"kv_heads", options.kv_heads}, std::pair{"hidden", options.hidden},
-        std::pair{"longest", options.longest}, std::pair{"table_rows", options.table_rows}}) {
+        std::pair{"longest", options.longest}, std::pair{"table_rows", options.table_rows},
+        std::pair{"head_width", options.head_width}}) {
     HONE_RETURN_IF_ERROR(CheckLeast(name, value, 0));
   }
   HONE_RETURN_IF_ERROR(CheckWord("norm", options.norm, {"layer", "rms"}));
@@ -71,7 +105,35 @@ absl::Status Check(const GptOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("`rotary_base` must be above 1, got ", options.rotary_base));
   }
-  return absl::OkStatus();
+  return CheckScaling(options);
+}
+
+// Those of attention and of long texts; false: it is none of them.
+bool ReadAttention(const std::string& key, const nlohmann::json& value, GptOptions& options) {
+  if (key == "head_width") {
+    options.head_width = value.get<int64_t>();
+  } else if (key == "head_norm") {
+    options.head_norm = value.get<bool>();
+  } else if (key == "query_bias") {
+    options.query_bias = value.get<bool>();
+  } else if (key == "output_bias") {
+    options.output_bias = value.get<bool>();
+  } else if (key == "feed_forward_bias") {
+    options.feed_forward_bias = value.get<bool>();
+  } else if (key == "rotary_scaling") {
+    options.rotary_scaling = value.get<std::string>();
+  } else if (key == "rotary_factor") {
+    options.scaling.factor = value.get<double>();
+  } else if (key == "rotary_low") {
+    options.scaling.low = value.get<double>();
+  } else if (key == "rotary_high") {
+    options.scaling.high = value.get<double>();
+  } else if (key == "rotary_original") {
+    options.scaling.original = value.get<double>();
+  } else {
+    return false;
+  }
+  return true;
 }
 
 absl::StatusOr<GptOptions> Read(const nlohmann::json& json) {
@@ -117,10 +179,11 @@ absl::StatusOr<GptOptions> Read(const nlohmann::json& json) {
       options.table_rows = value.get<int64_t>();
     } else if (key == "transposed") {
       options.transposed = value.get<bool>();
-    } else {
+    } else if (!ReadAttention(key, value, options)) {
       return absl::InvalidArgumentError(absl::StrCat("`", key, "` is not known"));
     }
   }
+  options.scaling.kind = ScalingOf(options.rotary_scaling);
   HONE_RETURN_IF_ERROR(CheckLeast("layers", options.layers, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("heads", options.heads, 1));
   HONE_RETURN_IF_ERROR(CheckLeast("width", options.width, 1));
@@ -211,10 +274,14 @@ class Builder {
         .dropout = options_.attention_dropout.value_or(options_.dropout),
         .rotary = options_.positions == "rotary",
         .rotary_base = options_.rotary_base,
-        .use_bias = options_.use_bias,
+        .rotary_scaling = options_.scaling,
+        .use_bias = options_.query_bias.value_or(options_.use_bias),
+        .output_bias = options_.output_bias.value_or(options_.use_bias),
         .initializer = Normal(kDeviation),
         .output_initializer = Normal(added_),
-        .transposed = options_.transposed};
+        .transposed = options_.transposed,
+        .head_width = options_.head_width,
+        .head_norm_epsilon = options_.head_norm ? options_.epsilon : 0};
     Value y = Norm(x, "norm_1");
     y = writes() ? layers::AttentionOfNewTokens(graph_, y, build_.new_tokens, attention)
                  : layers::Attention(graph_, y, offsets_, attention, build_.training);
@@ -224,17 +291,18 @@ class Builder {
 
   Value FeedForward(Value x) {
     const int64_t hidden = options_.hidden > 0 ? options_.hidden : 4 * options_.width;
+    const bool use_bias = options_.feed_forward_bias.value_or(options_.use_bias);
     if (options_.gated) {
       return layers::Glu(graph_, x,
                          {.name = "feed_forward",
                           .units = hidden,
                           .activation = Activation(),
-                          .use_bias = options_.use_bias,
+                          .use_bias = use_bias,
                           .initializer = Normal(kDeviation),
                           .transposed = options_.transposed});
     }
-    x = AddDense(x, "up", hidden, Activation(), kDeviation, options_.use_bias);
-    return AddDense(x, "down", options_.width, ActivationKind::kNone, added_, options_.use_bias);
+    x = AddDense(x, "up", hidden, Activation(), kDeviation, use_bias);
+    return AddDense(x, "down", options_.width, ActivationKind::kNone, added_, use_bias);
   }
 
   ActivationKind Activation() const {

@@ -57,13 +57,20 @@ absl::StatusOr<Value> DcganDiscriminator(Graph& graph, const nlohmann::json& opt
 //   {"layers": 4, "heads": 4, "width": 128, "window": 64, "dropout": 0, "positions": "learned",
 //    "tied_embeddings": true, "use_bias": false, "kv_heads": 0, "hidden": 0, "norm": "layer",
 //    "epsilon": 1e-5, "activation": "gelu", "gated": false, "rotary_base": 10000, "longest": 0,
-//    "attention_dropout": 0, "embedding_dropout": 0, "table_rows": 0, "transposed": false}
+//    "attention_dropout": 0, "embedding_dropout": 0, "table_rows": 0, "transposed": false,
+//    "head_width": 0, "head_norm": false, "query_bias": false, "output_bias": false,
+//    "feed_forward_bias": false, "rotary_scaling": "none", "rotary_factor": 1, "rotary_low": 1,
+//    "rotary_high": 4, "rotary_original": 8192}
 //       "window" is how many learned positions there are; others are "sinusoidal" and "rotary", of
 //       which "longest" above 0 is the most tokens of a sequence; "hidden" 0 is four times the
 //       width; "norm" "rms" is the root mean square alone; "activation" may be "gelu_tanh", "relu"
 //       or "silu"; "gated" multiplies its values by those of another product (layers/glu.h); two
 //       further shares of dropout are "dropout" unless they are given; "table_rows" and
-//       "transposed" are those of "transformer_encoder"
+//       "transposed" are those of "transformer_encoder"; "head_width" 0 is width / heads;
+//       "head_norm" divides each head of queries and keys by its root mean square; three parts have
+//       biases as "use_bias" says unless that is given: queries, keys and values, the output of
+//       attention, and the feed-forward part; "rotary_scaling" "linear" or "llama3" stretches the
+//       angles, by the four numbers of ops/positions.h
 // Its parameters: token_embedding.weight [vocabulary, width], positions.weight [window, width];
 // block_1.norm_1, block_1.attention.query, .key, .value, .output, block_1.norm_2, block_1.up,
 // block_1.down, …, or gated block_1.feed_forward.gate, .up, .down; norm; where the embeddings are

@@ -1,6 +1,10 @@
 #include "engine/ops/positions.h"
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
+#include <numbers>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
@@ -124,7 +128,8 @@ class SinusoidsOp final : public Op {
 // Its gradient is the rotation back of dy.
 class RotaryOp final : public Op {
  public:
-  RotaryOp(int64_t heads, float base, bool back) : heads_(heads), base_(base), back_(back) {}
+  RotaryOp(int64_t heads, float base, const RotaryScaling& scaling, bool back)
+      : heads_(heads), base_(base), scaling_(scaling), back_(back) {}
 
   absl::string_view kind() const override { return back_ ? "rotary_gradient" : "rotary"; }
 
@@ -143,7 +148,8 @@ class RotaryOp final : public Op {
 
   void Differentiate(Gradient& g) const override {
     g.Accumulate(0, [&] {
-      return g.graph().Add(std::make_shared<RotaryOp>(heads_, base_, !back_), {g.dy(), g.input(1)});
+      return g.graph().Add(std::make_shared<RotaryOp>(heads_, base_, scaling_, !back_),
+                           {g.dy(), g.input(1)});
     });
   }
 
@@ -153,7 +159,7 @@ class RotaryOp final : public Op {
     for (int64_t at = 0; at < in[0]->shape.elements(); ++at) {
       const int64_t k = at % dim;
       const double place = (*in[1])[at / width] * (back_ ? -1 : 1);
-      const double angle = Angle(place, k % half, base_, dim);
+      const double angle = place * RotaryFrequency(k % half, dim, base_, scaling_);
       out[0][at] = k < half
                        ? (*in[0])[at] * std::cos(angle) - (*in[0])[at + half] * std::sin(angle)
                        : (*in[0])[at] * std::cos(angle) + (*in[0])[at - half] * std::sin(angle);
@@ -166,9 +172,15 @@ class RotaryOp final : public Op {
     HONE_ASSIGN_OR_RETURN(const Slot x, l.Input(0, MemoryDesc::Plain({shape, dtype})));
     const Slot places = l.Input(1);
     const Slot y = l.Output(0, MemoryDesc::Plain({shape, dtype}));
-    const kernels::Rotation rotation = {heads_, shape[1] / heads_, base_, back_};
+    const int64_t dim = shape[1] / heads_;
+    const auto frequencies = std::make_shared<std::vector<float>>();
+    for (int64_t i = 0; i < dim / 2 && scaling_.kind != RotaryScaling::Kind::kNone; ++i) {
+      frequencies->push_back(static_cast<float>(RotaryFrequency(i, dim, base_, scaling_)));
+    }
     const int parts = PartsFor(shape.elements() * 4, l.threads());
-    l.Emit(kind(), [=](const Memory& m) {
+    l.Emit(kind(), [=, heads = heads_, base = base_, back = back_](const Memory& m) {
+      const kernels::Rotation rotation = {heads, dim, base, back,
+                                          frequencies->empty() ? nullptr : frequencies->data()};
       ForShares(shape[0], parts, [&](int64_t begin, int64_t end) {
         kernels::Rotate(dtype, rotation, m.as<int32_t>(places), m[x], m[y], begin, end);
       });
@@ -179,6 +191,7 @@ class RotaryOp final : public Op {
  private:
   int64_t heads_;
   float base_;
+  RotaryScaling scaling_;
   bool back_;
 };
 
@@ -192,8 +205,23 @@ Value Sinusoids(Graph& graph, Value places, int64_t width, float base) {
   return graph.Add(std::make_shared<SinusoidsOp>(width, base), {places});
 }
 
-Value Rotary(Graph& graph, Value x, Value places, int64_t heads, float base) {
-  return graph.Add(std::make_shared<RotaryOp>(heads, base, false), {x, places});
+double RotaryFrequency(int64_t i, int64_t dim, float base, const RotaryScaling& scaling) {
+  using Kind = RotaryScaling::Kind;
+  const double f = Angle(1, i, base, dim);
+  if (scaling.kind == Kind::kNone) {
+    return f;
+  }
+  if (scaling.kind == Kind::kLinear) {
+    return f / scaling.factor;
+  }
+  const double waves = scaling.original * f / (2 * std::numbers::pi);  // in so many places
+  const double share = std::clamp((waves - scaling.low) / (scaling.high - scaling.low), 0.0, 1.0);
+  return (1 - share) * f / scaling.factor + share * f;
+}
+
+Value Rotary(Graph& graph, Value x, Value places, int64_t heads, float base,
+             const RotaryScaling& scaling) {
+  return graph.Add(std::make_shared<RotaryOp>(heads, base, scaling, false), {x, places});
 }
 
 }  // namespace hone::engine

@@ -78,7 +78,7 @@ absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
 absl::Status ReadCheckpoint(const huggingface::Weights& weights, ParameterStore& store) {
   for (ParameterId id = 0; id < store.size(); ++id) {
     const ParameterSpec& spec = store.spec(id);
-    if (spec.role == ParameterRole::kTransient) {
+    if (spec.role == ParameterRole::kTransient || store.borrowed(id) != nullptr) {
       continue;
     }
     if (!weights.Holds(spec.name)) {

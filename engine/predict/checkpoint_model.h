@@ -17,8 +17,8 @@ namespace hone::engine::predict {
 absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
                                                  const huggingface::Weights& weights);
 
-// Every parameter but transient ones; INVALID_ARGUMENT names one that the checkpoint has not, or in
-// another shape. Errors of huggingface::Weights::Read.
+// Every parameter but transient and borrowed ones; INVALID_ARGUMENT names one that the checkpoint
+// has not, or in another shape. Errors of huggingface::Weights::Read.
 absl::Status ReadCheckpoint(const huggingface::Weights& weights, ParameterStore& store);
 
 }  // namespace hone::engine::predict

@@ -33,19 +33,24 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Load(const std::string& di
     HONE_ASSIGN_OR_RETURN(const huggingface::Weights weights,
                           huggingface::Weights::Open(directory));
     HONE_ASSIGN_OR_RETURN(tasks::ModelFile file, CheckpointModel(directory, weights));
-    return Make(std::move(file), directory, threads, make,
-                [&](ParameterStore& store) { return ReadCheckpoint(weights, store); });
+    return Make(
+        std::move(file), directory, threads, make,
+        [&](ParameterStore& store) { return weights.LendTo(store); },
+        [&](ParameterStore& store) { return ReadCheckpoint(weights, store); });
   }
   HONE_ASSIGN_OR_RETURN(const checkpoint::Model model, checkpoint::LoadModel(directory));
   absl::StatusOr<tasks::ModelFile> file = tasks::ModelFileFromJson(model.model_json);
   HONE_RETURN_IF_ERROR(Annotate(file.status(), directory));
-  return Make(*std::move(file), directory, threads, make,
-              [&](ParameterStore& store) { return tasks::ReadModel(model.tensors, store); });
+  return Make(
+      *std::move(file), directory, threads, make,
+      [&](ParameterStore& store) { return tasks::LendModel(model, store); },
+      [&](ParameterStore& store) { return tasks::ReadModel(model.tensors, store); });
 }
 
-absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Make(
-    tasks::ModelFile file, const std::string& directory, int threads, TaskMaker make,
-    absl::FunctionRef<absl::Status(ParameterStore&)> read) {
+absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Make(tasks::ModelFile file,
+                                                           const std::string& directory,
+                                                           int threads, TaskMaker make, Fill lend,
+                                                           Fill read) {
   std::unique_ptr<Predictor> p(new Predictor(std::move(file), make));
   absl::StatusOr<std::unique_ptr<tasks::Answerer>> answerer =
       p->task_->NewAnswerer(p->file_.preprocessing);
@@ -54,12 +59,12 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Make(
   p->threads_ = threads;
   HONE_RETURN_IF_ERROR(CheckTeam(threads));
   const ScopedThreads scoped(threads);
-  HONE_RETURN_IF_ERROR(p->MakePrograms(directory));
+  HONE_RETURN_IF_ERROR(p->MakePrograms(directory, lend));
   HONE_RETURN_IF_ERROR(read(p->store_));
   return p;
 }
 
-absl::Status Predictor::MakePrograms(const std::string& directory) {
+absl::Status Predictor::MakePrograms(const std::string& directory, Fill lend) {
   const tasks::DataInfo info = InfoOf(file_);
   if (const std::vector<tasks::ForwardSpec> specs = task_->answering(info); !specs.empty()) {
     absl::StatusOr<std::unique_ptr<OwnPrograms>> own =
@@ -71,6 +76,7 @@ absl::Status Predictor::MakePrograms(const std::string& directory) {
     for (const Graph* graph : own_->graphs()) {
       HONE_RETURN_IF_ERROR(Declare(*graph));
     }
+    HONE_RETURN_IF_ERROR(lend(store_));
     store_.Allocate(0);
     return own_->Compile(store_, threads_);
   }
@@ -82,6 +88,7 @@ absl::Status Predictor::MakePrograms(const std::string& directory) {
     for (const Graph* graph : decoder_->graphs()) {
       HONE_RETURN_IF_ERROR(Declare(*graph));
     }
+    HONE_RETURN_IF_ERROR(lend(store_));
     store_.Allocate(0);
     return decoder_->Compile(store_, threads_);
   }
@@ -89,6 +96,7 @@ absl::Status Predictor::MakePrograms(const std::string& directory) {
   absl::StatusOr<tasks::TaskGraph> forward = Build({1, least_bucket});
   HONE_RETURN_IF_ERROR(Annotate(forward.status(), directory));
   HONE_RETURN_IF_ERROR(Declare(*forward->built.graph));
+  HONE_RETURN_IF_ERROR(lend(store_));
   store_.Allocate(0);
   for (const int64_t batch : {kLargestBatch, int64_t{1}}) {
     HONE_RETURN_IF_ERROR(ProgramFor({batch, least_bucket}).status());

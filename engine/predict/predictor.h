@@ -24,8 +24,9 @@ using Example = tasks::Example;
 // several; where examples come in buckets, for each that has been asked for. A model that writes
 // has a Decoder instead, if it can be run so, and one whose task has programs of its own to answer
 // with has those. What its inputs are, and what its outputs mean, its task knows
-// (tasks/prediction.h). Not thread safe: several threads take turns, or have a predictor
-// each.
+// (tasks/prediction.h). Weights stay in the model's file where programs can read them as they lie;
+// processes that answer with one model share their pages. Not thread safe: several threads take
+// turns, or have a predictor each.
 class Predictor {
  public:
   using TaskMaker = std::unique_ptr<tasks::Task> (*)(const tasks::TaskOptions& options);
@@ -51,15 +52,18 @@ class Predictor {
  private:
   Predictor(tasks::ModelFile file, TaskMaker make)
       : file_(std::move(file)), task_(make(file_.task)) {}
-  // `read` fills the store.
-  static absl::StatusOr<std::unique_ptr<Predictor>> Make(
-      tasks::ModelFile file, const std::string& directory, int threads, TaskMaker make,
-      absl::FunctionRef<absl::Status(ParameterStore&)> read);
+  // What is done to the store.
+  using Fill = absl::FunctionRef<absl::Status(ParameterStore&)>;
+  // `lend` gives the store what can stay in the model's file, before its memory is allocated;
+  // `read` what is left.
+  static absl::StatusOr<std::unique_ptr<Predictor>> Make(tasks::ModelFile file,
+                                                         const std::string& directory, int threads,
+                                                         TaskMaker make, Fill lend, Fill read);
   absl::StatusOr<tasks::TaskGraph> Build(const tasks::BatchShape& shape) const;
   // The decoder, if the model is one that goes on with texts; null otherwise.
   absl::StatusOr<std::unique_ptr<Decoder>> NewDecoder() const;
   // Makes the programs that answer, and allocates the store.
-  absl::Status MakePrograms(const std::string& directory);
+  absl::Status MakePrograms(const std::string& directory, Fill lend);
   // Every parameter of the graph that is not there yet.
   absl::Status Declare(const Graph& graph);
   // Makes the program of that shape where it is not there yet, in an arena that is large enough.

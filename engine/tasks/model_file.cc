@@ -100,6 +100,34 @@ StoredModel OwnTensors(const ParameterStore& store) {
   return stored;
 }
 
+absl::Status LendModel(const checkpoint::Model& model, ParameterStore& store) {
+  std::shared_ptr<const std::byte> mapped;
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const ParameterSpec& spec = store.spec(id);
+    const absl::StatusOr<const checkpoint::FileTensor*> found = model.tensors.Find(spec.name);
+    if (spec.role != ParameterRole::kFrozen || !found.ok()) {
+      continue;
+    }
+    const checkpoint::FileTensor& tensor = **found;
+    const bool as_it_lies =
+        tensor.dtype == checkpoint::FileDType::kF32 || tensor.dtype == checkpoint::FileDType::kBf16;
+    if (!as_it_lies || tensor.shape != spec.shape ||
+        tensor.begin % checkpoint::SizeOf(tensor.dtype) != 0) {
+      continue;
+    }
+    if (mapped == nullptr) {
+      HONE_ASSIGN_OR_RETURN(mapped, model.tensors.Map());
+    }
+    const bool is_bf16 = tensor.dtype == checkpoint::FileDType::kBf16;
+    HONE_RETURN_IF_ERROR(store.Borrow(id, {.dtype = is_bf16 ? DType::kBf16 : DType::kF32,
+                                           .data = mapped.get() + tensor.begin,
+                                           .memory = mapped,
+                                           .sha256 = model.tensors_sha256,
+                                           .path = model.tensors.path()}));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadModel(const checkpoint::SafetensorsFile& file, ParameterStore& store) {
   for (ParameterId id = 0; id < store.size(); ++id) {
     if (store.spec(id).role != ParameterRole::kTransient) {

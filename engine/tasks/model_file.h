@@ -44,6 +44,10 @@ StoredModel OwnTensors(const ParameterStore& store);
 absl::Status ReadParameter(const checkpoint::SafetensorsFile& file, absl::string_view name,
                            ParameterStore& store, ParameterId id);
 
+// Lends the store its frozen parameters that the model's file has in f32 or bf16, in their shapes,
+// at a multiple of their size; before its Allocate. ReadModel says what is wrong with others.
+absl::Status LendModel(const checkpoint::Model& model, ParameterStore& store);
+
 // Parameters and buffers from a file; INVALID_ARGUMENT where names or shapes are not the model's.
 // FAILED_PRECONDITION where the file names another one that holds a parameter, and the store has it
 // not from there.

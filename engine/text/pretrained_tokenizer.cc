@@ -1,15 +1,18 @@
 #include "engine/text/pretrained_tokenizer.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/text/pretrained/sentencepiece_json.h"
 #include "engine/text/pretrained/vocabulary_files.h"
 
 namespace hone::engine::text {
@@ -32,6 +35,9 @@ class Folder {
     absl::StatusOr<std::string> text = FromUtf8(std::move(bytes));
     HONE_RETURN_IF_ERROR(Annotate(text.status(), name));
     return text;
+  }
+  absl::StatusOr<std::string> ReadBytes(const std::string& name) const {
+    return ReadFile(std::filesystem::path(path_) / name, kLargestFile);
   }
   // An empty object where it is not there.
   absl::StatusOr<nlohmann::json> ReadObject(const std::string& name) const {
@@ -82,6 +88,46 @@ TokenRoles RolesOf(const PretrainedTokenizer& tokenizer, const TokenizerSettings
   return roles;
 }
 
+// tokenizer.model of Llama, as a tokenizer.json.
+absl::StatusOr<nlohmann::json> FromSentencePieces(const Folder& folder,
+                                                  const TokenizerSettings& settings) {
+  HONE_ASSIGN_OR_RETURN(const std::string bytes, folder.ReadBytes("tokenizer.model"));
+  SentencePieceUse use = {.add_begin = settings.Flag("add_bos_token", true),
+                          .add_end = settings.Flag("add_eos_token", false),
+                          .space_before = settings.Flag("add_prefix_space", true),
+                          .legacy = settings.Flag("legacy", true)};
+  for (const auto& [key, token] :
+       {std::pair("bos_token", &use.begin), std::pair("eos_token", &use.end)}) {
+    if (std::string said = settings.Token(key); !said.empty()) {
+      *token = std::move(said);
+    }
+  }
+  HONE_ASSIGN_OR_RETURN(nlohmann::json json, SentencePieceAsJson(bytes, use));
+  const auto more = settings.config.find("added_tokens_decoder");
+  if (more == settings.config.end() || !more->is_object()) {
+    return json;
+  }
+  nlohmann::json& added = json["added_tokens"];
+  for (const auto& [key, token] : more->items()) {
+    int64_t id = 0;
+    if (!absl::SimpleAtoi(key, &id) || !token.is_object()) {
+      return absl::InvalidArgumentError(absl::StrCat("tokenizer_config.json: added_tokens_decoder.",
+                                                     key.substr(0, 40),
+                                                     ": must be an id and a token"));
+    }
+    nlohmann::json entry = token;
+    entry["id"] = id;
+    const auto known =
+        std::ranges::find_if(added, [&](const nlohmann::json& one) { return one["id"] == id; });
+    if (known == added.end()) {
+      added.push_back(std::move(entry));
+    } else {
+      *known = std::move(entry);
+    }
+  }
+  return json;
+}
+
 // The text of a tokenizer.json, and the file that it is of.
 struct Source {
   std::string json;
@@ -105,7 +151,12 @@ absl::StatusOr<Source> ReadSource(const Folder& folder, const TokenizerSettings&
                           FromMergesFile(std::move(vocabulary), text, settings));
     return Source{json.dump(), "vocab.json"};
   }
-  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+  if (folder.Has("tokenizer.model")) {
+    absl::StatusOr<nlohmann::json> json = FromSentencePieces(folder, settings);
+    HONE_RETURN_IF_ERROR(Annotate(json.status(), "tokenizer.model"));
+    return Source{json->dump(), "tokenizer.model"};
+  }
+  for (const char* name : {"spiece.model", "sentencepiece.bpe.model"}) {
     if (folder.Has(name)) {
       return absl::InvalidArgumentError(absl::StrCat(
           name,
@@ -115,7 +166,8 @@ absl::StatusOr<Source> ReadSource(const Folder& folder, const TokenizerSettings&
     }
   }
   return absl::NotFoundError(
-      "there is no tokenizer: none of tokenizer.json, vocab.txt, and vocab.json with merges.txt");
+      "there is no tokenizer: none of tokenizer.json, vocab.txt, vocab.json with "
+      "merges.txt, and tokenizer.model");
 }
 
 }  // namespace

@@ -44,6 +44,8 @@ absl::StatusOr<v1::Model> GetModel(const v1::GetModelRequest& request, Deps& dep
 void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
                  Done<v1::DeleteModelResponse> done);
 void UpdateModel(const v1::UpdateModelRequest& request, Deps& deps, Done<v1::Model> done);
+// Answers when a worker has read the whole archive.
+void ImportModel(const v1::ImportModelRequest& request, Deps& deps, Done<v1::Model> done);
 // Those with a `timeout` may answer that the time was over when it is.
 void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,
              Done<v1::PredictResponse> done);

@@ -10,6 +10,7 @@
 #include "server/config/config.h"
 #include "server/datasets/datasets.h"
 #include "server/datasets/validations.h"
+#include "server/imports/imports.h"
 #include "server/metrics/bus.h"
 #include "server/metrics/registry.h"
 #include "server/predict/model_cache.h"
@@ -68,6 +69,7 @@ struct Deps {
   SharedText& engine;        // as the newest worker told; "" before the first one
   const std::atomic<bool>& stopping;
   sweeps::Driver& sweeps;
+  imports::Imports& imports;
 };
 
 // Called once, on any thread, with a call's answer.

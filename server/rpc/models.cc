@@ -76,6 +76,15 @@ void DeleteModel(const v1::DeleteModelRequest& request, Deps& deps,
       });
 }
 
+void ImportModel(const v1::ImportModelRequest& request, Deps& deps, Done<v1::Model> done) {
+  // It looks through models first.
+  const bool taken =
+      deps.lists.Submit([&deps, request, done] { deps.imports.Import(request, done); });
+  if (!taken) {
+    done(absl::ResourceExhaustedError("too many calls of this kind at a time; try again"));
+  }
+}
+
 void Predict(const v1::PredictRequest& request, absl::Duration timeout, Deps& deps,
              Done<v1::PredictResponse> done) {
   const absl::StatusOr<std::string> id = jobs::ModelId(request.name());

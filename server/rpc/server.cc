@@ -134,6 +134,8 @@ class HonedServer final : public Server {
         *store_, *writer_, *directory_, *remover_);
     inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
                                                             *directory_, registry_);
+    imports_ = std::make_unique<imports::Imports>(config_.disk_floor_bytes, *directory_, *store_,
+                                                  *writer_, *datasets_, *inspections_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     histories_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
     lists_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
@@ -148,7 +150,7 @@ class HonedServer final : public Server {
         Deps{config_,      *store_,       *writer_,    *scheduler_, *calls_,     *inspections_,
              *predictors_, *reads_,       *histories_, *lists_,     *directory_, *remover_,
              *datasets_,   *validations_, bus_,        registry_,   plans_,      transfers_,
-             budget_,      watch_budget_, engine_,     stopping_,   *sweeps_});
+             budget_,      watch_budget_, engine_,     stopping_,   *sweeps_,    *imports_});
     streams_ = std::make_unique<WatchStreams>();
     sweep_streams_ = std::make_unique<SweepStreams>(*deps_);
     for (const auto* service :
@@ -218,6 +220,7 @@ class HonedServer final : public Server {
     predictors_.reset();
     calls_.reset();
     inspections_.reset();
+    imports_.reset();
     scheduler_.reset();
     datasets_.reset();
     remover_.reset();
@@ -420,6 +423,7 @@ class HonedServer final : public Server {
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<retention::Retention> retention_;
   std::unique_ptr<scheduler::WorkerCalls> calls_;
+  std::unique_ptr<imports::Imports> imports_;
   std::unique_ptr<scheduler::WorkerCalls> inspections_;
   std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;

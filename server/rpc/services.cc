@@ -145,6 +145,15 @@ grpc::ServerUnaryReactor* ModelService::UpdateModel(grpc::CallbackServerContext*
       .Later(*request, rpc::UpdateModel);
 }
 
+grpc::ServerUnaryReactor* ModelService::ImportModel(grpc::CallbackServerContext* context,
+                                                    const v1::ImportModelRequest* request,
+                                                    v1::Model* reply) {
+  return Unary(context, "ImportModel", deps_, reply)
+      .Changes(*request)
+      .Later([&](Done<v1::Model> done) { rpc::ImportModel(*request, deps_, std::move(done)); },
+             kMostTimeOfImport);
+}
+
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,
                                                 const v1::PredictRequest* request,
                                                 v1::PredictResponse* reply) {

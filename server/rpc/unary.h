@@ -33,6 +33,7 @@ inline absl::Duration TimeLeft(const grpc::CallbackServerContext& context, absl:
 
 // Of a call, where its client set no shorter deadline.
 inline constexpr absl::Duration kMostTime = absl::Seconds(60);
+inline constexpr absl::Duration kMostTimeOfImport = absl::Minutes(10);
 
 // Of a message in memory.
 inline int64_t BytesOf(const google::protobuf::Message& message) {
@@ -76,6 +77,9 @@ class Unary {
     }
     if constexpr (requires { request.model().name(); }) {
       call_.resource = request.model().name();
+    }
+    if constexpr (requires { request.dataset(); }) {
+      call_.resource = request.dataset();
     }
     if constexpr (requires { request.header().dataset_id(); }) {
       call_.resource = absl::StrCat("datasets/", request.header().dataset_id());

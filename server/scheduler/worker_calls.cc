@@ -28,7 +28,8 @@ WorkerCalls::WorkerCalls(std::string worker, int64_t memory_bytes,
       directory_(directory),
       registry_(registry),
       executor_(/*threads=*/2, /*max_queued=*/32) {
-  for (const auto mode : {v1::WorkerRequest::PLAN, v1::WorkerRequest::DATASET}) {
+  for (const auto mode :
+       {v1::WorkerRequest::PLAN, v1::WorkerRequest::DATASET, v1::WorkerRequest::IMPORT}) {
     registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(mode)}, 0);
   }
 }
@@ -36,13 +37,14 @@ WorkerCalls::WorkerCalls(std::string worker, int64_t memory_bytes,
 WorkerCalls::~WorkerCalls() { Stop(); }
 
 void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
-                         std::function<void(absl::StatusOr<v1::WorkerFrame>)> done) {
+                         std::function<void(absl::StatusOr<v1::WorkerFrame>)> done, Keep keep) {
   const absl::Duration deadline = SteadyNow() + timeout;
   if (memory_bytes_ > 0) {
     request.set_memory_limit_bytes(memory_bytes_ + worker_process::kUnusedBytes);
   }
-  const bool taken = executor_.Submit(
-      [this, request = std::move(request), deadline, done] { done(Call(request, deadline)); });
+  const bool taken =
+      executor_.Submit([this, request = std::move(request), deadline, done,
+                        keep = std::move(keep)] { done(Call(request, deadline, keep)); });
   if (!taken) {
     done(jobs::WithRetryDelay(
         absl::ResourceExhaustedError("too many plans and inspections are queued; try again"),
@@ -51,7 +53,7 @@ void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
 }
 
 absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
-                                                  absl::Duration deadline) {
+                                                  absl::Duration deadline, const Keep& keep) {
   if (stopping_) {
     return absl::UnavailableError("the server is shutting down");
   }
@@ -79,7 +81,11 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
       if (received->frame->has_failure()) {
         return worker_process::ToStatus(received->frame->failure());
       }
-      if (received->frame->has_plan() || received->frame->has_dataset()) {
+      if (received->frame->has_plan() || received->frame->has_dataset() ||
+          received->frame->has_imported()) {
+        if (keep != nullptr) {
+          HONE_RETURN_IF_ERROR(keep(*received->frame, folder));
+        }
         return *std::move(received->frame);
       }
     }

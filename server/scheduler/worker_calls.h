@@ -13,7 +13,7 @@
 
 namespace hone::server::scheduler {
 
-// Short runs of hone-worker that answer with one frame: PLAN and DATASET. Two at a time, a
+// Short runs of hone-worker that answer with one frame: PLAN, DATASET and IMPORT. Two at a time, a
 // bounded number waits. What they read (data sets, models) is parsed in their process,
 // not here. The arguments of the constructor outlive this.
 class WorkerCalls {
@@ -24,12 +24,16 @@ class WorkerCalls {
   // As Stop, and waits until all are told.
   ~WorkerCalls();
 
-  // `done` gets the first `plan` or `dataset` frame, on a thread of this class, or
+  // Given the answer and the run_directory that the worker wrote into, which goes when this
+  // returns. Its error becomes the answer.
+  using Keep = std::function<absl::Status(v1::WorkerFrame& answer, const std::string& folder)>;
+
+  // `done` gets the first `plan`, `dataset` or `imported` frame, on a thread of this class, or
   //   the code and message of the worker's Failure (INVALID_ARGUMENT, NOT_FOUND, …);
   //   DEADLINE_EXCEEDED after `timeout` (the time in the queue counts);
   //   RESOURCE_EXHAUSTED, on the caller's thread, when too many wait; INTERNAL: the worker crashed.
   void Submit(v1::WorkerRequest request, absl::Duration timeout,
-              std::function<void(absl::StatusOr<v1::WorkerFrame>)> done);
+              std::function<void(absl::StatusOr<v1::WorkerFrame>)> done, Keep keep = nullptr);
 
   // What runs is killed and what waits is not begun; all are told UNAVAILABLE.
   void Stop() { stopping_ = true; }
@@ -39,7 +43,8 @@ class WorkerCalls {
 
  private:
   absl::StatusOr<v1::WorkerFrame> Call(v1::WorkerRequest request,
-                                       absl::Duration deadline);  // SteadyNow()
+                                       absl::Duration deadline,  // SteadyNow()
+                                       const Keep& keep);
 
   const std::string worker_;
   const int64_t memory_bytes_;

@@ -200,6 +200,8 @@ class JobStore {
   virtual absl::Status ForgetCheckpoints(const std::string& id) = 0;
   // A model's folder is about to be made: it is to be removed, unless Finish stores the model.
   virtual absl::Status DraftModel(const std::string& id) = 0;
+  // A model that no job made, in a folder that was drafted, under the id of its name.
+  virtual absl::Status AddModel(const v1::Model& model) = 0;
   // The folder is gone.
   virtual absl::Status FolderIsRemoved(const Folder& folder) = 0;
   // Forgets a job that has ended or is paused; its events go later, by RemoveGarbage, and its run's

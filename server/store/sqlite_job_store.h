@@ -72,6 +72,7 @@ class SqliteStore final : public JobStore {
   absl::StatusOr<jobs::Job> Resume(const std::string& id, absl::Time now) override;
   absl::Status ForgetCheckpoints(const std::string& id) override;
   absl::Status DraftModel(const std::string& id) override;
+  absl::Status AddModel(const v1::Model& model) override;
   absl::Status FolderIsRemoved(const Folder& folder) override;
   absl::Status Delete(const std::string& id) override;
   absl::StatusOr<std::vector<std::string>> DeleteEnded(const KeepJobs& keep, int limit) override;
@@ -134,6 +135,9 @@ class SqliteStore final : public JobStore {
   absl::Status PrepareRemoval();
   absl::Status PrepareUpdates();
   static absl::StatusOr<std::vector<std::string>> Ids(Statement& statement);
+  // A model's row, where its folder was a draft. Row and id of its job; 0 and "": none made it.
+  absl::Status InsertModel(const v1::Model& model, int64_t job_row, const std::string& job_id,
+                           absl::Time now);
   // Runs `body`; where it fails, nothing of it stays.
   absl::Status Atomically(absl::FunctionRef<absl::Status()> body);
   absl::StatusOr<JobRow> Load(const std::string& id);

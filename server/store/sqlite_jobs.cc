@@ -270,17 +270,7 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
       if (row.job.resolved.display_name() != row.job.spec.display_name()) {
         model.set_display_name(row.job.resolved.display_name());  // changed while it ran
       }
-      HONE_RETURN_IF_ERROR(model_.Reset()
-                               .Text(model_id)
-                               .Int(row.row)
-                               .Blob(Serialize(model))
-                               .Text(model.display_name())
-                               .Int(model.bytes())
-                               .Int(ToNanos(now))
-                               .Text(model.task())
-                               .Text(row.job.id)
-                               .Run());
-      HONE_RETURN_IF_ERROR(FolderIsRemoved({.kind = Folder::Kind::kDraft, .id = model_id}));
+      HONE_RETURN_IF_ERROR(InsertModel(model, row.row, row.job.id, now));
     }
     if (!jobs::HasWorker(row.job.state)) {
       return absl::AbortedError(absl::StrCat("job ", id, " does not run in attempt ", attempt,
@@ -288,6 +278,22 @@ absl::Status SqliteStore::Finish(const std::string& id, int attempt, const Endin
     }
     return Apply(row, change, now);
   });
+}
+
+absl::Status SqliteStore::InsertModel(const v1::Model& model, int64_t job_row,
+                                      const std::string& job_id, absl::Time now) {
+  HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
+  HONE_RETURN_IF_ERROR(model_.Reset()
+                           .Text(id)
+                           .Int(job_row)
+                           .Blob(Serialize(model))
+                           .Text(model.display_name())
+                           .Int(model.bytes())
+                           .Int(ToNanos(now))
+                           .Text(model.task())
+                           .Text(job_id)
+                           .Run());
+  return FolderIsRemoved({.kind = Folder::Kind::kDraft, .id = id});
 }
 
 }  // namespace hone::server::store

@@ -1,4 +1,6 @@
 // What people call things and how they sort them: names, labels, priorities, pins.
+#include <google/protobuf/util/time_util.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,6 +47,13 @@ absl::StatusOr<jobs::Job> SqliteStore::UpdateJob(const std::string& id, const Jo
   HONE_RETURN_IF_ERROR(updated);
   HONE_ASSIGN_OR_RETURN(JobRow row, Load(id));
   return std::move(row.job);
+}
+
+absl::Status SqliteStore::AddModel(const v1::Model& model) {
+  const int64_t nanos =
+      google::protobuf::util::TimeUtil::TimestampToNanoseconds(model.create_time());
+  return Atomically(
+      [&] { return InsertModel(model, /*job_row=*/0, /*job_id=*/"", absl::FromUnixNanos(nanos)); });
 }
 
 absl::StatusOr<v1::Model> SqliteStore::UpdateModel(const std::string& id,

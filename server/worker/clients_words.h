@@ -11,6 +11,11 @@
 
 namespace hone::server::worker {
 
+// Where IMPORT unpacks the checkpoint.
+inline std::string ImportedFolder(const v1::WorkerRequest& request) {
+  return request.run_directory() + "/model";
+}
+
 // What the server keeps for its clients is known to them by its name: in texts for them its paths
 // become the names that the job gives. A path that a job file gave stays as it is.
 class ClientsWords {
@@ -18,6 +23,9 @@ class ClientsWords {
   explicit ClientsWords(const v1::WorkerRequest& request) {
     if (!request.dataset_path().empty() && !request.spec().data().dataset().empty()) {
       names_.emplace_back(request.dataset_path(), request.spec().data().dataset());
+    }
+    if (request.mode() == v1::WorkerRequest::IMPORT) {
+      names_.emplace_back(ImportedFolder(request), request.spec().data().dataset());
     }
     const v1::JobSpec& spec = request.spec();
     for (const auto& [path, name] :

@@ -1,10 +1,13 @@
 #include "server/worker/modes.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/data/catalog.h"
+#include "engine/job/checkpoint_plan.h"
 #include "engine/job/trainer.h"
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
@@ -123,6 +126,13 @@ bool MakePlan(const v1::WorkerRequest& request, FrameWriter& writer) {
   }
   Phase phase = Phase::kPlanning;
   writer.SetProgress("planning", -1);
+  if (!request.model_directory().empty() && request.spec().ByteSizeLong() == 0) {
+    const auto checkpoint = engine::job::PlanCheckpoint(
+        request.model_directory(), std::max(request.threads(), 1), /*memory=*/true);
+    return SendPlan(
+        checkpoint.ok() ? absl::StatusOr<engine::job::Plan>(checkpoint->plan) : checkpoint.status(),
+        phase, request, writer);
+  }
   const absl::StatusOr<engine::job::Plan> plan = PlanOf(request, phase);
   return SendPlan(plan, phase, request, writer);
 }

@@ -24,6 +24,9 @@ bool Serve(const v1::WorkerRequest& request, FrameWriter& writer);
 // Reads the file at dataset_path whole. What is wrong with it is the answer, not a failure.
 bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer);
 
+// Unpacks the archive at dataset_path into run_directory/model and reads what a checkpoint is.
+bool ImportCheckpoint(const v1::WorkerRequest& request, FrameWriter& writer);
+
 // A spec is checked again where it is run: this machine and its catalogue may be others than those
 // of the server that took it. INVALID_ARGUMENT, or NOT_FOUND: a name that the catalogue does not
 // have.

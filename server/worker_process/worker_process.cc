@@ -177,6 +177,8 @@ const char* ModeName(v1::WorkerRequest::Mode mode) {
       return "predict";
     case v1::WorkerRequest::DATASET:
       return "dataset";
+    case v1::WorkerRequest::IMPORT:
+      return "import";
     case v1::WorkerRequest::SERVE:
       return "serve";
     default:

@@ -16,6 +16,7 @@
 #include "engine/base/files.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
 #include "tests/client/process.h"
@@ -196,8 +197,16 @@ class FakeTraining final : public v1::TrainingService::Service {
 class FakeModels final : public v1::ModelService::Service {
  public:
   // One model for each metric: what its evaluation says.
-  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
+  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override {
+    if (!request->display_name().empty()) {
+      for (const v1::Model& model : named) {
+        if (model.display_name() == request->display_name()) {
+          *response->add_models() = model;
+        }
+      }
+      return grpc::Status::OK;
+    }
     for (const auto& [metric, value] : metrics) {
       v1::Model& model = *response->add_models();
       model.set_name("models/" + metric);
@@ -205,8 +214,20 @@ class FakeModels final : public v1::ModelService::Service {
     }
     return grpc::Status::OK;
   }
+  // One that was imported is of a language model.
+  grpc::Status ImportModel(grpc::ServerContext*, const v1::ImportModelRequest* request,
+                           v1::Model* model) override {
+    imported.push_back(*request);
+    model->set_name("models/imported");
+    model->set_display_name(request->display_name());
+    model->set_task("language_modeling");
+    return imported.size() > 1 ? grpc::Status::OK : first_import;
+  }
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
                         v1::Model* model) override {
+    if (request->name() == "models/minilm") {
+      return {grpc::StatusCode::NOT_FOUND, "there is no model models/minilm"};
+    }
     model->set_name(request->name());
     v1::LayerSummary& layer = *model->mutable_plan()->add_layers();
     layer.set_name("dense_1");
@@ -235,8 +256,45 @@ class FakeModels final : public v1::ModelService::Service {
     return grpc::Status::OK;
   }
   std::map<std::string, double> metrics;
+  std::vector<v1::Model> named;  // by their display names
+  std::vector<v1::ImportModelRequest> imported;
+  grpc::Status first_import;
   std::string path = "weights/model.safetensors";
   std::string tail = "ghts";
+};
+
+// Keeps what is uploaded.
+class FakeUploads final : public v1::DatasetService::Service {
+ public:
+  grpc::Status BeginUpload(grpc::ServerContext*, const v1::BeginUploadRequest* request,
+                           v1::BeginUploadResponse* response) override {
+    header = request->header();
+    response->set_offset(static_cast<int64_t>(bytes.size()));
+    return grpc::Status::OK;
+  }
+  grpc::Status UploadDataset(grpc::ServerContext*, grpc::ServerReader<v1::UploadDatasetRequest>* in,
+                             v1::Dataset* dataset) override {
+    v1::UploadDatasetRequest message;
+    while (in->Read(&message)) {
+      bytes += message.chunk();
+      if (cut_at > 0 && static_cast<int64_t>(bytes.size()) >= cut_at) {
+        cut_at = 0;
+        return {grpc::StatusCode::UNAVAILABLE, "the line broke"};
+      }
+    }
+    dataset->set_name("datasets/" + header.dataset_id());
+    return grpc::Status::OK;
+  }
+  grpc::Status DeleteDataset(grpc::ServerContext*, const v1::DeleteDatasetRequest* request,
+                             v1::DeleteDatasetResponse*) override {
+    deleted.push_back(request->name());
+    return grpc::Status::OK;
+  }
+
+  v1::UploadHeader header;
+  std::string bytes;
+  int64_t cut_at = 0;
+  std::vector<std::string> deleted;
 };
 
 class ServerCommandsTest : public ::testing::Test {
@@ -249,6 +307,7 @@ class ServerCommandsTest : public ::testing::Test {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&training_);
     builder.RegisterService(&models_);
+    builder.RegisterService(&uploads_);
     server_ = builder.BuildAndStart();
     setenv("HONE_SERVER", absl::StrCat("127.0.0.1:", port).c_str(), 1);
   }
@@ -277,6 +336,7 @@ class ServerCommandsTest : public ::testing::Test {
 
   FakeTraining training_;
   FakeModels models_;
+  FakeUploads uploads_;
   std::unique_ptr<grpc::Server> server_;
   std::string folder_;
   std::string output_;

@@ -72,6 +72,9 @@ EXPECTED = {
     "DownloadModel": by_name("models", "models/nobody"),
     "DeleteModel": by_name("models", "models/nobody"),
     "UpdateModel": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "update_mask")),
+    "ImportModel": {"empty": (Code.INVALID_ARGUMENT, "dataset: must be datasets/<"), "huge field": (Code.INVALID_ARGUMENT, "dataset: must be datasets/<"),
+                    "huge message": TOO_LARGE, "not UTF-8": NOT_TEXT, "wrong state": (Code.INVALID_ARGUMENT, "must be TAR"),
+                    "deleted": (Code.NOT_FOUND, "datasets/gone"), "unknown name": (Code.NOT_FOUND, "datasets/nobody")},
     "Predict": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "inputs: must be 1 to 256")),
     "Generate": by_name("models", "models/nobody", (Code.INVALID_ARGUMENT, "must have `drawings` or `text`")),
     "BeginUpload": {"empty": (Code.INVALID_ARGUMENT, "dataset_id"), "huge field": (Code.INVALID_ARGUMENT, "dataset_id"),
@@ -222,6 +225,9 @@ class Matrix(unittest.TestCase):
             dataset = {"deleted": "gone", "unknown name": "nobody"}.get(case, "wine")
             request.spec.CopyFrom(self.sweep_spec("x" * 1_000_000 if case == "huge field" else "another", dataset))
             request.request_id = "ended" if case == "wrong state" else ""
+        elif rpc == "ImportModel":
+            request.dataset = {"huge field": "datasets/" + "a" * 1_000_000, "wrong state": "datasets/table",
+                               "deleted": "datasets/gone", "unknown name": "datasets/nobody"}[case]
         elif rpc in ("BeginUpload", "UploadDataset"):
             # Bytes that are not here yet: those that are would need no upload.
             request.header.CopyFrom(self.header(name.split("/", 1)[1], TABLE + b"1,1,x\n"))

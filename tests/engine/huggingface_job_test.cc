@@ -5,6 +5,7 @@
 #include "engine/job/plan.h"
 #include "engine/job/pretrained.h"
 #include "engine/predict/predictor.h"
+#include "engine/tasks/model_file.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tensor/token_rows.h"
 #include "tests/engine/huggingface_testing.h"
@@ -296,6 +297,55 @@ TEST_F(CheckpointJob, AVocabularyThatTheTableHasNoRowsForIsRefused) {
   EXPECT_THAT(Job(), StatusIs(kInvalid, AllOf(HasSubstr("41 tokens"), HasSubstr("`vocab_size`"))));
 }
 
+// Frozen parameters of these names and shapes, and one that is trained.
+ParameterStore StoreOf(const std::vector<CheckpointTensor>& wanted) {
+  ParameterStore store;
+  for (const CheckpointTensor& tensor : wanted) {
+    EXPECT_THAT(store
+                    .Declare({.name = tensor.name,
+                              .shape = tensor.shape,
+                              .initializer = {},
+                              .role = ParameterRole::kFrozen})
+                    .status(),
+                IsOk());
+  }
+  EXPECT_THAT(store.Declare({.name = "norm.weight", .shape = {24}, .initializer = {}}).status(),
+              IsOk());
+  return store;
+}
+
+TEST_F(CheckpointJob, LendsWhatIsFrozenAndNothingElse) {
+  const auto weights = huggingface::Weights::Open(Path("bert"));
+  ASSERT_THAT(weights, IsOk());
+  ParameterStore store = StoreOf({{"block_1.up.weight", {56, 24}, {}},
+                                  {"block_1.up.bias", {55}, {}},
+                                  {"another.weight", {3}, {}}});
+  ASSERT_THAT(weights->LendTo(store), IsOk());
+  store.Allocate(0);
+  ASSERT_NE(store.borrowed(0), nullptr);
+  EXPECT_EQ(store.borrowed(1), nullptr) << "of another shape";
+  EXPECT_EQ(store.borrowed(2), nullptr) << "of no such name";
+  EXPECT_EQ(store.borrowed(3), nullptr) << "trained";
+  std::vector<float> values(56 * 24);
+  store.values(0).CopyTo(values);
+  EXPECT_EQ(values, Theirs("bert.encoder.layer.0.intermediate.dense.weight"));
+}
+
+TEST_F(CheckpointJob, AModelOfOursIsLentAsItLies) {
+  const auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  ASSERT_THAT(Run(*config), IsOk());
+  const auto model = checkpoint::LoadModel(config->run_directory + "/model");
+  ASSERT_THAT(model, IsOk());
+  ParameterStore store = StoreOf({{"block_1.up.weight", {56, 24}, {}}});
+  ASSERT_THAT(tasks::LendModel(*model, store), IsOk());
+  store.Allocate(0);
+  ASSERT_NE(store.borrowed(0), nullptr);
+  std::vector<float> values(56 * 24);
+  store.values(0).CopyTo(values);
+  EXPECT_EQ(values, Weights(*config, "block_1.up.weight"));
+}
+
 // Checkpoints that answer as they are.
 class CheckpointAnswerer : public CheckpointJob {
  protected:
@@ -306,7 +356,11 @@ class CheckpointAnswerer : public CheckpointJob {
   }
 };
 
-TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
+class CheckpointWriter : public CheckpointAnswerer,
+                         public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(CheckpointWriter, WritesWhatTransformersWrites) {
+  const std::string name = GetParam();
   // The end, a space, letters, and letters behind a space: 40 tokens.
   std::vector<std::string> written = {"", " "};
   nlohmann::json vocabulary = {{"<|endoftext|>", 0}, {"Ġ", 1}};
@@ -317,11 +371,11 @@ TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
     written.push_back((i < 26 ? "" : " ") + letter);
     merges += i < 26 ? "" : "Ġ " + letter + "\n";
   }
-  Write("gpt2/vocab.json", vocabulary.dump());
-  Write("gpt2/merges.txt", merges);
-  const auto model = predict::Predictor::Load(CheckpointOf("gpt2"), 2);
+  Write(name + "/vocab.json", vocabulary.dump());
+  Write(name + "/merges.txt", merges);
+  const auto model = predict::Predictor::Load(CheckpointOf(name), 2);
   ASSERT_THAT(model, IsOk());
-  const auto tokens = GoldenCheckpoint("gpt2")["written"].get<std::vector<int32_t>>();
+  const auto tokens = GoldenCheckpoint(name)["written"].get<std::vector<int32_t>>();
   std::string expected;
   for (size_t i = 2; i < tokens.size() && tokens[i] != 0; ++i) {
     expected += written[static_cast<size_t>(tokens[i])];
@@ -340,6 +394,11 @@ TEST_F(CheckpointAnswerer, WritesWhatTransformersWrites) {
   }
   EXPECT_EQ(text, expected);
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, CheckpointWriter,
+                         ::testing::Values("gpt2", "llama", "llama_biased", "llama_scaled", "qwen2",
+                                           "qwen3", "qwen3_tied"),
+                         [](const auto& name) { return std::string(name.param); });
 
 TEST_F(CheckpointAnswerer, FillsMasksWhereItHasTheHead) {
   Write("bert_masked/vocab.txt", hone::testing::Contents(Path("bert/vocab.txt")));

@@ -58,13 +58,15 @@ std::string NameOfSetting(const ::testing::TestParamInfo<std::tuple<const char*,
          (std::get<1>(setting.param) ? "_Lent" : "_Copied");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CheckpointAnswers,
-                         ::testing::Combine(::testing::Values("bert", "bert_pairs", "bert_masked",
-                                                              "distilbert", "distilbert_masked",
-                                                              "roberta", "roberta_masked", "gpt2",
-                                                              "gpt2_untied", "llama", "llama_tied"),
-                                            ::testing::Bool()),
-                         NameOfSetting);
+INSTANTIATE_TEST_SUITE_P(
+    All, CheckpointAnswers,
+    ::testing::Combine(::testing::Values("bert", "bert_pairs", "bert_masked", "distilbert",
+                                         "distilbert_masked", "roberta", "roberta_masked", "gpt2",
+                                         "gpt2_untied", "llama", "llama_biased", "llama_linear",
+                                         "llama_scaled", "llama_tied", "qwen2", "qwen2_tied",
+                                         "qwen3", "qwen3_tied"),
+                       ::testing::Bool()),
+    NameOfSetting);
 
 // A small BERT in a folder, to be damaged.
 class CheckpointTest : public ::testing::Test {
@@ -239,13 +241,66 @@ TEST_F(CheckpointTest, AnUntiedModelWithoutItsLastProductIsRefused) {
   EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("lm_head.weight [40, 24] is missing")));
 }
 
-TEST_F(CheckpointTest, PlacesThatAreStretchedAreRefused) {
+TEST_F(CheckpointTest, AnglesThatAreStretchedInAnotherWayAreRefusedByName) {
   config_ = GoldenCheckpoint("llama")["config"];
   EXPECT_THAT(Configure("rope_parameters", {{"rope_theta", 10000}, {"rope_type", "yarn"}}),
-              StatusIs(kInvalid, AllOf(HasSubstr("`rope_parameters`"), HasSubstr("yarn"))));
-  EXPECT_THAT(Configure("rope_scaling", {{"type", "linear"}, {"factor", 2}}),
-              StatusIs(kInvalid, HasSubstr("`rope_scaling` must be null")));
-  EXPECT_THAT(Configure("head_dim", 8), StatusIs(kInvalid, HasSubstr("`head_dim` must be")));
+              StatusIs(kInvalid, AllOf(HasSubstr("`rope_parameters.rope_type`"),
+                                       HasSubstr("linear or llama3"), HasSubstr("yarn"))));
+  EXPECT_THAT(
+      Configure("rope_scaling", {{"type", "dynamic"}, {"factor", 2}}),
+      StatusIs(kInvalid, AllOf(HasSubstr("`rope_scaling.rope_type`"), HasSubstr("dynamic"))));
+  EXPECT_THAT(Configure("rope_scaling", {{"type", "linear"}, {"factor", 2}, {"beta_fast", 32}}),
+              StatusIs(kInvalid, HasSubstr("`rope_scaling.beta_fast` must not be there")));
+  EXPECT_THAT(Configure("rope_scaling", {{"type", "linear"}}),
+              StatusIs(kInvalid, HasSubstr("`rope_scaling.factor` must be a number")));
+}
+
+TEST_F(CheckpointTest, OlderFilesStretchAnglesAsNewerOnesDo) {
+  config_ = GoldenCheckpoint("llama_scaled")["config"];
+  const auto newer = huggingface::ParseConfig(config_.dump());
+  ASSERT_THAT(newer, IsOk());
+  config_["rope_scaling"] = config_["rope_parameters"];
+  config_["rope_scaling"].erase("rope_theta");
+  config_["rope_theta"] = config_["rope_parameters"]["rope_theta"];
+  config_.erase("rope_parameters");
+  const auto older = huggingface::ParseConfig(config_.dump());
+  ASSERT_THAT(older, IsOk());
+  EXPECT_EQ(older->options, newer->options);
+}
+
+TEST_F(CheckpointTest, AHeadOfAnOddWidthIsRefused) {
+  config_ = GoldenCheckpoint("llama")["config"];
+  for (const nlohmann::json& width : {nlohmann::json(7), nlohmann::json(0), nlohmann::json(-2),
+                                      nlohmann::json(18446744073709551615u), nlohmann::json("8")}) {
+    EXPECT_THAT(Configure("head_dim", width),
+                StatusIs(kInvalid, HasSubstr("`head_dim` must be an even number")))
+        << width;
+  }
+}
+
+TEST_F(CheckpointTest, AHeadOfQwen3HasItsOwnWidthWhereTheFileSaysNothing) {
+  config_ = GoldenCheckpoint("qwen3")["config"];
+  config_.erase("head_dim");
+  const auto config = huggingface::ParseConfig(config_.dump());
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(config->sizes.at('E'), 128);
+}
+
+TEST_F(CheckpointTest, SlidingWindowsAreRefused) {
+  for (const char* family : {"qwen2", "qwen3"}) {
+    config_ = GoldenCheckpoint(family)["config"];
+    EXPECT_THAT(Configure("use_sliding_window", true),
+                StatusIs(kInvalid, HasSubstr("`use_sliding_window` must be false")));
+    EXPECT_THAT(Configure("layer_types", {"full_attention", "sliding_attention"}),
+                StatusIs(kInvalid, HasSubstr("`layer_types` must be full_attention each")));
+  }
+}
+
+TEST_F(CheckpointTest, ABiasThatTheConfigDoesNotHaveIsOfNoPart) {
+  config_ = GoldenCheckpoint("llama")["config"];
+  tensors_ = TensorsOf(GoldenCheckpoint("llama_biased"));
+  Rewrite();
+  EXPECT_THAT(Open(), StatusIs(kInvalid, HasSubstr("q_proj.bias")));
 }
 
 TEST_F(CheckpointTest, WeightsOfPytorchAloneAreToldHowToBeConverted) {
@@ -287,9 +342,10 @@ TEST_F(CheckpointTest, SizesThatNoCheckpointHasAreRefused) {
 }
 
 TEST_F(CheckpointTest, AFamilyThatIsNotKnownIsToldThoseThatAre) {
-  EXPECT_THAT(Configure("model_type", "mamba"),
-              StatusIs(kInvalid, AllOf(HasSubstr("bert, distilbert, gpt2, llama, roberta"),
-                                       HasSubstr("mamba"))));
+  EXPECT_THAT(
+      Configure("model_type", "mamba"),
+      StatusIs(kInvalid, AllOf(HasSubstr("bert, distilbert, gpt2, llama, qwen2, qwen3, roberta"),
+                               HasSubstr("mamba"))));
 }
 
 TEST_F(CheckpointTest, AConfigThatNestsTooDeeplyIsRefused) {

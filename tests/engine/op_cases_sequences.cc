@@ -207,13 +207,14 @@ OpCase SinusoidsCase(const Sequences& sequences, int64_t width) {
       }};
 }
 
-OpCase RotaryCase(const Sequences& sequences, int64_t heads, int64_t dim, float base = 10000) {
-  return {.name = absl::StrCat("rotary_", sequences.name, "_", heads, "_of_", dim),
+OpCase RotaryCase(const Sequences& sequences, int64_t heads, int64_t dim, float base = 10000,
+                  const std::string& scaled = "", const RotaryScaling& scaling = {}) {
+  return {.name = absl::StrCat("rotary_", sequences.name, "_", heads, "_of_", dim, scaled),
           .build = [=](CaseBuilder& b) {
             const Value x = b.Input({sequences.rows(), heads * dim});
             const Value places =
                 TokenPlaces(b.graph, b.Offsets(sequences.lengths), sequences.rows());
-            return CaseOutputs{{Rotary(b.graph, x, places, heads, base)}, {}};
+            return CaseOutputs{{Rotary(b.graph, x, places, heads, base, scaling)}, {}};
           }};
 }
 
@@ -301,6 +302,11 @@ std::vector<OpCase> SequenceCases() {
   cases.push_back(RotaryCase(kSequences[1], 1, 2));
   cases.push_back(RotaryCase(kSequences[2], 3, 10, 500000));
   cases.push_back(RotaryCase(kSequences[4], 2, 36));
+  cases.push_back(RotaryCase(kSequences[2], 2, 10, 100, "_linear",
+                             {.kind = RotaryScaling::Kind::kLinear, .factor = 2.5}));
+  cases.push_back(RotaryCase(
+      kSequences[4], 2, 36, 100, "_llama3",
+      {.kind = RotaryScaling::Kind::kLlama3, .factor = 4, .low = 1, .high = 4, .original = 40}));
   for (const Sequences& sequences : kSequences) {
     cases.push_back(AttentionCase("all", sequences, 8, {.heads = 2}));
     cases.push_back(AttentionCase("causal", sequences, 5, {.heads = 1, .causal = true}));

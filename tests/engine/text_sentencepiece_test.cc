@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/memory_error.h"
 #include "engine/text/growing_text.h"
+#include "engine/text/pretrained_tokenizer.h"
 #include "engine/text/sentencepiece_model.h"
 #include "engine/text/sentencepiece_program.h"
 #include "engine/text/sentencepiece_tokenizer.h"
@@ -239,6 +240,79 @@ TEST(SentencePieceModel, NamesWhatIsWrongWithIt) {
               StatusIs(kInvalid, HasSubstr("Base64")));
   EXPECT_THAT(TokenizerFromJson({{"kind", "sentencepiece"}}),
               StatusIs(kInvalid, HasSubstr("model")));
+}
+
+// A checkpoint's folder that has a model of SentencePiece and no tokenizer.json.
+class SentencePieceOfCheckpoint : public ::testing::Test {
+ protected:
+  SentencePieceOfCheckpoint() { std::filesystem::create_directories(path_); }
+  ~SentencePieceOfCheckpoint() override { std::filesystem::remove_all(path_); }
+
+  absl::StatusOr<ReadTokenizer> Read(absl::string_view model, const nlohmann::json& config) const {
+    std::ofstream(path_ + "/tokenizer.model", std::ios::binary) << ModelOf(model);
+    std::ofstream(path_ + "/tokenizer_config.json") << config.dump();
+    return ReadPretrainedTokenizer(path_);
+  }
+
+  const std::string path_ = ::testing::TempDir() + "/hone-" +
+                            ::testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+
+TEST_F(SentencePieceOfCheckpoint, GivesTheTokensOfTheLibrary) {
+  for (const char* name : {"bpe of bytes", "bpe with spaces inside pieces"}) {
+    const auto read = Read(name, nlohmann::json::object());
+    ASSERT_THAT(read, IsOk());
+    EXPECT_EQ(read->file, "tokenizer.model");
+    for (const nlohmann::json& model : Golden().at("models")) {
+      for (size_t i = 0; model.at("name") == name && i < Golden().at("texts").size(); ++i) {
+        const auto text = Golden().at("texts")[i].get<std::string>();
+        if (absl::StrContains(text, "<s>")) {
+          continue;  // special tokens that stand in a text are recognised
+        }
+        EXPECT_EQ(Encode(*read->tokenizer, text), model.at("ids")[i].get<Ids>()) << text;
+      }
+    }
+  }
+}
+
+TEST_F(SentencePieceOfCheckpoint, PutsAroundATextWhatTheConfigSays) {
+  const auto ids = [&](const nlohmann::json& config) {
+    const auto read = Read("bpe of bytes", config);
+    EXPECT_THAT(read, IsOk());
+    return read.ok() ? read->tokenizer->EncodeInTemplate("the").ids : Ids();
+  };
+  const Ids alone = ids({{"add_bos_token", false}});
+  Ids begun = alone, ended = alone;
+  begun.insert(begun.begin(), 1);
+  ended.push_back(2);
+  EXPECT_EQ(ids(nlohmann::json::object()), begun);
+  EXPECT_EQ(ids({{"add_bos_token", false}, {"add_eos_token", true}}), ended);
+}
+
+TEST_F(SentencePieceOfCheckpoint, TakesTokensThatTheConfigAdds) {
+  const nlohmann::json token = {{"content", "<|im_start|>"}, {"special", true},
+                                {"single_word", false},      {"lstrip", false},
+                                {"rstrip", false},           {"normalized", false}};
+  const auto read = Read("bpe of bytes", {{"added_tokens_decoder", {{"340", token}}}});
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(read->tokenizer->IdOf("<|im_start|>"), 340);
+  EXPECT_EQ(Encode(*read->tokenizer, "<|im_start|>"), Ids({340}));
+}
+
+TEST_F(SentencePieceOfCheckpoint, ComesBackAsTheText) {
+  const auto read = Read("bpe of bytes", nlohmann::json::object());
+  ASSERT_THAT(read, IsOk());
+  const std::string text = "the café\n日本  houses";
+  EXPECT_EQ(read->tokenizer->Decode(Encode(*read->tokenizer, text)), text);
+}
+
+TEST_F(SentencePieceOfCheckpoint, IsRefusedWhereItsTokensWouldBeOthers) {
+  for (const auto& [name, why] :
+       {std::pair("unigram", "it is unigram"), std::pair("bpe of unused pieces", "out of use"),
+        std::pair("unigram of single spaces", "it drops spaces")}) {
+    EXPECT_THAT(Read(name, nlohmann::json::object()).status(),
+                StatusIs(kInvalid, AllOf(HasSubstr("tokenizer.model: "), HasSubstr(why))));
+  }
 }
 
 TEST(TrainSentencePieces, MakesLineBreaksTokensAndLeavesSpacesAsTheyAre) {

@@ -29,6 +29,9 @@ DISTILBERT = {"vocab_size": 40, "n_layers": 2, "n_heads": 4, "dim": 24, "hidden_
 GPT2 = {"vocab_size": 40, "n_layer": 2, "n_head": 4, "n_embd": 24, "n_positions": 20}
 LLAMA = {"vocab_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 24, "intermediate_size": 56,
          "max_position_embeddings": 20, "rms_norm_eps": 1e-5, "rope_parameters": {"rope_theta": 5000.0, "rope_type": "default"}}
+QWEN = LLAMA | {"use_sliding_window": False}
+SCALED = {"rope_theta": 100.0, "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 32}
 # Of each: the configuration, the model, and what else a text is given with.
 CASES = {
     "bert": (transformers.BertConfig(**ENCODER), transformers.BertForSequenceClassification, {}),
@@ -43,6 +46,14 @@ CASES = {
     "gpt2_untied": (transformers.GPT2Config(**GPT2, n_inner=56, tie_word_embeddings=False), transformers.GPT2LMHeadModel, {}),
     "llama": (transformers.LlamaConfig(**LLAMA), transformers.LlamaForCausalLM, {}),
     "llama_tied": (transformers.LlamaConfig(**LLAMA, tie_word_embeddings=True), transformers.LlamaForCausalLM, {}),
+    "llama_biased": (transformers.LlamaConfig(**LLAMA, attention_bias=True, mlp_bias=True, head_dim=8), transformers.LlamaForCausalLM, {}),
+    "llama_linear": (transformers.LlamaConfig(**LLAMA | {"rope_parameters": {"rope_theta": 100.0, "rope_type": "linear", "factor": 2.5}}),
+                     transformers.LlamaForCausalLM, {}),
+    "llama_scaled": (transformers.LlamaConfig(**LLAMA | {"rope_parameters": SCALED}), transformers.LlamaForCausalLM, {}),
+    "qwen2": (transformers.Qwen2Config(**QWEN), transformers.Qwen2ForCausalLM, {}),
+    "qwen2_tied": (transformers.Qwen2Config(**QWEN, tie_word_embeddings=True), transformers.Qwen2ForCausalLM, {}),
+    "qwen3": (transformers.Qwen3Config(**QWEN, head_dim=8), transformers.Qwen3ForCausalLM, {}),
+    "qwen3_tied": (transformers.Qwen3Config(**QWEN, head_dim=6, tie_word_embeddings=True), transformers.Qwen3ForCausalLM, {}),
 }
 
 

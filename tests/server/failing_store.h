@@ -23,6 +23,8 @@ class FailingStore final : public store::JobStore {
   void Fail(bool fail) { fail_ = fail; }
   // From the next job on that is claimed.
   void FailAfterClaim() { fail_after_claim_ = true; }
+  // Once.
+  void FailAddModel() { fail_add_model_ = true; }
   // Writes that have failed.
   int failures() const { return failures_; }
 
@@ -85,6 +87,12 @@ class FailingStore final : public store::JobStore {
   absl::Status DraftModel(const std::string& id) override {
     HONE_RETURN_IF_ERROR(Try());
     return store_.DraftModel(id);
+  }
+  absl::Status AddModel(const v1::Model& model) override {
+    if (fail_add_model_.exchange(false)) {
+      return absl::UnavailableError(kWhy);
+    }
+    return store_.AddModel(model);
   }
   absl::Status FolderIsRemoved(const store::Folder& folder) override {
     return store_.FolderIsRemoved(folder);
@@ -163,6 +171,7 @@ class FailingStore final : public store::JobStore {
   store::JobStore& store_;
   std::atomic<bool> fail_ = false;
   std::atomic<bool> fail_after_claim_ = false;
+  std::atomic<bool> fail_add_model_ = false;
   std::atomic<int> failures_ = 0;
 };
 

@@ -34,7 +34,7 @@ TEST_F(RpcMetricsTest, EveryBoundedQueueSaysWhatWaitsAndWhatItRefused) {
 
 TEST_F(RpcMetricsTest, EveryModeOfWorkersBeginsAtZero) {
   EXPECT_EQ(Values("hone_worker_starts_total"),
-            (std::set<std::string>{"train", "plan", "dataset", "predict"}));
+            (std::set<std::string>{"train", "plan", "dataset", "import", "predict"}));
 }
 
 TEST_F(RpcMetricsTest, HowFarTheKernelConfinesWorkersIsSaid) {

@@ -396,6 +396,29 @@ int Inspect(const v1::WorkerRequest& request) {
   return 0;
 }
 
+// As Inspect, by the data set's name; "broken" is no checkpoint.
+int Import(const v1::WorkerRequest& request) {
+  const std::string& what = request.spec().data().dataset();
+  const std::filesystem::path folder = std::filesystem::path(request.dataset_path()).parent_path();
+  std::filesystem::create_directory(request.run_directory() + "/model");
+  std::ofstream(request.run_directory() + "/model/config.json") << "{}";
+  while (what == "slow" && !std::filesystem::exists(folder / "go")) {
+    usleep(2'000);
+  }
+  if (what == "dies") {
+    std::abort();
+  }
+  if (what == "broken") {
+    SendFailure("BAD_DATA", what + ": has no config.json", 3);
+    return 1;
+  }
+  v1::WorkerFrame frame;
+  frame.mutable_imported()->set_task("language_modeling");
+  frame.mutable_imported()->mutable_plan()->add_layers()->set_name("token_embedding");
+  Send(frame);
+  return 0;
+}
+
 int Serve(const v1::WorkerRequest& request) {
   if (!std::filesystem::exists(request.model_directory())) {
     SendFailure("BAD_DATA", request.model_directory() + ": no such folder", 5);
@@ -456,6 +479,8 @@ int main(int argc, char** argv) {
       return Serve(request);
     case v1::WorkerRequest::DATASET:
       return Inspect(request);
+    case v1::WorkerRequest::IMPORT:
+      return Import(request);
     default:
       return Train(request);
   }

@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "client/cli/command.h"
+#include "client/cli/data_put.h"
+#include "client/cli/folder_archive.h"
+#include "client/cli/text.h"
+#include "client/errors.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "engine/base/steady_clock.h"
+
+// `hone models import`.
+namespace hone::client::cli {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Minutes(1);  // while the server is away
+constexpr absl::Duration kPause = absl::Milliseconds(200);
+
+// What is sent: an archive, or a folder as one.
+struct Source {
+  PutOptions put;
+  std::string name;  // of the model, where nobody says otherwise
+};
+
+absl::StatusOr<Source> SourceOf(const std::string& path) {
+  Source source;
+  const std::filesystem::path clean = std::filesystem::path(path).lexically_normal();
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    // `net/` is `net`, and `.` has the name that it has above.
+    const std::filesystem::path full = std::filesystem::canonical(path, error);
+    source.name = error ? "model" : full.filename().string();
+    HONE_ASSIGN_OR_RETURN(FolderArchive archive, FolderArchive::Of(path));
+    HONE_ASSIGN_OR_RETURN(source.put.sha256, archive.Sha256());
+    source.put.format = v1::Dataset::TAR;
+    source.put.bytes = archive.bytes();
+    source.put.read = [archive = std::move(archive)](int64_t offset, std::string& chunk) {
+      return archive.Read(offset, chunk);
+    };
+  } else {
+    HONE_ASSIGN_OR_RETURN(source.put.format, FormatOf(path));
+    if (source.put.format != v1::Dataset::TAR && source.put.format != v1::Dataset::TAR_GZ) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": must be a checkpoint's folder, or a .tar, .tar.gz or .tgz of one"));
+    }
+    source.name = clean.filename().string();
+    source.name = source.name.substr(0, source.name.rfind(".t"));
+    source.put.path = path;
+    HONE_ASSIGN_OR_RETURN(source.put.sha256, Sha256OfFile(path));
+  }
+  source.put.dataset_id = absl::StrCat("import-", source.put.sha256.substr(0, 16));
+  return source;
+}
+
+// The model that was made of the same bytes under that name.
+absl::StatusOr<std::optional<v1::Model>> FindImported(Client& client, const std::string& name,
+                                                      const std::string& sha256) {
+  v1::ListModelsRequest request;
+  request.set_display_name(name);
+  request.set_page_size(1000);
+  do {
+    HONE_ASSIGN_OR_RETURN(const v1::ListModelsResponse page, client.ListModels(request));
+    for (const v1::Model& model : page.models()) {
+      if (model.archive_sha256() == sha256) {
+        return model;
+      }
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return std::optional<v1::Model>();
+}
+
+// Asks again after a cut and while the same import is under way: it is made once.
+absl::StatusOr<v1::Model> Ask(Client& client, const v1::ImportModelRequest& request) {
+  std::optional<absl::Duration> lost;
+  for (;;) {
+    absl::StatusOr<v1::Model> model = client.ImportModel(request);
+    const std::optional<absl::Duration> delay = RetryDelay(model.status());
+    const bool broken = IsBrokenLine(model.status());
+    if (!broken && !(absl::IsUnavailable(model.status()) && delay.has_value())) {
+      return model;
+    }
+    lost = broken ? lost.value_or(SteadyNow()) : std::optional<absl::Duration>();
+    if (lost.has_value() && SteadyNow() - *lost > kPatience) {
+      return model;
+    }
+    client.Wait(std::max(kPause, delay.value_or(kPause)));
+  }
+}
+
+absl::StatusOr<v1::Model> ImportFrom(Client& client, const std::string& path,
+                                     const std::string& name, bool shown) {
+  HONE_ASSIGN_OR_RETURN(const Source source, SourceOf(path));
+  v1::ImportModelRequest request;
+  request.set_display_name(name.empty() ? source.name : name);
+  HONE_ASSIGN_OR_RETURN(std::optional<v1::Model> known,
+                        FindImported(client, request.display_name(), source.put.sha256));
+  if (known.has_value()) {
+    return *std::move(known);
+  }
+  int cuts = 0;
+  HONE_ASSIGN_OR_RETURN(const v1::Dataset dataset, PutFileShown(client, source.put, shown, cuts));
+  request.set_dataset(dataset.name());
+  absl::StatusOr<v1::Model> model = Ask(client, request);
+  // After anything else the same command goes on from what has arrived.
+  if (model.ok() || absl::IsInvalidArgument(model.status())) {
+    client.DeleteDataset(dataset.name(), /*force=*/false).IgnoreError();
+  }
+  return model;
+}
+
+std::string NextStep(const v1::Model& model) {
+  if (model.task() == "language_modeling") {
+    return absl::StrCat("hone generate ", model.name(), " --prompt …");
+  }
+  if (!model.task().empty()) {
+    return absl::StrCat("hone predict ", model.name(), " --text …");
+  }
+  return absl::StrCat("`model.pretrained.model: ", model.name(), "` in a job file");
+}
+
+int ImportModel(const std::string& path, const std::string& name, const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  const absl::StatusOr<v1::Model> model = ImportFrom(*client, path, name, !globals.json);
+  if (!model.ok()) {
+    return Fail(model.status(), globals);
+  }
+  if (globals.json) {
+    PrintJsonLine(*model);
+  } else {
+    std::printf("%s  %s  %s\n next: %s\n", model->name().c_str(), model->display_name().c_str(),
+                Bytes(model->bytes()).c_str(), NextStep(*model).c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void AddModelImport(CLI::App& models, Globals& globals) {
+  const auto path = std::make_shared<std::string>();
+  const auto name = std::make_shared<std::string>();
+  CLI::App* command =
+      AddCommand(models, globals, "import",
+                 "Make a model of a checkpoint in Hugging Face's form; an interrupted import "
+                 "continues where it stopped.",
+                 [path, name, &globals] { return ImportModel(*path, *name, globals); });
+  command->add_option("PATH", *path, "the checkpoint's folder, or a .tar or .tar.gz of it")
+      ->required()
+      ->check(CLI::ExistingPath);
+  command->add_option("--name", *name, "what the model is called; default: the folder's name");
+}
+
+}  // namespace hone::client::cli

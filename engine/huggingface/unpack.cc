@@ -1,0 +1,180 @@
+#include "engine/huggingface/unpack.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "engine/base/files.h"
+#include "engine/base/owned_fd.h"
+#include "engine/base/status.h"
+#include "engine/checkpoint/safetensors_header.h"
+#include "engine/data/file_tree.h"
+#include "engine/huggingface/tensor_files.h"
+
+namespace hone::engine::huggingface {
+namespace {
+
+using checkpoint::Shown;
+
+constexpr absl::string_view kConfig = "config.json";
+constexpr size_t kMostFiles = 2000;
+
+absl::string_view FolderOf(absl::string_view name) {
+  const size_t slash = name.rfind('/');
+  return slash == absl::string_view::npos ? "" : name.substr(0, slash + 1);
+}
+
+absl::string_view NameIn(absl::string_view path) { return path.substr(FolderOf(path).size()); }
+
+int64_t DepthOf(absl::string_view path) { return std::ranges::count(path, '/'); }
+
+// What an archive holds.
+struct Contents {
+  std::vector<std::string> configs;  // all config.json
+  std::set<std::string> names;
+};
+
+absl::StatusOr<Contents> LookInto(const std::string& archive, int64_t most_bytes) {
+  Contents contents;
+  int64_t bytes = 0;
+  HONE_RETURN_IF_ERROR(data::ForEachFileToUnpack(
+      archive, [&](const data::TreeFile& file) -> absl::StatusOr<data::Visit> {
+        if (file.bytes < 0 || file.bytes > most_bytes - bytes) {
+          return absl::InvalidArgumentError(
+              absl::StrCat(archive, ": the files in it have more than ", most_bytes,
+                           " bytes, which is what there is room for"));
+        }
+        bytes += file.bytes;
+        if (contents.names.size() >= 100 * kMostFiles) {
+          return absl::InvalidArgumentError(absl::StrCat(
+              archive, ": has more than ", 100 * kMostFiles, " files, which no checkpoint has"));
+        }
+        contents.names.insert(file.name);
+        if (NameIn(file.name) == kConfig) {
+          contents.configs.push_back(file.name);
+        }
+        return data::Visit::kGoOn;
+      }));
+  return contents;
+}
+
+// The folder of the outermost config.json, with a slash at its end, or "".
+absl::StatusOr<std::string> RootOf(const std::string& archive, const Contents& contents) {
+  if (contents.configs.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(archive,
+                     ": has no config.json; it must be a tar of a checkpoint's folder, such as "
+                     "`tar -cf model.tar -C FOLDER .` makes"));
+  }
+  const int64_t depth = DepthOf(*std::ranges::min_element(contents.configs, {}, DepthOf));
+  std::set<std::string> roots;
+  for (const std::string& config : contents.configs) {
+    if (DepthOf(config) == depth) {
+      roots.emplace(FolderOf(config));
+    }
+  }
+  if (roots.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(archive, ": has several checkpoints, in ", Shown(*roots.begin()), " and ",
+                     Shown(*std::next(roots.begin())), "; it must have one"));
+  }
+  return *roots.begin();
+}
+
+absl::Status CheckWeights(const std::string& archive, const std::string& root,
+                          const Contents& contents) {
+  const auto has = [&](absl::string_view name) {
+    return contents.names.contains(absl::StrCat(root, name));
+  };
+  const bool weights = std::ranges::any_of(contents.names, [&](absl::string_view name) {
+    return FolderOf(name) == root && absl::EndsWith(name, ".safetensors");
+  });
+  return weights ? absl::OkStatus()
+                 : absl::InvalidArgumentError(
+                       NoWeights(archive,
+                                 has("pytorch_model.bin") || has("pytorch_model.bin.index.json"))
+                           .message());
+}
+
+// A new file that is there after a crash.
+absl::Status Write(const data::TreeFile& file, const std::string& path) {
+  const OwnedFd fd(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!fd.valid()) {
+    return errno == EEXIST ? absl::InvalidArgumentError(
+                                 absl::StrCat(Shown(file.name), " is in the archive twice"))
+                           : ErrnoStatus(errno, absl::StrCat("cannot create ", path));
+  }
+  std::vector<char> buffer(1 << 20);
+  for (;;) {
+    HONE_ASSIGN_OR_RETURN(const int64_t got,
+                          file.read_some(buffer.data(), static_cast<int64_t>(buffer.size())));
+    if (got == 0) {
+      break;
+    }
+    HONE_RETURN_IF_ERROR(
+        WriteAll(fd.get(), absl::string_view(buffer.data(), static_cast<size_t>(got)), path));
+  }
+  return ::fsync(fd.get()) == 0 ? absl::OkStatus()
+                                : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
+}
+
+}  // namespace
+
+bool IsFileOfCheckpoint(absl::string_view name) {
+  if (DepthOf(name) > 0) {
+    return DepthOf(name) == 1 && name[0] != '.' && absl::EndsWith(name, ".json") &&
+           NameIn(name)[0] != '.';
+  }
+  static constexpr std::array<absl::string_view, 5> kEndings = {".safetensors", ".json", ".txt",
+                                                                ".model", ".jinja"};
+  return !name.empty() && name[0] != '.' &&
+         (name == "README.md" || name == "LICENSE" ||
+          std::ranges::any_of(kEndings,
+                              [&](absl::string_view end) { return absl::EndsWith(name, end); }));
+}
+
+absl::Status Unpack(const std::string& archive, const std::string& directory, int64_t most_bytes) {
+  HONE_ASSIGN_OR_RETURN(const Contents contents, LookInto(archive, most_bytes));
+  HONE_ASSIGN_OR_RETURN(const std::string root, RootOf(archive, contents));
+  HONE_RETURN_IF_ERROR(CheckWeights(archive, root, contents));
+  std::set<std::string> folders;
+  size_t files = 0;
+  const absl::Status unpacked = data::ForEachFileToUnpack(
+      archive, [&](const data::TreeFile& file) -> absl::StatusOr<data::Visit> {
+        absl::string_view name = file.name;
+        if (!absl::ConsumePrefix(&name, root) || !IsFileOfCheckpoint(name)) {
+          return data::Visit::kGoOn;
+        }
+        if (++files > kMostFiles) {
+          return absl::InvalidArgumentError(
+              absl::StrCat(archive, ": the checkpoint has more than ", kMostFiles, " files"));
+        }
+        const std::string folder(absl::StripSuffix(FolderOf(name), "/"));
+        if (!folder.empty() && folders.insert(folder).second) {
+          const std::string path = absl::StrCat(directory, "/", folder);
+          if (::mkdir(path.c_str(), 0755) != 0) {
+            return ErrnoStatus(errno, absl::StrCat("cannot create ", path));
+          }
+        }
+        HONE_RETURN_IF_ERROR(Annotate(Write(file, absl::StrCat(directory, "/", name)), archive));
+        return data::Visit::kGoOn;
+      });
+  HONE_RETURN_IF_ERROR(unpacked);
+  for (const std::string& folder : folders) {
+    HONE_RETURN_IF_ERROR(SyncDirectory(absl::StrCat(directory, "/", folder)));
+  }
+  return SyncDirectory(directory);
+}
+
+}  // namespace hone::engine::huggingface

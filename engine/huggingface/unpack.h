@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace hone::engine::huggingface {
+
+// Whether a file of this name, relative to the checkpoint's folder, is a part of it: weights as
+// safetensors, what describes them and the tokenizer (.json, .txt, .model, .jinja), README.md and
+// LICENSE; of a folder in it .json alone. Weights in other forms, pictures and the like are none.
+bool IsFileOfCheckpoint(absl::string_view name);
+
+// Writes the checkpoint that a tar archive, plain or gzip, holds into the folder `directory`, which
+// exists and is empty, so that it outlives a crash. The checkpoint's folder is where the archive
+// has its outermost config.json; only files of the checkpoint are written. INVALID_ARGUMENT: there
+// is none, or there are several such folders; the archive's files have more than most_bytes
+// together; a file is there twice; there are no weights that can be read; errors of
+// data::ForEachFileToUnpack. Otherwise those of base/files.h.
+absl::Status Unpack(const std::string& archive, const std::string& directory, int64_t most_bytes);
+
+}  // namespace hone::engine::huggingface

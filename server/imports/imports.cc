@@ -1,0 +1,176 @@
+#include "server/imports/imports.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+#include "engine/base/utf8.h"
+#include "server/jobs/job.h"
+#include "server/jobs/names.h"
+#include "server/jobs/reason.h"
+#include "server/jobs/retry_delay.h"
+#include "server/jobs/validate.h"
+
+namespace hone::server::imports {
+namespace {
+
+// Of the worker; the call that waits for it has a little more.
+constexpr absl::Duration kTimeout = absl::Minutes(9);
+
+// What is wrong with the archive is wrong with what was asked for.
+absl::Status ToClient(const absl::Status& status) {
+  const bool bytes = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+                     absl::IsDataLoss(status) || absl::IsFailedPrecondition(status) ||
+                     absl::IsUnimplemented(status);
+  return bytes ? absl::InvalidArgumentError(absl::StrCat("dataset: ", status.message())) : status;
+}
+
+}  // namespace
+
+void Imports::Import(const v1::ImportModelRequest& request,
+                     std::function<void(absl::StatusOr<v1::Model>)> done) {
+  absl::StatusOr<Wanted> wanted = Check(request);
+  if (!wanted.ok()) {
+    return done(wanted.status());
+  }
+  if (!Begin(*wanted)) {
+    return done(jobs::WithRetryDelay(
+        absl::UnavailableError(absl::StrCat(request.dataset(), " is being imported already")),
+        absl::Seconds(2)));
+  }
+  absl::StatusOr<std::optional<v1::Model>> known = Find(*wanted);
+  const int64_t room = directory_.FreeBytes() - disk_floor_bytes_;
+  if (known.ok() && !known->has_value() && room <= 0) {
+    known = jobs::WithReason(
+        jobs::WithRetryDelay(absl::ResourceExhaustedError(absl::StrCat(
+                                 "the server's disk is nearly full: no more than the floor of ",
+                                 disk_floor_bytes_, " bytes is free")),
+                             absl::Minutes(1)),
+        jobs::reason::kDiskFull);
+  }
+  if (!known.ok() || known->has_value()) {
+    End(*wanted);
+    return done(known.ok() ? absl::StatusOr<v1::Model>(**std::move(known)) : known.status());
+  }
+  v1::WorkerRequest asked;
+  asked.set_mode(v1::WorkerRequest::IMPORT);
+  asked.mutable_spec()->mutable_data()->set_dataset(wanted->dataset.name);
+  asked.set_dataset_path(wanted->archive);
+  asked.set_most_bytes(room);
+  asked.set_threads(1);
+  const auto model = std::make_shared<v1::Model>();
+  calls_.Submit(
+      std::move(asked), kTimeout,
+      [this, wanted = *wanted, model,
+       done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
+        End(wanted);
+        done(frame.ok() ? absl::StatusOr<v1::Model>(std::move(*model)) : ToClient(frame.status()));
+      },
+      [this, wanted = *wanted, model](v1::WorkerFrame& frame,
+                                      const std::string& folder) -> absl::Status {
+        if (!frame.has_imported()) {
+          return absl::InternalError("the worker answered something else than was asked");
+        }
+        HONE_ASSIGN_OR_RETURN(*model, Publish(wanted, *frame.mutable_imported(), folder));
+        return absl::OkStatus();
+      });
+}
+
+absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& request) const {
+  const absl::StatusOr<std::string> id = datasets::DatasetId(request.dataset());
+  if (!id.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("dataset: must be datasets/<dataset_id>, got \"",
+                                                   CutUtf8(request.dataset(), 80), "\""));
+  }
+  v1::JobSpec checked;
+  checked.set_display_name(request.display_name());
+  HONE_RETURN_IF_ERROR(jobs::CheckAttributes(checked).ToStatus());
+  HONE_ASSIGN_OR_RETURN(store::Dataset dataset, store_.datasets().Get(*id));
+  const v1::Dataset::Format format = dataset.bytes.format;
+  if (format != v1::Dataset::TAR && format != v1::Dataset::TAR_GZ) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dataset: must be TAR or TAR_GZ, an archive of a checkpoint's folder; ",
+                     request.dataset(), " is ", v1::Dataset::Format_Name(format)));
+  }
+  HONE_ASSIGN_OR_RETURN(std::string path, datasets_.PathOf(*id));
+  if (path.empty()) {
+    return jobs::WithReason(
+        absl::NotFoundError(absl::StrCat("there is no data set ", request.dataset(), " any more")),
+        jobs::reason::kDatasetNotFound);
+  }
+  std::string name = request.display_name().empty() ? *id : request.display_name();
+  return Wanted{
+      .dataset = std::move(dataset), .archive = std::move(path), .display_name = std::move(name)};
+}
+
+absl::StatusOr<std::optional<v1::Model>> Imports::Find(const Wanted& wanted) const {
+  store::ListModels what{.display_name = wanted.display_name, .limit = 1000};
+  do {
+    HONE_ASSIGN_OR_RETURN(const store::Page<v1::Model> page, store_.ListModels(what));
+    for (const v1::Model& model : page.items) {
+      if (model.archive_sha256() == wanted.dataset.bytes.sha256) {
+        HONE_ASSIGN_OR_RETURN(const std::string id, jobs::ModelId(model.name()));
+        return store_.GetModel(id);
+      }
+    }
+    what.before_row = page.next_row;
+  } while (what.before_row != 0);
+  return std::optional<v1::Model>();
+}
+
+bool Imports::Begin(const Wanted& wanted) {
+  const std::lock_guard lock(mutex_);
+  return under_way_.insert(wanted.key()).second;
+}
+
+void Imports::End(const Wanted& wanted) {
+  const std::lock_guard lock(mutex_);
+  under_way_.erase(wanted.key());
+}
+
+absl::StatusOr<v1::Model> Imports::Publish(const Wanted& wanted,
+                                           v1::WorkerFrame::Imported& imported,
+                                           const std::string& folder) const {
+  const std::string id = jobs::NewId();
+  // Before the folder is there, so that a server that is killed leaves nothing that nobody knows.
+  HONE_RETURN_IF_ERROR(
+      writer_.RunStatus([&](store::JobStore& store) { return store.DraftModel(id); }));
+  absl::StatusOr<std::vector<v1::ModelFile>> files = directory_.Publish(folder, "model", id);
+  absl::Status status = files.status();
+  v1::Model model;
+  if (status.ok()) {
+    jobs::CutNames(*imported.mutable_plan());
+    model.set_name(jobs::ModelName(id));
+    model.set_display_name(wanted.display_name);
+    model.set_task(jobs::CheckTaskName(imported.task()).ok() ? imported.task() : "");
+    *model.mutable_create_time() =
+        google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(absl::Now()));
+    model.set_archive_sha256(wanted.dataset.bytes.sha256);
+    *model.mutable_plan() = std::move(*imported.mutable_plan());
+    int64_t bytes = 0;
+    for (v1::ModelFile& file : *files) {
+      bytes += file.bytes();
+      *model.add_files() = std::move(file);
+    }
+    model.set_bytes(bytes);
+    status = writer_.RunStatus([&](store::JobStore& store) { return store.AddModel(model); });
+  }
+  if (status.ok()) {
+    return model;
+  }
+  // What cannot be removed now is a draft, which the next server removes.
+  if (directory_.RemoveModel(id).ok()) {
+    writer_
+        .RunStatus([&](store::JobStore& store) {
+          return store.FolderIsRemoved({.kind = store::Folder::Kind::kDraft, .id = id});
+        })
+        .IgnoreError();
+  }
+  return status;
+}
+
+}  // namespace hone::server::imports
