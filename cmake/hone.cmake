@@ -134,3 +134,27 @@ function(hone_proto name)
     target_compile_options(${name} PRIVATE ${HONE_SANITIZE_OPTIONS})
   endif()
 endfunction()
+
+# hone_messages(onnx_proto PROTOS …): C++ of .proto files without services, for those who know no gRPC.
+function(hone_messages name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "PROTOS")
+  set(out ${PROJECT_BINARY_DIR}/messages)
+  file(MAKE_DIRECTORY ${out})
+  set(sources)
+  foreach(proto IN LISTS arg_PROTOS)
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    add_custom_command(
+      OUTPUT ${out}/${stem}.pb.cc ${out}/${stem}.pb.h
+      COMMAND protobuf::protoc --proto_path=${PROJECT_SOURCE_DIR}/proto --cpp_out=${out} ${PROJECT_SOURCE_DIR}/proto/${proto}
+      DEPENDS ${PROJECT_SOURCE_DIR}/proto/${proto} VERBATIM)
+    list(APPEND sources ${out}/${stem}.pb.cc)
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  add_library(hone::${name} ALIAS ${name})
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  target_include_directories(${name} SYSTEM PUBLIC ${out})
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
+  if(HONE_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${HONE_SANITIZE})
+  endif()
+endfunction()

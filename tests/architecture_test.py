@@ -6,7 +6,7 @@ import sys
 
 # A folder of the engine includes only itself and folders before it. Folders on one line are independent of each other.
 ENGINE = ["base", "tensor", "onednn", "kernels", "params", "graph", "ops", "plan", "layers", "models", "optim", "image",
-          "text", "environments", "data", "checkpoint", "huggingface", "tasks", "predict", "train", "job"]
+          "text", "environments", "data", "checkpoint", "huggingface", "tasks", "predict", "export", "train", "job"]
 # What the folders of the server may reach in the engine beside base.
 SERVER_TO_ENGINE = {"translate", "worker"}
 # What the client may include of the other top folders: pictures are shown in a terminal; the way a worker is started, TensorBoard's files

@@ -254,7 +254,9 @@ class Asked {
 
   Asked(v1::WorkerRequest request, Interrupts& interrupts)
       : request_(std::move(request)), interrupted_(interrupts) {
-    request_.set_run_directory(folder_.path());
+    if (request_.mode() != v1::WorkerRequest::EXPORT) {
+      request_.set_run_directory(folder_.path());
+    }
   }
 
   absl::Status Start() {
@@ -356,7 +358,9 @@ absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request, Interrupts&
   Asked asked(std::move(request), interrupts);
   HONE_RETURN_IF_ERROR(asked.Start());
   return asked.Next(
-      [](const v1::WorkerFrame& frame) { return frame.has_plan() || frame.has_predictions(); },
+      [](const v1::WorkerFrame& frame) {
+        return frame.has_plan() || frame.has_predictions() || frame.has_exported();
+      },
       on_phase);
 }
 

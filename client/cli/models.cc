@@ -1,18 +1,13 @@
-#include <cerrno>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "client/cli/below.h"
 #include "client/cli/command.h"
 #include "client/cli/live_view.h"
 #include "client/cli/model_name.h"
+#include "client/cli/models_export.h"
 #include "client/cli/plan_table.h"
 #include "client/cli/render.h"
-#include "engine/base/files.h"
-#include "engine/base/status.h"
 
 namespace hone::client::cli {
 namespace {
@@ -88,109 +83,6 @@ int Show(const std::string& name, const Globals& globals) {
   return kSuccess;
 }
 
-// Writes the files of a download one after another and checks each against its SHA-256.
-class Export {
- public:
-  explicit Export(std::string folder) : folder_(std::move(folder)) {}
-
-  absl::Status Take(const v1::DownloadModelResponse& chunk) {
-    if (chunk.has_file()) {
-      HONE_RETURN_IF_ERROR(Close());
-      HONE_RETURN_IF_ERROR(CheckBelow(chunk.file().path()));
-      file_ = chunk.file();
-      path_ = absl::StrCat(folder_, "/", file_.path());
-      std::error_code error;
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
-      if (error) {
-        return ErrnoStatus(error.value(), path_);
-      }
-      stream_ = std::ofstream(path_, std::ios::binary | std::ios::trunc);
-    }
-    stream_.write(chunk.data().data(), static_cast<std::streamsize>(chunk.data().size()));
-    return stream_.good() ? absl::OkStatus() : ErrnoStatus(errno, path_);
-  }
-
-  // After the last chunk.
-  absl::Status Close() {
-    if (path_.empty()) {
-      return absl::OkStatus();
-    }
-    stream_.close();
-    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path_));
-    if (!file_.sha256().empty() && sha256 != file_.sha256()) {
-      return absl::DataLossError(absl::StrCat(path_, ": SHA-256 is ", sha256, ", not ",
-                                              file_.sha256(), " as the server says"));
-    }
-    path_.clear();
-    return absl::OkStatus();
-  }
-
- private:
-  const std::string folder_;
-  v1::ModelFile file_;
-  std::string path_;
-  std::ofstream stream_;
-};
-
-// Into a folder beside the wanted one first: it is there whole, or not at all.
-absl::Status ExportTo(Client& client, const std::string& name, const std::string& folder) {
-  std::error_code error;
-  if (folder.empty()) {
-    return absl::InvalidArgumentError("DIR: give the name of the folder to make");
-  }
-  if (std::filesystem::exists(folder, error)) {
-    return absl::AlreadyExistsError(absl::StrCat(folder, " exists already"));
-  }
-  const std::string part = absl::StrCat(folder, ".part");
-  std::filesystem::remove_all(part, error);
-  std::filesystem::create_directories(part, error);
-  if (error) {
-    return ErrnoStatus(error.value(), part);
-  }
-  Export files(part);
-  absl::Status status = client.DownloadModel(
-      name, [&](const v1::DownloadModelResponse& chunk) { return files.Take(chunk); });
-  if (status.ok()) {
-    status = files.Close();
-  }
-  if (!status.ok()) {
-    std::filesystem::remove_all(part, error);
-    return status;
-  }
-  std::filesystem::rename(part, folder, error);
-  if (error) {
-    status = ErrnoStatus(error.value(), folder);
-    std::filesystem::remove_all(part, error);
-  }
-  return status;
-}
-
-// `out/` is `out`.
-std::string WithoutSlash(std::string folder) {
-  folder.erase(folder.find_last_not_of('/') + 1);
-  return folder;
-}
-
-int ExportModel(const std::string& name, const std::string& folder, const Globals& globals) {
-  const std::unique_ptr<Client> client = globals.Connect();
-  const absl::StatusOr<v1::Model> model = client->GetModel(ResourceName("models", name));
-  if (!model.ok()) {
-    return Fail(model.status(), globals);
-  }
-  if (const absl::Status status = ExportTo(*client, model->name(), WithoutSlash(folder));
-      !status.ok()) {
-    return Fail(status, globals);
-  }
-  if (globals.json) {
-    PrintJsonLine(*model);
-  } else {
-    const bool draws = model->task() == "image_generation";
-    std::printf("%s: %d files, %s\n next: hone %s %s …\n", folder.c_str(), model->files_size(),
-                Bytes(model->bytes()).c_str(), draws ? "generate" : "predict", folder.c_str());
-  }
-  return kSuccess;
-}
-
 int DeleteModel(const std::string& name, const Globals& globals) {
   const std::string full = ResourceName("models", name);
   if (const absl::Status status = globals.Connect()->DeleteModel(full); !status.ok()) {
@@ -248,7 +140,6 @@ void AddModels(CLI::App& app, Globals& globals) {
   AddCommand(*models, globals, "list", "The newest models first.",
              [&globals] { return List(globals); });
   const auto name = std::make_shared<std::string>();
-  const auto folder = std::make_shared<std::string>();
   AddCommand(*models, globals, "show", "One model: its files, numbers and layers.",
              [name, &globals] { return Show(*name, globals); })
       ->add_option("MODEL", *name, "models/<id>, or the id alone")
@@ -271,11 +162,7 @@ void AddModels(CLI::App& app, Globals& globals) {
       [name, display_name, &globals] { return RenameModel(*name, *display_name, globals); });
   rename->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
   rename->add_option("NAME", *display_name, "the new name")->required();
-  CLI::App* command =
-      AddCommand(*models, globals, "export", "Copy a model's files into a new folder.",
-                 [name, folder, &globals] { return ExportModel(*name, *folder, globals); });
-  command->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
-  command->add_option("DIR", *folder, "the folder to make")->required();
+  AddModelsExport(*models, globals);
   AddModelImport(*models, globals);
 }
 

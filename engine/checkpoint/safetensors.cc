@@ -14,6 +14,7 @@
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/safetensors_header.h"
+#include "engine/tensor/half.h"
 
 namespace hone::engine::checkpoint {
 
@@ -40,19 +41,6 @@ absl::Status ReadAt(const OwnedFd& file, int64_t offset, std::span<std::byte> ou
     out = out.subspan(static_cast<size_t>(got));
   }
   return absl::OkStatus();
-}
-
-// IEEE 754 binary16. Subnormals become normal floats; NaN keeps its payload.
-float FromF16(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1f;
-  const uint32_t fraction = half & 0x3ff;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1.0p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t wide = exponent == 0x1f ? 0xff : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
 template <typename T, typename Function>

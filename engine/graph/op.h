@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -96,6 +98,9 @@ struct Precision {
   int input = 0;
 };
 
+// What an op is told beside its inputs: numbers by name, flags as 0 and 1.
+using OpAttributes = std::map<std::string, std::vector<double>>;
+
 // A coarse operation, everything about it in one class. Immutable; shared by the nodes of graphs.
 class Op {
  public:
@@ -103,6 +108,10 @@ class Op {
 
   // Such as "conv2d": for tables, profiles and messages.
   virtual absl::string_view kind() const = 0;
+
+  // For those who write a graph down in another form (export/onnx_graph.h). As it stands here: an
+  // op that is told nothing, or that has no such form.
+  virtual OpAttributes attributes() const { return {}; }
 
   // Types of the outputs; INVALID_ARGUMENT naming the dimension that does not fit.
   virtual absl::StatusOr<std::vector<TensorType>> InferTypes(

@@ -9,13 +9,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/safetensors_header.h"
 #include "engine/huggingface/config.h"
+#include "engine/huggingface/rule_names.h"
 #include "engine/tensor/token_rows.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/pretrained_tokenizer.h"
@@ -27,7 +27,6 @@ using checkpoint::FileDType;
 using checkpoint::Shown;
 
 constexpr size_t kMostComplaints = 20;
-constexpr absl::string_view kWeight = "weight", kBias = "bias";
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -363,6 +362,11 @@ absl::Status Weights::Read(absl::string_view name, std::span<float> out) const {
     std::copy_n(from, columns, out.data() + row * columns);
   }
   return absl::OkStatus();
+}
+
+absl::Status Weights::ReadTheirs(absl::string_view name, std::span<float> out) const {
+  const Parameter& parameter = At(name);
+  return files_.file(parameter.file).Read(parameter.tensor, out);
 }
 
 absl::Status Weights::ReadInto(ParameterStore& store, ParameterId id) const {

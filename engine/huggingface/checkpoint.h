@@ -60,6 +60,7 @@ class Weights {
   // The name is held; so in all below. In the checkpoint, for messages.
   const std::string& TheirName(absl::string_view name) const { return At(name).theirs; }
   const Shape& shape(absl::string_view name) const { return At(name).shape; }
+  checkpoint::FileDType dtype(absl::string_view name) const { return At(name).tensor.dtype; }
   // Where the values can be read as they lie: f32 or bf16, aligned, row behind row. nullopt
   // otherwise. A file that is asked for the first time is mapped and its SHA-256 taken. Not for
   // several threads at once.
@@ -73,6 +74,8 @@ class Weights {
   // INVALID_ARGUMENT where its shape is another.
   absl::Status Read(absl::string_view name, std::span<float> out) const;
   absl::Status ReadInto(ParameterStore& store, ParameterId id) const;
+  // The whole tensor of theirs that the parameter is, or is a part of.
+  absl::Status ReadTheirs(absl::string_view name, std::span<float> out) const;
 
  private:
   // A block of one of their tensors: our row r is the elements from first + r · stride on; all of

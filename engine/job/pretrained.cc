@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
 #include "engine/huggingface/head.h"
+#include "engine/huggingface/folder_files.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tensor/token_rows.h"
 
@@ -367,6 +368,21 @@ absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
   }
   const std::optional<data::TextPreprocessing>& text = earlier.description.preprocessing.text;
   return text.has_value() ? std::make_shared<const data::TextPreprocessing>(*text) : nullptr;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> CheckpointFiles(
+    const tasks::PretrainedOptions& options, const models::ModelDescription& model) {
+  if (options.directory.empty()) {
+    return std::map<std::string, std::string>();
+  }
+  if (huggingface::IsCheckpoint(options.directory)) {
+    return huggingface::ReadFilesBesideWeights(options.directory);
+  }
+  HONE_ASSIGN_OR_RETURN(Earlier earlier, Describe(options));
+  const models::PresetDescription& was = earlier.description.model.preset;
+  const bool same = was.name == model.preset.name && was.options == model.preset.options;
+  return same ? std::move(earlier.description.checkpoint_files)
+              : std::map<std::string, std::string>();
 }
 
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,

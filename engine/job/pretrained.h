@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +51,13 @@ absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
 // the head's weights are in that order. Empty otherwise. Errors of huggingface::Weights::Open and
 // huggingface::ReadHead.
 absl::StatusOr<std::vector<std::string>> PretrainedClasses(const tasks::PretrainedOptions& options);
+
+// The files that came beside the weights of the checkpoint that a job of this model began with,
+// itself or through an earlier model of ours of the same net (tasks::ModelFile::checkpoint_files).
+// None where it began with no checkpoint. Errors of LoadModel, or of
+// huggingface::ReadFilesBesideWeights.
+absl::StatusOr<std::map<std::string, std::string>> CheckpointFiles(
+    const tasks::PretrainedOptions& options, const models::ModelDescription& model);
 
 // INVALID_ARGUMENT where the earlier model was made for other pictures or rows: of another shape,
 // or pixels brought to numbers in another way; or for no texts, or other tokens, of which it tells

@@ -376,6 +376,7 @@ absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evalua
                         .model = std::move(named),
                         .preprocessing = parts.info.preprocessing,
                         .metrics = {}};
+  HONE_ASSIGN_OR_RETURN(file.checkpoint_files, CheckpointFiles(config_.pretrained, file.model));
   for (const auto& [name, value] : evaluation.metrics) {
     if (!IsOfTheMachine(name)) {
       file.metrics[name] = value;

@@ -20,6 +20,8 @@ class ActivationOp final : public Op {
 
   absl::string_view kind() const override { return NameOf(info.kind); }
 
+  OpAttributes attributes() const override { return {{"slope", {info.slope}}}; }
+
   Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(

@@ -245,6 +245,15 @@ class AttentionOp final : public Op {
 
   absl::string_view kind() const override { return "attention"; }
 
+  OpAttributes attributes() const override {
+    const kernels::Attention& a = settings_.attention;
+    return {
+        {"heads", {static_cast<double>(a.heads)}}, {"kv_heads", {static_cast<double>(a.kv_heads)}},
+        {"dim", {static_cast<double>(a.dim)}},     {"scale", {a.scale}},
+        {"causal", {a.causal ? 1.0 : 0.0}},        {"window", {static_cast<double>(a.window)}},
+        {"alibi", {a.alibi ? 1.0 : 0.0}}};
+  }
+
   Precision precision(int output) const override {
     return {output == 0 ? Precision::Rule::kComputed : Precision::Rule::kF32};
   }

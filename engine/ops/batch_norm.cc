@@ -141,6 +141,8 @@ class BatchNormOp final : public Op {
 
   absl::string_view kind() const override { return fixed_ ? "batch_norm_with" : "batch_norm"; }
 
+  OpAttributes attributes() const override { return {{"epsilon", {epsilon_}}}; }
+
   Precision precision(int output) const override {
     return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{};
   }

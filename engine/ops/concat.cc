@@ -236,6 +236,12 @@ class SliceOp final : public Op {
 
   absl::string_view kind() const override { return "slice"; }
 
+  OpAttributes attributes() const override {
+    return {{"begin", {static_cast<double>(begin_)}},
+            {"end", {static_cast<double>(end_)}},
+            {"axis", {static_cast<double>(axis_)}}};
+  }
+
   Precision precision(int) const override { return {Precision::Rule::kCopied}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
@@ -302,6 +308,8 @@ class ConcatOp final : public Op {
   ConcatOp(int parts, int axis) : parts_(parts), axis_(axis) {}
 
   absl::string_view kind() const override { return "concat"; }
+
+  OpAttributes attributes() const override { return {{"axis", {static_cast<double>(axis_)}}}; }
 
   int axis() const { return axis_; }
 

@@ -270,6 +270,17 @@ class ConvOp final : public Op {
 
   absl::string_view kind() const override { return "conv2d"; }
 
+  OpAttributes attributes() const override {
+    const auto pair = [](const int64_t(&values)[2]) {
+      return std::vector<double>{static_cast<double>(values[0]), static_cast<double>(values[1])};
+    };
+    return {{"dilation", {static_cast<double>(geometry_.dilation)}},
+            {"groups", {static_cast<double>(geometry_.groups)}},
+            {"stride", {static_cast<double>(geometry_.stride)}},
+            {"padding_before", pair(geometry_.padding_before)},
+            {"padding_after", pair(geometry_.padding_after)}};
+  }
+
   Precision precision(int) const override {
     return {in_f32_ ? Precision::Rule::kF32 : Precision::Rule::kComputed};
   }

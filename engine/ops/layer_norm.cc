@@ -106,6 +106,8 @@ class LayerNormOp final : public Op {
 
   absl::string_view kind() const override { return "layer_norm"; }
 
+  OpAttributes attributes() const override { return {{"epsilon", {epsilon_}}}; }
+
   Precision precision(int output) const override {
     return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{};
   }

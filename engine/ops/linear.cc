@@ -281,6 +281,8 @@ class LinearOp final : public Op {
 
   absl::string_view kind() const override { return "linear"; }
 
+  OpAttributes attributes() const override { return {{"transposed", {transposed_ ? 1.0 : 0.0}}}; }
+
   Precision precision(int) const override { return {Precision::Rule::kComputed}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(

@@ -16,6 +16,12 @@ class NormalizePixelsOp final : public Op {
 
   absl::string_view kind() const override { return "normalize_pixels"; }
 
+  OpAttributes attributes() const override {
+    return {{"scale", {scaling_.scale}},
+            {"mean", {scaling_.mean.begin(), scaling_.mean.end()}},
+            {"std", {scaling_.std.begin(), scaling_.std.end()}}};
+  }
+
   Precision precision(int) const override { return {Precision::Rule::kComputed}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(

@@ -220,6 +220,16 @@ class PoolOp final : public Op {
 
   absl::string_view kind() const override { return is_max() ? "max_pool2d" : "average_pool2d"; }
 
+  OpAttributes attributes() const override {
+    const auto pair = [](const int64_t(&values)[2]) {
+      return std::vector<double>{static_cast<double>(values[0]), static_cast<double>(values[1])};
+    };
+    return {{"kernel", pair(geometry_.kernel)},
+            {"stride", {static_cast<double>(geometry_.stride)}},
+            {"padding_before", pair(geometry_.padding_before)},
+            {"padding_after", pair(geometry_.padding_after)}};
+  }
+
   Precision precision(int output) const override {
     return output == 0 ? Precision{Precision::Rule::kFollows, 0} : Precision{Precision::Rule::kOwn};
   }

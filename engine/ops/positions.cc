@@ -84,6 +84,10 @@ class SinusoidsOp final : public Op {
 
   absl::string_view kind() const override { return "sinusoids"; }
 
+  OpAttributes attributes() const override {
+    return {{"width", {static_cast<double>(width_)}}, {"base", {base_}}};
+  }
+
   Precision precision(int) const override { return {Precision::Rule::kForProducts}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(
@@ -132,6 +136,10 @@ class RotaryOp final : public Op {
       : heads_(heads), base_(base), scaling_(scaling), back_(back) {}
 
   absl::string_view kind() const override { return back_ ? "rotary_gradient" : "rotary"; }
+
+  OpAttributes attributes() const override {
+    return {{"heads", {static_cast<double>(heads_)}}, {"base", {base_}}};
+  }
 
   Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 

@@ -105,6 +105,8 @@ class SegmentPoolOp final : public Op {
 
   absl::string_view kind() const override { return "segment_pool"; }
 
+  OpAttributes attributes() const override { return {{"kind", {static_cast<double>(kind_)}}}; }
+
   Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(

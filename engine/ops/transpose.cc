@@ -20,6 +20,8 @@ class TransposeOp final : public Op {
 
   absl::string_view kind() const override { return "transpose"; }
 
+  OpAttributes attributes() const override { return {{"axes", {axes_.begin(), axes_.end()}}}; }
+
   Precision precision(int) const override { return {Precision::Rule::kCopied}; }
 
   absl::StatusOr<std::vector<TensorType>> InferTypes(

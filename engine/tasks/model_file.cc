@@ -46,13 +46,16 @@ absl::Status CheckLender(const checkpoint::SafetensorsFile& file, const Paramete
 }  // namespace
 
 std::string ToJson(const ModelFile& file) {
-  const json out = {{"format", "hone-model"},
-                    {"version", kVersion},
-                    {"display_name", file.display_name},
-                    {"task", MakeTask(file.task)->ToJson()},
-                    {"model", models::ToJson(file.model)},
-                    {"preprocessing", file.preprocessing.ToJson()},
-                    {"metrics", file.metrics}};
+  json out = {{"format", "hone-model"},
+              {"version", kVersion},
+              {"display_name", file.display_name},
+              {"task", MakeTask(file.task)->ToJson()},
+              {"model", models::ToJson(file.model)},
+              {"preprocessing", file.preprocessing.ToJson()},
+              {"metrics", file.metrics}};
+  if (!file.checkpoint_files.empty()) {
+    out["checkpoint_files"] = file.checkpoint_files;
+  }
   return out.dump(2) + "\n";
 }
 
@@ -72,6 +75,9 @@ absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text) {
     HONE_ASSIGN_OR_RETURN(file.preprocessing,
                           data::Preprocessing::FromJson(in.at("preprocessing")));
     file.metrics = in.at("metrics").get<std::map<std::string, double>>();
+    if (in.contains("checkpoint_files")) {
+      in["checkpoint_files"].get_to(file.checkpoint_files);
+    }
     return file;
   } catch (const json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("model.json: ", error.what()));

@@ -22,6 +22,10 @@ struct ModelFile {
   models::ModelDescription model;
   data::Preprocessing preprocessing;
   std::map<std::string, double> metrics;  // final ones, but for those of the clock and the machine
+  // Of a model that began with a checkpoint in Hugging Face's form: the text of config.json and of
+  // the other small files that lay beside its weights, by name, so that it can be given back in
+  // that form (export/).
+  std::map<std::string, std::string> checkpoint_files = {};
 };
 
 std::string ToJson(const ModelFile& file);

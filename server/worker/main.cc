@@ -84,6 +84,8 @@ bool Run(const v1::WorkerRequest& request, FrameWriter& writer) {
       return ImportCheckpoint(request, writer);
     case v1::WorkerRequest::SERVE:
       return Serve(request, writer);
+    case v1::WorkerRequest::EXPORT:
+      return ExportModel(request, writer);
     default:
       SendFailure(ToFailure(absl::InvalidArgumentError("the request has no mode"),
                             engine::job::Phase::kPlanning, 0),
@@ -131,7 +133,7 @@ int Main(int argc, char** argv) {
   if (!usage || fcntl(worker_process::kEventFd, F_GETFD) < 0 ||
       fcntl(worker_process::kParentAliveFd, F_GETFD) < 0) {
     std::fprintf(stderr,
-                 "usage: hone-worker train|plan|predict|dataset|import|serve --request FILE\n"
+                 "usage: hone-worker train|plan|predict|dataset|import|serve|export --request FILE\n"
                  "It is started by honed and by `hone run`, with pipes on descriptors 3 and 4.\n");
     return 2;
   }

@@ -21,6 +21,8 @@ bool PlanEvaluation(const v1::WorkerRequest& request, FrameWriter& writer);
 bool Predict(const v1::WorkerRequest& request, FrameWriter& writer);
 // Does not return once the model is loaded: the process ends with its parent.
 bool Serve(const v1::WorkerRequest& request, FrameWriter& writer);
+// Writes a model in the form of others. What of it there is no place for is a failure that says so.
+bool ExportModel(const v1::WorkerRequest& request, FrameWriter& writer);
 // Reads the file at dataset_path whole. What is wrong with it is the answer, not a failure.
 bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer);
 

@@ -181,6 +181,8 @@ const char* ModeName(v1::WorkerRequest::Mode mode) {
       return "import";
     case v1::WorkerRequest::SERVE:
       return "serve";
+    case v1::WorkerRequest::EXPORT:
+      return "export";
     default:
       return nullptr;
   }

@@ -1,0 +1,171 @@
+#include "engine/export/gguf_tokenizer.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/text/pretrained_tokenizer.h"
+
+namespace hone::engine::exports {
+namespace {
+
+using nlohmann::json;
+
+// Types of tokens, by llama.cpp's numbers.
+constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
+
+// How texts are split before the merges: what llama.cpp calls each way.
+constexpr char kLlama3[] =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr char kQwen2[] =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+absl::Status Unknown(absl::string_view what) {
+  return absl::UnimplementedError(
+      absl::StrCat("format gguf: ", what,
+                   "; byte-level BPE as GPT-2, SmolLM, Llama 3 and Qwen2 "
+                   "have it is what is written"));
+}
+
+absl::StatusOr<std::string> PreTokenizer(const json& pre) {
+  const auto is = [](const json& part, const char* type) {
+    return part.is_object() && part.value("type", "") == type;
+  };
+  const bool alone = is(pre, "ByteLevel");
+  if (alone && pre.value("use_regex", true) && !pre.value("add_prefix_space", false)) {
+    return "gpt-2";
+  }
+  if (is(pre, "Sequence") && pre.contains("pretokenizers") && pre["pretokenizers"].size() == 2 &&
+      is(pre["pretokenizers"][1], "ByteLevel")) {
+    const json& first = pre["pretokenizers"][0];
+    const bool regex = pre["pretokenizers"][1].value("use_regex", true);
+    if (is(first, "Digits") && first.value("individual_digits", false) && regex) {
+      return "smollm";
+    }
+    if (is(first, "Split") && !regex && first.contains("pattern")) {
+      const std::string pattern = first["pattern"].value("Regex", "");
+      if (pattern == kLlama3 || pattern == kQwen2) {
+        return pattern == kLlama3 ? "llama-bpe" : "qwen2";
+      }
+    }
+  }
+  return Unknown(absl::StrCat("the tokenizer's pre_tokenizer is ", pre.dump().substr(0, 200)));
+}
+
+// Merges are written as "a b" or as ["a", "b"].
+absl::StatusOr<std::vector<std::string>> Merges(const json& merges) {
+  std::vector<std::string> written;
+  for (const json& merge : merges) {
+    if (merge.is_string()) {
+      written.push_back(merge.get<std::string>());
+    } else if (merge.is_array() && merge.size() == 2) {
+      written.push_back(
+          absl::StrCat(merge[0].get<std::string>(), " ", merge[1].get<std::string>()));
+    } else {
+      return Unknown("a merge of the tokenizer is no pair");
+    }
+  }
+  return written;
+}
+
+// A file that came with the checkpoint; an empty object where there is none.
+json FileOf(const tasks::ModelFile& file, const char* name) {
+  const auto found = file.checkpoint_files.find(name);
+  json parsed = found == file.checkpoint_files.end()
+                    ? json()
+                    : json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  return parsed.is_object() ? parsed : json::object();
+}
+
+// The first number of a key that may be a list of numbers.
+std::optional<uint32_t> IdIn(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) {
+    return std::nullopt;
+  }
+  const json& id = found->is_array() && !found->empty() ? found->front() : *found;
+  return id.is_number_unsigned() ? std::optional(id.get<uint32_t>()) : std::nullopt;
+}
+
+void AddIds(const tasks::ModelFile& file, const json& roles, Gguf& gguf) {
+  const json generation = FileOf(file, "generation_config.json"),
+             config = FileOf(file, "config.json");
+  const auto add = [&](const char* key, const char* theirs, const char* role) {
+    std::optional<uint32_t> id = IdIn(generation, theirs);
+    id = id.has_value() ? id : IdIn(config, theirs);
+    id = id.has_value() ? id : IdIn(roles, role);
+    if (id.has_value()) {
+      gguf.pairs.emplace_back(absl::StrCat("tokenizer.ggml.", key), *id);
+    }
+  };
+  add("bos_token_id", "bos_token_id", "begin");
+  add("eos_token_id", "eos_token_id", "end");
+  add("unknown_token_id", "unk_token_id", "unknown");
+  add("padding_token_id", "pad_token_id", "padding");
+}
+
+void AddChatTemplate(const tasks::ModelFile& file, Gguf& gguf) {
+  std::string text;
+  const auto jinja = file.checkpoint_files.find("chat_template.jinja");
+  const json config = FileOf(file, "tokenizer_config.json");
+  if (jinja != file.checkpoint_files.end()) {
+    text = jinja->second;
+  } else if (config.contains("chat_template") && config["chat_template"].is_string()) {
+    text = config["chat_template"].get<std::string>();
+  }
+  if (!text.empty()) {
+    gguf.pairs.emplace_back("tokenizer.chat_template", std::move(text));
+  }
+}
+
+}  // namespace
+
+absl::Status AddTokenizer(const tasks::ModelFile& file, int64_t rows, Gguf& gguf) {
+  const auto* const tokenizer =
+      dynamic_cast<const text::PretrainedTokenizer*>(file.preprocessing.text->tokenizer.get());
+  if (tokenizer == nullptr) {
+    return Unknown("the tokenizer is none of a checkpoint");
+  }
+  const json kept = tokenizer->ToJson();
+  const json description = json::parse(kept.at("tokenizer_json").get_ref<const std::string&>());
+  const json& model = description.at("model");
+  if (model.value("type", "BPE") != "BPE" || model.value("byte_fallback", false)) {
+    return Unknown("the tokenizer's model is another one");
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string pre,
+                        PreTokenizer(description.value("pre_tokenizer", json())));
+  HONE_ASSIGN_OR_RETURN(std::vector<std::string> merges, Merges(model.at("merges")));
+  std::map<int64_t, int32_t> added;  // types by id
+  for (const json& token : description.value("added_tokens", json::array())) {
+    added[token.at("id").get<int64_t>()] = token.value("special", false) ? kControl : kUserDefined;
+  }
+  std::vector<std::string> tokens;
+  std::vector<int32_t> types;
+  for (int64_t id = 0; id < rows; ++id) {
+    std::string written = tokenizer->Written(static_cast<int32_t>(id));
+    const auto of_added = added.find(id);
+    const bool used = id < tokenizer->size() && !written.empty();
+    types.push_back(of_added != added.end() ? of_added->second : used ? kNormal : kUnused);
+    tokens.push_back(used ? std::move(written) : absl::StrCat("[PAD", id, "]"));
+  }
+  gguf.pairs.emplace_back("tokenizer.ggml.model", std::string("gpt2"));
+  gguf.pairs.emplace_back("tokenizer.ggml.pre", pre);
+  gguf.pairs.emplace_back("tokenizer.ggml.tokens", std::move(tokens));
+  gguf.pairs.emplace_back("tokenizer.ggml.token_type", std::move(types));
+  gguf.pairs.emplace_back("tokenizer.ggml.merges", std::move(merges));
+  AddIds(file, kept.at("roles"), gguf);
+  const std::vector<int32_t> ids = tokenizer->EncodeInTemplate("a").ids;
+  const auto* const begin = gguf.Find<uint32_t>("tokenizer.ggml.bos_token_id");
+  gguf.pairs.emplace_back(
+      "tokenizer.ggml.add_bos_token",
+      begin != nullptr && !ids.empty() && static_cast<uint32_t>(ids.front()) == *begin);
+  AddChatTemplate(file, gguf);
+  return absl::OkStatus();
+}
+
+}  // namespace hone::engine::exports

@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status.h"
+#include "engine/export/formats.h"
+#include "engine/export/forward.h"
+#include "engine/huggingface/checkpoint.h"
+#include "engine/huggingface/config.h"
+#include "engine/huggingface/write_tensors.h"
+
+namespace hone::engine::exports {
+namespace {
+
+using checkpoint::FileDType;
+using huggingface::Head;
+using huggingface::ModelValues;
+using nlohmann::json;
+
+constexpr char kConfig[] = "config.json";
+
+// A model that is a checkpoint itself keeps its tensors' names.
+bool IsCheckpoint(const ModelValues& values) {
+  return !values.names().empty() && !values.TheirName(values.names()[0]).empty();
+}
+
+absl::StatusOr<Head> HeadOf(const tasks::ModelFile& file) {
+  if (const auto* classes = std::get_if<tasks::ClassificationOptions>(&file.task)) {
+    if (classes->binary) {
+      return absl::UnimplementedError(
+          "format hf: the model has one logit for two classes, transformers has one for each");
+    }
+    return Head::kClassification;
+  }
+  if (std::holds_alternative<tasks::RegressionOptions>(file.task)) {
+    return Head::kClassification;
+  }
+  if (std::holds_alternative<tasks::LanguageModelingOptions>(file.task)) {
+    return Head::kNextToken;
+  }
+  if (std::holds_alternative<tasks::MaskedLanguageModelingOptions>(file.task)) {
+    return Head::kMaskedTokens;
+  }
+  return absl::UnimplementedError("format hf: a model of this task has no class in transformers");
+}
+
+// The net must still be that of config.json.
+absl::Status CheckNet(const huggingface::Config& config, const tasks::ModelFile& file) {
+  std::set<std::string> different;
+  const json is = json::parse(file.model.preset.options);
+  for (const auto& [a, b] : {std::pair{&config.options, &is}, std::pair{&is, &config.options}}) {
+    for (const auto& [key, value] : a->items()) {
+      if (!b->contains(key) || (*b)[key] != value) {
+        different.insert(key);
+      }
+    }
+  }
+  if (config.family->preset == file.model.preset.name && different.empty()) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("format hf: the net is not that of the checkpoint's config.json any more: ",
+                   different.empty() ? "another preset" : absl::StrJoin(different, ", ")));
+}
+
+const char* TorchName(FileDType dtype) {
+  return dtype == FileDType::kBf16 ? "bfloat16" : dtype == FileDType::kF16 ? "float16" : "float32";
+}
+
+// The checkpoint's config.json with what training has changed.
+absl::StatusOr<std::string> NewConfig(const std::string& text, const huggingface::Config& config,
+                                      const Source& source, Head head) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::parse(text);
+  HONE_ASSIGN_OR_RETURN(const std::string architecture, ArchitectureOf(*config.family, head));
+  out["architectures"] = nlohmann::ordered_json::array({architecture});
+  const data::Preprocessing& preprocessing = source.file().preprocessing;
+  const bool regression = std::holds_alternative<tasks::RegressionOptions>(source.file().task);
+  if (head == Head::kClassification) {
+    const std::vector<std::string>& names =
+        regression ? preprocessing.target_names : preprocessing.class_names;
+    nlohmann::ordered_json id2label, label2id;
+    for (size_t i = 0; i < names.size(); ++i) {
+      id2label[absl::StrCat(i)] = names[i];
+      label2id[names[i]] = i;
+    }
+    out["id2label"] = id2label;
+    out["label2id"] = label2id;
+    out["problem_type"] = regression ? "regression" : "single_label_classification";
+    out.erase("num_labels");  // follows from them
+  }
+  std::set<FileDType> types;
+  for (const std::string& name : source.values().names()) {
+    types.insert(source.values().dtype(name));
+  }
+  out[out.contains("torch_dtype") ? "torch_dtype" : "dtype"] =
+      TorchName(types.size() == 1 ? *types.begin() : FileDType::kF32);
+  return out.dump(2) + "\n";
+}
+
+// What sentence-transformers reads is of no model with a head of its own.
+bool Belongs(absl::string_view name, Head head) {
+  return head == Head::kNone || !(name == "modules.json" || name == "1_Pooling/config.json" ||
+                                  absl::StrContains(name, "sentence"));
+}
+
+absl::StatusOr<Questions> QuestionsByTheFolder(const std::string& directory,
+                                               tasks::ModelFile& file) {
+  HONE_ASSIGN_OR_RETURN(const data::TextPreprocessing tokens, huggingface::ReadTokens(directory));
+  file.preprocessing.text->tokenizer = tokens.tokenizer;
+  return MakeQuestions(file);
+}
+
+bool SameTokens(const Questions& a, const Questions& b) {
+  return std::ranges::equal(a.texts, b.texts,
+                            [](const auto& x, const auto& y) { return x.tokens == y.tokens; });
+}
+
+}  // namespace
+
+absl::StatusOr<ExportReport> ExportHuggingFace(const ExportOptions& options, const Source& source) {
+  const tasks::ModelFile& file = source.file();
+  const auto text = file.checkpoint_files.find(kConfig);
+  if (text == file.checkpoint_files.end()) {
+    return absl::UnimplementedError(
+        "format hf: the model began with no checkpoint in that form (model.pretrained), so that "
+        "transformers has no class for it; format onnx may do");
+  }
+  HONE_ASSIGN_OR_RETURN(const huggingface::Config config, huggingface::ParseConfig(text->second));
+  HONE_RETURN_IF_ERROR(CheckNet(config, file));
+  HONE_ASSIGN_OR_RETURN(const Head head, HeadOf(file));
+  ExportReport report;
+  std::string written = text->second;
+  if (!IsCheckpoint(source.values())) {
+    HONE_ASSIGN_OR_RETURN(written, NewConfig(text->second, config, source, head));
+  }
+  HONE_RETURN_IF_ERROR(WriteInto(options, kConfig, written, report));
+  const absl::StatusOr<checkpoint::WrittenFile> weights = huggingface::WriteTensors(
+      config, source.values(), absl::StrCat(options.directory, "/model.safetensors"));
+  HONE_RETURN_IF_ERROR(Annotate(weights.status(), "format hf"));
+  report.files.emplace_back("model.safetensors");
+  HONE_RETURN_IF_ERROR(WriteTokenizer(options, source, report));
+  for (const auto& [name, bytes] : file.checkpoint_files) {
+    if (name != kConfig && Belongs(name, head)) {
+      HONE_RETURN_IF_ERROR(WriteInto(options, name, bytes, report));
+    }
+  }
+  // By the reader of checkpoints, from the folder alone.
+  tasks::ModelFile again = file;
+  HONE_ASSIGN_OR_RETURN(const models::ModelDescription model,
+                        huggingface::DescribeModel(options.directory));
+  again.model.preset = model.preset;
+  HONE_ASSIGN_OR_RETURN(const auto values, OpenCheckpointValues(options.directory));
+  HONE_ASSIGN_OR_RETURN(const Questions own, MakeQuestions(file));
+  HONE_ASSIGN_OR_RETURN(const Questions theirs, QuestionsByTheFolder(options.directory, again));
+  if (!SameTokens(own, theirs)) {
+    return absl::DataLossError("what was written makes other tokens of the same texts");
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<float> wanted, Answers(file, source.values(), own));
+  HONE_ASSIGN_OR_RETURN(const std::vector<float> got, Answers(again, *values, theirs));
+  report.questions = own.rows;
+  report.difference = Difference(got, wanted);
+  HONE_RETURN_IF_ERROR(CheckDifference(report));
+  return report;
+}
+
+}  // namespace hone::engine::exports

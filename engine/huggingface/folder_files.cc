@@ -1,0 +1,42 @@
+#include "engine/huggingface/folder_files.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
+#include "engine/base/status.h"
+#include "engine/base/utf8.h"
+
+namespace hone::engine::huggingface {
+namespace {
+
+constexpr int64_t kMostBytes = 4 << 20;
+constexpr const char* kNames[] = {"config.json",
+                                  "generation_config.json",
+                                  "tokenizer_config.json",
+                                  "special_tokens_map.json",
+                                  "chat_template.jinja",
+                                  "modules.json",
+                                  "sentence_bert_config.json",
+                                  "config_sentence_transformers.json",
+                                  "1_Pooling/config.json"};
+
+}  // namespace
+
+absl::StatusOr<std::map<std::string, std::string>> ReadFilesBesideWeights(
+    const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const char* name : kNames) {
+    const std::string path = absl::StrCat(directory, "/", name);
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) {
+      continue;
+    }
+    HONE_ASSIGN_OR_RETURN(std::string text, ReadFile(path, kMostBytes));
+    HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(text), path));
+    files.emplace(name, std::move(text));
+  }
+  return files;
+}
+
+}  // namespace hone::engine::huggingface

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace hone::engine::huggingface {
+
+// The text of config.json and of the other small files of a checkpoint's folder that are there, by
+// name: how tokens are made and used, how texts are written, what sentence-transformers does with
+// the rows. Neither weights nor the vocabulary. INVALID_ARGUMENT for one of more than 4 MiB, or
+// that is no UTF-8.
+absl::StatusOr<std::map<std::string, std::string>> ReadFilesBesideWeights(
+    const std::string& directory);
+
+}  // namespace hone::engine::huggingface
