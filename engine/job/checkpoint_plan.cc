@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
+#include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "engine/base/status.h"
 #include "engine/base/team.h"
@@ -20,6 +21,17 @@ namespace {
 // Of the text that costs are told for, where the net has places for so many.
 constexpr int64_t kTokens = 128;
 constexpr char kClassifier[] = "classifier.weight", kTransform[] = "transform.weight";
+
+// Tokens that a text of the net has at most.
+int64_t PlacesOf(const models::ModelDescription& model) {
+  const nlohmann::json options = nlohmann::json::parse(model.preset.options);
+  int64_t places = kTokens;
+  for (const char* key : {"length", "window", "longest"}) {
+    const int64_t count = options.value(key, int64_t{0});
+    places = count > 0 ? std::min(places, count) : places;
+  }
+  return places;
+}
 
 bool IsLanguageModel(const models::ModelDescription& model) { return model.preset.name == "gpt"; }
 
@@ -101,7 +113,7 @@ absl::StatusOr<CheckpointPlan> PlanCheckpoint(const std::string& directory, int 
                         huggingface::DescribeModel(directory));
   HONE_ASSIGN_OR_RETURN(const data::TextPreprocessing text, huggingface::ReadTokens(directory));
   CheckpointPlan result;
-  result.tokens = text.max_tokens > 0 ? std::min(text.max_tokens, kTokens) : kTokens;
+  result.tokens = std::min(PlacesOf(model), kTokens);
   result.task = IsLanguageModel(model)      ? "language_modeling"
                 : weights.Holds(kTransform) ? "masked_language_modeling"
                                             : "";
