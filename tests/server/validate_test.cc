@@ -1,11 +1,11 @@
 #include "server/jobs/validate.h"
 
 #include <gmock/gmock.h>
-#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
+#include "tests/server/validate_testing.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::jobs {
@@ -15,36 +15,6 @@ using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::Contains;
 using ::testing::HasSubstr;
-
-constexpr Limits kServer = {.max_threads = 4, .bf16 = false};
-
-v1::JobSpec Sound() {
-  v1::JobSpec spec;
-  spec.mutable_classification();
-  spec.mutable_data()->set_dataset("mnist");
-  spec.mutable_model()->add_layers()->mutable_flatten();
-  spec.mutable_model()->add_layers()->mutable_dense()->set_units(10);
-  spec.mutable_training()->set_epochs(1);
-  return spec;
-}
-
-// A sound spec with the given fields merged in; `layers` are added to its two.
-v1::JobSpec With(const std::string& text) {
-  v1::JobSpec spec = Sound();
-  v1::JobSpec change;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-std::vector<std::string> Paths(const v1::JobSpec& spec) {
-  std::vector<std::string> paths;
-  const FieldErrors errors = CheckSpec(spec, kServer);
-  for (const FieldError& error : errors.all()) {
-    paths.push_back(error.path);
-  }
-  return paths;
-}
 
 TEST(Validate, ASoundSpecPasses) { EXPECT_THAT(Validate(Sound(), kServer), IsOk()); }
 
@@ -83,339 +53,6 @@ TEST(Validate, AllErrorsComeAtOnceWithTheirPaths) {
   EXPECT_EQ(details.field_violations(1).field(), "training.optimizer.adam.learning_rate");
 }
 
-// A language model with these fields merged in.
-v1::JobSpec Written(const std::string& text) {
-  v1::JobSpec spec;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      R"(language_modeling {} data { dataset: "x" } training { steps: 9 })", &spec));
-  v1::JobSpec change;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-TEST(Validate, ALanguageModelIsAPresetOrLayersThatReadTokens) {
-  EXPECT_THAT(Validate(Written("model { preset { gpt {} } }"), kServer), IsOk());
-  EXPECT_THAT(Validate(Written(R"(model {
-                  layers { inputs: "tokens" embedding { width: 4 } }
-                  layers { dense { units: 9 } } }
-                training { schedule { plateau {} } })"),
-                       kServer),
-              IsOk());
-  EXPECT_THAT(Paths(Written("model { preset { gan {} } }")),
-              ::testing::ElementsAre("model.preset"));
-  EXPECT_THAT(Paths(Written("model { preset { gpt {} } layers { dense { units: 9 } } }")),
-              ::testing::ElementsAre("model"));
-}
-
-TEST(Validate, ALanguageModelOfPackedDocumentsReadsTexts) {
-  const std::string gpt = "model { preset { gpt {} } } ";
-  EXPECT_THAT(Validate(Written(gpt + R"(language_modeling { documents: PACKED }
-                               data { text { columns: "story" min_characters: 5 } })"),
-                       kServer),
-              IsOk());
-  EXPECT_THAT(
-      Paths(Written(R"(language_modeling { documents: PACKED carry_state: true }
-                       data { text { max_tokens: 9 } }
-                       model { layers { inputs: "tokens" embedding { width: 4 } }
-                               layers { dense { units: 9 } } })")),
-      ::testing::UnorderedElementsAre("language_modeling.carry_state", "data.text.max_tokens"));
-  EXPECT_THAT(Paths(Written(gpt + "language_modeling { documents: 7 }")),
-              ::testing::ElementsAre("language_modeling.documents"));
-}
-
-TEST(Validate, ALanguageModelOfConversationsGoesOnFromACheckpoint) {
-  const std::string pretrained = R"(model { pretrained { model: "models/a" } } )";
-  EXPECT_THAT(
-      Validate(Written(pretrained + R"(data { chat { template: CHATML system: "Be\nkind." } })"),
-               kServer),
-      IsOk());
-  EXPECT_THAT(Validate(Written(pretrained + R"(language_modeling { documents: PACKED }
-                               data { chat { learn: ALL max_tokens: 60 } })"),
-                       kServer),
-              IsOk());
-  EXPECT_THAT(Paths(Written("model { preset { gpt {} } } data { chat {} }")),
-              ::testing::ElementsAre("model.pretrained"));
-}
-
-TEST(Validate, WhatConversationsCannotBeIsNamed) {
-  EXPECT_THAT(Paths(Written(R"(model { pretrained { model: "models/a" } }
-                       language_modeling { documents: JOINED carry_state: true }
-                       data { text { min_characters: 1 }
-                              chat { template: 9 learn: 9 max_tokens: 1 } })")),
-              ::testing::UnorderedElementsAre(
-                  "language_modeling.documents", "language_modeling.carry_state", "data.text",
-                  "data.chat.template", "data.chat.learn", "data.chat.max_tokens"));
-}
-
-TEST(Validate, WhatALanguageModelCannotBeIsNamed) {
-  EXPECT_THAT(Paths(Written(R"(language_modeling { window: 0 }
-                       data { limit: 5 text { columns: "a" max_tokens: 3 } }
-                       model { preset { gpt { heads: 3 dropout: 1 positions: 9 layers: 0 } } })")),
-              ::testing::UnorderedElementsAre(
-                  "language_modeling.window", "data.text.columns", "data.text.max_tokens",
-                  "data.limit", "model.preset.gpt.layers", "model.preset.gpt.heads",
-                  "model.preset.gpt.dropout", "model.preset.gpt.positions"));
-  EXPECT_THAT(Paths(Written("language_modeling { z_loss: 1 }")),
-              ::testing::Contains("language_modeling.z_loss"));
-  EXPECT_THAT(Paths(Written("language_modeling { carry_state: true } model { preset { gpt {} } }")),
-              ::testing::ElementsAre("language_modeling.carry_state"));
-  EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 } } }")),
-              ::testing::ElementsAre("model.preset.gpt.window"));
-  EXPECT_THAT(Paths(Written("model { preset { gpt { window: 64 positions: ROTARY } } }")),
-              ::testing::IsEmpty());
-}
-
-// A model that translates, with these fields.
-v1::JobSpec Translating(const std::string& text) {
-  v1::JobSpec spec;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      absl::StrCat(R"(translation {} data { dataset: "x" } training { epochs: 1 } )", text), &spec))
-      << text;
-  return spec;
-}
-
-TEST(Validate, AModelThatTranslatesIsOneOfTwoPresets) {
-  EXPECT_THAT(Validate(Translating("model { preset { seq2seq {} } }"), kServer), IsOk());
-  EXPECT_THAT(Validate(Translating("model { preset { transformer_translation {} } }"), kServer),
-              IsOk());
-  EXPECT_THAT(Paths(Translating("model { preset { gpt {} } }")),
-              ::testing::ElementsAre("model.preset"));
-  EXPECT_THAT(Paths(Translating("model { layers { dense { units: 9 } } }")),
-              ::testing::ElementsAre("model", "model.preset"));
-  EXPECT_THAT(Paths(Written("model { preset { seq2seq {} } }")),
-              ::testing::ElementsAre("model.preset"));
-}
-
-TEST(Validate, HowSomethingCannotBeTranslatedIsNamed) {
-  v1::JobSpec spec = Translating("model { preset { seq2seq {} } }");
-  v1::Translation& task = *spec.mutable_translation();
-  task.set_label_smoothing(1);
-  task.set_beams(17);
-  task.set_length_penalty(-1);
-  task.set_longest(0);
-  task.set_evaluation_sentences(-1);
-  task.set_attention_maps(101);
-  task.mutable_scheduled_sampling()->set_from(-1);
-  task.mutable_scheduled_sampling()->set_to(2);
-  task.mutable_scheduled_sampling()->set_steps(0);
-  spec.mutable_data()->add_classes("a");
-  EXPECT_THAT(
-      Paths(spec),
-      ::testing::UnorderedElementsAre(
-          "translation.label_smoothing", "translation.beams", "translation.length_penalty",
-          "translation.longest", "translation.evaluation_sentences", "translation.attention_maps",
-          "translation.scheduled_sampling.from", "translation.scheduled_sampling.to",
-          "translation.scheduled_sampling.steps", "data.classes"));
-}
-
-TEST(Validate, WhatAModelThatTranslatesCannotBeIsNamed) {
-  EXPECT_THAT(
-      Paths(Translating(R"(model { preset { seq2seq {
-                  cell: 9 attention: 9 layers: 0 units: 0 embedding: 0 dropout: 1 } } })")),
-      ::testing::ElementsAre("model.preset.seq2seq.cell", "model.preset.seq2seq.attention",
-                             "model.preset.seq2seq.layers", "model.preset.seq2seq.units",
-                             "model.preset.seq2seq.embedding", "model.preset.seq2seq.dropout"));
-  EXPECT_THAT(Paths(Translating("model { preset { seq2seq { input_feeding: true } } }")),
-              ::testing::ElementsAre("model.preset.seq2seq.input_feeding"));
-  EXPECT_THAT(Paths(Translating(R"(model { preset { seq2seq {
-                  attention: LUONG input_feeding: true layers: 2 } } })")),
-              ::testing::ElementsAre("model.preset.seq2seq.input_feeding"));
-  EXPECT_THAT(Paths(Translating(R"(model { preset { transformer_translation {
-                  layers: 0 heads: 3 feed_forward: 0 dropout: 1 } } })")),
-              ::testing::ElementsAre("model.preset.transformer_translation.layers",
-                                     "model.preset.transformer_translation.heads",
-                                     "model.preset.transformer_translation.feed_forward",
-                                     "model.preset.transformer_translation.dropout"));
-}
-
-TEST(Validate, LearnedPositionsAreAsManyAsTheWindowHasTokens) {
-  const auto written = [](const std::string& positions) {
-    return Paths(Written(absl::StrCat(R"(language_modeling { window: 64 } model {
-                    layers { inputs: "tokens" embedding { width: 4 } }
-                    layers { )",
-                                      positions, " } layers { dense { units: 9 } } }")));
-  };
-  EXPECT_THAT(written("positions { length: 63 }"),
-              ::testing::ElementsAre("model.layers[1].positions.length"));
-  EXPECT_THAT(written("repeat { times: 2 layers { positions { length: 63 } } }"),
-              ::testing::ElementsAre("model.layers[1].repeat.layers[0].positions.length"));
-  EXPECT_THAT(written("positions { length: 64 }"), ::testing::IsEmpty());
-  EXPECT_THAT(written("positions { kind: SINUSOIDAL }"), ::testing::IsEmpty());
-}
-
-v1::JobSpec Parsed(const std::string& text) {
-  v1::JobSpec spec;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
-  return spec;
-}
-const std::string kEncoderOfTexts =
-    R"( training { epochs: 1 } model { preset { transformer_encoder { length: 64 } } })";
-
-TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
-  const std::string data = R"(data { dataset: "x" text { second_columns: "b" max_tokens: 4 } })";
-  EXPECT_THAT(Validate(Parsed("text_embedding {}" + data + kEncoderOfTexts), kServer), IsOk());
-  EXPECT_THAT(
-      Paths(Parsed(R"(text_embedding { pooling: 9 scale: -1 } data { dataset: "x" text {} })" +
-                   kEncoderOfTexts)),
-      ::testing::UnorderedElementsAre("text_embedding.pooling", "text_embedding.scale",
-                                      "data.text.second_columns"));
-}
-
-TEST(Validate, TagsAreOfSingleSentences) {
-  const std::string task = "token_tagging {} ";
-  EXPECT_THAT(Validate(Parsed(task + R"(data { dataset: "x" })" + kEncoderOfTexts), kServer),
-              IsOk());
-  EXPECT_THAT(Paths(Parsed(task + R"(data { dataset: "x" deduplicate: true
-                                            text { near_copies: 0.5 columns: "a" columns: "b" } })" +
-                           kEncoderOfTexts)),
-              ::testing::UnorderedElementsAre("data.deduplicate", "data.text.near_copies",
-                                              "data.text.columns"));
-}
-
-TEST(Validate, SeveralClassesAreOfTexts) {
-  EXPECT_THAT(Validate(Parsed(R"(multi_label_classification {} data { dataset: "x" text {} })" +
-                              kEncoderOfTexts),
-                       kServer),
-              IsOk());
-  EXPECT_THAT(Paths(Parsed(R"(multi_label_classification { threshold: 1 } data { dataset: "x" })" +
-                           kEncoderOfTexts)),
-              ::testing::UnorderedElementsAre("multi_label_classification.threshold", "data.text"));
-}
-
-// A job that finds masked words, with these fields merged in.
-v1::JobSpec Masked(const std::string& text) {
-  v1::JobSpec spec;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      R"(masked_language_modeling {} data { dataset: "x" } training { steps: 9 })", &spec));
-  v1::JobSpec change;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-TEST(Validate, AModelOfMaskedWordsIsAnEncoderOrLayersThatReadTokens) {
-  const std::string encoder = "model { preset { transformer_encoder {} } } ";
-  EXPECT_THAT(Paths(Masked(encoder + "data { text { columns: \"a\" max_tokens: 64 } limit: 5 }")),
-              ::testing::IsEmpty());
-  EXPECT_THAT(Paths(Masked(encoder + "masked_language_modeling { window: 64 }")),
-              ::testing::IsEmpty());
-  EXPECT_THAT(Paths(Masked("model { layers { embedding { width: 4 } } }")), ::testing::IsEmpty());
-  EXPECT_THAT(Paths(Masked("model { preset { gpt {} } }")), ::testing::ElementsAre("model.preset"));
-}
-
-TEST(Validate, WhatAModelOfMaskedWordsCannotBeIsNamed) {
-  EXPECT_THAT(
-      Paths(Masked(R"(masked_language_modeling { window: 8 }
-                      data { deduplicate: true text { max_tokens: 3 } }
-                      model { preset { transformer_encoder { heads: 3 layers: 0 dropout: 1 hidden: 0
-                        length: 7 norm: 9 activation: 9 pooling: 9 epsilon: 0 } } })")),
-      ::testing::UnorderedElementsAre(
-          "data.deduplicate", "data.text.max_tokens", "model.preset.transformer_encoder.heads",
-          "model.preset.transformer_encoder.layers", "model.preset.transformer_encoder.dropout",
-          "model.preset.transformer_encoder.hidden", "model.preset.transformer_encoder.length",
-          "model.preset.transformer_encoder.norm", "model.preset.transformer_encoder.activation",
-          "model.preset.transformer_encoder.pooling", "model.preset.transformer_encoder.epsilon"));
-  EXPECT_THAT(Paths(Masked("masked_language_modeling { window: -1 } model { preset { "
-                           "transformer_encoder { positions: ROTARY } } }")),
-              ::testing::ElementsAre("masked_language_modeling.window"));
-}
-
-TEST(Validate, LearnedPlacesMustBeAsManyAsATextHasTokens) {
-  EXPECT_THAT(Paths(Masked("model { preset { transformer_encoder {} } }")),
-              ::testing::ElementsAre("model.preset.transformer_encoder.length"));
-  EXPECT_THAT(Paths(Masked("model { preset { transformer_encoder { positions: SINUSOIDAL } } }")),
-              ::testing::IsEmpty());
-}
-
-// A recommendation with these fields merged in.
-v1::JobSpec Tastes(const std::string& text) {
-  v1::JobSpec spec = With(R"(recommendation {} model { layers {
-      name: "user_factors" inputs: "user" embedding { width: 4 } } })");
-  spec.mutable_model()->mutable_layers()->DeleteSubrange(0, 2);
-  v1::JobSpec change;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-TEST(Validate, LayersOfARecommendationReadUsersAndItems) {
-  EXPECT_THAT(Validate(Tastes(R"(model {
-        layers { name: "item_factors" inputs: "item" embedding { width: 4 rows: 100 } }
-        layers { inputs: "user_factors" inputs: "item_factors" dot {} } }
-      data { ratings { split: BY_TIME time: "when" at_least: 3 ids: NUMBERS } })"),
-                       kServer),
-              IsOk());
-  EXPECT_THAT(
-      Validate(Tastes(R"(model { layers { name: "item" inputs: "input" dense { units: 1 } } })"),
-               kServer),
-      StatusIs(absl::StatusCode::kInvalidArgument,
-               ::testing::AllOf(HasSubstr(R"(must be "user", "item" or the name)"),
-                                HasSubstr(R"("item" is an input)"))));
-}
-
-TEST(Validate, WhatARecommendationCannotBeIsNamed) {
-  EXPECT_THAT(
-      Paths(Tastes(R"(recommendation { feedback: 9 negatives: 0 }
-                              data { ratings { ids: 9 split: 9 } }
-                              model { layers { inputs: "user" dot {} }
-                                      layers { inputs: "item" embedding { rows: -1 } } })")),
-      ::testing::ElementsAre("recommendation.feedback", "recommendation.negatives",
-                             "data.ratings.ids", "data.ratings.split", "model.layers[1].inputs",
-                             "model.layers[2].embedding.width", "model.layers[2].embedding.rows"));
-}
-
-// A forecast with these fields merged in.
-v1::JobSpec Forecast(const std::string& text) {
-  v1::JobSpec spec = With(R"(forecasting {} data { series { window: 24 } }
-      model { layers { gru { units: 8 } } layers { dense { units: 12 } } })");
-  spec.mutable_model()->mutable_layers()->DeleteSubrange(0, 2);
-  v1::JobSpec change;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-TEST(Validate, AForecastIsOfASeries) {
-  EXPECT_THAT(Validate(Forecast(R"(data { series { target: "sold" columns: "rain" time: "month"
-                                    horizon: 12 step: 2 period: 12 scaling: LOG_STANDARD
-                                    base: SEASONAL } })"),
-                       kServer),
-              IsOk());
-}
-
-TEST(Validate, WhatAForecastCannotBeIsNamed) {
-  EXPECT_THAT(Paths(Forecast(R"(forecasting { loss: 9 huber_delta: 0 }
-                                data { limit: 5 deduplicate: true fold { count: 2 index: 1 }
-                                       series { window: -1 horizon: 0 step: 0 period: 0 scaling: 9
-                                                base: SEASONAL } })")),
-              ::testing::UnorderedElementsAre("forecasting.loss", "forecasting.huber_delta",
-                                              "data.series.window", "data.series.horizon",
-                                              "data.series.step", "data.series.period",
-                                              "data.series.scaling", "data.series.base",
-                                              "data.fold", "data.limit", "data.deduplicate"));
-}
-
-TEST(Validate, AForecastNeedsAWindow) {
-  v1::JobSpec spec = Forecast("");
-  spec.mutable_data()->clear_series();
-  EXPECT_THAT(Validate(spec, kServer),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("data.series.window: must be between 1 and 1048576, got 0")));
-}
-
-TEST(Validate, ASeriesIsForForecastsAlone) {
-  EXPECT_THAT(Paths(With("data { series { window: 3 } }")), ::testing::ElementsAre("data.series"));
-}
-
-TEST(Validate, FoldsOfRatingsAreDrawnAtRandom) {
-  EXPECT_THAT(Paths(Tastes(R"(data { fold { count: 5 index: 1 } ratings { split: BY_TIME } })")),
-              ::testing::ElementsAre("data.fold"));
-  EXPECT_THAT(
-      Validate(Tastes("data { fold { count: 5 index: 1 } ratings { split: RANDOM } }"), kServer),
-      IsOk());
-}
-
 TEST(Validate, WhatPairsCannotBeIsNamed) {
   const auto paths = [](const std::string& pairs) {
     return Paths(With(absl::StrCat("translation {} data { pairs { ", pairs, " } }")));
@@ -440,148 +77,6 @@ TEST(Validate, WhatPairsCannotBeIsNamed) {
 
 TEST(Validate, PairsAreForTranslationAlone) {
   EXPECT_THAT(Paths(With("data { pairs {} }")), ::testing::ElementsAre("data.pairs"));
-}
-
-// A classification of texts with these fields merged in.
-v1::JobSpec OfTexts(const std::string& text) {
-  v1::JobSpec spec = With("data { text {} } model { layers { embedding { width: 4 } } }");
-  spec.mutable_model()->mutable_layers()->DeleteSubrange(0, 2);
-  v1::JobSpec change;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &change)) << text;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-TEST(Validate, LayersOfTextsReadTokens) {
-  EXPECT_THAT(
-      Validate(OfTexts(R"(model { layers { inputs: "tokens" embedding { width: 2 } } })"), kServer),
-      IsOk());
-  EXPECT_THAT(
-      Validate(OfTexts(R"(model { layers { inputs: "input" dense { units: 1 } } })"), kServer),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens" or the name)")));
-}
-
-TEST(Validate, LayersOfPairsOfTextsReadSegmentsToo) {
-  const std::string layer =
-      R"(model { layers { inputs: "segments" embedding { width: 2 rows: 2 } } })";
-  EXPECT_THAT(Validate(OfTexts("data { text { second_columns: \"b\" } } " + layer), kServer),
-              IsOk());
-  EXPECT_THAT(Validate(OfTexts(layer), kServer),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(R"(must be "tokens")")));
-  EXPECT_THAT(Paths(OfTexts(R"(data { text { second_columns: "b" max_tokens: 4 } })")),
-              ::testing::ElementsAre("data.text.max_tokens"));
-}
-
-TEST(Validate, ClassesOfTextsMayBeFoundByAnEncoder) {
-  v1::JobSpec spec = OfTexts("data { text { max_tokens: 50 } }");
-  spec.mutable_model()->clear_layers();
-  spec.mutable_model()->mutable_preset()->mutable_transformer_encoder();
-  EXPECT_THAT(Paths(spec), ::testing::IsEmpty());
-  spec.mutable_data()->mutable_text()->add_second_columns("b");
-  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("data.text.second_columns"));
-  spec.mutable_data()->clear_text();
-  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("model.preset"));
-}
-
-TEST(Validate, WhatTextsCannotBeIsNamed) {
-  EXPECT_THAT(Paths(OfTexts(
-                  R"(data { text { encoding: 9 cleaning { normalization: 9 } min_characters: 5
-                           max_characters: 4 near_copies: 1.5 keep: 9 max_tokens: -1
-                           augmentation { character_noise: -0.1 word_dropout: 1 unknown: 2 swap: 1 }
-                           tokenizer { words { vocabulary: 3 min_count: 0 split: 9 } } } })")),
-              ::testing::ElementsAre(
-                  "data.text.encoding", "data.text.cleaning.normalization",
-                  "data.text.max_characters", "data.text.near_copies", "data.text.keep",
-                  "data.text.tokenizer.words.vocabulary", "data.text.tokenizer.words.min_count",
-                  "data.text.tokenizer.words.split", "data.text.max_tokens",
-                  "data.text.augmentation.character_noise", "data.text.augmentation.word_dropout",
-                  "data.text.augmentation.unknown", "data.text.augmentation.swap"));
-}
-
-TEST(Validate, WhatSentencePiecesCannotBeIsNamed) {
-  EXPECT_THAT(Paths(OfTexts(R"(data { text { tokenizer { sentencepiece {
-                  model: 9 vocabulary: 3 character_coverage: 1.5 } } } })")),
-              ::testing::ElementsAre("data.text.tokenizer.sentencepiece.model",
-                                     "data.text.tokenizer.sentencepiece.vocabulary",
-                                     "data.text.tokenizer.sentencepiece.character_coverage"));
-  // Each byte is a token.
-  EXPECT_THAT(Paths(OfTexts(R"(data { text { tokenizer { sentencepiece {
-                  vocabulary: 259 byte_fallback: true } } } })")),
-              ::testing::ElementsAre("data.text.tokenizer.sentencepiece.vocabulary"));
-}
-
-TEST(Validate, TextsAreForClassificationAndRegressionAlone) {
-  EXPECT_THAT(Paths(Tastes("data { text {} }")), ::testing::Contains("data.text"));
-}
-
-TEST(Validate, RatingsAreForRecommendationsAlone) {
-  EXPECT_THAT(Paths(With(R"(data { ratings { user: "who" } })")),
-              ::testing::ElementsAre("data.ratings"));
-}
-
-TEST(Validate, ADataSetNeedsNoNameWhereItIsGivenBesideTheSpec) {
-  v1::JobSpec spec = Sound();
-  spec.mutable_data()->clear_dataset();
-  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("data.dataset"));
-  EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_data = true}), IsOk());
-}
-
-TEST(Validate, AModelNeedsNoNameWhereItIsGivenBesideTheSpec) {
-  v1::JobSpec spec = Sound();
-  spec.mutable_model()->mutable_pretrained();
-  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("model.pretrained"));
-  EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_model = true}), IsOk());
-}
-
-TEST(Validate, NamesWhatIsWrongOfAdapters) {
-  v1::JobSpec spec = Sound();
-  v1::Pretrained& pretrained = *spec.mutable_model()->mutable_pretrained();
-  pretrained.set_model("models/a");
-  v1::Lora& lora = *pretrained.mutable_lora();
-  EXPECT_THAT(Validate(spec, {.max_threads = 4}), IsOk());
-  lora.set_rank(0);
-  lora.set_alpha(-1);
-  lora.set_dropout(1);
-  lora.add_targets("");
-  EXPECT_THAT(Paths(spec), ::testing::UnorderedElementsAre("model.pretrained.lora.rank",
-                                                           "model.pretrained.lora.alpha",
-                                                           "model.pretrained.lora.dropout",
-                                                           "model.pretrained.lora.targets[0]"));
-}
-
-v1::JobSpec Evaluation(const std::string& more = "") {
-  v1::JobSpec spec, change;
-  spec.mutable_data()->set_dataset("wine");
-  spec.mutable_evaluation()->set_model("models/a");
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(more, &change)) << more;
-  spec.MergeFrom(change);
-  return spec;
-}
-
-TEST(Evaluation, NeedsAModelAndData) {
-  EXPECT_THAT(Validate(Evaluation(), kServer), IsOk());
-  v1::JobSpec spec;
-  spec.mutable_evaluation();
-  EXPECT_THAT(Paths(spec), ::testing::UnorderedElementsAre("data.dataset", "evaluation.model"));
-  EXPECT_THAT(Validate(spec, {.max_threads = 4, .has_data = true, .has_model = true}), IsOk());
-}
-
-TEST(Evaluation, NamesWhatIsWrong) {
-  for (const auto& [more, path] : std::vector<std::pair<std::string, std::string>>{
-           {"classification {}", "task"},
-           {"model { layers { flatten {} } }", "model"},
-           {"training { epochs: 1 }", "training"},
-           {"data { image { height: 8 } }", "data.image"},
-           {"data { classes: 'a' }", "data.classes"},
-           {"data { limit: 5 }", "data.limit"},
-           {"evaluation { model: 'jobs/a' }", "evaluation.model"},
-           {"evaluation { against: 'x' }", "evaluation.against"},
-           {"evaluation { part: 9 }", "evaluation.part"},
-           {"evaluation { part: VALIDATION }", "evaluation.part"},
-           {"evaluation { batch_size: 0 }", "evaluation.batch_size"},
-           {"evaluation { threads: 5 }", "evaluation.threads"}}) {
-    EXPECT_THAT(Paths(Evaluation(more)), Contains(path)) << more;
-  }
 }
 
 TEST(Validate, Bf16WithoutTheProcessorNamesTheReason) {
@@ -803,13 +298,6 @@ INSTANTIATE_TEST_SUITE_P(
                    "training.parameter_rules[0].parameters"},
         WrongField{"training { parameter_rules { parameters: \"*\" weight_decay: -1 } }",
                    "training.parameter_rules[0].weight_decay"},
-        WrongField{"training { parameter_rules { parameters: \"*\" freeze_until_step: -1 } }",
-                   "training.parameter_rules[0].freeze_until_step"},
-        WrongField{"training { layer_decay: 0 }", "training.layer_decay"},
-        WrongField{"training { layer_decay: 1.5 }", "training.layer_decay"},
-        WrongField{"training { average_decay: 1 }", "training.average_decay"},
-        WrongField{"training { neftune_alpha: -1 }", "training.neftune_alpha"},
-        WrongField{"training { neftune_alpha: 5 }", "training.neftune_alpha"},
         WrongField{"training { layer_statistics_every: -1 }", "training.layer_statistics_every"},
         WrongField{"training { early_stopping { patience: 0 } }",
                    "training.early_stopping.patience"},
@@ -1027,6 +515,22 @@ TEST(Validate, OfVeryManyWrongFieldsOnlyTheNumberIsKept) {
   EXPECT_EQ(errors.all().size(), FieldErrors::kMostKept);
   EXPECT_THAT(errors.ToStatus(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("and 99984 more")));
+}
+
+TEST(Validate, NamesWhatIsWrongOfAdapters) {
+  v1::JobSpec spec = Sound();
+  v1::Pretrained& pretrained = *spec.mutable_model()->mutable_pretrained();
+  pretrained.set_model("models/a");
+  v1::Lora& lora = *pretrained.mutable_lora();
+  EXPECT_THAT(Validate(spec, {.max_threads = 4}), IsOk());
+  lora.set_rank(0);
+  lora.set_alpha(-1);
+  lora.set_dropout(1);
+  lora.add_targets("");
+  EXPECT_THAT(Paths(spec), ::testing::UnorderedElementsAre("model.pretrained.lora.rank",
+                                                           "model.pretrained.lora.alpha",
+                                                           "model.pretrained.lora.dropout",
+                                                           "model.pretrained.lora.targets[0]"));
 }
 
 }  // namespace
