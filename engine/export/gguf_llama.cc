@@ -51,6 +51,15 @@ absl::StatusOr<Net> ReadNet(const tasks::ModelFile& file) {
   if (!options.value("gated", false) || options.value("use_bias", false)) {
     return unknown("the model has biases, or is not gated");
   }
+  for (const char* key : {"query_bias", "output_bias", "feed_forward_bias", "head_norm"}) {
+    if (options.value(key, false)) {
+      return unknown(absl::StrCat("the model has `", key, "`"));
+    }
+  }
+  if (options.value("head_width", int64_t{0}) != 0 ||
+      options.value("rotary_scaling", "none") != "none") {
+    return unknown("the model's heads have a width of their own, or its angles are stretched");
+  }
   Net net = {.layers = options.value("layers", int64_t{4}),
              .heads = options.value("heads", int64_t{4}),
              .kv_heads = options.value("kv_heads", int64_t{0}),

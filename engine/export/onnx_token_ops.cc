@@ -2,6 +2,7 @@
 
 #include "engine/base/status.h"
 #include "engine/export/onnx_ops.h"
+#include "engine/ops/positions.h"
 #include "engine/ops/segment_pool.h"
 
 namespace hone::engine::exports {
@@ -62,9 +63,16 @@ absl::StatusOr<OnnxValue> Rotary(OnnxOp& op) {
     return op.Unknown("of other places than those of a text's tokens");
   }
   const int64_t dim = width / heads, half = dim / 2;
+  const std::vector<double> scaling = op.Numbers("scaling");
+  const RotaryScaling stretched = {.kind = static_cast<RotaryScaling::Kind>(scaling[0]),
+                                   .factor = scaling[1],
+                                   .low = scaling[2],
+                                   .high = scaling[3],
+                                   .original = scaling[4]};
   std::vector<float> frequencies;
   for (int64_t i = 0; i < half; ++i) {
-    frequencies.push_back(Frequency(op.Number("base"), i, dim));
+    frequencies.push_back(static_cast<float>(
+        RotaryFrequency(i, dim, static_cast<float>(op.Number("base")), stretched)));
   }
   // [sequence, 1, half], for all heads of a token
   const std::string angles = b.Add("Unsqueeze", {Angles(op, frequencies), b.Wholes({1})});

@@ -138,7 +138,11 @@ class RotaryOp final : public Op {
   absl::string_view kind() const override { return back_ ? "rotary_gradient" : "rotary"; }
 
   OpAttributes attributes() const override {
-    return {{"heads", {static_cast<double>(heads_)}}, {"base", {base_}}};
+    return {{"heads", {static_cast<double>(heads_)}},
+            {"base", {base_}},
+            {"scaling",
+             {static_cast<double>(scaling_.kind), scaling_.factor, scaling_.low, scaling_.high,
+              scaling_.original}}};
   }
 
   Precision precision(int) const override { return {Precision::Rule::kFollows, 0}; }
