@@ -41,6 +41,16 @@ TEST_F(ModelsCommands, ExportDoesNotOverwrite) {
   EXPECT_EQ(Hone({"models", "export", "1", "out"}), 2);
 }
 
+TEST_F(ModelsCommands, ExportInAFormatDoesNotOverwrite) {
+  std::filesystem::create_directory(folder_ + "/out");
+  EXPECT_EQ(Hone({"models", "export", "1", "out", "--format", "onnx"}), 2);
+}
+
+TEST_F(ModelsCommands, ATypeIsOfGgufAlone) {
+  EXPECT_NE(Hone({"models", "export", "1", "out", "--format", "onnx", "--type", "f16"}), 0);
+  EXPECT_THAT(output_, HasSubstr("--type"));
+}
+
 TEST_F(ModelsCommands, ListSaysHowGoodEachModelIs) {
   models_.metrics = {{"test_accuracy", 0.991}, {"test_hit_rate", 0.5}, {"test_rmse", 0.87}};
   EXPECT_EQ(Hone({"models", "list"}), 0) << output_;

@@ -17,6 +17,7 @@ ENVIRONMENTS = {
     "tokenizers": (["tokenizers"], "tokenizers"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
     "transformers": (["torch", "numpy", "transformers"], "torch, numpy, transformers"),
+    "onnxruntime": (["onnx", "onnxruntime", "numpy"], "onnx, onnxruntime, numpy"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
 }
 

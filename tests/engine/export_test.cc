@@ -1,0 +1,224 @@
+// Models in the forms of others: what is written is read again and answers alike.
+#include "engine/export/export.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/export/forward.h"
+#include "engine/export/gguf_llama.h"
+#include "engine/export/source.h"
+#include "engine/huggingface/config.h"
+#include "engine/huggingface/write_tensors.h"
+#include "engine/tasks/model_file.h"
+#include "tests/engine/export_testing.h"
+#include "tests/support/bound_program.h"
+
+namespace hone::engine::exports {
+namespace {
+
+using ::hone::engine::testing::GoldenCheckpoint;
+using ::hone::engine::testing::StoreOf;
+using ::hone::engine::testing::TensorsOf;
+using ::hone::engine::testing::WriteTensors;
+using ::hone::engine::testing::WriteWriter;
+using ::hone::testing::Contents;
+using ::hone::testing::Folder;
+using ::hone::testing::IsOk;
+using ::hone::testing::Put;
+using ::hone::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
+
+// Every tensor of a file by its name: type, shape and bytes.
+std::map<std::string, std::string> TensorBytes(const std::string& path) {
+  std::map<std::string, std::string> tensors;
+  const auto file = checkpoint::SafetensorsFile::Open(path);
+  EXPECT_THAT(file, IsOk());
+  for (const checkpoint::FileTensor& tensor : file->tensors()) {
+    std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes));
+    EXPECT_THAT(file->ReadBytes(tensor, bytes), IsOk());
+    tensors[tensor.name] =
+        absl::StrCat(checkpoint::NameOf(tensor.dtype), tensor.shape.ToString(),
+                     std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
+  return tensors;
+}
+
+class CheckpointAgain
+    : public ::testing::TestWithParam<std::tuple<const char*, checkpoint::FileDType>> {};
+
+TEST_P(CheckpointAgain, HasTheSameTensorsBitByBit) {
+  const auto [name, dtype] = GetParam();
+  const Folder folder;
+  const nlohmann::json& golden = GoldenCheckpoint(name);
+  Put(folder / "config.json", golden["config"].dump());
+  WriteTensors(folder / "model.safetensors", TensorsOf(golden), dtype);
+  const auto config = huggingface::ReadConfig(folder.path());
+  ASSERT_THAT(config, IsOk());
+  const auto values = OpenCheckpointValues(folder.path());
+  ASSERT_THAT(values, IsOk());
+  ASSERT_THAT(huggingface::WriteTensors(*config, **values, folder / "again.safetensors"), IsOk());
+  EXPECT_EQ(TensorBytes(folder / "again.safetensors"), TensorBytes(folder / "model.safetensors"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CheckpointAgain,
+                         ::testing::Combine(::testing::Values("bert", "bert_pairs", "bert_masked",
+                                                              "distilbert", "distilbert_masked",
+                                                              "roberta", "roberta_masked", "gpt2",
+                                                              "gpt2_untied", "llama", "llama_tied"),
+                                            ::testing::Values(checkpoint::FileDType::kF32,
+                                                              checkpoint::FileDType::kBf16)),
+                         [](const auto& setting) {
+                           return absl::StrCat(std::get<0>(setting.param), "_",
+                                               checkpoint::NameOf(std::get<1>(setting.param)));
+                         });
+
+class ExportTest : public ::testing::Test {
+ protected:
+  ExportTest() { std::filesystem::create_directory(Out()); }
+
+  std::string Out() const { return folder_ / "out"; }
+  absl::StatusOr<ExportReport> ExportAs(Format format, GgufType type = GgufType::kF16) const {
+    return Export({.source = folder_ / "model",
+                   .directory = Out(),
+                   .format = format,
+                   .type = type,
+                   .job = "display_name: small\n"});
+  }
+
+  const Folder folder_;
+};
+
+TEST_F(ExportTest, ACheckpointComesBackWithItsFiles) {
+  WriteWriter(folder_ / "model", "llama");
+  const auto report = ExportAs(Format::kHuggingFace);
+  ASSERT_THAT(report, IsOk());
+  EXPECT_EQ(report->difference, 0);
+  for (const char* name : {"/config.json", "/generation_config.json", "/tokenizer.json"}) {
+    EXPECT_EQ(Contents(Out() + name), Contents(folder_ / "model" + name)) << name;
+  }
+  EXPECT_THAT(Contents(Out() + "/README.md"),
+              AllOf(HasSubstr("license:"), HasSubstr("display_name: small")));
+}
+
+TEST_F(ExportTest, AWriterAsOnnxAnswersAsItDid) {
+  WriteWriter(folder_ / "model", "llama_tied");
+  const auto report = ExportAs(Format::kOnnx);
+  ASSERT_THAT(report, IsOk());
+  EXPECT_LE(report->difference, 1e-5);
+  EXPECT_THAT(report->files, Contains("model.onnx"));
+}
+
+class GgufExport : public ExportTest, public ::testing::WithParamInterface<GgufType> {};
+
+// Each number is held against the model's own; the answers differ by what rounding makes of them.
+TEST_P(GgufExport, HoldsTheModelAsFarAsItsTypeRoundsIt) {
+  WriteWriter(folder_ / "model", "llama");
+  const auto report = ExportAs(Format::kGguf, GetParam());
+  ASSERT_THAT(report, IsOk());
+  EXPECT_LE(report->difference, GetParam() == GgufType::kF32 ? 0 : 0.1);
+  const auto gguf = ReadGguf(Out() + "/model.gguf");
+  ASSERT_THAT(gguf, IsOk());
+  EXPECT_EQ(*gguf->Find<std::string>("general.architecture"), "llama");
+  EXPECT_EQ(*gguf->Find<uint32_t>("llama.attention.head_count_kv"), 2u);
+  EXPECT_EQ(*gguf->Find<uint32_t>("tokenizer.ggml.eos_token_id"), 1u);
+  EXPECT_EQ(gguf->Find<std::vector<std::string>>("tokenizer.ggml.tokens")->at(29), "th");
+  EXPECT_EQ(gguf->FindTensor("blk.1.attn_k.weight")->extents, (std::vector<uint64_t>{24, 12}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GgufExport,
+                         ::testing::Values(GgufType::kF32, GgufType::kF16, GgufType::kBf16,
+                                           GgufType::kQ8_0));
+
+TEST_F(ExportTest, ANumberThatIsDamagedIsFoundInAGguf) {
+  WriteWriter(folder_ / "model", "llama");
+  const auto source = Source::Open(folder_ / "model");
+  ASSERT_THAT(source, IsOk());
+  auto gguf = ToGguf(source->file(), source->values(), GgufType::kF16);
+  ASSERT_THAT(gguf, IsOk());
+  gguf->tensors.back().bytes[1] ^= 0x04;
+  EXPECT_THAT(FromGguf(*gguf, source->file(), source->values()).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("blk.1.ffn_down")));
+}
+
+TEST_F(ExportTest, AGgufOfGpt2IsRefusedForWhatItIs) {
+  WriteWriter(folder_ / "model", "gpt2");
+  EXPECT_THAT(ExportAs(Format::kGguf).status(),
+              StatusIs(kUnimplemented, HasSubstr("`positions` is learned")));
+}
+
+// A published model of pictures, whose values are those that training begins with.
+class PictureExport : public ExportTest {
+ protected:
+  PictureExport() {
+    tasks::ModelFile file;
+    file.display_name = "small";
+    file.task = tasks::ClassificationOptions{};
+    file.preprocessing.input = data::Preprocessing::Input::kImage;
+    file.preprocessing.image = {2, 9, 8};
+    file.preprocessing.pixel_mean = {0.1f, 0.2f};
+    file.preprocessing.pixel_std = {0.5f, 0.25f};
+    file.preprocessing.class_names = {"circle", "square", "star"};
+    layers::Conv2dOptions conv;
+    conv.filters = 4;
+    conv.kernel = 3;
+    layers::DenseOptions dense;
+    dense.units = 3;
+    const std::vector<models::LayerKind> kinds = {
+        conv,
+        models::BatchNorm{.activation = ActivationKind::kRelu},
+        models::MaxPool2d{},
+        models::AvgPool2d{},
+        models::Flatten{},
+        dense};
+    for (const models::LayerKind& kind : kinds) {
+      file.model.layers.emplace_back().kind = kind;
+    }
+    file.model = models::WithNames(file.model).value();
+    file.metrics = {{"test_accuracy", 0.5}};
+    const auto forward = BuildForward(file, {.batch = 1, .bucket = 0});
+    EXPECT_THAT(forward, IsOk());
+    const auto store = StoreOf(*forward->built.graph);
+    EXPECT_THAT(store, IsOk());
+    EXPECT_THAT(checkpoint::WriteModel(folder_ / "model", tasks::ModelTensors(*store), {},
+                                       tasks::ToJson(file)),
+                IsOk());
+  }
+};
+
+TEST_F(PictureExport, AsOnnxAnswersAsItDid) {
+  const auto report = ExportAs(Format::kOnnx);
+  ASSERT_THAT(report, IsOk());
+  EXPECT_GT(report->questions, 1);
+  EXPECT_LE(report->difference, 1e-5);
+  EXPECT_THAT(Contents(Out() + "/README.md"),
+              AllOf(HasSubstr("circle, square, star"), HasSubstr("test_accuracy")));
+}
+
+TEST_F(PictureExport, AsHuggingFaceIsRefusedSinceItBeganWithNoCheckpoint) {
+  EXPECT_THAT(ExportAs(Format::kHuggingFace).status(),
+              StatusIs(kUnimplemented, HasSubstr("began with no checkpoint")));
+}
+
+TEST(Differences, AreSharesOfTheLargestAnswer) {
+  EXPECT_DOUBLE_EQ(Difference({1, 2}, {1, 4}), 0.5);
+  EXPECT_TRUE(std::isinf(Difference({1}, {1, 2})));
+}
+
+TEST(ExportFormats, ThatNobodyKnowsAreToldThoseThatAre) {
+  EXPECT_THAT(FormatOf("coreml").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hf, onnx, gguf")));
+}
+
+}  // namespace
+}  // namespace hone::engine::exports
