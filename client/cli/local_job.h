@@ -25,9 +25,9 @@ v1::WorkerRequest LocalRequest(v1::WorkerRequest::Mode mode, int threads,
 // there is no such folder.
 std::string ModelFolder(const std::string& path);
 
-// Runs a worker that answers with one frame (PLAN, PREDICT, EXPORT) and gives that frame. A failure it
-// reports comes back under its code; a worker that ends without a word is INTERNAL, with the end of
-// what it wrote. CANCELLED after an interrupt.
+// Runs a worker that answers with one frame (PLAN, PREDICT, EXPORT) and gives that frame. A failure
+// it reports comes back under its code; a worker that ends without a word is INTERNAL, with the end
+// of what it wrote. CANCELLED after an interrupt.
 absl::StatusOr<v1::WorkerFrame> AskWorker(v1::WorkerRequest request, Interrupts& interrupts,
                                           const std::function<void(const std::string&)>& on_phase);
 
