@@ -198,10 +198,12 @@ void AddNotes(const data::DataReport& found, const std::string& path, const std:
   }
 }
 
-absl::Status Describe(const std::string& path, const std::string& id, int rows,
-                      v1::DatasetReport& report) {
+// What may be larger than memory goes to files of `folder`.
+absl::Status Describe(const std::string& path, const std::string& folder, const std::string& id,
+                      int rows, v1::DatasetReport& report) {
   data::LoadOptions options;
   options.path = path;
+  options.stream.folder = folder;
   data::DataReport found;
   const absl::StatusOr<const data::Format*> format = data::DetectFormat(path);
   if (!format.ok() && data::FindTextFiles(path).ok()) {
@@ -242,7 +244,8 @@ bool InspectDataset(const v1::WorkerRequest& request, FrameWriter& writer) {
   const std::string& id = request.spec().data().dataset();
   v1::WorkerFrame frame;
   v1::DatasetReport& report = *frame.mutable_dataset();
-  const absl::Status status = Describe(request.dataset_path(), id, request.preview_rows(), report);
+  const absl::Status status =
+      Describe(request.dataset_path(), request.run_directory(), id, request.preview_rows(), report);
   if (!status.ok() && !absl::IsInvalidArgument(status)) {
     SendFailure(ToFailure(status, engine::job::Phase::kLoading, 0), writer);
     return false;

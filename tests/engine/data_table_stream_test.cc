@@ -101,6 +101,9 @@ class StreamedTables : public DataTest {
         EXPECT_EQ(streamed->preprocessing, whole->preprocessing) << folder << piece_bytes;
         const int64_t in_memory = streamed->dataset.bytes();
         EXPECT_EQ(in_memory < whole->dataset.bytes(), !folder.empty()) << in_memory;
+        const auto summary = Inspect(options);  // what `hone plan` goes by
+        ASSERT_THAT(summary, IsOk());
+        EXPECT_EQ(summary->bytes, in_memory) << folder << piece_bytes;
       }
     }
     EXPECT_TRUE(std::filesystem::is_empty(Path("spools")));
