@@ -1,4 +1,5 @@
-// A table, of examples, of ratings and of a series, with and without a header that can be believed.
+// A table, of examples, in pieces and not, of ratings and of a series, with and without a header
+// that can be believed.
 
 #include "engine/data/load.h"
 #include "engine/data/ratings.h"
@@ -15,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.task = task;
     options.deduplicate = task == engine::data::Task::kRegression;
     engine::data::Load(options).status().IgnoreError();
+    options.stream = {.folder = folder.path(), .memory_bytes = 16, .piece_bytes = 5};
   }
   options.task = engine::data::Task::kRecommendation;
   options.ratings.ids = engine::data::RatingOptions::Ids::kNumbers;
