@@ -288,6 +288,14 @@ TEST(Validate, WhatConversationsCannotBeIsNamed) {
                   "data.chat.template", "data.chat.learn", "data.chat.max_tokens"));
 }
 
+v1::JobSpec Parsed(const std::string& text) {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
+  return spec;
+}
+const std::string kEncoderOfTexts =
+    R"( training { epochs: 1 } model { preset { transformer_encoder { length: 64 } } })";
+
 TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
   const std::string data = R"(data { dataset: "x" text { second_columns: "b" max_tokens: 4 } })";
   EXPECT_THAT(Validate(Parsed("text_embedding {}" + data + kEncoderOfTexts), kServer), IsOk());
