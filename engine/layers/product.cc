@@ -80,7 +80,17 @@ std::vector<Value> Products(Graph& graph, Value x, const std::vector<ProductOpti
   if (adapters.empty() || !graph.status().ok()) {
     return results;
   }
-  const Value all = Narrowed(graph, x, adapters);
+  // What several share is of none of them: it stands in the scope around. A single one has it, so
+  // that it is not taken for a layer before its product.
+  const auto narrowed = [&] {
+    if (adapters.size() > 1) {
+      return Narrowed(graph, x, adapters);
+    }
+    const Graph::Scope of_product(graph, products[adapters[0].product].name);
+    const Graph::Scope of_adapter(graph, kLora, kLora);
+    return Narrowed(graph, x, adapters);
+  };
+  const Value all = narrowed();
   int64_t begin = 0;
   for (const Adapter& adapter : adapters) {
     const Graph::Scope of_product(graph, products[adapter.product].name);

@@ -165,9 +165,9 @@ class PictureExport : public ExportTest {
     file.display_name = "small";
     file.task = tasks::ClassificationOptions{};
     file.preprocessing.input = data::Preprocessing::Input::kImage;
-    file.preprocessing.image = {2, 9, 8};
-    file.preprocessing.pixel_mean = {0.1f, 0.2f};
-    file.preprocessing.pixel_std = {0.5f, 0.25f};
+    file.preprocessing.image = {3, 9, 8};
+    file.preprocessing.pixel_mean = {0.1f, 0.2f, 0.3f};
+    file.preprocessing.pixel_std = {0.5f, 0.25f, 0.75f};
     file.preprocessing.class_names = {"circle", "square", "star"};
     layers::Conv2dOptions conv;
     conv.filters = 4;

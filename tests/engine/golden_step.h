@@ -94,6 +94,9 @@ inline absl::StatusOr<StepResult> ByProgram(const GoldenStep& step, const nlohma
   for (const Graph::Node& node : step.graph.nodes()) {
     if (node.kind == Graph::Node::Kind::kInput) {
       void* const to = program.input(node.name);
+      if (to == nullptr) {
+        continue;  // nobody reads it
+      }
       for (int64_t i = 0; i < node.types[0].shape.elements(); ++i) {
         if (node.types[0].dtype == DType::kF32) {
           static_cast<float*>(to)[i] = static_cast<float>(number(node.name, i));
