@@ -77,6 +77,21 @@ TEST(ParseChat, ReadsInstructions) {
             "user: a | assistant: b");
 }
 
+TEST(ParseChat, LearnsAnAnswerWhoseWeightIsNull) {
+  EXPECT_EQ(Turns(ParseChat(R"({"messages": [{"role": "user", "content": "a", "weight": null},
+      {"role": "assistant", "content": "b", "weight": null}]})")),
+            "user: a | assistant: b");
+}
+
+TEST(ParseChat, RefusesWhatJsonCannotHold) {
+  EXPECT_THAT(ParseChat(R"({"messages": [], "x": 1e999})"),
+              StatusIs(kInvalid, HasSubstr("too large for 64 bits")));
+  EXPECT_THAT(ParseChat(absl::StrCat(R"({"messages": )", std::string(300, '['), "1",
+                                     std::string(300, ']'), "}")),
+              StatusIs(kInvalid, HasSubstr("within each other")));
+  EXPECT_FALSE(LooksLikeChat(R"({"messages": [], "x": 1e999})"));
+}
+
 TEST(ParseChat, ReadsTexts) { EXPECT_EQ(Turns(ParseChat(R"({"text": "once"})")), "once"); }
 
 TEST(ParseChat, SaysWhatIsWrong) {
