@@ -5,11 +5,14 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "engine/base/status.h"
+#include "engine/base/utf8.h"
 
 namespace hone::client::cli {
 namespace {
@@ -19,6 +22,20 @@ class LineReader {
  public:
   // nullopt: there is no more, or the writer was interrupted meanwhile.
   std::optional<std::string> Next(const TextWriter& writer) {
+    std::optional<std::string> line = Take(writer);
+    if (line.has_value()) {
+      ++number_;
+      begin_ = end_;
+      end_ += static_cast<int64_t>(line->size()) + 1;
+    }
+    return line;
+  }
+  // Of the last line.
+  int64_t number() const { return number_; }  // from 1
+  int64_t offset() const { return begin_; }   // in bytes
+
+ private:
+  std::optional<std::string> Take(const TextWriter& writer) {
     while (!writer.interrupted()) {
       if (const size_t end = read_.find('\n'); end != std::string::npos) {
         std::string line = read_.substr(0, end);
@@ -33,7 +50,6 @@ class LineReader {
     return std::nullopt;
   }
 
- private:
   // For some bytes, or for a moment.
   void Wait() {
     constexpr int kMilliseconds = 100;
@@ -53,6 +69,8 @@ class LineReader {
 
   std::string read_;
   bool ended_ = false;
+  int64_t number_ = 0;
+  int64_t begin_ = 0, end_ = 0;
 };
 
 void Say(v1::Writing& conversation, const char* role, const std::string& content) {
@@ -79,6 +97,12 @@ absl::Status Answer(TextWriter& writer, v1::Writing& conversation, const Globals
 }  // namespace
 
 int RunChat(TextWriter& writer, const ChatWish& wish, const Globals& globals) {
+  for (const auto& [option, text] :
+       {std::pair("--system", &wish.system), std::pair("--chat", &wish.question)}) {
+    if (const absl::Status utf8 = CheckUtf8(*text); !utf8.ok()) {
+      return Fail(Annotate(utf8, option), globals);
+    }
+  }
   v1::Writing conversation = wish.options;
   if (!wish.system.empty()) {
     Say(conversation, "system", wish.system);
@@ -100,6 +124,10 @@ int RunChat(TextWriter& writer, const ChatWish& wish, const Globals& globals) {
     }
     if (absl::StripAsciiWhitespace(*line).empty()) {
       continue;
+    }
+    const absl::Status utf8 = CheckUtf8(*line, lines.number(), lines.offset());
+    if (!utf8.ok()) {
+      return Fail(utf8, globals);
     }
     Say(conversation, "user", *line);
     if (const absl::Status status = Answer(writer, conversation, globals); !status.ok()) {

@@ -28,7 +28,7 @@ constexpr int64_t kMaxPictureBytes = 64 << 20;
 constexpr int64_t kMaxMazeBytes = 16 << 10;
 constexpr int64_t kMaxTextBytes = 64 << 20;
 // What one call takes, and what fits a message beside its frame.
-constexpr int kInputsPerCall = 256;
+constexpr size_t kInputsPerCall = 256;
 constexpr size_t kBytesPerCall = 3 << 20;
 
 struct PredictOptions {
@@ -180,20 +180,40 @@ absl::Status WithLabels(const absl::Status& status, const std::vector<Input>& in
   return absl::Status(status.code(), message);
 }
 
+// Bytes of a message that an input takes, or of the answer where that is larger: of each word of a
+// text there may be its tag.
+size_t BytesOf(const v1::PredictInput& input) {
+  constexpr size_t kOfAnswer = 64, kOfTextByte = 6;
+  const size_t bytes = input.ByteSizeLong();
+  return input.has_text() ? std::max(bytes, kOfAnswer + kOfTextByte * input.text().size()) : bytes;
+}
+
+// The worker says so of an answer that fits no message, as vectors of many numbers may not.
+bool IsOfTooManyInputs(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) &&
+         absl::StrContains(status.message(), "send fewer inputs");
+}
+
 // All inputs in as few calls as the limits allow.
 template <typename Call>
 absl::StatusOr<v1::PredictResponse> InBatches(const std::vector<Input>& inputs, const Call& call) {
   v1::PredictResponse all;
+  size_t most = kInputsPerCall;
   for (size_t i = 0; i < inputs.size();) {
     const size_t first = i;
     std::vector<v1::PredictInput> batch;
     size_t bytes = 0;
-    while (i < inputs.size() && batch.size() < kInputsPerCall &&
-           (batch.empty() || bytes + inputs[i].input.ByteSizeLong() <= kBytesPerCall)) {
-      bytes += inputs[i].input.ByteSizeLong();
+    while (i < inputs.size() && batch.size() < most &&
+           (batch.empty() || bytes + BytesOf(inputs[i].input) <= kBytesPerCall)) {
+      bytes += BytesOf(inputs[i].input);
       batch.push_back(inputs[i++].input);
     }
     const absl::StatusOr<v1::PredictResponse> answer = call(batch);
+    if (IsOfTooManyInputs(answer.status()) && batch.size() > 1) {
+      most = batch.size() / 2;
+      i = first;
+      continue;
+    }
     if (!answer.ok()) {
       return WithLabels(answer.status(), inputs, first);
     }

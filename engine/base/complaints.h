@@ -21,6 +21,8 @@ absl::Status AsStatus(Complaint complaint);
 class Complaints {
  public:
   void Add(Complaint complaint);
+  // So many more, behind at least 20 that were added: they are counted.
+  void AddUntold(int64_t count) { count_ += count; }
   absl::Status status() const;  // INVALID_ARGUMENT with the first 20; OK without any
 
  private:

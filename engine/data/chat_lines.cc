@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/text_rows.h"
@@ -82,7 +83,7 @@ absl::StatusOr<text::ChatMessage> TurnOf(const json& turn, const TurnKeys& keys,
   text::ChatMessage message = {.role = *role};
   HONE_ASSIGN_OR_RETURN(message.content,
                         TextOf(turn, keys.content, absl::StrCat(at, ".", keys.content)));
-  if (const auto weight = turn.find("weight"); weight != turn.end()) {
+  if (const auto weight = turn.find("weight"); weight != turn.end() && !weight->is_null()) {
     if (!weight->is_number() || (*weight != 0 && *weight != 1)) {
       return Wrong(absl::StrCat(at, ".weight"), "must be 0 or 1");
     }
@@ -221,22 +222,14 @@ absl::StatusOr<text::Chat> ChatOf(const json& object) {
 }  // namespace
 
 absl::StatusOr<text::Chat> ParseChat(absl::string_view line) {
-  json object;
-  try {
-    object = json::parse(line.begin(), line.end());
-  } catch (const json::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat("is no JSON from its byte ", error.byte, " on"));
-  }
-  if (!object.is_object()) {
-    return absl::InvalidArgumentError("must be a JSON object, with a conversation");
-  }
+  HONE_ASSIGN_OR_RETURN(const json object, ParseJsonObject(line));
   return ChatOf(object);
 }
 
 bool LooksLikeChat(absl::string_view line) {
-  const json object = json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
-  const auto has = [&](const char* key) { return object.contains(key); };
-  return object.is_object() &&
+  const absl::StatusOr<json> object = ParseJsonObject(line);
+  const auto has = [&](const char* key) { return object->contains(key); };
+  return object.ok() &&
          (has("messages") || has("conversations") || (has("prompt") && has("completion")) ||
           (has("instruction") && has("output")));
 }

@@ -10,8 +10,7 @@ namespace hone::engine::data {
 // order:
 //
 //   {"messages": [{"role", "content"}, …]}                    OpenAI's; a turn of the assistant
-//   with
-//                                                             "weight": 0 is read, not learned
+//                                                             with "weight": 0 is read, not learned
 //   {"conversations": [{"from", "value"}, …][, "system"]}     ShareGPT's
 //   {"prompt", "completion"}                                  texts, or lists of messages of which
 //                                                             the completion's are learned
@@ -21,9 +20,9 @@ namespace hone::engine::data {
 //
 // Other keys of the object are not read. The system turn, where there is one, stands first.
 //
-// INVALID_ARGUMENT, without the line's number: no JSON (with the byte), no object, none of these
-// keys, the layout of preferences; a role that is not known; a tool call, which no template here
-// writes; a content that is no text or has no words; no turn that is learned.
+// INVALID_ARGUMENT, without the line's number: errors of ParseJsonObject (base/json.h), none of
+// these keys, the layout of preferences; a role that is not known; a tool call, which no template
+// here writes; a content that is no text or has no words; no turn that is learned.
 absl::StatusOr<text::Chat> ParseChat(absl::string_view line);
 
 // The line is an object with the keys of a conversation, whatever they hold; {"text"} is left to

@@ -49,6 +49,22 @@ absl::Status CheckLines(const TextRows& rows) {
   return complaints.status();
 }
 
+// The first rows that are wrong, and how many there are. Where they stand is known when all are
+// read.
+struct WrongRows {
+  static constexpr size_t kKept = 20;  // as many as a status tells of
+
+  void Add(const TextRow& row, absl::string_view what) {
+    ++count;
+    if (first.size() < kKept) {
+      first.emplace_back(row, what);
+    }
+  }
+
+  std::vector<std::pair<TextRow, std::string>> first;
+  int64_t count = 0;
+};
+
 // How the conversations become tokens.
 absl::StatusOr<TextPreprocessing> PreprocessingOf(const LoadOptions& options) {
   if (options.as != nullptr) {
@@ -190,6 +206,14 @@ class Loader {
   absl::StatusOr<bool> Add(const text::ChatEncoder& encoder, int32_t i,
                            PackedDocuments::Masked& all, SplitReport& split) {
     HONE_ASSIGN_OR_RETURN(const text::Chat chat, ParseChat(rows_.text(row(i))));
+    for (const text::ChatMessage& message : chat.messages) {
+      for (const std::string* const said : {&message.content, &message.input}) {
+        if (const absl::string_view mark = encoder.MarkIn(*said); !mark.empty()) {
+          ++with_mark_;
+          mark_ = mark_.empty() ? std::string(mark) : mark_;
+        }
+      }
+    }
     text::ChatTokens tokens = encoder.Encode(chat);
     const auto whole = static_cast<int64_t>(tokens.ids.size());
     if (options_.chat->learn_all) {
@@ -260,6 +284,11 @@ class Loader {
         how.chat->system.empty()
             ? ""
             : absl::StrCat(", where they have no system text with \"", how.chat->system, "\"")));
+    if (with_mark_ > 0) {
+      notes.push_back(absl::StrCat(
+          with_mark_, " contents have a token in them that divides turns or ends texts, such as ",
+          mark_, ": the model reads it as that, as it does in transformers"));
+    }
     for (const auto& [name, rows, split] :
          {std::tuple("training", &data_.splits.train, &report().train),
           std::tuple("validation", &data_.splits.validation, &report().validation),
@@ -285,6 +314,8 @@ class Loader {
   const ChatLoad& load_;
   TextRows rows_;
   std::vector<bool> keep_;
+  int64_t with_mark_ = 0;  // contents that have a token of the template
+  std::string mark_;       // the first of these
   LoadedData data_;
 };
 
@@ -306,7 +337,7 @@ absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path)
   DataReport report;
   bool are_chats = true;
   ChatSummary summary;
-  std::vector<std::pair<TextRow, std::string>> wrong;
+  WrongRows wrong;
   // Nothing of a line stays in memory.
   const auto look = [&](TextRow& row, std::string& line, std::string&) {
     are_chats = are_chats && (summary.chats > 0 || LooksLikeChat(line));
@@ -315,7 +346,7 @@ absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path)
       if (const absl::StatusOr<text::Chat> chat = ParseChat(line); chat.ok()) {
         Count(*chat, summary);
       } else {
-        wrong.emplace_back(row, chat.status().message());
+        wrong.Add(row, chat.status().message());
       }
     }
     line.clear();
@@ -326,9 +357,10 @@ absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path)
   }
   HONE_RETURN_IF_ERROR(rows.status());
   Complaints complaints;
-  for (const auto& [row, what] : wrong) {
+  for (const auto& [row, what] : wrong.first) {
     complaints.Add({.line = row.line, .text = absl::StrCat(rows->Where(row), ": ", what)});
   }
+  complaints.AddUntold(wrong.count - std::ssize(wrong.first));
   HONE_RETURN_IF_ERROR(complaints.status());
   return summary.chats > 0 ? std::optional(summary) : std::nullopt;
 }

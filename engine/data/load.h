@@ -187,8 +187,9 @@ struct LoadOptions {
   // many as there are labels.
   std::vector<std::string> class_names;
 
-  // Texts: where all labels, or tags, are among these names, whatever their case, classes are these
-  // in this order, that of the head of a checkpoint. Empty: no checkpoint brings one.
+  // Texts: where all labels, one or several of a text, are among these names, whatever their case,
+  // or all tags are, as they are written, classes are these in this order, that of the head of a
+  // checkpoint. Empty: no checkpoint brings one.
   std::vector<std::string> head_classes = {};
 
   // Pictures: only those of these classes, which become the classes 0, 1, …; empty: all.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/complaints.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/data/byte_source.h"
 #include "engine/data/file_tree.h"
@@ -102,7 +103,7 @@ class FileReader {
       return End();
     }
     if (absl::StartsWith(line, kDocument)) {
-      return;
+      return End();
     }
     const std::vector<absl::string_view> columns =
         absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
@@ -119,13 +120,12 @@ class FileReader {
   }
 
   void ReadObject(absl::string_view line, int64_t number) {
-    const nlohmann::json object =
-        nlohmann::json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) {
-      return Complain(number, "must be a JSON object, with words and their tags");
+    const absl::StatusOr<nlohmann::json> object = ParseJsonObject(line);
+    if (!object.ok()) {
+      return Complain(number, object.status().message());
     }
-    std::optional<std::vector<std::string>> words = StringsOf(object, words_key_);
-    std::optional<std::vector<std::string>> tags = StringsOf(object, tags_key_);
+    std::optional<std::vector<std::string>> words = StringsOf(*object, words_key_);
+    std::optional<std::vector<std::string>> tags = StringsOf(*object, tags_key_);
     if (!words.has_value() || !tags.has_value()) {
       return Complain(number, absl::StrCat("must have a list of strings under \"",
                                            words.has_value() ? tags_key_ : words_key_,

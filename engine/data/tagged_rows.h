@@ -34,8 +34,8 @@ struct TaggedRows {
 //   JSON lines   .jsonl or .ndjson; of each object a list of strings under options.text->columns,
 //                else "tokens", and as many strings, or numbers, under options.target, else "tags"
 //   CoNLL        any other name: a word a line, and its tag in the last column; white space
-//                stands between columns. An empty line ends a sentence; lines that begin with
-//                -DOCSTART- say where a document begins, and are left out
+//                stands between columns. An empty line ends a sentence, and so does one that
+//                begins with -DOCSTART-, which says where a document begins
 //
 // Any of them may be .gz, but not inside of an archive. NOT_FOUND: there is no such path.
 // INVALID_ARGUMENT names the file and the first 20 lines with what is wrong.

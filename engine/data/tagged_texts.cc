@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/memory_error.h"
@@ -26,6 +27,8 @@ namespace hone::engine::data {
 namespace {
 
 constexpr absl::string_view kOutside = "O";
+constexpr size_t kMostTags = 1000;
+constexpr size_t kMostShownBytes = 400;  // of all tags
 
 // The tags of all sentences: O first, then by their letters.
 std::vector<std::string> TagsOf(const TaggedRows& rows) {
@@ -110,20 +113,27 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const TaggedRows& rows,
   return result;
 }
 
+std::string Shown(const std::vector<std::string>& tags) {
+  return CutUtf8(absl::StrJoin(tags, ", "), kMostShownBytes);
+}
+
+using NumberOfTag = absl::flat_hash_map<absl::string_view, int32_t>;
+
 // Of each word of a sentence the tag's number.
 absl::StatusOr<std::vector<TaggedTexts::Word>> NumberTags(const TaggedRows& rows,
                                                           const TaggedRow& row,
                                                           const std::vector<int32_t>& first,
+                                                          const NumberOfTag& numbers,
                                                           const std::vector<std::string>& tags) {
   std::vector<TaggedTexts::Word> words;
   for (size_t i = 0; i < row.tags.size(); ++i) {
-    const auto found = std::ranges::find(tags, row.tags[i]);
-    if (found == tags.end()) {
+    const auto found = numbers.find(row.tags[i]);
+    if (found == numbers.end()) {
       return absl::InvalidArgumentError(
           absl::StrCat(rows.Where(row), ": the model does not know the tag '",
-                       CutUtf8(row.tags[i], 80), "'; it knows ", absl::StrJoin(tags, ", ")));
+                       CutUtf8(row.tags[i], 80), "'; it knows ", Shown(tags)));
     }
-    words.push_back({.first = first[i], .tag = static_cast<int32_t>(found - tags.begin())});
+    words.push_back({.first = first[i], .tag = found->second});
   }
   return words;
 }
@@ -144,12 +154,17 @@ absl::Status EncodeAll(const TaggedRows& rows, LoadedData& data) {
   TextPreprocessing whole = how;
   whole.max_tokens = 0;
   const auto texts = std::make_shared<TaggedTexts>();
+  const std::vector<std::string>& tags = data.preprocessing.class_names;
+  NumberOfTag numbers;
+  for (const std::string& tag : tags) {
+    numbers.emplace(tag, static_cast<int32_t>(numbers.size()));
+  }
   int64_t words = 0, without = 0;
   for (size_t i = 0; i < rows.rows.size(); ++i) {
     const TaggedRow& row = rows.rows[i];
     const WordPieces pieces = EncodeWords(how, row.words);
     HONE_ASSIGN_OR_RETURN(const std::vector<TaggedTexts::Word> tagged,
-                          NumberTags(rows, row, pieces.first, data.preprocessing.class_names));
+                          NumberTags(rows, row, pieces.first, numbers, tags));
     texts->Add(pieces.tokens, tagged);
     if (split_of[i] != nullptr) {
       // A sentence that has as many as it may have is the only one that can have had more.
@@ -162,9 +177,7 @@ absl::Status EncodeAll(const TaggedRows& rows, LoadedData& data) {
     }
   }
   report.notes.push_back(absl::StrCat("the vocabulary has ", how.tokenizer->size(), " tokens"));
-  report.notes.push_back(
-      absl::StrCat(words, " words with ", data.preprocessing.class_names.size(),
-                   " tags: ", CutUtf8(absl::StrJoin(data.preprocessing.class_names, ", "), 400)));
+  report.notes.push_back(absl::StrCat(words, " words with ", tags.size(), " tags: ", Shown(tags)));
   if (without > 0) {
     report.notes.push_back(absl::StrCat(
         without,
@@ -191,6 +204,12 @@ absl::Status Finish(const TaggedRows& rows, const LoadOptions& options, LoadedDa
   }
   data.preprocessing.input = Preprocessing::Input::kText;
   data.preprocessing.class_names = TagsOf(rows);
+  if (data.preprocessing.class_names.size() > kMostTags) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the words have ", data.preprocessing.class_names.size(), " different tags (",
+        Shown(data.preprocessing.class_names), "); token_tagging takes at most ", kMostTags,
+        ": the last column of a line, or what data.text.label names, must be the tag"));
+  }
   const std::vector<std::string>& head = options.head_classes;
   if (!head.empty() && std::ranges::all_of(data.preprocessing.class_names, [&](const auto& tag) {
         return std::ranges::find(head, tag) != head.end();
@@ -199,7 +218,7 @@ absl::Status Finish(const TaggedRows& rows, const LoadOptions& options, LoadedDa
   }
   if (data.preprocessing.class_names.size() < 2) {
     return absl::InvalidArgumentError(absl::StrCat("all words have the tag '",
-                                                   data.preprocessing.class_names.front(),
+                                                   Shown(data.preprocessing.class_names),
                                                    "'; token_tagging needs at least two tags"));
   }
   HONE_ASSIGN_OR_RETURN(data.preprocessing.text,

@@ -63,7 +63,7 @@ inline const TaggedTexts& TaggedTextsOf(const Dataset& dataset) {
 // (options.as), tags, cleaning, tokenizer and length are the model's.
 //
 // Errors of Load; INVALID_ARGUMENT also for a tag that the model does not know, and where there are
-// fewer than two tags.
+// fewer than two tags, or more than 1000.
 absl::StatusOr<LoadedData> LoadTaggedTexts(const LoadOptions& options);
 
 }  // namespace hone::engine::data

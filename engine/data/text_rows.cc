@@ -153,6 +153,10 @@ class FileReader {
       return Complain(
           line, absl::StrCat("the text has ", longest, " bytes; it may have ", kMostTextBytes));
     }
+    if (label.size() > kMostTextBytes) {
+      return Complain(line, absl::StrCat("the label has ", label.size(), " bytes; it may have ",
+                                         kMostTextBytes));
+    }
     if (labelled_ && !several_ && IsMissing(label)) {
       return Complain(line, "there is no label; each text must have one");
     }
@@ -174,24 +178,27 @@ class FileReader {
 
   absl::Status ReadTable(TextStream& stream) {
     Columns columns;
-    return StreamCsv(
-        [&](std::string& text) { return stream.Append(text); }, {.quotes_between_tabs = false},
-        kMostRecordBytes,
-        [&](const CsvHead& head) -> absl::Status {
-          HONE_ASSIGN_OR_RETURN(columns,
-                                FindColumns(head.names, *options_.text, label_, labelled_));
-          return absl::OkStatus();
-        },
-        [&](const std::vector<std::string>& cells, int64_t line) -> absl::Status {
-          const auto joined = [&](const std::vector<size_t>& of) {
-            return absl::StrJoin(of, " ", [&](std::string* out, size_t column) {
-              absl::StrAppend(out, cells[column]);
-            });
-          };
-          return Add(joined(columns.text), joined(columns.second),
-                     columns.label.has_value() ? absl::string_view(cells[*columns.label]) : "",
-                     line);
-        });
+    return StreamCsv([&](std::string& text) { return stream.Append(text); },
+                     {.quotes_between_tabs = false}, kMostRecordBytes,
+                     [&](const CsvHead& head) -> absl::Status {
+                       HONE_ASSIGN_OR_RETURN(
+                           columns, FindColumns(head.names, *options_.text, label_, labelled_));
+                       return absl::OkStatus();
+                     },
+                     [&](const std::vector<std::string>& cells, int64_t line) -> absl::Status {
+                       const auto joined = [&](const std::vector<size_t>& of) {
+                         return absl::StrJoin(of, " ", [&](std::string* out, size_t column) {
+                           absl::StrAppend(out, cells[column]);
+                         });
+                       };
+                       absl::string_view label = columns.label.has_value()
+                                                     ? absl::string_view(cells[*columns.label])
+                                                     : "";
+                       if (several_ && IsMissing(label)) {
+                         label = "";  // the text has none of the classes
+                       }
+                       return Add(joined(columns.text), joined(columns.second), label, line);
+                     });
   }
 
   absl::Status ReadObject(absl::string_view line, int64_t number) {

@@ -83,9 +83,9 @@ using TextVisit = absl::FunctionRef<void(TextRow& row, std::string& text, std::s
 // options.stream says that texts may go to a file.
 //
 // NOT_FOUND: there is no such path. INVALID_ARGUMENT names the file and the first 20 lines with
-// what is wrong: no UTF-8 (with the place), a column that there is not, no label, a text of more
-// than 1 MiB, no JSON; or the line of more than kMostRecordBytes (text_stream.h). Errors of Spool.
-// `report` is told what was read and left out.
+// what is wrong: no UTF-8 (with the place), a column that there is not, no label, a text or a label
+// of more than 1 MiB, no JSON; or the line of more than kMostRecordBytes (text_stream.h). Errors of
+// Spool. `report` is told what was read and left out.
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
                                       TextVisit visit, DataReport& report);
 

@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -267,54 +269,93 @@ absl::Status SetValues(Loading& loading) {
   return complaints.status();
 }
 
-// The names in a label, each once.
-std::vector<std::string> NamesIn(absl::string_view label, const std::string& separator) {
-  std::vector<std::string> names;
-  for (const absl::string_view part : absl::StrSplit(label, separator)) {
-    std::string name(absl::StripAsciiWhitespace(part));
-    if (!name.empty() && std::ranges::find(names, name) == names.end()) {
-      names.push_back(std::move(name));
+// Visits the names in the labels of the texts that are kept; a name may come again.
+absl::Status ForEachName(
+    const Loading& loading,
+    absl::FunctionRef<absl::Status(int64_t text, absl::string_view name)> visit) {
+  for (int64_t i = 0; i < loading.size(); ++i) {
+    if (!loading.keep[static_cast<size_t>(i)]) {
+      continue;
+    }
+    for (absl::string_view name :
+         absl::StrSplit(loading.label(i), loading.options.text->separator)) {
+      name = absl::StripAsciiWhitespace(name);
+      if (!name.empty()) {
+        HONE_RETURN_IF_ERROR(visit(i, name));
+      }
     }
   }
+  return absl::OkStatus();
+}
+
+// INVALID_ARGUMENT where it takes more bytes than are allowed to say of each text which of so many
+// classes it has.
+absl::Status CheckSeveralClasses(const Loading& loading, int64_t classes) {
+  const int64_t factors[] = {loading.size(), classes, sizeof(float)};
+  return CheckedBytes(factors, loading.options.max_bytes,
+                      absl::StrCat("multi_label_classification: ", loading.size(), " texts with ",
+                                   classes, " classes"))
+      .status();
+}
+
+using NumberOfName = absl::flat_hash_map<std::string, size_t>;
+
+// The names in the labels. Errors of CheckSeveralClasses, before they are all in memory.
+absl::StatusOr<NumberOfName> FindNames(const Loading& loading) {
+  NumberOfName names;
+  HONE_RETURN_IF_ERROR(ForEachName(loading, [&](int64_t, absl::string_view name) -> absl::Status {
+    if (names.contains(name)) {
+      return absl::OkStatus();
+    }
+    names.emplace(std::string(name), 0);
+    return CheckSeveralClasses(loading, std::ssize(names));
+  }));
   return names;
 }
 
 // Of each class whether a text has it, 1 or 0, as values whose names are the classes'.
 absl::Status SetSeveralClasses(Loading& loading) {
-  const std::string& separator = loading.options.text->separator;
-  std::vector<std::vector<std::string>> names_of(static_cast<size_t>(loading.size()));
-  std::set<std::string, decltype(kIdIsBefore)> all(kIdIsBefore);
-  for (int64_t i = 0; i < loading.size(); ++i) {
-    if (loading.keep[static_cast<size_t>(i)]) {
-      names_of[static_cast<size_t>(i)] = NamesIn(loading.label(i), separator);
-      const std::vector<std::string>& names = names_of[static_cast<size_t>(i)];
-      all.insert(names.begin(), names.end());
-    }
-  }
   std::vector<std::string>& classes = loading.targets.target_names;
-  classes.assign(all.begin(), all.end());
+  NumberOfName numbers;
   if (loading.as() != nullptr) {
     classes = loading.as()->target_names;
+  } else {
+    HONE_ASSIGN_OR_RETURN(numbers, FindNames(loading));
+    for (const auto& [name, number] : numbers) {
+      classes.push_back(name);
+    }
+    std::ranges::sort(classes, kIdIsBefore);
   }
   if (classes.empty()) {
     return absl::InvalidArgumentError(
         "no text has a label; multi_label_classification needs at least one class");
   }
-  loading.targets.targets.assign(names_of.size() * classes.size(), 0);
-  for (size_t i = 0; i < names_of.size(); ++i) {
-    for (const std::string& name : names_of[i]) {
-      const auto found = std::ranges::find(classes, name);
-      if (found == classes.end()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(loading.rows.Where(loading.row(static_cast<int64_t>(i))),
-                         ": the model does not know the class '", CutUtf8(name, 80), "'; it knows ",
-                         absl::StrJoin(classes, ", ")));
-      }
-      loading.targets.targets[i * classes.size() + static_cast<size_t>(found - classes.begin())] =
-          1;
+  const std::vector<std::string>& head = loading.options.head_classes;
+  const auto in_head = [&](const std::string& name) {
+    return FindInHead(head, name) != head.end();
+  };
+  if (loading.as() == nullptr && !head.empty() && std::ranges::all_of(classes, in_head)) {
+    for (auto& [name, number] : numbers) {
+      number = static_cast<size_t>(FindInHead(head, name) - head.begin());
+    }
+    classes = head;
+  } else {
+    for (size_t c = 0; c < classes.size(); ++c) {
+      numbers[classes[c]] = c;
     }
   }
-  return absl::OkStatus();
+  HONE_RETURN_IF_ERROR(CheckSeveralClasses(loading, std::ssize(classes)));
+  loading.targets.targets.assign(static_cast<size_t>(loading.size()) * classes.size(), 0);
+  return ForEachName(loading, [&](int64_t text, absl::string_view name) -> absl::Status {
+    const auto found = numbers.find(name);
+    if (found == numbers.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          loading.rows.Where(loading.row(text)), ": the model does not know the class '",
+          CutUtf8(name, 80), "'; it knows ", CutUtf8(absl::StrJoin(classes, ", "), 400)));
+    }
+    loading.targets.targets[static_cast<size_t>(text) * classes.size() + found->second] = 1;
+    return absl::OkStatus();
+  });
 }
 
 absl::Status SetTargets(Loading& loading) {
@@ -350,8 +391,9 @@ void DropExactCopies(Loading& loading) {
   const auto same_text = [&](int64_t a, int64_t b) {
     return loading.text(a) == loading.text(b) && loading.second(a) == loading.second(b);
   };
+  // A label of pairs that are learned by themselves is read by nobody.
   const auto same_label = [&](int64_t a, int64_t b) {
-    return loading.label(a) == loading.label(b);
+    return loading.apart() || loading.label(a) == loading.label(b);
   };
   loading.keep = FindCopies(
       {loading.size(), loading.CountOf(Part::kTrain), hash, same_text, same_label, &loading.keep},

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
 
 namespace hone::engine::huggingface {
@@ -55,10 +56,9 @@ bool HasArchitecture(const nlohmann::json& config, absl::string_view end) {
 absl::StatusOr<Head> ReadHead(const std::string& directory, int64_t outputs) {
   HONE_ASSIGN_OR_RETURN(const std::string text,
                         ReadFile(absl::StrCat(directory, "/config.json"), kMostBytes));
-  const nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) {
-    return absl::InvalidArgumentError("config.json: must be a JSON object");
-  }
+  const absl::StatusOr<nlohmann::json> parsed = ParseJsonObject(text);
+  HONE_RETURN_IF_ERROR(Annotate(parsed.status(), "config.json"));
+  const nlohmann::json& config = *parsed;
   Head head;
   head.names = UsualNames(outputs);
   if (const auto labels = config.find("id2label"); labels != config.end() && !labels->is_null()) {

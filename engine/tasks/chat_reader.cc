@@ -14,7 +14,8 @@ namespace {
 constexpr size_t kMostMessages = 4096;
 
 // A conversation that is to be answered.
-absl::StatusOr<text::Chat> ReadMessages(const WritingQuestion& wish) {
+absl::StatusOr<text::Chat> ReadMessages(const WritingQuestion& wish,
+                                        const text::ChatEncoder& encoder) {
   text::Chat chat;
   size_t bytes = 0;
   for (size_t i = 0; i < wish.messages.size(); ++i) {
@@ -29,6 +30,11 @@ absl::StatusOr<text::Chat> ReadMessages(const WritingQuestion& wish) {
     HONE_RETURN_IF_ERROR(Annotate(CheckUtf8(message.content), absl::StrCat(at, ".content")));
     if (!data::HasWords(message.content)) {
       return absl::InvalidArgumentError(absl::StrCat(at, ".content: must not be empty"));
+    }
+    if (const absl::string_view mark = encoder.MarkIn(message.content); !mark.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(at, ".content: must not have ", mark,
+                       " in it, by which the model tells where a turn or a text ends"));
     }
     bytes += message.content.size();
     chat.messages.push_back({.role = *role, .content = message.content});
@@ -63,7 +69,7 @@ absl::StatusOr<std::vector<int32_t>> ChatReader::Read(const WritingQuestion& wis
   if (!wish.prompt.empty()) {
     return absl::InvalidArgumentError("messages: must not be given beside a prompt");
   }
-  HONE_ASSIGN_OR_RETURN(const text::Chat chat, ReadMessages(wish));
+  HONE_ASSIGN_OR_RETURN(const text::Chat chat, ReadMessages(wish, encoder_));
   const size_t first = chat.messages[0].role == text::ChatMessage::Role::kSystem ? 1 : 0;
   // With so many of the turns behind that of the system left out.
   const auto without = [&](size_t count) {

@@ -3,21 +3,26 @@
 namespace hone::engine::tasks {
 namespace {
 
-// "B-PER" is B and PER; O is O without a type; a tag without a prefix is S, and its own type.
+// "B-PER" is B and PER; "B" is B without a type, and so is O; a tag without a prefix is S, and its
+// own type.
 struct Tag {
   char prefix = 'O';
   absl::string_view type = {};
 };
+
+constexpr absl::string_view kNoType = "_";
 
 Tag Parse(absl::string_view tag) {
   constexpr absl::string_view kPrefixes = "BIES";
   if (tag == "O") {
     return {};
   }
-  if (tag.size() > 2 && tag[1] == '-' && kPrefixes.find(tag[0]) != absl::string_view::npos) {
-    return {.prefix = tag[0], .type = tag.substr(2)};
+  const bool has_prefix = !tag.empty() && kPrefixes.find(tag[0]) != absl::string_view::npos &&
+                          (tag.size() == 1 || tag[1] == '-');
+  if (!has_prefix) {
+    return {.prefix = 'S', .type = tag};
   }
-  return {.prefix = 'S', .type = tag};
+  return {.prefix = tag[0], .type = tag.size() > 2 ? tag.substr(2) : kNoType};
 }
 
 }  // namespace

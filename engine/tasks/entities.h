@@ -13,7 +13,7 @@ namespace hone::engine::tasks {
 struct Entity {
   int64_t begin = 0;  // its first word
   int64_t end = 0;    // behind its last
-  std::string type;   // "PER"
+  std::string type;   // "PER"; "_" where its tags name none
 
   friend bool operator==(const Entity&, const Entity&) = default;
 };
@@ -21,7 +21,8 @@ struct Entity {
 // The entities that tags say, as conlleval counts them (Tjong Kim Sang and De Meulder,
 // "Introduction to the CoNLL-2003 Shared Task", 2003) and seqeval does by default: O is outside,
 // B-TYPE begins one, I-TYPE goes on with it, or begins one where there is none of its type; E-TYPE
-// ends one, and S-TYPE is one word. A tag without such a prefix is an entity of one word.
+// ends one, and S-TYPE is one word. B, I, E and S alone do so for entities without a type. A tag
+// without such a prefix is an entity of one word. They are ascending, apart.
 std::vector<Entity> EntitiesOf(std::span<const absl::string_view> tags);
 
 // Counts entities of sentences: one that was found is right where its first word, its last and its

@@ -26,6 +26,19 @@ constexpr char kTargets[] = "targets";  // s32 [rows]: tags of first tokens, −
 constexpr char kEncoder[] = "transformer_encoder";
 constexpr absl::string_view kOutside = "O";
 
+// Places of the preset's learned table; 0: it has none.
+int64_t PlacesOf(const models::PresetDescription& preset) {
+  const nlohmann::json options =
+      nlohmann::json::parse(preset.options, nullptr, /*allow_exceptions=*/false);
+  if (preset.name != kEncoder || !options.is_object()) {
+    return 0;
+  }
+  const auto positions = options.find("positions"), length = options.find("length");
+  const bool learned = positions == options.end() || *positions == "learned";
+  return learned && length != options.end() && length->is_number_integer() ? length->get<int64_t>()
+                                                                           : 0;
+}
+
 class EntityScorer final : public Scorer {
  public:
   EntityScorer(const data::Dataset& dataset, const std::vector<std::string>& tags)
@@ -83,7 +96,8 @@ class EntityScorer final : public Scorer {
     for (const Entity& entity : found) {
       EntityCounts& counts = by_type_[entity.type];
       ++counts.found;
-      counts.right += std::ranges::find(truth, entity) != truth.end() ? 1 : 0;
+      const auto there = std::ranges::lower_bound(truth, entity.begin, {}, &Entity::begin);
+      counts.right += there != truth.end() && *there == entity ? 1 : 0;
     }
   }
 
@@ -107,10 +121,18 @@ class TokenTagging final : public OneGraphTask {
   }
 
   absl::StatusOr<data::LoadedData> MakeExamples(const data::LoadOptions& options,
-                                                const TrainingConfig&) const override {
+                                                const TrainingConfig& config) const override {
     data::LoadOptions tagged = options;
     tagged.task = data::Task::kTokenTagging;
-    return data::LoadTaggedTexts(tagged);
+    HONE_ASSIGN_OR_RETURN(data::LoadedData loaded, data::LoadTaggedTexts(tagged));
+    // Answers are read in pieces of as many tokens as the model has places for. Sentences that are
+    // longer are none that it could learn: the model's building says so.
+    const int64_t places = PlacesOf(config.model.preset);
+    int64_t& most = loaded.preprocessing.text->max_tokens;
+    if (options.as == nullptr && most == 0 && places >= InfoOf(loaded).longest) {
+      most = places;
+    }
+    return loaded;
   }
 
   absl::StatusOr<DataInfo> InspectExamples(const TrainingConfig& config) const override {

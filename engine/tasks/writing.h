@@ -34,9 +34,10 @@ inline constexpr absl::string_view kStateRowsInput = "state_rows";
 //
 // Read, INVALID_ARGUMENT: options that CheckSampling and CheckStops do not take, a count below 1, a
 // prompt with characters or words that the vocabulary does not have, by the first of them; messages
-// beside a prompt, of roles that are not known, empty ones, those whose last is not the user's, of
-// a model that does not chat (with what its checkpoint's template is); a state that is none of this
-// model's. The preprocessing outlives the answerer.
+// beside a prompt, of roles that are not known, empty ones, those that have a token of the template
+// in them (text::ChatEncoder::MarkIn), those whose last is not the user's, of a model that does not
+// chat (with what its checkpoint's template is); a state that is none of this model's. The
+// preprocessing outlives the answerer.
 //
 // With `begins_texts` the model knows how a text begins: a prompt stands behind the token for that.
 std::unique_ptr<Answerer> NewWritingAnswerer(const data::Preprocessing& preprocessing,

@@ -1,7 +1,9 @@
 #include "engine/text/chat_encoder.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/text/chat_template.h"
 
@@ -33,6 +35,14 @@ ChatEncoder::ChatEncoder(const ChatTemplate& chat_template, std::shared_ptr<cons
   const std::vector<int32_t> around = tokenizer.EncodeInTemplate("a").ids;
   tokens_.begins_texts = special.begin >= 0 && !around.empty() && around.front() == special.begin;
   end_of_turn_ = tokenizer.IdOf(EndOfTurn(template_, tokens_));
+  for (const absl::string_view mark : MarksOf(template_.kind)) {
+    marks_.emplace_back(mark);
+  }
+  marks_.push_back(tokens_.end);
+  if (template_.kind == ChatTemplate::Kind::kLlama3) {
+    marks_.push_back(tokens_.begin);
+  }
+  std::erase(marks_, "");
 }
 
 absl::StatusOr<ChatEncoder> ChatEncoder::Make(const ChatTemplate& chat_template,
@@ -67,7 +77,7 @@ absl::StatusOr<ChatEncoder> ChatEncoder::Make(const ChatTemplate& chat_template,
 
 ChatTokens ChatEncoder::Encode(const Chat& chat) const {
   const RenderedChat rendered = Render(template_, tokens_, chat);
-  TokenizedText tokenized = tokenizer_->EncodeWithBytes(rendered.text);
+  TokenizedText tokenized = tokenizer_->EncodeWithAllBytes(rendered.text);
   ChatTokens result = {.ids = std::move(tokenized.ids)};
   result.learned.reserve(result.ids.size());
   size_t span = 0;
@@ -79,6 +89,12 @@ ChatTokens ChatEncoder::Encode(const Chat& chat) const {
         span < rendered.learned.size() && rendered.learned[span].begin <= bytes.begin ? 1 : 0);
   }
   return result;
+}
+
+absl::string_view ChatEncoder::MarkIn(absl::string_view content) const {
+  const auto found = std::ranges::find_if(
+      marks_, [&](const std::string& mark) { return absl::StrContains(content, mark); });
+  return found == marks_.end() ? absl::string_view() : *found;
 }
 
 std::vector<int32_t> ChatEncoder::EncodeQuestion(const Chat& chat) const {

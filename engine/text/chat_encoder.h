@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/text/chat.h"
 #include "engine/text/pretrained_tokenizer.h"
 
@@ -30,6 +32,10 @@ class ChatEncoder {
   ChatTokens Encode(const Chat& chat) const;
   // Up to where the model's answer begins.
   std::vector<int32_t> EncodeQuestion(const Chat& chat) const;
+  // A token that divides turns in this template, or ends a text, that somebody's words have, as it
+  // is written; "": none. The tokenizer does not tell it from the template's own, so that what
+  // stands behind it would be another turn. Lives as long as the encoder.
+  absl::string_view MarkIn(absl::string_view content) const;
   // The token that ends a turn of the assistant.
   int32_t end_of_turn() const { return end_of_turn_; }
 
@@ -41,6 +47,7 @@ class ChatEncoder {
   std::shared_ptr<const Tokenizer> owner_;
   const PretrainedTokenizer* tokenizer_;  // the same
   WrittenTokens tokens_;
+  std::vector<std::string> marks_;
   int32_t end_of_turn_ = -1;
 };
 

@@ -44,6 +44,9 @@ class PretrainedTokenizer : public Tokenizer {
                                              absl::string_view second) const = 0;
   // A text's own tokens with where each stands in it: Encode with the bytes.
   virtual TokenizedText EncodeWithBytes(absl::string_view utf8) const = 0;
+  // The same; the bytes of a token are all that it stands for, also where the checkpoint cuts the
+  // spaces around it off them (trim_offsets).
+  virtual TokenizedText EncodeWithAllBytes(absl::string_view utf8) const = 0;
   // How a token is written in the vocabulary ("##ing", "Ġthe"); empty where no token has the id.
   virtual std::string Written(int32_t id) const = 0;
   // The token that is written so; −1: none is.

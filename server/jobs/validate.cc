@@ -242,6 +242,11 @@ void CheckTextEmbedding(const v1::JobSpec& spec, FieldErrors& errors) {
   if (task.has_scale()) {
     errors.CheckFloat("text_embedding.scale", task.scale(), Above(0, 1000));
   }
+  if (spec.training().has_batch_size() && spec.training().batch_size() == 1) {
+    errors.Add("training.batch_size",
+               "must be at least 2 for text_embedding: each text finds its own among those of its "
+               "batch, got 1");
+  }
   if (spec.data().text().second_columns_size() == 0) {
     errors.Add("data.text.second_columns",
                "must be given: the column of the text that belongs to that of data.text.columns");

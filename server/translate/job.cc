@@ -698,7 +698,8 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
           config.data.text->like,
           job::PretrainedTokens(config.pretrained, &config.data.text->like_notes));
     }
-    if (spec.has_classification() || spec.has_token_tagging()) {
+    if (spec.has_classification() || spec.has_multi_label_classification() ||
+        spec.has_token_tagging()) {
       HONE_ASSIGN_OR_RETURN(config.data.head_classes, job::PretrainedClasses(config.pretrained));
     }
   } else {

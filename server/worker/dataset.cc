@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +35,7 @@ namespace data = engine::data;
 constexpr int kMostProblems = 20;
 constexpr size_t kMostCellBytes = 200;
 constexpr int kMostColumns = 200;
+constexpr size_t kMostClasses = 1000;
 
 // Each line that the readers complain of, or else what they say.
 void AddProblems(const absl::Status& status, const std::string& path, const std::string& id,
@@ -142,6 +144,25 @@ absl::StatusOr<bool> DescribeChats(const std::string& path, const data::TextFile
   return true;
 }
 
+using Counts = std::map<std::string, int64_t, std::less<>>;
+
+// The classes, the most frequent first; what does not fit a report is counted, called `plural`.
+void AddClasses(const Counts& counts, absl::string_view plural, v1::DatasetReport& report) {
+  std::vector<std::pair<std::string, int64_t>> classes(counts.begin(), counts.end());
+  std::ranges::stable_sort(classes, std::greater<>(), &std::pair<std::string, int64_t>::second);
+  if (classes.size() > kMostClasses) {
+    report.add_notes(absl::StrCat("the ", kMostClasses, " most frequent ", plural,
+                                  " are shown; there are ", classes.size() - kMostClasses,
+                                  " more"));
+    classes.resize(kMostClasses);
+  }
+  for (const auto& [name, examples] : classes) {
+    v1::ClassCount& count = *report.add_classes();
+    count.set_name(CutUtf8(name, kMostCellBytes));
+    count.set_examples(examples);
+  }
+}
+
 // Texts; a single table of them is looked at as a table.
 absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report) {
   HONE_ASSIGN_OR_RETURN(const data::TextFiles files, data::FindTextFiles(options.path));
@@ -170,7 +191,7 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   HONE_ASSIGN_OR_RETURN(const data::TextRows texts,
                         data::ReadTextRows(options.path, options, forget, found));
   report.set_examples(static_cast<int64_t>(texts.rows.size()));
-  std::map<std::string, int64_t, std::less<>> classes;
+  Counts classes;
   for (const data::TextRow& row : texts.rows) {
     const absl::string_view label = texts.label(row);
     if (const auto known = classes.find(label); known != classes.end()) {
@@ -179,11 +200,7 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
       classes.emplace(label, 1);
     }
   }
-  for (const auto& [name, examples] : classes) {
-    v1::ClassCount& count = *report.add_classes();
-    count.set_name(name);
-    count.set_examples(examples);
-  }
+  AddClasses(classes, "classes", report);
   return absl::OkStatus();
 }
 
@@ -193,17 +210,13 @@ absl::Status DescribeTagged(data::LoadOptions options, v1::DatasetReport& report
   HONE_ASSIGN_OR_RETURN(const data::TaggedRows tagged, data::ReadTaggedRows(options.path, options));
   report.set_format(tagged.format);
   report.set_examples(static_cast<int64_t>(tagged.rows.size()));
-  std::map<std::string, int64_t> tags;
+  Counts tags;
   for (const data::TaggedRow& row : tagged.rows) {
     for (const std::string& tag : row.tags) {
       ++tags[tag];
     }
   }
-  for (const auto& [name, words] : tags) {
-    v1::ClassCount& count = *report.add_classes();
-    count.set_name(name);
-    count.set_examples(words);
-  }
+  AddClasses(tags, "tags", report);
   if (tagged.rows.empty()) {
     return absl::InvalidArgumentError("the data set is empty: it needs at least one sentence");
   }

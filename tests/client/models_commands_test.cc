@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "tests/client/server_commands_testing.h"
 
 // `hone models …` and `hone predict`.
@@ -9,6 +10,7 @@ namespace hone::client::cli {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 using ModelsCommands = ServerCommandsTest;
@@ -62,6 +64,43 @@ TEST_F(ModelsCommands, PredictAsksTheServer) {
   std::ofstream(folder_ + "/a.png") << "seven";
   EXPECT_EQ(Hone({"predict", "models/1", "a.png"}), 0);
   EXPECT_THAT(output_, HasSubstr("models/1 says seven"));
+}
+
+TEST_F(ModelsCommands, PredictAsksOfFewerInputsWhereTheAnswerIsTooLarge) {
+  models_.most_inputs = 2;
+  std::vector<std::string> arguments = {"predict", "models/1"};
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = absl::StrCat(i, ".png");
+    std::ofstream(absl::StrCat(folder_, "/", name)) << "picture" << i;
+    arguments.push_back(name);
+  }
+  EXPECT_EQ(Hone(arguments), 0) << output_;
+  EXPECT_THAT(models_.asked, ElementsAre(5, 2, 2, 1));
+  EXPECT_THAT(output_, AllOf(HasSubstr("says picture0"), HasSubstr("says picture4")));
+}
+
+TEST_F(ModelsCommands, PredictSaysSoWhereOneInputHasTooLargeAnAnswer) {
+  models_.most_inputs = 0;
+  std::ofstream(folder_ + "/a.png") << "seven";
+  EXPECT_NE(Hone({"predict", "models/1", "a.png"}), 0);
+  EXPECT_THAT(output_, HasSubstr("the answer is too large"));
+}
+
+TEST_F(ModelsCommands, PredictAsksOfLongTextsInSeveralCalls) {
+  std::ofstream texts(folder_ + "/texts.txt");
+  for (int i = 0; i < 6; ++i) {
+    texts << std::string(100000, 'x') << "\n";
+  }
+  texts.close();
+  EXPECT_EQ(Hone({"predict", "models/1", "--text-file", "texts.txt"}), 0) << output_;
+  EXPECT_THAT(models_.asked, ElementsAre(5, 1));
+}
+
+TEST_F(ModelsCommands, ChatNamesWhatIsNoUtf8) {
+  EXPECT_EQ(Hone({"generate", "models/1", "--chat", "caf\xe9"}), 2);
+  EXPECT_THAT(output_, HasSubstr("--chat: line 1 is not UTF-8"));
+  EXPECT_EQ(Hone({"generate", "models/1", "--system", "caf\xe9", "--chat", "hi"}), 2);
+  EXPECT_THAT(output_, HasSubstr("--system: line 1 is not UTF-8"));
 }
 
 }  // namespace

@@ -248,6 +248,11 @@ class FakeModels final : public v1::ModelService::Service {
   }
   grpc::Status Predict(grpc::ServerContext*, const v1::PredictRequest* request,
                        v1::PredictResponse* response) override {
+    asked.push_back(request->inputs_size());
+    if (request->inputs_size() > most_inputs) {
+      return {grpc::StatusCode::INVALID_ARGUMENT,
+              "inputs: the answer is too large; send fewer inputs at a time"};
+    }
     for (int i = 0; i < request->inputs_size(); ++i) {
       auto& entry = *response->add_predictions()->mutable_classification()->add_classes();
       entry.set_name(absl::StrCat(request->name(), " says ", request->inputs(i).image()));
@@ -257,6 +262,8 @@ class FakeModels final : public v1::ModelService::Service {
   }
   std::map<std::string, double> metrics;
   std::vector<v1::Model> named;  // by their display names
+  std::vector<int> asked;        // inputs of each call of Predict
+  int most_inputs = 256;
   std::vector<v1::ImportModelRequest> imported;
   grpc::Status first_import;
   std::string path = "weights/model.safetensors";

@@ -12,9 +12,10 @@ namespace hone::engine::testing {
 
 // Each byte of ASCII that is printed, the space and the line feed is a token; those given are
 // joined, and these are special. Of the special ones the first begins a text, the second ends one.
+// With `trims` the bytes of a token are told without the spaces around it.
 inline std::shared_ptr<const text::PretrainedTokenizer> ChatTokenizer(
     const std::vector<std::pair<std::string, std::string>>& merges = {},
-    const std::vector<std::string>& special = {"<|im_start|>", "<|im_end|>"}) {
+    const std::vector<std::string>& special = {"<|im_start|>", "<|im_end|>"}, bool trims = false) {
   nlohmann::json vocabulary = nlohmann::json::object();
   int32_t next = 0;
   for (char c = '!'; c <= '~'; ++c) {
@@ -43,13 +44,15 @@ inline std::shared_ptr<const text::PretrainedTokenizer> ChatTokenizer(
                                 {"add_prefix_space", false},
                                 {"trim_offsets", false},
                                 {"use_regex", false}};
+  nlohmann::json trimming = bytes;
+  trimming["trim_offsets"] = true;
   const nlohmann::json json = {{"version", "1.0"},
                                {"truncation", nullptr},
                                {"padding", nullptr},
                                {"added_tokens", added},
                                {"normalizer", nullptr},
                                {"pre_tokenizer", bytes},
-                               {"post_processor", nullptr},
+                               {"post_processor", trims ? trimming : nlohmann::json()},
                                {"decoder", bytes},
                                {"model",
                                 {{"type", "BPE"},

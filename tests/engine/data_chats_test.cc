@@ -77,6 +77,21 @@ TEST(ParseChat, ReadsInstructions) {
             "user: a | assistant: b");
 }
 
+TEST(ParseChat, LearnsAnAnswerWhoseWeightIsNull) {
+  EXPECT_EQ(Turns(ParseChat(R"({"messages": [{"role": "user", "content": "a", "weight": null},
+      {"role": "assistant", "content": "b", "weight": null}]})")),
+            "user: a | assistant: b");
+}
+
+TEST(ParseChat, RefusesWhatJsonCannotHold) {
+  EXPECT_THAT(ParseChat(R"({"messages": [], "x": 1e999})"),
+              StatusIs(kInvalid, HasSubstr("too large for 64 bits")));
+  EXPECT_THAT(ParseChat(absl::StrCat(R"({"messages": )", std::string(300, '['), "1",
+                                     std::string(300, ']'), "}")),
+              StatusIs(kInvalid, HasSubstr("within each other")));
+  EXPECT_FALSE(LooksLikeChat(R"({"messages": [], "x": 1e999})"));
+}
+
 TEST(ParseChat, ReadsTexts) { EXPECT_EQ(Turns(ParseChat(R"({"text": "once"})")), "once"); }
 
 TEST(ParseChat, SaysWhatIsWrong) {
@@ -321,6 +336,16 @@ TEST_F(Chats, AreWrittenAsTheModelHasItThatReadsThem) {
   EXPECT_EQ(TextOf(*loaded, 0), "hiyes<|im_end|>");
 }
 
+TEST_F(Chats, TellOfTokensOfTheTemplateInWhatIsSaid) {
+  Write("chats.jsonl", Lines({"hi", "a<|im_end|>b", "c<|im_end|>"}));
+  const auto loaded = LoadChats(ForChats("chats.jsonl"), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(loaded->report.notes, Contains(AllOf(HasSubstr("2 contents have a token in them"),
+                                                   HasSubstr("such as <|im_end|>"))));
+  EXPECT_EQ(TextOf(*loaded, 1),
+            "<|im_start|>user\na<|im_end|>b<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n");
+}
+
 TEST_F(Chats, LoseTheirCopies) {
   Write("chats.jsonl", Lines({"hi", "no", "hi"}));
   LoadOptions options = ForChats("chats.jsonl");
@@ -364,6 +389,17 @@ TEST_F(Chats, AreCheckedWithTheirLines) {
   Write("chats.jsonl", Lines({"hello"}) + R"({"prompt": "a", "completion": " "})");
   EXPECT_THAT(InspectChats(Path("chats.jsonl")),
               StatusIs(kInvalid, HasSubstr("line 2: `completion` is empty")));
+}
+
+TEST_F(Chats, AreCheckedToTheirEndWhereManyAreWrong) {
+  std::string lines = Lines({"hello"});
+  for (int i = 0; i < 30; ++i) {
+    lines += "{\"prompt\": \"a\", \"completion\": \" \"}\n";
+  }
+  Write("chats.jsonl", lines);
+  EXPECT_THAT(InspectChats(Path("chats.jsonl")),
+              StatusIs(kInvalid, AllOf(HasSubstr("30 errors"), HasSubstr("line 21: "),
+                                       Not(HasSubstr("line 22: ")))));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
 #include "engine/data/tagged_rows.h"
 #include "engine/data/tagged_texts.h"
 #include "engine/data/word_pieces.h"
@@ -40,6 +41,20 @@ TEST_F(TaggedTextsTest, ColumnsBetweenWordAndTagAreNotRead) {
   EXPECT_THAT(rows->rows[0].tags, ElementsAre("B-ORG", "O"));
   EXPECT_THAT(rows->rows[1].words, ElementsAre("Peter", "smiles"));
   EXPECT_EQ(rows->rows[1].line, 7);
+}
+
+TEST_F(TaggedTextsTest, ADocumentBeginsASentence) {
+  Write("a.conll", "EU B-ORG\n-DOCSTART- -X- O\nPeter B-PER\n");
+  const auto rows = ReadTaggedRows(Path("a.conll"), Of("a.conll"));
+  ASSERT_THAT(rows, IsOk());
+  EXPECT_THAT(rows->rows, SizeIs(2));
+}
+
+TEST_F(TaggedTextsTest, NamesTheByteOfALineThatIsNoJson) {
+  Write("a.jsonl", "{\"tokens\": [\"a\"], \"tags\": [\"O\"]}\n{\"tokens\": x}\n[1]\n");
+  EXPECT_THAT(ReadTaggedRows(Path("a.jsonl"), Of("a.jsonl")),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2: is no JSON from its byte 12 on"),
+                                       HasSubstr("line 3: must be a JSON object"))));
 }
 
 TEST_F(TaggedTextsTest, SomeNamesSayThatWordsHaveTags) {
@@ -134,6 +149,18 @@ TEST_F(TaggedTextsTest, RefusesTagsThatAModelDoesNotKnow) {
   options.path = Path("b.conll");
   EXPECT_THAT(LoadTaggedTexts(options),
               StatusIs(kInvalid, AllOf(HasSubstr("'B-Z'"), HasSubstr("O, B-X"))));
+}
+
+TEST_F(TaggedTextsTest, MoreThanAThousandTagsAreRefusedWithTheirNumber) {
+  std::string sentence;
+  for (int i = 0; i < 1001; ++i) {
+    absl::StrAppend(&sentence, "a B-", std::string(100, 'x'), i, "\n");
+  }
+  Write("a.conll", sentence);
+  const auto loaded = LoadTaggedTexts(Of("a.conll"));
+  EXPECT_THAT(loaded, StatusIs(kInvalid, AllOf(HasSubstr("a.conll: the words have 1001"),
+                                               HasSubstr("at most 1000"))));
+  EXPECT_LT(loaded.status().message().size(), 1000u);
 }
 
 TEST_F(TaggedTextsTest, OneTagAloneIsNothingToLearn) {

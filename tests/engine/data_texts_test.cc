@@ -484,6 +484,62 @@ TEST_F(TextsData, OfARegressionHaveTheirNumbersStandardized) {
               StatusIs(kInvalid, AllOf(HasSubstr("line 3"), HasSubstr("'many'"))));
 }
 
+// Texts with any number of classes.
+class TextsOfSeveralClasses : public TextsData {
+ protected:
+  TextsOfSeveralClasses() { options_.task = Task::kMultiLabel; }
+};
+
+TEST_F(TextsOfSeveralClasses, HaveEachOfTheirNamesOnce) {
+  const auto data = LoadFile("t.tsv", "text\tlabel\na\tx, y,x,\nb\t\nc\ty\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->dataset.target_names(), ElementsAre("x", "y"));
+  EXPECT_THAT(data->dataset.targets(), ElementsAre(1, 1, 0, 0, 0, 1));
+}
+
+TEST_F(TextsOfSeveralClasses, OfACheckpointsHeadHaveItsOrderAndSpelling) {
+  options_.head_classes = {"Sport", "Other", "Money"};
+  const std::string table = "text\tlabel\na\tmoney,sport\nb\tsport\n";
+  const auto data = LoadFile("t.tsv", table);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->dataset.target_names(), ElementsAre("Sport", "Other", "Money"));
+  EXPECT_THAT(data->dataset.targets(), ElementsAre(1, 0, 1, 1, 0, 0));
+  options_.head_classes = {"Sport", "Other"};
+  EXPECT_THAT(LoadFile("t.tsv", table)->dataset.target_names(), ElementsAre("money", "sport"));
+}
+
+TEST_F(TextsOfSeveralClasses, HaveNoneWhereATablesCellIsMissing) {
+  const auto data = LoadFile("t.tsv", "text\tlabel\na\tx\nb\tNA\nc\t?\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->dataset.target_names(), ElementsAre("x"));
+  const auto list = LoadFile("t.jsonl", "{\"text\": \"a b\", \"label\": [\"NA\", \"x\"]}\n");
+  ASSERT_THAT(list, IsOk());
+  EXPECT_THAT(list->dataset.target_names(), ElementsAre("NA", "x"));
+}
+
+TEST_F(TextsOfSeveralClasses, AreRefusedWhereTheyWouldTakeTooMuchMemory) {
+  options_.max_bytes = 2 * 2 * 4;
+  EXPECT_THAT(LoadFile("t.tsv", "text\tlabel\na\tx\nb\ty\n"), IsOk());
+  EXPECT_THAT(LoadFile("t.tsv", "text\tlabel\na\tx,z\nb\ty\n"),
+              StatusIs(kInvalid, HasSubstr("2 texts with 3 classes")));
+}
+
+TEST_F(TextsData, OfALabelOfTenMegabytesAreAnError) {
+  EXPECT_THAT(ReadFile("t.tsv", "text\tlabel\na\t1\nb\t" + std::string(10 << 20, 'x') + "\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 3: the label has 10485760 bytes"))));
+}
+
+TEST_F(TextsData, OfPairsThatAreReadApartAreTheSameWhateverTheirLabels) {
+  options_.task = Task::kTextPairs;
+  options_.text->second_columns = {"other"};
+  options_.deduplicate = true;
+  options_.path = Write("t.csv", "text,other,label\na,b,0\nc,d,1\na,b,1\n");
+  const auto data = LoadTexts(options_);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->splits.train, ElementsAre(0, 1));
+  EXPECT_EQ(data->report.contradictions, 0);
+}
+
 TEST_F(TextsData, HaveAPreprocessingThatComesBackFromAModelFile) {
   options_.text->cleaning.lower_case = true;
   options_.text->max_tokens = 3;

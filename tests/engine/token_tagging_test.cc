@@ -176,6 +176,31 @@ TEST_F(TaggingTask, TagsATextThatIsLongerThanAPieceToItsEnd) {
   EXPECT_GE(places, 42);
 }
 
+TEST_F(TaggingTask, ReadsNoLongerPieceThanThePresetHasPlaces) {
+  TakePreset();
+  config_.epochs = 1;
+  Trained();
+  const auto model = Model();
+  EXPECT_EQ(model->file().preprocessing.text->max_tokens, 64);
+  std::string text;
+  for (int i = 0; i < 150; ++i) {
+    text += "name1 ";
+  }
+  const tasks::Example example = model->Read(tasks::TextQuestion{text}, "it").value();
+  const auto answers = model->Predict({&example, 1});
+  ASSERT_THAT(answers, IsOk());
+  EXPECT_THAT(answers->front().words, SizeIs(150));
+}
+
+TEST_F(TaggingTask, RefusesASentenceThatIsLongerThanThePresetHasPlaces) {
+  TakePreset();
+  config_.model.preset.options =
+      nlohmann::json({{"layers", 1}, {"heads", 1}, {"width", 8}, {"length", 2}}).dump();
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, AllOf(HasSubstr("`length` must be at least"),
+                                                     HasSubstr("data.text.max_tokens: 2"))));
+}
+
 TEST_F(TaggingTask, AModelIsEvaluatedOnItsDataAgain) {
   const double f1 = Trained().at("entity_f1");
   job::EvaluationConfig evaluation;
@@ -237,6 +262,10 @@ TEST(EntitiesOf, EEndsAndSIsOneWord) {
 }
 TEST(EntitiesOf, ATagWithoutAPrefixIsOneWord) {
   EXPECT_THAT(Entities("NOUN NOUN O"), ElementsAre("0-1 NOUN", "1-2 NOUN"));
+}
+TEST(EntitiesOf, OneLetterIsAPrefixWithoutAType) {
+  EXPECT_THAT(Entities("B I O I B I-PER S B E"),
+              ElementsAre("0-2 _", "3-4 _", "4-5 _", "5-6 PER", "6-7 _", "7-9 _"));
 }
 TEST(EntitiesOf, NothingButOutsideIsNone) { EXPECT_THAT(Entities("O O"), IsEmpty()); }
 

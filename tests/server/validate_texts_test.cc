@@ -304,6 +304,11 @@ TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
                    kEncoderOfTexts)),
       ::testing::UnorderedElementsAre("text_embedding.pooling", "text_embedding.scale",
                                       "data.text.second_columns"));
+  EXPECT_THAT(
+      Validate(Parsed("text_embedding {} training { batch_size: 1 }" + data + kEncoderOfTexts),
+               kServer),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("training.batch_size: must be at least 2 for text_embedding")));
 }
 
 TEST(Validate, TagsAreOfSingleSentences) {

@@ -114,5 +114,19 @@ TEST(DatasetReport, TextsOfSeveralClassesMayBeARunningTextToo) {
   EXPECT_THAT(report.notes(0), HasSubstr("language_modeling"));
 }
 
+TEST(DatasetReport, ShowsTheMostFrequentOfManyTags) {
+  std::string sentence = "a often\nb often\n";
+  for (int i = 0; i < 1004; ++i) {
+    sentence += "a B-" + std::to_string(i) + std::string(300, 'x') + "\n";
+  }
+  const v1::DatasetReport report = InspectOf({{"t.conll", sentence}}, "data/t.conll").dataset();
+  ASSERT_EQ(report.classes_size(), 1000);
+  EXPECT_EQ(report.classes(0).name(), "often");
+  EXPECT_EQ(report.classes(0).examples(), 2);
+  EXPECT_EQ(report.classes(1).name().size(), 200u);
+  ASSERT_EQ(report.notes_size(), 1);
+  EXPECT_THAT(report.notes(0), HasSubstr("most frequent tags are shown; there are 5 more"));
+}
+
 }  // namespace
 }  // namespace hone::server::worker

@@ -100,13 +100,13 @@ class JsonTokenizer final : public PretrainedTokenizer {
   }
 
   void Encode(absl::string_view utf8, std::vector<int32_t>& ids) const override {
-    Tokenize(utf8, ids, nullptr);
+    Tokenize(utf8, ids, nullptr, false);
   }
   TokenizedText EncodeWithBytes(absl::string_view utf8) const override {
-    TokenizedText out;
-    Tokenize(utf8, out.ids, &out.bytes);
-    out.types.resize(out.ids.size());
-    return out;
+    return Encoded(utf8, parts_.around.trims);
+  }
+  TokenizedText EncodeWithAllBytes(absl::string_view utf8) const override {
+    return Encoded(utf8, false);
   }
   TokenizedText EncodeInTemplate(absl::string_view utf8) const override {
     return parts_.around.Apply(EncodeWithBytes(utf8), nullptr);
@@ -145,13 +145,20 @@ class JsonTokenizer final : public PretrainedTokenizer {
   }
 
  private:
-  // Appends to `bytes` as well where it is not null.
-  void Tokenize(absl::string_view utf8, std::vector<int32_t>& ids,
-                std::vector<Bytes>* bytes) const {
+  TokenizedText Encoded(absl::string_view utf8, bool trims) const {
+    TokenizedText out;
+    Tokenize(utf8, out.ids, &out.bytes, trims);
+    out.types.resize(out.ids.size());
+    return out;
+  }
+
+  // Appends to `bytes` as well where it is not null; with `trims` those without spaces around them.
+  void Tokenize(absl::string_view utf8, std::vector<int32_t>& ids, std::vector<Bytes>* bytes,
+                bool trims) const {
     added_to_given_.Divide(utf8, [&](size_t begin, size_t end, const AddedToken* token) {
       AlignedText part(utf8.substr(begin, end - begin), begin, bytes != nullptr || always_tracked_);
       if (token != nullptr) {
-        return Add(utf8, *token, part, 0, end - begin, ids, bytes);
+        return Add(utf8, *token, part, 0, end - begin, ids, bytes, trims);
       }
       if (parts_.normalizer != nullptr) {
         parts_.normalizer->Apply(part);
@@ -159,28 +166,30 @@ class JsonTokenizer final : public PretrainedTokenizer {
       added_to_normalized_.Divide(part.text(),
                                   [&](size_t from, size_t to, const AddedToken* inner) {
                                     if (inner != nullptr) {
-                                      Add(utf8, *inner, part, from, to, ids, bytes);
+                                      Add(utf8, *inner, part, from, to, ids, bytes, trims);
                                     } else if (from == 0 && to == part.text().size()) {
-                                      TokenizeWords(utf8, part, ids, bytes);
+                                      TokenizeWords(utf8, part, ids, bytes, trims);
                                     } else {
                                       AlignedText words = part.Part(from, to);
-                                      TokenizeWords(utf8, words, ids, bytes);
+                                      TokenizeWords(utf8, words, ids, bytes, trims);
                                     }
                                   });
     });
   }
 
   void Add(absl::string_view utf8, const AddedToken& token, const AlignedText& text, size_t begin,
-           size_t end, std::vector<int32_t>& ids, std::vector<Bytes>* bytes) const {
+           size_t end, std::vector<int32_t>& ids, std::vector<Bytes>* bytes, bool trims) const {
     ids.push_back(token.id);
     if (bytes != nullptr) {
-      bytes->push_back(Trimmed(utf8, text.text().substr(begin, end - begin),
-                               text.OriginOf(begin, end), bytes->empty()));
+      const Bytes origin = text.OriginOf(begin, end);
+      bytes->push_back(
+          trims ? Trimmed(utf8, text.text().substr(begin, end - begin), origin, bytes->empty())
+                : origin);
     }
   }
 
   void TokenizeWords(absl::string_view utf8, AlignedText& text, std::vector<int32_t>& ids,
-                     std::vector<Bytes>* bytes) const {
+                     std::vector<Bytes>* bytes, bool trims) const {
     if (text.text().empty()) {
       return;
     }
@@ -198,7 +207,8 @@ class JsonTokenizer final : public PretrainedTokenizer {
         if (bytes != nullptr) {
           const Bytes origin = text.OriginOf(piece.begin + token.begin, piece.begin + token.end);
           bytes->push_back(
-              Trimmed(utf8, written_[static_cast<size_t>(token.id)], origin, bytes->empty()));
+              trims ? Trimmed(utf8, written_[static_cast<size_t>(token.id)], origin, bytes->empty())
+                    : origin);
         }
       }
     }
@@ -207,9 +217,6 @@ class JsonTokenizer final : public PretrainedTokenizer {
   // Without the spaces around a token that is written so, counted in characters.
   Bytes Trimmed(absl::string_view utf8, absl::string_view written, Bytes bytes,
                 bool is_first) const {
-    if (!parts_.around.trims) {
-      return bytes;
-    }
     static const char32_t space = CharacterOfByte(' ');
     const auto is_space = [&](char32_t character) {
       return character == space || (CharacterTraits()[character] & kWhiteSpace) != 0;
