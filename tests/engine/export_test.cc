@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/export/formats.h"
 #include "engine/export/forward.h"
 #include "engine/export/gguf_llama.h"
 #include "engine/export/source.h"
@@ -111,6 +112,17 @@ TEST_F(ExportTest, ACheckpointComesBackWithItsFiles) {
               AllOf(HasSubstr("license:"), HasSubstr("display_name: small")));
 }
 
+TEST_F(ExportTest, AFileIsNotWrittenOutsideOfTheFolder) {
+  ExportReport report;
+  for (const char* name :
+       {"../config.json", "a/../../config.json", "/tmp/config.json", "a//b", "./config.json", ""}) {
+    EXPECT_THAT(WriteInto({.source = "", .directory = Out()}, name, "x", report),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no place below")))
+        << name;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(Out()));
+}
+
 TEST_F(ExportTest, AWriterAsOnnxAnswersAsItDid) {
   WriteWriter(folder_ / "model", "llama_tied");
   const auto report = ExportAs(Format::kOnnx);
@@ -208,6 +220,19 @@ TEST_F(PictureExport, AsOnnxAnswersAsItDid) {
 TEST_F(PictureExport, AsHuggingFaceIsRefusedSinceItBeganWithNoCheckpoint) {
   EXPECT_THAT(ExportAs(Format::kHuggingFace).status(),
               StatusIs(kUnimplemented, HasSubstr("began with no checkpoint")));
+}
+
+TEST_F(PictureExport, WhoseFileNamesNoFileOfACheckpointIsRefused) {
+  const auto model = checkpoint::LoadModel(folder_ / "model");
+  ASSERT_THAT(model, IsOk());
+  auto file = tasks::ModelFileFromJson(model->model_json);
+  ASSERT_THAT(file, IsOk());
+  file->checkpoint_files = {{"config.json", "{}"}, {"1_Pooling/config.json", "{}"}};
+  EXPECT_THAT(tasks::ModelFileFromJson(tasks::ToJson(*file)), IsOk());
+  file->checkpoint_files["../config.json"] = "{}";
+  EXPECT_THAT(tasks::ModelFileFromJson(tasks::ToJson(*file)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("checkpoint_files[\"../config.json\"]: is no file")));
 }
 
 TEST(Differences, AreSharesOfTheLargestAnswer) {
