@@ -152,6 +152,43 @@ INSTANTIATE_TEST_SUITE_P(Types, GgufExport,
                          ::testing::Values(GgufType::kF32, GgufType::kF16, GgufType::kBf16,
                                            GgufType::kQ8_0));
 
+TEST_F(ExportTest, AGgufHasTheTokensRolesByTheTokenizerWhereNoOtherFileSaysThem) {
+  WriteWriter(folder_ / "model", "llama");
+  std::filesystem::remove(folder_ / "model/generation_config.json");
+  auto config = nlohmann::json::parse(Contents(folder_ / "model/config.json"));
+  config.erase("eos_token_id");
+  config.erase("bos_token_id");
+  Put(folder_ / "model/config.json", config.dump());
+  ASSERT_THAT(ExportAs(Format::kGguf), IsOk());
+  const auto gguf = ReadGguf(Out() + "/model.gguf");
+  ASSERT_THAT(gguf, IsOk());
+  const auto* const end = gguf->Find<uint32_t>("tokenizer.ggml.eos_token_id");
+  ASSERT_NE(end, nullptr);
+  EXPECT_EQ(*end, 1u);
+}
+
+TEST_F(ExportTest, AGgufIsRefusedWhereLlamaCppWouldReadOtherTokens) {
+  WriteWriter(folder_ / "model", "llama");
+  const auto tokenizer = nlohmann::json::parse(Contents(folder_ / "model/tokenizer.json"));
+  const auto changed = [&](const char* path, const char* value) {
+    auto json = tokenizer;
+    json[nlohmann::json::json_pointer(path)] = nlohmann::json::parse(value);
+    return json;
+  };
+  for (const auto& [json, what] :
+       {std::pair{changed("/normalizer", R"({"type": "Lowercase"})"), "normalizer"},
+        std::pair{changed("/model/ignore_merges", "true"), "ignore_merges"},
+        std::pair{changed("/pre_tokenizer/add_prefix_space", "true"), "pre_tokenizer"},
+        std::pair{changed("/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": true},
+            {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+             "use_regex": true}]})"),
+                  "pre_tokenizer"}}) {
+    Put(folder_ / "model/tokenizer.json", json.dump());
+    EXPECT_THAT(ExportAs(Format::kGguf).status(), StatusIs(kUnimplemented, HasSubstr(what)));
+  }
+}
+
 TEST_F(ExportTest, ANumberThatIsDamagedIsFoundInAGguf) {
   WriteWriter(folder_ / "model", "llama");
   const auto source = Source::Open(folder_ / "model");
