@@ -39,6 +39,9 @@ absl::Status ErrorOfWorker(const absl::Status& status, bool stopping) {
   if (absl::IsUnavailable(status) && !stopping) {
     return absl::InternalError(status.message());
   }
+  if (absl::IsResourceExhausted(status)) {  // disk or memory: not in the next seconds
+    return jobs::WithRetryDelay(status, absl::Minutes(1));
+  }
   return bytes ? absl::InvalidArgumentError(absl::StrCat("dataset: ", status.message())) : status;
 }
 
