@@ -46,10 +46,13 @@ absl::Status ToAbsl(const grpc::Status& status) {
     return LineError(code, status.error_message());
   }
   std::string message = status.error_message();
-  std::optional<std::string> retry;
+  std::optional<std::string> retry, info;
   for (const google::protobuf::Any& any : details.details()) {
     if (any.type_url() == kRetryInfoUrl) {
       retry = any.value();
+    }
+    if (any.type_url() == kErrorInfoUrl) {
+      info = any.value();
     }
     google::rpc::BadRequest bad;
     if (!any.UnpackTo(&bad)) {
@@ -64,6 +67,9 @@ absl::Status ToAbsl(const grpc::Status& status) {
   absl::Status answer(code, message);
   if (retry) {
     answer.SetPayload(kRetryInfoUrl, absl::Cord(*retry));
+  }
+  if (info) {
+    answer.SetPayload(kErrorInfoUrl, absl::Cord(*info));
   }
   return answer;
 }

@@ -33,4 +33,10 @@ std::optional<absl::Duration> RetryDelay(const absl::Status& status) {
          absl::Nanoseconds(retry.retry_delay().nanos());
 }
 
+std::string Reason(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload(kErrorInfoUrl);
+  return payload.has_value() && info.ParseFromString(std::string(*payload)) ? info.reason() : "";
+}
+
 }  // namespace hone::client

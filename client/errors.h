@@ -22,7 +22,12 @@ bool IsBrokenLine(const absl::Status& status);
 // After what time the server wants to be asked again, if its answer said so.
 std::optional<absl::Duration> RetryDelay(const absl::Status& status);
 
-// The payload of RetryDelay: a google.rpc.RetryInfo under its type's name.
+// Why the server refused a call, for programs: the reason of a google.rpc.ErrorInfo, such as
+// "IMPORT_UNDER_WAY"; "": the error has none.
+std::string Reason(const absl::Status& status);
+
+// The payload of Reason, and of RetryDelay: under the names of their types.
+inline constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
 inline constexpr char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 
 }  // namespace hone::client

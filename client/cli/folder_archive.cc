@@ -70,6 +70,10 @@ bool IsOfCheckpoint(const std::string& name, bool top) {
   }
   static constexpr std::array<absl::string_view, 5> kEndings = {".safetensors", ".json", ".txt",
                                                                 ".model", ".jinja"};
+  // With these two it would be a model of ours.
+  if (name == "model.json" || name == "manifest.json") {
+    return false;
+  }
   return name == "README.md" || name == "LICENSE" ||
          std::ranges::any_of(kEndings,
                              [&](absl::string_view end) { return absl::EndsWith(name, end); });

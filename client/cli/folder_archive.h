@@ -15,8 +15,9 @@ namespace hone::client::cli {
 class FolderArchive {
  public:
   // Of the files that a checkpoint is made of: weights as safetensors, what describes them and the
-  // tokenizer, and .json of the folders in it. NOT_FOUND: it has no config.json or no weights, with
-  // a word on weights in other forms. Errors of reading the folder.
+  // tokenizer, and .json of the folders in it; not what makes a folder a model of ours. NOT_FOUND:
+  // it has no config.json or no weights, with a word on weights in other forms. Errors of reading
+  // the folder.
   static absl::StatusOr<FolderArchive> Of(const std::string& folder);
 
   int64_t bytes() const { return bytes_; }

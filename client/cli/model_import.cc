@@ -21,6 +21,8 @@ namespace {
 
 constexpr absl::Duration kPatience = absl::Minutes(1);  // while the server is away
 constexpr absl::Duration kPause = absl::Milliseconds(200);
+constexpr char kUnderWay[] = "IMPORT_UNDER_WAY";  // the server's reason
+constexpr int kMostUploads = 5;
 
 // What is sent: an archive, or a folder as one.
 struct Source {
@@ -55,6 +57,9 @@ absl::StatusOr<Source> SourceOf(const std::string& path) {
     HONE_ASSIGN_OR_RETURN(source.put.sha256, Sha256OfFile(path));
   }
   source.put.dataset_id = absl::StrCat("import-", source.put.sha256.substr(0, 16));
+  if (source.name.empty()) {  // of `/`, and of `.tar`
+    source.name = source.put.dataset_id;
+  }
   return source;
 }
 
@@ -76,21 +81,21 @@ absl::StatusOr<std::optional<v1::Model>> FindImported(Client& client, const std:
   return std::optional<v1::Model>();
 }
 
-// Asks again after a cut and while the same import is under way: it is made once.
+// Asks again while the same import is under way: it is made once; and for a while after a cut, and
+// where the server ends.
 absl::StatusOr<v1::Model> Ask(Client& client, const v1::ImportModelRequest& request) {
   std::optional<absl::Duration> lost;
   for (;;) {
     absl::StatusOr<v1::Model> model = client.ImportModel(request);
-    const std::optional<absl::Duration> delay = RetryDelay(model.status());
-    const bool broken = IsBrokenLine(model.status());
-    if (!broken && !(absl::IsUnavailable(model.status()) && delay.has_value())) {
+    const bool under_way = Reason(model.status()) == kUnderWay;
+    if (!under_way && !IsBrokenLine(model.status()) && !absl::IsUnavailable(model.status())) {
       return model;
     }
-    lost = broken ? lost.value_or(SteadyNow()) : std::optional<absl::Duration>();
+    lost = under_way ? std::optional<absl::Duration>() : lost.value_or(SteadyNow());
     if (lost.has_value() && SteadyNow() - *lost > kPatience) {
       return model;
     }
-    client.Wait(std::max(kPause, delay.value_or(kPause)));
+    client.Wait(std::max(kPause, RetryDelay(model.status()).value_or(kPause)));
   }
 }
 
@@ -99,20 +104,30 @@ absl::StatusOr<v1::Model> ImportFrom(Client& client, const std::string& path,
   HONE_ASSIGN_OR_RETURN(const Source source, SourceOf(path));
   v1::ImportModelRequest request;
   request.set_display_name(name.empty() ? source.name : name);
-  HONE_ASSIGN_OR_RETURN(std::optional<v1::Model> known,
-                        FindImported(client, request.display_name(), source.put.sha256));
-  if (known.has_value()) {
-    return *std::move(known);
+  request.set_dataset(absl::StrCat("datasets/", source.put.dataset_id));
+  const auto remove = [&] {
+    client.DeleteDataset(request.dataset(), /*force=*/false).IgnoreError();
+  };
+  for (int uploads = 1;; ++uploads) {
+    HONE_ASSIGN_OR_RETURN(std::optional<v1::Model> known,
+                          FindImported(client, request.display_name(), source.put.sha256));
+    if (known.has_value()) {
+      remove();  // what a command left that ended before it heard of its model
+      return *std::move(known);
+    }
+    int cuts = 0;
+    HONE_RETURN_IF_ERROR(PutFileShown(client, source.put, shown, cuts).status());
+    absl::StatusOr<v1::Model> model = Ask(client, request);
+    // Somebody else has imported the same bytes meanwhile, and removed them.
+    if (absl::IsNotFound(model.status()) && uploads < kMostUploads) {
+      continue;
+    }
+    // After anything else the same command goes on from what has arrived.
+    if (model.ok() || absl::IsInvalidArgument(model.status())) {
+      remove();
+    }
+    return model;
   }
-  int cuts = 0;
-  HONE_ASSIGN_OR_RETURN(const v1::Dataset dataset, PutFileShown(client, source.put, shown, cuts));
-  request.set_dataset(dataset.name());
-  absl::StatusOr<v1::Model> model = Ask(client, request);
-  // After anything else the same command goes on from what has arrived.
-  if (model.ok() || absl::IsInvalidArgument(model.status())) {
-    client.DeleteDataset(dataset.name(), /*force=*/false).IgnoreError();
-  }
-  return model;
 }
 
 std::string NextStep(const v1::Model& model) {

@@ -2,10 +2,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +21,7 @@
 #include "client/jobfile/print.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 
 namespace hone::client::cli {
 namespace {
@@ -76,6 +79,43 @@ class Download {
   std::ofstream stream_;
 };
 
+// A folder that is removed with what is in it.
+class TemporaryFolder {
+ public:
+  // Beside another one, which need not be there, under a name that nobody has.
+  static absl::StatusOr<std::unique_ptr<TemporaryFolder>> Beside(const std::string& folder) {
+    const std::filesystem::path above = std::filesystem::path(folder).parent_path();
+    std::error_code error;
+    if (!above.empty()) {
+      std::filesystem::create_directories(above, error);
+    }
+    if (error) {
+      return ErrnoStatus(error.value(), above.string());
+    }
+    std::string pattern = absl::StrCat(folder, ".XXXXXX");
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      return ErrnoStatus(errno, absl::StrCat("cannot create a folder beside ", folder));
+    }
+    return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(std::move(pattern)));
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  // For a folder in it: a temporary one itself is for its owner alone.
+  std::string In(const std::string& folder) const {
+    return absl::StrCat(path_, "/", std::filesystem::path(folder).filename().string());
+  }
+
+ private:
+  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
+
+  const std::string path_;
+};
+
 // Fills a folder beside the wanted one first: it is there whole, or not at all.
 absl::Status MakeFolder(const std::string& folder,
                         absl::FunctionRef<absl::Status(const std::string& part)> fill) {
@@ -86,23 +126,15 @@ absl::Status MakeFolder(const std::string& folder,
   if (std::filesystem::exists(folder, error)) {
     return absl::AlreadyExistsError(absl::StrCat(folder, " exists already"));
   }
-  const std::string part = absl::StrCat(folder, ".part");
-  std::filesystem::remove_all(part, error);
-  std::filesystem::create_directories(part, error);
+  HONE_ASSIGN_OR_RETURN(const auto beside, TemporaryFolder::Beside(folder));
+  const std::string part = beside->In(folder);
+  std::filesystem::create_directory(part, error);
   if (error) {
     return ErrnoStatus(error.value(), part);
   }
-  absl::Status status = fill(part);
-  if (!status.ok()) {
-    std::filesystem::remove_all(part, error);
-    return status;
-  }
+  HONE_RETURN_IF_ERROR(fill(part));
   std::filesystem::rename(part, folder, error);
-  if (error) {
-    status = ErrnoStatus(error.value(), folder);
-    std::filesystem::remove_all(part, error);
-  }
-  return status;
+  return error ? ErrnoStatus(error.value(), folder) : absl::OkStatus();
 }
 
 absl::Status DownloadTo(Client& client, const std::string& name, const std::string& folder) {
@@ -141,7 +173,8 @@ int ExportFiles(const ExportOptions& options, const Globals& globals) {
   return kSuccess;
 }
 
-// A model's folder on this machine, and the job that trained it, as YAML, where that is known.
+// A model's folder on this machine, and the job that trained it, as YAML, where that is known. No
+// message holds text that is not UTF-8.
 struct LocalModelFiles {
   std::string folder;
   std::string job;
@@ -168,7 +201,9 @@ LocalModelFiles OfFolder(const std::string& folder) {
   LocalModelFiles model = {.folder = folder, .job = ""};
   const std::filesystem::path path(WithoutSlash(folder));
   if (path.filename() == "model") {
-    model.job = ReadFile((path.parent_path() / kJobFile).string(), kMostJobBytes).value_or("");
+    std::string job =
+        ReadFile((path.parent_path() / kJobFile).string(), kMostJobBytes).value_or("");
+    model.job = CheckUtf8(job).ok() ? std::move(job) : "";
   }
   return model;
 }
@@ -195,15 +230,13 @@ absl::StatusOr<v1::WorkerFrame::Exported> ExportInFormat(const ExportOptions& op
   const std::unique_ptr<Client> client = globals.Connect();
   HONE_ASSIGN_OR_RETURN(const v1::Model model,
                         client->GetModel(ResourceName("models", options.model)));
-  LocalModelFiles files = {.folder = absl::StrCat(folder, ".download"), .job = ""};
+  HONE_ASSIGN_OR_RETURN(const auto beside, TemporaryFolder::Beside(folder));
+  LocalModelFiles files = {.folder = beside->In(folder), .job = ""};
   if (const absl::StatusOr<v1::Job> job = client->GetJob(model.job()); job.ok()) {
     files.job = jobfile::PrintYaml(job->spec());  // a job that is gone leaves its model
   }
-  std::filesystem::remove_all(files.folder, error);
   HONE_RETURN_IF_ERROR(DownloadTo(*client, model.name(), files.folder));
-  const absl::Status status = write(files);
-  std::filesystem::remove_all(files.folder, error);
-  HONE_RETURN_IF_ERROR(status);
+  HONE_RETURN_IF_ERROR(write(files));
   return exported;
 }
 

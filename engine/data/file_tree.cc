@@ -20,6 +20,7 @@
 #include "engine/base/memory_error.h"
 #include "engine/base/owned_fd.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 
 namespace hone::engine::data {
 namespace {
@@ -161,6 +162,9 @@ absl::Status CheckEntry(const std::string& path, archive_entry* entry) {
   if (archive_entry_hardlink(entry) != nullptr || archive_entry_symlink(entry) != nullptr ||
       (type != AE_IFREG && type != AE_IFDIR)) {
     return wrong("must be a file or a folder, not a link or a device");
+  }
+  if (!CheckUtf8(name).ok()) {
+    return wrong("must have a name that is UTF-8");
   }
   const std::filesystem::path parts(name);
   if (parts.is_absolute() || std::ranges::find(parts, "..") != parts.end()) {

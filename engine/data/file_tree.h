@@ -30,8 +30,8 @@ absl::Status ForEachFile(const std::string& path,
                          absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)> visit);
 
 // The same for a tar archive, plain or gzip, that is to be unpacked. INVALID_ARGUMENT also for an
-// entry whose name leads out of the archive's folder (it begins with / or has the part ..), and for
-// one that is neither a file nor a folder: a link, a device.
+// entry whose name leads out of the archive's folder (it begins with / or has the part ..) or is no
+// UTF-8, and for one that is neither a file nor a folder: a link, a device.
 absl::Status ForEachFileToUnpack(
     const std::string& path, absl::FunctionRef<absl::StatusOr<Visit>(const TreeFile& file)> visit);
 

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
 #include "engine/export/formats.h"
@@ -69,6 +71,13 @@ absl::StatusOr<GgufType> GgufTypeOf(absl::string_view name) {
 
 absl::Status WriteInto(const ExportOptions& options, const std::string& name,
                        absl::string_view bytes, ExportReport& report) {
+  for (const absl::string_view part : absl::StrSplit(name, '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a file that is called \"", absl::CHexEscape(name),
+                       "\" has no place below the folder that is written"));
+    }
+  }
   const std::filesystem::path path = std::filesystem::path(options.directory) / name;
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
@@ -103,9 +112,10 @@ absl::Status CheckDifference(const ExportReport& report) {
 }
 
 absl::StatusOr<ExportReport> ExportGguf(const ExportOptions& options, const Source& source) {
-  HONE_ASSIGN_OR_RETURN(const Gguf written, ToGguf(source.file(), source.values(), options.type));
+  HONE_ASSIGN_OR_RETURN(Gguf written, ToGguf(source.file(), source.values(), options.type));
   const std::string path = absl::StrCat(options.directory, "/model.gguf");
   HONE_RETURN_IF_ERROR(WriteGguf(path, written));
+  written.tensors = {};  // from here on they are in the file alone
   HONE_ASSIGN_OR_RETURN(const Gguf read, ReadGguf(path));
   if (read.pairs != written.pairs) {
     return absl::DataLossError(absl::StrCat(path, ": its pairs are not those that were written"));

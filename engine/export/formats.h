@@ -22,6 +22,7 @@ absl::StatusOr<ExportReport> ExportOnnx(const ExportOptions& options, const Sour
 absl::StatusOr<ExportReport> ExportGguf(const ExportOptions& options, const Source& source);
 
 // Writes DIRECTORY/name, with the folders that the name has, and adds it to the report.
+// INVALID_ARGUMENT of a name that is absolute, or has a part that is empty, "." or "..".
 absl::Status WriteInto(const ExportOptions& options, const std::string& name,
                        absl::string_view bytes, ExportReport& report);
 // tokenizer.json as it came, of a tokenizer of a checkpoint; nothing of another one.

@@ -1,13 +1,21 @@
 #include "engine/export/gguf.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "engine/base/owned_fd.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/durable_file.h"
 #include "engine/tensor/half.h"
@@ -92,7 +100,8 @@ class Reader {
     }
     std::vector<uint64_t> offsets;
     for (uint64_t i = 0; i < tensors && !failed_; ++i) {
-      GgufTensor tensor = {.name = String(), .extents = {}, .type = {}, .bytes = {}};
+      GgufTensor tensor;
+      tensor.name = String();
       const auto dimensions = Number<uint32_t>();
       for (uint32_t d = 0; d < std::min(dimensions, uint32_t{4}); ++d) {
         tensor.extents.push_back(std::clamp(Number<uint64_t>(), uint64_t{1}, kMostBytes));
@@ -111,7 +120,7 @@ class Reader {
         return absl::InvalidArgumentError(
             absl::StrCat("the tensor ", tensor.name, " does not lie in the file"));
       }
-      tensor.bytes = std::string(all_.substr(data + offsets[i], bytes));
+      tensor.mapped = all_.substr(data + offsets[i], bytes);
     }
     if (failed_) {
       return absl::InvalidArgumentError(
@@ -290,23 +299,40 @@ absl::Status WriteGguf(const std::string& path, const Gguf& gguf) {
     }
     Put(head, static_cast<uint32_t>(tensor.type));
     Put(head, offset);
-    offset = Aligned(offset + tensor.bytes.size());
+    offset = Aligned(offset + tensor.data().size());
   }
   head.resize(Aligned(head.size()), '\0');
   HONE_ASSIGN_OR_RETURN(checkpoint::DurableFile file, checkpoint::DurableFile::Create(path));
   HONE_RETURN_IF_ERROR(file.Append(absl::string_view(head)));
   for (const GgufTensor& tensor : gguf.tensors) {
-    HONE_RETURN_IF_ERROR(file.Append(absl::string_view(tensor.bytes)));
-    const std::string gap(Aligned(tensor.bytes.size()) - tensor.bytes.size(), '\0');
+    HONE_RETURN_IF_ERROR(file.Append(tensor.data()));
+    const std::string gap(Aligned(tensor.data().size()) - tensor.data().size(), '\0');
     HONE_RETURN_IF_ERROR(file.Append(absl::string_view(gap)));
   }
   return file.Finish().status();
 }
 
 absl::StatusOr<Gguf> ReadGguf(const std::string& path) {
-  HONE_ASSIGN_OR_RETURN(const std::string all, ReadFile(path));
-  absl::StatusOr<Gguf> gguf = Reader(all).Read();
+  const OwnedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info = {};
+  if (!fd.valid() || ::fstat(fd.get(), &info) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
+  }
+  const auto size = static_cast<size_t>(info.st_size);
+  std::shared_ptr<const std::byte> file;
+  if (size > 0) {
+    void* const begin = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (begin == MAP_FAILED) {
+      return ErrnoStatus(errno, absl::StrCat("cannot map ", path));
+    }
+    file = std::shared_ptr<const std::byte>(
+        static_cast<const std::byte*>(begin),
+        [begin, size](const std::byte*) { ::munmap(begin, size); });
+  }
+  absl::StatusOr<Gguf> gguf =
+      Reader(absl::string_view(reinterpret_cast<const char*>(file.get()), size)).Read();
   HONE_RETURN_IF_ERROR(Annotate(gguf.status(), path));
+  gguf->file = std::move(file);
   return gguf;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -34,14 +36,17 @@ struct GgufTensor {
   std::string name;
   std::vector<uint64_t> extents;  // the fastest first
   GgufType type = GgufType::kF32;
-  std::string bytes;
+  std::string bytes;              // to be written
+  absl::string_view mapped = {};  // of one that was read: where its bytes lie in Gguf::file
 
   int64_t numbers() const;
+  absl::string_view data() const { return mapped.empty() ? absl::string_view(bytes) : mapped; }
 };
 
 struct Gguf {
   std::vector<std::pair<std::string, GgufValue>> pairs;
   std::vector<GgufTensor> tensors;
+  std::shared_ptr<const std::byte> file = nullptr;  // of one that was read: the file in memory
 
   // Null where there is none of that name and type.
   template <typename T>
@@ -63,7 +68,8 @@ std::vector<float> FromGgufBytes(GgufType type, absl::string_view bytes);
 
 // The whole file, written durably. INVALID_ARGUMENT: a name is too long.
 absl::Status WriteGguf(const std::string& path, const Gguf& gguf);
-// Reads what WriteGguf writes, and no other types. INVALID_ARGUMENT says at which byte the file is
+// Reads what WriteGguf writes, and no other types. Tensors stay in the file, which must not become
+// shorter meanwhile. INVALID_ARGUMENT says at which byte the file is
 // cut off or wrong.
 absl::StatusOr<Gguf> ReadGguf(const std::string& path);
 

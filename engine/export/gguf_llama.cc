@@ -254,7 +254,7 @@ float Bound(const GgufTensor& tensor, size_t i, float own) {
     case GgufType::kQ8_0: {
       // The rounding of d itself, up to 127 times, is below a tenth of it where d is not tiny.
       uint16_t d = 0;
-      std::memcpy(&d, tensor.bytes.data() + i / kGgufBlock * (2 + kGgufBlock), sizeof(d));
+      std::memcpy(&d, tensor.data().data() + i / kGgufBlock * (2 + kGgufBlock), sizeof(d));
       return 0.6f * FromF16(d) + 127 * 0x1p-25f;
     }
   }
@@ -263,7 +263,7 @@ float Bound(const GgufTensor& tensor, size_t i, float own) {
 
 class GgufValues final : public ModelValues {
  public:
-  explicit GgufValues(const ModelValues& shapes) : shapes_(shapes) {}
+  GgufValues(const Net& net, const ModelValues& shapes) : net_(net), shapes_(shapes) {}
 
   const std::vector<std::string>& names() const override { return shapes_.names(); }
   const Shape& shape(absl::string_view name) const override { return shapes_.shape(name); }
@@ -271,16 +271,17 @@ class GgufValues final : public ModelValues {
     return checkpoint::FileDType::kF32;
   }
   absl::Status Read(absl::string_view name, std::span<float> out) const override {
-    std::ranges::copy(values_.find(std::string(name))->second, out.begin());
+    const auto& [place, tensor] = tensors_.find(std::string(name))->second;
+    const Layout layout(net_, place, shapes_.shape(name));
+    std::ranges::copy(layout.Ours(FromGgufBytes(tensor->type, tensor->data())), out.begin());
     return absl::OkStatus();
   }
-  void Put(const std::string& name, std::vector<float> values) {
-    values_[name] = std::move(values);
-  }
+  void Put(const Place& place, const GgufTensor* tensor) { tensors_[place.ours] = {place, tensor}; }
 
  private:
+  const Net net_;
   const ModelValues& shapes_;
-  std::map<std::string, std::vector<float>> values_;
+  std::map<std::string, std::pair<Place, const GgufTensor*>> tensors_;
 };
 
 }  // namespace
@@ -309,7 +310,7 @@ absl::StatusOr<std::unique_ptr<const ModelValues>> FromGguf(const Gguf& gguf,
                                                             const tasks::ModelFile& file,
                                                             const ModelValues& values) {
   HONE_ASSIGN_OR_RETURN(const Net net, ReadNet(file));
-  auto read = std::make_unique<GgufValues>(values);
+  auto read = std::make_unique<GgufValues>(net, values);
   for (const Place& place : PlacesOf(net)) {
     const Layout layout(net, place, values.shape(place.ours));
     const GgufTensor* tensor = gguf.FindTensor(place.theirs);
@@ -318,7 +319,7 @@ absl::StatusOr<std::unique_ptr<const ModelValues>> FromGguf(const Gguf& gguf,
           absl::StrCat("the tensor ", place.theirs, " is missing, or has other extents"));
     }
     HONE_ASSIGN_OR_RETURN(const std::vector<float> own, ReadThere(layout, place.ours, values));
-    std::vector<float> there = FromGgufBytes(tensor->type, tensor->bytes);
+    const std::vector<float> there = FromGgufBytes(tensor->type, tensor->data());
     if (there.size() != own.size()) {
       return absl::InvalidArgumentError(absl::StrCat("the tensor ", place.theirs, " has ",
                                                      there.size(), " numbers, not ", own.size()));
@@ -330,7 +331,7 @@ absl::StatusOr<std::unique_ptr<const ModelValues>> FromGguf(const Gguf& gguf,
                                                        ": further away than rounding brings it"));
       }
     }
-    read->Put(place.ours, layout.Ours(std::move(there)));
+    read->Put(place, tensor);
   }
   return read;
 }

@@ -20,10 +20,10 @@ namespace hone::engine::exports {
 absl::StatusOr<Gguf> ToGguf(const tasks::ModelFile& file, const huggingface::ModelValues& values,
                             GgufType type);
 
-// The values of what was written, by our names and in the shapes of the model's, read back to
-// floats. INVALID_ARGUMENT where a tensor is missing, or has other extents, or a number is further
-// from the model's own than its type's rounding: 2⁻¹¹ of it for f16, 2⁻⁸ for bf16, d / 2 for Q8_0.
-// `values` outlives it.
+// The values of what was written, by our names and in the shapes of the model's, made floats when
+// they are read. INVALID_ARGUMENT where a tensor is missing, or has other extents, or a number is
+// further from the model's own than its type's rounding: 2⁻¹¹ of it for f16, 2⁻⁸ for bf16, d / 2
+// for Q8_0. `gguf` and `values` outlive it.
 absl::StatusOr<std::unique_ptr<const huggingface::ModelValues>> FromGguf(
     const Gguf& gguf, const tasks::ModelFile& file, const huggingface::ModelValues& values);
 

@@ -1,5 +1,7 @@
 #include "engine/export/gguf_tokenizer.h"
 
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/text/pretrained_tokenizer.h"
 
 namespace hone::engine::exports {
@@ -36,25 +39,52 @@ absl::StatusOr<std::string> PreTokenizer(const json& pre) {
   const auto is = [](const json& part, const char* type) {
     return part.is_object() && part.value("type", "") == type;
   };
-  const bool alone = is(pre, "ByteLevel");
-  if (alone && pre.value("use_regex", true) && !pre.value("add_prefix_space", false)) {
+  // Nothing is put before a text.
+  const auto is_byte_level = [&](const json& part) {
+    return is(part, "ByteLevel") && !part.value("add_prefix_space", false);
+  };
+  if (is_byte_level(pre) && pre.value("use_regex", true)) {
     return "gpt-2";
   }
   if (is(pre, "Sequence") && pre.contains("pretokenizers") && pre["pretokenizers"].size() == 2 &&
-      is(pre["pretokenizers"][1], "ByteLevel")) {
+      is_byte_level(pre["pretokenizers"][1])) {
     const json& first = pre["pretokenizers"][0];
     const bool regex = pre["pretokenizers"][1].value("use_regex", true);
     if (is(first, "Digits") && first.value("individual_digits", false) && regex) {
       return "smollm";
     }
-    if (is(first, "Split") && !regex && first.contains("pattern")) {
+    if (is(first, "Split") && !regex && first.contains("pattern") &&
+        first.value("behavior", "") == "Isolated" && !first.value("invert", false)) {
       const std::string pattern = first["pattern"].value("Regex", "");
       if (pattern == kLlama3 || pattern == kQwen2) {
         return pattern == kLlama3 ? "llama-bpe" : "qwen2";
       }
     }
   }
-  return Unknown(absl::StrCat("the tokenizer's pre_tokenizer is ", pre.dump().substr(0, 200)));
+  return Unknown(absl::StrCat("the tokenizer's pre_tokenizer is ", CutUtf8(pre.dump(), 200)));
+}
+
+// What llama.cpp takes for granted of a tokenizer that splits texts by `pre`.
+absl::Status CheckModel(const json& description, absl::string_view pre) {
+  const json normalizer = description.value("normalizer", json());
+  if (!normalizer.is_null() && normalizer.value("type", "") != "NFC") {
+    return Unknown(absl::StrCat("the tokenizer's normalizer is ", CutUtf8(normalizer.dump(), 200)));
+  }
+  const json& model = description.at("model");
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (const auto affix = model.find(key);
+        affix != model.end() && !affix->is_null() && *affix != "") {
+      return Unknown(absl::StrCat("the tokenizer's model has `", key, "`"));
+    }
+  }
+  // It looks words up whole for this kind alone.
+  const auto found = model.find("ignore_merges");
+  const bool ignores = found != model.end() && found->is_boolean() && found->get<bool>();
+  if (ignores != (pre == "llama-bpe")) {
+    return Unknown(absl::StrCat("the tokenizer's model has `ignore_merges` ",
+                                ignores ? "true" : "false", " with texts split as ", pre, " does"));
+  }
+  return absl::OkStatus();
 }
 
 // Merges are written as "a b" or as ["a", "b"].
@@ -89,7 +119,13 @@ std::optional<uint32_t> IdIn(const json& object, const char* key) {
     return std::nullopt;
   }
   const json& id = found->is_array() && !found->empty() ? found->front() : *found;
-  return id.is_number_unsigned() ? std::optional(id.get<uint32_t>()) : std::nullopt;
+  if (!id.is_number_integer()) {
+    return std::nullopt;
+  }
+  const auto number = id.get<int64_t>();
+  return number >= 0 && number <= std::numeric_limits<int32_t>::max()
+             ? std::optional(static_cast<uint32_t>(number))
+             : std::nullopt;
 }
 
 void AddIds(const tasks::ModelFile& file, const json& roles, Gguf& gguf) {
@@ -139,6 +175,7 @@ absl::Status AddTokenizer(const tasks::ModelFile& file, int64_t rows, Gguf& gguf
   }
   HONE_ASSIGN_OR_RETURN(const std::string pre,
                         PreTokenizer(description.value("pre_tokenizer", json())));
+  HONE_RETURN_IF_ERROR(CheckModel(description, pre));
   HONE_ASSIGN_OR_RETURN(std::vector<std::string> merges, Merges(model.at("merges")));
   std::map<int64_t, int32_t> added;  // types by id
   for (const json& token : description.value("added_tokens", json::array())) {

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/checkpoint/safetensors_header.h"
 
 namespace hone::engine::huggingface {
@@ -68,7 +69,7 @@ absl::StatusOr<json> ReadJson(const std::string& directory) {
 }
 
 std::string Dumped(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80);
+  return CutUtf8(value.dump(-1, ' ', false, json::error_handler_t::replace), 80);
 }
 
 absl::Status Wrong(absl::string_view key, absl::string_view must, const json& got) {

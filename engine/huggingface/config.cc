@@ -10,6 +10,7 @@
 #include "engine/base/files.h"
 #include "engine/base/json.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/huggingface/families.h"
 
 namespace hone::engine::huggingface {
@@ -103,7 +104,7 @@ constexpr FixedKey kFixed[] = {
 std::string Shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
   if (text.size() > kMostShown) {
-    text.resize(kMostShown);
+    text = CutUtf8(text, kMostShown);
     text += "…";
   }
   return text;
@@ -213,7 +214,7 @@ class Reader {
     if (fixed != std::end(kFixed)) {
       CheckOnly(key, fixed->only, &value);
     } else if (std::ranges::find(kWithoutEffect, key) == std::end(kWithoutEffect)) {
-      wrong_.push_back(absl::StrCat("`", key.substr(0, kMostShown),
+      wrong_.push_back(absl::StrCat("`", CutUtf8(key, kMostShown),
                                     "` is not known, so the model might answer differently here"));
     }
   }

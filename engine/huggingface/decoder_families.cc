@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/huggingface/families.h"
 
 // Language models (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019;
@@ -19,7 +20,7 @@ constexpr absl::string_view kPreset = "gpt";
 
 absl::Status Wrong(absl::string_view key, absl::string_view must, const nlohmann::json& got) {
   return absl::InvalidArgumentError(
-      absl::StrCat("`", key, "` must ", must, ", got ", got.dump().substr(0, 200)));
+      absl::StrCat("`", key, "` must ", must, ", got ", CutUtf8(got.dump(), 200)));
 }
 
 absl::Status CompleteGpt2(const nlohmann::json&, Sizes& sizes, nlohmann::json&) {
@@ -75,7 +76,7 @@ absl::Status ReadRope(absl::string_view group, const nlohmann::json& rope,
   }
   for (const auto& [key, value] : rope.items()) {
     if (!value.is_null() && std::ranges::find(known, key) == known.end()) {
-      return Wrong(absl::StrCat(group, ".", key.substr(0, 80)),
+      return Wrong(absl::StrCat(group, ".", CutUtf8(key, 80)),
                    absl::StrCat("not be there with rope_type ", type.get<std::string>()), value);
     }
   }

@@ -1,6 +1,8 @@
 #include "engine/huggingface/folder_files.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
@@ -11,22 +13,26 @@ namespace hone::engine::huggingface {
 namespace {
 
 constexpr int64_t kMostBytes = 4 << 20;
-constexpr const char* kNames[] = {"config.json",
-                                  "generation_config.json",
-                                  "tokenizer_config.json",
-                                  "special_tokens_map.json",
-                                  "chat_template.jinja",
-                                  "modules.json",
-                                  "sentence_bert_config.json",
-                                  "config_sentence_transformers.json",
-                                  "1_Pooling/config.json"};
+constexpr absl::string_view kNames[] = {"config.json",
+                                        "generation_config.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "chat_template.jinja",
+                                        "modules.json",
+                                        "sentence_bert_config.json",
+                                        "config_sentence_transformers.json",
+                                        "1_Pooling/config.json"};
 
 }  // namespace
+
+bool IsFileBesideWeights(absl::string_view name) {
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
 
 absl::StatusOr<std::map<std::string, std::string>> ReadFilesBesideWeights(
     const std::string& directory) {
   std::map<std::string, std::string> files;
-  for (const char* name : kNames) {
+  for (const absl::string_view name : kNames) {
     const std::string path = absl::StrCat(directory, "/", name);
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {

@@ -4,8 +4,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace hone::engine::huggingface {
+
+// Whether ReadFilesBesideWeights looks for a file of this name, relative to the folder.
+bool IsFileBesideWeights(absl::string_view name);
 
 // The text of config.json and of the other small files of a checkpoint's folder that are there, by
 // name: how tokens are made and used, how texts are written, what sentence-transformers does with

@@ -21,7 +21,7 @@ using checkpoint::Shown;
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr int64_t kMostIndexBytes = 64 << 20;
-constexpr size_t kMostShards = 1000;
+constexpr size_t kMostShards = 200;  // each is an open file; a worker may have 256
 constexpr absl::string_view kHowToConvert =
     "Convert it in that folder, where Python has torch and safetensors: python3 -c \"import torch, "
     "safetensors.torch as s; w = torch.load('pytorch_model.bin', weights_only=True); "

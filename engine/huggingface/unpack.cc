@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,10 +10,12 @@
 #include <cerrno>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/owned_fd.h"
@@ -28,6 +31,8 @@ using checkpoint::Shown;
 
 constexpr absl::string_view kConfig = "config.json";
 constexpr size_t kMostFiles = 2000;
+constexpr size_t kLongestPart = 255;  // bytes of a file's name that the disk takes
+constexpr int64_t kLookEvery = 64 << 20;
 
 absl::string_view FolderOf(absl::string_view name) {
   const size_t slash = name.rfind('/');
@@ -106,8 +111,39 @@ absl::Status CheckWeights(const std::string& archive, const std::string& root,
                            .message());
 }
 
+// The disk beyond a floor. Others write there, too, so that it is looked at again and again.
+class Disk {
+ public:
+  Disk(std::string directory, int64_t floor) : directory_(std::move(directory)), floor_(floor) {}
+
+  // Before so many bytes are written. RESOURCE_EXHAUSTED: they would go below the floor.
+  absl::Status Take(int64_t bytes) {
+    unseen_ -= bytes;
+    if (unseen_ >= 0) {
+      return absl::OkStatus();
+    }
+    struct statvfs disk = {};
+    if (::statvfs(directory_.c_str(), &disk) != 0) {
+      return ErrnoStatus(errno, directory_);
+    }
+    const auto available =
+        static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
+    if (available - floor_ < bytes) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the disk is nearly full: no more than the floor of ", floor_, " bytes is free"));
+    }
+    unseen_ = kLookEvery;
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string directory_;
+  const int64_t floor_;
+  int64_t unseen_ = 0;  // that may be written until the next look
+};
+
 // A new file that is there after a crash.
-absl::Status Write(const data::TreeFile& file, const std::string& path) {
+absl::Status Write(const data::TreeFile& file, const std::string& path, Disk& disk) {
   const OwnedFd fd(
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!fd.valid()) {
@@ -122,11 +158,43 @@ absl::Status Write(const data::TreeFile& file, const std::string& path) {
     if (got == 0) {
       break;
     }
+    HONE_RETURN_IF_ERROR(disk.Take(got));
     HONE_RETURN_IF_ERROR(
         WriteAll(fd.get(), absl::string_view(buffer.data(), static_cast<size_t>(got)), path));
   }
   return ::fsync(fd.get()) == 0 ? absl::OkStatus()
                                 : ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
+}
+
+absl::Status CheckParts(absl::string_view name) {
+  for (const absl::string_view part : absl::StrSplit(name, '/')) {
+    if (part.size() > kLongestPart) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          Shown(name), ": a name has at most ", kLongestPart, " bytes, this one ", part.size()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Makes the folder of a file, where the file has one, and writes the file.
+absl::Status Place(const data::TreeFile& file, absl::string_view name, const std::string& directory,
+                   std::set<std::string>& folders, Disk& disk) {
+  HONE_RETURN_IF_ERROR(CheckParts(name));
+  const auto is_both = [](absl::string_view which) {
+    return absl::InvalidArgumentError(absl::StrCat(Shown(which), " is a file and a folder"));
+  };
+  const std::string folder(absl::StripSuffix(FolderOf(name), "/"));
+  if (!folder.empty() && folders.insert(folder).second) {
+    const std::string path = absl::StrCat(directory, "/", folder);
+    if (::mkdir(path.c_str(), 0755) != 0) {
+      return errno == EEXIST ? is_both(folder)
+                             : ErrnoStatus(errno, absl::StrCat("cannot create ", path));
+    }
+  }
+  if (folders.contains(std::string(name))) {
+    return is_both(name);
+  }
+  return Write(file, absl::StrCat(directory, "/", name), disk);
 }
 
 }  // namespace
@@ -138,16 +206,19 @@ bool IsFileOfCheckpoint(absl::string_view name) {
   }
   static constexpr std::array<absl::string_view, 5> kEndings = {".safetensors", ".json", ".txt",
                                                                 ".model", ".jinja"};
-  return !name.empty() && name[0] != '.' &&
+  // A folder with these is a model of ours, which is read by other rules.
+  return !name.empty() && name[0] != '.' && name != "model.json" && name != "manifest.json" &&
          (name == "README.md" || name == "LICENSE" ||
           std::ranges::any_of(kEndings,
                               [&](absl::string_view end) { return absl::EndsWith(name, end); }));
 }
 
-absl::Status Unpack(const std::string& archive, const std::string& directory, int64_t most_bytes) {
+absl::Status Unpack(const std::string& archive, const std::string& directory, int64_t most_bytes,
+                    int64_t disk_floor_bytes) {
   HONE_ASSIGN_OR_RETURN(const Contents contents, LookInto(archive, most_bytes));
   HONE_ASSIGN_OR_RETURN(const std::string root, RootOf(archive, contents));
   HONE_RETURN_IF_ERROR(CheckWeights(archive, root, contents));
+  Disk disk(directory, disk_floor_bytes);
   std::set<std::string> folders;
   size_t files = 0;
   const absl::Status unpacked = data::ForEachFileToUnpack(
@@ -160,14 +231,7 @@ absl::Status Unpack(const std::string& archive, const std::string& directory, in
           return absl::InvalidArgumentError(
               absl::StrCat(archive, ": the checkpoint has more than ", kMostFiles, " files"));
         }
-        const std::string folder(absl::StripSuffix(FolderOf(name), "/"));
-        if (!folder.empty() && folders.insert(folder).second) {
-          const std::string path = absl::StrCat(directory, "/", folder);
-          if (::mkdir(path.c_str(), 0755) != 0) {
-            return ErrnoStatus(errno, absl::StrCat("cannot create ", path));
-          }
-        }
-        HONE_RETURN_IF_ERROR(Annotate(Write(file, absl::StrCat(directory, "/", name)), archive));
+        HONE_RETURN_IF_ERROR(Annotate(Place(file, name, directory, folders, disk), archive));
         return data::Visit::kGoOn;
       });
   HONE_RETURN_IF_ERROR(unpacked);

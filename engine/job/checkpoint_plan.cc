@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,8 @@
 #include "engine/job/process_memory.h"
 #include "engine/models/layer_table.h"
 #include "engine/plan/program.h"
+#include "engine/predict/checkpoint_model.h"
+#include "engine/tasks/table.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tensor/token_rows.h"
 
@@ -40,7 +44,7 @@ absl::StatusOr<models::BuiltModel> Build(const models::ModelDescription& model,
                                          const huggingface::Weights& weights, int64_t vocabulary,
                                          int64_t tokens, Graph& graph) {
   models::BuildOptions options = {.logits = true, .longest = tokens, .vocabulary = vocabulary};
-  if (!IsLanguageModel(model) && !weights.Holds(kTransform)) {
+  if (!IsLanguageModel(model) && (weights.Holds(kClassifier) || !weights.Holds(kTransform))) {
     options.outputs = weights.Holds(kClassifier) ? weights.shape(kClassifier)[0] : 1;
   }
   const std::vector<models::NamedValue> inputs =
@@ -114,9 +118,11 @@ absl::StatusOr<CheckpointPlan> PlanCheckpoint(const std::string& directory, int 
   HONE_ASSIGN_OR_RETURN(const data::TextPreprocessing text, huggingface::ReadTokens(directory));
   CheckpointPlan result;
   result.tokens = std::min(PlacesOf(model), kTokens);
-  result.task = IsLanguageModel(model)      ? "language_modeling"
-                : weights.Holds(kTransform) ? "masked_language_modeling"
-                                            : "";
+  HONE_ASSIGN_OR_RETURN(const std::optional<predict::CheckpointTask> task,
+                        predict::TaskOfCheckpoint(directory, model, weights));
+  if (task.has_value()) {
+    result.task = std::string(tasks::MakeTask(task->options)->name());
+  }
   Graph graph;
   const absl::StatusOr<models::BuiltModel> built =
       Build(model, weights, text.tokenizer->size(), result.tokens, graph);

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
-#include "engine/huggingface/head.h"
 #include "engine/tasks/language_modeling.h"
 #include "engine/tasks/masked_language_modeling.h"
 
@@ -16,10 +15,23 @@ namespace {
 // Tokens of a text whose keys and values are kept: some checkpoints have places for very many.
 constexpr int64_t kMostWindow = 2048;
 
-// What a head says of texts, with its names.
-void SetTask(const huggingface::Head& head, tasks::ModelFile& file) {
+tasks::TaskOptions OptionsOf(huggingface::Head::Kind kind) {
   using Kind = huggingface::Head::Kind;
-  data::Preprocessing& preprocessing = file.preprocessing;
+  switch (kind) {
+    case Kind::kClasses:
+      return tasks::ClassificationOptions{};
+    case Kind::kSeveralClasses:
+      return tasks::MultiLabelClassificationOptions{};
+    case Kind::kValues:
+      return tasks::RegressionOptions{};
+    case Kind::kTags:
+      break;
+  }
+  return tasks::TokenTaggingOptions{};
+}
+
+void SetNames(const huggingface::Head& head, data::Preprocessing& preprocessing) {
+  using Kind = huggingface::Head::Kind;
   if (head.kind == Kind::kClasses || head.kind == Kind::kTags) {
     preprocessing.class_names = head.names;
   } else {
@@ -27,23 +39,34 @@ void SetTask(const huggingface::Head& head, tasks::ModelFile& file) {
     preprocessing.target_mean.assign(head.names.size(), 0);
     preprocessing.target_std.assign(head.names.size(), 1);
   }
-  switch (head.kind) {
-    case Kind::kClasses:
-      file.task = tasks::ClassificationOptions{};
-      return;
-    case Kind::kSeveralClasses:
-      file.task = tasks::MultiLabelClassificationOptions{};
-      return;
-    case Kind::kValues:
-      file.task = tasks::RegressionOptions{};
-      return;
-    case Kind::kTags:
-      file.task = tasks::TokenTaggingOptions{};
-      return;
-  }
 }
 
 }  // namespace
+
+absl::StatusOr<std::optional<CheckpointTask>> TaskOfCheckpoint(
+    const std::string& directory, const models::ModelDescription& model,
+    const huggingface::Weights& weights) {
+  CheckpointTask task;
+  if (model.preset.name == "gpt") {
+    const nlohmann::json options = nlohmann::json::parse(model.preset.options);
+    const int64_t places = options.value("window", options.value("longest", kMostWindow));
+    task.options = tasks::LanguageModelingOptions{.window = std::min(places, kMostWindow)};
+    return task;
+  }
+  if (weights.Holds("classifier.weight")) {
+    const int64_t outputs = weights.shape("classifier.weight")[0];
+    absl::StatusOr<huggingface::Head> head = huggingface::ReadHead(directory, outputs);
+    HONE_RETURN_IF_ERROR(Annotate(head.status(), directory));
+    task.options = OptionsOf(head->kind);
+    task.head = *std::move(head);
+    return task;
+  }
+  if (!weights.Holds("transform.weight")) {
+    return std::optional<CheckpointTask>();
+  }
+  task.options = tasks::MaskedLanguageModelingOptions{};
+  return task;
+}
 
 absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
                                                  const huggingface::Weights& weights) {
@@ -52,26 +75,18 @@ absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
   HONE_ASSIGN_OR_RETURN(file.model, huggingface::DescribeModel(directory));
   file.preprocessing.input = data::Preprocessing::Input::kText;
   HONE_ASSIGN_OR_RETURN(file.preprocessing.text, huggingface::ReadTokens(directory));
-  if (file.model.preset.name == "gpt") {
-    const nlohmann::json options = nlohmann::json::parse(file.model.preset.options);
-    const int64_t places = options.value("window", options.value("longest", kMostWindow));
-    file.task = tasks::LanguageModelingOptions{.window = std::min(places, kMostWindow)};
-    return file;
-  }
-  if (weights.Holds("classifier.weight")) {
-    const int64_t outputs = weights.shape("classifier.weight")[0];
-    absl::StatusOr<huggingface::Head> head = huggingface::ReadHead(directory, outputs);
-    HONE_RETURN_IF_ERROR(Annotate(head.status(), directory));
-    SetTask(*head, file);
-    return file;
-  }
-  if (!weights.Holds("transform.weight")) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<CheckpointTask> task,
+                        TaskOfCheckpoint(directory, file.model, weights));
+  if (!task.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat(directory,
                      ": the checkpoint answers nothing by itself: it has no head. Train "
                      "one that begins with it: model.pretrained.path"));
   }
-  file.task = tasks::MaskedLanguageModelingOptions{};
+  file.task = task->options;
+  if (task->head.has_value()) {
+    SetNames(*task->head, file.preprocessing);
+  }
   return file;
 }
 

@@ -1,19 +1,33 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/huggingface/checkpoint.h"
+#include "engine/huggingface/head.h"
+#include "engine/models/model_description.h"
 #include "engine/params/parameter_store.h"
 #include "engine/tasks/model_file.h"
 
 // A checkpoint in Hugging Face's form that answers as it is, without having been trained here.
 namespace hone::engine::predict {
 
-// What a model file would say of it: a language model, or an encoder that finds masked words.
-// INVALID_ARGUMENT for an encoder without the head for that. Errors of huggingface::DescribeModel
-// and ReadTokens.
+// What a checkpoint answers by itself.
+struct CheckpointTask {
+  tasks::TaskOptions options;
+  std::optional<huggingface::Head> head = {};  // of an encoder with one
+};
+// Of the model that the directory is described as: a language model; an encoder with the head that
+// it brings, else one that finds masked words. No value: it needs a head first. Errors of
+// huggingface::ReadHead.
+absl::StatusOr<std::optional<CheckpointTask>> TaskOfCheckpoint(
+    const std::string& directory, const models::ModelDescription& model,
+    const huggingface::Weights& weights);
+
+// What a model file would say of it. INVALID_ARGUMENT for an encoder that needs a head first.
+// Errors of TaskOfCheckpoint, huggingface::DescribeModel and ReadTokens.
 absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
                                                  const huggingface::Weights& weights);
 

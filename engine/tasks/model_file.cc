@@ -2,10 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/json.h"
 #include "engine/base/status.h"
+#include "engine/huggingface/folder_files.h"
 #include "engine/tasks/table.h"
 
 namespace hone::engine::tasks {
@@ -43,6 +45,18 @@ absl::Status CheckLender(const checkpoint::SafetensorsFile& file, const Paramete
       values == nullptr ? "none is given" : absl::StrCat(values->path, " has ", values->sha256)));
 }
 
+// Whoever gives the checkpoint back writes the files by these names.
+absl::Status CheckNames(const std::map<std::string, std::string>& checkpoint_files) {
+  for (const auto& [name, text] : checkpoint_files) {
+    if (!huggingface::IsFileBesideWeights(name)) {
+      return absl::InvalidArgumentError(absl::StrCat("model.json: checkpoint_files[\"",
+                                                     absl::CHexEscape(name),
+                                                     "\"]: is no file of a checkpoint"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string ToJson(const ModelFile& file) {
@@ -77,6 +91,7 @@ absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text) {
     file.metrics = in.at("metrics").get<std::map<std::string, double>>();
     if (in.contains("checkpoint_files")) {
       in["checkpoint_files"].get_to(file.checkpoint_files);
+      HONE_RETURN_IF_ERROR(CheckNames(file.checkpoint_files));
     }
     return file;
   } catch (const json::exception& error) {

@@ -29,7 +29,8 @@ struct ModelFile {
 };
 
 std::string ToJson(const ModelFile& file);
-// INVALID_ARGUMENT names the field.
+// INVALID_ARGUMENT names the field; a name in `checkpoint_files` must be one of
+// huggingface::IsFileBesideWeights.
 absl::StatusOr<ModelFile> ModelFileFromJson(const std::string& text);
 
 // Every parameter and buffer, in the store's order. Points into the store.

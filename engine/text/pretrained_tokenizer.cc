@@ -112,7 +112,7 @@ absl::StatusOr<nlohmann::json> FromSentencePieces(const Folder& folder,
     int64_t id = 0;
     if (!absl::SimpleAtoi(key, &id) || !token.is_object()) {
       return absl::InvalidArgumentError(absl::StrCat("tokenizer_config.json: added_tokens_decoder.",
-                                                     key.substr(0, 40),
+                                                     CutUtf8(key, 40),
                                                      ": must be an id and a token"));
     }
     nlohmann::json entry = token;

@@ -11,12 +11,14 @@
 #include <set>
 #include <system_error>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "server/artifacts/entries.h"
 #include "server/jobs/job.h"
 
@@ -304,7 +306,8 @@ absl::Status DataDirectory::RemoveRun(const std::string& job_id) const {
   return PutAway(absl::StrCat(root_, "/runs/", job_id));
 }
 
-absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory) {
+absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory,
+                                                     absl::FunctionRef<bool()> wanted) {
   std::vector<v1::ModelFile> files;
   std::error_code error;
   fs::recursive_directory_iterator it(directory, error);
@@ -320,9 +323,14 @@ absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& director
           it->path().string(), ": a model holds at most ", kMaxFiles, " plain files, no links"));
     }
     v1::ModelFile& file = files.emplace_back();
-    file.set_path(fs::relative(it->path(), directory).string());
+    const std::string name = fs::relative(it->path(), directory).string();
+    if (!CheckUtf8(name).ok()) {  // which no answer could name
+      return absl::InvalidArgumentError(
+          absl::StrCat("the file \"", absl::CHexEscape(name), "\" must have a name that is UTF-8"));
+    }
+    file.set_path(name);
     file.set_bytes(static_cast<int64_t>(fs::file_size(it->path(), error)));
-    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(it->path().string()));
+    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(it->path().string(), wanted));
     file.set_sha256(sha256);
   }
   std::sort(files.begin(), files.end(),
@@ -331,8 +339,8 @@ absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& director
 }
 
 absl::StatusOr<std::vector<v1::ModelFile>> DataDirectory::Publish(
-    const std::string& attempt_directory, const std::string& relative,
-    const std::string& model_id) const {
+    const std::string& attempt_directory, const std::string& relative, const std::string& model_id,
+    absl::FunctionRef<bool()> wanted) const {
   std::error_code error;
   fs::path source = fs::weakly_canonical(fs::path(attempt_directory) / relative, error);
   HONE_RETURN_IF_ERROR(ToStatus(error, relative));
@@ -345,7 +353,7 @@ absl::StatusOr<std::vector<v1::ModelFile>> DataDirectory::Publish(
     return absl::InvalidArgumentError(
         absl::StrCat("the model \"", relative, "\" is not a folder of the run"));
   }
-  HONE_ASSIGN_OR_RETURN(std::vector<v1::ModelFile> files, ListFiles(source.string()));
+  HONE_ASSIGN_OR_RETURN(std::vector<v1::ModelFile> files, ListFiles(source.string(), wanted));
   // Left by an attempt that published and died before that was stored.
   const std::string target = ModelDirectory(model_id);
   Remove(target);

@@ -6,12 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "hone/v1/model_service.pb.h"
 
 namespace hone::server::artifacts {
+
+// What nobody stops.
+inline bool Always() { return true; }
 
 // What the folder of a job's checkpoints holds. kUnfinished: only what a killed worker left half
 // written.
@@ -71,10 +75,10 @@ class DataDirectory {
 
   // Moves `relative`, a folder (or a file, then its folder) inside an attempt's folder, to
   // models/<id> and lists its files with their SHA-256. INVALID_ARGUMENT: it leads out of the
-  // attempt's folder, or has something else than files and folders.
-  absl::StatusOr<std::vector<v1::ModelFile>> Publish(const std::string& attempt_directory,
-                                                     const std::string& relative,
-                                                     const std::string& model_id) const;
+  // attempt's folder, or has something else than files and folders. Errors of ListFiles.
+  absl::StatusOr<std::vector<v1::ModelFile>> Publish(
+      const std::string& attempt_directory, const std::string& relative,
+      const std::string& model_id, absl::FunctionRef<bool()> wanted = Always) const;
 
   // A new empty folder under tmp/.
   absl::StatusOr<std::string> MakeTemporary() const;
@@ -95,7 +99,10 @@ class DataDirectory {
   const int lock_fd_;
 };
 
-// The files under `directory`, sorted by path. At most 10,000 files.
-absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory);
+// The files under `directory`, sorted by path, with their SHA-256. INVALID_ARGUMENT: there are more
+// than 10,000, or one is a link, or has a name that is not UTF-8; CANCELLED: `wanted`, which is
+// asked again and again, says no.
+absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory,
+                                                     absl::FunctionRef<bool()> wanted = Always);
 
 }  // namespace hone::server::artifacts

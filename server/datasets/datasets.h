@@ -94,6 +94,8 @@ class Datasets {
   absl::StatusOr<std::string> PathOfJob(const std::string& job_id) const;
   // The same for a job that is not stored yet, by its data.dataset.
   absl::StatusOr<std::string> PathOf(const std::string& id) const;
+  // Where these bytes lie, if they are there.
+  std::string PathOf(const store::DatasetBytes& bytes) const { return blobs_.Path(bytes); }
 
   // Uploads that are being verified end with UNAVAILABLE.
   void Stop() { stopping_ = true; }

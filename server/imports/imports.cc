@@ -2,7 +2,9 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,7 @@
 #include "server/jobs/reason.h"
 #include "server/jobs/retry_delay.h"
 #include "server/jobs/validate.h"
+#include "server/log/log.h"
 
 namespace hone::server::imports {
 namespace {
@@ -21,12 +24,58 @@ namespace {
 // Of the worker; the call that waits for it has a little more.
 constexpr absl::Duration kTimeout = absl::Minutes(9);
 
-// What is wrong with the archive is wrong with what was asked for.
-absl::Status ToClient(const absl::Status& status) {
+// How far an import is.
+struct Course {
+  v1::Model model;
+  bool is_workers = false;  // what fails now fails in the worker
+};
+
+// What is wrong with the archive is wrong with what was asked for. Who is told UNAVAILABLE comes
+// again, which helps where the server ends, and not where the disk does not take what was sent.
+absl::Status ErrorOfWorker(const absl::Status& status, bool stopping) {
   const bool bytes = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
                      absl::IsDataLoss(status) || absl::IsFailedPrecondition(status) ||
                      absl::IsUnimplemented(status);
+  if (absl::IsUnavailable(status) && !stopping) {
+    return absl::InternalError(status.message());
+  }
+  if (absl::IsResourceExhausted(status)) {  // disk or memory: not in the next seconds
+    return jobs::WithRetryDelay(status, absl::Minutes(1));
+  }
   return bytes ? absl::InvalidArgumentError(absl::StrCat("dataset: ", status.message())) : status;
+}
+
+// What the server could not do with a model that it has read is no fault of who asked.
+absl::Status ErrorOfPublishing(const absl::Status& status, const std::string& dataset) {
+  if (absl::IsNotFound(status) || absl::IsInvalidArgument(status) ||
+      absl::IsFailedPrecondition(status) || absl::IsDataLoss(status) ||
+      absl::IsPermissionDenied(status)) {
+    log::Warning("an imported model cannot be published",
+                 {{"dataset", dataset}, {"error", status.ToString()}});
+    return absl::InternalError("the model cannot be published");
+  }
+  return status;
+}
+
+absl::Status Gone(absl::string_view dataset) {
+  return jobs::WithReason(
+      absl::NotFoundError(absl::StrCat("there is no data set ", dataset, " any more")),
+      jobs::reason::kDatasetNotFound);
+}
+
+// A name of its own for the bytes, which the worker reads on where the data set is deleted. Without
+// one, where the file system has no links, they are read where they lie.
+absl::Status Hold(v1::WorkerRequest& request, const std::string& folder) {
+  const std::string held = absl::StrCat(folder, "/archive");
+  std::error_code error;
+  std::filesystem::create_hard_link(request.dataset_path(), held, error);
+  if (error == std::errc::no_such_file_or_directory) {
+    return Gone(datasets::DatasetName(request.spec().data().dataset()));
+  }
+  if (!error) {
+    request.set_dataset_path(held);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -38,9 +87,11 @@ void Imports::Import(const v1::ImportModelRequest& request,
     return done(wanted.status());
   }
   if (!Begin(*wanted)) {
-    return done(jobs::WithRetryDelay(
-        absl::UnavailableError(absl::StrCat(request.dataset(), " is being imported already")),
-        absl::Seconds(2)));
+    return done(jobs::WithReason(
+        jobs::WithRetryDelay(
+            absl::UnavailableError(absl::StrCat(request.dataset(), " is being imported already")),
+            absl::Seconds(2)),
+        jobs::reason::kImportUnderWay));
   }
   absl::StatusOr<std::optional<v1::Model>> known = Find(*wanted);
   const int64_t room = directory_.FreeBytes() - disk_floor_bytes_;
@@ -61,22 +112,39 @@ void Imports::Import(const v1::ImportModelRequest& request,
   asked.mutable_spec()->mutable_data()->set_dataset(wanted->dataset.name);
   asked.set_dataset_path(wanted->archive);
   asked.set_most_bytes(room);
+  asked.set_disk_floor_bytes(disk_floor_bytes_);
   asked.set_threads(1);
-  const auto model = std::make_shared<v1::Model>();
+  const auto course = std::make_shared<Course>();
   calls_.Submit(
       std::move(asked), kTimeout,
-      [this, wanted = *wanted, model,
+      [this, wanted = *wanted, course,
        done = std::move(done)](absl::StatusOr<v1::WorkerFrame> frame) {
         End(wanted);
-        done(frame.ok() ? absl::StatusOr<v1::Model>(std::move(*model)) : ToClient(frame.status()));
+        if (frame.ok()) {
+          done(std::move(course->model));
+        } else {
+          done(course->is_workers ? ErrorOfWorker(frame.status(), calls_.stopping())
+                                  : frame.status());
+        }
       },
-      [this, wanted = *wanted, model](v1::WorkerFrame& frame,
-                                      const std::string& folder) -> absl::Status {
+      [this, wanted = *wanted, course](v1::WorkerFrame& frame, const std::string& folder,
+                                       absl::FunctionRef<bool()> is_awaited) -> absl::Status {
+        course->is_workers = false;
         if (!frame.has_imported()) {
           return absl::InternalError("the worker answered something else than was asked");
         }
-        HONE_ASSIGN_OR_RETURN(*model, Publish(wanted, *frame.mutable_imported(), folder));
+        absl::StatusOr<v1::Model> model =
+            Publish(wanted, *frame.mutable_imported(), folder, is_awaited);
+        if (!model.ok()) {
+          return ErrorOfPublishing(model.status(), wanted.dataset.name);
+        }
+        course->model = *std::move(model);
         return absl::OkStatus();
+      },
+      [course](v1::WorkerRequest& worker_request, const std::string& folder) {
+        const absl::Status held = Hold(worker_request, folder);
+        course->is_workers = held.ok();
+        return held;
       });
 }
 
@@ -96,12 +164,7 @@ absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& req
         absl::StrCat("dataset: must be TAR or TAR_GZ, an archive of a checkpoint's folder; ",
                      request.dataset(), " is ", v1::Dataset::Format_Name(format)));
   }
-  HONE_ASSIGN_OR_RETURN(std::string path, datasets_.PathOf(*id));
-  if (path.empty()) {
-    return jobs::WithReason(
-        absl::NotFoundError(absl::StrCat("there is no data set ", request.dataset(), " any more")),
-        jobs::reason::kDatasetNotFound);
-  }
+  std::string path = datasets_.PathOf(dataset.bytes);
   std::string name = request.display_name().empty() ? *id : request.display_name();
   return Wanted{
       .dataset = std::move(dataset), .archive = std::move(path), .display_name = std::move(name)};
@@ -134,12 +197,14 @@ void Imports::End(const Wanted& wanted) {
 
 absl::StatusOr<v1::Model> Imports::Publish(const Wanted& wanted,
                                            v1::WorkerFrame::Imported& imported,
-                                           const std::string& folder) const {
+                                           const std::string& folder,
+                                           absl::FunctionRef<bool()> is_awaited) const {
   const std::string id = jobs::NewId();
   // Before the folder is there, so that a server that is killed leaves nothing that nobody knows.
   HONE_RETURN_IF_ERROR(
       writer_.RunStatus([&](store::JobStore& store) { return store.DraftModel(id); }));
-  absl::StatusOr<std::vector<v1::ModelFile>> files = directory_.Publish(folder, "model", id);
+  absl::StatusOr<std::vector<v1::ModelFile>> files =
+      directory_.Publish(folder, "model", id, is_awaited);
   absl::Status status = files.status();
   v1::Model model;
   if (status.ok()) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "hone/v1/model_service.pb.h"
@@ -20,9 +21,10 @@ namespace hone::server::imports {
 
 // Models made of checkpoints that were uploaded as data sets. An import has three steps, and only
 // the last one makes a model of it: a worker unpacks the archive into a folder under tmp/ and reads
-// it; the folder moves to models/<id>, which the store lists as a draft, to be removed by the next
-// server; the model is stored, and with that its folder is no draft any more. Any thread; the
-// arguments of the constructor outlive this, and `calls` ends before.
+// it (the bytes have a second name there, so that deleting the data set does not disturb it); the
+// folder moves to models/<id>, which the store lists as a draft, to be removed by the next server;
+// the model is stored, and with that its folder is no draft any more. Any thread; the arguments of
+// the constructor outlive this, and `calls` ends before.
 class Imports {
  public:
   // `disk_floor_bytes`: free disk that imports leave alone.
@@ -58,7 +60,8 @@ class Imports {
   bool Begin(const Wanted& wanted);
   void End(const Wanted& wanted);
   absl::StatusOr<v1::Model> Publish(const Wanted& wanted, v1::WorkerFrame::Imported& imported,
-                                    const std::string& folder) const;
+                                    const std::string& folder,
+                                    absl::FunctionRef<bool()> is_awaited) const;
 
   const int64_t disk_floor_bytes_;
   const artifacts::DataDirectory& directory_;

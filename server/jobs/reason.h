@@ -35,6 +35,7 @@ inline constexpr char kDatasetExists[] = "DATASET_EXISTS";  // with other bytes
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kDiskFull[] = "DISK_FULL";
 inline constexpr char kQuotaExceeded[] = "QUOTA_EXCEEDED";
+inline constexpr char kImportUnderWay[] = "IMPORT_UNDER_WAY";  // of the same bytes and name
 inline constexpr char kTooMuchMemory[] = "TOO_MUCH_MEMORY";
 }  // namespace reason
 

@@ -134,8 +134,12 @@ class HonedServer final : public Server {
         *store_, *writer_, *directory_, *remover_);
     inspections_ = std::make_unique<scheduler::WorkerCalls>(config_.worker, config_.MemoryPerJob(),
                                                             *directory_, registry_);
+    // One at a time: they share the disk, and they hold up no inspections.
+    import_calls_ = std::make_unique<scheduler::WorkerCalls>(
+        config_.worker, config_.MemoryPerJob(), *directory_, registry_,
+        scheduler::WorkerCalls::Size{.threads = 1, .queued = 8});
     imports_ = std::make_unique<imports::Imports>(config_.disk_floor_bytes, *directory_, *store_,
-                                                  *writer_, *datasets_, *inspections_);
+                                                  *writer_, *datasets_, *import_calls_);
     reads_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/4096);
     histories_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
     lists_ = std::make_unique<scheduler::Executor>(/*threads=*/2, /*max_queued=*/256);
@@ -199,6 +203,7 @@ class HonedServer final : public Server {
     if (server_ != nullptr) {
       calls_->Stop();
       inspections_->Stop();
+      import_calls_->Stop();
       predictors_->Stop();
       datasets_->Stop();
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
@@ -220,6 +225,7 @@ class HonedServer final : public Server {
     predictors_.reset();
     calls_.reset();
     inspections_.reset();
+    import_calls_.reset();
     imports_.reset();
     scheduler_.reset();
     datasets_.reset();
@@ -334,6 +340,7 @@ class HonedServer final : public Server {
           std::pair("verifications", std::cref(datasets_->verifications())),
           std::pair("worker_calls", std::cref(calls_->executor())),
           std::pair("inspections", std::cref(inspections_->executor())),
+          std::pair("imports", std::cref(import_calls_->executor())),
           std::pair("files", std::cref(scheduler_->files()))}) {
       registry.Set(Metric::kTasksQueued, {name}, static_cast<double>(queue.get().queued()));
       registry.Set(Metric::kTasksRefused, {name}, static_cast<double>(queue.get().refused()));
@@ -425,6 +432,7 @@ class HonedServer final : public Server {
   std::unique_ptr<scheduler::WorkerCalls> calls_;
   std::unique_ptr<imports::Imports> imports_;
   std::unique_ptr<scheduler::WorkerCalls> inspections_;
+  std::unique_ptr<scheduler::WorkerCalls> import_calls_;
   std::unique_ptr<predict::ModelCache> predictors_;
   std::unique_ptr<scheduler::Executor> reads_;
   std::unique_ptr<scheduler::Executor> histories_;

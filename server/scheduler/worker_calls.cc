@@ -19,15 +19,21 @@ using worker_process::ModeName;
 using worker_process::Received;
 using worker_process::WorkerProcess;
 
+absl::Status StoppingError() { return absl::UnavailableError("the server is shutting down"); }
+absl::Status LateError() {
+  return absl::DeadlineExceededError("the worker did not answer in time");
+}
+
 }  // namespace
 
 WorkerCalls::WorkerCalls(std::string worker, int64_t memory_bytes,
-                         const artifacts::DataDirectory& directory, metrics::Registry& registry)
+                         const artifacts::DataDirectory& directory, metrics::Registry& registry,
+                         Size size)
     : worker_(std::move(worker)),
       memory_bytes_(memory_bytes),
       directory_(directory),
       registry_(registry),
-      executor_(/*threads=*/2, /*max_queued=*/32) {
+      executor_(size.threads, size.queued) {
   for (const auto mode :
        {v1::WorkerRequest::PLAN, v1::WorkerRequest::DATASET, v1::WorkerRequest::IMPORT}) {
     registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(mode)}, 0);
@@ -37,30 +43,35 @@ WorkerCalls::WorkerCalls(std::string worker, int64_t memory_bytes,
 WorkerCalls::~WorkerCalls() { Stop(); }
 
 void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
-                         std::function<void(absl::StatusOr<v1::WorkerFrame>)> done, Keep keep) {
+                         std::function<void(absl::StatusOr<v1::WorkerFrame>)> done, Keep keep,
+                         Prepare prepare) {
   const absl::Duration deadline = SteadyNow() + timeout;
   if (memory_bytes_ > 0) {
     request.set_memory_limit_bytes(memory_bytes_ + worker_process::kUnusedBytes);
   }
-  const bool taken =
-      executor_.Submit([this, request = std::move(request), deadline, done,
-                        keep = std::move(keep)] { done(Call(request, deadline, keep)); });
+  const bool taken = executor_.Submit(
+      [this, request = std::move(request), deadline, done, keep = std::move(keep),
+       prepare = std::move(prepare)] { done(Call(request, deadline, keep, prepare)); });
   if (!taken) {
     done(jobs::WithRetryDelay(
-        absl::ResourceExhaustedError("too many plans and inspections are queued; try again"),
+        absl::ResourceExhaustedError("too many calls of this kind are queued; try again"),
         absl::Seconds(2)));
   }
 }
 
 absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
-                                                  absl::Duration deadline, const Keep& keep) {
+                                                  absl::Duration deadline, const Keep& keep,
+                                                  const Prepare& prepare) {
   if (stopping_) {
-    return absl::UnavailableError("the server is shutting down");
+    return StoppingError();
   }
   HONE_ASSIGN_OR_RETURN(const std::string folder, directory_.MakeTemporary());
   const absl::Cleanup remove = [&folder] { artifacts::DataDirectory::Remove(folder); };
   // For texts that are larger than memory.
   request.set_run_directory(folder);
+  if (prepare != nullptr) {
+    HONE_RETURN_IF_ERROR(prepare(request, folder));
+  }
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
                         WorkerProcess::Start(request, {.binary = worker_,
                                                        .request_path = folder + "/request.pb",
@@ -70,7 +81,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
   while (!stopping_) {
     const absl::Duration left = deadline - SteadyNow();
     if (left <= absl::ZeroDuration()) {
-      return absl::DeadlineExceededError("the worker did not answer in time");
+      return LateError();
     }
     absl::StatusOr<Received> received = worker->Read(std::min(left, absl::Milliseconds(200)));
     if (!received.ok()) {
@@ -84,7 +95,12 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
       if (received->frame->has_plan() || received->frame->has_dataset() ||
           received->frame->has_imported()) {
         if (keep != nullptr) {
-          HONE_RETURN_IF_ERROR(keep(*received->frame, folder));
+          const absl::Status kept =
+              keep(*received->frame, folder, [&] { return !stopping_ && SteadyNow() < deadline; });
+          if (absl::IsCancelled(kept)) {
+            return stopping_ ? StoppingError() : LateError();
+          }
+          HONE_RETURN_IF_ERROR(kept);
         }
         return *std::move(received->frame);
       }
@@ -94,7 +110,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
                                               worker->Wait(absl::Seconds(1)).ToString()));
     }
   }
-  return absl::UnavailableError("the server is shutting down");
+  return StoppingError();
 }
 
 }  // namespace hone::server::scheduler

@@ -1,6 +1,7 @@
 #include "server/worker/failure.h"
 
 #include "engine/base/memory_error.h"
+#include "engine/base/utf8.h"
 
 namespace hone::server::worker {
 namespace {
@@ -36,7 +37,8 @@ const char* ReasonOf(const absl::Status& status, Phase phase) {
 v1::Failure ToFailure(const absl::Status& status, Phase phase, int64_t step) {
   v1::Failure failure;
   failure.set_end_reason(ReasonOf(status, phase));
-  failure.set_message(std::string(status.message()));
+  // A frame with other text could not be read.
+  failure.set_message(WholeUtf8(status.message()));
   failure.set_step(step);
   failure.set_code(static_cast<int>(status.code()));
   failure.set_infrastructure(failure.end_reason() == "UNAVAILABLE" ||

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
+#include "engine/huggingface/checkpoint.h"
 #include "engine/huggingface/unpack.h"
 #include "engine/job/checkpoint_plan.h"
 #include "server/translate/events.h"
@@ -21,8 +22,13 @@ absl::StatusOr<engine::job::CheckpointPlan> Import(const v1::WorkerRequest& requ
   if (::mkdir(folder.c_str(), 0755) != 0) {
     return ErrnoStatus(errno, absl::StrCat("cannot create ", folder));
   }
-  HONE_RETURN_IF_ERROR(
-      engine::huggingface::Unpack(request.dataset_path(), folder, request.most_bytes()));
+  HONE_RETURN_IF_ERROR(engine::huggingface::Unpack(
+      request.dataset_path(), folder, request.most_bytes(), request.disk_floor_bytes()));
+  // Others would read it by other rules than those that it is checked by.
+  if (!engine::huggingface::IsCheckpoint(folder)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(request.dataset_path(), ": must be a checkpoint's folder, with config.json"));
+  }
   return engine::job::PlanCheckpoint(folder, /*threads=*/1, /*memory=*/false);
 }
 

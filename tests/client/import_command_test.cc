@@ -95,6 +95,38 @@ TEST_F(ImportCommand, WhatIsThereAlreadyIsNotSentAgain) {
   EXPECT_EQ(uploads_.bytes, "");
 }
 
+TEST_F(ImportCommand, WhatAnInterruptedImportLeftIsRemovedWhereTheModelIsThere) {
+  v1::Model& known = models_.named.emplace_back();
+  known.set_display_name("net");
+  const std::string sha256 = FolderArchive::Of(net_)->Sha256().value();
+  known.set_archive_sha256(sha256);
+  EXPECT_EQ(Hone({"models", "import", "net"}), 0) << output_;
+  EXPECT_THAT(uploads_.deleted, ElementsAre("datasets/import-" + sha256.substr(0, 16)));
+}
+
+TEST_F(ImportCommand, BytesThatSomebodyElseRemovedAreSentAgain) {
+  models_.first_import = {grpc::StatusCode::NOT_FOUND, "there is no such data set any more"};
+  EXPECT_EQ(Hone({"models", "import", "net"}), 0) << output_;
+  EXPECT_EQ(models_.imported.size(), 2u);
+}
+
+TEST_F(ImportCommand, AnArchiveWithoutANameIsCalledAfterItsBytes) {
+  const auto archive = FolderArchive::Of(net_);
+  ASSERT_THAT(archive, IsOk());
+  std::string whole(static_cast<size_t>(archive->bytes()), '\0');
+  ASSERT_THAT(archive->Read(0, whole), IsOk());
+  std::ofstream(folder_ + "/.tar", std::ios::binary) << whole;
+  EXPECT_EQ(Hone({"models", "import", ".tar"}), 0) << output_;
+  EXPECT_THAT(models_.imported.at(0).display_name(), ::testing::StartsWith("import-"));
+}
+
+TEST_F(ImportCommand, FilesOfAModelOfOursAreNotSent) {
+  std::ofstream(net_ + "/model.json") << "{}";
+  std::ofstream(net_ + "/manifest.json") << "{}";
+  EXPECT_EQ(Hone({"models", "import", "net"}), 0) << output_;
+  EXPECT_EQ(Unpacked(uploads_.bytes), files_);
+}
+
 TEST_F(ImportCommand, AFolderWithoutWeightsIsRefusedBeforeAnythingIsSent) {
   std::filesystem::remove(net_ + "/model.safetensors");
   EXPECT_THAT(FolderArchive::Of(net_).status(),

@@ -38,6 +38,13 @@ TEST_F(ModelsCommands, ExportDoesNotWriteOutsideItsFolder) {
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/escaped"));
 }
 
+TEST_F(ModelsCommands, ExportLeavesFoldersWithNamesLikeItsOwnAlone) {
+  std::filesystem::create_directory(folder_ + "/out.part");
+  std::ofstream(folder_ + "/out.part/kept") << "kept";
+  EXPECT_EQ(Hone({"models", "export", "1", "out"}), 0) << output_;
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/out.part/kept"));
+}
+
 TEST_F(ModelsCommands, ExportDoesNotOverwrite) {
   std::filesystem::create_directory(folder_ + "/out");
   EXPECT_EQ(Hone({"models", "export", "1", "out"}), 2);

@@ -63,6 +63,14 @@ TEST_F(CheckpointPlanTest, AnEncoderThatFindsMaskedWordsSaysSo) {
   EXPECT_TRUE(HasLayer(plan->plan, "transform"));
 }
 
+TEST_F(CheckpointPlanTest, AnEncoderWithAHeadSaysWhatTheHeadDoes) {
+  Write("bert");
+  const auto plan = PlanCheckpoint(folder_.path(), 1, /*memory=*/false);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_EQ(plan->task, "classification");
+  EXPECT_TRUE(HasLayer(plan->plan, "classifier"));
+}
+
 TEST_F(CheckpointPlanTest, AHeadThatTheCheckpointLacksIsNoLayerOfIt) {
   Write("bert", "classifier");
   const auto plan = PlanCheckpoint(folder_.path(), 1, /*memory=*/false);

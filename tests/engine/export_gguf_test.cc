@@ -78,6 +78,19 @@ TEST(GgufFile, ComesBackWithAllItsPairs) {
   EXPECT_EQ(read->pairs, gguf.pairs);
 }
 
+TEST(GgufFile, ThatIsReadHasItsTensorsWhereTheyLie) {
+  const Folder folder;
+  const Gguf gguf = {
+      .pairs = {},
+      .tensors = {
+          {.name = "x", .extents = {64}, .type = GgufType::kF32, .bytes = std::string(256, '\1')}}};
+  ASSERT_THAT(WriteGguf(folder / "a.gguf", gguf), IsOk());
+  const auto read = ReadGguf(folder / "a.gguf");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(read->tensors.at(0).bytes, "");
+  EXPECT_EQ(read->tensors.at(0).data(), gguf.tensors[0].bytes);
+}
+
 TEST(GgufFile, ThatIsCutOffIsRefused) {
   const Folder folder;
   const std::string path = folder / "a.gguf";

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/export/formats.h"
 #include "engine/export/forward.h"
 #include "engine/export/gguf_llama.h"
 #include "engine/export/source.h"
@@ -111,6 +112,17 @@ TEST_F(ExportTest, ACheckpointComesBackWithItsFiles) {
               AllOf(HasSubstr("license:"), HasSubstr("display_name: small")));
 }
 
+TEST_F(ExportTest, AFileIsNotWrittenOutsideOfTheFolder) {
+  ExportReport report;
+  for (const char* name :
+       {"../config.json", "a/../../config.json", "/tmp/config.json", "a//b", "./config.json", ""}) {
+    EXPECT_THAT(WriteInto({.source = "", .directory = Out()}, name, "x", report),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no place below")))
+        << name;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(Out()));
+}
+
 TEST_F(ExportTest, AWriterAsOnnxAnswersAsItDid) {
   WriteWriter(folder_ / "model", "llama_tied");
   const auto report = ExportAs(Format::kOnnx);
@@ -139,6 +151,43 @@ TEST_P(GgufExport, HoldsTheModelAsFarAsItsTypeRoundsIt) {
 INSTANTIATE_TEST_SUITE_P(Types, GgufExport,
                          ::testing::Values(GgufType::kF32, GgufType::kF16, GgufType::kBf16,
                                            GgufType::kQ8_0));
+
+TEST_F(ExportTest, AGgufHasTheTokensRolesByTheTokenizerWhereNoOtherFileSaysThem) {
+  WriteWriter(folder_ / "model", "llama");
+  std::filesystem::remove(folder_ / "model/generation_config.json");
+  auto config = nlohmann::json::parse(Contents(folder_ / "model/config.json"));
+  config.erase("eos_token_id");
+  config.erase("bos_token_id");
+  Put(folder_ / "model/config.json", config.dump());
+  ASSERT_THAT(ExportAs(Format::kGguf), IsOk());
+  const auto gguf = ReadGguf(Out() + "/model.gguf");
+  ASSERT_THAT(gguf, IsOk());
+  const auto* const end = gguf->Find<uint32_t>("tokenizer.ggml.eos_token_id");
+  ASSERT_NE(end, nullptr);
+  EXPECT_EQ(*end, 1u);
+}
+
+TEST_F(ExportTest, AGgufIsRefusedWhereLlamaCppWouldReadOtherTokens) {
+  WriteWriter(folder_ / "model", "llama");
+  const auto tokenizer = nlohmann::json::parse(Contents(folder_ / "model/tokenizer.json"));
+  const auto changed = [&](const char* path, const char* value) {
+    auto json = tokenizer;
+    json[nlohmann::json::json_pointer(path)] = nlohmann::json::parse(value);
+    return json;
+  };
+  for (const auto& [json, what] :
+       {std::pair{changed("/normalizer", R"({"type": "Lowercase"})"), "normalizer"},
+        std::pair{changed("/model/ignore_merges", "true"), "ignore_merges"},
+        std::pair{changed("/pre_tokenizer/add_prefix_space", "true"), "pre_tokenizer"},
+        std::pair{changed("/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": true},
+            {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+             "use_regex": true}]})"),
+                  "pre_tokenizer"}}) {
+    Put(folder_ / "model/tokenizer.json", json.dump());
+    EXPECT_THAT(ExportAs(Format::kGguf).status(), StatusIs(kUnimplemented, HasSubstr(what)));
+  }
+}
 
 TEST_F(ExportTest, ANumberThatIsDamagedIsFoundInAGguf) {
   WriteWriter(folder_ / "model", "llama");
@@ -208,6 +257,19 @@ TEST_F(PictureExport, AsOnnxAnswersAsItDid) {
 TEST_F(PictureExport, AsHuggingFaceIsRefusedSinceItBeganWithNoCheckpoint) {
   EXPECT_THAT(ExportAs(Format::kHuggingFace).status(),
               StatusIs(kUnimplemented, HasSubstr("began with no checkpoint")));
+}
+
+TEST_F(PictureExport, WhoseFileNamesNoFileOfACheckpointIsRefused) {
+  const auto model = checkpoint::LoadModel(folder_ / "model");
+  ASSERT_THAT(model, IsOk());
+  auto file = tasks::ModelFileFromJson(model->model_json);
+  ASSERT_THAT(file, IsOk());
+  file->checkpoint_files = {{"config.json", "{}"}, {"1_Pooling/config.json", "{}"}};
+  EXPECT_THAT(tasks::ModelFileFromJson(tasks::ToJson(*file)), IsOk());
+  file->checkpoint_files["../config.json"] = "{}";
+  EXPECT_THAT(tasks::ModelFileFromJson(tasks::ToJson(*file)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("checkpoint_files[\"../config.json\"]: is no file")));
 }
 
 TEST(Differences, AreSharesOfTheLargestAnswer) {

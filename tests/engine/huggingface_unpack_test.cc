@@ -86,6 +86,37 @@ TEST_F(UnpackTest, FilesOfTheCheckpointAreKeptAndOthersAreNot) {
   EXPECT_EQ(Contents(out_ + "/model.safetensors"), "weights");
 }
 
+TEST_F(UnpackTest, FilesOfAModelOfOursAreNotKept) {
+  ASSERT_THAT(UnpackFiles(With(With(kWhole, "model.json"), "manifest.json")), IsOk());
+  EXPECT_THAT(Names(), ::testing::UnorderedElementsAre("config.json", "model.safetensors"));
+}
+
+TEST_F(UnpackTest, ANameThatTheDiskDoesNotTakeIsRefused) {
+  EXPECT_THAT(UnpackFiles(With(kWhole, std::string(251, 'n') + ".json")),
+              StatusIs(kInvalid, HasSubstr("at most 255 bytes")));
+}
+
+TEST_F(UnpackTest, ANameThatIsNotUtf8IsRefused) {
+  EXPECT_THAT(UnpackFiles(With(kWhole, "a\xff.txt")),
+              StatusIs(kInvalid, AllOf(HasSubstr("\\xff.txt"), HasSubstr("UTF-8"))));
+}
+
+TEST_F(UnpackTest, AFileThatIsAFolderTooIsRefused) {
+  EXPECT_THAT(UnpackFiles(With(With(kWhole, "a.json"), "a.json/b.json")),
+              StatusIs(kInvalid, HasSubstr("is a file and a folder")));
+}
+
+TEST_F(UnpackTest, AFolderThatIsAFileTooIsRefused) {
+  EXPECT_THAT(UnpackFiles(With(With(kWhole, "a.json/b.json"), "a.json")),
+              StatusIs(kInvalid, HasSubstr("is a file and a folder")));
+}
+
+TEST_F(UnpackTest, TheFloorOfFreeDiskIsLeftAlone) {
+  EXPECT_THAT(Unpack(data::Tar(folder_ / "model.tar", kWhole), out_, kRoom,
+                     /*disk_floor_bytes=*/int64_t{1} << 60),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the floor of")));
+}
+
 TEST_F(UnpackTest, TheCheckpointMayLieInAFolderOfAGzippedArchive) {
   ASSERT_THAT(UnpackFiles({{"./net/config.json", "{}"}, {"./net/model.safetensors", "weights"}},
                           kRoom, "model.tar.gz"),

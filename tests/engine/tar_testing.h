@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,10 @@ inline std::string Tar(const std::string& path,
   if (absl::EndsWith(path, "gz")) {
     archive_write_add_filter_gzip(out);
   }
-  archive_write_set_format_ustar(out);
+  // POSIX's has no room for long names.
+  const bool is_long =
+      std::ranges::any_of(files, [](const auto& file) { return file.first.size() > 100; });
+  is_long ? archive_write_set_format_gnutar(out) : archive_write_set_format_ustar(out);
   EXPECT_EQ(archive_write_open_filename(out, path.c_str()), ARCHIVE_OK) << path;
   for (const auto& [name, bytes] : files) {
     archive_entry* entry = archive_entry_new();

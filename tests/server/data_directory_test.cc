@@ -91,6 +91,22 @@ TEST_F(DataDirectoryTest, AFirstCheckpointThatWasNeverWholeWasNotRemoved) {
   EXPECT_FALSE(*directory->CheckpointsWereRemoved("old"));
 }
 
+TEST_F(DataDirectoryTest, HashingFilesEndsWhereNobodyWantsIt) {
+  fs::create_directories(root_ + "/models/big");
+  std::ofstream(root_ + "/models/big/weights") << "w";
+  EXPECT_THAT(
+      ListFiles(root_ + "/models/big", [] { return false; }).status(),
+      ::hone::testing::StatusIs(absl::StatusCode::kCancelled, ::testing::HasSubstr("weights")));
+}
+
+TEST_F(DataDirectoryTest, AFileWhoseNameIsNotUtf8IsRefused) {
+  fs::create_directories(root_ + "/models/odd");
+  std::ofstream(root_ + "/models/odd/\xff.json") << "{}";
+  EXPECT_THAT(ListFiles(root_ + "/models/odd").status(),
+              ::hone::testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                        ::testing::HasSubstr("\\xff.json")));
+}
+
 TEST_F(DataDirectoryTest, OpenedAsItIsItStaysAsItIs) {
   fs::create_directories(root_);
   ASSERT_THAT(DataDirectory::OpenAsItIs(root_), ::hone::testing::IsOk());

@@ -33,5 +33,11 @@ TEST(Failure, LackOfMemoryStaysOneInTheWordsOfAClient) {
             "OUT_OF_MEMORY");
 }
 
+TEST(Failure, AMessageThatIsNotUtf8CanBeSent) {
+  const v1::Failure failure =
+      ToFailure(absl::InvalidArgumentError("name \xff of \xc3"), Phase::kLoading, 0);
+  EXPECT_EQ(failure.message(), "name \uFFFD of \uFFFD");
+}
+
 }  // namespace
 }  // namespace hone::server::worker

@@ -54,6 +54,7 @@ class ImportsTest : public ::testing::Test {
         .bytes = {.format = v1::Dataset::TAR, .bytes = 3, .sha256 = Sha256(name)}};
     ASSERT_THAT(store_->datasets().BeginUpload(upload, int64_t{1} << 40, absl::Now()), IsOk());
     ASSERT_THAT(store_->datasets().FinishUpload("1", absl::Now()), IsOk());
+    std::ofstream(datasets_->PathOf(upload.bytes)) << "tar";
   }
   absl::StatusOr<v1::Model> Import(int64_t floor = 0) {
     Imports imports(floor, *directory_, *store_, *writer_, *datasets_, *calls_);
@@ -98,6 +99,12 @@ TEST_F(ImportsTest, AFolderWhoseServerEndedBeforeItsModelWasStoredIsRemovedByThe
   removal::Remover remover(*store_, *writer_, *directory_);
   ASSERT_THAT(remover.Start(), IsOk());
   EXPECT_TRUE(HasNoModelFolders());
+}
+
+TEST_F(ImportsTest, ADataSetWhoseBytesAreGoneIsNotFound) {
+  std::filesystem::remove_all(root_ + "/datasets");
+  EXPECT_THAT(Import().status(),
+              StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("datasets/net")));
 }
 
 TEST_F(ImportsTest, TheFloorOfFreeDiskIsLeftAlone) {

@@ -119,6 +119,7 @@ TEST_F(RpcImportTest, WhoAsksWhileItIsUnderWayIsToldToComeAgain) {
   const grpc::Status status = Import("slow");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(status.error_details(), HasSubstr("google.rpc.RetryInfo"));
+  EXPECT_THAT(status.error_details(), HasSubstr("IMPORT_UNDER_WAY"));
   std::ofstream(root_ + "/datasets/go");
   first.join();
   EXPECT_EQ(Models(), 1);
@@ -132,6 +133,31 @@ TEST_F(RpcImportTest, NothingIsKeptOfACheckpointThatIsWrong) {
   EXPECT_EQ(Models(), 0);
   EXPECT_TRUE(IsEmpty("models"));
   EXPECT_TRUE(IsEmpty("tmp"));
+}
+
+TEST_F(RpcImportTest, TheDataSetMayBeDeletedWhileItIsRead) {
+  UploadArchive("slow");
+  std::thread first([this] { EXPECT_TRUE(Import("slow").ok()); });
+  while (Http("/metrics").find("hone_worker_starts_total{mode=\"import\"} 1\n") ==
+         std::string::npos) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  DeleteDataset("slow");
+  std::ofstream(root_ + "/datasets/go");
+  first.join();
+}
+
+TEST_F(RpcImportTest, WhatTheWorkersDiskDoesNotTakeIsNotAskedForAgain) {
+  UploadArchive("no-disk");
+  EXPECT_EQ(Import("no-disk").error_code(), grpc::StatusCode::INTERNAL);
+}
+
+TEST_F(RpcImportTest, AModelThatCannotBePublishedIsTheServersFault) {
+  UploadArchive("not-utf8");
+  const grpc::Status status = Import("not-utf8");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_THAT(status.error_message(), HasSubstr("cannot be published"));
+  EXPECT_TRUE(IsEmpty("models"));
 }
 
 TEST_F(RpcImportTest, NothingIsKeptWhenTheWorkerDies) {

@@ -25,9 +25,9 @@ class RpcMetricsTest : public RpcTest {
 };
 
 TEST_F(RpcMetricsTest, EveryBoundedQueueSaysWhatWaitsAndWhatItRefused) {
-  const std::set<std::string> queues = {
-      "store",         "reads",        "histories",   "lists",       "datasets",
-      "verifications", "worker_calls", "inspections", "predictions", "files"};
+  const std::set<std::string> queues = {"store",    "reads",         "histories",    "lists",
+                                        "datasets", "verifications", "worker_calls", "inspections",
+                                        "imports",  "predictions",   "files"};
   EXPECT_EQ(Values("hone_tasks_queued"), queues);
   EXPECT_EQ(Values("hone_tasks_refused_total"), queues);
 }

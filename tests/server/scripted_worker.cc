@@ -396,10 +396,12 @@ int Inspect(const v1::WorkerRequest& request) {
   return 0;
 }
 
-// As Inspect, by the data set's name; "broken" is no checkpoint.
+// As Inspect, by the data set's name; "broken" is no checkpoint, of "not-utf8" a file's name has no
+// characters, and "no-disk" cannot write.
 int Import(const v1::WorkerRequest& request) {
   const std::string& what = request.spec().data().dataset();
-  const std::filesystem::path folder = std::filesystem::path(request.dataset_path()).parent_path();
+  const std::filesystem::path folder =
+      std::filesystem::path(request.run_directory()).parent_path().parent_path() / "datasets";
   std::filesystem::create_directory(request.run_directory() + "/model");
   std::ofstream(request.run_directory() + "/model/config.json") << "{}";
   while (what == "slow" && !std::filesystem::exists(folder / "go")) {
@@ -410,6 +412,17 @@ int Import(const v1::WorkerRequest& request) {
   }
   if (what == "broken") {
     SendFailure("BAD_DATA", what + ": has no config.json", 3);
+    return 1;
+  }
+  if (what == "no-disk") {
+    SendFailure("UNAVAILABLE", "the disk does not answer", 14, /*infrastructure=*/true);
+    return 1;
+  }
+  if (what == "not-utf8") {
+    std::ofstream(request.run_directory() + "/model/\xff.json") << "{}";
+  }
+  if (!std::filesystem::exists(request.dataset_path())) {
+    SendFailure("BAD_DATA", request.dataset_path() + ": is gone", 5);
     return 1;
   }
   v1::WorkerFrame frame;

@@ -8,6 +8,7 @@
 #include <future>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/worker_process/worker_process.h"
 #include "tests/support/status_matchers.h"
 
@@ -28,6 +29,33 @@ TEST(WorkerCallsTest, EachWorkerMayUseSoMuchMemoryAndALittleToReserve) {
   const absl::StatusOr<v1::WorkerFrame> frame = answer.get_future().get();
   ASSERT_THAT(frame, ::hone::testing::IsOk());
   EXPECT_EQ(frame->plan().peak_memory_bytes(), (int64_t{1} << 30) + worker_process::kUnusedBytes);
+  std::filesystem::remove_all(root);
+}
+
+TEST(WorkerCallsTest, WhatIsDoneWithAnAnswerEndsWhenTheServerStops) {
+  const std::string root = absl::StrCat(::testing::TempDir(), "/worker-calls-stop-", ::getpid());
+  const auto directory = *artifacts::DataDirectory::Open(root);
+  metrics::Registry registry;
+  std::promise<absl::StatusOr<v1::WorkerFrame>> answer;
+  std::promise<void> begun;
+  WorkerCalls calls(HONE_SCRIPTED_WORKER, 0, *directory, registry);
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PLAN);
+  calls.Submit(
+      request, absl::Hours(1),
+      [&](absl::StatusOr<v1::WorkerFrame> frame) { answer.set_value(std::move(frame)); },
+      [&](v1::WorkerFrame&, const std::string&, absl::FunctionRef<bool()> wanted) {
+        begun.set_value();
+        while (wanted()) {
+          absl::SleepFor(absl::Milliseconds(1));
+        }
+        return absl::CancelledError("nobody wants it");
+      });
+  begun.get_future().wait();
+  calls.Stop();
+  EXPECT_THAT(answer.get_future().get().status(),
+              ::hone::testing::StatusIs(absl::StatusCode::kUnavailable,
+                                        ::testing::HasSubstr("shutting down")));
   std::filesystem::remove_all(root);
 }
 

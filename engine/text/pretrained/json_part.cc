@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/utf8.h"
 
 namespace hone::engine::text {
 namespace {
@@ -18,7 +19,7 @@ std::string Shown(const nlohmann::json& value) {
   std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   constexpr size_t kLongest = 60;
   if (text.size() > kLongest) {
-    text = absl::StrCat(text.substr(0, kLongest), " …");
+    text = absl::StrCat(CutUtf8(text, kLongest), " …");
   }
   return text;
 }
