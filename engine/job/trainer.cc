@@ -385,9 +385,11 @@ absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evalua
   const std::string directory = absl::StrCat(config_.run_directory, "/model");
   const std::string json = ToJson(file);
   std::vector<checkpoint::TensorToWrite> tensors = tasks::ModelTensors(parts.programs.store());
-  std::erase_if(tensors, [](const checkpoint::TensorToWrite& tensor) {
-    return train::WeightAverage::Holds(tensor.name);
-  });
+  if (config_.average_decay > 0) {
+    std::erase_if(tensors, [](const checkpoint::TensorToWrite& tensor) {
+      return train::WeightAverage::Holds(tensor.name);
+    });
+  }
   HONE_ASSIGN_OR_RETURN(const checkpoint::WrittenFile written,
                         checkpoint::WriteModel(directory, tensors, {{"producer", "hone"}}, json));
   observer_.OnArtifact({.kind = "model",
