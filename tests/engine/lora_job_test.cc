@@ -177,6 +177,24 @@ TEST_F(LoraJobTest, MergedAnswersAreThoseOfTheAdapters) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no adapters")));
 }
 
+// The adapter of a product of 2 inputs and 3 units, whose network's preset may say how weights lie.
+absl::Status AddTo(const std::string& product, const Shape& shape) {
+  models::ModelDescription model;
+  model.preset.options = R"({"transposed": true})";
+  model.networks.push_back({.name = "policy"});
+  model.lora.emplace(models::LoraDescription{.rank = 1, .alpha = 1});
+  std::vector<float> weight(6);
+  return tasks::AddAdapter(model, product, std::vector<float>(2), std::vector<float>(3), shape,
+                           weight);
+}
+
+TEST(AddAdapter, AsksTheNetworkOfTheProductHowItsWeightsLie) {
+  EXPECT_THAT(AddTo("block_1.up", {3, 2}), IsOk());
+  EXPECT_THAT(AddTo("block_1.up", {2, 3}), StatusIs(kInvalid, HasSubstr("block_1.up.weight")));
+  EXPECT_THAT(AddTo("policy.dense_1", {2, 3}), IsOk());
+  EXPECT_THAT(AddTo("policy.dense_1", {3, 2}), StatusIs(kInvalid, HasSubstr("[in, units]")));
+}
+
 TEST_F(LoraJobTest, StoppedAtEveryStepAndResumedIsNeverStopped) {
   const auto config = Job();
   ASSERT_THAT(config, IsOk());
