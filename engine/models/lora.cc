@@ -105,7 +105,10 @@ LoraDescription LoraFromJson(const nlohmann::json& json) {
 }
 
 AdaptedGraph::AdaptedGraph(Graph& graph, const LoraDescription* lora, bool training)
-    : graph_(graph), lora_(lora), training_(training) {
+    : graph_(graph),
+      lora_(lora),
+      training_(training),
+      outer_(graph.scope().empty() ? "" : absl::StrCat(graph.scope(), ".")) {
   if (lora_ != nullptr) {
     used_.resize(lora_->targets.size());
     graph_.Adapt([this](absl::string_view product) { return Adapt(product); });
@@ -118,7 +121,8 @@ AdaptedGraph::~AdaptedGraph() {
   }
 }
 
-std::optional<LowRank> AdaptedGraph::Adapt(absl::string_view product) {
+std::optional<LowRank> AdaptedGraph::Adapt(absl::string_view path) {
+  const absl::string_view product = absl::StripPrefix(path, outer_);
   if (std::ranges::any_of(lora_->except,
                           [&](const std::string& layer) { return IsIn(product, layer); })) {
     return std::nullopt;

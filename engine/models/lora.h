@@ -54,7 +54,8 @@ LoraDescription LoraFromJson(const nlohmann::json& json);
 // Adapters of the products that a graph adds while this lives.
 class AdaptedGraph {
  public:
-  // `lora` may be null; it and the graph outlive this.
+  // `lora` may be null; it and the graph outlive this. The model's names begin behind the scope
+  // that the graph stands in: those of a copy of it, such as a target network, are the model's own.
   AdaptedGraph(Graph& graph, const LoraDescription* lora, bool training);
   ~AdaptedGraph();
   AdaptedGraph(const AdaptedGraph&) = delete;
@@ -64,11 +65,12 @@ class AdaptedGraph {
   absl::Status CheckTargets() const;
 
  private:
-  std::optional<LowRank> Adapt(absl::string_view product);
+  std::optional<LowRank> Adapt(absl::string_view path);
 
   Graph& graph_;
   const LoraDescription* lora_;
   const bool training_;
+  const std::string outer_;            // what paths begin with and the model's names do not
   std::vector<bool> used_;             // by target
   std::vector<std::string> products_;  // that might have had one
 };
