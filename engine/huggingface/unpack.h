@@ -17,8 +17,9 @@ bool IsFileOfCheckpoint(absl::string_view name);
 // exists and is empty, so that it outlives a crash. The checkpoint's folder is where the archive
 // has its outermost config.json; only files of the checkpoint are written. INVALID_ARGUMENT: there
 // is none, or there are several such folders; the archive's files have more than most_bytes
-// together; a file is there twice; there are no weights that can be read; errors of
-// data::ForEachFileToUnpack. Otherwise those of base/files.h.
+// together; a file is there twice; there are no weights that can be read, or an adapter's
+// alone, without those of its base; errors of data::ForEachFileToUnpack. Otherwise those of
+// base/files.h.
 absl::Status Unpack(const std::string& archive, const std::string& directory, int64_t most_bytes);
 
 }  // namespace hone::engine::huggingface
