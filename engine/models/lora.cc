@@ -150,9 +150,13 @@ absl::Status AdaptedGraph::CheckTargets() const {
     return absl::OkStatus();
   }
   const auto i = static_cast<size_t>(unused - used_.begin());
+  const auto said = lora_->said.find(lora_->targets[i]);
+  const std::string target = said != lora_->said.end()
+                                 ? said->second
+                                 : absl::StrCat("targets[", i, "] (", lora_->targets[i], ")");
   const size_t shown = std::min(products_.size(), kShown);
   return absl::InvalidArgumentError(absl::StrCat(
-      "targets[", i, "] (", lora_->targets[i], "): names no product that may have an adapter; ",
+      target, ": names no product that may have an adapter; ",
       products_.empty() ? "the model has none" : "there are: ",
       absl::StrJoin(std::span(products_).first(shown), ", "),
       products_.size() > shown ? absl::StrCat(" and ", products_.size() - shown, " more") : ""));

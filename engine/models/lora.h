@@ -36,6 +36,10 @@ struct LoraDescription {
   std::vector<std::string> except = {};
   // Products by their names whose adapters have another rank or alpha.
   std::map<std::string, LoraModule> own = {};
+  // How a job says targets, for errors, where its list is another one: "block_*.attention.query" is
+  // its "targets[0] (q_proj)". It is not kept in files, and descriptions that differ in it are
+  // equal.
+  std::map<std::string, std::string> said = {};
 
   double ScaleOf(const LoraModule& module) const;
   // The rank and alpha of this product's adapter, where it has one.

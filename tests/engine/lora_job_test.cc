@@ -230,6 +230,29 @@ TEST_F(LoraJobTest, AnUnknownTargetIsRefusedWithWhatThereIs) {
                                        HasSubstr("block_1.attention.query"))));
 }
 
+TEST_F(LoraJobTest, ATargetIsToldByItsPlaceInTheJobsOwnList) {
+  // The first is three products of a block.
+  const auto config = Job({.targets = {"dense", "qery"}});
+  ASSERT_THAT(config, IsOk());
+  EXPECT_THAT(Run(*config), StatusIs(kInvalid, HasSubstr("targets[1] (qery)")));
+}
+
+TEST_F(LoraJobTest, APoolerThatIsNewHasNoAdapter) {
+  std::vector<CheckpointTensor> tensors = TensorsOf(GoldenCheckpoint("bert"));
+  std::erase_if(tensors, [](const CheckpointTensor& tensor) {
+    return tensor.name.find("classifier") != std::string::npos ||
+           tensor.name.find("pooler") != std::string::npos;
+  });
+  WriteCheckpoint(Path("bert"), GoldenCheckpoint("bert")["config"], tensors);
+  const auto config = Job({.rank = 2, .targets = {"all-linear"}});
+  ASSERT_THAT(config, IsOk());
+  ASSERT_THAT(Run(*config), IsOk());
+  const auto weights = Weights(config->run_directory + "/model");
+  EXPECT_THAT(weights, Contains(Key("block_1.down.lora_A.weight")));
+  EXPECT_THAT(weights, Contains(Key("pooler.weight")));
+  EXPECT_THAT(weights, Not(Contains(Key("pooler.lora_A.weight"))));
+}
+
 TEST_F(LoraJobTest, ARuleOfTheJobThawsMore) {
   auto config = Job();
   ASSERT_THAT(config, IsOk());
