@@ -287,6 +287,7 @@ class Matcher {
     if (turned) {
       parameter.shape = {tensor.shape[1], tensor.shape[0]};
     }
+    out_.lora.whole.push_back(parameter.ours);
     out_.parameters.push_back(std::move(parameter));
   }
 

@@ -84,6 +84,9 @@ nlohmann::json ToJson(const LoraDescription& lora) {
   for (const auto& [product, module] : lora.own) {
     out["own"][product] = {{"rank", module.rank}, {"alpha", module.alpha}};
   }
+  if (!lora.whole.empty()) {
+    out["whole"] = lora.whole;
+  }
   return out;
 }
 
@@ -100,6 +103,9 @@ LoraDescription LoraFromJson(const nlohmann::json& json) {
       lora.own[product] = {.rank = module.at("rank").get<int64_t>(),
                            .alpha = module.at("alpha").get<double>()};
     }
+  }
+  if (const auto whole = json.find("whole"); whole != json.end()) {
+    whole->get_to(lora.whole);
   }
   return lora;
 }

@@ -36,6 +36,8 @@ struct LoraDescription {
   std::vector<std::string> except = {};
   // Products by their names whose adapters have another rank or alpha.
   std::map<std::string, LoraModule> own = {};
+  // Of a published model: the parameters that were learned as they are, beside the adapters.
+  std::vector<std::string> whole = {};
   // How a job says targets, for errors, where its list is another one: "block_*.attention.query" is
   // its "targets[0] (q_proj)". It is not kept in files, and descriptions that differ in it are
   // equal.

@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/export/export.h"
 #include "engine/job/pretrained.h"
 #include "engine/models/lora.h"
 #include "engine/predict/predictor.h"
@@ -235,6 +237,24 @@ TEST_F(LoraJobTest, ATargetIsToldByItsPlaceInTheJobsOwnList) {
   const auto config = Job({.targets = {"dense", "qery"}});
   ASSERT_THAT(config, IsOk());
   EXPECT_THAT(Run(*config), StatusIs(kInvalid, HasSubstr("targets[1] (qery)")));
+}
+
+TEST_F(LoraJobTest, WhatAJobHasLearnedGoesIntoAnAdapterAndIntoAMergedCheckpoint) {
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->task = tasks::ClassificationOptions{};
+  // The adapter must bring it, too: it is not the base's any more.
+  config->parameter_rules.push_back({.parameters = "block_2.norm_2", .freeze = false});
+  ASSERT_THAT(Run(*config), IsOk());
+  for (const exports::Format format :
+       {exports::Format::kPeft, exports::Format::kMergedHuggingFace}) {
+    const std::string folder = Path(format == exports::Format::kPeft ? "peft" : "merged");
+    std::filesystem::create_directory(folder);
+    const auto report = exports::Export(
+        {.source = config->run_directory + "/model", .directory = folder, .format = format});
+    ASSERT_THAT(report, IsOk());
+    EXPECT_GT(report->questions, 0);
+  }
 }
 
 TEST_F(LoraJobTest, APoolerThatIsNewHasNoAdapter) {
