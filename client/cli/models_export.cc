@@ -281,9 +281,10 @@ void AddModelsExport(CLI::App& models, Globals& globals) {
       command
           ->add_option("--format", options->format,
                        "hf: a folder for transformers, of a model that began with a checkpoint of "
-                       "that form; onnx: for onnxruntime; gguf: for llama.cpp, of Llama's type "
-                       "[Hone's own files]")
-          ->check(CLI::IsMember({"hf", "onnx", "gguf"}));
+                       "that form; merged-hf: the same of a model with adapters, in its weights; "
+                       "peft: the adapters alone; onnx: for onnxruntime; gguf: for llama.cpp, of "
+                       "Llama's type [Hone's own files]")
+          ->check(CLI::IsMember({"hf", "merged-hf", "peft", "onnx", "gguf"}));
   command->add_option("--type", options->type, "of gguf: how numbers are kept [f16]")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
       ->needs(format);

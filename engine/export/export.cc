@@ -19,7 +19,7 @@
 namespace hone::engine::exports {
 namespace {
 
-// The formats: one line for each. Adapters, and models that adapters are merged into, belong here.
+// The formats: one line for each.
 struct FormatRow {
   absl::string_view name;
   Format format;
@@ -29,6 +29,8 @@ constexpr FormatRow kFormats[] = {
     {"hf", Format::kHuggingFace, ExportHuggingFace},
     {"onnx", Format::kOnnx, ExportOnnx},
     {"gguf", Format::kGguf, ExportGguf},
+    {"merged-hf", Format::kMergedHuggingFace, ExportMergedHuggingFace},
+    {"peft", Format::kPeft, ExportPeft},
 };
 
 struct TypeRow {

@@ -12,11 +12,13 @@
 namespace hone::engine::exports {
 
 enum class Format {
-  kHuggingFace,  // of a model that began with a checkpoint in that form
-  kOnnx,         // opset 17, for models of pictures, tables and texts
-  kGguf,         // of language models of Llama's type
+  kHuggingFace,        // of a model that began with a checkpoint in that form; adapters are merged
+  kOnnx,               // opset 17, for models of pictures, tables and texts
+  kGguf,               // of language models of Llama's type
+  kMergedHuggingFace,  // kHuggingFace of a model that has adapters
+  kPeft,               // the adapters alone, and what was learned beside them, without their base
 };
-// "hf", "onnx", "gguf". INVALID_ARGUMENT names those there are.
+// "hf", "onnx", "gguf", "merged-hf", "peft". INVALID_ARGUMENT names those there are.
 absl::StatusOr<Format> FormatOf(absl::string_view name);
 // "f32", "f16", "bf16", "q8_0": of kGguf. INVALID_ARGUMENT likewise.
 absl::StatusOr<GgufType> GgufTypeOf(absl::string_view name);
@@ -41,7 +43,8 @@ struct ExportReport {
 // same questions (forward.h). What is written counts only where that is OK; else the folder is to
 // be thrown away: DATA_LOSS where the answers differ by more than 1e-4 of the largest, of kGguf
 // where a value is further from the model's than rounding brings it. UNIMPLEMENTED names what of
-// the model the format has no place for. Errors of Source::Open, and of files.
+// the model the format has no place for; FAILED_PRECONDITION: a format of adapters, of which the
+// model has none. Errors of Source::Open, and of files.
 absl::StatusOr<ExportReport> Export(const ExportOptions& options);
 
 }  // namespace hone::engine::exports

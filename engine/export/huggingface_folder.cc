@@ -31,28 +31,9 @@ bool IsCheckpoint(const ModelValues& values) {
   return !values.names().empty() && !values.TheirName(values.names()[0]).empty();
 }
 
-absl::StatusOr<Head> HeadOf(const tasks::ModelFile& file) {
-  if (const auto* classes = std::get_if<tasks::ClassificationOptions>(&file.task)) {
-    if (classes->binary) {
-      return absl::UnimplementedError(
-          "format hf: the model has one logit for two classes, transformers has one for each");
-    }
-    return Head::kClassification;
-  }
-  if (std::holds_alternative<tasks::RegressionOptions>(file.task)) {
-    return Head::kClassification;
-  }
-  if (std::holds_alternative<tasks::LanguageModelingOptions>(file.task)) {
-    return Head::kNextToken;
-  }
-  if (std::holds_alternative<tasks::MaskedLanguageModelingOptions>(file.task)) {
-    return Head::kMaskedTokens;
-  }
-  return absl::UnimplementedError("format hf: a model of this task has no class in transformers");
-}
-
 // The net must still be that of config.json.
-absl::Status CheckNet(const huggingface::Config& config, const tasks::ModelFile& file) {
+absl::Status CheckNet(absl::string_view format, const huggingface::Config& config,
+                      const tasks::ModelFile& file) {
   std::set<std::string> different;
   const json is = json::parse(file.model.preset.options);
   for (const auto& [a, b] : {std::pair{&config.options, &is}, std::pair{&is, &config.options}}) {
@@ -65,9 +46,9 @@ absl::Status CheckNet(const huggingface::Config& config, const tasks::ModelFile&
   if (config.family->preset == file.model.preset.name && different.empty()) {
     return absl::OkStatus();
   }
-  return absl::UnimplementedError(
-      absl::StrCat("format hf: the net is not that of the checkpoint's config.json any more: ",
-                   different.empty() ? "another preset" : absl::StrJoin(different, ", ")));
+  return absl::UnimplementedError(absl::StrCat(
+      "format ", format, ": the net is not that of the checkpoint's config.json any more: ",
+      different.empty() ? "another preset" : absl::StrJoin(different, ", ")));
 }
 
 const char* TorchName(FileDType dtype) {
@@ -124,21 +105,72 @@ bool SameTokens(const Questions& a, const Questions& b) {
 
 }  // namespace
 
-absl::StatusOr<ExportReport> ExportHuggingFace(const ExportOptions& options, const Source& source) {
-  const tasks::ModelFile& file = source.file();
+absl::StatusOr<huggingface::Config> CheckpointConfig(absl::string_view format,
+                                                     const tasks::ModelFile& file) {
   const auto text = file.checkpoint_files.find(kConfig);
   if (text == file.checkpoint_files.end()) {
     return absl::UnimplementedError(
-        "format hf: the model began with no checkpoint in that form (model.pretrained), so that "
-        "transformers has no class for it; format onnx may do");
+        absl::StrCat("format ", format,
+                     ": the model began with no checkpoint in that form (model.pretrained), so "
+                     "that transformers has no class for it; format onnx may do"));
   }
-  HONE_ASSIGN_OR_RETURN(const huggingface::Config config, huggingface::ParseConfig(text->second));
-  HONE_RETURN_IF_ERROR(CheckNet(config, file));
-  HONE_ASSIGN_OR_RETURN(const Head head, HeadOf(file));
+  HONE_ASSIGN_OR_RETURN(huggingface::Config config, huggingface::ParseConfig(text->second));
+  HONE_RETURN_IF_ERROR(CheckNet(format, config, file));
+  return config;
+}
+
+absl::StatusOr<Head> HeadOf(absl::string_view format, const tasks::ModelFile& file) {
+  if (const auto* classes = std::get_if<tasks::ClassificationOptions>(&file.task)) {
+    if (classes->binary) {
+      return absl::UnimplementedError(
+          absl::StrCat("format ", format,
+                       ": the model has one logit for two classes, transformers has one for each"));
+    }
+    return Head::kClassification;
+  }
+  if (std::holds_alternative<tasks::RegressionOptions>(file.task)) {
+    return Head::kClassification;
+  }
+  if (std::holds_alternative<tasks::LanguageModelingOptions>(file.task)) {
+    return Head::kNextToken;
+  }
+  if (std::holds_alternative<tasks::MaskedLanguageModelingOptions>(file.task)) {
+    return Head::kMaskedTokens;
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("format ", format, ": a model of this task has no class in transformers"));
+}
+
+absl::Status CompareWithCheckpoint(const std::string& directory, const Source& source,
+                                   ExportReport& report) {
+  tasks::ModelFile again = source.file();
+  HONE_ASSIGN_OR_RETURN(const models::ModelDescription model,
+                        huggingface::DescribeModel(directory));
+  again.model.preset = model.preset;
+  again.model.lora = model.lora;
+  HONE_ASSIGN_OR_RETURN(const auto values, OpenCheckpointValues(directory));
+  HONE_ASSIGN_OR_RETURN(const Questions own, MakeQuestions(source.file()));
+  HONE_ASSIGN_OR_RETURN(const Questions theirs, QuestionsByTheFolder(directory, again));
+  if (!SameTokens(own, theirs)) {
+    return absl::DataLossError("what was written makes other tokens of the same texts");
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<float> wanted,
+                        Answers(source.adapted_file(), source.adapted_values(), own));
+  HONE_ASSIGN_OR_RETURN(const std::vector<float> got, Answers(again, *values, theirs));
+  report.questions = own.rows;
+  report.difference = Difference(got, wanted);
+  return CheckDifference(report);
+}
+
+absl::StatusOr<ExportReport> ExportHuggingFace(const ExportOptions& options, const Source& source) {
+  constexpr absl::string_view kFormat = "hf";
+  const tasks::ModelFile& file = source.file();
+  HONE_ASSIGN_OR_RETURN(const huggingface::Config config, CheckpointConfig(kFormat, file));
+  HONE_ASSIGN_OR_RETURN(const Head head, HeadOf(kFormat, file));
   ExportReport report;
-  std::string written = text->second;
+  std::string written = file.checkpoint_files.at(kConfig);
   if (!IsCheckpoint(source.values())) {
-    HONE_ASSIGN_OR_RETURN(written, NewConfig(text->second, config, source, head));
+    HONE_ASSIGN_OR_RETURN(written, NewConfig(written, config, source, head));
   }
   HONE_RETURN_IF_ERROR(WriteInto(options, kConfig, written, report));
   const absl::StatusOr<checkpoint::WrittenFile> weights = huggingface::WriteTensors(
@@ -151,23 +183,18 @@ absl::StatusOr<ExportReport> ExportHuggingFace(const ExportOptions& options, con
       HONE_RETURN_IF_ERROR(WriteInto(options, name, bytes, report));
     }
   }
-  // By the reader of checkpoints, from the folder alone.
-  tasks::ModelFile again = file;
-  HONE_ASSIGN_OR_RETURN(const models::ModelDescription model,
-                        huggingface::DescribeModel(options.directory));
-  again.model.preset = model.preset;
-  HONE_ASSIGN_OR_RETURN(const auto values, OpenCheckpointValues(options.directory));
-  HONE_ASSIGN_OR_RETURN(const Questions own, MakeQuestions(file));
-  HONE_ASSIGN_OR_RETURN(const Questions theirs, QuestionsByTheFolder(options.directory, again));
-  if (!SameTokens(own, theirs)) {
-    return absl::DataLossError("what was written makes other tokens of the same texts");
-  }
-  HONE_ASSIGN_OR_RETURN(const std::vector<float> wanted, Answers(file, source.values(), own));
-  HONE_ASSIGN_OR_RETURN(const std::vector<float> got, Answers(again, *values, theirs));
-  report.questions = own.rows;
-  report.difference = Difference(got, wanted);
-  HONE_RETURN_IF_ERROR(CheckDifference(report));
+  HONE_RETURN_IF_ERROR(CompareWithCheckpoint(options.directory, source, report));
   return report;
+}
+
+absl::StatusOr<ExportReport> ExportMergedHuggingFace(const ExportOptions& options,
+                                                     const Source& source) {
+  if (!source.has_adapters()) {
+    return absl::FailedPreconditionError(
+        "format merged-hf: the model has no adapters that could be merged into its weights; format "
+        "hf has these as they are");
+  }
+  return ExportHuggingFace(options, source);
 }
 
 }  // namespace hone::engine::exports

@@ -15,11 +15,14 @@ namespace {
 const char* LibraryOf(Format format) {
   switch (format) {
     case Format::kHuggingFace:
+    case Format::kMergedHuggingFace:
       return "transformers";
     case Format::kOnnx:
       return "onnx";
     case Format::kGguf:
       return "gguf";
+    case Format::kPeft:
+      return "peft";
   }
   return "";
 }
@@ -95,8 +98,12 @@ std::string ModelCard(const ExportOptions& options, const Source& source,
       "\n\nThe licence is for whoever gives the model away to say: that of the data "
       "and of the checkpoint it began with, if there was one, counts.\n\n## The model\n\n",
       "Made by Hone for `", tasks::MakeTask(file.task)->name(), "`: ", Net(file.model), "; ",
-      parameters, " parameters.\n\n## What it reads, what it gives\n\n",
-      Examples(file.preprocessing), "\n\n", Numbers(file.preprocessing), "## Results\n\n");
+      parameters, " parameters.",
+      options.format == Format::kPeft
+          ? " These files are its adapters: they belong onto the checkpoint that it began with."
+          : "",
+      "\n\n## What it reads, what it gives\n\n", Examples(file.preprocessing), "\n\n",
+      Numbers(file.preprocessing), "## Results\n\n");
   if (file.metrics.empty()) {
     absl::StrAppend(&card, "It was not judged here.\n");
   } else {

@@ -3,12 +3,16 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/huggingface/checkpoint.h"
 #include "engine/huggingface/folder_files.h"
+#include "engine/models/lora.h"
 #include "engine/predict/checkpoint_model.h"
+#include "engine/tasks/merge_lora.h"
 
 namespace hone::engine::exports {
 namespace {
@@ -65,7 +69,62 @@ class PublishedValues final : public ModelValues {
   absl::flat_hash_map<std::string, const checkpoint::FileTensor*> tensors_;
 };
 
+// Those of a model with adapters, which are added to the weights. They come from no checkpoint's
+// tensors any more.
+class MergedValues final : public ModelValues {
+ public:
+  // `whole` outlives this.
+  MergedValues(models::ModelDescription model, const ModelValues& whole)
+      : model_(std::move(model)), whole_(whole) {
+    for (const std::string& name : whole.names()) {
+      const absl::string_view product = models::ProductOfFactor(name);
+      if (product.empty()) {
+        names_.push_back(name);
+      } else {
+        adapted_.insert(absl::StrCat(product, ".weight"));
+      }
+    }
+  }
+
+  const std::vector<std::string>& names() const override { return names_; }
+  const Shape& shape(absl::string_view name) const override { return whole_.shape(name); }
+  FileDType dtype(absl::string_view name) const override {
+    return adapted_.contains(name) ? FileDType::kF32 : whole_.dtype(name);
+  }
+  absl::Status Read(absl::string_view name, std::span<float> out) const override {
+    HONE_RETURN_IF_ERROR(whole_.Read(name, out));
+    if (!adapted_.contains(name)) {
+      return absl::OkStatus();
+    }
+    const absl::string_view product = absl::StripSuffix(name, ".weight");
+    HONE_ASSIGN_OR_RETURN(const std::vector<float> a, ReadAll(models::FactorA(product)));
+    HONE_ASSIGN_OR_RETURN(const std::vector<float> b, ReadAll(models::FactorB(product)));
+    return tasks::AddAdapter(model_, product, a, b, shape(name), out);
+  }
+
+ private:
+  absl::StatusOr<std::vector<float>> ReadAll(const std::string& name) const {
+    std::vector<float> values(static_cast<size_t>(whole_.shape(name).elements()));
+    HONE_RETURN_IF_ERROR(whole_.Read(name, values));
+    return values;
+  }
+
+  const models::ModelDescription model_;
+  const ModelValues& whole_;
+  std::vector<std::string> names_;
+  absl::flat_hash_set<std::string> adapted_;  // weights
+};
+
 }  // namespace
+
+Source::Source(tasks::ModelFile file, std::unique_ptr<const ModelValues> values)
+    : file_(std::move(file)), values_(std::move(values)) {
+  if (file_.model.lora.has_value()) {
+    merged_file_ = file_;
+    merged_file_.model.lora.reset();
+    merged_ = std::make_unique<const MergedValues>(file_.model, *values_);
+  }
+}
 
 absl::StatusOr<std::unique_ptr<const ModelValues>> OpenCheckpointValues(
     const std::string& directory) {

@@ -21,7 +21,7 @@ namespace {
 using checkpoint::FileDType;
 using checkpoint::FileTensor;
 using checkpoint::Shown;
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // of patterns the first that fits counts
 
 constexpr char kConfigFile[] = "adapter_config.json", kTensors[] = "adapter_model.safetensors";
 constexpr int64_t kMostConfigBytes = 1 << 20;
@@ -94,9 +94,11 @@ absl::Status CheckKnown(const json& config) {
   return absl::OkStatus();
 }
 
-// rank_pattern or alpha_pattern: numbers by ends of modules' names.
-absl::StatusOr<std::map<std::string, double>> ReadPattern(const json& config, const char* key) {
-  std::map<std::string, double> pattern;
+// rank_pattern or alpha_pattern: numbers by ends of modules' names, in the file's order.
+using Pattern = std::vector<std::pair<std::string, double>>;
+
+absl::StatusOr<Pattern> ReadPattern(const json& config, const char* key) {
+  Pattern pattern;
   const json given = config.value(key, json());
   if (given.is_null()) {
     return pattern;
@@ -112,7 +114,7 @@ absl::StatusOr<std::map<std::string, double>> ReadPattern(const json& config, co
         module.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
       return Wrong(key, kMust, given);
     }
-    pattern[module] = number;
+    pattern.emplace_back(module, number);
   }
   return pattern;
 }
@@ -135,10 +137,10 @@ bool HasEnd(absl::string_view name, absl::string_view end) {
 // What the tensors are read with.
 struct Settings {
   models::LoraDescription lora;
-  std::map<std::string, double> ranks, alphas;
+  Pattern ranks, alphas;
 
   models::LoraModule Of(absl::string_view module) const {
-    const auto found = [&](const std::map<std::string, double>& pattern, double otherwise) {
+    const auto found = [&](const Pattern& pattern, double otherwise) {
       for (const auto& [name, value] : pattern) {
         // peft's names have the prefix that `module` is without.
         if (HasEnd(module, name) || HasEnd(name, module)) {
@@ -286,6 +288,7 @@ class Matcher {
     if (turned) {
       parameter.shape = {tensor.shape[1], tensor.shape[0]};
     }
+    out_.lora.whole.push_back(parameter.ours);
     out_.parameters.push_back(std::move(parameter));
   }
 
@@ -300,11 +303,7 @@ class Matcher {
                       " model that is known here");
     }
     const ModuleRule& rule = *found->second.front().rule;
-    const bool is_product =
-        absl::StrContains(rule.weight, ' ') && rule.part != Part::kPlaces &&
-        rule.part != Part::kTransposed &&
-        std::ranges::find(kUnadapted, found->second.front().ours) == std::end(kUnadapted);
-    if (!is_product) {
+    if (!IsAdaptable(rule)) {
       return Complain(Shown(module), " can have no adapter here");
     }
     const Shape weight = WantedShape(rule.weight, base_.sizes);
@@ -372,7 +371,10 @@ absl::StatusOr<std::string> BaseOf(const std::string& directory) {
   }
   places.push_back(absl::StrCat(directory, "/base"));
   for (const std::string& place : places) {
-    if (Exists(absl::StrCat(place, "/config.json"))) {
+    // A config.json may lie beside an adapter that brings no base.
+    const bool is_base = place != directory || Exists(absl::StrCat(place, "/model.safetensors")) ||
+                         Exists(absl::StrCat(place, "/model.safetensors.index.json"));
+    if (is_base && Exists(absl::StrCat(place, "/config.json"))) {
       return place;
     }
   }
@@ -380,6 +382,22 @@ absl::StatusOr<std::string> BaseOf(const std::string& directory) {
       directory, "/", kConfigFile, ": `base_model_name_or_path` is ", Dumped(named),
       ", and no folder there has a config.json; write the path of the base's folder, or put a link "
       "to it, called `base`, into the adapter's folder"));
+}
+
+absl::StatusOr<std::string> FolderOfNet(const std::string& directory) {
+  return IsAdapter(directory) ? BaseOf(directory) : directory;
+}
+
+absl::StatusOr<std::string> TaskTypeOf(const std::string& directory) {
+  HONE_ASSIGN_OR_RETURN(const json config, ReadJson(directory));
+  const json type = config.value("task_type", json());
+  return type.is_string() ? type.get<std::string>() : "";
+}
+
+bool IsAdaptable(const ModuleRule& rule) {
+  return absl::StrContains(rule.weight, ' ') && rule.part != Part::kPlaces &&
+         rule.part != Part::kTransposed &&
+         std::ranges::find(kUnadapted, rule.ours) == std::end(kUnadapted);
 }
 
 absl::StatusOr<Adapter> ReadAdapter(const std::string& directory, const Config& base) {

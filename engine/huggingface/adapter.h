@@ -32,10 +32,20 @@ struct Adapter {
   std::vector<AdapterParameter> parameters;
 };
 
-// The folder of the checkpoint that the adapter stands on: the same one where it has a config.json,
-// that which `base_model_name_or_path` says, from the root or from the adapter's folder on, or
-// `base` in it. INVALID_ARGUMENT says how to name it where there is none.
+// The folder of the checkpoint that the adapter stands on: the same one where it has a config.json
+// and weights of its own, that which `base_model_name_or_path` says, from the root or from the
+// adapter's folder on, or `base` in it. INVALID_ARGUMENT says how to name it where there is none.
 absl::StatusOr<std::string> BaseOf(const std::string& directory);
+
+// Where the net is described: of an adapter the folder of its base, else the folder itself.
+absl::StatusOr<std::string> FolderOfNet(const std::string& directory);
+
+// An adapter's `task_type`, such as "TOKEN_CLS"; "" where it says none. INVALID_ARGUMENT and errors
+// of ReadFile where there is no adapter_config.json that is an object.
+absl::StatusOr<std::string> TaskTypeOf(const std::string& directory);
+
+// The module is a product that can have an adapter here: no table, and not learned as a whole.
+bool IsAdaptable(const ModuleRule& rule);
 
 // The adapter for a base of that configuration. INVALID_ARGUMENT names what of adapter_config.json
 // is not known here (another `peft_type`, `use_dora`, a base that was changed at the start), and

@@ -44,11 +44,6 @@ std::string ModernName(absl::string_view name) {
   return std::string(name);
 }
 
-// Where the net is described: of an adapter the folder of its base.
-absl::StatusOr<std::string> FolderOfNet(const std::string& directory) {
-  return IsAdapter(directory) ? BaseOf(directory) : directory;
-}
-
 }  // namespace
 
 // Finds the tensor of each parameter and gathers what is wrong.
@@ -197,31 +192,6 @@ absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& direct
     model.lora = adapter.lora;
   }
   return model;
-}
-
-absl::StatusOr<std::vector<std::string>> OurProducts(const std::string& directory,
-                                                     const std::vector<std::string>& targets) {
-  HONE_ASSIGN_OR_RETURN(const std::string base, FolderOfNet(directory));
-  HONE_ASSIGN_OR_RETURN(const Config config, ReadConfig(base));
-  std::vector<std::string> ours;
-  for (const std::string& target : targets) {
-    // A head's products are there for some tasks only: they are taken where nothing else is meant.
-    std::vector<std::string> of_blocks, of_heads;
-    for (const ModuleRule& rule : config.family->modules) {
-      absl::string_view before = rule.theirs;
-      if (absl::StrContains(rule.weight, ' ') && !target.empty() &&
-          absl::ConsumeSuffix(&before, target) && (before.empty() || before.back() == '.')) {
-        (rule.optional ? of_heads : of_blocks)
-            .push_back(absl::StrReplaceAll(rule.ours, {{"{n}", "*"}}));
-      }
-    }
-    const std::vector<std::string>& found = of_blocks.empty() ? of_heads : of_blocks;
-    ours.insert(ours.end(), found.begin(), found.end());
-    if (found.empty()) {
-      ours.push_back(target);
-    }
-  }
-  return ours;
 }
 
 absl::StatusOr<data::TextPreprocessing> ReadTokens(const std::string& directory,

@@ -29,10 +29,12 @@ bool IsCheckpoint(const std::string& directory);
 // errors of ReadConfig and ReadAdapter.
 absl::StatusOr<models::ModelDescription> DescribeModel(const std::string& directory);
 
-// The products here that a job may call by the checkpoint's names, or by ours: "q_proj" → all
-// "block_*.attention.query". What is neither stays as it is. Errors of ReadConfig.
-absl::StatusOr<std::vector<std::string>> OurProducts(const std::string& directory,
-                                                     const std::vector<std::string>& targets);
+// Of each target the products here that it means. A job may call them by the checkpoint's names,
+// with their prefix or without, as ends or as globs, or by ours: "q_proj" → all of
+// "block_*.attention.query", "layers.3.self_attn.q_proj" → "block_4.attention.query". What is
+// neither stays as it is. Errors of ReadConfig.
+absl::StatusOr<std::vector<std::vector<std::string>>> OurProducts(
+    const std::string& directory, const std::vector<std::string>& targets);
 
 // How the checkpoint makes tokens of texts: those of its template around each, and no more tokens
 // than the net has places. An adapter may have a tokenizer.json of its own. How the checkpoint

@@ -1,6 +1,7 @@
 #include "engine/huggingface/head.h"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "engine/base/files.h"
 #include "engine/base/json.h"
 #include "engine/base/status.h"
+#include "engine/huggingface/adapter.h"
 
 namespace hone::engine::huggingface {
 namespace {
@@ -54,24 +56,34 @@ bool HasArchitecture(const nlohmann::json& config, absl::string_view end) {
 }  // namespace
 
 absl::StatusOr<Head> ReadHead(const std::string& directory, int64_t outputs) {
+  HONE_ASSIGN_OR_RETURN(const std::string base, FolderOfNet(directory));
   HONE_ASSIGN_OR_RETURN(const std::string text,
-                        ReadFile(absl::StrCat(directory, "/config.json"), kMostBytes));
+                        ReadFile(absl::StrCat(base, "/config.json"), kMostBytes));
   const absl::StatusOr<nlohmann::json> parsed = ParseJsonObject(text);
   HONE_RETURN_IF_ERROR(Annotate(parsed.status(), "config.json"));
   const nlohmann::json& config = *parsed;
   Head head;
   head.names = UsualNames(outputs);
-  if (const auto labels = config.find("id2label"); labels != config.end() && !labels->is_null()) {
+  const bool is_adapter = IsAdapter(directory);
+  if (const auto labels = config.find("id2label");
+      labels != config.end() && !labels->is_null() &&
+      // An adapter brings a head of its own, of which its base may say nothing.
+      (!is_adapter || (labels->is_object() && std::ssize(*labels) == outputs))) {
     HONE_ASSIGN_OR_RETURN(head.names, NamesOf(*labels, outputs));
     head.named = head.names != UsualNames(outputs);
   }
   const auto problem = config.find("problem_type");
   const std::string kind =
       problem != config.end() && problem->is_string() ? problem->get<std::string>() : "";
-  head.kind = HasArchitecture(config, "ForTokenClassification") ? Head::Kind::kTags
-              : kind == "multi_label_classification"            ? Head::Kind::kSeveralClasses
-              : kind == "regression" || outputs == 1            ? Head::Kind::kValues
-                                                                : Head::Kind::kClasses;
+  bool of_tokens = HasArchitecture(config, "ForTokenClassification");
+  if (is_adapter) {
+    HONE_ASSIGN_OR_RETURN(const std::string task, TaskTypeOf(directory));
+    of_tokens = task.empty() ? of_tokens : task == "TOKEN_CLS";
+  }
+  head.kind = of_tokens                              ? Head::Kind::kTags
+              : kind == "multi_label_classification" ? Head::Kind::kSeveralClasses
+              : kind == "regression" || outputs == 1 ? Head::Kind::kValues
+                                                     : Head::Kind::kClasses;
   return head;
 }
 

@@ -22,9 +22,11 @@ struct Head {
   bool named = false;  // `id2label` says them, and others than LABEL_0, …
 };
 
-// Of a head with so many outputs. INVALID_ARGUMENT where `id2label` is no object that gives a
+// Of a head with so many outputs. Of an adapter's (adapter.h) its base's config.json tells, but for
+// names of another number of outputs, and `task_type` TOKEN_CLS, or another one, says whether it is
+// of tokens. INVALID_ARGUMENT where `id2label` is no object that gives a
 // string for each number from 0 on; of a name that is there twice; or where it has names for
-// another number of outputs. Errors of ReadFile.
+// another number of outputs. Errors of ReadFile and BaseOf.
 absl::StatusOr<Head> ReadHead(const std::string& directory, int64_t outputs);
 
 }  // namespace hone::engine::huggingface

@@ -104,6 +104,14 @@ absl::Status CheckWeights(const std::string& archive, const std::string& root,
   const bool weights = std::ranges::any_of(contents.names, [&](absl::string_view name) {
     return FolderOf(name) == root && absl::EndsWith(name, ".safetensors");
   });
+  // No folder of this machine is its base, whatever it says.
+  if (has("adapter_config.json") && !has("model.safetensors") &&
+      !has("model.safetensors.index.json")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        archive,
+        ": is an adapter without its base: put config.json, the tokenizer and model.safetensors of "
+        "the base beside it, or merge it into them and send the merged checkpoint"));
+  }
   return weights ? absl::OkStatus()
                  : absl::InvalidArgumentError(
                        NoWeights(archive,

@@ -28,11 +28,6 @@ constexpr absl::string_view kHeads[] = {"classifier",      "cls",
                                         "score",           "vocab_layer_norm",
                                         "vocab_projector", "vocab_transform"};
 
-bool IsOfHead(absl::string_view theirs) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(theirs, '.');
-  return std::ranges::find(kHeads, parts[0]) != std::end(kHeads);
-}
-
 // Classes of transformers: what those of a family begin with.
 struct ClassNames {
   absl::string_view model_type;
@@ -232,6 +227,11 @@ class Writer {
 
 absl::Status ModelValues::ReadTheirs(absl::string_view name, std::span<float>) const {
   return absl::InternalError(absl::StrCat(name, " is no tensor of a checkpoint"));
+}
+
+bool IsOfHead(absl::string_view theirs) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(theirs, '.');
+  return std::ranges::find(kHeads, parts[0]) != std::end(kHeads);
 }
 
 absl::StatusOr<std::string> ArchitectureOf(const Family& family, Head head) {

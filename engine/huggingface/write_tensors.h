@@ -40,6 +40,9 @@ enum class Head {
   kNextToken,       // which token comes next
 };
 
+// The module stands beside the model, so that its name has no prefix: "classifier", "lm_head".
+bool IsOfHead(absl::string_view theirs);
+
 // The class of transformers that such a checkpoint is one of: "BertForSequenceClassification".
 // UNIMPLEMENTED: no class of the family has that head.
 absl::StatusOr<std::string> ArchitectureOf(const Family& family, Head head);

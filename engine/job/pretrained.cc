@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <span>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
-#include "engine/huggingface/head.h"
 #include "engine/huggingface/folder_files.h"
+#include "engine/huggingface/head.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tensor/token_rows.h"
 
@@ -245,7 +246,16 @@ absl::StatusOr<std::optional<models::LoraDescription>> AdaptersOf(
     return lora;
   }
   if (earlier.is_checkpoint) {
-    HONE_ASSIGN_OR_RETURN(lora.targets, huggingface::OurProducts(options.directory, lora.targets));
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::vector<std::string>> ours,
+                          huggingface::OurProducts(options.directory, lora.targets));
+    const std::vector<std::string> targets = std::move(lora.targets);
+    lora.targets.clear();
+    for (size_t i = 0; i < targets.size(); ++i) {
+      for (const std::string& product : ours[i]) {
+        lora.targets.push_back(product);
+        lora.said.emplace(product, absl::StrCat("targets[", i, "] (", targets[i], ")"));
+      }
+    }
   }
   return lora;
 }
@@ -267,9 +277,10 @@ void AddRulesOfAdapters(const std::vector<std::string>& held,
   add(kClassifier, false);
 }
 
-// Layers that are learned as a whole have no adapters: the last one, and those behind the `kept`
-// ones of a list.
-void ExceptHeads(models::ModelDescription& whole, size_t kept) {
+// Layers that are learned as a whole have no adapters: the last one, those behind the `kept` ones
+// of a list, and what of heads and networks is new, none of whose parameters is `held`.
+void ExceptHeads(models::ModelDescription& whole, size_t kept,
+                 const std::vector<std::string>& held) {
   std::vector<std::string>& except = whole.lora->except;
   const auto add = [&](const std::string& layer) {
     if (std::ranges::find(except, layer) == except.end()) {
@@ -283,6 +294,24 @@ void ExceptHeads(models::ModelDescription& whole, size_t kept) {
       add(whole.layers[i].name);
     }
   }
+  const auto add_new = [&](const std::string& part) {
+    if (std::ranges::none_of(held, [&](const std::string& name) {
+          return absl::StartsWith(name, absl::StrCat(part, "."));
+        })) {
+      add(part);
+    }
+  };
+  for (const char* of_preset : {"pooler", "transform"}) {
+    if (!whole.preset.name.empty()) {
+      add_new(of_preset);
+    }
+  }
+  for (const models::NetworkDescription& network : whole.networks) {
+    add_new(network.name);
+    for (const models::LayerDescription& layer : network.layers) {
+      add_new(absl::StrCat(network.name, ".", layer.name));
+    }
+  }
 }
 
 }  // namespace
@@ -293,7 +322,9 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
   HONE_ASSIGN_OR_RETURN(models::ModelDescription whole, NetOf(options, earlier, own));
   HONE_ASSIGN_OR_RETURN(whole.lora, AdaptersOf(options, earlier));
   if (whole.lora.has_value()) {
-    ExceptHeads(whole, earlier.kept.size());
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));
+    HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
+    ExceptHeads(whole, earlier.kept.size(), held);
   }
   return whole;
 }

@@ -56,6 +56,17 @@ train::FitNumbers NumbersOf(const checkpoint::RunState& state, const tasks::Data
   return numbers;
 }
 
+// Adds what this run has learned beside adapters to what an earlier one did.
+void AddLearned(const ParameterStore& store, models::LoraDescription& lora) {
+  for (ParameterId id = 0; id < store.size(); ++id) {
+    const ParameterSpec& spec = store.spec(id);
+    if (spec.role == ParameterRole::kTrainable && models::ProductOfFactor(spec.name).empty() &&
+        std::ranges::find(lora.whole, spec.name) == lora.whole.end()) {
+      lora.whole.push_back(spec.name);
+    }
+  }
+}
+
 }  // namespace
 
 Trainer::Trainer(const tasks::TrainingConfig& config, const std::atomic<bool>& stop,
@@ -376,6 +387,9 @@ absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evalua
                         .model = std::move(named),
                         .preprocessing = parts.info.preprocessing,
                         .metrics = {}};
+  if (file.model.lora.has_value()) {
+    AddLearned(parts.programs.store(), *file.model.lora);
+  }
   HONE_ASSIGN_OR_RETURN(file.checkpoint_files, CheckpointFiles(config_.pretrained, file.model));
   for (const auto& [name, value] : evaluation.metrics) {
     if (!IsOfTheMachine(name)) {
@@ -385,9 +399,11 @@ absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evalua
   const std::string directory = absl::StrCat(config_.run_directory, "/model");
   const std::string json = ToJson(file);
   std::vector<checkpoint::TensorToWrite> tensors = tasks::ModelTensors(parts.programs.store());
-  std::erase_if(tensors, [](const checkpoint::TensorToWrite& tensor) {
-    return train::WeightAverage::Holds(tensor.name);
-  });
+  if (config_.average_decay > 0) {
+    std::erase_if(tensors, [](const checkpoint::TensorToWrite& tensor) {
+      return train::WeightAverage::Holds(tensor.name);
+    });
+  }
   HONE_ASSIGN_OR_RETURN(const checkpoint::WrittenFile written,
                         checkpoint::WriteModel(directory, tensors, {{"producer", "hone"}}, json));
   observer_.OnArtifact({.kind = "model",

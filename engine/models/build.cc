@@ -450,8 +450,7 @@ absl::StatusOr<BuiltModel> BuildAdapted(Graph& graph, const ModelDescription& mo
                                         const LayerList& list,
                                         const std::vector<NamedValue>& inputs,
                                         const BuildOptions& options) {
-  const AdaptedGraph adapted(graph, model.lora.has_value() ? &*model.lora : nullptr,
-                             options.training);
+  AdaptedGraph adapted(graph, model.lora.has_value() ? &*model.lora : nullptr, options.training);
   HONE_ASSIGN_OR_RETURN(BuiltModel built, Build(graph, list, inputs, options));
   const absl::Status targets = adapted.CheckTargets();
   if (options.training && list.scope.empty() && !targets.ok()) {

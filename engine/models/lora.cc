@@ -84,6 +84,9 @@ nlohmann::json ToJson(const LoraDescription& lora) {
   for (const auto& [product, module] : lora.own) {
     out["own"][product] = {{"rank", module.rank}, {"alpha", module.alpha}};
   }
+  if (!lora.whole.empty()) {
+    out["whole"] = lora.whole;
+  }
   return out;
 }
 
@@ -101,11 +104,17 @@ LoraDescription LoraFromJson(const nlohmann::json& json) {
                            .alpha = module.at("alpha").get<double>()};
     }
   }
+  if (const auto whole = json.find("whole"); whole != json.end()) {
+    whole->get_to(lora.whole);
+  }
   return lora;
 }
 
 AdaptedGraph::AdaptedGraph(Graph& graph, const LoraDescription* lora, bool training)
-    : graph_(graph), lora_(lora), training_(training) {
+    : graph_(graph),
+      lora_(lora),
+      training_(training),
+      outer_(graph.scope().empty() ? "" : absl::StrCat(graph.scope(), ".")) {
   if (lora_ != nullptr) {
     used_.resize(lora_->targets.size());
     graph_.Adapt([this](absl::string_view product) { return Adapt(product); });
@@ -118,7 +127,8 @@ AdaptedGraph::~AdaptedGraph() {
   }
 }
 
-std::optional<LowRank> AdaptedGraph::Adapt(absl::string_view product) {
+std::optional<LowRank> AdaptedGraph::Adapt(absl::string_view path) {
+  const absl::string_view product = absl::StripPrefix(path, outer_);
   if (std::ranges::any_of(lora_->except,
                           [&](const std::string& layer) { return IsIn(product, layer); })) {
     return std::nullopt;
@@ -146,9 +156,13 @@ absl::Status AdaptedGraph::CheckTargets() const {
     return absl::OkStatus();
   }
   const auto i = static_cast<size_t>(unused - used_.begin());
+  const auto said = lora_->said.find(lora_->targets[i]);
+  const std::string target = said != lora_->said.end()
+                                 ? said->second
+                                 : absl::StrCat("targets[", i, "] (", lora_->targets[i], ")");
   const size_t shown = std::min(products_.size(), kShown);
   return absl::InvalidArgumentError(absl::StrCat(
-      "targets[", i, "] (", lora_->targets[i], "): names no product that may have an adapter; ",
+      target, ": names no product that may have an adapter; ",
       products_.empty() ? "the model has none" : "there are: ",
       absl::StrJoin(std::span(products_).first(shown), ", "),
       products_.size() > shown ? absl::StrCat(" and ", products_.size() - shown, " more") : ""));

@@ -36,6 +36,12 @@ struct LoraDescription {
   std::vector<std::string> except = {};
   // Products by their names whose adapters have another rank or alpha.
   std::map<std::string, LoraModule> own = {};
+  // Of a published model: the parameters that were learned as they are, beside the adapters.
+  std::vector<std::string> whole = {};
+  // How a job says targets, for errors, where its list is another one: "block_*.attention.query" is
+  // its "targets[0] (q_proj)". It is not kept in files, and descriptions that differ in it are
+  // equal.
+  std::map<std::string, std::string> said = {};
 
   double ScaleOf(const LoraModule& module) const;
   // The rank and alpha of this product's adapter, where it has one.
@@ -54,7 +60,8 @@ LoraDescription LoraFromJson(const nlohmann::json& json);
 // Adapters of the products that a graph adds while this lives.
 class AdaptedGraph {
  public:
-  // `lora` may be null; it and the graph outlive this.
+  // `lora` may be null; it and the graph outlive this. The model's names begin behind the scope
+  // that the graph stands in: those of a copy of it, such as a target network, are the model's own.
   AdaptedGraph(Graph& graph, const LoraDescription* lora, bool training);
   ~AdaptedGraph();
   AdaptedGraph(const AdaptedGraph&) = delete;
@@ -64,11 +71,12 @@ class AdaptedGraph {
   absl::Status CheckTargets() const;
 
  private:
-  std::optional<LowRank> Adapt(absl::string_view product);
+  std::optional<LowRank> Adapt(absl::string_view path);
 
   Graph& graph_;
   const LoraDescription* lora_;
   const bool training_;
+  const std::string outer_;            // what paths begin with and the model's names do not
   std::vector<bool> used_;             // by target
   std::vector<std::string> products_;  // that might have had one
 };

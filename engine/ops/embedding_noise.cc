@@ -67,8 +67,12 @@ class EmbeddingNoiseOp final : public Op {
     for (int64_t i = 0; i + 1 < in[1]->shape[0]; ++i) {
       const auto begin = static_cast<int64_t>((*in[1])[i]);
       const auto end = static_cast<int64_t>((*in[1])[i + 1]);
-      for (int64_t at = begin * width; at < end * width; ++at) {
-        out[0][at] += double{Size(end - begin, width)} * uniform(First(scalars, width, at));
+      for (int64_t row = begin; row < end; ++row) {
+        const uint64_t first = First(scalars, i, row - begin, width);
+        for (int64_t column = 0; column < width; ++column) {
+          out[0][row * width + column] +=
+              double{Size(end - begin, width)} * uniform(first + static_cast<uint64_t>(column));
+        }
       }
     }
   }
@@ -95,9 +99,11 @@ class EmbeddingNoiseOp final : public Op {
           const auto* const next = std::upper_bound(begins, begins + batch + 1, row);
           const bool in_sequence = next != begins + batch + 1;
           const float size = in_sequence ? op.Size(*next - *(next - 1), width) : 0;
-          for (int64_t at = row * width; at < (row + 1) * width; ++at) {
-            const auto added = static_cast<float>(uniform(First(scalars, width, at)));
-            Add(dtype, from, to, at, size * added);
+          const uint64_t number =
+              in_sequence ? First(scalars, next - begins - 1, row - *(next - 1), width) : 0;
+          for (int64_t column = 0; column < width; ++column) {
+            const auto added = static_cast<float>(uniform(number + static_cast<uint64_t>(column)));
+            Add(dtype, from, to, row * width + column, size * added);
           }
         }
       });
@@ -111,9 +117,10 @@ class EmbeddingNoiseOp final : public Op {
   float Size(int64_t tokens, int64_t width) const {
     return alpha_ / std::sqrt(static_cast<float>(tokens * width));
   }
-  // The number of the element at that place.
-  static uint64_t First(const RunScalars& scalars, int64_t width, int64_t at) {
-    return static_cast<uint64_t>(scalars.first_example * width + at);
+  // The number of a token's first element, of the token at that place of this program's sequence.
+  static uint64_t First(const RunScalars& scalars, int64_t sequence, int64_t place, int64_t width) {
+    return (static_cast<uint64_t>(scalars.first_example + sequence) << 32) +
+           static_cast<uint64_t>(place * width);
   }
   static void Add(DType dtype, const void* from, void* to, int64_t at, float added) {
     if (dtype == DType::kBf16) {

@@ -87,7 +87,7 @@ struct TrainingConfig {
   std::vector<ParameterRule> parameter_rules;  // what a job says in a short form stands first
   optim::Schedule schedule;
   // The learning rate of each layer is so many times that of the layer behind it
-  // (LayersBehind, parameter_rules.h). 1: all have the same.
+  // (LayersBehind, parameter_rules.h). 1: all have the same. Of jobs with one update.
   double layer_decay = 1;
   // Above 0: the weights that are evaluated and published are a mean over the updates
   // (train/weight_average.h). Of jobs with one update.

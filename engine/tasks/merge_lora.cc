@@ -1,11 +1,13 @@
 #include "engine/tasks/merge_lora.h"
 
 #include <deque>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
@@ -26,10 +28,20 @@ absl::StatusOr<std::vector<float>> ReadAll(const SafetensorsFile& file, const st
   return values;
 }
 
-// Weights of products are [units, in]: a preset's, where it says so.
-bool HasTransposedWeights(const models::ModelDescription& model) {
-  const auto options = nlohmann::json::parse(model.preset.options, nullptr, false);
-  return options.is_object() && options.value("transposed", false);
+// The product's weight is [units, in]: in a preset that says so, the model's or its network's.
+bool IsTransposed(const models::ModelDescription& model, absl::string_view product) {
+  const std::string* options = &model.preset.options;
+  for (const models::NetworkDescription& network : model.networks) {
+    if (absl::StartsWith(product, absl::StrCat(network.name, "."))) {
+      options = &network.preset.options;
+    }
+  }
+  const auto json = nlohmann::json::parse(*options, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) {
+    return false;
+  }
+  const auto said = json.find("transposed");
+  return said != json.end() && said->is_boolean() && said->get<bool>();
 }
 
 // The weight of a product with its adapter in it; none where it has no adapter.
@@ -44,20 +56,29 @@ absl::StatusOr<std::optional<std::vector<float>>> Merged(const SafetensorsFile& 
   HONE_ASSIGN_OR_RETURN(const std::vector<float> a, ReadAll(file, models::FactorA(product)));
   HONE_ASSIGN_OR_RETURN(const std::vector<float> b, ReadAll(file, models::FactorB(product)));
   HONE_ASSIGN_OR_RETURN(std::vector<float> values, ReadAll(file, weight.name));
-  const models::LoraModule module = model.lora->ModuleOf(product);
-  const auto rank = static_cast<size_t>(module.rank);
-  if (weight.shape.rank() != 2 || a.size() % rank != 0 || b.size() % rank != 0 ||
-      (a.size() / rank) * (b.size() / rank) != values.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file.path(), ": the adapter of ", weight.name, " ", weight.shape.ToString(),
-                     " must be of rank ", rank, ", got ", a.size(), " and ", b.size(), " numbers"));
-  }
-  models::AddLowRank(a, b, module.rank, model.lora->ScaleOf(module), HasTransposedWeights(model),
-                     values);
+  HONE_RETURN_IF_ERROR(
+      Annotate(AddAdapter(model, product, a, b, weight.shape, values), file.path()));
   return values;
 }
 
 }  // namespace
+
+absl::Status AddAdapter(const models::ModelDescription& model, absl::string_view product,
+                        std::span<const float> a, std::span<const float> b, const Shape& shape,
+                        std::span<float> weight) {
+  const models::LoraModule module = model.lora->ModuleOf(product);
+  const bool transposed = IsTransposed(model, product);
+  const int64_t in = std::ssize(a) / module.rank, units = std::ssize(b) / module.rank;
+  if (in * module.rank != std::ssize(a) || units * module.rank != std::ssize(b) ||
+      shape != (transposed ? Shape{units, in} : Shape{in, units})) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the adapter of ", product, ".weight ", shape.ToString(), ", which is ",
+                     transposed ? "[units, in]" : "[in, units]", ", must be of rank ", module.rank,
+                     ", got ", a.size(), " and ", b.size(), " numbers"));
+  }
+  models::AddLowRank(a, b, module.rank, model.lora->ScaleOf(module), transposed, weight);
+  return absl::OkStatus();
+}
 
 absl::Status MergeLora(const std::string& from, const std::string& to) {
   HONE_ASSIGN_OR_RETURN(const checkpoint::Model model, checkpoint::LoadModel(from));

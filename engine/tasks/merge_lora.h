@@ -1,15 +1,26 @@
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/models/model_description.h"
+#include "engine/tensor/tensor.h"
 
 namespace hone::engine::tasks {
+
+// weight += scale · B · A, where the weight, of that shape, is that of `product` of a model with
+// adapters, and a and b are the product's factors; the scale and which way the weight lies follow
+// from the model's description. INVALID_ARGUMENT where factors and weight do not fit.
+absl::Status AddAdapter(const models::ModelDescription& model, absl::string_view product,
+                        std::span<const float> a, std::span<const float> b, const Shape& shape,
+                        std::span<float> weight);
 
 // Writes the published model of `from` to the folder `to` with its adapters in its weights:
 // W + scale · B · A, summed in double and kept in f32. Weights without an adapter keep their bits
 // and their type, so that the answers are the same but for rounding. FAILED_PRECONDITION where the
-// model has no adapters. Errors of checkpoint::LoadModel and WriteModel.
+// model has no adapters. Errors of checkpoint::LoadModel, AddAdapter and WriteModel.
 absl::Status MergeLora(const std::string& from, const std::string& to);
 
 }  // namespace hone::engine::tasks

@@ -126,7 +126,8 @@ std::vector<int> LayersBehind(const std::vector<std::string>& parameters) {
     } else if (is_block(parameter)) {
       layer->second = ++seen;
     } else {
-      layer->second = seen == 0 ? 0 : blocks + 1;
+      // What stands between blocks, as the norm behind an encoder, belongs to the block before it.
+      layer->second = seen < blocks ? seen : blocks + 1;
     }
     last = std::max(last, layer->second);
   }

@@ -38,7 +38,8 @@ std::optional<float> WeightDecay(const std::vector<ParameterRule>& rules,
 // For each of a model's parameters, in the order in which its layers are built, how many layers lie
 // behind its own. A layer is a block where several are alike ("block_1", "block_2", …, which have
 // layers of their own): what stands before the first of them is one layer, and so is what stands
-// behind the last. Else it is what parameters have before the first dot.
+// behind the last; what stands between two belongs to the one before it. Else it is what parameters
+// have before the first dot.
 std::vector<int> LayersBehind(const std::vector<std::string>& parameters);
 
 // INVALID_ARGUMENT: "training.parameter_rules[0] (encodr.*): …", or another field, for a rule that

@@ -231,6 +231,11 @@ absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int64_t 
 }
 
 absl::Status Programs::MakeOptimizers(const tasks::TrainingConfig& config) {
+  if (config.layer_decay != 1 && updates_.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("training.layer_decay: must be 1 where a step makes ", updates_.size(),
+                     " updates, got ", config.layer_decay));
+  }
   // What layers that are frozen have is counted, too, so that thawing one changes no other's rate.
   std::vector<std::string> names;
   std::vector<ParameterId> ids;

@@ -10,7 +10,7 @@
 namespace hone::engine::train {
 namespace {
 
-constexpr absl::string_view kPrefix = "average.";
+constexpr absl::string_view kPrefix = "average/";
 
 }  // namespace
 
@@ -65,11 +65,15 @@ void WeightAverage::Follow(double decay, int64_t update, int threads) {
 }
 
 void WeightAverage::Exchange() {
+  std::vector<ParameterId> changed;
   for (const auto& [weight, mean] : pairs_) {
     std::ranges::swap_ranges(store_.mutable_values(weight).f32(),
                              store_.mutable_values(mean).f32());
+    changed.push_back(weight);
+    changed.push_back(mean);
   }
-  store_.MarkChanged();
+  // Packed copies of others, which may be large and frozen, are still right.
+  store_.MarkChanged(changed);
   store_.RefreshAll();
 }
 

@@ -13,10 +13,12 @@
 namespace hone::engine::train {
 
 // The mean of the weights over the updates, newer ones counting more (Polyak and Juditsky, 1992, as
-// exponential mean): the buffer `average.NAME` of each parameter that a job trains. It is in
-// checkpoints; a model is published with it in the weights' place.
+// exponential mean): the buffer `average/NAME` of each parameter that a job trains, which no
+// layer's name can begin with. It is in checkpoints; a model is published with it in the weights'
+// place.
 class WeightAverage {
  public:
+  // The parameter is such a mean.
   static bool Holds(absl::string_view parameter);
   // Before the store's Allocate. Errors of ParameterStore::Declare.
   static absl::Status Declare(std::span<const ParameterId> trained, ParameterStore& store);

@@ -799,6 +799,10 @@ void CheckTraining(const v1::JobSpec& spec, const Limits& limits, FieldErrors& e
   CheckRules(training, errors);
   if (training.has_layer_decay()) {
     errors.CheckFloat("training.layer_decay", training.layer_decay(), Above(0, 1));
+    if (training.layer_decay() != 1 && (acts || spec.has_image_generation())) {
+      errors.Add("training.layer_decay",
+                 "must be 1 here: layers are counted through one network, and there are several");
+    }
   }
   errors.CheckFloat("training.average_decay", training.average_decay(), UpTo(0, 1));
   if (training.average_decay() > 0 && (acts || spec.has_image_generation())) {

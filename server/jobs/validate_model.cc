@@ -696,6 +696,10 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
     CheckPretrained(model.pretrained(), has_model, errors);
   }
   if (spec.has_image_generation()) {
+    if (model.pretrained().has_lora()) {
+      errors.Add("model.pretrained.lora",
+                 "must not be there: the mean of the generator's weights has no adapters");
+    }
     if (model.layers_size() > 0 || model.has_preset() == (model.networks_size() > 0)) {
       errors.Add("model",
                  "must have either `preset` or `networks`, a generator and a discriminator, and no "

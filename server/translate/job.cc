@@ -586,7 +586,7 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.checkpoints.keep_latest =
       Or(checkpoints.has_keep_latest(), checkpoints.keep_latest(), config.checkpoints.keep_latest);
   if (in.has_layer_decay()) {
-    config.layer_decay = Precise(in.layer_decay());
+    config.layer_decay = AsWritten(in.layer_decay());
   }
   config.neftune_alpha = in.neftune_alpha();
   config.average_decay = AsWritten(in.average_decay());

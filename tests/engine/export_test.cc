@@ -15,6 +15,7 @@
 #include "engine/export/forward.h"
 #include "engine/export/gguf_llama.h"
 #include "engine/export/source.h"
+#include "engine/huggingface/checkpoint.h"
 #include "engine/huggingface/config.h"
 #include "engine/huggingface/write_tensors.h"
 #include "engine/tasks/model_file.h"
@@ -24,7 +25,9 @@
 namespace hone::engine::exports {
 namespace {
 
+using ::hone::engine::testing::CheckpointTensor;
 using ::hone::engine::testing::GoldenCheckpoint;
+using ::hone::engine::testing::Number;
 using ::hone::engine::testing::StoreOf;
 using ::hone::engine::testing::TensorsOf;
 using ::hone::engine::testing::WriteTensors;
@@ -206,6 +209,74 @@ TEST_F(ExportTest, AGgufOfGpt2IsRefusedForWhatItIs) {
               StatusIs(kUnimplemented, HasSubstr("`positions` is learned")));
 }
 
+// An adapter of peft's on a golden checkpoint that lies beside it, and a module that it saved
+// whole.
+struct AdapterCase {
+  const char* base;
+  const char* module;
+  int64_t in, out;
+  const char* saved;
+};
+
+class AdapterExport : public ExportTest, public ::testing::WithParamInterface<AdapterCase> {
+ protected:
+  AdapterExport() {
+    std::filesystem::create_directory(folder_ / "model");
+    WriteWriter(folder_ / "model/base", GetParam().base);
+    Put(folder_ / "model/adapter_config.json",
+        R"({"peft_type": "LORA", "r": 2, "lora_alpha": 6, "base_model_name_or_path": "base"})");
+    const std::string module = GetParam().module, saved = GetParam().saved;
+    WriteTensors(folder_ / "model/adapter_model.safetensors",
+                 std::vector{Tensor(module + ".lora_A.weight", {2, GetParam().in}),
+                             Tensor(module + ".lora_B.weight", {GetParam().out, 2}),
+                             Tensor(saved + ".weight", {24})});
+  }
+
+  static CheckpointTensor Tensor(const std::string& name, const Shape& shape) {
+    CheckpointTensor tensor = {.name = "base_model.model." + name, .shape = shape, .values = {}};
+    for (int64_t i = 0; i < shape.elements(); ++i) {
+      tensor.values.push_back(static_cast<float>(Number(900, i) % 1000) / 1000 - 0.5f);
+    }
+    return tensor;
+  }
+};
+
+TEST_P(AdapterExport, AsPeftIsAnAdapterThatAnswersOnItsBase) {
+  const auto report = ExportAs(Format::kPeft);
+  ASSERT_THAT(report, IsOk());
+  EXPECT_LE(report->difference, 1e-5);
+  EXPECT_FALSE(std::filesystem::exists(Out() + "/base"));
+  std::filesystem::rename(folder_ / "model/base", Out() + "/base");
+  EXPECT_THAT(OpenCheckpointValues(Out()).status(), IsOk());
+}
+
+TEST_P(AdapterExport, MergedIsACheckpointThatAnswersAlike) {
+  const auto report = ExportAs(Format::kMergedHuggingFace);
+  ASSERT_THAT(report, IsOk());
+  EXPECT_LE(report->difference, 1e-5);
+  const auto model = huggingface::DescribeModel(Out());
+  ASSERT_THAT(model, IsOk());
+  EXPECT_FALSE(model->lora.has_value());
+  const std::string weight = absl::StrCat(GetParam().module, ".weight");
+  EXPECT_NE(TensorBytes(Out() + "/model.safetensors").at(weight),
+            TensorBytes(folder_ / "model/base/model.safetensors").at(weight));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AdapterExport,
+                         ::testing::Values(AdapterCase{"llama", "model.layers.0.self_attn.q_proj",
+                                                       24, 24, "model.norm"},
+                                           AdapterCase{"gpt2", "transformer.h.1.attn.c_attn", 24,
+                                                       72, "transformer.ln_f"}),
+                         [](const auto& setting) { return std::string(setting.param.base); });
+
+TEST_F(ExportTest, FormatsOfAdaptersAreRefusedOfAModelThatHasNone) {
+  WriteWriter(folder_ / "model", "llama");
+  for (const Format format : {Format::kMergedHuggingFace, Format::kPeft}) {
+    EXPECT_THAT(ExportAs(format).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                    HasSubstr("the model has no adapters")));
+  }
+}
+
 // A published model of pictures, whose values are those that training begins with.
 class PictureExport : public ExportTest {
  protected:
@@ -278,8 +349,8 @@ TEST(Differences, AreSharesOfTheLargestAnswer) {
 }
 
 TEST(ExportFormats, ThatNobodyKnowsAreToldThoseThatAre) {
-  EXPECT_THAT(FormatOf("coreml").status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hf, onnx, gguf")));
+  EXPECT_THAT(FormatOf("coreml").status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                    HasSubstr("hf, onnx, gguf, merged-hf, peft")));
 }
 
 }  // namespace

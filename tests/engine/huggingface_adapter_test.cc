@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "engine/huggingface/adapter.h"
+#include "engine/huggingface/folder_files.h"
+#include "engine/huggingface/head.h"
 #include "tests/engine/huggingface_answers.h"
 #include "tests/engine/huggingface_testing.h"
 
@@ -222,8 +224,76 @@ TEST_F(AdapterTest, AFolderWithoutAdaptersIsRefused) {
 TEST_F(AdapterTest, TheirNamesOfProductsAreOurs) {
   MakeBase("gpt2");
   EXPECT_THAT(*huggingface::OurProducts(folder_ / "base", {"c_attn", "up", "mlp.c_proj"}),
-              ElementsAre("block_*.attention.query", "block_*.attention.key",
-                          "block_*.attention.value", "up", "block_*.down"));
+              ElementsAre(ElementsAre("block_*.attention.query", "block_*.attention.key",
+                                      "block_*.attention.value"),
+                          ElementsAre("up"), ElementsAre("block_*.down")));
+}
+
+TEST_F(AdapterTest, TheirNamesOfOneBlockAndGlobsOfThemAreOurs) {
+  MakeBase("llama");
+  EXPECT_THAT(
+      *huggingface::OurProducts(
+          folder_ / "base", {"layers.1.self_attn.q_proj", "model.layers.0.mlp.up_proj", "*.v_proj",
+                             "model.layers.[1-9].*.k_proj", "embed_tokens"}),
+      ElementsAre(ElementsAre("block_2.attention.query"), ElementsAre("block_1.feed_forward.up"),
+                  ElementsAre("block_*.attention.value"), ElementsAre("block_2.attention.key"),
+                  ElementsAre("embed_tokens")));
+}
+
+TEST_F(AdapterTest, OfPatternsTheFirstInTheFileCounts) {
+  MakeBase("llama");
+  Adapt("model.layers.0.self_attn.v_proj", false, /*scale=*/3, /*rank=*/2);
+  WriteAdapter();
+  nlohmann::ordered_json config = nlohmann::ordered_json::parse(config_.dump());
+  config["rank_pattern"] = nlohmann::ordered_json::object();
+  config["rank_pattern"]["v_proj"] = 2;
+  config["rank_pattern"]["layers.0.self_attn.v_proj"] = 3;
+  Put(folder_ / "adapter/adapter_config.json", config.dump());
+  EXPECT_THAT(huggingface::Weights::Open(folder_ / "adapter"), IsOk());
+}
+
+TEST_F(AdapterTest, AConfigBesideItDoesNotMakeItItsOwnBase) {
+  MakeBase("llama");
+  Adapt("model.layers.0.self_attn.q_proj", false);
+  Put(folder_ / "adapter/config.json", "{}");
+  EXPECT_THAT(Opened(), IsOk());
+}
+
+TEST_F(AdapterTest, ItsHeadMayHaveOtherOutputsAndAnotherTaskThanItsBases) {
+  MakeBase("bert");
+  golden_["config"]["id2label"] = {{"0", "no"}, {"1", "maybe"}, {"2", "yes"}};
+  Put(folder_ / "base/config.json", golden_["config"].dump());
+  Adapt("bert.encoder.layer.1.attention.self.query", /*in_first=*/false);
+  WriteAdapter();
+  const auto same = huggingface::ReadHead(folder_ / "adapter", 3);
+  ASSERT_THAT(same, IsOk());
+  EXPECT_THAT(same->names, ElementsAre("no", "maybe", "yes"));
+  config_["task_type"] = "TOKEN_CLS";
+  WriteAdapter();
+  const auto own = huggingface::ReadHead(folder_ / "adapter", 2);
+  ASSERT_THAT(own, IsOk());
+  EXPECT_EQ(own->kind, huggingface::Head::Kind::kTags);
+  EXPECT_THAT(own->names, ElementsAre("LABEL_0", "LABEL_1"));
+  EXPECT_FALSE(own->named);
+}
+
+TEST_F(AdapterTest, FilesBesideItsWeightsAreItsBasesButForThoseOfItsOwnTokenizer) {
+  MakeBase("llama");
+  Adapt("model.layers.0.self_attn.q_proj", false);
+  WriteAdapter();
+  for (const char* name : {"generation_config.json", "tokenizer_config.json"}) {
+    Put(folder_ / (std::string("base/") + name), R"({"of": "base"})");
+  }
+  Put(folder_ / "adapter/tokenizer_config.json", R"({"of": "adapter"})");
+  auto files = huggingface::ReadFilesBesideWeights(folder_ / "adapter");
+  ASSERT_THAT(files, IsOk());
+  EXPECT_EQ((*files)["config.json"], golden_["config"].dump());
+  EXPECT_EQ((*files)["tokenizer_config.json"], R"({"of": "base"})");
+  Put(folder_ / "adapter/tokenizer.json", "{}");
+  files = huggingface::ReadFilesBesideWeights(folder_ / "adapter");
+  ASSERT_THAT(files, IsOk());
+  EXPECT_EQ((*files)["tokenizer_config.json"], R"({"of": "adapter"})");
+  EXPECT_EQ((*files)["generation_config.json"], R"({"of": "base"})");
 }
 
 }  // namespace

@@ -165,6 +165,14 @@ TEST_F(UnpackTest, AnArchiveWithoutACheckpointIsRefused) {
   EXPECT_THAT(UnpackFiles({{"a.csv", "1,2"}}), StatusIs(kInvalid, HasSubstr("no config.json")));
 }
 
+TEST_F(UnpackTest, AnAdapterWithoutItsBaseIsRefused) {
+  const Files files = {{"config.json", "{}"},
+                       {"adapter_config.json", R"({"base_model_name_or_path": "/etc"})"},
+                       {"adapter_model.safetensors", "x"}};
+  EXPECT_THAT(UnpackFiles(files), StatusIs(kInvalid, HasSubstr("an adapter without its base")));
+  EXPECT_THAT(UnpackFiles(With(files, "model.safetensors")), IsOk());
+}
+
 TEST_F(UnpackTest, AnArchiveOfSeveralCheckpointsIsRefused) {
   EXPECT_THAT(UnpackFiles({{"a/config.json", "{}"}, {"b/config.json", "{}"}}),
               StatusIs(kInvalid, HasSubstr("several checkpoints")));

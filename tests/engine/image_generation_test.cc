@@ -112,6 +112,12 @@ TEST_F(ImageGeneration, GivesEachNetworkItsOptimizer) {
   EXPECT_EQ(optim::NameOf(updates[1].optimizer->options()), "sgd");
 }
 
+TEST_F(ImageGeneration, RefusesADecayOverLayersOfSeveralNetworks) {
+  config_.layer_decay = 0.5;
+  EXPECT_THAT(Train(NewRun()), StatusIs(absl::StatusCode::kInvalidArgument,
+                                        HasSubstr("training.layer_decay: must be 1")));
+}
+
 TEST_F(ImageGeneration, CutsTheWeightsOfWassersteinsDiscriminatorAlone) {
   options_.loss = AdversarialKind::kWasserstein;
   options_.clip_weights = 0.01;

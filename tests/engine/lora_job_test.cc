@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/export/export.h"
 #include "engine/job/pretrained.h"
 #include "engine/models/lora.h"
 #include "engine/predict/predictor.h"
@@ -177,6 +179,24 @@ TEST_F(LoraJobTest, MergedAnswersAreThoseOfTheAdapters) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no adapters")));
 }
 
+// The adapter of a product of 2 inputs and 3 units, whose network's preset may say how weights lie.
+absl::Status AddTo(const std::string& product, const Shape& shape) {
+  models::ModelDescription model;
+  model.preset.options = R"({"transposed": true})";
+  model.networks.push_back({.name = "policy"});
+  model.lora.emplace(models::LoraDescription{.rank = 1, .alpha = 1});
+  std::vector<float> weight(6);
+  return tasks::AddAdapter(model, product, std::vector<float>(2), std::vector<float>(3), shape,
+                           weight);
+}
+
+TEST(AddAdapter, AsksTheNetworkOfTheProductHowItsWeightsLie) {
+  EXPECT_THAT(AddTo("block_1.up", {3, 2}), IsOk());
+  EXPECT_THAT(AddTo("block_1.up", {2, 3}), StatusIs(kInvalid, HasSubstr("block_1.up.weight")));
+  EXPECT_THAT(AddTo("policy.dense_1", {2, 3}), IsOk());
+  EXPECT_THAT(AddTo("policy.dense_1", {3, 2}), StatusIs(kInvalid, HasSubstr("[in, units]")));
+}
+
 TEST_F(LoraJobTest, StoppedAtEveryStepAndResumedIsNeverStopped) {
   const auto config = Job();
   ASSERT_THAT(config, IsOk());
@@ -210,6 +230,47 @@ TEST_F(LoraJobTest, AnUnknownTargetIsRefusedWithWhatThereIs) {
   EXPECT_THAT(Run(*config),
               StatusIs(kInvalid, AllOf(HasSubstr("model.pretrained.lora.targets[0] (qery)"),
                                        HasSubstr("block_1.attention.query"))));
+}
+
+TEST_F(LoraJobTest, ATargetIsToldByItsPlaceInTheJobsOwnList) {
+  // The first is three products of a block.
+  const auto config = Job({.targets = {"dense", "qery"}});
+  ASSERT_THAT(config, IsOk());
+  EXPECT_THAT(Run(*config), StatusIs(kInvalid, HasSubstr("targets[1] (qery)")));
+}
+
+TEST_F(LoraJobTest, WhatAJobHasLearnedGoesIntoAnAdapterAndIntoAMergedCheckpoint) {
+  auto config = Job();
+  ASSERT_THAT(config, IsOk());
+  config->task = tasks::ClassificationOptions{};
+  // The adapter must bring it, too: it is not the base's any more.
+  config->parameter_rules.push_back({.parameters = "block_2.norm_2", .freeze = false});
+  ASSERT_THAT(Run(*config), IsOk());
+  for (const exports::Format format :
+       {exports::Format::kPeft, exports::Format::kMergedHuggingFace}) {
+    const std::string folder = Path(format == exports::Format::kPeft ? "peft" : "merged");
+    std::filesystem::create_directory(folder);
+    const auto report = exports::Export(
+        {.source = config->run_directory + "/model", .directory = folder, .format = format});
+    ASSERT_THAT(report, IsOk());
+    EXPECT_GT(report->questions, 0);
+  }
+}
+
+TEST_F(LoraJobTest, APoolerThatIsNewHasNoAdapter) {
+  std::vector<CheckpointTensor> tensors = TensorsOf(GoldenCheckpoint("bert"));
+  std::erase_if(tensors, [](const CheckpointTensor& tensor) {
+    return tensor.name.find("classifier") != std::string::npos ||
+           tensor.name.find("pooler") != std::string::npos;
+  });
+  WriteCheckpoint(Path("bert"), GoldenCheckpoint("bert")["config"], tensors);
+  const auto config = Job({.rank = 2, .targets = {"all-linear"}});
+  ASSERT_THAT(config, IsOk());
+  ASSERT_THAT(Run(*config), IsOk());
+  const auto weights = Weights(config->run_directory + "/model");
+  EXPECT_THAT(weights, Contains(Key("block_1.down.lora_A.weight")));
+  EXPECT_THAT(weights, Contains(Key("pooler.weight")));
+  EXPECT_THAT(weights, Not(Contains(Key("pooler.lora_A.weight"))));
 }
 
 TEST_F(LoraJobTest, ARuleOfTheJobThawsMore) {

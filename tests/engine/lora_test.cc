@@ -4,11 +4,13 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/layers/product.h"
 #include "engine/models/build.h"
 #include "engine/ops/cross_entropy.h"
+#include "engine/ops/embedding_noise.h"
 #include "tests/engine/golden_step.h"
 
 // Low-rank adapters beside the weights of products.
@@ -24,7 +26,9 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Key;
 using ::testing::Not;
+using ::testing::Pair;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kRows = 6, kWidth = 10, kHidden = 14, kClasses = 5;
@@ -49,7 +53,7 @@ models::LoraDescription AdaptersOf(bool rslora) {
 GoldenStep Step(const models::LoraDescription& lora, bool training = false) {
   GoldenStep step;
   Graph& graph = step.graph;
-  const models::AdaptedGraph adapted(graph, &lora, training);
+  models::AdaptedGraph adapted(graph, &lora, training);
   const Value x = graph.Input("x", {{kRows, kWidth}, DType::kF32});
   const Value labels = graph.Input("labels", {{kRows}, DType::kS32});
   const Value y = layers::Glu(
@@ -218,6 +222,20 @@ TEST_F(LoraOfLayersTest, AllLinearLeavesOutWhatIsExcepted) {
   EXPECT_THAT(names, Not(Contains("dense_2.lora_A.weight")));
 }
 
+TEST_F(LoraOfLayersTest, ACopyInAScopeHasTheSameAdapters) {
+  model_.lora->targets = {"dense_*"};
+  model_.lora->except = {"dense_2"};
+  model_.lora->own["dense_1"] = {.rank = 5, .alpha = 1};
+  const Graph::Scope scope(graph_, "target");
+  ASSERT_THAT(Build(), IsOk());
+  std::map<std::string, Shape> shapes;
+  for (const Graph::Node& node : graph_.nodes()) {
+    shapes.emplace(node.parameter.name, node.parameter.shape);
+  }
+  EXPECT_THAT(shapes, Contains(Pair("target.dense_1.lora_A.weight", Shape{5, 6})));
+  EXPECT_THAT(shapes, Not(Contains(Key("target.dense_2.lora_A.weight"))));
+}
+
 TEST_F(LoraOfLayersTest, AreKeptInTheModelsDescription) {
   model_.lora->own["dense_1"] = {.rank = 5, .alpha = 1};
   const auto named = models::WithNames(model_);
@@ -243,6 +261,34 @@ TEST(Lora, IsMergedIntoWeightsOfEitherLayout) {
   weight.assign(6, 1);
   models::AddLowRank(a, b, 1, 0.5, /*transposed=*/false, weight);
   EXPECT_THAT(weight, ElementsAre(2.5f, 4, 5.5f, 3, 5, 7));
+}
+
+// What is added to the rows, four numbers each, of sequences of these lengths, of which the first
+// is this one of the batch.
+std::vector<double> NoiseOf(const std::vector<int64_t>& lengths, int64_t first) {
+  std::vector<double> offsets = {0};
+  for (const int64_t length : lengths) {
+    offsets.push_back(offsets.back() + static_cast<double>(length));
+  }
+  Graph graph;
+  const auto rows = static_cast<int64_t>(offsets.back());
+  const Value x = graph.Input("x", {{rows, 4}, DType::kF32});
+  const Value at = graph.Input("offsets", {{std::ssize(offsets)}, DType::kS32});
+  const Value y = EmbeddingNoise(graph, x, at, 3);
+  const auto source = [&](const Graph::Node& node) {
+    DoubleTensor tensor(node.types[0].shape);
+    if (node.name == "offsets") {
+      tensor.values = offsets;
+    }
+    return tensor;
+  };
+  const RunScalars scalars = {.seed = 4, .step = 7, .first_example = first};
+  return Interpret(graph, {y}, source, scalars).value()[0].values;
+}
+
+TEST(EmbeddingNoise, OfASequenceIsTheSameHoweverTheBatchIsSharedOut) {
+  const std::vector<double> whole = NoiseOf({2, 3}, 8), last = NoiseOf({3}, 9);
+  EXPECT_EQ(std::vector<double>(whole.begin() + 8, whole.end()), last);
 }
 
 TEST(EmbeddingNoise, IsOfTrainingsAlone) {

@@ -208,6 +208,14 @@ TEST(LayersBehind, CountsBlocksAndWhatStandsAroundThem) {
               ::testing::ElementsAre(3, 3, 2, 2, 1, 1, 0, 0));
 }
 
+TEST(LayersBehind, CountsWhatStandsBetweenBlocksWithTheBlockBeforeIt) {
+  EXPECT_THAT(
+      tasks::LayersBehind({"source_embedding.weight", "encoder_1.up.weight", "encoder_2.up.weight",
+                           "encoder_norm.weight", "decoder_1.up.weight", "decoder_2.up.weight",
+                           "decoder_norm.weight"}),
+      ::testing::ElementsAre(5, 4, 3, 3, 2, 1, 0));
+}
+
 TEST(LayersBehind, CountsTheLayersOfAList) {
   EXPECT_THAT(tasks::LayersBehind({"conv2d_1.weight", "conv2d_1.bias", "conv2d_2.weight",
                                    "dense_1.weight", "dense_1.lora_A.weight", "dense_2.weight"}),

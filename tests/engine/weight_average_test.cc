@@ -63,6 +63,17 @@ TEST_F(WeightAverageTest, TheModelHasTheMeansInTheWeightsPlaceAndNothingBeside) 
   EXPECT_EQ(model->tensors.tensors().size(), 4u);
 }
 
+TEST_F(WeightAverageTest, ALayerThatIsCalledAverageIsPublishedWithItsWeights) {
+  config_.model.layers.front().name = "average";
+  for (const double decay : {0.0, 0.9}) {
+    config_.average_decay = decay;
+    Published("average.weight");
+    const auto model = checkpoint::LoadModel(config_.run_directory + "/model");
+    ASSERT_THAT(model, IsOk());
+    EXPECT_EQ(model->tensors.tensors().size(), 4u) << decay;
+  }
+}
+
 TEST_F(WeightAverageTest, StoppedAtEveryStepAndResumedIsNeverStopped) {
   config_.steps = 12;
   config_.average_decay = 0.9;

@@ -43,9 +43,12 @@ TEST(ToTrainingConfig, FillsInTheDefaultsOfTheJobFile) {
 TEST(ToTrainingConfig, TakesNumbersAsTheyAreWritten) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"classification": {}, "data": {"dataset": "mnist"},
-          "training": {"epochs": 5, "optimizer": {"adam": {"learning_rate": 0.003, "epsilon": 1e-9}}},
+          "training": {"epochs": 5, "optimizer": {"adam": {"learning_rate": 0.003, "epsilon": 1e-9}},
+                       "layer_decay": 0.87654321},
           "model": {"layers": [{"dense": {"units": 10}}]}})"));
   ASSERT_TRUE(config.ok()) << config.status();
+  // A float has no more digits than these; six would be 0.876543.
+  EXPECT_NEAR(config->layer_decay, 0.87654321, 1e-7);
   EXPECT_EQ(std::get<optim::Adam>(config->optimizer).learning_rate, 0.003);
   EXPECT_EQ(std::get<optim::Adam>(config->optimizer).epsilon, 1e-9);
 }
