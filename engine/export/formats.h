@@ -39,7 +39,8 @@ absl::Status WriteTokenizer(const ExportOptions& options, const Source& source,
 // transformers has a class for it. Errors begin with the format's name.
 absl::StatusOr<huggingface::Config> CheckpointConfig(absl::string_view format,
                                                      const tasks::ModelFile& file);
-absl::StatusOr<huggingface::Head> HeadOf(absl::string_view format, const tasks::ModelFile& file);
+absl::StatusOr<huggingface::WrittenHead> HeadOf(absl::string_view format,
+                                                const tasks::ModelFile& file);
 // Reads the folder as a checkpoint in that form, from its files alone, and holds its answers
 // against those of the model with its adapters; in the report. DATA_LOSS where they differ.
 absl::Status CompareWithCheckpoint(const std::string& directory, const Source& source,

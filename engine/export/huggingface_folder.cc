@@ -20,8 +20,8 @@ namespace hone::engine::exports {
 namespace {
 
 using checkpoint::FileDType;
-using huggingface::Head;
 using huggingface::ModelValues;
+using huggingface::WrittenHead;
 using nlohmann::json;
 
 constexpr char kConfig[] = "config.json";
@@ -57,13 +57,13 @@ const char* TorchName(FileDType dtype) {
 
 // The checkpoint's config.json with what training has changed.
 absl::StatusOr<std::string> NewConfig(const std::string& text, const huggingface::Config& config,
-                                      const Source& source, Head head) {
+                                      const Source& source, WrittenHead head) {
   nlohmann::ordered_json out = nlohmann::ordered_json::parse(text);
   HONE_ASSIGN_OR_RETURN(const std::string architecture, ArchitectureOf(*config.family, head));
   out["architectures"] = nlohmann::ordered_json::array({architecture});
   const data::Preprocessing& preprocessing = source.file().preprocessing;
   const bool regression = std::holds_alternative<tasks::RegressionOptions>(source.file().task);
-  if (head == Head::kClassification) {
+  if (head == WrittenHead::kClassification) {
     const std::vector<std::string>& names =
         regression ? preprocessing.target_names : preprocessing.class_names;
     nlohmann::ordered_json id2label, label2id;
@@ -86,9 +86,10 @@ absl::StatusOr<std::string> NewConfig(const std::string& text, const huggingface
 }
 
 // What sentence-transformers reads is of no model with a head of its own.
-bool Belongs(absl::string_view name, Head head) {
-  return head == Head::kNone || !(name == "modules.json" || name == "1_Pooling/config.json" ||
-                                  absl::StrContains(name, "sentence"));
+bool Belongs(absl::string_view name, WrittenHead head) {
+  return head == WrittenHead::kNone ||
+         !(name == "modules.json" || name == "1_Pooling/config.json" ||
+           absl::StrContains(name, "sentence"));
 }
 
 absl::StatusOr<Questions> QuestionsByTheFolder(const std::string& directory,
@@ -119,23 +120,23 @@ absl::StatusOr<huggingface::Config> CheckpointConfig(absl::string_view format,
   return config;
 }
 
-absl::StatusOr<Head> HeadOf(absl::string_view format, const tasks::ModelFile& file) {
+absl::StatusOr<WrittenHead> HeadOf(absl::string_view format, const tasks::ModelFile& file) {
   if (const auto* classes = std::get_if<tasks::ClassificationOptions>(&file.task)) {
     if (classes->binary) {
       return absl::UnimplementedError(
           absl::StrCat("format ", format,
                        ": the model has one logit for two classes, transformers has one for each"));
     }
-    return Head::kClassification;
+    return WrittenHead::kClassification;
   }
   if (std::holds_alternative<tasks::RegressionOptions>(file.task)) {
-    return Head::kClassification;
+    return WrittenHead::kClassification;
   }
   if (std::holds_alternative<tasks::LanguageModelingOptions>(file.task)) {
-    return Head::kNextToken;
+    return WrittenHead::kNextToken;
   }
   if (std::holds_alternative<tasks::MaskedLanguageModelingOptions>(file.task)) {
-    return Head::kMaskedTokens;
+    return WrittenHead::kMaskedTokens;
   }
   return absl::UnimplementedError(
       absl::StrCat("format ", format, ": a model of this task has no class in transformers"));
@@ -166,7 +167,7 @@ absl::StatusOr<ExportReport> ExportHuggingFace(const ExportOptions& options, con
   constexpr absl::string_view kFormat = "hf";
   const tasks::ModelFile& file = source.file();
   HONE_ASSIGN_OR_RETURN(const huggingface::Config config, CheckpointConfig(kFormat, file));
-  HONE_ASSIGN_OR_RETURN(const Head head, HeadOf(kFormat, file));
+  HONE_ASSIGN_OR_RETURN(const WrittenHead head, HeadOf(kFormat, file));
   ExportReport report;
   std::string written = file.checkpoint_files.at(kConfig);
   if (!IsCheckpoint(source.values())) {

@@ -95,7 +95,7 @@ absl::StatusOr<ExportReport> ExportPeft(const ExportOptions& options, const Sour
   }
   const tasks::ModelFile& file = source.adapted_file();
   HONE_ASSIGN_OR_RETURN(const huggingface::Config config, CheckpointConfig(kFormat, file));
-  HONE_ASSIGN_OR_RETURN(const huggingface::Head head, HeadOf(kFormat, file));
+  HONE_ASSIGN_OR_RETURN(const huggingface::WrittenHead head, HeadOf(kFormat, file));
   absl::StatusOr<huggingface::WrittenAdapter> adapter =
       huggingface::WriteAdapter(config, *file.model.lora, source.adapted_values(), head,
                                 absl::StrCat(options.directory, "/", kTensors));

@@ -22,16 +22,16 @@ using nlohmann::ordered_json;
 constexpr absl::string_view kRoot = "base_model.model.";
 
 // As peft calls what a model is for.
-ordered_json TaskTypeFor(Head head) {
+ordered_json TaskTypeFor(WrittenHead head) {
   switch (head) {
-    case Head::kClassification:
+    case WrittenHead::kClassification:
       return "SEQ_CLS";
-    case Head::kTokenClasses:
+    case WrittenHead::kTokenClasses:
       return "TOKEN_CLS";
-    case Head::kNextToken:
+    case WrittenHead::kNextToken:
       return "CAUSAL_LM";
-    case Head::kNone:
-    case Head::kMaskedTokens:
+    case WrittenHead::kNone:
+    case WrittenHead::kMaskedTokens:
       return nullptr;
   }
   return nullptr;
@@ -77,7 +77,7 @@ class AdapterWriter {
     return checkpoint::WriteSafetensors(path, written, {{"format", "pt"}});
   }
 
-  ordered_json ConfigFor(Head head) const {
+  ordered_json ConfigFor(WrittenHead head) const {
     return {{"peft_type", "LORA"},
             {"task_type", TaskTypeFor(head)},
             {"base_model_name_or_path", nullptr},
@@ -240,7 +240,7 @@ class AdapterWriter {
 }  // namespace
 
 absl::StatusOr<WrittenAdapter> WriteAdapter(const Config& base, const models::LoraDescription& lora,
-                                            const ModelValues& values, Head head,
+                                            const ModelValues& values, WrittenHead head,
                                             const std::string& path) {
   AdapterWriter writer(base, lora, values);
   HONE_RETURN_IF_ERROR(writer.Gather());

@@ -23,7 +23,7 @@ struct WrittenAdapter {
 // INVALID_ARGUMENT names values that the family has no module for, or a factor of another shape
 // than its rank says; UNIMPLEMENTED a part of a module that was learned as a whole.
 absl::StatusOr<WrittenAdapter> WriteAdapter(const Config& base, const models::LoraDescription& lora,
-                                            const ModelValues& values, Head head,
+                                            const ModelValues& values, WrittenHead head,
                                             const std::string& path);
 
 }  // namespace hone::engine::huggingface

@@ -234,20 +234,21 @@ bool IsOfHead(absl::string_view theirs) {
   return std::ranges::find(kHeads, parts[0]) != std::end(kHeads);
 }
 
-absl::StatusOr<std::string> ArchitectureOf(const Family& family, Head head) {
+absl::StatusOr<std::string> ArchitectureOf(const Family& family, WrittenHead head) {
   const auto found = std::ranges::find(kClasses, family.model_type, &ClassNames::model_type);
   if (found != std::end(kClasses)) {
     const bool writes = !found->next_token.empty();
-    if (head == Head::kNextToken && writes) {
+    if (head == WrittenHead::kNextToken && writes) {
       return absl::StrCat(found->stem, found->next_token);
     }
-    if (head == Head::kNone) {
+    if (head == WrittenHead::kNone) {
       return absl::StrCat(found->stem, "Model");
     }
-    if (!writes && head != Head::kNextToken) {
-      return absl::StrCat(found->stem, head == Head::kClassification ? "ForSequenceClassification"
-                                       : head == Head::kTokenClasses ? "ForTokenClassification"
-                                                                     : "ForMaskedLM");
+    if (!writes && head != WrittenHead::kNextToken) {
+      return absl::StrCat(found->stem,
+                          head == WrittenHead::kClassification ? "ForSequenceClassification"
+                          : head == WrittenHead::kTokenClasses ? "ForTokenClassification"
+                                                               : "ForMaskedLM");
     }
   }
   return absl::UnimplementedError(absl::StrCat("a checkpoint of the family ", family.model_type,

@@ -32,7 +32,7 @@ class ModelValues {
 };
 
 // What a model gives beside the rows of its last block.
-enum class Head {
+enum class WrittenHead {
   kNone,            // nothing
   kClassification,  // numbers for each text
   kTokenClasses,    // numbers for each token
@@ -45,7 +45,7 @@ bool IsOfHead(absl::string_view theirs);
 
 // The class of transformers that such a checkpoint is one of: "BertForSequenceClassification".
 // UNIMPLEMENTED: no class of the family has that head.
-absl::StatusOr<std::string> ArchitectureOf(const Family& family, Head head);
+absl::StatusOr<std::string> ArchitectureOf(const Family& family, WrittenHead head);
 
 // Writes all values into one file of safetensors, by the names of the family: those that a
 // checkpoint's tensors had where they come from one. Rows of places that no token has here are
