@@ -149,7 +149,9 @@ TEST_F(TaggingTask, AnswersWithTheWordsAndTheirTags) {
   std::vector<std::string> tagged;
   for (const tasks::Prediction::Word& word : answers->front().words) {
     tagged.push_back(absl::StrCat(word.text, "/", word.tag));
-    EXPECT_GT(word.probability, 0.5);
+    // The first weights that find every entity are published, however sure they are.
+    EXPECT_GT(word.probability, 0.3);
+    EXPECT_LE(word.probability, 1);
   }
   EXPECT_THAT(tagged, ElementsAre("filler1/O", "mr/O", "name3/B-PER", "name4/I-PER", "in/O",
                                   "name3/B-LOC"));

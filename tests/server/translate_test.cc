@@ -270,6 +270,7 @@ constexpr char kPairs[] =
                  "pairs": {"source": "en", "target": "fr", "encoding": "LATIN1",
                            "cleaning": {"normalization": "NFC", "lower_case": true},
                            "drop_empty": true, "max_source_tokens": "10", "max_target_tokens": "12",
+                           "first": "40000",
                            "source_tokenizer": {"words": {"vocabulary": "500"}},
                            "target_tokenizer": {"characters": {}}, "near_copies": 0.8,
                            "keep": "LONGEST", "augmentation": {"swap": 0.25}}},

@@ -304,11 +304,11 @@ TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
                    kEncoderOfTexts)),
       ::testing::UnorderedElementsAre("text_embedding.pooling", "text_embedding.scale",
                                       "data.text.second_columns"));
-  EXPECT_THAT(
-      Validate(Parsed("text_embedding {} training { batch_size: 1 }" + data + kEncoderOfTexts),
-               kServer),
-      StatusIs(absl::StatusCode::kInvalidArgument,
-               HasSubstr("training.batch_size: must be at least 2 for text_embedding")));
+  v1::JobSpec lone = Parsed("text_embedding {}" + data + kEncoderOfTexts);
+  lone.mutable_training()->set_batch_size(1);
+  EXPECT_THAT(Validate(lone, kServer),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("training.batch_size: must be at least 2 for text_embedding")));
 }
 
 TEST(Validate, TagsAreOfSingleSentences) {
