@@ -140,6 +140,18 @@ const std::vector<Fact>& Facts() {
   return facts;
 }
 
+// From where a layer gets its values; of a residual stream, which all layers before have written,
+// the last ones.
+std::string Reads(const v1::LayerSummary& layer) {
+  constexpr int kMost = 4, kLast = 2;
+  const auto& inputs = layer.inputs();
+  if (inputs.size() <= kMost) {
+    return absl::StrJoin(inputs, ", ");
+  }
+  return absl::StrCat(inputs.size() - kLast, " before, ",
+                      absl::StrJoin(inputs.end() - kLast, inputs.end(), ", "));
+}
+
 }  // namespace
 
 std::vector<Line> LayerTable(const v1::Plan& plan) {
@@ -162,7 +174,7 @@ std::vector<Line> LayerTable(const v1::Plan& plan) {
                                         : "frozen",
                     Right(parameters == 0 ? "" : absl::StrFormat("%.1f %%", 100 * layer.share()))});
     if (named_inputs) {
-      rows.back().push_back(absl::StrJoin(layer.inputs(), ", "));
+      rows.back().push_back(Reads(layer));
     }
   }
   return Table(rows);

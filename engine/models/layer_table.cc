@@ -115,7 +115,8 @@ class Table {
         }
         const auto from = static_cast<size_t>(value.node);
         sources[i].insert(sources[from].begin(), sources[from].end());
-        if (node(from).kind != Node::Kind::kParameter && row_of_[from] != row_of_[i]) {
+        const bool same_row = row_of_[i] >= 0 && row_of_[from] == row_of_[i];
+        if (node(from).kind != Node::Kind::kParameter && !same_row) {
           depths_[i] = std::max(depths_[i], depths_[from]);
         }
       }

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/graph/sum.h"
 #include "engine/layers/normalization.h"
 #include "engine/models/build.h"
 #include "engine/ops/activation.h"
@@ -112,6 +113,14 @@ TEST(LayerTable, DepthCountsLayersWithWeightsAlongTheLongestPath) {
   Graph graph;
   const Value x = Encoder(graph, Input(graph, "tokens"), 3);
   EXPECT_EQ(TableOf(graph, kBatch).depths[static_cast<size_t>(x.node)], 6);
+}
+
+TEST(LayerTable, DepthGoesOnThroughSumsThatAreOfNoLayer) {
+  Graph graph;
+  const Value x = Input(graph, "tokens");
+  const Value once = Sum(graph, x, Dense(graph, x, "first", kWidth));
+  const Value y = Dense(graph, Sum(graph, once, x), "second", kWidth);
+  EXPECT_EQ(TableOf(graph, kBatch).depths[static_cast<size_t>(y.node)], 2);
 }
 
 // The class of a text, and where in it: both inputs have layers of their own.
