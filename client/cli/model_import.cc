@@ -131,13 +131,9 @@ absl::StatusOr<v1::Model> ImportFrom(Client& client, const std::string& path,
 }
 
 std::string NextStep(const v1::Model& model) {
-  if (model.task() == "language_modeling") {
-    return absl::StrCat("hone generate ", model.name(), " --prompt …");
-  }
-  if (!model.task().empty()) {
-    return absl::StrCat("hone predict ", model.name(), " --text …");
-  }
-  return absl::StrCat("`model.pretrained.model: ", model.name(), "` in a job file");
+  return model.task() == "language_modeling"
+             ? absl::StrCat("hone generate ", model.name(), " --prompt …")
+             : absl::StrCat("hone predict ", model.name(), " --text …");
 }
 
 int ImportModel(const std::string& path, const std::string& name, const Globals& globals) {

@@ -118,11 +118,9 @@ absl::StatusOr<CheckpointPlan> PlanCheckpoint(const std::string& directory, int 
   HONE_ASSIGN_OR_RETURN(const data::TextPreprocessing text, huggingface::ReadTokens(directory));
   CheckpointPlan result;
   result.tokens = std::min(PlacesOf(model), kTokens);
-  HONE_ASSIGN_OR_RETURN(const std::optional<predict::CheckpointTask> task,
+  HONE_ASSIGN_OR_RETURN(const predict::CheckpointTask task,
                         predict::TaskOfCheckpoint(directory, model, weights));
-  if (task.has_value()) {
-    result.task = std::string(tasks::MakeTask(task->options)->name());
-  }
+  result.task = std::string(tasks::MakeTask(task.options)->name());
   Graph graph;
   const absl::StatusOr<models::BuiltModel> built =
       Build(model, weights, text.tokenizer->size(), result.tokens, graph);

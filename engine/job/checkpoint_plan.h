@@ -14,7 +14,7 @@ struct CheckpointPlan {
   Plan plan;
   int64_t tokens = 0;
   // What it answers by itself: "language_modeling", "masked_language_modeling", the task of the
-  // head that it brings, such as "classification", or "" for a net that needs a head first.
+  // head that it brings, such as "classification", or "text_embedding" (predict::TaskOfCheckpoint).
   std::string task;
 };
 

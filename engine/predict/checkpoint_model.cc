@@ -4,16 +4,23 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/files.h"
+#include "engine/base/json.h"
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 #include "engine/tasks/language_modeling.h"
 #include "engine/tasks/masked_language_modeling.h"
+#include "engine/tasks/text_embedding.h"
 
 namespace hone::engine::predict {
 namespace {
 
 // Tokens of a text whose keys and values are kept: some checkpoints have places for very many.
 constexpr int64_t kMostWindow = 2048;
+// Of a file that says how vectors are made.
+constexpr int64_t kMostBytes = 1 << 20;
 
 tasks::TaskOptions OptionsOf(huggingface::Head::Kind kind) {
   using Kind = huggingface::Head::Kind;
@@ -41,11 +48,40 @@ void SetNames(const huggingface::Head& head, data::Preprocessing& preprocessing)
   }
 }
 
+// How vectors of texts are made of those of tokens, as sentence-transformers writes it; where it
+// says nothing, their mean.
+absl::StatusOr<tasks::TextEmbeddingOptions::Pooling> PoolingOf(const std::string& directory) {
+  using Pooling = tasks::TextEmbeddingOptions::Pooling;
+  constexpr absl::string_view kMode = "pooling_mode_";
+  const std::string path = absl::StrCat(directory, "/1_Pooling/config.json");
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    return Pooling::kMean;
+  }
+  HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostBytes));
+  const absl::StatusOr<nlohmann::json> config = ParseJsonObject(text);
+  HONE_RETURN_IF_ERROR(Annotate(config.status(), path));
+  Pooling pooling = Pooling::kMean;
+  for (const auto& [key, value] : config->items()) {
+    if (!absl::StartsWith(key, kMode) || value != true) {
+      continue;
+    }
+    if (key != "pooling_mode_mean_tokens" && key != "pooling_mode_cls_token") {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": `", CutUtf8(key, 80),
+                       "` is not known here; known are `pooling_mode_mean_tokens` and "
+                       "`pooling_mode_cls_token`"));
+    }
+    pooling = key == "pooling_mode_cls_token" ? Pooling::kFirst : pooling;
+  }
+  return pooling;
+}
+
 }  // namespace
 
-absl::StatusOr<std::optional<CheckpointTask>> TaskOfCheckpoint(
-    const std::string& directory, const models::ModelDescription& model,
-    const huggingface::Weights& weights) {
+absl::StatusOr<CheckpointTask> TaskOfCheckpoint(const std::string& directory,
+                                                const models::ModelDescription& model,
+                                                const huggingface::Weights& weights) {
   CheckpointTask task;
   if (model.preset.name == "gpt") {
     const nlohmann::json options = nlohmann::json::parse(model.preset.options);
@@ -61,10 +97,12 @@ absl::StatusOr<std::optional<CheckpointTask>> TaskOfCheckpoint(
     task.head = *std::move(head);
     return task;
   }
-  if (!weights.Holds("transform.weight")) {
-    return std::optional<CheckpointTask>();
+  if (weights.Holds("transform.weight")) {
+    task.options = tasks::MaskedLanguageModelingOptions{};
+    return task;
   }
-  task.options = tasks::MaskedLanguageModelingOptions{};
+  HONE_ASSIGN_OR_RETURN(const tasks::TextEmbeddingOptions::Pooling pooling, PoolingOf(directory));
+  task.options = tasks::TextEmbeddingOptions{.pooling = pooling};
   return task;
 }
 
@@ -75,17 +113,11 @@ absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
   HONE_ASSIGN_OR_RETURN(file.model, huggingface::DescribeModel(directory));
   file.preprocessing.input = data::Preprocessing::Input::kText;
   HONE_ASSIGN_OR_RETURN(file.preprocessing.text, huggingface::ReadTokens(directory));
-  HONE_ASSIGN_OR_RETURN(const std::optional<CheckpointTask> task,
+  HONE_ASSIGN_OR_RETURN(const CheckpointTask task,
                         TaskOfCheckpoint(directory, file.model, weights));
-  if (!task.has_value()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(directory,
-                     ": the checkpoint answers nothing by itself: it has no head. Train "
-                     "one that begins with it: model.pretrained.path"));
-  }
-  file.task = task->options;
-  if (task->head.has_value()) {
-    SetNames(*task->head, file.preprocessing);
+  file.task = task.options;
+  if (task.head.has_value()) {
+    SetNames(*task.head, file.preprocessing);
   }
   return file;
 }

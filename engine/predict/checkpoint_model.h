@@ -20,14 +20,15 @@ struct CheckpointTask {
   std::optional<huggingface::Head> head = {};  // of an encoder with one
 };
 // Of the model that the directory is described as: a language model; an encoder with the head that
-// it brings, else one that finds masked words. No value: it needs a head first. Errors of
-// huggingface::ReadHead.
-absl::StatusOr<std::optional<CheckpointTask>> TaskOfCheckpoint(
-    const std::string& directory, const models::ModelDescription& model,
-    const huggingface::Weights& weights);
+// it brings, else one that finds masked words, else one that makes vectors of texts, of its tokens'
+// as 1_Pooling/config.json of sentence-transformers says, or their mean. INVALID_ARGUMENT where
+// that file names another way. Errors of huggingface::ReadHead.
+absl::StatusOr<CheckpointTask> TaskOfCheckpoint(const std::string& directory,
+                                                const models::ModelDescription& model,
+                                                const huggingface::Weights& weights);
 
-// What a model file would say of it. INVALID_ARGUMENT for an encoder that needs a head first.
-// Errors of TaskOfCheckpoint, huggingface::DescribeModel and ReadTokens.
+// What a model file would say of it. Errors of TaskOfCheckpoint, huggingface::DescribeModel and
+// ReadTokens.
 absl::StatusOr<tasks::ModelFile> CheckpointModel(const std::string& directory,
                                                  const huggingface::Weights& weights);
 

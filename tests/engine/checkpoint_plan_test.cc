@@ -75,7 +75,7 @@ TEST_F(CheckpointPlanTest, AHeadThatTheCheckpointLacksIsNoLayerOfIt) {
   Write("bert", "classifier");
   const auto plan = PlanCheckpoint(folder_.path(), 1, /*memory=*/false);
   ASSERT_THAT(plan, IsOk());
-  EXPECT_EQ(plan->task, "");
+  EXPECT_EQ(plan->task, "text_embedding");
   EXPECT_TRUE(HasLayer(plan->plan, "pooler"));
   EXPECT_FALSE(HasLayer(plan->plan, "classifier"));
   EXPECT_EQ(plan->plan.parameters, elements_);

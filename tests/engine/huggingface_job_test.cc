@@ -412,9 +412,30 @@ TEST_F(CheckpointAnswerer, FillsMasksWhereItHasTheHead) {
   EXPECT_FALSE(answer->front().fills[0].empty());
 }
 
-TEST_F(CheckpointAnswerer, WithoutAHeadItSaysThatItMustBeTrained) {
+// The vector of a text by the checkpoint as it is, made of its tokens' as the file says.
+std::vector<float> VectorOf(const std::string& checkpoint) {
+  const auto model = predict::Predictor::Load(checkpoint, 2);
+  EXPECT_THAT(model, IsOk());
+  const auto example = (*model)->Read(tasks::TextQuestion{"good bad"}, "it");
+  const auto answer = (*model)->Predict({&*example, 1});
+  EXPECT_THAT(answer, IsOk());
+  return answer->front().embedding->values;
+}
+
+TEST_F(CheckpointAnswerer, WithoutAHeadItMakesVectorsOfTextsAsItsPoolingSays) {
+  const std::vector<float> mean = VectorOf(Path("bert"));
+  EXPECT_EQ(mean.size(), 24u);
+  Write("bert/1_Pooling/config.json", R"({"pooling_mode_mean_tokens": true})");
+  EXPECT_EQ(VectorOf(Path("bert")), mean);
+  Write("bert/1_Pooling/config.json",
+        R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
+  EXPECT_NE(VectorOf(Path("bert")), mean);
+}
+
+TEST_F(CheckpointAnswerer, APoolingThatIsNotKnownIsRefused) {
+  Write("bert/1_Pooling/config.json", R"({"pooling_mode_max_tokens": true})");
   EXPECT_THAT(predict::Predictor::Load(Path("bert"), 2),
-              StatusIs(kInvalid, HasSubstr("model.pretrained.path")));
+              StatusIs(kInvalid, HasSubstr("`pooling_mode_max_tokens` is not known")));
 }
 
 }  // namespace
