@@ -16,7 +16,7 @@ ENVIRONMENTS = {
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
     "tokenizers": (["tokenizers"], "tokenizers"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
-    "transformers": (["torch", "numpy", "transformers"], "torch, numpy, transformers"),
+    "transformers": (["torch", "numpy", "transformers", "peft", "onnxruntime"], "torch, numpy, transformers, peft, onnxruntime"),
     "onnxruntime": (["onnx", "onnxruntime", "numpy"], "onnx, onnxruntime, numpy"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
 }
