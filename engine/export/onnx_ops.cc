@@ -207,6 +207,16 @@ absl::StatusOr<OnnxValue> Concat(OnnxOp& op) {
   return op.Give("Concat", inputs, lead, {{"axis", axis}});
 }
 
+absl::StatusOr<OnnxValue> Full(OnnxOp& op) {
+  if (op.out_shape().rank() != 1) {
+    return op.Unknown("of other shapes than a vector's");
+  }
+  const int64_t size = op.out_shape()[0];
+  const std::vector<float> values(static_cast<size_t>(size),
+                                  static_cast<float>(op.Number("value")));
+  return OnnxValue{op.builder.Floats({size}, values)};
+}
+
 constexpr OnnxForm kForms[] = {
     {"add", Add},
     {"add_broadcast", Add},
@@ -215,6 +225,7 @@ constexpr OnnxForm kForms[] = {
     {"batch_norm_with", BatchNorm},
     {"concat", Concat},
     {"conv2d", Conv2d},
+    {"full", Full},
     {"gelu", Gelu},
     {"gelu_tanh", GeluTanh},
     {"layer_norm", LayerNorm},

@@ -13,6 +13,8 @@ class FullOp final : public Op {
 
   absl::string_view kind() const override { return "full"; }
 
+  OpAttributes attributes() const override { return {{"value", {value_}}}; }
+
   absl::StatusOr<std::vector<TensorType>> InferTypes(std::span<const TensorType>) const override {
     HONE_RETURN_IF_ERROR(CheckNotEmpty("the shape", shape_));
     return std::vector<TensorType>{{shape_, DType::kF32}};

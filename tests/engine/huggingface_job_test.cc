@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/export/export.h"
 #include "engine/job/plan.h"
 #include "engine/job/pretrained.h"
 #include "engine/predict/predictor.h"
@@ -430,6 +433,14 @@ TEST_F(CheckpointAnswerer, WithoutAHeadItMakesVectorsOfTextsAsItsPoolingSays) {
   Write("bert/1_Pooling/config.json",
         R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
   EXPECT_NE(VectorOf(Path("bert")), mean);
+}
+
+TEST_F(CheckpointAnswerer, WithoutAHeadItIsAnOnnxThatMakesTheSameVectors) {
+  std::filesystem::create_directory(Path("onnx"));
+  const auto report = exports::Export(
+      {.source = Path("bert"), .directory = Path("onnx"), .format = exports::Format::kOnnx});
+  ASSERT_THAT(report, IsOk());
+  EXPECT_LE(report->difference, 1e-5);
 }
 
 TEST_F(CheckpointAnswerer, APoolingThatIsNotKnownIsRefused) {
