@@ -41,7 +41,7 @@ load: build  ## what the server carries: a long queue, a long history, many watc
 	tests/load/load.py build/$(PRESET)/bin build/$(PRESET)/tests/hone.desc build/$(PRESET)/tests/fill_store
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS = chat_json checkpoint_config checkpoint_index csv frames idx job_file jsonl maze picture safetensors texts tokenizer tokenizer_json
+FUZZ_TARGETS = chat_json checkpoint_config checkpoint_index csv frames idx job_file jsonl maze picture safetensors tagged texts tokenizer tokenizer_json
 fuzz: setup setup-tests  ## libFuzzer on what reads bytes of strangers, FUZZ_SECONDS for each of FUZZ_TARGETS; needs clang
 	deploy/install-packages deploy/packages-fuzz.txt
 	cmake --preset fuzz
