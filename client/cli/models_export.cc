@@ -92,7 +92,7 @@ class TemporaryFolder {
     if (error) {
       return ErrnoStatus(error.value(), above.string());
     }
-    std::string pattern = absl::StrCat(folder, ".XXXXXX");
+    std::string pattern = absl::StrCat(folder, ".part-XXXXXX");
     if (::mkdtemp(pattern.data()) == nullptr) {
       return ErrnoStatus(errno, absl::StrCat("cannot create a folder beside ", folder));
     }

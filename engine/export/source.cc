@@ -12,7 +12,9 @@
 #include "engine/huggingface/folder_files.h"
 #include "engine/models/lora.h"
 #include "engine/predict/checkpoint_model.h"
-#include "engine/tasks/merge_lora.h"
+#include "engine/tasks/add_adapter.h"
+#include "engine/text/chat_encoder.h"
+#include "engine/text/chat_template.h"
 
 namespace hone::engine::exports {
 namespace {
@@ -115,6 +117,23 @@ class MergedValues final : public ModelValues {
   absl::flat_hash_set<std::string> adapted_;  // weights
 };
 
+// The files beside the weights say the chat template that the model has learned, where that is
+// another one than its checkpoint's: transformers takes this file before what tokenizer_config.json
+// says.
+absl::Status SayChatTemplate(tasks::ModelFile& file) {
+  const auto& text = file.preprocessing.text;
+  if (!text.has_value() || !text->chat.has_value() || file.checkpoint_files.empty()) {
+    return absl::OkStatus();
+  }
+  const auto of_checkpoint = text::RecogniseChatTemplate(text->chat_template);
+  if (of_checkpoint.ok() && *of_checkpoint == *text->chat) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const auto encoder, text::ChatEncoder::Make(*text->chat, text->tokenizer));
+  file.checkpoint_files["chat_template.jinja"] = encoder.AsJinja();
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Source::Source(tasks::ModelFile file, std::unique_ptr<const ModelValues> values)
@@ -142,6 +161,7 @@ absl::StatusOr<Source> Source::Open(const std::string& directory) {
   HONE_ASSIGN_OR_RETURN(checkpoint::Model model, checkpoint::LoadModel(directory));
   absl::StatusOr<tasks::ModelFile> file = tasks::ModelFileFromJson(model.model_json);
   HONE_RETURN_IF_ERROR(Annotate(file.status(), directory));
+  HONE_RETURN_IF_ERROR(Annotate(SayChatTemplate(*file), directory));
   return Source(*std::move(file),
                 std::make_unique<const PublishedValues>(std::move(model.tensors)));
 }

@@ -97,6 +97,8 @@ absl::string_view ChatEncoder::MarkIn(absl::string_view content) const {
   return found == marks_.end() ? absl::string_view() : *found;
 }
 
+std::string ChatEncoder::AsJinja() const { return ToJinja(template_, tokens_.begins_texts); }
+
 std::vector<int32_t> ChatEncoder::EncodeQuestion(const Chat& chat) const {
   std::vector<int32_t> ids;
   tokenizer_->Encode(Render(template_, tokens_, chat, /*asks=*/true).text, ids);

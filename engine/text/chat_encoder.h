@@ -36,6 +36,8 @@ class ChatEncoder {
   // is written; "": none. The tokenizer does not tell it from the template's own, so that what
   // stands behind it would be another turn. Lives as long as the encoder.
   absl::string_view MarkIn(absl::string_view content) const;
+  // The template in Jinja, as a checkpoint's folder has it (chat_template.h).
+  std::string AsJinja() const;
   // The token that ends a turn of the assistant.
   int32_t end_of_turn() const { return end_of_turn_; }
 

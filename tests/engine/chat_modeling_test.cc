@@ -10,13 +10,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/data/packed_documents.h"
+#include "engine/export/source.h"
 #include "engine/job/evaluator.h"
 #include "engine/job/plan.h"
 #include "engine/predict/predictor.h"
 #include "engine/tasks/language_modeling.h"
+#include "engine/tasks/model_file.h"
 #include "engine/tasks/table.h"
 #include "engine/tensor/token_rows.h"
+#include "engine/text/chat_template.h"
 #include "tests/engine/chat_tokenizer.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/bound_program.h"
@@ -341,6 +345,39 @@ TEST_F(ChatTask, IsAskedByPromptsToo) {
           tasks::WritingQuestion{.prompt = "say a", .messages = {{"user", "a"}}, .count = 3},
           "wish"),
       StatusIs(kInvalid, HasSubstr("beside a prompt")));
+}
+
+class ExportedChatTask : public ChatTask {
+ protected:
+  // The chat template that is written beside the weights of a model that has learned `chat`, and
+  // whose checkpoint has ChatML without a system turn. "": none is.
+  std::string Exported(const text::ChatTemplate& chat) {
+    data::TextPreprocessing like = {.tokenizer = tokenizer_};
+    like.chat_template = text::ToJinja(text::ChatTemplate{});
+    like.chat = chat;
+    config_.data.text->like = std::make_shared<const data::TextPreprocessing>(like);
+    config_.epochs = 1;
+    EXPECT_THAT(Run(config_), IsOk());
+    const auto model = checkpoint::LoadModel(config_.run_directory + "/model");
+    auto file = tasks::ModelFileFromJson(model->model_json);
+    EXPECT_THAT(file, IsOk());
+    file->checkpoint_files = {{"tokenizer_config.json", "{}"}};
+    EXPECT_THAT(checkpoint::WriteModel(Path("again"), {}, {}, tasks::ToJson(*file)), IsOk());
+    const auto source = exports::Source::Open(Path("again"));
+    EXPECT_THAT(source, IsOk());
+    const auto& files = source->file().checkpoint_files;
+    const auto written = files.find("chat_template.jinja");
+    return written == files.end() ? "" : written->second;
+  }
+};
+
+TEST_F(ExportedChatTask, SaysAnotherTemplateThanItsCheckpoints) {
+  const text::ChatTemplate with_system = {.system = "Be short."};
+  EXPECT_EQ(Exported(with_system), text::ToJinja(with_system));
+}
+
+TEST_F(ExportedChatTask, LeavesTheTemplateOfItsCheckpoint) {
+  EXPECT_EQ(Exported(text::ChatTemplate{}), "");
 }
 
 TEST_F(ChatTask, RefusesToCarryState) {

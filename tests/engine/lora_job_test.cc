@@ -10,7 +10,7 @@
 #include "engine/job/pretrained.h"
 #include "engine/models/lora.h"
 #include "engine/predict/predictor.h"
-#include "engine/tasks/merge_lora.h"
+#include "engine/tasks/add_adapter.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/train/checkpoints.h"
@@ -165,18 +165,18 @@ TEST_F(LoraJobTest, ACheckpointHoldsAdaptersAndTheHeadAlone) {
 }
 
 TEST_F(LoraJobTest, MergedAnswersAreThoseOfTheAdapters) {
-  const auto config = Job();
+  auto config = Job();
   ASSERT_THAT(config, IsOk());
+  config->task =
+      tasks::ClassificationOptions{.label_smoothing = 0, .class_weights = {}, .binary = false};
   ASSERT_THAT(Run(*config), IsOk());
-  const std::string model = config->run_directory + "/model";
-  ASSERT_THAT(tasks::MergeLora(model, Path("merged")), IsOk());
-  EXPECT_THAT(Answers(Path("merged")),
-              ::testing::Pointwise(::testing::DoubleNear(1e-5), Answers(model)));
-  for (const auto& [name, values] : Weights(Path("merged"))) {
-    EXPECT_EQ(models::ProductOfFactor(name), "") << name;
-  }
-  EXPECT_THAT(tasks::MergeLora(Path("merged"), Path("again")),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no adapters")));
+  const std::string model = config->run_directory + "/model", merged = Path("merged");
+  std::filesystem::create_directory(merged);
+  const auto report = exports::Export(
+      {.source = model, .directory = merged, .format = exports::Format::kMergedHuggingFace});
+  ASSERT_THAT(report, IsOk());
+  EXPECT_GT(report->questions, 0);
+  EXPECT_THAT(Answers(merged), ::testing::Pointwise(::testing::DoubleNear(1e-5), Answers(model)));
 }
 
 // The adapter of a product of 2 inputs and 3 units, whose network's preset may say how weights lie.

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <span>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -16,11 +15,5 @@ namespace hone::engine::tasks {
 absl::Status AddAdapter(const models::ModelDescription& model, absl::string_view product,
                         std::span<const float> a, std::span<const float> b, const Shape& shape,
                         std::span<float> weight);
-
-// Writes the published model of `from` to the folder `to` with its adapters in its weights:
-// W + scale · B · A, summed in double and kept in f32. Weights without an adapter keep their bits
-// and their type, so that the answers are the same but for rounding. FAILED_PRECONDITION where the
-// model has no adapters. Errors of checkpoint::LoadModel, AddAdapter and WriteModel.
-absl::Status MergeLora(const std::string& from, const std::string& to);
 
 }  // namespace hone::engine::tasks
