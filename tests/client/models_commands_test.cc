@@ -1,6 +1,10 @@
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/client/server_commands_testing.h"
@@ -12,6 +16,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 using ModelsCommands = ServerCommandsTest;
 
@@ -45,15 +50,75 @@ TEST_F(ModelsCommands, ExportLeavesFoldersWithNamesLikeItsOwnAlone) {
   EXPECT_TRUE(std::filesystem::exists(folder_ + "/out.part/kept"));
 }
 
-TEST_F(ModelsCommands, ExportDoesNotOverwrite) {
+// `hone models export` into `out`, where something is already.
+struct Overwriting {
+  const char* name;
+  std::vector<std::string> arguments;
+};
+
+class ExportOver : public ServerCommandsTest, public ::testing::WithParamInterface<Overwriting> {
+ protected:
+  ExportOver() {
+    // There is none: the folder is looked at before a worker is started.
+    setenv("HONE_WORKER", "/nowhere/hone-worker", 1);
+  }
+  ~ExportOver() override { unsetenv("HONE_WORKER"); }
+
+  void SetUp() override {
+    ServerCommandsTest::SetUp();
+    std::filesystem::create_directories(folder_ + "/mine/model");
+  }
+  int Export() {
+    std::vector<std::string> arguments = {"models", "export"};
+    arguments.insert(arguments.end(), GetParam().arguments.begin(), GetParam().arguments.end());
+    return Hone(arguments);
+  }
+  // All that lies in the folder, and in folders in it.
+  std::vector<std::string> Files() const {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+      files.push_back(std::filesystem::relative(entry.path(), folder_).string());
+    }
+    return files;
+  }
+};
+
+TEST_P(ExportOver, AFolderIsRefusedByName) {
   std::filesystem::create_directory(folder_ + "/out");
-  EXPECT_EQ(Hone({"models", "export", "1", "out"}), 2);
+  EXPECT_EQ(Export(), 2);
+  EXPECT_THAT(output_, HasSubstr("hone: out exists already"));
 }
 
-TEST_F(ModelsCommands, ExportInAFormatDoesNotOverwrite) {
-  std::filesystem::create_directory(folder_ + "/out");
-  EXPECT_EQ(Hone({"models", "export", "1", "out", "--format", "onnx"}), 2);
+TEST_P(ExportOver, AFolderChangesNothingInIt) {
+  std::filesystem::create_directories(folder_ + "/out/weights");
+  std::ofstream(folder_ + "/out/weights/model.safetensors") << "earlier ones";
+  Export();
+  EXPECT_EQ(*ReadFile(folder_ + "/out/weights/model.safetensors"), "earlier ones");
+  EXPECT_THAT(Files(), UnorderedElementsAre("mine", "mine/model", "out", "out/weights",
+                                            "out/weights/model.safetensors"));
 }
+
+TEST_P(ExportOver, AnEmptyFolderLeavesItEmpty) {
+  std::filesystem::create_directory(folder_ + "/out");
+  Export();
+  EXPECT_THAT(Files(), UnorderedElementsAre("mine", "mine/model", "out"));
+}
+
+TEST_P(ExportOver, AFileIsRefusedAndKept) {
+  std::ofstream(folder_ + "/out") << "a file";
+  EXPECT_EQ(Export(), 2);
+  EXPECT_THAT(output_, HasSubstr("hone: out exists already"));
+  EXPECT_EQ(*ReadFile(folder_ + "/out"), "a file");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ways, ExportOver,
+    ::testing::Values(Overwriting{"AsItIs", {"1", "out"}}, Overwriting{"WithASlash", {"1", "out/"}},
+                      Overwriting{"InAFormat", {"1", "out", "--format", "onnx"}},
+                      Overwriting{"InATypeOfGguf",
+                                  {"1", "out", "--format", "gguf", "--type", "f16"}},
+                      Overwriting{"OfAFolderHere", {"mine", "out", "--format", "hf"}}),
+    [](const auto& way) { return std::string(way.param.name); });
 
 TEST_F(ModelsCommands, ATypeIsOfGgufAlone) {
   EXPECT_NE(Hone({"models", "export", "1", "out", "--format", "onnx", "--type", "f16"}), 0);

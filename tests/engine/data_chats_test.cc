@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -94,6 +97,78 @@ TEST(ParseChat, RefusesWhatJsonCannotHold) {
 
 TEST(ParseChat, ReadsTexts) { EXPECT_EQ(Turns(ParseChat(R"({"text": "once"})")), "once"); }
 
+// Layouts in the order in which their keys are looked for, each with an answer that names it.
+struct Layout {
+  const char* name;
+  const char* keys;
+};
+constexpr Layout kLayouts[] = {
+    {"Messages", R"("messages": [{"role": "user", "content": "q"},
+                                 {"role": "assistant", "content": "of messages"}])"},
+    {"Conversations", R"("conversations": [{"from": "human", "value": "q"},
+                                           {"from": "gpt", "value": "of conversations"}])"},
+    {"PromptAndCompletion", R"("prompt": "q", "completion": "of prompt and completion")"},
+    {"InstructionAndOutput", R"("instruction": "q", "output": "of instruction and output")"},
+    {"Text", R"("text": "of text")"}};
+
+class LayoutsInOneLine : public ::testing::TestWithParam<size_t> {
+ protected:
+  // A line with the keys of both.
+  static std::string Read(const Layout& first, const Layout& second) {
+    return Turns(ParseChat(absl::StrCat("{", first.keys, ", ", second.keys, "}")));
+  }
+  static std::string Alone(const Layout& layout) {
+    return Turns(ParseChat(absl::StrCat("{", layout.keys, "}")));
+  }
+};
+
+TEST_P(LayoutsInOneLine, AreReadByTheKeysThatAreLookedForFirst) {
+  const Layout& first = kLayouts[GetParam()];
+  for (size_t i = GetParam() + 1; i < std::size(kLayouts); ++i) {
+    EXPECT_EQ(Read(first, kLayouts[i]), Alone(first)) << kLayouts[i].name;
+  }
+}
+
+TEST_P(LayoutsInOneLine, AreReadTheSameWhicheverStandsFirstInTheLine) {
+  const Layout& first = kLayouts[GetParam()];
+  for (size_t i = GetParam() + 1; i < std::size(kLayouts); ++i) {
+    EXPECT_EQ(Read(kLayouts[i], first), Alone(first)) << kLayouts[i].name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(First, LayoutsInOneLine, ::testing::Range(size_t{0}, size_t{4}),
+                         [](const auto& first) { return std::string(kLayouts[first.param].name); });
+
+TEST(ParseChat, TakesAPromptWithoutACompletionForNoLayout) {
+  EXPECT_EQ(Turns(ParseChat(R"({"prompt": "a", "text": "once"})")), "once");
+}
+
+// What a line has under "system".
+struct SystemText {
+  const char* name;
+  const char* json;
+};
+
+class SystemOfNoWords : public ::testing::TestWithParam<SystemText> {};
+
+TEST_P(SystemOfNoWords, IsNoTurnOfAConversation) {
+  EXPECT_EQ(Turns(ParseChat(absl::StrCat(R"({"system": )", GetParam().json, R"(, "conversations":
+      [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]})"))),
+            "user: a | assistant: b");
+}
+
+TEST_P(SystemOfNoWords, IsNoTurnBeforeAnInstruction) {
+  EXPECT_EQ(Turns(ParseChat(absl::StrCat(R"({"system": )", GetParam().json,
+                                         R"(, "instruction": "a", "output": "b"})"))),
+            "user: a | assistant: b");
+}
+
+INSTANTIATE_TEST_SUITE_P(Texts, SystemOfNoWords,
+                         ::testing::Values(SystemText{"Empty", R"("")"},
+                                           SystemText{"Blank", R"(" \n")"},
+                                           SystemText{"Null", "null"}),
+                         [](const auto& system) { return std::string(system.param.name); });
+
 TEST(ParseChat, SaysWhatIsWrong) {
   const auto wrong = [](const char* line, const char* what) {
     EXPECT_THAT(ParseChat(line), StatusIs(kInvalid, HasSubstr(what))) << line;
@@ -111,6 +186,9 @@ TEST(ParseChat, SaysWhatIsWrong) {
         "`messages[0].role` is not known: \"tool\"");
   wrong(R"({"messages": [{"role": "user", "content": " \n"}]})", "`messages[0].content` is empty");
   wrong(R"({"messages": [{"role": "user", "content": ["a"]}]})", "must be a text");
+  wrong(R"({"messages": [{"role": "system", "content": ""}, {"role": "user", "content": "a"},
+      {"role": "assistant", "content": "b"}]})",
+        "`messages[0].content` is empty");
   wrong(R"({"messages": [{"role": "user", "content": "a"}]})", "no turn of the assistant");
   wrong(R"({"messages": [{"role": "assistant", "content": "a", "weight": 0}]})",
         "no turn of the assistant");
@@ -321,6 +399,57 @@ TEST_F(Chats, HaveAnotherSystemTextWhereTheJobHasOne) {
   ASSERT_THAT(loaded, IsOk());
   EXPECT_THAT(TextOf(*loaded, 0),
               ::testing::StartsWith("<|im_start|>system\nbe nice<|im_end|>\n<|im_start|>user"));
+}
+
+// Of a checkpoint whose template has a system text.
+class ChatsWithSystem : public Chats {
+ protected:
+  LoadOptions WithSystem(const std::string& lines) const {
+    Write("chats.jsonl", lines);
+    TextPreprocessing like = {.tokenizer = tokenizer_};
+    like.chat = text::ChatTemplate{.system = "be nice"};
+    return With(like);
+  }
+};
+
+TEST_F(ChatsWithSystem, HaveThatOfTheTemplateWhereNobodySaysOtherwise) {
+  const auto loaded = LoadChats(WithSystem(Lines({"hi"})), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(TextOf(*loaded, 0),
+              ::testing::StartsWith("<|im_start|>system\nbe nice<|im_end|>\n<|im_start|>user"));
+}
+
+TEST_F(ChatsWithSystem, HaveNoneWhereTheJobsTextIsEmpty) {
+  LoadOptions options = WithSystem(Lines({"hi"}));
+  options.chat->system = "";
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(TextOf(*loaded, 0),
+            "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n");
+}
+
+TEST_F(ChatsWithSystem, KeepAnEmptySystemTextOfTheJobInTheModel) {
+  LoadOptions options = WithSystem(Lines({"hi"}));
+  options.chat->system = "";
+  const auto loaded = LoadChats(options, {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->preprocessing.text->chat->system, "");
+}
+
+TEST_F(ChatsWithSystem, HaveThatOfTheTemplateWhereTheirOwnIsEmpty) {
+  const auto loaded =
+      LoadChats(WithSystem(R"({"system": "", "instruction": "hi", "output": "yes"})"), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(TextOf(*loaded, 0),
+              ::testing::StartsWith("<|im_start|>system\nbe nice<|im_end|>\n<|im_start|>user"));
+}
+
+TEST_F(ChatsWithSystem, HaveTheirOwnInItsPlace) {
+  const auto loaded =
+      LoadChats(WithSystem(R"({"system": "be short", "instruction": "hi", "output": "yes"})"), {});
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(TextOf(*loaded, 0),
+              ::testing::StartsWith("<|im_start|>system\nbe short<|im_end|>\n<|im_start|>user"));
 }
 
 TEST_F(Chats, AreWrittenAsTheModelHasItThatReadsThem) {

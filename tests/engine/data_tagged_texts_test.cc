@@ -140,6 +140,31 @@ TEST_F(TaggedTextsTest, TagsOfACheckpointsHeadKeepItsOrder) {
   EXPECT_THAT(LoadTaggedTexts(options)->preprocessing.class_names, ElementsAre("O", "B-X"));
 }
 
+TEST_F(TaggedTextsTest, TagsOfACheckpointsHeadHaveItsNumbers) {
+  Write("a.conll", "a B-X\nb O\nc I-X\n");
+  LoadOptions options = Of("a.conll");
+  options.head_classes = {"I-X", "B-Y", "O", "B-X"};
+  const auto loaded = LoadTaggedTexts(options);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(
+      TaggedTextsOf(loaded->dataset).words(0),
+      ElementsAre(TaggedTexts::Word{.first = 0, .tag = 3}, TaggedTexts::Word{.first = 1, .tag = 2},
+                  TaggedTexts::Word{.first = 2, .tag = 0}));
+}
+
+TEST_F(TaggedTextsTest, TagsThatACheckpointsHeadHasNotAreNumberedByThemselves) {
+  Write("a.conll", "a B-X\nb O\nc I-X\n");
+  LoadOptions options = Of("a.conll");
+  options.head_classes = {"I-X", "O"};
+  const auto loaded = LoadTaggedTexts(options);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(loaded->preprocessing.class_names, ElementsAre("O", "B-X", "I-X"));
+  EXPECT_THAT(
+      TaggedTextsOf(loaded->dataset).words(0),
+      ElementsAre(TaggedTexts::Word{.first = 0, .tag = 1}, TaggedTexts::Word{.first = 1, .tag = 0},
+                  TaggedTexts::Word{.first = 2, .tag = 2}));
+}
+
 TEST_F(TaggedTextsTest, RefusesTagsThatAModelDoesNotKnow) {
   Write("a.conll", "a B-X\nb O\n");
   LoadOptions options = Of("a.conll");

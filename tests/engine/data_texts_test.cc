@@ -474,6 +474,29 @@ TEST_F(TextsData, WithNumbersForLabelsHaveTheirClassesInOrderOfSize) {
   EXPECT_THAT(data->dataset.labels(), ElementsAre(1, 0, 1));
 }
 
+TEST_F(TextsData, OfACheckpointsHeadHaveTheNumbersOfItsClasses) {
+  options_.head_classes = {"Sport", "Other", "Money"};
+  const auto data = LoadFile("t.tsv", "text\tlabel\na\tmoney\nb\tSport\nc\tmoney\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->dataset.class_names(), ElementsAre("Sport", "Other", "Money"));
+  EXPECT_THAT(data->dataset.labels(), ElementsAre(2, 0, 2));
+}
+
+TEST_F(TextsData, OfAClassThatIsWrittenAsInACheckpointsHeadAreOfThatOne) {
+  options_.head_classes = {"Money", "money", "other"};
+  const auto data = LoadFile("t.tsv", "text\tlabel\na\tmoney\nb\tother\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->dataset.labels(), ElementsAre(1, 2));
+}
+
+TEST_F(TextsData, OfClassesThatACheckpointsHeadHasNotAreNumberedByTheirLetters) {
+  options_.head_classes = {"sport", "other"};
+  const auto data = LoadFile("t.tsv", "text\tlabel\na\tsport\nb\tmoney\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(data->dataset.class_names(), ElementsAre("money", "sport"));
+  EXPECT_THAT(data->dataset.labels(), ElementsAre(1, 0));
+}
+
 TEST_F(TextsData, OfARegressionHaveTheirNumbersStandardized) {
   options_.task = Task::kRegression;
   const auto data = LoadFile("t.csv", "text,label\na,1\nb,3\n");

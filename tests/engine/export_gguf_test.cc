@@ -108,6 +108,33 @@ TEST(GgufFile, ThatIsCutOffIsRefused) {
   }
 }
 
+// A block is a scale, the largest size by 127, and 32 whole numbers of it.
+TEST(GgufNumbers, OfBlocksAreTheirScaleAndWholeNumbers) {
+  std::vector<float> numbers(64);
+  numbers[0] = 127;
+  numbers[1] = -127;
+  numbers[2] = 63.4f;
+  numbers[3] = 0.6f;
+  numbers[4] = -0.6f;
+  numbers[32] = 2;
+  numbers[33] = -254;
+  std::string wanted(68, '\0');
+  wanted[1] = '\x3c';  // 1 as a half
+  wanted[2] = 127;
+  wanted[3] = '\x81';
+  wanted[4] = 63;
+  wanted[5] = 1;
+  wanted[6] = '\xff';
+  wanted[35] = '\x40';  // 2
+  wanted[36] = 1;
+  wanted[37] = '\x81';
+  EXPECT_EQ(ToGgufBytes(GgufType::kQ8_0, numbers), wanted);
+}
+
+TEST(GgufNumbers, OfABlockOfZerosAreZeros) {
+  EXPECT_EQ(ToGgufBytes(GgufType::kQ8_0, std::vector<float>(32)), std::string(34, '\0'));
+}
+
 TEST(GgufNumbers, OfBlocksAreWithinHalfAStep) {
   std::vector<float> numbers;
   for (int i = 0; i < 64; ++i) {

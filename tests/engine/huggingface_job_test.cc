@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <map>
 
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
@@ -223,6 +224,51 @@ TEST_F(CheckpointWithHead, AnswersAsItIsWithTheNamesOfItsClasses) {
     names.push_back(c.name);
   }
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("NOT LIKED", "LIKED", "NEITHER"));
+}
+
+TEST_F(CheckpointWithHead, GivesEachOutputTheNameOfItsNumber) {
+  const auto probabilities = [this](const std::vector<std::string>& names) {
+    Write(names);
+    std::map<std::string, double> by_name;
+    const auto model = predict::Predictor::Load(Path("bert"), 2);
+    EXPECT_THAT(model, IsOk());
+    const auto example = (*model)->Read(tasks::TextQuestion{"word1 good"}, "it");
+    const auto answer = (*model)->Predict({&*example, 1});
+    EXPECT_THAT(answer, IsOk());
+    for (const tasks::Prediction::Class& c : answer->front().classes) {
+      by_name[c.name] = c.probability;
+    }
+    return by_name;
+  };
+  const auto before = probabilities({"a", "b", "c"}), after = probabilities({"c", "a", "b"});
+  EXPECT_NE(before.at("a"), before.at("b"));
+  EXPECT_EQ(after.at("c"), before.at("a"));
+  EXPECT_EQ(after.at("a"), before.at("b"));
+  EXPECT_EQ(after.at("b"), before.at("c"));
+}
+
+TEST_F(CheckpointWithHead, GivesEachTagTheNameOfItsNumber) {
+  const auto tags = [this](const std::vector<std::string>& names) {
+    Write(names, {{"architectures", {"BertForTokenClassification"}}});
+    std::vector<std::string> of_words;
+    const auto model = predict::Predictor::Load(Path("bert"), 2);
+    EXPECT_THAT(model, IsOk());
+    const auto example =
+        (*model)->Read(tasks::TextQuestion{"word1 good word2 bad word3 word4 word5"}, "it");
+    const auto answer = (*model)->Predict({&*example, 1});
+    EXPECT_THAT(answer, IsOk());
+    for (const tasks::Prediction::Word& word : answer->front().words) {
+      of_words.push_back(word.tag);
+    }
+    return of_words;
+  };
+  const std::map<std::string, std::string> renamed = {{"O", "I-X"}, {"B-X", "O"}, {"I-X", "B-X"}};
+  std::vector<std::string> expected;
+  for (const std::string& tag : tags({"O", "B-X", "I-X"})) {
+    expected.push_back(renamed.at(tag));
+  }
+  EXPECT_EQ(expected.size(), 7u);
+  EXPECT_EQ(tags({"I-X", "O", "B-X"}), expected);
 }
 
 TEST_F(CheckpointWithHead, AnswersWithSeveralClassesWhereItWasTrainedSo) {

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "engine/huggingface/checkpoint.h"
 #include "engine/huggingface/config.h"
+#include "engine/huggingface/head.h"
 #include "tests/engine/huggingface_answers.h"
 #include "tests/engine/huggingface_testing.h"
 
@@ -393,6 +394,23 @@ TEST(HeadDropout, IsBeforeThePoolerInRobertaAlone) {
   EXPECT_EQ(DropoutsOf("roberta", "dropout_of_pooled"), 1);
   EXPECT_EQ(DropoutsOf("bert", "dropout_of_pooled"), 0);
   EXPECT_EQ(DropoutsOf("bert", "dropout_of_text"), 1);
+}
+
+// As a JSON object has its keys, 10 and 11 stand before 2.
+TEST(Head, HasItsNamesInTheOrderOfTheirNumbers) {
+  const Folder folder;
+  nlohmann::json config = GoldenCheckpoint("bert")["config"];
+  config["id2label"] = nlohmann::json::object();
+  std::vector<std::string> names;
+  for (int i = 0; i < 12; ++i) {
+    names.push_back(absl::StrCat("class ", (i * 5) % 12));
+    config["id2label"][absl::StrCat(i)] = names.back();
+  }
+  Put(folder / "config.json", config.dump());
+  const auto head = huggingface::ReadHead(folder.path(), 12);
+  ASSERT_THAT(head, IsOk());
+  EXPECT_EQ(head->names, names);
+  EXPECT_TRUE(head->named);
 }
 
 }  // namespace

@@ -19,10 +19,26 @@
 // Folders as Hugging Face's, made of what tests/golden/huggingface.json tells.
 namespace hone::engine::testing {
 
-inline const nlohmann::json& GoldenCheckpoint(const std::string& name) {
+inline const nlohmann::json& GoldenCheckpoints() {
   static const auto* const kGolden = new nlohmann::json(
       nlohmann::json::parse(std::ifstream(HONE_SOURCE_DIR "/tests/golden/huggingface.json")));
-  return (*kGolden)[name];
+  return *kGolden;
+}
+
+inline const nlohmann::json& GoldenCheckpoint(const std::string& name) {
+  return GoldenCheckpoints().at(name);
+}
+
+// All that can be written into a folder: every family, but not the real checkpoints, of which the
+// file has the answers alone.
+inline std::vector<std::string> NamesOfGoldenCheckpoints() {
+  std::vector<std::string> names;
+  for (const auto& [name, golden] : GoldenCheckpoints().items()) {
+    if (golden.contains("config")) {
+      names.push_back(name);
+    }
+  }
+  return names;
 }
 
 // Where real checkpoints are, by name; "" where this one is not there.

@@ -2,15 +2,20 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
+#include "engine/base/status.h"
+#include "engine/layers/embedding.h"
 #include "engine/layers/product.h"
 #include "engine/models/build.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/embedding_noise.h"
+#include "engine/tasks/model_file.h"
 #include "tests/engine/golden_step.h"
 
 // Low-rank adapters beside the weights of products.
@@ -245,6 +250,76 @@ TEST_F(LoraOfLayersTest, AreKeptInTheModelsDescription) {
   EXPECT_TRUE(*read->lora == *named->lora);
 }
 
+TEST_F(LoraOfLayersTest, StandInTheModelsDescriptionUnderTheirName) {
+  EXPECT_EQ(models::ToJson(models::WithNames(model_).value()).at("lora"),
+            nlohmann::json::parse(R"({"rank": 2, "alpha": 4, "rslora": false, "dropout": 0,
+                                      "targets": ["dense_1"], "except": []})"));
+}
+
+TEST_F(LoraOfLayersTest, StandInModelJsonBelowTheModel) {
+  tasks::ModelFile file;
+  file.task = tasks::ClassificationOptions{};
+  file.model = models::WithNames(model_).value();
+  const auto json = nlohmann::json::parse(tasks::ToJson(file));
+  EXPECT_EQ(json.at("model").at("lora"), models::ToJson(*model_.lora));
+}
+
+TEST_F(LoraOfLayersTest, AModelWithoutThemDoesNotSpeakOfThem) {
+  model_.lora.reset();
+  EXPECT_FALSE(models::ToJson(models::WithNames(model_).value()).contains("lora"));
+}
+
+TEST_F(LoraOfLayersTest, AFieldThatIsMissingInAFileIsRefusedByItsName) {
+  const nlohmann::json whole = models::ToJson(models::WithNames(model_).value());
+  for (const char* field : {"rank", "alpha", "rslora", "dropout", "targets", "except"}) {
+    nlohmann::json json = whole;
+    json["lora"].erase(field);
+    EXPECT_THAT(models::ModelDescriptionFromJson(json),
+                StatusIs(kInvalid, AllOf(HasSubstr("lora: "), HasSubstr(field))));
+  }
+}
+
+// All that a description can say, and the same in a file.
+models::LoraDescription WholeDescription() {
+  return {.rank = 4,
+          .alpha = 16,
+          .rslora = true,
+          .dropout = 0.25f,
+          .targets = {"query", "block_*.up"},
+          .except = {"classifier"},
+          .own = {{"block_1.up", {.rank = 2, .alpha = 3.5}}},
+          .whole = {"norm.weight"}};
+}
+constexpr char kWholeDescription[] = R"({
+    "rank": 4, "alpha": 16, "rslora": true, "dropout": 0.25, "targets": ["query", "block_*.up"],
+    "except": ["classifier"], "own": {"block_1.up": {"rank": 2, "alpha": 3.5}},
+    "whole": ["norm.weight"]})";
+
+TEST(LoraDescription, IsWrittenWithAllItsFields) {
+  EXPECT_EQ(models::ToJson(WholeDescription()), nlohmann::json::parse(kWholeDescription));
+}
+
+TEST(LoraDescription, IsReadWithAllItsFields) {
+  const models::LoraDescription read =
+      models::LoraFromJson(nlohmann::json::parse(kWholeDescription));
+  EXPECT_EQ(read.rank, 4);
+  EXPECT_EQ(read.alpha, 16);
+  EXPECT_TRUE(read.rslora);
+  EXPECT_EQ(read.dropout, 0.25f);
+  EXPECT_THAT(read.targets, ElementsAre("query", "block_*.up"));
+  EXPECT_THAT(read.except, ElementsAre("classifier"));
+  ASSERT_THAT(read.own, ElementsAre(Key("block_1.up")));
+  EXPECT_EQ(read.own.at("block_1.up").rank, 2);
+  EXPECT_EQ(read.own.at("block_1.up").alpha, 3.5);
+  EXPECT_THAT(read.whole, ElementsAre("norm.weight"));
+}
+
+TEST(LoraDescription, IsWrittenWithoutWhatAJobAloneSays) {
+  models::LoraDescription lora = WholeDescription();
+  lora.said["query"] = "targets[0] (q_proj)";
+  EXPECT_EQ(models::ToJson(lora), nlohmann::json::parse(kWholeDescription));
+}
+
 TEST_F(LoraOfLayersTest, ARankOfZeroInAFileIsRefused) {
   nlohmann::json json = models::ToJson(models::WithNames(model_).value());
   json["lora"]["rank"] = 0;
@@ -265,7 +340,7 @@ TEST(Lora, IsMergedIntoWeightsOfEitherLayout) {
 
 // What is added to the rows, four numbers each, of sequences of these lengths, of which the first
 // is this one of the batch.
-std::vector<double> NoiseOf(const std::vector<int64_t>& lengths, int64_t first) {
+std::vector<double> NoiseOf(const std::vector<int64_t>& lengths, int64_t first, float alpha = 3) {
   std::vector<double> offsets = {0};
   for (const int64_t length : lengths) {
     offsets.push_back(offsets.back() + static_cast<double>(length));
@@ -274,7 +349,7 @@ std::vector<double> NoiseOf(const std::vector<int64_t>& lengths, int64_t first) 
   const auto rows = static_cast<int64_t>(offsets.back());
   const Value x = graph.Input("x", {{rows, 4}, DType::kF32});
   const Value at = graph.Input("offsets", {{std::ssize(offsets)}, DType::kS32});
-  const Value y = EmbeddingNoise(graph, x, at, 3);
+  const Value y = EmbeddingNoise(graph, x, at, alpha);
   const auto source = [&](const Graph::Node& node) {
     DoubleTensor tensor(node.types[0].shape);
     if (node.name == "offsets") {
@@ -291,21 +366,125 @@ TEST(EmbeddingNoise, OfASequenceIsTheSameHoweverTheBatchIsSharedOut) {
   EXPECT_EQ(std::vector<double>(whole.begin() + 8, whole.end()), last);
 }
 
-TEST(EmbeddingNoise, IsOfTrainingsAlone) {
-  models::ModelDescription model;
-  model.inputs = {"tokens", "offsets"};
-  model.preset = {.name = "gpt", .options = R"({"layers": 1, "width": 8, "window": 16})"};
-  for (const bool training : {true, false}) {
-    Graph graph;
-    graph.set_embedding_noise(5);
+// NEFTune adds uniform numbers of [−1, 1) times alpha / √(tokens · width): here 3 / √(100 · 4) and
+// 3 / √(25 · 4).
+TEST(EmbeddingNoise, HasTheSizeOfNeftuneInEachSequence) {
+  const std::vector<double> noise = NoiseOf({100, 25}, 0);
+  ASSERT_EQ(noise.size(), 500u);
+  for (const auto& [begin, end, size] : {std::tuple(0, 400, 0.15), std::tuple(400, 500, 0.3)}) {
+    const auto [least, most] = std::minmax_element(noise.begin() + begin, noise.begin() + end);
+    EXPECT_GE(*least, -size - 1e-6);
+    EXPECT_LE(*most, size + 1e-6);
+    EXPECT_LE(*least, -0.7 * size);
+    EXPECT_GE(*most, 0.7 * size);
+  }
+}
+
+// The root mean square of uniform numbers of [−size, size) is size / √3.
+TEST(EmbeddingNoise, IsSpreadEvenly) {
+  const std::vector<double> noise = NoiseOf({1000}, 0);
+  double squares = 0;
+  for (const double number : noise) {
+    squares += number * number;
+  }
+  const double size = 3 / std::sqrt(4000.0);
+  EXPECT_NEAR(std::sqrt(squares / 4000), size / std::sqrt(3.0), 0.05 * size);
+}
+
+TEST(EmbeddingNoise, GrowsWithItsAlpha) {
+  const std::vector<double> one = NoiseOf({5, 2}, 0, 1), four = NoiseOf({5, 2}, 0, 4);
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_NEAR(four[i], 4 * one[i], 1e-9);
+  }
+}
+
+// A net that reads tokens.
+struct TokenNet {
+  const char* name;
+  models::ModelDescription model = {};
+  int64_t outputs = 0;
+};
+
+TokenNet OfPreset(const char* name, const char* options, int64_t outputs) {
+  TokenNet net = {.name = name, .outputs = outputs};
+  net.model.preset = {.name = name, .options = options};
+  net.model.inputs = {"tokens", "offsets"};
+  return net;
+}
+
+TokenNet OfLayers() {
+  TokenNet net = {.name = "layers"};
+  net.model.inputs = {"tokens", "offsets"};
+  layers::DenseOptions dense;
+  dense.units = 3;
+  net.model.layers.push_back(
+      {.name = "", .inputs = {}, .kind = layers::EmbeddingOptions{.rows = 9, .width = 8}});
+  net.model.layers.push_back({.name = "", .inputs = {}, .kind = dense});
+  net.model = models::WithNames(net.model).value();
+  return net;
+}
+
+class NoisyNet : public ::testing::TestWithParam<TokenNet> {
+ protected:
+  // Twelve tokens of two texts.
+  static absl::StatusOr<Value> Build(Graph& graph, float alpha, bool training) {
+    graph.set_embedding_noise(alpha);
     const std::vector<models::NamedValue> inputs = {
         {"tokens", graph.Input("tokens", {{12}, DType::kS32})},
         {"offsets", graph.Input("offsets", {{3}, DType::kS32})}};
-    ASSERT_THAT(models::BuildModel(graph, model, inputs, {.training = training, .vocabulary = 9}),
-                IsOk());
+    HONE_ASSIGN_OR_RETURN(
+        const models::BuiltModel built,
+        models::BuildModel(graph, GetParam().model, inputs,
+                           {.training = training, .vocabulary = 9, .outputs = GetParam().outputs}));
+    return built.output;
+  }
+  static std::vector<double> Answers(float alpha, bool training) {
+    Graph graph;
+    const auto output = Build(graph, alpha, training);
+    EXPECT_THAT(output, IsOk());
+    const auto source = [](const Graph::Node& node) {
+      if (node.kind != Graph::Node::Kind::kInput) {
+        return NumbersOf(node, "", 0, 0);
+      }
+      constexpr double kOffsets[] = {0, 5, 12};
+      DoubleTensor tensor(node.types[0].shape);
+      for (int64_t i = 0; i < tensor.shape.elements(); ++i) {
+        tensor[i] = node.name == "offsets" ? kOffsets[i] : static_cast<double>(i % 9);
+      }
+      return tensor;
+    };
+    return Interpret(graph, {*output}, source, {.seed = 4, .step = 7}).value()[0].values;
+  }
+};
+
+TEST_P(NoisyNet, HasItsNoiseOnceAndInTrainingAlone) {
+  for (const bool training : {true, false}) {
+    Graph graph;
+    ASSERT_THAT(Build(graph, 5, training), IsOk());
     EXPECT_EQ(Count(graph, "embedding_noise"), training ? 1 : 0);
   }
 }
+
+TEST_P(NoisyNet, AnswersAsWithoutNoiseOutsideOfTraining) {
+  EXPECT_EQ(Answers(5, /*training=*/false), Answers(0, /*training=*/false));
+}
+
+TEST_P(NoisyNet, ComputesSomethingElseInTraining) {
+  EXPECT_NE(Answers(5, /*training=*/true), Answers(0, /*training=*/true));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, NoisyNet,
+    ::testing::Values(OfPreset("gpt",
+                               R"({"layers": 1, "heads": 2, "width": 8, "window": 16, "dropout": 0,
+                                   "embedding_dropout": 0, "attention_dropout": 0})",
+                               0),
+                      OfPreset("transformer_encoder",
+                               R"({"layers": 1, "heads": 2, "width": 8, "length": 16, "dropout": 0,
+                                   "attention_dropout": 0, "head_dropout": 0})",
+                               3),
+                      OfLayers()),
+    [](const auto& net) { return std::string(net.param.name); });
 
 }  // namespace
 }  // namespace hone::engine

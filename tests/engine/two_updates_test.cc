@@ -8,6 +8,7 @@
 #include "engine/ops/regression_loss.h"
 #include "engine/tasks/graphs.h"
 #include "tests/engine/task_testing.h"
+#include "tests/support/status_matchers.h"
 
 // A task whose step is two updates over one store, with memory of its own: what a GAN and a DQN ask
 // of the loop. A small least-squares GAN (Mao et al. 2017) on the table of points.
@@ -133,6 +134,15 @@ TEST_F(TwoUpdates, AreValidatedWithTheStateOfTheRun) {
   config_.data.validation_fraction = 0.2;
   ASSERT_EQ(Attempt(Duel(), NewRun()).value(), EndReason::kCompleted);
   EXPECT_GT(state_.history.back().values.at("validation_loss"), 0);
+}
+
+TEST_F(TwoUpdates, HaveNoMeanOfTheirWeights) {
+  config_.average_decay = 0.9;
+  EXPECT_THAT(
+      Attempt(Duel(), NewRun()),
+      hone::testing::StatusIs(
+          absl::StatusCode::kInvalidArgument,
+          ::testing::HasSubstr("training.average_decay: must be 0 where a step makes 2 updates")));
 }
 
 TEST_F(TwoUpdates, NameTheirMetrics) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "engine/base/status.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "tests/engine/train_testing.h"
@@ -53,6 +55,20 @@ TEST_F(WeightAverageTest, ADecayOfNearlyNothingFollowsTheWeights) {
   const std::vector<float> last = Published();
   config_.average_decay = 1e-9;
   EXPECT_THAT(Published(), ::testing::Pointwise(::testing::FloatNear(1e-6f), last));
+}
+
+// One step of 9/11 of the rate ends where the mean of one whole step is.
+TEST_F(WeightAverageTest, ItIsTheMeanThatIsValidated) {
+  config_.data.validation_fraction = 0.2;
+  const auto loss = [this](double rate, double decay) {
+    config_.optimizer = optim::Sgd{.learning_rate = rate};
+    config_.average_decay = decay;
+    Published();
+    return recorder_.metrics.back().values.at("validation_loss");
+  };
+  const double of_mean = loss(0.5, 0.999);
+  EXPECT_NEAR(of_mean, loss(0.5 * 9 / 11, 0), 1e-5);
+  EXPECT_GT(std::abs(of_mean - loss(0.5, 0)), 1e-4);
 }
 
 TEST_F(WeightAverageTest, TheModelHasTheMeansInTheWeightsPlaceAndNothingBeside) {

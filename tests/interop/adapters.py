@@ -3,7 +3,7 @@
     adapters.py CHECKPOINT PEFT_FOLDER MERGED_FOLDER ONNX_FILE
 
 The adapters on their checkpoint, the checkpoint into which they are merged, and that one as ONNX have the same logits, and others than
-the checkpoint alone.
+the checkpoint alone. What is no number differs from everything: comparisons say what must be so, not what must not.
 """
 import json
 import sys
@@ -35,8 +35,8 @@ def main():
     run = torch.from_numpy(session.run(None, asked)[0])
     largest = whole.abs().max()
     found = [f"{name} is {float((other - whole).abs().max() / largest):.1e} of the largest logit away from the merged checkpoint"
-             for name, other in (("peft's", adapted), ("ONNX Runtime's", run)) if (other - whole).abs().max() > MOST * largest]
-    if (base - whole).abs().max() < 10 * MOST * largest:
+             for name, other in (("peft's", adapted), ("ONNX Runtime's", run)) if not (other - whole).abs().max() <= MOST * largest]
+    if not (base - whole).abs().max() >= 10 * MOST * largest:
         found.append("the adapters change nothing, so that nothing is shown")
     print(json.dumps(found))
 

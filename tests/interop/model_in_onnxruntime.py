@@ -48,7 +48,7 @@ def main():
     prediction = json.loads(predicted.read_text(encoding="utf-8").splitlines()[-1])["predictions"][0]
     ours = {entry["name"]: entry["probability"] for entry in prediction["classification"]["classes"]}
     print(json.dumps([f"class {i}: {ours.get(str(i))} by hone, {p} by ONNX Runtime" for i, p in enumerate(theirs.tolist())
-                      if abs(ours.get(str(i), -1) - p) > 1e-5]))
+                      if not abs(ours.get(str(i), -1) - p) <= 1e-5]))  # so that NaN differs, too
 
 
 main()
