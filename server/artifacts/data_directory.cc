@@ -37,12 +37,23 @@ absl::Status ToStatus(const std::error_code& error, absl::string_view context) {
   return error ? ErrnoStatus(error.value(), context) : absl::OkStatus();
 }
 
+// False: there is something else, or nothing. An error: that cannot be told.
+absl::StatusOr<bool> IsDirectory(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::status_known(status)) {
+    return ToStatus(error, absl::StrCat("cannot look at ", path));
+  }
+  return fs::is_directory(status);
+}
+
 // Durable, with the folders above it that are missing.
 absl::Status MakeDirectory(const std::string& path) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) {
+  HONE_ASSIGN_OR_RETURN(const bool is_there, IsDirectory(path));
+  if (is_there) {
     return absl::OkStatus();
   }
+  std::error_code error;
   const fs::path above = fs::path(path).parent_path();
   if (!above.empty()) {
     HONE_RETURN_IF_ERROR(MakeDirectory(above.string()));
@@ -59,18 +70,26 @@ absl::Status Rename(const std::string& from, const std::string& to) {
   return SyncDirectory(fs::path(to).parent_path().string());
 }
 
-// Of the files under a folder. Files come and go meanwhile.
-// A file of several names counts once.
+// Of the files under a folder. Files and folders come and go meanwhile: one that has gone, or
+// cannot be read, does not hide the others. A file of several names counts once.
 int64_t BytesUnder(const std::string& folder) {
   int64_t bytes = 0;
   std::set<ino_t> seen;
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
-       it.increment(error)) {
-    struct stat file = {};
-    if (::lstat(it->path().c_str(), &file) == 0 && S_ISREG(file.st_mode) &&
-        (file.st_nlink == 1 || seen.insert(file.st_ino).second)) {
-      bytes += file.st_size;
+  std::vector<std::string> folders = {folder};
+  while (!folders.empty()) {
+    const std::string next = std::move(folders.back());
+    folders.pop_back();
+    for (const std::string& name : EntriesOf(next).value_or(std::vector<std::string>())) {
+      std::string path = absl::StrCat(next, "/", name);
+      struct stat file = {};
+      if (::lstat(path.c_str(), &file) != 0) {
+        continue;
+      }
+      if (S_ISDIR(file.st_mode)) {
+        folders.push_back(std::move(path));
+      } else if (S_ISREG(file.st_mode) && (file.st_nlink == 1 || seen.insert(file.st_ino).second)) {
+        bytes += file.st_size;
+      }
     }
   }
   return bytes;
@@ -126,32 +145,39 @@ absl::Status SyncFile(const std::string& path) {
   return status;
 }
 
-// The same files under `to`, durable. They are linked, which takes no time and no room (a
-// checkpoint's files are never written again, only removed), or copied where the file system has no
-// links.
-absl::Status LinkTree(const std::string& from, const std::string& to) {
+// The same file under the name `to`. It is linked, which takes no time and no room (a checkpoint's
+// files are never written again, only removed), or copied where the file system has no links.
+absl::Status LinkFile(const std::string& from, const std::string& to) {
   std::error_code error;
-  fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::create_hard_links, error);
-  const bool copied = error == std::errc::operation_not_permitted ||
-                      error == std::errc::operation_not_supported ||
-                      error == std::errc::too_many_links;
-  if (copied) {
-    DataDirectory::Remove(to);
-    error.clear();
-    fs::copy(from, to, fs::copy_options::recursive, error);
+  fs::create_hard_link(from, to, error);
+  if (error != std::errc::operation_not_permitted && error != std::errc::operation_not_supported &&
+      error != std::errc::too_many_links) {
+    return ToStatus(error, from);
   }
+  fs::copy_file(from, to, error);
   HONE_RETURN_IF_ERROR(ToStatus(error, from));
-  HONE_RETURN_IF_ERROR(SyncDirectory(to));
-  for (fs::recursive_directory_iterator it(to, error), end; !error && it != end;
-       it.increment(error)) {
-    const std::string path = it->path().string();
-    if (it->is_directory(error)) {
-      HONE_RETURN_IF_ERROR(SyncDirectory(path));
-    } else if (copied) {
-      HONE_RETURN_IF_ERROR(SyncFile(path));
+  return SyncFile(to);
+}
+
+// The same files in the new folder `to`, durable. fs::copy throws, also where it is given an
+// error_code, when a folder cannot be read to its end.
+absl::Status LinkTree(const std::string& from, const std::string& to) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, EntriesOf(from));
+  HONE_RETURN_IF_ERROR(MakeDirectory(to));
+  for (const std::string& name : names) {
+    const std::string path = absl::StrCat(from, "/", name);
+    const std::string linked = absl::StrCat(to, "/", name);
+    std::error_code error;
+    const fs::file_status status = fs::symlink_status(path, error);
+    HONE_RETURN_IF_ERROR(ToStatus(error, path));
+    if (!fs::is_directory(status) && !fs::is_regular_file(status)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": a checkpoint holds folders and plain files, no links"));
     }
+    HONE_RETURN_IF_ERROR(fs::is_directory(status) ? LinkTree(path, linked)
+                                                  : LinkFile(path, linked));
   }
-  return ToStatus(error, to);
+  return SyncDirectory(to);
 }
 
 }  // namespace
@@ -311,28 +337,32 @@ absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& director
   std::vector<v1::ModelFile> files;
   std::error_code error;
   fs::recursive_directory_iterator it(directory, error);
-  HONE_RETURN_IF_ERROR(ToStatus(error, directory));
-  for (const fs::recursive_directory_iterator end; it != end; it.increment(error)) {
-    HONE_RETURN_IF_ERROR(ToStatus(error, directory));
+  for (const fs::recursive_directory_iterator end; !error && it != end; it.increment(error)) {
+    const std::string path = it->path().string();
     const fs::file_status status = it->symlink_status(error);
+    HONE_RETURN_IF_ERROR(ToStatus(error, path));
     if (fs::is_directory(status)) {
       continue;
     }
     if (!fs::is_regular_file(status) || files.size() >= kMaxFiles) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          it->path().string(), ": a model holds at most ", kMaxFiles, " plain files, no links"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": a model holds at most ", kMaxFiles, " plain files, no links"));
     }
     v1::ModelFile& file = files.emplace_back();
-    const std::string name = fs::relative(it->path(), directory).string();
+    const std::string name = it->path().lexically_relative(directory).string();
     if (!CheckUtf8(name).ok()) {  // which no answer could name
       return absl::InvalidArgumentError(
           absl::StrCat("the file \"", absl::CHexEscape(name), "\" must have a name that is UTF-8"));
     }
     file.set_path(name);
-    file.set_bytes(static_cast<int64_t>(fs::file_size(it->path(), error)));
-    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(it->path().string(), wanted));
+    const uintmax_t bytes = fs::file_size(it->path(), error);
+    HONE_RETURN_IF_ERROR(ToStatus(error, path));
+    file.set_bytes(static_cast<int64_t>(bytes));
+    HONE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path, wanted));
     file.set_sha256(sha256);
   }
+  // Also where it is the end of what could be read, and not of what is there.
+  HONE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("cannot list ", directory)));
   std::sort(files.begin(), files.end(),
             [](const v1::ModelFile& a, const v1::ModelFile& b) { return a.path() < b.path(); });
   return files;
@@ -344,12 +374,13 @@ absl::StatusOr<std::vector<v1::ModelFile>> DataDirectory::Publish(
   std::error_code error;
   fs::path source = fs::weakly_canonical(fs::path(attempt_directory) / relative, error);
   HONE_RETURN_IF_ERROR(ToStatus(error, relative));
-  if (!fs::is_directory(source, error)) {
+  HONE_ASSIGN_OR_RETURN(bool is_folder, IsDirectory(source.string()));
+  if (!is_folder) {
     source = source.parent_path();
+    HONE_ASSIGN_OR_RETURN(is_folder, IsDirectory(source.string()));
   }
   const std::string inside = source.lexically_relative(attempt_directory).string();
-  if (inside.empty() || inside == "." || inside.rfind("..", 0) == 0 ||
-      !fs::is_directory(source, error)) {
+  if (inside.empty() || inside == "." || inside.rfind("..", 0) == 0 || !is_folder) {
     return absl::InvalidArgumentError(
         absl::StrCat("the model \"", relative, "\" is not a folder of the run"));
   }

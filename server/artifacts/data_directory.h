@@ -75,7 +75,8 @@ class DataDirectory {
 
   // Moves `relative`, a folder (or a file, then its folder) inside an attempt's folder, to
   // models/<id> and lists its files with their SHA-256. INVALID_ARGUMENT: it leads out of the
-  // attempt's folder, or has something else than files and folders. Errors of ListFiles.
+  // attempt's folder, or has something else than files and folders. Errors of ListFiles. After an
+  // error of the disk the folder is where it was, and nothing is published.
   absl::StatusOr<std::vector<v1::ModelFile>> Publish(
       const std::string& attempt_directory, const std::string& relative,
       const std::string& model_id, absl::FunctionRef<bool()> wanted = Always) const;
@@ -99,9 +100,9 @@ class DataDirectory {
   const int lock_fd_;
 };
 
-// The files under `directory`, sorted by path, with their SHA-256. INVALID_ARGUMENT: there are more
-// than 10,000, or one is a link, or has a name that is not UTF-8; CANCELLED: `wanted`, which is
-// asked again and again, says no.
+// The files under `directory`, sorted by path, with their SHA-256: all of them or an error, never a
+// part. Nothing is thrown. INVALID_ARGUMENT: there are more than 10,000, or one is a link, or has a
+// name that is not UTF-8; CANCELLED: `wanted`, which is asked again and again, says no.
 absl::StatusOr<std::vector<v1::ModelFile>> ListFiles(const std::string& directory,
                                                      absl::FunctionRef<bool()> wanted = Always);
 

@@ -74,7 +74,11 @@ absl::StatusOr<std::vector<v1::JobArtifact>> ListArtifacts(const std::string& fo
       Describe(path, file, artifacts.emplace_back());
     }
   }
-  if (error && error != std::errc::no_such_file_or_directory) {
+  if (error == std::errc::no_such_file_or_directory) {  // what is behind it was not seen
+    return absl::UnavailableError(
+        "a folder of the artifacts went while they were listed; try again");
+  }
+  if (error) {
     return ErrnoStatus(error.value(), "the artifacts cannot be listed");
   }
   std::ranges::sort(artifacts, {}, &v1::JobArtifact::path);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,7 +30,7 @@ struct Patient {
   std::unique_ptr<store::JobStore> store;
   std::vector<Finding> findings;
 
-  void Add(std::string what, std::function<void()> mend = nullptr) {
+  void Add(std::string what, std::function<absl::Status()> mend = nullptr) {
     findings.push_back({std::move(what), std::move(mend)});
   }
 };
@@ -69,7 +70,7 @@ absl::Status CheckJobs(const std::shared_ptr<Patient>& patient) {
   for (const std::string& name : names) {
     if (!known.contains(name)) {
       patient->Add(absl::StrCat("runs/", name, ": belongs to no job"),
-                   [patient, name] { patient->directory->RemoveRun(name).IgnoreError(); });
+                   [patient, name] { return patient->directory->RemoveRun(name); });
     }
   }
   return absl::OkStatus();
@@ -96,7 +97,7 @@ absl::Status CheckModels(const std::shared_ptr<Patient>& patient) {
   for (const std::string& name : names) {
     if (!known.contains(name)) {
       patient->Add(absl::StrCat("models/", name, ": belongs to no model"),
-                   [patient, name] { patient->directory->RemoveModel(name).IgnoreError(); });
+                   [patient, name] { return patient->directory->RemoveModel(name); });
     }
   }
   return absl::OkStatus();
@@ -115,8 +116,12 @@ absl::Status CheckDatasets(const std::shared_ptr<Patient>& patient) {
     HONE_RETURN_IF_ERROR(others.status());
   }
   for (const std::string& path : others.value_or(std::vector<std::string>())) {
-    patient->Add(absl::StrCat(path, ": belongs to no data set"),
-                 [path] { std::filesystem::remove(path); });
+    patient->Add(absl::StrCat(path, ": belongs to no data set"), [path]() -> absl::Status {
+      std::error_code error;
+      std::filesystem::remove(path, error);
+      return error ? ErrnoStatus(error.value(), absl::StrCat("cannot remove ", path))
+                   : absl::OkStatus();
+    });
   }
   return absl::OkStatus();
 }
@@ -124,7 +129,13 @@ absl::Status CheckDatasets(const std::shared_ptr<Patient>& patient) {
 }  // namespace
 
 absl::StatusOr<std::vector<Finding>> Examine(const std::string& data_directory) {
-  if (!std::filesystem::exists(data_directory + "/store.db")) {
+  const std::string file = data_directory + "/store.db";
+  std::error_code error;
+  const bool is_there = std::filesystem::exists(file, error);
+  if (error) {
+    return ErrnoStatus(error.value(), absl::StrCat("cannot look at ", file));
+  }
+  if (!is_there) {
     return absl::NotFoundError(
         absl::StrCat(data_directory, ": there is no store.db; is it a server's --data-dir?"));
   }
@@ -164,15 +175,17 @@ int Main(int argc, const char* const* argv) {
   }
   int left = 0;
   for (const Finding& finding : *findings) {
-    const bool mended = mend && finding.mend != nullptr;
-    if (mended) {
-      finding.mend();
+    std::string done;
+    bool mended = false;
+    if (finding.mend != nullptr) {
+      const absl::Status status = mend ? finding.mend() : absl::OkStatus();
+      mended = mend && status.ok();
+      done = !mend     ? " (--mend removes it)"
+             : !mended ? absl::StrCat(" (not mended: ", status.message(), ")")
+                       : " (mended)";
     }
     left += mended ? 0 : 1;
-    std::printf("%s%s\n", finding.what.c_str(),
-                mended                    ? " (mended)"
-                : finding.mend != nullptr ? " (--mend removes it)"
-                                          : "");
+    std::printf("%s%s\n", finding.what.c_str(), done.c_str());
   }
   if (findings->empty()) {
     std::printf("all is well\n");

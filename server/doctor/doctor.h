@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace hone::server::doctor {
@@ -13,7 +14,8 @@ namespace hone::server::doctor {
 struct Finding {
   std::string what;
   // Puts it right without losing anything that the store knows of; null where a person must decide.
-  std::function<void()> mend;
+  // An error: it is as it was.
+  std::function<absl::Status()> mend;
 };
 
 // Every invariant of a server's folder, while no server uses it. Reads all of it and changes
@@ -29,7 +31,7 @@ struct Finding {
 absl::StatusOr<std::vector<Finding>> Examine(const std::string& data_directory);
 
 // `honed doctor --data-dir DIR [--mend]`: prints what Examine finds. Exit code 0: all is well, or
-// was mended; 1: something is not; 2: usage.
+// was mended; 1: something is not, or could not be mended; 2: usage.
 int Main(int argc, const char* const* argv);
 
 }  // namespace hone::server::doctor

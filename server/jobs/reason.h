@@ -11,8 +11,8 @@ namespace hone::server::jobs {
 inline constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
 inline constexpr char kErrorDomain[] = "hone";
 
-// Why a call was refused, for programs: the reasons that README.md lists. They are part of the
-// contract: one may come, none may change or go.
+// Why a call was refused, for programs. This is the list: README.md, "Errors", points here. They
+// are part of the contract: one may come, none may change or go (tests/server/reason_test.cc).
 namespace reason {
 inline constexpr char kInvalidField[] = "INVALID_FIELD";  // a BadRequest says which ones
 inline constexpr char kInvalidName[] = "INVALID_NAME";    // not of the form jobs/<id>

@@ -3,8 +3,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "server/jobs/field_errors.h"
 #include "server/jobs/job.h"
 #include "server/jobs/reason.h"
 #include "server/rpc/admission.h"
@@ -45,6 +47,20 @@ absl::Status CheckDataset(const jobs::Job& old, const std::optional<store::Datas
   return absl::OkStatus();
 }
 
+// The same field and reason as where a new job asks for so many. It is the server that has changed
+// since, so the code is another.
+absl::Status TooManyThreads(const std::string& name, int asked, int threads) {
+  jobs::FieldErrors errors;
+  errors.CheckInt("training.threads", asked, 0, threads);
+  absl::Status refused = absl::FailedPreconditionError(
+      absl::StrCat(name, " asks for ", asked, " threads, this server has ", threads,
+                   "; submit it again with a smaller training.threads"));
+  errors.ToStatus().ForEachPayload([&refused](absl::string_view url, const absl::Cord& payload) {
+    refused.SetPayload(url, payload);
+  });
+  return refused;
+}
+
 absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::NewJob job,
                                   const std::string& old_id, const Deps& deps) {
   HONE_ASSIGN_OR_RETURN(const jobs::Job old, deps.store.Get(old_id));
@@ -64,9 +80,7 @@ absl::StatusOr<Candidate> Prepare(const v1::RetryJobRequest& request, store::New
         jobs::reason::kCheckpointsGone);
   }
   if (jobs::ThreadsOf(old.spec) > deps.config.threads) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        request.name(), " asks for ", jobs::ThreadsOf(old.spec), " threads, this server has ",
-        deps.config.threads, "; submit it again with a smaller training.threads"));
+    return TooManyThreads(request.name(), jobs::ThreadsOf(old.spec), deps.config.threads);
   }
   HONE_RETURN_IF_ERROR(CheckRoom(deps));
   HONE_ASSIGN_OR_RETURN(const std::optional<store::Dataset> dataset,

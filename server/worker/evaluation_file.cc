@@ -68,7 +68,11 @@ absl::StatusOr<v1::Artifact> WriteFile(const v1::Evaluation& evaluation,
   if (!out || error) {
     return ErrnoStatus(error ? error.value() : errno, path);
   }
-  artifact.set_bytes(static_cast<int64_t>(std::filesystem::file_size(path, error)));
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (error) {
+    return ErrnoStatus(error.value(), path);
+  }
+  artifact.set_bytes(static_cast<int64_t>(bytes));
   HONE_ASSIGN_OR_RETURN(*artifact.mutable_sha256(), Sha256OfFile(path));
   return artifact;
 }

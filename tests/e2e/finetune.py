@@ -16,8 +16,6 @@ import grpc  # noqa: E402
 from honed import Honed, write_mirror  # noqa: E402
 from wire import Wire  # noqa: E402
 
-SUCCEEDED, FAILED = 3, 4
-
 
 def tensors(file):
     """name → bytes of a safetensors file."""
@@ -58,14 +56,14 @@ class FineTune(unittest.TestCase):
         return spec
 
     @classmethod
-    def run_job(cls, spec, state=SUCCEEDED):
+    def run_job(cls, spec, state="SUCCEEDED"):
         name = cls.call("CreateJob", "CreateJobRequest", spec=spec).name
         deadline = time.monotonic() + 60
-        while (job := cls.call("GetJob", "GetJobRequest", name=name)).state not in (SUCCEEDED, FAILED):
+        while Wire.enum_name(job := cls.call("GetJob", "GetJobRequest", name=name), "state") not in ("SUCCEEDED", "FAILED"):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{name} does not end")
             time.sleep(0.05)
-        if job.state != state:
+        if Wire.enum_name(job, "state") != state:
             raise RuntimeError(f"{name}: {job.message}")
         return job.model
 

@@ -192,6 +192,20 @@ class Searches(unittest.TestCase):
         self.assertEqual(sweep["state"], "SUCCEEDED")
         self.assertEqual(sorted(trial["number"] for trial in trials), list(range(1, 9)))
 
+    def test_a_cancelled_sweep_begins_no_more_trials_and_cancels_those_that_run(self):
+        name = self.json("sweep", "sweep.yaml", "--set", "job.training.epochs=1000000", "--set", "parallelism=1")["name"]
+        self.assertIn(f"{name} is stopping", self.hone("sweeps", "cancel", name))
+        sweep = self.json("sweeps", "watch", name, code=4)
+        self.assertEqual(sweep["state"], "CANCELLED")
+        self.assertEqual([trial["state"] for trial in sweep["trials"]], ["CANCELLED"] * 8)
+        for trial in sweep["trials"]:
+            if "job" in trial:
+                self.assertEqual(self.json("jobs", "show", trial["job"])["state"], "CANCELLED")
+
+    def test_a_sweep_that_has_ended_is_not_cancelled(self):
+        name = self.json("sweep", "sweep.yaml", "--follow", "--set", "job.training.epochs=1")["name"]
+        self.assertIn(f"{name} has ended already: SUCCEEDED", self.hone("sweeps", "cancel", name, code=2))
+
     def test_a_wrong_sweep_is_refused(self):
         for setting, words in (("axes[0].field=model.layers[0].dens", "there is no field model.layers[0].dens"),
                                ("random={trials: 1000000}", "random.trials: must be between 1 and 1000"),

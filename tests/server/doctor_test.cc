@@ -102,6 +102,14 @@ TEST_F(DoctorTest, MendsFoldersOfNobodyOnlyWhenAsked) {
   EXPECT_THAT(Findings(), IsEmpty());
 }
 
+TEST_F(DoctorTest, WhatCannotBeMendedIsNotSaidToBe) {
+  std::filesystem::create_directories(root_ + "/datasets/nobody/with something");
+  const char* const arguments[] = {"doctor", "--data-dir", root_.c_str(), "--mend"};
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(Main(4, arguments), 1);
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("(not mended: cannot remove"));
+}
+
 TEST_F(DoctorTest, ChangesNothingByLooking) {
   std::filesystem::create_directories(root_ + "/tmp/something");
   Sql("PRAGMA user_version = 3");

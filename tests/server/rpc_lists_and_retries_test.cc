@@ -19,19 +19,36 @@ TEST_F(RpcTest, ARetryWhoseCheckpointsWereRemovedIsRefusedUnlessItBeginsAnew) {
   EXPECT_TRUE(Retry(request).ok());
 }
 
-TEST_F(RpcTest, ARetryThatAsksForMoreThreadsThanThereAreIsRefused) {
-  v1::CreateJobRequest asks = Request("bad data");
-  asks.mutable_spec()->mutable_training()->set_threads(2);
-  const std::string name = Create(asks).name();
-  Watch(name);
-  config_.threads = 1;
-  config_.concurrent_jobs = 1;
-  Start();
-  v1::RetryJobRequest request;
-  request.set_name(name);
-  const grpc::Status refused = Retry(request);
+class FewerThreadsTest : public RpcTest {
+ protected:
+  // What a retry is told of a job that asked for two threads, by a server that has one by now.
+  grpc::Status RetryOnOneThread(const v1::CreateJobRequest& asks) {
+    const std::string name = Create(asks).name();
+    Watch(name);
+    config_.threads = 1;
+    config_.concurrent_jobs = 1;
+    Start();
+    v1::RetryJobRequest request;
+    request.set_name(name);
+    return Retry(request);
+  }
+  static v1::CreateJobRequest TwoThreads() {
+    v1::CreateJobRequest asks = Request("bad data");
+    asks.mutable_spec()->mutable_training()->set_threads(2);
+    return asks;
+  }
+};
+
+TEST_F(FewerThreadsTest, ARetryThatAsksForMoreThreadsThanThereAreIsRefused) {
+  const grpc::Status refused = RetryOnOneThread(TwoThreads());
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_NE(refused.error_message().find("asks for 2 threads"), std::string::npos);
+}
+
+TEST_F(FewerThreadsTest, ARetryIsRefusedForTheReasonForWhichANewJobIs) {
+  const std::string of_retry = ReasonOf(RetryOnOneThread(TwoThreads()));
+  EXPECT_EQ(of_retry, ReasonOf(TryToCreate(TwoThreads())));
+  EXPECT_EQ(of_retry, "hone/INVALID_FIELD");
 }
 
 TEST_F(RpcTest, JobsOfATaskThatDoesNotExistAreRefused) {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/base/files.h"
 #include "tests/server/rpc_testing.h"
@@ -49,6 +50,31 @@ TEST_F(RpcTest, APinnedModelSaysSoUntilItIsLetGo) {
     get.set_name(name);
     ASSERT_TRUE(models_->GetModel(&get_context, get, &model).ok());
     EXPECT_EQ(model.pinned(), pinned);
+  }
+}
+
+TEST_F(RpcTest, AListOfPinnedModelsHasNoOthers) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 2; ++i) {
+    const v1::Job job = Create(Request("succeed"));
+    Watch(job.name());
+    names.push_back(Get(job.name()).model());
+  }
+  v1::UpdateModelRequest pin;
+  pin.mutable_model()->set_name(names[0]);
+  pin.mutable_model()->set_pinned(true);
+  pin.mutable_update_mask()->add_paths("pinned");
+  grpc::ClientContext context;
+  v1::Model model;
+  ASSERT_TRUE(models_->UpdateModel(&context, pin, &model).ok());
+  for (const bool pinned : {true, false}) {
+    v1::ListModelsRequest request;
+    request.set_pinned(pinned);
+    grpc::ClientContext list_context;
+    v1::ListModelsResponse list;
+    ASSERT_TRUE(models_->ListModels(&list_context, request, &list).ok());
+    ASSERT_EQ(list.models_size(), 1);
+    EXPECT_EQ(list.models(0).name(), names[pinned ? 0 : 1]);
   }
 }
 

@@ -19,6 +19,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "hone/v1/dataset_service.grpc.pb.h"
 #include "hone/v1/model_service.grpc.pb.h"
 #include "hone/v1/training_service.grpc.pb.h"
@@ -39,6 +41,19 @@ inline v1::CreateJobRequest Request(const std::string& what) {
   spec.mutable_model()->add_layers()->mutable_dense()->set_units(10);
   spec.mutable_training()->set_epochs(1);
   return request;
+}
+
+// Of the error's google.rpc.ErrorInfo: "hone/JOB_NOT_FOUND".
+inline std::string ReasonOf(const grpc::Status& status) {
+  google::rpc::Status details;
+  EXPECT_TRUE(details.ParseFromString(status.error_details()));
+  for (const auto& any : details.details()) {
+    google::rpc::ErrorInfo info;
+    if (any.UnpackTo(&info)) {
+      return info.domain() + "/" + info.reason();
+    }
+  }
+  return "none";
 }
 
 // A server with the scripted worker, in this process, and a client's stubs.

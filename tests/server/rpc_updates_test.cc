@@ -5,8 +5,6 @@
 
 #include <string>
 
-#include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "tests/server/rpc_testing.h"
 
 namespace hone::server::rpc {
@@ -14,19 +12,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-// Of the error's google.rpc.ErrorInfo: "hone/JOB_NOT_FOUND".
-std::string ReasonOf(const grpc::Status& status) {
-  google::rpc::Status details;
-  EXPECT_TRUE(details.ParseFromString(status.error_details()));
-  for (const auto& any : details.details()) {
-    google::rpc::ErrorInfo info;
-    if (any.UnpackTo(&info)) {
-      return info.domain() + "/" + info.reason();
-    }
-  }
-  return "none";
-}
 
 class RpcUpdatesTest : public RpcTest {
  protected:

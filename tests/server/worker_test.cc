@@ -78,18 +78,22 @@ class WorkerTest : public ::testing::Test {
     return frames;
   }
 
-  // What the kernel says of a worker that is at its first steps.
-  std::string StatusWhileItTrains(const v1::WorkerRequest& request) {
+  // What /proc says of a worker: a file of it when it has said its last word. A process that has
+  // ended keeps these until it is waited for.
+  std::string ProcOf(const v1::WorkerRequest& request, const std::string& file) {
     const auto worker = WorkerProcess::Start(request, {.binary = HONE_WORKER_BINARY,
                                                        .request_path = folder_ + "/request",
                                                        .output_path = folder_ + "/log"});
     EXPECT_TRUE(worker.ok()) << worker.status();
+    bool said = false;
     while (worker.ok()) {
       const auto received = (*worker)->Read(kLongest);
-      if (!received.ok() || !received->frame || received->frame->event().has_metrics()) {
-        std::ifstream file("/proc/" + std::to_string((*worker)->pid()) + "/status");
-        return {std::istreambuf_iterator<char>(file), {}};
+      if (!received.ok() || !received->frame) {
+        EXPECT_TRUE(received.ok() && received->ended && said) << "the worker has not worked";
+        std::ifstream stream("/proc/" + std::to_string((*worker)->pid()) + "/" + file);
+        return {std::istreambuf_iterator<char>(stream), {}};
       }
+      said = true;
     }
     return "";
   }
@@ -187,13 +191,46 @@ TEST_F(WorkerTest, HasATokenizerTrainedByAnotherProgram) {
       << frames.back().failure().message();
 }
 
-TEST_F(WorkerTest, HasNoNetworkWhereItDownloadsNothing) {
+// Whatever it is asked to do, and also where it can do nothing of it: it is confined before. What
+// a process that is confined so can still do: confine_test.cc.
+class WorkerModeTest : public WorkerTest,
+                       public ::testing::WithParamInterface<v1::WorkerRequest::Mode> {
+ protected:
+  v1::WorkerRequest OfMode() {
+    v1::WorkerRequest request = Request(GetParam(), kShort);
+    request.set_model_directory(folder_ + "/no model");
+    return request;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, WorkerModeTest,
+                         ::testing::Values(v1::WorkerRequest::TRAIN, v1::WorkerRequest::PLAN,
+                                           v1::WorkerRequest::PREDICT, v1::WorkerRequest::DATASET,
+                                           v1::WorkerRequest::IMPORT, v1::WorkerRequest::SERVE,
+                                           v1::WorkerRequest::EXPORT),
+                         [](const auto& info) { return v1::WorkerRequest::Mode_Name(info.param); });
+
+TEST_P(WorkerModeTest, HasNoNetworkWhereItDownloadsNothing) {
   if (!worker_process::HasSeccomp()) {
     GTEST_SKIP() << "the kernel filters no system calls";
   }
-  EXPECT_THAT(StatusWhileItTrains(Request(v1::WorkerRequest::TRAIN, R"({"steps": 1000000})")),
-              HasSubstr("Seccomp:\t2\n"));
+  EXPECT_THAT(ProcOf(OfMode(), "status"), HasSubstr("Seccomp:\t2\n"));
 }
+
+TEST_P(WorkerModeTest, GetsNoPrivileges) {
+  EXPECT_THAT(ProcOf(OfMode(), "status"), HasSubstr("NoNewPrivs:\t1\n"));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_P(WorkerModeTest, CannotGetMoreMemoryThanItsRequestSays) {
+  v1::WorkerRequest request = OfMode();
+  constexpr int64_t kLimit = int64_t{3} << 30;
+  request.set_memory_limit_bytes(kLimit);
+  EXPECT_THAT(ProcOf(request, "limits"),
+              ::testing::ContainsRegex("Max data size +" + std::to_string(kLimit) + " +" +
+                                       std::to_string(kLimit) + " "));
+}
+#endif
 
 TEST_F(WorkerTest, ACheckpointThatCannotBeWrittenIsSaidToBeTheFailure) {
   v1::WorkerRequest request = Request(v1::WorkerRequest::TRAIN, kShort);
