@@ -472,6 +472,10 @@ data::Augmentation ToAugmentation(const v1::Augmentation& in) {
           .contrast = in.contrast()};
 }
 
+data::TableAugmentation ToAugmentation(const v1::TableAugmentation& in) {
+  return {.noise = in.noise(), .cell_dropout = in.cell_dropout()};
+}
+
 // Sets `out` where the job file has the field.
 #define HONE_TAKE(message, field, out)          \
   if ((message).has_##field()) {                \
@@ -669,6 +673,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
+  config.table_augmentation = ToAugmentation(spec.data().table().augmentation());
   v1::ModelSpec model = spec.model();
   CompletePreset(spec, model);
   HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(model));
