@@ -54,10 +54,10 @@ absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Example
     for (const int32_t row : part) {
       const data::AugmentKey key = {.seed = seed_, .epoch = examples.epoch, .row = row};
       if (table_changes_.has_value()) {
-        const auto count = static_cast<size_t>(type.shape.elements());
+        const auto numbers = static_cast<size_t>(type.shape.elements());
         table_changes_->Augment(
-            key, std::span(reinterpret_cast<const float*>(dataset_.example(row)), count),
-            std::span(reinterpret_cast<float*>(out), count));
+            key, std::span(reinterpret_cast<const float*>(dataset_.example(row)), numbers),
+            std::span(reinterpret_cast<float*>(out), numbers));
       } else {
         data::Augment(augmentation_, key, dataset_.example(row), type.shape, out);
       }

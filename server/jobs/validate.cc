@@ -375,7 +375,7 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.CheckText(path, *column, kMaxColumn);
   }
   if (!v1::RatingOptions::Ids_IsValid(ratings.ids())) {
-    errors.Add("data.ratings.ids", "must be one of TEXT, NUMBERS");
+    errors.Add("data.ratings.ids", "must be one of AUTOMATIC, TEXT, NUMBERS");
   }
   if (!v1::RatingOptions::Split_IsValid(ratings.split())) {
     errors.Add("data.ratings.split", "must be one of RANDOM, BY_TIME, LEAVE_ONE_OUT");

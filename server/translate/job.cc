@@ -209,14 +209,16 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
 }
 
 data::RatingOptions ToRatingOptions(const v1::RatingOptions& in) {
+  using Ids = data::RatingOptions::Ids;
   using Split = data::RatingOptions::Split;
   data::RatingOptions out{.user = in.user(),
                           .item = in.item(),
                           .rating = in.rating(),
                           .time = in.time(),
                           .name = in.name()};
-  out.ids = in.ids() == v1::RatingOptions::NUMBERS ? data::RatingOptions::Ids::kNumbers
-                                                   : data::RatingOptions::Ids::kText;
+  out.ids = in.ids() == v1::RatingOptions::NUMBERS ? Ids::kNumbers
+            : in.ids() == v1::RatingOptions::TEXT  ? Ids::kText
+                                                   : Ids::kAutomatic;
   out.split = in.split() == v1::RatingOptions::BY_TIME         ? Split::kByTime
               : in.split() == v1::RatingOptions::LEAVE_ONE_OUT ? Split::kLeaveOneOut
                                                                : Split::kRandom;
