@@ -20,11 +20,20 @@ constexpr absl::string_view kMaze = "reinforcement_learning.maze";
 
 void MakeRoomForMaze(const std::string& setting, absl::string_view before, v1::JobSpec& job,
                      LocalPaths& paths) {
-  if (absl::StartsWith(setting, absl::StrCat(before, kMaze, ".text="))) {
-    paths.maze.clear();
-  } else if (absl::StartsWith(setting, absl::StrCat(before, kMaze, ".path=")) &&
-             job.reinforcement_learning().has_maze()) {
-    job.mutable_reinforcement_learning()->mutable_maze()->clear_text();
+  if (!absl::StartsWith(setting, absl::StrCat(before, kMaze, ".text=")) &&
+      !absl::StartsWith(setting, absl::StrCat(before, kMaze, ".path="))) {
+    return;
+  }
+  paths.maze.clear();
+  if (job.reinforcement_learning().has_maze()) {
+    v1::MazeWorld& maze = *job.mutable_reinforcement_learning()->mutable_maze();
+    maze.clear_text();
+    maze.clear_height();
+    maze.clear_width();
+    maze.clear_loops();
+    maze.clear_walls();
+    maze.clear_traps();
+    maze.clear_unseen();
   }
 }
 

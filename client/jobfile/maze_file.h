@@ -12,8 +12,9 @@
 // environments::kMostMazeBytes.
 namespace hone::client::jobfile {
 
-// The text or the path that `setting`, a PATH=VALUE, gives takes the place of the other one that
-// the file has. `before` is what stands before the job's own fields: "job." in a sweep.
+// The text or the path that `setting`, a PATH=VALUE, gives takes the place of what the file says of
+// its maze: the other one, or how one is made. `before` is what stands before the job's own fields:
+// "job." in a sweep.
 void MakeRoomForMaze(const std::string& setting, absl::string_view before, v1::JobSpec& job,
                      LocalPaths& paths);
 

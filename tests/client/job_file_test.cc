@@ -451,6 +451,14 @@ TEST(Paths, OfAMazeAndItsTextExcludeEachOther) {
                         "got both"));
 }
 
+TEST(Paths, OfAMazeTakesThePlaceOfOneThatWouldBeMade) {
+  const auto file = ParseJobFile(
+      "reinforcement_learning: {maze: {height: 9, loops: 0.5, unseen: true, most_steps: 7}}",
+      "job.yaml", std::vector<std::string>{"reinforcement_learning.maze.path=a.txt"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->spec.reinforcement_learning().maze().ShortDebugString(), "most_steps: 7");
+}
+
 TEST(Paths, OfAMazeTakesThePlaceOfItsTextOnTheCommandLineAndTheOtherWayRound) {
   const auto by_text = ParseJobFile(
       kMazeJob, "job.yaml", std::vector<std::string>{"reinforcement_learning.maze.text=SG"});
