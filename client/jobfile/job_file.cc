@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/jobfile/document.h"
 #include "client/jobfile/filler.h"
+#include "client/jobfile/maze_file.h"
 #include "client/jobfile/overrides.h"
 #include "client/jobfile/print.h"
 #include "client/jobfile/problems.h"
@@ -38,6 +39,7 @@ void MakeRoom(std::span<const std::string> overrides, JobFile& file) {
     } else if (absl::StartsWith(setting, "model.pretrained.path=")) {
       spec.mutable_model()->mutable_pretrained()->clear_model();
     }
+    MakeRoomForMaze(setting, "", spec, file.paths);
   }
 }
 
@@ -52,6 +54,7 @@ void CheckOneOfTwo(const JobFile& file, absl::string_view origin, Problems& prob
                   .field = "model.pretrained",
                   .what = "must have either `model` or `path`, got both"});
   }
+  CheckOneMaze(file.spec, file.paths, origin, "", problems);
 }
 
 }  // namespace
@@ -84,6 +87,7 @@ absl::StatusOr<JobFile> LoadJobFile(const std::string& path,
                                            : absl::InvalidArgumentError(text.status().message());
   }
   HONE_ASSIGN_OR_RETURN(JobFile file, ParseJobFile(*text, path, overrides));
+  HONE_RETURN_IF_ERROR(TakeMaze(file.paths, file.spec));
   if (file.spec.display_name().empty()) {
     file.spec.set_display_name(std::filesystem::path(path).stem().string());
   }

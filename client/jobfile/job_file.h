@@ -27,8 +27,9 @@ struct JobFile {
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view origin,
                                      std::span<const std::string> overrides = {});
 
-// From a file; a job without a display_name gets the file's name, without its ending. Also
-// NOT_FOUND, and INVALID_ARGUMENT for what cannot be read.
+// From a file; a job without a display_name gets the file's name, without its ending, and the maze
+// of `paths.maze` is then in the spec (TakeMaze). Also NOT_FOUND, and INVALID_ARGUMENT for what
+// cannot be read.
 absl::StatusOr<JobFile> LoadJobFile(const std::string& path,
                                     std::span<const std::string> overrides = {});
 

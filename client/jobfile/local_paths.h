@@ -16,6 +16,8 @@ struct LocalPaths {
   // `image_generation.evaluation.path`, a folder, instead of
   // `image_generation.evaluation.classifier`
   std::string classifier;
+  // `reinforcement_learning.maze.path`, a file, instead of `reinforcement_learning.maze.text`
+  std::string maze;
   std::string job_file;  // of a sweep file, instead of `job`
 
   // The value of the key `name` in a map that fills a message of this kind; null: there is no such
@@ -30,6 +32,7 @@ struct LocalPaths {
     return message.full_name() == "hone.v1.DataSpec"            ? &data
            : message.full_name() == "hone.v1.Pretrained"        ? &pretrained
            : message.full_name() == "hone.v1.DrawingEvaluation" ? &classifier
+           : message.full_name() == "hone.v1.MazeWorld"         ? &maze
                                                                 : nullptr;
   }
 };

@@ -211,7 +211,10 @@ std::string PrintYaml(const Message& message, const LocalPaths& paths) {
     job["model"]["pretrained"]["path"] = paths.pretrained;
   }
   if (!paths.classifier.empty()) {
-    value["image_generation"]["evaluation"]["path"] = paths.classifier;
+    job["image_generation"]["evaluation"]["path"] = paths.classifier;
+  }
+  if (!paths.maze.empty()) {
+    job["reinforcement_learning"]["maze"]["path"] = paths.maze;
   }
   Block(value, 0, out);
   return out.empty() ? "{}\n" : out;

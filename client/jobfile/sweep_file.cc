@@ -6,6 +6,7 @@
 #include "client/jobfile/document.h"
 #include "client/jobfile/filler.h"
 #include "client/jobfile/job_file.h"
+#include "client/jobfile/maze_file.h"
 #include "client/jobfile/overrides.h"
 #include "client/jobfile/print.h"
 #include "client/jobfile/problems.h"
@@ -28,6 +29,7 @@ void MakeRoom(std::span<const std::string> overrides, SweepFile& file) {
     } else if (absl::StartsWith(setting, "job.data.path=")) {
       job.mutable_data()->clear_dataset();
     }
+    MakeRoomForMaze(setting, "job.", job, file.paths);
   }
 }
 
@@ -59,7 +61,9 @@ absl::StatusOr<SweepFile> LoadSweepFile(const std::string& path,
   for (const std::string& setting : overrides) {
     ApplyOverride(setting, file.spec, file.paths, problems);
   }
+  CheckOneMaze(file.spec.job(), file.paths, path, "job.", problems);
   HONE_RETURN_IF_ERROR(problems.ToStatus());
+  HONE_RETURN_IF_ERROR(TakeMaze(file.paths, *file.spec.mutable_job()));
   if (file.spec.display_name().empty()) {
     file.spec.set_display_name(std::filesystem::path(path).stem().string());
   }

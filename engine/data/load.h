@@ -49,8 +49,9 @@ Sources SourcesFromEnvironment();
 // Tables of ratings. Columns are named as the table's head does; "": by their place.
 struct RatingOptions {
   enum class Ids {
-    kText,     // any text
-    kNumbers,  // whole numbers from 0; anything else is an error
+    kText,       // any text
+    kNumbers,    // whole numbers from 0; anything else is an error
+    kAutomatic,  // any text; but where all ids of a column are whole numbers, none is negative
   };
   enum class Split {
     kRandom,
@@ -62,7 +63,7 @@ struct RatingOptions {
   std::string rating = {};  // "": the third; a table of two columns has none, and each row counts 1
   std::string time = {};    // a number, larger is later; "": none, or the archive's own
   std::string name = {};    // what an item is called; "": none, or the archive's own
-  Ids ids = Ids::kText;
+  Ids ids = Ids::kAutomatic;
   Split split = Split::kRandom;
   std::optional<float> at_least = {};  // rows with lower ratings are left out
   bool values_count = true;            // false: that a pair occurs is all that is learned

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
 #include "engine/base/status.h"
@@ -326,6 +327,29 @@ absl::StatusOr<RatingRows> ReadRatings(const std::string& path, const RatingOpti
   const absl::StatusOr<CsvTable> table = OpenCsv(std::move(text));
   HONE_RETURN_IF_ERROR(Annotate(table.status(), path));
   return ReadTable(path, *table, options, kByPlace, report);
+}
+
+absl::Status CheckSigns(const RatingRows& rows) {
+  Complaints complaints;
+  const auto check = [&](const std::string& column, const std::vector<std::string>& ids,
+                         const std::vector<int32_t>& of_row) {
+    const bool numbers = std::ranges::all_of(
+        ids, [](absl::string_view id) { return IdNumber(absl::StripPrefix(id, "-")).has_value(); });
+    for (size_t row = 0; numbers && row < of_row.size(); ++row) {
+      const std::string& id = ids[static_cast<size_t>(of_row[row])];
+      if (id.starts_with('-')) {
+        complaints.Add(
+            {.line = rows.lines[row],
+             .text = absl::StrCat("line ", rows.lines[row], ", column '", column, "': the id '",
+                                  CutUtf8(id, 40),
+                                  "' is negative, and all ids of the column are whole numbers; "
+                                  "`data.ratings.ids: TEXT` takes it as it is")});
+      }
+    }
+  };
+  check(rows.user_column, rows.users, rows.user_of);
+  check(rows.item_column, rows.items, rows.item_of);
+  return complaints.status();
 }
 
 void DropBelow(double least, RatingRows& rows, DataReport& report) {

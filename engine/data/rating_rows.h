@@ -37,6 +37,10 @@ struct RatingRows {
 absl::StatusOr<RatingRows> ReadRatings(const std::string& path, const RatingOptions& options,
                                        DataReport& report);
 
+// INVALID_ARGUMENT with the lines of negative ids where all ids of their column are whole numbers:
+// such a one stands for an id that is not known, or is a mistake of what has written the table.
+absl::Status CheckSigns(const RatingRows& rows);
+
 // Leaves out what is rated lower, and tells the report.
 void DropBelow(double least, RatingRows& rows, DataReport& report);
 

@@ -282,6 +282,9 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
     }
   }
   HONE_ASSIGN_OR_RETURN(RatingRows rows, ReadRatings(options.path, options.ratings, report));
+  if (options.as == nullptr && options.ratings.ids == RatingOptions::Ids::kAutomatic) {
+    HONE_RETURN_IF_ERROR(Annotate(CheckSigns(rows), report.source));
+  }
   return Finish(std::move(rows), options, std::move(report));
 }
 

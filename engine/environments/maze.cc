@@ -11,7 +11,6 @@
 namespace hone::engine::environments {
 namespace {
 
-constexpr size_t kMostBytes = 16 << 10;
 constexpr absl::string_view kCells =
     "'#' (wall), '.' or ' ' (free), 'S' (start), 'G' (goal), "
     "'T' (trap)";
@@ -29,9 +28,9 @@ std::string Shown(char c) {
 }
 
 absl::StatusOr<std::vector<absl::string_view>> Rows(absl::string_view text) {
-  if (text.size() > kMostBytes) {
+  if (text.size() > size_t{kMostMazeBytes}) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "must have at most ", kMostBytes, " bytes, got ", text.size(), "; a maze has at most ",
+        "must have at most ", kMostMazeBytes, " bytes, got ", text.size(), "; a maze has at most ",
         kMostMazeSide, " lines of ", kMostMazeSide, " cells"));
   }
   absl::ConsumePrefix(&text, kByteOrderMark);

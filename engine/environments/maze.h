@@ -25,6 +25,7 @@ struct Maze {
 };
 
 inline constexpr int64_t kLeastMazeSide = 2, kMostMazeSide = 32;
+inline constexpr int64_t kMostMazeBytes = 16 << 10;  // of a text
 
 // The moves, as an environment numbers its actions.
 inline constexpr std::array<const char*, 4> kMoves = {"up", "right", "down", "left"};

@@ -47,6 +47,26 @@ int64_t PeakBytes(const Plan& plan, const tasks::DataInfo& info, int64_t accumul
   return std::max({training, loading, PeakMemoryBytes()});
 }
 
+// That the examples are what is to be changed.
+absl::Status CheckAugmentation(const tasks::TrainingConfig& config,
+                               data::Preprocessing::Input input) {
+  using Input = data::Preprocessing::Input;
+  if (config.augmentation.any() && input == Input::kTable) {
+    return absl::InvalidArgumentError(
+        "data.image.augmentation: changes pictures, and the examples are rows of a table, which "
+        "data.table.augmentation changes");
+  }
+  if (config.table_augmentation.any() && input != Input::kTable) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.table.augmentation: changes rows of a table that have a target, and the "
+                     "examples are ",
+                     input == Input::kImage  ? "pictures, which data.image.augmentation changes"
+                     : input == Input::kText ? "texts, which data.text.augmentation changes"
+                                             : "others"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 double FlopsOf(const Replicas& replicas) {
@@ -64,6 +84,7 @@ absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(
     const Pretrained& pretrained, const train::Place& place, train::Purpose purpose) {
   HONE_RETURN_IF_ERROR(train::CheckLength(config, info));
   HONE_RETURN_IF_ERROR(task.CheckData(info));
+  HONE_RETURN_IF_ERROR(CheckAugmentation(config, info.preprocessing.input));
   if (!config.pretrained.directory.empty()) {
     HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }

@@ -8,6 +8,7 @@
 
 #include "engine/data/augment.h"
 #include "engine/data/load.h"
+#include "engine/data/table_augment.h"
 #include "engine/models/model_description.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
@@ -75,8 +76,9 @@ struct TrainingConfig {
   std::string display_name;
   TaskOptions task;
   data::LoadOptions data;
-  data::Augmentation augmentation;
-  models::ModelDescription model;  // with the layers of `pretrained`, if there is one
+  data::Augmentation augmentation;             // of pictures
+  data::TableAugmentation table_augmentation;  // of the rows of a table
+  models::ModelDescription model;              // with the layers of `pretrained`, if there is one
   PretrainedOptions pretrained;
 
   int64_t epochs = 0;      // the length: one of the two

@@ -1,5 +1,7 @@
 #include "engine/train/batch_filler.h"
 
+#include <span>
+
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/data/augment.h"
@@ -15,6 +17,10 @@ constexpr int64_t kWorthATeam = 64 << 10;
 void BatchFiller::Augment(const tasks::TrainingConfig& config,
                           const data::Preprocessing& preprocessing) {
   Augment(config.augmentation, config.seed);
+  if (config.table_augmentation.any() &&
+      preprocessing.input == data::Preprocessing::Input::kTable) {
+    table_changes_.emplace(config.table_augmentation, preprocessing.columns);
+  }
   const data::TextAugmentation& of_texts = data::AugmentationOf(config.data);
   if (of_texts.any() && preprocessing.text.has_value()) {
     text_changes_.emplace(of_texts, preprocessing.text->tokenizer);
@@ -41,13 +47,20 @@ absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Example
     uint8_t* out = reinterpret_cast<uint8_t*>(features.data()) + begin * type.bytes();
     const std::span<const int32_t> part =
         examples.rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-    if (!augmentation_.any()) {
+    if (!augmentation_.any() && !table_changes_.has_value()) {
       dataset_.Gather(part, out, nullptr);
       return;
     }
     for (const int32_t row : part) {
-      data::Augment(augmentation_, {.seed = seed_, .epoch = examples.epoch, .row = row},
-                    dataset_.example(row), type.shape, out);
+      const data::AugmentKey key = {.seed = seed_, .epoch = examples.epoch, .row = row};
+      if (table_changes_.has_value()) {
+        const auto numbers = static_cast<size_t>(type.shape.elements());
+        table_changes_->Augment(
+            key, std::span(reinterpret_cast<const float*>(dataset_.example(row)), numbers),
+            std::span(reinterpret_cast<float*>(out), numbers));
+      } else {
+        data::Augment(augmentation_, key, dataset_.example(row), type.shape, out);
+      }
       out += type.bytes();
     }
   });

@@ -5,12 +5,13 @@
 
 #include "absl/status/status.h"
 #include "engine/data/augment.h"
+#include "engine/data/table_augment.h"
 #include "engine/tasks/task.h"
 
 namespace hone::engine::train {
 
-// Puts rows of a data set into a program's inputs; pictures and texts of the training changed at
-// random.
+// Puts rows of a data set into a program's inputs; pictures, rows of tables and texts of the
+// training changed at random.
 class BatchFiller {
  public:
   // All outlive it. `state` is the run's, or null where the task has none.
@@ -27,7 +28,8 @@ class BatchFiller {
     augmentation_ = augmentation;
     seed_ = seed;
   }
-  // The same, and texts, as the job wants it. Of these the preprocessing has the tokenizer.
+  // The same, and rows of tables and texts, as the job wants it. The preprocessing has the columns
+  // of those, and the tokenizer of these.
   void Augment(const tasks::TrainingConfig& config, const data::Preprocessing& preprocessing);
   // A batch that is filled outside a team is shared by so many threads, where it is worth that.
   void Share(int threads) { threads_ = threads; }
@@ -42,6 +44,7 @@ class BatchFiller {
   const tasks::TaskState* state_;
   data::RowBucket row_buckets_;
   data::Augmentation augmentation_;
+  std::optional<data::TableAugmenter> table_changes_;
   std::optional<data::TextAugmenter> text_changes_;
   uint64_t seed_ = 0;
   int threads_ = 1;

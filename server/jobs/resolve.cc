@@ -17,7 +17,7 @@ constexpr float kValidation = 0.1f;  // with early stopping, and where texts alo
 
 void Resolve(v1::RatingOptions& ratings) {
   if (ratings.ids() == v1::RatingOptions::IDS_UNSPECIFIED) {
-    ratings.set_ids(v1::RatingOptions::TEXT);
+    ratings.set_ids(v1::RatingOptions::AUTOMATIC);
   }
   if (ratings.split() == v1::RatingOptions::SPLIT_UNSPECIFIED) {
     ratings.set_split(v1::RatingOptions::RANDOM);

@@ -375,7 +375,7 @@ void CheckRatings(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.CheckText(path, *column, kMaxColumn);
   }
   if (!v1::RatingOptions::Ids_IsValid(ratings.ids())) {
-    errors.Add("data.ratings.ids", "must be one of TEXT, NUMBERS");
+    errors.Add("data.ratings.ids", "must be one of AUTOMATIC, TEXT, NUMBERS");
   }
   if (!v1::RatingOptions::Split_IsValid(ratings.split())) {
     errors.Add("data.ratings.split", "must be one of RANDOM, BY_TIME, LEAVE_ONE_OUT");
@@ -577,6 +577,18 @@ void CheckImage(const v1::ImageOptions& image, FieldErrors& errors) {
   errors.CheckFloat("data.image.augmentation.contrast", change.contrast(), UpTo(0, 1));
 }
 
+void CheckTableAugmentation(const v1::TableOptions& table, FieldErrors& errors) {
+  const v1::TableAugmentation& change = table.augmentation();
+  errors.CheckFloat("data.table.augmentation.noise", change.noise(), Closed(0, 10));
+  errors.CheckFloat("data.table.augmentation.cell_dropout", change.cell_dropout(), UpTo(0, 1));
+  if (change.noise() > 0 && table.has_standardize() && !table.standardize()) {
+    errors.Add(
+        "data.table.augmentation.noise",
+        "must not be given with data.table.standardize: false, since it counts deviations of "
+        "a column, which are measured only to standardize it");
+  }
+}
+
 void CheckDatasetName(const std::string& name, FieldErrors& errors) {
   if (!IsDatasetName(name)) {
     errors.Add("data.dataset",
@@ -617,6 +629,7 @@ void CheckData(const v1::JobSpec& spec, const Limits& limits, FieldErrors& error
   CheckNames("data.classes", data.classes(), kMaxClasses, kMaxName, errors);
   errors.CheckText("data.table.target", data.table().target(), kMaxColumn);
   CheckNames("data.table.ignore", data.table().ignore(), kMaxColumns, kMaxColumn, errors);
+  CheckTableAugmentation(data.table(), errors);
 }
 
 // The fields that every kind of optimizer has under the same names.

@@ -209,14 +209,16 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
 }
 
 data::RatingOptions ToRatingOptions(const v1::RatingOptions& in) {
+  using Ids = data::RatingOptions::Ids;
   using Split = data::RatingOptions::Split;
   data::RatingOptions out{.user = in.user(),
                           .item = in.item(),
                           .rating = in.rating(),
                           .time = in.time(),
                           .name = in.name()};
-  out.ids = in.ids() == v1::RatingOptions::NUMBERS ? data::RatingOptions::Ids::kNumbers
-                                                   : data::RatingOptions::Ids::kText;
+  out.ids = in.ids() == v1::RatingOptions::NUMBERS ? Ids::kNumbers
+            : in.ids() == v1::RatingOptions::TEXT  ? Ids::kText
+                                                   : Ids::kAutomatic;
   out.split = in.split() == v1::RatingOptions::BY_TIME         ? Split::kByTime
               : in.split() == v1::RatingOptions::LEAVE_ONE_OUT ? Split::kLeaveOneOut
                                                                : Split::kRandom;
@@ -472,6 +474,10 @@ data::Augmentation ToAugmentation(const v1::Augmentation& in) {
           .contrast = in.contrast()};
 }
 
+data::TableAugmentation ToAugmentation(const v1::TableAugmentation& in) {
+  return {.noise = in.noise(), .cell_dropout = in.cell_dropout()};
+}
+
 // Sets `out` where the job file has the field.
 #define HONE_TAKE(message, field, out)          \
   if ((message).has_##field()) {                \
@@ -669,6 +675,7 @@ absl::StatusOr<tasks::TrainingConfig> ToTrainingConfig(const v1::WorkerRequest& 
   }
   config.data = ToLoadOptions(request);
   config.augmentation = ToAugmentation(spec.data().image().augmentation());
+  config.table_augmentation = ToAugmentation(spec.data().table().augmentation());
   v1::ModelSpec model = spec.model();
   CompletePreset(spec, model);
   HONE_ASSIGN_OR_RETURN(engine::models::ModelDescription layers, ToModelDescription(model));

@@ -6,7 +6,7 @@ AMX, NO_AMX = "AMX", "no AMX"
 
 @dataclasses.dataclass
 class StepRow:
-    """A training step: its net and batch, its precision, and PyTorch's that it is held against."""
+    """A training step: its net and batch, its precision, and those of PyTorch's that it is held against: in bf16 whichever is its best."""
     net: str
     batch: int
     precision: str
@@ -24,7 +24,7 @@ STEP_ROWS = [
     StepRow("s1", 32, "f32", ["f32"], {AMX: 4.0, NO_AMX: 3.2}, {NO_AMX: 0.80}),
     StepRow("s1", 128, "f32", ["f32"], {AMX: 4.0, NO_AMX: 3.0}, {NO_AMX: 0.80}),
     StepRow("s9", 128, "f32", ["f32"], {AMX: 1.5, NO_AMX: 1.5}, {NO_AMX: 0.65}),
-    StepRow("s1", 128, "bf16", ["bf16"], {AMX: 5.0, NO_AMX: 3.0}, {NO_AMX: 0.65}),
+    StepRow("s1", 128, "bf16", ["f32", "bf16"], {AMX: 5.0, NO_AMX: 3.0}, {NO_AMX: 0.65}),
     StepRow("s9", 128, "bf16", ["f32", "bf16"], {AMX: 1.5, NO_AMX: 1.5}),
 ]
 LEAST_BF16_OVER_F32 = {AMX: 2.0, NO_AMX: 1.6}  # of S1 with a batch of 128, both ours
@@ -35,7 +35,7 @@ STEP_MODES = ["eager", "channels_last", "compile"]
 GAN_ROWS = [
     StepRow("dcgan", 64, "f32", ["f32"], {AMX: 1.6, NO_AMX: 1.6}),
     StepRow("gan", 64, "f32", ["f32"], {AMX: 1.6, NO_AMX: 1.6}),
-    StepRow("dcgan", 64, "bf16", ["bf16"], {AMX: 2.5, NO_AMX: 1.6}),
+    StepRow("dcgan", 64, "bf16", ["f32", "bf16"], {AMX: 2.5, NO_AMX: 1.6}),
 ]
 
 

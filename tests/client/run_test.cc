@@ -111,6 +111,18 @@ TEST_F(RunTest, ResumeFindsTheFileThatTheJobFileNamed) {
   EXPECT_THAT(Request(), HasSubstr("dataset_path: \"people.csv\""));
 }
 
+TEST_F(RunTest, ResumeKnowsTheMazeThoughItsFileIsGone) {
+  std::ofstream(folder_ + "/mine.txt") << "S.\n.G\n";
+  EXPECT_EQ(Hone({"run", HONE_SOURCE_DIR "/client/examples/maze-dqn.yaml", "--set",
+                  "reinforcement_learning.maze.path=mine.txt", "--run-dir", "out"}),
+            0)
+      << output_;
+  std::filesystem::remove(folder_ + "/mine.txt");
+  ScriptThatKeepsTheRequest("finished { end_reason: 'COMPLETED' }\n");
+  EXPECT_EQ(Hone({"run", "--resume", "out"}), 0) << output_;
+  EXPECT_THAT(Request(), HasSubstr("text: \"S.\\n.G\\n\""));
+}
+
 TEST_F(RunTest, CountsTheRunsOfOneJob) {
   Hone({"run", kExample});
   Hone({"run", kExample});

@@ -82,5 +82,24 @@ TEST_F(SubmitCommand, RefusesAModelOfThisMachine) {
   EXPECT_TRUE(training_.created.empty());
 }
 
+TEST_F(SubmitCommand, SendsTheTextOfAMazeThatIsAFileHere) {
+  EXPECT_EQ(Hone({"submit", HONE_SOURCE_DIR "/client/examples/maze-dqn.yaml", "--set",
+                  "reinforcement_learning.maze.path=" HONE_SOURCE_DIR
+                  "/client/examples/listing-maze.txt"}),
+            0)
+      << output_;
+  ASSERT_EQ(training_.created.size(), 1u);
+  EXPECT_THAT(training_.created[0].spec().reinforcement_learning().maze().text(),
+              HasSubstr("S...#\n.##..\n"));
+}
+
+TEST_F(SubmitCommand, SendsNothingWhereTheFileOfAMazeIsNotThere) {
+  EXPECT_EQ(Hone({"submit", HONE_SOURCE_DIR "/client/examples/maze-dqn.yaml", "--set",
+                  "reinforcement_learning.maze.path=nowhere.txt"}),
+            2);
+  EXPECT_THAT(output_, HasSubstr("nowhere.txt"));
+  EXPECT_TRUE(training_.created.empty());
+}
+
 }  // namespace
 }  // namespace hone::client::cli

@@ -18,6 +18,11 @@ from honed import LONGEST_SECONDS, Honed, run_tests  # noqa: E402
 HONED, HONE, SOURCE = sys.argv[1:4]
 EXAMPLES = pathlib.Path(SOURCE) / "client" / "examples"
 MAZE = "S...#\n.##..\n...#.\n.#.T.\n...#G\n"
+OTHER_MAZE = "S......\n.####..\n......#\n.##.#..\n....#..\n.#.....\n...#..G\n"
+# The larger examples' first steps: enough for updates and two evaluations.
+FEW_STEPS = [part for setting in ("training.steps=4000", "reinforcement_learning.learning_starts=800", "reinforcement_learning.evaluate_every=2000",
+                                  "reinforcement_learning.evaluation_episodes=20", "reinforcement_learning.final_episodes=20")
+             for part in ("--set", setting)]
 # The listing's job, whose thousand episodes take less than a second, from any start.
 CUT = ["--set", "reinforcement_learning.maze.any_start=true"]
 
@@ -116,6 +121,36 @@ class Agent(unittest.TestCase):
         plan = self.hone("plan", "--no-measure", *files)
         self.assertEqual(plan.returncode, 0, plan.stderr)
         self.assertIn("target.dense_1", plan.stdout)
+
+    def test_the_maze_of_the_example_is_trained_in_and_its_way_is_left_as_a_picture(self):
+        run = self.hone("--output", "json", "run", EXAMPLES / "maze-dqn.yaml", "--run-dir", self.folder / "maze", *FEW_STEPS)
+        self.assertEqual(run.returncode, 0, run.stdout[-2000:] + run.stderr)
+        self.assertIn("success_rate", json.loads(run.stdout.splitlines()[-1])["evaluation"]["metrics"])
+        self.assertEqual((self.folder / "maze" / "artifacts" / "paths" / "final.png").read_bytes()[1:4], b"PNG")
+
+    def test_a_maze_that_is_a_file_here_is_learned_on_the_server(self):
+        submitted = self.hone("--output", "json", "submit", EXAMPLES / "maze-dqn.yaml", "--follow", *FEW_STEPS,
+                              "--set", f"reinforcement_learning.maze.path={self.maze}")
+        self.assertEqual(submitted.returncode, 0, submitted.stdout[-2000:] + submitted.stderr)
+        asked = self.predict(json.loads(submitted.stdout.splitlines()[-1])["model"])
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+
+    def test_a_maze_file_without_a_way_is_refused_by_its_name(self):
+        file = self.folder / "no-way.txt"
+        file.write_text("S#\n#G\n", encoding="utf-8")
+        for command in ("run", "submit"):
+            refused = self.hone(command, EXAMPLES / "listing-dqn.yaml", "--set", f"reinforcement_learning.maze.path={file}")
+            self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
+            self.assertIn(f"reinforcement_learning.maze.path: {file}: line 1, column 1: there is no way", refused.stdout + refused.stderr)
+
+    def test_an_agent_of_unseen_mazes_is_asked_about_one_of_its_size(self):
+        smaller = [part for i in range(3) for part in ("--set", f"model.layers[{i}].conv2d.filters=4")]
+        run = self.hone("run", EXAMPLES / "unseen-mazes-dqn.yaml", "--run-dir", self.folder / "unseen", *FEW_STEPS, *smaller,
+                        "--set", "model.layers[4].dense.units=16")
+        self.assertEqual(run.returncode, 0, run.stdout[-2000:] + run.stderr)
+        asked = self.predict(self.folder / "unseen", OTHER_MAZE)
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        self.assertEqual(len(json.loads(asked.stdout)["predictions"][0]["path"]["values"]), 49)
 
     def test_run_trains_here_and_the_model_says_what_each_action_is_worth(self):
         run = self.hone("run", EXAMPLES / "cart-pole-dqn.yaml", "--run-dir", self.folder / "pole", "--set", "training.steps=3000",

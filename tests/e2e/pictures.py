@@ -5,7 +5,6 @@
 
 The data are 600 pictures of bars made here, in the place of the catalogue's MNIST: ten classes, told by where the bar is.
 """
-import gzip
 import json
 import os
 import pathlib
@@ -17,31 +16,13 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from bars import CLASSES, SIZE, write_mnist  # noqa: E402
 from honed import LONGEST_SECONDS, Honed  # noqa: E402
 
 HONED, HONE, SOURCE = sys.argv[1:4]
-SIZE, CLASSES = 28, 10
 # The examples, cut: fewer steps, smaller networks, fewer drawings.
 CUT = ["--set", "training.epochs=3", "--set", "data.limit=500", "--set", "image_generation.evaluation.drawings=500", "--threads", "2"]
 SMALL = ["--set", "model.preset.dcgan.generator_filters=[8,4]", "--set", "model.preset.dcgan.discriminator_filters=[4,8]"]
-
-
-def write_mnist(folder, rng):
-    """IDX files as MNIST's: class c has a bright bar of two rows at 2 + 2 c."""
-    folder.mkdir(parents=True)
-    for name, count in (("train", 600), ("t10k", 200)):
-        pixels, labels = bytearray(), bytearray()
-        for i in range(count):
-            kind = i % CLASSES
-            labels.append(kind)
-            for y in range(SIZE):
-                for x in range(SIZE):
-                    lit = 2 + 2 * kind <= y < 4 + 2 * kind and 4 <= x < 24
-                    pixels.append(rng.randrange(180, 256) if lit else rng.randrange(20))
-        with gzip.open(folder / f"{name}-images-idx3-ubyte.gz", "wb", compresslevel=1) as out:
-            out.write(struct.pack(">IIII", 0x803, count, SIZE, SIZE) + pixels)
-        with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz", "wb") as out:
-            out.write(struct.pack(">II", 0x801, count) + labels)
 
 
 def png_size(data):
@@ -117,6 +98,15 @@ class Pictures(unittest.TestCase):
         done = self.hone("generate", run_dir, "--class", "eleven", "--out", self.folder / "none.png")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("there is no class eleven", done.stderr)
+
+    def test_the_dense_generator_draws_after_a_cut_of_its_example(self):
+        run_dir = self.folder / "dense"
+        done = self.hone("run", self.example.with_name("mnist-gan.yaml"), "--run-dir", run_dir, *CUT, "--set", "training.epochs=2",
+                         "--set", "image_generation.evaluation.drawings=0", "--set", "model.preset.gan.generator_units=[16,16]",
+                         "--set", "model.preset.gan.discriminator_units=[16]")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertEqual(len(list((run_dir / "artifacts" / "samples").glob("*.png"))), 2)
+        self.assertEqual(png_size(self.generate("--count", 4, model=run_dir, name="dense.png")), (2 * SIZE + 2,) * 2)
 
     def test_a_server_trains_keeps_the_grids_and_draws_as_its_model_does_here(self):
         server = Honed(HONED, self.folder / "server", environment=self.environment)

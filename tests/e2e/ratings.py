@@ -106,12 +106,11 @@ class Ratings(AtServer):
         cases = {
             "u,i,r\nann,1,3\nann,2,4\n": "of one user, 'ann'",
             "u,i,r\nann,1,3\nbob,2,3\n": "all 2 ratings are 3",
-            "u,i,r\n1,1,3\n-4,2,5\n": "line 3, column 'u': '-4' is no id",
+            "u,i,r\n1,1,3\n-4,2,5\n": "line 3, column 'u': the id '-4' is negative",
         }
         for number, (text, said) in enumerate(cases.items()):
             (self.folder / "bad.csv").write_text(text, encoding="utf-8")
             done = hone("run", JOB, "--set", "data.dataset=", "--set", f"data.path={self.folder / 'bad.csv'}",
-                        "--set", "data.ratings.ids=NUMBERS" if "-4" in text else "data.ratings.ids=TEXT",
                         "--run-dir", self.folder / f"bad-{number}")
             self.assertNotEqual(done.returncode, 0, text)
             self.assertIn(said, done.stdout + done.stderr)

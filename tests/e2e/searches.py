@@ -16,9 +16,11 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from bars import write_mnist  # noqa: E402
 from honed import Honed, free_port, run_tests, write_mirror  # noqa: E402
 
 HONED, HONE = sys.argv[1], sys.argv[2]
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "client" / "examples"
 JOB = """
 classification: {}
 data: {dataset: wine}
@@ -70,6 +72,7 @@ class Searches(unittest.TestCase):
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.folder = pathlib.Path(cls.scratch.name)
         mirror = write_mirror(cls.folder / "mirror")
+        write_mnist(mirror / "mnist", random.Random(5))
         cls.server = Honed(HONED, cls.folder, "--data-mirror", mirror)
         cls.addClassCleanup(cls.server.stop)
         cls.environment = dict(os.environ, HONE_DATA_DIR=str(mirror), HONE_SERVER=cls.server.address)
@@ -138,6 +141,13 @@ class Searches(unittest.TestCase):
         compared = self.hone("jobs", "compare", there["trials"][0]["job"], there["trials"][1]["job"])
         self.assertIn("training.optimizer.adam.learning_rate", compared)
         self.assertIn(there["name"], self.hone("sweeps", "list"))
+
+    def test_the_example_is_a_sweep_over_width_depth_and_rate(self):
+        sweep = self.json("sweep", EXAMPLES / "mlp-sweep.yaml", "--here", "--threads", 1, "--set", "job.data.limit=300", "--set", "job.training.epochs=2",
+                          "--set", "random={trials: 4, seed: 1}")
+        self.assertEqual([t["state"] for t in sweep["trials"]], ["SUCCEEDED"] * 4)
+        self.assertEqual({len(t["settings"]) for t in sweep["trials"]}, {3})
+        self.assertEqual(sweep["best_objective"], max(t["objective"] for t in sweep["trials"]))
 
     def test_halving_ends_with_the_weights_of_a_whole_run_and_takes_fewer_steps(self):
         halved = self.json("sweep", "sweep.yaml", "--follow", "--set", "halving={keep_one_in: 3}")

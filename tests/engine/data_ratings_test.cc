@@ -141,6 +141,24 @@ TEST_F(RatingsData, ANegativeIdAmongNumbersIsAnErrorWithItsLine) {
                                        HasSubstr("line 4, column 'i': 'x'"))));
 }
 
+TEST_F(RatingsData, ANegativeIdWhereAllAreNumbersIsAnErrorWithItsLineAndColumn) {
+  EXPECT_THAT(LoadText("u,i,r\n1,2,3\n-4,2,5\n3,-1,1\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 3, column 'u': the id '-4' is negative"),
+                                       HasSubstr("line 4, column 'i': the id '-1' is negative"),
+                                       HasSubstr("`data.ratings.ids: TEXT` takes it"))));
+}
+
+TEST_F(RatingsData, ANegativeNumberAmongWordsIsAnId) {
+  EXPECT_THAT(LoadText("u,i,r\nann,2,3\n-4,2,5\n-4,1,1\n"), IsOk());
+}
+
+TEST_F(RatingsData, ANegativeIdIsTakenAsText) {
+  options_.ratings.ids = RatingOptions::Ids::kText;
+  const auto data = LoadText("u,i,r\n1,2,3\n-4,2,5\n3,1,1\n");
+  ASSERT_THAT(data, IsOk());
+  EXPECT_THAT(Of(data).index().users, ElementsAre("1", "3", "-4"));
+}
+
 TEST_F(RatingsData, IdsThatAreNumbersHaveOneSpelling) {
   options_.ratings.ids = RatingOptions::Ids::kNumbers;
   const auto data = LoadText("u,i,r\n07,1,3\n7,2,4\n8,1,5\n");

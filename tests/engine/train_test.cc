@@ -39,6 +39,28 @@ TEST_F(TrainTest, TheLastShortBatchIsTrainedOn) {
   EXPECT_EQ(recorder_.metrics.back().samples, 72);
 }
 
+TEST_F(TrainTest, RowsOfATableAreChangedByTheSeedAlone) {
+  tasks::TrainingConfig plain = Points(), first = Points(), second = Points();
+  first.table_augmentation = second.table_augmentation = {.noise = 0.3f, .cell_dropout = 0.2f};
+  second.threads = 1;
+  for (const tasks::TrainingConfig& config : {plain, first, second}) {
+    ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
+  }
+  EXPECT_EQ(ModelSha(first), ModelSha(second));
+  EXPECT_NE(ModelSha(first), ModelSha(plain));
+}
+
+TEST_F(TrainTest, AugmentationThatIsNotOfTheDataIsRefused) {
+  tasks::TrainingConfig points = Points();
+  points.augmentation = {.shift = 0.1f};
+  EXPECT_THAT(Run(points), StatusIs(absl::StatusCode::kInvalidArgument,
+                                    HasSubstr("data.image.augmentation: changes pictures")));
+  tasks::TrainingConfig pictures = Pictures();
+  pictures.table_augmentation = {.noise = 0.1f};
+  EXPECT_THAT(Run(pictures), StatusIs(absl::StatusCode::kInvalidArgument,
+                                      HasSubstr("data.table.augmentation: changes rows")));
+}
+
 TEST_F(TrainTest, TheSameSeedGivesTheSameModel) {
   const tasks::TrainingConfig first = Pictures(), second = Pictures();
   ASSERT_EQ(Run(first).value(), EndReason::kCompleted);

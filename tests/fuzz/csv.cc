@@ -19,11 +19,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.stream = {.folder = folder.path(), .memory_bytes = 16, .piece_bytes = 5};
   }
   options.task = engine::data::Task::kRecommendation;
-  options.ratings.ids = engine::data::RatingOptions::Ids::kNumbers;
+  using Ids = engine::data::RatingOptions::Ids;
   options.ratings.split = engine::data::RatingOptions::Split::kLeaveOneOut;
-  const auto ratings = engine::data::LoadRatings(options);
-  if (ratings.ok()) {
-    engine::data::RatingIndex::FromJson(ratings->preprocessing.own).status().IgnoreError();
+  for (const Ids ids : {Ids::kNumbers, Ids::kAutomatic}) {
+    options.ratings.ids = ids;
+    const auto ratings = engine::data::LoadRatings(options);
+    if (ratings.ok()) {
+      engine::data::RatingIndex::FromJson(ratings->preprocessing.own).status().IgnoreError();
+    }
   }
   options.task = engine::data::Task::kForecasting;
   options.deduplicate = false;

@@ -98,6 +98,17 @@ TEST(ToTrainingConfig, TakesTheRarerOptions) {
   EXPECT_FALSE(config->parameter_rules[1].weight_decay.has_value());
 }
 
+TEST(ToTrainingConfig, TakesTheAugmentationOfATable) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"classification": {},
+          "data": {"dataset": "wine",
+                   "table": {"augmentation": {"noise": 0.25, "cell_dropout": 0.5}}},
+          "training": {"epochs": 5}, "model": {"layers": [{"dense": {"units": 3}}]}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->table_augmentation.noise, 0.25f);
+  EXPECT_EQ(config->table_augmentation.cell_dropout, 0.5f);
+}
+
 TEST(ToTrainingConfig, TakesALazyOptimizerAndWhetherToRecompute) {
   for (const auto& [name, expected] : {std::pair("WHEN_NEEDED", tasks::Recompute::kWhenNeeded),
                                        std::pair("NEVER", tasks::Recompute::kNever),

@@ -132,7 +132,13 @@ INSTANTIATE_TEST_SUITE_P(
         WrongField{"data { image { augmentation { erase_probability: 2 } } }",
                    "data.image.augmentation.erase_probability"},
         WrongField{"data { table { target: '\\t' } }", "data.table.target"},
-        WrongField{"data { table { ignore: '\\t' } }", "data.table.ignore[0]"}));
+        WrongField{"data { table { ignore: '\\t' } }", "data.table.ignore[0]"},
+        WrongField{"data { table { augmentation { noise: -1 } } }",
+                   "data.table.augmentation.noise"},
+        WrongField{"data { table { standardize: false augmentation { noise: 0.1 } } }",
+                   "data.table.augmentation.noise"},
+        WrongField{"data { table { augmentation { cell_dropout: 1 } } }",
+                   "data.table.augmentation.cell_dropout"}));
 
 INSTANTIATE_TEST_SUITE_P(
     ImageGeneration, EveryField,
