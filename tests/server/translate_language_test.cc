@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -134,6 +135,35 @@ TEST(ResolvedTranslation, HasEveryDefaultOfItsTaskWrittenOut) {
   EXPECT_EQ(task.scheduled_sampling().steps(), sampling.steps);
   EXPECT_EQ(resolved.data().validation_fraction(), 0.1f);
   EXPECT_EQ(resolved.data().test_fraction(), 0.1f);
+}
+
+v1::PredictInput Conversation() {
+  v1::PredictInput input;
+  for (const auto& [role, content] : {std::pair("system", "be nice"), std::pair("user", "hi"),
+                                      std::pair("assistant", "yes"), std::pair("user", "why")}) {
+    v1::Writing::Message& message = *input.mutable_writing()->add_messages();
+    message.set_role(role);
+    message.set_content(content);
+  }
+  input.mutable_writing()->set_count(9);
+  return input;
+}
+
+TEST(ToQuestion, AConversationBringsItsMessagesInTheirOrder) {
+  const auto question = ToQuestion(Conversation(), "inputs[0]");
+  ASSERT_TRUE(question.ok()) << question.status();
+  std::vector<std::string> said;
+  for (const auto& message : std::get<tasks::WritingQuestion>(*question).messages) {
+    said.push_back(message.role + ": " + message.content);
+  }
+  EXPECT_THAT(said, ElementsAre("system: be nice", "user: hi", "assistant: yes", "user: why"));
+}
+
+TEST(ToQuestion, AConversationHasNoPromptOfItsOwn) {
+  const auto question = ToQuestion(Conversation(), "inputs[0]");
+  ASSERT_TRUE(question.ok()) << question.status();
+  EXPECT_EQ(std::get<tasks::WritingQuestion>(*question).prompt, "");
+  EXPECT_EQ(std::get<tasks::WritingQuestion>(*question).count, 9);
 }
 
 TEST(ToQuestion, ATextBringsItsBeams) {
