@@ -26,7 +26,7 @@ absl::StatusOr<int64_t> BytesOf(const TensorToWrite& tensor) {
   return bytes;
 }
 
-// Length and JSON, filled up with spaces so that the data begins at a multiple of 8 bytes.
+// Length and JSON, padded with spaces so that the data begins at a multiple of 8 bytes.
 absl::StatusOr<std::string> MakeHeader(std::span<const TensorToWrite> tensors,
                                        const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();

@@ -39,7 +39,7 @@ tasks::ModelFile WithSegments(tasks::ModelFile file) {
   return file;
 }
 
-// The questions as ONNX's inputs: texts in a rectangle, filled up with token 0.
+// The questions as ONNX's inputs: texts in a rectangle, padded with token 0.
 std::map<std::string, OnnxArray> Inputs(const Questions& questions, const onnx::Graph& graph) {
   std::map<std::string, OnnxArray> inputs;
   size_t longest = 0;

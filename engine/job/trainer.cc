@@ -241,7 +241,7 @@ absl::StatusOr<checkpoint::RunState> Trainer::StartOrResume(train::Programs& pro
         latest->directory, ": the run began with other data than it finds now (",
         data.report.source, "): fingerprint ", latest->state.data_fingerprint, " there, ",
         data.fingerprint, " here. Give it its own data again, or begin a new run");
-    // Generated digits stand in for what could not be had today: tomorrow it may.
+    // Generated digits stand in for what cannot be downloaded now: later it may be.
     return data.report.format == "generated" ? absl::UnavailableError(what)
                                              : absl::InvalidArgumentError(what);
   }

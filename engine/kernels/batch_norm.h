@@ -9,7 +9,7 @@ namespace hone::engine::kernels {
 // How a tensor's channels lie in memory: [batch, blocks, plane, lanes], channel = block · lanes +
 // lane. Row major pictures [batch, channels, height, width] have one lane; a matrix [batch,
 // channels] is one block with a plane of 1; pictures in channel blocks have 8 or 16 lanes, the last
-// block filled up with zeros.
+// block padded with zeros.
 struct ChannelView {
   int64_t batch, blocks, plane, lanes;
 

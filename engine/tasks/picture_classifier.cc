@@ -95,7 +95,7 @@ absl::StatusOr<PictureClassifier::Judgements> PictureClassifier::Judge(
   Judgements all;
   auto* input = static_cast<uint8_t*>(program.input(kFeaturesInput));
   for (int64_t first = 0; first < count; first += kBatch) {
-    // The last batch is filled up with what was there before, and the rest is not read.
+    // The last batch is padded with what was there before, and the rest is not read.
     const int64_t part = std::min(kBatch, count - first);
     std::memcpy(input, pixels.data() + first * picture_bytes_,
                 static_cast<size_t>(part * picture_bytes_));

@@ -197,7 +197,7 @@ absl::Status Programs::CheckLazy(const tasks::TrainingConfig& config) const {
       "that lookups alone read"));
 }
 
-// Before any of it is touched: a plan of a net that cannot be had must not be killed for it. The
+// Before any of it is touched: the plan of a net that does not fit must not be killed. The
 // arenas are known when all is compiled, so that it is asked twice.
 absl::Status Programs::CheckMemory(const tasks::TrainingConfig& config, int64_t available) const {
   // Saturating, as all these sums are.

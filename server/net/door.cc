@@ -241,7 +241,7 @@ class PollingDoor final : public Door {
     reserve_ = Reserve();
   }
 
-  // False: it cannot be had any more, or the door is closing.
+  // False: the address cannot be bound again, or the door is closing.
   bool ListenAgain() {
     while (!stopping_) {
       absl::StatusOr<Listeners> again = options_.listen(options_.address);

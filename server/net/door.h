@@ -28,7 +28,7 @@ struct DoorOptions {
   // Bytes that are read before it is let in; one that has said so many and is not, is closed.
   size_t most_said = 4096;
 
-  absl::Duration give_up_after = absl::Seconds(30);  // of a port that cannot be had again
+  absl::Duration give_up_after = absl::Seconds(30);  // of a port that cannot be bound
   std::function<absl::StatusOr<Listeners>(const std::string& address)> listen = Listen;
 
   // All of these are called on the door's thread and must not block. What a connection has said

@@ -31,7 +31,7 @@ void Enable(int fd, int level, int option, int value = 1) {
   ::setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-// Not valid: this address cannot be had. `port`: 0 takes a free one and sets it.
+// Not valid: this address cannot be bound. `port`: 0 takes a free one and sets it.
 OwnedFd Bind(const addrinfo& to, int& port) {
   OwnedFd fd(::socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) {
@@ -70,7 +70,7 @@ absl::StatusOr<Addresses> Resolve(const std::string& host) {
   return Addresses(found, &::freeaddrinfo);
 }
 
-// Each address of the host that can be had. ALREADY_EXISTS: one is taken. UNAVAILABLE: none is of
+// Each address of the host that can be bound. ALREADY_EXISTS: one is taken. UNAVAILABLE: none is of
 // this machine.
 absl::StatusOr<Listeners> ListenOn(const std::string& host, int port) {
   HONE_ASSIGN_OR_RETURN(const Addresses addresses, Resolve(host));

@@ -10,8 +10,8 @@
 
 namespace hone::server::rpc {
 
-// The open uploads and downloads; each has a message of up to 4 MiB in memory. One that does not
-// get on makes room when another one wants it. Times are SteadyNow(). Any thread.
+// The open uploads and downloads; each has a message of up to 4 MiB in memory. One that makes no
+// progress is ended when another one needs its place. Times are SteadyNow(). Any thread.
 class Transfers {
  public:
   static constexpr int kMost = 32;

@@ -106,8 +106,8 @@ class Scheduler {
   int FreeThreads() const;
   // A job runs that may be what takes the server down, and has not written a checkpoint yet.
   bool SuspectRuns() const;
-  // An attempt is about to begin: where no process can be had for it, the jobs behind keep their
-  // places.
+  // An attempt is about to begin: where no process can be started for it, the jobs behind
+  // keep their places.
   bool StartIsNear() const;
   double SecondsLeft() const;
   void StartJobs(absl::Time now);

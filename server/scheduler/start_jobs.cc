@@ -207,7 +207,7 @@ void Scheduler::Launch(const Prepared& prepared, absl::Time now) {
     Wake();
     return;
   }
-  // That no process can be had is the machine's fault, and would be the next job's lot, too: the
+  // That no process can be started is the machine's fault, and the next job would fare alike: the
   // job keeps its place, and nobody is started for a while. What comes again and again may lie in
   // its own folder: then the next job has its turn.
   unstarted_.push_back({job, {.ending = {}, .requeueing = store::Requeueing{.message = message}}});

@@ -88,7 +88,7 @@ void FrameWriter::Heartbeat() {
     if (std::chrono::steady_clock::now() - last_ >= kQuiet * 2 / 3) {
       v1::WorkerFrame again = progress_;
       const double used = ProcessorSeconds();
-      // Training says by its metrics how it gets on. Reading a data set says nothing, but works.
+      // The metrics of a training tell its progress. Who reads a data set says nothing, but works.
       const bool training = progress_.progress().phase() == "training";
       again.mutable_progress()->set_still(training || used - processor_seconds_ < kBusySeconds);
       processor_seconds_ = used;

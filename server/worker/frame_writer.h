@@ -15,7 +15,7 @@
 namespace hone::server::worker {
 
 // The worker's end of the event pipe. Any thread may send. Where nothing was sent for a second it
-// says that the worker is alive, and whether its work gets on. If nobody reads any more, the
+// says that the worker is alive, and whether its work makes progress. If nobody reads any more, the
 // process ends: its checkpoints are what remains.
 class FrameWriter {
  public:

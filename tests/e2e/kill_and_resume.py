@@ -1,13 +1,23 @@
 #!/usr/bin/env python3
-"""A run killed with SIGKILL at random moments and resumed each time ends with the same weights and artifacts, bit by bit, as one that was
-left alone.
+"""A run killed with SIGKILL at random moments and resumed each time ends with the same bits as one that was left alone: its model, its
+artifacts and its last checkpoint, which has the optimizer's state and what the task remembers, such as an agent's replay.
 
-    kill_and_resume.py HONE [--kills N] [--seed S] [--of table|texts|language|series|translation] [--job FILE] [--every-steps N]
+    kill_and_resume.py HONE [--kills N] [--seed S] [--of WHAT] [--job FILE] [--every-steps N]
 
-Without --job the data is made here, so that nothing is downloaded: of a table dense layers are trained, of texts an LSTM that classifies them, of
-one running text a language model, of a series a forecast, of pairs of sentences a translation. Each kill hits the worker or `hone` itself.
+Without --job the data is made here, so that nothing is downloaded. WHAT is one of
+    table        dense layers
+    texts        an LSTM that classifies them
+    language     a language model of one running text
+    series       a forecast
+    translation  of pairs of sentences
+    pictures     a generator and a discriminator, judged by a classifier that the run trains first
+    agent        deep Q-learning with a replay, in a maze
+    adapters     low-rank adapters of a BERT in Hugging Face's form, whose weights stay in their file
+Each kill hits the worker or `hone` itself.
 """
 import argparse
+import array
+import base64
 import hashlib
 import json
 import math
@@ -15,6 +25,7 @@ import os
 import pathlib
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,13 +42,15 @@ def write_table(path, rng):
             out.write(",".join(f"{v:.4f}" for v in x) + f",{side}\n")
 
 
+OTHER_WORDS = [f"word{i}" for i in range(60)]
+
+
 def write_texts(path, rng):
     """Two classes by which of two words comes last; what stands around them is chance."""
-    others = [f"word{i}" for i in range(60)]
     with open(path, "w", encoding="utf-8") as out:
         out.write("label\ttext\n")
         for _ in range(600):
-            words = rng.choices(others, k=rng.randrange(1, 20)) + ["good", "bad"]
+            words = rng.choices(OTHER_WORDS, k=rng.randrange(1, 20)) + ["good", "bad"]
             rng.shuffle(words)
             out.write(f"{'for' if words.index('good') > words.index('bad') else 'against'}\t{' '.join(words)}\n")
 
@@ -63,38 +76,97 @@ def write_pairs(path, rng):
             out.write(f"{' '.join(said)}\t{' '.join(words[word] for word in reversed(said))}\n")
 
 
-# What is made here: a writer, the file's name, and the job without its data's path.
+def write_pictures(path, rng):
+    """600 and 200 grey pictures of 12×12 as MNIST's files: class c has a bright row at 1 + c."""
+    size, classes = 12, 10
+    path.mkdir()
+    for part, count in (("train", 600), ("t10k", 200)):
+        pixels, labels = bytearray(), bytes(i % classes for i in range(count))
+        for kind in labels:
+            for y in range(size):
+                pixels += bytes(rng.randrange(180, 256) if y == 1 + kind else rng.randrange(20) for _ in range(size))
+        (path / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, size, size) + pixels)
+        (path / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+
+
+def write_bert(path, rng):
+    """A folder as transformers writes one: a BERT without a head, its numbers drawn here, that knows the words of write_texts."""
+    golden = pathlib.Path(__file__).resolve().parent.parent / "golden" / "huggingface.json"
+    known = json.loads(golden.read_text(encoding="utf-8"))["bert"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", *OTHER_WORDS]
+    path.mkdir()
+    (path / "vocab.txt").write_text("".join(word + "\n" for word in words), encoding="utf-8")
+    (path / "config.json").write_text(json.dumps({**known["config"], "vocab_size": len(words)}), encoding="utf-8")
+    header, data = {"__metadata__": {"format": "pt"}}, bytearray()
+    for parameter in known["parameters"]:
+        name, shape = parameter["name"], parameter["shape"]
+        if name.startswith("classifier."):
+            continue
+        if name.endswith("word_embeddings.weight"):
+            shape = [len(words), *shape[1:]]
+        numbers = array.array("f", (parameter["offset"] + parameter["scale"] * rng.uniform(-1, 1) for _ in range(math.prod(shape))))
+        begin = len(data)
+        data += numbers.tobytes()
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+# What is made here: the files by name, each with its writer, and the job, in which FOLDER is where they lie.
 JOBS = {
-    "table": (write_table, "table.csv", {
-        "classification": {}, "data": {"validation_fraction": 0.1},
+    "table": ({"table.csv": write_table}, {
+        "classification": {}, "data": {"path": "FOLDER/table.csv", "validation_fraction": 0.1},
         "model": {"layers": [{"dense": {"units": 64, "activation": "RELU"}}, {"batch_norm": {}}, {"dropout": {"rate": 0.1}},
                              {"dense": {"units": 4}}]},
         "training": {"epochs": 300, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
-    "texts": (write_texts, "texts.tsv", {
-        "classification": {"binary": True}, "data": {"validation_fraction": 0.1, "text": {}},
+    "texts": ({"texts.tsv": write_texts}, {
+        "classification": {"binary": True}, "data": {"path": "FOLDER/texts.tsv", "validation_fraction": 0.1, "text": {}},
         "model": {"layers": [{"embedding": {"width": 16}}, {"lstm": {"units": 24, "bidirectional": True}},
                              {"dropout": {"rate": 0.1}}, {"dense": {"units": 1}}]},
         "training": {"epochs": 100, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
-    "language": (write_language, "language.txt", {
-        "language_modeling": {"window": 32}, "data": {"text": {"tokenizer": {"characters": {}}}},
+    "language": ({"language.txt": write_language}, {
+        "language_modeling": {"window": 32}, "data": {"path": "FOLDER/language.txt", "text": {"tokenizer": {"characters": {}}}},
         "model": {"preset": {"gpt": {"layers": 1, "heads": 2, "width": 32, "dropout": 0.1}}},
         "training": {"steps": 1000, "batch_size": 8, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
-    "series": (write_series, "series.csv", {
-        "forecasting": {}, "data": {"validation_fraction": 0.1, "series": {"window": 24, "horizon": 6, "period": 12}},
+    "series": ({"series.csv": write_series}, {
+        "forecasting": {},
+        "data": {"path": "FOLDER/series.csv", "validation_fraction": 0.1, "series": {"window": 24, "horizon": 6, "period": 12}},
         "model": {"layers": [{"gru": {"units": 32}}, {"dropout": {"rate": 0.1}}, {"dense": {"units": 6}}]},
         "training": {"epochs": 120, "batch_size": 16, "seed": 3, "schedule": {"cosine": {}}}}),
-    "translation": (write_pairs, "pairs.txt", {
-        "translation": {"longest": 12, "evaluation_sentences": 10, "scheduled_sampling": {"to": 0.5, "steps": 500}}, "data": {"pairs": {}},
+    "translation": ({"pairs.txt": write_pairs}, {
+        "translation": {"longest": 12, "evaluation_sentences": 10, "scheduled_sampling": {"to": 0.5, "steps": 500}},
+        "data": {"path": "FOLDER/pairs.txt", "pairs": {}},
         "model": {"preset": {"seq2seq": {"units": 32, "dropout": 0.1}}},
         "training": {"epochs": 40, "batch_size": 16, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
+    "pictures": ({"pictures": write_pictures}, {
+        "image_generation": {"latent": 8, "instance_noise": 0.1, "instance_noise_steps": 600, "discriminator_steps": 2,
+                             "evaluation": {"drawings": 200}},
+        "data": {"path": "FOLDER/pictures"},
+        "model": {"preset": {"dcgan": {"generator_filters": [8, 4], "discriminator_filters": [4, 8]}}},
+        "training": {"epochs": 40, "batch_size": 20, "seed": 3, "optimizer": {"adam": {"learning_rate": 0.0005, "beta1": 0.5}}}}),
+    # 4,000 rounds, of which each takes a step in every copy of the maze; the replay is full after 750.
+    "agent": ({}, {
+        "reinforcement_learning": {"maze": {"height": 5, "width": 5, "loops": 0.5, "seed": 3}, "copies": 4, "train_every": 4,
+                                   "learning_starts": 1000, "replay": {"capacity": 3000, "prioritized": True},
+                                   "target": {"copy_every": 400}, "double_q": True, "n_step": 3, "evaluate_every": 4000},
+        "model": {"layers": [{"dense": {"units": 32, "activation": "RELU"}}, {"dense": {"units": 4}}]},
+        "training": {"steps": 16000, "batch_size": 32, "seed": 3, "optimizer": {"adam": {"learning_rate": 0.001}}}}),
+    "adapters": ({"texts.tsv": write_texts, "bert": write_bert}, {
+        "classification": {"binary": True}, "data": {"path": "FOLDER/texts.tsv", "validation_fraction": 0.1, "text": {}},
+        "model": {"pretrained": {"path": "FOLDER/bert", "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}},
+        "training": {"epochs": 50, "batch_size": 16, "seed": 3, "clip_norm": 1, "schedule": {"cosine": {}}}}),
 }
+# What the last checkpoint of such a run must have beside weights and optimizer, so that it can be compared.
+SECTIONS = {"agent": {"replay", "episodes"}}
 
 
 def made_job(folder, of, rng):
-    write, name, job = JOBS[of]
-    write(folder / name, rng)
+    files, job = JOBS[of]
+    for name, write in files.items():
+        write(folder / name, rng)
     path = folder / "job.json"
-    path.write_text(json.dumps({"display_name": "killed", **job, "data": {"path": str(folder / name), **job["data"]}}), encoding="utf-8")
+    path.write_text(json.dumps({"display_name": "killed", **job}).replace("FOLDER", str(folder)), encoding="utf-8")
     return path
 
 
@@ -137,14 +209,39 @@ def newest_step(run_dir):
     return max(steps, default=0)
 
 
-def sha256(run_dir):
-    return hashlib.sha256((run_dir / "model" / "model.safetensors").read_bytes()).hexdigest()
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
-def artifacts(run_dir):
-    """path → SHA-256 of what the run left beside its model."""
-    folder = run_dir / "artifacts"
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+def last_checkpoint(run_dir):
+    """name → SHA-256 of each part of it: files of numbers, the task's sections wherever they lie, and the rest of the run's state."""
+    folder = run_dir / "checkpoints" / f"step-{newest_step(run_dir):08d}"
+    state = json.loads((folder / "state.json").read_bytes())
+    del state["scalars"]["active_seconds"]  # of the clock
+    parts = {f"section-{name}.bin": base64.b64decode(text) for name, text in state.pop("sections").items()}
+    parts |= {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")}
+    parts["state"] = json.dumps(state, sort_keys=True).encode()
+    return {f"last checkpoint: {name}": sha256(data) for name, data in parts.items()}
+
+
+def bits(run_dir):
+    """name → SHA-256 of all that a run leaves and that must not depend on how often it was killed."""
+    files = [path for folder in ("model", "artifacts") for path in (run_dir / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(run_dir)): sha256(path.read_bytes()) for path in files} | last_checkpoint(run_dir)
+
+
+def check_sections(of, names):
+    """What would be compared with nothing is a fault of this test."""
+    if missing := [name for name in SECTIONS.get(of, ()) if f"last checkpoint: section-{name}.bin" not in names]:
+        sys.exit(f"FAIL: the last checkpoint has no section {', '.join(sorted(missing))}; it has {', '.join(sorted(names))}")
+
+
+def check_same(undisturbed, killed):
+    if killed == undisturbed:
+        return
+    lines = [f"  {name}: {undisturbed.get(name, 'not there')} left alone, {killed.get(name, 'not there')} killed"
+             for name in sorted(undisturbed.keys() | killed.keys()) if undisturbed.get(name) != killed.get(name)]
+    sys.exit("FAIL: a run that was killed and resumed leaves other bits:\n" + "\n".join(lines))
 
 
 def finish(command, log):
@@ -214,16 +311,17 @@ def main():
         options = ["--set", f"training.checkpoints.every_steps={args.every_steps}", "--threads", "2"]
         whole = folder / "whole"
         finish([args.hone, "run", job, "--run-dir", whole, *options], log)
-        total, undisturbed = newest_step(whole), (sha256(whole), artifacts(whole))
+        total, undisturbed = newest_step(whole), bits(whole)
+        if args.job is None:
+            check_sections(args.of, undisturbed)
         # A run that ends before its kills are over is followed by another from the start, so that no machine is too fast for this test.
         kills, runs = 0, 0
         while kills < args.kills and runs < MOST_RUNS:
             killed = folder / f"killed-{runs}"
             runs += 1
             kills += kill_and_finish([args.hone, "run"], [job, "--run-dir", killed, *options], killed, log, args.kills - kills, total, rng)
-            if (now := (sha256(killed), artifacts(killed))) != undisturbed:
-                sys.exit(f"FAIL: the weights or artifacts differ:\n  {undisturbed} left alone\n  {now} killed")
-        print(f"{kills} kills hit {runs} runs of {total} steps\n  {undisturbed[0]} each time", flush=True)
+            check_same(undisturbed, bits(killed))
+        print(f"{kills} kills hit {runs} runs of {total} steps; {len(undisturbed)} files and parts are the same each time", flush=True)
         if kills < args.kills:
             sys.exit(f"FAIL: only {kills} of {args.kills} kills hit a running job within {runs} runs")
 

@@ -2,10 +2,10 @@
 """Clients with generated stubs, as users write them: Python (grpc_tools) and Go (protoc-gen-go) each submit a job, watch it to its end and
 download its model.
 
-    stubs.py BIN PROTOC PROTO_FOLDER
+    stubs.py BIN PROTOC PROTO_FOLDER [Python | Go]
 
 The Python packages come from an environment outside the checkout (tests/support/environments.py grpc), Go's modules through the go command,
-kept in the user's cache. What is not there is said and skipped; exit code 77 where nothing could run.
+kept in the user's cache. A language whose tools are not there is skipped, with the reason; exit code 77 where no other was asked for.
 """
 import json
 import os
@@ -19,7 +19,7 @@ import unittest
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
 import environments  # noqa: E402
-from honed import SKIPPED, Honed, write_mirror  # noqa: E402
+from honed import Honed, run_tests, write_mirror  # noqa: E402
 
 BIN, PROTOC, PROTOS = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]).resolve()
 # All that is public: what only a worker reads has no stubs.
@@ -34,8 +34,8 @@ def run(*command, **options):
     return done.stdout
 
 
-class Stubs(unittest.TestCase):
-    ran = 0
+class Client(unittest.TestCase):
+    """A server for the client of one language, and what the client must have found there."""
 
     @classmethod
     def setUpClass(cls):
@@ -54,8 +54,9 @@ class Stubs(unittest.TestCase):
         self.assertEqual(result["reason"], "hone/JOB_NOT_FOUND")
         self.assertTrue((model / "model.safetensors").stat().st_size > 0)
         self.assertEqual(sum(path.is_file() for path in model.rglob("*")), int(result["files"]))
-        Stubs.ran += 1
 
+
+class Python(Client):
     def test_python_submits_watches_and_downloads(self):
         python = environments.folder("grpc") / "bin" / "python"
         if not python.exists():
@@ -66,10 +67,12 @@ class Stubs(unittest.TestCase):
             *PUBLIC, "google/rpc/error_details.proto", "google/rpc/status.proto")
         self.judge(run(python, TESTS / "stubs" / "python_client.py", stubs, self.server.address, model), model)
 
+
+class Go(Client):
     def test_go_submits_watches_and_downloads(self):
         go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
         if go is None:
-            self.skipTest("Go is not installed")
+            self.skipTest("Go is not installed: there is no `go` on PATH or in /usr/local/go/bin")
         tools = environments.folder("go")
         tools.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "GOBIN": str(tools), "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
@@ -79,8 +82,8 @@ class Stubs(unittest.TestCase):
             for plugin in PLUGINS:
                 run(go, "install", plugin, env=environment)
             run(go, "mod", "download", env=environment, cwd=client)
-        except RuntimeError as error:
-            self.skipTest(f"Go's modules are not to be had here: {error}")
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            self.skipTest(f"Go's modules cannot be downloaded here: {error}")
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"
         run(PROTOC, f"--proto_path={PROTOS}", f"--go_out={client}", "--go_opt=module=hone", f"--go-grpc_out={client}",
             "--go-grpc_opt=module=hone", *PUBLIC, env={**os.environ, "PATH": path})
@@ -90,5 +93,4 @@ class Stubs(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    program = unittest.main(argv=[sys.argv[0], *sys.argv[4:]], exit=False)
-    sys.exit(1 if not program.result.wasSuccessful() else SKIPPED if Stubs.ran == 0 else 0)
+    run_tests(*sys.argv[4:])

@@ -57,7 +57,7 @@ class EventFiles(unittest.TestCase):
         cls.server = Honed(HONED, cls.folder)
         # The second attempt tells more than the first did.
         told = cls.step()
-        wait_until("the second attempt gets on", lambda: cls.state()["attempt"] == 2 and any(
+        wait_until("the second attempt makes progress", lambda: cls.state()["attempt"] == 2 and any(
             int(row["step"]) > told and row.get("validation_loss") for row in cls.points()))
         cls.hone("jobs", "cancel", cls.job)
         wait_until("the job is cancelled", lambda: cls.state()["state"] == "CANCELLED")

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "engine/graph/graph.h"
+#include "engine/ops/broadcast.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/pool2d.h"
@@ -17,6 +21,8 @@ namespace hone::engine {
 namespace {
 
 using ::hone::engine::testing::AddParameter;
+using ::hone::engine::testing::BoundProgram;
+using ::hone::engine::testing::Give;
 using ::hone::engine::testing::StoreOf;
 using ::hone::testing::IsOk;
 using enum InstructionSet;
@@ -151,6 +157,31 @@ TEST(APlan, FollowsTheRuleOfDenseLayersInBothDirections) {
       }
     }
     EXPECT_EQ(products, 3);
+  }
+}
+
+// 2^24 takes no 1 that is added to it in f32: the ones of the second half count only where they are
+// added up apart from it.
+TEST(APlan, SharesASumOverRowsAmongItsThreads) {
+  constexpr int64_t kRows = 8192, kWidth = 8;
+  constexpr float kLarge = 1 << 24;
+  Graph graph;
+  const Value x = graph.Input("x", {{kRows, kWidth}, DType::kF32});
+  const Value sum = SumTo(graph, x, {kWidth});
+  for (const int threads : {1, 2}) {
+    ParameterStore store = *StoreOf(graph);
+    const auto bound = BoundProgram::Make({.graph = &graph, .fetch = {sum}, .gradients = {}}, store,
+                                          {.threads = threads});
+    ASSERT_THAT(bound, IsOk());
+    std::vector<float> numbers(kRows * kWidth, 1.0f);
+    std::fill_n(numbers.begin(), kWidth, kLarge);
+    Give(bound->program, "x", numbers);
+    ASSERT_THAT(bound->program.Run({}), IsOk());
+    const float wanted = threads == 1 ? kLarge : kLarge + kRows / 2;
+    const auto* sums = static_cast<const float*>(bound->program.fetched(0));
+    for (int64_t i = 0; i < kWidth; ++i) {
+      EXPECT_EQ(sums[i], wanted) << threads << " threads, column " << i;
+    }
   }
 }
 

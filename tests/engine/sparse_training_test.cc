@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <sys/mman.h>
 
+#include "engine/base/cpu.h"
 #include "engine/graph/sum.h"
 #include "engine/ops/activation.h"
 #include "engine/ops/cross_entropy.h"
@@ -98,7 +99,7 @@ TEST_F(SparseTraining, GivesRowsOfTheWordsAndASlabToTheTiedTable) {
   const ParameterStore& store = programs_->store();
   EXPECT_TRUE(store.gives_rows(*store.Find("words.table")));
   EXPECT_FALSE(store.gives_rows(*store.Find("classes.table")));
-  EXPECT_EQ(store.gradient_slab_size(), 5 * 16);  // 3 × 24, filled up
+  EXPECT_EQ(store.gradient_slab_size(), 5 * 16);  // 3 × 24, padded
 }
 
 TEST_F(SparseTraining, LearnsWhatDenseGradientsTeach) {
@@ -158,9 +159,16 @@ TEST_F(SparseTraining, IsSeenInTheLayerStatistics) {
   }
 }
 
+// Of a program that computes in this type.
+class LazyStep : public SparseTraining, public ::testing::WithParamInterface<DType> {};
+
 // The memory of rows that no batch names cannot even be read while steps run: who touches it is
-// killed.
-TEST_F(SparseTraining, OfALazyStepPassesNowhereOverTheTable) {
+// killed, such as who packs a copy of the table in bf16.
+TEST_P(LazyStep, PassesNowhereOverTheTable) {
+  if (GetParam() == DType::kBf16 && !HasBf16()) {
+    GTEST_SKIP() << "this processor does not multiply bf16";
+  }
+  config_.compute = GetParam();
   constexpr int64_t kRows = 4000;
   const Words task(true, kRows);
   config_.optimizer = optim::Adam{.lazy = true};
@@ -205,6 +213,9 @@ TEST_F(SparseTraining, OfALazyStepPassesNowhereOverTheTable) {
   }
   lock(PROT_READ | PROT_WRITE);
 }
+
+INSTANTIATE_TEST_SUITE_P(Types, LazyStep, ::testing::Values(DType::kF32, DType::kBf16),
+                         [](const auto& type) { return std::string(NameOf(type.param)); });
 
 }  // namespace
 }  // namespace hone::engine::train

@@ -2,6 +2,7 @@
 // the batches of its evaluations.
 #include <gmock/gmock.h>
 
+#include "engine/graph/sum.h"
 #include "engine/layers/dense.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/tasks/inputs.h"
@@ -14,6 +15,7 @@ namespace {
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Learns y = 2x + 1 from rows that are numbers; fills its inputs as T.
@@ -22,7 +24,6 @@ class Line final : public LossTask {
  public:
   absl::string_view name() const override { return "line"; }
   int64_t own_examples(const tasks::TrainingConfig&) const override { return 32; }
-  int64_t evaluation_batch(const tasks::TrainingConfig&) const override { return 5; }
 
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig&, const tasks::DataInfo&,
                                              size_t,
@@ -112,9 +113,48 @@ TEST_F(TaskInputs, AreOfProgramsFoundByTheirWholeShape) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("answer for 7 examples")));
 }
 
+// Classification that is evaluated in fives and keeps how many examples the evaluation programs
+// have room for.
+class InFives final : public ChangedClassification {
+ public:
+  absl::string_view name() const override { return "in_fives"; }
+  int64_t evaluation_batch(const tasks::TrainingConfig&) const override { return 5; }
+  absl::StatusOr<tasks::TaskGraph> BuildEvaluation(const tasks::TrainingConfig& config,
+                                                   const tasks::DataInfo& info,
+                                                   const tasks::BatchShape& shape) const override {
+    HONE_ASSIGN_OR_RETURN(tasks::TaskGraph result,
+                          ChangedClassification::BuildEvaluation(config, info, shape));
+    Graph& graph = *result.built.graph;
+    Value& loss = result.built.request.fetch[0];
+    loss = Sum(graph, loss, graph.Input("of_evaluations", {Shape{}, DType::kF32}));
+    return result;
+  }
+  absl::Status FillInputs(const data::Dataset& dataset, const tasks::Examples& examples,
+                          const tasks::TaskState* state,
+                          const tasks::Inputs& inputs) const override {
+    HONE_ASSIGN_OR_RETURN(const std::span<float> mark, inputs.Find<float>("of_evaluations"));
+    if (!mark.empty()) {
+      mark[0] = 0;
+      HONE_ASSIGN_OR_RETURN(const std::span<float> x, inputs.Find<float>(tasks::kFeaturesInput));
+      seen_.push_back(static_cast<int64_t>(x.size()) / kColumns);
+    }
+    return ChangedClassification::FillInputs(dataset, examples, state, inputs);
+  }
+
+  const std::vector<int64_t>& seen() const { return seen_; }
+
+ private:
+  static constexpr int64_t kColumns = 3;  // of the points
+  mutable std::vector<int64_t> seen_;     // one thread fills
+};
+
 TEST_F(TaskInputs, OfAnEvaluationComeInBatchesOfTheTasksOwnSize) {
-  Train();
-  EXPECT_EQ(programs_->evaluation_batch(), 5);
+  config_.data.validation_fraction = 0.2;  // 14 of 72
+  config_.steps = 0;
+  config_.epochs = 1;
+  const InFives task;
+  ASSERT_EQ(Attempt(task, NewRun()).value(), EndReason::kCompleted);
+  EXPECT_THAT(task.seen(), ElementsAre(5, 5, 4));
 }
 
 }  // namespace

@@ -27,8 +27,10 @@ def wait_until(what, there, seconds=LONGEST_SECONDS):
 
 
 def run_tests(*arguments):
-    """unittest's main. Where every test was skipped the exit code says so."""
+    """unittest's main. What was skipped is said with its reason; where every test was, the exit code says so."""
     result = unittest.main(argv=[sys.argv[0], *arguments], exit=False).result
+    for test, reason in result.skipped:
+        print(f"skipped {test}: {reason}", file=sys.stderr)
     if result.skipped and len(result.skipped) >= result.testsRun:
         sys.exit(SKIPPED)
     sys.exit(not result.wasSuccessful())
