@@ -37,6 +37,10 @@ void MakeRoom(std::span<const std::string> overrides, JobFile& file) {
       file.paths.pretrained.clear();
     } else if (absl::StartsWith(setting, "model.pretrained.path=")) {
       spec.mutable_model()->mutable_pretrained()->clear_model();
+    } else if (absl::StartsWith(setting, "image_generation.evaluation.classifier=")) {
+      file.paths.classifier.clear();
+    } else if (absl::StartsWith(setting, "image_generation.evaluation.path=")) {
+      spec.mutable_image_generation()->mutable_evaluation()->clear_classifier();
     }
   }
 }
@@ -51,6 +55,12 @@ void CheckOneOfTwo(const JobFile& file, absl::string_view origin, Problems& prob
     problems.Add({.where = std::string(origin),
                   .field = "model.pretrained",
                   .what = "must have either `model` or `path`, got both"});
+  }
+  if (!file.spec.image_generation().evaluation().classifier().empty() &&
+      !file.paths.classifier.empty()) {
+    problems.Add({.where = std::string(origin),
+                  .field = "image_generation.evaluation",
+                  .what = "must have either `classifier` or `path`, got both"});
   }
 }
 
