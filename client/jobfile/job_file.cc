@@ -38,6 +38,10 @@ void MakeRoom(std::span<const std::string> overrides, JobFile& file) {
       file.paths.pretrained.clear();
     } else if (absl::StartsWith(setting, "model.pretrained.path=")) {
       spec.mutable_model()->mutable_pretrained()->clear_model();
+    } else if (absl::StartsWith(setting, "image_generation.evaluation.classifier=")) {
+      file.paths.classifier.clear();
+    } else if (absl::StartsWith(setting, "image_generation.evaluation.path=")) {
+      spec.mutable_image_generation()->mutable_evaluation()->clear_classifier();
     }
     MakeRoomForMaze(setting, "", spec, file.paths);
   }
@@ -55,6 +59,12 @@ void CheckOneOfTwo(const JobFile& file, absl::string_view origin, Problems& prob
                   .what = "must have either `model` or `path`, got both"});
   }
   CheckOneMaze(file.spec, file.paths, origin, "", problems);
+  if (!file.spec.image_generation().evaluation().classifier().empty() &&
+      !file.paths.classifier.empty()) {
+    problems.Add({.where = std::string(origin),
+                  .field = "image_generation.evaluation",
+                  .what = "must have either `classifier` or `path`, got both"});
+  }
 }
 
 }  // namespace

@@ -217,6 +217,33 @@ absl::StatusOr<models::ModelDescription> NetOf(const tasks::PretrainedOptions& o
   return models::WithNames(std::move(whole));
 }
 
+// A file may have lost a network that its description still has, such as the discriminator of a
+// generator that only draws. Nothing of it can be gone on with.
+absl::Status CheckNetworks(const tasks::PretrainedOptions& options, const Earlier& earlier,
+                           const models::ModelDescription& own) {
+  const std::vector<models::NetworkDescription>& networks = earlier.description.model.networks;
+  if (networks.empty() || !own.layers.empty() || !own.preset.name.empty() ||
+      !options.parameters.empty()) {
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));
+  for (const models::NetworkDescription& network : networks) {
+    const std::string prefix = absl::StrCat(network.name, ".");
+    const bool replaced =
+        std::ranges::find(own.networks, network.name, &models::NetworkDescription::name) !=
+        own.networks.end();
+    if (!replaced && std::ranges::none_of(all, [&](const std::string& name) {
+          return absl::StartsWith(name, prefix);
+        })) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model.pretrained: the earlier model has no weights of its network ", network.name,
+          ", so that it cannot be trained on; one that is described in model.networks begins "
+          "anew"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // The adapters that the net has: the job's, which go on from those of the earlier model.
 absl::StatusOr<std::optional<models::LoraDescription>> AdaptersOf(
     const tasks::PretrainedOptions& options, const Earlier& earlier) {
@@ -320,6 +347,7 @@ absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedO
                                                         const models::ModelDescription& own) {
   HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
   HONE_ASSIGN_OR_RETURN(models::ModelDescription whole, NetOf(options, earlier, own));
+  HONE_RETURN_IF_ERROR(CheckNetworks(options, earlier, own));
   HONE_ASSIGN_OR_RETURN(whole.lora, AdaptersOf(options, earlier));
   if (whole.lora.has_value()) {
     HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));

@@ -26,7 +26,8 @@ namespace hone::engine::job {
 // has the adapters of `options.lora`, whose targets may also be called as the checkpoint calls
 // them, or those of the earlier model, which must be alike. INVALID_ARGUMENT where more is dropped
 // than there is, or layers are to be dropped where there is no list of them; where `own` describes
-// a net beside a checkpoint. Errors of LoadModel, or of huggingface::DescribeModel.
+// a net beside a checkpoint; where the file has nothing of a network that is gone on with. Errors
+// of LoadModel, or of huggingface::DescribeModel.
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
                                                         const models::ModelDescription& own);
 

@@ -405,6 +405,46 @@ TEST(Paths, ArePrintedWhereTheyStood) {
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(again->spec, file->spec));
 }
 
+TEST(Paths, OfTheClassifierOfDrawnPicturesIsOneOfThem) {
+  const auto file = ParseJobFile(
+      "image_generation: {evaluation: {path: runs/classifier, drawings: 500}}\n", "job.yaml");
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.classifier, "runs/classifier");
+  EXPECT_THAT(file->spec.DebugString(), Not(HasSubstr("runs/classifier")));
+  EXPECT_EQ(file->spec.image_generation().evaluation().drawings(), 500);
+  const auto again = ParseJobFile(PrintJobFile(*file), "again.yaml");
+  ASSERT_THAT(again, IsOk()) << PrintJobFile(*file);
+  EXPECT_EQ(again->paths.classifier, "runs/classifier");
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(again->spec, file->spec));
+}
+
+TEST(Paths, OfTheClassifierTakesThePlaceOfItsName) {
+  const auto file =
+      ParseJobFile("image_generation: {evaluation: {classifier: models/one}}\n", "job.yaml",
+                   std::vector<std::string>{"image_generation.evaluation.path=runs/classifier"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.classifier, "runs/classifier");
+  EXPECT_EQ(file->spec.image_generation().evaluation().classifier(), "");
+}
+
+TEST(Paths, OfTheClassifierGivesWayToANameOnTheCommandLine) {
+  const auto file =
+      ParseJobFile("image_generation: {evaluation: {path: runs/classifier}}\n", "job.yaml",
+                   std::vector<std::string>{"image_generation.evaluation.classifier=models/one"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.classifier, "");
+  EXPECT_EQ(file->spec.image_generation().evaluation().classifier(), "models/one");
+}
+
+TEST(Paths, OfTheClassifierBesideItsNameIsRefused) {
+  EXPECT_THAT(
+      ParseJobFile("image_generation: {evaluation: {path: runs/one, classifier: models/one}}\n",
+                   "job.yaml")
+          .status()
+          .message(),
+      HasSubstr("image_generation.evaluation: must have either `classifier` or `path`, got both"));
+}
+
 TEST(Paths, AreSetOnTheCommandLineInPlaceOfANameAndTheOtherWayRound) {
   const auto by_path = ParseJobFile(kJob, "job.yaml", std::vector<std::string>{"data.path=x.csv"});
   ASSERT_THAT(by_path, IsOk());

@@ -68,6 +68,22 @@ class Pictures(unittest.TestCase):
         self.assertEqual(len(shares), 1 + CLASSES)
         self.assertAlmostEqual(sum(float(line.split(",")[1]) for line in shares[1:]), 1, delta=1e-4)
 
+    def with_classifier(self, path, name):
+        run_dir = self.folder / name
+        return run_dir, self.hone("--output", "json", "run", self.example, "--run-dir", run_dir, *CUT, *SMALL, "--set", "training.epochs=1",
+                                  "--set", f"image_generation.evaluation.path={path}")
+
+    def test_a_classifier_that_a_path_names_judges_and_none_is_trained(self):
+        run_dir, done = self.with_classifier(self.run_dir / "helper", "judged")
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
+        self.assertGreater(json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]["frechet_distance"], 0)
+        self.assertFalse((run_dir / "helper").exists())
+
+    def test_a_path_that_leads_to_no_classifier_is_named(self):
+        _, done = self.with_classifier(self.folder / "nowhere", "not-judged")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("nowhere", done.stdout + done.stderr)
+
     def test_the_same_seed_draws_the_same_pictures_and_another_one_others(self):
         first = self.generate("--count", 9, "--seed", 3)
         self.assertEqual(png_size(first), (3 * SIZE + 2 * 2,) * 2)

@@ -10,6 +10,7 @@ import io
 import json
 import pathlib
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,13 @@ regression: {}
 data: {dataset: table, validation_fraction: 0.2}
 model: {layers: [{dense: {units: 64, activation: RELU}}, {dense: {units: 1}}]}
 training: {epochs: 1000000, batch_size: 32, checkpoints: {every_seconds: 0.3}}
+"""
+# Leaves a picture of its way at each evaluation.
+AGENT = """
+display_name: walks
+reinforcement_learning: {maze: {height: 4, width: 4}, learning_starts: 64, evaluate_every: 200}
+model: {layers: [{dense: {units: 8, activation: RELU}}, {dense: {units: 4}}]}
+training: {steps: 600, batch_size: 16}
 """
 
 
@@ -70,13 +78,13 @@ class EventFiles(unittest.TestCase):
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     @classmethod
-    def submit(cls, *options):
-        job = json.loads(cls.hone("submit", cls.folder / "job.yaml", *options).splitlines()[-1])
+    def submit(cls, *options, file="job.yaml"):
+        job = json.loads(cls.hone("submit", cls.folder / file, *options).splitlines()[-1])
         return job["name"].removeprefix("jobs/")
 
     @classmethod
     def event_files(cls, job):
-        events = EventAccumulator(str(cls.folder / "data" / "runs" / job / "tensorboard"), size_guidance={"scalars": 0})
+        events = EventAccumulator(str(cls.folder / "data" / "runs" / job / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
         events.Reload()
         return events
 
@@ -114,6 +122,19 @@ class EventFiles(unittest.TestCase):
     def test_the_evaluation_of_a_job_that_was_trained_to_its_end_is_there(self):
         job = self.submit("--set", "training.epochs=2", "--follow")
         self.assertLessEqual({"loss", "validation_loss", "learning_rate", "test_loss"}, set(self.event_files(job).Tags()["scalars"]))
+
+    def test_the_pictures_of_a_job_are_there_as_its_files_are(self):
+        (self.folder / "agent.yaml").write_text(AGENT, encoding="utf-8")
+        job = self.submit("--follow", file="agent.yaml")
+        events = self.event_files(job)
+        self.assertEqual(events.Tags()["images"], ["path"])
+        shown = events.Images("path")
+        folder = self.folder / "data" / "runs" / job / "attempt-1" / "artifacts" / "paths"
+        files = [*sorted(folder.glob("step-*.png")), folder / "final.png"]
+        self.assertEqual(len(files), 4)
+        self.assertEqual([image.encoded_image_string for image in shown], [file.read_bytes() for file in files])
+        for image, file in zip(shown, files):
+            self.assertEqual((image.width, image.height), struct.unpack(">II", file.read_bytes()[16:24]))
 
 
 unittest.main(argv=sys.argv[:1])

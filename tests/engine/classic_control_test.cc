@@ -38,6 +38,48 @@ TEST(CartPole, TakesTheFirstStepsOfGymnasium) { ExpectGoldenSteps<CartPole>("car
 TEST(MountainCar, TakesTheFirstStepsOfGymnasium) { ExpectGoldenSteps<MountainCar>("mountain_car"); }
 TEST(Acrobot, TakesTheFirstStepsOfGymnasium) { ExpectGoldenSteps<Acrobot>("acrobot"); }
 
+std::vector<float> Seen(const Environment& environment) {
+  std::vector<std::byte> record(static_cast<size_t>(environment.spec().record_bytes));
+  std::vector<float> seen(static_cast<size_t>(environment.spec().observation_size()));
+  environment.Record(record);
+  environment.Observe(record, seen);
+  return seen;
+}
+
+// What an agent is told of the same steps. A saved episode is its state and how many steps it has.
+template <class Equations>
+void ExpectGoldenOutcomes(Control control, const std::string& name) {
+  const json golden = Golden();
+  for (const json& episode : golden.at(name)) {
+    struct {
+      typename Equations::State state;
+      int64_t steps = 0;
+    } begun{.state = episode.at("start").get<typename Equations::State>()};
+    const std::unique_ptr<Environment> environment = MakeEnvironment(control);
+    ASSERT_TRUE(environment->Restore({reinterpret_cast<const char*>(&begun), sizeof(begun)}).ok());
+    for (const json& step : episode.at("steps")) {
+      const Outcome outcome = environment->Step(step.at("action").get<int64_t>());
+      EXPECT_EQ(outcome.reward, step.at("reward").get<float>()) << name << ", " << step;
+      EXPECT_EQ(outcome.terminated, step.at("ended").get<bool>()) << name << ", " << step;
+      EXPECT_FALSE(outcome.truncated);
+      EXPECT_THAT(Seen(*environment),
+                  ::testing::Pointwise(::testing::FloatNear(1e-6f),
+                                       step.at("seen").get<std::vector<float>>()))
+          << name << ", " << step;
+    }
+  }
+}
+
+TEST(CartPole, TellsOfItsFirstStepsWhatGymnasiumDoes) {
+  ExpectGoldenOutcomes<CartPole>(Control::kCartPole, "cart_pole");
+}
+TEST(MountainCar, TellsOfItsFirstStepsWhatGymnasiumDoes) {
+  ExpectGoldenOutcomes<MountainCar>(Control::kMountainCar, "mountain_car");
+}
+TEST(Acrobot, TellsOfItsFirstStepsWhatGymnasiumDoes) {
+  ExpectGoldenOutcomes<Acrobot>(Control::kAcrobot, "acrobot");
+}
+
 // The rewards of an episode in which the action is always the same one.
 Outcome LastOutcome(Control control, int64_t action, float& sum, int64_t& steps) {
   const std::unique_ptr<Environment> environment = MakeEnvironment(control);
@@ -70,14 +112,6 @@ TEST(ControlEnvironment, CutsAnEpisodeShortAndDoesNotCallThatItsEnd) {
   EXPECT_FALSE(outcome.solved);
   EXPECT_EQ(steps, 200);
   EXPECT_EQ(sum, -200);
-}
-
-std::vector<float> Seen(const Environment& environment) {
-  std::vector<std::byte> record(static_cast<size_t>(environment.spec().record_bytes));
-  std::vector<float> seen(static_cast<size_t>(environment.spec().observation_size()));
-  environment.Record(record);
-  environment.Observe(record, seen);
-  return seen;
 }
 
 TEST(ControlEnvironment, SavedAndRestoredGoesOnAsIfNothingHadBeen) {

@@ -69,6 +69,34 @@ TEST_F(DrawingModel, KnowsNoClassWhereItDoesNotDrawByClass) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("does not draw by class")));
 }
 
+TEST_F(DrawingModel, DrawsTheSameWithoutItsDiscriminator) {
+  Train();
+  const std::vector<uint8_t> pixels = Pixels({});
+  predictor_ = predict::Predictor::Load(
+                   Without(config_.run_directory + "/model", "discriminator.", "discriminator"), 1)
+                   .value();
+  EXPECT_EQ(Pixels({}), pixels);
+}
+
+TEST_F(DrawingModel, NeedsOfItsGeneratorTheMeanAlone) {
+  Train();
+  const std::vector<uint8_t> pixels = Pixels({});
+  predictor_ = predict::Predictor::Load(
+                   Without(Without(config_.run_directory + "/model", "discriminator.", ""),
+                           "generator.", ""),
+                   1)
+                   .value();
+  EXPECT_EQ(Pixels({}), pixels);
+}
+
+TEST_F(DrawingModel, NamesWhatIsMissingOfItsGenerator) {
+  Train();
+  const std::string without =
+      Without(config_.run_directory + "/model", "generator_average.dense_2", "");
+  EXPECT_THAT(predict::Predictor::Load(without, 1).status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("generator_average.dense_2")));
+}
+
 TEST_F(DrawingModel, IsAskedForNothingElse) {
   Train();
   EXPECT_THAT(Draw(tasks::PictureQuestion{"no picture"}),

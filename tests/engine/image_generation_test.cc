@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <utility>
 
+#include "engine/graph/reference.h"
 #include "engine/image/image.h"
 #include "engine/job/evaluator.h"
 #include "engine/job/plan.h"
@@ -181,11 +183,108 @@ TEST_F(ImageGeneration, DrawnByClassReadsTheClassInBothNetworks) {
   EXPECT_EQ(shape("discriminator.dense_1.weight"), (Shape{(1 + 2) * 64, 8}));
 }
 
-TEST_F(ImageGeneration, AddsNoiseThatFallsToNothing) {
+// The mean over three updates of the generator: at the n-th it keeps min(decay, (1 + n) / (10 +
+// n)).
+TEST_F(ImageGeneration, KeepsOfTheMeanTheDecaysShareAndLessInTheBeginning) {
+  options_.average_decay = 0.2;  // above 2 / 11, below 3 / 12
+  options_.generator_optimizer = optim::Sgd{.learning_rate = 0.5};
+  config_.epochs = 0;
+  std::vector<std::vector<float>> generator;  // after so many updates
+  for (config_.steps = 1; config_.steps <= 4; ++config_.steps) {
+    ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+    generator.push_back(Values("generator.dense_2.weight"));
+  }
+  const std::vector<float> average = Values("generator_average.dense_2.weight");
+  programs_->store().Initialize(config_.seed);
+  const std::vector<float> start = Values("generator.dense_2.weight");
+  ASSERT_NE(generator[1], generator[0]);
+  for (size_t i = 0; i < average.size(); ++i) {
+    double mean = start[i];
+    mean = 2.0 / 11 * mean + 9.0 / 11 * generator[0][i];
+    mean = 0.2 * mean + 0.8 * generator[1][i];
+    mean = 0.2 * mean + 0.8 * generator[2][i];
+    ASSERT_NEAR(average[i], mean, 1e-6) << i;
+  }
+}
+
+TEST_F(ImageGeneration, TellsOfNoiseThatFallsToNothing) {
   options_.instance_noise = 0.5f;
   options_.instance_noise_steps = 4;
-  ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
-  EXPECT_EQ(recorder_.metrics.back().values.at("instance_noise"), 0);
+  config_.epochs = 0;
+  std::vector<double> told;
+  for (config_.steps = 1; config_.steps <= 6; ++config_.steps) {
+    ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+    told.push_back(recorder_.metrics.back().values.at("instance_noise"));
+  }
+  EXPECT_THAT(told, ElementsAre(0.5, 0.375, 0.25, 0.125, 0, 0));
+}
+
+TEST_F(ImageGeneration, LearnsFromOtherPicturesWhereThereIsNoise) {
+  config_.epochs = 0;
+  config_.steps = 1;
+  const auto learned = [&](float noise) {
+    options_.instance_noise = noise;
+    EXPECT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+    return std::pair(Values("discriminator.dense_1.weight"), Values("generator.dense_1.weight"));
+  };
+  const auto without = learned(0), little = learned(1e-12f), much = learned(0.5f);
+  EXPECT_NE(much.first, without.first);
+  EXPECT_NE(much.second, without.second);
+  // It is the noise and not what else a graph with noise has.
+  EXPECT_THAT(little.first, ::testing::Pointwise(::testing::FloatNear(1e-5f), without.first));
+}
+
+// A discriminator that adds up the pixels, and a generator that draws nothing but zeros.
+class InstanceNoise : public ImageGeneration {
+ protected:
+  InstanceNoise() {
+    options_.loss = AdversarialKind::kWasserstein;
+    options_.instance_noise = 0.5f;
+    layers(1) = {Of(models::Flatten{}), DenseLayer(1)};
+    config_.task = options_;
+  }
+  // The sum of the loss over 8 pictures by an update's graph, with noise of this deviation.
+  absl::StatusOr<double> LossOf(size_t update, double deviation) const {
+    const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config_.task);
+    HONE_ASSIGN_OR_RETURN(const data::LoadedData data,
+                          tasks::LoadExamples(config_.data, config_, *task));
+    HONE_ASSIGN_OR_RETURN(
+        const tasks::TaskGraph built,
+        task->BuildLoss(config_, tasks::InfoOf(data, *task), update, {.batch = 8}));
+    HONE_ASSIGN_OR_RETURN(
+        const std::vector<DoubleTensor> values,
+        Interpret(*built.built.graph, {built.built.request.fetch[tasks::kFetchLossSum]},
+                  [&](const Graph::Node& node) {
+                    DoubleTensor tensor(node.types[0].shape);
+                    std::ranges::fill(tensor.values,
+                                      node.name == "instance_noise" ? deviation
+                                      : node.name == "features"     ? 100
+                                      : node.parameter.name == "discriminator.dense_1.weight" ? 1
+                                                                                              : 0);
+                    return tensor;
+                  }));
+    return values[0][0];
+  }
+};
+
+TEST_F(InstanceNoise, IsAddedToWhatIsJudgedInBothUpdates) {
+  for (const size_t update : {0, 1}) {
+    const double without = LossOf(update, 0).value();
+    const double added = LossOf(update, 0.25).value() - without;
+    EXPECT_GT(std::abs(added), 0.1) << update;
+    EXPECT_NEAR(LossOf(update, 1).value() - without, 4 * added, 1e-6) << update;
+  }
+}
+
+TEST_F(InstanceNoise, IsAddedToNothingThatIsEvaluated) {
+  const std::unique_ptr<tasks::Task> task = tasks::MakeTask(config_.task);
+  const auto data = tasks::LoadExamples(config_.data, config_, *task);
+  ASSERT_TRUE(data.ok()) << data.status();
+  const auto built = task->BuildEvaluation(config_, tasks::InfoOf(*data, *task), {.batch = 8});
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_TRUE(std::ranges::none_of(built->built.graph->nodes(), [](const Graph::Node& node) {
+    return node.name == "instance_noise";
+  }));
 }
 
 TEST_F(ImageGeneration, WarnsOfAGeneratorThatDrawsOnePictureOverAndOver) {

@@ -164,6 +164,27 @@ TEST_F(Policy, BalancesAPole) {
   EXPECT_GT(Last("validation_mean_return"), 60);  // at random it is 22
 }
 
+// Of values that are all 0 the error is the mean square of the returns, which grow with the bound
+// that rewards are cut to.
+TEST_F(Policy, LearnsFromRewardsThatAreCut) {
+  options_.environment = environments::Control::kCartPole;  // each step has the reward 1
+  options_.steps = 256;
+  options_.policy->epochs = 1;
+  options_.policy->minibatch = 256;
+  SetNetworks(2);
+  std::get<layers::DenseOptions>(config_.model.networks[1].layers.back().kind).initializer.kind =
+      Initializer::Kind::kZeros;
+  const auto error = [&](float clip) {
+    options_.reward_clip = clip;
+    EXPECT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+    return recorder_.metrics.back().values.at("value_error");
+  };
+  const double whole = error(0);
+  EXPECT_GT(whole, 1);
+  EXPECT_NEAR(error(2), whole, 1e-6 * whole);
+  EXPECT_NEAR(error(0.5), whole / 4, 1e-5 * whole);
+}
+
 TEST_F(Policy, NamesTheNetworkWhoseLastLayerDoesNotFit) {
   SetNetworks(3);
   EXPECT_THAT(Train(NewRun()),

@@ -409,6 +409,48 @@ TEST(RankHeldOut, RanksAmongWhatTheUserHasNotRated) {
   EXPECT_NEAR(quality->ndcg, (1 / std::log2(3) + 1) / 2, 1e-9);
 }
 
+// Ratings with a known noise, and what a model says of them: the rating without its noise, and so
+// many times the noise on top.
+double OverFloor(double noise_left, const std::vector<float>& noise) {
+  data::Ratings::Parts parts;
+  parts.index.users = {"a", "b"};
+  parts.index.items = {"x", "y"};
+  parts.index.lowest = -10;
+  parts.index.highest = 10;
+  parts.users = {0, 0, 1, 1};
+  parts.items = {0, 1, 0, 1};
+  parts.values = {3, 4, 2, 5};
+  parts.noise = noise;
+  const std::vector<float> values = parts.values;
+  tasks::DataInfo info;
+  info.preprocessing.target_mean = {3.5f};
+  info.preprocessing.target_std = {2};
+  const data::Dataset dataset(std::make_shared<data::Ratings>(std::move(parts)));
+  const std::unique_ptr<tasks::Scorer> scorer =
+      tasks::MakeTask(tasks::RecommendationOptions())->NewScorer(dataset, info);
+  const std::vector<float> of_noise = {0.5f, -1, 0.25f, 1.5f};
+  std::vector<float> outputs;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double said = values[i] - of_noise[i] + noise_left * of_noise[i];
+    outputs.push_back(static_cast<float>((said - 3.5) / 2));
+  }
+  const std::vector<int32_t> rows = {0, 1, 2, 3};
+  scorer->Add(outputs.data(), rows);
+  const std::map<std::string, double> metrics = scorer->Finish().own_metrics;
+  return metrics.contains("rmse_over_floor") ? metrics.at("rmse_over_floor") : -1;
+}
+
+TEST(RmseOverFloor, IsOneForWhoKnowsAllButTheNoise) {
+  EXPECT_NEAR(OverFloor(0, {0.5f, -1, 0.25f, 1.5f}), 1, 1e-6);
+}
+
+TEST(RmseOverFloor, IsTheErrorInMultiplesOfTheNoise) {
+  EXPECT_NEAR(OverFloor(3, {0.5f, -1, 0.25f, 1.5f}), 2, 1e-6);
+  EXPECT_NEAR(OverFloor(1, {0.5f, -1, 0.25f, 1.5f}), 0, 1e-6);
+}
+
+TEST(RmseOverFloor, IsNotToldWhereTheNoiseIsNotKnown) { EXPECT_EQ(OverFloor(0, {}), -1); }
+
 TEST(RankHeldOut, EqualScoresAndWhatIsNotKnownStandLast) {
   data::Ratings::Parts parts;
   for (int i = 0; i < 30; ++i) {

@@ -161,6 +161,51 @@ TEST_F(Agent, LearnsNothingBeforeItsReplayHasFilled) {
   EXPECT_EQ(weights, Values("dense_1.weight"));
 }
 
+// The rewards in the replay of an agent that keeps a pole up by chance.
+class RewardClip : public Agent {
+ protected:
+  std::vector<float> Rewards(float clip) {
+    options_.environment = environments::Control::kCartPole;  // each step has the reward 1
+    options_.steps = 64;
+    options_.evaluation_episodes = 1;
+    options_.reward_clip = clip;
+    config_.model.layers.back() = DenseLayer(2);
+    EXPECT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+    tasks::Replay replay(options_.replay,
+                         environments::MakeEnvironment(options_.environment)->spec().record_bytes);
+    EXPECT_THAT(replay.Restore(state_.sections.at("replay")), IsOk());
+    std::vector<float> rewards;
+    for (int64_t place = 0; place < replay.size(); ++place) {
+      rewards.push_back(replay.at(place).reward);
+    }
+    return rewards;
+  }
+};
+
+TEST_F(RewardClip, CutsWhatIsLearnedFrom) {
+  const std::vector<float> rewards = Rewards(0.25f);
+  EXPECT_EQ(rewards.size(), 64u);
+  EXPECT_THAT(rewards, ::testing::Each(0.25f));
+}
+
+TEST_F(RewardClip, LeavesTheReturnThatIsToldAsItIs) {
+  Rewards(0.25f);
+  EXPECT_EQ(recorder_.metrics.back().values.at("recent_return"),
+            recorder_.metrics.back().values.at("recent_length"));
+}
+
+TEST_F(RewardClip, LeavesWhatIsWithinTheBound) { EXPECT_THAT(Rewards(2), ::testing::Each(1.0f)); }
+
+TEST_F(RewardClip, OfZeroCutsNothing) { EXPECT_THAT(Rewards(0), ::testing::Each(1.0f)); }
+
+TEST_F(RewardClip, CutsEachRewardAndNotTheSumOfSeveral) {
+  options_.n_step = 2;
+  options_.discount = 0.5f;
+  // Two steps in one, or the last one of an episode.
+  EXPECT_THAT(Rewards(0.25f), ::testing::Contains(0.375f));
+  EXPECT_THAT(Rewards(0.25f), ::testing::Each(::testing::AnyOf(0.375f, 0.25f)));
+}
+
 TEST_F(Agent, EndsAfterSoManyEpisodes) {
   options_.steps = 0;
   options_.episodes = 20;
@@ -191,20 +236,43 @@ TEST_F(Agent, BalancesAPole) {
   EXPECT_FALSE(state_.history.back().values.contains("validation_path_ratio"));
 }
 
-TEST_F(Agent, WalksThroughMazesThatItHasNeverSeen) {
-  environments::MazeOptions maze;
-  maze.shape = {.height = 5, .width = 5, .loops = 1, .walls = 0.2};
-  maze.unseen = true;
-  maze.view = environments::MazeOptions::View::kPlanes;
-  options_.environment = maze;
-  options_.steps = 400;
-  layers::Conv2dOptions conv;
-  conv.filters = 4;
-  conv.kernel = 3;
-  config_.model.layers = {{.name = "", .inputs = {}, .frozen = false, .kind = conv},
-                          {.name = "", .inputs = {}, .frozen = false, .kind = models::Flatten()},
-                          DenseLayer(4)};
-  ASSERT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+// The success rate in mazes that were held back, after so many steps in others.
+class UnseenMazes : public Agent {
+ protected:
+  UnseenMazes() {
+    environments::MazeOptions maze;
+    maze.shape = {.height = 4, .width = 4, .loops = 1, .walls = 0.2};
+    maze.unseen = true;
+    maze.view = environments::MazeOptions::View::kPlanes;
+    options_.environment = maze;
+    options_.steps = 24'000;
+    options_.copies = options_.train_every = 8;
+    options_.learning_starts = 500;
+    options_.replay.capacity = 20'000;
+    options_.target_every = 400;
+    options_.discount = 0.9f;
+    options_.evaluate_every = 24'000;
+    options_.evaluation_episodes = 200;
+    layers::Conv2dOptions conv;
+    conv.filters = 16;
+    conv.kernel = 3;
+    conv.padding = layers::Padding::kSame;
+    conv.activation = ActivationKind::kRelu;
+    config_.batch_size = 32;
+    config_.model.layers = {Of(conv), Of(models::Flatten()), DenseLayer(64, ActivationKind::kRelu),
+                            DenseLayer(4)};
+  }
+  double Solved() {
+    EXPECT_EQ(Train(NewRun()).value(), EndReason::kCompleted);
+    return Last("validation_success_rate");
+  }
+};
+
+TEST_F(UnseenMazes, AreSolvedByWhatWasLearnedInOthers) {
+  const double learned = Solved();
+  options_.learning_starts = 1'000'000;
+  const double by_chance = Solved();  // by the network as it begins
+  EXPECT_GT(learned, by_chance + 0.25);
 }
 
 TEST_F(Agent, NamesTheLastLayerWhoseUnitsAreNotTheActions) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -94,6 +95,10 @@ class TaskTest : public TrainTest {
     HONE_ASSIGN_OR_RETURN(programs_, Programs::Compile(config_, info, task));
     HONE_RETURN_IF_ERROR(programs_->Bind());
     programs_->store().Initialize(config_.seed);
+    if (begin_with_ != nullptr) {
+      begin_with_(programs_->store());
+      programs_->store().MarkChanged();
+    }
     programs_->store().RefreshAll();
     checkpoint::RunState state = InitialState(config_, info);
     absl::StatusOr<checkpoint::Checkpoint> latest =
@@ -126,6 +131,7 @@ class TaskTest : public TrainTest {
   }
 
   tasks::TrainingConfig config_;
+  std::function<void(ParameterStore&)> begin_with_;  // values of the test's own
   std::unique_ptr<Programs> programs_;
   checkpoint::RunState state_;
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes environments.json, the golden numbers of tests/engine/classic_control_test.cc: the first steps of Gymnasium's CartPole-v1,
-MountainCar-v0 and Acrobot-v1 from given states, with the state after each step and whether it ended the episode.
+MountainCar-v0 and Acrobot-v1 from given states, with the state after each step, what is seen of it, the reward, and whether it ended the episode.
 
     python3 tests/support/environments.py gymnasium
     ~/.cache/hone/gymnasium/bin/python tests/golden/environments.py > tests/golden/environments.json
@@ -27,8 +27,8 @@ def steps_from(name, actions, start, draw):
     steps = []
     for _ in range(STEPS):
         action = draw.randrange(actions)
-        _, reward, ended, _, _ = env.step(action)
-        steps.append({"action": action, "state": [float(x) for x in env.state], "reward": float(reward), "ended": bool(ended)})
+        seen, reward, ended, _, _ = env.step(action)
+        steps.append({"action": action, "state": [float(x) for x in env.state], "seen": [float(x) for x in seen], "reward": float(reward), "ended": bool(ended)})
         if ended:
             break
     return {"start": start, "steps": steps}

@@ -320,6 +320,71 @@ TEST_F(TensorBoardTest, WhatTheEvaluationMeasuredStandsAtTheLastStep) {
   EXPECT_EQ(records.back().summary().value(0).tag(), "test_accuracy");
 }
 
+// The beginning of a PNG file, to the colour type: 0 grey, 2 RGB. PNG specification, 11.2.2.
+std::string PngHeader(char height, char width, char color_type) {
+  using namespace std::string_literals;
+  return "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0"s + width + "\0\0\1"s + height + '\x08' +
+         color_type;
+}
+
+class TensorBoardPictures : public TensorBoardTest {
+ protected:
+  // An artifact of the job's first attempt, after step 7.
+  void TellOf(const std::string& path, const std::string& bytes) {
+    const std::filesystem::path file = folder_ + "/runs/a/1/" + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << bytes;
+    Tell(Started(), 1);
+    Tell(Step(7, 70, 0.5), 1);
+    v1::Event event;
+    event.mutable_artifact()->set_kind("samples");
+    event.mutable_artifact()->set_path(path);
+    Tell(event, 1);
+  }
+  // Records behind those of the file's beginning and of the step.
+  std::vector<::tensorboard::Event> Pictures() {
+    std::vector<::tensorboard::Event> records = Records(Files().at(0));
+    records.erase(records.begin(), records.begin() + 3);
+    return records;
+  }
+};
+
+TEST_F(TensorBoardPictures, AreThePngFilesOfAnAttemptAtItsLastStep) {
+  const std::string png = PngHeader(/*height=*/5, /*width=*/9, /*color_type=*/2) + "the rest";
+  TellOf("artifacts/samples/step-00000007.png", png);
+  const auto records = Pictures();
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].step(), 7);
+  EXPECT_EQ(records[0].wall_time(), 1.7e9);
+  ASSERT_EQ(records[0].summary().value_size(), 1);
+  const auto& value = records[0].summary().value(0);
+  EXPECT_EQ(value.tag(), "samples");
+  EXPECT_EQ(value.image().height(), 261);  // 1 · 256 + 5
+  EXPECT_EQ(value.image().width(), 9);
+  EXPECT_EQ(value.image().colorspace(), 3);  // RGB
+  EXPECT_EQ(value.image().encoded_image_string(), png);
+}
+
+TEST_F(TensorBoardPictures, OfGreyPixelsSaySo) {
+  TellOf("artifacts/samples/step-00000007.png", PngHeader(5, 9, /*color_type=*/0));
+  EXPECT_EQ(Pictures().at(0).summary().value(0).image().colorspace(), 1);
+}
+
+TEST_F(TensorBoardPictures, AreNoFilesOfOtherKinds) {
+  TellOf("artifacts/evaluation/class-shares.csv", PngHeader(5, 9, 0));
+  EXPECT_TRUE(Pictures().empty());
+}
+
+TEST_F(TensorBoardPictures, AreNoFilesThatOnlySayThatTheyArePictures) {
+  TellOf("artifacts/samples/step-00000007.png", std::string(100, 'x'));
+  EXPECT_TRUE(Pictures().empty());
+}
+
+TEST_F(TensorBoardPictures, AreNoFilesThatEndBeforeTheirHeader) {
+  TellOf("artifacts/samples/step-00000007.png", PngHeader(5, 9, 0).substr(0, 25));
+  EXPECT_TRUE(Pictures().empty());
+}
+
 TEST_F(TensorBoardTest, AFolderThatCannotBeWrittenStopsNobody) {
   std::ofstream file(folder_);
   Tell(Started(), 1);
