@@ -42,7 +42,6 @@ TEST_F(TrainTest, TheLastShortBatchIsTrainedOn) {
 TEST_F(TrainTest, RowsOfATableAreChangedByTheSeedAlone) {
   tasks::TrainingConfig plain = Points(), first = Points(), second = Points();
   first.table_augmentation = second.table_augmentation = {.noise = 0.3f, .cell_dropout = 0.2f};
-  second.threads = 1;
   for (const tasks::TrainingConfig& config : {plain, first, second}) {
     ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   }
