@@ -159,7 +159,7 @@ class RecordReader {
 
   // Brings ids that are declared numbers into one spelling.
   bool CheckId(int column, std::string& id, int64_t line) {
-    if (options_.ids == RatingOptions::Ids::kText) {
+    if (options_.ids != RatingOptions::Ids::kNumbers) {
       return true;
     }
     const std::optional<uint64_t> number = IdNumber(id);
