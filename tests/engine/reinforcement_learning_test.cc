@@ -164,9 +164,9 @@ TEST_F(Agent, LearnsNothingBeforeItsReplayHasFilled) {
 // The rewards in the replay of an agent that keeps a pole up by chance.
 class RewardClip : public Agent {
  protected:
-  std::vector<float> Rewards(float clip) {
+  std::vector<float> Rewards(float clip, int64_t steps = 64) {
     options_.environment = environments::Control::kCartPole;  // each step has the reward 1
-    options_.steps = 64;
+    options_.steps = steps;
     options_.evaluation_episodes = 1;
     options_.reward_clip = clip;
     config_.model.layers.back() = DenseLayer(2);
@@ -189,7 +189,7 @@ TEST_F(RewardClip, CutsWhatIsLearnedFrom) {
 }
 
 TEST_F(RewardClip, LeavesTheReturnThatIsToldAsItIs) {
-  Rewards(0.25f);
+  Rewards(0.25f, 800);  // in which episodes end
   EXPECT_EQ(recorder_.metrics.back().values.at("recent_return"),
             recorder_.metrics.back().values.at("recent_length"));
 }
