@@ -1,7 +1,9 @@
 #include "engine/job/pretrained.h"
 
 #include <algorithm>
+#include <iterator>
 #include <span>
+#include <variant>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +12,7 @@
 #include "engine/huggingface/folder_files.h"
 #include "engine/huggingface/head.h"
 #include "engine/tasks/model_file.h"
+#include "engine/tasks/q_learner.h"
 #include "engine/tensor/token_rows.h"
 
 namespace hone::engine::job {
@@ -23,8 +26,8 @@ struct Earlier {
   tasks::ModelFile description;  // of a checkpoint: model, and preprocessing if that was asked for
   bool is_checkpoint = false;
   std::vector<models::LayerDescription> kept;  // of its list of layers
-  std::vector<std::string> dropped;            // the names of the others
-  std::vector<std::string> notes;              // on its tokens
+  std::vector<std::string> dropped;  // the names of the others, whose values are not taken
+  std::vector<std::string> notes;    // on its tokens
 };
 
 // Null where a program cannot read the type in place.
@@ -68,6 +71,10 @@ absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options,
   HONE_RETURN_IF_ERROR(Annotate(json.status(), "model.pretrained"));
   Earlier earlier;
   HONE_ASSIGN_OR_RETURN(earlier.description, tasks::ModelFileFromJson(*json));
+  if (std::holds_alternative<tasks::ReinforcementLearningOptions>(earlier.description.task)) {
+    // It begins as a copy of the network that learns, into memory of its own.
+    earlier.dropped.emplace_back(tasks::kTargetScope);
+  }
   const std::vector<models::LayerDescription>& layers = earlier.description.model.layers;
   if (layers.empty()) {
     return earlier;
@@ -80,7 +87,7 @@ absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options,
   }
   const auto end = layers.end() - options.drop_layers;
   earlier.kept.assign(layers.begin(), end);
-  earlier.dropped = NamesOf({end, layers.end()});
+  std::ranges::move(NamesOf({end, layers.end()}), std::back_inserter(earlier.dropped));
   return earlier;
 }
 

@@ -98,6 +98,9 @@ TEST_F(ResumedRun, IsToldThatItsThreadsAreOthersEvenWhereTheShardsAreTheSame) {
 }
 
 TEST_F(ResumedRun, IsToldThatItsPrecisionIsAnother) {
+  if (!HasBf16()) {
+    GTEST_SKIP() << "this processor does not multiply bf16";
+  }
   tasks::TrainingConfig config = Points();
   ASSERT_EQ(Run(config).value(), EndReason::kCompleted);
   config.resume = true;
