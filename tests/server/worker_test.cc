@@ -208,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, WorkerModeTest,
                                            v1::WorkerRequest::PREDICT, v1::WorkerRequest::DATASET,
                                            v1::WorkerRequest::IMPORT, v1::WorkerRequest::SERVE,
                                            v1::WorkerRequest::EXPORT),
-                         [](const auto& info) { return v1::WorkerRequest::Mode_Name(info.param); });
+                         [](const auto& mode) { return v1::WorkerRequest::Mode_Name(mode.param); });
 
 TEST_P(WorkerModeTest, HasNoNetworkWhereItDownloadsNothing) {
   if (!worker_process::HasSeccomp()) {
