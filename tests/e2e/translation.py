@@ -57,7 +57,7 @@ class Translation(AtServer):
 
     def test_a_sentence_is_translated_here(self):
         (best,), = self.ask(self.folder / "run", "--text", "Two three one", "--beams", 1)
-        self.assertEqual(best["text"], "deux trois un")
+        self.assertEqual(best.get("text", ""), "deux trois un")
         self.assertTrue(best["ended"])
 
     def test_beams_give_several_translations_the_best_first(self):
@@ -84,8 +84,8 @@ class Translation(AtServer):
         exported = self.folder / "exported"
         self.succeeds(self.at_server("models", "export", job["model"], exported))
         options = ("--text", "Five four", "--text", "One", "--beams", 2)
-        self.assertEqual([[t["text"] for t in found] for found in self.ask(job["model"], *options, at=self.at_server)],
-                         [[t["text"] for t in found] for found in self.ask(exported, *options)])
+        self.assertEqual([[t.get("text", "") for t in found] for found in self.ask(job["model"], *options, at=self.at_server)],
+                         [[t.get("text", "") for t in found] for found in self.ask(exported, *options)])
 
     def test_a_transformer_learns_from_files_beside_each_other(self):
         folder = self.folder / "parallel"
@@ -112,7 +112,7 @@ class Translation(AtServer):
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr)
         self.assertGreater(json.loads(done.stdout.splitlines()[-1])["evaluation"]["metrics"]["test_bleu"], 50)
         (best,), = self.ask(run, "--text", "Two three one", "--beams", 1)
-        self.assertRegex(best["text"], r"^\w+( \w+)+$")
+        self.assertRegex(best.get("text", ""), r"^\w+( \w+)+$")
 
     def test_a_model_is_measured_on_other_pairs(self):
         others = self.folder / "others.txt"
