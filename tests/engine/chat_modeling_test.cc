@@ -33,11 +33,11 @@ namespace {
 
 using ::hone::engine::testing::ChatTokenizer;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kWindow = 64;
 
 using Row = std::vector<std::vector<int32_t>>;

@@ -22,11 +22,10 @@ using ::hone::testing::Contents;
 using ::hone::testing::Folder;
 using ::hone::testing::IsOk;
 using ::hone::testing::Put;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 std::string File(const std::string& header, const std::string& data) {
   const uint64_t length = header.size();

@@ -21,6 +21,7 @@ namespace {
 
 using ::hone::engine::testing::ChatTokenizer;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -28,8 +29,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using Role = text::ChatMessage::Role;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 // "user: a | assistant: b", with "(read)" behind an answer that is not learned.
 std::string Turns(const absl::StatusOr<text::Chat>& chat) {

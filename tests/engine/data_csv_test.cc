@@ -13,13 +13,12 @@ namespace hone::engine::data {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 class Csv : public DataTest {
  protected:

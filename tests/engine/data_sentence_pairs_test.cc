@@ -19,6 +19,7 @@ namespace hone::engine::data {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -28,8 +29,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 class SentencePairsData : public DataTest {
  protected:

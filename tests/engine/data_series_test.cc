@@ -18,6 +18,7 @@ namespace hone::engine::data {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -26,10 +27,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 // A table "month,sales,price" with so many points: sales rise by 1, 2, 1, 2, …
-std::string Table(int points) {
+std::string TableOf(int points) {
   std::string text = "month,sales,price\n";
   int sales = 10;
   for (int i = 0; i < points; ++i) {
@@ -73,7 +72,7 @@ class SeriesData : public DataTest {
 
 TEST_F(SeriesData, AWindowHoldsThePointsBeforeItsTargets) {
   options_.series.scaling = SeriesOptions::Scaling::kUnscaled;
-  const auto data = LoadText(Table(6));  // 10 11 13 14 16 17
+  const auto data = LoadText(TableOf(6));  // 10 11 13 14 16 17
   ASSERT_THAT(data, IsOk());
   const Series& series = SeriesOf(data->dataset);
   ASSERT_EQ(series.size(), 2);
@@ -85,7 +84,7 @@ TEST_F(SeriesData, AWindowHoldsThePointsBeforeItsTargets) {
 TEST_F(SeriesData, APointHasTheTargetFirstThenTheOtherColumns) {
   options_.series.scaling = SeriesOptions::Scaling::kUnscaled;
   options_.series.columns = {"price"};
-  const auto data = LoadText(Table(6));
+  const auto data = LoadText(TableOf(6));
   ASSERT_THAT(data, IsOk());
   EXPECT_THAT(SeriesOf(data->dataset).window(0), ElementsAre(10, 100, 11, 99, 13, 98));
   EXPECT_EQ(data->preprocessing.features(), (TensorType{Shape{3, 2}, DType::kF32}));
@@ -93,14 +92,14 @@ TEST_F(SeriesData, APointHasTheTargetFirstThenTheOtherColumns) {
 
 TEST_F(SeriesData, TheLastColumnIsTheTargetWhereNobodySaysIt) {
   options_.series.target = "";
-  const auto data = LoadText(Table(6));
+  const auto data = LoadText(TableOf(6));
   ASSERT_THAT(data, IsOk());
   EXPECT_THAT(FormatOf(*data).columns, ElementsAre("price"));
 }
 
 TEST_F(SeriesData, ByAStepWindowsBeginSoManyPointsApart) {
   options_.series.step = 3;
-  const auto data = LoadText(Table(12));
+  const auto data = LoadText(TableOf(12));
   ASSERT_THAT(data, IsOk());
   const Series& series = SeriesOf(data->dataset);
   ASSERT_EQ(series.size(), 3);
@@ -117,7 +116,7 @@ TEST_F(SeriesData, TargetsOfThePartsAreDisjointAndInTheOrderOfTime) {
         options_.series.step = step;
         options_.validation_fraction = 0.21;
         options_.test_fraction = 0.17;
-        const auto data = LoadText(Table(points));
+        const auto data = LoadText(TableOf(points));
         ASSERT_THAT(data, IsOk());
         const auto train = TargetsOf(*data, data->splits.train);
         const auto validation = TargetsOf(*data, data->splits.validation);
@@ -132,7 +131,7 @@ TEST_F(SeriesData, TargetsOfThePartsAreDisjointAndInTheOrderOfTime) {
 
 TEST_F(SeriesData, AWindowMayBeginInThePartBefore) {
   options_.test_fraction = 0.2;
-  const auto data = LoadText(Table(20));
+  const auto data = LoadText(TableOf(20));
   ASSERT_THAT(data, IsOk());
   EXPECT_EQ(SeriesOf(data->dataset).first(data->splits.test[0]), 16);
   EXPECT_THAT(data->splits.test, SizeIs(3));
@@ -141,9 +140,9 @@ TEST_F(SeriesData, AWindowMayBeginInThePartBefore) {
 TEST_F(SeriesData, ScalingDoesNotKnowTheTest) {
   options_.test_fraction = 0.25;
   options_.validation_fraction = 0.2;
-  const auto was = LoadText(Table(20));
+  const auto was = LoadText(TableOf(20));
   ASSERT_THAT(was, IsOk());
-  std::string text = Table(12);
+  std::string text = TableOf(12);
   for (int i = 12; i < 20; ++i) {
     absl::StrAppend(&text, "2001-", i % 12 < 9 ? "0" : "", i % 12 + 1, ",", 5000 * i, ",7\n");
   }
@@ -166,7 +165,7 @@ TEST_F(SeriesData, TheTrainingPartHasMeanZeroAndDeviationOne) {
 
 TEST_F(SeriesData, LogarithmsAreScaledAndBroughtBack) {
   options_.series.scaling = SeriesOptions::Scaling::kLogStandard;
-  const auto data = LoadText(Table(20));
+  const auto data = LoadText(TableOf(20));
   ASSERT_THAT(data, IsOk());
   const SeriesFormat format = FormatOf(*data);
   EXPECT_NEAR(format.Unscale(format.Scale(0, 23.5)), 23.5, 1e-9);
@@ -174,14 +173,14 @@ TEST_F(SeriesData, LogarithmsAreScaledAndBroughtBack) {
 }
 
 TEST_F(SeriesData, TheNaiveErrorIsTheMeanStepOfTheTrainingPart) {
-  const auto data = LoadText(Table(9));  // 8 steps: 1 2 1 2 1 2 1 2
+  const auto data = LoadText(TableOf(9));  // 8 steps: 1 2 1 2 1 2 1 2
   ASSERT_THAT(data, IsOk());
   EXPECT_DOUBLE_EQ(FormatOf(*data).naive_error, 1.5);
 }
 
 TEST_F(SeriesData, WithAPeriodTheNaiveErrorIsThatOfTheSeason) {
   options_.series.period = 4;
-  const auto data = LoadText(Table(12));  // 4 points on it is always 6 more
+  const auto data = LoadText(TableOf(12));  // 4 points on it is always 6 more
   ASSERT_THAT(data, IsOk());
   EXPECT_DOUBLE_EQ(FormatOf(*data).naive_error, 6);
 }
@@ -196,7 +195,7 @@ TEST_F(SeriesData, TargetsAreDistancesFromTheirBase) {
         // Of 11 13, the last season: 11, 13, and 11 again.
         std::pair(SeriesOptions::Base::kSeasonal, std::vector<float>{3, 3, 6})}) {
     options_.series.base = base;
-    const auto data = LoadText(Table(6));
+    const auto data = LoadText(TableOf(6));
     ASSERT_THAT(data, IsOk());
     const Series& series = SeriesOf(data->dataset);
     for (int64_t ahead = 0; ahead < 3; ++ahead) {
@@ -208,13 +207,13 @@ TEST_F(SeriesData, TargetsAreDistancesFromTheirBase) {
 TEST_F(SeriesData, AFormatComesBackAsItWasWritten) {
   options_.series.columns = {"price"};
   options_.series.base = SeriesOptions::Base::kLast;
-  const auto data = LoadText(Table(20));
+  const auto data = LoadText(TableOf(20));
   ASSERT_THAT(data, IsOk());
   EXPECT_EQ(FormatOf(*data).ToJson(), data->preprocessing.own);
 }
 
 TEST_F(SeriesData, AsAModelReadsItHasTheModelsScaling) {
-  const auto trained = LoadText(Table(20));
+  const auto trained = LoadText(TableOf(20));
   ASSERT_THAT(trained, IsOk());
   LoadOptions options;
   options.as = std::make_shared<const Preprocessing>(trained->preprocessing);
@@ -226,16 +225,16 @@ TEST_F(SeriesData, AsAModelReadsItHasTheModelsScaling) {
 }
 
 TEST_F(SeriesData, WhatIsTooShortIsRefusedWithWhatItNeeds) {
-  EXPECT_THAT(LoadText(Table(4)),
+  EXPECT_THAT(LoadText(TableOf(4)),
               StatusIs(kInvalid, HasSubstr("has 4 points; a window of 3 and a horizon of 2 need "
                                            "at least 5")));
   options_.test_fraction = 0.5;
-  EXPECT_THAT(LoadText(Table(8)), StatusIs(kInvalid, HasSubstr("the training part has 4 points")));
+  EXPECT_THAT(LoadText(TableOf(8)), StatusIs(kInvalid, HasSubstr("the training part has 4 points")));
   options_.test_fraction = 0.05;
-  EXPECT_THAT(LoadText(Table(20)), StatusIs(kInvalid, HasSubstr("the test part has 1 points")));
+  EXPECT_THAT(LoadText(TableOf(20)), StatusIs(kInvalid, HasSubstr("the test part has 1 points")));
   options_.test_fraction = 0;
   options_.series.period = 12;
-  EXPECT_THAT(LoadText(Table(13)), StatusIs(kInvalid, HasSubstr("a season of 12")));
+  EXPECT_THAT(LoadText(TableOf(13)), StatusIs(kInvalid, HasSubstr("a season of 12")));
 }
 
 TEST_F(SeriesData, AGapOrATextIsNamedByItsLine) {
@@ -268,16 +267,16 @@ TEST_F(SeriesData, AConstantColumnIsRefused) {
 
 TEST_F(SeriesData, AColumnThatThereIsNotIsNamed) {
   options_.series.columns = {"rain"};
-  EXPECT_THAT(LoadText(Table(20)),
+  EXPECT_THAT(LoadText(TableOf(20)),
               StatusIs(kInvalid, HasSubstr("there is no column 'rain' (data.series.columns); the "
                                            "columns are month, sales, price")));
   options_.series.columns = {"sales"};
-  EXPECT_THAT(LoadText(Table(20)), StatusIs(kInvalid, HasSubstr("'sales' is taken twice")));
+  EXPECT_THAT(LoadText(TableOf(20)), StatusIs(kInvalid, HasSubstr("'sales' is taken twice")));
 }
 
 TEST_F(SeriesData, LengthsOfZeroAreRefused) {
   options_.series.horizon = 0;
-  EXPECT_THAT(LoadText(Table(20)),
+  EXPECT_THAT(LoadText(TableOf(20)),
               StatusIs(kInvalid, HasSubstr("data.series.horizon: must be at least 1, got 0")));
 }
 

@@ -21,7 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-using Tokens = std::vector<int32_t>;
+using Row = std::vector<int32_t>;
 
 std::shared_ptr<const text::Tokenizer> TokenizerOf(const text::TokenizerOptions& options,
                                                    const std::string& text) {
@@ -38,17 +38,17 @@ std::shared_ptr<const text::Tokenizer> HundredWords() {
   return TokenizerOf(text::WordTokens(), text);
 }
 
-Tokens Changed(const TextAugmentation& augmentation, const Tokens& tokens,
+Row Changed(const TextAugmentation& augmentation, const Row& tokens,
                const AugmentKey& key = {1, 2, 3}, TextChanges* changes = nullptr,
                const std::shared_ptr<const text::Tokenizer>& tokenizer = HundredWords()) {
-  Tokens out(tokens.size(), -7);
+  Row out(tokens.size(), -7);
   const TextAugmenter augmenter(augmentation, tokenizer);
   out.resize(static_cast<size_t>(augmenter.Augment(key, tokens, out, changes)));
   return out;
 }
 
-Tokens Ordinary(size_t count) {
-  Tokens tokens(count);
+Row Ordinary(size_t count) {
+  Row tokens(count);
   for (size_t i = 0; i < count; ++i) {
     tokens[i] = 3 + static_cast<int32_t>(i % 100);
   }
@@ -65,7 +65,7 @@ TEST(TextAugment, WithoutAnyChangeCopies) {
 }
 
 TEST(TextAugment, DependsOnSeedEpochAndRowAlone) {
-  const Tokens first = Changed(Everything(), Ordinary(90), {1, 2, 3});
+  const Row first = Changed(Everything(), Ordinary(90), {1, 2, 3});
   EXPECT_EQ(Changed(Everything(), Ordinary(90), {1, 2, 3}), first);
   EXPECT_NE(Changed(Everything(), Ordinary(90), {2, 2, 3}), first);
   EXPECT_NE(Changed(Everything(), Ordinary(90), {1, 3, 3}), first);
@@ -74,7 +74,7 @@ TEST(TextAugment, DependsOnSeedEpochAndRowAlone) {
 
 TEST(TextAugment, DropsAShareOfTheWordsAndKeepsTheOrderOfTheOthers) {
   TextChanges changes;
-  const Tokens left = Changed({.word_dropout = 0.3f}, Ordinary(100), {}, &changes);
+  const Row left = Changed({.word_dropout = 0.3f}, Ordinary(100), {}, &changes);
   EXPECT_TRUE(std::ranges::is_sorted(left));
   EXPECT_EQ(std::ranges::adjacent_find(left), left.end());
   EXPECT_GT(left.size(), 50u);
@@ -85,16 +85,16 @@ TEST(TextAugment, DropsAShareOfTheWordsAndKeepsTheOrderOfTheOthers) {
 
 TEST(TextAugment, LeavesAtLeastOneToken) {
   for (int64_t row = 0; row < 50; ++row) {
-    const Tokens left = Changed({.word_dropout = 0.99f}, {5, 6}, {.row = row});
+    const Row left = Changed({.word_dropout = 0.99f}, {5, 6}, {.row = row});
     ASSERT_THAT(left, ::testing::Not(::testing::IsEmpty()));
     EXPECT_THAT(left, Each(::testing::AnyOf(5, 6)));
   }
-  EXPECT_EQ(Changed(Everything(), {}), Tokens());
+  EXPECT_EQ(Changed(Everything(), {}), Row());
 }
 
 TEST(TextAugment, MakesAShareOfTheWordsUnknown) {
   TextChanges changes;
-  const Tokens changed = Changed({.unknown = 0.3f}, Ordinary(100), {}, &changes);
+  const Row changed = Changed({.unknown = 0.3f}, Ordinary(100), {}, &changes);
   const auto unknown = std::ranges::count(changed, 0);
   EXPECT_THAT(changed, SizeIs(100));
   EXPECT_GT(unknown, 10);
@@ -104,8 +104,8 @@ TEST(TextAugment, MakesAShareOfTheWordsUnknown) {
 
 TEST(TextAugment, SwapsNeighboursEachOnce) {
   TextChanges changes;
-  const Tokens changed = Changed({.swap = 0.4f}, Ordinary(100), {}, &changes);
-  const Tokens before = Ordinary(100);
+  const Row changed = Changed({.swap = 0.4f}, Ordinary(100), {}, &changes);
+  const Row before = Ordinary(100);
   int64_t moved = 0;
   for (size_t i = 0; i < changed.size(); ++i) {
     moved += changed[i] != before[i] ? 1 : 0;
@@ -117,18 +117,18 @@ TEST(TextAugment, SwapsNeighboursEachOnce) {
 
 TEST(TextAugment, NeverMakesATextLonger) {
   for (int64_t row = 0; row < 100; ++row) {
-    const Tokens tokens = Ordinary(static_cast<size_t>(1 + row % 9));
+    const Row tokens = Ordinary(static_cast<size_t>(1 + row % 9));
     EXPECT_LE(Changed(Everything(), tokens, {.row = row}).size(), tokens.size());
   }
 }
 
 TEST(TextAugment, LeavesWhatBeginsAndEndsTextsInItsPlace) {
   // <s> … </s> … </s>
-  Tokens pair = Ordinary(20);
+  Row pair = Ordinary(20);
   pair.front() = 1;
   pair[10] = pair.back() = 2;
   for (int64_t row = 0; row < 20; ++row) {
-    const Tokens changed = Changed(Everything(), pair, {.row = row});
+    const Row changed = Changed(Everything(), pair, {.row = row});
     EXPECT_EQ(changed.front(), 1);
     EXPECT_EQ(changed.back(), 2);
     EXPECT_EQ(std::ranges::count(changed, 2), 2);
@@ -138,10 +138,10 @@ TEST(TextAugment, LeavesWhatBeginsAndEndsTextsInItsPlace) {
 TEST(TextAugment, NoiseMakesOtherCharactersOfTheTextsOwn) {
   const std::string text = "the quick brown fox";
   const auto tokenizer = TokenizerOf(text::CharacterTokens(), text);
-  Tokens tokens;
+  Row tokens;
   tokenizer->Encode(text, tokens);
   TextChanges changes;
-  const Tokens changed = Changed({.character_noise = 0.3f}, tokens, {}, &changes, tokenizer);
+  const Row changed = Changed({.character_noise = 0.3f}, tokens, {}, &changes, tokenizer);
   EXPECT_NE(changed, tokens);
   EXPECT_GT(changes.characters, 0);
   EXPECT_THAT(changed, Each(::testing::Ge(3)));

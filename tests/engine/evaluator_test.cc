@@ -11,11 +11,10 @@ namespace hone::engine::job {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
 using Part = EvaluationConfig::Part;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 class EvaluatorTest : public train::TrainTest {
  protected:

@@ -21,6 +21,7 @@ namespace hone::engine::train {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -28,7 +29,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Series = data::SeriesOptions;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int kPoints = 300;
 constexpr int kHorizon = 3;
 

@@ -25,13 +25,13 @@ using ::hone::engine::testing::WriteTensors;
 using ::hone::testing::Folder;
 using ::hone::testing::IsOk;
 using ::hone::testing::Put;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pointwise;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kRank = 3;
 
 // A base in FOLDER/base, and an adapter in FOLDER/adapter that names it.

@@ -25,12 +25,11 @@ using ::hone::engine::testing::GoldenCheckpoint;
 using ::hone::engine::testing::TensorsOf;
 using ::hone::engine::testing::WriteCheckpoint;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 // A small BERT whose 40 tokens are those of five and of 35 words, and texts of these words.
 class CheckpointJob : public TrainTest {

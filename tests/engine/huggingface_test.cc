@@ -30,11 +30,11 @@ using ::hone::engine::testing::WriteTensors;
 using ::hone::testing::Folder;
 using ::hone::testing::IsOk;
 using ::hone::testing::Put;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 Question QuestionOf(const std::string& name, bool lent) {
   constexpr int64_t kVocabulary = 40, kClasses = 3;
   return {.vocabulary = kVocabulary,

@@ -14,11 +14,11 @@ namespace {
 using ::hone::testing::Contents;
 using ::hone::testing::Folder;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kRoom = 1 << 20;
 
 using Files = std::vector<std::pair<std::string, std::string>>;

@@ -14,6 +14,7 @@ namespace hone::engine::image {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Each;
@@ -21,8 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::Ge;
 using ::testing::HasSubstr;
 using ::testing::Le;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 Image Ramp(int64_t channels, int64_t height, int64_t width) {
   Image image{channels, height, width,

@@ -13,11 +13,10 @@ namespace hone {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 std::string Nested(size_t lists) { return std::string(lists, '[') + std::string(lists, ']'); }
 

@@ -22,11 +22,11 @@ namespace hone::engine::train {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kWindow = 16;
 constexpr int64_t kVocabulary = 3 + 6;  // special tokens, letters
 // The loss of whoever looks at the last character alone: three of eight stand behind an a, which is

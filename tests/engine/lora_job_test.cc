@@ -27,6 +27,7 @@ using ::hone::engine::testing::GoldenCheckpoint;
 using ::hone::engine::testing::TensorsOf;
 using ::hone::engine::testing::WriteCheckpoint;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -35,7 +36,6 @@ using ::testing::Key;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kWidth = 24, kBlocks = 2, kRank = 4;
 
 // A small BERT without a head, whose 40 tokens are five and 35 words, and texts of these words.

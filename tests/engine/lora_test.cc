@@ -26,6 +26,7 @@ using ::hone::engine::testing::ExpectGolden;
 using ::hone::engine::testing::GoldenStep;
 using ::hone::engine::testing::Number;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -35,7 +36,6 @@ using ::testing::Key;
 using ::testing::Not;
 using ::testing::Pair;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kRows = 6, kWidth = 10, kHidden = 14, kClasses = 5;
 constexpr uint64_t kPixels = 1, kLabels = 2;  // streams of numbers
 

@@ -25,13 +25,13 @@ namespace hone::engine::train {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int kTexts = 400;
 // Special tokens, then the animals, what they do and where, and four fillers.
 constexpr int64_t kVocabulary = 4 + 3 + 3 + 3 + 4;

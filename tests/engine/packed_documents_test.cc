@@ -27,12 +27,12 @@ namespace hone::engine::train {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kWindow = 16;
 constexpr data::PackedDocuments::Special kSpecial = {1, 2};
 

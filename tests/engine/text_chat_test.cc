@@ -18,6 +18,7 @@ namespace {
 
 using ::hone::engine::testing::ChatTokenizer;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -25,8 +26,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Kind = ChatTemplate::Kind;
 using Role = ChatMessage::Role;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 nlohmann::json Golden(const std::string& name) {
   return nlohmann::json::parse(std::ifstream(HONE_SOURCE_DIR "/tests/golden/" + name));

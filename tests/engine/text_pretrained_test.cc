@@ -13,13 +13,12 @@
 namespace hone::engine::text {
 namespace {
 
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 // Held against tests/golden/pretrained_tokens.json: what the Python package tokenizers makes of the
 // same texts by the same files (pretrained_tokens.py).

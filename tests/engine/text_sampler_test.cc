@@ -12,10 +12,10 @@ namespace hone::engine::text {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int kDraws = 4000;
 
 // Tokens of `kDraws` choices, and how often each came.

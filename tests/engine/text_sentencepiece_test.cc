@@ -28,12 +28,11 @@ namespace hone::engine::text {
 namespace {
 
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 using Ids = std::vector<int32_t>;
 using Lines = std::vector<std::string>;

@@ -10,11 +10,10 @@
 namespace hone::engine::text {
 namespace {
 
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 using Texts = std::vector<std::string>;
 

@@ -20,6 +20,7 @@ namespace {
 using ::hone::engine::testing::BoundProgram;
 using ::hone::engine::testing::Give;
 using ::hone::testing::IsOk;
+using ::hone::testing::kInvalid;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::FloatNear;
@@ -28,7 +29,6 @@ using ::testing::Pointwise;
 using Part = TranslationBuild::Part;
 using Text = std::vector<int32_t>;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr int64_t kSourceVocabulary = 9, kVocabulary = 7;
 constexpr int64_t kWindow = 6;
 constexpr int64_t kLongestSource = 5;

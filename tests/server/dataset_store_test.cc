@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "tests/server/now.h"
 #include "tests/server/store_backend.h"
 #include "tests/support/status_matchers.h"
 
@@ -15,7 +16,6 @@ using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using ::testing::HasSubstr;
 
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 constexpr int64_t kQuota = 1000;
 
 Upload Uploading(const std::string& name, char digit = 'a', int64_t bytes = 100) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/server/now.h"
 #include "tests/server/store_backend.h"
 #include "tests/support/status_matchers.h"
 
@@ -10,8 +11,6 @@ namespace {
 
 using ::hone::testing::IsOk;
 using jobs::JobState;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class JobLimitsTest : public StoreConformance {
  protected:

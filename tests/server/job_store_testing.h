@@ -8,6 +8,7 @@
 
 #include "server/jobs/resolve.h"
 #include "server/store/job_store.h"
+#include "tests/server/now.h"
 #include "tests/server/store_backend.h"
 #include "tests/support/status_matchers.h"
 
@@ -16,8 +17,6 @@ namespace hone::server::store {
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using jobs::JobState;
-
-inline const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 inline v1::JobSpec Spec(const std::string& name = "digits") {
   v1::JobSpec spec;

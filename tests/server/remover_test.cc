@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/store/sqlite_store.h"
+#include "tests/server/now.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::removal {
@@ -16,8 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::hone::testing::IsOk;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class RemoverTest : public ::testing::Test {
  protected:

@@ -1,11 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "server/retention/clock.h"
+#include "tests/server/now.h"
 
 namespace hone::server::retention {
 namespace {
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 // What is said in each minute up to `minutes`, with a clock that is set by `jump` before the minute
 // `when`.

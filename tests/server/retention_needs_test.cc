@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/retention/retention.h"
 #include "server/store/sqlite_store.h"
+#include "tests/server/now.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::retention {
@@ -15,8 +16,6 @@ namespace {
 
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class RetentionNeedsTest : public ::testing::Test {
  protected:

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/store/sqlite_store.h"
+#include "tests/server/now.h"
 #include "tests/support/status_matchers.h"
 
 namespace hone::server::retention {
@@ -16,8 +17,6 @@ namespace {
 
 using ::hone::testing::IsOk;
 using jobs::JobState;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class RetentionTest : public ::testing::Test {
  protected:

@@ -1,4 +1,5 @@
 // A store whose disk or rows fail it.
+#include "tests/server/now.h"
 #include "tests/server/sqlite_faults.h"
 
 #include <gmock/gmock.h>
@@ -17,8 +18,6 @@ namespace {
 
 using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class SqliteFaultsTest : public ::testing::Test {
  protected:

@@ -16,6 +16,7 @@
 #include "server/store/dataset_store.h"
 #include "server/store/schema.h"
 #include "server/store/sqlite_lists.h"
+#include "tests/server/now.h"
 #include "tests/server/sqlite_faults.h"
 #include "tests/support/status_matchers.h"
 
@@ -26,8 +27,6 @@ using ::hone::testing::IsOk;
 using ::hone::testing::StatusIs;
 using jobs::JobState;
 using ::testing::HasSubstr;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class SqliteStoreTest : public ::testing::Test {
  protected:

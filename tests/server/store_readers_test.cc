@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/store/dataset_store.h"
 #include "server/store/sqlite_store.h"
+#include "tests/server/now.h"
 #include "tests/server/sqlite_faults.h"
 #include "tests/support/status_matchers.h"
 
@@ -19,8 +20,6 @@ namespace hone::server::store {
 namespace {
 
 using ::hone::testing::IsOk;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 class StoreReadersTest : public ::testing::Test {
  protected:
