@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/files.h"
 #include "engine/base/status.h"
@@ -96,6 +97,10 @@ absl::StatusOr<std::string> ReadText(const std::string& path, int64_t max_bytes)
       return text;
     }
   }
+}
+
+absl::string_view WithoutGz(absl::string_view name) {
+  return absl::EndsWithIgnoreCase(name, ".gz") ? name.substr(0, name.size() - 3) : name;
 }
 
 }  // namespace hone::engine::data

@@ -41,4 +41,7 @@ class ByteSource {
 // A whole file, decompressed; INVALID_ARGUMENT if it comes to more than max_bytes.
 absl::StatusOr<std::string> ReadText(const std::string& path, int64_t max_bytes);
 
+// A file's name without the ".gz" at its end.
+absl::string_view WithoutGz(absl::string_view name);
+
 }  // namespace hone::engine::data

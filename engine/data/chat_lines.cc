@@ -18,7 +18,7 @@ namespace {
 using Role = text::ChatMessage::Role;
 using nlohmann::json;
 
-constexpr size_t kShown = 40;  // bytes of somebody's words in an error
+constexpr size_t kWordsShown = 40;  // bytes of somebody's words in an error
 
 absl::Status Wrong(absl::string_view where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("`", where, "` ", what));
@@ -74,7 +74,7 @@ absl::StatusOr<text::ChatMessage> TurnOf(const json& turn, const TurnKeys& keys,
   const std::optional<Role> role = text::ChatRoleOf(name);
   if (!role.has_value()) {
     return Wrong(absl::StrCat(at, ".", keys.role),
-                 absl::StrCat("is not known: \"", CutUtf8(name, kShown),
+                 absl::StrCat("is not known: \"", CutUtf8(name, kWordsShown),
                               "\"; known are system, user (human) and assistant (gpt)"));
   }
   if (IsGiven(turn, "tool_calls")) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -13,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/complaints.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/data/chat_lines.h"
 #include "engine/data/fingerprint.h"
@@ -322,13 +320,10 @@ class Loader {
 }  // namespace
 
 absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load) {
-  try {
+  return WithinMemory(options, "the conversations", [&] {
     const LoadOptions lines = ForLines(options);
     return Loader(lines, load).Load();
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the conversations"));
-  }
+  });
 }
 
 absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path) {

@@ -17,12 +17,12 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr int64_t kPixels = 3 * 32 * 32;
-constexpr int64_t kRecord = 1 + kPixels;
-constexpr int64_t kClasses = 10;
+constexpr int64_t kCifarPixels = 3 * 32 * 32;
+constexpr int64_t kCifarRecord = 1 + kCifarPixels;
+constexpr int64_t kCifarClasses = 10;
 constexpr int64_t kMostNames = 1 << 16;  // bytes of batches.meta.txt
-constexpr const char* kNames[] = {"airplane", "automobile", "bird",  "cat",  "deer",
-                                  "dog",      "frog",       "horse", "ship", "truck"};
+constexpr const char* kCifarNames[] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                       "dog",      "frog",       "horse", "ship", "truck"};
 
 std::string BaseName(const std::string& name) {
   return std::filesystem::path(name).filename().string();
@@ -51,9 +51,9 @@ absl::Status ReadNames(const TreeFile& file, std::vector<std::string>& names) {
       names.emplace_back(name);
     }
   }
-  if (static_cast<int64_t>(names.size()) != kClasses) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file.name, ": names ", names.size(), " classes; CIFAR-10 has ", kClasses));
+  if (static_cast<int64_t>(names.size()) != kCifarClasses) {
+    return absl::InvalidArgumentError(absl::StrCat(file.name, ": names ", names.size(),
+                                                   " classes; CIFAR-10 has ", kCifarClasses));
   }
   return absl::OkStatus();
 }
@@ -68,13 +68,13 @@ absl::StatusOr<BatchFiles> ListBatches(const std::string& path) {
     if (!IsTrain(base) && !IsTest(base)) {
       return Visit::kGoOn;
     }
-    if (file.bytes == 0 || file.bytes % kRecord != 0) {
+    if (file.bytes == 0 || file.bytes % kCifarRecord != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, "/", file.name, ": truncated: its ", file.bytes,
-                       " bytes are not a multiple of a record's ", kRecord));
+                       " bytes are not a multiple of a record's ", kCifarRecord));
     }
     auto& part = IsTrain(base) ? batches.train : batches.test;
-    if (!part.emplace(base, file.bytes / kRecord).second) {
+    if (!part.emplace(base, file.bytes / kCifarRecord).second) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": has two files called ", base));
     }
     return Visit::kGoOn;
@@ -94,7 +94,7 @@ absl::StatusOr<BatchFiles> ListBatches(const std::string& path) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": has no data_batch_1.bin"));
   }
   if (batches.class_names.empty()) {
-    batches.class_names.assign(std::begin(kNames), std::end(kNames));
+    batches.class_names.assign(std::begin(kCifarNames), std::end(kCifarNames));
   }
   return batches;
 }
@@ -116,7 +116,7 @@ absl::StatusOr<Examples> ReadCifar10(const std::string& path, const LoadOptions&
   parts.labels.assign(static_cast<size_t>(batches.size), 0);
   examples.train_size = batches.train_size;
   report.examples_read = batches.size;
-  const int64_t factors[] = {batches.size, kPixels};
+  const int64_t factors[] = {batches.size, kCifarPixels};
   HONE_ASSIGN_OR_RETURN(const int64_t bytes, CheckedBytes(factors, options.max_bytes, path));
   if (depth == Depth::kAll) {
     parts.feature_values = Buffer(bytes);
@@ -130,22 +130,22 @@ absl::StatusOr<Examples> ReadCifar10(const std::string& path, const LoadOptions&
       return Visit::kGoOn;
     }
     HONE_ASSIGN_OR_RETURN(const std::string contents, file.read(options.max_bytes));
-    const auto count = static_cast<int64_t>(contents.size()) / kRecord;
+    const auto count = static_cast<int64_t>(contents.size()) / kCifarRecord;
     if (first->second + count > batches.size) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, "/", file.name, ": grew while it was read"));
     }
     for (int64_t i = 0; i < count; ++i) {
-      const char* record = contents.data() + i * kRecord;
+      const char* record = contents.data() + i * kCifarRecord;
       const auto label = static_cast<uint8_t>(record[0]);
-      if (label >= kClasses) {
+      if (label >= kCifarClasses) {
         return absl::InvalidArgumentError(absl::StrCat(path, "/", file.name, ": label ", label,
                                                        " at record ", i, " is out of range 0..",
-                                                       kClasses - 1));
+                                                       kCifarClasses - 1));
       }
       parts.labels[static_cast<size_t>(first->second + i)] = label;
       if (pixels != nullptr) {
-        std::memcpy(pixels + (first->second + i) * kPixels, record + 1, kPixels);
+        std::memcpy(pixels + (first->second + i) * kCifarPixels, record + 1, kCifarPixels);
       }
     }
     return Visit::kGoOn;

@@ -47,13 +47,13 @@ struct Counts {
 
 // What the first of two passes over the files finds: their columns, and how many of the cells that
 // are there are numbers.
-struct Found {
+struct FoundTable {
   CsvHead head;  // of all files
   std::vector<Counts> counts;
   int64_t rows = 0;
 };
 
-absl::Status CheckHead(const CsvHead& head, const std::string& first, Found& found) {
+absl::Status CheckHead(const CsvHead& head, const std::string& first, FoundTable& found) {
   if (head.names.size() < 2) {
     return absl::InvalidArgumentError(
         "has one column; a table needs at least two columns, separated by comma, semicolon, tab or "
@@ -69,8 +69,9 @@ absl::Status CheckHead(const CsvHead& head, const std::string& first, Found& fou
   return absl::OkStatus();
 }
 
-absl::StatusOr<Found> Count(const std::vector<std::string>& paths, const StreamOptions& options) {
-  Found found;
+absl::StatusOr<FoundTable> Count(const std::vector<std::string>& paths,
+                                 const StreamOptions& options) {
+  FoundTable found;
   for (const std::string& path : paths) {
     const auto check = [&](const CsvHead& head) { return CheckHead(head, paths[0], found); };
     const auto count = [&](const std::vector<std::string>& cells, int64_t) {
@@ -88,7 +89,7 @@ absl::StatusOr<Found> Count(const std::vector<std::string>& paths, const StreamO
 }
 
 // Numbers where almost all cells that are there are numbers; words else.
-absl::StatusOr<std::vector<Column>> TypeColumns(const Found& found, const std::string& first) {
+absl::StatusOr<std::vector<Column>> TypeColumns(const FoundTable& found, const std::string& first) {
   std::set<std::string> seen;
   std::vector<Column> columns;
   for (size_t c = 0; c < found.counts.size(); ++c) {
@@ -119,7 +120,7 @@ class Filler {
         found_(table.columns.size()),
         row_(table.columns.size()) {}
 
-  absl::Status Fill(const std::string& path, Found& found, const std::string& first) {
+  absl::Status Fill(const std::string& path, FoundTable& found, const std::string& first) {
     complaints_ = {};
     const auto check = [&](const CsvHead& head) { return CheckHead(head, first, found); };
     const auto add = [&](const std::vector<std::string>& cells, int64_t line) {
@@ -179,10 +180,6 @@ class Filler {
   Complaints complaints_;
 };
 
-absl::string_view WithoutGz(absl::string_view path) {
-  return absl::EndsWith(path, ".gz") ? path.substr(0, path.size() - 3) : path;
-}
-
 bool HasTableName(const std::string& path) {
   const std::string name = absl::AsciiStrToLower(WithoutGz(path));
   return absl::EndsWith(name, ".csv") || absl::EndsWith(name, ".tsv") ||
@@ -225,7 +222,7 @@ absl::StatusOr<Examples> ReadCsv(const std::string& path, const LoadOptions& opt
   if (std::filesystem::is_directory(path, error)) {
     paths = PartsOfFolder(path);
   }
-  HONE_ASSIGN_OR_RETURN(Found found, Count(paths, options.stream));
+  HONE_ASSIGN_OR_RETURN(FoundTable found, Count(paths, options.stream));
   Examples examples;
   Table& table = examples.table.emplace();
   table.path = path;

@@ -91,14 +91,14 @@ absl::Status ReadBody(IdxFile& file, uint8_t* out) {
   return absl::OkStatus();
 }
 
-struct Part {
+struct IdxPart {
   std::vector<IdxFile> images;  // one
   std::string labels_path;
   int64_t size = 0;
 };
 
-absl::StatusOr<Part> OpenPart(const std::string& folder, absl::string_view name,
-                              int64_t max_bytes) {
+absl::StatusOr<IdxPart> OpenPart(const std::string& folder, absl::string_view name,
+                                 int64_t max_bytes) {
   const std::optional<std::string> images = FindFile(folder, name, "images", 3);
   const std::optional<std::string> labels = FindFile(folder, name, "labels", 1);
   if (!images || !labels) {
@@ -106,7 +106,7 @@ absl::StatusOr<Part> OpenPart(const std::string& folder, absl::string_view name,
         absl::StrCat(folder, ": ", name, "-", images ? "labels-idx1" : "images-idx3",
                      "-ubyte is missing beside its ", images ? "images" : "labels"));
   }
-  Part part;
+  IdxPart part;
   HONE_ASSIGN_OR_RETURN(IdxFile file, OpenIdx(*images, 3, max_bytes));
   part.size = file.dims[0];
   if (part.size == 0 || file.bytes == 0) {
@@ -118,7 +118,7 @@ absl::StatusOr<Part> OpenPart(const std::string& folder, absl::string_view name,
   return part;
 }
 
-absl::Status ReadLabels(const Part& part, int64_t max_bytes, std::vector<int32_t>& labels) {
+absl::Status ReadLabels(const IdxPart& part, int64_t max_bytes, std::vector<int32_t>& labels) {
   HONE_ASSIGN_OR_RETURN(IdxFile file, OpenIdx(part.labels_path, 1, max_bytes));
   if (file.bytes != part.size) {
     return absl::InvalidArgumentError(absl::StrCat(part.labels_path, ": holds ", file.bytes,
@@ -155,7 +155,7 @@ int64_t CountClasses(const std::vector<int32_t>& labels, const LoadOptions& opti
 }
 
 absl::Status CheckLabels(const std::vector<int32_t>& labels, int64_t classes,
-                         const std::vector<Part>& parts) {
+                         const std::vector<IdxPart>& parts) {
   for (size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] >= classes) {
       const auto first = static_cast<size_t>(parts[0].size);
@@ -176,17 +176,17 @@ bool IsIdxFolder(const std::string& path) {
 
 absl::StatusOr<Examples> ReadIdxFolder(const std::string& path, const LoadOptions& options,
                                        Depth depth, DataReport& report) {
-  std::vector<Part> parts;
-  HONE_ASSIGN_OR_RETURN(Part train, OpenPart(path, "train", options.max_bytes));
+  std::vector<IdxPart> parts;
+  HONE_ASSIGN_OR_RETURN(IdxPart train, OpenPart(path, "train", options.max_bytes));
   parts.push_back(std::move(train));
   if (FindFile(path, "t10k", "images", 3) || FindFile(path, "t10k", "labels", 1)) {
-    HONE_ASSIGN_OR_RETURN(Part test, OpenPart(path, "t10k", options.max_bytes));
+    HONE_ASSIGN_OR_RETURN(IdxPart test, OpenPart(path, "t10k", options.max_bytes));
     parts.push_back(std::move(test));
   }
   const std::vector<int64_t>& dims = parts[0].images[0].dims;
   Examples examples;
   examples.train_size = parts[0].size;
-  for (const Part& part : parts) {
+  for (const IdxPart& part : parts) {
     const IdxFile& file = part.images[0];
     if (file.dims[1] != dims[1] || file.dims[2] != dims[2]) {
       return absl::InvalidArgumentError(
@@ -196,7 +196,7 @@ absl::StatusOr<Examples> ReadIdxFolder(const std::string& path, const LoadOption
     examples.parts.size += part.size;
   }
   std::vector<int32_t>& labels = examples.parts.labels;
-  for (const Part& part : parts) {
+  for (const IdxPart& part : parts) {
     HONE_RETURN_IF_ERROR(ReadLabels(part, options.max_bytes, labels));
   }
   const int64_t classes = CountClasses(labels, options);
@@ -215,7 +215,7 @@ absl::StatusOr<Examples> ReadIdxFolder(const std::string& path, const LoadOption
   HONE_ASSIGN_OR_RETURN(const int64_t bytes, CheckedBytes(sizes, options.max_bytes, path));
   examples.parts.feature_values = Buffer(bytes);
   uint8_t* out = examples.parts.feature_values.as<uint8_t>();
-  for (Part& part : parts) {
+  for (IdxPart& part : parts) {
     HONE_RETURN_IF_ERROR(ReadBody(part.images[0], out));
     out += part.images[0].bytes;
   }

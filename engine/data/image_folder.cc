@@ -22,7 +22,7 @@ namespace {
 
 constexpr int64_t kMostFileBytes = 64 << 20;
 
-enum class Part { kTrain, kTest, kNone };
+enum class FolderPart { kTrain, kTest, kNone };
 
 bool IsPictureName(const std::string& name) {
   const std::string lower = absl::AsciiStrToLower(name);
@@ -31,7 +31,7 @@ bool IsPictureName(const std::string& name) {
 }
 
 struct Place {
-  Part part = Part::kNone;
+  FolderPart part = FolderPart::kNone;
   std::string class_name;  // "" where the picture is in no folder
 };
 
@@ -44,7 +44,9 @@ Place PlaceOf(const std::string& name) {
   }
   place.class_name = parts[parts.size() - 2];
   for (size_t i = 0; i + 2 < parts.size(); ++i) {
-    place.part = parts[i] == "train" ? Part::kTrain : parts[i] == "test" ? Part::kTest : place.part;
+    place.part = parts[i] == "train"  ? FolderPart::kTrain
+                 : parts[i] == "test" ? FolderPart::kTest
+                                      : place.part;
   }
   return place;
 }
@@ -63,11 +65,11 @@ struct Listing {
 };
 
 // The part a picture belongs to, with or without train/ and test/ in this data set.
-Part PartIn(const Listing& listing, const Place& place) {
-  if (place.class_name.empty() || (listing.has_parts && place.part == Part::kNone)) {
-    return Part::kNone;
+FolderPart PartIn(const Listing& listing, const Place& place) {
+  if (place.class_name.empty() || (listing.has_parts && place.part == FolderPart::kNone)) {
+    return FolderPart::kNone;
   }
-  return place.part == Part::kTest ? Part::kTest : Part::kTrain;
+  return place.part == FolderPart::kTest ? FolderPart::kTest : FolderPart::kTrain;
 }
 
 absl::StatusOr<Listing> List(const std::string& path, const LoadOptions& options) {
@@ -85,7 +87,7 @@ absl::StatusOr<Listing> List(const std::string& path, const LoadOptions& options
                        "\" is not UTF-8: rename the file, or its folder"));
     }
     places.push_back(PlaceOf(file.name));
-    listing.has_parts = listing.has_parts || places.back().part == Part::kTrain;
+    listing.has_parts = listing.has_parts || places.back().part == FolderPart::kTrain;
     image::ImageSize& size = listing.size;
     if (size.channels == 0 || size.height == 0 || size.width == 0) {
       absl::StatusOr<image::ImageSize> own = absl::InvalidArgumentError("");
@@ -102,7 +104,7 @@ absl::StatusOr<Listing> List(const std::string& path, const LoadOptions& options
   };
   HONE_RETURN_IF_ERROR(ForEachFile(path, visit));
   for (const Place& place : places) {
-    if (PartIn(listing, place) != Part::kNone) {
+    if (PartIn(listing, place) != FolderPart::kNone) {
       listing.label_of.emplace(place.class_name, 0);
     }
   }
@@ -111,12 +113,12 @@ absl::StatusOr<Listing> List(const std::string& path, const LoadOptions& options
     label = next++;
   }
   for (const Place& place : places) {
-    const Part part = PartIn(listing, place);
-    if (part == Part::kNone) {
+    const FolderPart part = PartIn(listing, place);
+    if (part == FolderPart::kNone) {
       ++listing.outside;
       continue;
     }
-    (part == Part::kTrain ? listing.train_labels : listing.test_labels)
+    (part == FolderPart::kTrain ? listing.train_labels : listing.test_labels)
         .push_back(listing.label_of.at(place.class_name));
   }
   listing.train = static_cast<int64_t>(listing.train_labels.size());
@@ -147,11 +149,11 @@ absl::Status DecodeAll(const std::string& path, const Listing& listing, Examples
   PartRows test{listing.train, 0, listing.test};
   const auto visit = [&](const TreeFile& file) -> absl::StatusOr<Visit> {
     const Place place = PlaceOf(file.name);
-    const Part part = PartIn(listing, place);
-    if (!IsPictureName(file.name) || part == Part::kNone) {
+    const FolderPart part = PartIn(listing, place);
+    if (!IsPictureName(file.name) || part == FolderPart::kNone) {
       return Visit::kGoOn;
     }
-    PartRows& rows = part == Part::kTrain ? train : test;
+    PartRows& rows = part == FolderPart::kTrain ? train : test;
     const auto label = listing.label_of.find(place.class_name);
     if (rows.done == rows.most || label == listing.label_of.end()) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": changed while it was read"));

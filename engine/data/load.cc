@@ -422,12 +422,7 @@ absl::StatusOr<LoadedData> Load(const LoadOptions& options) {
       (options.as != nullptr && options.as->input == Preprocessing::Input::kText)) {
     return LoadTexts(options);
   }
-  try {
-    return LoadOrThrow(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the data set"));
-  }
+  return WithinMemory(options, "the data set", [&] { return LoadOrThrow(options); });
 }
 
 absl::StatusOr<DataSummary> Inspect(const LoadOptions& options) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status.h"
+#include "engine/data/byte_source.h"
 #include "engine/data/file_tree.h"
 #include "engine/data/text_files.h"
 
@@ -19,16 +20,14 @@ namespace hone::engine::data {
 namespace {
 
 // A file's name: "data/train.lc.en.gz" is "data/train.lc", "train.lc" and "en".
-struct Name {
+struct PairName {
   std::string before_end;
   std::string stem;
   std::string end;
 };
 
-Name Parse(absl::string_view path) {
-  if (absl::EndsWithIgnoreCase(path, ".gz")) {
-    path.remove_suffix(3);
-  }
+PairName ParsePairName(absl::string_view path) {
+  path = WithoutGz(path);
   const size_t slash = path.rfind('/');
   const size_t begin = slash == absl::string_view::npos ? 0 : slash + 1;
   const size_t dot = path.rfind('.');
@@ -44,7 +43,7 @@ std::optional<Part> PartIn(absl::string_view stem) {
 }
 
 // The layout of a file that has pairs; nullopt where its name says nothing.
-std::optional<PairLayout> LayoutOf(const Name& name) {
+std::optional<PairLayout> LayoutOf(const PairName& name) {
   const std::string end = absl::AsciiStrToLower(name.end);
   if (end == "csv") {
     return PairLayout::kTable;
@@ -76,7 +75,7 @@ absl::Status CheckParts(const std::vector<PairSource>& sources) {
 absl::StatusOr<PairFiles> FindParts(const std::vector<std::string>& names) {
   PairFiles files = {.format = "sentence pairs in parts", .sources = {}};
   for (const std::string& file : names) {
-    const Name name = Parse(file);
+    const PairName name = ParsePairName(file);
     const std::optional<PairLayout> layout = LayoutOf(name);
     const std::optional<Part> part = PartIn(name.stem);
     if (layout && part) {
@@ -98,7 +97,7 @@ struct Sides {
 absl::StatusOr<Sides> FindSides(const std::vector<std::string>& names) {
   Sides sides;
   for (const std::string& file : names) {
-    const Name name = Parse(file);
+    const PairName name = ParsePairName(file);
     if (name.end.empty() || LayoutOf(name)) {
       continue;
     }
@@ -136,7 +135,7 @@ absl::StatusOr<PairFiles> FindParallel(const std::vector<std::string>& names,
   bool in_parts = false;
   for (const auto& [stem, by_end] : by_stem) {
     const auto source = by_end.find(options.source), target = by_end.find(options.target);
-    const std::optional<Part> part = PartIn(Parse(stem + ".x").stem);
+    const std::optional<Part> part = PartIn(ParsePairName(stem + ".x").stem);
     if (source == by_end.end() || target == by_end.end()) {
       if (part && (source != by_end.end() || target != by_end.end())) {
         const bool lacks_source = source == by_end.end();
@@ -159,8 +158,9 @@ absl::StatusOr<PairFiles> FindParallel(const std::vector<std::string>& names,
                      absl::StrJoin(ends, ", ")));
   }
   if (in_parts) {
-    std::erase_if(files.sources,
-                  [](const PairSource& source) { return !PartIn(Parse(source.file).stem); });
+    std::erase_if(files.sources, [](const PairSource& source) {
+      return !PartIn(ParsePairName(source.file).stem);
+    });
     HONE_RETURN_IF_ERROR(CheckParts(files.sources));
   }
   return files;
@@ -211,7 +211,7 @@ absl::StatusOr<PairFiles> FindInTree(const std::string& path, const PairOptions&
 }
 
 PairFiles FindInFile(const std::string& path) {
-  const PairLayout layout = LayoutOf(Parse(path)).value_or(PairLayout::kTabs);
+  const PairLayout layout = LayoutOf(ParsePairName(path)).value_or(PairLayout::kTabs);
   return {.format = layout == PairLayout::kTable       ? "a table of sentence pairs"
                     : layout == PairLayout::kJsonLines ? "sentence pairs as JSON lines"
                                                        : "sentence pairs between tabs",

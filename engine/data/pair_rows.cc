@@ -23,10 +23,10 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr size_t kMostTextBytes = size_t{1} << 20;
+constexpr size_t kMostSideBytes = size_t{1} << 20;
 // What the sides are called where nobody says it.
-constexpr absl::string_view kSource = "source";
-constexpr absl::string_view kTarget = "target";
+constexpr absl::string_view kSourceColumn = "source";
+constexpr absl::string_view kTargetColumn = "target";
 constexpr absl::string_view kNoPair = "must be a sentence, a tab and its translation";
 
 // Gives the next bytes of a file, as a ByteReader does.
@@ -130,9 +130,9 @@ class TextFile {
 };
 
 // Makes rows of one file, or of two.
-class FileReader {
+class PairReader {
  public:
-  FileReader(const PairSource& source, const PairOptions& options, PairVisit visit, PairRows& rows,
+  PairReader(const PairSource& source, const PairOptions& options, PairVisit visit, PairRows& rows,
              Spool& spool)
       : source_(source), options_(options), visit_(visit), rows_(rows), spool_(spool) {}
 
@@ -176,9 +176,9 @@ class FileReader {
 
   absl::Status Add(absl::string_view source, absl::string_view target, int64_t line) {
     for (const absl::string_view side : {source, target}) {
-      if (side.size() > kMostTextBytes) {
+      if (side.size() > kMostSideBytes) {
         return Complain(line, absl::StrCat("a sentence has ", side.size(), " bytes; it may have ",
-                                           kMostTextBytes));
+                                           kMostSideBytes));
       }
     }
     std::string sides[] = {std::string(source), std::string(target)};
@@ -235,11 +235,11 @@ class FileReader {
     const auto find = [&](const CsvHead& head) -> absl::Status {
       const bool numbered = !head.has_header;
       HONE_ASSIGN_OR_RETURN(
-          source,
-          Find(head.names, NameOr(options_.source, numbered ? "column_1" : kSource), kSource));
+          source, Find(head.names, NameOr(options_.source, numbered ? "column_1" : kSourceColumn),
+                       kSourceColumn));
       HONE_ASSIGN_OR_RETURN(
-          target,
-          Find(head.names, NameOr(options_.target, numbered ? "column_2" : kTarget), kTarget));
+          target, Find(head.names, NameOr(options_.target, numbered ? "column_2" : kTargetColumn),
+                       kTargetColumn));
       return absl::OkStatus();
     };
     const auto add = [&](const std::vector<std::string>& cells, int64_t line) {
@@ -281,7 +281,8 @@ class FileReader {
       return std::ranges::find(names, name) != names.end();
     };
     Tabs tabs;
-    tabs.headed = has(NameOr(options_.source, kSource)) && has(NameOr(options_.target, kTarget));
+    tabs.headed =
+        has(NameOr(options_.source, kSourceColumn)) && has(NameOr(options_.target, kTargetColumn));
     if (!tabs.headed && names.size() < 2) {
       HONE_RETURN_IF_ERROR(Complain(number, kNoPair));
       return complaints_.status();
@@ -290,11 +291,11 @@ class FileReader {
       names[i] = absl::StrCat("column_", i + 1);
     }
     HONE_ASSIGN_OR_RETURN(
-        tabs.source,
-        Find(names, NameOr(options_.source, tabs.headed ? kSource : "column_1"), kSource));
+        tabs.source, Find(names, NameOr(options_.source, tabs.headed ? kSourceColumn : "column_1"),
+                          kSourceColumn));
     HONE_ASSIGN_OR_RETURN(
-        tabs.target,
-        Find(names, NameOr(options_.target, tabs.headed ? kTarget : "column_2"), kTarget));
+        tabs.target, Find(names, NameOr(options_.target, tabs.headed ? kTargetColumn : "column_2"),
+                          kTargetColumn));
     return tabs;
   }
 
@@ -346,14 +347,15 @@ class FileReader {
     }
     const auto inner = object.find("translation");
     const nlohmann::json& pair = inner != object.end() && inner->is_object() ? *inner : object;
-    const std::string keys[] = {NameOr(options_.source, kSource), NameOr(options_.target, kTarget)};
+    const std::string keys[] = {NameOr(options_.source, kSourceColumn),
+                                NameOr(options_.target, kTargetColumn)};
     std::string sides[2];
     for (size_t side = 0; side < 2; ++side) {
       const auto found = pair.find(keys[side]);
       if (found == pair.end() || !found->is_string()) {
         return Complain(number,
                         absl::StrCat("must have a string under \"", keys[side], "\" (data.pairs.",
-                                     side == 0 ? kSource : kTarget, ")"));
+                                     side == 0 ? kSourceColumn : kTargetColumn, ")"));
       }
       sides[side] = found->get<std::string>();
     }
@@ -400,7 +402,7 @@ absl::StatusOr<PairRows> ReadPairRows(const std::string& path, const PairOptions
   const auto spool = std::make_shared<Spool>(stream, "the pairs");
   for (const PairSource& source : files.sources) {
     rows.files.push_back(source.file.empty() ? path : source.file);
-    FileReader reader(source, options, visit, rows, *spool);
+    PairReader reader(source, options, visit, rows, *spool);
     HONE_ASSIGN_OR_RETURN(FileBytes bytes, open.Read(source.file));
     TextFile file(open.Where(source.file), std::move(bytes), options, stream);
     if (source.layout != PairLayout::kParallel) {

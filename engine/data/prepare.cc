@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/memory_error.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 
@@ -299,6 +301,16 @@ void CountSplits(const Splits& splits, std::span<const int32_t> labels, int64_t 
   count(splits.train, report.train);
   count(splits.validation, report.validation);
   count(splits.test, report.test);
+}
+
+absl::StatusOr<LoadedData> WithinMemory(const LoadOptions& options, absl::string_view what,
+                                        absl::FunctionRef<absl::StatusOr<LoadedData>()> load) {
+  try {
+    return load();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemoryError(
+        absl::StrCat(options.dataset, options.path, ": not enough memory for ", what));
+  }
 }
 
 }  // namespace hone::engine::data

@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/data/formats.h"
 #include "engine/data/load.h"
 #include "engine/data/report.h"
@@ -37,8 +38,18 @@ struct ExampleContents {
 // stays (never one that was not looked at).
 std::vector<bool> FindCopies(const ExampleContents& examples, bool drop, DataReport& report);
 
+// What `load` returns; RESOURCE_EXHAUSTED, with the data set's name, if there is too little memory
+// for `what`
+// ("the ratings").
+absl::StatusOr<LoadedData> WithinMemory(const LoadOptions& options, absl::string_view what,
+                                        absl::FunctionRef<absl::StatusOr<LoadedData>()> load);
+
 // A hash of bytes, equal on every machine.
 uint64_t ContentHash(const void* bytes, int64_t size);
+template <typename T>
+uint64_t HashOf(const std::vector<T>& values) {
+  return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(T)));
+}
 
 // Leaves of pictures (with or without pixels) only those of `classes`, in their order of classes.
 // INVALID_ARGUMENT names one that there is not, or that is named twice.

@@ -23,7 +23,7 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr int64_t kMostTextBytes = int64_t{2} << 30;
+constexpr int64_t kMostRatingsBytes = int64_t{2} << 30;
 
 // Numbers ids as they come.
 class Numbering {
@@ -286,7 +286,7 @@ absl::StatusOr<RatingRows> ReadMovieLens(const std::string& path, const RatingOp
     wanted.insert(wanted.end(), {known.ratings, known.movies});
   }
   using Files = std::map<std::string, std::string>;
-  HONE_ASSIGN_OR_RETURN(const Files files, ReadZip(path, wanted, kMostTextBytes));
+  HONE_ASSIGN_OR_RETURN(const Files files, ReadZip(path, wanted, kMostRatingsBytes));
   for (const MovieLens& known : kMovieLens) {
     const auto ratings = files.find(known.ratings);
     if (ratings == files.end()) {
@@ -323,7 +323,7 @@ absl::StatusOr<RatingRows> ReadRatings(const std::string& path, const RatingOpti
   if (absl::EndsWithIgnoreCase(path, ".zip")) {
     return ReadMovieLens(path, options, report);
   }
-  HONE_ASSIGN_OR_RETURN(std::string text, ReadText(path, kMostTextBytes));
+  HONE_ASSIGN_OR_RETURN(std::string text, ReadText(path, kMostRatingsBytes));
   const absl::StatusOr<CsvTable> table = OpenCsv(std::move(text));
   HONE_RETURN_IF_ERROR(Annotate(table.status(), path));
   return ReadTable(path, *table, options, kByPlace, report);

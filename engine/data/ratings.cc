@@ -4,11 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <new>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/catalog.h"
@@ -250,7 +248,7 @@ absl::StatusOr<LoadedData> Finish(RatingRows rows, const LoadOptions& options, D
   return data;
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+absl::StatusOr<LoadedData> LoadRatingsOrThrow(LoadOptions options) {
   HONE_RETURN_IF_ERROR(CheckSource(options));
   DataReport report;
   report.format = "ratings";
@@ -291,19 +289,11 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
 }  // namespace
 
 absl::StatusOr<LoadedData> LoadRatings(const LoadOptions& options) {
-  try {
-    return LoadOrThrow(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the ratings"));
-  }
+  return WithinMemory(options, "the ratings", [&] { return LoadRatingsOrThrow(options); });
 }
 
 Ratings::Ratings(Parts parts) : parts_(std::move(parts)) {
-  const auto hash = [](const auto& values) {
-    return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(values[0])));
-  };
-  const uint64_t hashes[] = {hash(parts_.users), hash(parts_.items), hash(parts_.values)};
+  const uint64_t hashes[] = {HashOf(parts_.users), HashOf(parts_.items), HashOf(parts_.values)};
   content_hash_ = ContentHash(hashes, sizeof(hashes));
   rows_.reserve(parts_.values.size());
   for (size_t row = 0; row < parts_.values.size(); ++row) {

@@ -4,14 +4,12 @@
 #include <iterator>
 #include <limits>
 #include <memory>
-#include <new>
 #include <numeric>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/catalog.h"
@@ -30,7 +28,7 @@ namespace {
 constexpr auto kTrain = static_cast<size_t>(Part::kTrain);
 constexpr auto kValidation = static_cast<size_t>(Part::kValidation);
 constexpr auto kTest = static_cast<size_t>(Part::kTest);
-constexpr const char* kNames[] = {"training", "validation", "test"};  // by Part
+constexpr const char* kPartNames[] = {"training", "validation", "test"};  // by Part
 
 // Where the character of this number begins; the end where there are no more.
 size_t ByteOf(absl::string_view utf8, int64_t character) {
@@ -132,8 +130,8 @@ absl::Status CheckPart(std::span<const int32_t> tokens, size_t part, const LoadO
                        const RunningTextOptions& windows) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (count > std::numeric_limits<int32_t>::max()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the ", kNames[part], " part has ", count, " tokens; it may have 2147483647"));
+    return absl::InvalidArgumentError(absl::StrCat("the ", kPartNames[part], " part has ", count,
+                                                   " tokens; it may have 2147483647"));
   }
   if (part == kTrain && options.as == nullptr) {
     if (count <= windows.window) {
@@ -154,7 +152,7 @@ absl::Status CheckPart(std::span<const int32_t> tokens, size_t part, const LoadO
   }
   if (count == 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the ", kNames[part], " part is one token alone: none stands behind it"));
+        absl::StrCat("the ", kPartNames[part], " part is one token alone: none stands behind it"));
   }
   return absl::OkStatus();
 }
@@ -172,7 +170,7 @@ void Describe(const RunningText::PartTokens& tokens, size_t part, int32_t unknow
   counts.tokens = static_cast<int64_t>(tokens.tokens.size());
   counts.unknown = std::ranges::count(tokens.tokens, unknown);
   report.notes.push_back(absl::StrFormat(
-      "%s part: %d tokens of %d bytes, %.1f %% of them unknown", kNames[part], counts.tokens,
+      "%s part: %d tokens of %d bytes, %.1f %% of them unknown", kPartNames[part], counts.tokens,
       tokens.bytes,
       100.0 * static_cast<double>(counts.unknown) / static_cast<double>(counts.tokens)));
 }
@@ -247,7 +245,8 @@ absl::Status FindText(LoadOptions& options, DataReport& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options, const RunningTextOptions& windows) {
+absl::StatusOr<LoadedData> LoadRunningTextOrThrow(LoadOptions options,
+                                                  const RunningTextOptions& windows) {
   if (options.as != nullptr && options.as->input != Preprocessing::Input::kText) {
     return absl::InvalidArgumentError("the model reads no texts");
   }
@@ -370,12 +369,8 @@ double RunningText::CountBytes(std::span<const int32_t> rows) const {
 
 absl::StatusOr<LoadedData> LoadRunningText(const LoadOptions& options,
                                            const RunningTextOptions& windows) {
-  try {
-    return LoadOrThrow(options, windows);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the text"));
-  }
+  return WithinMemory(options, "the text",
+                      [&] { return LoadRunningTextOrThrow(options, windows); });
 }
 
 }  // namespace hone::engine::data

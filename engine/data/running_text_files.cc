@@ -83,7 +83,7 @@ class Reader {
 };
 
 // A text, or its parts, and where they lie.
-struct Found {
+struct FoundText {
   RunningTextParts parts = {};
   std::array<Extent, 3> extents = {};
 };
@@ -146,8 +146,8 @@ absl::Status EndLine(Reader& reader) {
   return reader.size() > 0 && reader.last() != '\n' ? reader.Add("\n") : absl::OkStatus();
 }
 
-absl::StatusOr<Found> ReadFolder(const std::string& path, Reader& reader) {
-  Found found;
+absl::StatusOr<FoundText> ReadFolder(const std::string& path, Reader& reader) {
+  FoundText found;
   HONE_ASSIGN_OR_RETURN(
       const Names names,
       NamesIn(path, found.parts.files_left_out, [](const TreeFile&) { return absl::OkStatus(); }));
@@ -168,9 +168,9 @@ absl::StatusOr<Found> ReadFolder(const std::string& path, Reader& reader) {
 
 // In the order of the archive, which need not be that of the names: `to_join` are the files that
 // are still to become one text.
-absl::StatusOr<Found> ReadArchive(const std::string& path, Reader& reader,
-                                  std::map<std::string, Extent>& to_join) {
-  Found found;
+absl::StatusOr<FoundText> ReadArchive(const std::string& path, Reader& reader,
+                                      std::map<std::string, Extent>& to_join) {
+  FoundText found;
   std::map<std::string, Extent> extents;
   const auto read = [&](const TreeFile& file) -> absl::Status {
     HONE_ASSIGN_OR_RETURN(extents[file.name],
@@ -218,7 +218,7 @@ absl::StatusOr<RunningTextParts> Read(const std::string& path, TextOptions::Enco
     return absl::NotFoundError(absl::StrCat(path, ": no such file or folder"));
   }
   Reader reader(encoding, options.piece_bytes, spool.get());
-  Found found;
+  FoundText found;
   found.parts.format = "a running text";
   found.parts.files = 1;
   std::map<std::string, Extent> to_join;

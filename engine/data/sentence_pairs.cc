@@ -4,7 +4,6 @@
 #include <array>
 #include <limits>
 #include <memory>
-#include <new>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -13,7 +12,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/complaints.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 #include "engine/data/catalog.h"
@@ -542,7 +540,7 @@ absl::Status FindPairs(LoadOptions& options, DataReport& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+absl::StatusOr<LoadedData> LoadSentencePairsOrThrow(LoadOptions options) {
   if (options.as != nullptr &&
       (options.as->input != Preprocessing::Input::kText || !options.as->target_text.has_value())) {
     return absl::InvalidArgumentError("the model does not translate");
@@ -565,11 +563,6 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   HONE_RETURN_IF_ERROR(Annotate(Finish(loading), report.source));
   loading.data.fingerprint = Fingerprint(loading.data);
   return std::move(loading.data);
-}
-
-template <typename T>
-uint64_t HashOf(const std::vector<T>& values) {
-  return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(T)));
 }
 
 uint64_t HashOf(absl::string_view bytes) {
@@ -668,12 +661,7 @@ int64_t SentencePairs::CountTargetTokens(std::span<const int32_t> rows) const {
 }
 
 absl::StatusOr<LoadedData> LoadSentencePairs(const LoadOptions& options) {
-  try {
-    return LoadOrThrow(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the pairs"));
-  }
+  return WithinMemory(options, "the pairs", [&] { return LoadSentencePairsOrThrow(options); });
 }
 
 }  // namespace hone::engine::data

@@ -4,13 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/data/byte_source.h"
 #include "engine/data/catalog.h"
@@ -21,7 +19,7 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr int64_t kMostTextBytes = int64_t{2} << 30;
+constexpr int64_t kMostSeriesBytes = int64_t{2} << 30;
 
 // The points of the parts: training [0, validation), validation [validation, test), test behind.
 struct Cuts {
@@ -156,7 +154,7 @@ std::vector<int32_t> AddExamples(int64_t begin, int64_t end, int64_t step,
 
 absl::StatusOr<LoadedData> Finish(const SeriesColumns& columns, SeriesFormat format,
                                   const LoadOptions& options, DataReport report) {
-  HONE_ASSIGN_OR_RETURN(std::string text, ReadText(options.path, kMostTextBytes));
+  HONE_ASSIGN_OR_RETURN(std::string text, ReadText(options.path, kMostSeriesBytes));
   absl::StatusOr<SeriesRows> rows = ReadSeriesRows(std::move(text), columns);
   HONE_RETURN_IF_ERROR(Annotate(rows.status(), options.path));
   const int64_t points = rows->size();
@@ -197,7 +195,7 @@ absl::StatusOr<LoadedData> Finish(const SeriesColumns& columns, SeriesFormat for
   return data;
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+absl::StatusOr<LoadedData> LoadSeriesOrThrow(LoadOptions options) {
   HONE_RETURN_IF_ERROR(CheckSource(options));
   DataReport report;
   report.format = "series";
@@ -240,12 +238,7 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
 }  // namespace
 
 absl::StatusOr<LoadedData> LoadSeries(const LoadOptions& options) {
-  try {
-    return LoadOrThrow(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the series"));
-  }
+  return WithinMemory(options, "the series", [&] { return LoadSeriesOrThrow(options); });
 }
 
 Series::Series(Parts parts) : parts_(std::move(parts)) {

@@ -16,7 +16,7 @@
 namespace hone::engine::data {
 namespace {
 
-constexpr size_t kShown = 40;  // bytes of a cell in an error
+constexpr size_t kCellShown = 40;  // bytes of a cell in an error
 constexpr double kLargest = 1e30;
 
 absl::StatusOr<size_t> FindColumn(const std::vector<std::string>& names, const std::string& name,
@@ -98,7 +98,7 @@ class PointReader {
     }
     const std::optional<double> number = ToNumber(cell);
     if (!number || std::abs(*number) > kLargest) {
-      Complain(line, column, absl::StrCat("'", CutUtf8(cell, kShown), "' is not a number"));
+      Complain(line, column, absl::StrCat("'", CutUtf8(cell, kCellShown), "' is not a number"));
       return 0;
     }
     if (must_be_positive_ && *number <= 0) {
@@ -118,13 +118,13 @@ class PointReader {
     } else if (kind_.has_value()) {
       if (!time || time->kind != *kind_) {
         return Complain(line, column,
-                        absl::StrCat("'", CutUtf8(cell, kShown), "' is no time as '",
-                                     CutUtf8(rows_.times.front(), kShown), "' is"));
+                        absl::StrCat("'", CutUtf8(cell, kCellShown), "' is no time as '",
+                                     CutUtf8(rows_.times.front(), kCellShown), "' is"));
       }
       if (time->at <= last_) {
         Complain(line, column,
-                 absl::StrCat("'", CutUtf8(cell, kShown), "' must come after '",
-                              CutUtf8(rows_.times.back(), kShown),
+                 absl::StrCat("'", CutUtf8(cell, kCellShown), "' must come after '",
+                              CutUtf8(rows_.times.back(), kCellShown),
                               "': rows stand in the order of time, each once"));
       }
     }

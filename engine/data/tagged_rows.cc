@@ -25,10 +25,6 @@ namespace {
 constexpr size_t kMostWords = size_t{1} << 16;  // of a sentence
 constexpr absl::string_view kDocument = "-DOCSTART-";
 
-absl::string_view WithoutGz(absl::string_view name) {
-  return absl::EndsWithIgnoreCase(name, ".gz") ? name.substr(0, name.size() - 3) : name;
-}
-
 bool IsJsonLines(absl::string_view name) {
   name = WithoutGz(name);
   return absl::EndsWithIgnoreCase(name, ".jsonl") || absl::EndsWithIgnoreCase(name, ".ndjson");
@@ -61,9 +57,9 @@ std::optional<std::vector<std::string>> StringsOf(const nlohmann::json& object,
 }
 
 // Makes rows of one file.
-class FileReader {
+class TagReader {
  public:
-  FileReader(const LoadOptions& options, Part part, TaggedRows& rows)
+  TagReader(const LoadOptions& options, Part part, TaggedRows& rows)
       : words_key_(options.text->columns.empty() ? "tokens" : options.text->columns[0]),
         tags_key_(options.target.empty() ? "tags" : options.target),
         part_(part),
@@ -152,7 +148,7 @@ absl::Status ReadFile(const LoadOptions& options, const std::string& path, const
                       Part part, ByteReader bytes, TaggedRows& rows) {
   rows.files.push_back(name.empty() ? path : name);
   TextStream stream(bytes, options.text->encoding, options.stream.piece_bytes);
-  FileReader reader(options, part, rows);
+  TagReader reader(options, part, rows);
   const bool json_lines = IsJsonLines(name.empty() ? path : name);
   rows.format = json_lines ? "tagged sentences as JSON lines" : "tagged sentences (CoNLL)";
   return stream.Annotated(reader.Read(stream, json_lines),

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
-#include <new>
 #include <set>
 #include <string>
 #include <utility>
@@ -11,7 +10,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/fingerprint.h"
@@ -226,7 +224,7 @@ absl::Status Finish(const TaggedRows& rows, const LoadOptions& options, LoadedDa
   return EncodeAll(rows, data);
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+absl::StatusOr<LoadedData> LoadTaggedTextsOrThrow(LoadOptions options) {
   HONE_RETURN_IF_ERROR(CheckSource(options));
   if (!options.dataset.empty()) {
     return absl::InvalidArgumentError(
@@ -251,11 +249,6 @@ absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
   HONE_RETURN_IF_ERROR(Annotate(Finish(rows, options, data), options.path));
   data.fingerprint = Fingerprint(data);
   return data;
-}
-
-template <typename T>
-uint64_t HashOf(const std::vector<T>& values) {
-  return ContentHash(values.data(), static_cast<int64_t>(values.size() * sizeof(T)));
 }
 
 }  // namespace
@@ -287,12 +280,7 @@ int64_t TaggedTexts::CountTokens(std::span<const int32_t> rows) const {
 }
 
 absl::StatusOr<LoadedData> LoadTaggedTexts(const LoadOptions& options) {
-  try {
-    return LoadOrThrow(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the sentences"));
-  }
+  return WithinMemory(options, "the sentences", [&] { return LoadTaggedTextsOrThrow(options); });
 }
 
 }  // namespace hone::engine::data

@@ -34,15 +34,15 @@ bool NeedsLabels(const LoadOptions& options) {
 }
 
 // Where the columns of a table are.
-struct Columns {
+struct TextColumns {
   std::vector<size_t> text;
   std::vector<size_t> second;        // of pairs
   std::optional<size_t> label = {};  // none: there is no such column, and none is needed
 };
 
-absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
-                                    const TextOptions& wanted, const std::string& wanted_label,
-                                    bool labelled) {
+absl::StatusOr<TextColumns> FindColumns(const std::vector<std::string>& names,
+                                        const TextOptions& wanted, const std::string& wanted_label,
+                                        bool labelled) {
   const auto find = [&](absl::string_view name, absl::string_view field) -> absl::StatusOr<size_t> {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) {
@@ -52,7 +52,7 @@ absl::StatusOr<Columns> FindColumns(const std::vector<std::string>& names,
     }
     return static_cast<size_t>(found - names.begin());
   };
-  Columns columns;
+  TextColumns columns;
   for (const std::string& name : wanted.columns) {
     HONE_ASSIGN_OR_RETURN(columns.text.emplace_back(), find(name, "data.text.columns"));
   }
@@ -88,9 +88,9 @@ std::optional<std::string> CellOf(const nlohmann::json& value) {
 }
 
 // Makes rows of one file.
-class FileReader {
+class TextReader {
  public:
-  FileReader(const TextSource& source, const LoadOptions& options, TextVisit visit, TextRows& rows,
+  TextReader(const TextSource& source, const LoadOptions& options, TextVisit visit, TextRows& rows,
              Spool& spool)
       : source_(source),
         options_(options),
@@ -177,7 +177,7 @@ class FileReader {
   }
 
   absl::Status ReadTable(TextStream& stream) {
-    Columns columns;
+    TextColumns columns;
     return StreamCsv([&](std::string& text) { return stream.Append(text); },
                      {.quotes_between_tabs = false}, kMostRecordBytes,
                      [&](const CsvHead& head) -> absl::Status {
@@ -287,7 +287,7 @@ absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions
                         ByteReader bytes) -> absl::Status {
     rows.files.push_back(name.empty() ? path : name);
     TextStream stream(bytes, options.text->encoding, options.stream.piece_bytes);
-    FileReader reader(source, options, visit, rows, *spool);
+    TextReader reader(source, options, visit, rows, *spool);
     return stream.Annotated(reader.Read(stream),
                             name.empty() ? path : absl::StrCat(path, "/", name));
   };

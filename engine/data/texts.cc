@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <new>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -20,7 +19,6 @@
 #include "absl/strings/str_split.h"
 #include "engine/base/complaints.h"
 #include "engine/base/csv.h"
-#include "engine/base/memory_error.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 #include "engine/data/catalog.h"
@@ -686,7 +684,7 @@ absl::Status FindTexts(LoadOptions& options, DataReport& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LoadedData> LoadOrThrow(LoadOptions options) {
+absl::StatusOr<LoadedData> LoadTextsOrThrow(LoadOptions options) {
   if (options.as != nullptr && options.as->input != Preprocessing::Input::kText) {
     return absl::InvalidArgumentError("the model reads no texts, as data.text asks for");
   }
@@ -771,12 +769,7 @@ int64_t Texts::CountTokens(std::span<const int32_t> rows) const {
 }
 
 absl::StatusOr<LoadedData> LoadTexts(const LoadOptions& options) {
-  try {
-    return LoadOrThrow(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemoryError(
-        absl::StrCat(options.dataset, options.path, ": not enough memory for the texts"));
-  }
+  return WithinMemory(options, "the texts", [&] { return LoadTextsOrThrow(options); });
 }
 
 }  // namespace hone::engine::data

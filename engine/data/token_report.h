@@ -9,7 +9,8 @@
 
 namespace hone::engine::data {
 
-// Counts a text of `tokens`, at least one, which were `all` before it was cut. `where` is its place.
+// Counts a text of `tokens`, at least one, which were `all` before it was cut. `where` is its
+// place.
 void CountText(std::span<const int32_t> tokens, int64_t all, int32_t unknown, std::string where,
                TokenReport& report);
 
