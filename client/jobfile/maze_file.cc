@@ -18,10 +18,9 @@ constexpr absl::string_view kMaze = "reinforcement_learning.maze";
 
 }  // namespace
 
-void MakeRoomForMaze(const std::string& setting, absl::string_view before, v1::JobSpec& job,
-                     LocalPaths& paths) {
-  if (!absl::StartsWith(setting, absl::StrCat(before, kMaze, ".text=")) &&
-      !absl::StartsWith(setting, absl::StrCat(before, kMaze, ".path="))) {
+void MakeRoomForMaze(absl::string_view setting, v1::JobSpec& job, LocalPaths& paths) {
+  if (!absl::StartsWith(setting, absl::StrCat(kMaze, ".text=")) &&
+      !absl::StartsWith(setting, absl::StrCat(kMaze, ".path="))) {
     return;
   }
   paths.maze.clear();

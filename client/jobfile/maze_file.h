@@ -13,12 +13,11 @@
 namespace hone::client::jobfile {
 
 // The text or the path that `setting`, a PATH=VALUE, gives takes the place of what the file says of
-// its maze: the other one, or how one is made. `before` is what stands before the job's own fields:
-// "job." in a sweep.
-void MakeRoomForMaze(const std::string& setting, absl::string_view before, v1::JobSpec& job,
-                     LocalPaths& paths);
+// its maze: the other one, or how one is made.
+void MakeRoomForMaze(absl::string_view setting, v1::JobSpec& job, LocalPaths& paths);
 
-// Adds a problem where the job has both.
+// Adds a problem where the job has both. `before` is what stands before the job's own fields:
+// "job." in a sweep.
 void CheckOneMaze(const v1::JobSpec& job, const LocalPaths& paths, absl::string_view origin,
                   absl::string_view before, Problems& problems);
 

@@ -2,11 +2,11 @@
 
 #include <filesystem>
 
-#include "absl/strings/match.h"
 #include "client/jobfile/document.h"
 #include "client/jobfile/filler.h"
 #include "client/jobfile/job_file.h"
 #include "client/jobfile/maze_file.h"
+#include "client/jobfile/one_of_two.h"
 #include "client/jobfile/overrides.h"
 #include "client/jobfile/print.h"
 #include "client/jobfile/problems.h"
@@ -14,26 +14,6 @@
 #include "engine/base/status.h"
 
 namespace hone::client::jobfile {
-namespace {
-
-// What excludes each other, as in a job file.
-void MakeRoom(std::span<const std::string> overrides, SweepFile& file) {
-  v1::JobSpec& job = *file.spec.mutable_job();
-  for (const std::string& setting : overrides) {
-    if (absl::StartsWith(setting, "job.training.epochs=")) {
-      job.mutable_training()->clear_steps();
-    } else if (absl::StartsWith(setting, "job.training.steps=")) {
-      job.mutable_training()->clear_epochs();
-    } else if (absl::StartsWith(setting, "job.data.dataset=")) {
-      file.paths.data.clear();
-    } else if (absl::StartsWith(setting, "job.data.path=")) {
-      job.mutable_data()->clear_dataset();
-    }
-    MakeRoomForMaze(setting, "job.", job, file.paths);
-  }
-}
-
-}  // namespace
 
 absl::StatusOr<SweepFile> LoadSweepFile(const std::string& path,
                                         std::span<const std::string> overrides) {
@@ -57,11 +37,11 @@ absl::StatusOr<SweepFile> LoadSweepFile(const std::string& path,
     *file.spec.mutable_job() = std::move(job.spec);
     file.paths = std::move(job.paths);
   }
-  MakeRoom(overrides, file);
+  MakeRoom(overrides, "job.", *file.spec.mutable_job(), file.paths);
   for (const std::string& setting : overrides) {
     ApplyOverride(setting, file.spec, file.paths, problems);
   }
-  CheckOneMaze(file.spec.job(), file.paths, path, "job.", problems);
+  CheckOneOfTwo(file.spec.job(), file.paths, path, "job.", problems);
   HONE_RETURN_IF_ERROR(problems.ToStatus());
   HONE_RETURN_IF_ERROR(TakeMaze(file.paths, *file.spec.mutable_job()));
   if (file.spec.display_name().empty()) {

@@ -64,6 +64,42 @@ TEST_F(SweepFiles, AreReadBackAsTheyArePrinted) {
   EXPECT_EQ(again->paths.data, "a.csv");
 }
 
+TEST_F(SweepFiles, LetAClassifiersPathTakeThePlaceOfItsName) {
+  const auto file = Load("job: {image_generation: {evaluation: {classifier: models/one}}}\n",
+                         {"job.image_generation.evaluation.path=runs/classifier"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.classifier, "runs/classifier");
+  EXPECT_EQ(file->spec.job().image_generation().evaluation().classifier(), "");
+}
+
+TEST_F(SweepFiles, LetAClassifiersNameTakeThePlaceOfItsPath) {
+  const auto file = Load("job: {image_generation: {evaluation: {path: runs/classifier}}}\n",
+                         {"job.image_generation.evaluation.classifier=models/one"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.classifier, "");
+  EXPECT_EQ(file->spec.job().image_generation().evaluation().classifier(), "models/one");
+}
+
+TEST_F(SweepFiles, LetAnEarlierModelsNameTakeThePlaceOfItsPath) {
+  const auto file = Load("job: {model: {pretrained: {path: runs/one}}}\n",
+                         {"job.model.pretrained.model=models/one"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->paths.pretrained, "");
+  EXPECT_EQ(file->spec.job().model().pretrained().model(), "models/one");
+}
+
+TEST_F(SweepFiles, LetStepsTakeThePlaceOfEpisodes) {
+  const auto file = Load("job: {training: {episodes: 5}}\n", {"job.training.steps=7"});
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ(file->spec.job().training().ShortDebugString(), "steps: 7");
+}
+
+TEST_F(SweepFiles, WithTwoSourcesOfOneThingAreRefused) {
+  EXPECT_THAT(Load("job: {data: {path: a.csv, dataset: wine}}\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("job.data: must have either `dataset` or `path`, got both")));
+}
+
 TEST_F(SweepFiles, NameWhatIsWrong) {
   EXPECT_THAT(Load("job_file: job.yaml\njob: {classification: {}}\n"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("`job` or `job_file`")));
