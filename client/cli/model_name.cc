@@ -1,14 +1,53 @@
 #include "client/cli/model_name.h"
 
 #include <filesystem>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/command.h"
 #include "client/cli/local_job.h"
 #include "engine/base/status.h"
 
 namespace hone::client::cli {
+namespace {
+
+constexpr int kMostNamed = 20;  // models in an error
+
+// The names of the server's models that a person means by `model`: of the one that has this name or
+// id, else of those with this display name, the newest first, at most `most`. NOT_FOUND: there is
+// none.
+absl::StatusOr<std::vector<std::string>> FindServerModels(Client& client, const std::string& model,
+                                                          int most) {
+  if (absl::StartsWith(model, "models/")) {
+    return std::vector<std::string>{model};
+  }
+  const std::string name = ResourceName("models", model);
+  const absl::Status known = client.GetModel(name).status();
+  if (known.ok()) {
+    return std::vector<std::string>{name};
+  }
+  if (!absl::IsNotFound(known) && !absl::IsInvalidArgument(known)) {
+    return known;
+  }
+  v1::ListModelsRequest request;
+  request.set_display_name(model);
+  request.set_page_size(most);
+  HONE_ASSIGN_OR_RETURN(const v1::ListModelsResponse found, client.ListModels(request));
+  if (found.models().empty()) {
+    return absl::NotFoundError(absl::StrCat("there is no model ", name, ", and none is called ",
+                                            model, "; see: hone models list"));
+  }
+  std::vector<std::string> names;
+  for (const v1::Model& one : found.models()) {
+    names.push_back(one.name());
+  }
+  return names;
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> FindModelFolder(const std::string& model) {
   std::error_code error;
@@ -26,26 +65,28 @@ absl::StatusOr<std::string> FindModelFolder(const std::string& model) {
 }
 
 absl::StatusOr<std::string> FindServerModel(Client& client, const std::string& model) {
-  if (absl::StartsWith(model, "models/")) {
-    return model;
+  HONE_ASSIGN_OR_RETURN(std::vector<std::string> names,
+                        FindServerModels(client, model, /*most=*/1));
+  return std::move(names.front());
+}
+
+absl::StatusOr<v1::Model> GetServerModel(Client& client, const std::string& model) {
+  HONE_ASSIGN_OR_RETURN(const std::string name, FindServerModel(client, model));
+  return client.GetModel(name);
+}
+
+absl::StatusOr<std::string> FindOnlyServerModel(Client& client, const std::string& model) {
+  HONE_ASSIGN_OR_RETURN(std::vector<std::string> names,
+                        FindServerModels(client, model, kMostNamed + 1));
+  if (names.size() == 1) {
+    return std::move(names.front());
   }
-  const std::string name = ResourceName("models", model);
-  const absl::Status known = client.GetModel(name).status();
-  if (known.ok()) {
-    return name;
+  if (names.size() > kMostNamed) {
+    names.resize(kMostNamed);
+    names.emplace_back("more");
   }
-  if (!absl::IsNotFound(known) && !absl::IsInvalidArgument(known)) {
-    return known;
-  }
-  v1::ListModelsRequest request;
-  request.set_display_name(model);
-  request.set_page_size(1);
-  HONE_ASSIGN_OR_RETURN(const v1::ListModelsResponse found, client.ListModels(request));
-  if (found.models().empty()) {
-    return absl::NotFoundError(absl::StrCat("there is no model ", name, ", and none is called ",
-                                            model, "; see: hone models list"));
-  }
-  return found.models(0).name();
+  return absl::InvalidArgumentError(absl::StrCat("several models are called ", model,
+                                                 "; say which one: ", absl::StrJoin(names, ", ")));
 }
 
 absl::Status NamePretrained(Client& client, v1::JobSpec& spec) {

@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -8,9 +9,12 @@
 #include "client/cli/models_export.h"
 #include "client/cli/plan_table.h"
 #include "client/cli/render.h"
+#include "engine/base/status.h"
 
 namespace hone::client::cli {
 namespace {
+
+constexpr char kModel[] = "models/<id>, the id alone, or a name, of which the newest is meant";
 
 int List(const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
@@ -45,9 +49,7 @@ int List(const Globals& globals) {
 
 int Show(const std::string& name, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
-  const absl::StatusOr<std::string> found = FindServerModel(*client, name);
-  const absl::StatusOr<v1::Model> model =
-      found.ok() ? client->GetModel(*found) : absl::StatusOr<v1::Model>(found.status());
+  const absl::StatusOr<v1::Model> model = GetServerModel(*client, name);
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -84,24 +86,33 @@ int Show(const std::string& name, const Globals& globals) {
 }
 
 int DeleteModel(const std::string& name, const Globals& globals) {
-  const std::string full = ResourceName("models", name);
-  if (const absl::Status status = globals.Connect()->DeleteModel(full); !status.ok()) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  const absl::StatusOr<std::string> found = FindOnlyServerModel(*client, name);
+  const absl::Status status = found.ok() ? client->DeleteModel(*found) : found.status();
+  if (!status.ok()) {
     return Fail(status, globals);
   }
   if (globals.json) {
     PrintJsonLine(v1::DeleteModelResponse());
   } else {
-    std::printf("%s is deleted\n", full.c_str());
+    std::printf("%s is deleted\n", found->c_str());
   }
   return kSuccess;
 }
 
+// Changes what the request's mask names of the model that a person names so.
+absl::StatusOr<v1::Model> UpdateNamed(const std::string& name, v1::UpdateModelRequest request,
+                                      const Globals& globals) {
+  const std::unique_ptr<Client> client = globals.Connect();
+  HONE_ASSIGN_OR_RETURN(*request.mutable_model()->mutable_name(), FindServerModel(*client, name));
+  return client->UpdateModel(request);
+}
+
 int PinModel(const std::string& name, bool pinned, const Globals& globals) {
   v1::UpdateModelRequest request;
-  request.mutable_model()->set_name(ResourceName("models", name));
   request.mutable_model()->set_pinned(pinned);
   request.mutable_update_mask()->add_paths("pinned");
-  const absl::StatusOr<v1::Model> model = globals.Connect()->UpdateModel(request);
+  const absl::StatusOr<v1::Model> model = UpdateNamed(name, std::move(request), globals);
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -116,10 +127,9 @@ int PinModel(const std::string& name, bool pinned, const Globals& globals) {
 
 int RenameModel(const std::string& name, const std::string& display_name, const Globals& globals) {
   v1::UpdateModelRequest request;
-  request.mutable_model()->set_name(ResourceName("models", name));
   request.mutable_model()->set_display_name(display_name);
   request.mutable_update_mask()->add_paths("display_name");
-  const absl::StatusOr<v1::Model> model = globals.Connect()->UpdateModel(request);
+  const absl::StatusOr<v1::Model> model = UpdateNamed(name, std::move(request), globals);
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -142,25 +152,25 @@ void AddModels(CLI::App& app, Globals& globals) {
   const auto name = std::make_shared<std::string>();
   AddCommand(*models, globals, "show", "One model: its files, numbers and layers.",
              [name, &globals] { return Show(*name, globals); })
-      ->add_option("MODEL", *name, "models/<id>, or the id alone")
+      ->add_option("MODEL", *name, kModel)
       ->required();
   AddCommand(*models, globals, "delete", "Remove a model and its files; its job stays.",
              [name, &globals] { return DeleteModel(*name, globals); })
-      ->add_option("MODEL", *name, "models/<id>, or the id alone")
+      ->add_option("MODEL", *name, "models/<id>, the id alone, or a name that no other model has")
       ->required();
   for (const bool pinned : {true, false}) {
     AddCommand(*models, globals, pinned ? "pin" : "unpin",
                pinned ? "Keep a model, whatever the server's limits say."
                       : "Let the server's limits remove a model again.",
                [name, pinned, &globals] { return PinModel(*name, pinned, globals); })
-        ->add_option("MODEL", *name, "models/<id>, or the id alone")
+        ->add_option("MODEL", *name, kModel)
         ->required();
   }
   const auto display_name = std::make_shared<std::string>();
   CLI::App* rename = AddCommand(
       *models, globals, "rename", "Give a model another display name; its id stays.",
       [name, display_name, &globals] { return RenameModel(*name, *display_name, globals); });
-  rename->add_option("MODEL", *name, "models/<id>, or the id alone")->required();
+  rename->add_option("MODEL", *name, kModel)->required();
   rename->add_option("NAME", *display_name, "the new name")->required();
   AddModelsExport(*models, globals);
   AddModelImport(*models, globals);

@@ -154,7 +154,7 @@ std::string WithoutSlash(std::string folder) {
 
 int ExportFiles(const ExportOptions& options, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
-  const absl::StatusOr<v1::Model> model = client->GetModel(ResourceName("models", options.model));
+  const absl::StatusOr<v1::Model> model = GetServerModel(*client, options.model);
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -228,8 +228,7 @@ absl::StatusOr<v1::WorkerFrame::Exported> ExportInFormat(const ExportOptions& op
     return absl::AlreadyExistsError(absl::StrCat(folder, " exists already"));
   }
   const std::unique_ptr<Client> client = globals.Connect();
-  HONE_ASSIGN_OR_RETURN(const v1::Model model,
-                        client->GetModel(ResourceName("models", options.model)));
+  HONE_ASSIGN_OR_RETURN(const v1::Model model, GetServerModel(*client, options.model));
   HONE_ASSIGN_OR_RETURN(const auto beside, TemporaryFolder::Beside(folder));
   LocalModelFiles files = {.folder = beside->In(folder), .job = ""};
   if (const absl::StatusOr<v1::Job> job = client->GetJob(model.job()); job.ok()) {
@@ -273,8 +272,10 @@ void AddModelsExport(CLI::App& models, Globals& globals) {
                  "Copy a model's files into a new folder, or write them in the form of others.",
                  [options, &globals] { return ExportModel(*options, globals); });
   command
-      ->add_option("MODEL", options->model,
-                   "models/<id>, or the id alone; with --format also a model's folder here")
+      ->add_option(
+          "MODEL", options->model,
+          "models/<id>, the id alone, or a name, of which the newest is meant; with --format "
+          "also a model's folder here")
       ->required();
   command->add_option("DIR", options->folder, "the folder to make")->required();
   CLI::Option* format =

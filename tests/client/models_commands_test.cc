@@ -132,6 +132,79 @@ TEST_F(ModelsCommands, ListSaysHowGoodEachModelIs) {
                              HasSubstr("test RMSE 0.87")));
 }
 
+// Commands that are given a display name, which two models have, or one.
+class ModelsByName : public ServerCommandsTest {
+ protected:
+  void SetUp() override {
+    ServerCommandsTest::SetUp();
+    Add("models/8");
+    Add("models/7");
+  }
+  void Add(const std::string& name) {
+    v1::Model& model = models_.named.emplace_back();
+    model.set_name(name);
+    model.set_display_name("minilm");
+  }
+};
+
+TEST_F(ModelsByName, ExportIsOfTheNewestOfThem) {
+  EXPECT_EQ(Hone({"models", "export", "minilm", "out"}), 0) << output_;
+  EXPECT_THAT(models_.downloaded, ElementsAre("models/8"));
+}
+
+TEST_F(ModelsByName, ExportInAFormatIsOfTheNewestOfThem) {
+  setenv("HONE_WORKER", "/nowhere/hone-worker", 1);  // asked after the download
+  Hone({"models", "export", "minilm", "out", "--format", "onnx"});
+  unsetenv("HONE_WORKER");
+  EXPECT_THAT(models_.downloaded, ElementsAre("models/8"));
+}
+
+TEST_F(ModelsByName, PinIsOfTheNewestOfThem) {
+  EXPECT_EQ(Hone({"models", "pin", "minilm"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("models/8 is pinned"));
+}
+
+TEST_F(ModelsByName, UnpinIsOfTheNewestOfThem) {
+  EXPECT_EQ(Hone({"models", "unpin", "minilm"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("models/8 is not pinned any more"));
+}
+
+TEST_F(ModelsByName, RenameIsOfTheNewestOfThem) {
+  EXPECT_EQ(Hone({"models", "rename", "minilm", "large"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("models/8 is called large"));
+}
+
+TEST_F(ModelsByName, DeleteTakesANameThatOneModelHas) {
+  models_.named.pop_back();
+  EXPECT_EQ(Hone({"models", "delete", "minilm"}), 0) << output_;
+  EXPECT_THAT(models_.deleted, ElementsAre("models/8"));
+}
+
+TEST_F(ModelsByName, DeleteRefusesANameThatSeveralHaveAndListsThem) {
+  EXPECT_EQ(Hone({"models", "delete", "minilm"}), 2);
+  EXPECT_THAT(output_, HasSubstr("several models are called minilm; say which one: "
+                                 "models/8, models/7"));
+}
+
+TEST_F(ModelsByName, DeleteOfANameThatSeveralHaveDeletesNone) {
+  Hone({"models", "delete", "minilm"});
+  EXPECT_THAT(models_.deleted, ElementsAre());
+}
+
+TEST_F(ModelsByName, DeleteListsTwentyOfThemAtMost) {
+  for (int i = 0; i < 30; ++i) {
+    Add(absl::StrCat("models/old", i));
+  }
+  Hone({"models", "delete", "minilm"});
+  EXPECT_THAT(output_, HasSubstr("models/old17, more\n"));
+}
+
+TEST_F(ModelsByName, ANameThatNobodyHasIsToldSo) {
+  models_.named.clear();
+  EXPECT_EQ(Hone({"models", "pin", "minilm"}), 2);
+  EXPECT_THAT(output_, HasSubstr("none is called minilm"));
+}
+
 TEST_F(ModelsCommands, PredictAsksTheServer) {
   std::ofstream(folder_ + "/a.png") << "seven";
   EXPECT_EQ(Hone({"predict", "models/1", "a.png"}), 0);

@@ -234,8 +234,19 @@ class FakeModels final : public v1::ModelService::Service {
     layer.set_weights(640);
     return grpc::Status::OK;
   }
-  grpc::Status DownloadModel(grpc::ServerContext*, const v1::DownloadModelRequest*,
+  grpc::Status DeleteModel(grpc::ServerContext*, const v1::DeleteModelRequest* request,
+                           v1::DeleteModelResponse*) override {
+    deleted.push_back(request->name());
+    return grpc::Status::OK;
+  }
+  grpc::Status UpdateModel(grpc::ServerContext*, const v1::UpdateModelRequest* request,
+                           v1::Model* model) override {
+    *model = request->model();
+    return grpc::Status::OK;
+  }
+  grpc::Status DownloadModel(grpc::ServerContext*, const v1::DownloadModelRequest* request,
                              grpc::ServerWriter<v1::DownloadModelResponse>* writer) override {
+    downloaded.push_back(request->name());
     v1::DownloadModelResponse chunk;
     chunk.mutable_file()->set_path(path);
     chunk.mutable_file()->set_sha256(Sha256("weights"));
@@ -262,7 +273,8 @@ class FakeModels final : public v1::ModelService::Service {
   }
   std::map<std::string, double> metrics;
   std::vector<v1::Model> named;  // by their display names
-  std::vector<int> asked;        // inputs of each call of Predict
+  std::vector<std::string> deleted, downloaded;
+  std::vector<int> asked;  // inputs of each call of Predict
   int most_inputs = 256;
   std::vector<v1::ImportModelRequest> imported;
   grpc::Status first_import;
