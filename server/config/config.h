@@ -32,6 +32,7 @@ struct Config {
   absl::Duration stall = absl::Minutes(10);  // the same, of one that is alive but makes no progress
   absl::Duration retry_delay = absl::Seconds(2);    // after a first crash; doubled after the next
   absl::Duration transfer_idle = absl::Minutes(2);  // of an upload or download, then it makes room
+  absl::Duration import_call = absl::Minutes(10);   // then who waits for an import asks again
   retention::Limits keep;
   std::string log_level = "info";
   std::string log_format = "logfmt";  // or "json"

@@ -21,7 +21,7 @@
 namespace hone::server::imports {
 namespace {
 
-// Of the worker; the call that waits for it has a little more.
+// Of the worker, since it was begun: how long it waits for others does not count.
 constexpr absl::Duration kTimeout = absl::Minutes(9);
 
 // How far an import is.
@@ -80,6 +80,14 @@ absl::Status Hold(v1::WorkerRequest& request, const std::string& folder) {
 
 }  // namespace
 
+absl::Status UnderWay(absl::string_view dataset) {
+  return jobs::WithReason(
+      jobs::WithRetryDelay(
+          absl::UnavailableError(absl::StrCat(CutUtf8(dataset, 80), " is being imported already")),
+          absl::Seconds(2)),
+      jobs::reason::kImportUnderWay);
+}
+
 void Imports::Import(const v1::ImportModelRequest& request,
                      std::function<void(absl::StatusOr<v1::Model>)> done) {
   absl::StatusOr<Wanted> wanted = Check(request);
@@ -87,11 +95,7 @@ void Imports::Import(const v1::ImportModelRequest& request,
     return done(wanted.status());
   }
   if (!Begin(*wanted)) {
-    return done(jobs::WithReason(
-        jobs::WithRetryDelay(
-            absl::UnavailableError(absl::StrCat(request.dataset(), " is being imported already")),
-            absl::Seconds(2)),
-        jobs::reason::kImportUnderWay));
+    return done(UnderWay(request.dataset()));
   }
   absl::StatusOr<std::optional<v1::Model>> known = Find(*wanted);
   const int64_t room = directory_.FreeBytes() - disk_floor_bytes_;
@@ -145,7 +149,8 @@ void Imports::Import(const v1::ImportModelRequest& request,
         const absl::Status held = Hold(worker_request, folder);
         course->is_workers = held.ok();
         return held;
-      });
+      },
+      scheduler::WorkerCalls::Since::kBegun);
 }
 
 absl::StatusOr<Imports::Wanted> Imports::Check(const v1::ImportModelRequest& request) const {

@@ -10,6 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "hone/v1/model_service.pb.h"
 #include "server/artifacts/data_directory.h"
 #include "server/datasets/datasets.h"
@@ -18,6 +19,9 @@
 #include "server/store/writer.h"
 
 namespace hone::server::imports {
+
+// UNAVAILABLE with the reason IMPORT_UNDER_WAY: who asks is to ask again.
+absl::Status UnderWay(absl::string_view dataset);
 
 // Models made of checkpoints that were uploaded as data sets. An import has three steps, and only
 // the last one makes a model of it: a worker unpacks the archive into a folder under tmp/ and reads

@@ -151,7 +151,7 @@ grpc::ServerUnaryReactor* ModelService::ImportModel(grpc::CallbackServerContext*
   return Unary(context, "ImportModel", deps_, reply)
       .Changes(*request)
       .Later([&](Done<v1::Model> done) { rpc::ImportModel(*request, deps_, std::move(done)); },
-             kMostTimeOfImport);
+             deps_.config.import_call, imports::UnderWay(request->dataset()));
 }
 
 grpc::ServerUnaryReactor* ModelService::Predict(grpc::CallbackServerContext* context,

@@ -33,7 +33,10 @@ inline absl::Duration TimeLeft(const grpc::CallbackServerContext& context, absl:
 
 // Of a call, where its client set no shorter deadline.
 inline constexpr absl::Duration kMostTime = absl::Seconds(60);
-inline constexpr absl::Duration kMostTimeOfImport = absl::Minutes(10);
+
+inline absl::Status LateError() {
+  return absl::DeadlineExceededError("the server did not answer in time");
+}
 
 // Of a message in memory.
 inline int64_t BytesOf(const google::protobuf::Message& message) {
@@ -123,14 +126,15 @@ class Unary {
   }
 
   // For one that answers later: `call` gets what it is to call then. What has not answered after
-  // `most` is DEADLINE_EXCEEDED; its own answer then goes nowhere.
+  // `most` is answered with `late`; its own answer then goes nowhere.
   template <typename Call>
-  grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime) const {
+  grpc::ServerUnaryReactor* Later(Call call, absl::Duration most = kMostTime,
+                                  absl::Status late = LateError()) const {
     if (const absl::Status taken = Begin(); !taken.ok()) {
       return Finish(taken);
     }
     const auto pending = std::make_shared<Pending>(*this);
-    Pending::AnswerAfter(most, pending);
+    Pending::AnswerAfter(most, std::move(late), pending);
     call([pending](absl::StatusOr<Reply> result) { pending->Answer(std::move(result)); });
     return reactor_;
   }
@@ -150,17 +154,18 @@ class Unary {
    public:
     explicit Pending(const Unary& unary) : unary_(unary) {}
 
-    static void AnswerAfter(absl::Duration most, std::shared_ptr<Pending> pending) {
+    static void AnswerAfter(absl::Duration most, absl::Status late,
+                            std::shared_ptr<Pending> pending) {
       grpc::Alarm& alarm = pending->alarm_;
       // Called at the deadline, or as soon as the alarm is cancelled. The alarm is a part of what
       // the function keeps, so it lets go when it is called.
-      alarm.Set(absl::ToChronoTime(absl::Now() + most), [kept = std::move(pending)](
-                                                            bool at_deadline) mutable {
-        const std::shared_ptr<Pending> last = std::move(kept);
-        if (at_deadline) {
-          last->FinishOnce(absl::DeadlineExceededError("the server did not answer in time"));
-        }
-      });
+      alarm.Set(absl::ToChronoTime(absl::Now() + most),
+                [kept = std::move(pending), late = std::move(late)](bool at_deadline) mutable {
+                  const std::shared_ptr<Pending> last = std::move(kept);
+                  if (at_deadline) {
+                    last->FinishOnce(std::move(late));
+                  }
+                });
     }
 
     void Answer(absl::StatusOr<Reply> result) {

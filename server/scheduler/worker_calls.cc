@@ -44,14 +44,17 @@ WorkerCalls::~WorkerCalls() { Stop(); }
 
 void WorkerCalls::Submit(v1::WorkerRequest request, absl::Duration timeout,
                          std::function<void(absl::StatusOr<v1::WorkerFrame>)> done, Keep keep,
-                         Prepare prepare) {
-  const absl::Duration deadline = SteadyNow() + timeout;
+                         Prepare prepare, Since since) {
+  const absl::Duration submitted = SteadyNow();
   if (memory_bytes_ > 0) {
     request.set_memory_limit_bytes(memory_bytes_ + worker_process::kUnusedBytes);
   }
-  const bool taken = executor_.Submit(
-      [this, request = std::move(request), deadline, done, keep = std::move(keep),
-       prepare = std::move(prepare)] { done(Call(request, deadline, keep, prepare)); });
+  const bool taken =
+      executor_.Submit([this, request = std::move(request), timeout, since, submitted, done,
+                        keep = std::move(keep), prepare = std::move(prepare)] {
+        const absl::Duration from = since == Since::kSubmitted ? submitted : SteadyNow();
+        done(Call(request, from + timeout, keep, prepare));
+      });
   if (!taken) {
     done(jobs::WithRetryDelay(
         absl::ResourceExhaustedError("too many calls of this kind are queued; try again"),

@@ -44,13 +44,17 @@ class WorkerCalls {
   using Keep = std::function<absl::Status(v1::WorkerFrame& answer, const std::string& folder,
                                           absl::FunctionRef<bool()> wanted)>;
 
+  // What a call's timeout is counted from: Submit, for somebody who waits for the answer, or the
+  // end of the wait in the queue, for work that takes its time.
+  enum class Since { kSubmitted, kBegun };
+
   // `done` gets the first `plan`, `dataset` or `imported` frame, on a thread of this class, or
   //   the code and message of the worker's Failure (INVALID_ARGUMENT, NOT_FOUND, …);
-  //   DEADLINE_EXCEEDED after `timeout` (the time in the queue counts);
+  //   DEADLINE_EXCEEDED after `timeout`;
   //   RESOURCE_EXHAUSTED, on the caller's thread, when too many wait; INTERNAL: the worker crashed.
   void Submit(v1::WorkerRequest request, absl::Duration timeout,
               std::function<void(absl::StatusOr<v1::WorkerFrame>)> done, Keep keep = nullptr,
-              Prepare prepare = nullptr);
+              Prepare prepare = nullptr, Since since = Since::kSubmitted);
 
   // What runs is killed and what waits is not begun; all are told UNAVAILABLE.
   void Stop() { stopping_ = true; }

@@ -125,6 +125,19 @@ TEST_F(RpcImportTest, WhoAsksWhileItIsUnderWayIsToldToComeAgain) {
   EXPECT_EQ(Models(), 1);
 }
 
+TEST_F(RpcImportTest, WhoHasWaitedForLongIsToldToComeAgainWhileItGoesOn) {
+  config_.import_call = absl::Milliseconds(50);
+  Start();
+  UploadArchive("slow");
+  const grpc::Status status = Import("slow");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_details(), HasSubstr("IMPORT_UNDER_WAY"));
+  std::ofstream(root_ + "/datasets/go");
+  while (Models() == 0) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+}
+
 TEST_F(RpcImportTest, NothingIsKeptOfACheckpointThatIsWrong) {
   UploadArchive("broken");
   const grpc::Status status = Import("broken");

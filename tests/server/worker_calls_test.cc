@@ -59,5 +59,49 @@ TEST(WorkerCallsTest, WhatIsDoneWithAnAnswerEndsWhenTheServerStops) {
   std::filesystem::remove_all(root);
 }
 
+// What a call is told that has waited in the queue for longer than its timeout.
+absl::Status ToldAfterAWait(absl::Duration timeout, WorkerCalls::Since since) {
+  const std::string root = absl::StrCat(::testing::TempDir(), "/worker-calls-wait-", ::getpid());
+  const auto directory = *artifacts::DataDirectory::Open(root);
+  metrics::Registry registry;
+  std::promise<absl::Status> told;
+  std::promise<void> go;
+  WorkerCalls calls(HONE_SCRIPTED_WORKER, 0, *directory, registry, {.threads = 1, .queued = 8});
+  v1::WorkerRequest request;
+  request.set_mode(v1::WorkerRequest::PLAN);
+  calls.Submit(
+      request, absl::Hours(1), [](const auto&) {}, nullptr,
+      [&](v1::WorkerRequest&, const std::string&) {
+        go.get_future().wait();
+        return absl::OkStatus();
+      });
+  calls.Submit(
+      request, timeout, [&](const auto& answer) { told.set_value(answer.status()); }, nullptr,
+      nullptr, since);
+  absl::SleepFor(timeout);
+  go.set_value();
+  const absl::Status status = told.get_future().get();
+  std::filesystem::remove_all(root);
+  return status;
+}
+
+TEST(WorkerCallsTest, TheTimeInTheQueueCountsForWhoWaits) {
+  EXPECT_THAT(ToldAfterAWait(absl::Milliseconds(50), WorkerCalls::Since::kSubmitted),
+              ::hone::testing::StatusIs(absl::StatusCode::kDeadlineExceeded,
+                                        ::testing::HasSubstr("in time")));
+}
+
+TEST(WorkerCallsTest, TheTimeInTheQueueDoesNotCountForWhatIsGivenItsTime) {
+  // A machine that is busy may need more than the first ones.
+  absl::Status told;
+  for (int seconds = 1; seconds <= 32; seconds *= 2) {
+    told = ToldAfterAWait(absl::Seconds(seconds), WorkerCalls::Since::kBegun);
+    if (told.ok()) {
+      break;
+    }
+  }
+  EXPECT_THAT(told, ::hone::testing::IsOk());
+}
+
 }  // namespace
 }  // namespace hone::server::scheduler
