@@ -47,6 +47,21 @@ absl::StatusOr<std::vector<std::string>> FindServerModels(Client& client, const 
   return names;
 }
 
+absl::Status NameModel(Client& client, absl::string_view before, absl::string_view field,
+                       std::string& model) {
+  absl::StatusOr<std::string> name = FindServerModel(client, model);
+  HONE_RETURN_IF_ERROR(Annotate(name.status(), absl::StrCat(before, field)));
+  model = *std::move(name);
+  return absl::OkStatus();
+}
+
+absl::Status FolderError(absl::string_view before, absl::string_view path,
+                         absl::string_view instead) {
+  return absl::InvalidArgumentError(absl::StrCat(before, path,
+                                                 ": is a folder of this machine; a server takes `",
+                                                 before, instead, "`, one of its own"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> FindModelFolder(const std::string& model) {
@@ -89,14 +104,24 @@ absl::StatusOr<std::string> FindOnlyServerModel(Client& client, const std::strin
                                                  "; say which one: ", absl::StrJoin(names, ", ")));
 }
 
-absl::Status NamePretrained(Client& client, v1::JobSpec& spec) {
-  if (spec.model().pretrained().model().empty()) {
-    return absl::OkStatus();
+absl::Status NameModels(Client& client, const jobfile::LocalPaths& paths, absl::string_view before,
+                        v1::JobSpec& spec) {
+  if (!paths.pretrained.empty()) {
+    return FolderError(before, "model.pretrained.path", "model.pretrained.model");
   }
-  std::string& model = *spec.mutable_model()->mutable_pretrained()->mutable_model();
-  absl::StatusOr<std::string> name = FindServerModel(client, model);
-  HONE_RETURN_IF_ERROR(Annotate(name.status(), "model.pretrained.model"));
-  model = *std::move(name);
+  if (!paths.classifier.empty()) {
+    return FolderError(before, "image_generation.evaluation.path",
+                       "image_generation.evaluation.classifier");
+  }
+  if (!spec.model().pretrained().model().empty()) {
+    HONE_RETURN_IF_ERROR(NameModel(client, before, "model.pretrained.model",
+                                   *spec.mutable_model()->mutable_pretrained()->mutable_model()));
+  }
+  if (!spec.image_generation().evaluation().classifier().empty()) {
+    HONE_RETURN_IF_ERROR(
+        NameModel(client, before, "image_generation.evaluation.classifier",
+                  *spec.mutable_image_generation()->mutable_evaluation()->mutable_classifier()));
+  }
   return absl::OkStatus();
 }
 

@@ -4,7 +4,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "client/client.h"
+#include "client/jobfile/local_paths.h"
 #include "hone/v1/job.pb.h"
 #include "hone/v1/model_service.pb.h"
 
@@ -26,7 +28,10 @@ absl::StatusOr<v1::Model> GetServerModel(Client& client, const std::string& mode
 // several models have that display name.
 absl::StatusOr<std::string> FindOnlyServerModel(Client& client, const std::string& model);
 
-// Puts `models/<id>` in the place of a name that the job's `model.pretrained.model` gives.
-absl::Status NamePretrained(Client& client, v1::JobSpec& spec);
+// Puts `models/<id>` in the place of the names that the job gives its earlier model and its
+// classifier. INVALID_ARGUMENT for a folder of this machine in one of their places. `before` is
+// what stands before the job's own fields in an error: "job." in a sweep.
+absl::Status NameModels(Client& client, const jobfile::LocalPaths& paths, absl::string_view before,
+                        v1::JobSpec& spec);
 
 }  // namespace hone::client::cli

@@ -23,12 +23,7 @@ absl::StatusOr<v1::JobSpec> SpecFor(Client& client, const SubmitOptions& options
                                     const Globals& globals) {
   HONE_ASSIGN_OR_RETURN(jobfile::JobFile file,
                         jobfile::LoadJobFile(options.file, options.overrides));
-  if (!file.paths.pretrained.empty()) {
-    return absl::InvalidArgumentError(
-        "model.pretrained.path: is a folder of this machine; a server takes "
-        "`model.pretrained.model`, one of its own");
-  }
-  HONE_RETURN_IF_ERROR(NamePretrained(client, file.spec));
+  HONE_RETURN_IF_ERROR(NameModels(client, file.paths, "", file.spec));
   if (!file.paths.data.empty()) {
     HONE_ASSIGN_OR_RETURN(const std::string name,
                           FindOrPut(client, file.paths.data, !globals.json));

@@ -109,13 +109,8 @@ absl::StatusOr<v1::SweepSpec> SpecFor(Client& client, const SweepOptions& option
                                       const Globals& globals) {
   HONE_ASSIGN_OR_RETURN(jobfile::SweepFile file,
                         jobfile::LoadSweepFile(options.file, options.overrides));
-  if (!file.paths.pretrained.empty()) {
-    return absl::InvalidArgumentError(
-        "job.model.pretrained.path: is a folder of this machine; a server takes "
-        "`model.pretrained.model`, one of its own");
-  }
   if (file.spec.has_job()) {
-    HONE_RETURN_IF_ERROR(NamePretrained(client, *file.spec.mutable_job()));
+    HONE_RETURN_IF_ERROR(NameModels(client, file.paths, "job.", *file.spec.mutable_job()));
   }
   if (!file.paths.data.empty()) {
     HONE_ASSIGN_OR_RETURN(const std::string name,

@@ -82,6 +82,14 @@ TEST_F(SubmitCommand, RefusesAModelOfThisMachine) {
   EXPECT_TRUE(training_.created.empty());
 }
 
+TEST_F(SubmitCommand, RefusesAClassifierOfThisMachine) {
+  EXPECT_EQ(Hone({"submit", HONE_SOURCE_DIR "/client/examples/mnist-gan.yaml", "--set",
+                  "image_generation.evaluation.path=here"}),
+            2);
+  EXPECT_THAT(output_, HasSubstr("image_generation.evaluation.path"));
+  EXPECT_TRUE(training_.created.empty());
+}
+
 TEST_F(SubmitCommand, SendsTheTextOfAMazeThatIsAFileHere) {
   EXPECT_EQ(Hone({"submit", HONE_SOURCE_DIR "/client/examples/maze-dqn.yaml", "--set",
                   "reinforcement_learning.maze.path=" HONE_SOURCE_DIR
