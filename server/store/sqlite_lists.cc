@@ -13,6 +13,12 @@ namespace {
 
 constexpr int64_t kMostPageBytes = int64_t{2} << 20;
 
+// How many jobs a part of the queue has, of how many the time is known, and what those take.
+constexpr char kQueuePart[] =
+    "SELECT count(*), count(expected_ms), ifnull(sum(expected_ms), 0) FROM job INDEXED BY "
+    "job_queue "
+    "WHERE state = 'QUEUED' AND held = 0 AND ";
+
 int64_t OrNewest(int64_t before_row) {
   return before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row;
 }
@@ -30,10 +36,11 @@ absl::StatusOr<std::unique_ptr<SqliteLists>> SqliteLists::Open(const std::string
   std::unique_ptr<SqliteLists> lists(new SqliteLists());
   HONE_RETURN_IF_ERROR(lists->connection_.Open(path, most_time));
   HONE_RETURN_IF_ERROR(lists->PrepareJobs());
-  for (const auto& [statement, sql] : std::vector<std::pair<Statement*, const char*>>{
-           {&lists->queue_,
-            "SELECT row, expected_ms FROM job WHERE state = 'QUEUED' AND held = 0 "
-            "ORDER BY priority DESC, row"},
+  for (const auto& [statement, sql] : std::vector<std::pair<Statement*, std::string>>{
+           {&lists->queue_place_,
+            "SELECT priority FROM job WHERE row = ? AND state = 'QUEUED' AND held = 0"},
+           {&lists->queue_rows_, absl::StrCat(kQueuePart, "priority = ? AND row >= ? AND row < ?")},
+           {&lists->queue_priorities_, absl::StrCat(kQueuePart, "priority > ? AND priority < ?")},
            {&lists->count_, "SELECT state, task, count(*) FROM job GROUP BY state, task"},
            {&lists->models_,
             "SELECT row, payload FROM model WHERE row < ?1 AND (?2 = '' OR display_name = ?2) AND "
@@ -154,23 +161,49 @@ absl::StatusOr<Page<jobs::Job>> SqliteLists::List(const ListJobs& what) {
   return page;
 }
 
-// One walk over the queue for all jobs of a page.
+// Counts from each job of the page to the next one in the order of the queue. SQLite adds up what
+// lies between them: a walk over its rows takes several times as long.
 absl::Status SqliteLists::NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
                                        std::vector<jobs::Job>& items) {
-  const Standing standing(queue_);
-  size_t numbered = 0;
+  struct Place {
+    int64_t priority;
+    int64_t row;
+    size_t item = 0;
+  };
+  std::vector<Place> places;
+  for (const auto& [row, item] : queued) {
+    const Standing standing(queue_place_);
+    HONE_ASSIGN_OR_RETURN(const bool waits, queue_place_.Reset().Int(row).Step());
+    if (waits) {
+      places.push_back({queue_place_.ColumnInt(0), row, item});
+    }
+  }
+  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    return a.priority != b.priority ? a.priority > b.priority : a.row < b.row;
+  });
+  int64_t position = 1;
   absl::Duration before = absl::ZeroDuration();
-  for (int position = 1; numbered < queued.size(); ++position) {
-    HONE_ASSIGN_OR_RETURN(const bool found, queue_.Step());
-    if (!found) {
-      break;
+  const auto pass = [&](Statement& part) -> absl::Status {
+    const Standing standing(part);
+    HONE_RETURN_IF_ERROR(part.Step().status());
+    const int64_t jobs = part.ColumnInt(0), known = part.ColumnInt(1);
+    position += jobs;
+    before += known < jobs ? absl::InfiniteDuration() : absl::Milliseconds(part.ColumnInt(2));
+    return absl::OkStatus();
+  };
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  Place last = {.priority = kMost, .row = kMost};
+  for (const Place& place : places) {
+    if (place.priority < last.priority) {
+      HONE_RETURN_IF_ERROR(pass(queue_rows_.Reset().Int(last.priority).Int(last.row).Int(kMost)));
+      HONE_RETURN_IF_ERROR(pass(queue_priorities_.Reset().Int(place.priority).Int(last.priority)));
+      last = {.priority = place.priority, .row = 0};
     }
-    if (const auto item = queued.find(queue_.ColumnInt(0)); item != queued.end()) {
-      items[item->second].queue_position = position;
-      items[item->second].queued_before = before;
-      ++numbered;
-    }
-    before += ColumnMilliseconds(queue_, 1);
+    HONE_RETURN_IF_ERROR(
+        pass(queue_rows_.Reset().Int(place.priority).Int(last.row).Int(place.row)));
+    last.row = place.row;
+    items[place.item].queue_position = static_cast<int>(position);
+    items[place.item].queued_before = before;
   }
   return absl::OkStatus();
 }

@@ -38,7 +38,7 @@ class SqliteLists {
   TimedConnection connection_;
   // By newest and by oldest first; of one state; with labels.
   Statement list_, list_oldest_, list_state_, list_state_oldest_, list_label_, list_label_oldest_;
-  Statement queue_;
+  Statement queue_place_, queue_rows_, queue_priorities_;
   Statement count_;
   Statement models_;
 };

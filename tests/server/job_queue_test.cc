@@ -123,6 +123,25 @@ TEST_P(JobQueueTest, ListNumbersTheQueueAsGetDoes) {
   EXPECT_EQ(store_->Get(second)->queue_position, 2);
 }
 
+TEST_P(JobQueueTest, APageNumbersJobsOfSeveralPrioritiesAsGetDoes) {
+  for (int i = 0; i < 30; ++i) {
+    NewJob job{.id = jobs::NewId(), .spec = Spec()};
+    job.spec.set_priority(i % 7 % 4 - 1);
+    job.plan.set_seconds(1 + i);
+    ASSERT_THAT(store_->Insert(job, kNow), IsOk());
+  }
+  ListJobs what{.limit = 4};
+  for (int pages = 0; pages < 8; ++pages) {
+    const auto page = store_->List(what);
+    for (const jobs::Job& job : page->items) {
+      EXPECT_EQ(job.queue_position, store_->Get(job.id)->queue_position);
+      EXPECT_EQ(job.queued_before, store_->Get(job.id)->queued_before);
+    }
+    what.from_row = page->next_row;
+  }
+  EXPECT_EQ(what.from_row, 0);
+}
+
 TEST_P(JobQueueTest, AQueuedJobKnowsHowLongThoseBeforeItTake) {
   const auto insert = [&](double seconds) {
     NewJob job{.id = jobs::NewId(), .spec = Spec()};
