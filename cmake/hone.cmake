@@ -63,7 +63,7 @@ function(hone_use_precompiled_headers name suffix)
   target_precompile_headers(${name} REUSE_FROM ${headers})
 endfunction()
 
-# Every preset but `dev` compiles the sources of a target eight at a time, as one (CMAKE_UNITY_BUILD): a third of the time. So the names in the
+# Every preset but `dev` compiles the sources of a target eight at a time, as one (CMAKE_UNITY_BUILD), which takes about a third of the time. So the names in the
 # unnamed namespaces of a target's SOURCES are all different. APART are those that have a name which another source has, too.
 function(hone_compile_apart)
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

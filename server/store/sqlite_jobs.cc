@@ -24,6 +24,9 @@ void BindOptional(Statement& statement, const std::optional<std::string>& value,
   }
 }
 
+// Three centuries: the sum over a queue stays a number of SQLite.
+constexpr double kMostExpectedMs = 1e13;
+
 // Of the checkpoint that the run goes on from by now, where the report says.
 std::optional<int64_t> CheckpointStep(const Report& report) {
   std::optional<int64_t> step;
@@ -204,8 +207,9 @@ absl::StatusOr<jobs::Job> SqliteStore::Insert(const NewJob& job, absl::Time now)
         .Int(ToNanos(jobs::Deadline(resolved, now)))
         .Text(job.retry_of)
         .Int(ToNanos(now));
-    job.plan.has_seconds() ? insert_.Int(static_cast<int64_t>(1e3 * job.plan.seconds()))
-                           : insert_.Null();
+    job.plan.has_seconds()
+        ? insert_.Int(static_cast<int64_t>(std::min(kMostExpectedMs, 1e3 * job.plan.seconds())))
+        : insert_.Null();
     HONE_RETURN_IF_ERROR(insert_.Text(job.request)
                              .Int(checkpoint_step)
                              .Blob(Serialize(resolved))

@@ -15,9 +15,8 @@ constexpr int64_t kMostPageBytes = int64_t{2} << 20;
 
 // How many jobs a part of the queue has, of how many the time is known, and what those take.
 constexpr char kQueuePart[] =
-    "SELECT count(*), count(expected_ms), ifnull(sum(expected_ms), 0) FROM job INDEXED BY "
-    "job_queue "
-    "WHERE state = 'QUEUED' AND held = 0 AND ";
+    "SELECT count(*), count(expected_ms), ifnull(sum(expected_ms), 0) "
+    "FROM job INDEXED BY job_queue WHERE state = 'QUEUED' AND held = 0 AND ";
 
 int64_t OrNewest(int64_t before_row) {
   return before_row == 0 ? std::numeric_limits<int64_t>::max() : before_row;
@@ -162,7 +161,8 @@ absl::StatusOr<Page<jobs::Job>> SqliteLists::List(const ListJobs& what) {
 }
 
 // Counts from each job of the page to the next one in the order of the queue. SQLite adds up what
-// lies between them: a walk over its rows takes several times as long.
+// lies between them: a walk over its rows takes several times as long. Where a job is claimed
+// meanwhile, those behind it may have the numbers of before or of after that.
 absl::Status SqliteLists::NumberQueued(const absl::flat_hash_map<int64_t, size_t>& queued,
                                        std::vector<jobs::Job>& items) {
   struct Place {

@@ -90,6 +90,30 @@ TEST_F(SubmitCommand, RefusesAClassifierOfThisMachine) {
   EXPECT_TRUE(training_.created.empty());
 }
 
+TEST_F(SubmitCommand, FindsTheClassifierThatIsCalledSo) {
+  v1::Model& model = models_.named.emplace_back();
+  model.set_name("models/8");
+  model.set_display_name("minilm");
+  EXPECT_EQ(Hone({"submit", HONE_SOURCE_DIR "/client/examples/mnist-gan.yaml", "--set",
+                  "image_generation.evaluation.classifier=minilm"}),
+            0)
+      << output_;
+  ASSERT_EQ(training_.created.size(), 1u);
+  EXPECT_EQ(training_.created[0].spec().image_generation().evaluation().classifier(), "models/8");
+}
+
+TEST_F(SubmitCommand, ASweepForAServerRefusesAClassifierOfThisMachine) {
+  std::ofstream(folder_ + "/sweep.yaml")
+      << "job_file: " HONE_SOURCE_DIR "/client/examples/mnist-gan.yaml\n"
+      << "axes: [{field: training.batch_size, values: [32, 64]}]\n"
+      << "objective: {metric: frechet_distance}\ngrid: {}\n";
+  EXPECT_EQ(Hone({"sweep", folder_ + "/sweep.yaml", "--set",
+                  "job.image_generation.evaluation.path=here"}),
+            2);
+  EXPECT_THAT(output_, HasSubstr("job.image_generation.evaluation.path: is a folder of this "
+                                 "machine"));
+}
+
 TEST_F(SubmitCommand, SendsTheTextOfAMazeThatIsAFileHere) {
   EXPECT_EQ(Hone({"submit", HONE_SOURCE_DIR "/client/examples/maze-dqn.yaml", "--set",
                   "reinforcement_learning.maze.path=" HONE_SOURCE_DIR

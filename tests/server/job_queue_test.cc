@@ -142,6 +142,19 @@ TEST_P(JobQueueTest, APageNumbersJobsOfSeveralPrioritiesAsGetDoes) {
   EXPECT_EQ(what.from_row, 0);
 }
 
+TEST_P(JobQueueTest, JobsThatWouldTakeForEverHideNoOther) {
+  std::string last;
+  for (int i = 0; i < 4; ++i) {
+    NewJob job{.id = jobs::NewId(), .spec = Spec()};
+    job.plan.set_seconds(1e30);
+    last = store_->Insert(job, kNow)->id;
+  }
+  ASSERT_THAT(store_->Get(last), IsOk());
+  EXPECT_GT(store_->Get(last)->queued_before, absl::Hours(24 * 365));
+  ASSERT_THAT(store_->List({}), IsOk());
+  EXPECT_EQ(store_->List({})->items[0].queued_before, store_->Get(last)->queued_before);
+}
+
 TEST_P(JobQueueTest, AQueuedJobKnowsHowLongThoseBeforeItTake) {
   const auto insert = [&](double seconds) {
     NewJob job{.id = jobs::NewId(), .spec = Spec()};
