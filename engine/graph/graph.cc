@@ -53,6 +53,17 @@ Value Graph::Append(Node node) {
 }
 
 Value Graph::Input(absl::string_view name, const TensorType& type) {
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Node& known = nodes_[i];
+    if (known.kind == Node::Kind::kInput && known.name == name) {
+      if (known.types[0] != type) {
+        return Fail(absl::InvalidArgumentError(absl::StrCat("input ", name, " has two types, ",
+                                                            known.types[0].ToString(), " and ",
+                                                            type.ToString())));
+      }
+      return {static_cast<int32_t>(i), 0};
+    }
+  }
   Node node;
   node.kind = Node::Kind::kInput;
   node.name = std::string(name);

@@ -39,7 +39,7 @@ class Graph {
     double constant = 0;            // of kConstant
   };
 
-  // A tensor given at each run.
+  // A tensor given at each run. The same name again is the same input.
   Value Input(absl::string_view name, const TensorType& type);
   // The same name again is the same parameter.
   Value Parameter(const ParameterSpec& spec);

@@ -65,6 +65,20 @@ TEST(Graph, RefusesOneNameForTwoShapes) {
                        AllOf(HasSubstr("shared"), HasSubstr("[2, 3]"), HasSubstr("[3, 2]"))));
 }
 
+// Whoever fills the inputs finds them by name: a second one of that name would be left unfilled.
+TEST(Graph, GivesTheSameInputForTheSameName) {
+  Graph graph;
+  const TensorType type = {Shape{2, 3}, DType::kF32};
+  EXPECT_EQ(graph.Input("shared", type), graph.Input("shared", type));
+}
+
+TEST(Graph, RefusesOneInputOfTwoTypes) {
+  Graph graph;
+  graph.Input("shared", {Shape{2, 3}, DType::kF32});
+  graph.Input("shared", {Shape{2, 3}, DType::kS32});
+  EXPECT_THAT(graph.status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("shared")));
+}
+
 TEST(Differentiate, AddsUpGradientsThatMeet) {
   Graph graph;
   const Value x = AddParameter(graph, "x", Shape{1, 2});
