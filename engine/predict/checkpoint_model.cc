@@ -48,13 +48,18 @@ void SetNames(const huggingface::Head& head, data::Preprocessing& preprocessing)
   }
 }
 
-// How vectors of texts are made of those of tokens, as sentence-transformers writes it; where it
-// says nothing, their mean.
+// How vectors of texts are made of those of tokens, as sentence-transformers writes it, of an
+// adapter that says nothing as its base does; where that says nothing, too, their mean.
 absl::StatusOr<tasks::TextEmbeddingOptions::Pooling> PoolingOf(const std::string& directory) {
   using Pooling = tasks::TextEmbeddingOptions::Pooling;
   constexpr absl::string_view kMode = "pooling_mode_";
-  const std::string path = absl::StrCat(directory, "/1_Pooling/config.json");
+  constexpr absl::string_view kFile = "/1_Pooling/config.json";
+  std::string path = absl::StrCat(directory, kFile);
   std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    HONE_ASSIGN_OR_RETURN(const std::string net, huggingface::FolderOfNet(directory));
+    path = absl::StrCat(net, kFile);
+  }
   if (!std::filesystem::is_regular_file(path, error)) {
     return Pooling::kMean;
   }

@@ -480,6 +480,21 @@ TEST_F(CheckpointAnswerer, WithoutAHeadItMakesVectorsOfTextsAsItsPoolingSays) {
   EXPECT_NE(VectorOf(Path("bert")), mean);
 }
 
+TEST_F(CheckpointAnswerer, AnAdapterMakesVectorsAsThePoolingOfItsBaseSays) {
+  const std::string query = "base_model.model.encoder.layer.0.attention.self.query";
+  Write("adapter/adapter_config.json",
+        R"({"peft_type": "LORA", "r": 1, "base_model_name_or_path": "../bert"})");
+  // It adds nothing.
+  testing::WriteTensors(
+      Path("adapter/adapter_model.safetensors"),
+      std::vector<CheckpointTensor>{
+          {.name = query + ".lora_A.weight", .shape = {1, 24}, .values = std::vector<float>(24)},
+          {.name = query + ".lora_B.weight", .shape = {24, 1}, .values = std::vector<float>(24)}});
+  Write("bert/1_Pooling/config.json", R"({"pooling_mode_cls_token": true})");
+  EXPECT_THAT(VectorOf(Path("adapter")),
+              ::testing::Pointwise(::testing::FloatNear(1e-5f), VectorOf(Path("bert"))));
+}
+
 TEST_F(CheckpointAnswerer, WithoutAHeadItIsAnOnnxThatMakesTheSameVectors) {
   std::filesystem::create_directory(Path("onnx"));
   const auto report = exports::Export(
