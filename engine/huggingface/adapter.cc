@@ -365,11 +365,10 @@ absl::StatusOr<std::string> BaseOf(const std::string& directory) {
   HONE_RETURN_IF_ERROR(config.status());
   const json named = config->value("base_model_name_or_path", json());
   const std::string name = named.is_string() ? named.get<std::string>() : "";
-  std::vector<std::string> places = {directory};
+  std::vector<std::string> places = {directory, absl::StrCat(directory, "/", kBaseFolder)};
   if (!name.empty() && !absl::StrContains(name, '\0')) {
     places.push_back(absl::StartsWith(name, "/") ? name : absl::StrCat(directory, "/", name));
   }
-  places.push_back(absl::StrCat(directory, "/base"));
   for (const std::string& place : places) {
     // A config.json may lie beside an adapter that brings no base.
     const bool is_base = place != directory || Exists(absl::StrCat(place, "/model.safetensors")) ||

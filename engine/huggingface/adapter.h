@@ -14,6 +14,9 @@
 // `.lora_B.weight` [out, rank] for each module that has one, and whole modules that were saved.
 namespace hone::engine::huggingface {
 
+// The folder in an adapter's folder that its base may lie in.
+inline constexpr char kBaseFolder[] = "base";
+
 bool IsAdapter(const std::string& directory);
 
 // A parameter of ours in the adapter's file: row r is the elements from first + r · stride on.
@@ -33,8 +36,9 @@ struct Adapter {
 };
 
 // The folder of the checkpoint that the adapter stands on: the same one where it has a config.json
-// and weights of its own, that which `base_model_name_or_path` says, from the root or from the
-// adapter's folder on, or `base` in it. INVALID_ARGUMENT says how to name it where there is none.
+// and weights of its own, `base` in it, or that which `base_model_name_or_path` says, from the root
+// or from the adapter's folder on. What came with the adapter is before what it names, so that one
+// of strangers reads nothing else. INVALID_ARGUMENT says how to name it where there is none.
 absl::StatusOr<std::string> BaseOf(const std::string& directory);
 
 // Where the net is described: of an adapter the folder of its base, else the folder itself.

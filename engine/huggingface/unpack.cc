@@ -22,6 +22,7 @@
 #include "engine/base/status.h"
 #include "engine/checkpoint/safetensors_header.h"
 #include "engine/data/file_tree.h"
+#include "engine/huggingface/adapter.h"
 #include "engine/huggingface/tensor_files.h"
 
 namespace hone::engine::huggingface {
@@ -29,7 +30,7 @@ namespace {
 
 using checkpoint::Shown;
 
-constexpr absl::string_view kConfig = "config.json";
+constexpr absl::string_view kConfig = "config.json", kAdapterConfig = "adapter_config.json";
 constexpr size_t kMostFiles = 2000;
 constexpr size_t kLongestPart = 255;  // bytes of a file's name that the disk takes
 constexpr int64_t kLookEvery = 64 << 20;
@@ -45,8 +46,17 @@ int64_t DepthOf(absl::string_view path) { return std::ranges::count(path, '/'); 
 
 // What an archive holds.
 struct Contents {
-  std::vector<std::string> configs;  // all config.json
+  std::vector<std::string> configs;  // all config.json and adapter_config.json
   std::set<std::string> names;
+
+  // `folder` is empty or has a slash at its end; so below.
+  bool Has(absl::string_view folder, absl::string_view name) const {
+    return names.contains(absl::StrCat(folder, name));
+  }
+  bool HasWhole(absl::string_view folder) const {
+    return Has(folder, kConfig) &&
+           (Has(folder, "model.safetensors") || Has(folder, "model.safetensors.index.json"));
+  }
 };
 
 absl::StatusOr<Contents> LookInto(const std::string& archive, int64_t most_bytes) {
@@ -65,7 +75,8 @@ absl::StatusOr<Contents> LookInto(const std::string& archive, int64_t most_bytes
               archive, ": has more than ", 100 * kMostFiles, " files, which no checkpoint has"));
         }
         contents.names.insert(file.name);
-        if (NameIn(file.name) == kConfig) {
+        if (const absl::string_view last = NameIn(file.name);
+            last == kConfig || last == kAdapterConfig) {
           contents.configs.push_back(file.name);
         }
         return data::Visit::kGoOn;
@@ -73,7 +84,7 @@ absl::StatusOr<Contents> LookInto(const std::string& archive, int64_t most_bytes
   return contents;
 }
 
-// The folder of the outermost config.json, with a slash at its end, or "".
+// The folder of the outermost config, with a slash at its end, or "".
 absl::StatusOr<std::string> RootOf(const std::string& archive, const Contents& contents) {
   if (contents.configs.empty()) {
     return absl::InvalidArgumentError(
@@ -96,26 +107,40 @@ absl::StatusOr<std::string> RootOf(const std::string& archive, const Contents& c
   return *roots.begin();
 }
 
-absl::Status CheckWeights(const std::string& archive, const std::string& root,
-                          const Contents& contents) {
-  const auto has = [&](absl::string_view name) {
-    return contents.names.contains(absl::StrCat(root, name));
-  };
-  const bool weights = std::ranges::any_of(contents.names, [&](absl::string_view name) {
-    return FolderOf(name) == root && absl::EndsWith(name, ".safetensors");
-  });
-  // No folder of this machine is its base, whatever it says.
-  if (has("adapter_config.json") && !has("model.safetensors") &&
-      !has("model.safetensors.index.json")) {
+// Whether the root is an adapter whose base lies in a folder of its own; no folder of this machine
+// is its base, whatever it says.
+absl::StatusOr<bool> HasBaseFolder(const std::string& archive, const std::string& root,
+                                   const Contents& contents) {
+  if (!contents.Has(root, kAdapterConfig) || contents.HasWhole(root)) {
+    return false;
+  }
+  const std::string base = absl::StrCat(root, kBaseFolder, "/");
+  if (contents.Has(base, kAdapterConfig)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(archive, ": the base of the adapter, in its folder ", kBaseFolder,
+                     ", is an adapter, too; merge that one into its own base before"));
+  }
+  if (!contents.Has(base, kConfig)) {
     return absl::InvalidArgumentError(absl::StrCat(
         archive,
-        ": is an adapter without its base: put config.json, the tokenizer and model.safetensors of "
-        "the base beside it, or merge it into them and send the merged checkpoint"));
+        ": is an adapter without its base: `hone models import ADAPTER --base BASE` sends both; in "
+        "a tar config.json, the tokenizer and model.safetensors of the base must lie in the folder "
+        "`",
+        kBaseFolder, "` beside adapter_config.json"));
   }
+  return true;
+}
+
+// `where` is the folder, for messages.
+absl::Status CheckWeights(const std::string& where, const std::string& folder,
+                          const Contents& contents) {
+  const bool weights = std::ranges::any_of(contents.names, [&](absl::string_view name) {
+    return FolderOf(name) == folder && absl::EndsWith(name, ".safetensors");
+  });
   return weights ? absl::OkStatus()
                  : absl::InvalidArgumentError(
-                       NoWeights(archive,
-                                 has("pytorch_model.bin") || has("pytorch_model.bin.index.json"))
+                       NoWeights(where, contents.Has(folder, "pytorch_model.bin") ||
+                                            contents.Has(folder, "pytorch_model.bin.index.json"))
                            .message());
 }
 
@@ -184,17 +209,18 @@ absl::Status CheckParts(absl::string_view name) {
   return absl::OkStatus();
 }
 
-// Makes the folder of a file, where the file has one, and writes the file.
+// Makes the folders of a file, where the file has some, and writes the file.
 absl::Status Place(const data::TreeFile& file, absl::string_view name, const std::string& directory,
                    std::set<std::string>& folders, Disk& disk) {
   HONE_RETURN_IF_ERROR(CheckParts(name));
   const auto is_both = [](absl::string_view which) {
     return absl::InvalidArgumentError(absl::StrCat(Shown(which), " is a file and a folder"));
   };
-  const std::string folder(absl::StripSuffix(FolderOf(name), "/"));
-  if (!folder.empty() && folders.insert(folder).second) {
+  for (size_t slash = name.find('/'); slash != absl::string_view::npos;
+       slash = name.find('/', slash + 1)) {
+    const std::string folder(name.substr(0, slash));
     const std::string path = absl::StrCat(directory, "/", folder);
-    if (::mkdir(path.c_str(), 0755) != 0) {
+    if (folders.insert(folder).second && ::mkdir(path.c_str(), 0755) != 0) {
       return errno == EEXIST ? is_both(folder)
                              : ErrnoStatus(errno, absl::StrCat("cannot create ", path));
     }
@@ -225,14 +251,24 @@ absl::Status Unpack(const std::string& archive, const std::string& directory, in
                     int64_t disk_floor_bytes) {
   HONE_ASSIGN_OR_RETURN(const Contents contents, LookInto(archive, most_bytes));
   HONE_ASSIGN_OR_RETURN(const std::string root, RootOf(archive, contents));
+  HONE_ASSIGN_OR_RETURN(const bool on_base, HasBaseFolder(archive, root, contents));
   HONE_RETURN_IF_ERROR(CheckWeights(archive, root, contents));
+  const std::string base = absl::StrCat(kBaseFolder, "/");
+  if (on_base) {
+    HONE_RETURN_IF_ERROR(
+        CheckWeights(absl::StrCat(archive, "/", kBaseFolder), absl::StrCat(root, base), contents));
+  }
   Disk disk(directory, disk_floor_bytes);
   std::set<std::string> folders;
   size_t files = 0;
   const absl::Status unpacked = data::ForEachFileToUnpack(
       archive, [&](const data::TreeFile& file) -> absl::StatusOr<data::Visit> {
         absl::string_view name = file.name;
-        if (!absl::ConsumePrefix(&name, root) || !IsFileOfCheckpoint(name)) {
+        if (!absl::ConsumePrefix(&name, root)) {
+          return data::Visit::kGoOn;
+        }
+        const bool of_base = on_base && absl::StartsWith(name, base);
+        if (!IsFileOfCheckpoint(of_base ? name.substr(base.size()) : name)) {
           return data::Visit::kGoOn;
         }
         if (++files > kMostFiles) {

@@ -165,6 +165,18 @@ TEST_F(AdapterTest, ABaseThatIsNotThereIsToldHowToBeNamed) {
   EXPECT_THAT(Opened(), IsOk());
 }
 
+TEST_F(AdapterTest, ABaseInItsFolderIsBeforeTheOneThatItNames) {
+  MakeBase("llama");
+  Adapt("model.layers.0.self_attn.q_proj", false);
+  std::filesystem::rename(folder_ / "base", folder_ / "adapter/base");
+  std::filesystem::create_directory(folder_ / "base");
+  Put(folder_ / "base/config.json", "{}");
+  EXPECT_THAT(Opened(), IsOk());
+  const auto base = huggingface::BaseOf(folder_ / "adapter");
+  ASSERT_THAT(base, IsOk());
+  EXPECT_EQ(*base, folder_ / "adapter/base");
+}
+
 TEST_F(AdapterTest, AnAdapterOfAnotherBaseIsRefusedByItsShapes) {
   MakeBase("llama");
   Add("model.layers.0.self_attn.q_proj.lora_A.weight", {kRank, 32});

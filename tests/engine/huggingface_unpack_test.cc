@@ -23,6 +23,10 @@ constexpr int64_t kRoom = 1 << 20;
 
 using Files = std::vector<std::pair<std::string, std::string>>;
 const Files kWhole = {{"config.json", "{}"}, {"model.safetensors", "weights"}};
+const Files kOnBase = {{"adapter_config.json", "{}"},
+                       {"adapter_model.safetensors", "factors"},
+                       {"base/config.json", "{}"},
+                       {"base/model.safetensors", "weights"}};
 
 Files With(Files files, const std::string& name, const std::string& bytes = "x") {
   files.emplace_back(name, bytes);
@@ -171,6 +175,78 @@ TEST_F(UnpackTest, AnAdapterWithoutItsBaseIsRefused) {
                        {"adapter_model.safetensors", "x"}};
   EXPECT_THAT(UnpackFiles(files), StatusIs(kInvalid, HasSubstr("an adapter without its base")));
   EXPECT_THAT(UnpackFiles(With(files, "model.safetensors")), IsOk());
+}
+
+TEST_F(UnpackTest, AnAdapterWithoutAConfigIsToldToNameItsBase) {
+  const Files files = {{"adapter_config.json", "{}"}, {"adapter_model.safetensors", "x"}};
+  EXPECT_THAT(UnpackFiles(files), StatusIs(kInvalid, HasSubstr("--base")));
+  // Weights without a config are no base.
+  EXPECT_THAT(UnpackFiles(With(files, "model.safetensors")),
+              StatusIs(kInvalid, HasSubstr("an adapter without its base")));
+}
+
+TEST_F(UnpackTest, AnAdapterIsKeptWithTheBaseInItsFolder) {
+  Files files = kOnBase;
+  for (const char* name : {"base/vocab.txt", "base/1_Pooling/config.json", "base/model.json",
+                           "base/pytorch_model.bin", "base/.hidden.json", "other/vocab.txt"}) {
+    files.emplace_back(name, name);
+  }
+  ASSERT_THAT(UnpackFiles(files), IsOk());
+  EXPECT_THAT(Names(),
+              ::testing::UnorderedElementsAre("adapter_config.json", "adapter_model.safetensors",
+                                              "base/config.json", "base/model.safetensors",
+                                              "base/vocab.txt", "base/1_Pooling/config.json"));
+  EXPECT_EQ(Contents(out_ + "/base/model.safetensors"), "weights");
+}
+
+TEST_F(UnpackTest, AnAdapterAndItsBaseMayLieInAFolderOfTheArchive) {
+  Files files;
+  for (const auto& [name, bytes] : kOnBase) {
+    files.emplace_back("./net/" + name, bytes);
+  }
+  ASSERT_THAT(UnpackFiles(files), IsOk());
+  EXPECT_EQ(Contents(out_ + "/adapter_model.safetensors"), "factors");
+  EXPECT_EQ(Contents(out_ + "/base/model.safetensors"), "weights");
+}
+
+TEST_F(UnpackTest, AFolderCalledBaseIsNoneInACheckpoint) {
+  Files files = kWhole;
+  files.emplace_back("base/config.json", "{}");
+  files.emplace_back("base/model.safetensors", "weights");
+  ASSERT_THAT(UnpackFiles(files), IsOk());
+  EXPECT_THAT(Names(), ::testing::UnorderedElementsAre("config.json", "model.safetensors",
+                                                       "base/config.json"));
+}
+
+TEST_F(UnpackTest, ABaseThatIsAnAdapterTooIsRefused) {
+  EXPECT_THAT(UnpackFiles(With(kOnBase, "base/adapter_config.json")),
+              StatusIs(kInvalid, HasSubstr("is an adapter, too")));
+  EXPECT_THAT(Names(), ::testing::IsEmpty());
+}
+
+TEST_F(UnpackTest, ABaseWithoutWeightsIsRefused) {
+  Files files = kOnBase;
+  files.pop_back();
+  EXPECT_THAT(UnpackFiles(files), StatusIs(kInvalid, HasSubstr("model.tar/base: has neither")));
+}
+
+TEST_F(UnpackTest, ANameThatLeadsOutOfTheBaseIsRefused) {
+  EXPECT_THAT(UnpackFiles(With(kOnBase, "base/../../x.json")),
+              StatusIs(kInvalid, HasSubstr("leads out of")));
+}
+
+TEST_F(UnpackTest, ALinkToTheBaseIsRefused) {
+  EXPECT_THAT(UnpackWith([](archive_entry* entry) {
+                archive_entry_set_pathname(entry, "base");
+                archive_entry_set_filetype(entry, AE_IFLNK);
+                archive_entry_set_symlink(entry, "/etc");
+              }),
+              StatusIs(kInvalid, HasSubstr("not a link")));
+}
+
+TEST_F(UnpackTest, AFileOfTheBaseThatIsAFolderTooIsRefused) {
+  EXPECT_THAT(UnpackFiles(With(With(kOnBase, "base/a.json"), "base/a.json/b.json")),
+              StatusIs(kInvalid, HasSubstr("is a file and a folder")));
 }
 
 TEST_F(UnpackTest, AnArchiveOfSeveralCheckpointsIsRefused) {

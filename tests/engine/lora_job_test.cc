@@ -257,6 +257,29 @@ TEST_F(LoraJobTest, WhatAJobHasLearnedGoesIntoAnAdapterAndIntoAMergedCheckpoint)
   }
 }
 
+// As a server keeps an adapter that was imported.
+TEST_F(LoraJobTest, AJobGoesOnFromAnAdapterWithItsBaseInItsFolder) {
+  auto first = Job();
+  ASSERT_THAT(first, IsOk());
+  first->task = tasks::ClassificationOptions{};
+  ASSERT_THAT(Run(*first), IsOk());
+  const std::string earlier = first->run_directory + "/model";
+  std::filesystem::create_directory(Path("peft"));
+  ASSERT_THAT(exports::Export(
+                  {.source = earlier, .directory = Path("peft"), .format = exports::Format::kPeft}),
+              IsOk());
+  std::filesystem::rename(Path("bert"), Path("peft/base"));
+  auto second = Job({}, Path("peft"));
+  ASSERT_THAT(second, IsOk());
+  second->task = tasks::ClassificationOptions{};
+  ASSERT_THAT(Run(*second), IsOk());
+  const auto before = Weights(earlier), after = Weights(second->run_directory + "/model");
+  EXPECT_EQ(after.at("block_1.attention.query.weight"),
+            before.at("block_1.attention.query.weight"));
+  EXPECT_NE(after.at("block_1.attention.query.lora_A.weight"),
+            before.at("block_1.attention.query.lora_A.weight"));
+}
+
 TEST_F(LoraJobTest, APoolerThatIsNewHasNoAdapter) {
   std::vector<CheckpointTensor> tensors = TensorsOf(GoldenCheckpoint("bert"));
   std::erase_if(tensors, [](const CheckpointTensor& tensor) {

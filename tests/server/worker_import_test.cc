@@ -13,6 +13,8 @@ namespace hone::server::worker {
 namespace {
 
 using ::hone::engine::data::Tar;
+using ::hone::engine::testing::CheckpointTensor;
+using ::hone::engine::testing::WriteTensors;
 using ::hone::testing::Contents;
 using ::hone::testing::Folder;
 using ::testing::AllOf;
@@ -62,6 +64,29 @@ class WorkerImportTest : public ::testing::Test {
     return Ask(request);
   }
 
+  // The checkpoint moves into a folder `base`, and an adapter that reads so many numbers lies
+  // above.
+  void PutAdapterOnBase(int64_t in) {
+    for (auto& [name, bytes] : files_) {
+      name = "base/" + name;
+    }
+    const std::string query = "base_model.model.bert.encoder.layer.1.attention.self.query";
+    const CheckpointTensor a = {.name = query + ".lora_A.weight",
+                                .shape = {2, in},
+                                .values = std::vector<float>(static_cast<size_t>(2 * in), 0.5f)};
+    const CheckpointTensor b = {
+        .name = query + ".lora_B.weight", .shape = {24, 2}, .values = std::vector<float>(48, 0.5f)};
+    WriteTensors(folder_ / "adapter.safetensors", std::vector{a, b});
+    // What it names is there, but is not the server's to read.
+    files_.emplace_back("adapter_config.json",
+                        nlohmann::json{{"peft_type", "LORA"},
+                                       {"r", 2},
+                                       {"task_type", "SEQ_CLS"},
+                                       {"base_model_name_or_path", folder_ / "written"}}
+                            .dump());
+    files_.emplace_back("adapter_model.safetensors", Contents(folder_ / "adapter.safetensors"));
+  }
+
   const Folder folder_;
   std::vector<std::pair<std::string, std::string>> files_;
 };
@@ -86,6 +111,30 @@ TEST_F(WorkerImportTest, ATokenizerThatDoesNotFitIsRefused) {
     files_[2].second += "word" + std::to_string(i) + "\n";
   }
   EXPECT_THAT(Import().failure().message(), HasSubstr("vocab_size"));
+}
+
+TEST_F(WorkerImportTest, TakesAnAdapterInOnTheBaseThatCameWithIt) {
+  PutAdapterOnBase(24);
+  hone::testing::Put(folder_ / "written/config.json", "not the base that came");
+  const v1::WorkerFrame frame = Import();
+  ASSERT_TRUE(frame.has_imported()) << frame.failure().message();
+  EXPECT_EQ(frame.imported().task(), "classification");
+  EXPECT_EQ(Contents(folder_ / "run/model/base/config.json"), files_[0].second);
+  EXPECT_EQ(Contents(folder_ / "run/model/adapter_model.safetensors"), files_.back().second);
+}
+
+TEST_F(WorkerImportTest, AnAdapterOfAnotherBaseIsRefusedByItsShapes) {
+  PutAdapterOnBase(32);
+  EXPECT_THAT(Import().failure().message(),
+              AllOf(HasSubstr("does not fit its base"), HasSubstr("must be [2, 24], got [2, 32]"),
+                    Not(HasSubstr(folder_.path()))));
+}
+
+TEST_F(WorkerImportTest, AnAdapterWhoseBaseLiesOnTheServerAloneIsRefused) {
+  PutAdapterOnBase(24);
+  files_.erase(files_.begin(), files_.begin() + 3);
+  EXPECT_THAT(Import().failure().message(),
+              AllOf(HasSubstr("net: is an adapter without its base"), HasSubstr("--base")));
 }
 
 TEST_F(WorkerImportTest, PlansACheckpointWithoutAJob) {
