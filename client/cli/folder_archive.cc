@@ -23,6 +23,10 @@ constexpr int64_t kBlock = 512;
 constexpr int64_t kMostOctal = int64_t{1} << 33;  // 11 octal digits
 constexpr size_t kLongestName = 100;
 
+constexpr char kAdapterConfig[] = "adapter_config.json";
+constexpr char kAdapterTensors[] = "adapter_model.safetensors";
+constexpr char kBasePrefix[] = "base/";  // where a server looks for an adapter's base
+
 // Where POSIX has the fields of a header (pax(1), "ustar Interchange Format").
 constexpr size_t kMode = 100, kUid = 108, kGid = 116, kSize = 124, kTime = 136, kChecksum = 148,
                  kType = 156, kMagic = 257;
@@ -108,8 +112,29 @@ absl::StatusOr<std::vector<std::string>> FilesOf(const std::string& folder) {
   return names;
 }
 
+bool Has(const std::vector<std::string>& names, absl::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// Not what is its base's, or another checkpoint's.
+bool IsOfAdapter(const std::string& name) {
+  return name == kAdapterTensors ||
+         (name != "config.json" && name != "model.safetensors.index.json" &&
+          !absl::EndsWith(name, ".safetensors") && !absl::StartsWith(name, kBasePrefix));
+}
+
+absl::Status CheckAdapter(const std::string& folder, const std::vector<std::string>& names) {
+  if (!Has(names, kAdapterConfig)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--base: ", folder, " is no adapter: it has no ", kAdapterConfig));
+  }
+  return Has(names, kAdapterTensors)
+             ? absl::OkStatus()
+             : absl::NotFoundError(absl::StrCat(folder, ": has no ", kAdapterTensors));
+}
+
 absl::Status CheckCheckpoint(const std::string& folder, const std::vector<std::string>& names) {
-  if (std::ranges::find(names, "config.json") == names.end()) {
+  if (!Has(names, "config.json")) {
     return absl::NotFoundError(
         absl::StrCat(folder, ": has no config.json; it must be a checkpoint's folder"));
   }
@@ -131,14 +156,49 @@ absl::Status CheckCheckpoint(const std::string& folder, const std::vector<std::s
 
 absl::StatusOr<FolderArchive> FolderArchive::Of(const std::string& folder) {
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesOf(folder));
+  const bool whole = Has(names, "config.json") && (Has(names, "model.safetensors") ||
+                                                   Has(names, "model.safetensors.index.json"));
+  if (Has(names, kAdapterConfig) && !whole) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder,
+                     ": is an adapter without its base; name the folder of the checkpoint "
+                     "that it stands on with --base"));
+  }
   HONE_RETURN_IF_ERROR(CheckCheckpoint(folder, names));
   FolderArchive archive;
   for (const std::string& name : names) {
     HONE_RETURN_IF_ERROR(archive.AddFile(name, absl::StrCat(folder, "/", name)));
   }
-  archive.AddBytes(std::string(static_cast<size_t>(2 * kBlock), '\0'));
+  archive.AddEnd();
   return archive;
 }
+
+absl::StatusOr<FolderArchive> FolderArchive::OnBase(const std::string& adapter,
+                                                    const std::string& base) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesOf(adapter));
+  HONE_RETURN_IF_ERROR(CheckAdapter(adapter, names));
+  const absl::StatusOr<std::vector<std::string>> of_base = FilesOf(base);
+  HONE_RETURN_IF_ERROR(Annotate(of_base.status(), "--base"));
+  if (Has(*of_base, kAdapterConfig)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--base: ", base, " is an adapter, too; merge it into its own base before"));
+  }
+  HONE_RETURN_IF_ERROR(Annotate(CheckCheckpoint(base, *of_base), "--base"));
+  FolderArchive archive;
+  for (const std::string& name : names) {
+    if (IsOfAdapter(name)) {
+      HONE_RETURN_IF_ERROR(archive.AddFile(name, absl::StrCat(adapter, "/", name)));
+    }
+  }
+  for (const std::string& name : *of_base) {
+    HONE_RETURN_IF_ERROR(
+        archive.AddFile(absl::StrCat(kBasePrefix, name), absl::StrCat(base, "/", name)));
+  }
+  archive.AddEnd();
+  return archive;
+}
+
+void FolderArchive::AddEnd() { AddBytes(std::string(static_cast<size_t>(2 * kBlock), '\0')); }
 
 void FolderArchive::AddBytes(std::string bytes) {
   const auto size = static_cast<int64_t>(bytes.size());

@@ -16,9 +16,13 @@ class FolderArchive {
  public:
   // Of the files that a checkpoint is made of: weights as safetensors, what describes them and the
   // tokenizer, and .json of the folders in it; not what makes a folder a model of ours. NOT_FOUND:
-  // it has no config.json or no weights, with a word on weights in other forms. Errors of reading
-  // the folder.
+  // it has no config.json or no weights, with a word on weights in other forms. INVALID_ARGUMENT:
+  // it is an adapter, and its base does not lie beside it. Errors of reading the folder.
   static absl::StatusOr<FolderArchive> Of(const std::string& folder);
+  // An adapter of peft's, and the checkpoint that it stands on in a folder `base`, whatever the
+  // adapter's folder has of it. INVALID_ARGUMENT: `adapter` is none, or `base` is one, too.
+  // NOT_FOUND: the adapter has no weights as safetensors; as above for the base.
+  static absl::StatusOr<FolderArchive> OnBase(const std::string& adapter, const std::string& base);
 
   int64_t bytes() const { return bytes_; }
   // Lower-case hexadecimal; reads everything.
@@ -38,6 +42,7 @@ class FolderArchive {
   };
 
   void AddBytes(std::string bytes);
+  void AddEnd();
   absl::Status AddFile(const std::string& name, const std::string& path);
 
   std::vector<Part> parts_;  // one behind another

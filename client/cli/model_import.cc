@@ -24,13 +24,17 @@ constexpr absl::Duration kPause = absl::Milliseconds(200);
 constexpr char kUnderWay[] = "IMPORT_UNDER_WAY";  // the server's reason
 constexpr int kMostUploads = 5;
 
-// What is sent: an archive, or a folder as one.
+struct ImportOptions {
+  std::string path, base, name;
+};
+
+// What is sent: an archive, or a folder as one, with that of its base where that is not empty.
 struct Source {
   PutOptions put;
   std::string name;  // of the model, where nobody says otherwise
 };
 
-absl::StatusOr<Source> SourceOf(const std::string& path) {
+absl::StatusOr<Source> SourceOf(const std::string& path, const std::string& base) {
   Source source;
   const std::filesystem::path clean = std::filesystem::path(path).lexically_normal();
   std::error_code error;
@@ -38,13 +42,17 @@ absl::StatusOr<Source> SourceOf(const std::string& path) {
     // `net/` is `net`, and `.` has the name that it has above.
     const std::filesystem::path full = std::filesystem::canonical(path, error);
     source.name = error ? "model" : full.filename().string();
-    HONE_ASSIGN_OR_RETURN(FolderArchive archive, FolderArchive::Of(path));
+    HONE_ASSIGN_OR_RETURN(FolderArchive archive, base.empty() ? FolderArchive::Of(path)
+                                                              : FolderArchive::OnBase(path, base));
     HONE_ASSIGN_OR_RETURN(source.put.sha256, archive.Sha256());
     source.put.format = v1::Dataset::TAR;
     source.put.bytes = archive.bytes();
     source.put.read = [archive = std::move(archive)](int64_t offset, std::string& chunk) {
       return archive.Read(offset, chunk);
     };
+  } else if (!base.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--base: goes with an adapter's folder, and ", path, " is none"));
   } else {
     HONE_ASSIGN_OR_RETURN(source.put.format, FormatOf(path));
     if (source.put.format != v1::Dataset::TAR && source.put.format != v1::Dataset::TAR_GZ) {
@@ -99,11 +107,10 @@ absl::StatusOr<v1::Model> Ask(Client& client, const v1::ImportModelRequest& requ
   }
 }
 
-absl::StatusOr<v1::Model> ImportFrom(Client& client, const std::string& path,
-                                     const std::string& name, bool shown) {
-  HONE_ASSIGN_OR_RETURN(const Source source, SourceOf(path));
+absl::StatusOr<v1::Model> ImportFrom(Client& client, const ImportOptions& options, bool shown) {
+  HONE_ASSIGN_OR_RETURN(const Source source, SourceOf(options.path, options.base));
   v1::ImportModelRequest request;
-  request.set_display_name(name.empty() ? source.name : name);
+  request.set_display_name(options.name.empty() ? source.name : options.name);
   request.set_dataset(absl::StrCat("datasets/", source.put.dataset_id));
   const auto remove = [&] {
     client.DeleteDataset(request.dataset(), /*force=*/false).IgnoreError();
@@ -136,9 +143,9 @@ std::string NextStep(const v1::Model& model) {
              : absl::StrCat("hone predict ", model.name(), " --text …");
 }
 
-int ImportModel(const std::string& path, const std::string& name, const Globals& globals) {
+int ImportModel(const ImportOptions& options, const Globals& globals) {
   const std::unique_ptr<Client> client = globals.Connect();
-  const absl::StatusOr<v1::Model> model = ImportFrom(*client, path, name, !globals.json);
+  const absl::StatusOr<v1::Model> model = ImportFrom(*client, options, !globals.json);
   if (!model.ok()) {
     return Fail(model.status(), globals);
   }
@@ -154,17 +161,20 @@ int ImportModel(const std::string& path, const std::string& name, const Globals&
 }  // namespace
 
 void AddModelImport(CLI::App& models, Globals& globals) {
-  const auto path = std::make_shared<std::string>();
-  const auto name = std::make_shared<std::string>();
+  const auto options = std::make_shared<ImportOptions>();
   CLI::App* command =
       AddCommand(models, globals, "import",
                  "Make a model of a checkpoint in Hugging Face's form; an interrupted import "
                  "continues where it stopped.",
-                 [path, name, &globals] { return ImportModel(*path, *name, globals); });
-  command->add_option("PATH", *path, "the checkpoint's folder, or a .tar or .tar.gz of it")
+                 [options, &globals] { return ImportModel(*options, globals); });
+  command->add_option("PATH", options->path, "the checkpoint's folder, or a .tar or .tar.gz of it")
       ->required()
       ->check(CLI::ExistingPath);
-  command->add_option("--name", *name, "what the model is called; default: the folder's name");
+  command->add_option("--base", options->base,
+                      "where PATH is the folder of an adapter of peft's: that of the checkpoint "
+                      "that it stands on");
+  command->add_option("--name", options->name,
+                      "what the model is called; default: the folder's name");
 }
 
 }  // namespace hone::client::cli

@@ -30,6 +30,18 @@ class ImportCommand : public ServerCommandsTest {
     std::ofstream(net_ + "/pytorch_model.bin") << "not sent";
   }
 
+  // An adapter that has some things more than a server shall have.
+  void MakeAdapter() {
+    std::filesystem::create_directories(folder_ + "/adapter/base");
+    for (const auto& [name, bytes] : adapter_files_) {
+      std::ofstream(folder_ + "/adapter/" + name, std::ios::binary) << bytes;
+    }
+    for (const char* name : {"config.json", "base/config.json", "other.safetensors", "optimizer.pt",
+                             "model.safetensors.index.json"}) {
+      std::ofstream(folder_ + "/adapter/" + name) << "not sent";
+    }
+  }
+
   // What a library reads in the bytes of a tar.
   static std::map<std::string, std::string> Unpacked(const std::string& bytes) {
     std::map<std::string, std::string> files;
@@ -51,6 +63,10 @@ class ImportCommand : public ServerCommandsTest {
       {"model.safetensors", std::string(300'000, 'w')},
       {"vocab.txt", std::string(512, 'v')},
       {"1_Pooling/config.json", "{\"a\": 1}"}};
+  const std::map<std::string, std::string> adapter_files_ = {
+      {"adapter_config.json", "{\"r\": 8}"},
+      {"adapter_model.safetensors", std::string(3000, 'a')},
+      {"tokenizer.json", "{}"}};
   std::string net_;
 };
 
@@ -131,6 +147,63 @@ TEST_F(ImportCommand, AFolderWithoutWeightsIsRefusedBeforeAnythingIsSent) {
   std::filesystem::remove(net_ + "/model.safetensors");
   EXPECT_THAT(FolderArchive::Of(net_).status(),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("hone plan")));
+}
+
+TEST_F(ImportCommand, SendsAnAdapterWithItsBase) {
+  MakeAdapter();
+  EXPECT_EQ(Hone({"models", "import", "adapter", "--base", "net"}), 0) << output_;
+  std::map<std::string, std::string> expected = adapter_files_;
+  for (const auto& [name, bytes] : files_) {
+    expected["base/" + name] = bytes;
+  }
+  EXPECT_EQ(Unpacked(uploads_.bytes), expected);
+  ASSERT_EQ(models_.imported.size(), 1u);
+  EXPECT_EQ(models_.imported[0].display_name(), "adapter");
+}
+
+TEST_F(ImportCommand, AnAdapterWithoutItsBaseIsToldToNameIt) {
+  MakeAdapter();
+  std::filesystem::remove(folder_ + "/adapter/config.json");
+  EXPECT_EQ(Hone({"models", "import", "adapter"}), 2) << output_;
+  EXPECT_THAT(output_, HasSubstr("with --base"));
+  EXPECT_EQ(uploads_.bytes, "");
+}
+
+TEST_F(ImportCommand, AnAdapterBesideItsBaseIsSentAsItIs) {
+  std::ofstream(net_ + "/adapter_config.json") << "{}";
+  std::ofstream(net_ + "/adapter_model.safetensors") << "a";
+  EXPECT_EQ(Hone({"models", "import", "net"}), 0) << output_;
+  EXPECT_EQ(Unpacked(uploads_.bytes).size(), files_.size() + 2);
+}
+
+TEST_F(ImportCommand, ABaseOfWhatIsNoAdapterIsRefused) {
+  EXPECT_EQ(Hone({"models", "import", "net", "--base", "net"}), 2) << output_;
+  EXPECT_THAT(output_, HasSubstr("--base: net is no adapter"));
+}
+
+TEST_F(ImportCommand, ABaseOfAnArchiveIsRefused) {
+  std::ofstream(folder_ + "/a.tar") << "an archive";
+  EXPECT_EQ(Hone({"models", "import", "a.tar", "--base", "net"}), 2) << output_;
+  EXPECT_THAT(output_, HasSubstr("--base: goes with an adapter's folder"));
+}
+
+TEST_F(ImportCommand, ABaseThatIsNotThereIsNamed) {
+  MakeAdapter();
+  EXPECT_EQ(Hone({"models", "import", "adapter", "--base", "nowhere"}), 2) << output_;
+  EXPECT_THAT(output_, HasSubstr("--base: nowhere: "));
+}
+
+TEST_F(ImportCommand, ABaseThatIsAnAdapterTooIsRefused) {
+  MakeAdapter();
+  EXPECT_EQ(Hone({"models", "import", "adapter", "--base", "adapter"}), 2) << output_;
+  EXPECT_THAT(output_, HasSubstr("--base: adapter is an adapter, too"));
+}
+
+TEST_F(ImportCommand, ABaseWithoutAConfigIsRefused) {
+  MakeAdapter();
+  std::filesystem::remove(net_ + "/config.json");
+  EXPECT_EQ(Hone({"models", "import", "adapter", "--base", "net"}), 2) << output_;
+  EXPECT_THAT(output_, HasSubstr("--base: net: has no config.json"));
 }
 
 TEST_F(ImportCommand, AnArchiveIsReadFromAnyPlace) {
