@@ -258,7 +258,7 @@ TEST_F(LoraJobTest, WhatAJobHasLearnedGoesIntoAnAdapterAndIntoAMergedCheckpoint)
 }
 
 // As a server keeps an adapter that was imported.
-TEST_F(LoraJobTest, AJobGoesOnFromAnAdapterWithItsBaseInItsFolder) {
+TEST_F(LoraJobTest, AnAdapterWithItsBaseInItsFolderAnswersAndIsGoneOnFrom) {
   auto first = Job();
   ASSERT_THAT(first, IsOk());
   first->task = tasks::ClassificationOptions{};
@@ -269,6 +269,8 @@ TEST_F(LoraJobTest, AJobGoesOnFromAnAdapterWithItsBaseInItsFolder) {
                   {.source = earlier, .directory = Path("peft"), .format = exports::Format::kPeft}),
               IsOk());
   std::filesystem::rename(Path("bert"), Path("peft/base"));
+  EXPECT_THAT(Answers(Path("peft")),
+              ::testing::Pointwise(::testing::DoubleNear(1e-4), Answers(earlier)));
   auto second = Job({}, Path("peft"));
   ASSERT_THAT(second, IsOk());
   second->task = tasks::ClassificationOptions{};
