@@ -160,16 +160,22 @@ absl::StatusOr<std::optional<FrozenTrunk>> FindTrunk(const tasks::TrainingConfig
   const int64_t batch = std::min(config.batch_size, info.train);
   HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph loss, task.BuildLoss(config, info, 0, {batch, 0}));
   tasks::FreezeByRules(config.parameter_rules, *loss.built.graph);
-  HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph evaluation,
-                        task.BuildEvaluation(config, info, {task.evaluation_batch(config), 0}));
-  const Graph &graph = *loss.built.graph, &evaluated = *evaluation.built.graph;
+  const Graph& graph = *loss.built.graph;
   const std::vector<Origin> origins = OriginsOf(graph, batch);
+  std::optional<tasks::TaskGraph> evaluation;
   for (auto i = static_cast<int32_t>(origins.size()) - 1; i >= 0; --i) {
     const Origin& origin = origins[static_cast<size_t>(i)];
     const Graph::Node& node = graph.node(i);
     if (node.kind != NodeKind::kOp || !origin.is_fixed || !origin.of_example ||
-        !origin.of_weights || node.types[0].dtype != DType::kF32 || !IsCut(graph, i) ||
-        !BeginAlike(graph, evaluated, i) || !IsCut(evaluated, i)) {
+        !origin.of_weights || node.types[0].dtype != DType::kF32 || !IsCut(graph, i)) {
+      continue;
+    }
+    if (!evaluation.has_value()) {
+      HONE_ASSIGN_OR_RETURN(evaluation,
+                            task.BuildEvaluation(config, info, {task.evaluation_batch(config), 0}));
+    }
+    const Graph& evaluated = *evaluation->built.graph;
+    if (!BeginAlike(graph, evaluated, i) || !IsCut(evaluated, i)) {
       continue;
     }
     const FrozenTrunk trunk = {.node = i,

@@ -41,7 +41,13 @@ inline constexpr int64_t kMostTrunkBytes = int64_t{4} << 30;
 //   precision, wherever it comes from, so that losses and weights keep their bits.
 // - What it gives for all examples is at most kMostTrunkBytes.
 //
-// Where several values are such, it is the last. Errors of the task's graphs.
+// Where several values are such, it is the last.
+//
+// Features are those of a whole batch. A dense layer's product of few rows may be another kernel's
+// than that of many (kernels/README.md): then the last bits of the examples in an epoch's short
+// last batch are not those that it would compute itself.
+//
+// Errors of the task's graphs.
 absl::StatusOr<std::optional<FrozenTrunk>> FindTrunk(const tasks::TrainingConfig& config,
                                                      const tasks::DataInfo& info,
                                                      const tasks::Task& task);
