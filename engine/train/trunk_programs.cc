@@ -1,5 +1,6 @@
 // The programs around a frozen trunk.
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "engine/base/status.h"
