@@ -126,6 +126,13 @@ const std::vector<Fact>& Facts() {
                              p.recomputes() ? ", parts of them computed again backwards" : "");
        }},
       {"data", [](const v1::Plan& p) { return OrNothing(p.dataset_bytes()); }},
+      {"kept of frozen layers",
+       [](const v1::Plan& p) {
+         constexpr int64_t kInMemory = int64_t{32} << 20;
+         return p.trunk_bytes() > kInMemory
+                    ? absl::StrCat(OrNothing(p.trunk_bytes()), " in a file of the run's folder")
+                    : OrNothing(p.trunk_bytes());
+       }},
       {"peak memory", [](const v1::Plan& p) { return OrNothing(p.peak_memory_bytes()); }},
       {"a checkpoint", [](const v1::Plan& p) { return OrNothing(p.checkpoint_bytes()); }},
       {"a step",

@@ -130,6 +130,22 @@ Value Graph::Add(std::shared_ptr<const Op> op, std::vector<Value> inputs) {
   return Append(std::move(node));
 }
 
+void Graph::MakeInput(Value value, absl::string_view name) {
+  Node& made = nodes_[static_cast<size_t>(value.node)];
+  const bool is_taken = std::ranges::any_of(nodes_, [&](const Node& node) {
+    return node.kind == Node::Kind::kInput && node.name == name;
+  });
+  if (made.kind != Node::Kind::kOp || value.output != 0 || is_taken) {
+    Fail(absl::InternalError(absl::StrCat(made.name, ": cannot become the input ", name)));
+    return;
+  }
+  made.kind = Node::Kind::kInput;
+  made.name = std::string(name);
+  made.op = nullptr;
+  made.inputs.clear();
+  made.types.resize(1);
+}
+
 void Graph::Update(Value buffer, Value value) {
   if (status_.ok()) {
     updates_.emplace_back(buffer, value);

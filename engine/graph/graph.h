@@ -50,6 +50,11 @@ class Graph {
   // others are {node, 1}, ….
   Value Add(std::shared_ptr<const Op> op, std::vector<Value> inputs);
 
+  // The first output of an op is given under this name from now on, as an input is; its others are
+  // gone, and nothing may read them. What it was computed from stays in the graph, and is run where
+  // something else reads it. INTERNAL (status()) where it is no op's, or the name is taken.
+  void MakeInput(Value value, absl::string_view name);
+
   // At the end of a run, `buffer` (a parameter of role kBuffer or kTransient) takes the value; of
   // several for one buffer, the last. All buffers change at once: a value that is itself a buffer,
   // and a fetched one, is what that was before. An op that changes a part of its input, such as

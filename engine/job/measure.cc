@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "engine/base/status.h"
 #include "engine/job/plan.h"
@@ -96,13 +97,15 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
   return Median(times);
 }
 
-// Seconds of a whole batch of evaluation; 0 where the bucket that is timed has none.
-absl::StatusOr<double> TimeEvaluation(const Trial& trial) {
+// Seconds of a whole batch of evaluation, or of the part of it that lies behind the frozen trunk; 0
+// where the bucket that is timed has none.
+absl::StatusOr<double> TimeEvaluation(const Trial& trial, bool behind_trunk) {
   const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch());
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
     return trial.Fill(program, shape.bucket, first, count);
   };
-  const absl::StatusOr<const Replicas*> replicas = trial.programs.evaluation(shape);
+  const absl::StatusOr<const Replicas*> replicas =
+      behind_trunk ? trial.programs.trunk_evaluation(shape) : trial.programs.evaluation(shape);
   if (!replicas.ok()) {
     return 0.0;
   }
@@ -116,6 +119,28 @@ absl::StatusOr<double> TimeEvaluation(const Trial& trial) {
     before = now;
   }
   return Median(times);
+}
+
+// Runs the frozen trunk, where there is one, over as many examples as a batch has, and lets the
+// filler read what it gives. Seconds of running it over all examples of the job.
+absl::StatusOr<double> TimeTrunk(const tasks::Task& task, const data::Dataset& examples,
+                                 std::span<const int32_t> rows, int64_t batch,
+                                 train::Programs& programs, train::BatchFiller& filler) {
+  if (programs.trunk() == nullptr) {
+    return 0.0;
+  }
+  const int64_t count = std::max(batch, programs.evaluation_batch());
+  const train::Clock::time_point begin = train::Clock::now();
+  HONE_RETURN_IF_ERROR(
+      programs.KeepTrunkFeatures(task, {.dataset = examples,
+                                        .training = rows.first(static_cast<size_t>(count)),
+                                        .validation = {},
+                                        .folder = "",
+                                        .asked_to_end = [] { return false; }}));
+  const double seconds = train::SecondsBetween(begin, train::Clock::now());
+  filler.ReadTrunk(programs.trunk_features());
+  const int64_t computed = (count + batch - 1) / batch * batch;
+  return seconds * static_cast<double>(programs.trunk()->examples) / static_cast<double>(computed);
 }
 
 }  // namespace
@@ -138,6 +163,8 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   train::BatchFiller filler(examples, task, state.get());
   filler.Augment(config, info.preprocessing);
   filler.Share(programs.threads());
+  HONE_ASSIGN_OR_RETURN(const double trunk_seconds,
+                        TimeTrunk(task, examples, rows, batch, programs, filler));
   const Trial trial = {config, programs, filler, state.get(), rows, batch};
 
   double flops = 0;
@@ -150,14 +177,20 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   }
   plan.step_seconds = step * static_cast<double>(std::max<int64_t>(1, config.accumulate_batches));
   const auto total = static_cast<double>(plan.total_steps);
-  double seconds = *plan.step_seconds * total;
+  double seconds = *plan.step_seconds * total + trunk_seconds;
 
   const double epochs = total / static_cast<double>(plan.steps_per_epoch);
-  const double evaluated = epochs * static_cast<double>(info.validation) +
-                           static_cast<double>(info.test > 0 ? info.test : info.validation);
-  if (evaluated > 0 && std::max(info.test, info.validation) >= programs.evaluation_batch()) {
-    HONE_ASSIGN_OR_RETURN(const double evaluation, TimeEvaluation(trial));
-    seconds += evaluation * evaluated / static_cast<double>(programs.evaluation_batch());
+  const bool has_trunk = programs.trunk() != nullptr;
+  const double validated =
+      (info.test > 0 ? epochs : epochs + 1) * static_cast<double>(info.validation);
+  const double whole = static_cast<double>(info.test) + (has_trunk ? 0 : validated);
+  for (const auto& [examples_evaluated, behind_trunk] :
+       {std::pair(whole, false), std::pair(has_trunk ? validated : 0.0, true)}) {
+    if (examples_evaluated > 0 &&
+        std::max(info.test, info.validation) >= programs.evaluation_batch()) {
+      HONE_ASSIGN_OR_RETURN(const double evaluation, TimeEvaluation(trial, behind_trunk));
+      seconds += evaluation * examples_evaluated / static_cast<double>(programs.evaluation_batch());
+    }
   }
   const double checkpoint_seconds =
       kCheckpointSeconds + static_cast<double>(plan.checkpoint_bytes) / kCheckpointBytesPerSecond;

@@ -40,8 +40,12 @@ double FlopsPerExample(const tasks::TrainingConfig& config, const train::Program
 int64_t PeakBytes(const Plan& plan, const tasks::DataInfo& info, int64_t accumulated,
                   int64_t borrowed, bool data_in_memory) {
   const int64_t resident = ResidentMemoryBytes();
-  const int64_t training = resident + plan.arena_bytes + accumulated + borrowed + kRunBytes +
-                           (data_in_memory ? 0 : info.bytes);
+  const int64_t trunk = plan.trunk_bytes == 0 ? 0
+                                              : train::TrunkFeatures::InMemory(plan.trunk_bytes) +
+                                                    int64_t{sizeof(int32_t)} *
+                                                        (info.train + info.validation + info.test);
+  const int64_t training = resident + plan.arena_bytes + accumulated + borrowed + trunk +
+                           kRunBytes + (data_in_memory ? 0 : info.bytes);
   const int64_t programs = plan.parameter_bytes - accumulated + plan.optimizer_bytes;
   const int64_t loading = data_in_memory ? 0 : resident - programs + info.loading_bytes;
   return std::max({training, loading, PeakMemoryBytes()});
@@ -122,6 +126,7 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                                programs.accumulated_bytes(config),
             .optimizer_bytes = optimizer_bytes,
             .dataset_bytes = info.bytes,
+            .trunk_bytes = programs.trunk() == nullptr ? 0 : programs.trunk()->bytes(),
             .checkpoint_bytes = train::CheckpointBytes(programs),
             .seconds = {},
             .step_seconds = {},

@@ -66,6 +66,9 @@ struct Plan {
   int64_t parameter_bytes = 0;  // values, gradients, those that add up over batches, packed copies
   int64_t optimizer_bytes = 0;
   int64_t dataset_bytes = 0;
+  // What a frozen trunk gives for all examples (train/frozen_trunk.h): in memory, or in a file of
+  // the run's folder where it is more than TrunkFeatures::kMemoryBytes. 0: there is none.
+  int64_t trunk_bytes = 0;
   int64_t peak_memory_bytes = 0;  // of the whole process
   int64_t checkpoint_bytes = 0;
 

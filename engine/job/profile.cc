@@ -20,6 +20,7 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   train::BatchFiller filler(parts.data.dataset, parts.task, state.get());
   filler.Augment(parts.config, parts.data.preprocessing);
   filler.Share(threads);
+  filler.ReadTrunk(parts.programs.trunk_features());
   data::Batches batches(
       parts.data.splits.train,
       {.batch_size = parts.config.batch_size, .shuffle = false, .bucket_of = filler.row_buckets()});

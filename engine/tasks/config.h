@@ -108,6 +108,7 @@ struct TrainingConfig {
   int64_t layer_statistics_every = 50;           // 0: off
   int64_t memory_bytes = 0;                      // that the run may take; 0: what there is
   Recompute recompute = Recompute::kWhenNeeded;  // needed: where memory_bytes are not enough
+  bool cache_frozen = true;  // a frozen trunk is run once where that can be (train/frozen_trunk.h)
 
   std::string run_directory;  // checkpoints/ and model/ are made in it
   bool resume = false;        // from the newest whole checkpoint there, if there is one

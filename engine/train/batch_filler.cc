@@ -5,6 +5,7 @@
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/data/augment.h"
+#include "engine/train/frozen_trunk.h"
 
 namespace hone::engine::train {
 namespace {
@@ -27,11 +28,33 @@ void BatchFiller::Augment(const tasks::TrainingConfig& config,
   }
 }
 
+int BatchFiller::TeamFor(int64_t bytes) const { return bytes < kWorthATeam ? 1 : threads_; }
+
+absl::Status BatchFiller::FillTrunk(const tasks::Inputs& inputs,
+                                    std::span<const int32_t> rows) const {
+  HONE_ASSIGN_OR_RETURN(const std::span<float> features, inputs.Find<float>(kTrunkInput));
+  if (features.empty()) {
+    return absl::OkStatus();
+  }
+  if (trunk_features_ == nullptr || !trunk_features_->Holds(rows)) {
+    return absl::InternalError("a program wants what a frozen trunk gives, which was not kept");
+  }
+  const auto count = static_cast<int64_t>(rows.size());
+  ForShares(count, TeamFor(static_cast<int64_t>(features.size_bytes())),
+            [&](int64_t begin, int64_t end) {
+              trunk_features_->Gather(
+                  rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+                  features.data() + begin * trunk_features_->numbers());
+            });
+  return absl::OkStatus();
+}
+
 absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const {
   tasks::Examples changed = examples;
   changed.text_changes = text_changes_.has_value() ? &*text_changes_ : nullptr;
   changed.seed = seed_;
   HONE_RETURN_IF_ERROR(task_.FillInputs(dataset_, changed, state_, inputs));
+  HONE_RETURN_IF_ERROR(FillTrunk(inputs, examples.rows));
   if (dataset_.size() == 0 || dataset_.own() != nullptr) {
     return absl::OkStatus();
   }
@@ -42,8 +65,7 @@ absl::Status BatchFiller::Fill(const tasks::Inputs& inputs, const tasks::Example
     return absl::OkStatus();
   }
   const auto count = static_cast<int64_t>(examples.rows.size());
-  const int team = count * type.bytes() < kWorthATeam ? 1 : threads_;
-  ForShares(count, team, [&](int64_t begin, int64_t end) {
+  ForShares(count, TeamFor(count * type.bytes()), [&](int64_t begin, int64_t end) {
     uint8_t* out = reinterpret_cast<uint8_t*>(features.data()) + begin * type.bytes();
     const std::span<const int32_t> part =
         examples.rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));

@@ -7,6 +7,7 @@
 #include "engine/data/augment.h"
 #include "engine/data/table_augment.h"
 #include "engine/tasks/task.h"
+#include "engine/train/trunk_features.h"
 
 namespace hone::engine::train {
 
@@ -31,14 +32,22 @@ class BatchFiller {
   // The same, and rows of tables and texts, as the job wants it. The preprocessing has the columns
   // of those, and the tokenizer of these.
   void Augment(const tasks::TrainingConfig& config, const data::Preprocessing& preprocessing);
+  // What programs that begin behind a frozen trunk are given; null: nothing. It outlives the
+  // filler.
+  void ReadTrunk(const TrunkFeatures* features) { trunk_features_ = features; }
   // A batch that is filled outside a team is shared by so many threads, where it is worth that.
   void Share(int threads) { threads_ = threads; }
 
   // Safe from several threads at a time for different programs. Allocates nothing, but for noise in
-  // the characters of texts. After an error (FillInputs) the program must not run.
+  // the characters of texts. After an error (FillInputs, or INTERNAL: the program wants features of
+  // a trunk that are not kept) the program must not run.
   absl::Status Fill(const tasks::Inputs& inputs, const tasks::Examples& examples) const;
 
  private:
+  absl::Status FillTrunk(const tasks::Inputs& inputs, std::span<const int32_t> rows) const;
+  // Of a batch of so many bytes.
+  int TeamFor(int64_t bytes) const;
+
   const data::Dataset& dataset_;
   const tasks::Task& task_;
   const tasks::TaskState* state_;
@@ -46,6 +55,7 @@ class BatchFiller {
   data::Augmentation augmentation_;
   std::optional<data::TableAugmenter> table_changes_;
   std::optional<data::TextAugmenter> text_changes_;
+  const TrunkFeatures* trunk_features_ = nullptr;
   uint64_t seed_ = 0;
   int threads_ = 1;
 };

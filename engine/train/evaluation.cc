@@ -8,7 +8,11 @@ namespace hone::engine::train {
 absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
     const tasks::Task& task, const tasks::EvaluationContext& context) const {
   const std::span<const int32_t> rows = context.rows;
-  const BatchFiller filler(context.dataset, task, context.state);
+  BatchFiller filler(context.dataset, task, context.state);
+  const bool trunk_is_kept = trunk_features_ != nullptr && trunk_features_->Holds(rows);
+  if (trunk_is_kept) {
+    filler.ReadTrunk(trunk_features_.get());
+  }
   const std::unique_ptr<tasks::Scorer> scorer = task.NewScorer(context.dataset, context.info);
   tasks::Sums sums;
   if (rows.empty()) {
@@ -21,7 +25,9 @@ absl::StatusOr<tasks::Evaluation> Programs::EvaluateRows(
     const std::span<const int32_t> batch = batches.Next().rows;
     const auto count = static_cast<int64_t>(batch.size());
     const int64_t bucket = filler.BucketOf(batch);
-    HONE_ASSIGN_OR_RETURN(const Replicas* found, evaluation({count, bucket}));
+    const tasks::BatchShape shape = {count, bucket};
+    HONE_ASSIGN_OR_RETURN(const Replicas* found,
+                          trunk_is_kept ? trunk_evaluation(shape) : evaluation(shape));
     const Replicas& replicas = *found;
     HONE_ASSIGN_OR_RETURN(
         const StepResult result,

@@ -64,6 +64,13 @@ absl::StatusOr<EndReason> TrainingLoop::Train() {
         .job = PartsOf(config_, parts_.task, parts_.data, parts_.programs.store())};
     HONE_RETURN_IF_ERROR(parts_.world->Exchange(report));
   }
+  if (!Ends()) {
+    const absl::Status kept = KeepTrunkFeatures();
+    if (absl::IsCancelled(kept)) {
+      return EndReason::kCancelled;
+    }
+    HONE_RETURN_IF_ERROR(kept);
+  }
   while (!Ends()) {
     HONE_RETURN_IF_ERROR(Step());
     if (statistics_due_ &&
@@ -87,6 +94,33 @@ absl::StatusOr<EndReason> TrainingLoop::Train() {
     }
   }
   return Finished() ? EndReason::kCompleted : EndReason::kEarlyStop;
+}
+
+absl::Status TrainingLoop::KeepTrunkFeatures() {
+  const FrozenTrunk* const trunk = parts_.programs.trunk();
+  if (trunk == nullptr) {
+    return absl::OkStatus();
+  }
+  const bool in_memory = TrunkFeatures::InMemory(trunk->bytes()) > 0;
+  observer_.OnLog(Severity::kInfo,
+                  absl::StrCat("the frozen layers, up to ", trunk->layer, ", are run once: what ",
+                               "they give for ", trunk->examples, " examples is kept, ",
+                               (trunk->bytes() >> 20) + 1, " MiB ",
+                               in_memory ? "of memory" : "in a file of the run's folder"));
+  const auto asked_to_end = [this] {
+    observer_.OnProgress("training", -1);
+    return parts_.stop.load(std::memory_order_relaxed);
+  };
+  HONE_RETURN_IF_ERROR(Annotate(
+      parts_.programs.KeepTrunkFeatures(parts_.task, {.dataset = parts_.data.dataset,
+                                                      .training = parts_.data.splits.train,
+                                                      .validation = parts_.data.splits.validation,
+                                                      .folder = config_.run_directory,
+                                                      .asked_to_end = asked_to_end}),
+      "training.cache_frozen"));
+  filler_.ReadTrunk(parts_.programs.trunk_features());
+  mark_ = Clock::now();
+  return absl::OkStatus();
 }
 
 // One batch, or several whose gradients are added up, never across an epoch's end; for each update

@@ -43,8 +43,9 @@ class TrainingLoop {
   TrainingLoop(const LoopParts& parts, checkpoint::RunState state);
 
   // Trains to the end, to an early stop, or until `stop` is set, on any rank; the state is in a
-  // checkpoint then. OUT_OF_RANGE: a loss or a gradient is not finite, the weights were not
-  // touched. Errors of writing checkpoints; those of another rank, with its name.
+  // checkpoint then, or it is the one that the loop began with. OUT_OF_RANGE: a loss or a gradient
+  // is not finite, the weights were not touched. Errors of writing checkpoints; those of another
+  // rank, with its name.
   absl::StatusOr<EndReason> Run();
 
   const checkpoint::RunState& state() const { return state_; }
@@ -64,6 +65,8 @@ class TrainingLoop {
 
  private:
   absl::StatusOr<EndReason> Train();
+  // Runs the frozen trunk, where there is one. CANCELLED: `stop` was set.
+  absl::Status KeepTrunkFeatures();
   absl::Status Step();
   bool Makes(size_t u, int64_t step) const;
   double LearningRateFactor() const;

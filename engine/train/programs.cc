@@ -54,9 +54,16 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   p->store_.Allocate(p->shards_);
   HONE_RETURN_IF_ERROR(p->MakeOptimizers(config));
   p->recomputes_ = config.recompute == tasks::Recompute::kAlways;
+  if (purpose == Purpose::kTraining && place.size == 1) {
+    HONE_ASSIGN_OR_RETURN(const std::optional<FrozenTrunk> trunk, FindTrunk(config, info, task));
+    if (trunk.has_value()) {
+      p->trunk_.emplace(TrunkPrograms{.trunk = *trunk});
+    }
+  }
   HONE_RETURN_IF_ERROR(p->CompileTraining(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileEvaluation(config, info, task));
   HONE_RETURN_IF_ERROR(p->CompileForwards(config, info, task));
+  HONE_RETURN_IF_ERROR(p->CompileTrunk(config, info, task));
   absl::Status fits = p->CheckMemory(config, available);
   if (!fits.ok() && config.recompute == tasks::Recompute::kWhenNeeded) {
     p->recomputes_ = true;
@@ -69,7 +76,8 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
 
 absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
                                      const std::vector<tasks::BatchShape>& wanted,
-                                     const Place& place, std::vector<ShapePrograms>& shapes) {
+                                     const Place& place, bool of_training,
+                                     std::vector<ShapePrograms>& shapes) {
   for (const tasks::BatchShape& shape : wanted) {
     const auto [begin, end] = place.PartOf(shape.batch);
     if (begin == end) {
@@ -78,7 +86,7 @@ absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const 
     }
     HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build({end - begin, shape.bucket}));
     const int shards = ShardsFor(end - begin, threads_, NeedsWholeBatch(*whole.built.graph),
-                                 whole.built.request.gradients.empty() ? 0 : gradient_slab_bytes());
+                                 of_training ? gradient_slab_bytes() : 0);
     const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
       HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, build({n, shape.bucket}));
       return std::move(graph.built);
@@ -100,9 +108,10 @@ absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
     updates_[u].shapes.clear();
     const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
       return BuildTraining(config, info, task, u, &store_, shape,
-                           {.rows = place_.size == 1, .recompute = recomputes_});
+                           {.rows = place_.size == 1, .recompute = recomputes_, .trunk = trunk()});
     };
-    HONE_RETURN_IF_ERROR(CompileShapes(config, build, wanted, place_, updates_[u].shapes));
+    HONE_RETURN_IF_ERROR(
+        CompileShapes(config, build, wanted, place_, /*of_training=*/true, updates_[u].shapes));
   }
   return absl::OkStatus();
 }
@@ -124,7 +133,7 @@ absl::Status Programs::CompileEvaluation(const tasks::TrainingConfig& config,
   const ShapeBuilder build = [&](const tasks::BatchShape& shape) {
     return task.BuildEvaluation(config, info, shape);
   };
-  return CompileShapes(config, build, wanted, Place(), evaluation_);
+  return CompileShapes(config, build, wanted, Place(), /*of_training=*/false, evaluation_);
 }
 
 absl::Status Programs::CompileForwards(const tasks::TrainingConfig& config,
@@ -156,6 +165,11 @@ std::vector<int64_t> Programs::ArenaSizes() const {
     add(update.shapes);
   }
   add(evaluation_);
+  if (trunk_.has_value()) {
+    add(trunk_->training);
+    add(trunk_->validation);
+    add(trunk_->evaluation);
+  }
   for (const CompiledForward& forward : forwards_) {
     sizes[0] = std::max(sizes[0], forward.program.arena_bytes());
   }
@@ -179,6 +193,13 @@ absl::Status Programs::Bind() {
   }
   for (ShapePrograms& programs : evaluation_) {
     HONE_RETURN_IF_ERROR(programs.replicas.Bind(arenas_));
+  }
+  if (trunk_.has_value()) {
+    for (auto* all : {&trunk_->training, &trunk_->validation, &trunk_->evaluation}) {
+      for (ShapePrograms& programs : *all) {
+        HONE_RETURN_IF_ERROR(programs.replicas.Bind(arenas_));
+      }
+    }
   }
   for (CompiledForward& forward : forwards_) {
     HONE_RETURN_IF_ERROR(forward.program.Bind(arenas_[0].as<std::byte>()));

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "engine/models/build.h"
 #include "engine/optim/optimizer.h"
@@ -14,6 +15,8 @@
 #include "engine/tasks/data_info.h"
 #include "engine/tasks/task.h"
 #include "engine/tasks/task_programs.h"
+#include "engine/train/frozen_trunk.h"
+#include "engine/train/trunk_features.h"
 #include "engine/train/world.h"
 
 namespace hone::engine::train {
@@ -47,6 +50,25 @@ struct CompiledUpdate {
 struct CompiledForward {
   tasks::ForwardSpec spec;
   Program program;
+};
+
+// Programs around a frozen trunk: those that give its features, of a whole batch of the training
+// and of the validation, and evaluation programs of validation batches that read them. The updates'
+// programs read them, too.
+struct TrunkPrograms {
+  FrozenTrunk trunk;
+  std::vector<ShapePrograms> training = {};    // one
+  std::vector<ShapePrograms> validation = {};  // one, or none where nothing is held out
+  std::vector<ShapePrograms> evaluation = {};
+};
+
+// The examples that a frozen trunk is run over.
+struct TrunkExamples {
+  const data::Dataset& dataset;
+  std::span<const int32_t> training;  // a batch at least
+  std::span<const int32_t> validation;
+  std::string folder;                      // for features that are too large for memory
+  absl::FunctionRef<bool()> asked_to_end;  // asked after each batch
 };
 
 // Lends the store values that lie in files, when all parameters are declared and none has memory
@@ -102,6 +124,20 @@ class Programs final : public tasks::TaskPrograms {
   }
   int64_t evaluation_batch() const { return evaluation_batch_; }
 
+  // The frozen trunk that is run once; null: there is none.
+  const FrozenTrunk* trunk() const { return trunk_.has_value() ? &trunk_->trunk : nullptr; }
+  // Runs it and keeps what it gives, anew at each call; the parameters have their values. The
+  // programs of the updates need that before they run; EvaluateRows takes it where all of its rows
+  // are among the examples. CANCELLED: it was asked to end. Errors of TrunkFeatures, and those of a
+  // run.
+  absl::Status KeepTrunkFeatures(const tasks::Task& task, const TrunkExamples& examples);
+  // Null: none are kept.
+  const TrunkFeatures* trunk_features() const { return trunk_features_.get(); }
+  // Evaluation programs that read them; NOT_FOUND as `evaluation`.
+  absl::StatusOr<const Replicas*> trunk_evaluation(const tasks::BatchShape& shape) const {
+    return Find(trunk_.has_value() ? trunk_->evaluation : evaluation_, shape);
+  }
+
   absl::StatusOr<const Program*> forward(absl::string_view name,
                                          const tasks::BatchShape& shape) const override;
   absl::Status Run(const Program& program, const RunScalars& scalars) override;
@@ -138,10 +174,16 @@ class Programs final : public tasks::TaskPrograms {
                                  const tasks::Task& task);
   absl::Status CompileForwards(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
                                const tasks::Task& task);
-  // One of `shapes` for each that is wanted: what `place` computes of it.
+  absl::Status CompileTrunk(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
+                            const tasks::Task& task);
+  // One of `shapes` for each that is wanted: what `place` computes of it. Those `of_training` have
+  // as many shards as the updates have.
   absl::Status CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
                              const std::vector<tasks::BatchShape>& wanted, const Place& place,
-                             std::vector<ShapePrograms>& shapes);
+                             bool of_training, std::vector<ShapePrograms>& shapes);
+  absl::Status RunTrunk(const Replicas& replicas, const TrunkExamples& examples,
+                        std::span<const int32_t> rows, const tasks::Task& task,
+                        TrunkFeatures& features);
   absl::Status Declare(const Graph& graph, models::BuiltModel& model);
   std::vector<int64_t> ArenaSizes() const;
   static absl::StatusOr<const Replicas*> Find(const std::vector<ShapePrograms>& all,
@@ -160,6 +202,8 @@ class Programs final : public tasks::TaskPrograms {
   std::vector<CompiledUpdate> updates_;
   std::vector<ShapePrograms> evaluation_;
   std::vector<CompiledForward> forwards_;
+  std::optional<TrunkPrograms> trunk_;
+  std::unique_ptr<TrunkFeatures> trunk_features_;  // may be null
   std::vector<Buffer> arenas_;
 };
 

@@ -252,8 +252,7 @@ absl::Status TrainStep::Accumulate(const Replicas& replicas, const RunScalars& s
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& scalars,
-                                    FillInputs fill) {
+absl::Status RunForward(const Replicas& replicas, const RunScalars& scalars, FillInputs fill) {
   std::vector<absl::Status> statuses(static_cast<size_t>(replicas.shards()));
   RunTeam(replicas.shards(), [&](int k) {
     statuses[static_cast<size_t>(k)] = FillAndRun(k, replicas, scalars, fill);
@@ -261,6 +260,12 @@ absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& 
   for (const absl::Status& status : statuses) {
     HONE_RETURN_IF_ERROR(status);
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& scalars,
+                                    FillInputs fill) {
+  HONE_RETURN_IF_ERROR(RunForward(replicas, scalars, fill));
   StepResult result;
   AddSums(replicas, result);
   return result;

@@ -86,7 +86,10 @@ class TrainStep {
   bool has_accumulated_ = false;
 };
 
-// Forward only over one batch: a loss and metrics, nothing updated.
+// Forward only over one batch: every shard, side by side.
+absl::Status RunForward(const Replicas& replicas, const RunScalars& scalars, FillInputs fill);
+
+// The same of programs that fetch what an evaluation does: a loss and metrics, nothing updated.
 absl::StatusOr<StepResult> Evaluate(const Replicas& replicas, const RunScalars& scalars,
                                     FillInputs fill);
 

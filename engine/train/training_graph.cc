@@ -46,6 +46,9 @@ absl::StatusOr<tasks::TaskGraph> BuildTraining(const tasks::TrainingConfig& conf
   HONE_RETURN_IF_ERROR(graph.status());
   tasks::FreezeByRules(config.parameter_rules, graph);
   models::CompleteLayers(graph, shape.batch, result.model);
+  if (options.trunk != nullptr) {
+    graph.MakeInput({options.trunk->node, 0}, kTrunkInput);
+  }
   std::vector<Value> parameters;
   const auto count = static_cast<int32_t>(graph.nodes().size());
   for (int32_t i = 0; i < count; ++i) {

@@ -3,12 +3,15 @@
 #include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
 #include "engine/tasks/task.h"
+#include "engine/train/frozen_trunk.h"
 
 namespace hone::engine::train {
 
 struct TrainingGraphOptions {
   bool rows = true;        // of sparse tables, where their readers allow it
   bool recompute = false;  // parts of the forward pass: layers in groups, √n of n
+  // Not null: what this trunk gives is an input.
+  const FrozenTrunk* trunk = nullptr;
 };
 
 // An update's loss and its gradients with respect to every trainable parameter that it moves, in

@@ -565,6 +565,7 @@ void Resolve(v1::TrainingSpec& training) {
   }
   HONE_DEFAULT(*training.mutable_checkpoints(), every_seconds, 300);
   HONE_DEFAULT(*training.mutable_checkpoints(), keep_latest, 2);
+  HONE_DEFAULT(training, cache_frozen, true);
   HONE_DEFAULT(training, layer_decay, 1);
   HONE_DEFAULT(training, layer_statistics_every, 50);
 }

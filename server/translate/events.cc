@@ -92,6 +92,7 @@ v1::Plan ToProto(const job::Plan& plan) {
   out.set_peak_memory_bytes(plan.peak_memory_bytes);
   out.set_checkpoint_bytes(plan.checkpoint_bytes);
   out.set_recomputes(plan.recomputes);
+  out.set_trunk_bytes(plan.trunk_bytes);
   if (plan.seconds) {
     out.set_seconds(*plan.seconds);
   }

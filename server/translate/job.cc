@@ -577,6 +577,7 @@ void SetTraining(const v1::TrainingSpec& in, tasks::TrainingConfig& config) {
   config.compute =
       in.precision() == v1::TrainingSpec::BF16 ? engine::DType::kBf16 : engine::DType::kF32;
   config.recompute = ToRecompute(in.recompute());
+  config.cache_frozen = Or(in.has_cache_frozen(), in.cache_frozen(), config.cache_frozen);
   config.clip_norm = in.clip_norm();
   config.clip_value = in.clip_value();
   config.accumulate_batches = std::max<int64_t>(1, in.accumulate_batches());

@@ -56,6 +56,34 @@ TEST(Graph, GivesTheSameParameterForTheSameName) {
   EXPECT_EQ(a, b);
 }
 
+TEST(Graph, AnOutputThatIsMadeAnInputIsGivenAndNotComputed) {
+  Graph graph;
+  const Value x = graph.Input("x", {Shape{2, 3}, DType::kF32});
+  const Value hidden = Relu(graph, x);
+  const Value y = Mul(graph, hidden, hidden);
+  graph.MakeInput(hidden, "hidden");
+  ASSERT_THAT(graph.status(), IsOk());
+  auto store = StoreOf(graph);
+  ASSERT_THAT(store, IsOk());
+  ProgramRequest request;
+  request.graph = &graph;
+  request.fetch = {y};
+  const auto program = Program::Compile(request, *store, {});
+  ASSERT_THAT(program, IsOk());
+  ASSERT_EQ(program->inputs().size(), 1u);
+  EXPECT_EQ(program->inputs()[0].name, "hidden");
+  EXPECT_EQ(program->inputs()[0].type, graph.type(hidden));
+}
+
+TEST(Graph, RefusesToMakeAnInputOfAnInputOrUnderItsName) {
+  for (const bool of_input : {false, true}) {
+    Graph graph;
+    const Value x = graph.Input("x", {Shape{2, 3}, DType::kF32});
+    graph.MakeInput(of_input ? x : Relu(graph, x), of_input ? "other" : "x");
+    EXPECT_THAT(graph.status(), StatusIs(absl::StatusCode::kInternal, HasSubstr("the input")));
+  }
+}
+
 TEST(Graph, RefusesOneNameForTwoShapes) {
   Graph graph;
   AddParameter(graph, "shared", Shape{2, 3});

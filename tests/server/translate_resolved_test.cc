@@ -172,6 +172,7 @@ TEST_P(Resolved, TrainsWithTheSameNumbersAsTheSpec) {
   EXPECT_EQ(resolved->seed, sent->seed);
   EXPECT_EQ(resolved->compute, sent->compute);
   EXPECT_EQ(resolved->recompute, sent->recompute);
+  EXPECT_EQ(resolved->cache_frozen, sent->cache_frozen);
   EXPECT_EQ(resolved->accumulate_batches, sent->accumulate_batches);
   EXPECT_EQ(resolved->early_stopping->min_delta, sent->early_stopping->min_delta);
   EXPECT_EQ(resolved->checkpoints.every_seconds, sent->checkpoints.every_seconds);

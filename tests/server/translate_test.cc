@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/jobs/resolve.h"
 #include "server/jobs/validate.h"
 #include "server/translate/events.h"
@@ -121,6 +122,18 @@ TEST(ToTrainingConfig, TakesALazyOptimizerAndWhetherToRecompute) {
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_EQ(config->recompute, expected) << name;
     EXPECT_TRUE(std::get<optim::AdamW>(config->optimizer).lazy);
+  }
+}
+
+TEST(ToTrainingConfig, KeepsWhatFrozenLayersGiveWhereTheJobDoesNotSayOtherwise) {
+  for (const auto& [said, expected] :
+       {std::pair("", true), std::pair(R"(, "cache_frozen": true)", true),
+        std::pair(R"(, "cache_frozen": false)", false)}) {
+    const auto config = ToTrainingConfig(RequestOf(absl::StrCat(
+        R"({"classification": {}, "data": {"dataset": "mnist"}, "training": {"epochs": 5)", said,
+        R"(}, "model": {"layers": [{"dense": {"units": 10}}]}})")));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->cache_frozen, expected) << said;
   }
 }
 
