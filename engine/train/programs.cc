@@ -1,6 +1,7 @@
 #include "engine/train/programs.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -185,6 +186,10 @@ absl::Status Programs::Bind() {
   arenas_.clear();
   for (const int64_t size : ArenaSizes()) {
     arenas_.emplace_back(std::max<int64_t>(size, 64));
+#ifndef NDEBUG
+    // An input that nobody fills, or a value that is read before it is written, is no number.
+    std::memset(arenas_.back().data(), 0xFF, static_cast<size_t>(arenas_.back().bytes()));
+#endif
   }
   for (CompiledUpdate& update : updates_) {
     for (ShapePrograms& programs : update.shapes) {
