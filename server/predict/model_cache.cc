@@ -114,13 +114,13 @@ void ModelCache::Predict(const v1::Model& model, const v1::PredictRequest& reque
     seat = std::make_shared<Seat>();
     seat->model = model;
     seat->directory = directory_.ModelDirectory(*id);
-    seat->used = SteadyNow();
     seats_.emplace(model.name(), seat);
     ++threads_;
     seat->thread = std::thread([this, seat] { Loop(seat); });
   } else {
     seat = found->second;
   }
+  seat->called = SteadyNow();
   ++waiting_;
   waiting_bytes_ += call.bytes;
   seat->calls.push_back(std::move(call));
@@ -154,7 +154,7 @@ void ModelCache::Serve(Lock& lock, Seat& seat) {
   const int64_t resident = usable ? seat.process->ResidentBytes() : 0;
   lock.lock();
   seat.busy = false;
-  seat.used = SteadyNow();
+  seat.idle_since = SteadyNow();
   // What is to be tried again comes first.
   for (; !batch.empty(); batch.pop_back()) {
     ++waiting_;
@@ -206,7 +206,7 @@ bool ModelCache::AwaitCalls(Lock& lock, Seat& seat) {
     if (seat.process == nullptr || !seat.process->Alive()) {
       return false;
     }
-    const absl::Duration left = seat.used + options_.idle - SteadyNow();
+    const absl::Duration left = seat.idle_since + options_.idle - SteadyNow();
     if (left <= absl::ZeroDuration()) {
       return false;
     }
@@ -243,7 +243,7 @@ void ModelCache::Evict() {
   Seat* oldest = nullptr;
   for (const auto& [name, seat] : seats_) {
     if (seat->has_room && !seat->busy && seat->calls.empty() &&
-        (oldest == nullptr || seat->used < oldest->used)) {
+        (oldest == nullptr || seat->called < oldest->called)) {
       oldest = seat.get();
     }
   }

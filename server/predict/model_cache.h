@@ -36,7 +36,7 @@ struct CacheOptions {
 };
 
 // Models that were asked lately, each loaded in a process of its own with a thread here, as long as
-// they fit; the one used longest ago makes room. A model larger than `max_bytes` runs alone and
+// they fit; the one called longest ago makes room. A model larger than `max_bytes` runs alone and
 // only while it is asked. The calls of a model are answered in order; what waits while its process
 // is busy goes to it together. A process that dies is started again once for the calls that it
 // had, each then alone. Nothing runs before the first call. Any thread; the process ignores
@@ -91,7 +91,8 @@ class ModelCache {
     bool busy = false;      // with a batch, or with the end of its process
     bool ending = false;    // it takes no more calls
     bool evicted = false;   // it is ending to make room, and counted in evicting_
-    absl::Duration used;    // SteadyNow()
+    // As SteadyNow() says: when its last call came, and when its last batch was done.
+    absl::Duration called, idle_since;
     std::thread thread;
   };
   using Lock = std::unique_lock<std::mutex>;
@@ -115,7 +116,7 @@ class ModelCache {
   bool Ask(Seat& seat, std::deque<Call>& batch);
   // Ends the process and gives the seat's room back.
   void EndProcess(Lock& lock, Seat& seat);
-  // Has the idle seat used longest ago end, unless one is ending already.
+  // Has the idle seat called longest ago end, unless one is ending already.
   void Evict();
   void JoinRetired(Lock& lock);
 
