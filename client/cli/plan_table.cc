@@ -128,7 +128,7 @@ const std::vector<Fact>& Facts() {
       {"data", [](const v1::Plan& p) { return OrNothing(p.dataset_bytes()); }},
       {"kept of frozen layers",
        [](const v1::Plan& p) {
-         constexpr int64_t kInMemory = int64_t{32} << 20;
+         constexpr int64_t kInMemory = int64_t{32} << 20;  // as TrainingSpec.cache_frozen says
          return p.trunk_bytes() > kInMemory
                     ? absl::StrCat(OrNothing(p.trunk_bytes()), " in a file of the run's folder")
                     : OrNothing(p.trunk_bytes());
