@@ -1,10 +1,13 @@
 #include "engine/data/chat_lines.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/json.h"
@@ -188,7 +191,7 @@ absl::Status CheckTurns(const text::Chat& chat) {
 absl::StatusOr<text::Chat> ChatOf(const json& object) {
   if (object.contains("chosen")) {
     return absl::InvalidArgumentError(
-        "holds a preference (`chosen`, `rejected`), which is not learned here");
+        "holds a preference (`chosen`, `rejected`), which the task preference_optimization learns");
   }
   text::Chat chat;
   if (object.contains("messages")) {
@@ -219,7 +222,82 @@ absl::StatusOr<text::Chat> ChatOf(const json& object) {
   return chat;
 }
 
+bool IsSame(const text::ChatMessage& a, const text::ChatMessage& b) {
+  return a.role == b.role && a.content == b.content && a.input == b.input;
+}
+
+// The messages of `chosen` or `rejected`, or of the prompt of both.
+absl::StatusOr<std::vector<text::ChatMessage>> SideOf(const json& object, const char* key) {
+  text::Chat chat;
+  const bool is_prompt = absl::string_view(key) == "prompt";
+  if (const auto found = object.find(key); found != object.end() && found->is_array()) {
+    HONE_RETURN_IF_ERROR(AddTurns(object, key, kOpenAi, !is_prompt, chat));
+  } else {
+    HONE_ASSIGN_OR_RETURN(std::string content, TextOf(object, key, key));
+    chat.messages.push_back({.role = is_prompt ? Role::kUser : Role::kAssistant,
+                             .content = std::move(content),
+                             .learned = !is_prompt});
+  }
+  return std::move(chat.messages);
+}
+
+absl::StatusOr<Preference> PreferenceOf(const json& object) {
+  using Messages = std::vector<text::ChatMessage>;
+  HONE_ASSIGN_OR_RETURN(Messages chosen, SideOf(object, "chosen"));
+  HONE_ASSIGN_OR_RETURN(Messages rejected, SideOf(object, "rejected"));
+  if (std::ranges::equal(chosen, rejected, IsSame)) {
+    return absl::InvalidArgumentError("`chosen` and `rejected` are the same");
+  }
+  const auto prompt = object.find("prompt");
+  const bool has_prompt = prompt != object.end() && !prompt->is_null();
+  const bool lists = object.at("chosen").is_array() && object.at("rejected").is_array();
+  if (!has_prompt && !lists) {
+    return Wrong("prompt",
+                 "is missing; it may be where `chosen` and `rejected` are lists of messages that "
+                 "begin alike");
+  }
+  // What both lists begin with, unless the prompt is a list itself, or the lists are the answer.
+  size_t alike = 0;
+  if (lists && !(has_prompt && (prompt->is_array() || chosen.front().role == Role::kAssistant))) {
+    const auto [in_chosen, in_rejected] = std::ranges::mismatch(chosen, rejected, IsSame);
+    alike = static_cast<size_t>(in_chosen - chosen.begin());
+  }
+  Messages before;
+  if (alike > 0) {
+    before.assign(chosen.begin(), chosen.begin() + static_cast<std::ptrdiff_t>(alike));
+    std::ranges::for_each(before, [](text::ChatMessage& message) { message.learned = false; });
+  } else if (has_prompt) {
+    HONE_ASSIGN_OR_RETURN(before, SideOf(object, "prompt"));
+  }
+  if (before.empty()) {
+    return absl::InvalidArgumentError(
+        "has no question: there is no `prompt`, and `chosen` and `rejected` do not begin alike");
+  }
+  Preference preference;
+  for (const auto& [key, messages, chat] :
+       {std::tuple("chosen", &chosen, &preference.chosen),
+        std::tuple("rejected", &rejected, &preference.rejected)}) {
+    if (messages->size() == alike) {
+      return Wrong(key, "has no answer of the assistant behind what both begin with");
+    }
+    if ((*messages)[alike].role != Role::kAssistant) {
+      return Wrong(absl::StrCat(key, "[", alike, "].role"),
+                   "must be assistant: it is the first turn of the answer, behind the prompt");
+    }
+    chat->messages = before;
+    chat->messages.insert(chat->messages.end(),
+                          messages->begin() + static_cast<std::ptrdiff_t>(alike), messages->end());
+    HONE_RETURN_IF_ERROR(Annotate(CheckTurns(*chat), absl::StrCat("`", key, "`")));
+  }
+  return preference;
+}
+
 }  // namespace
+
+absl::StatusOr<Preference> ParsePreference(absl::string_view line) {
+  HONE_ASSIGN_OR_RETURN(const json object, ParseJsonObject(line));
+  return PreferenceOf(object);
+}
 
 absl::StatusOr<text::Chat> ParseChat(absl::string_view line) {
   HONE_ASSIGN_OR_RETURN(const json object, ParseJsonObject(line));

@@ -25,6 +25,27 @@ namespace hone::engine::data {
 // here writes; a content that is no text or has no words; no turn that is learned.
 absl::StatusOr<text::Chat> ParseChat(absl::string_view line);
 
+// One question and two answers to it, of which the first is preferred: conversations that are the
+// same up to where the answers begin. The answers alone are learned.
+struct Preference {
+  text::Chat chosen = {};
+  text::Chat rejected = {};
+};
+
+// A preference of a line of JSON, as TRL has it:
+//
+//   {"prompt", "chosen", "rejected"}   each a text, or a list of messages as in ParseChat's first
+//                                      layout: what was said before, and what is said then
+//   {"chosen", "rejected"}             lists of messages that begin alike: this is the prompt
+//
+// Two lists that begin alike are read so beside a prompt that is a text, too. Other keys of the
+// object are not read.
+//
+// INVALID_ARGUMENT, without the line's number: errors of ParseJsonObject, one of the keys is
+// missing, errors of turns as ParseChat has them; the answers are the same; what stands behind the
+// prompt does not begin with the assistant; no turn of an answer is learned.
+absl::StatusOr<Preference> ParsePreference(absl::string_view line);
+
 // The line is an object with the keys of a conversation, whatever they hold; {"text"} is left to
 // texts.
 bool LooksLikeChat(absl::string_view line);

@@ -34,14 +34,29 @@ LoadOptions ForLines(LoadOptions options) {
   return options;
 }
 
+// What a line holds: a conversation, or both of a preference.
+enum class Lines { kChats, kPreferences };
+
+absl::StatusOr<std::vector<text::Chat>> ParseLine(absl::string_view line, Lines lines) {
+  std::vector<text::Chat> chats;
+  if (lines == Lines::kChats) {
+    HONE_ASSIGN_OR_RETURN(text::Chat chat, ParseChat(line));
+    chats.push_back(std::move(chat));
+    return chats;
+  }
+  HONE_ASSIGN_OR_RETURN(Preference preference, ParsePreference(line));
+  chats.push_back(std::move(preference.chosen));
+  chats.push_back(std::move(preference.rejected));
+  return chats;
+}
+
 // Tells of all lines that are no conversations.
-absl::Status CheckLines(const TextRows& rows) {
+absl::Status CheckLines(const TextRows& rows, Lines lines) {
   Complaints complaints;
   for (const TextRow& row : rows.rows) {
-    const absl::StatusOr<text::Chat> chat = ParseChat(rows.text(row));
-    if (!chat.ok()) {
+    if (const absl::Status status = ParseLine(rows.text(row), lines).status(); !status.ok()) {
       complaints.Add(
-          {.line = row.line, .text = absl::StrCat(rows.Where(row), ": ", chat.status().message())});
+          {.line = row.line, .text = absl::StrCat(rows.Where(row), ": ", status.message())});
     }
   }
   return complaints.status();
@@ -113,13 +128,15 @@ void Count(const text::Chat& chat, ChatSummary& summary) {
 
 class Loader {
  public:
-  Loader(const LoadOptions& options, const ChatLoad& load) : options_(options), load_(load) {}
+  Loader(const LoadOptions& options, const ChatLoad& load, Lines lines)
+      : options_(options), load_(load), lines_(lines) {}
 
   absl::StatusOr<LoadedData> Load() {
     HONE_RETURN_IF_ERROR(CheckSource(options_));
     if (options_.path.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "data set ", options_.dataset, " holds no conversations, which data.chat asks for"));
+          "data set ", options_.dataset, " holds no ", what(),
+          lines_ == Lines::kChats ? ", which data.chat asks for" : ", which the task learns"));
     }
     report().source = options_.path;
     HONE_ASSIGN_OR_RETURN(TextPreprocessing how, PreprocessingOf(options_));
@@ -127,12 +144,12 @@ class Loader {
                           text::ChatEncoder::Make(*how.chat, how.tokenizer));
     const auto as_it_stands = [](TextRow&, std::string&, std::string&) {};
     HONE_ASSIGN_OR_RETURN(rows_, ReadTextRows(options_.path, options_, as_it_stands, report()));
-    report().format = "conversations as JSON lines";
+    report().format = absl::StrCat(what(), " as JSON lines");
     if (rows_.rows.empty() || size() > std::numeric_limits<int32_t>::max()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          options_.path, ": has ", size(), " conversations; it must have 1 to 2147483647"));
+      return absl::InvalidArgumentError(absl::StrCat(options_.path, ": has ", size(), " ", what(),
+                                                     "; it must have 1 to 2147483647"));
     }
-    HONE_RETURN_IF_ERROR(CheckLines(rows_));
+    HONE_RETURN_IF_ERROR(CheckLines(rows_, lines_));
     FindExactCopies();
     const absl::StatusOr<Splits> parts = SplitChats();
     HONE_RETURN_IF_ERROR(Annotate(parts.status(), options_.path));
@@ -148,6 +165,9 @@ class Loader {
   }
 
  private:
+  absl::string_view what() const {
+    return lines_ == Lines::kChats ? "conversations" : "preferences";
+  }
   DataReport& report() { return data_.report; }
   int64_t size() const { return static_cast<int64_t>(rows_.rows.size()); }
   const TextRow& row(int64_t i) const { return rows_.rows[static_cast<size_t>(i)]; }
@@ -200,10 +220,9 @@ class Loader {
     return asked > 0 ? std::min(asked, of_window) : of_window;
   }
 
-  // Puts a conversation behind the others; false: it has nothing to learn.
-  absl::StatusOr<bool> Add(const text::ChatEncoder& encoder, int32_t i,
-                           PackedDocuments::Masked& all, SplitReport& split) {
-    HONE_ASSIGN_OR_RETURN(const text::Chat chat, ParseChat(rows_.text(row(i))));
+  // A conversation up to the last of its answers' tokens that is read; without tokens where none
+  // is. `whole`: tokens that it has, or that it had where some of them were cut off.
+  text::ChatTokens Cut(const text::ChatEncoder& encoder, const text::Chat& chat, int64_t& whole) {
     for (const text::ChatMessage& message : chat.messages) {
       for (const std::string* const said : {&message.content, &message.input}) {
         if (const absl::string_view mark = encoder.MarkIn(*said); !mark.empty()) {
@@ -213,7 +232,7 @@ class Loader {
       }
     }
     text::ChatTokens tokens = encoder.Encode(chat);
-    const auto whole = static_cast<int64_t>(tokens.ids.size());
+    whole = static_cast<int64_t>(tokens.ids.size());
     if (options_.chat->learn_all) {
       std::ranges::fill(tokens.learned, uint8_t{1});
     }
@@ -221,25 +240,49 @@ class Loader {
       tokens.ids.resize(static_cast<size_t>(MostTokens()));
       tokens.learned.resize(tokens.ids.size());
     }
-    const auto kept = static_cast<int64_t>(tokens.ids.size());
+    const bool is_cut = static_cast<int64_t>(tokens.ids.size()) < whole;
     // What stands behind the last answer is read by nobody; the first token is never foretold.
     while (!tokens.learned.empty() && tokens.learned.back() == 0) {
       tokens.learned.pop_back();
     }
+    if (tokens.learned.size() < 2) {
+      tokens.learned.clear();
+    }
     tokens.ids.resize(tokens.learned.size());
-    if (tokens.ids.size() < 2) {
-      report().Drop(absl::StrCat("no answer within ", MostTokens(), " tokens"),
+    whole = is_cut ? whole : static_cast<int64_t>(tokens.ids.size());
+    return tokens;
+  }
+
+  // Puts a line's conversations behind the others; false: there is nothing to learn.
+  absl::StatusOr<bool> Add(const text::ChatEncoder& encoder, int32_t i,
+                           PackedDocuments::Masked& all, SplitReport& split) {
+    HONE_ASSIGN_OR_RETURN(const std::vector<text::Chat> chats,
+                          ParseLine(rows_.text(row(i)), lines_));
+    std::vector<text::ChatTokens> tokens;
+    std::vector<int64_t> whole(chats.size());
+    for (size_t k = 0; k < chats.size(); ++k) {
+      tokens.push_back(Cut(encoder, chats[k], whole[k]));
+      if (tokens.back().ids.empty()) {
+        report().Drop(absl::StrCat("no answer within ", MostTokens(), " tokens"),
+                      rows_.Where(row(i)));
+        return false;
+      }
+    }
+    if (lines_ == Lines::kPreferences && tokens[0].ids == tokens[1].ids) {
+      report().Drop(absl::StrCat("the same answers within ", MostTokens(), " tokens"),
                     rows_.Where(row(i)));
       return false;
     }
     if (!split.tokens.has_value()) {
       split.tokens.emplace();
     }
-    CountText(tokens.ids, kept < whole ? whole : static_cast<int64_t>(tokens.ids.size()), -1,
-              rows_.Where(row(i)), *split.tokens);
-    all.tokens.insert(all.tokens.end(), tokens.ids.begin(), tokens.ids.end());
-    all.learned.insert(all.learned.end(), tokens.learned.begin(), tokens.learned.end());
-    all.begin.push_back(static_cast<int64_t>(all.tokens.size()));
+    for (size_t k = 0; k < chats.size(); ++k) {
+      const auto& [ids, learned] = tokens[k];
+      CountText(ids, whole[k], -1, rows_.Where(row(i)), *split.tokens);
+      all.tokens.insert(all.tokens.end(), ids.begin(), ids.end());
+      all.learned.insert(all.learned.end(), learned.begin(), learned.end());
+      all.begin.push_back(static_cast<int64_t>(all.tokens.size()));
+    }
     return true;
   }
 
@@ -247,28 +290,34 @@ class Loader {
                       const Splits& parts) {
     PackedDocuments::Masked all;
     Splits numbers;  // of those that are left
+    int32_t number = 0;
     for (const auto& [from, to, split] :
          {std::tuple(&parts.train, &numbers.train, &report().train),
           std::tuple(&parts.validation, &numbers.validation, &report().validation),
           std::tuple(&parts.test, &numbers.test, &report().test)}) {
       for (const int32_t i : *from) {
-        const auto number = static_cast<int32_t>(all.begin.size()) - 1;
         HONE_ASSIGN_OR_RETURN(const bool added, Add(encoder, i, all, *split));
         if (added) {
-          to->push_back(number);
+          to->push_back(number++);
         }
       }
     }
     if (options_.as == nullptr && numbers.train.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "no conversation of the training part has a token of an answer among its first ",
-          MostTokens(),
-          " tokens; a larger language_modeling.window, or data.chat.max_tokens, "
-          "reads more of them"));
+      const bool chats = lines_ == Lines::kChats;
+      return absl::InvalidArgumentError(
+          absl::StrCat("no ", chats ? "conversation" : "preference", " of the training part has ",
+                       chats ? "a token of an answer" : "two answers that differ",
+                       " among its first ", MostTokens(), " tokens; a larger ",
+                       chats ? "language_modeling" : "preference_optimization",
+                       ".window, or data.chat.max_tokens, reads more of them"));
     }
     CountSplits(numbers, {}, 0, report());
-    const auto packed = std::make_shared<const PackedDocuments>(std::move(all), numbers,
-                                                                load_.window, load_.together);
+    using Rows = PackedDocuments::Rows;
+    const auto packed =
+        std::make_shared<const PackedDocuments>(std::move(all), numbers, load_.window,
+                                                lines_ == Lines::kPreferences ? Rows::kPairs
+                                                : load_.together              ? Rows::kTogether
+                                                                              : Rows::kAlone);
     data_.splits = packed->splits();
     data_.dataset = Dataset(packed);
     Tell(how, *packed);
@@ -278,7 +327,7 @@ class Loader {
   void Tell(const TextPreprocessing& how, const PackedDocuments& packed) {
     std::vector<std::string>& notes = report().notes;
     notes.push_back(absl::StrCat(
-        "conversations are written as ", text::NameOf(how.chat->kind), " has it",
+        what(), " are written as ", text::NameOf(how.chat->kind), " has it",
         how.chat->system.empty()
             ? ""
             : absl::StrCat(", where they have no system text with \"", how.chat->system, "\"")));
@@ -309,7 +358,8 @@ class Loader {
   }
 
   const LoadOptions& options_;
-  const ChatLoad& load_;
+  const ChatLoad load_;
+  const Lines lines_;
   TextRows rows_;
   std::vector<bool> keep_;
   int64_t with_mark_ = 0;  // contents that have a token of the template
@@ -322,7 +372,14 @@ class Loader {
 absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load) {
   return WithinMemory(options, "the conversations", [&] {
     const LoadOptions lines = ForLines(options);
-    return Loader(lines, load).Load();
+    return Loader(lines, load, Lines::kChats).Load();
+  });
+}
+
+absl::StatusOr<LoadedData> LoadPreferences(const LoadOptions& options, int64_t window) {
+  return WithinMemory(options, "the preferences", [&] {
+    const LoadOptions lines = ForLines(options);
+    return Loader(lines, {.window = window}, Lines::kPreferences).Load();
   });
 }
 

@@ -30,6 +30,13 @@ struct ChatLoad {
 // Errors of ReadTextRows and Split.
 absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load);
 
+// Preferences (ParsePreference, chat_lines.h) instead, as packed documents, too: a row for each,
+// its first piece the chosen conversation, its second one the rejected. All else is as LoadChats
+// has it; options.chat->learn_all is false. A preference of which the window reads nothing of an
+// answer, or nothing in which the answers differ, is left out and counted.
+absl::StatusOr<LoadedData> LoadPreferences(const LoadOptions& options, int64_t window);
+inline constexpr int64_t kChosenPiece = 0, kRejectedPiece = 1;
+
 // What is in a file, or folder, of conversations, without a tokenizer.
 struct ChatSummary {
   int64_t chats = 0;

@@ -37,22 +37,31 @@ PackedDocuments::PackedDocuments(const Dataset& texts, const Splits& parts, cons
   }
 }
 
-PackedDocuments::PackedDocuments(Masked documents, const Splits& parts, int64_t window,
-                                 bool together)
+PackedDocuments::PackedDocuments(Masked documents, const Splits& parts, int64_t window, Rows rows)
     : tokens_(std::move(documents.tokens)), learned_(std::move(documents.learned)) {
+  const auto piece = [&](int32_t number) {
+    const int64_t begin = documents.begin[At(number)];
+    return Piece{.begin = begin, .length = documents.begin[At(number) + 1] - begin - 1};
+  };
   for (const auto& [from, to] :
        {std::pair(&parts.train, &splits_.train), std::pair(&parts.validation, &splits_.validation),
         std::pair(&parts.test, &splits_.test)}) {
     std::vector<Piece> pieces;
-    for (const int32_t row : *from) {
-      const int64_t begin = documents.begin[At(row)];
-      pieces.push_back({.begin = begin, .length = documents.begin[At(row) + 1] - begin - 1});
-      if (!together) {
-        const std::vector<int32_t> alone = Pack({pieces.back()}, window);
-        to->push_back(alone.front());
+    for (const int32_t number : *from) {
+      if (rows == Rows::kTogether) {
+        pieces.push_back(piece(number));
+        continue;
       }
+      to->push_back(static_cast<int32_t>(size()));
+      if (rows == Rows::kPairs) {
+        pieces_.push_back(piece(2 * number));
+        pieces_.push_back(piece(2 * number + 1));
+      } else {
+        pieces_.push_back(piece(number));
+      }
+      row_begins_.push_back(static_cast<int64_t>(pieces_.size()));
     }
-    if (together) {
+    if (rows == Rows::kTogether) {
       *to = Pack(pieces, window);
     }
   }

@@ -44,9 +44,13 @@ class PackedDocuments final : public OwnExamples {
   // `texts` is a data set of Texts, `parts` are its rows. `window` is at least 1.
   PackedDocuments(const Dataset& texts, const Splits& parts, const Special& special,
                   int64_t window);
-  // `parts` are numbers of documents, each of two to window + 1 tokens; several of them share a
-  // row, or, not `together`, each has a row of its own.
-  PackedDocuments(Masked documents, const Splits& parts, int64_t window, bool together);
+  enum class Rows {
+    kAlone,     // a row for each document
+    kTogether,  // several documents share one
+    kPairs,     // documents 2 i and 2 i + 1 share row i
+  };
+  // Documents of two to window + 1 tokens each. `parts` are numbers of documents, or of pairs.
+  PackedDocuments(Masked documents, const Splits& parts, int64_t window, Rows rows);
 
   int64_t size() const override { return static_cast<int64_t>(row_begins_.size()) - 1; }
   int64_t bytes() const override;

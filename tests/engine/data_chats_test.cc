@@ -4,6 +4,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -207,6 +208,77 @@ TEST(ParseChat, SaysWhatIsWrong) {
   wrong(R"({"text": 7})", "`text` must be a text");
 }
 
+// "user: a | assistant: b" of the chosen one, and of the rejected one, with " || " between them.
+std::string BothOf(absl::string_view line) {
+  absl::StatusOr<Preference> preference = ParsePreference(line);
+  if (!preference.ok()) {
+    return preference.status().ToString();
+  }
+  return absl::StrCat(Turns(std::move(preference->chosen)), " || ",
+                      Turns(std::move(preference->rejected)));
+}
+
+TEST(ParsePreference, ReadsTexts) {
+  EXPECT_EQ(BothOf(R"({"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": 7})"),
+            "user: a | assistant: b || user: a | assistant: c");
+}
+
+TEST(ParsePreference, ReadsMessagesBehindAPrompt) {
+  EXPECT_EQ(BothOf(R"({"prompt": [{"role": "system", "content": "s"},
+      {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+      {"role": "user", "content": "c"}],
+      "chosen": [{"role": "assistant", "content": "d"}],
+      "rejected": [{"role": "assistant", "content": "e"}]})"),
+            "system: s | user: a | assistant: b (read) | user: c | assistant: d || "
+            "system: s | user: a | assistant: b (read) | user: c | assistant: e");
+}
+
+TEST(ParsePreference, TakesForThePromptWhatBothBeginWith) {
+  const std::string lists = R"("chosen": [{"role": "user", "content": "a"},
+      {"role": "assistant", "content": "b"}], "rejected": [{"role": "user", "content": "a"},
+      {"role": "assistant", "content": "c"}]})";
+  const std::string both = "user: a | assistant: b || user: a | assistant: c";
+  EXPECT_EQ(BothOf("{" + lists), both);
+  EXPECT_EQ(BothOf(R"({"prompt": null, )" + lists), both);
+  // As UltraFeedback has it: the question stands there twice.
+  EXPECT_EQ(BothOf(R"({"prompt": "a", )" + lists), both);
+}
+
+TEST(ParsePreference, ReadsAnswersOfSeveralTurnsThatBeginAlike) {
+  EXPECT_EQ(BothOf(R"({"prompt": "a", "chosen": [{"role": "assistant", "content": "b"},
+      {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}],
+      "rejected": [{"role": "assistant", "content": "b"}]})"),
+            "user: a | assistant: b | user: c | assistant: d || user: a | assistant: b");
+}
+
+TEST(ParsePreference, NamesWhatIsWrong) {
+  const auto wrong = [](absl::string_view line, const char* what) {
+    EXPECT_THAT(ParsePreference(line), StatusIs(kInvalid, HasSubstr(what))) << line;
+  };
+  wrong("[]", "object");
+  wrong(R"({"prompt": "a", "chosen": "b"})", "`rejected` is missing");
+  wrong(R"({"prompt": "a", "rejected": "b"})", "`chosen` is missing");
+  wrong(R"({"prompt": "a", "chosen": "b", "rejected": 7})", "`rejected` must be a text");
+  wrong(R"({"prompt": "a", "chosen": " ", "rejected": "b"})", "`chosen` is empty");
+  wrong(R"({"prompt": "a", "chosen": "b", "rejected": "b"})",
+        "`chosen` and `rejected` are the same");
+  wrong(R"({"chosen": "b", "rejected": "c"})", "`prompt` is missing");
+  wrong(R"({"prompt": "a", "chosen": [], "rejected": "b"})", "`chosen` must be a list of turns");
+  wrong(R"({"chosen": [{"role": "assistant", "content": "b"}],
+            "rejected": [{"role": "assistant", "content": "c"}]})",
+        "has no question");
+  wrong(R"({"chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+            "rejected": [{"role": "user", "content": "a"}]})",
+        "`rejected` has no answer of the assistant");
+  wrong(R"({"prompt": [{"role": "user", "content": "a"}],
+            "chosen": [{"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}],
+            "rejected": [{"role": "assistant", "content": "d"}]})",
+        "`chosen[0].role` must be assistant");
+  wrong(R"({"prompt": "a", "rejected": "c",
+            "chosen": [{"role": "assistant", "content": "b", "weight": 0}]})",
+        "`chosen`: has no turn of the assistant");
+}
+
 class Chats : public DataTest {
  protected:
   // A conversation of each question, with "yes" for an answer.
@@ -235,9 +307,9 @@ class Chats : public DataTest {
   std::string TextOf(const LoadedData& loaded, int32_t row) const {
     return ShownOf(PackedDocumentsOf(loaded.dataset).piece(row, 0), {});
   }
-  std::string LearnedOf(const LoadedData& loaded, int32_t row) const {
+  std::string LearnedOf(const LoadedData& loaded, int32_t row, int64_t piece = 0) const {
     const PackedDocuments& chats = PackedDocumentsOf(loaded.dataset);
-    return ShownOf(chats.piece(row, 0), chats.learned(row, 0));
+    return ShownOf(chats.piece(row, piece), chats.learned(row, piece));
   }
 
   const std::shared_ptr<const text::PretrainedTokenizer> tokenizer_ = ChatTokenizer();
@@ -528,6 +600,63 @@ TEST_F(Chats, AreCheckedToTheirEndWhereManyAreWrong) {
   EXPECT_THAT(InspectChats(Path("chats.jsonl")),
               StatusIs(kInvalid, AllOf(HasSubstr("30 errors"), HasSubstr("line 21: "),
                                        Not(HasSubstr("line 22: ")))));
+}
+
+// A preference of each of the chosen answers, over "no".
+std::string Preferences(const std::vector<std::string>& chosen) {
+  std::string lines;
+  for (const std::string& answer : chosen) {
+    absl::StrAppend(&lines, R"({"prompt": "hi", "chosen": ")", answer, R"(", "rejected": "no"})",
+                    "\n");
+  }
+  return lines;
+}
+
+TEST_F(Chats, ArePairsOfWhichTheAnswersAreLearnedWhereTheyArePreferences) {
+  Write("chats.jsonl", Preferences({"yes", "so"}));
+  const auto loaded = LoadPreferences(ForChats("chats.jsonl"), 128);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(loaded->splits.train, ElementsAre(0, 1));
+  const PackedDocuments& pairs = PackedDocumentsOf(loaded->dataset);
+  EXPECT_EQ(pairs.size(), 2);
+  EXPECT_EQ(pairs.CountPieces(0), 2);
+  EXPECT_EQ(LearnedOf(*loaded, 0, kChosenPiece), "yes<|im_end|>\n");
+  EXPECT_EQ(LearnedOf(*loaded, 1, kChosenPiece), "so<|im_end|>\n");
+  EXPECT_EQ(LearnedOf(*loaded, 0, kRejectedPiece), "no<|im_end|>\n");
+  EXPECT_EQ(LearnedOf(*loaded, 1, kRejectedPiece), "no<|im_end|>\n");
+  EXPECT_EQ(loaded->report.format, "preferences as JSON lines");
+}
+
+TEST_F(Chats, KeepTheirPartsWhereTheyArePreferences) {
+  Write("parts/train.jsonl", Preferences({"yes", "so"}));
+  Write("parts/validation.jsonl", Preferences({"well"}));
+  const auto loaded = LoadPreferences(ForChats("parts"), 128);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_THAT(loaded->splits.train, ElementsAre(0, 1));
+  EXPECT_THAT(loaded->splits.validation, ElementsAre(2));
+  EXPECT_EQ(LearnedOf(*loaded, 2, kChosenPiece), "well<|im_end|>\n");
+}
+
+// The question and what stands around it are 21 tokens, so that two are left of each answer.
+TEST_F(Chats, LeaveOutPreferencesOfWhichTheSameIsRead) {
+  Write("chats.jsonl", Preferences({"yes", "nope", "note"}));
+  const auto loaded = LoadPreferences(ForChats("chats.jsonl"), 22);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->dataset.size(), 1);
+  EXPECT_EQ(LearnedOf(*loaded, 0, kChosenPiece), "ye");
+}
+
+TEST_F(Chats, NameTheLinesThatAreNoPreferences) {
+  Write("chats.jsonl", Preferences({"yes", "no"}) + Lines({"hi"}));
+  EXPECT_THAT(LoadPreferences(ForChats("chats.jsonl"), 128),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2: `chosen` and `rejected` are the same"),
+                                       HasSubstr("line 3: `chosen` is missing"))));
+}
+
+TEST_F(Chats, RefuseAWindowThatReadsNoAnswersThatDiffer) {
+  Write("chats.jsonl", Preferences({"yes"}));
+  EXPECT_THAT(LoadPreferences(ForChats("chats.jsonl"), 10),
+              StatusIs(kInvalid, HasSubstr("preference_optimization.window")));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// JSON lines of conversations: each line by itself, and the file as a job reads it, by a small
+// JSON lines of conversations and of preferences: each line by itself, and the file as a job reads it, by a small
 // tokenizer of a checkpoint; the same bytes as a checkpoint's chat template.
 
 #include "engine/data/chat_lines.h"
@@ -16,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           .tokenizer = engine::testing::ChatTokenizer({{"a", "b"}})}));
   const std::string text(fuzz::Text(data, size));
   engine::data::ParseChat(text).status().IgnoreError();
+  engine::data::ParsePreference(text).status().IgnoreError();
   engine::data::LooksLikeChat(text);
   engine::text::RecogniseChatTemplate(text).status().IgnoreError();
   const std::string path = folder.Write("f.jsonl", text);
@@ -30,6 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     engine::data::LoadChats(options, {.window = 50, .together = kind == Kind::kAlpaca})
         .status()
         .IgnoreError();
+    engine::data::LoadPreferences(options, 50).status().IgnoreError();
   }
   return 0;
 }
