@@ -88,6 +88,7 @@ inline constexpr absl::string_view kOpTable[] = {
     "rms_norm_gradient",
     "rotary",
     "rotary_gradient",
+    "row_cross_entropy",
     "row_dot",
     "row_dot_gradient",
     "row_sums",

@@ -20,4 +20,7 @@ struct ChunkOptions {
 Loss TokenCrossEntropy(Graph& graph, Value logits, Value labels, const CrossEntropyOptions& options,
                        const ChunkOptions& chunks = {});
 
+// RowCrossEntropy (row_cross_entropy.h) in the same way: of each row by itself, [rows].
+Value TokenLosses(Graph& graph, Value logits, Value labels, const ChunkOptions& chunks = {});
+
 }  // namespace hone::engine

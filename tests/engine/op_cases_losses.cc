@@ -9,6 +9,7 @@
 #include "engine/ops/linear.h"
 #include "engine/ops/regression_loss.h"
 #include "engine/ops/reshape.h"
+#include "engine/ops/row_cross_entropy.h"
 #include "engine/ops/token_cross_entropy.h"
 #include "tests/engine/op_case.h"
 
@@ -43,6 +44,37 @@ OpCase TokenCrossEntropyCase(const std::string& name, int64_t rows, int64_t clas
                     TokenCrossEntropy(b.graph, logits, b.Labels(rows, classes, true), options,
                                       {.most_logits = 0, .chunk_logits = 16 * classes});
                 return CaseOutputs{{loss.sum}, {loss.weight, loss.correct}};
+              },
+          .bf16_tolerance = 4e-2};
+}
+
+// Gradients come to each row with a weight of its own.
+OpCase RowCrossEntropyCase(const std::string& name, int64_t rows, int64_t classes,
+                           Fill fill = Fill::kSpread) {
+  return {.name = absl::StrCat("row_cross_entropy_", name), .build = [=](CaseBuilder& b) {
+            return CaseOutputs{{RowCrossEntropy(b.graph, b.Input(Shape{rows, classes}, fill),
+                                                b.Labels(rows, classes, true))},
+                               {}};
+          }};
+}
+
+// Of logits that are made for so many numbers at a time.
+OpCase TokenLossesCase(const std::string& name, int64_t rows, int64_t classes, bool transposed,
+                       bool has_bias) {
+  return {.name = absl::StrCat("token_losses_", name),
+          .build =
+              [=](CaseBuilder& b) {
+                constexpr int64_t kWidth = 2;
+                constexpr Fill kFill = Fill::kPowers;  // so that logits are exact in bfloat16
+                const Value x = b.Input({rows, kWidth}, kFill);
+                const Value weight = b.Parameter(
+                    transposed ? Shape{classes, kWidth} : Shape{kWidth, classes}, kFill);
+                const std::optional<Value> bias =
+                    has_bias ? std::optional(b.Parameter({classes}, kFill)) : std::nullopt;
+                const Value logits = Linear(b.graph, x, weight, bias, {.transposed = transposed});
+                return CaseOutputs{{TokenLosses(b.graph, logits, b.Labels(rows, classes, true),
+                                                {.most_logits = 0, .chunk_logits = 16 * classes})},
+                                   {}};
               },
           .bf16_tolerance = 4e-2};
 }
@@ -142,6 +174,10 @@ std::vector<OpCase> LossCases() {
       CrossEntropyCase("weighted", 5, 3, {.class_weights = {0.5f, 1, 2}}),
       CrossEntropyCase("smoothed_and_weighted", 5, 3,
                        {.label_smoothing = 0.2f, .class_weights = {0.5f, 1, 2}}),
+      RowCrossEntropyCase("of_rows", 6, 5),
+      RowCrossEntropyCase("of_large_logits", 5, 4, Fill::kExtreme),
+      TokenLossesCase("of_a_table", 48, 10, true, false),
+      TokenLossesCase("with_a_bias", 32, 7, false, true),
       TokenCrossEntropyCase("of_a_table", 48, 10, true, false, {}),
       TokenCrossEntropyCase("with_a_bias_and_z", 32, 7, false, true,
                             {.label_smoothing = 0.1f, .class_weights = {}, .z_loss = 0.05f}),

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <numeric>
+
 #include "absl/strings/str_cat.h"
 #include "engine/ops/activation.h"
 #include "engine/ops/linear.h"
@@ -72,6 +74,65 @@ TEST(TokenCrossEntropy, InPartsGivesTheSameLossAndGradients) {
     EXPECT_EQ(parts.sums[2], whole.sums[2]);
     EXPECT_THAT(parts.gradients, Pointwise(FloatNear(1e-3f), whole.gradients));
   }
+}
+
+// The rows' losses, and their gradients where each row has another weight.
+Result RunRows(const ChunkOptions& chunks, int threads) {
+  Graph graph;
+  const Value table = AddParameter(graph, "table", {kClasses, kWidth});
+  const Value x = graph.Input("x", {Shape{kRows, kWidth}, DType::kF32});
+  const Value y = graph.Input("y", {Shape{kRows}, DType::kS32});
+  const Value weights = graph.Input("weights", {Shape{kRows}, DType::kF32});
+  const Value losses = TokenLosses(graph, Linear(graph, x, table, std::nullopt, {true}), y, chunks);
+  ParameterStore store = *StoreOf(graph);
+  const std::vector<std::pair<Value, Value>> known = {{losses, weights}};
+  const std::vector<Value> gradients = Differentiate(graph, known, {table});
+  ProgramRequest request = {.graph = &graph, .fetch = {losses}, .gradients = {}};
+  request.gradients.emplace_back(gradients[0], ParameterId{0});
+  const auto bound = BoundProgram::Make(request, store, {.threads = threads});
+  EXPECT_THAT(bound, IsOk());
+  Give(bound->program, "x", RandomNumbers(kRows * kWidth, 4));
+  Give(bound->program, "weights", RandomNumbers(kRows, 5));
+  std::vector<int32_t> labels;
+  for (int32_t i = 0; i < kRows; ++i) {
+    labels.push_back(i % 9 == 0 ? -1 : i * 37 % static_cast<int32_t>(kClasses));
+  }
+  Give(bound->program, "y", labels);
+  EXPECT_THAT(bound->program.Run({}), IsOk());
+  const auto* rows = static_cast<const float*>(bound->program.fetched(0));
+  return {.sums = {rows, rows + kRows},
+          .gradients = Slab(store, 0),
+          .arena = bound->program.arena_bytes()};
+}
+
+TEST(TokenLosses, InPartsAreTheSameForEachRow) {
+  for (const int threads : {1, 2}) {
+    const Result whole = RunRows(kNever, threads), parts = RunRows(kAlways, threads);
+    EXPECT_THAT(parts.sums, Pointwise(FloatNear(1e-4f), whole.sums));
+    EXPECT_THAT(parts.gradients, Pointwise(FloatNear(1e-4f), whole.gradients));
+    EXPECT_LT(parts.arena, whole.arena / 2);
+  }
+}
+
+TEST(TokenLosses, AddUpToTheCrossEntropyAndAreZeroWithoutALabel) {
+  Graph graph;
+  const Value x = graph.Input("x", {Shape{kRows, kClasses}, DType::kF32});
+  const Value y = graph.Input("y", {Shape{kRows}, DType::kS32});
+  const Value losses = TokenLosses(graph, x, y);
+  const ProgramRequest request = {
+      .graph = &graph, .fetch = {losses, CrossEntropy(graph, x, y, {}).sum}, .gradients = {}};
+  ParameterStore store = *StoreOf(graph);
+  const auto bound = BoundProgram::Make(request, store);
+  ASSERT_THAT(bound, IsOk());
+  Give(bound->program, "x", RandomNumbers(kRows * kClasses, 4));
+  std::vector<int32_t> labels(kRows, 7);
+  labels[3] = -1;
+  Give(bound->program, "y", labels);
+  ASSERT_THAT(bound->program.Run({}), IsOk());
+  const auto* rows = static_cast<const float*>(bound->program.fetched(0));
+  EXPECT_EQ(rows[3], 0);
+  const double sum = std::accumulate(rows, rows + kRows, 0.0);
+  EXPECT_NEAR(*static_cast<const float*>(bound->program.fetched(1)), sum, 1e-5 * sum);
 }
 
 TEST(TokenCrossEntropy, InPartsNeedsLessMemory) {
