@@ -383,7 +383,7 @@ absl::Status Trainer::Publish(const train::LoopParts& parts, const tasks::Evalua
   HONE_RETURN_IF_ERROR(train::CheckFinite(parts.programs));
   HONE_ASSIGN_OR_RETURN(models::ModelDescription named, models::WithNames(config_.model));
   tasks::ModelFile file{.display_name = config_.display_name,
-                        .task = config_.task,
+                        .task = parts.task.saved_as().value_or(config_.task),
                         .model = std::move(named),
                         .preprocessing = parts.info.preprocessing,
                         .metrics = {}};

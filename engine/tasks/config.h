@@ -19,6 +19,7 @@
 #include "engine/tasks/masked_language_modeling.h"
 #include "engine/tasks/multi_label_classification.h"
 #include "engine/tasks/parameter_rules.h"
+#include "engine/tasks/preference_optimization.h"
 #include "engine/tasks/recommendation.h"
 #include "engine/tasks/regression.h"
 #include "engine/tasks/reinforcement_learning.h"
@@ -32,7 +33,8 @@ using TaskOptions =
     std::variant<ClassificationOptions, RegressionOptions, ImageGenerationOptions,
                  RecommendationOptions, ReinforcementLearningOptions, ForecastingOptions,
                  LanguageModelingOptions, TranslationOptions, MaskedLanguageModelingOptions,
-                 TextEmbeddingOptions, TokenTaggingOptions, MultiLabelClassificationOptions>;
+                 TextEmbeddingOptions, TokenTaggingOptions, MultiLabelClassificationOptions,
+                 PreferenceOptimizationOptions>;
 
 // Adapters that a job learns in the earlier model's place (models/lora.h). What is not said is that
 // of adapters that the earlier model has, else the default of models::LoraDescription.

@@ -60,6 +60,8 @@ struct DataInfo {
   std::vector<ShapeCount> train_shapes = {};
   std::vector<ShapeCount> validation_shapes = {};
   std::vector<ShapeCount> test_shapes = {};
+  // Of a task whose evaluation programs are run over the training part, too.
+  std::vector<ShapeCount> evaluated_train_shapes = {};
 
   int64_t classes() const { return static_cast<int64_t>(preprocessing.class_names.size()); }
   int64_t targets() const { return static_cast<int64_t>(preprocessing.target_names.size()); }

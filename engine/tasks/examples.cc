@@ -143,6 +143,10 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
       config.steps > 0 ? (wanted + of_epoch - 1) / of_epoch : std::max<int64_t>(config.epochs, 1);
   info.train_shapes =
       CountShapes(loaded.dataset, task, std::move(batches), SaturatingProduct(epochs, of_epoch));
+  if (task.evaluates_training_rows()) {
+    info.evaluated_train_shapes =
+        ShapesInOrder(loaded.dataset, loaded.splits.train, task, evaluation_batch);
+  }
   info.validation_shapes =
       ShapesInOrder(loaded.dataset, loaded.splits.validation, task, evaluation_batch);
   info.test_shapes = ShapesInOrder(loaded.dataset, loaded.splits.test, task, evaluation_batch);

@@ -52,6 +52,10 @@ class TaskExamples {
   // made of its rows in their order, in every epoch, and evaluation programs may have state of
   // their own (role kTransient) beside the training's.
   virtual bool carries_state() const { return false; }
+  // The evaluation programs are run over the training part, too, evaluation_batch examples at a
+  // time in their order: what the task's state makes of them before the first step
+  // (TaskState::Begin).
+  virtual bool evaluates_training_rows() const { return false; }
   // That of a batch, where there are no RowBuckets. `state` is what NewState made, or null.
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
     return 0;

@@ -19,10 +19,10 @@
 #include "engine/data/chats.h"
 #include "engine/data/packed_documents.h"
 #include "engine/data/running_text.h"
-#include "engine/ops/embedding.h"
 #include "engine/ops/new_tokens.h"
 #include "engine/ops/segment_pool.h"
 #include "engine/ops/token_cross_entropy.h"
+#include "engine/tasks/causal_model.h"
 #include "engine/tasks/one_graph_task.h"
 #include "engine/tasks/text_inputs.h"
 #include "engine/tasks/window_filler.h"
@@ -37,37 +37,6 @@ constexpr int64_t kEvaluationStreams = 8;
 
 // By Documents, in model.json.
 constexpr absl::string_view kDocuments[] = {"joined", "packed", "chats", "packed_chats"};
-
-// Layers that show a token those behind it, which are what it shall foretell.
-struct LooksAhead {
-  bool operator()(const layers::AttentionOptions& attention) const { return !attention.causal; }
-  bool operator()(const layers::Conv1dOptions& conv) const { return !conv.causal; }
-  bool operator()(const models::Lstm& lstm) const { return lstm.bidirectional; }
-  bool operator()(const models::Gru& gru) const { return gru.bidirectional; }
-  bool operator()(const models::SimpleRnn& rnn) const { return rnn.bidirectional; }
-  template <typename Other>
-  bool operator()(const Other&) const {
-    return false;
-  }
-};
-
-absl::Status CheckDirection(const models::ModelDescription& model) {
-  if (model.preset.name == "transformer_encoder") {
-    return absl::InvalidArgumentError(
-        "model.preset (transformer_encoder): each token sees the whole text, so that nothing is "
-        "left to foretell; must be gpt for a language model");
-  }
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    const models::LayerDescription& layer = model.layers[i];
-    if (std::visit(LooksAhead{}, layer.kind)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          layer.PlaceIn("model", i), " (", layer.name,
-          "): must look at no token behind its own, since that is what a language model foretells: "
-          "attention and conv1d must be `causal`, recurrent layers not `bidirectional`"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 // Layers that see other tokens otherwise than by a state that goes from one to the next.
 struct LooksBack {
@@ -234,7 +203,8 @@ class LanguageModeling final : public OneGraphTask {
     result.built.graph = std::make_unique<Graph>();
     Graph& graph = *result.built.graph;
     const std::vector<models::NamedValue> inputs = TextInputs(graph, shape);
-    HONE_RETURN_IF_ERROR(AddModel(model, info, inputs, {.logits = true}, result));
+    HONE_RETURN_IF_ERROR(AddCausalModel(model, info.preprocessing, options_.window, inputs,
+                                        {.logits = true}, result));
     result.model.output =
         SegmentPool(graph, result.model.output, inputs[1].value, SegmentPoolKind::kLast);
     HONE_RETURN_IF_ERROR(graph.status());
@@ -261,7 +231,8 @@ class LanguageModeling final : public OneGraphTask {
                          .role = ParameterRole::kTransient,
                          .suffix = absl::StrCat("_of_", shape.texts)};
     }
-    HONE_RETURN_IF_ERROR(AddModel(model, info, inputs, options, result));
+    HONE_RETURN_IF_ERROR(
+        AddCausalModel(model, info.preprocessing, options_.window, inputs, options, result));
     result.built.request = {
         .graph = &graph, .fetch = {result.model.output}, .gradients = {}, .update_buffers = true};
     return result;
@@ -345,31 +316,6 @@ class LanguageModeling final : public OneGraphTask {
     return options_.documents == Documents::kChats || options_.documents == Documents::kPackedChats;
   }
 
-  // Logits for each row of tokens, as result.model; of texts that are written, for each text; where
-  // options.places are there, for each of these rows. `inputs`: tokens, then offsets.
-  absl::Status AddModel(const models::ModelDescription& model, const DataInfo& info,
-                        const std::vector<models::NamedValue>& inputs, models::BuildOptions options,
-                        TaskGraph& result) const {
-    HONE_RETURN_IF_ERROR(CheckDirection(model));
-    HONE_ASSIGN_OR_RETURN(const models::ModelDescription sized,
-                          WithVocabulary(model, info.preprocessing));
-    Graph& graph = *result.built.graph;
-    options.longest = options_.window;
-    options.vocabulary = info.preprocessing.text->tokenizer->size();
-    HONE_ASSIGN_OR_RETURN(result.model, models::BuildModel(graph, sized, inputs, options));
-    // A preset leaves out the others before its last product.
-    const bool by_preset = options.places.valid() && !sized.preset.name.empty();
-    const int64_t rows = options.new_tokens.offsets.valid() ? graph.shape(inputs[1].value)[0] - 1
-                         : by_preset                        ? graph.shape(options.places)[0]
-                                                            : graph.shape(inputs[0].value)[0];
-    HONE_RETURN_IF_ERROR(CheckTokenLogits(graph, result.model, rows, options.vocabulary, "window"));
-    if (options.places.valid() && !by_preset) {
-      const Graph::Scope scope(graph, "learned");
-      result.model.output = Embedding(graph, result.model.output, options.places);
-    }
-    return graph.status();
-  }
-
   absl::StatusOr<TaskGraph> Build(const TrainingConfig& config, const DataInfo& info,
                                   const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
@@ -392,7 +338,8 @@ class LanguageModeling final : public OneGraphTask {
       const Graph::Scope scope(graph, "input");
       options.places = graph.Input(kLearnedInput, {{planned.learned()}, DType::kS32});
     }
-    HONE_RETURN_IF_ERROR(AddModel(config.model, info, inputs, options, result));
+    HONE_RETURN_IF_ERROR(
+        AddCausalModel(config.model, info.preprocessing, options_.window, inputs, options, result));
     const Value targets = graph.Input(
         kTargetsInput, {{planned.eighths > 0 ? planned.learned() : planned.rows}, DType::kS32});
     graph.set_scope("loss");

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/data/preprocessing.h"
 #include "engine/models/model_description.h"
+#include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
 #include "engine/tasks/graphs.h"
 #include "engine/tasks/prediction.h"
@@ -26,8 +28,12 @@ class TaskModel {
  public:
   virtual ~TaskModel() = default;
 
-  // What model.json holds under "task": {"kind": name(), …}; the task table reads it back.
+  // The task and its options: {"kind": name(), …}. model.json holds it under "task", and the task
+  // table reads it back, unless the model is saved as another task's.
   virtual nlohmann::json ToJson() const = 0;
+  // Another task whose model it is once it is trained, and as which it is saved. None, as it stands
+  // here: it stays this task's.
+  virtual std::optional<TaskOptions> saved_as() const { return std::nullopt; }
   // How many numbers the model makes of an example, where a preset must be told
   // (models::BuildOptions). 0, as it stands here: it follows from the rest.
   virtual int64_t outputs(const DataInfo&) const { return 0; }

@@ -6,12 +6,14 @@
 #include <span>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "engine/checkpoint/run_state.h"
 #include "engine/data/dataset.h"
 #include "engine/data/text_augment.h"
 #include "engine/tasks/artifacts.h"
 #include "engine/tasks/config.h"
+#include "engine/tasks/data_info.h"
 #include "engine/tasks/inputs.h"
 #include "engine/tasks/task_programs.h"
 
@@ -46,6 +48,17 @@ struct Examples {
   uint64_t seed = 0;
 };
 
+// What a task's state works with before the first step.
+struct BeginContext {
+  const data::Dataset& dataset;
+  const data::Splits& splits;
+  const DataInfo& info;
+  TaskPrograms& programs;
+  const ArtifactSink& artifacts;
+  absl::FunctionRef<bool()> asked_to_end;  // the run shall stop; called now and then
+  absl::FunctionRef<void(const std::string&)> log;
+};
+
 // What a task's state works with at the beginning of a step.
 struct StepContext {
   int64_t step = 1;      // counted from 1
@@ -68,6 +81,10 @@ struct UpdateOutcome {
 class TaskState {
  public:
   virtual ~TaskState() = default;
+  // Once in a run, before its first step: what the weights that it begins with make of the examples
+  // (TaskExamples::evaluates_training_rows). A run that goes on has it from Restore. CANCELLED: the
+  // run was asked to end.
+  virtual absl::Status Begin(const BeginContext&) { return absl::OkStatus(); }
   // Before the updates of a step: acts, makes the step's examples, moves target networks.
   virtual absl::Status BeginStep(const StepContext& context) = 0;
   // Asked after BeginStep, for an update that is due at this step. False skips it: its weights, its

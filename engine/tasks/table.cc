@@ -49,9 +49,12 @@ struct TaskTable {
   std::unique_ptr<Task> operator()(const MultiLabelClassificationOptions& options) const {
     return MakeMultiLabelClassification(options);
   }
+  std::unique_ptr<Task> operator()(const PreferenceOptimizationOptions& options) const {
+    return MakePreferenceOptimization(options);
+  }
 };
 
-// … and its options of a model file.
+// … and its options of a model file; preference_optimization leaves models of language_modeling.
 template <auto FromJson>
 absl::StatusOr<TaskOptions> OptionsFromJson(const nlohmann::json& json) {
   return FromJson(json);

@@ -28,6 +28,9 @@ ExamplesInfo ValidationExamples(const tasks::DataInfo& info) {
 ExamplesInfo TestExamples(const tasks::DataInfo& info) {
   return {info.test, info.test_buckets, info.test_shapes};
 }
+ExamplesInfo EvaluatedTrainingExamples(const tasks::DataInfo& info) {
+  return {info.train, info.train_buckets, info.evaluated_train_shapes};
+}
 
 std::vector<tasks::BatchShape> ShapesOf(const ExamplesInfo& info, int64_t batch,
                                         std::span<const int64_t> buckets) {

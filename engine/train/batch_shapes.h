@@ -18,6 +18,8 @@ struct ExamplesInfo {
 ExamplesInfo TrainingExamples(const tasks::DataInfo& info);
 ExamplesInfo ValidationExamples(const tasks::DataInfo& info);
 ExamplesInfo TestExamples(const tasks::DataInfo& info);
+// Those of the training as evaluation programs take them.
+ExamplesInfo EvaluatedTrainingExamples(const tasks::DataInfo& info);
 
 // The shapes of the batches that occur: those that were counted. Else, in an epoch of `batch`
 // examples at a time: whole ones and the last short one, of each bucket. Without rows by bucket (a

@@ -65,11 +65,11 @@ absl::StatusOr<EndReason> TrainingLoop::Train() {
     HONE_RETURN_IF_ERROR(parts_.world->Exchange(report));
   }
   if (!Ends()) {
-    const absl::Status kept = KeepTrunkFeatures();
-    if (absl::IsCancelled(kept)) {
+    const absl::Status begun = Begin();
+    if (absl::IsCancelled(begun)) {
       return EndReason::kCancelled;
     }
-    HONE_RETURN_IF_ERROR(kept);
+    HONE_RETURN_IF_ERROR(begun);
   }
   while (!Ends()) {
     HONE_RETURN_IF_ERROR(Step());
@@ -94,6 +94,28 @@ absl::StatusOr<EndReason> TrainingLoop::Train() {
     }
   }
   return Finished() ? EndReason::kCompleted : EndReason::kEarlyStop;
+}
+
+absl::Status TrainingLoop::Begin() {
+  HONE_RETURN_IF_ERROR(KeepTrunkFeatures());
+  if (task_state_ == nullptr || state_.step > 0) {
+    return absl::OkStatus();
+  }
+  const auto asked_to_end = [this] {
+    observer_.OnProgress("training", -1);
+    // Ranks end together, after a step.
+    return parts_.world == nullptr && parts_.stop.load(std::memory_order_relaxed);
+  };
+  const auto log = [this](const std::string& text) { observer_.OnLog(Severity::kInfo, text); };
+  HONE_RETURN_IF_ERROR(task_state_->Begin({.dataset = parts_.data.dataset,
+                                           .splits = parts_.data.splits,
+                                           .info = parts_.info,
+                                           .programs = parts_.programs,
+                                           .artifacts = artifacts_,
+                                           .asked_to_end = asked_to_end,
+                                           .log = log}));
+  mark_ = Clock::now();
+  return absl::OkStatus();
 }
 
 absl::Status TrainingLoop::KeepTrunkFeatures() {

@@ -65,7 +65,9 @@ class TrainingLoop {
 
  private:
   absl::StatusOr<EndReason> Train();
-  // Runs the frozen trunk, where there is one. CANCELLED: `stop` was set.
+  // What is made once, before the first step. CANCELLED: `stop` was set.
+  absl::Status Begin();
+  // Runs the frozen trunk, where there is one. Errors of Begin.
   absl::Status KeepTrunkFeatures();
   absl::Status Step();
   bool Makes(size_t u, int64_t step) const;

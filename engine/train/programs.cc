@@ -126,8 +126,13 @@ absl::Status Programs::CompileEvaluation(const tasks::TrainingConfig& config,
   }
   std::vector<tasks::BatchShape> wanted =
       ShapesOf(ValidationExamples(info), evaluation_batch_, buckets_);
-  for (const tasks::BatchShape& shape : ShapesOf(TestExamples(info), evaluation_batch_, buckets_)) {
-    wanted.push_back(shape);
+  const auto want = [&](const ExamplesInfo& examples) {
+    const std::vector<tasks::BatchShape> more = ShapesOf(examples, evaluation_batch_, buckets_);
+    wanted.insert(wanted.end(), more.begin(), more.end());
+  };
+  want(TestExamples(info));
+  if (task.evaluates_training_rows()) {
+    want(EvaluatedTrainingExamples(info));
   }
   std::ranges::sort(wanted);
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
