@@ -84,6 +84,8 @@ std::string NextCommand(const v1::Job& job) {
     case v1::JobSpec::kLanguageModeling:
       return absl::StrCat("generate ", job.model(),
                           job.spec().data().has_chat() ? " --chat" : " --prompt TEXT");
+    case v1::JobSpec::kPreferenceOptimization:
+      return absl::StrCat("generate ", job.model(), " --chat");
     case v1::JobSpec::kTranslation:
       return absl::StrCat("predict ", job.model(), " --text TEXT");
     case v1::JobSpec::kTextEmbedding:

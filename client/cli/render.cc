@@ -153,7 +153,8 @@ std::vector<Line> Numbers(const Story& story, int width) {
       .AddMetric(story, "masked_accuracy", "found", Style::kBold)
       .AddMetric(story, "in_batch_accuracy", "found in the batch", Style::kBold)
       .AddMetric(story, "tag_accuracy", "tags right", Style::kBold)
-      .AddMetric(story, "label_accuracy", "labels right", Style::kBold);
+      .AddMetric(story, "label_accuracy", "labels right", Style::kBold)
+      .AddMetric(story, "reward_accuracy", "preferred", Style::kBold);
   if (const auto speed = story.Value("samples_per_second")) {
     train.Add("", Count(std::llround(*speed)), Style::kPlain, " examples/s");
   }
@@ -168,6 +169,8 @@ std::vector<Line> Numbers(const Story& story, int width) {
         .AddMetric(story, "validation_recall_at_1", "recall at 1", Style::kBold)
         .AddMetric(story, "validation_entity_f1", "F1 of entities", Style::kBold)
         .AddMetric(story, "validation_micro_f1", "micro F1", Style::kBold)
+        .AddMetric(story, "validation_reward_accuracy", "preferred", Style::kBold)
+        .AddMetric(story, "validation_rewards_margin", "margin", Style::kPlain)
         .AddMetric(story, "validation_bleu", "BLEU", Style::kBold)
         .AddMetric(story, "validation_bits_per_byte", "bits per byte", Style::kBold)
         .AddMetric(story, "validation_perplexity", "perplexity", Style::kPlain)

@@ -279,7 +279,8 @@ std::string FinalResult(const v1::Evaluation& evaluation) {
   for (const char* name :
        {"test_accuracy", "test_bleu", "test_r2", "test_hit_rate", "test_mase", "test_rmse",
         "entity_f1", "recall_at_1", "test_micro_f1", "success_rate", "mean_return",
-        "frechet_distance", "test_masked_accuracy", "validation_masked_accuracy", "test_perplexity",
+        "frechet_distance", "test_reward_accuracy", "validation_reward_accuracy",
+        "test_masked_accuracy", "validation_masked_accuracy", "test_perplexity",
         "validation_perplexity"}) {
     const auto found = evaluation.metrics().find(name);
     if (found != evaluation.metrics().end()) {

@@ -151,6 +151,14 @@ void ResolveTask(v1::JobSpec& spec) {
                    spec.language_modeling().window());
     }
   }
+  if (spec.has_preference_optimization()) {
+    v1::PreferenceOptimization& task = *spec.mutable_preference_optimization();
+    HONE_DEFAULT(task, beta, 0.1f);
+    HONE_DEFAULT(task, window, 512);
+    if (spec.model().preset().has_gpt()) {
+      HONE_DEFAULT(*spec.mutable_model()->mutable_preset()->mutable_gpt(), window, task.window());
+    }
+  }
   if (spec.has_translation()) {
     v1::Translation& task = *spec.mutable_translation();
     HONE_DEFAULT(task, beams, 1);
@@ -197,7 +205,8 @@ void ResolveTask(v1::JobSpec& spec) {
 
 void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   // Nothing of the texts but themselves is learned.
-  const bool of_texts = spec.has_language_modeling() || spec.has_masked_language_modeling();
+  const bool of_texts = spec.has_language_modeling() || spec.has_masked_language_modeling() ||
+                        spec.has_preference_optimization();
   const bool validates = spec.training().has_early_stopping() || of_texts || spec.has_translation();
   HONE_DEFAULT(data, validation_fraction, validates ? kValidation : 0);
   if (!data.has_fold()) {
@@ -215,7 +224,7 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
   }
   const bool keeps_tokens =
       spec.model().has_pretrained() && !data.text().has_cleaning() && !data.text().has_tokenizer();
-  if (data.has_chat()) {
+  if (data.has_chat() || spec.has_preference_optimization()) {
     v1::ChatOptions& chat = *data.mutable_chat();
     if (chat.learn() == v1::ChatOptions::LEARN_UNSPECIFIED) {
       chat.set_learn(v1::ChatOptions::ANSWERS);

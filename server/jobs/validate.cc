@@ -138,8 +138,9 @@ void CheckChat(const v1::JobSpec& spec, FieldErrors& errors) {
   if (chat.max_tokens() == 1) {
     errors.Add(at + ".max_tokens", "must be at least 2, of which the second one is foretold");
   }
-  if (!spec.has_language_modeling() && !spec.has_evaluation()) {
-    errors.Add(at, "is read by the task language_modeling only");
+  if (!spec.has_language_modeling() && !spec.has_preference_optimization() &&
+      !spec.has_evaluation()) {
+    errors.Add(at, "is read by the tasks language_modeling and preference_optimization only");
   }
 }
 
@@ -197,6 +198,31 @@ void CheckLanguageModeling(const v1::JobSpec& spec, FieldErrors& errors) {
     errors.Add("data.text.max_tokens",
                "must not be given: a document that is longer than language_modeling.window is cut "
                "into pieces");
+  }
+}
+
+void CheckPreferenceOptimization(const v1::JobSpec& spec, FieldErrors& errors) {
+  const v1::PreferenceOptimization& task = spec.preference_optimization();
+  if (task.has_beta()) {
+    errors.CheckFloat("preference_optimization.beta", task.beta(), Above(0, 1000));
+  }
+  if (task.has_window()) {
+    errors.CheckInt("preference_optimization.window", task.window(), 1, kMostWindow);
+  }
+  if (spec.data().chat().learn() == v1::ChatOptions::ALL) {
+    errors.Add("data.chat.learn", "must be ANSWERS for preference_optimization: it compares these");
+  }
+  if (!spec.model().has_pretrained()) {
+    errors.Add(
+        "model.pretrained",
+        "must be given: preferences are written with a checkpoint's tokens, and its model is "
+        "the one that they are learned against");
+  }
+  if (spec.data().has_text()) {
+    errors.Add("data.text", "must not be given: data.chat says how preferences are made texts");
+  }
+  if (spec.data().classes_size() > 0) {
+    errors.Add("data.classes", "must not be given: only pictures can be chosen by class");
   }
 }
 
@@ -297,11 +323,11 @@ void CheckMultiLabel(const v1::JobSpec& spec, FieldErrors& errors) {
 void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
   switch (spec.task_case()) {
     case v1::JobSpec::TASK_NOT_SET:
-      errors.Add(
-          "task",
-          "must be given: one of classification, multi_label_classification, regression, "
-          "token_tagging, text_embedding, language_modeling, masked_language_modeling, "
-          "translation, forecasting, image_generation, recommendation, reinforcement_learning");
+      errors.Add("task",
+                 "must be given: one of classification, multi_label_classification, regression, "
+                 "token_tagging, text_embedding, language_modeling, preference_optimization, "
+                 "masked_language_modeling, translation, forecasting, image_generation, "
+                 "recommendation, reinforcement_learning");
       return;
     case v1::JobSpec::kClassification: {
       const v1::Classification& task = spec.classification();
@@ -348,6 +374,8 @@ void CheckTask(const v1::JobSpec& spec, FieldErrors& errors) {
     }
     case v1::JobSpec::kLanguageModeling:
       return CheckLanguageModeling(spec, errors);
+    case v1::JobSpec::kPreferenceOptimization:
+      return CheckPreferenceOptimization(spec, errors);
     case v1::JobSpec::kTranslation:
       return CheckTranslation(spec, errors);
     case v1::JobSpec::kMaskedLanguageModeling:
@@ -510,9 +538,10 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   CheckAugmentation("data.text.augmentation", text.augmentation(), errors);
   if (spec.data().has_text() && !spec.has_classification() && !spec.has_regression() &&
-      !spec.has_language_modeling() && !spec.has_masked_language_modeling() &&
-      !spec.has_text_embedding() && !spec.has_token_tagging() &&
-      !spec.has_multi_label_classification() && !spec.has_evaluation()) {
+      !spec.has_language_modeling() && !spec.has_preference_optimization() &&
+      !spec.has_masked_language_modeling() && !spec.has_text_embedding() &&
+      !spec.has_token_tagging() && !spec.has_multi_label_classification() &&
+      !spec.has_evaluation()) {
     errors.Add("data.text",
                "is read by the tasks classification, multi_label_classification, regression, "
                "token_tagging, text_embedding, language_modeling and masked_language_modeling "
@@ -839,7 +868,8 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
     return {"tokens", "segments"};
   }
   if (spec.data().has_text() || spec.has_language_modeling() ||
-      spec.has_masked_language_modeling() || spec.has_token_tagging()) {
+      spec.has_preference_optimization() || spec.has_masked_language_modeling() ||
+      spec.has_token_tagging()) {
     return {"tokens"};
   }
   return {"input"};

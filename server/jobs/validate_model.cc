@@ -483,12 +483,24 @@ void CheckPreset(const std::string& at, const v1::Preset& preset, FieldErrors& e
   }
 }
 
+// The tokens, or points, of a sequence where the job says how many there are; else 1.
+int64_t WindowOf(const v1::JobSpec& spec) {
+  const v1::LanguageModeling& writes = spec.language_modeling();
+  const v1::PreferenceOptimization& prefers = spec.preference_optimization();
+  const int64_t window =
+      spec.has_language_modeling()         ? (writes.has_window() ? writes.window() : 128)
+      : spec.has_preference_optimization() ? (prefers.has_window() ? prefers.window() : 512)
+      : spec.has_forecasting()             ? spec.data().series().window()
+                                           : 1;
+  return std::clamp<int64_t>(window, 1, kMostPlaces);
+}
+
 // The preset of a language model.
 void CheckGpt(const v1::JobSpec& spec, FieldErrors& errors) {
   const std::string at = "model.preset.gpt";
   const v1::Preset& preset = spec.model().preset();
   if (!preset.has_gpt()) {
-    errors.Add("model.preset", "must be gpt for language_modeling");
+    errors.Add("model.preset", "must be gpt for language_modeling and preference_optimization");
     return;
   }
   const v1::Gpt& gpt = preset.gpt();
@@ -502,11 +514,10 @@ void CheckGpt(const v1::JobSpec& spec, FieldErrors& errors) {
   }
   if (gpt.has_window()) {
     constexpr int64_t kMost = int64_t{1} << 20;
-    const v1::LanguageModeling& task = spec.language_modeling();
     const bool learned =
         gpt.positions() == v1::Gpt::POSITIONS_UNSPECIFIED || gpt.positions() == v1::Gpt::LEARNED;
     // Each token of a window has a learned place of its own.
-    const int64_t least = learned ? (task.has_window() ? task.window() : 128) : 1;
+    const int64_t least = learned ? WindowOf(spec) : 1;
     errors.CheckInt(at + ".window", gpt.window(), std::clamp<int64_t>(least, 1, kMost), kMost);
   }
   errors.CheckFloat(at + ".dropout", gpt.dropout(), UpTo(0, 1));
@@ -678,15 +689,6 @@ void CheckPlaces(const std::string& at, const google::protobuf::RepeatedPtrField
   }
 }
 
-// The tokens, or points, of a sequence where the job says how many there are; else 1.
-int64_t WindowOf(const v1::JobSpec& spec) {
-  const v1::LanguageModeling& task = spec.language_modeling();
-  const int64_t window = spec.has_language_modeling() ? (task.has_window() ? task.window() : 128)
-                         : spec.has_forecasting()     ? spec.data().series().window()
-                                                      : 1;
-  return std::clamp<int64_t>(window, 1, kMostPlaces);
-}
-
 }  // namespace
 
 void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs, bool has_model,
@@ -722,7 +724,8 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
   if (spec.has_translation() && (model.has_preset() || !model.has_pretrained())) {
     return CheckTranslation(model, errors);
   }
-  if (spec.has_language_modeling() && model.has_preset() && model.networks_size() == 0) {
+  const bool writes = spec.has_language_modeling() || spec.has_preference_optimization();
+  if (writes && model.has_preset() && model.networks_size() == 0) {
     if (model.layers_size() > 0) {
       errors.Add("model", "must have either `layers` or `preset`, got both");
     }

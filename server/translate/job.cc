@@ -99,6 +99,10 @@ tasks::TranslationOptions ToTranslation(const v1::Translation& in) {
 
 // Tokens that a language model sees at once.
 int64_t WindowOf(const v1::JobSpec& spec) {
+  if (spec.has_preference_optimization()) {
+    const v1::PreferenceOptimization& task = spec.preference_optimization();
+    return Or(task.has_window(), task.window(), tasks::PreferenceOptimizationOptions().window);
+  }
   const v1::LanguageModeling& task = spec.language_modeling();
   return Or(task.has_window(), task.window(), tasks::LanguageModelingOptions().window);
 }
@@ -114,14 +118,16 @@ tasks::Documents DocumentsOf(const v1::JobSpec& spec) {
 // The job learns from texts, whether it says how they are read or not.
 bool ReadsTexts(const v1::JobSpec& spec) {
   return spec.data().has_text() || spec.has_language_modeling() ||
-         spec.has_masked_language_modeling() || spec.has_text_embedding() ||
-         spec.has_token_tagging() || spec.has_multi_label_classification();
+         spec.has_preference_optimization() || spec.has_masked_language_modeling() ||
+         spec.has_text_embedding() || spec.has_token_tagging() ||
+         spec.has_multi_label_classification();
 }
 
 // Nothing of the texts but themselves is learned: a part of them validates where nobody says
 // otherwise.
 bool LearnsTexts(const v1::JobSpec& spec) {
-  return spec.has_language_modeling() || spec.has_masked_language_modeling();
+  return spec.has_language_modeling() || spec.has_masked_language_modeling() ||
+         spec.has_preference_optimization();
 }
 
 // What a preset does not say and the rest of the job does.
@@ -149,6 +155,12 @@ absl::StatusOr<tasks::TaskOptions> ToTask(const v1::JobSpec& spec) {
                                           .z_loss = spec.language_modeling().z_loss(),
                                           .carry_state = spec.language_modeling().carry_state(),
                                           .documents = DocumentsOf(spec)};
+  }
+  if (spec.has_preference_optimization()) {
+    const v1::PreferenceOptimization& task = spec.preference_optimization();
+    tasks::PreferenceOptimizationOptions options = {.window = WindowOf(spec)};
+    options.beta = Or(task.has_beta(), task.beta(), options.beta);
+    return options;
   }
   if (spec.has_translation()) {
     return ToTranslation(spec.translation());
@@ -422,7 +434,7 @@ data::LoadOptions ToLoadOptions(const v1::WorkerRequest& request) {
   options.ratings = ToRatingOptions(in.ratings());
   options.series = ToSeriesOptions(in.series());
   options.pairs = ToPairOptions(in.pairs());
-  if (in.has_chat()) {
+  if (in.has_chat() || spec.has_preference_optimization()) {
     options.chat = ToChatOptions(in.chat());
   }
   if (ReadsTexts(spec)) {

@@ -307,6 +307,33 @@ TEST(ToTrainingConfig, TakesConversationsAsTheCheckpointHasThem) {
   EXPECT_FALSE(config->data.chat->system.has_value());
 }
 
+TEST(ToTrainingConfig, TakesPreferences) {
+  const auto config = ToTrainingConfig(
+      RequestOf(R"({"preference_optimization": {"beta": 0.25, "window": "96"},
+                    "data": {"dataset": "x", "chat": {"max_tokens": "9"}},
+                    "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::PreferenceOptimizationOptions>(config->task);
+  EXPECT_EQ(task.beta, 0.25f);
+  EXPECT_EQ(task.window, 96);
+  EXPECT_EQ(config->data.chat->max_tokens, 9);
+  EXPECT_EQ(config->data.test_fraction, 0);
+  EXPECT_NEAR(config->data.validation_fraction, 0.1, 1e-6);
+  EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
+  EXPECT_THAT(config->model.preset.options, ::testing::HasSubstr("96"));
+}
+
+TEST(ToTrainingConfig, GivesPreferencesWhatIsNotSaid) {
+  const auto config = ToTrainingConfig(
+      RequestOf(R"({"preference_optimization": {}, "data": {"dataset": "x"},
+                    "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& task = std::get<tasks::PreferenceOptimizationOptions>(config->task);
+  EXPECT_EQ(task.beta, 0.1f);
+  EXPECT_EQ(task.window, 512);
+  EXPECT_TRUE(config->data.chat.has_value());
+}
+
 TEST(ToTrainingConfig, TakesVectorsOfPairsOfTexts) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"text_embedding": {"pooling": "FIRST", "scale": 10}, "training": {"steps": 10},

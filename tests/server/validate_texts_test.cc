@@ -293,6 +293,27 @@ v1::JobSpec Parsed(const std::string& text) {
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
   return spec;
 }
+TEST(Validate, PreferencesAreLearnedByAModelThatGoesOnFromACheckpoint) {
+  const std::string rest = R"( data { dataset: "x" } training { steps: 9 })";
+  const std::string pretrained = R"( model { pretrained { model: "models/a" } })";
+  EXPECT_THAT(Validate(Parsed("preference_optimization {}" + pretrained + rest), kServer), IsOk());
+  EXPECT_THAT(Validate(Parsed("preference_optimization { beta: 0.3 window: 64 }" + pretrained +
+                              " data { chat { template: CHATML } }" + rest),
+                       kServer),
+              IsOk());
+  EXPECT_THAT(Paths(Parsed("preference_optimization {} model { preset { gpt {} } }" + rest)),
+              ::testing::ElementsAre("model.pretrained"));
+}
+
+TEST(Validate, WhatPreferencesCannotBeIsNamed) {
+  EXPECT_THAT(Paths(Parsed(R"(preference_optimization { beta: 0 window: 0 }
+                       data { dataset: "x" text { min_characters: 1 } chat { learn: ALL } }
+                       training { steps: 9 } model { pretrained { model: "models/a" } })")),
+              ::testing::UnorderedElementsAre("preference_optimization.beta",
+                                              "preference_optimization.window", "data.text",
+                                              "data.chat.learn"));
+}
+
 const std::string kEncoderOfTexts =
     R"( training { epochs: 1 } model { preset { transformer_encoder { length: 64 } } })";
 
