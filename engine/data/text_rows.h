@@ -16,7 +16,7 @@
 namespace hone::engine::data {
 
 // Where a data set itself says that an example belongs.
-enum class Part { kTrain, kValidation, kTest };
+enum class Part : uint8_t { kTrain, kValidation, kTest };
 
 // Where an example stands in TextRows.
 struct TextRow {
@@ -27,9 +27,9 @@ struct TextRow {
   uint32_t second_bytes = 0;
   uint32_t negative_bytes = 0;
   int32_t file = 0;  // index into TextRows::files
-  int64_t line = 0;  // from 1; 0: the file is the text
   Part part = Part::kTrain;
   uint8_t mark = 0;  // whatever a TextVisit has to say of it
+  int64_t line = 0;  // from 1; 0: the file is the text
 };
 
 struct TextRows {
