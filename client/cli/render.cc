@@ -167,6 +167,7 @@ std::vector<Line> Numbers(const Story& story, int width) {
         .AddMetric(story, "validation_accuracy", "accuracy", Style::kBold)
         .AddMetric(story, "validation_masked_accuracy", "found", Style::kBold)
         .AddMetric(story, "validation_recall_at_1", "recall at 1", Style::kBold)
+        .AddMetric(story, "validation_triplet_accuracy", "triplets right", Style::kPlain)
         .AddMetric(story, "validation_entity_f1", "F1 of entities", Style::kBold)
         .AddMetric(story, "validation_micro_f1", "micro F1", Style::kBold)
         .AddMetric(story, "validation_reward_accuracy", "preferred", Style::kBold)

@@ -117,6 +117,7 @@ std::string Label(const std::string& name) {
       {"mrr", "mean reciprocal rank"},
       {"start_recall_at_1", "recall at 1 before the training"},
       {"start_mrr", "mean reciprocal rank before the training"},
+      {"start_triplet_accuracy", "triplet accuracy before the training"},
       {"start_loss", "loss before the training"},
       {"entity_f1", "F1 of entities"},
       {"entity_precision", "precision of entities"},

@@ -142,7 +142,7 @@ class Loader {
     HONE_ASSIGN_OR_RETURN(TextPreprocessing how, PreprocessingOf(options_));
     HONE_ASSIGN_OR_RETURN(const text::ChatEncoder encoder,
                           text::ChatEncoder::Make(*how.chat, how.tokenizer));
-    const auto as_it_stands = [](TextRow&, std::string&, std::string&) {};
+    const auto as_it_stands = [](TextRow&, ExampleTexts&) {};
     HONE_ASSIGN_OR_RETURN(rows_, ReadTextRows(options_.path, options_, as_it_stands, report()));
     report().format = absl::StrCat(what(), " as JSON lines");
     if (rows_.rows.empty() || size() > std::numeric_limits<int32_t>::max()) {
@@ -391,7 +391,8 @@ absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path)
   ChatSummary summary;
   WrongRows wrong;
   // Nothing of a line stays in memory.
-  const auto look = [&](TextRow& row, std::string& line, std::string&) {
+  const auto look = [&](TextRow& row, ExampleTexts& texts) {
+    std::string& line = texts.text;
     are_chats = are_chats && (summary.chats > 0 || LooksLikeChat(line));
     ++summary.chats;
     if (are_chats) {

@@ -26,7 +26,7 @@ enum class Task {
   kForecasting,
   kLanguageModeling,
   kTranslation,
-  kTextPairs,     // pairs of texts, each read by itself, without labels
+  kTextPairs,     // pairs of texts, or triples, each text read by itself, without labels
   kTokenTagging,  // a tag for each word
   kMultiLabel     // any number of classes for a text
 };
@@ -80,6 +80,10 @@ struct TextOptions {
   std::vector<std::string> columns = {};
   // In the same way the second texts, of examples that are pairs. Empty: they are not.
   std::vector<std::string> second_columns = {};
+  // In the same way the hard negatives, of examples that are triples; Task::kTextPairs alone. Empty:
+  // there are none, unless none of the three is named: then kTextPairs has the columns "anchor",
+  // "positive" and, where the files have it, "negative".
+  std::vector<std::string> negative_columns = {};
   Encoding encoding = Encoding::kUtf8;
   text::CleaningOptions cleaning = {};
   // Cleaned texts with fewer characters, or with more, are left out. 0: none are.
@@ -235,6 +239,7 @@ struct LoadedData {
   Preprocessing preprocessing;
   DataReport report;
   std::string fingerprint;  // of all but the report: fingerprint.h
+  bool triples = false;     // of Task::kTextPairs: each pair has a hard negative (text_pairs.h)
 };
 
 // Reads, cleans, splits and, for tables, encodes a data set. The same options and files give the

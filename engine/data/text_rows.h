@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,25 +16,28 @@
 namespace hone::engine::data {
 
 // Where a data set itself says that an example belongs.
-enum class Part { kTrain, kValidation, kTest };
+enum class Part : uint8_t { kTrain, kValidation, kTest };
 
 // Where an example stands in TextRows.
 struct TextRow {
-  int64_t begin = 0;  // in TextRows::spool: label, text, a line feed, second text
+  // In TextRows::spool: label, text, a line feed, second text; of triples a line feed, negative.
+  int64_t begin = 0;
   uint32_t label_bytes = 0;
   uint32_t text_bytes = 0;
   uint32_t second_bytes = 0;
+  uint32_t negative_bytes = 0;
   int32_t file = 0;  // index into TextRows::files
-  int64_t line = 0;  // from 1; 0: the file is the text
   Part part = Part::kTrain;
   uint8_t mark = 0;  // whatever a TextVisit has to say of it
+  int64_t line = 0;  // from 1; 0: the file is the text
 };
 
 struct TextRows {
   std::string format;              // for the report
   std::vector<std::string> files;  // as somebody would look for them
   std::vector<TextRow>
-      rows;  // those of the training part, of the validation part, of the test part
+      rows;              // those of the training part, of the validation part, of the test part
+  bool triples = false;  // each pair has a negative
   std::shared_ptr<const Spool> spool;
 
   absl::string_view label(const TextRow& row) const {  // as it is written
@@ -45,9 +49,15 @@ struct TextRows {
   absl::string_view second(const TextRow& row) const {  // of a pair; else ""
     return Bytes(row.begin + row.label_bytes + row.text_bytes + 1, row.second_bytes);
   }
-  // Both with a line feed between them.
-  absl::string_view both(const TextRow& row) const {
-    return Bytes(row.begin + row.label_bytes, row.text_bytes + 1 + row.second_bytes);
+  absl::string_view negative(const TextRow& row) const {  // of a triple; else ""
+    return triples ? Bytes(row.begin + row.label_bytes + row.text_bytes + 1 + row.second_bytes + 1,
+                           row.negative_bytes)
+                   : "";
+  }
+  // All texts of a pair, or of a triple, with line feeds between them.
+  absl::string_view together(const TextRow& row) const {
+    return Bytes(row.begin + row.label_bytes, int64_t{row.text_bytes} + 1 + row.second_bytes +
+                                                  (triples ? 1 + row.negative_bytes : 0));
   }
   // For errors and reports: "train.tsv line 7".
   std::string Where(const TextRow& row) const;
@@ -58,9 +68,16 @@ struct TextRows {
   }
 };
 
-// Told of each example as it is read, and may change its texts, in UTF-8, before they are kept. The
-// row's sizes are not yet known.
-using TextVisit = absl::FunctionRef<void(TextRow& row, std::string& text, std::string& second)>;
+// The texts of an example, in UTF-8.
+struct ExampleTexts {
+  std::string text;
+  std::string second = {};                   // of a pair
+  std::optional<std::string> negative = {};  // of a triple
+};
+
+// Told of each example as it is read, and may change its texts before they are kept. The row's
+// sizes are not yet known.
+using TextVisit = absl::FunctionRef<void(TextRow& row, ExampleTexts& texts)>;
 
 // Reads texts with labels; for language modeling a text need not have one. The path is a file, or a
 // folder or tar archive of files:
@@ -78,14 +95,16 @@ using TextVisit = absl::FunctionRef<void(TextRow& row, std::string& text, std::s
 //
 // Of conversations (options.chat), which are JSON lines alone, the text is the line as it stands.
 //
-// Any of them may be .gz, but not inside of an archive. Pairs of texts are in tables and JSON lines
-// alone. Files are read once, and piece by piece: what stays of a text in memory is its row, where
-// options.stream says that texts may go to a file.
+// Any of them may be .gz, but not inside of an archive. Pairs and triples of texts are in tables
+// and JSON lines alone. Where nobody names their columns (Task::kTextPairs), these are "anchor",
+// "positive" and, if the first of the tables and lines has it, "negative": then all must have it,
+// else none may. Files are read once, and piece by piece: what stays of a text in memory is its
+// row, where options.stream says that texts may go to a file.
 //
 // NOT_FOUND: there is no such path. INVALID_ARGUMENT names the file and the first 20 lines with
-// what is wrong: no UTF-8 (with the place), a column that there is not, no label, a text or a label
-// of more than 1 MiB, no JSON; or the line of more than kMostRecordBytes (text_stream.h). Errors of
-// Spool. `report` is told what was read and left out.
+// what is wrong: no UTF-8 (with the place), a column that there is not, no label, pairs among
+// triples, a text or a label of more than 1 MiB, no JSON; or the line of more than kMostRecordBytes
+// (text_stream.h). Errors of Spool. `report` is told what was read and left out.
 absl::StatusOr<TextRows> ReadTextRows(const std::string& path, const LoadOptions& options,
                                       TextVisit visit, DataReport& report);
 

@@ -51,17 +51,23 @@ struct Loading {
   int64_t size() const { return static_cast<int64_t>(rows.rows.size()); }
   const TextRow& row(int64_t i) const { return rows.rows[static_cast<size_t>(i)]; }
   const Preprocessing* as() const { return options.as.get(); }
-  bool pairs() const { return !options.text->second_columns.empty(); }
-  // The texts of a pair are rows of tokens of their own.
+  bool pairs() const { return apart() || !options.text->second_columns.empty(); }
+  // The texts of a pair, or of a triple, are rows of tokens of their own.
   bool apart() const { return options.task == Task::kTextPairs; }
+  int64_t texts_of_each() const { return !pairs() ? 1 : rows.triples ? 3 : 2; }
   absl::string_view text(int64_t i) const { return rows.text(row(i)); }
   absl::string_view second(int64_t i) const { return rows.second(row(i)); }
+  absl::string_view negative(int64_t i) const { return rows.negative(row(i)); }
+  // Text `which` of an example, of texts_of_each.
+  absl::string_view text(int64_t i, int64_t which) const {
+    return which == 0 ? text(i) : which == 1 ? second(i) : negative(i);
+  }
   absl::string_view label(int64_t i) const { return rows.label(row(i)); }
   int64_t CountOf(Part part) const { return std::ranges::count(rows.rows, part, &TextRow::part); }
 };
 
 // What becomes of a cleaned text, as TextRow::mark.
-enum class Fate : uint8_t { kStays, kTooShort, kTooLong, kEmpty };
+enum class Fate : uint8_t { kStays, kTooShort, kTooLong, kEmpty, kEmptyNegative };
 
 Fate FateOf(absl::string_view text, const TextOptions& options) {
   const bool has_words = HasWords(text);
@@ -75,14 +81,15 @@ Fate FateOf(absl::string_view text, const TextOptions& options) {
   return has_words ? Fate::kStays : Fate::kEmpty;
 }
 
-// Of a pair: it leaves where one of its texts does, for the reason of the first that does.
-Fate FateOfPair(Fate first, Fate second) {
+// Of a pair, or of a triple with one text more: it leaves where one of its texts does, for the
+// reason of the first that does.
+Fate FateOfBoth(Fate first, Fate second) {
   for (const Fate fate : {first, second}) {
     if (fate == Fate::kTooShort || fate == Fate::kTooLong) {
       return fate;
     }
   }
-  return first == Fate::kEmpty ? first : second;
+  return first != Fate::kStays ? first : second;
 }
 
 // Reads all texts, cleaned, and says of each what becomes of it.
@@ -91,12 +98,17 @@ absl::Status ReadAndClean(Loading& loading) {
   const text::CleaningOptions& cleaning = CleaningOf(loading.options);
   DataReport& report = loading.data.report;
   text::CleaningCounts counts;
-  const auto clean = [&](TextRow& row, std::string& text, std::string& second) {
-    text = text::Clean(text, cleaning, &counts);
-    Fate fate = FateOf(text, options);
+  const auto clean = [&](TextRow& row, ExampleTexts& texts) {
+    texts.text = text::Clean(texts.text, cleaning, &counts);
+    Fate fate = FateOf(texts.text, options);
     if (loading.pairs()) {
-      second = text::Clean(second, cleaning, &counts);
-      fate = FateOfPair(fate, FateOf(second, options));
+      texts.second = text::Clean(texts.second, cleaning, &counts);
+      fate = FateOfBoth(fate, FateOf(texts.second, options));
+    }
+    if (texts.negative.has_value()) {
+      texts.negative = text::Clean(*texts.negative, cleaning, &counts);
+      const Fate of_negative = FateOf(*texts.negative, options);
+      fate = FateOfBoth(fate, of_negative == Fate::kEmpty ? Fate::kEmptyNegative : of_negative);
     }
     row.mark = static_cast<uint8_t>(fate);
   };
@@ -111,7 +123,7 @@ absl::Status ReadAndClean(Loading& loading) {
   return absl::OkStatus();
 }
 
-// Leaves out texts that are too short or too long, and pairs with one that is.
+// Leaves out texts that are too short or too long, and pairs and triples with one that is.
 absl::Status LeaveOut(Loading& loading) {
   const TextOptions& options = *loading.options.text;
   DataReport& report = loading.data.report;
@@ -135,6 +147,14 @@ absl::Status LeaveOut(Loading& loading) {
                         .text = absl::StrCat(loading.rows.Where(row),
                                              ": the text is empty; data.text.min_characters: 1 "
                                              "leaves such texts out")});
+        break;
+      case Fate::kEmptyNegative:
+        complaints.Add(
+            {.line = row.line,
+             .text = absl::StrCat(loading.rows.Where(row),
+                                  ": the negative is empty; all examples must be triples, or all "
+                                  "must be pairs, and data.text.min_characters: 1 leaves such "
+                                  "examples out")});
         break;
     }
   }
@@ -383,11 +403,13 @@ void DropExactCopies(Loading& loading) {
     const auto hash_of = [](absl::string_view text) {
       return ContentHash(text.data(), static_cast<int64_t>(text.size()));
     };
-    const uint64_t parts[] = {hash_of(loading.text(i)), hash_of(loading.second(i))};
+    const uint64_t parts[] = {hash_of(loading.text(i)), hash_of(loading.second(i)),
+                              hash_of(loading.negative(i))};
     return ContentHash(parts, sizeof(parts));
   };
   const auto same_text = [&](int64_t a, int64_t b) {
-    return loading.text(a) == loading.text(b) && loading.second(a) == loading.second(b);
+    return loading.text(a) == loading.text(b) && loading.second(a) == loading.second(b) &&
+           loading.negative(a) == loading.negative(b);
   };
   // A label of pairs that are learned by themselves is read by nobody.
   const auto same_label = [&](int64_t a, int64_t b) {
@@ -402,7 +424,7 @@ void DropNearCopies(Loading& loading) {
   const TextOptions& options = *loading.options.text;
   const auto text = [&](int64_t i) {
     const TextRow& row = loading.row(i);
-    return loading.pairs() ? loading.rows.both(row) : loading.rows.text(row);
+    return loading.pairs() ? loading.rows.together(row) : loading.rows.text(row);
   };
   const auto part = [&](int64_t i) { return loading.row(i).part; };
   const auto where = [&](int64_t i) { return loading.rows.Where(loading.row(i)); };
@@ -497,10 +519,9 @@ int64_t MaxTokensOf(const TextOptions& options) {
 
 absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   const std::vector<int32_t>& train = loading.data.splits.train;
-  const int64_t each = loading.pairs() ? 2 : 1;
+  const int64_t each = loading.texts_of_each();
   const auto text = [&](int64_t i) {
-    const int32_t row = train[static_cast<size_t>(i / each)];
-    return i % each == 0 ? loading.text(row) : loading.second(row);
+    return loading.text(train[static_cast<size_t>(i / each)], i % each);
   };
   const TextOptions& options = *loading.options.text;
   TextPreprocessing result = {.cleaning = options.cleaning};
@@ -520,8 +541,8 @@ absl::StatusOr<TextPreprocessing> MakePreprocessing(const Loading& loading) {
   return result;
 }
 
-// All texts as tokens, of pairs that are read apart one behind the other; those that are in no part
-// have none.
+// All texts as tokens, of pairs and triples that are read apart one behind the other; those that
+// are in no part have none.
 absl::StatusOr<std::shared_ptr<const Texts>> EncodeAll(Loading& loading) {
   const TextPreprocessing& how = *loading.data.preprocessing.text;
   const int32_t unknown = how.tokenizer->special().unknown;
@@ -537,14 +558,14 @@ absl::StatusOr<std::shared_ptr<const Texts>> EncodeAll(Loading& loading) {
   }
   const auto spool = std::make_shared<Spool>(loading.options.stream, "the texts' tokens");
   std::vector<int64_t> begin = {0};
-  const int64_t each = loading.apart() ? 2 : 1;
+  const int64_t each = loading.apart() ? loading.texts_of_each() : 1;
   begin.reserve(loading.rows.rows.size() * static_cast<size_t>(each) + 1);
   for (int64_t t = 0; t < loading.size() * each; ++t) {
     const int64_t i = t / each;
     if (SplitReport* const split = split_of[static_cast<size_t>(i)]; split != nullptr) {
-      std::vector<int32_t> tokens =
-          how.pairs ? how.EncodeCleanedPair(loading.text(i), loading.second(i))
-                    : how.EncodeCleaned(t % each == 0 ? loading.text(i) : loading.second(i));
+      std::vector<int32_t> tokens = how.pairs
+                                        ? how.EncodeCleanedPair(loading.text(i), loading.second(i))
+                                        : how.EncodeCleaned(loading.text(i, t % each));
       const auto all = static_cast<int64_t>(tokens.size());
       how.Cut(tokens);
       HONE_RETURN_IF_ERROR(spool->Append(BytesOf(tokens)));
@@ -633,7 +654,12 @@ absl::Status Finish(Loading& loading) {
   }
   HONE_ASSIGN_OR_RETURN(const std::shared_ptr<const Texts> texts, EncodeAll(loading));
   if (loading.apart()) {
-    data.dataset = Dataset(std::make_shared<const TextPairs>(texts));
+    data.triples = loading.rows.triples;
+    if (data.triples) {
+      data.report.notes.emplace_back("the examples are triples: each pair has a hard negative");
+    }
+    data.dataset = Dataset(std::make_shared<const TextPairs>(
+        texts, data.triples ? TextPairs::Kind::kTriples : TextPairs::Kind::kPairs));
     return absl::OkStatus();
   }
   HONE_RETURN_IF_ERROR(ReportAugmentation(*texts, loading));
@@ -698,9 +724,15 @@ absl::StatusOr<LoadedData> LoadTextsOrThrow(LoadOptions options) {
   Loading loading{.options = options, .rows = {}, .keep = {}, .targets = {}};
   DataReport& report = loading.data.report;
   HONE_RETURN_IF_ERROR(FindTexts(options, report));
-  if (loading.apart() && !loading.pairs()) {
+  const TextOptions& texts = *options.text;
+  if (loading.apart() && texts.second_columns.empty() &&
+      !(texts.columns.empty() && texts.negative_columns.empty())) {
     return absl::InvalidArgumentError(
         "data.text.second_columns: must say where the second text of each pair stands");
+  }
+  if (!loading.apart() && !texts.negative_columns.empty()) {
+    return absl::InvalidArgumentError(
+        "data.text.negative_columns: hard negatives are read for text_embedding alone");
   }
   const bool joined = loading.pairs() && !loading.apart();
   if (loading.as() != nullptr && loading.as()->text->pairs != joined) {

@@ -29,7 +29,7 @@ class Texts final : public OwnExamples {
   uint64_t content_hash() const override;
 
   // Of a text; at least one where LoadTexts made it.
-  std::span<const int32_t> tokens(int32_t row) const {
+  std::span<const int32_t> tokens(int64_t row) const {
     const auto r = static_cast<size_t>(row);
     return all().subspan(static_cast<size_t>(begin_[r]),
                          static_cast<size_t>(begin_[r + 1] - begin_[r]));
@@ -71,8 +71,8 @@ const text::CleaningOptions& CleaningOf(const LoadOptions& options);
 // classification: with the same seed and shares no text of one's test part is learned from by the
 // other.
 //
-// For pairs whose texts are read apart (Task::kTextPairs) it is TextPairs (text_pairs.h), and no
-// label is read.
+// For pairs and triples whose texts are read apart (Task::kTextPairs) it is TextPairs
+// (text_pairs.h), and no label is read.
 //
 // Files are read once, and each text is cleaned as it comes. Texts that are cleaned, and then
 // tokens, are in memory up to options.stream.memory_bytes each, else in files of

@@ -27,7 +27,8 @@ DataInfo InfoOf(const data::LoadedData& loaded) {
           .test = static_cast<int64_t>(loaded.splits.test.size()),
           .bytes = loaded.dataset.bytes(),
           .loading_bytes = loaded.dataset.bytes(),
-          .longest = LongestOf(loaded)};
+          .longest = LongestOf(loaded),
+          .triples = loaded.triples};
 }
 
 DataInfo InfoOf(const data::DataSummary& summary, const data::LoadOptions& options) {

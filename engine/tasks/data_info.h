@@ -47,6 +47,8 @@ struct DataInfo {
 
   // Of texts: tokens of the longest one of any part, as cut. 0: not known.
   int64_t longest = 0;
+  // Of pairs of texts: each has a hard negative (data/text_pairs.h).
+  bool triples = false;
   // Of the training part, as TaskExamples::CountTokens has them.
   TokenCounts train_tokens = {};
 

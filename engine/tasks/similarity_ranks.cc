@@ -42,4 +42,18 @@ std::vector<int64_t> SimilarityRanks(std::span<const float> first, std::span<con
   return ranks;
 }
 
+int64_t CountNearer(std::span<const float> first, std::span<const float> second,
+                    std::span<const float> other, int64_t width) {
+  const auto n = width > 0 ? static_cast<int64_t>(first.size()) / width : 0;
+  int64_t nearer = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float* const vector = first.data() + i * width;
+    nearer +=
+        Dot(vector, second.data() + i * width, width) > Dot(vector, other.data() + i * width, width)
+            ? 1
+            : 0;
+  }
+  return nearer;
+}
+
 }  // namespace hone::engine::tasks

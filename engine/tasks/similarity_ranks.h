@@ -13,4 +13,9 @@ namespace hone::engine::tasks {
 std::vector<int64_t> SimilarityRanks(std::span<const float> first, std::span<const float> second,
                                      int64_t width);
 
+// Of how many first vectors the own second one is more similar than the own other one; `other` is
+// [n, width], too. Of equal ones, and of what is not comparable (NaN), it is not.
+int64_t CountNearer(std::span<const float> first, std::span<const float> second,
+                    std::span<const float> other, int64_t width);
+
 }  // namespace hone::engine::tasks

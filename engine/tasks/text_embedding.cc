@@ -29,15 +29,22 @@
 namespace hone::engine::tasks {
 namespace {
 
-constexpr char kTargets[] = "targets";  // s32 [pairs]: of each first text its own second one
+constexpr char kTargets[] = "targets";  // s32 [examples]: of each first text its own second one
 constexpr char kEncoder[] = "transformer_encoder";
 constexpr absl::string_view kPoolings[] = {"mean", "first"};  // by TextEmbeddingOptions::Pooling
 constexpr const char* kRecall = "recall_at_1";
 constexpr const char* kMeanReciprocalRank = "mrr";
+constexpr const char* kTripletAccuracy = "triplet_accuracy";
 
-// Keeps the vectors of a part, and ranks them at its end.
+// Texts of an example.
+int64_t TextsOfEach(const DataInfo& info) { return info.triples ? 3 : 2; }
+
+// Keeps the vectors of a part, and ranks them at its end; of triples it counts those that are
+// right.
 class RankScorer final : public Scorer {
  public:
+  explicit RankScorer(bool triples) : triples_(triples) {}
+
   void Expect(const Shape& outputs) override { width_ = outputs[1]; }
 
   void Add(const float* outputs, std::span<const int32_t> rows) override {
@@ -47,6 +54,13 @@ class RankScorer final : public Scorer {
     const float* const second = outputs + count * width_;
     second_.insert(second_.end(), second, second + taken * width_);
     pairs_ += taken;
+    if (triples_) {
+      const auto vectors = [&](int64_t which) {
+        return std::span(outputs + which * count * width_, static_cast<size_t>(count * width_));
+      };
+      nearer_ += CountNearer(vectors(0), vectors(1), vectors(2), width_);
+      examples_ += count;
+    }
   }
 
   Evaluation Finish() const override {
@@ -59,15 +73,22 @@ class RankScorer final : public Scorer {
     Evaluation result;
     result.metrics[kRecall] = right / pairs;
     result.metrics[kMeanReciprocalRank] = reciprocal / pairs;
+    if (triples_) {
+      result.metrics[kTripletAccuracy] =
+          static_cast<double>(nearer_) / static_cast<double>(std::max<int64_t>(examples_, 1));
+    }
     return result;
   }
 
  private:
   static constexpr int64_t kMostPairs = 5000;
 
+  const bool triples_;
   int64_t width_ = 1;
-  int64_t pairs_ = 0;
+  int64_t pairs_ = 0;                  // that are kept
   std::vector<float> first_, second_;  // [pairs, width]
+  int64_t examples_ = 0;               // of triples: all that there are
+  int64_t nearer_ = 0;                 // of which the second text is nearer than the negative
 };
 
 class TextEmbedding final : public OneGraphTask {
@@ -102,12 +123,12 @@ class TextEmbedding final : public OneGraphTask {
                                                int64_t count, int64_t bucket) const override {
     // So many texts as a batch has come to the bucket's tokens, which are rounded: none is longer
     // than the data's.
-    const int64_t texts_of_batch = 2 * std::min(config.batch_size, info.train);
+    const int64_t texts_of_batch = TextsOfEach(info) * std::min(config.batch_size, info.train);
     const auto texts = std::make_shared<data::Texts>();
     const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
     RandomStream random(1, "made-up texts");
     std::vector<int32_t> tokens;
-    for (int64_t i = 0; i < 2 * count; ++i) {
+    for (int64_t i = 0; i < TextsOfEach(info) * count; ++i) {
       const int64_t share =
           bucket / texts_of_batch + (i % texts_of_batch < bucket % texts_of_batch ? 1 : 0);
       tokens.resize(static_cast<size_t>(info.longest > 0 ? std::min(share, info.longest) : share));
@@ -115,7 +136,9 @@ class TextEmbedding final : public OneGraphTask {
                             [&] { return static_cast<int32_t>(random.NextBelow(vocabulary)); });
       texts->Add(tokens);
     }
-    return data::Dataset(std::make_shared<const data::TextPairs>(texts));
+    using Kind = data::TextPairs::Kind;
+    return data::Dataset(std::make_shared<const data::TextPairs>(
+        texts, info.triples ? Kind::kTriples : Kind::kPairs));
   }
 
   std::vector<int64_t> buckets(const TrainingConfig&) const override { return {}; }
@@ -145,6 +168,11 @@ class TextEmbedding final : public OneGraphTask {
     for (const int32_t row : examples.rows) {
       HONE_RETURN_IF_ERROR(filler.Add(pairs.second(row)));
     }
+    if (pairs.triples()) {
+      for (const int32_t row : examples.rows) {
+        HONE_RETURN_IF_ERROR(filler.Add(pairs.negative(row)));
+      }
+    }
     HONE_RETURN_IF_ERROR(filler.Finish());
     HONE_ASSIGN_OR_RETURN(const std::span<int32_t> targets, inputs.Find<int32_t>(kTargets));
     for (size_t i = 0; i < targets.size(); ++i) {
@@ -165,14 +193,14 @@ class TextEmbedding final : public OneGraphTask {
   }
   bool evaluates_the_start() const override { return true; }
 
-  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo&) const override {
-    return std::make_unique<RankScorer>();
+  std::unique_ptr<Scorer> NewScorer(const data::Dataset&, const DataInfo& info) const override {
+    return std::make_unique<RankScorer>(info.triples);
   }
 
   absl::StatusOr<Evaluation> Evaluate(const EvaluationContext& context) const override {
     HONE_ASSIGN_OR_RETURN(Evaluation result, Task::Evaluate(context));
     if (context.final) {
-      for (const char* name : {kRecall, kMeanReciprocalRank}) {
+      for (const char* name : {kRecall, kMeanReciprocalRank, kTripletAccuracy}) {
         result.own_metrics.insert(result.metrics.extract(name));
       }
     } else {
@@ -241,14 +269,15 @@ class TextEmbedding final : public OneGraphTask {
                                   const BatchShape& shape, bool training) const override {
     TaskGraph result = NewTaskGraph(config);
     Graph& graph = *result.built.graph;
-    const int64_t pairs = shape.batch;
-    HONE_RETURN_IF_ERROR(AddVectors(
-        config.model, info, {.batch = 2 * pairs, .bucket = shape.bucket}, training, result));
-    const Value targets = graph.Input(kTargets, {{pairs}, DType::kS32});
+    const int64_t examples = shape.batch;
+    const int64_t texts = TextsOfEach(info) * examples;
+    HONE_RETURN_IF_ERROR(
+        AddVectors(config.model, info, {.batch = texts, .bucket = shape.bucket}, training, result));
+    const Value targets = graph.Input(kTargets, {{examples}, DType::kS32});
     graph.set_scope("loss");
-    const Value first = Slice(graph, result.model.output, 0, pairs, /*axis=*/0);
-    const Value second = Slice(graph, result.model.output, pairs, 2 * pairs, /*axis=*/0);
-    const Value cosines = MatMul(graph, first, second, {.transpose_b = true});
+    const Value first = Slice(graph, result.model.output, 0, examples, /*axis=*/0);
+    const Value candidates = Slice(graph, result.model.output, examples, texts, /*axis=*/0);
+    const Value cosines = MatMul(graph, first, candidates, {.transpose_b = true});
     const Value logits = ScaleBy(graph, cosines, graph.Constant(double{options_.scale}));
     const Loss loss = CrossEntropy(graph, logits, targets, {});
     HONE_RETURN_IF_ERROR(graph.status());

@@ -233,7 +233,8 @@ void ResolveData(const v1::JobSpec& spec, v1::DataSpec& data) {
              data.text().tokenizer().kind_case() == v1::Tokenizer::KIND_NOT_SET) {
     data.mutable_text()->mutable_tokenizer()->mutable_characters();
   }
-  if (data.has_text() || (of_texts && !data.has_chat()) || spec.has_token_tagging()) {
+  if (data.has_text() || (of_texts && !data.has_chat()) || spec.has_token_tagging() ||
+      spec.has_text_embedding()) {
     Resolve(*data.mutable_text(), keeps_tokens);
   }
   if (data.has_pairs() || spec.has_translation()) {

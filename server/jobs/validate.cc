@@ -273,14 +273,15 @@ void CheckTextEmbedding(const v1::JobSpec& spec, FieldErrors& errors) {
                "must be at least 2 for text_embedding: each text finds its own among those of its "
                "batch, got 1");
   }
-  if (spec.data().text().second_columns_size() == 0) {
+  const v1::TextOptions& text = spec.data().text();
+  if (text.second_columns_size() == 0 &&
+      (text.columns_size() > 0 || text.negative_columns_size() > 0)) {
     errors.Add("data.text.second_columns",
                "must be given: the column of the text that belongs to that of data.text.columns");
   }
-  for (const auto& [field, given] :
-       {std::pair("data.text.augmentation", spec.data().text().has_augmentation()),
-        std::pair("data.text.label", !spec.data().text().label().empty()),
-        std::pair("data.classes", spec.data().classes_size() > 0)}) {
+  for (const auto& [field, given] : {std::pair("data.text.augmentation", text.has_augmentation()),
+                                     std::pair("data.text.label", !text.label().empty()),
+                                     std::pair("data.classes", spec.data().classes_size() > 0)}) {
     if (given) {
       errors.Add(field, "must not be given: pairs of texts are learned as they are");
     }
@@ -512,6 +513,12 @@ void CheckTexts(const v1::JobSpec& spec, FieldErrors& errors) {
   const v1::TextOptions& text = spec.data().text();
   CheckNames("data.text.columns", text.columns(), kMaxColumns, kMaxColumn, errors);
   CheckNames("data.text.second_columns", text.second_columns(), kMaxColumns, kMaxColumn, errors);
+  CheckNames("data.text.negative_columns", text.negative_columns(), kMaxColumns, kMaxColumn,
+             errors);
+  if (text.negative_columns_size() > 0 && !spec.has_text_embedding() && !spec.has_evaluation()) {
+    errors.Add("data.text.negative_columns",
+               "must not be given: hard negatives are read for text_embedding alone");
+  }
   errors.CheckText("data.text.label", text.label(), kMaxColumn);
   if (!v1::TextOptions::Encoding_IsValid(text.encoding())) {
     errors.Add("data.text.encoding", "must be one of UTF8, LATIN1");
@@ -869,7 +876,7 @@ std::vector<std::string> InputsOf(const v1::JobSpec& spec) {
   }
   if (spec.data().has_text() || spec.has_language_modeling() ||
       spec.has_preference_optimization() || spec.has_masked_language_modeling() ||
-      spec.has_token_tagging()) {
+      spec.has_token_tagging() || spec.has_text_embedding()) {
     return {"tokens"};
   }
   return {"input"};

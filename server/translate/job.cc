@@ -323,6 +323,7 @@ data::TextOptions ToTextOptions(const v1::TextOptions& in) {
   out.tokenizer = ToTokenizer(in.tokenizer());
   out.max_tokens = in.max_tokens();
   out.second_columns.assign(in.second_columns().begin(), in.second_columns().end());
+  out.negative_columns.assign(in.negative_columns().begin(), in.negative_columns().end());
   out.augmentation = ToAugmentation(in.augmentation());
   return out;
 }

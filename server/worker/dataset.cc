@@ -184,10 +184,7 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   options.text.emplace();
   data::DataReport found;
   // Labels are all that is asked for.
-  const auto forget = [](data::TextRow&, std::string& text, std::string& second) {
-    text.clear();
-    second.clear();
-  };
+  const auto forget = [](data::TextRow&, data::ExampleTexts& texts) { texts = {}; };
   HONE_ASSIGN_OR_RETURN(const data::TextRows texts,
                         data::ReadTextRows(options.path, options, forget, found));
   report.set_examples(static_cast<int64_t>(texts.rows.size()));

@@ -36,7 +36,7 @@ class TextsData : public DataTest {
   absl::StatusOr<TextRows> Read(const std::string& path) {
     options_.path = path;
     DataReport report;
-    const auto keep = [](TextRow&, std::string&, std::string&) {};
+    const auto keep = [](TextRow&, ExampleTexts&) {};
     return ReadTextRows(path, options_, keep, report);
   }
   absl::StatusOr<TextRows> ReadFile(const std::string& name, const std::string& bytes) {

@@ -1,6 +1,6 @@
-// The first training step of the tasks text_embedding, token_tagging and multi_label_classification
-// against PyTorch in float64: loss and every gradient. The numbers are explained in
-// tests/golden/first_step_of_heads.py.
+// The first training step of the tasks text_embedding (of pairs and of triples), token_tagging and
+// multi_label_classification against PyTorch in float64: loss and every gradient. The numbers are
+// explained in tests/golden/first_step_of_heads.py.
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/tasks/table.h"
 #include "engine/tensor/token_rows.h"
@@ -32,6 +33,9 @@ const nlohmann::json& Golden(const std::string& task) {
   return (*kGolden)[task];
 }
 
+bool MakesVectors(const std::string& task) { return absl::StartsWith(task, "text_embedding"); }
+bool IsOfTriples(const std::string& task) { return task == "text_embedding_of_triples"; }
+
 std::vector<int32_t> OffsetsOf(const nlohmann::json& golden) {
   const auto lengths = golden["lengths"].get<std::vector<int32_t>>();
   std::vector<int32_t> offsets(lengths.size() + 1);
@@ -54,7 +58,7 @@ tasks::TrainingConfig ConfigOf(const std::string& task) {
   models::ModelDescription model;
   model.inputs = {std::string(kTokensInput), std::string(kOffsetsInput)};
   model.layers = {Of(layers::EmbeddingOptions{.rows = kVocabulary, .width = kWidth})};
-  if (task == "text_embedding") {
+  if (MakesVectors(task)) {
     config.task = tasks::TextEmbeddingOptions();
     model.layers.push_back(Dense(kWidth));
   } else if (task == "token_tagging") {
@@ -76,6 +80,7 @@ tasks::DataInfo InfoOf(const std::string& task) {
     absl::StrAppend(&words, "w", i, " ");
   }
   tasks::DataInfo info;
+  info.triples = IsOfTriples(task);
   info.preprocessing.input = data::Preprocessing::Input::kText;
   info.preprocessing.text = data::TextPreprocessing{
       .tokenizer = text::TrainTokenizer(text::WordTokens(),
@@ -94,7 +99,8 @@ absl::Status Build(const std::string& task, GoldenStep& training) {
   const std::vector<int32_t> offsets = OffsetsOf(Golden(task));
   const auto texts = static_cast<int64_t>(offsets.size()) - 1;
   const tasks::TrainingConfig config = ConfigOf(task);
-  const tasks::BatchShape shape = {.batch = task == "text_embedding" ? texts / 2 : texts,
+  const int64_t texts_of_each = IsOfTriples(task) ? 3 : MakesVectors(task) ? 2 : 1;
+  const tasks::BatchShape shape = {.batch = texts / texts_of_each,
                                    .bucket = offsets.back() + kBehind};
   HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph,
                         tasks::MakeTask(config.task)->BuildLoss(config, InfoOf(task), 0, shape));
@@ -113,7 +119,7 @@ int32_t InputNumber(const std::string& task, const std::string& input,
   if (input == kTokensInput) {
     return behind ? 0 : static_cast<int32_t>(Number(kTokens, i) % kVocabulary);
   }
-  if (task == "text_embedding") {
+  if (MakesVectors(task)) {
     return static_cast<int32_t>(i);
   }
   if (task == "multi_label_classification") {
@@ -139,11 +145,12 @@ TEST_P(FirstStepOfHeads, HasPyTorchsLossAndGradients) {
       threads);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FirstStepOfHeads,
-                         ::testing::Combine(::testing::Values("text_embedding", "token_tagging",
-                                                              "multi_label_classification"),
-                                            ::testing::Values(0, 1, 2)),
-                         NameOfGolden);
+INSTANTIATE_TEST_SUITE_P(
+    All, FirstStepOfHeads,
+    ::testing::Combine(::testing::Values("text_embedding", "text_embedding_of_triples",
+                                         "token_tagging", "multi_label_classification"),
+                       ::testing::Values(0, 1, 2)),
+    NameOfGolden);
 
 }  // namespace
 }  // namespace hone::engine

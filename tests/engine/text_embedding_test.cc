@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/rng.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/data/text_pairs.h"
@@ -209,6 +212,11 @@ TEST_F(EmbeddingTask, ItsOptionsComeBackFromTheModelFile) {
   EXPECT_EQ(options.scale, 10);
 }
 
+TEST_F(EmbeddingTask, HasNoTripletAccuracyOfPairs) {
+  config_.epochs = 1;
+  EXPECT_FALSE(Trained().contains("triplet_accuracy"));
+}
+
 TEST_F(EmbeddingTask, RefusesDataWithoutSecondTexts) {
   config_.data.text->second_columns = {};
   config_.run_directory = NewRun();
@@ -221,6 +229,175 @@ TEST_F(EmbeddingTask, RefusesANetThatForetellsFromTheLeft) {
   config_.run_directory = NewRun();
   EXPECT_THAT(Run(config_), StatusIs(kInvalid, AllOf(HasSubstr("model.preset (gpt)"),
                                                      HasSubstr("transformer_encoder"))));
+}
+
+// Triples whose negative shares a word with the anchor and differs from the positive in nothing
+// else. All positives have the same word there, so that they are told from each other without it.
+class TripleTask : public EmbeddingTask {
+ protected:
+  using Texts = std::array<std::string, 3>;
+
+  TripleTask() {
+    Write("triples.tsv", Table(0, kWords));
+    config_.data.path = Path("triples.tsv");
+    config_.data.text->columns = {};
+    config_.data.text->second_columns = {};
+    config_.epochs = 15;
+  }
+
+  static Texts TripleOf(int a, int b) {
+    const std::string belongs = absl::StrCat("say", a, " and give", b);
+    return {absl::StrCat("ask", a, " and want", b, " please"), belongs + " sure",
+            belongs + " please"};
+  }
+  static std::string Table(int begin, int end) {
+    std::string table = "anchor\tpositive\tnegative\n";
+    for (int a = begin; a < end; ++a) {
+      for (int b = 0; b < kWords; ++b) {
+        absl::StrAppend(&table, absl::StrJoin(TripleOf(a, b), "\t"), "\n");
+      }
+    }
+    return table;
+  }
+  void ReadPairsAlone() {
+    config_.data.text->columns = {"anchor"};
+    config_.data.text->second_columns = {"positive"};
+  }
+  // Of the model of the last run, on the test part of triples.
+  std::map<std::string, double> EvaluatedOnTriples() {
+    job::EvaluationConfig evaluation;
+    evaluation.models = {config_.run_directory + "/model"};
+    evaluation.data = config_.data;
+    evaluation.data.text->columns = {"anchor"};
+    evaluation.data.text->second_columns = {"positive"};
+    evaluation.data.text->negative_columns = {"negative"};
+    evaluation.part = job::EvaluationConfig::Part::kTest;
+    evaluation.batch_size = 16;
+    evaluation.threads = 2;
+    evaluation.run_directory = NewRun();
+    job::Phase phase;
+    const auto result = job::Evaluate(evaluation, stop_, recorder_, phase);
+    EXPECT_THAT(result, IsOk());
+    return result.ok() ? result->evaluation.metrics : std::map<std::string, double>();
+  }
+  // The vectors that a model gives these texts.
+  static std::vector<std::vector<float>> VectorsOf(predict::Predictor& model,
+                                                   const std::vector<std::string>& texts) {
+    std::vector<tasks::Example> examples;
+    for (const std::string& text : texts) {
+      examples.push_back(model.Read(tasks::TextQuestion{.text = text}, "it").value());
+    }
+    std::vector<std::vector<float>> vectors;
+    for (const auto& answer : model.Predict(examples).value()) {
+      vectors.push_back(answer.embedding->values);
+    }
+    return vectors;
+  }
+};
+
+TEST_F(TripleTask, TellsNegativesFromPositives) {
+  const auto metrics = Trained();
+  EXPECT_LT(metrics.at("start_triplet_accuracy"), 0.5);
+  EXPECT_GT(metrics.at("triplet_accuracy"), 0.9);
+  EXPECT_GT(metrics.at("recall_at_1"), 0.9);
+  EXPECT_TRUE(metrics.contains("validation_triplet_accuracy"));
+}
+
+TEST_F(TripleTask, WithoutNegativesDoesNotTellThemFromPositives) {
+  ReadPairsAlone();
+  EXPECT_GT(Trained().at("recall_at_1"), 0.9);
+  EXPECT_LT(EvaluatedOnTriples().at("triplet_accuracy"), 0.5);
+}
+
+TEST_F(TripleTask, AModelIsEvaluatedOnItsTriplesAgain) {
+  config_.epochs = 2;
+  const auto trained = Trained();
+  const auto again = EvaluatedOnTriples();
+  for (const char* name : {"triplet_accuracy", "recall_at_1", "test_loss"}) {
+    EXPECT_NEAR(again.at(name), trained.at(name), 1e-6) << name;
+  }
+}
+
+// Loss and metrics of a part that is one batch, by the formula and the vectors that the model
+// gives.
+TEST_F(TripleTask, HasTheLossAndTheMetricsOfTheFormula) {
+  Write("set/train.tsv", Table(1, kWords));
+  Write("set/test.tsv", Table(0, 1));
+  config_.data.path = Path("set");
+  config_.data.validation_fraction = 0;
+  config_.batch_size = kWords;
+  config_.epochs = 2;
+  const auto metrics = Trained();
+  std::vector<std::string> texts;
+  for (size_t which = 0; which < 3; ++which) {
+    for (int b = 0; b < kWords; ++b) {
+      texts.push_back(TripleOf(0, b)[which]);
+    }
+  }
+  const auto vectors = VectorsOf(*Model(), texts);
+  ASSERT_THAT(vectors, SizeIs(3 * kWords));
+  double loss = 0, nearer = 0, found = 0;
+  for (size_t i = 0; i < kWords; ++i) {
+    std::vector<double> cosines;  // of the positives, then of the negatives
+    for (size_t j = kWords; j < vectors.size(); ++j) {
+      cosines.push_back(
+          std::inner_product(vectors[i].begin(), vectors[i].end(), vectors[j].begin(), 0.0));
+    }
+    double sum = 0;
+    for (const double cosine : cosines) {
+      sum += std::exp(20 * cosine);
+    }
+    loss += std::log(sum) - 20 * cosines[i];
+    nearer += cosines[i] > cosines[kWords + i] ? 1 : 0;
+    found += std::ranges::max_element(cosines.begin(), cosines.begin() + kWords) ==
+                     cosines.begin() + static_cast<std::ptrdiff_t>(i)
+                 ? 1
+                 : 0;
+  }
+  EXPECT_NEAR(metrics.at("test_loss"), loss / kWords, 1e-3);
+  EXPECT_NEAR(metrics.at("triplet_accuracy"), nearer / kWords, 1e-9);
+  EXPECT_NEAR(metrics.at("recall_at_1"), found / kWords, 1e-9);
+}
+
+TEST_F(TripleTask, StoppedAndResumedIsNeverStopped) {
+  config_.epochs = 1;
+  ExpectSameBitsInPieces(config_);
+}
+
+TEST_F(TripleTask, IsPlannedAndTimed) {
+  job::Phase phase;
+  const auto plan = job::PlanJob(config_, /*measure=*/true, &phase);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_GT(*plan->step_seconds, 0);
+}
+
+TEST_F(TripleTask, RefusesPairsAmongTriplesByTheirLine) {
+  Write("mixed.jsonl",
+        "{\"anchor\": \"a\", \"positive\": \"b\", \"negative\": \"c\"}\n"
+        "{\"anchor\": \"d\", \"positive\": \"e\"}\n");
+  config_.data.path = Path("mixed.jsonl");
+  config_.run_directory = NewRun();
+  EXPECT_THAT(Run(config_), StatusIs(kInvalid, HasSubstr("line 2: has no \"negative\"")));
+}
+
+TEST(CountNearer, CountsSecondVectorsThatAreMoreSimilarThanTheOther) {
+  const std::vector<float> first = {1, 0, 0, 1, 1, 0};
+  const std::vector<float> second = {0.8f, 0.6f, 1, 0, 1, 0};
+  const std::vector<float> other = {0.6f, 0.8f, 0, 1, 0, 1};
+  EXPECT_EQ(tasks::CountNearer(first, second, other, 2), 2);
+}
+
+TEST(CountNearer, OfEqualOnesNoneIsNearer) {
+  const std::vector<float> same = {1, 0, 0, 1};
+  EXPECT_EQ(tasks::CountNearer(same, same, same, 2), 0);
+}
+
+TEST(CountNearer, WhatIsNoNumberIsNotNearer) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> first = {1, 0, 1, 0};
+  EXPECT_EQ(tasks::CountNearer(first, std::vector<float>{nan, 0, 1, 0},
+                               std::vector<float>{0, 1, nan, 0}, 2),
+            0);
 }
 
 TEST(SimilarityRanks, CountThoseThatAreMoreSimilar) {

@@ -347,6 +347,15 @@ TEST(ToTrainingConfig, TakesVectorsOfPairsOfTexts) {
   EXPECT_THAT(config->model.inputs, ElementsAre("tokens", "offsets"));
 }
 
+TEST(ToTrainingConfig, TakesTheColumnsOfHardNegatives) {
+  const auto config = ToTrainingConfig(RequestOf(
+      R"({"text_embedding": {}, "training": {"steps": 10},
+          "data": {"dataset": "x", "text": {"second_columns": ["b"], "negative_columns": ["c"]}},
+          "model": {"preset": {"transformer_encoder": {}}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->data.text->negative_columns, ElementsAre("c"));
+}
+
 TEST(ToTrainingConfig, TakesTagsOfWords) {
   const auto config = ToTrainingConfig(RequestOf(
       R"({"token_tagging": {}, "training": {"steps": 10}, "data": {"dataset": "x"},

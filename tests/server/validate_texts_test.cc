@@ -321,8 +321,9 @@ TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
   const std::string data = R"(data { dataset: "x" text { second_columns: "b" max_tokens: 4 } })";
   EXPECT_THAT(Validate(Parsed("text_embedding {}" + data + kEncoderOfTexts), kServer), IsOk());
   EXPECT_THAT(
-      Paths(Parsed(R"(text_embedding { pooling: 9 scale: -1 } data { dataset: "x" text {} })" +
-                   kEncoderOfTexts)),
+      Paths(Parsed(
+          R"(text_embedding { pooling: 9 scale: -1 } data { dataset: "x" text { columns: "a" } })" +
+          kEncoderOfTexts)),
       ::testing::UnorderedElementsAre("text_embedding.pooling", "text_embedding.scale",
                                       "data.text.second_columns"));
   v1::JobSpec lone = Parsed("text_embedding {}" + data + kEncoderOfTexts);
@@ -330,6 +331,37 @@ TEST(Validate, VectorsAreMadeOfPairsOfTexts) {
   EXPECT_THAT(Validate(lone, kServer),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("training.batch_size: must be at least 2 for text_embedding")));
+}
+
+TEST(Validate, PairsAndTriplesOfTextsMayHaveTheColumnsThatNobodyNames) {
+  for (const char* data : {R"(data { dataset: "x" })", R"(data { dataset: "x" text {} })"}) {
+    EXPECT_THAT(
+        Validate(Parsed(std::string("text_embedding {} ") + data + kEncoderOfTexts), kServer),
+        IsOk());
+  }
+}
+
+TEST(Validate, VectorsOfNamedNegativesNeedTheSecondColumnNamed) {
+  const std::string data = R"(data { dataset: "x" text { negative_columns: "c" )";
+  EXPECT_THAT(
+      Paths(Parsed("text_embedding {}" + data + R"(second_columns: "b" } })" + kEncoderOfTexts)),
+      ::testing::IsEmpty());
+  EXPECT_THAT(Paths(Parsed("text_embedding {}" + data + "} }" + kEncoderOfTexts)),
+              ::testing::ElementsAre("data.text.second_columns"));
+}
+
+TEST(Validate, NegativesAreForVectorsOfTextsAlone) {
+  EXPECT_THAT(
+      Validate(OfTexts(R"(data { text { second_columns: "b" negative_columns: "c" } })"), kServer),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("data.text.negative_columns: must not be given")));
+}
+
+TEST(Validate, AColumnOfNegativesHasANameOfBoundedLength) {
+  v1::JobSpec spec = Parsed(
+      R"(text_embedding {} data { dataset: "x" text { second_columns: "b" } })" + kEncoderOfTexts);
+  spec.mutable_data()->mutable_text()->add_negative_columns(std::string(1 << 20, 'c'));
+  EXPECT_THAT(Paths(spec), ::testing::ElementsAre("data.text.negative_columns[0]"));
 }
 
 TEST(Validate, TagsAreOfSingleSentences) {
