@@ -8,6 +8,7 @@ MODEL of --features is the classifier that judges the drawings on both sides. Wi
 published draws here, from the numbers that Hone evaluated it with, and the metrics must be those that Hone reported. Prints one line of JSON.
 """
 import copy
+import functools
 import pathlib
 import sys
 
@@ -21,7 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import datasets  # noqa: E402
 import hone_random  # noqa: E402
 import job as jobs  # noqa: E402
-from gan_nets import SIZES, begin_as_hone, make_nets, read_hone  # noqa: E402
+from gan_nets import begin_as_hone, make_nets, read_hone  # noqa: E402
 from judge import Classifier, judge  # noqa: E402
 
 DRAWINGS = 10_000
@@ -32,21 +33,24 @@ def draw(generator, latent, classes):
     noise = hone_random.drawing_noise(DRAWINGS, latent)
     if classes:
         noise = np.concatenate([noise, np.eye(classes, dtype=np.float32)[np.arange(DRAWINGS) % classes]], axis=1)
+    generator.eval()
     return torch.cat([generator(part) for part in torch.tensor(noise).split(500)])
 
 
-def train(job, name, latent, classes, pictures, labels):
+def train(job, nets, latent, classes, pictures, labels):
     """The mean of the generator's weights, as a network."""
     task, training = job["image_generation"], job["training"]
     decay, smoothing = task.get("average_decay", 0.999), task.get("label_smoothing", 0.0)
-    generator, discriminator = make_nets(name, latent, classes)
+    generator, discriminator = nets()
     for net in (generator, discriminator):
         begin_as_hone(net)
     average = copy.deepcopy(generator)
     of_generator, of_discriminator = (
         jobs.optimizer(net.parameters(), task.get(f"{side}_optimizer", training["optimizer"]))
         for side, net in (("generator", generator), ("discriminator", discriminator)))
-    own, mean, frozen = list(generator.parameters()), list(average.parameters()), list(discriminator.parameters())
+    # Running statistics of batch norms are averaged as weights are; what counts batches is no number of the net.
+    own, mean = ([value for value in net.state_dict().values() if value.is_floating_point()] for net in (generator, average))
+    frozen = list(discriminator.parameters())
     criterion = nn.BCEWithLogitsLoss()
     one_hot = torch.eye(classes) if classes else None
     updates = 0
@@ -82,20 +86,20 @@ def train(job, name, latent, classes, pictures, labels):
 def main():
     options, job = jobs.arguments(__doc__)
     task = job["image_generation"]
-    (name, sizes), = job["model"]["preset"].items()
-    assert list(sizes.values()) == list(SIZES[name]), f"the nets of {options.job} are not those of gan_nets.py"
+    (name, preset), = job["model"]["preset"].items()
     assert set(task) <= {"latent", "label_smoothing", "conditional", "average_decay", "generator_optimizer", "discriminator_optimizer",
                          "evaluation"}, "the job has a setting that is not here"
     latent = task.get("latent", 100)
     pictures, labels, test, _ = datasets.pictures(job["data"]["dataset"])
     classes = int(labels.max()) + 1 if task.get("conditional") else 0
+    nets = functools.partial(make_nets, name, latent, classes, preset)
     if options.hone:
-        generator, _ = make_nets(name, latent, classes)
+        generator, _ = nets()
         tensors = load_file(f"{options.hone}/model.safetensors")
         averaged = any(key.startswith("generator_average.") for key in tensors)
         read_hone(generator, tensors, "generator_average." if averaged else "generator.")
     else:
-        generator = train(job, name, latent, classes, pictures, labels)
+        generator = train(job, nets, latent, classes, pictures, labels)
     jobs.report(judge(Classifier(options.features), draw(generator, latent, classes), test[:DRAWINGS]))
 
 
