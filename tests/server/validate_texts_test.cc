@@ -298,7 +298,8 @@ TEST(Validate, PreferencesAreLearnedByAModelThatGoesOnFromACheckpoint) {
   const std::string pretrained = R"( model { pretrained { model: "models/a" } })";
   EXPECT_THAT(Validate(Parsed("preference_optimization {}" + pretrained + rest), kServer), IsOk());
   EXPECT_THAT(Validate(Parsed("preference_optimization { beta: 0.3 window: 64 }" + pretrained +
-                              " data { chat { template: CHATML } }" + rest),
+                              R"( data { dataset: "x" chat { template: CHATML } } )" +
+                              "training { steps: 9 }"),
                        kServer),
               IsOk());
   EXPECT_THAT(Paths(Parsed("preference_optimization {} model { preset { gpt {} } }" + rest)),
@@ -360,7 +361,7 @@ TEST(Validate, NegativesAreForVectorsOfTextsAlone) {
 TEST(Validate, AColumnOfNegativesHasANameOfBoundedLength) {
   v1::JobSpec spec = Parsed(
       R"(text_embedding {} data { dataset: "x" text { second_columns: "b" } })" + kEncoderOfTexts);
-  spec.mutable_data()->mutable_text()->add_negative_columns(std::string(1 << 20, 'c'));
+  spec.mutable_data()->mutable_text()->add_negative_columns(std::string(1 << 16, 'c'));
   EXPECT_THAT(Paths(spec), ::testing::ElementsAre("data.text.negative_columns[0]"));
 }
 
