@@ -288,7 +288,8 @@ class TripleTask : public EmbeddingTask {
       examples.push_back(model.Read(tasks::TextQuestion{.text = text}, "it").value());
     }
     std::vector<std::vector<float>> vectors;
-    for (const auto& answer : model.Predict(examples).value()) {
+    const auto answers = model.Predict(examples).value();
+    for (const auto& answer : answers) {
       vectors.push_back(answer.embedding->values);
     }
     return vectors;
