@@ -24,6 +24,7 @@ import hone_random  # noqa: E402
 import job as jobs  # noqa: E402
 from gan_nets import begin_as_hone, make_nets, read_hone  # noqa: E402
 from judge import Classifier, judge  # noqa: E402
+from schedule import rate_factor  # noqa: E402
 
 DRAWINGS = 10_000
 
@@ -51,6 +52,9 @@ def train(job, nets, latent, classes, pictures, labels):
     # Running statistics of batch norms are averaged as weights are; what counts batches is no number of the net.
     own, mean = ([value for value in net.state_dict().values() if value.is_floating_point()] for net in (generator, average))
     frozen = list(discriminator.parameters())
+    steps = training["epochs"] * -(-len(pictures) // training["batch_size"])
+    rates = [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(training.get("schedule", {}), step, steps))
+             for optimizer in (of_generator, of_discriminator)]
     criterion = nn.BCEWithLogitsLoss()
     one_hot = torch.eye(classes) if classes else None
     updates = 0
@@ -80,6 +84,8 @@ def train(job, nets, latent, classes, pictures, labels):
             for parameter in frozen:
                 parameter.requires_grad_(True)
             updates += 1
+            for rate in rates:
+                rate.step()
     return average
 
 
