@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <utility>
@@ -168,6 +169,32 @@ class DistinctRowsOp final : public Op {
   // how many there are. `number` has room for all rows of the table.
   static int64_t FindByMap(std::span<const int32_t> index, int64_t rows, uint64_t* map,
                            int32_t* number, int32_t* found, int32_t* place) {
+    const int64_t n = rows <= std::ssize(index) ? NumberMany(index, rows, number, found)
+                                                : NumberFew(index, rows, map, number, found);
+    std::ranges::transform(index, place, [&](int32_t row) { return number[row]; });
+    return n;
+  }
+
+  // Of a small table all rows are gone through, without a jump.
+  static int64_t NumberMany(std::span<const int32_t> index, int64_t rows, int32_t* number,
+                            int32_t* found) {
+    std::fill_n(number, rows, 0);
+    for (const int32_t row : index) {
+      number[row] = 1;
+    }
+    int32_t n = 0;
+    for (int32_t row = 0; row < rows; ++row) {
+      const int32_t is_there = number[row];
+      found[n] = row;
+      number[row] = n;
+      n += is_there;
+    }
+    return n;
+  }
+
+  // Of a larger one those whose bit is set.
+  static int64_t NumberFew(std::span<const int32_t> index, int64_t rows, uint64_t* map,
+                           int32_t* number, int32_t* found) {
     const int64_t words = (rows + 63) / 64;
     std::fill_n(map, words, 0);
     for (const int32_t row : index) {
@@ -181,7 +208,6 @@ class DistinctRowsOp final : public Op {
         found[n++] = row;
       }
     }
-    std::ranges::transform(index, place, [&](int32_t row) { return number[row]; });
     return n;
   }
 
@@ -329,11 +355,15 @@ Value RowSums(Graph& graph, const Shape& table, const std::vector<RowPart>& part
 Value RowsOf(const Graph& graph, Value sums) { return graph.node(sums.node).inputs[0]; }
 
 bool NamesRows(const int32_t* index, int64_t count, int64_t rows) {
-  bool wrong = false;  // all are looked at: a loop that may end early is none of vectors
+  // All are looked at, by comparisons that the smallest vectors have: a loop that may end early, or
+  // compares wider numbers, is none of vectors.
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  const auto last = static_cast<int32_t>(std::min(rows - 1, kMost));
+  int32_t wrong = 0;
   for (int64_t i = 0; i < count; ++i) {
-    wrong |= static_cast<uint32_t>(index[i]) >= static_cast<uint64_t>(rows);
+    wrong |= static_cast<int32_t>(index[i] < 0) | static_cast<int32_t>(index[i] > last);
   }
-  return !wrong;
+  return wrong == 0;
 }
 
 bool IsRowSums(const Graph& graph, Value value) {

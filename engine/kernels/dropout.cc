@@ -11,7 +11,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "engine/kernels/philox-inl.h"
+#include "engine/base/philox-inl.h"
 #include "engine/kernels/vector-inl.h"
 // clang-format on
 
@@ -46,7 +46,9 @@ void DropBlocks(const Choice& choice, uint64_t block, const T* x, T* y, int64_t 
   HWY_ALIGN uint32_t words[4 * HWY_MAX_BYTES / sizeof(uint32_t)];
   const auto* numbers = reinterpret_cast<const uint16_t*>(words);
   for (int64_t i = 0; i < n; i += kDropoutBlock * lanes, block += static_cast<uint64_t>(lanes)) {
-    PhiloxBlocks(block, choice.key, words);
+    const engine::HWY_NAMESPACE::PhiloxBlocks blocks(block, 0, choice.key);
+    hn::StoreInterleaved4(blocks.c0, blocks.c1, blocks.c2, blocks.c3, hn::ScalableTag<uint32_t>(),
+                          words);
     for (int64_t k = 0; k < std::min(kDropoutBlock * lanes, n - i); k += lanes) {
       const auto number = hn::PromoteTo(s, hn::LoadU(half, numbers + k));
       const auto kept = hn::IfThenElseZero(hn::RebindMask(f, hn::Gt(number, dropped)), scale);

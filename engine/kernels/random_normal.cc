@@ -13,7 +13,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "engine/kernels/math-inl.h"
-#include "engine/kernels/philox-inl.h"
+#include "engine/base/philox-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -47,15 +47,11 @@ HWY_INLINE void Pair(hn::Vec<U> a, hn::Vec<U> b, hn::Vec<F> factor, hn::Vec<F>& 
 
 // Blocks [block, block + lanes), four numbers each, into y.
 HWY_NOINLINE void Blocks(uint64_t block, uint64_t key, float factor, float* HWY_RESTRICT y) {
-  HWY_ALIGN uint32_t words[4 * HWY_MAX_BYTES / sizeof(uint32_t)];
-  PhiloxBlocks(block, key, words);
+  const engine::HWY_NAMESPACE::PhiloxBlocks blocks(block, 0, key);
   const F f;
-  const U u;
-  hn::Vec<U> w0, w1, w2, w3;
-  hn::LoadInterleaved4(u, words, w0, w1, w2, w3);
   hn::Vec<F> a, b, c, d;
-  Pair(w0, w1, hn::Set(f, factor), a, b);
-  Pair(w2, w3, hn::Set(f, factor), c, d);
+  Pair(blocks.c0, blocks.c1, hn::Set(f, factor), a, b);
+  Pair(blocks.c2, blocks.c3, hn::Set(f, factor), c, d);
   hn::StoreInterleaved4(a, b, c, d, f, y);
 }
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <limits>
@@ -36,6 +37,21 @@ TEST(RandomStream, OfTheSameSeedAndNameIsEqualAndOfAnotherIndexIsNot) {
   const uint32_t first = a.NextBits();
   EXPECT_EQ(first, b.NextBits());
   EXPECT_NE(first, c.NextBits());
+}
+
+// Its words are those of the blocks 0, 1, …, one block after another, however many are computed at
+// a time.
+TEST(RandomStream, GivesTheWordsOfPhiloxsBlocksInOrder) {
+  constexpr uint64_t kSeed = 7, kIndex = uint64_t{3} << 32 | 5;
+  const uint64_t mixed = kSeed * 0x9E3779B97F4A7C15 ^ NameHash("shuffle");
+  const std::array<uint32_t, 2> key = {static_cast<uint32_t>(mixed),
+                                       static_cast<uint32_t>(mixed >> 32)};
+  RandomStream stream(kSeed, "shuffle", kIndex);
+  for (uint32_t block = 0; block < 100; ++block) {
+    for (const uint32_t word : Philox({block, 0, 5, 3}, key)) {
+      ASSERT_EQ(stream.NextBits(), word) << "block " << block;
+    }
+  }
 }
 
 TEST(RandomStream, NormalHasMeanZeroAndVarianceOne) {
