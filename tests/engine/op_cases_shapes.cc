@@ -218,6 +218,7 @@ std::vector<OpCase> ShapeCases() {
       RowSumsCase("of_few", 5, 3, 2, 4),
       RowSumsCase("of_many", 130, 65, 70, 200),
       RowSumsCase("of_numbers", 40, 1, 30, 20),
+      RowSumsCase("of_more_rows_than_indices", 200, 3, 40, 30),
       RowSumsCase("of_a_table_too_large_for_a_map", 3000, 2, 3, 5),
       {.name = "integers_cut_and_joined", .build = CutIntegers},
       ConcatCase("examples", {{3, 5}, {1, 5}}, 0),
