@@ -28,8 +28,7 @@ class RandomStream {
     if (used_ == there_) {
       Refill();
     }
-    const uint32_t place = used_++;
-    return words_[place % 4 * kBlocks + place / 4];
+    return Word(used_++);
   }
   float NextUnit() { return ToUnitFloat(NextBits()); }
   // Uniform in [low, high).
@@ -52,9 +51,15 @@ class RandomStream {
  private:
   void Refill();
   uint64_t NextWide() {
+    if (there_ - used_ >= 2) {
+      const uint64_t high = Word(used_), low = Word(used_ + 1);
+      used_ += 2;
+      return high << 32 | low;
+    }
     const uint64_t high = NextBits();
     return high << 32 | NextBits();
   }
+  uint32_t Word(uint32_t place) const { return words_[place % 4 * kBlocks + place / 4]; }
 
   std::array<uint32_t, 2> key_;
   uint64_t index_;

@@ -1,6 +1,7 @@
 #include "engine/data/batches.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -9,11 +10,20 @@
 namespace hone::engine::data {
 namespace {
 
-// Fisher and Yates.
+// Fisher and Yates. Places are drawn some at a time, so that their memory is asked for before it is
+// needed.
 template <typename T>
 void Shuffle(std::span<T> values, RandomStream& stream) {
-  for (size_t i = values.size(); i > 1; --i) {
-    std::swap(values[i - 1], values[static_cast<size_t>(stream.NextBelow(i))]);
+  std::array<size_t, 32> others;
+  for (size_t left = values.size(); left > 1;) {
+    const size_t count = std::min(others.size(), left - 1);
+    for (size_t k = 0; k < count; ++k) {
+      others[k] = static_cast<size_t>(stream.NextBelow(left - k));
+      __builtin_prefetch(&values[others[k]]);
+    }
+    for (size_t k = 0; k < count; ++k) {
+      std::swap(values[--left], values[others[k]]);
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "engine/kernels/vector-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -17,38 +18,42 @@ namespace hn = hwy::HWY_NAMESPACE;
 void RowDotsT(const float* a, const float* b, int64_t width, float* y, int64_t begin, int64_t end) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t i = begin; i < end; ++i) {
-    const float* u = a + i * width;
-    const float* v = b + i * width;
-    auto sums = hn::Zero(d);
-    int64_t j = 0;
-    for (; j + lanes <= width; j += lanes) {
-      sums = hn::MulAdd(hn::LoadU(d, u + j), hn::LoadU(d, v + j), sums);
+  ForWidth(width, [&](auto floats) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* u = a + i * floats;
+      const float* v = b + i * floats;
+      auto sums = hn::Zero(d);
+      int64_t j = 0;
+      for (; j + lanes <= floats; j += lanes) {
+        sums = hn::MulAdd(hn::LoadU(d, u + j), hn::LoadU(d, v + j), sums);
+      }
+      float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+      for (; j < floats; ++j) {
+        sum += u[j] * v[j];
+      }
+      y[i] = sum;
     }
-    float sum = hn::GetLane(hn::SumOfLanes(d, sums));
-    for (; j < width; ++j) {
-      sum += u[j] * v[j];
-    }
-    y[i] = sum;
-  }
+  });
 }
 
 void ScaleRowsT(const float* factors, const float* x, int64_t width, float* y, int64_t begin,
                 int64_t end) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t i = begin; i < end; ++i) {
-    const float* from = x + i * width;
-    float* to = y + i * width;
-    const auto factor = hn::Set(d, factors[i]);
-    int64_t j = 0;
-    for (; j + lanes <= width; j += lanes) {
-      hn::StoreU(hn::Mul(factor, hn::LoadU(d, from + j)), d, to + j);
+  ForWidth(width, [&](auto floats) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* from = x + i * floats;
+      float* to = y + i * floats;
+      const auto factor = hn::Set(d, factors[i]);
+      int64_t j = 0;
+      for (; j + lanes <= floats; j += lanes) {
+        hn::StoreU(hn::Mul(factor, hn::LoadU(d, from + j)), d, to + j);
+      }
+      for (; j < floats; ++j) {
+        to[j] = factors[i] * from[j];
+      }
     }
-    for (; j < width; ++j) {
-      to[j] = factors[i] * from[j];
-    }
-  }
+  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -57,9 +57,11 @@ void GatherRowsT(const float* from, const int32_t* rows, int64_t width, float* t
     }
     return;
   }
-  for (int64_t i = begin; i < end; ++i) {
-    CopyRow(from + rows[i] * width, width, to + i * width);
-  }
+  ForWidth(width, [&](auto floats) {
+    for (int64_t i = begin; i < end; ++i) {
+      CopyRow(from + rows[i] * floats, floats, to + i * floats);
+    }
+  });
 }
 
 void GatherRowsAsT(DType from_type, const void* from, const int32_t* rows, int64_t width,
@@ -84,9 +86,11 @@ void ScatterRowsT(const float* from, const int32_t* rows, int64_t width, float* 
     }
     return;
   }
-  for (int64_t i = begin; i < end; ++i) {
-    CopyRow(from + i * width, width, to + rows[i] * width);
-  }
+  ForWidth(width, [&](auto floats) {
+    for (int64_t i = begin; i < end; ++i) {
+      CopyRow(from + i * floats, floats, to + rows[i] * floats);
+    }
+  });
 }
 
 template <typename T>
@@ -100,16 +104,18 @@ void AddRowsOf(const T* x, const int32_t* rows, int64_t count, int64_t width, fl
     }
     return;
   }
-  for (int64_t i = 0; i < count; ++i) {
-    if (rows[i] < begin || rows[i] >= end) {
-      continue;
+  ForWidth(width, [&](auto floats) {
+    for (int64_t i = 0; i < count; ++i) {
+      if (rows[i] < begin || rows[i] >= end) {
+        continue;
+      }
+      const T* more = x + i * floats;
+      float* sum = sums + rows[i] * floats;
+      ForParts(floats, [&](auto d, int64_t j) {
+        hn::StoreU(hn::Add(hn::LoadU(d, sum + j), LoadVector(d, more + j)), d, sum + j);
+      });
     }
-    const T* more = x + i * width;
-    float* sum = sums + rows[i] * width;
-    ForParts(width, [&](auto d, int64_t j) {
-      hn::StoreU(hn::Add(hn::LoadU(d, sum + j), LoadVector(d, more + j)), d, sum + j);
-    });
-  }
+  });
 }
 
 void AddToRowsT(DType dtype, const void* x, const int32_t* rows, int64_t count, int64_t width,

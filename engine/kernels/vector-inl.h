@@ -9,6 +9,7 @@
 #endif
 
 #include <cstdint>
+#include <type_traits>
 
 #include "engine/tensor/tensor.h"
 #include "hwy/highway.h"
@@ -25,6 +26,17 @@ HWY_INLINE void Dispatch(DType dtype, Body&& body) {
     body(uint16_t{});
   } else {
     body(float{});
+  }
+}
+
+// loop(width), compiled for itself where rows have 16 floats: of so short ones it is the counting
+// within each row that takes the time.
+template <class Loop>
+HWY_INLINE void ForWidth(int64_t width, const Loop& loop) {
+  if (width == 16) {
+    loop(std::integral_constant<int64_t, 16>());
+  } else {
+    loop(width);
   }
 }
 
