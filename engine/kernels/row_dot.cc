@@ -24,7 +24,7 @@ void RowDotsT(const float* a, const float* b, int64_t width, float* y, int64_t b
       const float* v = b + i * floats;
       auto sums = hn::Zero(d);
       int64_t j = 0;
-      for (; j + lanes <= floats; j += lanes) {
+      for (const int64_t whole = floats - floats % lanes; j < whole; j += lanes) {
         sums = hn::MulAdd(hn::LoadU(d, u + j), hn::LoadU(d, v + j), sums);
       }
       float sum = hn::GetLane(hn::SumOfLanes(d, sums));
@@ -46,7 +46,7 @@ void ScaleRowsT(const float* factors, const float* x, int64_t width, float* y, i
       float* to = y + i * floats;
       const auto factor = hn::Set(d, factors[i]);
       int64_t j = 0;
-      for (; j + lanes <= floats; j += lanes) {
+      for (const int64_t whole = floats - floats % lanes; j < whole; j += lanes) {
         hn::StoreU(hn::Mul(factor, hn::LoadU(d, from + j)), d, to + j);
       }
       for (; j < floats; ++j) {

@@ -102,6 +102,9 @@ class MatMulOp final : public Op {
     }
     const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape);
     const DType dtype = l.compute_dtype();
+    if (s.batch == 1 && options_.transpose_a && !options_.transpose_b && dtype == DType::kF32) {
+      return LowerAsWeightGradient(l, s);
+    }
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeMatMul(Matrices(s.batch, s.m, s.k, options_.transpose_a, dtype),
@@ -147,6 +150,26 @@ class MatMulOp final : public Op {
       }
     }
     return false;
+  }
+
+  // aᵀ · b is what an inner product's weight has as its gradient, and in f32 oneDNN is a third
+  // faster there than at a product with a transposed source.
+  absl::Status LowerAsWeightGradient(Lowering& l, const Sizes& s) const {
+    const auto rows = [&](int64_t columns) {
+      return MemoryDesc::Plain({Shape{s.k, columns}, DType::kF32});
+    };
+    HONE_ASSIGN_OR_RETURN(
+        const onednn::Primitive primitive,
+        onednn::MakeInnerProductGradientOfWeights(
+            {.src = rows(s.m),
+             .weights = MemoryDesc::Strided({Shape{s.n, s.m}, DType::kF32}, {1, s.n}),
+             .bias = {},
+             .dst = rows(s.n)}));
+    HONE_ASSIGN_OR_RETURN(const Slot a, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot b, l.PlainInput(1));
+    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    l.EmitPrimitive(primitive, {{Arg::kSrc, a}, {Arg::kDiffDst, b}, {Arg::kDiffWeights, y}});
+    return absl::OkStatus();
   }
 
   // Elements of its rows or of its columns lie side by side.
