@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "engine/base/rng.h"
@@ -28,6 +30,49 @@ void Shuffle(std::span<T> values, RandomStream& stream) {
 }
 
 }  // namespace
+
+void BalanceParts(std::span<int32_t> rows, int parts, const RowTokens& tokens_of,
+                  BalanceScratch& scratch) {
+  const size_t count = rows.size(), n = static_cast<size_t>(parts);
+  if (parts <= 1 || count % n != 0) {
+    return;
+  }
+  scratch.tokens.resize(count);
+  scratch.order.resize(count);
+  scratch.rows.assign(rows.begin(), rows.end());
+  scratch.part_of.resize(count);
+  std::ranges::transform(rows, scratch.tokens.begin(), tokens_of);
+  if (std::ranges::adjacent_find(scratch.tokens, std::not_equal_to()) == scratch.tokens.end()) {
+    return;
+  }
+  std::iota(scratch.order.begin(), scratch.order.end(), 0);
+  std::ranges::sort(scratch.order, [&](int32_t a, int32_t b) {
+    return std::pair(-scratch.tokens[static_cast<size_t>(a)], a) <
+           std::pair(-scratch.tokens[static_cast<size_t>(b)], b);
+  });
+  scratch.part_tokens.assign(n, 0);
+  scratch.part_rows.assign(n, static_cast<int64_t>(count / n));  // that it has room for
+  for (const int32_t i : scratch.order) {
+    size_t least = n;
+    for (size_t k = 0; k < n; ++k) {
+      if (scratch.part_rows[k] > 0 &&
+          (least == n || scratch.part_tokens[k] < scratch.part_tokens[least])) {
+        least = k;
+      }
+    }
+    scratch.part_tokens[least] += scratch.tokens[static_cast<size_t>(i)];
+    --scratch.part_rows[least];
+    scratch.part_of[static_cast<size_t>(i)] = static_cast<int32_t>(least);
+  }
+  size_t next = 0;
+  for (size_t k = 0; k < n; ++k) {
+    for (size_t i = 0; i < count; ++i) {
+      if (scratch.part_of[i] == static_cast<int32_t>(k)) {
+        rows[next++] = scratch.rows[i];
+      }
+    }
+  }
+}
 
 std::vector<BucketRows> CountBuckets(std::span<const int32_t> rows, const RowBucket& bucket_of) {
   std::map<int64_t, int64_t> counts;
@@ -67,9 +112,13 @@ Batch Batches::Next() {
     number_ = 0;
   }
   const Place& place = places_[static_cast<size_t>(number_)];
+  const std::span<int32_t> rows =
+      std::span(order_).subspan(static_cast<size_t>(place.begin), static_cast<size_t>(place.count));
+  if (options_.tokens_of != nullptr) {
+    BalanceParts(rows, options_.parts, options_.tokens_of, scratch_);
+  }
   Batch batch;
-  batch.rows = std::span<const int32_t>(order_).subspan(static_cast<size_t>(place.begin),
-                                                        static_cast<size_t>(place.count));
+  batch.rows = rows;
   batch.number = number_++;
   batch.begin = position_;
   position_.next += place.count;

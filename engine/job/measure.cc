@@ -29,6 +29,7 @@ struct Trial {
   const tasks::TrainingConfig& config;
   train::Programs& programs;
   const train::BatchFiller& filler;
+  int parts;                      // of a batch of the training
   tasks::TaskState* state;        // may be null
   std::span<const int32_t> rows;  // more than one batch
   int64_t batch;
@@ -39,17 +40,17 @@ struct Trial {
         {.rows = rows.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
          .first = first});
   }
-  tasks::BatchShape ShapeOf(int64_t size) const {
-    return {size, filler.BucketOf(rows.first(static_cast<size_t>(size)))};
+  tasks::BatchShape ShapeOf(int64_t size, int in_parts) const {
+    return {size, filler.TrainingBucketOf(rows.first(static_cast<size_t>(size)), in_parts)};
   }
 };
 
 // Seconds of one batch through all updates, each for as much as it is made in a mean step, as the
 // median of some; `flops` is what such a step computes.
 absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
-  tasks::BatchShape shape;  // of the running step
+  int64_t part_bucket = 0;  // of the running update's programs
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    return trial.Fill(program, shape.bucket, first, count);
+    return trial.Fill(program, part_bucket, first, count);
   };
   std::vector<std::unique_ptr<train::TrainStep>> steps;
   for (train::CompiledUpdate& update : trial.programs.updates()) {
@@ -68,7 +69,7 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
                                                    .artifacts = tasks::ArtifactSink()}));
       trial.programs.store().RefreshAll();
     }
-    shape = trial.ShapeOf(trial.batch);
+    const tasks::BatchShape shape = trial.ShapeOf(trial.batch, trial.parts);
     flops = 0;
     train::Clock::time_point now = train::Clock::now();
     double seconds = train::SecondsBetween(before, now);
@@ -76,6 +77,7 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
       const train::Clock::time_point update_begin = now;
       const auto every = static_cast<double>(trial.programs.updates()[u].spec.every);
       HONE_ASSIGN_OR_RETURN(const Replicas* replicas, trial.programs.training(u, shape));
+      part_bucket = trial.programs.PartBucket(*replicas, shape.bucket);
       flops += FlopsOf(*replicas) / every;
       const train::StepRequest request = {
           .scalars = {.seed = trial.config.seed, .step = static_cast<uint64_t>(i)},
@@ -100,7 +102,7 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
 // Seconds of a whole batch of evaluation, or of the part of it that lies behind the frozen trunk; 0
 // where the bucket that is timed has none.
 absl::StatusOr<double> TimeEvaluation(const Trial& trial, bool behind_trunk) {
-  const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch());
+  const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch(), /*in_parts=*/1);
   const auto fill = [&](const Program& program, int64_t first, int64_t count) {
     return trial.Fill(program, shape.bucket, first, count);
   };
@@ -165,7 +167,7 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   filler.Share(programs.threads());
   HONE_ASSIGN_OR_RETURN(const double trunk_seconds,
                         TimeTrunk(task, examples, rows, batch, programs, filler));
-  const Trial trial = {config, programs, filler, state.get(), rows, batch};
+  const Trial trial = {config, programs, filler, info.parts, state.get(), rows, batch};
 
   double flops = 0;
   HONE_ASSIGN_OR_RETURN(double step, TimeStep(trial, flops));

@@ -21,9 +21,10 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   filler.Augment(parts.config, parts.data.preprocessing);
   filler.Share(threads);
   filler.ReadTrunk(parts.programs.trunk_features());
-  data::Batches batches(
-      parts.data.splits.train,
-      {.batch_size = parts.config.batch_size, .shuffle = false, .bucket_of = filler.row_buckets()});
+  data::BatchesOptions options =
+      tasks::TrainingBatches(parts.data.dataset, parts.task, parts.config);
+  options.shuffle = false;
+  data::Batches batches(parts.data.splits.train, options);
   const std::span<const int32_t> rows = batches.Next().rows;
   const auto batch = static_cast<int64_t>(rows.size());
   int64_t bucket = 0;  // which the task's state knows once its step has begun
@@ -38,12 +39,13 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
         {.examples = batch, .programs = parts.programs, .artifacts = tasks::ArtifactSink()}));
     store.RefreshAll();
   }
-  bucket = filler.BucketOf(rows);
+  bucket = filler.TrainingBucketOf(rows, parts.info.parts);
   HONE_ASSIGN_OR_RETURN(const Replicas* found, parts.programs.training(update, {batch, bucket}));
   if (found->shards() == 0) {
     return absl::InternalError(
         "this rank computes nothing of a batch: there is nothing to profile");
   }
+  bucket = parts.programs.PartBucket(*found, bucket);
   ProfiledStep step = {*found,
                        optimizer,
                        store,

@@ -10,9 +10,12 @@
 
 namespace hone::engine {
 
-int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes) {
-  constexpr int64_t kLeastExamples = 8, kMostBytes = int64_t{64} << 20;
-  const bool shards = threads > 1 && !needs_whole_batch && batch >= kLeastExamples * threads &&
+int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes,
+              int64_t token_rows) {
+  constexpr int64_t kLeastExamples = 8, kLeastRows = 64, kMostBytes = int64_t{64} << 20;
+  const bool large =
+      batch >= kLeastExamples * threads || (batch >= threads && token_rows >= kLeastRows * threads);
+  const bool shards = threads > 1 && !needs_whole_batch && large &&
                       SaturatingProduct(gradient_bytes, threads) <= kMostBytes;
   return shards ? threads : 1;
 }
@@ -41,12 +44,13 @@ bool IsWorthATeam(const Cost& step) {
   return step.flops + kFlopsPerByte * step.bytes >= kLeastFlops;
 }
 
-bool NeedsWholeBatch(const Graph& graph) {
-  return !graph.updates().empty() ||
-         std::ranges::any_of(graph.nodes(), [](const Graph::Node& node) {
-           return node.kind == Graph::Node::Kind::kInput && node.types[0].dtype == DType::kS32 &&
-                  absl::EndsWith(node.name, kOffsetsInput);
-         });
+bool NeedsWholeBatch(const Graph& graph) { return !graph.updates().empty(); }
+
+bool ReadsOffsets(const Graph& graph) {
+  return std::ranges::any_of(graph.nodes(), [](const Graph::Node& node) {
+    return node.kind == Graph::Node::Kind::kInput && node.types[0].dtype == DType::kS32 &&
+           absl::EndsWith(node.name, kOffsetsInput);
+  });
 }
 
 absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t batch,

@@ -28,11 +28,13 @@ struct ReplicaOptions {
 };
 
 // How a batch is best computed: by shapes and threads alone, never by a clock, so that a resumed
-// job computes the same bits. Shards where every thread gets at least 8 examples, one program need
-// not see the whole batch, and the slabs of gradients that the shards fill, of so many bytes each,
-// are at most 64 MiB together: each is written and read again by the update, which near the caches
-// is cheaper than joining the team at every product, and for large nets is not, and takes memory.
-int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes);
+// job computes the same bits. Shards where every thread gets at least 8 examples, or 64 of
+// `token_rows` (of sequences; 0: there are none), one program need not see the whole batch, and the
+// slabs of gradients that the shards fill, of so many bytes each, are at most 64 MiB together: each
+// is written and read again by the update, which near the caches is cheaper than joining the team
+// at every product, and for large nets is not, and takes memory.
+int ShardsFor(int64_t batch, int threads, bool needs_whole_batch, int64_t gradient_bytes,
+              int64_t token_rows = 0);
 // What all ops of a graph cost together.
 Cost CostOf(const Graph& graph);
 // Whether a step that costs so much is work for several threads. Waking a team, meeting half a
@@ -40,10 +42,11 @@ Cost CostOf(const Graph& graph);
 // microseconds (a step of 1,024 ratings: 39 µs by one thread, 49 to 104 by two), and a hundred
 // times that where others want the cores, too; so one thread does what is estimated at 80 µs.
 bool IsWorthATeam(const Cost& step);
-// A graph that changes buffers: statistics are those of the whole batch, and shards would race. And
-// one that reads offsets (tensor/token_rows.h): how many rows a part of the batch has is not
-// planned.
+// A graph that changes buffers: statistics are those of the whole batch, and shards would race.
 bool NeedsWholeBatch(const Graph& graph);
+// A graph of token rows (tensor/token_rows.h): of a part of the batch it needs to be known how many
+// rows there are.
+bool ReadsOffsets(const Graph& graph);
 
 // The programs of one batch size. Shard k computes examples [begin(k), begin(k + 1)) of the batch.
 class Replicas {

@@ -62,6 +62,11 @@ struct DataInfo {
   std::vector<ShapeCount> train_shapes = {};
   std::vector<ShapeCount> validation_shapes = {};
   std::vector<ShapeCount> test_shapes = {};
+  // In how many parts threads may compute a batch of the training, where its examples can be shared
+  // out evenly: its bucket is then this times that of the part which needs the most
+  // (TaskExamples::RowTokens). As many as there are threads, unless parts would differ by so much
+  // that more than a 16th of all rows were planned for in vain.
+  int parts = 1;
   // Of a task whose evaluation programs are run over the training part, too.
   std::vector<ShapeCount> evaluated_train_shapes = {};
 

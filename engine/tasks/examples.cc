@@ -1,5 +1,7 @@
 #include "engine/tasks/examples.h"
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -99,21 +101,58 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task) {
   return info;
 }
 
+data::BatchesOptions TrainingBatches(const data::Dataset& dataset, const TaskExamples& task,
+                                     const TrainingConfig& config) {
+  data::BatchesOptions options = {.batch_size = config.batch_size,
+                                  .seed = config.seed,
+                                  .shuffle = !task.carries_state(),
+                                  .bucket_of = task.RowBuckets(dataset),
+                                  .tokens_of = task.RowTokens(dataset)};
+  options.parts = options.tokens_of != nullptr ? config.threads : 1;
+  return options;
+}
+
+int64_t TrainingBucketOf(const data::Dataset& dataset, const TaskExamples& task,
+                         std::span<const int32_t> rows, const TaskState* state, int parts) {
+  const size_t n = static_cast<size_t>(parts), each = rows.size() / n;
+  if (rows.size() % n != 0) {
+    return task.BucketOf(dataset, rows, state);
+  }
+  int64_t most = 0;
+  for (size_t k = 0; k < n; ++k) {
+    most = std::max(most, task.BucketOf(dataset, rows.subspan(k * each, each), state));
+  }
+  return most * parts;
+}
+
+int64_t MadeUpTokens(int64_t bucket, int64_t batch, int64_t i) {
+  const int64_t k = i % batch;
+  return bucket * (k + 1) / batch - bucket * k / batch;
+}
+
 namespace {
 
-// Of so many batches.
+// Of so many batches, which are computed in so many parts.
 std::vector<ShapeCount> CountShapes(const data::Dataset& dataset, const TaskExamples& task,
-                                    data::Batches batches, int64_t count) {
+                                    data::Batches batches, int64_t count, int parts) {
   std::map<BatchShape, int64_t> counts;
   for (int64_t i = 0; i < count; ++i) {
     const std::span<const int32_t> rows = batches.Next().rows;
-    ++counts[{static_cast<int64_t>(rows.size()), task.BucketOf(dataset, rows, nullptr)}];
+    ++counts[{static_cast<int64_t>(rows.size()),
+              TrainingBucketOf(dataset, task, rows, nullptr, parts)}];
   }
   std::vector<ShapeCount> shapes;
   for (const auto& [shape, occurrences] : counts) {
     shapes.push_back({shape, occurrences});
   }
   return shapes;
+}
+
+double RowsOf(std::span<const ShapeCount> shapes) {
+  return std::transform_reduce(
+      shapes.begin(), shapes.end(), 0.0, std::plus(), [](const ShapeCount& counted) {
+        return static_cast<double>(counted.shape.bucket) * static_cast<double>(counted.batches);
+      });
 }
 
 }  // namespace
@@ -125,7 +164,7 @@ std::vector<ShapeCount> ShapesInOrder(const data::Dataset& dataset, std::span<co
   }
   data::Batches batches(rows, {.batch_size = batch, .shuffle = false});
   const int64_t count = batches.batches_per_epoch();
-  return CountShapes(dataset, task, std::move(batches), count);
+  return CountShapes(dataset, task, std::move(batches), count, /*parts=*/1);
 }
 
 DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
@@ -134,15 +173,23 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
   if (!task.buckets(config).empty() || info.train == 0) {
     return info;
   }
-  data::Batches batches(
-      loaded.splits.train,
-      {.batch_size = config.batch_size, .seed = config.seed, .shuffle = !task.carries_state()});
+  const data::BatchesOptions options = TrainingBatches(loaded.dataset, task, config);
+  const data::Batches batches(loaded.splits.train, options);
   const int64_t of_epoch = batches.batches_per_epoch();
   const int64_t wanted = config.steps * std::max<int64_t>(config.accumulate_batches, 1);
   const int64_t epochs =
       config.steps > 0 ? (wanted + of_epoch - 1) / of_epoch : std::max<int64_t>(config.epochs, 1);
-  info.train_shapes =
-      CountShapes(loaded.dataset, task, std::move(batches), SaturatingProduct(epochs, of_epoch));
+  const int64_t count = SaturatingProduct(epochs, of_epoch);
+  info.train_shapes = CountShapes(loaded.dataset, task, batches, count, /*parts=*/1);
+  if (options.parts > 1) {
+    constexpr double kMostRows = 1 + 1.0 / 16;  // planned for in parts, for one of a whole
+    std::vector<ShapeCount> in_parts =
+        CountShapes(loaded.dataset, task, batches, count, options.parts);
+    if (RowsOf(in_parts) <= kMostRows * RowsOf(info.train_shapes)) {
+      info.parts = options.parts;
+      info.train_shapes = std::move(in_parts);
+    }
+  }
   if (task.evaluates_training_rows()) {
     info.evaluated_train_shapes =
         ShapesInOrder(loaded.dataset, loaded.splits.train, task, evaluation_batch);

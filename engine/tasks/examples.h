@@ -60,6 +60,10 @@ class TaskExamples {
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
     return 0;
   }
+  // Where a batch of the training is sequences of tokens that threads may compute in parts, each
+  // with a program of its own for BucketOf of its rows: the tokens of a row. Null: a batch is
+  // computed as a whole. The data set outlives the function.
+  virtual data::RowTokens RowTokens(const data::Dataset&) const { return nullptr; }
   // The tokens of these rows, true ones alone, where a run is measured by them.
   virtual TokenCounts CountTokens(const data::Dataset&, std::span<const int32_t>) const {
     return {};
@@ -77,6 +81,17 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task);
 // examples at a time, where the task names no buckets.
 DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
                 const TrainingConfig& config, int64_t evaluation_batch);
+
+// How batches of the training are made of its rows.
+data::BatchesOptions TrainingBatches(const data::Dataset& dataset, const TaskExamples& task,
+                                     const TrainingConfig& config);
+// The bucket of one of them, where BucketOf says it: DataInfo::parts times that of the part which
+// needs the most.
+int64_t TrainingBucketOf(const data::Dataset& dataset, const TaskExamples& task,
+                         std::span<const int32_t> rows, const TaskState* state, int parts);
+// So many of a batch's `bucket` tokens has example `i` of those a plan makes up for it, `batch` a
+// batch: all equally many, but for what is left, which is spread over them.
+int64_t MadeUpTokens(int64_t bucket, int64_t batch, int64_t i);
 
 // The shapes of the batches that the rows make in their order, `batch` at a time; of a task that
 // names no buckets.

@@ -186,6 +186,15 @@ class LanguageModeling final : public OneGraphTask {
         .bucket();
   }
 
+  // Windows of a text are computed in parts where none goes on from the batch before.
+  data::RowTokens RowTokens(const data::Dataset& dataset) const override {
+    if (packs() || options_.carry_state) {
+      return nullptr;
+    }
+    const data::RunningText& text = data::RunningTextOf(dataset);
+    return [&text](int32_t row) { return text.CountTokens(std::span(&row, 1)); };
+  }
+
   TokenCounts CountTokens(const data::Dataset& dataset,
                           std::span<const int32_t> rows) const override {
     if (!packs()) {

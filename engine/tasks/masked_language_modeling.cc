@@ -123,7 +123,7 @@ class MaskedLanguageModeling final : public OneGraphTask {
     RandomStream random(1, "made-up texts");
     std::vector<int32_t> tokens;
     for (int64_t i = 0; i < count; ++i) {
-      const int64_t length = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
+      const int64_t length = MadeUpTokens(bucket, batch, i);
       tokens.resize(static_cast<size_t>(longest > 0 ? std::min(length, longest) : length));
       std::ranges::generate(tokens, [&] {
         return static_cast<int32_t>(random.NextBelow(static_cast<uint64_t>(tokenizer.size())));
@@ -138,6 +138,10 @@ class MaskedLanguageModeling final : public OneGraphTask {
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
     return PlannedRows(data::MaskedTextsOf(dataset).CountTokens(rows));
+  }
+  data::RowTokens RowTokens(const data::Dataset& dataset) const override {
+    const data::MaskedTexts& texts = data::MaskedTextsOf(dataset);
+    return [&texts](int32_t row) { return texts.length(row); };
   }
 
   absl::StatusOr<TaskGraph> BuildPrediction(const models::ModelDescription& model,

@@ -78,6 +78,14 @@ int64_t SupervisedTask::BucketOf(const data::Dataset& dataset, std::span<const i
                              : Task::BucketOf(dataset, rows, state);
 }
 
+data::RowTokens SupervisedTask::RowTokens(const data::Dataset& dataset) const {
+  if (!HoldsTexts(dataset)) {
+    return nullptr;
+  }
+  const data::Texts& texts = data::TextsOf(dataset);
+  return [&texts](int32_t row) { return std::ssize(texts.tokens(row)); };
+}
+
 absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfig& config,
                                                              const DataInfo& info, int64_t count,
                                                              int64_t bucket) const {
@@ -96,7 +104,7 @@ absl::StatusOr<data::Dataset> SupervisedTask::MakeUpExamples(const TrainingConfi
   targets.target_names = info.preprocessing.target_names;
   for (int64_t i = 0; i < count; ++i) {
     std::vector<int32_t> tokens;
-    const int64_t share = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
+    const int64_t share = MadeUpTokens(bucket, batch, i);
     const int64_t length = info.longest > 0 ? std::min(share, info.longest) : share;
     for (int64_t t = 0; t < length; ++t) {
       tokens.push_back(static_cast<int32_t>(random.NextBelow(vocabulary)));

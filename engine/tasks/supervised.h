@@ -13,6 +13,7 @@ class SupervisedTask : public OneGraphTask {
   absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
                                                int64_t count, int64_t bucket) const override;
   std::vector<int64_t> buckets(const TrainingConfig& config) const override;
+  data::RowTokens RowTokens(const data::Dataset& dataset) const override;
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState* state) const override;
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples,

@@ -150,7 +150,7 @@ class TokenTagging final : public OneGraphTask {
     const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
     RandomStream random(1, "made-up texts");
     for (int64_t i = 0; i < count; ++i) {
-      const int64_t share = bucket / batch + (i % batch < bucket % batch ? 1 : 0);
+      const int64_t share = MadeUpTokens(bucket, batch, i);
       const int64_t length = info.longest > 0 ? std::min(share, info.longest) : share;
       std::vector<int32_t> tokens;
       std::vector<data::TaggedTexts::Word> words;
@@ -168,6 +168,10 @@ class TokenTagging final : public OneGraphTask {
   int64_t BucketOf(const data::Dataset& dataset, std::span<const int32_t> rows,
                    const TaskState*) const override {
     return PlannedRows(data::TaggedTextsOf(dataset).CountTokens(rows));
+  }
+  data::RowTokens RowTokens(const data::Dataset& dataset) const override {
+    const data::TaggedTexts& texts = data::TaggedTextsOf(dataset);
+    return [&texts](int32_t row) { return std::ssize(texts.tokens(row)); };
   }
 
   absl::Status FillInputs(const data::Dataset& dataset, const Examples& examples, const TaskState*,

@@ -19,10 +19,8 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
       config_(parts.config),
       length_(LengthOf(parts.config, parts.info)),
       state_(std::move(state)),
-      batches_(parts.data.splits.train, {.batch_size = parts.config.batch_size,
-                                         .seed = parts.config.seed,
-                                         .shuffle = !parts.task.carries_state(),
-                                         .bucket_of = parts.task.RowBuckets(parts.data.dataset)}),
+      batches_(parts.data.splits.train,
+               tasks::TrainingBatches(parts.data.dataset, parts.task, parts.config)),
       task_state_(parts.task.NewState(parts.config)),
       filler_(parts.data.dataset, parts.task, task_state_.get()),
       artifacts_(place_.writes() ? tasks::ArtifactSink(config_.run_directory, parts.observer)
@@ -36,8 +34,8 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
   filler_.Share(parts.programs.threads());
   active_seconds_ = state_.scalars["active_seconds"];
   step_batches_.reserve(static_cast<size_t>(std::max<int64_t>(config_.accumulate_batches, 1)));
-  const UpdateParts of_updates = {config_,  parts.task,  parts.programs,   filler_,
-                                  monitor_, parts.world, task_state_.get()};
+  const UpdateParts of_updates = {config_, parts.info, parts.task,  parts.programs,
+                                  filler_, monitor_,   parts.world, task_state_.get()};
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
     updates_.push_back(std::make_unique<RunningUpdate>(of_updates, u, state_));
   }

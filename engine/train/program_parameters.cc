@@ -49,7 +49,7 @@ absl::Status Programs::DeclareUpdates(const tasks::TrainingConfig& config,
                                       const tasks::DataInfo& info, const tasks::Task& task) {
   const tasks::BatchShape shape = {std::min(config.batch_size, info.train), buckets_.back()};
   absl::flat_hash_set<ParameterId> moved;
-  bool all_need_whole_batch = true, worth_a_team = false;
+  bool all_need_whole_batch = true, reads_offsets = false, worth_a_team = false;
   for (const tasks::UpdateSpec& spec : task.updates()) {
     CompiledUpdate update{.spec = spec};
     if (spec.every < 1) {
@@ -62,8 +62,9 @@ absl::Status Programs::DeclareUpdates(const tasks::TrainingConfig& config,
     const Graph& graph = *built.built.graph;
     HONE_RETURN_IF_ERROR(Declare(graph, built.model));
     all_need_whole_batch = all_need_whole_batch && NeedsWholeBatch(graph);
+    reads_offsets = reads_offsets || ReadsOffsets(graph);
     worth_a_team = worth_a_team || IsWorthATeam(CostOf(graph));
-    if (place_.size > 1 && NeedsWholeBatch(graph)) {
+    if (place_.size > 1 && (NeedsWholeBatch(graph) || ReadsOffsets(graph))) {
       return absl::InvalidArgumentError(
           "model.layers: a model with layers that see the whole batch, such as batch "
           "normalisation, cannot be trained on several hosts: each computes a part of a batch "
@@ -104,8 +105,8 @@ absl::Status Programs::DeclareUpdates(const tasks::TrainingConfig& config,
   for (const tasks::BatchShape& wanted :
        ShapesOf(TrainingExamples(info), config.batch_size, buckets_)) {
     const auto [begin, end] = place_.PartOf(wanted.batch);
-    shards_ = std::max(
-        shards_, ShardsFor(end - begin, threads_, all_need_whole_batch, gradient_slab_bytes()));
+    shards_ = std::max(shards_,
+                       ShardsOf({end - begin, wanted.bucket}, all_need_whole_batch, reads_offsets));
   }
   return absl::OkStatus();
 }

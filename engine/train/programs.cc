@@ -33,6 +33,7 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   }
   std::unique_ptr<Programs> p(new Programs);
   p->place_ = place;
+  p->parts_ = info.parts;
   p->buckets_ = task.buckets(config);
   if (p->buckets_.size() > tasks::kMostBuckets ||
       (p->buckets_.empty() && info.train_shapes.empty())) {
@@ -75,6 +76,13 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   return p;
 }
 
+int Programs::ShardsOf(const tasks::BatchShape& part, bool needs_whole_batch,
+                       bool reads_offsets) const {
+  const bool parted = parts_ > 1 && part.batch % parts_ == 0;
+  return ShardsFor(part.batch, threads_, needs_whole_batch || (reads_offsets && !parted),
+                   gradient_slab_bytes(), reads_offsets ? part.bucket : 0);
+}
+
 absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
                                      const std::vector<tasks::BatchShape>& wanted,
                                      const Place& place, bool of_training,
@@ -86,11 +94,15 @@ absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const 
       continue;
     }
     HONE_ASSIGN_OR_RETURN(const tasks::TaskGraph whole, build({end - begin, shape.bucket}));
-    const int shards = ShardsFor(end - begin, threads_, NeedsWholeBatch(*whole.built.graph),
-                                 of_training ? gradient_slab_bytes() : 0);
+    const Graph& graph = *whole.built.graph;
+    const bool needs_whole = NeedsWholeBatch(graph), rows = ReadsOffsets(graph);
+    const int shards =
+        of_training ? ShardsOf({end - begin, shape.bucket}, needs_whole, rows)
+                    : ShardsFor(end - begin, threads_, needs_whole || rows, /*gradient_bytes=*/0);
+    const int64_t bucket = rows ? shape.bucket / shards : shape.bucket;
     const GraphBuilder part = [&](int64_t n) -> absl::StatusOr<BuiltGraph> {
-      HONE_ASSIGN_OR_RETURN(tasks::TaskGraph graph, build({n, shape.bucket}));
-      return std::move(graph.built);
+      HONE_ASSIGN_OR_RETURN(tasks::TaskGraph built, build({n, bucket}));
+      return std::move(built.built);
     };
     HONE_ASSIGN_OR_RETURN(
         Replicas replicas,

@@ -124,6 +124,12 @@ class Programs final : public tasks::TaskPrograms {
   }
   int64_t evaluation_batch() const { return evaluation_batch_; }
 
+  // That of the programs of a batch of the training which is in `bucket`: of a part of its tokens,
+  // where it is computed in parts (tasks::DataInfo::parts).
+  int64_t PartBucket(const Replicas& replicas, int64_t bucket) const {
+    return parts_ > 1 ? bucket / replicas.shards() : bucket;
+  }
+
   // The frozen trunk that is run once; null: there is none.
   const FrozenTrunk* trunk() const { return trunk_.has_value() ? &trunk_->trunk : nullptr; }
   // Runs it and keeps what it gives, anew at each call; the parameters have their values. The
@@ -181,6 +187,8 @@ class Programs final : public tasks::TaskPrograms {
   absl::Status CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
                              const std::vector<tasks::BatchShape>& wanted, const Place& place,
                              bool of_training, std::vector<ShapePrograms>& shapes);
+  // In how many a batch of the training is computed.
+  int ShardsOf(const tasks::BatchShape& part, bool needs_whole_batch, bool reads_offsets) const;
   absl::Status RunTrunk(const Replicas& replicas, const TrunkExamples& examples,
                         std::span<const int32_t> rows, const tasks::Task& task,
                         TrunkFeatures& features);
@@ -195,6 +203,7 @@ class Programs final : public tasks::TaskPrograms {
   int depth_ = 0;
   int threads_ = 1;
   int shards_ = 1;  // gradient slabs: as many as the widest of the updates needs
+  int parts_ = 1;   // of batches of sequences
   bool recomputes_ = false;
   std::vector<int64_t> buckets_;  // ascending
   std::vector<data::BucketRows> training_rows_;

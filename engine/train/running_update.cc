@@ -51,16 +51,17 @@ absl::StatusOr<tasks::Sums> RunningUpdate::Make(const UpdateRequest& request) {
   for (const data::Batch& batch : request.batches) {
     const auto size = static_cast<int64_t>(batch.rows.size());
     const int64_t begin = place_.PartOf(size).first;
-    const int64_t bucket = parts_.filler.BucketOf(batch.rows);
+    const int64_t bucket = parts_.filler.TrainingBucketOf(batch.rows, parts_.info.parts);
+    HONE_ASSIGN_OR_RETURN(const Replicas* replicas,
+                          parts_.programs.training(index_, {size, bucket}));
+    const int64_t part_bucket = parts_.programs.PartBucket(*replicas, bucket);
     const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-      return parts_.filler.Fill(tasks::Inputs(program, {count, bucket}),
+      return parts_.filler.Fill(tasks::Inputs(program, {count, part_bucket}),
                                 {.rows = batch.rows.subspan(static_cast<size_t>(begin + first),
                                                             static_cast<size_t>(count)),
                                  .first = before + begin + first,
                                  .epoch = batch.begin.epoch});
     };
-    HONE_ASSIGN_OR_RETURN(const Replicas* replicas,
-                          parts_.programs.training(index_, {size, bucket}));
     const RunScalars scalars = ScalarsOf(batch, request.batches_per_epoch, begin);
     const bool last = &batch == &request.batches.back();
     if (!last) {

@@ -5,8 +5,11 @@
 #include <random>
 #include <span>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "engine/data/batches.h"
 #include "engine/graph/row_sums.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/tensor/token_rows.h"
@@ -208,18 +211,68 @@ std::vector<size_t> SequenceBatch::shape() const {
   return counts;
 }
 
+std::vector<SequenceBatch> SequenceBatch::Parts(int n) const {
+  const auto named = [&](absl::string_view name) -> const std::vector<int32_t>& {
+    return std::ranges::find(inputs, name, &decltype(inputs)::value_type::first)->second;
+  };
+  const bool two_texts = std::ranges::any_of(inputs, [](const auto& input) {
+    return input.first != kOffsetsInput && absl::EndsWith(input.first, kOffsetsInput);
+  });
+  const std::vector<int32_t>& offsets = named(kOffsetsInput);
+  const size_t sequences = offsets.size() - 1, planned = named(kTokensInput).size();
+  const auto each = sequences / static_cast<size_t>(n);
+  if (n == 1 || two_texts || each * static_cast<size_t>(n) != sequences) {
+    return {*this};
+  }
+  const auto length = [&](int32_t i) -> int64_t {
+    return offsets[static_cast<size_t>(i) + 1] - offsets[static_cast<size_t>(i)];
+  };
+  std::vector<int32_t> order(sequences);
+  std::iota(order.begin(), order.end(), 0);
+  data::BalanceScratch scratch;
+  data::BalanceParts(order, n, length, scratch);
+  std::vector<SequenceBatch> parts;
+  int64_t most = 0;
+  for (auto first = order.begin(); first != order.end();
+       first += static_cast<std::ptrdiff_t>(each)) {
+    const std::span<const int32_t> own(first, each);
+    SequenceBatch& part = parts.emplace_back();
+    for (const auto& [name, values] : inputs) {
+      std::vector<int32_t> of_part;
+      for (const int32_t i : own) {
+        const auto at = static_cast<size_t>(i);
+        if (name == kOffsetsInput) {
+          of_part.push_back(static_cast<int32_t>(part.tokens));
+          part.tokens += length(i);
+        } else if (values.size() == planned) {
+          of_part.insert(of_part.end(), values.begin() + offsets[at],
+                         values.begin() + offsets[at + 1]);
+        } else {
+          of_part.push_back(values[at]);
+        }
+      }
+      if (name == kOffsetsInput) {
+        of_part.push_back(static_cast<int32_t>(part.tokens));
+      }
+      part.inputs.emplace_back(name, std::move(of_part));
+    }
+    most = std::max(most, part.tokens);
+  }
+  for (SequenceBatch& part : parts) {
+    part.rows = PlannedRows(most);
+    for (auto& [name, values] : part.inputs) {
+      if (name != kOffsetsInput && values.size() == static_cast<size_t>(part.tokens)) {
+        values.resize(static_cast<size_t>(part.rows), name == kLabelsInput ? -1 : 0);
+      }
+    }
+  }
+  return parts;
+}
+
 double SequenceNet::tokens() const {
   double sum = 0;
   for (const SequenceBatch& batch : batches) {
     sum += static_cast<double>(batch.tokens);
-  }
-  return sum / static_cast<double>(batches.size());
-}
-
-double SequenceNet::rows() const {
-  double sum = 0;
-  for (const SequenceBatch& batch : batches) {
-    sum += static_cast<double>(batch.rows);
   }
   return sum / static_cast<double>(batches.size());
 }

@@ -24,6 +24,9 @@ struct SequenceBatch {
 
   // What its program is planned for: batches of equal shapes share one.
   std::vector<size_t> shape() const;
+  // As a job's are computed by `n` threads: that many parts of as many sequences each. Itself alone
+  // where the sequences cannot be shared out evenly, or are pairs of texts.
+  std::vector<SequenceBatch> Parts(int n) const;
 };
 
 struct SequenceNet {
@@ -32,9 +35,7 @@ struct SequenceNet {
   int64_t sequences = 0;               // in each batch
   std::vector<SequenceBatch> batches;  // the steps take them in turn
 
-  // Mean counts of a batch.
-  double tokens() const;
-  double rows() const;
+  double tokens() const;  // of a mean batch
 };
 
 // sequence_step.cc describes the nets. NOT_FOUND names those there are.

@@ -10,8 +10,9 @@
 //                    sentences of SST-2 (24 ± 9)
 //   seq2seq          GRU of 256 units, Bahdanau's attention, dropout 0.1, vocabularies of 7,000 and
 //                    12,000; 64 pairs of 2 to 10 and 3 to 12 tokens
-// PRECISION: f32 or bf16. Exact Adam over all parameters, tables too; two threads. Prints one line
-// of JSON; torch_sequences.py is its peer.
+// Batches are computed as a job's are: in parts, a thread each, where ShardsFor says so. PRECISION:
+// f32 or bf16. Exact Adam over all parameters, tables too; two threads. Prints one line of JSON;
+// torch_sequences.py is its peer.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -45,22 +46,32 @@ class Trainer {
   absl::Status Prepare() {
     // Declares the parameters.
     HONE_RETURN_IF_ERROR(BuildSequenceStep(net_, net_.batches[0], store_).status());
-    store_.Allocate(1);
-    store_.Initialize(1);
     for (const SequenceBatch& batch : net_.batches) {
-      const auto [place, is_new] = programs_.try_emplace(batch.shape());
+      parts_.push_back(batch.Parts(ShardsFor(
+          net_.sequences, kThreads, false, store_.SlabBytes(1) - store_.SlabBytes(0), batch.rows)));
+    }
+    const size_t shards = std::ranges::max(parts_, {}, &std::vector<SequenceBatch>::size).size();
+    store_.Allocate(static_cast<int>(shards));
+    store_.Initialize(1);
+    for (const std::vector<SequenceBatch>& parts : parts_) {
+      const auto [place, is_new] = programs_.try_emplace(parts[0].shape());
       if (is_new) {
         HONE_ASSIGN_OR_RETURN(
             place->second,
-            Replicas::Compile([&](int64_t) { return BuildSequenceStep(net_, batch, store_); },
-                              net_.sequences, store_, {.threads = kThreads, .compute = compute_}));
+            Replicas::Compile([&](int64_t) { return BuildSequenceStep(net_, parts[0], store_); },
+                              net_.sequences, store_,
+                              {.threads = kThreads,
+                               .shards = static_cast<int>(parts.size()),
+                               .compute = compute_}));
       }
     }
     int64_t arena_bytes = 0;
     for (const auto& [shape, replicas] : programs_) {
       arena_bytes = std::max(arena_bytes, replicas.arena_bytes());
     }
-    arenas_.emplace_back(arena_bytes);
+    for (size_t k = 0; k < shards; ++k) {
+      arenas_.emplace_back(arena_bytes);
+    }
     for (auto& [shape, replicas] : programs_) {
       HONE_RETURN_IF_ERROR(replicas.Bind(arenas_));
     }
@@ -82,13 +93,13 @@ class Trainer {
   }
 
   absl::Status Step() {
-    const SequenceBatch& batch = net_.batches[static_cast<size_t>(steps_) % net_.batches.size()];
+    const std::vector<SequenceBatch>& parts = parts_[static_cast<size_t>(steps_) % parts_.size()];
     ++steps_;
-    const auto fill = [&](const Program& program, int64_t, int64_t) {
-      return FillSequences(batch, program);
+    const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+      return FillSequences(parts[static_cast<size_t>(first / count)], program);
     };
     HONE_ASSIGN_OR_RETURN(const train::StepResult result,
-                          step_->Run(programs_.at(batch.shape()),
+                          step_->Run(programs_.at(parts[0].shape()),
                                      {.scalars = {.seed = 1, .step = static_cast<uint64_t>(steps_)},
                                       .update_number = steps_,
                                       .learning_rate = 1e-3},
@@ -113,27 +124,35 @@ class Trainer {
   }
 
   absl::StatusOr<std::string> Profile(const job::MachineRates& rates) {
-    const SequenceBatch& batch = net_.batches[0];
-    const auto fill = [&](const Program& program, int64_t, int64_t) {
-      return FillSequences(batch, program);
+    const std::vector<SequenceBatch>& parts = parts_[0];
+    const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+      return FillSequences(parts[static_cast<size_t>(first / count)], program);
     };
-    return job::ProfileStep({.replicas = programs_.at(batch.shape()),
+    return job::ProfileStep({.replicas = programs_.at(parts[0].shape()),
                              .optimizer = *optimizer_,
                              .store = store_,
                              .moved = ids_,
                              .threads = kThreads,
                              .fill = fill,
-                             .filled_bytes = 4.0 * static_cast<double>(batch.rows)},
+                             .filled_bytes = 4.0 * static_cast<double>(net_.batches[0].rows)},
                             rates, job::ProfileDetail::kSums);
   }
 
   // Of a mean step, as planned.
   double Flops() const {
     double sum = 0;
-    for (const SequenceBatch& batch : net_.batches) {
-      sum += job::FlopsOf(programs_.at(batch.shape()));
+    for (const std::vector<SequenceBatch>& parts : parts_) {
+      sum += job::FlopsOf(programs_.at(parts[0].shape()));
     }
-    return sum / static_cast<double>(net_.batches.size());
+    return sum / static_cast<double>(parts_.size());
+  }
+  // Rows that a mean step is planned for.
+  double rows() const {
+    int64_t sum = 0;
+    for (const std::vector<SequenceBatch>& parts : parts_) {
+      sum += std::ssize(parts) * parts[0].rows;
+    }
+    return static_cast<double>(sum) / static_cast<double>(parts_.size());
   }
   size_t shapes() const { return programs_.size(); }
   const SequenceNet& net() const { return net_; }
@@ -142,6 +161,7 @@ class Trainer {
   const SequenceNet net_;
   const DType compute_;
   ParameterStore store_;
+  std::vector<std::vector<SequenceBatch>> parts_;  // of each batch, for a shard each
   std::map<std::vector<size_t>, Replicas> programs_;
   std::vector<Buffer> arenas_;
   std::vector<ParameterId> ids_;  // of all parameters, in the slab's order
@@ -171,7 +191,7 @@ absl::Status PrintTiming(const Options& options) {
       "\"mfu\": %.4f, \"peak_rss_mb\": %.1f}\n",
       options.nets.c_str(), std::string(NameOf(options.compute)).c_str(), 1e3 * timing.seconds,
       static_cast<long long>(timing.steps), timing.spread, trainer.net().tokens(),
-      trainer.net().rows() / trainer.net().tokens(), trainer.shapes(), rates.flops_per_second / 1e9,
+      trainer.rows() / trainer.net().tokens(), trainer.shapes(), rates.flops_per_second / 1e9,
       trainer.Flops() / timing.seconds / rates.flops_per_second, peak_rss_mb);
   return absl::OkStatus();
 }

@@ -25,6 +25,36 @@ std::vector<int32_t> Range(int32_t size) {
   return rows;
 }
 
+TEST(BalanceParts, GivesEachPartAsManyRowsAndAboutAsManyTokens) {
+  RandomStream random(1, "lengths");
+  std::vector<int64_t> tokens(36);
+  std::ranges::generate(tokens, [&] { return 1 + static_cast<int64_t>(random.NextBelow(40)); });
+  const auto tokens_of = [&](int32_t row) { return tokens[static_cast<size_t>(row)]; };
+  std::vector<int32_t> rows = Range(36);
+  data::BalanceScratch scratch;
+  data::BalanceParts(rows, 3, tokens_of, scratch);
+  EXPECT_THAT(rows, ::testing::UnorderedElementsAreArray(Range(36)));
+  std::vector<int64_t> sums;
+  for (auto part = rows.begin(); part != rows.end(); part += 12) {
+    EXPECT_TRUE(std::is_sorted(part, part + 12)) << "in the order that they had";
+    sums.push_back(std::transform_reduce(part, part + 12, int64_t{0}, std::plus(), tokens_of));
+  }
+  EXPECT_LE(std::ranges::max(sums) - std::ranges::min(sums), 4);
+}
+
+TEST(BalanceParts, LeavesEqualRowsAndThoseThatCannotBeSharedOutEvenly) {
+  data::BalanceScratch scratch;
+  for (const int32_t count : {9, 10}) {
+    std::vector<int32_t> rows = Range(count);
+    data::BalanceParts(rows, 2, LengthOfRow, scratch);
+    EXPECT_EQ(rows == Range(count), count == 9);
+  }
+  std::vector<int32_t> rows = Range(8);
+  data::BalanceParts(
+      rows, 2, [](int32_t) { return 7; }, scratch);
+  EXPECT_EQ(rows, Range(8));
+}
+
 // The lengths of an epoch's batches; each batch is checked to be of one.
 std::vector<int64_t> EpochOf(data::Batches& batches, std::multiset<int32_t>& seen) {
   std::vector<int64_t> lengths;

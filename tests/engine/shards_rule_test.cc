@@ -52,13 +52,19 @@ TEST(IsWorthATeam, IsSaidOfWhatTakesLongerThanATeamNeedsToMeet) {
   EXPECT_TRUE(IsWorthATeam({.flops = 0, .bytes = 2e6})) << "memory takes time, too";
 }
 
-TEST(NeedsWholeBatch, IsSaidOfAGraphOfTokenRows) {
+TEST(ShardsFor, CountsSequencesByTheirTokens) {
+  EXPECT_EQ(ShardsFor(12, 2, false, kMiB, 128), 2);
+  EXPECT_EQ(ShardsFor(12, 2, false, kMiB, 127), 1);
+  EXPECT_EQ(ShardsFor(1, 2, false, kMiB, 4096), 1) << "one sequence is one thread's";
+}
+
+TEST(ReadsOffsets, IsSaidOfAGraphOfTokenRows) {
   Graph rows, padded;
   rows.Input(kTokensInput, {Shape{24}, DType::kS32});
   rows.Input(kOffsetsInput, {Shape{5}, DType::kS32});
   padded.Input(kTokensInput, {Shape{4, 6}, DType::kS32});
-  EXPECT_TRUE(NeedsWholeBatch(rows));
-  EXPECT_FALSE(NeedsWholeBatch(padded));
+  EXPECT_TRUE(ReadsOffsets(rows));
+  EXPECT_FALSE(ReadsOffsets(padded));
 }
 
 }  // namespace

@@ -36,12 +36,17 @@ int64_t TokensOf(std::span<const int32_t> rows) {
 // Whether a sequence's first token is odd.
 class FirstToken final : public LossTask {
  public:
+  explicit FirstToken(bool in_parts = false) : in_parts_(in_parts) {}
+
   absl::string_view name() const override { return "first token"; }
   int64_t own_examples(const tasks::TrainingConfig&) const override { return 150; }
   std::vector<int64_t> buckets(const tasks::TrainingConfig&) const override { return {}; }
   int64_t BucketOf(const data::Dataset&, std::span<const int32_t> rows,
                    const tasks::TaskState*) const override {
     return PlannedRows(TokensOf(rows));
+  }
+  data::RowTokens RowTokens(const data::Dataset&) const override {
+    return in_parts_ ? LengthOf : data::RowTokens();
   }
 
   absl::StatusOr<tasks::TaskGraph> BuildLoss(const tasks::TrainingConfig& config,
@@ -82,6 +87,9 @@ class FirstToken final : public LossTask {
     }
     return absl::OkStatus();
   }
+
+ private:
+  bool in_parts_;
 };
 
 class TokenRows : public TaskTest {
@@ -94,9 +102,9 @@ class TokenRows : public TaskTest {
     config_.layer_statistics_every = 0;
   }
 
-  tasks::DataInfo Info() const {
-    const data::LoadedData data = tasks::LoadExamples(config_.data, config_, FirstToken()).value();
-    return tasks::InfoOf(data, FirstToken(), config_, 64);
+  tasks::DataInfo Info(const FirstToken& task = FirstToken()) const {
+    const data::LoadedData data = tasks::LoadExamples(config_.data, config_, task).value();
+    return tasks::InfoOf(data, task, config_, 64);
   }
 };
 
@@ -141,6 +149,75 @@ TEST_F(TokenRows, HaveAProgramForEachShapeThatOccursAndNoOther) {
   for (size_t i = 0; i < compiled.size(); ++i) {
     EXPECT_EQ(compiled[i].shape, info.train_shapes[i].shape);
     EXPECT_EQ(compiled[i].replicas.shards(), 1);
+  }
+}
+
+TEST_F(TokenRows, InPartsAreComputedByAThreadEach) {
+  const FirstToken task(/*in_parts=*/true);
+  const tasks::DataInfo info = Info(task);
+  ASSERT_EQ(info.parts, 2);
+  const auto programs = Programs::Compile(config_, info, task);
+  ASSERT_TRUE(programs.ok()) << programs.status();
+  ASSERT_TRUE((*programs)->Bind().ok());
+  for (const ShapePrograms& compiled : (*programs)->updates()[0].shapes) {
+    // An epoch's last batch is too small.
+    const int shards = compiled.shape.batch == 16 ? 2 : 1;
+    ASSERT_EQ(compiled.replicas.shards(), shards);
+    for (int k = 0; k < shards; ++k) {
+      EXPECT_EQ(tasks::Inputs(compiled.replicas.program(k), {})
+                        .Find<int32_t>(kTokensInput)
+                        .value()
+                        .size() *
+                    static_cast<size_t>(shards),
+                static_cast<size_t>(compiled.shape.bucket));
+    }
+  }
+}
+
+TEST_F(TokenRows, AreComputedAsAWholeWherePartsWouldDifferTooMuch) {
+  config_.threads = 8;  // two sequences each
+  EXPECT_EQ(Info(FirstToken(/*in_parts=*/true)).parts, 1);
+  EXPECT_EQ(Info(FirstToken(/*in_parts=*/true)).train_shapes, Info().train_shapes);
+}
+
+TEST_F(TokenRows, InPartsComeToTheWeightsOfAWhole) {
+  ASSERT_EQ(Attempt(FirstToken(), NewRun()).value(), EndReason::kCompleted);
+  const std::vector<float> whole = Values("gru.forward.recurrent_weight");
+  ASSERT_EQ(Attempt(FirstToken(/*in_parts=*/true), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_THAT(Values("gru.forward.recurrent_weight"),
+              ::testing::Pointwise(::testing::FloatNear(2e-4F), whole));
+}
+
+TEST_F(TokenRows, InPartsStoppedAtEveryStepHaveTheBitsOfARunLeftAlone) {
+  const FirstToken task(/*in_parts=*/true);
+  ASSERT_EQ(Attempt(task, NewRun()).value(), EndReason::kCompleted);
+  const std::vector<float> weight = Values("gru.forward.recurrent_weight");
+  const int64_t steps = state_.step;
+  EXPECT_EQ(InPieces(task), steps);
+  EXPECT_EQ(Values("gru.forward.recurrent_weight"), weight);
+}
+
+TEST(TrainingBucketOf, IsThatOfThePartWhichNeedsTheMostTimesTheParts) {
+  const FirstToken task;
+  const std::vector<int32_t> rows = {0, 2, 1, 6};  // 1, 2; 8 and 4 tokens
+  EXPECT_EQ(tasks::TrainingBucketOf({}, task, rows, nullptr, 1), PlannedRows(15));
+  EXPECT_EQ(tasks::TrainingBucketOf({}, task, rows, nullptr, 2), 2 * PlannedRows(12));
+  EXPECT_EQ(tasks::TrainingBucketOf({}, task, rows, nullptr, 3), PlannedRows(15))
+      << "no equal parts";
+}
+
+TEST(MadeUpTokens, AreAsManyInEachPartOfABatch) {
+  for (const int64_t batch : {6, 12}) {
+    for (const int64_t parts : {2, 3}) {
+      const int64_t bucket = parts * 40;
+      for (int64_t k = 0; k < parts; ++k) {
+        int64_t tokens = 0;
+        for (int64_t i = k * batch / parts; i < (k + 1) * batch / parts; ++i) {
+          tokens += tasks::MadeUpTokens(bucket, batch, i + batch);
+        }
+        EXPECT_EQ(tokens, 40) << "part " << k << " of " << parts << ", batch " << batch;
+      }
+    }
   }
 }
 
