@@ -66,7 +66,7 @@ int64_t BatchesPerEpoch(std::span<const BucketRows> rows, int64_t batch_size);
 // The order of the training examples: in each epoch every row once, in a permutation that depends
 // on (seed, epoch) alone. Rows are shuffled within their bucket, then the batches of all buckets;
 // the last one of each bucket is as short as it comes out. Of one bucket, the short one is an
-// epoch's last. After construction nothing is allocated. Not thread-safe.
+// epoch's last. After the first batch nothing is allocated. Not thread-safe.
 class Batches {
  public:
   // `rows` must not be empty, batch_size must be positive.

@@ -167,7 +167,7 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
   filler.Share(programs.threads());
   HONE_ASSIGN_OR_RETURN(const double trunk_seconds,
                         TimeTrunk(task, examples, rows, batch, programs, filler));
-  const Trial trial = {config, programs, filler, info.parts, state.get(), rows, batch};
+  const Trial trial = {config, programs, filler, programs.parts(), state.get(), rows, batch};
 
   double flops = 0;
   HONE_ASSIGN_OR_RETURN(double step, TimeStep(trial, flops));

@@ -21,10 +21,9 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
   filler.Augment(parts.config, parts.data.preprocessing);
   filler.Share(threads);
   filler.ReadTrunk(parts.programs.trunk_features());
-  data::BatchesOptions options =
-      tasks::TrainingBatches(parts.data.dataset, parts.task, parts.config);
-  options.shuffle = false;
-  data::Batches batches(parts.data.splits.train, options);
+  // The run's first batch, which has a program.
+  data::Batches batches(parts.data.splits.train,
+                        tasks::TrainingBatches(parts.data.dataset, parts.task, parts.config));
   const std::span<const int32_t> rows = batches.Next().rows;
   const auto batch = static_cast<int64_t>(rows.size());
   int64_t bucket = 0;  // which the task's state knows once its step has begun
@@ -39,7 +38,7 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
         {.examples = batch, .programs = parts.programs, .artifacts = tasks::ArtifactSink()}));
     store.RefreshAll();
   }
-  bucket = filler.TrainingBucketOf(rows, parts.info.parts);
+  bucket = filler.TrainingBucketOf(rows, parts.programs.parts());
   HONE_ASSIGN_OR_RETURN(const Replicas* found, parts.programs.training(update, {batch, bucket}));
   if (found->shards() == 0) {
     return absl::InternalError(

@@ -69,6 +69,7 @@ absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t ba
                                            {.threads = options.shards > 1 ? 1 : options.threads,
                                             .shard = k,
                                             .compute = options.compute}));
+    replicas.reads_offsets_ = ReadsOffsets(*built.graph);
     replicas.begins_.push_back(end);
     replicas.programs_.push_back(std::move(program));
   }
@@ -92,6 +93,9 @@ absl::Status Replicas::Bind(const std::vector<Buffer>& arenas) {
 
 absl::Status Replicas::RunShard(int k, RunScalars scalars) const {
   scalars.first_example += begin(k);
+  if (reads_offsets_) {
+    scalars.seed ^= static_cast<uint64_t>(k) * 0x9E3779B97F4A7C15;
+  }
   return program(k).Run(scalars);
 }
 

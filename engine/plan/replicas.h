@@ -70,12 +70,15 @@ class Replicas {
   absl::Status Bind(const std::vector<Buffer>& arenas);
 
   // Runs shard k: to be called by worker k of a team of shards(), or by the caller for a team
-  // program. The scalars' first_example is the batch's; the shard adds its own.
+  // program. The scalars' first_example is the batch's; the shard adds its own. Random numbers of
+  // token rows are keyed by their places in the program, where every shard counts from 0: each has
+  // a seed of its own.
   absl::Status RunShard(int k, RunScalars scalars) const;
 
  private:
   ReplicaOptions options_;
   std::vector<int64_t> begins_ = {0};
+  bool reads_offsets_ = false;
   std::vector<Program> programs_;
 };
 

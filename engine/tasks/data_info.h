@@ -27,6 +27,14 @@ struct ShapeCount {
   friend bool operator==(const ShapeCount&, const ShapeCount&) = default;
 };
 
+// Shapes of batches that are computed in parts of equally many examples, where they can be shared
+// out so: the bucket is then `parts` times that of the part which needs the most. 1 part, and no
+// shapes: parts would differ by so much that more than a 16th of all rows were planned for in vain.
+struct ShapesInParts {
+  int parts = 1;
+  std::vector<ShapeCount> shapes = {};
+};
+
 // Tokens of a language model's examples; 0: they have none.
 struct TokenCounts {
   int64_t read = 0;
@@ -62,11 +70,8 @@ struct DataInfo {
   std::vector<ShapeCount> train_shapes = {};
   std::vector<ShapeCount> validation_shapes = {};
   std::vector<ShapeCount> test_shapes = {};
-  // In how many parts threads may compute a batch of the training, where its examples can be shared
-  // out evenly: its bucket is then this times that of the part which needs the most
-  // (TaskExamples::RowTokens). As many as there are threads, unless parts would differ by so much
-  // that more than a 16th of all rows were planned for in vain.
-  int parts = 1;
+  // The training's where threads compute its batches in parts (TaskExamples::RowTokens).
+  ShapesInParts train_in_parts = {};
   // Of a task whose evaluation programs are run over the training part, too.
   std::vector<ShapeCount> evaluated_train_shapes = {};
 

@@ -1,7 +1,6 @@
 #include "engine/tasks/examples.h"
 
 #include <algorithm>
-#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -132,27 +131,12 @@ int64_t MadeUpTokens(int64_t bucket, int64_t batch, int64_t i) {
 
 namespace {
 
-// Of so many batches, which are computed in so many parts.
-std::vector<ShapeCount> CountShapes(const data::Dataset& dataset, const TaskExamples& task,
-                                    data::Batches batches, int64_t count, int parts) {
-  std::map<BatchShape, int64_t> counts;
-  for (int64_t i = 0; i < count; ++i) {
-    const std::span<const int32_t> rows = batches.Next().rows;
-    ++counts[{static_cast<int64_t>(rows.size()),
-              TrainingBucketOf(dataset, task, rows, nullptr, parts)}];
-  }
+std::vector<ShapeCount> AsList(const std::map<BatchShape, int64_t>& counts) {
   std::vector<ShapeCount> shapes;
   for (const auto& [shape, occurrences] : counts) {
     shapes.push_back({shape, occurrences});
   }
   return shapes;
-}
-
-double RowsOf(std::span<const ShapeCount> shapes) {
-  return std::transform_reduce(
-      shapes.begin(), shapes.end(), 0.0, std::plus(), [](const ShapeCount& counted) {
-        return static_cast<double>(counted.shape.bucket) * static_cast<double>(counted.batches);
-      });
 }
 
 }  // namespace
@@ -163,8 +147,12 @@ std::vector<ShapeCount> ShapesInOrder(const data::Dataset& dataset, std::span<co
     return {};
   }
   data::Batches batches(rows, {.batch_size = batch, .shuffle = false});
-  const int64_t count = batches.batches_per_epoch();
-  return CountShapes(dataset, task, std::move(batches), count, /*parts=*/1);
+  std::map<BatchShape, int64_t> counts;
+  for (int64_t i = 0; i < batches.batches_per_epoch(); ++i) {
+    const std::span<const int32_t> of_batch = batches.Next().rows;
+    ++counts[{std::ssize(of_batch), task.BucketOf(dataset, of_batch, nullptr)}];
+  }
+  return AsList(counts);
 }
 
 DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
@@ -174,21 +162,33 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
     return info;
   }
   const data::BatchesOptions options = TrainingBatches(loaded.dataset, task, config);
-  const data::Batches batches(loaded.splits.train, options);
+  data::Batches batches(loaded.splits.train, options);
   const int64_t of_epoch = batches.batches_per_epoch();
   const int64_t wanted = config.steps * std::max<int64_t>(config.accumulate_batches, 1);
   const int64_t epochs =
       config.steps > 0 ? (wanted + of_epoch - 1) / of_epoch : std::max<int64_t>(config.epochs, 1);
   const int64_t count = SaturatingProduct(epochs, of_epoch);
-  info.train_shapes = CountShapes(loaded.dataset, task, batches, count, /*parts=*/1);
-  if (options.parts > 1) {
-    constexpr double kMostRows = 1 + 1.0 / 16;  // planned for in parts, for one of a whole
-    std::vector<ShapeCount> in_parts =
-        CountShapes(loaded.dataset, task, batches, count, options.parts);
-    if (RowsOf(in_parts) <= kMostRows * RowsOf(info.train_shapes)) {
-      info.parts = options.parts;
-      info.train_shapes = std::move(in_parts);
+  std::map<BatchShape, int64_t> whole, in_parts;
+  int parts = options.parts;
+  int64_t rows_of_whole = 0, rows_in_parts = 0;  // planned for in the first epoch
+  for (int64_t i = 0; i < count; ++i) {
+    const std::span<const int32_t> rows = batches.Next().rows;
+    const BatchShape shape = {std::ssize(rows), task.BucketOf(loaded.dataset, rows, nullptr)};
+    ++whole[shape];
+    if (parts > 1) {
+      const int64_t bucket = TrainingBucketOf(loaded.dataset, task, rows, nullptr, parts);
+      ++in_parts[{shape.batch, bucket}];
+      rows_of_whole += shape.bucket;
+      rows_in_parts += bucket;
     }
+    // Whether parts pay is the same however long the run is.
+    if (i + 1 == of_epoch && rows_in_parts - rows_of_whole > rows_of_whole / 16) {
+      parts = 1;
+    }
+  }
+  info.train_shapes = AsList(whole);
+  if (parts > 1) {
+    info.train_in_parts = {parts, AsList(in_parts)};
   }
   if (task.evaluates_training_rows()) {
     info.evaluated_train_shapes =

@@ -85,8 +85,8 @@ DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task,
 // How batches of the training are made of its rows.
 data::BatchesOptions TrainingBatches(const data::Dataset& dataset, const TaskExamples& task,
                                      const TrainingConfig& config);
-// The bucket of one of them, where BucketOf says it: DataInfo::parts times that of the part which
-// needs the most.
+// The bucket of one of them that is computed in so many parts (ShapesInParts), where BucketOf says
+// it.
 int64_t TrainingBucketOf(const data::Dataset& dataset, const TaskExamples& task,
                          std::span<const int32_t> rows, const TaskState* state, int parts);
 // So many of a batch's `bucket` tokens has example `i` of those a plan makes up for it, `batch` a

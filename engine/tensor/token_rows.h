@@ -12,9 +12,10 @@
 //   tokens   s32 [rows]       ids; those behind the last true one are 0
 //   offsets  s32 [batch + 1]  from 0, never falling; offsets[batch] is the number of true tokens
 //
-// A program is planned for so many rows; a batch takes the least planned count that holds its
-// tokens. Rows behind offsets[batch] belong to no sequence: what reads offsets gives zeros there,
-// labels there are −1 (ignored), and no gradient comes back from them.
+// A program is planned for so many rows; a batch, or the largest of its parts where it is computed
+// in parts, takes the least planned count that holds its tokens. Rows behind offsets[batch] belong
+// to no sequence: what reads offsets gives zeros there, labels there are −1 (ignored), and no
+// gradient comes back from them.
 namespace hone::engine {
 
 // The inputs of a program, and of a model, by these names. Further ones for each token (labels,

@@ -22,7 +22,7 @@ class BatchFiller {
   int64_t BucketOf(std::span<const int32_t> rows) const {
     return row_buckets_ ? row_buckets_(rows.front()) : task_.BucketOf(dataset_, rows, state_);
   }
-  // That of a batch of the training (tasks::DataInfo::parts).
+  // That of a batch of the training (Programs::parts).
   int64_t TrainingBucketOf(std::span<const int32_t> rows, int parts) const {
     return row_buckets_ ? row_buckets_(rows.front())
                         : tasks::TrainingBucketOf(dataset_, task_, rows, state_, parts);

@@ -19,8 +19,9 @@ std::vector<int64_t> BatchSizes(int64_t examples, int64_t batch) {
 
 }  // namespace
 
-ExamplesInfo TrainingExamples(const tasks::DataInfo& info) {
-  return {info.train, info.train_buckets, info.train_shapes};
+ExamplesInfo TrainingExamples(const tasks::DataInfo& info, int parts) {
+  return {info.train, info.train_buckets,
+          parts > 1 ? info.train_in_parts.shapes : info.train_shapes};
 }
 ExamplesInfo ValidationExamples(const tasks::DataInfo& info) {
   return {info.validation, info.validation_buckets, info.validation_shapes};

@@ -15,7 +15,8 @@ struct ExamplesInfo {
   std::span<const data::BucketRows> by_bucket = {};
   std::span<const tasks::ShapeCount> shapes = {};
 };
-ExamplesInfo TrainingExamples(const tasks::DataInfo& info);
+// Where batches of the training are computed in so many parts, 1 or those of train_in_parts.
+ExamplesInfo TrainingExamples(const tasks::DataInfo& info, int parts);
 ExamplesInfo ValidationExamples(const tasks::DataInfo& info);
 ExamplesInfo TestExamples(const tasks::DataInfo& info);
 // Those of the training as evaluation programs take them.

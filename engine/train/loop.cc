@@ -34,8 +34,8 @@ TrainingLoop::TrainingLoop(const LoopParts& parts, checkpoint::RunState state)
   filler_.Share(parts.programs.threads());
   active_seconds_ = state_.scalars["active_seconds"];
   step_batches_.reserve(static_cast<size_t>(std::max<int64_t>(config_.accumulate_batches, 1)));
-  const UpdateParts of_updates = {config_, parts.info, parts.task,  parts.programs,
-                                  filler_, monitor_,   parts.world, task_state_.get()};
+  const UpdateParts of_updates = {config_,  parts.task,  parts.programs,   filler_,
+                                  monitor_, parts.world, task_state_.get()};
   for (size_t u = 0; u < parts.programs.updates().size(); ++u) {
     updates_.push_back(std::make_unique<RunningUpdate>(of_updates, u, state_));
   }

@@ -102,12 +102,17 @@ absl::Status Programs::DeclareUpdates(const tasks::TrainingConfig& config,
     updates_.push_back(std::move(update));
   }
   threads_ = config.one_thread_if_small && !worth_a_team ? 1 : config.threads;
+  parts_ = info.train_in_parts.parts;
   for (const tasks::BatchShape& wanted :
-       ShapesOf(TrainingExamples(info), config.batch_size, buckets_)) {
+       ShapesOf(TrainingExamples(info, parts_), config.batch_size, buckets_)) {
     const auto [begin, end] = place_.PartOf(wanted.batch);
     shards_ = std::max(shards_,
                        ShardsOf({end - begin, wanted.bucket}, all_need_whole_batch, reads_offsets));
   }
+  if (shards_ == 1) {
+    parts_ = 1;  // a team needs none
+  }
+  TakeShapes(TrainingExamples(info, parts_));
   return absl::OkStatus();
 }
 

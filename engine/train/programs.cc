@@ -33,7 +33,6 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   }
   std::unique_ptr<Programs> p(new Programs);
   p->place_ = place;
-  p->parts_ = info.parts;
   p->buckets_ = task.buckets(config);
   if (p->buckets_.size() > tasks::kMostBuckets ||
       (p->buckets_.empty() && info.train_shapes.empty())) {
@@ -42,11 +41,7 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
                      " buckets, or none where the shapes of the batches were counted, got ",
                      p->buckets_.size()));
   }
-  for (const tasks::ShapeCount& counted : info.train_shapes) {
-    p->buckets_.push_back(counted.shape.bucket);
-  }
-  std::ranges::sort(p->buckets_);
-  p->training_rows_ = RowsByBucket(TrainingExamples(info), p->buckets_);
+  p->TakeShapes(TrainingExamples(info, /*parts=*/1));
   HONE_RETURN_IF_ERROR(p->DeclareParameters(config, info, task, purpose));
   const int64_t available = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemoryBytes();
   if (lend) {
@@ -74,6 +69,18 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Compile(const tasks::Trainin
   }
   HONE_RETURN_IF_ERROR(fits);
   return p;
+}
+
+// The buckets that the task names stay.
+void Programs::TakeShapes(const ExamplesInfo& training) {
+  if (!training.shapes.empty()) {
+    buckets_.clear();
+  }
+  for (const tasks::ShapeCount& counted : training.shapes) {
+    buckets_.push_back(counted.shape.bucket);
+  }
+  std::ranges::sort(buckets_);
+  training_rows_ = RowsByBucket(training, buckets_);
 }
 
 int Programs::ShardsOf(const tasks::BatchShape& part, bool needs_whole_batch,
@@ -116,7 +123,7 @@ absl::Status Programs::CompileShapes(const tasks::TrainingConfig& config, const 
 absl::Status Programs::CompileTraining(const tasks::TrainingConfig& config,
                                        const tasks::DataInfo& info, const tasks::Task& task) {
   const std::vector<tasks::BatchShape> wanted =
-      ShapesOf(TrainingExamples(info), config.batch_size, buckets_);
+      ShapesOf(TrainingExamples(info, parts_), config.batch_size, buckets_);
   for (size_t u = 0; u < updates_.size(); ++u) {
     updates_[u].shapes.clear();
     const ShapeBuilder build = [&](const tasks::BatchShape& shape) {

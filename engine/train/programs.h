@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "engine/tasks/data_info.h"
 #include "engine/tasks/task.h"
 #include "engine/tasks/task_programs.h"
+#include "engine/train/batch_shapes.h"
 #include "engine/train/frozen_trunk.h"
 #include "engine/train/trunk_features.h"
 #include "engine/train/world.h"
@@ -124,10 +126,12 @@ class Programs final : public tasks::TaskPrograms {
   }
   int64_t evaluation_batch() const { return evaluation_batch_; }
 
-  // That of the programs of a batch of the training which is in `bucket`: of a part of its tokens,
-  // where it is computed in parts (tasks::DataInfo::parts).
+  // In how many parts batches of sequences are computed by the training: tasks::TrainingBucketOf is
+  // asked with this for a batch's bucket.
+  int parts() const { return parts_; }
+  // The bucket of each of a batch's programs: of a part of its tokens, where it is in parts.
   int64_t PartBucket(const Replicas& replicas, int64_t bucket) const {
-    return parts_ > 1 ? bucket / replicas.shards() : bucket;
+    return parts_ > 1 ? bucket / std::max(replicas.shards(), 1) : bucket;
   }
 
   // The frozen trunk that is run once; null: there is none.
@@ -187,6 +191,7 @@ class Programs final : public tasks::TaskPrograms {
   absl::Status CompileShapes(const tasks::TrainingConfig& config, const ShapeBuilder& build,
                              const std::vector<tasks::BatchShape>& wanted, const Place& place,
                              bool of_training, std::vector<ShapePrograms>& shapes);
+  void TakeShapes(const ExamplesInfo& training);
   // In how many a batch of the training is computed.
   int ShardsOf(const tasks::BatchShape& part, bool needs_whole_batch, bool reads_offsets) const;
   absl::Status RunTrunk(const Replicas& replicas, const TrunkExamples& examples,

@@ -21,7 +21,6 @@ namespace hone::engine::train {
 // What updates are made of; all of it outlives them.
 struct UpdateParts {
   const tasks::TrainingConfig& config;
-  const tasks::DataInfo& info;
   const tasks::Task& task;
   Programs& programs;
   const BatchFiller& filler;

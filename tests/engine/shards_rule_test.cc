@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include "engine/base/status.h"
+#include "engine/ops/attention.h"
+#include "engine/ops/dropout.h"
 #include "engine/ops/linear.h"
 #include "engine/plan/replicas.h"
 #include "engine/tensor/token_rows.h"
@@ -65,6 +68,49 @@ TEST(ReadsOffsets, IsSaidOfAGraphOfTokenRows) {
   padded.Input(kTokensInput, {Shape{4, 6}, DType::kS32});
   EXPECT_TRUE(ReadsOffsets(rows));
   EXPECT_FALSE(ReadsOffsets(padded));
+}
+
+// Two shards of two sequences of four tokens each, whose rows are all ones.
+TEST(Replicas, OfTokenRowsDropOtherNumbersInEachShard) {
+  constexpr int64_t kRows = 8, kWidth = 16;
+  const auto build = [](int64_t sequences) -> absl::StatusOr<BuiltGraph> {
+    BuiltGraph built;
+    built.graph = std::make_unique<Graph>();
+    Graph& graph = *built.graph;
+    const Value x = graph.Input("x", {{kRows, kWidth}, DType::kF32});
+    const Value offsets = graph.Input(kOffsetsInput, {Shape{sequences + 1}, DType::kS32});
+    built.request.fetch = {
+        Dropout(graph, x, 0.5F),
+        Attention(graph, x, x, x, offsets, {.heads = 2, .kv_heads = 2, .dropout = 0.5F})};
+    built.request.graph = &graph;
+    HONE_RETURN_IF_ERROR(graph.status());
+    return built;
+  };
+  ParameterStore store;
+  store.Allocate(2);
+  Replicas replicas = Replicas::Compile(build, 4, store, {.threads = 2, .shards = 2}).value();
+  std::vector<Buffer> arenas;
+  std::vector<std::vector<float>> dropped[2];
+  for (int k = 0; k < 2; ++k) {
+    arenas.emplace_back(replicas.arena_bytes());
+  }
+  ASSERT_TRUE(replicas.Bind(arenas).ok());
+  for (int k = 0; k < 2; ++k) {
+    const Program& program = replicas.program(k);
+    std::fill_n(static_cast<float*>(program.input("x")), kRows * kWidth, 1.0F);
+    std::ranges::copy(std::vector<int32_t>{0, 4, 8},
+                      static_cast<int32_t*>(program.input(kOffsetsInput)));
+    ASSERT_TRUE(replicas.RunShard(k, {.seed = 7, .step = 3}).ok());
+    for (int i = 0; i < 2; ++i) {
+      const auto* values = static_cast<const float*>(program.fetched(i));
+      dropped[k].emplace_back(values, values + kRows * kWidth);
+    }
+  }
+  // Nor those of the rows behind the second sequence's place, where shard 1 begins.
+  EXPECT_NE(dropped[0][0], dropped[1][0]);
+  EXPECT_FALSE(
+      std::equal(dropped[0][0].begin() + 2 * kWidth, dropped[0][0].end(), dropped[1][0].begin()));
+  EXPECT_NE(dropped[0][1], dropped[1][1]) << "attention";
 }
 
 }  // namespace

@@ -155,10 +155,10 @@ TEST_F(TokenRows, HaveAProgramForEachShapeThatOccursAndNoOther) {
 TEST_F(TokenRows, InPartsAreComputedByAThreadEach) {
   const FirstToken task(/*in_parts=*/true);
   const tasks::DataInfo info = Info(task);
-  ASSERT_EQ(info.parts, 2);
   const auto programs = Programs::Compile(config_, info, task);
   ASSERT_TRUE(programs.ok()) << programs.status();
   ASSERT_TRUE((*programs)->Bind().ok());
+  ASSERT_EQ((*programs)->parts(), 2);
   for (const ShapePrograms& compiled : (*programs)->updates()[0].shapes) {
     // An epoch's last batch is too small.
     const int shards = compiled.shape.batch == 16 ? 2 : 1;
@@ -176,11 +176,31 @@ TEST_F(TokenRows, InPartsAreComputedByAThreadEach) {
 
 TEST_F(TokenRows, AreComputedAsAWholeWherePartsWouldDifferTooMuch) {
   config_.threads = 8;  // two sequences each
-  EXPECT_EQ(Info(FirstToken(/*in_parts=*/true)).parts, 1);
-  EXPECT_EQ(Info(FirstToken(/*in_parts=*/true)).train_shapes, Info().train_shapes);
+  EXPECT_EQ(Info(FirstToken(/*in_parts=*/true)).train_in_parts.parts, 1);
+}
+
+TEST_F(TokenRows, ThatOneThreadComputesAreNotPlannedForInParts) {
+  const FirstToken task(/*in_parts=*/true);
+  const tasks::DataInfo info = Info(task);
+  ASSERT_EQ(info.train_in_parts.parts, 2);
+  config_.one_thread_if_small = true;
+  const auto programs = Programs::Compile(config_, info, task);
+  ASSERT_TRUE(programs.ok()) << programs.status();
+  EXPECT_EQ((*programs)->threads(), 1);
+  EXPECT_EQ((*programs)->parts(), 1);
+  EXPECT_EQ((*programs)->updates()[0].shapes.size(), info.train_shapes.size());
 }
 
 TEST_F(TokenRows, InPartsComeToTheWeightsOfAWhole) {
+  ASSERT_EQ(Attempt(FirstToken(), NewRun()).value(), EndReason::kCompleted);
+  const std::vector<float> whole = Values("gru.forward.recurrent_weight");
+  ASSERT_EQ(Attempt(FirstToken(/*in_parts=*/true), NewRun()).value(), EndReason::kCompleted);
+  EXPECT_THAT(Values("gru.forward.recurrent_weight"),
+              ::testing::Pointwise(::testing::FloatNear(2e-4F), whole));
+}
+
+TEST_F(TokenRows, InPartsAddUpTheGradientsOfSeveralBatches) {
+  config_.accumulate_batches = 3;
   ASSERT_EQ(Attempt(FirstToken(), NewRun()).value(), EndReason::kCompleted);
   const std::vector<float> whole = Values("gru.forward.recurrent_weight");
   ASSERT_EQ(Attempt(FirstToken(/*in_parts=*/true), NewRun()).value(), EndReason::kCompleted);
