@@ -10,6 +10,7 @@
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/cross_entropy.h"
+#include "engine/ops/loss_terms.h"
 #include "engine/ops/scale.h"
 
 namespace hone::engine {
@@ -57,12 +58,7 @@ class CrossEntropyOp final : public Op {
         continue;
       }
       const double* x = in[0]->values.data() + r * classes;
-      const double top = *std::max_element(x, x + classes);
-      double sum = 0;
-      for (int64_t c = 0; c < classes; ++c) {
-        sum += std::exp(x[c] - top);
-      }
-      const double log_sum = top + std::log(sum);
+      const double log_sum = LogSumExp({x, static_cast<size_t>(classes)});
       double mass = 0;
       for (int64_t c = 0; c < classes; ++c) {
         const double target = (c == label ? 1 - smoothing : 0) * Weight(label) +

@@ -1,9 +1,14 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/graph/lowering.h"
 
-// For losses of one number an example.
+// What ops of losses share: those of one number an example, and those of a number for each class.
 namespace hone::engine {
 
 // What one example adds to a loss's sums, and the gradient with respect to its number.
@@ -40,6 +45,16 @@ void EmitLossTerms(Lowering& l, absl::string_view label, int64_t batch, Terms te
     *m.as<float>(weight) = static_cast<float>(sum.weight);
     *m.as<float>(correct) = static_cast<float>(sum.correct);
   });
+}
+
+// log Σ exp(x), of at least one number; finite where they are.
+inline double LogSumExp(std::span<const double> numbers) {
+  const double top = *std::ranges::max_element(numbers);
+  double sum = 0;
+  for (const double x : numbers) {
+    sum += std::exp(x - top);
+  }
+  return top + std::log(sum);
 }
 
 }  // namespace hone::engine

@@ -12,6 +12,7 @@
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/cross_entropy.h"
 #include "engine/ops/broadcast.h"
+#include "engine/ops/loss_terms.h"
 #include "engine/ops/reshape.h"
 
 namespace hone::engine {
@@ -52,12 +53,7 @@ class RowCrossEntropyOp final : public Op {
         continue;
       }
       const double* x = in[0]->values.data() + r * classes;
-      const double top = *std::max_element(x, x + classes);
-      double sum = 0;
-      for (int64_t c = 0; c < classes; ++c) {
-        sum += std::exp(x[c] - top);
-      }
-      const double log_sum = top + std::log(sum);
+      const double log_sum = LogSumExp({x, static_cast<size_t>(classes)});
       out[0][r] = log_sum - x[label];
       for (int64_t c = 0; c < classes; ++c) {
         out[1][r * classes + c] = std::exp(x[c] - log_sum) - (c == label ? 1 : 0);

@@ -78,4 +78,15 @@ absl::Status FieldErrors::ToStatus() const {
   return WithReason(status, reason::kInvalidField);
 }
 
+void CheckNames(const std::string& path, const google::protobuf::RepeatedPtrField<std::string>& all,
+                int most, size_t longest, FieldErrors& errors) {
+  if (all.size() > most) {
+    errors.Add(path, absl::StrCat("must be at most ", most, " names, got ", all.size()));
+    return;
+  }
+  for (int i = 0; i < all.size(); ++i) {
+    errors.CheckText(absl::StrCat(path, "[", i, "]"), all.Get(i), longest);
+  }
+}
+
 }  // namespace hone::server::jobs

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <google/protobuf/repeated_ptr_field.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -54,6 +56,10 @@ class FieldErrors {
   std::vector<FieldError> errors_;
   size_t more_ = 0;
 };
+
+// Each of a list of names, and that there are at most so many.
+void CheckNames(const std::string& path, const google::protobuf::RepeatedPtrField<std::string>& all,
+                int most, size_t longest, FieldErrors& errors);
 
 // The payload's key, as in google.protobuf.Any.
 inline constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";

@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -23,8 +22,8 @@
 #include "engine/text/chat_template.h"
 #include "tests/engine/chat_tokenizer.h"
 #include "tests/engine/task_testing.h"
-#include "tests/support/bound_program.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/task_gradients.h"
 
 // Language models of conversations: that the answers alone are learned, that conversations that
 // share rows see nothing of each other, and what a model that learned from them answers.
@@ -90,57 +89,15 @@ class ChatTask : public TrainTest {
   }
 
   tasks::BatchShape ShapeOf(const data::Dataset& dataset) const {
-    std::vector<int32_t> rows(static_cast<size_t>(dataset.size()));
-    std::iota(rows.begin(), rows.end(), 0);
-    return {dataset.size(), tasks::MakeTask(config_.task)->BucketOf(dataset, rows, nullptr)};
+    return hone::engine::testing::ShapeOfAll(*tasks::MakeTask(config_.task), dataset);
   }
 
   // The loss's sum and its weight of a batch of all rows, and its gradients, one behind the other.
-  std::vector<double> LossAndGradients(const data::Dataset& dataset) {
-    const auto task = tasks::MakeTask(config_.task);
-    tasks::DataInfo info;
-    info.preprocessing.input = data::Preprocessing::Input::kText;
-    info.preprocessing.text = data::TextPreprocessing{.tokenizer = tokenizer_};
-    std::vector<int32_t> rows(static_cast<size_t>(dataset.size()));
-    std::iota(rows.begin(), rows.end(), 0);
-    const tasks::BatchShape shape = ShapeOf(dataset);
-    auto built = task->BuildLoss(config_, info, 0, shape);
-    EXPECT_THAT(built, IsOk());
-    Graph& graph = *built->built.graph;
-    std::vector<Value> parameters;
-    for (size_t i = 0; i < graph.nodes().size(); ++i) {
-      if (graph.nodes()[i].kind == Graph::Node::Kind::kParameter) {
-        parameters.push_back({static_cast<int32_t>(i), 0});
-      }
-    }
-    ProgramRequest request = {.graph = &graph,
-                              .fetch = {built->built.request.fetch[tasks::kFetchLossSum],
-                                        built->built.request.fetch[tasks::kFetchLossWeight]},
-                              .gradients = {}};
-    for (const Value gradient :
-         Differentiate(graph, request.fetch[0], parameters, {.rows = false})) {
-      request.fetch.push_back(gradient);
-    }
-    EXPECT_THAT(graph.status(), IsOk());
-    auto store = hone::engine::testing::StoreOf(graph).value();
-    for (ParameterId id = 0; id < store.size(); ++id) {
-      for (float& value : store.mutable_values(id).f32()) {
-        value *= 4;  // so that what a conversation would see of another one shows
-      }
-    }
-    store.MarkChanged();
-    auto bound = hone::engine::testing::BoundProgram::Make(request, store);
-    EXPECT_THAT(bound, IsOk());
-    EXPECT_THAT(
-        task->FillInputs(dataset, {.rows = rows}, nullptr, tasks::Inputs(bound->program, shape)),
-        IsOk());
-    EXPECT_THAT(bound->program.Run({}), IsOk());
-    std::vector<double> numbers;
-    for (size_t i = 0; i < request.fetch.size(); ++i) {
-      const auto* values = static_cast<const float*>(bound->program.fetched(static_cast<int>(i)));
-      numbers.insert(numbers.end(), values, values + graph.shape(request.fetch[i]).elements());
-    }
-    return numbers;
+  std::vector<double> LossAndGradients(const data::Dataset& dataset) const {
+    return hone::engine::testing::LossAndGradients(
+        config_, tokenizer_, dataset,
+        {.fetch = {tasks::kFetchLossSum, tasks::kFetchLossWeight},
+         .weights = 4});  // so that what a conversation would see of another one shows
   }
 
   static void ExpectClose(const std::vector<double>& actual, const std::vector<double>& expected) {

@@ -15,11 +15,10 @@
 #include "engine/job/plan.h"
 #include "engine/predict/predictor.h"
 #include "engine/tasks/language_modeling.h"
-#include "engine/tasks/table.h"
 #include "engine/tensor/token_rows.h"
 #include "tests/engine/task_testing.h"
-#include "tests/support/bound_program.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/task_gradients.h"
 
 // Language models of documents that share rows: how they are packed, that they see nothing of each
 // other, and what a model that learned from them writes.
@@ -132,55 +131,14 @@ class PackedTask : public TrainTest {
   }
 
   // The loss's sum of a batch of all rows, and its gradients, one behind the other.
-  std::vector<double> LossAndGradients(const data::Dataset& dataset) {
-    const auto task = tasks::MakeTask(config_.task);
-    tasks::DataInfo info;
+  std::vector<double> LossAndGradients(const data::Dataset& dataset) const {
     const std::string letters = "xabc";
-    info.preprocessing.input = data::Preprocessing::Input::kText;
-    info.preprocessing.text = data::TextPreprocessing{
-        .tokenizer = text::TrainTokenizer(text::CharacterTokens(),
-                                          {1, [&](int64_t) { return absl::string_view(letters); }})
-                         .value()};
-    std::vector<int32_t> rows;
-    for (int32_t row = 0; row < dataset.size(); ++row) {
-      rows.push_back(row);
-    }
-    const tasks::BatchShape shape = {dataset.size(), task->BucketOf(dataset, rows, nullptr)};
-    auto built = task->BuildLoss(config_, info, 0, shape);
-    EXPECT_THAT(built, IsOk());
-    Graph& graph = *built->built.graph;
-    std::vector<Value> parameters;
-    for (size_t i = 0; i < graph.nodes().size(); ++i) {
-      if (graph.nodes()[i].kind == Graph::Node::Kind::kParameter) {
-        parameters.push_back({static_cast<int32_t>(i), 0});
-      }
-    }
-    ProgramRequest request = {
-        .graph = &graph, .fetch = {built->built.request.fetch[0]}, .gradients = {}};
-    for (const Value gradient :
-         Differentiate(graph, request.fetch[0], parameters, {.rows = false})) {
-      request.fetch.push_back(gradient);
-    }
-    EXPECT_THAT(graph.status(), IsOk());
-    auto store = hone::engine::testing::StoreOf(graph).value();
-    for (ParameterId id = 0; id < store.size(); ++id) {
-      for (float& value : store.mutable_values(id).f32()) {
-        value *= 4;  // so that what a document would see of another one shows
-      }
-    }
-    store.MarkChanged();
-    auto bound = hone::engine::testing::BoundProgram::Make(request, store);
-    EXPECT_THAT(bound, IsOk());
-    EXPECT_THAT(
-        task->FillInputs(dataset, {.rows = rows}, nullptr, tasks::Inputs(bound->program, shape)),
-        IsOk());
-    EXPECT_THAT(bound->program.Run({}), IsOk());
-    std::vector<double> numbers;
-    for (size_t i = 0; i < request.fetch.size(); ++i) {
-      const auto* values = static_cast<const float*>(bound->program.fetched(static_cast<int>(i)));
-      numbers.insert(numbers.end(), values, values + graph.shape(request.fetch[i]).elements());
-    }
-    return numbers;
+    return hone::engine::testing::LossAndGradients(
+        config_,
+        text::TrainTokenizer(text::CharacterTokens(),
+                             {1, [&](int64_t) { return absl::string_view(letters); }})
+            .value(),
+        dataset, {.weights = 4});  // so that what a document would see of another one shows
   }
 
   void ExpectSameAsAlone() {

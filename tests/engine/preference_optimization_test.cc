@@ -5,7 +5,6 @@
 #include <cmath>
 #include <memory>
 #include <numbers>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,8 +21,8 @@
 #include "engine/tensor/token_rows.h"
 #include "tests/engine/chat_tokenizer.h"
 #include "tests/engine/task_testing.h"
-#include "tests/support/bound_program.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/task_gradients.h"
 
 // Direct preference optimization: its loss and gradients by the paper's equations, its reference,
 // and what a model that learned from preferences prefers.
@@ -97,7 +96,6 @@ class PreferenceTask : public TrainTest {
                                        const std::vector<std::vector<Sequence>>& rows,
                                        const std::vector<float>& reference = {}) {
     config_.task = options;
-    const auto task = tasks::MakeTask(options);
     const auto documents = std::make_shared<data::PackedDocuments>();
     for (const std::vector<Sequence>& row : rows) {
       std::vector<Tokens> pieces;
@@ -109,47 +107,8 @@ class PreferenceTask : public TrainTest {
       documents->AddRow(pieces, learned);
     }
     const data::Dataset dataset{std::shared_ptr<const data::OwnExamples>(documents)};
-    std::vector<int32_t> numbers(rows.size());
-    std::iota(numbers.begin(), numbers.end(), 0);
-    const tasks::BatchShape shape = {static_cast<int64_t>(rows.size()),
-                                     task->BucketOf(dataset, numbers, nullptr)};
-    tasks::DataInfo info;
-    info.preprocessing.input = data::Preprocessing::Input::kText;
-    info.preprocessing.text = data::TextPreprocessing{.tokenizer = tokenizer_};
-    auto built = task->BuildLoss(config_, info, 0, shape);
-    EXPECT_THAT(built, IsOk());
-    Graph& graph = *built->built.graph;
-    std::vector<Value> parameters;
-    for (size_t i = 0; i < graph.nodes().size(); ++i) {
-      if (graph.nodes()[i].kind == Graph::Node::Kind::kParameter) {
-        parameters.push_back({static_cast<int32_t>(i), 0});
-      }
-    }
-    ProgramRequest request = {.graph = &graph,
-                              .fetch = {built->built.request.fetch[tasks::kFetchLossSum]},
-                              .gradients = {}};
-    for (const Value gradient :
-         Differentiate(graph, request.fetch[0], parameters, {.rows = false})) {
-      request.fetch.push_back(gradient);
-    }
-    EXPECT_THAT(graph.status(), IsOk());
-    auto store = hone::engine::testing::StoreOf(graph).value();
-    auto bound = hone::engine::testing::BoundProgram::Make(request, store);
-    EXPECT_THAT(bound, IsOk());
-    std::unique_ptr<tasks::TaskState> state = task->NewState(config_);
-    if (state != nullptr) {
-      EXPECT_THAT(state->Restore(StateOf(reference)), IsOk());
-    }
-    EXPECT_THAT(task->FillInputs(dataset, {.rows = numbers}, state.get(),
-                                 tasks::Inputs(bound->program, shape)),
-                IsOk());
-    EXPECT_THAT(bound->program.Run({}), IsOk());
-    std::vector<double> values;
-    for (size_t i = 0; i < request.fetch.size(); ++i) {
-      const auto* fetched = static_cast<const float*>(bound->program.fetched(static_cast<int>(i)));
-      values.insert(values.end(), fetched, fetched + graph.shape(request.fetch[i]).elements());
-    }
-    return values;
+    return hone::engine::testing::LossAndGradients(config_, tokenizer_, dataset,
+                                                   {.state = StateOf(reference)});
   }
 
   // −log π_ref of the chosen and the rejected answer of each row.
