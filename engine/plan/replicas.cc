@@ -69,7 +69,7 @@ absl::StatusOr<Replicas> Replicas::Compile(const GraphBuilder& build, int64_t ba
                                            {.threads = options.shards > 1 ? 1 : options.threads,
                                             .shard = k,
                                             .compute = options.compute}));
-    replicas.reads_offsets_ = ReadsOffsets(*built.graph);
+    replicas.reads_offsets_ = ReadsOffsets(*built.request.graph);
     replicas.begins_.push_back(end);
     replicas.programs_.push_back(std::move(program));
   }
