@@ -41,7 +41,7 @@ struct Trial {
          .first = first});
   }
   tasks::BatchShape ShapeOf(int64_t size, int in_parts) const {
-    return {size, filler.TrainingBucketOf(rows.first(static_cast<size_t>(size)), in_parts)};
+    return {size, filler.BucketOf(rows.first(static_cast<size_t>(size)), in_parts)};
   }
 };
 

@@ -38,7 +38,7 @@ absl::StatusOr<std::string> ProfileUpdate(const train::LoopParts& parts, size_t 
         {.examples = batch, .programs = parts.programs, .artifacts = tasks::ArtifactSink()}));
     store.RefreshAll();
   }
-  bucket = filler.TrainingBucketOf(rows, parts.programs.parts());
+  bucket = filler.BucketOf(rows, parts.programs.parts());
   HONE_ASSIGN_OR_RETURN(const Replicas* found, parts.programs.training(update, {batch, bucket}));
   if (found->shards() == 0) {
     return absl::InternalError(

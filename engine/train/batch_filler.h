@@ -18,12 +18,8 @@ class BatchFiller {
   // All outlive it. `state` is the run's, or null where the task has none.
   BatchFiller(const data::Dataset& dataset, const tasks::Task& task, const tasks::TaskState* state)
       : dataset_(dataset), task_(task), state_(state), row_buckets_(task.RowBuckets(dataset)) {}
-  // The bucket of a batch of these rows.
-  int64_t BucketOf(std::span<const int32_t> rows) const {
-    return row_buckets_ ? row_buckets_(rows.front()) : task_.BucketOf(dataset_, rows, state_);
-  }
-  // That of a batch of the training (Programs::parts).
-  int64_t TrainingBucketOf(std::span<const int32_t> rows, int parts) const {
+  // The bucket of a batch of these rows; of the training's with as many parts as Programs::parts.
+  int64_t BucketOf(std::span<const int32_t> rows, int parts = 1) const {
     return row_buckets_ ? row_buckets_(rows.front())
                         : tasks::TrainingBucketOf(dataset_, task_, rows, state_, parts);
   }

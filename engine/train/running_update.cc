@@ -51,7 +51,7 @@ absl::StatusOr<tasks::Sums> RunningUpdate::Make(const UpdateRequest& request) {
   for (const data::Batch& batch : request.batches) {
     const auto size = static_cast<int64_t>(batch.rows.size());
     const int64_t begin = place_.PartOf(size).first;
-    const int64_t bucket = parts_.filler.TrainingBucketOf(batch.rows, parts_.programs.parts());
+    const int64_t bucket = parts_.filler.BucketOf(batch.rows, parts_.programs.parts());
     HONE_ASSIGN_OR_RETURN(const Replicas* replicas,
                           parts_.programs.training(index_, {size, bucket}));
     const int64_t part_bucket = parts_.programs.PartBucket(*replicas, bucket);

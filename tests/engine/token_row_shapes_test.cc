@@ -106,6 +106,15 @@ class TokenRows : public TaskTest {
     const data::LoadedData data = tasks::LoadExamples(config_.data, config_, task).value();
     return tasks::InfoOf(data, task, config_, 64);
   }
+
+  // Of a run whose batches are computed in parts.
+  void ExpectTheWeightsOfAWhole() {
+    ASSERT_EQ(Attempt(FirstToken(), NewRun()).value(), EndReason::kCompleted);
+    const std::vector<float> whole = Values("gru.forward.recurrent_weight");
+    ASSERT_EQ(Attempt(FirstToken(/*in_parts=*/true), NewRun()).value(), EndReason::kCompleted);
+    EXPECT_THAT(Values("gru.forward.recurrent_weight"),
+                ::testing::Pointwise(::testing::FloatNear(2e-4F), whole));
+  }
 };
 
 TEST_F(TokenRows, AreLearnedFrom) {
@@ -191,21 +200,11 @@ TEST_F(TokenRows, ThatOneThreadComputesAreNotPlannedForInParts) {
   EXPECT_EQ((*programs)->updates()[0].shapes.size(), info.train_shapes.size());
 }
 
-TEST_F(TokenRows, InPartsComeToTheWeightsOfAWhole) {
-  ASSERT_EQ(Attempt(FirstToken(), NewRun()).value(), EndReason::kCompleted);
-  const std::vector<float> whole = Values("gru.forward.recurrent_weight");
-  ASSERT_EQ(Attempt(FirstToken(/*in_parts=*/true), NewRun()).value(), EndReason::kCompleted);
-  EXPECT_THAT(Values("gru.forward.recurrent_weight"),
-              ::testing::Pointwise(::testing::FloatNear(2e-4F), whole));
-}
+TEST_F(TokenRows, InPartsComeToTheWeightsOfAWhole) { ExpectTheWeightsOfAWhole(); }
 
 TEST_F(TokenRows, InPartsAddUpTheGradientsOfSeveralBatches) {
   config_.accumulate_batches = 3;
-  ASSERT_EQ(Attempt(FirstToken(), NewRun()).value(), EndReason::kCompleted);
-  const std::vector<float> whole = Values("gru.forward.recurrent_weight");
-  ASSERT_EQ(Attempt(FirstToken(/*in_parts=*/true), NewRun()).value(), EndReason::kCompleted);
-  EXPECT_THAT(Values("gru.forward.recurrent_weight"),
-              ::testing::Pointwise(::testing::FloatNear(2e-4F), whole));
+  ExpectTheWeightsOfAWhole();
 }
 
 TEST_F(TokenRows, InPartsStoppedAtEveryStepHaveTheBitsOfARunLeftAlone) {
