@@ -30,12 +30,9 @@ HWY_INLINE int64_t RoundUp(int64_t n, int64_t grain) { return (n + grain - 1) / 
 HWY_INLINE int64_t Side() { return 4 * Lanes(); }
 
 // How many queries are done at a time: their weights are to stay in the cache, and those of a
-// causal attention are to see about the same keys.
+// causal attention are to see about the same keys. By tiles they come in pairs of whole ones.
 constexpr int64_t kWeights = 12288, kFewest = 6, kMost = 48, kMostCausal = 24;
-HWY_INLINE int64_t QueryBlock(const Attention& a, int64_t keys) {
-  return std::clamp(kWeights / std::max<int64_t>(keys, 1) / kFewest * kFewest, kFewest,
-                    a.causal ? kMostCausal : kMost);
-}
+constexpr int64_t kTileBlock = 32, kMostByTiles = 64;
 
 struct Range {
   int64_t begin;
@@ -73,10 +70,21 @@ struct Walk {
     const int64_t end = a.causal ? std::clamp<int64_t>(own + 1, 0, keys()) : keys();
     return {a.window > 0 ? std::clamp<int64_t>(own + 1 - a.window, 0, end) : 0, end};
   }
-  // Those of `count` queries together: from the begin of a panel on, in whole vectors.
+  bool tiles() const { return arrays.pairs == PairProducts::kTiles; }
+  // How many pairs go into a product together.
+  int64_t PairGrain() const { return tiles() ? kTilePairs : 1; }
+  // Queries of a block.
+  int64_t QueryBlock() const {
+    const int64_t fewest = tiles() ? kTileBlock : kFewest;
+    const int64_t most =
+        tiles() ? (a.causal ? kTileBlock : kMostByTiles) : (a.causal ? kMostCausal : kMost);
+    return std::clamp(kWeights / std::max<int64_t>(pitch(), 1) / fewest * fewest, fewest, most);
+  }
+  // The keys of `count` queries together: from the begin of a panel on, in whole vectors, and in
+  // whole tiles of pairs.
   Range SeenByBlock(int64_t first, int64_t count) const {
     const int64_t begin = Seen(first).begin, end = Seen(first + count - 1).end;
-    return {begin / Side() * Side(), RoundUp(end, Lanes())};
+    return {begin / Side() * Side(), RoundUp(end, std::max(Lanes(), 2 * PairGrain()))};
   }
   // What ALiBi takes from the scores of query i, of the keys that it sees.
   void AddDistances(int64_t i, int64_t head, const Range& seen, float* row) const {

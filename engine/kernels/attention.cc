@@ -27,9 +27,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 int64_t AttentionScratchT(const Attention& a, int64_t keys) {
   const int64_t pitch = RoundUp(keys, Side()), padded = RoundUp(a.dim, Lanes());
   // The backward pass: panels of keys and values, keys and two gradients, and a row of weights; two
-  // matrices of weights, and in pairs as much again in words; three matrices of queries.
-  return pitch * (2 * a.dim + 3 * padded + 1) + 4 * std::max(kWeights, kFewest * pitch) +
-         3 * kMost * padded;
+  // matrices of weights, and in pairs as much again in words; four matrices of queries.
+  return pitch * (2 * a.dim + 3 * padded + 1) + 4 * std::max(kWeights, kTileBlock * pitch) +
+         4 * kMostByTiles * padded;
 }
 
 HWY_INLINE float AsFloat(float x) { return x; }
@@ -105,7 +105,7 @@ template <typename T>
 void AttendIn(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays, T* y,
               float* log_sums, float* scratch) {
   const Walk w{a, part, arrays};
-  const int64_t group = a.heads / a.kv_heads, block = QueryBlock(a, w.pitch());
+  const int64_t group = a.heads / a.kv_heads, block = w.QueryBlock();
   float* panels = scratch;
   float* values = panels + w.pitch() * a.dim;
   float* weights = values + w.pitch() * w.padded();
@@ -151,7 +151,7 @@ void AttendGradientIn(const Attention& a, const AttentionPart& part, const Atten
                       const AttentionGradientArrays& gradient, float* scratch) {
   const F f;
   const Walk w{a, part, arrays};
-  const int64_t group = a.heads / a.kv_heads, block = QueryBlock(a, w.pitch());
+  const int64_t group = a.heads / a.kv_heads, block = w.QueryBlock();
   const int64_t of_keys = w.pitch() * w.padded(), lanes = Lanes();
   float* key_panels = scratch;
   float* value_panels = key_panels + w.pitch() * a.dim;
@@ -257,14 +257,14 @@ int64_t AttentionScratch(const Attention& a, int64_t keys) {
 }
 void Attend(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays, void* y,
             float* log_sums, float* scratch) {
-  if (arrays.pairs) {
+  if (arrays.pairs != PairProducts::kNone) {
     return AttendInPairs(a, part, arrays, static_cast<uint16_t*>(y), log_sums, scratch);
   }
   HWY_DYNAMIC_DISPATCH(AttendT)(a, part, arrays, y, log_sums, scratch);
 }
 void AttendGradient(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays,
                     const AttentionGradientArrays& gradient, float* scratch) {
-  if (arrays.pairs) {
+  if (arrays.pairs != PairProducts::kNone) {
     return AttendGradientInPairs(a, part, arrays, gradient, scratch);
   }
   HWY_DYNAMIC_DISPATCH(AttendGradientT)(a, part, arrays, gradient, scratch);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/kernels/pair_product.h"
 #include "engine/tensor/tensor.h"
 
 // Attention (Vaswani et al., 2017) of the queries of a sequence to its keys, head by head, forward
@@ -46,9 +47,9 @@ struct AttentionArrays {
   int64_t key_rows;  // at most so many keys has a query: what those numbers are counted by
   DType dtype = DType::kF32;
   // Of bf16, whose products are dot products of pairs then: weights and their gradients are rounded
-  // to bf16, too, before they are multiplied. Else all is converted to f32 where it is read. Who
-  // calls has asked ops/implementation.h.
-  bool pairs = false;
+  // to bf16, too, before they are multiplied. By nobody: all is converted to f32 where it is read.
+  // Who calls has asked ops/implementation.h.
+  PairProducts pairs = PairProducts::kNone;
 };
 
 // Floats of scratch memory for parts of so many keys at most; for either pass.

@@ -43,19 +43,48 @@ void PackRows(const Walk& w, const uint16_t* from, uint32_t* to) {
   std::fill(to + (w.keys() + 1) / 2 * w.padded(), to + w.pitch() / 2 * w.padded(), 0U);
 }
 
-// rows[i][j] = row i of `from` · the panels' column j, for the keys of `range`.
-void Scores(const Walk& w, const uint16_t* from, const uint32_t* panels, int64_t count,
-            const Range& range, float* rows) {
+// Rows of a head side by side, and behind them none up to a whole tile: what is there, is
+// multiplied for nothing.
+void CopyRows(const uint16_t* from, int64_t from_row, int64_t rows, int64_t dim, uint16_t* to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(from + r * from_row, dim, to + r * dim);
+  }
+}
+
+// A block's rows of a head, in words of pairs of rows that stand below each other, one row of words
+// for each number of the head: to [padded, words].
+void TransposeRows(const Walk& w, const uint16_t* from, int64_t count, int64_t words,
+                   uint32_t* spare, uint32_t* to) {
+  PairRows(from, w.a.dim, count, w.a.dim, spare, w.padded());
+  std::fill(spare + (count + 1) / 2 * w.padded(), spare + words * w.padded(), 0U);
+  TransposePairs(reinterpret_cast<const uint16_t*>(spare), 2 * w.padded(), words, 2 * w.padded(),
+                 to, words);
+}
+
+// rows[i][j] = row i of `from` [count, dim] · the panels' column j, for the keys of `range`.
+void Scores(const Walk& w, const PairMultiplier& multiplier, const uint16_t* from,
+            const uint32_t* panels, int64_t count, const Range& range, float* rows) {
   const int64_t side = Side(), pairs = w.a.dim / 2;
   for (int64_t first = range.begin; first < range.end; first += side) {
-    MultiplyPairs({.rows = count,
-                   .pairs = pairs,
-                   .columns = std::min(side, range.end - first),
-                   .a_row = w.q_row() / 2,
-                   .b_row = side,
-                   .c_row = w.pitch()},
-                  from, panels + first * pairs, rows + first);
+    multiplier.Multiply({.rows = count,
+                         .pairs = pairs,
+                         .columns = std::min(side, range.end - first),
+                         .a_row = pairs,
+                         .b_row = side,
+                         .c_row = w.pitch()},
+                        from, panels + first * pairs, rows + first);
   }
+}
+
+// Rows of the gradient of keys or values, from columns of f32 [padded, pitch].
+void StoreColumns(const Walk& w, const float* columns, uint32_t* spare, void* gradient) {
+  for (int64_t d = 0; d < w.a.dim; d += 2) {
+    const float* row = columns + d * w.pitch();
+    PairFloats(row, row + w.pitch(), w.pitch(), spare + d / 2 * w.pitch());
+  }
+  auto* rows = static_cast<uint16_t*>(gradient) + w.KvRowOf(0);
+  TransposePairs(reinterpret_cast<const uint16_t*>(spare), 2 * w.pitch(), w.a.dim / 2, 2 * w.keys(),
+                 reinterpret_cast<uint32_t*>(rows), w.kv_row() / 2);
 }
 
 // What is left to multiply a row of scores by: with ALiBi they are scaled before its distances are
@@ -74,22 +103,25 @@ float ScaleWithDistances(const Walk& w, int64_t i, int64_t head, const Range& se
 void AttendInPairsT(const Attention& a, const AttentionPart& part, const AttentionArrays& arrays,
                     uint16_t* y, float* log_sums, float* scratch) {
   const Walk w{a, part, arrays};
+  const PairMultiplier multiplier(arrays.pairs);
   const int64_t group = a.heads / a.kv_heads, pitch = w.pitch(), padded = w.padded();
-  const int64_t block = QueryBlock(a, pitch);
+  const int64_t block = w.QueryBlock();
   auto* panels = reinterpret_cast<uint32_t*>(scratch);
   uint32_t* values = panels + pitch * a.dim / 2;
   auto* weights = reinterpret_cast<float*>(values + pitch / 2 * padded);
   auto* rounded = reinterpret_cast<uint16_t*>(weights + block * pitch);
-  float* sums = weights + block * pitch + block * pitch / 2;
-  std::array<float, kMost> shares;  // 1 / the sum of a query's weights
+  auto* queries = rounded + block * pitch;
+  auto* sums = reinterpret_cast<float*>(queries + block * padded);
+  std::array<float, kMostByTiles> shares;  // 1 / the sum of a query's weights
   PackPanels(w.KvRows<uint16_t>(arrays.k), w.kv_row(), w.keys(), a.dim, panels);
   PackRows(w, w.KvRows<uint16_t>(arrays.v), values);
   for (int64_t head = part.kv_head * group; head < (part.kv_head + 1) * group; ++head) {
     for (int64_t first = 0; first < w.queries(); first += block) {
       const int64_t count = std::min(block, w.queries() - first);
       const Range range = w.SeenByBlock(first, count);
-      Scores(w, static_cast<const uint16_t*>(arrays.q) + w.RowOf(first, head), panels, count, range,
-             weights);
+      CopyRows(static_cast<const uint16_t*>(arrays.q) + w.RowOf(first, head), w.q_row(), count,
+               a.dim, queries);
+      Scores(w, multiplier, queries, panels, count, range, weights);
       for (int64_t i = 0; i < count; ++i) {
         float* row = weights + i * pitch;
         const Range seen = w.Seen(first + i);
@@ -102,13 +134,13 @@ void AttendInPairsT(const Attention& a, const AttentionPart& part, const Attenti
         w.Drop(first + i, head, range, row);
         RoundFloats(row + range.begin, range.end - range.begin, rounded + i * pitch + range.begin);
       }
-      MultiplyPairs({.rows = count,
-                     .pairs = (range.end - range.begin) / 2,
-                     .columns = padded,
-                     .a_row = pitch / 2,
-                     .b_row = padded,
-                     .c_row = padded},
-                    rounded + range.begin, values + range.begin / 2 * padded, sums);
+      multiplier.Multiply({.rows = count,
+                           .pairs = (range.end - range.begin) / 2,
+                           .columns = padded,
+                           .a_row = pitch / 2,
+                           .b_row = padded,
+                           .c_row = padded},
+                          rounded + range.begin, values + range.begin / 2 * padded, sums);
       for (int64_t i = 0; i < count; ++i) {
         StoreRow(sums + i * padded, a.dim, shares[i], y + w.RowOf(first + i, head));
       }
@@ -153,11 +185,13 @@ void AttendGradientInPairsT(const Attention& a, const AttentionPart& part,
                             const AttentionArrays& arrays, const AttentionGradientArrays& gradient,
                             float* scratch) {
   const Walk w{a, part, arrays};
+  const PairMultiplier multiplier(arrays.pairs);
   const int64_t group = a.heads / a.kv_heads, pitch = w.pitch(), padded = w.padded();
-  const int64_t block = QueryBlock(a, pitch), of_keys = pitch * padded;
+  const int64_t block = w.QueryBlock(), of_keys = pitch * padded;
   auto* key_panels = reinterpret_cast<uint32_t*>(scratch);
   uint32_t* value_panels = key_panels + pitch * a.dim / 2;
   uint32_t* keys = value_panels + pitch * a.dim / 2;
+  // Transposed: a row for each number of the head.
   auto* dk = reinterpret_cast<float*>(keys + of_keys / 2);
   float* dv = dk + of_keys;
   float* weights = dv + of_keys;
@@ -167,9 +201,12 @@ void AttendGradientInPairsT(const Attention& a, const AttentionPart& part,
   auto* pairs = reinterpret_cast<uint32_t*>(spare + pitch);
   uint32_t* dpairs = pairs + block / 2 * pitch;
   auto* rounded = reinterpret_cast<uint16_t*>(dpairs + block / 2 * pitch);
-  auto* queries = reinterpret_cast<uint32_t*>(rounded + block * pitch);
-  uint32_t* dy = queries + block / 2 * padded;
-  auto* dq = reinterpret_cast<float*>(dy + block / 2 * padded);
+  uint16_t* queries = rounded + block * pitch;
+  uint16_t* dy = queries + block * padded;
+  auto* query_pairs = reinterpret_cast<uint32_t*>(dy + block * padded);
+  uint32_t* query_columns = query_pairs + block / 2 * padded;
+  uint32_t* dy_columns = query_columns + block / 2 * padded;
+  auto* dq = reinterpret_cast<float*>(dy_columns + block / 2 * padded);
   PackPanels(w.KvRows<uint16_t>(arrays.k), w.kv_row(), w.keys(), a.dim, key_panels);
   PackPanels(w.KvRows<uint16_t>(arrays.v), w.kv_row(), w.keys(), a.dim, value_panels);
   PackRows(w, w.KvRows<uint16_t>(arrays.k), keys);
@@ -177,14 +214,17 @@ void AttendGradientInPairsT(const Attention& a, const AttentionPart& part,
   for (int64_t head = part.kv_head * group; head < (part.kv_head + 1) * group; ++head) {
     for (int64_t first = 0; first < w.queries(); first += block) {
       const int64_t count = std::min(block, w.queries() - first);
+      const int64_t words = RoundUp(count, 2 * w.PairGrain()) / 2;  // a column's
       const Range range = w.SeenByBlock(first, count);
       const int64_t seen = range.end - range.begin;
-      const auto* q = static_cast<const uint16_t*>(arrays.q) + w.RowOf(first, head);
-      const auto* from = static_cast<const uint16_t*>(gradient.dy) + w.RowOf(first, head);
-      PairRows(q, w.q_row(), count, a.dim, queries, padded);
-      PairRows(from, w.q_row(), count, a.dim, dy, padded);
-      Scores(w, q, key_panels, count, range, weights);
-      Scores(w, from, value_panels, count, range, dweights);
+      CopyRows(static_cast<const uint16_t*>(arrays.q) + w.RowOf(first, head), w.q_row(), count,
+               a.dim, queries);
+      CopyRows(static_cast<const uint16_t*>(gradient.dy) + w.RowOf(first, head), w.q_row(), count,
+               a.dim, dy);
+      TransposeRows(w, queries, count, words, query_pairs, query_columns);
+      TransposeRows(w, dy, count, words, query_pairs, dy_columns);
+      Scores(w, multiplier, queries, key_panels, count, range, weights);
+      Scores(w, multiplier, dy, value_panels, count, range, dweights);
       for (int64_t i = 0; i < count; ++i) {
         const int64_t at = i * pitch + range.begin;
         SoftmaxGradient(w, first + i, head,
@@ -197,34 +237,34 @@ void AttendGradientInPairsT(const Attention& a, const AttentionPart& part,
           PairFloats(dweights + even, i % 2 == 1 ? dweights + at : nullptr, seen, dpairs + to);
         }
       }
-      // Keys are rows of the transposed weights.
-      const PairProduct to_keys = {.rows = seen,
-                                   .pairs = (count + 1) / 2,
-                                   .columns = padded,
-                                   .a_row = 1,
-                                   .a_pair = pitch,
-                                   .b_row = padded,
-                                   .c_row = padded,
+      for (int64_t p = (count + 1) / 2; p < words; ++p) {
+        std::fill_n(pairs + p * pitch + range.begin, seen, 0U);
+        std::fill_n(dpairs + p * pitch + range.begin, seen, 0U);
+      }
+      const PairProduct to_keys = {.rows = a.dim,
+                                   .pairs = words,
+                                   .columns = seen,
+                                   .a_row = words,
+                                   .b_row = pitch,
+                                   .c_row = pitch,
                                    .add = true};
-      MultiplyPairs(to_keys, pairs + range.begin, dy, dv + range.begin * padded);
-      MultiplyPairs(to_keys, dpairs + range.begin, queries, dk + range.begin * padded);
-      MultiplyPairs({.rows = count,
-                     .pairs = seen / 2,
-                     .columns = padded,
-                     .a_row = pitch / 2,
-                     .b_row = padded,
-                     .c_row = padded},
-                    rounded + range.begin, keys + range.begin / 2 * padded, dq);
+      multiplier.Multiply(to_keys, dy_columns, pairs + range.begin, dv + range.begin);
+      multiplier.Multiply(to_keys, query_columns, dpairs + range.begin, dk + range.begin);
+      multiplier.Multiply({.rows = count,
+                           .pairs = seen / 2,
+                           .columns = padded,
+                           .a_row = pitch / 2,
+                           .b_row = padded,
+                           .c_row = padded},
+                          rounded + range.begin, keys + range.begin / 2 * padded, dq);
       for (int64_t i = 0; i < count; ++i) {
         StoreRow(dq + i * padded, a.dim, 1,
                  static_cast<uint16_t*>(gradient.dq) + w.RowOf(first + i, head));
       }
     }
   }
-  for (int64_t j = 0; j < w.keys(); ++j) {
-    StoreRow(dk + j * padded, a.dim, 1, static_cast<uint16_t*>(gradient.dk) + w.KvRowOf(j));
-    StoreRow(dv + j * padded, a.dim, 1, static_cast<uint16_t*>(gradient.dv) + w.KvRowOf(j));
-  }
+  StoreColumns(w, dk, key_panels, gradient.dk);
+  StoreColumns(w, dv, key_panels, gradient.dv);
 }
 
 #else

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #define HONE_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+#define HONE_TILE_TARGET __attribute__((target("amx-tile,amx-bf16")))
 
 namespace hone::engine::kernels {
 namespace {
@@ -41,7 +42,7 @@ HONE_BF16_TARGET void Tile(const PairProduct& product, const uint32_t* a, const 
                                      reinterpret_cast<__m512bh>(column[n]));
       }
     }
-    a += product.a_pair;
+    ++a;
     b += product.b_row;
   }
   for (int r = 0; r < kRows; ++r) {
@@ -60,6 +61,160 @@ constexpr TileFunction kTiles[] = {Tile<1, kColumns>, Tile<2, kColumns>, Tile<3,
                                    Tile<7, kColumns>, Tile<8, kColumns>};
 constexpr int64_t kMostRows[] = {8, 8, 8, 6};  // by columns − 1
 constexpr const TileFunction* kTilesOf[] = {kTiles<1>, kTiles<2>, kTiles<3>, kTiles<4>};
+
+void MultiplyByVectors(const PairProduct& product, const uint32_t* a, const uint32_t* b, float* c) {
+  for (int64_t n = 0; n < product.columns; n += 4 * kPairLanes) {
+    const int64_t vectors = std::min<int64_t>(4, (product.columns - n) / kPairLanes);
+    const TileFunction* tiles = kTilesOf[vectors - 1];
+    // As equal as can be.
+    const int64_t most = kMostRows[vectors - 1], count = (product.rows + most - 1) / most;
+    for (int64_t i = 0, r = 0; i < count; ++i) {
+      const int64_t height = product.rows / count + (i < product.rows % count ? 1 : 0);
+      tiles[height - 1](product, a + r * product.a_row, b + n, c + r * product.c_row + n);
+      r += height;
+    }
+  }
+}
+
+// The shape of eight tiles of 16 rows of 64 bytes, as `ldtilecfg` wants it.
+struct alignas(64) TileShapes {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+static_assert(sizeof(TileShapes) == 64);
+
+// Keeps the tiles' shapes and sets ours. The compiler's own intrinsics say that they read a part of
+// the shapes' memory only, hence the assembly.
+HONE_TILE_TARGET void BeginTiles(std::byte (&before)[64]) {
+  static constexpr TileShapes kShapes;
+  asm volatile("sttilecfg %0" : "=m"(before));
+  asm volatile("ldtilecfg %0" ::"m"(kShapes));
+}
+
+// Palette 0 stands for tiles that are not in use.
+HONE_TILE_TARGET void EndTiles(const std::byte (&before)[64]) {
+  if (before[0] == std::byte{0}) {
+    _tile_release();
+  } else {
+    asm volatile("ldtilecfg %0" ::"m"(before));
+  }
+}
+
+// Tiles 0 to 3 are sums. Two tiles of rows by up to two of columns:
+template <int kColumns>
+HONE_TILE_TARGET void TwoRows(const PairProduct& product, const uint32_t* a, const uint32_t* b,
+                              float* c) {
+  constexpr int64_t kWord = sizeof(uint32_t);
+  const int64_t a_row = kWord * product.a_row, b_row = kWord * product.b_row;
+  const int64_t c_row = kWord * product.c_row;
+  const uint32_t* a_below = a + kTileRows * product.a_row;
+  float* c_below = c + kTileRows * product.c_row;
+  if (product.add) {
+    _tile_loadd(0, c, c_row);
+    _tile_loadd(2, c_below, c_row);
+    if constexpr (kColumns == 2) {
+      _tile_loadd(1, c + kPairLanes, c_row);
+      _tile_loadd(3, c_below + kPairLanes, c_row);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t p = 0; p < product.pairs; p += kTilePairs) {
+    _tile_loadd(4, a + p, a_row);
+    _tile_loadd(6, b + p * product.b_row, b_row);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(5, a_below + p, a_row);
+    _tile_dpbf16ps(2, 5, 6);
+    if constexpr (kColumns == 2) {
+      _tile_loadd(7, b + p * product.b_row + kPairLanes, b_row);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, c, c_row);
+  _tile_stored(2, c_below, c_row);
+  if constexpr (kColumns == 2) {
+    _tile_stored(1, c + kPairLanes, c_row);
+    _tile_stored(3, c_below + kPairLanes, c_row);
+  }
+}
+
+// One tile of rows by up to four of columns.
+template <int kColumns>
+HONE_TILE_TARGET void OneRow(const PairProduct& product, const uint32_t* a, const uint32_t* b,
+                             float* c) {
+  constexpr int64_t kWord = sizeof(uint32_t);
+  const int64_t a_row = kWord * product.a_row, b_row = kWord * product.b_row;
+  const int64_t c_row = kWord * product.c_row;
+  if (product.add) {
+    _tile_loadd(0, c, c_row);
+    if constexpr (kColumns > 1) {
+      _tile_loadd(1, c + kPairLanes, c_row);
+    }
+    if constexpr (kColumns > 2) {
+      _tile_loadd(2, c + 2 * kPairLanes, c_row);
+    }
+    if constexpr (kColumns > 3) {
+      _tile_loadd(3, c + 3 * kPairLanes, c_row);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t p = 0; p < product.pairs; p += kTilePairs) {
+    const uint32_t* row = b + p * product.b_row;
+    _tile_loadd(4, a + p, a_row);
+    _tile_loadd(5, row, b_row);
+    _tile_dpbf16ps(0, 4, 5);
+    if constexpr (kColumns > 1) {
+      _tile_loadd(6, row + kPairLanes, b_row);
+      _tile_dpbf16ps(1, 4, 6);
+    }
+    if constexpr (kColumns > 2) {
+      _tile_loadd(7, row + 2 * kPairLanes, b_row);
+      _tile_dpbf16ps(2, 4, 7);
+    }
+    if constexpr (kColumns > 3) {
+      _tile_loadd(5, row + 3 * kPairLanes, b_row);
+      _tile_dpbf16ps(3, 4, 5);
+    }
+  }
+  _tile_stored(0, c, c_row);
+  if constexpr (kColumns > 1) {
+    _tile_stored(1, c + kPairLanes, c_row);
+  }
+  if constexpr (kColumns > 2) {
+    _tile_stored(2, c + 2 * kPairLanes, c_row);
+  }
+  if constexpr (kColumns > 3) {
+    _tile_stored(3, c + 3 * kPairLanes, c_row);
+  }
+}
+
+constexpr TileFunction kOneRow[] = {OneRow<1>, OneRow<2>, OneRow<3>, OneRow<4>};
+
+void MultiplyByTiles(const PairProduct& product, const uint32_t* a, const uint32_t* b, float* c) {
+  int64_t r = 0;
+  for (; r + kTileRows < product.rows; r += 2 * kTileRows) {
+    for (int64_t n = 0; n < product.columns; n += 2 * kPairLanes) {
+      (product.columns - n > kPairLanes ? TwoRows<2> : TwoRows<1>)(product, a + r * product.a_row,
+                                                                   b + n,
+                                                                   c + r * product.c_row + n);
+    }
+  }
+  for (int64_t n = 0; r < product.rows && n < product.columns; n += 4 * kPairLanes) {
+    const int64_t tiles = std::min<int64_t>(4, (product.columns - n) / kPairLanes);
+    kOneRow[tiles - 1](product, a + r * product.a_row, b + n, c + r * product.c_row + n);
+  }
+}
 
 // [a b; c d] of words, 4 x 4, times nothing: to[j · to_row + i] = from[i · from_row + j].
 inline void Transpose4(const uint16_t* from, int64_t from_row, uint32_t* to, int64_t to_row) {
@@ -90,20 +245,26 @@ HONE_BF16_TARGET inline __m512i RoundedAndWidened(const float* from) {
 
 }  // namespace
 
-void MultiplyPairs(const PairProduct& product, const void* a, const void* b, float* c) {
-  const auto* rows = static_cast<const uint32_t*>(a);
-  for (int64_t n = 0; n < product.columns; n += 4 * kPairLanes) {
-    const int64_t vectors = std::min<int64_t>(4, (product.columns - n) / kPairLanes);
-    const auto* columns = static_cast<const uint32_t*>(b) + n;
-    const TileFunction* tiles = kTilesOf[vectors - 1];
-    // As equal as can be.
-    const int64_t most = kMostRows[vectors - 1], count = (product.rows + most - 1) / most;
-    for (int64_t i = 0, r = 0; i < count; ++i) {
-      const int64_t height = product.rows / count + (i < product.rows % count ? 1 : 0);
-      tiles[height - 1](product, rows + r * product.a_row, columns, c + r * product.c_row + n);
-      r += height;
-    }
+PairMultiplier::PairMultiplier(PairProducts by) : tiles_(by == PairProducts::kTiles) {
+  if (tiles_) {
+    BeginTiles(before_);
   }
+}
+
+PairMultiplier::~PairMultiplier() {
+  if (tiles_) {
+    EndTiles(before_);
+  }
+}
+
+void PairMultiplier::Multiply(const PairProduct& product, const void* a, const void* b,
+                              float* c) const {
+  const auto* rows = static_cast<const uint32_t*>(a);
+  const auto* columns = static_cast<const uint32_t*>(b);
+  if (tiles_) {
+    return MultiplyByTiles(product, rows, columns, c);
+  }
+  MultiplyByVectors(product, rows, columns, c);
 }
 
 void TransposePairs(const uint16_t* from, int64_t from_row, int64_t rows, int64_t count,

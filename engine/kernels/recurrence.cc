@@ -85,7 +85,7 @@ HWY_INLINE int64_t Spare(const Recurrence& r) {
 }
 
 int64_t RecurrenceScratchT(const Recurrence& r, int64_t sequences) {
-  return sequences * (Matrices(r) * Pitch(r) + 2 + Spare(r));
+  return RoundedSequences(r, sequences) * (Matrices(r) * Pitch(r) + 2 + Spare(r));
 }
 
 // A vector of an array of the type, from its number `at` on, of which there are `left`.
@@ -162,20 +162,22 @@ struct ForwardStep {
   float* cells;    // [sequences, pitch] of kLstm, in place
   int64_t active;  // sequences
   // Of pairs: the states rounded, and the products of one vector of units.
+  const PairMultiplier& multiplier;
   RoundedStates rounded;
   float* products;
 
+  bool pairs() const { return r.pairs != PairProducts::kNone; }
   int64_t left(int64_t unit) const { return units - unit; }
   // Of pairs, before `of` is multiplied.
   void Round(const float* of) const {
-    if (r.pairs && !first) {
+    if (pairs() && !first) {
       RoundStates(of, units, active, rounded);
     }
   }
   // Of pairs, before AddSome adds what is rounded times U, for these gates and units.
   void Multiply(int gate, int count, int64_t unit) const {
-    if (r.pairs && !first) {
-      MultiplyStates(r, rounded, active, unit, gate, count, a.packed, products);
+    if (pairs() && !first) {
+      MultiplyStates(r, multiplier, rounded, active, unit, gate, count, a.packed, products);
     }
   }
   HWY_INLINE V Gate(int row, int64_t first_row, int gate, int gates, int64_t unit) const {
@@ -201,7 +203,7 @@ struct ForwardStep {
     if (first) {
       return;
     }
-    if (r.pairs) {
+    if (pairs()) {
       for (int i = 0; i < kRows; ++i) {
         const float* row = products + ((first_row + i) * gates + gate) * kPairLanes;
         for (int g = 0; g < kCount; ++g) {
@@ -358,21 +360,24 @@ struct GruResetFirstCell {
 
 void RunGruResetFirst(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
                       float* scratch) {
-  const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
+  const int64_t pitch = Pitch(r), lanes = Lanes();
+  const int64_t room = RoundedSequences(r, part.count()), matrix = room * pitch;
+  const PairMultiplier multiplier(r.pairs);
   float* states = scratch;
   float* new_states = scratch + matrix;
   float* reset_states = scratch + 2 * matrix;
   float* updates = scratch + 3 * matrix;
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
-  float* spare = scratch + Matrices(r) * matrix + 2 * part.count();
+  float* spare = scratch + Matrices(r) * matrix + 2 * room;
   const RoundedStates rounded = {reinterpret_cast<uint16_t*>(spare), pitch};
   Steps steps(part, r.reverse, token, token + part.count());
   BeginWith(r, steps, part.count(), arrays.start, states);
   for (int64_t t = 0; t < steps.count(); ++t) {
     const int64_t active = steps.Begin(t);
     const bool from_zero = t == 0 && arrays.start == nullptr;
-    const ForwardStep step = {r,      arrays,     r.units, pitch,  token,   from_zero,
-                              states, new_states, nullptr, active, rounded, spare + matrix / 2};
+    const ForwardStep step = {r,          arrays,  r.units,           pitch,   token,
+                              from_zero,  states,  new_states,        nullptr, active,
+                              multiplier, rounded, spare + matrix / 2};
     step.Round(states);
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
       step.Multiply(0, 2, unit);
@@ -395,9 +400,11 @@ void RunGruResetFirst(const Recurrence& r, const SequencePart& part, const Recur
 template <class Kind>
 void Run(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& arrays,
          float* scratch) {
-  const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
+  const int64_t pitch = Pitch(r), lanes = Lanes();
+  const int64_t room = RoundedSequences(r, part.count()), matrix = room * pitch;
+  const PairMultiplier multiplier(r.pairs);
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
-  float* spare = scratch + Matrices(r) * matrix + 2 * part.count();
+  float* spare = scratch + Matrices(r) * matrix + 2 * room;
   const RoundedStates rounded = {reinterpret_cast<uint16_t*>(spare), pitch};
   Steps steps(part, r.reverse, token, token + part.count());
   float* states = scratch;
@@ -408,8 +415,9 @@ void Run(const Recurrence& r, const SequencePart& part, const RecurrenceArrays& 
   for (int64_t t = 0; t < steps.count(); ++t) {
     const int64_t active = steps.Begin(t);
     const bool from_zero = t == 0 && arrays.start == nullptr;
-    const ForwardStep step = {r,      arrays,     r.units, pitch,  token,   from_zero,
-                              states, new_states, cells,   active, rounded, spare + matrix / 2};
+    const ForwardStep step = {r,          arrays,  r.units,           pitch, token,
+                              from_zero,  states,  new_states,        cells, active,
+                              multiplier, rounded, spare + matrix / 2};
     step.Round(states);
     for (int64_t unit = 0; unit < r.units; unit += lanes) {
       step.Multiply(0, Kind::kGates, unit);
@@ -538,14 +546,14 @@ struct Columns {
 
 // to = dproduct Uᵀ for the first `active` sequences, over these columns, and `add` besides where it
 // is not null; both are [sequences, pitch]. `spare` takes rows that are bf16 in dproduct.
-void StatesBefore(const Recurrence& r, const void* dproduct, const float* packed,
-                  const int32_t* token, int64_t active, const Columns& columns, const float* add,
-                  float* spare, float* to) {
+void StatesBefore(const Recurrence& r, const PairMultiplier& multiplier, const void* dproduct,
+                  const float* packed, const int32_t* token, int64_t active, const Columns& columns,
+                  const float* add, float* spare, float* to) {
   const F f;
   const int64_t lanes = Lanes(), pitch = Pitch(r), depth = GatesOf(r.cell) * r.units;
   const int64_t width = columns.end - columns.begin;
   const auto at_row = [&](int64_t i) { return token[i] * depth + columns.begin; };
-  if (r.pairs) {
+  if (r.pairs != PairProducts::kNone) {
     auto* rounded = reinterpret_cast<uint16_t*>(spare);
     for (int64_t i = 0; i < active; ++i) {
       std::copy_n(static_cast<const uint16_t*>(dproduct) + at_row(i), width, rounded + i * width);
@@ -555,7 +563,9 @@ void StatesBefore(const Recurrence& r, const void* dproduct, const float* packed
     } else {
       std::fill_n(to, active * pitch, 0.0f);
     }
-    return MultiplyGateGradients(r, rounded, active, columns.begin, columns.end, packed, to, pitch);
+    std::fill(rounded + active * width, rounded + RoundedSequences(r, active) * width, uint16_t{0});
+    return MultiplyGateGradients(r, multiplier, rounded, active, columns.begin, columns.end, packed,
+                                 to, pitch);
   }
   for (int64_t i = 0; r.dtype == DType::kBf16 && i < active; ++i) {
     for (int64_t k = 0; k < width; k += lanes) {
@@ -590,13 +600,15 @@ void StatesBefore(const Recurrence& r, const void* dproduct, const float* packed
 void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
                             const RecurrenceGradientArrays& a, float* scratch) {
   const F f;
-  const int64_t pitch = Pitch(r), lanes = Lanes(), matrix = part.count() * pitch;
+  const int64_t pitch = Pitch(r), lanes = Lanes();
+  const int64_t room = RoundedSequences(r, part.count()), matrix = room * pitch;
+  const PairMultiplier multiplier(r.pairs);
   float* dstates = scratch;
   float* dcarry = scratch + matrix;
   float* dreset_states = scratch + 2 * matrix;  // of kGruResetFirst
   auto* token = reinterpret_cast<int32_t*>(scratch + Matrices(r) * matrix);
   int32_t* before = token + part.count();
-  float* spare = scratch + Matrices(r) * matrix + 2 * part.count();
+  float* spare = scratch + Matrices(r) * matrix + 2 * room;
   Steps steps(part, r.reverse, token, before);
   std::fill_n(scratch, 2 * matrix, 0.0f);
   for (int64_t t = steps.count() - 1; t >= 0; --t) {
@@ -625,7 +637,7 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
     const int64_t columns = GatesOf(r.cell) * r.units;
     if (r.cell == Cell::kGruResetFirst) {
       const Columns of_candidate = {2 * r.units, columns}, of_others = {0, 2 * r.units};
-      StatesBefore(r, a.dgates, a.packed, token, active, of_candidate, nullptr, spare,
+      StatesBefore(r, multiplier, a.dgates, a.packed, token, active, of_candidate, nullptr, spare,
                    dreset_states);
       for (int64_t i = 0; i < active; ++i) {
         const BackwardStep step = {
@@ -636,12 +648,13 @@ void RunRecurrenceGradientT(const Recurrence& r, const SequencePart& part,
         }
       }
       if (t > 0) {
-        StatesBefore(r, a.dgates, a.packed, token, active, of_others, dcarry, spare, dstates);
+        StatesBefore(r, multiplier, a.dgates, a.packed, token, active, of_others, dcarry, spare,
+                     dstates);
       }
     } else if (t > 0) {
       const bool is_gru = r.cell == Cell::kGru;
-      StatesBefore(r, is_gru ? a.dproduct : a.dgates, a.packed, token, active, {0, columns},
-                   is_gru ? dcarry : nullptr, spare, dstates);
+      StatesBefore(r, multiplier, is_gru ? a.dproduct : a.dgates, a.packed, token, active,
+                   {0, columns}, is_gru ? dcarry : nullptr, spare, dstates);
     }
   }
 }
@@ -665,19 +678,21 @@ int GatesOf(Cell cell) { return cell == Cell::kTanh ? 1 : cell == Cell::kLstm ? 
 int KeptOf(Cell cell) { return cell == Cell::kTanh ? 0 : 4; }
 
 int64_t PackedForwardFloats(const Recurrence& r) {
-  return r.pairs ? PairedForwardFloats(r) : HWY_DYNAMIC_DISPATCH(PackedForwardFloatsT)(r);
+  return r.pairs != PairProducts::kNone ? PairedForwardFloats(r)
+                                        : HWY_DYNAMIC_DISPATCH(PackedForwardFloatsT)(r);
 }
 void PackForward(const Recurrence& r, const float* weight, float* packed) {
-  if (r.pairs) {
+  if (r.pairs != PairProducts::kNone) {
     return PackPairedForward(r, weight, packed);
   }
   HWY_DYNAMIC_DISPATCH(PackForwardT)(r, weight, packed);
 }
 int64_t PackedBackwardFloats(const Recurrence& r) {
-  return r.pairs ? PairedBackwardFloats(r) : HWY_DYNAMIC_DISPATCH(PackedBackwardFloatsT)(r);
+  return r.pairs != PairProducts::kNone ? PairedBackwardFloats(r)
+                                        : HWY_DYNAMIC_DISPATCH(PackedBackwardFloatsT)(r);
 }
 void PackBackward(const Recurrence& r, const float* weight, float* packed) {
-  if (r.pairs) {
+  if (r.pairs != PairProducts::kNone) {
     return PackPairedBackward(r, weight, packed);
   }
   HWY_DYNAMIC_DISPATCH(PackBackwardT)(r, weight, packed);

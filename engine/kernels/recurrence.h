@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/kernels/pair_product.h"
 #include "engine/tensor/tensor.h"
 
 // The steps of a recurrent layer over sequences that lie in rows of tokens (tensor/token_rows.h).
@@ -43,9 +44,9 @@ struct Recurrence {
   // Of the arrays that are void*: f32 or bf16. States and gradients go from step to step in f32 and
   // are rounded when they are left; so are sums and the gates' functions.
   DType dtype = DType::kF32;
-  // Of bf16 and an even count of units: the steps' products are dot products of pairs, of rounded
-  // states by a rounded weight. Who calls has asked ops/implementation.h.
-  bool pairs = false;
+  // Of bf16: the steps' products are dot products of pairs, of rounded states by a rounded weight.
+  // Who calls has asked ops/implementation.h.
+  PairProducts pairs = PairProducts::kNone;
 };
 
 // The recurrent weight [units, gates · units] in the order in which the steps read it, forward and

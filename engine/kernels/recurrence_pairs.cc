@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "engine/kernels/pair_product.h"
 #include "engine/tensor/tensor.h"
 
 namespace hone::engine::kernels {
@@ -52,37 +51,43 @@ void PackPairedBackward(const Recurrence& r, const float* weight, float* packed)
   }
 }
 
+int64_t RoundedSequences(const Recurrence& r, int64_t sequences) {
+  return r.pairs == PairProducts::kTiles ? RoundUp(sequences, kTileRows) : sequences;
+}
+
 void RoundStates(const float* states, int64_t units, int64_t sequences, const RoundedStates& to) {
   for (int64_t i = 0; i < sequences; ++i) {
     RoundFloats(states + i * to.pitch, units, to.data + i * to.pitch);
   }
 }
 
-void MultiplyStates(const Recurrence& r, const RoundedStates& states, int64_t sequences,
-                    int64_t unit, int gate, int count, const float* packed, float* products) {
+void MultiplyStates(const Recurrence& r, const PairMultiplier& multiplier,
+                    const RoundedStates& states, int64_t sequences, int64_t unit, int gate,
+                    int count, const float* packed, float* products) {
   const int64_t row = GatesOf(r.cell) * kPairLanes, at = gate * kPairLanes;
-  MultiplyPairs({.rows = sequences,
-                 .pairs = r.units / 2,
-                 .columns = count * kPairLanes,
-                 .a_row = states.pitch / 2,
-                 .b_row = row,
-                 .c_row = row},
-                states.data, packed + unit / kPairLanes * row * r.units / 2 + at, products + at);
+  multiplier.Multiply({.rows = sequences,
+                       .pairs = r.units / 2,
+                       .columns = count * kPairLanes,
+                       .a_row = states.pitch / 2,
+                       .b_row = row,
+                       .c_row = row},
+                      states.data, packed + unit / kPairLanes * row * r.units / 2 + at,
+                      products + at);
 }
 
-void MultiplyGateGradients(const Recurrence& r, const uint16_t* dproduct, int64_t sequences,
-                           int64_t begin, int64_t end, const float* packed, float* to,
-                           int64_t to_row) {
+void MultiplyGateGradients(const Recurrence& r, const PairMultiplier& multiplier,
+                           const uint16_t* dproduct, int64_t sequences, int64_t begin, int64_t end,
+                           const float* packed, float* to, int64_t to_row) {
   const int64_t pairs = GatesOf(r.cell) * r.units / 2;
   for (int64_t unit = 0; unit < r.units; unit += kPairPanel) {
-    MultiplyPairs({.rows = sequences,
-                   .pairs = (end - begin) / 2,
-                   .columns = kPairPanel,
-                   .a_row = (end - begin) / 2,
-                   .b_row = kPairPanel,
-                   .c_row = to_row,
-                   .add = true},
-                  dproduct, packed + unit * pairs + begin / 2 * kPairPanel, to + unit);
+    multiplier.Multiply({.rows = sequences,
+                         .pairs = (end - begin) / 2,
+                         .columns = kPairPanel,
+                         .a_row = (end - begin) / 2,
+                         .b_row = kPairPanel,
+                         .c_row = to_row,
+                         .add = true},
+                        dproduct, packed + unit * pairs + begin / 2 * kPairPanel, to + unit);
   }
 }
 

@@ -40,7 +40,7 @@ double FlopsOf(const kernels::Attention& a, const Shape& q, const Shape& k, cons
 struct Parts {
   kernels::Attention attention;
   DType dtype;  // of queries, keys, values, results and their gradients
-  bool pairs;
+  kernels::PairProducts pairs;
   int64_t batch, rows, key_rows, floats;
   int threads;
   Slot scratch;
@@ -48,7 +48,7 @@ struct Parts {
   Parts(Lowering& l, const kernels::Attention& a, int q, int k, int offsets)
       : attention(a),
         dtype(l.output_dtype(0)),
-        pairs(MultipliesPairs(CpuInstructionSet(), dtype, a.dim)),
+        pairs(PairProductsBy(CpuInstructionSet(), dtype, a.dim)),
         batch(l.input_type(offsets).shape[0] - 1),
         rows(l.input_type(q).shape[0]),
         key_rows(l.input_type(k).shape[0]),

@@ -30,8 +30,13 @@ Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t
   return ours ? Implementation::kOurs : Implementation::kOneDnn;
 }
 
-bool MultipliesPairs(InstructionSet set, DType dtype, int64_t inner) {
-  return dtype == DType::kBf16 && set >= InstructionSet::kAvx512Bf16 && inner % 2 == 0;
+kernels::PairProducts PairProductsBy(InstructionSet set, DType dtype, int64_t inner) {
+  using kernels::PairProducts;
+  if (dtype != DType::kBf16 || set < InstructionSet::kAvx512Bf16 || inner % 2 != 0) {
+    return PairProducts::kNone;
+  }
+  const bool whole_tiles = inner % (2 * kernels::kTilePairs) == 0;
+  return set >= InstructionSet::kAmx && whole_tiles ? PairProducts::kTiles : PairProducts::kVectors;
 }
 
 Implementation PoolBy(DType dtype, int64_t lanes, int64_t window, bool side_by_side,

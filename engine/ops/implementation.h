@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "engine/base/cpu.h"
+#include "engine/kernels/pair_product.h"
 #include "engine/tensor/tensor.h"
 
 // Who computes an op: a rule on instruction set, element type and shape, never a clock, so that the
@@ -23,10 +24,10 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
 // A dense layer's products, forward and backward, of so many rows by weights of [in, out].
 Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out);
 
-// Whether our kernels over sequences, which read and leave arrays of `dtype`, multiply bfloat16
-// numbers in pairs: AVX512-BF16's dot products (kernels/pair_product.h). A row of `inner` numbers,
-// along which they are summed, must be whole pairs. Else they convert to f32 what they read.
-bool MultipliesPairs(InstructionSet set, DType dtype, int64_t inner);
+// By what our kernels over sequences, which read and leave arrays of `dtype`, multiply bfloat16
+// numbers in pairs (kernels/pair_product.h). A row of `inner` numbers, along which they are summed,
+// must be whole pairs, for tiles whole rows of them. Else they convert to f32 what they read.
+kernels::PairProducts PairProductsBy(InstructionSet set, DType dtype, int64_t inner);
 
 // Pooling, forward and gradient, of a picture with so many channels side by side in memory and
 // windows of so many elements. `side_by_side`: windows touch, do not overlap and are not padded.

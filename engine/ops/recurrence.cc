@@ -110,7 +110,7 @@ struct Team {
 // How the recurrence is computed by this processor where its output 0 is as the plan says.
 Recurrence Lowered(const Lowering& l, Recurrence r) {
   r.dtype = l.output_dtype(0);
-  r.pairs = MultipliesPairs(CpuInstructionSet(), r.dtype, r.units);
+  r.pairs = PairProductsBy(CpuInstructionSet(), r.dtype, r.units);
   return r;
 }
 
@@ -126,7 +126,9 @@ absl::StatusOr<Slot> PackedWeight(Lowering& l, int input, const Recurrence& r,
                                   absl::string_view pass, int64_t floats, Pack pack) {
   return l.PackedInput(input,
                        absl::StrCat(KindOf(r.cell, false), "_", pass, "_",
-                                    r.pairs ? "pairs" : absl::StrCat(kernels::RecurrenceLanes())),
+                                    r.pairs != kernels::PairProducts::kNone
+                                        ? "pairs"
+                                        : absl::StrCat(kernels::RecurrenceLanes())),
                        floats * static_cast<int64_t>(sizeof(float)),
                        [r, pack](const float* values, void* packed) {
                          pack(r, values, static_cast<float*>(packed));

@@ -152,7 +152,7 @@ class Ours final : public Way {
               0,
               rows,
               dtype_,
-              MultipliesPairs(CpuInstructionSet(), dtype_, sizes_.dim)};
+              PairProductsBy(CpuInstructionSet(), dtype_, sizes_.dim)};
     constexpr int64_t kFloat = sizeof(float);
     log_sums_ = Buffer(rows * sizes_.heads * kFloat);
     floats_ = kernels::AttentionScratch(attention_, rows);
@@ -175,7 +175,15 @@ class Ours final : public Way {
     return true;
   }
   std::string implementation() const override {
-    return given_.pairs ? "pairs of bf16" : "vectors of f32";
+    switch (given_.pairs) {
+      case kernels::PairProducts::kNone:
+        return "vectors of f32";
+      case kernels::PairProducts::kVectors:
+        return "pairs of bf16";
+      case kernels::PairProducts::kTiles:
+        return "tiles of bf16";
+    }
+    return "";
   }
 
  private:

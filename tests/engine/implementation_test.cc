@@ -27,6 +27,7 @@ using ::hone::engine::testing::StoreOf;
 using ::hone::testing::IsOk;
 using enum InstructionSet;
 using enum Implementation;
+using kernels::PairProducts;
 
 constexpr InstructionSet kSets[] = {kLeast, kAvx2, kAvx512, kAvx512Bf16, kAmx};
 
@@ -68,9 +69,14 @@ TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
 
 TEST(TheRule, MultipliesPairsOfSequencesWhereTheProcessorDoesAndRowsAreWholePairs) {
   for (const InstructionSet set : kSets) {
-    EXPECT_EQ(MultipliesPairs(set, DType::kBf16, 64), set >= kAvx512Bf16);
-    EXPECT_FALSE(MultipliesPairs(set, DType::kBf16, 63));
-    EXPECT_FALSE(MultipliesPairs(set, DType::kF32, 64));
+    const bool pairs = set >= kAvx512Bf16, tiles = set >= kAmx;
+    EXPECT_EQ(PairProductsBy(set, DType::kBf16, 64), tiles   ? PairProducts::kTiles
+                                                     : pairs ? PairProducts::kVectors
+                                                             : PairProducts::kNone);
+    EXPECT_EQ(PairProductsBy(set, DType::kBf16, 48),
+              pairs ? PairProducts::kVectors : PairProducts::kNone);
+    EXPECT_EQ(PairProductsBy(set, DType::kBf16, 63), PairProducts::kNone);
+    EXPECT_EQ(PairProductsBy(set, DType::kF32, 64), PairProducts::kNone);
   }
 }
 
