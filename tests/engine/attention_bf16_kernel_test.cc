@@ -20,8 +20,8 @@ struct Case {
   int64_t queries, keys;
 };
 
-// Of one sequence: every rest of a vector, a panel and a block of queries, and pairs without a
-// second one.
+// Of one sequence: every rest of a vector, a panel, a tile and a block of queries, and pairs
+// without a second one. Heads of 32 or 64 numbers are multiplied by tiles, too.
 const Case kCases[] = {
     {"one_token", {.heads = 1, .kv_heads = 1, .dim = 2}, 1, 1},
     {"all", {.heads = 2, .kv_heads = 2, .dim = 32, .scale = 0.2f}, 33, 33},
@@ -35,6 +35,22 @@ const Case kCases[] = {
      200,
      200},
     {"dropout", {.heads = 2, .kv_heads = 1, .dim = 24, .scale = 0.2f, .dropout = 0.25f}, 65, 65},
+    {"whole_tiles", {.heads = 1, .kv_heads = 1, .dim = 32, .scale = 0.2f}, 128, 128},
+    {"one_token_of_a_tile", {.heads = 1, .kv_heads = 1, .dim = 32}, 1, 1},
+    {"grouped_tiles",
+     {.heads = 4, .kv_heads = 2, .dim = 32, .scale = 0.2f, .causal = true},
+     50,
+     50},
+    {"cross_tiles", {.heads = 2, .kv_heads = 2, .dim = 64, .scale = 0.1f}, 7, 70},
+    {"no_keys_for_tiles", {.heads = 1, .kv_heads = 1, .dim = 32}, 3, 0},
+    {"window_of_tiles",
+     {.heads = 1, .kv_heads = 1, .dim = 32, .scale = 0.2f, .causal = true, .window = 20},
+     200,
+     200},
+    {"dropout_of_tiles",
+     {.heads = 2, .kv_heads = 1, .dim = 32, .scale = 0.2f, .dropout = 0.25f},
+     65,
+     65},
     {"alibi", {.heads = 6, .kv_heads = 3, .dim = 10, .scale = 0.3f, .alibi = true}, 40, 40},
 };
 
@@ -67,7 +83,7 @@ class AttentionInBf16 : public ::testing::TestWithParam<Case> {
 
   // T is the element type of the arrays.
   template <typename T>
-  Results Run(bool pairs) const {
+  Results Run(PairProducts pairs) const {
     const auto& [name, a, queries, keys] = GetParam();
     const int64_t of_queries = queries * a.heads * a.dim, of_keys = keys * a.kv_heads * a.dim;
     const auto as = [](const std::vector<float>& x) {
@@ -102,10 +118,21 @@ class AttentionInBf16 : public ::testing::TestWithParam<Case> {
     results.push_back(log_sums);
     return results;
   }
+
+  static void ExpectNear(const Results& got, const Results& wanted) {
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      double difference = 0, norm = 0;
+      for (size_t k = 0; k < wanted[i].size(); ++k) {
+        difference += std::pow(double{got[i][k]} - wanted[i][k], 2);
+        norm += std::pow(double{wanted[i][k]}, 2);
+      }
+      EXPECT_LE(std::sqrt(difference), 8e-3 * std::sqrt(norm) + 1e-6) << "result " << i;
+    }
+  }
 };
 
 TEST_P(AttentionInBf16, IsThatOfF32RoundedWhereNumbersAreConverted) {
-  const Results wanted = Run<float>(false), got = Run<uint16_t>(false);
+  const Results wanted = Run<float>(PairProducts::kNone), got = Run<uint16_t>(PairProducts::kNone);
   for (size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(got[i], Widened(Rounded(wanted[i]))) << "result " << i;
   }
@@ -116,15 +143,14 @@ TEST_P(AttentionInBf16, IsThatOfF32WithinItsRoundingInPairs) {
   if (!HasBf16()) {
     GTEST_SKIP() << "this processor does not multiply bfloat16 numbers";
   }
-  const Results wanted = Run<float>(false), got = Run<uint16_t>(true);
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    double difference = 0, norm = 0;
-    for (size_t k = 0; k < wanted[i].size(); ++k) {
-      difference += std::pow(double{got[i][k]} - wanted[i][k], 2);
-      norm += std::pow(double{wanted[i][k]}, 2);
-    }
-    EXPECT_LE(std::sqrt(difference), 8e-3 * std::sqrt(norm) + 1e-6) << "result " << i;
+  ExpectNear(Run<uint16_t>(PairProducts::kVectors), Run<float>(PairProducts::kNone));
+}
+
+TEST_P(AttentionInBf16, IsThatOfF32WithinItsRoundingByTiles) {
+  if (CpuInstructionSet() < InstructionSet::kAmx || GetParam().attention.dim % 32 != 0) {
+    GTEST_SKIP() << "nothing is multiplied by tiles";
   }
+  ExpectNear(Run<uint16_t>(PairProducts::kTiles), Run<float>(PairProducts::kNone));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AttentionInBf16, ::testing::ValuesIn(kCases),

@@ -23,7 +23,8 @@ struct Case {
   bool starts = false;  // from states that are given
 };
 
-// Units that fill a vector, a panel, and neither; an odd count is never multiplied in pairs.
+// Units that fill a vector, a panel, and neither; an odd count is never multiplied in pairs, and
+// only multiples of 32 are by tiles.
 const Case kCases[] = {
     {"tanh", Cell::kTanh, 18},
     {"tanh_odd", Cell::kTanh, 7, true},
@@ -32,6 +33,9 @@ const Case kCases[] = {
     {"lstm_one_pair", Cell::kLstm, 2},
     {"lstm_odd", Cell::kLstm, 5},
     {"gru", Cell::kGru, 64, false, true},
+    {"tanh_of_a_tile", Cell::kTanh, 32, true},
+    {"lstm_of_tiles", Cell::kLstm, 96, true, true},
+    {"gru_reset_first_of_tiles", Cell::kGruResetFirst, 64, false, true},
     {"gru_rest", Cell::kGru, 70, true},
     {"gru_odd", Cell::kGru, 21},
     {"gru_reset_first", Cell::kGruResetFirst, 36, false, true},
@@ -79,7 +83,7 @@ class RecurrenceInBf16 : public ::testing::TestWithParam<Case> {
   void SetUp() override { KeepToInstructionSet(); }
 
   template <typename T>
-  Results Run(bool pairs) const {
+  Results Run(PairProducts pairs) const {
     const Case& what = GetParam();
     const Recurrence r = {what.cell, what.units, what.reverse,
                           sizeof(T) == 2 ? DType::kBf16 : DType::kF32, pairs};
@@ -148,21 +152,28 @@ class RecurrenceInBf16 : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(RecurrenceInBf16, GoesForwardAsInF32WhereNumbersAreConverted) {
-  const Results wanted = Run<float>(false), got = Run<uint16_t>(false);
+  const Results wanted = Run<float>(PairProducts::kNone), got = Run<uint16_t>(PairProducts::kNone);
   EXPECT_EQ(got.y, Rounded(wanted.y));
   EXPECT_EQ(got.kept, wanted.kept);
   EXPECT_EQ(got.cell, wanted.cell);
 }
 
 TEST_P(RecurrenceInBf16, IsThatOfF32WithinItsRoundingWhereNumbersAreConverted) {
-  ExpectNear(Run<uint16_t>(false), Run<float>(false), 5e-3);
+  ExpectNear(Run<uint16_t>(PairProducts::kNone), Run<float>(PairProducts::kNone), 5e-3);
 }
 
 TEST_P(RecurrenceInBf16, IsThatOfF32WithinItsRoundingInPairs) {
   if (!HasBf16() || GetParam().units % 2 != 0) {
     GTEST_SKIP() << "nothing is multiplied in pairs";
   }
-  ExpectNear(Run<uint16_t>(true), Run<float>(false), 1e-2);
+  ExpectNear(Run<uint16_t>(PairProducts::kVectors), Run<float>(PairProducts::kNone), 1e-2);
+}
+
+TEST_P(RecurrenceInBf16, IsThatOfF32WithinItsRoundingByTiles) {
+  if (CpuInstructionSet() < InstructionSet::kAmx || GetParam().units % 32 != 0) {
+    GTEST_SKIP() << "nothing is multiplied by tiles";
+  }
+  ExpectNear(Run<uint16_t>(PairProducts::kTiles), Run<float>(PairProducts::kNone), 1e-2);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RecurrenceInBf16, ::testing::ValuesIn(kCases),
