@@ -30,6 +30,11 @@ Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t
   return ours ? Implementation::kOurs : Implementation::kOneDnn;
 }
 
+WeightGradient LinearWeightGradientBy(InstructionSet set, DType compute) {
+  const bool tiles = set >= InstructionSet::kAmx && compute == DType::kBf16;
+  return tiles ? WeightGradient::kMatMul : WeightGradient::kInnerProduct;
+}
+
 kernels::PairProducts PairProductsBy(InstructionSet set, DType dtype, int64_t inner) {
   using kernels::PairProducts;
   if (dtype != DType::kBf16 || set < InstructionSet::kAvx512Bf16 || inner % 2 != 0) {

@@ -24,6 +24,11 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
 // A dense layer's products, forward and backward, of so many rows by weights of [in, out].
 Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out);
 
+// How oneDNN is asked for a dense layer's gradient of its weight, which it does not compute as fast
+// either way: as an inner product's, or as a product with a transposed source.
+enum class WeightGradient { kInnerProduct, kMatMul };
+WeightGradient LinearWeightGradientBy(InstructionSet set, DType compute);
+
 // By what our kernels over sequences, which read and leave arrays of `dtype`, multiply bfloat16
 // numbers in pairs (kernels/pair_product.h). A row of `inner` numbers, along which they are summed,
 // must be whole pairs, for tiles whole rows of them. Else they convert to f32 what they read.

@@ -5,6 +5,7 @@
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
+#include "engine/kernels/column_sums.h"
 #include "engine/kernels/small_product.h"
 #include "engine/ops/implementation.h"
 
@@ -226,6 +227,9 @@ class LinearWeightGradientOp final : public Op {
       return LowerSmall(l, s);
     }
     const DType dtype = l.compute_dtype();
+    if (LinearWeightGradientBy(CpuInstructionSet(), dtype) == WeightGradient::kMatMul) {
+      return LowerAsMatMul(l, s);
+    }
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeInnerProductGradientOfWeights(
@@ -245,6 +249,39 @@ class LinearWeightGradientOp final : public Op {
   }
 
  private:
+  // The weight's gradient as xᵀ · dy, or of a transposed weight dyᵀ · x; the bias's is ours.
+  absl::Status LowerAsMatMul(Lowering& l, const Sizes& s) const {
+    const DType dtype = l.compute_dtype();
+    const auto matrix = [&](int64_t rows, int64_t columns, int64_t row, int64_t column,
+                            DType type) {
+      return MemoryDesc::Strided({Shape{1, rows, columns}, type}, {rows * columns, row, column});
+    };
+    const int64_t rows = transposed_ ? s.out : s.in, columns = transposed_ ? s.in : s.out;
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive primitive,
+                          onednn::MakeMatMul(matrix(rows, s.rows, 1, rows, dtype),
+                                             matrix(s.rows, columns, columns, 1, dtype),
+                                             matrix(rows, columns, columns, 1, DType::kF32)));
+    HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
+    HONE_ASSIGN_OR_RETURN(const Slot dy, RowsInput(l, 1, dtype));
+    const Slot dw = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const Slot db = bias_ ? l.Output(1, MemoryDesc::Plain(l.output_type(1))) : -1;
+    l.EmitPrimitive(primitive, {{Arg::kSrc, transposed_ ? dy : x},
+                                {Arg::kWeights, transposed_ ? x : dy},
+                                {Arg::kDst, dw}});
+    if (bias_) {
+      const int parts = PartsFor(SaturatingProduct(s.rows, s.out), l.threads());
+      l.Emit("column_sums", [=](const Memory& m) {
+        ForShares(
+            s.out, parts,
+            [&](int64_t begin, int64_t end) {
+              kernels::SumColumns(dtype, m[dy], s.rows, s.out, m.as<float>(db), begin, end);
+            },
+            /*grain=*/64);
+      });
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status LowerSmall(Lowering& l, const Sizes& s) const {
     HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
     HONE_ASSIGN_OR_RETURN(const Slot dy, l.PlainInput(1));

@@ -67,6 +67,14 @@ TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
   }
 }
 
+TEST(TheRule, AsksForWeightGradientsInBf16AsProductsWhereTilesMultiply) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(LinearWeightGradientBy(set, DType::kF32), WeightGradient::kInnerProduct);
+    EXPECT_EQ(LinearWeightGradientBy(set, DType::kBf16),
+              set >= kAmx ? WeightGradient::kMatMul : WeightGradient::kInnerProduct);
+  }
+}
+
 TEST(TheRule, MultipliesPairsOfSequencesWhereTheProcessorDoesAndRowsAreWholePairs) {
   for (const InstructionSet set : kSets) {
     const bool pairs = set >= kAvx512Bf16, tiles = set >= kAmx;

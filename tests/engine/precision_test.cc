@@ -62,10 +62,16 @@ std::map<std::string, std::set<Rule>> RulesOfTheOps() {
   std::map<std::string, std::set<Rule>> rules;
   for (const OpCase& what : AllCases()) {
     const BuiltCase built(what);
-    for (const Graph::Node& node : built.graph.nodes()) {
-      // That of a convolution of one channel depends on the processor (kernels/README.md).
-      const bool grey = node.op != nullptr && node.op->kind() == "conv2d" &&
-                        built.graph.shape(node.inputs[0])[1] == 1;
+    for (size_t i = 0; i < built.graph.nodes().size(); ++i) {
+      const Graph::Node& node = built.graph.nodes()[i];
+      // That of a convolution of one channel, or to one if it is transposed, depends on the
+      // processor (kernels/README.md).
+      const auto is = [&](absl::string_view kind) {
+        return node.op != nullptr && node.op->kind() == kind;
+      };
+      const bool grey =
+          (is("conv2d") && built.graph.shape(node.inputs[0])[1] == 1) ||
+          (is("conv2d_transpose") && built.graph.shape({static_cast<int32_t>(i), 0})[1] == 1);
       if (node.op != nullptr && !grey && node.op->kind() != "test_contract") {
         rules[std::string(node.op->kind())].insert(node.op->precision(0).rule);
       }
