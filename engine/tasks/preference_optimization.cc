@@ -253,7 +253,9 @@ class PreferenceOptimization : public OneGraphTask {
                           std::map<std::string, double>& values) const override {
     const double examples = std::max(sums.weight, 1.0);
     values["reward_accuracy"] = sums.correct / examples;
-    values["rewards_margin"] = sums.own / examples;
+    values["rewards_chosen"] = sums.own[0] / examples;
+    values["rewards_rejected"] = sums.own[1] / examples;
+    values["rewards_margin"] = (sums.own[0] - sums.own[1]) / examples;
   }
 
   // So many that a batch has about two thousand tokens at most.
@@ -304,14 +306,16 @@ class PreferenceOptimization : public OneGraphTask {
     const Value sums =
         Mul(graph, SegmentPool(graph, losses, offsets, SegmentPoolKind::kMean), answer_rows);
     const Value ratios = minus(reference, sums);
-    const Value margins = ScaleBy(
-        graph,
-        minus(Slice(graph, ratios, 0, examples, 0), Slice(graph, ratios, examples, answers, 0)),
-        graph.Constant(options_.beta));
+    const Value beta = graph.Constant(options_.beta);
+    const Value chosen = ScaleBy(graph, Slice(graph, ratios, 0, examples, 0), beta);
+    const Value rejected = ScaleBy(graph, Slice(graph, ratios, examples, answers, 0), beta);
+    const Value margins = minus(chosen, rejected);
     const Loss loss = BinaryCrossEntropy(graph, margins, preferred, {});
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     if (training) {
-      result.built.request.fetch.push_back(SumTo(graph, margins, Shape{}));  // kFetchOwn
+      // kFetchOwn
+      result.built.request.fetch.push_back(SumTo(graph, chosen, Shape{}));
+      result.built.request.fetch.push_back(SumTo(graph, rejected, Shape{}));
     }
     HONE_RETURN_IF_ERROR(graph.status());
     result.model.output = ratios;

@@ -192,6 +192,15 @@ TEST_F(PreferenceTask, LearnsToPreferTheChosenAnswers) {
   EXPECT_GT(metrics.at("rewards_margin"), 0.5);
 }
 
+TEST_F(PreferenceTask, TellsTheRewardsOfBothAnswersOfTheTrainingsBatches) {
+  config_.epochs = 20;
+  ASSERT_THAT(Run(config_), IsOk());
+  const auto& values = recorder_.metrics.back().values;
+  EXPECT_GT(values.at("rewards_chosen"), values.at("rewards_rejected"));
+  EXPECT_NEAR(values.at("rewards_margin"),
+              values.at("rewards_chosen") - values.at("rewards_rejected"), 1e-9);
+}
+
 // Ten small steps down the gradient, which is that of log π(chosen) − log π(rejected).
 TEST_F(PreferenceTask, MakesTheChosenAnswerMoreProbableThanItWas) {
   std::string lines;
