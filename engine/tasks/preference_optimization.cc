@@ -155,12 +155,12 @@ class PreferenceOptimization : public OneGraphTask {
     return InfoOf(loaded, *this, config, evaluation_batch(config));
   }
 
-  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
+  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig&, const DataInfo& info,
                                                int64_t count, int64_t bucket) const override {
-    // So many examples as a batch has come to the bucket's tokens, which are rounded up, and to as
-    // many that are learned as it has room for.
-    const int64_t batch = std::min(config.batch_size, info.train);
-    const PackedShape whole = PackedShape::Of({.batch = batch, .bucket = bucket}, true);
+    // So many examples as a batch of the bucket has come to its tokens, which are rounded up, and
+    // to as many that are learned as it has room for.
+    const PackedShape whole = PackedShape::Of({.batch = 0, .bucket = bucket}, true);
+    const int64_t batch = whole.sequences / kSides;
     const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
     const auto examples = std::make_shared<data::PackedDocuments>();
     RandomStream random(1, "made-up preferences");
@@ -198,6 +198,7 @@ class PreferenceOptimization : public OneGraphTask {
         .bucket();
   }
   bool evaluates_training_rows() const override { return true; }
+  int64_t kept_bytes_per_row() const override { return kSides * int64_t{sizeof(float)}; }
 
   TokenCounts CountTokens(const data::Dataset& dataset,
                           std::span<const int32_t> rows) const override {
