@@ -271,13 +271,28 @@ std::string ProgressLine(const Story& story, bool with_validation) {
   const v1::Metrics& metrics = story.metrics();
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
-  for (const char* name :
-       {"loss", "accuracy", "token_accuracy", "masked_accuracy", "reward_accuracy",
-        "rewards_margin", "rewards_chosen", "rewards_rejected", "validation_loss",
-        "validation_accuracy", "validation_masked_accuracy", "validation_reward_accuracy",
-        "validation_rewards_margin", "validation_bleu", "validation_bits_per_byte",
-        "generator_loss", "discriminator_loss", "variety",
-        "recent_return", "epsilon", "validation_mean_return", "validation_success_rate"}) {
+  for (const char* name : {"loss",
+                           "accuracy",
+                           "token_accuracy",
+                           "masked_accuracy",
+                           "reward_accuracy",
+                           "rewards_margin",
+                           "rewards_chosen",
+                           "rewards_rejected",
+                           "validation_loss",
+                           "validation_accuracy",
+                           "validation_masked_accuracy",
+                           "validation_reward_accuracy",
+                           "validation_rewards_margin",
+                           "validation_bleu",
+                           "validation_bits_per_byte",
+                           "generator_loss",
+                           "discriminator_loss",
+                           "variety",
+                           "recent_return",
+                           "epsilon",
+                           "validation_mean_return",
+                           "validation_success_rate"}) {
     if (const auto value = story.Value(name);
         value && (with_validation || !absl::StartsWith(name, "validation_"))) {
       absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",

@@ -124,9 +124,9 @@ absl::StatusOr<double> TimeBatch(const Trial& trial, const tasks::BatchShape& sh
 // where the bucket that is timed has none.
 absl::StatusOr<double> TimeEvaluation(const Trial& trial, bool behind_trunk) {
   const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch(), /*in_parts=*/1);
-  return TimeBatch(trial, shape,
-                   behind_trunk ? trial.programs.trunk_evaluation(shape)
-                                : trial.programs.evaluation(shape));
+  return TimeBatch(
+      trial, shape,
+      behind_trunk ? trial.programs.trunk_evaluation(shape) : trial.programs.evaluation(shape));
 }
 
 // Seconds of all evaluations of a task whose state evaluates the training part before the first

@@ -179,7 +179,8 @@ TEST(RenderLive, ShowsTheRewardsOfBothAnswersWhileItTrains) {
                                    {"rewards_rejected", -0.5}});
   EXPECT_THAT(
       Text(RenderLive(story, 100, 40), 100),
-      HasSubstr("loss 0.5000   preferred 75.00 %   margin 1.250   chosen 0.7500   rejected -0.5000"));
+      HasSubstr(
+          "loss 0.5000   preferred 75.00 %   margin 1.250   chosen 0.7500   rejected -0.5000"));
 }
 
 TEST(ProgressLine, HasTheRewardsOfBothAnswers) {

@@ -663,10 +663,10 @@ TEST_F(Chats, TellHowManyTokensOfBothAnswersAreLearnedWhereTheyArePreferences) {
     chosen += std::ranges::count(pairs.learned(row, kChosenPiece), 1);
     rejected += std::ranges::count(pairs.learned(row, kRejectedPiece), 1);
   }
-  EXPECT_THAT(loaded->report.notes,
-              Contains(HasSubstr(absl::StrCat(": the answers, ", chosen,
-                                              " tokens of the chosen ones and ", rejected,
-                                              " of the rejected ones"))));
+  EXPECT_THAT(
+      loaded->report.notes,
+      Contains(HasSubstr(absl::StrCat(": the answers, ", chosen, " tokens of the chosen ones and ",
+                                      rejected, " of the rejected ones"))));
 }
 
 TEST_F(Chats, AreCountedBySideWhereTheyArePreferences) {
