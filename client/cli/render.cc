@@ -154,7 +154,10 @@ std::vector<Line> Numbers(const Story& story, int width) {
       .AddMetric(story, "in_batch_accuracy", "found in the batch", Style::kBold)
       .AddMetric(story, "tag_accuracy", "tags right", Style::kBold)
       .AddMetric(story, "label_accuracy", "labels right", Style::kBold)
-      .AddMetric(story, "reward_accuracy", "preferred", Style::kBold);
+      .AddMetric(story, "reward_accuracy", "preferred", Style::kBold)
+      .AddMetric(story, "rewards_margin", "margin", Style::kBold)
+      .AddMetric(story, "rewards_chosen", "chosen", Style::kPlain)
+      .AddMetric(story, "rewards_rejected", "rejected", Style::kPlain);
   if (const auto speed = story.Value("samples_per_second")) {
     train.Add("", Count(std::llround(*speed)), Style::kPlain, " examples/s");
   }
@@ -172,6 +175,8 @@ std::vector<Line> Numbers(const Story& story, int width) {
         .AddMetric(story, "validation_micro_f1", "micro F1", Style::kBold)
         .AddMetric(story, "validation_reward_accuracy", "preferred", Style::kBold)
         .AddMetric(story, "validation_rewards_margin", "margin", Style::kPlain)
+        .AddMetric(story, "validation_rewards_chosen", "chosen", Style::kPlain)
+        .AddMetric(story, "validation_rewards_rejected", "rejected", Style::kPlain)
         .AddMetric(story, "validation_bleu", "BLEU", Style::kBold)
         .AddMetric(story, "validation_bits_per_byte", "bits per byte", Style::kBold)
         .AddMetric(story, "validation_perplexity", "perplexity", Style::kPlain)
@@ -266,11 +271,28 @@ std::string ProgressLine(const Story& story, bool with_validation) {
   const v1::Metrics& metrics = story.metrics();
   std::string line = absl::StrCat("epoch ", Epochs(story), "   step ", Count(metrics.step()),
                                   " of ", Count(metrics.total_steps()));
-  for (const char* name :
-       {"loss", "accuracy", "token_accuracy", "masked_accuracy", "validation_loss",
-        "validation_accuracy", "validation_masked_accuracy", "validation_bleu",
-        "validation_bits_per_byte", "generator_loss", "discriminator_loss", "variety",
-        "recent_return", "epsilon", "validation_mean_return", "validation_success_rate"}) {
+  for (const char* name : {"loss",
+                           "accuracy",
+                           "token_accuracy",
+                           "masked_accuracy",
+                           "reward_accuracy",
+                           "rewards_margin",
+                           "rewards_chosen",
+                           "rewards_rejected",
+                           "validation_loss",
+                           "validation_accuracy",
+                           "validation_masked_accuracy",
+                           "validation_reward_accuracy",
+                           "validation_rewards_margin",
+                           "validation_bleu",
+                           "validation_bits_per_byte",
+                           "generator_loss",
+                           "discriminator_loss",
+                           "variety",
+                           "recent_return",
+                           "epsilon",
+                           "validation_mean_return",
+                           "validation_success_rate"}) {
     if (const auto value = story.Value(name);
         value && (with_validation || !absl::StartsWith(name, "validation_"))) {
       absl::StrAppend(&line, "   ", absl::StrReplaceAll(name, {{"_", " "}}), " ",

@@ -312,4 +312,11 @@ bool LooksLikeChat(absl::string_view line) {
           (has("instruction") && has("output")));
 }
 
+bool LooksLikePreference(absl::string_view line) {
+  const absl::StatusOr<json> object = ParseJsonObject(line);
+  const auto has = [&](const char* key) { return object->contains(key); };
+  return object.ok() && (has("chosen") || has("rejected")) &&
+         (has("prompt") || (has("chosen") && has("rejected")));
+}
+
 }  // namespace hone::engine::data

@@ -49,5 +49,7 @@ absl::StatusOr<Preference> ParsePreference(absl::string_view line);
 // The line is an object with the keys of a conversation, whatever they hold; {"text"} is left to
 // texts.
 bool LooksLikeChat(absl::string_view line);
+// The same of a preference, which may lack one of its answers where it has a prompt.
+bool LooksLikePreference(absl::string_view line);
 
 }  // namespace hone::engine::data

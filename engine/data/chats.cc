@@ -4,11 +4,13 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/complaints.h"
@@ -111,11 +113,13 @@ absl::StatusOr<TextPreprocessing> PreprocessingOf(const LoadOptions& options) {
 }
 
 void Count(const text::Chat& chat, ChatSummary& summary) {
+  ++summary.chats;
+  int64_t learned_characters = 0;
   const auto add = [&](int64_t characters, bool learned) {
     ++summary.turns;
     summary.answers += learned ? 1 : 0;
     summary.characters += characters;
-    summary.answer_characters += learned ? characters : 0;
+    learned_characters += learned ? characters : 0;
   };
   if (!chat.text.empty()) {
     add(text::CountCharacters(chat.text), true);
@@ -124,6 +128,46 @@ void Count(const text::Chat& chat, ChatSummary& summary) {
     add(text::CountCharacters(message.content) + text::CountCharacters(message.input),
         message.role == text::ChatMessage::Role::kAssistant && message.learned);
   }
+  summary.answer_characters += learned_characters;
+  summary.longest_answer = std::max(summary.longest_answer, learned_characters);
+}
+
+// Looks at all lines of a file, or folder, and keeps none: `count` is given each line's
+// conversations. False: the first line is none of these.
+absl::StatusOr<bool> InspectLines(const std::string& path, Lines kind,
+                                  absl::FunctionRef<void(std::span<const text::Chat>)> count) {
+  LoadOptions options;
+  options.path = path;
+  DataReport report;
+  bool is_first = true, are_ours = true;
+  WrongRows wrong;
+  const auto look = [&](TextRow& row, ExampleTexts& texts) {
+    std::string& line = texts.text;
+    if (is_first) {
+      are_ours = kind == Lines::kChats ? LooksLikeChat(line) : LooksLikePreference(line);
+      is_first = false;
+    }
+    if (are_ours) {
+      if (const absl::StatusOr<std::vector<text::Chat>> chats = ParseLine(line, kind); chats.ok()) {
+        count(*chats);
+      } else {
+        wrong.Add(row, chats.status().message());
+      }
+    }
+    line.clear();
+  };
+  const absl::StatusOr<TextRows> rows = ReadTextRows(path, ForLines(options), look, report);
+  if (!are_ours) {
+    return false;  // lines of another kind are not ours to complain of
+  }
+  HONE_RETURN_IF_ERROR(rows.status());
+  Complaints complaints;
+  for (const auto& [row, what] : wrong.first) {
+    complaints.Add({.line = row.line, .text = absl::StrCat(rows->Where(row), ": ", what)});
+  }
+  complaints.AddUntold(wrong.count - std::ssize(wrong.first));
+  HONE_RETURN_IF_ERROR(complaints.status());
+  return !is_first;
 }
 
 class Loader {
@@ -346,15 +390,29 @@ class Loader {
       notes.push_back(Describe(name, *split->tokens, MostTokens()));
       const int64_t learned = packed.CountLearned(*rows), foretold = packed.CountTokens(*rows);
       notes.push_back(absl::StrFormat(
-          "%s part: %d tokens are learned, %.1f %% of those that are read%s", name, learned,
+          "%s part: %d tokens are learned, %.1f %% of those that are read%s%s", name, learned,
           100.0 * static_cast<double>(learned) /
               static_cast<double>(std::max<int64_t>(foretold, 1)),
-          options_.chat->learn_all ? "" : ": the answers"));
+          options_.chat->learn_all ? "" : ": the answers",
+          lines_ == Lines::kChats ? "" : BySide(packed, *rows)));
     }
     if (load_.together) {
       notes.push_back(absl::StrCat("they are packed into ", packed.size(), " rows of at most ",
                                    load_.window, " tokens"));
     }
+  }
+
+  // ", …": how the learned tokens are shared among the chosen and the rejected answers.
+  static std::string BySide(const PackedDocuments& packed, std::span<const int32_t> rows) {
+    int64_t chosen = 0, rejected = 0;
+    for (const int32_t row : rows) {
+      for (const auto& [piece, count] :
+           {std::pair(kChosenPiece, &chosen), std::pair(kRejectedPiece, &rejected)}) {
+        *count += std::ranges::count(packed.learned(row, piece).subspan(1), 1);
+      }
+    }
+    return absl::StrCat(", ", chosen, " tokens of the chosen ones and ", rejected,
+                        " of the rejected ones");
   }
 
   const LoadOptions& options_;
@@ -384,38 +442,20 @@ absl::StatusOr<LoadedData> LoadPreferences(const LoadOptions& options, int64_t w
 }
 
 absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path) {
-  LoadOptions options;
-  options.path = path;
-  DataReport report;
-  bool are_chats = true;
   ChatSummary summary;
-  WrongRows wrong;
-  // Nothing of a line stays in memory.
-  const auto look = [&](TextRow& row, ExampleTexts& texts) {
-    std::string& line = texts.text;
-    are_chats = are_chats && (summary.chats > 0 || LooksLikeChat(line));
-    ++summary.chats;
-    if (are_chats) {
-      if (const absl::StatusOr<text::Chat> chat = ParseChat(line); chat.ok()) {
-        Count(*chat, summary);
-      } else {
-        wrong.Add(row, chat.status().message());
-      }
-    }
-    line.clear();
+  const auto count = [&](std::span<const text::Chat> chats) { Count(chats[0], summary); };
+  HONE_ASSIGN_OR_RETURN(const bool are_chats, InspectLines(path, Lines::kChats, count));
+  return are_chats ? std::optional(summary) : std::nullopt;
+}
+
+absl::StatusOr<std::optional<PreferenceSummary>> InspectPreferences(const std::string& path) {
+  PreferenceSummary summary;
+  const auto count = [&](std::span<const text::Chat> chats) {
+    Count(chats[kChosenPiece], summary.chosen);
+    Count(chats[kRejectedPiece], summary.rejected);
   };
-  const absl::StatusOr<TextRows> rows = ReadTextRows(path, ForLines(options), look, report);
-  if (!are_chats) {
-    return std::nullopt;  // lines of another kind are not ours to complain of
-  }
-  HONE_RETURN_IF_ERROR(rows.status());
-  Complaints complaints;
-  for (const auto& [row, what] : wrong.first) {
-    complaints.Add({.line = row.line, .text = absl::StrCat(rows->Where(row), ": ", what)});
-  }
-  complaints.AddUntold(wrong.count - std::ssize(wrong.first));
-  HONE_RETURN_IF_ERROR(complaints.status());
-  return summary.chats > 0 ? std::optional(summary) : std::nullopt;
+  HONE_ASSIGN_OR_RETURN(const bool are_preferences, InspectLines(path, Lines::kPreferences, count));
+  return are_preferences ? std::optional(summary) : std::nullopt;
 }
 
 }  // namespace hone::engine::data

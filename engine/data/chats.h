@@ -44,9 +44,19 @@ struct ChatSummary {
   int64_t answers = 0;            // turns that are learned
   int64_t characters = 0;         // of all turns
   int64_t answer_characters = 0;  // of those that are learned
+  int64_t longest_answer = 0;     // characters that are learned of one conversation, at most
 };
 // nullopt: the first line is no conversation. INVALID_ARGUMENT as LoadChats has it of lines. Errors
 // of ReadTextRows.
 absl::StatusOr<std::optional<ChatSummary>> InspectChats(const std::string& path);
+
+// What is in a file, or folder, of preferences: their conversations with the chosen answers, and
+// those with the rejected ones, which are equally many.
+struct PreferenceSummary {
+  ChatSummary chosen;
+  ChatSummary rejected;
+};
+// nullopt: the first line is no preference. Errors as InspectChats has them.
+absl::StatusOr<std::optional<PreferenceSummary>> InspectPreferences(const std::string& path);
 
 }  // namespace hone::engine::data

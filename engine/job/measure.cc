@@ -99,18 +99,15 @@ absl::StatusOr<double> TimeStep(const Trial& trial, double& flops) {
   return Median(times);
 }
 
-// Seconds of a whole batch of evaluation, or of the part of it that lies behind the frozen trunk; 0
-// where the bucket that is timed has none.
-absl::StatusOr<double> TimeEvaluation(const Trial& trial, bool behind_trunk) {
-  const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch(), /*in_parts=*/1);
-  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
-    return trial.Fill(program, shape.bucket, first, count);
-  };
-  const absl::StatusOr<const Replicas*> replicas =
-      behind_trunk ? trial.programs.trunk_evaluation(shape) : trial.programs.evaluation(shape);
+// Seconds of one batch of this shape, as the median of some; 0 where it has no program.
+absl::StatusOr<double> TimeBatch(const Trial& trial, const tasks::BatchShape& shape,
+                                 const absl::StatusOr<const Replicas*>& replicas) {
   if (!replicas.ok()) {
     return 0.0;
   }
+  const auto fill = [&](const Program& program, int64_t first, int64_t count) {
+    return trial.Fill(program, shape.bucket, first, count);
+  };
   std::vector<double> times;
   const train::Clock::time_point begin = train::Clock::now();
   for (train::Clock::time_point before = begin;
@@ -121,6 +118,47 @@ absl::StatusOr<double> TimeEvaluation(const Trial& trial, bool behind_trunk) {
     before = now;
   }
   return Median(times);
+}
+
+// Seconds of a whole batch of evaluation, or of the part of it that lies behind the frozen trunk; 0
+// where the bucket that is timed has none.
+absl::StatusOr<double> TimeEvaluation(const Trial& trial, bool behind_trunk) {
+  const tasks::BatchShape shape = trial.ShapeOf(trial.programs.evaluation_batch(), /*in_parts=*/1);
+  return TimeBatch(
+      trial, shape,
+      behind_trunk ? trial.programs.trunk_evaluation(shape) : trial.programs.evaluation(shape));
+}
+
+// Seconds of all evaluations of a task whose state evaluates the training part before the first
+// step, too: one shape is timed on examples made up for it, that which most of the arithmetic is
+// of, and the others are to it as their arithmetic is.
+absl::StatusOr<double> TimeEvaluatedShapes(const tasks::TrainingConfig& config,
+                                           const tasks::DataInfo& info, const tasks::Task& task,
+                                           double validations, train::Programs& programs) {
+  tasks::BatchShape timed;
+  double most = 0, timed_flops = 0, flops = 0;
+  for (const auto& [shape, batches] :
+       train::EvaluatedShapes(info, validations, task.evaluates_training_rows())) {
+    HONE_ASSIGN_OR_RETURN(const Replicas* replicas, programs.evaluation(shape));
+    const double of_batch = FlopsOf(*replicas);
+    flops += batches * of_batch;
+    if (batches * of_batch > most) {
+      most = batches * of_batch;
+      timed = shape;
+      timed_flops = of_batch;
+    }
+  }
+  if (most == 0) {
+    return 0.0;
+  }
+  HONE_ASSIGN_OR_RETURN(const data::Dataset examples,
+                        task.MakeUpExamples(config, info, timed.batch, timed.bucket));
+  std::vector<int32_t> rows(static_cast<size_t>(timed.batch));
+  std::iota(rows.begin(), rows.end(), 0);
+  const train::BatchFiller filler(examples, task, /*state=*/nullptr);
+  const Trial trial = {config, programs, filler, /*parts=*/1, nullptr, rows, timed.batch};
+  HONE_ASSIGN_OR_RETURN(const double seconds, TimeBatch(trial, timed, programs.evaluation(timed)));
+  return seconds * flops / timed_flops;
 }
 
 // Runs the frozen trunk, where there is one, over as many examples as a batch has, and lets the
@@ -183,16 +221,21 @@ absl::Status Measure(const tasks::TrainingConfig& config, const tasks::DataInfo&
 
   const double epochs = total / static_cast<double>(plan.steps_per_epoch);
   const bool has_trunk = programs.trunk() != nullptr;
-  const double validated =
-      (info.test > 0 ? epochs : epochs + 1) * static_cast<double>(info.validation);
+  const double validations = info.test > 0 ? epochs : epochs + 1;
+  const double validated = validations * static_cast<double>(info.validation);
   const double whole = static_cast<double>(info.test) + (has_trunk ? 0 : validated);
   for (const auto& [examples_evaluated, behind_trunk] :
        {std::pair(whole, false), std::pair(has_trunk ? validated : 0.0, true)}) {
-    if (examples_evaluated > 0 &&
+    if (!task.evaluates_training_rows() && examples_evaluated > 0 &&
         std::max(info.test, info.validation) >= programs.evaluation_batch()) {
       HONE_ASSIGN_OR_RETURN(const double evaluation, TimeEvaluation(trial, behind_trunk));
       seconds += evaluation * examples_evaluated / static_cast<double>(programs.evaluation_batch());
     }
+  }
+  if (task.evaluates_training_rows()) {
+    HONE_ASSIGN_OR_RETURN(const double evaluations,
+                          TimeEvaluatedShapes(config, info, task, validations, programs));
+    seconds += evaluations;
   }
   const double checkpoint_seconds =
       kCheckpointSeconds + static_cast<double>(plan.checkpoint_bytes) / kCheckpointBytesPerSecond;

@@ -44,8 +44,9 @@ int64_t PeakBytes(const Plan& plan, const tasks::DataInfo& info, int64_t accumul
                                               : train::TrunkFeatures::InMemory(plan.trunk_bytes) +
                                                     int64_t{sizeof(int32_t)} *
                                                         (info.train + info.validation + info.test);
+  // What a task's state keeps is there twice while a checkpoint is written.
   const int64_t training = resident + plan.arena_bytes + accumulated + borrowed + trunk +
-                           kRunBytes + (data_in_memory ? 0 : info.bytes);
+                           2 * info.kept_bytes + kRunBytes + (data_in_memory ? 0 : info.bytes);
   const int64_t programs = plan.parameter_bytes - accumulated + plan.optimizer_bytes;
   const int64_t loading = data_in_memory ? 0 : resident - programs + info.loading_bytes;
   return std::max({training, loading, PeakMemoryBytes()});
@@ -127,7 +128,7 @@ Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,
             .optimizer_bytes = optimizer_bytes,
             .dataset_bytes = info.bytes,
             .trunk_bytes = programs.trunk() == nullptr ? 0 : programs.trunk()->bytes(),
-            .checkpoint_bytes = train::CheckpointBytes(programs),
+            .checkpoint_bytes = train::CheckpointBytes(programs) + info.kept_bytes,
             .seconds = {},
             .step_seconds = {},
             .helper = {}};

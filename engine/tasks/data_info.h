@@ -74,6 +74,8 @@ struct DataInfo {
   ShapesInParts train_in_parts = {};
   // Of a task whose evaluation programs are run over the training part, too.
   std::vector<ShapeCount> evaluated_train_shapes = {};
+  // What its state keeps of them (TaskExamples::kept_bytes_per_row), of all examples together.
+  int64_t kept_bytes = 0;
 
   int64_t classes() const { return static_cast<int64_t>(preprocessing.class_names.size()); }
   int64_t targets() const { return static_cast<int64_t>(preprocessing.target_names.size()); }

@@ -92,6 +92,7 @@ absl::StatusOr<data::Dataset> TaskExamples::MakeUpExamples(const TrainingConfig&
 DataInfo InfoOf(const data::LoadedData& loaded, const TaskExamples& task) {
   DataInfo info = InfoOf(loaded);
   info.train_tokens = task.CountTokens(loaded.dataset, loaded.splits.train);
+  info.kept_bytes = loaded.dataset.size() * task.kept_bytes_per_row();
   if (const data::RowBucket bucket_of = task.RowBuckets(loaded.dataset)) {
     info.train_buckets = data::CountBuckets(loaded.splits.train, bucket_of);
     info.validation_buckets = data::CountBuckets(loaded.splits.validation, bucket_of);

@@ -56,6 +56,8 @@ class TaskExamples {
   // time in their order: what the task's state makes of them before the first step
   // (TaskState::Begin).
   virtual bool evaluates_training_rows() const { return false; }
+  // Bytes that the state keeps of each example then, in memory and in checkpoints.
+  virtual int64_t kept_bytes_per_row() const { return 0; }
   // That of a batch, where there are no RowBuckets. `state` is what NewState made, or null.
   virtual int64_t BucketOf(const data::Dataset&, std::span<const int32_t>, const TaskState*) const {
     return 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -50,8 +52,21 @@ inline constexpr int kFetchLossWeight = 1;
 inline constexpr int kFetchCorrect = 2;  // 0 for regression: the builder fetches a constant
 // An evaluation fetches the model's output behind them.
 inline constexpr int kFetchOutput = 3;
-// A loss may fetch a scalar of its own there, which is added up over a batch as the others are.
+// A loss may fetch scalars of its own from there on, which are added up over a batch as the others
+// are.
 inline constexpr int kFetchOwn = 3;
+inline constexpr size_t kMostOwn = 2;
+// Their sums; 0 where a loss fetches fewer.
+struct OwnSums {
+  std::array<double, kMostOwn> values = {};
+
+  double operator[](size_t i) const { return values[i]; }
+  void Add(const OwnSums& more) {
+    for (size_t i = 0; i < kMostOwn; ++i) {
+      values[i] += more.values[i];
+    }
+  }
+};
 
 inline constexpr char kFeaturesInput[] = "features";
 

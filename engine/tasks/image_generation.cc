@@ -145,7 +145,7 @@ class ImageGeneration final : public Task {
     if (update == kDiscriminatorUpdate && options_.loss != AdversarialKind::kWasserstein) {
       const auto examples = static_cast<double>(std::max<int64_t>(sums.examples, 1));
       values["accuracy_real"] = sums.correct / examples;
-      values["accuracy_drawn"] = sums.own / examples;
+      values["accuracy_drawn"] = sums.own[0] / examples;
     }
   }
 

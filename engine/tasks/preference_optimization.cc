@@ -155,12 +155,12 @@ class PreferenceOptimization : public OneGraphTask {
     return InfoOf(loaded, *this, config, evaluation_batch(config));
   }
 
-  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig& config, const DataInfo& info,
+  absl::StatusOr<data::Dataset> MakeUpExamples(const TrainingConfig&, const DataInfo& info,
                                                int64_t count, int64_t bucket) const override {
-    // So many examples as a batch has come to the bucket's tokens, which are rounded up, and to as
-    // many that are learned as it has room for.
-    const int64_t batch = std::min(config.batch_size, info.train);
-    const PackedShape whole = PackedShape::Of({.batch = batch, .bucket = bucket}, true);
+    // So many examples as a batch of the bucket has come to its tokens, which are rounded up, and
+    // to as many that are learned as it has room for.
+    const PackedShape whole = PackedShape::Of({.batch = 0, .bucket = bucket}, true);
+    const int64_t batch = whole.sequences / kSides;
     const auto vocabulary = static_cast<uint64_t>(info.preprocessing.text->tokenizer->size());
     const auto examples = std::make_shared<data::PackedDocuments>();
     RandomStream random(1, "made-up preferences");
@@ -198,6 +198,7 @@ class PreferenceOptimization : public OneGraphTask {
         .bucket();
   }
   bool evaluates_training_rows() const override { return true; }
+  int64_t kept_bytes_per_row() const override { return kSides * int64_t{sizeof(float)}; }
 
   TokenCounts CountTokens(const data::Dataset& dataset,
                           std::span<const int32_t> rows) const override {
@@ -253,7 +254,9 @@ class PreferenceOptimization : public OneGraphTask {
                           std::map<std::string, double>& values) const override {
     const double examples = std::max(sums.weight, 1.0);
     values["reward_accuracy"] = sums.correct / examples;
-    values["rewards_margin"] = sums.own / examples;
+    values["rewards_chosen"] = sums.own[0] / examples;
+    values["rewards_rejected"] = sums.own[1] / examples;
+    values["rewards_margin"] = (sums.own[0] - sums.own[1]) / examples;
   }
 
   // So many that a batch has about two thousand tokens at most.
@@ -304,14 +307,16 @@ class PreferenceOptimization : public OneGraphTask {
     const Value sums =
         Mul(graph, SegmentPool(graph, losses, offsets, SegmentPoolKind::kMean), answer_rows);
     const Value ratios = minus(reference, sums);
-    const Value margins = ScaleBy(
-        graph,
-        minus(Slice(graph, ratios, 0, examples, 0), Slice(graph, ratios, examples, answers, 0)),
-        graph.Constant(options_.beta));
+    const Value beta = graph.Constant(options_.beta);
+    const Value chosen = ScaleBy(graph, Slice(graph, ratios, 0, examples, 0), beta);
+    const Value rejected = ScaleBy(graph, Slice(graph, ratios, examples, answers, 0), beta);
+    const Value margins = minus(chosen, rejected);
     const Loss loss = BinaryCrossEntropy(graph, margins, preferred, {});
     result.built.request.fetch = {loss.sum, loss.weight, loss.correct};
     if (training) {
-      result.built.request.fetch.push_back(SumTo(graph, margins, Shape{}));  // kFetchOwn
+      // kFetchOwn
+      result.built.request.fetch.push_back(SumTo(graph, chosen, Shape{}));
+      result.built.request.fetch.push_back(SumTo(graph, rejected, Shape{}));
     }
     HONE_RETURN_IF_ERROR(graph.status());
     result.model.output = ratios;

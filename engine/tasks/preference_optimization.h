@@ -19,11 +19,11 @@ class Task;
 // run state, so that no second model is there. At the first step, without dropout, all rewards are
 // 0 and the loss is log 2.
 //
-// A batch of n examples is 2 n sequences, first all chosen ones. Metrics of the training are
-// "reward_accuracy", the share of the examples whose chosen answer has the larger reward, and
-// "rewards_margin", the mean of r(chosen) − r(rejected); of evaluations also "rewards_chosen" and
-// "rewards_rejected". Evaluations of other examples than the run's have no reference: the model is
-// saved as a language model of conversations, and evaluated as one.
+// A batch of n examples is 2 n sequences, first all chosen ones. Metrics of the training and of
+// evaluations are "reward_accuracy", the share of the examples whose chosen answer has the larger
+// reward, "rewards_chosen" and "rewards_rejected", the means of the rewards, and "rewards_margin",
+// the mean of r(chosen) − r(rejected). Evaluations of other examples than the run's have no
+// reference: the model is saved as a language model of conversations, and evaluated as one.
 struct PreferenceOptimizationOptions {
   int64_t window = 512;  // tokens of a conversation that are read
   float beta = 0.1f;

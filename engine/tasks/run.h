@@ -14,6 +14,7 @@
 #include "engine/tasks/artifacts.h"
 #include "engine/tasks/config.h"
 #include "engine/tasks/data_info.h"
+#include "engine/tasks/graphs.h"
 #include "engine/tasks/inputs.h"
 #include "engine/tasks/task_programs.h"
 
@@ -25,14 +26,14 @@ struct Sums {
   double weight = 0;
   double correct = 0;
   int64_t examples = 0;
-  double own = 0;  // of kFetchOwn
+  OwnSums own = {};  // of kFetchOwn
 
   void Add(const Sums& more) {
     loss += more.loss;
     weight += more.weight;
     correct += more.correct;
     examples += more.examples;
-    own += more.own;
+    own.Add(more.own);
   }
   double mean_loss() const { return weight > 0 ? loss / weight : 0; }
 };

@@ -1,6 +1,8 @@
 #include "engine/train/batch_shapes.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace hone::engine::train {
 namespace {
@@ -55,6 +57,24 @@ std::vector<tasks::BatchShape> ShapesOf(const ExamplesInfo& info, int64_t batch,
     }
   }
   return shapes;
+}
+
+std::vector<EvaluatedShape> EvaluatedShapes(const tasks::DataInfo& info, double validations,
+                                            bool of_training) {
+  const double before = of_training ? 1 : 0;
+  std::map<tasks::BatchShape, double> batches;
+  for (const auto& [shapes, times] : {std::pair(&info.validation_shapes, validations + before),
+                                      std::pair(&info.test_shapes, 1 + before),
+                                      std::pair(&info.evaluated_train_shapes, before)}) {
+    for (const tasks::ShapeCount& counted : *shapes) {
+      batches[counted.shape] += times * static_cast<double>(counted.batches);
+    }
+  }
+  std::vector<EvaluatedShape> evaluated;
+  for (const auto& [shape, count] : batches) {
+    evaluated.push_back({shape, count});
+  }
+  return evaluated;
 }
 
 std::vector<data::BucketRows> RowsByBucket(const ExamplesInfo& info,

@@ -28,6 +28,17 @@ ExamplesInfo EvaluatedTrainingExamples(const tasks::DataInfo& info);
 std::vector<tasks::BatchShape> ShapesOf(const ExamplesInfo& info, int64_t batch,
                                         std::span<const int64_t> buckets);
 
+// How often a run has batches of each shape to evaluate, of a task whose shapes were counted: those
+// of the validation part `validations` times, those of the test part once. Where the evaluation
+// programs are run over the training part (`of_training`), they are run over all parts once more,
+// before the first step.
+struct EvaluatedShape {
+  tasks::BatchShape shape;
+  double batches = 0;
+};
+std::vector<EvaluatedShape> EvaluatedShapes(const tasks::DataInfo& info, double validations,
+                                            bool of_training);
+
 // The examples of an epoch by bucket, by the row's; of shapes that were counted, those of the whole
 // batches of the run. Without either, all of an epoch are in the largest of `buckets`.
 std::vector<data::BucketRows> RowsByBucket(const ExamplesInfo& info,

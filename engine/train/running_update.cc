@@ -27,7 +27,7 @@ RunningUpdate::RunningUpdate(const UpdateParts& parts, size_t index,
             .weight = saved("epoch_weight", 0),
             .correct = saved("epoch_correct", 0),
             .examples = static_cast<int64_t>(saved("epoch_examples", 0)),
-            .own = saved("epoch_own", 0)};
+            .own = {{saved("epoch_own", 0), saved("epoch_own_2", 0)}}};
 }
 
 void RunningUpdate::Save(checkpoint::RunState& state) const {
@@ -36,7 +36,8 @@ void RunningUpdate::Save(checkpoint::RunState& state) const {
   state.scalars[MetricName("epoch_weight")] = epoch_.weight;
   state.scalars[MetricName("epoch_correct")] = epoch_.correct;
   state.scalars[MetricName("epoch_examples")] = static_cast<double>(epoch_.examples);
-  state.scalars[MetricName("epoch_own")] = epoch_.own;
+  state.scalars[MetricName("epoch_own")] = epoch_.own[0];
+  state.scalars[MetricName("epoch_own_2")] = epoch_.own[1];
 }
 
 std::string RunningUpdate::MetricName(absl::string_view name) const {

@@ -22,13 +22,15 @@ void AddSums(const Replicas& replicas, StepResult& result) {
   }
 }
 
-// Those of a loss: an evaluation fetches its output where a loss fetches a sum of its own.
+// Those of a loss: an evaluation fetches its output where a loss fetches sums of its own.
 void AddLossSums(const Replicas& replicas, StepResult& result) {
   AddSums(replicas, result);
   for (int k = 0; k < replicas.shards(); ++k) {
     const Program& program = replicas.program(k);
-    result.own +=
-        program.fetches() > tasks::kFetchOwn ? program.fetched_scalar(tasks::kFetchOwn) : 0;
+    for (size_t i = 0; i < tasks::kMostOwn; ++i) {
+      const int at = tasks::kFetchOwn + static_cast<int>(i);
+      result.own.values[i] += program.fetches() > at ? program.fetched_scalar(at) : 0;
+    }
   }
 }
 

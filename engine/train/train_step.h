@@ -29,7 +29,7 @@ struct StepResult {
   double loss_sum = 0;
   double weight = 0;
   double correct = 0;
-  double own = 0;            // of the task, where the loss fetches it (kFetchOwn)
+  tasks::OwnSums own = {};   // of the task, where the loss fetches them (kFetchOwn)
   double gradient_norm = 0;  // of the mean loss, before clipping
   bool finite = true;        // loss and gradient; if not, nothing was updated
   bool stop = false;         // wanted by this rank or another

@@ -50,7 +50,7 @@ absl::Status Combine(std::span<const StepReport> of_ranks, StepReport& all) {
     all.sums.loss += report.sums.loss;
     all.sums.weight += report.sums.weight;
     all.sums.correct += report.sums.correct;
-    all.sums.own += report.sums.own;
+    all.sums.own.Add(report.sums.own);
     all.stop |= report.stop;
   }
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/tasks/graphs.h"
 
 namespace hone::engine::train {
 
@@ -21,7 +22,7 @@ struct BatchSums {
   double loss = 0;
   double weight = 0;
   double correct = 0;
-  double own = 0;
+  tasks::OwnSums own = {};
 };
 
 // What the ranks must have alike to train one model, by what it is called: {"training.seed", "7"}.

@@ -100,6 +100,10 @@ std::string TaskName(const v1::JobSpec& spec) {
   return field == nullptr ? "" : field->name();
 }
 
+std::string ModelTaskName(const v1::JobSpec& spec) {
+  return spec.has_preference_optimization() ? "language_modeling" : TaskName(spec);
+}
+
 std::vector<NamedModel> ModelsOf(const v1::JobSpec& spec) {
   std::vector<NamedModel> models;
   for (const auto& [field, name] :

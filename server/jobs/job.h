@@ -53,6 +53,9 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time);
 // "classification": the name of the field that is set in the oneof `task`, or in `kind`; "" where
 // none is.
 std::string TaskName(const v1::JobSpec& spec);
+// The task of the model that the job makes: its own, but for "preference_optimization", which makes
+// a language model.
+std::string ModelTaskName(const v1::JobSpec& spec);
 
 // The models of this server that a job needs while it has not ended, and the fields that name them.
 struct NamedModel {

@@ -80,7 +80,7 @@ void Scheduler::AddModel(Attempt& attempt, const absl::StatusOr<std::vector<v1::
   model.set_name(jobs::ModelName(job.makes_model));
   model.set_display_name(job.resolved.display_name());
   model.set_job(jobs::JobName(job.id));
-  model.set_task(jobs::TaskName(job.spec));
+  model.set_task(jobs::ModelTaskName(job.spec));
   *model.mutable_create_time() =
       google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
   int64_t bytes = 0;

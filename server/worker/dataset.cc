@@ -119,26 +119,48 @@ bool AreRunningText(const data::TextFiles& files) {
   return classes.size() == 1 || are_parts;
 }
 
-// Conversations, all of whose lines are looked at. False: the files are none.
-absl::StatusOr<bool> DescribeChats(const std::string& path, const data::TextFiles& files,
-                                   v1::DatasetReport& report) {
-  const bool are_json = std::ranges::all_of(files.sources, [](const auto& file) {
-    return file.second.layout == data::TextLayout::kJsonLines;
-  });
-  if (!are_json) {
+std::string ShareOfAnswers(const data::ChatSummary& summary) {
+  const double share = static_cast<double>(summary.answer_characters) /
+                       static_cast<double>(std::max<int64_t>(summary.characters, 1));
+  return absl::StrFormat("%.1f %%", 100 * share);
+}
+
+// Of the conversations with the chosen answers, or with the rejected ones.
+std::string AnswersOf(const data::ChatSummary& summary) {
+  const double mean = static_cast<double>(summary.answer_characters) /
+                      static_cast<double>(std::max<int64_t>(summary.chats, 1));
+  return absl::StrFormat(
+      "answers have %.0f characters on average, %d at most, %s of what is read with them", mean,
+      summary.longest_answer, ShareOfAnswers(summary));
+}
+
+// Preferences, all of whose lines are looked at. False: the files are none.
+absl::StatusOr<bool> DescribePreferences(const std::string& path, v1::DatasetReport& report) {
+  HONE_ASSIGN_OR_RETURN(const std::optional<data::PreferenceSummary> found,
+                        data::InspectPreferences(path));
+  if (!found.has_value()) {
     return false;
   }
+  report.set_format("preferences as JSON lines");
+  report.set_examples(found->chosen.chats);
+  report.add_notes(absl::StrCat("chosen ", AnswersOf(found->chosen)));
+  report.add_notes(absl::StrCat("rejected ", AnswersOf(found->rejected)));
+  report.add_notes(
+      "the answers are what a job of preference_optimization learns; their share of the tokens, "
+      "which depends on the checkpoint, `hone plan` says");
+  return true;
+}
+
+// Conversations, all of whose lines are looked at. False: the files are none.
+absl::StatusOr<bool> DescribeChats(const std::string& path, v1::DatasetReport& report) {
   HONE_ASSIGN_OR_RETURN(const std::optional<data::ChatSummary> found, data::InspectChats(path));
   if (!found.has_value()) {
     return false;
   }
   report.set_format("conversations as JSON lines");
   report.set_examples(found->chats);
-  const double share = static_cast<double>(found->answer_characters) /
-                       static_cast<double>(std::max<int64_t>(found->characters, 1));
   report.add_notes(absl::StrCat(
-      found->turns, " turns, of which ", found->answers,
-      " are answers: ", absl::StrFormat("%.1f %%", 100 * share),
+      found->turns, " turns, of which ", found->answers, " are answers: ", ShareOfAnswers(*found),
       " of the characters, which is what a job with data.chat learns; the share of the tokens, "
       "which depends on the checkpoint, `hone plan` says"));
   return true;
@@ -169,9 +191,19 @@ absl::Status DescribeTexts(data::LoadOptions options, v1::DatasetReport& report)
   if (AreRunningText(files)) {
     return DescribeRunningText(options.path, report);
   }
-  HONE_ASSIGN_OR_RETURN(const bool are_chats, DescribeChats(options.path, files, report));
-  if (are_chats) {
-    return absl::OkStatus();
+  const bool are_json = std::ranges::all_of(files.sources, [](const auto& file) {
+    return file.second.layout == data::TextLayout::kJsonLines;
+  });
+  if (are_json) {
+    // Preferences first: some data sets have a conversation beside both answers.
+    HONE_ASSIGN_OR_RETURN(const bool are_preferences, DescribePreferences(options.path, report));
+    if (are_preferences) {
+      return absl::OkStatus();
+    }
+    HONE_ASSIGN_OR_RETURN(const bool are_chats, DescribeChats(options.path, report));
+    if (are_chats) {
+      return absl::OkStatus();
+    }
   }
   report.set_format(files.format);
   const bool by_class = std::ranges::none_of(

@@ -171,6 +171,40 @@ TEST(RenderLive, ShowsWhatATranslationIsJudgedBy) {
                     HasSubstr("loss 1.750   BLEU 31.25   perplexity 5.750   chrF 52.50")));
 }
 
+TEST(RenderLive, ShowsTheRewardsOfBothAnswersWhileItTrains) {
+  const Story story = WithNumbers({{"loss", 0.5},
+                                   {"reward_accuracy", 0.75},
+                                   {"rewards_margin", 1.25},
+                                   {"rewards_chosen", 0.75},
+                                   {"rewards_rejected", -0.5}});
+  EXPECT_THAT(
+      Text(RenderLive(story, 100, 40), 100),
+      HasSubstr(
+          "loss 0.5000   preferred 75.00 %   margin 1.250   chosen 0.7500   rejected -0.5000"));
+}
+
+TEST(ProgressLine, HasTheRewardsOfBothAnswers) {
+  const Story story = WithNumbers({{"loss", 0.5},
+                                   {"reward_accuracy", 0.75},
+                                   {"rewards_margin", 1.25},
+                                   {"rewards_chosen", 0.75},
+                                   {"rewards_rejected", -0.5}});
+  EXPECT_THAT(ProgressLine(story, /*with_validation=*/false),
+              HasSubstr("reward accuracy 75.00 %   rewards margin 1.250   rewards chosen 0.7500   "
+                        "rewards rejected -0.5000"));
+}
+
+TEST(RenderLive, ShowsTheRewardsOfBothAnswersOfAValidation) {
+  const Story story = WithNumbers({{"loss", 0.5},
+                                   {"validation_loss", 0.5},
+                                   {"validation_reward_accuracy", 0.75},
+                                   {"validation_rewards_margin", 1.25},
+                                   {"validation_rewards_chosen", 0.75},
+                                   {"validation_rewards_rejected", -0.5}});
+  EXPECT_THAT(Text(RenderLive(story, 100, 40), 100),
+              HasSubstr("preferred 75.00 %   margin 1.250   chosen 0.7500   rejected -0.5000"));
+}
+
 TEST(RenderLive, ShowsTheNormsOfTheLayersWhereThereIsRoom) {
   Story story = NewStory();
   Play(/*terminal=*/false, story, /*finish=*/false);

@@ -653,6 +653,65 @@ TEST_F(Chats, NameTheLinesThatAreNoPreferences) {
                                        HasSubstr("line 3: `chosen` is missing"))));
 }
 
+TEST_F(Chats, TellHowManyTokensOfBothAnswersAreLearnedWhereTheyArePreferences) {
+  Write("chats.jsonl", Preferences({"yes", "so"}));
+  const auto loaded = LoadPreferences(ForChats("chats.jsonl"), 128);
+  ASSERT_THAT(loaded, IsOk());
+  const PackedDocuments& pairs = PackedDocumentsOf(loaded->dataset);
+  int64_t chosen = 0, rejected = 0;
+  for (const int32_t row : {0, 1}) {
+    chosen += std::ranges::count(pairs.learned(row, kChosenPiece), 1);
+    rejected += std::ranges::count(pairs.learned(row, kRejectedPiece), 1);
+  }
+  EXPECT_THAT(
+      loaded->report.notes,
+      Contains(HasSubstr(absl::StrCat(": the answers, ", chosen, " tokens of the chosen ones and ",
+                                      rejected, " of the rejected ones"))));
+}
+
+TEST_F(Chats, AreCountedBySideWhereTheyArePreferences) {
+  Write("chats.jsonl", Preferences({"yes", "certainly"}));
+  const auto summary = InspectPreferences(Path("chats.jsonl"));
+  ASSERT_THAT(summary, IsOk());
+  ASSERT_TRUE(summary->has_value());
+  EXPECT_EQ((*summary)->chosen.chats, 2);
+  EXPECT_EQ((*summary)->chosen.characters, 2 + 3 + 2 + 9);
+  EXPECT_EQ((*summary)->chosen.answer_characters, 3 + 9);
+  EXPECT_EQ((*summary)->chosen.longest_answer, 9);
+  EXPECT_EQ((*summary)->rejected.chats, 2);
+  EXPECT_EQ((*summary)->rejected.characters, 2 + 2 + 2 + 2);
+  EXPECT_EQ((*summary)->rejected.answer_characters, 2 + 2);
+  EXPECT_EQ((*summary)->rejected.longest_answer, 2);
+}
+
+TEST_F(Chats, AreToldFromPreferences) {
+  Write("chats.jsonl", Lines({"hello"}));
+  const auto summary = InspectPreferences(Path("chats.jsonl"));
+  ASSERT_THAT(summary, IsOk());
+  EXPECT_FALSE(summary->has_value());
+}
+
+TEST_F(Chats, AreCheckedWithTheirLinesWhereTheyArePreferences) {
+  Write("chats.jsonl", Preferences({"yes", "no"}) + R"({"prompt": "a", "chosen": "b"})");
+  EXPECT_THAT(InspectPreferences(Path("chats.jsonl")),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2: `chosen` and `rejected` are the same"),
+                                       HasSubstr("line 3: `rejected` is missing"))));
+}
+
+TEST(LooksLikePreference, KnowsALineThatLacksOneOfItsAnswers) {
+  EXPECT_TRUE(LooksLikePreference(R"({"prompt": "a", "chosen": "b"})"));
+}
+
+TEST(LooksLikePreference, KnowsOneThatHoldsAConversationToo) {
+  EXPECT_TRUE(LooksLikePreference(R"({"messages": [], "chosen": [], "rejected": []})"));
+}
+
+TEST(LooksLikePreference, LeavesOtherLinesToOthers) {
+  EXPECT_FALSE(LooksLikePreference(R"({"prompt": "a", "completion": "b"})"));
+  EXPECT_FALSE(LooksLikePreference(R"({"text": "a", "chosen": "b"})"));
+  EXPECT_FALSE(LooksLikePreference("no JSON"));
+}
+
 TEST_F(Chats, RefuseAWindowThatReadsNoAnswersThatDiffer) {
   Write("chats.jsonl", Preferences({"yes"}));
   EXPECT_THAT(LoadPreferences(ForChats("chats.jsonl"), 10),

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <numbers>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "engine/tasks/state_bytes.h"
 #include "engine/tasks/table.h"
 #include "engine/tensor/token_rows.h"
+#include "engine/train/batch_shapes.h"
 #include "tests/engine/chat_tokenizer.h"
 #include "tests/engine/task_testing.h"
 #include "tests/support/status_matchers.h"
@@ -192,6 +194,15 @@ TEST_F(PreferenceTask, LearnsToPreferTheChosenAnswers) {
   EXPECT_GT(metrics.at("rewards_margin"), 0.5);
 }
 
+TEST_F(PreferenceTask, TellsTheRewardsOfBothAnswersOfTheTrainingsBatches) {
+  config_.epochs = 20;
+  ASSERT_THAT(Run(config_), IsOk());
+  const auto& values = recorder_.metrics.back().values;
+  EXPECT_GT(values.at("rewards_chosen"), values.at("rewards_rejected"));
+  EXPECT_NEAR(values.at("rewards_margin"),
+              values.at("rewards_chosen") - values.at("rewards_rejected"), 1e-9);
+}
+
 // Ten small steps down the gradient, which is that of log π(chosen) − log π(rejected).
 TEST_F(PreferenceTask, MakesTheChosenAnswerMoreProbableThanItWas) {
   std::string lines;
@@ -245,6 +256,40 @@ TEST_F(PreferenceTask, IsPlanned) {
   // 28 tokens are read of each side, and five of them learned: the answer, the end and a line feed.
   EXPECT_EQ(plan->train_tokens, 54 * 2 * 28);
   EXPECT_EQ(plan->learned_tokens, 54 * 2 * 5);
+}
+
+// Two log-probabilities of each of the 60 rows, as floats.
+TEST_F(PreferenceTask, IsPlannedWithTheReferencesAnswersInMemoryAndCheckpoints) {
+  const auto info = tasks::MakeTask(config_.task)->InspectExamples(config_);
+  ASSERT_THAT(info, IsOk());
+  EXPECT_EQ(info->kept_bytes, 60 * 2 * 4);
+}
+
+// All of its lines are equally long: 27 batches of two evaluate the training part, and three the
+// validation part.
+TEST_F(PreferenceTask, IsPlannedWithThePassThatComputesTheReference) {
+  config_.task = tasks::PreferenceOptimizationOptions{.window = 512, .beta = kBeta};
+  config_.model.preset.options = R"({"layers": 1, "heads": 2, "width": 32, "window": 512})";
+  const auto task = tasks::MakeTask(config_.task);
+  const auto info = task->InspectExamples(config_);
+  ASSERT_THAT(info, IsOk());
+  constexpr double kValidations = 5;
+  const auto evaluated = EvaluatedShapes(*info, kValidations, task->evaluates_training_rows());
+  ASSERT_EQ(evaluated.size(), 1u);
+  EXPECT_EQ(evaluated[0].shape.batch, 2);
+  EXPECT_EQ(evaluated[0].batches, 27 + 3 + kValidations * 3);
+}
+
+TEST_F(PreferenceTask, MakesUpExamplesOfAShapeThatIsEvaluated) {
+  const auto task = tasks::MakeTask(config_.task);
+  const auto info = task->InspectExamples(config_);
+  ASSERT_THAT(info, IsOk());
+  const tasks::BatchShape shape = info->evaluated_train_shapes.front().shape;
+  const auto examples = task->MakeUpExamples(config_, *info, shape.batch, shape.bucket);
+  ASSERT_THAT(examples, IsOk());
+  std::vector<int32_t> rows(static_cast<size_t>(shape.batch));
+  std::iota(rows.begin(), rows.end(), 0);
+  EXPECT_EQ(task->BucketOf(*examples, rows, nullptr), shape.bucket);
 }
 
 TEST_F(PreferenceTask, LeavesALanguageModelThatIsAsked) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "server/jobs/job.h"
 #include "tests/server/validate_testing.h"
 #include "tests/support/status_matchers.h"
 
@@ -304,6 +305,14 @@ TEST(Validate, PreferencesAreLearnedByAModelThatGoesOnFromACheckpoint) {
               IsOk());
   EXPECT_THAT(Paths(Parsed("preference_optimization {} model { preset { gpt {} } }" + rest)),
               ::testing::ElementsAre("model.pretrained"));
+}
+
+TEST(ModelTaskName, IsALanguageModelsWherePreferencesAreLearned) {
+  EXPECT_EQ(ModelTaskName(Parsed("preference_optimization {}")), "language_modeling");
+}
+
+TEST(ModelTaskName, IsElsewhereTheJobs) {
+  EXPECT_EQ(ModelTaskName(Parsed("classification {}")), "classification");
 }
 
 TEST(Validate, WhatPreferencesCannotBeIsNamed) {

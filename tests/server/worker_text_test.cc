@@ -114,6 +114,32 @@ TEST(DatasetReport, TextsOfSeveralClassesMayBeARunningTextToo) {
   EXPECT_THAT(report.notes(0), HasSubstr("language_modeling"));
 }
 
+TEST(DatasetReport, CountsPreferencesAndTheirAnswers) {
+  const std::string lines =
+      "{\"prompt\": \"hi\", \"chosen\": \"good day\", \"rejected\": \"no\"}\n"
+      "{\"prompt\": \"hi\", \"chosen\": \"good\", \"rejected\": \"never!\"}\n";
+  const v1::DatasetReport report = InspectOf({{"t.jsonl", lines}}, "data/t.jsonl").dataset();
+  EXPECT_TRUE(report.valid());
+  EXPECT_EQ(report.format(), "preferences as JSON lines");
+  EXPECT_EQ(report.examples(), 2);
+  ASSERT_EQ(report.notes_size(), 3);
+  EXPECT_EQ(report.notes(0),
+            "chosen answers have 6 characters on average, 8 at most, 75.0 % of what is read with "
+            "them");
+  EXPECT_THAT(report.notes(1), HasSubstr("rejected answers have 4 characters on average, 6 at"));
+}
+
+TEST(DatasetReport, NamesTheLineThatIsNoPreference) {
+  const std::string lines =
+      "{\"prompt\": \"hi\", \"chosen\": \"good\", \"rejected\": \"no\"}\n"
+      "{\"prompt\": \"hi\", \"chosen\": \"good\", \"rejected\": \"good\"}\n";
+  const v1::DatasetReport report = InspectOf({{"t.jsonl", lines}}, "data/t.jsonl").dataset();
+  EXPECT_FALSE(report.valid());
+  ASSERT_EQ(report.problems_size(), 1);
+  EXPECT_EQ(report.problems(0).line(), 2);
+  EXPECT_THAT(report.problems(0).text(), HasSubstr("`chosen` and `rejected` are the same"));
+}
+
 TEST(DatasetReport, ShowsTheMostFrequentOfManyTags) {
   std::string sentence = "a often\nb often\n";
   for (int i = 0; i < 1004; ++i) {
