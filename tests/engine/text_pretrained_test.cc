@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/text/growing_text.h"
 #include "engine/text/pretrained_tokenizer.h"
@@ -190,6 +191,79 @@ TEST(TokenizerJson, RefusesAPatternThatExplodes) {
 TEST(TokenizerJson, RefusesAPatternThatIsNone) {
   EXPECT_THAT(ErrorOf("Llama 3", "/pre_tokenizer/pretokenizers/0/pattern/Regex", "(a"),
               StatusIs(kInvalid, HasSubstr("no regular expression")));
+}
+
+// The bytes of a map of characters: the size of its trie, units of it, "x" and a zero byte.
+std::string MapOf(uint32_t trie_bytes, std::vector<uint32_t> units, size_t count = 256) {
+  units.resize(count);
+  units.insert(units.begin(), trie_bytes);
+  std::string bytes;
+  for (const uint32_t unit : units) {
+    for (int shift = 0; shift < 32; shift += 8) {
+      bytes.push_back(static_cast<char>(unit >> shift));
+    }
+  }
+  return absl::StrCat(bytes, absl::string_view("x\0", 2));
+}
+
+absl::Status ErrorOfMap(const std::string& bytes) {
+  return ErrorOf("Unigram of bytes", "/normalizer",
+                 {{"type", "Precompiled"}, {"precompiled_charsmap", absl::Base64Escape(bytes)}});
+}
+
+// Its children are the units 1 ^ byte; a key may end at the one of 'a', whose own are 2 ^ byte.
+constexpr uint32_t kRoot = 1 << 10;
+constexpr size_t kUnitOfA = 1 ^ 'a';
+std::vector<uint32_t> WithUnitOfA(uint32_t unit, uint32_t value) {
+  std::vector<uint32_t> units(256);
+  units[0] = kRoot;
+  units[kUnitOfA] = unit;
+  units[2] = value;
+  return units;
+}
+constexpr uint32_t kEndsKey = 1 << 8;
+constexpr uint32_t kUnitToTwo = (kUnitOfA ^ 2) << 10 | kEndsKey | 'a';
+
+TEST(TokenizerJson, TakesAMapOfCharactersThatIsWhole) {
+  EXPECT_TRUE(ErrorOfMap(MapOf(1024, WithUnitOfA(kUnitToTwo, 0))).ok());
+  EXPECT_TRUE(ErrorOfMap(MapOf(1024, {})).ok());  // without keys: a way that leads back to itself
+}
+
+TEST(TokenizerJson, NamesWhatIsWrongWithAMapOfCharacters) {
+  const auto refused = [](const std::string& bytes, absl::string_view why) {
+    EXPECT_THAT(ErrorOfMap(bytes),
+                StatusIs(kInvalid, AllOf(HasSubstr("normalizer.precompiled_charsmap: is no map of "
+                                                   "characters: "),
+                                         HasSubstr(std::string(why)))));
+  };
+  refused("", "it has 0 bytes");
+  refused("abc", "it has 3 bytes");
+  refused(MapOf(0, {}), "must be a multiple of 1024");
+  refused(MapOf(1020, {}), "must be a multiple of 1024");
+  refused(MapOf(4096, {}), "its trie has 4096 bytes, of which 1026 are there");
+  refused(MapOf(0xffffffff, {}), "its trie has 4294967295 bytes");
+  refused(MapOf(1024, {256 << 10}), "unit 0 of its trie points to unit 256 of 256");
+  refused(MapOf(1024, WithUnitOfA(300 << 10 | 'a', 0)), "unit 96 of its trie points to unit");
+  refused(MapOf(1024, WithUnitOfA(kUnitToTwo, 2)), "a replacement at byte 2 of 2 is none");
+  refused(MapOf(1024, WithUnitOfA(kUnitToTwo, 0x7fffffff)), "a replacement at byte 2147483647");
+  refused(MapOf(1024, {}) + "\xff", "its replacements are no UTF-8");
+  EXPECT_THAT(ErrorOf("Unigram of bytes", "/normalizer",
+                      {{"type", "Precompiled"}, {"precompiled_charsmap", "*"}}),
+              StatusIs(kInvalid, HasSubstr("must be written in Base64")));
+  EXPECT_THAT(ErrorOf("Unigram of bytes", "/normalizer",
+                      {{"type", "Precompiled"}, {"precompiled_charsmap", nullptr}}),
+              StatusIs(kInvalid, HasSubstr("precompiled_charsmap")));
+}
+
+TEST(TokenizerJson, RefusesAReplacementWithinACharacter) {
+  EXPECT_THAT(ErrorOfMap(MapOf(1024, WithUnitOfA(kUnitToTwo, 3)) + "é"),
+              StatusIs(kInvalid, HasSubstr("a replacement at byte 3 of 4 is none")));
+}
+
+TEST(TokenizerJson, RefusesAMapOfCharactersThatMakesTextsFarTooLong) {
+  EXPECT_THAT(
+      ErrorOfMap(MapOf(1024, WithUnitOfA(kUnitToTwo, 2)) + std::string(5000, 'x')),
+      StatusIs(kInvalid, AllOf(HasSubstr("precompiled_charsmap"), HasSubstr("4096 times"))));
 }
 
 TEST(TokenizerJson, RefusesAMergeOfATokenThatIsNotThere) {

@@ -4,7 +4,9 @@ tokenizers of every kind that is read, in ids, bytes of the text, segments, and 
 
     ~/.cache/hone/tokenizers/bin/python tests/golden/pretrained_tokens.py > pretrained_tokens.json
 """
+import base64
 import json
+import struct
 
 from tokenizers import Tokenizer
 
@@ -109,6 +111,37 @@ def unigram(normalizer, split, byte_fallback):
                      pre_tokenizer=metaspace("always", split), decoder=metaspace("always"))
 
 
+def precompiled(rules):
+    """SentencePiece's precompiled_charsmap of these rules: a trie as darts-clone's double array, and what its keys become."""
+    replacements, values = b"", {}
+    for key, value in rules.items():
+        values[key.encode()] = len(replacements)
+        replacements += value.encode() + b"\0"
+    units, used, bases = {}, {0}, set()
+
+    def place(at, label, prefix):
+        labels = {key[len(prefix)] if len(key) > len(prefix) else 0 for key in values if key.startswith(prefix)}
+        base = next(base for base in range(1, 1 << 16) if base not in bases and not used & {base ^ next_label for next_label in labels})
+        bases.add(base)
+        used.update(base ^ next_label for next_label in labels)
+        units[at] = (at ^ base) << 10 | (0 in labels) << 8 | label
+        for next_label in sorted(labels):
+            if next_label == 0:
+                units[base] = 1 << 31 | values[prefix]
+            else:
+                place(base ^ next_label, next_label, prefix + bytes([next_label]))
+
+    place(0, 0, b"")
+    size = (max(units) // 256 + 1) * 256
+    trie = struct.pack(f"<{size}I", *(units.get(at, 0) for at in range(size)))
+    return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(struct.pack("<I", len(trie)) + trie + replacements).decode()}
+
+
+# Longer and shorter ones than what they replace, none at all, keys of several characters, and one that is the beginning of another.
+RULES = {"\t": " ", "\n": " ", "\r": " ", "\u00a0": " ", "\u2003": " ", "\u200b": "", "\x01": "", "T": "t", "ﬁ": "fi", "½": "1/2", "²": "2", "…": "...", "™": "tm", "１": "1", "e\u0301": "é", "ß": "ss",
+         "q": "k", "q\u0307": "w", "か\u3099": "ga", "र": "ra", "👍": "up", "İ": "i", "Ξ": "", "\u0301": "'"}
+
+
 def tokenizers():
     roberta_mask = {"lstrip": True, "rstrip": True}
     odd = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Contiguous"}, {"type": "Digits", "individual_digits": False},
@@ -131,6 +164,9 @@ def tokenizers():
     yield "BPE behind Metaspace, never", llama(normalizer={"type": "NFD"}, pre_tokenizer=metaspace("never", False), decoder=metaspace("never"))
     yield "Unigram", unigram({"type": "Sequence", "normalizers": [{"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]}, True, False)
     yield "Unigram of bytes", unigram(None, False, True)
+    yield "Unigram behind a map of characters", unigram({"type": "Sequence", "normalizers": [precompiled(RULES), {"type": "Strip", "strip_left": False, "strip_right": True},
+                                                                                             {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}]}, True, False)
+    yield "Unigram of bytes behind a map alone", unigram(precompiled(RULES), False, True)
 
 
 def main():

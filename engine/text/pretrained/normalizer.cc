@@ -4,9 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/text/pretrained/characters.h"
 #include "engine/text/pretrained/pattern.h"
+#include "engine/text/pretrained/precompiled_map.h"
 #include "engine/text/pretrained/unicode_forms.h"
 
 namespace hone::engine::text {
@@ -124,6 +126,15 @@ class Prepend final : public Normalizer {
   const std::string prefix_;
 };
 
+class Precompiled final : public Normalizer {
+ public:
+  explicit Precompiled(PrecompiledMap map) : map_(std::move(map)) {}
+  void Apply(AlignedText& text) const override { map_.Apply(text); }
+
+ private:
+  const PrecompiledMap map_;
+};
+
 class Sequence final : public Normalizer {
  public:
   explicit Sequence(std::vector<std::unique_ptr<const Normalizer>> steps)
@@ -149,6 +160,27 @@ std::unique_ptr<const Normalizer> ReadBert(const JsonPart& json) {
                             .lower_case = lower_case});
 }
 
+std::unique_ptr<const Normalizer> ReadPrecompiled(const JsonPart& json, double& growth) {
+  json.KnowsOnly({"type", "precompiled_charsmap"});
+  const std::string base64 = json.String("precompiled_charsmap");
+  if (!json.ok()) {
+    return nullptr;
+  }
+  const JsonPart value = json.At("precompiled_charsmap");
+  std::string bytes;
+  if (!absl::Base64Unescape(base64, &bytes)) {
+    value.Fail("must be written in Base64");
+    return nullptr;
+  }
+  absl::StatusOr<PrecompiledMap> map = PrecompiledMap::Parse(bytes);
+  if (!map.ok()) {
+    value.Fail(map.status().message());
+    return nullptr;
+  }
+  MultiplyGrowth(value, map->growth(), growth);
+  return std::make_unique<const Precompiled>(*std::move(map));
+}
+
 std::unique_ptr<const Normalizer> ReadSequence(const JsonPart& json, bool may_nest,
                                                double& growth) {
   json.KnowsOnly({"type", "normalizers"});
@@ -167,9 +199,9 @@ std::unique_ptr<const Normalizer> ReadSequence(const JsonPart& json, bool may_ne
 }
 
 std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest, double& growth) {
-  const size_t type =
-      json.OneOf("type", {"BertNormalizer", "Bert", "NFC", "NFD", "NFKC", "NFKD", "Lowercase",
-                          "StripAccents", "Strip", "Replace", "Prepend", "Sequence"});
+  const size_t type = json.OneOf(
+      "type", {"BertNormalizer", "Bert", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents",
+               "Strip", "Replace", "Prepend", "Precompiled", "Sequence"});
   if (!json.ok()) {
     return nullptr;
   }
@@ -197,6 +229,8 @@ std::unique_ptr<const Normalizer> ReadStep(const JsonPart& json, bool may_nest, 
     case 10:
       json.KnowsOnly({"type", "prepend"});
       return std::make_unique<const Prepend>(json.String("prepend"));
+    case 11:
+      return ReadPrecompiled(json, growth);
     default:
       return ReadSequence(json, may_nest, growth);
   }

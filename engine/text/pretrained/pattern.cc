@@ -174,14 +174,20 @@ Replacement ReadReplacement(const JsonPart& json, double& growth) {
   const JsonPart pattern = json.At("pattern");
   Replacement out = {ReadPattern(pattern), json.String("content")};
   const size_t shortest = pattern.Has("String") ? pattern.String("String").size() : 1;
-  growth *= std::max(1.0, static_cast<double>(out.content.size()) /
-                              static_cast<double>(std::max<size_t>(shortest, 1)));
+  MultiplyGrowth(
+      json,
+      static_cast<double>(out.content.size()) / static_cast<double>(std::max<size_t>(shortest, 1)),
+      growth);
+  return out;
+}
+
+void MultiplyGrowth(const JsonPart& json, double factor, double& growth) {
+  growth *= std::max(1.0, factor);
   constexpr double kMostGrowth = 4096;
   if (growth > kMostGrowth) {
     json.Fail(absl::StrCat("the replacements, one after the other, may make a text more than ",
                            kMostGrowth, " times as long"));
   }
-  return out;
 }
 
 }  // namespace hone::engine::text

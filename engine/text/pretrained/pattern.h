@@ -42,5 +42,7 @@ struct Replacement {
 // Multiplies `growth`, by which all replacements of a tokenizer, one after the other, may make a
 // text longer, by its own; more than 4096 times is an error.
 Replacement ReadReplacement(const JsonPart& json, double& growth);
+// The same of a part that may make a text `factor` times as long.
+void MultiplyGrowth(const JsonPart& json, double factor, double& growth);
 
 }  // namespace hone::engine::text
