@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <initializer_list>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "engine/base/files.h"
 #include "engine/base/json.h"
 #include "engine/base/status.h"
@@ -88,14 +90,46 @@ TokenRoles RolesOf(const PretrainedTokenizer& tokenizer, const TokenizerSettings
   return roles;
 }
 
-// tokenizer.model of Llama, as a tokenizer.json.
-absl::StatusOr<nlohmann::json> FromSentencePieces(const Folder& folder,
-                                                  const TokenizerSettings& settings) {
-  HONE_ASSIGN_OR_RETURN(const std::string bytes, folder.ReadBytes("tokenizer.model"));
+constexpr char kLlamaPieces[] = "tokenizer.model", kT5Pieces[] = "spiece.model";
+constexpr char kMakeJson[] =
+    "AutoTokenizer.from_pretrained(folder).save_pretrained(folder) of transformers makes a "
+    "tokenizer.json of it, which is read";
+
+// How the tokenizer's class uses the model in the file of that name.
+absl::StatusOr<SentencePieceUse> UseOf(absl::string_view name, const TokenizerSettings& settings) {
   SentencePieceUse use = {.add_begin = settings.Flag("add_bos_token", true),
                           .add_end = settings.Flag("add_eos_token", false),
                           .space_before = settings.Flag("add_prefix_space", true),
                           .legacy = settings.Flag("legacy", true)};
+  const std::string said = settings.Text("tokenizer_class");
+  const absl::string_view of = absl::StripSuffix(said, "Fast");
+  if (of == "T5Tokenizer" || (said.empty() && name == kT5Pieces)) {
+    use.add_begin = false;
+    use.add_end = true;
+    constexpr int64_t kOfT5 = 100, kMost = 10000;
+    const auto sentinels = settings.config.value("extra_ids", nlohmann::json(kOfT5));
+    if (!sentinels.is_number_integer() || sentinels < 0 || sentinels > kMost) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tokenizer_config.json: extra_ids: must be a whole number from 0 to ", kMost,
+                       ", got ", CutUtf8(sentinels.dump(), 40)));
+    }
+    // Newer files list them among added_tokens_decoder.
+    const bool listed = settings.config.contains("added_tokens_decoder");
+    use.sentinels = listed ? 0 : sentinels.get<int64_t>();
+  } else if (name == kT5Pieces && of != "LlamaTokenizer") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "how a ", CutUtf8(said, 80),
+        " uses its pieces is not known here; known are T5Tokenizer and LlamaTokenizer. ",
+        kMakeJson));
+  }
+  return use;
+}
+
+// A model of SentencePiece, as a tokenizer.json.
+absl::StatusOr<nlohmann::json> FromSentencePieces(const Folder& folder, const std::string& name,
+                                                  const TokenizerSettings& settings) {
+  HONE_ASSIGN_OR_RETURN(const std::string bytes, folder.ReadBytes(name));
+  HONE_ASSIGN_OR_RETURN(SentencePieceUse use, UseOf(name, settings));
   for (const auto& [key, token] :
        {std::pair("bos_token", &use.begin), std::pair("eos_token", &use.end)}) {
     if (std::string said = settings.Token(key); !said.empty()) {
@@ -108,6 +142,7 @@ absl::StatusOr<nlohmann::json> FromSentencePieces(const Folder& folder,
     return json;
   }
   nlohmann::json& added = json["added_tokens"];
+  std::map<int64_t, nlohmann::json> behind;  // by id, as they get their ids in this order
   for (const auto& [key, token] : more->items()) {
     int64_t id = 0;
     if (!absl::SimpleAtoi(key, &id) || !token.is_object()) {
@@ -120,10 +155,13 @@ absl::StatusOr<nlohmann::json> FromSentencePieces(const Folder& folder,
     const auto known =
         std::ranges::find_if(added, [&](const nlohmann::json& one) { return one["id"] == id; });
     if (known == added.end()) {
-      added.push_back(std::move(entry));
+      behind[id] = std::move(entry);
     } else {
       *known = std::move(entry);
     }
+  }
+  for (auto& [id, token] : behind) {
+    added.push_back(std::move(token));
   }
   return json;
 }
@@ -151,23 +189,21 @@ absl::StatusOr<Source> ReadSource(const Folder& folder, const TokenizerSettings&
                           FromMergesFile(std::move(vocabulary), text, settings));
     return Source{json.dump(), "vocab.json"};
   }
-  if (folder.Has("tokenizer.model")) {
-    absl::StatusOr<nlohmann::json> json = FromSentencePieces(folder, settings);
-    HONE_RETURN_IF_ERROR(Annotate(json.status(), "tokenizer.model"));
-    return Source{json->dump(), "tokenizer.model"};
-  }
-  for (const char* name : {"spiece.model", "sentencepiece.bpe.model"}) {
+  for (const char* name : {kLlamaPieces, kT5Pieces}) {
     if (folder.Has(name)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name,
-          ": a checkpoint's model of SentencePiece is read from the tokenizer.json that "
-          "transformers makes of it: "
-          "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"));
+      absl::StatusOr<nlohmann::json> json = FromSentencePieces(folder, name, settings);
+      HONE_RETURN_IF_ERROR(Annotate(json.status(), name));
+      return Source{json->dump(), name};
     }
+  }
+  constexpr char kXlmPieces[] = "sentencepiece.bpe.model";
+  if (folder.Has(kXlmPieces)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kXlmPieces, ": the ids of its pieces are not those of the checkpoint. ", kMakeJson));
   }
   return absl::NotFoundError(
       "there is no tokenizer: none of tokenizer.json, vocab.txt, vocab.json with "
-      "merges.txt, and tokenizer.model");
+      "merges.txt, tokenizer.model, and spiece.model");
 }
 
 }  // namespace

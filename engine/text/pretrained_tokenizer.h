@@ -79,16 +79,19 @@ struct ReadTokenizer {
 };
 
 // Reads the tokenizer of a checkpoint's folder: tokenizer.json, else vocab.txt (WordPiece of BERT),
-// else vocab.json with merges.txt (byte-level BPE of GPT-2 and RoBERTa), else tokenizer.model
-// (SentencePiece's BPE of Llama, with the begin and end that tokenizer_config.json adds, and with
-// its added_tokens_decoder). Roles are those of
-// tokenizer_config.json and special_tokens_map.json, else tokens that are written as the families
-// write them ("[CLS]", "<s>", "<|endoftext|>").
+// else vocab.json with merges.txt (byte-level BPE of GPT-2 and RoBERTa), else tokenizer.model or
+// spiece.model, a model of SentencePiece, BPE or unigram. It is used as Llama does, with the begin
+// and end that tokenizer_config.json adds; where that says T5Tokenizer, or there is a spiece.model
+// and no class, as T5 does, with "</s>" behind each text and "<extra_id_0>" and so on behind the
+// pieces. The config's added_tokens_decoder comes on top. Roles are those of tokenizer_config.json
+// and special_tokens_map.json, else tokens that are written as the families write them ("[CLS]",
+// "<s>", "<|endoftext|>").
 //
 // NOT_FOUND: the folder has none of these. INVALID_ARGUMENT names the file and in a JSON the path
 // to what is missing, wrong or not known: "tokenizer.json: pre_tokenizer.pretokenizers[1].type:
-// \"Jieba\" is not known here; known are …"; also of a folder that has another model of
-// SentencePiece alone. Of vocab.txt and merges.txt it names the line.
+// \"Jieba\" is not known here; known are …"; also of a model of
+// SentencePiece that the tokenizer's class uses in another way. Of vocab.txt and merges.txt it
+// names the line.
 absl::StatusOr<ReadTokenizer> ReadPretrainedTokenizer(const std::string& directory);
 
 // The tokenizer that a tokenizer.json describes, given by its text; its truncation and padding are

@@ -139,12 +139,9 @@ absl::Status ParseTraining(absl::string_view message, SentencePieceModel& model)
 absl::Status ParseNormalizer(absl::string_view message, SentencePieceModel& model) {
   for (Fields fields(message); !fields.done();) {
     HONE_ASSIGN_OR_RETURN(const Field field, fields.Next());
-    if (field.number == 2 && !field.bytes.empty()) {
-      return absl::InvalidArgumentError(
-          "models of SentencePiece with rules of their own by which characters are replaced are "
-          "not read; data.text.cleaning.normalization is that step here");
-    }
-    if (field.number == 3) {
+    if (field.number == 2) {
+      model.precompiled_map = std::string(field.bytes);
+    } else if (field.number == 3) {
       model.space_before = field.value != 0;
     } else if (field.number == 4) {
       model.single_spaces = field.value != 0;

@@ -23,7 +23,7 @@ struct SentencePieceModel {
   // INVALID_ARGUMENT: the bytes are no such model; it has pieces that are empty, no UTF-8 or twice,
   // not one unknown piece, or scores that are no numbers; it lacks a piece for some byte although
   // bytes shall stand for unknown characters; or it has what is not read here: another algorithm,
-  // rules of its own by which characters are replaced, spaces behind words.
+  // spaces behind words.
   static absl::StatusOr<SentencePieceModel> Parse(absl::string_view bytes);
 
   Algorithm algorithm = Algorithm::kUnigram;
@@ -31,6 +31,8 @@ struct SentencePieceModel {
   bool byte_fallback = false;      // an unknown character becomes the pieces of its bytes
   bool space_before = true;        // a text is read as if a space stood before it
   bool single_spaces = true;       // spaces around a text are dropped, several are one
+  // By which characters are replaced before (pretrained/precompiled_map.h); empty: none are.
+  std::string precompiled_map = {};
 };
 
 // How a space is written in pieces, U+2581.

@@ -214,6 +214,11 @@ class SentencePieceTokenizer final : public Tokenizer {
 absl::StatusOr<std::unique_ptr<const Tokenizer>> NewSentencePieceTokenizer(
     absl::string_view model) {
   HONE_ASSIGN_OR_RETURN(SentencePieceModel parsed, SentencePieceModel::Parse(model));
+  if (!parsed.precompiled_map.empty()) {
+    return absl::InvalidArgumentError(
+        "models of SentencePiece with rules of their own by which characters are replaced are "
+        "not read; data.text.cleaning.normalization is that step here");
+  }
   return std::make_unique<SentencePieceTokenizer>(std::string(model), std::move(parsed));
 }
 

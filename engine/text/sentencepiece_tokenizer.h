@@ -10,6 +10,7 @@
 namespace hone::engine::text {
 
 // A tokenizer of a SentencePiece model, given by the bytes of its file (sentencepiece_model.h).
+// INVALID_ARGUMENT also for one that replaces characters by a map of its own.
 // A text's tokens are those that the library gives for it: reading them here needs no second
 // process, cannot fail, and is for any number of threads at a time. A text of more than 64 KiB is
 // read in stretches that end between words where no piece reaches over one, so that the sums of

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/text/sentencepiece_model.h"
@@ -117,25 +118,38 @@ json TemplateOf(const SentencePieceUse& use, int64_t begin, int64_t end) {
           {"special_tokens", std::move(specials)}};
 }
 
-// How texts become pieces, and pieces texts.
-void AddSpaces(bool before, bool legacy, json& out) {
+json Replace(const char* kind, const std::string& pattern, const std::string& content) {
+  return {{"type", "Replace"}, {"pattern", {{kind, pattern}}}, {"content", content}};
+}
+
+// How texts become pieces, and pieces texts; `before`: with a space before each text.
+void AddSpaces(const SentencePieceModel& model, bool before, bool legacy, json& out) {
   const std::string space(kSpacePiece);
-  const json to_piece = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", space}};
   json steps = json::array();
+  if (!model.precompiled_map.empty()) {
+    steps.push_back({{"type", "Precompiled"},
+                     {"precompiled_charsmap", absl::Base64Escape(model.precompiled_map)}});
+  }
+  if (model.single_spaces) {
+    steps.push_back(Replace("Regex", " {2,}", " "));
+    steps.push_back(Replace("Regex", R"(\A | \z)", ""));
+  }
   if (before && legacy) {
     steps.push_back({{"type", "Prepend"}, {"prepend", space}});
   }
   if (legacy || !before) {
-    steps.push_back(to_piece);
-    out["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
+    steps.push_back(Replace("String", " ", space));
   } else {
     out["pre_tokenizer"] = {{"type", "Metaspace"},
                             {"replacement", space},
                             {"prepend_scheme", "first"},
                             {"split", false}};
   }
+  if (!steps.empty()) {
+    out["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
+  }
   json decoders = json::array();
-  decoders.push_back({{"type", "Replace"}, {"pattern", {{"String", space}}}, {"content", " "}});
+  decoders.push_back(Replace("String", space, " "));
   decoders.push_back({{"type", "ByteFallback"}});
   decoders.push_back({{"type", "Fuse"}});
   if (before) {
@@ -144,30 +158,47 @@ void AddSpaces(bool before, bool legacy, json& out) {
   out["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
 }
 
+// The tokens, and how a text is divided into them.
+json ModelOf(const SentencePieceModel& model, const Piece& unknown) {
+  if (model.algorithm == SentencePieceModel::Algorithm::kUnigram) {
+    json vocabulary = json::array();
+    for (const Piece& piece : model.pieces) {
+      vocabulary.push_back(json::array({piece.text, piece.score}));
+    }
+    return {{"type", "Unigram"},
+            {"unk_id", &unknown - model.pieces.data()},
+            {"byte_fallback", model.byte_fallback},
+            {"vocab", std::move(vocabulary)}};
+  }
+  json vocabulary = json::object(), merges = json::array();
+  for (size_t id = 0; id < model.pieces.size(); ++id) {
+    vocabulary[model.pieces[id].text] = id;
+  }
+  for (const Merge& merge : MergesOf(model.pieces)) {
+    merges.push_back(json::array({std::string(merge.left), std::string(merge.right)}));
+  }
+  return {{"type", "BPE"},
+          {"unk_token", unknown.text},
+          {"fuse_unk", true},
+          {"byte_fallback", model.byte_fallback},
+          {"vocab", std::move(vocabulary)},
+          {"merges", std::move(merges)}};
+}
+
 }  // namespace
 
 absl::StatusOr<json> SentencePieceAsJson(absl::string_view bytes, const SentencePieceUse& use) {
   HONE_ASSIGN_OR_RETURN(const SentencePieceModel model, SentencePieceModel::Parse(bytes));
-  const bool unused =
-      std::ranges::find(model.pieces, Type::kUnused, &Piece::type) != model.pieces.end();
-  if (model.algorithm != SentencePieceModel::Algorithm::kBpe || model.single_spaces || unused) {
-    const char* const why = model.single_spaces ? "it drops spaces"
-                            : unused            ? "it has pieces out of use"
-                                                : "it is unigram";
+  const auto first = [&](Type type) { return std::ranges::find(model.pieces, type, &Piece::type); };
+  if (first(Type::kUnused) != model.pieces.end()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(why,
-                     ", and such a model is read from the tokenizer.json that transformers makes "
-                     "of it: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"));
+        "it has pieces out of use, and such a model is read from the tokenizer.json that "
+        "transformers makes of it: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)");
   }
-  json vocabulary = json::object(), added = json::array(), merges = json::array();
-  std::string unknown;
+  json added = json::array();
   int64_t begin = -1, end = -1;
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const Piece& piece = model.pieces[id];
-    vocabulary[piece.text] = id;
-    if (piece.type == Type::kUnknown) {
-      unknown = piece.text;
-    }
     if (piece.type == Type::kUnknown || piece.type == Type::kControl ||
         piece.type == Type::kUserDefined) {
       added.push_back(Added(id, piece));
@@ -182,25 +213,18 @@ absl::StatusOr<json> SentencePieceAsJson(absl::string_view bytes, const Sentence
           absl::StrCat("the special token `", token, "` is not there"));
     }
   }
-  for (const Merge& merge : MergesOf(model.pieces)) {
-    merges.push_back(json::array({std::string(merge.left), std::string(merge.right)}));
+  for (int64_t i = 0; i < use.sentinels; ++i) {
+    added.push_back(Added(
+        model.pieces.size() + static_cast<size_t>(i),
+        {.text = absl::StrCat("<extra_id_", use.sentinels - 1 - i, ">"), .type = Type::kControl}));
   }
-  json out = {{"version", "1.0"},
-              {"added_tokens", std::move(added)},
-              {"normalizer", nullptr},
-              {"pre_tokenizer", nullptr},
-              {"post_processor", nullptr},
-              {"model",
-               {{"type", "BPE"},
-                {"unk_token", unknown},
-                {"fuse_unk", true},
-                {"byte_fallback", model.byte_fallback},
-                {"vocab", std::move(vocabulary)},
-                {"merges", std::move(merges)}}}};
+  json out = {{"version", "1.0"},          {"added_tokens", std::move(added)},
+              {"normalizer", nullptr},     {"pre_tokenizer", nullptr},
+              {"post_processor", nullptr}, {"model", ModelOf(model, *first(Type::kUnknown))}};
   if (use.add_begin || use.add_end) {
     out["post_processor"] = TemplateOf(use, begin, end);
   }
-  AddSpaces(model.space_before && use.space_before, use.legacy, out);
+  AddSpaces(model, model.space_before && use.space_before, use.legacy, out);
   return out;
 }
 

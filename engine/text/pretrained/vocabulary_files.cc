@@ -76,6 +76,11 @@ std::string TokenizerSettings::Token(const std::string& key) const {
   return "";
 }
 
+std::string TokenizerSettings::Text(const std::string& key) const {
+  const auto found = config.find(key);
+  return found != config.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 bool TokenizerSettings::Flag(const std::string& key, bool otherwise) const {
   const auto found = config.find(key);
   return found != config.end() && found->is_boolean() ? found->get<bool>() : otherwise;

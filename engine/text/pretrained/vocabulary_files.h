@@ -15,6 +15,8 @@ struct TokenizerSettings {
 
   // "[CLS]" of "cls_token", which may be an object with its content; empty: nothing is said.
   std::string Token(const std::string& key) const;
+  // Of tokenizer_config.json; empty where it is no text or not there.
+  std::string Text(const std::string& key) const;
   bool Flag(const std::string& key, bool otherwise) const;
 };
 
