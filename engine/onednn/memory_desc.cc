@@ -99,6 +99,10 @@ MemoryDesc MemoryDesc::KernelBlocks(const TensorType& type) {
   return Make(type, Tagged(type, dnnl::memory::format_tag::OIhw16i16o));
 }
 
+MemoryDesc MemoryDesc::TileBlocks(const TensorType& type) {
+  return Make(type, Tagged(type, dnnl::memory::format_tag::AB16b64a2b));
+}
+
 MemoryDesc MemoryDesc::Any(const TensorType& type) {
   return Make(type, Tagged(type, dnnl::memory::format_tag::any));
 }

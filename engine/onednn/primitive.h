@@ -34,6 +34,9 @@ class MemoryDesc {
   static MemoryDesc ChannelsLast(const TensorType& type);
   // The kernel that goes with it: [o, i, h, w] in memory as [o / 16, i / 16, h, w, 16 i, 16 o].
   static MemoryDesc KernelBlocks(const TensorType& type);
+  // The weights [o, i] of a dense layer as AMX's tiles read them: in memory as
+  // [o / 64, i / 32, 16, 64 o, 2 i], rounded up to whole blocks.
+  static MemoryDesc TileBlocks(const TensorType& type);
   // "Whatever is fastest": only to create primitives with, which then say what they chose.
   static MemoryDesc Any(const TensorType& type);
 

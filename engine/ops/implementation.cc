@@ -30,9 +30,15 @@ Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t
   return ours ? Implementation::kOurs : Implementation::kOneDnn;
 }
 
-WeightGradient LinearWeightGradientBy(InstructionSet set, DType compute) {
+LinearGradient LinearGradientBy(InstructionSet set, DType compute) {
   const bool tiles = set >= InstructionSet::kAmx && compute == DType::kBf16;
-  return tiles ? WeightGradient::kMatMul : WeightGradient::kInnerProduct;
+  return tiles ? LinearGradient::kProduct : LinearGradient::kInnerProduct;
+}
+
+int64_t LinearRowsInBlocks(InstructionSet set, DType compute, int64_t rows) {
+  constexpr int64_t kBlock = 64;
+  const bool blocks = set >= InstructionSet::kAmx && compute == DType::kBf16 && rows > kBlock;
+  return blocks ? rows / kBlock * kBlock : rows;
 }
 
 kernels::PairProducts PairProductsBy(InstructionSet set, DType dtype, int64_t inner) {

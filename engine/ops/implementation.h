@@ -24,10 +24,14 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
 // A dense layer's products, forward and backward, of so many rows by weights of [in, out].
 Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out);
 
-// How oneDNN is asked for a dense layer's gradient of its weight, which it does not compute as fast
-// either way: as an inner product's, or as a product with a transposed source.
-enum class WeightGradient { kInnerProduct, kMatMul };
-WeightGradient LinearWeightGradientBy(InstructionSet set, DType compute);
+// How oneDNN is asked for a dense layer's gradients, which it does not compute as fast either way:
+// as an inner product's gradient, or as a product like any other, of the weight with a transposed
+// source, of the data with the weight seen transposed.
+enum class LinearGradient { kInnerProduct, kProduct };
+LinearGradient LinearGradientBy(InstructionSet set, DType compute);
+
+// How many of a dense layer's rows are in whole blocks; the others are a product of their own.
+int64_t LinearRowsInBlocks(InstructionSet set, DType compute, int64_t rows);
 
 // By what our kernels over sequences, which read and leave arrays of `dtype`, multiply bfloat16
 // numbers in pairs (kernels/pair_product.h). A row of `inner` numbers, along which they are summed,

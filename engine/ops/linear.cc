@@ -103,6 +103,55 @@ void EmitProduct(Lowering& l, const kernels::SmallProduct& product, const Produc
   });
 }
 
+// Output 0 = input 0 · the weight, input 1, of `s` and `transposed`, by oneDNN; with input 2 on top
+// if there is a bias.
+absl::Status LowerProduct(Lowering& l, const Sizes& s, bool transposed, bool has_bias,
+                          ActivationKind post_op) {
+  const DType dtype = l.compute_dtype(), out_dtype = l.output_dtype(0);
+  const int64_t in_blocks = LinearRowsInBlocks(CpuInstructionSet(), dtype, s.rows);
+  struct Part {
+    int64_t begin, rows;
+    onednn::Primitive primitive;
+  };
+  std::vector<Part> parts = {{0, in_blocks, {}}};
+  if (in_blocks < s.rows) {
+    parts.push_back({in_blocks, s.rows - in_blocks, {}});
+  }
+  MemoryDesc weights = ProductWeights(l, s, transposed, dtype);
+  for (Part& part : parts) {
+    HONE_ASSIGN_OR_RETURN(
+        part.primitive,
+        onednn::MakeInnerProduct(
+            {.src = Rows(part.rows, s.in, dtype),
+             .weights = weights,
+             .bias = has_bias ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
+             .dst = Rows(part.rows, s.out, out_dtype)},
+            post_op));
+    weights = part.primitive.desc(Arg::kWeights);  // the same for all
+  }
+  HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
+  HONE_ASSIGN_OR_RETURN(const Slot w, l.Input(1, weights, WeightDesc(s, transposed)));
+  Slot bias = -1;
+  if (has_bias) {
+    HONE_ASSIGN_OR_RETURN(bias, l.PlainInput(2));
+  }
+  const Slot y = l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, out_dtype}));
+  const auto rows_of = [&](Slot whole, const Part& part, int64_t columns, DType type) {
+    const int64_t row = columns * SizeOf(type);
+    return parts.size() == 1 ? whole : l.Inside(whole, part.begin * row, part.rows * row);
+  };
+  for (const Part& part : parts) {
+    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, rows_of(x, part, s.in, dtype)},
+                                                   {Arg::kWeights, w},
+                                                   {Arg::kDst, rows_of(y, part, s.out, out_dtype)}};
+    if (has_bias) {
+      arguments.emplace_back(Arg::kBias, bias);
+    }
+    l.EmitPrimitive(part.primitive, std::move(arguments));
+  }
+  return absl::OkStatus();
+}
+
 // dx = dy · wᵀ
 class LinearDataGradientOp final : public Op {
  public:
@@ -144,6 +193,10 @@ class LinearDataGradientOp final : public Op {
       return LowerSmall(l, s);
     }
     const DType dtype = l.compute_dtype();
+    if (LinearGradientBy(CpuInstructionSet(), dtype) == LinearGradient::kProduct) {
+      return LowerProduct(l, {.rows = s.rows, .in = s.out, .out = s.in}, !transposed_,
+                          /*has_bias=*/false, ActivationKind::kNone);
+    }
     HONE_ASSIGN_OR_RETURN(
         const onednn::Primitive primitive,
         onednn::MakeInnerProductGradientOfData({.src = Rows(s.rows, s.in, l.output_dtype(0)),
@@ -227,7 +280,7 @@ class LinearWeightGradientOp final : public Op {
       return LowerSmall(l, s);
     }
     const DType dtype = l.compute_dtype();
-    if (LinearWeightGradientBy(CpuInstructionSet(), dtype) == WeightGradient::kMatMul) {
+    if (LinearGradientBy(CpuInstructionSet(), dtype) == LinearGradient::kProduct) {
       return LowerAsMatMul(l, s);
     }
     HONE_ASSIGN_OR_RETURN(
@@ -386,27 +439,7 @@ class LinearOp final : public Op {
     if (IsOurs(l, s) && (!transposed_ || kernels::WantsDots(s.in, s.out))) {
       return LowerSmall(l, s);
     }
-    const DType dtype = l.compute_dtype();
-    HONE_ASSIGN_OR_RETURN(
-        const onednn::Primitive primitive,
-        onednn::MakeInnerProduct(
-            {.src = Rows(s.rows, s.in, dtype),
-             .weights = ProductWeights(l, s, transposed_, dtype),
-             .bias = bias_ ? MemoryDesc::Plain({Shape{s.out}, DType::kF32}) : MemoryDesc(),
-             .dst = Rows(s.rows, s.out, l.output_dtype(0))},
-            post_op_));
-    HONE_ASSIGN_OR_RETURN(const Slot x, RowsInput(l, 0, dtype));
-    HONE_ASSIGN_OR_RETURN(const Slot w,
-                          l.Input(1, primitive.desc(Arg::kWeights), WeightDesc(s, transposed_)));
-    std::vector<std::pair<Arg, Slot>> arguments = {{Arg::kSrc, x}, {Arg::kWeights, w}};
-    if (bias_) {
-      HONE_ASSIGN_OR_RETURN(const Slot bias, l.PlainInput(2));
-      arguments.emplace_back(Arg::kBias, bias);
-    }
-    arguments.emplace_back(
-        Arg::kDst, l.Output(0, MemoryDesc::Plain({l.output_type(0).shape, l.output_dtype(0)})));
-    l.EmitPrimitive(primitive, std::move(arguments));
-    return absl::OkStatus();
+    return LowerProduct(l, s, transposed_, bias_, post_op_);
   }
 
   std::optional<LinearInputs> Inputs(const std::vector<Value>& inputs) const {

@@ -67,11 +67,20 @@ TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
   }
 }
 
-TEST(TheRule, AsksForWeightGradientsInBf16AsProductsWhereTilesMultiply) {
+TEST(TheRule, AsksForGradientsOfDenseLayersInBf16AsProductsWhereTilesMultiply) {
   for (const InstructionSet set : kSets) {
-    EXPECT_EQ(LinearWeightGradientBy(set, DType::kF32), WeightGradient::kInnerProduct);
-    EXPECT_EQ(LinearWeightGradientBy(set, DType::kBf16),
-              set >= kAmx ? WeightGradient::kMatMul : WeightGradient::kInnerProduct);
+    EXPECT_EQ(LinearGradientBy(set, DType::kF32), LinearGradient::kInnerProduct);
+    EXPECT_EQ(LinearGradientBy(set, DType::kBf16),
+              set >= kAmx ? LinearGradient::kProduct : LinearGradient::kInnerProduct);
+  }
+}
+
+TEST(TheRule, MultipliesRowsBeyondWholeBlocksByThemselvesWhereTilesMultiply) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(LinearRowsInBlocks(set, DType::kF32, 848), 848);
+    EXPECT_EQ(LinearRowsInBlocks(set, DType::kBf16, 848), set >= kAmx ? 832 : 848);
+    EXPECT_EQ(LinearRowsInBlocks(set, DType::kBf16, 832), 832);
+    EXPECT_EQ(LinearRowsInBlocks(set, DType::kBf16, 63), 63);
   }
 }
 
