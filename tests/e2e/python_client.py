@@ -31,7 +31,7 @@ PARSER.add_argument("--jobs", type=int, default=6)
 PARSER.add_argument("--kills", type=int, default=3)
 PARSER.add_argument("--seed", type=int, default=1)
 PARSER.add_argument("tests", nargs="*")
-OPTIONS = PARSER.parse_args()
+OPTIONS = PARSER.parse_intermixed_args()
 WHEEL = python_client.enter(OPTIONS.protoc)
 import hone  # noqa: E402
 import nbclient  # noqa: E402

@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from datetime import datetime, timezone
-from typing import Any, Callable, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Callable, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from google.protobuf import json_format
 
@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 def convert(cls: type[T], message: Any, **others: Any) -> T:
     """`cls` with the message's fields of the same names; `others` are fields that the message does not have."""
-    values = {name: read(message) for name, read in _readers(cls) if name not in others}
-    return cls(**values, **others)
+    made: Any = cls
+    return cast(T, made(**{name: read(message) for name, read in _readers(made) if name not in others}, **others))
 
 
 def enum_name(message: Any, name: str) -> str:
@@ -30,7 +30,7 @@ def to_dict(message: Any) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=None)
-def _readers(cls: type) -> list[tuple[str, Callable[[Any], Any]]]:
+def _readers(cls: Any) -> list[tuple[str, Callable[[Any], Any]]]:
     hints = get_type_hints(cls)
     return [(field.name, _reader(field.name, hints[field.name])) for field in dataclasses.fields(cls)]
 
@@ -42,20 +42,24 @@ def _reader(name: str, hint: Any) -> Callable[[Any], Any]:
         return lambda message: read(message) if message.HasField(name) else None
     if get_origin(hint) is list:
         item = get_args(hint)[0]
-        if dataclasses.is_dataclass(item):
+        if _is_dataclass(item):
             return lambda message: [convert(item, one) for one in getattr(message, name)]
         return lambda message: list(getattr(message, name))
     if hint == dict[str, Any]:
         return lambda message: to_dict(getattr(message, name))
     if get_origin(hint) is dict:
         return lambda message: dict(getattr(message, name))
-    if dataclasses.is_dataclass(hint):
+    if _is_dataclass(hint):
         return lambda message: convert(hint, getattr(message, name))
     if hint is datetime:
         return lambda message: getattr(message, name).ToDatetime(tzinfo=timezone.utc)
     if hint is str:
         return lambda message: _text(message, name)
     return lambda message: getattr(message, name)
+
+
+def _is_dataclass(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint)
 
 
 def _text(message: Any, name: str) -> str:

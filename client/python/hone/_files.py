@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Callable, Iterator, Optional
 
 from hone.errors import HoneError
-from hone.v1 import dataset_pb2, dataset_service_pb2
+from hone.v1 import dataset_service_pb2
 
 # A cut loses at most the chunk that was on its way, so they are not as large as they may be.
 CHUNK = 128 << 10
@@ -26,13 +26,13 @@ _FORMATS = (
 )
 
 
-def format_of(path: Path) -> int:
-    """Of hone.v1.Dataset.Format. ValueError: a folder, or an ending that says nothing."""
+def format_of(path: Path) -> str:
+    """The name of a hone.v1.Dataset.Format. ValueError: a folder, or an ending that says nothing."""
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; a data set is one file: pack it with `tar -cf data.tar -C {path} .`")
     for endings, name in _FORMATS:
         if path.name.lower().endswith(endings):
-            return int(dataset_pb2.Dataset.Format.Value(name))
+            return name
     raise ValueError(f"{path}: the format follows from the name, which must end in .csv, .tsv, .data, .jsonl, .txt (or one of them and .gz), .tar, .tar.gz or .tgz")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Union
 
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 from hone.errors import FieldProblem, JobFileError
 from hone.v1 import job_pb2
@@ -53,7 +53,7 @@ def load_job(path: Union[str, "os.PathLike[str]"]) -> dict[str, Any]:
     """
     text = Path(path).read_text(encoding="utf-8")
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_map)
     except json.JSONDecodeError as error:
         found = _load_yaml(path, text, error)
     if not isinstance(found, dict):
@@ -88,14 +88,28 @@ def _load_yaml(path: Any, text: str, not_json: json.JSONDecodeError) -> Any:
     except ImportError:
         raise JobFileError([FieldProblem(
             str(path), f"is no JSON ({not_json}); for YAML install PyYAML: pip install 'hone-client[yaml]'")]) from None
+
+    # No types: YAML's would make `no` a false and `1e-3` a text.
+    class Loader(yaml.BaseLoader):  # type: ignore[misc, unused-ignore]
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+            return _map([(str(self.construct_object(key)), self.construct_object(value, deep=True)) for key, value in node.value])
+
     try:
-        # No types: YAML's would make `no` a false and `1e-3` a text.
-        return yaml.load(text, Loader=yaml.BaseLoader)
+        return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise JobFileError([FieldProblem(str(path), str(error))]) from None
 
 
-def _message(value: Any, descriptor: Descriptor, path: str, reading: _Reading) -> dict[str, Any]:
+def _map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise JobFileError([FieldProblem(key, "is given twice")])
+        found[key] = value
+    return found
+
+
+def _message(value: Any, descriptor: Any, path: str, reading: _Reading) -> dict[str, Any]:
     """The fields as protobuf's JSON has them."""
     if not isinstance(value, Mapping):
         forgotten = "; write {} for one with default values" if value in (None, "") else ""
@@ -116,7 +130,7 @@ def _message(value: Any, descriptor: Descriptor, path: str, reading: _Reading) -
     return plain
 
 
-def _field(value: Any, of: FieldDescriptor, path: str, reading: _Reading) -> Any:
+def _field(value: Any, of: Any, path: str, reading: _Reading) -> Any:
     if of.message_type is not None and of.message_type.GetOptions().map_entry:
         return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else _wrong(value, "a map", path, reading)
     if not _is_list(of):
@@ -127,7 +141,7 @@ def _field(value: Any, of: FieldDescriptor, path: str, reading: _Reading) -> Any
     return [_one(item, of, f"{path}[{i}]", reading) for i, item in enumerate(value)]
 
 
-def _one(value: Any, of: FieldDescriptor, path: str, reading: _Reading) -> Any:
+def _one(value: Any, of: Any, path: str, reading: _Reading) -> Any:
     """One value. The words of a YAML file become numbers and truth values."""
     if of.message_type is not None:
         return _message(value, of.message_type, path, reading)
@@ -166,12 +180,12 @@ def _wrong(value: Any, right: str, path: str, reading: _Reading) -> None:
     reading.add(path, f"must be {right}, got {value!r}")
 
 
-def _is_list(of: FieldDescriptor) -> bool:
+def _is_list(of: Any) -> bool:
     # Protobuf 7 has only the first, versions before 6.31 only the second.
     return bool(of.is_repeated) if hasattr(of, "is_repeated") else bool(of.label == FieldDescriptor.LABEL_REPEATED)
 
 
-def _path(value: Any, descriptor: Descriptor, beside: Mapping[str, Any], path: str, plain: dict[str, Any], reading: _Reading) -> None:
+def _path(value: Any, descriptor: Any, beside: Mapping[str, Any], path: str, plain: dict[str, Any], reading: _Reading) -> None:
     """A place on this machine: the server gets the file, or its text; a folder it cannot have."""
     instead = _PATHS[descriptor.full_name]
     place = f"{path}.path"

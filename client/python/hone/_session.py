@@ -16,7 +16,7 @@ from hone.events import Event, event_of, gap_of
 from hone.history import History
 from hone.predictions import Input, Prediction, TextPiece, input_of, prediction_of, text_piece_of
 from hone.resources import Dataset, JobArtifact, JobInfo, ModelInfo, Plan, ServerInfo
-from hone.v1 import dataset_service_pb2, job_pb2, job_resource_pb2, model_service_pb2, prediction_pb2, training_service_pb2
+from hone.v1 import dataset_service_pb2, job_pb2, model_service_pb2, prediction_pb2, training_service_pb2
 
 Info = Callable[[JobInfo], None]
 Sent = Callable[[int, int], None]  # bytes that are sent, and all of them
@@ -29,6 +29,7 @@ _UPLOAD_PATIENCE = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 _TRIES_OF_STRANGERS = 4  # where no server has ever answered: the address may be wrong
 _PAGE = 1000
+_MOST_INPUTS = 256  # of one call
 _MODEL_NAME = "models/"
 
 
@@ -94,7 +95,7 @@ class Session:
 
     async def jobs(self, states: Iterable[str], task: str, labels: dict[str, str], oldest_first: bool) -> AsyncGenerator[JobInfo, None]:
         request = training_service_pb2.ListJobsRequest(
-            page_size=_PAGE, states=[job_resource_pb2.Job.State.Value(state) for state in states], task=task, labels=labels, oldest_first=oldest_first)
+            page_size=_PAGE, states=states, task=task, labels=labels, oldest_first=oldest_first)
         async for one in self._pages("ListJobs", request, "jobs"):
             yield job_info(one)
 
@@ -186,10 +187,13 @@ class Session:
         await self.call("DeleteModel", model_service_pb2.DeleteModelRequest(name=name))
 
     async def predict(self, model: str, inputs: Sequence[Input], beams: int) -> list[Prediction]:
-        request = model_service_pb2.PredictRequest(name=await self._model_name(model))
-        request.inputs.extend(await self._io.work(lambda: [input_of(one, beams) for one in inputs]))
-        answer = await self.call("Predict", request, repeatable=True)
-        return [prediction_of(one) for one in answer.predictions]
+        name = await self._model_name(model)
+        answers: list[Prediction] = []
+        for first in range(0, len(inputs), _MOST_INPUTS):
+            request = model_service_pb2.PredictRequest(name=name)
+            request.inputs.extend(await self._io.work(lambda: [input_of(one, beams) for one in inputs[first:first + _MOST_INPUTS]]))
+            answers += map(prediction_of, (await self.call("Predict", request, repeatable=True)).predictions)
+        return answers
 
     async def generate(self, model: str, writing: prediction_pb2.Writing) -> AsyncGenerator[TextPiece, None]:
         request = model_service_pb2.GenerateRequest(name=await self._model_name(model), text=writing)

@@ -72,7 +72,7 @@ class AsyncClient:
         async for info in self._session.models(display_name, task, job):
             yield AsyncModel(self, info)
 
-    async def predict(self, model: str, inputs: Sequence[Input], *, beams: int = 0) -> list[Prediction]:
+    async def predict(self, model: str, *inputs: Input, beams: int = 0) -> list[Prediction]:
         return await self._session.predict(model, inputs, beams)
 
     def generate(self, model: str, prompt: str = "", *, messages: Messages = (), count: int = 500, temperature: Optional[float] = None, top_k: int = 0,
@@ -171,7 +171,7 @@ class AsyncModel:
         return self.info.name
 
     async def predict(self, *inputs: Input, beams: int = 0) -> list[Prediction]:
-        return await self._client.predict(self.name, inputs, beams=beams)
+        return await self._client.predict(self.name, *inputs, beams=beams)
 
     def generate(self, prompt: str = "", **options: Any) -> AsyncGenerator[TextPiece, None]:
         return self._client.generate(self.name, prompt, **options)

@@ -92,8 +92,8 @@ class Client:
         for info in iterate(self._session.models(display_name, task, job)):
             yield Model(self, info)
 
-    def predict(self, model: str, inputs: Sequence[Input], *, beams: int = 0) -> list[Prediction]:
-        """An answer for each input, 1 to 256 of them: texts, pairs of texts, pictures (bytes, or a Path), rows (dicts). `beams` is for translations."""
+    def predict(self, model: str, *inputs: Input, beams: int = 0) -> list[Prediction]:
+        """An answer for each input: texts, pairs of texts, pictures (bytes, or a Path), rows (dicts); see predictions.Input. `beams` is for translations."""
         return run(self._session.predict(model, inputs, beams))
 
     def generate(self, model: str, prompt: str = "", *, messages: Messages = (), count: int = 500, temperature: Optional[float] = None, top_k: int = 0,
@@ -208,7 +208,7 @@ class Model:
 
     def predict(self, *inputs: Input, beams: int = 0) -> list[Prediction]:
         """See Client.predict."""
-        return self._client.predict(self.name, inputs, beams=beams)
+        return self._client.predict(self.name, *inputs, beams=beams)
 
     def generate(self, prompt: str = "", **options: Any) -> Generator[TextPiece, None, None]:
         """See Client.generate, which takes the same options."""

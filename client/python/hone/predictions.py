@@ -190,8 +190,8 @@ def input_of(value: Input, beams: int = 0) -> prediction_pb2.PredictInput:
     elif isinstance(value, tuple):
         message.text_pair.text, message.text_pair.second = value
     elif isinstance(value, Mapping):
-        # A missing cell is an empty one.
-        message.record.cells.update({str(name): "" if cell is None else str(cell) for name, cell in value.items()})
+        # A missing cell is an empty one; NaN is what pandas has for it.
+        message.record.cells.update({str(name): "" if cell is None or cell != cell else str(cell) for name, cell in value.items()})
     else:
         raise TypeError(f"an input must be a text, a pair of texts, a picture (bytes or a Path), a row (a dict) or a PredictInput; got {type(value).__name__}")
     return message
