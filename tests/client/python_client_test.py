@@ -33,7 +33,7 @@ import hone.history  # noqa: E402
 import hone.predictions  # noqa: E402
 from google.protobuf import duration_pb2  # noqa: E402
 from hone import _channel, _files, _job_file  # noqa: E402
-from hone._convert import convert  # noqa: E402
+from hone._convert import convert, to_dict  # noqa: E402
 from hone.rpc import status_pb2  # noqa: E402
 from hone.v1 import dataset_service_pb2, event_pb2, job_resource_pb2, model_service_pb2, prediction_pb2, training_service_pb2  # noqa: E402
 
@@ -135,6 +135,12 @@ class JobFiles(Fake):
                         continue
                     self.assertEqual(done.returncode, 0, done.stderr)
                     self.assertEqual(sent[0], sent[1])
+
+    def test_a_job_that_the_server_has_is_a_job_to_submit_again(self):
+        for path in sorted(EXAMPLES.glob("mnist-*.yaml")):
+            spec = _job_file.read_job(path).spec
+            self.assertEqual(_job_file.read_job(to_dict(spec)).spec, spec)
+        self.assertEqual(to_dict(spec)["training"]["epochs"], spec.training.epochs)
 
     def test_everything_that_is_wrong_is_told_at_once_with_its_place(self):
         wrong = {"clasification": {}, "data": {"dataset": "wine", "nobody": 1}, "model": {"layers": [{"dense": {"units": "x"}}, {"dense": None}]},

@@ -12,7 +12,9 @@ import asyncio
 import os
 import pathlib
 import random
+import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -38,7 +40,8 @@ import nbclient  # noqa: E402
 import nbformat  # noqa: E402
 
 EVENTS_A_JOB = 10  # at least
-NOTEBOOK = TESTS.parent / "client" / "python" / "examples" / "first_steps.ipynb"
+READMES = (python_client.ROOT / "README.md", python_client.ROOT / "client" / "python" / "README.md")
+NOTEBOOK = python_client.ROOT / "client" / "python" / "examples" / "first_steps.ipynb"
 
 
 def wine_job(name, epochs=400, **training):
@@ -249,6 +252,16 @@ class Use(Server):
             for _ in job.follow():
                 break
             self.assertEqual(job.wait().state, "SUCCEEDED")
+
+    def test_the_python_of_the_readmes_runs(self):
+        (self.folder / "client").symlink_to(python_client.ROOT / "client")
+        for readme in READMES:
+            blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
+            (self.folder / "readme.py").write_text("\n".join(blocks), encoding="utf-8")
+            done = subprocess.run([sys.executable, "readme.py"], cwd=self.folder, env={**os.environ, "HONE_SERVER": self.server.address},
+                                  capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, "models/|SUCCEEDED")
 
     def test_the_example_notebook_runs(self):
         os.environ["HONE_SERVER"] = self.server.address

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 
 T = TypeVar("T")
 
@@ -26,7 +27,19 @@ def enum_name(message: Any, name: str) -> str:
 
 def to_dict(message: Any) -> dict[str, Any]:
     """The message as a job file has it."""
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return _with_numbers(json_format.MessageToDict(message, preserving_proto_field_name=True), message.DESCRIPTOR)
+
+
+def _with_numbers(values: dict[str, Any], descriptor: Any) -> dict[str, Any]:
+    """Protobuf's JSON has whole numbers of 64 bits as text."""
+    for name, value in values.items():
+        field = descriptor.fields_by_name[name]
+        if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64):
+            values[name] = [int(one) for one in value] if isinstance(value, list) else int(value)
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for one in value if isinstance(value, list) else [value]:
+                _with_numbers(one, field.message_type)
+    return values
 
 
 @functools.lru_cache(maxsize=None)
