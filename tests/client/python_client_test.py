@@ -20,12 +20,12 @@ from unittest import mock
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
-import python_client  # noqa: E402
+import client_wheel  # noqa: E402
 from honed import run_tests  # noqa: E402
 
 BIN, PROTOC = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
 os.environ["GRPC_VERBOSITY"] = "NONE"  # handshakes fail on purpose
-WHEEL = python_client.enter(PROTOC)
+WHEEL = client_wheel.enter(PROTOC)
 import grpc  # noqa: E402
 import hone  # noqa: E402
 import hone.events  # noqa: E402
@@ -37,7 +37,7 @@ from hone._convert import convert, to_dict  # noqa: E402
 from hone.rpc import status_pb2  # noqa: E402
 from hone.v1 import dataset_service_pb2, event_pb2, job_resource_pb2, model_service_pb2, prediction_pb2, training_service_pb2  # noqa: E402
 
-EXAMPLES = python_client.ROOT / "client" / "examples"
+EXAMPLES = client_wheel.ROOT / "client" / "examples"
 SPEC = {"classification": {}, "data": {"dataset": "wine"}, "model": {"layers": [{"dense": {"units": 3}}]}, "training": {"epochs": 1}}
 
 
@@ -121,7 +121,7 @@ class JobFiles(Fake):
             data: {dataset: "12", classes: [no, 'true']}, model: {layers: [{dense: {units: 3.0}}]},
             training: {steps: 1e3, clip_norm: 1e-3, weight_decay_exclude: dense}}""", encoding="utf-8")
         files = [path for path in sorted(EXAMPLES.glob("*.yaml")) if "\naxes:" not in path.read_text(encoding="utf-8")]
-        os.chdir(python_client.ROOT)
+        os.chdir(client_wheel.ROOT)
         with hone.Client(server.address) as client:
             for path in [*files, odd]:
                 with self.subTest(file=path.name):
@@ -334,7 +334,7 @@ class Shape(unittest.TestCase):
             import mypy  # noqa: F401  pylint: disable=unused-import,import-outside-toplevel
         except ImportError:
             self.skipTest("mypy is not installed")
-        done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", python_client.ROOT / "client" / "python" / "pyproject.toml", "--cache-dir", os.devnull],
+        done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", client_wheel.ROOT / "client" / "python" / "pyproject.toml", "--cache-dir", os.devnull],
                               cwd=pathlib.Path(WHEEL.name) / "site", capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
 

@@ -23,7 +23,7 @@ import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
-import python_client  # noqa: E402
+import client_wheel  # noqa: E402
 from honed import Honed, run_tests, wine_rows, write_mirror  # noqa: E402
 
 PARSER = argparse.ArgumentParser()
@@ -34,14 +34,14 @@ PARSER.add_argument("--kills", type=int, default=3)
 PARSER.add_argument("--seed", type=int, default=1)
 PARSER.add_argument("tests", nargs="*")
 OPTIONS = PARSER.parse_intermixed_args()
-WHEEL = python_client.enter(OPTIONS.protoc)
+WHEEL = client_wheel.enter(OPTIONS.protoc)
 import hone  # noqa: E402
 import nbclient  # noqa: E402
 import nbformat  # noqa: E402
 
 EVENTS_A_JOB = 10  # at least
-READMES = (python_client.ROOT / "README.md", python_client.ROOT / "client" / "python" / "README.md")
-NOTEBOOK = python_client.ROOT / "client" / "python" / "examples" / "first_steps.ipynb"
+READMES = (client_wheel.ROOT / "README.md", client_wheel.ROOT / "client" / "python" / "README.md")
+NOTEBOOK = client_wheel.ROOT / "client" / "python" / "examples" / "first_steps.ipynb"
 
 
 def wine_job(name, epochs=400, **training):
@@ -254,7 +254,7 @@ class Use(Server):
             self.assertEqual(job.wait().state, "SUCCEEDED")
 
     def test_the_python_of_the_readmes_runs(self):
-        (self.folder / "client").symlink_to(python_client.ROOT / "client")
+        (self.folder / "client").symlink_to(client_wheel.ROOT / "client")
         for readme in READMES:
             blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
             (self.folder / "readme.py").write_text("\n".join(blocks), encoding="utf-8")

@@ -16,7 +16,7 @@ from hone.v1 import dataset_service_pb2, model_service_pb2, sweep_pb2, training_
 DEFAULT_PORT = 50051
 # As the command line's: a server that was away is looked for again soon, one that is gone without a word is noticed by its silence, and a job of a thousand
 # classes has a confusion matrix of a million counts.
-OPTIONS = (
+_OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 1000),
@@ -52,6 +52,7 @@ class Target:
     address: str
     credentials: Optional[grpc.ChannelCredentials]  # None: plain text
     metadata: tuple[tuple[str, str], ...]  # of every call
+    options: tuple[tuple[str, int], ...]  # of the channel
 
 
 def target(server: Optional[str], token: Optional[str], tls: Union[bool, TLS]) -> Target:
@@ -59,10 +60,20 @@ def target(server: Optional[str], token: Optional[str], tls: Union[bool, TLS]) -
     address = server or os.environ.get("HONE_SERVER") or f"127.0.0.1:{DEFAULT_PORT}"
     if ":" not in address:
         address = f"{address}:{DEFAULT_PORT}"
-    if token and not tls and not _is_loopback(address):
+    loopback = _is_loopback(address)
+    if token and not tls and not loopback:
         raise ValueError(f"a token would be sent to {address} in plain text, where others can read it; give `tls` too (True for the system's authorities)")
     credentials = _credentials(TLS() if tls is True else tls) if tls else None
-    return Target(address, credentials, (("authorization", f"Bearer {token}"),) if token else ())
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    # A proxy of the environment would be asked for this machine, too.
+    return Target(address, credentials, metadata, (*_OPTIONS, ("grpc.enable_http_proxy", 0)) if loopback else _OPTIONS)
+
+
+def open_channel(library: Any, to: Target) -> Any:
+    """Of grpc, or of grpc.aio. It does not connect yet."""
+    if to.credentials is None:
+        return library.insecure_channel(to.address, to.options)
+    return library.secure_channel(to.address, to.credentials, to.options)
 
 
 def stubs(channel: Any) -> dict[str, Callable[..., Any]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import html
 import math
+import shutil
 import sys
 import time
 from typing import Any, Optional
@@ -73,7 +74,8 @@ class Display:
 
 class _Terminal:
     def show(self, display: Display) -> None:
-        print(f"\r{100 * display.share():3.0f} %  {display.line()}\033[K", end="", file=sys.stderr, flush=True)
+        line = f"{100 * display.share():3.0f} %  {display.line()}"[:shutil.get_terminal_size().columns - 1]
+        print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         print(file=sys.stderr)

@@ -12,7 +12,7 @@ from typing import Any, AsyncGenerator, Callable, Coroutine, Generator, Optional
 import grpc
 import grpc.aio
 
-from hone._channel import OPTIONS, Target, stubs
+from hone._channel import Target, open_channel, stubs
 from hone.errors import from_rpc
 
 T = TypeVar("T")
@@ -37,10 +37,7 @@ class Io(Protocol):
 class BlockingIo:
     def __init__(self, target: Target):
         self._metadata = target.metadata
-        if target.credentials is None:
-            self._channel = grpc.insecure_channel(target.address, OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(target.address, target.credentials, OPTIONS)
+        self._channel = open_channel(grpc, target)
         self._stubs = stubs(self._channel)
 
     async def call(self, rpc: str, request: Any, timeout: Optional[float]) -> Any:
@@ -85,10 +82,7 @@ class AsyncioIo:
     # A channel of grpc.aio belongs to the event loop in which it is made, so it is made by the first call.
     def _channel(self) -> Any:
         if self._opened is None:
-            if self._target.credentials is None:
-                self._opened = grpc.aio.insecure_channel(self._target.address, OPTIONS)
-            else:
-                self._opened = grpc.aio.secure_channel(self._target.address, self._target.credentials, OPTIONS)
+            self._opened = open_channel(grpc.aio, self._target)
             self._stubs = stubs(self._opened)
         return self._opened
 

@@ -16,7 +16,7 @@ from hone.errors import FieldProblem, JobFileError
 from hone.v1 import job_pb2
 
 # What `submit` takes: the path of a job file (JSON, or YAML with PyYAML), a job in the words of a job file, or the message of the wire.
-Job = Union[str, "os.PathLike[str]", Mapping[str, Any], job_pb2.JobSpec]
+JobLike = Union[str, "os.PathLike[str]", Mapping[str, Any], job_pb2.JobSpec]
 
 _INTEGERS = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64)
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
@@ -64,7 +64,7 @@ def load_job(path: Union[str, "os.PathLike[str]"]) -> dict[str, Any]:
     return found
 
 
-def read_job(job: Job) -> LocalJob:
+def read_job(job: JobLike) -> LocalJob:
     """JobFileError with all that is wrong. OSError: a file that it names cannot be read."""
     if isinstance(job, job_pb2.JobSpec):
         return LocalJob(job)

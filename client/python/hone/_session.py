@@ -45,6 +45,10 @@ class _Again:
         self._since = time.monotonic()
         self._pause = _FIRST_PAUSE
 
+    def excuse(self, seconds: float) -> None:
+        """Time in which something may have come of it."""
+        self._since += seconds
+
     def pause(self, error: HoneError) -> float:
         """Seconds to wait before the next try; the error itself where there is none."""
         pause = max(self._pause, error.retry_after or 0.0)
@@ -82,11 +86,11 @@ class Session:
 
     # Jobs
 
-    async def submit(self, job: _job_file.Job, request_id: str) -> JobInfo:
+    async def submit(self, job: _job_file.JobLike, request_id: str) -> JobInfo:
         request = training_service_pb2.CreateJobRequest(spec=await self._spec(job), request_id=request_id or uuid.uuid4().hex)
         return job_info(await self.call("CreateJob", request, repeatable=True))
 
-    async def plan(self, job: _job_file.Job) -> Plan:
+    async def plan(self, job: _job_file.JobLike) -> Plan:
         request = training_service_pb2.CreateJobRequest(spec=await self._spec(job), validate_only=True)
         return convert(Plan, (await self.call("CreateJob", request, repeatable=True)).plan)
 
@@ -244,6 +248,7 @@ class Session:
                 furthest = begun.offset
                 again.moved()
             upload = Upload(path, header, on_sent)
+            opened = time.monotonic()
             try:
                 return convert(Dataset, await self._io.call("UploadDataset", iter(upload), None))
             except HoneError as error:
@@ -252,6 +257,9 @@ class Session:
                 # ABORTED: the server still takes an older stream for alive.
                 if error.retry_after is None and error.code != "ABORTED" and not isinstance(error, ServerUnreachable):
                     raise
+                # Where all of it is there, the stream waits for the server to check it.
+                if begun.offset < header.bytes:
+                    again.excuse(time.monotonic() - opened)
                 pause = again.pause(error)
             await self._io.wait(pause)
 
@@ -271,7 +279,7 @@ class Session:
 
     # Parts of the above
 
-    async def _spec(self, job: _job_file.Job) -> job_pb2.JobSpec:
+    async def _spec(self, job: _job_file.JobLike) -> job_pb2.JobSpec:
         """What the server is asked for. A file that `data.path` names is there as a data set then."""
         local = await self._io.work(_job_file.read_job, job)
         await self._name_models(local.spec)

@@ -8,7 +8,7 @@ from typing import Any, AsyncGenerator, Iterable, Mapping, Optional, Sequence, U
 from hone._channel import TLS, target
 from hone._display import Display
 from hone._io import AsyncioIo
-from hone._job_file import Job as JobLike
+from hone._job_file import JobLike
 from hone._requests import Messages, drawings_of, writing_of
 from hone._session import Sent, Session
 from hone.client import Client, Job, Model, model_name

@@ -8,7 +8,7 @@ from typing import Any, Generator, Iterable, Mapping, Optional, Sequence, Union
 from hone._channel import TLS, target
 from hone._display import Display
 from hone._io import BlockingIo, iterate, run
-from hone._job_file import Job as JobLike
+from hone._job_file import JobLike
 from hone._requests import Messages, drawings_of, writing_of
 from hone._session import Sent, Session
 from hone.events import Event
