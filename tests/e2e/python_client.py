@@ -2,7 +2,7 @@
 """The Python client with a real server: jobs are followed while the server is killed again and again, a file is uploaded through kills, models are asked, and
 the example notebook is run.
 
-    python_client.py BIN PROTOC [--jobs N] [--kills N] [TEST…]
+    python_client.py BIN PROTOC [--jobs N] [--kills N] [--epochs N] [--seed N] [TEST…]
 
 The full form is `--jobs 100 --kills 20 Kills`. The Python packages come from an environment outside the checkout (tests/support/environments.py client); exit
 code 77 without it.
@@ -31,6 +31,7 @@ PARSER.add_argument("bin", type=pathlib.Path)
 PARSER.add_argument("protoc")
 PARSER.add_argument("--jobs", type=int, default=6)
 PARSER.add_argument("--kills", type=int, default=3)
+PARSER.add_argument("--epochs", type=int, default=400)
 PARSER.add_argument("--seed", type=int, default=1)
 PARSER.add_argument("tests", nargs="*")
 OPTIONS = PARSER.parse_intermixed_args()
@@ -40,11 +41,12 @@ import nbclient  # noqa: E402
 import nbformat  # noqa: E402
 
 EVENTS_A_JOB = 10  # at least
+LONGEST_SECONDS = 300  # a busy machine may take long
 READMES = (client_wheel.ROOT / "README.md", client_wheel.ROOT / "client" / "python" / "README.md")
 NOTEBOOK = client_wheel.ROOT / "client" / "python" / "examples" / "first_steps.ipynb"
 
 
-def wine_job(name, epochs=400, **training):
+def wine_job(name, epochs=OPTIONS.epochs, **training):
     return {"display_name": name, "classification": {}, "data": {"dataset": "wine"},
             "model": {"layers": [{"dense": {"units": 16, "activation": "RELU"}}, {"dense": {"units": 3}}]},
             "training": {"epochs": epochs, "threads": 1, **training}}
@@ -259,7 +261,7 @@ class Use(Server):
             blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
             (self.folder / "readme.py").write_text("\n".join(blocks), encoding="utf-8")
             done = subprocess.run([sys.executable, "readme.py"], cwd=self.folder, env={**os.environ, "HONE_SERVER": self.server.address},
-                                  capture_output=True, text=True, timeout=120, check=False)
+                                  capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, "models/|SUCCEEDED")
 
@@ -267,7 +269,7 @@ class Use(Server):
         os.environ["HONE_SERVER"] = self.server.address
         self.addCleanup(os.environ.pop, "HONE_SERVER")
         notebook = nbformat.read(NOTEBOOK, as_version=4)
-        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(self.folder)}}).execute()
+        nbclient.NotebookClient(notebook, timeout=LONGEST_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(self.folder)}}).execute()
         shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         pages = [output["data"]["text/html"] for output in shown if "text/html" in output.get("data", {})]
         self.assertTrue(any("<progress" in page and "<polyline" in page for page in pages), "a bar and a curve are shown")
