@@ -334,7 +334,8 @@ class Shape(unittest.TestCase):
             import mypy  # noqa: F401  pylint: disable=unused-import,import-outside-toplevel
         except ImportError:
             self.skipTest("mypy is not installed")
-        done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", client_wheel.ROOT / "client" / "python" / "pyproject.toml", "--cache-dir", os.devnull],
+        config = client_wheel.ROOT / "client" / "python" / "pyproject.toml"
+        done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", os.devnull],
                               cwd=pathlib.Path(WHEEL.name) / "site", capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
 

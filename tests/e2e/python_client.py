@@ -185,7 +185,8 @@ class Use(Server):
         header = ",".join([*(f"c{i}" for i in range(13)), "kind"])
         path.write_text("\n".join([header, *wine_rows()]), encoding="ascii")
         job_file = self.folder / "job.yaml"
-        job_file.write_text(f"classification: {{}}\ndata: {{path: {path}}}\nmodel: {{layers: [{{dense: {{units: 3}}}}]}}\ntraining: {{epochs: 2e1}}\n", encoding="utf-8")
+        job_file.write_text("classification: {}\ndata: {path: PATH}\nmodel: {layers: [{dense: {units: 3}}]}\ntraining: {epochs: 2e1}\n".replace("PATH", str(path)),
+                            encoding="utf-8")
         with hone.Client(self.server.address) as client:
             self.assertEqual(client.plan(job_file).parameters, 13 * 3 + 3)
             job = client.submit(job_file, request_id="once")

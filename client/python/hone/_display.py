@@ -121,7 +121,8 @@ def _svg(curves: dict[str, list[tuple[int, float]]]) -> str:
     for (name, points), colour in zip(curves.items(), _COLOURS):
         every = max(1, len(points) // _MOST_POINTS)
         thinned = points[::every] if (len(points) - 1) % every == 0 else [*points[::every], points[-1]]
-        drawn = " ".join(f"{(step - left) / ((right - left) or 1) * _WIDTH:.1f},{(high - value) / ((high - low) or 1) * _HEIGHT:.1f}" for step, value in thinned)
+        drawn = " ".join(f"{(step - left) / ((right - left) or 1) * _WIDTH:.1f},{(high - value) / ((high - low) or 1) * _HEIGHT:.1f}"
+                         for step, value in thinned)
         lines.append(f"<polyline points='{drawn}' fill='none' stroke='{colour}' stroke-width='1.5'><title>{html.escape(name)}</title></polyline>")
     key = " ".join(f"<span style='color:{colour}'>━ {html.escape(name)}</span>" for name, colour in zip(curves, _COLOURS))
     return (f"<svg viewBox='-2 -2 {_WIDTH + 4} {_HEIGHT + 4}' width='100%' style='border:1px solid #ccc'>{''.join(lines)}</svg>"

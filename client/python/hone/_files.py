@@ -33,7 +33,8 @@ def format_of(path: Path) -> str:
     for endings, name in _FORMATS:
         if path.name.lower().endswith(endings):
             return name
-    raise ValueError(f"{path}: the format follows from the name, which must end in .csv, .tsv, .data, .jsonl, .txt (or one of them and .gz), .tar, .tar.gz or .tgz")
+    raise ValueError(
+        f"{path}: the format follows from the name, which must end in .csv, .tsv, .data, .jsonl, .txt (or one of them and .gz), .tar, .tar.gz or .tgz")
 
 
 def sha256_of(path: Path) -> str:
@@ -51,11 +52,11 @@ def dataset_id_of(path: Path, sha256: str) -> str:
 
 
 class Upload:
-    """The messages of one UploadDataset call, from an offset on. `on_sent` is told the bytes that are sent and all of them. `error` is what could not be
-    read: gRPC swallows what its iterator raises."""
+    """The messages of one UploadDataset call, from an offset on. `on_sent` is told the bytes that are sent and all of them. `error` is why not all were:
+    gRPC swallows what its iterator raises."""
 
     def __init__(self, path: Path, header: dataset_service_pb2.UploadHeader, on_sent: Optional[Callable[[int, int], None]]):
-        self.error: Optional[OSError] = None
+        self.error: Optional[Exception] = None
         self._path = path
         self._header = header
         self._on_sent = on_sent or (lambda sent, of: None)
@@ -68,7 +69,7 @@ class Upload:
                 for chunk in iter(lambda: file.read(CHUNK), b""):
                     yield dataset_service_pb2.UploadDatasetRequest(chunk=chunk)
                     self._on_sent(file.tell(), self._header.bytes)
-        except OSError as error:
+        except Exception as error:
             self.error = error
 
 

@@ -21,7 +21,6 @@ from hone.v1 import dataset_service_pb2, job_pb2, model_service_pb2, prediction_
 Info = Callable[[JobInfo], None]
 Sent = Callable[[int, int], None]  # bytes that are sent, and all of them
 
-_CALL_SECONDS = 60.0  # a call's deadline
 # How long something is tried again: a call, while the server is away or busy; a stream of events, and an upload, since something has come of it.
 _CALL_PATIENCE = 30.0
 _FOLLOW_PATIENCE = 300.0
@@ -66,7 +65,7 @@ class Session:
     async def close(self) -> None:
         await self._io.close()
 
-    async def call(self, rpc: str, request: Any, *, repeatable: bool = False, timeout: float = _CALL_SECONDS) -> Any:
+    async def call(self, rpc: str, request: Any, *, repeatable: bool = False, timeout: float = 60.0) -> Any:
         """Any RPC with one answer. It is made again while the server asks for it, and, where doing it twice does no harm (`repeatable`), while the server
         cannot be reached, for at most 30 seconds."""
         again = _Again(_CALL_PATIENCE)
@@ -98,8 +97,7 @@ class Session:
         return job_info(await self.call("GetJob", training_service_pb2.GetJobRequest(name=_full("jobs", name)), repeatable=True))
 
     async def jobs(self, states: Iterable[str], task: str, labels: dict[str, str], oldest_first: bool) -> AsyncGenerator[JobInfo, None]:
-        request = training_service_pb2.ListJobsRequest(
-            page_size=_PAGE, states=states, task=task, labels=labels, oldest_first=oldest_first)
+        request = training_service_pb2.ListJobsRequest(page_size=_PAGE, states=states, task=task, labels=labels, oldest_first=oldest_first)
         async for one in self._pages("ListJobs", request, "jobs"):
             yield job_info(one)
 

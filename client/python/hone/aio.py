@@ -36,8 +36,8 @@ class AsyncClient:
     async def server_info(self) -> ServerInfo:
         return await self._session.server_info()
 
-    async def call(self, rpc: str, request: Any, *, repeatable: bool = False) -> Any:
-        return await self._session.call(rpc, request, repeatable=repeatable)
+    async def call(self, rpc: str, request: Any, *, repeatable: bool = False, timeout: float = 60.0) -> Any:
+        return await self._session.call(rpc, request, repeatable=repeatable, timeout=timeout)
 
     async def submit(self, job: JobLike, *, request_id: str = "") -> AsyncJob:
         return AsyncJob(self, await self._session.submit(job, request_id))

@@ -40,10 +40,10 @@ class Client:
     def server_info(self) -> ServerInfo:
         return run(self._session.server_info())
 
-    def call(self, rpc: str, request: Any, *, repeatable: bool = False) -> Any:
+    def call(self, rpc: str, request: Any, *, repeatable: bool = False, timeout: float = 60.0) -> Any:
         """Any RPC with one answer by its name, with the messages of hone.v1: for what has no method here, such as sweeps. `repeatable`: doing it twice does no
-        harm, so it is made again after a broken connection, too."""
-        return run(self._session.call(rpc, request, repeatable=repeatable))
+        harm, so it is made again after a broken connection, too. `timeout` is in seconds; an ImportModel may take 660."""
+        return run(self._session.call(rpc, request, repeatable=repeatable, timeout=timeout))
 
     def submit(self, job: JobLike, *, request_id: str = "") -> Job:
         """Queues a job: the path of a job file, a dict in its words, or a hone.v1.JobSpec. The file at `data.path` is uploaded first, unless the server has
@@ -69,7 +69,7 @@ class Client:
 
     def upload(self, path: Union[str, os.PathLike[str]], name: Optional[str] = None, *, on_sent: Optional[Sent] = None) -> Dataset:
         """Sends a file; after a cut it goes on where the server got to. With a `name` it is a data set of that name. Without one it is any data set with the
-        same bytes; it is sent where there is none. `on_sent` is told the bytes that are sent, and all of them."""
+        same bytes; it is sent where there is none. `on_sent` is told the bytes that are sent, and all of them, in a thread of gRPC's."""
         return run(self._session.upload(Path(path), name, on_sent))
 
     def dataset(self, name: str) -> Dataset:
