@@ -142,6 +142,15 @@ class JobFiles(Fake):
             self.assertEqual(_job_file.read_job(to_dict(spec)).spec, spec)
         self.assertEqual(to_dict(spec)["training"]["epochs"], spec.training.epochs)
 
+    def test_a_file_is_loaded_as_a_dict_with_numbers_and_its_places_to_be_changed(self):
+        path = self.folder / "job.yaml"
+        path.write_text("{data: {path: a.csv}, training: {epochs: 5, clip_norm: 1e-3}}", encoding="utf-8")
+        job = hone.load_job(path)
+        self.assertEqual(job, {"data": {"path": "a.csv"}, "training": {"epochs": 5, "clip_norm": 0.001}, "display_name": "job"})
+        job["training"]["epochs"] *= 2
+        self.assertEqual(_job_file.read_job(job).spec.training.epochs, 10)
+        self.assertIn("path", job["data"])
+
     def test_everything_that_is_wrong_is_told_at_once_with_its_place(self):
         wrong = {"clasification": {}, "data": {"dataset": "wine", "nobody": 1}, "model": {"layers": [{"dense": {"units": "x"}}, {"dense": None}]},
                  "training": {"precision": "F16", "optimizer": {"adam": {"lazy": "yes"}}, "epochs": True}}

@@ -5,7 +5,7 @@ import difflib
 import json
 import operator
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Union
 
@@ -20,12 +20,12 @@ JobLike = Union[str, "os.PathLike[str]", Mapping[str, Any], job_pb2.JobSpec]
 
 _INTEGERS = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64)
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
-# Keys of a job file that are places on this machine, by the message that has them, and what a server takes instead.
-_PATHS = {
-    "hone.v1.DataSpec": "dataset",
-    "hone.v1.Pretrained": "model",
-    "hone.v1.DrawingEvaluation": "classifier",
-    "hone.v1.MazeWorld": "text",
+# Where a job file may have a `path`, a place on this machine, and what a server takes instead of it.
+_PLACES = {
+    "data": "dataset",
+    "model.pretrained": "model",
+    "image_generation.evaluation": "classifier",
+    "reinforcement_learning.maze": "text",
 }
 
 
@@ -35,51 +35,70 @@ class LocalJob:
     data: Optional[Path] = None  # `data.path`, whose file the server is to have first
 
 
-@dataclass
-class _Reading:
-    """What was found besides the fields of the message."""
-
-    problems: list[FieldProblem] = field(default_factory=list)
-    data: Optional[Path] = None
-
+class _Problems(list[FieldProblem]):
     def add(self, path: str, what: str) -> None:
-        self.problems.append(FieldProblem(path, what))
+        self.append(FieldProblem(path, what))
+
+    def check(self) -> None:
+        if self:
+            raise JobFileError(self)
 
 
 def load_job(path: Union[str, "os.PathLike[str]"]) -> dict[str, Any]:
-    """The job of a file as a dict, to be changed before it is submitted. Values of a YAML file are text here, as they stand there.
+    """The job of a file, JSON or YAML, as a dict, to be changed before it is submitted.
 
-    JobFileError: it is no JSON, and no YAML or PyYAML is missing. OSError: it cannot be read.
+    JobFileError: it is not written as a job, or is YAML and PyYAML is not installed. OSError: it cannot be read.
     """
     text = Path(path).read_text(encoding="utf-8")
     try:
         found = json.loads(text, object_pairs_hook=_map)
     except json.JSONDecodeError as error:
         found = _load_yaml(path, text, error)
-    if not isinstance(found, dict):
-        raise JobFileError([FieldProblem(str(path), "must be a map of the fields of a job")])
-    if "axes" in found:
+    if isinstance(found, dict) and "axes" in found:
         raise JobFileError([FieldProblem(str(path), "is a sweep file, since it has `axes`: `hone sweep` takes it")])
-    found.setdefault("display_name", Path(path).stem)
-    return found
+    problems = _Problems()
+    plain = _message(found, job_pb2.JobSpec.DESCRIPTOR, "", problems)
+    problems.check()
+    plain.setdefault("display_name", Path(path).stem)
+    return plain
 
 
 def read_job(job: JobLike) -> LocalJob:
     """JobFileError with all that is wrong. OSError: a file that it names cannot be read."""
     if isinstance(job, job_pb2.JobSpec):
         return LocalJob(job)
-    fields = job if isinstance(job, Mapping) else load_job(job)
-    reading = _Reading()
-    plain = _message(fields, job_pb2.JobSpec.DESCRIPTOR, "", reading)
+    problems = _Problems()
+    plain = _message(job if isinstance(job, Mapping) else load_job(job), job_pb2.JobSpec.DESCRIPTOR, "", problems)
+    problems.check()
+    data = _take_places(plain, problems)
+    problems.check()
     spec = job_pb2.JobSpec()
-    if not reading.problems:
-        try:
-            json_format.ParseDict(plain, spec)
-        except json_format.ParseError as error:
-            reading.add("", str(error))
-    if reading.problems:
-        raise JobFileError(reading.problems)
-    return LocalJob(spec, reading.data)
+    try:
+        json_format.ParseDict(plain, spec)
+    except json_format.ParseError as error:
+        raise JobFileError([FieldProblem("", str(error))]) from None
+    return LocalJob(spec, data)
+
+
+def _take_places(plain: dict[str, Any], problems: _Problems) -> Optional[Path]:
+    """Takes the places of this machine out of the job. A maze comes in as its text; the file of the data is for the caller; a folder no server can have."""
+    data = None
+    for place, instead in _PLACES.items():
+        there: Any = plain
+        for name in place.split("."):
+            there = there.get(name, {})
+        if "path" not in there:
+            continue
+        path = there.pop("path")
+        if instead in there:
+            problems.add(place, f"must have either `{instead}` or `path`, got both")
+        elif place == "data":
+            data = Path(path)
+        elif instead == "text":
+            there["text"] = Path(path).read_text(encoding="utf-8")
+        else:
+            problems.add(f"{place}.path", f"is a folder of this machine; a server takes `{place}.{instead}`, one of its own")
+    return data
 
 
 def _load_yaml(path: Any, text: str, not_json: json.JSONDecodeError) -> Any:
@@ -109,60 +128,60 @@ def _map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _message(value: Any, descriptor: Any, path: str, reading: _Reading) -> dict[str, Any]:
-    """The fields as protobuf's JSON has them."""
+def _message(value: Any, descriptor: Any, path: str, problems: _Problems) -> dict[str, Any]:
+    """The fields as protobuf's JSON has them, beside the places of this machine."""
     if not isinstance(value, Mapping):
         forgotten = "; write {} for one with default values" if value in (None, "") else ""
-        reading.add(path, f"must be a map, got {value!r}{forgotten}")
+        problems.add(path, f"must be a map, got {value!r}{forgotten}")
         return {}
     plain: dict[str, Any] = {}
     for name, item in value.items():
         place = f"{path}.{name}" if path else str(name)
         if name in descriptor.fields_by_name:
-            plain[name] = _field(item, descriptor.fields_by_name[name], place, reading)
-        elif name == "path" and descriptor.full_name in _PATHS:
-            _path(item, descriptor, value, path, plain, reading)
+            plain[name] = _field(item, descriptor.fields_by_name[name], place, problems)
+        elif name == "path" and path in _PLACES:
+            plain[name] = os.fspath(item) if isinstance(item, (str, os.PathLike)) else _wrong(item, "a path", place, problems)
         else:
-            known = [*descriptor.fields_by_name, *(["path"] if descriptor.full_name in _PATHS else [])]
+            known = [*descriptor.fields_by_name, *(["path"] if path in _PLACES else [])]
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}" if known else "it has no keys: write {}"
-            reading.add(place, f"unknown key; {hint}")
+            problems.add(place, f"unknown key; {hint}")
     return plain
 
 
-def _field(value: Any, of: Any, path: str, reading: _Reading) -> Any:
+def _field(value: Any, of: Any, path: str, problems: _Problems) -> Any:
     if of.message_type is not None and of.message_type.GetOptions().map_entry:
-        return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else _wrong(value, "a map", path, reading)
+        return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else _wrong(value, "a map", path, problems)
     if not _is_list(of):
-        return _one(value, of, path, reading)
+        return _one(value, of, path, problems)
     if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
         # One value stands for a list of one.
-        return [_one(value, of, path, reading)] if of.message_type is None else _wrong(value, "a list", path, reading)
-    return [_one(item, of, f"{path}[{i}]", reading) for i, item in enumerate(value)]
+        return [_one(value, of, path, problems)] if of.message_type is None else _wrong(value, "a list", path, problems)
+    return [_one(item, of, f"{path}[{i}]", problems) for i, item in enumerate(value)]
 
 
-def _one(value: Any, of: Any, path: str, reading: _Reading) -> Any:
+def _one(value: Any, of: Any, path: str, problems: _Problems) -> Any:
     """One value. The words of a YAML file become numbers and truth values."""
     if of.message_type is not None:
-        return _message(value, of.message_type, path, reading)
+        return _message(value, of.message_type, path, problems)
     if of.enum_type is not None:
         known = [name for name, one in of.enum_type.values_by_name.items() if one.number != 0]
-        return value if value in known else _wrong(value, f"one of {', '.join(known)}", path, reading)
+        return value if value in known else _wrong(value, f"one of {', '.join(known)}", path, problems)
     if of.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         truth = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
-        return truth if isinstance(truth, bool) else _wrong(value, "true or false", path, reading)
+        return truth if isinstance(truth, bool) else _wrong(value, "true or false", path, problems)
     if of.cpp_type in _INTEGERS + _FLOATS:
-        return _number(value, of.cpp_type in _INTEGERS, path, reading)
-    return value if isinstance(value, str) else _wrong(value, "a text", path, reading)
+        return _number(value, of.cpp_type in _INTEGERS, path, problems)
+    return value if isinstance(value, str) else _wrong(value, "a text", path, problems)
 
 
-def _number(value: Any, whole: bool, path: str, reading: _Reading) -> Any:
+def _number(value: Any, whole: bool, path: str, problems: _Problems) -> Any:
     try:
         if not isinstance(value, bool):
             return _whole(value) if whole else float(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    return _wrong(value, "a whole number" if whole else "a number", path, reading)
+    return _wrong(value, "a whole number" if whole else "a number", path, problems)
 
 
 def _whole(value: Any) -> int:
@@ -176,26 +195,12 @@ def _whole(value: Any) -> int:
     return int(number)
 
 
-def _wrong(value: Any, right: str, path: str, reading: _Reading) -> None:
-    reading.add(path, f"must be {right}, got {value!r}")
+def _wrong(value: Any, right: str, path: str, problems: _Problems) -> Any:
+    """Adds the problem; None stands in the value's place."""
+    problems.add(path, f"must be {right}, got {value!r}")
+    return None
 
 
 def _is_list(of: Any) -> bool:
     # Protobuf 7 has only the first, versions before 6.31 only the second.
     return bool(of.is_repeated) if hasattr(of, "is_repeated") else bool(of.label == FieldDescriptor.LABEL_REPEATED)
-
-
-def _path(value: Any, descriptor: Any, beside: Mapping[str, Any], path: str, plain: dict[str, Any], reading: _Reading) -> None:
-    """A place on this machine: the server gets the file, or its text; a folder it cannot have."""
-    instead = _PATHS[descriptor.full_name]
-    place = f"{path}.path"
-    if instead in beside:
-        reading.add(path, f"must have either `{instead}` or `path`, got both")
-    elif not isinstance(value, (str, os.PathLike)):
-        _wrong(value, "a path", place, reading)
-    elif descriptor.full_name == "hone.v1.DataSpec":
-        reading.data = Path(value)
-    elif descriptor.full_name == "hone.v1.MazeWorld":
-        plain["text"] = Path(value).read_text(encoding="utf-8")
-    else:
-        reading.add(place, f"is a folder of this machine; a server takes `{path}.{instead}`, one of its own")
