@@ -3,10 +3,10 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 export HONE_DATA_DIR
 
-.PHONY: help demo test bench profile quality interop faults breakages load fuzz image try-image format asan tsan build programs setup setup-tests
+.PHONY: help demo test bench profile quality interop faults breakages load fuzz image try-image format asan tsan build programs python-client setup setup-tests
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 15
 
 demo: programs  ## a server, a job over gRPC with the live curve, a prediction
 	deploy/demo build/$(PRESET)/bin
@@ -69,6 +69,12 @@ tsan: setup setup-tests  ## the tests that share memory between threads, without
 programs: setup  ## build hone, honed, hone-worker and hone-sentencepiece into build/release/bin
 	cmake --preset $(PRESET) -DHONE_TESTS=OFF
 	cmake --build --preset $(PRESET) -j $(JOBS) --target hone honed hone-worker hone-sentencepiece
+
+python-client: setup setup-tests  ## the wheel of the Python client, into build/python
+	rm -rf client/python/build build/python
+	python3 -m venv build/python/venv
+	build/python/venv/bin/pip wheel --quiet --no-deps --wheel-dir build/python ./client/python
+	@ls build/python/*.whl
 
 build: setup setup-tests  ## build everything into build/release
 	cmake --preset $(PRESET) -DHONE_TESTS=ON

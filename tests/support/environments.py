@@ -11,6 +11,8 @@ import sys
 ENVIRONMENTS = {
     "tensorboard": (["tensorboard"], "tensorboard"),
     "grpc": (["grpcio-tools"], "grpc, grpc_tools"),
+    "client": (["grpcio", "protobuf", "setuptools>=70.1", "pyyaml", "numpy", "pandas", "nbclient", "ipykernel", "mypy", "types-grpcio", "types-protobuf"],
+               "grpc, google.protobuf, setuptools, yaml, numpy, pandas, nbclient, ipykernel, mypy"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
