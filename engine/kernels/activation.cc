@@ -20,16 +20,17 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F = hn::ScalableTag<float>;
 using V = hn::Vec<F>;
 
-// tanh of sqrt(2/π) (x + 0.044715 x³): Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
-V GeluTanhInner(F f, V x) {
+// (1 + tanh u) / 2 of u = sqrt(2/π) (x + 0.044715 x³), which is the sigmoid of 2 u: Hendrycks and
+// Gimpel, "Gaussian Error Linear Units", 2016.
+constexpr float kTwiceSqrt = 1.5957691216057308f;  // 2 sqrt(2/π)
+V GeluTanhGate(F f, V x) {
   const V cube = hn::Mul(hn::Mul(x, x), x);
-  const V u = hn::MulAdd(hn::Set(f, 0.044715f), cube, x);
-  return KeepNan(f, x, hn::Tanh(f, hn::Mul(hn::Set(f, 0.7978845608028654f), u)));
+  return SigmoidOf(f, hn::Mul(hn::Set(f, kTwiceSqrt), hn::MulAdd(hn::Set(f, 0.044715f), cube, x)));
 }
 
 template <ActivationKind kKind>
 V Forward(F f, V x, V slope) {
-  const V zero = hn::Zero(f), half = hn::Set(f, 0.5f), one = hn::Set(f, 1.0f);
+  const V zero = hn::Zero(f);
   switch (kKind) {
     case ActivationKind::kRelu:
       return ReluOf(f, x);
@@ -42,7 +43,7 @@ V Forward(F f, V x, V slope) {
     case ActivationKind::kSilu:
       return hn::Mul(x, SigmoidOf(f, x));
     case ActivationKind::kGeluTanh:
-      return hn::Mul(hn::Mul(half, x), hn::Add(one, GeluTanhInner(f, x)));
+      return hn::Mul(x, GeluTanhGate(f, x));
     case ActivationKind::kGelu: {
       V bell;
       return hn::Mul(x, NormalCdfOf(f, x, bell));
@@ -55,7 +56,7 @@ V Forward(F f, V x, V slope) {
 // The derivative from the output (ReLU, leaky ReLU, tanh, sigmoid) or the input.
 template <ActivationKind kKind>
 V Derivative(F f, V from, V slope) {
-  const V zero = hn::Zero(f), half = hn::Set(f, 0.5f), one = hn::Set(f, 1.0f);
+  const V zero = hn::Zero(f), one = hn::Set(f, 1.0f);
   switch (kKind) {
     case ActivationKind::kRelu:
       return hn::IfThenElseZero(hn::Gt(from, zero), one);
@@ -70,13 +71,11 @@ V Derivative(F f, V from, V slope) {
       return hn::Mul(s, hn::MulAdd(from, hn::Sub(one, s), one));
     }
     case ActivationKind::kGeluTanh: {
-      const V t = GeluTanhInner(f, from);
-      const V slope_of_inner =
-          hn::Mul(hn::Set(f, 0.7978845608028654f),
-                  hn::MulAdd(hn::Set(f, 3 * 0.044715f), hn::Mul(from, from), one));
-      const V rest =
-          hn::Mul(hn::Mul(half, from), hn::Mul(hn::NegMulAdd(t, t, one), slope_of_inner));
-      return hn::MulAdd(half, hn::Add(one, t), rest);
+      const V gate = GeluTanhGate(f, from);
+      const V slope_of_inner = hn::Mul(
+          hn::Set(f, kTwiceSqrt), hn::MulAdd(hn::Set(f, 3 * 0.044715f), hn::Mul(from, from), one));
+      const V rest = hn::Mul(hn::Mul(from, hn::Mul(gate, hn::Sub(one, gate))), slope_of_inner);
+      return hn::Add(gate, rest);
     }
     case ActivationKind::kGelu: {
       // Φ(x) + x φ(x), φ being the bell over sqrt(2π).
