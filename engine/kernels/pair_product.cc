@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/kernels/tile_product.h"
+
 #define HONE_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
-#define HONE_TILE_TARGET __attribute__((target("amx-tile,amx-bf16")))
 
 namespace hone::engine::kernels {
 namespace {
@@ -19,10 +20,10 @@ HONE_BF16_TARGET inline __m512i Repeated(const uint32_t* word) {
   return _mm512_set1_epi32(bits);
 }
 
-// A tile of sums in registers.
+// Sums of some rows and vectors of columns, in registers.
 template <int kRows, int kColumns>
-HONE_BF16_TARGET void Tile(const PairProduct& product, const uint32_t* a, const uint32_t* b,
-                           float* c) {
+HONE_BF16_TARGET void Block(const PairProduct& product, const uint32_t* a, const uint32_t* b,
+                            float* c) {
   __m512 sum[kRows][kColumns];
   for (int r = 0; r < kRows; ++r) {
     for (int n = 0; n < kColumns; ++n) {
@@ -52,167 +53,27 @@ HONE_BF16_TARGET void Tile(const PairProduct& product, const uint32_t* a, const 
   }
 }
 
-using TileFunction = void (*)(const PairProduct&, const uint32_t*, const uint32_t*, float*);
+using BlockFunction = void (*)(const PairProduct&, const uint32_t*, const uint32_t*, float*);
 
 // By rows − 1, as many as fit into the registers beside a row of columns and a repeated word.
 template <int kColumns>
-constexpr TileFunction kTiles[] = {Tile<1, kColumns>, Tile<2, kColumns>, Tile<3, kColumns>,
-                                   Tile<4, kColumns>, Tile<5, kColumns>, Tile<6, kColumns>,
-                                   Tile<7, kColumns>, Tile<8, kColumns>};
+constexpr BlockFunction kBlocks[] = {Block<1, kColumns>, Block<2, kColumns>, Block<3, kColumns>,
+                                     Block<4, kColumns>, Block<5, kColumns>, Block<6, kColumns>,
+                                     Block<7, kColumns>, Block<8, kColumns>};
 constexpr int64_t kMostRows[] = {8, 8, 8, 6};  // by columns − 1
-constexpr const TileFunction* kTilesOf[] = {kTiles<1>, kTiles<2>, kTiles<3>, kTiles<4>};
+constexpr const BlockFunction* kBlocksOf[] = {kBlocks<1>, kBlocks<2>, kBlocks<3>, kBlocks<4>};
 
 void MultiplyByVectors(const PairProduct& product, const uint32_t* a, const uint32_t* b, float* c) {
   for (int64_t n = 0; n < product.columns; n += 4 * kPairLanes) {
     const int64_t vectors = std::min<int64_t>(4, (product.columns - n) / kPairLanes);
-    const TileFunction* tiles = kTilesOf[vectors - 1];
+    const BlockFunction* blocks = kBlocksOf[vectors - 1];
     // As equal as can be.
     const int64_t most = kMostRows[vectors - 1], count = (product.rows + most - 1) / most;
     for (int64_t i = 0, r = 0; i < count; ++i) {
       const int64_t height = product.rows / count + (i < product.rows % count ? 1 : 0);
-      tiles[height - 1](product, a + r * product.a_row, b + n, c + r * product.c_row + n);
+      blocks[height - 1](product, a + r * product.a_row, b + n, c + r * product.c_row + n);
       r += height;
     }
-  }
-}
-
-// The shape of eight tiles of 16 rows of 64 bytes, as `ldtilecfg` wants it.
-struct alignas(64) TileShapes {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-static_assert(sizeof(TileShapes) == 64);
-
-// Keeps the tiles' shapes and sets ours. The compiler's own intrinsics say that they read a part of
-// the shapes' memory only, hence the assembly.
-HONE_TILE_TARGET void BeginTiles(std::byte (&before)[64]) {
-  static constexpr TileShapes kShapes;
-  asm volatile("sttilecfg %0" : "=m"(before));
-  asm volatile("ldtilecfg %0" ::"m"(kShapes));
-}
-
-// Palette 0 stands for tiles that are not in use.
-HONE_TILE_TARGET void EndTiles(const std::byte (&before)[64]) {
-  if (before[0] == std::byte{0}) {
-    _tile_release();
-  } else {
-    asm volatile("ldtilecfg %0" ::"m"(before));
-  }
-}
-
-// Tiles 0 to 3 are sums. Two tiles of rows by up to two of columns:
-template <int kColumns>
-HONE_TILE_TARGET void TwoRows(const PairProduct& product, const uint32_t* a, const uint32_t* b,
-                              float* c) {
-  constexpr int64_t kWord = sizeof(uint32_t);
-  const int64_t a_row = kWord * product.a_row, b_row = kWord * product.b_row;
-  const int64_t c_row = kWord * product.c_row;
-  const uint32_t* a_below = a + kTileRows * product.a_row;
-  float* c_below = c + kTileRows * product.c_row;
-  if (product.add) {
-    _tile_loadd(0, c, c_row);
-    _tile_loadd(2, c_below, c_row);
-    if constexpr (kColumns == 2) {
-      _tile_loadd(1, c + kPairLanes, c_row);
-      _tile_loadd(3, c_below + kPairLanes, c_row);
-    }
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  for (int64_t p = 0; p < product.pairs; p += kTilePairs) {
-    _tile_loadd(4, a + p, a_row);
-    _tile_loadd(6, b + p * product.b_row, b_row);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(5, a_below + p, a_row);
-    _tile_dpbf16ps(2, 5, 6);
-    if constexpr (kColumns == 2) {
-      _tile_loadd(7, b + p * product.b_row + kPairLanes, b_row);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_dpbf16ps(3, 5, 7);
-    }
-  }
-  _tile_stored(0, c, c_row);
-  _tile_stored(2, c_below, c_row);
-  if constexpr (kColumns == 2) {
-    _tile_stored(1, c + kPairLanes, c_row);
-    _tile_stored(3, c_below + kPairLanes, c_row);
-  }
-}
-
-// One tile of rows by up to four of columns.
-template <int kColumns>
-HONE_TILE_TARGET void OneRow(const PairProduct& product, const uint32_t* a, const uint32_t* b,
-                             float* c) {
-  constexpr int64_t kWord = sizeof(uint32_t);
-  const int64_t a_row = kWord * product.a_row, b_row = kWord * product.b_row;
-  const int64_t c_row = kWord * product.c_row;
-  if (product.add) {
-    _tile_loadd(0, c, c_row);
-    if constexpr (kColumns > 1) {
-      _tile_loadd(1, c + kPairLanes, c_row);
-    }
-    if constexpr (kColumns > 2) {
-      _tile_loadd(2, c + 2 * kPairLanes, c_row);
-    }
-    if constexpr (kColumns > 3) {
-      _tile_loadd(3, c + 3 * kPairLanes, c_row);
-    }
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  for (int64_t p = 0; p < product.pairs; p += kTilePairs) {
-    const uint32_t* row = b + p * product.b_row;
-    _tile_loadd(4, a + p, a_row);
-    _tile_loadd(5, row, b_row);
-    _tile_dpbf16ps(0, 4, 5);
-    if constexpr (kColumns > 1) {
-      _tile_loadd(6, row + kPairLanes, b_row);
-      _tile_dpbf16ps(1, 4, 6);
-    }
-    if constexpr (kColumns > 2) {
-      _tile_loadd(7, row + 2 * kPairLanes, b_row);
-      _tile_dpbf16ps(2, 4, 7);
-    }
-    if constexpr (kColumns > 3) {
-      _tile_loadd(5, row + 3 * kPairLanes, b_row);
-      _tile_dpbf16ps(3, 4, 5);
-    }
-  }
-  _tile_stored(0, c, c_row);
-  if constexpr (kColumns > 1) {
-    _tile_stored(1, c + kPairLanes, c_row);
-  }
-  if constexpr (kColumns > 2) {
-    _tile_stored(2, c + 2 * kPairLanes, c_row);
-  }
-  if constexpr (kColumns > 3) {
-    _tile_stored(3, c + 3 * kPairLanes, c_row);
-  }
-}
-
-constexpr TileFunction kOneRow[] = {OneRow<1>, OneRow<2>, OneRow<3>, OneRow<4>};
-
-void MultiplyByTiles(const PairProduct& product, const uint32_t* a, const uint32_t* b, float* c) {
-  int64_t r = 0;
-  for (; r + kTileRows < product.rows; r += 2 * kTileRows) {
-    for (int64_t n = 0; n < product.columns; n += 2 * kPairLanes) {
-      (product.columns - n > kPairLanes ? TwoRows<2> : TwoRows<1>)(product, a + r * product.a_row,
-                                                                   b + n,
-                                                                   c + r * product.c_row + n);
-    }
-  }
-  for (int64_t n = 0; r < product.rows && n < product.columns; n += 4 * kPairLanes) {
-    const int64_t tiles = std::min<int64_t>(4, (product.columns - n) / kPairLanes);
-    kOneRow[tiles - 1](product, a + r * product.a_row, b + n, c + r * product.c_row + n);
   }
 }
 
