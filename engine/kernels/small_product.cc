@@ -65,7 +65,7 @@ void Tile(const Operands& o, int64_t row, int64_t column) {
       }
     }
     a += p.a_inner;
-    b += p.columns;
+    b += p.b_row;
   }
   // Written out, so that the sums have no place in memory.
   float* c = o.c + row * p.c_row + column * p.c_column;
@@ -74,7 +74,7 @@ void Tile(const Operands& o, int64_t row, int64_t column) {
   const int64_t to_row = p.c_column == 1 ? p.c_row : kVectors * kLanes;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 3
+#pragma GCC unroll 8
     for (int i = 0; i < kVectors; ++i) {
       const V y = p.relu ? ReluOf(f, sum[r][i]) : sum[r][i];
       if (i + 1 < kVectors) {
@@ -114,10 +114,15 @@ void TileRows(const Operands& o, int64_t column, int64_t begin, int64_t end) {
 }
 
 // Threes of vectors, and twos where a single one would be left: 24 sums are enough in flight, and
-// their operands stay in registers, too.
+// their operands stay in registers, too. A row alone takes eight as long as it can: it waits for
+// nothing but the weights, which come fastest in long pieces.
 void MultiplyTiles(const Operands& o, int64_t begin, int64_t end) {
   int64_t vectors = (o.p.columns + kLanes - 1) / kLanes;
-  for (int64_t column = 0; vectors > 0;) {
+  int64_t column = 0;
+  for (; end - begin == 1 && vectors >= 8; vectors -= 8, column += 8 * kLanes) {
+    Tile<1, 8>(o, begin, column);
+  }
+  while (vectors > 0) {
     const int64_t now = vectors == 4 ? 2 : std::min<int64_t>(vectors, 3);
     switch (now) {
       case 1:
@@ -205,7 +210,9 @@ void MultiplyDots(const Operands& o, int64_t begin, int64_t end) {
 
 void MultiplyT(const SmallProduct& product, const float* a, const float* b, const float* bias,
                float* c, int64_t begin, int64_t end) {
-  const Operands operands = {product, a, b, bias, c};
+  SmallProduct p = product;
+  p.b_row = p.b_row == 0 ? p.columns : p.b_row;
+  const Operands operands = {p, a, b, bias, c};
   if (product.dots) {
     MultiplyDots(operands, begin, end);
   } else {
@@ -311,6 +318,15 @@ bool WantsDots(int64_t inner, int64_t columns) { return columns <= 8 && inner >=
 void Multiply(const SmallProduct& product, const float* a, const float* b, const float* bias,
               float* c, int64_t begin, int64_t end) {
   HWY_DYNAMIC_DISPATCH(MultiplyT)(product, a, b, bias, c, begin, end);
+}
+
+void MultiplyColumns(const SmallProduct& product, const float* a, const float* b, const float* bias,
+                     float* c, int64_t begin, int64_t end) {
+  SmallProduct part = product;
+  part.columns = end - begin;
+  part.b_row = product.b_row == 0 ? product.columns : product.b_row;
+  Multiply(part, a, b + begin * (product.dots ? product.inner : 1),
+           bias == nullptr ? nullptr : bias + begin, c + begin * product.c_column, 0, product.rows);
 }
 
 void SumRows(const float* x, int64_t rows, int64_t columns, float* y) {

@@ -20,7 +20,9 @@ struct SmallProduct {
   int64_t columns = 0;
   int64_t a_row = 0, a_inner = 1;   // a(r, k) is at r * a_row + k * a_inner
   int64_t c_row = 0, c_column = 1;  // c(r, n) is at r * c_row + n * c_column
-  // b(k, n) is at k * columns + n; with `dots` at n * inner + k, and a_inner must be 1.
+  // b(k, n) is at k * b_row + n, b_row being `columns` where it is 0; with `dots` at n * inner + k,
+  // and a_inner must be 1.
+  int64_t b_row = 0;
   bool dots = false;
   bool relu = false;
 };
@@ -32,6 +34,9 @@ bool WantsDots(int64_t inner, int64_t columns);
 // The rows [begin, end); `bias` may be null.
 void Multiply(const SmallProduct& product, const float* a, const float* b, const float* bias,
               float* c, int64_t begin, int64_t end);
+// All rows of the columns [begin, end), where rows are too few to be shared.
+void MultiplyColumns(const SmallProduct& product, const float* a, const float* b, const float* bias,
+                     float* c, int64_t begin, int64_t end);
 
 // y[n] = Σ x[r, n] over all rows.
 void SumRows(const float* x, int64_t rows, int64_t columns, float* y);

@@ -18,9 +18,10 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels) {
   return set >= InstructionSet::kAmx && in_channels == 1 ? DType::kF32 : compute;
 }
 
+// Numbers of a weight that lies near a core: 256 KiB.
+constexpr int64_t kMostWeights = int64_t{1} << 16;
+
 Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out) {
-  // Ours reads the weights where they lie, which must be near: 256 KiB.
-  constexpr int64_t kMostWeights = int64_t{1} << 16;
   // What ours saves of oneDNN's call and packing no longer counts in a larger product.
   constexpr int64_t kMostMultiplications = int64_t{1} << 23;
   const int64_t weights = SaturatingProduct(in, out);
@@ -28,6 +29,13 @@ Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t
                     weights <= kMostWeights &&
                     SaturatingProduct(rows, weights) <= kMostMultiplications;
   return ours ? Implementation::kOurs : Implementation::kOneDnn;
+}
+
+bool ReadsWeightsOnce(InstructionSet set, DType compute, DType kept, int64_t rows, int64_t in,
+                      int64_t out) {
+  constexpr int64_t kMostRows = 8;
+  const bool far = kept == DType::kBf16 || SaturatingProduct(in, out) > kMostWeights;
+  return compute == DType::kF32 && set >= InstructionSet::kAvx2 && rows <= kMostRows && far;
 }
 
 LinearGradient LinearGradientBy(InstructionSet set, DType compute) {

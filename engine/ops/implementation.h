@@ -24,6 +24,11 @@ DType ConvProductType(InstructionSet set, DType compute, int64_t in_channels);
 // A dense layer's products, forward and backward, of so many rows by weights of [in, out].
 Implementation LinearBy(InstructionSet set, DType compute, int64_t rows, int64_t in, int64_t out);
 
+// Whether a dense layer, forward, has so few rows that ours reads its weights as they lie, in the
+// element type that they are kept in. Of small weights in f32 LinearBy is asked.
+bool ReadsWeightsOnce(InstructionSet set, DType compute, DType kept, int64_t rows, int64_t in,
+                      int64_t out);
+
 // How oneDNN is asked for a dense layer's gradients, which it does not compute as fast either way:
 // as an inner product's gradient, or as a product like any other, of the weight with a transposed
 // source, of the data with the weight seen transposed.

@@ -1,11 +1,14 @@
 #include "engine/ops/linear.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/team.h"
 #include "engine/graph/lowering.h"
 #include "engine/graph/shape_checks.h"
 #include "engine/kernels/column_sums.h"
+#include "engine/kernels/few_rows.h"
 #include "engine/kernels/small_product.h"
 #include "engine/ops/implementation.h"
 
@@ -86,20 +89,29 @@ struct ProductSlots {
   Slot a, b, bias, c;
 };
 
-// A step on as many threads as pay, each with some of the rows.
+// A step on as many threads as pay, each with some of the rows, or of the columns where rows are
+// few: a token that is written is one row, and takes as long as the weights need to be read.
 void EmitProduct(Lowering& l, const kernels::SmallProduct& product, const ProductSlots& at) {
   constexpr int64_t kProductsPerElement = 32;  // take as long as one element of a pass
-  const int64_t products = SaturatingProduct(product.rows * product.inner, product.columns);
-  const int parts = PartsFor(products / kProductsPerElement, l.threads());
+  constexpr int64_t kWeightsPerElement = 4;
+  constexpr int64_t kRows = 8, kColumns = 64;  // of a share, or multiples of them
+  const int64_t weights = SaturatingProduct(product.inner, product.columns);
+  const int64_t products = SaturatingProduct(product.rows, weights);
+  const int parts = std::max(PartsFor(products / kProductsPerElement, l.threads()),
+                             PartsFor(weights / kWeightsPerElement, l.threads()));
+  const bool by_rows = product.rows >= kRows * parts;
   l.Emit("small", [=](const Memory& m) {
     const auto* a = m.as<float>(at.a);
     const auto* b = m.as<float>(at.b);
     const auto* bias = at.bias < 0 ? nullptr : m.as<float>(at.bias);
     auto* c = m.as<float>(at.c);
     ForShares(
-        product.rows, parts,
-        [&](int64_t begin, int64_t end) { kernels::Multiply(product, a, b, bias, c, begin, end); },
-        /*grain=*/8);
+        by_rows ? product.rows : product.columns, parts,
+        [&](int64_t begin, int64_t end) {
+          (by_rows ? kernels::Multiply : kernels::MultiplyColumns)(product, a, b, bias, c, begin,
+                                                                   end);
+        },
+        by_rows ? kRows : kColumns);
   });
 }
 
@@ -435,6 +447,10 @@ class LinearOp final : public Op {
 
   absl::Status Lower(Lowering& l) const override {
     const Sizes s = SizesOf(l.input_type(0).shape, l.output_type(0).shape.back());
+    if (ReadsWeightsOnce(CpuInstructionSet(), l.compute_dtype(), l.kept_dtype(1), s.rows, s.in,
+                         s.out)) {
+      return LowerFewRows(l, s);
+    }
     // Of a transposed weight, which may be a table of rows, no copy is kept.
     if (IsOurs(l, s) && (!transposed_ || kernels::WantsDots(s.in, s.out))) {
       return LowerSmall(l, s);
@@ -460,6 +476,37 @@ class LinearOp final : public Op {
   }
 
  private:
+  absl::Status LowerFewRows(Lowering& l, const Sizes& s) const {
+    const DType kept = l.kept_dtype(1) == DType::kBf16 ? DType::kBf16 : DType::kF32;
+    HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));
+    HONE_ASSIGN_OR_RETURN(const Slot w,
+                          l.Input(1, MemoryDesc::Plain({l.input_type(1).shape, kept})));
+    Slot bias = -1;
+    if (bias_) {
+      HONE_ASSIGN_OR_RETURN(bias, l.PlainInput(2));
+    }
+    const Slot y = l.Output(0, MemoryDesc::Plain(l.output_type(0)));
+    const kernels::FewRows product = {.rows = s.rows,
+                                      .inner = s.in,
+                                      .columns = s.out,
+                                      .weights = kept,
+                                      .transposed = transposed_,
+                                      .relu = post_op_ == ActivationKind::kRelu};
+    constexpr int64_t kWeightsPerElement = 4;  // take as long as one element of a pass
+    const int parts = PartsFor(SaturatingProduct(s.in, s.out) / kWeightsPerElement, l.threads());
+    l.Emit("few_rows", [=](const Memory& m) {
+      ForShares(
+          product.columns, parts,
+          [&](int64_t begin, int64_t end) {
+            kernels::MultiplyFewRows(product, m.as<float>(x), m[w],
+                                     bias < 0 ? nullptr : m.as<float>(bias), m.as<float>(y), begin,
+                                     end);
+          },
+          /*grain=*/64);
+    });
+    return absl::OkStatus();
+  }
+
   absl::Status LowerSmall(Lowering& l, const Sizes& s) const {
     const bool dots = kernels::WantsDots(s.in, s.out);
     HONE_ASSIGN_OR_RETURN(const Slot x, l.PlainInput(0));

@@ -67,6 +67,17 @@ TEST(TheRule, MultipliesInF32ByWeightsThatLieNearWhereVectorsHave16Floats) {
   }
 }
 
+TEST(TheRule, ReadsWeightsOnceOfFewRowsInF32WhereTheyAreFarOrKeptInBf16) {
+  for (const InstructionSet set : kSets) {
+    const bool able = set >= kAvx2;
+    EXPECT_EQ(ReadsWeightsOnce(set, DType::kF32, DType::kF32, 8, 257, 256), able);
+    EXPECT_EQ(ReadsWeightsOnce(set, DType::kF32, DType::kBf16, 1, 16, 16), able);
+    EXPECT_FALSE(ReadsWeightsOnce(set, DType::kF32, DType::kF32, 9, 257, 256));
+    EXPECT_FALSE(ReadsWeightsOnce(set, DType::kF32, DType::kF32, 1, 256, 256));
+    EXPECT_FALSE(ReadsWeightsOnce(set, DType::kBf16, DType::kBf16, 1, 257, 256));
+  }
+}
+
 TEST(TheRule, AsksForGradientsOfDenseLayersInBf16AsProductsWhereTilesMultiply) {
   for (const InstructionSet set : kSets) {
     EXPECT_EQ(LinearGradientBy(set, DType::kF32), LinearGradient::kInnerProduct);
