@@ -366,17 +366,17 @@ TEST_F(NewTokensTest, OfAWriterAreWrittenInEveryForm) {
 TEST_F(NewTokensTest, AreWrittenByAModelThatHasLearnedThem) {
   auto config = WritingJob(Writer("llama"));
   ASSERT_THAT(config, IsOk());
-  config->epochs = 100;
+  config->epochs = 30;
   ASSERT_THAT(Run(*config), IsOk());
   const auto model = predict::Predictor::Load(ModelOf(*config), 2);
   ASSERT_THAT(model, IsOk());
   const tasks::WritingQuestion wish = {
-      .prompt = "abac<yes>aef", .count = 2, .sampling = {.temperature = 0}};
+      .prompt = "abac<yes>aef", .count = 1, .sampling = {.temperature = 0}};
   const auto example = (*model)->Read(wish, "wish");
   ASSERT_THAT(example, IsOk());
   const auto answer = (*model)->Predict({&*example, 1});
   ASSERT_THAT(answer, IsOk());
-  EXPECT_EQ(answer->front().writing->text, "<no>a");
+  EXPECT_EQ(answer->front().writing->text, "<no>");
 }
 
 }  // namespace
