@@ -385,11 +385,11 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
   if (freeze.empty() && !options.lora.has_value()) {
     return rules;
   }
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, DescribeBefore(options, /*with_tokens=*/false));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
   std::vector<std::string> all_frozen = held;
-  if (earlier.new_tokens.has_value()) {
+  if (!options.new_tokens.empty()) {
     std::erase_if(all_frozen, models::HasRowsOfTokens);
   }
   if (options.lora.has_value()) {
