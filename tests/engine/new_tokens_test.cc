@@ -37,7 +37,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr int64_t kRows = 40, kWidth = 24;
+constexpr int64_t kRows = 40, kNumbers = 24;
 constexpr char kTable[] = "token_embedding.weight", kOutput[] = "output.weight",
                kBias[] = "output.bias";
 const std::vector<std::string> kTwo = {"<yes>", "<no>"};
@@ -213,27 +213,27 @@ TEST_F(NewTokensTest, UseRowsThatTheTableHasToSpare) {
 }
 
 TEST_F(NewTokensTest, BeginAsTheMeanOfTheOthersWhichKeepTheirBits) {
-  EXPECT_EQ(FirstValues(Two(), kTable, {kRows + 2, kWidth}),
-            WithMeans(Before(Path("bert"), kTable), kRows, kWidth));
+  EXPECT_EQ(FirstValues(Two(), kTable, {kRows + 2, kNumbers}),
+            WithMeans(Before(Path("bert"), kTable), kRows, kNumbers));
 }
 
 TEST_F(NewTokensTest, BeginAsTheMeanInSpareRowsOfWhichTheOthersStay) {
   WriteBert(30);
-  EXPECT_EQ(FirstValues(Two(), kTable, {kRows, kWidth}),
-            WithMeans(Before(Path("bert"), kTable), kRows - 3, kWidth));
+  EXPECT_EQ(FirstValues(Two(), kTable, {kRows, kNumbers}),
+            WithMeans(Before(Path("bert"), kTable), kRows - 3, kNumbers));
 }
 
 TEST_F(NewTokensTest, HaveRowsInALastLayerOfItsOwn) {
   const std::string llama = Writer("llama");
-  EXPECT_EQ(FirstValues(Two(llama), kOutput, {kRows + 2, kWidth}),
-            WithMeans(Before(llama, kOutput), kRows, kWidth));
+  EXPECT_EQ(FirstValues(Two(llama), kOutput, {kRows + 2, kNumbers}),
+            WithMeans(Before(llama, kOutput), kRows, kNumbers));
 }
 
 TEST_F(NewTokensTest, HaveColumnsInALastLayerThatLiesTheOtherWay) {
   const std::string gpt2 = Writer("gpt2_untied");
   const std::vector<float> rows = Transposed(Before(gpt2, kOutput), kRows);
-  EXPECT_EQ(FirstValues(Two(gpt2), kOutput, {kWidth, kRows + 2}),
-            Transposed(WithMeans(rows, kRows, kWidth), kWidth));
+  EXPECT_EQ(FirstValues(Two(gpt2), kOutput, {kNumbers, kRows + 2}),
+            Transposed(WithMeans(rows, kRows, kNumbers), kNumbers));
 }
 
 TEST_F(NewTokensTest, HaveNumbersInTheBiasOfTheLastLayer) {
@@ -279,7 +279,7 @@ TEST_F(NewTokensTest, AreLearnedWhereAllElseIsFrozen) {
   EXPECT_EQ(Weights(ModelOf(*config), "block_1.up.weight"),
             Before(Path("bert"), "block_1.up.weight"));
   EXPECT_NE(Weights(ModelOf(*config), kTable),
-            WithMeans(Before(Path("bert"), kTable), kRows, kWidth));
+            WithMeans(Before(Path("bert"), kTable), kRows, kNumbers));
 }
 
 TEST_F(NewTokensTest, InATableThatARuleFreezesAreRefused) {
@@ -326,7 +326,7 @@ TEST_F(NewTokensTest, BesideAdaptersAreLearnedMergedAndNoAdapterOfPefts) {
   ASSERT_THAT(config, IsOk());
   ASSERT_THAT(Run(*config), IsOk());
   EXPECT_NE(Weights(ModelOf(*config), kTable),
-            WithMeans(Before(Path("bert"), kTable), kRows, kWidth));
+            WithMeans(Before(Path("bert"), kTable), kRows, kNumbers));
   EXPECT_EQ(Weights(ModelOf(*config), "block_1.up.weight"),
             Before(Path("bert"), "block_1.up.weight"));
   EXPECT_THAT(Exported(ModelOf(*config), exports::Format::kMergedHuggingFace), IsOk());
@@ -342,7 +342,7 @@ TEST_F(NewTokensTest, AreGoneOnWithAndFurtherOnesStandBehindThem) {
   const auto second = Job({.directory = ModelOf(*first), .new_tokens = {"<maybe>"}});
   ASSERT_THAT(second, IsOk());
   ASSERT_THAT(Run(*second), IsOk());
-  EXPECT_EQ(Weights(ModelOf(*second), kTable).size(), static_cast<size_t>((kRows + 3) * kWidth));
+  EXPECT_EQ(Weights(ModelOf(*second), kTable).size(), static_cast<size_t>((kRows + 3) * kNumbers));
   ASSERT_THAT(Exported(ModelOf(*second), exports::Format::kHuggingFace), IsOk());
   EXPECT_EQ(nlohmann::json::parse(Contents(Path("out/config.json")))["vocab_size"], kRows + 3);
 }
