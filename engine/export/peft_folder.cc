@@ -11,6 +11,7 @@
 #include "engine/export/formats.h"
 #include "engine/huggingface/write_adapter.h"
 #include "engine/models/lora.h"
+#include "engine/models/presets.h"
 
 // A folder as the Python package peft writes it: the adapters, and the modules that were learned as
 // a whole.
@@ -86,6 +87,18 @@ nlohmann::ordered_json NameOfBase(const std::string& config) {
              : nlohmann::ordered_json();
 }
 
+// peft takes no adapter whose tables of tokens are larger than the base's, and in a model whose
+// last layer is its table it would replace one of the two alone.
+absl::Status CheckTables(const models::LoraDescription& lora) {
+  const auto table = std::ranges::find_if(lora.whole, models::HasRowsOfTokens);
+  return table == lora.whole.end()
+             ? absl::OkStatus()
+             : absl::UnimplementedError(absl::StrCat(
+                   "format ", kFormat, ": ", *table,
+                   " was learned as a whole, as with model.pretrained.new_tokens, and peft would "
+                   "not put it back as it is; format merged-hf has the whole model"));
+}
+
 }  // namespace
 
 absl::StatusOr<ExportReport> ExportPeft(const ExportOptions& options, const Source& source) {
@@ -94,6 +107,7 @@ absl::StatusOr<ExportReport> ExportPeft(const ExportOptions& options, const Sour
         "format peft: the model has no adapters; format hf has the whole model");
   }
   const tasks::ModelFile& file = source.adapted_file();
+  HONE_RETURN_IF_ERROR(CheckTables(*file.model.lora));
   HONE_ASSIGN_OR_RETURN(const huggingface::Config config, CheckpointConfig(kFormat, file));
   HONE_ASSIGN_OR_RETURN(const huggingface::WrittenHead head, HeadOf(kFormat, file));
   absl::StatusOr<huggingface::WrittenAdapter> adapter =

@@ -93,9 +93,13 @@ absl::StatusOr<std::unique_ptr<train::Programs>> CompileJob(
   if (!config.pretrained.directory.empty()) {
     HONE_RETURN_IF_ERROR(CheckPretrainedData(config.pretrained, info));
   }
-  return train::Programs::Compile(
-      config, info, task, [&](ParameterStore& store) { return pretrained.LendTo(store); }, place,
-      purpose);
+  const auto lend = [&](ParameterStore& store) -> absl::Status {
+    if (!config.pretrained.new_tokens.empty()) {
+      HONE_RETURN_IF_ERROR(CheckTablesAreLearned(config.parameter_rules, store));
+    }
+    return pretrained.LendTo(store);
+  };
+  return train::Programs::Compile(config, info, task, lend, place, purpose);
 }
 
 Plan MakePlan(const tasks::TrainingConfig& config, const tasks::DataInfo& info,

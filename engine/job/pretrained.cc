@@ -11,6 +11,7 @@
 #include "engine/base/status.h"
 #include "engine/huggingface/folder_files.h"
 #include "engine/huggingface/head.h"
+#include "engine/models/presets.h"
 #include "engine/tasks/model_file.h"
 #include "engine/tasks/q_learner.h"
 #include "engine/tensor/token_rows.h"
@@ -28,6 +29,8 @@ struct Earlier {
   std::vector<models::LayerDescription> kept;  // of its list of layers
   std::vector<std::string> dropped;  // the names of the others, whose values are not taken
   std::vector<std::string> notes;    // on its tokens
+  // Those of the job, which the description has then.
+  std::optional<NewTokens> new_tokens;
 };
 
 // Null where a program cannot read the type in place.
@@ -58,10 +61,8 @@ absl::StatusOr<Earlier> DescribeCheckpoint(const std::string& directory, bool wi
   return earlier;
 }
 
-// What model.json tells, or config.json and the tokenizer's files of a checkpoint; the weights are
-// not read.
-absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options,
-                                 bool with_tokens = false) {
+// Of a model as it was.
+absl::StatusOr<Earlier> DescribeBefore(const tasks::PretrainedOptions& options, bool with_tokens) {
   if (huggingface::IsCheckpoint(options.directory)) {
     absl::StatusOr<Earlier> checkpoint = DescribeCheckpoint(options.directory, with_tokens);
     HONE_RETURN_IF_ERROR(Annotate(checkpoint.status(), "model.pretrained"));
@@ -88,6 +89,20 @@ absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options,
   const auto end = layers.end() - options.drop_layers;
   earlier.kept.assign(layers.begin(), end);
   std::ranges::move(NamesOf({end, layers.end()}), std::back_inserter(earlier.dropped));
+  return earlier;
+}
+
+// What model.json tells, or config.json and the tokenizer's files of a checkpoint, with the job's
+// new tokens; the weights are not read.
+absl::StatusOr<Earlier> Describe(const tasks::PretrainedOptions& options,
+                                 bool with_tokens = false) {
+  const bool grows = !options.new_tokens.empty();
+  HONE_ASSIGN_OR_RETURN(Earlier earlier, DescribeBefore(options, with_tokens || grows));
+  if (grows) {
+    HONE_ASSIGN_OR_RETURN(earlier.new_tokens,
+                          NewTokens::Add(options.new_tokens, earlier.description));
+    earlier.notes.push_back(earlier.new_tokens->Told());
+  }
   return earlier;
 }
 
@@ -370,11 +385,15 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
   if (freeze.empty() && !options.lora.has_value()) {
     return rules;
   }
-  HONE_ASSIGN_OR_RETURN(const Earlier earlier, Describe(options));
+  HONE_ASSIGN_OR_RETURN(const Earlier earlier, DescribeBefore(options, /*with_tokens=*/false));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> all, ParametersOf(options, earlier));
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
+  std::vector<std::string> all_frozen = held;
+  if (!options.new_tokens.empty()) {
+    std::erase_if(all_frozen, models::HasRowsOfTokens);
+  }
   if (options.lora.has_value()) {
-    AddRulesOfAdapters(held, rules);
+    AddRulesOfAdapters(all_frozen, rules);
   }
   const std::vector<std::string> kept = NamesOf(earlier.kept);
   for (size_t i = 0; i < freeze.size(); ++i) {
@@ -387,7 +406,7 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
     };
     if (freeze[i] == kAll) {
       // The job's own model may have only some of them.
-      std::ranges::for_each(held, [&](const std::string& name) { add(name, true); });
+      std::ranges::for_each(all_frozen, [&](const std::string& name) { add(name, true); });
       continue;
     }
     add(freeze[i], false);
@@ -441,14 +460,18 @@ absl::StatusOr<std::map<std::string, std::string>> CheckpointFiles(
   if (options.directory.empty()) {
     return std::map<std::string, std::string>();
   }
-  if (huggingface::IsCheckpoint(options.directory)) {
-    return huggingface::ReadFilesBesideWeights(options.directory);
-  }
   HONE_ASSIGN_OR_RETURN(Earlier earlier, Describe(options));
+  std::map<std::string, std::string> files;
   const models::PresetDescription& was = earlier.description.model.preset;
-  const bool same = was.name == model.preset.name && was.options == model.preset.options;
-  return same ? std::move(earlier.description.checkpoint_files)
-              : std::map<std::string, std::string>();
+  if (earlier.is_checkpoint) {
+    HONE_ASSIGN_OR_RETURN(files, huggingface::ReadFilesBesideWeights(options.directory));
+  } else if (was.name == model.preset.name && was.options == model.preset.options) {
+    files = std::move(earlier.description.checkpoint_files);
+  }
+  if (earlier.new_tokens.has_value()) {
+    earlier.new_tokens->Describe(files);
+  }
+  return files;
 }
 
 absl::Status CheckPretrainedData(const tasks::PretrainedOptions& options,
@@ -512,6 +535,7 @@ absl::StatusOr<Pretrained> Pretrained::Open(const tasks::PretrainedOptions& opti
   }
   HONE_ASSIGN_OR_RETURN(const std::vector<std::string> held, Held(options, earlier, all));
   pretrained.held_.insert(held.begin(), held.end());
+  pretrained.new_tokens_ = earlier.new_tokens;
   return pretrained;
 }
 
@@ -572,9 +596,35 @@ absl::Status Pretrained::Load(ParameterStore& store) const {
 }
 
 absl::Status Pretrained::Read(ParameterStore& store, ParameterId id) const {
-  return checkpoint_.has_value()
-             ? checkpoint_->ReadInto(store, id)
-             : tasks::ReadParameter(files_->tensors, store.spec(id).name, store, id);
+  const ParameterSpec& spec = store.spec(id);
+  if (new_tokens_.has_value() && models::HasRowsOfTokens(spec.name)) {
+    HONE_ASSIGN_OR_RETURN(const Table was, ReadTable(spec.name));
+    HONE_ASSIGN_OR_RETURN(const Table is, new_tokens_->WithRows(spec.name, was));
+    if (is.shape != spec.shape) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          spec.name, ": the earlier model's has the shape ", was.shape.ToString(),
+          ", with new tokens ", is.shape.ToString(), "; this job needs ", spec.shape.ToString()));
+    }
+    store.mutable_values(id).CopyFrom(is.values);
+    return absl::OkStatus();
+  }
+  return checkpoint_.has_value() ? checkpoint_->ReadInto(store, id)
+                                 : tasks::ReadParameter(files_->tensors, spec.name, store, id);
+}
+
+absl::StatusOr<Table> Pretrained::ReadTable(const std::string& name) const {
+  Table table;
+  if (checkpoint_.has_value()) {
+    table.shape = checkpoint_->shape(name);
+    table.values.resize(static_cast<size_t>(table.shape.elements()));
+    HONE_RETURN_IF_ERROR(checkpoint_->Read(name, table.values));
+    return table;
+  }
+  HONE_ASSIGN_OR_RETURN(const checkpoint::FileTensor* tensor, files_->tensors.Find(name));
+  table.shape = tensor->shape;
+  table.values.resize(static_cast<size_t>(table.shape.elements()));
+  HONE_RETURN_IF_ERROR(files_->tensors.Read(*tensor, table.values));
+  return table;
 }
 
 }  // namespace hone::engine::job

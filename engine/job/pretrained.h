@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/huggingface/checkpoint.h"
+#include "engine/job/new_tokens.h"
 #include "engine/models/model_description.h"
 #include "engine/params/parameter_store.h"
 #include "engine/tasks/config.h"
@@ -23,11 +24,11 @@ namespace hone::engine::job {
 // `own.layers`. Of an earlier preset, or networks, it is `own` if there are layers or a preset in
 // it, else the earlier model; a network of the job takes the place of an earlier one of its name.
 // Of a checkpoint in Hugging Face's form it is the checkpoint's net, behind the inputs of `own`. It
-// has the adapters of `options.lora`, whose targets may also be called as the checkpoint calls
-// them, or those of the earlier model, which must be alike. INVALID_ARGUMENT where more is dropped
-// than there is, or layers are to be dropped where there is no list of them; where `own` describes
-// a net beside a checkpoint; where the file has nothing of a network that is gone on with. Errors
-// of LoadModel, or of huggingface::DescribeModel.
+// has rows for `options.new_tokens`, and the adapters of `options.lora`, whose targets may also be
+// called as the checkpoint calls them, or those of the earlier model, which must be alike.
+// INVALID_ARGUMENT where more is dropped than there is, or layers are to be dropped where there is
+// no list of them; where `own` describes a net beside a checkpoint; where the file has nothing of a
+// network that is gone on with. Errors of LoadModel, or of huggingface::DescribeModel.
 absl::StatusOr<models::ModelDescription> WithPretrained(const tasks::PretrainedOptions& options,
                                                         const models::ModelDescription& own);
 
@@ -41,9 +42,9 @@ absl::StatusOr<std::vector<tasks::ParameterRule>> FreezeRules(
 
 // How the earlier model makes tokens of texts: what a job on texts goes on with where it does not
 // say otherwise (data::TextOptions::like), since a vocabulary of its own would give other words to
-// the rows of the earlier tables. Null where the earlier model reads no texts. Errors of LoadModel.
-// What a checkpoint's files say and is not done here is added to `notes` where it is not null
-// (data::TextOptions::like_notes).
+// the rows of the earlier tables. It has the job's new tokens. Null where the earlier model reads
+// no texts. Errors of LoadModel. What a checkpoint's files say and is not done here, and which rows
+// new tokens got, is added to `notes` where it is not null (data::TextOptions::like_notes).
 absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
     const tasks::PretrainedOptions& options, std::vector<std::string>* notes = nullptr);
 
@@ -54,7 +55,8 @@ absl::StatusOr<std::shared_ptr<const data::TextPreprocessing>> PretrainedTokens(
 absl::StatusOr<std::vector<std::string>> PretrainedClasses(const tasks::PretrainedOptions& options);
 
 // The files that came beside the weights of the checkpoint that a job of this model began with,
-// itself or through an earlier model of ours of the same net (tasks::ModelFile::checkpoint_files).
+// itself or through an earlier model of ours of the same net (tasks::ModelFile::checkpoint_files),
+// with the job's new tokens.
 // None where it began with no checkpoint. Errors of LoadModel, or of
 // huggingface::ReadFilesBesideWeights.
 absl::StatusOr<std::map<std::string, std::string>> CheckpointFiles(
@@ -81,18 +83,21 @@ class Pretrained {
   // Lends the store the frozen ones, so that nothing is copied; before its Allocate. What the file
   // holds in another type than f32 and bf16, or not at a multiple of its size, is left for Load.
   absl::Status LendTo(ParameterStore& store) const;
-  // The others' values. INVALID_ARGUMENT names one whose shape differs.
+  // The others' values, and those of rows of new tokens. INVALID_ARGUMENT names one whose shape
+  // differs.
   absl::Status Load(ParameterStore& store) const;
 
  private:
   absl::Status LendTo(ParameterStore& store, const checkpoint::Model& model) const;
   absl::Status LendTo(ParameterStore& store, const huggingface::Weights& weights) const;
   absl::Status Read(ParameterStore& store, ParameterId id) const;
+  absl::StatusOr<Table> ReadTable(const std::string& name) const;
 
   // One of the two, or none.
   std::optional<checkpoint::Model> files_;
   std::optional<huggingface::Weights> checkpoint_;
   absl::flat_hash_set<std::string> held_;
+  std::optional<NewTokens> new_tokens_;
 };
 
 }  // namespace hone::engine::job

@@ -54,6 +54,11 @@ absl::StatusOr<Preset> FindPreset(absl::string_view name) {
                    })));
 }
 
+bool HasRowsOfTokens(absl::string_view parameter) {
+  return parameter == "token_embedding.weight" || parameter == "output.weight" ||
+         parameter == "output.bias";
+}
+
 absl::StatusOr<Value> Mlp(Graph& graph, const nlohmann::json& options,
                           const std::vector<NamedValue>& inputs, const BuildOptions&) {
   for (const auto& [key, value] : options.items()) {

@@ -20,6 +20,11 @@ using Preset = absl::StatusOr<Value> (*)(Graph& graph, const nlohmann::json& opt
 // The preset of a name, from the table in presets.cc. INVALID_ARGUMENT names those there are.
 absl::StatusOr<Preset> FindPreset(absl::string_view name);
 
+// Of "gpt" and "transformer_encoder": the parameter has a row for each token, or a column. It is
+// the table of embeddings, or, where the last layer's weights are not that table, those weights; or
+// that layer's bias.
+bool HasRowsOfTokens(absl::string_view parameter);
+
 // "mlp": dense layers one after another, `layer.0` to `layer.N`, behind all inputs side by side.
 //   {"units": [64, 10], "activation": "relu"}   the activation is of all layers but the last
 absl::StatusOr<Value> Mlp(Graph& graph, const nlohmann::json& options,

@@ -54,6 +54,8 @@ struct PretrainedOptions {
   // empty: all that both models have.
   std::vector<std::string> parameters = {};
   std::optional<LoraOptions> lora = {};
+  // Added to the tokens of its tokenizer, in this order, with rows of their own in its tables.
+  std::vector<std::string> new_tokens = {};
 };
 
 // Ends the run when the validation loss has not fallen by more than min_delta for `patience`

@@ -100,6 +100,14 @@ absl::StatusOr<std::unique_ptr<const PretrainedTokenizer>> ParseTokenizerJson(
     absl::string_view json, const TokenRoles* roles = nullptr,
     std::vector<std::string>* overridden = nullptr);
 
+// The tokenizer with further tokens, as `add_tokens` of the Python package tokenizers adds texts:
+// each is found whole in the normalized text, before that is cut into words, is no special one, and
+// has the next id behind the last. INVALID_ARGUMENT: "[1] (\"<a>\"): the tokenizer has it already,
+// …" of one that it has, that is empty, no UTF-8 or there twice, or that it would not find in a
+// text of that token alone, since it changes or cuts texts before.
+absl::StatusOr<std::unique_ptr<const PretrainedTokenizer>> WithNewTokens(
+    const PretrainedTokenizer& tokenizer, const std::vector<std::string>& tokens);
+
 // Of {"kind": "pretrained", "tokenizer_json": the text of the file, "roles": {…}}, which ToJson
 // gives. Throws nlohmann::json::exception where a field is missing or of another type.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> PretrainedFromJson(const nlohmann::json& json);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <string>
 
 #include "absl/container/flat_hash_set.h"
@@ -393,6 +394,37 @@ void CheckLora(const v1::Lora& lora, FieldErrors& errors) {
   }
 }
 
+// What the tokenizer says of them is told when the job begins.
+void CheckNewTokens(const v1::JobSpec& spec, FieldErrors& errors) {
+  const google::protobuf::RepeatedPtrField<std::string>& tokens =
+      spec.model().pretrained().new_tokens();
+  constexpr char kField[] = "model.pretrained.new_tokens";
+  constexpr int kMostTokens = 4096;
+  constexpr size_t kLongest = 1024;
+  if (tokens.empty()) {
+    return;
+  }
+  if (tokens.size() > kMostTokens) {
+    errors.Add(kField,
+               absl::StrCat("must be at most ", kMostTokens, " tokens, got ", tokens.size()));
+    return;
+  }
+  if (spec.data().text().has_cleaning() || spec.data().text().has_tokenizer()) {
+    errors.Add(kField,
+               "are added to the earlier model's tokenizer, so that data.text must have neither "
+               "`cleaning` nor `tokenizer`");
+  }
+  std::map<absl::string_view, int> places;
+  for (int i = 0; i < tokens.size(); ++i) {
+    const std::string at = absl::StrCat(kField, "[", i, "]");
+    if (tokens[i].empty() || tokens[i].size() > kLongest) {
+      errors.Add(at, absl::StrCat("must have 1 to ", kLongest, " bytes"));
+    } else if (const auto [first, is_new] = places.emplace(tokens[i], i); !is_new) {
+      errors.Add(at, absl::StrCat("is there twice, as new_tokens[", first->second, "], too"));
+    }
+  }
+}
+
 void CheckPretrained(const v1::Pretrained& pretrained, bool has_model, FieldErrors& errors) {
   constexpr char kField[] = "model.pretrained";
   if (pretrained.model().empty() && !has_model) {
@@ -696,6 +728,7 @@ void CheckModel(const v1::JobSpec& spec, const std::vector<std::string>& inputs,
   const v1::ModelSpec& model = spec.model();
   if (model.has_pretrained()) {
     CheckPretrained(model.pretrained(), has_model, errors);
+    CheckNewTokens(spec, errors);
   }
   if (spec.has_image_generation()) {
     if (model.pretrained().has_lora()) {

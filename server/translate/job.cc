@@ -57,7 +57,8 @@ tasks::PretrainedOptions ToPretrained(const v1::WorkerRequest& request) {
   tasks::PretrainedOptions options = {
       .directory = request.model_directory(),
       .drop_layers = in.has_drop_layers() ? in.drop_layers() : (model.layers_size() > 0 ? 1 : 0),
-      .parameters = {in.parameters().begin(), in.parameters().end()}};
+      .parameters = {in.parameters().begin(), in.parameters().end()},
+      .new_tokens = {in.new_tokens().begin(), in.new_tokens().end()}};
   if (in.has_lora()) {
     options.lora = ToLora(in.lora());
   }

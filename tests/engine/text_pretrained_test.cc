@@ -132,6 +132,40 @@ TEST_P(GoldenTokens, AreTheSameWithAndWithoutBytes) {
   }
 }
 
+// The tokens that the Python package was given by add_tokens.
+std::vector<std::string> NewTokens() {
+  return Golden()["new_tokens"].get<std::vector<std::string>>();
+}
+
+TEST_P(GoldenTokens, ThatAreAddedHaveTheIdsOfThePythonPackage) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  const auto grown = WithNewTokens(*tokenizer, NewTokens());
+  ASSERT_TRUE(grown.ok()) << grown.status();
+  std::vector<int32_t> ids;
+  for (const std::string& token : NewTokens()) {
+    ids.push_back((*grown)->IdOf(token));
+  }
+  EXPECT_EQ(ids, golden()["new"]["tokens"].get<std::vector<int32_t>>());
+  for (size_t i = 0; i < Golden()["new_texts"].size(); ++i) {
+    const std::string text = Golden()["new_texts"][i].get<std::string>();
+    EXPECT_EQ((*grown)->EncodeInTemplate(text).ids,
+              golden()["new"]["ids"][i].get<std::vector<int32_t>>())
+        << text;
+  }
+}
+
+TEST_P(GoldenTokens, ThatAreAddedComeBackAsTheTextOfThePythonPackage) {
+  const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>());
+  ASSERT_NE(tokenizer, nullptr);
+  const auto grown = WithNewTokens(*tokenizer, NewTokens());
+  ASSERT_TRUE(grown.ok()) << grown.status();
+  for (size_t i = 0; i < Golden()["new_texts"].size(); ++i) {
+    EXPECT_EQ((*grown)->Decode(golden()["new"]["ids"][i].get<std::vector<int32_t>>()),
+              golden()["new"]["decoded"][i].get<std::string>());
+  }
+}
+
 TEST_P(GoldenTokens, StayTheSameWhenTheTokenizerIsStoredAndReadBack) {
   const TokenRoles roles = {.unknown = 1, .padding = 0, .begin = 2, .end = 3, .mask = 4};
   const auto tokenizer = Parsed(golden()["tokenizer"].get<std::string>(), &roles);
@@ -290,6 +324,73 @@ TEST(TokenizerJson, RefusesWhatIsCutShort) {
 TEST(TokenizerJson, RefusesWhatNestsTooDeeply) {
   EXPECT_THAT(ParseTokenizerJson("{\"model\": " + std::string(1 << 20, '[')).status(),
               StatusIs(kInvalid, HasSubstr("within each other")));
+}
+
+absl::Status ErrorOfNewTokens(const std::vector<std::string>& tokens) {
+  return WithNewTokens(*Parsed(GoldenJson("BERT in lower case")), tokens).status();
+}
+
+TEST(NewTokens, StandBehindTheOthersAndAreNotSpecial) {
+  const auto before = Parsed(GoldenJson("GPT-2"));
+  const auto grown = WithNewTokens(*before, {"<a>", "<b>"});
+  ASSERT_TRUE(grown.ok()) << grown.status();
+  EXPECT_EQ((*grown)->size(), before->size() + 2);
+  EXPECT_EQ((*grown)->IdOf("<b>"), before->size() + 1);
+  EXPECT_FALSE((*grown)->IsSpecial((*grown)->IdOf("<a>")));
+}
+
+TEST(NewTokens, LeaveTheTokensOfOtherTextsAsTheyWere) {
+  const auto before = Parsed(GoldenJson("Llama 3"));
+  const auto grown = WithNewTokens(*before, {"<a>", "<b>"});
+  ASSERT_TRUE(grown.ok()) << grown.status();
+  for (const nlohmann::json& text : Golden()["texts"]) {
+    EXPECT_EQ((*grown)->EncodeInTemplate(text.get<std::string>()).ids,
+              before->EncodeInTemplate(text.get<std::string>()).ids);
+  }
+}
+
+TEST(NewTokens, AreStoredWithTheTokenizer) {
+  const TokenRoles roles = {.unknown = 1, .padding = 0, .begin = 2, .end = 3, .mask = 4};
+  const auto before = Parsed(GoldenJson("BERT in lower case"), &roles);
+  const auto grown = WithNewTokens(*before, {"<a>"});
+  ASSERT_TRUE(grown.ok()) << grown.status();
+  const auto again = TokenizerFromJson((*grown)->ToJson());
+  ASSERT_TRUE(again.ok()) << again.status();
+  std::vector<int32_t> ids;
+  (*again)->Encode("the<a>", ids);
+  EXPECT_EQ(ids.back(), before->size());
+  EXPECT_EQ((*again)->special().mask, 4);
+}
+
+TEST(NewTokens, ThatTheTokenizerHasAreRefused) {
+  EXPECT_THAT(ErrorOfNewTokens({"<a>", "[MASK]"}),
+              StatusIs(kInvalid, "[1] (\"[MASK]\"): the tokenizer has it already, with the id 4"));
+}
+
+TEST(NewTokens, ThatAreThereTwiceAreRefused) {
+  EXPECT_THAT(ErrorOfNewTokens({"<a>", "<b>", "<a>"}),
+              StatusIs(kInvalid, "[2] (\"<a>\"): is there twice, as [0], too"));
+}
+
+TEST(NewTokens, WithoutCharactersAreRefused) {
+  EXPECT_THAT(ErrorOfNewTokens({""}),
+              StatusIs(kInvalid, "[0] (\"\"): must have at least one character"));
+}
+
+TEST(NewTokens, ThatAreNoUtf8AreRefused) {
+  EXPECT_THAT(ErrorOfNewTokens({"<\xff>"}), StatusIs(kInvalid, HasSubstr("must be UTF-8")));
+}
+
+TEST(NewTokens, ThatDifferFromAnotherOneByTheirCaseAloneAreRefusedWhereThatIsDropped) {
+  EXPECT_THAT(ErrorOfNewTokens({"<a>", "<A>"}),
+              StatusIs(kInvalid, HasSubstr("would not be found in a text")));
+}
+
+TEST(NewTokens, OfATokenizerWhoseIdsHaveGapsAreRefused) {
+  nlohmann::json json = nlohmann::json::parse(GoldenJson("BERT in lower case"));
+  json["model"]["vocab"]["far"] = 5000;
+  EXPECT_THAT(WithNewTokens(*Parsed(json.dump()), {"<a>"}).status(),
+              StatusIs(kInvalid, HasSubstr("have gaps")));
 }
 
 TEST(PretrainedTokens, OfACharacterInSeveralPartsAreShownWhenItIsWhole) {

@@ -15,6 +15,10 @@ TEXTS = ["The cat's 2nd café, isn't it?", "", " ", "\n", "  two  spaces \t tab\
          "e\u0301 a\u0323\u0307 q\u0307\u0323 \u1e9b\u0323 İ ǅ ß ẞ", "ﬁne ﬂoor ½ ² ™ ℃ １２３", "Съешь же ещё", "我们今天去北京，天气很好！", "안녕하세요 각\u1100\u1161\u11a8",
          "أهلا وسهلا", "Ξεσκεπάζω τὴν", "मैं हिन्दी", "ประเทศไทย", "👩‍👩‍👧 🇫🇷 👍🏽 ok", "\u0345\u0301\u0323", "\U0001d15e\U0001d1bb \u302e\u3099か\u3099", "the▁cat▁ ▁", "a" * 120, "ab " * 30]
 
+# Tokens that are added to each tokenizer, and texts with them: of another case, within words, beside one another, and one of several words.
+NEW_TOKENS = ["<NEW>", "qu", "été", "two words", "天气"]
+NEW_TEXTS = ["The <NEW> cat", "a<NEW><NEW>b <new>", "qu queue Quelle acqua", "été Été l'été ete", "in two words, two  words twowords", "今天天气很好 天气", "<NEW> qu été two words天气", ""]
+
 
 def drawn():
     """Texts of any characters of Unicode 9: a generator that every Python has alike."""
@@ -184,9 +188,13 @@ def main():
             ends.append([places[at] for pair in encoded.offsets for at in pair])
             back.append(made.decode(encoded.ids))
         pair = made.encode(TEXTS[0], TEXTS[4])
+        made.add_tokens(NEW_TOKENS)
+        grown = [made.encode(text).ids for text in NEW_TEXTS]
+        new = {"tokens": [made.token_to_id(token) for token in NEW_TOKENS], "ids": grown, "decoded": [made.decode(ids) for ids in grown]}
         lines.append(json.dumps({"name": name, "tokenizer": json.dumps(described, ensure_ascii=False, separators=(",", ":")), "ids": ids, "bytes": ends, "decoded": back,
-                                 "pair": {"ids": pair.ids, "types": pair.type_ids}}, ensure_ascii=False, separators=(",", ":")))
-    print('{"texts":' + json.dumps(texts, ensure_ascii=False, separators=(",", ":")) + ',"tokenizers":[\n' + ",\n".join(lines) + "\n]}")
+                                 "pair": {"ids": pair.ids, "types": pair.type_ids}, "new": new}, ensure_ascii=False, separators=(",", ":")))
+    print('{"texts":' + json.dumps(texts, ensure_ascii=False, separators=(",", ":")) + ',"new_tokens":' + json.dumps(NEW_TOKENS, ensure_ascii=False, separators=(",", ":")) +
+          ',"new_texts":' + json.dumps(NEW_TEXTS, ensure_ascii=False, separators=(",", ":")) + ',"tokenizers":[\n' + ",\n".join(lines) + "\n]}")
 
 
 main()

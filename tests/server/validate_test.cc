@@ -548,5 +548,39 @@ TEST(Validate, NamesWhatIsWrongOfAdapters) {
                                                            "model.pretrained.lora.targets[0]"));
 }
 
+// A job with these new tokens.
+v1::JobSpec WithNewTokens(const std::vector<std::string>& tokens) {
+  v1::JobSpec spec = Sound();
+  v1::Pretrained& pretrained = *spec.mutable_model()->mutable_pretrained();
+  pretrained.set_model("models/a");
+  pretrained.mutable_new_tokens()->Add(tokens.begin(), tokens.end());
+  return spec;
+}
+
+TEST(Validate, TakesNewTokens) {
+  EXPECT_THAT(Validate(WithNewTokens({"<a>", "two words", "天"}), {.max_threads = 4}), IsOk());
+}
+
+TEST(Validate, NamesNewTokensThatAreEmptyTooLongOrThereTwice) {
+  EXPECT_THAT(
+      Paths(WithNewTokens({"<a>", "", std::string(1025, 'a'), "<a>"})),
+      ::testing::ElementsAre("model.pretrained.new_tokens[1]", "model.pretrained.new_tokens[2]",
+                             "model.pretrained.new_tokens[3]"));
+}
+
+TEST(Validate, BoundsTheNumberOfNewTokens) {
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 4097; ++i) {
+    tokens.push_back("<" + std::to_string(i) + ">");
+  }
+  EXPECT_THAT(Paths(WithNewTokens(tokens)), ::testing::ElementsAre("model.pretrained.new_tokens"));
+}
+
+TEST(Validate, NewTokensBelongToTheEarlierModelsTokenizer) {
+  v1::JobSpec spec = WithNewTokens({"<a>"});
+  spec.mutable_data()->mutable_text()->mutable_tokenizer()->mutable_characters();
+  EXPECT_THAT(Paths(spec), ::testing::Contains("model.pretrained.new_tokens"));
+}
+
 }  // namespace
 }  // namespace hone::server::jobs

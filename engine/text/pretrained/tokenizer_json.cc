@@ -348,6 +348,44 @@ void SayOverridden(const JsonPart& json, std::vector<std::string>& said) {
   }
 }
 
+TokenRoles RolesFromJson(const nlohmann::json& ids) {
+  return {.unknown = ids.at("unknown").get<int32_t>(),
+          .padding = ids.at("padding").get<int32_t>(),
+          .begin = ids.at("begin").get<int32_t>(),
+          .end = ids.at("end").get<int32_t>(),
+          .mask = ids.at("mask").get<int32_t>()};
+}
+
+// "[1] ("<a>"): what", of one of the tokens that are to be added.
+absl::Status WrongToken(size_t place, absl::string_view token, absl::string_view what) {
+  constexpr size_t kMostShown = 80;
+  const nlohmann::json shown = CutUtf8(WholeUtf8(token), kMostShown);
+  return absl::InvalidArgumentError(absl::StrCat("[", place, "] (", shown.dump(), "): ", what));
+}
+
+// That each is a new one.
+absl::Status CheckNewTokens(const PretrainedTokenizer& tokenizer,
+                            const std::vector<std::string>& tokens) {
+  absl::flat_hash_map<absl::string_view, size_t> places;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].empty()) {
+      return WrongToken(i, tokens[i], "must have at least one character");
+    }
+    if (const absl::Status utf8 = CheckUtf8(tokens[i]); !utf8.ok()) {
+      return WrongToken(i, tokens[i], absl::StrCat("must be UTF-8: ", utf8.message()));
+    }
+    if (const int32_t id = tokenizer.IdOf(tokens[i]); id >= 0) {
+      return WrongToken(i, tokens[i],
+                        absl::StrCat("the tokenizer has it already, with the id ", id));
+    }
+    if (const auto [first, is_new] = places.emplace(tokens[i], i); !is_new) {
+      return WrongToken(i, tokens[i],
+                        absl::StrCat("is there twice, as [", first->second, "], too"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const PretrainedTokenizer>> ParseTokenizerJson(
@@ -396,13 +434,47 @@ absl::StatusOr<std::unique_ptr<const PretrainedTokenizer>> ParseTokenizerJson(
   return std::make_unique<const JsonTokenizer>(std::move(parts), used);
 }
 
+absl::StatusOr<std::unique_ptr<const PretrainedTokenizer>> WithNewTokens(
+    const PretrainedTokenizer& tokenizer, const std::vector<std::string>& tokens) {
+  HONE_RETURN_IF_ERROR(CheckNewTokens(tokenizer, tokens));
+  const nlohmann::json kept = tokenizer.ToJson();
+  HONE_ASSIGN_OR_RETURN(nlohmann::json json,
+                        ParseJson(kept.at("tokenizer_json").get_ref<const std::string&>()));
+  nlohmann::json& added = json["added_tokens"];
+  const int64_t first = tokenizer.size();
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    added.push_back({{"id", first + static_cast<int64_t>(i)},
+                     {"content", tokens[i]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", true},
+                     {"special", false}});
+  }
+  const TokenRoles roles = RolesFromJson(kept.at("roles"));
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<const PretrainedTokenizer> grown,
+                        ParseTokenizerJson(json.dump(), &roles));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const int32_t id = grown->IdOf(tokens[i]);
+    if (id != first + static_cast<int64_t>(i)) {
+      return WrongToken(i, tokens[i],
+                        absl::StrCat("would have the id ", id, ", since the ", first,
+                                     " ids of the tokenizer have gaps; that it can have no token"));
+    }
+    std::vector<int32_t> ids;
+    grown->Encode(tokens[i], ids);
+    if (ids != std::vector<int32_t>{id}) {
+      return WrongToken(i, tokens[i],
+                        "would not be found in a text, since the tokenizer changes texts before it "
+                        "looks for tokens, as by lower case, or has another one that is written so "
+                        "then");
+    }
+  }
+  return grown;
+}
+
 absl::StatusOr<std::unique_ptr<const Tokenizer>> PretrainedFromJson(const nlohmann::json& json) {
-  const nlohmann::json& ids = json.at("roles");
-  const TokenRoles roles = {.unknown = ids.at("unknown").get<int32_t>(),
-                            .padding = ids.at("padding").get<int32_t>(),
-                            .begin = ids.at("begin").get<int32_t>(),
-                            .end = ids.at("end").get<int32_t>(),
-                            .mask = ids.at("mask").get<int32_t>()};
+  const TokenRoles roles = RolesFromJson(json.at("roles"));
   auto tokenizer =
       ParseTokenizerJson(json.at("tokenizer_json").get_ref<const std::string&>(), &roles);
   if (!tokenizer.ok()) {
