@@ -127,7 +127,7 @@ TEST(ChatTemplate, IsRefusedByName) {
   refused("{{ '<start_of_turn>' + role }}", "Gemma");
   refused("{{ '<|im_start|>assistant\\n<think>\\n\\n</think>' }}<|im_end|>\\n", "thoughts");
   refused("<|start_header_id|>system<|end_header_id|>\\n\\nCutting Knowledge Date: <|eot_id|>",
-          "Llama 3.1");
+          "like Llama 3.1's");
   refused("{% set default_system = 'Hi' %}<|im_start|>assistant\\n<|im_end|>\\n", "in a variable");
   refused("<|im_start|>system\\n{{ today }}<|im_end|>\\n<|im_start|>assistant\\n", "of parts");
   refused("<|im_start|>user\\n{{ content | trim }}<|im_end|>\\n<|im_start|>assistant\\n",
