@@ -198,10 +198,10 @@ TEST(ParseChat, SaysWhatIsWrongWithTools) {
   wrong(
       R"({"role": "assistant", "content": ["b"], "tool_calls": [{"name": "f", "arguments": {}}]})",
       "`messages[1].content` must be a text, or null, beside `tool_calls`");
-  wrong(R"({"role": "function_call", "content": "f(1)"
-})", "`messages[1].content` is no JSON");
-  wrong(R"({"role": "tool", "content": [1]})", "`messages[1].content` must be a text, or an object");
-wrong(R"({"role": "tool", "content": "7"})", "no turn of the assistant");
+  wrong(R"({"role": "function_call", "content": "f 1"})", "`messages[1].content` is no JSON");
+  wrong(R"({"role": "tool", "content": [1]})",
+        "`messages[1].content` must be a text, or an object");
+  wrong(R"({"role": "tool", "content": "7"})", "no turn of the assistant");
 }
 
 TEST(ParseChat, SaysWhichToolIsWrong) {
