@@ -278,6 +278,25 @@ absl::StatusOr<ChatTemplate> RecogniseChatTemplate(absl::string_view jinja) {
   return Refuse(absl::StrCat("is not known here, it begins with \"", CutUtf8(jinja, kShown), "\""));
 }
 
+std::string ChatTemplateIn(const nlohmann::json& tokenizer_config) {
+  const auto found = tokenizer_config.find("chat_template");
+  if (found == tokenizer_config.end()) {
+    return "";
+  }
+  if (found->is_string()) {
+    return found->get<std::string>();
+  }
+  for (const nlohmann::json& named : *found) {
+    const auto is_text = [&](const char* key) {
+      return named.contains(key) && named[key].is_string();
+    };
+    if (named.is_object() && is_text("name") && is_text("template") && named["name"] == "default") {
+      return named["template"].get<std::string>();
+    }
+  }
+  return "";
+}
+
 std::string ToJinja(const ChatTemplate& chat_template, bool begins_texts) {
   const absl::string_view begin = begins_texts ? kBegin : absl::string_view();
   // A system turn of a conversation's own counts; else the template's stands there.

@@ -24,6 +24,10 @@ ChatTemplate DefaultChatTemplate(ChatTemplate::Kind kind);
 // names what it is, or what it does, and says which are known.
 absl::StatusOr<ChatTemplate> RecogniseChatTemplate(absl::string_view jinja);
 
+// What a checkpoint's tokenizer_config.json has as `chat_template`: a text, or of several with
+// names the one that is called default. "": none.
+std::string ChatTemplateIn(const nlohmann::json& tokenizer_config);
+
 // The template in Jinja, as the folder of a checkpoint has it; RecogniseChatTemplate knows it, of
 // kAlpaca and kPlain only with their own system texts. `begins_texts`: WrittenTokens has it.
 std::string ToJinja(const ChatTemplate& chat_template, bool begins_texts = false);

@@ -145,6 +145,20 @@ TEST(ChatTemplate, ComesBackFromAModelFile) {
               StatusIs(kInvalid, HasSubstr("jinja")));
 }
 
+TEST(ChatTemplateIn, IsTheOneThatIsCalledDefaultWhereThereAreSeveral) {
+  const auto in = [](const char* chat_template) {
+    return ChatTemplateIn(
+        nlohmann::json::parse(absl::StrCat(R"({"chat_template": )", chat_template, "}")));
+  };
+  EXPECT_EQ(in(R"("a")"), "a");
+  EXPECT_EQ(in(R"([{"name": "tool_use", "template": "b"}, {"name": "default", "template": "c"}])"),
+            "c");
+  for (const char* const none : {"null", "7", "[]", R"([7, {"name": "default"}])"}) {
+    EXPECT_EQ(in(none), "") << none;
+  }
+  EXPECT_EQ(ChatTemplateIn(nlohmann::json::object()), "");
+}
+
 TEST(RenderedChat, LearnsAnswersAndWhatEndsThem) {
   const Chat chat = {.messages = {{.role = Role::kUser, .content = "a"},
                                   {.role = Role::kAssistant, .content = " b "},
