@@ -12,11 +12,12 @@ ENVIRONMENTS = {
     "tensorboard": (["tensorboard"], "tensorboard"),
     "grpc": (["grpcio-tools"], "grpc, grpc_tools"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
+    "gguf": (["gguf", "numpy"], "gguf, numpy"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
     "tokenizers": (["tokenizers"], "tokenizers"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
-    "transformers": (["torch", "numpy", "transformers", "peft", "onnxruntime"], "torch, numpy, transformers, peft, onnxruntime"),
+    "transformers": (["torch", "numpy", "transformers", "peft", "onnxruntime", "jinja2"], "torch, numpy, transformers, peft, onnxruntime, jinja2"),
     "onnxruntime": (["onnx", "onnxruntime", "numpy"], "onnx, onnxruntime, numpy"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
 }
