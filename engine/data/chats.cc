@@ -474,8 +474,8 @@ class Loader {
 
 std::string Describe(const ToolCounts& counts) {
   return absl::StrCat(counts.with_tools, " conversations offer tools; the assistant calls tools ",
-                      counts.calls, " times, which is part of its answers, and ", counts.tool_turns,
-                      " turns are what tools have answered, which is not learned");
+                      counts.calls, " times in its answers, and ", counts.tool_turns,
+                      " turns are what tools have answered");
 }
 
 absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load) {
