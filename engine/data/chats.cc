@@ -1,6 +1,7 @@
 #include "engine/data/chats.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -135,15 +136,13 @@ void Count(const text::Chat& chat, ChatSummary& summary) {
   if (!chat.text.empty()) {
     add(text::CountCharacters(chat.text), true);
   }
-  summary.with_tools += chat.tools.empty() ? 0 : 1;
+  summary.Add(chat);
   for (const text::ChatMessage& message : chat.messages) {
     int64_t characters =
         text::CountCharacters(message.content) + text::CountCharacters(message.input);
     for (const text::ToolCall& call : message.calls) {
       characters += text::CountCharacters(call.name) + text::CountCharacters(call.arguments);
     }
-    summary.calls += std::ssize(message.calls);
-    summary.tool_turns += message.role == text::ChatMessage::Role::kTool ? 1 : 0;
     add(characters, message.role == text::ChatMessage::Role::kAssistant && message.learned);
   }
   summary.answer_characters += learned_characters;
@@ -292,15 +291,13 @@ class Loader {
   // A conversation up to the last of its answers' tokens that is read; without tokens where none
   // is. `whole`: tokens that it has, or that it had where some of them were cut off.
   text::ChatTokens Cut(const text::ChatEncoder& encoder, const text::Chat& chat, int64_t& whole) {
-    tools_.with_tools += chat.tools.empty() ? 0 : 1;
+    tools_.Add(chat);
     for (const text::ChatMessage& message : chat.messages) {
       LookForMark(encoder, message.content);
       LookForMark(encoder, message.input);
       for (const text::ToolCall& call : message.calls) {
         LookForMark(encoder, call.arguments);
       }
-      tools_.calls += std::ssize(message.calls);
-      tools_.tool_turns += message.role == text::ChatMessage::Role::kTool ? 1 : 0;
     }
     text::ChatTokens tokens = encoder.Encode(chat);
     whole = static_cast<int64_t>(tokens.ids.size());
@@ -471,6 +468,14 @@ class Loader {
 };
 
 }  // namespace
+
+void ToolCounts::Add(const text::Chat& chat) {
+  with_tools += chat.tools.empty() ? 0 : 1;
+  for (const text::ChatMessage& message : chat.messages) {
+    calls += std::ssize(message.calls);
+    tool_turns += message.role == text::ChatMessage::Role::kTool ? 1 : 0;
+  }
+}
 
 std::string Describe(const ToolCounts& counts) {
   return absl::StrCat(counts.with_tools, " conversations offer tools; the assistant calls tools ",

@@ -43,6 +43,8 @@ struct ToolCounts {
   int64_t with_tools = 0;  // conversations that offer some
   int64_t calls = 0;       // by the assistant
   int64_t tool_turns = 0;  // of tools
+
+  void Add(const text::Chat& chat);
 };
 // As a sentence, without an end.
 std::string Describe(const ToolCounts& counts);
