@@ -247,10 +247,9 @@ absl::Status CheckKnowsTools(Kind kind, absl::string_view what) {
   if (kind == Kind::kChatMlTools || kind == Kind::kLlama31) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      what, " for which the chat template ", NameOf(kind),
-      " has no form; data.chat.template: CHATML_TOOLS (as Qwen2.5 has it) and LLAMA31 have one, "
-      "for checkpoints that have the tokens of their turns"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " for which the chat template ", NameOf(kind),
+                   " has no form; data.chat.template: CHATML_TOOLS or LLAMA31 has one"));
 }
 
 }  // namespace
