@@ -137,6 +137,9 @@ void Count(const text::Chat& chat, ChatSummary& summary) {
     add(text::CountCharacters(chat.text), true);
   }
   summary.Add(chat);
+  for (const std::string& tool : chat.tools) {
+    summary.characters += text::CountCharacters(tool);
+  }
   for (const text::ChatMessage& message : chat.messages) {
     int64_t characters =
         text::CountCharacters(message.content) + text::CountCharacters(message.input);

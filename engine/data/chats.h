@@ -55,7 +55,7 @@ struct ChatSummary : ToolCounts {
   int64_t chats = 0;
   int64_t turns = 0;
   int64_t answers = 0;            // turns that are learned
-  int64_t characters = 0;         // of all turns
+  int64_t characters = 0;         // of all turns, and of the tools that are offered
   int64_t answer_characters = 0;  // of those that are learned
   int64_t longest_answer = 0;     // characters that are learned of one conversation, at most
 };

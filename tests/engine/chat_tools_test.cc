@@ -343,6 +343,8 @@ TEST_F(ChatsWithTools, AreCountedWithoutATokenizer) {
   EXPECT_EQ((*summary)->tool_turns, 1);
   EXPECT_EQ((*summary)->answers, 3);
   EXPECT_EQ((*summary)->answer_characters, 1 + 8 + 1 + 1);  // f, {"x": 1}, b, b
+  // a, 7, a, and the tool: {"type": "function", "function": {"name": "f"}}
+  EXPECT_EQ((*summary)->characters, (*summary)->answer_characters + 3 + 47);
 }
 
 }  // namespace
