@@ -116,11 +116,11 @@ bool Has(const std::vector<std::string>& names, absl::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-// Not what is its base's, or another checkpoint's.
+// Not what is its base's, or another checkpoint's; a config.json beside it may name its classes.
 bool IsOfAdapter(const std::string& name) {
   return name == kAdapterTensors ||
-         (name != "config.json" && name != "model.safetensors.index.json" &&
-          !absl::EndsWith(name, ".safetensors") && !absl::StartsWith(name, kBasePrefix));
+         (name != "model.safetensors.index.json" && !absl::EndsWith(name, ".safetensors") &&
+          !absl::StartsWith(name, kBasePrefix));
 }
 
 absl::Status CheckAdapter(const std::string& folder, const std::vector<std::string>& names) {

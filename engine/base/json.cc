@@ -97,28 +97,42 @@ absl::Status NoJson(absl::string_view text) {
                                                  at == text.size() ? ", where it ends" : ""));
 }
 
-}  // namespace
-
-absl::StatusOr<json> ParseJson(absl::string_view text) {
+template <typename Json>
+absl::StatusOr<Json> Parse(absl::string_view text) {
   if (const size_t at = TooDeepAt(text); at < text.size()) {
     return absl::InvalidArgumentError(absl::StrCat("has lists or objects within each other, at ",
                                                    Place(text, at), " more than the ", kDeepestJson,
                                                    " that are read"));
   }
-  json value = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  Json value = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) {
     return NoJson(text);
   }
   return value;
 }
 
-absl::StatusOr<json> ParseJsonObject(absl::string_view text) {
-  HONE_ASSIGN_OR_RETURN(json value, ParseJson(text));
+template <typename Json>
+absl::StatusOr<Json> ParseObject(absl::string_view text) {
+  HONE_ASSIGN_OR_RETURN(Json value, Parse<Json>(text));
   if (!value.is_object()) {
     return absl::InvalidArgumentError(
         absl::StrCat("must be a JSON object, got ", value.type_name()));
   }
   return value;
+}
+
+}  // namespace
+
+absl::StatusOr<json> ParseJson(absl::string_view text) { return Parse<json>(text); }
+
+absl::StatusOr<json> ParseJsonObject(absl::string_view text) { return ParseObject<json>(text); }
+
+absl::StatusOr<nlohmann::ordered_json> ParseOrderedJson(absl::string_view text) {
+  return Parse<nlohmann::ordered_json>(text);
+}
+
+absl::StatusOr<nlohmann::ordered_json> ParseOrderedJsonObject(absl::string_view text) {
+  return ParseObject<nlohmann::ordered_json>(text);
 }
 
 }  // namespace hone

@@ -21,5 +21,8 @@ absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text);
 
 // The same of an object; INVALID_ARGUMENT also says what else it is.
 absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view text);
+// Both with the keys of all objects in the order in which they are written.
+absl::StatusOr<nlohmann::ordered_json> ParseOrderedJson(absl::string_view text);
+absl::StatusOr<nlohmann::ordered_json> ParseOrderedJsonObject(absl::string_view text);
 
 }  // namespace hone

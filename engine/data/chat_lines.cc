@@ -13,13 +13,16 @@
 #include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/data/chat_tools.h"
 #include "engine/data/text_rows.h"
+#include "engine/text/json_text.h"
 
 namespace hone::engine::data {
 namespace {
 
 using Role = text::ChatMessage::Role;
-using nlohmann::json;
+// In the order of the line: tools and their arguments are written in it.
+using json = nlohmann::ordered_json;
 
 constexpr size_t kWordsShown = 40;  // bytes of somebody's words in an error
 
@@ -66,6 +69,44 @@ struct TurnKeys {
 constexpr TurnKeys kOpenAi = {"role", "content"};
 constexpr TurnKeys kShareGpt = {"from", "value"};
 
+// A turn of the assistant that is nothing but calls of tools, in ShareGPT's layout.
+constexpr absl::string_view kFunctionCall = "function_call";
+
+// What is said in a turn of the role that is called so, and which tools are called.
+absl::Status ReadContent(const json& turn, absl::string_view role, const TurnKeys& keys,
+                         const std::string& at, text::ChatMessage& message) {
+  const std::string of_content = absl::StrCat(at, ".", keys.content);
+  const auto content = turn.find(keys.content);
+  const bool is_given = content != turn.end() && !content->is_null();
+  if (IsGiven(turn, "tool_calls")) {
+    const std::string of_calls = absl::StrCat(at, ".tool_calls");
+    if (message.role != Role::kAssistant || role == kFunctionCall) {
+      return Wrong(of_calls, absl::StrCat("is given of a turn of ", role,
+                                          "; tools are called in turns of the assistant alone"));
+    }
+    HONE_ASSIGN_OR_RETURN(message.calls, ReadCalls(turn.at("tool_calls"), of_calls));
+    if (is_given && !content->is_string()) {
+      return Wrong(of_content, "must be a text, or null, beside `tool_calls`");
+    }
+    message.content = is_given ? content->get<std::string>() : "";
+    return absl::OkStatus();
+  }
+  if (message.role == Role::kTool && is_given) {
+    message.is_json = content->is_object();
+    if (!message.is_json && !content->is_string()) {
+      return Wrong(of_content, "must be a text, or an object");
+    }
+    message.content = message.is_json ? text::JsonText(*content) : content->get<std::string>();
+    return absl::OkStatus();
+  }
+  HONE_ASSIGN_OR_RETURN(message.content, TextOf(turn, keys.content, of_content));
+  if (role == kFunctionCall) {
+    HONE_ASSIGN_OR_RETURN(message.calls, ReadCallsInText(message.content, of_content));
+    message.content.clear();
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<text::ChatMessage> TurnOf(const json& turn, const TurnKeys& keys,
                                          const std::string& at) {
   if (!turn.is_object()) {
@@ -74,18 +115,16 @@ absl::StatusOr<text::ChatMessage> TurnOf(const json& turn, const TurnKeys& keys,
   }
   HONE_ASSIGN_OR_RETURN(const std::string name,
                         TextOf(turn, keys.role, absl::StrCat(at, ".", keys.role)));
-  const std::optional<Role> role = text::ChatRoleOf(name);
+  const std::optional<Role> role =
+      name == kFunctionCall ? Role::kAssistant : text::ChatRoleOf(name);
   if (!role.has_value()) {
     return Wrong(absl::StrCat(at, ".", keys.role),
                  absl::StrCat("is not known: \"", CutUtf8(name, kWordsShown),
-                              "\"; known are system, user (human) and assistant (gpt)"));
-  }
-  if (IsGiven(turn, "tool_calls")) {
-    return Wrong(absl::StrCat(at, ".tool_calls"), "is not known: no tool calls are learned here");
+                              "\"; known are system, user (human), assistant (gpt, function_call) "
+                              "and tool (observation)"));
   }
   text::ChatMessage message = {.role = *role};
-  HONE_ASSIGN_OR_RETURN(message.content,
-                        TextOf(turn, keys.content, absl::StrCat(at, ".", keys.content)));
+  HONE_RETURN_IF_ERROR(ReadContent(turn, name, keys, at, message));
   if (const auto weight = turn.find("weight"); weight != turn.end() && !weight->is_null()) {
     if (!weight->is_number() || (*weight != 0 && *weight != 1)) {
       return Wrong(absl::StrCat(at, ".weight"), "must be 0 or 1");
@@ -115,6 +154,13 @@ absl::Status AddSystem(const json& object, text::Chat& chat) {
   HONE_ASSIGN_OR_RETURN(std::string system, OptionalText(object, "system"));
   if (!system.empty()) {
     chat.messages.push_back({.role = Role::kSystem, .content = std::move(system)});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddTools(const json& object, text::Chat& chat) {
+  if (IsGiven(object, "tools") && object.at("tools") != "") {
+    HONE_ASSIGN_OR_RETURN(chat.tools, ReadTools(object.at("tools"), "tools"));
   }
   return absl::OkStatus();
 }
@@ -195,9 +241,6 @@ absl::StatusOr<text::Chat> ChatOf(const json& object) {
   }
   text::Chat chat;
   if (object.contains("messages")) {
-    if (IsGiven(object, "tools")) {
-      return Wrong("tools", "is not known: no tool calls are learned here");
-    }
     HONE_RETURN_IF_ERROR(AddTurns(object, "messages", kOpenAi, true, chat));
   } else if (object.contains("conversations")) {
     HONE_RETURN_IF_ERROR(AddSystem(object, chat));
@@ -218,12 +261,13 @@ absl::StatusOr<text::Chat> ChatOf(const json& object) {
         "has none of the keys of a conversation: `messages`, `conversations`, `prompt` and "
         "`completion`, `instruction` and `output`, or `text`");
   }
+  HONE_RETURN_IF_ERROR(AddTools(object, chat));
   HONE_RETURN_IF_ERROR(CheckTurns(chat));
   return chat;
 }
 
 bool IsSame(const text::ChatMessage& a, const text::ChatMessage& b) {
-  return a.role == b.role && a.content == b.content && a.input == b.input;
+  return a.role == b.role && a.content == b.content && a.input == b.input && a.calls == b.calls;
 }
 
 // The messages of `chosen` or `rejected`, or of the prompt of both.
@@ -284,6 +328,7 @@ absl::StatusOr<Preference> PreferenceOf(const json& object) {
       return Wrong(absl::StrCat(key, "[", alike, "].role"),
                    "must be assistant: it is the first turn of the answer, behind the prompt");
     }
+    HONE_RETURN_IF_ERROR(AddTools(object, *chat));
     chat->messages = before;
     chat->messages.insert(chat->messages.end(),
                           messages->begin() + static_cast<std::ptrdiff_t>(alike), messages->end());
@@ -295,17 +340,17 @@ absl::StatusOr<Preference> PreferenceOf(const json& object) {
 }  // namespace
 
 absl::StatusOr<Preference> ParsePreference(absl::string_view line) {
-  HONE_ASSIGN_OR_RETURN(const json object, ParseJsonObject(line));
+  HONE_ASSIGN_OR_RETURN(const json object, ParseOrderedJsonObject(line));
   return PreferenceOf(object);
 }
 
 absl::StatusOr<text::Chat> ParseChat(absl::string_view line) {
-  HONE_ASSIGN_OR_RETURN(const json object, ParseJsonObject(line));
+  HONE_ASSIGN_OR_RETURN(const json object, ParseOrderedJsonObject(line));
   return ChatOf(object);
 }
 
 bool LooksLikeChat(absl::string_view line) {
-  const absl::StatusOr<json> object = ParseJsonObject(line);
+  const absl::StatusOr<json> object = ParseOrderedJsonObject(line);
   const auto has = [&](const char* key) { return object->contains(key); };
   return object.ok() &&
          (has("messages") || has("conversations") || (has("prompt") && has("completion")) ||
@@ -313,7 +358,7 @@ bool LooksLikeChat(absl::string_view line) {
 }
 
 bool LooksLikePreference(absl::string_view line) {
-  const absl::StatusOr<json> object = ParseJsonObject(line);
+  const absl::StatusOr<json> object = ParseOrderedJsonObject(line);
   const auto has = [&](const char* key) { return object->contains(key); };
   return object.ok() && (has("chosen") || has("rejected")) &&
          (has("prompt") || (has("chosen") && has("rejected")));

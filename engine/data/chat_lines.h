@@ -18,11 +18,17 @@ namespace hone::engine::data {
 //                                                             assistant], …], learned, too
 //   {"text"}                                                  a text that is learned as a whole
 //
+// Beside all but a text `tools` may stand, which the assistant may call (chat_tools.h). It calls
+// them in "tool_calls" of its turn, or ShareGPT's in one of "function_call"; what a tool has
+// answered is a turn of "tool", "observation" or "ipython", a text or an object. Which templates
+// have a form for these, text::CheckTools says.
+//
 // Other keys of the object are not read. The system turn, where there is one, stands first.
 //
 // INVALID_ARGUMENT, without the line's number: errors of ParseJsonObject (base/json.h), none of
-// these keys, the layout of preferences; a role that is not known; a tool call, which no template
-// here writes; a content that is no text or has no words; no turn that is learned.
+// these keys, the layout of preferences; a role that is not known; a call that has no name, or no
+// object of arguments, or is none of the assistant's; a tool without a name; a content that is no
+// text or has no words, but beside a call; no turn that is learned.
 absl::StatusOr<text::Chat> ParseChat(absl::string_view line);
 
 // One question and two answers to it, of which the first is preferred: conversations that are the
@@ -37,6 +43,8 @@ struct Preference {
 //   {"prompt", "chosen", "rejected"}   each a text, or a list of messages as in ParseChat's first
 //                                      layout: what was said before, and what is said then
 //   {"chosen", "rejected"}             lists of messages that begin alike: this is the prompt
+//
+// `tools` may stand beside them, as in a conversation.
 //
 // Two lists that begin alike are read so beside a prompt that is a text, too. Other keys of the
 // object are not read.

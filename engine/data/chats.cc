@@ -1,6 +1,7 @@
 #include "engine/data/chats.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -52,11 +53,22 @@ absl::StatusOr<std::vector<text::Chat>> ParseLine(absl::string_view line, Lines 
   return chats;
 }
 
-// Tells of all lines that are no conversations.
-absl::Status CheckLines(const TextRows& rows, Lines lines) {
+// The line holds conversations that the template can write.
+absl::Status CheckLine(absl::string_view line, Lines lines,
+                       const text::ChatTemplate& chat_template) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<text::Chat> chats, ParseLine(line, lines));
+  for (const text::Chat& chat : chats) {
+    HONE_RETURN_IF_ERROR(text::CheckTools(chat_template, chat));
+  }
+  return absl::OkStatus();
+}
+
+// Tells of all lines that hold none.
+absl::Status CheckLines(const TextRows& rows, Lines lines,
+                        const text::ChatTemplate& chat_template) {
   Complaints complaints;
   for (const TextRow& row : rows.rows) {
-    if (const absl::Status status = ParseLine(rows.text(row), lines).status(); !status.ok()) {
+    if (const absl::Status status = CheckLine(rows.text(row), lines, chat_template); !status.ok()) {
       complaints.Add(
           {.line = row.line, .text = absl::StrCat(rows.Where(row), ": ", status.message())});
     }
@@ -102,7 +114,7 @@ absl::StatusOr<TextPreprocessing> PreprocessingOf(const LoadOptions& options) {
   } else if (!how.chat.has_value() && how.chat_template.empty()) {
     return absl::InvalidArgumentError(
         "data.chat.template: must be given, since the checkpoint has no chat template: CHATML, "
-        "LLAMA3, ALPACA or PLAIN");
+        "LLAMA3, ALPACA, PLAIN, CHATML_TOOLS or LLAMA31");
   } else if (!how.chat.has_value()) {
     HONE_ASSIGN_OR_RETURN(how.chat, text::RecogniseChatTemplate(how.chat_template));
   }
@@ -124,9 +136,17 @@ void Count(const text::Chat& chat, ChatSummary& summary) {
   if (!chat.text.empty()) {
     add(text::CountCharacters(chat.text), true);
   }
+  summary.Add(chat);
+  for (const std::string& tool : chat.tools) {
+    summary.characters += text::CountCharacters(tool);
+  }
   for (const text::ChatMessage& message : chat.messages) {
-    add(text::CountCharacters(message.content) + text::CountCharacters(message.input),
-        message.role == text::ChatMessage::Role::kAssistant && message.learned);
+    int64_t characters =
+        text::CountCharacters(message.content) + text::CountCharacters(message.input);
+    for (const text::ToolCall& call : message.calls) {
+      characters += text::CountCharacters(call.name) + text::CountCharacters(call.arguments);
+    }
+    add(characters, message.role == text::ChatMessage::Role::kAssistant && message.learned);
   }
   summary.answer_characters += learned_characters;
   summary.longest_answer = std::max(summary.longest_answer, learned_characters);
@@ -193,7 +213,7 @@ class Loader {
       return absl::InvalidArgumentError(absl::StrCat(options_.path, ": has ", size(), " ", what(),
                                                      "; it must have 1 to 2147483647"));
     }
-    HONE_RETURN_IF_ERROR(CheckLines(rows_, lines_));
+    HONE_RETURN_IF_ERROR(CheckLines(rows_, lines_, *how.chat));
     FindExactCopies();
     const absl::StatusOr<Splits> parts = SplitChats();
     HONE_RETURN_IF_ERROR(Annotate(parts.status(), options_.path));
@@ -264,15 +284,22 @@ class Loader {
     return asked > 0 ? std::min(asked, of_window) : of_window;
   }
 
+  void LookForMark(const text::ChatEncoder& encoder, absl::string_view said) {
+    if (const absl::string_view mark = encoder.MarkIn(said); !mark.empty()) {
+      ++with_mark_;
+      mark_ = mark_.empty() ? std::string(mark) : mark_;
+    }
+  }
+
   // A conversation up to the last of its answers' tokens that is read; without tokens where none
   // is. `whole`: tokens that it has, or that it had where some of them were cut off.
   text::ChatTokens Cut(const text::ChatEncoder& encoder, const text::Chat& chat, int64_t& whole) {
+    tools_.Add(chat);
     for (const text::ChatMessage& message : chat.messages) {
-      for (const std::string* const said : {&message.content, &message.input}) {
-        if (const absl::string_view mark = encoder.MarkIn(*said); !mark.empty()) {
-          ++with_mark_;
-          mark_ = mark_.empty() ? std::string(mark) : mark_;
-        }
+      LookForMark(encoder, message.content);
+      LookForMark(encoder, message.input);
+      for (const text::ToolCall& call : message.calls) {
+        LookForMark(encoder, call.arguments);
       }
     }
     text::ChatTokens tokens = encoder.Encode(chat);
@@ -375,6 +402,14 @@ class Loader {
         how.chat->system.empty()
             ? ""
             : absl::StrCat(", where they have no system text with \"", how.chat->system, "\"")));
+    if (how.chat->kind == text::ChatTemplate::Kind::kLlama31) {
+      notes.push_back(
+          "the day in their system turns is 26 Jul 2024, as it stands in the template, whatever "
+          "day it is");
+    }
+    if (tools_.with_tools + tools_.calls + tools_.tool_turns > 0) {
+      notes.push_back(absl::StrCat(Describe(tools_), OtherFormOf(how)));
+    }
     if (with_mark_ > 0) {
       notes.push_back(absl::StrCat(
           with_mark_, " contents have a token in them that divides turns or ends texts, such as ",
@@ -402,6 +437,15 @@ class Loader {
     }
   }
 
+  // "; …" where the checkpoint's own template does not write tools as these conversations do.
+  static std::string OtherFormOf(const TextPreprocessing& how) {
+    const auto own = text::RecogniseChatTemplate(how.chat_template);
+    return own.ok() && own->kind == how.chat->kind
+               ? ""
+               : absl::StrCat("; the checkpoint's own template does not write them as ",
+                              text::NameOf(how.chat->kind), " does: it learns the form here");
+  }
+
   // ", …": how the learned tokens are shared among the chosen and the rejected answers.
   static std::string BySide(const PackedDocuments& packed, std::span<const int32_t> rows) {
     int64_t chosen = 0, rejected = 0;
@@ -422,10 +466,25 @@ class Loader {
   std::vector<bool> keep_;
   int64_t with_mark_ = 0;  // contents that have a token of the template
   std::string mark_;       // the first of these
+  ToolCounts tools_;       // of all conversations
   LoadedData data_;
 };
 
 }  // namespace
+
+void ToolCounts::Add(const text::Chat& chat) {
+  with_tools += chat.tools.empty() ? 0 : 1;
+  for (const text::ChatMessage& message : chat.messages) {
+    calls += std::ssize(message.calls);
+    tool_turns += message.role == text::ChatMessage::Role::kTool ? 1 : 0;
+  }
+}
+
+std::string Describe(const ToolCounts& counts) {
+  return absl::StrCat(counts.with_tools, " conversations offer tools; the assistant calls tools ",
+                      counts.calls, " times in its answers, and ", counts.tool_turns,
+                      " turns are what tools have answered");
+}
 
 absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad& load) {
   return WithinMemory(options, "the conversations", [&] {

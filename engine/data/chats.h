@@ -24,7 +24,8 @@ struct ChatLoad {
 // off and counted; one that has nothing left to learn is left out and counted. Shares are counted
 // in conversations, `deduplicate` and `limit` as for texts.
 //
-// INVALID_ARGUMENT: with the file and the first 20 lines that are no conversations; there is no
+// INVALID_ARGUMENT: with the file and the first 20 lines that are no conversations, or that the
+// template cannot write (text::CheckTools); there is no
 // tokenizer of a checkpoint; its chat template is not known, or there is none and the options name
 // none (text/chat_template.h, text/chat_encoder.h); nothing is left to learn in the training part.
 // Errors of ReadTextRows and Split.
@@ -37,12 +38,24 @@ absl::StatusOr<LoadedData> LoadChats(const LoadOptions& options, const ChatLoad&
 absl::StatusOr<LoadedData> LoadPreferences(const LoadOptions& options, int64_t window);
 inline constexpr int64_t kChosenPiece = 0, kRejectedPiece = 1;
 
-// What is in a file, or folder, of conversations, without a tokenizer.
-struct ChatSummary {
+// What conversations have of tools.
+struct ToolCounts {
+  int64_t with_tools = 0;  // conversations that offer some
+  int64_t calls = 0;       // by the assistant
+  int64_t tool_turns = 0;  // of tools
+
+  void Add(const text::Chat& chat);
+};
+// As a sentence, without an end.
+std::string Describe(const ToolCounts& counts);
+
+// What is in a file, or folder, of conversations, without a tokenizer. Of a call the characters of
+// its name and of its arguments are counted.
+struct ChatSummary : ToolCounts {
   int64_t chats = 0;
   int64_t turns = 0;
   int64_t answers = 0;            // turns that are learned
-  int64_t characters = 0;         // of all turns
+  int64_t characters = 0;         // of all turns, and of the tools that are offered
   int64_t answer_characters = 0;  // of those that are learned
   int64_t longest_answer = 0;     // characters that are learned of one conversation, at most
 };

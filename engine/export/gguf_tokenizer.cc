@@ -1,7 +1,6 @@
 #include "engine/export/gguf_tokenizer.h"
 
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/text/chat_template.h"
 #include "engine/text/pretrained_tokenizer.h"
 
 namespace hone::engine::exports {
@@ -21,6 +21,8 @@ using nlohmann::json;
 
 // Types of tokens, by llama.cpp's numbers.
 constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
+
+constexpr char kEndId[] = "tokenizer.ggml.eos_token_id";
 
 // How texts are split before the merges: what llama.cpp calls each way.
 constexpr char kLlama3[] =
@@ -112,8 +114,8 @@ json FileOf(const tasks::ModelFile& file, const char* name) {
   return parsed.is_object() ? parsed : json::object();
 }
 
-// The first number of a key that may be a list of numbers.
-std::optional<uint32_t> IdIn(const json& object, const char* key) {
+// The first number of a key that may be a list of numbers, where it is one of the tokens.
+std::optional<uint32_t> IdIn(const json& object, const char* key, int64_t tokens) {
   const auto found = object.find(key);
   if (found == object.end()) {
     return std::nullopt;
@@ -123,37 +125,39 @@ std::optional<uint32_t> IdIn(const json& object, const char* key) {
     return std::nullopt;
   }
   const auto number = id.get<int64_t>();
-  return number >= 0 && number <= std::numeric_limits<int32_t>::max()
-             ? std::optional(static_cast<uint32_t>(number))
-             : std::nullopt;
+  return number >= 0 && number < tokens ? std::optional(static_cast<uint32_t>(number))
+                                        : std::nullopt;
 }
 
-void AddIds(const tasks::ModelFile& file, const json& roles, Gguf& gguf) {
+absl::Status AddIds(const tasks::ModelFile& file, const json& roles, int64_t tokens, Gguf& gguf) {
   const json generation = FileOf(file, "generation_config.json"),
              config = FileOf(file, "config.json");
   const auto add = [&](const char* key, const char* theirs, const char* role) {
-    std::optional<uint32_t> id = IdIn(generation, theirs);
-    id = id.has_value() ? id : IdIn(config, theirs);
-    id = id.has_value() ? id : IdIn(roles, role);
+    std::optional<uint32_t> id = IdIn(generation, theirs, tokens);
+    id = id.has_value() ? id : IdIn(config, theirs, tokens);
+    id = id.has_value() ? id : IdIn(roles, role, tokens);
     if (id.has_value()) {
-      gguf.pairs.emplace_back(absl::StrCat("tokenizer.ggml.", key), *id);
+      gguf.pairs.emplace_back(key, *id);
     }
   };
-  add("bos_token_id", "bos_token_id", "begin");
-  add("eos_token_id", "eos_token_id", "end");
-  add("unknown_token_id", "unk_token_id", "unknown");
-  add("padding_token_id", "pad_token_id", "padding");
+  add("tokenizer.ggml.bos_token_id", "bos_token_id", "begin");
+  add(kEndId, "eos_token_id", "end");
+  add("tokenizer.ggml.unknown_token_id", "unk_token_id", "unknown");
+  add("tokenizer.ggml.padding_token_id", "pad_token_id", "padding");
+  // Where llama.cpp is told none, it takes GPT-2's number 11 of this kind, and ends texts there.
+  return gguf.Find<uint32_t>(kEndId) != nullptr
+             ? absl::OkStatus()
+             : absl::FailedPreconditionError(
+                   "format gguf: the checkpoint names no token that ends texts, without which "
+                   "llama.cpp ends them at another one; write `eos_token` into its "
+                   "tokenizer_config.json");
 }
 
 void AddChatTemplate(const tasks::ModelFile& file, Gguf& gguf) {
-  std::string text;
   const auto jinja = file.checkpoint_files.find("chat_template.jinja");
-  const json config = FileOf(file, "tokenizer_config.json");
-  if (jinja != file.checkpoint_files.end()) {
-    text = jinja->second;
-  } else if (config.contains("chat_template") && config["chat_template"].is_string()) {
-    text = config["chat_template"].get<std::string>();
-  }
+  std::string text = jinja != file.checkpoint_files.end()
+                         ? jinja->second
+                         : text::ChatTemplateIn(FileOf(file, "tokenizer_config.json"));
   if (!text.empty()) {
     gguf.pairs.emplace_back("tokenizer.chat_template", std::move(text));
   }
@@ -195,7 +199,7 @@ absl::Status AddTokenizer(const tasks::ModelFile& file, int64_t rows, Gguf& gguf
   gguf.pairs.emplace_back("tokenizer.ggml.tokens", std::move(tokens));
   gguf.pairs.emplace_back("tokenizer.ggml.token_type", std::move(types));
   gguf.pairs.emplace_back("tokenizer.ggml.merges", std::move(merges));
-  AddIds(file, kept.at("roles"), gguf);
+  HONE_RETURN_IF_ERROR(AddIds(file, kept.at("roles"), rows, gguf));
   const std::vector<int32_t> ids = tokenizer->EncodeInTemplate("a").ids;
   const auto* const begin = gguf.Find<uint32_t>("tokenizer.ggml.bos_token_id");
   gguf.pairs.emplace_back(

@@ -393,6 +393,11 @@ absl::StatusOr<std::string> TaskTypeOf(const std::string& directory) {
   return type.is_string() ? type.get<std::string>() : "";
 }
 
+absl::StatusOr<nlohmann::json> LabelsOf(const std::string& directory) {
+  HONE_ASSIGN_OR_RETURN(const json config, ReadJson(directory));
+  return nlohmann::json(config.value("id2label", json()));
+}
+
 bool IsAdaptable(const ModuleRule& rule) {
   return absl::StrContains(rule.weight, ' ') && rule.part != Part::kPlaces &&
          rule.part != Part::kTransposed &&

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,10 @@ absl::StatusOr<std::string> FolderOfNet(const std::string& directory);
 // An adapter's `task_type`, such as "TOKEN_CLS"; "" where it says none. INVALID_ARGUMENT and errors
 // of ReadFile where there is no adapter_config.json that is an object.
 absl::StatusOr<std::string> TaskTypeOf(const std::string& directory);
+
+// An adapter's `id2label`; null where it has none, as peft itself writes none. Errors as TaskTypeOf
+// has them.
+absl::StatusOr<nlohmann::json> LabelsOf(const std::string& directory);
 
 // The module is a product that can have an adapter here: no table, and not learned as a whole.
 bool IsAdaptable(const ModuleRule& rule);

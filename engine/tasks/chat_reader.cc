@@ -22,7 +22,8 @@ absl::StatusOr<text::Chat> ReadMessages(const WritingQuestion& wish,
     const WritingQuestion::Message& message = wish.messages[i];
     const std::string at = absl::StrCat("messages[", i, "]");
     const auto role = text::ChatRoleOf(message.role);
-    if (!role.has_value() || (*role == text::ChatMessage::Role::kSystem && i > 0)) {
+    if (!role.has_value() || *role == text::ChatMessage::Role::kTool ||
+        (*role == text::ChatMessage::Role::kSystem && i > 0)) {
       return absl::InvalidArgumentError(
           absl::StrCat(at, ".role: must be user, assistant or, of the first one, system, got \"",
                        CutUtf8(message.role, 40), "\""));

@@ -14,8 +14,10 @@ namespace {
 std::vector<absl::string_view> MarksOf(ChatTemplate::Kind kind) {
   switch (kind) {
     case ChatTemplate::Kind::kChatMl:
+    case ChatTemplate::Kind::kChatMlTools:
       return {"<|im_start|>", "<|im_end|>"};
     case ChatTemplate::Kind::kLlama3:
+    case ChatTemplate::Kind::kLlama31:
       return {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
     case ChatTemplate::Kind::kAlpaca:
     case ChatTemplate::Kind::kPlain:
@@ -39,7 +41,7 @@ ChatEncoder::ChatEncoder(const ChatTemplate& chat_template, std::shared_ptr<cons
     marks_.emplace_back(mark);
   }
   marks_.push_back(tokens_.end);
-  if (template_.kind == ChatTemplate::Kind::kLlama3) {
+  if (needs_begin()) {
     marks_.push_back(tokens_.begin);
   }
   std::erase(marks_, "");
@@ -67,10 +69,11 @@ absl::StatusOr<ChatEncoder> ChatEncoder::Make(const ChatTemplate& chat_template,
         "the chat template ", name,
         " needs a token that ends texts (eos_token), which the tokenizer does not name"));
   }
-  if (chat_template.kind == ChatTemplate::Kind::kLlama3 && encoder.tokens_.begin.empty()) {
+  if (encoder.needs_begin() && encoder.tokens_.begin.empty()) {
     return absl::InvalidArgumentError(
-        "the chat template llama3 needs a token that begins texts (bos_token), which the tokenizer "
-        "does not name");
+        absl::StrCat("the chat template ", name,
+                     " needs a token that begins texts (bos_token), which the tokenizer "
+                     "does not name"));
   }
   return encoder;
 }
@@ -95,6 +98,11 @@ absl::string_view ChatEncoder::MarkIn(absl::string_view content) const {
   const auto found = std::ranges::find_if(
       marks_, [&](const std::string& mark) { return absl::StrContains(content, mark); });
   return found == marks_.end() ? absl::string_view() : *found;
+}
+
+bool ChatEncoder::needs_begin() const {
+  return template_.kind == ChatTemplate::Kind::kLlama3 ||
+         template_.kind == ChatTemplate::Kind::kLlama31;
 }
 
 std::string ChatEncoder::AsJinja() const { return ToJinja(template_, tokens_.begins_texts); }

@@ -45,6 +45,8 @@ class ChatEncoder {
   ChatEncoder(const ChatTemplate& chat_template, std::shared_ptr<const Tokenizer> owner,
               const PretrainedTokenizer& tokenizer);
 
+  bool needs_begin() const;  // a text begins with a token
+
   ChatTemplate template_;
   std::shared_ptr<const Tokenizer> owner_;
   const PretrainedTokenizer* tokenizer_;  // the same

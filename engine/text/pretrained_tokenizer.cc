@@ -14,6 +14,7 @@
 #include "engine/base/json.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
+#include "engine/text/chat_template.h"
 #include "engine/text/pretrained/sentencepiece_json.h"
 #include "engine/text/pretrained/vocabulary_files.h"
 
@@ -236,9 +237,8 @@ absl::StatusOr<ReadTokenizer> ReadPretrainedTokenizer(const std::string& directo
   }
   if (folder.Has("chat_template.jinja")) {
     HONE_ASSIGN_OR_RETURN(read.chat_template, folder.Read("chat_template.jinja"));
-  } else if (const auto chat = settings.config.find("chat_template");
-             chat != settings.config.end() && chat->is_string()) {
-    read.chat_template = chat->get<std::string>();
+  } else {
+    read.chat_template = ChatTemplateIn(settings.config);
   }
   return read;
 }

@@ -55,7 +55,8 @@ void CheckChat(const v1::JobSpec& spec, FieldErrors& errors) {
   constexpr size_t kMostSystem = size_t{1} << 16;
   const std::string at = "data.chat";
   if (!v1::ChatOptions::Template_IsValid(chat.template_())) {
-    errors.Add(at + ".template", "must be one of CHATML, LLAMA3, ALPACA, PLAIN");
+    errors.Add(at + ".template",
+               "must be one of CHATML, LLAMA3, ALPACA, PLAIN, CHATML_TOOLS, LLAMA31");
   }
   if (!v1::ChatOptions::Learn_IsValid(chat.learn())) {
     errors.Add(at + ".learn", "must be ANSWERS or ALL");

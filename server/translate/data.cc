@@ -157,6 +157,12 @@ data::ChatOptions ToChatOptions(const v1::ChatOptions& in) {
     case v1::ChatOptions::PLAIN:
       out.kind = Kind::kPlain;
       break;
+    case v1::ChatOptions::CHATML_TOOLS:
+      out.kind = Kind::kChatMlTools;
+      break;
+    case v1::ChatOptions::LLAMA31:
+      out.kind = Kind::kLlama31;
+      break;
     default:
       break;
   }

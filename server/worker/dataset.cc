@@ -134,6 +134,14 @@ std::string AnswersOf(const data::ChatSummary& summary) {
       summary.longest_answer, ShareOfAnswers(summary));
 }
 
+// What the conversations have of tools, where they have anything.
+void AddTools(const data::ToolCounts& counts, v1::DatasetReport& report) {
+  if (counts.with_tools + counts.calls + counts.tool_turns > 0) {
+    report.add_notes(absl::StrCat(data::Describe(counts),
+                                  "; only the chat templates CHATML_TOOLS and LLAMA31 write them"));
+  }
+}
+
 // Preferences, all of whose lines are looked at. False: the files are none.
 absl::StatusOr<bool> DescribePreferences(const std::string& path, v1::DatasetReport& report) {
   HONE_ASSIGN_OR_RETURN(const std::optional<data::PreferenceSummary> found,
@@ -145,6 +153,7 @@ absl::StatusOr<bool> DescribePreferences(const std::string& path, v1::DatasetRep
   report.set_examples(found->chosen.chats);
   report.add_notes(absl::StrCat("chosen ", AnswersOf(found->chosen)));
   report.add_notes(absl::StrCat("rejected ", AnswersOf(found->rejected)));
+  AddTools(found->chosen, report);
   report.add_notes(
       "the answers are what a job of preference_optimization learns; their share of the tokens, "
       "which depends on the checkpoint, `hone plan` says");
@@ -163,6 +172,7 @@ absl::StatusOr<bool> DescribeChats(const std::string& path, v1::DatasetReport& r
       found->turns, " turns, of which ", found->answers, " are answers: ", ShareOfAnswers(*found),
       " of the characters, which is what a job with data.chat learns; the share of the tokens, "
       "which depends on the checkpoint, `hone plan` says"));
+  AddTools(*found, report);
   return true;
 }
 

@@ -36,7 +36,7 @@ class ImportCommand : public ServerCommandsTest {
     for (const auto& [name, bytes] : adapter_files_) {
       std::ofstream(folder_ + "/adapter/" + name, std::ios::binary) << bytes;
     }
-    for (const char* name : {"config.json", "base/config.json", "other.safetensors", "optimizer.pt",
+    for (const char* name : {"base/config.json", "other.safetensors", "optimizer.pt",
                              "model.safetensors.index.json"}) {
       std::ofstream(folder_ + "/adapter/" + name) << "not sent";
     }
@@ -65,6 +65,7 @@ class ImportCommand : public ServerCommandsTest {
       {"1_Pooling/config.json", "{\"a\": 1}"}};
   const std::map<std::string, std::string> adapter_files_ = {
       {"adapter_config.json", "{\"r\": 8}"},
+      {"config.json", "{\"id2label\": {\"0\": \"no\"}}"},
       {"adapter_model.safetensors", std::string(3000, 'a')},
       {"tokenizer.json", "{}"}};
   std::string net_;

@@ -182,8 +182,8 @@ TEST(ParseChat, SaysWhatIsWrong) {
   wrong(R"({"messages": {"role": "user"}})", "`messages` must be a list of turns");
   wrong(R"({"messages": ["a"]})", "`messages[0]` must be an object");
   wrong(R"({"messages": [{"content": "a"}]})", "`messages[0].role` is missing");
-  wrong(R"({"messages": [{"role": "tool", "content": "a"}]})",
-        "`messages[0].role` is not known: \"tool\"");
+  wrong(R"({"messages": [{"role": "narrator", "content": "a"}]})",
+        "`messages[0].role` is not known: \"narrator\"");
   wrong(R"({"messages": [{"role": "user", "content": " \n"}]})", "`messages[0].content` is empty");
   wrong(R"({"messages": [{"role": "user", "content": ["a"]}]})", "must be a text");
   wrong(R"({"messages": [{"role": "system", "content": ""}, {"role": "user", "content": "a"},
@@ -194,9 +194,6 @@ TEST(ParseChat, SaysWhatIsWrong) {
         "no turn of the assistant");
   wrong(R"({"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]})",
         "`messages[0].weight` must be 0 or 1");
-  wrong(R"({"messages": [{"role": "assistant", "content": "a", "tool_calls": [{}]}]})",
-        "no tool calls");
-  wrong(R"({"messages": [{"role": "user", "content": "a"}], "tools": [{}]})", "no tool calls");
   wrong(R"({"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "s"},
       {"role": "assistant", "content": "b"}]})",
         "turn 2 is one of the system");

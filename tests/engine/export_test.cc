@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/export/formats.h"
 #include "engine/export/forward.h"
@@ -166,6 +167,51 @@ TEST_F(ExportTest, AGgufHasTheTokensRolesByTheTokenizerWhereNoOtherFileSaysThem)
   const auto* const end = gguf->Find<uint32_t>("tokenizer.ggml.eos_token_id");
   ASSERT_NE(end, nullptr);
   EXPECT_EQ(*end, 1u);
+}
+
+// Of a checkpoint whose only word on the token that ends texts is this one of config.json.
+class GgufEnd : public ExportTest {
+ protected:
+  void WriteModel(const nlohmann::json& end) {
+    WriteWriter(folder_ / "model", "llama");
+    std::filesystem::remove(folder_ / "model/generation_config.json");
+    // No name by which the tokenizer itself would tell.
+    const std::string tokenizer = Contents(folder_ / "model/tokenizer.json");
+    Put(folder_ / "model/tokenizer.json", absl::StrReplaceAll(tokenizer, {{"</s>", "[ENDS]"}}));
+    auto config = nlohmann::json::parse(Contents(folder_ / "model/config.json"));
+    config["eos_token_id"] = end;
+    Put(folder_ / "model/config.json", config.dump());
+  }
+};
+
+TEST_F(GgufEnd, IsTheFirstOfSeveral) {
+  WriteModel({1, 0});
+  ASSERT_THAT(ExportAs(Format::kGguf), IsOk());
+  const auto gguf = ReadGguf(Out() + "/model.gguf");
+  ASSERT_THAT(gguf, IsOk());
+  EXPECT_EQ(*gguf->Find<uint32_t>("tokenizer.ggml.eos_token_id"), 1u);
+}
+
+TEST_F(GgufEnd, IsRefusedWhereItIsNotToldSinceLlamaCppTakesAnotherOne) {
+  WriteModel(nullptr);
+  EXPECT_THAT(ExportAs(Format::kGguf).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                         HasSubstr("no token that ends texts")));
+}
+
+TEST_F(GgufEnd, IsRefusedWhereItIsNoToken) {
+  WriteModel(100000);
+  EXPECT_THAT(ExportAs(Format::kGguf).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                         HasSubstr("no token that ends texts")));
+}
+
+TEST_F(ExportTest, AGgufHasTheChatTemplateThatIsCalledDefault) {
+  WriteWriter(folder_ / "model", "llama");
+  Put(folder_ / "model/tokenizer_config.json", R"({"eos_token": "</s>", "chat_template": [
+      {"name": "tool_use", "template": "a"}, {"name": "default", "template": "b"}]})");
+  ASSERT_THAT(ExportAs(Format::kGguf), IsOk());
+  const auto gguf = ReadGguf(Out() + "/model.gguf");
+  ASSERT_THAT(gguf, IsOk());
+  EXPECT_EQ(*gguf->Find<std::string>("tokenizer.chat_template"), "b");
 }
 
 TEST_F(ExportTest, AGgufIsRefusedWhereLlamaCppWouldReadOtherTokens) {

@@ -24,8 +24,8 @@ using ::hone::engine::testing::WriteCheckpoint;
 using ::hone::engine::testing::WriteTensors;
 using ::hone::testing::Folder;
 using ::hone::testing::IsOk;
-using ::hone::testing::Put;
 using ::hone::testing::kInvalid;
+using ::hone::testing::Put;
 using ::hone::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -287,6 +287,64 @@ TEST_F(AdapterTest, ItsHeadMayHaveOtherOutputsAndAnotherTaskThanItsBases) {
   EXPECT_EQ(own->kind, huggingface::Head::Kind::kTags);
   EXPECT_THAT(own->names, ElementsAre("LABEL_0", "LABEL_1"));
   EXPECT_FALSE(own->named);
+}
+
+class HeadOfAdapterTest : public AdapterTest {
+ protected:
+  using Labels = std::vector<std::string>;
+
+  void SetUp() override {
+    MakeBase("bert");
+    Adapt("bert.encoder.layer.1.attention.self.query", /*in_first=*/false);
+    golden_["config"]["id2label"] = Numbered({"b0", "b1", "b2"});
+    Put(folder_ / "base/config.json", golden_["config"].dump());
+  }
+  static nlohmann::json Numbered(const Labels& labels) {
+    nlohmann::json numbered = nlohmann::json::object();
+    for (size_t i = 0; i < labels.size(); ++i) {
+      numbered[std::to_string(i)] = labels[i];
+    }
+    return numbered;
+  }
+  void PutBeside(const nlohmann::json& config) {
+    Put(folder_ / "adapter/config.json", config.dump());
+  }
+  Labels NamesOf(int64_t outputs) {
+    WriteAdapter();
+    const auto head = huggingface::ReadHead(folder_ / "adapter", outputs);
+    return head.ok() ? head->names : Labels{head.status().ToString()};
+  }
+};
+
+TEST_F(HeadOfAdapterTest, HasTheNamesOfTheConfigBesideIt) {
+  PutBeside({{"id2label", Numbered({"c0", "c1", "c2"})}});
+  EXPECT_THAT(NamesOf(3), ElementsAre("c0", "c1", "c2"));
+}
+
+TEST_F(HeadOfAdapterTest, HasTheNamesOfItsOwnConfigBeforeAllOthers) {
+  PutBeside({{"id2label", Numbered({"c0", "c1", "c2"})}});
+  config_["id2label"] = Numbered({"a0", "a1", "a2"});
+  EXPECT_THAT(NamesOf(3), ElementsAre("a0", "a1", "a2"));
+}
+
+TEST_F(HeadOfAdapterTest, TakesNoNamesOfAnotherNumberFromTheConfigBesideIt) {
+  PutBeside({{"id2label", Numbered({"c0", "c1"})}});
+  EXPECT_THAT(NamesOf(3), ElementsAre("b0", "b1", "b2"));
+  EXPECT_THAT(NamesOf(4), ElementsAre("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"));
+}
+
+TEST_F(HeadOfAdapterTest, RefusesNamesOfAnotherNumberInItsOwnConfig) {
+  config_["id2label"] = Numbered({"a0", "a1"});
+  EXPECT_THAT(NamesOf(3), ElementsAre(AllOf(HasSubstr("adapter_config.json: `id2label`"),
+                                            HasSubstr("3 outputs"))));
+}
+
+TEST_F(HeadOfAdapterTest, IsOfTheKindThatTheConfigBesideItSays) {
+  PutBeside({{"problem_type", "multi_label_classification"}});
+  WriteAdapter();
+  const auto head = huggingface::ReadHead(folder_ / "adapter", 3);
+  ASSERT_THAT(head, IsOk());
+  EXPECT_EQ(head->kind, huggingface::Head::Kind::kSeveralClasses);
 }
 
 TEST_F(AdapterTest, FilesBesideItsWeightsAreItsBasesButForThoseOfItsOwnTokenizer) {

@@ -127,7 +127,7 @@ TEST(ChatTemplate, IsRefusedByName) {
   refused("{{ '<start_of_turn>' + role }}", "Gemma");
   refused("{{ '<|im_start|>assistant\\n<think>\\n\\n</think>' }}<|im_end|>\\n", "thoughts");
   refused("<|start_header_id|>system<|end_header_id|>\\n\\nCutting Knowledge Date: <|eot_id|>",
-          "Llama 3.1");
+          "like Llama 3.1's");
   refused("{% set default_system = 'Hi' %}<|im_start|>assistant\\n<|im_end|>\\n", "in a variable");
   refused("<|im_start|>system\\n{{ today }}<|im_end|>\\n<|im_start|>assistant\\n", "of parts");
   refused("<|im_start|>user\\n{{ content | trim }}<|im_end|>\\n<|im_start|>assistant\\n",
@@ -143,6 +143,20 @@ TEST(ChatTemplate, ComesBackFromAModelFile) {
   EXPECT_EQ(ChatTemplateFromJson(ToJson(written)).value(), written);
   EXPECT_THAT(ChatTemplateFromJson({{"kind", "jinja"}, {"system", ""}}),
               StatusIs(kInvalid, HasSubstr("jinja")));
+}
+
+TEST(ChatTemplateIn, IsTheOneThatIsCalledDefaultWhereThereAreSeveral) {
+  const auto in = [](const char* chat_template) {
+    return ChatTemplateIn(
+        nlohmann::json::parse(absl::StrCat(R"({"chat_template": )", chat_template, "}")));
+  };
+  EXPECT_EQ(in(R"("a")"), "a");
+  EXPECT_EQ(in(R"([{"name": "tool_use", "template": "b"}, {"name": "default", "template": "c"}])"),
+            "c");
+  for (const char* const none : {"null", "7", "[]", R"([7, {"name": "default"}])"}) {
+    EXPECT_EQ(in(none), "") << none;
+  }
+  EXPECT_EQ(ChatTemplateIn(nlohmann::json::object()), "");
 }
 
 TEST(RenderedChat, LearnsAnswersAndWhatEndsThem) {

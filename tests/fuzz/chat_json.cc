@@ -1,5 +1,5 @@
-// JSON lines of conversations and of preferences: each line by itself, and the file as a job reads it, by a small
-// tokenizer of a checkpoint; the same bytes as a checkpoint's chat template.
+// JSON lines of conversations and of preferences: each line by itself, and the file as a job reads
+// it, by a small tokenizer of a checkpoint; the same bytes as a checkpoint's chat template.
 
 #include "engine/data/chat_lines.h"
 #include "engine/data/chats.h"
@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.path = path;
   options.text.emplace().like = like;
   options.validation_fraction = 0.3;
-  for (const Kind kind : {Kind::kChatMl, Kind::kAlpaca, Kind::kPlain}) {
+  for (const Kind kind : {Kind::kChatMl, Kind::kAlpaca, Kind::kPlain, Kind::kChatMlTools}) {
     options.chat.emplace().kind = kind;
     options.chat->max_tokens = kind == Kind::kPlain ? 5 : 0;
     engine::data::LoadChats(options, {.window = 50, .together = kind == Kind::kAlpaca})

@@ -296,6 +296,20 @@ TEST(ToLoadOptions, TakesConversations) {
   EXPECT_EQ(config->data.chat->max_tokens, 9);
 }
 
+TEST(ToLoadOptions, TakesEachTemplateOfConversations) {
+  using Kind = engine::text::ChatTemplate::Kind;
+  for (const auto& [name, kind] :
+       {std::pair("CHATML", Kind::kChatMl), std::pair("LLAMA3", Kind::kLlama3),
+        std::pair("ALPACA", Kind::kAlpaca), std::pair("PLAIN", Kind::kPlain),
+        std::pair("CHATML_TOOLS", Kind::kChatMlTools), std::pair("LLAMA31", Kind::kLlama31)}) {
+    const auto config = ToTrainingConfig(RequestOf(absl::StrCat(
+        R"({"language_modeling": {}, "data": {"dataset": "chats", "chat": {"template": ")", name,
+        R"("}}, "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})")));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->data.chat->kind, kind) << name;
+  }
+}
+
 TEST(ToTrainingConfig, TakesConversationsAsTheCheckpointHasThem) {
   const auto config = ToTrainingConfig(
       RequestOf(R"({"language_modeling": {}, "data": {"dataset": "chats", "chat": {}},
@@ -308,8 +322,8 @@ TEST(ToTrainingConfig, TakesConversationsAsTheCheckpointHasThem) {
 }
 
 TEST(ToTrainingConfig, TakesPreferences) {
-  const auto config = ToTrainingConfig(
-      RequestOf(R"({"preference_optimization": {"beta": 0.25, "window": "96"},
+  const auto config =
+      ToTrainingConfig(RequestOf(R"({"preference_optimization": {"beta": 0.25, "window": "96"},
                     "data": {"dataset": "x", "chat": {"max_tokens": "9"}},
                     "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
   ASSERT_TRUE(config.ok()) << config.status();
@@ -324,8 +338,8 @@ TEST(ToTrainingConfig, TakesPreferences) {
 }
 
 TEST(ToTrainingConfig, GivesPreferencesWhatIsNotSaid) {
-  const auto config = ToTrainingConfig(
-      RequestOf(R"({"preference_optimization": {}, "data": {"dataset": "x"},
+  const auto config =
+      ToTrainingConfig(RequestOf(R"({"preference_optimization": {}, "data": {"dataset": "x"},
                     "training": {"steps": 10}, "model": {"preset": {"gpt": {}}}})"));
   ASSERT_TRUE(config.ok()) << config.status();
   const auto& task = std::get<tasks::PreferenceOptimizationOptions>(config->task);

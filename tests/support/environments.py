@@ -14,11 +14,12 @@ ENVIRONMENTS = {
     "client": (["grpcio", "protobuf", "setuptools>=70.1", "pyyaml", "numpy", "pandas", "nbclient", "ipykernel", "mypy", "types-grpcio", "types-protobuf"],
                "grpc, google.protobuf, setuptools, yaml, numpy, pandas, nbclient, ipykernel, mypy"),
     "grafana": (["grafana-foundation-sdk"], "grafana_foundation_sdk"),
+    "gguf": (["gguf", "numpy"], "gguf, numpy"),
     "gymnasium": (["gymnasium", "numpy"], "gymnasium, numpy"),
     "sentencepiece": (["sentencepiece"], "sentencepiece"),
     "tokenizers": (["tokenizers"], "tokenizers"),
     "sacrebleu": (["sacrebleu"], "sacrebleu"),
-    "transformers": (["torch", "numpy", "transformers", "peft", "onnxruntime"], "torch, numpy, transformers, peft, onnxruntime"),
+    "transformers": (["torch", "numpy", "transformers", "peft", "onnxruntime", "jinja2"], "torch, numpy, transformers, peft, onnxruntime, jinja2"),
     "onnxruntime": (["onnx", "onnxruntime", "numpy"], "onnx, onnxruntime, numpy"),
     "torch": (["torch", "numpy", "safetensors", "pyyaml"], "torch, numpy, safetensors, yaml"),
 }
