@@ -13,34 +13,46 @@
 namespace hone::engine::kernels {
 namespace {
 
-constexpr int64_t kOutputs = 64, kInputs = 32;  // of a block
+constexpr int64_t kOutputs = TileBlocks::kOutputs, kInputs = TileBlocks::kInputs;
 constexpr int64_t kPairs = kInputs / 2;
 constexpr int64_t kLanes = 16;
 
-// The first `count` of 16 numbers, zeros behind them; none where count is 0 or less.
-HONE_BF16_TARGET inline __m512 Some(const float* from, int64_t count) {
-  const auto some = static_cast<__mmask16>((1U << std::clamp<int64_t>(count, 0, kLanes)) - 1);
-  return some == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(some, from);
+// The first `count` of so many lanes; none where it is 0 or less.
+template <typename Mask>
+Mask First(int64_t count, int64_t lanes) {
+  return static_cast<Mask>((uint64_t{1} << std::clamp<int64_t>(count, 0, lanes)) - 1);
 }
 
-HONE_BF16_TARGET inline __m512i Rounded(__m512 v) {
-  return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+// The first `count` of 16 numbers as bf16, each in a word, zeros behind them.
+HONE_BF16_TARGET inline __m512i Words(const float* from, int64_t count) {
+  const __m512 numbers = _mm512_maskz_loadu_ps(First<__mmask16>(count, kLanes), from);
+  return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(numbers)));
+}
+HONE_BF16_TARGET inline __m512i Words(const uint16_t* from, int64_t count) {
+  return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(First<__mmask16>(count, kLanes), from));
 }
 
-// Words of two vectors' numbers, `low` in the lower halves.
-HONE_BF16_TARGET inline __m512i Paired(__m512 low, __m512 high) {
-  return _mm512_or_si512(Rounded(low), _mm512_slli_epi32(Rounded(high), 16));
+// The first `count` of 32 numbers as pairs.
+HONE_BF16_TARGET inline __m512i Pairs(const float* from, int64_t count) {
+  const __m512 low = _mm512_maskz_loadu_ps(First<__mmask16>(count, kLanes), from);
+  const __m512 high =
+      _mm512_maskz_loadu_ps(First<__mmask16>(count - kLanes, kLanes), from + kLanes);
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+HONE_BF16_TARGET inline __m512i Pairs(const uint16_t* from, int64_t count) {
+  return _mm512_maskz_loadu_epi16(First<__mmask32>(count, kInputs), from);
 }
 
 // A block of weights that stand as [inputs, outputs], `row` apart; `inputs` and `outputs` of them
 // are there.
-HONE_BF16_TARGET void PackBlock(const float* from, int64_t row, int64_t inputs, int64_t outputs,
+template <typename T>
+HONE_BF16_TARGET void PackBlock(const T* from, int64_t row, int64_t inputs, int64_t outputs,
                                 uint32_t* to) {
   for (int64_t p = 0; p < kPairs; ++p, from += 2 * row) {
     const int64_t first = 2 * p < inputs ? outputs : 0, second = 2 * p + 1 < inputs ? outputs : 0;
     for (int64_t n = 0; n < kOutputs; n += kLanes) {
-      _mm512_storeu_si512(to + p * kOutputs + n,
-                          Paired(Some(from + n, first - n), Some(from + row + n, second - n)));
+      const __m512i low = Words(from + n, first - n), high = Words(from + row + n, second - n);
+      _mm512_storeu_si512(to + p * kOutputs + n, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
     }
   }
 }
@@ -75,40 +87,48 @@ HONE_BF16_TARGET inline void StoreTransposed(const __m512i (&rows)[16], uint32_t
 }
 
 // A block of weights that stand as [outputs, inputs].
-HONE_BF16_TARGET void PackTransposedBlock(const float* from, int64_t row, int64_t inputs,
+template <typename T>
+HONE_BF16_TARGET void PackTransposedBlock(const T* from, int64_t row, int64_t inputs,
                                           int64_t outputs, uint32_t* to) {
   for (int64_t n = 0; n < kOutputs; n += kLanes) {
     __m512i rows[kLanes];
     for (int64_t i = 0; i < kLanes; ++i) {
-      const int64_t count = n + i < outputs ? inputs : 0;
-      const float* numbers = from + (n + i) * row;
-      rows[i] = reinterpret_cast<__m512i>(
-          _mm512_cvtne2ps_pbh(Some(numbers + kLanes, count - kLanes), Some(numbers, count)));
+      rows[i] = Pairs(from + (n + i) * row, n + i < outputs ? inputs : 0);
     }
     StoreTransposed(rows, to + n);
   }
 }
 
+template <typename T>
+void PackAll(const TileBlocks& b, const T* weight, uint32_t* to, int64_t begin, int64_t end) {
+  const int64_t columns = (b.inputs + kInputs - 1) / kInputs;
+  const auto pack = [&](int64_t r, int64_t c) {
+    const int64_t o = r * kOutputs, outputs = std::min(b.outputs - o, kOutputs);
+    const int64_t i = c * kInputs, inputs = std::min(b.inputs - i, kInputs);
+    uint32_t* block = to + (r * columns + c) * kPairs * kOutputs;
+    if (b.transposed) {
+      PackTransposedBlock(weight + o * b.inputs + i, b.inputs, inputs, outputs, block);
+    } else {
+      PackBlock(weight + i * b.outputs + o, b.outputs, inputs, outputs, block);
+    }
+  };
+  // Along the rows of the weight, as memory is read fastest.
+  const int64_t outer = b.transposed ? end - begin : columns;
+  const int64_t inner = b.transposed ? columns : end - begin;
+  for (int64_t a = 0; a < outer; ++a) {
+    for (int64_t n = 0; n < inner; ++n) {
+      b.transposed ? pack(begin + a, n) : pack(begin + n, a);
+    }
+  }
+}
+
 }  // namespace
 
-void PackTileBlocks(const float* weight, int64_t inputs, int64_t outputs, bool transposed,
-                    uint32_t* to) {
-  const int64_t blocks = (inputs + kInputs - 1) / kInputs;
-  constexpr int64_t kBlock = kPairs * kOutputs;
-  if (transposed) {
-    for (int64_t o = 0; o < outputs; o += kOutputs) {
-      for (int64_t i = 0; i < inputs; i += kInputs, to += kBlock) {
-        PackTransposedBlock(weight + o * inputs + i, inputs, std::min(inputs - i, kInputs),
-                            std::min(outputs - o, kOutputs), to);
-      }
-    }
-    return;
-  }
-  for (int64_t i = 0; i < inputs; i += kInputs, to += kBlock) {
-    for (int64_t o = 0; o < outputs; o += kOutputs) {
-      PackBlock(weight + i * outputs + o, outputs, std::min(inputs - i, kInputs),
-                std::min(outputs - o, kOutputs), to + o / kOutputs * blocks * kBlock);
-    }
+void Pack(const TileBlocks& blocks, const void* weight, uint32_t* to, int64_t begin, int64_t end) {
+  if (blocks.from == DType::kBf16) {
+    PackAll(blocks, static_cast<const uint16_t*>(weight), to, begin, end);
+  } else {
+    PackAll(blocks, static_cast<const float*>(weight), to, begin, end);
   }
 }
 

@@ -43,6 +43,13 @@ LinearGradient LinearGradientBy(InstructionSet set, DType compute) {
   return tiles ? LinearGradient::kProduct : LinearGradient::kInnerProduct;
 }
 
+bool WantsBlocksOfWeights(InstructionSet set, DType compute, int64_t rows, int64_t weights) {
+  constexpr int64_t kLeastRows = 128;
+  constexpr int64_t kMost = int64_t{1} << 23;  // 16 MiB of memory
+  return set >= InstructionSet::kAmx && compute == DType::kBf16 && rows >= kLeastRows &&
+         weights <= kMost;
+}
+
 int64_t LinearRowsInBlocks(InstructionSet set, DType compute, int64_t rows) {
   constexpr int64_t kBlock = 64;
   const bool blocks = set >= InstructionSet::kAmx && compute == DType::kBf16 && rows > kBlock;

@@ -35,6 +35,10 @@ bool ReadsWeightsOnce(InstructionSet set, DType compute, DType kept, int64_t row
 enum class LinearGradient { kInnerProduct, kProduct };
 LinearGradient LinearGradientBy(InstructionSet set, DType compute);
 
+// Whether a dense layer of so many rows and weights gains from weights in blocks even where they
+// are kept in the product's type, and have to be brought into memory for them each time.
+bool WantsBlocksOfWeights(InstructionSet set, DType compute, int64_t rows, int64_t weights);
+
 // How many of a dense layer's rows are in whole blocks; the others are a product of their own.
 int64_t LinearRowsInBlocks(InstructionSet set, DType compute, int64_t rows);
 

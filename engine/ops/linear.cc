@@ -54,12 +54,14 @@ MemoryDesc Rows(int64_t rows, int64_t columns, DType dtype) {
   return MemoryDesc::Plain({Shape{rows, columns}, dtype});
 }
 
-// Weights kept in the product's type are read where they are; others are converted anyway and take
-// the layout that is fastest.
+// Weights kept in the product's type are read where they are, unless tiles want them in blocks;
+// others are converted anyway and take the layout that is fastest.
 MemoryDesc ProductWeights(const Lowering& l, const Sizes& s, bool transposed, DType dtype) {
-  return dtype == DType::kF32 || dtype == l.kept_dtype(1)
-             ? WeightDesc(s, transposed, dtype)
-             : MemoryDesc::Any({Shape{s.out, s.in}, dtype});
+  const bool in_blocks =
+      WantsBlocksOfWeights(CpuInstructionSet(), dtype, s.rows, SaturatingProduct(s.in, s.out));
+  const bool as_they_lie = dtype == DType::kF32 || (dtype == l.kept_dtype(1) && !in_blocks);
+  return as_they_lie ? WeightDesc(s, transposed, dtype)
+                     : MemoryDesc::Any({Shape{s.out, s.in}, dtype});
 }
 
 // The matrix behind a tensor of any rank: its memory row major, seen as rows.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/base/team.h"
 #include "engine/plan/packed_copy.h"
 
 namespace hone::engine {
@@ -250,14 +251,14 @@ absl::StatusOr<Slot> NodeLowering::ConvertParameter(Value value, ParameterId id,
   }
   if (IsConvertedAtUse(to_.store, id, wanted, there)) {
     // Anew for each node that reads it, so that the arena holds one such weight at a time.
-    HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(there, wanted));
     if (!IsConstant(value)) {
       const Slot slot = placement.New(wanted.bytes());
-      EmitReorder(reorder, from, slot);
+      HONE_RETURN_IF_ERROR(EmitConversion(there, wanted, from, slot));
       return placement.Use(slot);
     }
     home.copies.push_back({wanted, seen_as, CopySlot(value, wanted.bytes())});
-    EmitReorder(reorder, from, home.copies.back().slot, /*once=*/true);
+    HONE_RETURN_IF_ERROR(
+        EmitConversion(there, wanted, from, home.copies.back().slot, /*once=*/true));
     return placement.Use(home.copies.back().slot);
   }
   HONE_ASSIGN_OR_RETURN(void* packed, PackedCopy(to_.store, id, wanted, there));
@@ -301,6 +302,29 @@ void NodeLowering::EmitCopy(Slot from, Slot to, int64_t bytes) {
           return true;
         };
       });
+}
+
+absl::Status NodeLowering::EmitConversion(const MemoryDesc& there, const MemoryDesc& wanted,
+                                          Slot from, Slot to, bool once) {
+  const std::optional<kernels::TileBlocks> blocks = AsTileBlocks(wanted, there);
+  if (!blocks.has_value()) {
+    HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder, onednn::MakeReorder(there, wanted));
+    EmitReorder(reorder, from, to, once);
+    return absl::OkStatus();
+  }
+  const int parts = PartsFor(SaturatingProduct(blocks->inputs, blocks->outputs), threads());
+  AddStep(
+      "reorder", "tile_blocks", {},
+      [=, blocks = *blocks](const Memory& memory) -> absl::StatusOr<StepFunction> {
+        return [=](const RunScalars&) {
+          ForShares(blocks.rows(), parts, [&](int64_t begin, int64_t end) {
+            kernels::Pack(blocks, memory[from], memory.as<uint32_t>(to), begin, end);
+          });
+          return true;
+        };
+      },
+      once);
+  return absl::OkStatus();
 }
 
 void NodeLowering::EmitReorder(const onednn::Primitive& reorder, Slot from, Slot to, bool once) {

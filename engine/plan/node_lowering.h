@@ -79,6 +79,9 @@ class NodeLowering final : public Lowering {
   }
   // Steps without an op, under this node's name.
   void EmitCopy(Slot from, Slot to, int64_t bytes);
+  // A step that brings a parameter's memory into another layout.
+  absl::Status EmitConversion(const onednn::MemoryDesc& there, const onednn::MemoryDesc& wanted,
+                              Slot from, Slot to, bool once = false);
   void EmitReorder(const onednn::Primitive& reorder, Slot from, Slot to, bool once = false);
 
   const TensorType& input_type(int i) const override { return to_.type(input(i)); }

@@ -3,7 +3,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/cpu.h"
 #include "engine/base/status.h"
-#include "engine/kernels/tile_blocks.h"
 
 namespace hone::engine {
 namespace {
@@ -68,23 +67,21 @@ class FunctionPacker final : public Packer {
   Buffer widened_;
 };
 
-// How ours brings a dense layer's weights into the blocks that AMX's tiles read; null for any other
-// layout. oneDNN's reorder takes twice as long.
-PackFunction OwnPack(const MemoryDesc& wanted, const MemoryDesc& seen_as) {
-  const TensorType from = seen_as.type();
-  if (CpuInstructionSet() < InstructionSet::kAmx || from.dtype != DType::kF32 ||
-      from.shape.rank() != 2 || !(wanted == MemoryDesc::TileBlocks({from.shape, DType::kBf16}))) {
-    return nullptr;
+// Brings a dense layer's weights into the blocks that AMX's tiles read.
+class TilePacker final : public Packer {
+ public:
+  TilePacker(const kernels::TileBlocks& blocks, const void* values, void* packed)
+      : blocks_(blocks), values_(values), packed_(packed) {}
+
+  void Pack() const override {
+    kernels::Pack(blocks_, values_, static_cast<uint32_t*>(packed_), 0, blocks_.rows());
   }
-  const int64_t outputs = from.shape[0], inputs = from.shape[1];
-  const bool transposed = seen_as == MemoryDesc::Plain(from);
-  if (!transposed && !(seen_as == MemoryDesc::Strided(from, {1, outputs}))) {
-    return nullptr;
-  }
-  return [=](const float* values, void* packed) {
-    kernels::PackTileBlocks(values, inputs, outputs, transposed, static_cast<uint32_t*>(packed));
-  };
-}
+
+ private:
+  kernels::TileBlocks blocks_;
+  const void* values_;
+  void* packed_;
+};
 
 }  // namespace
 
@@ -100,13 +97,29 @@ absl::StatusOr<void*> PackedCopy(ParameterStore& store, ParameterId id, const Me
   return store.Packed(
       id, KeyOf(wanted, seen_as), wanted.bytes(),
       [&](const void* values, void* packed) -> absl::StatusOr<std::unique_ptr<Packer>> {
-        if (const PackFunction own = OwnPack(wanted, seen_as)) {
-          return std::make_unique<FunctionPacker>(own, std::as_const(store).values(id), packed);
+        if (const auto blocks = AsTileBlocks(wanted, seen_as)) {
+          return std::make_unique<TilePacker>(*blocks, values, packed);
         }
         HONE_ASSIGN_OR_RETURN(const onednn::Primitive reorder,
                               onednn::MakeReorder(seen_as, wanted));
         return ReorderPacker::Make(reorder, values, packed);
       });
+}
+
+std::optional<kernels::TileBlocks> AsTileBlocks(const MemoryDesc& wanted,
+                                                const MemoryDesc& seen_as) {
+  const TensorType from = seen_as.type();
+  if (CpuInstructionSet() < InstructionSet::kAmx || from.shape.rank() != 2 ||
+      (from.dtype != DType::kF32 && from.dtype != DType::kBf16) ||
+      !(wanted == MemoryDesc::TileBlocks({from.shape, DType::kBf16}))) {
+    return std::nullopt;
+  }
+  const int64_t outputs = from.shape[0], inputs = from.shape[1];
+  const bool transposed = seen_as == MemoryDesc::Plain(from);
+  if (!transposed && !(seen_as == MemoryDesc::Strided(from, {1, outputs}))) {
+    return std::nullopt;
+  }
+  return kernels::TileBlocks{from.dtype, inputs, outputs, transposed};
 }
 
 absl::StatusOr<void*> PrivateCopy(ParameterStore& store, ParameterId id, absl::string_view key,

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <optional>
+
 #include "absl/status/statusor.h"
 #include "engine/graph/lowering.h"
+#include "engine/kernels/tile_blocks.h"
 #include "engine/onednn/primitive.h"
 #include "engine/params/parameter_store.h"
 
@@ -19,6 +22,11 @@ bool IsConvertedAtUse(const ParameterStore& store, ParameterId id, const onednn:
 absl::StatusOr<void*> PackedCopy(ParameterStore& store, ParameterId id,
                                  const onednn::MemoryDesc& wanted,
                                  const onednn::MemoryDesc& seen_as);
+
+// Where ours brings `seen_as` into `wanted`: a dense layer's weights into the blocks that AMX's
+// tiles read, for which oneDNN's reorders take twice as long. nullopt for any other layouts.
+std::optional<kernels::TileBlocks> AsTileBlocks(const onednn::MemoryDesc& wanted,
+                                                const onednn::MemoryDesc& seen_as);
 
 // The same in a layout of an op's own, which `key` names: as `pack` makes it.
 absl::StatusOr<void*> PrivateCopy(ParameterStore& store, ParameterId id, absl::string_view key,

@@ -86,6 +86,15 @@ TEST(TheRule, AsksForGradientsOfDenseLayersInBf16AsProductsWhereTilesMultiply) {
   }
 }
 
+TEST(TheRule, BringsKeptWeightsIntoBlocksWhereManyRowsAreMultipliedByTiles) {
+  for (const InstructionSet set : kSets) {
+    EXPECT_EQ(WantsBlocksOfWeights(set, DType::kBf16, 128, 1 << 23), set >= kAmx);
+    EXPECT_FALSE(WantsBlocksOfWeights(set, DType::kBf16, 127, 1 << 20));
+    EXPECT_FALSE(WantsBlocksOfWeights(set, DType::kBf16, 128, (1 << 23) + 1));
+    EXPECT_FALSE(WantsBlocksOfWeights(set, DType::kF32, 128, 1 << 20));
+  }
+}
+
 TEST(TheRule, MultipliesRowsBeyondWholeBlocksByThemselvesWhereTilesMultiply) {
   for (const InstructionSet set : kSets) {
     EXPECT_EQ(LinearRowsInBlocks(set, DType::kF32, 848), 848);
