@@ -49,21 +49,24 @@ class Lent {
 };
 
 // y = x · w with a frozen w, and the gradient with respect to x, that a scale before it needs.
+// Of more rows than a product takes that reads the weights once (ReadsWeightsOnce).
 struct Product {
+  static constexpr int64_t kRows = 16;
+
   Graph graph;
   Value y, scale;
   int64_t in, out;
 
   Product(int64_t in_units, int64_t out_units) : in(in_units), out(out_units) {
-    scale = AddParameter(graph, "scale", {8, in});
-    const Value x = Mul(graph, graph.Input("x", {Shape{8, in}, DType::kF32}), scale);
+    scale = AddParameter(graph, "scale", {kRows, in});
+    const Value x = Mul(graph, graph.Input("x", {Shape{kRows, in}, DType::kF32}), scale);
     y = Linear(graph, x, AddParameter(graph, "w", {in, out}, ParameterRole::kFrozen), {});
   }
   ProgramRequest Forward() const { return {.graph = &graph, .fetch = {y}, .gradients = {}}; }
   ProgramRequest Training() {
     const Value weights = AddParameter(graph, "ones", {out, 1}, ParameterRole::kFrozen);
     const Value sum = Linear(graph, y, weights, {});
-    const Value ones = graph.Input("dsum", {Shape{8, 1}, DType::kF32});
+    const Value ones = graph.Input("dsum", {Shape{kRows, 1}, DType::kF32});
     const std::vector<Value> gradients = Differentiate(graph, {{sum, ones}}, {scale});
     return {.graph = &graph, .fetch = {sum}, .gradients = {{gradients[0], 0}}};
   }
@@ -91,7 +94,7 @@ std::vector<float> ResultOf(const ProgramRequest& request, ParameterStore& store
   const int64_t inputs = request.graph->nodes()[1].types[0].shape.elements();
   Give(bound->program, "x", RandomNumbers(inputs, 5));
   if (bound->program.input("dsum") != nullptr) {
-    Give(bound->program, "dsum", std::vector<float>(8, 1.0f));
+    Give(bound->program, "dsum", std::vector<float>(Product::kRows, 1.0f));
   }
   EXPECT_THAT(bound->program.Run({}), IsOk());
   const auto* values = static_cast<const float*>(bound->program.fetched(0));
@@ -111,7 +114,7 @@ TEST(ABorrowedParameter, TakesNoRoomInTheStore) {
   const Product product(64, 64);
   const Lent lent(64 * 64, 3);
   ParameterStore store = StoreWith(product.graph, &lent);
-  EXPECT_EQ(store.SlabBytes(1), 2 * 8 * 64 * 4);  // the scale and its gradient
+  EXPECT_EQ(store.SlabBytes(1), 2 * Product::kRows * 64 * 4);  // the scale and its gradient
   EXPECT_EQ(store.borrowed_bytes(), 2 * 64 * 64);
   EXPECT_EQ(store.mutable_values(*store.Find("w")).data, nullptr);
 }
@@ -123,8 +126,9 @@ TEST(ABorrowedParameter, GivesTheBitsOfTheSameValuesInFloats) {
   ParameterStore owning = StoreWith(product.graph, nullptr);
   owning.mutable_values(*owning.Find("w")).CopyFrom(lent.Wide());
   owning.MarkChanged();
-  const std::vector<float> expected = ResultOf(product.Forward(), owning, DType::kF32, 8 * 24);
-  EXPECT_EQ(ResultOf(product.Forward(), borrowing, DType::kF32, 8 * 24), expected);
+  const std::vector<float> expected =
+      ResultOf(product.Forward(), owning, DType::kF32, Product::kRows * 24);
+  EXPECT_EQ(ResultOf(product.Forward(), borrowing, DType::kF32, Product::kRows * 24), expected);
 }
 
 TEST(ABorrowedParameter, IsNotCopiedForABf16Product) {
@@ -151,8 +155,8 @@ TEST(ABorrowedParameter, InABf16ProductGivesWhatAPackedCopyDoes) {
   ParameterStore owning = StoreWith(product.graph, nullptr);
   owning.mutable_values(*owning.Find("w")).CopyFrom(lent.Wide());
   owning.MarkChanged();
-  const std::vector<float> a = ResultOf(training, borrowing, DType::kBf16, 8);
-  const std::vector<float> b = ResultOf(training, owning, DType::kBf16, 8);
+  const std::vector<float> a = ResultOf(training, borrowing, DType::kBf16, Product::kRows);
+  const std::vector<float> b = ResultOf(training, owning, DType::kBf16, Product::kRows);
   EXPECT_THAT(a, ::testing::Pointwise(::testing::FloatNear(0.05f), b));
   const std::span<float> gradient = borrowing.gradients(0, 0), other = owning.gradients(0, 0);
   double difference = 0, norm = 0;
