@@ -31,6 +31,13 @@ class Row:
     half_of: str = ""  # a row of whose mean ours must be less than half
     above: str = ""  # a row whose mean ours must be above
     better: tuple = ()  # (metric, another one that its mean must exceed)
+    checkpoint: str = ""  # a real one (checkpoints.py), which both sides' model.pretrained.path is
+    made_by: str = ""  # the script in client/examples that makes both sides' data.path, …
+    made_of: str = ""  # … of this data set
+    first_settings: tuple = ()  # --set of `first`
+    compared: tuple = ()  # further metrics by which ours must be as good as PyTorch's, by the same margin
+    near: str = ""  # a row than whose mean ours may be worse by at most …
+    near_by: float = 0  # … this, of the printed numbers
 
 
 PICTURES = {"torch": "torch_pictures.py", "metric": "frechet_distance", "lower_is_better": True, "margin": 0, "margin_share": 0.1}
@@ -43,6 +50,9 @@ FOUND = {"metric": "test_accuracy", "scale": 100, "unit": "%", "peer": "none"}
 WITHOUT_MODEL = "model={{preset: {{transformer_encoder: {{layers: 3, heads: 4, width: 128}}}}}}"
 WITHOUT_TEXT = ("data.text={{cleaning: {{html: true, lower_case: true}}, tokenizer: {{words: {{vocabulary: 8000}}}}, "
                 "max_tokens: 64}}")
+# Checkpoints gone on with. Their scripts report what ours does: after one epoch the last weights, and of a table's parts both that are held out.
+MINILM = {"checkpoint": "minilm-l6", "torch": "torch_checkpoint_texts.py", "scale": 100, "unit": "%", "margin": 0}
+BF16 = ("training.seed={seed}", "training.precision=BF16")
 AGENT = {"metric": "success_rate", "scale": 100, "unit": "%", "peer": "none"}
 
 ROWS = [
@@ -85,6 +95,15 @@ ROWS = [
         goals=(Goal("validation_loss", 1.91, at_least=False),)),
     Row("translation-gru", "translation-gru.yaml", goals=(Goal("test_bleu", 32),), **TRANSLATION),
     Row("translation-transformer", "translation-transformer.yaml", above="translation-gru", **TRANSLATION),
+    # MiniLM on 8,000 phrases: dev validates, test tests.
+    Row("sst2-minilm", "sst2-minilm.yaml", "test_accuracy", compared=("validation_accuracy",), **MINILM),
+    Row("sst2-minilm-bf16", "sst2-minilm.yaml", "test_accuracy", compared=("validation_accuracy",), settings=BF16, near="sst2-minilm", near_by=0.5,
+        **MINILM),
+    # All phrases; a seed takes PyTorch 25 minutes of a processor, and three epochs an hour.
+    Row("sst2-minilm-full", "sst2-minilm-full.yaml", "validation_accuracy", compared=("test_accuracy",), settings=BF16,
+        goals=(Goal("validation_accuracy", 0.89),), **MINILM),
+    Row("sst2-minilm-full-3", "sst2-minilm-full.yaml", "validation_accuracy", compared=("test_accuracy",), seeds=(1,),
+        settings=(*BF16, "training.epochs=3", "training.schedule.warmup_steps=631"), goals=(Goal("validation_accuracy", 0.9),), **MINILM),
     # The size that nanoGPT has for a GPU, for as many steps as a processor makes in half an hour.
     Row("shakespeare-longer", "shakespeare-gpt.yaml", "validation_loss", lower_is_better=True, margin=0.02, torch="torch_language.py", seeds=(1,),
         settings=("training.seed={seed}", "model.preset.gpt.layers=6", "model.preset.gpt.heads=6", "model.preset.gpt.width=384",
