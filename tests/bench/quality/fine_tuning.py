@@ -5,6 +5,7 @@ from torch import nn
 
 import hone_random
 import job as jobs
+from linear_schedule import rate_factor
 
 FIRST = 10  # steps whose losses are reported
 
@@ -49,37 +50,22 @@ def order(size, seed, epoch):
     return rows
 
 
-def rate_factor(schedule, step, total):
-    """Of the step, which counts from 0, among so many: warm-up, then a straight line (engine/optim/schedule.cc)."""
-    assert not set(schedule) - {"warmup_steps", "linear"} and "linear" in schedule, schedule
-    warmup = schedule.get("warmup_steps", 0)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    share = min((step - warmup) / max(total - warmup - 1, 1), 1)
-    return 1 + (schedule["linear"].get("final_factor", 0) - 1) * share
-
-
-def bf16_of(job):
-    """Whether products are made in bf16; what is learned is f32 in any case."""
-    return job["training"].get("precision", "F32") == "BF16"
-
-
 def autocast(job):
-    return torch.autocast("cpu", torch.bfloat16, enabled=bf16_of(job))
+    """Products in bf16 where the job asks for it; what is learned is f32 in any case."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=job["training"].get("precision", "F32") == "BF16")
 
 
-def train(job, parameters, size, loss_of, seed, epoch_ended=lambda: None):
+def train(job, parameters, size, loss_of, seed):
     """Trains as the job says; the losses of the first steps. loss_of(rows) is a batch's mean loss; rows are numbers of training examples."""
     training = job["training"]
-    assert not set(training) - {"epochs", "steps", "stop_after", "batch_size", "optimizer", "schedule", "clip_norm", "seed", "precision"}, training
+    assert not set(training) - {"epochs", "batch_size", "optimizer", "schedule", "clip_norm", "seed", "precision"}, training
     parameters, batch = [p for p in parameters if p.requires_grad], training["batch_size"]
     optimizer = jobs.optimizer(parameters, training["optimizer"])
     of_epoch = -(-size // batch)
     total = training["epochs"] * of_epoch
-    last = training.get("stop_after", {}).get("steps", total)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(training["schedule"], step, total))
     losses = []
-    for step in range(min(total, last)):
+    for step in range(total):
         if step % of_epoch == 0:
             rows = order(size, seed, step // of_epoch)
         optimizer.zero_grad(set_to_none=True)
@@ -92,6 +78,4 @@ def train(job, parameters, size, loss_of, seed, epoch_ended=lambda: None):
         rates.step()
         if step < FIRST:
             losses.append(loss.item())
-        if (step + 1) % of_epoch == 0:
-            epoch_ended()
     return losses
