@@ -55,7 +55,7 @@ def autocast(job):
     return torch.autocast("cpu", torch.bfloat16, enabled=job["training"].get("precision", "F32") == "BF16")
 
 
-def train(job, parameters, size, loss_of, seed):
+def train(job, parameters, size, loss_of, seed, epoch_ended=lambda: None):
     """Trains as the job says; the losses of the first steps. loss_of(rows) is a batch's mean loss; rows are numbers of training examples."""
     training = job["training"]
     assert not set(training) - {"epochs", "batch_size", "optimizer", "schedule", "clip_norm", "seed", "precision"}, training
@@ -78,4 +78,6 @@ def train(job, parameters, size, loss_of, seed):
         rates.step()
         if step < FIRST:
             losses.append(loss.item())
+        if (step + 1) % of_epoch == 0:
+            epoch_ended()
     return losses

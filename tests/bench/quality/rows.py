@@ -50,7 +50,7 @@ FOUND = {"metric": "test_accuracy", "scale": 100, "unit": "%", "peer": "none"}
 WITHOUT_MODEL = "model={{preset: {{transformer_encoder: {{layers: 3, heads: 4, width: 128}}}}}}"
 WITHOUT_TEXT = ("data.text={{cleaning: {{html: true, lower_case: true}}, tokenizer: {{words: {{vocabulary: 8000}}}}, "
                 "max_tokens: 64}}")
-# Checkpoints gone on with. Their scripts report what ours does: after one epoch the last weights, and of a table's parts both that are held out.
+# Checkpoints that are gone on with.
 MINILM = {"checkpoint": "minilm-l6", "torch": "torch_checkpoint_texts.py", "scale": 100, "unit": "%", "margin": 0}
 CHAT = {"checkpoint": "smollm2-135m", "torch": "torch_checkpoint_chat.py", "metric": "test_loss", "lower_is_better": True, "margin": 0.02,
         "seeds": (1,), "made_by": "translate-smollm2-data.py", "made_of": "tatoeba-eng-fra"}

@@ -4,8 +4,11 @@ order, first weights of the last layer, optimizer, clipping and schedule.
 
     torch_checkpoint_texts.py JOB --seed N [--set a.b=c …]
 
-BF16 is torch.autocast. Prints one line of JSON.
+BF16 is torch.autocast. The weights of the epoch with the lowest validation loss are tested; what is said of the validation part is the last epoch's,
+as Hone has both. Prints one line of JSON.
 """
+import copy
+import math
 import pathlib
 import sys
 
@@ -80,9 +83,18 @@ def main():
     def loss_of(rows):
         return F.cross_entropy(net([tokens[i] for i in rows]), torch.tensor([labels[i] for i in rows]))
 
+    last, best, best_weights = {}, math.inf, None
+
+    def validate():
+        nonlocal last, best, best_weights
+        last = evaluate(job, net, *parts["validation"], "validation")
+        if last["validation_loss"] < best:
+            best, best_weights = last["validation_loss"], copy.deepcopy(net.state_dict())
+
     net.train()
-    losses = fine_tuning.train(job, net.parameters(), len(tokens), loss_of, options.seed)
-    jobs.report({**evaluate(job, net, *parts["validation"], "validation"), **evaluate(job, net, *parts["test"], "test"), "first_losses": losses})
+    losses = fine_tuning.train(job, net.parameters(), len(tokens), loss_of, options.seed, validate)
+    net.load_state_dict(best_weights)
+    jobs.report({**last, **evaluate(job, net, *parts["test"], "test"), "first_losses": losses})
 
 
 if __name__ == "__main__":
