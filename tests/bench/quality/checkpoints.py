@@ -33,8 +33,8 @@ def tensors_of(folder):
 
 
 def tokenizer_of(folder):
-    """The Python package tokenizers' own, without the truncation and padding that the file may ask for."""
-    environments.make("tokenizers")
+    """As the Python package tokenizers has it (its environment is made by tests/support/environments.py), without the truncation and padding that the
+    file may ask for."""
     environments.add_to_path("tokenizers")
     from tokenizers import Tokenizer
     tokenizer = Tokenizer.from_file(str(pathlib.Path(folder, "tokenizer.json")))

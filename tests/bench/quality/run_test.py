@@ -61,7 +61,8 @@ class Runs(unittest.TestCase):
     def run_row(self, name):
         return subprocess.run([sys.executable, RUN, self.folder / "bin", "--row", name, "--store", self.folder / "results"], text=True,
                               capture_output=True, check=False,
-                              env={**os.environ, "HONE_TORCH_VENV": str(self.folder / "venv"), "HONE_DATA_DIR": str(self.folder / "data"),
+                              env={**os.environ, "HONE_TORCH_VENV": str(self.folder / "venv"), "HONE_TOKENIZERS_VENV": str(self.folder / "venv"),
+                                   "HONE_DATA_DIR": str(self.folder / "data"),
                                    "HONE_CHECKPOINT_DIR": str(self.folder / "checkpoints"), "XDG_CACHE_HOME": str(self.folder / "cache")})
 
     def calls(self, of):
