@@ -78,8 +78,7 @@ absl::StatusOr<v1::WorkerFrame> WorkerCalls::Call(v1::WorkerRequest request,
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerProcess> worker,
                         WorkerProcess::Start(request, {.binary = worker_,
                                                        .request_path = folder + "/request.pb",
-                                                       .output_path = folder + "/worker.log",
-                                                       .nice = worker_process::kNiceOfJobs}));
+                                                       .output_path = folder + "/worker.log"}));
   registry_.Add(metrics::Metric::kWorkerStarts, {ModeName(request.mode())}, 1);
   // Ends by kill, at the latest when `worker` leaves.
   while (!stopping_) {

@@ -24,8 +24,8 @@ inline constexpr int kParentAliveFd = 4;
 // Of memory that a worker may reserve and not use, above its share: stacks, heaps.
 inline constexpr int64_t kUnusedBytes = int64_t{128} << 20;
 
-// What a server's jobs, plans, imports and inspections give way by to the processes that answer its
-// clients, as nice(1) counts it: beside one of them a thread gets a tenth of a processor.
+// What a server's jobs give way by, as nice(1) counts it, to all that its clients wait for: answers
+// of models, plans, imports. Beside such a thread one of a job gets a tenth of a processor.
 inline constexpr int kNiceOfJobs = 10;
 
 struct StartOptions {

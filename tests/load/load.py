@@ -422,7 +422,7 @@ class Load:
         before = memory_of([server.process.pid, *children(server.process.pid)], file)
         names = [self.submit_adapters(channel, base, number) for number in range(2)]
         get, GetJob = self.wire.stub(channel, "GetJob"), self.wire.message("GetJobRequest")
-        while any(get(GetJob(name=name), timeout=60).progress.step < 5 for name in names):
+        while any(get(GetJob(name=name), timeout=60).progress.step < 2 for name in names):
             if failed := [job.message for name in names if self.wire.enum_name(job := get(GetJob(name=name)), "state") == "FAILED"]:
                 sys.exit(f"a job that was to run beside the chat has failed: {failed[0]}")
             time.sleep(0.2)
@@ -453,7 +453,7 @@ class Load:
         spec.model.pretrained.model = base
         spec.model.pretrained.lora.rank = 8
         spec.training.steps = ENDLESS_STEPS
-        spec.training.batch_size = 8
+        spec.training.batch_size = 4
         spec.training.threads = 1
         spec.training.seed = number + 1
         return self.wire.stub(channel, "CreateJob")(self.wire.message("CreateJobRequest")(spec=spec), timeout=120).name
