@@ -452,7 +452,7 @@ class Load:
         spec.data.chat.SetInParent()
         spec.model.pretrained.model = base
         spec.model.pretrained.lora.rank = 8
-        spec.training.steps = ENDLESS_STEPS
+        spec.training.steps = 20_000  # hours; all batches are gone through while the run is planned, so not more than is needed
         spec.training.batch_size = 4
         spec.training.threads = 1
         spec.training.seed = number + 1
