@@ -3,6 +3,7 @@
 artifacts and its last checkpoint, which has the optimizer's state and what the task remembers, such as an agent's replay.
 
     kill_and_resume.py HONE [--kills N] [--seed S] [--of WHAT] [--job FILE] [--every-steps N] [--checkpoint NAME] [--lose-newest]
+                       [--set a.b=c]…
 
 Without --job the data is made here, so that nothing is downloaded; all but the phrases of `films`. WHAT is one of
     table        dense layers
@@ -414,6 +415,7 @@ def main():
     parser.add_argument("--every-steps", type=int, default=500)
     parser.add_argument("--checkpoint")
     parser.add_argument("--lose-newest", action="store_true")
+    parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
     print(f"seed {args.seed}: {args.kills} kills", flush=True)
     rng = random.Random(args.seed)
@@ -422,6 +424,7 @@ def main():
         job = args.job or made_job(folder, args.of, args.checkpoint, random.Random(1))
         log = folder / "log"
         options = ["--set", f"training.checkpoints.every_steps={args.every_steps}", "--threads", "2"]
+        options += [word for setting in args.set for word in ("--set", setting)]
         whole = folder / "whole"
         began = time.monotonic()
         finish([args.hone, "run", job, "--run-dir", whole, *options], log)
